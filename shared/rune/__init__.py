@@ -1,0 +1,1 @@
+"""RUNE: runs LLM jobs on model servers and rented GPUs, and reports answers with numbers."""

@@ -1,0 +1,238 @@
+"""Every error that RUNE raises on purpose.
+
+RuneError
+├── RequestError                 the caller can mend it; answered at the door
+│   ├── InvalidRequestError      a field is wrong or two fields contradict each other
+│   ├── UnauthorizedError        no token, or one that does not belong to the tenant
+│   ├── JobNotFoundError         no such job for this tenant
+│   └── JobFinishedError         the job has ended, so it can no longer be changed
+├── AddressError                 an address that a caller chose
+│   ├── AddressRefusedError      it leads where RUNE does not go
+│   └── AddressUnresolvedError   its name has no address
+├── ModelServerError             a model server answered badly, or not at all
+│   ├── ServerUnreachableError   no connection
+│   ├── ServerTimeoutError       connected, then silent for too long
+│   ├── ServerOverloadedError    429, 503, a full queue, a model still loading
+│   ├── ServerAccessError        401 or 403
+│   ├── ServerFailedError        any other 5xx
+│   ├── ModelNotFoundError       the server does not have the model
+│   ├── ModelUnsupportedError    the server has the model, but it cannot do what was asked
+│   ├── OutOfMemoryError         the model does not fit the server's memory
+│   ├── ContextOverflowError     the question is longer than the model's context
+│   ├── RequestRejectedError     any other 4xx
+│   ├── StreamTruncatedError     the answer broke off before its end marker
+│   ├── StreamFailedError        an error arrived inside a 200
+│   └── BadResponseError         not the protocol: wrong type, no JSON, over a limit
+├── StoreUnavailableError        the table or the bucket cannot be reached now
+├── LeaseLostError               another worker has taken the step over
+└── SettingsError                the deployment is configured wrongly; the function refuses to start
+"""
+
+from typing import ClassVar
+
+
+class RuneError(Exception):
+    """Base of all errors raised on purpose.
+
+    Attributes
+    ----------
+    code
+        Stable snake_case name, part of the API: clients may compare it.
+    retryable
+        Whether the same act can succeed later without anybody changing anything.
+    sentence
+        One sentence for a person. Never holds a secret, a prompt or a server's raw body.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class RequestError(RuneError):
+    """The caller's request cannot be taken as it is; raised before anything is stored."""
+
+    code = "bad_request"
+
+
+class InvalidRequestError(RequestError):
+    """A field is wrong, or two fields contradict each other.
+
+    Parameters
+    ----------
+    pointer
+        JSON pointer (RFC 6901) of the field in the request body.
+    """
+
+    code = "invalid_request"
+
+    def __init__(self, sentence: str, *, pointer: str, code: str | None = None) -> None:
+        super().__init__(sentence)
+        self.pointer = pointer
+        self.specific_code = code or self.code
+
+
+class UnauthorizedError(RequestError):
+    """No token came, or one that does not belong to the named tenant."""
+
+    code = "unauthorized"
+
+
+class JobNotFoundError(RequestError):
+    """No such job, or it belongs to another tenant: the two look the same from outside."""
+
+    code = "job_not_found"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job {job_id!r}.")
+        self.job_id = job_id
+
+
+class JobFinishedError(RequestError):
+    """The job has reached a terminal status, so it can no longer be changed."""
+
+    code = "job_finished"
+
+    def __init__(self, job_id: str, status: str) -> None:
+        super().__init__(f"Job {job_id!r} has already ended: {status}.")
+        self.job_id = job_id
+        self.status = status
+
+
+class AddressError(RuneError):
+    """An address that a caller chose cannot be used."""
+
+    code = "address_error"
+
+
+class AddressRefusedError(AddressError):
+    """The address, or one that its name resolves to, lies where RUNE does not connect."""
+
+    code = "address_refused"
+
+
+class AddressUnresolvedError(AddressError):
+    """The host name has no usable address at the moment."""
+
+    code = "address_unresolved"
+    retryable = True
+
+
+class ModelServerError(RuneError):
+    """A model server answered badly, or not at all."""
+
+    code = "model_server_error"
+
+
+class ServerUnreachableError(ModelServerError):
+    """No connection could be made, or it broke before an answer began."""
+
+    code = "server_unreachable"
+    retryable = True
+
+
+class ServerTimeoutError(ModelServerError):
+    """The server stayed silent, or the whole answer took longer than allowed."""
+
+    code = "server_timeout"
+
+
+class ServerOverloadedError(ModelServerError):
+    """The server asks to come later: 429, 503, a full queue or a model that is still loading.
+
+    Parameters
+    ----------
+    retry_after_seconds
+        What the server asked for, or None.
+    """
+
+    code = "server_overloaded"
+    retryable = True
+
+    def __init__(self, sentence: str, *, retry_after_seconds: int | None = None) -> None:
+        super().__init__(sentence)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ServerAccessError(ModelServerError):
+    """The server wants a credential that RUNE does not have: 401 or 403."""
+
+    code = "server_access_denied"
+
+
+class ServerFailedError(ModelServerError):
+    """The server failed inside: a 5xx that names no cause RUNE knows."""
+
+    code = "server_failed"
+    retryable = True
+
+
+class ModelNotFoundError(ModelServerError):
+    """The server does not have the model."""
+
+    code = "model_not_found"
+
+
+class ModelUnsupportedError(ModelServerError):
+    """The server has the model, but it cannot do what was asked (an embedding model cannot chat)."""
+
+    code = "model_unsupported"
+
+
+class OutOfMemoryError(ModelServerError):
+    """The model does not fit the server's memory, or its runner was killed for memory."""
+
+    code = "out_of_memory"
+
+
+class ContextOverflowError(ModelServerError):
+    """The question is longer than the context in which the model is loaded."""
+
+    code = "context_overflow"
+
+
+class RequestRejectedError(ModelServerError):
+    """The server refused the request as invalid: a 4xx that names no cause RUNE knows."""
+
+    code = "request_rejected"
+
+
+class StreamTruncatedError(ModelServerError):
+    """The answer broke off before its end marker or without a finish reason."""
+
+    code = "stream_truncated"
+    retryable = True
+
+
+class StreamFailedError(ModelServerError):
+    """An error arrived inside an answer that had begun with 200."""
+
+    code = "stream_failed"
+
+
+class BadResponseError(ModelServerError):
+    """The answer is not the protocol: wrong content type, no JSON, fields missing, over a size limit."""
+
+    code = "bad_response"
+
+
+class StoreUnavailableError(RuneError):
+    """The table or the bucket cannot be reached now; nothing was changed."""
+
+    code = "store_unavailable"
+    retryable = True
+
+
+class LeaseLostError(RuneError):
+    """Another worker has taken the step over; whatever this one did may not be committed."""
+
+    code = "lease_lost"
+
+
+class SettingsError(RuneError):
+    """The deployment is configured wrongly; the function refuses to start."""
+
+    code = "bad_settings"
