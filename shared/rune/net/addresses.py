@@ -1,0 +1,221 @@
+"""Which addresses RUNE connects to, and how an address given by a caller is judged at the API's door.
+
+Nothing here asks a name server. What a name resolves to is judged where the connection is made, in
+`backend.py`, by the same policy.
+"""
+
+import re
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Self
+from urllib.parse import SplitResult, urlsplit
+
+from rune.errors import AddressRefusedError, SettingsError
+
+type Address = IPv4Address | IPv6Address
+type Network = IPv4Network | IPv6Network
+
+MAX_URL_CHARS = 2048
+"""Limit of RUNE's specification for `backend_url`."""
+
+# IPv6 as assigned by IANA today. Everything that `is_global` lets through by mistake outside of it
+# (multicast, ::a.b.c.d, fec0::/10, 5f00::/16, 100:0:0:1::/64) falls with this one test.
+_ASSIGNED_IPV6 = IPv6Network("2000::/3")
+
+# RFC 6052: the last 32 bits are an IPv4 address, to which a gateway connects.
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+# What `ipaddress.is_global` of CPython 3.13.0 calls global, and is not for us. IANA's special-purpose
+# registries, read 2026-11: https://www.iana.org/assignments/iana-ipv4-special-registry and -ipv6-.
+_REFUSED_NETWORKS: tuple[Network, ...] = (
+    IPv4Network("192.0.0.0/24"),  # protocol assignments: .9 and .10 count as global
+    IPv4Network("192.88.99.0/24"),  # former 6to4 relays
+    IPv4Network("168.63.129.16/32"),  # Azure's wire server, reachable inside Azure only
+    IPv6Network("2001::/23"),  # protocol assignments: Teredo, ORCHID, benchmarking
+    IPv6Network("3fff::/20"),  # documentation
+)
+
+# One label of a name as DNS and container networks write it; the underscore is for the latter.
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?", re.ASCII)
+_PATH = re.compile(r"(?:/[A-Za-z0-9\-._~!$&'()*+,;=:@%]*)*", re.ASCII)
+_MAX_HOST_CHARS = 253
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPolicy:
+    """Public addresses, and the networks that the operator adds.
+
+    Attributes
+    ----------
+    allowed_networks
+        Reachable although not public: the local stack allows loopback, where on Lambda the runtime API lives.
+    """
+
+    allowed_networks: tuple[Network, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the policy that allows the networks of a list such as "127.0.0.0/8, ::1/128".
+
+        Raises
+        ------
+        SettingsError
+            An entry is no network, or has bits set behind its prefix.
+        """
+        entries = [entry.strip() for entry in text.split(",")]
+        return cls(tuple(_parse_network(entry) for entry in entries if entry))
+
+    def allows(self, address: Address) -> bool:
+        """Return whether RUNE may connect to the address.
+
+        IPv4 inside IPv6 (mapped, NAT64) is judged as the IPv4 address it leads to, before the operator's
+        networks are read: allowing an IPv6 network never opens an IPv4 address through it.
+        """
+        address = _without_nat64(unmapped(address))
+        if any(address in network for network in self.allowed_networks):
+            return True
+        return _is_public(address)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendUrl:
+    """A model server's address after judging.
+
+    Attributes
+    ----------
+    url
+        Normalised: lower-case scheme and host, no default port, no slash at the end.
+    host
+        Name or IP address, IPv6 without brackets.
+    """
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+
+
+def parse_backend_url(url: str, policy: AddressPolicy) -> BackendUrl:
+    """Return the address of a model server, judged as far as possible without a name server.
+
+    Raises
+    ------
+    AddressRefusedError
+        It is no plain http or https address, is spelled so that parsers could disagree about it, or names
+        by number (in any spelling) an address that the policy does not allow.
+    """
+    parts = _split(url)
+    port = _port(parts)
+    host = _judged_host(parts.hostname or "", policy)
+    shown_host = f"[{host}]" if ":" in host else host
+    shown_port = "" if port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
+    normalised = f"{parts.scheme}://{shown_host}{shown_port}{parts.path.rstrip('/')}"
+    return BackendUrl(url=normalised, scheme=parts.scheme, host=host, port=port)
+
+
+def numeric_address(host: str) -> Address | None:
+    """Return the address that a host spells in numbers, or None for a name.
+
+    The C library decides, since it is what connects: it reads 2130706433, 0x7f.1, 0177.0.0.1, 127.1 and
+    circled digits as 127.0.0.1. AI_NUMERICHOST keeps it from asking a name server.
+    """
+    try:
+        answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (socket.gaierror, UnicodeError):
+        return None
+    return unmapped(ip_address(answers[0][4][0]))
+
+
+def unmapped(address: Address) -> Address:
+    """Return the IPv4 address inside ::ffff:a.b.c.d, or the address itself."""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def _without_nat64(address: Address) -> Address:
+    if isinstance(address, IPv6Address) and address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address
+
+
+def _is_public(address: Address) -> bool:
+    # Never `is_private`: carrier-grade NAT (100.64.0.0/10) is neither private nor global. Reserved, 6to4 and
+    # unspecified addresses are not global; the tests' table would show it if a later Python disagreed.
+    if not address.is_global or address.is_multicast:
+        return False
+    if isinstance(address, IPv6Address) and address not in _ASSIGNED_IPV6:
+        return False
+    return not any(address in network for network in _REFUSED_NETWORKS)
+
+
+def _parse_network(entry: str) -> Network:
+    try:
+        return ip_network(entry)
+    except ValueError as error:
+        raise SettingsError(f"The allowed network {entry!r} is not a network: {error}.") from error
+
+
+def _split(url: str) -> SplitResult:
+    if len(url) > MAX_URL_CHARS:
+        raise AddressRefusedError(f"The address is longer than {MAX_URL_CHARS} characters.")
+    # Before urlsplit, which silently removes tabs and line ends.
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise AddressRefusedError("The address may not hold spaces or control characters.")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise AddressRefusedError("The address is not a URL.") from error
+    if "[" in parts.netloc and ":" not in (parts.hostname or ""):  # [v1.x], which RFC 3986 keeps for later
+        raise AddressRefusedError("The address is not a URL.")
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise AddressRefusedError("The address must begin with http:// or https://.")
+    if "@" in parts.netloc:
+        raise AddressRefusedError("The address may not hold a user name or a password.")
+    # The characters themselves, as an empty query or fragment is invisible in `parts`.
+    if "?" in url or "#" in url:
+        raise AddressRefusedError("The address may not have a query (?) or a fragment (#).")
+    if not _PATH.fullmatch(parts.path):
+        raise AddressRefusedError("The path of the address holds characters that do not belong in a URL.")
+    return parts
+
+
+def _port(parts: SplitResult) -> int:
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise AddressRefusedError("The port of the address must be from 1 to 65535.") from error
+    if port == 0:
+        raise AddressRefusedError("The port of the address must be from 1 to 65535.")
+    return port or _DEFAULT_PORTS[parts.scheme]
+
+
+def _judged_host(host: str, policy: AddressPolicy) -> str:
+    if not host:
+        raise AddressRefusedError("The address names no host.")
+    # Not with a zone (fe80::1%eth0): the zone would be lost in judging.
+    address = None if "%" in host else numeric_address(host)
+    if address is not None:
+        if not policy.allows(address):
+            raise address_refused(host)
+        # One spelling from here on, so that no later parser can read another address.
+        return str(address)
+    if len(host) > _MAX_HOST_CHARS or not _HOST_NAME.fullmatch(host):
+        raise AddressRefusedError("The host of the address is not a name in ASCII (write xn-- for others).")
+    labels = host.removesuffix(".").split(".")
+    # The URL Standard's "ends in a number" test: 127.0.0.1. and 1.2.3.4.5 are no names to any browser,
+    # yet some resolvers read them as addresses.
+    if labels[-1].isdigit() or re.fullmatch(r"0x[0-9a-f]*", labels[-1]):
+        raise AddressRefusedError("The host of the address is a malformed IP address.")
+    # RFC 6761, section 6.3: localhost and all below it is loopback, so no name server is needed to know.
+    if labels[-1] == "localhost" and not policy.allows(IPv4Address("127.0.0.1")):
+        raise address_refused(host)
+    return host
+
+
+def address_refused(host: str) -> AddressRefusedError:
+    """Return the refusal of a host; it names what the caller wrote and not what that resolved to."""
+    return AddressRefusedError(f"{host!r} leads into a network to which RUNE does not connect.")

@@ -1,0 +1,139 @@
+"""How a connection to a host that a caller chose is made: resolved once, judged, and made to just that.
+
+A check before the request would be worthless: httpx resolves again when it connects, and a name server
+under the caller's control answers differently the second time (DNS rebinding). So resolving, judging and
+connecting happen here, in one place beneath httpx. The URL stays as it was; therefore the Host header, SNI
+and the certificate's check are about the name. (Writing the address into the URL instead makes the pool
+reuse one TLS session for different names.)
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from ipaddress import IPv4Address
+
+import httpcore
+
+from rune.errors import AddressUnresolvedError
+from rune.net.addresses import Address, AddressPolicy, address_refused, numeric_address
+
+type Resolve = Callable[[str], Awaitable[tuple[Address, ...]]]
+"""From a host name to all its addresses; raises OSError when there are none."""
+
+RESOLVE_TIMEOUT_SECONDS = 2.0
+"""A name server that needs longer counts as down. Our choice, not a protocol's."""
+
+MAX_ADDRESSES = 8
+"""Tried per connection. Round-robin names have up to six; a name with hundreds only wastes our time."""
+
+
+async def resolve_ipv4(host: str) -> tuple[Address, ...]:
+    """Return the IPv4 addresses of a name.
+
+    IPv4 only: a function outside a VPC has no IPv6 route, and IPv6 has far more ways to spell an IPv4
+    address. An IPv6 address in the URL itself needs no resolving and is used where the policy allows it.
+
+    Raises
+    ------
+    OSError
+        The name has no address, or no name server answered.
+    """
+    answers = await asyncio.get_running_loop().getaddrinfo(
+        host, None, family=socket.AF_INET, type=socket.SOCK_STREAM
+    )
+    return tuple(dict.fromkeys(IPv4Address(answer[4][0]) for answer in answers))
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to judged addresses only.
+
+    Parameters
+    ----------
+    resolve
+        Replaced in tests.
+    network
+        What makes the connection to an address that has been judged.
+    """
+
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        *,
+        resolve: Resolve = resolve_ipv4,
+        network: httpcore.AsyncNetworkBackend | None = None,
+    ) -> None:
+        self._policy = policy
+        self._resolve = resolve
+        self._network = network or httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 the signature is httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Return a connection to one of the host's addresses, tried in the order of the answer.
+
+        Raises
+        ------
+        AddressRefusedError
+            At least one of the host's addresses is not allowed. One is enough: whoever mixes a public with an
+            inner address waits for the moment in which the inner one is picked.
+        AddressUnresolvedError
+            The host has no address, or resolving took longer than `RESOLVE_TIMEOUT_SECONDS`.
+        httpcore.ConnectError, httpcore.ConnectTimeout
+            No address took the connection; `timeout` is for all of them together.
+        """
+        addresses = await self._judged_addresses(host)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
+        for index, address in enumerate(addresses):
+            # A share of what is left each, so that a silent first address leaves time for the second.
+            remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+            share = None if remaining is None else remaining / (len(addresses) - index)
+            try:
+                return await self._network.connect_tcp(
+                    str(address), port, share, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure or httpcore.ConnectError("no address")
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109 the signature is httpcore's
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002 as above
+    ) -> httpcore.AsyncNetworkStream:
+        """Refuse: no caller may reach a socket file.
+
+        Raises
+        ------
+        AddressRefusedError
+            Always.
+        """
+        raise address_refused(path)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, as httpcore asks between its own retries (of which the pool is allowed none)."""
+        await self._network.sleep(seconds)
+
+    async def _judged_addresses(self, host: str) -> tuple[Address, ...]:
+        literal = numeric_address(host)
+        addresses = (literal,) if literal is not None else await self._resolved_addresses(host)
+        if not all(self._policy.allows(address) for address in addresses):
+            raise address_refused(host)
+        return addresses[:MAX_ADDRESSES]
+
+    async def _resolved_addresses(self, host: str) -> tuple[Address, ...]:
+        try:
+            async with asyncio.timeout(RESOLVE_TIMEOUT_SECONDS):
+                addresses = await self._resolve(host)
+        except (OSError, UnicodeError) as error:  # TimeoutError is an OSError
+            raise AddressUnresolvedError(f"The name {host!r} has no address at the moment.") from error
+        if not addresses:
+            raise AddressUnresolvedError(f"The name {host!r} has no address at the moment.")
+        return addresses

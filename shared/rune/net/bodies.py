@@ -1,0 +1,182 @@
+"""Reading what a stranger sends: bounded in bytes, stamped on arrival, never unpacked."""
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import httpx
+
+from rune.errors import BadResponseError
+
+type MonotonicNs = Callable[[], int]
+"""Nanoseconds of a monotonic clock, such as `time.monotonic_ns`."""
+
+MAX_LINE_BYTES = 1024 * 1024
+"""Longest line of a stream. A line is one token or one tool call; real ones stay under 100 KB."""
+
+MAX_STREAM_BYTES = 64 * 1024 * 1024
+"""Longest stream: 128 Ki tokens at 300 bytes per server-sent event are 38 MiB."""
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""Longest body read at once, such as a list of models."""
+
+# A line ends with LF, CRLF or CR (WHATWG, server-sent events). JSON never holds either of them raw
+# within a string, so that the same rule serves NDJSON.
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes as they came from the wire, and when, on a monotonic clock."""
+
+    data: bytes
+    arrived_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line without its end.
+
+    Attributes
+    ----------
+    arrived_ns
+        When its last byte came.
+    terminated
+        False for bytes after the last line end, when the stream is over.
+    """
+
+    data: bytes
+    arrived_ns: int
+    terminated: bool = True
+
+
+class BodyReader:
+    """The body of one answer, read piece by piece.
+
+    Parameters
+    ----------
+    max_bytes
+        After which reading fails, so that no server can fill our memory.
+
+    Raises
+    ------
+    BadResponseError
+        The body is compressed although RUNE asked for the opposite.
+    """
+
+    def __init__(
+        self, response: httpx.Response, *, max_bytes: int, now_ns: MonotonicNs = time.monotonic_ns
+    ) -> None:
+        if not _is_identity(response):
+            raise BadResponseError("The server sent a compressed body, for which RUNE did not ask.")
+        self._chunks = response.aiter_raw()
+        self._max_bytes = max_bytes
+        self._read_bytes = 0
+        self._now_ns = now_ns
+
+    async def read(self) -> Chunk | None:
+        """Return the next bytes, stamped before anybody looks at them; None at the end.
+
+        Raises
+        ------
+        BadResponseError
+            The body passed its limit.
+        httpx.TransportError
+            The connection broke or stayed silent.
+        """
+        data = await anext(self._chunks, None)
+        arrived_ns = self._now_ns()
+        if data is None:
+            return None
+        self._read_bytes += len(data)
+        if self._read_bytes > self._max_bytes:
+            raise BadResponseError(f"The server's answer is longer than {self._max_bytes} bytes.")
+        return Chunk(data, arrived_ns)
+
+
+async def read_body(response: httpx.Response, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """Return the whole body.
+
+    Raises
+    ------
+    BadResponseError
+        It is compressed, or longer than the limit.
+    httpx.TransportError
+        The connection broke or stayed silent.
+    """
+    reader = BodyReader(response, max_bytes=max_bytes)
+    body = bytearray()
+    while (chunk := await reader.read()) is not None:
+        body += chunk.data
+    return bytes(body)
+
+
+async def read_body_head(response: httpx.Response, *, max_bytes: int = 16 * 1024) -> bytes:
+    """Return the beginning of the body of an error, which is only looked at for its message.
+
+    Nothing of a compressed body, and what had come when the connection broke: the status already says what
+    happened, and no trouble with the body may hide it.
+    """
+    if not _is_identity(response):
+        return b""
+    reader = BodyReader(response, max_bytes=MAX_BODY_BYTES)
+    head = bytearray()
+    with suppress(httpx.TransportError):
+        while len(head) < max_bytes and (chunk := await reader.read()) is not None:
+            head += chunk.data
+    return bytes(head[:max_bytes])
+
+
+class LineSplitter:
+    """Cuts a stream into lines, however the network has cut it into chunks."""
+
+    def __init__(self, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self._max_line_bytes = max_line_bytes
+        self._pending = bytearray()
+        self._pending_ns = 0
+        self._after_cr = False
+
+    def feed(self, chunk: Chunk) -> list[Line]:
+        """Return the lines that the chunk completes.
+
+        Raises
+        ------
+        BadResponseError
+            A line is longer than the limit, complete or not.
+        """
+        data = chunk.data
+        if not data:
+            return []
+        # The CR before has already ended the line; this LF is its second half.
+        begin = 1 if self._after_cr and data.startswith(b"\n") else 0
+        self._after_cr = data.endswith(b"\r")
+        *ended, rest = _LINE_END.split(data[begin:])
+        lines = [self._complete(part, chunk.arrived_ns) for part in ended]
+        self._extend(rest)
+        self._pending_ns = chunk.arrived_ns
+        return lines
+
+    def finish(self) -> list[Line]:
+        """Return what came after the last line end, as one line that nothing terminated."""
+        if not self._pending:
+            return []
+        line = Line(bytes(self._pending), self._pending_ns, terminated=False)
+        self._pending.clear()
+        return [line]
+
+    def _complete(self, part: bytes, arrived_ns: int) -> Line:
+        self._extend(part)
+        line = Line(bytes(self._pending), arrived_ns)
+        self._pending.clear()
+        return line
+
+    def _extend(self, part: bytes) -> None:
+        self._pending += part
+        if len(self._pending) > self._max_line_bytes:
+            raise BadResponseError(f"The server sent a line longer than {self._max_line_bytes} bytes.")
+
+
+def _is_identity(response: httpx.Response) -> bool:
+    return response.headers.get("content-encoding", "identity").strip().lower() in {"", "identity"}

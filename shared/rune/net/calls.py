@@ -1,0 +1,210 @@
+"""One call to a server that a caller chose: what was sent, what came back, and what went wrong, by name.
+
+httpx's errors end here. Above this file there are only RUNE's own.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+import httpx
+
+from rune.errors import (
+    BadResponseError,
+    ModelServerError,
+    ServerTimeoutError,
+    ServerUnreachableError,
+    StreamTruncatedError,
+)
+from rune.net.addresses import BackendUrl
+from rune.net.bodies import MAX_STREAM_BYTES, BodyReader, MonotonicNs, read_body, read_body_head
+
+MAX_RETRY_AFTER_SECONDS = 3600
+"""Longest wait that a server may ask for: no job of RUNE lives longer."""
+
+# A server's last bytes follow its end marker within one segment or the next; who takes longer loses nothing
+# but the connection.
+_DRAIN_SECONDS = 0.1
+
+
+class Reply:
+    """An answer whose head has come and whose body is still on the wire.
+
+    Attributes
+    ----------
+    media_type
+        Content type in lower case without parameters; empty where the server named none.
+    retry_after_seconds
+        What the server asked to wait, at most `MAX_RETRY_AFTER_SECONDS`; None where it asked nothing.
+    sent_ns, headers_ns
+        Just before the request was handed to the network, and just after the answer's head had come.
+    """
+
+    def __init__(
+        self, response: httpx.Response, *, sent_ns: int, headers_ns: int, now_ns: MonotonicNs
+    ) -> None:
+        self._response = response
+        self._now_ns = now_ns
+        self.status = response.status_code
+        self.media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self.retry_after_seconds = _retry_after_seconds(response.headers)
+        self.sent_ns = sent_ns
+        self.headers_ns = headers_ns
+
+    def reader(self, *, max_bytes: int = MAX_STREAM_BYTES) -> BodyReader:
+        """Return the body as a stream of stamped chunks.
+
+        Raises
+        ------
+        BadResponseError
+            The body is compressed.
+        """
+        return BodyReader(self._response, max_bytes=max_bytes, now_ns=self._now_ns)
+
+    async def body(self) -> bytes:
+        """Return the whole body.
+
+        Raises
+        ------
+        BadResponseError
+            It is compressed, or longer than `rune.net.bodies.MAX_BODY_BYTES`.
+        """
+        return await read_body(self._response)
+
+    async def body_head(self) -> bytes:
+        """Return the beginning of an error's body, as much as came."""
+        return await read_body_head(self._response)
+
+
+class ServerConnection:
+    """A server at one address; its connections are kept open between calls.
+
+    Parameters
+    ----------
+    client
+        From `rune.net.client.open_client`; closed with this connection.
+    now_ns
+        Monotonic clock of all stamps.
+    """
+
+    def __init__(
+        self, url: BackendUrl, client: httpx.AsyncClient, *, now_ns: MonotonicNs = time.monotonic_ns
+    ) -> None:
+        self.url = url
+        self._client = client
+        self._now_ns = now_ns
+
+    @asynccontextmanager
+    async def call(
+        self,
+        method: Literal["GET", "POST"],
+        url: str,
+        *,
+        total_timeout_seconds: float,
+        idle_timeout_seconds: float | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Send a request and give its answer; leaving the block closes an answer that is not read to its end.
+
+        Parameters
+        ----------
+        total_timeout_seconds
+            From sending to leaving the block.
+        idle_timeout_seconds
+            Longest silence on the wire, before the head or within the body; None means only the total counts.
+
+        Raises
+        ------
+        AddressError
+            The policy refuses the address, or its name has none.
+        ServerUnreachableError
+            No connection, or it broke before an answer began.
+        ServerTimeoutError
+            One of the two timeouts passed.
+        StreamTruncatedError
+            The connection broke within the body.
+        BadResponseError
+            The answer is not HTTP, or a redirect. A redirect is an answer that RUNE does not take and not a
+            refused address: nobody has judged where it leads.
+        """
+        idle_seconds = min(total_timeout_seconds, idle_timeout_seconds or total_timeout_seconds)
+        has_begun = False
+        try:
+            async with asyncio.timeout(total_timeout_seconds):
+                sent_ns = self._now_ns()
+                async with self._client.stream(
+                    method, url, json=body, timeout=self._timeout(idle_seconds)
+                ) as response:
+                    headers_ns = self._now_ns()
+                    has_begun = True
+                    if 300 <= response.status_code < 400:  # noqa: PLR2004 the redirects of RFC 9110, 15.4
+                        raise BadResponseError(
+                            f"The server answered with a redirect ({response.status_code}); give the address"
+                            " to which it leads."
+                        )
+                    yield Reply(response, sent_ns=sent_ns, headers_ns=headers_ns, now_ns=self._now_ns)
+        except TimeoutError as error:
+            raise ServerTimeoutError(
+                f"The server's answer took longer than {total_timeout_seconds:g} seconds."
+            ) from error
+        except httpx.TransportError as error:
+            raise _server_error(error, has_begun=has_begun, idle_seconds=idle_seconds) from error
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def _timeout(self, idle_seconds: float) -> httpx.Timeout:
+        of_client = self._client.timeout
+        return httpx.Timeout(
+            connect=of_client.connect, read=idle_seconds, write=of_client.write, pool=of_client.pool
+        )
+
+
+async def drain(reader: BodyReader) -> None:
+    """Read what follows the end marker, so that the connection can serve the next call.
+
+    Bounded in time and forgiving: the answer is already complete, whatever happens here.
+    """
+    with suppress(TimeoutError, httpx.TransportError, BadResponseError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while await reader.read() is not None:
+                pass
+
+
+def _server_error(error: httpx.TransportError, *, has_begun: bool, idle_seconds: float) -> ModelServerError:
+    if isinstance(error, (httpx.ConnectTimeout, httpx.ConnectError, httpx.PoolTimeout)):
+        return ServerUnreachableError("No connection to the server could be made.")
+    if isinstance(error, httpx.TimeoutException):
+        return ServerTimeoutError(f"The server was silent for {idle_seconds:g} seconds.")
+    if has_begun:
+        return StreamTruncatedError("The connection broke before the server's answer was complete.")
+    # httpcore uses one class for a server that hung up and for one that does not speak HTTP; only its text,
+    # "Server disconnected without sending a response.", tells them apart (httpcore 1.0.9).
+    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
+        return BadResponseError("The server does not answer in HTTP.")
+    return ServerUnreachableError("The connection broke before the server answered.")
+
+
+def _retry_after_seconds(headers: httpx.Headers) -> int | None:
+    """Read RFC 9110, section 10.2.3: seconds, or a date, taken against the answer's own Date."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        # Cut before converting: int() refuses thousands of digits.
+        return min(int(value[:9]), MAX_RETRY_AFTER_SECONDS)
+    retry_at, answered_at = _http_date(value), _http_date(headers.get("date", ""))
+    if retry_at is None or answered_at is None:
+        return None
+    return max(0, min(round((retry_at - answered_at).total_seconds()), MAX_RETRY_AFTER_SECONDS))
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        parsed = parsedate_to_datetime(text)
+    except (ValueError, IndexError):
+        return None
+    return parsed if parsed.tzinfo is not None else None

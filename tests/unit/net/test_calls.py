@@ -1,0 +1,159 @@
+import asyncio
+
+import pytest
+
+from rune.errors import (
+    AddressRefusedError,
+    BadResponseError,
+    RuneError,
+    ServerTimeoutError,
+    ServerUnreachableError,
+    StreamTruncatedError,
+)
+from rune.net.addresses import AddressPolicy, parse_backend_url
+from rune.net.calls import MAX_RETRY_AFTER_SECONDS, Reply, ServerConnection
+from rune.net.client import open_client
+from tests.unit.llm.scripted_server import (
+    Close,
+    Hold,
+    Pause,
+    Reset,
+    Script,
+    ScriptedServer,
+    Step,
+    chunked,
+    head,
+    serve,
+    whole,
+)
+
+LOOPBACK = AddressPolicy.parse("127.0.0.0/8")
+
+
+def connect(server: ScriptedServer, policy: AddressPolicy = LOOPBACK) -> ServerConnection:
+    return ServerConnection(parse_backend_url(server.url, LOOPBACK), open_client(policy))
+
+
+def call(
+    script: Script,
+    *,
+    total_seconds: float = 5.0,
+    idle_seconds: float | None = None,
+    policy: AddressPolicy = LOOPBACK,
+) -> tuple[Reply, bytes]:
+    """Return the reply to one GET, and its body."""
+
+    async def go() -> tuple[Reply, bytes]:
+        async with serve(script) as server:
+            connection = connect(server, policy)
+            try:
+                async with connection.call(
+                    "GET",
+                    server.url,
+                    total_timeout_seconds=total_seconds,
+                    idle_timeout_seconds=idle_seconds,
+                ) as reply:
+                    return reply, await reply.body()
+            finally:
+                await connection.aclose()
+
+    return asyncio.run(go())
+
+
+def test_call_gives_head_and_body_when_the_server_answers() -> None:
+    reply, body = call([whole(503, {"a": 1}, "Retry-After: 7")])
+
+    assert (reply.status, reply.media_type, reply.retry_after_seconds) == (503, "application/json", 7)
+    assert (body, reply.sent_ns < reply.headers_ns) == (b'{"a": 1}', True)
+
+
+@pytest.mark.parametrize(
+    ("script", "error_type"),
+    [
+        ([Reset()], ServerUnreachableError),
+        ([Close()], ServerUnreachableError),
+        ([b"SSH-2.0-OpenSSH_9.6\r\n\r\n", Close()], BadResponseError),
+        ([Pause(0.5)], ServerTimeoutError),
+        ([head(200), Pause(0.5)], ServerTimeoutError),
+        ([head(200, "", "Content-Length: 5") + b"x"], StreamTruncatedError),
+        ([head(200, "", "Transfer-Encoding: chunked") + chunked(b"x")], StreamTruncatedError),
+        ([head(200), b"x", Pause(0.01), Reset()], StreamTruncatedError),
+        ([head(200, "", "Content-Encoding: gzip") + b"x"], BadResponseError),
+        ([whole(301, {}, "Location: http://127.0.0.1:9001/")], BadResponseError),
+        ([whole(307, {})], BadResponseError),
+        ([whole(304, {})], BadResponseError),
+    ],
+)
+def test_call_raises_named_error_when_the_server_misbehaves(
+    script: Script, error_type: type[RuneError]
+) -> None:
+    with pytest.raises(error_type) as raised:
+        call(script, idle_seconds=0.1)
+
+    assert type(raised.value) is error_type
+
+
+def test_call_says_unreachable_when_nobody_listens() -> None:
+    async def go() -> None:
+        async with serve() as server:
+            connection = connect(server)
+        async with connection.call("GET", connection.url.url, total_timeout_seconds=1):
+            pass
+
+    with pytest.raises(ServerUnreachableError):
+        asyncio.run(go())
+
+
+def test_call_is_refused_when_the_policy_forbids_the_address() -> None:
+    with pytest.raises(AddressRefusedError):
+        call([], policy=AddressPolicy())
+
+
+def test_call_ends_in_time_when_the_server_trickles() -> None:
+    trickle: list[Step] = [b"x", Pause(0.02)]
+
+    with pytest.raises(ServerTimeoutError, match=r"0\.1 seconds"):
+        call([head(200), *trickle * 30], total_seconds=0.1, idle_seconds=5.0)
+
+
+def test_call_hangs_up_when_its_task_is_cancelled() -> None:
+    async def go() -> int:
+        async with serve([head(200), b"x", Hold()]) as server:
+            connection = connect(server)
+
+            async def read() -> None:
+                async with connection.call("GET", server.url, total_timeout_seconds=5) as reply:
+                    await reply.body()
+
+            task = asyncio.create_task(read())
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.wait_for(server.hung_up.wait(), 1)
+            await connection.aclose()
+            return server.hang_up_count
+
+    assert asyncio.run(go()) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([], None),
+        (["Retry-After: 0"], 0),
+        (["Retry-After: 120"], 120),
+        (["Retry-After: " + "9" * 5000], MAX_RETRY_AFTER_SECONDS),
+        (["Retry-After: -1"], None),
+        (["Retry-After: soon"], None),
+        (["Retry-After: 1.5"], None),
+        (["Retry-After: Wed, 21 Oct 2026 07:28:30 GMT"], None),
+        (["Date: Wed, 21 Oct 2026 07:28:00 GMT", "Retry-After: Wed, 21 Oct 2026 07:28:30 GMT"], 30),
+        (["Date: Wed, 21 Oct 2026 07:29:00 GMT", "Retry-After: Wed, 21 Oct 2026 07:28:30 GMT"], 0),
+        (["Date: Wed, 21 Oct 2026 07:29:00 GMT", "Retry-After: Wed, 99 Oct 2026 07:28:30 GMT"], None),
+    ],
+)
+def test_reply_reads_retry_after_when_it_is_seconds_or_a_date(
+    headers: list[str], expected: int | None
+) -> None:
+    assert call([whole(200, {}, *headers)])[0].retry_after_seconds == expected
