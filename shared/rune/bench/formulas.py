@@ -1,0 +1,102 @@
+"""The formulas of every published number, for one request each.
+
+Tools use the same names for different things: TPOT of vLLM leaves the first token out, that of guidellm
+takes it in. So each docstring is the definition, and is published with the number.
+
+t0 is the sending of the request; c_first and c_last are the arrivals of the first and the last piece with
+content (text, reasoning or tool call; a chunk that only names the role is none); N is the number of output
+tokens, which is not the number of pieces.
+Every result is in the unit of its name, and None where the formula is not defined.
+"""
+
+from itertools import pairwise
+
+from rune.llm.protocol import ServerTimings, Stamps, TokenCounts
+
+_NS_PER_MS = 1_000_000
+_MS_PER_SECOND = 1000
+_MIN_TOKENS_BETWEEN = 2
+
+
+def time_to_first_token_ms(stamps: Stamps) -> float | None:
+    """Return TTFT: c_first - t0.
+
+    Reasoning counts. As in guidellm, aiperf and llmperf; vLLM's bench also counts an empty first chunk, which
+    can precede the first token by far (vllm-project/vllm#15106). None for an answer without content.
+    """
+    return _elapsed_ms(stamps.sent_ns, stamps.first_content_ns)
+
+
+def time_to_first_visible_token_ms(stamps: Stamps) -> float | None:
+    """Return TTFO: first piece with text - t0; what a reader of a reasoning model waits.
+
+    As guidellm's time_to_first_output_token. None for an answer without text.
+    """
+    return _elapsed_ms(stamps.sent_ns, stamps.first_visible_ns)
+
+
+def end_to_end_latency_ms(stamps: Stamps) -> float | None:
+    """Return E2EL: c_last - t0.
+
+    As vLLM's bench and aiperf: the usage chunk and the end marker come later and are not waited for by a
+    reader. None for an answer without content.
+    """
+    return _elapsed_ms(stamps.sent_ns, stamps.last_content_ns)
+
+
+def time_per_output_token_ms(stamps: Stamps, tokens: TokenCounts) -> float | None:
+    """Return TPOT: (E2EL - TTFT) / (N - 1).
+
+    As vLLM's bench, and as aiperf's inter-token latency; guidellm's TPOT is E2EL / N. None for N < 2, and for
+    an answer without content.
+    """
+    between_ms = _elapsed_ms(stamps.first_content_ns, stamps.last_content_ns)
+    if between_ms is None or tokens.output_count < _MIN_TOKENS_BETWEEN:
+        return None
+    return between_ms / (tokens.output_count - 1)
+
+
+def output_tokens_per_second(stamps: Stamps, tokens: TokenCounts) -> float | None:
+    """Return N / E2EL of one request, the wait for the first token included.
+
+    As guidellm and llmperf (per request), and aiperf's e2e_output_token_throughput. The mean of these is not
+    the throughput of a system, which is the sum of N over wall time. None without content or tokens.
+    """
+    latency_ms = end_to_end_latency_ms(stamps)
+    if not latency_ms or not tokens.output_count:
+        return None
+    return tokens.output_count / latency_ms * _MS_PER_SECOND
+
+
+def decode_tokens_per_second(stamps: Stamps, tokens: TokenCounts) -> float | None:
+    """Return 1 / TPOT: how fast the text runs once it has begun.
+
+    As aiperf's output_token_throughput_per_user. None where TPOT is, and where all pieces came at one instant
+    (a proxy has held the stream back).
+    """
+    per_token_ms = time_per_output_token_ms(stamps, tokens)
+    return _MS_PER_SECOND / per_token_ms if per_token_ms else None
+
+
+def server_output_tokens_per_second(timings: ServerTimings, tokens: TokenCounts) -> float | None:
+    """Return N / eval time as the server reports both; without network, queue, load and prompt.
+
+    As Ollama's eval_count / eval_duration and llama.cpp's predicted_per_second. None where the server reports
+    no time.
+    """
+    if not timings.eval_ms or not tokens.output_count:
+        return None
+    return tokens.output_count / timings.eval_ms * _MS_PER_SECOND
+
+
+def inter_chunk_latencies_ms(chunk_arrivals_ns: tuple[int, ...]) -> tuple[float, ...]:
+    """Return the gaps between neighbouring pieces with content.
+
+    What vLLM's bench calls ITL and aiperf inter_chunk_latency: not divided by the tokens in a piece, which
+    may be several or a fraction of one. Empty for fewer than two pieces.
+    """
+    return tuple((later - earlier) / _NS_PER_MS for earlier, later in pairwise(chunk_arrivals_ns))
+
+
+def _elapsed_ms(from_ns: int | None, to_ns: int | None) -> float | None:
+    return None if from_ns is None or to_ns is None else (to_ns - from_ns) / _NS_PER_MS

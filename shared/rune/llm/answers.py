@@ -1,0 +1,143 @@
+"""An answer while it comes: its pieces, their arrivals, and how it ended."""
+
+from rune.errors import StreamTruncatedError
+from rune.llm.fields import mend_text
+from rune.llm.protocol import (
+    FinishReason,
+    Generation,
+    OnChunk,
+    ServerTimings,
+    Stamps,
+    TokenCounts,
+    TokenSource,
+)
+
+_FINISH_REASONS = {
+    "stop": FinishReason.STOP,
+    "eos": FinishReason.STOP,
+    "eos_token": FinishReason.STOP,
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    "tool_calls": FinishReason.TOOL_CALLS,
+    "function_call": FinishReason.TOOL_CALLS,
+    "content_filter": FinishReason.CONTENT_FILTER,
+}
+
+# The server's own words for an answer that it gave up: vLLM's abort and error; of Ollama's, load and unload
+# mean that nothing was generated at all.
+_GIVEN_UP = frozenset({"abort", "error", "load", "unload"})
+
+
+class AnswerInProgress:
+    """Collects one answer; knows nothing of any protocol.
+
+    Parameters
+    ----------
+    sent_ns, headers_ns
+        Of the request, on the clock of all arrivals.
+    """
+
+    def __init__(self, *, sent_ns: int, headers_ns: int, on_chunk: OnChunk) -> None:
+        self._sent_ns = sent_ns
+        self._headers_ns = headers_ns
+        self._on_chunk = on_chunk
+        self._texts: list[str] = []
+        self._reasonings: list[str] = []
+        self._arrivals_ns: list[int] = []
+        self._first_event_ns: int | None = None
+        self._first_visible_ns: int | None = None
+        self._has_tool_call = False
+        self._finish_word: str | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any event has come."""
+        return self._first_event_ns is not None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a finish reason has come."""
+        return self._finish_word is not None
+
+    def add_event(self, arrived_ns: int) -> None:
+        """Note an event, with or without content."""
+        if self._first_event_ns is None:
+            self._first_event_ns = arrived_ns
+
+    def add_piece(self, arrived_ns: int, *, text: str, reasoning: str, has_tool_call: bool) -> None:
+        """Note what an event carries; one without content is no piece and takes no part in any timing."""
+        if not (text or reasoning or has_tool_call):
+            return
+        if text:
+            self._texts.append(text)
+            self._first_visible_ns = self._first_visible_ns or arrived_ns
+        if reasoning:
+            self._reasonings.append(reasoning)
+        self._has_tool_call |= has_tool_call
+        self._arrivals_ns.append(arrived_ns)
+        self._on_chunk(len(self._arrivals_ns))
+
+    def finish(self, word: str) -> None:
+        """Note the finish reason in the server's own word."""
+        self._finish_word = word
+
+    def count_tokens(
+        self,
+        *,
+        prompt_count: int | None,
+        cached_count: int | None = None,
+        reasoning_count: int | None = None,
+        usage_count: int | None,
+        server_count: int | None = None,
+    ) -> TokenCounts:
+        """Return the counts, the output's from the first that can be true: usage, timings, pieces.
+
+        A count of 0 beside pieces with content is a server that does not count; it is passed over.
+        """
+        piece_count = len(self._arrivals_ns)
+        output_count, source = piece_count, TokenSource.CHUNKS
+        for count, counted_by in ((usage_count, TokenSource.USAGE), (server_count, TokenSource.SERVER)):
+            if count or (count == 0 and not piece_count):
+                output_count, source = count, counted_by
+                break
+        return TokenCounts(prompt_count, output_count, cached_count, reasoning_count, source)
+
+    def complete(self, ended_ns: int, tokens: TokenCounts, timings: ServerTimings) -> Generation:
+        """Return the finished answer.
+
+        Raises
+        ------
+        StreamTruncatedError
+            No finish reason came, or one that says that the server gave up.
+        """
+        if self._finish_word is None or self._first_event_ns is None:
+            raise StreamTruncatedError("The server ended its answer without saying why.")
+        arrivals_ns = self._arrivals_ns
+        return Generation(
+            text=mend_text("".join(self._texts)),
+            reasoning=mend_text("".join(self._reasonings)),
+            finish_reason=self._finish_reason(self._finish_word),
+            tokens=tokens,
+            stamps=Stamps(
+                sent_ns=self._sent_ns,
+                headers_ns=self._headers_ns,
+                first_event_ns=self._first_event_ns,
+                first_content_ns=arrivals_ns[0] if arrivals_ns else None,
+                first_visible_ns=self._first_visible_ns,
+                last_content_ns=arrivals_ns[-1] if arrivals_ns else None,
+                ended_ns=ended_ns,
+            ),
+            chunk_arrivals_ns=tuple(arrivals_ns),
+            server_timings=timings,
+        )
+
+    def _finish_reason(self, word: str) -> FinishReason:
+        if word in _GIVEN_UP:
+            raise StreamTruncatedError("The model server gave the answer up before it was complete.")
+        reason = _FINISH_REASONS.get(word, FinishReason.OTHER)
+        # Ollama always, and vLLM for a named tool, say "stop" after a tool call.
+        if reason is FinishReason.STOP and self._has_tool_call:
+            return FinishReason.TOOL_CALLS
+        return reason

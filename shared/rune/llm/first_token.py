@@ -1,0 +1,32 @@
+"""The tiny generation at the end of every warm-up."""
+
+from rune.llm.protocol import ChatRequest, Message, ModelServer, Role, WarmUpRequest
+
+_NS_PER_MS = 1_000_000
+
+
+async def first_token_ms(server: ModelServer, request: WarmUpRequest, *, timeout_seconds: float) -> float:
+    """Return how long the model takes from the request to one token.
+
+    Raises
+    ------
+    ModelServerError, AddressError
+        As `ModelServer.chat`.
+    """
+    tiny = ChatRequest(
+        model=request.model,
+        messages=(Message(Role.USER, "Hi"),),
+        timeout_seconds=timeout_seconds,
+        # A cold model is silent for as long as it takes: only the total counts.
+        idle_timeout_seconds=timeout_seconds,
+        context_tokens=request.context_tokens,
+        max_output_tokens=1,
+    )
+    stamps = (await server.chat(tiny, _ignore_chunk)).stamps
+    # The one token may have no text of its own: half a character, or a control token.
+    first_ns = stamps.ended_ns if stamps.first_content_ns is None else stamps.first_content_ns
+    return (first_ns - stamps.sent_ns) / _NS_PER_MS
+
+
+def _ignore_chunk(_count: int) -> None:
+    pass

@@ -1,0 +1,176 @@
+"""What RUNE asks of every kind of model server, and what comes back.
+
+One protocol, one file per kind of server. Everything here is plain data.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Role(StrEnum):
+    """Who speaks in a chat."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A chat to be answered.
+
+    Attributes
+    ----------
+    context_tokens
+        Context to load the model with, in tokens; None leaves the server's own. Only Ollama can be asked.
+        Asking for another context than the loaded one reloads the model, so warm-up and chat send the same.
+    max_output_tokens
+        Longest answer in tokens; None leaves the server's own limit.
+    timeout_seconds
+        Longest time from sending the request to the end of the answer.
+    idle_timeout_seconds
+        Longest silence between two pieces of the answer, the first included.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    timeout_seconds: float
+    idle_timeout_seconds: float = 60.0
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """When things happened to one request: nanoseconds of one monotonic clock, taken before parsing.
+
+    `first_content` is the first piece with real content: text, reasoning or a tool call; `first_visible` the
+    first with text. They and `last_content` are None for an answer without such a piece.
+    """
+
+    sent_ns: int
+    headers_ns: int
+    first_event_ns: int
+    first_content_ns: int | None
+    first_visible_ns: int | None
+    last_content_ns: int | None
+    ended_ns: int
+
+
+class TokenSource(StrEnum):
+    """Who counted the tokens, most trustworthy first."""
+
+    USAGE = "usage"
+    SERVER = "server"
+    CHUNKS = "chunks"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """How many tokens went in and out; None where nobody said."""
+
+    prompt_count: int | None
+    output_count: int
+    cached_count: int | None
+    reasoning_count: int | None
+    source: TokenSource
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTimings:
+    """The server's own view in milliseconds; kept apart from RUNE's stamps, None where not reported."""
+
+    total_ms: float | None = None
+    load_ms: float | None = None
+    prompt_eval_ms: float | None = None
+    eval_ms: float | None = None
+
+
+class FinishReason(StrEnum):
+    """Why the model stopped."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+    OTHER = "other"
+    """A word of the server's that RUNE does not know: the answer is kept, and nothing is claimed of its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One complete answer with its evidence.
+
+    Attributes
+    ----------
+    chunk_arrivals_ns
+        Arrival of every piece with real content, on the clock of `stamps`.
+    """
+
+    text: str
+    reasoning: str
+    finish_reason: FinishReason
+    tokens: TokenCounts
+    stamps: Stamps
+    chunk_arrivals_ns: tuple[int, ...]
+    server_timings: ServerTimings
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """What it took to get a model ready: `load` the weights, `first_token` one tiny generation after it."""
+
+    load_ms: float
+    first_token_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUpRequest:
+    """A model to be made ready, with the very options that the chat will use."""
+
+    model: str
+    timeout_seconds: float
+    context_tokens: int | None = None
+
+
+type OnChunk = Callable[[int], None]
+"""Called with the number of content pieces so far; must return at once."""
+
+
+class ModelServer(Protocol):
+    """A model server at one address. Every method may raise any `ModelServerError` or `AddressError`."""
+
+    async def list_models(self) -> tuple[str, ...]:
+        """Return the names of the models that the server offers, sorted."""
+        ...
+
+    async def list_running(self) -> tuple[str, ...]:
+        """Return the names of the models in memory, sorted; empty where the server cannot tell."""
+        ...
+
+    async def has_model(self, model: str) -> bool:
+        """Return whether the server offers the model under the kind's own rules for names."""
+        ...
+
+    async def warm_up(self, request: WarmUpRequest) -> WarmUp:
+        """Load the model and run one token through it; other models on the server are left alone."""
+        ...
+
+    async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
+        """Return the answer, read as a stream; leaving early closes the connection, so the server stops too."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...

@@ -1,0 +1,99 @@
+"""What all kinds of model servers have in common when they answer over HTTP."""
+
+from collections.abc import Callable, Mapping
+
+from rune.errors import BadResponseError
+from rune.llm.failures import FailureContext, describe_failure, is_failure
+from rune.llm.fields import parse_json
+from rune.llm.lines import Event, EventReader
+from rune.net.bodies import BodyReader
+from rune.net.calls import Reply, drain
+
+_OK = 200
+
+
+async def read_object(reply: Reply, *, model: str | None = None) -> Mapping[str, object]:
+    """Return the JSON object that a reply without stream holds.
+
+    Raises
+    ------
+    ModelServerError
+        The status is not 200, the object is an error, or there is no object.
+    """
+    context = await _require_ok(reply, model)
+    try:
+        value = parse_json(await reply.body())
+    except ValueError as error:
+        raise BadResponseError("The server answered with something other than JSON.") from error
+    if is_failure(value):
+        raise describe_failure(None, value, context)
+    if not isinstance(value, dict):
+        raise BadResponseError("The server answered with JSON that is not an object.")
+    return value
+
+
+async def open_stream(reply: Reply, *, model: str, media_types: frozenset[str]) -> BodyReader:
+    """Return the body of a reply that streams.
+
+    Raises
+    ------
+    ModelServerError
+        The status is not 200, or the body is no stream of the given types. A reply that names no type passes:
+        its lines will tell.
+    """
+    context = await _require_ok(reply, model)
+    if reply.media_type and reply.media_type not in media_types:
+        head = await reply.body_head()
+        try:
+            value = parse_json(head)
+        except ValueError:
+            value = None
+        if is_failure(value):
+            raise describe_failure(None, value, context)
+        raise BadResponseError("The server's answer is not the stream that RUNE asked for.")
+    return reply.reader()
+
+
+async def read_events(body: BodyReader, reader: EventReader, take: Callable[[Event], bool]) -> None:
+    """Give every event to `take` until it says that the end marker has come, or the stream is over.
+
+    Raises
+    ------
+    ModelServerError
+        A limit was passed; or what `take` raises.
+    httpx.TransportError
+        The connection broke; `ServerConnection.call` gives it a name.
+    """
+    while (chunk := await body.read()) is not None:
+        for event in reader.feed(chunk):
+            if take(event):
+                await drain(body)
+                return
+    for event in reader.finish():
+        if take(event):
+            return
+
+
+def parse_event(event: Event, *, model: str) -> Mapping[str, object]:
+    """Return the event's JSON object.
+
+    Raises
+    ------
+    ModelServerError
+        The event holds an error or is called one, or is no JSON object.
+    """
+    if event.is_error:
+        raise describe_failure(None, event.data, FailureContext(model))
+    members = event.parse()
+    if is_failure(members):
+        raise describe_failure(None, members, FailureContext(model))
+    return members
+
+
+async def _require_ok(reply: Reply, model: str | None) -> FailureContext:
+    context = FailureContext(model, reply.retry_after_seconds)
+    if reply.status == _OK:
+        return context
+    if reply.status < 400:  # noqa: PLR2004 other successes; redirects ended earlier
+        raise BadResponseError(f"The server answered with status {reply.status}, which RUNE did not expect.")
+    raise describe_failure(reply.status, await reply.body_head(), context)

@@ -1,0 +1,76 @@
+import pytest
+
+from rune.errors import StreamTruncatedError
+from rune.llm.answers import AnswerInProgress
+from rune.llm.protocol import (
+    FinishReason,
+    Generation,
+    ServerTimings,
+    Stamps,
+    TokenCounts,
+    TokenSource,
+)
+
+TOKENS = TokenCounts(None, 3, None, None, TokenSource.USAGE)
+TIMINGS = ServerTimings()
+
+
+def begin() -> AnswerInProgress:
+    return AnswerInProgress(sent_ns=1, headers_ns=2, on_chunk=lambda _: None)
+
+
+def test_answer_is_whole_when_all_kinds_of_pieces_have_come() -> None:
+    answer = begin()
+    answer.add_event(3)
+    answer.add_piece(3, text="", reasoning="", has_tool_call=False)
+    answer.add_event(4)
+    answer.add_piece(4, text="", reasoning="hm", has_tool_call=False)
+    answer.add_piece(5, text="a", reasoning="", has_tool_call=False)
+    answer.add_piece(6, text="b", reasoning="", has_tool_call=False)
+    answer.finish("stop")
+
+    assert answer.complete(9, TOKENS, TIMINGS) == Generation(
+        text="ab",
+        reasoning="hm",
+        finish_reason=FinishReason.STOP,
+        tokens=TOKENS,
+        stamps=Stamps(1, 2, 3, 4, 5, 6, 9),
+        chunk_arrivals_ns=(4, 5, 6),
+        server_timings=TIMINGS,
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("stop", FinishReason.STOP),
+        ("eos", FinishReason.STOP),
+        ("eos_token", FinishReason.STOP),
+        ("end_turn", FinishReason.STOP),
+        ("stop_sequence", FinishReason.STOP),
+        ("length", FinishReason.LENGTH),
+        ("max_tokens", FinishReason.LENGTH),
+        ("tool_calls", FinishReason.TOOL_CALLS),
+        ("function_call", FinishReason.TOOL_CALLS),
+        ("content_filter", FinishReason.CONTENT_FILTER),
+        ("STOP", FinishReason.OTHER),
+        ("novel", FinishReason.OTHER),
+    ],
+)
+def test_answer_knows_why_it_ended_in_any_server_s_word(word: str, expected: FinishReason) -> None:
+    answer = begin()
+    answer.add_event(3)
+    answer.finish(word)
+
+    assert answer.complete(9, TOKENS, TIMINGS).finish_reason is expected
+
+
+@pytest.mark.parametrize("word", ["abort", "error", "load", "unload", None])
+def test_answer_is_truncated_when_the_server_gave_up_or_said_nothing(word: str | None) -> None:
+    answer = begin()
+    answer.add_event(3)
+    if word is not None:
+        answer.finish(word)
+
+    with pytest.raises(StreamTruncatedError):
+        answer.complete(9, TOKENS, TIMINGS)

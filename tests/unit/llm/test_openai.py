@@ -1,0 +1,254 @@
+from dataclasses import replace
+
+import pytest
+
+from rune.errors import (
+    BadResponseError,
+    ContextOverflowError,
+    ModelNotFoundError,
+    RuneError,
+    ServerOverloadedError,
+    ServerTimeoutError,
+    ServerUnreachableError,
+    StreamFailedError,
+    StreamTruncatedError,
+)
+from rune.llm.protocol import FinishReason, ServerTimings, TokenCounts, TokenSource, WarmUpRequest
+from tests.unit.llm.asking import QUESTION, ask, chat
+from tests.unit.llm.scripted_server import Close, Pause, Reset, Script, chunked, head, sse, whole
+
+HEAD = head(200, "text/event-stream; charset=utf-8")
+USAGE: dict[str, object] = {
+    "prompt_tokens": 30,
+    "completion_tokens": 9,
+    "prompt_tokens_details": {"cached_tokens": 29},
+    "completion_tokens_details": {"reasoning_tokens": 4},
+}
+TIMINGS = {"cache_n": 29, "prompt_n": 1, "prompt_ms": 2.5, "predicted_n": 8, "predicted_ms": 40.0}
+
+
+def event(finish_reason: str | None = None, /, **delta: object) -> dict[str, object]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return {"object": "chat.completion.chunk", "choices": [choice], "usage": None}
+
+
+def summary(**members: object) -> dict[str, object]:
+    return {"object": "chat.completion.chunk", "choices": [], **members}
+
+
+ROLE = event(role="assistant", content=None)
+STOP = event("stop")
+
+
+def test_chat_returns_answer_with_evidence_when_the_stream_is_whole() -> None:
+    stream = sse(
+        ROLE, event(content="Be"), event(content="cause"), STOP, summary(usage=USAGE, timings=TIMINGS)
+    )
+
+    answer = chat("openai", HEAD + stream)
+
+    assert (answer.text, answer.reasoning, answer.finish_reason) == ("Because", "", FinishReason.STOP)
+    assert answer.tokens == TokenCounts(30, 9, 29, 4, TokenSource.USAGE)
+    assert answer.server_timings == ServerTimings(None, None, 2.5, 40.0)
+    assert len(answer.chunk_arrivals_ns) == 2
+
+
+@pytest.mark.parametrize("role", [ROLE, event(role="assistant", content="")])
+def test_chat_takes_first_content_for_the_first_token_when_a_role_comes_early(role: object) -> None:
+    stamps = chat(
+        "openai",
+        HEAD + sse(role, done=False),
+        Pause(0.03),
+        sse(event(reasoning="hm"), event(content="a"), STOP),
+    ).stamps
+
+    assert stamps.first_content_ns is not None
+    assert stamps.first_content_ns - stamps.first_event_ns > 20_000_000
+    assert stamps.last_content_ns == stamps.first_visible_ns
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "reasoning", "finish_reason"),
+    [
+        (sse(event("stop", content="a")), "a", "", FinishReason.STOP),
+        (sse(event(reasoning="r"), event(content="a"), STOP), "a", "r", FinishReason.STOP),
+        (sse(event(reasoning_content="r"), event(content="a"), STOP), "a", "r", FinishReason.STOP),
+        (sse(event(reasoning="r", reasoning_content="r"), STOP), "", "r", FinishReason.STOP),
+        (sse(event(content="a"), event("length")), "a", "", FinishReason.LENGTH),
+        (sse(event(content="a"), event("content_filter")), "a", "", FinishReason.CONTENT_FILTER),
+        (sse(event(content="a"), event("novel")), "a", "", FinishReason.OTHER),
+        (sse(event(tool_calls=[{"index": 0}]), event("tool_calls")), "", "", FinishReason.TOOL_CALLS),
+        (sse(event(tool_calls=[{"index": 0}]), STOP), "", "", FinishReason.TOOL_CALLS),
+        (sse(event(function_call={"name": "f"}), STOP), "", "", FinishReason.TOOL_CALLS),
+        (sse(event(content="a"), STOP).replace(b"\n", b"\r\n"), "a", "", FinishReason.STOP),
+        (sse(event(content="a"), STOP).replace(b"data: ", b"data:"), "a", "", FinishReason.STOP),
+        (b": ping\n\n" + sse(event(content="a"), STOP) + b": bye\n\n", "a", "", FinishReason.STOP),
+        (sse(event(content="a"), STOP).rstrip(b"\n"), "a", "", FinishReason.STOP),
+        (sse(event(content="a"), {"object": "x"}, {"choices": None}, STOP), "a", "", FinishReason.STOP),
+        (sse({"choices": [{"delta": None}, None, 1]}, STOP), "", "", FinishReason.STOP),
+        (sse(event(content="a") | {"error": None}, STOP), "a", "", FinishReason.STOP),
+        (sse(event(content="a"), STOP) + sse({"error": "after the end"}), "a", "", FinishReason.STOP),
+    ],
+)
+def test_chat_returns_what_came_when_the_server_has_its_ways(
+    body: bytes, text: str, reasoning: str, finish_reason: FinishReason
+) -> None:
+    answer = chat("openai", HEAD + body)
+
+    assert (answer.text, answer.reasoning, answer.finish_reason) == (text, reasoning, finish_reason)
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"usage": USAGE, "timings": TIMINGS}, TokenCounts(30, 9, 29, 4, TokenSource.USAGE)),
+        ({"timings": TIMINGS}, TokenCounts(30, 8, 29, None, TokenSource.SERVER)),
+        ({"timings": {"prompt_n": 5}}, TokenCounts(5, 1, None, None, TokenSource.CHUNKS)),
+        ({}, TokenCounts(None, 1, None, None, TokenSource.CHUNKS)),
+        (
+            {"usage": {"prompt_tokens": 5, "completion_tokens": 0}},
+            TokenCounts(5, 1, None, None, TokenSource.CHUNKS),
+        ),
+        ({"usage": {"completion_tokens": "9"}}, TokenCounts(None, 1, None, None, TokenSource.CHUNKS)),
+    ],
+)
+def test_chat_counts_tokens_by_the_best_source_that_there_is(
+    members: dict[str, object], expected: TokenCounts
+) -> None:
+    assert chat("openai", HEAD + sse(event(content="a"), STOP, summary(**members))).tokens == expected
+
+
+def test_chat_takes_the_latest_usage_when_every_chunk_carries_it() -> None:
+    growing = [event(content="a") | {"usage": USAGE | {"completion_tokens": count}} for count in (1, 2, 9)]
+
+    assert chat("openai", HEAD + sse(*growing, STOP)).tokens.output_count == 9
+
+
+@pytest.mark.parametrize(
+    ("script", "error_type"),
+    [
+        ([HEAD + sse(event(content="a"), STOP, done=False)], StreamTruncatedError),
+        ([HEAD + sse(event(content="a"))], StreamTruncatedError),
+        ([HEAD + sse(event(content="a"), event("abort"))], StreamTruncatedError),
+        ([HEAD + sse(event(content="a"), done=False) + b'data: {"cho'], StreamTruncatedError),
+        ([HEAD + sse(event(content="a"), done=False), Pause(0.01), Reset()], StreamTruncatedError),
+        (
+            [head(200, "text/event-stream", "Transfer-Encoding: chunked") + chunked(sse(ROLE, done=False))],
+            StreamTruncatedError,
+        ),
+        ([HEAD + sse(event(content="a"), {"error": {"message": "strange", "code": 500}})], StreamFailedError),
+        ([HEAD + sse({"error": {"message": "strange", "http_status_code": 422}})], StreamFailedError),
+        ([HEAD + sse(event(content="a"), STOP, {"error": "strange"})], StreamFailedError),
+        ([HEAD + sse({"object": "error", "message": "strange", "code": 500})], StreamFailedError),
+        ([HEAD + b'event: error\ndata: {"detail": "strange"}\n\n'], StreamFailedError),
+        ([HEAD + b'error: {"code": 500, "message": "strange"}\n\n'], StreamFailedError),
+        ([HEAD + b"error: strange\n\n"], StreamFailedError),
+        ([HEAD + sse({"error": {"message": "past the context length"}})], ContextOverflowError),
+        ([HEAD], BadResponseError),
+        ([HEAD + b": ping\n\n"], BadResponseError),
+        ([HEAD + b"data: [DONE]\n\n"], BadResponseError),
+        ([HEAD + b"data: hello\n\n"], BadResponseError),
+        ([HEAD + b"data: " + b"x" * 2_000_000], BadResponseError),
+        ([HEAD + b"data: xxxxxxxxxxxxxxxxxxx\n" * 60_000], BadResponseError),
+        ([whole(200, {"choices": [{"message": {"content": "not streamed"}}]})], BadResponseError),
+        ([whole(200, {"error": {"message": "strange"}})], StreamFailedError),
+        ([head(200, "text/html") + b"<html>"], BadResponseError),
+        ([whole(404, {"error": {"message": "The model `m` does not exist."}})], ModelNotFoundError),
+        ([whole(400, {"error": {"message": "model 'm' not found"}})], ModelNotFoundError),
+        ([whole(503, {"error": {"message": "Loading model", "code": 503}})], ServerOverloadedError),
+        ([Close()], ServerUnreachableError),
+        ([Pause(0.3)], ServerTimeoutError),
+        ([HEAD + sse(ROLE, done=False), Pause(0.3)], ServerTimeoutError),
+    ],
+)
+def test_chat_raises_named_error_when_the_answer_is_no_answer(
+    script: Script, error_type: type[RuneError]
+) -> None:
+    with pytest.raises(error_type) as raised:
+        chat("openai", *script, request=replace(QUESTION, idle_timeout_seconds=0.1))
+
+    assert type(raised.value) is error_type
+
+
+def test_chat_keeps_the_wait_that_the_server_asked_for() -> None:
+    with pytest.raises(ServerOverloadedError) as raised:
+        chat("openai", whole(429, {"error": {"message": "slow down"}}, "Retry-After: 12"))
+
+    assert raised.value.retry_after_seconds == 12
+
+
+def test_chat_sends_no_option_when_none_is_asked_for() -> None:
+    _, server = ask("openai", [[HEAD + sse(STOP)]], lambda s: s.chat(QUESTION, lambda _: None))
+
+    assert server.requests[0].body == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Why?"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_chat_sends_max_tokens_and_temperature_when_asked_for() -> None:
+    request = replace(QUESTION, max_output_tokens=7, temperature=0.0, context_tokens=2048)
+
+    _, server = ask("openai", [[HEAD + sse(STOP)]], lambda s: s.chat(request, lambda _: None))
+
+    body = server.requests[0].body
+    assert (body["max_tokens"], body["temperature"]) == (7, 0.0)
+    assert not {"num_ctx", "options"} & set(body)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("", "/v1/models"),
+        ("/", "/v1/models"),
+        ("/v1", "/v1/models"),
+        ("/v1/", "/v1/models"),
+        ("/proxy/llm", "/proxy/llm/v1/models"),
+        ("/api/paas/v4", "/api/paas/v4/models"),
+    ],
+)
+def test_server_finds_its_routes_when_the_address_ends_in_any_way(path: str, expected: str) -> None:
+    _, server = ask("openai", [[whole(200, {"data": []})]], lambda s: s.list_models(), path=path)
+
+    assert server.requests[0].path == expected
+
+
+@pytest.mark.parametrize(
+    ("listing", "expected"),
+    [
+        ({"data": [{"id": "b"}, {"id": "a"}], "models": [{"name": "c"}]}, ("a", "b")),
+        ({"data": [{"id": 7}, {}, None]}, ()),
+        ({"data": None}, ()),
+    ],
+)
+def test_list_is_sorted_ids_when_entries_are_odd(listing: object, expected: tuple[str, ...]) -> None:
+    assert ask("openai", [[whole(200, listing)]], lambda server: server.list_models())[0] == expected
+
+
+def test_list_raises_when_it_has_no_data() -> None:
+    with pytest.raises(BadResponseError):
+        ask("openai", [[whole(200, {"models": []})]], lambda server: server.list_models())
+
+
+@pytest.mark.parametrize(("model", "expected"), [("a", True), ("A", False), ("a:latest", False)])
+def test_server_has_model_when_it_lists_just_that_id(model: str, expected: bool) -> None:
+    listing = whole(200, {"data": [{"id": "a"}]})
+
+    assert ask("openai", [[listing]], lambda server: server.has_model(model))[0] is expected
+
+
+def test_nothing_is_known_to_run_and_nothing_is_asked() -> None:
+    running, server = ask("openai", [], lambda s: s.list_running())
+
+    assert (running, server.requests) == ((), [])
+
+
+def test_warm_up_generates_one_token() -> None:
+    script: Script = [HEAD, Pause(0.02), sse(event(content="a"), event("length"))]
+
+    warm_up, server = ask("openai", [script], lambda s: s.warm_up(WarmUpRequest("m", 5, context_tokens=9)))
+
+    assert server.requests[0].body["max_tokens"] == 1
+    assert (warm_up.load_ms, warm_up.first_token_ms > 15) == (0.0, True)
