@@ -1,0 +1,1 @@
+"""The whole of RUNE on a laptop: emulator, simulators, demo."""

@@ -1,0 +1,1 @@
+"""Stand-ins for the services that RUNE uses, checked with their official clients."""

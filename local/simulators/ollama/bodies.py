@@ -1,0 +1,188 @@
+"""Request bodies, read as strictly as Go reads them, refused in its words."""
+
+import json
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from local.simulators.ollama.durations import parse_keep_alive
+from local.simulators.ollama.errors import OllamaError
+
+_GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+_GO_TYPES = {
+    "string_type": "string",
+    "bool_type": "bool",
+    "int_type": "int",
+    "list_type": "[]json.RawMessage",
+    "dict_type": "map[string]interface {}",
+    "model_type": "struct",
+}
+
+KeepAlive = Annotated[float | str, AfterValidator(parse_keep_alive)]
+
+
+def _check_think(value: object) -> object:
+    if isinstance(value, str) and value not in {"low", "medium", "high", "max"}:
+        raise ValueError(
+            f'invalid think value: "{value}" (must be "high", "medium", "low", "max", true, or false)'
+        )
+    return value
+
+
+class Body(BaseModel):
+    """A request body; null counts as absent and unknown fields are ignored, as in Go."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    go_name: ClassVar[str] = "Request"
+
+    @classmethod
+    def read(cls, raw: bytes) -> Self:
+        """Return the body of a request.
+
+        Raises
+        ------
+        OllamaError
+            400: no body, no JSON, or a field of the wrong type.
+        """
+        if not raw.strip():
+            raise OllamaError(400, "missing request body")
+        try:
+            content = json.loads(raw)
+        except json.JSONDecodeError as error:
+            wrong = error.doc[error.pos : error.pos + 1]
+            text = (
+                f"invalid character '{wrong}' looking for beginning of value" if wrong else "unexpected EOF"
+            )
+            raise OllamaError(400, text) from error
+        except UnicodeDecodeError as error:
+            raise OllamaError(400, "invalid UTF-8 in request body") from error
+        return cls.check(content)
+
+    @classmethod
+    def check(cls, content: object) -> Self:
+        """Return the body from JSON that is parsed already.
+
+        Raises
+        ------
+        OllamaError
+            400: a field of the wrong type.
+        """
+        if not isinstance(content, dict):
+            kind = _GO_KINDS.get(type(content), "null")
+            raise OllamaError(400, f"json: cannot unmarshal {kind} into Go value of type api.{cls.go_name}")
+        try:
+            return cls.model_validate({key: value for key, value in content.items() if value is not None})
+        except ValidationError as error:
+            raise OllamaError(400, cls._explain(error)) from error
+
+    @classmethod
+    def _explain(cls, error: ValidationError) -> str:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "value_error":
+            return str(first["ctx"]["error"])
+        field = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+        kind = _GO_KINDS.get(type(first["input"]), "null")
+        wanted = _GO_TYPES.get(first["type"], "value")
+        return f"json: cannot unmarshal {kind} into Go struct field {cls.go_name}.{field} of type {wanted}"
+
+
+class AskBody(Body):
+    """What `/api/generate` and `/api/chat` have in common."""
+
+    model: str = ""
+    stream: bool = True
+    keep_alive: KeepAlive | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    think: Annotated[bool | str | None, BeforeValidator(_check_think)] = None
+    truncate: bool = True
+    shift: bool = True
+    format: str | dict[str, Any] = ""
+
+
+class GenerateBody(AskBody):
+    """`/api/generate`."""
+
+    go_name: ClassVar[str] = "GenerateRequest"
+
+    prompt: str = ""
+    suffix: str = ""
+    system: str = ""
+    template: str = ""
+    raw: bool = False
+
+
+class MessageBody(Body):
+    """One message of `/api/chat`."""
+
+    role: str = ""
+    content: str | None = ""
+    tool_calls: list[dict[str, Any]] | None = None
+
+    @property
+    def text(self) -> str:
+        """What of the message goes into the prompt: its text and the calls it made."""
+        calls = json.dumps(self.tool_calls) if self.tool_calls else ""
+        return (self.content or "") + calls
+
+
+class ChatBody(AskBody):
+    """`/api/chat`."""
+
+    go_name: ClassVar[str] = "ChatRequest"
+
+    messages: list[MessageBody] = Field(default_factory=list)
+    tools: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class EmbedBody(Body):
+    """`/api/embed`; `input` is a text or a list of texts."""
+
+    go_name: ClassVar[str] = "EmbedRequest"
+
+    model: str = ""
+    input: Any = None
+    truncate: bool = True
+    keep_alive: KeepAlive | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    dimensions: int = 0
+
+
+class NamedBody(Body):
+    """A body that names a model; `name` is the older word for `model`."""
+
+    go_name: ClassVar[str] = "DeleteRequest"
+
+    model: str = ""
+    name: str = ""
+
+    @property
+    def model_name(self) -> str:
+        """The name under either word."""
+        return self.model or self.name
+
+
+class ShowBody(NamedBody):
+    """`/api/show`."""
+
+    go_name: ClassVar[str] = "ShowRequest"
+
+    verbose: bool = False
+
+
+class PullBody(NamedBody):
+    """`/api/pull`; `insecure` changes nothing here, for no registry is asked."""
+
+    go_name: ClassVar[str] = "PullRequest"
+
+    stream: bool = True
+    insecure: bool = False
+
+
+class CopyBody(Body):
+    """`/api/copy`."""
+
+    go_name: ClassVar[str] = "CopyRequest"
+
+    source: str = ""
+    destination: str = ""

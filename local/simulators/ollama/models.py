@@ -1,0 +1,182 @@
+"""What a model is: the data that Ollama shows about it, made up but plausible."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from local.simulators.ollama.names import parse_name
+
+type Json = Mapping[str, "JsonValue"]
+type JsonValue = str | int | float | bool | list["JsonValue"] | dict[str, "JsonValue"] | Json | None
+
+GIB = 1024**3
+# 4-bit weights with their scales come to about this much.
+BYTES_PER_PARAMETER = 0.6
+CONFIG_SIZE_BYTES = 486
+TEMPLATE_SIZE_BYTES = 1_481
+LICENSE_SIZE_BYTES = 12_320
+
+
+def digest_of(text: str) -> str:
+    """Return 64 hex digits that stand for the content named by `text`."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One blob of a model."""
+
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """One model as a registry offers it.
+
+    Attributes
+    ----------
+    size_bytes
+        Weights only: the small layers come on top.
+    trained_context_tokens
+        The longest context the model can be loaded with.
+    kv_bytes_per_token
+        Memory that each token of context takes once the model is loaded.
+    capabilities
+        Of completion, tools, insert, vision, embedding, thinking.
+    """
+
+    name: str
+    size_bytes: int
+    family: str = "llama"
+    parameter_count: int = 8_030_261_312
+    quantization_level: str = "Q4_K_M"
+    trained_context_tokens: int = 131_072
+    embedding_length: int = 4_096
+    block_count: int = 32
+    kv_bytes_per_token: int = 131_072
+    capabilities: tuple[str, ...] = ("completion", "tools")
+    template: str = field(default="{{ .System }} {{ .Prompt }}", repr=False)
+
+    @classmethod
+    def named(cls, name: str, *, size_bytes: int) -> "ModelCard":
+        """Return a card for any name, its family and abilities guessed from the name.
+
+        `embed` in the name makes an embedding model; `qwen3`, `deepseek-r1` and `gpt-oss` can think.
+        """
+        model = parse_name(name).model.lower()
+        parameter_count = round(size_bytes / BYTES_PER_PARAMETER)
+        if "embed" in model:
+            return cls(
+                name=name,
+                size_bytes=size_bytes,
+                family="nomic-bert",
+                parameter_count=parameter_count,
+                quantization_level="F16",
+                trained_context_tokens=2_048,
+                embedding_length=768,
+                block_count=12,
+                kv_bytes_per_token=0,
+                capabilities=("embedding",),
+                template="{{ .Prompt }}",
+            )
+        thinks = model.startswith(("qwen3", "deepseek-r1", "gpt-oss"))
+        family = model.rstrip("0123456789.-") or "llama"
+        capabilities = ("completion", "tools", "thinking") if thinks else ("completion", "tools")
+        return cls(
+            name=name,
+            size_bytes=size_bytes,
+            family=family,
+            parameter_count=parameter_count,
+            capabilities=capabilities,
+        )
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest: 64 hex digits, equal for copies of one model."""
+        return digest_of(f"manifest {parse_name(self.name).key}")
+
+    @property
+    def weights(self) -> Layer:
+        """The layer that holds the model itself."""
+        return Layer(f"sha256:{digest_of(f'weights {parse_name(self.name).key}')}", self.size_bytes)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers in the order of a pull; template and license are shared within a family."""
+        return (
+            self.weights,
+            Layer(f"sha256:{digest_of(f'template {self.family} {self.template}')}", TEMPLATE_SIZE_BYTES),
+            Layer(f"sha256:{digest_of(f'license {self.family}')}", LICENSE_SIZE_BYTES),
+            Layer(f"sha256:{digest_of(f'config {parse_name(self.name).key}')}", CONFIG_SIZE_BYTES),
+        )
+
+    @property
+    def total_size_bytes(self) -> int:
+        """The size that lists show: all layers."""
+        return sum(layer.size_bytes for layer in self.layers)
+
+    @property
+    def parameter_size(self) -> str:
+        """The parameter count as lists show it, for example `8.0B`."""
+        billions = self.parameter_count / 1e9
+        return f"{billions:.1f}B" if billions >= 1 else f"{self.parameter_count / 1e6:.2f}M"
+
+    def describe(self) -> dict[str, JsonValue]:
+        """Return the `details` object of tags, ps and show."""
+        return {
+            "parent_model": "",
+            "format": "gguf",
+            "family": self.family,
+            "families": [self.family],
+            "parameter_size": self.parameter_size,
+            "quantization_level": self.quantization_level,
+        }
+
+    def describe_weights(self, *, verbose: bool) -> dict[str, JsonValue]:
+        """Return `model_info`; long arrays are empty unless `verbose`."""
+        return {
+            "general.architecture": self.family,
+            "general.file_type": 15,
+            "general.parameter_count": self.parameter_count,
+            "general.quantization_version": 2,
+            f"{self.family}.block_count": self.block_count,
+            f"{self.family}.context_length": self.trained_context_tokens,
+            f"{self.family}.embedding_length": self.embedding_length,
+            "tokenizer.ggml.model": "gpt2",
+            "tokenizer.ggml.tokens": ["<|start|>", "<|role|>", "<|end|>", "<|turn|>"] if verbose else [],
+        }
+
+
+def _card_table(*cards: ModelCard) -> Mapping[str, ModelCard]:
+    return MappingProxyType({parse_name(card.name).key: card for card in cards})
+
+
+# Sizes of the order of the real ones; nothing depends on their exact values.
+KNOWN_CARDS = _card_table(
+    ModelCard.named("llama3.1:8b", size_bytes=4_920_738_944),
+    ModelCard.named("llama3.1:70b", size_bytes=42_520_397_873),
+    ModelCard.named("llama3.2:latest", size_bytes=2_019_377_376),
+    ModelCard.named("nomic-embed-text:latest", size_bytes=274_290_656),
+    ModelCard.named("qwen3:8b", size_bytes=5_225_374_720),
+    ModelCard.named("qwen2.5:7b", size_bytes=4_683_073_184),
+    ModelCard.named("mistral:7b", size_bytes=4_372_811_936),
+    ModelCard.named("tinyllama:latest", size_bytes=637_699_456),
+)
+
+
+def card_for(name: str, *, size_bytes: int | None = None) -> ModelCard:
+    """Return the known card of a name, or a guessed one; a size given here wins over the known one.
+
+    Raises
+    ------
+    ValueError
+        The name is invalid, or neither known nor given with a size.
+    """
+    known = KNOWN_CARDS.get(parse_name(name).key)
+    if known is not None and size_bytes is None:
+        return known
+    if size_bytes is None:
+        raise ValueError(f"{name} is not a known model, so it needs a size in bytes")
+    return ModelCard.named(name, size_bytes=size_bytes)

@@ -1,0 +1,85 @@
+"""How a simulated Ollama server is set up."""
+
+from dataclasses import dataclass
+
+from local.simulators.ollama.faults import Fault
+from local.simulators.ollama.models import GIB, KNOWN_CARDS, ModelCard, card_for
+
+PRESENT_NAMES = ("llama3.1:8b", "llama3.2:latest", "nomic-embed-text:latest", "qwen3:8b")
+
+# Context that Ollama gives when nobody asks, by total VRAM: server/routes.go, read at 0.33.
+LARGE_VRAM_BYTES = 47 * GIB
+MEDIUM_VRAM_BYTES = 23 * GIB
+LARGE_CONTEXT_TOKENS = 262_144
+MEDIUM_CONTEXT_TOKENS = 32_768
+SMALL_CONTEXT_TOKENS = 4_096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OllamaSettings:
+    """Everything that can be chosen about one server.
+
+    Attributes
+    ----------
+    models
+        Present from the start.
+    pullable
+        What its registry offers; the models present can always be pulled again.
+    prompt_tokens_per_second, output_tokens_per_second
+        Exact: reported durations are counts divided by these, and tokens are sent at their due times.
+    load_seconds, unload_seconds
+        Time from a load's start to its end, and from an eviction to the model's absence in `/api/ps`.
+    answer_tokens
+        Length of an answer that no limit cuts; structured answers and tool calls are as long as they are.
+    thinking_tokens
+        Length of the reasoning before it, for models that think.
+    tokens_per_chunk
+        How many tokens arrive in one piece.
+    empty_chunk_interval
+        Every so manieth piece comes empty and its text with the next one; 0 for never.
+    keep_alive_seconds
+        How long a model stays loaded when a request does not say.
+    parallel_count
+        Requests one model answers at a time (OLLAMA_NUM_PARALLEL).
+    queue_limit_count
+        Requests that may wait; the next is refused with 503 (OLLAMA_MAX_QUEUE).
+    loaded_limit_count
+        Models in memory at a time (OLLAMA_MAX_LOADED_MODELS).
+    context_tokens
+        Context of a request that asks for none; None chooses by `vram_bytes` as Ollama does.
+    prompt_cache
+        Whether the prompt's start is reused when a model's previous prompt began alike.
+    progress_interval_seconds
+        Between two lines of a pull.
+    """
+
+    models: tuple[ModelCard, ...] = tuple(card_for(name) for name in PRESENT_NAMES)
+    pullable: tuple[ModelCard, ...] = tuple(KNOWN_CARDS.values())
+    version: str = "0.33.0"
+    prompt_tokens_per_second: float = 2_000.0
+    output_tokens_per_second: float = 40.0
+    load_seconds: float = 1.5
+    unload_seconds: float = 0.05
+    answer_tokens: int = 120
+    thinking_tokens: int = 24
+    tokens_per_chunk: int = 1
+    empty_chunk_interval: int = 0
+    pull_bytes_per_second: float = 200e6
+    progress_interval_seconds: float = 0.06
+    keep_alive_seconds: float = 300.0
+    parallel_count: int = 1
+    queue_limit_count: int = 512
+    loaded_limit_count: int = 3
+    vram_bytes: int = 16 * GIB
+    context_tokens: int | None = None
+    prompt_cache: bool = True
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def default_context_tokens(self) -> int:
+        """The context of a request that asks for none."""
+        if self.context_tokens is not None:
+            return self.context_tokens
+        if self.vram_bytes >= LARGE_VRAM_BYTES:
+            return LARGE_CONTEXT_TOKENS
+        return MEDIUM_CONTEXT_TOKENS if self.vram_bytes >= MEDIUM_VRAM_BYTES else SMALL_CONTEXT_TOKENS

@@ -1,0 +1,118 @@
+"""Serving a simulator's ASGI app on 127.0.0.1: in a thread for tests, in the foreground for people."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+HOST = "127.0.0.1"
+START_LIMIT_SECONDS = 10.0
+STOP_LIMIT_SECONDS = 10.0
+# A simulated hang holds its connection for ever, so a stop cancels what still runs after this long.
+GRACE_SECONDS = 1
+
+
+class _Server(uvicorn.Server):
+    """A server that ends with a return; uvicorn's own raises the signal again, so its process dies of it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT, where signals can be received at all: in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        watched = (signal.SIGTERM, signal.SIGINT)
+        for number in watched:
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in watched:
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+def _create_server(app: ASGIApp) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            # A fault that breaks the connection on purpose is an error to uvicorn.
+            log_level="critical",
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+
+
+def _listen(port: int) -> tuple[socket.socket, str]:
+    # Named as TCP, unlike by socket.create_server: asyncio turns Nagle's algorithm off only for such sockets,
+    # and with it on every small write waits 40 ms for the client's acknowledgement of the one before.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener, f"http://{HOST}:{listener.getsockname()[1]}"
+
+
+def serve(app: ASGIApp, *, port: int) -> None:
+    """Serve `app` until SIGTERM or SIGINT, after one line on stdout that names the real address.
+
+    Parameters
+    ----------
+    port
+        0 takes any free port.
+
+    Raises
+    ------
+    OSError
+        The port is taken.
+    """
+    listener, address = _listen(port)
+    print(f"listening on {address}", flush=True)
+    _create_server(app).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def running_server(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
+    """Serve `app` in a thread while the block runs; gives the address, without a slash at the end.
+
+    Raises
+    ------
+    OSError
+        The port is taken.
+    RuntimeError
+        The server did not start or stop within ten seconds.
+    """
+    listener, address = _listen(port)
+    server = _create_server(app)
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name=f"simulator {address}", daemon=True
+    )
+    thread.start()
+    started_by_seconds = time.monotonic() + START_LIMIT_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > started_by_seconds:
+            raise RuntimeError(f"The server at {address} did not start.")
+        time.sleep(0.005)
+    try:
+        yield address
+    finally:
+        server.should_exit = True
+        thread.join(STOP_LIMIT_SECONDS)
+        if thread.is_alive():
+            raise RuntimeError(f"The server at {address} did not stop.")
