@@ -1,0 +1,1 @@
+"""Jobs: a row and a sequence of small steps."""

@@ -1,0 +1,42 @@
+"""The AWS clients of a function, and the store and queues made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from rune.jobs.dynamodb import DynamoJobStore, NoBodies
+from rune.jobs.plan import Lane
+from rune.jobs.s3 import S3Bodies
+from rune.jobs.sqs import SqsDeadLetters, SqsStepQueue
+
+if TYPE_CHECKING:
+    from rune.jobs.store import Bodies
+
+CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+"""AWS answers in milliseconds; what takes seconds is better tried again while the caller still waits."""
+
+
+class Clients:
+    """Clients on one session; creating the first costs most of the time, the others next to nothing."""
+
+    def __init__(self) -> None:
+        self._session = boto3.session.Session()
+
+    def job_store(self, table: str, bucket: str | None) -> DynamoJobStore:
+        """Return the jobs in the table, with their large bodies in the bucket if one is given."""
+        bodies: Bodies = NoBodies()
+        if bucket is not None:
+            bodies = S3Bodies(self._session.client("s3", config=CONFIG), bucket)
+        return DynamoJobStore(self._session.client("dynamodb", config=CONFIG), table, bodies)
+
+    def step_queue(self, queue_urls: Mapping[Lane, str]) -> SqsStepQueue:
+        """Return the queues of the lanes."""
+        return SqsStepQueue(self._session.client("sqs", config=CONFIG), queue_urls)
+
+    def dead_letters(self, queue_url: str) -> SqsDeadLetters:
+        """Return the dead-letter queue."""
+        return SqsDeadLetters(self._session.client("sqs", config=CONFIG), queue_url)

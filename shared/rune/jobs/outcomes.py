@@ -1,0 +1,70 @@
+"""What a step may say when it has run. A step never sleeps and never sends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from rune.errors import RuneError, ServerOverloadedError
+from rune.jobs.record import StepName
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The step is complete; go on with another.
+
+    Attributes
+    ----------
+    phases_ms
+        Time spent in named phases of the step, in milliseconds, to be kept for the result.
+    """
+
+    step: StepName
+    delay_seconds: int = 0
+    phases_ms: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Not ready yet; run this step again after a delay of 0 to 900 seconds."""
+
+    delay_seconds: int
+    progress: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The job has its result, a JSON document."""
+
+    result_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The step failed.
+
+    Attributes
+    ----------
+    retryable
+        Whether another try may succeed; the lifecycle grants a bounded number of them.
+    retry_after_seconds
+        What the other side asked to wait, or None.
+    """
+
+    code: str
+    sentence: str
+    retryable: bool
+    retry_after_seconds: int | None = None
+
+    @classmethod
+    def from_error(cls, error: RuneError) -> Self:
+        """Return the failure that an error of our own stands for."""
+        retry_after_seconds = error.retry_after_seconds if isinstance(error, ServerOverloadedError) else None
+        return cls(error.code, error.sentence, error.retryable, retry_after_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The caller's wish to cancel was seen."""
+
+
+type Outcome = Next | Again | Done | Failed | Cancelled

@@ -1,0 +1,64 @@
+"""Which steps a kind of job takes, where each runs, and how it is spoken of."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rune.jobs.record import Job, Kind, Status, StepName
+
+
+class Lane(StrEnum):
+    """A queue and a function of its own: short steps, or calls of a model."""
+
+    CONTROL = "control"
+    INFERENCE = "inference"
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """What is known of a step without running it.
+
+    Attributes
+    ----------
+    event
+        Name of the event that its end leaves behind; the names that clients in the field know.
+    doing
+        What the job's message says meanwhile.
+    """
+
+    lane: Lane
+    event: str
+    doing: str
+
+
+STEPS = {
+    StepName.CHECK: StepPlan(Lane.CONTROL, "backend.list_models", "Looking for the model on the server."),
+    StepName.WARM_UP: StepPlan(Lane.INFERENCE, "backend.warmup", "Loading the model."),
+    StepName.ASK: StepPlan(Lane.INFERENCE, "agent.ask", "The model is answering."),
+}
+
+FIRST_STEP = {Kind.BENCHMARK: StepName.CHECK}
+
+LANE_TIME_LIMIT_SECONDS = {Lane.CONTROL: 45, Lane.INFERENCE: 870}
+"""Longest run of a step: the function's timeout (template.yaml) less time to claim and commit."""
+
+
+def lane_of(job: Job) -> Lane:
+    """Return where the job's turn is to be taken; giving up is short work, whatever the step."""
+    return Lane.CONTROL if job.cancel_requested_at else STEPS[job.step].lane
+
+
+def describe(job: Job) -> str:
+    """Return one sentence on where the job stands, for a person who waits."""
+    match job.status:
+        case Status.QUEUED:
+            return "Waiting for a worker."
+        case Status.RUNNING if job.cancel_requested_at:
+            return "Stopping, as was asked."
+        case Status.RUNNING:
+            return STEPS[job.step].doing
+        case Status.SUCCEEDED:
+            return "Done."
+        case Status.CANCELLED:
+            return "Cancelled, as was asked."
+        case Status.FAILED:
+            return job.failure.sentence if job.failure else "Failed."

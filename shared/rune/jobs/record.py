@@ -1,0 +1,144 @@
+"""The hot item of a job, and the rows beside it.
+
+The hot item is written at every step, and a write is billed by the KB: it stays under 1 KB. What is
+large (the request, the result) or grows (events) are rows of their own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+
+class Status(StrEnum):
+    """Where a job stands; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = (Status.QUEUED, Status.RUNNING)
+
+
+class Kind(StrEnum):
+    """What a caller may ask for."""
+
+    BENCHMARK = "benchmark"
+
+
+class StepName(StrEnum):
+    """The steps that a job can be in."""
+
+    CHECK = "check"
+    WARM_UP = "warm_up"
+    ASK = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job did not succeed.
+
+    Attributes
+    ----------
+    code
+        Stable snake_case name.
+    sentence
+        One sentence for a person; at most 300 characters are kept, for the hot item's sake.
+    stage
+        The step in which it happened.
+    retryable
+        Whether the same job may succeed if it is posted again later.
+    """
+
+    code: str
+    sentence: str
+    stage: StepName
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The hot item. None means that the attribute is absent.
+
+    Attributes
+    ----------
+    seq
+        Number of the step's turn; a message for another turn is stale.
+    epoch
+        Fencing token: rises with every claim, and only its holder may commit.
+    version
+        Rises with every write.
+    lease_owner, lease_until
+        Who works on the step now, and until when others keep away. An aid: safety rests on `epoch`.
+    due_at
+        When the janitor may take the turn for lost and send its message again; absent when terminal.
+    attempts
+        Claims of this turn so far; more than one means that a worker was lost.
+    failures
+        Failures of this step that were worth another try.
+    dispatches
+        Messages that the janitor sent for this turn.
+    progress
+        Small counts of the step at work, for people who watch.
+    phases_ms
+        Time spent so far by phase, in milliseconds.
+    """
+
+    job_id: str
+    tenant: str
+    kind: Kind
+    status: Status
+    step: StepName
+    seq: int
+    epoch: int
+    version: int
+    event_count: int
+    created_at: datetime
+    updated_at: datetime
+    deadline_at: datetime
+    expires_at: datetime
+    due_at: datetime | None = None
+    lease_owner: str | None = None
+    lease_until: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempts: int = 0
+    failures: int = 0
+    dispatches: int = 0
+    failure: Failure | None = None
+    progress: Mapping[str, int] = field(default_factory=dict)
+    phases_ms: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a job's history.
+
+    Attributes
+    ----------
+    number
+        1 for the first event of the job, rising by one.
+    error_type
+        The failure's code where `status` is "error".
+    """
+
+    number: int
+    name: str
+    status: Literal["ok", "error"]
+    recorded_at: datetime
+    duration_ms: int | None = None
+    error_type: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepMessage:
+    """All that a queue carries: which job, and which turn of it."""
+
+    job_id: str
+    seq: int

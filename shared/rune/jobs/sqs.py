@@ -1,0 +1,73 @@
+"""Step messages in SQS: one queue for each lane, and one for what nobody can read."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rune.jobs.lifecycle import Send
+from rune.jobs.plan import Lane
+from rune.jobs.record import StepMessage
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+log = logging.getLogger(__name__)
+
+LARGEST_SEQ = 10**9
+"""No job takes as many turns; a DynamoDB number ends at 38 digits, and boto3 raises on a longer one."""
+
+
+class SqsStepQueue:
+    """The queues of both lanes."""
+
+    def __init__(self, client: SQSClient, queue_urls: Mapping[Lane, str]) -> None:
+        self._client = client
+        self._queue_urls = queue_urls
+
+    def send(self, send: Send) -> bool:
+        """Send the message; return False if the queue did not take it, which the janitor makes good."""
+        try:
+            self._client.send_message(
+                QueueUrl=self._queue_urls[send.lane],
+                MessageBody=encode(send.message),
+                DelaySeconds=send.delay_seconds,
+            )
+        except (BotoCoreError, ClientError):
+            log.warning("queue.send_failed", exc_info=True, extra={"job_id": send.message.job_id})
+            return False
+        return True
+
+
+class SqsDeadLetters:
+    """The dead-letter queue, for messages that are not step messages."""
+
+    def __init__(self, client: SQSClient, queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def put(self, body: str) -> None:
+        """Keep the body for a person to look at; raises botocore's errors, so that the message comes again."""
+        self._client.send_message(QueueUrl=self._queue_url, MessageBody=body)
+
+
+def encode(message: StepMessage) -> str:
+    """Return the body of a message."""
+    return json.dumps({"job_id": message.job_id, "seq": message.seq})
+
+
+def decode(body: str) -> StepMessage | None:
+    """Return the message that a body holds, or None if it is none of ours."""
+    try:
+        plain = json.loads(body)
+    except (ValueError, RecursionError):  # the latter: nested deeper than Python reads
+        return None
+    match plain:
+        case {"job_id": str(job_id), "seq": int(seq), **rest} if not rest and not isinstance(seq, bool):
+            return StepMessage(job_id, seq) if 0 < seq <= LARGEST_SEQ else None
+        case _:
+            return None

@@ -1,0 +1,1 @@
+"""The steps of jobs. Each runs once per turn, says how it ended, and never sleeps or sends."""

@@ -1,0 +1,42 @@
+"""The janitor's look at late turns."""
+
+import logging
+from collections.abc import Callable
+
+from rune.clock import Clock
+from rune.jobs import lifecycle
+from rune.jobs.store import JobStore, Refused, StepQueue
+
+log = logging.getLogger(__name__)
+
+LATE_JOBS_PER_SWEEP = 500
+
+
+def send_late_turns(store: JobStore, queue: StepQueue, clock: Clock, may_go_on: Callable[[], bool]) -> int:
+    """Send the messages of late turns again; return how many were sent.
+
+    Only who wins the write of the new due time sends, so two janitors at once send one message.
+
+    Parameters
+    ----------
+    may_go_on
+        Asked before every job; when it says no, the rest waits for the next tick.
+    """
+    sent_count = 0
+    for job_id in store.find_late(clock.now(), LATE_JOBS_PER_SWEEP):
+        if not may_go_on():
+            log.warning("sweep.out_of_time", extra={"sent": sent_count})
+            break
+        # The index lags behind; the row itself decides.
+        job = store.read(job_id)
+        now = clock.now()
+        if job is None or not lifecycle.is_late(job, now):
+            continue
+        won = store.update(job_id, lifecycle.redispatch(job, now))
+        if isinstance(won, Refused):
+            continue
+        lost = "worker" if job.lease_owner else "message"
+        log.warning("turn.late", extra={"job_id": job_id, "seq": won.seq, "step": won.step, "lost": lost})
+        if queue.send(lifecycle.message_for(won)):
+            sent_count += 1
+    return sent_count

@@ -1,0 +1,41 @@
+"""No condition of the store is there for show: without any one of them the simulation sees a rule broken."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.simulation.test_random_days import STORMY, run_day
+from tests.simulation.world import Fault
+
+GUARDS = [
+    ("claim", "seq"),
+    ("claim", "status"),
+    ("claim", "lease_until"),
+    ("renew", "lease_owner"),
+    ("commit", "epoch"),
+    ("cancel_queued", "status"),
+    ("request_cancel", "status"),
+    ("redispatch", "due_at"),
+]
+
+# Half of the time somebody is overtaken between reading and writing, and most callers change their minds.
+HESITANT = replace(STORMY, chances={**STORMY.chances, Fault.OVERTAKEN: 0.6})
+
+SEEDS = range(200)
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=[f"{change}-without-{field}" for change, field in GUARDS])
+def test_simulation_sees_a_broken_rule_when_a_guard_is_gone(guard: tuple[str, str]) -> None:
+    days = (
+        run_day(seed, odds=odds, regret_ratio=regret_ratio, unguarded=guard)
+        for seed in SEEDS
+        for odds, regret_ratio in ((STORMY, 0.3), (HESITANT, 0.9))
+    )
+
+    assert any(world.violations for world in days)
+
+
+def test_simulation_sees_no_broken_rule_when_all_guards_stand() -> None:
+    days = (run_day(seed, odds=HESITANT, regret_ratio=0.9) for seed in range(30))
+
+    assert [world.violations for world in days if world.violations] == []
