@@ -1,0 +1,1 @@
+"""Makes good what was lost: once a minute."""

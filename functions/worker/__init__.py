@@ -1,0 +1,1 @@
+"""Takes turns of jobs: one function for each lane, from the same code."""

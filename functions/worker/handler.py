@@ -1,0 +1,59 @@
+"""SQS message in, one step of one job."""
+
+import asyncio
+import logging
+import os
+from functools import partial
+
+from rune import logs
+from rune.clock import SystemClock
+from rune.errors import StoreUnavailableError
+from rune.jobs.aws import Clients
+from rune.jobs.engine import Engine
+from rune.jobs.lease import run_leased
+from rune.jobs.plan import Lane
+from rune.jobs.sqs import decode
+from rune.jobs.steps.benchmark import Benchmark
+from rune.llm.servers import open_server
+from rune.net.addresses import AddressPolicy
+from rune.settings import WorkerSettings
+
+logs.configure()
+log = logging.getLogger(__name__)
+
+settings = WorkerSettings.from_environment(os.environ)
+clients = Clients()
+dead_letters = clients.dead_letters(settings.dead_letter_queue_url)
+engine = Engine(
+    lane=Lane(settings.lane),
+    store=clients.job_store(settings.table, settings.bucket),
+    queue=clients.step_queue(
+        {Lane.CONTROL: settings.control_queue_url, Lane.INFERENCE: settings.inference_queue_url}
+    ),
+    clock=SystemClock(),
+    steps=Benchmark(partial(open_server, policy=AddressPolicy.parse(settings.allowed_networks))).steps,
+    run_step=run_leased,
+)
+
+
+def handle(event: dict[str, list[dict[str, str]]], _context: object) -> dict[str, list[object]]:
+    """Take the turn that each message names; always the whole batch has then done its work."""
+    for record in event["Records"]:
+        _take(record["body"])
+    return {"batchItemFailures": []}
+
+
+def _take(body: str) -> None:
+    message = decode(body)
+    if message is None:
+        # Redelivery cannot mend it: it goes straight to where the alarm looks, not there by way of retries.
+        dead_letters.put(body)
+        log.error("message.unreadable")
+        return
+    try:
+        # With a factory of its own the run leaves the process's current event loop as it was.
+        asyncio.run(engine.take_turn(message), loop_factory=asyncio.new_event_loop)
+    except StoreUnavailableError:
+        # The turn is late by now or soon, and the janitor sends it again. Failing the message instead would walk
+        # it to the dead-letter queue during an outage, and the turn would come from there a second time.
+        log.exception("turn.store_unavailable", extra={"job_id": message.job_id, "seq": message.seq})

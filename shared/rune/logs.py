@@ -1,0 +1,67 @@
+"""Log lines as JSON objects with known fields only.
+
+An allow-list, because secrets and prompts cannot be recognised by their looks: what is not named here is not
+logged. For the same reason an exception is logged by its type and its frames, without its message.
+"""
+
+import json
+import logging
+import traceback
+from datetime import UTC, datetime
+
+FIELDS = (
+    "code",
+    "epoch",
+    "job_id",
+    "lost",
+    "outcome",
+    "reason",
+    "request_id",
+    "route",
+    "sent",
+    "seq",
+    "status",
+    "step",
+    "tenant",
+)
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one JSON object; the message is a stable dotted name, such as "turn.committed"."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line for a record."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "event": record.getMessage(),
+        }
+        line.update({name: getattr(record, name) for name in FIELDS if hasattr(record, name)})
+        if record.exc_info and record.exc_info[1]:
+            line["exception"] = _chain(record.exc_info[1])
+        return json.dumps(line, default=str)
+
+
+def configure() -> None:
+    """Make every logger of the function write such lines; called once at start."""
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(logging.StreamHandler())
+    for handler in root.handlers:
+        handler.setFormatter(JsonFormatter())
+    # Libraries speak at INFO too: httpx of every URL with its query, botocore of every credential it finds.
+    root.setLevel(logging.WARNING)
+    for own in ("rune", "api", "worker", "janitor"):
+        logging.getLogger(own).setLevel(logging.INFO)
+
+
+def _chain(error: BaseException) -> list[dict[str, object]]:
+    """Return the exception and what caused it, outermost first."""
+    chain: list[dict[str, object]] = []
+    current: BaseException | None = error
+    while current is not None and len(chain) < 5:  # noqa: PLR2004  # a circle of causes must end
+        frames = traceback.extract_tb(current.__traceback__)[-6:]
+        places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        chain.append({"type": type(current).__qualname__, "frames": places})
+        current = current.__cause__ or current.__context__
+    return chain

@@ -1,0 +1,114 @@
+"""What a deployment tells its functions: one typed object per function, read once at start.
+
+Secrets are not here: tokens are taken from the environment by `rune.tenants.tokens`, and hashed at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from rune.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """Settings of the API function.
+
+    Attributes
+    ----------
+    allowed_networks
+        CIDR blocks, comma-separated, that callers may address although they are not public.
+    retention
+        How long a job is kept after it was posted.
+    run_limit
+        How long a job may take from being posted to its end.
+    """
+
+    stage: str
+    table: str
+    bucket: str
+    control_queue_url: str
+    allowed_networks: str
+    auth_disabled: bool
+    retention: timedelta
+    run_limit: timedelta
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Return the settings; raises SettingsError naming the variable that is wrong."""
+        return cls(
+            stage=_text(environment, "RUNE_STAGE"),
+            table=_text(environment, "RUNE_TABLE"),
+            bucket=_text(environment, "RUNE_BUCKET"),
+            control_queue_url=_text(environment, "RUNE_CONTROL_QUEUE_URL"),
+            allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
+            auth_disabled=_flag(environment, "RUNE_API_AUTH_DISABLED"),
+            retention=timedelta(days=_whole_number(environment, "RUNE_RETENTION_DAYS")),
+            run_limit=timedelta(seconds=_whole_number(environment, "RUNE_JOB_DEADLINE_SECONDS")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Settings of a worker function; `lane` is "control" or "inference"."""
+
+    lane: str
+    table: str
+    bucket: str
+    control_queue_url: str
+    inference_queue_url: str
+    dead_letter_queue_url: str
+    allowed_networks: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Return the settings; raises SettingsError naming the variable that is wrong."""
+        return cls(
+            lane=_text(environment, "RUNE_LANE"),
+            table=_text(environment, "RUNE_TABLE"),
+            bucket=_text(environment, "RUNE_BUCKET"),
+            control_queue_url=_text(environment, "RUNE_CONTROL_QUEUE_URL"),
+            inference_queue_url=_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
+            dead_letter_queue_url=_text(environment, "RUNE_DEAD_LETTER_QUEUE_URL"),
+            allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JanitorSettings:
+    """Settings of the janitor function."""
+
+    table: str
+    control_queue_url: str
+    inference_queue_url: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Return the settings; raises SettingsError naming the variable that is wrong."""
+        return cls(
+            table=_text(environment, "RUNE_TABLE"),
+            control_queue_url=_text(environment, "RUNE_CONTROL_QUEUE_URL"),
+            inference_queue_url=_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
+        )
+
+
+def _text(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"{name} must be set.")
+    return value
+
+
+def _whole_number(environment: Mapping[str, str], name: str) -> int:
+    value = _text(environment, name)
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise SettingsError(f"{name} must be a whole number above 0.")
+    return int(value)
+
+
+def _flag(environment: Mapping[str, str], name: str) -> bool:
+    value = environment.get(name, "").strip().lower()
+    if value not in {"", "0", "1", "false", "true", "no", "yes", "off", "on"}:
+        raise SettingsError(f"{name} must be true or false.")
+    return value in {"1", "true", "yes", "on"}
