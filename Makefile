@@ -1,0 +1,107 @@
+# Everything that people and machines do with this repository. A machine needs python3, make and a compiler; the rest
+# comes into .venv and .local (git-ignored), from requirement files with hashes, and only once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENVS := .local/venvs
+STAMPS := .local/stamps
+UV := $(VENVS)/uv/bin/uv
+PYTHON := .venv/bin/python
+# What `sam build` and its makefiles need to find: this project's python3.13, uv, sam.
+TOOLS_PATH := $(CURDIR)/.venv/bin:$(CURDIR)/$(VENVS)/uv/bin:$(CURDIR)/$(VENVS)/sam/bin
+WITH_TOOLS := PATH="$(TOOLS_PATH):$$PATH" SAM_CLI_TELEMETRY=0
+REQUIREMENTS := shared/requirements requirements/uv requirements/dev requirements/sam requirements/emulator requirements/audit
+
+# What the artifacts are made of. Folders count too, so that a deleted file is seen.
+BUILD_SOURCES := template.yaml samconfig.toml $(shell find shared functions -name __pycache__ -prune -o \
+	\( -type d -o -name '*.py' -o -name Makefile -o -name requirements.txt \) -print)
+
+##@ Use
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(STAMPS)/dev $(STAMPS)/emulator build ## Start the stack, run one benchmark job, show the result (BACKEND_URL=… MODEL=… BACKEND_TYPE=…)
+	$(PYTHON) -m local.demo
+
+.PHONY: local
+local: $(STAMPS)/dev $(STAMPS)/emulator build ## Run the whole system here until Ctrl-C (PORT=8080 RUNE_API_TOKENS=… ALLOWED_NETWORKS=…)
+	@$(PYTHON) -m local.stack
+
+.PHONY: deploy
+deploy: build ## Deploy to AWS (STAGE=dev|prod PARAMETERS="Name=value …")
+	@test -n "$(STAGE)" || { echo "say where: make deploy STAGE=dev" >&2; exit 2; }
+	$(WITH_TOOLS) sam deploy --config-env $(STAGE) --parameter-overrides Stage=$(STAGE) \
+		Release=$$(git describe --always --dirty)-$$(date -u +%Y%m%dT%H%M%SZ) $(PARAMETERS)
+
+##@ Work on it
+
+.PHONY: setup
+setup: $(STAMPS)/dev $(STAMPS)/sam $(STAMPS)/emulator $(STAMPS)/audit ## Make all environments
+
+.PHONY: build
+build: $(STAMPS)/build ## Build layers and functions into .aws-sam/build, if anything changed
+
+.PHONY: test
+test: $(STAMPS)/dev $(STAMPS)/emulator build ## Run every test: unit, functional, simulation, end to end (TESTS="tests/unit -k …")
+	$(PYTHON) -m pytest $(or $(TESTS),tests)
+
+.PHONY: check
+check: setup ## Format, lint, types, template
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	$(WITH_TOOLS) sam validate --lint
+	$(VENVS)/sam/bin/cfn-lint template.yaml
+	$(VENVS)/audit/bin/checkov --file template.yaml --framework cloudformation --skip-download --quiet --compact
+
+.PHONY: bench
+bench: $(STAMPS)/dev build ## Measure: cold imports, warm requests, AWS calls per request
+	$(PYTHON) -m tests.bench
+
+.PHONY: lock
+lock: $(UV) ## Compile the requirement files again (UPGRADE=1 takes newer versions)
+	for name in $(REQUIREMENTS); do \
+		$(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
+			$(if $(UPGRADE),--upgrade) $$name.in --output-file $$name.txt; \
+	done
+
+.PHONY: clean
+clean: ## Remove what was built and cached; environments stay (rm -rf .venv .local removes them)
+	rm -rf .aws-sam $(STAMPS)/build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . \( -name .venv -o -name .local -o -name .git \) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+# ---------------------------------------------------------------------------------------------------- how it is made
+
+# One folder per environment: the emulator pins a botocore of its own, and checkov and sam pin half of PyPI each.
+$(UV): requirements/uv.txt
+	python3 -m venv --clear $(VENVS)/uv
+	$(VENVS)/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+# `sync` brings an environment that is there already to exactly the locked state, in place.
+define make_environment
+	@test -x $(1)/bin/python || $(UV) venv --quiet --python $$(cat .python-version) $(1)
+	$(UV) pip sync --quiet --python $(1)/bin/python --require-hashes $<
+	@mkdir -p $(STAMPS) && touch $@
+endef
+
+$(STAMPS)/dev: requirements/dev.txt .python-version $(UV)
+	$(call make_environment,.venv)
+
+$(STAMPS)/%: requirements/%.txt .python-version $(UV)
+	$(call make_environment,$(VENVS)/$*)
+
+# A stamp without what it stands for is no stamp.
+ifeq ($(wildcard .aws-sam/build/template.yaml),)
+.PHONY: $(STAMPS)/build
+endif
+$(STAMPS)/build: $(STAMPS)/dev $(STAMPS)/sam $(BUILD_SOURCES)
+	$(WITH_TOOLS) sam build
+	@mkdir -p $(STAMPS) && touch $@

@@ -1,0 +1,281 @@
+"""The whole of RUNE on this machine: emulator, deployed template, simulated model server, one address.
+
+`python -m local.stack` runs it in the foreground; `running_stack` is the same thing for the demo and the tests.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from local import proxy
+from local.deploy import DeployError, build, deploy, machine_architecture
+from local.emulator import AwsSession, Emulator, EmulatorError, start_emulator
+from local.guard import GuardedProcess, NotStartedError, start_guarded
+from local.logs import LogReader, follow_logs, now_milliseconds
+from local.ports import PortBusyError, find_free_port, listen_on_loopback, require_free
+from local.settings import ROOT, StackSettings
+from local.state import StackRunsError, StackState, holding, write_state
+from local.tokens import LocalTokens, make_tokens
+
+EXIT_FAILED = 1
+EXIT_REFUSED = 2
+_READY_LIMIT_SECONDS = 60.0
+_SIMULATOR_LIMIT_SECONDS = 30.0
+_LISTENING = re.compile(r"listening on (http://\S+)")
+# Output names in the template by the short names that people see.
+_FUNCTIONS = {
+    "api": "Api",
+    "worker-control": "ControlWorker",
+    "worker-inference": "InferenceWorker",
+    "janitor": "Janitor",
+}
+
+type Say = Callable[[str], None]
+
+
+class StackError(Exception):
+    """Raised when the stack does not come up, or one of its processes ends; the message names the log."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack.
+
+    Parameters
+    ----------
+    state
+        Its addresses and names, as in the state file.
+    aws
+        The administrator's way to the emulator.
+    """
+
+    state: StackState
+    aws: AwsSession
+    _processes: tuple[GuardedProcess, ...]
+
+    def follow_logs(self, write: Say, stop: threading.Event) -> None:
+        """Write the functions' log lines from now on, until `stop` is set."""
+        reader = LogReader(
+            self.aws.client("logs"), self.state.log_groups, since_milliseconds=now_milliseconds()
+        )
+        follow_logs(reader, write, stop)
+
+    def find_ended(self) -> GuardedProcess | None:
+        """Return a process of the stack that is not there any more, if there is one."""
+        return next((process for process in self._processes if not process.is_running()), None)
+
+
+@contextlib.contextmanager
+def running_stack(settings: StackSettings, *, say: Say = print) -> Iterator[Stack]:
+    """Start everything, give it to the block when the API answers, and leave nothing behind.
+
+    Parameters
+    ----------
+    say
+        Called with a line per thing done.
+
+    Raises
+    ------
+    PortBusyError, StackRunsError
+        Somebody else is in the way; nothing was started.
+    DeployError, EmulatorError, NotStartedError, StackError
+        Something did not come up; everything is stopped again.
+    ValueError
+        The tokens cannot be read.
+    """
+    tokens = make_tokens(settings.api_tokens)
+    with contextlib.ExitStack() as stops:
+        listeners = listen_on_loopback(settings.port, variable="PORT")
+        for listener in listeners:
+            stops.callback(listener.close)
+        if settings.emulator_port:
+            require_free(settings.emulator_port, variable="EMULATOR_PORT")
+        stops.enter_context(holding(settings.state_path))
+        run_folder = _empty(settings.run_folder)
+        with _timed(say, "built"):
+            build(run_folder / "build.log")
+        with _timed(say, "emulator up"):
+            emulator = _enter_emulator(settings, run_folder, stops)
+        simulators = _enter_simulators(settings, run_folder, stops)
+        with _timed(say, "deployed"):
+            outputs = deploy(emulator.session(), _parameters(settings, tokens), run_folder / "deploy.log")
+        upstream = f"{emulator.url}/_aws/execute-api/{outputs['ApiId']}/$default"
+        app = proxy.ReverseProxy(upstream, concurrency=settings.api_concurrency)
+        stops.enter_context(proxy.serving(app, listeners))
+        port = int(listeners[0].getsockname()[1])
+        state = _describe(f"http://localhost:{port}", tokens, emulator, outputs, simulators)
+        processes = (emulator.process, *(process for process, _ in simulators.values()))
+        stack = Stack(state, emulator.session(), processes)
+        with _timed(say, "answering"):
+            _wait_until_healthy(stack, f"http://127.0.0.1:{port}/healthz")
+        write_state(settings.state_path, state)
+        yield stack
+
+
+def _empty(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _enter_emulator(settings: StackSettings, run_folder: Path, stops: contextlib.ExitStack) -> Emulator:
+    emulator = start_emulator(
+        settings.emulator_port or find_free_port(), run_folder, path_variable=os.environ.get("PATH", "")
+    )
+    stops.callback(emulator.process.stop)
+    return emulator
+
+
+def _enter_simulators(
+    settings: StackSettings, run_folder: Path, stops: contextlib.ExitStack
+) -> dict[str, tuple[GuardedProcess, str]]:
+    if not settings.with_simulators:
+        return {}
+    process = start_guarded(
+        "ollama",
+        [sys.executable, "-m", "local.simulators.ollama", "--port", "0"],
+        environment={**os.environ, "PYTHONUNBUFFERED": "1"},
+        folder=ROOT,
+        log_path=run_folder / "ollama.log",
+    )
+    stops.callback(process.stop)
+    return {"ollama": (process, _wait_for_address(process))}
+
+
+def _wait_for_address(process: GuardedProcess) -> str:
+    deadline = time.monotonic() + _SIMULATOR_LIMIT_SECONDS
+    while time.monotonic() < deadline:
+        if found := _LISTENING.search(process.read_log()):
+            return found[1]
+        if not process.is_running():
+            break
+        time.sleep(0.05)
+    raise StackError(f"{process.name} did not come up: see {process.log_path}")
+
+
+def _parameters(settings: StackSettings, tokens: LocalTokens) -> dict[str, str]:
+    return {
+        "Stage": "local",
+        "Architecture": machine_architecture(),
+        "ApiTokens": tokens.deployed,
+        "AllowedNetworks": settings.allowed_networks,
+    }
+
+
+def _describe(
+    base_url: str,
+    tokens: LocalTokens,
+    emulator: Emulator,
+    outputs: dict[str, str],
+    simulators: dict[str, tuple[GuardedProcess, str]],
+) -> StackState:
+    return StackState(
+        base_url=base_url,
+        tenant=tokens.tenant,
+        token=tokens.token,
+        emulator_url=emulator.url,
+        api_id=outputs["ApiId"],
+        table=outputs["TableName"],
+        bucket=outputs["BucketName"],
+        control_queue_url=outputs["ControlQueueUrl"],
+        inference_queue_url=outputs["InferenceQueueUrl"],
+        dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
+        functions={short: outputs[f"{name}FunctionName"] for short, name in _FUNCTIONS.items()},
+        log_groups={short: outputs[f"{name}LogGroupName"] for short, name in _FUNCTIONS.items()},
+        simulators={name: address for name, (_, address) in simulators.items()},
+        pids={
+            "stack": os.getpid(),
+            "emulator": emulator.process.pid,
+            **{name: process.pid for name, (process, _) in simulators.items()},
+        },
+    )
+
+
+def _wait_until_healthy(stack: Stack, url: str) -> None:
+    deadline = time.monotonic() + _READY_LIMIT_SECONDS
+    answer = "no answer"
+    with httpx.Client(trust_env=False, timeout=_READY_LIMIT_SECONDS) as client:
+        while time.monotonic() < deadline:
+            if ended := stack.find_ended():
+                raise StackError(f"{ended.name} ended: see {ended.log_path}")
+            response = client.get(url)
+            if response.status_code == httpx.codes.OK:
+                return
+            answer = f"{response.status_code} {response.text[:300]}"
+            time.sleep(0.3)
+    raise StackError(f"GET {url} does not answer 200 but: {answer}")
+
+
+@contextlib.contextmanager
+def _timed(say: Say, what: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    say(f"  {what:<12} {time.monotonic() - started:5.1f} s")
+
+
+def _introduce(stack: Stack, say: Say) -> None:
+    state = stack.state
+    say(f"\nRUNE answers at {state.base_url}")
+    say(f"  tenant       {state.tenant}")
+    say(f"  token        {state.token or '(only its hash was given)'}")
+    say(f"  AWS endpoint {state.emulator_url}")
+    for name, address in state.simulators.items():
+        say(f"  {name:<12} {address} (simulated)")
+    say("The functions' logs follow. Ctrl-C stops everything.\n")
+
+
+def _run_in_foreground(settings: StackSettings) -> None:
+    """Run until Ctrl-C or SIGTERM (KeyboardInterrupt), or until a process of the stack ends (StackError)."""
+    stop = threading.Event()
+    with running_stack(settings, say=_say) as stack:
+        _introduce(stack, _say)
+        follower = threading.Thread(target=stack.follow_logs, args=(_say, stop), name="logs", daemon=True)
+        follower.start()
+        try:
+            while (ended := stack.find_ended()) is None:
+                time.sleep(0.5)
+            raise StackError(f"{ended.name} ended: see {ended.log_path}")
+        finally:
+            stop.set()
+            follower.join(timeout=5.0)
+            _say("stopping")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run the stack in the foreground and return the exit code: 0 when asked to stop, 2 when refused, else 1."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        _run_in_foreground(StackSettings.from_environment(os.environ))
+    except KeyboardInterrupt:
+        _say("stopped")
+        return 0
+    except (PortBusyError, StackRunsError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    except (DeployError, EmulatorError, NotStartedError, StackError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""The file that tells scripts about the running stack, and the lock that tells whether it still runs."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO
+
+
+class StackRunsError(Exception):
+    """Raised when a stack that uses the same file runs already; stopping it, or another file, helps."""
+
+
+@dataclass(frozen=True)
+class StackState:
+    """A running stack, as in `.local/stack.json`.
+
+    Parameters
+    ----------
+    base_url
+        Where the API answers.
+    tenant, token
+        Who may call; the token is None when the stack was given hashes only.
+    emulator_url
+        The AWS endpoint; access key and secret are `test`, the region is us-east-1.
+    functions, log_groups
+        Names by role: api, worker-control, worker-inference, janitor.
+    simulators
+        Addresses by name: ollama.
+    pids
+        Process ids by name: stack (which also is the proxy), emulator, and each simulator.
+    """
+
+    base_url: str
+    tenant: str
+    token: str | None
+    emulator_url: str
+    api_id: str
+    table: str
+    bucket: str
+    control_queue_url: str
+    inference_queue_url: str
+    dead_letter_queue_url: str
+    functions: dict[str, str]
+    log_groups: dict[str, str]
+    simulators: dict[str, str] = field(default_factory=dict)
+    pids: dict[str, int] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def holding(path: Path) -> Iterator[None]:
+    """Be the one stack of this file: others are refused, and whatever a dead stack left in it is removed.
+
+    Raises
+    ------
+    StackRunsError
+        Another stack holds the file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _lock_path(path).open("a") as lock:
+        if not _try_lock(lock):
+            raise StackRunsError(
+                f"a stack runs already ({path} tells where): stop it, or name another file with STACK_FILE=…"
+            )
+        path.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def write_state(path: Path, state: StackState) -> None:
+    """Put the state in place at once, readable by its owner alone: it holds a token."""
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(asdict(state), file, indent=2)
+        file.write("\n")
+    draft.replace(path)
+
+
+def read_state(path: Path) -> StackState | None:
+    """Return the stack that runs now, or None when there is none, even if a dead one left its file."""
+    if not path.exists() or not _is_held(path):
+        return None
+    return StackState(**json.loads(path.read_text()))
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_suffix(".lock")
+
+
+def _is_held(path: Path) -> bool:
+    if not _lock_path(path).exists():
+        return False
+    with _lock_path(path).open("a") as lock:
+        return not _try_lock(lock)
+
+
+def _try_lock(lock: IO[str]) -> bool:
+    # The system releases the lock when its process dies, whatever it dies of; a process id could be another's.
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,228 @@
+"""What must hold in template.yaml beyond what linters know."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped] # no stubs beside it; used for this one file
+
+from local.settings import ROOT
+
+type Block = dict[str, Any]
+
+WORKER_VARIABLES = {
+    "RUNE_STAGE",
+    "RUNE_LANE",
+    "RUNE_TABLE",
+    "RUNE_BUCKET",
+    "RUNE_CONTROL_QUEUE_URL",
+    "RUNE_INFERENCE_QUEUE_URL",
+    "RUNE_DEAD_LETTER_QUEUE_URL",
+    "RUNE_ALLOWED_NETWORKS",
+}
+VARIABLES = {
+    "ApiFunction": {
+        "RUNE_STAGE",
+        "RUNE_TABLE",
+        "RUNE_BUCKET",
+        "RUNE_CONTROL_QUEUE_URL",
+        "RUNE_ALLOWED_NETWORKS",
+        "RUNE_API_TOKENS",
+        "RUNE_API_AUTH_DISABLED",
+        "RUNE_RETENTION_DAYS",
+        "RUNE_JOB_DEADLINE_SECONDS",
+    },
+    "ControlWorkerFunction": WORKER_VARIABLES,
+    "InferenceWorkerFunction": WORKER_VARIABLES,
+    "JanitorFunction": {"RUNE_STAGE", "RUNE_TABLE", "RUNE_CONTROL_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL"},
+}
+WRITE_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+WORKER_ACTIONS = WRITE_LOGS | {
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:SendMessage",
+    "dynamodb:GetItem",
+    "dynamodb:Query",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "s3:GetObject",
+    "s3:PutObject",
+}
+ACTIONS = {
+    "ApiRole": WRITE_LOGS
+    | {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:Query", "sqs:SendMessage"}
+    | {"s3:PutObject", "s3:GetObject"},
+    "ControlWorkerRole": WORKER_ACTIONS,
+    "InferenceWorkerRole": WORKER_ACTIONS,
+    "JanitorRole": WRITE_LOGS
+    | {"dynamodb:Query", "dynamodb:GetItem", "dynamodb:UpdateItem", "sqs:SendMessage"},
+}
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc] # untyped base
+    """Reads CloudFormation's short forms as their long ones."""
+
+
+def _intrinsic(loader: Any, suffix: str, node: Any) -> Block:  # noqa: ANN401 - PyYAML's own
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    else:
+        value = loader.construct_sequence(node, deep=True)
+    if suffix == "GetAtt":
+        value = value.split(".", 1)
+    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+TEMPLATE: Block = yaml.load((ROOT / "template.yaml").read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+RESOURCES: dict[str, Block] = TEMPLATE["Resources"]
+
+
+def of_type(kind: str) -> dict[str, Block]:
+    return {name: block["Properties"] for name, block in RESOURCES.items() if block["Type"] == kind}
+
+
+def statements(policies: list[Block]) -> list[Block]:
+    return [entry for policy in policies for entry in policy["PolicyDocument"]["Statement"]]
+
+
+def listed(value: Any) -> list[Any]:  # noqa: ANN401 - one or many, as CloudFormation allows
+    return value if isinstance(value, list) else [value]
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+QUEUES = of_type("AWS::SQS::Queue")
+ROLES = of_type("AWS::IAM::Role")
+LOG_GROUPS = of_type("AWS::Logs::LogGroup")
+
+
+@pytest.mark.parametrize("name", QUEUES.keys() - {"DeadLetterQueue"})
+def test_queue_gives_up_to_the_dead_letter_queue_after_five_receives(name: str) -> None:
+    redrive = QUEUES[name]["RedrivePolicy"]
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
+    assert redrive["maxReceiveCount"] >= 5
+
+
+@pytest.mark.parametrize("name", QUEUES.keys() - {"DeadLetterQueue"})
+def test_dead_letters_outlive_the_queue_that_they_come_from(name: str) -> None:
+    kept = QUEUES["DeadLetterQueue"]["MessageRetentionPeriod"]
+    assert kept == 1209600
+    assert kept > QUEUES[name]["MessageRetentionPeriod"]
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_queue_is_encrypted(name: str) -> None:
+    assert QUEUES[name]["SqsManagedSseEnabled"] is True
+
+
+def test_tls_is_demanded_for_every_queue_and_the_bucket() -> None:
+    (queues,) = of_type("AWS::SQS::QueuePolicy").values()
+    (bucket,) = of_type("AWS::S3::BucketPolicy").values()
+    assert queues["Queues"] == [{"Ref": name} for name in QUEUES]
+    for (statement,) in (
+        queues["PolicyDocument"]["Statement"],
+        bucket["PolicyDocument"]["Statement"],
+    ):
+        assert statement["Effect"] == "Deny"
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize(
+    ("function", "queue"),
+    [("ControlWorkerFunction", "ControlQueue"), ("InferenceWorkerFunction", "InferenceQueue")],
+)
+def test_lane_takes_one_message_at_a_time_and_leaves_room_for_six_tries(function: str, queue: str) -> None:
+    (event,) = FUNCTIONS[function]["Events"].values()
+    source = event["Properties"]
+    assert source["Queue"] == {"Fn::GetAtt": [queue, "Arn"]}
+    assert source["BatchSize"] == 1
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert "MaximumConcurrency" in source["ScalingConfig"]
+    assert QUEUES[queue]["VisibilityTimeout"] >= 6 * FUNCTIONS[function]["Timeout"]
+
+
+@pytest.mark.parametrize("function", ["ControlWorkerFunction", "InferenceWorkerFunction"])
+def test_worker_may_go_round_as_often_as_a_job_has_steps(function: str) -> None:
+    assert FUNCTIONS[function]["RecursiveLoop"] == "Allow"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_function_reserves_concurrency(name: str) -> None:
+    assert "ReservedConcurrentExecutions" not in FUNCTIONS[name]
+
+
+def test_table_forgets_by_itself_and_survives_everything_else() -> None:
+    table = RESOURCES["Table"]
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_every_function_has_a_role_of_its_own() -> None:
+    roles = [function["Role"]["Fn::GetAtt"] for function in FUNCTIONS.values()]
+    assert sorted(roles) == sorted([name, "Arn"] for name in ROLES)
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_role_has_exactly_the_actions_of_its_function(name: str) -> None:
+    granted = [action for entry in statements(ROLES[name]["Policies"]) for action in listed(entry["Action"])]
+    assert set(granted) == ACTIONS[name]
+    assert "ManagedPolicyArns" not in ROLES[name]
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_role_names_every_resource(name: str) -> None:
+    for entry in statements(ROLES[name]["Policies"]):
+        for resource in listed(entry["Resource"]):
+            assert isinstance(resource, dict), f"{entry['Sid']} of {name} names {resource}"
+            pattern = str(resource.get("Fn::Sub", ""))
+            assert "*" not in pattern.removesuffix("/requests/*").removesuffix("/results/*")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_gets_only_the_variables_that_it_needs(name: str) -> None:
+    assert FUNCTIONS[name]["Environment"]["Variables"].keys() == VARIABLES[name]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_writes_to_a_log_group_of_its_own(name: str) -> None:
+    role = ROLES[FUNCTIONS[name]["Role"]["Fn::GetAtt"][0]]
+    (logs,) = [entry for entry in statements(role["Policies"]) if entry["Sid"] == "Logs"]
+    group = FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"]
+    assert group == name.replace("Function", "LogGroup")
+    assert logs["Resource"] == {"Fn::GetAtt": [group, "Arn"]}
+
+
+@pytest.mark.parametrize("name", LOG_GROUPS)
+def test_log_group_forgets(name: str) -> None:
+    assert LOG_GROUPS[name]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_access_log_is_json_without_what_can_carry_a_token() -> None:
+    (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
+    line = json.loads(stage["AccessLogSettings"]["Format"])
+    assert line.keys() >= {"request_id", "source_ip", "method", "path", "status", "latency_ms"}
+    assert not any(word in str(line).lower() for word in ("header", "query", "authorizer"))
+
+
+def test_gateway_waits_longer_than_its_function_may_take() -> None:
+    (integration,) = of_type("AWS::ApiGatewayV2::Integration").values()
+    assert FUNCTIONS["ApiFunction"]["Timeout"] * 1000 < integration["TimeoutInMillis"] <= 30_000
+
+
+def test_tokens_are_hidden_and_never_an_output() -> None:
+    assert TEMPLATE["Parameters"]["ApiTokens"]["NoEcho"] is True
+    assert "ApiTokens" not in str(TEMPLATE["Outputs"])
+
+
+@pytest.mark.parametrize("name", TEMPLATE["Parameters"])
+def test_parameter_says_what_it_is_for(name: str) -> None:
+    assert TEMPLATE["Parameters"][name]["Description"].strip()
+
+
+def test_prod_is_refused_without_authentication() -> None:
+    rule = TEMPLATE["Rules"]["ProdNeedsAuthentication"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "Stage"}, "prod"]}
+    assert rule["Assertions"][0]["Assert"] == {"Fn::Equals": [{"Ref": "AuthDisabled"}, "false"]}
