@@ -1,0 +1,205 @@
+"""`make demo`: from nothing to a finished benchmark job, watched as it runs.
+
+The stack is started, the job posted over HTTP as any client would, and everything stopped again. The model server
+is the simulator, or a real one that BACKEND_URL names.
+"""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from local.deploy import DeployError
+from local.emulator import EmulatorError
+from local.guard import NotStartedError
+from local.ports import PortBusyError
+from local.settings import StackSettings
+from local.stack import EXIT_FAILED, EXIT_REFUSED, StackError, running_stack
+from local.state import StackRunsError, StackState
+
+QUESTION = "What is unhealthy?"
+"""The question of the specification's own example."""
+
+POLL_SECONDS = 0.4
+LONGEST_WAIT_SECONDS = 900.0
+ENDED = ("succeeded", "failed", "cancelled")
+
+type Record = dict[str, Any]
+"""A job as the API gives it; see JobRecord in rune.contracts."""
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What is measured: BACKEND_URL (empty takes the simulator), BACKEND_TYPE and MODEL."""
+
+    backend_url: str
+    backend_type: str
+    model: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "DemoSettings":
+        """Read settings from variables; an empty variable counts as absent, as Make passes it."""
+        given = {name: value for name, value in environment.items() if value}
+        return cls(
+            backend_url=given.get("BACKEND_URL", ""),
+            backend_type=given.get("BACKEND_TYPE", "ollama"),
+            model=given.get("MODEL", "llama3.1:8b"),
+        )
+
+
+def allow_host_of(settings: StackSettings, url: str) -> StackSettings:
+    """Return the settings with the URL's own addresses allowed: who runs the demo chose them."""
+    host = urlsplit(url).hostname
+    if not host:
+        return settings
+    found = socket.getaddrinfo(host, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
+    blocks = {f"{ip_address(address[4][0])}/32" for address in found}
+    return replace(settings, allowed_networks=",".join([settings.allowed_networks, *sorted(blocks)]))
+
+
+def follow(client: httpx.Client, job_id: str) -> Iterator[Record]:
+    """Yield the job as it changes, the ended job last.
+
+    Raises
+    ------
+    StackError
+        It did not end in time, or the API refused to tell.
+    """
+    deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+    while time.monotonic() < deadline:
+        response = client.get(f"/v1/jobs/{job_id}")
+        if response.is_error:
+            raise StackError(f"GET /v1/jobs/{job_id} answers {response.status_code}: {response.text[:300]}")
+        record: Record = response.json()
+        yield record
+        if record["status"] in ENDED:
+            return
+        time.sleep(POLL_SECONDS)
+    raise StackError(f"the job did not end within {LONGEST_WAIT_SECONDS:.0f} s")
+
+
+def describe(record: Record, elapsed_seconds: float) -> Text:
+    """Return one line on where the job stands."""
+    progress, result = record["progress"], record["result"]
+    token_count = result["measurements"]["output_tokens"] if result else progress.get("tokens", 0)
+    line = Text(f"{elapsed_seconds:6.1f} s  ")
+    line.append(f"{record['status']:<10}", style="bold")
+    line.append(f" {progress['step']:<8}")
+    line.append(f" {token_count:>4} tokens  ", style="cyan")
+    line.append(record["message"], style="dim")
+    return line
+
+
+def watch(client: httpx.Client, job_id: str, console: Console) -> Record:
+    """Show the job until it has ended, and return it."""
+    started = time.monotonic()
+    record: Record = {}
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+        shown = ""
+        for record in follow(client, job_id):
+            line = describe(record, time.monotonic() - started)
+            if console.is_terminal:
+                live.update(line, refresh=True)
+            stand = f"{record['status']} {record['progress']['step']}"
+            # Without a terminal nothing can be redrawn, so only news is printed.
+            if not console.is_terminal and stand != shown:
+                console.print(line, soft_wrap=True)
+            shown = stand
+    return record
+
+
+def summarize(record: Record) -> Table:
+    """Return the result as a small table."""
+    result, numbers = record["result"], record["result"]["measurements"]
+    table = Table(title=f"benchmark of {result['model_name']}", title_justify="left", show_header=False)
+    table.add_row("server", f"{result['backend_url']} ({result['metadata']['backend_type']})")
+    table.add_row("question", QUESTION)
+    table.add_row("answer", _shorten(result["answer"]))
+    table.add_row("time to first token", _number(numbers["time_to_first_token_ms"], "ms"))
+    table.add_row("output speed", _number(numbers["output_tokens_per_second"], "tokens/s"))
+    table.add_row("once it runs", _number(numbers["decode_tokens_per_second"], "tokens/s"))
+    table.add_row("end-to-end latency", _number(numbers["end_to_end_latency_ms"], "ms"))
+    table.add_row("tokens in, out", f"{numbers['prompt_tokens']}, {numbers['output_tokens']}")
+    phases = ", ".join(f"{item['phase']} {item['ms']} ms" for item in result["telemetry"]["latency"])
+    table.add_row("phases", phases)
+    return table
+
+
+def run_job(state: StackState, settings: DemoSettings, console: Console) -> bool:
+    """Post the job and watch it; return whether it succeeded."""
+    body = {
+        "vastai": False,
+        "question": QUESTION,
+        "model": settings.model,
+        "backend_url": settings.backend_url or state.simulators["ollama"],
+        "backend_type": settings.backend_type,
+        "backend_warmup": True,
+    }
+    headers = {"X-Tenant-ID": state.tenant, "Authorization": f"Bearer {state.token}"}
+    with httpx.Client(base_url=state.base_url, headers=headers, timeout=60.0, trust_env=False) as client:
+        console.print(f"\nPOST {state.base_url}/v1/jobs/benchmark", highlight=False)
+        posted = client.post("/v1/jobs/benchmark", json=body)
+        if posted.is_error:
+            console.print(f"refused with {posted.status_code}: {posted.json()['error']}", style="red")
+            return False
+        console.print(f"{posted.status_code} {posted.text}\n", highlight=False)
+        record = watch(client, posted.json()["job_id"], console)
+    if record["status"] != "succeeded":
+        console.print(f"\n{record['status']}: {record['error']} ({record['error_code']})", style="red")
+        return False
+    console.print()
+    console.print(summarize(record))
+    return True
+
+
+def main() -> int:
+    """Run the demo and return the exit code: 0 when the job succeeded, 2 when refused, else 1."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = Console(highlight=False)
+    settings = DemoSettings.from_environment(os.environ)
+    try:
+        stack_settings = StackSettings.from_environment(os.environ)
+        if settings.backend_url:
+            stack_settings = allow_host_of(stack_settings, settings.backend_url)
+        console.print("Starting RUNE on this machine:")
+        with running_stack(stack_settings, say=console.print) as stack:
+            has_succeeded = run_job(stack.state, settings, console)
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return EXIT_FAILED
+    except (PortBusyError, StackRunsError, ValueError, socket.gaierror) as error:
+        console.print(f"error: {error}", style="red")
+        return EXIT_REFUSED
+    except (DeployError, EmulatorError, NotStartedError, StackError, httpx.HTTPError) as error:
+        console.print(f"error: {error}", style="red")
+        return EXIT_FAILED
+    console.print("\nThe stack is stopped. `make local` keeps one running.")
+    return 0 if has_succeeded else EXIT_FAILED
+
+
+def _number(value: float | None, unit: str) -> str:
+    return "undefined" if value is None else f"{value:,.1f} {unit}"
+
+
+def _shorten(answer: str) -> str:
+    return answer if len(answer) <= 240 else answer[:239] + "…"  # noqa: PLR2004  # three lines of a terminal
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
