@@ -1,0 +1,1 @@
+"""What things cost: estimates before, and what a model asks of a machine. Pure: no clock, no network."""

@@ -1,0 +1,185 @@
+"""What a run will cost, or a refusal: never a guess, and never 0.00 for something that has a price.
+
+What `confidence_score` says: how sure RUNE is that *no more than the projection* is charged for the duration
+given. It is not how near the projection lies to the bill: a rental below its cap makes the projection too high,
+and nobody has ever been hurt by that. Clients do not spend below 0.95 (their security requirements), so each
+number below is a decision on whether they may:
+
+0.95
+    Everything that scales is bounded. On Vast.ai no offer above `max_dph` is taken, whatever the market does, and
+    that price holds the disk too. Not above 0.95, as traffic is billed beside the hourly price (0 to a few cents
+    per GB): for a model of the catalog that is its download, whose size is known and, where it is large, named
+    in the warning. On the caller's own machine the sum is the caller's own numbers.
+0.80
+    Something that costs money has no bound: the download of a model whose size RUNE does not know, or a machine
+    whose wear is not counted. A client stops, a person reads the warning and may go on.
+"""
+
+from decimal import ROUND_CEILING, Decimal
+
+from rune.errors import InvalidRequestError
+from rune.money.catalog import CatalogModel, find_model
+from rune.money.documents import CostEstimationRequest, CostEstimationResponse, ResourceImpact
+
+BOUNDED_CONFIDENCE = 0.95
+UNBOUNDED_CONFIDENCE = 0.80
+
+SPEND_WARNING_USD = Decimal("5.00")
+"""Above it a person is warned (security requirements of RUNE's clients); also where `high` begins."""
+
+MEDIUM_IMPACT_USD = Decimal("1.00")
+
+MAX_PROJECTION_USD = Decimal(1_000_000_000)
+"""Above it an estimate is refused; the bounds of the fields alone let a lifespan of no time at all through."""
+
+LARGE_DOWNLOAD_GB = 50
+"""From here on the traffic is worth a sentence: at 0.02 USD per GB it costs a dollar."""
+
+_CENT_USD = Decimal("0.01")
+_STEP_USD = Decimal("0.0001")
+_STEP_KWH = Decimal("0.000001")
+_SECONDS_PER_HOUR = 3600
+_HOURS_PER_YEAR = 8760
+_WATTS_PER_KILOWATT = 1000
+
+_DRIVER_FIELDS = ("vastai", "aws", "gcp", "azure", "local_hardware")
+
+
+def estimate_cost(request: CostEstimationRequest) -> CostEstimationResponse:
+    """Return the most that the run will cost by what the caller said.
+
+    Raises
+    ------
+    InvalidRequestError
+        With one of these as `specific_code`: `cost_driver_missing`, `cost_driver_ambiguous` (a run uses one
+        machine, and the sum of two would be the price of neither), `price_unknown` (AWS, Google Cloud, Azure),
+        `price_range_reversed`, `estimate_input_missing` (a number without which the cost has no bound), or
+        `estimate_out_of_range`.
+    """
+    driver = _chosen_driver(request)
+    if driver == "vastai":
+        return _estimate_rental(request)
+    if driver == "local_hardware":
+        return _estimate_own_machine(request)
+    raise InvalidRequestError(
+        f"RUNE has no source of {driver}'s prices, so it cannot say what this will cost.",
+        pointer=f"/{driver}",
+        code="price_unknown",
+    )
+
+
+def _chosen_driver(request: CostEstimationRequest) -> str:
+    chosen = [name for name in _DRIVER_FIELDS if getattr(request, name)]
+    if not chosen:
+        raise InvalidRequestError(
+            f"No cost driver is chosen: set one of {', '.join(_DRIVER_FIELDS)} to true.",
+            pointer="",
+            code="cost_driver_missing",
+        )
+    if len(chosen) > 1:
+        raise InvalidRequestError(
+            f"Several cost drivers are chosen ({', '.join(chosen)}), and a run uses one: ask for each alone.",
+            pointer=f"/{chosen[1]}",
+            code="cost_driver_ambiguous",
+        )
+    return chosen[0]
+
+
+def _estimate_rental(request: CostEstimationRequest) -> CostEstimationResponse:
+    cap_usd_per_hour = _required(request.max_dph, "max_dph")
+    if request.min_dph > request.max_dph:
+        raise InvalidRequestError(
+            "min_dph is above max_dph.", pointer="/min_dph", code="price_range_reversed"
+        )
+    model = None if request.model is None else find_model(request.model)
+    projected_usd = _projected_usd(cap_usd_per_hour * _hours(request))
+    return CostEstimationResponse(
+        projected_cost_usd=float(projected_usd),
+        cost_driver="vastai",
+        resource_impact=_impact(projected_usd),
+        confidence_score=UNBOUNDED_CONFIDENCE if model is None else BOUNDED_CONFIDENCE,
+        warning=_warning(projected_usd, _traffic_caveat(model)),
+    )
+
+
+def _traffic_caveat(model: CatalogModel | None) -> str | None:
+    if model is None:
+        return (
+            "The model is not in RUNE's catalog: its download is billed beside the hourly price, and RUNE does not"
+            " know how large it is."
+        )
+    if model.download_gb < LARGE_DOWNLOAD_GB:
+        return None
+    return f"A download of up to {model.download_gb} GB is billed beside it, by the offer's price per GB."
+
+
+def _estimate_own_machine(request: CostEstimationRequest) -> CostEstimationResponse:
+    hours = _hours(request)
+    watts = _required(request.local_tdp_watts, "local_tdp_watts")
+    energy_kwh = watts * hours / _WATTS_PER_KILOWATT
+    energy_usd = energy_kwh * _required(request.local_energy_rate_kwh, "local_energy_rate_kwh")
+    wear_usd_per_hour = _wear_usd_per_hour(request)
+    projected_usd = _projected_usd(energy_usd + (wear_usd_per_hour or 0) * hours)
+    caveat = "The wear of the machine is not counted: give its purchase price and its lifespan."
+    return CostEstimationResponse(
+        projected_cost_usd=float(projected_usd),
+        cost_driver="local",
+        resource_impact=_impact(projected_usd),
+        local_energy_kwh=float(energy_kwh.quantize(_STEP_KWH, ROUND_CEILING)),
+        confidence_score=UNBOUNDED_CONFIDENCE if wear_usd_per_hour is None else BOUNDED_CONFIDENCE,
+        warning=_warning(projected_usd, caveat if wear_usd_per_hour is None else None),
+    )
+
+
+def _wear_usd_per_hour(request: CostEstimationRequest) -> Decimal | None:
+    """Return straight-line depreciation over every hour of the lifespan; None where nothing was said of it."""
+    if not request.local_hardware_purchase_price and not request.local_hardware_lifespan_years:
+        return None
+    lifespan_years = _required(request.local_hardware_lifespan_years, "local_hardware_lifespan_years")
+    if request.local_hardware_purchase_price is None:
+        raise _missing("local_hardware_purchase_price", "be given beside a lifespan, as 0 if written off")
+    return _exact(request.local_hardware_purchase_price) / (lifespan_years * _HOURS_PER_YEAR)
+
+
+def _projected_usd(cost_usd: Decimal) -> Decimal:
+    if cost_usd > MAX_PROJECTION_USD:
+        raise InvalidRequestError(
+            f"The projection is above {MAX_PROJECTION_USD:,} USD, so one of the numbers cannot be meant.",
+            pointer="",
+            code="estimate_out_of_range",
+        )
+    # Upwards: a bound that is rounded down is none, and a cost never shows as nothing.
+    return cost_usd.quantize(_STEP_USD, ROUND_CEILING)
+
+
+def _warning(projected_usd: Decimal, caveat: str | None) -> str | None:
+    price = f"This may cost {projected_usd.quantize(_CENT_USD, ROUND_CEILING)} USD."
+    said = [price] if projected_usd > SPEND_WARNING_USD else []
+    return " ".join([*said, *filter(None, [caveat])]) or None
+
+
+def _impact(projected_usd: Decimal) -> ResourceImpact:
+    if projected_usd > SPEND_WARNING_USD:
+        return "high"
+    return "low" if projected_usd < MEDIUM_IMPACT_USD else "medium"
+
+
+def _hours(request: CostEstimationRequest) -> Decimal:
+    return Decimal(request.estimated_duration_seconds) / _SECONDS_PER_HOUR
+
+
+def _required(value: float | None, field: str) -> Decimal:
+    if not value:
+        raise _missing(field, "be above 0")
+    return _exact(value)
+
+
+def _missing(field: str, rule: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{field} must {rule} for this estimate.", pointer=f"/{field}", code="estimate_input_missing"
+    )
+
+
+def _exact(value: float) -> Decimal:
+    """Return the number as its sender wrote it: 2.3, and not the binary fraction nearest to it."""
+    return Decimal(repr(value))

@@ -1,0 +1,200 @@
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from rune.errors import InvalidRequestError
+from rune.money.documents import CostEstimationRequest, CostEstimationResponse
+from rune.money.estimates import estimate_cost
+
+KNOWN = "llama3.1:8b"
+LOCAL = {"local_hardware": True, "local_tdp_watts": 350, "local_energy_rate_kwh": 0.3}
+UNSET = {"local_hardware_purchase_price": 0, "local_hardware_lifespan_years": 0}
+OWNED = {**LOCAL, "local_hardware_purchase_price": 1752, "local_hardware_lifespan_years": 2}
+
+UNKNOWN_MODEL = (
+    "The model is not in RUNE's catalog: its download is billed beside the hourly price, and RUNE does not know"
+    " how large it is."
+)
+NO_WEAR = "The wear of the machine is not counted: give its purchase price and its lifespan."
+
+
+def request(**fields: object) -> CostEstimationRequest:
+    return CostEstimationRequest.model_validate(fields)
+
+
+def refusal(**fields: object) -> tuple[str, str]:
+    """Return the code and the pointer with which a request is refused."""
+    with pytest.raises(InvalidRequestError) as caught:
+        estimate_cost(request(**fields))
+    return caught.value.specific_code, caught.value.pointer
+
+
+def test_estimate_is_the_dearest_allowed_offer_for_the_whole_time_when_renting() -> None:
+    # The example of the specification: 3.0 USD per hour for 3600 s.
+    asked = request(vastai=True, min_dph=0.0, max_dph=3.0, model=KNOWN, estimated_duration_seconds=3600)
+
+    assert estimate_cost(asked) == CostEstimationResponse(
+        projected_cost_usd=3.0, cost_driver="vastai", resource_impact="medium", confidence_score=0.95
+    )
+
+
+@pytest.mark.parametrize(
+    ("max_dph", "seconds", "projected_usd", "impact"),
+    [
+        (2.3, 3600, 2.3, "medium"),
+        (0.1, 10_800, 0.3, "low"),  # in binary fractions 0.30000000000000004, which would round up to 0.3001
+        (0.3578, 600, 0.0597, "low"),  # 0.05963..., rounded up
+        (0.9999, 3600, 0.9999, "low"),
+        (1.0, 3600, 1.0, "medium"),
+        (5.0, 3600, 5.0, "medium"),
+        (5.0, 3601, 5.0014, "high"),  # 5.00138...
+        (1000.0, 2_592_000, 720_000.0, "high"),
+        (0.0001, 1, 0.0001, "low"),  # 0.00000003: never nothing
+    ],
+)
+def test_estimate_of_a_rental_matches_the_hand_computed_table(
+    max_dph: float, seconds: int, projected_usd: float, impact: str
+) -> None:
+    estimate = estimate_cost(
+        request(vastai=True, max_dph=max_dph, model=KNOWN, estimated_duration_seconds=seconds)
+    )
+
+    assert (estimate.projected_cost_usd, estimate.resource_impact) == (projected_usd, impact)
+
+
+@pytest.mark.parametrize(
+    ("fields", "projected_usd", "energy_kwh", "confidence", "warning"),
+    [
+        # 0.35 kW x 1 h x 0.3 USD = 0.105; 1752 USD / (2 x 8760 h) = 0.1 USD per hour.
+        (OWNED, 0.205, 0.35, 0.95, None),
+        (OWNED | {"local_hardware_purchase_price": 0}, 0.105, 0.35, 0.95, None),
+        (LOCAL, 0.105, 0.35, 0.80, NO_WEAR),
+        (LOCAL | UNSET, 0.105, 0.35, 0.80, NO_WEAR),
+        # A second of it: 0.0000972... kWh, 0.0000569... USD.
+        (OWNED | {"estimated_duration_seconds": 1}, 0.0001, 0.000098, 0.95, None),
+        # 30 days: 252 kWh, 75.6 + 72 USD.
+        (OWNED | {"estimated_duration_seconds": 2_592_000}, 147.6, 252.0, 0.95, "This may cost 147.60 USD."),
+    ],
+)
+def test_estimate_of_an_own_machine_matches_the_hand_computed_table(
+    fields: dict[str, object], projected_usd: float, energy_kwh: float, confidence: float, warning: str | None
+) -> None:
+    estimate = estimate_cost(request(**fields))
+
+    assert estimate.cost_driver == "local"
+    assert (estimate.projected_cost_usd, estimate.local_energy_kwh) == (projected_usd, energy_kwh)
+    assert (estimate.confidence_score, estimate.warning) == (confidence, warning)
+
+
+@pytest.mark.parametrize(
+    ("fields", "confidence", "warning"),
+    [
+        ({"max_dph": 5.0, "model": KNOWN}, 0.95, None),
+        ({"max_dph": 5.0001, "model": KNOWN}, 0.95, "This may cost 5.01 USD."),
+        ({"model": "phi3"}, 0.80, UNKNOWN_MODEL),
+        ({"model": ""}, 0.80, UNKNOWN_MODEL),
+        ({}, 0.80, UNKNOWN_MODEL),
+        ({"max_dph": 6, "model": "phi3"}, 0.80, f"This may cost 6.00 USD. {UNKNOWN_MODEL}"),
+        (
+            {"max_dph": 3.0, "model": "llama3.1:70b"},
+            0.95,
+            "A download of up to 57 GB is billed beside it, by the offer's price per GB.",
+        ),
+    ],
+)
+def test_estimate_says_how_sure_it_is_and_what_to_know_when_renting(
+    fields: dict[str, object], confidence: float, warning: str | None
+) -> None:
+    estimate = estimate_cost(request(vastai=True, **fields))
+
+    assert (estimate.confidence_score, estimate.warning) == (confidence, warning)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "pointer"),
+    [
+        ({}, "cost_driver_missing", ""),
+        ({"model": KNOWN, "max_dph": 3.0}, "cost_driver_missing", ""),
+        ({"vastai": True, **LOCAL}, "cost_driver_ambiguous", "/local_hardware"),
+        ({"vastai": True, "aws": True}, "cost_driver_ambiguous", "/aws"),
+        ({"aws": True, "max_dph": 3.0}, "price_unknown", "/aws"),
+        ({"gcp": True}, "price_unknown", "/gcp"),
+        ({"azure": True}, "price_unknown", "/azure"),
+        ({"vastai": True, "max_dph": 0.0}, "estimate_input_missing", "/max_dph"),
+        ({"vastai": True, "min_dph": 3.1, "max_dph": 3.0}, "price_range_reversed", "/min_dph"),
+        ({"local_hardware": True}, "estimate_input_missing", "/local_tdp_watts"),
+        (LOCAL | {"local_tdp_watts": 0.0}, "estimate_input_missing", "/local_tdp_watts"),
+        (LOCAL | {"local_energy_rate_kwh": 0.0}, "estimate_input_missing", "/local_energy_rate_kwh"),
+        (
+            LOCAL | {"local_hardware_purchase_price": 900.0},
+            "estimate_input_missing",
+            "/local_hardware_lifespan_years",
+        ),
+        (
+            LOCAL | {"local_hardware_lifespan_years": 3.0},
+            "estimate_input_missing",
+            "/local_hardware_purchase_price",
+        ),
+        (OWNED | {"local_hardware_lifespan_years": 5e-324}, "estimate_out_of_range", ""),
+    ],
+)
+def test_estimate_is_refused_by_code_when_it_would_be_a_guess(
+    fields: dict[str, object], code: str, pointer: str
+) -> None:
+    assert refusal(**fields) == (code, pointer)
+
+
+def test_refusal_names_the_driver_whose_prices_are_not_known() -> None:
+    with pytest.raises(InvalidRequestError, match="azure's prices"):
+        estimate_cost(request(azure=True))
+
+
+def test_estimate_ignores_the_price_range_of_rentals_when_the_machine_is_owned() -> None:
+    assert estimate_cost(request(**OWNED, min_dph=2.3, max_dph=0.0)).projected_cost_usd == 0.205
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '{"vastai": true, "max_dph": NaN}',
+        '{"vastai": true, "max_dph": Infinity}',
+        '{"vastai": true, "max_dph": 1e999}',
+        '{"vastai": true, "max_dph": -0.01}',
+        '{"vastai": true, "max_dph": 1000.01}',
+        '{"vastai": true, "max_dph": "3.0"}',
+        '{"vastai": 1}',
+        '{"vastai": true, "estimated_duration_seconds": 0}',
+        '{"vastai": true, "estimated_duration_seconds": 2592001}',
+        '{"vastai": true, "estimated_duration_seconds": 1.5}',
+        '{"local_hardware": true, "local_tdp_watts": -1}',
+        '{"local_hardware": true, "local_hardware_purchase_price": 1e300}',
+        '{"vastai": true, "maximum_dph": 3.0}',
+    ],
+)
+def test_request_is_refused_when_a_number_is_none_or_a_field_is_unknown(fields: str) -> None:
+    with pytest.raises(ValidationError):
+        CostEstimationRequest.model_validate(json.loads(fields))
+
+
+def test_estimate_is_given_when_a_client_sends_zeros_for_what_its_user_left_out() -> None:
+    estimate = estimate_cost(
+        request(
+            vastai=True,
+            aws=False,
+            gcp=False,
+            azure=False,
+            local_hardware=False,
+            template_hash="",
+            min_dph=2.3,
+            max_dph=3.0,
+            reliability=0.99,
+            local_tdp_watts=0,
+            local_energy_rate_kwh=0,
+            **UNSET,
+            model=KNOWN,
+            estimated_duration_seconds=3600,
+        )
+    )
+
+    assert (estimate.projected_cost_usd, estimate.confidence_score) == (3.0, 0.95)
