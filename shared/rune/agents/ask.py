@@ -1,0 +1,90 @@
+"""The agent `ask`: the question to the model, no tools."""
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rune.agents.protocol import AgentAnswer, AgentKind, AgentRequest, AgentTokens
+from rune.agents.settings import TenantAgents
+from rune.bench import formulas
+from rune.errors import InvalidRequestError, ModelNotFoundError
+from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, OnChunk, Role
+from rune.net.addresses import AddressPolicy
+
+NAME = "ask"
+
+
+class AskAgent:
+    """An `Agent` that is nothing but the model."""
+
+    async def check(self, request: AgentRequest) -> None:
+        """Find out that the server answers and has the model."""
+        async with _model_server(request) as server:
+            await _require_model(server, request.model)
+
+    async def ask(self, request: AgentRequest, on_chunk: OnChunk) -> AgentAnswer:
+        """Return the model's answer.
+
+        The model is looked for first, which also opens the connection that the question then takes: neither TCP
+        and TLS nor what this process does for the first time is counted as the model's.
+        """
+        chat = ChatRequest(
+            model=request.model,
+            messages=(Message(Role.USER, request.question),),
+            timeout_seconds=request.timeout_seconds,
+            idle_timeout_seconds=request.idle_timeout_seconds or request.timeout_seconds,
+        )
+        async with _model_server(request) as server:
+            await _require_model(server, request.model)
+            return _answer(await server.chat(chat, on_chunk))
+
+    async def aclose(self) -> None:
+        """Do nothing: each call closes what it opened."""
+
+
+def _nothing_missing(_settings: TenantAgents) -> None:
+    return None
+
+
+def _open(_settings: TenantAgents, _policy: AddressPolicy) -> AskAgent:
+    return AskAgent()
+
+
+KIND = AgentKind(NAME, needs_model_server=True, missing_setting=_nothing_missing, open=_open)
+
+
+@asynccontextmanager
+async def _model_server(request: AgentRequest) -> AsyncIterator[ModelServer]:
+    if request.open_model_server is None:
+        raise InvalidRequestError(
+            "The agent 'ask' needs a model server: give backend_url.",
+            pointer="/backend_url",
+            code="backend_url_missing",
+        )
+    server = request.open_model_server()
+    try:
+        yield server
+    finally:
+        await server.aclose()
+
+
+async def _require_model(server: ModelServer, model: str) -> None:
+    if not await server.has_model(model):
+        raise ModelNotFoundError(f"The server does not have the model {model!r}.")
+
+
+def _answer(generation: Generation) -> AgentAnswer:
+    tokens = generation.tokens
+    reasoning_count = min(tokens.reasoning_count or 0, tokens.output_count)
+    latency_ms = formulas.end_to_end_latency_ms(generation.stamps)
+    return AgentAnswer(
+        answer=generation.text,
+        metadata={"agent": NAME, "token_count_source": tokens.source.value},
+        tokens=AgentTokens(
+            agent_reasoning=reasoning_count,
+            output=tokens.output_count - reasoning_count,
+            total=(tokens.prompt_count or 0) + tokens.output_count,
+        ),
+        phases_ms={"ask": 0 if latency_ms is None else math.ceil(latency_ms)},
+        generation=generation,
+    )

@@ -1,0 +1,241 @@
+"""The agent `holmes`: a HolmesGPT server over HTTP, which looks into a cluster with tools of its own.
+
+Protocol: https://github.com/HolmesGPT/holmesgpt/blob/master/docs/reference/http-api.md and its server.py, read
+2026-11. The request stays open, silent, until the investigation is over; a proxy before the server must bear that.
+"""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+
+from rune.agents.protocol import AgentAnswer, AgentKind, AgentRequest, AgentTokens
+from rune.agents.settings import HolmesSettings, TenantAgents
+from rune.errors import (
+    BadResponseError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    ModelServerError,
+    ServerAccessError,
+)
+from rune.llm.failures import FailureContext, describe_failure, excerpt
+from rune.llm.fields import as_list, as_object, mend_text, parse_json, read_count, read_text
+from rune.llm.protocol import OnChunk
+from rune.net.addresses import AddressPolicy, parse_backend_url
+from rune.net.calls import Reply, ServerConnection
+from rune.net.client import open_client
+
+NAME = "holmes"
+
+HINT = (
+    "No HolmesGPT server is set up for this tenant: the operator adds its base_url, and its api_key if it wants"
+    " one, to the settings of agents. The agent 'ask' needs none."
+)
+
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""An answer carries the whole conversation, and what the tools gave a second time: a context of a million tokens
+is 4 MB of text, twice that, escaped."""
+
+MAX_ARTIFACTS = 200
+
+_LIST_TIMEOUT_SECONDS = 15.0
+_NS_PER_MS = 1_000_000
+_OK = 200
+
+
+class HolmesAgent:
+    """An `Agent` that is a HolmesGPT server.
+
+    The key goes out as `Authorization: Bearer`. HolmesGPT takes `X-API-Key` as well, but hands every header except
+    `Authorization` and cookies on to its tools, and whoever wrote those would have the key.
+    """
+
+    def __init__(self, connection: ServerConnection, api_key: str | None = None) -> None:
+        self._connection = connection
+        # As it is, and as JSON spells it.
+        self._secrets = {api_key.encode(), json.dumps(api_key)[1:-1].encode()} if api_key else set()
+
+    @classmethod
+    def open(cls, settings: HolmesSettings, policy: AddressPolicy) -> "HolmesAgent":
+        """Return the agent; nothing is sent yet.
+
+        Raises
+        ------
+        AddressRefusedError
+            The policy does not allow its address; an operator allows private networks.
+        """
+        url = parse_backend_url(settings.base_url, policy)
+        client = open_client(policy)
+        api_key = settings.api_key.get_secret_value() if settings.api_key else None
+        if api_key:
+            # On every request of this client, which follows no redirect and so reaches this server alone.
+            client.headers["Authorization"] = f"Bearer {api_key}"
+        return cls(ServerConnection(url, client), api_key)
+
+    async def list_models(self) -> tuple[str, ...]:
+        """Return the names in the server's own list of models, sorted.
+
+        Raises
+        ------
+        ModelServerError, AddressError
+            Any of them.
+        """
+        return await self._list_models(_LIST_TIMEOUT_SECONDS)
+
+    async def check(self, request: AgentRequest) -> None:
+        """Find out that the server answers and knows the model."""
+        await self._require_model(request.model, request.timeout_seconds)
+
+    async def ask(self, request: AgentRequest, on_chunk: OnChunk) -> AgentAnswer:  # noqa: ARG002 in one piece
+        """Return the server's analysis, with the tools it used as artifacts.
+
+        The model is looked for first, always: HolmesGPT takes a name that it does not know without a word for its
+        first model, and the answer does not say who gave it.
+
+        Raises
+        ------
+        ModelServerError, AddressError
+            Any of them; of a server that refuses the key, `ServerAccessError`.
+        """
+        began_s = time.monotonic()
+        await self._require_model(request.model, request.timeout_seconds)
+        # Never 0, which would mean no limit.
+        remaining_seconds = max(0.001, request.timeout_seconds - (time.monotonic() - began_s))
+        async with self._connection.call(
+            "POST",
+            self._connection.url.url + "/api/chat",
+            body={"ask": request.question, "model": request.model},
+            total_timeout_seconds=remaining_seconds,
+        ) as reply:
+            members = await self._read_object(reply, model=request.model)
+            asked_ms = math.ceil((time.monotonic_ns() - reply.sent_ns) / _NS_PER_MS)
+        return _answer(members, request.model, asked_ms)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._connection.aclose()
+
+    async def _require_model(self, model: str, timeout_seconds: float) -> None:
+        known = await self._list_models(min(_LIST_TIMEOUT_SECONDS, timeout_seconds))
+        if model not in known:
+            names = excerpt(", ".join(known)) or "none"
+            raise ModelNotFoundError(
+                f"HolmesGPT has no model {excerpt(model)!r} in its own list, which has: {names}."
+            )
+
+    async def _list_models(self, timeout_seconds: float) -> tuple[str, ...]:
+        async with self._connection.call(
+            "GET", self._connection.url.url + "/api/model", total_timeout_seconds=timeout_seconds
+        ) as reply:
+            listing = await self._read_object(reply)
+        names = listing.get("model_name")
+        if isinstance(names, str):
+            # The server writes the list as JSON within JSON, whatever its documentation shows.
+            try:
+                names = parse_json(names.encode("utf-8", "replace"))
+            except ValueError:
+                names = None
+        if not isinstance(names, list):
+            raise BadResponseError("The server's list of models is none: is it a HolmesGPT server?")
+        return tuple(sorted({name for name in names if isinstance(name, str) and name}))
+
+    async def _read_object(self, reply: Reply, *, model: str | None = None) -> Mapping[str, object]:
+        if reply.status != _OK:
+            body = self._without_secrets(await reply.body_head())
+            raise _failure(reply.status, body, FailureContext(model, reply.retry_after_seconds))
+        reader = reply.reader(max_bytes=MAX_ANSWER_BYTES)
+        whole = bytearray()
+        while (chunk := await reader.read()) is not None:
+            whole += chunk.data
+        try:
+            value = parse_json(self._without_secrets(bytes(whole)))
+        except ValueError as error:
+            raise BadResponseError("HolmesGPT answered with something other than JSON.") from error
+        if not isinstance(value, dict):
+            raise BadResponseError("HolmesGPT answered with JSON that is not an object.")
+        return value
+
+    def _without_secrets(self, body: bytes) -> bytes:
+        """Return the body without the key, which a server or a proxy that echoes requests would put into it."""
+        for secret in self._secrets:
+            body = body.replace(secret, b"***")
+        return body
+
+
+def _missing_setting(settings: TenantAgents) -> str | None:
+    return HINT if settings.holmes is None else None
+
+
+def _open(settings: TenantAgents, policy: AddressPolicy) -> HolmesAgent:
+    if settings.holmes is None:
+        raise InvalidRequestError(HINT, pointer="/agent", code="agent_not_configured")
+    return HolmesAgent.open(settings.holmes, policy)
+
+
+KIND = AgentKind(NAME, needs_model_server=False, missing_setting=_missing_setting, open=_open)
+
+
+def _failure(status: int, body: bytes, context: FailureContext) -> ModelServerError:
+    if status < 400:  # noqa: PLR2004 other successes; redirects ended earlier
+        return BadResponseError(f"HolmesGPT answered with status {status}, which RUNE did not expect.")
+    if status in {401, 403}:
+        # 401 is also how it passes on that its model's provider refused its own key.
+        return ServerAccessError(
+            "HolmesGPT refused the key of this tenant, or its provider refused HolmesGPT's."
+        )
+    if status in {404, 405}:
+        return BadResponseError("The server does not know HolmesGPT's paths: is base_url a HolmesGPT server?")
+    # Everything that fails within it is a 500 with the provider's words, which tell the cause.
+    return describe_failure(status, body, context)
+
+
+def _answer(members: Mapping[str, object], model: str, asked_ms: int) -> AgentAnswer:
+    analysis = mend_text(read_text(members, "analysis"))
+    if not analysis.strip():
+        raise BadResponseError("HolmesGPT answered without an analysis.")
+    tool_calls = as_list(members.get("tool_calls"))
+    tokens = _tokens(as_object(members.get("metadata")))
+    return AgentAnswer(
+        answer=analysis,
+        artifacts=tuple(_artifact(as_object(call)) for call in tool_calls[:MAX_ARTIFACTS]),
+        metadata={
+            "agent": NAME,
+            "holmes_model": model,
+            "tool_call_count": str(len(tool_calls)),
+            "token_count_source": "unreported" if tokens is None else "usage",
+        },
+        tokens=tokens or AgentTokens(),
+        phases_ms={"ask": asked_ms},
+    )
+
+
+def _artifact(call: Mapping[str, object]) -> dict[str, str]:
+    """Return what a tool was used for. Not what it gave: megabytes of a cluster, secrets among them."""
+    return {
+        "type": "tool_call",
+        "tool_name": excerpt(mend_text(read_text(call, "tool_name"))),
+        "description": excerpt(mend_text(read_text(call, "description"))),
+        "status": excerpt(mend_text(read_text(as_object(call.get("result")), "status"))),
+    }
+
+
+def _tokens(metadata: Mapping[str, object]) -> AgentTokens | None:
+    """Return the tokens of the last call of the model, which saw the whole conversation; None without a count.
+
+    `usage` is the provider's, `tokens` HolmesGPT's own count by role: `tools_tokens` are the results of tools,
+    `tools_to_call_tokens` their descriptions, `assistant_tokens` all that the model wrote, the answer included.
+    What the earlier calls of an investigation cost is not reported.
+    """
+    usage, by_role = as_object(metadata.get("usage")), as_object(metadata.get("tokens"))
+    total = read_count(usage, "total_tokens") or read_count(by_role, "total_tokens")
+    if not total:
+        return None
+    output = read_count(usage, "completion_tokens") or 0
+    return AgentTokens(
+        system_prompt=read_count(by_role, "system_tokens") or 0,
+        tool_calls=(read_count(by_role, "tools_tokens") or 0)
+        + (read_count(by_role, "tools_to_call_tokens") or 0),
+        agent_reasoning=max(0, (read_count(by_role, "assistant_tokens") or 0) - output),
+        output=output,
+        total=total,
+    )

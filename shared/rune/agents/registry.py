@@ -1,0 +1,50 @@
+"""Which agents there are. Another one is a file with a `KIND`, and a line here."""
+
+from rune.agents import ask, holmes
+from rune.agents.protocol import Agent, AgentKind
+from rune.agents.settings import TenantAgents
+from rune.errors import InvalidRequestError
+from rune.net.addresses import AddressPolicy
+
+_KINDS = {kind.name: kind for kind in (ask.KIND, holmes.KIND)}
+
+AGENT_NAMES = tuple(_KINDS)
+"""What `find_agent` takes as name."""
+
+DEFAULT_AGENT = ask.NAME
+
+_MAX_NAME_CHARS = 64
+
+
+def find_agent(name: str, settings: TenantAgents) -> AgentKind:
+    """Return what is known of the agent, if the tenant may use it; for the API's door.
+
+    Raises
+    ------
+    InvalidRequestError
+        RUNE does not know the agent (`agent_unknown`), or it is not set up for the tenant
+        (`agent_not_configured`).
+    """
+    kind = _KINDS.get(name)
+    if kind is None:
+        raise InvalidRequestError(
+            f"{name[:_MAX_NAME_CHARS]!r} is not an agent of RUNE's; there are {', '.join(AGENT_NAMES)}.",
+            pointer="/agent",
+            code="agent_unknown",
+        )
+    if hint := kind.missing_setting(settings):
+        raise InvalidRequestError(hint, pointer="/agent", code="agent_not_configured")
+    return kind
+
+
+def open_agent(name: str, settings: TenantAgents, policy: AddressPolicy) -> Agent:
+    """Return the agent; nothing is sent yet. Close it with `aclose`.
+
+    Raises
+    ------
+    InvalidRequestError
+        As `find_agent`.
+    AddressRefusedError
+        The policy does not allow the address in the agent's setting.
+    """
+    return find_agent(name, settings).open(settings, policy)
