@@ -4,9 +4,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, MutableMapping
-from typing import Self
+from typing import Protocol, Self
 
 from rune.errors import SettingsError
+
+VARIABLE = "RUNE_API_TOKENS"
 
 SHORTEST_TOKEN = 32
 """Characters. A token of 256 random bits makes guessing hopeless, so a plain hash of it is enough."""
@@ -36,19 +38,52 @@ class TokenBook:
             An entry is malformed, a token is shorter than 32 characters, or there is none although callers must
             authenticate. The message never holds a token.
         """
-        digests: dict[str, tuple[bytes, ...]] = {}
-        for entry in filter(
-            None, (part.strip() for part in environment.pop("RUNE_API_TOKENS", "").split(","))
-        ):
-            tenant, _, token = entry.partition(":")
-            if not TENANT.fullmatch(tenant):
-                raise SettingsError("RUNE_API_TOKENS holds an entry that is not of the form tenant:token.")
-            digests[tenant] = (*digests.get(tenant, ()), _digest(tenant, token))
-        if not digests and not auth_disabled:
+        book = cls.parse(environment.pop(VARIABLE, ""))
+        if book.is_empty and not auth_disabled:
             raise SettingsError(
-                "RUNE_API_TOKENS is empty, so nobody could call; set it or RUNE_API_AUTH_DISABLED."
+                f"{VARIABLE} is empty, so nobody could call; set it or RUNE_API_AUTH_DISABLED."
             )
+        return book
+
+    @classmethod
+    def parse(cls, text: str, source: str = VARIABLE) -> Self:
+        """Return the tokens of a text in the form of `RUNE_API_TOKENS`; none if it is blank.
+
+        Parameters
+        ----------
+        source
+            Where the text comes from, for the error's message.
+
+        Raises
+        ------
+        SettingsError
+            An entry is malformed or its token too short. The message names the entry's place and nothing of it:
+            where the halves are exchanged, or one is missing, the tenant is the token.
+        """
+        digests: dict[str, tuple[bytes, ...]] = {}
+        entries = filter(None, (part.strip() for part in text.split(",")))
+        for place, entry in enumerate(entries, start=1):
+            tenant, colon, token = entry.partition(":")
+            if not colon or not TENANT.fullmatch(tenant):
+                raise SettingsError(
+                    f"{source} holds an entry ({place}.) that is not of the form tenant:token."
+                )
+            digest = _digest(token)
+            if digest is None:
+                raise SettingsError(
+                    f"{source} holds an entry ({place}.) whose token is shorter than {SHORTEST_TOKEN} characters."
+                )
+            digests[tenant] = (*digests.get(tenant, ()), digest)
         return cls(digests)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has a token."""
+        return not self._digests
+
+    def current(self) -> Self:
+        """Return the book itself: one that never changes is its own source."""
+        return self
 
     def admits(self, tenant: str, token: str) -> bool:
         """Return whether the token is one of the tenant's; takes as long for a tenant that does not exist."""
@@ -57,10 +92,19 @@ class TokenBook:
         return any(matches) and tenant in self._digests
 
 
-def _digest(tenant: str, token: str) -> bytes:
+class TokenSource(Protocol):
+    """Where the tokens of this moment are; a `TokenBook` is a source that never changes."""
+
+    def current(self) -> TokenBook:
+        """Return the tokens; raises StoreUnavailableError if they cannot be known now."""
+        ...
+
+
+def _digest(token: str) -> bytes | None:
+    """Return the token's hash, or None if it is too short."""
     hashed = _HASHED.fullmatch(token)
     if hashed:
         return bytes.fromhex(hashed[1])
     if len(token) < SHORTEST_TOKEN:
-        raise SettingsError(f"A token of tenant {tenant!r} is shorter than {SHORTEST_TOKEN} characters.")
+        return None
     return hashlib.sha256(token.encode()).digest()
