@@ -1,0 +1,9 @@
+"""Settings that all tests share."""
+
+from hypothesis import settings
+
+# The same examples in every run: a red build shows its cause again. To look for new ones:
+# pytest --hypothesis-profile=explore
+settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.register_profile("explore", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile("same")

@@ -1,0 +1,80 @@
+"""A model server in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rune.errors import RuneError
+from rune.llm.protocol import (
+    ChatRequest,
+    FinishReason,
+    Generation,
+    ModelServer,
+    OnChunk,
+    ServerTimings,
+    Stamps,
+    TokenCounts,
+    TokenSource,
+    WarmUp,
+    WarmUpRequest,
+)
+
+MS = 1_000_000
+
+GENERATION = Generation(
+    text="Two pods crash.",
+    reasoning="Let me see.",
+    finish_reason=FinishReason.STOP,
+    tokens=TokenCounts(12, 21, 4, 6, TokenSource.USAGE),
+    stamps=Stamps(0, 50 * MS, 80 * MS, 100 * MS, 300 * MS, 1100 * MS, 1150 * MS),
+    chunk_arrivals_ns=(100 * MS, 300 * MS, 1100 * MS),
+    server_timings=ServerTimings(1200.0, 150.0, 90.0, 840.0),
+)
+"""21 tokens in three pieces, the first after 100 ms, the last after 1100 ms."""
+
+
+@dataclass
+class FakeModelServer:
+    """Answers at once, or raises `error`; keeps what it was asked."""
+
+    models: tuple[str, ...] = ("llama3.1:8b",)
+    generation: Generation = GENERATION
+    error: RuneError | None = None
+    opened: list[tuple[str, str]] = field(default_factory=list)
+    warm_ups: list[WarmUpRequest] = field(default_factory=list)
+    chats: list[ChatRequest] = field(default_factory=list)
+    close_count: int = 0
+
+    def open(self, kind: str, url: str) -> ModelServer:
+        """Return itself, as `rune.llm.servers.open_server` returns a server."""
+        self.opened.append((kind, url))
+        return self
+
+    async def list_models(self) -> tuple[str, ...]:
+        return self.models
+
+    async def list_running(self) -> tuple[str, ...]:
+        return ()
+
+    async def has_model(self, model: str) -> bool:
+        self._fail()
+        return model in self.models
+
+    async def warm_up(self, request: WarmUpRequest) -> WarmUp:
+        self._fail()
+        self.warm_ups.append(request)
+        return WarmUp(load_ms=899.6, first_token_ms=30.4)
+
+    async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
+        self._fail()
+        self.chats.append(request)
+        for count in range(1, len(self.generation.chunk_arrivals_ns) + 1):
+            on_chunk(count)
+        return self.generation
+
+    async def aclose(self) -> None:
+        self.close_count += 1
+
+    def _fail(self) -> None:
+        if self.error:
+            raise self.error

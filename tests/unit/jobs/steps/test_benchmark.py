@@ -1,0 +1,236 @@
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from rune.contracts import BenchmarkResult
+from rune.errors import ModelNotFoundError, OutOfMemoryError, RuneError, ServerUnreachableError
+from rune.jobs.outcomes import Done, Next, Outcome
+from rune.jobs.record import StepName
+from rune.jobs.step import StepContext
+from rune.jobs.steps.benchmark import Benchmark
+from rune.llm.protocol import (
+    ChatRequest,
+    FinishReason,
+    Message,
+    Role,
+    ServerTimings,
+    Stamps,
+    TokenCounts,
+    TokenSource,
+    WarmUpRequest,
+)
+from tests.builders import a_benchmark_request, a_claimed_job, a_step_context
+from tests.fake_model_server import GENERATION, FakeModelServer
+
+
+def run(step: StepName, server: FakeModelServer, context: StepContext | None = None) -> Outcome:
+    chosen = Benchmark(server.open).steps[step]
+
+    async def main() -> Outcome:
+        return await chosen(context or a_step_context())
+
+    return asyncio.run(main())
+
+
+def a_context(left_seconds: float = 600.0, **request: object) -> StepContext:
+    context = a_step_context(request=a_benchmark_request(**request))
+    context.time_limit_seconds = left_seconds
+    return context
+
+
+def test_benchmark_has_every_step_of_its_kind() -> None:
+    assert set(Benchmark(FakeModelServer().open).steps) == {StepName.CHECK, StepName.WARM_UP, StepName.ASK}
+
+
+@pytest.mark.parametrize("kind", ["ollama", "openai"])
+@pytest.mark.parametrize("step", StepName)
+def test_step_opens_the_requests_server_and_closes_it(step: StepName, kind: str) -> None:
+    server = FakeModelServer()
+
+    run(step, server, a_context(backend_type=kind))
+
+    assert (server.opened, server.close_count) == ([(kind, "http://127.0.0.1:11434")], 1)
+
+
+@pytest.mark.parametrize("error", [ServerUnreachableError("Nobody."), OutOfMemoryError("Full.")], ids=repr)
+@pytest.mark.parametrize("step", StepName)
+def test_step_closes_the_server_when_it_fails(step: StepName, error: RuneError) -> None:
+    server = FakeModelServer(error=error)
+
+    with pytest.raises(type(error)):
+        run(step, server)
+
+    assert server.close_count == 1
+
+
+@pytest.mark.parametrize(
+    ("warmup", "following"), [(True, StepName.WARM_UP), (False, StepName.ASK)], ids=["warm", "cold"]
+)
+def test_check_goes_on_when_the_server_has_the_model(*, warmup: bool, following: StepName) -> None:
+    assert run(StepName.CHECK, FakeModelServer(), a_context(backend_warmup=warmup)) == Next(following)
+
+
+def test_check_fails_when_the_server_does_not_have_the_model() -> None:
+    with pytest.raises(ModelNotFoundError, match=r"does not have the model 'llama3\.1:8b'"):
+        run(StepName.CHECK, FakeModelServer(models=("llama3.1:70b",)))
+
+
+def test_warm_up_goes_on_with_its_phases() -> None:
+    outcome = run(StepName.WARM_UP, FakeModelServer())
+
+    assert outcome == Next(StepName.ASK, phases_ms={"load": 900, "first_token": 30})
+
+
+@pytest.mark.parametrize(
+    ("asked", "left_seconds", "given"), [(90, 600, 90), (300, 600, 300), (300, 100, 95), (300, 4, 1)]
+)
+def test_warm_up_takes_no_longer_than_asked_nor_than_there_is_time(
+    asked: int, left_seconds: float, given: float
+) -> None:
+    server = FakeModelServer()
+
+    run(StepName.WARM_UP, server, a_context(left_seconds, backend_warmup_timeout=asked))
+
+    assert server.warm_ups == [WarmUpRequest("llama3.1:8b", timeout_seconds=given)]
+
+
+ASKS = [
+    # asked, left, warmed up; timeout, idle timeout
+    (600, 870, True, 600, 60),
+    (600, 870, False, 600, 600),
+    (840, 600, True, 595, 60),
+    (840, 600, False, 595, 595),
+    (10, 4, True, 1, 60),
+]
+
+
+@pytest.mark.parametrize(("asked", "left_seconds", "warmup", "timeout", "idle"), ASKS)
+def test_ask_sends_the_question_within_the_time_there_is(
+    asked: int, left_seconds: float, *, warmup: bool, timeout: float, idle: float
+) -> None:
+    server = FakeModelServer()
+
+    run(StepName.ASK, server, a_context(left_seconds, timeout_seconds=asked, backend_warmup=warmup))
+
+    question = Message(Role.USER, "What is unhealthy in this Kubernetes cluster?")
+    assert server.chats == [
+        ChatRequest("llama3.1:8b", (question,), timeout_seconds=timeout, idle_timeout_seconds=idle)
+    ]
+
+
+def test_ask_shows_how_far_the_answer_is() -> None:
+    context = a_step_context()
+
+    run(StepName.ASK, FakeModelServer(), context)
+
+    assert context.progress == {"tokens": 3}
+
+
+def result_of(server: FakeModelServer, context: StepContext | None = None) -> dict[str, object]:
+    outcome = run(StepName.ASK, server, context)
+    assert isinstance(outcome, Done)
+    document: dict[str, object] = json.loads(outcome.result_json)
+    BenchmarkResult.model_validate_json(outcome.result_json)
+    return document
+
+
+def test_ask_returns_the_result_that_clients_read() -> None:
+    context = a_context()
+    context.job = a_claimed_job(phases_ms={"check": 12, "load": 900, "first_token": 30})
+
+    assert result_of(FakeModelServer(), context) == {
+        "answer": "Two pods crash.",
+        "result_type": "text",
+        "artifacts": None,
+        "metadata": {
+            "backend_type": "ollama",
+            "question": "What is unhealthy in this Kubernetes cluster?",
+        },
+        "telemetry": {
+            "tokens": {
+                "system_prompt": 0,
+                "tool_calls": 0,
+                "agent_reasoning": 6,
+                "output": 15,
+                "total": 33,
+            },
+            "latency": [
+                {"phase": "check", "ms": 12},
+                {"phase": "load", "ms": 900},
+                {"phase": "first_token", "ms": 30},
+                {"phase": "ask", "ms": 1100},
+            ],
+            "cost_estimate_usd": None,
+        },
+        "model_name": "llama3.1:8b",
+        "backend_url": "http://127.0.0.1:11434",
+        "contract_id": None,
+        "measurements": {
+            "time_to_first_token_ms": 100.0,
+            "time_to_first_visible_token_ms": 300.0,
+            "time_per_output_token_ms": 50.0,
+            "output_tokens_per_second": 19.091,
+            "decode_tokens_per_second": 20.0,
+            "end_to_end_latency_ms": 1100.0,
+            "prompt_tokens": 12,
+            "output_tokens": 21,
+            "cached_tokens": 4,
+            "reasoning_tokens": 6,
+            "token_count_source": "usage",
+            "finish_reason": "stop",
+            "server": {
+                "total_ms": 1200.0,
+                "load_ms": 150.0,
+                "prompt_eval_ms": 90.0,
+                "eval_ms": 840.0,
+                "output_tokens_per_second": 25.0,
+            },
+        },
+    }
+
+
+def test_ask_claims_nothing_when_the_answer_is_empty() -> None:
+    silent = replace(
+        GENERATION,
+        text="",
+        finish_reason=FinishReason.OTHER,
+        tokens=TokenCounts(None, 0, None, None, TokenSource.CHUNKS),
+        stamps=Stamps(0, 1, 2, None, None, None, 3),
+        server_timings=ServerTimings(),
+    )
+
+    result = result_of(FakeModelServer(generation=silent))
+
+    assert (result["answer"], result["measurements"]) == (
+        "",
+        {
+            "time_to_first_token_ms": None,
+            "time_to_first_visible_token_ms": None,
+            "time_per_output_token_ms": None,
+            "output_tokens_per_second": None,
+            "decode_tokens_per_second": None,
+            "end_to_end_latency_ms": None,
+            "prompt_tokens": None,
+            "output_tokens": 0,
+            "cached_tokens": None,
+            "reasoning_tokens": None,
+            "token_count_source": "chunks",
+            "finish_reason": "other",
+            "server": dict.fromkeys(
+                ["total_ms", "load_ms", "prompt_eval_ms", "eval_ms", "output_tokens_per_second"]
+            ),
+        },
+    )
+    assert result["telemetry"] == {
+        "tokens": {"system_prompt": 0, "tool_calls": 0, "agent_reasoning": 0, "output": 0, "total": 0},
+        "latency": [{"phase": "ask", "ms": 0}],
+        "cost_estimate_usd": None,
+    }
+
+
+def test_ask_repeats_only_the_beginning_of_a_long_question() -> None:
+    metadata = result_of(FakeModelServer(), a_context(question="q" * 1000))["metadata"]
+
+    assert metadata == {"backend_type": "ollama", "question": "q" * 200}

@@ -1,0 +1,79 @@
+"""Stores in memory with one thing wrong, each for the tests that need it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from rune.errors import StoreUnavailableError
+from rune.jobs.change import Change
+from rune.jobs.record import Event, Job
+from rune.jobs.settlement import Settlement
+from rune.jobs.store import Refused
+from tests.builders import REQUEST, an_event
+from tests.memory_store import MemoryJobStore
+
+
+def a_store(*jobs: Job) -> MemoryJobStore:
+    """Return a store with these jobs, each with the builders' request and as many events as it counts."""
+    return fill(MemoryJobStore(), *jobs)
+
+
+def fill[S: MemoryJobStore](store: S, *jobs: Job) -> S:
+    """Put jobs into the store as if they had come there in the usual way."""
+    for job in jobs:
+        store.submit(job, request_json_of(job), an_event())
+        later = range(2, job.event_count + 1)
+        store._events[job.job_id] |= {n: Event(n, "earlier", "ok", job.created_at) for n in later}
+    return store
+
+
+def request_json_of(job: Job) -> str:
+    """Return a request that tells which job it belongs to."""
+    return json.dumps({**REQUEST, "question": f"What of {job.job_id}?"})
+
+
+class DownStore(MemoryJobStore):
+    """Cannot be reached for the operations named in `down`."""
+
+    def __init__(self, *down: str) -> None:
+        super().__init__()
+        self.down = set(down)
+
+    def update(self, job_id: str, change: Change) -> Job | Refused:
+        self._fail(change.name)
+        return super().update(job_id, change)
+
+    def commit(self, job: Job, settlement: Settlement) -> bool:
+        self._fail("commit")
+        return super().commit(job, settlement)
+
+    def read_request(self, job: Job) -> str:
+        self._fail("read_request")
+        return super().read_request(job)
+
+    def _fail(self, name: str) -> None:
+        if name in self.down:
+            raise StoreUnavailableError("The table cannot be reached now.")
+
+
+class InterruptedStore(MemoryJobStore):
+    """Lets something else happen once, right after the first read."""
+
+    def __init__(self, after_read: Callable[[MemoryJobStore], object]) -> None:
+        super().__init__()
+        self._interrupts = [after_read]
+
+    def read(self, job_id: str) -> Job | None:
+        job = super().read(job_id)
+        if self._interrupts:
+            self._interrupts.pop()(self)
+        return job
+
+
+class ForgetfulStore(MemoryJobStore):
+    """Loses the answer to a claim, so that the SDK repeats it and sees its own first try."""
+
+    def update(self, job_id: str, change: Change) -> Job | Refused:
+        written = super().update(job_id, change)
+        return super().update(job_id, change) if change.name == "claim" else written

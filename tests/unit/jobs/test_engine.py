@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from rune.errors import LeaseLostError, ModelNotFoundError, StoreUnavailableError, StreamTruncatedError
+from rune.jobs.change import apply
+from rune.jobs.engine import Engine
+from rune.jobs.lease import Lease
+from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send, claim, request_cancel
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
+from rune.jobs.plan import Lane
+from rune.jobs.record import Failure, Job, Status, StepMessage, StepName
+from rune.jobs.settlement import settle
+from rune.jobs.step import Step, StepContext
+from tests.builders import (
+    JOB_ID,
+    NOW,
+    FakeClock,
+    RecordingQueue,
+    a_claimed_job,
+    a_job,
+    a_waiting_job,
+    after,
+    an_ended_job,
+)
+from tests.memory_store import MemoryJobStore
+from tests.unit.jobs.stores import DownStore, ForgetfulStore, a_store, fill, request_json_of
+
+
+@dataclass
+class Rig:
+    """A worker with everything around it in memory; every step does what `act` does."""
+
+    store: MemoryJobStore
+    act: Callable[[StepContext], Outcome] = lambda _: Done("{}")
+    lane: Lane = Lane.CONTROL
+    clock: FakeClock = field(default_factory=FakeClock)
+    queue: RecordingQueue = field(default_factory=RecordingQueue)
+    ran: list[StepContext] = field(default_factory=list)
+
+    def take_turn(self, seq: int = 1) -> Rig:
+        engine = Engine(
+            lane=self.lane,
+            store=self.store,
+            queue=self.queue,
+            clock=self.clock,
+            steps=dict.fromkeys(StepName, self._step),
+            run_step=self._run,
+        )
+        asyncio.run(engine.take_turn(StepMessage(JOB_ID, seq)))
+        return self
+
+    @property
+    def job(self) -> Job:
+        return self.store.jobs[JOB_ID]
+
+    async def _step(self, context: StepContext) -> Outcome:
+        self.ran.append(context)
+        return self.act(context)
+
+    async def _run(self, step: Step, context: StepContext, lease: Lease) -> Outcome:
+        return await step(context)
+
+
+def raising(error: Exception) -> Callable[[StepContext], Outcome]:
+    def act(_context: StepContext) -> Outcome:
+        raise error
+
+    return act
+
+
+def settled(job: Job, outcome: Outcome, duration_ms: int = 0) -> Job:
+    """Return a job after a turn in which it was claimed and settled at `NOW`."""
+    claimed = apply(claim(job.seq, "anybody", NOW), job)
+    return apply(settle(claimed, outcome, NOW, duration_ms).change, claimed)
+
+
+def test_take_turn_commits_and_sends_when_the_step_goes_on() -> None:
+    rig = Rig(a_store(a_job()), lambda _: Next(StepName.WARM_UP, delay_seconds=4)).take_turn()
+
+    assert rig.job == settled(a_job(), Next(StepName.WARM_UP, delay_seconds=4))
+    assert rig.queue.sent == [Send(Lane.INFERENCE, StepMessage(JOB_ID, 2), 4)]
+    assert [event.number for event in rig.store.events_of(JOB_ID)] == [1, 2]
+
+
+def test_take_turn_keeps_the_result_when_the_job_is_done() -> None:
+    rig = Rig(a_store(a_job()), lambda _: Done('{"answer": "Nothing."}')).take_turn()
+
+    assert rig.job == settled(a_job(), Done('{"answer": "Nothing."}'))
+    assert rig.store.result_of(JOB_ID) == '{"answer": "Nothing."}'
+    assert rig.queue.sent == []
+
+
+def test_take_turn_shows_the_step_its_job_request_and_time() -> None:
+    rig = Rig(a_store(a_job())).take_turn()
+
+    (context,) = rig.ran
+    owner = context.job.lease_owner
+    assert context == StepContext(a_claimed_job(lease_owner=owner), request_json_of(a_job()), 45.0)
+    assert owner
+
+
+def test_take_turn_claims_under_a_new_name_every_time() -> None:
+    owners = {Rig(a_store(a_job())).take_turn().ran[0].job.lease_owner for _ in range(3)}
+
+    assert len(owners) == 3
+
+
+@pytest.mark.parametrize(
+    ("lane", "left_seconds", "limit_seconds"),
+    [
+        (Lane.CONTROL, 3600, 45),
+        (Lane.CONTROL, 44, 44),
+        (Lane.INFERENCE, 3600, 870),
+        (Lane.INFERENCE, 869.5, 869.5),
+    ],
+)
+def test_take_turn_limits_the_step_to_its_lane_and_its_job(
+    lane: Lane, left_seconds: float, limit_seconds: float
+) -> None:
+    step = StepName.CHECK if lane is Lane.CONTROL else StepName.ASK
+    job = a_job(step=step, deadline_at=after(left_seconds))
+
+    rig = Rig(a_store(job), lane=lane).take_turn()
+
+    assert rig.ran[0].time_limit_seconds == limit_seconds
+
+
+def test_take_turn_measures_the_step_on_the_monotonic_clock() -> None:
+    rig = Rig(a_store(a_job()))
+
+    def act(_context: StepContext) -> Outcome:
+        rig.clock.elapsed_seconds += 1.25
+        return Done("{}")
+
+    rig.act = act
+    rig.take_turn()
+
+    assert rig.store.events_of(JOB_ID)[1].duration_ms == 1250
+
+
+DROPPED: list[tuple[list[Job], int, Refusal]] = [
+    ([], 1, Refusal.UNKNOWN_JOB),
+    ([an_ended_job()], 4, Refusal.TERMINAL),
+    ([an_ended_job(Status.CANCELLED)], 1, Refusal.TERMINAL),
+    ([a_waiting_job()], 1, Refusal.STALE),
+    ([a_claimed_job()], 1, Refusal.HELD),
+]
+
+
+@pytest.mark.parametrize(("found", "seq", "reason"), DROPPED, ids=[str(row[2]) for row in DROPPED])
+def test_take_turn_drops_the_message_when_there_is_nothing_to_do(
+    found: list[Job], seq: int, reason: Refusal, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rune")
+
+    rig = Rig(a_store(*found)).take_turn(seq)
+
+    assert list(rig.store.jobs.values()) == found
+    assert (rig.ran, rig.queue.sent) == ([], [])
+    assert [(record.msg, record.__dict__["reason"]) for record in caplog.records] == [
+        ("turn.dropped", reason)
+    ]
+
+
+def test_take_turn_goes_on_when_only_the_answer_to_its_claim_was_lost() -> None:
+    rig = Rig(fill(ForgetfulStore(), a_job())).take_turn()
+
+    assert rig.job == settled(a_job(), Done("{}"))
+
+
+def test_take_turn_takes_over_when_the_earlier_worker_was_lost() -> None:
+    lost = a_claimed_job(lease_until=after(-1))
+
+    rig = Rig(a_store(lost)).take_turn()
+
+    assert rig.job == settled(lost, Done("{}"))
+    assert [event.name for event in rig.store.events_of(JOB_ID)] == [
+        "job.accepted",
+        "worker.lost",
+        "backend.list_models",
+        "job.succeeded",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lane", "step", "other"),
+    [
+        (Lane.CONTROL, StepName.WARM_UP, Lane.INFERENCE),
+        (Lane.CONTROL, StepName.ASK, Lane.INFERENCE),
+        (Lane.INFERENCE, StepName.CHECK, Lane.CONTROL),
+    ],
+)
+def test_take_turn_hands_over_when_the_step_belongs_to_the_other_lane(
+    lane: Lane, step: StepName, other: Lane
+) -> None:
+    job = a_waiting_job(step=step)
+
+    rig = Rig(a_store(job), lane=lane).take_turn(2)
+
+    assert rig.ran == []
+    assert rig.job == settled(job, Again(0))
+    assert rig.queue.sent == [Send(other, StepMessage(JOB_ID, 3), 0)]
+
+
+CRASH = Failed("internal_error", "RUNE failed inside; the log has the details.", retryable=True)
+TIMEOUT = Failed("step_timeout", "The step took longer than it may.", retryable=False)
+RAISED: list[tuple[Exception, Failed]] = [
+    (ModelNotFoundError("None."), Failed("model_not_found", "None.", retryable=False)),
+    (StreamTruncatedError("Cut."), Failed("stream_truncated", "Cut.", retryable=True)),
+    (ValueError("a secret"), CRASH),
+    (KeyError("body"), CRASH),
+    (TimeoutError(), TIMEOUT),
+]
+
+
+@pytest.mark.parametrize(("error", "outcome"), RAISED, ids=[type(row[0]).__name__ for row in RAISED])
+def test_take_turn_settles_a_failure_when_the_step_raises(error: Exception, outcome: Failed) -> None:
+    rig = Rig(a_store(a_job()), raising(error)).take_turn()
+
+    assert rig.job == settled(a_job(), outcome)
+    assert [send.message for send in rig.queue.sent] == ([StepMessage(JOB_ID, 2)] * outcome.retryable)
+
+
+def test_take_turn_fails_the_job_when_an_unforeseen_error_comes_for_the_third_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig(a_store(a_job(failures=2)), raising(ValueError("a secret"))).take_turn()
+
+    assert rig.job.status is Status.FAILED
+    assert rig.job.failure == Failure(
+        "internal_error", "RUNE failed inside; the log has the details.", StepName.CHECK, retryable=True
+    )
+    assert [record.msg for record in caplog.records] == ["step.crashed"]
+
+
+def test_take_turn_names_the_deadline_when_the_step_ran_into_it() -> None:
+    rig = Rig(a_store(a_job()))
+
+    def act(_context: StepContext) -> Outcome:
+        rig.clock.advance(3600)
+        raise TimeoutError
+
+    rig.act = act
+    rig.take_turn()
+
+    assert rig.job.failure
+    assert rig.job.failure.code == "deadline_exceeded"
+
+
+def test_take_turn_commits_and_sends_nothing_when_the_lease_was_lost() -> None:
+    rig = Rig(a_store(a_job()), raising(LeaseLostError("Gone."))).take_turn()
+
+    assert rig.job == a_claimed_job(lease_owner=rig.ran[0].job.lease_owner)
+    assert (rig.queue.sent, len(rig.store.events_of(JOB_ID))) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "outcome", [Next(StepName.WARM_UP), Again(0), Done("{}"), CRASH, TIMEOUT, Cancelled()], ids=repr
+)
+def test_take_turn_sends_nothing_when_another_worker_has_claimed_meanwhile(outcome: Outcome) -> None:
+    store = a_store(a_job())
+
+    def act(_context: StepContext) -> Outcome:
+        store.update(JOB_ID, claim(1, "worker-2", after(61)))
+        return outcome
+
+    rig = Rig(store, act).take_turn()
+
+    assert (rig.job.lease_owner, rig.job.epoch, rig.job.status) == ("worker-2", 2, Status.RUNNING)
+    assert (rig.queue.sent, store.result_of(JOB_ID), len(store.events_of(JOB_ID))) == ([], None, 1)
+
+
+def test_take_turn_is_content_when_the_queue_does_not_take_the_message() -> None:
+    rig = Rig(a_store(a_job()), lambda _: Again(9), queue=RecordingQueue(is_down=True)).take_turn()
+
+    assert rig.job == settled(a_job(), Again(9))
+
+
+ENDS: list[tuple[str, Job, Outcome]] = [
+    ("cancel", a_job(cancel_requested_at=NOW), Cancelled()),
+    (
+        "deadline",
+        a_job(deadline_at=NOW),
+        Failed("deadline_exceeded", "The job did not end within its time limit.", retryable=True),
+    ),
+    (
+        "lost workers",
+        a_claimed_job(lease_until=after(-1), attempts=MAX_ATTEMPTS),
+        Failed("worker_lost", "4 workers were lost on this step.", retryable=True),
+    ),
+]
+
+
+@pytest.mark.parametrize("lane", Lane)
+@pytest.mark.parametrize(("job", "outcome"), [row[1:] for row in ENDS], ids=[row[0] for row in ENDS])
+def test_take_turn_ends_the_job_in_either_lane_when_it_is_not_to_go_on(
+    job: Job, outcome: Outcome, lane: Lane
+) -> None:
+    rig = Rig(a_store(job), lane=lane).take_turn()
+
+    assert rig.ran == []
+    assert rig.job == settled(job, outcome)
+    assert rig.job.status in (Status.CANCELLED, Status.FAILED)
+    assert rig.queue.sent == []
+
+
+def test_take_turn_lets_a_cancel_wait_when_it_came_after_the_last_renewal() -> None:
+    store = a_store(a_job())
+
+    def act(_context: StepContext) -> Outcome:
+        store.update(JOB_ID, request_cancel(NOW))
+        return Next(StepName.WARM_UP)
+
+    rig = Rig(store, act).take_turn()
+    rig.take_turn(2)
+
+    assert rig.job.status is Status.CANCELLED
+
+
+@pytest.mark.parametrize("operation", ["claim", "read_request", "commit"])
+def test_take_turn_raises_when_the_store_cannot_be_reached(operation: str) -> None:
+    rig = Rig(fill(DownStore(operation), a_job()))
+
+    with pytest.raises(StoreUnavailableError):
+        rig.take_turn()
+
+    assert rig.queue.sent == []
+    assert replace(rig.job, lease_owner=None) in (a_job(), a_claimed_job(lease_owner=None))

@@ -1,0 +1,240 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from rune.jobs import lifecycle
+from rune.jobs.change import allows, apply
+from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send
+from rune.jobs.outcomes import Cancelled, Failed, Outcome
+from rune.jobs.plan import Lane
+from rune.jobs.record import Event, Job, Kind, Status, StepMessage, StepName
+from tests.builders import (
+    JOB_ID,
+    NOW,
+    TENANT,
+    a_claimed_job,
+    a_job,
+    a_waiting_job,
+    after,
+    an_ended_job,
+)
+
+ENDED = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+
+
+def test_accept_returns_a_queued_job_with_its_first_event_and_message() -> None:
+    accepted = lifecycle.accept(
+        job_id=JOB_ID,
+        tenant=TENANT,
+        kind=Kind.BENCHMARK,
+        now=NOW,
+        run_limit=timedelta(hours=1),
+        retention=timedelta(days=30),
+    )
+
+    message = Send(Lane.CONTROL, StepMessage(JOB_ID, 1), delay_seconds=0)
+    assert accepted == (a_job(), Event(1, "job.accepted", "ok", NOW), message)
+
+
+CLAIMS: list[tuple[str, Job, int, bool]] = [
+    ("queued", a_job(), 1, True),
+    ("waiting", a_waiting_job(), 2, True),
+    ("earlier turn", a_waiting_job(), 1, False),
+    ("later turn", a_waiting_job(), 3, False),
+    ("held", a_claimed_job(lease_until=after(10)), 1, False),
+    ("held until this instant", a_claimed_job(lease_until=NOW), 1, False),
+    ("lease ran out", a_claimed_job(lease_until=after(-0.001)), 1, True),
+    *((f"{status}", an_ended_job(status), 4, False) for status in ENDED),
+    # A cancelled job may have ended in its first turn, whose message is still on its way.
+    ("cancelled in its first turn", an_ended_job(Status.CANCELLED, seq=1), 1, False),
+]
+
+
+@pytest.mark.parametrize(("job", "seq", "expected"), [row[1:] for row in CLAIMS], ids=[r[0] for r in CLAIMS])
+def test_claim_is_allowed_when_the_turn_is_free(job: Job, seq: int, *, expected: bool) -> None:
+    assert allows(lifecycle.claim(seq, "me", NOW), job) is expected
+
+
+def test_claim_takes_the_turn_when_it_is_the_first() -> None:
+    claimed = apply(lifecycle.claim(1, "worker-1", NOW), a_job())
+
+    assert claimed == a_claimed_job()
+
+
+def test_claim_counts_the_lost_worker_when_the_lease_ran_out() -> None:
+    abandoned = a_claimed_job(lease_until=after(-1), started_at=after(-61), due_at=after(-1))
+
+    claimed = apply(lifecycle.claim(1, "worker-2", NOW), abandoned)
+
+    assert claimed == replace(
+        abandoned,
+        lease_owner="worker-2",
+        lease_until=after(60),
+        due_at=after(60),
+        epoch=2,
+        attempts=2,
+        version=3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("job", "seq", "expected"),
+    [
+        (None, 1, Refusal.UNKNOWN_JOB),
+        (an_ended_job(Status.SUCCEEDED), 4, Refusal.TERMINAL),
+        (an_ended_job(Status.FAILED), 1, Refusal.TERMINAL),
+        (an_ended_job(Status.CANCELLED), 4, Refusal.TERMINAL),
+        (a_waiting_job(), 1, Refusal.STALE),
+        (a_waiting_job(), 3, Refusal.STALE),
+        (a_claimed_job(), 1, Refusal.HELD),
+    ],
+)
+def test_explain_refusal_names_why_when_a_claim_fails(job: Job | None, seq: int, expected: Refusal) -> None:
+    assert lifecycle.explain_refusal(job, seq) is expected
+
+
+@pytest.mark.parametrize(
+    ("job", "seq", "owner", "expected"),
+    [
+        (a_claimed_job(), 1, "worker-1", True),
+        (a_claimed_job(), 1, "worker-2", False),
+        (a_claimed_job(), 2, "worker-1", False),
+        (a_job(), 1, "worker-1", False),
+        (None, 1, "worker-1", False),
+    ],
+)
+def test_is_own_claim_holds_when_turn_and_owner_are_ours(
+    job: Job | None, seq: int, owner: str, *, expected: bool
+) -> None:
+    assert lifecycle.is_own_claim(job, seq, owner) is expected
+
+
+def test_renew_keeps_the_turn_and_shows_progress() -> None:
+    job = a_claimed_job()
+
+    renewed = apply(lifecycle.renew(job, {"tokens": 7}, after(20)), job)
+
+    assert renewed == replace(
+        job,
+        lease_until=after(80),
+        due_at=after(80),
+        progress={"tokens": 7},
+        updated_at=after(20),
+        version=3,
+    )
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        a_claimed_job(lease_owner="worker-2", epoch=2),
+        a_waiting_job(),
+        an_ended_job(),
+    ],
+    ids=["taken over", "committed", "ended"],
+)
+def test_renew_is_refused_when_the_turn_is_no_longer_ours(found: Job) -> None:
+    assert not allows(lifecycle.renew(a_claimed_job(), {}, NOW), found)
+
+
+def test_renew_is_refused_when_neither_has_an_owner() -> None:
+    unclaimed = a_job()
+
+    assert not allows(lifecycle.renew(unclaimed, {}, NOW), unclaimed)
+
+
+TOO_LATE = Failed("deadline_exceeded", "The job did not end within its time limit.", retryable=True)
+TOO_MANY = Failed("worker_lost", "4 workers were lost on this step.", retryable=True)
+
+
+@pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        (a_claimed_job(), None),
+        (a_claimed_job(deadline_at=after(0.001)), None),
+        (a_claimed_job(deadline_at=NOW), TOO_LATE),
+        (a_claimed_job(deadline_at=after(-1)), TOO_LATE),
+        (a_claimed_job(attempts=MAX_ATTEMPTS), None),
+        (a_claimed_job(attempts=MAX_ATTEMPTS + 1), TOO_MANY),
+        (a_claimed_job(cancel_requested_at=NOW), Cancelled()),
+        (a_claimed_job(cancel_requested_at=NOW, deadline_at=NOW, attempts=9), Cancelled()),
+        (a_claimed_job(deadline_at=NOW, attempts=9), TOO_LATE),
+    ],
+)
+def test_judge_returns_how_a_turn_ends_when_it_is_not_to_be_run(job: Job, expected: Outcome | None) -> None:
+    assert lifecycle.judge(job, NOW) == expected
+
+
+def test_request_cancel_flags_the_job_and_makes_it_due_at_once() -> None:
+    job = a_claimed_job()
+
+    flagged = apply(lifecycle.request_cancel(after(3)), job)
+
+    assert flagged == replace(
+        job, cancel_requested_at=after(3), due_at=after(3), updated_at=after(3), version=3
+    )
+
+
+@pytest.mark.parametrize("status", ENDED)
+def test_request_cancel_is_refused_when_the_job_has_ended(status: Status) -> None:
+    assert not allows(lifecycle.request_cancel(NOW), an_ended_job(status))
+
+
+@pytest.mark.parametrize(
+    ("dispatches", "grace_seconds"),
+    [(0, 60), (1, 120), (2, 240), (3, 480), (4, 900), (5, 900), (40, 900)],
+)
+def test_redispatch_waits_longer_each_time_up_to_a_quarter_of_an_hour(
+    dispatches: int, grace_seconds: int
+) -> None:
+    job = a_waiting_job(dispatches=dispatches, due_at=after(-1))
+
+    dispatched = apply(lifecycle.redispatch(job, NOW), job)
+
+    assert dispatched == replace(
+        job, due_at=after(grace_seconds), dispatches=dispatches + 1, updated_at=NOW, version=4
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (a_waiting_job(due_at=after(-1)), True),
+        (a_waiting_job(due_at=after(60)), False),
+        (an_ended_job(), False),
+    ],
+    ids=["still late", "another janitor was first", "ended"],
+)
+def test_redispatch_is_allowed_when_the_due_time_is_as_it_was_seen(found: Job, *, expected: bool) -> None:
+    seen = a_waiting_job(due_at=after(-1))
+
+    assert allows(lifecycle.redispatch(seen, NOW), found) is expected
+
+
+@pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        (a_job(due_at=after(0.001)), False),
+        (a_job(due_at=NOW), True),
+        (a_job(due_at=after(-1)), True),
+        (a_claimed_job(due_at=after(-1)), True),
+        (a_job(due_at=None), False),
+        (an_ended_job(due_at=after(-1)), False),
+    ],
+)
+def test_is_late_holds_when_an_active_job_is_due(job: Job, *, expected: bool) -> None:
+    assert lifecycle.is_late(job, NOW) is expected
+
+
+@pytest.mark.parametrize(
+    ("job", "lane"),
+    [
+        (a_job(step=StepName.CHECK), Lane.CONTROL),
+        (a_job(step=StepName.WARM_UP), Lane.INFERENCE),
+        (a_job(step=StepName.ASK), Lane.INFERENCE),
+        (a_job(step=StepName.ASK, cancel_requested_at=NOW), Lane.CONTROL),
+    ],
+)
+def test_message_for_names_the_turn_and_its_lane(job: Job, lane: Lane) -> None:
+    assert lifecycle.message_for(job) == Send(lane, StepMessage(JOB_ID, 1), 0)

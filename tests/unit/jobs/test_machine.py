@@ -1,0 +1,306 @@
+"""The engine's decisions under any order of messages, workers, janitors and callers.
+
+No queue, no event loop: a worker is the job as its claim left it, and commits whenever the machine says so, also
+long after its lease ran out.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import count
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from rune.errors import JobFinishedError
+from rune.jobs import lifecycle
+from rune.jobs.desk import Desk, Terms
+from rune.jobs.lifecycle import Send
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
+from rune.jobs.record import ACTIVE, Job, Kind, Status, StepMessage, StepName
+from rune.jobs.settlement import Settlement, cancel_queued, settle
+from rune.jobs.store import Refused
+from rune.jobs.sweep import send_late_turns
+from tests.builders import TENANT, FakeClock
+from tests.memory_store import MemoryJobStore
+
+TERMS = Terms(run_limit=timedelta(hours=1), retention=timedelta(days=30))
+FOLLOWING = {StepName.CHECK: Next(StepName.WARM_UP), StepName.WARM_UP: Next(StepName.ASK)}
+
+outcomes: st.SearchStrategy[Outcome] = st.one_of(
+    st.builds(Next, st.sampled_from(StepName), st.sampled_from([0, 5, 2000])),
+    st.builds(Again, st.sampled_from([0, 30, 2000])),
+    st.builds(Done, st.just("{}")),
+    st.builds(Failed, st.just("any"), st.just("Any."), st.booleans(), st.sampled_from([None, 30])),
+    st.just(Cancelled()),
+)
+positions = st.integers(0, 99)
+waits = st.sampled_from([0.001, 1.0, 59.999, 60.0, 60.001, 901.0])
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A message in a queue."""
+
+    send: Send
+    visible_at: datetime
+
+
+@dataclass(slots=True)
+class Worker:
+    """Whoever took a turn, alive or not."""
+
+    job: Job
+    held_until: datetime
+
+
+class WatchedStore(MemoryJobStore):
+    """Fails the test when a turn is committed twice, or an event number given twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._committed: set[tuple[str, int]] = set()
+
+    def commit(self, job: Job, settlement: Settlement) -> bool:
+        known = {event.number for event in self.events_of(job.job_id)}
+        is_written = super().commit(job, settlement)
+        if is_written:
+            turn = (job.job_id, job.seq)
+            assert turn not in self._committed, f"turn {turn} was committed twice"
+            assert not known & {event.number for event in settlement.events}, "an event was overwritten"
+            self._committed.add(turn)
+        return is_written
+
+
+class Engine(RuleBasedStateMachine):
+    """Rules are what may happen next; the invariants hold after each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = FakeClock()
+        self.store = WatchedStore()
+        self.messages: list[Waiting] = []
+        self.workers: list[Worker] = []
+        self.seen: dict[str, Job] = {}
+        self.names = count(1)
+        self.desk = Desk(self.store, self, self.clock, TERMS)
+
+    def send(self, send: Send) -> bool:
+        """Be the queue."""
+        assert 0 <= send.delay_seconds <= 900
+        self.messages.append(Waiting(send, self.clock.now() + timedelta(seconds=send.delay_seconds)))
+        return True
+
+    @property
+    def visible(self) -> list[Waiting]:
+        return [message for message in self.messages if message.visible_at <= self.clock.now()]
+
+    @precondition(lambda self: len(self.store.jobs) < 2)
+    @rule()
+    def submit(self) -> None:
+        job, event, send = lifecycle.accept(
+            # The desk draws its ids, and the same run must be the same again.
+            job_id=f"job-{next(self.names)}",
+            tenant=TENANT,
+            kind=Kind.BENCHMARK,
+            now=self.clock.now(),
+            run_limit=TERMS.run_limit,
+            retention=TERMS.retention,
+        )
+        self.store.submit(job, "{}", event)
+        self.send(send)
+
+    @precondition(lambda self: self.visible)
+    @rule(position=positions, outcome=outcomes, is_sent=st.booleans())
+    def deliver_and_settle(self, position: int, outcome: Outcome, *, is_sent: bool) -> None:
+        worker = self.claim(self.take(position))
+        if worker:
+            self.settle(worker, outcome, is_sent=is_sent)
+
+    @precondition(lambda self: self.visible)
+    @rule(position=positions)
+    def deliver_and_hold(self, position: int) -> None:
+        worker = self.claim(self.take(position))
+        if worker:
+            self.workers.append(worker)
+
+    @precondition(lambda self: self.visible)
+    @rule(position=positions)
+    def deliver_and_crash(self, position: int) -> None:
+        self.claim(self.take(position))
+
+    @precondition(lambda self: self.messages)
+    @rule(position=positions)
+    def duplicate(self, position: int) -> None:
+        self.messages.append(replace(self.messages[position % len(self.messages)]))
+
+    @precondition(lambda self: self.messages)
+    @rule(position=positions)
+    def lose(self, position: int) -> None:
+        self.messages.pop(position % len(self.messages))
+
+    @precondition(lambda self: self.workers)
+    @rule(position=positions, outcome=outcomes, is_sent=st.booleans())
+    def commit_late(self, position: int, outcome: Outcome, *, is_sent: bool) -> None:
+        self.settle(self.workers.pop(position % len(self.workers)), outcome, is_sent=is_sent)
+
+    @precondition(lambda self: self.workers)
+    @rule(position=positions, stops=st.booleans())
+    def renew(self, position: int, *, stops: bool) -> None:
+        worker = self.workers[position % len(self.workers)]
+        change = lifecycle.renew(worker.job, {"tokens": 1}, self.clock.now())
+        renewed = self.store.update(worker.job.job_id, change)
+        if isinstance(renewed, Job):
+            assert renewed.epoch == worker.job.epoch
+            worker.held_until = renewed.lease_until or self.clock.now()
+        elif stops:
+            self.workers.remove(worker)
+
+    @precondition(lambda self: self.workers)
+    @rule(position=positions)
+    def take_over(self, position: int) -> None:
+        """The worker sleeps through its lease, and another takes its turn."""
+        asleep = self.workers[position % len(self.workers)]
+        self.clock.instant = max(self.clock.now(), asleep.held_until) + timedelta(milliseconds=1)
+        successor = self.claim(lifecycle.message_for(asleep.job))
+        if successor:
+            self.workers.append(successor)
+
+    @precondition(lambda self: self.store.jobs)
+    @rule(position=positions, seq=st.integers(0, 9))
+    def redrive(self, position: int, seq: int) -> None:
+        """An operator may put old messages back, and mistake one."""
+        send = lifecycle.message_for(self.any_job(position))
+        message = StepMessage(send.message.job_id, min(seq, send.message.seq))
+        self.send(replace(send, message=message))
+
+    @precondition(lambda self: self.store.jobs)
+    @rule(position=positions, on_old_news=st.booleans())
+    def cancel(self, position: int, *, on_old_news: bool) -> None:
+        job = self.any_job(position)
+        if on_old_news:
+            # The desk has read the job as it was accepted, and writes now.
+            self.cancel_as_seen(replace(job, status=Status.QUEUED, seq=1, epoch=0, event_count=1))
+        else:
+            with suppress(JobFinishedError):
+                self.desk.cancel(TENANT, job.job_id)
+
+    @rule(seconds=waits)
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(is_overlapping=st.booleans())
+    def tick(self, *, is_overlapping: bool) -> None:
+        if is_overlapping:
+            self.tick_twice_at_once()
+        else:
+            send_late_turns(self.store, self, self.clock, lambda: True)
+
+    def tick_twice_at_once(self) -> None:
+        now = self.clock.now()
+        for job_id in self.store.find_late(now, 100):
+            # Both have read the row before either writes.
+            found = self.store.jobs[job_id]
+            answers = [self.store.update(job_id, lifecycle.redispatch(found, now)) for _ in range(2)]
+            winners = [answer for answer in answers if not isinstance(answer, Refused)]
+            assert len(winners) == 1, "two janitors sent the same turn"
+            self.send(lifecycle.message_for(winners[0]))
+
+    @invariant()
+    def an_ended_job_stays_as_it_is(self) -> None:
+        for job_id, before in self.seen.items():
+            if before.status not in ACTIVE:
+                assert self.store.jobs[job_id] == before
+
+    @invariant()
+    def counters_only_rise(self) -> None:
+        for job_id, before in self.seen.items():
+            job = self.store.jobs[job_id]
+            assert (job.seq >= before.seq, job.epoch >= before.epoch) == (True, True)
+            assert job == before or job.version > before.version
+        self.seen = dict(self.store.jobs)
+
+    @invariant()
+    def events_are_numbered_without_a_gap(self) -> None:
+        for job in self.store.jobs.values():
+            numbers = [event.number for event in self.store.events_of(job.job_id)]
+            assert numbers == list(range(1, job.event_count + 1))
+
+    @invariant()
+    def only_a_succeeded_job_has_a_result(self) -> None:
+        for job in self.store.jobs.values():
+            assert (self.store.result_of(job.job_id) is not None) == (job.status is Status.SUCCEEDED)
+
+    @invariant()
+    def a_job_is_found_by_the_janitor_until_it_has_ended(self) -> None:
+        for job in self.store.jobs.values():
+            assert (job.due_at is not None) == (job.status in ACTIVE)
+            assert (job.finished_at is not None) == (job.status not in ACTIVE)
+
+    def teardown(self) -> None:
+        """Let the world be kind from here on: then every job ends, whatever happened before."""
+        zombies, self.workers = self.workers, []
+        for _ in range(100):
+            while self.visible:
+                worker = self.claim(self.take(0))
+                if worker:
+                    self.settle(worker, FOLLOWING.get(worker.job.step, Done("{}")), is_sent=True)
+            if all(job.status not in ACTIVE for job in self.store.jobs.values()):
+                break
+            self.clock.advance(60)
+            self.tick(is_overlapping=False)
+        assert [job for job in self.store.jobs.values() if job.status in ACTIVE] == []
+        for zombie in zombies:
+            self.settle(zombie, Done("{}"), is_sent=True)
+        self.check_invariants_at_rest()
+
+    def check_invariants_at_rest(self) -> None:
+        self.an_ended_job_stays_as_it_is()
+        self.counters_only_rise()
+        self.events_are_numbered_without_a_gap()
+        self.only_a_succeeded_job_has_a_result()
+        self.a_job_is_found_by_the_janitor_until_it_has_ended()
+
+    def cancel_as_seen(self, job: Job) -> None:
+        now = self.clock.now()
+        if not self.store.commit(job, cancel_queued(job, now)):
+            flagged = self.store.update(job.job_id, lifecycle.request_cancel(now))
+            if isinstance(flagged, Job):
+                self.send(lifecycle.message_for(flagged))
+
+    def any_job(self, position: int) -> Job:
+        return list(self.store.jobs.values())[position % len(self.store.jobs)]
+
+    def take(self, position: int) -> Send:
+        message = self.visible[position % len(self.visible)]
+        self.messages.remove(message)
+        return message.send
+
+    def claim(self, send: Send) -> Worker | None:
+        """Return a worker at work on the message's turn, or None where that is not to be had."""
+        now, owner = self.clock.now(), f"worker-{next(self.names)}"
+        message = send.message
+        claimed = self.store.update(message.job_id, lifecycle.claim(message.seq, owner, now))
+        if isinstance(claimed, Refused):
+            lifecycle.explain_refusal(claimed.found, message.seq)
+            return None
+        assert claimed.seq == message.seq, "a stale message began another turn"
+        for other in self.workers:
+            if (other.job.job_id, other.job.seq) == (claimed.job_id, claimed.seq):
+                assert other.held_until < now, "two workers hold the same turn"
+        return Worker(claimed, claimed.lease_until or now)
+
+    def settle(self, worker: Worker, outcome: Outcome, *, is_sent: bool) -> None:
+        """Commit what the engine would, at this instant; only the winner sends, and that may get lost."""
+        now = self.clock.now()
+        judged = lifecycle.judge(worker.job, now)
+        settlement = settle(worker.job, judged or outcome, now, duration_ms=1)
+        if self.store.commit(worker.job, settlement) and settlement.send and is_sent:
+            self.send(settlement.send)
+
+
+Engine.TestCase.settings = settings(max_examples=600, stateful_step_count=50)
+TestEngine = Engine.TestCase

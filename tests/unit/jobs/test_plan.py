@@ -1,0 +1,63 @@
+import pytest
+
+from rune.jobs import plan
+from rune.jobs.plan import Lane
+from rune.jobs.record import Job, Kind, Status, StepName
+from tests.builders import NOW, a_claimed_job, a_failure, a_job, an_ended_job
+from tests.template import load_template
+
+
+def test_plan_knows_every_step_and_every_kinds_first() -> None:
+    assert set(plan.STEPS) == set(StepName)
+    assert set(plan.FIRST_STEP) == set(Kind)
+
+
+def test_plan_names_events_as_clients_know_them() -> None:
+    events = {step: known.event for step, known in plan.STEPS.items()}
+
+    assert events == {
+        StepName.CHECK: "backend.list_models",
+        StepName.WARM_UP: "backend.warmup",
+        StepName.ASK: "agent.ask",
+    }
+
+
+@pytest.mark.parametrize(
+    ("lane", "function"),
+    [(Lane.CONTROL, "ControlWorkerFunction"), (Lane.INFERENCE, "InferenceWorkerFunction")],
+)
+def test_lane_leaves_time_to_claim_and_commit_when_a_step_takes_all_it_may(lane: Lane, function: str) -> None:
+    timeout_seconds = load_template()["Resources"][function]["Properties"]["Timeout"]
+
+    assert 10 <= timeout_seconds - plan.LANE_TIME_LIMIT_SECONDS[lane] <= 30
+
+
+@pytest.mark.parametrize(
+    ("job", "lane"),
+    [
+        (a_job(step=StepName.CHECK), Lane.CONTROL),
+        (a_job(step=StepName.WARM_UP), Lane.INFERENCE),
+        (a_job(step=StepName.ASK), Lane.INFERENCE),
+        (a_job(step=StepName.WARM_UP, cancel_requested_at=NOW), Lane.CONTROL),
+    ],
+)
+def test_lane_of_is_the_steps_own_unless_the_job_is_to_stop(job: Job, lane: Lane) -> None:
+    assert plan.lane_of(job) is lane
+
+
+@pytest.mark.parametrize(
+    ("job", "sentence"),
+    [
+        (a_job(), "Waiting for a worker."),
+        (a_claimed_job(), "Looking for the model on the server."),
+        (a_claimed_job(step=StepName.WARM_UP), "Loading the model."),
+        (a_claimed_job(step=StepName.ASK), "The model is answering."),
+        (a_claimed_job(step=StepName.ASK, cancel_requested_at=NOW), "Stopping, as was asked."),
+        (an_ended_job(), "Done."),
+        (an_ended_job(Status.CANCELLED), "Cancelled, as was asked."),
+        (an_ended_job(Status.FAILED, failure=a_failure(sentence="It broke.")), "It broke."),
+        (an_ended_job(Status.FAILED, failure=None), "Failed."),
+    ],
+)
+def test_describe_says_where_the_job_stands(job: Job, sentence: str) -> None:
+    assert plan.describe(job) == sentence

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from rune import contracts
+from rune.contracts import BenchmarkRequest, Document
+from tests.builders import a_benchmark_request
+
+LEAST = {"question": "q", "model": "m"}
+
+
+def read(**fields: object) -> BenchmarkRequest:
+    return BenchmarkRequest.model_validate({**LEAST, **fields})
+
+
+def test_request_has_the_defaults_that_clients_count_on() -> None:
+    assert read().model_dump() == {
+        "question": "q",
+        "model": "m",
+        "backend_url": None,
+        "backend_type": "ollama",
+        "backend_warmup": True,
+        "backend_warmup_timeout": 300,
+        "timeout_seconds": 600,
+        "vastai": False,
+        "template_hash": None,
+        "min_dph": None,
+        "max_dph": None,
+        "reliability": None,
+        "vastai_stop_instance": True,
+        "provisioning": None,
+        "kubeconfig": None,
+        "attestation_required": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"question": "q" * 100_000},
+        {"question": "漢" * 100_000},
+        {"model": "m" * 128},
+        {"backend_url": "u" * 2048},
+        {"backend_warmup_timeout": 30},
+        {"backend_warmup_timeout": 900},
+        {"timeout_seconds": 10},
+        {"timeout_seconds": 840},
+        {"template_hash": "h" * 256},
+        {"min_dph": 0, "max_dph": 1000},
+        {"min_dph": 3.0, "max_dph": 3.0},
+        {"max_dph": 0.1},
+        {"reliability": 0},
+        {"reliability": 1.0},
+        {"kubeconfig": "k" * 4096},
+        {"provisioning": {}},
+        {"provisioning": {"vastai": None}, "min_dph": 2.3},
+        {"provisioning": {"vastai": {}}},
+        {"provisioning": {"vastai": {}}, "min_dph": None, "template_hash": None},
+    ],
+)
+def test_request_is_taken_when_every_field_is_within_its_bounds(fields: dict[str, object]) -> None:
+    assert read(**fields).model_fields_set == {*LEAST, *fields}
+
+
+REFUSED: list[tuple[dict[str, object], str]] = [
+    ({"question": ""}, "question"),
+    ({"question": "q" * 100_001}, "question"),
+    ({"question": None}, "question"),
+    ({"model": ""}, "model"),
+    ({"model": "m" * 129}, "model"),
+    ({"backend_url": ""}, "backend_url"),
+    ({"backend_url": "u" * 2049}, "backend_url"),
+    ({"backend_type": "OLLAMA"}, "backend_type"),
+    ({"backend_type": None}, "backend_type"),
+    ({"backend_warmup": "true"}, "backend_warmup"),
+    ({"backend_warmup": 1}, "backend_warmup"),
+    ({"backend_warmup_timeout": 29}, "backend_warmup_timeout"),
+    ({"backend_warmup_timeout": 901}, "backend_warmup_timeout"),
+    ({"backend_warmup_timeout": 90.5}, "backend_warmup_timeout"),
+    ({"backend_warmup_timeout": "90"}, "backend_warmup_timeout"),
+    ({"backend_warmup_timeout": True}, "backend_warmup_timeout"),
+    ({"timeout_seconds": 9}, "timeout_seconds"),
+    ({"timeout_seconds": 841}, "timeout_seconds"),
+    ({"template_hash": "h" * 257}, "template_hash"),
+    ({"min_dph": -0.1}, "min_dph"),
+    ({"max_dph": 1000.1}, "max_dph"),
+    ({"min_dph": float("nan")}, "min_dph"),
+    ({"max_dph": float("inf")}, "max_dph"),
+    ({"reliability": 1.1}, "reliability"),
+    ({"kubeconfig": "k" * 4097}, "kubeconfig"),
+    ({"kubeconfig": {}}, "kubeconfig"),
+    ({"provisioning": []}, "provisioning"),
+    ({"provisioning": {"aws": {}}}, "provisioning.aws"),
+    ({"provisioning": {"vastai": {"price": 1}}}, "provisioning.vastai.price"),
+    ({"provisioning": {"vastai": {"stop_instance": "no"}}}, "provisioning.vastai.stop_instance"),
+    ({"Question": "q"}, "Question"),
+    ({"min_dph": 3.1, "max_dph": 3.0}, ""),
+]
+
+
+@pytest.mark.parametrize(("fields", "place"), REFUSED)
+def test_request_is_refused_at_the_field_that_is_wrong(fields: dict[str, object], place: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        read(**fields)
+
+    assert [".".join(map(str, error["loc"])) for error in caught.value.errors()] == [place]
+
+
+@pytest.mark.parametrize(
+    "flat",
+    [
+        {"template_hash": "h"},
+        {"min_dph": 1.0},
+        {"max_dph": 1.0},
+        {"reliability": 0.9},
+        {"vastai_stop_instance": True},
+    ],
+)
+def test_request_is_refused_when_the_terms_are_given_twice(flat: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="given twice"):
+        read(provisioning={"vastai": {}}, **flat)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, False),
+        ({"vastai": True}, True),
+        ({"provisioning": None}, False),
+        ({"provisioning": {}}, False),
+        ({"provisioning": {"vastai": None}}, False),
+        ({"provisioning": {"vastai": {}}}, True),
+    ],
+)
+def test_request_wants_a_rental_when_it_says_so_in_either_form(
+    fields: dict[str, object], *, expected: bool
+) -> None:
+    assert read(**fields).wants_rental is expected
+
+
+def test_request_is_the_same_when_it_is_written_and_read_again() -> None:
+    request = BenchmarkRequest.model_validate(a_benchmark_request(min_dph=2.3))
+
+    again = BenchmarkRequest.model_validate_json(request.model_dump_json(exclude_none=True))
+
+    assert again.model_dump() == request.model_dump()
+
+
+DOCUMENTS = [
+    document
+    for document in vars(contracts).values()
+    if isinstance(document, type) and issubclass(document, Document) and document is not Document
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.__name__)
+def test_document_takes_no_unknown_field_and_no_other_type(document: type[BaseModel]) -> None:
+    config = document.model_config
+
+    assert (config["extra"], config["strict"], config["allow_inf_nan"], config["frozen"]) == (
+        "forbid",
+        True,
+        False,
+        True,
+    )
+
+
+@pytest.mark.parametrize("name", BenchmarkRequest.model_fields)
+def test_request_describes_every_field(name: str) -> None:
+    schema = json.loads(json.dumps(BenchmarkRequest.model_json_schema()))
+
+    assert schema["properties"][name]["description"]

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import pytest
+
+from rune.errors import SettingsError
+from rune.settings import ApiSettings, JanitorSettings, WorkerSettings
+
+API = {
+    "RUNE_STAGE": "dev",
+    "RUNE_TABLE": "table",
+    "RUNE_BUCKET": "bucket",
+    "RUNE_CONTROL_QUEUE_URL": "https://sqs/control",
+    "RUNE_ALLOWED_NETWORKS": "10.0.0.0/8",
+    "RUNE_API_AUTH_DISABLED": "true",
+    "RUNE_RETENTION_DAYS": "30",
+    "RUNE_JOB_DEADLINE_SECONDS": "3600",
+}
+WORKER = {
+    "RUNE_LANE": "inference",
+    "RUNE_TABLE": "table",
+    "RUNE_BUCKET": "bucket",
+    "RUNE_CONTROL_QUEUE_URL": "https://sqs/control",
+    "RUNE_INFERENCE_QUEUE_URL": "https://sqs/inference",
+    "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
+    "RUNE_ALLOWED_NETWORKS": "10.0.0.0/8",
+}
+JANITOR = {
+    "RUNE_TABLE": "table",
+    "RUNE_CONTROL_QUEUE_URL": "https://sqs/control",
+    "RUNE_INFERENCE_QUEUE_URL": "https://sqs/inference",
+}
+
+
+def test_api_settings_read_the_environment() -> None:
+    assert ApiSettings.from_environment(API) == ApiSettings(
+        stage="dev",
+        table="table",
+        bucket="bucket",
+        control_queue_url="https://sqs/control",
+        allowed_networks="10.0.0.0/8",
+        auth_disabled=True,
+        retention=timedelta(days=30),
+        run_limit=timedelta(hours=1),
+    )
+
+
+def test_worker_settings_read_the_environment() -> None:
+    assert WorkerSettings.from_environment(WORKER) == WorkerSettings(
+        lane="inference",
+        table="table",
+        bucket="bucket",
+        control_queue_url="https://sqs/control",
+        inference_queue_url="https://sqs/inference",
+        dead_letter_queue_url="https://sqs/dead",
+        allowed_networks="10.0.0.0/8",
+    )
+
+
+def test_janitor_settings_read_the_environment() -> None:
+    assert JanitorSettings.from_environment(JANITOR) == JanitorSettings(
+        table="table",
+        control_queue_url="https://sqs/control",
+        inference_queue_url="https://sqs/inference",
+    )
+
+
+OPTIONAL = {"RUNE_ALLOWED_NETWORKS", "RUNE_API_AUTH_DISABLED"}
+READERS: list[tuple[Callable[[Mapping[str, str]], object], Mapping[str, str]]] = [
+    (ApiSettings.from_environment, API),
+    (WorkerSettings.from_environment, WORKER),
+    (JanitorSettings.from_environment, JANITOR),
+]
+NEEDED = [(read, given, name) for read, given in READERS for name in given if name not in OPTIONAL]
+
+
+@pytest.mark.parametrize("value", [None, "", "  "], ids=["absent", "empty", "blank"])
+@pytest.mark.parametrize(("read", "given", "name"), NEEDED)
+def test_settings_name_the_variable_when_it_is_missing(
+    read: Callable[[Mapping[str, str]], object], given: Mapping[str, str], name: str, value: str | None
+) -> None:
+    environment = {key: text for key, text in given.items() if key != name}
+    if value is not None:
+        environment[name] = value
+
+    with pytest.raises(SettingsError, match=f"^{name} must be"):
+        read(environment)
+
+
+def test_settings_do_without_what_is_optional() -> None:
+    read = ApiSettings.from_environment({key: text for key, text in API.items() if key not in OPTIONAL})
+
+    assert (read.allowed_networks, read.auth_disabled) == ("", False)
+
+
+@pytest.mark.parametrize("name", ["RUNE_RETENTION_DAYS", "RUNE_JOB_DEADLINE_SECONDS"])
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "1e3", "ten", "٣", "0x10", "1_000", "+1"])
+def test_settings_refuse_what_is_no_whole_number(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} must be a whole number above 0"):
+        ApiSettings.from_environment({**API, name: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("true", True),
+        ("TRUE", True),
+        (" yes ", True),
+        ("1", True),
+        ("on", True),
+        ("false", False),
+        ("no", False),
+        ("0", False),
+        ("off", False),
+        ("", False),
+    ],
+)
+def test_flag_is_read_as_people_write_it(value: str, *, expected: bool) -> None:
+    read = ApiSettings.from_environment({**API, "RUNE_API_AUTH_DISABLED": value})
+
+    assert read.auth_disabled is expected
+
+
+@pytest.mark.parametrize("value", ["maybe", "2", "disabled", "None"])
+def test_flag_is_refused_when_it_is_neither(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"^RUNE_API_AUTH_DISABLED must be true or false"):
+        ApiSettings.from_environment({**API, "RUNE_API_AUTH_DISABLED": value})
