@@ -1,0 +1,152 @@
+"""AWS as moto simulates it, with the table as `template.yaml` deploys it.
+
+Imported by fixtures alone: moto takes a second to load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+from moto import mock_aws
+
+from rune.jobs.dynamodb import DynamoJobStore
+from rune.jobs.plan import Lane
+from rune.jobs.s3 import S3Bodies
+from rune.jobs.sqs import SqsDeadLetters, SqsStepQueue
+from tests.builders import TENANT, TOKEN
+from tests.template import load_template
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+TABLE = "rune-test"
+BUCKET = "rune-test"
+OF_CREATE_TABLE = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a client."""
+
+    operation: str
+    arguments: dict[str, Any]
+
+
+@dataclass
+class Cloud:
+    """The deployment's resources, and the calls made to them.
+
+    Attributes
+    ----------
+    calls
+        By any client, in order; a test clears it before it acts.
+    """
+
+    dynamodb: DynamoDBClient
+    sqs: SQSClient
+    s3: S3Client
+    queue_urls: dict[str, str] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the template gives the functions."""
+        return {
+            "RUNE_STAGE": "local",
+            "RUNE_LANE": "control",
+            "RUNE_TABLE": TABLE,
+            "RUNE_BUCKET": BUCKET,
+            "RUNE_CONTROL_QUEUE_URL": self.queue_urls["control"],
+            "RUNE_INFERENCE_QUEUE_URL": self.queue_urls["inference"],
+            "RUNE_DEAD_LETTER_QUEUE_URL": self.queue_urls["dead-letter"],
+            "RUNE_API_TOKENS": f"{TENANT}:{TOKEN},acme:{TOKEN[::-1]}",
+            "RUNE_ALLOWED_NETWORKS": "127.0.0.0/8",
+            "RUNE_RETENTION_DAYS": "30",
+            "RUNE_JOB_DEADLINE_SECONDS": "3600",
+        }
+
+    @property
+    def store(self) -> DynamoJobStore:
+        """The jobs."""
+        return DynamoJobStore(self.dynamodb, TABLE, S3Bodies(self.s3, BUCKET))
+
+    @property
+    def queue(self) -> SqsStepQueue:
+        """Both lanes."""
+        return SqsStepQueue(self.sqs, {lane: self.queue_urls[lane] for lane in Lane})
+
+    @property
+    def dead_letters(self) -> SqsDeadLetters:
+        """The dead-letter queue."""
+        return SqsDeadLetters(self.sqs, self.queue_urls["dead-letter"])
+
+    @property
+    def operations(self) -> list[str]:
+        """Names of the operations called."""
+        return [call.operation for call in self.calls]
+
+    def empty(self) -> None:
+        """Begin anew, under the same names."""
+        if TABLE in self.dynamodb.list_tables()["TableNames"]:
+            self.dynamodb.delete_table(TableName=TABLE)
+        self.dynamodb.create_table(TableName=TABLE, **table_definition())
+        for url in self.sqs.list_queues().get("QueueUrls", []):
+            self.sqs.delete_queue(QueueUrl=url)
+        for name in ("control", "inference", "dead-letter"):
+            self.queue_urls[name] = self.sqs.create_queue(QueueName=name)["QueueUrl"]
+        for found in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+            self.s3.delete_object(Bucket=BUCKET, Key=found["Key"])
+        self.calls.clear()
+
+    def received(self, queue: str) -> list[str]:
+        """Return the bodies of a queue's visible messages, and hide them."""
+        answer = self.sqs.receive_message(QueueUrl=self.queue_urls[queue], MaxNumberOfMessages=10)
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all rows as they are stored, by their keys."""
+        found: list[dict[str, Any]] = list(self.dynamodb.scan(TableName=TABLE)["Items"])
+        return sorted(found, key=lambda row: (row["pk"]["S"], row["sk"]["S"]))
+
+    def row(self, job_id: str) -> dict[str, Any]:
+        """Return a job's hot item as it is stored."""
+        key = {"pk": {"S": f"JOB#{job_id}"}, "sk": {"S": "JOB"}}
+        return dict(self.dynamodb.get_item(TableName=TABLE, Key=key, ConsistentRead=True)["Item"])
+
+    def object_keys(self) -> list[str]:
+        """Return what the bucket holds."""
+        return [item["Key"] for item in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+
+def table_definition() -> dict[str, Any]:
+    """Return the table of the template in CreateTable's words, which are CloudFormation's too."""
+    properties = load_template()["Resources"]["Table"]["Properties"]
+    return {name: properties[name] for name in OF_CREATE_TABLE}
+
+
+@contextmanager
+def simulated_cloud() -> Iterator[Cloud]:
+    """Give an empty cloud while the block runs."""
+    with mock_aws(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        session = boto3.session.Session()
+        cloud = Cloud(session.client("dynamodb"), session.client("sqs"), session.client("s3"))
+        location = {"LocationConstraint": "eu-central-1"}
+        cloud.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)  # type: ignore[arg-type]  # dict
+        make_call = BaseClient._make_api_call  # type: ignore[attr-defined]  # the stubs hide it
+
+        def note_call(client: BaseClient, operation: str, arguments: dict[str, Any]) -> object:
+            cloud.calls.append(Call(operation, arguments))
+            return make_call(client, operation, arguments)
+
+        patch.setattr(BaseClient, "_make_api_call", note_call)
+        cloud.empty()
+        yield cloud

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rune.clock import SystemClock
+from tests.builders import FakeClock
+from tests.functional.functions.loading import loaded
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+
+@pytest.fixture(scope="module")
+def shared_cloud() -> Iterator[Cloud]:
+    from tests.cloud import simulated_cloud  # noqa: PLC0415  # moto takes a second to load
+
+    with simulated_cloud() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(shared_cloud: Cloud) -> Cloud:
+    shared_cloud.empty()
+    return shared_cloud
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The clock of all handlers; without it, the builders' jobs would expire one day."""
+    fake = FakeClock()
+    monkeypatch.setattr(SystemClock, "now", lambda _: fake.now())
+    return fake
+
+
+@pytest.fixture(scope="module")
+def api(shared_cloud: Cloud) -> Iterator[ModuleType]:
+    with loaded("api.handler", shared_cloud.environment) as handler:
+        yield handler
