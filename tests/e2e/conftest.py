@@ -1,0 +1,110 @@
+"""One stack for all tests here: emulator with IAM enforced, the template as built, a simulated model server."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.emulator import AwsSession, find_function_pids
+from local.settings import StackSettings
+from local.simulators.ollama import OllamaSettings
+from local.stack import Stack, running_stack
+from local.state import read_state
+from tests.e2e.client import RuneClient, bearer
+from tests.e2e.model_server import ModelServer, model_server
+from tests.e2e.processes import descendants_of, still_alive
+from tests.e2e.queues import Queues
+from tests.e2e.worker_loss import LostWorker, lose_a_worker
+
+TENANT = "default"
+OTHER_TENANT = "neighbour"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test here, and give each time to wait for the stack: the first one starts it."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="package")
+def tokens() -> dict[str, str]:
+    """Return the planted token of each tenant; no other place may show one."""
+    return {TENANT: secrets.token_urlsafe(32), OTHER_TENANT: secrets.token_urlsafe(32)}
+
+
+@pytest.fixture(scope="package")
+def state_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stack") / "stack.json"
+
+
+@pytest.fixture(scope="package")
+def stack(tokens: dict[str, str], state_path: Path) -> Iterator[Stack]:
+    """Run the stack; when it has stopped, nothing of it may be left."""
+    settings = StackSettings(
+        port=0,
+        api_tokens=",".join(f"{tenant}:{token}" for tenant, token in tokens.items()),
+        state_path=state_path,
+    )
+    with running_stack(settings) as running:
+        yield running
+        started = descendants_of(os.getpid())
+    assert not still_alive(started)
+    assert read_state(state_path) is None
+    assert not state_path.exists()
+
+
+@pytest.fixture(scope="package")
+def rune(stack: Stack, tokens: dict[str, str]) -> Iterator[RuneClient]:
+    with RuneClient(stack.state.base_url, bearer(tokens[TENANT])) as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+def aws(stack: Stack) -> AwsSession:
+    return stack.aws
+
+
+@pytest.fixture(scope="package")
+def queues(stack: Stack) -> Queues:
+    return Queues(stack)
+
+
+@pytest.fixture(scope="package")
+def ollama(stack: Stack) -> Iterator[ModelServer]:
+    """Give the stack's own simulator, at the speed that people see."""
+    server = ModelServer(stack.state.simulators["ollama"])
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="package")
+def quick() -> Iterator[ModelServer]:
+    """Give a simulator that takes no time; three tokens come in a piece, so a count of pieces is no count."""
+    settings = OllamaSettings(load_seconds=0.0, output_tokens_per_second=1000.0, tokens_per_chunk=3)
+    with model_server(settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def lost_worker(stack: Stack, rune: RuneClient) -> Iterator[LostWorker]:
+    """Give a job whose worker was killed in the middle of the answer."""
+
+    def find_workers() -> list[int]:
+        return find_function_pids(stack.state.pids["emulator"], stack.state.functions["worker-inference"])
+
+    with lose_a_worker(rune, find_workers) as lost:
+        yield lost
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _lose_the_worker_first(request: pytest.FixtureRequest) -> None:
+    """Kill before other jobs run, so that it hits no other; while the job recovers, the tests go on."""
+    if any("lost_worker" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("lost_worker")

@@ -1,0 +1,38 @@
+"""Named to be collected last: the job recovers while the other tests run."""
+
+import time
+
+from tests.e2e.client import RuneClient
+from tests.e2e.model_server import CHAT
+from tests.e2e.queues import Queues
+from tests.e2e.worker_loss import LostWorker
+
+RECOVERY_LIMIT_SECONDS = 180.0
+
+
+def test_job_succeeds_exactly_once_when_its_worker_is_killed_in_the_middle_of_the_answer(
+    rune: RuneClient, queues: Queues, lost_worker: LostWorker
+) -> None:
+    left_seconds = RECOVERY_LIMIT_SECONDS - (time.monotonic() - lost_worker.killed_at)
+
+    job = rune.wait_for_end(lost_worker.job_id, limit_seconds=max(5.0, left_seconds))
+
+    assert job.status == "succeeded"
+    assert job.finished_at
+    took_seconds = (job.finished_at - job.created_at).total_seconds()
+    # Shown by pytest -s; a figure to report, not to judge.
+    print(f"\nkilled in its middle, the job took {took_seconds:.1f} s")  # noqa: T201
+    assert took_seconds < RECOVERY_LIMIT_SECONDS
+    events = rune.get_events(lost_worker.job_id)
+    assert [(event.event, event.error_type) for event in events] == [
+        ("job.accepted", None),
+        ("backend.list_models", None),
+        ("worker.lost", "worker_lost"),
+        ("agent.ask", None),
+        ("job.succeeded", None),
+    ]
+    assert events[2].labels == {"step": "ask", "lost": "1"}
+    asked = lost_worker.server.requests(CHAT)
+    assert [request.outcome for request in asked] == ["cancelled", "completed"]
+    assert 0 < asked[0].chunk_count < asked[1].chunk_count
+    assert queues.bodies()["dead_letter"] == []
