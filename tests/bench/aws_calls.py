@@ -1,0 +1,154 @@
+"""Which AWS calls a request, a worker's turn and a tick make, in order.
+
+Counted at `before-send`, the event that botocore emits for each request that leaves, so a retry would count too.
+Moto keeps the state, so each call sees what the ones before it left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from botocore.session import Session
+
+from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
+from local.simulators.serving import running_server
+from rune.clock import SystemClock
+from tests.bench.handlers import Context, Handle, loaded
+from tests.builders import a_benchmark_request, an_http_event, an_sqs_event
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+INSTANT = OllamaSettings(load_seconds=0.0, output_tokens_per_second=10_000.0, answer_tokens=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The AWS calls of one act, in order."""
+
+    act: str
+    operations: tuple[str, ...]
+
+
+class _Notebook:
+    """Notes the calls that leave every client made while it is open."""
+
+    def __init__(self) -> None:
+        self.acts: list[Calls] = []
+        self._operations: list[str] = []
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Note what clients of sessions made in the block send."""
+        create_client = Session.create_client
+
+        def create_noted(session: Session, *arguments: object, **options: object) -> object:
+            client = create_client(session, *arguments, **options)  # type: ignore[arg-type]  # passed on
+            client.meta.events.register_first("before-send.*.*", self._note)
+            return client
+
+        with patch.object(Session, "create_client", create_noted):
+            yield
+
+    def _note(self, event_name: str, **_rest: object) -> None:
+        self._operations.append(event_name.rpartition(".")[2])
+
+    def note[Answer](self, act: str, do: Callable[[], Answer]) -> Answer:
+        """Do it, and keep the calls that it made under the name."""
+        self._operations.clear()
+        answer = do()
+        self.acts.append(Calls(act, tuple(self._operations)))
+        return answer
+
+
+def count_aws_calls() -> list[Calls]:
+    """Return the calls of each request, turn and tick, each on a job that came there by its own way."""
+    from tests.cloud import simulated_cloud  # noqa: PLC0415  # moto takes a second to load
+
+    notebook = _Notebook()
+    with (
+        running_server(create_app(SimulatedOllama(INSTANT))) as model_server,
+        simulated_cloud() as cloud,
+        notebook.open(),
+        loaded("api", cloud.environment) as api,
+    ):
+        body = a_benchmark_request(backend_url=model_server)
+        _count_requests(notebook, api, body)
+        _count_turns(notebook, cloud, _post(api, body))
+        _count_cancel(notebook, cloud, api, _post(api, body))
+        _post(api, body)
+        _count_ticks(notebook, cloud)
+    return notebook.acts
+
+
+def _count_requests(notebook: _Notebook, api: Handle, body: dict[str, object]) -> None:
+    job_id = notebook.note("POST job", lambda: _post(api, body))
+    path = f"/v1/jobs/{job_id}"
+    refused = {**body, "vastai": True}
+    notebook.note("GET job", lambda: _ask(api, "GET", path))
+    notebook.note("GET events", lambda: _ask(api, "GET", f"{path}/events"))
+    notebook.note("401", lambda: _ask(api, "GET", path, token=None, status=401))
+    notebook.note("422", lambda: _ask(api, "POST", "/v1/jobs/benchmark", refused, status=422))
+    notebook.note("DELETE job, queued", lambda: _ask(api, "DELETE", path, status=202))
+
+
+def _count_turns(notebook: _Notebook, cloud: Cloud, job_id: str) -> None:
+    """Take the job's turns, each in its lane, as the queues hand them out; the last one twice."""
+    with _worker(cloud, "control") as take:
+        notebook.note("turn, check", lambda: take(job_id, 1))
+    with _worker(cloud, "inference") as take:
+        notebook.note("turn, warm up", lambda: take(job_id, 2))
+        notebook.note("turn, ask", lambda: take(job_id, 3))
+        notebook.note("turn, duplicate", lambda: take(job_id, 3))
+
+
+def _count_cancel(notebook: _Notebook, cloud: Cloud, api: Handle, job_id: str) -> None:
+    with _worker(cloud, "control") as take:
+        take(job_id, 1)
+        notebook.note("DELETE job, running", lambda: _ask(api, "DELETE", f"/v1/jobs/{job_id}", status=202))
+        notebook.note("turn, cancelled", lambda: take(job_id, 2))
+
+
+def _count_ticks(notebook: _Notebook, cloud: Cloud) -> None:
+    now = SystemClock().now()
+    with loaded("janitor", cloud.environment) as janitor:
+        notebook.note("tick, nothing late", lambda: janitor({}, Context()))
+        with patch.object(SystemClock, "now", lambda _clock: now + timedelta(minutes=5)):
+            notebook.note("tick, one late turn", lambda: janitor({}, Context()))
+
+
+@contextmanager
+def _worker(cloud: Cloud, lane: str) -> Iterator[Callable[[str, int], object]]:
+    """Give a worker of the lane, which takes the turn of a job by its number."""
+    with loaded("worker", {**cloud.environment, "RUNE_LANE": lane}) as worker:
+
+        def take(job_id: str, seq: int) -> object:
+            return worker(an_sqs_event(json.dumps({"job_id": job_id, "seq": seq})), Context())
+
+        yield take
+
+
+def _post(api: Handle, body: dict[str, object]) -> str:
+    return str(_ask(api, "POST", "/v1/jobs/benchmark", body, status=202)["job_id"])
+
+
+def _ask(
+    api: Handle,
+    method: str,
+    path: str,
+    body: dict[str, object] | None = None,
+    *,
+    status: int = 200,
+    **options: None,
+) -> dict[str, object]:
+    answer = api(an_http_event(method, path, body, **options), Context())
+    if answer["statusCode"] != status:
+        raise RuntimeError(f"{method} {path} was answered {answer['statusCode']}: {answer['body']}")
+    members: dict[str, object] = json.loads(answer["body"])
+    return members

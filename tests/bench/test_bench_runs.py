@@ -1,0 +1,99 @@
+"""The table can be made, and the counts in it hold. Times are looked at by people."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from local.settings import ROOT
+from tests.bench.__main__ import Report, tabulate
+from tests.bench.artifacts import BUILD
+from tests.bench.aws_calls import Calls
+from tests.bench.cold_imports import ColdImport
+from tests.bench.warm_requests import WarmRequest
+
+pytestmark = pytest.mark.skipif(not BUILD.exists(), reason="nothing is built: make build")
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    """Return what the program prints; a process of its own keeps moto and the handlers out of this one."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "--json", "--runs", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100.0,
+    )
+    assert finished.returncode == 0, finished.stderr
+    printed: dict[str, Any] = json.loads(finished.stdout)
+    return printed
+
+
+@pytest.mark.parametrize(
+    ("act", "operations"),
+    [
+        ("POST job", ["TransactWriteItems", "SendMessage"]),
+        ("GET job", ["Query"]),
+        ("GET events", ["Query"]),
+        ("401", []),
+        ("422", []),
+        ("DELETE job, queued", ["GetItem", "TransactWriteItems", "Query"]),
+        ("DELETE job, running", ["GetItem", "UpdateItem", "SendMessage"]),
+        ("turn, check", ["UpdateItem", "GetItem", "TransactWriteItems", "SendMessage"]),
+        ("turn, warm up", ["UpdateItem", "GetItem", "TransactWriteItems", "SendMessage"]),
+        ("turn, ask", ["UpdateItem", "GetItem", "TransactWriteItems"]),
+        ("turn, duplicate", ["UpdateItem"]),
+        ("turn, cancelled", ["UpdateItem", "TransactWriteItems"]),
+        ("tick, nothing late", ["Query"]),
+        ("tick, one late turn", ["Query", "GetItem", "UpdateItem", "SendMessage"]),
+    ],
+)
+def test_act_makes_these_aws_calls_in_this_order(
+    report: dict[str, Any], act: str, operations: list[str]
+) -> None:
+    assert report["aws_calls"][act] == operations
+
+
+@pytest.mark.parametrize(("request_", "most"), [("POST job", 3), ("GET job", 2)])
+def test_request_stays_within_its_budget_of_aws_calls(
+    report: dict[str, Any], request_: str, most: int
+) -> None:
+    assert len(report["aws_calls"][request_]) <= most
+
+
+def test_no_function_imports_what_it_does_not_use(report: dict[str, Any]) -> None:
+    imported = {cold["function"]: cold["packages"] for cold in report["cold_imports"]}
+
+    assert imported == {
+        "api": ["fastapi", "mangum", "pydantic", "boto3"],
+        "worker": ["pydantic", "httpx", "boto3"],
+        "janitor": ["boto3"],
+    }
+
+
+def test_table_shows_every_figure() -> None:
+    cold = ColdImport(
+        "janitor", import_ms=300.0, without_bytecode_ms=600.0, bare_ms=15.0, packages=("boto3",)
+    )
+    warm = WarmRequest("GET job", request_ms=0.5, empty_ms=0.1)
+    calls = [Calls("GET job", ("Query",)), Calls("401", ())]
+
+    table = tabulate(Report([cold], [warm], calls))
+
+    assert table.splitlines() == [
+        "cold import   median   x python -c pass  without bytecode  imports",
+        "janitor       300 ms   20.0              40.0              boto3; not fastapi, mangum, pydantic, httpx",
+        "",
+        "warm request  median   x empty app",
+        "GET job       0.50 ms  5.0",
+        "",
+        "AWS calls  count  in order",
+        "GET job    1      Query",
+        "401        0      -",
+    ]
