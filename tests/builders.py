@@ -149,27 +149,40 @@ def an_http_event(
     headers: Mapping[str, str] | None = None,
     *,
     token: str | None = TOKEN,
+    address: str | None = None,
 ) -> dict[str, object]:
     """Return a request as API Gateway hands it on (HTTP API, payload format 2.0).
 
     Parameters
     ----------
+    path
+        With its query, if it has one.
     body
         Sent as it is where it is a string, else as JSON.
     headers
-        Beside `host`, `content-type` and the bearer `token`; an empty value removes one of those.
+        Beside `host`, `content-type`, `content-length` and the bearer `token`; an empty value removes one of those.
+    address
+        The TCP peer as the gateway saw it; the sample events' own where none is given.
     """
     event = a_sample_event("api-get-healthz")
     context = cast("dict[str, dict[str, object]]", event["requestContext"])
+    path, _, query = path.partition("?")
     http = {**context["http"], "method": method, "path": path}
+    if address is not None:
+        http["sourceIp"] = address
     given = {"host": "api.example", **({"authorization": f"Bearer {token}"} if token else {})}
     if body is not None:
-        given |= {"content-type": "application/json"}
-        event["body"] = body if isinstance(body, str) else json.dumps(body)
+        text = body if isinstance(body, str) else json.dumps(body)
+        given |= {
+            "content-type": "application/json",
+            "content-length": str(len(text.encode(errors="replace"))),
+        }
+        event["body"] = text
     given |= headers or {}
     return {
         **event,
         "rawPath": path,
+        "rawQueryString": query,
         "headers": {name: value for name, value in given.items() if value},
         "requestContext": {**context, "http": http},
     }

@@ -21,8 +21,9 @@ class SystemClock:
     """The machine's own clocks, disciplined by NTP on Lambda."""
 
     def now(self) -> datetime:
-        """Return the present instant, aware, in UTC."""
-        return datetime.now(UTC)
+        """Return the present instant, aware, in UTC, to the millisecond: what is stored comes back equal."""
+        now = datetime.now(UTC)
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     def monotonic_seconds(self) -> float:
         """Return seconds of the machine's monotonic clock."""

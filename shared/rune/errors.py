@@ -4,8 +4,10 @@ RuneError
 ├── RequestError                 the caller can mend it; answered at the door
 │   ├── InvalidRequestError      a field is wrong or two fields contradict each other
 │   ├── UnauthorizedError        no token, or one that does not belong to the tenant
+│   ├── RateLimitedError         too many failed authentications from the caller's address
 │   ├── JobNotFoundError         no such job for this tenant
-│   └── JobFinishedError         the job has ended, so it can no longer be changed
+│   ├── JobFinishedError         the job has ended, so it can no longer be changed
+│   └── IdempotencyKeyReusedError  the key came before with another request
 ├── AddressError                 an address that a caller chose
 │   ├── AddressRefusedError      it leads where RUNE does not go
 │   └── AddressUnresolvedError   its name has no address
@@ -79,6 +81,29 @@ class UnauthorizedError(RequestError):
     """No token came, or one that does not belong to the named tenant."""
 
     code = "unauthorized"
+
+
+class RateLimitedError(RequestError):
+    """Too many authentications failed from the caller's address; even a valid token has to wait.
+
+    Parameters
+    ----------
+    retry_after_seconds
+        Until the block ends, at least 1.
+    """
+
+    code = "rate_limit_exceeded"
+    retryable = True
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__("rate limit exceeded")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class IdempotencyKeyReusedError(RequestError):
+    """The idempotency key came before, with another request."""
+
+    code = "idempotency_key_reused"
 
 
 class JobNotFoundError(RequestError):

@@ -26,6 +26,10 @@ FIELDS = (
 )
 
 
+OWN = ("rune", "api", "worker", "janitor")
+"""Loggers whose messages are stable names."""
+
+
 class JsonFormatter(logging.Formatter):
     """Formats a record as one JSON object; the message is a stable dotted name, such as "turn.committed"."""
 
@@ -34,7 +38,8 @@ class JsonFormatter(logging.Formatter):
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
-            "event": record.getMessage(),
+            # What a library says is its own free text, and may repeat what it was given.
+            "event": record.getMessage() if _is_own(record) else f"library.{record.name}",
         }
         line.update({name: getattr(record, name) for name in FIELDS if hasattr(record, name)})
         if record.exc_info and record.exc_info[1]:
@@ -51,8 +56,12 @@ def configure() -> None:
         handler.setFormatter(JsonFormatter())
     # Libraries speak at INFO too: httpx of every URL with its query, botocore of every credential it finds.
     root.setLevel(logging.WARNING)
-    for own in ("rune", "api", "worker", "janitor"):
+    for own in OWN:
         logging.getLogger(own).setLevel(logging.INFO)
+
+
+def _is_own(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] in OWN
 
 
 def _chain(error: BaseException) -> list[dict[str, object]]:

@@ -19,6 +19,12 @@ class ApiSettings:
     ----------
     allowed_networks
         CIDR blocks, comma-separated, that callers may address although they are not public.
+    tokens_parameter
+        Name of the SSM parameter with the tokens; empty where they come with the environment.
+    agents_parameter
+        Name of the SSM parameter with the tenants' agents; empty where no tenant has any.
+    with_docs
+        Whether the API's documentation is served.
     retention
         How long a job is kept after it was posted.
     run_limit
@@ -31,6 +37,9 @@ class ApiSettings:
     control_queue_url: str
     allowed_networks: str
     auth_disabled: bool
+    tokens_parameter: str
+    agents_parameter: str
+    with_docs: bool
     retention: timedelta
     run_limit: timedelta
 
@@ -44,6 +53,9 @@ class ApiSettings:
             control_queue_url=_text(environment, "RUNE_CONTROL_QUEUE_URL"),
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
             auth_disabled=_flag(environment, "RUNE_API_AUTH_DISABLED"),
+            tokens_parameter=environment.get("RUNE_API_TOKENS_PARAMETER", ""),
+            agents_parameter=environment.get("RUNE_AGENTS_PARAMETER", ""),
+            with_docs=_flag(environment, "RUNE_API_DOCS"),
             retention=timedelta(days=_whole_number(environment, "RUNE_RETENTION_DAYS")),
             run_limit=timedelta(seconds=_whole_number(environment, "RUNE_JOB_DEADLINE_SECONDS")),
         )
@@ -60,18 +72,20 @@ class WorkerSettings:
     inference_queue_url: str
     dead_letter_queue_url: str
     allowed_networks: str
+    agents_parameter: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Return the settings; raises SettingsError naming the variable that is wrong."""
         return cls(
-            lane=_text(environment, "RUNE_LANE"),
+            lane=_one_of(environment, "RUNE_LANE", ("control", "inference")),
             table=_text(environment, "RUNE_TABLE"),
             bucket=_text(environment, "RUNE_BUCKET"),
             control_queue_url=_text(environment, "RUNE_CONTROL_QUEUE_URL"),
             inference_queue_url=_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
             dead_letter_queue_url=_text(environment, "RUNE_DEAD_LETTER_QUEUE_URL"),
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
+            agents_parameter=environment.get("RUNE_AGENTS_PARAMETER", ""),
         )
 
 
@@ -97,6 +111,13 @@ def _text(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(name, "").strip()
     if not value:
         raise SettingsError(f"{name} must be set.")
+    return value
+
+
+def _one_of(environment: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    value = _text(environment, name)
+    if value not in allowed:
+        raise SettingsError(f"{name} must be one of {', '.join(allowed)}.")
     return value
 
 

@@ -13,6 +13,7 @@ GUARDS = [
     ("claim", "lease_until"),
     ("renew", "lease_owner"),
     ("commit", "epoch"),
+    ("commit", "cancel_requested_at"),
     ("cancel_queued", "status"),
     ("request_cancel", "status"),
     ("redispatch", "due_at"),
@@ -22,6 +23,12 @@ GUARDS = [
 HESITANT = replace(STORMY, chances={**STORMY.chances, Fault.OVERTAKEN: 0.6})
 
 SEEDS = range(200)
+
+
+def test_list_of_guards_names_every_one_that_a_write_meets() -> None:
+    met = [run_day(seed, odds=HESITANT, regret_ratio=0.9).guards for seed in range(5)]
+
+    assert set.union(*met) == set(GUARDS)
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=[f"{change}-without-{field}" for change, field in GUARDS])

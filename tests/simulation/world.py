@@ -14,26 +14,35 @@ import heapq
 import itertools
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from rune.errors import JobFinishedError, ServerOverloadedError, StoreUnavailableError, StreamTruncatedError
+from rune.agents.settings import AgentSettings
+from rune.errors import (
+    JobFinishedError,
+    RuneError,
+    ServerOverloadedError,
+    StoreUnavailableError,
+    StreamTruncatedError,
+)
 from rune.jobs import sweep
+from rune.jobs.admission import Admitted
 from rune.jobs.change import Change, Is
-from rune.jobs.desk import Desk, Terms
+from rune.jobs.desk import Caller, Desk, Terms
 from rune.jobs.engine import Engine
 from rune.jobs.lease import Lease
 from rune.jobs.lifecycle import Send
+from rune.jobs.metrics import Tallies, merge, tally
 from rune.jobs.outcomes import Cancelled, Outcome
 from rune.jobs.plan import Lane
-from rune.jobs.record import ACTIVE, Event, Job, Kind, Status, StepMessage
+from rune.jobs.record import ACTIVE, Job, Kind, Status, StepMessage, StepName
 from rune.jobs.settlement import Settlement
 from rune.jobs.step import Step, StepContext
-from rune.jobs.steps.benchmark import Benchmark
-from rune.jobs.store import History, Refused, StoredJob
+from rune.jobs.steps.registry import make_steps
+from rune.jobs.store import History, ListedJob, Refused, StoredJob, Submission, Submitted
 from rune.llm.protocol import (
     ChatRequest,
     FinishReason,
@@ -46,6 +55,7 @@ from rune.llm.protocol import (
     WarmUp,
     WarmUpRequest,
 )
+from rune.net.addresses import AddressPolicy
 from tests.memory_store import MemoryJobStore
 
 START = datetime(2026, 11, 23, tzinfo=UTC)
@@ -53,9 +63,13 @@ VISIBILITY_SECONDS = {Lane.CONTROL: 360, Lane.INFERENCE: 5400}
 MAX_RECEIVES = 5
 TICK_SECONDS = 60
 RENEWAL_SECONDS = 20.0
-REQUEST_JSON = (
+CALLER = Caller("acme")
+QUESTION_JSON = (
     '{"question": "What is unhealthy?", "model": "llama3.1:8b", "backend_url": "http://sim.example:11434"}'
 )
+BENCHMARK = Admitted(Kind.BENCHMARK, StepName.CHECK, QUESTION_JSON)
+AGENTIC_AGENT = Admitted(Kind.AGENTIC_AGENT, StepName.CHECK_AGENT, QUESTION_JSON)
+LLM_INSTANCE = Admitted(Kind.LLM_INSTANCE, StepName.VERIFY, '{"backend_url": "http://sim.example:11434"}')
 
 
 class Crash(BaseException):
@@ -138,6 +152,7 @@ class World:
         self.dead_letters: list[StepMessage] = []
         self.at_work: defaultdict[tuple[str, int], set[str | None]] = defaultdict(set)
         self.sent_again: set[tuple[str, object]] = set()
+        self.guards: set[tuple[str, str]] = set()
         self.not_before: dict[tuple[str, int], datetime] = {}
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -164,18 +179,18 @@ class World:
 
         self.at(seconds, carry_out)
 
-    def submit(self) -> str | None:
+    def submit(self, request: Admitted = BENCHMARK) -> str | None:
         """Post a job; return its id if it was stored, whatever the caller was told."""
         known = set(self.table.jobs)
         # The caller may see a 5xx; a job that is there all the same must end like any other.
         with suppress(Crash, StoreUnavailableError):
-            self.desk.submit("acme", Kind.BENCHMARK, REQUEST_JSON)
+            self.desk.submit(CALLER, request)
         return next(iter(set(self.table.jobs) - known), None)
 
     def cancel(self, job_id: str) -> None:
         """Ask to cancel; the answer may get lost, or come too late."""
         with suppress(Crash, StoreUnavailableError, JobFinishedError):
-            self.desk.cancel("acme", job_id)
+            self.desk.cancel(CALLER.tenant, job_id)
 
     def resend_by_hand(self) -> None:
         """Do what an operator may do: put the present turn of some job into a queue once more."""
@@ -258,6 +273,11 @@ class World:
             has_result = self.table.result_of(job.job_id) is not None
             if has_result != (job.status is Status.SUCCEEDED):
                 self.violate(f"{job.job_id} is {job.status} but has_result={has_result}")
+        ended = [job.job_id for job in self.table.jobs.values() if job.status not in ACTIVE]
+        if self.table.read_tallies(CALLER.tenant, self.now) != merge(
+            tally(self.table.events_of(one)) for one in ended
+        ):
+            self.violate("the tenant's tallies are not those of its jobs' events")
         if self.dead_letters:
             self.violate("I9: a step message reached the dead-letter queue")
 
@@ -281,14 +301,22 @@ class WatchedTable(MemoryJobStore):
                 self._watch_redispatch(change, written)
         return written
 
-    def commit(self, job: Job, settlement: Settlement) -> bool:
-        is_written = super().commit(job, settlement)
+    def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
+        # Of jobs that were due at the same instant the older one comes first: ids differ from run to run.
+        late = [job for job in self.jobs.values() if job.due_at and job.due_at <= now]
+        return tuple(job.job_id for job in sorted(late, key=lambda job: job.due_at or now)[:limit])
+
+    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
+        is_written = super().commit(job, settlement, tallies)
         if is_written and settlement.send:
             begins = self._world.now + timedelta(seconds=settlement.send.delay_seconds)
             self._world.not_before[(job.job_id, self.jobs[job.job_id].seq)] = begins
+            if settlement.send.delay_seconds and self.jobs[job.job_id].cancel_requested_at is not None:
+                self._world.violate(f"{job.job_id} was put off although it was asked to stop")
         return is_written
 
     def _without_guard(self, change: Change) -> Change:
+        self._world.guards |= {(change.name, requirement.field) for requirement in change.requires}
         kept = tuple(r for r in change.requires if (change.name, r.field) != self._unguarded)
         return replace(change, requires=kept)
 
@@ -328,11 +356,11 @@ class FaultyStore:
         self._world = world
         self._overlap = overlap
 
-    def submit(self, job: Job, request_json: str, event: Event) -> None:
-        self._transact("submit", lambda: self._world.table.submit(job, request_json, event))
+    def submit(self, submission: Submission) -> Submitted:
+        return self._transact("submit", lambda: self._world.table.submit(submission))
 
-    def commit(self, job: Job, settlement: Settlement) -> bool:
-        return self._transact("commit", lambda: self._world.table.commit(job, settlement))
+    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
+        return self._transact("commit", lambda: self._world.table.commit(job, settlement, tallies))
 
     def update(self, job_id: str, change: Change) -> Job | Refused:
         self._before(change.name)
@@ -350,7 +378,19 @@ class FaultyStore:
             self._world.let_pass(self._world.random.uniform(0.0, 90.0))
         return job
 
-    def read_with_result(self, job_id: str) -> StoredJob | None:
+    def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
+        self._before("read_many")
+        return self._world.table.read_many(job_ids)
+
+    def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:
+        self._before("list_jobs")
+        return self._world.table.list_jobs(tenant, before, limit)
+
+    def read_tallies(self, tenant: str, now: datetime) -> Tallies:
+        self._before("read_tallies")
+        return self._world.table.read_tallies(tenant, now)
+
+    def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
         self._before("read_with_result")
         return self._world.table.read_with_result(job_id)
 
@@ -465,11 +505,25 @@ class Worker:
             store=FaultyStore(world),
             queue=world.queue,
             clock=clock,
-            steps=Benchmark(lambda _kind, _url: SimulatedServer(world)).steps,
+            steps=make_steps(lambda _kind, _url: SimulatedServer(world), AgentSettings(), AddressPolicy()),
             run_step=self.run_step,
         )
 
     async def run_step(self, step: Step, context: StepContext, lease: Lease) -> Outcome:
+        """Run a step, and let others be faster between its end, good or bad, and what is written of it."""
+        try:
+            outcome = await self._run_beside_lease(step, context, lease)
+        except RuneError:
+            await self._linger()
+            raise
+        await self._linger()
+        return outcome
+
+    async def _linger(self) -> None:
+        if self._world.fault_at("after last renewal", Fault.OVERTAKEN):
+            await Sleep(self._world.random.uniform(0.0, 30.0))
+
+    async def _run_beside_lease(self, step: Step, context: StepContext, lease: Lease) -> Outcome:
         """Run a step with renewals between slices of its sleep, and die or stall where the world says so."""
         job = context.job
         holders = self._world.at_work[(job.job_id, job.seq)]
@@ -519,6 +573,8 @@ class SimulatedServer:
         self._world = world
 
     async def list_models(self) -> tuple[str, ...]:
+        self._world.model_calls["list_models"] += 1
+        await Sleep(0.1)
         return ("llama3.1:8b",)
 
     async def list_running(self) -> tuple[str, ...]:

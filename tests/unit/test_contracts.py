@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from rune import contracts
-from rune.contracts import BenchmarkRequest, Document
+from rune.contracts import AgenticAgentRequest, BenchmarkRequest, Document, LlmInstanceRequest
 from tests.builders import a_benchmark_request
 
 LEAST = {"question": "q", "model": "m"}
@@ -58,6 +58,7 @@ def test_request_has_the_defaults_that_clients_count_on() -> None:
         {"provisioning": {}},
         {"provisioning": {"vastai": None}, "min_dph": 2.3},
         {"provisioning": {"vastai": {}}},
+        {"provisioning": {"vastai": {"min_dph": 3.0, "max_dph": 3.0}}},
         {"provisioning": {"vastai": {}}, "min_dph": None, "template_hash": None},
     ],
 )
@@ -98,6 +99,9 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"provisioning": {"vastai": {"stop_instance": "no"}}}, "provisioning.vastai.stop_instance"),
     ({"Question": "q"}, "Question"),
     ({"min_dph": 3.1, "max_dph": 3.0}, ""),
+    ({"provisioning": {"vastai": {"min_dph": 3.1, "max_dph": 3.0}}}, "provisioning.vastai"),
+    # Above the default of the other.
+    ({"provisioning": {"vastai": {"min_dph": 3.1}}}, "provisioning.vastai"),
 ]
 
 
@@ -168,8 +172,66 @@ def test_document_takes_no_unknown_field_and_no_other_type(document: type[BaseMo
     )
 
 
-@pytest.mark.parametrize("name", BenchmarkRequest.model_fields)
-def test_request_describes_every_field(name: str) -> None:
-    schema = json.loads(json.dumps(BenchmarkRequest.model_json_schema()))
+REQUESTS = (BenchmarkRequest, AgenticAgentRequest, LlmInstanceRequest)
+
+
+@pytest.mark.parametrize(
+    ("request_type", "name"), [(each, name) for each in REQUESTS for name in each.model_fields]
+)
+def test_request_describes_every_field(request_type: type[Document], name: str) -> None:
+    schema = json.loads(json.dumps(request_type.model_json_schema()))
 
     assert schema["properties"][name]["description"]
+
+
+def test_agents_request_has_the_defaults_that_clients_count_on() -> None:
+    assert AgenticAgentRequest.model_validate(LEAST).model_dump() == {
+        "question": "q",
+        "model": "m",
+        "backend_url": None,
+        "backend_type": "ollama",
+        "backend_warmup": True,
+        "backend_warmup_timeout": 300,
+        "timeout_seconds": 600,
+        "kubeconfig": None,
+        "agent": "ask",
+    }
+
+
+def test_instances_request_has_the_defaults_that_clients_count_on() -> None:
+    assert LlmInstanceRequest.model_validate({}).model_dump() == {
+        "backend_url": None,
+        "backend_type": "ollama",
+        "vastai": False,
+        "template_hash": None,
+        "min_dph": None,
+        "max_dph": None,
+        "reliability": None,
+        "vastai_stop_instance": True,
+        "provisioning": None,
+    }
+
+
+OTHERS_FIELDS: list[tuple[type[Document], dict[str, object], str]] = [
+    (AgenticAgentRequest, {**LEAST, "vastai": False}, "vastai"),
+    (AgenticAgentRequest, {**LEAST, "attestation_required": False}, "attestation_required"),
+    (AgenticAgentRequest, {**LEAST, "agent": ""}, "agent"),
+    (AgenticAgentRequest, {**LEAST, "agent": "a" * 65}, "agent"),
+    (AgenticAgentRequest, {**LEAST, "agent": None}, "agent"),
+    (BenchmarkRequest, {**LEAST, "agent": "ask"}, "agent"),
+    (LlmInstanceRequest, {"question": "q"}, "question"),
+    (LlmInstanceRequest, {"model": "m"}, "model"),
+    (LlmInstanceRequest, {"kubeconfig": "k"}, "kubeconfig"),
+    (LlmInstanceRequest, {"min_dph": 3.1, "max_dph": 3.0}, ""),
+    (LlmInstanceRequest, {"provisioning": {"vastai": {"min_dph": 3.1}}}, "provisioning.vastai"),
+]
+
+
+@pytest.mark.parametrize(("request_type", "fields", "place"), OTHERS_FIELDS)
+def test_other_requests_are_refused_at_the_field_that_is_wrong(
+    request_type: type[Document], fields: dict[str, object], place: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        request_type.model_validate(fields)
+
+    assert [".".join(map(str, error["loc"])) for error in caught.value.errors()] == [place]

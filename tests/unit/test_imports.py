@@ -17,8 +17,8 @@ SHARED, FUNCTIONS = ROOT / "shared", ROOT / "functions"
 FUNCTION_NAMES = sorted(path.parent.name for path in FUNCTIONS.glob("*/__init__.py"))
 
 # A room may import those left of it.
-ROOMS = ("base", "net", "llm", "rentals", "money", "tenants", "bench", "agents", "jobs")
-BASE = {"rune", "rune.contracts", "rune.errors", "rune.clock", "rune.settings", "rune.logs"}
+ROOMS = ("contracts", "base", "net", "llm", "rentals", "money", "tenants", "bench", "agents", "jobs")
+BASE = {"rune", "rune.errors", "rune.clock", "rune.settings", "rune.logs"}
 
 AWS_FILES = ("dynamodb*.py", "*_dynamodb.py", "sqs.py", "s3.py", "ssm.py", "aws.py")
 HTTP_FILES = ("net/*.py", "llm/ollama.py", "llm/openai.py")
@@ -28,10 +28,11 @@ PURE_FILES = (
     "jobs/settlement.py",
     "jobs/history.py",
     "jobs/change.py",
+    "jobs/metrics.py",
     "jobs/outcomes.py",
     "jobs/plan.py",
     "jobs/record.py",
-    "contracts.py",
+    "contracts/*.py",
     "errors.py",
     "bench/formulas*.py",
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import logging
@@ -128,6 +129,43 @@ def test_http_client_writes_no_url_and_no_header(lines: io.StringIO) -> None:
     asyncio.run(call())
 
     assert lines.getvalue() == ""
+
+
+@pytest.mark.parametrize("name", ["asyncio", "httpx", "botocore.retries", "root", "runely", "apiary"])
+def test_line_tells_that_a_library_spoke_but_not_what(name: str, lines: io.StringIO) -> None:
+    logging.getLogger(name).warning("bad header %s", SECRET)
+    logging.getLogger(name).error(SECRET, extra={"url": SECRET})
+
+    assert [(line["level"], line["event"]) for line in written(lines)] == [
+        ("WARNING", f"library.{name}"),
+        ("ERROR", f"library.{name}"),
+    ]
+    assert SECRET not in lines.getvalue()
+
+
+def test_line_holds_no_secret_when_nobody_waited_for_a_task(lines: io.StringIO) -> None:
+    async def forget_a_task() -> None:
+        task = asyncio.create_task(asyncio.to_thread(crash), name=SECRET)
+        await asyncio.wait({task})
+        del task
+        gc.collect()
+
+    asyncio.run(forget_a_task())
+
+    (line,) = written(lines)
+    assert (line["level"], line["event"]) == ("ERROR", "library.asyncio")
+    assert [told["type"] for told in line["exception"]] == ["ValueError"]
+    assert SECRET not in lines.getvalue()
+
+
+def test_line_holds_no_secret_when_a_library_warns_of_an_exception(lines: io.StringIO) -> None:
+    try:
+        crash()
+    except ValueError:
+        logging.getLogger("asyncio").warning("Task exception was never retrieved: %s", SECRET, exc_info=True)
+
+    assert without_time(written(lines)[0])["event"] == "library.asyncio"
+    assert SECRET not in lines.getvalue()
 
 
 @pytest.mark.parametrize("name", ["rune.jobs.engine", "api.problems", "worker.handler", "janitor.handler"])

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from rune.errors import SettingsError
+from rune.jobs.plan import Lane
 from rune.settings import ApiSettings, JanitorSettings, WorkerSettings
 
 API = {
@@ -17,6 +18,9 @@ API = {
     "RUNE_API_AUTH_DISABLED": "true",
     "RUNE_RETENTION_DAYS": "30",
     "RUNE_JOB_DEADLINE_SECONDS": "3600",
+    "RUNE_API_TOKENS_PARAMETER": "/rune/tokens",
+    "RUNE_AGENTS_PARAMETER": "/rune/agents",
+    "RUNE_API_DOCS": "true",
 }
 WORKER = {
     "RUNE_LANE": "inference",
@@ -26,6 +30,7 @@ WORKER = {
     "RUNE_INFERENCE_QUEUE_URL": "https://sqs/inference",
     "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
     "RUNE_ALLOWED_NETWORKS": "10.0.0.0/8",
+    "RUNE_AGENTS_PARAMETER": "/rune/agents",
 }
 JANITOR = {
     "RUNE_TABLE": "table",
@@ -42,6 +47,9 @@ def test_api_settings_read_the_environment() -> None:
         control_queue_url="https://sqs/control",
         allowed_networks="10.0.0.0/8",
         auth_disabled=True,
+        tokens_parameter="/rune/tokens",
+        agents_parameter="/rune/agents",
+        with_docs=True,
         retention=timedelta(days=30),
         run_limit=timedelta(hours=1),
     )
@@ -56,6 +64,7 @@ def test_worker_settings_read_the_environment() -> None:
         inference_queue_url="https://sqs/inference",
         dead_letter_queue_url="https://sqs/dead",
         allowed_networks="10.0.0.0/8",
+        agents_parameter="/rune/agents",
     )
 
 
@@ -67,7 +76,13 @@ def test_janitor_settings_read_the_environment() -> None:
     )
 
 
-OPTIONAL = {"RUNE_ALLOWED_NETWORKS", "RUNE_API_AUTH_DISABLED"}
+OPTIONAL = {
+    "RUNE_ALLOWED_NETWORKS",
+    "RUNE_AGENTS_PARAMETER",
+    "RUNE_API_AUTH_DISABLED",
+    "RUNE_API_DOCS",
+    "RUNE_API_TOKENS_PARAMETER",
+}
 READERS: list[tuple[Callable[[Mapping[str, str]], object], Mapping[str, str]]] = [
     (ApiSettings.from_environment, API),
     (WorkerSettings.from_environment, WORKER),
@@ -100,6 +115,23 @@ def test_settings_do_without_what_is_optional() -> None:
 def test_settings_refuse_what_is_no_whole_number(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name} must be a whole number above 0"):
         ApiSettings.from_environment({**API, name: value})
+
+
+@pytest.mark.parametrize("lane", ["control", "inference", " control "])
+def test_worker_settings_take_a_lane_that_there_is(lane: str) -> None:
+    assert WorkerSettings.from_environment({**WORKER, "RUNE_LANE": lane}).lane == lane.strip()
+
+
+@pytest.mark.parametrize("lane", ["Control", "INFERENCE", "gpu", "control,inference"])
+def test_worker_settings_refuse_a_lane_that_there_is_not(lane: str) -> None:
+    with pytest.raises(SettingsError, match=r"^RUNE_LANE must be one of control, inference\."):
+        WorkerSettings.from_environment({**WORKER, "RUNE_LANE": lane})
+
+
+def test_lanes_of_the_settings_are_those_of_the_plan() -> None:
+    lanes = [WorkerSettings.from_environment({**WORKER, "RUNE_LANE": lane}).lane for lane in Lane]
+
+    assert lanes == [*Lane]
 
 
 @pytest.mark.parametrize(

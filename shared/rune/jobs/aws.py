@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from rune.clock import Clock
 from rune.jobs.dynamodb import DynamoJobStore, NoBodies
 from rune.jobs.plan import Lane
 from rune.jobs.s3 import S3Bodies
 from rune.jobs.sqs import SqsDeadLetters, SqsStepQueue
+from rune.tenants.limiter_dynamodb import DynamoLimiter
+from rune.tenants.ssm import SsmTokens
 
 if TYPE_CHECKING:
+    from rune.agents.settings import AgentSettings
     from rune.jobs.store import Bodies
 
 CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
@@ -26,12 +30,33 @@ class Clients:
     def __init__(self) -> None:
         self._session = boto3.session.Session()
 
-    def job_store(self, table: str, bucket: str | None) -> DynamoJobStore:
+    def tokens(self, parameter_name: str, clock: Clock) -> SsmTokens:
+        """Return the tokens in an SSM parameter."""
+        return SsmTokens(self._session.client("ssm", config=CONFIG), parameter_name, clock)
+
+    def agents(self, parameter_name: str) -> AgentSettings:
+        """Return the tenants' agents as an SSM parameter has them now; an empty name means that there are none."""
+        # Imported here: the janitor has no agents, and pydantic is a sixth of its cold start.
+        from rune.agents.settings import AgentSettings  # noqa: PLC0415
+
+        if not parameter_name:
+            return AgentSettings()
+        client = self._session.client("ssm", config=CONFIG)
+        parameter = client.get_parameter(Name=parameter_name, WithDecryption=True)["Parameter"]
+        return AgentSettings.parse(parameter["Value"])
+
+    def limiter(self, table: str, clock: Clock) -> DynamoLimiter:
+        """Return the limiter of failed authentications."""
+        return DynamoLimiter(self._session.client("dynamodb", config=CONFIG), table, clock)
+
+    def job_store(
+        self, table: str, bucket: str | None, limiter: DynamoLimiter | None = None
+    ) -> DynamoJobStore:
         """Return the jobs in the table, with their large bodies in the bucket if one is given."""
         bodies: Bodies = NoBodies()
         if bucket is not None:
             bodies = S3Bodies(self._session.client("s3", config=CONFIG), bucket)
-        return DynamoJobStore(self._session.client("dynamodb", config=CONFIG), table, bodies)
+        return DynamoJobStore(self._session.client("dynamodb", config=CONFIG), table, bodies, limiter)
 
     def step_queue(self, queue_urls: Mapping[Lane, str]) -> SqsStepQueue:
         """Return the queues of the lanes."""

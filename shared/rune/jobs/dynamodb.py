@@ -1,13 +1,16 @@
 """Jobs in one DynamoDB table.
 
-=============  ====================  ==========================================================
-pk             sk                    what
-=============  ====================  ==========================================================
-JOB#<job id>   EVENT#<8 digits>      one event
-JOB#<job id>   JOB                   the hot item
-JOB#<job id>   JOB#RESULT            the result; beside the hot item, so that one query reads both
-JOB#<job id>   REQUEST               the request as submitted
-=============  ====================  ==========================================================
+=====================  ==========================  ==========================================================
+pk                     sk                          what
+=====================  ==========================  ==========================================================
+JOB#<job id>           EVENT#<8 digits>            one event
+JOB#<job id>           JOB                         the hot item
+JOB#<job id>           REQUEST                     the request as submitted
+JOB#<job id>           RESULT                      the result
+TENANT#<tenant>        JOB#<created ms>#<job id>   a line of the tenant's list; once the job has ended, its tallies
+KEY#<tenant>#<kind>    <sha256 of the key>         an idempotency key: which job it stands for
+LIMIT#<address>        LIMIT                       failed authentications; see rune.tenants
+=====================  ==========================  ==========================================================
 
 The keys sort so that "EVENT#n" to "JOB" is a job with its later events. The index `due` holds the hot items of
 active jobs by `due_at`. All rows of a job carry the same `expires_at`, the table's TTL.
@@ -15,45 +18,35 @@ active jobs by `due_at`. All rows of a job carry the same `expires_at`, the tabl
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from rune.errors import StoreUnavailableError
-from rune.jobs.change import Change
-from rune.jobs.dynamodb_items import (
-    DUE_BUCKET,
-    HOT_KEY,
-    REQUEST_KEY,
-    RESULT_KEY,
-    attribute,
-    event_from_item,
-    event_item,
-    event_sort_key,
-    hot_item,
-    job_from_item,
-    job_key,
-    to_expression,
+from rune.errors import (
+    IdempotencyKeyReusedError,
+    JobNotFoundError,
+    RateLimitedError,
+    StoreUnavailableError,
 )
-from rune.jobs.record import Event, Job
+from rune.jobs import dynamodb_items as items
+from rune.jobs.change import Change
+from rune.jobs.dynamodb_table import ConditionFailedError, ConflictError, DynamoTable
+from rune.jobs.metrics import Tallies, merge
+from rune.jobs.record import Job
 from rune.jobs.settlement import Settlement
-from rune.jobs.store import Bodies, History, Refused, StoredJob
+from rune.jobs.store import Bodies, History, ListedJob, Refused, StoredJob, Submission, Submitted
+from rune.tenants import limiter_dynamodb
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
 
+    from rune.tenants.limiter_dynamodb import DynamoLimiter
+
     type Item = Mapping[str, AttributeValueTypeDef]
 
 LARGEST_ROW_BYTES = 300_000
 """Longer bodies go to the bucket; an item may have 400 KB with its names (DynamoDB service quotas)."""
-
-MAX_CONFLICTS = 3
-"""A transaction that meets another write of the same row is cancelled; the writes here are short."""
 
 
 class NoBodies:
@@ -73,151 +66,159 @@ class DynamoJobStore:
 
     Parameters
     ----------
-    client
-        A low-level client; thread-safe, so a heartbeat may use it beside the step.
+    limiter
+        Looks whether a caller's address is blocked, in the calls that are made anyway; only the API has callers.
     """
 
-    def __init__(self, client: DynamoDBClient, table: str, bodies: Bodies) -> None:
-        self._client = client
-        self._table = table
+    def __init__(
+        self, client: DynamoDBClient, table: str, bodies: Bodies, limiter: DynamoLimiter | None = None
+    ) -> None:
+        self._table = DynamoTable(client, table)
         self._bodies = bodies
+        self._limiter = limiter
 
-    def submit(self, job: Job, request_json: str, event: Event) -> None:
+    def submit(self, submission: Submission) -> Submitted:
         """Write a new job with its request and first event, all or nothing."""
+        job = submission.job
+        request = self._body_item(
+            job, items.REQUEST_KEY, submission.request_json, f"requests/{job.job_id}.json"
+        )
         writes = [
-            self._put(hot_item(job), condition="attribute_not_exists(pk)"),
-            self._put(self._body_item(job, REQUEST_KEY, request_json, f"requests/{job.job_id}.json")),
-            self._put(event_item(job, event)),
+            self._table.put(items.hot_item(job), condition="attribute_not_exists(pk)"),
+            self._table.put(request),
+            self._table.put(items.event_item(job, submission.event)),
+            self._table.put(items.listed_item(job)),
         ]
-        if not self._transact(writes):
-            raise StoreUnavailableError("A job with this id is there already.")
+        if submission.idempotency_key:
+            writes.append(items.key_write(self._table.name, job, submission.idempotency_key))
+        try:
+            self._write_unless_blocked(submission.address, writes)
+        except ConditionFailedError as error:
+            if submission.idempotency_key and len(writes) - 1 in error.found:
+                return _replay(error.found[len(writes) - 1], submission)
+            raise StoreUnavailableError("A job with this id is there already.") from None
+        return Submitted(job.job_id)
+
+    def _write_unless_blocked(self, address: str | None, writes: Sequence[TransactWriteItemTypeDef]) -> None:
+        """Write all or nothing; raises RateLimitedError if the address is blocked."""
+        if address is None or self._limiter is None:
+            return self._table.transact(writes)
+        try:
+            return self._table.transact([*writes, self._limiter.not_blocked(address)], tries=1)
+        except ConditionFailedError as error:
+            if len(writes) in error.found:
+                self._refuse_blocked(address, error.found[len(writes)])
+            raise
+        except ConflictError:
+            # Callers at one address share its row, and transactions that meet there cancel each other: a burst
+            # of them is looked up by reading.
+            remaining_seconds = self._limiter.read(address)
+            if remaining_seconds is not None:
+                raise RateLimitedError(remaining_seconds) from None
+            return self._table.transact(writes)
 
     def update(self, job_id: str, change: Change) -> Job | Refused:
         """Write the hot item if the change's requirements hold; return it as written."""
-        expression = to_expression(change)
-        with _store_errors():
-            try:
-                written = self._client.update_item(
-                    TableName=self._table,
-                    Key=job_key(job_id),
-                    UpdateExpression=expression.update,
-                    ConditionExpression=expression.condition,
-                    ExpressionAttributeNames=expression.names,
-                    ExpressionAttributeValues=expression.values,
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except self._client.exceptions.ConditionalCheckFailedException as error:
-                found = error.response.get("Item")
-                return Refused(job_from_item(found) if found else None)  # type: ignore[arg-type]  # stub says object
-        return job_from_item(written["Attributes"])
+        try:
+            written = self._table.update(items.job_key(job_id), items.to_expression(change))
+        except ConditionFailedError as error:
+            found = error.found[0]
+            return Refused(items.job_from_item(found) if found else None)
+        return items.job_from_item(written)
 
-    def commit(self, job: Job, settlement: Settlement) -> bool:
-        """Write change, events and result, all or nothing; return False if a requirement did not hold."""
-        expression = to_expression(settlement.change)
-        writes: list[TransactWriteItemTypeDef] = [
-            {
-                "Update": {
-                    "TableName": self._table,
-                    "Key": job_key(job.job_id),
-                    "UpdateExpression": expression.update,
-                    "ConditionExpression": expression.condition,
-                    "ExpressionAttributeNames": expression.names,
-                    "ExpressionAttributeValues": expression.values,
-                }
-            }
-        ]
-        writes += [self._put(event_item(job, event)) for event in settlement.events]
+    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
+        """Write change, events, result and tallies, all or nothing; return False if a requirement did not hold."""
+        writes = [self._table.change(items.job_key(job.job_id), items.to_expression(settlement.change))]
+        writes += [self._table.put(items.event_item(job, event)) for event in settlement.events]
         if settlement.result_json is not None:
             # The epoch in the name keeps a worker that lost its lease from overwriting the winner's result.
             key = f"results/{job.job_id}/{job.epoch}.json"
-            writes.append(self._put(self._body_item(job, RESULT_KEY, settlement.result_json, key)))
-        return self._transact(writes)
+            writes.append(
+                self._table.put(self._body_item(job, items.RESULT_KEY, settlement.result_json, key))
+            )
+        if tallies is not None:
+            writes.append(self._table.put(items.listed_item(job, tallies)))
+        try:
+            self._table.transact(writes)
+        except ConditionFailedError:
+            return False
+        return True
 
     def read(self, job_id: str) -> Job | None:
         """Return the job as all earlier writes left it."""
-        with _store_errors():
-            found = self._client.get_item(TableName=self._table, Key=job_key(job_id), ConsistentRead=True)
-        return job_from_item(found["Item"]) if "Item" in found else None
+        rows = self._table.get([items.job_key(job_id)])
+        return items.job_from_item(rows[0]) if rows else None
 
-    def read_with_result(self, job_id: str) -> StoredJob | None:
-        """Return the job and its result as all earlier writes left them."""
-        rows = {row["sk"]["S"]: row for row in self._query(job_id, HOT_KEY, RESULT_KEY)}
-        if HOT_KEY not in rows:
+    def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
+        """Return those of up to 100 jobs that are there, in no order."""
+        rows = self._table.get([items.job_key(job_id) for job_id in job_ids]) if job_ids else []
+        return tuple(items.job_from_item(row) for row in rows)
+
+    def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
+        """Return the job and its result; where an address is given, the same call looks whether it is blocked."""
+        keys = [items.job_key(job_id), items.job_key(job_id, items.RESULT_KEY)]
+        if address is not None:
+            keys.append(limiter_dynamodb.key(address))
+        rows = {row["sk"]["S"]: row for row in self._table.get(keys)}
+        self._refuse_blocked(address, rows.get(limiter_dynamodb.SORT_KEY))
+        if items.HOT_KEY not in rows:
             return None
-        result = rows.get(RESULT_KEY)
-        return StoredJob(job_from_item(rows[HOT_KEY]), None if result is None else self._body(result))
+        result = rows.get(items.RESULT_KEY)
+        return StoredJob(
+            items.job_from_item(rows[items.HOT_KEY]), None if result is None else self._body(result)
+        )
 
     def read_events(self, job_id: str, after: int) -> History | None:
         """Return the job and its events numbered above `after`."""
-        *rows, last = [*self._query(job_id, event_sort_key(after + 1), HOT_KEY)] or [{}]
-        if not last or last["sk"]["S"] != HOT_KEY:
+        rows = [
+            *self._table.query(items.job_partition(job_id), items.event_sort_key(after + 1), items.HOT_KEY)
+        ]
+        if not rows or rows[-1]["sk"]["S"] != items.HOT_KEY:
             return None
-        return History(job_from_item(last), tuple(event_from_item(row) for row in rows))
+        return History(items.job_from_item(rows[-1]), tuple(items.event_from_item(row) for row in rows[:-1]))
 
     def read_request(self, job: Job) -> str:
         """Return the request as it was submitted, a JSON document."""
-        with _store_errors():
-            # Consistently: the first message may arrive within milliseconds of the submit that wrote the row.
-            found = self._client.get_item(
-                TableName=self._table, Key=job_key(job.job_id, REQUEST_KEY), ConsistentRead=True
-            )
-        return self._body(found["Item"])
+        rows = self._table.get([items.job_key(job.job_id, items.REQUEST_KEY)])
+        if not rows:
+            raise JobNotFoundError(job.job_id)
+        return self._body(rows[0])
+
+    def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:
+        """Return a tenant's jobs from newest to oldest, beginning after a position."""
+        # One more than asked for, as the query begins at the position itself.
+        rows = self._table.query(
+            items.tenant_partition(tenant),
+            items.LIST_PREFIX,
+            items.position_key(before),
+            newest_first=True,
+            limit=limit + 1,
+        )
+        lines = [items.listed_from_item(row) for row in rows]
+        return tuple(line for line in lines if line.position != before)[:limit]
+
+    def read_tallies(self, tenant: str, now: datetime) -> Tallies:
+        """Return what a tenant's ended jobs add up to, without those whose time is over."""
+        rows = self._table.query(items.tenant_partition(tenant), items.LIST_PREFIX, items.position_key(None))
+        return merge(items.tallies_from_item(row) for row in rows if not items.is_expired(row, now))
 
     def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
         """Return ids of jobs that were due by `now`, longest overdue first; may lag behind the latest writes."""
-        with _store_errors():
-            found = self._client.query(
-                TableName=self._table,
-                IndexName="due",
-                KeyConditionExpression="due_bucket = :bucket AND due_at <= :now",
-                ExpressionAttributeValues={":bucket": {"S": DUE_BUCKET}, ":now": attribute("due_at", now)},
-                Limit=limit,
-            )
-        return tuple(row["pk"]["S"].removeprefix("JOB#") for row in found["Items"])
+        rows = self._table.query_due(items.DUE_BUCKET, items.attribute("due_at", now), limit)
+        return tuple(row["pk"]["S"].removeprefix("JOB#") for row in rows)
 
-    def _query(self, job_id: str, first: str, last: str) -> Iterator[Item]:
-        """Yield a job's rows from sort key `first` to `last`, consistently."""
-        with _store_errors():
-            pages = self._client.get_paginator("query").paginate(
-                TableName=self._table,
-                ConsistentRead=True,
-                KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
-                ExpressionAttributeValues={
-                    ":pk": job_key(job_id)["pk"],
-                    ":first": {"S": first},
-                    ":last": {"S": last},
-                },
-            )
-            for page in pages:
-                yield from page["Items"]
-
-    def _transact(self, writes: list[TransactWriteItemTypeDef]) -> bool:
-        """Write all or nothing; return False if a condition did not hold."""
-        # One token for all tries: a try that was carried out though its answer was lost counts once.
-        token = str(uuid.uuid4())
-        for _ in range(MAX_CONFLICTS):
-            with _store_errors():
-                try:
-                    self._client.transact_write_items(TransactItems=writes, ClientRequestToken=token)
-                except self._client.exceptions.TransactionCanceledException as error:
-                    codes = {reason.get("Code") for reason in error.response["CancellationReasons"]}
-                    if "ConditionalCheckFailed" in codes:
-                        return False
-                    if "TransactionConflict" not in codes:
-                        raise
-                else:
-                    return True
-        raise StoreUnavailableError("The job's row was being written by others all the time.")
-
-    def _put(self, item: Item, condition: str | None = None) -> TransactWriteItemTypeDef:
-        if condition is None:
-            return {"Put": {"TableName": self._table, "Item": item}}
-        return {"Put": {"TableName": self._table, "Item": item, "ConditionExpression": condition}}
+    def _refuse_blocked(self, address: str | None, row: Item | None) -> None:
+        if address is not None and self._limiter:
+            remaining_seconds = self._limiter.learn(address, row)
+            if remaining_seconds is not None:
+                raise RateLimitedError(remaining_seconds)
 
     def _body_item(self, job: Job, sort_key: str, text: str, key: str) -> Item:
         """Return the row for a body; a large one is in the bucket before the row that points there exists."""
-        row = {**job_key(job.job_id, sort_key), "expires_at": attribute("expires_at", job.expires_at)}
+        row = {
+            **items.job_key(job.job_id, sort_key),
+            "expires_at": items.attribute("expires_at", job.expires_at),
+        }
         if len(text.encode()) <= LARGEST_ROW_BYTES:
             return {**row, "body": {"S": text}}
         self._bodies.put(key, text)
@@ -227,9 +228,10 @@ class DynamoJobStore:
         return item["body"]["S"] if "body" in item else self._bodies.get(item["object_key"]["S"])
 
 
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise StoreUnavailableError("The table cannot be reached now.") from error
+def _replay(found: Item | None, submission: Submission) -> Submitted:
+    """Return the job for which the key stands already, if the request is the same."""
+    if found is None or submission.idempotency_key is None:
+        raise StoreUnavailableError("The idempotency key is being written by another request.")
+    if found["fingerprint"]["S"] != submission.idempotency_key.fingerprint:
+        raise IdempotencyKeyReusedError("The Idempotency-Key came before, with another request.")
+    return Submitted(found["job_id"]["S"], is_replay=True)

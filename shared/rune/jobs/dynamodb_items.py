@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -12,16 +13,21 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from rune.clock import from_epoch_ms, to_epoch_ms
 from rune.jobs.change import Change, Is, IsAbsentOrBefore, IsOneOf, Requirement, Value
+from rune.jobs.metrics import Tallies, Tally
 from rune.jobs.record import Event, Failure, Job, Kind, Status, StepName
+from rune.jobs.store import ListedJob
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+
+    from rune.jobs.store import IdempotencyKey
 
     type Item = Mapping[str, AttributeValueTypeDef]
 
 HOT_KEY = "JOB"
-RESULT_KEY = "JOB#RESULT"
+RESULT_KEY = "RESULT"
 REQUEST_KEY = "REQUEST"
+LIST_PREFIX = "JOB#"
 DUE_BUCKET = "DUE"
 """One partition of the `due` index is enough for hundreds of writes a second; shard it when that is reached."""
 
@@ -45,7 +51,17 @@ class Expression:
 
 def job_key(job_id: str, sort_key: str = HOT_KEY) -> dict[str, AttributeValueTypeDef]:
     """Return the primary key of one of a job's rows."""
-    return {"pk": {"S": f"JOB#{job_id}"}, "sk": {"S": sort_key}}
+    return {"pk": {"S": job_partition(job_id)}, "sk": {"S": sort_key}}
+
+
+def job_partition(job_id: str) -> str:
+    """Return the partition key of all of a job's rows."""
+    return f"JOB#{job_id}"
+
+
+def tenant_partition(tenant: str) -> str:
+    """Return the partition key of a tenant's list."""
+    return f"TENANT#{tenant}"
 
 
 def event_sort_key(number: int) -> str:
@@ -97,6 +113,67 @@ def event_from_item(item: Item) -> Event:
         error_type=plain.get("error_type"),
         labels=plain["labels"],
     )
+
+
+def listed_item(job: Job, tallies: Tallies | None = None) -> dict[str, AttributeValueTypeDef]:
+    """Return the job's line in its tenant's list; the whole line again, since nothing in it changes but tallies."""
+    line: dict[str, AttributeValueTypeDef] = {
+        "pk": {"S": tenant_partition(job.tenant)},
+        "sk": {"S": f"{LIST_PREFIX}{to_epoch_ms(job.created_at):013d}#{job.job_id}"},
+        "job_id": {"S": job.job_id},
+        "kind": {"S": job.kind.value},
+        "expires_at": attribute("expires_at", job.expires_at),
+    }
+    if tallies is not None:
+        line["tallies"] = _serializer.serialize({name: asdict(each) for name, each in tallies.items()})
+    return line
+
+
+def listed_from_item(item: Item) -> ListedJob:
+    """Return a line of a tenant's list."""
+    position = item["sk"]["S"].removeprefix(LIST_PREFIX)
+    return ListedJob(item["job_id"]["S"], Kind(item["kind"]["S"]), position)
+
+
+def position_key(position: str | None) -> str:
+    """Return the sort key of a position in a tenant's list; without one, a key behind the newest job."""
+    return f"{LIST_PREFIX}{'~' if position is None else position}"
+
+
+def is_expired(item: Item, now: datetime) -> bool:
+    """Return whether a row's time is over, though TTL has not removed it yet."""
+    return int(item["expires_at"]["N"]) <= now.timestamp()
+
+
+def tallies_from_item(item: Item) -> Tallies:
+    """Return the tallies in a line of a tenant's list; none for a job that has not ended."""
+    if "tallies" not in item:
+        return {}
+    plain = _deserializer.deserialize(item["tallies"])
+    return {name: Tally(**{key: int(count) for key, count in each.items()}) for name, each in plain.items()}
+
+
+def key_write(table: str, job: Job, key: IdempotencyKey) -> TransactWriteItemTypeDef:
+    """Return the write that lets an idempotency key stand for the job, unless it stands for another one."""
+    # It outlives the job by a day, so that the latest repetition still finds the job gone and not anew.
+    expires_at = job.expires_at + timedelta(days=1)
+    item: dict[str, AttributeValueTypeDef] = {
+        "pk": {"S": f"KEY#{job.tenant}#{job.kind.value}"},
+        "sk": {"S": hashlib.sha256(key.key.encode()).hexdigest()},
+        "job_id": {"S": job.job_id},
+        "fingerprint": {"S": key.fingerprint},
+        "expires_at": attribute("expires_at", expires_at),
+    }
+    return {
+        "Put": {
+            "TableName": table,
+            "Item": item,
+            # TTL removes rows days late; one that has run out is as good as gone.
+            "ConditionExpression": "attribute_not_exists(pk) OR expires_at < :now",
+            "ExpressionAttributeValues": {":now": attribute("expires_at", job.created_at)},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+    }
 
 
 def attribute(name: str, value: Value) -> AttributeValueTypeDef:

@@ -5,13 +5,14 @@ import uuid
 from collections.abc import Mapping
 
 from rune.clock import Clock
-from rune.errors import LeaseLostError, RuneError
+from rune.errors import JobNotFoundError, LeaseLostError, RuneError
 from rune.jobs import lifecycle, plan
 from rune.jobs.lease import Lease, StepRunner
-from rune.jobs.outcomes import Again, Failed, Outcome
+from rune.jobs.metrics import Tallies, tally
+from rune.jobs.outcomes import Again, Cancelled, Failed, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, StepMessage, StepName
-from rune.jobs.settlement import settle
+from rune.jobs.settlement import Settlement, settle
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import JobStore, StepQueue
 
@@ -62,13 +63,8 @@ class Engine:
             log.warning("turn.abandoned", extra={**_labels(job), "reason": error.sentence})
             return
         duration_ms = round((self._clock.monotonic_seconds() - started_seconds) * 1000)
-        settlement = settle(job, outcome, self._clock.now(), duration_ms)
-        if not self._store.commit(job, settlement):
+        if not self._commit(job, outcome, duration_ms) and not self._commit_cancel(job):
             log.warning("turn.fenced_off", extra=_labels(job))
-            return
-        log.info("turn.committed", extra={**_labels(job), "outcome": type(outcome).__name__})
-        if settlement.send:
-            self._queue.send(settlement.send)
 
     def _claim(self, message: StepMessage) -> Job | None:
         owner = uuid.uuid4().hex
@@ -82,6 +78,31 @@ class Engine:
         log.info("turn.dropped", extra={"job_id": message.job_id, "seq": message.seq, "reason": reason})
         return None
 
+    def _commit(self, job: Job, outcome: Outcome, duration_ms: int) -> bool:
+        """Write down how the turn ended and send what follows; return False if it could not be written."""
+        settlement = settle(job, outcome, self._clock.now(), duration_ms)
+        if not self._store.commit(job, settlement, self._tallies(job, settlement)):
+            return False
+        log.info("turn.committed", extra={**_labels(job), "outcome": type(outcome).__name__})
+        if settlement.send:
+            self._queue.send(settlement.send)
+        return True
+
+    def _commit_cancel(self, job: Job) -> bool:
+        """End a job whose turn was refused because of a wish to cancel, and not because somebody else has it."""
+        found = self._store.read(job.job_id)
+        is_own = found is not None and (found.epoch, found.lease_owner) == (job.epoch, job.lease_owner)
+        if found is None or not is_own or found.cancel_requested_at is None:
+            return False
+        return self._commit(found, Cancelled(), duration_ms=0)
+
+    def _tallies(self, job: Job, settlement: Settlement) -> Tallies | None:
+        """Return what the whole job adds up to, once it is over."""
+        if settlement.send is not None:
+            return None
+        history = self._store.read_events(job.job_id, after=0)
+        return tally([*(history.events if history else ()), *settlement.events])
+
     async def _run(self, job: Job) -> Outcome:
         now = self._clock.now()
         judged = lifecycle.judge(job, now)
@@ -89,12 +110,16 @@ class Engine:
             return judged
         if plan.STEPS[job.step].lane is not self._lane:
             return Again(delay_seconds=0)
+        try:
+            request_json = self._store.read_request(job)
+        except JobNotFoundError:
+            return Failed("request_lost", "The job's request is gone from the table.", retryable=False)
         time_left_seconds = (job.deadline_at - now).total_seconds()
-        context = StepContext(
-            job=job,
-            request_json=self._store.read_request(job),
-            time_limit_seconds=min(plan.LANE_TIME_LIMIT_SECONDS[self._lane], time_left_seconds),
-        )
+        time_limit_seconds = min(plan.LANE_TIME_LIMIT_SECONDS[self._lane], time_left_seconds)
+        return await self._run_step_of(StepContext(job, request_json, time_limit_seconds))
+
+    async def _run_step_of(self, context: StepContext) -> Outcome:
+        job = context.job
         try:
             return await self._run_step(self._steps[job.step], context, Lease(job, self._store, self._clock))
         except TimeoutError:

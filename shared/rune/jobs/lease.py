@@ -12,7 +12,7 @@ from rune.jobs.record import Job
 from rune.jobs.step import Progress, Step, StepContext
 from rune.jobs.store import JobStore, Refused
 
-RENEWAL_SECONDS = 2.0
+RENEWAL_SECONDS = float(lifecycle.PROGRESS_SECONDS)
 """Between renewals. A renewal also shows progress and brings news of a cancel; 900 s of them cost $0.0003."""
 
 

@@ -4,6 +4,7 @@ A worker claims a turn and judges whether to run it; `settlement` says what its 
 and cancels; the janitor sends lost turns again. Nothing here reads a clock or touches a store.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from rune.jobs import plan
 from rune.jobs.change import Change, Is, IsAbsentOrBefore, IsOneOf, make_change
 from rune.jobs.outcomes import Cancelled, Failed, Outcome
 from rune.jobs.plan import Lane
-from rune.jobs.record import ACTIVE, Event, Job, Kind, Status, StepMessage
+from rune.jobs.record import ACTIVE, Event, Job, Kind, Status, StepMessage, StepName
 
 LEASE = timedelta(seconds=60)
 """How long a silent worker keeps its turn. With a janitor's minute on top, a crash is noticed within two."""
@@ -23,6 +24,9 @@ DISPATCH_GRACE = timedelta(seconds=60)
 
 DISPATCH_GRACE_LIMIT = timedelta(minutes=15)
 """The grace doubles with every dispatch up to this, so that a backlog is not fed with copies of itself."""
+
+PROGRESS_SECONDS = 2
+"""How often a worker renews its lease, and with it the progress that callers see."""
 
 MAX_ATTEMPTS = 4
 """Workers that may be lost on one turn; a step that kills its function every time must end too."""
@@ -47,7 +51,14 @@ class Send:
 
 
 def accept(
-    *, job_id: str, tenant: str, kind: Kind, now: datetime, run_limit: timedelta, retention: timedelta
+    *,
+    job_id: str,
+    tenant: str,
+    kind: Kind,
+    first_step: StepName,
+    now: datetime,
+    run_limit: timedelta,
+    retention: timedelta,
 ) -> tuple[Job, Event, Send]:
     """Return a new job, its first event and its first message."""
     job = Job(
@@ -55,7 +66,7 @@ def accept(
         tenant=tenant,
         kind=kind,
         status=Status.QUEUED,
-        step=plan.FIRST_STEP[kind],
+        step=first_step,
         seq=1,
         epoch=0,
         version=1,
@@ -160,6 +171,16 @@ def redispatch(job: Job, now: datetime) -> Change:
 def is_late(job: Job, now: datetime) -> bool:
     """Return whether the turn's message, or the worker that took it, must be given up for lost."""
     return job.status in ACTIVE and job.due_at is not None and job.due_at <= now
+
+
+def seconds_until_news(job: Job, now: datetime) -> int | None:
+    """Return when it is worth asking for the job again, in whole seconds from 1 to 60; None once it has ended."""
+    if job.status not in ACTIVE or job.due_at is None:
+        return None
+    if job.lease_until is not None and job.lease_until > now:
+        return PROGRESS_SECONDS
+    waiting_seconds = (job.due_at - DISPATCH_GRACE - now).total_seconds()
+    return max(1, min(60, math.ceil(waiting_seconds)))
 
 
 def message_for(job: Job) -> Send:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from rune.errors import RuneError, ServerOverloadedError
+from rune.errors import InvalidRequestError, RuneError, ServerOverloadedError
 from rune.jobs.record import StepName
 
 
@@ -59,7 +59,8 @@ class Failed:
     def from_error(cls, error: RuneError) -> Self:
         """Return the failure that an error of our own stands for."""
         retry_after_seconds = error.retry_after_seconds if isinstance(error, ServerOverloadedError) else None
-        return cls(error.code, error.sentence, error.retryable, retry_after_seconds)
+        code = error.specific_code if isinstance(error, InvalidRequestError) else error.code
+        return cls(code, error.sentence, error.retryable, retry_after_seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,19 @@ class StepPlan:
 
 STEPS = {
     StepName.CHECK: StepPlan(Lane.CONTROL, "backend.list_models", "Looking for the model on the server."),
+    StepName.CHECK_AGENT: StepPlan(Lane.CONTROL, "agent.check", "Looking for the agent and its model."),
     StepName.WARM_UP: StepPlan(Lane.INFERENCE, "backend.warmup", "Loading the model."),
     StepName.ASK: StepPlan(Lane.INFERENCE, "agent.ask", "The model is answering."),
+    StepName.RUN_AGENT: StepPlan(Lane.INFERENCE, "agent.ask", "The agent is at work."),
+    StepName.VERIFY: StepPlan(Lane.CONTROL, "backend.list_models", "Asking the server whether it is there."),
 }
 
-FIRST_STEP = {Kind.BENCHMARK: StepName.CHECK}
+LAST_STEP = {
+    Kind.BENCHMARK: StepName.ASK,
+    Kind.AGENTIC_AGENT: StepName.RUN_AGENT,
+    Kind.LLM_INSTANCE: StepName.VERIFY,
+}
+"""What a job is for; what comes before only prepares it."""
 
 LANE_TIME_LIMIT_SECONDS = {Lane.CONTROL: 45, Lane.INFERENCE: 870}
 """Longest run of a step: the function's timeout (template.yaml) less time to claim and commit."""

@@ -28,14 +28,19 @@ class Kind(StrEnum):
     """What a caller may ask for."""
 
     BENCHMARK = "benchmark"
+    AGENTIC_AGENT = "agentic-agent"
+    LLM_INSTANCE = "llm-instance"
 
 
 class StepName(StrEnum):
     """The steps that a job can be in."""
 
     CHECK = "check"
+    CHECK_AGENT = "check_agent"
     WARM_UP = "warm_up"
     ASK = "ask"
+    RUN_AGENT = "run_agent"
+    VERIFY = "verify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Failure:
     code
         Stable snake_case name.
     sentence
-        One sentence for a person; at most 300 characters are kept, for the hot item's sake.
+        One sentence for a person; at most 300 bytes of it are kept, for the hot item's sake.
     stage
         The step in which it happened.
     retryable

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rune.jobs import plan
-from rune.jobs.change import Change, Is, Value, make_change
+from rune.jobs.change import Change, Is, IsAbsentOrBefore, Requirement, Value, make_change
 from rune.jobs.history import History
 from rune.jobs.lifecycle import DISPATCH_GRACE, Send, judge
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
@@ -20,7 +20,8 @@ RETRY_DELAYS_SECONDS = (5, 20)
 LONGEST_DELAY_SECONDS = 900
 """SQS delays a message by at most 15 minutes (SendMessage, DelaySeconds)."""
 
-LONGEST_SENTENCE = 300
+LONGEST_SENTENCE_BYTES = 300
+"""Of a failure, for the hot item's sake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,12 @@ def _fail(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Settlem
         if judge(job, now + timedelta(seconds=delay_seconds)) is None:
             sets: dict[str, Value] = {"failures": job.failures + 1, "progress": {}}
             return _take_turn(job, history, now, step=job.step, delay_seconds=delay_seconds, sets=sets)
-    failure = Failure(outcome.code, outcome.sentence[:LONGEST_SENTENCE], job.step, outcome.retryable)
+    failure = Failure(outcome.code, _clip(outcome.sentence), job.step, outcome.retryable)
     return _end(job, history, now, Status.FAILED, failure=failure)
+
+
+def _clip(sentence: str) -> str:
+    return sentence.encode()[:LONGEST_SENTENCE_BYTES].decode(errors="ignore")
 
 
 def _take_turn(
@@ -114,10 +119,14 @@ def _take_turn(
 ) -> Settlement:
     """Return the settlement of a job that goes on: its next turn, and the message for it."""
     delay_seconds = max(0, min(delay_seconds, LONGEST_DELAY_SECONDS))
+    requires: tuple[Requirement, ...] = (Is("epoch", job.epoch),)
+    if delay_seconds:
+        # A wish to cancel that came while the step ran must not wait until the delay is over.
+        requires = (*requires, IsAbsentOrBefore("cancel_requested_at", job.created_at))
     change = make_change(
         "commit",
         now,
-        requires=(Is("epoch", job.epoch),),
+        requires=requires,
         sets={
             "due_at": now + timedelta(seconds=delay_seconds) + DISPATCH_GRACE,
             "lease_owner": None,

@@ -1,12 +1,14 @@
 """What the engine asks of a store and of the queues. One file per technology implements it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from rune.jobs.change import Change
 from rune.jobs.lifecycle import Send
-from rune.jobs.record import Event, Job
+from rune.jobs.metrics import Tallies
+from rune.jobs.record import Event, Job, Kind
 from rune.jobs.settlement import Settlement
 
 
@@ -33,27 +35,86 @@ class History:
     events: tuple[Event, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A caller's own name for a request, and what the request was.
+
+    Attributes
+    ----------
+    fingerprint
+        Digest of the request as it was understood, so that spelling and defaults do not matter.
+    """
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job to be stored.
+
+    Attributes
+    ----------
+    address
+        Where the caller is; looked up in the same call, and refused if it is blocked.
+    """
+
+    job: Job
+    request_json: str
+    event: Event
+    idempotency_key: IdempotencyKey | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job that now stands for the request: this one, or an earlier one with the same key."""
+
+    job_id: str
+    is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """A job in a tenant's list; the position is where an older page goes on."""
+
+    job_id: str
+    kind: Kind
+    position: str
+
+
 class JobStore(Protocol):
     """Where jobs live. Every method raises StoreUnavailableError when the store cannot be reached."""
 
-    def submit(self, job: Job, request_json: str, event: Event) -> None:
-        """Write a new job with its request and first event, all or nothing."""
+    def submit(self, submission: Submission) -> Submitted:
+        """Write a new job with its request and first event, all or nothing.
+
+        Raises
+        ------
+        IdempotencyKeyReusedError
+            The key came before with another request.
+        RateLimitedError
+            The caller's address is blocked.
+        """
         ...
 
     def update(self, job_id: str, change: Change) -> Job | Refused:
         """Write the hot item if the change's requirements hold; return it as written."""
         ...
 
-    def commit(self, job: Job, settlement: Settlement) -> bool:
-        """Write change, events and result, all or nothing; return False if a requirement did not hold."""
+    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
+        """Write change, events, result and tallies, all or nothing; return False if a requirement did not hold."""
         ...
 
     def read(self, job_id: str) -> Job | None:
         """Return the job as all earlier writes left it."""
         ...
 
-    def read_with_result(self, job_id: str) -> StoredJob | None:
-        """Return the job and its result as all earlier writes left them."""
+    def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
+        """Return the job and its result as all earlier writes left them.
+
+        Where an address is given, the same call looks whether it is blocked: raises RateLimitedError.
+        """
         ...
 
     def read_events(self, job_id: str, after: int) -> History | None:
@@ -61,7 +122,19 @@ class JobStore(Protocol):
         ...
 
     def read_request(self, job: Job) -> str:
-        """Return the request as it was submitted, a JSON document."""
+        """Return the request as it was submitted, a JSON document; raises JobNotFoundError if it is gone."""
+        ...
+
+    def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
+        """Return those of up to 100 jobs that are there, in no order."""
+        ...
+
+    def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:
+        """Return a tenant's jobs from newest to oldest, beginning after a position."""
+        ...
+
+    def read_tallies(self, tenant: str, now: datetime) -> Tallies:
+        """Return what a tenant's ended jobs add up to, without those whose time is over."""
         ...
 
     def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:

@@ -88,13 +88,30 @@ SETTLE = tuple(
     )
     for outcome in (
         Next(StepName.WARM_UP),
-        Again(30),
+        Again(0),
         Done("{}"),
-        Failed("server_overloaded", "Come later.", retryable=True),
         Failed("model_not_found", "There is none.", retryable=False),
         Cancelled(),
     )
 )
+SETTLE_WITH_DELAY = tuple(
+    Guarded(
+        "settle",
+        settle(a_claimed_job(), outcome, after(5), 5).change,
+        a_claimed_job(),
+        (
+            ("epoch", a_claimed_job(epoch=2)),
+            ("epoch", a_claimed_job(epoch=0)),
+            ("cancel_requested_at", a_claimed_job(cancel_requested_at=NOW)),
+            ("cancel_requested_at", a_claimed_job(cancel_requested_at=after(4.999))),
+        ),
+    )
+    for outcome in (
+        Next(StepName.WARM_UP, delay_seconds=30),
+        Again(30),
+        Failed("server_overloaded", "Come later.", retryable=True),
+    )
+)
 
-GUARDED = (CLAIM, RENEW, REQUEST_CANCEL, REDISPATCH, CANCEL_QUEUED, *SETTLE)
+GUARDED = (CLAIM, RENEW, REQUEST_CANCEL, REDISPATCH, CANCEL_QUEUED, *SETTLE, *SETTLE_WITH_DELAY)
 """Held complete by `test_guards.py`: every function that makes a change, every requirement of each."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,11 +15,12 @@ from rune.errors import StoreUnavailableError
 from rune.jobs.change import allows, apply
 from rune.jobs.dynamodb import LARGEST_ROW_BYTES, DynamoJobStore, NoBodies
 from rune.jobs.dynamodb_items import event_from_item, event_item, hot_item, job_from_item
+from rune.jobs.dynamodb_table import MAX_TRIES
 from rune.jobs.lifecycle import claim, request_cancel
 from rune.jobs.outcomes import Done, Next
 from rune.jobs.record import Event, Job, StepName
 from rune.jobs.settlement import settle
-from rune.jobs.store import History, JobStore, Refused, StoredJob
+from rune.jobs.store import History, JobStore, Refused, StoredJob, Submission
 from tests import strategies
 from tests.builders import (
     JOB_ID,
@@ -32,16 +33,15 @@ from tests.builders import (
     an_ended_job,
     an_event,
 )
+from tests.functional.jobs.scripted import CONFLICT, ScriptedTransactions
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
     from tests.cloud import Cloud
 
 
 def put(cloud: Cloud, *jobs: Job) -> DynamoJobStore:
     for job in jobs:
-        cloud.store.submit(job, json.dumps({"question": job.job_id}), an_event())
+        cloud.store.submit(Submission(job, json.dumps({"question": job.job_id}), an_event()))
     return cloud.store
 
 
@@ -113,15 +113,16 @@ def test_all_rows_of_a_job_leave_the_table_together(cloud: Cloud) -> None:
 
     rows = cloud.rows()
 
-    assert [row["sk"]["S"] for row in rows] == [
-        "EVENT#00000001",
-        "EVENT#00000002",
-        "EVENT#00000003",
-        "JOB",
-        "JOB#RESULT",
-        "REQUEST",
+    of_job = f"JOB#{JOB_ID}"
+    assert [(row["pk"]["S"], row["sk"]["S"]) for row in rows] == [
+        (of_job, "EVENT#00000001"),
+        (of_job, "EVENT#00000002"),
+        (of_job, "EVENT#00000003"),
+        (of_job, "JOB"),
+        (of_job, "REQUEST"),
+        (of_job, "RESULT"),
+        ("TENANT#default", f"JOB#1795435200000#{JOB_ID}"),
     ]
-    assert {row["pk"]["S"] for row in rows} == {f"JOB#{JOB_ID}"}
     assert {row["expires_at"]["N"] for row in rows} == {str(int(after(30 * 86400).timestamp()))}
 
 
@@ -195,6 +196,9 @@ READS: dict[str, Callable[[JobStore], object]] = {
     "read_with_result": lambda store: store.read_with_result(JOB_ID),
     "read_events": lambda store: store.read_events(JOB_ID, 0),
     "read_request": lambda store: store.read_request(a_job()),
+    "read_many": lambda store: store.read_many([JOB_ID, "another"]),
+    "list_jobs": lambda store: store.list_jobs("default", None, 10),
+    "read_tallies": lambda store: store.read_tallies("default", NOW),
 }
 
 
@@ -205,7 +209,9 @@ def test_read_is_one_consistent_call(read: Callable[[JobStore], object], cloud: 
 
     read(store)
 
-    assert [call.arguments["ConsistentRead"] for call in cloud.calls] == [True]
+    (call,) = cloud.calls
+    batch = call.arguments.get("RequestItems", {}).get("rune-test", call.arguments)
+    assert batch["ConsistentRead"] is True
 
 
 def test_find_late_returns_the_longest_overdue_first(cloud: Cloud) -> None:
@@ -265,7 +271,7 @@ LARGE = {
 @pytest.mark.parametrize("body", FITTING.values(), ids=FITTING.keys())
 def test_body_is_in_its_row_when_it_fits(body: str, cloud: Cloud) -> None:
     job = a_claimed_job()
-    cloud.store.submit(job, body, an_event())
+    cloud.store.submit(Submission(job, body, an_event()))
     cloud.store.commit(job, settle(job, Done(body), NOW, 5))
 
     stored = cloud.store.read_with_result(JOB_ID)
@@ -278,7 +284,7 @@ def test_body_is_in_its_row_when_it_fits(body: str, cloud: Cloud) -> None:
 @pytest.mark.parametrize("body", LARGE.values(), ids=LARGE.keys())
 def test_body_is_in_the_bucket_when_it_is_large(body: str, cloud: Cloud) -> None:
     job = a_claimed_job(epoch=3)
-    cloud.store.submit(job, body, an_event())
+    cloud.store.submit(Submission(job, body, an_event()))
     cloud.store.commit(job, settle(job, Done(body), NOW, 5))
 
     stored = cloud.store.read_with_result(JOB_ID)
@@ -301,7 +307,7 @@ def test_large_result_stays_the_winners_when_a_zombie_commits_later(cloud: Cloud
 
 
 def test_large_body_is_in_the_bucket_before_the_row_that_points_there(cloud: Cloud) -> None:
-    cloud.store.submit(a_job(), "x" * 300_001, an_event())
+    cloud.store.submit(Submission(a_job(), "x" * 300_001, an_event()))
 
     assert cloud.operations == ["PutObject", "TransactWriteItems"]
 
@@ -314,32 +320,6 @@ def test_no_bodies_refuses_both_ways() -> None:
 
 
 # ---------------------------------------------------------------- what AWS may answer
-
-
-@dataclass
-class ScriptedTransactions:
-    """A client whose transactions are answered from a list of reasons to cancel; None carries one out."""
-
-    client: DynamoDBClient
-    script: list[list[str] | None]
-    tokens: list[str] = field(default_factory=list)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.client, name)
-
-    def transact_write_items(self, **arguments: Any) -> object:  # noqa: ANN401  # passed on
-        self.tokens.append(arguments["ClientRequestToken"])
-        codes = self.script.pop(0)
-        if codes is None:
-            return self.client.transact_write_items(**arguments)
-        error = {
-            "Error": {"Code": "TransactionCanceledException", "Message": "cancelled"},
-            "CancellationReasons": [{"Code": code} for code in codes],
-        }
-        raise self.client.exceptions.TransactionCanceledException(error, "TransactWriteItems")  # type: ignore[arg-type]
-
-
-CONFLICT = ["TransactionConflict", "None"]
 
 
 def scripted(cloud: Cloud, *script: list[str] | None) -> tuple[DynamoJobStore, ScriptedTransactions]:
@@ -357,12 +337,13 @@ def test_commit_tries_again_as_the_same_transaction_when_another_write_is_in_the
 
 
 def test_commit_gives_up_when_another_write_is_always_in_the_way(cloud: Cloud) -> None:
-    store, client = scripted(cloud, CONFLICT, CONFLICT, CONFLICT)
+    store, client = scripted(cloud, *[CONFLICT] * MAX_TRIES)
 
     with pytest.raises(StoreUnavailableError):
         store.commit(a_claimed_job(), settle(a_claimed_job(), Done("{}"), NOW, 5))
 
-    assert len(client.tokens) == 3
+    assert len(client.tokens) == MAX_TRIES
+    assert len(set(client.tokens)) == 1
 
 
 def test_commit_is_refused_when_the_condition_failed_beside_a_conflict(cloud: Cloud) -> None:
@@ -391,7 +372,7 @@ def test_each_commit_is_a_transaction_of_its_own(cloud: Cloud) -> None:
 
 OPERATIONS: dict[str, Callable[[JobStore], object]] = {
     **READS,
-    "submit": lambda store: store.submit(a_job(job_id="new"), "{}", an_event()),
+    "submit": lambda store: store.submit(Submission(a_job(job_id="new"), "{}", an_event())),
     "update": lambda store: store.update(JOB_ID, request_cancel(NOW)),
     "commit": lambda store: store.commit(a_job(), settle(a_job(), Done("{}"), NOW, 5)),
     "find_late": lambda store: store.find_late(NOW, 10),

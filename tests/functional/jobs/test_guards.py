@@ -15,7 +15,7 @@ from rune.jobs.change import Change, allows, apply, satisfies
 from rune.jobs.dynamodb_items import hot_item, to_expression
 from rune.jobs.record import Job
 from rune.jobs.settlement import Settlement
-from rune.jobs.store import JobStore, Refused
+from rune.jobs.store import JobStore, Refused, Submission
 from tests.builders import JOB_ID, a_job, an_ended_job, an_event
 from tests.functional.jobs.guarded import GUARDED, Guarded
 from tests.memory_store import MemoryJobStore
@@ -36,7 +36,7 @@ def store(request: pytest.FixtureRequest) -> JobStore:
 
 
 def put(store: JobStore, job: Job) -> None:
-    store.submit(job, "{}", an_event())
+    store.submit(Submission(job, "{}", an_event()))
 
 
 def test_table_of_guards_names_every_function_that_makes_a_change() -> None:
@@ -120,10 +120,10 @@ def test_update_and_commit_refuse_when_there_is_no_such_job(guarded: Guarded, st
 
 @pytest.mark.parametrize("found", [a_job(), an_ended_job()], ids=["same", "ended"])
 def test_submit_refuses_when_the_id_is_taken(found: Job, store: JobStore) -> None:
-    store.submit(found, '{"question": "first"}', an_event())
+    store.submit(Submission(found, '{"question": "first"}', an_event()))
 
     with pytest.raises(StoreUnavailableError):
-        store.submit(a_job(tenant="acme"), '{"question": "second"}', an_event(name="other"))
+        store.submit(Submission(a_job(tenant="acme"), '{"question": "second"}', an_event(name="other")))
 
     history = store.read_events(JOB_ID, 0)
     assert history

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from rune.errors import StoreUnavailableError
+from rune.errors import JobNotFoundError, StoreUnavailableError
 from rune.jobs.change import Change
+from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job
 from rune.jobs.settlement import Settlement
-from rune.jobs.store import Refused
+from rune.jobs.store import History, Refused, Submission
 from tests.builders import REQUEST, an_event
 from tests.memory_store import MemoryJobStore
 
@@ -22,7 +23,7 @@ def a_store(*jobs: Job) -> MemoryJobStore:
 def fill[S: MemoryJobStore](store: S, *jobs: Job) -> S:
     """Put jobs into the store as if they had come there in the usual way."""
     for job in jobs:
-        store.submit(job, request_json_of(job), an_event())
+        store.submit(Submission(job, request_json_of(job), an_event()))
         later = range(2, job.event_count + 1)
         store._events[job.job_id] |= {n: Event(n, "earlier", "ok", job.created_at) for n in later}
     return store
@@ -44,13 +45,17 @@ class DownStore(MemoryJobStore):
         self._fail(change.name)
         return super().update(job_id, change)
 
-    def commit(self, job: Job, settlement: Settlement) -> bool:
+    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
         self._fail("commit")
-        return super().commit(job, settlement)
+        return super().commit(job, settlement, tallies)
 
     def read_request(self, job: Job) -> str:
         self._fail("read_request")
         return super().read_request(job)
+
+    def read_events(self, job_id: str, after: int) -> History | None:
+        self._fail("read_events")
+        return super().read_events(job_id, after)
 
     def _fail(self, name: str) -> None:
         if name in self.down:
@@ -69,6 +74,26 @@ class InterruptedStore(MemoryJobStore):
         if self._interrupts:
             self._interrupts.pop()(self)
         return job
+
+
+class RequestlessStore(MemoryJobStore):
+    """Has lost the requests, as when TTL removes a job's rows one by one."""
+
+    def read_request(self, job: Job) -> str:
+        raise JobNotFoundError(job.job_id)
+
+
+class UntouchableStore(MemoryJobStore):
+    """Fails the test that calls it, whatever it asks for."""
+
+    def __getattribute__(self, name: str) -> object:
+        if name.startswith("_"):
+            return super().__getattribute__(name)
+
+        def fail(*_: object) -> None:
+            raise AssertionError(f"the store was called: {name}")
+
+        return fail
 
 
 class ForgetfulStore(MemoryJobStore):

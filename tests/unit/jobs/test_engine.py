@@ -12,14 +12,16 @@ from rune.jobs.change import apply
 from rune.jobs.engine import Engine
 from rune.jobs.lease import Lease
 from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send, claim, request_cancel
+from rune.jobs.metrics import Tallies, Tally, tally
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.plan import Lane
-from rune.jobs.record import Failure, Job, Status, StepMessage, StepName
-from rune.jobs.settlement import settle
+from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
+from rune.jobs.settlement import Settlement, settle
 from rune.jobs.step import Step, StepContext
 from tests.builders import (
     JOB_ID,
     NOW,
+    TENANT,
     FakeClock,
     RecordingQueue,
     a_claimed_job,
@@ -29,7 +31,7 @@ from tests.builders import (
     an_ended_job,
 )
 from tests.memory_store import MemoryJobStore
-from tests.unit.jobs.stores import DownStore, ForgetfulStore, a_store, fill, request_json_of
+from tests.unit.jobs.stores import DownStore, ForgetfulStore, RequestlessStore, a_store, fill, request_json_of
 
 
 @dataclass
@@ -193,7 +195,10 @@ def test_take_turn_takes_over_when_the_earlier_worker_was_lost() -> None:
     [
         (Lane.CONTROL, StepName.WARM_UP, Lane.INFERENCE),
         (Lane.CONTROL, StepName.ASK, Lane.INFERENCE),
+        (Lane.CONTROL, StepName.RUN_AGENT, Lane.INFERENCE),
         (Lane.INFERENCE, StepName.CHECK, Lane.CONTROL),
+        (Lane.INFERENCE, StepName.CHECK_AGENT, Lane.CONTROL),
+        (Lane.INFERENCE, StepName.VERIFY, Lane.CONTROL),
     ],
 )
 def test_take_turn_hands_over_when_the_step_belongs_to_the_other_lane(
@@ -210,6 +215,7 @@ def test_take_turn_hands_over_when_the_step_belongs_to_the_other_lane(
 
 CRASH = Failed("internal_error", "RUNE failed inside; the log has the details.", retryable=True)
 TIMEOUT = Failed("step_timeout", "The step took longer than it may.", retryable=False)
+A_TALLY, A_FAILURES_TALLY = Tally(1, 0, 1250, 1250, 1250), Tally(0, 1, 1250, 1250, 1250)
 RAISED: list[tuple[Exception, Failed]] = [
     (ModelNotFoundError("None."), Failed("model_not_found", "None.", retryable=False)),
     (StreamTruncatedError("Cut."), Failed("stream_truncated", "Cut.", retryable=True)),
@@ -323,7 +329,156 @@ def test_take_turn_lets_a_cancel_wait_when_it_came_after_the_last_renewal() -> N
     assert rig.job.status is Status.CANCELLED
 
 
-@pytest.mark.parametrize("operation", ["claim", "read_request", "commit"])
+# Outcomes after which the job would wait.
+DELAYED: list[tuple[str, Outcome]] = [
+    ("next later", Next(StepName.WARM_UP, delay_seconds=4)),
+    ("again later", Again(30, progress={"layers": 2})),
+    ("another try", Failed("server_overloaded", "Come later.", retryable=True)),
+]
+
+
+def cancelling(store: MemoryJobStore, outcome: Outcome) -> Callable[[StepContext], Outcome]:
+    """Return a step at whose end somebody asks to cancel."""
+
+    def act(_context: StepContext) -> Outcome:
+        store.update(JOB_ID, request_cancel(NOW))
+        return outcome
+
+    return act
+
+
+@pytest.mark.parametrize("outcome", [row[1] for row in DELAYED], ids=[row[0] for row in DELAYED])
+def test_take_turn_ends_the_job_when_a_cancel_would_wait_out_a_delay(outcome: Outcome) -> None:
+    store = a_store(a_job())
+
+    rig = Rig(store, cancelling(store, outcome)).take_turn()
+
+    claimed = apply(claim(1, "anybody", NOW), a_job())
+    assert rig.job == apply(settle(claimed, Cancelled(), NOW, 0).change, apply(request_cancel(NOW), claimed))
+    assert store.events_of(JOB_ID)[1:] == (Event(2, "job.cancelled", "ok", NOW, 0, None, {}),)
+    assert store.read_tallies(TENANT, NOW) == {"job.cancelled": Tally(1, 0, 0, 0, 0)}
+    assert rig.queue.sent == []
+
+
+def test_take_turn_tells_of_lost_workers_when_a_cancel_ends_the_job() -> None:
+    store = a_store(a_claimed_job(lease_until=after(-1)))
+
+    Rig(store, cancelling(store, Again(30))).take_turn()
+
+    names = [event.name for event in store.events_of(JOB_ID)]
+    assert names == ["job.accepted", "worker.lost", "job.cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [(Done('{"answer": "a"}'), Status.SUCCEEDED), (TIMEOUT, Status.FAILED), (Cancelled(), Status.CANCELLED)],
+)
+def test_take_turn_keeps_an_end_that_a_cancel_came_too_late_for(outcome: Outcome, status: Status) -> None:
+    store = a_store(a_job())
+
+    rig = Rig(store, cancelling(store, outcome)).take_turn()
+
+    assert rig.job.status is status
+    assert (rig.job.seq, rig.queue.sent) == (2, [])
+
+
+def taken_over(store: MemoryJobStore) -> None:
+    store.update(JOB_ID, claim(1, "worker-2", after(61)))
+    store.update(JOB_ID, request_cancel(after(62)))
+
+
+def already_written(store: MemoryJobStore) -> None:
+    job = store.jobs[JOB_ID]
+    store.commit(job, settle(job, Again(30), NOW, 0))
+    store.update(JOB_ID, request_cancel(NOW))
+
+
+def ended(store: MemoryJobStore) -> None:
+    store.update(JOB_ID, request_cancel(NOW))
+    job = store.jobs[JOB_ID]
+    store.commit(job, settle(job, Cancelled(), NOW, 0))
+
+
+def gone(store: MemoryJobStore) -> None:
+    del store.jobs[JOB_ID]
+
+
+FENCED = [taken_over, already_written, ended, gone]
+
+
+@pytest.mark.parametrize("outcome", [row[1] for row in DELAYED], ids=[row[0] for row in DELAYED])
+@pytest.mark.parametrize("meanwhile", FENCED, ids=lambda meanwhile: meanwhile.__name__)
+def test_take_turn_is_fenced_off_when_the_turn_is_no_longer_its_own(
+    meanwhile: Callable[[MemoryJobStore], None], outcome: Outcome, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = CoveredStore(meanwhile)
+
+    rig = Rig(fill(store, a_job()), lambda _: outcome).take_turn()
+
+    assert (rig.store.jobs, rig.store.events_of(JOB_ID)) == (store.jobs_then, store.events_then)
+    assert rig.queue.sent == []
+    assert [record.msg for record in caplog.records] == ["turn.fenced_off"]
+
+
+class CoveredStore(MemoryJobStore):
+    """Lets something happen right before the first commit, and remembers what it left."""
+
+    def __init__(self, before_commit: Callable[[MemoryJobStore], None]) -> None:
+        super().__init__()
+        self._happenings = [before_commit]
+        self.jobs_then: dict[str, Job] = {}
+        self.events_then: tuple[Event, ...] = ()
+
+    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
+        if self._happenings:
+            self._happenings.pop()(self)
+            self.jobs_then, self.events_then = dict(self.jobs), self.events_of(JOB_ID)
+        return super().commit(job, settlement, tallies)
+
+
+def test_take_turn_fails_the_job_when_its_request_is_gone() -> None:
+    rig = Rig(fill(RequestlessStore(), a_job())).take_turn()
+
+    lost = Failed("request_lost", "The job's request is gone from the table.", retryable=False)
+    assert rig.ran == []
+    assert rig.job == settled(a_job(), lost)
+    assert rig.job.failure == Failure(lost.code, lost.sentence, StepName.CHECK, retryable=False)
+    assert rig.queue.sent == []
+
+
+TALLIED: list[tuple[Outcome, dict[str, Tally]]] = [
+    (Done("{}"), {"backend.list_models": Tally(2, 0, 1257, 7, 1250), "job.succeeded": A_TALLY}),
+    (TIMEOUT, {"backend.list_models": Tally(1, 1, 1257, 7, 1250), "job.failed": A_FAILURES_TALLY}),
+    (Cancelled(), {"backend.list_models": Tally(1, 0, 7, 7, 7), "job.cancelled": A_TALLY}),
+]
+
+
+@pytest.mark.parametrize(("outcome", "tallies"), TALLIED, ids=[type(row[0]).__name__ for row in TALLIED])
+def test_take_turn_adds_up_the_whole_job_when_it_ends(outcome: Outcome, tallies: dict[str, Tally]) -> None:
+    store = a_store(a_job())
+    store.commit(a_job(), settle(a_job(), Next(StepName.CHECK), NOW, 7))
+    rig = Rig(store)
+
+    def act(_context: StepContext) -> Outcome:
+        rig.clock.advance(1.25)
+        return outcome
+
+    rig.act = act
+    rig.take_turn(2)
+
+    assert store.read_tallies(TENANT, NOW) == tallies == tally(store.events_of(JOB_ID))
+
+
+@pytest.mark.parametrize("outcome", [Next(StepName.WARM_UP), Again(0), Again(30), CRASH], ids=repr)
+def test_take_turn_adds_up_nothing_when_the_job_goes_on(outcome: Outcome) -> None:
+    # Nor does it read the events for that, turn by turn.
+    rig = Rig(fill(DownStore("read_events"), a_job()), lambda _: outcome).take_turn()
+
+    assert rig.job.seq == 2
+    assert rig.store.read_tallies(TENANT, NOW) == {}
+
+
+@pytest.mark.parametrize("operation", ["claim", "read_request", "read_events", "commit"])
 def test_take_turn_raises_when_the_store_cannot_be_reached(operation: str) -> None:
     rig = Rig(fill(DownStore(operation), a_job()))
 

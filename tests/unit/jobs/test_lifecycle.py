@@ -23,18 +23,29 @@ from tests.builders import (
 ENDED = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 
-def test_accept_returns_a_queued_job_with_its_first_event_and_message() -> None:
+@pytest.mark.parametrize(
+    ("kind", "first_step"),
+    [
+        (Kind.BENCHMARK, StepName.CHECK),
+        (Kind.AGENTIC_AGENT, StepName.CHECK_AGENT),
+        (Kind.LLM_INSTANCE, StepName.VERIFY),
+    ],
+)
+def test_accept_returns_a_queued_job_with_its_first_event_and_message(
+    kind: Kind, first_step: StepName
+) -> None:
     accepted = lifecycle.accept(
         job_id=JOB_ID,
         tenant=TENANT,
-        kind=Kind.BENCHMARK,
+        kind=kind,
+        first_step=first_step,
         now=NOW,
         run_limit=timedelta(hours=1),
         retention=timedelta(days=30),
     )
 
     message = Send(Lane.CONTROL, StepMessage(JOB_ID, 1), delay_seconds=0)
-    assert accepted == (a_job(), Event(1, "job.accepted", "ok", NOW), message)
+    assert accepted == (a_job(kind=kind, step=first_step), Event(1, "job.accepted", "ok", NOW), message)
 
 
 CLAIMS: list[tuple[str, Job, int, bool]] = [
@@ -233,8 +244,35 @@ def test_is_late_holds_when_an_active_job_is_due(job: Job, *, expected: bool) ->
         (a_job(step=StepName.CHECK), Lane.CONTROL),
         (a_job(step=StepName.WARM_UP), Lane.INFERENCE),
         (a_job(step=StepName.ASK), Lane.INFERENCE),
+        (a_job(step=StepName.CHECK_AGENT), Lane.CONTROL),
+        (a_job(step=StepName.RUN_AGENT), Lane.INFERENCE),
+        (a_job(step=StepName.VERIFY), Lane.CONTROL),
         (a_job(step=StepName.ASK, cancel_requested_at=NOW), Lane.CONTROL),
     ],
 )
 def test_message_for_names_the_turn_and_its_lane(job: Job, lane: Lane) -> None:
     assert lifecycle.message_for(job) == Send(lane, StepMessage(JOB_ID, 1), 0)
+
+
+NEWS: list[tuple[str, Job, int | None]] = [
+    ("just accepted", a_job(), 1),
+    ("its message is overdue", a_job(due_at=after(-500)), 1),
+    ("delayed by 30 s", a_waiting_job(due_at=after(90)), 30),
+    ("delayed by a bit", a_waiting_job(due_at=after(60.2)), 1),
+    ("delayed by a second and a bit", a_waiting_job(due_at=after(61.001)), 2),
+    ("delayed by a minute", a_waiting_job(due_at=after(120)), 60),
+    ("delayed by a quarter of an hour", a_waiting_job(due_at=after(960)), 60),
+    ("at work", a_claimed_job(), 2),
+    ("at work, a moment longer", a_claimed_job(lease_until=after(0.001)), 2),
+    ("its worker was lost", a_claimed_job(lease_until=NOW, due_at=NOW), 1),
+    ("asked to stop", a_claimed_job(cancel_requested_at=NOW, due_at=NOW), 2),
+    ("asked to stop, nobody at work", a_waiting_job(cancel_requested_at=NOW, due_at=NOW), 1),
+    ("active without a due time", a_job(due_at=None), None),
+    *((f"{status}", an_ended_job(status), None) for status in ENDED),
+    ("ended with a lease left behind", an_ended_job(lease_until=after(60), due_at=after(60)), None),
+]
+
+
+@pytest.mark.parametrize(("job", "expected"), [row[1:] for row in NEWS], ids=[row[0] for row in NEWS])
+def test_seconds_until_news_says_when_to_ask_again(job: Job, expected: int | None) -> None:
+    assert lifecycle.seconds_until_news(job, NOW) == expected

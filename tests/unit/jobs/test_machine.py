@@ -16,13 +16,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rune.errors import JobFinishedError
-from rune.jobs import lifecycle
+from rune.jobs import engine, lifecycle
 from rune.jobs.desk import Desk, Terms
+from rune.jobs.lease import run_leased
 from rune.jobs.lifecycle import Send
+from rune.jobs.metrics import Tallies
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
+from rune.jobs.plan import Lane
 from rune.jobs.record import ACTIVE, Job, Kind, Status, StepMessage, StepName
 from rune.jobs.settlement import Settlement, cancel_queued, settle
-from rune.jobs.store import Refused
+from rune.jobs.store import Refused, Submission
 from rune.jobs.sweep import send_late_turns
 from tests.builders import TENANT, FakeClock
 from tests.memory_store import MemoryJobStore
@@ -58,20 +61,23 @@ class Worker:
 
 
 class WatchedStore(MemoryJobStore):
-    """Fails the test when a turn is committed twice, or an event number given twice."""
+    """Fails the test when a turn is committed twice, an event number given twice, or a wish to cancel put off."""
 
     def __init__(self) -> None:
         super().__init__()
         self._committed: set[tuple[str, int]] = set()
 
-    def commit(self, job: Job, settlement: Settlement) -> bool:
+    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
         known = {event.number for event in self.events_of(job.job_id)}
-        is_written = super().commit(job, settlement)
+        is_written = super().commit(job, settlement, tallies)
         if is_written:
             turn = (job.job_id, job.seq)
             assert turn not in self._committed, f"turn {turn} was committed twice"
             assert not known & {event.number for event in settlement.events}, "an event was overwritten"
             self._committed.add(turn)
+            is_delayed = settlement.send is not None and settlement.send.delay_seconds > 0
+            is_to_stop = self.jobs[job.job_id].cancel_requested_at is not None
+            assert not (is_delayed and is_to_stop), "a job that was to stop waits"
         return is_written
 
 
@@ -87,6 +93,14 @@ class Engine(RuleBasedStateMachine):
         self.seen: dict[str, Job] = {}
         self.names = count(1)
         self.desk = Desk(self.store, self, self.clock, TERMS)
+        self.engine = engine.Engine(
+            lane=Lane.CONTROL,
+            store=self.store,
+            queue=self,
+            clock=self.clock,
+            steps={},
+            run_step=run_leased,
+        )
 
     def send(self, send: Send) -> bool:
         """Be the queue."""
@@ -106,11 +120,12 @@ class Engine(RuleBasedStateMachine):
             job_id=f"job-{next(self.names)}",
             tenant=TENANT,
             kind=Kind.BENCHMARK,
+            first_step=StepName.CHECK,
             now=self.clock.now(),
             run_limit=TERMS.run_limit,
             retention=TERMS.retention,
         )
-        self.store.submit(job, "{}", event)
+        self.store.submit(Submission(job, "{}", event))
         self.send(send)
 
     @precondition(lambda self: self.visible)
@@ -298,7 +313,9 @@ class Engine(RuleBasedStateMachine):
         now = self.clock.now()
         judged = lifecycle.judge(worker.job, now)
         settlement = settle(worker.job, judged or outcome, now, duration_ms=1)
-        if self.store.commit(worker.job, settlement) and settlement.send and is_sent:
+        if not self.store.commit(worker.job, settlement):
+            self.engine._commit_cancel(worker.job)
+        elif settlement.send and is_sent:
             self.send(settlement.send)
 
 

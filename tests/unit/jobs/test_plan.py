@@ -7,9 +7,9 @@ from tests.builders import NOW, a_claimed_job, a_failure, a_job, an_ended_job
 from tests.template import load_template
 
 
-def test_plan_knows_every_step_and_every_kinds_first() -> None:
+def test_plan_knows_every_step_and_every_kinds_last() -> None:
     assert set(plan.STEPS) == set(StepName)
-    assert set(plan.FIRST_STEP) == set(Kind)
+    assert set(plan.LAST_STEP) == set(Kind)
 
 
 def test_plan_names_events_as_clients_know_them() -> None:
@@ -19,6 +19,9 @@ def test_plan_names_events_as_clients_know_them() -> None:
         StepName.CHECK: "backend.list_models",
         StepName.WARM_UP: "backend.warmup",
         StepName.ASK: "agent.ask",
+        StepName.CHECK_AGENT: "agent.check",
+        StepName.RUN_AGENT: "agent.ask",
+        StepName.VERIFY: "backend.list_models",
     }
 
 
@@ -38,6 +41,9 @@ def test_lane_leaves_time_to_claim_and_commit_when_a_step_takes_all_it_may(lane:
         (a_job(step=StepName.CHECK), Lane.CONTROL),
         (a_job(step=StepName.WARM_UP), Lane.INFERENCE),
         (a_job(step=StepName.ASK), Lane.INFERENCE),
+        (a_job(step=StepName.CHECK_AGENT), Lane.CONTROL),
+        (a_job(step=StepName.RUN_AGENT), Lane.INFERENCE),
+        (a_job(step=StepName.VERIFY), Lane.CONTROL),
         (a_job(step=StepName.WARM_UP, cancel_requested_at=NOW), Lane.CONTROL),
     ],
 )
@@ -52,6 +58,9 @@ def test_lane_of_is_the_steps_own_unless_the_job_is_to_stop(job: Job, lane: Lane
         (a_claimed_job(), "Looking for the model on the server."),
         (a_claimed_job(step=StepName.WARM_UP), "Loading the model."),
         (a_claimed_job(step=StepName.ASK), "The model is answering."),
+        (a_claimed_job(step=StepName.CHECK_AGENT), "Looking for the agent and its model."),
+        (a_claimed_job(step=StepName.RUN_AGENT), "The agent is at work."),
+        (a_claimed_job(step=StepName.VERIFY), "Asking the server whether it is there."),
         (a_claimed_job(step=StepName.ASK, cancel_requested_at=NOW), "Stopping, as was asked."),
         (an_ended_job(), "Done."),
         (an_ended_job(Status.CANCELLED), "Cancelled, as was asked."),

@@ -1,9 +1,9 @@
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from rune.jobs.change import Is, allows, apply
+from rune.jobs.change import Is, IsAbsentOrBefore, Requirement, allows, apply
 from rune.jobs.lifecycle import Send
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.plan import Lane
@@ -175,10 +175,23 @@ def test_settle_tries_again_when_the_deadline_is_just_after_the_next_try() -> No
     assert settlement.send == a_send_of(3, delay_seconds=5)
 
 
-def test_settle_shortens_the_sentence_when_it_is_long() -> None:
-    after_it, _ = settled(CLAIMED, replace(UNKNOWN_MODEL, sentence="x" * 301))
+@pytest.mark.parametrize(
+    ("sentence", "kept"),
+    [
+        ("x" * 300, "x" * 300),
+        ("x" * 301, "x" * 300),
+        ("é" * 150, "é" * 150),
+        ("é" * 151, "é" * 150),
+        # The 300th byte lies within a letter, which is left out whole.
+        ("x" + "é" * 150, "x" + "é" * 149),
+        ("漢" * 300, "漢" * 100),
+        ("xx" + "🚀" * 300, "xx" + "🚀" * 74),
+    ],
+)
+def test_settle_shortens_the_sentence_when_it_is_longer_than_300_bytes(sentence: str, kept: str) -> None:
+    after_it, _ = settled(CLAIMED, replace(UNKNOWN_MODEL, sentence=sentence))
 
-    assert after_it.failure == Failure("model_not_found", "x" * 300, StepName.WARM_UP, retryable=False)
+    assert after_it.failure == Failure("model_not_found", kept, StepName.WARM_UP, retryable=False)
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
@@ -193,12 +206,41 @@ def test_settle_tells_of_lost_workers_first_when_there_were_any(outcome: Outcome
     assert third.change.adds == {**alone.change.adds, "event_count": len(alone.events) + 1}
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
-def test_settle_is_refused_when_another_worker_has_claimed_since(outcome: Outcome) -> None:
+OWN_TURN = Is("epoch", 5)
+NO_WISH_TO_CANCEL = IsAbsentOrBefore("cancel_requested_at", CLAIMED.created_at)
+REQUIRED: list[tuple[Outcome, tuple[Requirement, ...]]] = [
+    (Next(StepName.ASK), (OWN_TURN,)),
+    (Next(StepName.ASK, delay_seconds=1), (OWN_TURN, NO_WISH_TO_CANCEL)),
+    (Again(0), (OWN_TURN,)),
+    (Again(-5), (OWN_TURN,)),
+    (Again(30), (OWN_TURN, NO_WISH_TO_CANCEL)),
+    (OVERLOADED, (OWN_TURN, NO_WISH_TO_CANCEL)),
+    (UNKNOWN_MODEL, (OWN_TURN,)),
+    (Done("{}"), (OWN_TURN,)),
+    (Cancelled(), (OWN_TURN,)),
+]
+
+
+@pytest.mark.parametrize(("outcome", "requires"), REQUIRED, ids=[repr(row[0]) for row in REQUIRED])
+def test_settle_is_refused_when_another_worker_has_claimed_since(
+    outcome: Outcome, requires: tuple[Requirement, ...]
+) -> None:
     settlement = settle(CLAIMED, outcome, END, 1234)
 
-    assert settlement.change.requires == (Is("epoch", 5),)
+    assert settlement.change.requires == requires
     assert not allows(settlement.change, replace(CLAIMED, epoch=6))
+
+
+@pytest.mark.parametrize(("outcome", "requires"), REQUIRED, ids=[repr(row[0]) for row in REQUIRED])
+@pytest.mark.parametrize("asked_at", [CLAIMED.created_at, NOW, END], ids=["at once", "early", "just now"])
+def test_settle_is_refused_when_a_wish_to_cancel_would_wait_out_a_delay(
+    outcome: Outcome, requires: tuple[Requirement, ...], asked_at: datetime
+) -> None:
+    asked_to_stop = replace(CLAIMED, cancel_requested_at=asked_at)
+
+    is_allowed = allows(settle(CLAIMED, outcome, END, 1234).change, asked_to_stop)
+
+    assert is_allowed is (NO_WISH_TO_CANCEL not in requires)
 
 
 def test_cancel_queued_ends_a_job_that_nobody_has_begun() -> None:

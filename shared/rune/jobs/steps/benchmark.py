@@ -1,8 +1,7 @@
 """A benchmark on a model server that exists: look for the model, load it, ask the question, measure the answer."""
 
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
 from rune.bench import formulas
 from rune.contracts import (
@@ -18,16 +17,8 @@ from rune.errors import ModelNotFoundError
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
-from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, Role, WarmUpRequest
-
-type OpenServer = Callable[[str, str], ModelServer]
-"""Opens the server of a kind at an address."""
-
-IDLE_TIMEOUT_SECONDS = 60.0
-"""Longest silence between two pieces of an answer, once the model is loaded."""
-
-HEADROOM_SECONDS = 5.0
-"""Left of the step's time when a call must be over, so that its failure can still be written down."""
+from rune.jobs.steps.servers import IDLE_TIMEOUT_SECONDS, OpenServer, time_left_seconds, using
+from rune.llm.protocol import ChatRequest, Generation, Message, Role
 
 
 class Benchmark:
@@ -38,30 +29,21 @@ class Benchmark:
 
     @property
     def steps(self) -> Mapping[StepName, Step]:
-        """Every step by its name."""
-        return {StepName.CHECK: self.check, StepName.WARM_UP: self.warm_up, StepName.ASK: self.ask}
+        """The steps that are a benchmark's own."""
+        return {StepName.CHECK: self.check, StepName.ASK: self.ask}
 
     async def check(self, context: StepContext) -> Outcome:
         """Find out that the server answers and offers the model."""
         request = _request(context)
-        async with self._server(request) as server:
+        async with using(self._open_server, request) as server:
             if not await server.has_model(request.model):
                 raise ModelNotFoundError(f"The server does not have the model {request.model!r}.")
         return Next(StepName.WARM_UP if request.backend_warmup else StepName.ASK)
 
-    async def warm_up(self, context: StepContext) -> Outcome:
-        """Load the model and run one token through it."""
-        request = _request(context)
-        timeout_seconds = min(float(request.backend_warmup_timeout), _time_left_seconds(context))
-        async with self._server(request) as server:
-            warm_up = await server.warm_up(WarmUpRequest(request.model, timeout_seconds))
-        phases_ms = {"load": round(warm_up.load_ms), "first_token": round(warm_up.first_token_ms)}
-        return Next(StepName.ASK, phases_ms=phases_ms)
-
     async def ask(self, context: StepContext) -> Outcome:
         """Ask the question and measure the answer."""
         request = _request(context)
-        timeout_seconds = min(float(request.timeout_seconds), _time_left_seconds(context))
+        timeout_seconds = min(float(request.timeout_seconds), time_left_seconds(context))
         chat = ChatRequest(
             model=request.model,
             messages=(Message(Role.USER, request.question),),
@@ -73,28 +55,16 @@ class Benchmark:
         def show_progress(chunk_count: int) -> None:
             context.progress["tokens"] = chunk_count
 
-        async with self._server(request) as server:
+        async with using(self._open_server, request) as server:
             # Opens the connection that the question then takes, so that neither TCP and TLS nor what this
             # process does for the first time (50 to 130 ms when cold) is counted as the model's.
             await server.list_models()
             generation = await server.chat(chat, show_progress)
         return Done(_result(request, generation, context.job.phases_ms).model_dump_json())
 
-    @asynccontextmanager
-    async def _server(self, request: BenchmarkRequest) -> AsyncIterator[ModelServer]:
-        server = self._open_server(request.backend_type, request.backend_url or "")
-        try:
-            yield server
-        finally:
-            await server.aclose()
-
 
 def _request(context: StepContext) -> BenchmarkRequest:
     return BenchmarkRequest.model_validate_json(context.request_json)
-
-
-def _time_left_seconds(context: StepContext) -> float:
-    return max(1.0, context.time_limit_seconds - HEADROOM_SECONDS)
 
 
 def _result(

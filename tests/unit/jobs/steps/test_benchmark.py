@@ -1,4 +1,3 @@
-import asyncio
 import json
 from dataclasses import replace
 
@@ -19,33 +18,25 @@ from rune.llm.protocol import (
     Stamps,
     TokenCounts,
     TokenSource,
-    WarmUpRequest,
 )
-from tests.builders import a_benchmark_request, a_claimed_job, a_step_context
+from tests.builders import a_claimed_job
 from tests.fake_model_server import GENERATION, FakeModelServer
+from tests.unit.jobs.steps import turns
+from tests.unit.jobs.steps.turns import a_context
+
+STEPS = [StepName.CHECK, StepName.ASK]
 
 
 def run(step: StepName, server: FakeModelServer, context: StepContext | None = None) -> Outcome:
-    chosen = Benchmark(server.open).steps[step]
-
-    async def main() -> Outcome:
-        return await chosen(context or a_step_context())
-
-    return asyncio.run(main())
+    return turns.run(Benchmark(server.open).steps, step, context or a_context())
 
 
-def a_context(left_seconds: float = 600.0, **request: object) -> StepContext:
-    context = a_step_context(request=a_benchmark_request(**request))
-    context.time_limit_seconds = left_seconds
-    return context
-
-
-def test_benchmark_has_every_step_of_its_kind() -> None:
-    assert set(Benchmark(FakeModelServer().open).steps) == {StepName.CHECK, StepName.WARM_UP, StepName.ASK}
+def test_benchmark_has_the_steps_that_are_its_own() -> None:
+    assert set(Benchmark(FakeModelServer().open).steps) == set(STEPS)
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
-@pytest.mark.parametrize("step", StepName)
+@pytest.mark.parametrize("step", STEPS)
 def test_step_opens_the_requests_server_and_closes_it(step: StepName, kind: str) -> None:
     server = FakeModelServer()
 
@@ -55,7 +46,7 @@ def test_step_opens_the_requests_server_and_closes_it(step: StepName, kind: str)
 
 
 @pytest.mark.parametrize("error", [ServerUnreachableError("Nobody."), OutOfMemoryError("Full.")], ids=repr)
-@pytest.mark.parametrize("step", StepName)
+@pytest.mark.parametrize("step", STEPS)
 def test_step_closes_the_server_when_it_fails(step: StepName, error: RuneError) -> None:
     server = FakeModelServer(error=error)
 
@@ -77,25 +68,6 @@ def test_check_fails_when_the_server_does_not_have_the_model() -> None:
         run(StepName.CHECK, FakeModelServer(models=("llama3.1:70b",)))
 
 
-def test_warm_up_goes_on_with_its_phases() -> None:
-    outcome = run(StepName.WARM_UP, FakeModelServer())
-
-    assert outcome == Next(StepName.ASK, phases_ms={"load": 900, "first_token": 30})
-
-
-@pytest.mark.parametrize(
-    ("asked", "left_seconds", "given"), [(90, 600, 90), (300, 600, 300), (300, 100, 95), (300, 4, 1)]
-)
-def test_warm_up_takes_no_longer_than_asked_nor_than_there_is_time(
-    asked: int, left_seconds: float, given: float
-) -> None:
-    server = FakeModelServer()
-
-    run(StepName.WARM_UP, server, a_context(left_seconds, backend_warmup_timeout=asked))
-
-    assert server.warm_ups == [WarmUpRequest("llama3.1:8b", timeout_seconds=given)]
-
-
 ASKS = [
     # asked, left, warmed up; timeout, idle timeout
     (600, 870, True, 600, 60),
@@ -112,7 +84,11 @@ def test_ask_sends_the_question_within_the_time_there_is(
 ) -> None:
     server = FakeModelServer()
 
-    run(StepName.ASK, server, a_context(left_seconds, timeout_seconds=asked, backend_warmup=warmup))
+    run(
+        StepName.ASK,
+        server,
+        a_context(left_seconds=left_seconds, timeout_seconds=asked, backend_warmup=warmup),
+    )
 
     question = Message(Role.USER, "What is unhealthy in this Kubernetes cluster?")
     assert server.chats == [
@@ -121,7 +97,7 @@ def test_ask_sends_the_question_within_the_time_there_is(
 
 
 def test_ask_shows_how_far_the_answer_is() -> None:
-    context = a_step_context()
+    context = a_context()
 
     run(StepName.ASK, FakeModelServer(), context)
 

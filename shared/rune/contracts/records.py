@@ -1,0 +1,126 @@
+"""What callers get about jobs."""
+
+from datetime import datetime
+from typing import Literal
+
+from rune.contracts.document import Document
+
+type KindName = Literal["benchmark", "agentic-agent", "llm-instance"]
+type StatusName = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class JobAccepted(Document):
+    """A job was taken on and will end."""
+
+    job_id: str
+    status: Literal["accepted"] = "accepted"
+
+
+class JobRecord(Document):
+    """Where a job stands."""
+
+    job_id: str
+    kind: KindName
+    status: StatusName
+    message: str
+    """One sentence for a person who waits."""
+    progress: dict[str, str | int]
+    """`step` and its `try`, and the step's counts: `tokens` is the number of pieces of the answer so far."""
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    result: dict[str, object] | None
+    error: str | None
+    """Why the job failed, as one sentence."""
+    error_code: str | None
+    """The same as a stable name."""
+    error_stage: str | None
+    """The step in which it failed."""
+    error_retryable: bool | None
+    """Whether the same job may succeed if it is posted again later."""
+
+
+class JobEvent(Document):
+    """One line of a job's history."""
+
+    id: int
+    """Rises by one from 1."""
+    event: str
+    status: Literal["ok", "error"]
+    duration_ms: int | None
+    error_type: str | None
+    labels: dict[str, str]
+    recorded_at: float
+    """Seconds since 1970-01-01 UTC."""
+
+
+class JobEvents(Document):
+    """A job's history, oldest first."""
+
+    job_id: str
+    events: list[JobEvent]
+
+
+class JobSummary(Document):
+    """One line of a list of jobs."""
+
+    job_id: str
+    kind: KindName
+    status: StatusName
+    message: str
+    """One sentence for a person who waits."""
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class JobList(Document):
+    """Own jobs, newest first."""
+
+    jobs: list[JobSummary]
+    next_cursor: str | None
+    """What to send as `cursor` for older ones; null where there are none."""
+
+
+class EventMetrics(Document):
+    """How often something happened, and how long it took."""
+
+    event: str
+    total: int
+    ok: int
+    error: int
+    avg_ms: float
+    min_ms: int
+    max_ms: int
+
+
+class MetricsSummary(Document):
+    """Metrics by event name, sorted."""
+
+    events: list[EventMetrics]
+
+
+class CatalogModel(Document):
+    """A model that fits on a rented GPU."""
+
+    name: str
+    vram_mb: int
+    """Memory of the GPU that it needs, in MB."""
+    required_disk_gb: int
+    """Disk that it needs, in GB."""
+
+
+class Catalog(Document):
+    """Models that fit on rented GPUs."""
+
+    models: list[CatalogModel]
+
+
+class ServerModels(Document):
+    """What a model server offers."""
+
+    backend_url: str
+    backend_type: str
+    models: list[str]
+    running_models: list[str]
+    """Those in memory; empty where the server cannot tell."""

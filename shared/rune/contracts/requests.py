@@ -1,0 +1,121 @@
+"""What callers send.
+
+A field that is not named here is refused by name, so that a misspelt option never passes for a default.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from rune.contracts.document import Document
+
+type BackendType = Literal["ollama", "openai"]
+
+type Url = Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class VastaiProvisioning(Document):
+    """The Vast.ai fields in the nested form."""
+
+    template_hash: str | None = Field(None, max_length=256)
+    """Hash of the Vast.ai template to boot."""
+    min_dph: float = Field(0.0, ge=0, le=1000)
+    """Lowest price of an offer, in USD per hour."""
+    max_dph: float = Field(3.0, ge=0, le=1000)
+    """Highest price of an offer, in USD per hour."""
+    reliability: float = Field(0.99, ge=0, le=1)
+    """Lowest reliability of the host, as a ratio."""
+    stop_instance: bool = True
+    """Whether to give the machine back when the job ends."""
+
+    @model_validator(mode="after")
+    def _refuse_reversed_prices(self) -> Self:
+        if self.min_dph > self.max_dph:
+            raise ValueError("min_dph is above max_dph.")
+        return self
+
+
+class Provisioning(Document):
+    """Where the machine comes from, in the nested form."""
+
+    vastai: VastaiProvisioning | None = None
+    """Rent on Vast.ai under these terms."""
+
+
+class RentalChoice(Document):
+    """Vast.ai's terms, flat as in the specification or nested under `provisioning`; not both."""
+
+    vastai: bool = False
+    """Rent a GPU on Vast.ai for the job."""
+    template_hash: str | None = Field(None, max_length=256)
+    """Hash of the Vast.ai template to boot."""
+    min_dph: float | None = Field(None, ge=0, le=1000)
+    """Lowest price of an offer, in USD per hour."""
+    max_dph: float | None = Field(None, ge=0, le=1000)
+    """Highest price of an offer, in USD per hour."""
+    reliability: float | None = Field(None, ge=0, le=1)
+    """Lowest reliability of the host, as a ratio."""
+    vastai_stop_instance: bool = True
+    """Whether to give the machine back when the job ends."""
+    provisioning: Provisioning | None = None
+    """Vast.ai's terms in the nested form."""
+
+    @property
+    def wants_rental(self) -> bool:
+        """Whether a GPU is to be rented, in whichever form the caller said so."""
+        return self.vastai or (self.provisioning is not None and self.provisioning.vastai is not None)
+
+    @model_validator(mode="after")
+    def _refuse_both_forms(self) -> Self:
+        nested = self.provisioning is not None and self.provisioning.vastai is not None
+        flat = {"template_hash", "min_dph", "max_dph", "reliability", "vastai_stop_instance"}
+        given = {name for name in flat & self.model_fields_set if getattr(self, name) is not None}
+        if nested and given:
+            raise ValueError("Vast.ai's terms are given twice: flat and under provisioning.")
+        if self.min_dph is not None and self.max_dph is not None and self.min_dph > self.max_dph:
+            raise ValueError("min_dph is above max_dph.")
+        return self
+
+
+class BackendChoice(Document):
+    """A model server that runs already."""
+
+    backend_url: Url | None = None
+    """Its address, such as `http://host:11434`."""
+    backend_type: BackendType = "ollama"
+    """Its kind: `ollama`, or any OpenAI-compatible one as `openai`."""
+
+
+class Question(BackendChoice):
+    """A question for a model."""
+
+    question: str = Field(min_length=1, max_length=100_000)
+    """What to ask."""
+    model: str = Field(min_length=1, max_length=128)
+    """Name of the model on its server."""
+    backend_warmup: bool = True
+    """Whether to load the model before the question is asked, outside the measurement."""
+    backend_warmup_timeout: int = Field(300, ge=30, le=900)
+    """Longest time that loading may take, in seconds."""
+    timeout_seconds: int = Field(600, ge=10, le=840)
+    """Longest time that the answer may take, in seconds, counted from the question."""
+    kubeconfig: str | None = Field(None, max_length=4096)
+    """Ignored: a path on the caller's machine, which means nothing here. Accepted because clients send it."""
+
+
+class BenchmarkRequest(Question, RentalChoice):
+    """Ask a model one question and measure the answer."""
+
+    attestation_required: bool = False
+    """Whether the machine must prove what it is. Not offered, so true is refused."""
+
+
+class AgenticAgentRequest(Question):
+    """Let an agent answer a question."""
+
+    agent: str = Field("ask", min_length=1, max_length=64)
+    """Which agent: `ask` puts the question to the model, `holmes` to a HolmesGPT server of the tenant's."""
+
+
+class LlmInstanceRequest(BackendChoice, RentalChoice):
+    """Get the address of a model server that answers."""

@@ -1,0 +1,98 @@
+"""What finished jobs report."""
+
+from typing import Literal
+
+from rune.contracts.document import Document
+
+
+class TokenTelemetry(Document):
+    """Tokens by what they were spent on."""
+
+    system_prompt: int
+    tool_calls: int
+    agent_reasoning: int
+    output: int
+    total: int
+
+
+class PhaseLatency(Document):
+    """Time spent in one phase, in milliseconds."""
+
+    phase: str
+    ms: int
+
+
+class Telemetry(Document):
+    """What a run took."""
+
+    tokens: TokenTelemetry
+    latency: list[PhaseLatency]
+    cost_estimate_usd: float | None
+    """What RUNE paid for the machine; null for a server that RUNE did not rent, whose cost it cannot know."""
+
+
+class ServerMeasurements(Document):
+    """The server's own view; null where it does not say."""
+
+    total_ms: float | None
+    load_ms: float | None
+    prompt_eval_ms: float | None
+    eval_ms: float | None
+    output_tokens_per_second: float | None
+
+
+class Measurements(Document):
+    """Numbers of one answer, by the formulas of `rune.bench.formulas`; null where undefined."""
+
+    time_to_first_token_ms: float | None
+    """Request sent to first piece with content: text, reasoning or a tool call."""
+    time_to_first_visible_token_ms: float | None
+    """Request sent to first piece with text: what a reader of a reasoning model waits."""
+    time_per_output_token_ms: float | None
+    """(end-to-end latency - time to first token) / (output tokens - 1)."""
+    output_tokens_per_second: float | None
+    """Output tokens / end-to-end latency, the wait for the first token included."""
+    decode_tokens_per_second: float | None
+    """1 / time per output token: how fast the text runs once it has begun."""
+    end_to_end_latency_ms: float | None
+    """Request sent to last piece with content."""
+    prompt_tokens: int | None
+    output_tokens: int
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    token_count_source: Literal["usage", "server", "chunks"]
+    """Who counted: the server's usage field, its timings, or RUNE by pieces, which is an estimate."""
+    finish_reason: Literal["stop", "length", "tool_calls", "content_filter", "other"]
+    server: ServerMeasurements
+
+
+class BenchmarkResult(Document):
+    """The answer with its numbers."""
+
+    answer: str
+    result_type: Literal["text"] = "text"
+    artifacts: None = None
+    metadata: dict[str, str]
+    telemetry: Telemetry
+    model_name: str
+    backend_url: str
+    contract_id: None = None
+    """Id of the rental; null where none was made."""
+    measurements: Measurements
+
+
+class AgenticAgentResult(Document):
+    """What an agent answered."""
+
+    answer: str
+    result_type: Literal["text", "image", "structured", "report"]
+    artifacts: list[dict[str, str]] | None
+    metadata: dict[str, str]
+    telemetry: Telemetry
+
+
+class LlmInstanceResult(Document):
+    """A model server that answered when it was asked."""
+
+    mode: Literal["existing"]
+    backend_url: str
