@@ -2,34 +2,42 @@
 
 from fastapi import FastAPI
 
-from api import problems
+from api import openapi, problems
+from api.auth import Authentication
 from api.limits import BodyLimit
-from api.routes import health, jobs
-from rune.jobs.desk import Desk
-from rune.net.addresses import AddressPolicy
-from rune.tenants.tokens import TokenBook
+from api.routes import docs, estimates, health, jobs, metrics, models, submissions
+from api.services import Services
 
 
-def create_app(
-    *, desk: Desk, tokens: TokenBook, auth_disabled: bool, address_policy: AddressPolicy
-) -> FastAPI:
-    """Return the API."""
+def create_app(services: Services, *, with_docs: bool) -> FastAPI:
+    """Return the API.
+
+    Parameters
+    ----------
+    with_docs
+        Whether `/openapi.json` and `/docs` are served.
+    """
     app = FastAPI(
         title="RUNE",
+        version=openapi.API_VERSION,
         description="Reliability Use-case Numeric Evaluator: LLM jobs that answer with numbers.",
         # A redirect would be built from the Host header, which the caller chooses.
         redirect_slashes=False,
-        # The readable docs load scripts from the internet; the document itself comes with its own switch.
+        # FastAPI's own pages load scripts from the internet; api/routes/docs.py serves ours.
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
     )
-    app.state.desk = desk
-    app.state.tokens = tokens
-    app.state.auth_disabled = auth_disabled
-    app.state.address_policy = address_policy
+    app.state.services = services
     problems.install(app)
     app.add_middleware(BodyLimit)
-    app.include_router(health.router)
-    app.include_router(jobs.router)
+    open_paths = openapi.OPEN_PATHS if with_docs else openapi.OPEN_PATHS[:1]
+    app.add_middleware(Authentication, services=services, open_paths=frozenset(open_paths))
+    # Routes are tried in order, and pollers and submitters are the callers. One flat list: a router that is
+    # included is matched as one more level, for every request.
+    for routes in (jobs, submissions, health, estimates, models, metrics):
+        app.router.routes.extend(routes.router.routes)
+    if with_docs:
+        app.router.routes.extend(docs.router.routes)
+    openapi.install(app)
     return app

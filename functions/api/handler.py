@@ -4,36 +4,71 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from mangum import Mangum
 from mangum.types import LambdaContext, LambdaEvent
 
 from api.app import create_app
 from api.problems import Problem
+from api.services import Services
 from rune import logs
 from rune.clock import SystemClock
 from rune.jobs.aws import Clients
 from rune.jobs.desk import Desk, Terms
 from rune.jobs.plan import Lane
+from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 from rune.settings import ApiSettings
-from rune.tenants.tokens import TokenBook
+from rune.tenants.tokens import TokenBook, TokenSource
 
 logs.configure()
 log = logging.getLogger(__name__)
 
 settings = ApiSettings.from_environment(os.environ)
 clients = Clients()
+clock = SystemClock()
+limiter = clients.limiter(settings.table, clock)
+
+
+def find_tokens() -> TokenSource | None:
+    """Return where the tokens are; raises SettingsError, so that a function without any does not start."""
+    book = TokenBook.take_from(
+        os.environ, auth_disabled=settings.auth_disabled or bool(settings.tokens_parameter)
+    )
+    if settings.auth_disabled:
+        return None
+    if not settings.tokens_parameter:
+        return book
+    tokens = clients.tokens(settings.tokens_parameter, clock)
+    tokens.current()
+    return tokens
+
+
+def open_model_server(kind: str, url: str) -> ModelServer:
+    """Return the model server at an address."""
+    # Imported at the first call: one rare route is no reason for every cold start to load an HTTP client.
+    from rune.llm.servers import open_server  # noqa: PLC0415
+
+    return open_server(kind, url, address_policy)
+
+
+address_policy = AddressPolicy.parse(settings.allowed_networks)
 app = create_app(
-    desk=Desk(
-        clients.job_store(settings.table, settings.bucket),
-        clients.step_queue({Lane.CONTROL: settings.control_queue_url}),
-        SystemClock(),
-        Terms(run_limit=settings.run_limit, retention=settings.retention),
+    Services(
+        desk=Desk(
+            clients.job_store(settings.table, settings.bucket, limiter),
+            clients.step_queue({Lane.CONTROL: settings.control_queue_url}),
+            clock,
+            Terms(run_limit=settings.run_limit, retention=settings.retention),
+        ),
+        tokens=find_tokens(),
+        limiter=limiter,
+        address_policy=address_policy,
+        agents=clients.agents(settings.agents_parameter),
+        open_server=open_model_server,
     ),
-    tokens=TokenBook.take_from(os.environ, auth_disabled=settings.auth_disabled),
-    auth_disabled=settings.auth_disabled,
-    address_policy=AddressPolicy.parse(settings.allowed_networks),
+    with_docs=settings.with_docs,
 )
 # Mangum runs requests on the current event loop, which Python no longer makes by itself.
 asyncio.set_event_loop(asyncio.new_event_loop())
@@ -45,8 +80,11 @@ def handle(event: LambdaEvent, context: LambdaContext) -> Mapping[str, object]:
     """Return the API's response to an HTTP request (payload format 2.0)."""
     try:
         response = adapter(event, context)
-    except (KeyError, RuntimeError, UnicodeDecodeError, ValueError):
+    except (KeyError, UnicodeDecodeError, ValueError):
         # Mangum reads Host and X-Forwarded-Port outside the app, and raises on odd ones such as "[::1]".
         log.exception("request.unreadable")
         return Problem(400, "bad_request", "The request's headers cannot be read.").as_lambda_response()
+    if response["statusCode"] == HTTPStatus.NOT_MODIFIED:
+        # Mangum gives every answer a type, also one without a body.
+        response["headers"].pop("content-type", None)
     return response

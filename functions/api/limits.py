@@ -1,4 +1,4 @@
-"""How large a request may be."""
+"""What a body may be: how large, and of which type."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -9,20 +9,30 @@ LARGEST_BODY_BYTES = 10 * 1024 * 1024
 
 
 class BodyLimit:
-    """Answers 413 to a longer body, before anything reads it."""
+    """Answers 413 to a longer body and 415 to one that is not JSON, before anything reads it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        if scope["type"] == "http" and _announced_bytes(scope) > LARGEST_BODY_BYTES:
-            response = Problem(413, "body_too_large", "The body is larger than 10 MiB.").as_response()
-            await response(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        problem = _judge(scope) if scope["type"] == "http" else None
+        await (problem.as_response() if problem else self._app)(scope, receive, send)
 
 
-def _announced_bytes(scope: Scope) -> int:
-    value = dict(scope["headers"]).get(b"content-length", b"0")
-    return int(value) if value.isdigit() else 0
+def _judge(scope: Scope) -> Problem | None:
+    headers = dict(scope["headers"])
+    # Where no length is announced a POST has a body of some length.
+    unannounced = b"1" if scope["method"] == "POST" else b"0"
+    announced = headers.get(b"content-length", unannounced).strip()
+    if not announced.isdigit():
+        return Problem(400, "bad_request", "Content-Length is not a number.")
+    # int() refuses thousands of digits, and nobody means them.
+    length = int(announced[-20:]) if len(announced.lstrip(b"0")) <= 20 else LARGEST_BODY_BYTES + 1  # noqa: PLR2004
+    if length > LARGEST_BODY_BYTES:
+        return Problem(413, "body_too_large", "The body is larger than 10 MiB.")
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    is_json = media_type == b"application/json" or media_type.endswith(b"+json")
+    if length and not is_json:
+        return Problem(415, "unsupported_media_type", "The body must come as Content-Type: application/json.")
+    return None

@@ -9,16 +9,22 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
+from rune.contracts import Document
 from rune.errors import (
+    AddressError,
+    IdempotencyKeyReusedError,
     InvalidRequestError,
     JobFinishedError,
     JobNotFoundError,
-    RequestError,
+    ModelServerError,
+    RateLimitedError,
     RuneError,
     StoreUnavailableError,
     UnauthorizedError,
@@ -31,9 +37,14 @@ MEDIA_TYPE = "application/problem+json"
 STATUSES: Mapping[type[RuneError], int] = {
     InvalidRequestError: 422,
     UnauthorizedError: 401,
+    RateLimitedError: 401,
+    IdempotencyKeyReusedError: 422,
     JobNotFoundError: 404,
     JobFinishedError: 409,
     StoreUnavailableError: 503,
+    # A server that the caller named, asked while the caller waits.
+    AddressError: 422,
+    ModelServerError: 502,
 }
 
 HEADERS: Mapping[int, Mapping[str, str]] = {
@@ -42,6 +53,14 @@ HEADERS: Mapping[int, Mapping[str, str]] = {
 }
 
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
+
+
+class ProblemField(Document):
+    """A field that is wrong."""
+
+    pointer: str
+    """Where, as a JSON pointer (RFC 6901) into the body, or the name of a parameter."""
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +100,30 @@ class Problem:
         return json.dumps({**members, **self.extra})
 
 
+class ProblemDocument(Document):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    """Stable name, made for comparing."""
+    detail: str
+    """One sentence for a person."""
+    error: str
+    """The same as `detail`."""
+    errors: list[ProblemField] | None = None
+    """Which fields are wrong."""
+    retry_after_seconds: int | None = None
+    """When to come again."""
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the problems with these statuses for a route's documentation."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
 def install(app: FastAPI) -> None:
     """Make the app answer every error as a problem."""
     app.add_exception_handler(RuneError, _answer_rune_error)
@@ -89,20 +132,30 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _answer_unforeseen)
 
 
-async def _answer_rune_error(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, RuneError) or type(error) not in STATUSES:
-        return await _answer_unforeseen(_request, error)
+def as_response(error: RuneError) -> Response:
+    """Return the problem that stands for an error of our own."""
+    status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
+    if status is None:
+        return _unforeseen(error)
     if isinstance(error, InvalidRequestError):
         errors = [{"pointer": error.pointer, "detail": error.sentence}]
-        return Problem(422, error.specific_code, error.sentence, {"errors": errors}).as_response()
-    if not isinstance(error, RequestError):
+        return Problem(status, error.specific_code, error.sentence, {"errors": errors}).as_response()
+    if isinstance(error, RateLimitedError):
+        extra = {"retry_after_seconds": error.retry_after_seconds}
+        headers = {"Retry-After": str(error.retry_after_seconds)}
+        return Problem(status, error.code, error.sentence, extra, headers).as_response()
+    if isinstance(error, StoreUnavailableError):
         log.error("request.failed", exc_info=error, extra={"code": error.code})
-    return Problem(STATUSES[type(error)], error.code, error.sentence).as_response()
+    return Problem(status, error.code, error.sentence).as_response()
+
+
+async def _answer_rune_error(_request: Request, error: Exception) -> Response:
+    return as_response(error) if isinstance(error, RuneError) else _unforeseen(error)
 
 
 async def _answer_validation_error(_request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
-        return await _answer_unforeseen(_request, error)
+        return _unforeseen(error)
     found = error.errors()
     if any(item["type"] == "json_invalid" for item in found):
         return Problem(400, "invalid_json", "The body is not JSON.").as_response()
@@ -113,22 +166,37 @@ async def _answer_validation_error(_request: Request, error: Exception) -> Respo
     return Problem(422, "invalid_request", detail, {"errors": errors}).as_response()
 
 
-async def _answer_http_error(_request: Request, error: Exception) -> Response:
+async def _answer_http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
-        return await _answer_unforeseen(_request, error)
+        return _unforeseen(error)
     code = CODES.get(error.status_code, "bad_request")
     phrase = HTTPStatus(error.status_code).phrase
-    return Problem(error.status_code, code, f"{phrase}.", headers=error.headers or {}).as_response()
+    headers = {**(error.headers or {})}
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
+    return Problem(error.status_code, code, f"{phrase}.", headers=headers).as_response()
 
 
 async def _answer_unforeseen(_request: Request, error: Exception) -> Response:
+    return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> Response:
     log.error("request.crashed", exc_info=error)
     return Problem(500, "internal_error", "RUNE failed inside; the log has the details.").as_response()
 
 
+def _allowed_methods(request: Request) -> set[str]:
+    """Return the methods of all routes at the path; Starlette names those of the first alone."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    at_path = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    exactly = [route for route in at_path if route.path == request.url.path]
+    return {method for route in exactly or at_path for method in route.methods or ()}
+
+
 def _pointer(location: Sequence[str | int]) -> str:
     """Return a JSON pointer into the body (RFC 6901), empty for the body itself."""
-    inside = [part for part in location if part != "body"]
+    inside = [part for part in location if part not in {"body", "query", "path"}]
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in inside)
 
 

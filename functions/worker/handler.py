@@ -13,7 +13,7 @@ from rune.jobs.engine import Engine
 from rune.jobs.lease import run_leased
 from rune.jobs.plan import Lane
 from rune.jobs.sqs import decode
-from rune.jobs.steps.benchmark import Benchmark
+from rune.jobs.steps.registry import make_steps
 from rune.llm.servers import open_server
 from rune.net.addresses import AddressPolicy
 from rune.settings import WorkerSettings
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 settings = WorkerSettings.from_environment(os.environ)
 clients = Clients()
 dead_letters = clients.dead_letters(settings.dead_letter_queue_url)
+address_policy = AddressPolicy.parse(settings.allowed_networks)
 engine = Engine(
     lane=Lane(settings.lane),
     store=clients.job_store(settings.table, settings.bucket),
@@ -31,7 +32,9 @@ engine = Engine(
         {Lane.CONTROL: settings.control_queue_url, Lane.INFERENCE: settings.inference_queue_url}
     ),
     clock=SystemClock(),
-    steps=Benchmark(partial(open_server, policy=AddressPolicy.parse(settings.allowed_networks))).steps,
+    steps=make_steps(
+        partial(open_server, policy=address_policy), clients.agents(settings.agents_parameter), address_policy
+    ),
     run_step=run_leased,
 )
 

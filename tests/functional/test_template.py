@@ -19,6 +19,7 @@ WORKER_VARIABLES = {
     "RUNE_INFERENCE_QUEUE_URL",
     "RUNE_DEAD_LETTER_QUEUE_URL",
     "RUNE_ALLOWED_NETWORKS",
+    "RUNE_AGENTS_PARAMETER",
 }
 VARIABLES = {
     "ApiFunction": {
@@ -28,7 +29,10 @@ VARIABLES = {
         "RUNE_CONTROL_QUEUE_URL",
         "RUNE_ALLOWED_NETWORKS",
         "RUNE_API_TOKENS",
+        "RUNE_API_TOKENS_PARAMETER",
         "RUNE_API_AUTH_DISABLED",
+        "RUNE_API_DOCS",
+        "RUNE_AGENTS_PARAMETER",
         "RUNE_RETENTION_DAYS",
         "RUNE_JOB_DEADLINE_SECONDS",
     },
@@ -42,21 +46,23 @@ WORKER_ACTIONS = WRITE_LOGS | {
     "sqs:DeleteMessage",
     "sqs:GetQueueAttributes",
     "sqs:SendMessage",
-    "dynamodb:GetItem",
+    "dynamodb:BatchGetItem",
     "dynamodb:Query",
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
     "s3:GetObject",
     "s3:PutObject",
+    "ssm:GetParameter",
 }
 ACTIONS = {
     "ApiRole": WRITE_LOGS
-    | {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:Query", "sqs:SendMessage"}
-    | {"s3:PutObject", "s3:GetObject"},
+    | {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem"}
+    | {"dynamodb:ConditionCheckItem", "dynamodb:Query", "sqs:SendMessage"}
+    | {"s3:PutObject", "s3:GetObject", "ssm:GetParameter"},
     "ControlWorkerRole": WORKER_ACTIONS,
     "InferenceWorkerRole": WORKER_ACTIONS,
     "JanitorRole": WRITE_LOGS
-    | {"dynamodb:Query", "dynamodb:GetItem", "dynamodb:UpdateItem", "sqs:SendMessage"},
+    | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "sqs:SendMessage"},
 }
 
 
@@ -84,7 +90,14 @@ def of_type(kind: str) -> dict[str, Block]:
 
 
 def statements(policies: list[Block]) -> list[Block]:
-    return [entry for policy in policies for entry in policy["PolicyDocument"]["Statement"]]
+    """Return all statements, also those that only a deployment with the setting has."""
+    return [
+        option
+        for policy in policies
+        for entry in policy["PolicyDocument"]["Statement"]
+        for option in entry.get("Fn::If", ["", entry])[1:]
+        if option != {"Ref": "AWS::NoValue"}
+    ]
 
 
 def listed(value: Any) -> list[Any]:  # noqa: ANN401 - one or many, as CloudFormation allows
@@ -179,6 +192,29 @@ def test_role_names_every_resource(name: str) -> None:
             assert isinstance(resource, dict), f"{entry['Sid']} of {name} names {resource}"
             pattern = str(resource.get("Fn::Sub", ""))
             assert "*" not in pattern.removesuffix("/requests/*").removesuffix("/results/*")
+
+
+@pytest.mark.parametrize(
+    ("role", "sid", "condition", "parameter"),
+    [
+        ("ApiRole", "ReadTokens", "HasTokensParameter", "ApiTokensParameter"),
+        ("ApiRole", "ReadAgents", "HasAgentsParameter", "AgentsParameter"),
+        ("ControlWorkerRole", "ReadAgents", "HasAgentsParameter", "AgentsParameter"),
+        ("InferenceWorkerRole", "ReadAgents", "HasAgentsParameter", "AgentsParameter"),
+    ],
+)
+def test_role_reads_one_parameter_and_only_where_it_is_given(
+    role: str, sid: str, condition: str, parameter: str
+) -> None:
+    (policy,) = ROLES[role]["Policies"]
+    choices = [entry["Fn::If"] for entry in policy["PolicyDocument"]["Statement"] if "Fn::If" in entry]
+    ((name, statement, otherwise),) = [choice for choice in choices if choice[1]["Sid"] == sid]
+    assert (name, otherwise) == (condition, {"Ref": "AWS::NoValue"})
+    assert TEMPLATE["Conditions"][condition] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}],
+    }
+    assert statement["Action"] == "ssm:GetParameter"
+    assert statement["Resource"]["Fn::Sub"].endswith(f":parameter${{{parameter}}}")
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

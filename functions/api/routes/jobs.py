@@ -1,92 +1,83 @@
-"""Jobs: hand in, ask for, take back."""
+"""Jobs are asked for, and taken back."""
 
-import json
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
-from api.auth import Tenant
-from rune.contracts import BenchmarkRequest, JobAccepted, JobEvent, JobEvents, JobRecord
-from rune.jobs import plan
-from rune.jobs.admission import admit_benchmark
-from rune.jobs.desk import Desk
-from rune.jobs.record import Event, Job, Kind
+from api import documents
+from api.auth import admitted_caller_of, caller_of
+from api.problems import responses
+from api.services import services_of
+from rune.contracts import JobEvents, JobList, JobRecord
+from rune.jobs.record import Kind, Status
 from rune.jobs.store import StoredJob
 
-router = APIRouter(prefix="/v1/jobs")
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=responses(401, 422, 503))
 
 
-async def get_desk(request: Request) -> Desk:
-    """Return the desk that the app was made with."""
-    desk: Desk = request.app.state.desk
-    return desk
+@router.get("")
+async def list_jobs(  # the query, one parameter each
+    request: Request,
+    status: Annotated[Status | None, Query(description="Only jobs with this status.")] = None,
+    kind: Annotated[Kind | None, Query(description="Only jobs of this kind.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="Longest page.")] = 20,
+    cursor: Annotated[
+        str | None, Query(max_length=128, description="`next_cursor` of the page before.")
+    ] = None,
+) -> JobList:
+    """Return own jobs, newest first. A page may be short and not the last: `next_cursor` tells."""
+    before = None if cursor is None else documents.from_cursor(cursor)
+    page = services_of(request).desk.list_jobs(
+        admitted_caller_of(request).tenant, before=before, limit=limit, status=status, kind=kind
+    )
+    return documents.job_list(page)
 
 
-DeskOfApp = Annotated[Desk, Depends(get_desk)]
-
-
-@router.post("/benchmark", status_code=202)
-async def post_benchmark(
-    tenant: Tenant, body: BenchmarkRequest, desk: DeskOfApp, request: Request, response: Response
-) -> JobAccepted:
-    """Accept a benchmark; the answer's Location is where to ask for it."""
-    request_json = admit_benchmark(body, request.app.state.address_policy)
-    job = desk.submit(tenant, Kind.BENCHMARK, request_json)
-    response.headers["Location"] = f"/v1/jobs/{job.job_id}"
-    return JobAccepted(job_id=job.job_id)
-
-
-@router.get("/{job_id}")
-async def get_job(tenant: Tenant, job_id: str, desk: DeskOfApp) -> JobRecord:
+@router.get("/{job_id}", responses=responses(404) | {304: {"description": "Nothing has changed."}})
+async def get_job(
+    request: Request,
+    job_id: str,
+    response: Response,
+    if_none_match: Annotated[str | None, Header(description="The `ETag` of the last answer.")] = None,
+) -> JobRecord:
     """Return where a job stands, and its result or error once it has ended."""
-    return _record(desk.find(tenant, job_id))
+    desk = services_of(request).desk
+    stored = desk.find(caller_of(request), job_id)
+    headers = _polling_headers(stored, desk.seconds_until_news(stored.job))
+    if if_none_match is not None and _matches(if_none_match, headers["ETag"]):
+        return Response(status_code=304, headers=headers)  # type: ignore[return-value]  # no document
+    response.headers.update(headers)
+    return documents.job_record(stored)
 
 
-@router.delete("/{job_id}", status_code=202)
-async def cancel_job(tenant: Tenant, job_id: str, desk: DeskOfApp) -> JobRecord:
+@router.delete("/{job_id}", status_code=202, responses=responses(404, 409))
+async def cancel_job(request: Request, job_id: str) -> JobRecord:
     """Cancel a job: at once if nobody has begun it, else as soon as its worker notices, within seconds."""
-    return _record(StoredJob(desk.cancel(tenant, job_id), None))
+    tenant = admitted_caller_of(request).tenant
+    return documents.job_record(StoredJob(services_of(request).desk.cancel(tenant, job_id), None))
 
 
-@router.get("/{job_id}/events")
-async def get_events(tenant: Tenant, job_id: str, desk: DeskOfApp) -> JobEvents:
+@router.get("/{job_id}/events", responses=responses(404))
+async def get_events(
+    request: Request,
+    job_id: str,
+    after: Annotated[int, Query(ge=0, le=99_999_999, description="Only events with a higher id.")] = 0,
+) -> JobEvents:
     """Return a job's history, oldest first."""
-    history = desk.find_events(tenant, job_id)
-    return JobEvents(job_id=job_id, events=[_event(event) for event in history.events])
+    tenant = admitted_caller_of(request).tenant
+    history = services_of(request).desk.find_events(tenant, job_id, after)
+    return JobEvents(job_id=job_id, events=[documents.job_event(event) for event in history.events])
 
 
-def _record(stored: StoredJob) -> JobRecord:
-    job = stored.job
-    failure = job.failure
-    return JobRecord(
-        job_id=job.job_id,
-        kind=job.kind.value,
-        status=job.status.value,
-        message=plan.describe(job),
-        progress=_progress(job),
-        created_at=job.created_at,
-        updated_at=job.updated_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-        result=None if stored.result_json is None else json.loads(stored.result_json),
-        error=failure.sentence if failure else None,
-        error_code=failure.code if failure else None,
-        error_stage=failure.stage.value if failure else None,
-        error_retryable=failure.retryable if failure else None,
-    )
+def _polling_headers(stored: StoredJob, seconds_until_news: int | None) -> dict[str, str]:
+    # The version rises with every write, and the document is a function of the row alone.
+    headers = {"ETag": f'"j{stored.job.version}"', "Cache-Control": "private, no-cache"}
+    if seconds_until_news is not None:
+        headers["Retry-After"] = str(seconds_until_news)
+    return headers
 
 
-def _progress(job: Job) -> dict[str, str | int]:
-    return {"step": job.step.value, "try": job.failures + 1, **job.progress}
-
-
-def _event(event: Event) -> JobEvent:
-    return JobEvent(
-        id=event.number,
-        event=event.name,
-        status=event.status,
-        duration_ms=event.duration_ms,
-        error_type=event.error_type,
-        labels=dict(event.labels),
-        recorded_at=event.recorded_at.timestamp(),
-    )
+def _matches(if_none_match: str, etag: str) -> bool:
+    """Compare as RFC 9110 says: weakly, against a list, and `*` matches whatever is there."""
+    offered = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return "*" in offered or etag in offered

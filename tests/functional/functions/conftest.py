@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     fake = FakeClock()
     monkeypatch.setattr(SystemClock, "now", lambda _: fake.now())
     return fake
+
+
+@pytest.fixture
+def address() -> str:
+    """A source address that no other test has: a handler's memory of failures outlives the table."""
+    number = next(_addresses)
+    return f"198.51.{number // 256}.{number % 256}"
+
+
+_addresses = count(1)
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,8 @@ import base64
 import json
 import logging
 import os
-from dataclasses import dataclass
-from http import HTTPStatus
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import pytest
 from botocore.client import BaseClient
@@ -21,7 +19,6 @@ from tests.builders import (
     JOB_ID,
     TOKEN,
     FakeClock,
-    a_benchmark_request,
     a_claimed_job,
     a_failure,
     a_job,
@@ -29,83 +26,30 @@ from tests.builders import (
     a_waiting_job,
     after,
     an_ended_job,
-    an_event,
     an_http_event,
+)
+from tests.functional.functions.asking import (
+    ACMES_TOKEN,
+    FLAT,
+    JOB,
+    KEPT,
+    OF_ACME,
+    POST,
+    SERVER,
+    UNAUTHORIZED,
+    a_problem,
+    a_record,
+    a_refusal,
+    a_wrong_field,
+    ask,
+    assert_problem,
+    post,
+    put,
 )
 from tests.functional.functions.loading import loaded
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
-
-POST = "/v1/jobs/benchmark"
-JOB = f"/v1/jobs/{JOB_ID}"
-OF_ACME = {"x-tenant-id": "acme"}
-ACMES_TOKEN = TOKEN[::-1]
-UNAUTHORIZED = "A valid token of this tenant is needed: Authorization: Bearer <token>, or X-API-Key: <token>."
-
-
-@dataclass(frozen=True)
-class Response:
-    status: int
-    headers: dict[str, str]
-    document: Any
-
-
-def ask(api: ModuleType, event: dict[str, object]) -> Response:
-    response = cast("dict[str, Any]", api.handle(event, None))
-    assert response.get("isBase64Encoded", False) is False
-    return Response(response["statusCode"], response["headers"], json.loads(response["body"]))
-
-
-def post(api: ModuleType, body: object, headers: dict[str, str] | None = None) -> Response:
-    return ask(api, an_http_event("POST", POST, body, headers))
-
-
-def put(cloud: Cloud, job: Job) -> None:
-    cloud.store.submit(job, json.dumps(a_benchmark_request()), an_event())
-    cloud.calls.clear()
-
-
-def a_problem(status: int, code: str, sentence: str, *errors: tuple[str, str]) -> dict[str, object]:
-    """Return a problem document whole; its first wrong field speaks for all where no sentence is given."""
-    problem: dict[str, object] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "code": code,
-        "detail": sentence,
-        "error": sentence,
-    }
-    if errors:
-        problem["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in errors]
-    return problem
-
-
-def assert_problem(response: Response, problem: dict[str, object]) -> None:
-    assert (response.status, response.document) == (problem["status"], problem)
-    assert response.headers["content-type"] == "application/problem+json"
-
-
-def a_record(**overrides: object) -> dict[str, object]:
-    """Return what callers see of the builders' queued job."""
-    return {
-        "job_id": JOB_ID,
-        "kind": "benchmark",
-        "status": "queued",
-        "message": "Waiting for a worker.",
-        "progress": {"step": "check", "try": 1},
-        "created_at": "2026-11-23T12:00:00Z",
-        "updated_at": "2026-11-23T12:00:00Z",
-        "started_at": None,
-        "finished_at": None,
-        "result": None,
-        "error": None,
-        "error_code": None,
-        "error_stage": None,
-        "error_retryable": None,
-        **overrides,
-    }
-
 
 # ---------------------------------------------------------------- health
 
@@ -131,32 +75,6 @@ def test_post_accepts_the_job_in_two_calls(api: ModuleType, cloud: Cloud) -> Non
     assert [json.loads(body) for body in cloud.received("control")] == [{"job_id": job_id, "seq": 1}]
 
 
-SERVER = {"backend_url": "http://127.0.0.1:11434"}
-KEPT = {
-    "question": "q",
-    "model": "llama3.1:8b",
-    "backend_url": "http://127.0.0.1:11434",
-    "backend_type": "ollama",
-    "backend_warmup": True,
-    "backend_warmup_timeout": 300,
-    "timeout_seconds": 600,
-    "vastai": False,
-    "vastai_stop_instance": True,
-    "attestation_required": False,
-}
-FLAT = {
-    "vastai": False,
-    "template_hash": "c166c11f035d3a97871a23bd32ca6aba",
-    "min_dph": 2.3,
-    "max_dph": 3.0,
-    "reliability": 0.99,
-    "question": "q",
-    "model": "llama3.1:8b",
-    "backend_warmup": True,
-    "backend_warmup_timeout": 90,
-    "vastai_stop_instance": True,
-    **SERVER,
-}
 TERMS = {key: FLAT[key] for key in ("template_hash", "min_dph", "max_dph", "reliability")}
 ACCEPTED: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "least": ({"question": "q", "model": "llama3.1:8b", **SERVER}, KEPT),
@@ -213,17 +131,9 @@ def test_post_accepts_the_job_when_the_queue_is_away(api: ModuleType, cloud: Clo
 
 NO_DICTIONARY = "Input should be a valid dictionary or object to extract fields from"
 NO_VASTAI = "Renting GPUs on Vast.ai is not available yet; name a running model server in backend_url."
-NO_SERVER = "Name the model server to be measured in backend_url."
+NO_SERVER = "Name a running model server in backend_url."
 NO_PROOF = "No machine here can prove what it is, so attestation_required cannot be honoured."
 TWICE = "Vast.ai's terms are given twice: flat and under provisioning."
-
-
-def a_wrong_field(pointer: str, detail: str) -> dict[str, object]:
-    return a_problem(422, "invalid_request", f"{pointer or 'The body'}: {detail}", (pointer, detail))
-
-
-def a_refusal(code: str, pointer: str, sentence: str) -> dict[str, object]:
-    return a_problem(422, code, sentence, (pointer, sentence))
 
 
 REFUSED: dict[str, tuple[object, dict[str, object]]] = {
@@ -429,22 +339,36 @@ def test_caller_is_admitted_when_the_token_is_the_tenants(
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 @pytest.mark.parametrize("headers", TURNED_AWAY.values(), ids=TURNED_AWAY.keys())
-def test_caller_is_turned_away_when_the_token_is_not_the_tenants(
-    headers: dict[str, str], call: tuple[str, str, object], api: ModuleType, cloud: Cloud
+def test_caller_is_turned_away_for_one_write_when_the_token_is_not_the_tenants(
+    headers: dict[str, str], call: tuple[str, str, object], api: ModuleType, cloud: Cloud, address: str
 ) -> None:
     put(cloud, a_job())
     method, path, body = call
 
-    response = ask(api, an_http_event(method, path, body, headers, token=None))
+    response = ask(api, an_http_event(method, path, body, headers, token=None, address=address))
 
     assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
     assert response.headers["www-authenticate"] == 'Bearer realm="rune"'
-    assert cloud.calls == []
+    assert cloud.operations == ["PutItem"]
+    assert cloud.calls[0].arguments["Item"]["pk"] == {"S": f"LIMIT#{address}"}
 
 
-@pytest.mark.parametrize("body", [{}, {"nonsense": 1}, "null"])
-def test_caller_is_turned_away_before_the_body_is_judged(body: object, api: ModuleType, cloud: Cloud) -> None:
-    response = ask(api, an_http_event("POST", POST, body, token=None))
+@pytest.mark.parametrize("body", [{}, {"nonsense": 1}, "null", "{", "[" * 100_000])
+def test_caller_is_turned_away_before_the_body_is_judged(
+    body: object, api: ModuleType, cloud: Cloud, address: str
+) -> None:
+    response = ask(api, an_http_event("POST", POST, body, token=None, address=address))
+
+    assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("GET", "/nothing"), ("GET", f"{JOB}/x"), ("PUT", JOB)]
+)
+def test_stranger_does_not_learn_which_paths_there_are(
+    method: str, path: str, api: ModuleType, cloud: Cloud, address: str
+) -> None:
+    response = ask(api, an_http_event(method, path, token=None, address=address))
 
     assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
 
@@ -518,12 +442,14 @@ def test_get_returns_where_the_job_stands_in_one_call(
     response = ask(api, a_sample_event("api-get-job"))
 
     assert (response.status, response.document) == (200, record)
-    assert cloud.operations == ["Query"]
+    assert cloud.operations == ["BatchGetItem"]
+    (keys,) = [batch["Keys"] for batch in cloud.calls[0].arguments["RequestItems"].values()]
+    assert [key["sk"]["S"] for key in keys] == ["JOB", "RESULT", "LIMIT"]
 
 
 @pytest.mark.parametrize(
     ("answer", "calls"),
-    [("Two pods crash.", ["Query"]), ("é" * 400_000, ["Query", "GetObject"])],
+    [("Two pods crash.", ["BatchGetItem"]), ("é" * 400_000, ["BatchGetItem", "GetObject"])],
     ids=["small", "large"],
 )
 def test_get_returns_the_result_in_at_most_two_calls(
@@ -548,7 +474,7 @@ def test_get_returns_the_result_in_at_most_two_calls(
     assert cloud.operations == calls
 
 
-def test_get_events_returns_the_history_in_one_call(api: ModuleType, cloud: Cloud) -> None:
+def test_get_events_returns_the_history_in_two_calls(api: ModuleType, cloud: Cloud) -> None:
     job = a_claimed_job(attempts=2)
     put(cloud, job)
     cloud.store.commit(job, settle(job, Next(StepName.WARM_UP), after(0.25), 120))
@@ -558,7 +484,7 @@ def test_get_events_returns_the_history_in_one_call(api: ModuleType, cloud: Clou
 
     quiet: dict[str, object] = {"status": "ok", "duration_ms": None, "error_type": None, "labels": {}}
     lost = {"status": "error", "duration_ms": None, "error_type": "worker_lost"}
-    assert (response.status, cloud.operations) == (200, ["Query"])
+    assert (response.status, cloud.operations) == (200, ["GetItem", "Query"])
     assert response.document == {
         "job_id": JOB_ID,
         "events": [
@@ -614,7 +540,7 @@ def test_delete_asks_to_stop_when_the_job_has_begun(api: ModuleType, cloud: Clou
 
     response = ask(api, a_sample_event("api-delete-job"))
 
-    assert cloud.operations == ["GetItem", "UpdateItem", "SendMessage"]
+    assert cloud.operations == ["GetItem", "BatchGetItem", "UpdateItem", "SendMessage"]
     assert (response.status, response.document) == (
         202,
         a_record(
@@ -658,7 +584,7 @@ def test_method_is_refused_with_those_that_are_allowed(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/v1/jobs", "/v1/jobs/", "/healthz/", f"{JOB}/", f"{JOB}/x"]
+    "path", ["/", "/nothing", "/v1", "/v1/jobs/", "/V1/jobs", "//v1/jobs", "/healthz/", f"{JOB}/", f"{JOB}/x"]
 )
 def test_unknown_path_is_a_problem_and_no_redirect(path: str, api: ModuleType) -> None:
     response = ask(api, an_http_event("GET", path))
@@ -705,7 +631,7 @@ def test_unforeseen_error_says_nothing_of_itself(
     def crash(*_arguments: object) -> None:
         raise ValueError("a secret")
 
-    monkeypatch.setattr(api.app.state.desk, "find", crash)
+    monkeypatch.setattr(api.app.state.services.desk, "find", crash)
 
     response = ask(api, a_sample_event("api-get-job"))
 

@@ -12,6 +12,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from rune.errors import SettingsError, StoreUnavailableError
 from rune.jobs.record import Job
+from rune.jobs.store import Submission
 from tests.builders import (
     JOB_ID,
     a_claimed_job,
@@ -48,7 +49,7 @@ class Context:
 
 def put(cloud: Cloud, *jobs: Job) -> None:
     for job in jobs:
-        cloud.store.submit(job, "{}", an_event())
+        cloud.store.submit(Submission(job, "{}", an_event()))
     cloud.calls.clear()
 
 
@@ -76,7 +77,7 @@ def test_tick_takes_four_calls_for_a_late_turn(janitor: ModuleType, cloud: Cloud
 
     janitor.handle(TICK, Context())
 
-    assert cloud.operations == ["Query", "GetItem", "UpdateItem", "SendMessage"]
+    assert cloud.operations == ["Query", "BatchGetItem", "UpdateItem", "SendMessage"]
     job = cloud.store.read(JOB_ID)
     assert job
     assert (job.due_at, job.dispatches, job.seq) == (after(60), 1, 1)

@@ -14,6 +14,7 @@ from rune.errors import SettingsError
 from rune.jobs.change import apply
 from rune.jobs.lifecycle import claim
 from rune.jobs.record import Job, Status, StepName
+from rune.jobs.store import Submission
 from rune.llm import servers
 from rune.net.addresses import AddressPolicy
 from tests.builders import (
@@ -63,7 +64,7 @@ def control(lanes: dict[str, ModuleType]) -> ModuleType:
 
 
 def put(cloud: Cloud, job: Job) -> None:
-    cloud.store.submit(job, json.dumps(a_benchmark_request()), an_event())
+    cloud.store.submit(Submission(job, json.dumps(a_benchmark_request()), an_event()))
     cloud.calls.clear()
 
 
@@ -80,7 +81,7 @@ def test_worker_takes_the_turn_of_the_sample_event(control: ModuleType, cloud: C
     assert job
     assert (job.status, job.step, job.seq, job.epoch) == (Status.RUNNING, StepName.WARM_UP, 2, 1)
     assert [json.loads(sent) for sent in cloud.received("inference")] == [{"job_id": JOB_ID, "seq": 2}]
-    assert cloud.operations[:4] == ["UpdateItem", "GetItem", "TransactWriteItems", "SendMessage"]
+    assert cloud.operations[:4] == ["UpdateItem", "BatchGetItem", "TransactWriteItems", "SendMessage"]
 
 
 def test_job_ends_with_its_result_when_both_lanes_do_their_work(

@@ -1,0 +1,109 @@
+"""Domain objects as the API's documents."""
+
+import base64
+import json
+import re
+
+from rune.contracts import (
+    EventMetrics,
+    JobEvent,
+    JobList,
+    JobRecord,
+    JobSummary,
+    MetricsSummary,
+)
+from rune.errors import InvalidRequestError
+from rune.jobs import plan
+from rune.jobs.desk import JobPage
+from rune.jobs.metrics import Tallies
+from rune.jobs.record import Event, Job
+from rune.jobs.store import StoredJob
+
+_POSITION = re.compile(r"[0-9]{13}#[0-9a-f]{32}")
+
+
+def job_record(stored: StoredJob) -> JobRecord:
+    """Return where a job stands."""
+    job, failure = stored.job, stored.job.failure
+    return JobRecord(
+        job_id=job.job_id,
+        kind=job.kind.value,
+        status=job.status.value,
+        message=plan.describe(job),
+        progress={"step": job.step.value, "try": job.failures + 1, **job.progress},
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        result=None if stored.result_json is None else json.loads(stored.result_json),
+        error=failure.sentence if failure else None,
+        error_code=failure.code if failure else None,
+        error_stage=failure.stage.value if failure else None,
+        error_retryable=failure.retryable if failure else None,
+    )
+
+
+def job_list(page: JobPage) -> JobList:
+    """Return a page of jobs."""
+    return JobList(
+        jobs=[_job_summary(job) for job in page.jobs],
+        next_cursor=None if page.position is None else to_cursor(page.position),
+    )
+
+
+def job_event(event: Event) -> JobEvent:
+    """Return one line of a job's history."""
+    return JobEvent(
+        id=event.number,
+        event=event.name,
+        status=event.status,
+        duration_ms=event.duration_ms,
+        error_type=event.error_type,
+        labels=dict(event.labels),
+        recorded_at=event.recorded_at.timestamp(),
+    )
+
+
+def metrics_summary(tallies: Tallies) -> MetricsSummary:
+    """Return tallies sorted by event name."""
+    return MetricsSummary(
+        events=[
+            EventMetrics(
+                event=name,
+                total=each.total_count,
+                ok=each.ok_count,
+                error=each.error_count,
+                avg_ms=round(each.sum_ms / each.total_count, 3),
+                min_ms=each.min_ms,
+                max_ms=each.max_ms,
+            )
+            for name, each in sorted(tallies.items())
+        ]
+    )
+
+
+def to_cursor(position: str) -> str:
+    """Return a position as callers carry it; opaque to them."""
+    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
+
+
+def from_cursor(cursor: str) -> str:
+    """Return the position in a cursor; raises InvalidRequestError for what `to_cursor` never made."""
+    try:
+        position = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        position = ""
+    if not _POSITION.fullmatch(position):
+        raise InvalidRequestError("The cursor is not one that this API gave out.", pointer="/cursor")
+    return position
+
+
+def _job_summary(job: Job) -> JobSummary:
+    return JobSummary(
+        job_id=job.job_id,
+        kind=job.kind.value,
+        status=job.status.value,
+        message=plan.describe(job),
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+    )

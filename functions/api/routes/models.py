@@ -1,0 +1,74 @@
+"""Models: what fits on rented GPUs, and what a server offers."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from api.auth import admitted_caller_of
+from api.deprecation import deprecated_alias_of
+from api.problems import responses
+from api.services import services_of
+from rune.contracts import BackendType, Catalog, CatalogModel, ServerModels
+from rune.errors import ServerTimeoutError
+from rune.jobs.admission import judge_backend_url
+from rune.money.catalog import CATALOG
+
+LONGEST_WAIT_SECONDS = 10
+"""Less than the function's own 15 s (template.yaml), so that the caller gets a reason and not a broken call."""
+
+router = APIRouter(tags=["models"], responses=responses(401, 422, 503))
+
+BackendUrl = Annotated[str, Query(min_length=1, max_length=2048, description="Address of the model server.")]
+BackendKind = Annotated[BackendType, Query(description="Kind of the server.")]
+
+
+@router.get("/v1/catalog/vastai-models")
+async def list_vastai_models(request: Request) -> Catalog:
+    """Return the models that RUNE knows to fit on rented GPUs."""
+    admitted_caller_of(request)
+    return Catalog(
+        models=[
+            CatalogModel(name=model.name, vram_mb=model.vram_mb, required_disk_gb=model.required_disk_gb)
+            for model in CATALOG
+        ]
+    )
+
+
+@router.get("/v1/llm/models", responses=responses(502))
+async def list_llm_models(
+    request: Request,
+    backend_url: BackendUrl,
+    backend_type: BackendKind = "ollama",
+) -> ServerModels:
+    """Ask a model server what it offers."""
+    admitted_caller_of(request)
+    url = judge_backend_url(backend_url, services_of(request).address_policy)
+    server = services_of(request).open_server(backend_type, url)
+    try:
+        async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+            models, running = await server.list_models(), await server.list_running()
+    except TimeoutError:
+        raise ServerTimeoutError(
+            f"The server did not answer within {LONGEST_WAIT_SECONDS} seconds."
+        ) from None
+    finally:
+        await server.aclose()
+    return ServerModels(
+        backend_url=url, backend_type=backend_type, models=list(models), running_models=list(running)
+    )
+
+
+@router.get(
+    "/v1/ollama/models",
+    deprecated=True,
+    dependencies=[deprecated_alias_of("/v1/llm/models")],
+    responses=responses(502),
+)
+async def list_ollama_models(
+    request: Request,
+    backend_url: BackendUrl,
+    backend_type: BackendKind = "ollama",
+) -> ServerModels:
+    """Do the same as `/v1/llm/models`, under its old name."""
+    return await list_llm_models(request, backend_url, backend_type)

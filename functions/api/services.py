@@ -1,0 +1,63 @@
+"""What the routes work with, as the app was given it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastapi import Request
+
+from rune.agents.settings import AgentSettings
+from rune.jobs.desk import Desk
+from rune.llm.protocol import ModelServer
+from rune.net.addresses import AddressPolicy
+from rune.tenants.tokens import TokenSource
+
+
+class Limiter(Protocol):
+    """Counts failed authentications; every answer is for how many seconds the subject is blocked, or None."""
+
+    def recall(self, subject: str) -> int | None:
+        """Answer from memory, without a call."""
+        ...
+
+    def read(self, subject: str) -> int | None:
+        """Answer from the table."""
+        ...
+
+    def count_failure(self, subject: str) -> int | None:
+        """Count one more failure."""
+        ...
+
+
+class OpenServer(Protocol):
+    """Opens the model server of a kind at an address."""
+
+    def __call__(self, kind: str, url: str) -> ModelServer:
+        """Return the server; nothing is sent yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything behind the API.
+
+    Attributes
+    ----------
+    tokens
+        None where authentication is off, which development alone may have.
+    """
+
+    desk: Desk
+    tokens: TokenSource | None
+    limiter: Limiter
+    address_policy: AddressPolicy
+    agents: AgentSettings
+    open_server: OpenServer
+
+
+def services_of(request: Request) -> Services:
+    """Return what the app was made with.
+
+    A call and no dependency: FastAPI takes longer to resolve one than most routes take for all they do.
+    """
+    services: Services = request.app.state.services
+    return services

@@ -1,0 +1,161 @@
+"""Asking the API through its handler, as API Gateway does, and what its answers look like."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+from rune.jobs.record import Job
+from rune.jobs.store import Submission
+from tests.builders import JOB_ID, TOKEN, a_benchmark_request, an_event, an_http_event
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+POST = "/v1/jobs/benchmark"
+JOB = f"/v1/jobs/{JOB_ID}"
+OF_ACME = {"x-tenant-id": "acme"}
+ACMES_TOKEN = TOKEN[::-1]
+UNAUTHORIZED = "A valid token of this tenant is needed: Authorization: Bearer <token>, or X-API-Key: <token>."
+
+SERVER = {"backend_url": "http://127.0.0.1:11434"}
+KEPT: dict[str, object] = {
+    "question": "q",
+    "model": "llama3.1:8b",
+    "backend_url": "http://127.0.0.1:11434",
+    "backend_type": "ollama",
+    "backend_warmup": True,
+    "backend_warmup_timeout": 300,
+    "timeout_seconds": 600,
+    "vastai": False,
+    "vastai_stop_instance": True,
+    "attestation_required": False,
+}
+"""What is kept of the shortest benchmark."""
+
+FLAT: dict[str, object] = {
+    "vastai": False,
+    "template_hash": "c166c11f035d3a97871a23bd32ca6aba",
+    "min_dph": 2.3,
+    "max_dph": 3.0,
+    "reliability": 0.99,
+    "question": "q",
+    "model": "llama3.1:8b",
+    "backend_warmup": True,
+    "backend_warmup_timeout": 90,
+    "vastai_stop_instance": True,
+    **SERVER,
+}
+"""A benchmark as clients in the field send it."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer; `document` is None where there is no body, and the text where it is no JSON."""
+
+    status: int
+    headers: dict[str, str]
+    document: Any
+
+
+def ask(api: ModuleType, event: dict[str, object]) -> Response:
+    """Hand the API one request."""
+    response = cast("dict[str, Any]", api.handle(event, None))
+    assert response.get("isBase64Encoded", False) is False
+    headers, document = response["headers"], response["body"] or None
+    if document and "json" in headers["content-type"]:
+        document = json.loads(document)
+    return Response(response["statusCode"], headers, document)
+
+
+def get(api: ModuleType, path: str, headers: dict[str, str] | None = None, **options: Any) -> Response:  # noqa: ANN401  # of an_http_event
+    """Ask with a valid token, unless the options say otherwise."""
+    return ask(api, an_http_event("GET", path, None, headers, **options))
+
+
+def post(
+    api: ModuleType,
+    body: object,
+    headers: dict[str, str] | None = None,
+    path: str = POST,
+    **options: Any,  # noqa: ANN401  # of an_http_event
+) -> Response:
+    """Post a benchmark, or something else where a path is given."""
+    return ask(api, an_http_event("POST", path, body, headers, **options))
+
+
+def put(cloud: Cloud, *jobs: Job) -> None:
+    """Store jobs as the API would, and forget the calls."""
+    for job in jobs:
+        cloud.store.submit(Submission(job, json.dumps(a_benchmark_request()), an_event()))
+    cloud.calls.clear()
+
+
+def a_problem(status: int, code: str, sentence: str, *errors: tuple[str, str]) -> dict[str, object]:
+    """Return a problem document whole; `errors` are the wrong fields."""
+    problem: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": sentence,
+        "error": sentence,
+    }
+    if errors:
+        problem["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in errors]
+    return problem
+
+
+def a_wrong_field(pointer: str, detail: str) -> dict[str, object]:
+    """Return the problem of one field that is not of its type or within its bounds."""
+    return a_problem(422, "invalid_request", f"{pointer or 'The body'}: {detail}", (pointer, detail))
+
+
+def a_refusal(code: str, pointer: str, sentence: str) -> dict[str, object]:
+    """Return the problem of one field that RUNE understands and does not do."""
+    return a_problem(422, code, sentence, (pointer, sentence))
+
+
+def a_block(seconds: int) -> dict[str, object]:
+    """Return the problem of a caller whose address is blocked."""
+    return {
+        **a_problem(401, "rate_limit_exceeded", "rate limit exceeded"),
+        "retry_after_seconds": seconds,
+    }
+
+
+def assert_problem(response: Response, problem: dict[str, object]) -> None:
+    """Compare whole documents."""
+    assert (response.status, response.document) == (problem["status"], problem)
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def assert_blocked(response: Response, seconds: int) -> None:
+    """Compare with what a blocked caller gets."""
+    assert_problem(response, a_block(seconds))
+    assert response.headers["retry-after"] == str(seconds)
+    assert response.headers["www-authenticate"] == 'Bearer realm="rune"'
+
+
+def a_record(**overrides: object) -> dict[str, object]:
+    """Return what callers see of the builders' queued job."""
+    return {
+        "job_id": JOB_ID,
+        "kind": "benchmark",
+        "status": "queued",
+        "message": "Waiting for a worker.",
+        "progress": {"step": "check", "try": 1},
+        "created_at": "2026-11-23T12:00:00Z",
+        "updated_at": "2026-11-23T12:00:00Z",
+        "started_at": None,
+        "finished_at": None,
+        "result": None,
+        "error": None,
+        "error_code": None,
+        "error_stage": None,
+        "error_retryable": None,
+        **overrides,
+    }

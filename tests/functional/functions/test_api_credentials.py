@@ -1,0 +1,239 @@
+"""Every route of the OpenAPI document, with every credential that must not open it and ids that are not one's own.
+
+A new route without a case fails `test_every_route_has_a_case`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from api.openapi import OPEN_PATHS
+from rune.tenants.limiter_dynamodb import DynamoLimiter
+from tests.builders import JOB_ID, TOKEN, FakeClock, a_job, a_waiting_job, an_ended_job, an_http_event
+from tests.functional.functions.asking import (
+    ACMES_TOKEN,
+    FLAT,
+    OF_ACME,
+    SERVER,
+    UNAUTHORIZED,
+    a_problem,
+    ask,
+    assert_blocked,
+    assert_problem,
+    get,
+    put,
+)
+from tests.functional.functions.loading import loaded
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+A_QUESTION: dict[str, object] = {"question": "q", "model": "m", **SERVER}
+A_SERVER = "backend_url=http%3A%2F%2F127.0.0.1%3A1"
+CASES: dict[tuple[str, str], tuple[str, object]] = {
+    ("GET", "/v1/jobs"): ("", None),
+    ("GET", "/v1/jobs/{job_id}"): ("", None),
+    ("DELETE", "/v1/jobs/{job_id}"): ("", None),
+    ("GET", "/v1/jobs/{job_id}/events"): ("after=0", None),
+    ("POST", "/v1/jobs/benchmark"): ("", FLAT),
+    ("POST", "/v1/jobs/agentic-agent"): ("", A_QUESTION),
+    ("POST", "/v1/jobs/llm-instance"): ("", SERVER),
+    ("POST", "/v1/jobs/ollama-instance"): ("", SERVER),
+    ("POST", "/v1/estimates"): ("", {"vastai": True, "model": "llama3.1:8b"}),
+    ("GET", "/v1/catalog/vastai-models"): ("", None),
+    ("GET", "/v1/llm/models"): (A_SERVER, None),
+    ("GET", "/v1/ollama/models"): (A_SERVER, None),
+    ("GET", "/v1/metrics/summary"): (f"job_id={JOB_ID}", None),
+}
+"""A request that is in order, by method and path: its query and its body."""
+
+NAME = "/rune/credentials/tokens"
+REVOKED = "a-token-that-was-revoked-0123456789-abc"
+VALID = (f"default:{TOKEN}", f"acme:{ACMES_TOKEN}")
+
+
+@pytest.fixture(scope="module")
+def api(shared_cloud: Cloud) -> Iterator[ModuleType]:
+    """An API whose tokens can be revoked."""
+    write_tokens(*VALID)
+    environment = {**shared_cloud.environment, "RUNE_API_TOKENS": "", "RUNE_API_TOKENS_PARAMETER": NAME}
+    with loaded("api.handler", environment) as handler:
+        yield handler
+
+
+def write_tokens(*entries: str) -> None:
+    client = boto3.client("ssm")
+    client.put_parameter(Name=NAME, Value=",".join(entries), Type="SecureString", Overwrite=True)
+
+
+def a_request(
+    route: tuple[str, str],
+    headers: dict[str, str] | None = None,
+    **options: Any,  # noqa: ANN401  # of an_http_event
+) -> dict[str, object]:
+    method, path = route
+    query, body = CASES[route]
+    return an_http_event(method, f"{path.format(job_id=JOB_ID)}?{query}", body, headers, **options)
+
+
+def operations(document: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (method.upper(), path)
+        for path, operations in document["paths"].items()
+        for method in operations
+        if path not in OPEN_PATHS
+    }
+
+
+def takes_an_id(route: tuple[str, str]) -> bool:
+    return "{job_id}" in route[1] or "job_id=" in CASES[route][0]
+
+
+every_route = pytest.mark.parametrize("route", CASES, ids=" ".join)
+with_an_id = [route for route in CASES if takes_an_id(route)]
+every_route_with_an_id = pytest.mark.parametrize("route", with_an_id, ids=" ".join)
+
+
+# ---------------------------------------------------------------- the table
+
+
+def test_every_route_has_a_case(api: ModuleType) -> None:
+    assert CASES.keys() == operations(api.app.openapi())
+
+
+def test_every_route_of_the_app_is_in_the_document_or_open(api: ModuleType) -> None:
+    served = {(method, route.path) for route in api.app.routes for method in route.methods}
+
+    open_routes = {("GET", path) for path in OPEN_PATHS}
+    assert served == CASES.keys() | open_routes
+
+
+def test_every_parameter_that_is_an_id_is_in_the_cases(api: ModuleType) -> None:
+    named = {
+        (method.upper(), path)
+        for path, methods in api.app.openapi()["paths"].items()
+        for method, operation in methods.items()
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] in {"path", "query"} and parameter["name"].endswith("id")
+    }
+
+    assert named == {route for route in CASES if takes_an_id(route)}
+
+
+def test_every_route_says_that_it_wants_a_token(api: ModuleType) -> None:
+    document = api.app.openapi()
+
+    for method, path in CASES:
+        operation = document["paths"][path][method.lower()]
+        assert operation["security"] == [{"bearer": []}, {"api_key": []}]
+        assert "401" in operation["responses"]
+
+
+@every_route
+def test_route_answers_its_case_when_the_token_is_valid(
+    route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
+) -> None:
+    put(cloud, a_job())
+
+    response = ask(api, a_request(route, address=address))
+
+    # Nobody listens at the address of the server.
+    assert response.status in ({502} if "models" in route[1] and "catalog" not in route[1] else {200, 202})
+
+
+# ---------------------------------------------------------------- credentials
+
+
+CREDENTIALS: dict[str, dict[str, str]] = {
+    "no token": {"authorization": ""},
+    "wrong token": {"authorization": f"Bearer {TOKEN[:-1]}!"},
+    "wrong key": {"authorization": "", "x-api-key": f"{TOKEN[:-1]}!"},
+    "another tenant's valid token": {"authorization": f"Bearer {ACMES_TOKEN}"},
+    "own token in another tenant's name": {"authorization": f"Bearer {TOKEN}", **OF_ACME},
+    "two valid tokens": {"authorization": f"Bearer {TOKEN}", "x-api-key": ACMES_TOKEN},
+}
+
+
+@every_route
+@pytest.mark.parametrize("headers", CREDENTIALS.values(), ids=CREDENTIALS.keys())
+def test_route_is_closed(
+    headers: dict[str, str], route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
+) -> None:
+    put(cloud, a_job(), a_job(job_id="0" * 32, tenant="acme"))
+
+    response = ask(api, a_request(route, headers, address=address))
+
+    assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
+    assert cloud.operations == ["PutItem"]
+    assert cloud.received("control") == []
+
+
+@every_route
+def test_route_is_closed_to_a_revoked_token(
+    route: tuple[str, str], api: ModuleType, cloud: Cloud, clock: FakeClock, address: str
+) -> None:
+    put(cloud, a_job())
+    write_tokens(*VALID, f"default:{REVOKED}")
+    clock.advance(30)
+    before = get(api, "/v1/jobs", token=REVOKED, address=address)
+    write_tokens(*VALID)
+    clock.advance(30)
+
+    response = ask(api, a_request(route, token=REVOKED, address=address))
+
+    assert before.status == 200
+    assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
+
+
+@every_route
+def test_route_is_closed_to_a_blocked_address(
+    route: tuple[str, str], api: ModuleType, cloud: Cloud, clock: FakeClock, address: str
+) -> None:
+    put(cloud, a_job())
+    other = DynamoLimiter(cloud.dynamodb, "rune-test", clock)
+    assert [other.count_failure(address) for _ in range(10)] == [None] * 10
+
+    assert_blocked(ask(api, a_request(route, address=address)), 60)
+    assert cloud.store.read(JOB_ID) == a_job()
+
+
+# ---------------------------------------------------------------- ids
+
+
+@every_route_with_an_id
+@pytest.mark.parametrize(
+    "job", [a_job(), a_waiting_job(), an_ended_job()], ids=["queued", "running", "ended"]
+)
+def test_another_tenants_id_is_not_found(
+    job: Any,  # noqa: ANN401  # a Job
+    route: tuple[str, str],
+    api: ModuleType,
+    cloud: Cloud,
+    address: str,
+) -> None:
+    put(cloud, job)
+    theirs = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
+    cloud.empty()
+
+    nobodys = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
+
+    assert_problem(theirs, a_problem(404, "job_not_found", f"There is no job '{JOB_ID}'."))
+    assert theirs == nobodys
+
+
+@every_route
+def test_answer_to_one_tenant_holds_nothing_of_another(
+    route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
+) -> None:
+    put(cloud, an_ended_job(job_id=JOB_ID), an_ended_job(job_id="f" * 32))
+
+    response = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
+
+    assert "f" * 32 not in str(response.document)
+    if not takes_an_id(route):
+        assert JOB_ID not in str(response.document)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.builders import an_http_event
+from tests.functional.functions.asking import (
+    UNAUTHORIZED,
+    a_problem,
+    ask,
+    assert_problem,
+    get,
+)
+from tests.functional.functions.loading import loaded
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+PAGES = ["/openapi.json", "/docs"]
+
+
+@pytest.fixture(scope="module")
+def without_docs(shared_cloud: Cloud) -> Iterator[ModuleType]:
+    with loaded("api.handler", {**shared_cloud.environment, "RUNE_API_DOCS": "false"}) as handler:
+        yield handler
+
+
+def references(node: Any) -> Iterator[str]:  # noqa: ANN401  # any JSON
+    if isinstance(node, dict):
+        yield from (node["$ref"],) if "$ref" in node else ()
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from references(inner)
+
+
+def test_openapi_document_is_given_to_anybody_without_a_call(api: ModuleType, cloud: Cloud) -> None:
+    response = get(api, "/openapi.json", token=None)
+
+    assert (response.status, response.document) == (200, api.app.openapi())
+    assert response.headers["content-type"] == "application/json"
+    assert response.document["openapi"].startswith("3.1.")
+    assert cloud.calls == []
+
+
+def test_openapi_document_names_only_what_it_holds(api: ModuleType) -> None:
+    document = api.app.openapi()
+
+    names = {reference.removeprefix("#/components/schemas/") for reference in references(document)}
+    assert names <= document["components"]["schemas"].keys()
+    assert "HTTPValidationError" not in json.dumps(document)
+
+
+def test_page_names_every_call_and_every_shape(api: ModuleType, cloud: Cloud) -> None:
+    response = get(api, "/docs", token=None)
+
+    document = api.app.openapi()
+    assert response.status == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    for path, operations in document["paths"].items():
+        for method in operations:
+            assert f"<span class=method>{method}</span> <code>{path}</code>" in response.document
+    for name in document["components"]["schemas"]:
+        assert f"<h2 id={name}>" in response.document
+    assert cloud.calls == []
+
+
+def test_page_loads_nothing(api: ModuleType) -> None:
+    response = get(api, "/docs", token=None)
+
+    page = response.document
+    assert response.headers["content-security-policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+    assert not re.search(r"<(script|link|img|iframe|object|embed|base)\b|@import|url\(|\bsrc=", page)
+    # What is left of addresses are examples in prose, none of which a browser follows.
+    assert re.findall(r"href=([^ >]+)", page) == ["openapi.json"]
+    assert set(re.findall(r"https?://[^\s<`/:]+", page)) <= {"http://host"}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_documentation_that_is_off_is_not_there(path: str, without_docs: ModuleType, cloud: Cloud) -> None:
+    assert_problem(get(without_docs, path), a_problem(404, "not_found", "Not Found."))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_documentation_that_is_off_looks_to_strangers_like_everything_else(
+    path: str, without_docs: ModuleType, cloud: Cloud, address: str
+) -> None:
+    response = get(without_docs, path, token=None, address=address)
+
+    assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
+
+
+def test_health_is_told_when_documentation_is_off(without_docs: ModuleType, cloud: Cloud) -> None:
+    assert get(without_docs, "/healthz", token=None).status == 200
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_documentation_is_only_read(path: str, api: ModuleType, cloud: Cloud) -> None:
+    response = ask(api, an_http_event("POST", path, {}))
+
+    assert_problem(response, a_problem(405, "method_not_allowed", "Method Not Allowed."))
+    assert response.headers["allow"] == "GET"

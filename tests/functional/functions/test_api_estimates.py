@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.functional.functions.asking import Response, a_refusal, a_wrong_field, assert_problem, post
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+RENTAL: dict[str, object] = {
+    "vastai": True,
+    "min_dph": 0.0,
+    "max_dph": 3.0,
+    "model": "llama3.1:8b",
+    "estimated_duration_seconds": 3600,
+}
+OWN: dict[str, object] = {
+    "local_hardware": True,
+    "local_tdp_watts": 350.0,
+    "local_energy_rate_kwh": 0.3,
+    "local_hardware_purchase_price": 2000.0,
+    "local_hardware_lifespan_years": 4.0,
+}
+AS_CLIENTS_SEND_IT: dict[str, object] = {
+    **RENTAL,
+    "aws": False,
+    "gcp": False,
+    "azure": False,
+    "local_hardware": False,
+    "min_dph": 2.3,
+    "local_tdp_watts": 0.0,
+    "local_energy_rate_kwh": 0.0,
+    "local_hardware_purchase_price": 0.0,
+    "local_hardware_lifespan_years": 0.0,
+}
+NO_SIZE = (
+    "The model is not in RUNE's catalog: its download is billed beside the hourly price, and RUNE does not know"
+    " how large it is."
+)
+NO_WEAR = "The wear of the machine is not counted: give its purchase price and its lifespan."
+
+
+def estimate(api: ModuleType, body: object) -> Response:
+    return post(api, body, path="/v1/estimates")
+
+
+def an_estimate(**overrides: object) -> dict[str, object]:
+    return {
+        "projected_cost_usd": 3.0,
+        "cost_driver": "vastai",
+        "resource_impact": "medium",
+        "local_energy_kwh": 0.0,
+        "confidence_score": 0.95,
+        "warning": None,
+        **overrides,
+    }
+
+
+# 350 W for an hour are 0.35 kWh, at 0.30 USD; 2000 USD over 4 years of 8760 hours are 0.0571 USD an hour.
+OWN_ESTIMATE = an_estimate(
+    projected_cost_usd=0.1621, cost_driver="local", resource_impact="low", local_energy_kwh=0.35
+)
+ESTIMATES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "as specified": (RENTAL, an_estimate()),
+    "as clients send it": (AS_CLIENTS_SEND_IT, an_estimate()),
+    "least": ({"vastai": True, "model": "llama3.1:8b"}, an_estimate()),
+    "half an hour": (
+        {**RENTAL, "estimated_duration_seconds": 1000},
+        an_estimate(projected_cost_usd=0.8334, resource_impact="low"),
+    ),
+    "a model of unknown size": (
+        {**RENTAL, "model": "my:own"},
+        an_estimate(confidence_score=0.8, warning=NO_SIZE),
+    ),
+    "no model": ({"vastai": True}, an_estimate(confidence_score=0.8, warning=NO_SIZE)),
+    "exactly five dollars": (
+        {**RENTAL, "max_dph": 5.0},
+        an_estimate(projected_cost_usd=5.0, resource_impact="medium"),
+    ),
+    "expensive": (
+        {**RENTAL, "estimated_duration_seconds": 36_000},
+        an_estimate(projected_cost_usd=30.0, resource_impact="high", warning="This may cost 30.00 USD."),
+    ),
+    "own machine": (OWN, OWN_ESTIMATE),
+    "own machine without wear": (
+        {key: OWN[key] for key in ("local_hardware", "local_tdp_watts", "local_energy_rate_kwh")},
+        {**OWN_ESTIMATE, "projected_cost_usd": 0.105, "confidence_score": 0.8, "warning": NO_WEAR},
+    ),
+    "own machine written off": (
+        {**OWN, "local_hardware_purchase_price": 0.0},
+        {**OWN_ESTIMATE, "projected_cost_usd": 0.105},
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "document"), ESTIMATES.values(), ids=ESTIMATES.keys())
+def test_estimate_is_the_most_that_a_run_may_cost(
+    body: dict[str, object], document: dict[str, object], api: ModuleType, cloud: Cloud
+) -> None:
+    response = estimate(api, body)
+
+    assert (response.status, response.document) == (200, document)
+    assert cloud.operations == ["GetItem"]
+
+
+def missing(field: str, rule: str = "be above 0") -> dict[str, object]:
+    return a_refusal("estimate_input_missing", f"/{field}", f"{field} must {rule} for this estimate.")
+
+
+def unpriced(driver: str) -> dict[str, object]:
+    sentence = f"RUNE has no source of {driver}'s prices, so it cannot say what this will cost."
+    return a_refusal("price_unknown", f"/{driver}", sentence)
+
+
+NO_DRIVER = "No cost driver is chosen: set one of vastai, aws, gcp, azure, local_hardware to true."
+REFUSED: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "nothing": ({}, a_refusal("cost_driver_missing", "", NO_DRIVER)),
+    "all false": ({**RENTAL, "vastai": False}, a_refusal("cost_driver_missing", "", NO_DRIVER)),
+    "two": (
+        {**RENTAL, **OWN},
+        a_refusal(
+            "cost_driver_ambiguous",
+            "/local_hardware",
+            "Several cost drivers are chosen (vastai, local_hardware), and a run uses one: ask for each alone.",
+        ),
+    ),
+    "aws": ({"aws": True}, unpriced("aws")),
+    "gcp": ({"gcp": True}, unpriced("gcp")),
+    "azure": ({"azure": True}, unpriced("azure")),
+    "prices crossed": (
+        {**RENTAL, "min_dph": 3.5},
+        a_refusal("price_range_reversed", "/min_dph", "min_dph is above max_dph."),
+    ),
+    "no cap": ({**RENTAL, "max_dph": 0.0}, missing("max_dph")),
+    "no power": ({**OWN, "local_tdp_watts": None}, missing("local_tdp_watts")),
+    "power of nothing": ({**OWN, "local_tdp_watts": 0.0}, missing("local_tdp_watts")),
+    "no rate": ({**OWN, "local_energy_rate_kwh": None}, missing("local_energy_rate_kwh")),
+    "no lifespan": ({**OWN, "local_hardware_lifespan_years": 0.0}, missing("local_hardware_lifespan_years")),
+    "no price": (
+        {**OWN, "local_hardware_purchase_price": None},
+        missing("local_hardware_purchase_price", "be given beside a lifespan, as 0 if written off"),
+    ),
+    "out of range": (
+        {**OWN, "local_hardware_purchase_price": 1e8, "local_hardware_lifespan_years": 1e-9},
+        a_refusal(
+            "estimate_out_of_range",
+            "",
+            "The projection is above 1,000,000,000 USD, so one of the numbers cannot be meant.",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "problem"), REFUSED.values(), ids=REFUSED.keys())
+def test_estimate_is_refused_where_the_cost_has_no_bound(
+    body: dict[str, object], problem: dict[str, object], api: ModuleType, cloud: Cloud
+) -> None:
+    assert_problem(estimate(api, body), problem)
+
+
+WRONG: dict[str, tuple[object, dict[str, object]]] = {
+    "unknown field": ({**RENTAL, "max_dhp": 1}, a_wrong_field("/max_dhp", "There is no such field.")),
+    "text for a number": (
+        {**RENTAL, "max_dph": "3.0"},
+        a_wrong_field("/max_dph", "Input should be a valid number"),
+    ),
+    "half a second": (
+        {**RENTAL, "estimated_duration_seconds": 0.5},
+        a_wrong_field("/estimated_duration_seconds", "Input should be a valid integer"),
+    ),
+    "no time": (
+        {**RENTAL, "estimated_duration_seconds": 0},
+        a_wrong_field("/estimated_duration_seconds", "Input should be greater than or equal to 1"),
+    ),
+    "a month and a second": (
+        {**RENTAL, "estimated_duration_seconds": 2_592_001},
+        a_wrong_field("/estimated_duration_seconds", "Input should be less than or equal to 2592000"),
+    ),
+    "negative price": (
+        {**RENTAL, "min_dph": -0.1},
+        a_wrong_field("/min_dph", "Input should be greater than or equal to 0"),
+    ),
+    "long name": (
+        {**RENTAL, "model": "m" * 129},
+        a_wrong_field("/model", "String should have at most 128 characters"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "problem"), WRONG.values(), ids=WRONG.keys())
+def test_estimate_says_which_field_is_wrong_and_touches_nothing(
+    body: object, problem: dict[str, object], api: ModuleType, cloud: Cloud
+) -> None:
+    assert_problem(estimate(api, body), problem)
+    assert cloud.calls == []

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from api.routes import models
+from local.simulators.ollama import SimulatedOllama, create_app
+from local.simulators.serving import running_server
+from rune.errors import AddressUnresolvedError, BadResponseError, RuneError, ServerAccessError
+from rune.llm import servers
+from rune.llm.protocol import ModelServer
+from rune.net.addresses import AddressPolicy
+from tests.functional.functions.asking import (
+    Response,
+    a_problem,
+    a_refusal,
+    a_wrong_field,
+    assert_problem,
+    get,
+)
+from tests.functional.simulators.ollama_harness import FAST, TINY
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+MODELS = "/v1/llm/models"
+ALIAS = "/v1/ollama/models"
+OF_DEPRECATION = {"deprecation", "sunset", "link"}
+both_names = pytest.mark.parametrize("path", [MODELS, ALIAS])
+
+
+@pytest.fixture(scope="module")
+def ollama() -> Iterator[str]:
+    """A simulated Ollama with one model in memory."""
+    with running_server(create_app(SimulatedOllama(FAST))) as address:
+        httpx.post(f"{address}/api/generate", json={"model": "llama3.1:8b", "stream": False})
+        httpx.post(f"{address}/api/pull", json={"model": TINY.name, "stream": False})
+        yield address
+
+
+@dataclass
+class FakeServer:
+    """Answers after a while, or fails."""
+
+    error: RuneError | None = None
+    seconds: float = 0.0
+    opened: list[tuple[str, str, AddressPolicy]] = field(default_factory=list)
+    close_count: int = 0
+
+    def open(self, kind: str, url: str, policy: AddressPolicy) -> ModelServer:
+        self.opened.append((kind, url, policy))
+        return cast("ModelServer", self)
+
+    async def list_models(self) -> tuple[str, ...]:
+        await asyncio.sleep(self.seconds)
+        if self.error:
+            raise self.error
+        return ("llama3.1:8b",)
+
+    async def list_running(self) -> tuple[str, ...]:
+        return ()
+
+    async def aclose(self) -> None:
+        self.close_count += 1
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
+    server = FakeServer()
+    monkeypatch.setattr(servers, "open_server", server.open)
+    return server
+
+
+def offered_by(api: ModuleType, url: str, kind: str = "ollama", path: str = MODELS) -> Response:
+    return get(api, f"{path}?backend_url={quote(url, safe='')}&backend_type={kind}")
+
+
+# ---------------------------------------------------------------- catalog
+
+
+def test_catalog_holds_the_models_that_clients_know(api: ModuleType, cloud: Cloud) -> None:
+    response = get(api, "/v1/catalog/vastai-models")
+
+    assert response.status == 200
+    found = [(m["name"], m["vram_mb"], m["required_disk_gb"]) for m in response.document.pop("models")]
+    assert response.document == {}
+    # Disk by hand: ceil(GiB of memory x 1.15) + 32.
+    assert found == [
+        ("llama3.1:405b", 260_000, 324),
+        ("mixtral:8x22b", 95_000, 139),
+        ("command-r-plus:104b", 75_000, 117),
+        ("qwen2.5-coder:72b", 55_000, 94),
+        ("llama3.1:70b", 50_000, 89),
+        ("mixtral:8x7b", 32_000, 68),
+        ("command-r:35b", 28_000, 64),
+        ("llama3.1:8b", 8_000, 41),
+    ]
+    assert cloud.operations == ["GetItem"]
+
+
+# ---------------------------------------------------------------- what a server offers
+
+
+@both_names
+def test_models_of_an_ollama_are_sorted_and_those_in_memory_named(
+    path: str, api: ModuleType, cloud: Cloud, ollama: str
+) -> None:
+    response = get(api, f"{path}?backend_url={ollama}")
+
+    models_offered = response.document["models"]
+    assert (response.status, response.document) == (
+        200,
+        {
+            "backend_url": ollama,
+            "backend_type": "ollama",
+            "models": models_offered,
+            "running_models": ["llama3.1:8b"],
+        },
+    )
+    assert models_offered == sorted(models_offered)
+    assert {"llama3.1:8b", TINY.name} <= set(models_offered)
+    assert cloud.operations == ["GetItem"]
+
+
+def test_models_of_an_openai_server_are_those_it_lists(api: ModuleType, cloud: Cloud, ollama: str) -> None:
+    response = offered_by(api, ollama, "openai")
+
+    assert response.status == 200
+    assert "llama3.1:8b" in response.document["models"]
+    assert (response.document["backend_type"], response.document["running_models"]) == ("openai", [])
+
+
+def test_old_name_says_that_it_will_go_and_what_to_call_instead(
+    api: ModuleType, cloud: Cloud, fake: FakeServer
+) -> None:
+    old, new = (offered_by(api, "http://127.0.0.1:1", path=path) for path in (ALIAS, MODELS))
+
+    assert old.document == new.document
+    assert {name: old.headers[name] for name in OF_DEPRECATION} == {
+        "deprecation": "@1795392000",
+        "sunset": "Tue, 23 Nov 2027 00:00:00 GMT",
+        "link": '</v1/llm/models>; rel="successor-version"',
+    }
+    assert not OF_DEPRECATION & new.headers.keys()
+
+
+def test_server_is_opened_under_the_operators_policy_and_closed(
+    api: ModuleType, cloud: Cloud, fake: FakeServer
+) -> None:
+    response = offered_by(api, "HTTP://127.0.0.1:80/", "openai")
+
+    assert response.document["backend_url"] == "http://127.0.0.1"
+    assert fake.opened == [("openai", "http://127.0.0.1", AddressPolicy.parse("127.0.0.0/8"))]
+    assert fake.close_count == 1
+
+
+# ---------------------------------------------------------------- refusals
+
+
+@both_names
+def test_server_that_does_not_answer_is_a_bad_gateway(path: str, api: ModuleType, cloud: Cloud) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        response = offered_by(api, f"http://127.0.0.1:{unused.getsockname()[1]}", path=path)
+
+    sentence = "No connection to the server could be made."
+    assert_problem(response, a_problem(502, "server_unreachable", sentence))
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ServerAccessError("It wants a key."), 502),
+        (BadResponseError("It is no model server."), 502),
+        (AddressUnresolvedError("The name has no address."), 422),
+    ],
+    ids=lambda value: getattr(value, "code", str(value)),
+)
+def test_failure_of_the_server_is_told_with_its_name(
+    error: RuneError, status: int, api: ModuleType, cloud: Cloud, fake: FakeServer
+) -> None:
+    fake.error = error
+
+    assert_problem(offered_by(api, "http://127.0.0.1"), a_problem(status, error.code, error.sentence))
+    assert fake.close_count == 1
+
+
+def test_server_that_is_slow_is_given_up(
+    api: ModuleType, cloud: Cloud, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "LONGEST_WAIT_SECONDS", 0.01)
+    fake.seconds = 30
+
+    response = offered_by(api, "http://127.0.0.1")
+
+    assert_problem(
+        response, a_problem(502, "server_timeout", "The server did not answer within 0.01 seconds.")
+    )
+    assert fake.close_count == 1
+
+
+REFUSED = {
+    "no address": ("", a_wrong_field("/backend_url", "Field required")),
+    "empty": ("?backend_url=", a_wrong_field("/backend_url", "String should have at least 1 character")),
+    "long": (
+        f"?backend_url=http://a.example/{'x' * 2048}",
+        a_wrong_field("/backend_url", "String should have at most 2048 characters"),
+    ),
+    "kind": (
+        "?backend_url=http://127.0.0.1&backend_type=bedrock",
+        a_wrong_field("/backend_type", "Input should be 'ollama' or 'openai'"),
+    ),
+    "private": (
+        "?backend_url=http://10.1.2.3:11434",
+        a_refusal(
+            "address_refused",
+            "/backend_url",
+            "'10.1.2.3' leads into a network to which RUNE does not connect.",
+        ),
+    ),
+    "metadata": (
+        "?backend_url=http://169.254.169.254/latest",
+        a_refusal(
+            "address_refused",
+            "/backend_url",
+            "'169.254.169.254' leads into a network to which RUNE does not connect.",
+        ),
+    ),
+}
+
+
+@both_names
+@pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.usefixtures("cloud")
+def test_address_is_refused_before_anything_is_sent(
+    refused: tuple[str, dict[str, object]], path: str, api: ModuleType, fake: FakeServer
+) -> None:
+    query, problem = refused
+
+    assert_problem(get(api, path + query), problem)
+    assert fake.opened == []
