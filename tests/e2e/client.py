@@ -33,8 +33,12 @@ class RuneClient:
         self.http.close()
 
     def post_benchmark(self, body: Mapping[str, object]) -> str:
+        """Return the id of the benchmark that was accepted."""
+        return self.post_job("benchmark", body)
+
+    def post_job(self, kind: str, body: Mapping[str, object]) -> str:
         """Return the id of the job that was accepted."""
-        response = self.http.post("/v1/jobs/benchmark", json=body)
+        response = self.http.post(f"/v1/jobs/{kind}", json=body)
         assert response.status_code == 202, response.text
         accepted = JobAccepted.model_validate_json(response.content)
         assert response.headers["location"] == f"/v1/jobs/{accepted.job_id}"

@@ -14,6 +14,7 @@ from local.settings import StackSettings
 from local.simulators.ollama import OllamaSettings
 from local.stack import Stack, running_stack
 from local.state import read_state
+from tests.e2e.blocked import BlockedAddress, blocked_address
 from tests.e2e.client import RuneClient, bearer
 from tests.e2e.model_server import ModelServer, model_server
 from tests.e2e.processes import descendants_of, still_alive
@@ -31,6 +32,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(300))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests here recorded, and how many statements of the specification hold."""
+    folder = f"tests/{Path(__file__).parent.name}/"
+    reports = [
+        report
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if folder in report.nodeid and report.when == "call"
+    ]
+    for report in reports:
+        for name, text in report.user_properties:
+            if name == "figures":
+                terminalreporter.write_line(f"\n{text}")
+    statements = [report for report in reports if "::test_spec_" in report.nodeid]
+    if statements:
+        held = sum(report.passed for report in statements)
+        later = sum(("later", True) in report.user_properties for report in statements)
+        terminalreporter.write_line(
+            f"\nRUNE API specification: {len(statements)} statements, each with a test of its own; {held} hold,"
+            f" of which {later} only as the refusal of what a later issue brings"
+        )
 
 
 @pytest.fixture(scope="package")
@@ -90,6 +114,16 @@ def quick() -> Iterator[ModelServer]:
     settings = OllamaSettings(load_seconds=0.0, output_tokens_per_second=1000.0, tokens_per_chunk=3)
     with model_server(settings) as server:
         yield server
+
+
+@pytest.fixture(scope="package")
+def blocked(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlockedAddress]:
+    """Give a stack of its own in which our address is blocked: here it would block every test.
+
+    Named after `stack`, it is gone before that looks at what is left.
+    """
+    with blocked_address(tmp_path_factory.mktemp("blocked") / "stack.json") as blocked:
+        yield blocked
 
 
 @pytest.fixture(scope="package")

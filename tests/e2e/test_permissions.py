@@ -42,8 +42,17 @@ def key() -> Mapping[str, Mapping[str, str]]:
     return {"pk": {"S": "JOB#of-nobody"}, "sk": {"S": "JOB"}}
 
 
-def read_a_job(role: Role) -> object:
+def read_rows_together(role: Role) -> object:
+    return role.client("dynamodb").batch_get_item(RequestItems={role.state.table: {"Keys": [key()]}})
+
+
+def read_a_row(role: Role) -> object:
     return role.client("dynamodb").get_item(TableName=role.state.table, Key=key())
+
+
+def check_a_row(role: Role) -> object:
+    check = {"TableName": role.state.table, "Key": key(), "ConditionExpression": "attribute_not_exists(pk)"}
+    return role.client("dynamodb").transact_write_items(TransactItems=[{"ConditionCheck": check}])
 
 
 def delete_a_job(role: Role) -> object:
@@ -86,6 +95,10 @@ def list_the_bucket(role: Role) -> object:
     return role.client("s3").list_objects_v2(Bucket=role.state.bucket)
 
 
+def read_a_parameter(role: Role) -> object:
+    return role.client("ssm").get_parameter(Name="/rune/tokens", WithDecryption=True)
+
+
 def read_the_api_settings(role: Role) -> object:
     return role.client("lambda").get_function_configuration(FunctionName=role.state.functions["api"])
 
@@ -96,25 +109,48 @@ EVERYBODY = (
     drop_the_table,
     read_dead_letters,
     list_the_bucket,
+    # None of the parameters that the template can be given is given here.
+    read_a_parameter,
     read_the_api_settings,
 )
+PERMITTED: Mapping[str, tuple[Attempt, ...]] = {
+    # The limiter looks up one row, and has a transaction look at it.
+    "api": (read_rows_together, read_a_row, check_a_row),
+    "worker-control": (read_rows_together,),
+    "worker-inference": (read_rows_together,),
+    "janitor": (read_rows_together,),
+}
 FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
     "api": (*EVERYBODY, take_a_step, send_to_inference, read_a_request, write_a_result),
-    "worker-control": (*EVERYBODY, take_a_step),
-    "worker-inference": EVERYBODY,
-    "janitor": (*EVERYBODY, take_a_step, write_a_job, read_a_request, write_a_result),
+    "worker-control": (*EVERYBODY, read_a_row, check_a_row, take_a_step),
+    "worker-inference": (*EVERYBODY, read_a_row, check_a_row),
+    "janitor": (
+        *EVERYBODY,
+        read_a_row,
+        check_a_row,
+        take_a_step,
+        write_a_job,
+        read_a_request,
+        write_a_result,
+    ),
 }
-CASES = [(function, attempt) for function, attempts in FORBIDDEN.items() for attempt in attempts]
+type Case = tuple[str, Attempt]
 
 
-@pytest.mark.parametrize("function", FORBIDDEN)
-def test_role_may_read_a_job(stack: Stack, function: str) -> None:
-    read_a_job(Role(stack, function))
+def cases_of(table: Mapping[str, tuple[Attempt, ...]]) -> list[Case]:
+    return [(function, attempt) for function, attempts in table.items() for attempt in attempts]
 
 
-@pytest.mark.parametrize(
-    ("function", "attempt"), CASES, ids=[f"{name}-{attempt.__name__}" for name, attempt in CASES]
-)
+def name_of(value: str | Attempt) -> str:
+    return value if isinstance(value, str) else value.__name__
+
+
+@pytest.mark.parametrize(("function", "attempt"), cases_of(PERMITTED), ids=name_of)
+def test_role_may_read_as_its_function_does(stack: Stack, function: str, attempt: Attempt) -> None:
+    attempt(Role(stack, function))
+
+
+@pytest.mark.parametrize(("function", "attempt"), cases_of(FORBIDDEN), ids=name_of)
 def test_role_is_refused_what_its_function_need_not_do(stack: Stack, function: str, attempt: Attempt) -> None:
     with pytest.raises(ClientError) as refused:
         attempt(Role(stack, function))

@@ -1,0 +1,192 @@
+"""Requests made up from the OpenAPI document, and what every answer must keep to."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.config import GenerationConfig, SchemathesisConfig
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+from starlette.types import ASGIApp
+
+from api.app import create_app
+from api.services import Services
+
+type Case = schemathesis.Case[Any]
+type Operation = schemathesis.APIOperation[Any, Any, Any, Any]
+
+# Named, because the others send requests of their own: without a token, which the limiter counts.
+CHECK_NAMES = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "allow_header_conformance",
+)
+load_all_checks()
+_CHECKS: list[Any] = CHECKS.get_by_names(list(CHECK_NAMES))
+_GENERATION = GenerationConfig(deterministic=True, with_security_parameters=False)
+
+
+def read_document() -> dict[str, Any]:
+    """Return the OpenAPI document; no service is needed for it."""
+    nothing: Any = None
+    services = Services(nothing, nothing, nothing, nothing, nothing, nothing)
+    return create_app(services, with_docs=True).openapi()
+
+
+DOCUMENT = read_document()
+OPERATIONS = [(method, path) for path, item in DOCUMENT["paths"].items() for method in item]
+
+# Made up, it would be none or several, and refused.
+ONE_DRIVER = {"vastai": True, "aws": False, "gcp": False, "azure": False, "local_hardware": False}
+
+
+@dataclass
+class Conformance:
+    """Sends cases of one operation after the other, and counts.
+
+    Attributes
+    ----------
+    headers
+        What proves who calls; sent with every request, whatever was made up for them.
+    job_id, backend_url
+        A job and a model server that exist. Every other case that could name one names these: what is made up
+        would find none.
+    statuses
+        How often each status came, by operation.
+    seconds
+        How long all that took.
+    failures
+        What broke a rule, the first example of each kind.
+    """
+
+    schema: OpenApiSchema
+    headers: Mapping[str, str]
+    job_id: str
+    backend_url: str
+    base_url: str | None = None
+    session: requests.Session | None = None
+    statuses: dict[str, Counter[int]] = field(default_factory=dict)
+    seconds: float = 0.0
+    failures: dict[str, str] = field(default_factory=dict)
+    _turns: Iterator[int] = field(default_factory=itertools.count)
+
+    def run(self, method: str, path: str, *, examples: int, boundaries: int | None = None) -> dict[str, str]:
+        """Send what is made up for an operation; return what broke a rule, the first case of each kind.
+
+        Parameters
+        ----------
+        examples
+            Cases from Hypothesis: half of them valid by the document, half not.
+        boundaries
+            Most cases from the document's limits, spread evenly over what there is; None sends all.
+        """
+        started = time.monotonic()
+        known = set(self.failures)
+        operation = self.schema[path][method.upper()]
+        every = list(
+            self.schema.iter_coverage_cases(
+                operation, generation_modes=list(GenerationMode), generation_config=_GENERATION
+            )
+        )
+        step = 1 if boundaries is None else max(1, -(-len(every) // boundaries))
+        for case in every[::step]:
+            self.send(case)
+        has_input = "parameters" in DOCUMENT["paths"][path][method] or operation.body
+        # Where nothing can be sent, nothing can be sent wrongly.
+        modes = list(GenerationMode) if has_input else [GenerationMode.POSITIVE]
+        for mode in modes:
+            self._send_made_up(operation, mode, max(1, examples // len(modes)))
+        self.seconds += time.monotonic() - started
+        return {kind: text for kind, text in self.failures.items() if kind not in known}
+
+    def post_job(self) -> str:
+        """Return the id of a new job, which cases can name."""
+        operation = self.schema["/v1/jobs/benchmark"]["POST"]
+        body: dict[str, Any] = {"question": "Why?", "model": "llama3.1:8b", "backend_url": self.backend_url}
+        case = operation.Case(body=body, media_type="application/json")
+        response = case.call(base_url=self.base_url, session=self.session, headers=dict(self.headers))
+        assert response.status_code == HTTPStatus.ACCEPTED, response.text
+        return str(response.json()["job_id"])
+
+    def send(self, case: Case) -> None:
+        """Send one case and judge the answer."""
+        if next(self._turns) % 2:
+            self._make_meaningful(case)
+        # A made-up credential would make two of them, which are then unequal; a made-up tenant has no token.
+        for name in ("Authorization", "X-API-Key", "X-Tenant-ID"):
+            case.headers.pop(name, None)
+        sent: dict[str, Any] = {"base_url": self.base_url, "session": self.session}
+        response = case.call(headers=dict(self.headers), **sent)
+        label = f"{case.operation.method.upper()} {case.operation.path}"
+        self.statuses.setdefault(label, Counter())[response.status_code] += 1
+        try:
+            case.validate_response(response, _CHECKS, headers=dict(self.headers), transport_kwargs=sent)
+        except FailureGroup as group:
+            for failure in group.exceptions:
+                kind = f"{label}: {case.method} {response.status_code} {type(failure).__name__}"
+                self.failures.setdefault(kind, str(group))
+
+    @property
+    def case_count(self) -> int:
+        """How many cases were sent."""
+        return sum(counted.total() for counted in self.statuses.values())
+
+    def table(self, where: str) -> list[str]:
+        """Return how many cases there were and what was answered, for people."""
+        rows = [
+            f"  {label:<32} {counted.total():>5}   "
+            + ", ".join(f"{status}: {number}" for status, number in sorted(counted.items()))
+            for label, counted in sorted(self.statuses.items())
+        ]
+        head = f"Schemathesis {where}: {self.case_count} cases in {self.seconds:.0f} s"
+        return [f"{head}, {len(self.failures)} broke a rule", *rows]
+
+    def _send_made_up(self, operation: Operation, mode: GenerationMode, count: int) -> None:
+        @settings(
+            max_examples=count,
+            derandomize=True,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def send(case: Case) -> None:
+            self.send(case)
+
+        send()
+
+    def _make_meaningful(self, case: Case) -> None:
+        if "job_id" in (case.path_parameters or {}):
+            case.path_parameters["job_id"] = self.job_id
+        if "job_id" in (case.query or {}):
+            case.query["job_id"] = self.job_id
+        if "backend_url" in (case.query or {}):
+            case.query["backend_url"] = self.backend_url
+        if isinstance(case.body, dict) and case.operation.path.startswith("/v1/jobs"):
+            case.body["backend_url"] = self.backend_url
+        if isinstance(case.body, dict) and case.operation.path == "/v1/estimates":
+            case.body = {**case.body, **ONE_DRIVER}
+
+
+def open_document(app: ASGIApp | None = None) -> OpenApiSchema:
+    """Return the document as Schemathesis reads it; with an app, requests go to it in this process."""
+    config = SchemathesisConfig()
+    config.projects.default.generation = _GENERATION
+    schema = schemathesis.openapi.from_dict(DOCUMENT, config=config)
+    schema.app = app
+    return schema

@@ -1,0 +1,60 @@
+"""The API in this process, with moto behind it, against its own OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
+from local.simulators.serving import running_server
+from tests.builders import TENANT, TOKEN
+from tests.conformance.contract import OPERATIONS, Conformance, open_document
+from tests.functional.functions.loading import loaded
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+type RecordProperty = Callable[[str, object], None]
+
+EXAMPLES = 150
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    from tests.cloud import simulated_cloud  # noqa: PLC0415  # moto takes a second to load
+
+    with simulated_cloud() as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def backend_url() -> Iterator[str]:
+    with running_server(create_app(SimulatedOllama(OllamaSettings()))) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def conformance(cloud: Cloud, backend_url: str) -> Iterator[Conformance]:
+    with loaded("api.handler", {**cloud.environment, "RUNE_API_DOCS": "true"}) as handler:
+        checked = Conformance(
+            open_document(handler.app),
+            headers={"X-Tenant-ID": TENANT, "Authorization": f"Bearer {TOKEN}"},
+            job_id="",
+            backend_url=backend_url,
+        )
+        checked.job_id = checked.post_job()
+        yield checked
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_answer_is_as_the_document_says(conformance: Conformance, method: str, path: str) -> None:
+    assert conformance.run(method, path, examples=EXAMPLES) == {}
+
+
+def test_cases_are_a_few_thousand(conformance: Conformance, record_property: RecordProperty) -> None:
+    record_property("figures", "\n".join(conformance.table("in process")))
+
+    assert len(conformance.statuses) == len(OPERATIONS)
+    assert conformance.case_count >= 2000
