@@ -11,6 +11,9 @@ from rune.llm.protocol import (
     Generation,
     ModelServer,
     OnChunk,
+    OnPull,
+    PullProgress,
+    PullRequest,
     ServerTimings,
     Stamps,
     TokenCounts,
@@ -41,6 +44,7 @@ class FakeModelServer:
     generation: Generation = GENERATION
     error: RuneError | None = None
     opened: list[tuple[str, str]] = field(default_factory=list)
+    pulls: list[PullRequest] = field(default_factory=list)
     warm_ups: list[WarmUpRequest] = field(default_factory=list)
     chats: list[ChatRequest] = field(default_factory=list)
     close_count: int = 0
@@ -59,6 +63,13 @@ class FakeModelServer:
     async def has_model(self, model: str) -> bool:
         self._fail()
         return model in self.models
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        self._fail()
+        self.pulls.append(request)
+        on_progress(PullProgress(4_900_000_000, 4_900_000_000))
+        self.models = (*self.models, request.model)
+        return True
 
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
         self._fail()

@@ -24,6 +24,7 @@ RuneError
 │   ├── RequestRejectedError     any other 4xx
 │   ├── StreamTruncatedError     the answer broke off before its end marker
 │   ├── StreamFailedError        an error arrived inside a 200
+│   ├── PullStalledError         a model's download stands still
 │   └── BadResponseError         not the protocol: wrong type, no JSON, over a limit
 ├── StoreUnavailableError        the table or the bucket cannot be reached now
 ├── LeaseLostError               another worker has taken the step over
@@ -236,6 +237,13 @@ class StreamFailedError(ModelServerError):
     """An error arrived inside an answer that had begun with 200."""
 
     code = "stream_failed"
+
+
+class PullStalledError(ModelServerError):
+    """The server stopped receiving the model that it was told to download; another try goes on from there."""
+
+    code = "pull_stalled"
+    retryable = True
 
 
 class BadResponseError(ModelServerError):

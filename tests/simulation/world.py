@@ -48,6 +48,9 @@ from rune.llm.protocol import (
     FinishReason,
     Generation,
     OnChunk,
+    OnPull,
+    PullProgress,
+    PullRequest,
     ServerTimings,
     Stamps,
     TokenCounts,
@@ -584,6 +587,12 @@ class SimulatedServer:
         self._world.model_calls["has_model"] += 1
         await Sleep(0.2)
         return model == "llama3.1:8b"
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        self._world.model_calls["pull"] += 1
+        await Sleep(60.0)
+        on_progress(PullProgress(4_900_000_000, 4_900_000_000))
+        return True
 
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
         self._world.model_calls["warm_up"] += 1

@@ -1,5 +1,6 @@
 """Ollama's native API (https://github.com/ollama/ollama/blob/main/docs/api.md, 0.33)."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 
@@ -13,10 +14,13 @@ from rune.llm.protocol import (
     ChatRequest,
     Generation,
     OnChunk,
+    OnPull,
+    PullRequest,
     ServerTimings,
     WarmUp,
     WarmUpRequest,
 )
+from rune.llm.pulls import PullStream
 from rune.llm.replies import open_stream, parse_event, read_events, read_object
 from rune.net.addresses import AddressPolicy, BackendUrl
 from rune.net.calls import Reply, ServerConnection
@@ -52,6 +56,38 @@ class OllamaServer:
     async def has_model(self, model: str) -> bool:
         """Return whether the server has the model; a name without a tag means `:latest`."""
         return any(is_same_model(model, name) for name in await self.list_models())
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        """Let the server download the model; see `ModelServer.pull`.
+
+        Raises
+        ------
+        ModelNotFoundError
+            The registry does not know the model.
+        PullStalledError
+            No byte came for `stall_seconds`.
+        ModelServerError, AddressError
+            Any other of them.
+        """
+        stream = PullStream(request.model, request.stall_seconds, on_progress)
+        try:
+            async with (
+                asyncio.timeout(request.slice_seconds),
+                self._connection.call(
+                    "POST",
+                    self._connection.url.url + "/api/pull",
+                    body={"model": request.model, "stream": True},
+                    # Above the slice, so that the end of the slice is never taken for the server's silence.
+                    total_timeout_seconds=request.slice_seconds + request.stall_seconds,
+                    idle_timeout_seconds=request.stall_seconds,
+                ) as reply,
+            ):
+                body = await open_stream(reply, model=request.model, media_types=_MEDIA_TYPES)
+                await read_events(body, NdjsonReader(), stream.take)
+        except TimeoutError:
+            return False
+        stream.require_complete()
+        return True
 
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
         """Load the model, then generate one token: loading alone runs no kernel.

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from rune.errors import BadResponseError, StreamTruncatedError
+from rune.errors import BadResponseError, ModelUnsupportedError, StreamTruncatedError
 from rune.llm.answers import AnswerInProgress
 from rune.llm.fields import as_list, as_object, read_count, read_number, read_text
 from rune.llm.first_token import first_token_ms
@@ -12,6 +12,8 @@ from rune.llm.protocol import (
     ChatRequest,
     Generation,
     OnChunk,
+    OnPull,
+    PullRequest,
     ServerTimings,
     WarmUp,
     WarmUpRequest,
@@ -64,6 +66,10 @@ class OpenAiServer:
         the truth all the same: a benchmark must not carry the name of a model that did not run.
         """
         return model in await self.list_models()
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:  # noqa: ARG002  # the protocol's
+        """Refuse: the API has no word for it."""
+        raise ModelUnsupportedError("Servers with OpenAI's API cannot be told to download a model.")
 
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
         """Generate one token. The API cannot load: `load_ms` is 0 and a load hides in `first_token_ms`."""

@@ -144,6 +144,34 @@ class WarmUpRequest:
     context_tokens: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A model to be downloaded by the server.
+
+    Attributes
+    ----------
+    slice_seconds
+        How long to watch at most; a download that takes longer goes on with the next call.
+    stall_seconds
+        Longest time without a byte more.
+    """
+
+    model: str
+    slice_seconds: float
+    stall_seconds: float = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """How much of a download has come; layers are named one after another, so the total may still grow."""
+
+    completed_bytes: int
+    total_bytes: int
+
+
+type OnPull = Callable[[PullProgress], None]
+"""Called with every line of progress; must return at once."""
+
 type OnChunk = Callable[[int], None]
 """Called with the number of content pieces so far; must return at once."""
 
@@ -161,6 +189,10 @@ class ModelServer(Protocol):
 
     async def has_model(self, model: str) -> bool:
         """Return whether the server offers the model under the kind's own rules for names."""
+        ...
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        """Let the server download the model; return whether all of it is there, or only the slice was over."""
         ...
 
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:

@@ -1,0 +1,92 @@
+"""Reading Ollama's progress while it downloads a model (api.md, "Pull a Model").
+
+The download belongs to whoever watches it: when the last watcher hangs up it stops, what has come stays on disk,
+and the next request goes on from there. So a pull may be cut into slices without losing anything.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+from rune.errors import PullStalledError, StreamTruncatedError
+from rune.llm.fields import read_count, read_text
+from rune.llm.lines import Event
+from rune.llm.protocol import OnPull, PullProgress
+from rune.llm.replies import parse_event
+
+_SUCCESS = "success"
+
+
+class PullStream:
+    """Adds up the layers of one pull, and notices when nothing more comes.
+
+    The server goes on sending lines while its own download stands still, so silence on the wire proves nothing;
+    only bytes do. Verifying a large layer moves none for minutes, and counts as movement when it begins.
+
+    Parameters
+    ----------
+    stall_seconds
+        Longest time without a byte more.
+    now_seconds
+        Monotonic clock.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        stall_seconds: float,
+        on_progress: OnPull,
+        now_seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._stall_seconds = stall_seconds
+        self._on_progress = on_progress
+        self._now_seconds = now_seconds
+        self._layers: dict[str, tuple[int, int]] = {}
+        self._seen: set[str] = set()
+        self._most_bytes = -1
+        self._moved_at = now_seconds()
+        self.is_complete = False
+
+    def take(self, event: Event) -> bool:
+        """Take a line; return whether it was the last.
+
+        Raises
+        ------
+        PullStalledError
+            No byte came for too long.
+        ModelServerError
+            The line is an error: also how an unknown model is told, inside a 200.
+        """
+        members = parse_event(event, model=self._model)
+        status = read_text(members, "status")
+        self._add_layer(members)
+        progress = self.progress
+        if progress.completed_bytes > self._most_bytes or status not in self._seen:
+            self._most_bytes = max(self._most_bytes, progress.completed_bytes)
+            self._moved_at = self._now_seconds()
+        elif self._now_seconds() - self._moved_at > self._stall_seconds:
+            standing = f"{self._stall_seconds:g} seconds at {progress.completed_bytes:,} bytes"
+            raise PullStalledError(f"The download stood still for {standing}.")
+        self._seen.add(status)
+        self._on_progress(progress)
+        self.is_complete = status == _SUCCESS
+        return self.is_complete
+
+    @property
+    def progress(self) -> PullProgress:
+        """What has come so far; the total grows while layers are still to be named."""
+        return PullProgress(
+            completed_bytes=sum(completed for completed, _ in self._layers.values()),
+            total_bytes=sum(total for _, total in self._layers.values()),
+        )
+
+    def require_complete(self) -> None:
+        """Raise StreamTruncatedError unless the last line said success; a 200 alone means nothing."""
+        if not self.is_complete:
+            raise StreamTruncatedError("The download ended without its end marker.")
+
+    def _add_layer(self, members: Mapping[str, object]) -> None:
+        digest = read_text(members, "digest")
+        if digest:
+            total = read_count(members, "total") or 0
+            self._layers[digest] = (min(read_count(members, "completed") or 0, total), total)
