@@ -1,6 +1,6 @@
 """Jobs in memory: a store for unit tests, the state machine and the simulation.
 
-It judges and applies a `Change` by `rune.jobs.change` itself, so what is tested against it is the engine's own
+It judges and applies a `Change` by `rune.storage.change` itself, so what is tested against it is the engine's own
 definition. That DynamoDB does the same is what `tests/functional/jobs/test_dynamodb.py` shows.
 """
 
@@ -11,11 +11,11 @@ from datetime import datetime
 
 from rune.clock import to_epoch_ms
 from rune.errors import IdempotencyKeyReusedError, JobNotFoundError, StoreUnavailableError
-from rune.jobs.change import Change, allows, apply
 from rune.jobs.metrics import Tallies, merge
 from rune.jobs.record import Event, Job, Kind
 from rune.jobs.settlement import Settlement
 from rune.jobs.store import History, ListedJob, Refused, StoredJob, Submission, Submitted
+from rune.storage.change import Change, allows, apply
 
 
 class MemoryJobStore:

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from hypothesis import strategies as st
 
 from rune.jobs import lifecycle
-from rune.jobs.change import Change
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.record import Event, Failure, Job, Kind, Status, StepName
 from rune.jobs.settlement import cancel_queued, settle
+from rune.storage.change import Change
 from tests.builders import JOB_ID, NOW
 
 # What a store keeps: whole milliseconds.

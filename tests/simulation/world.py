@@ -30,7 +30,6 @@ from rune.errors import (
 )
 from rune.jobs import sweep
 from rune.jobs.admission import Admitted
-from rune.jobs.change import Change, Is
 from rune.jobs.desk import Caller, Desk, Terms
 from rune.jobs.engine import Engine
 from rune.jobs.lease import Lease
@@ -59,6 +58,7 @@ from rune.llm.protocol import (
     WarmUpRequest,
 )
 from rune.net.addresses import AddressPolicy
+from rune.storage.change import Change, Is
 from tests.memory_store import MemoryJobStore
 
 START = datetime(2026, 11, 23, tzinfo=UTC)

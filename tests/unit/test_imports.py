@@ -17,7 +17,19 @@ SHARED, FUNCTIONS = ROOT / "shared", ROOT / "functions"
 FUNCTION_NAMES = sorted(path.parent.name for path in FUNCTIONS.glob("*/__init__.py"))
 
 # A room may import those left of it.
-ROOMS = ("contracts", "base", "net", "llm", "rentals", "money", "tenants", "bench", "agents", "jobs")
+ROOMS = (
+    "contracts",
+    "base",
+    "storage",
+    "net",
+    "llm",
+    "rentals",
+    "money",
+    "tenants",
+    "bench",
+    "agents",
+    "jobs",
+)
 BASE = {"rune", "rune.errors", "rune.clock", "rune.settings", "rune.logs"}
 
 AWS_FILES = ("dynamodb*.py", "*_dynamodb.py", "sqs.py", "s3.py", "ssm.py", "aws.py")
@@ -27,7 +39,7 @@ PURE_FILES = (
     "jobs/lifecycle.py",
     "jobs/settlement.py",
     "jobs/history.py",
-    "jobs/change.py",
+    "storage/change.py",
     "jobs/metrics.py",
     "jobs/outcomes.py",
     "jobs/plan.py",

@@ -10,7 +10,6 @@ from rune.clock import Clock
 from rune.errors import JobFinishedError, JobNotFoundError
 from rune.jobs import lifecycle
 from rune.jobs.admission import Admitted
-from rune.jobs.change import apply
 from rune.jobs.metrics import Tallies, tally
 from rune.jobs.record import ACTIVE, Job, Kind, Status
 from rune.jobs.settlement import cancel_queued
@@ -24,6 +23,7 @@ from rune.jobs.store import (
     Submission,
     Submitted,
 )
+from rune.storage.change import apply
 
 _LONGEST_JOB_ID = 64
 _JOB_ID = re.compile(rf"[0-9A-Za-z_-]{{1,{_LONGEST_JOB_ID}}}")

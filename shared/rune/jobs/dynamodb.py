@@ -29,12 +29,13 @@ from rune.errors import (
     StoreUnavailableError,
 )
 from rune.jobs import dynamodb_items as items
-from rune.jobs.change import Change
-from rune.jobs.dynamodb_table import ConditionFailedError, ConflictError, DynamoTable
 from rune.jobs.metrics import Tallies, merge
 from rune.jobs.record import Job
 from rune.jobs.settlement import Settlement
 from rune.jobs.store import Bodies, History, ListedJob, Refused, StoredJob, Submission, Submitted
+from rune.storage.change import Change
+from rune.storage.dynamodb_rows import attribute
+from rune.storage.dynamodb_table import ConditionFailedError, ConflictError, DynamoTable
 from rune.tenants import limiter_dynamodb
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class DynamoJobStore:
     def update(self, job_id: str, change: Change) -> Job | Refused:
         """Write the hot item if the change's requirements hold; return it as written."""
         try:
-            written = self._table.update(items.job_key(job_id), items.to_expression(change))
+            written = self._table.update(items.job_key(job_id), items.job_expression(change))
         except ConditionFailedError as error:
             found = error.found[0]
             return Refused(items.job_from_item(found) if found else None)
@@ -128,7 +129,7 @@ class DynamoJobStore:
 
     def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
         """Write change, events, result and tallies, all or nothing; return False if a requirement did not hold."""
-        writes = [self._table.change(items.job_key(job.job_id), items.to_expression(settlement.change))]
+        writes = [self._table.change(items.job_key(job.job_id), items.job_expression(settlement.change))]
         writes += [self._table.put(items.event_item(job, event)) for event in settlement.events]
         if settlement.result_json is not None:
             # The epoch in the name keeps a worker that lost its lease from overwriting the winner's result.
@@ -204,7 +205,7 @@ class DynamoJobStore:
 
     def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
         """Return ids of jobs that were due by `now`, longest overdue first; may lag behind the latest writes."""
-        rows = self._table.query_due(items.DUE_BUCKET, items.attribute("due_at", now), limit)
+        rows = self._table.query_due(items.DUE_BUCKET, attribute("due_at", now), limit)
         return tuple(row["pk"]["S"].removeprefix("JOB#") for row in rows)
 
     def _refuse_blocked(self, address: str | None, row: Item | None) -> None:
@@ -217,7 +218,7 @@ class DynamoJobStore:
         """Return the row for a body; a large one is in the bucket before the row that points there exists."""
         row = {
             **items.job_key(job.job_id, sort_key),
-            "expires_at": items.attribute("expires_at", job.expires_at),
+            "expires_at": attribute("expires_at", job.expires_at),
         }
         if len(text.encode()) <= LARGEST_ROW_BYTES:
             return {**row, "body": {"S": text}}

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, cast
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, cast
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from rune.clock import from_epoch_ms, to_epoch_ms
-from rune.jobs.change import Change, Is, IsAbsentOrBefore, IsOneOf, Requirement, Value
 from rune.jobs.metrics import Tallies, Tally
-from rune.jobs.record import Event, Failure, Job, Kind, Status, StepName
+from rune.jobs.record import Event, Job, Kind
 from rune.jobs.store import ListedJob
+from rune.storage.change import Change
+from rune.storage.dynamodb_rows import Expression, attribute, from_row, to_expression, to_row
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
@@ -33,20 +33,6 @@ DUE_BUCKET = "DUE"
 
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
-
-_ENUMS: Mapping[str, type[Kind | Status | StepName]] = {"kind": Kind, "status": Status, "step": StepName}
-_INSTANTS = frozenset(name for name in Job.__slots__ if name.endswith("_at") or name == "lease_until")
-_COUNT_MAPS = frozenset({"progress", "phases_ms"})
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A change in DynamoDB's words."""
-
-    update: str
-    condition: str
-    names: dict[str, str]
-    values: dict[str, AttributeValueTypeDef]
 
 
 def job_key(job_id: str, sort_key: str = HOT_KEY) -> dict[str, AttributeValueTypeDef]:
@@ -71,17 +57,18 @@ def event_sort_key(number: int) -> str:
 
 def hot_item(job: Job) -> dict[str, AttributeValueTypeDef]:
     """Return the hot item as a row; absent fields are left out."""
-    values = {field.name: getattr(job, field.name) for field in fields(job)}
-    stored = {name: attribute(name, value) for name, value in values.items() if value is not None}
-    if job.due_at is not None:
-        stored["due_bucket"] = {"S": DUE_BUCKET}
-    return {**job_key(job.job_id), **stored}
+    row = {**job_key(job.job_id), **to_row(job)}
+    return row if job.due_at is None else {**row, "due_bucket": {"S": DUE_BUCKET}}
 
 
 def job_from_item(item: Item) -> Job:
     """Return the hot item that a row holds."""
-    values = {field.name: _value(field.name, item[field.name]) for field in fields(Job) if field.name in item}
-    return Job(**values)
+    return from_row(Job, item)
+
+
+def job_expression(change: Change) -> Expression:
+    """Return the change of a hot item as one update with its condition."""
+    return to_expression(change, DUE_BUCKET)
 
 
 def event_item(job: Job, event: Event) -> dict[str, AttributeValueTypeDef]:
@@ -94,7 +81,7 @@ def event_item(job: Job, event: Event) -> dict[str, AttributeValueTypeDef]:
         "duration_ms": event.duration_ms,
         "error_type": event.error_type,
         "labels": dict(event.labels),
-        "expires_at": _epoch_seconds(job.expires_at),
+        "expires_at": int(job.expires_at.timestamp()),
     }
     stored = {name: _serializer.serialize(value) for name, value in plain.items() if value is not None}
     return {**job_key(job.job_id, event_sort_key(event.number)), **stored}
@@ -174,93 +161,3 @@ def key_write(table: str, job: Job, key: IdempotencyKey) -> TransactWriteItemTyp
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
     }
-
-
-def attribute(name: str, value: Value) -> AttributeValueTypeDef:
-    """Return a field's value as DynamoDB stores it: instants as milliseconds, but TTL's as seconds."""
-    if isinstance(value, datetime):
-        number = _epoch_seconds(value) if name == "expires_at" else to_epoch_ms(value)
-        return {"N": str(number)}
-    if isinstance(value, Failure):
-        plain: dict[str, object] = {
-            "code": value.code,
-            "sentence": value.sentence,
-            "stage": value.stage.value,
-            "retryable": value.retryable,
-        }
-        return _serializer.serialize(plain)
-    if isinstance(value, str):
-        return {"S": str(value)}
-    return _serializer.serialize(dict(value) if isinstance(value, Mapping) else value)
-
-
-def to_expression(change: Change) -> Expression:
-    """Return the change as one update with its condition.
-
-    Every path is a plain attribute name, since DynamoDB refuses overlapping paths that emulators take.
-    """
-    words = _Words()
-    removed = [name for name, value in change.sets.items() if value is None]
-    sets = [f"{words.name(n)} = {words.value(n, v)}" for n, v in change.sets.items() if v is not None]
-    sets += [f"{words.name(n)} = {words.name(n)} + {words.value(n, v)}" for n, v in change.adds.items()]
-    sets += [
-        f"{words.name(n)} = if_not_exists({words.name(n)}, {words.value(n, v)})"
-        for n, v in change.sets_once.items()
-    ]
-    if change.sets.get("due_at") is not None:
-        sets.append(f"{words.name('due_bucket')} = {words.value('due_bucket', DUE_BUCKET)}")
-    elif "due_at" in change.sets:
-        removed.append("due_bucket")
-    update = "SET " + ", ".join(sets)
-    if removed:
-        update += " REMOVE " + ", ".join(words.name(name) for name in removed)
-    condition = " AND ".join(_condition(requirement, words) for requirement in change.requires)
-    return Expression(update, condition, words.names, words.values)
-
-
-class _Words:
-    """Placeholders for names and values; an expression may hold neither literally."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, str] = {}
-        self.values: dict[str, AttributeValueTypeDef] = {}
-
-    def name(self, name: str) -> str:
-        self.names[f"#{name}"] = name
-        return f"#{name}"
-
-    def value(self, name: str, value: Value) -> str:
-        placeholder = f":v{len(self.values)}"
-        self.values[placeholder] = attribute(name, value)
-        return placeholder
-
-
-def _condition(requirement: Requirement, words: _Words) -> str:
-    name = words.name(requirement.field)
-    match requirement:
-        case Is(value=value):
-            return f"{name} = {words.value(requirement.field, value)}"
-        case IsOneOf(values=values):
-            return f"{name} IN ({', '.join(words.value(requirement.field, value) for value in values)})"
-        case IsAbsentOrBefore(instant=instant):
-            earlier = f"{name} < {words.value(requirement.field, instant)}"
-            return f"(attribute_not_exists({name}) OR {earlier})"
-
-
-def _value(name: str, stored: AttributeValueTypeDef) -> Any:  # noqa: ANN401  # typed by Job's fields
-    plain = _deserializer.deserialize(stored)
-    if name == "expires_at":
-        return datetime.fromtimestamp(int(plain), UTC)
-    if name in _INSTANTS:
-        return from_epoch_ms(int(plain))
-    if name in _ENUMS:
-        return _ENUMS[name](plain)
-    if name in _COUNT_MAPS:
-        return {key: int(value) for key, value in plain.items()}
-    if name == "failure":
-        return Failure(plain["code"], plain["sentence"], StepName(plain["stage"]), bool(plain["retryable"]))
-    return int(plain) if isinstance(plain, Decimal) else plain
-
-
-def _epoch_seconds(instant: datetime) -> int:
-    return int(instant.timestamp())

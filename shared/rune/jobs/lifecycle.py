@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from rune.jobs import plan
-from rune.jobs.change import Change, Is, IsAbsentOrBefore, IsOneOf, make_change
 from rune.jobs.outcomes import Cancelled, Failed, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import ACTIVE, Event, Job, Kind, Status, StepMessage, StepName
+from rune.storage.change import Change, Is, IsAbsentOrBefore, IsOneOf, make_change
 
 LEASE = timedelta(seconds=60)
 """How long a silent worker keeps its turn. With a janitor's minute on top, a crash is noticed within two."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rune.jobs import plan
-from rune.jobs.change import Change, Is, IsAbsentOrBefore, Requirement, Value, make_change
 from rune.jobs.history import History
 from rune.jobs.lifecycle import DISPATCH_GRACE, Send, judge
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
+from rune.storage.change import Change, Is, IsAbsentOrBefore, Requirement, Value, make_change
 
 MAX_FAILURES = 3
 """Tries of a step whose failures are worth another try."""

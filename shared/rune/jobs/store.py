@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from rune.jobs.change import Change
 from rune.jobs.lifecycle import Send
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job, Kind
 from rune.jobs.settlement import Settlement
+from rune.storage.change import Change
 
 
 @dataclass(frozen=True, slots=True)

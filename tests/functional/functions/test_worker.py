@@ -11,12 +11,12 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from rune.errors import SettingsError
-from rune.jobs.change import apply
 from rune.jobs.lifecycle import claim
 from rune.jobs.record import Job, Status, StepName
 from rune.jobs.store import Submission
 from rune.llm import servers
 from rune.net.addresses import AddressPolicy
+from rune.storage.change import apply
 from tests.builders import (
     JOB_ID,
     NOW,

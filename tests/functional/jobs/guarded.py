@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rune.jobs import lifecycle
-from rune.jobs.change import Change
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next
 from rune.jobs.record import Job, Status, StepName
 from rune.jobs.settlement import cancel_queued, settle
+from rune.storage.change import Change
 from tests.builders import NOW, a_claimed_job, a_job, a_waiting_job, after
 
 

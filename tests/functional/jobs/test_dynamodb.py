@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rune.errors import StoreUnavailableError
-from rune.jobs.change import allows, apply
 from rune.jobs.dynamodb import LARGEST_ROW_BYTES, DynamoJobStore, NoBodies
 from rune.jobs.dynamodb_items import event_from_item, event_item, hot_item, job_from_item
-from rune.jobs.dynamodb_table import MAX_TRIES
 from rune.jobs.lifecycle import claim, request_cancel
 from rune.jobs.outcomes import Done, Next
 from rune.jobs.record import Event, Job, StepName
 from rune.jobs.settlement import settle
 from rune.jobs.store import History, JobStore, Refused, StoredJob, Submission
+from rune.storage.change import allows, apply
+from rune.storage.dynamodb_table import MAX_TRIES
 from tests import strategies
 from tests.builders import (
     JOB_ID,

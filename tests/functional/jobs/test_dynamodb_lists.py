@@ -10,12 +10,12 @@ import pytest
 from rune.errors import StoreUnavailableError
 from rune.jobs.dynamodb import DynamoJobStore, NoBodies
 from rune.jobs.dynamodb_items import listed_from_item, listed_item, tallies_from_item
-from rune.jobs.dynamodb_table import MAX_TRIES
 from rune.jobs.metrics import Tally
 from rune.jobs.outcomes import Done
 from rune.jobs.record import Job, Kind
 from rune.jobs.settlement import settle
 from rune.jobs.store import JobStore, ListedJob, Submission
+from rune.storage.dynamodb_table import MAX_TRIES
 from tests.builders import JOB_ID, NOW, a_claimed_job, a_job, after, an_event
 from tests.memory_store import MemoryJobStore
 

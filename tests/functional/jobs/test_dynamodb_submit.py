@@ -10,9 +10,9 @@ from rune.clock import to_epoch_ms
 from rune.errors import IdempotencyKeyReusedError, RateLimitedError, StoreUnavailableError
 from rune.jobs.dynamodb import DynamoJobStore, NoBodies
 from rune.jobs.dynamodb_items import key_write
-from rune.jobs.dynamodb_table import MAX_TRIES
 from rune.jobs.record import Job, Kind
 from rune.jobs.store import IdempotencyKey, JobStore, Submission, Submitted
+from rune.storage.dynamodb_table import MAX_TRIES
 from rune.tenants.limiter_dynamodb import DynamoLimiter
 from rune.tenants.limiter_dynamodb import key as limiter_key
 from tests.builders import JOB_ID, NOW, FakeClock, a_job, after, an_event

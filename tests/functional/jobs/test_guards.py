@@ -11,11 +11,11 @@ import pytest
 
 from rune.errors import StoreUnavailableError
 from rune.jobs import lifecycle, settlement
-from rune.jobs.change import Change, allows, apply, satisfies
-from rune.jobs.dynamodb_items import hot_item, to_expression
+from rune.jobs.dynamodb_items import hot_item, job_expression
 from rune.jobs.record import Job
 from rune.jobs.settlement import Settlement
 from rune.jobs.store import JobStore, Refused, Submission
+from rune.storage.change import Change, allows, apply, satisfies
 from tests.builders import JOB_ID, a_job, an_ended_job, an_event
 from tests.functional.jobs.guarded import GUARDED, Guarded
 from tests.memory_store import MemoryJobStore
@@ -137,7 +137,7 @@ ALLOWED_WORDS = {"SET", "REMOVE", "AND", "OR", "IN", "if_not_exists", "attribute
 
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)
 def test_expression_holds_only_placeholders_of_plain_names(guarded: Guarded) -> None:
-    expression = to_expression(guarded.change)
+    expression = job_expression(guarded.change)
 
     words = set(WORDS.findall(expression.update + " " + expression.condition)) - ALLOWED_WORDS
     assert words == {*expression.names, *expression.values}
@@ -149,7 +149,7 @@ def test_expression_holds_only_placeholders_of_plain_names(guarded: Guarded) -> 
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)
 def test_expression_writes_no_path_twice(guarded: Guarded) -> None:
     """DynamoDB refuses overlapping paths; emulators take them."""
-    assigned, _, removed = to_expression(guarded.change).update.removeprefix("SET ").partition(" REMOVE ")
+    assigned, _, removed = job_expression(guarded.change).update.removeprefix("SET ").partition(" REMOVE ")
 
     # A comma inside if_not_exists(…) begins no assignment.
     targets = [part.split(" = ")[0] for part in assigned.split(", #") if " = " in part]

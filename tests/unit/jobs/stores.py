@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 
 from rune.errors import JobNotFoundError, StoreUnavailableError
-from rune.jobs.change import Change
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job
 from rune.jobs.settlement import Settlement
 from rune.jobs.store import History, Refused, Submission
+from rune.storage.change import Change
 from tests.builders import REQUEST, an_event
 from tests.memory_store import MemoryJobStore
 

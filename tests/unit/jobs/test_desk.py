@@ -12,7 +12,6 @@ from rune.errors import (
     StoreUnavailableError,
 )
 from rune.jobs.admission import Admitted
-from rune.jobs.change import apply
 from rune.jobs.desk import Caller, Desk, Terms
 from rune.jobs.lifecycle import Send, claim, request_cancel
 from rune.jobs.metrics import Tally, tally
@@ -21,6 +20,7 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Job, Kind, Status, StepMessage, StepName
 from rune.jobs.settlement import cancel_queued, settle
 from rune.jobs.store import History, IdempotencyKey, StoredJob, Submission, Submitted
+from rune.storage.change import apply
 from tests.builders import (
     JOB_ID,
     NOW,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from rune.errors import LeaseLostError, ModelNotFoundError, StoreUnavailableError, StreamTruncatedError
-from rune.jobs.change import apply
 from rune.jobs.engine import Engine
 from rune.jobs.lease import Lease
 from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send, claim, request_cancel
@@ -18,6 +17,7 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
 from rune.jobs.settlement import Settlement, settle
 from rune.jobs.step import Step, StepContext
+from rune.storage.change import apply
 from tests.builders import (
     JOB_ID,
     NOW,

@@ -5,12 +5,12 @@ import pytest
 
 from rune.errors import LeaseLostError, StreamTruncatedError
 from rune.jobs import lease
-from rune.jobs.change import apply
 from rune.jobs.lease import Lease, run_leased
 from rune.jobs.lifecycle import claim, renew, request_cancel
 from rune.jobs.outcomes import Cancelled, Done, Outcome
 from rune.jobs.record import Job, Status
 from rune.jobs.step import Step, StepContext
+from rune.storage.change import apply
 from tests.builders import (
     JOB_ID,
     NOW,

@@ -4,11 +4,11 @@ from datetime import timedelta
 import pytest
 
 from rune.jobs import lifecycle
-from rune.jobs.change import allows, apply
 from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send
 from rune.jobs.outcomes import Cancelled, Failed, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Job, Kind, Status, StepMessage, StepName
+from rune.storage.change import allows, apply
 from tests.builders import (
     JOB_ID,
     NOW,

@@ -3,12 +3,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from rune.jobs.change import Is, IsAbsentOrBefore, Requirement, allows, apply
 from rune.jobs.lifecycle import Send
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
 from rune.jobs.settlement import Settlement, cancel_queued, settle
+from rune.storage.change import Is, IsAbsentOrBefore, Requirement, allows, apply
 from tests.builders import JOB_ID, NOW, a_claimed_job, a_job, after, an_ended_job
 
 END = after(10)

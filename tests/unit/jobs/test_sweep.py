@@ -4,11 +4,11 @@ from datetime import datetime
 import pytest
 
 from rune.jobs import sweep
-from rune.jobs.change import apply
 from rune.jobs.lifecycle import Send, redispatch
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, StepMessage, StepName
 from rune.jobs.sweep import send_late_turns
+from rune.storage.change import apply
 from tests.builders import (
     JOB_ID,
     NOW,

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from rune.jobs.change import Change, Is, IsAbsentOrBefore, IsOneOf, Requirement, allows, apply, make_change
 from rune.jobs.record import ACTIVE, Job, Status
+from rune.storage.change import Change, Is, IsAbsentOrBefore, IsOneOf, Requirement, allows, apply, make_change
 from tests.builders import NOW, a_claimed_job, a_job, after, an_ended_job
 
 JUDGEMENTS: list[tuple[Requirement, Job, bool]] = [

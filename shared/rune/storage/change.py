@@ -1,17 +1,22 @@
-"""A conditional write as plain data: what must hold of the hot item, and what it becomes.
+"""A conditional write as plain data: what must hold of a row, and what it becomes.
 
-The lifecycle decides in these terms. Stores turn a change into their own conditional write, and simulations
-apply it to a `Job` in memory, so that one definition serves both.
+Lifecycles decide in these terms. Stores turn a change into their own conditional write, and simulations apply it
+to the record in memory, so that one definition serves both. A record is a frozen dataclass with `updated_at` and
+`version`.
 """
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from rune.jobs.record import Failure, Job
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-type Value = str | int | datetime | StrEnum | Failure | Mapping[str, int] | None
+type Value = str | int | datetime | StrEnum | DataclassInstance | Mapping[str, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,7 @@ class Is:
     """The field has exactly this value."""
 
     field: str
-    value: str | int | datetime
+    value: str | int | datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +71,9 @@ class Change:
     sets_once: Mapping[str, Value] = field(default_factory=dict)
 
 
-def satisfies(job: Job, requirement: Requirement) -> bool:
-    """Return whether the job meets the requirement."""
-    value = getattr(job, requirement.field)
+def satisfies(record: DataclassInstance, requirement: Requirement) -> bool:
+    """Return whether the record meets the requirement."""
+    value = getattr(record, requirement.field)
     match requirement:
         case Is(value=wanted):
             return bool(value == wanted)
@@ -78,16 +83,16 @@ def satisfies(job: Job, requirement: Requirement) -> bool:
             return value is None or value < instant
 
 
-def allows(change: Change, job: Job) -> bool:
-    """Return whether all requirements of the change hold for the job."""
-    return all(satisfies(job, requirement) for requirement in change.requires)
+def allows(change: Change, record: DataclassInstance) -> bool:
+    """Return whether all requirements of the change hold for the record."""
+    return all(satisfies(record, requirement) for requirement in change.requires)
 
 
-def apply(change: Change, job: Job) -> Job:
-    """Return the job as the change leaves it; the requirements are not looked at."""
-    added = {name: getattr(job, name) + amount for name, amount in change.adds.items()}
-    once = {name: value for name, value in change.sets_once.items() if getattr(job, name) is None}
-    return replace(job, **change.sets, **added, **once)  # type: ignore[arg-type]  # fields are checked by tests
+def apply[T: DataclassInstance](change: Change, record: T) -> T:
+    """Return the record as the change leaves it; the requirements are not looked at."""
+    added = {name: getattr(record, name) + amount for name, amount in change.adds.items()}
+    once = {name: value for name, value in change.sets_once.items() if getattr(record, name) is None}
+    return replace(record, **change.sets, **added, **once)
 
 
 def make_change(

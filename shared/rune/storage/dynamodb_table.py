@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         TransactWriteItemTypeDef,
     )
 
-    from rune.jobs.dynamodb_items import Expression
+    from rune.storage.dynamodb_rows import Expression
 
     type Item = Mapping[str, AttributeValueTypeDef]
 

@@ -1,0 +1,1 @@
+"""Conditional writes as plain data, and the one DynamoDB table that carries them out."""
