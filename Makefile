@@ -13,7 +13,7 @@ PYTHON := .venv/bin/python
 # What `sam build` and its makefiles need to find: this project's python3.13, uv, sam.
 TOOLS_PATH := $(CURDIR)/.venv/bin:$(CURDIR)/$(VENVS)/uv/bin:$(CURDIR)/$(VENVS)/sam/bin
 WITH_TOOLS := PATH="$(TOOLS_PATH):$$PATH" SAM_CLI_TELEMETRY=0
-REQUIREMENTS := shared/requirements requirements/uv requirements/dev requirements/sam requirements/emulator requirements/audit
+REQUIREMENTS := shared/requirements requirements/uv requirements/dev requirements/sam requirements/emulator requirements/audit requirements/vastai
 
 # What the artifacts are made of. Folders count too, so that a deleted file is seen.
 BUILD_SOURCES := template.yaml samconfig.toml $(shell find shared functions -name __pycache__ -prune -o \
@@ -43,13 +43,13 @@ deploy: build ## Deploy to AWS (STAGE=dev|prod PARAMETERS="Name=value …")
 ##@ Work on it
 
 .PHONY: setup
-setup: $(STAMPS)/dev $(STAMPS)/sam $(STAMPS)/emulator $(STAMPS)/audit ## Make all environments
+setup: $(STAMPS)/dev $(STAMPS)/sam $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)/audit ## Make all environments
 
 .PHONY: build
 build: $(STAMPS)/build ## Build layers and functions into .aws-sam/build, if anything changed
 
 .PHONY: test
-test: $(STAMPS)/dev $(STAMPS)/emulator build ## Run every test: unit, functional, simulation, end to end (TESTS="tests/unit -k …")
+test: $(STAMPS)/dev $(STAMPS)/emulator $(STAMPS)/vastai build ## Run every test: unit, functional, simulation, end to end (TESTS="tests/unit -k …")
 	$(PYTHON) -m pytest $(or $(TESTS),tests)
 
 .PHONY: check

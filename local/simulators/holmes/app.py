@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from local.simulators.holmes.answers import write_answer
 from local.simulators.holmes.faults import CHAT_PATH, Fault, FaultKind, Outcome, RequestRecord
 from local.simulators.holmes.state import SimulatedHolmes
+from local.simulators.scripts import fault_route
 
 HTML_PAGE = "<html><body><h1>It works!</h1></body></html>"
 
@@ -189,17 +190,6 @@ def _control_routes(state: SimulatedHolmes) -> list[Route]:
     `/_sim/requests`: GET lists what was asked, narrowed by the query's `path`, DELETE forgets.
     """
 
-    async def faults(request: Request) -> Response:
-        if request.method == "POST":
-            try:
-                state.faults.add(_FAULTS.validate_json(await request.body()))
-            except ValidationError as error:
-                details = error.errors(include_url=False, include_context=False, include_input=False)
-                return JSONResponse({"error": details}, 422)
-        if request.method == "DELETE":
-            state.faults.clear()
-        return JSONResponse({"faults": _FAULTS.dump_python(list(state.faults.pending()), mode="json")})
-
     async def requests(request: Request) -> Response:
         if request.method == "DELETE":
             state.requests.records.clear()
@@ -207,7 +197,7 @@ def _control_routes(state: SimulatedHolmes) -> list[Route]:
         return JSONResponse({"requests": [record.describe() for record in wanted]})
 
     return [
-        Route("/_sim/faults", faults, methods=["GET", "POST", "DELETE"]),
+        fault_route(state.faults, _FAULTS),
         Route("/_sim/requests", requests, methods=["GET", "DELETE"]),
     ]
 

@@ -2,10 +2,11 @@
 
 import itertools
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from local.simulators.scripts import Script
 
 REMEMBERED_REQUEST_COUNT = 10_000
 CHAT_PATH = "/api/chat"
@@ -51,38 +52,12 @@ class Fault:
     size_bytes: int = 32 * 1024 * 1024
 
 
-class FaultScript:
+class FaultScript(Script[Fault]):
     """The faults still to come, first come first served."""
-
-    def __init__(self, faults: Iterable[Fault] = ()) -> None:
-        self._pending: list[tuple[Fault, list[int]]] = []
-        self.add(faults)
-
-    def add(self, faults: Iterable[Fault]) -> None:
-        """Put faults at the end."""
-        self._pending.extend((fault, [0]) for fault in faults)
-
-    def clear(self) -> None:
-        """Let everything go well from now on."""
-        self._pending.clear()
-
-    def pending(self) -> tuple[Fault, ...]:
-        """Return the faults that are not used up, in order."""
-        return tuple(fault for fault, _ in self._pending)
 
     def take(self, path: str) -> Fault | None:
         """Return what is to spoil this request, and count it."""
-        for entry in self._pending:
-            fault, seen = entry
-            if fault.path != path:
-                continue
-            seen[0] += 1
-            if seen[0] <= fault.after_requests:
-                continue
-            if fault.times is not None and seen[0] >= fault.after_requests + fault.times:
-                self._pending.remove(entry)
-            return fault
-        return None
+        return self.take_where(lambda fault: fault.path == path)
 
 
 class Outcome(StrEnum):

@@ -1,12 +1,13 @@
 """Control of the simulator itself, outside of Ollama's paths: `/_sim/faults` and `/_sim/requests`."""
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from local.simulators.ollama.faults import Fault
 from local.simulators.ollama.state import SimulatedOllama
+from local.simulators.scripts import fault_route
 
 _FAULTS = TypeAdapter(list[Fault])
 
@@ -18,20 +19,6 @@ def control_routes(state: SimulatedOllama) -> list[BaseRoute]:
     `/_sim/requests`: GET lists what was asked, narrowed by the query's `path` and `model`, DELETE forgets.
     """
 
-    def list_faults() -> JSONResponse:
-        return JSONResponse({"faults": _FAULTS.dump_python(list(state.faults.pending()), mode="json")})
-
-    async def faults(request: Request) -> Response:
-        if request.method == "POST":
-            try:
-                state.faults.add(_FAULTS.validate_json(await request.body()))
-            except ValidationError as error:
-                details = error.errors(include_url=False, include_context=False, include_input=False)
-                return JSONResponse({"error": details}, 422)
-        if request.method == "DELETE":
-            state.faults.clear()
-        return list_faults()
-
     async def requests(request: Request) -> Response:
         if request.method == "DELETE":
             state.requests.records.clear()
@@ -41,6 +28,6 @@ def control_routes(state: SimulatedOllama) -> list[BaseRoute]:
         return JSONResponse({"requests": [record.describe() for record in wanted]})
 
     return [
-        Route("/_sim/faults", faults, methods=["GET", "POST", "DELETE"]),
+        fault_route(state.faults, _FAULTS),
         Route("/_sim/requests", requests, methods=["GET", "DELETE"]),
     ]

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -12,6 +12,7 @@ from enum import StrEnum
 from local.simulators.ollama.errors import ConnectionBrokenError, OllamaError
 from local.simulators.ollama.models import Json, JsonValue
 from local.simulators.ollama.names import parse_name
+from local.simulators.scripts import Script
 
 OUT_OF_MEMORY_TEXT = "llama-server process has terminated: cudaMalloc failed: out of memory"
 # The two spaces are Ollama's.
@@ -126,38 +127,12 @@ def _same_name(one: str, other: str) -> bool:
         return one == other
 
 
-class FaultScript:
+class FaultScript(Script[Fault]):
     """The faults still to come, first come first served."""
-
-    def __init__(self, faults: Iterable[Fault] = ()) -> None:
-        self._pending: list[tuple[Fault, list[int]]] = []
-        self.add(faults)
-
-    def add(self, faults: Iterable[Fault]) -> None:
-        """Put faults at the end."""
-        self._pending.extend((fault, [0]) for fault in faults)
-
-    def clear(self) -> None:
-        """Let everything go well from now on."""
-        self._pending.clear()
-
-    def pending(self) -> tuple[Fault, ...]:
-        """Return the faults that are not used up, in order."""
-        return tuple(fault for fault, _ in self._pending)
 
     def take(self, path: str, model: str | None) -> Fault | None:
         """Return what is to spoil this request, and count it."""
-        for entry in self._pending:
-            fault, seen = entry
-            if not fault.concerns(path, model):
-                continue
-            seen[0] += 1
-            if seen[0] <= fault.after_requests:
-                continue
-            if fault.times is not None and seen[0] >= fault.after_requests + fault.times:
-                self._pending.remove(entry)
-            return fault
-        return None
+        return self.take_where(lambda fault: fault.concerns(path, model))
 
 
 class Outcome(StrEnum):

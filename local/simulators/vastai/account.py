@@ -1,0 +1,196 @@
+"""The account: what it rents, what that costs, and what happens when its money is used up."""
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+
+from local.simulators.vastai.bills import Bill
+from local.simulators.vastai.boots import Moment, stopped
+from local.simulators.vastai.contracts import Contract
+from local.simulators.vastai.machines import CLOSED_PORT, MachineHost
+from local.simulators.vastai.market import Market
+from local.simulators.vastai.volumes import VolumeStore
+
+_FIRST_CONTRACT_ID = 12_345_678
+_SECONDS_PER_HOUR = 3_600
+_EXHAUSTION_STEPS = 50
+
+
+class Account:
+    """All contracts ever made, and the credit that they use up.
+
+    Time passes only in `advance`: it draws the consequences of what the contracts' plans say has happened by then.
+
+    Attributes
+    ----------
+    instances
+        Every contract by its id, ended ones too.
+    live
+        Those that exist.
+    """
+
+    def __init__(
+        self,
+        credit_usd: Decimal,
+        market: Market,
+        host: MachineHost,
+        volumes: VolumeStore,
+        *,
+        download_bytes_per_second: float | None = None,
+    ) -> None:
+        self.instances: dict[int, Contract] = {}
+        self.live: dict[int, Contract] = {}
+        self._market = market
+        self._host = host
+        self._volumes = volumes
+        self._download_bytes_per_second = download_bytes_per_second
+        self._prepaid_usd = credit_usd
+        self._closed_usd = Decimal(0)
+        self._next_contract_id = _FIRST_CONTRACT_ID
+        self._changes_at = math.inf
+        self._checked_at = -math.inf
+        self._solvent_until = math.inf
+
+    def next_contract_id(self) -> int:
+        """Return an id that no contract has had."""
+        self._next_contract_id += 1
+        return self._next_contract_id - 1
+
+    def open(self, contract: Contract, now: float) -> None:
+        """Take up a new contract, whose machine is off the market from now on."""
+        self.instances[contract.contract_id] = contract
+        self.live[contract.contract_id] = contract
+        contract.listing.contract_id = contract.contract_id
+        self.touch(now)
+
+    def replan(self, contract: Contract, now: float, planned: Sequence[Moment]) -> None:
+        """Change what a contract does from now on."""
+        contract.replan(now, planned)
+        self.touch(now)
+
+    def add_credit(self, amount_usd: Decimal, now: float) -> None:
+        """Pay in, or with a negative amount take out."""
+        self._prepaid_usd += amount_usd
+        self.touch(now)
+
+    def touch(self, now: float) -> None:
+        """Look at everything anew, because something other than time has changed it."""
+        self._solvent_until = self._changes_at = -math.inf
+        self.advance(now)
+
+    def next_change_at(self) -> float | None:
+        """Return when a contract's state will next change by itself; None never."""
+        return None if math.isinf(self._changes_at) else self._changes_at
+
+    def bill(self, contract_id: int, now: float) -> Bill:
+        """Return what a contract has cost so far.
+
+        Raises
+        ------
+        KeyError
+            There has never been one of that id.
+        """
+        contract = self.instances[contract_id]
+        self._count_downloads(contract)
+        return contract.bill(now)
+
+    def credit_usd(self, now: float) -> Decimal:
+        """Return the prepaid money left; below zero once disks go on billing after it was used up."""
+        spent_usd = self._closed_usd + self._running_costs_usd(now) + self._volumes.cost_usd(now)
+        return self._prepaid_usd - spent_usd
+
+    def advance(self, now: float) -> None:
+        """Let everything happen that is due by now."""
+        if now >= self._solvent_until:
+            self._check_credit(now)
+        if now < self._changes_at:
+            return
+        for contract in list(self.live.values()):
+            self._apply(contract, now)
+        planned = (
+            contract.moments[contract.applied_count].at
+            for contract in self.live.values()
+            if contract.applied_count < len(contract.moments)
+        )
+        self._changes_at = min(planned, default=math.inf)
+
+    def _running_costs_usd(self, now: float) -> Decimal:
+        total = Decimal(0)
+        for contract in self.live.values():
+            self._count_downloads(contract)
+            total += contract.bill(now).total_usd
+        return total
+
+    def _count_downloads(self, contract: Contract) -> None:
+        if contract.contract_id in self.live:
+            contract.downloaded_bytes = self._host.downloaded_bytes(contract.contract_id)
+
+    def _apply(self, contract: Contract, now: float) -> None:
+        moments = contract.moments
+        while contract.applied_count < len(moments) and moments[contract.applied_count].at <= now:
+            moment = moments[contract.applied_count]
+            contract.applied_count += 1
+            # Only the latest of the states passed has consequences that last; what began and ended unseen has none.
+            if contract.applied_count < len(moments) and moments[contract.applied_count].at <= now:
+                continue
+            self._enter(contract, moment)
+
+    def _enter(self, contract: Contract, moment: Moment) -> None:
+        if moment.is_up and contract.host_port is None:
+            contract.host_port = self._start(contract, moment.at)
+        elif not moment.is_up and contract.host_port is not None:
+            self._count_downloads(contract)
+            if contract.serves:
+                self._host.stop(contract.contract_id)
+            contract.host_port = None
+        if not moment.exists:
+            self._close(contract)
+
+    def _start(self, contract: Contract, started_at: float) -> int:
+        if not contract.serves:
+            return CLOSED_PORT
+        return self._host.start(contract.machine(started_at, self._download_bytes_per_second))
+
+    def _close(self, contract: Contract) -> None:
+        self._count_downloads(contract)
+        self._host.forget(contract.contract_id)
+        contract.destroyed_by = contract.destroyed_by or "provider"
+        self._closed_usd += contract.bill(contract.moments[-1].at).total_usd
+        del self.live[contract.contract_id]
+        if contract.listing.contract_id == contract.contract_id:
+            self._market.release(contract.listing)
+
+    def _check_credit(self, now: float) -> None:
+        credit_usd = self.credit_usd(now)
+        if credit_usd > 0:
+            usd_per_second = self._volumes.usd_per_second()
+            usd_per_second += sum(self._top_usd_per_second(contract) for contract in self.live.values())
+            lasts_seconds = float(credit_usd) / usd_per_second if usd_per_second else math.inf
+            self._checked_at, self._solvent_until = now, now + lasts_seconds
+            return
+        exhausted_at = self._exhausted_at(now)
+        for contract in self.live.values():
+            moment = contract.moment(exhausted_at)
+            if moment.exists and moment.actual != "stopped":
+                contract.replan(exhausted_at, [stopped(exhausted_at, text="credit exhausted")])
+        self._solvent_until, self._changes_at = math.inf, -math.inf
+
+    def _top_usd_per_second(self, contract: Contract) -> float:
+        """Return the most that a contract can cost in a second, downloads at full speed included."""
+        machine = contract.machine(0.0, self._download_bytes_per_second)
+        offer = contract.listing.offer
+        download_usd = machine.download_bytes_per_second / 1e9 * offer.inet_down_usd_per_gb
+        per_hour = contract.usd_per_hour + offer.disk_usd_per_hour(contract.order.disk_gb)
+        return per_hour / _SECONDS_PER_HOUR + download_usd
+
+    def _exhausted_at(self, now: float) -> float:
+        """Return when the credit reached zero, between the latest look at it and now."""
+        low = max(self._checked_at, min((c.created_at for c in self.live.values()), default=now))
+        high = now
+        for _ in range(_EXHAUSTION_STEPS):
+            middle = (low + high) / 2
+            if self.credit_usd(middle) > 0:
+                low = middle
+            else:
+                high = middle
+        return high

@@ -1,0 +1,93 @@
+"""What a contract costs: its GPU by the states it went through, its disk, what it downloaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from local.simulators.vastai.boots import Moment
+
+SECONDS_PER_HOUR = 3_600
+BYTES_PER_GB = 1_000_000_000
+MICRO_USD = Decimal("0.000001")
+"""To which amounts are rounded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What one contract has cost until a moment, in US dollars to six places; times are epoch seconds.
+
+    Attributes
+    ----------
+    running_at
+        When its container first ran; None if it never did.
+    destroyed_at
+        None while it exists.
+    """
+
+    contract_id: int
+    gpu_usd: Decimal
+    disk_usd: Decimal
+    bandwidth_usd: Decimal
+    total_usd: Decimal
+    created_at: float
+    running_at: float | None
+    destroyed_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What the disk and downloads of one contract cost.
+
+    Attributes
+    ----------
+    disk_usd_per_hour
+        Of the whole disk.
+    """
+
+    disk_usd_per_hour: float
+    download_usd_per_gb: float
+    image_gb: float
+
+
+def compute_bill(
+    contract_id: int, moments: Sequence[Moment], prices: Prices, downloaded_bytes: int, until: float
+) -> Bill:
+    """Return the bill of a contract's past; moments after `until` do not count."""
+    gpu_usd = disk_seconds = Decimal(0)
+    has_pulled = False
+    running_at = destroyed_at = None
+    for index, moment in enumerate(moments):
+        if moment.at > until:
+            break
+        has_pulled = has_pulled or moment.has_pulled
+        if moment.is_up and running_at is None:
+            running_at = moment.at
+        if not moment.exists:
+            destroyed_at = moment.at
+            break
+        end = min(moments[index + 1].at, until) if index + 1 < len(moments) else until
+        seconds = exact(end - moment.at)
+        if moment.gpu_usd_per_hour:
+            gpu_usd += seconds * exact(moment.gpu_usd_per_hour) / SECONDS_PER_HOUR
+        if moment.is_disk_billed:
+            disk_seconds += seconds
+    gpu_usd = gpu_usd.quantize(MICRO_USD)
+    disk_usd = (disk_seconds * exact(prices.disk_usd_per_hour) / SECONDS_PER_HOUR).quantize(MICRO_USD)
+    image_gb = exact(prices.image_gb) if has_pulled else Decimal(0)
+    downloaded_gb = image_gb + Decimal(downloaded_bytes) / BYTES_PER_GB
+    bandwidth_usd = (downloaded_gb * exact(prices.download_usd_per_gb)).quantize(MICRO_USD)
+    return Bill(
+        contract_id=contract_id,
+        gpu_usd=gpu_usd,
+        disk_usd=disk_usd,
+        bandwidth_usd=bandwidth_usd,
+        total_usd=gpu_usd + disk_usd + bandwidth_usd,
+        created_at=moments[0].at,
+        running_at=running_at,
+        destroyed_at=destroyed_at,
+    )
+
+
+def exact(value: float) -> Decimal:
+    """Return a number as it is written, without the tail that its binary form has."""
+    return Decimal(repr(round(value, 9)))

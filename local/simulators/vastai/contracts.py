@@ -1,0 +1,174 @@
+"""One rented machine: what was ordered, and the states that it went and will go through."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from local.simulators.vastai.bills import Bill, Prices, compute_bill
+from local.simulators.vastai.boots import BootFailure, BootScript, Moment, stopped
+from local.simulators.vastai.machines import SERVER_PORT, RentedMachine, starts_server
+from local.simulators.vastai.market import Listing
+from local.simulators.vastai.wire import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What an instance was ordered with, template and request merged.
+
+    Attributes
+    ----------
+    env
+        Variables alone.
+    port_keys
+        `11434/tcp` and the like, in the order in which they were asked for.
+    extra_env
+        As shown: variables and docker flags.
+    bid_usd_per_hour
+        None for an on-demand instance.
+    """
+
+    image: str
+    runtype: str
+    disk_gb: float
+    label: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    extra_env: dict[str, str] = field(default_factory=dict)
+    port_keys: tuple[str, ...] = ()
+    onstart: str | None = None
+    args: tuple[str, ...] = ()
+    template_id: int | None = None
+    template_hash: str | None = None
+    template_name: str | None = None
+    bid_usd_per_hour: float | None = None
+    is_stopped: bool = False
+    volume_info: Json | None = None
+
+    @property
+    def port_count(self) -> int:
+        """How many public ports it takes."""
+        if self.runtype.startswith("jupyter_direc"):
+            return len(self.port_keys) + 2
+        return len(self.port_keys) + (1 if self.runtype.startswith("ssh_direc") else 0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Contract:
+    """One contract, existing or ended.
+
+    Attributes
+    ----------
+    contract_id
+        The instance's id.
+    usd_per_hour
+        Of its GPUs while it runs; the bid, if it is one.
+    moments
+        Its states in time, past and planned.
+    host_port
+        Where its server is reached; None while no container runs.
+    applied_count
+        Moments whose consequences have been drawn.
+    listed_at
+        From when lists show it.
+    hidden_reads_count
+        Single reads that will still find nothing.
+    destroyed_by
+        `account`, `scoped`, `instance` or `provider`; None while it exists.
+    is_foreign
+        Whether somebody else of the same account made it: nobody may touch it.
+    """
+
+    contract_id: int
+    listing: Listing
+    order: Order
+    boot: BootScript
+    label: str | None
+    usd_per_hour: float
+    created_at: float
+    moments: list[Moment]
+    image_gb: float
+    public_ipaddr: str
+    listed_at: float = 0.0
+    hidden_reads_count: int = 0
+    host_port: int | None = None
+    applied_count: int = 0
+    downloaded_bytes: int = 0
+    destroyed_by: str | None = None
+    is_foreign: bool = False
+
+    @property
+    def api_key(self) -> str:
+        """The key that may start, stop and destroy this instance alone."""
+        return sha256(f"instance {self.contract_id}".encode()).hexdigest()
+
+    @property
+    def serves(self) -> bool:
+        """Whether a server comes up by itself where its port is shown."""
+        order = self.order
+        if self.boot.failure is BootFailure.WRONG_PORT:
+            return False
+        return starts_server(order.image, order.runtype, order.onstart or "", order.args)
+
+    @property
+    def has_port(self) -> bool:
+        """Whether the host has as many public ports as were asked for; otherwise none is ever mapped."""
+        return self.listing.offer.direct_port_count >= self.order.port_count
+
+    def moment(self, now: float) -> Moment:
+        """Return the state at a time since its creation."""
+        moments = self.moments
+        last = moments[-1]
+        if last.at <= now:
+            return last
+        return moments[max(bisect_right(moments, now, key=_time_of) - 1, 0)]
+
+    def replan(self, now: float, planned: Sequence[Moment]) -> None:
+        """Put other states in the place of all those after `now`; the offer's end still ends what runs."""
+        count = bisect_right(self.moments, now, key=_time_of)
+        del self.moments[count:]
+        # What was planned and is now cut off must not count as applied.
+        self.applied_count = min(self.applied_count, count)
+        ends_at = self.listing.ends_at
+        self.moments += [
+            moment for moment in planned if moment.at < ends_at or moment.at <= now or not moment.exists
+        ]
+        last = self.moments[-1]
+        if last.exists and last.actual != "stopped" and ends_at > now:
+            self.moments.append(stopped(ends_at, intended="running", text="the host's offer has ended"))
+
+    def bill(self, now: float) -> Bill:
+        """Return what it has cost so far."""
+        offer = self.listing.offer
+        prices = Prices(
+            disk_usd_per_hour=offer.disk_usd_per_hour(self.order.disk_gb),
+            download_usd_per_gb=offer.inet_down_usd_per_gb,
+            image_gb=self.image_gb,
+        )
+        return compute_bill(self.contract_id, self.moments, prices, self.downloaded_bytes, now)
+
+    def machine(self, started_at: float, download_bytes_per_second: float | None) -> RentedMachine:
+        """Return what its host needs to know to start the container."""
+        offer = self.listing.offer
+        own_bytes_per_second = offer.inet_down_mbit_per_second * 1_000_000 / 8
+        return RentedMachine(
+            contract_id=self.contract_id,
+            label=self.label,
+            offer=offer,
+            image=self.order.image,
+            env=self.order.env,
+            disk_gb=self.order.disk_gb,
+            download_bytes_per_second=download_bytes_per_second or own_bytes_per_second,
+            opens_at=started_at + self.boot.server_delay_seconds,
+        )
+
+    def host_port_of(self, port_key: str) -> int | None:
+        """Return the public port of a container's port; made up for all but the server's."""
+        if self.host_port is None:
+            return None
+        if port_key == f"{SERVER_PORT}/tcp":
+            return self.host_port
+        return 60_000 + (self.contract_id * 8 + self.order.port_keys.index(port_key)) % 5_000
+
+
+def _time_of(moment: Moment) -> float:
+    return moment.at

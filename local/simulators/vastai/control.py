@@ -1,0 +1,170 @@
+"""Control of the simulator itself, outside of Vast.ai's paths: everything under `/_sim/`."""
+
+import json
+from collections.abc import Awaitable, Callable
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from local.simulators.scripts import explain_refusal, fault_route
+from local.simulators.vastai.bills import Bill
+from local.simulators.vastai.boots import Loss
+from local.simulators.vastai.contracts import Contract
+from local.simulators.vastai.endpoints import Endpoint
+from local.simulators.vastai.faults import Fault
+from local.simulators.vastai.local_stack import LocalVastai
+
+_FAULTS = TypeAdapter(list[Fault])
+_BILL = TypeAdapter(Bill)
+
+
+class _ClockBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    advance_seconds: float = Field(ge=0, allow_inf_nan=False)
+
+
+class _ForeignBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    label: str | None = None
+
+
+class _LossBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    contract_id: int
+    loss: Loss
+
+
+def control_routes(local: LocalVastai) -> list[BaseRoute]:
+    """Return the control routes of one simulated Vast.ai.
+
+    `/_sim/clock`: GET tells the time, POST `{"advance_seconds": n}` skips ahead.
+    `/_sim/faults`: POST adds a JSON list of faults (the fields of `Fault`), GET lists those to come, DELETE clears.
+    `/_sim/requests`: GET lists what was asked, narrowed by the query's `method`, `path` and `endpoint`; DELETE
+    forgets it.
+    `/_sim/instances`: every contract ever made, its state, its bill, who destroyed it; POST `{"contract_id": n,
+    "loss": "offline"}` takes a machine away.
+    `/_sim/bill`: the credit left and what all contracts have cost.
+    `/_sim/foreign`: POST `{"label": "…"}` plants an instance of somebody else, GET lists who touched one.
+    """
+    return [
+        Route("/_sim/clock", _clock(local), methods=["GET", "POST"]),
+        fault_route(local.vastai.faults, _FAULTS),
+        Route("/_sim/requests", _requests(local), methods=["GET", "DELETE"]),
+        Route("/_sim/instances", _instances(local), methods=["GET", "POST"]),
+        Route("/_sim/bill", _bill(local), methods=["GET"]),
+        Route("/_sim/foreign", _foreign(local), methods=["GET", "POST"]),
+    ]
+
+
+type _Answer = Callable[[Request], Awaitable[Response]]
+
+
+def _clock(local: LocalVastai) -> _Answer:
+    async def clock(request: Request) -> Response:
+        if request.method == "POST":
+            try:
+                body = _ClockBody.model_validate_json(await request.body())
+            except ValidationError as error:
+                return explain_refusal(error)
+            local.clock.skip(body.advance_seconds)
+            local.vastai.advance()
+        return JSONResponse(
+            {
+                "now": local.clock.now().isoformat(),
+                "epoch_seconds": local.clock.epoch_seconds(),
+                "skipped_seconds": local.clock.skipped_seconds,
+            }
+        )
+
+    return clock
+
+
+def _requests(local: LocalVastai) -> _Answer:
+    log = local.vastai.requests
+
+    async def requests(request: Request) -> Response:
+        if request.method == "DELETE":
+            log.clear()
+        query = request.query_params
+        endpoint = query.get("endpoint")
+        if endpoint is not None and endpoint not in set(Endpoint):
+            return JSONResponse({"error": f"{endpoint} is no endpoint"}, 422)
+        wanted = log.select(
+            method=query.get("method"),
+            path=query.get("path"),
+            endpoint=None if endpoint is None else Endpoint(endpoint),
+        )
+        return JSONResponse({"requests": [record.describe() for record in wanted]})
+
+    return requests
+
+
+def _instances(local: LocalVastai) -> _Answer:
+    async def instances(request: Request) -> Response:
+        if request.method == "POST":
+            try:
+                body = _LossBody.model_validate_json(await request.body())
+                local.vastai.lose(body.contract_id, body.loss)
+            except ValidationError as error:
+                return explain_refusal(error)
+            except KeyError:
+                return JSONResponse({"error": "there is no such instance"}, 404)
+        contracts = local.vastai.instances.values()
+        return JSONResponse({"instances": [_describe(local, contract) for contract in contracts]})
+
+    return instances
+
+
+def _bill(local: LocalVastai) -> _Answer:
+    async def bill(_request: Request) -> Response:
+        bills = [local.vastai.bill(contract_id) for contract_id in local.vastai.instances]
+        total_usd = sum(float(one.total_usd) for one in bills)
+        return JSONResponse(
+            {
+                "credit_usd": round(float(local.vastai.credit_usd), 6),
+                "total_usd": round(total_usd, 6),
+                "bills": [_describe_bill(one) for one in bills],
+            }
+        )
+
+    return bill
+
+
+def _foreign(local: LocalVastai) -> _Answer:
+    async def foreign(request: Request) -> Response:
+        if request.method == "POST":
+            try:
+                body = _ForeignBody.model_validate_json(await request.body() or b"{}")
+            except ValidationError as error:
+                return explain_refusal(error)
+            return JSONResponse({"contract_id": local.vastai.plant_foreign(body.label)})
+        touched = [record.describe() for record in local.vastai.touched_foreign()]
+        return JSONResponse({"touched": touched})
+
+    return foreign
+
+
+def _describe(local: LocalVastai, contract: Contract) -> dict[str, object]:
+    now = local.clock.epoch_seconds()
+    moment = contract.moment(now)
+    return {
+        "contract_id": contract.contract_id,
+        "machine_id": contract.listing.offer.machine_id,
+        "label": contract.label,
+        "exists": moment.exists,
+        "actual_status": moment.actual,
+        "intended_status": moment.intended,
+        "status_msg": moment.text,
+        "host_port": contract.host_port,
+        "destroyed_by": contract.destroyed_by,
+        "is_foreign": contract.is_foreign,
+        "bill": _describe_bill(local.vastai.bill(contract.contract_id)),
+    }
+
+
+def _describe_bill(bill: Bill) -> dict[str, object]:
+    """Return a bill with its amounts as numbers."""
+    described: dict[str, object] = json.loads(_BILL.dump_json(bill))
+    return {name: float(str(value)) if name.endswith("_usd") else value for name, value in described.items()}

@@ -1,0 +1,120 @@
+"""What is on offer at a moment: ids that rotate, machines that are taken and come back under another id."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from local.simulators.vastai.offers import SimulatedOffer, describe_price
+from local.simulators.vastai.wire import Json
+
+ID_STRIDE = 100_000_000
+"""Between two ids of the same offer, so that an id tells whose it is."""
+
+
+@dataclass(slots=True)
+class Listing:
+    """One machine's place on the market.
+
+    Attributes
+    ----------
+    relisted_count
+        How often it was rented and came back.
+    contract_id
+        Who has it; None while it is free.
+    is_withdrawn
+        Whether it has left the market for good.
+    """
+
+    offer: SimulatedOffer
+    began_at: float
+    relisted_count: int = 0
+    contract_id: int | None = None
+    is_withdrawn: bool = False
+    row: Json = field(default_factory=dict)
+
+    @property
+    def ends_at(self) -> float:
+        """When the host takes the machine back."""
+        return self.began_at + self.offer.available_seconds
+
+    def current_id(self, now: float) -> int:
+        """Return the id under which it is offered now."""
+        rotation = self.offer.id_rotation_seconds
+        turns_count = int((now - self.began_at) // rotation) if rotation else 0
+        return self.offer.offer_id + ID_STRIDE * (self.relisted_count + turns_count)
+
+    def is_free(self, now: float) -> bool:
+        """Return whether it can be rented."""
+        if self.is_withdrawn or self.contract_id is not None or now >= self.ends_at:
+            return False
+        leaves_after = self.offer.leaves_after_seconds
+        return leaves_after is None or now < self.began_at + leaves_after
+
+
+class Market:
+    """All machines there are."""
+
+    def __init__(self, offers: Iterable[SimulatedOffer], began_at: float) -> None:
+        self._began_at = began_at
+        self._listings: dict[int, Listing] = {}
+        for offer in offers:
+            self.add(offer)
+
+    def add(self, offer: SimulatedOffer) -> None:
+        """Put a machine on the market.
+
+        Raises
+        ------
+        ValueError
+            Its id is that of another one, or too high.
+        """
+        if offer.offer_id in self._listings or not 0 < offer.offer_id < ID_STRIDE:
+            raise ValueError(f"offer id {offer.offer_id} is taken or out of range")
+        self._listings[offer.offer_id] = Listing(offer, self._began_at, row=offer.describe())
+
+    def find(self, offer_id: int) -> Listing | None:
+        """Return whose id this is or once was."""
+        return self._listings.get(offer_id % ID_STRIDE)
+
+    def free(self, now: float) -> Iterator[Listing]:
+        """Yield the machines that can be rented, in the order in which they were added."""
+        return (listing for listing in self._listings.values() if listing.is_free(now))
+
+    def of_machine(self, machine_id: int) -> Listing | None:
+        """Return a machine by its lasting id."""
+        found = (entry for entry in self._listings.values() if entry.offer.machine_id == machine_id)
+        return next(found, None)
+
+    def release(self, listing: Listing) -> None:
+        """Offer a machine anew, under another id."""
+        listing.contract_id = None
+        listing.relisted_count += 1
+
+    def gpu_names(self) -> list[str]:
+        """Return every name of a GPU once, sorted."""
+        return sorted({entry.offer.gpu_name for entry in self._listings.values()})
+
+
+def describe_listing(listing: Listing, now: float, *, disk_gb: float, is_bid: bool, is_rented: bool) -> Json:
+    """Return the row of a search."""
+    offer_id = listing.current_id(now)
+    offer = listing.offer
+    price = describe_price(offer, disk_gb, gpu_usd_per_hour=offer.min_bid if is_bid else None)
+    return {
+        "id": offer_id,
+        "ask_contract_id": offer_id,
+        **price,
+        **listing.row,
+        "is_bid": is_bid,
+        "rented": is_rented,
+        "start_date": listing.began_at,
+        "end_date": listing.ends_at,
+        "duration": listing.ends_at - now,
+        "avail_vol_ask_id": volume_offer_id(offer),
+        "avail_vol_dph": offer.disk_usd_per_hour(1.0),
+        "avail_vol_size": offer.disk_space_gb / 2,
+    }
+
+
+def volume_offer_id(offer: SimulatedOffer) -> int:
+    """Return the id under which a part of its disk is offered as a volume."""
+    return 50_000_000 + offer.machine_id

@@ -1,0 +1,25 @@
+"""The account as its owner sees it: `GET /users/current`."""
+
+from local.simulators.vastai.wire import VastAnswer
+from local.simulators.vastai.world import Call, World
+
+
+def current(world: World, call: Call) -> VastAnswer:
+    """Return who the key belongs to; `credit` is the prepaid money left, `balance` the invoices' side."""
+    return VastAnswer(
+        status=200,
+        body={
+            "id": 123_456,
+            "email": "simulated@example.com",
+            "username": "simulated",
+            "fullname": "Simulated User",
+            "credit": round(float(world.account.credit_usd(call.now)), 6),
+            "balance": 0.0,
+            "balance_threshold": 0.0,
+            "balance_threshold_enabled": False,
+            "ssh_key": "",
+            "host_agreement_accepted": 0,
+            "can_pay": True,
+            "has_billing": True,
+        },
+    )

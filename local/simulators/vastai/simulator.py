@@ -1,0 +1,201 @@
+"""The whole of it: one request in, one answer out, at whatever time the clock tells."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+
+from local.simulators.vastai.access import Identity, identify, refuse_access
+from local.simulators.vastai.bills import Bill
+from local.simulators.vastai.boots import Loss, plan_loss
+from local.simulators.vastai.contracts import Contract
+from local.simulators.vastai.endpoints import CHANGES, Endpoint, find_endpoint, redirect_path
+from local.simulators.vastai.faults import Fault, FaultScript
+from local.simulators.vastai.foreign import plant_foreign
+from local.simulators.vastai.logs import LOGS_PATH
+from local.simulators.vastai.machines import MachineHost
+from local.simulators.vastai.offers import SimulatedOffer
+from local.simulators.vastai.requests import RequestLog, RequestRecord
+from local.simulators.vastai.routes.managing import describe_ids
+from local.simulators.vastai.routes.table import HANDLERS
+from local.simulators.vastai.settings import VastaiSettings
+from local.simulators.vastai.spoiling import spoiled_answer
+from local.simulators.vastai.wire import Delivery, VastAnswer, VastRequest, plain
+from local.simulators.vastai.world import Call, World
+
+_KEPT_BODIES = CHANGES | {Endpoint.SEARCH, Endpoint.CREATE}
+
+
+class SimulatedVastai:
+    """Vast.ai's API, its market and one account on it; without threads, timers or chance.
+
+    Nothing happens between two calls: each looks at the clock and first lets happen what is due by then. All
+    times are epoch seconds.
+
+    Parameters
+    ----------
+    now
+        The clock; it may stand still and jump ahead, and never goes back.
+    host
+        Runs what is in the containers; without it, ports are made up.
+    """
+
+    def __init__(
+        self,
+        settings: VastaiSettings | None = None,
+        *,
+        now: Callable[[], float],
+        host: MachineHost | None = None,
+    ) -> None:
+        self.settings = settings or VastaiSettings()
+        self.now = now
+        self.world = World(self.settings, now(), host)
+
+    @property
+    def faults(self) -> FaultScript:
+        """What is to go wrong; add to it at any time."""
+        return self.world.faults
+
+    @property
+    def requests(self) -> RequestLog:
+        """What was asked."""
+        return self.world.requests
+
+    @property
+    def instances(self) -> dict[int, Contract]:
+        """Every contract there has ever been, by its id."""
+        self.advance()
+        return self.world.account.instances
+
+    @property
+    def credit_usd(self) -> Decimal:
+        """The prepaid money left."""
+        self.advance()
+        return self.world.account.credit_usd(self.now())
+
+    def add_credit(self, amount_usd: Decimal) -> None:
+        """Pay in; a negative amount takes out."""
+        self.advance()
+        self.world.account.add_credit(amount_usd, self.now())
+
+    def bill(self, contract_id: int) -> Bill:
+        """Return what a contract has cost so far.
+
+        Raises
+        ------
+        KeyError
+            There has never been one of that id.
+        """
+        self.advance()
+        return self.world.account.bill(contract_id, self.now())
+
+    def live(self) -> list[Contract]:
+        """Return the contracts that exist, oldest first."""
+        self.advance()
+        return list(self.world.account.live.values())
+
+    def advance(self) -> None:
+        """Let everything happen that is due by now."""
+        self.world.account.advance(self.now())
+
+    def next_change_at(self) -> float | None:
+        """Return when an instance will next change by itself; None never."""
+        return self.world.account.next_change_at()
+
+    def lose(self, contract_id: int, loss: Loss) -> None:
+        """Take a machine away now.
+
+        Raises
+        ------
+        KeyError
+            There is none of that id.
+        """
+        self.advance()
+        contract = self.world.account.live[contract_id]
+        now = self.now()
+        self.world.account.replan(contract, now, [plan_loss(now, loss)])
+
+    def plant_foreign(self, label: str | None, *, offer: SimulatedOffer | None = None) -> int:
+        """Return the id of a new running instance that somebody else of this account rents; nobody may touch it."""
+        self.advance()
+        return plant_foreign(self.world, self.now(), label, offer)
+
+    def touched_foreign(self) -> list[RequestRecord]:
+        """Return the remembered requests that tried to change or end foreign instances."""
+        foreign = {c.contract_id for c in self.world.account.instances.values() if c.is_foreign}
+        return [
+            record
+            for record in self.requests.records
+            if record.endpoint in CHANGES and not foreign.isdisjoint(record.contract_ids)
+        ]
+
+    def read_log(self, path: str) -> str | None:
+        """Return the log that a request for one has named; None while it is not there."""
+        return self.world.logs.read(path, self.now())
+
+    def answer(self, request: VastRequest) -> VastAnswer:
+        """Do what a request asks for, and return the answer and its fate."""
+        now = self.now()
+        world = self.world
+        world.account.advance(now)
+        endpoint, number = find_endpoint(request.method, request.path)
+        identity = identify(world, request)
+        record = RequestRecord(
+            number=world.requests.next_number(),
+            at=now,
+            method=request.method,
+            path=request.path,
+            query=dict(request.query),
+            endpoint=endpoint,
+            key=identity.kind,
+        )
+        if endpoint is None:
+            answer = self._answer_unknown(request)
+        else:
+            answer = self._answer_known(request, endpoint, number, identity, record)
+        record.status, record.delivery = answer.status, answer.delivery
+        world.requests.add(record)
+        return answer
+
+    def _answer_unknown(self, request: VastRequest) -> VastAnswer:
+        if request.method == "GET" and request.path.startswith(LOGS_PATH):
+            text = self.read_log(request.path)
+            return plain(404, "NoSuchKey") if text is None else plain(200, text)
+        location = redirect_path(request.method, request.path)
+        if location is None:
+            return plain(404, "<html><body><h1>404 Not Found</h1></body></html>", "text/html")
+        return plain(308, "", "text/html", Location=location)
+
+    def _answer_known(
+        self,
+        request: VastRequest,
+        endpoint: Endpoint,
+        number: int | None,
+        identity: Identity,
+        record: RequestRecord,
+    ) -> VastAnswer:
+        world, now = self.world, record.at
+        body = request.body if isinstance(request.body, dict) else {}
+        if endpoint is not Endpoint.CREATE:
+            record.contract_ids = tuple(describe_ids(body)) if number is None else (number,)
+        if endpoint in _KEPT_BODIES:
+            record.body = request.body
+        refused = refuse_access(world, identity, endpoint, request, number)
+        if refused is None and self.settings.rate_limits:
+            refused = world.limiter.refuse(endpoint, request, identity, now)
+        if refused is not None:
+            return refused
+        machine_id = world.machine_of(endpoint, number) if world.faults.pending() else None
+        contract_id = None if endpoint is Endpoint.CREATE else number
+        fault = world.faults.take_answer(endpoint, machine_id, contract_id)
+        record.fault = fault.kind if fault else None
+        if fault is not None and not fault.after_effect:
+            return spoiled_answer(world, fault, now)
+        answer = HANDLERS[endpoint](world, Call(request, endpoint, identity, now, number, body))
+        return answer if fault is None else _spoil(world, fault, answer, now)
+
+
+def _spoil(world: World, fault: Fault, answer: VastAnswer, now: float) -> VastAnswer:
+    spoiled = spoiled_answer(world, fault, now)
+    if spoiled.delivery is Delivery.NORMAL:
+        return spoiled
+    return replace(answer, delivery=spoiled.delivery)

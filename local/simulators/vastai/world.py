@@ -1,0 +1,77 @@
+"""All that one simulated Vast.ai knows, and one request as its routes see it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from local.simulators.vastai.access import Identity, RateLimiter
+from local.simulators.vastai.account import Account
+from local.simulators.vastai.contracts import Contract
+from local.simulators.vastai.endpoints import Endpoint
+from local.simulators.vastai.faults import FaultScript
+from local.simulators.vastai.logs import LogStore
+from local.simulators.vastai.machines import MachineHost, MadeUpHost
+from local.simulators.vastai.market import Market
+from local.simulators.vastai.requests import RequestLog
+from local.simulators.vastai.settings import VastaiSettings
+from local.simulators.vastai.templates import TemplateStore
+from local.simulators.vastai.volumes import VolumeStore
+from local.simulators.vastai.wire import Json, VastAnswer, VastRequest
+
+
+class World:
+    """Everything behind the API."""
+
+    def __init__(self, settings: VastaiSettings, now: float, host: MachineHost | None) -> None:
+        self.settings = settings
+        self.began_at = now
+        self.market = Market(settings.offers, now)
+        self.volumes = VolumeStore()
+        self.account = Account(
+            settings.credit_usd,
+            self.market,
+            host or MadeUpHost(),
+            self.volumes,
+            download_bytes_per_second=settings.download_bytes_per_second,
+        )
+        self.templates = TemplateStore(settings.templates)
+        self.logs = LogStore(settings.log_delay_seconds)
+        self.limiter = RateLimiter()
+        self.faults = FaultScript(settings.faults)
+        self.requests = RequestLog()
+
+    def find(self, contract_id: int | None) -> Contract | None:
+        """Return an instance that exists."""
+        return None if contract_id is None else self.account.live.get(contract_id)
+
+    def machine_of(self, endpoint: Endpoint, number: int | None) -> int | None:
+        """Return the machine that the number in a path stands for."""
+        if number is None:
+            return None
+        if endpoint is Endpoint.CREATE:
+            listing = self.market.find(number)
+            return listing.offer.machine_id if listing else None
+        contract = self.account.instances.get(number)
+        return contract.listing.offer.machine_id if contract else None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that may be asked.
+
+    Attributes
+    ----------
+    number
+        The one in its path.
+    body
+        The object sent; empty where something else was.
+    """
+
+    request: VastRequest
+    endpoint: Endpoint
+    identity: Identity
+    now: float
+    number: int | None
+    body: Json
+
+
+type Handler = Callable[[World, Call], VastAnswer]
