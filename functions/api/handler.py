@@ -19,6 +19,8 @@ from rune.jobs.desk import Desk, Terms
 from rune.jobs.plan import Lane
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
+from rune.rentals.desk import RentalDesk
+from rune.rentals.settings import KeepLimits
 from rune.settings import ApiSettings
 from rune.tenants.tokens import TokenBook, TokenSource
 
@@ -67,6 +69,9 @@ app = create_app(
         address_policy=address_policy,
         agents=clients.agents(settings.agents_parameter),
         open_server=open_model_server,
+        rentals=RentalDesk(clients.ledger(settings.table), clock),
+        can_rent=settings.can_rent,
+        keep_limits=KeepLimits.parse(settings.keep_limits),
     ),
     with_docs=settings.with_docs,
 )

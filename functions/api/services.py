@@ -6,9 +6,12 @@ from typing import Protocol
 from fastapi import Request
 
 from rune.agents.settings import AgentSettings
+from rune.jobs.admission import Renting
 from rune.jobs.desk import Desk
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
+from rune.rentals.desk import RentalDesk
+from rune.rentals.settings import KeepLimits
 from rune.tenants.tokens import TokenSource
 
 
@@ -44,6 +47,8 @@ class Services:
     ----------
     tokens
         None where authentication is off, which development alone may have.
+    can_rent
+        Whether the deployment has an account with a provider of GPUs.
     """
 
     desk: Desk
@@ -52,6 +57,13 @@ class Services:
     address_policy: AddressPolicy
     agents: AgentSettings
     open_server: OpenServer
+    rentals: RentalDesk
+    can_rent: bool
+    keep_limits: KeepLimits
+
+    def renting_of(self, tenant: str) -> Renting:
+        """Return what a tenant may rent."""
+        return Renting(is_possible=self.can_rent, longest_keep=self.keep_limits.of(tenant))
 
 
 def services_of(request: Request) -> Services:

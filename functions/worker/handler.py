@@ -14,8 +14,10 @@ from rune.jobs.lease import run_leased
 from rune.jobs.plan import Lane
 from rune.jobs.sqs import decode
 from rune.jobs.steps.registry import make_steps
+from rune.jobs.steps.renting.machines import Machines
 from rune.llm.servers import open_server
 from rune.net.addresses import AddressPolicy
+from rune.rentals.settings import KeepLimits, RentalSettings
 from rune.settings import WorkerSettings
 
 logs.configure()
@@ -25,15 +27,35 @@ settings = WorkerSettings.from_environment(os.environ)
 clients = Clients()
 dead_letters = clients.dead_letters(settings.dead_letter_queue_url)
 address_policy = AddressPolicy.parse(settings.allowed_networks)
+clock = SystemClock()
+open_model_server = partial(open_server, policy=address_policy)
+
+
+def _machines() -> Machines | None:
+    """Return what renting needs, where the deployment has an account."""
+    vastai = settings.vastai
+    if not vastai.is_present:
+        return None
+    return Machines(
+        fleet=clients.fleet(settings.table, vastai, clock),
+        ledger=clients.ledger(settings.table),
+        clock=clock,
+        open_server=open_model_server,
+        settings=RentalSettings(
+            vastai.stage, vastai.api_url, vastai.image, KeepLimits.parse(vastai.keep_limits)
+        ),
+    )
+
+
 engine = Engine(
     lane=Lane(settings.lane),
     store=clients.job_store(settings.table, settings.bucket),
     queue=clients.step_queue(
         {Lane.CONTROL: settings.control_queue_url, Lane.INFERENCE: settings.inference_queue_url}
     ),
-    clock=SystemClock(),
+    clock=clock,
     steps=make_steps(
-        partial(open_server, policy=address_policy), clients.agents(settings.agents_parameter), address_policy
+        open_model_server, clients.agents(settings.agents_parameter), address_policy, _machines()
     ),
     run_step=run_leased,
 )

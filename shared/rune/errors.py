@@ -7,6 +7,9 @@ RuneError
 │   ├── RateLimitedError         too many failed authentications from the caller's address
 │   ├── JobNotFoundError         no such job for this tenant
 │   ├── JobFinishedError         the job has ended, so it can no longer be changed
+│   ├── RentalNotFoundError      no such rental for this tenant, or it is gone
+│   ├── RentalInUseError         a job uses the rental
+│   ├── RentalEndingError        the rental is being given back
 │   └── IdempotencyKeyReusedError  the key came before with another request
 ├── AddressError                 an address that a caller chose
 │   ├── AddressRefusedError      it leads where RUNE does not go
@@ -26,6 +29,15 @@ RuneError
 │   ├── StreamFailedError        an error arrived inside a 200
 │   ├── PullStalledError         a model's download stands still
 │   └── BadResponseError         not the protocol: wrong type, no JSON, over a limit
+├── RentalError                  the provider of GPUs
+│   ├── OfferGoneError           somebody else has the machine
+│   ├── NoCreditError            the account cannot pay, or may not yet
+│   ├── ProviderKeyError         the key is wrong, or may not do this
+│   ├── ProviderBusyError        429: too often; come later
+│   ├── SearchQuotaError         the day's searches are used up
+│   ├── CreateLostError          nobody knows whether a machine was made
+│   ├── ProviderRefusedError     any other 4xx
+│   └── ProviderFailedError      5xx, no connection, or an answer that is none
 ├── StoreUnavailableError        the table or the bucket cannot be reached now
 ├── LeaseLostError               another worker has taken the step over
 └── SettingsError                the deployment is configured wrongly; the function refuses to start
@@ -126,6 +138,37 @@ class JobFinishedError(RequestError):
         super().__init__(f"Job {job_id!r} has already ended: {status}.")
         self.job_id = job_id
         self.status = status
+
+
+class RentalNotFoundError(RequestError):
+    """No such rental, proven gone, or another tenant's: the three look the same from outside."""
+
+    code = "rental_not_found"
+
+    def __init__(self, rental_id: str) -> None:
+        super().__init__(f"There is no rental {rental_id!r}.")
+        self.rental_id = rental_id
+
+
+class RentalInUseError(RequestError):
+    """A job uses the rental and sees to its end; nobody else may change it meanwhile."""
+
+    code = "rental_in_use"
+
+    def __init__(self, rental_id: str, job_id: str) -> None:
+        super().__init__(f"Job {job_id!r} uses rental {rental_id!r}: cancel the job, or wait until it ends.")
+        self.rental_id = rental_id
+        self.job_id = job_id
+
+
+class RentalEndingError(RequestError):
+    """The rental is being given back, which cannot be undone."""
+
+    code = "rental_ending"
+
+    def __init__(self, rental_id: str) -> None:
+        super().__init__(f"Rental {rental_id!r} is being given back.")
+        self.rental_id = rental_id
 
 
 class AddressError(RuneError):
@@ -250,6 +293,83 @@ class BadResponseError(ModelServerError):
     """The answer is not the protocol: wrong content type, no JSON, fields missing, over a size limit."""
 
     code = "bad_response"
+
+
+class RentalError(RuneError):
+    """The provider of GPUs refused, failed, or left it open what it did.
+
+    Attributes
+    ----------
+    contract_id
+        A contract that the answer names although it refuses: it exists, bills, and must be destroyed.
+    """
+
+    code = "provider_error"
+
+    def __init__(self, sentence: str, contract_id: int | None = None) -> None:
+        super().__init__(sentence)
+        self.contract_id = contract_id
+
+
+class OfferGoneError(RentalError):
+    """The offer was taken between the search and the order; another one will do."""
+
+    code = "offer_gone"
+    retryable = True
+
+
+class NoCreditError(RentalError):
+    """The account has too little credit, no billing, or is new and may not spend so fast; no offer helps."""
+
+    code = "no_credit"
+
+
+class ProviderKeyError(RentalError):
+    """The provider does not know RUNE's key, or the key lacks a right."""
+
+    code = "provider_key"
+
+
+class ProviderBusyError(RentalError):
+    """The provider counts calls per key and refused this one; nothing was done.
+
+    Attributes
+    ----------
+    retry_after_seconds
+        What it asked to wait, or None.
+    """
+
+    code = "provider_busy"
+    retryable = True
+
+    def __init__(self, sentence: str, retry_after_seconds: int | None = None) -> None:
+        super().__init__(sentence)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class SearchQuotaError(RentalError):
+    """The provider grants no more searches until midnight UTC."""
+
+    code = "search_quota"
+
+
+class CreateLostError(RentalError):
+    """An order whose answer is missing or means nothing: it may have been carried out, and is never repeated."""
+
+    code = "create_lost"
+
+
+class ProviderRefusedError(RentalError):
+    """The provider refused for a reason that RUNE does not know; nothing was done."""
+
+    code = "provider_refused"
+
+
+class ProviderFailedError(RentalError):
+    """The provider failed, could not be reached, or said something that cannot be understood."""
+
+    code = "provider_failed"
+    retryable = True
 
 
 class StoreUnavailableError(RuneError):

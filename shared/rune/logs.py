@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 
 FIELDS = (
     "code",
+    "destroyed",
     "epoch",
     "job_id",
     "lost",
     "outcome",
     "reason",
+    "rental_id",
     "request_id",
     "route",
     "sent",
@@ -26,12 +28,25 @@ FIELDS = (
 )
 
 
+NAMESPACE = "RUNE"
+"""Of the metrics in log lines; alarms in the template look for it."""
+
 OWN = ("rune", "api", "worker", "janitor")
 """Loggers whose messages are stable names."""
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one JSON object; the message is a stable dotted name, such as "turn.committed"."""
+    """Formats a record as one JSON object; the message is a stable dotted name, such as "turn.committed".
+
+    Parameters
+    ----------
+    function
+        Whose lines they are: the dimension of the metrics in them.
+    """
+
+    def __init__(self, function: str = "") -> None:
+        super().__init__()
+        self._function = function
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for a record."""
@@ -42,18 +57,34 @@ class JsonFormatter(logging.Formatter):
             "event": record.getMessage() if _is_own(record) else f"library.{record.name}",
         }
         line.update({name: getattr(record, name) for name in FIELDS if hasattr(record, name)})
+        if metric := getattr(record, "metric", None):
+            line.update(_count_once(metric, self._function, record.created))
         if record.exc_info and record.exc_info[1]:
             line["exception"] = _chain(record.exc_info[1])
         return json.dumps(line, default=str)
 
 
-def configure() -> None:
+def _count_once(metric: str, function: str, created_seconds: float) -> dict[str, object]:
+    """Return what makes CloudWatch count the line as one of a metric (Embedded Metric Format, AWS docs)."""
+    definition = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [["FunctionName"]],
+        "Metrics": [{"Name": metric, "Unit": "Count"}],
+    }
+    return {
+        "_aws": {"Timestamp": round(created_seconds * 1000), "CloudWatchMetrics": [definition]},
+        "FunctionName": function,
+        metric: 1,
+    }
+
+
+def configure(function: str = "") -> None:
     """Make every logger of the function write such lines; called once at start."""
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(logging.StreamHandler())
     for handler in root.handlers:
-        handler.setFormatter(JsonFormatter())
+        handler.setFormatter(JsonFormatter(function))
     # Libraries speak at INFO too: httpx of every URL with its query, botocore of every credential it finds.
     root.setLevel(logging.WARNING)
     for own in OWN:

@@ -4,11 +4,54 @@ Secrets are not here: tokens are taken from the environment by `rune.tenants.tok
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self
 
 from rune.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class VastaiSettings:
+    """The deployment's account with Vast.ai, where it has one.
+
+    Attributes
+    ----------
+    api_url
+        Where its API is.
+    api_key
+        The key itself; empty where it is in SSM, or nowhere. Not shown in a `repr`.
+    api_key_parameter
+        Name of the SSM parameter with the key.
+    image
+        What runs on a machine for which no template was named.
+    keep_limits
+        How long kept machines may live; see `rune.rentals.settings.KeepLimits`.
+    """
+
+    stage: str
+    api_url: str
+    api_key: str = field(repr=False)
+    api_key_parameter: str
+    image: str
+    keep_limits: str
+
+    @property
+    def is_present(self) -> bool:
+        """Whether machines can be rented."""
+        return bool(self.api_key or self.api_key_parameter)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Return the settings; raises SettingsError naming the variable that is wrong."""
+        return cls(
+            stage=_text(environment, "RUNE_STAGE"),
+            api_url=environment.get("VAST_API_URL", "") or "https://console.vast.ai",
+            api_key=environment.get("VAST_API_KEY", "").strip(),
+            api_key_parameter=environment.get("VAST_API_KEY_PARAMETER", ""),
+            image=environment.get("VAST_IMAGE", "") or "ollama/ollama:latest",
+            keep_limits=environment.get("RUNE_KEEP_LIMITS", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +68,10 @@ class ApiSettings:
         Name of the SSM parameter with the tenants' agents; empty where no tenant has any.
     with_docs
         Whether the API's documentation is served.
+    can_rent
+        Whether the deployment has an account with a provider of GPUs.
+    keep_limits
+        How long kept machines may live; see `rune.rentals.settings.KeepLimits`.
     retention
         How long a job is kept after it was posted.
     run_limit
@@ -40,6 +87,8 @@ class ApiSettings:
     tokens_parameter: str
     agents_parameter: str
     with_docs: bool
+    can_rent: bool
+    keep_limits: str
     retention: timedelta
     run_limit: timedelta
 
@@ -56,6 +105,8 @@ class ApiSettings:
             tokens_parameter=environment.get("RUNE_API_TOKENS_PARAMETER", ""),
             agents_parameter=environment.get("RUNE_AGENTS_PARAMETER", ""),
             with_docs=_flag(environment, "RUNE_API_DOCS"),
+            can_rent=_flag(environment, "RUNE_CAN_RENT"),
+            keep_limits=environment.get("RUNE_KEEP_LIMITS", ""),
             retention=timedelta(days=_whole_number(environment, "RUNE_RETENTION_DAYS")),
             run_limit=timedelta(seconds=_whole_number(environment, "RUNE_JOB_DEADLINE_SECONDS")),
         )
@@ -73,6 +124,7 @@ class WorkerSettings:
     dead_letter_queue_url: str
     allowed_networks: str
     agents_parameter: str
+    vastai: VastaiSettings
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -86,6 +138,7 @@ class WorkerSettings:
             dead_letter_queue_url=_text(environment, "RUNE_DEAD_LETTER_QUEUE_URL"),
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
             agents_parameter=environment.get("RUNE_AGENTS_PARAMETER", ""),
+            vastai=VastaiSettings.from_environment(environment),
         )
 
 
@@ -96,6 +149,7 @@ class JanitorSettings:
     table: str
     control_queue_url: str
     inference_queue_url: str
+    vastai: VastaiSettings
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -104,6 +158,7 @@ class JanitorSettings:
             table=_text(environment, "RUNE_TABLE"),
             control_queue_url=_text(environment, "RUNE_CONTROL_QUEUE_URL"),
             inference_queue_url=_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
+            vastai=VastaiSettings.from_environment(environment),
         )
 
 

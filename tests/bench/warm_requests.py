@@ -21,6 +21,8 @@ from rune.jobs.record import Status
 from rune.jobs.store import StoredJob, Submission
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
+from rune.rentals.desk import RentalDesk
+from rune.rentals.settings import KeepLimits
 from rune.tenants.tokens import TokenBook
 from tests.bench.artifacts import ENVIRONMENT
 from tests.bench.handlers import Context, Handle, loaded
@@ -35,6 +37,7 @@ from tests.builders import (
     an_event,
     an_http_event,
 )
+from tests.memory_ledger import MemoryLedger
 from tests.memory_store import MemoryJobStore
 
 REQUESTS = {
@@ -106,6 +109,9 @@ def _app_without_aws() -> Handle:
         address_policy=AddressPolicy.parse("127.0.0.0/8"),
         agents=AgentSettings(),
         open_server=_no_server,
+        rentals=RentalDesk(MemoryLedger(), clock),
+        can_rent=False,
+        keep_limits=KeepLimits(),
     )
     return Mangum(create_app(services, with_docs=False), lifespan="off", text_mime_types=["json"])
 

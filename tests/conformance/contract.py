@@ -6,7 +6,7 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from http import HTTPStatus
 from typing import Any
 
@@ -44,7 +44,7 @@ _GENERATION = GenerationConfig(deterministic=True, with_security_parameters=Fals
 def read_document() -> dict[str, Any]:
     """Return the OpenAPI document; no service is needed for it."""
     nothing: Any = None
-    services = Services(nothing, nothing, nothing, nothing, nothing, nothing)
+    services = Services(*[nothing for _ in fields(Services)])
     return create_app(services, with_docs=True).openapi()
 
 
@@ -63,9 +63,9 @@ class Conformance:
     ----------
     headers
         What proves who calls; sent with every request, whatever was made up for them.
-    job_id, backend_url
-        A job and a model server that exist. Every other case that could name one names these: what is made up
-        would find none.
+    job_id, backend_url, rental_id
+        A job, a model server and a rental that exist; no rental where none can be made. Every other case that
+        could name one names these: what is made up would find none.
     statuses
         How often each status came, by operation.
     seconds
@@ -78,6 +78,7 @@ class Conformance:
     headers: Mapping[str, str]
     job_id: str
     backend_url: str
+    rental_id: str | None = None
     base_url: str | None = None
     session: requests.Session | None = None
     statuses: dict[str, Counter[int]] = field(default_factory=dict)
@@ -173,6 +174,8 @@ class Conformance:
     def _make_meaningful(self, case: Case) -> None:
         if "job_id" in (case.path_parameters or {}):
             case.path_parameters["job_id"] = self.job_id
+        if self.rental_id and "rental_id" in (case.path_parameters or {}):
+            case.path_parameters["rental_id"] = self.rental_id
         if "job_id" in (case.query or {}):
             case.query["job_id"] = self.job_id
         if "backend_url" in (case.query or {}):

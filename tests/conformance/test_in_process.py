@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import running_server
+from rune.clock import SystemClock
+from rune.rentals.dynamodb import DynamoLedger
 from tests.builders import TENANT, TOKEN
 from tests.conformance.contract import OPERATIONS, Conformance, open_document
 from tests.functional.functions.loading import loaded
+from tests.rental_builders import a_kept_rental_of
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -48,6 +53,17 @@ def conformance(cloud: Cloud, backend_url: str) -> Iterator[Conformance]:
         yield checked
 
 
+@pytest.fixture
+def _kept_rental(cloud: Cloud, conformance: Conformance) -> None:
+    """Let a kept rental be there for each operation, since one of them gives it back."""
+    now = SystemClock().now()
+    job_id = uuid.uuid4().hex
+    rental = a_kept_rental_of(job_id, intended_at=now, ceiling_at=now + timedelta(hours=5), due_at=now)
+    assert DynamoLedger(cloud.dynamodb, cloud.environment["RUNE_TABLE"]).open(rental)
+    conformance.rental_id = rental.rental_id
+
+
+@pytest.mark.usefixtures("_kept_rental")
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_answer_is_as_the_document_says(conformance: Conformance, method: str, path: str) -> None:
     assert conformance.run(method, path, examples=EXAMPLES) == {}

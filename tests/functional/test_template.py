@@ -10,7 +10,10 @@ from local.settings import ROOT
 
 type Block = dict[str, Any]
 
-WORKER_VARIABLES = {
+VAST_VARIABLES = {"VAST_API_URL", "VAST_API_KEY", "VAST_API_KEY_PARAMETER"}
+WORKER_VARIABLES = VAST_VARIABLES | {
+    "VAST_IMAGE",
+    "RUNE_KEEP_LIMITS",
     "RUNE_STAGE",
     "RUNE_LANE",
     "RUNE_TABLE",
@@ -33,12 +36,15 @@ VARIABLES = {
         "RUNE_API_AUTH_DISABLED",
         "RUNE_API_DOCS",
         "RUNE_AGENTS_PARAMETER",
+        "RUNE_CAN_RENT",
+        "RUNE_KEEP_LIMITS",
         "RUNE_RETENTION_DAYS",
         "RUNE_JOB_DEADLINE_SECONDS",
     },
     "ControlWorkerFunction": WORKER_VARIABLES,
     "InferenceWorkerFunction": WORKER_VARIABLES,
-    "JanitorFunction": {"RUNE_STAGE", "RUNE_TABLE", "RUNE_CONTROL_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL"},
+    "JanitorFunction": VAST_VARIABLES
+    | {"RUNE_STAGE", "RUNE_TABLE", "RUNE_CONTROL_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL"},
 }
 WRITE_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 WORKER_ACTIONS = WRITE_LOGS | {
@@ -50,6 +56,7 @@ WORKER_ACTIONS = WRITE_LOGS | {
     "dynamodb:Query",
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
+    "dynamodb:DeleteItem",
     "s3:GetObject",
     "s3:PutObject",
     "ssm:GetParameter",
@@ -62,7 +69,8 @@ ACTIONS = {
     "ControlWorkerRole": WORKER_ACTIONS,
     "InferenceWorkerRole": WORKER_ACTIONS,
     "JanitorRole": WRITE_LOGS
-    | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "sqs:SendMessage"},
+    | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "sqs:SendMessage"}
+    | {"dynamodb:PutItem", "dynamodb:DeleteItem", "ssm:GetParameter"},
 }
 
 

@@ -32,6 +32,9 @@ def test_request_has_the_defaults_that_clients_count_on() -> None:
         "reliability": None,
         "vastai_stop_instance": True,
         "provisioning": None,
+        "min_vram_mb": None,
+        "boot_timeout_seconds": 360,
+        "keep_seconds": 3600,
         "kubeconfig": None,
         "attestation_required": False,
     }
@@ -209,6 +212,11 @@ def test_instances_request_has_the_defaults_that_clients_count_on() -> None:
         "reliability": None,
         "vastai_stop_instance": True,
         "provisioning": None,
+        "min_vram_mb": None,
+        "boot_timeout_seconds": 360,
+        "keep_seconds": 3600,
+        "model": None,
+        "backend_warmup_timeout": 300,
     }
 
 
@@ -220,7 +228,11 @@ OTHERS_FIELDS: list[tuple[type[Document], dict[str, object], str]] = [
     (AgenticAgentRequest, {**LEAST, "agent": None}, "agent"),
     (BenchmarkRequest, {**LEAST, "agent": "ask"}, "agent"),
     (LlmInstanceRequest, {"question": "q"}, "question"),
-    (LlmInstanceRequest, {"model": "m"}, "model"),
+    (LlmInstanceRequest, {"model": ""}, "model"),
+    (LlmInstanceRequest, {"min_dph": 3.1}, ""),
+    (LlmInstanceRequest, {"min_vram_mb": 999}, "min_vram_mb"),
+    (LlmInstanceRequest, {"boot_timeout_seconds": 59}, "boot_timeout_seconds"),
+    (LlmInstanceRequest, {"keep_seconds": 59}, "keep_seconds"),
     (LlmInstanceRequest, {"kubeconfig": "k"}, "kubeconfig"),
     (LlmInstanceRequest, {"min_dph": 3.1, "max_dph": 3.0}, ""),
     (LlmInstanceRequest, {"provisioning": {"vastai": {"min_dph": 3.1}}}, "provisioning.vastai"),

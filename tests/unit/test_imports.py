@@ -33,7 +33,7 @@ ROOMS = (
 BASE = {"rune", "rune.errors", "rune.clock", "rune.settings", "rune.logs"}
 
 AWS_FILES = ("dynamodb*.py", "*_dynamodb.py", "sqs.py", "s3.py", "ssm.py", "aws.py")
-HTTP_FILES = ("net/*.py", "llm/ollama.py", "llm/openai.py")
+HTTP_FILES = ("net/*.py", "llm/ollama.py", "llm/openai.py", "rentals/vastai_http.py")
 
 PURE_FILES = (
     "jobs/lifecycle.py",
@@ -47,6 +47,13 @@ PURE_FILES = (
     "contracts/*.py",
     "errors.py",
     "bench/formulas*.py",
+    "rentals/bills.py",
+    "rentals/instance.py",
+    "rentals/lifecycle.py",
+    "rentals/offers.py",
+    "rentals/reaping.py",
+    "rentals/record.py",
+    "money/*.py",
 )
 HTTP = {"httpx", "httpcore", "requests", "urllib3", "http.client", "urllib.request"}
 AWS = {"boto3", "botocore", "aioboto3", "mypy_boto3_dynamodb", "mypy_boto3_sqs", "mypy_boto3_s3"}

@@ -7,7 +7,7 @@ import pytest
 
 from rune.errors import SettingsError
 from rune.jobs.plan import Lane
-from rune.settings import ApiSettings, JanitorSettings, WorkerSettings
+from rune.settings import ApiSettings, JanitorSettings, VastaiSettings, WorkerSettings
 
 API = {
     "RUNE_STAGE": "dev",
@@ -21,8 +21,19 @@ API = {
     "RUNE_API_TOKENS_PARAMETER": "/rune/tokens",
     "RUNE_AGENTS_PARAMETER": "/rune/agents",
     "RUNE_API_DOCS": "true",
+    "RUNE_CAN_RENT": "true",
+    "RUNE_KEEP_LIMITS": "14400",
+}
+VAST = {
+    "VAST_API_URL": "https://vast.example",
+    "VAST_API_KEY": "a-key",
+    "VAST_API_KEY_PARAMETER": "/rune/vastai",
+    "VAST_IMAGE": "ollama/ollama:0.33.0",
+    "RUNE_KEEP_LIMITS": "14400",
 }
 WORKER = {
+    **VAST,
+    "RUNE_STAGE": "dev",
     "RUNE_LANE": "inference",
     "RUNE_TABLE": "table",
     "RUNE_BUCKET": "bucket",
@@ -33,10 +44,22 @@ WORKER = {
     "RUNE_AGENTS_PARAMETER": "/rune/agents",
 }
 JANITOR = {
+    **VAST,
+    "RUNE_STAGE": "dev",
     "RUNE_TABLE": "table",
     "RUNE_CONTROL_QUEUE_URL": "https://sqs/control",
     "RUNE_INFERENCE_QUEUE_URL": "https://sqs/inference",
 }
+
+
+VASTAI = VastaiSettings(
+    stage="dev",
+    api_url="https://vast.example",
+    api_key="a-key",
+    api_key_parameter="/rune/vastai",
+    image="ollama/ollama:0.33.0",
+    keep_limits="14400",
+)
 
 
 def test_api_settings_read_the_environment() -> None:
@@ -50,6 +73,8 @@ def test_api_settings_read_the_environment() -> None:
         tokens_parameter="/rune/tokens",
         agents_parameter="/rune/agents",
         with_docs=True,
+        can_rent=True,
+        keep_limits="14400",
         retention=timedelta(days=30),
         run_limit=timedelta(hours=1),
     )
@@ -65,6 +90,7 @@ def test_worker_settings_read_the_environment() -> None:
         dead_letter_queue_url="https://sqs/dead",
         allowed_networks="10.0.0.0/8",
         agents_parameter="/rune/agents",
+        vastai=VASTAI,
     )
 
 
@@ -73,10 +99,24 @@ def test_janitor_settings_read_the_environment() -> None:
         table="table",
         control_queue_url="https://sqs/control",
         inference_queue_url="https://sqs/inference",
+        vastai=VASTAI,
     )
 
 
+def test_deployment_has_no_account_when_there_is_no_key() -> None:
+    without = {name: text for name, text in JANITOR.items() if not name.startswith("VAST_API_KEY")}
+
+    assert not JanitorSettings.from_environment(without).vastai.is_present
+    assert JanitorSettings.from_environment(JANITOR).vastai.is_present
+
+
+def test_key_is_not_shown_when_settings_are_printed() -> None:
+    assert "a-key" not in repr(WorkerSettings.from_environment(WORKER))
+
+
 OPTIONAL = {
+    *VAST,
+    "RUNE_CAN_RENT",
     "RUNE_ALLOWED_NETWORKS",
     "RUNE_AGENTS_PARAMETER",
     "RUNE_API_AUTH_DISABLED",

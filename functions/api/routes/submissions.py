@@ -41,7 +41,9 @@ async def post_benchmark(
     response: Response,
 ) -> JobAccepted:
     """Ask a model one question and measure the answer."""
-    admitted = admit_benchmark(body, services_of(request).address_policy)
+    services = services_of(request)
+    renting = services.renting_of(caller_of(request).tenant)
+    admitted = admit_benchmark(body, services.address_policy, renting)
     return _submit(request, admitted, response)
 
 
@@ -65,7 +67,9 @@ async def post_llm_instance(
     response: Response,
 ) -> JobAccepted:
     """Get the address of a model server that answers."""
-    admitted = admit_llm_instance(body, services_of(request).address_policy)
+    services = services_of(request)
+    renting = services.renting_of(caller_of(request).tenant)
+    admitted = admit_llm_instance(body, services.address_policy, renting)
     return _submit(request, admitted, response)
 
 

@@ -59,11 +59,31 @@ class RentalChoice(Document):
     """Whether to give the machine back when the job ends."""
     provisioning: Provisioning | None = None
     """Vast.ai's terms in the nested form."""
+    min_vram_mb: int | None = Field(None, ge=1000, le=4_000_000)
+    """GPU memory that the model needs, in MB; only for a model whose size RUNE does not know."""
+    boot_timeout_seconds: int = Field(360, ge=60, le=1800)
+    """Longest time that a rented machine may take to boot, in seconds; then another one is tried."""
+    keep_seconds: int = Field(3600, ge=60, le=604_800)
+    """How long a machine that is kept stays, in seconds from the job's end; your tenant has a ceiling."""
 
     @property
     def wants_rental(self) -> bool:
         """Whether a GPU is to be rented, in whichever form the caller said so."""
         return self.vastai or (self.provisioning is not None and self.provisioning.vastai is not None)
+
+    @property
+    def rental_terms(self) -> VastaiProvisioning:
+        """Vast.ai's terms, in whichever form the caller gave them."""
+        if self.provisioning is not None and self.provisioning.vastai is not None:
+            return self.provisioning.vastai
+        given = {
+            "template_hash": self.template_hash,
+            "min_dph": self.min_dph,
+            "max_dph": self.max_dph,
+            "reliability": self.reliability,
+        }
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return VastaiProvisioning(**chosen, stop_instance=self.vastai_stop_instance)  # type: ignore[arg-type]
 
     @model_validator(mode="after")
     def _refuse_both_forms(self) -> Self:
@@ -72,8 +92,9 @@ class RentalChoice(Document):
         given = {name for name in flat & self.model_fields_set if getattr(self, name) is not None}
         if nested and given:
             raise ValueError("Vast.ai's terms are given twice: flat and under provisioning.")
-        if self.min_dph is not None and self.max_dph is not None and self.min_dph > self.max_dph:
-            raise ValueError("min_dph is above max_dph.")
+        highest = VastaiProvisioning().max_dph if self.max_dph is None else self.max_dph
+        if self.min_dph is not None and self.min_dph > highest:
+            raise ValueError(f"min_dph is above max_dph, which is {highest:g}.")
         return self
 
 
@@ -118,4 +139,9 @@ class AgenticAgentRequest(Question):
 
 
 class LlmInstanceRequest(BackendChoice, RentalChoice):
-    """Get the address of a model server that answers."""
+    """Get the address of a model server that answers, on a machine that RUNE rents or on one that is there."""
+
+    model: str | None = Field(None, min_length=1, max_length=128)
+    """The model to put on a rented machine; null takes the largest of the catalog that the best offer holds."""
+    backend_warmup_timeout: int = Field(300, ge=30, le=900)
+    """Longest time that loading it may take, in seconds."""

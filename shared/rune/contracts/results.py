@@ -1,5 +1,6 @@
 """What finished jobs report."""
 
+from datetime import datetime
 from typing import Literal
 
 from rune.contracts.document import Document
@@ -66,6 +67,42 @@ class Measurements(Document):
     server: ServerMeasurements
 
 
+class RentalReceipt(Document):
+    """What was rented for a job, what it cost, and where it is now."""
+
+    rental_id: str
+    provider: Literal["vastai"] = "vastai"
+    contract_id: int
+    """The provider's number."""
+    machine_id: int
+    """The host machine's number, which stays the same over rentals."""
+    gpu_name: str
+    gpu_count: int
+    vram_mb: int
+    """GPU memory, all GPUs together, in MB."""
+    disk_gb: int
+    place: str
+    price_usd_per_hour: float
+    """Running, with its disk."""
+    cost_usd: float
+    """All that the job's rentals cost, failed attempts included; up to now for a machine that is kept."""
+    attempt_count: int
+    """Offers that were ordered until one worked."""
+    downloaded_bytes: int
+    """What the model's download took."""
+    is_reused: bool
+    """Whether the machine was there already; then only its time in this job is counted."""
+    rented_at: datetime
+    released_at: datetime | None
+    """When the machine was proven gone; null for one that is kept."""
+    kept_until: datetime | None
+    """When RUNE destroys a kept machine by itself."""
+    is_open_to_the_world: bool
+    """Whether anybody who finds the address can use the server: it asks for no credential."""
+    destroys_itself: bool
+    """Whether the machine would also end without RUNE."""
+
+
 class BenchmarkResult(Document):
     """The answer with its numbers."""
 
@@ -76,9 +113,11 @@ class BenchmarkResult(Document):
     telemetry: Telemetry
     model_name: str
     backend_url: str
-    contract_id: None = None
-    """Id of the rental; null where none was made."""
+    contract_id: int | None = None
+    """The provider's number of what was rented; null where nothing was."""
     measurements: Measurements
+    rental: RentalReceipt | None = None
+    """The receipt; null where nothing was rented."""
 
 
 class AgenticAgentResult(Document):
@@ -94,5 +133,12 @@ class AgenticAgentResult(Document):
 class LlmInstanceResult(Document):
     """A model server that answered when it was asked."""
 
-    mode: Literal["existing"]
+    mode: Literal["existing", "vastai"]
+    """Whether it was there, or RUNE rented it."""
     backend_url: str
+    model_name: str | None = None
+    """The model that RUNE put on it; null where it was there."""
+    contract_id: int | None = None
+    """The provider's number of what was rented; null where nothing was."""
+    rental: RentalReceipt | None = None
+    """The receipt so far; null where nothing was rented."""

@@ -1,6 +1,7 @@
 """What is refused at the door, so that no job is accepted which could only fail later."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from rune.agents.registry import find_agent
 from rune.agents.settings import TenantAgents
@@ -10,11 +11,22 @@ from rune.contracts import (
     BenchmarkRequest,
     LlmInstanceRequest,
     Question,
-    RentalChoice,
 )
 from rune.errors import AddressRefusedError, InvalidRequestError
 from rune.jobs.record import Kind, StepName
+from rune.money.sizing import size_model
 from rune.net.addresses import AddressPolicy, parse_backend_url
+
+
+@dataclass(frozen=True, slots=True)
+class Renting:
+    """Whether a tenant may rent machines here, and how long it may keep one."""
+
+    is_possible: bool
+    longest_keep: timedelta
+
+
+NO_RENTING = Renting(is_possible=False, longest_keep=timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +43,21 @@ class Admitted:
     kind: Kind
     first_step: StepName
     request_json: str
+    rents: bool = False
 
 
-def admit_benchmark(request: BenchmarkRequest, policy: AddressPolicy) -> Admitted:
+def admit_benchmark(
+    request: BenchmarkRequest, policy: AddressPolicy, renting: Renting = NO_RENTING
+) -> Admitted:
     """Return the benchmark to be run; raises InvalidRequestError, as all of this module does."""
-    _refuse_rental(request)
     if request.attestation_required:
         raise InvalidRequestError(
             "No machine here can prove what it is, so attestation_required cannot be honoured.",
             pointer="/attestation_required",
             code="attestation_not_available",
         )
+    if request.wants_rental:
+        return _admitted_to_rent(Kind.BENCHMARK, request, renting)
     return _admitted(Kind.BENCHMARK, StepName.CHECK, request, policy)
 
 
@@ -58,9 +74,12 @@ def admit_agentic_agent(
     )
 
 
-def admit_llm_instance(request: LlmInstanceRequest, policy: AddressPolicy) -> Admitted:
-    """Return the instance to be found."""
-    _refuse_rental(request)
+def admit_llm_instance(
+    request: LlmInstanceRequest, policy: AddressPolicy, renting: Renting = NO_RENTING
+) -> Admitted:
+    """Return the instance to be found or rented."""
+    if request.wants_rental:
+        return _admitted_to_rent(Kind.LLM_INSTANCE, request, renting)
     return _admitted(Kind.LLM_INSTANCE, StepName.VERIFY, request, policy)
 
 
@@ -85,10 +104,35 @@ def _admitted(
     return Admitted(kind, first_step, request.model_copy(update=used).model_dump_json(exclude_none=True))
 
 
-def _refuse_rental(request: RentalChoice) -> None:
-    if request.wants_rental:
+def _admitted_to_rent(
+    kind: Kind, request: BenchmarkRequest | LlmInstanceRequest, renting: Renting
+) -> Admitted:
+    if not renting.is_possible:
         raise InvalidRequestError(
-            "Renting GPUs on Vast.ai is not available yet; name a running model server in backend_url.",
+            "This deployment has no account with Vast.ai; name a running model server in backend_url.",
             pointer="/vastai" if request.vastai else "/provisioning/vastai",
             code="vastai_not_available",
         )
+    if request.backend_url is not None:
+        raise InvalidRequestError(
+            "Name a running model server in backend_url, or rent one, but not both.",
+            pointer="/backend_url",
+            code="backend_url_and_vastai",
+        )
+    if request.backend_type != "ollama":
+        raise InvalidRequestError(
+            "A rented machine runs Ollama.", pointer="/backend_type", code="rental_backend_type"
+        )
+    if request.model is not None:
+        size_model(request.model, request.min_vram_mb)
+    longest_seconds = int(renting.longest_keep.total_seconds())
+    if "keep_seconds" in request.model_fields_set and request.keep_seconds > longest_seconds:
+        raise InvalidRequestError(
+            f"Your tenant keeps machines for at most {longest_seconds} seconds.",
+            pointer="/keep_seconds",
+            code="keep_seconds_too_long",
+        )
+    kept = request.model_copy(update={"keep_seconds": min(request.keep_seconds, longest_seconds)})
+    unused = {"kubeconfig"} if isinstance(request, Question) else set()
+    document = kept.model_dump_json(exclude_none=True, exclude=unused)
+    return Admitted(kind, StepName.RENT, document, rents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,16 @@ import boto3
 from botocore.config import Config
 
 from rune.clock import Clock
+from rune.errors import SettingsError
 from rune.jobs.dynamodb import DynamoJobStore, NoBodies
 from rune.jobs.plan import Lane
 from rune.jobs.s3 import S3Bodies
 from rune.jobs.sqs import SqsDeadLetters, SqsStepQueue
+from rune.rentals.dynamodb import DynamoLedger
+from rune.rentals.dynamodb_board import DynamoBoard
+from rune.rentals.fleet import Fleet
+from rune.rentals.vastai import VastAi
+from rune.settings import VastaiSettings
 from rune.tenants.limiter_dynamodb import DynamoLimiter
 from rune.tenants.ssm import SsmTokens
 
@@ -57,6 +64,26 @@ class Clients:
         if bucket is not None:
             bodies = S3Bodies(self._session.client("s3", config=CONFIG), bucket)
         return DynamoJobStore(self._session.client("dynamodb", config=CONFIG), table, bodies, limiter)
+
+    def ledger(self, table: str) -> DynamoLedger:
+        """Return the ledger of rentals in the table."""
+        return DynamoLedger(self._session.client("dynamodb", config=CONFIG), table)
+
+    def fleet(self, table: str, settings: VastaiSettings, clock: Clock) -> Fleet:
+        """Return the way to Vast.ai, with the key as it is now; raises SettingsError if there is none."""
+        # Imported here: an API function never calls Vast.ai, nor does a deployment that has no account.
+        from rune.rentals.vastai_http import HttpExchange  # noqa: PLC0415
+
+        api_key = settings.api_key
+        if settings.api_key_parameter:
+            client = self._session.client("ssm", config=CONFIG)
+            found = client.get_parameter(Name=settings.api_key_parameter, WithDecryption=True)
+            api_key = found["Parameter"]["Value"].strip()
+        if not api_key:
+            raise SettingsError("There is no key for Vast.ai.")
+        board = DynamoBoard(self._session.client("dynamodb", config=CONFIG), table)
+        exchange = HttpExchange(settings.api_url, api_key)
+        return Fleet(VastAi(exchange, asyncio.sleep), board, clock)
 
     def step_queue(self, queue_urls: Mapping[Lane, str]) -> SqsStepQueue:
         """Return the queues of the lanes."""

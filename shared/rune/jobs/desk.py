@@ -92,6 +92,7 @@ class Desk:
             now=self._clock.now(),
             run_limit=self._terms.run_limit,
             retention=self._terms.retention,
+            rents=admitted.rents,
         )
         key = None
         if idempotency_key is not None:

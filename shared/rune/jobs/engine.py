@@ -11,7 +11,7 @@ from rune.jobs.lease import Lease, StepRunner
 from rune.jobs.metrics import Tallies, tally
 from rune.jobs.outcomes import Again, Cancelled, Failed, Outcome
 from rune.jobs.plan import Lane
-from rune.jobs.record import Job, StepMessage, StepName
+from rune.jobs.record import Job, Status, StepMessage, StepName
 from rune.jobs.settlement import Settlement, settle
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import JobStore, StepQueue
@@ -105,6 +105,8 @@ class Engine:
 
     async def _run(self, job: Job) -> Outcome:
         now = self._clock.now()
+        if job.is_releasing:
+            return await self._release(job)
         judged = lifecycle.judge(job, now)
         if judged is not None:
             return judged
@@ -117,6 +119,17 @@ class Engine:
         time_left_seconds = (job.deadline_at - now).total_seconds()
         time_limit_seconds = min(plan.LANE_TIME_LIMIT_SECONDS[self._lane], time_left_seconds)
         return await self._run_step_of(StepContext(job, request_json, time_limit_seconds))
+
+    async def _release(self, job: Job) -> Outcome:
+        """Run the step that gives machines back: in whatever lane, without a deadline, and without the request."""
+        draft = self._store.read_with_result(job.job_id) if job.verdict is Status.SUCCEEDED else None
+        try:
+            request_json = self._store.read_request(job)
+        except JobNotFoundError:
+            request_json = "{}"
+        limit_seconds = plan.LANE_TIME_LIMIT_SECONDS[Lane.CONTROL]
+        draft_json = None if draft is None else draft.result_json
+        return await self._run_step_of(StepContext(job, request_json, limit_seconds, draft_json))
 
     async def _run_step_of(self, context: StepContext) -> Outcome:
         job = context.job

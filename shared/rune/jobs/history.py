@@ -1,10 +1,11 @@
 """The events that a job leaves behind."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
 
 from rune.jobs import plan
+from rune.jobs.outcomes import Note
 from rune.jobs.record import Event, Failure, Job, Status
 
 
@@ -28,9 +29,16 @@ class History:
         if lost_count > 0:
             self._add("worker.lost", "worker_lost", None, {"step": self._job.step, "lost": str(lost_count)})
 
-    def add_step_end(self, duration_ms: int, error_type: str | None = None) -> None:
+    def add_notes(self, notes: Iterable[Note]) -> None:
+        """Add what the step found worth an event."""
+        for note in notes:
+            self._add(note.name, note.error_type, note.duration_ms, note.labels)
+
+    def add_step_end(
+        self, duration_ms: int, error_type: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> None:
         """Add the step's own event; an error where `error_type` is given."""
-        labels = {"step": self._job.step, "try": str(self._job.failures + 1)}
+        labels = {"step": self._job.step, "try": str(self._job.failures + 1), **(labels or {})}
         self._add(plan.STEPS[self._job.step].event, error_type, duration_ms, labels)
 
     def add_job_end(self, status: Status, failure: Failure | None) -> None:

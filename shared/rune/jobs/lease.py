@@ -6,7 +6,7 @@ from typing import Protocol
 
 from rune.clock import Clock
 from rune.errors import LeaseLostError, StoreUnavailableError
-from rune.jobs import lifecycle
+from rune.jobs import lifecycle, plan
 from rune.jobs.outcomes import Cancelled, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import Progress, Step, StepContext
@@ -61,7 +61,8 @@ async def run_leased(step: Step, context: StepContext, lease: Lease) -> Outcome:
         try:
             while not (await asyncio.wait({task}, timeout=RENEWAL_SECONDS))[0]:
                 # In a thread: the step's stamps are taken in this loop, and a table call takes milliseconds.
-                if await asyncio.to_thread(lease.renew, dict(context.progress)):
+                is_unwanted = await asyncio.to_thread(lease.renew, dict(context.progress))
+                if is_unwanted and plan.STEPS[context.job.step].breaks_off:
                     return Cancelled()
             return task.result()
         finally:

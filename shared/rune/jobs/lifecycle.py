@@ -59,6 +59,7 @@ def accept(
     now: datetime,
     run_limit: timedelta,
     retention: timedelta,
+    rents: bool = False,
 ) -> tuple[Job, Event, Send]:
     """Return a new job, its first event and its first message."""
     job = Job(
@@ -76,6 +77,7 @@ def accept(
         deadline_at=now + run_limit,
         expires_at=now + retention,
         due_at=now + DISPATCH_GRACE,
+        rents=rents,
     )
     return job, Event(1, "job.accepted", "ok", now), message_for(job)
 
@@ -132,6 +134,9 @@ def renew(job: Job, progress: Mapping[str, int], now: datetime) -> Change:
 
 def judge(job: Job, now: datetime) -> Outcome | None:
     """Return how a claimed turn ends without being run, or None where it is to be run."""
+    if job.is_releasing:
+        # Money runs until this is done, whatever was wished, whenever it should have ended, whoever was lost.
+        return None
     if job.cancel_requested_at is not None:
         return Cancelled()
     if now >= job.deadline_at:

@@ -9,6 +9,24 @@ from rune.jobs.record import StepName
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth an event of its own, besides the step's end."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    error_type: str | None = None
+    duration_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Which rental the job uses now, and what its rentals have cost so far; None leaves what is known."""
+
+    rental_id: str | None = None
+    cost_micro_usd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Next:
     """The step is complete; go on with another.
 
@@ -16,11 +34,19 @@ class Next:
     ----------
     phases_ms
         Time spent in named phases of the step, in milliseconds, to be kept for the result.
+    labels
+        Said of the step's end, in its event.
+    error_type
+        Why the step did not do what it was for, although the job goes on.
     """
 
     step: StepName
     delay_seconds: int = 0
     phases_ms: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    error_type: str | None = None
+    notes: tuple[Note, ...] = ()
+    spending: Spending = Spending()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +55,7 @@ class Again:
 
     delay_seconds: int
     progress: Mapping[str, int] = field(default_factory=dict)
+    spending: Spending = Spending()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +81,7 @@ class Failed:
     sentence: str
     retryable: bool
     retry_after_seconds: int | None = None
+    notes: tuple[Note, ...] = ()
 
     @classmethod
     def from_error(cls, error: RuneError) -> Self:
@@ -68,4 +96,19 @@ class Cancelled:
     """The caller's wish to cancel was seen."""
 
 
-type Outcome = Next | Again | Done | Failed | Cancelled
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Whatever the job had rented is proven gone, or kept on purpose: it may end, or rent anew.
+
+    Attributes
+    ----------
+    result_json
+        The job's result with the receipt in it; None for a job without result.
+    """
+
+    result_json: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    spending: Spending = Spending()
+
+
+type Outcome = Next | Again | Done | Failed | Cancelled | Released

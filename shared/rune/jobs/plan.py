@@ -23,14 +23,28 @@ class StepPlan:
         Name of the event that its end leaves behind; the names that clients in the field know.
     doing
         What the job's message says meanwhile.
+    breaks_off
+        Whether a wish to cancel stops it in its middle. A step that orders or destroys machines runs to its end.
     """
 
     lane: Lane
     event: str
     doing: str
+    breaks_off: bool = True
 
 
 STEPS = {
+    StepName.RENT: StepPlan(
+        Lane.CONTROL, "vastai.instance.create", "Looking for a GPU to rent.", breaks_off=False
+    ),
+    StepName.RECONCILE: StepPlan(
+        Lane.CONTROL, "vastai.instance.reconcile", "Finding out whether a GPU was rented."
+    ),
+    StepName.BOOT: StepPlan(Lane.CONTROL, "vastai.instance.wait_running", "The rented machine boots."),
+    StepName.PULL: StepPlan(Lane.INFERENCE, "vastai.model.pull", "The machine downloads the model."),
+    StepName.RELEASE: StepPlan(
+        Lane.CONTROL, "provider.teardown", "Giving the machine back.", breaks_off=False
+    ),
     StepName.CHECK: StepPlan(Lane.CONTROL, "backend.list_models", "Looking for the model on the server."),
     StepName.CHECK_AGENT: StepPlan(Lane.CONTROL, "agent.check", "Looking for the agent and its model."),
     StepName.WARM_UP: StepPlan(Lane.INFERENCE, "backend.warmup", "Loading the model."),
@@ -60,7 +74,7 @@ def describe(job: Job) -> str:
     match job.status:
         case Status.QUEUED:
             return "Waiting for a worker."
-        case Status.RUNNING if job.cancel_requested_at:
+        case Status.RUNNING if job.cancel_requested_at and not job.is_releasing:
             return "Stopping, as was asked."
         case Status.RUNNING:
             return STEPS[job.step].doing

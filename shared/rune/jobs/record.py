@@ -31,10 +31,20 @@ class Kind(StrEnum):
     AGENTIC_AGENT = "agentic-agent"
     LLM_INSTANCE = "llm-instance"
 
+    @property
+    def hands_over(self) -> bool:
+        """Whether its result is a server that goes on running."""
+        return self is Kind.LLM_INSTANCE
+
 
 class StepName(StrEnum):
     """The steps that a job can be in."""
 
+    RENT = "rent"
+    RECONCILE = "reconcile"
+    BOOT = "boot"
+    PULL = "pull"
+    RELEASE = "release"
     CHECK = "check"
     CHECK_AGENT = "check_agent"
     WARM_UP = "warm_up"
@@ -91,6 +101,14 @@ class Job:
         Small counts of the step at work, for people who watch.
     phases_ms
         Time spent so far by phase, in milliseconds.
+    rents
+        Whether machines may be rented for it: then it ends only by way of `release`.
+    rental_id
+        The rental that it uses or used last.
+    verdict
+        How it ends as soon as what it rented is proven gone.
+    cost_micro_usd
+        What its rentals have cost so far, in millionths of a dollar.
     """
 
     job_id: str
@@ -118,6 +136,20 @@ class Job:
     failure: Failure | None = None
     progress: Mapping[str, int] = field(default_factory=dict)
     phases_ms: Mapping[str, int] = field(default_factory=dict)
+    rents: bool = False
+    rental_id: str | None = None
+    verdict: Status | None = None
+    cost_micro_usd: int = 0
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.status in ACTIVE
+
+    @property
+    def is_releasing(self) -> bool:
+        """Whether it gives machines back now, which neither a wish nor a deadline may interrupt."""
+        return self.step is StepName.RELEASE
 
 
 @dataclass(frozen=True, slots=True)

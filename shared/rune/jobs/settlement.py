@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from rune.jobs import plan
 from rune.jobs.history import History
 from rune.jobs.lifecycle import DISPATCH_GRACE, Send, judge
-from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome, Released, Spending
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
 from rune.storage.change import Change, Is, IsAbsentOrBefore, Requirement, Value, make_change
 
@@ -19,6 +19,9 @@ RETRY_DELAYS_SECONDS = (5, 20)
 
 LONGEST_DELAY_SECONDS = 900
 """SQS delays a message by at most 15 minutes (SendMessage, DelaySeconds)."""
+
+LONGEST_RELEASE_DELAY_SECONDS = 60
+"""Between two tries to give a machine back; it bills meanwhile."""
 
 LONGEST_SENTENCE_BYTES = 300
 """Of a failure, for the hot item's sake."""
@@ -44,22 +47,22 @@ def settle(job: Job, outcome: Outcome, now: datetime, duration_ms: int) -> Settl
     duration_ms
         How long the step ran.
     """
+    history = History(job, now)
+    history.add_lost_workers()
     match outcome:
         case Again():
-            return _repeat(job, outcome, now)
+            return _repeat(job, outcome, history, now)
         case Next():
-            return _advance(job, outcome, now, duration_ms)
+            return _advance(job, outcome, history, now, duration_ms)
         case Failed():
-            return _fail(job, outcome, now, duration_ms)
+            return _fail(job, outcome, history, now, duration_ms)
         case Cancelled():
-            history = History(job, now)
-            history.add_lost_workers()
-            return _end(job, history, now, Status.CANCELLED)
+            return _conclude(job, history, now, Status.CANCELLED)
         case Done():
-            history = History(job, now)
-            history.add_lost_workers()
             history.add_step_end(duration_ms)
-            return _end(job, history, now, Status.SUCCEEDED, result_json=outcome.result_json)
+            return _conclude(job, history, now, Status.SUCCEEDED, result_json=outcome.result_json)
+        case Released():
+            return _settle_release(job, outcome, history, now, duration_ms)
 
 
 def cancel_queued(job: Job, now: datetime) -> Settlement:
@@ -70,30 +73,67 @@ def cancel_queued(job: Job, now: datetime) -> Settlement:
     return replace(settlement, change=untouched)
 
 
-def _advance(job: Job, outcome: Next, now: datetime, duration_ms: int) -> Settlement:
-    history = History(job, now)
-    history.add_lost_workers()
-    history.add_step_end(duration_ms)
+def _advance(job: Job, outcome: Next, history: History, now: datetime, duration_ms: int) -> Settlement:
+    history.add_notes(outcome.notes)
+    history.add_step_end(duration_ms, outcome.error_type, outcome.labels)
     sets: dict[str, Value] = {
         "step": outcome.step,
         "failures": 0,
         "progress": {},
         "phases_ms": {**job.phases_ms, **(outcome.phases_ms or {job.step: duration_ms})},
+        **_spent(outcome.spending),
     }
     return _take_turn(job, history, now, step=outcome.step, delay_seconds=outcome.delay_seconds, sets=sets)
 
 
-def _repeat(job: Job, outcome: Again, now: datetime) -> Settlement:
-    history = History(job, now)
-    history.add_lost_workers()
-    sets: dict[str, Value] = {"progress": dict(outcome.progress)}
+def _repeat(job: Job, outcome: Again, history: History, now: datetime) -> Settlement:
+    sets: dict[str, Value] = {"progress": dict(outcome.progress), **_spent(outcome.spending)}
     return _take_turn(job, history, now, step=job.step, delay_seconds=outcome.delay_seconds, sets=sets)
 
 
-def _fail(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Settlement:
-    history = History(job, now)
-    history.add_lost_workers()
+def _settle_release(
+    job: Job, outcome: Released, history: History, now: datetime, duration_ms: int
+) -> Settlement:
+    """Return the end that the job was waiting for; without one its machine had failed it, and it rents anew."""
+    history.add_step_end(duration_ms, labels=outcome.labels)
+    if job.verdict is not None:
+        return _end(
+            job,
+            history,
+            now,
+            job.verdict,
+            failure=job.failure,
+            result_json=outcome.result_json,
+            sets=_spent(outcome.spending),
+        )
+    sets: dict[str, Value] = {
+        "step": StepName.RENT,
+        "failures": 0,
+        "progress": {},
+        **_spent(outcome.spending),
+    }
+    return _take_turn(job, history, now, step=StepName.RENT, delay_seconds=0, sets=sets)
+
+
+def _spent(spending: Spending) -> dict[str, Value]:
+    known: dict[str, Value] = {"rental_id": spending.rental_id, "cost_micro_usd": spending.cost_micro_usd}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _fail(job: Job, outcome: Failed, history: History, now: datetime, duration_ms: int) -> Settlement:
+    history.add_notes(outcome.notes)
     history.add_step_end(duration_ms, error_type=outcome.code)
+    if job.is_releasing:
+        # There is no giving up: what bills must be proven gone, however long the provider is out of order.
+        delay_seconds = min(LONGEST_RELEASE_DELAY_SECONDS, 5 * 2 ** min(job.failures, 5))
+        return _take_turn(
+            job,
+            history,
+            now,
+            step=job.step,
+            delay_seconds=delay_seconds,
+            sets={"failures": job.failures + 1},
+        )
     if outcome.retryable and job.failures + 1 < MAX_FAILURES:
         delay_seconds = outcome.retry_after_seconds or RETRY_DELAYS_SECONDS[job.failures]
         # A turn that would only find the deadline passed would hide why the job failed.
@@ -101,7 +141,30 @@ def _fail(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Settlem
             sets: dict[str, Value] = {"failures": job.failures + 1, "progress": {}}
             return _take_turn(job, history, now, step=job.step, delay_seconds=delay_seconds, sets=sets)
     failure = Failure(outcome.code, _clip(outcome.sentence), job.step, outcome.retryable)
-    return _end(job, history, now, Status.FAILED, failure=failure)
+    return _conclude(job, history, now, Status.FAILED, failure=failure)
+
+
+def _conclude(
+    job: Job,
+    history: History,
+    now: datetime,
+    status: Status,
+    *,
+    failure: Failure | None = None,
+    result_json: str | None = None,
+) -> Settlement:
+    """Return the end of a job, or the way to it: one that may have rented a machine gives it back first."""
+    if not job.rents:
+        return _end(job, history, now, status, failure=failure, result_json=result_json)
+    sets: dict[str, Value] = {
+        "step": StepName.RELEASE,
+        "failures": 0,
+        "progress": {},
+        "verdict": status,
+        "failure": failure,
+    }
+    settlement = _take_turn(job, history, now, step=StepName.RELEASE, delay_seconds=0, sets=sets)
+    return replace(settlement, result_json=result_json)
 
 
 def _clip(sentence: str) -> str:
@@ -120,7 +183,7 @@ def _take_turn(
     """Return the settlement of a job that goes on: its next turn, and the message for it."""
     delay_seconds = max(0, min(delay_seconds, LONGEST_DELAY_SECONDS))
     requires: tuple[Requirement, ...] = (Is("epoch", job.epoch),)
-    if delay_seconds:
+    if delay_seconds and not job.is_releasing:
         # A wish to cancel that came while the step ran must not wait until the delay is over.
         requires = (*requires, IsAbsentOrBefore("cancel_requested_at", job.created_at))
     change = make_change(
@@ -149,6 +212,7 @@ def _end(
     *,
     failure: Failure | None = None,
     result_json: str | None = None,
+    sets: Mapping[str, Value] | None = None,
 ) -> Settlement:
     """Return the settlement of a job that is over."""
     history.add_job_end(status, failure)
@@ -165,6 +229,7 @@ def _end(
             "due_at": None,
             "lease_owner": None,
             "lease_until": None,
+            **(sets or {}),
         },
         adds={"seq": 1, "event_count": len(history.events)},
     )

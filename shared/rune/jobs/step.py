@@ -20,6 +20,8 @@ class StepContext:
         The request as it was submitted.
     time_limit_seconds
         Longest time that the step may take: what the lane allows, and what is left of the job's own time.
+    draft_json
+        The result as the job's last step left it, for the step that adds the receipt; None for the others.
     progress
         Small counts for people who watch. The step writes them as it likes; the lease carries them out.
     """
@@ -27,6 +29,7 @@ class StepContext:
     job: Job
     request_json: str
     time_limit_seconds: float
+    draft_json: str | None = None
     progress: dict[str, int] = field(default_factory=dict)
 
 

@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rune.jobs.record import Job
 from rune.jobs.store import Submission
+from rune.rentals.dynamodb import DynamoLedger
+from rune.rentals.record import Rental
 from tests.builders import JOB_ID, TOKEN, a_benchmark_request, an_event, an_http_event
+from tests.rental_builders import CONTRACT_ID, MODEL, RENTAL_ID, URL
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
 
 POST = "/v1/jobs/benchmark"
 JOB = f"/v1/jobs/{JOB_ID}"
+RENTAL = f"/v1/rentals/{RENTAL_ID}"
 OF_ACME = {"x-tenant-id": "acme"}
 ACMES_TOKEN = TOKEN[::-1]
 UNAUTHORIZED = "A valid token of this tenant is needed: Authorization: Bearer <token>, or X-API-Key: <token>."
+
+NO_VASTAI = "This deployment has no account with Vast.ai; name a running model server in backend_url."
 
 SERVER = {"backend_url": "http://127.0.0.1:11434"}
 KEPT: dict[str, object] = {
@@ -32,6 +38,8 @@ KEPT: dict[str, object] = {
     "timeout_seconds": 600,
     "vastai": False,
     "vastai_stop_instance": True,
+    "boot_timeout_seconds": 360,
+    "keep_seconds": 3600,
     "attestation_required": False,
 }
 """What is kept of the shortest benchmark."""
@@ -94,6 +102,18 @@ def put(cloud: Cloud, *jobs: Job) -> None:
     cloud.calls.clear()
 
 
+def the_ledger(cloud: Cloud) -> DynamoLedger:
+    """Return the ledger that the API writes to."""
+    return DynamoLedger(cloud.dynamodb, cloud.environment["RUNE_TABLE"])
+
+
+def put_rentals(cloud: Cloud, *rentals: Rental) -> None:
+    """Write rentals down as a worker would, and forget the calls."""
+    for rental in rentals:
+        assert the_ledger(cloud).open(rental)
+    cloud.calls.clear()
+
+
 def a_problem(status: int, code: str, sentence: str, *errors: tuple[str, str]) -> dict[str, object]:
     """Return a problem document whole; `errors` are the wrong fields."""
     problem: dict[str, object] = {
@@ -153,9 +173,37 @@ def a_record(**overrides: object) -> dict[str, object]:
         "started_at": None,
         "finished_at": None,
         "result": None,
+        "cost_usd": None,
+        "rental_id": None,
         "error": None,
         "error_code": None,
         "error_stage": None,
         "error_retryable": None,
+        **overrides,
+    }
+
+
+def a_rental_record(**overrides: object) -> dict[str, object]:
+    """Return what callers see of the builders' kept rental, half an hour after it was ordered."""
+    return {
+        "rental_id": RENTAL_ID,
+        "state": "kept",
+        "job_id": JOB_ID,
+        "used_by_job_id": None,
+        "contract_id": CONTRACT_ID,
+        "gpu_name": "RTX 4090",
+        "gpu_count": 1,
+        "vram_mb": 24564,
+        "place": "Sweden, SE",
+        "model": MODEL,
+        "backend_url": URL,
+        "price_usd_per_hour": 0.372,
+        # 30 min of disk at 0.012/h, 29 min of GPU at 0.36/h, 4.9 GB of model and 2 GB of image at 0.003/GB.
+        "cost_usd": 0.2007,
+        "rented_at": "2026-11-23T12:00:00Z",
+        "kept_until": "2026-11-23T13:00:00Z",
+        "ceiling_at": "2026-11-23T17:00:00Z",
+        "is_open_to_the_world": True,
+        "destroys_itself": False,
         **overrides,
     }

@@ -33,6 +33,7 @@ from tests.functional.functions.asking import (
     FLAT,
     JOB,
     KEPT,
+    NO_VASTAI,
     OF_ACME,
     POST,
     SERVER,
@@ -130,9 +131,9 @@ def test_post_accepts_the_job_when_the_queue_is_away(api: ModuleType, cloud: Clo
 
 
 NO_DICTIONARY = "Input should be a valid dictionary or object to extract fields from"
-NO_VASTAI = "Renting GPUs on Vast.ai is not available yet; name a running model server in backend_url."
 NO_SERVER = "Name a running model server in backend_url."
 NO_PROOF = "No machine here can prove what it is, so attestation_required cannot be honoured."
+LEAST = {"question": "q", "model": "llama3.1:8b"}
 TWICE = "Vast.ai's terms are given twice: flat and under provisioning."
 
 
@@ -211,11 +212,11 @@ REFUSED: dict[str, tuple[object, dict[str, object]]] = {
     ),
     "prices crossed": (
         {**FLAT, "min_dph": 4.0},
-        a_wrong_field("", "min_dph is above max_dph."),
+        a_wrong_field("", "min_dph is above max_dph, which is 3."),
     ),
     "rental, flat": ({**FLAT, "vastai": True}, a_refusal("vastai_not_available", "/vastai", NO_VASTAI)),
     "rental, nested": (
-        {"question": "q", "model": "m", "provisioning": {"vastai": {"min_dph": 2.3, "stop_instance": True}}},
+        {**LEAST, "provisioning": {"vastai": {"min_dph": 2.3, "stop_instance": True}}},
         a_refusal("vastai_not_available", "/provisioning/vastai", NO_VASTAI),
     ),
     "no server": (

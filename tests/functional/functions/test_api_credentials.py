@@ -5,7 +5,7 @@ A new route without a case fails `test_every_route_has_a_case`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import boto3
 import pytest
 
 from api.openapi import OPEN_PATHS
+from rune.rentals.record import Rental
 from rune.tenants.limiter_dynamodb import DynamoLimiter
 from tests.builders import JOB_ID, TOKEN, FakeClock, a_job, a_waiting_job, an_ended_job, an_http_event
 from tests.functional.functions.asking import (
@@ -27,8 +28,17 @@ from tests.functional.functions.asking import (
     assert_problem,
     get,
     put,
+    put_rentals,
+    the_ledger,
 )
 from tests.functional.functions.loading import loaded
+from tests.rental_builders import (
+    ALIVE,
+    RENTAL_ID,
+    a_kept_rental,
+    a_kept_rental_of,
+    a_released_rental,
+)
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -49,6 +59,10 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/llm/models"): (A_SERVER, None),
     ("GET", "/v1/ollama/models"): (A_SERVER, None),
     ("GET", "/v1/metrics/summary"): (f"job_id={JOB_ID}", None),
+    ("GET", "/v1/rentals"): ("", None),
+    ("GET", "/v1/rentals/{rental_id}"): ("", None),
+    ("DELETE", "/v1/rentals/{rental_id}"): ("", None),
+    ("POST", "/v1/rentals/{rental_id}/extend"): ("", {"keep_seconds": 60}),
 }
 """A request that is in order, by method and path: its query and its body."""
 
@@ -78,7 +92,9 @@ def a_request(
 ) -> dict[str, object]:
     method, path = route
     query, body = CASES[route]
-    return an_http_event(method, f"{path.format(job_id=JOB_ID)}?{query}", body, headers, **options)
+    return an_http_event(
+        method, f"{path.format(job_id=JOB_ID, rental_id=RENTAL_ID)}?{query}", body, headers, **options
+    )
 
 
 def operations(document: dict[str, Any]) -> set[tuple[str, str]]:
@@ -91,12 +107,18 @@ def operations(document: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 def takes_an_id(route: tuple[str, str]) -> bool:
+    return takes_a_jobs_id(route) or "{rental_id}" in route[1]
+
+
+def takes_a_jobs_id(route: tuple[str, str]) -> bool:
     return "{job_id}" in route[1] or "job_id=" in CASES[route][0]
 
 
 every_route = pytest.mark.parametrize("route", CASES, ids=" ".join)
-with_an_id = [route for route in CASES if takes_an_id(route)]
-every_route_with_an_id = pytest.mark.parametrize("route", with_an_id, ids=" ".join)
+with_a_jobs_id = [route for route in CASES if takes_a_jobs_id(route)]
+every_route_with_a_jobs_id = pytest.mark.parametrize("route", with_a_jobs_id, ids=" ".join)
+with_a_rentals_id = [route for route in CASES if takes_an_id(route) and not takes_a_jobs_id(route)]
+every_route_with_a_rentals_id = pytest.mark.parametrize("route", with_a_rentals_id, ids=" ".join)
 
 
 # ---------------------------------------------------------------- the table
@@ -139,6 +161,7 @@ def test_route_answers_its_case_when_the_token_is_valid(
     route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
 ) -> None:
     put(cloud, a_job())
+    put_rentals(cloud, a_kept_rental())
 
     response = ask(api, a_request(route, address=address))
 
@@ -165,6 +188,7 @@ def test_route_is_closed(
     headers: dict[str, str], route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
 ) -> None:
     put(cloud, a_job(), a_job(job_id="0" * 32, tenant="acme"))
+    put_rentals(cloud, a_kept_rental(), a_kept_rental_of("0" * 32, tenant="acme"))
 
     response = ask(api, a_request(route, headers, address=address))
 
@@ -195,17 +219,19 @@ def test_route_is_closed_to_a_blocked_address(
     route: tuple[str, str], api: ModuleType, cloud: Cloud, clock: FakeClock, address: str
 ) -> None:
     put(cloud, a_job())
+    put_rentals(cloud, a_kept_rental())
     other = DynamoLimiter(cloud.dynamodb, "rune-test", clock)
     assert [other.count_failure(address) for _ in range(10)] == [None] * 10
 
     assert_blocked(ask(api, a_request(route, address=address)), 60)
     assert cloud.store.read(JOB_ID) == a_job()
+    assert the_ledger(cloud).read(RENTAL_ID) == a_kept_rental()
 
 
 # ---------------------------------------------------------------- ids
 
 
-@every_route_with_an_id
+@every_route_with_a_jobs_id
 @pytest.mark.parametrize(
     "job", [a_job(), a_waiting_job(), an_ended_job()], ids=["queued", "running", "ended"]
 )
@@ -226,11 +252,28 @@ def test_another_tenants_id_is_not_found(
     assert theirs == nobodys
 
 
+@every_route_with_a_rentals_id
+@pytest.mark.parametrize("make", [*ALIVE.values(), a_released_rental], ids=[*ALIVE, "released"])
+def test_another_tenants_rental_is_not_found(
+    make: Callable[[], Rental], route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
+) -> None:
+    put_rentals(cloud, make())
+    theirs = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
+    assert the_ledger(cloud).read(RENTAL_ID) == make()
+    cloud.empty()
+
+    nobodys = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
+
+    assert_problem(theirs, a_problem(404, "rental_not_found", f"There is no rental '{RENTAL_ID}'."))
+    assert theirs == nobodys
+
+
 @every_route
 def test_answer_to_one_tenant_holds_nothing_of_another(
     route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
 ) -> None:
     put(cloud, an_ended_job(job_id=JOB_ID), an_ended_job(job_id="f" * 32))
+    put_rentals(cloud, a_kept_rental(), a_kept_rental_of("f" * 32))
 
     response = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
 

@@ -14,6 +14,7 @@ from tests.functional.functions.asking import (
     FLAT,
     JOB,
     POST,
+    RENTAL,
     SERVER,
     Response,
     a_problem,
@@ -33,10 +34,14 @@ IN_ORDER: dict[str, dict[str, object]] = {
     "/v1/jobs/llm-instance": dict(SERVER),
     "/v1/jobs/ollama-instance": dict(SERVER),
     "/v1/estimates": {"vastai": True, "model": "llama3.1:8b"},
+    f"{RENTAL}/extend": {"keep_seconds": 60},
 }
 """A body that is taken, by route."""
 
-A_NUMBER = dict.fromkeys(IN_ORDER, "min_dph") | {"/v1/jobs/agentic-agent": "timeout_seconds"}
+A_NUMBER = dict.fromkeys(IN_ORDER, "min_dph") | {
+    "/v1/jobs/agentic-agent": "timeout_seconds",
+    f"{RENTAL}/extend": "keep_seconds",
+}
 every_post = pytest.mark.parametrize("path", IN_ORDER)
 
 
@@ -136,7 +141,7 @@ def test_every_wrong_field_is_named(path: str, api: ModuleType, cloud: Cloud) ->
 
 @every_post
 def test_body_that_is_no_utf8_is_a_problem(path: str, api: ModuleType, cloud: Cloud) -> None:
-    body = json.dumps(IN_ORDER[path]).encode().replace(b'"}', b'\xff"}')
+    body = json.dumps(IN_ORDER[path]).encode().replace(b"{", b'{"\xff": 1, ', 1)
     event = an_http_event("POST", path, base64.b64encode(body).decode())
 
     assert_is_a_problem(ask(api, {**event, "isBase64Encoded": True}), 400)
@@ -275,7 +280,7 @@ def test_every_other_method_is_refused(method: str, api: ModuleType, cloud: Clou
         # To GET and DELETE the names of the kinds are ids of jobs.
         if method in allowed or (path.startswith("/v1/jobs/") and method in {"GET", "DELETE"}):
             continue
-        response = ask(api, an_http_event(method, path.format(job_id="a"), {}))
+        response = ask(api, an_http_event(method, path.format(job_id="a", rental_id="a"), {}))
 
         assert_is_a_problem(response, 405)
         assert response.document["code"] == "method_not_allowed"
@@ -293,6 +298,9 @@ def test_every_other_method_is_refused(method: str, api: ModuleType, cloud: Clou
         ("/v1/jobs/a", {"GET", "DELETE"}),
         (POST, {"POST"}),
         ("/v1/jobs/ollama-instance", {"POST"}),
+        ("/v1/rentals", {"GET"}),
+        ("/v1/rentals/a", {"GET", "DELETE"}),
+        ("/v1/rentals/a/extend", {"POST"}),
         ("/healthz", {"GET"}),
     ],
 )

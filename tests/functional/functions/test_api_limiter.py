@@ -16,6 +16,7 @@ from tests.functional.functions.asking import (
     JOB,
     OF_ACME,
     POST,
+    RENTAL,
     SERVER,
     UNAUTHORIZED,
     Response,
@@ -25,7 +26,9 @@ from tests.functional.functions.asking import (
     assert_problem,
     get,
     put,
+    put_rentals,
 )
+from tests.rental_builders import a_kept_rental
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -142,6 +145,10 @@ ROUTES: dict[str, tuple[str, str, object, list[str]]] = {
     "models": ("GET", "/v1/llm/models?backend_url=http://127.0.0.1:1", None, ["GetItem"]),
     "ollama models": ("GET", "/v1/ollama/models?backend_url=http://127.0.0.1:1", None, ["GetItem"]),
     "metrics": ("GET", "/v1/metrics/summary", None, ["GetItem"]),
+    "rentals": ("GET", "/v1/rentals", None, ["GetItem"]),
+    "rental": ("GET", RENTAL, None, ["GetItem"]),
+    "end of a rental": ("DELETE", RENTAL, None, ["GetItem"]),
+    "extension": ("POST", f"{RENTAL}/extend", {"keep_seconds": 60}, ["GetItem"]),
 }
 
 
@@ -155,6 +162,7 @@ def test_valid_token_is_blocked_by_one_call_that_stores_nothing(
 ) -> None:
     method, path, body, operations = route
     put(cloud, a_job())
+    put_rentals(cloud, a_kept_rental())
     block_elsewhere(cloud, clock, address)
     before = cloud.rows()
     cloud.calls.clear()

@@ -16,6 +16,7 @@ from rune.jobs.record import Kind, StepName
 from tests.builders import a_job
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
+    NO_VASTAI,
     OF_ACME,
     SERVER,
     a_refusal,
@@ -194,6 +195,9 @@ def test_instance_is_looked_for_in_two_calls(path: str, api: ModuleType, cloud: 
         "backend_type": "openai",
         "vastai": False,
         "vastai_stop_instance": True,
+        "boot_timeout_seconds": 360,
+        "keep_seconds": 3600,
+        "backend_warmup_timeout": 300,
     }
 
 
@@ -208,7 +212,6 @@ def test_old_name_says_that_it_will_go_and_what_to_call_instead(api: ModuleType,
     assert not OF_DEPRECATION & new.headers.keys()
 
 
-NO_VASTAI = "Renting GPUs on Vast.ai is not available yet; name a running model server in backend_url."
 REFUSED_INSTANCES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "nothing": ({}, a_refusal("backend_url_missing", "/backend_url", NO_SERVER)),
     "nested null": ({"provisioning": None}, a_refusal("backend_url_missing", "/backend_url", NO_SERVER)),

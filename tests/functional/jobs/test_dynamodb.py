@@ -16,7 +16,7 @@ from rune.jobs.dynamodb import LARGEST_ROW_BYTES, DynamoJobStore, NoBodies
 from rune.jobs.dynamodb_items import event_from_item, event_item, hot_item, job_from_item
 from rune.jobs.lifecycle import claim, request_cancel
 from rune.jobs.outcomes import Done, Next
-from rune.jobs.record import Event, Job, StepName
+from rune.jobs.record import Event, Job, Status, StepName
 from rune.jobs.settlement import settle
 from rune.jobs.store import History, JobStore, Refused, StoredJob, Submission
 from rune.storage.change import allows, apply
@@ -98,7 +98,11 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long() -> None:
         dispatches=20,
         failure=a_failure(sentence="x" * 300),
         progress={"tokens": 100_000},
-        phases_ms={"check": 45_000, "load": 870_000, "first_token": 870_000, "ask": 870_000},
+        phases_ms=dict.fromkeys(("search", "boot", "pull", "load", "first_token", "ask"), 870_000),
+        rents=True,
+        rental_id=f"{'f' * 32}-12",
+        verdict=Status.SUCCEEDED,
+        cost_micro_usd=999_999_999,
     )
 
     row = hot_item(job)

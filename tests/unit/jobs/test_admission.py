@@ -37,6 +37,8 @@ def test_admit_keeps_the_request_with_its_defaults() -> None:
         "timeout_seconds": 600,
         "vastai": False,
         "vastai_stop_instance": True,
+        "boot_timeout_seconds": 360,
+        "keep_seconds": 3600,
         "attestation_required": False,
     }
 
@@ -210,6 +212,9 @@ def test_admit_keeps_the_instances_request_with_its_defaults(overrides: dict[str
         "backend_type": "ollama",
         "vastai": False,
         "vastai_stop_instance": True,
+        "boot_timeout_seconds": 360,
+        "keep_seconds": 3600,
+        "backend_warmup_timeout": 300,
     }
 
 

@@ -16,6 +16,11 @@ def test_plan_names_events_as_clients_know_them() -> None:
     events = {step: known.event for step, known in plan.STEPS.items()}
 
     assert events == {
+        StepName.RENT: "vastai.instance.create",
+        StepName.RECONCILE: "vastai.instance.reconcile",
+        StepName.BOOT: "vastai.instance.wait_running",
+        StepName.PULL: "vastai.model.pull",
+        StepName.RELEASE: "provider.teardown",
         StepName.CHECK: "backend.list_models",
         StepName.WARM_UP: "backend.warmup",
         StepName.ASK: "agent.ask",

@@ -17,15 +17,15 @@ from rune.errors import ModelNotFoundError
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
-from rune.jobs.steps.servers import IDLE_TIMEOUT_SECONDS, OpenServer, time_left_seconds, using
+from rune.jobs.steps.servers import IDLE_TIMEOUT_SECONDS, Backend, Backends, time_left_seconds
 from rune.llm.protocol import ChatRequest, Generation, Message, Role
 
 
 class Benchmark:
     """The steps of a benchmark."""
 
-    def __init__(self, open_server: OpenServer) -> None:
-        self._open_server = open_server
+    def __init__(self, backends: Backends) -> None:
+        self._backends = backends
 
     @property
     def steps(self) -> Mapping[StepName, Step]:
@@ -35,7 +35,7 @@ class Benchmark:
     async def check(self, context: StepContext) -> Outcome:
         """Find out that the server answers and offers the model."""
         request = _request(context)
-        async with using(self._open_server, request) as server:
+        async with self._backends.using(self._backends.find(context.job, request)) as server:
             if not await server.has_model(request.model):
                 raise ModelNotFoundError(f"The server does not have the model {request.model!r}.")
         return Next(StepName.WARM_UP if request.backend_warmup else StepName.ASK)
@@ -55,12 +55,13 @@ class Benchmark:
         def show_progress(chunk_count: int) -> None:
             context.progress["tokens"] = chunk_count
 
-        async with using(self._open_server, request) as server:
+        backend = self._backends.find(context.job, request)
+        async with self._backends.using(backend) as server:
             # Opens the connection that the question then takes, so that neither TCP and TLS nor what this
             # process does for the first time (50 to 130 ms when cold) is counted as the model's.
             await server.list_models()
             generation = await server.chat(chat, show_progress)
-        return Done(_result(request, generation, context.job.phases_ms).model_dump_json())
+        return Done(_result(request, backend, generation, context.job.phases_ms).model_dump_json())
 
 
 def _request(context: StepContext) -> BenchmarkRequest:
@@ -68,7 +69,7 @@ def _request(context: StepContext) -> BenchmarkRequest:
 
 
 def _result(
-    request: BenchmarkRequest, generation: Generation, phases_ms: Mapping[str, int]
+    request: BenchmarkRequest, backend: Backend, generation: Generation, phases_ms: Mapping[str, int]
 ) -> BenchmarkResult:
     measurements = _measurements(generation)
     end_to_end_ms = measurements.end_to_end_latency_ms
@@ -90,7 +91,7 @@ def _result(
             cost_estimate_usd=None,
         ),
         model_name=request.model,
-        backend_url=request.backend_url or "",
+        backend_url=backend.url,
         measurements=measurements,
     )
 

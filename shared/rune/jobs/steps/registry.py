@@ -7,16 +7,26 @@ from rune.jobs.record import StepName
 from rune.jobs.step import Step
 from rune.jobs.steps.agentic_agent import AgenticAgent
 from rune.jobs.steps.benchmark import Benchmark
-from rune.jobs.steps.servers import OpenServer, Servers
+from rune.jobs.steps.renting.machines import Machines
+from rune.jobs.steps.renting.registry import make_renting_steps, noticing_loss
+from rune.jobs.steps.servers import Backends, OpenServer, Servers
 from rune.net.addresses import AddressPolicy
 
 
 def make_steps(
-    open_server: OpenServer, agents: AgentSettings, policy: AddressPolicy
+    open_server: OpenServer,
+    agents: AgentSettings,
+    policy: AddressPolicy,
+    machines: Machines | None = None,
 ) -> Mapping[StepName, Step]:
-    """Return every step by its name."""
-    return {
-        **Servers(open_server).steps,
-        **Benchmark(open_server).steps,
+    """Return every step by its name; without machines to rent, none of those that rent."""
+    backends = Backends(open_server, machines.ledger if machines else None)
+    working = {
+        **Servers(backends).steps,
+        **Benchmark(backends).steps,
         **AgenticAgent(open_server, agents, policy).steps,
     }
+    if machines is None:
+        return working
+    guarded = {name: noticing_loss(step, machines) for name, step in working.items()}
+    return {**guarded, **make_renting_steps(machines)}

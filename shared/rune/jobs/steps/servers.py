@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from rune.contracts import (
     AgenticAgentRequest,
@@ -9,13 +10,15 @@ from rune.contracts import (
     BenchmarkRequest,
     LlmInstanceRequest,
     LlmInstanceResult,
-    Question,
 )
+from rune.errors import ServerUnreachableError
 from rune.jobs import plan
 from rune.jobs.outcomes import Done, Next, Outcome
-from rune.jobs.record import Kind, StepName
+from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.step import Step, StepContext
 from rune.llm.protocol import ModelServer, WarmUpRequest
+from rune.rentals.ledger import Ledger
+from rune.rentals.record import RentalState
 
 type OpenServer = Callable[[str, str], ModelServer]
 """Opens the server of a kind at an address."""
@@ -26,17 +29,60 @@ IDLE_TIMEOUT_SECONDS = 60.0
 HEADROOM_SECONDS = 5.0
 """Left of the step's time when a call must be over, so that its failure can still be written down."""
 
-_QUESTIONS: Mapping[Kind, type[Question]] = {
+_WARMED_UP: Mapping[Kind, type[BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest]] = {
     Kind.BENCHMARK: BenchmarkRequest,
     Kind.AGENTIC_AGENT: AgenticAgentRequest,
+    Kind.LLM_INSTANCE: LlmInstanceRequest,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The model server of a job.
+
+    Attributes
+    ----------
+    model
+        What was put on a rented machine; None for a server that was there.
+    """
+
+    kind: str
+    url: str
+    model: str | None = None
+
+
+class Backends:
+    """Finds the model server of a job: the one that its request names, or the one on the machine that it rents."""
+
+    def __init__(self, open_server: OpenServer, ledger: Ledger | None) -> None:
+        self._open_server = open_server
+        self._ledger = ledger
+
+    def find(self, job: Job, choice: BackendChoice) -> Backend:
+        """Return the job's server; raises ServerUnreachableError where its machine is there no more."""
+        if not job.rents or self._ledger is None:
+            return Backend(choice.backend_type, choice.backend_url or "")
+        alive = self._ledger.read_alive(job.tenant)
+        held = next((rental for rental in alive if rental.holder == job.job_id), None)
+        if held is None or held.url is None or held.state is not RentalState.RUNNING:
+            raise ServerUnreachableError("The rented machine is not there any more.")
+        return Backend(choice.backend_type, held.url, held.model)
+
+    @asynccontextmanager
+    async def using(self, backend: Backend) -> AsyncIterator[ModelServer]:
+        """Give the server, and close it."""
+        server = self._open_server(backend.kind, backend.url)
+        try:
+            yield server
+        finally:
+            await server.aclose()
 
 
 class Servers:
     """The steps that only want to know of a server, or make it ready."""
 
-    def __init__(self, open_server: OpenServer) -> None:
-        self._open_server = open_server
+    def __init__(self, backends: Backends) -> None:
+        self._backends = backends
 
     @property
     def steps(self) -> Mapping[StepName, Step]:
@@ -45,30 +91,27 @@ class Servers:
 
     async def warm_up(self, context: StepContext) -> Outcome:
         """Load the model and run one token through it."""
-        request = _QUESTIONS[context.job.kind].model_validate_json(context.request_json)
+        request = _WARMED_UP[context.job.kind].model_validate_json(context.request_json)
         timeout_seconds = min(float(request.backend_warmup_timeout), time_left_seconds(context))
-        async with using(self._open_server, request) as server:
-            warm_up = await server.warm_up(WarmUpRequest(request.model, timeout_seconds))
+        backend = self._backends.find(context.job, request)
+        model = request.model or backend.model or ""
+        async with self._backends.using(backend) as server:
+            warm_up = await server.warm_up(WarmUpRequest(model, timeout_seconds))
         phases_ms = {"load": round(warm_up.load_ms), "first_token": round(warm_up.first_token_ms)}
         return Next(plan.LAST_STEP[context.job.kind], phases_ms=phases_ms)
 
     async def verify(self, context: StepContext) -> Outcome:
         """Find out that a server answers, and hand over its address."""
         request = LlmInstanceRequest.model_validate_json(context.request_json)
-        async with using(self._open_server, request) as server:
+        backend = self._backends.find(context.job, request)
+        async with self._backends.using(backend) as server:
             await server.list_models()
-        result = LlmInstanceResult(mode="existing", backend_url=request.backend_url or "")
+        result = LlmInstanceResult(
+            mode="vastai" if context.job.rents else "existing",
+            backend_url=backend.url,
+            model_name=backend.model,
+        )
         return Done(result.model_dump_json())
-
-
-@asynccontextmanager
-async def using(open_server: OpenServer, choice: BackendChoice) -> AsyncIterator[ModelServer]:
-    """Give the server that was chosen, and close it."""
-    server = open_server(choice.backend_type, choice.backend_url or "")
-    try:
-        yield server
-    finally:
-        await server.aclose()
 
 
 def time_left_seconds(context: StepContext) -> float:

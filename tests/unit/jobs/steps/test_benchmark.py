@@ -9,6 +9,7 @@ from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import StepContext
 from rune.jobs.steps.benchmark import Benchmark
+from rune.jobs.steps.servers import Backends
 from rune.llm.protocol import (
     ChatRequest,
     FinishReason,
@@ -28,11 +29,11 @@ STEPS = [StepName.CHECK, StepName.ASK]
 
 
 def run(step: StepName, server: FakeModelServer, context: StepContext | None = None) -> Outcome:
-    return turns.run(Benchmark(server.open).steps, step, context or a_context())
+    return turns.run(Benchmark(Backends(server.open, None)).steps, step, context or a_context())
 
 
 def test_benchmark_has_the_steps_that_are_its_own() -> None:
-    assert set(Benchmark(FakeModelServer().open).steps) == set(STEPS)
+    assert set(Benchmark(Backends(FakeModelServer().open, None)).steps) == set(STEPS)
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
@@ -143,6 +144,7 @@ def test_ask_returns_the_result_that_clients_read() -> None:
         "model_name": "llama3.1:8b",
         "backend_url": "http://127.0.0.1:11434",
         "contract_id": None,
+        "rental": None,
         "measurements": {
             "time_to_first_token_ms": 100.0,
             "time_to_first_visible_token_ms": 300.0,

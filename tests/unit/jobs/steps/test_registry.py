@@ -17,8 +17,13 @@ NO_AGENTS = AgentSettings()
 HOLMES_AT_HOME = AgentSettings.parse(json.dumps({"default": {"holmes": {"base_url": "http://127.0.0.1:1"}}}))
 
 
-def test_registry_has_every_step() -> None:
-    assert set(make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy())) == set(StepName)
+RENTING = {StepName.RENT, StepName.RECONCILE, StepName.BOOT, StepName.PULL, StepName.RELEASE}
+
+
+def test_registry_has_every_step_but_renting_when_there_is_no_account() -> None:
+    steps = make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy())
+
+    assert set(steps) == set(StepName) - RENTING
 
 
 WAYS: list[tuple[Kind, bool, list[StepName], type[Document]]] = [

@@ -7,7 +7,7 @@ from rune.errors import OutOfMemoryError, RuneError, ServerUnreachableError
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import Kind, StepName
 from rune.jobs.step import StepContext
-from rune.jobs.steps.servers import Servers, time_left_seconds
+from rune.jobs.steps.servers import Backends, Servers, time_left_seconds
 from rune.llm.protocol import WarmUpRequest
 from tests.fake_model_server import FakeModelServer
 from tests.unit.jobs.steps.turns import URL, FailingServer, a_context, run
@@ -17,11 +17,11 @@ STEPS = [*WARM_UPS, (StepName.VERIFY, Kind.LLM_INSTANCE)]
 
 
 def run_at(server: FakeModelServer, step: StepName, context: StepContext) -> Outcome:
-    return run(Servers(server.open).steps, step, context)
+    return run(Servers(Backends(server.open, None)).steps, step, context)
 
 
 def test_servers_have_the_steps_that_are_nobodys_own() -> None:
-    assert set(Servers(FakeModelServer().open).steps) == {StepName.WARM_UP, StepName.VERIFY}
+    assert set(Servers(Backends(FakeModelServer().open, None)).steps) == {StepName.WARM_UP, StepName.VERIFY}
 
 
 @pytest.mark.parametrize("backend_type", ["ollama", "openai"])
@@ -75,7 +75,13 @@ def test_verify_hands_over_the_address_of_a_server_that_answers() -> None:
     outcome = run_at(server, StepName.VERIFY, a_context(Kind.LLM_INSTANCE, backend_type="openai"))
 
     assert isinstance(outcome, Done)
-    assert json.loads(outcome.result_json) == {"mode": "existing", "backend_url": URL}
+    assert json.loads(outcome.result_json) == {
+        "mode": "existing",
+        "backend_url": URL,
+        "model_name": None,
+        "contract_id": None,
+        "rental": None,
+    }
     LlmInstanceResult.model_validate_json(outcome.result_json)
     assert (server.warm_ups, server.chats) == ([], [])
 

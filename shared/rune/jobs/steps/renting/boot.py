@@ -1,0 +1,120 @@
+"""Waiting for a rented machine, a look at a time."""
+
+from datetime import datetime, timedelta
+
+from rune.errors import AddressError, ModelServerError
+from rune.jobs.outcomes import Again, Next, Outcome
+from rune.jobs.record import StepName
+from rune.jobs.step import StepContext
+from rune.jobs.steps.renting.machines import (
+    PORT,
+    SERVER_KIND,
+    Machines,
+    another,
+    request_of,
+)
+from rune.rentals import lifecycle
+from rune.rentals.instance import PORT_LIMIT, Boot, Instance, Listing, judge_boot
+from rune.rentals.record import EndReason, Rental, RentalState
+
+# Between two looks, by how long the machine has been awaited: most come within two minutes, and a look costs a
+# function about 0.2 s.
+_DELAYS = ((timedelta(seconds=10), 2), (timedelta(seconds=60), 5), (timedelta(seconds=180), 10))
+_LONGEST_DELAY_SECONDS = 15
+
+
+class BootStep:
+    """The step `boot`."""
+
+    def __init__(self, machines: Machines) -> None:
+        self._machines = machines
+
+    async def boot(self, context: StepContext) -> Outcome:
+        """Look once: go on when the machine's server answers, to the next machine when this one never will."""
+        held = self._machines.find_held(context.job)
+        if held is None:
+            return Next(StepName.RENT)
+        if held.state is RentalState.INTENDED:
+            return Next(StepName.RECONCILE)
+        if held.state is RentalState.RELEASING:
+            return Next(StepName.RELEASE)
+        listing = await self._machines.fleet.list_instances()
+        instance = listing.find(held)
+        if instance is None:
+            return self._missing(context, held, listing)
+        if instance.label != held.label:
+            # Without its label the janitor could not tell it from a stranger's.
+            await self._machines.fleet.label(instance.contract_id, held.label)
+        if not instance.is_running and held.state is RentalState.CREATED:
+            held = self._machines.update(
+                held, lifecycle.note_dark(held, listing.begun_at, self._machines.clock.now())
+            )
+        return await self._judge(context, held, instance)
+
+    async def _judge(self, context: StepContext, held: Rental, instance: Instance) -> Outcome:
+        now = self._machines.clock.now()
+        verdict, reason = judge_boot(held, instance, PORT, now)
+        if verdict is Boot.DEAD:
+            return self._give_up(context, held, EndReason.BOOT_FAILED, reason)
+        url = instance.url(PORT)
+        if url is not None and await self._answers(url):
+            return self._go_on(context, held, url)
+        awaited_since = _awaited_since(held)
+        limit = timedelta(seconds=request_of(context).boot_timeout_seconds)
+        if now - awaited_since > limit:
+            return self._give_up(context, held, EndReason.BOOT_TIMEOUT, f"not ready after {limit.seconds} s")
+        dark_until = held.dark_until or held.intended_at
+        if instance.is_running and now - dark_until > PORT_LIMIT:
+            missing = "its server never answered" if url else "its port was never mapped"
+            return self._give_up(context, held, EndReason.BOOT_FAILED, missing)
+        progress = {"booting_seconds": int((now - awaited_since).total_seconds())}
+        delay_seconds = _delay_seconds(now - awaited_since)
+        return Again(delay_seconds, progress, self._machines.spending(context.job, held))
+
+    async def _answers(self, url: str) -> bool:
+        try:
+            server = self._machines.open_server(SERVER_KIND, url)
+        except AddressError:
+            return False
+        try:
+            await server.list_models()
+        except (ModelServerError, AddressError):
+            return False
+        finally:
+            await server.aclose()
+        return True
+
+    def _go_on(self, context: StepContext, held: Rental, url: str) -> Outcome:
+        now = self._machines.clock.now()
+        running = self._machines.update(held, lifecycle.note_running(held, url, now))
+        took_ms = round((now - _awaited_since(held)).total_seconds() * 1000)
+        return Next(
+            StepName.PULL,
+            phases_ms={"boot": took_ms},
+            labels={"contract_id": str(running.contract_id)},
+            spending=self._machines.spending(context.job, running),
+        )
+
+    def _missing(self, context: StepContext, held: Rental, listing: Listing) -> Outcome:
+        now = self._machines.clock.now()
+        if not lifecycle.is_proof(held, listing):
+            return Again(5, dict(context.job.progress))
+        gone = lifecycle.prove_release(held, listing.begun_at, now, EndReason.VANISHED)
+        self._machines.update(held, gone)
+        return Next(
+            StepName.RENT,
+            error_type=EndReason.VANISHED.value,
+            spending=self._machines.spending(context.job, None),
+        )
+
+    def _give_up(self, context: StepContext, held: Rental, reason: EndReason, detail: str) -> Outcome:
+        self._machines.give_up(held, reason, detail)
+        return another(reason, detail, self._machines.spending(context.job, held))
+
+
+def _awaited_since(held: Rental) -> datetime:
+    return held.held_since or held.intended_at
+
+
+def _delay_seconds(waited: timedelta) -> int:
+    return next((delay for limit, delay in _DELAYS if waited < limit), _LONGEST_DELAY_SECONDS)

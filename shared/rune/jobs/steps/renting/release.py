@@ -1,0 +1,109 @@
+"""Giving machines back, until a complete listing proves that they are gone."""
+
+from datetime import timedelta
+
+from rune.errors import RentalError
+from rune.jobs.outcomes import Again, Outcome, Released, Spending
+from rune.jobs.record import Job, Status
+from rune.jobs.step import StepContext
+from rune.jobs.steps.renting.choosing import keeps
+from rune.jobs.steps.renting.machines import Machines, delay_after, request_of
+from rune.jobs.steps.renting.receipts import add_receipt, make_receipt
+from rune.rentals import lifecycle
+from rune.rentals.fleet import TooEarlyError
+from rune.rentals.record import EndReason, Rental, RentalState
+
+_POLL_SECONDS = 3
+_DESTROY_AGAIN_AFTER = timedelta(seconds=15)
+"""A machine that is still listed so long after the provider's word is destroyed once more."""
+
+
+class ReleaseStep:
+    """The step `release`: all that a job holds is destroyed and proven gone, or kept on purpose."""
+
+    def __init__(self, machines: Machines) -> None:
+        self._machines = machines
+
+    async def release(self, context: StepContext) -> Outcome:
+        """Do the next thing that brings the job's machine nearer to its proven end."""
+        job, machines = context.job, self._machines
+        held = machines.find_held(job)
+        if held is None:
+            return self._released(context)
+        if held.job_id != job.job_id and held.state is RentalState.RUNNING:
+            # It was there before this job, and is its tenant's to end.
+            machines.update(held, lifecycle.give_back(held, machines.clock.now()))
+            return self._released(context, borrowed=held)
+        if self._is_to_be_kept(context, held):
+            now = machines.clock.now()
+            until = now + timedelta(seconds=request_of(context).keep_seconds)
+            kept = machines.update(held, lifecycle.keep(held, until, now))
+            return self._released(context) if kept.holder is None else self._again(job, kept, 1)
+        try:
+            left = await self._destroy(held)
+        except (TooEarlyError, RentalError) as error:
+            return self._again(job, held, delay_after(error))
+        return self._again(job, left, _POLL_SECONDS) if left.is_alive else self._released(context)
+
+    def _is_to_be_kept(self, context: StepContext, held: Rental) -> bool:
+        is_wanted = context.job.verdict is Status.SUCCEEDED and held.state is RentalState.RUNNING
+        return is_wanted and keeps(context.job, request_of(context))
+
+    async def _destroy(self, held: Rental) -> Rental:
+        """Ask to destroy the machine and look whether it is gone; return the rental as it then is.
+
+        An order whose answer is lost may still bring a machine forth, so its absence counts only later.
+        """
+        machines = self._machines
+        if held.state is not RentalState.RELEASING:
+            held = machines.give_up(held, EndReason.JOB_ENDED)
+        if held.contract_id is None:
+            held = await self._find_contract(held)
+        if held.contract_id is None or not held.is_alive:
+            return held
+        now = machines.clock.now()
+        if held.destroyed_at is None or now - held.destroyed_at > _DESTROY_AGAIN_AFTER:
+            await machines.fleet.destroy(held.contract_id)
+            held = machines.update(held, lifecycle.note_destroyed(held, machines.clock.now()))
+        listing = await machines.fleet.list_instances(begun_after=held.destroyed_at)
+        if not lifecycle.is_proof(held, listing):
+            return held
+        return machines.update(held, lifecycle.prove_release(held, listing.begun_at, machines.clock.now()))
+
+    async def _find_contract(self, held: Rental) -> Rental:
+        machines = self._machines
+        window_ends_at = held.intended_at + lifecycle.RECONCILE_WINDOW
+        is_over = machines.clock.now() > window_ends_at
+        listing = await machines.fleet.list_instances(begun_after=window_ends_at if is_over else None)
+        instance = listing.find(held)
+        now = machines.clock.now()
+        if instance is not None:
+            return machines.update(held, lifecycle.note_contract(held, instance.contract_id, now))
+        if listing.begun_at <= window_ends_at:
+            return held
+        return machines.update(held, lifecycle.prove_release(held, listing.begun_at, now))
+
+    def _again(self, job: Job, held: Rental, delay_seconds: int) -> Again:
+        return Again(delay_seconds, spending=self._machines.spending(job, held))
+
+    def _released(self, context: StepContext, borrowed: Rental | None = None) -> Released:
+        """Return the end of the step, with the receipt in the job's result."""
+        job, machines = context.job, self._machines
+        attempts = machines.ledger.read_attempts(job.job_id)
+        used = borrowed or self._find_used(job, attempts)
+        spending = machines.spending(job, used)
+        if used is not None and used.job_id != job.job_id and borrowed is None:
+            # Given back by a turn that was then lost: what it had cost until then is in the hot item.
+            spending = Spending(used.rental_id, job.cost_micro_usd)
+        result_json = context.draft_json
+        if result_json is not None and used is not None:
+            receipt = make_receipt(job, used, len(attempts), spending.cost_micro_usd or 0)
+            result_json = add_receipt(job.kind, result_json, receipt)
+        is_kept = used is not None and used.is_alive
+        return Released(result_json, {"left": "kept" if is_kept else "nothing"}, spending)
+
+    def _find_used(self, job: Job, attempts: tuple[Rental, ...]) -> Rental | None:
+        """Return the machine on which the job worked last, whatever it is by now."""
+        if job.rental_id is not None:
+            return self._machines.ledger.read(job.rental_id)
+        return next((rental for rental in reversed(attempts) if rental.contract_id is not None), None)

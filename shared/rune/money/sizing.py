@@ -1,0 +1,62 @@
+"""What a model needs of a machine: from the catalog, from the caller, or from its name."""
+
+import re
+
+from rune.errors import InvalidRequestError
+from rune.money.catalog import CATALOG, CatalogModel, find_model
+
+_SIZE = re.compile(r"(?:(?P<experts>\d{1,2})x)?(?P<billions>\d{1,4}(?:\.\d{1,3})?)b\b", re.IGNORECASE)
+_BYTES_PER_PARAMETER = (
+    (re.compile(r"fp16|bf16|f16"), 2.1),
+    (re.compile(r"q8"), 1.15),
+    (re.compile(r"fp32|f32"), 4.2),
+)
+_USUAL_BYTES_PER_PARAMETER = 0.72
+"""Ollama's usual quantisation, q4_K_M: 4.9 GB for llama3.1:8b, 43 GB for 70b (ollama.com/library)."""
+
+_BASE_MB = 2_000
+"""For a small model's context and buffers."""
+
+
+def size_model(model: str, min_vram_mb: int | None = None) -> CatalogModel:
+    """Return the model with the memory it needs.
+
+    Raises
+    ------
+    InvalidRequestError
+        `model_size_unknown`: neither catalog, caller nor name tell.
+    """
+    known = find_model(model)
+    if min_vram_mb is not None:
+        return CatalogModel(model, max(min_vram_mb, known.vram_mb if known else 0))
+    if known is not None:
+        return known
+    estimated_mb = estimate_vram_mb(model)
+    if estimated_mb is None:
+        raise InvalidRequestError(
+            f"RUNE does not know how large {model!r} is: say how much GPU memory it needs in min_vram_mb.",
+            pointer="/min_vram_mb",
+            code="model_size_unknown",
+        )
+    return CatalogModel(model, estimated_mb)
+
+
+def estimate_vram_mb(model: str) -> int | None:
+    """Return the memory that a name such as `qwen3:14b-q8_0` or `mixtral:8x7b` tells of, or None.
+
+    Of several experts every one is counted in full, which is more than they share.
+    """
+    size = _SIZE.search(model.rpartition(":")[2]) or _SIZE.search(model)
+    if size is None:
+        return None
+    billions = float(size["billions"]) * int(size["experts"] or 1)
+    quantised = next((each for pattern, each in _BYTES_PER_PARAMETER if pattern.search(model.lower())), None)
+    return round(billions * (quantised or _USUAL_BYTES_PER_PARAMETER) * 1000) + _BASE_MB
+
+
+def largest_model(vram_mb: int) -> CatalogModel | None:
+    """Return the largest model of the catalog that needs no more than this, or None."""
+    return next((model for model in CATALOG if model.vram_mb <= vram_mb), None)
+
+
+SMALLEST_MODEL = CATALOG[-1]

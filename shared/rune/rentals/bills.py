@@ -1,0 +1,47 @@
+"""What a rental costs, from the ledger alone.
+
+Every unknown is taken at its dear end, so what is recorded covers what is charged (Vast.ai, "Pricing": disk from
+creation until destruction, GPU while running, traffic always). The GPU is billed from the last moment at which it
+was seen not running, and everything until the moment at which it was proven gone.
+"""
+
+from datetime import datetime, timedelta
+
+from rune.rentals.record import Rental
+
+IMAGE_BYTES = 2_000_000_000
+"""What the image takes on the wire, at most: ollama/ollama has 1.9 GB compressed (Docker Hub, 0.9 to 0.13)."""
+
+_BYTES_PER_GB = 1_000_000_000
+_HOUR = timedelta(hours=1)
+
+
+def cost_micro_usd(rental: Rental, until: datetime) -> int:
+    """Return what the rental has cost up to a moment, in millionths of a dollar, rounded up."""
+    if rental.contract_id is None:
+        return 0
+    disk = _share(rental.prices.disk_micro_usd_per_hour, rental.intended_at, until)
+    return disk + _gpu(rental, rental.intended_at, until) + _traffic(rental)
+
+
+def cost_of_holder_micro_usd(rental: Rental, until: datetime) -> int:
+    """Return the present holder's share: all of it for who rented, the time of use for who found it kept."""
+    if rental.holder == rental.job_id or rental.held_since is None:
+        return cost_micro_usd(rental, until)
+    disk = _share(rental.prices.disk_micro_usd_per_hour, rental.held_since, until)
+    return disk + _gpu(rental, rental.held_since, until)
+
+
+def _gpu(rental: Rental, since: datetime, until: datetime) -> int:
+    billed_from = rental.dark_until or rental.intended_at
+    return _share(rental.prices.gpu_micro_usd_per_hour, max(since, billed_from), until)
+
+
+def _traffic(rental: Rental) -> int:
+    received = rental.downloaded_bytes + IMAGE_BYTES
+    return -(-received * rental.prices.download_micro_usd_per_gb // _BYTES_PER_GB)
+
+
+def _share(micro_usd_per_hour: int, since: datetime, until: datetime) -> int:
+    milliseconds = max(timedelta(0), until - since) // timedelta(milliseconds=1)
+    return -(-micro_usd_per_hour * milliseconds // (_HOUR // timedelta(milliseconds=1)))

@@ -1,0 +1,118 @@
+"""What Vast.ai says of a machine, and what that means for who waits for it to boot."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from rune.rentals.record import Rental
+
+NULL_LIMIT = timedelta(seconds=120)
+"""How long a host may not report at all (observed: it never does afterwards)."""
+
+PORT_LIMIT = timedelta(seconds=45)
+"""How long a running machine may lack its port or a server behind it; the mapping lags by a poll or two, and the
+server starts in seconds."""
+
+LONGEST_STATUS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One machine of a listing; states are words of Vast.ai's, None where it gives none.
+
+    Attributes
+    ----------
+    host_ports
+        Public port by container port, such as `{"11434/tcp": 40123}`.
+    """
+
+    contract_id: int
+    label: str | None
+    machine_id: int | None = None
+    actual_status: str | None = None
+    intended_status: str | None = None
+    cur_state: str | None = None
+    next_state: str | None = None
+    status_text: str = ""
+    address: str | None = None
+    host_ports: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the container is up, which says nothing of the server in it."""
+        return self.actual_status == "running"
+
+    def url(self, container_port: int) -> str | None:
+        """Return where a port of the container is reached; None while it is not mapped."""
+        host_port = self.host_ports.get(f"{container_port}/tcp")
+        if not self.is_running or host_port is None or not self.address:
+            return None
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"http://{host}:{host_port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All machines of the account, as one complete answer.
+
+    Attributes
+    ----------
+    begun_at
+        Before the first page was asked for: what was gone by then is not in it.
+    """
+
+    begun_at: datetime
+    instances: tuple[Instance, ...]
+
+    def find(self, rental: Rental) -> Instance | None:
+        """Return the rental's machine, by contract and else by label."""
+        by_contract = (i for i in self.instances if i.contract_id == rental.contract_id)
+        by_label = (i for i in self.instances if i.label == rental.label)
+        return next(by_contract, None) or next(by_label, None)
+
+
+class Boot(StrEnum):
+    """How far a machine is."""
+
+    WAITING = "waiting"
+    REACHABLE = "reachable"
+    """It runs and has its port: the server may be asked."""
+    DEAD = "dead"
+    """It will not come; another one is needed."""
+
+
+# Container states that a booting machine does not leave again by itself (skypilot, dstack).
+_DEAD_STATES = frozenset({"exited", "unknown", "offline", "stopped", "frozen"})
+_IMAGE_FAILED = re.compile(
+    r"manifest unknown|failed to resolve reference|pull access denied|repository does not exist|unauthorized: "
+    r"|oci runtime create failed|no space left",
+    re.IGNORECASE,
+)
+
+
+def judge_boot(rental: Rental, instance: Instance, port: int, now: datetime) -> tuple[Boot, str]:
+    """Return how far the machine is, and why in a few words where it is dead."""
+    if is_lost(instance):
+        return Boot.DEAD, describe(instance)
+    if not instance.is_running and _IMAGE_FAILED.search(instance.status_text):
+        return Boot.DEAD, describe(instance)
+    if instance.actual_status is None and not instance.status_text and now - rental.intended_at > NULL_LIMIT:
+        return Boot.DEAD, "host never reported"
+    if instance.url(port) is not None:
+        return Boot.REACHABLE, ""
+    return Boot.WAITING, ""
+
+
+def is_lost(instance: Instance) -> bool:
+    """Return whether a machine that should run has stopped: crashed, cut off, outbid, or the credit is used up."""
+    stopped_by_provider = instance.cur_state == instance.intended_status == instance.next_state == "stopped"
+    return stopped_by_provider or instance.actual_status in _DEAD_STATES
+
+
+def describe(instance: Instance) -> str:
+    """Return the machine's state in a few words, the provider's text among them."""
+    words = " ".join(instance.status_text.split())[:LONGEST_STATUS]
+    state = instance.actual_status or "not reported"
+    return f"{state}: {words}" if words else state

@@ -1,0 +1,81 @@
+"""What the ledger of rentals and the shared board are asked; one file per technology implements them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from rune.rentals.instance import Listing
+from rune.rentals.record import Rental
+from rune.storage.change import Change
+
+
+@dataclass(frozen=True, slots=True)
+class RentalRefused:
+    """A requirement did not hold, so nothing was written; `found` is the row as it is, None if there is none."""
+
+    found: Rental | None
+
+
+class Ledger(Protocol):
+    """Where rentals are written down. Every method raises StoreUnavailableError when that cannot be reached."""
+
+    def open(self, rental: Rental) -> bool:
+        """Write a new rental; return False if this attempt of the job is written already, whoever did it."""
+        ...
+
+    def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
+        """Write the rental if the change's requirements hold; return it as written."""
+        ...
+
+    def read(self, rental_id: str) -> Rental | None:
+        """Return a rental as all earlier writes left it."""
+        ...
+
+    def read_attempts(self, job_id: str) -> tuple[Rental, ...]:
+        """Return all that a job rented, in order, as all earlier writes left it."""
+        ...
+
+    def read_alive(self, tenant: str) -> tuple[Rental, ...]:
+        """Return a tenant's rentals that are not proven gone, as all earlier writes left them."""
+        ...
+
+    def find_alive(self, limit: int) -> tuple[str, ...]:
+        """Return ids of rentals that are not proven gone, oldest first; may lag behind the latest writes."""
+        ...
+
+
+class Endpoint(StrEnum):
+    """Calls that the provider counts together."""
+
+    SEARCH = "search"
+    CREATE = "create"
+    LIST = "list"
+    SHOW = "show"
+    EDIT = "edit"
+    DESTROY = "destroy"
+    TEMPLATES = "templates"
+    ACCOUNT = "account"
+
+
+class Board(Protocol):
+    """What all workers share about one key of the provider's: when the next call may be made, and one listing.
+
+    Raises StoreUnavailableError when it cannot be reached.
+    """
+
+    def reserve(self, endpoint: Endpoint, now: datetime, interval: timedelta) -> timedelta:
+        """Take the next call of an endpoint; return zero, or how long to wait before asking again."""
+        ...
+
+    def hold_off(self, endpoint: Endpoint, until: datetime) -> None:
+        """Let nobody call the endpoint before a moment; an earlier moment changes nothing."""
+        ...
+
+    def read_listing(self) -> Listing | None:
+        """Return the latest listing that somebody shared."""
+        ...
+
+    def share_listing(self, listing: Listing) -> None:
+        """Share a listing, unless a later one is there."""
+        ...

@@ -1,0 +1,208 @@
+"""Every decision about a rental's row, as plain functions over plain data.
+
+`intended -> created -> running -> (kept ->) releasing -> released`. A row goes to `releasing` from anywhere, and
+from `released` back again if the machine turns up after all: what exists is the provider's word, and never ours.
+"""
+
+from datetime import datetime, timedelta
+
+from rune.rentals.bills import cost_micro_usd
+from rune.rentals.instance import Listing
+from rune.rentals.record import EndReason, Rental, RentalState
+from rune.storage.change import Change, Is, IsOneOf, Value, make_change
+
+RECONCILE_WINDOW = timedelta(seconds=90)
+"""How long after its intent a lost create is looked for. The call itself lasts 20 s at most, and a fresh contract
+shows up in listings with some delay (observed by several clients of Vast.ai)."""
+
+LISTING_LAG = timedelta(seconds=120)
+"""How long a machine that was just created may be missing from complete listings without being gone."""
+
+REMEMBERED = timedelta(days=30)
+"""How long the row of a rental that is gone stays."""
+
+LONGEST_DETAIL = 200
+
+_HELD = (RentalState.CREATED, RentalState.RUNNING)
+_NOT_ENDING = (RentalState.INTENDED, *_HELD, RentalState.KEPT)
+
+
+def note_contract(rental: Rental, contract_id: int, now: datetime) -> Change:
+    """Return the write that ties the rental to the provider's contract, by answer or by label."""
+    return make_change(
+        "note_contract",
+        now,
+        requires=(Is("contract_id", None), Is("version", rental.version)),
+        sets={
+            "contract_id": contract_id,
+            "state": RentalState.CREATED if rental.state is RentalState.INTENDED else rental.state,
+        },
+    )
+
+
+def note_dark(rental: Rental, seen_at: datetime, now: datetime) -> Change:
+    """Return the write that says the machine was seen not running."""
+    return make_change(
+        "note_dark",
+        now,
+        requires=(Is("state", RentalState.CREATED), Is("version", rental.version)),
+        sets={"dark_until": seen_at},
+    )
+
+
+def note_running(rental: Rental, url: str, now: datetime) -> Change:
+    """Return the write that says the machine's server answered at an address."""
+    return make_change(
+        "note_running",
+        now,
+        requires=(IsOneOf("state", _HELD), Is("holder", rental.holder)),
+        sets={"state": RentalState.RUNNING, "url": url},
+        sets_once={"running_at": now},
+    )
+
+
+def note_model(rental: Rental, model: str, downloaded_bytes: int, now: datetime) -> Change:
+    """Return the write that says which model is on the machine and what its download took, or may take."""
+    return make_change(
+        "note_model",
+        now,
+        requires=(IsOneOf("state", _HELD), Is("holder", rental.holder)),
+        sets={"model": model, "downloaded_bytes": downloaded_bytes},
+    )
+
+
+def keep(rental: Rental, until: datetime, now: datetime) -> Change:
+    """Return the write that leaves the machine alive without a job, until a moment or its ceiling."""
+    return make_change(
+        "keep",
+        now,
+        requires=(Is("state", RentalState.RUNNING), Is("holder", rental.holder)),
+        sets={
+            "state": RentalState.KEPT,
+            "kept_until": min(until, rental.ceiling_at),
+            "holder": None,
+            "held_since": None,
+        },
+    )
+
+
+def take_kept(rental: Rental, job_id: str, now: datetime) -> Change:
+    """Return the write that gives a kept machine to a job; of two jobs one wins."""
+    return make_change(
+        "take_kept",
+        now,
+        requires=(Is("state", RentalState.KEPT), Is("version", rental.version)),
+        sets={"state": RentalState.RUNNING, "holder": job_id, "held_since": now},
+    )
+
+
+def give_back(rental: Rental, now: datetime) -> Change:
+    """Return the write by which a job leaves a machine that it had found kept, as it found it."""
+    return make_change(
+        "give_back",
+        now,
+        requires=(Is("state", RentalState.RUNNING), Is("holder", rental.holder)),
+        sets={"state": RentalState.KEPT, "holder": None, "held_since": None},
+    )
+
+
+def extend(rental: Rental, until: datetime, now: datetime) -> Change:
+    """Return the write that puts a kept machine's end off; the caller has looked at the ceiling."""
+    return make_change(
+        "extend",
+        now,
+        requires=(Is("state", RentalState.KEPT), Is("version", rental.version)),
+        sets={"kept_until": until},
+    )
+
+
+def ask_release(rental: Rental, reason: EndReason, now: datetime, detail: str | None = None) -> Change:
+    """Return the write that gives the machine up: from here on it is destroyed until it is proven gone."""
+    return make_change(
+        "ask_release",
+        now,
+        requires=(IsOneOf("state", _NOT_ENDING), Is("version", rental.version)),
+        sets={"state": RentalState.RELEASING, **_ended(reason, detail)},
+        sets_once={"release_asked_at": now},
+    )
+
+
+def note_destroyed(rental: Rental, now: datetime) -> Change:
+    """Return the write that says the provider has taken the order to destroy the machine."""
+    return make_change(
+        "note_destroyed",
+        now,
+        requires=(Is("state", RentalState.RELEASING), Is("version", rental.version)),
+        sets={"destroyed_at": now},
+    )
+
+
+def reopen(rental: Rental, contract_id: int, now: datetime) -> Change:
+    """Return the write for a machine that carries the label of a rental that was taken for gone or never made."""
+    return make_change(
+        "reopen",
+        now,
+        requires=(Is("state", RentalState.RELEASED), Is("version", rental.version)),
+        sets={
+            "state": RentalState.RELEASING,
+            "contract_id": contract_id,
+            "due_at": now,
+            "released_at": None,
+            "destroyed_at": None,
+            "expires_at": None,
+            "cost_micro_usd": None,
+            **_ended(EndReason.ORPHANED, None),
+        },
+    )
+
+
+def is_proof(rental: Rental, listing: Listing) -> bool:
+    """Return whether a complete listing proves that the rental's machine is gone.
+
+    A machine that was never seen may be too fresh to be listed: its absence counts only after the lag.
+    """
+    if listing.find(rental) is not None:
+        return False
+    return rental.was_seen or listing.begun_at - rental.intended_at > LISTING_LAG
+
+
+def prove_release(
+    rental: Rental,
+    gone_at: datetime,
+    now: datetime,
+    reason: EndReason | None = None,
+    detail: str | None = None,
+) -> Change:
+    """Return the write that ends a rental, once a complete listing does not show it.
+
+    Parameters
+    ----------
+    gone_at
+        When that listing began; the bill is made up to here.
+    reason
+        For one that nobody had given up: it was gone before.
+    """
+    sets: dict[str, Value] = {
+        "state": RentalState.RELEASED,
+        "released_at": gone_at,
+        "cost_micro_usd": cost_micro_usd(rental, gone_at),
+        "due_at": None,
+        "holder": None,
+        "expires_at": (now + REMEMBERED).replace(microsecond=0),
+    }
+    if reason is not None:
+        sets.update(_ended(reason, detail))
+    return make_change(
+        "prove_release",
+        now,
+        requires=(
+            IsOneOf("state", (*_NOT_ENDING, RentalState.RELEASING)),
+            # Nobody has learned anything else of it meanwhile, such as the contract that a lost create made.
+            Is("version", rental.version),
+        ),
+        sets=sets,
+    )
+
+
+def _ended(reason: EndReason, detail: str | None) -> dict[str, Value]:
+    return {"end_reason": reason, "end_detail": None if detail is None else detail[:LONGEST_DETAIL]}

@@ -1,0 +1,288 @@
+"""Vast.ai's REST API (docs.vast.ai/api-reference, August 2026), as a `Provider`.
+
+Listing is v1, everything else v0; slashes at the ends of paths matter. The price of a mistake here is a machine
+that nobody knows of: nothing that makes one is ever sent twice, and only a complete listing says what exists.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal, Protocol
+
+from rune.errors import CreateLostError, ProviderFailedError, ProviderKeyError
+from rune.rentals.instance import Instance, Listing
+from rune.rentals.offers import Offer, Wanted
+from rune.rentals.provider import Order, Template
+from rune.rentals.vastai_answers import (
+    Answer,
+    Members,
+    describe_failure,
+    is_gone,
+    read_instance,
+    read_int,
+    read_money,
+    read_offer,
+    read_template,
+)
+
+PAGE_SIZE = 25
+"""Most that one page of a listing holds."""
+
+MAX_PAGES = 100
+MAX_OFFERS = 64
+"""Most that one search returns."""
+
+CALL_TIMEOUT_SECONDS = 10.0
+CREATE_TIMEOUT_SECONDS = 20.0
+
+PAGE_INTERVAL_SECONDS = 1.1
+"""Between two pages, which count as two calls (threshold 1.0 s)."""
+
+type Pause = Callable[[float], Awaitable[None]]
+"""Lets so many seconds pass."""
+
+type Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+
+class NotSentError(Exception):
+    """There was no connection, so the other side cannot have done anything."""
+
+
+class LostError(Exception):
+    """The connection broke or timed out after the request had left: it may have been carried out."""
+
+
+class Exchange(Protocol):
+    """One request over the wire, with the key. Raises NotSentError and LostError."""
+
+    async def __call__(
+        self,
+        method: Method,
+        path: str,
+        *,
+        timeout_seconds: float,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Return what came back, whatever its status."""
+        ...
+
+
+class VastAi:
+    """A `Provider`. Pacing is the caller's, but for the pages of one listing.
+
+    Parameters
+    ----------
+    pause
+        Waited for between pages. Who has more than 25 machines pays for a second of a function per page, once
+        for all who poll.
+    """
+
+    def __init__(self, exchange: Exchange, pause: Pause) -> None:
+        self._exchange = exchange
+        self._pause = pause
+
+    async def search(self, wanted: Wanted) -> tuple[Offer, ...]:
+        """Return up to 64 on-demand offers, by value: `POST /bundles/`."""
+        found = await self._call("POST", "/api/v0/bundles/", body=_search_body(wanted))
+        offers = found.get("offers")
+        if isinstance(offers, dict):
+            offers = [offers]
+        if not isinstance(offers, list):
+            raise ProviderFailedError("Vast.ai's answer to a search holds no offers.")
+        read = (read_offer(members) for members in offers if isinstance(members, dict))
+        return tuple(offer for offer in read if offer is not None)
+
+    async def find_template(self, template_hash: str) -> Template | None:
+        """Return the template with exactly that hash: `GET /template/`."""
+        filters = json.dumps({"hash_id": {"eq": template_hash}})
+        query = {"select_cols": '["*"]', "select_filters": filters}
+        found = await self._call("GET", "/api/v0/template/", query=query)
+        templates = found.get("templates")
+        if not isinstance(templates, list):
+            raise ProviderFailedError("Vast.ai's answer to a search for a template holds no templates.")
+        rows = (row for row in templates if isinstance(row, dict) and row.get("hash_id") == template_hash)
+        row = next(rows, None)
+        return None if row is None else read_template(row)
+
+    async def read_credit_usd(self) -> Decimal | None:
+        """Return the prepaid money left: `GET /users/current/`; `balance` is the invoices' side and not it."""
+        try:
+            return read_money(await self._call("GET", "/api/v0/users/current/"), "credit")
+        except ProviderKeyError:
+            # A key may lack this right alone; what it may not do at all shows in the next call.
+            return None
+
+    async def create(self, order: Order) -> int:
+        """Order a machine: `PUT /asks/{id}/`; see `Provider.create`."""
+        path = f"/api/v0/asks/{order.offer_id}/"
+        try:
+            answer = await self._exchange(
+                "PUT", path, timeout_seconds=CREATE_TIMEOUT_SECONDS, body=_create_body(order)
+            )
+        except NotSentError:
+            raise ProviderFailedError("No connection to Vast.ai could be made.") from None
+        except LostError:
+            raise CreateLostError("Vast.ai did not answer an order.") from None
+        members = answer.members()
+        contract_id = read_int(members, "new_contract")
+        if answer.is_success and members.get("success") is True and contract_id is not None:
+            return contract_id
+        failure = describe_failure(answer)
+        if contract_id is None and (answer.is_success or isinstance(failure, ProviderFailedError)):
+            raise CreateLostError(f"Vast.ai's answer to an order says nothing ({answer.status}).")
+        raise failure
+
+    async def list_instances(self, begun_at: datetime) -> Listing:
+        """Return every machine: `GET /api/v1/instances/`, page by page to the end."""
+        found: list[Instance] = []
+        token: str | None = None
+        for _ in range(MAX_PAGES):
+            page = await self._list_page(token)
+            rows = page.get("instances")
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise ProviderFailedError("Vast.ai's listing holds no instances.")
+            found += [read_instance(row) for row in rows]
+            next_token = page.get("next_token")
+            if not next_token:
+                return Listing(begun_at, tuple(found))
+            if not isinstance(next_token, str) or next_token == token:
+                raise ProviderFailedError("Vast.ai's listing does not come to an end.")
+            token = next_token
+            await self._pause(PAGE_INTERVAL_SECONDS)
+        raise ProviderFailedError("Vast.ai's listing does not come to an end.")
+
+    async def show(self, contract_id: int) -> Instance | None:
+        """Return one machine: `GET /instances/{id}/`; null and 404 both mean that it is not shown."""
+        answer = await self._exchange_or_fail("GET", f"/api/v0/instances/{contract_id}/")
+        if is_gone(answer):
+            return None
+        shown = _require_success(answer).get("instances")
+        return read_instance(shown) if isinstance(shown, dict) else None
+
+    async def label(self, contract_id: int, label: str) -> None:
+        """Name a machine: `PUT /instances/{id}/`."""
+        await self._call("PUT", f"/api/v0/instances/{contract_id}/", body={"label": label})
+
+    async def destroy(self, contract_id: int) -> None:
+        """Ask to destroy a machine: `DELETE /instances/{id}/`; gone already is as good as destroyed."""
+        answer = await self._exchange_or_fail("DELETE", f"/api/v0/instances/{contract_id}/", body={})
+        if not is_gone(answer):
+            _require_success(answer)
+
+    async def read_log_url(self, contract_id: int, tail_lines: int) -> str:
+        """Return where the machine's log will appear within seconds: `PUT /instances/request_logs/{id}/`.
+
+        The log holds whatever runs there wrote, secrets included: it is for people with the key.
+        """
+        path = f"/api/v0/instances/request_logs/{contract_id}/"
+        url = (await self._call("PUT", path, body={"tail": str(tail_lines)})).get("result_url")
+        if not isinstance(url, str):
+            raise ProviderFailedError("Vast.ai's answer names no log.")
+        return url
+
+    async def list_volumes(self) -> tuple[int, ...]:
+        """Return the account's volumes, which bill until they are deleted; RUNE makes none: `GET /volumes`."""
+        query = {"owner": "me", "type": "all_volume"}
+        volumes = (await self._call("GET", "/api/v0/volumes", query=query)).get("volumes")
+        if not isinstance(volumes, list):
+            raise ProviderFailedError("Vast.ai's listing holds no volumes.")
+        ids = (read_int(volume, "id") for volume in volumes if isinstance(volume, dict))
+        return tuple(volume_id for volume_id in ids if volume_id is not None)
+
+    async def _list_page(self, token: str | None) -> Members:
+        query = {
+            "select_filters": "{}",
+            "order_by": '[{"col": "id", "dir": "asc"}]',
+            "limit": str(PAGE_SIZE),
+        }
+        return await self._call(
+            "GET", "/api/v1/instances/", query=query if token is None else {**query, "after_token": token}
+        )
+
+    async def _call(
+        self,
+        method: Method,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Members:
+        return _require_success(await self._exchange_or_fail(method, path, query=query, body=body))
+
+    async def _exchange_or_fail(
+        self,
+        method: Method,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Answer:
+        try:
+            return await self._exchange(
+                method, path, timeout_seconds=CALL_TIMEOUT_SECONDS, query=query, body=body
+            )
+        except NotSentError:
+            raise ProviderFailedError("No connection to Vast.ai could be made.") from None
+        except LostError:
+            raise ProviderFailedError("Vast.ai did not answer.") from None
+
+
+def _require_success(answer: Answer) -> Members:
+    if not answer.is_success:
+        raise describe_failure(answer)
+    members = answer.members()
+    if not members:
+        raise ProviderFailedError("Vast.ai answered with something other than JSON.")
+    return members
+
+
+def _search_body(wanted: Wanted) -> dict[str, object]:
+    return {
+        "verified": {"eq": True},
+        "external": {"eq": False},
+        "rentable": {"eq": True},
+        "rented": {"eq": False},
+        "gpu_total_ram": {"gte": wanted.offered_vram_mb},
+        "disk_space": {"gte": wanted.disk_gb},
+        "dph_total": {
+            "gte": float(wanted.min_usd_per_hour),
+            "lte": float(wanted.max_usd_per_hour),
+        },
+        "reliability": {"gte": wanted.reliability_ratio},
+        "direct_port_count": {"gte": wanted.port_count},
+        "inet_down": {"gte": wanted.download_mbit_per_second},
+        "duration": {"gte": wanted.time_needed.total_seconds()},
+        "order": [["dlperf_per_dphtotal", "desc"]],
+        "type": "on-demand",
+        "limit": MAX_OFFERS,
+        # Without it the quoted price holds a disk of another size.
+        "allocated_storage": float(wanted.disk_gb),
+    }
+
+
+def _create_body(order: Order) -> dict[str, object]:
+    body: dict[str, object] = {
+        "client_id": "me",
+        "label": order.label,
+        "disk": order.disk_gb,
+        # An object: the docker flags that the reference also shows are ignored here.
+        "env": {**{f"-p {port}:{port}": "1" for port in order.ports}, **order.env},
+        "target_state": "running",
+        # Without it a machine that cannot start at once is left behind as a stopped contract, which bills.
+        "cancel_unavail": True,
+    }
+    if order.template_hash is not None:
+        body["template_hash_id"] = order.template_hash
+    if order.image is not None:
+        body["image"] = order.image
+    if order.template_hash is None or order.script is not None:
+        # `args` keeps the image's entrypoint; every other kind puts an ssh server in its place.
+        body["runtype"] = "args"
+    if order.script is not None:
+        # The way in which Vast.ai's own client passes an entrypoint.
+        body |= {"onstart": "/bin/sh", "args": ["-c", order.script]}
+    elif order.template_hash is None:
+        body["args"] = ["serve"]
+    return body

@@ -1,0 +1,231 @@
+"""Reading what Vast.ai answers: failures by their own words, and objects field by field.
+
+The status alone says little: a wrong key is 404, a failure may come as 200, and the texts differ by endpoint
+(vast.ai/docs "Rate limits and errors"; issues of dstack, skypilot and vast-cli, 2026). So words come first.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+
+from rune.errors import (
+    NoCreditError,
+    OfferGoneError,
+    ProviderBusyError,
+    ProviderFailedError,
+    ProviderKeyError,
+    ProviderRefusedError,
+    RentalError,
+    SearchQuotaError,
+)
+from rune.rentals.instance import Instance
+from rune.rentals.offers import Offer
+from rune.rentals.provider import Template
+
+type Members = Mapping[str, object]
+
+_CAUSES: tuple[tuple[tuple[str, ...], type[RentalError], str], ...] = (
+    (
+        ("auth_error", "invalid user key", "not_authorized", "session expired"),
+        ProviderKeyError,
+        "Vast.ai does not accept RUNE's key.",
+    ),
+    (
+        ("insufficient_credit", "missing_billing", "spend_rate_limit"),
+        NoCreditError,
+        "The Vast.ai account cannot pay for this now.",
+    ),
+    (
+        ("no_such_ask", "no longer available", "is not available"),
+        OfferGoneError,
+        "Somebody else has the machine.",
+    ),
+)
+"""Told by their words under whatever status."""
+
+_LONGEST_RETRY_AFTER_SECONDS = 900
+_LONGEST_WORDS = 2000
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back over the wire.
+
+    Attributes
+    ----------
+    retry_after
+        The header of that name, empty where there is none.
+    """
+
+    status: int
+    text: str
+    retry_after: str = ""
+
+    def members(self) -> Members:
+        """Return the JSON object in the body; empty where there is none."""
+        try:
+            value = json.loads(self.text)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def is_success(self) -> bool:
+        """Whether nothing in it speaks of a failure."""
+        return self.status == 200 and self.members().get("success") is not False  # noqa: PLR2004
+
+
+def describe_failure(answer: Answer) -> RentalError:
+    """Return the error that a failed answer stands for."""
+    members = answer.members()
+    words = " ".join(str(members.get(name) or "") for name in ("error", "msg", "message", "detail"))
+    words = (words.strip() or answer.text)[:_LONGEST_WORDS].lower()
+    contract_id = read_int(members, "new_contract")
+    if answer.status == 429 or "too frequent" in words:  # noqa: PLR2004
+        if "search_quota_exceeded" in words:
+            return SearchQuotaError("Vast.ai grants no more searches until midnight UTC.")
+        return ProviderBusyError("Vast.ai was asked too often.", _retry_after_seconds(answer, members))
+    for signs, error, sentence in _CAUSES:
+        if any(sign in words for sign in signs):
+            return error(sentence, contract_id)
+    if answer.status in {401, 403}:
+        return ProviderKeyError("Vast.ai does not let RUNE's key do this.")
+    if answer.status >= _SERVER_ERROR or answer.status == 408 or not members:  # noqa: PLR2004
+        return ProviderFailedError(f"Vast.ai failed ({answer.status}).", contract_id)
+    return ProviderRefusedError(f"Vast.ai refused ({answer.status}{_code(members)}).", contract_id)
+
+
+def is_gone(answer: Answer) -> bool:
+    """Return whether a failed answer says that there is no such machine; a wrong key is also a 404."""
+    code = str(answer.members().get("error") or "")
+    return code in {"no_such_instance", "not_found"} and isinstance(
+        describe_failure(answer), ProviderRefusedError
+    )
+
+
+def read_offer(members: Members) -> Offer | None:
+    """Return the offer, or None where it lacks what a decision needs."""
+    try:
+        return Offer(
+            offer_id=_whole(members["id"]),
+            machine_id=_whole(members["machine_id"]),
+            gpu_name=str(members.get("gpu_name") or "unknown"),
+            gpu_count=_whole(members.get("num_gpus") or 1),
+            vram_mb=_vram_mb(members),
+            price_usd_per_hour=_decimal(members["dph_total"]),
+            gpu_usd_per_hour=_decimal(members.get("dph_base") or 0),
+            storage_usd_per_gb_month=_decimal(members.get("storage_cost") or 0),
+            download_usd_per_gb=_decimal(members.get("inet_down_cost") or 0),
+            disk_gb=float(_decimal(members.get("disk_space") or 0)),
+            reliability_ratio=float(_decimal(members.get("reliability") or members.get("reliability2") or 0)),
+            is_verified=members.get("verification") == "verified",
+            port_count=_whole(members.get("direct_port_count") or 0),
+            download_mbit_per_second=float(_decimal(members.get("inet_down") or 0)),
+            time_left=timedelta(seconds=min(float(_decimal(members.get("duration") or 0)), 1e9)),
+            speed=float(_decimal(members.get("dlperf") or 0)),
+            place=" ".join(str(members.get("geolocation") or "").split())[:64],
+            is_rentable=members.get("rentable") is not False and not members.get("rented"),
+        )
+    except (KeyError, ValueError, TypeError, InvalidOperation):
+        return None
+
+
+def read_instance(members: Members) -> Instance:
+    """Return the machine; raises ProviderFailedError without an id, for then a listing is no listing."""
+    contract_id = read_int(members, "id")
+    if contract_id is None:
+        raise ProviderFailedError("Vast.ai lists a machine without an id.")
+    return Instance(
+        contract_id=contract_id,
+        label=_text(members, "label"),
+        machine_id=read_int(members, "machine_id"),
+        actual_status=_text(members, "actual_status"),
+        intended_status=_text(members, "intended_status"),
+        cur_state=_text(members, "cur_state"),
+        next_state=_text(members, "next_state"),
+        status_text=_text(members, "status_msg") or "",
+        address=(_text(members, "public_ipaddr") or "").strip() or None,
+        host_ports=_host_ports(members.get("ports")),
+    )
+
+
+def read_template(members: Members) -> Template:
+    """Return the template."""
+    image, tag = _text(members, "image") or "", _text(members, "tag")
+    has_own_start = bool(members.get("onstart") or members.get("args_str"))
+    return Template(
+        template_hash=_text(members, "hash_id") or "",
+        image=f"{image}:{tag}" if tag else image,
+        flags=_text(members, "env") or "",
+        disk_gb=read_int(members, "recommended_disk_space") or 0,
+        starts_itself=members.get("runtype") in {"args", None} and not has_own_start,
+    )
+
+
+def read_int(members: Members, name: str) -> int | None:
+    """Return a whole number, or None where there is none."""
+    value = members.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return int(float(value))
+    except (ValueError, OverflowError):
+        return None
+
+
+def read_money(members: Members, name: str) -> Decimal | None:
+    """Return an amount, or None where there is none."""
+    try:
+        return _decimal(members[name])
+    except (KeyError, TypeError, InvalidOperation, ValueError):
+        return None
+
+
+def _host_ports(ports: object) -> Mapping[str, int]:
+    """Read docker's form: `{"11434/tcp": [{"HostIp": "0.0.0.0", "HostPort": "40123"}]}`."""
+    found: dict[str, int] = {}
+    for name, bindings in ports.items() if isinstance(ports, dict) else ():
+        first = bindings[0] if isinstance(bindings, list) and bindings else None
+        port = read_int(first, "HostPort") if isinstance(first, dict) else None
+        if port is not None and 0 < port < 65536:  # noqa: PLR2004
+            found[str(name)] = port
+    return found
+
+
+def _vram_mb(members: Members) -> int:
+    total = members.get("gpu_total_ram")
+    return _whole(total) if total else _whole(members["gpu_ram"]) * _whole(members.get("num_gpus") or 1)
+
+
+def _retry_after_seconds(answer: Answer, members: Members) -> int | None:
+    for value in (answer.retry_after, members.get("retry_after")):
+        seconds = read_int({"value": value}, "value") if value else None
+        if seconds is not None:
+            return max(1, min(seconds, _LONGEST_RETRY_AFTER_SECONDS))
+    return None
+
+
+def _code(members: Members) -> str:
+    code = str(members.get("error") or "")
+    return f", {code}" if code.replace("_", "").isalnum() and len(code) <= 64 else ""  # noqa: PLR2004
+
+
+def _text(members: Members, name: str) -> str | None:
+    value = members.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _whole(value: object) -> int:
+    return int(_decimal(value))
+
+
+def _decimal(value: object) -> Decimal:
+    if isinstance(value, bool):
+        raise TypeError("A truth value is no number.")
+    number = Decimal(str(value))
+    if not number.is_finite():
+        raise InvalidOperation
+    return number

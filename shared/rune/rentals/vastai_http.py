@@ -1,0 +1,72 @@
+"""The wire to Vast.ai: one HTTP request with the key, and a clear word on whether it may have arrived."""
+
+from collections.abc import Mapping
+
+import httpx
+
+from rune.rentals.vastai import LostError, Method, NotSentError
+from rune.rentals.vastai_answers import Answer
+
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+"""A search of 64 offers takes some 200 KB."""
+
+_CONNECT_TIMEOUT_SECONDS = 5.0
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+class HttpExchange:
+    """An `Exchange` over httpx, with a connection for each call: minutes lie between them.
+
+    Redirects are not followed: they would carry the key elsewhere, and a repeated order.
+
+    Parameters
+    ----------
+    base_url
+        Chosen by the operator, so no address policy judges it.
+    """
+
+    def __init__(self, base_url: str, api_key: str) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._headers = {
+            "Authorization": f"Bearer {api_key}",
+            "User-Agent": "rune",
+            "Accept": "application/json",
+        }
+
+    async def __call__(
+        self,
+        method: Method,
+        path: str,
+        *,
+        timeout_seconds: float,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Return what came back, whatever its status.
+
+        Raises
+        ------
+        NotSentError, LostError
+            There is no answer.
+        """
+        timeout = httpx.Timeout(timeout_seconds, connect=_CONNECT_TIMEOUT_SECONDS)
+        try:
+            async with (
+                httpx.AsyncClient(trust_env=False, timeout=timeout, headers=self._headers) as client,
+                client.stream(method, self._base_url + path, params=query, json=body) as response,
+            ):
+                text = await _read(response)
+                return Answer(response.status_code, text, response.headers.get("retry-after", ""))
+        except _NOT_SENT as error:
+            raise NotSentError from error
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise LostError from error
+
+
+async def _read(response: httpx.Response) -> str:
+    body = bytearray()
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) > MAX_ANSWER_BYTES:
+            raise LostError
+    return body.decode("utf-8", "replace")

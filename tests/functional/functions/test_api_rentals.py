@@ -1,0 +1,314 @@
+"""Rented machines as callers see them; `test_api_credentials.py` holds the same routes closed to others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rune.rentals import lifecycle
+from rune.rentals.record import EndReason, Rental, RentalState
+from tests.builders import JOB_ID, FakeClock, after, an_http_event
+from tests.functional.functions.asking import (
+    ACMES_TOKEN,
+    OF_ACME,
+    RENTAL,
+    Response,
+    a_problem,
+    a_refusal,
+    a_rental_record,
+    a_wrong_field,
+    ask,
+    assert_problem,
+    get,
+    post,
+    put_rentals,
+    the_ledger,
+)
+from tests.rental_builders import (
+    ALIVE,
+    OTHER_JOB_ID,
+    RENTAL_ID,
+    a_kept_rental,
+    a_kept_rental_of,
+    a_released_rental,
+    a_releasing_rental,
+    a_running_rental,
+)
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+LATER = 1800.0
+EXTEND = f"{RENTAL}/extend"
+NOT_FOUND = a_problem(404, "rental_not_found", f"There is no rental '{RENTAL_ID}'.")
+ENDING = a_problem(409, "rental_ending", f"Rental '{RENTAL_ID}' is being given back.")
+IN_USE = a_problem(
+    409,
+    "rental_in_use",
+    f"Job '{OTHER_JOB_ID}' uses rental '{RENTAL_ID}': cancel the job, or wait until it ends.",
+)
+RELEASING = a_rental_record(state="releasing", kept_until=None)
+HELD = [RentalState.INTENDED, RentalState.CREATED, RentalState.RUNNING]
+
+
+@pytest.fixture(autouse=True)
+def half_an_hour_later(clock: FakeClock) -> None:
+    """Let a machine have cost something."""
+    clock.advance(LATER)
+
+
+def delete(api: ModuleType) -> Response:
+    return ask(api, an_http_event("DELETE", RENTAL))
+
+
+def extend(api: ModuleType, seconds: object = 7200) -> Response:
+    return post(api, {"keep_seconds": seconds}, path=EXTEND)
+
+
+ACTS: dict[str, Callable[[ModuleType], Response]] = {
+    "get": lambda api: get(api, RENTAL),
+    "delete": delete,
+    "extend": extend,
+}
+
+# What became of it so far, by state: the machine was never seen before it is `running`.
+NEVER_SEEN = {"model": None, "backend_url": None, "kept_until": None, "used_by_job_id": JOB_ID}
+RECORDS: dict[RentalState, dict[str, object]] = {
+    RentalState.INTENDED: a_rental_record(state="intended", **NEVER_SEEN, contract_id=None, cost_usd=0.0),
+    # Half an hour of everything, and the image of 2 GB.
+    RentalState.CREATED: a_rental_record(state="created", **NEVER_SEEN, cost_usd=0.192),
+    RentalState.RUNNING: a_rental_record(state="running", used_by_job_id=JOB_ID, kept_until=None),
+    RentalState.KEPT: a_rental_record(),
+    RentalState.RELEASING: a_rental_record(state="releasing", used_by_job_id=JOB_ID, kept_until=None),
+}
+
+
+# ---------------------------------------------------------------- list and get
+
+
+def test_list_is_empty_before_anything_is_rented(api: ModuleType, cloud: Cloud) -> None:
+    response = get(api, "/v1/rentals")
+
+    assert (response.status, response.document) == (200, {"rentals": []})
+    assert cloud.operations == ["GetItem", "Query"]
+
+
+def test_list_is_own_machines_that_may_bill_oldest_first_in_three_calls(
+    api: ModuleType, cloud: Cloud
+) -> None:
+    younger = a_kept_rental_of("f" * 32, intended_at=after(60))
+    oldest = a_kept_rental_of("e" * 32, attempt=2, intended_at=after(-60))
+    put_rentals(cloud, younger, a_kept_rental(), oldest, a_kept_rental_of("d" * 32, tenant="acme"))
+
+    response = get(api, "/v1/rentals")
+
+    ids = [record["rental_id"] for record in response.document["rentals"]]
+    assert (response.status, ids) == (200, [oldest.rental_id, RENTAL_ID, younger.rental_id])
+    assert response.document["rentals"][1] == a_rental_record()
+    assert cloud.operations == ["GetItem", "Query", "BatchGetItem"]
+
+
+def test_list_is_whole_when_there_are_more_than_one_read_holds(api: ModuleType, cloud: Cloud) -> None:
+    rentals = [a_kept_rental_of(f"{number:032x}", intended_at=after(number)) for number in range(105)]
+    put_rentals(cloud, *rentals)
+
+    records = get(api, "/v1/rentals").document["rentals"]
+
+    assert [record["rental_id"] for record in records] == [rental.rental_id for rental in rentals]
+
+
+@pytest.mark.parametrize("state", ALIVE)
+def test_machine_is_shown_in_every_state_alone_and_in_the_list(
+    state: RentalState, api: ModuleType, cloud: Cloud
+) -> None:
+    put_rentals(cloud, ALIVE[state]())
+
+    alone = get(api, RENTAL)
+
+    assert (alone.status, alone.document) == (200, RECORDS[state])
+    assert cloud.operations == ["GetItem", "BatchGetItem"]
+    assert get(api, "/v1/rentals").document == {"rentals": [RECORDS[state]]}
+
+
+def test_end_of_a_machine_is_not_shown_while_a_job_has_it(api: ModuleType, cloud: Cloud) -> None:
+    put_rentals(cloud, a_running_rental(holder=OTHER_JOB_ID, kept_until=after(3600)))
+
+    assert get(api, RENTAL).document == a_rental_record(
+        state="running", used_by_job_id=OTHER_JOB_ID, kept_until=None
+    )
+
+
+def test_cost_rises_with_time(api: ModuleType, cloud: Cloud, clock: FakeClock) -> None:
+    put_rentals(cloud, a_kept_rental())
+    before = get(api, RENTAL).document["cost_usd"]
+
+    clock.advance(3600)
+
+    assert get(api, RENTAL).document["cost_usd"] == pytest.approx(before + 0.372)
+
+
+# ---------------------------------------------------------------- delete
+
+
+def test_delete_gives_a_kept_machine_back(api: ModuleType, cloud: Cloud) -> None:
+    put_rentals(cloud, a_kept_rental())
+
+    response = delete(api)
+
+    assert (response.status, response.document) == (202, RELEASING)
+    assert cloud.operations == ["GetItem", "BatchGetItem", "UpdateItem"]
+    assert the_ledger(cloud).read(RENTAL_ID) == a_kept_rental(
+        state=RentalState.RELEASING,
+        version=7,
+        updated_at=after(LATER),
+        end_reason=EndReason.CALLER_ENDED,
+        release_asked_at=after(LATER),
+    )
+
+
+def test_delete_answers_the_same_when_it_comes_again(api: ModuleType, cloud: Cloud) -> None:
+    put_rentals(cloud, a_kept_rental())
+
+    responses = [delete(api) for _ in range(3)]
+
+    assert [(each.status, each.document) for each in responses] == [(202, RELEASING)] * 3
+    assert cloud.operations.count("UpdateItem") == 1
+
+
+def test_delete_is_answered_when_the_janitor_was_first(api: ModuleType, cloud: Cloud) -> None:
+    put_rentals(cloud, a_releasing_rental(end_reason=EndReason.EXPIRED, holder=None))
+
+    response = delete(api)
+
+    assert (response.status, response.document) == (202, RELEASING)
+    assert the_ledger(cloud).read(RENTAL_ID) == a_releasing_rental(end_reason=EndReason.EXPIRED, holder=None)
+
+
+# ---------------------------------------------------------------- extend
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kept_until"),
+    [
+        (60, "2026-11-23T12:31:00Z"),
+        (7200, "2026-11-23T14:30:00Z"),
+        (16_200, "2026-11-23T17:00:00Z"),
+    ],
+    ids=["sooner", "later", "to its ceiling"],
+)
+def test_extend_keeps_a_machine_for_so_long_from_now(
+    seconds: int, kept_until: str, api: ModuleType, cloud: Cloud
+) -> None:
+    put_rentals(cloud, a_kept_rental())
+
+    response = extend(api, seconds)
+
+    assert (response.status, response.document) == (200, a_rental_record(kept_until=kept_until))
+    assert cloud.operations == ["GetItem", "BatchGetItem", "UpdateItem"]
+    assert get(api, RENTAL).document == response.document
+
+
+@pytest.mark.parametrize("seconds", [16_201, 604_800])
+def test_extend_is_refused_beyond_the_ceiling(seconds: int, api: ModuleType, cloud: Cloud) -> None:
+    put_rentals(cloud, a_kept_rental())
+
+    sentence = "This machine can be kept until 2026-11-23T17:00:00Z at the latest."
+    assert_problem(extend(api, seconds), a_refusal("keep_seconds_too_long", "/keep_seconds", sentence))
+    assert the_ledger(cloud).read(RENTAL_ID) == a_kept_rental()
+
+
+LEAST, MOST = "greater than or equal to 60", "less than or equal to 604800"
+WRONG: dict[str, tuple[object, dict[str, object]]] = {
+    "nothing": ({}, a_wrong_field("/keep_seconds", "Field required")),
+    "too short": ({"keep_seconds": 59}, a_wrong_field("/keep_seconds", f"Input should be {LEAST}")),
+    "too long": ({"keep_seconds": 604_801}, a_wrong_field("/keep_seconds", f"Input should be {MOST}")),
+    "text": ({"keep_seconds": "60"}, a_wrong_field("/keep_seconds", "Input should be a valid integer")),
+    "flag": ({"keep_seconds": True}, a_wrong_field("/keep_seconds", "Input should be a valid integer")),
+    "null": ({"keep_seconds": None}, a_wrong_field("/keep_seconds", "Input should be a valid integer")),
+    "another field": (
+        {"keep_seconds": 60, "until": "2026-11-23T17:00:00Z"},
+        a_wrong_field("/until", "There is no such field."),
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "problem"), WRONG.values(), ids=WRONG.keys())
+def test_extend_says_what_is_wrong_and_touches_nothing(
+    body: object, problem: dict[str, object], api: ModuleType, cloud: Cloud
+) -> None:
+    put_rentals(cloud, a_kept_rental())
+
+    assert_problem(post(api, body, path=EXTEND), problem)
+    assert cloud.calls == []
+
+
+# ---------------------------------------------------------------- refused by what the rental is
+
+
+@pytest.mark.parametrize("act", ["delete", "extend"])
+@pytest.mark.parametrize("state", HELD)
+def test_machine_that_a_job_uses_is_left_to_it(
+    state: RentalState, act: str, api: ModuleType, cloud: Cloud
+) -> None:
+    rental = ALIVE[state](holder=OTHER_JOB_ID)
+    put_rentals(cloud, rental)
+
+    assert_problem(ACTS[act](api), IN_USE)
+    assert the_ledger(cloud).read(RENTAL_ID) == rental
+
+
+def test_machine_that_is_given_back_is_not_kept_longer(api: ModuleType, cloud: Cloud) -> None:
+    put_rentals(cloud, a_kept_rental())
+    delete(api)
+
+    assert_problem(extend(api), ENDING)
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
+def test_machine_that_never_was_is_not_found(
+    act: Callable[[ModuleType], Response], api: ModuleType, cloud: Cloud
+) -> None:
+    assert_problem(act(api), NOT_FOUND)
+    assert cloud.operations == ["GetItem", "BatchGetItem"]
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
+def test_machine_that_is_proven_gone_is_not_found(
+    act: Callable[[ModuleType], Response], api: ModuleType, cloud: Cloud
+) -> None:
+    put_rentals(cloud, a_releasing_rental())
+    proof = lifecycle.prove_release(a_releasing_rental(), after(355), after(360))
+    gone = the_ledger(cloud).update(a_releasing_rental(), proof)
+
+    assert_problem(act(api), NOT_FOUND)
+    assert get(api, "/v1/rentals").document == {"rentals": []}
+    assert isinstance(gone, Rental)
+    assert gone == a_released_rental(cost_micro_usd=gone.cost_micro_usd)
+
+
+def test_list_holds_nothing_of_another_tenant(api: ModuleType, cloud: Cloud) -> None:
+    put_rentals(cloud, a_kept_rental())
+
+    assert get(api, "/v1/rentals", OF_ACME, token=ACMES_TOKEN).document == {"rentals": []}
+
+
+ODD_IDS = ["\0", "..", "a b", "é", "a" * 65, "a" * 5000, "'", f"{JOB_ID}-01", f"{JOB_ID}-", JOB_ID, "{}"]
+
+
+@pytest.mark.parametrize("rental_id", ODD_IDS, ids=lambda value: repr(value[:20]))
+@pytest.mark.parametrize(("method", "tail"), [("GET", ""), ("DELETE", ""), ("POST", "/extend")])
+def test_id_that_is_no_rentals_is_a_problem_of_one_sentence(
+    rental_id: str, method: str, tail: str, api: ModuleType, cloud: Cloud
+) -> None:
+    put_rentals(cloud, a_kept_rental())
+    body = {"keep_seconds": 60} if method == "POST" else None
+
+    response = ask(api, an_http_event(method, f"/v1/rentals/{rental_id}{tail}", body))
+
+    assert (response.status, response.headers["content-type"]) == (404, "application/problem+json")
+    assert response.document["code"] == "rental_not_found"
+    assert len(json.dumps(response.document)) < 600

@@ -1,0 +1,198 @@
+"""Jobs for which a machine is to be rented, at the door of a deployment that has an account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rune.errors import SettingsError
+from rune.jobs.record import Kind, StepName
+from tests.builders import a_job
+from tests.functional.functions.asking import (
+    ACMES_TOKEN,
+    KEPT,
+    NO_VASTAI,
+    OF_ACME,
+    POST,
+    SERVER,
+    a_refusal,
+    a_wrong_field,
+    assert_problem,
+    get,
+    post,
+)
+from tests.functional.functions.loading import loaded
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+INSTANCE = "/v1/jobs/llm-instance"
+ALIAS = "/v1/jobs/ollama-instance"
+QUESTION: dict[str, object] = {"question": "q", "model": "llama3.1:8b"}
+BENCHMARK: dict[str, object] = {**QUESTION, "vastai": True}
+NESTED: dict[str, object] = {**QUESTION, "provisioning": {"vastai": {"max_dph": 1.0}}}
+UNKNOWN = "a-name-without-a-size"
+CAN_RENT = {"RUNE_CAN_RENT": "true", "RUNE_KEEP_LIMITS": "7200,acme:86400"}
+FORMS = {
+    "benchmark, flat": (POST, BENCHMARK, Kind.BENCHMARK),
+    "benchmark, nested": (POST, NESTED, Kind.BENCHMARK),
+    "instance": (INSTANCE, {"vastai": True, "model": "llama3.1:8b"}, Kind.LLM_INSTANCE),
+    "instance of no model": (INSTANCE, {"vastai": True}, Kind.LLM_INSTANCE),
+    "instance by its old name": (ALIAS, {"vastai": True}, Kind.LLM_INSTANCE),
+}
+every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+
+
+@pytest.fixture(scope="module")
+def renting(shared_cloud: Cloud) -> Iterator[ModuleType]:
+    """An API that may rent: two hours after a job for most tenants, a day for acme."""
+    with loaded("api.handler", {**shared_cloud.environment, **CAN_RENT}) as handler:
+        yield handler
+
+
+@pytest.fixture(scope="module")
+def without_account(shared_cloud: Cloud) -> Iterator[ModuleType]:
+    """An API as `api` has it, said aloud: what another handler was loaded with stays in the environment."""
+    with loaded("api.handler", {**shared_cloud.environment, "RUNE_CAN_RENT": "false"}) as handler:
+        yield handler
+
+
+def kept(cloud: Cloud, job_id: str) -> dict[str, object]:
+    document: dict[str, object] = json.loads(cloud.store.read_request(a_job(job_id=job_id)))
+    return document
+
+
+# ---------------------------------------------------------------- accepted
+
+
+@every_form
+def test_job_is_stored_as_one_that_rents_in_two_calls(
+    form: tuple[str, dict[str, object], Kind], renting: ModuleType, cloud: Cloud
+) -> None:
+    path, body, kind = form
+
+    response = post(renting, body, path=path)
+
+    job_id = response.document["job_id"]
+    assert (response.status, response.document) == (202, {"job_id": job_id, "status": "accepted"})
+    assert cloud.operations == ["TransactWriteItems", "SendMessage"]
+    assert cloud.store.read(job_id) == a_job(job_id=job_id, kind=kind, step=StepName.RENT, rents=True)
+    assert [json.loads(message) for message in cloud.received("control")] == [{"job_id": job_id, "seq": 1}]
+
+
+def test_request_to_rent_is_kept_with_its_defaults_and_no_server(renting: ModuleType, cloud: Cloud) -> None:
+    response = post(renting, {**BENCHMARK, "kubeconfig": "/home/x/.kube/config"})
+
+    document = {name: value for name, value in KEPT.items() if name != "backend_url"}
+    assert kept(cloud, response.document["job_id"]) == {**document, "vastai": True}
+
+
+def test_job_that_rents_tells_what_it_has_cost_so_far(renting: ModuleType, cloud: Cloud) -> None:
+    job_id = post(renting, BENCHMARK).document["job_id"]
+
+    record = get(renting, f"/v1/jobs/{job_id}").document
+
+    assert (record["cost_usd"], record["rental_id"], record["progress"]["step"]) == (0.0, None, "rent")
+
+
+def test_job_on_a_server_that_runs_rents_nothing(renting: ModuleType, cloud: Cloud) -> None:
+    job_id = post(renting, {**QUESTION, **SERVER}).document["job_id"]
+
+    assert cloud.store.read(job_id) == a_job(job_id=job_id)
+    assert get(renting, f"/v1/jobs/{job_id}").document["cost_usd"] is None
+
+
+def test_key_stands_for_the_same_machine_however_it_is_asked_for(renting: ModuleType, cloud: Cloud) -> None:
+    key = {"idempotency-key": "one-machine"}
+    first = post(renting, BENCHMARK, key)
+
+    again = post(renting, {**BENCHMARK, "keep_seconds": 3600, "min_dph": None}, key)
+
+    assert again.document == first.document
+    assert again.headers["idempotency-replayed"] == "true"
+
+
+# ---------------------------------------------------------------- how long machines are kept
+
+
+@pytest.mark.parametrize(
+    ("tenant", "token", "seconds"),
+    [({}, None, 7200), (OF_ACME, ACMES_TOKEN, 86_400)],
+    ids=["default", "acme"],
+)
+def test_tenant_keeps_machines_up_to_its_own_limit(
+    tenant: dict[str, str], token: str | None, seconds: int, renting: ModuleType, cloud: Cloud
+) -> None:
+    options = {"token": token} if token else {}
+
+    taken = post(renting, {**BENCHMARK, "keep_seconds": seconds}, tenant, **options)
+    refused = post(renting, {**BENCHMARK, "keep_seconds": seconds + 1}, tenant, **options)
+
+    assert kept(cloud, taken.document["job_id"])["keep_seconds"] == seconds
+    sentence = f"Your tenant keeps machines for at most {seconds} seconds."
+    assert_problem(refused, a_refusal("keep_seconds_too_long", "/keep_seconds", sentence))
+
+
+def test_start_is_refused_when_the_limits_cannot_be_read(cloud: Cloud) -> None:
+    environment = {**cloud.environment, **CAN_RENT, "RUNE_KEEP_LIMITS": "acme:long"}
+
+    with pytest.raises(SettingsError, match="kept machines"), loaded("api.handler", environment):
+        pass
+
+
+# ---------------------------------------------------------------- refused
+
+
+BOTH = "Name a running model server in backend_url, or rent one, but not both."
+NO_SIZE = f"RUNE does not know how large '{UNKNOWN}' is: say how much GPU memory it needs in min_vram_mb."
+REFUSED: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "a server too": ({**SERVER}, a_refusal("backend_url_and_vastai", "/backend_url", BOTH)),
+    "another kind of server": (
+        {"backend_type": "openai"},
+        a_refusal("rental_backend_type", "/backend_type", "A rented machine runs Ollama."),
+    ),
+    "model of no known size": (
+        {"model": UNKNOWN},
+        a_refusal("model_size_unknown", "/min_vram_mb", NO_SIZE),
+    ),
+    "kept for a shorter time than machines are": (
+        {"keep_seconds": 59},
+        a_wrong_field("/keep_seconds", "Input should be greater than or equal to 60"),
+    ),
+    "kept too long for anybody": (
+        {"keep_seconds": 604_801},
+        a_wrong_field("/keep_seconds", "Input should be less than or equal to 604800"),
+    ),
+}
+
+
+@every_form
+@pytest.mark.parametrize(("more", "problem"), REFUSED.values(), ids=REFUSED.keys())
+def test_job_that_could_not_rent_is_refused_at_the_door(
+    more: dict[str, object],
+    problem: dict[str, object],
+    form: tuple[str, dict[str, object], Kind],
+    renting: ModuleType,
+    cloud: Cloud,
+) -> None:
+    path, body, _ = form
+
+    assert_problem(post(renting, {**body, **more}, path=path), problem)
+    assert cloud.calls == []
+
+
+@every_form
+def test_job_is_refused_where_there_is_no_account(
+    form: tuple[str, dict[str, object], Kind], without_account: ModuleType, cloud: Cloud
+) -> None:
+    path, body, _ = form
+
+    pointer = "/vastai" if "vastai" in body else "/provisioning/vastai"
+    assert_problem(
+        post(without_account, body, path=path), a_refusal("vastai_not_available", pointer, NO_VASTAI)
+    )
+    assert cloud.calls == []

@@ -1,0 +1,185 @@
+"""Every write of a rental, with what it is allowed on, and what each requirement alone keeps out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rune.rentals import lifecycle
+from rune.rentals.record import EndReason, Rental, RentalState
+from rune.storage.change import Change
+from tests.builders import JOB_ID, NOW, after
+from tests.rental_builders import (
+    ALIVE,
+    CONTRACT_ID,
+    MODEL,
+    OTHER_JOB_ID,
+    URL,
+    a_created_rental,
+    a_kept_rental,
+    a_released_rental,
+    a_releasing_rental,
+    a_rental,
+    a_running_rental,
+)
+
+type Violations = tuple[tuple[str, Rental], ...]
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A change.
+
+    Attributes
+    ----------
+    accepts
+        A rental on which nothing stands against it.
+    refuses
+        Rentals that violate one requirement each, by that requirement's field.
+    """
+
+    function: str
+    change: Change
+    accepts: Rental
+    refuses: Violations
+
+
+def in_other_states(rental: Rental, *allowed: RentalState) -> Violations:
+    """Return the rental in every state in which the write is refused, and else as it was."""
+    return tuple(("state", replace(rental, state=state)) for state in RentalState if state not in allowed)
+
+
+def of_other_versions(rental: Rental) -> Violations:
+    """Return the rental as others have written it meanwhile, or had before."""
+    versions = (rental.version - 1, rental.version + 1)
+    return tuple(("version", replace(rental, version=version)) for version in versions)
+
+
+def of_other_holders(rental: Rental) -> Violations:
+    """Return the rental in another job's hands, and in nobody's."""
+    return tuple(("holder", replace(rental, holder=holder)) for holder in (OTHER_JOB_ID, None))
+
+
+NOTE_CONTRACT = tuple(
+    Guarded(
+        "note_contract",
+        lifecycle.note_contract(rental, CONTRACT_ID, after(3)),
+        rental,
+        (
+            ("contract_id", replace(rental, contract_id=CONTRACT_ID)),
+            ("contract_id", replace(rental, contract_id=CONTRACT_ID + 1)),
+            *of_other_versions(rental),
+        ),
+    )
+    for rental in (a_rental(), a_releasing_rental(contract_id=None))
+)
+NOTE_DARK = Guarded(
+    "note_dark",
+    lifecycle.note_dark(a_created_rental(), after(30), after(31)),
+    a_created_rental(),
+    (
+        *in_other_states(a_created_rental(), RentalState.CREATED),
+        *of_other_versions(a_created_rental()),
+    ),
+)
+WHILE_HELD = tuple(
+    Guarded(
+        change.name,
+        change,
+        rental,
+        (
+            *in_other_states(rental, RentalState.CREATED, RentalState.RUNNING),
+            *of_other_holders(rental),
+        ),
+    )
+    for rental in (a_created_rental(), a_running_rental())
+    for change in (
+        lifecycle.note_running(rental, URL, after(90)),
+        lifecycle.note_model(rental, MODEL, 4_900_000_000, after(120)),
+    )
+)
+WHILE_RUNNING = tuple(
+    Guarded(
+        change.name,
+        change,
+        a_running_rental(),
+        (
+            *in_other_states(a_running_rental(), RentalState.RUNNING),
+            *of_other_holders(a_running_rental()),
+        ),
+    )
+    for change in (
+        lifecycle.keep(a_running_rental(), after(3600), after(300)),
+        lifecycle.give_back(a_running_rental(), after(300)),
+    )
+)
+WHILE_KEPT = tuple(
+    Guarded(
+        change.name,
+        change,
+        a_kept_rental(),
+        (
+            *in_other_states(a_kept_rental(), RentalState.KEPT),
+            *of_other_versions(a_kept_rental()),
+        ),
+    )
+    for change in (
+        lifecycle.take_kept(a_kept_rental(), JOB_ID, after(600)),
+        lifecycle.extend(a_kept_rental(), after(7200), after(600)),
+    )
+)
+ASK_RELEASE = tuple(
+    Guarded(
+        "ask_release",
+        lifecycle.ask_release(rental, EndReason.JOB_ENDED, after(300), "as it should"),
+        rental,
+        (
+            ("state", replace(rental, state=RentalState.RELEASING)),
+            ("state", replace(rental, state=RentalState.RELEASED)),
+            *of_other_versions(rental),
+        ),
+    )
+    for rental in (a_rental(), a_created_rental(), a_running_rental(), a_kept_rental())
+)
+NOTE_DESTROYED = Guarded(
+    "note_destroyed",
+    lifecycle.note_destroyed(a_releasing_rental(), after(310)),
+    a_releasing_rental(),
+    (
+        *in_other_states(a_releasing_rental(), RentalState.RELEASING),
+        *of_other_versions(a_releasing_rental()),
+    ),
+)
+PROVE_RELEASE = tuple(
+    Guarded(
+        "prove_release",
+        lifecycle.prove_release(rental, after(400), after(401), reason),
+        rental,
+        (("state", replace(rental, state=RentalState.RELEASED)), *of_other_versions(rental)),
+    )
+    for rental, reason in (
+        *((make(), EndReason.VANISHED) for make in ALIVE.values()),
+        (a_releasing_rental(), None),
+    )
+)
+REOPEN = Guarded(
+    "reopen",
+    lifecycle.reopen(a_released_rental(), CONTRACT_ID, after(900)),
+    a_released_rental(),
+    (
+        *in_other_states(a_released_rental(due_at=NOW), RentalState.RELEASED),
+        *of_other_versions(a_released_rental()),
+    ),
+)
+
+GUARDED = (
+    *NOTE_CONTRACT,
+    NOTE_DARK,
+    *WHILE_HELD,
+    *WHILE_RUNNING,
+    *WHILE_KEPT,
+    *ASK_RELEASE,
+    NOTE_DESTROYED,
+    *PROVE_RELEASE,
+    REOPEN,
+)
+"""Held complete by `test_guards.py`: every function that makes a change, every requirement of each."""

@@ -1,0 +1,100 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rune.errors import InvalidRequestError
+from rune.money.catalog import CATALOG, CatalogModel, find_model
+from rune.money.sizing import SMALLEST_MODEL, estimate_vram_mb, largest_model, size_model
+
+
+@pytest.mark.parametrize(
+    ("name", "vram_mb"),
+    [
+        ("qwen3:14b", 14 * 720 + 2000),
+        ("qwen3:0.6b", 432 + 2000),
+        ("phi3:3.8b-mini-4k-instruct-q4_K_M", 2736 + 2000),
+        ("mixtral:8x7b", 56 * 720 + 2000),
+        ("qwen3:30b-a3b", 30 * 720 + 2000),
+        ("qwen3:14B", 14 * 720 + 2000),
+        ("llama3.2-13b:latest", 13 * 720 + 2000),
+        ("hf.co/unsloth/Llama-3.2-1B-Instruct-GGUF:Q8_0", 1150 + 2000),
+        ("qwen3:14b-q8_0", 14 * 1150 + 2000),
+        ("llama3.1:8b-instruct-fp16", 8 * 2100 + 2000),
+        ("gemma3:12b-it-bf16", 12 * 2100 + 2000),
+        ("tiny:1b-fp32", 4200 + 2000),
+        ("deepseek-r1:671b", 671 * 720 + 2000),
+    ],
+)
+def test_estimate_tells_the_memory_that_a_name_tells_of(name: str, vram_mb: int) -> None:
+    assert estimate_vram_mb(name) == vram_mb
+
+
+@pytest.mark.parametrize(
+    "name", ["phi3", "phi3:latest", "smollm:135m", "nomic-embed-text", "x:q8_0", "b", ""]
+)
+def test_estimate_tells_nothing_when_a_name_has_no_size(name: str) -> None:
+    assert estimate_vram_mb(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "weights_mb"),
+    # Files of Llama-3.1-70B by bartowski, as listed at ozeki.chat/p_8590-understanding-ai-model-files.html.
+    [
+        ("llama3.1:70b-instruct-q4_K_M", 42_520),
+        ("llama3.1:70b-instruct-q5_K_M", 49_950),
+        ("llama3.1:70b-instruct-q6_K", 57_890),
+        ("llama3.1:70b-instruct-q8_0", 74_980),
+    ],
+)
+def test_estimate_holds_the_published_weights_of_every_quantisation(name: str, weights_mb: int) -> None:
+    estimated_mb = estimate_vram_mb(name)
+
+    assert estimated_mb is not None
+    assert estimated_mb >= weights_mb
+
+
+@pytest.mark.parametrize("model", CATALOG, ids=lambda model: model.name)
+def test_size_is_the_catalogs_when_it_knows_the_model(model: CatalogModel) -> None:
+    assert size_model(model.name) == model
+
+
+@pytest.mark.parametrize(("said_mb", "vram_mb"), [(50_000, 50_000), (8_000, 8_000), (1_000, 8_000)])
+def test_size_is_the_callers_but_never_below_the_catalogs(said_mb: int, vram_mb: int) -> None:
+    assert size_model("llama3.1:8b", said_mb) == CatalogModel("llama3.1:8b", vram_mb)
+
+
+def test_size_is_the_callers_when_only_the_caller_knows() -> None:
+    assert size_model("house-model", 4_000) == CatalogModel("house-model", 4_000)
+    assert size_model("qwen3:14b", 9_000) == CatalogModel("qwen3:14b", 9_000)
+
+
+def test_size_comes_from_the_name_when_neither_catalog_nor_caller_know() -> None:
+    assert find_model("qwen3:14b") is None
+    assert size_model("qwen3:14b") == CatalogModel("qwen3:14b", 12_080)
+
+
+def test_size_is_asked_for_when_nothing_tells_it() -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        size_model("house-model")
+
+    assert (raised.value.specific_code, raised.value.pointer) == ("model_size_unknown", "/min_vram_mb")
+    assert "'house-model'" in raised.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("vram_mb", "name"),
+    [(7_999, None), (8_000, "llama3.1:8b"), (27_999, "llama3.1:8b"), (32_000, "mixtral:8x7b")],
+)
+def test_largest_model_is_the_one_that_just_fits(vram_mb: int, name: str | None) -> None:
+    model = largest_model(vram_mb)
+
+    assert (model and model.name) == name
+
+
+@given(st.integers(0, 400_000))
+def test_largest_model_never_needs_more_than_there_is(vram_mb: int) -> None:
+    model = largest_model(vram_mb)
+    fitting = [each.vram_mb for each in CATALOG if each.vram_mb <= vram_mb]
+
+    assert (model and model.vram_mb) == max(fitting, default=None)
+    assert SMALLEST_MODEL.vram_mb == min(each.vram_mb for each in CATALOG)
