@@ -1,7 +1,7 @@
-"""`make demo`: from nothing to a finished benchmark job, watched as it runs.
+"""`make demo`: from nothing to a finished benchmark job on a rented GPU, watched as it runs.
 
-The stack is started, the job posted over HTTP as any client would, and everything stopped again. The model server
-is the simulator, or a real one that BACKEND_URL names.
+The stack is started, the job posted over HTTP as any client would, and everything stopped again. The GPU is rented
+from the simulated Vast.ai; BACKEND_URL names a model server of one's own instead.
 """
 
 import os
@@ -30,7 +30,8 @@ from local.stack import EXIT_FAILED, EXIT_REFUSED, StackError, running_stack
 from local.state import StackRunsError, StackState
 
 QUESTION = "What is unhealthy?"
-"""The question of the specification's own example."""
+TEMPLATE_HASH = "c166c11f035d3a97871a23bd32ca6aba"
+"""What clients in the field rent by; the specification leaves it open."""
 
 POLL_SECONDS = 0.4
 LONGEST_WAIT_SECONDS = 900.0
@@ -42,7 +43,7 @@ type Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What is measured: BACKEND_URL (empty takes the simulator), BACKEND_TYPE and MODEL."""
+    """What is measured: BACKEND_URL (empty rents a GPU from the simulator), BACKEND_TYPE and MODEL."""
 
     backend_url: str
     backend_type: str
@@ -92,14 +93,26 @@ def follow(client: httpx.Client, job_id: str) -> Iterator[Record]:
 
 def describe(record: Record, elapsed_seconds: float) -> Text:
     """Return one line on where the job stands."""
-    progress, result = record["progress"], record["result"]
-    token_count = result["measurements"]["output_tokens"] if result else progress.get("tokens", 0)
     line = Text(f"{elapsed_seconds:6.1f} s  ")
     line.append(f"{record['status']:<10}", style="bold")
-    line.append(f" {progress['step']:<8}")
-    line.append(f" {token_count:>4} tokens  ", style="cyan")
+    line.append(f" {record['progress']['step']:<9}")
+    line.append(f" {_count(record):<13}", style="cyan")
+    if record["cost_usd"] is not None:
+        line.append(f" ${record['cost_usd']:.4f}  ", style="green")
     line.append(record["message"], style="dim")
     return line
+
+
+def _count(record: Record) -> str:
+    """Return what the step at work has counted."""
+    progress, result = record["progress"], record["result"]
+    if result:
+        return f"{result['measurements']['output_tokens']} tokens"
+    if "pulled_percent" in progress:
+        return f"{progress['pulled_bytes'] / 1e9:.1f} GB {progress['pulled_percent']:>3} %"
+    if "booting_seconds" in progress:
+        return f"{progress['booting_seconds']} s"
+    return f"{progress['tokens']} tokens" if "tokens" in progress else ""
 
 
 def watch(client: httpx.Client, job_id: str, console: Console) -> Record:
@@ -134,19 +147,44 @@ def summarize(record: Record) -> Table:
     table.add_row("tokens in, out", f"{numbers['prompt_tokens']}, {numbers['output_tokens']}")
     phases = ", ".join(f"{item['phase']} {item['ms']} ms" for item in result["telemetry"]["latency"])
     table.add_row("phases", phases)
+    if receipt := result["rental"]:
+        machine = f"{receipt['gpu_count']} x {receipt['gpu_name']}, {receipt['place']}"
+        table.add_row("machine", f"{machine} at ${receipt['price_usd_per_hour']:.2f} per hour")
+        table.add_row("cost", f"${receipt['cost_usd']:.4f}, machine proven gone at {receipt['released_at']}")
     return table
+
+
+def describe_request(settings: DemoSettings) -> dict[str, object]:
+    """Return what is posted: the specification's RunBenchmarkRequest, or a run on the server that was named."""
+    asked = {"question": QUESTION, "model": settings.model, "backend_warmup": True}
+    if settings.backend_url:
+        return {**asked, "backend_url": settings.backend_url, "backend_type": settings.backend_type}
+    return {
+        "vastai": True,
+        "template_hash": TEMPLATE_HASH,
+        "min_dph": 2.3,
+        "max_dph": 3.0,
+        "reliability": 0.99,
+        **asked,
+        "vastai_stop_instance": True,
+    }
+
+
+def compare_with_bill(state: StackState, record: Record, console: Console) -> None:
+    """Say what the simulated provider charges, beside what the job reports."""
+    receipt = record["result"]["rental"]
+    if receipt is None or "vastai" not in state.simulators:
+        return
+    simulator = state.simulators["vastai"]
+    with httpx.Client(base_url=simulator, timeout=10.0, trust_env=False) as client:
+        bill = client.get("/_sim/bill").json()
+        alive = [each for each in client.get("/_sim/instances").json()["instances"] if each["exists"]]
+    console.print(f"the provider's bill: ${bill['total_usd']:.4f}; machines that still exist: {len(alive)}")
 
 
 def run_job(state: StackState, settings: DemoSettings, console: Console) -> bool:
     """Post the job and watch it; return whether it succeeded."""
-    body = {
-        "vastai": False,
-        "question": QUESTION,
-        "model": settings.model,
-        "backend_url": settings.backend_url or state.simulators["ollama"],
-        "backend_type": settings.backend_type,
-        "backend_warmup": True,
-    }
+    body = describe_request(settings)
     headers = {"X-Tenant-ID": state.tenant, "Authorization": f"Bearer {state.token}"}
     with httpx.Client(base_url=state.base_url, headers=headers, timeout=60.0, trust_env=False) as client:
         console.print(f"\nPOST {state.base_url}/v1/jobs/benchmark", highlight=False)
@@ -161,6 +199,7 @@ def run_job(state: StackState, settings: DemoSettings, console: Console) -> bool
         return False
     console.print()
     console.print(summarize(record))
+    compare_with_bill(state, record, console)
     return True
 
 

@@ -1,7 +1,7 @@
 """What the local stack is told, from the environment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +25,10 @@ class StackSettings:
     api_concurrency
         Requests that the proxy has in flight at once; the emulator starts a process for each (API_CONCURRENCY).
     with_simulators
-        Whether to start the simulated model server (SIMULATORS, 0 or 1).
+        Whether to start the simulated model server and the simulated Vast.ai (SIMULATORS, 0 or 1).
+    vastai_api_url, vastai_api_key
+        A real account to rent with, instead of the simulated one (VAST_API_URL and VAST_API_KEY). Both must be
+        given: a key alone, as Vast.ai's own client takes it from the same variable, rents nothing.
     state_path
         The file that tells scripts about the running stack; two stacks need two (STACK_FILE).
     """
@@ -36,6 +39,8 @@ class StackSettings:
     allowed_networks: str = "127.0.0.0/8,::1/128"
     api_concurrency: int = 8
     with_simulators: bool = True
+    vastai_api_url: str = ""
+    vastai_api_key: str = field(default="", repr=False)
     state_path: Path = ROOT / ".local" / "stack.json"
 
     @property
@@ -59,6 +64,8 @@ class StackSettings:
             api_tokens=given.get("RUNE_API_TOKENS", cls.api_tokens),
             allowed_networks=given.get("ALLOWED_NETWORKS", cls.allowed_networks).replace(" ", ""),
             api_concurrency=_number(given, "API_CONCURRENCY", cls.api_concurrency, least=1, most=100),
+            vastai_api_url=given.get("VAST_API_URL", ""),
+            vastai_api_key=given.get("VAST_API_KEY", "") if "VAST_API_URL" in given else "",
             with_simulators=bool(_number(given, "SIMULATORS", int(cls.with_simulators), least=0, most=1)),
             state_path=Path(given.get("STACK_FILE", str(cls.state_path))).absolute(),
         )

@@ -1,4 +1,4 @@
-"""The whole of RUNE on this machine: emulator, deployed template, simulated model server, one address.
+"""The whole of RUNE on this machine: emulator, deployed template, simulated servers, one address.
 
 `python -m local.stack` runs it in the foreground; `running_stack` is the same thing for the demo and the tests.
 """
@@ -6,12 +6,13 @@
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,9 +107,14 @@ def running_stack(settings: StackSettings, *, say: Say = print) -> Iterator[Stac
             build(run_folder / "build.log")
         with _timed(say, "emulator up"):
             emulator = _enter_emulator(settings, run_folder, stops)
-        simulators = _enter_simulators(settings, run_folder, stops)
+        vastai_key = settings.vastai_api_key or secrets.token_urlsafe(24)
+        simulators = _enter_simulators(settings, run_folder, stops, vastai_key)
         with _timed(say, "deployed"):
-            outputs = deploy(emulator.session(), _parameters(settings, tokens), run_folder / "deploy.log")
+            outputs = deploy(
+                emulator.session(),
+                _parameters(settings, tokens, simulators, vastai_key),
+                run_folder / "deploy.log",
+            )
         upstream = f"{emulator.url}/_aws/execute-api/{outputs['ApiId']}/$default"
         app = proxy.ReverseProxy(upstream, concurrency=settings.api_concurrency)
         stops.enter_context(proxy.serving(app, listeners))
@@ -137,19 +143,29 @@ def _enter_emulator(settings: StackSettings, run_folder: Path, stops: contextlib
 
 
 def _enter_simulators(
-    settings: StackSettings, run_folder: Path, stops: contextlib.ExitStack
+    settings: StackSettings, run_folder: Path, stops: contextlib.ExitStack, vastai_key: str
 ) -> dict[str, tuple[GuardedProcess, str]]:
     if not settings.with_simulators:
         return {}
+    arguments: dict[str, tuple[str, ...]] = {"ollama": ()}
+    if not settings.vastai_api_url:
+        arguments["vastai"] = ("--api-key", vastai_key)
+    processes = {name: _start_simulator(name, given, run_folder, stops) for name, given in arguments.items()}
+    return {name: (process, _wait_for_address(process)) for name, process in processes.items()}
+
+
+def _start_simulator(
+    name: str, arguments: Sequence[str], run_folder: Path, stops: contextlib.ExitStack
+) -> GuardedProcess:
     process = start_guarded(
-        "ollama",
-        [sys.executable, "-m", "local.simulators.ollama", "--port", "0"],
+        name,
+        [sys.executable, "-m", f"local.simulators.{name}", "--port", "0", *arguments],
         environment={**os.environ, "PYTHONUNBUFFERED": "1"},
         folder=ROOT,
-        log_path=run_folder / "ollama.log",
+        log_path=run_folder / f"{name}.log",
     )
     stops.callback(process.stop)
-    return {"ollama": (process, _wait_for_address(process))}
+    return process
 
 
 def _wait_for_address(process: GuardedProcess) -> str:
@@ -163,8 +179,18 @@ def _wait_for_address(process: GuardedProcess) -> str:
     raise StackError(f"{process.name} did not come up: see {process.log_path}")
 
 
-def _parameters(settings: StackSettings, tokens: LocalTokens) -> dict[str, str]:
+def _parameters(
+    settings: StackSettings,
+    tokens: LocalTokens,
+    simulators: dict[str, tuple[GuardedProcess, str]],
+    vastai_key: str,
+) -> dict[str, str]:
+    vastai_url = settings.vastai_api_url
+    if "vastai" in simulators:
+        _, vastai_url = simulators["vastai"]
+    renting = {"VastaiApiUrl": vastai_url, "VastaiApiKey": vastai_key} if vastai_url and vastai_key else {}
     return {
+        **renting,
         "Stage": "local",
         "Architecture": machine_architecture(),
         "ApiTokens": tokens.deployed,

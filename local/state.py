@@ -29,7 +29,7 @@ class StackState:
     functions, log_groups
         Names by role: api, worker-control, worker-inference, janitor.
     simulators
-        Addresses by name: ollama.
+        Addresses by name: ollama, vastai.
     pids
         Process ids by name: stack (which also is the proxy), emulator, and each simulator.
     """

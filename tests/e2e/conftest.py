@@ -16,9 +16,11 @@ from local.stack import Stack, running_stack
 from local.state import read_state
 from tests.e2e.blocked import BlockedAddress, blocked_address
 from tests.e2e.client import RuneClient, bearer
+from tests.e2e.market import Market
 from tests.e2e.model_server import ModelServer, model_server
 from tests.e2e.processes import descendants_of, still_alive
 from tests.e2e.queues import Queues
+from tests.e2e.rental_losses import RentalLoss, lose_workers
 from tests.e2e.worker_loss import LostWorker, lose_a_worker
 
 TENANT = "default"
@@ -50,10 +52,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     statements = [report for report in reports if "::test_spec_" in report.nodeid]
     if statements:
         held = sum(report.passed for report in statements)
-        later = sum(("later", True) in report.user_properties for report in statements)
         terminalreporter.write_line(
-            f"\nRUNE API specification: {len(statements)} statements, each with a test of its own; {held} hold,"
-            f" of which {later} only as the refusal of what a later issue brings"
+            f"\nRUNE API specification: {len(statements)} statements, each with a test of its own; {held} hold"
         )
 
 
@@ -109,6 +109,14 @@ def ollama(stack: Stack) -> Iterator[ModelServer]:
 
 
 @pytest.fixture(scope="package")
+def market(stack: Stack) -> Iterator[Market]:
+    """Give the stack's own simulated Vast.ai."""
+    market = Market(stack.state.simulators["vastai"])
+    yield market
+    market.close()
+
+
+@pytest.fixture(scope="package")
 def quick() -> Iterator[ModelServer]:
     """Give a simulator that takes no time; three tokens come in a piece, so a count of pieces is no count."""
     settings = OllamaSettings(load_seconds=0.0, output_tokens_per_second=1000.0, tokens_per_chunk=3)
@@ -137,8 +145,19 @@ def lost_worker(stack: Stack, rune: RuneClient) -> Iterator[LostWorker]:
         yield lost
 
 
+@pytest.fixture(scope="package")
+def rental_losses(stack: Stack, rune: RuneClient, market: Market) -> list[RentalLoss]:
+    """Give jobs whose workers were killed while they dealt with a rented machine."""
+
+    def find_workers() -> list[int]:
+        return find_function_pids(stack.state.pids["emulator"], stack.state.functions["worker-control"])
+
+    return lose_workers(rune, market, find_workers)
+
+
 @pytest.fixture(scope="package", autouse=True)
-def _lose_the_worker_first(request: pytest.FixtureRequest) -> None:
-    """Kill before other jobs run, so that it hits no other; while the job recovers, the tests go on."""
-    if any("lost_worker" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        request.getfixturevalue("lost_worker")
+def _lose_workers_first(request: pytest.FixtureRequest) -> None:
+    """Kill before other jobs run, so that it hits no other; while the jobs recover, the tests go on."""
+    for fixture in ("lost_worker", "rental_losses"):
+        if any(fixture in getattr(item, "fixturenames", ()) for item in request.session.items):
+            request.getfixturevalue(fixture)

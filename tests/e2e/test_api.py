@@ -79,13 +79,19 @@ BODY = {"question": "Why?", "model": "llama3.1:8b", "backend_url": "http://127.0
 @pytest.mark.parametrize(
     ("body", "code", "pointer"),
     [
-        ({**BODY, "vastai": True}, "vastai_not_available", "/vastai"),
-        ({**BODY, "provisioning": {"vastai": {}}}, "vastai_not_available", "/provisioning/vastai"),
+        ({**BODY, "vastai": True}, "backend_url_and_vastai", "/backend_url"),
+        ({**BODY, "backend_url": None, "vastai": True, "model": "phi"}, "model_size_unknown", "/min_vram_mb"),
         ({**BODY, "backend_url": "http://169.254.169.254/"}, "address_refused", "/backend_url"),
         ({**BODY, "modle": "llama3.1:8b"}, "invalid_request", "/modle"),
         ({**BODY, "question": ""}, "invalid_request", "/question"),
     ],
-    ids=["renting", "renting, nested", "address of the cloud's own", "unknown field", "no question"],
+    ids=[
+        "renting beside a server",
+        "size unknown",
+        "address of the cloud's own",
+        "unknown field",
+        "no question",
+    ],
 )
 def test_job_is_refused_at_the_door(
     rune: RuneClient, body: dict[str, object], code: str, pointer: str
