@@ -342,8 +342,10 @@ class ProviderBusyError(RentalError):
     code = "provider_busy"
     retryable = True
 
-    def __init__(self, sentence: str, retry_after_seconds: int | None = None) -> None:
-        super().__init__(sentence)
+    def __init__(
+        self, sentence: str, retry_after_seconds: int | None = None, contract_id: int | None = None
+    ) -> None:
+        super().__init__(sentence, contract_id)
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -18,6 +18,9 @@ from rune.jobs.store import JobStore, StepQueue
 
 log = logging.getLogger(__name__)
 
+NO_REQUEST = "{}"
+"""What a step that gives machines back gets where the request is gone from the table."""
+
 
 class Engine:
     """Takes turns of jobs in one lane.
@@ -126,7 +129,7 @@ class Engine:
         try:
             request_json = self._store.read_request(job)
         except JobNotFoundError:
-            request_json = "{}"
+            request_json = NO_REQUEST
         limit_seconds = plan.LANE_TIME_LIMIT_SECONDS[Lane.CONTROL]
         draft_json = None if draft is None else draft.result_json
         return await self._run_step_of(StepContext(job, request_json, limit_seconds, draft_json))

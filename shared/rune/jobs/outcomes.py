@@ -20,10 +20,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """Which rental the job uses now, and what its rentals have cost so far; None leaves what is known."""
+    """Which rental the job uses now, and what its rentals have cost; None leaves what is known.
+
+    See the fields of the same names in `rune.jobs.record.Job`.
+    """
 
     rental_id: str | None = None
     cost_micro_usd: int | None = None
+    borrowed_micro_usd: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

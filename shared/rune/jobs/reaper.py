@@ -18,7 +18,8 @@ from rune.storage.change import Change
 log = logging.getLogger(__name__)
 
 RENTALS_PER_SWEEP = 500
-_TRIES = 4
+_LONGEST_PAUSE_SECONDS = 8
+"""A call that may only be made later than this is left to the next tick."""
 
 
 @dataclass(slots=True)
@@ -84,24 +85,28 @@ class Reaper:
             if not may_go_on():
                 log.warning("sweep.out_of_time")
                 break
-            await self._see_to(rental_id, ours.get(rental_id), listing, reaped)
+            await self._see_to(rental_id, ours.get(rental_id), listing, reaped, may_go_on)
         return reaped
 
     async def _list(self, may_go_on: Callable[[], bool]) -> Listing | None:
-        for _ in range(_TRIES):
+        while True:
             try:
                 return await self._fleet.list_instances()
             except TooEarlyError as early:
-                if not may_go_on():
+                if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not may_go_on():
                     return None
                 await self._pause(early.delay_seconds)
             except RentalError as error:
                 log.warning("provider.failed", extra={"code": error.code, "reason": error.sentence})
                 return None
-        return None
 
     async def _see_to(
-        self, rental_id: str, instance: Instance | None, listing: Listing, reaped: Reaped
+        self,
+        rental_id: str,
+        instance: Instance | None,
+        listing: Listing,
+        reaped: Reaped,
+        may_go_on: Callable[[], bool],
     ) -> None:
         rental = self._ledger.read(rental_id)
         if rental is not None and instance is None:
@@ -122,7 +127,7 @@ class Reaper:
             extra = {"rental_id": rental_id, "code": verdict.reason, "reason": verdict.detail}
             log.error("rental.out_of_hand", extra={**extra, "metric": "RentalsOutOfHand"})
         if verdict.act is Act.DESTROY and instance is not None:
-            reaped.destroyed_count += await self._destroy(rental_id, instance)
+            reaped.destroyed_count += await self._destroy(rental_id, instance, may_go_on)
 
     def _is_held(self, rental: Rental) -> bool:
         if rental.holder is None:
@@ -155,11 +160,13 @@ class Reaper:
         written = self._ledger.update(rental, change)
         return None if isinstance(written, RentalRefused) else written
 
-    async def _destroy(self, rental_id: str, instance: Instance) -> bool:
-        for _ in range(_TRIES):
+    async def _destroy(self, rental_id: str, instance: Instance, may_go_on: Callable[[], bool]) -> bool:
+        while True:
             try:
                 await self._fleet.destroy(instance.contract_id)
             except TooEarlyError as early:
+                if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not may_go_on():
+                    return False
                 await self._pause(early.delay_seconds)
             except RentalError as error:
                 log.warning("provider.failed", extra={"code": error.code, "reason": error.sentence})
@@ -167,4 +174,3 @@ class Reaper:
             else:
                 log.info("rental.destroyed", extra={"rental_id": rental_id})
                 return True
-        return False

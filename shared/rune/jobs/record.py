@@ -109,6 +109,8 @@ class Job:
         How it ends as soon as what it rented is proven gone.
     cost_micro_usd
         What its rentals have cost so far, in millionths of a dollar.
+    borrowed_micro_usd
+        How much of that was for kept machines that it used and has no more.
     """
 
     job_id: str
@@ -140,6 +142,7 @@ class Job:
     rental_id: str | None = None
     verdict: Status | None = None
     cost_micro_usd: int = 0
+    borrowed_micro_usd: int = 0
 
     @property
     def is_active(self) -> bool:

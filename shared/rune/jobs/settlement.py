@@ -116,7 +116,11 @@ def _settle_release(
 
 
 def _spent(spending: Spending) -> dict[str, Value]:
-    known: dict[str, Value] = {"rental_id": spending.rental_id, "cost_micro_usd": spending.cost_micro_usd}
+    known: dict[str, Value] = {
+        "rental_id": spending.rental_id,
+        "cost_micro_usd": spending.cost_micro_usd,
+        "borrowed_micro_usd": spending.borrowed_micro_usd,
+    }
     return {name: value for name, value in known.items() if value is not None}
 
 

@@ -9,6 +9,8 @@ _SIZE = re.compile(r"(?:(?P<experts>\d{1,2})x)?(?P<billions>\d{1,4}(?:\.\d{1,3})
 _BYTES_PER_PARAMETER = (
     (re.compile(r"fp16|bf16|f16"), 2.1),
     (re.compile(r"q8"), 1.15),
+    (re.compile(r"q6"), 0.95),
+    (re.compile(r"q5"), 0.85),
     (re.compile(r"fp32|f32"), 4.2),
 )
 _USUAL_BYTES_PER_PARAMETER = 0.72

@@ -38,7 +38,7 @@ def _gpu(rental: Rental, since: datetime, until: datetime) -> int:
 
 
 def _traffic(rental: Rental) -> int:
-    received = rental.downloaded_bytes + IMAGE_BYTES
+    received = IMAGE_BYTES + rental.downloaded_bytes + rental.pulling_bytes
     return -(-received * rental.prices.download_micro_usd_per_gb // _BYTES_PER_GB)
 
 

@@ -89,9 +89,9 @@ class Fleet:
         """Name a machine."""
         await self._paced(Endpoint.EDIT, lambda: self._provider.label(contract_id, label))
 
-    async def destroy(self, contract_id: int) -> None:
-        """Ask to destroy a machine."""
-        await self._paced(Endpoint.DESTROY, lambda: self._provider.destroy(contract_id))
+    async def destroy(self, contract_id: int) -> bool:
+        """Ask to destroy a machine; see `Provider.destroy`."""
+        return await self._paced(Endpoint.DESTROY, lambda: self._provider.destroy(contract_id))
 
     async def list_instances(self, begun_after: datetime | None = None) -> Listing:
         """Return a complete listing.

@@ -50,6 +50,16 @@ def note_dark(rental: Rental, seen_at: datetime, now: datetime) -> Change:
     )
 
 
+def note_awake(rental: Rental, seen_at: datetime, now: datetime) -> Change:
+    """Return the write that says the machine was seen running, for the first time."""
+    return make_change(
+        "note_awake",
+        now,
+        requires=(Is("state", RentalState.CREATED), Is("version", rental.version)),
+        sets={"awake_at": seen_at},
+    )
+
+
 def note_running(rental: Rental, url: str, now: datetime) -> Change:
     """Return the write that says the machine's server answered at an address."""
     return make_change(
@@ -61,13 +71,30 @@ def note_running(rental: Rental, url: str, now: datetime) -> Change:
     )
 
 
-def note_model(rental: Rental, model: str, downloaded_bytes: int, now: datetime) -> Change:
-    """Return the write that says which model is on the machine and what its download took, or may take."""
+def note_pulling(rental: Rental, model: str, most_bytes: int, now: datetime) -> Change:
+    """Return the write that says which model is being put on the machine, and the most that this may take.
+
+    A download of another model that was never completed counts as if it had been.
+    """
+    left_behind = rental.pulling_bytes if rental.model != model else 0
     return make_change(
-        "note_model",
+        "note_pulling",
         now,
-        requires=(IsOneOf("state", _HELD), Is("holder", rental.holder)),
-        sets={"model": model, "downloaded_bytes": downloaded_bytes},
+        requires=(IsOneOf("state", _HELD), Is("holder", rental.holder), Is("version", rental.version)),
+        sets={"model": model, "pulling_bytes": most_bytes},
+        adds={"downloaded_bytes": left_behind},
+    )
+
+
+def note_pulled(rental: Rental, model: str, pulled_bytes: int, now: datetime) -> Change:
+    """Return the write that says the model is on the machine, and what its download took."""
+    return make_change(
+        "note_pulled",
+        now,
+        # The version keeps one download from being counted twice.
+        requires=(IsOneOf("state", _HELD), Is("holder", rental.holder), Is("version", rental.version)),
+        sets={"model": model, "pulling_bytes": 0},
+        adds={"downloaded_bytes": pulled_bytes},
     )
 
 
@@ -159,11 +186,13 @@ def reopen(rental: Rental, contract_id: int, now: datetime) -> Change:
 def is_proof(rental: Rental, listing: Listing) -> bool:
     """Return whether a complete listing proves that the rental's machine is gone.
 
-    A machine that was never seen may be too fresh to be listed: its absence counts only after the lag.
+    A machine that nobody ever saw, neither in a listing nor when it was destroyed, may be too fresh to be listed:
+    its absence counts only after the lag.
     """
     if listing.find(rental) is not None:
         return False
-    return rental.was_seen or listing.begun_at - rental.intended_at > LISTING_LAG
+    was_seen = rental.was_seen or rental.destroyed_at is not None
+    return was_seen or listing.begun_at - rental.intended_at > LISTING_LAG
 
 
 def prove_release(

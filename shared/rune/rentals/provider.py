@@ -94,6 +94,9 @@ class Provider(Protocol):
         """Name a machine."""
         ...
 
-    async def destroy(self, contract_id: int) -> None:
-        """Ask to destroy a machine; one that is gone already is no error. No answer to this is proof."""
+    async def destroy(self, contract_id: int) -> bool:
+        """Ask to destroy a machine; return whether the provider knew it and took the order.
+
+        One that it does not know is no error: it is gone, or too fresh to be seen. Neither answer is proof.
+        """
         ...

@@ -34,6 +34,8 @@ class EndReason(StrEnum):
     CALLER_ENDED = "caller_ended"
     EXPIRED = "expired"
     OFFER_GONE = "offer_gone"
+    CREATE_PUT_OFF = "create_put_off"
+    """The provider could not take the order; the machine is not to blame."""
     CREATE_REFUSED = "create_refused"
     CREATE_LOST = "create_lost"
     BOOT_FAILED = "boot_failed"
@@ -102,8 +104,12 @@ class Rental:
         The provider's template it was made from, if any.
     dark_until
         Latest moment at which it was seen not running; its GPU is counted as billed from there.
+    awake_at
+        When it was first seen running, though its server may not have answered.
     downloaded_bytes
-        What the model's download took, and before it is complete the most that it may take.
+        What all downloads of models took that are complete.
+    pulling_bytes
+        The most that the one under way may take; 0 where there is none.
     kept_until, ceiling_at
         When it ends without anybody asking, and the latest moment to which that can be put off.
     destroyed_at
@@ -138,8 +144,10 @@ class Rental:
     contract_id: int | None = None
     url: str | None = None
     dark_until: datetime | None = None
+    awake_at: datetime | None = None
     running_at: datetime | None = None
     downloaded_bytes: int = 0
+    pulling_bytes: int = 0
     kept_until: datetime | None = None
     end_reason: EndReason | None = None
     end_detail: str | None = None
@@ -154,7 +162,8 @@ class Rental:
     @property
     def was_seen(self) -> bool:
         """Whether a listing has shown the machine."""
-        return self.dark_until is not None or self.running_at is not None
+        seen = (self.dark_until, self.awake_at, self.running_at)
+        return any(moment is not None for moment in seen)
 
     @property
     def is_alive(self) -> bool:

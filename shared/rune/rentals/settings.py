@@ -7,6 +7,9 @@ from typing import Self
 
 from rune.errors import SettingsError
 
+_MOST_DIGITS = 7
+"""115 days; the template's parameter allows as many."""
+
 DEFAULT_KEEP_LIMIT = timedelta(hours=4)
 
 
@@ -29,7 +32,8 @@ class KeepLimits:
         usual, by_tenant = DEFAULT_KEEP_LIMIT, {}
         for entry in filter(None, (part.strip() for part in text.split(","))):
             tenant, colon, seconds = entry.rpartition(":")
-            if not (seconds.isascii() and seconds.isdigit()) or (colon and not tenant):
+            is_number = seconds.isascii() and seconds.isdigit() and len(seconds) <= _MOST_DIGITS
+            if not is_number or (colon and not tenant):
                 raise SettingsError("Limits of kept machines have the form `seconds` or `tenant:seconds`.")
             if colon:
                 by_tenant[tenant] = timedelta(seconds=int(seconds))

@@ -130,7 +130,9 @@ class VastAi:
         if answer.is_success and members.get("success") is True and contract_id is not None:
             return contract_id
         failure = describe_failure(answer)
-        if contract_id is None and (answer.is_success or isinstance(failure, ProviderFailedError)):
+        # Whatever a failing gateway says of the order is not the word of who carried it out.
+        says_nothing = answer.is_success or answer.is_gateways or isinstance(failure, ProviderFailedError)
+        if contract_id is None and says_nothing:
             raise CreateLostError(f"Vast.ai's answer to an order says nothing ({answer.status}).")
         raise failure
 
@@ -165,11 +167,13 @@ class VastAi:
         """Name a machine: `PUT /instances/{id}/`."""
         await self._call("PUT", f"/api/v0/instances/{contract_id}/", body={"label": label})
 
-    async def destroy(self, contract_id: int) -> None:
-        """Ask to destroy a machine: `DELETE /instances/{id}/`; gone already is as good as destroyed."""
+    async def destroy(self, contract_id: int) -> bool:
+        """Ask to destroy a machine: `DELETE /instances/{id}/`; see `Provider.destroy`."""
         answer = await self._exchange_or_fail("DELETE", f"/api/v0/instances/{contract_id}/", body={})
-        if not is_gone(answer):
-            _require_success(answer)
+        if is_gone(answer):
+            return False
+        _require_success(answer)
+        return True
 
     async def read_log_url(self, contract_id: int, tail_lines: int) -> str:
         """Return where the machine's log will appear within seconds: `PUT /instances/request_logs/{id}/`.

@@ -73,6 +73,11 @@ class Answer:
         return value if isinstance(value, dict) else {}
 
     @property
+    def is_gateways(self) -> bool:
+        """Whether it comes from something in between that failed or gave up waiting."""
+        return self.status >= _SERVER_ERROR or self.status == 408  # noqa: PLR2004
+
+    @property
     def is_success(self) -> bool:
         """Whether nothing in it speaks of a failure."""
         return self.status == 200 and self.members().get("success") is not False  # noqa: PLR2004
@@ -86,14 +91,15 @@ def describe_failure(answer: Answer) -> RentalError:
     contract_id = read_int(members, "new_contract")
     if answer.status == 429 or "too frequent" in words:  # noqa: PLR2004
         if "search_quota_exceeded" in words:
-            return SearchQuotaError("Vast.ai grants no more searches until midnight UTC.")
-        return ProviderBusyError("Vast.ai was asked too often.", _retry_after_seconds(answer, members))
+            return SearchQuotaError("Vast.ai grants no more searches until midnight UTC.", contract_id)
+        retry_after_seconds = _retry_after_seconds(answer, members)
+        return ProviderBusyError("Vast.ai was asked too often.", retry_after_seconds, contract_id)
     for signs, error, sentence in _CAUSES:
         if any(sign in words for sign in signs):
             return error(sentence, contract_id)
     if answer.status in {401, 403}:
-        return ProviderKeyError("Vast.ai does not let RUNE's key do this.")
-    if answer.status >= _SERVER_ERROR or answer.status == 408 or not members:  # noqa: PLR2004
+        return ProviderKeyError("Vast.ai does not let RUNE's key do this.", contract_id)
+    if answer.is_gateways or not members:
         return ProviderFailedError(f"Vast.ai failed ({answer.status}).", contract_id)
     return ProviderRefusedError(f"Vast.ai refused ({answer.status}{_code(members)}).", contract_id)
 

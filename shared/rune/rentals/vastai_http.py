@@ -1,5 +1,6 @@
 """The wire to Vast.ai: one HTTP request with the key, and a clear word on whether it may have arrived."""
 
+import asyncio
 from collections.abc import Mapping
 
 import httpx
@@ -52,6 +53,8 @@ class HttpExchange:
         timeout = httpx.Timeout(timeout_seconds, connect=_CONNECT_TIMEOUT_SECONDS)
         try:
             async with (
+                # httpx counts each piece by itself; an answer that trickles would never end.
+                asyncio.timeout(timeout_seconds),
                 httpx.AsyncClient(trust_env=False, timeout=timeout, headers=self._headers) as client,
                 client.stream(method, self._base_url + path, params=query, json=body) as response,
             ):
@@ -59,7 +62,7 @@ class HttpExchange:
                 return Answer(response.status_code, text, response.headers.get("retry-after", ""))
         except _NOT_SENT as error:
             raise NotSentError from error
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
             raise LostError from error
 
 

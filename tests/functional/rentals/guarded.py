@@ -72,6 +72,15 @@ NOTE_CONTRACT = tuple(
     )
     for rental in (a_rental(), a_releasing_rental(contract_id=None))
 )
+NOTE_AWAKE = Guarded(
+    "note_awake",
+    lifecycle.note_awake(a_created_rental(), after(20), after(21)),
+    a_created_rental(),
+    (
+        *in_other_states(a_created_rental(), RentalState.CREATED),
+        *of_other_versions(a_created_rental()),
+    ),
+)
 NOTE_DARK = Guarded(
     "note_dark",
     lifecycle.note_dark(a_created_rental(), after(30), after(31)),
@@ -92,9 +101,23 @@ WHILE_HELD = tuple(
         ),
     )
     for rental in (a_created_rental(), a_running_rental())
+    for change in (lifecycle.note_running(rental, URL, after(90)),)
+)
+WHILE_PULLING = tuple(
+    Guarded(
+        change.name,
+        change,
+        rental,
+        (
+            *in_other_states(rental, RentalState.CREATED, RentalState.RUNNING),
+            *of_other_holders(rental),
+            *of_other_versions(rental),
+        ),
+    )
+    for rental in (a_created_rental(), a_running_rental())
     for change in (
-        lifecycle.note_running(rental, URL, after(90)),
-        lifecycle.note_model(rental, MODEL, 4_900_000_000, after(120)),
+        lifecycle.note_pulling(rental, MODEL, 9_000_000_000, after(120)),
+        lifecycle.note_pulled(rental, MODEL, 4_900_000_000, after(120)),
     )
 )
 WHILE_RUNNING = tuple(
@@ -173,8 +196,10 @@ REOPEN = Guarded(
 
 GUARDED = (
     *NOTE_CONTRACT,
+    NOTE_AWAKE,
     NOTE_DARK,
     *WHILE_HELD,
+    *WHILE_PULLING,
     *WHILE_RUNNING,
     *WHILE_KEPT,
     *ASK_RELEASE,

@@ -14,7 +14,7 @@ from rune.jobs.steps.renting.machines import (
     request_of,
 )
 from rune.rentals import lifecycle
-from rune.rentals.instance import PORT_LIMIT, Boot, Instance, Listing, judge_boot
+from rune.rentals.instance import PORT_LIMIT, Boot, Instance, Listing, is_lost, judge_boot
 from rune.rentals.record import EndReason, Rental, RentalState
 
 # Between two looks, by how long the machine has been awaited: most come within two minutes, and a look costs a
@@ -45,11 +45,20 @@ class BootStep:
         if instance.label != held.label:
             # Without its label the janitor could not tell it from a stranger's.
             await self._machines.fleet.label(instance.contract_id, held.label)
-        if not instance.is_running and held.state is RentalState.CREATED:
-            held = self._machines.update(
-                held, lifecycle.note_dark(held, listing.begun_at, self._machines.clock.now())
-            )
+        if held.state is RentalState.CREATED:
+            held = self._note_look(held, instance, listing)
         return await self._judge(context, held, instance)
+
+    def _note_look(self, held: Rental, instance: Instance, listing: Listing) -> Rental:
+        """Write down what the bill, and patience with a machine that runs without its server, are counted from."""
+        now = self._machines.clock.now()
+        if instance.is_running:
+            if held.awake_at is not None:
+                return held
+            return self._machines.update(held, lifecycle.note_awake(held, listing.begun_at, now))
+        # One that has stopped may have run since the latest look, and that is billed.
+        dark_until = (held.dark_until or held.intended_at) if is_lost(instance) else listing.begun_at
+        return self._machines.update(held, lifecycle.note_dark(held, dark_until, now))
 
     async def _judge(self, context: StepContext, held: Rental, instance: Instance) -> Outcome:
         now = self._machines.clock.now()
@@ -63,8 +72,7 @@ class BootStep:
         limit = timedelta(seconds=request_of(context).boot_timeout_seconds)
         if now - awaited_since > limit:
             return self._give_up(context, held, EndReason.BOOT_TIMEOUT, f"not ready after {limit.seconds} s")
-        dark_until = held.dark_until or held.intended_at
-        if instance.is_running and now - dark_until > PORT_LIMIT:
+        if instance.is_running and held.awake_at is not None and now - held.awake_at > PORT_LIMIT:
             missing = "its server never answered" if url else "its port was never mapped"
             return self._give_up(context, held, EndReason.BOOT_FAILED, missing)
         progress = {"booting_seconds": int((now - awaited_since).total_seconds())}

@@ -99,7 +99,9 @@ def least_credit_usd(offer: Offer, wanted: Wanted) -> Decimal:
 def failed_machines(attempts: Iterable[Rental]) -> frozenset[int]:
     """Return the machines that have failed a job before; one that somebody else took has not."""
     return frozenset(
-        rental.machine.machine_id for rental in attempts if rental.end_reason is not EndReason.OFFER_GONE
+        rental.machine.machine_id
+        for rental in attempts
+        if rental.end_reason not in (EndReason.OFFER_GONE, EndReason.CREATE_PUT_OFF)
     )
 
 

@@ -65,6 +65,26 @@ class Machines:
             rental = written.found
         raise StoreUnavailableError("The rental was being written by others all the time.")
 
+    def note_contract(self, rental: Rental, contract_id: int) -> Rental:
+        """Tie the rental to the contract that was made for it, whoever else has written meanwhile.
+
+        One that was taken for never made goes on to be destroyed: its machine must not live on unseen.
+        """
+        for _ in range(_WRITE_TRIES):
+            now = self.clock.now()
+            if rental.contract_id is not None:
+                return rental
+            change = (
+                lifecycle.note_contract(rental, contract_id, now)
+                if rental.is_alive
+                else lifecycle.reopen(rental, contract_id, now)
+            )
+            written = self.ledger.update(rental, change)
+            if not isinstance(written, RentalRefused):
+                return written
+            rental = written.found or rental
+        raise StoreUnavailableError("The rental was being written by others all the time.")
+
     def update(self, rental: Rental, change: Change) -> Rental:
         """Return the rental as written, or as it is where the write was refused."""
         written = self.ledger.update(rental, change)
@@ -73,13 +93,18 @@ class Machines:
         return written
 
     def spending(self, job: Job, rental: Rental | None) -> Spending:
-        """Return what the job's rentals cost up to now: those before, and the one at hand."""
-        total = sum_attempts(self.ledger.read_attempts(job.job_id), job.job_id, self.clock.now())
-        if rental is None:
-            return Spending(cost_micro_usd=total)
-        if rental.job_id != job.job_id:
-            total += cost_of_holder_micro_usd(rental, self.clock.now())
-        return Spending(rental.rental_id, total)
+        """Return what the job's rentals cost up to now: its own, those that it had borrowed, the one at hand."""
+        now = self.clock.now()
+        own = sum_attempts(self.ledger.read_attempts(job.job_id), job.job_id, now)
+        is_borrowing = rental is not None and rental.job_id != job.job_id and rental.holder == job.job_id
+        before = job.borrowed_micro_usd
+        if not is_borrowing and job.rental_id and not job.rental_id.startswith(job.job_id):
+            # It had a kept machine, and has it no more: what that had cost stands in the hot item alone.
+            before = max(before, job.cost_micro_usd - own)
+        total = own + before
+        if is_borrowing and rental is not None:
+            total += cost_of_holder_micro_usd(rental, now)
+        return Spending(rental.rental_id if rental else None, total, before or None)
 
 
 def sum_attempts(attempts: tuple[Rental, ...], job_id: str, now: datetime) -> int:

@@ -2,7 +2,6 @@
 
 from rune.errors import (
     AddressError,
-    ModelServerError,
     PullStalledError,
     ServerFailedError,
     ServerTimeoutError,
@@ -63,7 +62,8 @@ class PullStep:
             return Again(0, dict(context.progress), self._machines.spending(context.job, held))
         now = self._machines.clock.now()
         if pulled_bytes is not None:
-            held = self._machines.update(held, lifecycle.note_model(held, model, pulled_bytes, now))
+            held = self._machines.ledger.read(held.rental_id) or held
+            held = self._machines.update(held, lifecycle.note_pulled(held, model, pulled_bytes, now))
         since = held.running_at if held.job_id == context.job.job_id else held.held_since
         took_ms = round((now - (since or now)).total_seconds() * 1000)
         return Next(
@@ -99,12 +99,9 @@ class PullStep:
 
     def _note_most_bytes(self, held: Rental, model: str) -> None:
         """Write down what the download may cost before it begins; its end says what it did."""
-        try:
-            most_bytes = size_model(model, held.machine.vram_mb).download_gb * _BYTES_PER_GB
-        except ModelServerError:
-            most_bytes = held.machine.disk_gb * _BYTES_PER_GB
-        if held.downloaded_bytes < most_bytes:
-            change = lifecycle.note_model(held, model, most_bytes, self._machines.clock.now())
+        most_bytes = size_model(model, held.machine.vram_mb).download_gb * _BYTES_PER_GB
+        if (held.model, held.pulling_bytes) != (model, most_bytes):
+            change = lifecycle.note_pulling(held, model, most_bytes, self._machines.clock.now())
             self._machines.update(held, change)
 
     def _next_step(self, context: StepContext) -> StepName:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from rune.errors import RentalError
-from rune.jobs.outcomes import Again, Outcome, Released, Spending
+from rune.jobs.outcomes import Again, Outcome, Released
 from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
 from rune.jobs.steps.renting.choosing import keeps
@@ -46,8 +46,13 @@ class ReleaseStep:
         return self._again(job, left, _POLL_SECONDS) if left.is_alive else self._released(context)
 
     def _is_to_be_kept(self, context: StepContext, held: Rental) -> bool:
-        is_wanted = context.job.verdict is Status.SUCCEEDED and held.state is RentalState.RUNNING
-        return is_wanted and keeps(context.job, request_of(context))
+        if context.job.verdict is not Status.SUCCEEDED or held.state is not RentalState.RUNNING:
+            return False
+        try:
+            return keeps(context.job, request_of(context))
+        except ValueError:
+            # The request is gone, and with it the wish to keep anything.
+            return False
 
     async def _destroy(self, held: Rental) -> Rental:
         """Ask to destroy the machine and look whether it is gone; return the rental as it then is.
@@ -63,9 +68,15 @@ class ReleaseStep:
             return held
         now = machines.clock.now()
         if held.destroyed_at is None or now - held.destroyed_at > _DESTROY_AGAIN_AFTER:
-            await machines.fleet.destroy(held.contract_id)
-            held = machines.update(held, lifecycle.note_destroyed(held, machines.clock.now()))
-        listing = await machines.fleet.list_instances(begun_after=held.destroyed_at)
+            is_taken = await machines.fleet.destroy(held.contract_id)
+            now = machines.clock.now()
+            if is_taken:
+                held = machines.update(held, lifecycle.note_destroyed(held, now))
+        listing = await machines.fleet.list_instances(begun_after=held.destroyed_at or now)
+        listed = listing.find(held)
+        if listed is not None and listed.contract_id != held.contract_id:
+            # Two machines with one label: an order was carried out twice, by whoever stood in between.
+            await machines.fleet.destroy(listed.contract_id)
         if not lifecycle.is_proof(held, listing):
             return held
         return machines.update(held, lifecycle.prove_release(held, listing.begun_at, machines.clock.now()))
@@ -92,9 +103,6 @@ class ReleaseStep:
         attempts = machines.ledger.read_attempts(job.job_id)
         used = borrowed or self._find_used(job, attempts)
         spending = machines.spending(job, used)
-        if used is not None and used.job_id != job.job_id and borrowed is None:
-            # Given back by a turn that was then lost: what it had cost until then is in the hot item.
-            spending = Spending(used.rental_id, job.cost_micro_usd)
         result_json = context.draft_json
         if result_json is not None and used is not None:
             receipt = make_receipt(job, used, len(attempts), spending.cost_micro_usd or 0)

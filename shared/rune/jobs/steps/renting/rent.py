@@ -1,6 +1,7 @@
 """Choosing and ordering a machine, and finding out what became of an order whose answer was lost."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ from rune.errors import (
     NoCreditError,
     OfferGoneError,
     ProviderBusyError,
+    ProviderFailedError,
     ProviderRefusedError,
     RentalError,
 )
@@ -57,6 +59,13 @@ ORDER_FRESHNESS = timedelta(seconds=10)
 _BUSY_DELAY_SECONDS = 12
 
 
+_REASONS: Mapping[type[RentalError], EndReason] = {
+    OfferGoneError: EndReason.OFFER_GONE,
+    ProviderBusyError: EndReason.CREATE_PUT_OFF,
+    ProviderFailedError: EndReason.CREATE_PUT_OFF,
+}
+
+
 class Rent:
     """The steps `rent` and `reconcile`."""
 
@@ -96,8 +105,7 @@ class Rent:
         )
         instance = listing.find(held)
         if instance is not None:
-            change = lifecycle.note_contract(held, instance.contract_id, self._machines.clock.now())
-            found = self._machines.update(held, change)
+            found = self._machines.note_contract(held, instance.contract_id)
             labels = {"contract_id": str(instance.contract_id)}
             return Next(_step_for(found), labels=labels, spending=self._machines.spending(context.job, found))
         if listing.begun_at <= window_ends_at:
@@ -170,11 +178,7 @@ class Rent:
             return Next(StepName.RECONCILE, labels=labels, error_type=error.code)
         except RentalError as error:
             return self._refused(job, rental, error)
-        created = machines.update(rental, lifecycle.note_contract(rental, contract_id, machines.clock.now()))
-        if not created.is_alive:
-            # We stood still for so long that the order was given up for lost: it must not live on unseen.
-            reopened = lifecycle.reopen(created, contract_id, machines.clock.now())
-            machines.update(created, reopened)
+        created = machines.note_contract(rental, contract_id)
         return Next(
             StepName.BOOT,
             labels={**labels, "contract_id": str(contract_id)},
@@ -186,7 +190,7 @@ class Rent:
         machines, now = self._machines, self._machines.clock.now()
         labels = _labels(rental)
         if error.contract_id is not None:
-            left = machines.update(rental, lifecycle.note_contract(rental, error.contract_id, now))
+            left = machines.note_contract(rental, error.contract_id)
             machines.give_up(left, EndReason.CREATE_REFUSED, error.code)
             return Next(
                 StepName.RELEASE,
@@ -194,7 +198,7 @@ class Rent:
                 error_type=error.code,
                 spending=machines.spending(job, left),
             )
-        reason = EndReason.OFFER_GONE if isinstance(error, OfferGoneError) else EndReason.CREATE_REFUSED
+        reason = _REASONS.get(type(error), EndReason.CREATE_REFUSED)
         machines.update(rental, lifecycle.prove_release(rental, now, now, reason, error.code))
         if isinstance(error, (OfferGoneError, ProviderRefusedError)):
             return Next(StepName.RENT, labels=labels, error_type=error.code)

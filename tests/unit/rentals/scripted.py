@@ -1,0 +1,173 @@
+"""Vast.ai as tests need it: one that plays back answers, and one that holds machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from rune.rentals.instance import Instance, Listing
+from rune.rentals.offers import Offer, Wanted
+from rune.rentals.provider import Order, Template
+from rune.rentals.vastai import LostError, Method, NotSentError
+from rune.rentals.vastai_answers import Answer
+from tests.rental_builders import CONTRACT_ID, an_instance
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One request as it went over the wire."""
+
+    method: Method
+    path: str
+    query: Mapping[str, str] | None = None
+    body: Mapping[str, object] | None = None
+
+
+@dataclass
+class ScriptedExchange:
+    """An `Exchange` that plays its answers in order, and keeps what was sent."""
+
+    answers: list[Answer | NotSentError | LostError]
+    sent: list[Sent] = field(default_factory=list)
+    timeouts_seconds: list[float] = field(default_factory=list)
+
+    async def __call__(
+        self,
+        method: Method,
+        path: str,
+        *,
+        timeout_seconds: float,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Answer:
+        self.sent.append(Sent(method, path, query, body))
+        self.timeouts_seconds.append(timeout_seconds)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def an_answer(body: object, status: int = 200, retry_after: str = "") -> Answer:
+    """Return an answer: a text as it is, anything else as JSON."""
+    return Answer(status, body if isinstance(body, str) else json.dumps(body), retry_after)
+
+
+@dataclass
+class ScriptedMarket:
+    """A `Provider` that holds machines; what is named in `errors` fails, as often as there are errors for it.
+
+    Attributes
+    ----------
+    is_destroying
+        Whether machines go when they are destroyed; else they go on being listed.
+    is_shown_at_once
+        Whether listings show a machine as soon as it is made.
+    """
+
+    instances: list[Instance] = field(default_factory=list)
+    offers: tuple[Offer, ...] = ()
+    templates: dict[str, Template] = field(default_factory=dict)
+    credit_usd: Decimal | None = Decimal(25)
+    errors: dict[str, list[Exception]] = field(default_factory=dict)
+    is_destroying: bool = True
+    is_shown_at_once: bool = True
+    calls: list[tuple[str, object]] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+
+    def called(self, name: str) -> list[object]:
+        """Return the arguments of all calls of one kind."""
+        return [argument for called, argument in self.calls if called == name]
+
+    async def search(self, wanted: Wanted) -> tuple[Offer, ...]:
+        self._note("search", wanted)
+        return self.offers
+
+    async def find_template(self, template_hash: str) -> Template | None:
+        self._note("find_template", template_hash)
+        return self.templates.get(template_hash)
+
+    async def read_credit_usd(self) -> Decimal | None:
+        self._note("read_credit_usd", None)
+        return self.credit_usd
+
+    async def create(self, order: Order) -> int:
+        self.orders.append(order)
+        self._note("create", order.offer_id)
+        contract_id = CONTRACT_ID + len(self.orders) - 1
+        if self.is_shown_at_once:
+            self.instances.append(
+                an_instance(
+                    contract_id=contract_id, label=order.label, actual_status="loading", host_ports={}
+                )
+            )
+        return contract_id
+
+    async def list_instances(self, begun_at: datetime) -> Listing:
+        self._note("list", begun_at)
+        return Listing(begun_at, tuple(self.instances))
+
+    async def show(self, contract_id: int) -> Instance | None:
+        self._note("show", contract_id)
+        return next((each for each in self.instances if each.contract_id == contract_id), None)
+
+    async def label(self, contract_id: int, label: str) -> None:
+        self._note("label", contract_id)
+        self.instances = [
+            replace(each, label=label) if each.contract_id == contract_id else each for each in self.instances
+        ]
+
+    async def destroy(self, contract_id: int) -> bool:
+        self._note("destroy", contract_id)
+        is_known = any(each.contract_id == contract_id for each in self.instances)
+        if self.is_destroying:
+            self.instances = [each for each in self.instances if each.contract_id != contract_id]
+        return is_known
+
+    def _note(self, name: str, argument: object) -> None:
+        self.calls.append((name, argument))
+        if self.errors.get(name):
+            raise self.errors[name].pop(0)
+
+
+def an_offer(**overrides: object) -> Offer:
+    """Return an offer without a flaw for `a_wanted()`."""
+    offer = Offer(
+        offer_id=31_415_926,
+        machine_id=27_182,
+        gpu_name="RTX 4090",
+        gpu_count=1,
+        vram_mb=24_564,
+        price_usd_per_hour=Decimal("0.3578"),
+        gpu_usd_per_hour=Decimal("0.3467"),
+        storage_usd_per_gb_month=Decimal("0.2"),
+        download_usd_per_gb=Decimal("0.002"),
+        disk_gb=812.4,
+        reliability_ratio=0.9961,
+        is_verified=True,
+        port_count=249,
+        download_mbit_per_second=912.3,
+        time_left=timedelta(days=170),
+        speed=98.4,
+        place="Quebec, CA",
+        is_rentable=True,
+    )
+    return replace(offer, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
+
+
+def a_wanted(**overrides: object) -> Wanted:
+    """Return what a job with a model of 20 GB asks for; its offers must state 22,000 MB and 153.33 Mbit/s."""
+    wanted = Wanted(
+        vram_mb=20_000,
+        disk_gb=55,
+        download_gb=23,
+        min_usd_per_hour=Decimal("0.1"),
+        max_usd_per_hour=Decimal("0.5"),
+        reliability_ratio=0.99,
+        port_count=1,
+        time_needed=timedelta(hours=2),
+    )
+    return replace(wanted, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names

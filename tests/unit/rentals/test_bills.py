@@ -1,0 +1,107 @@
+from datetime import timedelta
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rune.rentals.bills import IMAGE_BYTES, cost_micro_usd, cost_of_holder_micro_usd
+from rune.rentals.record import Prices, Rental
+from tests.builders import JOB_ID, NOW, after
+from tests.rental_builders import OTHER_JOB_ID, a_created_rental, a_rental, a_running_rental
+
+HOUR_MS = 3_600_000
+TRAFFIC_OF_IMAGE = 6_000
+"""2 GB at 3,000 millionths per GB."""
+
+
+def test_rental_costs_nothing_when_no_contract_was_made() -> None:
+    assert cost_micro_usd(a_rental(), after(3600)) == 0
+
+
+@pytest.mark.parametrize(
+    ("rental", "until_seconds", "micro_usd"),
+    [
+        # Disk for an hour, GPU for the 59 minutes since it was last seen dark, 4.9 GB and the image.
+        (a_running_rental(), 3600, 12_000 + 354_000 + 14_700 + TRAFFIC_OF_IMAGE),
+        # Never seen dark: the GPU may have run from the first moment.
+        (a_running_rental(dark_until=None), 3600, 12_000 + 360_000 + 14_700 + TRAFFIC_OF_IMAGE),
+        (a_created_rental(), 100, 334 + 10_000 + TRAFFIC_OF_IMAGE),
+        (a_created_rental(dark_until=after(100)), 100, 334 + TRAFFIC_OF_IMAGE),
+        # Seen dark by a listing that began after the moment of the bill.
+        (a_created_rental(dark_until=after(150)), 100, 334 + TRAFFIC_OF_IMAGE),
+        # 1 ms: 12,000 / 3,600,000 and 360,000 / 3,600,000, each rounded up.
+        (a_created_rental(), 0.001, 1 + 1 + TRAFFIC_OF_IMAGE),
+        (a_created_rental(), -5, TRAFFIC_OF_IMAGE),
+        (a_running_rental(downloaded_bytes=1), 60, 200 + 6_001),
+    ],
+)
+def test_rental_costs_disk_gpu_and_traffic(rental: Rental, until_seconds: float, micro_usd: int) -> None:
+    assert cost_micro_usd(rental, after(until_seconds)) == micro_usd
+
+
+def test_holder_pays_all_when_it_rented_the_machine() -> None:
+    rental = a_running_rental()
+
+    assert cost_of_holder_micro_usd(rental, after(3600)) == cost_micro_usd(rental, after(3600))
+
+
+def test_holder_pays_its_time_when_it_found_the_machine_kept() -> None:
+    borrowed = a_running_rental(holder=OTHER_JOB_ID, held_since=after(1800))
+
+    assert cost_of_holder_micro_usd(borrowed, after(3600)) == 6_000 + 180_000
+
+
+def test_holder_pays_all_when_nobody_holds_the_machine() -> None:
+    kept = a_running_rental(holder=None, held_since=None)
+
+    assert cost_of_holder_micro_usd(kept, after(3600)) == cost_micro_usd(kept, after(3600))
+
+
+prices = st.builds(Prices, st.integers(0, 5_000_000), st.integers(0, 90_000), st.integers(0, 20_000))
+milliseconds = st.integers(0, 40 * HOUR_MS)
+
+
+@st.composite
+def rentals(draw: st.DrawFn) -> Rental:
+    """Draw a rental with a contract, seen dark until some moment or never."""
+    dark_ms = draw(st.none() | st.integers(0, HOUR_MS))
+    held_ms = draw(st.integers(0, HOUR_MS))
+    return a_created_rental(
+        prices=draw(prices),
+        dark_until=None if dark_ms is None else NOW + timedelta(milliseconds=dark_ms),
+        downloaded_bytes=draw(st.integers(0, 10**12)),
+        pulling_bytes=draw(st.integers(0, 10**12)),
+        holder=draw(st.sampled_from([JOB_ID, OTHER_JOB_ID])),
+        held_since=NOW + timedelta(milliseconds=held_ms),
+    )
+
+
+@given(rentals(), milliseconds, milliseconds)
+def test_cost_never_falls_with_time(rental: Rental, early_ms: int, later_ms: int) -> None:
+    early = NOW + timedelta(milliseconds=early_ms)
+    later = early + timedelta(milliseconds=later_ms)
+
+    assert cost_micro_usd(rental, early) <= cost_micro_usd(rental, later)
+    assert cost_of_holder_micro_usd(rental, early) <= cost_of_holder_micro_usd(rental, later)
+
+
+@given(rentals(), milliseconds, milliseconds)
+def test_cost_covers_the_true_bill_whenever_the_machine_began_to_run(
+    rental: Rental, ran_after_ms: int, until_ms: int
+) -> None:
+    dark_ms = ((rental.dark_until or NOW) - NOW) // timedelta(milliseconds=1)
+    running_ms = max(0, until_ms - dark_ms - ran_after_ms)
+    each = rental.prices
+    received_gb = Fraction(rental.downloaded_bytes + rental.pulling_bytes + IMAGE_BYTES, 10**9)
+
+    true = (
+        Fraction(each.disk_micro_usd_per_hour * until_ms, HOUR_MS)
+        + Fraction(each.gpu_micro_usd_per_hour * running_ms, HOUR_MS)
+        + each.download_micro_usd_per_gb * received_gb
+    )
+    told = cost_micro_usd(rental, NOW + timedelta(milliseconds=until_ms))
+
+    assert told >= true
+    if ran_after_ms == 0:
+        assert told < true + 3  # nothing but each part's rounding

@@ -1,0 +1,250 @@
+import asyncio
+from collections.abc import Awaitable
+from decimal import Decimal
+
+import pytest
+
+from rune.errors import (
+    ProviderBusyError,
+    ProviderFailedError,
+    ProviderKeyError,
+    ProviderRefusedError,
+    RentalError,
+    SearchQuotaError,
+)
+from rune.rentals.vastai import CALL_TIMEOUT_SECONDS, LostError, NotSentError, VastAi
+from rune.rentals.vastai_answers import Answer
+from tests.rental_builders import CONTRACT_ID
+from tests.unit.rentals.scripted import ScriptedExchange, Sent, a_wanted, an_answer
+from tests.unit.rentals.test_vastai_answers import BAD_KEY, HTML, NO_INSTANCE, QUOTA, REMOVED
+from tests.unit.rentals.test_vastai_objects import INSTANCE, OFFER, TEMPLATE
+
+HASH = "4e17788f74f075dd9aab7d0d4427968f"
+
+
+async def _no_pause(seconds: float) -> None:
+    raise AssertionError(f"nothing here waits, but {seconds} s were asked for")
+
+
+def a_client(*answers: Answer | NotSentError | LostError) -> tuple[VastAi, ScriptedExchange]:
+    exchange = ScriptedExchange(list(answers))
+    return VastAi(exchange, _no_pause), exchange
+
+
+def run[T](call: Awaitable[T]) -> T:
+    async def main() -> T:
+        return await call
+
+    return asyncio.run(main())
+
+
+def test_search_asks_for_everything_that_a_decision_looks_at() -> None:
+    client, exchange = a_client(an_answer({"offers": []}))
+
+    assert run(client.search(a_wanted())) == ()
+    assert exchange.sent == [
+        Sent(
+            "POST",
+            "/api/v0/bundles/",
+            body={
+                "verified": {"eq": True},
+                "external": {"eq": False},
+                "rentable": {"eq": True},
+                "rented": {"eq": False},
+                "gpu_total_ram": {"gte": 22_000},
+                "disk_space": {"gte": 55},
+                "dph_total": {"gte": 0.1, "lte": 0.5},
+                "reliability": {"gte": 0.99},
+                "direct_port_count": {"gte": 1},
+                "inet_down": {"gte": 23 * 8000 / 1200},
+                "duration": {"gte": 7200.0},
+                "order": [["dlperf_per_dphtotal", "desc"]],
+                "type": "on-demand",
+                "limit": 64,
+                "allocated_storage": 55.0,
+            },
+        )
+    ]
+
+
+def test_search_returns_offers_and_leaves_out_what_is_none() -> None:
+    other = {**OFFER, "id": 2}
+    client, _ = a_client(an_answer({"offers": [OFFER, {"id": 1}, None, "x", other]}))
+
+    assert [offer.offer_id for offer in run(client.search(a_wanted()))] == [31_415_926, 2]
+
+
+def test_search_takes_a_single_offer_for_a_list_of_one() -> None:
+    client, _ = a_client(an_answer({"offers": OFFER}))
+
+    assert [offer.machine_id for offer in run(client.search(a_wanted()))] == [27_182]
+
+
+def test_template_is_asked_for_by_its_hash() -> None:
+    client, exchange = a_client(an_answer({"success": True, "templates": [TEMPLATE]}))
+
+    template = run(client.find_template(HASH))
+
+    assert template is not None
+    assert template.image == "ollama/ollama:0.9.0"
+    assert exchange.sent == [
+        Sent(
+            "GET",
+            "/api/v0/template/",
+            {"select_cols": '["*"]', "select_filters": f'{{"hash_id": {{"eq": "{HASH}"}}}}'},
+        )
+    ]
+
+
+@pytest.mark.parametrize("templates", [[], [{**TEMPLATE, "hash_id": "other"}], [None]])
+def test_template_is_none_when_no_row_has_exactly_that_hash(templates: list[object]) -> None:
+    client, _ = a_client(an_answer({"templates": templates}))
+
+    assert run(client.find_template(HASH)) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "credit"),
+    [({"credit": 25.5, "balance": 1}, Decimal("25.5")), ({"balance": 1}, None), ({"credit": None}, None)],
+)
+def test_credit_is_the_prepaid_money(body: object, credit: Decimal | None) -> None:
+    client, exchange = a_client(an_answer(body))
+
+    assert run(client.read_credit_usd()) == credit
+    assert exchange.sent == [Sent("GET", "/api/v0/users/current/")]
+
+
+@pytest.mark.parametrize(("status", "body"), [(403, {"error": "not_authorized"}), (404, BAD_KEY)])
+def test_credit_is_unknown_when_the_key_may_not_know(status: int, body: object) -> None:
+    client, _ = a_client(an_answer(body, status))
+
+    assert run(client.read_credit_usd()) is None
+
+
+def test_show_returns_the_machine() -> None:
+    client, exchange = a_client(an_answer({"instances": INSTANCE}))
+
+    shown = run(client.show(CONTRACT_ID))
+
+    assert shown is not None
+    assert shown.contract_id == 12_345_678
+    assert exchange.sent == [Sent("GET", f"/api/v0/instances/{CONTRACT_ID}/")]
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, {"instances": None}), (404, NO_INSTANCE)])
+def test_show_returns_none_when_the_provider_shows_none(status: int, body: object) -> None:
+    client, _ = a_client(an_answer(body, status))
+
+    assert run(client.show(CONTRACT_ID)) is None
+
+
+def test_label_names_the_machine() -> None:
+    client, exchange = a_client(an_answer({"success": True, "msg": "label set"}))
+
+    run(client.label(CONTRACT_ID, "rune-x"))
+
+    assert exchange.sent == [Sent("PUT", f"/api/v0/instances/{CONTRACT_ID}/", body={"label": "rune-x"})]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_taken"),
+    [
+        (200, {"success": True}, True),
+        (404, NO_INSTANCE, False),
+        (200, NO_INSTANCE, False),
+        (404, {"success": False, "error": "not_found", "msg": "Instance not found."}, False),
+    ],
+)
+def test_destroy_tells_a_machine_that_goes_from_one_that_nobody_knows(
+    status: int, body: object, is_taken: bool
+) -> None:
+    client, exchange = a_client(an_answer(body, status))
+
+    assert run(client.destroy(CONTRACT_ID)) is is_taken
+    assert exchange.sent == [Sent("DELETE", f"/api/v0/instances/{CONTRACT_ID}/", body={})]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (an_answer(BAD_KEY, 404), ProviderKeyError),
+        (an_answer(BAD_KEY, 200), ProviderKeyError),
+        (an_answer({"error": "not_found", "msg": "Invalid user key"}, 404), ProviderKeyError),
+        (an_answer(HTML, 404), ProviderFailedError),
+        (an_answer("", 404), ProviderFailedError),
+        (an_answer(NO_INSTANCE, 503), ProviderFailedError),
+        (an_answer({"success": False}, 200), ProviderRefusedError),
+        (an_answer("", 200), ProviderFailedError),
+        (an_answer(HTML, 200), ProviderFailedError),
+        (an_answer("API requests too frequent", 429), ProviderBusyError),
+        (NotSentError(), ProviderFailedError),
+        (LostError(), ProviderFailedError),
+    ],
+)
+def test_destroy_fails_when_the_answer_does_not_say_that_the_machine_goes(
+    answer: Answer | NotSentError | LostError, error: type[RentalError]
+) -> None:
+    client, exchange = a_client(answer)
+
+    with pytest.raises(error):
+        run(client.destroy(CONTRACT_ID))
+
+    assert len(exchange.sent) == 1
+
+
+READS = {
+    "search": lambda client: client.search(a_wanted()),
+    "find_template": lambda client: client.find_template(HASH),
+    "show": lambda client: client.show(1),
+    "label": lambda client: client.label(1, "x"),
+    "read_log_url": lambda client: client.read_log_url(1, 50),
+    "list_volumes": lambda client: client.list_volumes(),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (NotSentError(), ProviderFailedError),
+        (LostError(), ProviderFailedError),
+        (an_answer(HTML, 200), ProviderFailedError),
+        (an_answer(HTML, 502), ProviderFailedError),
+        (an_answer([], 200), ProviderFailedError),
+        (an_answer(BAD_KEY, 404), ProviderKeyError),
+        (an_answer(QUOTA, 429), SearchQuotaError),
+        (an_answer(REMOVED, 410), ProviderRefusedError),
+        (an_answer(REMOVED, 200), ProviderRefusedError),
+    ],
+)
+def test_call_fails_and_is_not_repeated_when_the_answer_is_none(
+    name: str, answer: Answer | NotSentError | LostError, error: type[RentalError]
+) -> None:
+    client, exchange = a_client(answer)
+
+    with pytest.raises(error):
+        run(READS[name](client))
+
+    assert (len(exchange.sent), exchange.timeouts_seconds) == (1, [CALL_TIMEOUT_SECONDS])
+
+
+@pytest.mark.parametrize("name", ["search", "find_template", "read_log_url", "list_volumes"])
+def test_call_fails_when_a_success_lacks_what_it_was_asked_for(name: str) -> None:
+    client, _ = a_client(an_answer({"success": True}))
+
+    with pytest.raises(ProviderFailedError):
+        run(READS[name](client))
+
+
+def test_log_is_asked_for_by_its_last_lines() -> None:
+    client, exchange = a_client(an_answer({"success": True, "result_url": "https://s3.example/x.log"}))
+
+    assert run(client.read_log_url(7, 50)) == "https://s3.example/x.log"
+    assert exchange.sent == [Sent("PUT", "/api/v0/instances/request_logs/7/", body={"tail": "50"})]
+
+
+def test_volumes_are_listed_by_their_ids() -> None:
+    client, exchange = a_client(an_answer({"volumes": [{"id": 555}, {"id": "556"}, {}, None]}))
+
+    assert run(client.list_volumes()) == (555, 556)
+    assert exchange.sent == [Sent("GET", "/api/v0/volumes", {"owner": "me", "type": "all_volume"})]
