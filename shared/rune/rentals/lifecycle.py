@@ -11,7 +11,7 @@ from rune.rentals.instance import Listing
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change, Is, IsOneOf, Value, make_change
 
-RECONCILE_WINDOW = timedelta(seconds=90)
+RECONCILE_WINDOW = timedelta(seconds=120)
 """How long after its intent a lost create is looked for. The call itself lasts 20 s at most, and a fresh contract
 shows up in listings with some delay (observed by several clients of Vast.ai)."""
 

@@ -21,7 +21,7 @@ from rune.errors import (
     SearchQuotaError,
 )
 from rune.rentals.instance import Instance
-from rune.rentals.offers import Offer
+from rune.rentals.offers import MAX_DOWNLOAD_USD_PER_GB, Offer
 from rune.rentals.provider import Template
 
 type Members = Mapping[str, object]
@@ -124,7 +124,8 @@ def read_offer(members: Members) -> Offer | None:
             price_usd_per_hour=_decimal(members["dph_total"]),
             gpu_usd_per_hour=_decimal(members.get("dph_base") or 0),
             storage_usd_per_gb_month=_decimal(members.get("storage_cost") or 0),
-            download_usd_per_gb=_decimal(members.get("inet_down_cost") or 0),
+            # Unknown is not free: then the dearest that is taken.
+            download_usd_per_gb=_decimal(members.get("inet_down_cost", MAX_DOWNLOAD_USD_PER_GB)),
             disk_gb=float(_decimal(members.get("disk_space") or 0)),
             reliability_ratio=float(_decimal(members.get("reliability") or members.get("reliability2") or 0)),
             is_verified=members.get("verification") == "verified",

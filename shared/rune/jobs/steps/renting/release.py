@@ -97,9 +97,13 @@ class ReleaseStep:
     def _again(self, job: Job, held: Rental, delay_seconds: int) -> Again:
         return Again(delay_seconds, spending=self._machines.spending(job, held))
 
-    def _released(self, context: StepContext, borrowed: Rental | None = None) -> Released:
-        """Return the end of the step, with the receipt in the job's result."""
+    def _released(self, context: StepContext, borrowed: Rental | None = None) -> Outcome:
+        """Return the end of the step, with the receipt in the job's result, unless there is more to give back."""
         job, machines = context.job, self._machines
+        another = machines.find_held(job)
+        if another is not None:
+            # Ordered by a worker that had stood still while another one found a kept machine.
+            return self._again(job, another, 1)
         attempts = machines.ledger.read_attempts(job.job_id)
         used = borrowed or self._find_used(job, attempts)
         spending = machines.spending(job, used)

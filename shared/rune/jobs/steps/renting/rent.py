@@ -157,6 +157,9 @@ class Rent:
             return Again(2)
         fleet.reserve_create()
         attempt = 1 + max((rental.attempt for rental in attempts), default=0)
+        if self._machines.find_held(job) is not None:
+            # Somebody else had this turn while we stood still.
+            return Again(0)
         rental = self._intend(job, attempt, Pick(offer, wanted, model, template, ceiling_at))
         if not self._machines.ledger.open(rental):
             return Next(StepName.RECONCILE, notes=(search,))

@@ -38,7 +38,6 @@ OUTBID = an_instance(
     cur_state="stopped", intended_status="stopped", next_state="stopped", status_text="outbid"
 )
 DARK = a_created_rental(dark_until=after(20))
-AWAKE = a_created_rental(dark_until=after(10), awake_at=after(20))
 
 
 def test_boot_goes_on_when_the_machines_server_answers() -> None:
@@ -88,7 +87,7 @@ def test_boot_notes_until_when_the_machine_was_seen_dark() -> None:
     ],
 )
 def test_boot_gives_a_machine_up_that_will_not_come(instance: Instance, seconds: float, detail: str) -> None:
-    world = a_world(AWAKE, instances=(instance,), seconds=seconds)
+    world = a_world(DARK, instances=(instance,), seconds=seconds)
 
     outcome = world.run(JOB)
 
@@ -120,7 +119,7 @@ def test_boot_takes_no_longer_than_the_request_allows(seconds: float) -> None:
     ids=repr,
 )
 def test_boot_waits_for_the_server_and_gives_it_up_in_the_end(error: RuneError) -> None:
-    world = a_world(AWAKE, instances=(an_instance(),), seconds=65)
+    world = a_world(DARK, instances=(an_instance(),), seconds=65)
     world.server = FailingServer(error)
 
     assert isinstance(world.run(JOB), Again)
@@ -135,7 +134,7 @@ def test_boot_waits_for_the_server_and_gives_it_up_in_the_end(error: RuneError) 
 
 
 def test_boot_gives_a_machine_up_that_runs_without_its_port() -> None:
-    world = a_world(AWAKE, instances=(an_instance(host_ports={}),), seconds=65)
+    world = a_world(DARK, instances=(an_instance(host_ports={}),), seconds=65)
 
     assert isinstance(world.run(JOB), Again)
     world.wait(46)

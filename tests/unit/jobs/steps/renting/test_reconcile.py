@@ -41,19 +41,19 @@ def test_reconcile_goes_on_looking_as_long_as_the_machine_may_turn_up(seconds: f
 
 
 def test_reconcile_gives_the_order_up_after_a_listing_that_began_late_enough() -> None:
-    world = a_world(a_rental(), seconds=90.001)
+    world = a_world(a_rental(), seconds=120.001)
 
     assert world.run(JOB) == Next(StepName.RENT, error_type="create_lost")
     rental = world.rental()
     assert (rental.state, rental.end_reason) == (RentalState.RELEASED, EndReason.CREATE_LOST)
-    assert (rental.released_at, rental.cost_micro_usd) == (after(90.001), 0)
+    assert (rental.released_at, rental.cost_micro_usd) == (after(120.001), 0)
 
 
 def test_reconcile_takes_no_listing_that_may_have_begun_before_the_window_ended() -> None:
-    world = a_world(a_rental(), seconds=93)
+    world = a_world(a_rental(), seconds=123)
     # By a worker whose clock is five seconds ahead.
-    world.board.share_listing(a_listing(begun_at=after(92)))
-    world.board.hold_off(Endpoint.LIST, after(95))
+    world.board.share_listing(a_listing(begun_at=after(122)))
+    world.board.hold_off(Endpoint.LIST, after(125))
 
     assert world.run(JOB) == Again(2)
     assert world.rental() == a_rental()

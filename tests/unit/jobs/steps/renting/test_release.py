@@ -136,7 +136,7 @@ def test_release_believes_a_fresh_machine_gone_when_the_provider_took_the_order(
 
 
 def test_release_waits_for_an_order_whose_answer_was_lost() -> None:
-    world = a_world(a_rental(), seconds=60)
+    world = a_world(a_rental(), seconds=90)
 
     assert isinstance(world.run(JOB), Again)
     assert (world.rental().state, world.market.called("destroy")) == (RentalState.RELEASING, [])
@@ -315,12 +315,14 @@ def test_job_goes_on_paying_for_a_machine_that_it_had_found_kept_and_lost() -> N
     used = {"rental_id": other.rental_id, "cost_micro_usd": 10_334}
 
     released = world.run(a_releasing_job(None, **used))
-    rented = world.run(a_renting_job(StepName.RENT, **used))
-
     assert isinstance(released, Released)
+    borrowed = released.spending.borrowed_micro_usd
+    rented = world.run(a_renting_job(StepName.RENT, **used, borrowed_micro_usd=borrowed))
+
+    assert released.spending == Spending(other.rental_id, 10_334, 10_334)
     assert isinstance(rented, Next)
-    assert released.spending.cost_micro_usd == 10_334
-    assert (rented.spending.cost_micro_usd or 0) >= 10_334
+    # What it had cost, and the image's traffic of the next one.
+    assert rented.spending == Spending(RENTAL_ID, 10_334 + 4_000, 10_334)
 
 
 def test_release_destroys_the_machine_when_the_request_is_gone_from_the_table() -> None:
