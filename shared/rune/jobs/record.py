@@ -62,7 +62,7 @@ class Failure:
     code
         Stable snake_case name.
     sentence
-        One sentence for a person; at most 300 bytes of it are kept, for the hot item's sake.
+        One sentence for a person; at most 260 bytes of it are kept, for the hot item's sake.
     stage
         The step in which it happened.
     retryable

@@ -17,7 +17,7 @@ from rune.jobs.dynamodb_items import event_from_item, event_item, hot_item, job_
 from rune.jobs.lifecycle import claim, request_cancel
 from rune.jobs.outcomes import Done, Next
 from rune.jobs.record import Event, Job, Status, StepName
-from rune.jobs.settlement import settle
+from rune.jobs.settlement import LONGEST_SENTENCE_BYTES, settle
 from rune.jobs.store import History, JobStore, Refused, StoredJob, Submission
 from rune.storage.change import allows, apply
 from rune.storage.dynamodb_table import MAX_TRIES
@@ -96,13 +96,14 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long() -> None:
         attempts=4,
         failures=2,
         dispatches=20,
-        failure=a_failure(sentence="x" * 300),
+        failure=a_failure(sentence="x" * LONGEST_SENTENCE_BYTES),
         progress={"tokens": 100_000},
         phases_ms=dict.fromkeys(("search", "boot", "pull", "load", "first_token", "ask"), 870_000),
         rents=True,
         rental_id=f"{'f' * 32}-12",
         verdict=Status.SUCCEEDED,
         cost_micro_usd=999_999_999,
+        borrowed_micro_usd=99_999_999,
     )
 
     row = hot_item(job)
