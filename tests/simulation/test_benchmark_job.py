@@ -5,9 +5,9 @@ from itertools import combinations
 import pytest
 
 from rune.jobs.record import Status
-from tests.simulation.world import Fault, Odds, World
+from tests.simulation.faults import CALM, Fault, Odds
+from tests.simulation.world import World
 
-CALM = Odds()
 LONGEST_RECOVERY_SECONDS = 180.0
 """What the engine promises after the loss of one process or message: lease, tick, and the step once more."""
 

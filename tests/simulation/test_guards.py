@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.simulation.faults import Fault
 from tests.simulation.test_random_days import STORMY, run_day
-from tests.simulation.world import Fault
 
 GUARDS = [
     ("claim", "seq"),
@@ -34,7 +34,7 @@ def test_list_of_guards_names_every_one_that_a_write_meets() -> None:
 @pytest.mark.parametrize("guard", GUARDS, ids=[f"{change}-without-{field}" for change, field in GUARDS])
 def test_simulation_sees_a_broken_rule_when_a_guard_is_gone(guard: tuple[str, str]) -> None:
     days = (
-        run_day(seed, odds=odds, regret_ratio=regret_ratio, unguarded=guard)
+        run_day(seed, odds=odds, regret_ratio=regret_ratio, unguarded=[guard])
         for seed in SEEDS
         for odds, regret_ratio in ((STORMY, 0.3), (HESITANT, 0.9))
     )

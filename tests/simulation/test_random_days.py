@@ -1,11 +1,15 @@
 """Many jobs, many faults, every run from a seed."""
 
+from collections.abc import Collection
 from itertools import product
 
 import pytest
 
 from rune.jobs.record import Kind, Status
-from tests.simulation.world import AGENTIC_AGENT, BENCHMARK, LLM_INSTANCE, Fault, Odds, World
+from tests.simulation.faults import Fault, Odds
+from tests.simulation.requests import AGENTIC_AGENT, BENCHMARK, LLM_INSTANCE
+from tests.simulation.table import Guard
+from tests.simulation.world import World
 
 REQUESTS = (BENCHMARK, AGENTIC_AGENT, LLM_INSTANCE)
 
@@ -28,7 +32,7 @@ STORMY = Odds(
 
 
 def run_day(
-    seed: int, *, odds: Odds = STORMY, regret_ratio: float = 0.3, unguarded: tuple[str, str] | None = None
+    seed: int, *, odds: Odds = STORMY, regret_ratio: float = 0.3, unguarded: Collection[Guard] = ()
 ) -> World:
     """Return a world in which 12 jobs of any kind were posted over an hour, and some of them taken back."""
     world = World(seed, odds, unguarded=unguarded)

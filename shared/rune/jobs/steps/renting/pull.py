@@ -81,7 +81,9 @@ class PullStep:
         try:
             if await server.has_model(model):
                 return True, None
-            self._note_most_bytes(held, model)
+            if self._note_most_bytes(held, model).holder != held.holder:
+                # Somebody else has the machine by now, and would pay for this download.
+                return False, None
             seen = PullProgress(0, 0)
 
             def show(progress: PullProgress) -> None:
@@ -97,12 +99,13 @@ class PullStep:
         finally:
             await server.aclose()
 
-    def _note_most_bytes(self, held: Rental, model: str) -> None:
-        """Write down what the download may cost before it begins; its end says what it did."""
+    def _note_most_bytes(self, held: Rental, model: str) -> Rental:
+        """Write down what the download may cost before it begins; return the rental as it then is."""
         most_bytes = size_model(model, held.machine.vram_mb).download_gb * _BYTES_PER_GB
         if (held.model, held.pulling_bytes) != (model, most_bytes):
             change = lifecycle.note_pulling(held, model, most_bytes, self._machines.clock.now())
-            self._machines.update(held, change)
+            return self._machines.update(held, change)
+        return held
 
     def _next_step(self, context: StepContext) -> StepName:
         request = request_of(context)

@@ -1,0 +1,85 @@
+"""The janitor: every minute a look at machines and at late turns, as its handler does it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from rune.errors import StoreUnavailableError
+from rune.jobs import sweep
+from rune.jobs.reaper import Reaped, Reaper
+from tests.simulation.faults import Fault
+from tests.simulation.ledger import FaultyLedger
+from tests.simulation.provider import STAGE
+from tests.simulation.table import FaultyStore
+from tests.simulation.timing import Ending, SkewedClock, pause, resume
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+TICK_SECONDS = 60
+TIMEOUT_SECONDS = 50
+TIME_TO_STOP_SECONDS = 5
+TIME_FOR_TURNS_SECONDS = 25
+
+
+class Janitor:
+    """Ticks for as long as the world goes on."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._good_count = 0
+        self.is_at_work = False
+        self.reaped = Reaped()
+
+    def tick(self) -> None:
+        """Begin a tick, and plan the next one: it comes whatever becomes of this."""
+        self._world.at(TICK_SECONDS, self.tick)
+        began_at = self._world.now
+        self.is_at_work = True
+        resume(self._world, self._run(began_at), lambda ending: self._end(began_at, ending))
+
+    async def _run(self, began_at: datetime) -> None:
+        world = self._world
+        clock = SkewedClock(world)
+        store = FaultyStore(world, overlap=True)
+
+        def has_more_than(seconds: int) -> bool:
+            return world.now < began_at + timedelta(seconds=TIMEOUT_SECONDS - seconds)
+
+        if world.account is not None:
+            reaper = Reaper(
+                fleet=world.account.fleet(clock),
+                ledger=FaultyLedger(world, world.account.ledger, stall=Fault.OVERTAKEN),
+                jobs=store,
+                clock=clock,
+                stage=STAGE,
+                pause=pause,
+            )
+            try:
+                reaped = await reaper.sweep(lambda: has_more_than(TIME_FOR_TURNS_SECONDS))
+            except StoreUnavailableError:
+                reaped = Reaped()
+            self._add_up(reaped)
+        sweep.send_late_turns(store, world.queue, clock, lambda: has_more_than(TIME_TO_STOP_SECONDS))
+
+    def _add_up(self, reaped: Reaped) -> None:
+        self.reaped.destroyed_count += reaped.destroyed_count
+        self.reaped.proven_count += reaped.proven_count
+        self.reaped.alarm_count += reaped.alarm_count
+
+    def _end(self, began_at: datetime, ending: Ending) -> None:
+        self.is_at_work = False
+        in_time = self._world.now < began_at + timedelta(seconds=TIMEOUT_SECONDS - TIME_TO_STOP_SECONDS)
+        if ending is not None or not in_time:
+            self._good_count = 0
+            return
+        self._good_count += 1
+        if self._good_count >= 2:
+            self._check_nobody_is_late(began_at)
+
+    def _check_nobody_is_late(self, began_at: datetime) -> None:
+        oldest = min(self._world.now, began_at) - 2 * timedelta(seconds=TICK_SECONDS)
+        for job in self._world.table.jobs.values():
+            if job.due_at and job.due_at < oldest:
+                self._world.violate(f"I6: {job.job_id} has been late for more than two ticks")

@@ -1,0 +1,211 @@
+"""The ledger of rentals and the shared board: watched, and reached by a shaky way like the table of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from rune.rentals.instance import Listing
+from rune.rentals.ledger import Endpoint, RentalRefused
+from rune.rentals.record import EndReason, Rental, RentalState
+from rune.storage.change import Change
+from tests.memory_ledger import MemoryBoard, MemoryLedger
+from tests.simulation.faults import Fault
+from tests.simulation.metering import Meter
+from tests.simulation.table import FaultyCalls, Guard, drop_guards
+
+if TYPE_CHECKING:
+    from tests.simulation.provider import Account
+    from tests.simulation.world import World
+
+_FOLLOWERS = {
+    RentalState.INTENDED: {RentalState.CREATED, RentalState.RELEASING, RentalState.RELEASED},
+    RentalState.CREATED: {RentalState.RUNNING, RentalState.RELEASING, RentalState.RELEASED},
+    RentalState.RUNNING: {RentalState.KEPT, RentalState.RELEASING, RentalState.RELEASED},
+    RentalState.KEPT: {RentalState.RUNNING, RentalState.RELEASING, RentalState.RELEASED},
+    RentalState.RELEASING: {RentalState.RELEASED},
+    RentalState.RELEASED: {RentalState.RELEASING},
+}
+"""What a row may become, drawn from the product's description and not from its code."""
+
+
+class WatchedLedger(MemoryLedger):
+    """The ledger, which notes every write that breaks a rule.
+
+    Attributes
+    ----------
+    strays
+        Rentals that were begun when their job was about to end, or had ended.
+    reopened
+        Rentals whose machine turned up after they had been given up.
+    """
+
+    def __init__(self, world: World, account: Account, unguarded: Collection[Guard]) -> None:
+        super().__init__()
+        self._world = world
+        self._account = account
+        self._unguarded = unguarded
+        self._pulled: set[tuple[str, str | None]] = set()
+        self.strays: set[str] = set()
+        self.reopened: set[str] = set()
+
+    def open(self, rental: Rental) -> bool:
+        is_new = super().open(rental)
+        job = self._world.table.jobs.get(rental.job_id)
+        if is_new and (job is None or not job.is_active or job.is_releasing):
+            # Whoever writes this stood still for minutes. Nobody can keep it from that, so it is the janitor's.
+            self.strays.add(rental.rental_id)
+        return is_new
+
+    def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
+        before = self.rentals.get(rental.rental_id)
+        self._world.guards |= {(change.name, requirement.field) for requirement in change.requires}
+        written = super().update(rental, drop_guards(change, self._unguarded))
+        if isinstance(written, Rental) and before is not None:
+            self._watch_state(before, written)
+            self._watch_hands(before, written)
+            self._watch_promise(before, written)
+            if change.name == "note_pulled":
+                self._watch_traffic(written)
+            if change.name == "prove_release":
+                self._watch_proof(before, written)
+            if change.name == "reopen":
+                self.reopened.add(written.rental_id)
+        return written
+
+    def _watch_state(self, before: Rental, after: Rental) -> None:
+        name = before.rental_id
+        if after.state is not before.state and after.state not in _FOLLOWERS[before.state]:
+            self._world.violate(f"{name} went from {before.state} to {after.state}")
+        if after.version <= before.version:
+            self._world.violate(f"version of {name} fell")
+        is_renamed = before.contract_id is not None and after.contract_id != before.contract_id
+        if is_renamed and before.state is not RentalState.RELEASED:
+            self._world.violate(f"{name} was tied to another contract")
+        if before.state is after.state is RentalState.RELEASED:
+            self._world.violate(f"{name} was written after it was proven gone")
+        if after.dark_until and before.dark_until and after.dark_until < before.dark_until:
+            self._world.violate(f"{name} was dark until an earlier moment than before")
+
+    def _watch_hands(self, before: Rental, after: Rental) -> None:
+        """A machine changes hands only when nobody has it, and nobody loses one at work."""
+        if after.holder is not None and before.holder not in (None, after.holder):
+            self._world.violate(f"{before.rental_id} was taken from {before.holder} by {after.holder}")
+        if after.state is RentalState.KEPT and before.state is RentalState.RUNNING and before.holder:
+            job = self._world.table.jobs.get(before.holder)
+            if job is not None and job.is_active and not job.is_releasing:
+                self._world.violate(f"{before.rental_id} was put aside while {job.job_id} works on it")
+        if after.kept_until and after.kept_until > after.ceiling_at:
+            self._world.violate(f"{before.rental_id} is kept beyond its ceiling")
+
+    def _watch_promise(self, before: Rental, after: Rental) -> None:
+        """What a caller was told of a kept machine holds until the caller says otherwise."""
+        name, now = before.rental_id, self._world.now + self._world.skew
+        if after.kept_until != before.kept_until and before.state in (
+            RentalState.RELEASING,
+            RentalState.RELEASED,
+        ):
+            self._world.violate(f"{name} was promised until {after.kept_until} and is {before.state}")
+        if after.state is not RentalState.RELEASING or before.state is RentalState.RELEASING:
+            return
+        if after.end_reason in (EndReason.EXPIRED, EndReason.CALLER_ENDED) and before.holder is not None:
+            self._world.violate(f"{name} {after.end_reason} while {before.holder} works on it")
+        if after.end_reason is EndReason.EXPIRED and before.kept_until and before.kept_until > now:
+            self._world.violate(f"{name} expired before its time")
+
+    def _watch_traffic(self, after: Rental) -> None:
+        """A model is put on a machine once, so its download is paid once."""
+        pulled = (after.rental_id, after.model)
+        if pulled in self._pulled:
+            self._world.violate(f"{after.rental_id} counts the download of {after.model} twice")
+        self._pulled.add(pulled)
+
+    def _watch_proof(self, before: Rental, after: Rental) -> None:
+        """What is called gone was gone by then, by the provider's own books and not by what it says."""
+        gone_at = after.released_at or self._world.now
+        # A machine that an order brings forth later is another matter: whoever stood still with it sees to that.
+        shown_by = (gone_at - self._world.skew).timestamp()
+        if any(contract.listed_at <= shown_by for contract in self._account.contracts_of(before)):
+            self._world.violate(f"{before.rental_id} was called gone ({after.end_reason}) and exists")
+
+
+class WatchedBoard(MemoryBoard):
+    """The board, which notes a listing that lacks a machine."""
+
+    def __init__(self, world: World, account: Account) -> None:
+        super().__init__()
+        self._world = world
+        self._account = account
+
+    def share_listing(self, listing: Listing) -> None:
+        listed = {instance.contract_id for instance in listing.instances}
+        begun_at = (listing.begun_at - self._world.skew).timestamp()
+        for contract in self._account.vastai.live():
+            if contract.listed_at <= begun_at and contract.contract_id not in listed:
+                self._world.violate(f"a listing lacks {contract.contract_id} {contract.label}")
+        super().share_listing(listing)
+
+
+class FaultyLedger:
+    """One process's way to the ledger.
+
+    Parameters
+    ----------
+    stall
+        What lets others be faster between a read and what follows it.
+    """
+
+    def __init__(
+        self, world: World, ledger: WatchedLedger, *, stall: Fault, meter: Meter | None = None
+    ) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._stall = stall
+        self._calls = FaultyCalls(world, meter)
+
+    def open(self, rental: Rental) -> bool:
+        return self._calls.transact("open", lambda: self._ledger.open(rental))
+
+    def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
+        # A row enters or leaves the tenant's list in a transaction; other writes concern the row alone.
+        call = self._calls.transact if "due_at" in change.sets else self._calls.update
+        return call(change.name, lambda: self._ledger.update(rental, change))
+
+    def read(self, rental_id: str) -> Rental | None:
+        return self._read("read rental", lambda: self._ledger.read(rental_id))
+
+    def read_attempts(self, job_id: str) -> tuple[Rental, ...]:
+        return self._calls.read("read attempts", lambda: self._ledger.read_attempts(job_id))
+
+    def read_alive(self, tenant: str) -> tuple[Rental, ...]:
+        return self._read("read alive", lambda: self._ledger.read_alive(tenant))
+
+    def find_alive(self, limit: int) -> tuple[str, ...]:
+        return self._calls.read("find alive", lambda: self._ledger.find_alive(limit))
+
+    def _read[T](self, name: str, look: Callable[[], T]) -> T:
+        found = self._calls.read(name, look)
+        if self._world.fault_at(f"after {name}", self._stall):
+            self._world.stall(self._stall)
+        return found
+
+
+class FaultyBoard:
+    """One process's way to the board."""
+
+    def __init__(self, world: World, board: WatchedBoard, meter: Meter | None = None) -> None:
+        self._board = board
+        self._calls = FaultyCalls(world, meter)
+
+    def reserve(self, endpoint: Endpoint, now: datetime, interval: timedelta) -> timedelta:
+        return self._calls.update(f"reserve {endpoint}", lambda: self._board.reserve(endpoint, now, interval))
+
+    def hold_off(self, endpoint: Endpoint, until: datetime) -> None:
+        self._calls.update(f"hold off {endpoint}", lambda: self._board.hold_off(endpoint, until))
+
+    def read_listing(self) -> Listing | None:
+        return self._calls.read("read listing", self._board.read_listing)
+
+    def share_listing(self, listing: Listing) -> None:
+        self._calls.update("share listing", lambda: self._board.share_listing(listing))

@@ -1,0 +1,194 @@
+"""The deployment's account with the simulated Vast.ai, and each process's shaky way to it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from local.simulators.vastai import (
+    Contract,
+    Delivery,
+    SimulatedVastai,
+    VastaiSettings,
+    VastAnswer,
+    VastRequest,
+)
+from rune.jobs.record import Job
+from rune.jobs.steps.renting.machines import Machines
+from rune.rentals.fleet import Fleet
+from rune.rentals.record import Rental, RentalState
+from rune.rentals.settings import KeepLimits, RentalSettings
+from rune.rentals.vastai import LostError, Method, NotSentError, VastAi
+from rune.rentals.vastai_answers import Answer
+from tests.simulation.faults import Crash, Fault
+from tests.simulation.ledger import FaultyBoard, FaultyLedger, WatchedBoard, WatchedLedger
+from tests.simulation.machines import MachinePark
+from tests.simulation.metering import Meter
+from tests.simulation.requests import LONGEST_KEEP
+from tests.simulation.servers import open_server
+from tests.simulation.table import Guard
+from tests.simulation.timing import START, SkewedClock, Sleep, pause
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+STAGE = "sim"
+CALL_SECONDS = 0.15
+"""What a call of the provider takes (measured by several clients of Vast.ai: 0.1 to 0.3 s)."""
+
+_SETTINGS = RentalSettings(STAGE, "https://vastai.example", "ollama/ollama:0.13.0", KeepLimits(LONGEST_KEEP))
+
+
+class Account:
+    """What the deployment rents, what it knows of it, and who watches that both agree.
+
+    Attributes
+    ----------
+    orders
+        Orders sent, by label.
+    late_orders_seconds
+        For the next orders: how long each is under way, so that nobody hears of what it made.
+    """
+
+    def __init__(self, world: World, settings: VastaiSettings, unguarded: Collection[Guard]) -> None:
+        self._world = world
+        self.park = MachinePark()
+        self.vastai = SimulatedVastai(settings, now=self.now, host=self.park)
+        self.ledger = WatchedLedger(world, self, unguarded)
+        self.board = WatchedBoard(world, self)
+        self.orders: Counter[str] = Counter()
+        self.late_orders_seconds: deque[float] = deque()
+
+    def now(self) -> float:
+        return self._world.now.timestamp()
+
+    def fleet(self, clock: SkewedClock, meter: Meter | None = None) -> Fleet:
+        """Return one process's way to the provider."""
+        exchange = SimulatedExchange(self._world, self)
+        return Fleet(VastAi(exchange, pause), FaultyBoard(self._world, self.board, meter), clock)
+
+    def machines(self, clock: SkewedClock, meter: Meter) -> Machines:
+        """Return what a worker's steps work with."""
+        return Machines(
+            fleet=self.fleet(clock, meter),
+            ledger=FaultyLedger(self._world, self.ledger, stall=Fault.STALLED, meter=meter),
+            clock=clock,
+            open_server=open_server(self._world),
+            settings=_SETTINGS,
+        )
+
+    def our_contracts(self) -> list[tuple[Contract, Rental | None]]:
+        """Return every existing machine that we have ordered, whatever it is called by now, with its row."""
+        by_label = {rental.label: rental for rental in self.ledger.rentals.values()}
+        ours = (contract for contract in self.vastai.live() if not contract.is_foreign)
+        return [(contract, by_label.get(contract.order.label or "")) for contract in ours]
+
+    def contracts_of(self, rental: Rental) -> list[Contract]:
+        """Return the existing machines that were ordered for a rental."""
+        return [contract for contract in self.vastai.live() if contract.order.label == rental.label]
+
+    def is_at_rest(self, *, until_kept_are_gone: bool) -> bool:
+        """Return whether no machine is anybody's business any more."""
+        for rental in self.ledger.rentals.values():
+            is_kept = rental.state is RentalState.KEPT and (rental.kept_until or START) > self._world.now
+            if rental.is_alive and (until_kept_are_gone or not is_kept):
+                return False
+        return all(row is not None and row.is_alive for _, row in self.our_contracts())
+
+    def watch_call(self, method: Method, path: str, body: Mapping[str, object] | None) -> None:
+        """Look at a request as it leaves: an order has its intent, and a change is of our own machine."""
+        if method == "PUT" and "/asks/" in path:
+            self._watch_order(str((body or {}).get("label")))
+        number = path.removeprefix("/api/v0/instances/").rstrip("/")
+        if method in {"PUT", "DELETE"} and number.isdigit():
+            contract = self.vastai.instances.get(int(number))
+            if contract is None or contract.is_foreign:
+                self._world.violate(f"{method} of a machine that is not ours: {number}")
+
+    def watch_job_end(self, job: Job) -> None:
+        """Look at what a job leaves behind at the moment at which it ends."""
+        for rental in self.ledger.rentals.values():
+            if rental.rental_id in self.ledger.strays:
+                continue
+            is_late = rental.rental_id in self.ledger.reopened or rental.kept_until is not None
+            if rental.holder == job.job_id and rental.is_alive:
+                self._world.violate(f"{job.job_id} ended and holds {rental.rental_id} ({rental.state})")
+            elif rental.job_id == job.job_id and rental.holder is None:
+                is_settled = rental.state in (RentalState.RELEASED, RentalState.KEPT)
+                if not is_settled and not is_late:
+                    self._world.violate(f"{job.job_id} ended, {rental.rental_id} is {rental.state}")
+                self._watch_machine(rental)
+
+    def _watch_machine(self, rental: Rental) -> None:
+        if rental.state is not RentalState.RELEASED or rental.released_at is None:
+            return
+        # One that was made after that came from an order which stood still, and is the janitor's.
+        gone_at = (rental.released_at + self._world.skew).timestamp()
+        for contract in self.contracts_of(rental):
+            if contract.created_at < gone_at and contract.listed_at <= self.now():
+                self._world.violate(f"{rental.rental_id} exists when its job ends")
+
+    def _watch_order(self, label: str) -> None:
+        self.orders[label] += 1
+        if self.orders[label] > 1:
+            self._world.violate(f"{label} was ordered twice")
+        if all(rental.label != label for rental in self.ledger.rentals.values()):
+            self._world.violate(f"{label} was ordered before anybody wrote it down")
+
+
+class SimulatedExchange:
+    """An `Exchange` with the simulator itself at the other end."""
+
+    def __init__(self, world: World, account: Account) -> None:
+        self._world = world
+        self._account = account
+
+    async def __call__(
+        self,
+        method: Method,
+        path: str,
+        *,
+        timeout_seconds: float,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Answer:
+        place = f"{method} {path.split('/')[3]}"
+        self._send(place)
+        self._account.watch_call(method, path, body)
+        request = VastRequest(
+            method=method,
+            path=path,
+            query=dict(query or {}),
+            body=None if body is None else dict(body),
+            authorization=f"Bearer {self._account.vastai.settings.api_key}",
+        )
+        if "/asks/" in path and self._account.late_orders_seconds:
+            late_seconds = self._account.late_orders_seconds.popleft()
+            self._world.plan(late_seconds, lambda: self._account.vastai.answer(request))
+            await Sleep(timeout_seconds)
+            raise LostError
+        answer = self._account.vastai.answer(request)
+        await Sleep(timeout_seconds if answer.delivery is Delivery.HANG else CALL_SECONDS)
+        return self._receive(place, answer)
+
+    def _send(self, place: str) -> None:
+        fault = self._world.fault_at(f"before {place}", Fault.CRASH, Fault.OUTAGE, Fault.PAUSE)
+        if fault is Fault.CRASH:
+            raise Crash
+        if fault is Fault.OUTAGE:
+            raise NotSentError
+        if fault is Fault.PAUSE:
+            self._world.stall(fault)
+
+    def _receive(self, place: str, answer: VastAnswer) -> Answer:
+        fault = self._world.fault_at(f"after {place}", Fault.CRASH, Fault.LOST_ANSWER, Fault.PAUSE)
+        if fault is Fault.CRASH:
+            raise Crash
+        if fault is Fault.LOST_ANSWER or answer.delivery is not Delivery.NORMAL:
+            raise LostError
+        if fault is Fault.PAUSE:
+            self._world.stall(fault)
+        text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
+        return Answer(answer.status, text, answer.headers.get("Retry-After", ""))

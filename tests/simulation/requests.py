@@ -1,0 +1,39 @@
+"""What callers ask for in the simulation."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from rune.contracts import BenchmarkRequest, LlmInstanceRequest
+from rune.jobs.admission import Admitted, Renting, admit_benchmark, admit_llm_instance
+from rune.jobs.desk import Caller, Terms
+from rune.jobs.record import Kind, StepName
+from rune.net.addresses import AddressPolicy
+
+CALLER = Caller("acme")
+TERMS = Terms(run_limit=timedelta(hours=1), retention=timedelta(days=30))
+LONGEST_KEEP = timedelta(hours=2)
+
+MODEL = "llama3.1:8b"
+OTHER_MODEL = "qwen3:14b"
+
+QUESTION_JSON = (
+    '{"question": "What is unhealthy?", "model": "llama3.1:8b", "backend_url": "http://sim.example:11434"}'
+)
+BENCHMARK = Admitted(Kind.BENCHMARK, StepName.CHECK, QUESTION_JSON)
+AGENTIC_AGENT = Admitted(Kind.AGENTIC_AGENT, StepName.CHECK_AGENT, QUESTION_JSON)
+LLM_INSTANCE = Admitted(Kind.LLM_INSTANCE, StepName.VERIFY, '{"backend_url": "http://sim.example:11434"}')
+
+_RENTING = Renting(is_possible=True, longest_keep=LONGEST_KEEP)
+
+
+def rented_benchmark(model: str = MODEL, **members: object) -> Admitted:
+    """Return a question for a model on a machine to be rented, as the API admits it."""
+    document = {"question": "What is unhealthy?", "model": model, "vastai": True, **members}
+    return admit_benchmark(BenchmarkRequest.model_validate(document), AddressPolicy(), _RENTING)
+
+
+def rented_instance(model: str = MODEL, keep_seconds: int = 600, **members: object) -> Admitted:
+    """Return the wish for a rented model server that stays."""
+    document = {"model": model, "vastai": True, "keep_seconds": keep_seconds, **members}
+    return admit_llm_instance(LlmInstanceRequest.model_validate(document), AddressPolicy(), _RENTING)

@@ -1,0 +1,118 @@
+"""What must hold when everything has come to rest."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from rune.jobs.metrics import merge, tally
+from rune.jobs.record import ACTIVE, Job, Status
+from rune.rentals.bills import cost_micro_usd
+from rune.rentals.record import MICRO_USD_PER_USD, Rental, RentalState
+from tests.simulation.requests import CALLER
+
+if TYPE_CHECKING:
+    from tests.simulation.provider import Account
+    from tests.simulation.world import World
+
+
+def check_jobs(world: World) -> None:
+    """Look at every job: it has ended, and all that is written of it agrees."""
+    for job in world.table.jobs.values():
+        if job.status in ACTIVE:
+            world.violate(f"I2: {job.job_id} never ended")
+        numbers = [event.number for event in world.table.events_of(job.job_id)]
+        if numbers != list(range(1, job.event_count + 1)):
+            world.violate(f"history of {job.job_id} has gaps or doubles: {numbers}")
+        has_result = world.table.result_of(job.job_id) is not None
+        if not job.rents and has_result != (job.status is Status.SUCCEEDED):
+            world.violate(f"{job.job_id} is {job.status} but has_result={has_result}")
+        if job.status is Status.SUCCEEDED and not has_result:
+            world.violate(f"{job.job_id} succeeded without a result")
+    ended = [job.job_id for job in world.table.jobs.values() if job.status not in ACTIVE]
+    if world.table.read_tallies(CALLER.tenant, world.now) != merge(
+        tally(world.table.events_of(one)) for one in ended
+    ):
+        world.violate("the tenant's tallies are not those of its jobs' events")
+    if world.queue.dead_letters:
+        world.violate("I9: a step message reached the dead-letter queue")
+
+
+def check_machines(world: World, account: Account) -> None:
+    """Look at every machine: none exists but those that are kept, and no stranger's was touched."""
+    for contract, rental in account.our_contracts():
+        is_kept = rental is not None and rental.state is RentalState.KEPT
+        if rental is None or not is_kept or rental.kept_until is None or rental.kept_until <= world.now:
+            world.leaked += 1
+            state = None if rental is None else rental.state
+            world.violate(f"leaked: {contract.label} exists, its row is {state}")
+    for record in account.vastai.touched_foreign():
+        world.foreign_touched += 1
+        world.violate(f"a stranger's machine was touched: {record.method} {record.path}")
+    alive = [rental for rental in account.ledger.rentals.values() if rental.is_alive]
+    for rental in alive:
+        if rental.state is not RentalState.KEPT:
+            world.violate(f"{rental.rental_id} is still {rental.state}")
+    for job_id in {rental.job_id for rental in alive}:
+        if sum(rental.job_id == job_id for rental in alive) > 1:
+            world.violate(f"{job_id} has more than one living rental")
+
+
+def check_money(world: World, account: Account) -> None:
+    """Look at every bill: what is written covers what is charged, and nothing is counted twice."""
+    billed = {rental.rental_id: bill_micro_usd(account, rental) for rental in account.ledger.rentals.values()}
+    for rental in account.ledger.rentals.values():
+        written = written_micro_usd(world, rental)
+        if _was_never_heard_of(account, rental):
+            billed[rental.rental_id] = Decimal(0)
+        if billed[rental.rental_id] > written + _slack_micro_usd(world, rental):
+            bill = billed[rental.rental_id]
+            world.violate(f"{rental.rental_id} cost {bill:.0f} micro USD and {written} are written")
+    for job in world.table.jobs.values():
+        own = [rental for rental in account.ledger.rentals.values() if _is_only_of(account, rental, job)]
+        slack = sum(_slack_micro_usd(world, rental) for rental in own)
+        bill = sum((billed[rental.rental_id] for rental in own), Decimal(0))
+        if bill > job.cost_micro_usd + slack:
+            world.violate(f"{job.job_id} cost {bill:.0f} micro USD and says {job.cost_micro_usd}")
+    _check_total(world, account)
+
+
+def bill_micro_usd(account: Account, rental: Rental) -> Decimal:
+    """Return what the provider charges for a rental, whichever machines were made for it."""
+    contracts = [c for c in account.vastai.instances.values() if c.order.label == rental.label]
+    bills = (account.vastai.bill(contract.contract_id).total_usd for contract in contracts)
+    return sum(bills, Decimal(0)) * MICRO_USD_PER_USD
+
+
+def written_micro_usd(world: World, rental: Rental) -> int:
+    """Return what a rental has cost by the ledger."""
+    known = rental.cost_micro_usd
+    return cost_micro_usd(rental, world.now) if known is None else known
+
+
+def _check_total(world: World, account: Account) -> None:
+    rentals = account.ledger.rentals.values()
+    if account.ledger.reopened:
+        return  # a machine that turned up after its job had ended is nobody's cost but the account's
+    written = sum(written_micro_usd(world, rental) for rental in rentals)
+    slack = sum(_slack_micro_usd(world, rental) for rental in rentals)
+    told = sum(job.cost_micro_usd for job in world.table.jobs.values())
+    if told > written + slack:
+        world.violate(f"jobs say {told} micro USD, their rentals cost {written}: something counts twice")
+
+
+def _is_only_of(account: Account, rental: Rental, job: Job) -> bool:
+    is_late = rental.rental_id in account.ledger.reopened | account.ledger.strays
+    return rental.job_id == job.job_id and rental.kept_until is None and not is_late
+
+
+def _was_never_heard_of(account: Account, rental: Rental) -> bool:
+    """Return whether an order was lost, and its machine too before anybody saw it: nobody can know what it cost."""
+    contracts = [c for c in account.vastai.instances.values() if c.order.label == rental.label]
+    return rental.contract_id is None and all(c.destroyed_by == "provider" for c in contracts)
+
+
+def _slack_micro_usd(world: World, rental: Rental) -> int:
+    """Return what clocks that are off make of a bill's two ends, and rounding."""
+    skewed = 2 * world.skew.total_seconds() * rental.prices.micro_usd_per_hour / 3600
+    return round(skewed) + 3

@@ -1,0 +1,156 @@
+"""Model servers that take their time and sometimes fail: one that is always there, and those on rented machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from rune.errors import (
+    ModelNotFoundError,
+    ServerOverloadedError,
+    ServerUnreachableError,
+    StreamTruncatedError,
+)
+from rune.jobs.steps.servers import OpenServer
+from rune.llm.protocol import (
+    ChatRequest,
+    FinishReason,
+    Generation,
+    ModelServer,
+    OnChunk,
+    OnPull,
+    PullProgress,
+    PullRequest,
+    ServerTimings,
+    Stamps,
+    TokenCounts,
+    TokenSource,
+    WarmUp,
+    WarmUpRequest,
+)
+from tests.simulation.machines import MODEL_BYTES, Disk
+from tests.simulation.timing import Sleep
+
+if TYPE_CHECKING:
+    from tests.simulation.provider import Account
+    from tests.simulation.world import World
+
+STANDING_HOST = "sim.example"
+PULL_SLICE_SECONDS = 15.0
+
+
+def open_server(world: World) -> OpenServer:
+    """Return what opens the server at an address: the standing one, or whatever answers there."""
+
+    def open_one(_kind: str, url: str) -> ModelServer:
+        if urlsplit(url).hostname == STANDING_HOST or world.account is None:
+            return SimulatedServer(world)
+        return MachineServer(world, world.account, url)
+
+    return open_one
+
+
+class SimulatedServer:
+    """A model server that is always there, with the one model on it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def list_models(self) -> tuple[str, ...]:
+        await self._work("list_models", 0.1)
+        return self._models()
+
+    async def list_running(self) -> tuple[str, ...]:
+        return ()
+
+    async def has_model(self, model: str) -> bool:
+        await self._work("has_model", 0.2)
+        return model in self._models()
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        await self._work("pull", 60.0)
+        on_progress(PullProgress(4_900_000_000, 4_900_000_000))
+        return True
+
+    async def warm_up(self, request: WarmUpRequest) -> WarmUp:
+        self._fail_by_chance()
+        self._require(request.model)
+        await self._work("warm_up", 30.0)
+        return WarmUp(load_ms=29_000.0, first_token_ms=1_000.0)
+
+    async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
+        self._fail_by_chance()
+        self._require(request.model)
+        await self._work("chat", self._world.random.uniform(*self._world.odds.answer_seconds))
+        on_chunk(7)
+        if self._world.random.random() < self._world.odds.truncation:
+            raise StreamTruncatedError("The answer broke off.")
+        stamps = Stamps(0, 1, 2, 10_000_000, 10_000_000, 100_000_000, 101_000_000)
+        tokens = TokenCounts(5, 7, None, None, TokenSource.SERVER)
+        return Generation(
+            "Simulated.", "", FinishReason.STOP, tokens, stamps, (10_000_000, 100_000_000), ServerTimings()
+        )
+
+    async def aclose(self) -> None:
+        return None
+
+    def _models(self) -> tuple[str, ...]:
+        return ("llama3.1:8b",)
+
+    def _require(self, model: str) -> None:
+        if model not in self._models():
+            raise ModelNotFoundError(f"The server does not have the model {model!r}.")
+
+    async def _work(self, name: str, seconds: float) -> None:
+        """Take a call's time."""
+        self._world.model_calls[name] += 1
+        self._world.billed.server_seconds[name] += seconds
+        await Sleep(seconds)
+
+    def _fail_by_chance(self) -> None:
+        if self._world.random.random() < self._world.odds.overload:
+            raise ServerOverloadedError("Come later.", retry_after_seconds=30)
+
+
+class MachineServer(SimulatedServer):
+    """The server at a rented machine's address, as long as that machine runs there."""
+
+    def __init__(self, world: World, account: Account, url: str) -> None:
+        super().__init__(world)
+        self._park = account.park
+        self._find: Callable[[], Disk | None] = account.park.finder(account.vastai, url)
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        """Bring the model piece by piece; what is on its way counts from the moment it was sent for."""
+        total_bytes = MODEL_BYTES[request.model]
+        left_seconds = request.slice_seconds
+        while True:
+            disk = self._reach()
+            missing_bytes = total_bytes - disk.come.get(request.model, 0)
+            bytes_per_second = disk.machine.download_bytes_per_second
+            seconds = min(PULL_SLICE_SECONDS, left_seconds, missing_bytes / bytes_per_second)
+            piece_bytes = min(missing_bytes, round(seconds * bytes_per_second))
+            self._park.download(disk, request.model, piece_bytes)
+            await self._work("pull", seconds)
+            on_progress(PullProgress(total_bytes - missing_bytes + piece_bytes, total_bytes))
+            left_seconds -= seconds
+            if piece_bytes == missing_bytes or left_seconds <= 0:
+                return piece_bytes == missing_bytes
+
+    def _models(self) -> tuple[str, ...]:
+        disk = self._reach()
+        return tuple(model for model in MODEL_BYTES if disk.has(model))
+
+    async def _work(self, name: str, seconds: float) -> None:
+        """Take a call's time, or find out that the machine is gone."""
+        self._reach()
+        await super()._work(name, seconds)
+        if self._find() is None:
+            raise StreamTruncatedError("Simulated: the machine is gone.")
+
+    def _reach(self) -> Disk:
+        disk = self._find()
+        if disk is None:
+            raise ServerUnreachableError("Simulated: nobody listens there.")
+        return disk

@@ -1,0 +1,106 @@
+"""Days on which everything happens at once, each from a seed; `RUNE_SIMULATED_DAYS` runs more of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import cache
+
+import pytest
+
+from rune.jobs.record import Job, Kind, Status
+from rune.rentals.record import EndReason, Rental
+from tests.simulation.rented_days import run_contended_day, run_rented_day
+from tests.simulation.world import World
+
+type RecordProperty = Callable[[str, object], None]
+
+DAY_COUNT = int(os.environ.get("RUNE_SIMULATED_DAYS", "200"))
+DAYS_AT_ONCE = 20
+
+UNLIKELY_ENDS = {EndReason.CREATE_PUT_OFF, EndReason.BOOT_TIMEOUT}
+"""A matter of seconds, so that a handful of days may do without."""
+
+
+def count_figures(days: Iterable[World]) -> dict[str, int]:
+    """Return what days came to, added up."""
+    figures = Counter[str]()
+    for world in days:
+        assert world.account is not None
+        rented = world.account.ledger.rentals
+        figures.update(days=1, jobs=len(world.table.jobs), machines=len(world.account.vastai.instances))
+        figures.update(rentals=len(rented), leaked=world.leaked, strangers_touched=world.foreign_touched)
+    return dict(figures)
+
+
+@pytest.mark.parametrize("first_seed", range(0, DAY_COUNT, DAYS_AT_ONCE))
+def test_no_machine_is_lost_when_days_are_stormy(first_seed: int, record_property: RecordProperty) -> None:
+    began_seconds = time.process_time()
+    days = {seed: run_rented_day(seed) for seed in range(first_seed, first_seed + DAYS_AT_ONCE)}
+
+    seconds = round(time.process_time() - began_seconds, 2)
+    record_property("figures", {**count_figures(days.values()), "seconds": seconds})
+    assert {seed: world.violations for seed, world in days.items() if world.violations} == {}
+
+
+@pytest.mark.parametrize("first_seed", range(0, DAY_COUNT // 3, DAYS_AT_ONCE))
+def test_no_machine_is_lost_when_many_want_the_same_one(
+    first_seed: int, record_property: RecordProperty
+) -> None:
+    began_seconds = time.process_time()
+    days = {seed: run_contended_day(seed) for seed in range(first_seed, first_seed + DAYS_AT_ONCE)}
+
+    seconds = round(time.process_time() - began_seconds, 2)
+    record_property("figures", {**count_figures(days.values()), "seconds": seconds})
+    assert {seed: world.violations for seed, world in days.items() if world.violations} == {}
+
+
+@cache
+def some_days() -> tuple[World, ...]:
+    """Return days to look at more than once."""
+    return tuple(run_rented_day(seed) for seed in range(40))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_same_seed_gives_the_same_rented_day(seed: int) -> None:
+    once, again = run_rented_day(seed), run_rented_day(seed)
+
+    assert once.cut_points == again.cut_points
+
+
+def test_stormy_days_reach_every_end_of_rentals_and_their_jobs() -> None:
+    rentals = [rental for world in some_days() for rental in list_rentals(world)]
+    jobs = [job for world in some_days() for job in world.table.jobs.values() if job.rents]
+
+    assert {rental.end_reason for rental in rentals} | UNLIKELY_ENDS == set(EndReason)
+    assert {(job.kind, job.status) for job in jobs} == {
+        (kind, status)
+        for kind in (Kind.BENCHMARK, Kind.LLM_INSTANCE)
+        for status in (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+    }
+
+
+def test_stormy_days_use_kept_machines_again_and_put_their_ends_off() -> None:
+    jobs = [job for world in some_days() for job in world.table.jobs.values()]
+    put_off = [world for world in some_days() if ("extend", "state") in world.guards]
+    turned_up = [rental for world in some_days() for rental in list_rentals(world, turned_up=True)]
+
+    assert sum(is_reuse(job) for job in jobs) > 20
+    assert len(put_off) >= 15
+    assert turned_up
+
+
+def list_rentals(world: World, *, turned_up: bool = False) -> list[Rental]:
+    """Return a day's rentals, or only those whose machine turned up after they had been given up."""
+    assert world.account is not None
+    ledger = world.account.ledger
+    return [
+        rental for rental in ledger.rentals.values() if not turned_up or rental.rental_id in ledger.reopened
+    ]
+
+
+def is_reuse(job: Job) -> bool:
+    """Return whether a job worked on a machine that another one had rented."""
+    return job.rental_id is not None and not job.rental_id.startswith(job.job_id)

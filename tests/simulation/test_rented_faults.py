@@ -1,0 +1,179 @@
+"""The fault table: whatever the provider does, and whoever dies meanwhile, no machine is ever lost.
+
+A cell is one mischief of the provider's, one way in which messages travel, and one process (a worker or the
+janitor) that dies right after one of its effects. Mischiefs to which the product reacts alike, step by step, share
+their cells: each of them gets every n-th. With messages undisturbed every cell is run; with messages doubled and
+delayed one in `RUNE_SIMULATED_STRIDE` (1 runs the whole table, in some ten minutes).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+
+from rune.jobs.record import Job, Kind, Status
+from tests.simulation.faults import Fault
+from tests.simulation.mischief import MISCHIEFS, Mischief
+from tests.simulation.renting import MESSAGES, Death, enact, list_deaths
+from tests.simulation.world import World
+
+type RecordProperty = Callable[[str, object], None]
+type End = tuple[Status, str | None]
+type Play = tuple[Mischief, Kind]
+
+STRIDE = int(os.environ.get("RUNE_SIMULATED_STRIDE", "6"))
+STRIDES = {"undisturbed": 1, "duplicated": STRIDE, "delayed": STRIDE}
+
+PLAYS: tuple[Play, ...] = tuple((mischief, kind) for mischief in MISCHIEFS for kind in mischief.kinds)
+IDS = [f"{mischief.name}-{kind}" for mischief, kind in PLAYS]
+
+FATAL = {
+    "provider_key": (
+        "search_unauthorized",
+        "search_forbidden",
+        "create_unauthorized",
+        "create_forbidden",
+        "list_unauthorized",
+        "list_forbidden",
+        "listing_unauthorized_for_long",
+        "key_revoked_401",
+        "key_revoked_meanwhile",
+    ),
+    "provider_refused": (
+        "search_refused",
+        "search_refused_400",
+        "user_refused",
+        "user_refused_400",
+        "list_refused",
+        "list_refused_400",
+    ),
+    "no_credit": (
+        "create_insufficient_credit_400",
+        "create_insufficient_credit_200",
+        "create_spend_rate_limit",
+        "create_missing_billing",
+        "out_of_credit_from_the_start",
+        "out_of_credit_meanwhile",
+    ),
+    "no_offer_fits": ("every_ask_gone", "search_finds_nothing"),
+    "rental_failed": ("every_boot_exits",),
+    "search_quota": ("search_quota",),
+}
+"""What a job cannot survive, by the code with which it then fails; everything else it does."""
+
+LONGEST_RECOVERY_SECONDS = 300.0
+"""Of a job whose worker has died: lease, tick and the step once more, and the provider's own pace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One run of the table."""
+
+    play: Play
+    messages: str
+    death: Death
+
+    def run(self) -> World:
+        return enact(*self.play, MESSAGES[self.messages], {self.death.number: Fault.CRASH})
+
+    def __str__(self) -> str:
+        mischief, kind = self.play
+        return f"{mischief.name} {kind}, {self.messages}, dies {self.death.place} (#{self.death.number})"
+
+
+@cache
+def deal_cells() -> dict[Play, tuple[Cell, ...]]:
+    """Return the cells of every play."""
+    dealt: dict[Play, list[Cell]] = {play: [] for play in PLAYS}
+    for messages, stride in STRIDES.items():
+        alike: dict[tuple[object, ...], list[Play]] = {}
+        deaths_of: dict[Play, list[Death]] = {}
+        for play in PLAYS:
+            _, deaths_of[play] = list_deaths(*play, MESSAGES[messages])
+            trace = tuple((death.place, death.scene) for death in deaths_of[play])
+            alike.setdefault((play[1], trace), []).append(play)
+        for number, plays in enumerate(alike.values()):
+            for index in range(number % stride, len(deaths_of[plays[0]]), stride):
+                play = plays[index // stride % len(plays)]
+                dealt[play].append(Cell(play, messages, deaths_of[play][index]))
+    return {play: tuple(cells) for play, cells in dealt.items()}
+
+
+def the_end(world: World) -> End:
+    """Return how the job ended."""
+    (job,) = world.table.jobs.values()
+    return job.status, job.failure.code if job.failure else None
+
+
+def expected_end(mischief: Mischief) -> End:
+    """Return how a job ends that meets a mischief, when nobody dies."""
+    codes = [code for code, names in FATAL.items() if mischief.name in names]
+    return (Status.FAILED, codes[0]) if codes else (Status.SUCCEEDED, None)
+
+
+def judge(cell: Cell, world: World, calm: World) -> Iterator[str]:
+    """Yield what is wrong with a cell."""
+    yield from (f"{cell}: {violation}" for violation in world.violations)
+    for job in world.table.jobs.values():
+        end = job.status, job.failure.code if job.failure else None
+        # A dead worker may have taken the mischief with it: then the job may also succeed.
+        if cell.messages == "undisturbed" and end not in (the_end(calm), (Status.SUCCEEDED, None)):
+            yield f"{cell}: ended as {end}"
+        if cell.messages == "undisturbed" and seconds_between(calm, job) > LONGEST_RECOVERY_SECONDS:
+            yield f"{cell}: ended {seconds_between(calm, job):.0f} s late"
+
+
+def seconds_between(calm: World, job: Job) -> float:
+    (calm_job,) = calm.table.jobs.values()
+    if job.finished_at is None or calm_job.finished_at is None:
+        return 0.0
+    return (job.finished_at - calm_job.finished_at).total_seconds()
+
+
+@pytest.mark.parametrize(("mischief", "kind"), PLAYS, ids=IDS)
+def test_rented_job_ends_as_it_should_when_the_provider_misbehaves(mischief: Mischief, kind: Kind) -> None:
+    world = enact(mischief, kind)
+
+    assert world.violations == []
+    assert the_end(world) == expected_end(mischief)
+
+
+@pytest.mark.parametrize(("mischief", "kind"), PLAYS, ids=IDS)
+def test_no_machine_is_lost_when_the_provider_misbehaves_and_a_process_dies(
+    mischief: Mischief, kind: Kind, record_property: RecordProperty
+) -> None:
+    began_seconds = time.process_time()
+    calm = enact(mischief, kind)
+    figures: Counter[str] = Counter()
+
+    broken: list[str] = []
+    for cell in deal_cells()[mischief, kind]:
+        world = cell.run()
+        broken += judge(cell, world, calm)
+        figures += Counter(cells=1, leaked=world.leaked, strangers_touched=world.foreign_touched)
+
+    seconds = round(time.process_time() - began_seconds, 2)
+    record_property("figures", {"leaked": 0, "strangers_touched": 0, **figures, "seconds": seconds})
+    assert broken == []
+
+
+def test_table_is_as_large_as_it_was_meant() -> None:
+    counts = Counter(cell.messages for cells in deal_cells().values() for cell in cells)
+
+    assert counts["undisturbed"] > 5000
+    assert min(counts.values()) > 5000 / STRIDE
+    assert {cell.death.place for cells in deal_cells().values() for cell in cells} >= {
+        "after PUT asks",
+        "after DELETE instances",
+        "after open",
+        "after note_contract",
+        "after prove_release",
+        "after commit",
+        "after send",
+    }

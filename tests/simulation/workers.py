@@ -1,0 +1,141 @@
+"""Workers: the engine itself, run by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rune.agents.settings import AgentSettings
+from rune.errors import RuneError
+from rune.jobs import plan
+from rune.jobs.engine import Engine
+from rune.jobs.lease import RENEWAL_SECONDS, Lease
+from rune.jobs.outcomes import Cancelled, Outcome
+from rune.jobs.plan import Lane
+from rune.jobs.record import Job, StepMessage
+from rune.jobs.step import Step, StepContext
+from rune.jobs.steps.registry import make_steps
+from rune.net.addresses import AddressPolicy
+from tests.simulation.faults import Crash, Fault
+from tests.simulation.metering import Meter
+from tests.simulation.servers import open_server
+from tests.simulation.table import FaultyStore
+from tests.simulation.timing import SkewedClock, Sleep
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+LONGEST_SLICE_SECONDS = 20.0
+"""Between renewals of a long call: ten of the engine's own, so that hours stay cheap."""
+
+
+class Worker:
+    """One execution environment of a worker function."""
+
+    def __init__(self, world: World, lane: Lane) -> None:
+        self._world = world
+        self._meter = Meter(world, lane)
+        skew_seconds = world.random.uniform(-1, 1) * world.odds.skew_seconds
+        clock = SkewedClock(world, skew_seconds)
+        machines = world.account.machines(clock, self._meter) if world.account else None
+        self.engine = Engine(
+            lane=lane,
+            store=FaultyStore(world, meter=self._meter),
+            queue=world.queue,
+            clock=clock,
+            steps=make_steps(open_server(world), AgentSettings(), AddressPolicy(), machines),
+            run_step=self.run_step,
+        )
+
+    async def take_turn(self, message: StepMessage) -> None:
+        """Take the turn, and bill the function for it."""
+        with self._meter.invocation(message):
+            await self.engine.take_turn(message)
+
+    async def run_step(self, step: Step, context: StepContext, lease: Lease) -> Outcome:
+        """Run a step, and let others be faster between its end, good or bad, and what is written of it."""
+        try:
+            outcome = await self._run_beside_lease(step, context, lease)
+        except (RuneError, TimeoutError):
+            await self._linger()
+            raise
+        await self._linger()
+        return outcome
+
+    async def _linger(self) -> None:
+        if self._world.fault_at("after last renewal", Fault.OVERTAKEN):
+            await Sleep(self._world.random.uniform(0.0, 30.0))
+
+    async def _run_beside_lease(self, step: Step, context: StepContext, lease: Lease) -> Outcome:
+        """Run a step with renewals between slices of its sleep, and die or stall where the world says so."""
+        job = context.job
+        holders = self._world.at_work[(job.job_id, job.seq)]
+        if holders:
+            self._world.violate(f"two workers ran turn {job.seq} of {job.job_id} at the same time")
+        holders.add(job.lease_owner)
+        running = step(context)
+        beside = _Beside(self._world, context, lease, lambda: holders.discard(job.lease_owner))
+        try:
+            await beside.pass_cut_point("before step")
+            while True:
+                try:
+                    left_seconds = running.send(None).seconds
+                except StopIteration as end:
+                    await beside.pass_cut_point("after step")
+                    outcome: Outcome = end.value
+                    return outcome
+                if await beside.sleep(left_seconds):
+                    return Cancelled()
+        finally:
+            running.close()
+            holders.discard(job.lease_owner)
+
+
+class _Beside:
+    """What goes on beside a step: renewals, the time limit, and bad luck."""
+
+    def __init__(self, world: World, context: StepContext, lease: Lease, let_go: Callable[[], None]) -> None:
+        self._world = world
+        self._context = context
+        self._lease = lease
+        self._let_go = let_go
+        self._left_seconds = context.time_limit_seconds
+        self._unrenewed_seconds = 0.0
+
+    async def pass_cut_point(self, place: str) -> None:
+        fault = self._world.fault_at(place, Fault.CRASH, Fault.PAUSE)
+        if fault is Fault.CRASH:
+            raise Crash
+        if fault is Fault.PAUSE:
+            # From now on it is a zombie.
+            self._let_go()
+            await Sleep(self._world.pause_seconds())
+
+    async def sleep(self, seconds: float) -> bool:
+        """Let a step's sleep pass; return whether the step is to be broken off.
+
+        Time in which the process is frozen does not count against its limit: nothing may rest on that.
+        """
+        while seconds > 0:
+            await self.pass_cut_point("in step")
+            slice_seconds = min(seconds, LONGEST_SLICE_SECONDS, self._left_seconds)
+            await Sleep(slice_seconds)
+            seconds -= slice_seconds
+            self._left_seconds -= slice_seconds
+            self._unrenewed_seconds += slice_seconds
+            if self._unrenewed_seconds >= RENEWAL_SECONDS and self._renew():
+                return True
+            if self._left_seconds <= 0:
+                raise TimeoutError
+        return False
+
+    def _renew(self) -> bool:
+        self._unrenewed_seconds = 0.0
+        job = self._context.job
+        is_unwanted = self._lease.renew(self._context.progress)
+        self._check_owner(job)
+        return is_unwanted and plan.STEPS[job.step].breaks_off
+
+    def _check_owner(self, job: Job) -> None:
+        if self._world.table.jobs[job.job_id].lease_owner != job.lease_owner:
+            self._world.violate(f"a worker went on with turn {job.seq} of {job.job_id} after it had lost it")
