@@ -17,7 +17,7 @@ from tests.simulation.world import World
 
 type RecordProperty = Callable[[str, object], None]
 
-DAY_COUNT = int(os.environ.get("RUNE_SIMULATED_DAYS", "200"))
+DAY_COUNT = int(os.environ.get("RUNE_SIMULATED_DAYS", "100"))
 DAYS_AT_ONCE = 20
 
 UNLIKELY_ENDS = {EndReason.CREATE_PUT_OFF, EndReason.BOOT_TIMEOUT}
