@@ -56,7 +56,6 @@ WORKER_ACTIONS = WRITE_LOGS | {
     "dynamodb:Query",
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
-    "dynamodb:DeleteItem",
     "s3:GetObject",
     "s3:PutObject",
     "ssm:GetParameter",
@@ -70,7 +69,7 @@ ACTIONS = {
     "InferenceWorkerRole": WORKER_ACTIONS,
     "JanitorRole": WRITE_LOGS
     | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "sqs:SendMessage"}
-    | {"dynamodb:PutItem", "dynamodb:DeleteItem", "ssm:GetParameter"},
+    | {"ssm:GetParameter"},
 }
 
 

@@ -4,11 +4,12 @@
 pk                sk                     what
 ================  =====================  ===================================================================
 JOB#<job id>      RENTAL#<4 digits>      one attempt of the job to rent a machine
-TENANT#<tenant>   RENTAL#<rental id>     a line of the tenant's list; there as long as the rental may be alive
+TENANT#<tenant>   RENTAL#<rental id>     a line of the tenant's list; struck out once the rental is proven gone
 ================  =====================  ===================================================================
 
-Row and line are written in one transaction. The index `due` holds the rows that have a `due_at`, in a bucket of
-their own.
+Row and line are written in one transaction. A line that is struck out has an `expires_at`, and the table's TTL
+removes it: so no function needs the right to delete. The index `due` holds the rows that have a `due_at`, in a
+bucket of their own.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from rune.rentals.ledger import RentalRefused
 from rune.rentals.record import Rental, make_rental_id, parse_rental_id
-from rune.storage.change import Change
-from rune.storage.dynamodb_rows import attribute, from_row, to_expression, to_row
+from rune.storage.change import Change, Value
+from rune.storage.dynamodb_rows import TTL_FIELD, attribute, from_row, to_expression, to_row
 from rune.storage.dynamodb_table import ConditionFailedError, DynamoTable
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class DynamoLedger:
             self._table.transact(
                 [
                     self._table.put(row, condition="attribute_not_exists(pk)"),
-                    self._line_write(rental, is_alive=True),
+                    self._line_write(rental, struck_out_at=None),
                 ]
             )
         except ConditionFailedError:
@@ -69,7 +70,8 @@ class DynamoLedger:
             if "due_at" not in change.sets:
                 return from_row(Rental, self._table.update(key, expression))
             # It enters or leaves the list of what may be alive.
-            line = self._line_write(rental, is_alive=change.sets["due_at"] is not None)
+            is_alive = change.sets["due_at"] is not None
+            line = self._line_write(rental, struck_out_at=None if is_alive else change.sets["updated_at"])
             self._table.transact([self._table.change(key, expression), line])
         except ConditionFailedError as error:
             found = error.found.get(0)
@@ -89,7 +91,7 @@ class DynamoLedger:
     def read_alive(self, tenant: str) -> tuple[Rental, ...]:
         """Return a tenant's rentals that are not proven gone, as all earlier writes left them."""
         lines = self._table.query(f"TENANT#{tenant}", _PREFIX, _LAST)
-        ids = [parse_rental_id(line["rental_id"]["S"]) for line in lines]
+        ids = [parse_rental_id(line["rental_id"]["S"]) for line in lines if TTL_FIELD not in line]
         keys = [_key(*parsed) for parsed in ids if parsed]
         rows: list[Item] = []
         for start in range(0, len(keys), _READ_AT_ONCE):
@@ -105,11 +107,21 @@ class DynamoLedger:
             for row in rows
         )
 
-    def _line_write(self, rental: Rental, *, is_alive: bool) -> TransactWriteItemTypeDef:
-        key = _line_key(rental)
-        if is_alive:
-            return self._table.put({**key, "rental_id": {"S": rental.rental_id}})
-        return {"Delete": {"TableName": self._table.name, "Key": key}}
+    def _line_write(self, rental: Rental, *, struck_out_at: Value) -> TransactWriteItemTypeDef:
+        values: dict[str, AttributeValueTypeDef] = {":rental_id": {"S": rental.rental_id}}
+        if struck_out_at is None:
+            expression = f"SET rental_id = :rental_id REMOVE {TTL_FIELD}"
+        else:
+            expression = f"SET rental_id = :rental_id, {TTL_FIELD} = :at"
+            values[":at"] = attribute(TTL_FIELD, struck_out_at)
+        return {
+            "Update": {
+                "TableName": self._table.name,
+                "Key": _line_key(rental),
+                "UpdateExpression": expression,
+                "ExpressionAttributeValues": values,
+            }
+        }
 
 
 def _key(job_id: str, attempt: int) -> Key:

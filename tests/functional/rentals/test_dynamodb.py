@@ -48,7 +48,9 @@ def open_all(ledger: Ledger, *rentals: Rental) -> None:
 
 
 def lines(cloud: Cloud) -> list[str]:
-    return [row["rental_id"]["S"] for row in cloud.rows() if row["pk"]["S"].startswith("TENANT#")]
+    """Return the rentals whose lines are not struck out."""
+    rows = [row for row in cloud.rows() if row["pk"]["S"].startswith("TENANT#")]
+    return [row["rental_id"]["S"] for row in rows if "expires_at" not in row]
 
 
 # ---------------------------------------------------------------- open, read
@@ -126,7 +128,7 @@ def test_alive_are_all_when_they_are_more_than_one_read_holds(count: int, ledger
     assert ledger.read_alive("default") == tuple(rentals)
 
 
-def test_line_goes_when_the_rental_is_proven_gone_and_returns_when_it_turns_up(cloud: Cloud) -> None:
+def test_line_is_struck_out_when_the_rental_is_proven_gone_and_returns_when_it_turns_up(cloud: Cloud) -> None:
     ledger = DynamoLedger(cloud.dynamodb, TABLE)
     open_all(ledger, a_releasing_rental())
 
@@ -136,6 +138,8 @@ def test_line_goes_when_the_rental_is_proven_gone_and_returns_when_it_turns_up(c
     assert isinstance(gone, Rental)
     assert gone == a_released_rental(cost_micro_usd=gone.cost_micro_usd)
     assert lines(cloud) == []
+    (struck,) = [row for row in cloud.rows() if row["pk"]["S"].startswith("TENANT#")]
+    assert struck["expires_at"] == {"N": str(int(after(360).timestamp()))}
 
     reopened = ledger.update(gone, lifecycle.reopen(gone, CONTRACT_ID, after(900)))
     assert lines(cloud) == [RENTAL_ID]
