@@ -8,8 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rune.contracts.document import Document
+from rune.contracts.workloads import Expectation, Workload
 
-type BackendType = Literal["ollama", "openai"]
+type BackendType = Literal["ollama", "openai", "bedrock"]
 
 type Url = Annotated[str, Field(min_length=1, max_length=2048)]
 
@@ -104,7 +105,9 @@ class BackendChoice(Document):
     backend_url: Url | None = None
     """Its address, such as `http://host:11434`."""
     backend_type: BackendType = "ollama"
-    """Its kind: `ollama`, or any OpenAI-compatible one as `openai`."""
+    """Its kind: `ollama`, any OpenAI-compatible one as `openai`, or Amazon `bedrock`, which needs no address."""
+    backend_credential: str | None = Field(None, min_length=1, max_length=64)
+    """Name of the tenant's credential for the server, where it wants one; never the credential itself."""
 
 
 class Question(BackendChoice):
@@ -125,10 +128,17 @@ class Question(BackendChoice):
 
 
 class BenchmarkRequest(Question, RentalChoice):
-    """Ask a model one question and measure the answer."""
+    """Ask a model one question, or put it to work, and measure the answers."""
 
     attestation_required: bool = False
     """Whether the machine must prove what it is. Not offered, so true is refused."""
+    context_tokens: int | None = Field(None, ge=256, le=1_048_576)
+    """Context to load the model with, in tokens (Ollama alone can be told); null leaves the server's own, and on a
+    rented machine takes what the prompts and answers need."""
+    workload: Workload | None = None
+    """How often, how many at a time, and what is asked; null asks the question once."""
+    expected: Expectation | None = None
+    """What a right answer is; null judges none."""
 
 
 class AgenticAgentRequest(Question):

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
+from rune.contracts.benchmarks import BenchmarkReport
 from rune.contracts.document import Document
 
 
@@ -118,6 +119,8 @@ class BenchmarkResult(Document):
     measurements: Measurements
     rental: RentalReceipt | None = None
     """The receipt; null where nothing was rented."""
+    report: BenchmarkReport | None = None
+    """The numbers of every point, with all that they depend on (docs/benchmarks.md)."""
 
 
 class AgenticAgentResult(Document):

@@ -42,6 +42,8 @@ class Next:
         Said of the step's end, in its event.
     error_type
         Why the step did not do what it was for, although the job goes on.
+    state_json
+        What the next step goes on from, written with the turn's end or not at all; None leaves what is there.
     """
 
     step: StepName
@@ -51,15 +53,26 @@ class Next:
     error_type: str | None = None
     notes: tuple[Note, ...] = ()
     spending: Spending = Spending()
+    state_json: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Not ready yet; run this step again after a delay of 0 to 900 seconds."""
+    """Not ready yet; run this step again after a delay of 0 to 900 seconds.
+
+    Attributes
+    ----------
+    state_json
+        What the next turn goes on from, written with the turn's end or not at all; None leaves what is there.
+    notes
+        What this turn found worth an event, such as a point that was measured.
+    """
 
     delay_seconds: int
     progress: Mapping[str, int] = field(default_factory=dict)
     spending: Spending = Spending()
+    state_json: str | None = None
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,15 @@ class StepPlan:
         What the job's message says meanwhile.
     breaks_off
         Whether a wish to cancel stops it in its middle. A step that orders or destroys machines runs to its end.
+    keeps_state
+        Whether it goes on from what its last turn, or the step before, left in `state_json`.
     """
 
     lane: Lane
     event: str
     doing: str
     breaks_off: bool = True
+    keeps_state: bool = False
 
 
 STEPS = {
@@ -49,6 +52,12 @@ STEPS = {
     StepName.CHECK_AGENT: StepPlan(Lane.CONTROL, "agent.check", "Looking for the agent and its model."),
     StepName.WARM_UP: StepPlan(Lane.INFERENCE, "backend.warmup", "Loading the model."),
     StepName.ASK: StepPlan(Lane.INFERENCE, "agent.ask", "The model is answering."),
+    StepName.MEASURE: StepPlan(
+        Lane.INFERENCE, "benchmark.point", "The model is being measured.", keeps_state=True
+    ),
+    StepName.JUDGE: StepPlan(
+        Lane.INFERENCE, "benchmark.judge", "The answers are being judged.", keeps_state=True
+    ),
     StepName.RUN_AGENT: StepPlan(Lane.INFERENCE, "agent.ask", "The agent is at work."),
     StepName.VERIFY: StepPlan(Lane.CONTROL, "backend.list_models", "Asking the server whether it is there."),
 }

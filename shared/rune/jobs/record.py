@@ -49,6 +49,8 @@ class StepName(StrEnum):
     CHECK_AGENT = "check_agent"
     WARM_UP = "warm_up"
     ASK = "ask"
+    MEASURE = "measure"
+    JUDGE = "judge"
     RUN_AGENT = "run_agent"
     VERIFY = "verify"
 

@@ -22,6 +22,8 @@ class StepContext:
         Longest time that the step may take: what the lane allows, and what is left of the job's own time.
     draft_json
         The result as the job's last step left it, for the step that adds the receipt; None for the others.
+    state_json
+        What the step's last turn, or the step before, left for it; None at the first, and for steps that keep none.
     progress
         Small counts for people who watch. The step writes them as it likes; the lease carries them out.
     """
@@ -30,6 +32,7 @@ class StepContext:
     request_json: str
     time_limit_seconds: float
     draft_json: str | None = None
+    state_json: str | None = None
     progress: dict[str, int] = field(default_factory=dict)
 
 

@@ -3,10 +3,10 @@
 One protocol, one file per kind of server. Everything here is plain data.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class Role(StrEnum):
@@ -15,14 +15,63 @@ class Role(StrEnum):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool that the model may call.
+
+    Attributes
+    ----------
+    name
+        1 to 64 letters, digits, `_` and `-`: what every kind of server takes.
+    parameters
+        JSON schema of its arguments, an object.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that the model wants made; name and arguments are the model's words, and nobody has checked them.
+
+    Attributes
+    ----------
+    id
+        The server's, or one that RUNE made where the server gives none.
+    arguments
+        None where the text is no JSON object, as that of a call which a limit cut off.
+    arguments_text
+        As it came; of a server that sends an object, that object as JSON.
+    """
+
+    id: str
+    name: str
+    arguments: Mapping[str, object] | None
+    arguments_text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat."""
+    """One turn of a chat.
+
+    Attributes
+    ----------
+    tool_calls
+        Of an assistant's turn, to be replayed before their results.
+    tool_call_id, tool_name
+        Of a tool's turn: which call `content` is the result of.
+    """
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    tool_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +85,12 @@ class ChatRequest:
         Asking for another context than the loaded one reloads the model, so warm-up and chat send the same.
     max_output_tokens
         Longest answer in tokens; None leaves the server's own limit.
+    ignore_eos
+        Whether the answer goes on to `max_output_tokens`. Sent only to servers that know it; see `Capabilities`.
+    seed
+        Of sampling; sent only to servers that know it.
+    tools, tool_choice
+        What the model may call, and whether it must; `required` and `none` only where the server can be told.
     timeout_seconds
         Longest time from sending the request to the end of the answer.
     idle_timeout_seconds
@@ -49,6 +104,10 @@ class ChatRequest:
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     temperature: float | None = None
+    ignore_eos: bool = False
+    seed: int | None = None
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: Literal["auto", "none", "required"] = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +184,68 @@ class Generation:
     stamps: Stamps
     chunk_arrivals_ns: tuple[int, ...]
     server_timings: ServerTimings
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a server says that it, or one model on it, can do; None where it does not say.
+
+    Attributes
+    ----------
+    ignores_eos
+        Whether a chat may ask for `ignore_eos`. False unless the server is known to take it.
+    pulls, loads, unloads
+        Whether the server can be told to.
+    """
+
+    chats: bool | None = None
+    calls_tools: bool | None = None
+    thinks: bool | None = None
+    sees: bool | None = None
+    ignores_eos: bool = False
+    pulls: bool = False
+    loads: bool = False
+    unloads: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a server says of a model; None where it does not say.
+
+    Attributes
+    ----------
+    context_tokens_trained, context_tokens_loaded
+        The most that it was trained for, and what it is loaded with now.
+    size_bytes, size_vram_bytes
+        In memory, and how much of that is on GPUs; None for a model that is not loaded.
+    """
+
+    digest: str | None = None
+    quantization: str | None = None
+    parameter_size: str | None = None
+    family: str | None = None
+    context_tokens_trained: int | None = None
+    context_tokens_loaded: int | None = None
+    size_bytes: int | None = None
+    size_vram_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a server says of itself; None where it does not say.
+
+    Attributes
+    ----------
+    name
+        The software, such as `ollama`, `vllm`, `llama.cpp`, `tgi`, `lmstudio`, `bedrock`.
+    parallel_count
+        Requests that it answers at a time.
+    """
+
+    name: str | None = None
+    version: str | None = None
+    parallel_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +312,35 @@ class ModelServer(Protocol):
         """Return whether the server offers the model under the kind's own rules for names."""
         ...
 
+    async def capabilities(self, model: str) -> Capabilities:
+        """Return what can be asked of the server for this model."""
+        ...
+
+    async def describe_server(self) -> ServerFacts:
+        """Return what the server says of itself; one that says nothing is no error."""
+        ...
+
+    async def describe_model(self, model: str) -> ModelFacts:
+        """Return what the server says of a model, now; one that it says nothing of is no error."""
+        ...
+
+    async def round_trip_ms(self) -> float | None:
+        """Return the time of one TCP handshake with the server, in milliseconds; None where it cannot be known."""
+        ...
+
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
         """Let the server download the model; return whether all of it is there, or only the slice was over."""
         ...
 
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
         """Load the model and run one token through it; other models on the server are left alone."""
+        ...
+
+    async def unload(self, model: str) -> None:
+        """Take the model out of the server's memory; raises ModelUnsupportedError where it cannot be told to.
+
+        Only for a server that is RUNE's own: nobody else's model is ever unloaded.
+        """
         ...
 
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:

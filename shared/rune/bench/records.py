@@ -1,0 +1,93 @@
+"""One request of a benchmark as it went: what all numbers are computed from, and a line of the records' file."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rune.llm.protocol import Generation
+
+type RecordStatus = Literal["completed", "failed", "cut_off"]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One measured request.
+
+    Attributes
+    ----------
+    number
+        From 0, in the order in which requests of the point became due.
+    prompt_index
+        Which prompt of the workload was asked.
+    due_ns, sent_ns, ended_ns
+        Monotonic nanoseconds since the point began (`sent_ns` of a request that was never sent is None). A closed
+        load's request is due when its slot is free.
+    status
+        `cut_off`: broken off at the end of the point's time.
+    error_code
+        Of a failed one, such as `server_timeout`.
+    generation
+        Of a completed one.
+    prompt_chars
+        Length of the prompt with its number.
+    is_buffered, is_truncated
+        See `stream_buffered_count` and `prompt_truncated_count` of `rune.contracts.RunReport`.
+    score
+        0 to 1, where the answer was judged.
+    """
+
+    number: int
+    prompt_index: int
+    due_ns: int
+    sent_ns: int | None
+    ended_ns: int
+    status: RecordStatus
+    prompt_chars: int
+    error_code: str | None = None
+    generation: Generation | None = None
+    is_buffered: bool = False
+    is_truncated: bool = False
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a workload.
+
+    Attributes
+    ----------
+    concurrency
+        Most requests under way at a time.
+    request_rate_per_s
+        Of an open load; None for a closed one.
+    """
+
+    index: int
+    concurrency: int
+    request_rate_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPoint:
+    """A point with all that was measured at it.
+
+    Attributes
+    ----------
+    started_at_ms
+        Wall clock, milliseconds since 1970-01-01 UTC, for correlation only.
+    records
+        By number; warm-up is not among them.
+    warmup_count, warmup_output_tokens
+        Requests before the point, and the tokens they cost.
+    rtt_ms
+        Median time of a TCP handshake; None where it could not be measured.
+    loop_lag_p99_ms
+        How late the event loop was; None where it was not watched long enough.
+    """
+
+    point: Point
+    started_at_ms: int
+    records: tuple[RequestRecord, ...]
+    warmup_count: int
+    warmup_output_tokens: int
+    rtt_ms: float | None
+    loop_lag_p99_ms: float | None

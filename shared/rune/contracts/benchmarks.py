@@ -1,0 +1,272 @@
+"""What a benchmark reports: version 1 of RUNE's benchmark document (docs/benchmarks.md).
+
+The unit is in the name: `_ms`, `_s` (seconds), `_usd`, `_per_s`, `_ratio` (0 to 1). Null means that a number is not
+defined or cannot be known; nothing is ever filled in.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from rune.contracts.document import Document
+
+SCHEMA_VERSION = "1.0"
+
+type EndedBy = Literal["all_measured", "throughput_flat", "goodput_failed", "errors", "time_over"]
+
+
+class Distribution(Document):
+    """Many values of one number, in the unit of the field that holds it.
+
+    Percentiles are interpolated linearly (as NumPy's default), and null below the samples that they need: 10 for
+    p90, 20 for p95, 100 for p99.
+    """
+
+    count: int
+    mean: float
+    std: float | None
+    """Standard deviation of the sample (n - 1); null for one value."""
+    min: float
+    median: float
+    max: float
+    p90: float | None
+    p95: float | None
+    p99: float | None
+
+
+class QualityReport(Document):
+    """How right the answers were."""
+
+    method: Literal["contains", "regex", "json_schema", "numeric", "judge"]
+    score: Distribution | None
+    """Of the answers that came and were judged, 0 to 1; null where there are none."""
+    pass_score: float
+    """Least score that passes."""
+    passed_count: int
+    judged_count: int
+    """Measured requests, failed ones included, less those that the judge could not judge."""
+    unjudged_count: int
+    """Answers that the judge model gave no usable score for."""
+    reliability_ratio: float | None
+    """`passed_count / judged_count`: a request that failed has not passed."""
+
+
+class ServerSide(Document):
+    """The server's own view, never mixed with RUNE's; null where it does not say. Means over completed requests."""
+
+    load_ms: float | None
+    prompt_eval_ms: float | None
+    eval_ms: float | None
+    prompt_tokens_per_s: float | None
+    """Tokens of prompts evaluated per second; left out where a cache makes the server's own figure wrong."""
+    output_tokens_per_s: float | None
+
+
+class RunReport(Document):
+    """One point of a workload."""
+
+    index: int
+    """From 0, in the order in which they were measured."""
+    load: Literal["closed", "open"]
+    """`closed`: so many under way all the time. `open`: requests arrive when due, whatever the server does."""
+    max_concurrency: int
+    """Most requests that were allowed under way at a time."""
+    request_rate_per_s: float | None
+    """Of an open load."""
+    started_at: datetime
+    duration_s: float
+    """First request sent to the end of the last one; warm-up is before it."""
+    num_prompts: int
+    """Requests that were measured: completed, failed and cut off."""
+    num_warmups: int
+    completed: int
+    failed: int
+    cut_off: int
+    """Broken off at the end of the point's time; in no other number."""
+    errors_by_class: dict[str, int]
+    """How often each `error_code` came."""
+    total_input_tokens: int
+    total_output_tokens: int
+    total_cached_tokens: int | None
+    token_count_source: Literal["usage", "server", "chunks", "mixed"] | None
+    """Who counted the output's tokens; `chunks` is an estimate."""
+    request_throughput_per_s: float | None
+    output_throughput_tokens_per_s: float | None
+    """Output tokens of all completed requests / duration, ramp and drain included."""
+    total_throughput_tokens_per_s: float | None
+    steady_output_throughput_tokens_per_s: float | None
+    """The same within the time in which all slots of a closed load were busy; null where there was no such time."""
+    output_throughput_windows_tokens_per_s: Distribution | None
+    """Of ten equal parts of the duration: how even the throughput was."""
+    goodput_requests_per_s: float | None
+    """Requests within all limits / duration; null without limits."""
+    good_ratio: float | None
+    ttft_ms: Distribution | None
+    ttfo_ms: Distribution | None
+    """To the first visible token; reasoning does not count."""
+    tpot_ms: Distribution | None
+    itl_ms: Distribution | None
+    """Gaps between neighbouring pieces with content, of all requests together; not divided by tokens per piece."""
+    e2el_ms: Distribution | None
+    client_queue_time_ms: Distribution | None
+    """Due time to sending, of an open load: what a closed loop would hide. `ttft_ms` begins at the sending."""
+    output_tokens_per_s_per_user: Distribution | None
+    """1 / TPOT of each request."""
+    input_tokens: Distribution | None
+    output_tokens: Distribution | None
+    mean_tokens_per_chunk: float | None
+    max_concurrent_requests: int
+    max_output_tokens_per_s: float | None
+    """Busiest second."""
+    stream_buffered_count: int
+    """Answers of which over 90 % came within 5 ms of the first piece: something on the way holds streams back."""
+    prompt_truncated_count: int
+    """Prompts of which the server counted far fewer tokens than they have: it dropped some without a word."""
+    server_side: ServerSide
+    rtt_ms: float | None
+    """Median time of a TCP handshake with the server; part of each TTFT."""
+    loop_lag_p99_ms: float | None
+    """How late RUNE's own event loop was: above 5 ms its stamps are doubtful."""
+    quality: QualityReport | None
+    warnings: list[str]
+    """Stable names of what makes these numbers doubtful; docs/benchmarks.md tells of each."""
+
+
+class ModelReport(Document):
+    """What ran."""
+
+    id: str
+    digest: str | None
+    quantization: str | None
+    parameter_size: str | None
+    family: str | None
+    context_length_loaded: int | None
+    context_length_trained: int | None
+    size_bytes: int | None
+    size_vram_bytes: int | None
+    """As much of it as is on GPUs; less than `size_bytes` means that the rest runs on the CPU."""
+
+
+class ServerReport(Document):
+    """What it ran on, as it says of itself."""
+
+    name: str | None
+    version: str | None
+    parallel_count: int | None
+    """Requests that it answers at a time."""
+
+
+class SamplingReport(Document):
+    """How answers were drawn."""
+
+    temperature: float | None
+    max_tokens: int | None
+    ignore_eos: bool
+    """Whether the server was told so."""
+    context_tokens: int | None
+    """Context that was asked for."""
+
+
+class DatasetReport(Document):
+    """What was asked."""
+
+    name: str
+    """`question`, `prompts`, or the name of the prompt set."""
+    prompt_count: int
+    input_len_target: int | None
+    output_len_target: int | None
+    seed: int
+    prefix_cache: Literal["busted", "shared"]
+    fingerprint: str
+    """SHA-256 of the prompts as they are before their numbers: equal for equal workloads."""
+
+
+class HardwareReport(Document):
+    """The rented machine."""
+
+    provider: Literal["vastai"]
+    machine_id: int
+    gpu_name: str
+    gpu_count: int
+    vram_mb: int
+    disk_gb: int
+    place: str
+
+
+class TimeToReady(Document):
+    """From nothing to the first token, in milliseconds; null where a phase was not needed."""
+
+    search_ms: int | None
+    boot_ms: int | None
+    """Order to the server's first answer."""
+    pull_ms: int | None
+    pull_bytes: int
+    load_ms: int | None
+    first_token_ms: int | None
+    total_ms: int
+
+
+class CostReport(Document):
+    """What the numbers cost on the machine that was rented.
+
+    Steady-state figures hold for a machine that does nothing else, at the point with the highest throughput
+    (`at_run`); all-in figures are what this job paid, rent of the idle machine included, for all tokens that it
+    measured or warmed up with.
+    """
+
+    currency: Literal["USD"] = "USD"
+    price_usd_per_hour: float
+    price_source: Literal["quote"] = "quote"
+    """Vast.ai quotes prices by offer and has no invoice per contract; the bill is made from quote and ledger."""
+    at_run: int | None
+    billed_usd: float
+    billed_seconds: float
+    """GPU time billed: from the last look at which the machine was not running to the proof that it is gone."""
+    busy_seconds: float
+    """Of these, the time in which the model was pulled, loaded or asked."""
+    idle_seconds: float
+    """`billed_seconds - busy_seconds`, at least 0: boot, waiting between steps, teardown."""
+    usd_per_million_output_tokens: float | None
+    """Steady state: `price_usd_per_hour / 3600 / output_throughput * 1e6`."""
+    usd_per_million_output_tokens_all_in: float | None
+    """`billed_usd / output tokens * 1e6`."""
+    usd_per_million_total_tokens: float | None
+    """Steady state, tokens in and out together."""
+    output_tokens_per_usd: float | None
+    """`1e6 / usd_per_million_output_tokens`, in tokens."""
+    usd_per_1k_requests: float | None
+    """Steady state."""
+    usd_per_good_request: float | None
+    """Steady state, requests within all limits; null without limits."""
+
+
+class BenchmarkReport(Document):
+    """A benchmark's numbers, in the schema of docs/benchmarks.md."""
+
+    schema_version: str = SCHEMA_VERSION
+    benchmark_id: str
+    """The job's id."""
+    tool_name: Literal["rune"] = "rune"
+    tool_version: str
+    started_at: datetime
+    finished_at: datetime
+    backend: Literal["ollama", "openai", "bedrock"]
+    endpoint_type: Literal["ollama-chat", "openai-chat", "bedrock-converse"]
+    model: ModelReport
+    server: ServerReport
+    dataset: DatasetReport
+    sampling: SamplingReport
+    runs: list[RunReport]
+    best_run: int | None
+    """Index of the run with the highest output throughput."""
+    ended_by: EndedBy
+    """Why there are not more runs."""
+    client_region: str | None
+    client_memory_mb: int | None
+    hardware: HardwareReport | None = None
+    time_to_ready: TimeToReady | None = None
+    cost: CostReport | None = None
+    """Null for a server that RUNE did not rent, whose cost it cannot know."""
+    warnings: list[str]
+    """As in runs, about the whole."""
+    formulas: dict[str, str]
+    """The definition of each number, as text."""

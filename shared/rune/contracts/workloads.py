@@ -1,0 +1,177 @@
+"""How a benchmark puts a model to work, and how its answers are judged."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from rune.contracts.document import Document
+
+MAX_POINTS = 12
+"""Points of a workload, each measured within one run of a function."""
+
+MAX_REQUESTS = 10_000
+"""Measured requests of a job, all points together."""
+
+MAX_JUDGED_BY_MODEL = 200
+"""Answers of a job that a judge model reads; each is a call."""
+
+MAX_PROMPT_CHARS = 1_000_000
+"""Of all prompts of a request together."""
+
+type Prompt = Annotated[str, Field(min_length=1, max_length=100_000)]
+type Concurrency = Annotated[int, Field(ge=1, le=64)]
+type RequestRate = Annotated[float, Field(ge=0.01, le=100)]
+
+
+class GoodputLimits(Document):
+    """When a request counts as good: within every limit that is given."""
+
+    ttft_ms: float | None = Field(None, gt=0, le=3_600_000)
+    """Longest time to first token, in milliseconds."""
+    tpot_ms: float | None = Field(None, gt=0, le=3_600_000)
+    """Longest time per output token, in milliseconds; an answer of one token has 0."""
+    e2el_ms: float | None = Field(None, gt=0, le=3_600_000)
+    """Longest end-to-end latency, in milliseconds."""
+
+    @model_validator(mode="after")
+    def _require_a_limit(self) -> Self:
+        if self.ttft_ms is None and self.tpot_ms is None and self.e2el_ms is None:
+            raise ValueError("Goodput needs at least one limit.")
+        return self
+
+
+class Workload(Document):
+    """What is asked, how often, and how many at a time.
+
+    One point is measured for each entry of `concurrency` (so many requests are under way all the time), of
+    `request_rates` (requests arrive at random, whatever the server does), or for each doubling of a `sweep`. A
+    point asks every prompt `repetitions` times.
+    """
+
+    prompts: list[Prompt] | None = Field(None, min_length=1, max_length=500)
+    """Your own prompts; null takes `prompt_set`, or else the question."""
+    prompt_set: Literal["chat", "code", "summary", "synthetic"] | None = None
+    """Prompts that RUNE brings; `synthetic` is text of `input_tokens`."""
+    repetitions: int = Field(1, ge=1, le=1000)
+    """How often each prompt is asked at each point."""
+    concurrency: list[Concurrency] | None = Field(None, min_length=1, max_length=MAX_POINTS)
+    """Requests under way at a time, rising, one point each; null means 1."""
+    request_rates: list[RequestRate] | None = Field(None, min_length=1, max_length=MAX_POINTS)
+    """Requests per second on average (Poisson), rising, one point each."""
+    sweep: bool = False
+    """Double the concurrency from 1 until throughput rises by less than 5 % or goodput fails."""
+    max_concurrency: int = Field(32, ge=1, le=64)
+    """Where a sweep ends at the latest; also the most that `request_rates` may have under way."""
+    warmup_requests: int = Field(2, ge=0, le=64)
+    """Requests before each point, left out of all numbers."""
+    input_tokens: int | None = Field(None, ge=16, le=32_768)
+    """Length of each `synthetic` prompt, in tokens of the model, met within a few percent."""
+    output_tokens: int | None = Field(None, ge=1, le=8192)
+    """Longest answer, in tokens; null leaves the server's own limit."""
+    ignore_eos: bool = True
+    """Whether an answer goes on to `output_tokens` where the server can be told so (vLLM, llama.cpp)."""
+    temperature: float | None = Field(None, ge=0, le=2)
+    """Sampling temperature; null leaves the server's own."""
+    prefix_cache: Literal["busted", "shared"] = "busted"
+    """`busted` begins each prompt with a number of its own, which no cache knows; `shared` repeats it as it is."""
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    """Of arrivals, prompts' order and numbers: the same seed is the same workload."""
+    goodput: GoodputLimits | None = None
+    """What a user would call good."""
+    point_seconds: int = Field(300, ge=10, le=800)
+    """Longest time for one point; what is under way then is broken off and not counted."""
+
+    @property
+    def point_count(self) -> int:
+        """How many points there are at most."""
+        if self.sweep:
+            # 1, 2, 4 … and the last at the limit itself.
+            return (self.max_concurrency - 1).bit_length() + 1
+        return len(self.concurrency or self.request_rates or [1])
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        if self.prompts is not None and self.prompt_set is not None:
+            raise ValueError("prompts and prompt_set are given at once.")
+        if self.prompts is not None and sum(map(len, self.prompts)) > MAX_PROMPT_CHARS:
+            raise ValueError(f"The prompts together are longer than {MAX_PROMPT_CHARS} characters.")
+        if (self.prompt_set == "synthetic") != (self.input_tokens is not None):
+            raise ValueError("input_tokens goes with prompt_set synthetic, and only with it.")
+        if [self.concurrency is not None, self.request_rates is not None, self.sweep].count(True) > 1:
+            raise ValueError("Give only one of concurrency, request_rates and sweep.")
+        for name in ("concurrency", "request_rates"):
+            levels = getattr(self, name)
+            if levels is not None and levels != sorted(set(levels)):
+                raise ValueError(f"{name} must rise from entry to entry.")
+        return self
+
+
+class NumericExpectation(Document):
+    """A number that the answer must hold."""
+
+    value: float
+    """What is right; the last number in the answer is compared with it."""
+    tolerance: float = Field(0.0, ge=0)
+    """Largest difference that still counts, in the number's own unit."""
+    relative_tolerance: float = Field(0.0, ge=0, le=1)
+    """The same as a ratio of `value`; the larger of the two holds."""
+
+
+class JudgeModel(Document):
+    """A model that reads each answer and gives a score."""
+
+    model: str = Field(min_length=1, max_length=128)
+    """Name of the model on its server."""
+    rubric: str = Field(min_length=1, max_length=8000)
+    """What a good answer is, in words; the judge gives 0 to 10 by it."""
+    backend_url: str | None = Field(None, min_length=1, max_length=2048)
+    """Its server; null means the server that is measured."""
+    backend_type: Literal["ollama", "openai", "bedrock"] = "ollama"
+    """Kind of that server; only with `backend_url`, or for `bedrock`."""
+    backend_credential: str | None = Field(None, min_length=1, max_length=64)
+    """Name of the tenant's credential for it."""
+
+
+class Expectation(Document):
+    """What a right answer is; exactly one method."""
+
+    contains: list[Annotated[str, Field(min_length=1, max_length=10_000)]] | None = Field(
+        None, min_length=1, max_length=100
+    )
+    """Texts that must occur, whatever their case; the score is the share that does."""
+    regex: str | None = Field(None, min_length=1, max_length=1000)
+    """A pattern (Rust's regex syntax, linear in time) that must match somewhere: 0 or 1."""
+    json_schema: dict[str, object] | None = None
+    """A JSON schema (2020-12) that the answer, or the one block of code in it, must satisfy: 0 or 1."""
+    numeric: NumericExpectation | None = None
+    """A number that must come out: 0 or 1."""
+    judge: JudgeModel | None = None
+    """A model that gives a score."""
+    pass_score: float | None = Field(None, gt=0, le=1)
+    """Least score that passes; null means 0.7 for a judge model and 1 for every other method."""
+
+    @property
+    def method(self) -> Literal["contains", "regex", "json_schema", "numeric", "judge"]:
+        """The one method that is given."""
+        methods: tuple[Literal["contains", "regex", "json_schema", "numeric", "judge"], ...] = (
+            "contains",
+            "regex",
+            "json_schema",
+            "numeric",
+            "judge",
+        )
+        return next(method for method in methods if getattr(self, method) is not None)
+
+    @property
+    def least_score(self) -> float:
+        """The least score that passes."""
+        if self.pass_score is not None:
+            return self.pass_score
+        return 0.7 if self.judge is not None else 1.0
+
+    @model_validator(mode="after")
+    def _require_one_method(self) -> Self:
+        given = [self.contains, self.regex, self.json_schema, self.numeric, self.judge]
+        if sum(method is not None for method in given) != 1:
+            raise ValueError("Give exactly one of contains, regex, json_schema, numeric and judge.")
+        return self
