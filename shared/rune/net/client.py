@@ -16,6 +16,7 @@ import httpx
 
 from rune.net.addresses import AddressPolicy
 from rune.net.backend import GuardedBackend
+from rune.net.pool import ConnectionPool
 
 MAX_CONNECTIONS = 80
 """Per client; above any benchmark's concurrency (64) with room for questions beside it, as waiting for a connection
@@ -68,15 +69,11 @@ def open_client(
     backend
         Replaced in tests.
     """
-    pool = httpcore.AsyncConnectionPool(
+    pool = ConnectionPool(
         ssl_context=_tls_context(),
         max_connections=max_connections,
-        max_keepalive_connections=max_connections,
-        keepalive_expiry=_KEEPALIVE_SECONDS,
-        http1=True,
-        http2=False,
-        retries=0,
-        network_backend=backend or GuardedBackend(policy),
+        keepalive_seconds=_KEEPALIVE_SECONDS,
+        backend=backend or GuardedBackend(policy),
     )
     return httpx.AsyncClient(
         transport=_PoolTransport(pool),
@@ -96,9 +93,9 @@ def open_client(
 
 
 class _PoolTransport(httpx.AsyncBaseTransport):
-    """httpx above, a pool of httpcore beneath."""
+    """httpx above, a pool of httpcore's connections beneath."""
 
-    def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
