@@ -234,7 +234,7 @@ class _Inbox(asyncio.Protocol):
         _wake(self._readable)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # a TCP connection's reads and writes
+        self._transport = cast("asyncio.Transport", transport)  # a TCP connection's reads and writes
 
     def eof_received(self) -> bool:
         self._has_ended = True
