@@ -103,7 +103,7 @@ def _written(report: BenchmarkReport, format: Format, run: int | None) -> str:  
     if format == "rune":
         return report.model_dump_json()
     index = run if run is not None else report.best_run or 0
-    if index >= len(report.runs):
+    if index not in {each.index for each in report.runs}:
         raise InvalidRequestError(
             f"The report has {len(report.runs)} runs, numbered from 0.", pointer="/run", code="run_not_found"
         )
