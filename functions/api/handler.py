@@ -15,6 +15,7 @@ from api.services import Services
 from rune import logs
 from rune.clock import SystemClock
 from rune.jobs.aws import Clients
+from rune.jobs.benchmarks import BenchmarkDesk
 from rune.jobs.desk import Desk, Terms
 from rune.jobs.plan import Lane
 from rune.llm.protocol import ModelServer
@@ -56,14 +57,16 @@ def open_model_server(kind: str, url: str) -> ModelServer:
 
 
 address_policy = AddressPolicy.parse(settings.allowed_networks)
+desk = Desk(
+    clients.job_store(settings.table, settings.bucket, limiter),
+    clients.step_queue({Lane.CONTROL: settings.control_queue_url}),
+    clock,
+    Terms(run_limit=settings.run_limit, retention=settings.retention),
+)
 app = create_app(
     Services(
-        desk=Desk(
-            clients.job_store(settings.table, settings.bucket, limiter),
-            clients.step_queue({Lane.CONTROL: settings.control_queue_url}),
-            clock,
-            Terms(run_limit=settings.run_limit, retention=settings.retention),
-        ),
+        desk=desk,
+        benchmarks=BenchmarkDesk(desk, clients.links(settings.bucket), clock),
         tokens=find_tokens(),
         limiter=limiter,
         address_policy=address_policy,

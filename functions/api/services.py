@@ -7,6 +7,7 @@ from fastapi import Request
 
 from rune.agents.settings import AgentSettings
 from rune.jobs.admission import Renting
+from rune.jobs.benchmarks import BenchmarkDesk
 from rune.jobs.desk import Desk
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
@@ -52,6 +53,7 @@ class Services:
     """
 
     desk: Desk
+    benchmarks: BenchmarkDesk
     tokens: TokenSource | None
     limiter: Limiter
     address_policy: AddressPolicy

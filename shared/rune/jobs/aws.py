@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import boto3
 from botocore.config import Config
@@ -13,7 +13,7 @@ from rune.clock import Clock
 from rune.errors import SettingsError
 from rune.jobs.dynamodb import DynamoJobStore, NoBodies
 from rune.jobs.plan import Lane
-from rune.jobs.s3 import S3Bodies
+from rune.jobs.s3 import S3Bodies, S3Links
 from rune.jobs.sqs import SqsDeadLetters, SqsStepQueue
 from rune.rentals.dynamodb import DynamoLedger
 from rune.rentals.dynamodb_board import DynamoBoard
@@ -24,6 +24,8 @@ from rune.tenants.limiter_dynamodb import DynamoLimiter
 from rune.tenants.ssm import SsmTokens
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
     from rune.agents.settings import AgentSettings
     from rune.jobs.store import Bodies
 
@@ -64,6 +66,18 @@ class Clients:
         if bucket is not None:
             bodies = S3Bodies(self._session.client("s3", config=CONFIG), bucket)
         return DynamoJobStore(self._session.client("dynamodb", config=CONFIG), table, bodies, limiter)
+
+    def links(self, bucket: str) -> S3Links:
+        """Return the way to links into the bucket."""
+        return S3Links(self._signing_client, bucket)
+
+    def _signing_client(self) -> S3Client:
+        # By itself botocore signs links for the global host, which redirects to the bucket's region, where the
+        # signature is wrong, and in some regions with SigV2. An emulator has one host for all buckets.
+        endpoint = self._session.client("s3", config=CONFIG).meta.endpoint_url
+        style: Literal["virtual", "path"] = "virtual" if ".amazonaws.com" in endpoint else "path"
+        config = Config(signature_version="s3v4", s3={"addressing_style": style})
+        return self._session.client("s3", config=CONFIG.merge(config))
 
     def ledger(self, table: str) -> DynamoLedger:
         """Return the ledger of rentals in the table."""
