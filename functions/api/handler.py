@@ -48,12 +48,12 @@ def find_tokens() -> TokenSource | None:
     return tokens
 
 
-def open_model_server(kind: str, url: str) -> ModelServer:
+def open_model_server(kind: str, url: str, api_key: str | None = None) -> ModelServer:
     """Return the model server at an address."""
     # Imported at the first call: one rare route is no reason for every cold start to load an HTTP client.
-    from rune.llm.servers import open_server  # noqa: PLC0415
+    from rune.llm.opener import ServerOpener  # noqa: PLC0415
 
-    return open_server(kind, url, address_policy)
+    return ServerOpener(address_policy, settings.backends.bedrock_url)(kind, url, api_key)
 
 
 address_policy = AddressPolicy.parse(settings.allowed_networks)
@@ -71,6 +71,7 @@ app = create_app(
         limiter=limiter,
         address_policy=address_policy,
         agents=clients.agents(settings.agents_parameter),
+        backends=clients.backends(settings.backends, address_policy),
         open_server=open_model_server,
         rentals=RentalDesk(clients.ledger(settings.table), clock),
         can_rent=settings.can_rent,

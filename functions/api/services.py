@@ -13,6 +13,7 @@ from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 from rune.rentals.desk import RentalDesk
 from rune.rentals.settings import KeepLimits
+from rune.tenants.backends import BackendSettings
 from rune.tenants.tokens import TokenSource
 
 
@@ -35,8 +36,8 @@ class Limiter(Protocol):
 class OpenServer(Protocol):
     """Opens the model server of a kind at an address."""
 
-    def __call__(self, kind: str, url: str) -> ModelServer:
-        """Return the server; nothing is sent yet."""
+    def __call__(self, kind: str, url: str, api_key: str | None = None, /) -> ModelServer:
+        """Return the server, which gets the key with every call; nothing is sent yet."""
         ...
 
 
@@ -58,6 +59,7 @@ class Services:
     limiter: Limiter
     address_policy: AddressPolicy
     agents: AgentSettings
+    backends: BackendSettings
     open_server: OpenServer
     rentals: RentalDesk
     can_rent: bool

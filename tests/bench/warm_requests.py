@@ -24,6 +24,7 @@ from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 from rune.rentals.desk import RentalDesk
 from rune.rentals.settings import KeepLimits
+from rune.tenants.backends import BackendSettings
 from rune.tenants.tokens import TokenBook
 from tests.bench.artifacts import ENVIRONMENT
 from tests.bench.handlers import Context, Handle, loaded
@@ -111,6 +112,7 @@ def _app_without_aws() -> Handle:
         limiter=_NobodyIsBlocked(),
         address_policy=AddressPolicy.parse("127.0.0.0/8"),
         agents=AgentSettings(),
+        backends=BackendSettings(),
         open_server=_no_server,
         rentals=RentalDesk(MemoryLedger(), clock),
         can_rent=False,
@@ -155,7 +157,7 @@ class _NoLinks:
         raise NotImplementedError
 
 
-def _no_server(kind: str, url: str) -> ModelServer:
+def _no_server(kind: str, url: str, api_key: str | None = None) -> ModelServer:
     raise NotImplementedError
 
 

@@ -19,7 +19,7 @@ from rune.rentals.dynamodb import DynamoLedger
 from rune.rentals.dynamodb_board import DynamoBoard
 from rune.rentals.fleet import Fleet
 from rune.rentals.vastai import VastAi
-from rune.settings import VastaiSettings
+from rune.settings import BackendAccess, VastaiSettings
 from rune.tenants.limiter_dynamodb import DynamoLimiter
 from rune.tenants.ssm import SsmTokens
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from rune.agents.settings import AgentSettings
     from rune.jobs.store import Bodies
+    from rune.net.addresses import AddressPolicy
+    from rune.tenants.backends import BackendSettings
 
 CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
 """AWS answers in milliseconds; what takes seconds is better tried again while the caller still waits."""
@@ -48,11 +50,19 @@ class Clients:
         # Imported here: the janitor has no agents, and pydantic is a sixth of its cold start.
         from rune.agents.settings import AgentSettings  # noqa: PLC0415
 
-        if not parameter_name:
-            return AgentSettings()
-        client = self._session.client("ssm", config=CONFIG)
-        parameter = client.get_parameter(Name=parameter_name, WithDecryption=True)["Parameter"]
-        return AgentSettings.parse(parameter["Value"])
+        return AgentSettings.parse(self._read_secret(parameter_name)) if parameter_name else AgentSettings()
+
+    def backends(self, access: BackendAccess, policy: AddressPolicy) -> BackendSettings:
+        """Return what tenants may use of the operator's, as an SSM parameter has it now."""
+        # Imported here for the janitor's sake, as above.
+        from rune.tenants.backends import BackendSettings  # noqa: PLC0415
+
+        return BackendSettings.parse(
+            self._read_secret(access.parameter) if access.parameter else "",
+            policy,
+            home_region=access.region,
+            has_bedrock=access.has_bedrock,
+        )
 
     def limiter(self, table: str, clock: Clock) -> DynamoLimiter:
         """Return the limiter of failed authentications."""
@@ -90,9 +100,7 @@ class Clients:
 
         api_key = settings.api_key
         if settings.api_key_parameter:
-            client = self._session.client("ssm", config=CONFIG)
-            found = client.get_parameter(Name=settings.api_key_parameter, WithDecryption=True)
-            api_key = found["Parameter"]["Value"].strip()
+            api_key = self._read_secret(settings.api_key_parameter).strip()
         if not api_key:
             raise SettingsError("There is no key for Vast.ai.")
         board = DynamoBoard(self._session.client("dynamodb", config=CONFIG), table)
@@ -106,3 +114,7 @@ class Clients:
     def dead_letters(self, queue_url: str) -> SqsDeadLetters:
         """Return the dead-letter queue."""
         return SqsDeadLetters(self._session.client("sqs", config=CONFIG), queue_url)
+
+    def _read_secret(self, parameter_name: str) -> str:
+        client = self._session.client("ssm", config=CONFIG)
+        return str(client.get_parameter(Name=parameter_name, WithDecryption=True)["Parameter"]["Value"])

@@ -19,14 +19,12 @@ from typing import Annotated, Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
 from rune.errors import AddressRefusedError, InvalidRequestError, SettingsError
+from rune.llm.bedrock_address import REGION, bedrock_region, bedrock_url
 from rune.net.addresses import AddressPolicy, BackendUrl, numeric_address, parse_backend_url
 from rune.tenants.tokens import TENANT
 
 _KEY = re.compile(r"[\x21-\x7e]{8,4096}")
 """What fits into a header; not shorter than what could stand in a sentence by chance."""
-
-_REGION = r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}"
-_BEDROCK_HOST = re.compile(rf"bedrock-runtime\.({_REGION})\.amazonaws\.com")
 
 _EVERYWHERE = AddressPolicy.parse("0.0.0.0/0, ::/0")
 
@@ -48,7 +46,7 @@ class CredentialSettings(_Settings):
 class BedrockSettings(_Settings):
     """Where a tenant may use Bedrock, and which models there; `*` in a name stands for anything."""
 
-    regions: Annotated[tuple[Annotated[str, Field(pattern=rf"^{_REGION}$")], ...], Field(min_length=1)]
+    regions: Annotated[tuple[Annotated[str, Field(pattern=rf"^{REGION}$")], ...], Field(min_length=1)]
     models: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=2048)], ...], Field(min_length=1)]
 
     def allows_model(self, model: str) -> bool:
@@ -208,21 +206,6 @@ def api_key_for(backends: TenantBackends, choice: BackendChoice, *, model: str |
     if choice.backend_credential is None:
         return None
     return _find_credential(backends, choice, _judge(choice.backend_url, _EVERYWHERE, ""), "")
-
-
-def bedrock_url(region: str) -> str:
-    """Return the address under which requests and results name Bedrock in a region."""
-    return f"https://bedrock-runtime.{region}.amazonaws.com"
-
-
-def bedrock_region(url: str) -> str | None:
-    """Return the region of such an address; None for any other."""
-    try:
-        judged = parse_backend_url(url, _EVERYWHERE)
-    except AddressRefusedError:
-        return None
-    found = _BEDROCK_HOST.fullmatch(judged.host)
-    return found[1] if found and judged.url == bedrock_url(found[1]) else None
 
 
 def _check_bedrock(backends: TenantBackends, choice: BackendChoice, model: str | None, pointer: str) -> str:

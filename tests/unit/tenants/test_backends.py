@@ -5,14 +5,13 @@ import pytest
 
 from rune.contracts import BackendChoice, Expectation, Question
 from rune.errors import InvalidRequestError, SettingsError
+from rune.llm.bedrock_address import bedrock_region, bedrock_url
 from rune.net.addresses import AddressPolicy
 from rune.tenants.backends import (
     NO_BACKENDS,
     BackendSettings,
     TenantBackends,
     api_key_for,
-    bedrock_region,
-    bedrock_url,
     check_backend,
 )
 
