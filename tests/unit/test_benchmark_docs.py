@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from rune.bench.definitions import FORMULAS, WARNINGS
+from rune.bench.records_file import KEYS
 from rune.contracts import BenchmarkReport, CostReport, Expectation, GoodputLimits, Workload
 from rune.contracts.benchmarks import SCHEMA_VERSION, EndedBy
 from tests.benchmark_builders import a_report
@@ -30,6 +31,11 @@ def test_page_names_every_field(document: type[BaseModel]) -> None:
 def test_page_names_every_warning_and_why_workloads_end() -> None:
     assert WARNINGS.keys() - named(PAGE) == set()
     assert {*EndedBy.__value__.__args__} - named(PAGE) == set()
+
+
+def test_page_tells_of_each_key_of_the_records() -> None:
+    for name, what in KEYS.items():
+        assert f"| `{name}` | {what} |" in PAGE
 
 
 def test_page_names_the_version_and_the_formulas_of_costs() -> None:
