@@ -37,6 +37,10 @@ def test_request_has_the_defaults_that_clients_count_on() -> None:
         "keep_seconds": 3600,
         "kubeconfig": None,
         "attestation_required": False,
+        "backend_credential": None,
+        "context_tokens": None,
+        "workload": None,
+        "expected": None,
     }
 
 
@@ -197,6 +201,7 @@ def test_agents_request_has_the_defaults_that_clients_count_on() -> None:
         "backend_warmup_timeout": 300,
         "timeout_seconds": 600,
         "kubeconfig": None,
+        "backend_credential": None,
         "agent": "ask",
     }
 
@@ -216,6 +221,7 @@ def test_instances_request_has_the_defaults_that_clients_count_on() -> None:
         "boot_timeout_seconds": 360,
         "keep_seconds": 3600,
         "model": None,
+        "backend_credential": None,
         "backend_warmup_timeout": 300,
     }
 

@@ -32,8 +32,14 @@ ROOMS = (
 )
 BASE = {"rune", "rune.errors", "rune.clock", "rune.settings", "rune.logs"}
 
-AWS_FILES = ("dynamodb*.py", "*_dynamodb.py", "sqs.py", "s3.py", "ssm.py", "aws.py")
-HTTP_FILES = ("net/*.py", "llm/ollama.py", "llm/openai.py", "rentals/vastai_http.py")
+AWS_FILES = ("dynamodb*.py", "*_dynamodb.py", "sqs.py", "s3.py", "ssm.py", "aws.py", "llm/bedrock_calls.py")
+HTTP_FILES = (
+    "net/*.py",
+    "llm/ollama.py",
+    "llm/openai.py",
+    "llm/bedrock_calls.py",
+    "rentals/vastai_http.py",
+)
 
 PURE_FILES = (
     "jobs/lifecycle.py",
@@ -46,14 +52,19 @@ PURE_FILES = (
     "jobs/record.py",
     "contracts/*.py",
     "errors.py",
+    "bench/comparison.py",
+    "bench/converters.py",
     "bench/costs.py",
     "bench/definitions.py",
+    "bench/differences.py",
     "bench/evidence.py",
     "bench/formulas*.py",
     "bench/json_answers.py",
     "bench/judging.py",
+    "bench/markdown.py",
     "bench/numerals.py",
     "bench/prompt_sets.py",
+    "bench/records_file.py",
     "bench/reports.py",
     "bench/runs.py",
     "bench/statistics.py",
@@ -68,7 +79,16 @@ PURE_FILES = (
     "money/*.py",
 )
 HTTP = {"httpx", "httpcore", "requests", "urllib3", "http.client", "urllib.request"}
-AWS = {"boto3", "botocore", "aioboto3", "mypy_boto3_dynamodb", "mypy_boto3_sqs", "mypy_boto3_s3"}
+AWS = {
+    "boto3",
+    "botocore",
+    "aioboto3",
+    "mypy_boto3_bedrock",
+    "mypy_boto3_bedrock_runtime",
+    "mypy_boto3_dynamodb",
+    "mypy_boto3_sqs",
+    "mypy_boto3_s3",
+}
 ENVIRONMENT_READS = {"os.environ", "os.environb", "os.getenv", "os.putenv"}
 IMPURE = {
     "asyncio",
@@ -312,3 +332,36 @@ def test_function_loads_nothing_that_it_does_not_use(function: str, never: set[s
     loaded = set(done.stdout.split())
     assert {"boto3", "rune", function} <= loaded
     assert loaded & (never | set(FUNCTION_NAMES) - {function}) == set()
+
+
+RARE = {
+    "jsonschema_rs",
+    "rune.bench.judging",
+    "rune.bench.prompts",
+    "rune.bench.comparison",
+    "rune.bench.markdown",
+    "rune.bench.converters",
+    "rune.llm.servers",
+}
+"""What few requests need, and each cold start would pay for."""
+
+
+OF_THE_API = {
+    "RUNE_API_TOKENS": f"t:{'x' * 40}",
+    "RUNE_RETENTION_DAYS": "30",
+    "RUNE_JOB_DEADLINE_SECONDS": "3600",
+}
+
+
+def test_api_starts_without_what_few_requests_need() -> None:
+    script = f"import sys, api.handler; print(*({RARE!r} & sys.modules.keys()))"
+
+    done = subprocess.run(  # noqa: S603  # our own code
+        [sys.executable, "-c", script],
+        env={**ENVIRONMENT, **OF_THE_API, "PYTHONPATH": f"{SHARED}:{FUNCTIONS}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.split() == []

@@ -1,8 +1,9 @@
 """How a benchmark puts a model to work, and how its answers are judged."""
 
+import json
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rune.contracts.document import Document
 
@@ -168,6 +169,16 @@ class Expectation(Document):
         if self.pass_score is not None:
             return self.pass_score
         return 0.7 if self.judge is not None else 1.0
+
+    @field_validator("json_schema")
+    @classmethod
+    def _refuse_what_json_cannot_hold(cls, schema: dict[str, object] | None) -> dict[str, object] | None:
+        # Python's own reader of JSON lets NaN and half characters through, and nobody could write them down again.
+        try:
+            json.dumps(schema, allow_nan=False, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):
+            raise ValueError("The schema holds what JSON cannot hold.") from None
+        return schema
 
     @model_validator(mode="after")
     def _require_one_method(self) -> Self:

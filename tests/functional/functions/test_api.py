@@ -199,8 +199,8 @@ REFUSED: dict[str, tuple[object, dict[str, object]]] = {
         a_wrong_field("/question", "Input should be a valid string"),
     ),
     "unknown kind of server": (
-        {**FLAT, "backend_type": "bedrock"},
-        a_wrong_field("/backend_type", "Input should be 'ollama' or 'openai'"),
+        {**FLAT, "backend_type": "vllm"},
+        a_wrong_field("/backend_type", "Input should be 'ollama', 'openai' or 'bedrock'"),
     ),
     "warm-up too short": (
         {**FLAT, "backend_warmup_timeout": 29},

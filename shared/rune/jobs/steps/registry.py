@@ -9,8 +9,10 @@ from rune.jobs.steps.agentic_agent import AgenticAgent
 from rune.jobs.steps.benchmark import Benchmark
 from rune.jobs.steps.renting.machines import Machines
 from rune.jobs.steps.renting.registry import make_renting_steps, noticing_loss
-from rune.jobs.steps.servers import Backends, OpenServer, Servers
+from rune.jobs.steps.servers import Backends, Servers
+from rune.llm.opener import OpenServer
 from rune.net.addresses import AddressPolicy
+from rune.tenants.backends import BackendSettings
 
 
 def make_steps(
@@ -18,13 +20,20 @@ def make_steps(
     agents: AgentSettings,
     policy: AddressPolicy,
     machines: Machines | None = None,
+    settings: BackendSettings | None = None,
 ) -> Mapping[StepName, Step]:
-    """Return every step by its name; without machines to rent, none of those that rent."""
-    backends = Backends(open_server, machines.ledger if machines else None)
+    """Return every step by its name; without machines to rent, none of those that rent.
+
+    Parameters
+    ----------
+    settings
+        What tenants may use of the operator's; None lends nothing to anybody.
+    """
+    backends = Backends(open_server, machines.ledger if machines else None, settings)
     working = {
         **Servers(backends).steps,
         **Benchmark(backends).steps,
-        **AgenticAgent(open_server, agents, policy).steps,
+        **AgenticAgent(backends, agents, policy).steps,
     }
     if machines is None:
         return working

@@ -1,0 +1,149 @@
+"""What a workload and an expectation may say."""
+
+import pytest
+from pydantic import ValidationError
+
+from rune.contracts import BenchmarkRequest, Expectation, GoodputLimits, Workload
+
+LEAST: dict[str, object] = {"question": "q", "model": "m"}
+JUDGE: dict[str, object] = {"model": "j", "rubric": "r"}
+
+ALLOWED: list[dict[str, object]] = [
+    {},
+    {"prompts": ["p"] * 500},
+    {"prompts": ["p" * 100_000] * 10},
+    {"repetitions": 1000},
+    {"concurrency": [*range(53, 65)]},
+    {"request_rates": [0.01, 1, 100]},
+    {"sweep": True, "max_concurrency": 64},
+    {"warmup_requests": 0},
+    {"warmup_requests": 64},
+    {"prompt_set": "synthetic", "input_tokens": 16},
+    {"prompt_set": "synthetic", "input_tokens": 32_768, "output_tokens": 8192},
+    {"temperature": 0, "seed": 2**31 - 1, "point_seconds": 800},
+    {"goodput": {"tpot_ms": 0.001}, "point_seconds": 10},
+]
+
+
+@pytest.mark.parametrize("fields", ALLOWED)
+def test_workload_is_taken_up_to_its_bounds(fields: dict[str, object]) -> None:
+    assert Workload.model_validate(fields).model_dump(exclude_unset=True).keys() == fields.keys()
+
+
+REFUSED: list[tuple[dict[str, object], str]] = [
+    ({"prompts": []}, "prompts"),
+    ({"prompts": ["p"] * 501}, "prompts"),
+    ({"prompts": [""]}, "prompts"),
+    ({"prompts": ["p" * 100_001]}, "prompts"),
+    ({"prompts": ["p" * 100_000] * 10 + ["p"]}, "together are longer"),
+    ({"prompts": ["p"], "prompt_set": "chat"}, "given at once"),
+    ({"prompt_set": "poems"}, "prompt_set"),
+    ({"prompt_set": "synthetic"}, "input_tokens goes with"),
+    ({"prompt_set": "chat", "input_tokens": 100}, "input_tokens goes with"),
+    ({"input_tokens": 100}, "input_tokens goes with"),
+    ({"repetitions": 0}, "repetitions"),
+    ({"repetitions": 1001}, "repetitions"),
+    ({"repetitions": "3"}, "repetitions"),
+    ({"concurrency": []}, "concurrency"),
+    ({"concurrency": [0]}, "concurrency"),
+    ({"concurrency": [65]}, "concurrency"),
+    ({"concurrency": [*range(1, 14)]}, "concurrency"),
+    ({"concurrency": [2, 1]}, "must rise"),
+    ({"concurrency": [1, 1]}, "must rise"),
+    ({"request_rates": [0.009]}, "request_rates"),
+    ({"request_rates": [101]}, "request_rates"),
+    ({"request_rates": [2, 1]}, "must rise"),
+    ({"request_rates": [float("nan")]}, "request_rates"),
+    ({"concurrency": [1], "sweep": True}, "only one of"),
+    ({"concurrency": [1], "request_rates": [1]}, "only one of"),
+    ({"request_rates": [1], "sweep": True}, "only one of"),
+    ({"max_concurrency": 65}, "max_concurrency"),
+    ({"output_tokens": 0}, "output_tokens"),
+    ({"output_tokens": 8193}, "output_tokens"),
+    ({"temperature": 2.1}, "temperature"),
+    ({"seed": 2**31}, "seed"),
+    ({"seed": -1}, "seed"),
+    ({"point_seconds": 9}, "point_seconds"),
+    ({"point_seconds": 801}, "point_seconds"),
+    ({"goodput": {}}, "at least one limit"),
+    ({"goodput": {"ttft_ms": 0}}, "ttft_ms"),
+    ({"concurency": [1]}, "concurency"),
+]
+
+
+@pytest.mark.parametrize(("fields", "named"), REFUSED)
+def test_workload_is_refused_beyond_its_bounds(fields: dict[str, object], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        Workload.model_validate(fields)
+
+
+POINTS: list[tuple[dict[str, object], int]] = [
+    ({}, 1),
+    ({"concurrency": [1, 4, 16]}, 3),
+    ({"request_rates": [1, 2]}, 2),
+    ({"sweep": True, "max_concurrency": 1}, 1),
+    ({"sweep": True, "max_concurrency": 2}, 2),
+    ({"sweep": True, "max_concurrency": 3}, 3),
+    ({"sweep": True, "max_concurrency": 32}, 6),
+    ({"sweep": True, "max_concurrency": 33}, 7),
+    ({"sweep": True, "max_concurrency": 64}, 7),
+]
+
+
+@pytest.mark.parametrize(("fields", "count"), POINTS)
+def test_workload_has_so_many_points_at_most(fields: dict[str, object], count: int) -> None:
+    assert Workload.model_validate(fields).point_count == count
+
+
+METHODS: list[tuple[dict[str, object], str, float]] = [
+    ({"contains": ["a"]}, "contains", 1.0),
+    ({"regex": "a"}, "regex", 1.0),
+    ({"json_schema": {}}, "json_schema", 1.0),
+    ({"numeric": {"value": 4}}, "numeric", 1.0),
+    ({"judge": JUDGE}, "judge", 0.7),
+    ({"judge": JUDGE, "pass_score": 1}, "judge", 1.0),
+    ({"contains": ["a", "b"], "pass_score": 0.5}, "contains", 0.5),
+]
+
+
+@pytest.mark.parametrize(("fields", "method", "least_score"), METHODS)
+def test_expectation_has_one_method_and_a_least_score(
+    fields: dict[str, object], method: str, least_score: float
+) -> None:
+    expected = Expectation.model_validate(fields)
+
+    assert (expected.method, expected.least_score) == (method, least_score)
+
+
+NO_EXPECTATION: list[tuple[dict[str, object], str]] = [
+    ({}, "exactly one"),
+    ({"pass_score": 0.5}, "exactly one"),
+    ({"contains": ["a"], "regex": "a"}, "exactly one"),
+    ({"contains": []}, "contains"),
+    ({"regex": "a" * 1001}, "regex"),
+    ({"numeric": {"value": float("inf")}}, "value"),
+    ({"numeric": {"value": 1, "tolerance": -1}}, "tolerance"),
+    ({"numeric": {"value": 1, "relative_tolerance": 1.1}}, "relative_tolerance"),
+    ({"regex": "a", "pass_score": 0}, "pass_score"),
+    ({"judge": {"model": "j"}}, "rubric"),
+    ({"judge": {**JUDGE, "rubric": "r" * 8001}}, "rubric"),
+    ({"judge": {**JUDGE, "api_key": "secret"}}, "api_key"),
+]
+
+
+@pytest.mark.parametrize(("fields", "named"), NO_EXPECTATION)
+def test_expectation_is_refused(fields: dict[str, object], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        Expectation.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"context_tokens": 255}, {"context_tokens": 1_048_577}, {"backend_credential": "c" * 65}]
+)
+def test_benchmark_is_refused_beyond_its_bounds(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        BenchmarkRequest.model_validate({**LEAST, **fields})
+
+
+def test_goodput_of_one_limit_is_enough() -> None:
+    assert GoodputLimits.model_validate({"e2el_ms": 3_600_000}).ttft_ms is None
