@@ -2,7 +2,7 @@
 
 Every unknown is taken at its dear end, so what is recorded covers what is charged (Vast.ai, "Pricing": disk from
 creation until destruction, GPU while running, traffic always). The GPU is billed from the last moment at which it
-was seen not running, and everything until the moment at which it was proven gone.
+was seen not running, and everything until the listing had come that proved it gone.
 """
 
 from datetime import datetime, timedelta

@@ -207,14 +207,16 @@ def prove_release(
     Parameters
     ----------
     gone_at
-        When that listing began; the bill is made up to here.
+        When that listing began.
+    now
+        When it had come: the machine may have been there until it was answered, so the bill is made up to here.
     reason
         For one that nobody had given up: it was gone before.
     """
     sets: dict[str, Value] = {
         "state": RentalState.RELEASED,
         "released_at": gone_at,
-        "cost_micro_usd": cost_micro_usd(rental, gone_at),
+        "cost_micro_usd": cost_micro_usd(rental, max(gone_at, now)),
         "due_at": None,
         "holder": None,
         "expires_at": (now + REMEMBERED).replace(microsecond=0),
