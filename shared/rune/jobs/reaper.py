@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from rune.clock import Clock
-from rune.errors import RentalError
+from rune.errors import RentalError, StoreUnavailableError
 from rune.jobs.store import JobStore
 from rune.rentals import lifecycle
 from rune.rentals.fleet import Fleet, TooEarlyError
@@ -85,8 +85,26 @@ class Reaper:
             if not may_go_on():
                 log.warning("sweep.out_of_time")
                 break
-            await self._see_to(rental_id, ours.get(rental_id), listing, reaped, may_go_on)
+            await self._see_to_apart(rental_id, ours.get(rental_id), listing, reaped, may_go_on)
         return reaped
+
+    async def _see_to_apart(
+        self,
+        rental_id: str,
+        instance: Instance | None,
+        listing: Listing,
+        reaped: Reaped,
+        may_go_on: Callable[[], bool],
+    ) -> None:
+        """See to one machine, so that whatever is wrong with its row is not every other machine's misfortune."""
+        try:
+            await self._see_to(rental_id, instance, listing, reaped, may_go_on)
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            reaped.alarm_count += 1
+            extra = {"rental_id": rental_id, "metric": "RentalsOutOfHand"}
+            log.exception("rental.not_understood", extra=extra)
 
     async def _list(self, may_go_on: Callable[[], bool]) -> Listing | None:
         while True:

@@ -5,7 +5,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from rune.errors import ProviderBusyError, ProviderFailedError, ProviderKeyError, RentalError
+from rune.errors import (
+    ProviderBusyError,
+    ProviderFailedError,
+    ProviderKeyError,
+    RentalError,
+    StoreUnavailableError,
+)
 from rune.jobs.reaper import Reaped, Reaper
 from rune.jobs.record import Job
 from rune.rentals.fleet import Fleet
@@ -269,6 +275,39 @@ def test_reaper_destroys_nothing_when_the_row_has_changed_meanwhile(rental: Rent
 
     assert tick.sweep() == Reaped(is_complete=True)
     assert tick.destroyed == []
+
+
+class StrangeLedger(MemoryLedger):
+    """One row holds what this version of the code cannot read."""
+
+    def read(self, rental_id: str) -> Rental | None:
+        if rental_id == RENTAL_ID:
+            raise ValueError("'frozen' is not a valid RentalState")
+        return super().read(rental_id)
+
+
+def test_reaper_sees_to_all_other_machines_when_one_row_cannot_be_read() -> None:
+    other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
+    tick = a_tick(instances=(MACHINE, other))
+    tick.ledger = StrangeLedger()
+
+    assert tick.sweep() == Reaped(is_complete=True, destroyed_count=1, alarm_count=2)
+    assert tick.destroyed == [7]
+
+
+class AbsentLedger(MemoryLedger):
+    """The table cannot be reached any more."""
+
+    def read(self, rental_id: str) -> Rental | None:
+        raise StoreUnavailableError("Away.")
+
+
+def test_reaper_gives_the_tick_up_when_the_table_is_away() -> None:
+    tick = a_tick(instances=(MACHINE,))
+    tick.ledger = AbsentLedger()
+
+    with pytest.raises(StoreUnavailableError):
+        tick.sweep()
 
 
 class LateLedger(MemoryLedger):
