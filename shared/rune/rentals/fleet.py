@@ -101,9 +101,11 @@ class Fleet:
         begun_after
             The listing must have begun later than this; None takes any of the last seconds.
         """
-        oldest = self._clock.now() - LISTING_AGE if begun_after is None else begun_after + CLOCK_SKEW
+        now = self._clock.now()
+        oldest = now - LISTING_AGE if begun_after is None else begun_after + CLOCK_SKEW
         shared = self._board.read_listing()
-        if shared is not None and shared.begun_at > oldest:
+        # One of the future comes from a clock that is wrong, and would be taken for fresh long after.
+        if shared is not None and oldest < shared.begun_at <= now + CLOCK_SKEW:
             return shared
         self._reserve(Endpoint.LIST)
         begun_at = self._clock.now()

@@ -164,6 +164,15 @@ def test_fleet_takes_anothers_listing_for_proof_only_beyond_the_skew(
     assert listing.begun_at > NOW
 
 
+@pytest.mark.parametrize(("ahead_seconds", "is_shared"), [(5.0, True), (5.001, False), (3600.0, False)])
+def test_fleet_never_takes_a_listing_of_the_future_for_fresh(ahead_seconds: float, is_shared: bool) -> None:
+    yard = Yard()
+    shared = a_listing(begun_at=after(ahead_seconds))
+    yard.board.share_listing(shared)
+
+    assert (run(yard.worker().list_instances()) is shared) is is_shared
+
+
 def test_fleet_shares_nothing_when_a_listing_fails() -> None:
     yard = Yard()
     yard.market.errors["list"] = [ProviderFailedError("Half a page.")]
