@@ -42,6 +42,9 @@ BUSY_DELAY = {Endpoint.CREATE: timedelta(seconds=12)}
 
 _USUAL_BUSY_DELAY = timedelta(seconds=5)
 
+_LONGEST_BUSY_DELAY = {Endpoint.DESTROY: timedelta(seconds=60), Endpoint.LIST: timedelta(seconds=120)}
+"""However long the provider asks to stay away: a machine bills until it is destroyed, and seen to be gone."""
+
 
 class TooEarlyError(Exception):
     """It is not the caller's turn yet.
@@ -129,6 +132,7 @@ class Fleet:
             delay = BUSY_DELAY.get(endpoint, _USUAL_BUSY_DELAY)
             if error.retry_after_seconds:
                 delay = timedelta(seconds=error.retry_after_seconds)
+            delay = min(delay, _LONGEST_BUSY_DELAY.get(endpoint, delay))
             log.warning("provider.busy", extra={"reason": endpoint.value})
             self._board.hold_off(endpoint, self._clock.now() + delay)
             raise

@@ -92,7 +92,11 @@ def test_too_early_tells_whole_seconds_that_are_enough(waiting: float, seconds: 
         (Endpoint.SEARCH, None, 5),
         (Endpoint.SEARCH, 30, 30),
         (Endpoint.DESTROY, None, 5),
+        (Endpoint.SEARCH, 900, 900),
+        (Endpoint.DESTROY, 60, 60),
+        (Endpoint.DESTROY, 900, 60),
         (Endpoint.LIST, 120, 120),
+        (Endpoint.LIST, 900, 120),
     ],
 )
 def test_fleet_keeps_everybody_away_after_a_refusal_for_frequency(

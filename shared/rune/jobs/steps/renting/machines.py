@@ -35,6 +35,8 @@ _WRITE_TRIES = 3
 _PROVIDER_DELAY_SECONDS = 10
 """Wait after the provider failed while a machine was being watched or destroyed."""
 
+_LONGEST_DELAY_SECONDS = 60
+
 type RentingRequest = BenchmarkRequest | LlmInstanceRequest
 
 
@@ -145,11 +147,11 @@ def watching(step: Step) -> Step:
 
 
 def delay_after(error: TooEarlyError | RentalError) -> int:
-    """Return how long to stay away from the provider, in seconds."""
+    """Return how long to stay away from the provider, in seconds; at most a minute, for a machine may bill."""
     if isinstance(error, TooEarlyError):
-        return error.delay_seconds
+        return min(error.delay_seconds, _LONGEST_DELAY_SECONDS)
     if isinstance(error, ProviderBusyError):
-        return error.retry_after_seconds or _PROVIDER_DELAY_SECONDS
+        return min(error.retry_after_seconds or _PROVIDER_DELAY_SECONDS, _LONGEST_DELAY_SECONDS)
     log.warning("provider.failed", extra={"code": error.code, "reason": error.sentence})
     return _PROVIDER_DELAY_SECONDS
 

@@ -229,7 +229,11 @@ def test_boot_bills_a_machine_that_is_gone_until_the_listing_had_come() -> None:
 
 @pytest.mark.parametrize(
     ("error", "delay_seconds"),
-    [(ProviderFailedError("Half a page."), 10), (ProviderBusyError("Too often.", 30), 30)],
+    [
+        (ProviderFailedError("Half a page."), 10),
+        (ProviderBusyError("Too often.", 30), 30),
+        (ProviderBusyError("Too often.", 900), 60),
+    ],
     ids=repr,
 )
 def test_boot_reads_no_error_as_absence(error: RentalError, delay_seconds: int) -> None:

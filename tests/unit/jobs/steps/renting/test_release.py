@@ -91,6 +91,7 @@ def test_release_waits_as_long_as_the_machine_is_listed() -> None:
         ("destroy", ProviderFailedError("Down."), 10),
         ("destroy", ProviderKeyError("Unknown key."), 10),
         ("destroy", ProviderBusyError("Too often.", 30), 30),
+        ("destroy", ProviderBusyError("Too often.", 900), 60),
         ("list", ProviderFailedError("Half a page."), 10),
         ("list", ProviderKeyError("Unknown key."), 10),
         ("list", ProviderBusyError("Too often."), 10),
