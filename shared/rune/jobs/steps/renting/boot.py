@@ -72,7 +72,7 @@ class BootStep:
         limit = timedelta(seconds=request_of(context).boot_timeout_seconds)
         if now - awaited_since > limit:
             return self._give_up(context, held, EndReason.BOOT_TIMEOUT, f"not ready after {limit.seconds} s")
-        if instance.is_running and held.awake_at is not None and now - held.awake_at > PORT_LIMIT:
+        if instance.is_running and _has_run_for(held, now) > PORT_LIMIT:
             missing = "its server never answered" if url else "its port was never mapped"
             return self._give_up(context, held, EndReason.BOOT_FAILED, missing)
         progress = {"booting_seconds": int((now - awaited_since).total_seconds())}
@@ -122,6 +122,13 @@ class BootStep:
 
 def _awaited_since(held: Rental) -> datetime:
     return held.held_since or held.intended_at
+
+
+def _has_run_for(held: Rental, now: datetime) -> timedelta:
+    """Return how long the machine has been running for its holder; one that was kept has run long before."""
+    if held.awake_at is None:
+        return timedelta(0)
+    return now - max(held.awake_at, _awaited_since(held))
 
 
 def _delay_seconds(waited: timedelta) -> int:

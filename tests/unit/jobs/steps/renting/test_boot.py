@@ -276,6 +276,18 @@ def test_boot_counts_a_kept_machines_time_from_its_taking() -> None:
     assert world.rental().running_at == after(90)
 
 
+def test_boot_gives_a_kept_machine_that_is_busy_the_time_of_a_new_one() -> None:
+    taken = a_running_rental(job_id=OTHER_JOB_ID, awake_at=after(80), held_since=after(1000))
+    world = a_world(taken, instances=(an_instance(),), seconds=1001)
+    world.server = FailingServer(ServerOverloadedError("Busy."))
+
+    assert isinstance(world.run(JOB), Again)
+    world.wait(44)
+    assert isinstance(world.run(JOB), Again)
+    world.wait(0.001)
+    assert isinstance(world.run(JOB), Next)
+
+
 def test_boot_leaves_the_intent_of_another_job_alone() -> None:
     world = a_world(a_rental(holder=OTHER_JOB_ID))
 
