@@ -1,15 +1,19 @@
 """Putting the model on a rented machine, in slices that fit a function's time."""
 
+from dataclasses import replace
+
 from rune.errors import (
     AddressError,
+    BadResponseError,
     PullStalledError,
     ServerFailedError,
+    ServerOverloadedError,
     ServerTimeoutError,
     ServerUnreachableError,
     StreamFailedError,
     StreamTruncatedError,
 )
-from rune.jobs.outcomes import Again, Next, Outcome
+from rune.jobs.outcomes import Again, Failed, Next, Outcome
 from rune.jobs.record import Kind, StepName
 from rune.jobs.settlement import MAX_FAILURES
 from rune.jobs.step import StepContext
@@ -30,8 +34,10 @@ _BYTES_PER_GB = 1_000_000_000
 # What another machine may do better. A model that nobody has, or that the disk does not hold, is none of these.
 _MACHINE_ERRORS = (
     AddressError,
+    BadResponseError,
     PullStalledError,
     ServerFailedError,
+    ServerOverloadedError,
     ServerTimeoutError,
     ServerUnreachableError,
     StreamFailedError,
@@ -55,6 +61,10 @@ class PullStep:
             is_complete, pulled_bytes = await self._download(context, held, held.url, model)
         except _MACHINE_ERRORS as error:
             if context.job.failures + 1 < MAX_FAILURES:
+                # Whatever the error means elsewhere: here the same machine may do better a moment later.
+                return replace(Failed.from_error(error), retryable=True)
+            if held.job_id != context.job.job_id:
+                # It runs, and is its tenant's; only this job could not put its model there.
                 raise
             self._machines.give_up(held, EndReason.MODEL_FAILED, error.code)
             return another(EndReason.MODEL_FAILED, error.code, self._machines.spending(context.job, held))

@@ -2,17 +2,19 @@ import pytest
 
 from rune.errors import (
     AddressRefusedError,
+    BadResponseError,
     ModelNotFoundError,
     OutOfMemoryError,
     PullStalledError,
     RuneError,
     ServerFailedError,
+    ServerOverloadedError,
     ServerTimeoutError,
     ServerUnreachableError,
     StreamFailedError,
     StreamTruncatedError,
 )
-from rune.jobs.outcomes import Again, Next
+from rune.jobs.outcomes import Again, Failed, Next
 from rune.jobs.record import Kind, StepName
 from rune.jobs.steps.renting.pull import percent
 from rune.llm.protocol import OnPull, PullProgress, PullRequest
@@ -34,6 +36,8 @@ MACHINE_ERRORS: list[RuneError] = [
     StreamFailedError("Failed."),
     StreamTruncatedError("Broke off."),
     AddressRefusedError("No."),
+    BadResponseError("Garbage."),
+    ServerOverloadedError("Busy."),
 ]
 
 
@@ -151,9 +155,9 @@ def test_pull_fails_and_is_tried_again_when_the_machine_is_to_blame(error: RuneE
     world = a_world(EMPTY, seconds=150)
     world.server = FakeModelServer(models=(), error=error)
 
-    with pytest.raises(type(error)):
-        world.run(a_renting_job(StepName.PULL, failures=failures))
+    outcome = world.run(a_renting_job(StepName.PULL, failures=failures))
 
+    assert outcome == Failed(error.code, error.sentence, retryable=True)
     assert world.rental().state is RentalState.RUNNING
     assert world.server.close_count == 1
 
@@ -170,6 +174,18 @@ def test_pull_moves_to_another_machine_after_the_third_failure(error: RuneError)
     rental = world.rental()
     assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.MODEL_FAILED)
     assert rental.end_detail == error.code
+
+
+@pytest.mark.parametrize("error", MACHINE_ERRORS, ids=repr)
+def test_pull_leaves_a_machine_that_was_kept_to_its_tenant(error: RuneError) -> None:
+    taken = a_running_rental(job_id=OTHER_JOB_ID, held_since=after(1000))
+    world = a_world(taken, seconds=1100)
+    world.server = FakeModelServer(models=(), error=error)
+
+    with pytest.raises(type(error)):
+        world.run(a_renting_job(StepName.PULL, failures=2))
+
+    assert world.rental().state is RentalState.RUNNING
 
 
 @pytest.mark.parametrize("error", [ModelNotFoundError("Unknown."), OutOfMemoryError("Full.")], ids=repr)
