@@ -102,6 +102,38 @@ def test_pull_counts_the_most_that_may_come_while_it_does_not_know() -> None:
     assert outcome.spending.cost_micro_usd == 500 + 9_000 + 90_000  # type: ignore[union-attr]
 
 
+class LyingServer(FakeModelServer):
+    """Has the model at once, and says of its download what it likes."""
+
+    told_bytes = 0
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        on_progress(PullProgress(self.told_bytes, self.told_bytes))
+        return True
+
+
+@pytest.mark.parametrize(
+    ("told_bytes", "noted_bytes"),
+    [
+        (1, 1),
+        (40_000_000_000, 40_000_000_000),
+        (40_000_000_001, 28_000_000_000),
+        (2**53, 28_000_000_000),
+        (0, 28_000_000_000),
+    ],
+)
+def test_pull_believes_no_host_that_tells_of_more_than_its_disk_or_of_nothing(
+    told_bytes: int, noted_bytes: int
+) -> None:
+    world = a_world(EMPTY, seconds=150)
+    world.server = server = LyingServer(models=())
+    server.told_bytes = told_bytes
+
+    world.run(JOB)
+
+    assert world.rental().downloaded_bytes == noted_bytes
+
+
 def test_pull_downloads_nothing_when_the_model_is_there() -> None:
     world = a_world(a_running_rental(), seconds=150)
 
@@ -220,7 +252,8 @@ def test_pull_shows_its_progress_while_it_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("completed", "total", "shown"), [(0, 0, 0), (0, 10, 0), (1, 3, 33), (999, 1000, 99), (10, 10, 100)]
+    ("completed", "total", "shown"),
+    [(0, 0, 0), (0, 10, 0), (1, 3, 33), (999, 1000, 99), (10, 10, 100), (10**30, 1, 100)],
 )
 def test_percent_is_rounded_down(completed: int, total: int, shown: int) -> None:
     assert percent(PullProgress(completed, total)) == shown
