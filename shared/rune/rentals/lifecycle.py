@@ -4,6 +4,7 @@
 from `released` back again if the machine turns up after all: what exists is the provider's word, and never ours.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rune.rentals.bills import cost_micro_usd
@@ -57,6 +58,17 @@ def note_awake(rental: Rental, seen_at: datetime, now: datetime) -> Change:
         now,
         requires=(Is("state", RentalState.CREATED), Is("version", rental.version)),
         sets={"awake_at": seen_at},
+    )
+
+
+def note_price(rental: Rental, micro_usd_per_hour: int, now: datetime) -> Change:
+    """Return the write for a machine that costs more than its offer said; the disk's share stays as it was."""
+    gpu_micro_usd = micro_usd_per_hour - rental.prices.disk_micro_usd_per_hour
+    return make_change(
+        "note_price",
+        now,
+        requires=(IsOneOf("state", _HELD), Is("version", rental.version)),
+        sets={"prices": replace(rental.prices, gpu_micro_usd_per_hour=gpu_micro_usd)},
     )
 
 

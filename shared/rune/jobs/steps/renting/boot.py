@@ -10,17 +10,21 @@ from rune.jobs.steps.renting.machines import (
     PORT,
     SERVER_KIND,
     Machines,
+    RentingRequest,
     another,
     request_of,
 )
 from rune.rentals import lifecycle
 from rune.rentals.instance import PORT_LIMIT, Boot, Instance, Listing, is_lost, judge_boot
-from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental, RentalState
 
 # Between two looks, by how long the machine has been awaited: most come within two minutes, and a look costs a
 # function about 0.2 s.
 _DELAYS = ((timedelta(seconds=10), 2), (timedelta(seconds=60), 5), (timedelta(seconds=180), 10))
 _LONGEST_DELAY_SECONDS = 15
+
+_PRICE_TOLERANCE = 1.01
+"""The provider's own rounding of what a disk costs by the hour."""
 
 
 class BootStep:
@@ -47,7 +51,18 @@ class BootStep:
             await self._machines.fleet.label(instance.contract_id, held.label)
         if held.state is RentalState.CREATED:
             held = self._note_look(held, instance, listing)
+        held = self._note_price(held, instance)
+        if held.job_id == context.job.job_id and _is_too_dear(held, request_of(context)):
+            price = held.prices.micro_usd_per_hour / MICRO_USD_PER_USD
+            return self._give_up(context, held, EndReason.BOOT_FAILED, f"costs {price:.4f} USD per hour")
         return await self._judge(context, held, instance)
+
+    def _note_price(self, held: Rental, instance: Instance) -> Rental:
+        """Write down what the machine costs where that is more than its offer said: prices change meanwhile."""
+        told = instance.micro_usd_per_hour
+        if told is None or told <= held.prices.micro_usd_per_hour:
+            return held
+        return self._machines.update(held, lifecycle.note_price(held, told, self._machines.clock.now()))
 
     def _note_look(self, held: Rental, instance: Instance, listing: Listing) -> Rental:
         """Write down what the bill, and patience with a machine that runs without its server, are counted from."""
@@ -118,6 +133,12 @@ class BootStep:
     def _give_up(self, context: StepContext, held: Rental, reason: EndReason, detail: str) -> Outcome:
         self._machines.give_up(held, reason, detail)
         return another(reason, detail, self._machines.spending(context.job, held))
+
+
+def _is_too_dear(held: Rental, request: RentingRequest) -> bool:
+    """Return whether the machine costs more than the caller allows, by more than rounding may explain."""
+    most_micro_usd = request.rental_terms.max_dph * MICRO_USD_PER_USD
+    return held.prices.micro_usd_per_hour > most_micro_usd * _PRICE_TOLERANCE
 
 
 def _awaited_since(held: Rental) -> datetime:

@@ -288,6 +288,29 @@ def test_boot_gives_a_kept_machine_that_is_busy_the_time_of_a_new_one() -> None:
     assert isinstance(world.run(JOB), Next)
 
 
+@pytest.mark.parametrize(("told", "noted"), [(None, 360_000), (372_000, 360_000), (372_001, 360_001)])
+def test_boot_notes_a_price_that_is_higher_than_the_offer_said(told: int | None, noted: int) -> None:
+    world = a_world(DARK, instances=(replace(LOADING, micro_usd_per_hour=told),), seconds=30)
+
+    assert isinstance(world.run(JOB), Again)
+    assert world.rental().prices == replace(DARK.prices, gpu_micro_usd_per_hour=noted)
+
+
+@pytest.mark.parametrize(("told", "is_given_up"), [(505_000, False), (505_001, True)])
+def test_boot_gives_a_machine_up_that_costs_more_than_the_caller_allows(told: int, is_given_up: bool) -> None:
+    world = a_world(DARK, instances=(an_instance(micro_usd_per_hour=told),), seconds=30)
+
+    outcome = world.run(JOB, min_dph=0, max_dph=0.5)
+
+    assert isinstance(outcome, Next)
+    if is_given_up:
+        assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "boot_failed")
+        assert outcome.labels == {"detail": "costs 0.5050 USD per hour"}
+        assert world.rental().state is RentalState.RELEASING
+    else:
+        assert outcome.step is StepName.PULL
+
+
 def test_boot_leaves_the_intent_of_another_job_alone() -> None:
     world = a_world(a_rental(holder=OTHER_JOB_ID))
 
