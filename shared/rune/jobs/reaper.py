@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from rune.clock import Clock
 from rune.errors import RentalError, StoreUnavailableError
@@ -131,8 +132,8 @@ class Reaper:
             instance = listing.find(rental)
         if rental is None and instance is None:
             return
-        is_held = rental is not None and self._is_held(rental)
-        verdict = judge(rental, listing, instance, is_held=is_held, now=self._clock.now())
+        held_until = None if rental is None else self._held_until(rental)
+        verdict = judge(rental, listing, instance, held_until=held_until, now=self._clock.now())
         if verdict.act is Act.LEAVE:
             return
         if rental is not None:
@@ -147,11 +148,15 @@ class Reaper:
         if verdict.act is Act.DESTROY and instance is not None:
             reaped.destroyed_count += await self._destroy(rental_id, instance, may_go_on)
 
-    def _is_held(self, rental: Rental) -> bool:
+    def _held_until(self, rental: Rental) -> datetime | None:
+        """Return when the job that works with the machine should have given it back; None if none does."""
         if rental.holder is None:
-            return False
+            return None
         job = self._jobs.read(rental.holder)
-        return job is not None and job.is_active
+        if job is None or not job.is_active:
+            return None
+        # Not the ceiling: that holds all the time for which the machine may be kept afterwards.
+        return min(job.deadline_at + lifecycle.RELEASE_MARGIN, rental.ceiling_at)
 
     def _note(
         self, rental: Rental, instance: Instance | None, verdict: Verdict, listing: Listing

@@ -19,6 +19,9 @@ shows up in listings with some delay (observed by several clients of Vast.ai).""
 LISTING_LAG = timedelta(seconds=120)
 """How long a machine that was just created may be missing from complete listings without being gone."""
 
+RELEASE_MARGIN = timedelta(minutes=5)
+"""Beyond a job's deadline, for giving its machine back."""
+
 REMEMBERED = timedelta(days=30)
 """How long the row of a rental that is gone stays."""
 

@@ -171,6 +171,23 @@ def test_reaper_leaves_a_machine_to_the_job_that_works_on_it() -> None:
     assert tick.rental() == a_running_rental()
 
 
+@pytest.mark.parametrize(("late_seconds", "is_destroyed"), [(0, False), (0.001, True)])
+@pytest.mark.parametrize(
+    ("deadline", "ceiling"),
+    [(after(3000 - 600 - 300), after(20_000)), (after(20_000), after(3000 - 600))],
+)
+def test_reaper_gives_a_job_until_its_deadline_and_not_until_the_end_of_all_keeping(
+    deadline: datetime, ceiling: datetime, late_seconds: float, is_destroyed: bool
+) -> None:
+    stuck = a_claimed_job(deadline_at=deadline)
+    tick = a_tick(a_running_rental(ceiling_at=ceiling), instances=(MACHINE,), jobs=(stuck,))
+    tick.clock.advance(late_seconds)
+
+    tick.sweep()
+
+    assert tick.destroyed == ([CONTRACT_ID] if is_destroyed else [])
+
+
 def test_reaper_takes_a_machine_of_a_job_that_nobody_knows_for_left_behind() -> None:
     orphan = a_rental_of(OTHER_JOB_ID, state=RentalState.RUNNING, contract_id=7)
     tick = a_tick(orphan, instances=(an_instance(contract_id=7, label=orphan.label),))

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from rune.jobs.record import Job
-from rune.jobs.steps.renting.machines import RELEASE_MARGIN, RentingRequest, model_of
+from rune.jobs.steps.renting.machines import RentingRequest, model_of
 from rune.llm.names import is_same_model
 from rune.money.catalog import CatalogModel
 from rune.money.sizing import largest_model
+from rune.rentals.lifecycle import RELEASE_MARGIN
 from rune.rentals.offers import VRAM_MARGIN_PERCENT, Choice, Offer, Wanted, choose
 from rune.rentals.provider import Template
 from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental, RentalState

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rune.clock import Clock
 from rune.contracts import BenchmarkRequest, LlmInstanceRequest
@@ -27,9 +27,6 @@ PORT = 11434
 """Ollama's own."""
 
 SERVER_KIND = "ollama"
-
-RELEASE_MARGIN = timedelta(minutes=5)
-"""Beyond the job's deadline, for giving the machine back."""
 
 _WRITE_TRIES = 3
 _PROVIDER_DELAY_SECONDS = 10
