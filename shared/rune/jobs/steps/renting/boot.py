@@ -119,16 +119,10 @@ class BootStep:
         )
 
     def _missing(self, context: StepContext, held: Rental, listing: Listing) -> Outcome:
-        now = self._machines.clock.now()
+        """Give the machine up once it should be listed: for gone, but destroyed all the same if it is not."""
         if not lifecycle.is_proof(held, listing):
             return Again(5, dict(context.job.progress))
-        gone = lifecycle.prove_release(held, listing.begun_at, now, EndReason.VANISHED)
-        self._machines.update(held, gone)
-        return Next(
-            StepName.RENT,
-            error_type=EndReason.VANISHED.value,
-            spending=self._machines.spending(context.job, None),
-        )
+        return self._give_up(context, held, EndReason.VANISHED, "not listed any more")
 
     def _give_up(self, context: StepContext, held: Rental, reason: EndReason, detail: str) -> Outcome:
         self._machines.give_up(held, reason, detail)

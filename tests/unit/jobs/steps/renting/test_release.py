@@ -1,6 +1,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -11,9 +12,10 @@ from rune.jobs.record import Job, Kind, Status, StepName
 from rune.jobs.step import StepContext
 from rune.jobs.steps.benchmark import Benchmark
 from rune.jobs.steps.servers import Backends
+from rune.rentals.instance import Listing
 from rune.rentals.ledger import Endpoint
 from rune.rentals.record import EndReason, Rental, RentalState
-from tests.builders import JOB_ID, a_step_context, after
+from tests.builders import JOB_ID, FakeClock, a_step_context, after
 from tests.fake_model_server import FakeModelServer
 from tests.rental_builders import (
     ALIVE,
@@ -33,6 +35,7 @@ from tests.rental_builders import (
     an_instance,
 )
 from tests.unit.jobs.steps.renting.world import a_renting_job, a_world
+from tests.unit.rentals.scripted import ScriptedMarket
 
 MACHINE = an_instance()
 COST_AT_400 = 1_334 + 34_000 + 14_700 + 6_000
@@ -211,6 +214,27 @@ def test_release_keeps_no_machine_that_does_not_run(state: RentalState) -> None:
     world.run(JOB, vastai_stop_instance=False)
 
     assert world.market.called("destroy") == [CONTRACT_ID]
+
+
+class SlowMarket(ScriptedMarket):
+    """A listing is under way for a minute, and shows what is there at its end."""
+
+    clock: FakeClock
+
+    async def list_instances(self, begun_at: datetime) -> Listing:
+        self.clock.advance(60)
+        return await super().list_instances(begun_at)
+
+
+def test_release_bills_a_machine_until_the_listing_without_it_had_come() -> None:
+    world = a_world(a_releasing_rental(destroyed_at=after(395)), seconds=400)
+    world.market = SlowMarket()
+    world.market.clock = world.clock
+
+    world.run(JOB)
+
+    assert world.rental().released_at == after(400)
+    assert world.rental().cost_micro_usd == COST_AT_400 + 200 + 6_000
 
 
 @pytest.mark.parametrize("verdict", [*[Status.SUCCEEDED, Status.FAILED, Status.CANCELLED], None])
