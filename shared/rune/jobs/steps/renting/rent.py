@@ -246,7 +246,9 @@ class Rent:
 
     def _order_of(self, rental: Rental, template: Template | None) -> Order:
         settings = self._machines.settings
-        guard = safety_net.make_environment(rental.ceiling_at) if rental.guards_itself else {}
+        guard = (
+            safety_net.make_environment(rental.intended_at, rental.ceiling_at) if rental.guards_itself else {}
+        )
         return Order(
             offer_id=rental.machine.offer_id,
             label=rental.label,

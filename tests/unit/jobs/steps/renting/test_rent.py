@@ -15,7 +15,7 @@ from rune.rentals import safety_net
 from rune.rentals.ledger import Endpoint
 from rune.rentals.provider import Order, Template
 from rune.rentals.record import EndReason, Machine, Prices, Rental, RentalState
-from tests.builders import JOB_ID, after
+from tests.builders import JOB_ID, NOW, after
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
@@ -99,7 +99,13 @@ def test_rent_orders_a_machine_that_destroys_itself() -> None:
             ports=(11434,),
             image="ollama/ollama:0.9.0",
             script=SCRIPT,
-            env={"OLLAMA_HOST": "0.0.0.0:11434", "RUNE_EXPIRES_AT": expires},
+            env={
+                "OLLAMA_HOST": "0.0.0.0:11434",
+                "RUNE_EXPIRES_AT": expires,
+                "RUNE_LIFE_SECONDS": str(
+                    int((JOB.deadline_at + timedelta(minutes=20) - NOW).total_seconds())
+                ),
+            },
         )
     ]
 
