@@ -101,6 +101,7 @@ def test_rent_orders_a_machine_that_destroys_itself() -> None:
             script=SCRIPT,
             env={
                 "OLLAMA_HOST": "0.0.0.0:11434",
+                "OLLAMA_CONTEXT_LENGTH": "8192",
                 "RUNE_EXPIRES_AT": expires,
                 "RUNE_LIFE_SECONDS": str(
                     int((JOB.deadline_at + timedelta(minutes=20) - NOW).total_seconds())
@@ -179,6 +180,18 @@ def test_rent_orders_the_template_and_its_own_start_unless_it_is_ollamas(
     assert (order.template_hash, order.image, order.script, order.disk_gb) == ("h", None, script, 90)
     assert ("RUNE_EXPIRES_AT" in order.env) is (script is not None)
     assert (world.rental().template_hash, world.rental().guards_itself) == ("h", script is not None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "context"), [("-e OLLAMA_KEEP_ALIVE=-1", "8192"), ("-e OLLAMA_CONTEXT_LENGTH=65536", None)]
+)
+def test_rent_leaves_the_context_to_a_template_that_names_one(flags: str, context: str | None) -> None:
+    world = a_world()
+    world.market.templates["h"] = Template("h", "ollama/ollama:0.9.0", flags, disk_gb=40, starts_itself=True)
+
+    world.run(JOB, template_hash="h")
+
+    assert world.market.orders[0].env.get("OLLAMA_CONTEXT_LENGTH") == context
 
 
 @pytest.mark.parametrize("credit", ["0", "0.37", "-5"])
