@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rune.errors import (
     CreateLostError,
@@ -151,12 +151,28 @@ class Rent:
         if not choice.offers:
             sentence = f"None of {len(offers)} offers fits: {summarize_flaws(choice)}."
             return Failed("no_offer_fits", sentence, retryable=True, notes=(search,))
-        offer = choice.offers[0]
+        model, wanted = best_fit(request, choice.offers[0], wanted)
+        outcome: Outcome
+        try:
+            outcome = await self._buy(
+                job, attempts, Pick(choice.offers[0], wanted, model, template, ceiling_at), began_at
+            )
+        except NoCreditError as error:
+            outcome = Failed.from_error(error)
+        match outcome:
+            case Next():
+                return replace(outcome, notes=(search,), phases_ms={"search": searched_ms})
+            case Failed():
+                return replace(outcome, notes=(search,))
+        return outcome
+
+    async def _buy(self, job: Job, attempts: tuple[Rental, ...], pick: Pick, began_at: datetime) -> Outcome:
+        """Order what was picked, if the account can pay for it and this is still the job's worker."""
+        fleet = self._machines.fleet
         credit_usd = await fleet.read_credit_usd()
-        if credit_usd is not None and credit_usd < least_credit_usd(offer, wanted):
+        if credit_usd is not None and credit_usd < least_credit_usd(pick.offer, pick.wanted):
             raise NoCreditError("The Vast.ai account has too little credit for this machine.")
-        model, wanted = best_fit(request, offer, wanted)
-        if clock.now() - began_at > LONGEST_SEARCH:
+        if self._machines.clock.now() - began_at > LONGEST_SEARCH:
             # What is left of the step's time might end in the middle of the order.
             return Again(2)
         fleet.reserve_create()
@@ -164,16 +180,12 @@ class Rent:
         if self._machines.find_held(job) is not None:
             # Somebody else had this turn while we stood still.
             return Again(0)
-        rental = self._intend(job, attempt, Pick(offer, wanted, model, template, ceiling_at))
+        rental = self._intend(job, attempt, pick)
         if not self._machines.ledger.open(rental):
-            return Next(StepName.RECONCILE, notes=(search,))
-        outcome = await self._create(job, rental, self._order_of(rental, template))
-        phases_ms = {"search": searched_ms}
-        return (
-            replace(outcome, notes=(search,), phases_ms=phases_ms) if isinstance(outcome, Next) else outcome
-        )
+            return Next(StepName.RECONCILE)
+        return await self._create(job, rental, self._order_of(rental, pick.template))
 
-    async def _create(self, job: Job, rental: Rental, order: Order) -> Outcome:
+    async def _create(self, job: Job, rental: Rental, order: Order) -> Next | Failed:
         """Send the order of a written intent, once, and say what became of it."""
         machines = self._machines
         if machines.clock.now() - rental.intended_at > ORDER_FRESHNESS:
@@ -192,7 +204,7 @@ class Rent:
             spending=machines.spending(job, created),
         )
 
-    def _refused(self, job: Job, rental: Rental, error: RentalError) -> Outcome:
+    def _refused(self, job: Job, rental: Rental, error: RentalError) -> Next | Failed:
         """Return what follows an order that was refused; what it left behind all the same is given back."""
         machines, now = self._machines, self._machines.clock.now()
         labels = _labels(rental)

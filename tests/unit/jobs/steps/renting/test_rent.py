@@ -5,7 +5,6 @@ from decimal import Decimal
 import pytest
 
 from rune.errors import (
-    NoCreditError,
     ProviderBusyError,
 )
 from rune.jobs.outcomes import Again, Failed, Next, Note, Spending
@@ -199,8 +198,11 @@ def test_rent_fails_before_it_orders_when_the_credit_is_too_low(credit: str) -> 
     world = a_world()
     world.market.credit_usd = Decimal(credit)
 
-    with pytest.raises(NoCreditError):
-        world.run(JOB)
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == ("no_credit", False)
+    assert [note.name for note in outcome.notes] == ["vastai.offer_search"]
 
     assert (world.market.orders, world.attempts) == ([], ())
 
