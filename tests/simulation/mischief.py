@@ -171,6 +171,9 @@ def _bad_listings() -> Iterator[Mischief]:
     for kind in (FaultKind.UNAUTHORIZED, FaultKind.NO_MEMBERS, FaultKind.TOO_FREQUENT):
         down = VastFault(kind=kind, endpoint=Endpoint.LIST, times=25)
         yield Mischief(f"listing_{kind}_for_long", (down,), _BOTH)
+    for times in (1, 8):
+        missing = VastFault(kind=FaultKind.ROWS_MISSING, times=times, after_requests=2)
+        yield Mischief(f"listing_lacks_rows_{times}_times", (missing,), _BOTH)
     lagging = replace(SETTINGS, list_lag_seconds=25.0)
     yield Mischief("listing_lags", settings=lagging)
 

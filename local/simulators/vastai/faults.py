@@ -51,6 +51,8 @@ class FaultKind(StrEnum):
     """The next machine is lost in the way of `loss`, `delay_seconds` after it began to run."""
     READ_LAG = "read_lag"
     """The next contract is null for `reads_count` single reads and not listed for `delay_seconds`."""
+    ROWS_MISSING = "rows_missing"
+    """A listing shows no instances, although it counts them."""
     DEARER = "dearer"
     """The next contract's GPU costs `price_factor` times what its offer said."""
     FILTERS_IGNORED = "filters_ignored"
@@ -81,6 +83,7 @@ EFFECTS = REFUSALS_OF_CREATE | frozenset(
         FaultKind.LOSS,
         FaultKind.READ_LAG,
         FaultKind.DEARER,
+        FaultKind.ROWS_MISSING,
         FaultKind.FILTERS_IGNORED,
         FaultKind.DESTROY_LIE,
         FaultKind.DESTROY_SLOW,
@@ -96,6 +99,7 @@ _ENDPOINT_OF: dict[FaultKind, frozenset[Endpoint]] = {
     FaultKind.LOSS: frozenset({Endpoint.CREATE}),
     FaultKind.READ_LAG: frozenset({Endpoint.CREATE}),
     FaultKind.DEARER: frozenset({Endpoint.CREATE}),
+    FaultKind.ROWS_MISSING: frozenset({Endpoint.LIST}),
     FaultKind.SEARCH_QUOTA: frozenset({Endpoint.SEARCH}),
     FaultKind.FILTERS_IGNORED: frozenset({Endpoint.SEARCH}),
     FaultKind.DESTROY_LIE: frozenset({Endpoint.DESTROY, Endpoint.DESTROY_MANY}),

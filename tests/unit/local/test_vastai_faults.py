@@ -207,6 +207,15 @@ def test_machine_that_is_lost_while_it_is_destroyed_goes_all_the_same() -> None:
     assert caller.listed_ids() == []
 
 
+def test_listing_can_show_fewer_instances_than_it_counts() -> None:
+    caller = Caller()
+    contract_id = caller.rent()
+    caller.vastai.faults.add(Fault(kind=FaultKind.ROWS_MISSING))
+    page = members(caller.ask("GET", "/api/v1/instances/"))
+    assert (page["instances"], page["total_instances"], page["next_token"]) == ([], 1, None)
+    assert caller.listed_ids() == [contract_id]
+
+
 def test_gpu_can_cost_more_than_its_offer_said() -> None:
     caller = Caller()
     caller.vastai.faults.add(Fault(kind=FaultKind.DEARER, price_factor=2.0))
