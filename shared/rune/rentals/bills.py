@@ -9,9 +9,6 @@ from datetime import datetime, timedelta
 
 from rune.rentals.record import Rental
 
-IMAGE_BYTES = 2_000_000_000
-"""What the image takes on the wire, at most: ollama/ollama has 1.9 GB compressed (Docker Hub, 0.9 to 0.13)."""
-
 _BYTES_PER_GB = 1_000_000_000
 _HOUR = timedelta(hours=1)
 
@@ -38,7 +35,7 @@ def _gpu(rental: Rental, since: datetime, until: datetime) -> int:
 
 
 def _traffic(rental: Rental) -> int:
-    received = IMAGE_BYTES + rental.downloaded_bytes + rental.pulling_bytes
+    received = rental.image_bytes + rental.downloaded_bytes + rental.pulling_bytes
     return -(-received * rental.prices.download_micro_usd_per_gb // _BYTES_PER_GB)
 
 

@@ -64,7 +64,9 @@ def make_environment(ordered_at: datetime, ceiling_at: datetime) -> dict[str, st
 
 def fits(template: Template | None) -> bool:
     """Return whether the script can stand in for the template's own start without changing what runs."""
-    if template is None:
-        return True
-    repository = template.image.partition(":")[0].removeprefix("docker.io/")
-    return template.starts_itself and repository == "ollama/ollama"
+    return template is None or (template.starts_itself and is_ollama(template.image))
+
+
+def is_ollama(image: str) -> bool:
+    """Return whether an image, with or without its tag, is Ollama's own."""
+    return image.partition(":")[0].removeprefix("docker.io/") == "ollama/ollama"

@@ -36,6 +36,7 @@ from rune.rentals.offers import choose
 from rune.rentals.provider import Order, Template
 from rune.rentals.record import (
     MICRO_USD_PER_USD,
+    OLLAMA_IMAGE_BYTES,
     EndReason,
     Machine,
     Rental,
@@ -60,6 +61,10 @@ CONTEXT_VARIABLE = "OLLAMA_CONTEXT_LENGTH"
 CONTEXT_TOKENS = 8192
 """Of a model for which no call names a context. Left alone, Ollama takes 262,144 from 47 GiB of GPU memory on (its
 FAQ, "How can I specify the context window size"), and the cache for that does not fit beside the model."""
+
+MOST_IMAGE_BYTES = 15_000_000_000
+"""What an image of somebody else's is taken to bring over the wire: those with CUDA and a server have 5 to 12 GB
+compressed (vllm/vllm-openai, nvcr.io/nvidia/pytorch). Nobody tells before, and traffic is billed."""
 
 _BUSY_DELAY_SECONDS = 12
 
@@ -230,6 +235,7 @@ class Rent:
         offer = pick.offer
         now = self._machines.clock.now()
         script = safety_net.make_script(self._machines.settings.api_url)
+        image = pick.template.image if pick.template else self._machines.settings.image
         return Rental(
             rental_id=make_rental_id(job.job_id, attempt),
             label=make_label(self._machines.settings.stage, job.job_id, attempt),
@@ -257,6 +263,7 @@ class Rent:
             held_since=now,
             model=pick.model.name,
             template_hash=pick.template.template_hash if pick.template else None,
+            image_bytes=OLLAMA_IMAGE_BYTES if safety_net.is_ollama(image) else MOST_IMAGE_BYTES,
             guards_itself=script is not None and safety_net.fits(pick.template),
         )
 

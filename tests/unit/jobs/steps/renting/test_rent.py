@@ -182,6 +182,19 @@ def test_rent_orders_the_template_and_its_own_start_unless_it_is_ollamas(
 
 
 @pytest.mark.parametrize(
+    ("image", "image_gb"), [("docker.io/ollama/ollama:0.9.0", 2), ("vllm/vllm-openai:latest", 15), ("", 15)]
+)
+def test_rent_counts_an_image_that_is_not_ollamas_at_its_largest(image: str, image_gb: int) -> None:
+    world = a_world()
+    world.market.templates["h"] = Template("h", image, "", disk_gb=40, starts_itself=True)
+
+    world.run(JOB, template_hash="h")
+
+    assert world.rental().image_bytes == image_gb * 1_000_000_000
+    assert world.attempts[0].prices.download_micro_usd_per_gb == 2_000
+
+
+@pytest.mark.parametrize(
     ("flags", "context"), [("-e OLLAMA_KEEP_ALIVE=-1", "8192"), ("-e OLLAMA_CONTEXT_LENGTH=65536", None)]
 )
 def test_rent_leaves_the_context_to_a_template_that_names_one(flags: str, context: str | None) -> None:
