@@ -19,6 +19,9 @@ shows up in listings with some delay (observed by several clients of Vast.ai).""
 LISTING_LAG = timedelta(seconds=120)
 """How long a machine that was just created may be missing from complete listings without being gone."""
 
+USUAL_LISTING_LAG = timedelta(seconds=30)
+"""How long that lasts unless something is wrong with the provider (observed by its clients: seconds)."""
+
 RELEASE_MARGIN = timedelta(minutes=5)
 """Beyond a job's deadline, for giving its machine back."""
 
@@ -201,13 +204,13 @@ def reopen(rental: Rental, contract_id: int, now: datetime) -> Change:
 def is_proof(rental: Rental, listing: Listing) -> bool:
     """Return whether a complete listing proves that the rental's machine is gone.
 
-    A machine that nobody ever saw, neither in a listing nor when it was destroyed, may be too fresh to be listed:
-    its absence counts only after the lag.
+    A machine that no listing ever showed may be too fresh for that: its absence counts only after the lag. The
+    provider's word that it is destroyed makes that shorter, and is no more than a word.
     """
     if listing.find(rental) is not None:
         return False
-    was_seen = rental.was_seen or rental.destroyed_at is not None
-    return was_seen or listing.begun_at - rental.intended_at > LISTING_LAG
+    lag = LISTING_LAG if rental.destroyed_at is None else USUAL_LISTING_LAG
+    return rental.was_seen or listing.begun_at - rental.intended_at > lag
 
 
 def prove_release(

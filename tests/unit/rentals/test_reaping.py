@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from rune.rentals.instance import Instance
-from rune.rentals.lifecycle import LISTING_LAG, RECONCILE_WINDOW
+from rune.rentals.lifecycle import LISTING_LAG, RECONCILE_WINDOW, USUAL_LISTING_LAG
 from rune.rentals.reaping import HELD_LIMIT, LISTING_SKEW, ORPHAN_GRACE, Act, Verdict, judge
 from rune.rentals.record import EndReason, Rental
 from tests.builders import NOW, after
@@ -121,6 +121,11 @@ def test_judge_gives_a_row_a_minute_to_change_hands(rental: Rental) -> None:
         (a_releasing_rental(contract_id=None), RECONCILE_WINDOW, PROVE_GONE),
         (a_created_rental(), LISTING_LAG, LEFT_AND_GONE),
         (a_releasing_rental(dark_until=None, running_at=None), LISTING_LAG, PROVE_GONE),
+        (
+            a_releasing_rental(dark_until=None, running_at=None, destroyed_at=after(9)),
+            USUAL_LISTING_LAG,
+            PROVE_GONE,
+        ),
     ],
 )
 def test_judge_proves_nothing_by_a_listing_that_may_be_too_early(

@@ -132,11 +132,27 @@ def test_release_believes_a_machine_that_was_never_seen_gone_only_after_the_lag(
     assert world.rental().released_at == after(123)
 
 
-def test_release_believes_a_fresh_machine_gone_when_the_provider_took_the_order() -> None:
-    world = a_world(a_created_rental(), instances=(MACHINE,), seconds=5)
+def test_release_believes_a_fresh_machine_gone_only_when_it_could_have_been_listed() -> None:
+    world = a_world(a_created_rental(), instances=(MACHINE,), seconds=25)
 
+    first = world.run(JOB)
+    world.wait(6)
+
+    assert isinstance(first, Again)
     assert isinstance(world.run(JOB), Released)
-    assert (world.rental().destroyed_at, world.rental().released_at) == (after(5), after(5))
+    assert (world.rental().destroyed_at, world.rental().released_at) == (after(25), after(31))
+
+
+def test_release_destroys_a_fresh_machine_again_that_shows_up_in_spite_of_the_providers_word() -> None:
+    world = a_world(a_created_rental(), instances=(MACHINE,), seconds=5)
+    world.market.is_destroying = False
+    world.run(JOB)
+    world.market.is_destroying = True
+    world.wait(20)
+
+    world.run(JOB)
+
+    assert world.market.called("destroy") == [CONTRACT_ID, CONTRACT_ID]
 
 
 def test_release_waits_for_an_order_whose_answer_was_lost() -> None:
