@@ -146,6 +146,8 @@ class Reaper:
             extra = {"rental_id": rental_id, "code": verdict.reason, "reason": verdict.detail}
             log.error("rental.out_of_hand", extra={**extra, "metric": "RentalsOutOfHand"})
         if verdict.act is Act.DESTROY and instance is not None:
+            if rental is not None:
+                self._note_price(rental_id, instance)
             reaped.destroyed_count += await self._destroy(rental_id, instance, may_go_on)
 
     def _held_until(self, rental: Rental) -> datetime | None:
@@ -178,6 +180,13 @@ class Reaper:
         if noted is None or noted.state is RentalState.RELEASING or verdict.reason is None:
             return noted
         return self._update(noted, lifecycle.ask_release(noted, verdict.reason, now, verdict.detail))
+
+    def _note_price(self, rental_id: str, instance: Instance) -> None:
+        """Write down what a machine costs that nobody may have looked at yet; the bill is made from that."""
+        rental = self._ledger.read(rental_id)
+        risen = None if rental is None else lifecycle.find_risen_price(rental, instance)
+        if rental is not None and risen is not None:
+            self._update(rental, lifecycle.note_price(rental, risen, self._clock.now()))
 
     def _update(self, rental: Rental, change: Change) -> Rental | None:
         written = self._ledger.update(rental, change)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rune.rentals.bills import cost_micro_usd
-from rune.rentals.instance import Listing
+from rune.rentals.instance import Instance, Listing
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change, Is, IsOneOf, Value, make_change
 
@@ -67,13 +67,19 @@ def note_awake(rental: Rental, seen_at: datetime, now: datetime) -> Change:
     )
 
 
+def find_risen_price(rental: Rental, instance: Instance) -> int | None:
+    """Return what a machine costs by the hour, in millionths of a dollar, if that is more than is written."""
+    told = instance.micro_usd_per_hour
+    return told if told is not None and told > rental.prices.micro_usd_per_hour else None
+
+
 def note_price(rental: Rental, micro_usd_per_hour: int, now: datetime) -> Change:
     """Return the write for a machine that costs more than its offer said; the disk's share stays as it was."""
     gpu_micro_usd = micro_usd_per_hour - rental.prices.disk_micro_usd_per_hour
     return make_change(
         "note_price",
         now,
-        requires=(IsOneOf("state", _HELD), Is("version", rental.version)),
+        requires=(IsOneOf("state", (*_NOT_ENDING, RentalState.RELEASING)), Is("version", rental.version)),
         sets={"prices": replace(rental.prices, gpu_micro_usd_per_hour=gpu_micro_usd)},
     )
 

@@ -95,9 +95,9 @@ NOTE_PRICE = tuple(
         "note_price",
         lifecycle.note_price(rental, 500_000, after(21)),
         rental,
-        (*in_other_states(rental, RentalState.CREATED, RentalState.RUNNING), *of_other_versions(rental)),
+        (("state", a_released_rental(version=rental.version)), *of_other_versions(rental)),
     )
-    for rental in (a_created_rental(), a_running_rental())
+    for rental in (a_rental(), a_created_rental(), a_running_rental(), a_kept_rental(), a_releasing_rental())
 )
 WHILE_HELD = tuple(
     Guarded(

@@ -164,6 +164,14 @@ def test_reaper_destroys_what_an_ended_job_left_behind() -> None:
     assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.ORPHANED)
 
 
+def test_reaper_notes_what_a_machine_costs_that_nobody_looked_at() -> None:
+    tick = a_tick(a_rental(), instances=(an_instance(micro_usd_per_hour=900_000),))
+
+    tick.sweep()
+
+    assert tick.rental().prices.micro_usd_per_hour == 900_000
+
+
 def test_reaper_leaves_a_machine_to_the_job_that_works_on_it() -> None:
     tick = a_tick(a_running_rental(), instances=(MACHINE,), jobs=(a_claimed_job(),))
 

@@ -51,18 +51,11 @@ class BootStep:
             await self._machines.fleet.label(instance.contract_id, held.label)
         if held.state is RentalState.CREATED:
             held = self._note_look(held, instance, listing)
-        held = self._note_price(held, instance)
+        held = self._machines.note_price(held, instance)
         if held.job_id == context.job.job_id and _is_too_dear(held, request_of(context)):
             price = held.prices.micro_usd_per_hour / MICRO_USD_PER_USD
             return self._give_up(context, held, EndReason.BOOT_FAILED, f"costs {price:.4f} USD per hour")
         return await self._judge(context, held, instance)
-
-    def _note_price(self, held: Rental, instance: Instance) -> Rental:
-        """Write down what the machine costs where that is more than its offer said: prices change meanwhile."""
-        told = instance.micro_usd_per_hour
-        if told is None or told <= held.prices.micro_usd_per_hour:
-            return held
-        return self._machines.update(held, lifecycle.note_price(held, told, self._machines.clock.now()))
 
     def _note_look(self, held: Rental, instance: Instance, listing: Listing) -> Rental:
         """Write down what the bill, and patience with a machine that runs without its server, are counted from."""

@@ -16,6 +16,7 @@ from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import lifecycle
 from rune.rentals.bills import cost_of_holder_micro_usd
 from rune.rentals.fleet import Fleet, TooEarlyError
+from rune.rentals.instance import Instance
 from rune.rentals.ledger import Ledger, RentalRefused
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.settings import RentalSettings
@@ -83,6 +84,13 @@ class Machines:
                 return written
             rental = written.found or rental
         raise StoreUnavailableError("The rental was being written by others all the time.")
+
+    def note_price(self, rental: Rental, instance: Instance) -> Rental:
+        """Write down what the machine costs where that is more than its offer said: prices change meanwhile."""
+        risen = lifecycle.find_risen_price(rental, instance)
+        if risen is None:
+            return rental
+        return self.update(rental, lifecycle.note_price(rental, risen, self.clock.now()))
 
     def update(self, rental: Rental, change: Change) -> Rental:
         """Return the rental as written, or as it is where the write was refused."""

@@ -143,6 +143,26 @@ def test_release_believes_a_fresh_machine_gone_only_when_it_could_have_been_list
     assert (world.rental().destroyed_at, world.rental().released_at) == (after(25), after(31))
 
 
+@pytest.mark.parametrize("contract_id", [CONTRACT_ID, None])
+def test_release_notes_what_a_machine_costs_that_nobody_looked_at(contract_id: int | None) -> None:
+    dear = an_instance(micro_usd_per_hour=900_000)
+    world = a_world(a_created_rental(contract_id=contract_id), instances=(dear,), seconds=60)
+
+    world.run(JOB)
+
+    assert world.rental().prices.micro_usd_per_hour == 900_000
+    assert world.market.called("destroy") == [CONTRACT_ID]
+
+
+def test_release_destroys_a_machine_that_nobody_looked_at_though_nobody_may_list() -> None:
+    world = a_world(a_created_rental(), instances=(MACHINE,), seconds=60)
+    world.board.hold_off(Endpoint.LIST, after(90))
+
+    world.run(JOB)
+
+    assert world.market.called("destroy") == [CONTRACT_ID]
+
+
 def test_release_destroys_a_fresh_machine_again_that_shows_up_in_spite_of_the_providers_word() -> None:
     world = a_world(a_created_rental(), instances=(MACHINE,), seconds=5)
     world.market.is_destroying = False
