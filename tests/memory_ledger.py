@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from rune.rentals.instance import Listing
-from rune.rentals.ledger import Endpoint, RentalRefused
+from rune.rentals.ledger import WRONG_CLOCK, Endpoint, RentalRefused
 from rune.rentals.record import Rental
 from rune.storage.change import Change, allows, apply
 
@@ -76,7 +76,7 @@ class MemoryBoard:
     def reserve(self, endpoint: Endpoint, now: datetime, interval: timedelta) -> timedelta:
         """Take the next call of an endpoint; return zero, or how long to wait before asking again."""
         next_at = self.next_at.get(endpoint, now)
-        if next_at > now:
+        if now < next_at <= now + WRONG_CLOCK:
             return next_at - now
         self.next_at[endpoint] = now + interval
         return timedelta(0)
@@ -91,5 +91,6 @@ class MemoryBoard:
 
     def share_listing(self, listing: Listing) -> None:
         """Keep a listing, unless a later one is there."""
-        if self.listing is None or self.listing.begun_at < listing.begun_at:
+        known = self.listing.begun_at if self.listing else None
+        if known is None or known < listing.begun_at or known > listing.begun_at + WRONG_CLOCK:
             self.listing = listing

@@ -68,3 +68,7 @@ def _reap(context: Context) -> Reaped:
         # The other half of the tick may still get through.
         log.exception("rentals.store_unavailable")
         return Reaped()
+    except Exception:
+        # The outermost edge: whatever nobody foresaw must not keep late turns from being sent.
+        log.exception("rentals.sweep_failed", extra={"metric": "RentalListingsFailed"})
+        return Reaped()

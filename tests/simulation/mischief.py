@@ -104,6 +104,9 @@ def _refused_orders() -> Iterator[Mischief]:
         for status in known:
             name = kind.value if status is None else f"{kind}_{status}"
             yield Mischief(f"create_{name}", (VastFault(kind=kind, status=status),))
+    for name, factor in (("within_the_limit", 1.2), ("beyond_the_limit", 50.0)):
+        dearer = VastFault(kind=FaultKind.DEARER, price_factor=factor)
+        yield Mischief(f"create_dearer_{name}", (dearer,), _BOTH)
     yield Mischief("every_ask_gone", (VastFault(kind=FaultKind.ASK_GONE, times=None),))
     busy = VastFault(kind=FaultKind.TOO_FREQUENT, endpoint=Endpoint.CREATE, retry_after_seconds=7.0)
     yield Mischief("create_busy_header", (busy,))
@@ -168,6 +171,9 @@ def _bad_listings() -> Iterator[Mischief]:
     for kind in (FaultKind.UNAUTHORIZED, FaultKind.NO_MEMBERS, FaultKind.TOO_FREQUENT):
         down = VastFault(kind=kind, endpoint=Endpoint.LIST, times=25)
         yield Mischief(f"listing_{kind}_for_long", (down,), _BOTH)
+    for times in (1, 8):
+        missing = VastFault(kind=FaultKind.ROWS_MISSING, times=times, after_requests=2)
+        yield Mischief(f"listing_lacks_rows_{times}_times", (missing,), _BOTH)
     lagging = replace(SETTINGS, list_lag_seconds=25.0)
     yield Mischief("listing_lags", settings=lagging)
 

@@ -123,12 +123,18 @@ class Contract:
         return moments[max(bisect_right(moments, now, key=_time_of) - 1, 0)]
 
     def replan(self, now: float, planned: Sequence[Moment]) -> None:
-        """Put other states in the place of all those after `now`; the offer's end still ends what runs."""
+        """Put other states in the place of all those after `now`; the offer's end still ends what runs.
+
+        One that is being destroyed is gone when it was to be, whatever else befalls it until then.
+        """
         count = bisect_right(self.moments, now, key=_time_of)
+        ends = [moment for moment in self.moments[count:] if not moment.exists]
         del self.moments[count:]
         # What was planned and is now cut off must not count as applied.
         self.applied_count = min(self.applied_count, count)
         ends_at = self.listing.ends_at
+        if self.destroyed_by is not None and ends:
+            planned = [*(moment for moment in planned if moment.exists and moment.at < ends[0].at), *ends]
         self.moments += [
             moment for moment in planned if moment.at < ends_at or moment.at <= now or not moment.exists
         ]

@@ -51,6 +51,10 @@ class FaultKind(StrEnum):
     """The next machine is lost in the way of `loss`, `delay_seconds` after it began to run."""
     READ_LAG = "read_lag"
     """The next contract is null for `reads_count` single reads and not listed for `delay_seconds`."""
+    ROWS_MISSING = "rows_missing"
+    """A listing shows no instances, although it counts them."""
+    DEARER = "dearer"
+    """The next contract's GPU costs `price_factor` times what its offer said."""
     FILTERS_IGNORED = "filters_ignored"
     """A search filters nothing; order and limit stay."""
     DESTROY_LIE = "destroy_lie"
@@ -78,6 +82,8 @@ EFFECTS = REFUSALS_OF_CREATE | frozenset(
         FaultKind.BOOT,
         FaultKind.LOSS,
         FaultKind.READ_LAG,
+        FaultKind.DEARER,
+        FaultKind.ROWS_MISSING,
         FaultKind.FILTERS_IGNORED,
         FaultKind.DESTROY_LIE,
         FaultKind.DESTROY_SLOW,
@@ -92,6 +98,8 @@ _ENDPOINT_OF: dict[FaultKind, frozenset[Endpoint]] = {
     FaultKind.BOOT: frozenset({Endpoint.CREATE}),
     FaultKind.LOSS: frozenset({Endpoint.CREATE}),
     FaultKind.READ_LAG: frozenset({Endpoint.CREATE}),
+    FaultKind.DEARER: frozenset({Endpoint.CREATE}),
+    FaultKind.ROWS_MISSING: frozenset({Endpoint.LIST}),
     FaultKind.SEARCH_QUOTA: frozenset({Endpoint.SEARCH}),
     FaultKind.FILTERS_IGNORED: frozenset({Endpoint.SEARCH}),
     FaultKind.DESTROY_LIE: frozenset({Endpoint.DESTROY, Endpoint.DESTROY_MANY}),
@@ -147,6 +155,7 @@ class Fault:
     retry_after_in: RetryAfterIn = RetryAfterIn.HEADER
     delay_seconds: float = 0.0
     reads_count: int = 0
+    price_factor: float = 1.0
     boot: BootFailure | None = None
     loss: Loss = Loss.OFFLINE
 

@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from rune.clock import Clock
-from rune.errors import RentalError
+from rune.errors import RentalError, StoreUnavailableError
 from rune.jobs.store import JobStore
 from rune.rentals import lifecycle
 from rune.rentals.fleet import Fleet, TooEarlyError
@@ -85,8 +86,26 @@ class Reaper:
             if not may_go_on():
                 log.warning("sweep.out_of_time")
                 break
-            await self._see_to(rental_id, ours.get(rental_id), listing, reaped, may_go_on)
+            await self._see_to_apart(rental_id, ours.get(rental_id), listing, reaped, may_go_on)
         return reaped
+
+    async def _see_to_apart(
+        self,
+        rental_id: str,
+        instance: Instance | None,
+        listing: Listing,
+        reaped: Reaped,
+        may_go_on: Callable[[], bool],
+    ) -> None:
+        """See to one machine, so that whatever is wrong with its row is not every other machine's misfortune."""
+        try:
+            await self._see_to(rental_id, instance, listing, reaped, may_go_on)
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            reaped.alarm_count += 1
+            extra = {"rental_id": rental_id, "metric": "RentalsOutOfHand"}
+            log.exception("rental.not_understood", extra=extra)
 
     async def _list(self, may_go_on: Callable[[], bool]) -> Listing | None:
         while True:
@@ -113,8 +132,8 @@ class Reaper:
             instance = listing.find(rental)
         if rental is None and instance is None:
             return
-        is_held = rental is not None and self._is_held(rental)
-        verdict = judge(rental, listing, instance, is_held=is_held, now=self._clock.now())
+        held_until = None if rental is None else self._held_until(rental)
+        verdict = judge(rental, listing, instance, held_until=held_until, now=self._clock.now())
         if verdict.act is Act.LEAVE:
             return
         if rental is not None:
@@ -127,13 +146,19 @@ class Reaper:
             extra = {"rental_id": rental_id, "code": verdict.reason, "reason": verdict.detail}
             log.error("rental.out_of_hand", extra={**extra, "metric": "RentalsOutOfHand"})
         if verdict.act is Act.DESTROY and instance is not None:
+            if rental is not None:
+                self._note_price(rental_id, instance)
             reaped.destroyed_count += await self._destroy(rental_id, instance, may_go_on)
 
-    def _is_held(self, rental: Rental) -> bool:
+    def _held_until(self, rental: Rental) -> datetime | None:
+        """Return when the job that works with the machine should have given it back; None if none does."""
         if rental.holder is None:
-            return False
+            return None
         job = self._jobs.read(rental.holder)
-        return job is not None and job.is_active
+        if job is None or not job.is_active:
+            return None
+        # Not the ceiling: that holds all the time for which the machine may be kept afterwards.
+        return min(job.deadline_at + lifecycle.RELEASE_MARGIN, rental.ceiling_at)
 
     def _note(
         self, rental: Rental, instance: Instance | None, verdict: Verdict, listing: Listing
@@ -155,6 +180,13 @@ class Reaper:
         if noted is None or noted.state is RentalState.RELEASING or verdict.reason is None:
             return noted
         return self._update(noted, lifecycle.ask_release(noted, verdict.reason, now, verdict.detail))
+
+    def _note_price(self, rental_id: str, instance: Instance) -> None:
+        """Write down what a machine costs that nobody may have looked at yet; the bill is made from that."""
+        rental = self._ledger.read(rental_id)
+        risen = None if rental is None else lifecycle.find_risen_price(rental, instance)
+        if rental is not None and risen is not None:
+            self._update(rental, lifecycle.note_price(rental, risen, self._clock.now()))
 
     def _update(self, rental: Rental, change: Change) -> Rental | None:
         written = self._ledger.update(rental, change)

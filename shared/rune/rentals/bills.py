@@ -2,15 +2,12 @@
 
 Every unknown is taken at its dear end, so what is recorded covers what is charged (Vast.ai, "Pricing": disk from
 creation until destruction, GPU while running, traffic always). The GPU is billed from the last moment at which it
-was seen not running, and everything until the moment at which it was proven gone.
+was seen not running, and everything until the listing had come that proved it gone.
 """
 
 from datetime import datetime, timedelta
 
 from rune.rentals.record import Rental
-
-IMAGE_BYTES = 2_000_000_000
-"""What the image takes on the wire, at most: ollama/ollama has 1.9 GB compressed (Docker Hub, 0.9 to 0.13)."""
 
 _BYTES_PER_GB = 1_000_000_000
 _HOUR = timedelta(hours=1)
@@ -38,7 +35,7 @@ def _gpu(rental: Rental, since: datetime, until: datetime) -> int:
 
 
 def _traffic(rental: Rental) -> int:
-    received = IMAGE_BYTES + rental.downloaded_bytes + rental.pulling_bytes
+    received = rental.image_bytes + rental.downloaded_bytes + rental.pulling_bytes
     return -(-received * rental.prices.download_micro_usd_per_gb // _BYTES_PER_GB)
 
 

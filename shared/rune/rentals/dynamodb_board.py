@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rune.clock import from_epoch_ms, to_epoch_ms
 from rune.rentals.instance import Instance, Listing
-from rune.rentals.ledger import Endpoint
+from rune.rentals.ledger import WRONG_CLOCK, Endpoint
 from rune.storage.dynamodb_rows import Expression
 from rune.storage.dynamodb_table import ConditionFailedError, DynamoTable
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _PARTITION = "BOARD"
 _LISTING = "LISTING"
+_INSTANCE_FIELDS = frozenset(each.name for each in fields(Instance))
 
 MAX_SHARED_BYTES = 300_000
 """A longer listing is not shared: an item holds 400 KB, and some 700 machines fit."""
@@ -46,9 +47,9 @@ class DynamoBoard:
         next_at = _number(now + interval)
         expression = Expression(
             "SET #next_at = :next",
-            "attribute_not_exists(#next_at) OR #next_at <= :now",
+            "attribute_not_exists(#next_at) OR #next_at <= :now OR #next_at > :wrong",
             {"#next_at": "next_at"},
-            {":next": next_at, ":now": _number(now)},
+            {":next": next_at, ":now": _number(now), ":wrong": _number(now + WRONG_CLOCK)},
         )
         try:
             self._table.update(_key(f"PACE#{endpoint}"), expression)
@@ -76,7 +77,7 @@ class DynamoBoard:
         rows = self._table.get([_key(_LISTING)])
         if not rows:
             return None
-        instances = (Instance(**each) for each in json.loads(rows[0]["instances"]["S"]))
+        instances = (_read_instance(each) for each in json.loads(rows[0]["instances"]["S"]))
         return Listing(from_epoch_ms(int(rows[0]["begun_at"]["N"])), tuple(instances))
 
     def share_listing(self, listing: Listing) -> None:
@@ -86,14 +87,23 @@ class DynamoBoard:
             return
         expression = Expression(
             "SET #begun_at = :begun, #instances = :instances",
-            "attribute_not_exists(#begun_at) OR #begun_at < :begun",
+            "attribute_not_exists(#begun_at) OR #begun_at < :begun OR #begun_at > :wrong",
             {"#begun_at": "begun_at", "#instances": "instances"},
-            {":begun": _number(listing.begun_at), ":instances": {"S": text}},
+            {
+                ":begun": _number(listing.begun_at),
+                ":instances": {"S": text},
+                ":wrong": _number(listing.begun_at + WRONG_CLOCK),
+            },
         )
         try:
             self._table.update(_key(_LISTING), expression)
         except ConditionFailedError:
             return
+
+
+def _read_instance(members: Mapping[str, Any]) -> Instance:
+    """Return the machine; a field that a newer version has written says nothing to this one."""
+    return Instance(**{name: value for name, value in members.items() if name in _INSTANCE_FIELDS})
 
 
 def _key(sort_key: str) -> Item:

@@ -42,6 +42,9 @@ BUSY_DELAY = {Endpoint.CREATE: timedelta(seconds=12)}
 
 _USUAL_BUSY_DELAY = timedelta(seconds=5)
 
+_LONGEST_BUSY_DELAY = {Endpoint.DESTROY: timedelta(seconds=60), Endpoint.LIST: timedelta(seconds=120)}
+"""However long the provider asks to stay away: a machine bills until it is destroyed, and seen to be gone."""
+
 
 class TooEarlyError(Exception):
     """It is not the caller's turn yet.
@@ -101,9 +104,11 @@ class Fleet:
         begun_after
             The listing must have begun later than this; None takes any of the last seconds.
         """
-        oldest = self._clock.now() - LISTING_AGE if begun_after is None else begun_after + CLOCK_SKEW
+        now = self._clock.now()
+        oldest = now - LISTING_AGE if begun_after is None else begun_after + CLOCK_SKEW
         shared = self._board.read_listing()
-        if shared is not None and shared.begun_at > oldest:
+        # One of the future comes from a clock that is wrong, and would be taken for fresh long after.
+        if shared is not None and oldest < shared.begun_at <= now + CLOCK_SKEW:
             return shared
         self._reserve(Endpoint.LIST)
         begun_at = self._clock.now()
@@ -127,6 +132,7 @@ class Fleet:
             delay = BUSY_DELAY.get(endpoint, _USUAL_BUSY_DELAY)
             if error.retry_after_seconds:
                 delay = timedelta(seconds=error.retry_after_seconds)
+            delay = min(delay, _LONGEST_BUSY_DELAY.get(endpoint, delay))
             log.warning("provider.busy", extra={"reason": endpoint.value})
             self._board.hold_off(endpoint, self._clock.now() + delay)
             raise

@@ -26,6 +26,8 @@ class Instance:
     ----------
     host_ports
         Public port by container port, such as `{"11434/tcp": 40123}`.
+    micro_usd_per_hour
+        What it costs while it runs, its disk included, in millionths of a dollar.
     """
 
     contract_id: int
@@ -38,6 +40,7 @@ class Instance:
     status_text: str = ""
     address: str | None = None
     host_ports: Mapping[str, int] = field(default_factory=dict)
+    micro_usd_per_hour: int | None = None
 
     @property
     def is_running(self) -> bool:

@@ -58,9 +58,14 @@ class Endpoint(StrEnum):
     ACCOUNT = "account"
 
 
+WRONG_CLOCK = timedelta(minutes=20)
+"""What is dated so far ahead was written by a clock that is wrong; the longest hold-off is 15 minutes."""
+
+
 class Board(Protocol):
     """What all workers share about one key of the provider's: when the next call may be made, and one listing.
 
+    What is dated further ahead than `WRONG_CLOCK` counts for nothing, or one wrong clock would blind all others.
     Raises StoreUnavailableError when it cannot be reached.
     """
 

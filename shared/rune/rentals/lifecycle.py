@@ -4,10 +4,11 @@
 from `released` back again if the machine turns up after all: what exists is the provider's word, and never ours.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rune.rentals.bills import cost_micro_usd
-from rune.rentals.instance import Listing
+from rune.rentals.instance import Instance, Listing
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change, Is, IsOneOf, Value, make_change
 
@@ -17,6 +18,12 @@ shows up in listings with some delay (observed by several clients of Vast.ai).""
 
 LISTING_LAG = timedelta(seconds=120)
 """How long a machine that was just created may be missing from complete listings without being gone."""
+
+USUAL_LISTING_LAG = timedelta(seconds=30)
+"""How long that lasts unless something is wrong with the provider (observed by its clients: seconds)."""
+
+RELEASE_MARGIN = timedelta(minutes=5)
+"""Beyond a job's deadline, for giving its machine back."""
 
 REMEMBERED = timedelta(days=30)
 """How long the row of a rental that is gone stays."""
@@ -57,6 +64,23 @@ def note_awake(rental: Rental, seen_at: datetime, now: datetime) -> Change:
         now,
         requires=(Is("state", RentalState.CREATED), Is("version", rental.version)),
         sets={"awake_at": seen_at},
+    )
+
+
+def find_risen_price(rental: Rental, instance: Instance) -> int | None:
+    """Return what a machine costs by the hour, in millionths of a dollar, if that is more than is written."""
+    told = instance.micro_usd_per_hour
+    return told if told is not None and told > rental.prices.micro_usd_per_hour else None
+
+
+def note_price(rental: Rental, micro_usd_per_hour: int, now: datetime) -> Change:
+    """Return the write for a machine that costs more than its offer said; the disk's share stays as it was."""
+    gpu_micro_usd = micro_usd_per_hour - rental.prices.disk_micro_usd_per_hour
+    return make_change(
+        "note_price",
+        now,
+        requires=(IsOneOf("state", (*_NOT_ENDING, RentalState.RELEASING)), Is("version", rental.version)),
+        sets={"prices": replace(rental.prices, gpu_micro_usd_per_hour=gpu_micro_usd)},
     )
 
 
@@ -186,13 +210,13 @@ def reopen(rental: Rental, contract_id: int, now: datetime) -> Change:
 def is_proof(rental: Rental, listing: Listing) -> bool:
     """Return whether a complete listing proves that the rental's machine is gone.
 
-    A machine that nobody ever saw, neither in a listing nor when it was destroyed, may be too fresh to be listed:
-    its absence counts only after the lag.
+    A machine that no listing ever showed may be too fresh for that: its absence counts only after the lag. The
+    provider's word that it is destroyed makes that shorter, and is no more than a word.
     """
     if listing.find(rental) is not None:
         return False
-    was_seen = rental.was_seen or rental.destroyed_at is not None
-    return was_seen or listing.begun_at - rental.intended_at > LISTING_LAG
+    lag = LISTING_LAG if rental.destroyed_at is None else USUAL_LISTING_LAG
+    return rental.was_seen or listing.begun_at - rental.intended_at > lag
 
 
 def prove_release(
@@ -207,14 +231,16 @@ def prove_release(
     Parameters
     ----------
     gone_at
-        When that listing began; the bill is made up to here.
+        When that listing began.
+    now
+        When it had come: the machine may have been there until it was answered, so the bill is made up to here.
     reason
         For one that nobody had given up: it was gone before.
     """
     sets: dict[str, Value] = {
         "state": RentalState.RELEASED,
         "released_at": gone_at,
-        "cost_micro_usd": cost_micro_usd(rental, gone_at),
+        "cost_micro_usd": cost_micro_usd(rental, max(gone_at, now)),
         "due_at": None,
         "holder": None,
         "expires_at": (now + REMEMBERED).replace(microsecond=0),

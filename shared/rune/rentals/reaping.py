@@ -12,7 +12,7 @@ ORPHAN_GRACE = timedelta(seconds=60)
 """How long a machine without a job may stay unremarked: the row may be about to change hands."""
 
 HELD_LIMIT = timedelta(minutes=10)
-"""How long a job may take to see off a machine that it gave up; then the janitor does it."""
+"""How long a job may take to see off a machine that it gave up, or should have; then the janitor does it."""
 
 LISTING_SKEW = timedelta(seconds=5)
 
@@ -51,7 +51,12 @@ PROVE_GONE = Verdict(Act.PROVE_GONE)
 
 
 def judge(
-    rental: Rental | None, listing: Listing, instance: Instance | None, *, is_held: bool, now: datetime
+    rental: Rental | None,
+    listing: Listing,
+    instance: Instance | None,
+    *,
+    held_until: datetime | None,
+    now: datetime,
 ) -> Verdict:
     """Return what to do.
 
@@ -61,19 +66,22 @@ def judge(
         The row; None where a machine with our label has none.
     instance
         The machine in the listing; None where it is not there.
-    is_held
-        Whether a job that has not ended holds it: then the job itself sees to it, and nobody else.
+    held_until
+        When the job should have given it back that holds it and has not ended; until then the job sees to it, and
+        nobody else. None where there is no such job.
     """
     if rental is None:
         return Verdict(Act.DESTROY, EndReason.ORPHANED, "no row", is_alarming=True)
     if rental.state is RentalState.RELEASED:
         return _judge_released(rental, listing, instance)
-    if is_held:
-        return _judge_held(rental, listing, instance, now)
+    if held_until is not None:
+        return _judge_held(rental, listing, instance, held_until, now)
     return _judge_unheld(rental, listing, instance, now)
 
 
-def _judge_held(rental: Rental, listing: Listing, instance: Instance | None, now: datetime) -> Verdict:
+def _judge_held(
+    rental: Rental, listing: Listing, instance: Instance | None, held_until: datetime, now: datetime
+) -> Verdict:
     """Leave the machine to its job, unless the job should have been done with it long ago."""
     if rental.state is RentalState.RELEASING:
         asked_at = rental.release_asked_at or rental.updated_at
@@ -81,7 +89,7 @@ def _judge_held(rental: Rental, listing: Listing, instance: Instance | None, now
             return LEAVE
         act = Act.PROVE_GONE if instance is None else Act.DESTROY
         overdue = Verdict(act, detail="its job does not get it destroyed", is_alarming=True)
-    elif now - rental.ceiling_at <= HELD_LIMIT:
+    elif now - held_until <= HELD_LIMIT:
         return LEAVE
     else:
         act = Act.PROVE_GONE if instance is None else Act.DESTROY

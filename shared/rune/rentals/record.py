@@ -7,6 +7,9 @@ from enum import StrEnum
 
 MICRO_USD_PER_USD = 1_000_000
 
+OLLAMA_IMAGE_BYTES = 2_000_000_000
+"""What ollama/ollama takes on the wire, at most: 1.9 GB compressed (Docker Hub, 0.9 to 0.13)."""
+
 _LABEL = re.compile(r"rune-(?P<stage>.+)-(?P<job_id>[0-9a-f]{32})-(?P<attempt>[0-9]{1,4})")
 
 
@@ -102,6 +105,8 @@ class Rental:
         The model that was put on it.
     template_hash
         The provider's template it was made from, if any.
+    image_bytes
+        The most that its image takes on the wire.
     dark_until
         Latest moment at which it was seen not running; its GPU is counted as billed from there.
     awake_at
@@ -141,6 +146,7 @@ class Rental:
     held_since: datetime | None = None
     model: str | None = None
     template_hash: str | None = None
+    image_bytes: int = OLLAMA_IMAGE_BYTES
     contract_id: int | None = None
     url: str | None = None
     dark_until: datetime | None = None

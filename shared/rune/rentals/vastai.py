@@ -148,6 +148,9 @@ class VastAi:
             found += [read_instance(row) for row in rows]
             next_token = page.get("next_token")
             if not next_token:
+                # New machines are on later pages, and ones that go make this less: it never exceeds what came.
+                if (read_int(page, "total_instances") or 0) > len(found):
+                    raise ProviderFailedError("Vast.ai lists fewer machines than it counts.")
                 return Listing(begun_at, tuple(found))
             if not isinstance(next_token, str) or next_token == token:
                 raise ProviderFailedError("Vast.ai's listing does not come to an end.")

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
 from rune.errors import (
     NoCreditError,
@@ -23,6 +23,7 @@ from rune.errors import (
 from rune.rentals.instance import Instance
 from rune.rentals.offers import MAX_DOWNLOAD_USD_PER_GB, Offer
 from rune.rentals.provider import Template
+from rune.rentals.record import MICRO_USD_PER_USD
 
 type Members = Mapping[str, object]
 
@@ -47,6 +48,8 @@ _CAUSES: tuple[tuple[tuple[str, ...], type[RentalError], str], ...] = (
 
 _LONGEST_RETRY_AFTER_SECONDS = 900
 _LONGEST_WORDS = 2000
+_DEAREST_USD = 10_000
+"""By the hour; beyond that it is no price."""
 _SERVER_ERROR = 500
 
 
@@ -122,7 +125,8 @@ def read_offer(members: Members) -> Offer | None:
             gpu_count=_whole(members.get("num_gpus") or 1),
             vram_mb=_vram_mb(members),
             price_usd_per_hour=_decimal(members["dph_total"]),
-            gpu_usd_per_hour=_decimal(members.get("dph_base") or 0),
+            # Without its parts all of the quote is the GPU's, and the disk comes on top.
+            gpu_usd_per_hour=_decimal(members.get("dph_base") or members["dph_total"]),
             storage_usd_per_gb_month=_decimal(members.get("storage_cost") or 0),
             # Unknown is not free: then the dearest that is taken.
             download_usd_per_gb=_decimal(members.get("inet_down_cost", MAX_DOWNLOAD_USD_PER_GB)),
@@ -156,6 +160,7 @@ def read_instance(members: Members) -> Instance:
         status_text=_text(members, "status_msg") or "",
         address=(_text(members, "public_ipaddr") or "").strip() or None,
         host_ports=_host_ports(members.get("ports")),
+        micro_usd_per_hour=_micro_usd(members, "dph_total"),
     )
 
 
@@ -189,6 +194,13 @@ def read_money(members: Members, name: str) -> Decimal | None:
         return _decimal(members[name])
     except (KeyError, TypeError, InvalidOperation, ValueError):
         return None
+
+
+def _micro_usd(members: Members, name: str) -> int | None:
+    usd = read_money(members, name)
+    if usd is None or not 0 <= usd < _DEAREST_USD:
+        return None
+    return int((usd * MICRO_USD_PER_USD).to_integral_value(ROUND_CEILING))
 
 
 def _host_ports(ports: object) -> Mapping[str, int]:

@@ -125,6 +125,22 @@ def test_tick_fails_so_that_the_alarm_sees_it_when_the_store_is_away(
         janitor.handle(TICK, Context())
 
 
+class BrokenReaper:
+    """Meets something that nobody foresaw."""
+
+    async def sweep(self, _may_go_on: object) -> None:
+        raise TypeError("unexpected keyword argument")
+
+
+def test_tick_sends_late_turns_whatever_becomes_of_the_look_at_machines(
+    janitor: ModuleType, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cloud, a_job(due_at=after(-1)))
+    monkeypatch.setattr(janitor, "reaper", BrokenReaper())
+
+    assert janitor.handle(TICK, Context()) == what_was_done(sent=1)
+
+
 @pytest.mark.parametrize("missing", ["RUNE_TABLE", "RUNE_CONTROL_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL"])
 def test_start_is_refused_when_a_setting_is_missing(missing: str, cloud: Cloud) -> None:
     environment = {**cloud.environment, missing: ""}

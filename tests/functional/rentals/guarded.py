@@ -90,6 +90,15 @@ NOTE_DARK = Guarded(
         *of_other_versions(a_created_rental()),
     ),
 )
+NOTE_PRICE = tuple(
+    Guarded(
+        "note_price",
+        lifecycle.note_price(rental, 500_000, after(21)),
+        rental,
+        (("state", a_released_rental(version=rental.version)), *of_other_versions(rental)),
+    )
+    for rental in (a_rental(), a_created_rental(), a_running_rental(), a_kept_rental(), a_releasing_rental())
+)
 WHILE_HELD = tuple(
     Guarded(
         change.name,
@@ -198,6 +207,7 @@ GUARDED = (
     *NOTE_CONTRACT,
     NOTE_AWAKE,
     NOTE_DARK,
+    *NOTE_PRICE,
     *WHILE_HELD,
     *WHILE_PULLING,
     *WHILE_RUNNING,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -85,6 +86,13 @@ def test_who_is_refused_never_waits_zero(board: Board) -> None:
     assert board.reserve(Endpoint.LIST, NOW, INTERVAL) == timedelta(milliseconds=1)
 
 
+def test_wrong_clock_keeps_nobody_from_calling(board: Board) -> None:
+    board.reserve(Endpoint.DESTROY, after(3600), INTERVAL)
+
+    assert board.reserve(Endpoint.DESTROY, NOW, INTERVAL) == AT_ONCE
+    assert board.reserve(Endpoint.DESTROY, NOW, INTERVAL) == INTERVAL
+
+
 # ---------------------------------------------------------------- hold_off
 
 
@@ -141,7 +149,10 @@ def test_listing_comes_back_as_it_was_shared(listing: str, board: Board) -> None
     assert board.read_listing() == LISTINGS[listing]
 
 
-@pytest.mark.parametrize(("seconds", "is_replaced"), [(-1, False), (0, False), (0.001, True), (5, True)])
+@pytest.mark.parametrize(
+    ("seconds", "is_replaced"),
+    [(-1200.001, True), (-1200, False), (-1, False), (0, False), (0.001, True), (5, True)],
+)
 def test_listing_is_replaced_only_by_a_later_one(seconds: float, is_replaced: bool, board: Board) -> None:
     first, second = a_listing(an_instance()), a_listing(begun_at=after(seconds))
     board.share_listing(first)
@@ -149,6 +160,17 @@ def test_listing_is_replaced_only_by_a_later_one(seconds: float, is_replaced: bo
     board.share_listing(second)
 
     assert board.read_listing() == (second if is_replaced else first)
+
+
+def test_listing_of_a_newer_version_is_read_as_far_as_it_is_understood(cloud: Cloud) -> None:
+    board = DynamoBoard(cloud.dynamodb, TABLE)
+    board.share_listing(a_listing(an_instance()))
+    key = {"pk": {"S": "BOARD"}, "sk": {"S": "LISTING"}}
+    row = cloud.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]
+    newer = [{**each, "colour": "green"} for each in json.loads(row["instances"]["S"])]
+    cloud.dynamodb.put_item(TableName=TABLE, Item={**row, "instances": {"S": json.dumps(newer)}})
+
+    assert board.read_listing() == a_listing(an_instance())
 
 
 def test_latest_of_many_listings_shared_at_once_is_there(cloud: Cloud) -> None:

@@ -111,7 +111,6 @@ FIXED = {
     "attempt",
     "intended_at",
     "machine",
-    "prices",
     "ceiling_at",
 }
 

@@ -5,7 +5,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from rune.errors import ProviderBusyError, ProviderFailedError, ProviderKeyError, RentalError
+from rune.errors import (
+    ProviderBusyError,
+    ProviderFailedError,
+    ProviderKeyError,
+    RentalError,
+    StoreUnavailableError,
+)
 from rune.jobs.reaper import Reaped, Reaper
 from rune.jobs.record import Job
 from rune.rentals.fleet import Fleet
@@ -158,11 +164,36 @@ def test_reaper_destroys_what_an_ended_job_left_behind() -> None:
     assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.ORPHANED)
 
 
+def test_reaper_notes_what_a_machine_costs_that_nobody_looked_at() -> None:
+    tick = a_tick(a_rental(), instances=(an_instance(micro_usd_per_hour=900_000),))
+
+    tick.sweep()
+
+    assert tick.rental().prices.micro_usd_per_hour == 900_000
+
+
 def test_reaper_leaves_a_machine_to_the_job_that_works_on_it() -> None:
     tick = a_tick(a_running_rental(), instances=(MACHINE,), jobs=(a_claimed_job(),))
 
     assert tick.sweep() == Reaped(is_complete=True)
     assert tick.rental() == a_running_rental()
+
+
+@pytest.mark.parametrize(("late_seconds", "is_destroyed"), [(0, False), (0.001, True)])
+@pytest.mark.parametrize(
+    ("deadline", "ceiling"),
+    [(after(3000 - 600 - 300), after(20_000)), (after(20_000), after(3000 - 600))],
+)
+def test_reaper_gives_a_job_until_its_deadline_and_not_until_the_end_of_all_keeping(
+    deadline: datetime, ceiling: datetime, late_seconds: float, is_destroyed: bool
+) -> None:
+    stuck = a_claimed_job(deadline_at=deadline)
+    tick = a_tick(a_running_rental(ceiling_at=ceiling), instances=(MACHINE,), jobs=(stuck,))
+    tick.clock.advance(late_seconds)
+
+    tick.sweep()
+
+    assert tick.destroyed == ([CONTRACT_ID] if is_destroyed else [])
 
 
 def test_reaper_takes_a_machine_of_a_job_that_nobody_knows_for_left_behind() -> None:
@@ -269,6 +300,39 @@ def test_reaper_destroys_nothing_when_the_row_has_changed_meanwhile(rental: Rent
 
     assert tick.sweep() == Reaped(is_complete=True)
     assert tick.destroyed == []
+
+
+class StrangeLedger(MemoryLedger):
+    """One row holds what this version of the code cannot read."""
+
+    def read(self, rental_id: str) -> Rental | None:
+        if rental_id == RENTAL_ID:
+            raise ValueError("'frozen' is not a valid RentalState")
+        return super().read(rental_id)
+
+
+def test_reaper_sees_to_all_other_machines_when_one_row_cannot_be_read() -> None:
+    other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
+    tick = a_tick(instances=(MACHINE, other))
+    tick.ledger = StrangeLedger()
+
+    assert tick.sweep() == Reaped(is_complete=True, destroyed_count=1, alarm_count=2)
+    assert tick.destroyed == [7]
+
+
+class AbsentLedger(MemoryLedger):
+    """The table cannot be reached any more."""
+
+    def read(self, rental_id: str) -> Rental | None:
+        raise StoreUnavailableError("Away.")
+
+
+def test_reaper_gives_the_tick_up_when_the_table_is_away() -> None:
+    tick = a_tick(instances=(MACHINE,))
+    tick.ledger = AbsentLedger()
+
+    with pytest.raises(StoreUnavailableError):
+        tick.sweep()
 
 
 class LateLedger(MemoryLedger):

@@ -14,7 +14,7 @@ from local.simulators.vastai import (
     RetryAfterIn,
     VastAnswer,
 )
-from tests.unit.local.vastai_caller import BOOT, SETTINGS, Caller
+from tests.unit.local.vastai_caller import BOOT, OFFER, SETTINGS, Caller
 
 
 def members(answer: VastAnswer) -> dict[str, Any]:
@@ -194,6 +194,37 @@ def test_destroy_can_take_its_time() -> None:
     caller.now += 1
     assert (caller.listed_ids(), caller.show(contract_id)) == ([], None)
     assert caller.vastai.bill(contract_id).gpu_usd == Decimal("0.003")
+
+
+def test_machine_that_is_lost_while_it_is_destroyed_goes_all_the_same() -> None:
+    caller = Caller()
+    contract_id = caller.rent()
+    caller.vastai.faults.add(Fault(kind=FaultKind.DESTROY_SLOW, delay_seconds=30))
+    caller.destroy(contract_id)
+    caller.now += 10
+    caller.vastai.lose(contract_id, Loss.OFFLINE)
+    caller.now += 20
+    assert caller.listed_ids() == []
+
+
+def test_listing_can_show_fewer_instances_than_it_counts() -> None:
+    caller = Caller()
+    contract_id = caller.rent()
+    caller.vastai.faults.add(Fault(kind=FaultKind.ROWS_MISSING))
+    page = members(caller.ask("GET", "/api/v1/instances/"))
+    assert (page["instances"], page["total_instances"], page["next_token"]) == ([], 1, None)
+    assert caller.listed_ids() == [contract_id]
+
+
+def test_gpu_can_cost_more_than_its_offer_said() -> None:
+    caller = Caller()
+    caller.vastai.faults.add(Fault(kind=FaultKind.DEARER, price_factor=2.0))
+    contract_id = caller.rent()
+    caller.now += 3660
+    shown = caller.show(contract_id)
+    assert shown is not None
+    assert shown["dph_base"] == 2 * OFFER.gpu_usd_per_hour
+    assert caller.vastai.bill(contract_id).gpu_usd == Decimal("0.72")
 
 
 def test_destroy_can_fail_after_its_effect() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rune.rentals.bills import IMAGE_BYTES, cost_micro_usd, cost_of_holder_micro_usd
+from rune.rentals.bills import cost_micro_usd, cost_of_holder_micro_usd
 from rune.rentals.record import Prices, Rental
 from tests.builders import JOB_ID, NOW, after
 from tests.rental_builders import OTHER_JOB_ID, a_created_rental, a_rental, a_running_rental
@@ -93,7 +93,7 @@ def test_cost_covers_the_true_bill_whenever_the_machine_began_to_run(
     dark_ms = ((rental.dark_until or NOW) - NOW) // timedelta(milliseconds=1)
     running_ms = max(0, until_ms - dark_ms - ran_after_ms)
     each = rental.prices
-    received_gb = Fraction(rental.downloaded_bytes + rental.pulling_bytes + IMAGE_BYTES, 10**9)
+    received_gb = Fraction(rental.downloaded_bytes + rental.pulling_bytes + rental.image_bytes, 10**9)
 
     true = (
         Fraction(each.disk_micro_usd_per_hour * until_ms, HOUR_MS)

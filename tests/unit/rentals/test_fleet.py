@@ -92,7 +92,11 @@ def test_too_early_tells_whole_seconds_that_are_enough(waiting: float, seconds: 
         (Endpoint.SEARCH, None, 5),
         (Endpoint.SEARCH, 30, 30),
         (Endpoint.DESTROY, None, 5),
+        (Endpoint.SEARCH, 900, 900),
+        (Endpoint.DESTROY, 60, 60),
+        (Endpoint.DESTROY, 900, 60),
         (Endpoint.LIST, 120, 120),
+        (Endpoint.LIST, 900, 120),
     ],
 )
 def test_fleet_keeps_everybody_away_after_a_refusal_for_frequency(
@@ -162,6 +166,15 @@ def test_fleet_takes_anothers_listing_for_proof_only_beyond_the_skew(
 
     assert (listing is shared) is is_shared
     assert listing.begun_at > NOW
+
+
+@pytest.mark.parametrize(("ahead_seconds", "is_shared"), [(5.0, True), (5.001, False), (3600.0, False)])
+def test_fleet_never_takes_a_listing_of_the_future_for_fresh(ahead_seconds: float, is_shared: bool) -> None:
+    yard = Yard()
+    shared = a_listing(begun_at=after(ahead_seconds))
+    yard.board.share_listing(shared)
+
+    assert (run(yard.worker().list_instances()) is shared) is is_shared
 
 
 def test_fleet_shares_nothing_when_a_listing_fails() -> None:

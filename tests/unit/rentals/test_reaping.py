@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from rune.rentals.instance import Instance
-from rune.rentals.lifecycle import LISTING_LAG, RECONCILE_WINDOW
+from rune.rentals.lifecycle import LISTING_LAG, RECONCILE_WINDOW, USUAL_LISTING_LAG
 from rune.rentals.reaping import HELD_LIMIT, LISTING_SKEW, ORPHAN_GRACE, Act, Verdict, judge
 from rune.rentals.record import EndReason, Rental
 from tests.builders import NOW, after
@@ -42,13 +42,15 @@ def judged(
     instance: Instance | None = None,
     now: datetime = LATER,
     *,
-    is_held: bool = False,
+    held_until: datetime | None = None,
     begun_at: datetime | None = None,
 ) -> Verdict:
     """Return the verdict on a machine, seen by a listing that began at once."""
     listing = a_listing(*([instance] if instance else []), begun_at=begun_at or now)
-    return judge(rental, listing, instance, is_held=is_held, now=now)
+    return judge(rental, listing, instance, held_until=held_until, now=now)
 
+
+HELD_UNTIL = NOW + timedelta(hours=2)
 
 RUNNING_ALONE = a_running_rental(holder=None)
 
@@ -80,7 +82,7 @@ def test_judge_knows_what_to_do_about_a_machine_that_no_job_holds(
 @pytest.mark.parametrize("rental", [a_rental(), a_created_rental(), a_running_rental()])
 @pytest.mark.parametrize("instance", [MACHINE, None, an_instance(actual_status="exited")])
 def test_judge_leaves_a_machine_to_the_job_that_holds_it(rental: Rental, instance: Instance | None) -> None:
-    assert judged(rental, instance, is_held=True) == LEAVE
+    assert judged(rental, instance, held_until=LATER) == LEAVE
 
 
 @pytest.mark.parametrize(
@@ -88,9 +90,9 @@ def test_judge_leaves_a_machine_to_the_job_that_holds_it(rental: Rental, instanc
     [
         (a_releasing_rental(), after(300), NOT_DESTROYED, NOT_NOTED),
         (a_releasing_rental(release_asked_at=None), after(300), NOT_DESTROYED, NOT_NOTED),
-        (a_rental(), NOW + timedelta(hours=5), OVERDUE, OVERDUE_GONE),
-        (a_created_rental(), NOW + timedelta(hours=5), OVERDUE, OVERDUE_GONE),
-        (a_running_rental(), NOW + timedelta(hours=5), OVERDUE, OVERDUE_GONE),
+        (a_rental(), HELD_UNTIL, OVERDUE, OVERDUE_GONE),
+        (a_created_rental(), HELD_UNTIL, OVERDUE, OVERDUE_GONE),
+        (a_running_rental(), HELD_UNTIL, OVERDUE, OVERDUE_GONE),
     ],
 )
 def test_judge_steps_in_when_the_job_should_have_been_done_long_ago(
@@ -98,10 +100,10 @@ def test_judge_steps_in_when_the_job_should_have_been_done_long_ago(
 ) -> None:
     in_time, too_late = since + HELD_LIMIT, since + HELD_LIMIT + timedelta(milliseconds=1)
 
-    assert judged(rental, MACHINE, in_time, is_held=True) == LEAVE
-    assert judged(rental, None, in_time, is_held=True) == LEAVE
-    assert judged(rental, MACHINE, too_late, is_held=True) == present
-    assert judged(rental, None, too_late, is_held=True) == absent
+    assert judged(rental, MACHINE, in_time, held_until=HELD_UNTIL) == LEAVE
+    assert judged(rental, None, in_time, held_until=HELD_UNTIL) == LEAVE
+    assert judged(rental, MACHINE, too_late, held_until=HELD_UNTIL) == present
+    assert judged(rental, None, too_late, held_until=HELD_UNTIL) == absent
 
 
 @pytest.mark.parametrize("rental", [a_rental(), a_created_rental(), RUNNING_ALONE])
@@ -119,6 +121,11 @@ def test_judge_gives_a_row_a_minute_to_change_hands(rental: Rental) -> None:
         (a_releasing_rental(contract_id=None), RECONCILE_WINDOW, PROVE_GONE),
         (a_created_rental(), LISTING_LAG, LEFT_AND_GONE),
         (a_releasing_rental(dark_until=None, running_at=None), LISTING_LAG, PROVE_GONE),
+        (
+            a_releasing_rental(dark_until=None, running_at=None, destroyed_at=after(9)),
+            USUAL_LISTING_LAG,
+            PROVE_GONE,
+        ),
     ],
 )
 def test_judge_proves_nothing_by_a_listing_that_may_be_too_early(
@@ -165,6 +172,8 @@ def test_judge_believes_a_machine_is_back_only_by_a_later_listing(rental: Rental
     assert judged(rental, MACHINE, begun_at=too_early + timedelta(milliseconds=1)) == CAME_BACK
 
 
-@pytest.mark.parametrize("is_held", [True, False])
-def test_judge_destroys_a_machine_that_came_back_whoever_seems_to_hold_it(is_held: bool) -> None:
-    assert judged(a_released_rental(), MACHINE, is_held=is_held) == CAME_BACK
+@pytest.mark.parametrize("held_until", [LATER, None])
+def test_judge_destroys_a_machine_that_came_back_whoever_seems_to_hold_it(
+    held_until: datetime | None,
+) -> None:
+    assert judged(a_released_rental(), MACHINE, held_until=held_until) == CAME_BACK

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from rune.rentals.provider import Template
-from rune.rentals.safety_net import EXPIRES_VARIABLE, START, fits, make_environment, make_script
-from tests.builders import NOW
+from rune.rentals.safety_net import (
+    EXPIRES_VARIABLE,
+    LIFE_VARIABLE,
+    START,
+    fits,
+    make_environment,
+    make_script,
+)
+from tests.builders import NOW, after
 from tests.unit.rentals.tls_server import Authority, TlsServer, serve_tls
 
 LONGEST_WAIT_SECONDS = 10.0
@@ -54,10 +61,11 @@ def running(script: str, environment: Mapping[str, str]) -> Iterator[subprocess.
         process.communicate(timeout=LONGEST_WAIT_SECONDS)
 
 
-def a_machine(trusted: Path, expires: str = LONG_AGO) -> dict[str, str]:
+def a_machine(trusted: Path, expires: str = LONG_AGO, life_seconds: str = "3600") -> dict[str, str]:
     """Return the environment of a machine that trusts one authority."""
     return {
         EXPIRES_VARIABLE: expires,
+        LIFE_VARIABLE: life_seconds,
         "CONTAINER_ID": "28104977",
         "CONTAINER_API_KEY": "key-of-this-machine",
         "SSL_CERT_FILE": str(trusted),
@@ -78,6 +86,17 @@ def test_machine_destroys_itself_when_its_time_is_over(authority: Authority) -> 
     ):
         assert server.has_request.wait(LONGEST_WAIT_SECONDS)
         time.sleep(0.3)  # a second request would follow a minute later, and never at once
+
+    assert server.requests == [DELETE]
+
+
+def test_machine_destroys_itself_after_so_long_when_its_clock_is_slow(authority: Authority) -> None:
+    in_a_year = str(int(time.time()) + 31_536_000)
+    with (
+        serve_tls(authority.certify("localhost")) as server,
+        running(script_for(server), a_machine(authority.certificate, in_a_year, life_seconds="0")),
+    ):
+        assert server.has_request.wait(LONGEST_WAIT_SECONDS)
 
     assert server.requests == [DELETE]
 
@@ -152,7 +171,10 @@ def test_script_talks_to_the_providers_host_and_starts_ollama() -> None:
 
 
 def test_environment_gives_rune_a_quarter_of_an_hour_beyond_the_ceiling() -> None:
-    assert make_environment(NOW) == {EXPIRES_VARIABLE: str(int(NOW.timestamp()) + 900)}
+    assert make_environment(NOW, after(3600)) == {
+        EXPIRES_VARIABLE: str(int(NOW.timestamp()) + 4500),
+        LIFE_VARIABLE: "4500",
+    }
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,19 @@ def test_listing_is_empty_only_when_the_provider_lists_nothing() -> None:
     assert Account(a_page()).list() == Listing(NOW, ())
 
 
+@pytest.mark.parametrize(
+    ("total", "is_whole"), [(None, True), ("x", True), (0, True), (1, True), (2, True), (3, False)]
+)
+def test_listing_is_whole_only_when_as_many_came_as_are_counted(total: object, is_whole: bool) -> None:
+    account = Account(a_page(1, next_token="a", total_instances=9), a_page(2, total_instances=total))
+
+    if is_whole:
+        assert len(account.list().instances) == 2
+    else:
+        with pytest.raises(ProviderFailedError):
+            account.list()
+
+
 SPOILED: list[tuple[str, Answer | NotSentError | LostError, type[RentalError]]] = [
     ("no instances", an_answer({"success": True, "instances_found": 0}), ProviderFailedError),
     ("null instances", an_answer({"success": True, "instances": None}), ProviderFailedError),

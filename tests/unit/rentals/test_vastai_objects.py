@@ -82,7 +82,7 @@ def test_offer_is_none_when_it_lacks_what_a_decision_needs(name: str, value: obj
         ({"dlperf": None}, {"speed": 0.0}),
         ({"gpu_name": None}, {"gpu_name": "unknown"}),
         ({"geolocation": None}, {"place": ""}),
-        ({"dph_base": None}, {"gpu_usd_per_hour": Decimal(0)}),
+        ({"dph_base": None}, {"gpu_usd_per_hour": Decimal("0.3578")}),
     ],
     ids=str,
 )
@@ -102,6 +102,7 @@ INSTANCE: dict[str, object] = {
     "next_state": "running",
     "status_msg": "success, running ollama/ollama_latest",
     "public_ipaddr": " 203.0.113.42\n",
+    "dph_total": 0.3578001,
     "ports": {"11434/tcp": [{"HostIp": "0.0.0.0", "HostPort": "40123"}, {"HostIp": "::", "HostPort": "1"}]},  # noqa: S104  # docker's own words
 }
 
@@ -120,6 +121,7 @@ def test_instance_is_read_field_by_field() -> None:
         status_text="success, running ollama/ollama_latest",
         address="203.0.113.42",
         host_ports={"11434/tcp": 40_123},
+        micro_usd_per_hour=357_801,
     )
     assert instance.url(11434) == "http://203.0.113.42:40123"
 
@@ -129,6 +131,11 @@ def test_instance_is_read_when_nothing_but_its_id_is_known() -> None:
 
     assert asdict(read_instance(nulls)) == asdict(Instance(7, None))
     assert asdict(read_instance({"id": 7})) == asdict(Instance(7, None))
+
+
+@pytest.mark.parametrize("price", [None, "", "x", True, -0.1, 10_000, 1e300, float("nan"), float("inf"), []])
+def test_instance_has_no_price_when_what_stands_there_is_none(price: object) -> None:
+    assert read_instance({**INSTANCE, "dph_total": price}).micro_usd_per_hour is None
 
 
 @pytest.mark.parametrize("given", [{}, {"id": None}, {"id": "x"}, {"id": True}, {"id": [7]}])

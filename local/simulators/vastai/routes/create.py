@@ -80,6 +80,8 @@ def open_contract(
     usd_per_hour = (
         listing.offer.gpu_usd_per_hour if order.bid_usd_per_hour is None else order.bid_usd_per_hour
     )
+    if fault := world.faults.take_effect(FaultKind.DEARER, call.endpoint, machine_id):
+        usd_per_hour *= fault.price_factor
     contract = Contract(
         contract_id=world.account.next_contract_id(),
         listing=listing,

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from local.simulators.vastai.contracts import Contract
+from local.simulators.vastai.faults import FaultKind
 from local.simulators.vastai.filters import FilterError, compare_rows, matches, sort_rows
 from local.simulators.vastai.views import STORED_COLUMNS, describe_instance, describe_listed, select_columns
 from local.simulators.vastai.wire import Json, JsonValue, VastAnswer, failure, success
@@ -59,6 +60,8 @@ def list_instances(world: World, call: Call) -> VastAnswer:
         return failure(400, "invalid_token", "after_token is not valid")
     except FilterError as error:
         return failure(400, "invalid_request", str(error))
+    if world.faults.take_effect(FaultKind.ROWS_MISSING, call.endpoint):
+        rest = []
     page = rest[:limit]
     return success(
         instances_found=len(rows),

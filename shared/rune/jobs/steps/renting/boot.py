@@ -10,17 +10,21 @@ from rune.jobs.steps.renting.machines import (
     PORT,
     SERVER_KIND,
     Machines,
+    RentingRequest,
     another,
     request_of,
 )
 from rune.rentals import lifecycle
 from rune.rentals.instance import PORT_LIMIT, Boot, Instance, Listing, is_lost, judge_boot
-from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental, RentalState
 
 # Between two looks, by how long the machine has been awaited: most come within two minutes, and a look costs a
 # function about 0.2 s.
 _DELAYS = ((timedelta(seconds=10), 2), (timedelta(seconds=60), 5), (timedelta(seconds=180), 10))
 _LONGEST_DELAY_SECONDS = 15
+
+_PRICE_TOLERANCE = 1.01
+"""The provider's own rounding of what a disk costs by the hour."""
 
 
 class BootStep:
@@ -47,6 +51,10 @@ class BootStep:
             await self._machines.fleet.label(instance.contract_id, held.label)
         if held.state is RentalState.CREATED:
             held = self._note_look(held, instance, listing)
+        held = self._machines.note_price(held, instance)
+        if held.job_id == context.job.job_id and _is_too_dear(held, request_of(context)):
+            price = held.prices.micro_usd_per_hour / MICRO_USD_PER_USD
+            return self._give_up(context, held, EndReason.BOOT_FAILED, f"costs {price:.4f} USD per hour")
         return await self._judge(context, held, instance)
 
     def _note_look(self, held: Rental, instance: Instance, listing: Listing) -> Rental:
@@ -72,7 +80,7 @@ class BootStep:
         limit = timedelta(seconds=request_of(context).boot_timeout_seconds)
         if now - awaited_since > limit:
             return self._give_up(context, held, EndReason.BOOT_TIMEOUT, f"not ready after {limit.seconds} s")
-        if instance.is_running and held.awake_at is not None and now - held.awake_at > PORT_LIMIT:
+        if instance.is_running and _has_run_for(held, now) > PORT_LIMIT:
             missing = "its server never answered" if url else "its port was never mapped"
             return self._give_up(context, held, EndReason.BOOT_FAILED, missing)
         progress = {"booting_seconds": int((now - awaited_since).total_seconds())}
@@ -104,24 +112,31 @@ class BootStep:
         )
 
     def _missing(self, context: StepContext, held: Rental, listing: Listing) -> Outcome:
-        now = self._machines.clock.now()
+        """Give the machine up once it should be listed: for gone, but destroyed all the same if it is not."""
         if not lifecycle.is_proof(held, listing):
             return Again(5, dict(context.job.progress))
-        gone = lifecycle.prove_release(held, listing.begun_at, now, EndReason.VANISHED)
-        self._machines.update(held, gone)
-        return Next(
-            StepName.RENT,
-            error_type=EndReason.VANISHED.value,
-            spending=self._machines.spending(context.job, None),
-        )
+        return self._give_up(context, held, EndReason.VANISHED, "not listed any more")
 
     def _give_up(self, context: StepContext, held: Rental, reason: EndReason, detail: str) -> Outcome:
         self._machines.give_up(held, reason, detail)
         return another(reason, detail, self._machines.spending(context.job, held))
 
 
+def _is_too_dear(held: Rental, request: RentingRequest) -> bool:
+    """Return whether the machine costs more than the caller allows, by more than rounding may explain."""
+    most_micro_usd = request.rental_terms.max_dph * MICRO_USD_PER_USD
+    return held.prices.micro_usd_per_hour > most_micro_usd * _PRICE_TOLERANCE
+
+
 def _awaited_since(held: Rental) -> datetime:
     return held.held_since or held.intended_at
+
+
+def _has_run_for(held: Rental, now: datetime) -> timedelta:
+    """Return how long the machine has been running for its holder; one that was kept has run long before."""
+    if held.awake_at is None:
+        return timedelta(0)
+    return now - max(held.awake_at, _awaited_since(held))
 
 
 def _delay_seconds(waited: timedelta) -> int:

@@ -7,14 +7,19 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from rune.jobs.record import Job
-from rune.jobs.steps.renting.machines import RELEASE_MARGIN, RentingRequest, model_of
+from rune.jobs.steps.renting.machines import RentingRequest, model_of
+from rune.llm.names import is_same_model
 from rune.money.catalog import CatalogModel
 from rune.money.sizing import largest_model
+from rune.rentals.lifecycle import RELEASE_MARGIN
 from rune.rentals.offers import VRAM_MARGIN_PERCENT, Choice, Offer, Wanted, choose
 from rune.rentals.provider import Template
 from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental, RentalState
 
 _LISTED_FLAWS = 40
+_BYTES_PER_GB = 1_000_000_000
+_SPARE_DISK_GB = 8
+"""What else grows on a machine's disk: logs, and parts of a download."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,18 @@ def fits_kept(rental: Rental, job: Job, request: RentingRequest, now: datetime) 
         and rental.template_hash == terms.template_hash
         and rental.machine.vram_mb * 100 >= model.vram_mb * (100 + VRAM_MARGIN_PERCENT)
         and rental.machine.disk_gb >= model.required_disk_gb
+        and _has_room(rental, model)
         and rental.machine.reliability_percent >= int(terms.reliability * 100)
         and terms.min_dph <= usd_per_hour <= terms.max_dph
     )
+
+
+def _has_room(rental: Rental, model: CatalogModel) -> bool:
+    """Return whether the disk holds the model beside all that was put on it before; nothing is ever taken off."""
+    if rental.model is not None and is_same_model(rental.model, model.name):
+        return True
+    taken_gb = -(-(rental.downloaded_bytes + rental.pulling_bytes) // _BYTES_PER_GB)
+    return taken_gb + model.download_gb + _SPARE_DISK_GB <= rental.machine.disk_gb
 
 
 def best_fit(request: RentingRequest, offer: Offer, wanted: Wanted) -> tuple[CatalogModel, Wanted]:

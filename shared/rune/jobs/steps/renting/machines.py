@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rune.clock import Clock
 from rune.contracts import BenchmarkRequest, LlmInstanceRequest
@@ -16,6 +16,7 @@ from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import lifecycle
 from rune.rentals.bills import cost_of_holder_micro_usd
 from rune.rentals.fleet import Fleet, TooEarlyError
+from rune.rentals.instance import Instance
 from rune.rentals.ledger import Ledger, RentalRefused
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.settings import RentalSettings
@@ -28,12 +29,11 @@ PORT = 11434
 
 SERVER_KIND = "ollama"
 
-RELEASE_MARGIN = timedelta(minutes=5)
-"""Beyond the job's deadline, for giving the machine back."""
-
 _WRITE_TRIES = 3
 _PROVIDER_DELAY_SECONDS = 10
 """Wait after the provider failed while a machine was being watched or destroyed."""
+
+_LONGEST_DELAY_SECONDS = 60
 
 type RentingRequest = BenchmarkRequest | LlmInstanceRequest
 
@@ -84,6 +84,13 @@ class Machines:
                 return written
             rental = written.found or rental
         raise StoreUnavailableError("The rental was being written by others all the time.")
+
+    def note_price(self, rental: Rental, instance: Instance) -> Rental:
+        """Write down what the machine costs where that is more than its offer said: prices change meanwhile."""
+        risen = lifecycle.find_risen_price(rental, instance)
+        if risen is None:
+            return rental
+        return self.update(rental, lifecycle.note_price(rental, risen, self.clock.now()))
 
     def update(self, rental: Rental, change: Change) -> Rental:
         """Return the rental as written, or as it is where the write was refused."""
@@ -145,11 +152,11 @@ def watching(step: Step) -> Step:
 
 
 def delay_after(error: TooEarlyError | RentalError) -> int:
-    """Return how long to stay away from the provider, in seconds."""
+    """Return how long to stay away from the provider, in seconds; at most a minute, for a machine may bill."""
     if isinstance(error, TooEarlyError):
-        return error.delay_seconds
+        return min(error.delay_seconds, _LONGEST_DELAY_SECONDS)
     if isinstance(error, ProviderBusyError):
-        return error.retry_after_seconds or _PROVIDER_DELAY_SECONDS
+        return min(error.retry_after_seconds or _PROVIDER_DELAY_SECONDS, _LONGEST_DELAY_SECONDS)
     log.warning("provider.failed", extra={"code": error.code, "reason": error.sentence})
     return _PROVIDER_DELAY_SECONDS
 

@@ -1,15 +1,19 @@
 """Putting the model on a rented machine, in slices that fit a function's time."""
 
+from dataclasses import replace
+
 from rune.errors import (
     AddressError,
+    BadResponseError,
     PullStalledError,
     ServerFailedError,
+    ServerOverloadedError,
     ServerTimeoutError,
     ServerUnreachableError,
     StreamFailedError,
     StreamTruncatedError,
 )
-from rune.jobs.outcomes import Again, Next, Outcome
+from rune.jobs.outcomes import Again, Failed, Next, Outcome
 from rune.jobs.record import Kind, StepName
 from rune.jobs.settlement import MAX_FAILURES
 from rune.jobs.step import StepContext
@@ -30,8 +34,10 @@ _BYTES_PER_GB = 1_000_000_000
 # What another machine may do better. A model that nobody has, or that the disk does not hold, is none of these.
 _MACHINE_ERRORS = (
     AddressError,
+    BadResponseError,
     PullStalledError,
     ServerFailedError,
+    ServerOverloadedError,
     ServerTimeoutError,
     ServerUnreachableError,
     StreamFailedError,
@@ -55,6 +61,10 @@ class PullStep:
             is_complete, pulled_bytes = await self._download(context, held, held.url, model)
         except _MACHINE_ERRORS as error:
             if context.job.failures + 1 < MAX_FAILURES:
+                # Whatever the error means elsewhere: here the same machine may do better a moment later.
+                return replace(Failed.from_error(error), retryable=True)
+            if held.job_id != context.job.job_id:
+                # It runs, and is its tenant's; only this job could not put its model there.
                 raise
             self._machines.give_up(held, EndReason.MODEL_FAILED, error.code)
             return another(EndReason.MODEL_FAILED, error.code, self._machines.spending(context.job, held))
@@ -95,13 +105,13 @@ class PullStep:
 
             request = PullRequest(model, slice_seconds=time_left_seconds(context))
             is_complete = await server.pull(request, show)
-            return is_complete, seen.total_bytes
+            return is_complete, _believable_bytes(seen.total_bytes, held, model)
         finally:
             await server.aclose()
 
     def _note_most_bytes(self, held: Rental, model: str) -> Rental:
         """Write down what the download may cost before it begins; return the rental as it then is."""
-        most_bytes = size_model(model, held.machine.vram_mb).download_gb * _BYTES_PER_GB
+        most_bytes = _most_bytes(held, model)
         if (held.model, held.pulling_bytes) != (model, most_bytes):
             change = lifecycle.note_pulling(held, model, most_bytes, self._machines.clock.now())
             return self._machines.update(held, change)
@@ -114,6 +124,19 @@ class PullStep:
         return StepName.ASK
 
 
+def _most_bytes(held: Rental, model: str) -> int:
+    return size_model(model, held.machine.vram_mb).download_gb * _BYTES_PER_GB
+
+
+def _believable_bytes(told_bytes: int, held: Rental, model: str) -> int:
+    """Return what a download took by its host's word; where that cannot be, the most that it may have taken."""
+    if 0 < told_bytes <= held.machine.disk_gb * _BYTES_PER_GB:
+        return told_bytes
+    return _most_bytes(held, model)
+
+
 def percent(progress: PullProgress) -> int:
     """Return how much of what is known to come has come, from 0 to 100."""
-    return 100 * progress.completed_bytes // progress.total_bytes if progress.total_bytes else 0
+    if progress.completed_bytes >= progress.total_bytes:
+        return 100 if progress.total_bytes else 0
+    return 100 * progress.completed_bytes // progress.total_bytes

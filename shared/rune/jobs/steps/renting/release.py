@@ -66,20 +66,32 @@ class ReleaseStep:
             held = await self._find_contract(held)
         if held.contract_id is None or not held.is_alive:
             return held
+        contract_id = held.contract_id
+        if held.destroyed_at is None and not held.was_seen:
+            held = await self._learn_price(held)
         now = machines.clock.now()
         if held.destroyed_at is None or now - held.destroyed_at > _DESTROY_AGAIN_AFTER:
-            is_taken = await machines.fleet.destroy(held.contract_id)
+            is_taken = await machines.fleet.destroy(contract_id)
             now = machines.clock.now()
             if is_taken:
                 held = machines.update(held, lifecycle.note_destroyed(held, now))
         listing = await machines.fleet.list_instances(begun_after=held.destroyed_at or now)
         listed = listing.find(held)
-        if listed is not None and listed.contract_id != held.contract_id:
+        if listed is not None and listed.contract_id != contract_id:
             # Two machines with one label: an order was carried out twice, by whoever stood in between.
             await machines.fleet.destroy(listed.contract_id)
         if not lifecycle.is_proof(held, listing):
             return held
         return machines.update(held, lifecycle.prove_release(held, listing.begun_at, machines.clock.now()))
+
+    async def _learn_price(self, held: Rental) -> Rental:
+        """Look at a machine once, if that can be, before it goes that nobody has looked at: it may have risen."""
+        try:
+            listing = await self._machines.fleet.list_instances()
+        except (TooEarlyError, RentalError):
+            return held
+        instance = listing.find(held)
+        return held if instance is None else self._machines.note_price(held, instance)
 
     async def _find_contract(self, held: Rental) -> Rental:
         machines = self._machines
@@ -89,7 +101,8 @@ class ReleaseStep:
         instance = listing.find(held)
         now = machines.clock.now()
         if instance is not None:
-            return machines.update(held, lifecycle.note_contract(held, instance.contract_id, now))
+            found = machines.update(held, lifecycle.note_contract(held, instance.contract_id, now))
+            return machines.note_price(found, instance)
         if listing.begun_at <= window_ends_at:
             return held
         return machines.update(held, lifecycle.prove_release(held, listing.begun_at, now))

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rune.errors import (
     CreateLostError,
@@ -36,6 +36,7 @@ from rune.rentals.offers import choose
 from rune.rentals.provider import Order, Template
 from rune.rentals.record import (
     MICRO_USD_PER_USD,
+    OLLAMA_IMAGE_BYTES,
     EndReason,
     Machine,
     Rental,
@@ -56,8 +57,16 @@ LONGEST_SEARCH = timedelta(seconds=20)
 ORDER_FRESHNESS = timedelta(seconds=10)
 """An older intent belongs to a process that stood still before its order went out: it orders nothing."""
 
-_BUSY_DELAY_SECONDS = 12
+CONTEXT_VARIABLE = "OLLAMA_CONTEXT_LENGTH"
+CONTEXT_TOKENS = 8192
+"""Of a model for which no call names a context. Left alone, Ollama takes 262,144 from 47 GiB of GPU memory on (its
+FAQ, "How can I specify the context window size"), and the cache for that does not fit beside the model."""
 
+MOST_IMAGE_BYTES = 15_000_000_000
+"""What an image of somebody else's is taken to bring over the wire: those with CUDA and a server have 5 to 12 GB
+compressed (vllm/vllm-openai, nvcr.io/nvidia/pytorch). Nobody tells before, and traffic is billed."""
+
+_BUSY_DELAY_SECONDS = 12
 
 _REASONS: Mapping[type[RentalError], EndReason] = {
     OfferGoneError: EndReason.OFFER_GONE,
@@ -147,12 +156,28 @@ class Rent:
         if not choice.offers:
             sentence = f"None of {len(offers)} offers fits: {summarize_flaws(choice)}."
             return Failed("no_offer_fits", sentence, retryable=True, notes=(search,))
-        offer = choice.offers[0]
+        model, wanted = best_fit(request, choice.offers[0], wanted)
+        outcome: Outcome
+        try:
+            outcome = await self._buy(
+                job, attempts, Pick(choice.offers[0], wanted, model, template, ceiling_at), began_at
+            )
+        except NoCreditError as error:
+            outcome = Failed.from_error(error)
+        match outcome:
+            case Next():
+                return replace(outcome, notes=(search,), phases_ms={"search": searched_ms})
+            case Failed():
+                return replace(outcome, notes=(search,))
+        return outcome
+
+    async def _buy(self, job: Job, attempts: tuple[Rental, ...], pick: Pick, began_at: datetime) -> Outcome:
+        """Order what was picked, if the account can pay for it and this is still the job's worker."""
+        fleet = self._machines.fleet
         credit_usd = await fleet.read_credit_usd()
-        if credit_usd is not None and credit_usd < least_credit_usd(offer, wanted):
+        if credit_usd is not None and credit_usd < least_credit_usd(pick.offer, pick.wanted):
             raise NoCreditError("The Vast.ai account has too little credit for this machine.")
-        model, wanted = best_fit(request, offer, wanted)
-        if clock.now() - began_at > LONGEST_SEARCH:
+        if self._machines.clock.now() - began_at > LONGEST_SEARCH:
             # What is left of the step's time might end in the middle of the order.
             return Again(2)
         fleet.reserve_create()
@@ -160,16 +185,12 @@ class Rent:
         if self._machines.find_held(job) is not None:
             # Somebody else had this turn while we stood still.
             return Again(0)
-        rental = self._intend(job, attempt, Pick(offer, wanted, model, template, ceiling_at))
+        rental = self._intend(job, attempt, pick)
         if not self._machines.ledger.open(rental):
-            return Next(StepName.RECONCILE, notes=(search,))
-        outcome = await self._create(job, rental, self._order_of(rental, template))
-        phases_ms = {"search": searched_ms}
-        return (
-            replace(outcome, notes=(search,), phases_ms=phases_ms) if isinstance(outcome, Next) else outcome
-        )
+            return Next(StepName.RECONCILE)
+        return await self._create(job, rental, self._order_of(rental, pick.template))
 
-    async def _create(self, job: Job, rental: Rental, order: Order) -> Outcome:
+    async def _create(self, job: Job, rental: Rental, order: Order) -> Next | Failed:
         """Send the order of a written intent, once, and say what became of it."""
         machines = self._machines
         if machines.clock.now() - rental.intended_at > ORDER_FRESHNESS:
@@ -188,7 +209,7 @@ class Rent:
             spending=machines.spending(job, created),
         )
 
-    def _refused(self, job: Job, rental: Rental, error: RentalError) -> Outcome:
+    def _refused(self, job: Job, rental: Rental, error: RentalError) -> Next | Failed:
         """Return what follows an order that was refused; what it left behind all the same is given back."""
         machines, now = self._machines, self._machines.clock.now()
         labels = _labels(rental)
@@ -214,6 +235,7 @@ class Rent:
         offer = pick.offer
         now = self._machines.clock.now()
         script = safety_net.make_script(self._machines.settings.api_url)
+        image = pick.template.image if pick.template else self._machines.settings.image
         return Rental(
             rental_id=make_rental_id(job.job_id, attempt),
             label=make_label(self._machines.settings.stage, job.job_id, attempt),
@@ -241,12 +263,17 @@ class Rent:
             held_since=now,
             model=pick.model.name,
             template_hash=pick.template.template_hash if pick.template else None,
+            image_bytes=OLLAMA_IMAGE_BYTES if safety_net.is_ollama(image) else MOST_IMAGE_BYTES,
             guards_itself=script is not None and safety_net.fits(pick.template),
         )
 
     def _order_of(self, rental: Rental, template: Template | None) -> Order:
         settings = self._machines.settings
-        guard = safety_net.make_environment(rental.ceiling_at) if rental.guards_itself else {}
+        env = {"OLLAMA_HOST": f"0.0.0.0:{PORT}"}
+        if template is None or CONTEXT_VARIABLE not in template.flags:
+            env[CONTEXT_VARIABLE] = str(CONTEXT_TOKENS)
+        if rental.guards_itself:
+            env |= safety_net.make_environment(rental.intended_at, rental.ceiling_at)
         return Order(
             offer_id=rental.machine.offer_id,
             label=rental.label,
@@ -255,7 +282,7 @@ class Rent:
             image=None if template else settings.image,
             template_hash=template.template_hash if template else None,
             script=safety_net.make_script(settings.api_url) if rental.guards_itself else None,
-            env={"OLLAMA_HOST": f"0.0.0.0:{PORT}", **guard},
+            env=env,
         )
 
 

@@ -192,20 +192,24 @@ def test_boot_waits_for_a_machine_that_was_never_seen_until_the_lag_is_over(seco
 @pytest.mark.parametrize(
     ("rental", "seconds"), [(a_created_rental(), 120.001), (DARK, 25), (a_running_rental(), 130)]
 )
-def test_boot_rents_anew_when_the_machine_is_proven_gone(rental: Rental, seconds: float) -> None:
+def test_boot_gives_a_machine_up_that_should_be_listed_and_is_not(rental: Rental, seconds: float) -> None:
     world = a_world(rental, seconds=seconds)
 
     outcome = world.run(JOB)
 
     assert isinstance(outcome, Next)
-    assert (outcome.step, outcome.error_type) == (StepName.RENT, "vanished")
-    assert world.rental().state is RentalState.RELEASED
-    assert world.rental().cost_micro_usd == outcome.spending.cost_micro_usd
+    # One incomplete listing is enough for that; so the step that follows destroys it all the same.
+    assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "vanished")
+    assert (world.rental().state, world.rental().holder) == (RentalState.RELEASING, JOB_ID)
 
 
 @pytest.mark.parametrize(
     ("error", "delay_seconds"),
-    [(ProviderFailedError("Half a page."), 10), (ProviderBusyError("Too often.", 30), 30)],
+    [
+        (ProviderFailedError("Half a page."), 10),
+        (ProviderBusyError("Too often.", 30), 30),
+        (ProviderBusyError("Too often.", 900), 60),
+    ],
     ids=repr,
 )
 def test_boot_reads_no_error_as_absence(error: RentalError, delay_seconds: int) -> None:
@@ -246,6 +250,41 @@ def test_boot_counts_a_kept_machines_time_from_its_taking() -> None:
     assert isinstance(outcome, Next)
     assert (outcome.step, outcome.phases_ms) == (StepName.PULL, {"boot": 2000})
     assert world.rental().running_at == after(90)
+
+
+def test_boot_gives_a_kept_machine_that_is_busy_the_time_of_a_new_one() -> None:
+    taken = a_running_rental(job_id=OTHER_JOB_ID, awake_at=after(80), held_since=after(1000))
+    world = a_world(taken, instances=(an_instance(),), seconds=1001)
+    world.server = FailingServer(ServerOverloadedError("Busy."))
+
+    assert isinstance(world.run(JOB), Again)
+    world.wait(44)
+    assert isinstance(world.run(JOB), Again)
+    world.wait(0.001)
+    assert isinstance(world.run(JOB), Next)
+
+
+@pytest.mark.parametrize(("told", "noted"), [(None, 360_000), (372_000, 360_000), (372_001, 360_001)])
+def test_boot_notes_a_price_that_is_higher_than_the_offer_said(told: int | None, noted: int) -> None:
+    world = a_world(DARK, instances=(replace(LOADING, micro_usd_per_hour=told),), seconds=30)
+
+    assert isinstance(world.run(JOB), Again)
+    assert world.rental().prices == replace(DARK.prices, gpu_micro_usd_per_hour=noted)
+
+
+@pytest.mark.parametrize(("told", "is_given_up"), [(505_000, False), (505_001, True)])
+def test_boot_gives_a_machine_up_that_costs_more_than_the_caller_allows(told: int, is_given_up: bool) -> None:
+    world = a_world(DARK, instances=(an_instance(micro_usd_per_hour=told),), seconds=30)
+
+    outcome = world.run(JOB, min_dph=0, max_dph=0.5)
+
+    assert isinstance(outcome, Next)
+    if is_given_up:
+        assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "boot_failed")
+        assert outcome.labels == {"detail": "costs 0.5050 USD per hour"}
+        assert world.rental().state is RentalState.RELEASING
+    else:
+        assert outcome.step is StepName.PULL
 
 
 def test_boot_leaves_the_intent_of_another_job_alone() -> None:

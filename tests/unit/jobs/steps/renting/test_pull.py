@@ -2,17 +2,19 @@ import pytest
 
 from rune.errors import (
     AddressRefusedError,
+    BadResponseError,
     ModelNotFoundError,
     OutOfMemoryError,
     PullStalledError,
     RuneError,
     ServerFailedError,
+    ServerOverloadedError,
     ServerTimeoutError,
     ServerUnreachableError,
     StreamFailedError,
     StreamTruncatedError,
 )
-from rune.jobs.outcomes import Again, Next
+from rune.jobs.outcomes import Again, Failed, Next
 from rune.jobs.record import Kind, StepName
 from rune.jobs.steps.renting.pull import percent
 from rune.llm.protocol import OnPull, PullProgress, PullRequest
@@ -34,6 +36,8 @@ MACHINE_ERRORS: list[RuneError] = [
     StreamFailedError("Failed."),
     StreamTruncatedError("Broke off."),
     AddressRefusedError("No."),
+    BadResponseError("Garbage."),
+    ServerOverloadedError("Busy."),
 ]
 
 
@@ -98,6 +102,38 @@ def test_pull_counts_the_most_that_may_come_while_it_does_not_know() -> None:
     assert outcome.spending.cost_micro_usd == 500 + 9_000 + 90_000  # type: ignore[union-attr]
 
 
+class LyingServer(FakeModelServer):
+    """Has the model at once, and says of its download what it likes."""
+
+    told_bytes = 0
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        on_progress(PullProgress(self.told_bytes, self.told_bytes))
+        return True
+
+
+@pytest.mark.parametrize(
+    ("told_bytes", "noted_bytes"),
+    [
+        (1, 1),
+        (40_000_000_000, 40_000_000_000),
+        (40_000_000_001, 28_000_000_000),
+        (2**53, 28_000_000_000),
+        (0, 28_000_000_000),
+    ],
+)
+def test_pull_believes_no_host_that_tells_of_more_than_its_disk_or_of_nothing(
+    told_bytes: int, noted_bytes: int
+) -> None:
+    world = a_world(EMPTY, seconds=150)
+    world.server = server = LyingServer(models=())
+    server.told_bytes = told_bytes
+
+    world.run(JOB)
+
+    assert world.rental().downloaded_bytes == noted_bytes
+
+
 def test_pull_downloads_nothing_when_the_model_is_there() -> None:
     world = a_world(a_running_rental(), seconds=150)
 
@@ -151,9 +187,9 @@ def test_pull_fails_and_is_tried_again_when_the_machine_is_to_blame(error: RuneE
     world = a_world(EMPTY, seconds=150)
     world.server = FakeModelServer(models=(), error=error)
 
-    with pytest.raises(type(error)):
-        world.run(a_renting_job(StepName.PULL, failures=failures))
+    outcome = world.run(a_renting_job(StepName.PULL, failures=failures))
 
+    assert outcome == Failed(error.code, error.sentence, retryable=True)
     assert world.rental().state is RentalState.RUNNING
     assert world.server.close_count == 1
 
@@ -170,6 +206,18 @@ def test_pull_moves_to_another_machine_after_the_third_failure(error: RuneError)
     rental = world.rental()
     assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.MODEL_FAILED)
     assert rental.end_detail == error.code
+
+
+@pytest.mark.parametrize("error", MACHINE_ERRORS, ids=repr)
+def test_pull_leaves_a_machine_that_was_kept_to_its_tenant(error: RuneError) -> None:
+    taken = a_running_rental(job_id=OTHER_JOB_ID, held_since=after(1000))
+    world = a_world(taken, seconds=1100)
+    world.server = FakeModelServer(models=(), error=error)
+
+    with pytest.raises(type(error)):
+        world.run(a_renting_job(StepName.PULL, failures=2))
+
+    assert world.rental().state is RentalState.RUNNING
 
 
 @pytest.mark.parametrize("error", [ModelNotFoundError("Unknown."), OutOfMemoryError("Full.")], ids=repr)
@@ -204,7 +252,8 @@ def test_pull_shows_its_progress_while_it_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("completed", "total", "shown"), [(0, 0, 0), (0, 10, 0), (1, 3, 33), (999, 1000, 99), (10, 10, 100)]
+    ("completed", "total", "shown"),
+    [(0, 0, 0), (0, 10, 0), (1, 3, 33), (999, 1000, 99), (10, 10, 100), (10**30, 1, 100)],
 )
 def test_percent_is_rounded_down(completed: int, total: int, shown: int) -> None:
     assert percent(PullProgress(completed, total)) == shown

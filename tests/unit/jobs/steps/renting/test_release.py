@@ -1,6 +1,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -11,9 +12,10 @@ from rune.jobs.record import Job, Kind, Status, StepName
 from rune.jobs.step import StepContext
 from rune.jobs.steps.benchmark import Benchmark
 from rune.jobs.steps.servers import Backends
+from rune.rentals.instance import Listing
 from rune.rentals.ledger import Endpoint
 from rune.rentals.record import EndReason, Rental, RentalState
-from tests.builders import JOB_ID, a_step_context, after
+from tests.builders import JOB_ID, FakeClock, a_step_context, after
 from tests.fake_model_server import FakeModelServer
 from tests.rental_builders import (
     ALIVE,
@@ -33,6 +35,7 @@ from tests.rental_builders import (
     an_instance,
 )
 from tests.unit.jobs.steps.renting.world import a_renting_job, a_world
+from tests.unit.rentals.scripted import ScriptedMarket
 
 MACHINE = an_instance()
 COST_AT_400 = 1_334 + 34_000 + 14_700 + 6_000
@@ -91,6 +94,7 @@ def test_release_waits_as_long_as_the_machine_is_listed() -> None:
         ("destroy", ProviderFailedError("Down."), 10),
         ("destroy", ProviderKeyError("Unknown key."), 10),
         ("destroy", ProviderBusyError("Too often.", 30), 30),
+        ("destroy", ProviderBusyError("Too often.", 900), 60),
         ("list", ProviderFailedError("Half a page."), 10),
         ("list", ProviderKeyError("Unknown key."), 10),
         ("list", ProviderBusyError("Too often."), 10),
@@ -128,11 +132,47 @@ def test_release_believes_a_machine_that_was_never_seen_gone_only_after_the_lag(
     assert world.rental().released_at == after(123)
 
 
-def test_release_believes_a_fresh_machine_gone_when_the_provider_took_the_order() -> None:
-    world = a_world(a_created_rental(), instances=(MACHINE,), seconds=5)
+def test_release_believes_a_fresh_machine_gone_only_when_it_could_have_been_listed() -> None:
+    world = a_world(a_created_rental(), instances=(MACHINE,), seconds=25)
 
+    first = world.run(JOB)
+    world.wait(6)
+
+    assert isinstance(first, Again)
     assert isinstance(world.run(JOB), Released)
-    assert (world.rental().destroyed_at, world.rental().released_at) == (after(5), after(5))
+    assert (world.rental().destroyed_at, world.rental().released_at) == (after(25), after(31))
+
+
+@pytest.mark.parametrize("contract_id", [CONTRACT_ID, None])
+def test_release_notes_what_a_machine_costs_that_nobody_looked_at(contract_id: int | None) -> None:
+    dear = an_instance(micro_usd_per_hour=900_000)
+    world = a_world(a_created_rental(contract_id=contract_id), instances=(dear,), seconds=60)
+
+    world.run(JOB)
+
+    assert world.rental().prices.micro_usd_per_hour == 900_000
+    assert world.market.called("destroy") == [CONTRACT_ID]
+
+
+def test_release_destroys_a_machine_that_nobody_looked_at_though_nobody_may_list() -> None:
+    world = a_world(a_created_rental(), instances=(MACHINE,), seconds=60)
+    world.board.hold_off(Endpoint.LIST, after(90))
+
+    world.run(JOB)
+
+    assert world.market.called("destroy") == [CONTRACT_ID]
+
+
+def test_release_destroys_a_fresh_machine_again_that_shows_up_in_spite_of_the_providers_word() -> None:
+    world = a_world(a_created_rental(), instances=(MACHINE,), seconds=5)
+    world.market.is_destroying = False
+    world.run(JOB)
+    world.market.is_destroying = True
+    world.wait(20)
+
+    world.run(JOB)
+
+    assert world.market.called("destroy") == [CONTRACT_ID, CONTRACT_ID]
 
 
 def test_release_waits_for_an_order_whose_answer_was_lost() -> None:
@@ -210,6 +250,27 @@ def test_release_keeps_no_machine_that_does_not_run(state: RentalState) -> None:
     world.run(JOB, vastai_stop_instance=False)
 
     assert world.market.called("destroy") == [CONTRACT_ID]
+
+
+class SlowMarket(ScriptedMarket):
+    """A listing is under way for a minute, and shows what is there at its end."""
+
+    clock: FakeClock
+
+    async def list_instances(self, begun_at: datetime) -> Listing:
+        self.clock.advance(60)
+        return await super().list_instances(begun_at)
+
+
+def test_release_bills_a_machine_until_the_listing_without_it_had_come() -> None:
+    world = a_world(a_releasing_rental(destroyed_at=after(395)), seconds=400)
+    world.market = SlowMarket()
+    world.market.clock = world.clock
+
+    world.run(JOB)
+
+    assert world.rental().released_at == after(400)
+    assert world.rental().cost_micro_usd == COST_AT_400 + 200 + 6_000
 
 
 @pytest.mark.parametrize("verdict", [*[Status.SUCCEEDED, Status.FAILED, Status.CANCELLED], None])

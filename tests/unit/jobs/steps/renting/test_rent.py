@@ -5,7 +5,6 @@ from decimal import Decimal
 import pytest
 
 from rune.errors import (
-    NoCreditError,
     ProviderBusyError,
 )
 from rune.jobs.outcomes import Again, Failed, Next, Note, Spending
@@ -15,7 +14,7 @@ from rune.rentals import safety_net
 from rune.rentals.ledger import Endpoint
 from rune.rentals.provider import Order, Template
 from rune.rentals.record import EndReason, Machine, Prices, Rental, RentalState
-from tests.builders import JOB_ID, after
+from tests.builders import JOB_ID, NOW, after
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
@@ -99,7 +98,14 @@ def test_rent_orders_a_machine_that_destroys_itself() -> None:
             ports=(11434,),
             image="ollama/ollama:0.9.0",
             script=SCRIPT,
-            env={"OLLAMA_HOST": "0.0.0.0:11434", "RUNE_EXPIRES_AT": expires},
+            env={
+                "OLLAMA_HOST": "0.0.0.0:11434",
+                "OLLAMA_CONTEXT_LENGTH": "8192",
+                "RUNE_EXPIRES_AT": expires,
+                "RUNE_LIFE_SECONDS": str(
+                    int((JOB.deadline_at + timedelta(minutes=20) - NOW).total_seconds())
+                ),
+            },
         )
     ]
 
@@ -175,13 +181,41 @@ def test_rent_orders_the_template_and_its_own_start_unless_it_is_ollamas(
     assert (world.rental().template_hash, world.rental().guards_itself) == ("h", script is not None)
 
 
+@pytest.mark.parametrize(
+    ("image", "image_gb"), [("docker.io/ollama/ollama:0.9.0", 2), ("vllm/vllm-openai:latest", 15), ("", 15)]
+)
+def test_rent_counts_an_image_that_is_not_ollamas_at_its_largest(image: str, image_gb: int) -> None:
+    world = a_world()
+    world.market.templates["h"] = Template("h", image, "", disk_gb=40, starts_itself=True)
+
+    world.run(JOB, template_hash="h")
+
+    assert world.rental().image_bytes == image_gb * 1_000_000_000
+    assert world.attempts[0].prices.download_micro_usd_per_gb == 2_000
+
+
+@pytest.mark.parametrize(
+    ("flags", "context"), [("-e OLLAMA_KEEP_ALIVE=-1", "8192"), ("-e OLLAMA_CONTEXT_LENGTH=65536", None)]
+)
+def test_rent_leaves_the_context_to_a_template_that_names_one(flags: str, context: str | None) -> None:
+    world = a_world()
+    world.market.templates["h"] = Template("h", "ollama/ollama:0.9.0", flags, disk_gb=40, starts_itself=True)
+
+    world.run(JOB, template_hash="h")
+
+    assert world.market.orders[0].env.get("OLLAMA_CONTEXT_LENGTH") == context
+
+
 @pytest.mark.parametrize("credit", ["0", "0.37", "-5"])
 def test_rent_fails_before_it_orders_when_the_credit_is_too_low(credit: str) -> None:
     world = a_world()
     world.market.credit_usd = Decimal(credit)
 
-    with pytest.raises(NoCreditError):
-        world.run(JOB)
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == ("no_credit", False)
+    assert [note.name for note in outcome.notes] == ["vastai.offer_search"]
 
     assert (world.market.orders, world.attempts) == ([], ())
 

@@ -9,6 +9,7 @@ from rune.rentals.record import Prices, Rental, RentalState
 from tests.builders import JOB_ID, after
 from tests.memory_ledger import MemoryLedger
 from tests.rental_builders import (
+    MODEL,
     OTHER_JOB_ID,
     a_rental,
     a_rental_of,
@@ -62,6 +63,9 @@ def test_rent_uses_a_machine_that_its_tenant_keeps() -> None:
         {"template_hash": "another"},
         {"machine": replace(FITTING, vram_mb=8_799)},
         {"machine": replace(FITTING, disk_gb=40)},
+        {"downloaded_bytes": 24_000_000_001},
+        {"pulling_bytes": 12_000_000_000, "downloaded_bytes": 12_000_000_001},
+        {"downloaded_bytes": 24_000_000_001, "model": "mixtral:8x7b"},
         {"machine": replace(FITTING, reliability_percent=98)},
         {"prices": Prices(3_000_000, 1, 0)},
     ],
@@ -75,6 +79,22 @@ def test_rent_orders_a_machine_of_its_own_when_a_kept_one_does_not_fit(overrides
 
     assert world.rental(OTHER_RENTAL_ID) == kept
     assert len(world.market.orders) == 1
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"downloaded_bytes": 24_000_000_000},
+        {"downloaded_bytes": 24_000_000_000, "model": "mixtral:8x7b"},
+        {"downloaded_bytes": 40_000_000_000, "model": MODEL},
+    ],
+)
+def test_rent_uses_a_kept_machine_whose_disk_has_room(overrides: dict[str, object]) -> None:
+    world = a_world(a_kept_rental_of_another(**overrides))
+
+    world.run(JOB)
+
+    assert world.rental(OTHER_RENTAL_ID).holder == JOB_ID
 
 
 class StaleLedger(MemoryLedger):

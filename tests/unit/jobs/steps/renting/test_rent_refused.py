@@ -94,6 +94,7 @@ def test_rent_fails_when_no_other_offer_helps(error: RentalError, retryable: boo
 
     assert isinstance(outcome, Failed)
     assert (outcome.code, outcome.retryable) == (error.code, retryable)
+    assert [note.name for note in outcome.notes] == ["vastai.offer_search"]
     assert world.rental().state is RentalState.RELEASED
 
 
