@@ -113,15 +113,20 @@ class Engine:
         judged = lifecycle.judge(job, now)
         if judged is not None:
             return judged
-        if plan.STEPS[job.step].lane is not self._lane:
+        step = plan.STEPS[job.step]
+        if step.lane is not self._lane:
             return Again(delay_seconds=0)
         try:
             request_json = self._store.read_request(job)
         except JobNotFoundError:
             return Failed("request_lost", "The job's request is gone from the table.", retryable=False)
+        state_json = self._store.read_state(job) if step.keeps_state else None
         time_left_seconds = (job.deadline_at - now).total_seconds()
+        if step.keeps_state:
+            time_left_seconds = max(time_left_seconds, plan.CLOSING_SECONDS)
         time_limit_seconds = min(plan.LANE_TIME_LIMIT_SECONDS[self._lane], time_left_seconds)
-        return await self._run_step_of(StepContext(job, request_json, time_limit_seconds))
+        context = StepContext(job, request_json, time_limit_seconds, state_json=state_json)
+        return await self._run_step_of(context)
 
     async def _release(self, job: Job) -> Outcome:
         """Run the step that gives machines back: in whatever lane, without a deadline, and without the request."""
