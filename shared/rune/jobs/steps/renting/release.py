@@ -1,8 +1,9 @@
 """Giving machines back, until a complete listing proves that they are gone."""
 
+import logging
 from datetime import timedelta
 
-from rune.errors import RentalError
+from rune.errors import RentalError, StoreUnavailableError
 from rune.jobs.outcomes import Again, Outcome, Released
 from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
@@ -13,7 +14,12 @@ from rune.rentals import lifecycle
 from rune.rentals.fleet import TooEarlyError
 from rune.rentals.record import EndReason, Rental, RentalState
 
+log = logging.getLogger(__name__)
+
 _POLL_SECONDS = 3
+_DRAFT_TRIES = 10
+"""Some seven minutes, at the pace of a release that fails."""
+
 _DESTROY_AGAIN_AFTER = timedelta(seconds=15)
 """A machine that is still listed so long after the provider's word is destroyed once more."""
 
@@ -107,12 +113,26 @@ class ReleaseStep:
         attempts = machines.ledger.read_attempts(job.job_id)
         used = borrowed or self._find_used(job, attempts)
         spending = machines.spending(job, used)
-        result_json = context.draft_json
+        result_json = self._read_draft(context)
         if result_json is not None and used is not None:
             receipt = make_receipt(job, used, len(attempts), spending.cost_micro_usd or 0)
             result_json = add_receipt(job.kind, result_json, receipt)
         is_kept = used is not None and used.is_alive
         return Released(result_json, {"left": "kept" if is_kept else "nothing"}, spending)
+
+    def _read_draft(self, context: StepContext) -> str | None:
+        """Return the result without its receipt; None where there is none to be had, which leaves it as it is.
+
+        All that was rented is proven gone by now, so this may fail: the step is tried again.
+        """
+        try:
+            return context.read_draft()
+        except StoreUnavailableError:
+            if context.job.failures < _DRAFT_TRIES:
+                raise
+            # The job must end. Its result is there, only its receipt is not in it.
+            log.exception("release.draft_unreadable", extra={"job_id": context.job.job_id})
+            return None
 
     def _find_used(self, job: Job, attempts: tuple[Rental, ...]) -> Rental | None:
         """Return the machine on which the job worked last, whatever it is by now."""
