@@ -4,18 +4,21 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from rune.errors import BadResponseError, StreamTruncatedError
+from rune.errors import BadResponseError, ModelUnsupportedError, StreamTruncatedError
 from rune.llm.answers import AnswerInProgress
 from rune.llm.fields import as_list, as_object, read_count, read_number, read_text
 from rune.llm.first_token import first_token_ms
 from rune.llm.lines import Event, NdjsonReader
 from rune.llm.names import is_same_model
 from rune.llm.protocol import (
+    Capabilities,
     ChatRequest,
     Generation,
+    ModelFacts,
     OnChunk,
     OnPull,
     PullRequest,
+    ServerFacts,
     ServerTimings,
     WarmUp,
     WarmUpRequest,
@@ -25,6 +28,7 @@ from rune.llm.replies import open_stream, parse_event, read_events, read_object
 from rune.net.addresses import AddressPolicy, BackendUrl
 from rune.net.calls import Reply, ServerConnection
 from rune.net.client import open_client
+from rune.net.round_trip import measure_round_trip_ms
 
 _LIST_TIMEOUT_SECONDS = 15.0
 _NS_PER_MS = 1_000_000
@@ -37,13 +41,14 @@ class OllamaServer:
     Token counts are the server's, as `TokenSource.USAGE`. It has no count of cached or reasoning tokens.
     """
 
-    def __init__(self, connection: ServerConnection) -> None:
+    def __init__(self, connection: ServerConnection, policy: AddressPolicy) -> None:
         self._connection = connection
+        self._policy = policy
 
     @classmethod
-    def open(cls, url: BackendUrl, policy: AddressPolicy) -> "OllamaServer":
-        """Return the server at an address; nothing is sent yet."""
-        return cls(ServerConnection(url, open_client(policy)))
+    def open(cls, url: BackendUrl, policy: AddressPolicy, *, api_key: str | None = None) -> "OllamaServer":
+        """Return the server at an address; nothing is sent yet. Raises InvalidRequestError for a bad key."""
+        return cls(ServerConnection(url, open_client(policy), api_key=api_key), policy)
 
     async def list_models(self) -> tuple[str, ...]:
         """Return the names of the models on the server, with their tags, sorted."""
@@ -56,6 +61,26 @@ class OllamaServer:
     async def has_model(self, model: str) -> bool:
         """Return whether the server has the model; a name without a tag means `:latest`."""
         return any(is_same_model(model, name) for name in await self.list_models())
+
+    async def capabilities(self, model: str) -> Capabilities:  # noqa: ARG002
+        """Return what can be asked of the server for this model."""
+        return Capabilities()
+
+    async def describe_server(self) -> ServerFacts:
+        """Return what the server says of itself."""
+        return ServerFacts()
+
+    async def describe_model(self, model: str) -> ModelFacts:  # noqa: ARG002
+        """Return what the server says of a model, now."""
+        return ModelFacts()
+
+    async def round_trip_ms(self) -> float | None:
+        """Return the time of one TCP handshake with the server, in milliseconds; None where there is none."""
+        return await measure_round_trip_ms(self._connection.url, self._policy)
+
+    async def unload(self, model: str) -> None:
+        """Take the model out of the server's memory."""
+        raise ModelUnsupportedError(f"The server cannot be told to unload {model}.")
 
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
         """Let the server download the model; see `ModelServer.pull`.

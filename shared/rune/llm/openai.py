@@ -9,11 +9,14 @@ from rune.llm.fields import as_list, as_object, read_count, read_number, read_te
 from rune.llm.first_token import first_token_ms
 from rune.llm.lines import Event, SseReader
 from rune.llm.protocol import (
+    Capabilities,
     ChatRequest,
     Generation,
+    ModelFacts,
     OnChunk,
     OnPull,
     PullRequest,
+    ServerFacts,
     ServerTimings,
     WarmUp,
     WarmUpRequest,
@@ -22,6 +25,7 @@ from rune.llm.replies import open_stream, parse_event, read_events, read_object
 from rune.net.addresses import AddressPolicy, BackendUrl
 from rune.net.calls import Reply, ServerConnection
 from rune.net.client import open_client
+from rune.net.round_trip import measure_round_trip_ms
 
 _LIST_TIMEOUT_SECONDS = 15.0
 _MEDIA_TYPES = frozenset({"text/event-stream"})
@@ -34,15 +38,16 @@ class OpenAiServer:
     The server's address may be given with or without `/v1` at its end.
     """
 
-    def __init__(self, connection: ServerConnection) -> None:
+    def __init__(self, connection: ServerConnection, policy: AddressPolicy) -> None:
         self._connection = connection
+        self._policy = policy
         url = connection.url.url
         self._base_url = url if re.search(r"/v\d+$", url) else url + "/v1"
 
     @classmethod
-    def open(cls, url: BackendUrl, policy: AddressPolicy) -> "OpenAiServer":
-        """Return the server at an address; nothing is sent yet."""
-        return cls(ServerConnection(url, open_client(policy)))
+    def open(cls, url: BackendUrl, policy: AddressPolicy, *, api_key: str | None = None) -> "OpenAiServer":
+        """Return the server at an address; nothing is sent yet. Raises InvalidRequestError for a bad key."""
+        return cls(ServerConnection(url, open_client(policy), api_key=api_key), policy)
 
     async def list_models(self) -> tuple[str, ...]:
         """Return the ids of the models that the server lists, sorted."""
@@ -66,6 +71,26 @@ class OpenAiServer:
         the truth all the same: a benchmark must not carry the name of a model that did not run.
         """
         return model in await self.list_models()
+
+    async def capabilities(self, model: str) -> Capabilities:  # noqa: ARG002
+        """Return what can be asked of the server for this model."""
+        return Capabilities()
+
+    async def describe_server(self) -> ServerFacts:
+        """Return what the server says of itself."""
+        return ServerFacts()
+
+    async def describe_model(self, model: str) -> ModelFacts:  # noqa: ARG002
+        """Return what the server says of a model, now."""
+        return ModelFacts()
+
+    async def round_trip_ms(self) -> float | None:
+        """Return the time of one TCP handshake with the server, in milliseconds; None where there is none."""
+        return await measure_round_trip_ms(self._connection.url, self._policy)
+
+    async def unload(self, model: str) -> None:
+        """Take the model out of the server's memory."""
+        raise ModelUnsupportedError(f"The server cannot be told to unload {model}.")
 
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:  # noqa: ARG002  # the protocol's
         """Refuse: the API has no word for it."""
