@@ -13,6 +13,7 @@ from rune.jobs.engine import Engine
 from rune.jobs.lease import run_leased
 from rune.jobs.plan import Lane
 from rune.jobs.sqs import decode
+from rune.jobs.steps.measuring.tools import MeasuringTools
 from rune.jobs.steps.registry import make_steps
 from rune.jobs.steps.renting.machines import Machines
 from rune.llm.servers import open_server
@@ -55,7 +56,16 @@ engine = Engine(
     ),
     clock=clock,
     steps=make_steps(
-        open_model_server, clients.agents(settings.agents_parameter), address_policy, _machines()
+        open_model_server,
+        clients.agents(settings.agents_parameter),
+        address_policy,
+        _machines(),
+        measuring=MeasuringTools(
+            records=clients.record_files(settings.bucket),
+            clock=clock,
+            client_region=settings.region,
+            client_memory_mb=settings.memory_mb,
+        ),
     ),
     run_step=run_leased,
 )

@@ -114,7 +114,13 @@ class ApiSettings:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """Settings of a worker function; `lane` is "control" or "inference"."""
+    """Settings of a worker function; `lane` is "control" or "inference".
+
+    Attributes
+    ----------
+    region, memory_mb
+        Where it runs, as AWS says; None elsewhere.
+    """
 
     lane: str
     table: str
@@ -125,10 +131,13 @@ class WorkerSettings:
     allowed_networks: str
     agents_parameter: str
     vastai: VastaiSettings
+    region: str | None = None
+    memory_mb: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Return the settings; raises SettingsError naming the variable that is wrong."""
+        memory_mb = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
         return cls(
             lane=_one_of(environment, "RUNE_LANE", ("control", "inference")),
             table=_text(environment, "RUNE_TABLE"),
@@ -139,6 +148,8 @@ class WorkerSettings:
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
             agents_parameter=environment.get("RUNE_AGENTS_PARAMETER", ""),
             vastai=VastaiSettings.from_environment(environment),
+            region=environment.get("AWS_REGION"),
+            memory_mb=int(memory_mb) if memory_mb.isdecimal() else None,
         )
 
 

@@ -99,6 +99,9 @@ def _advance(job: Job, outcome: Next, history: History, now: datetime, duration_
 def _repeat(job: Job, outcome: Again, history: History, now: datetime) -> Settlement:
     history.add_notes(outcome.notes)
     sets: dict[str, Value] = {"progress": dict(outcome.progress), **_spent(outcome.spending)}
+    if outcome.state_json is not None:
+        # It has got somewhere, so its next turn has all its tries.
+        sets["failures"] = 0
     settlement = _take_turn(job, history, now, step=job.step, delay_seconds=outcome.delay_seconds, sets=sets)
     return replace(settlement, state_json=outcome.state_json)
 

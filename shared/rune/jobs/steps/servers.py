@@ -12,10 +12,10 @@ from rune.contracts import (
     LlmInstanceResult,
 )
 from rune.errors import ServerUnreachableError
-from rune.jobs import plan
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.step import Step, StepContext
+from rune.jobs.steps.measuring.ways import context_tokens_of, step_when_ready
 from rune.llm.protocol import ModelServer, WarmUpRequest
 from rune.rentals.ledger import Ledger
 from rune.rentals.record import RentalState
@@ -61,12 +61,16 @@ class Backends:
     def find(self, job: Job, choice: BackendChoice) -> Backend:
         """Return the job's server; raises ServerUnreachableError where its machine is there no more."""
         if not job.rents or self._ledger is None:
-            return Backend(choice.backend_type, choice.backend_url or "")
+            return self.find_standing(job.tenant, choice)
         alive = self._ledger.read_alive(job.tenant)
         held = next((rental for rental in alive if rental.holder == job.job_id), None)
         if held is None or held.url is None or held.state is not RentalState.RUNNING:
             raise ServerUnreachableError("The rented machine is not there any more.")
         return Backend(choice.backend_type, held.url, held.model)
+
+    def find_standing(self, _tenant: str, choice: BackendChoice) -> Backend:
+        """Return a tenant's server that is there already, whatever the job rents."""
+        return Backend(choice.backend_type, choice.backend_url or "")
 
     @asynccontextmanager
     async def using(self, backend: Backend) -> AsyncIterator[ModelServer]:
@@ -96,9 +100,10 @@ class Servers:
         backend = self._backends.find(context.job, request)
         model = request.model or backend.model or ""
         async with self._backends.using(backend) as server:
-            warm_up = await server.warm_up(WarmUpRequest(model, timeout_seconds))
+            context_tokens = context_tokens_of(request, rents=context.job.rents)
+            warm_up = await server.warm_up(WarmUpRequest(model, timeout_seconds, context_tokens))
         phases_ms = {"load": round(warm_up.load_ms), "first_token": round(warm_up.first_token_ms)}
-        return Next(plan.LAST_STEP[context.job.kind], phases_ms=phases_ms)
+        return Next(step_when_ready(context.job.kind, request), phases_ms=phases_ms)
 
     async def verify(self, context: StepContext) -> Outcome:
         """Find out that a server answers, and hand over its address."""

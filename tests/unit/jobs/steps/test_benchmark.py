@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ from rune.contracts import BenchmarkResult
 from rune.errors import ModelNotFoundError, OutOfMemoryError, RuneError, ServerUnreachableError
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import StepName
-from rune.jobs.step import StepContext
+from rune.jobs.step import Step, StepContext
 from rune.jobs.steps.benchmark import Benchmark
 from rune.jobs.steps.servers import Backends
 from rune.llm.protocol import (
@@ -22,18 +23,24 @@ from rune.llm.protocol import (
 )
 from tests.builders import a_claimed_job
 from tests.fake_model_server import GENERATION, FakeModelServer
+from tests.measuring import a_tool_box
 from tests.unit.jobs.steps import turns
 from tests.unit.jobs.steps.turns import a_context
 
 STEPS = [StepName.CHECK, StepName.ASK]
+OWN = {*STEPS, StepName.MEASURE, StepName.JUDGE}
 
 
 def run(step: StepName, server: FakeModelServer, context: StepContext | None = None) -> Outcome:
-    return turns.run(Benchmark(Backends(server.open, None)).steps, step, context or a_context())
+    return turns.run(steps_of(server), step, context or a_context())
+
+
+def steps_of(server: FakeModelServer) -> Mapping[StepName, Step]:
+    return Benchmark(Backends(server.open, None), a_tool_box()).steps
 
 
 def test_benchmark_has_the_steps_that_are_its_own() -> None:
-    assert set(Benchmark(Backends(FakeModelServer().open, None)).steps) == set(STEPS)
+    assert set(steps_of(FakeModelServer())) == OWN
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])

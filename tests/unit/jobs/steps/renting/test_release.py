@@ -21,6 +21,7 @@ from rune.rentals.ledger import Endpoint
 from rune.rentals.record import EndReason, Rental, RentalState
 from tests.builders import JOB_ID, a_step_context, after
 from tests.fake_model_server import FakeModelServer
+from tests.measuring import a_tool_box
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
@@ -294,7 +295,7 @@ def test_release_puts_the_receipt_into_the_result() -> None:
 
 def a_benchmark_draft() -> str:
     """Return a benchmark's result as its last step leaves it."""
-    steps = Benchmark(Backends(FakeModelServer().open, None)).steps
+    steps = Benchmark(Backends(FakeModelServer().open, None), a_tool_box()).steps
     outcome = asyncio.run(steps[StepName.ASK](a_step_context()))
     assert isinstance(outcome, Done)
     return outcome.result_json
