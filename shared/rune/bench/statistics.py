@@ -5,6 +5,7 @@ Own routines of a few lines each: NumPy and SciPy would add 130 MB to the functi
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -15,6 +16,16 @@ MIN_SAMPLES = {90: 10, 95: 20, 99: 100}
 
 _MAX_ITERATIONS = 200
 _NOTHING = 1e-300
+_MIN_SPREAD_COUNT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a comparison needs of many values: `std` is that of the sample, None where there is no spread."""
+
+    mean: float
+    std: float | None
+    count: int
 
 
 def describe(values: Sequence[float]) -> Distribution | None:
@@ -52,7 +63,7 @@ def welch_interval(
     Satterthwaite (B. L. Welch, Biometrika 34, 1947). None where a side has fewer than two values, since one value
     has no spread.
     """
-    if first.std is None or second.std is None:
+    if first.std is None or second.std is None or min(first.count, second.count) < _MIN_SPREAD_COUNT:
         return None
     difference = second.mean - first.mean
     first_part, second_part = first.std**2 / first.count, second.std**2 / second.count

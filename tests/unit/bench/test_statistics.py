@@ -5,16 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rune.bench.statistics import describe, student_quantile, welch_interval
+from rune.bench.statistics import Sample, describe, student_quantile, welch_interval
 from rune.contracts import Distribution
 
 VALUES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=150)
-
-
-def spread(mean: float, std: float, count: int) -> Distribution:
-    return Distribution(
-        count=count, mean=mean, std=std, min=mean, median=mean, max=mean, p90=None, p95=None, p99=None
-    )
 
 
 def test_describe_follows_numpy_where_a_percentile_lies_between_values() -> None:
@@ -36,7 +30,7 @@ def test_describe_has_nothing_to_say_of_no_values() -> None:
     assert describe([]) is None
 
 
-def test_one_value_has_no_spread() -> None:
+def test_one_value_has_no_Sample() -> None:
     assert describe([7.0]) == Distribution(
         count=1, mean=7, std=None, min=7, median=7, max=7, p90=None, p95=None, p99=None
     )
@@ -121,17 +115,15 @@ def test_student_quantile_refuses_what_it_does_not_know(probability: float, degr
 
 def test_welch_interval_is_the_one_worked_by_hand() -> None:
     # s1²/n1 = 4/10 = 0.4, s2²/n2 = 9/15 = 0.6; df = 1 / (0.16/9 + 0.36/14) = 23.0; t(0.995, 23.0) = 2.807.
-    interval = welch_interval(spread(100, 2, 10), spread(104, 3, 15), 0.99)
+    interval = welch_interval(Sample(100, 2, 10), Sample(104, 3, 15), 0.99)
 
     assert interval == pytest.approx((4 - 2.8073, 4 + 2.8073), abs=0.001)
 
 
 def test_welch_interval_of_values_without_spread_is_the_difference() -> None:
-    assert welch_interval(spread(1, 0, 5), spread(0, 0, 5), 0.99) == (-1, -1)
+    assert welch_interval(Sample(1, 0, 5), Sample(0, 0, 5), 0.99) == (-1, -1)
 
 
 def test_welch_interval_needs_two_values_a_side() -> None:
-    one = describe([1.0])
-
-    assert one is not None
-    assert welch_interval(one, spread(1, 1, 9), 0.99) is None
+    assert welch_interval(Sample(1, None, 1), Sample(1, 1, 9), 0.99) is None
+    assert welch_interval(Sample(1, 1, 9), Sample(1, 0, 1), 0.99) is None
