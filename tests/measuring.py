@@ -85,9 +85,19 @@ class ScriptedMeasure:
 def shifted(generation: Generation, by_ns: int) -> Generation:
     """Return the same answer, so much later."""
     stamps = generation.stamps
-    names = ("sent_ns", "headers_ns", "first_event_ns", "first_content_ns", "first_visible_ns")
-    later = {name: getattr(stamps, name) for name in (*names, "last_content_ns", "ended_ns")}
-    moved = Stamps(**{name: None if value is None else value + by_ns for name, value in later.items()})
+
+    def later(stamp_ns: int | None) -> int | None:
+        return None if stamp_ns is None else stamp_ns + by_ns
+
+    moved = Stamps(
+        stamps.sent_ns + by_ns,
+        stamps.headers_ns + by_ns,
+        stamps.first_event_ns + by_ns,
+        later(stamps.first_content_ns),
+        later(stamps.first_visible_ns),
+        later(stamps.last_content_ns),
+        stamps.ended_ns + by_ns,
+    )
     arrivals = tuple(arrival + by_ns for arrival in generation.chunk_arrivals_ns)
     return replace(generation, stamps=moved, chunk_arrivals_ns=arrivals)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from rune.contracts import BenchmarkReport, BenchmarkResult
 from rune.jobs.outcomes import Again, Done, Next, Outcome
@@ -92,8 +92,3 @@ def report_of(outcome: Outcome) -> BenchmarkReport:
 
 def key_of(point: int, epoch: int) -> str:
     return f"results/{JOB_ID}/records/{point:02d}-{epoch}.jsonl"
-
-
-def faster(bench: Bench, **overrides: object) -> Bench:
-    """Return the bench with another server."""
-    return replace(bench, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names

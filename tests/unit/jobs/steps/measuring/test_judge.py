@@ -57,7 +57,7 @@ def run_judge(bench: Bench, request: dict[str, object] = JUDGED) -> Outcome:
 
 
 def test_measure_hands_its_answers_to_the_judge() -> None:
-    bench = a_judging_bench("SCORE: 8")
+    bench = a_judging_bench('{"score": 8}')
 
     (*_, last) = bench.outcomes
     assert isinstance(last, Next)
@@ -65,7 +65,7 @@ def test_measure_hands_its_answers_to_the_judge() -> None:
 
 
 def test_judge_reads_some_answers_a_turn_and_each_once() -> None:
-    bench = a_judging_bench("SCORE: 8")
+    bench = a_judging_bench('{"score": 8}')
 
     first = bench.turn(JUDGED)
     run_judge(bench)
@@ -78,7 +78,9 @@ def test_judge_reads_some_answers_a_turn_and_each_once() -> None:
 
 
 def test_judge_gives_each_point_its_quality() -> None:
-    report = report_of(run_judge(a_judging_bench(*["SCORE: 8"] * 10, *["SCORE: 2"] * 10, "SCORE: 10")))
+    report = report_of(
+        run_judge(a_judging_bench(*['{"score": 8}'] * 10, *['{"score": 2}'] * 10, '{"score": 10}'))
+    )
 
     found = [
         (run.quality.score.mean, run.quality.reliability_ratio)
@@ -90,7 +92,7 @@ def test_judge_gives_each_point_its_quality() -> None:
 
 
 def test_judge_reads_the_question_the_answer_and_the_rubric() -> None:
-    bench = a_judging_bench("SCORE: 8", request=JUDGED_ONCE)
+    bench = a_judging_bench('{"score": 8}', request=JUDGED_ONCE)
 
     run_judge(bench, JUDGED_ONCE)
 
@@ -102,7 +104,7 @@ def test_judge_reads_the_question_the_answer_and_the_rubric() -> None:
 
 
 def test_judge_writes_down_what_was_said() -> None:
-    bench = a_judging_bench("SCORE: 8", request=JUDGED_ONCE)
+    bench = a_judging_bench('{"score": 8}', request=JUDGED_ONCE)
 
     result = result_of(bench.run(JUDGED_ONCE))
 
@@ -114,13 +116,18 @@ def test_judge_writes_down_what_was_said() -> None:
         "number": 0,
         "prompt_index": 0,
         "score": 0.8,
-        "verdict": "SCORE: 8",
+        "verdict": '{"score": 8}',
     }
     assert [each.phase for each in result.telemetry.latency] == ["load", "ask", "judge"]
 
 
 def test_judge_counts_what_it_cannot_use_as_unjudged() -> None:
-    verdicts: list[str | RuneError] = ["SCORE: 8", "Well.", ContextOverflowError("Too long."), "SCORE: 8"]
+    verdicts: list[str | RuneError] = [
+        '{"score": 8}',
+        "Well.",
+        ContextOverflowError("Too long."),
+        '{"score": 8}',
+    ]
     report = report_of(run_judge(a_judging_bench(*verdicts)))
 
     quality = report.runs[0].quality
@@ -131,7 +138,7 @@ def test_judge_counts_what_it_cannot_use_as_unjudged() -> None:
 
 @pytest.mark.parametrize("error", [ServerTimeoutError("Slow."), ServerFailedError("Broken.")], ids=repr)
 def test_judge_passes_over_an_answer_that_fails_beside_others(error: RuneError) -> None:
-    report = report_of(run_judge(a_judging_bench("SCORE: 8", error, "SCORE: 8")))
+    report = report_of(run_judge(a_judging_bench('{"score": 8}', error, '{"score": 8}')))
 
     quality = report.runs[0].quality
     assert quality is not None
@@ -140,7 +147,7 @@ def test_judge_passes_over_an_answer_that_fails_beside_others(error: RuneError) 
 
 def test_judge_tries_again_when_its_server_fails() -> None:
     overloaded = ServerOverloadedError("Later.", retry_after_seconds=30)
-    bench = a_judging_bench(*[overloaded] * 4, "SCORE: 8")
+    bench = a_judging_bench(*[overloaded] * 4, '{"score": 8}')
 
     outcome = bench.turn(JUDGED)
     bench.commit(outcome)
@@ -167,7 +174,7 @@ def test_judge_loses_no_numbers_when_its_server_is_of_no_use(error: RuneError, t
 
 
 def test_judge_keeps_the_verdicts_that_it_has_when_its_server_goes_away() -> None:
-    report = report_of(run_judge(a_judging_bench(*["SCORE: 8"] * 12, ServerFailedError("Broken."))))
+    report = report_of(run_judge(a_judging_bench(*['{"score": 8}'] * 12, ServerFailedError("Broken."))))
 
     judged = [None if run.quality is None else run.quality.judged_count for run in report.runs]
     assert judged == [10, 2, None]
@@ -186,7 +193,7 @@ def test_judge_keeps_the_verdicts_that_it_has_when_its_server_goes_away() -> Non
 def test_judge_ends_the_job_well_when_there_is_no_time_or_no_other_try(
     left_seconds: float, overrides: dict[str, object], warning: str
 ) -> None:
-    bench = a_judging_bench("SCORE: 8")
+    bench = a_judging_bench('{"score": 8}')
 
     report = report_of(bench.turn(JUDGED, left_seconds, **overrides))
 
@@ -197,7 +204,7 @@ def test_judge_ends_the_job_well_when_there_is_no_time_or_no_other_try(
 def test_judge_may_be_on_another_server() -> None:
     elsewhere = {**JUDGE, "backend_url": "http://127.0.0.1:8000", "backend_type": "openai"}
     request = a_benchmark_request(expected={"judge": elsewhere})
-    bench = a_judging_bench("SCORE: 8", request=request)
+    bench = a_judging_bench('{"score": 8}', request=request)
     bench.server.opened.clear()
 
     run_judge(bench, request)
@@ -206,7 +213,7 @@ def test_judge_may_be_on_another_server() -> None:
 
 
 def test_judge_reads_only_the_beginning_of_a_long_answer() -> None:
-    bench = Bench(JudgingServer("SCORE: 8"), step=StepName.ASK)
+    bench = Bench(JudgingServer('{"score": 8}'), step=StepName.ASK)
     bench.server.generation = replace(GENERATION, text="a" * 9000)
 
     bench.run(JUDGED_ONCE)
@@ -217,7 +224,7 @@ def test_judge_reads_only_the_beginning_of_a_long_answer() -> None:
 
 
 def test_no_answer_leaves_the_judge_nothing_to_read() -> None:
-    bench = Bench(JudgingServer("SCORE: 8"))
+    bench = Bench(JudgingServer('{"score": 8}'))
     bench.commit(bench.turn(JUDGED))
     bench.measure.failing[1] = "server_overloaded"
 

@@ -226,7 +226,7 @@ def test_measure_gives_a_later_point_up_when_it_has_no_other_try(overrides: dict
     bench = Bench()
     bench.commit(bench.turn(a_sweep()))
 
-    report = report_of(bench.turn(a_sweep(), **overrides))
+    report = report_of(bench.turn(a_sweep(), 870.0, **overrides))
 
     assert (len(report.runs), report.ended_by) == (1, "errors")
     assert "point_given_up" in report.warnings
