@@ -1,10 +1,12 @@
 import pytest
 
-from rune.bench.records import Point
+from rune.bench.records import MeasuredPoint, Point
+from rune.bench.runs import fold_run
 from rune.bench.sweeps import next_point
 from rune.contracts.benchmarks import EndedBy, RunReport
 from rune.contracts.workloads import Workload
 
+NOTHING = fold_run(MeasuredPoint(Point(0, 1), 0, (), 0, 0, None, None), None, None)
 SWEEP: dict[str, object] = {"sweep": True, "max_concurrency": 12}
 GOODPUT: dict[str, object] = {**SWEEP, "goodput": {"ttft_ms": 100.0}}
 
@@ -18,13 +20,15 @@ def run(
     good_ratio: float | None = None,
 ) -> RunReport:
     """Return a report of a point, with no more in it than a sweep looks at."""
-    return RunReport.model_construct(
-        num_prompts=completed + failed + cut_off,
-        completed=completed,
-        failed=failed,
-        cut_off=cut_off,
-        good_ratio=good_ratio,
-        output_throughput_tokens_per_s=throughput,
+    return NOTHING.model_copy(
+        update={
+            "num_prompts": completed + failed + cut_off,
+            "completed": completed,
+            "failed": failed,
+            "cut_off": cut_off,
+            "good_ratio": good_ratio,
+            "output_throughput_tokens_per_s": throughput,
+        }
     )
 
 
