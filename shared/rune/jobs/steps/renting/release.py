@@ -3,13 +3,21 @@
 import logging
 from datetime import timedelta
 
+from rune.contracts import BenchmarkRequest
 from rune.errors import RentalError, StoreUnavailableError
 from rune.jobs.outcomes import Again, Outcome, Released
 from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
+from rune.jobs.steps.measuring.ways import judges_on_own_server
 from rune.jobs.steps.renting.choosing import keeps
-from rune.jobs.steps.renting.machines import Machines, delay_after, request_of
-from rune.jobs.steps.renting.receipts import add_receipt, make_receipt
+from rune.jobs.steps.renting.machines import Machines, delay_after, request_of, sum_attempts
+from rune.jobs.steps.renting.receipts import (
+    Account,
+    add_receipt,
+    borrowed_gpu_time,
+    make_receipt,
+    sum_gpu_time,
+)
 from rune.rentals import lifecycle
 from rune.rentals.fleet import TooEarlyError
 from rune.rentals.record import EndReason, Rental, RentalState
@@ -115,10 +123,20 @@ class ReleaseStep:
         spending = machines.spending(job, used)
         result_json = self._read_draft(context)
         if result_json is not None and used is not None:
-            receipt = make_receipt(job, used, len(attempts), spending.cost_micro_usd or 0)
-            result_json = add_receipt(job.kind, result_json, receipt)
+            cost_micro_usd = spending.cost_micro_usd or 0
+            receipt = make_receipt(job, used, len(attempts), cost_micro_usd)
+            account = self._account(context, used, attempts, cost_micro_usd)
+            result_json = add_receipt(job.kind, result_json, receipt, account)
         is_kept = used is not None and used.is_alive
         return Released(result_json, {"left": "kept" if is_kept else "nothing"}, spending)
+
+    def _account(
+        self, context: StepContext, used: Rental, attempts: tuple[Rental, ...], cost_micro_usd: int
+    ) -> Account:
+        job, now = context.job, self._machines.clock.now()
+        borrowed_micro_usd = max(0, cost_micro_usd - sum_attempts(attempts, job.job_id, now))
+        borrowed = borrowed_gpu_time(borrowed_micro_usd, used)
+        return Account(used, sum_gpu_time(attempts, now) + borrowed, _judges_on_machine(context))
 
     def _read_draft(self, context: StepContext) -> str | None:
         """Return the result without its receipt; None where there is none to be had, which leaves it as it is.
@@ -139,3 +157,12 @@ class ReleaseStep:
         if job.rental_id is not None:
             return self._machines.ledger.read(job.rental_id)
         return next((rental for rental in reversed(attempts) if rental.contract_id is not None), None)
+
+
+def _judges_on_machine(context: StepContext) -> bool:
+    try:
+        request = request_of(context)
+    except ValueError:
+        # The request is gone; that it had a judge of its own elsewhere is rare.
+        return True
+    return isinstance(request, BenchmarkRequest) and judges_on_own_server(request)
