@@ -116,6 +116,13 @@ def test_settle_tells_what_a_turn_found_when_the_step_is_not_ready() -> None:
     )
 
 
+def test_settle_grants_all_tries_again_to_a_step_that_has_got_somewhere() -> None:
+    job = replace(CLAIMED, failures=2)
+
+    assert settled(job, Again(0, state_json="[1]"))[0].failures == 0
+    assert settled(job, Again(0))[0].failures == 2
+
+
 @pytest.mark.parametrize(
     ("outcome", "state_json"),
     [
