@@ -6,10 +6,11 @@ enough, for with thousands of values anything is sure, and with five anything is
 
 What stands for one independent value decides how honest that is:
 
-- A request is one. Its TTFT, TPOT, end-to-end latency and speed are one value each.
-- The gaps within one answer are not independent, and there are thousands. The mean of ITL is compared with the spread
-  of single gaps but as if there were one for each request: the standard error that it would have if all gaps of a
-  request were alike, the worst case. TPOT is the sharper number.
+- A request is one at most: its TTFT, TPOT, end-to-end latency and speed are one value each. Requests that wait in
+  one queue are late together, so they count as `Distribution.independent_count` says.
+- The gaps within one answer are not independent, and there are thousands: as single values they would make anything
+  sure. The mean gap of a request is its TPOT times its tokens a piece, so ITL is given TPOT's relative spread over
+  requests. Its distribution over single gaps stays in the report.
 - Of throughput there is one a run, and its spread is that of ten equal windows; never more than there are requests.
 - Ratios (failed, good, passed requests) are means of zeros and ones.
 - Cost per token is the price, which is known exactly, over throughput: it has throughput's relative spread.
@@ -79,15 +80,22 @@ class _Metric:
 def _spread(of: Callable[[RunReport], Distribution | None]) -> _Read:
     def read(_report: BenchmarkReport, run: RunReport) -> Sample | None:
         values = of(run)
-        return None if values is None else Sample(values.mean, values.std, values.count)
+        return None if values is None else Sample(values.mean, values.std, _independent(values))
 
     return read
 
 
+def _independent(values: Distribution) -> int:
+    return values.count if values.independent_count is None else values.independent_count
+
+
 def _gaps(_report: BenchmarkReport, run: RunReport) -> Sample | None:
-    if run.itl_ms is None:
+    gaps, per_token = run.itl_ms, run.tpot_ms
+    if gaps is None:
         return None
-    return Sample(run.itl_ms.mean, run.itl_ms.std, min(run.itl_ms.count, run.completed))
+    if per_token is None or per_token.std is None or not per_token.mean:
+        return Sample(gaps.mean, None, 1)
+    return Sample(gaps.mean, gaps.mean * per_token.std / per_token.mean, _independent(per_token))
 
 
 def _throughput(_report: BenchmarkReport, run: RunReport) -> Sample | None:
@@ -260,8 +268,8 @@ def _notes_of_points(
     if not points:
         yield "The benchmarks have no point in common with the first one: there is nothing to compare."
     measured = {_key(run) for _, report in benchmarks for run in report.runs}
-    if measured - set(points):
-        yield f"{len(measured - set(points))} points were left out: the first benchmark, or only it, has them."
+    if points and measured - set(points):
+        yield f"Left out: {len(measured - set(points))} points that not both the first and another benchmark have."
     for job_id, report in benchmarks[1:]:
         missing_count = len(set(points) - set(_runs_by_point(report)))
         if missing_count and missing_count < len(points):

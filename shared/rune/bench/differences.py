@@ -8,21 +8,21 @@ from rune.contracts import BenchmarkReport
 _LENGTH_RATIO = 0.1
 
 _CONDITIONS: tuple[tuple[str, Callable[[BenchmarkReport], object]], ...] = (
-    ("Prompts", lambda r: r.dataset.fingerprint),
+    ("prompts", lambda r: r.dataset.fingerprint),
     (
-        "Lengths asked for, in tokens,",
+        "lengths asked for",
         lambda r: (r.dataset.input_len_target, r.dataset.output_len_target, r.sampling.max_tokens),
     ),
-    ("Use of the prefix cache", lambda r: r.dataset.prefix_cache),
-    ("Sampling (temperature, end of text)", lambda r: (r.sampling.temperature, r.sampling.ignore_eos)),
-    ("Contexts", lambda r: (r.sampling.context_tokens, r.model.context_length_loaded)),
-    ("Those who counted the tokens", lambda r: sorted({str(run.token_count_source) for run in r.runs})),
+    ("use of the prefix cache", lambda r: r.dataset.prefix_cache),
+    ("sampling (temperature, end of text)", lambda r: (r.sampling.temperature, r.sampling.ignore_eos)),
+    ("context", lambda r: (r.sampling.context_tokens, r.model.context_length_loaded)),
+    ("counting of tokens", lambda r: sorted({str(run.token_count_source) for run in r.runs})),
     (
-        "Judgements (method, score that passes)",
+        "judgement (method, score that passes)",
         lambda r: sorted({(run.quality.method, run.quality.pass_score) for run in r.runs if run.quality}),
     ),
-    ("Regions from which RUNE asked", lambda r: r.client_region),
-    ("Versions of RUNE", lambda r: r.tool_version),
+    ("region from which RUNE asked", lambda r: r.client_region),
+    ("version of RUNE", lambda r: r.tool_version),
 )
 """What should be alike, each with how to read it from a report."""
 
@@ -35,7 +35,7 @@ def notes_of(benchmarks: Sequence[tuple[str, BenchmarkReport]]) -> Iterator[str]
     for what, read in _CONDITIONS:
         different = [job_id for job_id, report in others if read(report) != read(first)]
         if different:
-            yield f"{what} differ from the first benchmark's in {_listed(different)}."
+            yield f"Other {what} than in the first benchmark: {_listed(different)}."
     strangers = [job_id for job_id, report in others if _tokenizer(report) != _tokenizer(first)]
     if strangers:
         yield (

@@ -1,11 +1,12 @@
 import math
-from statistics import NormalDist
+from random import Random
+from statistics import NormalDist, fmean
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rune.bench.statistics import Sample, describe, student_quantile, welch_interval
+from rune.bench.statistics import Sample, describe, independent_count, student_quantile, welch_interval
 from rune.contracts import Distribution
 
 VALUES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=150)
@@ -30,7 +31,7 @@ def test_describe_has_nothing_to_say_of_no_values() -> None:
     assert describe([]) is None
 
 
-def test_one_value_has_no_Sample() -> None:
+def test_one_value_has_no_spread() -> None:
     assert describe([7.0]) == Distribution(
         count=1, mean=7, std=None, min=7, median=7, max=7, p90=None, p95=None, p99=None
     )
@@ -127,3 +128,37 @@ def test_welch_interval_of_values_without_spread_is_the_difference() -> None:
 def test_welch_interval_needs_two_values_a_side() -> None:
     assert welch_interval(Sample(1, None, 1), Sample(1, 1, 9), 0.99) is None
     assert welch_interval(Sample(1, 1, 9), Sample(1, 0, 1), 0.99) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], None),
+        ([1], None),
+        ([1, 2], 2),
+        ([5, 5, 5], 3),
+        ([1, -1] * 50, 100),
+        (list(range(100)), 2),
+    ],
+)
+def test_values_that_are_alike_are_worth_fewer(values: list[float], expected: int | None) -> None:
+    assert independent_count(values) == expected
+
+
+def test_independent_values_are_worth_nearly_what_they_are() -> None:
+    worth = [independent_count([Random(seed).gauss() for _ in range(200)]) or 0 for seed in range(20)]
+
+    assert max(worth) <= 200
+    assert fmean(worth) > 150
+
+
+def test_random_values_with_a_memory_are_worth_what_theory_says() -> None:
+    """x' = 0.8 x + noise has a correlation time of (1 + 0.8) / (1 - 0.8) = 9."""
+    worth = []
+    for seed in range(20):
+        chance, values = Random(seed), [0.0]
+        for _ in range(899):
+            values.append(0.8 * values[-1] + chance.gauss())
+        worth.append(independent_count(values) or 0)
+
+    assert fmean(worth) == pytest.approx(100, rel=0.2)
