@@ -104,6 +104,11 @@ class MemoryJobStore:
         job = self.jobs.get(job_id)
         return None if job is None else StoredJob(job, self.result_of(job_id))
 
+    def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
+        """Return those jobs that are there with their results."""
+        found = [self.read_with_result(job_id, address) for job_id in job_ids]
+        return tuple(stored for stored in found if stored is not None)
+
     def read_events(self, job_id: str, after: int) -> History | None:
         """Return the job and its events numbered above `after`."""
         job = self.jobs.get(job_id)

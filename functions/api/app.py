@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from api import openapi, problems
 from api.auth import Authentication
 from api.limits import BodyLimit
-from api.routes import docs, estimates, health, jobs, metrics, models, rentals, submissions
+from api.routes import benchmarks, docs, estimates, health, jobs, metrics, models, rentals, submissions
 from api.services import Services
 
 
@@ -35,7 +35,7 @@ def create_app(services: Services, *, with_docs: bool) -> FastAPI:
     app.add_middleware(Authentication, services=services, open_paths=frozenset(open_paths))
     # Routes are tried in order, and pollers and submitters are the callers. One flat list: a router that is
     # included is matched as one more level, for every request.
-    for routes in (jobs, submissions, health, estimates, models, metrics, rentals):
+    for routes in (jobs, submissions, health, estimates, models, metrics, rentals, benchmarks):
         app.router.routes.extend(routes.router.routes)
     if with_docs:
         app.router.routes.extend(docs.router.routes)

@@ -15,6 +15,7 @@ from api.services import Services
 from rune import logs
 from rune.clock import SystemClock
 from rune.jobs.aws import Clients
+from rune.jobs.benchmarks import BenchmarkDesk
 from rune.jobs.desk import Desk, Terms
 from rune.jobs.plan import Lane
 from rune.llm.protocol import ModelServer
@@ -47,27 +48,30 @@ def find_tokens() -> TokenSource | None:
     return tokens
 
 
-def open_model_server(kind: str, url: str) -> ModelServer:
+def open_model_server(kind: str, url: str, api_key: str | None = None) -> ModelServer:
     """Return the model server at an address."""
     # Imported at the first call: one rare route is no reason for every cold start to load an HTTP client.
-    from rune.llm.servers import open_server  # noqa: PLC0415
+    from rune.llm.opener import ServerOpener  # noqa: PLC0415
 
-    return open_server(kind, url, address_policy)
+    return ServerOpener(address_policy, settings.backends.bedrock_url)(kind, url, api_key)
 
 
 address_policy = AddressPolicy.parse(settings.allowed_networks)
+desk = Desk(
+    clients.job_store(settings.table, settings.bucket, limiter),
+    clients.step_queue({Lane.CONTROL: settings.control_queue_url}),
+    clock,
+    Terms(run_limit=settings.run_limit, retention=settings.retention),
+)
 app = create_app(
     Services(
-        desk=Desk(
-            clients.job_store(settings.table, settings.bucket, limiter),
-            clients.step_queue({Lane.CONTROL: settings.control_queue_url}),
-            clock,
-            Terms(run_limit=settings.run_limit, retention=settings.retention),
-        ),
+        desk=desk,
+        benchmarks=BenchmarkDesk(desk, clients.links(settings.bucket), clock),
         tokens=find_tokens(),
         limiter=limiter,
         address_policy=address_policy,
         agents=clients.agents(settings.agents_parameter),
+        backends=clients.backends(settings.backends, address_policy),
         open_server=open_model_server,
         rentals=RentalDesk(clients.ledger(settings.table), clock),
         can_rent=settings.can_rent,

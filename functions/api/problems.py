@@ -22,8 +22,11 @@ from rune.errors import (
     IdempotencyKeyReusedError,
     InvalidRequestError,
     JobFinishedError,
+    JobNotFinishedError,
     JobNotFoundError,
     ModelServerError,
+    NoReportError,
+    NotABenchmarkError,
     RateLimitedError,
     RentalEndingError,
     RentalInUseError,
@@ -44,6 +47,9 @@ STATUSES: Mapping[type[RuneError], int] = {
     IdempotencyKeyReusedError: 422,
     JobNotFoundError: 404,
     JobFinishedError: 409,
+    JobNotFinishedError: 409,
+    NotABenchmarkError: 404,
+    NoReportError: 409,
     RentalNotFoundError: 404,
     RentalInUseError: 409,
     RentalEndingError: 409,
@@ -146,7 +152,7 @@ def as_response(error: RuneError) -> Response:
     if isinstance(error, InvalidRequestError):
         errors = [{"pointer": error.pointer, "detail": error.sentence}]
         return Problem(status, error.specific_code, error.sentence, {"errors": errors}).as_response()
-    if isinstance(error, RateLimitedError):
+    if isinstance(error, (RateLimitedError, JobNotFinishedError)):
         extra = {"retry_after_seconds": error.retry_after_seconds}
         headers = {"Retry-After": str(error.retry_after_seconds)}
         return Problem(status, error.code, error.sentence, extra, headers).as_response()

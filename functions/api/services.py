@@ -7,11 +7,13 @@ from fastapi import Request
 
 from rune.agents.settings import AgentSettings
 from rune.jobs.admission import Renting
+from rune.jobs.benchmarks import BenchmarkDesk
 from rune.jobs.desk import Desk
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 from rune.rentals.desk import RentalDesk
 from rune.rentals.settings import KeepLimits
+from rune.tenants.backends import BackendSettings
 from rune.tenants.tokens import TokenSource
 
 
@@ -34,8 +36,8 @@ class Limiter(Protocol):
 class OpenServer(Protocol):
     """Opens the model server of a kind at an address."""
 
-    def __call__(self, kind: str, url: str) -> ModelServer:
-        """Return the server; nothing is sent yet."""
+    def __call__(self, kind: str, url: str, api_key: str | None = None, /) -> ModelServer:
+        """Return the server, which gets the key with every call; nothing is sent yet."""
         ...
 
 
@@ -52,10 +54,12 @@ class Services:
     """
 
     desk: Desk
+    benchmarks: BenchmarkDesk
     tokens: TokenSource | None
     limiter: Limiter
     address_policy: AddressPolicy
     agents: AgentSettings
+    backends: BackendSettings
     open_server: OpenServer
     rentals: RentalDesk
     can_rent: bool

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-from functools import partial
 
 from rune import logs
 from rune.clock import SystemClock
@@ -16,7 +15,7 @@ from rune.jobs.sqs import decode
 from rune.jobs.steps.measuring.tools import MeasuringTools
 from rune.jobs.steps.registry import make_steps
 from rune.jobs.steps.renting.machines import Machines
-from rune.llm.servers import open_server
+from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
 from rune.rentals.settings import KeepLimits, RentalSettings
 from rune.settings import WorkerSettings
@@ -29,7 +28,7 @@ clients = Clients()
 dead_letters = clients.dead_letters(settings.dead_letter_queue_url)
 address_policy = AddressPolicy.parse(settings.allowed_networks)
 clock = SystemClock()
-open_model_server = partial(open_server, policy=address_policy)
+open_model_server = ServerOpener(address_policy, settings.backends.bedrock_url)
 
 
 def _machines() -> Machines | None:
@@ -60,6 +59,7 @@ engine = Engine(
         clients.agents(settings.agents_parameter),
         address_policy,
         _machines(),
+        clients.backends(settings.backends, address_policy),
         measuring=MeasuringTools(
             records=clients.record_files(settings.bucket),
             clock=clock,

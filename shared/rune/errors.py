@@ -7,6 +7,9 @@ RuneError
 │   ├── RateLimitedError         too many failed authentications from the caller's address
 │   ├── JobNotFoundError         no such job for this tenant
 │   ├── JobFinishedError         the job has ended, so it can no longer be changed
+│   ├── JobNotFinishedError      the job has no result yet
+│   ├── NotABenchmarkError       the job is of another kind
+│   ├── NoReportError            the benchmark ended without a report
 │   ├── RentalNotFoundError      no such rental for this tenant, or it is gone
 │   ├── RentalInUseError         a job uses the rental
 │   ├── RentalEndingError        the rental is being given back
@@ -138,6 +141,44 @@ class JobFinishedError(RequestError):
         super().__init__(f"Job {job_id!r} has already ended: {status}.")
         self.job_id = job_id
         self.status = status
+
+
+class JobNotFinishedError(RequestError):
+    """The job has no result yet.
+
+    Parameters
+    ----------
+    retry_after_seconds
+        When it is worth asking again.
+    """
+
+    code = "job_not_finished"
+    retryable = True
+
+    def __init__(self, job_id: str, retry_after_seconds: int) -> None:
+        super().__init__(f"Job {job_id!r} has not ended yet.")
+        self.job_id = job_id
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotABenchmarkError(RequestError):
+    """The job is of another kind, so there is nothing to report."""
+
+    code = "not_a_benchmark"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id!r} is no benchmark.")
+        self.job_id = job_id
+
+
+class NoReportError(RequestError):
+    """The benchmark failed, was cancelled, or has no report that this version can read."""
+
+    code = "no_report"
+
+    def __init__(self, job_id: str, reason: str) -> None:
+        super().__init__(f"Job {job_id!r} has no report: {reason}.")
+        self.job_id = job_id
 
 
 class RentalNotFoundError(RequestError):

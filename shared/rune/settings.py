@@ -55,6 +55,39 @@ class VastaiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendAccess:
+    """What the operator lends to tenants for reaching model servers.
+
+    Attributes
+    ----------
+    parameter
+        Name of the SSM parameter with the tenants' credentials and share of Bedrock; empty where none has any.
+    has_bedrock
+        Whether the deployment may use Amazon Bedrock at all.
+    bedrock_url
+        Where Bedrock is reached instead of at AWS's own addresses; empty for those.
+    region
+        The deployment's own; empty where nobody says.
+    """
+
+    parameter: str
+    has_bedrock: bool
+    bedrock_url: str
+    region: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Return the settings; raises SettingsError naming the variable that is wrong."""
+        return cls(
+            parameter=environment.get("RUNE_BACKENDS_PARAMETER", ""),
+            has_bedrock=_flag(environment, "RUNE_BEDROCK_ACCESS"),
+            bedrock_url=environment.get("RUNE_BEDROCK_URL", "").strip(),
+            # Lambda sets the first, people the second.
+            region=environment.get("AWS_REGION", "") or environment.get("AWS_DEFAULT_REGION", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """Settings of the API function.
 
@@ -86,6 +119,7 @@ class ApiSettings:
     auth_disabled: bool
     tokens_parameter: str
     agents_parameter: str
+    backends: BackendAccess
     with_docs: bool
     can_rent: bool
     keep_limits: str
@@ -104,6 +138,7 @@ class ApiSettings:
             auth_disabled=_flag(environment, "RUNE_API_AUTH_DISABLED"),
             tokens_parameter=environment.get("RUNE_API_TOKENS_PARAMETER", ""),
             agents_parameter=environment.get("RUNE_AGENTS_PARAMETER", ""),
+            backends=BackendAccess.from_environment(environment),
             with_docs=_flag(environment, "RUNE_API_DOCS"),
             can_rent=_flag(environment, "RUNE_CAN_RENT"),
             keep_limits=environment.get("RUNE_KEEP_LIMITS", ""),
@@ -130,6 +165,7 @@ class WorkerSettings:
     dead_letter_queue_url: str
     allowed_networks: str
     agents_parameter: str
+    backends: BackendAccess
     vastai: VastaiSettings
     region: str | None = None
     memory_mb: int | None = None
@@ -147,6 +183,7 @@ class WorkerSettings:
             dead_letter_queue_url=_text(environment, "RUNE_DEAD_LETTER_QUEUE_URL"),
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
             agents_parameter=environment.get("RUNE_AGENTS_PARAMETER", ""),
+            backends=BackendAccess.from_environment(environment),
             vastai=VastaiSettings.from_environment(environment),
             region=environment.get("AWS_REGION"),
             memory_mb=int(memory_mb) if memory_mb.isdecimal() else None,

@@ -15,6 +15,7 @@ from api.services import Services
 from rune.agents.settings import AgentSettings
 from rune.clock import SystemClock
 from rune.contracts import BenchmarkRequest, BenchmarkResult, JobAccepted, JobRecord
+from rune.jobs.benchmarks import BenchmarkDesk
 from rune.jobs.desk import Desk, Terms
 from rune.jobs.dynamodb_items import RESULT_KEY, hot_item, job_key
 from rune.jobs.record import Status
@@ -23,6 +24,7 @@ from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 from rune.rentals.desk import RentalDesk
 from rune.rentals.settings import KeepLimits
+from rune.tenants.backends import BackendSettings
 from rune.tenants.tokens import TokenBook
 from tests.bench.artifacts import ENVIRONMENT
 from tests.bench.handlers import Context, Handle, loaded
@@ -102,12 +104,15 @@ def _app_without_aws() -> Handle:
     job = an_ended_job(Status.SUCCEEDED, expires_at=clock.now() + timedelta(days=1))
     store.submit(Submission(job, "{}", an_event()))
     store.put_result(JOB_ID, _result().model_dump_json())
+    desk = Desk(store, RecordingQueue(), clock, Terms(timedelta(hours=1), timedelta(days=30)))
     services = Services(
-        desk=Desk(store, RecordingQueue(), clock, Terms(timedelta(hours=1), timedelta(days=30))),
+        desk=desk,
+        benchmarks=BenchmarkDesk(desk, _NoLinks(), clock),
         tokens=TokenBook.parse(f"{TENANT}:{TOKEN}"),
         limiter=_NobodyIsBlocked(),
         address_policy=AddressPolicy.parse("127.0.0.0/8"),
         agents=AgentSettings(),
+        backends=BackendSettings(),
         open_server=_no_server,
         rentals=RentalDesk(MemoryLedger(), clock),
         can_rent=False,
@@ -147,7 +152,12 @@ class _NobodyIsBlocked:
         return None
 
 
-def _no_server(kind: str, url: str) -> ModelServer:
+class _NoLinks:
+    def link(self, key: str, lifetime: timedelta) -> str:
+        raise NotImplementedError
+
+
+def _no_server(kind: str, url: str, api_key: str | None = None) -> ModelServer:
     raise NotImplementedError
 
 

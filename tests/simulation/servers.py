@@ -12,7 +12,7 @@ from rune.errors import (
     ServerUnreachableError,
     StreamTruncatedError,
 )
-from rune.jobs.steps.servers import OpenServer
+from rune.llm.opener import OpenServer
 from rune.llm.protocol import (
     Capabilities,
     ChatRequest,

@@ -181,6 +181,9 @@ class FaultyStore:
     def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
         return self._calls.read("read_with_result", lambda: self._world.table.read_with_result(job_id))
 
+    def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
+        return self._calls.read("read_results", lambda: self._world.table.read_results(job_ids))
+
     def read_events(self, job_id: str, after: int) -> History | None:
         return self._calls.read("read_events", lambda: self._world.table.read_events(job_id, after))
 

@@ -32,8 +32,14 @@ ROOMS = (
 )
 BASE = {"rune", "rune.errors", "rune.clock", "rune.settings", "rune.logs"}
 
-AWS_FILES = ("dynamodb*.py", "*_dynamodb.py", "sqs.py", "s3.py", "ssm.py", "aws.py")
-HTTP_FILES = ("net/*.py", "llm/ollama.py", "llm/openai.py", "rentals/vastai_http.py")
+AWS_FILES = ("dynamodb*.py", "*_dynamodb.py", "sqs.py", "s3.py", "ssm.py", "aws.py", "llm/bedrock_calls.py")
+HTTP_FILES = (
+    "net/*.py",
+    "llm/ollama.py",
+    "llm/openai.py",
+    "llm/bedrock_calls.py",
+    "rentals/vastai_http.py",
+)
 
 PURE_FILES = (
     "jobs/lifecycle.py",
@@ -77,7 +83,16 @@ PURE_FILES = (
     "money/*.py",
 )
 HTTP = {"httpx", "httpcore", "requests", "urllib3", "http.client", "urllib.request"}
-AWS = {"boto3", "botocore", "aioboto3", "mypy_boto3_dynamodb", "mypy_boto3_sqs", "mypy_boto3_s3"}
+AWS = {
+    "boto3",
+    "botocore",
+    "aioboto3",
+    "mypy_boto3_bedrock",
+    "mypy_boto3_bedrock_runtime",
+    "mypy_boto3_dynamodb",
+    "mypy_boto3_sqs",
+    "mypy_boto3_s3",
+}
 ENVIRONMENT_READS = {"os.environ", "os.environb", "os.getenv", "os.putenv"}
 IMPURE = {
     "asyncio",

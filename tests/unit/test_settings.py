@@ -7,9 +7,16 @@ import pytest
 
 from rune.errors import SettingsError
 from rune.jobs.plan import Lane
-from rune.settings import ApiSettings, JanitorSettings, VastaiSettings, WorkerSettings
+from rune.settings import ApiSettings, BackendAccess, JanitorSettings, VastaiSettings, WorkerSettings
 
+LENT = {
+    "RUNE_BACKENDS_PARAMETER": "/rune/backends",
+    "RUNE_BEDROCK_ACCESS": "true",
+    "RUNE_BEDROCK_URL": " https://bedrock.example ",
+    "AWS_REGION": "eu-north-1",
+}
 API = {
+    **LENT,
     "RUNE_STAGE": "dev",
     "RUNE_TABLE": "table",
     "RUNE_BUCKET": "bucket",
@@ -32,6 +39,7 @@ VAST = {
     "RUNE_KEEP_LIMITS": "14400",
 }
 WORKER = {
+    **LENT,
     **VAST,
     "RUNE_STAGE": "dev",
     "RUNE_LANE": "inference",
@@ -52,6 +60,12 @@ JANITOR = {
 }
 
 
+BACKENDS = BackendAccess(
+    parameter="/rune/backends",
+    has_bedrock=True,
+    bedrock_url="https://bedrock.example",
+    region="eu-north-1",
+)
 VASTAI = VastaiSettings(
     stage="dev",
     api_url="https://vast.example",
@@ -72,6 +86,7 @@ def test_api_settings_read_the_environment() -> None:
         auth_disabled=True,
         tokens_parameter="/rune/tokens",
         agents_parameter="/rune/agents",
+        backends=BACKENDS,
         with_docs=True,
         can_rent=True,
         keep_limits="14400",
@@ -90,6 +105,7 @@ def test_worker_settings_read_the_environment() -> None:
         dead_letter_queue_url="https://sqs/dead",
         allowed_networks="10.0.0.0/8",
         agents_parameter="/rune/agents",
+        backends=BACKENDS,
         vastai=VASTAI,
     )
 
@@ -123,6 +139,7 @@ def test_key_is_not_shown_when_settings_are_printed() -> None:
 
 
 OPTIONAL = {
+    *LENT,
     *VAST,
     "RUNE_CAN_RENT",
     "RUNE_ALLOWED_NETWORKS",
@@ -156,6 +173,13 @@ def test_settings_do_without_what_is_optional() -> None:
     read = ApiSettings.from_environment({key: text for key, text in API.items() if key not in OPTIONAL})
 
     assert (read.allowed_networks, read.auth_disabled) == ("", False)
+    assert read.backends == BackendAccess(parameter="", has_bedrock=False, bedrock_url="", region="")
+
+
+def test_region_is_the_one_that_people_set_where_lambda_sets_none() -> None:
+    read = BackendAccess.from_environment({"AWS_DEFAULT_REGION": "eu-west-1"})
+
+    assert read.region == "eu-west-1"
 
 
 @pytest.mark.parametrize("name", ["RUNE_RETENTION_DAYS", "RUNE_JOB_DEADLINE_SECONDS"])

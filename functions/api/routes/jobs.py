@@ -8,6 +8,7 @@ from api import documents
 from api.auth import admitted_caller_of, caller_of
 from api.problems import responses
 from api.services import services_of
+from api.tags import matches
 from rune.contracts import JobEvents, JobList, JobRecord
 from rune.jobs.record import Kind, Status
 from rune.jobs.store import StoredJob
@@ -44,7 +45,7 @@ async def get_job(
     desk = services_of(request).desk
     stored = desk.find(caller_of(request), job_id)
     headers = _polling_headers(stored, desk.seconds_until_news(stored.job))
-    if if_none_match is not None and _matches(if_none_match, headers["ETag"]):
+    if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)  # type: ignore[return-value]  # no document
     response.headers.update(headers)
     return documents.job_record(stored)
@@ -75,9 +76,3 @@ def _polling_headers(stored: StoredJob, seconds_until_news: int | None) -> dict[
     if seconds_until_news is not None:
         headers["Retry-After"] = str(seconds_until_news)
     return headers
-
-
-def _matches(if_none_match: str, etag: str) -> bool:
-    """Compare as RFC 9110 says: weakly, against a list, and `*` matches whatever is there."""
-    offered = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-    return "*" in offered or etag in offered

@@ -9,18 +9,33 @@ from api.auth import admitted_caller_of
 from api.deprecation import deprecated_alias_of
 from api.problems import responses
 from api.services import services_of
-from rune.contracts import BackendType, Catalog, CatalogModel, ServerModels
+from rune.contracts import BackendChoice, BackendType, Catalog, CatalogModel, ServerModels
 from rune.errors import ServerTimeoutError
-from rune.jobs.admission import judge_backend_url
 from rune.money.catalog import CATALOG
+from rune.tenants.backends import api_key_for, check_backend
 
 LONGEST_WAIT_SECONDS = 10
 """Less than the function's own 15 s (template.yaml), so that the caller gets a reason and not a broken call."""
 
 router = APIRouter(tags=["models"], responses=responses(401, 422, 503))
 
-BackendUrl = Annotated[str, Query(min_length=1, max_length=2048, description="Address of the model server.")]
+BackendUrl = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=2048,
+        description="Address of the model server; Amazon Bedrock needs none, and is then the deployment's region.",
+    ),
+]
 BackendKind = Annotated[BackendType, Query(description="Kind of the server.")]
+BackendCredential = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=64,
+        description="Name of your tenant's credential for the server, if it wants one.",
+    ),
+]
 
 
 @router.get("/v1/catalog/vastai-models")
@@ -38,13 +53,20 @@ async def list_vastai_models(request: Request) -> Catalog:
 @router.get("/v1/llm/models", responses=responses(502))
 async def list_llm_models(
     request: Request,
-    backend_url: BackendUrl,
+    backend_url: BackendUrl = None,
     backend_type: BackendKind = "ollama",
+    backend_credential: BackendCredential = None,
 ) -> ServerModels:
-    """Ask a model server what it offers."""
-    admitted_caller_of(request)
-    url = judge_backend_url(backend_url, services_of(request).address_policy)
-    server = services_of(request).open_server(backend_type, url)
+    """Ask a model server what it offers; of Amazon Bedrock, only what your tenant may use."""
+    services, backends = (
+        services_of(request),
+        services_of(request).backends.of(admitted_caller_of(request).tenant),
+    )
+    choice = BackendChoice(
+        backend_url=backend_url, backend_type=backend_type, backend_credential=backend_credential
+    )
+    url = check_backend(backends, choice, services.address_policy)
+    server = services.open_server(backend_type, url, api_key_for(backends, choice))
     try:
         async with asyncio.timeout(LONGEST_WAIT_SECONDS):
             models, running = await server.list_models(), await server.list_running()
@@ -54,6 +76,8 @@ async def list_llm_models(
         ) from None
     finally:
         await server.aclose()
+    if backend_type == "bedrock" and backends.bedrock is not None:
+        models = tuple(model for model in models if backends.bedrock.allows_model(model))
     return ServerModels(
         backend_url=url, backend_type=backend_type, models=list(models), running_models=list(running)
     )
@@ -67,8 +91,9 @@ async def list_llm_models(
 )
 async def list_ollama_models(
     request: Request,
-    backend_url: BackendUrl,
+    backend_url: BackendUrl = None,
     backend_type: BackendKind = "ollama",
+    backend_credential: BackendCredential = None,
 ) -> ServerModels:
     """Do the same as `/v1/llm/models`, under its old name."""
-    return await list_llm_models(request, backend_url, backend_type)
+    return await list_llm_models(request, backend_url, backend_type, backend_credential)

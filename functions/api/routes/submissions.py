@@ -41,9 +41,10 @@ async def post_benchmark(
     response: Response,
 ) -> JobAccepted:
     """Ask a model one question and measure the answer."""
-    services = services_of(request)
-    renting = services.renting_of(caller_of(request).tenant)
-    admitted = admit_benchmark(body, services.address_policy, renting)
+    services, tenant = services_of(request), caller_of(request).tenant
+    admitted = admit_benchmark(
+        body, services.address_policy, services.renting_of(tenant), services.backends.of(tenant)
+    )
     return _submit(request, admitted, response)
 
 
@@ -54,9 +55,10 @@ async def post_agentic_agent(
     response: Response,
 ) -> JobAccepted:
     """Let an agent answer a question."""
-    services = services_of(request)
-    agents = services.agents.of(caller_of(request).tenant)
-    admitted = admit_agentic_agent(body, services.address_policy, agents)
+    services, tenant = services_of(request), caller_of(request).tenant
+    admitted = admit_agentic_agent(
+        body, services.address_policy, services.agents.of(tenant), services.backends.of(tenant)
+    )
     return _submit(request, admitted, response)
 
 
@@ -67,9 +69,10 @@ async def post_llm_instance(
     response: Response,
 ) -> JobAccepted:
     """Get the address of a model server that answers."""
-    services = services_of(request)
-    renting = services.renting_of(caller_of(request).tenant)
-    admitted = admit_llm_instance(body, services.address_policy, renting)
+    services, tenant = services_of(request), caller_of(request).tenant
+    admitted = admit_llm_instance(
+        body, services.address_policy, services.renting_of(tenant), services.backends.of(tenant)
+    )
     return _submit(request, admitted, response)
 
 

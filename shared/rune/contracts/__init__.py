@@ -25,6 +25,7 @@ from rune.contracts.comparisons import (
     Comparison,
 )
 from rune.contracts.document import Document
+from rune.contracts.links import RecordsLink, RecordsLinks
 from rune.contracts.records import (
     Catalog,
     CatalogModel,
@@ -115,6 +116,8 @@ __all__ = [
     "Provisioning",
     "QualityReport",
     "Question",
+    "RecordsLink",
+    "RecordsLinks",
     "RentalChoice",
     "RentalExtension",
     "RentalList",

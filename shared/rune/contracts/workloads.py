@@ -1,8 +1,9 @@
 """How a benchmark puts a model to work, and how its answers are judged."""
 
+import json
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rune.contracts.document import Document
 
@@ -17,6 +18,12 @@ MAX_JUDGED_BY_MODEL = 200
 
 MAX_PROMPT_CHARS = 1_000_000
 """Of all prompts of a request together."""
+
+MAX_SCHEMA_CHARS = 100_000
+"""Of a JSON schema, written without blanks."""
+
+MAX_SCHEMA_DEPTH = 64
+"""Of a JSON schema: what reads it again must not run out of stack."""
 
 type Prompt = Annotated[str, Field(min_length=1, max_length=100_000)]
 type Concurrency = Annotated[int, Field(ge=1, le=64)]
@@ -169,9 +176,39 @@ class Expectation(Document):
             return self.pass_score
         return 0.7 if self.judge is not None else 1.0
 
+    @field_validator("json_schema")
+    @classmethod
+    def _refuse_what_cannot_be_kept(cls, schema: dict[str, object] | None) -> dict[str, object] | None:
+        if schema is None:
+            return None
+        # Python's JSON reads NaN and half characters, which no JSON can hold.
+        try:
+            text = json.dumps(schema, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+            text.encode()
+        except (ValueError, RecursionError):
+            raise ValueError("The schema holds what JSON cannot hold.") from None
+        if len(text) > MAX_SCHEMA_CHARS:
+            raise ValueError(f"The schema is longer than {MAX_SCHEMA_CHARS} characters.")
+        if _is_deeper(schema, MAX_SCHEMA_DEPTH):
+            raise ValueError(f"The schema is nested deeper than {MAX_SCHEMA_DEPTH} levels.")
+        return schema
+
     @model_validator(mode="after")
     def _require_one_method(self) -> Self:
         given = [self.contains, self.regex, self.json_schema, self.numeric, self.judge]
         if sum(method is not None for method in given) != 1:
             raise ValueError("Give exactly one of contains, regex, json_schema, numeric and judge.")
         return self
+
+
+def _is_deeper(node: object, depth: int) -> bool:
+    level = [node]
+    for _ in range(depth):
+        level = [inner for each in level for inner in _children(each)]
+    return bool(level)
+
+
+def _children(node: object) -> list[object]:
+    if isinstance(node, dict):
+        return [*node.values()]
+    return node if isinstance(node, list) else []

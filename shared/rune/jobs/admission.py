@@ -5,17 +5,13 @@ from datetime import timedelta
 
 from rune.agents.registry import find_agent
 from rune.agents.settings import TenantAgents
-from rune.contracts import (
-    AgenticAgentRequest,
-    BackendChoice,
-    BenchmarkRequest,
-    LlmInstanceRequest,
-    Question,
-)
+from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, RentalChoice
 from rune.errors import AddressRefusedError, InvalidRequestError
+from rune.jobs.admission_work import admit_work
 from rune.jobs.record import Kind, StepName
 from rune.money.sizing import size_model
 from rune.net.addresses import AddressPolicy, parse_backend_url
+from rune.tenants.backends import NO_BACKENDS, TenantBackends, check_backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,10 @@ class Admitted:
 
 
 def admit_benchmark(
-    request: BenchmarkRequest, policy: AddressPolicy, renting: Renting = NO_RENTING
+    request: BenchmarkRequest,
+    policy: AddressPolicy,
+    renting: Renting = NO_RENTING,
+    backends: TenantBackends = NO_BACKENDS,
 ) -> Admitted:
     """Return the benchmark to be run; raises InvalidRequestError, as all of this module does."""
     if request.attestation_required:
@@ -56,31 +55,45 @@ def admit_benchmark(
             pointer="/attestation_required",
             code="attestation_not_available",
         )
-    if request.wants_rental:
-        return _admitted_to_rent(Kind.BENCHMARK, request, renting)
-    return _admitted(Kind.BENCHMARK, StepName.CHECK, request, policy)
+    server: dict[str, object] = (
+        _terms_of_rental(request, renting)
+        if request.wants_rental
+        else {"backend_url": check_backend(backends, request, policy, model=request.model)}
+    )
+    known = request.model_copy(update={**server, "kubeconfig": None})
+    return _admitted(Kind.BENCHMARK, StepName.CHECK, admit_work(known, policy, backends))
 
 
 def admit_agentic_agent(
-    request: AgenticAgentRequest, policy: AddressPolicy, agents: TenantAgents
+    request: AgenticAgentRequest,
+    policy: AddressPolicy,
+    agents: TenantAgents,
+    backends: TenantBackends = NO_BACKENDS,
 ) -> Admitted:
     """Return the agent's work to be done; an agent that the tenant does not have is refused by name."""
-    kind = find_agent(request.agent, agents)
-    if not kind.needs_model_server:
+    server: dict[str, object] = (
+        {"backend_url": check_backend(backends, request, policy, model=request.model)}
+        if find_agent(request.agent, agents).needs_model_server
         # It has a server of its own, so this one is not used, and not kept.
-        request = request.model_copy(update={"backend_url": None})
-    return _admitted(
-        Kind.AGENTIC_AGENT, StepName.CHECK_AGENT, request, policy, needs_url=kind.needs_model_server
+        else {"backend_url": None, "backend_credential": None}
     )
+    known = request.model_copy(update={**server, "kubeconfig": None})
+    return _admitted(Kind.AGENTIC_AGENT, StepName.CHECK_AGENT, known)
 
 
 def admit_llm_instance(
-    request: LlmInstanceRequest, policy: AddressPolicy, renting: Renting = NO_RENTING
+    request: LlmInstanceRequest,
+    policy: AddressPolicy,
+    renting: Renting = NO_RENTING,
+    backends: TenantBackends = NO_BACKENDS,
 ) -> Admitted:
     """Return the instance to be found or rented."""
-    if request.wants_rental:
-        return _admitted_to_rent(Kind.LLM_INSTANCE, request, renting)
-    return _admitted(Kind.LLM_INSTANCE, StepName.VERIFY, request, policy)
+    server: dict[str, object] = (
+        _terms_of_rental(request, renting)
+        if request.wants_rental
+        else {"backend_url": check_backend(backends, request, policy, model=request.model)}
+    )
+    return _admitted(Kind.LLM_INSTANCE, StepName.VERIFY, request.model_copy(update=server))
 
 
 def judge_backend_url(url: str | None, policy: AddressPolicy) -> str:
@@ -96,17 +109,16 @@ def judge_backend_url(url: str | None, policy: AddressPolicy) -> str:
 
 
 def _admitted(
-    kind: Kind, first_step: StepName, request: BackendChoice, policy: AddressPolicy, *, needs_url: bool = True
+    kind: Kind, first_step: StepName, request: AgenticAgentRequest | BenchmarkRequest | LlmInstanceRequest
 ) -> Admitted:
-    used: dict[str, object] = {"kubeconfig": None} if isinstance(request, Question) else {}
-    if needs_url:
-        used["backend_url"] = judge_backend_url(request.backend_url, policy)
-    return Admitted(kind, first_step, request.model_copy(update=used).model_dump_json(exclude_none=True))
+    document = request.model_dump_json(exclude_none=True)
+    if isinstance(request, RentalChoice) and request.wants_rental:
+        return Admitted(kind, StepName.RENT, document, rents=True)
+    return Admitted(kind, first_step, document)
 
 
-def _admitted_to_rent(
-    kind: Kind, request: BenchmarkRequest | LlmInstanceRequest, renting: Renting
-) -> Admitted:
+def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Renting) -> dict[str, object]:
+    """Return what of the request is to be kept in another way; raises InvalidRequestError."""
     if not renting.is_possible:
         raise InvalidRequestError(
             "This deployment has no account with Vast.ai; name a running model server in backend_url.",
@@ -123,6 +135,12 @@ def _admitted_to_rent(
         raise InvalidRequestError(
             "A rented machine runs Ollama.", pointer="/backend_type", code="rental_backend_type"
         )
+    if request.backend_credential is not None:
+        raise InvalidRequestError(
+            "A rented machine takes no credential of yours.",
+            pointer="/backend_credential",
+            code="rental_backend_credential",
+        )
     if request.model is not None:
         size_model(request.model, request.min_vram_mb)
     longest_seconds = int(renting.longest_keep.total_seconds())
@@ -132,7 +150,4 @@ def _admitted_to_rent(
             pointer="/keep_seconds",
             code="keep_seconds_too_long",
         )
-    kept = request.model_copy(update={"keep_seconds": min(request.keep_seconds, longest_seconds)})
-    unused = {"kubeconfig"} if isinstance(request, Question) else set()
-    document = kept.model_dump_json(exclude_none=True, exclude=unused)
-    return Admitted(kind, StepName.RENT, document, rents=True)
+    return {"keep_seconds": min(request.keep_seconds, longest_seconds)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import boto3
 from botocore.config import Config
@@ -13,19 +13,23 @@ from rune.clock import Clock
 from rune.errors import SettingsError
 from rune.jobs.dynamodb import DynamoJobStore, NoBodies
 from rune.jobs.plan import Lane
-from rune.jobs.s3 import S3Bodies
+from rune.jobs.s3 import S3Bodies, S3Links
 from rune.jobs.sqs import SqsDeadLetters, SqsStepQueue
 from rune.rentals.dynamodb import DynamoLedger
 from rune.rentals.dynamodb_board import DynamoBoard
 from rune.rentals.fleet import Fleet
 from rune.rentals.vastai import VastAi
-from rune.settings import VastaiSettings
+from rune.settings import BackendAccess, VastaiSettings
 from rune.tenants.limiter_dynamodb import DynamoLimiter
 from rune.tenants.ssm import SsmTokens
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
     from rune.agents.settings import AgentSettings
     from rune.jobs.store import Bodies
+    from rune.net.addresses import AddressPolicy
+    from rune.tenants.backends import BackendSettings
 
 CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
 """AWS answers in milliseconds; what takes seconds is better tried again while the caller still waits."""
@@ -49,11 +53,19 @@ class Clients:
         # Imported here: the janitor has no agents, and pydantic is a sixth of its cold start.
         from rune.agents.settings import AgentSettings  # noqa: PLC0415
 
-        if not parameter_name:
-            return AgentSettings()
-        client = self._session.client("ssm", config=CONFIG)
-        parameter = client.get_parameter(Name=parameter_name, WithDecryption=True)["Parameter"]
-        return AgentSettings.parse(parameter["Value"])
+        return AgentSettings.parse(self._read_secret(parameter_name)) if parameter_name else AgentSettings()
+
+    def backends(self, access: BackendAccess, policy: AddressPolicy) -> BackendSettings:
+        """Return what tenants may use of the operator's, as an SSM parameter has it now."""
+        # Imported here for the janitor's sake, as above.
+        from rune.tenants.backends import BackendSettings  # noqa: PLC0415
+
+        return BackendSettings.parse(
+            self._read_secret(access.parameter) if access.parameter else "",
+            policy,
+            home_region=access.region,
+            has_bedrock=access.has_bedrock,
+        )
 
     def limiter(self, table: str, clock: Clock) -> DynamoLimiter:
         """Return the limiter of failed authentications."""
@@ -72,6 +84,18 @@ class Clients:
         """Return where files of JSON lines go."""
         return S3Bodies(self._session.client("s3", config=CONFIG), bucket, JSON_LINES)
 
+    def links(self, bucket: str) -> S3Links:
+        """Return the way to links into the bucket."""
+        return S3Links(self._signing_client, bucket)
+
+    def _signing_client(self) -> S3Client:
+        # By itself botocore signs links for the global host, which redirects to the bucket's region, where the
+        # signature is wrong, and in some regions with SigV2. An emulator has one host for all buckets.
+        endpoint = self._session.client("s3", config=CONFIG).meta.endpoint_url
+        style: Literal["virtual", "path"] = "virtual" if ".amazonaws.com" in endpoint else "path"
+        config = Config(signature_version="s3v4", s3={"addressing_style": style})
+        return self._session.client("s3", config=CONFIG.merge(config))
+
     def ledger(self, table: str) -> DynamoLedger:
         """Return the ledger of rentals in the table."""
         return DynamoLedger(self._session.client("dynamodb", config=CONFIG), table)
@@ -83,9 +107,7 @@ class Clients:
 
         api_key = settings.api_key
         if settings.api_key_parameter:
-            client = self._session.client("ssm", config=CONFIG)
-            found = client.get_parameter(Name=settings.api_key_parameter, WithDecryption=True)
-            api_key = found["Parameter"]["Value"].strip()
+            api_key = self._read_secret(settings.api_key_parameter).strip()
         if not api_key:
             raise SettingsError("There is no key for Vast.ai.")
         board = DynamoBoard(self._session.client("dynamodb", config=CONFIG), table)
@@ -99,3 +121,7 @@ class Clients:
     def dead_letters(self, queue_url: str) -> SqsDeadLetters:
         """Return the dead-letter queue."""
         return SqsDeadLetters(self._session.client("sqs", config=CONFIG), queue_url)
+
+    def _read_secret(self, parameter_name: str) -> str:
+        client = self._session.client("ssm", config=CONFIG)
+        return str(client.get_parameter(Name=parameter_name, WithDecryption=True)["Parameter"]["Value"])

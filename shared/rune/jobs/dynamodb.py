@@ -161,17 +161,27 @@ class DynamoJobStore:
 
     def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
         """Return the job and its result; where an address is given, the same call looks whether it is blocked."""
-        keys = [items.job_key(job_id), items.job_key(job_id, items.RESULT_KEY)]
+        found = self.read_results([job_id], address)
+        return found[0] if found else None
+
+    def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
+        """Return those of up to 40 jobs that are there with their results; the same call looks up an address."""
+        keys = [
+            items.job_key(job_id, sort_key)
+            for job_id in job_ids
+            for sort_key in (items.HOT_KEY, items.RESULT_KEY)
+        ]
         if address is not None:
             keys.append(limiter_dynamodb.key(address))
-        rows = {row["sk"]["S"]: row for row in self._table.get(keys)}
-        self._refuse_blocked(address, rows.get(limiter_dynamodb.SORT_KEY))
-        if items.HOT_KEY not in rows:
-            return None
-        result = rows.get(items.RESULT_KEY)
-        return StoredJob(
-            items.job_from_item(rows[items.HOT_KEY]), None if result is None else self._body(result)
-        )
+        rows = {(row["pk"]["S"], row["sk"]["S"]): row for row in self._table.get(keys)}
+        blocks = [row for (_, sort_key), row in rows.items() if sort_key == limiter_dynamodb.SORT_KEY]
+        self._refuse_blocked(address, blocks[0] if blocks else None)
+        found = []
+        for partition in map(items.job_partition, job_ids):
+            if hot := rows.get((partition, items.HOT_KEY)):
+                result = rows.get((partition, items.RESULT_KEY))
+                found.append(StoredJob(items.job_from_item(hot), self._body(result) if result else None))
+        return tuple(found)
 
     def read_events(self, job_id: str, after: int) -> History | None:
         """Return the job and its events numbered above `after`."""

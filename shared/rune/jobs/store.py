@@ -120,6 +120,13 @@ class JobStore(Protocol):
         """
         ...
 
+    def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
+        """Return those of up to 40 jobs that are there with their results, in no order.
+
+        Raises RateLimitedError as `read_with_result` does.
+        """
+        ...
+
     def read_events(self, job_id: str, after: int) -> History | None:
         """Return the job and its events numbered above `after`."""
         ...

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from rune.jobs.record import Job
+from rune.contracts import BenchmarkReport
+from rune.jobs.outcomes import Done
+from rune.jobs.record import Job, StepName
+from rune.jobs.settlement import settle
 from rune.jobs.store import Submission
 from rune.rentals.dynamodb import DynamoLedger
 from rune.rentals.record import Rental
-from tests.builders import JOB_ID, TOKEN, a_benchmark_request, an_event, an_http_event
+from tests.benchmark_builders import a_report, a_result_json
+from tests.builders import JOB_ID, NOW, TOKEN, a_benchmark_request, a_claimed_job, an_event, an_http_event
 from tests.rental_builders import CONTRACT_ID, MODEL, RENTAL_ID, URL
 
 if TYPE_CHECKING:
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
 POST = "/v1/jobs/benchmark"
 JOB = f"/v1/jobs/{JOB_ID}"
+BENCHMARK = f"/v1/benchmarks/{JOB_ID}"
 RENTAL = f"/v1/rentals/{RENTAL_ID}"
 OF_ACME = {"x-tenant-id": "acme"}
 ACMES_TOKEN = TOKEN[::-1]
@@ -100,6 +106,24 @@ def put(cloud: Cloud, *jobs: Job) -> None:
     for job in jobs:
         cloud.store.submit(Submission(job, json.dumps(a_benchmark_request()), an_event()))
     cloud.calls.clear()
+
+
+def put_result(cloud: Cloud, result_json: str, **overrides: object) -> None:
+    """Store a benchmark that a worker ended with this result, and forget the calls."""
+    job = a_claimed_job(step=StepName.ASK, **overrides)
+    put(cloud, job)
+    assert cloud.store.commit(job, settle(job, Done(result_json), NOW, 5))
+    cloud.calls.clear()
+
+
+def put_benchmark(
+    cloud: Cloud,
+    report: BenchmarkReport | None = None,
+    record_keys: Sequence[str] | None = None,
+    **overrides: object,
+) -> None:
+    """Store a benchmark that succeeded, with the builders' report where none is given."""
+    put_result(cloud, a_result_json(report or a_report(), record_keys), **overrides)
 
 
 def the_ledger(cloud: Cloud) -> DynamoLedger:

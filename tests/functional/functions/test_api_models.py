@@ -52,11 +52,11 @@ class FakeServer:
 
     error: RuneError | None = None
     seconds: float = 0.0
-    opened: list[tuple[str, str, AddressPolicy]] = field(default_factory=list)
+    opened: list[tuple[str, str, AddressPolicy, str | None]] = field(default_factory=list)
     close_count: int = 0
 
-    def open(self, kind: str, url: str, policy: AddressPolicy) -> ModelServer:
-        self.opened.append((kind, url, policy))
+    def open(self, kind: str, url: str, policy: AddressPolicy, *, api_key: str | None) -> ModelServer:
+        self.opened.append((kind, url, policy, api_key))
         return cast("ModelServer", self)
 
     async def list_models(self) -> tuple[str, ...]:
@@ -158,7 +158,7 @@ def test_server_is_opened_under_the_operators_policy_and_closed(
     response = offered_by(api, "HTTP://127.0.0.1:80/", "openai")
 
     assert response.document["backend_url"] == "http://127.0.0.1"
-    assert fake.opened == [("openai", "http://127.0.0.1", AddressPolicy.parse("127.0.0.0/8"))]
+    assert fake.opened == [("openai", "http://127.0.0.1", AddressPolicy.parse("127.0.0.0/8"), None)]
     assert fake.close_count == 1
 
 
@@ -208,15 +208,26 @@ def test_server_that_is_slow_is_given_up(
 
 
 REFUSED = {
-    "no address": ("", a_wrong_field("/backend_url", "Field required")),
+    "no address": (
+        "",
+        a_refusal("backend_url_missing", "/backend_url", "Name a running model server in backend_url."),
+    ),
     "empty": ("?backend_url=", a_wrong_field("/backend_url", "String should have at least 1 character")),
     "long": (
         f"?backend_url=http://a.example/{'x' * 2048}",
         a_wrong_field("/backend_url", "String should have at most 2048 characters"),
     ),
     "kind": (
-        "?backend_url=http://127.0.0.1&backend_type=bedrock",
-        a_wrong_field("/backend_type", "Input should be 'ollama' or 'openai'"),
+        "?backend_url=http://127.0.0.1&backend_type=sagemaker",
+        a_wrong_field("/backend_type", "Input should be 'ollama', 'openai' or 'bedrock'"),
+    ),
+    "bedrock": (
+        "?backend_type=bedrock",
+        a_refusal("bedrock_not_allowed", "/backend_type", "Your tenant may not use Amazon Bedrock here."),
+    ),
+    "credential": (
+        "?backend_url=http://127.0.0.1&backend_credential=lab",
+        a_refusal("credential_unknown", "/backend_credential", "Your tenant has no credential 'lab'."),
     ),
     "private": (
         "?backend_url=http://10.1.2.3:11434",

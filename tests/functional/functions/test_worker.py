@@ -44,9 +44,9 @@ def server() -> FakeModelServer:
 
 @pytest.fixture(scope="module")
 def lanes(shared_cloud: Cloud, server: FakeModelServer) -> Iterator[dict[str, ModuleType]]:
-    def open_fake(kind: str, url: str, policy: AddressPolicy) -> object:
+    def open_fake(kind: str, url: str, policy: AddressPolicy, *, api_key: str | None) -> object:
         assert policy == AddressPolicy.parse("127.0.0.0/8")
-        return server.open(kind, url)
+        return server.open(kind, url, api_key)
 
     of_inference = {**shared_cloud.environment, "RUNE_LANE": "inference"}
     with pytest.MonkeyPatch.context() as patch:

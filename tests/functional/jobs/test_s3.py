@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from rune.errors import StoreUnavailableError
-from rune.jobs.s3 import S3Bodies
+from rune.jobs.aws import Clients
+from rune.jobs.s3 import S3Bodies, S3Links
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
     from tests.cloud import Cloud
 
 
@@ -46,3 +51,61 @@ def test_bodies_report_the_store_when_the_key_is_missing(cloud: Cloud) -> None:
 def test_bodies_report_the_store_when_the_bucket_is_missing(cloud: Cloud) -> None:
     with pytest.raises(StoreUnavailableError):
         S3Bodies(cloud.s3, "nowhere").put("key", "text")
+
+
+# Links.
+
+
+KEY = "results/a/records/00-1.jsonl"
+HOSTS = {
+    "of the bucket in its region on AWS": ("", "https://rune-test.s3.eu-central-1.amazonaws.com/"),
+    "of an emulator, whatever the bucket": ("http://localhost:4566", "http://localhost:4566/rune-test/"),
+}
+
+
+@pytest.mark.parametrize(("endpoint", "base"), HOSTS.values(), ids=HOSTS.keys())
+def test_link_leads_to_the_host(
+    endpoint: str, base: str, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+
+    link = Clients().links("rune-test").link(KEY, timedelta(minutes=15))
+
+    assert link.partition("?")[0] == base + KEY
+
+
+def test_link_opens_one_object_to_one_method_for_a_while(cloud: Cloud) -> None:
+    link = Clients().links("rune-test").link(KEY, timedelta(minutes=15))
+
+    query = parse_qs(urlsplit(link).query)
+    assert {name: query[name] for name in ("X-Amz-Algorithm", "X-Amz-Expires", "X-Amz-SignedHeaders")} == {
+        "X-Amz-Algorithm": ["AWS4-HMAC-SHA256"],
+        "X-Amz-Expires": ["900"],
+        "X-Amz-SignedHeaders": ["host"],
+    }
+    assert query["response-content-type"] == ["application/x-ndjson"]
+    assert cloud.calls == []
+
+
+def test_links_are_signed_by_one_client(cloud: Cloud) -> None:
+    made: list[S3Client] = []
+
+    def make() -> S3Client:
+        made.append(cloud.s3)
+        return cloud.s3
+
+    links = S3Links(make, "rune-test")
+
+    assert made == []
+    assert [links.link(KEY, timedelta(minutes=1))[:8] for _ in range(2)] == ["https://"] * 2
+    assert len(made) == 1
+
+
+def test_link_is_refused_when_nothing_can_sign_it(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    with pytest.raises(StoreUnavailableError):
+        Clients().links("rune-test").link(KEY, timedelta(minutes=15))

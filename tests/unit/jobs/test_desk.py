@@ -463,3 +463,41 @@ def test_desk_says_when_there_may_be_news() -> None:
 
     assert desk.seconds_until_news(a_waiting_job(due_at=after(90))) == 20
     assert desk.seconds_until_news(an_ended_job()) is None
+
+
+# Several jobs at once.
+
+
+def test_find_many_returns_jobs_in_the_order_of_their_ids() -> None:
+    office = Office(a_store(a_job(job_id="a"), an_ended_job(job_id="b")))
+    office.store.put_result("b", "{}")
+
+    assert office.desk.find_many(CALLER, ["b", "a"]) == (
+        StoredJob(an_ended_job(job_id="b"), "{}"),
+        StoredJob(a_job(job_id="a"), None),
+    )
+
+
+NOT_FOUND = {
+    "nobody's": a_job(job_id="c"),
+    "another tenant's": a_job(job_id="b", tenant="acme"),
+    "expired": a_job(job_id="b", expires_at=NOW),
+}
+
+
+@pytest.mark.parametrize("job", NOT_FOUND.values(), ids=NOT_FOUND.keys())
+def test_find_many_finds_none_when_one_is_not_the_tenants(job: Job) -> None:
+    office = Office(a_store(a_job(job_id="a"), job))
+
+    with pytest.raises(JobNotFoundError) as caught:
+        office.desk.find_many(CALLER, ["a", "b"])
+
+    assert caught.value.job_id == "b"
+
+
+@pytest.mark.parametrize("job_id", ["", "a" * 65, "a b", "../a", "a\n"])
+def test_find_many_asks_nobody_for_what_is_no_id(job_id: str) -> None:
+    desk = Office(UntouchableStore()).desk
+
+    with pytest.raises(JobNotFoundError):
+        desk.find_many(CALLER, ["a", job_id])

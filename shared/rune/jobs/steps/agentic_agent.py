@@ -10,15 +10,15 @@ from rune.contracts import AgenticAgentRequest, AgenticAgentResult, PhaseLatency
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
-from rune.jobs.steps.servers import IDLE_TIMEOUT_SECONDS, OpenServer, time_left_seconds
+from rune.jobs.steps.servers import IDLE_TIMEOUT_SECONDS, Backends, time_left_seconds
 from rune.net.addresses import AddressPolicy
 
 
 class AgenticAgent:
     """The steps of an agent's job."""
 
-    def __init__(self, open_server: OpenServer, settings: AgentSettings, policy: AddressPolicy) -> None:
-        self._open_server = open_server
+    def __init__(self, backends: Backends, settings: AgentSettings, policy: AddressPolicy) -> None:
+        self._backends = backends
         self._settings = settings
         self._policy = policy
 
@@ -57,7 +57,7 @@ class AgenticAgent:
     def _question(self, request: AgenticAgentRequest, context: StepContext) -> AgentRequest:
         open_model_server = None
         if request.backend_url is not None:
-            open_model_server = partial(self._open_server, request.backend_type, request.backend_url)
+            open_model_server = partial(self._backends.open, self._backends.find(context.job, request))
         return AgentRequest(
             question=request.question,
             model=request.model,

@@ -10,8 +10,10 @@ from rune.jobs.steps.benchmark import Benchmark
 from rune.jobs.steps.measuring.tools import MeasuringTools
 from rune.jobs.steps.renting.machines import Machines
 from rune.jobs.steps.renting.registry import make_renting_steps, noticing_loss
-from rune.jobs.steps.servers import Backends, OpenServer, Servers
+from rune.jobs.steps.servers import Backends, Servers
+from rune.llm.opener import OpenServer
 from rune.net.addresses import AddressPolicy
+from rune.tenants.backends import BackendSettings
 
 
 def make_steps(
@@ -19,15 +21,22 @@ def make_steps(
     agents: AgentSettings,
     policy: AddressPolicy,
     machines: Machines | None = None,
+    settings: BackendSettings | None = None,
     *,
     measuring: MeasuringTools,
 ) -> Mapping[StepName, Step]:
-    """Return every step by its name; without machines to rent, none of those that rent."""
-    backends = Backends(open_server, machines.ledger if machines else None)
+    """Return every step by its name; without machines to rent, none of those that rent.
+
+    Parameters
+    ----------
+    settings
+        What tenants may use of the operator's; None lends nothing to anybody.
+    """
+    backends = Backends(open_server, machines.ledger if machines else None, settings)
     working = {
         **Servers(backends).steps,
         **Benchmark(backends, measuring).steps,
-        **AgenticAgent(open_server, agents, policy).steps,
+        **AgenticAgent(backends, agents, policy).steps,
     }
     if machines is None:
         return working

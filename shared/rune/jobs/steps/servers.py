@@ -1,8 +1,8 @@
 """What all steps that talk to a model server share."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rune.contracts import (
     AgenticAgentRequest,
@@ -10,18 +10,19 @@ from rune.contracts import (
     BenchmarkRequest,
     LlmInstanceRequest,
     LlmInstanceResult,
+    Question,
 )
 from rune.errors import ServerUnreachableError
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.steps.measuring.ways import context_tokens_of, step_when_ready
+from rune.llm.opener import OpenServer
 from rune.llm.protocol import ModelServer, WarmUpRequest
 from rune.rentals.ledger import Ledger
 from rune.rentals.record import RentalState
-
-type OpenServer = Callable[[str, str], ModelServer]
-"""Opens the server of a kind at an address."""
+from rune.tenants.backends import BackendChoice as NamedBackend
+from rune.tenants.backends import BackendSettings, api_key_for
 
 IDLE_TIMEOUT_SECONDS = 60.0
 """Longest silence between two pieces of an answer, once the model is loaded."""
@@ -44,38 +45,63 @@ class Backend:
     ----------
     model
         What was put on a rented machine; None for a server that was there.
+    api_key
+        Of the credential that the request names; None where it names none.
     """
 
     kind: str
     url: str
     model: str | None = None
+    api_key: str | None = field(default=None, repr=False)
 
 
 class Backends:
     """Finds the model server of a job: the one that its request names, or the one on the machine that it rents."""
 
-    def __init__(self, open_server: OpenServer, ledger: Ledger | None) -> None:
+    def __init__(
+        self, open_server: OpenServer, ledger: Ledger | None, settings: BackendSettings | None = None
+    ) -> None:
         self._open_server = open_server
         self._ledger = ledger
+        self._settings = settings or BackendSettings()
 
     def find(self, job: Job, choice: BackendChoice) -> Backend:
-        """Return the job's server; raises ServerUnreachableError where its machine is there no more."""
+        """Return the job's server.
+
+        Raises
+        ------
+        ServerUnreachableError
+            The machine that the job rents is there no more.
+        InvalidRequestError
+            As `find_named`.
+        """
         if not job.rents or self._ledger is None:
-            return self.find_standing(job.tenant, choice)
+            return self.find_named(job, choice, choice.model if isinstance(choice, Question) else None)
         alive = self._ledger.read_alive(job.tenant)
         held = next((rental for rental in alive if rental.holder == job.job_id), None)
         if held is None or held.url is None or held.state is not RentalState.RUNNING:
             raise ServerUnreachableError("The rented machine is not there any more.")
         return Backend(choice.backend_type, held.url, held.model)
 
-    def find_standing(self, _tenant: str, choice: BackendChoice) -> Backend:
-        """Return a tenant's server that is there already, whatever the job rents."""
-        return Backend(choice.backend_type, choice.backend_url or "")
+    def find_named(self, job: Job, choice: NamedBackend, model: str | None) -> Backend:
+        """Return a server that the request names by its address, such as that of a judge, with its key.
+
+        Raises
+        ------
+        InvalidRequestError
+            The tenant may not use it (any more); see `rune.tenants.backends.check_backend`.
+        """
+        api_key = api_key_for(self._settings.of(job.tenant), choice, model=model)
+        return Backend(choice.backend_type, choice.backend_url or "", api_key=api_key)
+
+    def open(self, backend: Backend) -> ModelServer:
+        """Return the server, which the caller closes."""
+        return self._open_server(backend.kind, backend.url, backend.api_key)
 
     @asynccontextmanager
     async def using(self, backend: Backend) -> AsyncIterator[ModelServer]:
         """Give the server, and close it."""
-        server = self._open_server(backend.kind, backend.url)
+        server = self.open(backend)
         try:
             yield server
         finally:

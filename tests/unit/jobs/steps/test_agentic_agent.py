@@ -22,6 +22,7 @@ from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import Kind, StepName
 from rune.jobs.step import StepContext
 from rune.jobs.steps.agentic_agent import AgenticAgent
+from rune.jobs.steps.servers import Backends
 from rune.llm.protocol import ChatRequest, Message, OnChunk, Role
 from rune.net.addresses import AddressPolicy
 from tests.builders import a_claimed_job
@@ -46,7 +47,7 @@ def run_with(
     settings: AgentSettings = NOBODY,
     policy: AddressPolicy = LOOPBACK,
 ) -> Outcome:
-    return run(AgenticAgent(server.open, settings, policy).steps, step, context or a_turn())
+    return run(AgenticAgent(Backends(server.open, None), settings, policy).steps, step, context or a_turn())
 
 
 def document_of(outcome: Outcome) -> dict[str, object]:
@@ -57,7 +58,7 @@ def document_of(outcome: Outcome) -> dict[str, object]:
 
 
 def test_agentic_agent_has_the_steps_that_are_its_own() -> None:
-    assert set(AgenticAgent(FakeModelServer().open, NOBODY, LOOPBACK).steps) == set(STEPS)
+    assert set(AgenticAgent(Backends(FakeModelServer().open, None), NOBODY, LOOPBACK).steps) == set(STEPS)
 
 
 # The agent `ask`.
@@ -340,7 +341,7 @@ def run_with_holmes(
     async def go() -> tuple[Outcome, ScriptedServer]:
         async with serve(*scripts) as server:
             settings = AgentSettings({"default": TenantAgents(holmes=HolmesSettings(base_url=server.url))})
-            steps = AgenticAgent(FakeModelServer().open, settings, policy).steps
+            steps = AgenticAgent(Backends(FakeModelServer().open, None), settings, policy).steps
             context = a_turn(agent="holmes", model="fast", backend_url=None)
             context.job = a_claimed_job(kind=Kind.AGENTIC_AGENT, phases_ms={"check_agent": 12})
             return await steps[step](context), server

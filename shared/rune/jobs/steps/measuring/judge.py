@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 from rune.bench.judging import judge_messages, parse_verdict
 from rune.bench.prompts import make_prompts
-from rune.contracts import BackendChoice, BenchmarkRequest, Expectation, JudgeModel, PhaseLatency
+from rune.contracts import BenchmarkRequest, Expectation, JudgeModel, PhaseLatency
 from rune.errors import (
     AddressError,
     AddressRefusedError,
     ContextOverflowError,
+    InvalidRequestError,
     ModelNotFoundError,
     ModelServerError,
     ModelUnsupportedError,
@@ -53,6 +54,7 @@ _KEPT_VERDICT_CHARS = 1000
 # What no other try mends.
 _HOPELESS = (
     AddressRefusedError,
+    InvalidRequestError,
     ModelNotFoundError,
     ModelUnsupportedError,
     OutOfMemoryError,
@@ -61,7 +63,7 @@ _HOPELESS = (
 # What lies in the one answer: the others may well be judged.
 _ANSWERS_FAULT = (ContextOverflowError, RequestRejectedError)
 
-type JudgeError = ModelServerError | AddressError
+type JudgeError = ModelServerError | AddressError | InvalidRequestError
 
 
 class Judge:
@@ -117,7 +119,7 @@ class Judge:
                     context.progress.update(
                         judged=len(answers) - len(_pending(answers)), answers=len(answers)
                     )
-        except (ModelServerError, AddressError) as raised:
+        except (ModelServerError, AddressError, InvalidRequestError) as raised:
             error = raised
         is_further = len(_pending(answers)) < len(_pending(state.answers))
         took_ms = round((clock.monotonic_seconds() - began_seconds) * 1000)
@@ -133,12 +135,7 @@ class Judge:
     def _find(self, context: StepContext, request: BenchmarkRequest, judge: JudgeModel) -> Backend:
         if judges_on_own_server(request):
             return self._backends.find(context.job, request)
-        choice = BackendChoice(
-            backend_url=judge.backend_url,
-            backend_type=judge.backend_type,
-            backend_credential=judge.backend_credential,
-        )
-        return self._backends.find_standing(context.job.tenant, choice)
+        return self._backends.find_named(context.job, judge, judge.model)
 
     def _finish(
         self, context: StepContext, expected: Expectation, state: JudgingState, *warnings: str

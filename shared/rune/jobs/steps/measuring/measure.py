@@ -14,7 +14,7 @@ from rune.bench.runs import fold_run
 from rune.bench.sweeps import next_point
 from rune.contracts import BenchmarkRequest, RunReport, Workload
 from rune.contracts.benchmarks import EndedBy
-from rune.errors import AddressError, ModelServerError, ServerTimeoutError
+from rune.errors import AddressError, InvalidRequestError, ModelServerError, ServerTimeoutError
 from rune.jobs.lifecycle import MAX_ATTEMPTS
 from rune.jobs.outcomes import Again, Failed, Note, Outcome
 from rune.jobs.record import Job
@@ -62,7 +62,7 @@ class Measure:
         if isinstance(decided, Point):
             try:
                 return await self._measure_point(context, request, workload, state, decided)
-            except (ModelServerError, AddressError) as error:
+            except (ModelServerError, AddressError, InvalidRequestError) as error:
                 if state is None:
                     raise
                 if error.retryable:
@@ -202,7 +202,7 @@ class Measure:
             async with self._backends.using(backend) as server:
                 asking = facts.describe(server, request.model)
                 later, _, running = await self._tools.within(facts.TIME_LIMIT_SECONDS, asking)
-        except (ModelServerError, AddressError, TimeoutError):
+        except (ModelServerError, AddressError, InvalidRequestError, TimeoutError):
             return state.model, False
         has_changed = facts.has_changed(state.model, later) or facts.others_came_or_went(
             request.model, state.running, running

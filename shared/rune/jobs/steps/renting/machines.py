@@ -10,7 +10,7 @@ from rune.errors import ProviderBusyError, ProviderFailedError, RentalError, Sto
 from rune.jobs.outcomes import Again, Next, Note, Outcome, Spending
 from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.step import Step, StepContext
-from rune.jobs.steps.servers import OpenServer
+from rune.llm.opener import OpenServer
 from rune.money.catalog import CatalogModel
 from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import lifecycle

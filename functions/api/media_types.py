@@ -1,0 +1,38 @@
+"""Which form of a document a caller wants: `Accept` as RFC 9110 (12.5.1) has it."""
+
+import re
+from collections.abc import Iterator
+
+_QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
+
+
+def prefers(accept: str | None, wanted: str, *, over: str) -> bool:
+    """Return whether a caller wants one media type more than another, which everybody gets who does not care.
+
+    A header that takes neither is no reason to refuse, as RFC 9110 allows; so is one that cannot be read.
+    """
+    ranges = tuple(_ranges(accept or "*/*"))
+    return _quality(wanted, ranges) > _quality(over, ranges)
+
+
+def _ranges(accept: str) -> Iterator[tuple[str, float]]:
+    """Yield each readable range with its quality; other parameters are left out, since no type here has any."""
+    for element in accept.lower().split(","):
+        media_range, *parameters = (part.strip() for part in element.split(";"))
+        given = [
+            part.partition("=")[2].strip() for part in parameters if part.partition("=")[0].strip() == "q"
+        ]
+        if not given:
+            yield media_range, 1.0
+        elif _QUALITY.fullmatch(given[0]):
+            yield media_range, float(given[0])
+
+
+def _quality(media_type: str, ranges: tuple[tuple[str, float], ...]) -> float:
+    """Return the quality that the most specific range gives a type; 0 where none takes it."""
+    kind = media_type.partition("/")[0]
+    for media_range in (media_type, f"{kind}/*", "*/*"):
+        found = [quality for each, quality in ranges if each == media_range]
+        if found:
+            return max(found)
+    return 0.0

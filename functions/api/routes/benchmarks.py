@@ -1,0 +1,124 @@
+"""What finished benchmarks measured: a report, its requests one by one, and reports side by side."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from api.auth import caller_of
+from api.media_types import prefers
+from api.problems import responses
+from api.services import services_of
+from api.tags import matches
+from rune.contracts import BenchmarkReport, Comparison, RecordsLinks
+from rune.errors import InvalidRequestError
+
+router = APIRouter(prefix="/v1/benchmarks", tags=["benchmarks"], responses=responses(401, 404, 409, 422, 503))
+
+MARKDOWN = "text/markdown"
+
+LEAST_COMPARED, MOST_COMPARED = 2, 10
+"""More columns nobody reads; ten results are at most 3 MB, of the 16 that one batch read brings."""
+
+type Format = Literal["rune", "vllm", "aiperf"]
+
+_AS_MARKDOWN: dict[int | str, dict[str, Any]] = {200: {"content": {MARKDOWN: {"schema": {"type": "string"}}}}}
+_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed."}}
+
+
+# Before the routes that take any name for an id.
+@router.get("/compare", response_model=Comparison, responses=_AS_MARKDOWN)
+async def compare_benchmarks(
+    request: Request,
+    jobs: Annotated[
+        str,
+        Query(
+            max_length=1000,
+            description="Ids of 2 to 10 own benchmarks, comma separated. The others are held against the first.",
+        ),
+    ],
+    threshold: Annotated[
+        float,
+        Query(ge=0, le=1, allow_inf_nan=False, description="Differences below this ratio are none."),
+    ] = 0.05,
+) -> Response:
+    """Return benchmarks side by side, with a verdict on each difference; `Accept: text/markdown` for people."""
+    # Imported at the first call: comparing is rare, and no reason for a slower start of everything else.
+    from rune.bench.comparison import compare  # noqa: PLC0415
+    from rune.bench.markdown import to_markdown  # noqa: PLC0415
+
+    found = services_of(request).benchmarks.find_many(caller_of(request), _different_ids(jobs))
+    comparison = compare([(each.job.job_id, each.report) for each in found], threshold_ratio=threshold)
+    headers = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
+    if prefers(request.headers.get("accept"), MARKDOWN, over="application/json"):
+        return Response(to_markdown(comparison), media_type=f"{MARKDOWN}; charset=utf-8", headers=headers)
+    return Response(comparison.model_dump_json(), media_type="application/json", headers=headers)
+
+
+@router.get("/{job_id}", response_model=BenchmarkReport | dict[str, Any], responses=_NOT_MODIFIED)
+async def get_report(
+    request: Request,
+    job_id: str,
+    format: Annotated[  # noqa: A002  # the parameter's name
+        Format,
+        Query(
+            description="`rune`: the whole report. `vllm`, `aiperf`: one run, as those tools would write it."
+        ),
+    ] = "rune",
+    run: Annotated[
+        int | None,
+        Query(
+            ge=0, le=99, description="Which run, for `vllm` and `aiperf`; the best one where none is named."
+        ),
+    ] = None,
+    if_none_match: Annotated[str | None, Header(description="The `ETag` of the last answer.")] = None,
+) -> Response:
+    """Return the report of an own benchmark that succeeded."""
+    if run is not None and format == "rune":
+        raise InvalidRequestError(
+            "A report in RUNE's own form holds all runs; ask for format=vllm or format=aiperf.",
+            pointer="/run",
+            code="run_without_format",
+        )
+    found = services_of(request).benchmarks.find(caller_of(request), job_id)
+    # The row never changes again, but another version of RUNE may write the same report in another way.
+    headers = {
+        "ETag": f'"b{found.job.version}-{found.report.schema_version}-{format}-{run}"',
+        "Cache-Control": "private, no-cache",
+    }
+    if matches(if_none_match, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(_written(found.report, format, run), media_type="application/json", headers=headers)
+
+
+@router.get("/{job_id}/records")
+async def get_records(request: Request, job_id: str) -> RecordsLinks:
+    """Return links to the requests of an own benchmark, one JSON document a line, one file a run."""
+    benchmarks = services_of(request).benchmarks
+    found = benchmarks.find(caller_of(request), job_id)
+    return RecordsLinks(job_id=job_id, records=benchmarks.link_records(found))
+
+
+def _written(report: BenchmarkReport, format: Format, run: int | None) -> str:  # noqa: A002  # as above
+    if format == "rune":
+        return report.model_dump_json()
+    from rune.bench.converters import to_aiperf, to_vllm  # noqa: PLC0415  # at the first call, as for comparing
+
+    index = run if run is not None else report.best_run or 0
+    if index >= len(report.runs):
+        raise InvalidRequestError(
+            f"The report has {len(report.runs)} runs, numbered from 0.", pointer="/run", code="run_not_found"
+        )
+    return json.dumps((to_vllm if format == "vllm" else to_aiperf)(report, index))
+
+
+def _different_ids(jobs: str) -> list[str]:
+    """Return the ids in a list of them; raises InvalidRequestError unless there are 2 to 10, all different."""
+    job_ids = [job_id.strip() for job_id in jobs.split(",")]
+    if not LEAST_COMPARED <= len(job_ids) <= MOST_COMPARED or len(set(job_ids)) < len(job_ids):
+        raise InvalidRequestError(
+            f"Name {LEAST_COMPARED} to {MOST_COMPARED} different jobs, comma separated.",
+            pointer="/jobs",
+            code="jobs_to_compare",
+        )
+    return job_ids

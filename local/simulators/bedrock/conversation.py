@@ -1,0 +1,271 @@
+"""What Converse takes, checked as the service checks it, and what a simulated model answers."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from local.simulators.bedrock.catalog import FoundationModel
+from local.simulators.bedrock.faults import BedrockError
+from local.simulators.bedrock.settings import BedrockSettings
+from local.simulators.ollama.answers import Turn, compose_answer, compose_reasoning, prompt_tokens, tokenize
+from local.simulators.ollama.structured import fill_schema
+
+MOST_CALLS = 2
+"""Tools that are called in one turn, where so many are declared."""
+
+NEEDS_PROFILE = (
+    "Invocation of model ID {model} with on-demand throughput isn’t supported."  # noqa: RUF001  # AWS's apostrophe
+    " Retry your request with the ID or ARN of an inference profile that contains this model."
+)
+
+type Json = dict[str, Any]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Message(_Body):
+    role: str
+    content: list[Json]
+
+
+class _Limits(_Body):
+    maxTokens: int | None = None  # noqa: N815  # AWS's names
+    temperature: float | None = None
+
+
+class _Tools(_Body):
+    tools: list[Json]
+    toolChoice: Json | None = None  # noqa: N815  # AWS's names
+
+
+class ConverseBody(_Body):
+    """The body of both Converse calls."""
+
+    messages: list[_Message]
+    system: list[Json] = []
+    inferenceConfig: _Limits = _Limits()  # noqa: N815  # AWS's names
+    toolConfig: _Tools | None = None  # noqa: N815  # AWS's names
+
+    @classmethod
+    def read(cls, raw: bytes) -> "ConverseBody":
+        """Return the body; raises BedrockError (400) where it is none, or breaks a rule of the service."""
+        try:
+            body = cls.model_validate_json(raw)
+        except ValidationError:
+            raise refused("Malformed input request, please reformat your input and try again.") from None
+        body.check()
+        return body
+
+    @property
+    def turns(self) -> list[Turn]:
+        """All texts of the conversation, for counting."""
+        return [
+            *(Turn("system", str(block.get("text", ""))) for block in self.system),
+            *(Turn(message.role, _text_of(message.content)) for message in self.messages),
+        ]
+
+    @property
+    def ends_with_results(self) -> bool:
+        """Whether the last message brings results of tools."""
+        return any("toolResult" in block for block in self.messages[-1].content)
+
+    def check(self) -> None:
+        """Raise BedrockError (400) where the conversation breaks a rule."""
+        if not self.messages or self.messages[0].role != "user":
+            raise refused(
+                "A conversation must start with a user message. Try again with a conversation that starts with a"
+                " user message."
+            )
+        for number, message in enumerate(self.messages):
+            if number and message.role == self.messages[number - 1].role:
+                raise refused(
+                    "A conversation must alternate between user and assistant roles. Make sure the conversation"
+                    " alternates between user and assistant roles and try again."
+                )
+            for place, block in enumerate(message.content):
+                if "text" in block and not str(block["text"]).strip():
+                    raise refused(
+                        f"The text field in the ContentBlock object at messages.{number}.content.{place} is blank."
+                        " Add text to the text field, and try again."
+                    )
+        self._check_tools()
+
+    def _check_tools(self) -> None:
+        blocks = [block for message in self.messages for block in message.content]
+        if self.toolConfig is None and any("toolUse" in block or "toolResult" in block for block in blocks):
+            raise refused(
+                "The toolConfig field must be defined when using toolUse and toolResult content blocks."
+            )
+        for number, message in enumerate(self.messages):
+            called = {block["toolUse"]["toolUseId"] for block in message.content if "toolUse" in block}
+            following = self.messages[number + 1].content if number + 1 < len(self.messages) else []
+            answered = {block["toolResult"]["toolUseId"] for block in following if "toolResult" in block}
+            if called != answered:
+                missing = ", ".join(sorted(called ^ answered))
+                raise refused(
+                    f"Expected toolResult blocks at messages.{number + 1}.content for the following Ids: {missing}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One event's worth of an answer: a delta, or the start of a tool's call.
+
+    Attributes
+    ----------
+    block
+        Number of the content block.
+    token_count
+        Tokens in it: pieces with any are paced.
+    """
+
+    block: int
+    delta: Json
+    start: Json | None = None
+    token_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: its pieces, how it ends, and what it cost."""
+
+    pieces: tuple[Piece, ...]
+    stop_reason: str
+    usage: Json
+
+    @property
+    def message(self) -> Json:
+        """The answer as `converse` returns it, in one piece."""
+        blocks: dict[int, Json] = {}
+        for piece in self.pieces:
+            block = blocks.setdefault(piece.block, {})
+            if piece.start:
+                block["toolUse"] = {**piece.start["toolUse"], "input": ""}
+            elif "toolUse" in piece.delta:
+                block["toolUse"]["input"] += piece.delta["toolUse"]["input"]
+            elif "text" in piece.delta:
+                block["text"] = block.get("text", "") + piece.delta["text"]
+            else:
+                told = block.setdefault("reasoningContent", {"reasoningText": {"text": ""}})["reasoningText"]
+                for name, value in piece.delta["reasoningContent"].items():
+                    told[name] = told.get(name, "") + value
+        for block in blocks.values():
+            if "toolUse" in block:
+                block["toolUse"]["input"] = json.loads(block["toolUse"]["input"] or "{}")
+        return {"role": "assistant", "content": [blocks[number] for number in sorted(blocks)]}
+
+
+def find_model(settings: BedrockSettings, model: str) -> FoundationModel:
+    """Return the model that an id or ARN means; raises BedrockError (400) where none does, or it cannot chat."""
+    found = next((known for known in settings.models if known.answers_to(model, settings.region)), None)
+    if found is None:
+        raise refused("The provided model identifier is invalid.")
+    if not found.writes:
+        raise refused(
+            "This action doesn't support the model that you provided."
+            " Try again with a supported text or chat model."
+        )
+    if found.needs_profile and model in {found.id, found.arn(settings.region)}:
+        raise refused(NEEDS_PROFILE.format(model=model))
+    return found
+
+
+def answer(settings: BedrockSettings, model: FoundationModel, body: ConverseBody) -> Answer:
+    """Return what the model answers; raises BedrockError (400) where it cannot take the question."""
+    prompt = "\n".join(turn.content for turn in body.turns)
+    prompt_count = len(prompt_tokens(body.turns))
+    limit = body.inferenceConfig.maxTokens
+    if limit is not None and limit > model.output_tokens:
+        raise refused(
+            f"The maximum tokens you requested exceeds the model limit of {model.output_tokens}. Try again with a"
+            f" maximum tokens value that is lower than {model.output_tokens}."
+        )
+    if prompt_count > model.context_tokens:
+        raise refused("Input is too long for requested model.")
+    if body.toolConfig is not None and not model.calls_tools:
+        raise refused("This model doesn't support tool use.")
+    pieces = [*_reasoning(settings, model, prompt)]
+    calls = [] if body.toolConfig is None or body.ends_with_results else body.toolConfig.tools[:MOST_CALLS]
+    is_forced = body.toolConfig is not None and "any" in (body.toolConfig.toolChoice or {})
+    if not (calls and is_forced):
+        block = 1 if pieces else 0
+        tokens = compose_answer(model.id, prompt, token_count=settings.answer_tokens)
+        pieces += _cut(settings, tokens, block, lambda text: {"text": text})
+    for number, tool in enumerate(calls, start=(pieces[-1].block + 1) if pieces else 0):
+        pieces += _call(tool["toolSpec"], prompt, number)
+    kept, is_cut = _limit(pieces, limit)
+    count = sum(piece.token_count for piece in kept)
+    cached = min(settings.cached_tokens, prompt_count)
+    usage: Json = {
+        "inputTokens": prompt_count - cached,
+        "outputTokens": count,
+        "totalTokens": prompt_count + count,
+    }
+    if cached:
+        usage |= {"cacheReadInputTokens": cached, "cacheWriteInputTokens": 0}
+    reason = "max_tokens" if is_cut else "tool_use" if calls else "end_turn"
+    return Answer(tuple(kept), reason, usage)
+
+
+def refused(message: str) -> BedrockError:
+    """Return the error of a request that is not as it should be."""
+    return BedrockError(400, "ValidationException", message)
+
+
+def _text_of(blocks: Sequence[Json]) -> str:
+    parts = []
+    for block in blocks:
+        if "toolResult" in block:
+            parts += [
+                str(part.get("text", part.get("json", ""))) for part in block["toolResult"].get("content", [])
+            ]
+        elif "toolUse" in block:
+            parts.append(json.dumps(block["toolUse"]["input"]))
+        else:
+            parts.append(str(block.get("text", "")))
+    return " ".join(parts)
+
+
+def _reasoning(settings: BedrockSettings, model: FoundationModel, prompt: str) -> Iterator[Piece]:
+    if not model.reasons:
+        return
+    tokens = compose_reasoning(model.id, prompt, token_count=settings.reasoning_tokens)
+    yield from _cut(settings, tokens, 0, lambda text: {"reasoningContent": {"text": text}})
+    yield Piece(0, {"reasoningContent": {"signature": "c2ltdWxhdGVk"}})
+
+
+def _cut(settings: BedrockSettings, tokens: Sequence[str], block: int, write: Any) -> list[Piece]:  # noqa: ANN401  # a lambda
+    step = settings.tokens_per_chunk
+    groups = [tokens[at : at + step] for at in range(0, len(tokens), step)]
+    return [Piece(block, write("".join(group)), token_count=len(group)) for group in groups]
+
+
+def _call(tool: Mapping[str, Any], prompt: str, block: int) -> list[Piece]:
+    schema = tool.get("inputSchema", {}).get("json", {})
+    arguments = fill_schema({"type": "object"} | schema)
+    name = str(tool["name"])
+    call_id = "tooluse_" + hashlib.sha256(f"{name} {prompt}".encode()).hexdigest()[:22]
+    # A call without arguments has no delta at all.
+    tokens = tokenize(json.dumps(arguments)) if arguments else []
+    start = {"toolUse": {"toolUseId": call_id, "name": name}}
+    deltas = [Piece(block, {"toolUse": {"input": token}}, token_count=1) for token in tokens]
+    return [Piece(block, {}, start), *deltas]
+
+
+def _limit(pieces: Sequence[Piece], limit: int | None) -> tuple[list[Piece], bool]:
+    if limit is None:
+        return list(pieces), False
+    kept: list[Piece] = []
+    count = 0
+    for piece in pieces:
+        if piece.token_count and count + piece.token_count > limit:
+            return kept, True
+        count += piece.token_count
+        kept.append(piece)
+    return kept, False

@@ -1,0 +1,143 @@
+"""Amazon Bedrock, through Converse: the models of the operator's own AWS account."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from rune.errors import ModelUnsupportedError
+from rune.llm.answers import AnswerInProgress
+from rune.llm.bedrock_calls import BedrockCalls, Exchange, TakeEvent
+from rune.llm.bedrock_chat import ConverseAnswer, converse_arguments
+from rune.llm.first_token import first_token_ms
+from rune.llm.protocol import (
+    Capabilities,
+    ChatRequest,
+    Generation,
+    ModelFacts,
+    OnChunk,
+    OnPull,
+    PullRequest,
+    ServerFacts,
+    WarmUp,
+    WarmUpRequest,
+)
+
+type _Summary = Mapping[str, Any]
+
+
+class BedrockServer:
+    """A `ModelServer` that is Bedrock in one region.
+
+    Nothing is loaded, unloaded or pulled there, and nothing tells what runs. A model's name is the id of a
+    foundation model or of an inference profile (`us.anthropic.…`), or the ARN of either.
+    """
+
+    def __init__(self, calls: BedrockCalls) -> None:
+        self._calls = calls
+        self._listed: tuple[list[_Summary], list[_Summary]] | None = None
+
+    @classmethod
+    def open(cls, region: str, endpoint_url: str | None = None) -> "BedrockServer":
+        """Return Bedrock in a region, at AWS's own addresses or at another one; nothing is sent yet."""
+        return cls(BedrockCalls(region, endpoint_url))
+
+    async def list_models(self) -> tuple[str, ...]:
+        """Return the ids of the models that write text, and of all inference profiles, sorted."""
+        models, profiles = await self._list()
+        ids = [model["modelId"] for model in models if _writes(model)]
+        return tuple(sorted({*ids, *(profile["inferenceProfileId"] for profile in profiles)}))
+
+    async def list_running(self) -> tuple[str, ...]:
+        """Return nothing: every model is always there."""
+        return ()
+
+    async def has_model(self, model: str) -> bool:
+        """Return whether the account's region lists the model or the profile, by id or ARN."""
+        models, profiles = await self._list()
+        arns = {summary["modelArn"] for summary in models if _writes(summary)}
+        arns |= {profile["inferenceProfileArn"] for profile in profiles}
+        return model in arns or model in await self.list_models()
+
+    async def capabilities(self, model: str) -> Capabilities:
+        """Return what the list says of the model, or of the model behind a profile; it says nothing of tools."""
+        summary = await self._find(model)
+        if summary is None:
+            return Capabilities()
+        return Capabilities(
+            chats=_writes(summary) and summary.get("responseStreamingSupported") is not False,
+            sees="IMAGE" in summary.get("inputModalities", ()),
+        )
+
+    async def describe_server(self) -> ServerFacts:
+        """Return its name: Bedrock says nothing else of itself."""
+        return ServerFacts(name="bedrock")
+
+    async def describe_model(self, model: str) -> ModelFacts:
+        """Return whose model it is: neither digest nor size nor context are told."""
+        summary = await self._find(model)
+        return ModelFacts(family=summary.get("providerName") if summary else None)
+
+    async def round_trip_ms(self) -> float | None:
+        """Return nothing: what answers a handshake is AWS's edge, which is not where the model is."""
+        return None
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:  # noqa: ARG002  # the protocol's
+        """Refuse: there is nothing to download."""
+        raise ModelUnsupportedError("Amazon Bedrock cannot be told to download a model.")
+
+    async def warm_up(self, request: WarmUpRequest) -> WarmUp:
+        """Generate one token: it finds out whether the account may use the model. `load_ms` is 0."""
+        return WarmUp(0.0, await first_token_ms(self, request, timeout_seconds=request.timeout_seconds))
+
+    async def unload(self, model: str) -> None:  # noqa: ARG002  # the protocol's
+        """Refuse: there is nothing in memory that is ours."""
+        raise ModelUnsupportedError("Amazon Bedrock cannot be told to unload a model.")
+
+    async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
+        """Return the answer; see `ModelServer.chat`."""
+        loop = asyncio.get_running_loop()
+        opened: list[ConverseAnswer] = []
+
+        def open_answer(exchange: Exchange) -> TakeEvent:
+            def tell(count: int) -> None:
+                # A loop that has closed meanwhile has nobody to tell.
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(on_chunk, count)
+
+            answer = ConverseAnswer(
+                request.model,
+                AnswerInProgress(sent_ns=exchange.sent_ns, headers_ns=exchange.headers_ns, on_chunk=tell),
+            )
+            opened.append(answer)
+            return answer.take
+
+        ended_ns = await self._calls.converse(
+            converse_arguments(request),
+            open_answer,
+            total_timeout_seconds=request.timeout_seconds,
+            idle_timeout_seconds=request.idle_timeout_seconds,
+        )
+        return opened[0].complete(ended_ns)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._calls.aclose()
+
+    async def _list(self) -> tuple[list[_Summary], list[_Summary]]:
+        if self._listed is None:
+            self._listed = await self._calls.list_models()
+        return self._listed
+
+    async def _find(self, model: str) -> _Summary | None:
+        """Return the summary of a foundation model, or of the first one behind a profile."""
+        models, profiles = await self._list()
+        wanted = {model}
+        for profile in profiles:
+            if model in {profile["inferenceProfileId"], profile["inferenceProfileArn"]}:
+                wanted |= {behind["modelArn"].rpartition("/")[2] for behind in profile.get("models", ())}
+        return next((m for m in models if wanted & {m["modelId"], m["modelArn"]}), None)
+
+
+def _writes(summary: _Summary) -> bool:
+    return "TEXT" in summary.get("outputModalities", ("TEXT",))

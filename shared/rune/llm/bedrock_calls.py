@@ -1,0 +1,352 @@
+"""boto3's blocking calls to Bedrock, made in threads; every event is stamped there before anything reads it.
+
+botocore tells when a request leaves and hands over the raw answer before it parses it (its hooks `before-send` and
+`before-parse`). That is where the stamps are taken: signing is not counted as the model's time, and neither is the
+decoding of an event.
+"""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import boto3
+from botocore import exceptions as aws
+from botocore.config import Config
+from botocore.eventstream import ParserError
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from rune.errors import (
+    BadResponseError,
+    ModelServerError,
+    RequestRejectedError,
+    ServerAccessError,
+    ServerTimeoutError,
+    ServerUnreachableError,
+    StreamTruncatedError,
+)
+from rune.llm.bedrock_failures import describe_bedrock_failure
+from rune.llm.failures import FailureContext
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
+
+MAX_CONNECTIONS = 64
+"""Calls at a time: above it they would wait for one another. As many as a workload's concurrency may be."""
+
+MAX_STREAM_BYTES = 64 * 1024 * 1024
+"""Longest answer, frames and all."""
+
+_CONNECT_TIMEOUT_SECONDS = 5.0
+_LIST_TIMEOUT_SECONDS = 15.0
+_READ_TIMEOUT_STEP_SECONDS = 30
+_MAX_RETRY_AFTER_SECONDS = 3600
+_NS_PER_SECOND = 1_000_000_000
+
+type TakeEvent = Callable[[Mapping[str, object], int], None]
+"""Takes an event and the moment when its last byte came."""
+
+
+class _RawBody(Protocol):
+    """What is used of urllib3's response."""
+
+    def stream(self) -> Iterator[bytes]: ...
+
+    def shutdown(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _StampedBody:
+    """An answer's body, stamped as each piece of it is read, and bounded."""
+
+    def __init__(self, raw: _RawBody) -> None:
+        self._raw = raw
+        self._byte_count = 0
+        self.arrived_ns = time.monotonic_ns()
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield the pieces as they come."""
+        for piece in self._raw.stream():
+            self.arrived_ns = time.monotonic_ns()
+            self._byte_count += len(piece)
+            if self._byte_count > MAX_STREAM_BYTES:
+                raise BadResponseError(f"Bedrock's answer is longer than {MAX_STREAM_BYTES} bytes.")
+            yield piece
+
+    def close(self) -> None:
+        """Close the connection, unless the body was read to its end."""
+        self._raw.close()
+
+    def abort(self) -> None:
+        """Wake the thread that reads, from another one; it then closes the connection itself."""
+        # Closing here would wait for the very read that is to be ended. Runtimes with urllib3 before 2.3 have no
+        # `shutdown`: there the thread ends with its own read timeout.
+        with suppress(AttributeError, OSError, RuntimeError, ValueError):
+            self._raw.shutdown()
+
+
+class Exchange:
+    """One streamed call: shared by the thread that makes it and the loop that waits for it."""
+
+    def __init__(self) -> None:
+        self.sent_ns = time.monotonic_ns()
+        self.headers_ns = self.sent_ns
+        self._body: _StampedBody | None = None
+        self._is_abandoned = threading.Event()
+
+    @property
+    def heard_ns(self) -> int:
+        """When the server last showed a sign of life; when the request was sent, if it did not yet."""
+        return self._body.arrived_ns if self._body else self.sent_ns
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._is_abandoned.is_set()
+
+    def note_sending(self) -> None:
+        """Stamp the request, which is signed and about to leave."""
+        self.sent_ns = self.headers_ns = time.monotonic_ns()
+
+    def note_head(self, response: dict[str, Any]) -> None:
+        """Stamp the head of the answer, and put our own body between the wire and its reader."""
+        self.headers_ns = time.monotonic_ns()
+        if not isinstance(response["body"], bytes):
+            self._body = response["body"] = _StampedBody(cast("_RawBody", response["body"]))
+
+    def abandon(self) -> None:
+        """End the call, wherever it stands: from within the loop, and without waiting."""
+        self._is_abandoned.set()
+        if self._body:
+            self._body.abort()
+
+
+class BedrockCalls:
+    """Calls to Bedrock in one region.
+
+    Parameters
+    ----------
+    endpoint_url
+        Where both of Bedrock's services are, instead of AWS's own addresses; None for those.
+    """
+
+    def __init__(self, region: str, endpoint_url: str | None = None) -> None:
+        self._region = region
+        self._endpoint_url = endpoint_url
+        self._threads = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix="bedrock")
+        self._opening = threading.Lock()
+        self._runtimes: dict[int, BedrockRuntimeClient] = {}
+        self._current = threading.local()
+
+    async def list_models(self) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+        """Return the summaries of all foundation models and of all inference profiles, as Bedrock has them.
+
+        Raises
+        ------
+        ModelServerError
+            They cannot be listed.
+        """
+        return await asyncio.wrap_future(self._threads.submit(self._list_models))
+
+    async def converse(
+        self,
+        arguments: Mapping[str, Any],
+        open_answer: Callable[[Exchange], TakeEvent],
+        *,
+        total_timeout_seconds: float,
+        idle_timeout_seconds: float,
+    ) -> int:
+        """Make a streamed call, and return when its last byte came, in nanoseconds.
+
+        Parameters
+        ----------
+        open_answer
+            Called in a thread as soon as the head has come; what it returns is called there with each event.
+
+        Raises
+        ------
+        ModelServerError
+            It failed; one of the two timeouts passed.
+        """
+        idle_seconds = min(total_timeout_seconds, idle_timeout_seconds)
+        exchange = Exchange()
+        began_ns = exchange.sent_ns
+        ended = asyncio.wrap_future(
+            self._threads.submit(self._converse, dict(arguments), exchange, open_answer, idle_seconds)
+        )
+        try:
+            while not ended.done():
+                now_ns = time.monotonic_ns()
+                total_left = total_timeout_seconds - (now_ns - began_ns) / _NS_PER_SECOND
+                idle_left = idle_seconds - (now_ns - exchange.heard_ns) / _NS_PER_SECOND
+                if total_left <= 0:
+                    raise ServerTimeoutError(
+                        f"Bedrock's answer took longer than {total_timeout_seconds:g} seconds."
+                    )
+                if idle_left <= 0:
+                    raise ServerTimeoutError(f"Bedrock was silent for {idle_seconds:g} seconds.")
+                await asyncio.wait({ended}, timeout=min(total_left, idle_left))
+            return ended.result()
+        finally:
+            if not ended.done():
+                exchange.abandon()
+                # Nobody hears how the call ends.
+                ended.cancel()
+
+    async def aclose(self) -> None:
+        """Close the connections; a call that is still under way ends by itself, and closes its own."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for client in self._runtimes.values():
+            client.close()
+
+    # ------------------------------------------------------------------ in a thread
+
+    def _list_models(self) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+        with _named_errors(), self._opening:
+            client = _session().client(
+                "bedrock",
+                region_name=self._region,
+                endpoint_url=self._endpoint_url,
+                config=_config(_LIST_TIMEOUT_SECONDS),
+            )
+        with _named_errors(), closing(client) as bedrock:
+            models = bedrock.list_foundation_models()["modelSummaries"]
+            pages = bedrock.get_paginator("list_inference_profiles").paginate()
+            profiles = [profile for page in pages for profile in page["inferenceProfileSummaries"]]
+        return [dict(model) for model in models], [dict(profile) for profile in profiles]
+
+    def _converse(
+        self,
+        arguments: dict[str, Any],
+        exchange: Exchange,
+        open_answer: Callable[[Exchange], TakeEvent],
+        idle_seconds: float,
+    ) -> int:
+        with _named_errors(arguments["modelId"]):
+            client = self._runtime(idle_seconds)
+            self._current.exchange = exchange
+            response = client.converse_stream(**arguments)
+            with closing(response["stream"]) as stream:
+                take = open_answer(exchange)
+                for event in stream:
+                    arrived_ns = exchange.heard_ns
+                    if exchange.is_abandoned:
+                        break
+                    take(cast("Mapping[str, object]", event), arrived_ns)
+                return time.monotonic_ns()
+
+    def _runtime(self, idle_seconds: float) -> "BedrockRuntimeClient":
+        """Return a client whose reads end a little after the idle timeout.
+
+        The loop keeps the timeout to the millisecond; the client's own only frees a thread that the loop cannot
+        wake, while it waits for the head. In steps, since a client serves one timeout and costs 10 ms to make.
+        """
+        step = math.ceil(idle_seconds / _READ_TIMEOUT_STEP_SECONDS)
+        with self._opening:
+            if step not in self._runtimes:
+                client = _session().client(
+                    "bedrock-runtime",
+                    region_name=self._region,
+                    endpoint_url=self._endpoint_url,
+                    config=_config(step * _READ_TIMEOUT_STEP_SECONDS),
+                )
+                client.meta.events.register("before-send.bedrock-runtime", self._before_send)
+                client.meta.events.register("before-parse.bedrock-runtime", self._before_parse)
+                self._runtimes[step] = client
+            return self._runtimes[step]
+
+    def _before_send(self, **_: object) -> None:
+        self._exchange.note_sending()
+
+    def _before_parse(self, response_dict: dict[str, Any], **_: object) -> None:
+        self._exchange.note_head(response_dict)
+
+    @property
+    def _exchange(self) -> Exchange:
+        """The call that this thread makes."""
+        return cast("Exchange", self._current.exchange)
+
+
+@cache
+def _session() -> boto3.session.Session:
+    # Reading the services' descriptions takes 50 ms; a server is opened per job step.
+    return boto3.session.Session()
+
+
+def _config(read_timeout_seconds: float) -> Config:
+    return Config(
+        connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=read_timeout_seconds,
+        max_pool_connections=MAX_CONNECTIONS,
+        # A hidden second try would count as the model's time, and hide how often Bedrock refuses.
+        retries={"total_max_attempts": 1, "mode": "standard"},
+    )
+
+
+@contextmanager
+def _named_errors(model: str | None = None) -> Iterator[None]:
+    """Give everything that boto3 raises one of our names."""
+    try:
+        yield
+    except aws.ClientError as error:
+        raise _name_client_error(error, model) from error
+    except (aws.BotoCoreError, aws.HTTPClientError, ResponseParserError, ParserError, HTTPError) as error:
+        raise _name_error(error) from error
+
+
+def _name_error(error: Exception) -> ModelServerError:
+    for kinds, name in _NAMES:
+        if isinstance(error, kinds):
+            return name()
+    return ServerUnreachableError("Bedrock could not be asked.")
+
+
+def _name_client_error(error: aws.ClientError, model: str | None) -> ModelServerError:
+    told = error.response.get("Error", {})
+    metadata = error.response.get("ResponseMetadata", {})
+    is_in_stream = isinstance(error, aws.EventStreamError)
+    retry_after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
+    context = FailureContext(model, _read_seconds(retry_after))
+    return describe_bedrock_failure(
+        told.get("Code", ""),
+        told.get("Message", ""),
+        None if is_in_stream else metadata.get("HTTPStatusCode", 500),
+        context,
+    )
+
+
+def _read_seconds(text: str) -> int | None:
+    return min(int(text[:9]), _MAX_RETRY_AFTER_SECONDS) if text.isascii() and text.isdigit() else None
+
+
+_NAMES: tuple[tuple[tuple[type[Exception], ...], Callable[[], ModelServerError]], ...] = (
+    (
+        (aws.ReadTimeoutError, ReadTimeoutError),
+        lambda: ServerTimeoutError("Bedrock was silent for too long."),
+    ),
+    (
+        (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError),
+        lambda: ServerAccessError("The deployment has no credentials for AWS."),
+    ),
+    (
+        (aws.ParamValidationError,),
+        lambda: RequestRejectedError("The request is not one that Bedrock takes."),
+    ),
+    (
+        (ResponseParserError, ParserError),
+        lambda: BadResponseError("What came is not an answer of Bedrock's."),
+    ),
+    # urllib3's own come from within the body alone; before it, botocore wraps them.
+    (
+        (HTTPError,),
+        lambda: StreamTruncatedError("The connection broke before Bedrock's answer was complete."),
+    ),
+    ((aws.HTTPClientError,), lambda: ServerUnreachableError("No connection to Bedrock could be made.")),
+)

@@ -1,0 +1,86 @@
+"""Finished benchmarks, as their workers leave them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rune.contracts import BenchmarkReport, BenchmarkResult, RunReport
+from tests.builders import JOB_ID
+
+EXAMPLES = Path(__file__).parents[1] / "functions" / "api" / "examples"
+
+_REPORT = json.loads((EXAMPLES / "report.json").read_text())
+
+
+def a_report(job_id: str = JOB_ID, **overrides: object) -> BenchmarkReport:
+    """Return the report of the API's documentation: a rented machine at three points."""
+    report = BenchmarkReport.model_validate_json(json.dumps(_REPORT))
+    return report.model_copy(update={"benchmark_id": job_id, **overrides})
+
+
+def a_slower_report(job_id: str, ratio: float) -> BenchmarkReport:
+    """Return a report of which every request took so many times as long."""
+    report = a_report(job_id)
+    return report.model_copy(update={"runs": [_slowed(run, ratio) for run in report.runs]})
+
+
+def a_result_json(report: BenchmarkReport | None, record_keys: Sequence[str] | None = None) -> str:
+    """Return a benchmark's result as a worker stores it."""
+    metadata = {"backend_type": "ollama"}
+    if record_keys is not None:
+        metadata["records"] = json.dumps(record_keys)
+    result = {
+        "answer": "A readiness probe fails.",
+        "metadata": metadata,
+        "telemetry": {
+            "tokens": {"system_prompt": 0, "tool_calls": 0, "agent_reasoning": 0, "output": 9, "total": 17},
+            "latency": [{"phase": "load", "ms": 1541}],
+            "cost_estimate_usd": None,
+        },
+        "model_name": "llama3.1:8b",
+        "backend_url": "http://127.0.0.1:11434",
+        "measurements": {
+            "time_to_first_token_ms": 98.1,
+            "time_to_first_visible_token_ms": 98.1,
+            "time_per_output_token_ms": 25.0,
+            "output_tokens_per_second": 29.2,
+            "decode_tokens_per_second": 40.0,
+            "end_to_end_latency_ms": 308.0,
+            "prompt_tokens": 8,
+            "output_tokens": 9,
+            "cached_tokens": None,
+            "reasoning_tokens": None,
+            "token_count_source": "usage",
+            "finish_reason": "stop",
+            "server": {
+                "total_ms": None,
+                "load_ms": None,
+                "prompt_eval_ms": None,
+                "eval_ms": None,
+                "output_tokens_per_second": None,
+            },
+        },
+        "report": None if report is None else report.model_dump(mode="json"),
+    }
+    return BenchmarkResult.model_validate_json(json.dumps(result)).model_dump_json()
+
+
+def _slowed(run: RunReport, ratio: float) -> RunReport:
+    slower = {
+        name: each.model_copy(
+            update={
+                field: value * ratio
+                for field in ("mean", "std", "min", "median", "max", "p90", "p95", "p99")
+                if (value := getattr(each, field)) is not None
+            }
+        )
+        for name in ("ttft_ms", "ttfo_ms", "tpot_ms", "itl_ms", "e2el_ms")
+        if (each := getattr(run, name)) is not None
+    }
+    throughputs = {
+        name: getattr(run, name) / ratio
+        for name in ("request_throughput_per_s", "output_throughput_tokens_per_s")
+    }
+    return run.model_copy(update={**slower, **throughputs, "duration_s": run.duration_s * ratio})

@@ -1,0 +1,454 @@
+"""RUNE's way to Bedrock against the simulated one: stamps, errors, tools, timeouts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from local.simulators.bedrock import Fault, FaultKind, Outcome, SimulatedBedrock
+from rune.errors import (
+    BadResponseError,
+    ContextOverflowError,
+    ModelNotFoundError,
+    ModelServerError,
+    ModelUnsupportedError,
+    RequestRejectedError,
+    ServerAccessError,
+    ServerFailedError,
+    ServerOverloadedError,
+    ServerTimeoutError,
+    ServerUnreachableError,
+    StreamFailedError,
+    StreamTruncatedError,
+)
+from rune.llm.bedrock import BedrockServer
+from rune.llm.protocol import (
+    Capabilities,
+    ChatRequest,
+    FinishReason,
+    Generation,
+    Message,
+    ModelFacts,
+    PullRequest,
+    Role,
+    ServerFacts,
+    TokenCounts,
+    TokenSource,
+    ToolSpec,
+    WarmUpRequest,
+)
+from tests.functional.simulators.bedrock_harness import (
+    DEEPSEEK,
+    FAST,
+    HAIKU,
+    LLAMA,
+    QUESTION,
+    SONNET,
+    TITAN,
+    ask,
+    credentials,
+    simulate,
+)
+from tests.functional.simulators.hosting import Host
+from tests.functional.simulators.ollama_harness import wait_until
+
+MS = 1_000_000
+PODS = ToolSpec(
+    "list_pods",
+    "Lists pods.",
+    {"type": "object", "properties": {"namespace": {"type": "string"}}, "required": ["namespace"]},
+)
+NOW = ToolSpec("now", "", {"type": "object"})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _credentials() -> Iterator[None]:
+    with credentials():
+        yield
+
+
+def chat(host: Host, request: ChatRequest = QUESTION) -> Generation:
+    return ask(host, lambda server: server.chat(request, lambda _: None))
+
+
+def refused(host: Host, request: ChatRequest = QUESTION) -> ModelServerError:
+    with pytest.raises(ModelServerError) as caught:
+        chat(host, request)
+    return caught.value
+
+
+# ---------------------------------------------------------------- an answer
+
+
+def test_answer_comes_with_its_evidence(host: Host) -> None:
+    simulate(host, settings=replace(FAST, cached_tokens=3, tokens_per_chunk=5))
+    counts: list[int] = []
+
+    generation = ask(host, lambda server: server.chat(QUESTION, counts.append))
+
+    assert generation.text.startswith("Simulated answer:")
+    assert (generation.reasoning, generation.tool_calls) == ("", ())
+    assert generation.finish_reason is FinishReason.STOP
+    assert generation.tokens == TokenCounts(8, 20, 3, None, TokenSource.USAGE)
+    assert generation.server_timings.total_ms is not None
+    assert generation.server_timings.total_ms >= 10
+    assert (len(generation.chunk_arrivals_ns), counts) == (4, [1, 2, 3, 4])
+
+
+def test_pieces_are_stamped_when_they_come(host: Host) -> None:
+    simulate(host, settings=replace(FAST, gaps_seconds=(0.1, 0.03, 0.03, 0.03), tokens_per_chunk=5))
+
+    async def go(server: BedrockServer) -> Generation:
+        await server.warm_up(WarmUpRequest(HAIKU, 5.0))
+        return await server.chat(QUESTION, lambda _: None)
+
+    generation = ask(host, go)
+
+    stamps = generation.stamps
+    arrivals_ms = [(at - stamps.sent_ns) / MS for at in generation.chunk_arrivals_ns]
+    assert arrivals_ms == pytest.approx([100, 130, 160, 190], abs=15)
+    assert stamps.sent_ns < stamps.headers_ns <= stamps.first_event_ns < generation.chunk_arrivals_ns[0]
+    assert stamps.first_content_ns == stamps.first_visible_ns == generation.chunk_arrivals_ns[0]
+    assert stamps.last_content_ns == generation.chunk_arrivals_ns[-1]
+    assert stamps.ended_ns >= generation.chunk_arrivals_ns[-1]
+
+
+def test_reasoning_is_kept_apart(host: Host) -> None:
+    simulate(host)
+
+    generation = chat(host, replace(QUESTION, model=DEEPSEEK))
+
+    assert generation.reasoning.startswith("Simulated reasoning:")
+    assert generation.text.startswith("Simulated answer:")
+    stamps = generation.stamps
+    assert stamps.first_content_ns
+    assert stamps.first_visible_ns
+    assert stamps.first_content_ns < stamps.first_visible_ns
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        ("end_turn", FinishReason.STOP),
+        ("stop_sequence", FinishReason.STOP),
+        ("max_tokens", FinishReason.LENGTH),
+        ("model_context_window_exceeded", FinishReason.LENGTH),
+        ("guardrail_intervened", FinishReason.CONTENT_FILTER),
+        ("content_filtered", FinishReason.CONTENT_FILTER),
+        ("something_new", FinishReason.OTHER),
+    ],
+)
+def test_stop_reason_is_told_in_our_words(reason: str, finish: FinishReason, host: Host) -> None:
+    simulate(host, Fault(kind=FaultKind.STOPPED, code=reason, after_chunks=2))
+
+    assert chat(host).finish_reason is finish
+
+
+def test_many_chats_share_one_server(host: Host) -> None:
+    state = simulate(host)
+
+    async def go(server: BedrockServer) -> list[Generation]:
+        return await asyncio.gather(*(server.chat(QUESTION, lambda _: None) for _ in range(32)))
+
+    generations = ask(host, go)
+
+    assert {generation.tokens.output_count for generation in generations} == {20}
+    assert [record.outcome for record in state.requests.records] == [Outcome.COMPLETED] * 32
+
+
+# ---------------------------------------------------------------- tools
+
+
+def test_tools_are_called_and_answered_in_one_message(host: Host) -> None:
+    simulate(host)
+    request = replace(QUESTION, tools=(PODS, NOW))
+
+    called = chat(host, request)
+
+    assert called.finish_reason is FinishReason.TOOL_CALLS
+    assert [(call.name, call.arguments) for call in called.tool_calls] == [
+        ("list_pods", {"namespace": "simulated"}),
+        ("now", {}),
+    ]
+    results = tuple(
+        Message(Role.TOOL, "" if call.name == "now" else "none", tool_call_id=call.id, tool_name=call.name)
+        for call in called.tool_calls
+    )
+    replay = (*request.messages, Message(Role.ASSISTANT, called.text, called.tool_calls), *results)
+    # Bedrock refuses a history with tools in it unless they are declared again.
+    for tools in ((PODS, NOW), ()):
+        answered = chat(host, replace(request, messages=replay, tools=tools))
+        assert (answered.finish_reason, answered.tool_calls) == (FinishReason.STOP, ())
+
+
+def test_required_tool_is_called_without_a_word(host: Host) -> None:
+    simulate(host)
+
+    called = chat(host, replace(QUESTION, tools=(PODS,), tool_choice="required"))
+
+    assert (called.text, [call.name for call in called.tool_calls]) == ("", ["list_pods"])
+    assert called.stamps.first_content_ns
+    assert called.stamps.first_visible_ns is None
+
+
+def test_tool_call_that_a_limit_cut_has_no_arguments(host: Host) -> None:
+    simulate(host)
+    request = replace(QUESTION, tools=(PODS,), tool_choice="required", max_output_tokens=2)
+
+    cut = chat(host, request)
+
+    assert cut.finish_reason is FinishReason.LENGTH
+    assert [(call.arguments, call.arguments_text != "") for call in cut.tool_calls] == [(None, True)]
+
+
+# ---------------------------------------------------------------- errors
+
+
+BEFORE: list[tuple[str, int, str, type[ModelServerError]]] = [
+    ("ThrottlingException", 429, "Too many tokens, please wait.", ServerOverloadedError),
+    ("ModelNotReadyException", 429, "Not ready.", ServerOverloadedError),
+    ("ServiceUnavailableException", 503, "Later.", ServerOverloadedError),
+    ("ServiceQuotaExceededException", 400, "Quota.", ServerOverloadedError),
+    ("AccessDeniedException", 403, "User arn:aws:sts::123456789012:x may not.", ServerAccessError),
+    ("UnrecognizedClientException", 403, "The security token is invalid.", ServerAccessError),
+    ("ExpiredTokenException", 403, "Expired.", ServerAccessError),
+    ("ResourceNotFoundException", 404, "Could not resolve the model.", ModelNotFoundError),
+    ("ModelTimeoutException", 408, "Too slow.", ServerTimeoutError),
+    ("ModelErrorException", 424, "The model failed.", ServerFailedError),
+    ("InternalServerException", 500, "Oh.", ServerFailedError),
+    ("ValidationException", 400, "The provided model identifier is invalid.", ModelNotFoundError),
+    ("ValidationException", 400, "Input is too long for requested model.", ContextOverflowError),
+    ("ValidationException", 400, "prompt is too long: 9 tokens > 8 maximum", ContextOverflowError),
+    ("ValidationException", 400, "exceeds the model limit of 2048. Use less tokens", RequestRejectedError),
+    ("ValidationException", 400, "This model doesn't support tool use.", ModelUnsupportedError),
+    ("ValidationException", 400, "A conversation must start with a user message.", RequestRejectedError),
+    ("SomethingNewException", 418, "Tea.", RequestRejectedError),
+    ("SomethingNewException", 502, "Oh.", ServerFailedError),
+    ("SomethingNewException", 429, "Later.", ServerOverloadedError),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "text", "error"), BEFORE, ids=lambda value: str(value)[:30])
+def test_refusal_is_named(
+    code: str, status: int, text: str, error: type[ModelServerError], host: Host
+) -> None:
+    state = simulate(host, Fault(kind=FaultKind.REFUSED, code=code, status=status, text=text, times=None))
+
+    raised = refused(host)
+
+    assert type(raised) is error
+    assert "123456789012" not in raised.sentence
+    # Not one hidden retry.
+    assert len(state.requests.records) == 1
+
+
+WITHIN: list[tuple[str, str, type[ModelServerError]]] = [
+    ("throttlingException", "Later.", ServerOverloadedError),
+    ("serviceUnavailableException", "Later.", ServerOverloadedError),
+    ("modelStreamErrorException", "The model stopped.", StreamFailedError),
+    ("internalServerException", "Oh.", StreamFailedError),
+    ("validationException", "Input is too long for requested model.", ContextOverflowError),
+    ("validationException", "Something.", RequestRejectedError),
+]
+
+
+@pytest.mark.parametrize("after_chunks", [0, 2])
+@pytest.mark.parametrize(("code", "text", "error"), WITHIN, ids=lambda value: str(value)[:30])
+def test_error_within_the_answer_is_named(
+    code: str, text: str, error: type[ModelServerError], after_chunks: int, host: Host
+) -> None:
+    simulate(host, Fault(kind=FaultKind.STREAM_ERROR, code=code, text=text, after_chunks=after_chunks))
+
+    assert type(refused(host)) is error
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault(kind=FaultKind.TRUNCATED), StreamTruncatedError),
+        (Fault(kind=FaultKind.TRUNCATED, after_chunks=0), StreamTruncatedError),
+        (Fault(kind=FaultKind.DISCONNECTED), StreamTruncatedError),
+        (Fault(kind=FaultKind.CORRUPT), BadResponseError),
+        (Fault(kind=FaultKind.WRONG_CONTENT), BadResponseError),
+        (Fault(kind=FaultKind.STOPPED, code="malformed_model_output"), StreamFailedError),
+        (Fault(kind=FaultKind.STOPPED, code="malformed_tool_use"), StreamFailedError),
+        (
+            Fault(kind=FaultKind.STOPPED, code="model_context_window_exceeded", after_chunks=0),
+            ContextOverflowError,
+        ),
+    ],
+    ids=lambda value: getattr(value, "kind", getattr(value, "__name__", "")),
+)
+def test_spoiled_answer_is_named(fault: Fault, error: type[ModelServerError], host: Host) -> None:
+    simulate(host, fault)
+
+    assert type(refused(host)) is error
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"model": "nobody.model"}, ModelNotFoundError),
+        ({"model": TITAN}, ModelUnsupportedError),
+        ({"model": SONNET}, ModelUnsupportedError),
+        ({"model": LLAMA, "tools": (PODS,)}, ModelUnsupportedError),
+        ({"model": LLAMA, "messages": (Message(Role.USER, "word " * 9000),)}, ContextOverflowError),
+        ({"messages": ()}, RequestRejectedError),
+    ],
+    ids=str,
+)
+def test_request_that_the_model_cannot_take_is_named(
+    changes: dict[str, object], error: type[ModelServerError], host: Host
+) -> None:
+    simulate(host)
+
+    assert type(refused(host, replace(QUESTION, **changes))) is error  # type: ignore[arg-type]  # of a table
+
+
+def test_nobody_there_is_unreachable() -> None:
+    nobody = Host.empty()
+    nobody.address = "http://127.0.0.1:9"
+
+    assert type(refused(nobody)) is ServerUnreachableError
+
+
+# ---------------------------------------------------------------- time
+
+
+@pytest.mark.parametrize(
+    ("kind", "limits", "words"),
+    [
+        (FaultKind.SILENT, (5.0, 0.1), "silent for 0.1 seconds"),
+        (FaultKind.HANG, (5.0, 0.1), "silent for 0.1 seconds"),
+        (FaultKind.SILENT, (0.1, 5.0), "longer than 0.1 seconds"),
+        (FaultKind.SLOW, (0.15, 5.0), "longer than 0.15 seconds"),
+    ],
+)
+def test_limit_is_kept_and_the_connection_closed(
+    kind: FaultKind, limits: tuple[float, float], words: str, host: Host
+) -> None:
+    state = simulate(host, Fault(kind=kind, slow_factor=20.0))
+    total_seconds, idle_seconds = limits
+    began = time.monotonic()
+
+    raised = refused(
+        host, replace(QUESTION, timeout_seconds=total_seconds, idle_timeout_seconds=idle_seconds)
+    )
+
+    assert type(raised) is ServerTimeoutError
+    assert words in raised.sentence
+    assert time.monotonic() - began < 1.0
+    if kind is not FaultKind.SILENT:
+        wait_until(lambda: is_left(state))
+
+
+def test_caller_that_leaves_closes_the_connection(host: Host) -> None:
+    state = simulate(host, Fault(kind=FaultKind.HANG, after_chunks=3))
+    counts: list[int] = []
+
+    async def go(server: BedrockServer) -> None:
+        chatting = asyncio.create_task(server.chat(QUESTION, counts.append))
+        while len(counts) < 3:  # noqa: ASYNC110  # a callback tells
+            await asyncio.sleep(0.005)
+        chatting.cancel()
+        await asyncio.gather(chatting, return_exceptions=True)
+
+    ask(host, go)
+
+    wait_until(lambda: is_left(state))
+
+
+def is_left(state: SimulatedBedrock) -> bool:
+    return state.requests.records[-1].outcome is Outcome.CANCELLED
+
+
+# ---------------------------------------------------------------- models
+
+
+def test_models_are_those_that_write_and_their_profiles(host: Host) -> None:
+    simulate(host)
+
+    listed = ask(host, lambda server: server.list_models())
+
+    writing = [HAIKU, SONNET, DEEPSEEK, LLAMA]
+    assert listed == tuple(sorted([*writing, *(f"us.{model}" for model in writing)]))
+    assert ask(host, lambda server: server.list_running()) == ()
+
+
+@pytest.mark.parametrize(
+    ("model", "is_there"),
+    [
+        (HAIKU, True),
+        (f"us.{SONNET}", True),
+        (f"arn:aws:bedrock:us-east-1::foundation-model/{HAIKU}", True),
+        (f"arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.{SONNET}", True),
+        (TITAN, False),
+        (f"arn:aws:bedrock:us-east-1::foundation-model/{TITAN}", False),
+        ("nobody.model", False),
+        (HAIKU.upper(), False),
+    ],
+)
+def test_model_is_there_by_id_or_arn(model: str, is_there: bool, host: Host) -> None:
+    simulate(host)
+
+    assert ask(host, lambda server: server.has_model(model)) is is_there
+
+
+@pytest.mark.parametrize(
+    ("model", "capabilities", "facts"),
+    [
+        (HAIKU, Capabilities(chats=True, sees=True), ModelFacts(family="Anthropic")),
+        (f"us.{DEEPSEEK}", Capabilities(chats=True, sees=False), ModelFacts(family="DeepSeek")),
+        (TITAN, Capabilities(chats=False, sees=False), ModelFacts(family="Amazon")),
+        ("nobody.model", Capabilities(), ModelFacts()),
+    ],
+)
+def test_model_is_described_as_far_as_the_list_goes(
+    model: str, capabilities: Capabilities, facts: ModelFacts, host: Host
+) -> None:
+    state = simulate(host)
+
+    async def go(server: BedrockServer) -> tuple[Capabilities, ModelFacts, ServerFacts, float | None]:
+        return (
+            await server.capabilities(model),
+            await server.describe_model(model),
+            await server.describe_server(),
+            await server.round_trip_ms(),
+        )
+
+    assert ask(host, go) == (capabilities, facts, ServerFacts(name="bedrock"), None)
+    # Listed once: two pages of profiles and the models.
+    assert len(state.requests.records) == 3
+
+
+def test_list_that_is_refused_is_named(host: Host) -> None:
+    denied = Fault(
+        kind=FaultKind.REFUSED, path="/foundation-models", code="AccessDeniedException", status=403
+    )
+    simulate(host, denied)
+
+    with pytest.raises(ServerAccessError):
+        ask(host, lambda server: server.list_models())
+
+
+def test_warm_up_generates_one_token(host: Host) -> None:
+    state = simulate(host)
+
+    warm_up = ask(host, lambda server: server.warm_up(WarmUpRequest(HAIKU, 5.0)))
+
+    assert warm_up.load_ms == 0.0
+    assert 10.0 <= warm_up.first_token_ms < 2_000.0
+    assert [record.chunk_count for record in state.requests.records] == [1]
+
+
+def test_bedrock_is_not_told_to_pull_or_unload(host: Host) -> None:
+    simulate(host)
+
+    with pytest.raises(ModelUnsupportedError):
+        ask(host, lambda server: server.pull(PullRequest(HAIKU, 1.0), lambda _: None))
+    with pytest.raises(ModelUnsupportedError):
+        ask(host, lambda server: server.unload(HAIKU))
