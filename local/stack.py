@@ -19,8 +19,9 @@ from pathlib import Path
 import httpx
 
 from local import proxy
+from local.backends import lend_backends
 from local.deploy import DeployError, build, deploy, machine_architecture
-from local.emulator import AwsSession, Emulator, EmulatorError, start_emulator
+from local.emulator import REGION, AwsSession, Emulator, EmulatorError, start_emulator
 from local.guard import GuardedProcess, NotStartedError, start_guarded
 from local.logs import LogReader, follow_logs, now_milliseconds
 from local.ports import PortBusyError, find_free_port, listen_on_loopback, require_free
@@ -112,7 +113,15 @@ def running_stack(settings: StackSettings, *, say: Say = print) -> Iterator[Stac
         with _timed(say, "deployed"):
             outputs = deploy(
                 emulator.session(),
-                _parameters(settings, tokens, simulators, vastai_key),
+                {
+                    **_parameters(settings, tokens, simulators, vastai_key),
+                    **lend_backends(
+                        emulator.session(),
+                        settings.backends,
+                        tokens.tenant,
+                        _address_of("bedrock", simulators),
+                    ),
+                },
                 run_folder / "deploy.log",
             )
         upstream = f"{emulator.url}/_aws/execute-api/{outputs['ApiId']}/$default"
@@ -147,7 +156,7 @@ def _enter_simulators(
 ) -> dict[str, tuple[GuardedProcess, str]]:
     if not settings.with_simulators:
         return {}
-    arguments: dict[str, tuple[str, ...]] = {"ollama": ()}
+    arguments: dict[str, tuple[str, ...]] = {"ollama": (), "bedrock": ("--region", REGION)}
     if not settings.vastai_api_url:
         arguments["vastai"] = ("--api-key", vastai_key)
     processes = {name: _start_simulator(name, given, run_folder, stops) for name, given in arguments.items()}
@@ -179,15 +188,17 @@ def _wait_for_address(process: GuardedProcess) -> str:
     raise StackError(f"{process.name} did not come up: see {process.log_path}")
 
 
+def _address_of(name: str, simulators: dict[str, tuple[GuardedProcess, str]]) -> str | None:
+    return simulators[name][1] if name in simulators else None
+
+
 def _parameters(
     settings: StackSettings,
     tokens: LocalTokens,
     simulators: dict[str, tuple[GuardedProcess, str]],
     vastai_key: str,
 ) -> dict[str, str]:
-    vastai_url = settings.vastai_api_url
-    if "vastai" in simulators:
-        _, vastai_url = simulators["vastai"]
+    vastai_url = _address_of("vastai", simulators) or settings.vastai_api_url
     renting = {"VastaiApiUrl": vastai_url, "VastaiApiKey": vastai_key} if vastai_url and vastai_key else {}
     return {
         **renting,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -9,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from local.emulator import AwsSession, find_function_pids
+from local.emulator import REGION, AwsSession, find_function_pids
 from local.settings import StackSettings
 from local.simulators.ollama import OllamaSettings
 from local.stack import Stack, running_stack
 from local.state import read_state
 from tests.e2e.blocked import BlockedAddress, blocked_address
 from tests.e2e.client import RuneClient, bearer
+from tests.e2e.keyed_server import KeyedServer, keyed_server
 from tests.e2e.market import Market
 from tests.e2e.model_server import ModelServer, model_server
 from tests.e2e.processes import descendants_of, still_alive
@@ -52,6 +54,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
 
 
+def lent_backends(keyed: KeyedServer) -> str:
+    """Return what the operator lends: nothing to the neighbour."""
+    bedrock = {"regions": [REGION], "models": ["anthropic.*"]}
+    lab = {"api_key": keyed.api_key, "url": keyed.url}
+    return json.dumps({TENANT: {"credentials": {"lab": lab}, "bedrock": bedrock}})
+
+
 @pytest.fixture(scope="package")
 def tokens() -> dict[str, str]:
     """Return the planted token of each tenant; no other place may show one."""
@@ -64,12 +73,20 @@ def state_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def stack(tokens: dict[str, str], state_path: Path) -> Iterator[Stack]:
+def keyed() -> Iterator[KeyedServer]:
+    """Give a model server that wants a key; it is there before the stack, which is told the key."""
+    with keyed_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def stack(tokens: dict[str, str], state_path: Path, keyed: KeyedServer) -> Iterator[Stack]:
     """Run the stack; when it has stopped, nothing of it may be left."""
     settings = StackSettings(
         port=0,
         api_tokens=",".join(f"{tenant}:{token}" for tenant, token in tokens.items()),
         state_path=state_path,
+        backends=lent_backends(keyed),
     )
     with running_stack(settings) as running:
         yield running

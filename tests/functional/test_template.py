@@ -11,21 +11,27 @@ from local.settings import ROOT
 type Block = dict[str, Any]
 
 VAST_VARIABLES = {"VAST_API_URL", "VAST_API_KEY", "VAST_API_KEY_PARAMETER"}
-WORKER_VARIABLES = VAST_VARIABLES | {
-    "VAST_IMAGE",
-    "RUNE_KEEP_LIMITS",
-    "RUNE_STAGE",
-    "RUNE_LANE",
-    "RUNE_TABLE",
-    "RUNE_BUCKET",
-    "RUNE_CONTROL_QUEUE_URL",
-    "RUNE_INFERENCE_QUEUE_URL",
-    "RUNE_DEAD_LETTER_QUEUE_URL",
-    "RUNE_ALLOWED_NETWORKS",
-    "RUNE_AGENTS_PARAMETER",
-}
+BACKEND_VARIABLES = {"RUNE_BACKENDS_PARAMETER", "RUNE_BEDROCK_ACCESS", "RUNE_BEDROCK_URL"}
+WORKER_VARIABLES = (
+    VAST_VARIABLES
+    | BACKEND_VARIABLES
+    | {
+        "VAST_IMAGE",
+        "RUNE_KEEP_LIMITS",
+        "RUNE_STAGE",
+        "RUNE_LANE",
+        "RUNE_TABLE",
+        "RUNE_BUCKET",
+        "RUNE_CONTROL_QUEUE_URL",
+        "RUNE_INFERENCE_QUEUE_URL",
+        "RUNE_DEAD_LETTER_QUEUE_URL",
+        "RUNE_ALLOWED_NETWORKS",
+        "RUNE_AGENTS_PARAMETER",
+    }
+)
 VARIABLES = {
-    "ApiFunction": {
+    "ApiFunction": BACKEND_VARIABLES
+    | {
         "RUNE_STAGE",
         "RUNE_TABLE",
         "RUNE_BUCKET",
@@ -47,6 +53,8 @@ VARIABLES = {
     | {"RUNE_STAGE", "RUNE_TABLE", "RUNE_CONTROL_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL"},
 }
 WRITE_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+LIST_BEDROCK = {"bedrock:ListFoundationModels", "bedrock:ListInferenceProfiles"}
+CALL_BEDROCK = {"bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"}
 WORKER_ACTIONS = WRITE_LOGS | {
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
@@ -64,9 +72,10 @@ ACTIONS = {
     "ApiRole": WRITE_LOGS
     | {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem"}
     | {"dynamodb:ConditionCheckItem", "dynamodb:Query", "sqs:SendMessage"}
-    | {"s3:PutObject", "s3:GetObject", "ssm:GetParameter"},
-    "ControlWorkerRole": WORKER_ACTIONS,
-    "InferenceWorkerRole": WORKER_ACTIONS,
+    | {"s3:PutObject", "s3:GetObject", "ssm:GetParameter"}
+    | LIST_BEDROCK,
+    "ControlWorkerRole": WORKER_ACTIONS | LIST_BEDROCK,
+    "InferenceWorkerRole": WORKER_ACTIONS | LIST_BEDROCK | CALL_BEDROCK,
     "JanitorRole": WRITE_LOGS
     | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "sqs:SendMessage"}
     | {"ssm:GetParameter"},
@@ -195,10 +204,64 @@ def test_role_has_exactly_the_actions_of_its_function(name: str) -> None:
 @pytest.mark.parametrize("name", ROLES)
 def test_role_names_every_resource(name: str) -> None:
     for entry in statements(ROLES[name]["Policies"]):
+        if entry["Sid"] in {"ListBedrock", "CallBedrock"}:
+            continue
         for resource in listed(entry["Resource"]):
             assert isinstance(resource, dict), f"{entry['Sid']} of {name} names {resource}"
             pattern = str(resource.get("Fn::Sub", ""))
             assert "*" not in pattern.removesuffix("/requests/*").removesuffix("/results/*")
+
+
+def statement_under(condition: str, role: str, sid: str) -> Block:
+    """Return a statement that only a deployment with the condition has."""
+    (policy,) = ROLES[role]["Policies"]
+    choices = [entry["Fn::If"] for entry in policy["PolicyDocument"]["Statement"] if "Fn::If" in entry]
+    ((name, statement, otherwise),) = [choice for choice in choices if choice[1]["Sid"] == sid]
+    assert (name, otherwise) == (condition, {"Ref": "AWS::NoValue"})
+    found: Block = statement
+    return found
+
+
+@pytest.mark.parametrize(
+    ("role", "sid"),
+    [
+        ("ApiRole", "ListBedrock"),
+        ("ControlWorkerRole", "ListBedrock"),
+        ("InferenceWorkerRole", "ListBedrock"),
+        ("InferenceWorkerRole", "CallBedrock"),
+    ],
+)
+def test_role_may_use_bedrock_only_where_the_operator_said_so(role: str, sid: str) -> None:
+    statement = statement_under("HasBedrock", role, sid)
+
+    assert TEMPLATE["Conditions"]["HasBedrock"] == {"Fn::Equals": [{"Ref": "BedrockAccess"}, "true"]}
+    assert TEMPLATE["Parameters"]["BedrockAccess"]["Default"] == "false"
+    assert {action.partition(":")[0] for action in statement["Action"]} == {"bedrock"}
+
+
+def test_only_models_and_profiles_are_called() -> None:
+    resources = statement_under("HasBedrock", "InferenceWorkerRole", "CallBedrock")["Resource"]
+
+    assert [resource["Fn::Sub"].rpartition(":")[2] for resource in resources] == [
+        "foundation-model/*",
+        "inference-profile/*",
+        "application-inference-profile/*",
+    ]
+
+
+@pytest.mark.parametrize("role", ["ControlWorkerRole", "InferenceWorkerRole"])
+def test_worker_reads_back_what_workers_wrote(role: str) -> None:
+    (reading,) = [entry for entry in statements(ROLES[role]["Policies"]) if entry["Action"] == "s3:GetObject"]
+
+    assert reading["Resource"] == [
+        {"Fn::Sub": f"${{Bucket.Arn}}/{folder}/*"} for folder in ("requests", "results")
+    ]
+
+
+def test_calls_to_models_have_a_whole_processor() -> None:
+    assert FUNCTIONS["InferenceWorkerFunction"]["MemorySize"] == {"Ref": "InferenceMemoryMb"}
+    # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+    assert TEMPLATE["Parameters"]["InferenceMemoryMb"]["Default"] == 1769
 
 
 @pytest.mark.parametrize(
@@ -206,6 +269,9 @@ def test_role_names_every_resource(name: str) -> None:
     [
         ("ApiRole", "ReadTokens", "HasTokensParameter", "ApiTokensParameter"),
         ("ApiRole", "ReadAgents", "HasAgentsParameter", "AgentsParameter"),
+        ("ApiRole", "ReadBackends", "HasBackendsParameter", "BackendsParameter"),
+        ("ControlWorkerRole", "ReadBackends", "HasBackendsParameter", "BackendsParameter"),
+        ("InferenceWorkerRole", "ReadBackends", "HasBackendsParameter", "BackendsParameter"),
         ("ControlWorkerRole", "ReadAgents", "HasAgentsParameter", "AgentsParameter"),
         ("InferenceWorkerRole", "ReadAgents", "HasAgentsParameter", "AgentsParameter"),
     ],
@@ -213,10 +279,7 @@ def test_role_names_every_resource(name: str) -> None:
 def test_role_reads_one_parameter_and_only_where_it_is_given(
     role: str, sid: str, condition: str, parameter: str
 ) -> None:
-    (policy,) = ROLES[role]["Policies"]
-    choices = [entry["Fn::If"] for entry in policy["PolicyDocument"]["Statement"] if "Fn::If" in entry]
-    ((name, statement, otherwise),) = [choice for choice in choices if choice[1]["Sid"] == sid]
-    assert (name, otherwise) == (condition, {"Ref": "AWS::NoValue"})
+    statement = statement_under(condition, role, sid)
     assert TEMPLATE["Conditions"][condition] == {
         "Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}],
     }

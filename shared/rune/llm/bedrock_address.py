@@ -2,7 +2,7 @@
 
 import re
 
-from rune.errors import AddressRefusedError
+from rune.errors import AddressRefusedError, InvalidRequestError
 from rune.net.addresses import AddressPolicy, parse_backend_url
 
 REGION = r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}"
@@ -25,3 +25,12 @@ def bedrock_region(url: str) -> str | None:
         return None
     found = _HOST.fullmatch(judged.host)
     return found[1] if found and judged.url == bedrock_url(found[1]) else None
+
+
+def not_bedrocks(pointer: str) -> InvalidRequestError:
+    """Return the refusal of an address that is none of Bedrock's."""
+    return InvalidRequestError(
+        f"The address of Amazon Bedrock is {bedrock_url('<region>')}; it may be left out.",
+        pointer=pointer,
+        code="bedrock_url_invalid",
+    )

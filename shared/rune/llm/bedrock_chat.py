@@ -4,21 +4,20 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStre
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rune.errors import ContextOverflowError, StreamFailedError
 from rune.llm.answers import AnswerInProgress
-from rune.llm.fields import as_object, mend_text, parse_json, read_count, read_number, read_text
+from rune.llm.fields import as_object, read_count, read_number, read_text
 from rune.llm.protocol import (
     ChatRequest,
     Generation,
     Message,
     Role,
     ServerTimings,
-    ToolCall,
     ToolSpec,
 )
+from rune.llm.tools import ToolCallsInProgress
 
 type Block = dict[str, Any]
 """A content block: a union, of which exactly one key is given."""
@@ -115,29 +114,13 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
     }
 
 
-@dataclass(slots=True)
-class _CallInProgress:
-    id: str
-    name: str
-    pieces: list[str] = field(default_factory=list)
-
-    def complete(self) -> ToolCall:
-        text = mend_text("".join(self.pieces))
-        # A call without arguments may come as no text at all.
-        try:
-            value = parse_json(text.encode("utf-8", "replace")) if text.strip() else {}
-        except ValueError:
-            value = None
-        return ToolCall(self.id, self.name, value if isinstance(value, dict) else None, text)
-
-
 class ConverseAnswer:
     """Adds up the events of one answer, each a mapping with one key."""
 
     def __init__(self, model: str, answer: AnswerInProgress) -> None:
         self._model = model
         self._answer = answer
-        self._calls: dict[int, _CallInProgress] = {}
+        self._calls = ToolCallsInProgress()
         self._usage: Mapping[str, object] = {}
         self._total_ms: float | None = None
         self._stop_reason = ""
@@ -148,8 +131,13 @@ class ConverseAnswer:
         self._answer.add_event(arrived_ns)
         start = as_object(event.get("contentBlockStart"))
         if tool := as_object(as_object(start.get("start")).get("toolUse")):
-            call = _CallInProgress(read_text(tool, "toolUseId"), read_text(tool, "name"))
-            self._calls[_index(start)] = call
+            self._calls.add(
+                {
+                    "index": _index(start),
+                    "id": read_text(tool, "toolUseId"),
+                    "function": {"name": read_text(tool, "name")},
+                }
+            )
             self._add(arrived_ns, has_tool_call=True)
         block = as_object(event.get("contentBlockDelta"))
         if delta := as_object(block.get("delta")):
@@ -180,14 +168,13 @@ class ConverseAnswer:
             cached_count=cached_count,
             usage_count=read_count(usage, "outputTokens"),
         )
-        generation = self._answer.complete(ended_ns, tokens, ServerTimings(total_ms=self._total_ms))
-        calls = tuple(self._calls[index].complete() for index in sorted(self._calls))
-        return replace(generation, tool_calls=calls)
+        timings = ServerTimings(total_ms=self._total_ms)
+        return self._answer.complete(ended_ns, tokens, timings, self._calls.complete())
 
     def _take_delta(self, index: int, delta: Mapping[str, object], arrived_ns: int) -> None:
         arguments = read_text(as_object(delta.get("toolUse")), "input")
-        if arguments and index in self._calls:
-            self._calls[index].pieces.append(arguments)
+        if arguments:
+            self._calls.add({"index": index, "function": {"arguments": arguments}})
         self._add(
             arrived_ns,
             text=read_text(delta, "text"),

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from rune.errors import InvalidRequestError
 from rune.llm import servers
-from rune.llm.bedrock_address import bedrock_region, bedrock_url
+from rune.llm.bedrock_address import bedrock_region, not_bedrocks
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 
@@ -48,9 +47,5 @@ class ServerOpener:
 
         region = bedrock_region(url)
         if region is None:
-            raise InvalidRequestError(
-                f"The address of Amazon Bedrock is {bedrock_url('<region>')}; it may be left out.",
-                pointer="/backend_url",
-                code="bedrock_url_invalid",
-            )
+            raise not_bedrocks("/backend_url")
         return BedrockServer.open(region, self.bedrock_endpoint_url or None)

@@ -19,7 +19,7 @@ from typing import Annotated, Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
 from rune.errors import AddressRefusedError, InvalidRequestError, SettingsError
-from rune.llm.bedrock_address import REGION, bedrock_region, bedrock_url
+from rune.llm.bedrock_address import REGION, bedrock_region, bedrock_url, not_bedrocks
 from rune.net.addresses import AddressPolicy, BackendUrl, numeric_address, parse_backend_url
 from rune.tenants.tokens import TENANT
 
@@ -223,11 +223,7 @@ def _check_bedrock(backends: TenantBackends, choice: BackendChoice, model: str |
         )
     region = backends.home_region if choice.backend_url is None else bedrock_region(choice.backend_url)
     if region is None:
-        raise InvalidRequestError(
-            f"The address of Amazon Bedrock is {bedrock_url('<region>')}; it may be left out.",
-            pointer=f"{pointer}/backend_url",
-            code="bedrock_url_invalid",
-        )
+        raise not_bedrocks(f"{pointer}/backend_url")
     if region not in backends.bedrock.regions:
         raise InvalidRequestError(
             f"Your tenant may not use Amazon Bedrock in {region or 'an unknown region'}.",
