@@ -6,8 +6,10 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import urllib3
 
 from local.simulators.bedrock import Fault, FaultKind, Outcome, SimulatedBedrock
 from rune.errors import (
@@ -100,7 +102,7 @@ def test_answer_comes_with_its_evidence(host: Host) -> None:
 
 
 def test_pieces_are_stamped_when_they_come(host: Host) -> None:
-    simulate(host, settings=replace(FAST, gaps_seconds=(0.1, 0.03, 0.03, 0.03), tokens_per_chunk=5))
+    simulate(host, settings=replace(FAST, gaps_seconds=(0.05, 0.2, 0.2, 0.2), tokens_per_chunk=5))
 
     async def go(server: BedrockServer) -> Generation:
         await server.warm_up(WarmUpRequest(HAIKU, 5.0))
@@ -110,11 +112,30 @@ def test_pieces_are_stamped_when_they_come(host: Host) -> None:
 
     stamps = generation.stamps
     arrivals_ms = [(at - stamps.sent_ns) / MS for at in generation.chunk_arrivals_ns]
-    assert arrivals_ms == pytest.approx([100, 130, 160, 190], abs=15)
+    late_ms = [came - due for came, due in zip(arrivals_ms, (50, 250, 450, 650), strict=True)]
+    assert min(late_ms) >= 0
+    assert max(late_ms) < 100, "how late a busy machine may be"
     assert stamps.sent_ns < stamps.headers_ns <= stamps.first_event_ns < generation.chunk_arrivals_ns[0]
     assert stamps.first_content_ns == stamps.first_visible_ns == generation.chunk_arrivals_ns[0]
     assert stamps.last_content_ns == generation.chunk_arrivals_ns[-1]
     assert stamps.ended_ns >= generation.chunk_arrivals_ns[-1]
+
+
+def test_connecting_is_not_counted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate(host)
+    connect = urllib3.util.connection.create_connection
+
+    def connect_slowly(*address: Any, **options: Any) -> object:  # noqa: ANN401  # urllib3's
+        time.sleep(0.3)
+        return connect(*address, **options)
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", connect_slowly)
+    began_ns = time.monotonic_ns()
+
+    stamps = chat(host).stamps
+
+    assert stamps.sent_ns - began_ns >= 300 * MS
+    assert stamps.headers_ns - stamps.sent_ns < 200 * MS
 
 
 def test_reasoning_is_kept_apart(host: Host) -> None:
