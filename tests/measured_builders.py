@@ -126,9 +126,10 @@ def a_run(
     return fold_run(a_measured_point(*records, **overrides), goodput, expected)
 
 
-def a_report(*runs: RunReport, job_id: str = JOB_ID, **overrides: object) -> BenchmarkReport:
+def a_report(*runs: RunReport, **overrides: object) -> BenchmarkReport:
     """Return the report of a benchmark with these runs."""
     given: dict[str, object] = {
+        "job_id": JOB_ID,
         "request": BenchmarkRequest.model_validate(REQUEST),
         "ended_by": "all_measured",
         "model": ModelFacts(),
@@ -139,4 +140,4 @@ def a_report(*runs: RunReport, job_id: str = JOB_ID, **overrides: object) -> Ben
         "started_at": NOW,
         "finished_at": NOW + timedelta(seconds=60),
     }
-    return make_report(job_id=job_id, runs=runs, **{**given, **overrides})  # type: ignore[arg-type]  # as named there
+    return make_report(runs=runs, **{**given, **overrides})  # type: ignore[arg-type]  # as named there

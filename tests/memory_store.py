@@ -31,6 +31,7 @@ class MemoryJobStore:
         self.jobs: dict[str, Job] = {}
         self._requests: dict[str, str] = {}
         self._results: dict[str, str] = {}
+        self._states: dict[str, str] = {}
         self._keys: dict[tuple[str, Kind, str], tuple[str, str]] = {}
         self._tallies: dict[str, Tallies] = {}
         # By number, as the table's sort key has it: an event of the same number would overwrite.
@@ -63,12 +64,14 @@ class MemoryJobStore:
         return self.jobs[job_id]
 
     def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
-        """Apply the change, and keep events, result and tallies, if its requirements hold."""
+        """Apply the change, and keep events, result, state and tallies, if its requirements hold."""
         if isinstance(self.update(job.job_id, settlement.change), Refused):
             return False
         self._events[job.job_id] |= {event.number: event for event in settlement.events}
         if settlement.result_json is not None:
             self._results[job.job_id] = settlement.result_json
+        if settlement.state_json is not None:
+            self._states[job.job_id] = settlement.state_json
         if tallies is not None:
             self._tallies[job.job_id] = tallies
         return True
@@ -118,6 +121,10 @@ class MemoryJobStore:
         if job.job_id not in self._requests:
             raise JobNotFoundError(job.job_id)
         return self._requests[job.job_id]
+
+    def read_state(self, job: Job) -> str | None:
+        """Return what the latest commit with a state left."""
+        return self._states.get(job.job_id)
 
     def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
         """Return ids of jobs that were due by `now`, longest overdue first."""

@@ -12,6 +12,7 @@ from rune.jobs.engine import Engine
 from rune.jobs.lease import run_leased
 from rune.jobs.plan import Lane
 from rune.jobs.sqs import decode
+from rune.jobs.steps.measuring.tools import MeasuringTools
 from rune.jobs.steps.registry import make_steps
 from rune.jobs.steps.renting.machines import Machines
 from rune.llm.opener import ServerOpener
@@ -59,6 +60,12 @@ engine = Engine(
         address_policy,
         _machines(),
         clients.backends(settings.backends, address_policy),
+        measuring=MeasuringTools(
+            records=clients.record_files(settings.bucket),
+            clock=clock,
+            client_region=settings.region,
+            client_memory_mb=settings.memory_mb,
+        ),
     ),
     run_step=run_leased,
 )

@@ -149,7 +149,13 @@ class ApiSettings:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """Settings of a worker function; `lane` is "control" or "inference"."""
+    """Settings of a worker function; `lane` is "control" or "inference".
+
+    Attributes
+    ----------
+    region, memory_mb
+        Where it runs, as AWS says; None elsewhere.
+    """
 
     lane: str
     table: str
@@ -161,10 +167,13 @@ class WorkerSettings:
     agents_parameter: str
     backends: BackendAccess
     vastai: VastaiSettings
+    region: str | None = None
+    memory_mb: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Return the settings; raises SettingsError naming the variable that is wrong."""
+        memory_mb = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
         return cls(
             lane=_one_of(environment, "RUNE_LANE", ("control", "inference")),
             table=_text(environment, "RUNE_TABLE"),
@@ -176,6 +185,8 @@ class WorkerSettings:
             agents_parameter=environment.get("RUNE_AGENTS_PARAMETER", ""),
             backends=BackendAccess.from_environment(environment),
             vastai=VastaiSettings.from_environment(environment),
+            region=environment.get("AWS_REGION"),
+            memory_mb=int(memory_mb) if memory_mb.isdecimal() else None,
         )
 
 

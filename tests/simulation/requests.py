@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 from rune.contracts import BenchmarkRequest, LlmInstanceRequest
@@ -21,6 +22,10 @@ QUESTION_JSON = (
     '{"question": "What is unhealthy?", "model": "llama3.1:8b", "backend_url": "http://sim.example:11434"}'
 )
 BENCHMARK = Admitted(Kind.BENCHMARK, StepName.CHECK, QUESTION_JSON)
+SWEEP = {"concurrency": [1, 2, 4], "repetitions": 3, "warmup_requests": 1}
+MEASURED = Admitted(
+    Kind.BENCHMARK, StepName.CHECK, json.dumps({**json.loads(QUESTION_JSON), "workload": SWEEP})
+)
 AGENTIC_AGENT = Admitted(Kind.AGENTIC_AGENT, StepName.CHECK_AGENT, QUESTION_JSON)
 LLM_INSTANCE = Admitted(Kind.LLM_INSTANCE, StepName.VERIFY, '{"backend_url": "http://sim.example:11434"}')
 

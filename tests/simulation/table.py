@@ -190,5 +190,8 @@ class FaultyStore:
     def read_request(self, job: Job) -> str:
         return self._calls.read("read_request", lambda: self._world.table.read_request(job))
 
+    def read_state(self, job: Job) -> str | None:
+        return self._calls.read("read_state", lambda: self._world.table.read_state(job))
+
     def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
         return self._calls.read("find_late", lambda: self._world.table.find_late(now, limit))

@@ -17,6 +17,7 @@ from rune.jobs.step import Step, StepContext
 from rune.jobs.steps.registry import make_steps
 from rune.net.addresses import AddressPolicy
 from tests.simulation.faults import Crash, Fault
+from tests.simulation.measuring import measuring_tools
 from tests.simulation.metering import Meter
 from tests.simulation.servers import open_server
 from tests.simulation.table import FaultyStore
@@ -43,7 +44,13 @@ class Worker:
             store=FaultyStore(world, meter=self._meter),
             queue=world.queue,
             clock=clock,
-            steps=make_steps(open_server(world), AgentSettings(), AddressPolicy(), machines),
+            steps=make_steps(
+                open_server(world),
+                AgentSettings(),
+                AddressPolicy(),
+                machines,
+                measuring=measuring_tools(world, clock),
+            ),
             run_step=self.run_step,
         )
 

@@ -71,6 +71,7 @@ class World:
         self.leaked = 0
         self.foreign_touched = 0
         self.model_calls: Counter[str] = Counter()
+        self.files: dict[str, str] = {}
         self.at_work: defaultdict[tuple[str, int], set[str | None]] = defaultdict(set)
         self.guards: set[Guard] = set()
         self.watch_cut_point: Callable[[World], None] | None = None

@@ -110,6 +110,14 @@ def test_worker_settings_read_the_environment() -> None:
     )
 
 
+def test_worker_settings_know_where_they_run_when_aws_says_so() -> None:
+    in_lambda = {"AWS_REGION": "eu-north-1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024"}
+
+    settings = WorkerSettings.from_environment({**WORKER, **in_lambda})
+
+    assert (settings.region, settings.memory_mb) == ("eu-north-1", 1024)
+
+
 def test_janitor_settings_read_the_environment() -> None:
     assert JanitorSettings.from_environment(JANITOR) == JanitorSettings(
         table="table",

@@ -96,6 +96,13 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
             "The server cannot be told to go on to output_tokens, so answers have different lengths."
         ),
         "context_differs": "The model is loaded with another context than was asked for.",
+        "server_changed": (
+            "The server says otherwise of the model than at the beginning, or has other models in memory."
+        ),
+        "point_given_up": "A point failed again and again, and neither it nor those after it were measured.",
+        "judge_failed": "The judge model's server was of no use: answers are not judged, or not all of them.",
+        "judge_unfinished": "The job's time was over before all answers were judged.",
+        "cost_so_far": "The machine is kept and goes on costing: these are the figures at the job's end.",
         "answers_unjudged": "The judge model gave no usable score for some answers.",
     }
 )

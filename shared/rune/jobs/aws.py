@@ -35,6 +35,9 @@ CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", 
 """AWS answers in milliseconds; what takes seconds is better tried again while the caller still waits."""
 
 
+JSON_LINES = "application/x-ndjson"
+
+
 class Clients:
     """Clients on one session; creating the first costs most of the time, the others next to nothing."""
 
@@ -76,6 +79,10 @@ class Clients:
         if bucket is not None:
             bodies = S3Bodies(self._session.client("s3", config=CONFIG), bucket)
         return DynamoJobStore(self._session.client("dynamodb", config=CONFIG), table, bodies, limiter)
+
+    def record_files(self, bucket: str) -> S3Bodies:
+        """Return where files of JSON lines go."""
+        return S3Bodies(self._session.client("s3", config=CONFIG), bucket, JSON_LINES)
 
     def links(self, bucket: str) -> S3Links:
         """Return the way to links into the bucket."""

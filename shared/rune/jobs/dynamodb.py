@@ -7,6 +7,7 @@ JOB#<job id>           EVENT#<8 digits>            one event
 JOB#<job id>           JOB                         the hot item
 JOB#<job id>           REQUEST                     the request as submitted
 JOB#<job id>           RESULT                      the result
+JOB#<job id>           STATE                       what a step of many turns goes on from
 TENANT#<tenant>        JOB#<created ms>#<job id>   a line of the tenant's list; once the job has ended, its tallies
 KEY#<tenant>#<kind>    <sha256 of the key>         an idempotency key: which job it stands for
 LIMIT#<address>        LIMIT                       failed authentications; see rune.tenants
@@ -128,7 +129,7 @@ class DynamoJobStore:
         return items.job_from_item(written)
 
     def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
-        """Write change, events, result and tallies, all or nothing; return False if a requirement did not hold."""
+        """Write change, events and bodies, all or nothing; return False if a requirement did not hold."""
         writes = [self._table.change(items.job_key(job.job_id), items.job_expression(settlement.change))]
         writes += [self._table.put(items.event_item(job, event)) for event in settlement.events]
         if settlement.result_json is not None:
@@ -137,6 +138,9 @@ class DynamoJobStore:
             writes.append(
                 self._table.put(self._body_item(job, items.RESULT_KEY, settlement.result_json, key))
             )
+        if settlement.state_json is not None:
+            key = f"results/{job.job_id}/state-{job.epoch}.json"
+            writes.append(self._table.put(self._body_item(job, items.STATE_KEY, settlement.state_json, key)))
         if tallies is not None:
             writes.append(self._table.put(items.listed_item(job, tallies)))
         try:
@@ -194,6 +198,11 @@ class DynamoJobStore:
         if not rows:
             raise JobNotFoundError(job.job_id)
         return self._body(rows[0])
+
+    def read_state(self, job: Job) -> str | None:
+        """Return what the latest commit with a state left for the job's next turn; None where there was none."""
+        rows = self._table.get([items.job_key(job.job_id, items.STATE_KEY)])
+        return self._body(rows[0]) if rows else None
 
     def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:
         """Return a tenant's jobs from newest to oldest, beginning after a position."""

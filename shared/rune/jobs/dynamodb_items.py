@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 HOT_KEY = "JOB"
 RESULT_KEY = "RESULT"
 REQUEST_KEY = "REQUEST"
+STATE_KEY = "STATE"
 LIST_PREFIX = "JOB#"
 DUE_BUCKET = "DUE"
 """One partition of the `due` index is enough for hundreds of writes a second; shard it when that is reached."""

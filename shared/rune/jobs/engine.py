@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Mapping
 
 from rune.clock import Clock
-from rune.errors import JobNotFoundError, LeaseLostError, RuneError
+from rune.errors import JobNotFoundError, LeaseLostError, RuneError, StoreUnavailableError
 from rune.jobs import lifecycle, plan
 from rune.jobs.lease import Lease, StepRunner
 from rune.jobs.metrics import Tallies, tally
@@ -19,7 +19,10 @@ from rune.jobs.store import JobStore, StepQueue
 log = logging.getLogger(__name__)
 
 NO_REQUEST = "{}"
-"""What a step that gives machines back gets where the request is gone from the table."""
+"""What a step that gives machines back gets where the request is gone from the table, or not needed."""
+
+REQUEST_TRIES = 3
+"""How often a release waits for a bucket that does not give the request."""
 
 
 class Engine:
@@ -113,26 +116,43 @@ class Engine:
         judged = lifecycle.judge(job, now)
         if judged is not None:
             return judged
-        if plan.STEPS[job.step].lane is not self._lane:
+        step = plan.STEPS[job.step]
+        if step.lane is not self._lane:
             return Again(delay_seconds=0)
         try:
             request_json = self._store.read_request(job)
         except JobNotFoundError:
             return Failed("request_lost", "The job's request is gone from the table.", retryable=False)
+        state_json = self._store.read_state(job) if step.keeps_state else None
         time_left_seconds = (job.deadline_at - now).total_seconds()
+        if step.keeps_state:
+            time_left_seconds = max(time_left_seconds, plan.CLOSING_SECONDS)
         time_limit_seconds = min(plan.LANE_TIME_LIMIT_SECONDS[self._lane], time_left_seconds)
-        return await self._run_step_of(StepContext(job, request_json, time_limit_seconds))
+        context = StepContext(job, request_json, time_limit_seconds, state_json=state_json)
+        return await self._run_step_of(context)
 
     async def _release(self, job: Job) -> Outcome:
-        """Run the step that gives machines back: in whatever lane, without a deadline, and without the request."""
-        draft = self._store.read_with_result(job.job_id) if job.verdict is Status.SUCCEEDED else None
-        try:
-            request_json = self._store.read_request(job)
-        except JobNotFoundError:
-            request_json = NO_REQUEST
+        """Run the step that gives machines back: in whatever lane, without a deadline, whatever cannot be read."""
+        request_json = NO_REQUEST
+        is_well = job.verdict is Status.SUCCEEDED
+        if is_well:
+            # Only a job that went well may leave its machine to somebody.
+            try:
+                request_json = self._store.read_request(job)
+            except JobNotFoundError:
+                log.warning("release.request_lost", extra=_labels(job))
+            except StoreUnavailableError as error:
+                # A large request is in the bucket. The machine bills, so its wishes are waited for only so long.
+                if job.failures < REQUEST_TRIES:
+                    return Failed.from_error(error)
+                log.warning("release.request_unreadable", extra=_labels(job))
+
+        def read_draft() -> str | None:
+            stored = self._store.read_with_result(job.job_id) if is_well else None
+            return None if stored is None else stored.result_json
+
         limit_seconds = plan.LANE_TIME_LIMIT_SECONDS[Lane.CONTROL]
-        draft_json = None if draft is None else draft.result_json
-        return await self._run_step_of(StepContext(job, request_json, limit_seconds, draft_json))
+        return await self._run_step_of(StepContext(job, request_json, limit_seconds, read_draft))
 
     async def _run_step_of(self, context: StepContext) -> Outcome:
         job = context.job

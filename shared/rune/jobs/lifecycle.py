@@ -139,7 +139,8 @@ def judge(job: Job, now: datetime) -> Outcome | None:
         return None
     if job.cancel_requested_at is not None:
         return Cancelled()
-    if now >= job.deadline_at:
+    grace = plan.CLOSING_GRACE if plan.STEPS[job.step].keeps_state else timedelta(0)
+    if now >= job.deadline_at + grace:
         return Failed("deadline_exceeded", "The job did not end within its time limit.", retryable=True)
     if job.attempts > MAX_ATTEMPTS:
         return Failed("worker_lost", f"{MAX_ATTEMPTS} workers were lost on this step.", retryable=True)

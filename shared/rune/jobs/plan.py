@@ -1,6 +1,7 @@
 """Which steps a kind of job takes, where each runs, and how it is spoken of."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from rune.jobs.record import Job, Kind, Status, StepName
@@ -26,7 +27,8 @@ class StepPlan:
     breaks_off
         Whether a wish to cancel stops it in its middle. A step that orders or destroys machines runs to its end.
     keeps_state
-        Whether it goes on from what its last turn, or the step before, left in `state_json`.
+        Whether it goes on from what its last turn, or the step before, left in `state_json`. Such a step may still
+        end when the job's time is over, with what its state holds.
     """
 
     lane: Lane
@@ -53,7 +55,7 @@ STEPS = {
     StepName.WARM_UP: StepPlan(Lane.INFERENCE, "backend.warmup", "Loading the model."),
     StepName.ASK: StepPlan(Lane.INFERENCE, "agent.ask", "The model is answering."),
     StepName.MEASURE: StepPlan(
-        Lane.INFERENCE, "benchmark.point", "The model is being measured.", keeps_state=True
+        Lane.INFERENCE, "benchmark.measure", "The model is being measured.", keeps_state=True
     ),
     StepName.JUDGE: StepPlan(
         Lane.INFERENCE, "benchmark.judge", "The answers are being judged.", keeps_state=True
@@ -68,6 +70,13 @@ LAST_STEP = {
     Kind.LLM_INSTANCE: StepName.VERIFY,
 }
 """What a job is for; what comes before only prepares it."""
+
+CLOSING_SECONDS = 15.0
+"""Time that a step which keeps a state has at least, so that it can make a result of what it has."""
+
+CLOSING_GRACE = timedelta(minutes=3)
+"""How long after the job's deadline such a step may still do that: what it has measured is paid for, and a worker
+that was lost near the deadline comes back only after its lease and a tick of the janitor's."""
 
 LANE_TIME_LIMIT_SECONDS = {Lane.CONTROL: 45, Lane.INFERENCE: 870}
 """Longest run of a step: the function's timeout (template.yaml) less time to claim and commit."""

@@ -15,17 +15,24 @@ if TYPE_CHECKING:
 
 
 class S3Bodies:
-    """JSON documents in a bucket, whose lifecycle rule removes them after the jobs' retention."""
+    """Texts in a bucket, whose lifecycle rule removes them after the jobs' retention.
 
-    def __init__(self, client: S3Client, bucket: str) -> None:
+    Parameters
+    ----------
+    content_type
+        What a browser or a client is told that they are.
+    """
+
+    def __init__(self, client: S3Client, bucket: str, content_type: str = "application/json") -> None:
         self._client = client
         self._bucket = bucket
+        self._content_type = content_type
 
     def put(self, key: str, text: str) -> None:
         """Store the text under the key; the same key again overwrites."""
         try:
             self._client.put_object(
-                Bucket=self._bucket, Key=key, Body=text.encode(), ContentType="application/json"
+                Bucket=self._bucket, Key=key, Body=text.encode(), ContentType=self._content_type
             )
         except (BotoCoreError, ClientError) as error:
             raise StoreUnavailableError("The bucket cannot be reached now.") from error

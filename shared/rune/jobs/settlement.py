@@ -29,12 +29,19 @@ LONGEST_SENTENCE_BYTES = 260
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a step's end comes to: one atomic write, then at most one message."""
+    """What a step's end comes to: one atomic write, then at most one message.
+
+    Attributes
+    ----------
+    state_json
+        What the next turn goes on from; None leaves what is there.
+    """
 
     change: Change
     events: tuple[Event, ...]
     result_json: str | None
     send: Send | None
+    state_json: str | None = None
 
 
 def settle(job: Job, outcome: Outcome, now: datetime, duration_ms: int) -> Settlement:
@@ -83,12 +90,20 @@ def _advance(job: Job, outcome: Next, history: History, now: datetime, duration_
         "phases_ms": {**job.phases_ms, **(outcome.phases_ms or {job.step: duration_ms})},
         **_spent(outcome.spending),
     }
-    return _take_turn(job, history, now, step=outcome.step, delay_seconds=outcome.delay_seconds, sets=sets)
+    settlement = _take_turn(
+        job, history, now, step=outcome.step, delay_seconds=outcome.delay_seconds, sets=sets
+    )
+    return replace(settlement, state_json=outcome.state_json)
 
 
 def _repeat(job: Job, outcome: Again, history: History, now: datetime) -> Settlement:
+    history.add_notes(outcome.notes)
     sets: dict[str, Value] = {"progress": dict(outcome.progress), **_spent(outcome.spending)}
-    return _take_turn(job, history, now, step=job.step, delay_seconds=outcome.delay_seconds, sets=sets)
+    if outcome.state_json is not None:
+        # It has got somewhere, so its next turn has all its tries.
+        sets["failures"] = 0
+    settlement = _take_turn(job, history, now, step=job.step, delay_seconds=outcome.delay_seconds, sets=sets)
+    return replace(settlement, state_json=outcome.state_json)
 
 
 def _settle_release(

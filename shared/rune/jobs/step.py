@@ -8,6 +8,10 @@ from rune.jobs.outcomes import Outcome
 from rune.jobs.record import Job
 
 
+def _no_draft() -> str | None:
+    return None
+
+
 @dataclass(slots=True)
 class StepContext:
     """One turn of a job, as its step sees it.
@@ -20,8 +24,10 @@ class StepContext:
         The request as it was submitted.
     time_limit_seconds
         Longest time that the step may take: what the lane allows, and what is left of the job's own time.
-    draft_json
-        The result as the job's last step left it, for the step that adds the receipt; None for the others.
+    read_draft
+        Returns the result as the job's last step left it, for the step that adds the receipt; None for the others.
+        It is read when it is needed, since nothing may keep a machine from being given back: a large draft is in
+        the bucket, and raises StoreUnavailableError where that cannot be reached.
     state_json
         What the step's last turn, or the step before, left for it; None at the first, and for steps that keep none.
     progress
@@ -31,7 +37,7 @@ class StepContext:
     job: Job
     request_json: str
     time_limit_seconds: float
-    draft_json: str | None = None
+    read_draft: Callable[[], str | None] = field(default=_no_draft, compare=False)
     state_json: str | None = None
     progress: dict[str, int] = field(default_factory=dict)
 

@@ -103,7 +103,10 @@ class JobStore(Protocol):
         ...
 
     def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
-        """Write change, events, result and tallies, all or nothing; return False if a requirement did not hold."""
+        """Write change, events, result, state and tallies, all or nothing.
+
+        Return False if a requirement did not hold; then none of it is there.
+        """
         ...
 
     def read(self, job_id: str) -> Job | None:
@@ -130,6 +133,10 @@ class JobStore(Protocol):
 
     def read_request(self, job: Job) -> str:
         """Return the request as it was submitted, a JSON document; raises JobNotFoundError if it is gone."""
+        ...
+
+    def read_state(self, job: Job) -> str | None:
+        """Return what the latest commit with a state left for the job's next turn; None where there was none."""
         ...
 
     def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:

@@ -15,8 +15,8 @@ from rune.errors import StoreUnavailableError
 from rune.jobs.dynamodb import LARGEST_ROW_BYTES, DynamoJobStore, NoBodies
 from rune.jobs.dynamodb_items import event_from_item, event_item, hot_item, job_from_item
 from rune.jobs.lifecycle import claim, request_cancel
-from rune.jobs.outcomes import Done, Next
-from rune.jobs.record import Event, Job, Status, StepName
+from rune.jobs.outcomes import Again, Done, Next
+from rune.jobs.record import Event, Failure, Job, Status, StepName
 from rune.jobs.settlement import LONGEST_SENTENCE_BYTES, settle
 from rune.jobs.store import History, JobStore, Refused, StoredJob, Submission
 from rune.storage.change import allows, apply
@@ -82,7 +82,22 @@ def size_bytes(value: dict[str, Any]) -> int:
             raise AssertionError(f"A hot item holds no {kind}.")
 
 
-def test_hot_item_is_under_one_kilobyte_when_everything_is_long() -> None:
+PHASES = ("search", "rent", "reconcile", "boot", "pull", "load", "first_token", "measure")
+PROGRESS = {"point": 12, "points": 12, "requests": 10_000, "requests_total": 10_000, "tokens": 9_999_999}
+
+
+# A job that has ended has no progress any more, and one that goes on has no failure yet.
+@pytest.mark.parametrize(
+    ("phases", "progress", "failure"),
+    [
+        (PHASES, PROGRESS, None),
+        (PHASES, {}, a_failure(sentence="x" * LONGEST_SENTENCE_BYTES)),
+    ],
+    ids=["at work", "failed"],
+)
+def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
+    phases: tuple[str, ...], progress: dict[str, int], failure: Failure | None
+) -> None:
     job = an_ended_job(
         tenant="t" * 64,
         due_at=NOW,
@@ -96,9 +111,9 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long() -> None:
         attempts=4,
         failures=2,
         dispatches=20,
-        failure=a_failure(sentence="x" * LONGEST_SENTENCE_BYTES),
-        progress={"tokens": 100_000},
-        phases_ms=dict.fromkeys(("search", "boot", "pull", "load", "first_token", "ask"), 870_000),
+        failure=failure,
+        progress=progress,
+        phases_ms=dict.fromkeys(phases, 870_000),
         rents=True,
         rental_id=f"{'f' * 32}-12",
         verdict=Status.SUCCEEDED,
@@ -108,7 +123,7 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long() -> None:
 
     row = hot_item(job)
 
-    assert set(row) - {"pk", "sk", "due_bucket"} == set(Job.__slots__)
+    assert set(Job.__slots__) - set(row) <= {"failure"}
     assert sum(len(name) + size_bytes(dict(value)) for name, value in row.items()) < 1024
 
 
@@ -153,6 +168,27 @@ def test_commit_writes_job_events_and_result(cloud: Cloud) -> None:
     ended = apply(settlement.change, job)
     assert store.read_with_result(JOB_ID) == StoredJob(ended, '{"answer": "é"}')
     assert store.read_events(JOB_ID, 0) == History(ended, (an_event(), *settlement.events))
+
+
+def test_commit_writes_the_state_that_the_next_turn_reads(cloud: Cloud) -> None:
+    job = a_claimed_job()
+    store = put(cloud, job)
+    assert store.read_state(job) is None
+
+    assert store.commit(job, settle(job, Again(0, state_json='{"runs": 1}'), NOW, 5))
+    assert store.read_state(job) == '{"runs": 1}'
+    assert store.commit(job, settle(job, Again(0), NOW, 5))
+    assert store.read_state(job) == '{"runs": 1}'
+    assert store.commit(job, settle(job, Next(StepName.JUDGE, state_json='{"runs": 2}'), NOW, 5))
+    assert store.read_state(job) == '{"runs": 2}'
+
+
+def test_state_leaves_the_table_with_its_job(cloud: Cloud) -> None:
+    job = a_claimed_job()
+    put(cloud, job).commit(job, settle(job, Again(0, state_json="{}"), NOW, 5))
+
+    assert {row["expires_at"]["N"] for row in cloud.rows()} == {str(int(after(30 * 86400).timestamp()))}
+    assert "STATE" in {row["sk"]["S"] for row in cloud.rows()}
 
 
 def test_reads_return_none_when_there_is_no_such_job(cloud: Cloud) -> None:
@@ -201,6 +237,7 @@ READS: dict[str, Callable[[JobStore], object]] = {
     "read_with_result": lambda store: store.read_with_result(JOB_ID),
     "read_events": lambda store: store.read_events(JOB_ID, 0),
     "read_request": lambda store: store.read_request(a_job()),
+    "read_state": lambda store: store.read_state(a_job()),
     "read_many": lambda store: store.read_many([JOB_ID, "another"]),
     "list_jobs": lambda store: store.list_jobs("default", None, 10),
     "read_tallies": lambda store: store.read_tallies("default", NOW),
@@ -309,6 +346,17 @@ def test_large_result_stays_the_winners_when_a_zombie_commits_later(cloud: Cloud
     stored = store.read_with_result(JOB_ID)
     assert stored
     assert stored.result_json == "w" * 300_001
+
+
+def test_large_state_stays_the_winners_when_a_zombie_commits_later(cloud: Cloud) -> None:
+    zombie, winner = a_claimed_job(epoch=1), a_claimed_job(epoch=2)
+    store = put(cloud, winner)
+    assert store.commit(winner, settle(winner, Again(0, state_json="w" * 300_001), NOW, 5))
+
+    assert not store.commit(zombie, settle(zombie, Again(0, state_json="z" * 300_001), NOW, 5))
+
+    assert store.read_state(winner) == "w" * 300_001
+    assert cloud.object_keys() == [f"results/{JOB_ID}/state-1.json", f"results/{JOB_ID}/state-2.json"]
 
 
 def test_large_body_is_in_the_bucket_before_the_row_that_points_there(cloud: Cloud) -> None:

@@ -99,7 +99,7 @@ def test_commit_refuses_everything_when_one_requirement_fails(
     guarded: Guarded, field: str, job: Job, store: JobStore
 ) -> None:
     put(store, job)
-    whole = Settlement(guarded.change, (an_event(2),), '{"answer": "late"}', None)
+    whole = Settlement(guarded.change, (an_event(2),), '{"answer": "late"}', None, '{"runs": 1}')
 
     assert not store.commit(guarded.accepts, whole)
 
@@ -107,6 +107,7 @@ def test_commit_refuses_everything_when_one_requirement_fails(
     assert stored
     assert history
     assert (stored.job, stored.result_json, history.events) == (job, None, (an_event(),))
+    assert store.read_state(job) is None
 
 
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)

@@ -27,6 +27,13 @@ def test_bodies_return_what_was_put(cloud: Cloud) -> None:
     )
 
 
+def test_bodies_are_said_to_be_what_they_are(cloud: Cloud) -> None:
+    S3Bodies(cloud.s3, "rune-test", "application/x-ndjson").put("records/00-1.jsonl", "{}\n")
+
+    stored = cloud.s3.head_object(Bucket="rune-test", Key="records/00-1.jsonl")
+    assert stored["ContentType"] == "application/x-ndjson"
+
+
 def test_bodies_overwrite_when_the_key_is_there(cloud: Cloud) -> None:
     bodies = S3Bodies(cloud.s3, "rune-test")
 

@@ -9,7 +9,7 @@ from rune.errors import JobNotFoundError, StoreUnavailableError
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job
 from rune.jobs.settlement import Settlement
-from rune.jobs.store import History, Refused, Submission
+from rune.jobs.store import History, Refused, StoredJob, Submission
 from rune.storage.change import Change
 from tests.builders import REQUEST, an_event
 from tests.memory_store import MemoryJobStore
@@ -52,6 +52,14 @@ class DownStore(MemoryJobStore):
     def read_request(self, job: Job) -> str:
         self._fail("read_request")
         return super().read_request(job)
+
+    def read_state(self, job: Job) -> str | None:
+        self._fail("read_state")
+        return super().read_state(job)
+
+    def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
+        self._fail("read_with_result")
+        return super().read_with_result(job_id, address)
 
     def read_events(self, job_id: str, after: int) -> History | None:
         self._fail("read_events")

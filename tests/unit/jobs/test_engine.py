@@ -107,6 +107,46 @@ def test_take_turn_shows_the_step_its_job_request_and_time() -> None:
     assert owner
 
 
+@pytest.mark.parametrize(
+    ("step", "state_json"), [(StepName.MEASURE, "[1]"), (StepName.JUDGE, "[1]"), (StepName.ASK, None)]
+)
+def test_take_turn_shows_the_state_to_steps_that_keep_one(step: StepName, state_json: str | None) -> None:
+    store = a_store(a_job(step=step))
+    claimed = apply(claim(1, "worker-0", after(-90)), a_job(step=step))
+    store.jobs[JOB_ID] = claimed
+    assert store.commit(claimed, settle(claimed, Again(0, state_json="[1]"), NOW, 5))
+
+    rig = Rig(store, lane=Lane.INFERENCE).take_turn(2)
+
+    assert [context.state_json for context in rig.ran] == [state_json]
+
+
+def test_take_turn_leaves_no_state_when_another_worker_has_claimed_meanwhile() -> None:
+    store = a_store(a_job(step=StepName.MEASURE))
+
+    def act(_context: StepContext) -> Outcome:
+        store.update(JOB_ID, claim(1, "worker-2", after(61)))
+        return Again(0, state_json="[1]")
+
+    rig = Rig(store, act, Lane.INFERENCE).take_turn()
+
+    assert store.read_state(rig.job) is None
+
+
+@pytest.mark.parametrize(
+    ("late_seconds", "limits"), [(-3600, [870.0]), (-16, [16.0]), (0, [15.0]), (179, [15.0]), (180, [])]
+)
+def test_take_turn_lets_a_step_with_a_state_end_a_little_after_the_jobs_time(
+    late_seconds: float, limits: list[float]
+) -> None:
+    job = a_job(step=StepName.MEASURE, deadline_at=after(-late_seconds))
+
+    rig = Rig(a_store(job), lane=Lane.INFERENCE).take_turn()
+
+    assert [context.time_limit_seconds for context in rig.ran] == limits
+    assert rig.job.status is (Status.SUCCEEDED if limits else Status.FAILED)
+
+
 def test_take_turn_claims_under_a_new_name_every_time() -> None:
     owners = {Rig(a_store(a_job())).take_turn().ran[0].job.lease_owner for _ in range(3)}
 

@@ -24,6 +24,8 @@ def test_plan_names_events_as_clients_know_them() -> None:
         StepName.CHECK: "backend.list_models",
         StepName.WARM_UP: "backend.warmup",
         StepName.ASK: "agent.ask",
+        StepName.MEASURE: "benchmark.measure",
+        StepName.JUDGE: "benchmark.judge",
         StepName.CHECK_AGENT: "agent.check",
         StepName.RUN_AGENT: "agent.ask",
         StepName.VERIFY: "backend.list_models",

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from rune.jobs.lifecycle import Send
-from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
 from rune.jobs.settlement import Settlement, cancel_queued, settle
@@ -103,6 +103,42 @@ def test_settle_repeats_the_step_without_an_event_when_it_is_not_ready() -> None
 
     assert after_it == a_next_turn(CLAIMED, 30, progress={"layers": 2})
     assert (settlement.events, settlement.send) == ((), a_send_of(3, delay_seconds=30))
+
+
+def test_settle_tells_what_a_turn_found_when_the_step_is_not_ready() -> None:
+    note = Note("benchmark.point", {"concurrency": "4"}, duration_ms=900)
+
+    after_it, settlement = settled(CLAIMED, Again(0, notes=(note, note)))
+
+    assert after_it == a_next_turn(CLAIMED, event_count=5)
+    assert settlement.events == tuple(
+        Event(number, "benchmark.point", "ok", END, 900, None, {"concurrency": "4"}) for number in (4, 5)
+    )
+
+
+def test_settle_grants_all_tries_again_to_a_step_that_has_got_somewhere() -> None:
+    job = replace(CLAIMED, failures=2)
+
+    assert settled(job, Again(0, state_json="[1]"))[0].failures == 0
+    assert settled(job, Again(0))[0].failures == 2
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state_json"),
+    [
+        (Again(0, state_json="[1]"), "[1]"),
+        (Next(StepName.JUDGE, state_json="[1]"), "[1]"),
+        (Again(0), None),
+        (Next(StepName.JUDGE), None),
+        (OVERLOADED, None),
+        (Done("{}"), None),
+    ],
+    ids=repr,
+)
+def test_settle_leaves_the_state_that_the_step_gives_and_no_other(
+    outcome: Outcome, state_json: str | None
+) -> None:
+    assert settled(CLAIMED, outcome)[1].state_json == state_json
 
 
 @pytest.mark.parametrize(("asked", "given"), [(-5, 0), (0, 0), (900, 900), (901, 900), (86400, 900)])

@@ -18,7 +18,7 @@ from rune.jobs.step import Step, StepContext
 from rune.storage.change import Is, allows, apply
 from tests.builders import JOB_ID, NOW, FakeClock, RecordingQueue, a_claimed_job, a_job, after
 from tests.memory_store import MemoryJobStore
-from tests.unit.jobs.stores import RequestlessStore, a_store, fill
+from tests.unit.jobs.stores import DownStore, RequestlessStore, a_store, fill
 
 END = after(10)
 RENTAL_ID = f"{JOB_ID}-1"
@@ -196,9 +196,13 @@ def test_judge_runs_a_release_whatever_else_holds(overrides: dict[str, object]) 
 class Turn:
     """One turn of a job that gives its machine back, taken by the engine."""
 
-    def __init__(self, outcome: Outcome | RuneError, lane: Lane = Lane.CONTROL) -> None:
+    def __init__(
+        self, outcome: Outcome | RuneError, lane: Lane = Lane.CONTROL, *, needs_draft: bool = False
+    ) -> None:
         self.outcome = outcome
         self.lane = lane
+        self.needs_draft = needs_draft
+        self.drafts: list[str | None] = []
         self.seen: list[StepContext] = []
         self.queue = RecordingQueue()
 
@@ -218,6 +222,8 @@ class Turn:
     def _steps(self) -> Mapping[StepName, Step]:
         async def release(context: StepContext) -> Outcome:
             self.seen.append(context)
+            if self.needs_draft:
+                self.drafts.append(context.read_draft())
             if isinstance(self.outcome, RuneError):
                 raise self.outcome
             return self.outcome
@@ -248,11 +254,11 @@ def test_engine_runs_a_release_in_any_lane_and_at_any_time(overrides: dict[str, 
 def test_engine_gives_a_release_the_result_to_complete() -> None:
     store = a_store(an_open_job())
     store.put_result(JOB_ID, '{"answer": "x"}')
-    turn = Turn(Released('{"answer": "x", "rental": 1}'))
+    turn = Turn(Released('{"answer": "x", "rental": 1}'), needs_draft=True)
 
     turn.take(store)
 
-    assert [context.draft_json for context in turn.seen] == ['{"answer": "x"}']
+    assert turn.drafts == ['{"answer": "x"}']
     assert store.result_of(JOB_ID) == '{"answer": "x", "rental": 1}'
 
 
@@ -260,11 +266,11 @@ def test_engine_gives_a_release_the_result_to_complete() -> None:
 def test_engine_gives_a_release_no_result_when_the_job_has_none(verdict: Status | None) -> None:
     store = a_store(an_open_job(verdict=verdict))
     store.put_result(JOB_ID, '{"answer": "x"}')
-    turn = Turn(Released())
+    turn = Turn(Released(), needs_draft=True)
 
     turn.take(store)
 
-    assert [context.draft_json for context in turn.seen] == [None]
+    assert turn.drafts == [None]
 
 
 def test_engine_runs_a_release_without_the_request() -> None:
@@ -274,6 +280,45 @@ def test_engine_runs_a_release_without_the_request() -> None:
 
     assert job.status is Status.SUCCEEDED
     assert [context.request_json for context in turn.seen] == ["{}"]
+
+
+@pytest.mark.parametrize("verdict", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, None])
+def test_engine_runs_a_release_when_the_result_cannot_be_read(verdict: Status | None) -> None:
+    turn = Turn(Again(3))
+
+    turn.take(fill(DownStore("read_with_result"), an_open_job(verdict=verdict)))
+
+    assert len(turn.seen) == 1
+
+
+def test_engine_tries_a_release_again_when_the_result_it_completes_cannot_be_read() -> None:
+    turn = Turn(Released('{"answer": "x"}'), needs_draft=True)
+
+    job = turn.take(fill(DownStore("read_with_result"), an_open_job()))
+
+    assert (job.status, job.step, job.failures) == (Status.RUNNING, StepName.RELEASE, 1)
+    assert turn.queue.sent == [Send(Lane.CONTROL, StepMessage(JOB_ID, 6), 5)]
+
+
+@pytest.mark.parametrize("verdict", [Status.FAILED, Status.CANCELLED, None])
+def test_engine_reads_no_request_for_a_job_that_leaves_nothing_behind(verdict: Status | None) -> None:
+    turn = Turn(Released())
+
+    turn.take(fill(DownStore("read_request"), an_open_job(verdict=verdict)))
+
+    assert [context.request_json for context in turn.seen] == ["{}"]
+
+
+@pytest.mark.parametrize(("failures", "seen"), [(0, []), (2, []), (3, ["{}"]), (9, ["{}"])])
+def test_engine_waits_only_so_long_for_the_wishes_of_a_job_whose_machine_bills(
+    failures: int, seen: list[str]
+) -> None:
+    turn = Turn(Released())
+
+    job = turn.take(fill(DownStore("read_request"), an_open_job(failures=failures)))
+
+    assert [context.request_json for context in turn.seen] == seen
+    assert (job.status is Status.SUCCEEDED, job.failures) == (bool(seen), failures + (not seen))
 
 
 def test_engine_tries_a_release_again_when_it_fails() -> None:

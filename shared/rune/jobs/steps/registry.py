@@ -7,6 +7,7 @@ from rune.jobs.record import StepName
 from rune.jobs.step import Step
 from rune.jobs.steps.agentic_agent import AgenticAgent
 from rune.jobs.steps.benchmark import Benchmark
+from rune.jobs.steps.measuring.tools import MeasuringTools
 from rune.jobs.steps.renting.machines import Machines
 from rune.jobs.steps.renting.registry import make_renting_steps, noticing_loss
 from rune.jobs.steps.servers import Backends, Servers
@@ -21,6 +22,8 @@ def make_steps(
     policy: AddressPolicy,
     machines: Machines | None = None,
     settings: BackendSettings | None = None,
+    *,
+    measuring: MeasuringTools,
 ) -> Mapping[StepName, Step]:
     """Return every step by its name; without machines to rent, none of those that rent.
 
@@ -32,7 +35,7 @@ def make_steps(
     backends = Backends(open_server, machines.ledger if machines else None, settings)
     working = {
         **Servers(backends).steps,
-        **Benchmark(backends).steps,
+        **Benchmark(backends, measuring).steps,
         **AgenticAgent(backends, agents, policy).steps,
     }
     if machines is None:

@@ -13,10 +13,10 @@ from rune.contracts import (
     Question,
 )
 from rune.errors import ServerUnreachableError
-from rune.jobs import plan
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.step import Step, StepContext
+from rune.jobs.steps.measuring.ways import context_tokens_of, step_when_ready
 from rune.llm.opener import OpenServer
 from rune.llm.protocol import ModelServer, WarmUpRequest
 from rune.rentals.ledger import Ledger
@@ -132,9 +132,10 @@ class Servers:
         backend = self._backends.find(context.job, request)
         model = request.model or backend.model or ""
         async with self._backends.using(backend) as server:
-            warm_up = await server.warm_up(WarmUpRequest(model, timeout_seconds))
+            context_tokens = context_tokens_of(request, rents=context.job.rents)
+            warm_up = await server.warm_up(WarmUpRequest(model, timeout_seconds, context_tokens))
         phases_ms = {"load": round(warm_up.load_ms), "first_token": round(warm_up.first_token_ms)}
-        return Next(plan.LAST_STEP[context.job.kind], phases_ms=phases_ms)
+        return Next(step_when_ready(context.job.kind, request), phases_ms=phases_ms)
 
     async def verify(self, context: StepContext) -> Outcome:
         """Find out that a server answers, and hand over its address."""

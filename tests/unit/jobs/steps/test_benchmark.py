@@ -1,39 +1,54 @@
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from rune.contracts import BenchmarkResult
-from rune.errors import ModelNotFoundError, OutOfMemoryError, RuneError, ServerUnreachableError
+from rune.contracts import BenchmarkReport, BenchmarkResult
+from rune.errors import (
+    ModelNotFoundError,
+    ModelUnsupportedError,
+    OutOfMemoryError,
+    RuneError,
+    ServerUnreachableError,
+)
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import StepName
-from rune.jobs.step import StepContext
+from rune.jobs.step import Step, StepContext
 from rune.jobs.steps.benchmark import Benchmark
 from rune.jobs.steps.servers import Backends
 from rune.llm.protocol import (
+    Capabilities,
     ChatRequest,
     FinishReason,
     Message,
     Role,
+    ServerFacts,
     ServerTimings,
     Stamps,
     TokenCounts,
     TokenSource,
 )
 from tests.builders import a_claimed_job
-from tests.fake_model_server import GENERATION, FakeModelServer
+from tests.fake_model_server import GENERATION, MODEL_FACTS, FakeModelServer
+from tests.measuring import a_tool_box
 from tests.unit.jobs.steps import turns
 from tests.unit.jobs.steps.turns import a_context
 
 STEPS = [StepName.CHECK, StepName.ASK]
+OWN = {*STEPS, StepName.MEASURE, StepName.JUDGE}
 
 
 def run(step: StepName, server: FakeModelServer, context: StepContext | None = None) -> Outcome:
-    return turns.run(Benchmark(Backends(server.open, None)).steps, step, context or a_context())
+    return turns.run(steps_of(server), step, context or a_context())
+
+
+def steps_of(server: FakeModelServer) -> Mapping[StepName, Step]:
+    return Benchmark(Backends(server.open, None), a_tool_box()).steps
 
 
 def test_benchmark_has_the_steps_that_are_its_own() -> None:
-    assert set(Benchmark(Backends(FakeModelServer().open, None)).steps) == set(STEPS)
+    assert set(steps_of(FakeModelServer())) == OWN
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
@@ -110,6 +125,7 @@ def result_of(server: FakeModelServer, context: StepContext | None = None) -> di
     assert isinstance(outcome, Done)
     document: dict[str, object] = json.loads(outcome.result_json)
     BenchmarkResult.model_validate_json(outcome.result_json)
+    document.pop("report")
     return document
 
 
@@ -212,3 +228,72 @@ def test_ask_repeats_only_the_beginning_of_a_long_question() -> None:
     metadata = result_of(FakeModelServer(), a_context(question="q" * 1000))["metadata"]
 
     assert metadata == {"backend_type": "ollama", "question": "q" * 200}
+
+
+def report_of(server: FakeModelServer, context: StepContext | None = None) -> BenchmarkReport:
+    outcome = run(StepName.ASK, server, context)
+    assert isinstance(outcome, Done)
+    report = BenchmarkResult.model_validate_json(outcome.result_json).report
+    assert report is not None
+    return report
+
+
+def test_ask_reports_the_question_as_the_one_request_of_one_run() -> None:
+    report = report_of(FakeModelServer())
+
+    (measured,) = report.runs
+    assert (measured.completed, measured.total_output_tokens, measured.rtt_ms) == (1, 21, 12.5)
+    assert measured.ttft_ms is not None
+    assert measured.e2el_ms is not None
+    assert (measured.ttft_ms.median, measured.e2el_ms.median, measured.duration_s) == (100.0, 1100.0, 1.15)
+    assert (report.ended_by, report.dataset.name, report.model.digest) == (
+        "all_measured",
+        "question",
+        MODEL_FACTS.digest,
+    )
+
+
+@pytest.mark.parametrize(("text", "score"), [("pods", 1.0), ("nodes", 0.0)])
+def test_ask_scores_the_answer_when_something_was_expected(text: str, score: float) -> None:
+    (measured,) = report_of(FakeModelServer(), a_context(expected={"contains": [text]})).runs
+
+    assert measured.quality is not None
+    assert measured.quality.reliability_ratio == score
+
+
+def test_ask_loses_no_answer_when_the_server_says_nothing_of_itself() -> None:
+    class Silent(FakeModelServer):
+        async def describe_server(self) -> ServerFacts:
+            raise ServerUnreachableError("Gone.")
+
+    report = report_of(Silent())
+
+    assert (report.model.digest, report.server.name, report.runs[0].completed) == (None, None, 1)
+
+
+@pytest.mark.parametrize("asked", [None, 4096])
+def test_ask_asks_for_the_context_that_was_wished(asked: int | None) -> None:
+    server = FakeModelServer()
+
+    run(StepName.ASK, server, a_context(context_tokens=asked))
+
+    assert [chat.context_tokens for chat in server.chats] == [asked]
+
+
+@pytest.mark.parametrize(("warmup", "following"), [(True, StepName.WARM_UP), (False, StepName.MEASURE)])
+def test_check_goes_on_to_the_measurement_when_there_is_a_workload(
+    following: StepName, *, warmup: bool
+) -> None:
+    context = a_context(backend_warmup=warmup, workload={"concurrency": [1]})
+
+    assert run(StepName.CHECK, FakeModelServer(), context) == Next(following)
+
+
+@pytest.mark.parametrize("chats", [True, None])
+def test_check_goes_on_when_the_model_chats_for_all_that_is_known(*, chats: bool | None) -> None:
+    assert isinstance(run(StepName.CHECK, FakeModelServer(capable=Capabilities(chats=chats))), Next)
+
+
+def test_check_fails_when_the_model_cannot_chat() -> None:
+    with pytest.raises(ModelUnsupportedError, match="cannot chat"):
+        run(StepName.CHECK, FakeModelServer(capable=Capabilities(chats=False)))

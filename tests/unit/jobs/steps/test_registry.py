@@ -11,6 +11,7 @@ from rune.jobs.record import Kind, StepName
 from rune.jobs.steps.registry import make_steps
 from rune.net.addresses import AddressPolicy
 from tests.fake_model_server import FakeModelServer
+from tests.measuring import a_tool_box
 from tests.unit.jobs.steps.turns import a_context, run
 
 NO_AGENTS = AgentSettings()
@@ -21,7 +22,7 @@ RENTING = {StepName.RENT, StepName.RECONCILE, StepName.BOOT, StepName.PULL, Step
 
 
 def test_registry_has_every_step_but_renting_when_there_is_no_account() -> None:
-    steps = make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy())
+    steps = make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy(), measuring=a_tool_box())
 
     assert set(steps) == set(StepName) - RENTING
 
@@ -44,7 +45,7 @@ WAYS: list[tuple[Kind, bool, list[StepName], type[Document]]] = [
 def test_job_comes_from_its_first_step_to_its_result(
     kind: Kind, way: list[StepName], result: type[Document], *, warmup: bool
 ) -> None:
-    steps = make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy())
+    steps = make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy(), measuring=a_tool_box())
     wish = {} if kind is Kind.LLM_INSTANCE else {"backend_warmup": warmup}
     taken = [way[0]]
 
@@ -61,8 +62,14 @@ def test_agents_step_has_the_settings_and_the_policy_of_the_deployment() -> None
     context = a_context(Kind.AGENTIC_AGENT, agent="holmes")
 
     with pytest.raises(InvalidRequestError):
-        run(make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy()), StepName.CHECK_AGENT, context)
+        run(
+            make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy(), measuring=a_tool_box()),
+            StepName.CHECK_AGENT,
+            context,
+        )
     with pytest.raises(AddressRefusedError):
         run(
-            make_steps(FakeModelServer().open, HOLMES_AT_HOME, AddressPolicy()), StepName.CHECK_AGENT, context
+            make_steps(FakeModelServer().open, HOLMES_AT_HOME, AddressPolicy(), measuring=a_tool_box()),
+            StepName.CHECK_AGENT,
+            context,
         )

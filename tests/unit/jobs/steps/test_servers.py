@@ -114,6 +114,21 @@ def test_warm_up_goes_on_with_what_the_job_is_for(kind: Kind, following: StepNam
     assert outcome == Next(following, phases_ms={"load": 900, "first_token": 30})
 
 
+def test_warm_up_goes_on_to_the_measurement_when_there_is_a_workload() -> None:
+    outcome = run_at(FakeModelServer(), StepName.WARM_UP, a_context(workload={}))
+
+    assert isinstance(outcome, Next)
+    assert outcome.step is StepName.MEASURE
+
+
+def test_warm_up_loads_the_context_that_the_questions_will_ask_for() -> None:
+    server = FakeModelServer()
+
+    run_at(server, StepName.WARM_UP, a_context(context_tokens=16_384))
+
+    assert [warm_up.context_tokens for warm_up in server.warm_ups] == [16_384]
+
+
 @pytest.mark.parametrize("kind", [Kind.BENCHMARK, Kind.AGENTIC_AGENT])
 @pytest.mark.parametrize(
     ("asked", "left_seconds", "given"), [(90, 600, 90), (300, 600, 300), (300, 100, 95), (300, 4, 1)]

@@ -13,6 +13,7 @@ from rune.jobs.outcomes import Again, Next, Outcome
 from rune.jobs.record import Kind, StepName
 from rune.jobs.settlement import MAX_FAILURES
 from rune.jobs.step import StepContext
+from rune.jobs.steps.measuring.ways import step_when_ready
 from rune.jobs.steps.renting.machines import (
     SERVER_KIND,
     Machines,
@@ -111,7 +112,7 @@ class PullStep:
         request = request_of(context)
         if context.job.kind is Kind.LLM_INSTANCE or request.backend_warmup:  # type: ignore[union-attr]
             return StepName.WARM_UP
-        return StepName.ASK
+        return step_when_ready(context.job.kind, request)
 
 
 def percent(progress: PullProgress) -> int:

@@ -1,10 +1,42 @@
 """What a job's rentals cost, in its result."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from rune.contracts import BenchmarkResult, LlmInstanceResult, RentalReceipt
+from rune.bench.costs import add_cost, time_to_ready
+from rune.contracts import (
+    BenchmarkReport,
+    BenchmarkResult,
+    HardwareReport,
+    LlmInstanceResult,
+    RentalReceipt,
+)
 from rune.jobs.record import Job, Kind
 from rune.rentals.record import MICRO_USD_PER_USD, Rental
+
+_BUSY_PHASES = frozenset({"pull", "load", "first_token", "ask", "measure"})
+"""Phases in which the machine pulls the model, loads it or is asked; `judge` is one where it judges too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a job's machines were billed for.
+
+    Attributes
+    ----------
+    rental
+        The machine that it used last.
+    gpu_time
+        Of all its machines, failed attempts included.
+    judges_too
+        Whether the answers were judged on that machine.
+    """
+
+    rental: Rental
+    gpu_time: timedelta
+    judges_too: bool = False
 
 
 def make_receipt(job: Job, rental: Rental, attempt_count: int, cost_micro_usd: int) -> RentalReceipt:
@@ -32,14 +64,73 @@ def make_receipt(job: Job, rental: Rental, attempt_count: int, cost_micro_usd: i
     )
 
 
-def add_receipt(kind: Kind, result_json: str, receipt: RentalReceipt) -> str:
+def sum_gpu_time(attempts: Iterable[Rental], now: datetime) -> timedelta:
+    """Return for how long the GPUs of a job's own rentals were billed, up to now for one that is still alive.
+
+    As `rune.rentals.bills` has it: from the last moment at which a machine was seen not running to the moment at
+    which it was proven gone.
+    """
+    spans = (
+        (rental.dark_until or rental.intended_at, rental.released_at or now)
+        for rental in attempts
+        if rental.contract_id is not None
+    )
+    return sum((max(timedelta(0), until - since) for since, until in spans), timedelta(0))
+
+
+def borrowed_gpu_time(cost_micro_usd: int, rental: Rental) -> timedelta:
+    """Return how long a job had kept machines, from what it paid for that: time alone, at the price of this one."""
+    if not rental.prices.micro_usd_per_hour:
+        return timedelta(0)
+    return timedelta(hours=cost_micro_usd / rental.prices.micro_usd_per_hour)
+
+
+def add_receipt(kind: Kind, result_json: str, receipt: RentalReceipt, account: Account) -> str:
     """Return the result with the receipt in it, and the cost where clients look for it."""
-    said = {"rental": receipt, "contract_id": receipt.contract_id}
+    said: dict[str, object] = {"rental": receipt, "contract_id": receipt.contract_id}
     if kind is Kind.LLM_INSTANCE:
         return LlmInstanceResult.model_validate_json(result_json).model_copy(update=said).model_dump_json()
     result = BenchmarkResult.model_validate_json(result_json)
     telemetry = result.telemetry.model_copy(update={"cost_estimate_usd": receipt.cost_usd})
-    return result.model_copy(update={**said, "telemetry": telemetry}).model_dump_json()
+    report = None if result.report is None else _priced(result, result.report, receipt, account)
+    said = {**said, "telemetry": telemetry, "report": report}
+    return result.model_copy(update=said).model_dump_json()
+
+
+def _priced(
+    result: BenchmarkResult, report: BenchmarkReport, receipt: RentalReceipt, account: Account
+) -> BenchmarkReport:
+    """Return the report with what its numbers cost, on which machine, and how long that took to be ready."""
+    machine = account.rental.machine
+    phases_ms = {each.phase: each.ms for each in result.telemetry.latency}
+    busy = _BUSY_PHASES | ({"judge"} if account.judges_too else set())
+    priced = add_cost(
+        report,
+        price_usd_per_hour=receipt.price_usd_per_hour,
+        billed_usd=receipt.cost_usd,
+        billed_seconds=account.gpu_time.total_seconds(),
+        busy_seconds=sum(ms for phase, ms in phases_ms.items() if phase in busy) / 1000,
+        warmup_output_tokens=int(result.metadata.get("warmup_output_tokens", "0")),
+    )
+    hardware = HardwareReport(
+        provider="vastai",
+        machine_id=machine.machine_id,
+        gpu_name=machine.gpu_name,
+        gpu_count=machine.gpu_count,
+        vram_mb=machine.vram_mb,
+        disk_gb=machine.disk_gb,
+        place=machine.place,
+    )
+    # What a machine that was there already had downloaded before is nobody's wait.
+    pull_bytes = 0 if receipt.is_reused else receipt.downloaded_bytes
+    warnings = [*priced.warnings, *(["cost_so_far"] if account.rental.is_alive else [])]
+    return priced.model_copy(
+        update={
+            "hardware": hardware,
+            "time_to_ready": time_to_ready(phases_ms, pull_bytes),
+            "warnings": warnings,
+        }
+    )
 
 
 def to_usd(micro_usd: int) -> float:

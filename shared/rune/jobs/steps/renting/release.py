@@ -1,19 +1,33 @@
 """Giving machines back, until a complete listing proves that they are gone."""
 
+import logging
 from datetime import timedelta
 
-from rune.errors import RentalError
+from rune.contracts import BenchmarkRequest
+from rune.errors import RentalError, StoreUnavailableError
 from rune.jobs.outcomes import Again, Outcome, Released
 from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
+from rune.jobs.steps.measuring.ways import judges_on_own_server
 from rune.jobs.steps.renting.choosing import keeps
-from rune.jobs.steps.renting.machines import Machines, delay_after, request_of
-from rune.jobs.steps.renting.receipts import add_receipt, make_receipt
+from rune.jobs.steps.renting.machines import Machines, delay_after, request_of, sum_attempts
+from rune.jobs.steps.renting.receipts import (
+    Account,
+    add_receipt,
+    borrowed_gpu_time,
+    make_receipt,
+    sum_gpu_time,
+)
 from rune.rentals import lifecycle
 from rune.rentals.fleet import TooEarlyError
 from rune.rentals.record import EndReason, Rental, RentalState
 
+log = logging.getLogger(__name__)
+
 _POLL_SECONDS = 3
+_DRAFT_TRIES = 10
+"""Some seven minutes, at the pace of a release that fails."""
+
 _DESTROY_AGAIN_AFTER = timedelta(seconds=15)
 """A machine that is still listed so long after the provider's word is destroyed once more."""
 
@@ -107,15 +121,48 @@ class ReleaseStep:
         attempts = machines.ledger.read_attempts(job.job_id)
         used = borrowed or self._find_used(job, attempts)
         spending = machines.spending(job, used)
-        result_json = context.draft_json
+        result_json = self._read_draft(context)
         if result_json is not None and used is not None:
-            receipt = make_receipt(job, used, len(attempts), spending.cost_micro_usd or 0)
-            result_json = add_receipt(job.kind, result_json, receipt)
+            cost_micro_usd = spending.cost_micro_usd or 0
+            receipt = make_receipt(job, used, len(attempts), cost_micro_usd)
+            account = self._account(context, used, attempts, cost_micro_usd)
+            result_json = add_receipt(job.kind, result_json, receipt, account)
         is_kept = used is not None and used.is_alive
         return Released(result_json, {"left": "kept" if is_kept else "nothing"}, spending)
+
+    def _account(
+        self, context: StepContext, used: Rental, attempts: tuple[Rental, ...], cost_micro_usd: int
+    ) -> Account:
+        job, now = context.job, self._machines.clock.now()
+        borrowed_micro_usd = max(0, cost_micro_usd - sum_attempts(attempts, job.job_id, now))
+        borrowed = borrowed_gpu_time(borrowed_micro_usd, used)
+        return Account(used, sum_gpu_time(attempts, now) + borrowed, _judges_on_machine(context))
+
+    def _read_draft(self, context: StepContext) -> str | None:
+        """Return the result without its receipt; None where there is none to be had, which leaves it as it is.
+
+        All that was rented is proven gone by now, so this may fail: the step is tried again.
+        """
+        try:
+            return context.read_draft()
+        except StoreUnavailableError:
+            if context.job.failures < _DRAFT_TRIES:
+                raise
+            # The job must end. Its result is there, only its receipt is not in it.
+            log.exception("release.draft_unreadable", extra={"job_id": context.job.job_id})
+            return None
 
     def _find_used(self, job: Job, attempts: tuple[Rental, ...]) -> Rental | None:
         """Return the machine on which the job worked last, whatever it is by now."""
         if job.rental_id is not None:
             return self._machines.ledger.read(job.rental_id)
         return next((rental for rental in reversed(attempts) if rental.contract_id is not None), None)
+
+
+def _judges_on_machine(context: StepContext) -> bool:
+    try:
+        request = request_of(context)
+    except ValueError:
+        # The request is gone; that it had a judge of its own elsewhere is rare.
+        return True
+    return isinstance(request, BenchmarkRequest) and judges_on_own_server(request)

@@ -77,7 +77,8 @@ class Rent:
         job = context.job
         held = self._machines.find_held(job)
         if held is not None:
-            return Next(_step_for(held), spending=self._machines.spending(job, held))
+            spending = self._machines.spending(job, held)
+            return Next(_step_for(held), phases_ms=_searched(job, held), spending=spending)
         attempts = self._machines.ledger.read_attempts(job.job_id)
         made = [rental for rental in attempts if rental.contract_id is not None]
         if len(attempts) >= MAX_ORDERS or len(made) >= MAX_MACHINES:
@@ -267,6 +268,14 @@ def _step_for(rental: Rental) -> StepName:
             return StepName.BOOT
         case _:
             return StepName.RELEASE
+
+
+def _searched(job: Job, held: Rental) -> dict[str, int]:
+    """Return how long the search took whose worker was lost after it had ordered."""
+    if held.job_id != job.job_id:
+        return {}
+    took = held.intended_at - (job.started_at or job.created_at)
+    return {"search": job.phases_ms.get("search", max(0, round(took.total_seconds() * 1000)))}
 
 
 def _labels(rental: Rental) -> dict[str, str]:

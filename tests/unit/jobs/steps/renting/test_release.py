@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 
 from rune.contracts import BenchmarkResult, LlmInstanceResult
-from rune.errors import ProviderBusyError, ProviderFailedError, ProviderKeyError, RentalError
+from rune.errors import (
+    ProviderBusyError,
+    ProviderFailedError,
+    ProviderKeyError,
+    RentalError,
+    StoreUnavailableError,
+)
 from rune.jobs.outcomes import Again, Done, Next, Released, Spending
 from rune.jobs.record import Job, Kind, Status, StepName
 from rune.jobs.step import StepContext
@@ -15,6 +21,7 @@ from rune.rentals.ledger import Endpoint
 from rune.rentals.record import EndReason, Rental, RentalState
 from tests.builders import JOB_ID, a_step_context, after
 from tests.fake_model_server import FakeModelServer
+from tests.measuring import a_tool_box
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
@@ -288,7 +295,7 @@ def test_release_puts_the_receipt_into_the_result() -> None:
 
 def a_benchmark_draft() -> str:
     """Return a benchmark's result as its last step leaves it."""
-    steps = Benchmark(Backends(FakeModelServer().open, None)).steps
+    steps = Benchmark(Backends(FakeModelServer().open, None), a_tool_box()).steps
     outcome = asyncio.run(steps[StepName.ASK](a_step_context()))
     assert isinstance(outcome, Done)
     return outcome.result_json
@@ -304,6 +311,37 @@ def test_release_puts_the_cost_where_clients_look_for_it() -> None:
     assert result.telemetry.cost_estimate_usd == COST_AT_400 / 1_000_000
     assert result.rental is not None
     assert (result.rental.released_at, result.rental.kept_until) == (after(400), None)
+
+
+def unreadable() -> str:
+    raise StoreUnavailableError("The bucket cannot be reached now.")
+
+
+def test_release_gives_the_machine_back_before_it_reads_the_result() -> None:
+    world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
+    context = replace(a_step_context(JOB), read_draft=unreadable)
+
+    with pytest.raises(StoreUnavailableError):
+        world.run_context(context)
+
+    assert world.market.called("destroy") == [CONTRACT_ID]
+    assert world.rental().state is RentalState.RELEASED
+
+
+@pytest.mark.parametrize("failures", [0, 9])
+def test_release_is_tried_again_when_the_result_cannot_be_read(failures: int) -> None:
+    world = a_world(a_released_rental(), seconds=400)
+    context = replace(a_step_context(a_releasing_job(failures=failures)), read_draft=unreadable)
+
+    with pytest.raises(StoreUnavailableError):
+        world.run_context(context)
+
+
+def test_release_leaves_the_result_without_receipt_when_it_can_never_be_read() -> None:
+    world = a_world(a_released_rental(), seconds=400)
+    context = replace(a_step_context(a_releasing_job(failures=10)), read_draft=unreadable)
+
+    assert world.run_context(context) == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, 51_400))
 
 
 def test_job_goes_on_paying_for_a_machine_that_it_had_found_kept_and_lost() -> None:

@@ -15,12 +15,13 @@ from rune.rentals import safety_net
 from rune.rentals.ledger import Endpoint
 from rune.rentals.provider import Order, Template
 from rune.rentals.record import EndReason, Machine, Prices, Rental, RentalState
-from tests.builders import JOB_ID, after
+from tests.builders import JOB_ID, NOW, after
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
     MODEL,
     RENTAL_ID,
+    a_created_rental,
     a_released_rental,
     a_rental,
     a_rental_of,
@@ -257,3 +258,15 @@ def test_rent_never_orders_a_machine_that_failed_the_job_before() -> None:
 
     assert isinstance(outcome, Failed)
     assert outcome.notes[0].labels["rejected"] == "27182 failed_before"
+
+
+@pytest.mark.parametrize(("phases_ms", "search_ms"), [({}, 4000), ({"search": 700}, 700)])
+def test_rent_tells_how_long_the_search_took_of_a_worker_that_was_lost(
+    phases_ms: dict[str, int], search_ms: int
+) -> None:
+    world = a_world(a_created_rental(intended_at=after(4)), seconds=90)
+
+    outcome = world.run(a_renting_job(phases_ms=phases_ms, started_at=NOW))
+
+    assert isinstance(outcome, Next)
+    assert outcome.phases_ms == {"search": search_ms}

@@ -58,7 +58,7 @@ class World:
     def run_with_draft(self, job: Job, draft_json: str, **request: object) -> Outcome:
         """Return how a release ends that has a result to complete."""
         context = a_step_context(job, {**_REQUESTS[job.kind], **request})
-        return self.run_context(replace(context, draft_json=draft_json))
+        return self.run_context(replace(context, read_draft=lambda: draft_json))
 
     def run_context(self, context: StepContext) -> Outcome:
         return run_step(make_renting_steps(self.machines)[context.job.step], context)

@@ -1,0 +1,1 @@
+"""How a benchmark puts a model to work: point by point, a turn each, and then judges the answers."""

@@ -1,0 +1,121 @@
+"""The result of a benchmark, from what was measured. Plain functions over plain data."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rune.bench import formulas
+from rune.contracts import (
+    BenchmarkReport,
+    BenchmarkRequest,
+    BenchmarkResult,
+    Measurements,
+    PhaseLatency,
+    ServerMeasurements,
+    Telemetry,
+    TokenTelemetry,
+)
+from rune.llm.protocol import Generation
+
+_QUOTED_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSums:
+    """Tokens of many answers; what a server does not tell counts as none."""
+
+    prompt_count: int = 0
+    output_count: int = 0
+    reasoning_count: int = 0
+
+    def plus(self, generations: Iterable[Generation]) -> "TokenSums":
+        """Return the sums with these answers in them."""
+        tokens = [generation.tokens for generation in generations]
+        return TokenSums(
+            self.prompt_count + sum(each.prompt_count or 0 for each in tokens),
+            self.output_count + sum(each.output_count for each in tokens),
+            self.reasoning_count + sum(each.reasoning_count or 0 for each in tokens),
+        )
+
+
+def make_result(
+    request: BenchmarkRequest,
+    *,
+    backend_url: str,
+    answer: str,
+    measurements: Measurements,
+    tokens: TokenSums,
+    phases_ms: Mapping[str, int],
+    report: BenchmarkReport,
+    metadata: Mapping[str, str] | None = None,
+) -> BenchmarkResult:
+    """Return the result without its receipt.
+
+    Parameters
+    ----------
+    answer, measurements
+        One answer that stands for all, and its numbers.
+    phases_ms
+        All phases of the job in order, in milliseconds.
+    metadata
+        Besides what every result says.
+    """
+    return BenchmarkResult(
+        answer=answer,
+        metadata={
+            "backend_type": request.backend_type,
+            "question": request.question[:_QUOTED_CHARS],
+            **(metadata or {}),
+        },
+        telemetry=Telemetry(
+            tokens=TokenTelemetry(
+                system_prompt=0,
+                tool_calls=0,
+                agent_reasoning=tokens.reasoning_count,
+                output=tokens.output_count - tokens.reasoning_count,
+                total=tokens.prompt_count + tokens.output_count,
+            ),
+            latency=[PhaseLatency(phase=phase, ms=ms) for phase, ms in phases_ms.items()],
+            cost_estimate_usd=None,
+        ),
+        model_name=request.model,
+        backend_url=backend_url,
+        measurements=measurements,
+        report=report,
+    )
+
+
+def measurements_of(generation: Generation) -> Measurements:
+    """Return the numbers of one answer."""
+    stamps, tokens, server = generation.stamps, generation.tokens, generation.server_timings
+    return Measurements(
+        time_to_first_token_ms=_rounded(formulas.time_to_first_token_ms(stamps)),
+        time_to_first_visible_token_ms=_rounded(formulas.time_to_first_visible_token_ms(stamps)),
+        time_per_output_token_ms=_rounded(formulas.time_per_output_token_ms(stamps, tokens)),
+        output_tokens_per_second=_rounded(formulas.output_tokens_per_second(stamps, tokens)),
+        decode_tokens_per_second=_rounded(formulas.decode_tokens_per_second(stamps, tokens)),
+        end_to_end_latency_ms=_rounded(formulas.end_to_end_latency_ms(stamps)),
+        prompt_tokens=tokens.prompt_count,
+        output_tokens=tokens.output_count,
+        cached_tokens=tokens.cached_count,
+        reasoning_tokens=tokens.reasoning_count,
+        token_count_source=tokens.source.value,
+        finish_reason=generation.finish_reason.value,
+        server=ServerMeasurements(
+            total_ms=server.total_ms,
+            load_ms=server.load_ms,
+            prompt_eval_ms=server.prompt_eval_ms,
+            eval_ms=server.eval_ms,
+            output_tokens_per_second=_rounded(formulas.server_output_tokens_per_second(server, tokens)),
+        ),
+    )
+
+
+def ceiled_ms(value: float | None) -> int:
+    """Return whole milliseconds, none where there is no number."""
+    return 0 if value is None else math.ceil(value)
+
+
+def _rounded(value: float | None) -> float | None:
+    """Return the value to the microsecond, or its like: digits below are noise of the clock."""
+    return None if value is None else round(value, 3)

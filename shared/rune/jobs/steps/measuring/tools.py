@@ -1,0 +1,86 @@
+"""What the measuring steps work with besides model servers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rune.bench.driver import Task, measure_point
+from rune.bench.records import MeasuredPoint, Point
+from rune.clock import Clock
+from rune.llm.protocol import ModelServer
+
+
+class RecordFiles(Protocol):
+    """Where files of JSON lines go. Raises StoreUnavailableError."""
+
+    def put(self, key: str, text: str) -> None:
+        """Store the text under the key; the same key again overwrites."""
+        ...
+
+
+class MeasurePoint(Protocol):
+    """Measures one point; see `rune.bench.driver.measure_point`."""
+
+    async def __call__(
+        self,
+        server: ModelServer,
+        task: Task,
+        point: Point,
+        *,
+        time_limit_seconds: float,
+        on_progress: Callable[[int, int], None],
+    ) -> MeasuredPoint:
+        """Return what was measured; failed requests are among it, and raise nothing."""
+        ...
+
+
+class Gather(Protocol):
+    """Runs calls beside each other."""
+
+    def __call__[T](self, calls: Sequence[Coroutine[object, object, T]]) -> Awaitable[Sequence[T]]:
+        """Return their results in order."""
+        ...
+
+
+async def gather[T](calls: Sequence[Coroutine[object, object, T]]) -> Sequence[T]:
+    """Run calls beside each other in the running event loop; return their results in order."""
+    return await asyncio.gather(*calls)
+
+
+class Within(Protocol):
+    """Gives a call a time limit. Raises TimeoutError."""
+
+    def __call__[T](self, seconds: float, call: Coroutine[object, object, T]) -> Awaitable[T]:
+        """Return the call's result."""
+        ...
+
+
+async def within[T](seconds: float, call: Coroutine[object, object, T]) -> T:
+    """Return the call's result, or break it off."""
+    async with asyncio.timeout(seconds):
+        return await call
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuringTools:
+    """What the measuring steps work with.
+
+    Attributes
+    ----------
+    records
+        Takes the requests of each point, one JSON line each.
+    measure, gather, within
+        How a point is measured, how answers are judged beside each other, and how a call is broken off; a
+        simulation has no event loop, and its own ways.
+    client_region, client_memory_mb
+        Where RUNE itself runs, for the report.
+    """
+
+    records: RecordFiles
+    clock: Clock
+    measure: MeasurePoint = measure_point
+    gather: Gather = gather
+    within: Within = within
+    client_region: str | None = None
+    client_memory_mb: int | None = None

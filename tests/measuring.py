@@ -1,0 +1,113 @@
+"""What tests of measuring put in the place of a real measurement, a bucket and an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+
+from rune.bench.driver import Task
+from rune.bench.records import MeasuredPoint, Point, RequestRecord
+from rune.clock import to_epoch_ms
+from rune.errors import StoreUnavailableError
+from rune.jobs.steps.measuring.tools import MeasuringTools
+from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, Role, Stamps
+from tests.builders import NOW, FakeClock
+from tests.fake_model_server import GENERATION
+
+SECOND = 1_000_000_000
+
+
+@dataclass
+class MemoryRecords:
+    """A bucket in memory, or one that cannot be reached."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    is_down: bool = False
+
+    def put(self, key: str, text: str) -> None:
+        if self.is_down:
+            raise StoreUnavailableError("The bucket cannot be reached now.")
+        self.files[key] = text
+
+
+@dataclass
+class ScriptedMeasure:
+    """Measures each point in ten seconds: twice as many requests at a time are twice as fast, up to `flat_from`.
+
+    Attributes
+    ----------
+    failing
+        Error code of every request, by index of the point.
+    measured
+        The points, in order, each with what it was to be measured with.
+    """
+
+    clock: FakeClock
+    generation: Generation = GENERATION
+    failing: dict[int, str] = field(default_factory=dict)
+    flat_from: int = 1000
+    raises: Exception | None = None
+    measured: list[tuple[Point, Task, float]] = field(default_factory=list)
+
+    async def __call__(
+        self,
+        server: ModelServer,
+        task: Task,
+        point: Point,
+        *,
+        time_limit_seconds: float,
+        on_progress: Callable[[int, int], None],
+    ) -> MeasuredPoint:
+        self.measured.append((point, task, time_limit_seconds))
+        if self.raises is not None:
+            raise self.raises
+        chat = ChatRequest(task.model, (Message(Role.USER, task.prompts[0]),), time_limit_seconds)
+        await server.chat(chat, lambda _: None)
+        self.clock.advance(10)
+        count = len(task.prompts) * task.repetitions
+        on_progress(count, 3 * count)
+        speed = min(point.concurrency, self.flat_from)
+        records = tuple(self._record(number, point, speed) for number in range(count))
+        return MeasuredPoint(point, to_epoch_ms(self.clock.now()), records, task.warmup_count, 5, 1.5, 0.5)
+
+    def _record(self, number: int, point: Point, speed: int) -> RequestRecord:
+        took_ns = 2 * SECOND // speed
+        sent_ns = number * took_ns
+        code = self.failing.get(point.index)
+        record = RequestRecord(number, 0, sent_ns, sent_ns, sent_ns + took_ns, "failed", 12, code or "other")
+        if code is not None:
+            return record
+        return replace(
+            record, status="completed", error_code=None, generation=shifted(self.generation, sent_ns)
+        )
+
+
+def shifted(generation: Generation, by_ns: int) -> Generation:
+    """Return the same answer, so much later."""
+    stamps = generation.stamps
+
+    def later(stamp_ns: int | None) -> int | None:
+        return None if stamp_ns is None else stamp_ns + by_ns
+
+    moved = Stamps(
+        stamps.sent_ns + by_ns,
+        stamps.headers_ns + by_ns,
+        stamps.first_event_ns + by_ns,
+        later(stamps.first_content_ns),
+        later(stamps.first_visible_ns),
+        later(stamps.last_content_ns),
+        stamps.ended_ns + by_ns,
+    )
+    arrivals = tuple(arrival + by_ns for arrival in generation.chunk_arrivals_ns)
+    return replace(generation, stamps=moved, chunk_arrivals_ns=arrivals)
+
+
+async def one_by_one[T](calls: Sequence[Coroutine[object, object, T]]) -> Sequence[T]:
+    """Run calls one after another: a simulation has no event loop to run them in together."""
+    return [await call for call in calls]
+
+
+def a_tool_box(clock: FakeClock | None = None, measure: ScriptedMeasure | None = None) -> MeasuringTools:
+    """Return tools with everything in memory."""
+    clock = clock or FakeClock(NOW)
+    return MeasuringTools(MemoryRecords(), clock, measure or ScriptedMeasure(clock))
