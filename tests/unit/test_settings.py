@@ -107,6 +107,7 @@ def test_worker_settings_read_the_environment() -> None:
         agents_parameter="/rune/agents",
         backends=BACKENDS,
         vastai=VASTAI,
+        region="eu-north-1",
     )
 
 

@@ -113,7 +113,8 @@ def test_pieces_are_stamped_when_they_come(host: Host) -> None:
     stamps = generation.stamps
     arrivals_ms = [(at - stamps.sent_ns) / MS for at in generation.chunk_arrivals_ns]
     late_ms = [came - due for came, due in zip(arrivals_ms, (50, 250, 450, 650), strict=True)]
-    assert min(late_ms) >= 0
+    # The simulator counts from the head of the request, which goes out just before the stamp.
+    assert min(late_ms) > -10
     assert max(late_ms) < 100, "how late a busy machine may be"
     assert stamps.sent_ns < stamps.headers_ns <= stamps.first_event_ns < generation.chunk_arrivals_ns[0]
     assert stamps.first_content_ns == stamps.first_visible_ns == generation.chunk_arrivals_ns[0]

@@ -73,19 +73,19 @@ class Backends:
         ServerUnreachableError
             The machine that the job rents is there no more.
         InvalidRequestError
-            As `find_standing`.
+            As `find_named`.
         """
         if not job.rents or self._ledger is None:
             model = choice.model if isinstance(choice, Question) else None
-            return self.find_standing(job.tenant, choice, model)
+            return self.find_named(job, choice, model)
         alive = self._ledger.read_alive(job.tenant)
         held = next((rental for rental in alive if rental.holder == job.job_id), None)
         if held is None or held.url is None or held.state is not RentalState.RUNNING:
             raise ServerUnreachableError("The rented machine is not there any more.")
         return Backend(choice.backend_type, held.url, held.model)
 
-    def find_standing(self, tenant: str, choice: NamedBackend, model: str | None = None) -> Backend:
-        """Return a tenant's server that is there already, such as a judge's, whatever the job rents.
+    def find_named(self, job: Job, choice: NamedBackend, model: str | None) -> Backend:
+        """Return a server that the request names, such as a judge's, whatever the job rents.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class Backends:
         InvalidRequestError
             The tenant may not use it (any more); see `rune.tenants.backends.check_backend`.
         """
-        api_key = api_key_for(self._settings.of(tenant), choice, model=model)
+        api_key = api_key_for(self._settings.of(job.tenant), choice, model=model)
         return Backend(choice.backend_type, choice.backend_url or "", api_key=api_key)
 
     def open(self, backend: Backend) -> ModelServer:
