@@ -27,7 +27,7 @@ help: ## Show this list
 		/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(STAMPS)/dev $(STAMPS)/emulator build ## Start the stack, run one benchmark job, show the result (BACKEND_URL=… MODEL=… BACKEND_TYPE=…)
+demo: $(STAMPS)/dev $(STAMPS)/emulator build ## Start the stack, run one benchmark job, show the result (BACKEND_URL=… MODEL=… BACKEND_TYPE=… WORKLOAD=1)
 	$(PYTHON) -m local.demo
 
 .PHONY: local

@@ -33,6 +33,9 @@ QUESTION = "What is unhealthy?"
 TEMPLATE_HASH = "c166c11f035d3a97871a23bd32ca6aba"
 """What clients in the field rent by; the specification leaves it open."""
 
+WORKLOAD = {"prompts": [QUESTION], "repetitions": 12, "concurrency": [1, 4], "output_tokens": 32}
+"""Small, so that the demo stays one; twelve requests a point are enough for a p90."""
+
 POLL_SECONDS = 0.4
 LONGEST_WAIT_SECONDS = 900.0
 ENDED = ("succeeded", "failed", "cancelled")
@@ -43,11 +46,15 @@ type Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What is measured: BACKEND_URL (empty rents a GPU from the simulator), BACKEND_TYPE and MODEL."""
+    """What is measured: BACKEND_URL (empty rents a GPU from the simulator), BACKEND_TYPE and MODEL.
+
+    WORKLOAD (any text) measures a sweep over a prompt set instead of asking one question.
+    """
 
     backend_url: str
     backend_type: str
     model: str
+    has_workload: bool
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "DemoSettings":
@@ -57,6 +64,7 @@ class DemoSettings:
             backend_url=given.get("BACKEND_URL", ""),
             backend_type=given.get("BACKEND_TYPE", "ollama"),
             model=given.get("MODEL", "llama3.1:8b"),
+            has_workload="WORKLOAD" in given,
         )
 
 
@@ -108,6 +116,8 @@ def _count(record: Record) -> str:
     progress, result = record["progress"], record["result"]
     if result:
         return f"{result['measurements']['output_tokens']} tokens"
+    if "requests" in progress:
+        return f"{progress['requests']} of {progress['requests_total']}"
     if "pulled_percent" in progress:
         return f"{progress['pulled_bytes'] / 1e9:.1f} GB {progress['pulled_percent']:>3} %"
     if "booting_seconds" in progress:
@@ -145,6 +155,8 @@ def summarize(record: Record) -> Table:
     table.add_row("once it runs", _number(numbers["decode_tokens_per_second"], "tokens/s"))
     table.add_row("end-to-end latency", _number(numbers["end_to_end_latency_ms"], "ms"))
     table.add_row("tokens in, out", f"{numbers['prompt_tokens']}, {numbers['output_tokens']}")
+    if report := result.get("report"):
+        _add_report(table, report)
     phases = ", ".join(f"{item['phase']} {item['ms']} ms" for item in result["telemetry"]["latency"])
     table.add_row("phases", phases)
     if receipt := result["rental"]:
@@ -154,9 +166,41 @@ def summarize(record: Record) -> Table:
     return table
 
 
+def _add_report(table: Table, report: Record) -> None:
+    """Add what a benchmark's report says beyond one answer: each point of a workload, and what tokens cost."""
+    if len(report["runs"]) > 1:
+        for run in report["runs"]:
+            table.add_row(f"{run['max_concurrency']} at a time", _describe_run(run))
+    if ready := report.get("time_to_ready"):
+        parts = ("search", "boot", "pull", "load", "first_token")
+        known = [(part, ready[f"{part}_ms"]) for part in parts if ready[f"{part}_ms"] is not None]
+        phases = ", ".join(f"{part.replace('_', ' ')} {ms / 1000:.1f}" for part, ms in known)
+        table.add_row("time to ready", f"{ready['total_ms'] / 1000:.1f} s: {phases}")
+    if cost := report.get("cost"):
+        steady, all_in = (cost[f"usd_per_million_output_tokens{name}"] for name in ("", "_all_in"))
+        table.add_row("a million tokens", f"{_dollars(steady)} steady, {_dollars(all_in)} all in")
+    # One request alone is always few samples, as everybody can see.
+    named = {*report["warnings"], *(name for run in report["runs"] for name in run["warnings"])}
+    if len(report["runs"]) > 1 and named:
+        table.add_row("mind", ", ".join(sorted(named)))
+
+
+def _describe_run(run: Record) -> str:
+    ttft, tpot = run["ttft_ms"], run["tpot_ms"]
+    numbers = [
+        _number(run["output_throughput_tokens_per_s"], "tokens/s"),
+        f"first token {_number(ttft and ttft['median'], 'ms')}",
+        f"then {_number(tpot and tpot['median'], 'ms')} each",
+        f"{run['completed']} of {run['num_prompts']} answered",
+    ]
+    return ", ".join(numbers)
+
+
 def describe_request(settings: DemoSettings) -> dict[str, object]:
     """Return what is posted: the specification's RunBenchmarkRequest, or a run on the server that was named."""
-    asked = {"question": QUESTION, "model": settings.model, "backend_warmup": True}
+    asked: dict[str, object] = {"question": QUESTION, "model": settings.model, "backend_warmup": True}
+    if settings.has_workload:
+        asked["workload"] = WORKLOAD
     if settings.backend_url:
         return {**asked, "backend_url": settings.backend_url, "backend_type": settings.backend_type}
     return {
@@ -230,6 +274,10 @@ def main() -> int:
 
 def _number(value: float | None, unit: str) -> str:
     return "undefined" if value is None else f"{value:,.1f} {unit}"
+
+
+def _dollars(value: float | None) -> str:
+    return "undefined" if value is None else f"${value:,.2f}"
 
 
 def _shorten(answer: str) -> str:

@@ -1,4 +1,7 @@
-"""Finished benchmarks, as their workers leave them."""
+"""Finished benchmarks, as their workers leave them.
+
+`python -m tests.benchmark_builders` writes the examples of the API's document anew, from that of a report.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rune.contracts import BenchmarkReport, BenchmarkResult, RunReport
+from rune.bench.comparison import compare
+from rune.bench.converters import to_aiperf, to_vllm
+from rune.bench.markdown import to_markdown
+from rune.contracts import BenchmarkReport, BenchmarkResult, Distribution, RunReport
 from tests.builders import JOB_ID
 
 EXAMPLES = Path(__file__).parents[1] / "functions" / "api" / "examples"
@@ -67,20 +73,60 @@ def a_result_json(report: BenchmarkReport | None, record_keys: Sequence[str] | N
     return BenchmarkResult.model_validate_json(json.dumps(result)).model_dump_json()
 
 
+def the_examples() -> dict[str, str]:
+    """Return what the examples that follow from the report must be, by file name."""
+    report = a_report()
+    shorter = [(job_id, each.model_copy(update={"runs": each.runs[2:]})) for job_id, each in _two()]
+    comparison = compare(shorter)
+    return {
+        "vllm.json": _pretty(to_vllm(report, 2)),
+        "aiperf.json": _pretty(to_aiperf(report, 2)),
+        "comparison.json": _pretty(comparison.model_dump(mode="json")),
+        "comparison.md": to_markdown(comparison),
+    }
+
+
+def _two() -> list[tuple[str, BenchmarkReport]]:
+    return [(JOB_ID, a_report()), ("b" * 32, a_slower_report("b" * 32, 1.2))]
+
+
+def _pretty(document: object) -> str:
+    return json.dumps(document, indent=1) + "\n"
+
+
 def _slowed(run: RunReport, ratio: float) -> RunReport:
     slower = {
-        name: each.model_copy(
-            update={
-                field: value * ratio
-                for field in ("mean", "std", "min", "median", "max", "p90", "p95", "p99")
-                if (value := getattr(each, field)) is not None
-            }
-        )
+        name: _scaled(each, ratio)
         for name in ("ttft_ms", "ttfo_ms", "tpot_ms", "itl_ms", "e2el_ms")
         if (each := getattr(run, name)) is not None
     }
-    throughputs = {
-        name: getattr(run, name) / ratio
-        for name in ("request_throughput_per_s", "output_throughput_tokens_per_s")
+    rarer = {
+        name: _scaled(each, 1 / ratio)
+        for name in ("output_throughput_windows_tokens_per_s", "output_tokens_per_s_per_user")
+        if (each := getattr(run, name)) is not None
     }
-    return run.model_copy(update={**slower, **throughputs, "duration_s": run.duration_s * ratio})
+    throughputs = {
+        name: round(getattr(run, name) / ratio, 6)
+        for name in (
+            "request_throughput_per_s",
+            "output_throughput_tokens_per_s",
+            "total_throughput_tokens_per_s",
+            "steady_output_throughput_tokens_per_s",
+            "goodput_requests_per_s",
+        )
+    }
+    scaled = {**slower, **rarer, **throughputs, "duration_s": run.duration_s * ratio}
+    return run.model_copy(update=scaled)
+
+
+def _scaled(values: Distribution, ratio: float) -> Distribution:
+    fields = ("mean", "std", "min", "median", "max", "p90", "p95", "p99")
+    known = {name: getattr(values, name) for name in fields}
+    return values.model_copy(
+        update={name: None if value is None else round(value * ratio, 6) for name, value in known.items()}
+    )
+
+
+if __name__ == "__main__":
+    for file, text in the_examples().items():
+        (EXAMPLES / file).write_text(text)

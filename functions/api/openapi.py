@@ -1,5 +1,7 @@
 """The OpenAPI document: what FastAPI derives from the routes, and what it cannot know."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,6 +17,20 @@ OPEN_PATHS = ("/healthz", "/openapi.json", "/docs")
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"api_key": []}]
 
 type OpenApi = dict[str, Any]
+
+EXAMPLES = {
+    ("/v1/benchmarks/compare", "application/json"): {"comparison": "comparison.json"},
+    ("/v1/benchmarks/compare", "text/markdown"): {"comparison": "comparison.md"},
+    ("/v1/benchmarks/{job_id}", "application/json"): {
+        "rune": "report.json",
+        "vllm": "vllm.json",
+        "aiperf": "aiperf.json",
+    },
+    ("/v1/benchmarks/{job_id}/records", "application/json"): {"links": "records.json"},
+}
+"""Answers as they look, by path and media type: files beside this one, by the name that the document gives them."""
+
+_FOLDER = Path(__file__).with_name("examples")
 
 TENANT_HEADER: OpenApi = {
     "name": "X-Tenant-ID",
@@ -57,7 +73,16 @@ def make_document(app: FastAPI) -> OpenApi:
         if path not in OPEN_PATHS:
             for operation in operations.values():
                 _secure(operation)
+    for (path, media_type), names in EXAMPLES.items():
+        content = document["paths"][path]["get"]["responses"]["200"]["content"][media_type]
+        content["examples"] = {name: {"value": read_example(file)} for name, file in names.items()}
     return document
+
+
+def read_example(file: str) -> Any:  # noqa: ANN401  # any JSON, or text
+    """Return an example, read when the document is made: no other request needs any."""
+    text = (_FOLDER / file).read_text()
+    return json.loads(text) if file.endswith(".json") else text
 
 
 def _secure(operation: OpenApi) -> None:

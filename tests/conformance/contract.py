@@ -66,6 +66,8 @@ class Conformance:
     job_id, backend_url, rental_id
         A job, a model server and a rental that exist; no rental where none can be made. Every other case that
         could name one names these: what is made up would find none.
+    benchmark_ids
+        Benchmarks with reports; none where none can be made.
     statuses
         How often each status came, by operation.
     seconds
@@ -79,6 +81,7 @@ class Conformance:
     job_id: str
     backend_url: str
     rental_id: str | None = None
+    benchmark_ids: tuple[str, ...] = ()
     base_url: str | None = None
     session: requests.Session | None = None
     statuses: dict[str, Counter[int]] = field(default_factory=dict)
@@ -176,6 +179,8 @@ class Conformance:
             case.path_parameters["job_id"] = self.job_id
         if self.rental_id and "rental_id" in (case.path_parameters or {}):
             case.path_parameters["rental_id"] = self.rental_id
+        if self.benchmark_ids and case.operation.path.startswith("/v1/benchmarks"):
+            self._name_benchmarks(case)
         if "job_id" in (case.query or {}):
             case.query["job_id"] = self.job_id
         if "backend_url" in (case.query or {}):
@@ -184,6 +189,12 @@ class Conformance:
             case.body["backend_url"] = self.backend_url
         if isinstance(case.body, dict) and case.operation.path == "/v1/estimates":
             case.body = {**case.body, **ONE_DRIVER}
+
+    def _name_benchmarks(self, case: Case) -> None:
+        if "job_id" in (case.path_parameters or {}):
+            case.path_parameters["job_id"] = self.benchmark_ids[0]
+        if "jobs" in (case.query or {}):
+            case.query["jobs"] = ",".join(self.benchmark_ids)
 
 
 def open_document(app: ASGIApp | None = None) -> OpenApiSchema:

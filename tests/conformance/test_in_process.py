@@ -12,8 +12,13 @@ import pytest
 from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import running_server
 from rune.clock import SystemClock
+from rune.jobs.outcomes import Done
+from rune.jobs.record import StepName
+from rune.jobs.settlement import settle
+from rune.jobs.store import Submission
 from rune.rentals.dynamodb import DynamoLedger
-from tests.builders import TENANT, TOKEN
+from tests.benchmark_builders import a_report, a_result_json
+from tests.builders import TENANT, TOKEN, a_claimed_job, an_event
 from tests.conformance.contract import OPERATIONS, Conformance, open_document
 from tests.functional.functions.loading import loaded
 from tests.rental_builders import a_kept_rental_of
@@ -48,9 +53,20 @@ def conformance(cloud: Cloud, backend_url: str) -> Iterator[Conformance]:
             headers={"X-Tenant-ID": TENANT, "Authorization": f"Bearer {TOKEN}"},
             job_id="",
             backend_url=backend_url,
+            benchmark_ids=tuple(put_benchmark(cloud) for _ in range(3)),
         )
         checked.job_id = checked.post_job()
         yield checked
+
+
+def put_benchmark(cloud: Cloud) -> str:
+    """Store a benchmark that ended just now, and return its id."""
+    now, job_id = SystemClock().now(), uuid.uuid4().hex
+    job = a_claimed_job(job_id=job_id, step=StepName.MEASURE, expires_at=now + timedelta(days=1))
+    cloud.store.submit(Submission(job, "{}", an_event()))
+    keys = [f"results/{job_id}/records/00-1.jsonl"]
+    assert cloud.store.commit(job, settle(job, Done(a_result_json(a_report(job_id), keys)), now, 5))
+    return job_id
 
 
 @pytest.fixture

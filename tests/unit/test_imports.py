@@ -336,3 +336,36 @@ def test_function_loads_nothing_that_it_does_not_use(function: str, never: set[s
     loaded = set(done.stdout.split())
     assert {"boto3", "rune", function} <= loaded
     assert loaded & (never | set(FUNCTION_NAMES) - {function}) == set()
+
+
+RARE = {
+    "jsonschema_rs",
+    "rune.bench.judging",
+    "rune.bench.prompts",
+    "rune.bench.comparison",
+    "rune.bench.markdown",
+    "rune.bench.converters",
+    "rune.llm.servers",
+}
+"""What few requests need, and each cold start would pay for."""
+
+
+OF_THE_API = {
+    "RUNE_API_TOKENS": f"t:{'x' * 40}",
+    "RUNE_RETENTION_DAYS": "30",
+    "RUNE_JOB_DEADLINE_SECONDS": "3600",
+}
+
+
+def test_api_starts_without_what_few_requests_need() -> None:
+    script = f"import sys, api.handler; print(*({RARE!r} & sys.modules.keys()))"
+
+    done = subprocess.run(  # noqa: S603  # our own code
+        [sys.executable, "-c", script],
+        env={**ENVIRONMENT, **OF_THE_API, "PYTHONPATH": f"{SHARED}:{FUNCTIONS}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.split() == []

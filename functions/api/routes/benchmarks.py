@@ -43,11 +43,11 @@ async def compare_benchmarks(
     ] = 0.05,
 ) -> Response:
     """Return benchmarks side by side, with a verdict on each difference; `Accept: text/markdown` for people."""
+    found = services_of(request).benchmarks.find_many(caller_of(request), _different_ids(jobs))
     # Imported at the first call: comparing is rare, and no reason for a slower start of everything else.
     from rune.bench.comparison import compare  # noqa: PLC0415
     from rune.bench.markdown import to_markdown  # noqa: PLC0415
 
-    found = services_of(request).benchmarks.find_many(caller_of(request), _different_ids(jobs))
     comparison = compare([(each.job.job_id, each.report) for each in found], threshold_ratio=threshold)
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
     if prefers(request.headers.get("accept"), MARKDOWN, over="application/json"):
@@ -102,13 +102,13 @@ async def get_records(request: Request, job_id: str) -> RecordsLinks:
 def _written(report: BenchmarkReport, format: Format, run: int | None) -> str:  # noqa: A002  # as above
     if format == "rune":
         return report.model_dump_json()
-    from rune.bench.converters import to_aiperf, to_vllm  # noqa: PLC0415  # at the first call, as for comparing
-
     index = run if run is not None else report.best_run or 0
-    if index >= len(report.runs):
+    if index not in {each.index for each in report.runs}:
         raise InvalidRequestError(
             f"The report has {len(report.runs)} runs, numbered from 0.", pointer="/run", code="run_not_found"
         )
+    from rune.bench.converters import to_aiperf, to_vllm  # noqa: PLC0415  # at the first call, as for comparing
+
     return json.dumps((to_vllm if format == "vllm" else to_aiperf)(report, index))
 
 

@@ -1,17 +1,20 @@
 """Where the files of a benchmark can be downloaded."""
 
 from datetime import datetime
+from typing import Literal
 
 from rune.contracts.document import Document
 
 
 class RecordsLink(Document):
-    """The records of one point: a file with one JSON document a line (docs/benchmarks.md)."""
+    """A file with one JSON document a line (docs/benchmarks.md)."""
 
-    run: int
-    """Index of the run in the report."""
+    content: Literal["requests", "judgements"]
+    """The requests of one run, or what a judge model said of the answers of all runs."""
+    run: int | None
+    """Index of the run in the report; null for judgements."""
     url: str
-    """Opens with GET and without a credential; who has it can read the file, so treat it as one."""
+    """Opens with GET and without a credential; whoever has it can read the file, so keep it as one."""
     expires_at: datetime
     """Until when, at most."""
 

@@ -6,11 +6,11 @@ from datetime import timedelta
 from rune.agents.registry import find_agent
 from rune.agents.settings import TenantAgents
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, RentalChoice
-from rune.errors import AddressRefusedError, InvalidRequestError
+from rune.errors import InvalidRequestError
 from rune.jobs.admission_work import admit_work
 from rune.jobs.record import Kind, StepName
 from rune.money.sizing import size_model
-from rune.net.addresses import AddressPolicy, parse_backend_url
+from rune.net.addresses import AddressPolicy
 from rune.tenants.backends import NO_BACKENDS, TenantBackends, check_backend
 
 
@@ -94,18 +94,6 @@ def admit_llm_instance(
         else {"backend_url": check_backend(backends, request, policy, model=request.model)}
     )
     return _admitted(Kind.LLM_INSTANCE, StepName.VERIFY, request.model_copy(update=server))
-
-
-def judge_backend_url(url: str | None, policy: AddressPolicy) -> str:
-    """Return the address in its one spelling."""
-    if url is None:
-        raise InvalidRequestError(
-            "Name a running model server in backend_url.", pointer="/backend_url", code="backend_url_missing"
-        )
-    try:
-        return parse_backend_url(url, policy).url
-    except AddressRefusedError as error:
-        raise InvalidRequestError(error.sentence, pointer="/backend_url", code=error.code) from None
 
 
 def _admitted(

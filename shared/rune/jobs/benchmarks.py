@@ -18,7 +18,7 @@ from rune.jobs.store import StoredJob
 LINK_LIFETIME = timedelta(minutes=15)
 """Long enough to begin a download, which may then take as long as it takes."""
 
-_RECORDS_KEY = re.compile(r"results/(?P<job_id>[^/]+)/records/(?P<run>[0-9]{2})-[0-9]+\.jsonl")
+_RECORDS_KEY = re.compile(r"results/(?P<job_id>[^/]+)/records/(?:(?P<run>[0-9]{2})|judgements)-[0-9]+\.jsonl")
 
 
 class Links(Protocol):
@@ -75,13 +75,16 @@ class BenchmarkDesk:
     def link_records(self, reported: Reported) -> list[RecordsLink]:
         """Return where the records can be downloaded, by run."""
         expires_at = self._clock.now() + LINK_LIFETIME
+        # Digits come before letters, so the judgements are the last.
+        runs = {key: _run_of(key, reported.job.job_id) for key in sorted(reported.record_keys)}
         return [
             RecordsLink(
-                run=_run_of(key, reported.job.job_id),
+                content="judgements" if run is None else "requests",
+                run=run,
                 url=self._links.link(key, LINK_LIFETIME),
                 expires_at=expires_at,
             )
-            for key in sorted(reported.record_keys)
+            for key, run in runs.items()
         ]
 
     def _open(self, stored: StoredJob) -> Reported:
@@ -96,9 +99,11 @@ class BenchmarkDesk:
             result = _Stored.model_validate_json(stored.result_json)
         except ValidationError:
             # Nothing of pydantic's is repeated: it quotes the result.
-            raise NoReportError(job.job_id, "it was made by another version of RUNE") from None
+            raise NoReportError(
+                job.job_id, "this version of RUNE cannot read the one that is there"
+            ) from None
         if result.report is None:
-            raise NoReportError(job.job_id, "it measured no workload")
+            raise NoReportError(job.job_id, "the version of RUNE that ran it made none")
         return Reported(job, result.report, tuple(result.metadata.records))
 
 
@@ -124,12 +129,12 @@ class _Stored(BaseModel):
     report: BenchmarkReport | None = None
 
 
-def _run_of(key: str, job_id: str) -> int:
-    """Return the run whose records an object holds; raises ValueError for any object but the job's records.
+def _run_of(key: str, job_id: str) -> int | None:
+    """Return the run whose records an object holds, None for judgements; raises ValueError for any other object.
 
     Workers write the keys, so a foreign one is a fault of ours, and must not become a link to somebody's data.
     """
     match = _RECORDS_KEY.fullmatch(key)
     if match is None or match["job_id"] != job_id:
         raise ValueError(f"{key!r} is no object with records of job {job_id!r}.")
-    return int(match["run"])
+    return None if match["run"] is None else int(match["run"])

@@ -122,10 +122,10 @@ def test_job_that_waits_long_says_when_to_come_again(api: ModuleType, cloud: Clo
 
 
 UNREADABLE = {
-    "of no workload": (a_result_json(None), "it measured no workload"),
+    "of an earlier version": (a_result_json(None), "the version of RUNE that ran it made none"),
     "of another version": (
         json.dumps({"report": {**a_report().model_dump(mode="json"), "runs": None}}),
-        "it was made by another version of RUNE",
+        "this version of RUNE cannot read the one that is there",
     ),
 }
 
@@ -228,6 +228,17 @@ def test_records_can_be_read_by_their_link(api: ModuleType, cloud: Cloud) -> Non
     downloaded = requests.get(url, timeout=5)
 
     assert (downloaded.status_code, downloaded.text) == (200, '{"number": 0}\n')
+
+
+def test_judgements_are_linked_after_the_runs(api: ModuleType, cloud: Cloud) -> None:
+    put_benchmark(cloud, record_keys=[f"results/{JOB_ID}/records/judgements-5.jsonl", *KEYS])
+
+    links = get(api, RECORDS).document["records"]
+
+    assert [(link["content"], link["run"]) for link in links] == [
+        *(("requests", run) for run in range(3)),
+        ("judgements", None),
+    ]
 
 
 @pytest.mark.parametrize("keys", [None, []], ids=["not named", "none"])

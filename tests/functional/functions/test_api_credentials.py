@@ -28,6 +28,7 @@ from tests.functional.functions.asking import (
     assert_problem,
     get,
     put,
+    put_benchmark,
     put_rentals,
     the_ledger,
 )
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 A_QUESTION: dict[str, object] = {"question": "q", "model": "m", **SERVER}
 A_SERVER = "backend_url=http%3A%2F%2F127.0.0.1%3A1"
+OTHER_ID = "e" * 32
+"""Another job of the same tenant, for routes that need two."""
+
 CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/jobs"): ("", None),
     ("GET", "/v1/jobs/{job_id}"): ("", None),
@@ -63,6 +67,9 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/rentals/{rental_id}"): ("", None),
     ("DELETE", "/v1/rentals/{rental_id}"): ("", None),
     ("POST", "/v1/rentals/{rental_id}/extend"): ("", {"keep_seconds": 60}),
+    ("GET", "/v1/benchmarks/compare"): (f"jobs={JOB_ID},{OTHER_ID}", None),
+    ("GET", "/v1/benchmarks/{job_id}"): ("format=vllm&run=0", None),
+    ("GET", "/v1/benchmarks/{job_id}/records"): ("", None),
 }
 """A request that is in order, by method and path: its query and its body."""
 
@@ -111,7 +118,11 @@ def takes_an_id(route: tuple[str, str]) -> bool:
 
 
 def takes_a_jobs_id(route: tuple[str, str]) -> bool:
-    return "{job_id}" in route[1] or "job_id=" in CASES[route][0]
+    return "{job_id}" in route[1] or "job_id=" in CASES[route][0] or takes_jobs_ids(route)
+
+
+def takes_jobs_ids(route: tuple[str, str]) -> bool:
+    return CASES[route][0].startswith("jobs=")
 
 
 every_route = pytest.mark.parametrize("route", CASES, ids=" ".join)
@@ -144,7 +155,7 @@ def test_every_parameter_that_is_an_id_is_in_the_cases(api: ModuleType) -> None:
         if parameter["in"] in {"path", "query"} and parameter["name"].endswith("id")
     }
 
-    assert named == {route for route in CASES if takes_an_id(route)}
+    assert named == {route for route in CASES if takes_an_id(route) and not takes_jobs_ids(route)}
 
 
 def test_every_route_says_that_it_wants_a_token(api: ModuleType) -> None:
@@ -160,7 +171,11 @@ def test_every_route_says_that_it_wants_a_token(api: ModuleType) -> None:
 def test_route_answers_its_case_when_the_token_is_valid(
     route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
 ) -> None:
-    put(cloud, a_job())
+    if "benchmarks" in route[1]:
+        put_benchmark(cloud)
+        put_benchmark(cloud, job_id=OTHER_ID)
+    else:
+        put(cloud, a_job())
     put_rentals(cloud, a_kept_rental())
 
     response = ask(api, a_request(route, address=address))

@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from api import openapi
+from api.openapi import read_example
+from rune.contracts import BenchmarkReport, Comparison, Document, RecordsLinks
+from tests.benchmark_builders import EXAMPLES as EXAMPLES_FOLDER
+from tests.benchmark_builders import the_examples
 from tests.builders import an_http_event
 from tests.functional.functions.asking import (
     UNAUTHORIZED,
@@ -52,6 +57,38 @@ def test_openapi_document_names_only_what_it_holds(api: ModuleType) -> None:
     names = {reference.removeprefix("#/components/schemas/") for reference in references(document)}
     assert names <= document["components"]["schemas"].keys()
     assert "HTTPValidationError" not in json.dumps(document)
+
+
+EXAMPLES: dict[str, type[Document]] = {
+    "report.json": BenchmarkReport,
+    "comparison.json": Comparison,
+    "records.json": RecordsLinks,
+}
+
+
+@pytest.mark.parametrize(("file", "kind"), EXAMPLES.items())
+def test_example_is_a_document_of_its_kind(file: str, kind: type[Document]) -> None:
+    example = read_example(file)
+
+    assert json.loads(kind.model_validate_json(json.dumps(example)).model_dump_json()) == example
+
+
+@pytest.mark.parametrize(("file", "text"), the_examples().items(), ids=the_examples().keys())
+def test_example_is_what_becomes_of_the_reports_example(file: str, text: str) -> None:
+    assert (EXAMPLES_FOLDER / file).read_text() == text
+
+
+def test_every_example_is_shown(api: ModuleType) -> None:
+    document = api.app.openapi()
+
+    shown = {
+        name: example["value"]
+        for path, media_type in openapi.EXAMPLES
+        for name, example in document["paths"][path]["get"]["responses"]["200"]["content"][media_type][
+            "examples"
+        ].items()
+    }
+    assert {"rune", "vllm", "aiperf", "links", "comparison"} == shown.keys()
 
 
 def test_page_names_every_call_and_every_shape(api: ModuleType, cloud: Cloud) -> None:

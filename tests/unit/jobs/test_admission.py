@@ -11,7 +11,6 @@ from rune.jobs.admission import (
     admit_agentic_agent,
     admit_benchmark,
     admit_llm_instance,
-    judge_backend_url,
 )
 from rune.jobs.record import Kind, StepName
 from rune.net.addresses import AddressPolicy
@@ -230,18 +229,3 @@ def test_admit_refuses_an_instance_that_could_only_fail(
 
     assert (caught.value.pointer, caught.value.specific_code) == (pointer, code)
     assert caught.value.sentence
-
-
-def test_judge_returns_the_address_in_its_one_spelling() -> None:
-    assert judge_backend_url("HTTP://127.0.0.1:11434/", LOOPBACK) == "http://127.0.0.1:11434"
-
-
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [(None, "backend_url_missing"), ("http://10.0.0.1", "address_refused"), ("x", "address_refused")],
-)
-def test_judge_refuses_an_address_at_its_field(url: str | None, code: str) -> None:
-    with pytest.raises(InvalidRequestError) as caught:
-        judge_backend_url(url, LOOPBACK)
-
-    assert (caught.value.pointer, caught.value.specific_code) == ("/backend_url", code)

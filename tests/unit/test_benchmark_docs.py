@@ -1,0 +1,71 @@
+"""That docs/benchmarks.md and docs/api.md tell of what callers meet."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from rune.bench.definitions import FORMULAS, WARNINGS
+from rune.bench.records_file import KEYS
+from rune.contracts import BenchmarkReport, CostReport, Expectation, GoodputLimits, Workload
+from rune.contracts.benchmarks import SCHEMA_VERSION, EndedBy
+from tests.benchmark_builders import a_report
+
+DOCS = Path(__file__).parents[2] / "docs"
+SHARED = Path(__file__).parents[2] / "shared" / "rune"
+PAGE = (DOCS / "benchmarks.md").read_text()
+
+
+def named(page: str) -> set[str]:
+    """Return every word that stands in code on the page, outside of its blocks."""
+    text = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    return {word for code in re.findall(r"`([^`]+)`", text) for word in re.findall(r"\w+", code)}
+
+
+@pytest.mark.parametrize("document", [Workload, GoodputLimits, Expectation, BenchmarkReport, CostReport])
+def test_page_names_every_field(document: type[BaseModel]) -> None:
+    assert document.model_fields.keys() - named(PAGE) - {"currency"} == set()
+
+
+def test_page_names_every_warning_and_why_workloads_end() -> None:
+    assert WARNINGS.keys() - named(PAGE) == set()
+    assert {*EndedBy.__value__.__args__} - named(PAGE) == set()
+
+
+def test_page_tells_of_each_key_of_the_records() -> None:
+    for name, what in KEYS.items():
+        assert f"| `{name}` | {what} |" in PAGE
+
+
+def test_page_names_the_version_and_the_formulas_of_costs() -> None:
+    costs = {name for name in FORMULAS if name.startswith(("usd", "output_tokens_per_usd"))}
+
+    assert f"Version {SCHEMA_VERSION}" in PAGE
+    assert costs - named(PAGE) == set()
+
+
+def test_worked_example_is_the_cost_of_the_reports_example() -> None:
+    cost = a_report().cost
+    assert cost
+
+    for value in (
+        cost.usd_per_million_output_tokens,
+        cost.usd_per_million_output_tokens_all_in,
+        cost.usd_per_1k_requests,
+        cost.idle_seconds,
+    ):
+        assert f"= {value:g}" in PAGE
+    assert f"= {cost.output_tokens_per_usd:,.0f}" in PAGE
+
+
+def test_api_page_names_every_code_at_the_door() -> None:
+    files = ["jobs/admission.py", "jobs/admission_work.py", "tenants/backends.py", "bench/judging.py"]
+    routes = Path(__file__).parents[2] / "functions" / "api" / "routes"
+    sources = [(SHARED / file).read_text() for file in files] + [
+        file.read_text() for file in routes.glob("*.py")
+    ]
+    codes = {code for source in sources for code in re.findall(r'code="(\w+)"', source)}
+
+    assert len(codes) > 20
+    assert codes - named((DOCS / "api.md").read_text()) == set()
