@@ -6,12 +6,16 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import pytest
 import urllib3
 
 from local.simulators.bedrock import Fault, FaultKind, Outcome, SimulatedBedrock
+from rune.bench.driver import measure_point
+from rune.bench.records import Point
+from rune.bench.tasks import Task
 from rune.errors import (
     BadResponseError,
     ContextOverflowError,
@@ -180,6 +184,39 @@ def test_many_chats_share_one_server(host: Host) -> None:
 
     assert {generation.tokens.output_count for generation in generations} == {20}
     assert [record.outcome for record in state.requests.records] == [Outcome.COMPLETED] * 32
+
+
+def test_point_of_a_workload_is_measured(host: Host) -> None:
+    pace = replace(FAST, first_token_seconds=0.1, output_tokens_per_second=100.0)
+    state = simulate(host, settings=pace)
+    task = Task(
+        model=HAIKU,
+        prompts=("What is unhealthy?",),
+        repetitions=16,
+        warmup_count=2,
+        max_output_tokens=20,
+        temperature=0.0,
+        ignore_eos=False,
+        context_tokens=None,
+        is_cache_busted=True,
+        seed=1,
+    )
+
+    measured = ask(
+        host,
+        lambda server: measure_point(
+            server, task, Point(index=0, concurrency=8), time_limit_seconds=20.0, on_progress=lambda *_: None
+        ),
+    )
+
+    generations = [record.generation for record in measured.records if record.generation]
+    assert [generation.tokens.output_count for generation in generations] == [20] * 16
+    first_ms = [(g.chunk_arrivals_ns[0] - g.stamps.sent_ns) / MS for g in generations]
+    whole_ms = [(g.chunk_arrivals_ns[-1] - g.chunk_arrivals_ns[0]) / MS for g in generations]
+    assert median(first_ms) == pytest.approx(100, abs=40)
+    assert median(whole_ms) == pytest.approx(190, abs=40)
+    # Listed once, however often the driver asks while it opens connections: two pages of profiles and the models.
+    assert len([record for record in state.requests.records if record.method == "GET"]) == 3
 
 
 # ---------------------------------------------------------------- tools
