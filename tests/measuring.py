@@ -104,7 +104,11 @@ def shifted(generation: Generation, by_ns: int) -> Generation:
 
 async def one_by_one[T](calls: Sequence[Coroutine[object, object, T]]) -> Sequence[T]:
     """Run calls one after another: a simulation has no event loop to run them in together."""
-    return [await call for call in calls]
+    try:
+        return [await call for call in calls]
+    finally:
+        for call in calls:
+            call.close()  # those that were not begun when one of them died
 
 
 def a_tool_box(clock: FakeClock | None = None, measure: ScriptedMeasure | None = None) -> MeasuringTools:

@@ -17,6 +17,7 @@ from rune.jobs.record import Job, Status
 from tests.simulation.faults import Fault, Odds
 from tests.simulation.mischief import SETTINGS
 from tests.simulation.requests import MEASURED, SWEEP, rented_benchmark
+from tests.simulation.test_random_days import STORMY, run_day
 from tests.simulation.world import World
 
 QUICK = Odds(answer_seconds=(4.0, 4.0))
@@ -25,6 +26,15 @@ POINTS, REQUESTS = 3, 3
 """Of `SWEEP`."""
 
 RENTED = rented_benchmark(workload=SWEEP)
+JUDGED = replace(
+    MEASURED,
+    request_json=json.dumps(
+        {
+            **json.loads(MEASURED.request_json),
+            "expected": {"judge": {"model": "llama3.1:8b", "rubric": "Is it simulated?"}},
+        }
+    ),
+)
 SLOW = replace(
     MEASURED,
     request_json=json.dumps(
@@ -71,7 +81,14 @@ def flaws(world: World, *, must_be_whole: bool = True) -> Iterator[str]:
         (REQUESTS, 0, index) for index in range(POINTS if must_be_whole else len(runs))
     ]:
         yield f"measured {[(run.index, run.completed) for run in runs]}"
-    lines = [world.files[key].count("\n") for key in json.loads(result.metadata["records"])]
+    keys = json.loads(result.metadata["records"])
+    if keys and "judgements" in keys[-1]:
+        judged = world.files[keys.pop()].count("\n")
+        if judged != REQUESTS * len(runs):
+            yield f"judged {judged} answers"
+        if any(run.quality is None or run.quality.unjudged_count != run.completed for run in runs):
+            yield "a point has no quality"
+    lines = [world.files[key].count("\n") for key in keys]
     if lines != [REQUESTS] * len(runs):
         yield f"records of {lines} requests"
     told = [
@@ -128,6 +145,24 @@ def test_rented_sweep_measures_every_point_once_when_a_process_dies() -> None:
     cells = [number for number, place in crashes if number >= first and place != "in step"]
 
     broken = {number: [*flaws(run_sweep({number: Fault.CRASH}, request=RENTED))] for number in cells}
+
+    assert {number: found for number, found in broken.items() if found} == {}
+
+
+def test_rules_hold_at_rest_when_sweeps_meet_stormy_days() -> None:
+    stormy = replace(STORMY, answer_seconds=(1.0, 60.0))
+
+    worlds = [run_day(seed, odds=stormy, requests=(MEASURED, JUDGED)) for seed in range(20)]
+
+    assert [world.violations for world in worlds if world.violations] == []
+    ends = {job.status for world in worlds for job in world.table.jobs.values()}
+    assert ends == {Status.SUCCEEDED, Status.FAILED, Status.CANCELLED}
+
+
+def test_judged_sweep_judges_every_answer_once_when_a_process_dies() -> None:
+    cells = [number for number, _, fault in list_cells(JUDGED) if fault is Fault.CRASH]
+
+    broken = {number: [*flaws(run_sweep({number: Fault.CRASH}, request=JUDGED))] for number in cells}
 
     assert {number: found for number, found in broken.items() if found} == {}
 

@@ -1,10 +1,11 @@
 """Many jobs, many faults, every run from a seed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import product
 
 import pytest
 
+from rune.jobs.admission import Admitted
 from rune.jobs.record import Kind, Status
 from tests.simulation.faults import Fault, Odds
 from tests.simulation.requests import AGENTIC_AGENT, BENCHMARK, LLM_INSTANCE
@@ -32,13 +33,18 @@ STORMY = Odds(
 
 
 def run_day(
-    seed: int, *, odds: Odds = STORMY, regret_ratio: float = 0.3, unguarded: Collection[Guard] = ()
+    seed: int,
+    *,
+    odds: Odds = STORMY,
+    regret_ratio: float = 0.3,
+    unguarded: Collection[Guard] = (),
+    requests: Sequence[Admitted] = REQUESTS,
 ) -> World:
     """Return a world in which 12 jobs of any kind were posted over an hour, and some of them taken back."""
     world = World(seed, odds, unguarded=unguarded)
 
     def post() -> None:
-        job_id = world.submit(world.random.choice(REQUESTS))
+        job_id = world.submit(world.random.choice(requests))
         if job_id and world.random.random() < regret_ratio:
             patience_seconds = world.random.choice((0.3, 300.0))
             world.plan(world.random.uniform(0.0, patience_seconds), lambda: world.cancel(job_id))

@@ -81,17 +81,21 @@ class Measure:
         state: MeasuringState | None,
         point: Point,
     ) -> Outcome:
-        backend, clock = self._backends.find(context.job, request), self._tools.clock
+        clock = self._tools.clock
+        turn_began_seconds = clock.monotonic_seconds()
+        backend = self._backends.find(context.job, request)
         async with self._backends.using(backend) as server:
             if state is None:
                 state = await self._begin(context, request, workload, server, backend.url)
             task = _task(context, request, workload, state.tokens_per_word, ignores_eos=state.ignores_eos)
             began_seconds = clock.monotonic_seconds()
+            # A server that took long to describe itself has used up some of the turn.
+            left_seconds = _time_left_seconds(context) - (began_seconds - turn_began_seconds)
             measured = await self._tools.measure(
                 server,
                 task,
                 point,
-                time_limit_seconds=min(float(workload.point_seconds), _time_left_seconds(context)),
+                time_limit_seconds=max(1.0, min(float(workload.point_seconds), left_seconds)),
                 on_progress=_shower(context, workload, task, point),
             )
             took_ms = round((clock.monotonic_seconds() - began_seconds) * 1000)

@@ -16,7 +16,7 @@ from rune.errors import (
 )
 from rune.jobs.lifecycle import MAX_ATTEMPTS
 from rune.jobs.outcomes import Again, Done, Failed, Note
-from rune.llm.protocol import Capabilities, ModelFacts
+from rune.llm.protocol import Capabilities, ModelFacts, ServerFacts
 from tests.builders import FakeClock
 from tests.fake_model_server import MODEL_FACTS, FakeModelServer
 from tests.unit.jobs.steps.measuring.sweeps import Bench, a_sweep, key_of, report_of, result_of
@@ -167,6 +167,20 @@ def test_measure_takes_no_longer_than_there_is_time(left_seconds: float, limit_s
     bench.turn(a_sweep(), left_seconds)
 
     assert [limit for _, _, limit in bench.measure.measured] == [limit_seconds]
+
+
+def test_measure_takes_what_a_slow_beginning_has_left_of_the_turn() -> None:
+    bench = Bench()
+
+    class Slow(FakeModelServer):
+        async def describe_server(self) -> ServerFacts:
+            bench.clock.advance(30)
+            return ServerFacts()
+
+    bench.server = Slow()
+    bench.turn(a_sweep(), left_seconds=100.0)
+
+    assert [limit for _, _, limit in bench.measure.measured] == [100.0 - 15.0 - 30.0]
 
 
 @pytest.mark.parametrize("left_seconds", [34.9, 15.0])
