@@ -42,7 +42,7 @@ def test_workload_runs_on_bedrock(rune: RuneClient) -> None:
     job = rune.wait_for_end(rune.post_benchmark({**BEDROCK, "workload": workload}))
 
     assert (job.status, job.error) == ("succeeded", None)
-    report = BenchmarkResult.model_validate(job.result).report
+    report = BenchmarkResult.model_validate_json(json.dumps(job.result)).report
     assert report
     (run,) = report.runs
     assert (run.completed, run.failed, run.token_count_source) == (6, 0, "usage")
