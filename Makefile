@@ -50,7 +50,12 @@ build: $(STAMPS)/build ## Build layers and functions into .aws-sam/build, if any
 
 .PHONY: test
 test: $(STAMPS)/dev $(STAMPS)/emulator $(STAMPS)/vastai build ## Run every test: unit, functional, simulation, end to end (TESTS="tests/unit -k …")
-	$(PYTHON) -m pytest $(or $(TESTS),tests)
+ifdef TESTS
+	$(PYTHON) -m pytest $(TESTS)
+else
+	$(PYTHON) -m pytest -n auto -m "not e2e and not alone"
+	$(PYTHON) -m pytest -m "e2e or alone"
+endif
 
 .PHONY: check
 check: setup ## Format, lint, types, template

@@ -39,19 +39,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures that tests here recorded, and how many statements of the specification hold."""
+    """Print how many statements of the specification hold."""
     folder = f"tests/{Path(__file__).parent.name}/"
-    reports = [
+    statements = [
         report
         for outcome in ("passed", "failed")
         for report in terminalreporter.getreports(outcome)
-        if folder in report.nodeid and report.when == "call"
+        if folder in report.nodeid and report.when == "call" and "::test_spec_" in report.nodeid
     ]
-    for report in reports:
-        for name, text in report.user_properties:
-            if name == "figures":
-                terminalreporter.write_line(f"\n{text}")
-    statements = [report for report in reports if "::test_spec_" in report.nodeid]
     if statements:
         held = sum(report.passed for report in statements)
         terminalreporter.write_line(

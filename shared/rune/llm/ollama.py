@@ -153,7 +153,9 @@ class OllamaServer:
         ModelServerError, AddressError
             Any other of them.
         """
-        stream = PullStream(request.model, request.stall_seconds, on_progress)
+        stream = PullStream(
+            request.model, request.stall_seconds, on_progress, api_key=self._connection.api_key
+        )
         try:
             async with (
                 asyncio.timeout(request.slice_seconds),

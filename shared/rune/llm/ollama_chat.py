@@ -19,6 +19,7 @@ class ChatStream:
 
     def __init__(self, model: str, reply: Reply, on_chunk: OnChunk) -> None:
         self._model = model
+        self._api_key = reply.api_key
         self._answer = AnswerInProgress(sent_ns=reply.sent_ns, headers_ns=reply.headers_ns, on_chunk=on_chunk)
         self._calls: list[ToolCall] = []
         self._final: Mapping[str, object] | None = None
@@ -26,7 +27,7 @@ class ChatStream:
 
     def take(self, event: Event) -> bool:
         """Take an event; return whether it was the last."""
-        members = parse_event(event, model=self._model)
+        members = parse_event(event, model=self._model, api_key=self._api_key)
         self._answer.add_event(event.arrived_ns)
         # Before `done` is looked at: the last object may carry text or a tool call itself.
         message = as_object(members.get("message"))

@@ -19,6 +19,7 @@ class ChatStream:
 
     def __init__(self, model: str, reply: Reply, on_chunk: OnChunk) -> None:
         self._model = model
+        self._api_key = reply.api_key
         self._answer = AnswerInProgress(sent_ns=reply.sent_ns, headers_ns=reply.headers_ns, on_chunk=on_chunk)
         self._calls = ToolCallsInProgress()
         self._usage: Mapping[str, object] = {}
@@ -30,7 +31,7 @@ class ChatStream:
         if event.data.strip() == _END_MARKER:
             self._ended_ns = event.arrived_ns
             return True
-        members = parse_event(event, model=self._model)
+        members = parse_event(event, model=self._model, api_key=self._api_key)
         self._answer.add_event(event.arrived_ns)
         # Usage and timings may ride on every chunk, on the last, or on one without choices: the latest counts.
         self._usage = as_object(members.get("usage")) or self._usage

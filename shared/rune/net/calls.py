@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 
 import httpx
+from pydantic import SecretStr
 
 from rune.errors import (
     BadResponseError,
@@ -51,10 +52,18 @@ class Reply:
     sent_ns, headers_ns
         Just before the request was handed to the network, on a connection that was open by then, and just after the
         answer's head had come.
+    api_key
+        That the server was shown, and that nobody must be shown who reads what it answered.
     """
 
     def __init__(
-        self, response: httpx.Response, *, sent_ns: int, headers_ns: int, now_ns: MonotonicNs
+        self,
+        response: httpx.Response,
+        *,
+        sent_ns: int,
+        headers_ns: int,
+        now_ns: MonotonicNs,
+        api_key: SecretStr | None = None,
     ) -> None:
         self._response = response
         self._now_ns = now_ns
@@ -63,6 +72,7 @@ class Reply:
         self.retry_after_seconds = _retry_after_seconds(response.headers)
         self.sent_ns = sent_ns
         self.headers_ns = headers_ns
+        self.api_key = api_key
 
     def reader(self, *, max_bytes: int = MAX_STREAM_BYTES) -> BodyReader:
         """Return the body as a stream of stamped chunks.
@@ -116,6 +126,7 @@ class ServerConnection:
         now_ns: MonotonicNs = time.monotonic_ns,
     ) -> None:
         self.url = url
+        self.api_key = None if api_key is None else SecretStr(api_key)
         self._client = client
         self._origin = _origin(url.url)
         self._key_headers = bearer_headers(api_key)
@@ -172,7 +183,13 @@ class ServerConnection:
                             f"The server answered with a redirect ({response.status_code}); give the address"
                             " to which it leads."
                         )
-                    yield Reply(response, sent_ns=sent_ns, headers_ns=headers_ns, now_ns=self._now_ns)
+                    yield Reply(
+                        response,
+                        sent_ns=sent_ns,
+                        headers_ns=headers_ns,
+                        now_ns=self._now_ns,
+                        api_key=self.api_key,
+                    )
         except TimeoutError as error:
             raise ServerTimeoutError(
                 f"The server's answer took longer than {total_timeout_seconds:g} seconds."

@@ -1,6 +1,8 @@
 import json
+from collections.abc import Callable
 
 import pytest
+from pydantic import SecretStr
 
 from rune.errors import (
     BadResponseError,
@@ -177,6 +179,20 @@ def test_failure_quotes_nothing_of_the_caller_s_input_when_validation_echoes_it(
     body = {"detail": [{"msg": "Field required", "input": "secret"}]}
 
     assert describe_failure(422, body, CONTEXT).sentence.endswith("(422). It said: Field required")
+
+
+@pytest.mark.parametrize("padding", ["", "x" * 190])
+@pytest.mark.parametrize("told", [ollama, openai])
+def test_failure_does_not_repeat_the_key_that_the_server_was_shown(
+    told: Callable[[str], object], padding: str
+) -> None:
+    key = "sk-hidden" * 300
+    context = FailureContext("llama3", api_key=SecretStr(key))
+
+    error = describe_failure(500, told(f"{padding} Bearer {key} is strange"), context)
+
+    assert "sk-" not in error.sentence + repr(context)
+    assert "***" in error.sentence or padding
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_chat_takes_first_content_for_the_first_token_when_a_role_comes_early(ro
     stamps = chat(
         "openai",
         HEAD + sse(role, done=False),
-        Pause(0.03),
+        Pause(0.06),
         sse(event(reasoning="hm"), event(content="a"), STOP),
     ).stamps
 

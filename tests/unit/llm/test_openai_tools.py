@@ -60,7 +60,7 @@ def test_chat_returns_the_calls_that_the_model_wants(
 
 def test_chat_stamps_the_first_fragment_of_a_call_as_content() -> None:
     stamps = chat(
-        "openai", HEAD + sse(ROLE, called("{"), done=False), Pause(0.03), sse(called("}"), STOP)
+        "openai", HEAD + sse(ROLE, called("{"), done=False), Pause(0.1), sse(called("}"), STOP)
     ).stamps
 
     assert (stamps.first_visible_ns, stamps.first_content_ns) == (None, stamps.first_event_ns)

@@ -6,11 +6,20 @@ import pytest
 from rune.errors import AddressRefusedError, InvalidRequestError, ModelServerError
 from rune.llm.ollama import OllamaServer
 from rune.llm.openai import OpenAiServer
-from rune.llm.protocol import WarmUpRequest
+from rune.llm.protocol import PullRequest, WarmUpRequest
 from rune.llm.servers import SERVER_KINDS, open_server
 from rune.net.addresses import AddressPolicy
 from tests.unit.llm.asking import LOOPBACK, QUESTION
-from tests.unit.llm.scripted_server import RoutedServer, listening
+from tests.unit.llm.scripted_server import (
+    RoutedServer,
+    Script,
+    head,
+    listening,
+    ndjson,
+    serve,
+    sse,
+    whole,
+)
 
 
 @pytest.mark.parametrize(("kind", "server_type"), [("ollama", OllamaServer), ("openai", OpenAiServer)])
@@ -59,3 +68,30 @@ def test_every_question_carries_the_key(kind: str) -> None:
             return {request.headers.get("authorization", "") for request in routed.requests}
 
     assert asyncio.run(go()) == {"Bearer sk-1"}
+
+
+@pytest.mark.parametrize("kind", SERVER_KINDS)
+@pytest.mark.parametrize(
+    "script",
+    [
+        [whole(400, {"error": "strange: Bearer sk-hidden"})],
+        [head(200, "text/event-stream") + sse({"error": "strange: Bearer sk-hidden"})],
+        [head(200) + ndjson({"error": "strange: Bearer sk-hidden"})],
+    ],
+)
+def test_no_error_repeats_the_key_when_the_server_does(kind: str, script: Script) -> None:
+    async def go() -> list[str]:
+        async with serve(script, script) as server:
+            client = open_server(kind, server.url, LOOPBACK, api_key="sk-hidden")
+            sentences: list[str] = []
+            for question in (
+                client.chat(QUESTION, lambda _: None),
+                client.pull(PullRequest("m", slice_seconds=5), lambda _: None),
+            ):
+                with pytest.raises(ModelServerError) as raised:
+                    await question
+                sentences.append(raised.value.sentence)
+            await client.aclose()
+            return sentences
+
+    assert not [sentence for sentence in asyncio.run(go()) if "hidden" in sentence]
