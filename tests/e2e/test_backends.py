@@ -9,6 +9,7 @@ import pytest
 
 from local.emulator import REGION
 from local.stack import Stack
+from rune.contracts import BenchmarkResult
 from tests.e2e.client import RuneClient, bearer
 from tests.e2e.conftest import OTHER_TENANT
 from tests.e2e.keyed_server import KeyedServer
@@ -33,6 +34,19 @@ def test_benchmark_runs_on_bedrock(rune: RuneClient, stack: Stack) -> None:
     assert measured["decode_tokens_per_second"] == pytest.approx(40, rel=0.05)
     seen = httpx.get(f"{stack.state.simulators['bedrock']}/_sim/requests", params={"model": HAIKU}).json()
     assert [request["outcome"] for request in seen["requests"]] == ["completed", "completed"]
+
+
+def test_workload_runs_on_bedrock(rune: RuneClient) -> None:
+    workload = {"repetitions": 6, "concurrency": [3], "output_tokens": 16, "warmup_requests": 1}
+
+    job = rune.wait_for_end(rune.post_benchmark({**BEDROCK, "workload": workload}))
+
+    assert (job.status, job.error) == ("succeeded", None)
+    report = BenchmarkResult.model_validate_json(json.dumps(job.result)).report
+    assert report
+    (run,) = report.runs
+    assert (run.completed, run.failed, run.token_count_source) == (6, 0, "usage")
+    assert report.server.name == "bedrock"
 
 
 def test_benchmark_runs_on_a_server_behind_a_key(rune: RuneClient, stack: Stack, keyed: KeyedServer) -> None:

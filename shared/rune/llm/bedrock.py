@@ -35,6 +35,7 @@ class BedrockServer:
 
     def __init__(self, calls: BedrockCalls) -> None:
         self._calls = calls
+        self._listing = asyncio.Lock()
         self._listed: tuple[list[_Summary], list[_Summary]] | None = None
 
     @classmethod
@@ -125,9 +126,11 @@ class BedrockServer:
         await self._calls.aclose()
 
     async def _list(self) -> tuple[list[_Summary], list[_Summary]]:
-        if self._listed is None:
-            self._listed = await self._calls.list_models()
-        return self._listed
+        # Once for all: a measurement asks as often as it opens connections, and AWS throttles lists early.
+        async with self._listing:
+            if self._listed is None:
+                self._listed = await self._calls.list_models()
+            return self._listed
 
     async def _find(self, model: str) -> _Summary | None:
         """Return the summary of a foundation model, or of the first one behind a profile."""

@@ -1,8 +1,8 @@
 """boto3's blocking calls to Bedrock, made in threads; every event is stamped there before anything reads it.
 
-botocore tells when a request leaves and hands over the raw answer before it parses it (its hooks `before-send` and
-`before-parse`). That is where the stamps are taken: signing is not counted as the model's time, and neither is the
-decoding of an event.
+botocore hands over a request before it is sent and a raw answer before it is parsed (its hooks `before-send` and
+`before-parse`). That is where stamps are taken: neither signing nor connecting is counted as the model's time, and
+neither is the decoding of an event.
 """
 
 import asyncio
@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 import boto3
 from botocore import exceptions as aws
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.eventstream import ParserError
 from botocore.parsers import ResponseParserError
@@ -92,6 +93,21 @@ class _StampedBody:
             self._raw.shutdown()
 
 
+class _StampedQuestion:
+    """A request's body, stamped when it is sent: by then the connection is there, and its making not counted."""
+
+    def __init__(self, data: bytes, note_sending: Callable[[], None]) -> None:
+        self._data = data
+        self._note_sending = note_sending
+
+    def read(self, _size: int = -1) -> bytes:
+        """Return all of it, and then nothing, as urllib3 reads a file."""
+        data, self._data = self._data, b""
+        if data:
+            self._note_sending()
+        return data
+
+
 class Exchange:
     """One streamed call: shared by the thread that makes it and the loop that waits for it."""
 
@@ -112,7 +128,7 @@ class Exchange:
         return self._is_abandoned.is_set()
 
     def note_sending(self) -> None:
-        """Stamp the request, which is signed and about to leave."""
+        """Stamp the request, which is signed and whose head has been sent."""
         self.sent_ns = self.headers_ns = time.monotonic_ns()
 
     def note_head(self, response: dict[str, Any]) -> None:
@@ -262,8 +278,9 @@ class BedrockCalls:
                 self._runtimes[step] = client
             return self._runtimes[step]
 
-    def _before_send(self, **_: object) -> None:
-        self._exchange.note_sending()
+    def _before_send(self, request: AWSPreparedRequest, **_: object) -> None:
+        question = _StampedQuestion(cast("bytes", request.body), self._exchange.note_sending)
+        request.body = cast("IO[bytes]", question)
 
     def _before_parse(self, response_dict: dict[str, Any], **_: object) -> None:
         self._exchange.note_head(response_dict)

@@ -194,7 +194,7 @@ def test_limit_cuts_the_answer(host: Host, runtime: BedrockRuntimeClient) -> Non
 
 
 def test_pieces_come_at_their_scripted_times(host: Host, runtime: BedrockRuntimeClient) -> None:
-    simulate(host, settings=replace(FAST, gaps_seconds=(0.05, 0.01), tokens_per_chunk=5))
+    simulate(host, settings=replace(FAST, gaps_seconds=(0.2, 0.01), tokens_per_chunk=5))
     began = time.monotonic()
 
     arrivals = [
@@ -203,7 +203,9 @@ def test_pieces_come_at_their_scripted_times(host: Host, runtime: BedrockRuntime
         if "contentBlockDelta" in event
     ]
 
-    assert arrivals == pytest.approx([0.05, 0.06, 0.11, 0.12], abs=0.03)
+    late = [came - due for came, due in zip(arrivals, (0.2, 0.21, 0.41, 0.42), strict=True)]
+    assert min(late) >= 0
+    assert max(late) < 0.15, "how late a busy machine may be"
 
 
 ASSISTANT: Any = {"role": "assistant", "content": [{"text": "Because."}]}

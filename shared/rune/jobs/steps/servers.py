@@ -76,7 +76,8 @@ class Backends:
             As `find_named`.
         """
         if not job.rents or self._ledger is None:
-            return self.find_named(job, choice, choice.model if isinstance(choice, Question) else None)
+            model = choice.model if isinstance(choice, Question) else None
+            return self.find_named(job, choice, model)
         alive = self._ledger.read_alive(job.tenant)
         held = next((rental for rental in alive if rental.holder == job.job_id), None)
         if held is None or held.url is None or held.state is not RentalState.RUNNING:
@@ -84,7 +85,12 @@ class Backends:
         return Backend(choice.backend_type, held.url, held.model)
 
     def find_named(self, job: Job, choice: NamedBackend, model: str | None) -> Backend:
-        """Return a server that the request names by its address, such as that of a judge, with its key.
+        """Return a server that the request names, such as a judge's, whatever the job rents.
+
+        Parameters
+        ----------
+        model
+            What is to run on it; None judges no model.
 
         Raises
         ------

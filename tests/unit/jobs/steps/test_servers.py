@@ -85,7 +85,9 @@ def test_step_opens_nothing_that_the_tenant_may_not_use_any_more(
 
 
 def test_backend_never_shows_its_key() -> None:
-    backend = Backends(FakeModelServer().open, None, LENT).find_named(
+    backends = Backends(FakeModelServer().open, None, LENT)
+
+    backend = backends.find_named(
         a_context().job, BackendChoice(backend_url=URL, backend_credential="lab"), None
     )
 
