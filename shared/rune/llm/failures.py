@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
 from rune.errors import (
     BadResponseError,
     ContextOverflowError,
@@ -42,10 +44,13 @@ class FailureContext:
         As the caller named it; None where the request was about no model.
     retry_after_seconds
         From the answer's head, or None.
+    api_key
+        That the server was shown; a server that repeats it is not quoted with it.
     """
 
     model: str | None = None
     retry_after_seconds: int | None = None
+    api_key: SecretStr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ def describe_failure(status: int | None, body: object, context: FailureContext) 
     -----
     Shapes and wordings: llm-backends facts, section 5, of Ollama 0.33, vLLM and TGI of 2026, llama.cpp.
     """
-    complaint = _read_complaint(body)
+    complaint = _read_complaint(body, context.api_key.get_secret_value() if context.api_key else "")
     effective_status = status or complaint.status
     for cause in _CAUSES:
         # An error inside a 200 has often no status at all; then the wording alone decides.
@@ -118,21 +123,23 @@ def excerpt(text: str) -> str:
     return line if len(line) <= MAX_EXCERPT_CHARS else line[: MAX_EXCERPT_CHARS - 1] + "…"
 
 
-def _read_complaint(body: object) -> _Complaint:
+def _read_complaint(body: object, api_key: str) -> _Complaint:
     if isinstance(body, bytes):
         try:
-            return _read_complaint(parse_json(body))
+            return _read_complaint(parse_json(body), api_key)
         except ValueError:
             # A proxy's page or plain text: good for recognising a cause, never to be quoted.
             return _Complaint("", body[:_MAX_READ_CHARS].decode("utf-8", "replace").lower(), None)
     outer = as_object(body)
     inner = as_object(outer.get("error"))
-    message = (
+    told = (
         read_text(inner, "message")
         or read_text(outer, "error")
         or read_text(outer, "message")
         or _read_detail(outer.get("detail"))
-    )[:_MAX_READ_CHARS]
+    )
+    # Before anything is cut off, as half a key could not be found any more.
+    message = (told.replace(api_key, "***") if api_key else told)[:_MAX_READ_CHARS]
     kind = read_text(inner, "type") or read_text(outer, "error_type") or read_text(outer, "type")
     status = read_count(inner, "code") or read_count(inner, "http_status_code") or read_count(outer, "code")
     return _Complaint(message, f"{kind[:100]} {message}".lower(), status)
@@ -225,6 +232,12 @@ _CAUSES = (
         ),
         frozenset({400, 404, 500}),
         _model_not_found,
+    ),
+    # vLLM without its flags for tools, llama-server without its own; older llama-server calls that 500.
+    _Cause(
+        re.compile(r"tool choice requires|--enable-auto-tool-choice|requires --jinja"),
+        _CALLER_SIDE | {500, 501},
+        _model_unsupported,
     ),
     _Cause(re.compile(r"does not support|chat template"), _CALLER_SIDE | {501}, _model_unsupported),
 )

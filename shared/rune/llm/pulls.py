@@ -7,6 +7,8 @@ and the next request goes on from there. So a pull may be cut into slices withou
 import time
 from collections.abc import Callable, Mapping
 
+from pydantic import SecretStr
+
 from rune.errors import PullStalledError, StreamTruncatedError
 from rune.llm.fields import read_count, read_text
 from rune.llm.lines import Event
@@ -28,6 +30,8 @@ class PullStream:
         Longest time without a byte more.
     now_seconds
         Monotonic clock.
+    api_key
+        That the server was shown: no error repeats it.
     """
 
     def __init__(
@@ -36,8 +40,11 @@ class PullStream:
         stall_seconds: float,
         on_progress: OnPull,
         now_seconds: Callable[[], float] = time.monotonic,
+        *,
+        api_key: SecretStr | None = None,
     ) -> None:
         self._model = model
+        self._api_key = api_key
         self._stall_seconds = stall_seconds
         self._on_progress = on_progress
         self._now_seconds = now_seconds
@@ -57,7 +64,7 @@ class PullStream:
         ModelServerError
             The line is an error: also how an unknown model is told, inside a 200.
         """
-        members = parse_event(event, model=self._model)
+        members = parse_event(event, model=self._model, api_key=self._api_key)
         status = read_text(members, "status")
         self._add_layer(members)
         progress = self.progress

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from pydantic import SecretStr
+
 from rune.errors import BadResponseError
 from rune.llm.failures import FailureContext, describe_failure, is_failure
 from rune.llm.fields import parse_json
@@ -74,24 +76,30 @@ async def read_events(body: BodyReader, reader: EventReader, take: Callable[[Eve
             return
 
 
-def parse_event(event: Event, *, model: str) -> Mapping[str, object]:
+def parse_event(event: Event, *, model: str, api_key: SecretStr | None = None) -> Mapping[str, object]:
     """Return the event's JSON object.
+
+    Parameters
+    ----------
+    api_key
+        That the server was shown: no error repeats it.
 
     Raises
     ------
     ModelServerError
         The event holds an error or is called one, or is no JSON object.
     """
+    context = FailureContext(model, api_key=api_key)
     if event.is_error:
-        raise describe_failure(None, event.data, FailureContext(model))
+        raise describe_failure(None, event.data, context)
     members = event.parse()
     if is_failure(members):
-        raise describe_failure(None, members, FailureContext(model))
+        raise describe_failure(None, members, context)
     return members
 
 
 async def _require_ok(reply: Reply, model: str | None) -> FailureContext:
-    context = FailureContext(model, reply.retry_after_seconds)
+    context = FailureContext(model, reply.retry_after_seconds, reply.api_key)
     if reply.status == _OK:
         return context
     if reply.status < 400:  # noqa: PLR2004 other successes; redirects ended earlier

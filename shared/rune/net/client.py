@@ -18,8 +18,9 @@ from rune.net.addresses import AddressPolicy
 from rune.net.backend import GuardedBackend
 from rune.net.pool import ConnectionPool
 
-MAX_CONNECTIONS = 64
-"""Per client; above any benchmark's concurrency, as waiting for a connection would hide in its numbers."""
+MAX_CONNECTIONS = 80
+"""Per client; above any benchmark's concurrency (64) with room for questions beside it, as waiting for a connection
+would hide in its numbers."""
 
 # Below the 5 s after which uvicorn (vLLM, llama_cpp.server) closes an idle connection, so that we never
 # send into a connection that is about to be closed.

@@ -13,6 +13,7 @@ from rune.errors import AddressError
 from rune.net.addresses import AddressPolicy, BackendUrl
 from rune.net.backend import GuardedBackend, Resolve, resolve_ipv4
 from rune.net.bodies import MonotonicNs
+from rune.net.streams import StampingBackend
 
 TIMEOUT_SECONDS = 5.0
 """Of the handshakes with all of a name's addresses together."""
@@ -37,7 +38,7 @@ async def measure_round_trip_ms(
     resolve, network, now_ns
         Replaced in tests.
     """
-    watch = _Stopwatch(network or httpcore.AnyIOBackend(), now_ns)
+    watch = _Stopwatch(network or StampingBackend(), now_ns)
     backend = GuardedBackend(policy, resolve=resolve, network=watch)
     try:
         connection = await backend.connect_tcp(url.host, url.port, TIMEOUT_SECONDS)
