@@ -23,7 +23,7 @@ from tests.functional.bench.truth import (
 )
 
 KINDS = ("openai", "ollama")
-LIMITS = GoodputLimits(ttft_ms=60.0)
+LIMITS = GoodputLimits(ttft_ms=120.0)
 
 BASE = Script(role_ms=2.0, empty_ms=4.0, ttft_ms=40.0, gap_ms=(4.0, 7.0, 13.0), output_tokens=16)
 SERVERS = {
@@ -34,8 +34,11 @@ SERVERS = {
     "half a token a piece, four pieces a segment": Served(
         replace(BASE, output_tokens=8, tokens_per_chunk=0.5, chunks_per_segment=4)
     ),
+    "a queue in the server": Served(BASE, slots=2),
+    "48 at a time": Served(replace(BASE, ttft_ms=150.0, gap_ms=(30.0, 34.0), output_tokens=12)),
 }
-QUEUE = "a queue in the server"
+CASES = [(kind, served, 4) for kind in KINDS for served in list(SERVERS)[:3]]
+CASES += [("openai", "a queue in the server", 4), ("openai", "48 at a time", 48)]
 
 type Record = Callable[[str, object], None]
 
@@ -54,22 +57,20 @@ def preferred() -> Iterator[None]:
         os.sched_setscheduler(0, policy, parameter)
 
 
-@pytest.mark.parametrize(
-    ("kind", "served"), [*((kind, served) for kind in KINDS for served in SERVERS), ("openai", QUEUE)]
-)
-def test_numbers_of_a_closed_load_are_the_truth(kind: str, served: str, record_property: Record) -> None:
-    given = {**SERVERS, QUEUE: Served(BASE, slots=2)}[served]
-
-    task, point = replace(TASK, repetitions=4), Point(0, 4)
+@pytest.mark.parametrize(("kind", "served", "concurrency"), CASES)
+def test_numbers_of_a_closed_load_are_the_truth(
+    kind: str, served: str, concurrency: int, record_property: Record
+) -> None:
+    task, point = replace(TASK, repetitions=concurrency), Point(0, concurrency)
 
     trial, rows = measure_truly(
-        kind, given, task, point, goodput=LIMITS, look=lambda trial: compare(trial, LIMITS)
+        kind, SERVERS[served], task, point, goodput=LIMITS, look=lambda trial: compare(trial, LIMITS)
     )
 
     record_property("figures", as_line(f"{kind}, {served}", rows))
     assert [str(row) for row in rows if not row.holds] == []
-    assert trial.report.completed == 16
-    assert trial.report.max_concurrent_requests == 4
+    assert trial.report.completed == 4 * concurrency
+    assert trial.report.max_concurrent_requests == concurrency
 
 
 @pytest.mark.parametrize("kind", KINDS)
