@@ -1,6 +1,6 @@
 """What a scripted answer does and when, and what it really did."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,7 +29,7 @@ class Script:
         When a piece that only names the role comes, and one with an empty text; None for none of it. OpenAI only
         for the role.
     ttft_ms, gap_ms
-        When the first piece with content comes, and the gap to each next one; a tuple is repeated.
+        When the first piece with content comes, and the gap to each next one; several are repeated.
     output_tokens, tokens_per_chunk
         Tokens in all, and how many a piece carries: 2.5 makes four pieces of ten tokens, 0.5 twenty.
     reasoning_chunks
@@ -51,7 +51,7 @@ class Script:
     role_ms: float | None = None
     empty_ms: float | None = None
     ttft_ms: float = 20.0
-    gap_ms: float | tuple[float, ...] = 4.0
+    gap_ms: float | Sequence[float] = 4.0
     output_tokens: int = 10
     tokens_per_chunk: float = 1.0
     reasoning_chunks: int = 0
@@ -70,7 +70,7 @@ class Script:
 
     def piece_times_ms(self) -> Iterator[float]:
         """Yield when each piece with content is due."""
-        gaps = self.gap_ms if isinstance(self.gap_ms, tuple) else (self.gap_ms,)
+        gaps = self.gap_ms if isinstance(self.gap_ms, Sequence) else (self.gap_ms,)
         due_ms = self.ttft_ms
         for index in range(self.piece_count):
             yield due_ms
@@ -83,8 +83,9 @@ class Exchange:
 
     Attributes
     ----------
-    received_ns, slot_ns
-        When the whole request had come, and when it had a slot; None where it never got one.
+    connected_ns, received_ns, slot_ns
+        When its connection was made, when the whole request had come, and when it had a slot; None where it never
+        got one.
     sends
         What was written, and when it was handed to the kernel.
     prompt_tokens
@@ -94,6 +95,7 @@ class Exchange:
     """
 
     prompt: str
+    connected_ns: int
     received_ns: int
     slot_ns: int | None = None
     headers_ns: int | None = None

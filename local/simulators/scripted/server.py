@@ -18,6 +18,7 @@ MODEL = "scripted"
 _NS_PER_MS = 1_000_000
 _NS_PER_SECOND = 1_000_000_000
 _START_LIMIT_SECONDS = 10.0
+_STOP_LIMIT_SECONDS = 0.5
 
 _CHATS: dict[str, Wire] = {"/v1/chat/completions": OpenAiWire(), "/api/chat": OllamaWire()}
 _DOCUMENTS: dict[str, object] = {
@@ -94,6 +95,8 @@ class ScriptedServer:
             yield f"http://{HOST}:{listener.sockets[0].getsockname()[1]}"
         finally:
             listener.close()
+            if self._open:  # whose clients may just have left
+                await asyncio.wait(self._open, timeout=_STOP_LIMIT_SECONDS)
             for task in self._open:
                 task.cancel()
             await asyncio.gather(*self._open, return_exceptions=True)
@@ -112,6 +115,7 @@ class ScriptedServer:
             writer.close()
 
     async def _serve_connection(self, wires: "_Wires") -> None:
+        connected_ns = time.monotonic_ns()
         while True:
             request = await wires.read_request()
             path = request.path
@@ -123,7 +127,7 @@ class ScriptedServer:
                     200 if document else 404, json.dumps(document or {"error": "no such path"}).encode()
                 )
                 continue
-            exchange, script = self._begin(json.loads(request.body))
+            exchange, script = self._begin(json.loads(request.body), connected_ns)
             self.exchanges.append(exchange)
             answering = asyncio.create_task(self._answer(wires, chat, script, exchange))
             if not await wires.wait_or_hang_up(answering):
@@ -133,7 +137,7 @@ class ScriptedServer:
                 wires.abort()
                 return
 
-    def _begin(self, body: dict[str, object]) -> tuple[Exchange, Script]:
+    def _begin(self, body: dict[str, object], connected_ns: int) -> tuple[Exchange, Script]:
         messages = body["messages"]
         options = body.get("options")
         assert isinstance(messages, list)  # noqa: S101 RUNE's own clients send nothing else
@@ -141,7 +145,7 @@ class ScriptedServer:
         script = self._script if isinstance(self._script, Script) else self._script(prompt)
         limit = body.get("max_tokens", options.get("num_predict") if isinstance(options, dict) else None)
         tokens = self._template_tokens + math.ceil(len(prompt.encode()) / self._bytes_per_token)
-        exchange = Exchange(prompt, time.monotonic_ns())
+        exchange = Exchange(prompt, connected_ns, time.monotonic_ns())
         exchange.prompt_tokens = min(tokens, self._context_tokens or tokens)
         exchange.output_tokens = min(
             script.output_tokens, limit if isinstance(limit, int) else script.output_tokens

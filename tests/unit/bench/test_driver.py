@@ -242,7 +242,9 @@ def test_point_ends_at_once_when_it_is_cancelled(point: Point, warmup_count: int
                 on_progress=lambda _ended, _pieces: None,
             )
         )
-        await asyncio.sleep(0.15)
+        async with asyncio.timeout(5):
+            while server.under_way_count < 2:  # noqa: ASYNC110 nobody tells
+                await asyncio.sleep(0.01)
         measuring.cancel()
         with pytest.raises(asyncio.CancelledError):
             await measuring
