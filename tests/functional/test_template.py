@@ -126,14 +126,14 @@ ROLES = of_type("AWS::IAM::Role")
 LOG_GROUPS = of_type("AWS::Logs::LogGroup")
 
 
-@pytest.mark.parametrize("name", QUEUES.keys() - {"DeadLetterQueue"})
+@pytest.mark.parametrize("name", sorted(QUEUES.keys() - {"DeadLetterQueue"}))
 def test_queue_gives_up_to_the_dead_letter_queue_after_five_receives(name: str) -> None:
     redrive = QUEUES[name]["RedrivePolicy"]
     assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
     assert redrive["maxReceiveCount"] >= 5
 
 
-@pytest.mark.parametrize("name", QUEUES.keys() - {"DeadLetterQueue"})
+@pytest.mark.parametrize("name", sorted(QUEUES.keys() - {"DeadLetterQueue"}))
 def test_dead_letters_outlive_the_queue_that_they_come_from(name: str) -> None:
     kept = QUEUES["DeadLetterQueue"]["MessageRetentionPeriod"]
     assert kept == 1209600

@@ -13,7 +13,7 @@ import pytest
 from local.simulators.vastai.bills import Bill
 from rune.contracts import BenchmarkResult, CostReport
 from rune.jobs.admission import Admitted
-from rune.rentals.bills import IMAGE_BYTES
+from rune.rentals.record import OLLAMA_IMAGE_BYTES
 from tests.simulation.faults import Odds
 from tests.simulation.machines import MODEL_BYTES
 from tests.simulation.mischief import SETTINGS
@@ -105,7 +105,7 @@ def test_billed_dollars_cover_the_bill_and_what_explains_the_rest(books: Books) 
     bill, rental = books.bill, books.rental
     assert rental.released_at is not None
     rented_seconds = (rental.released_at - rental.intended_at).total_seconds()
-    received_gb = (IMAGE_BYTES + MODEL_BYTES["llama3.1:8b"]) / 1e9
+    received_gb = (OLLAMA_IMAGE_BYTES + MODEL_BYTES["llama3.1:8b"]) / 1e9
     by_hand = (
         books.cost.billed_seconds * books.gpu_usd_per_hour / 3600
         + rented_seconds * books.disk_usd_per_hour / 3600
