@@ -219,11 +219,12 @@ def test_point_keeps_what_failed_by_its_code_and_goes_on() -> None:
 
 
 @pytest.mark.parametrize("point", [CLOSED, OPEN])
-def test_point_raises_what_is_no_failure_of_the_server(point: Point) -> None:
+@pytest.mark.parametrize("warmup_count", [0, 2])
+def test_point_raises_what_is_no_failure_of_the_server(point: Point, warmup_count: int) -> None:
     server = WatchedServer(fail=lambda _: ZeroDivisionError("a defect"))
 
     with pytest.raises(ZeroDivisionError, match="a defect"):
-        measure(server, replace(TASK, warmup_count=0), point)
+        measure(server, replace(TASK, warmup_count=warmup_count), point)
 
     assert server.under_way_count == 0
 
