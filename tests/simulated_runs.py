@@ -9,7 +9,7 @@ from rune.bench.records import Point, RequestRecord
 from rune.contracts import BenchmarkReport
 from tests.measured_builders import MS, a_completed, a_report, a_run
 
-REQUEST_COUNT = 80
+REQUEST_COUNT = 100
 CLIENT_COUNT = 4
 
 
@@ -17,10 +17,10 @@ CLIENT_COUNT = 4
 def a_simulated_report(
     seed: int, *, slowness: float = 1.0, slot_count: int = CLIENT_COUNT
 ) -> BenchmarkReport:
-    """Return the report of four clients that ask one after another, 80 times in all.
+    """Return the report of four clients that ask one after another, 100 times in all.
 
     Requests differ as real ones do: time to first token by 30 %, pace by 10 %, each gap by 50 %, answers between
-    about 5 and 30 tokens. With fewer slots than clients, requests wait in the server's queue.
+    about 3 and 20 tokens. With fewer slots than clients, requests wait in the server's queue.
     """
     chance = Random(seed)
     client_free_ms, slot_free_ms = [0.0] * CLIENT_COUNT, [0.0] * slot_count
@@ -31,7 +31,7 @@ def a_simulated_report(
         sent_ms = client_free_ms[client]
         wait_ms = max(slot_free_ms[slot] - sent_ms, 0.0)
         pace_ms = slowness * 20 * chance.lognormvariate(0, 0.1)
-        token_count = max(2, round(12 * chance.lognormvariate(0, 0.4)))
+        token_count = max(2, round(8 * chance.lognormvariate(0, 0.4)))
         record = a_completed(
             number,
             sent_ms=sent_ms,

@@ -1,4 +1,5 @@
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,31 @@ def test_pattern_that_cannot_be_used_is_refused_at_the_door(pattern: str) -> Non
 )
 def test_json_answer_satisfies_the_schema_or_not(answer: str, score: float) -> None:
     assert score_answer(Expectation(json_schema=PERSON), answer) == score
+
+
+@pytest.mark.parametrize("answer", ["NaN", "[Infinity]", "-Infinity", "{'a': 1}", "1 2"])
+def test_what_is_no_json_satisfies_no_schema(answer: str) -> None:
+    assert score_answer(Expectation(json_schema={"description": "anything"}), answer) == 0
+
+
+def test_schema_never_reaches_a_file_that_is_there(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"type": "integer"}')
+
+    with pytest.raises(InvalidRequestError, match="own parts"):
+        check_expectation(Expectation(json_schema={"$ref": other.as_uri()}))
+
+
+def test_schema_never_reaches_a_server_that_is_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.2)
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/schema"
+
+        with pytest.raises(InvalidRequestError, match="own parts"):
+            check_expectation(Expectation(json_schema={"$ref": address}))
+
+        with pytest.raises(TimeoutError):
+            listening.accept()
 
 
 def test_json_null_is_a_value() -> None:
