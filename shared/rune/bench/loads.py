@@ -1,8 +1,12 @@
-"""Who is asked when: the two ways to put load on a server."""
+"""Who is asked when: the two ways to put load on a server.
+
+What `ask` raises ends the load, breaks off all that is under way, and is raised as it is.
+"""
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 _NS_PER_SECOND = 1_000_000_000
@@ -38,7 +42,7 @@ async def closed_load(ask: Ask, count: int, concurrency: int) -> None:
         for number in numbers:
             await ask(number, time.monotonic_ns())
 
-    async with asyncio.TaskGroup() as group:
+    async with _tasks() as group:
         for _ in range(min(concurrency, count)):
             group.create_task(occupy_slot())
 
@@ -51,8 +55,17 @@ async def open_load(ask: Ask, arrivals_s: Sequence[float], concurrency: int) -> 
     """
     began_ns = time.monotonic_ns()
     slots = asyncio.Semaphore(concurrency)
-    async with asyncio.TaskGroup() as group:
+    async with _tasks() as group:
         for number, arrival_s in enumerate(arrivals_s):
             due_ns = began_ns + round(arrival_s * _NS_PER_SECOND)
             await asyncio.sleep(max(0.0, (due_ns - time.monotonic_ns()) / _NS_PER_SECOND))
             group.create_task(ask(number, due_ns, slots))
+
+
+@asynccontextmanager
+async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None

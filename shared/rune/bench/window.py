@@ -91,8 +91,6 @@ class Window:
                     await open_load(self._ask, arrivals_s, point.concurrency)
         except TimeoutError:
             pass  # what was under way has been noted as cut off
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from None
 
     async def records(self, bytes_per_token: float | None) -> tuple[RequestRecord, ...]:
         """Return what was measured, by number, and forget it; times count from the window's beginning."""

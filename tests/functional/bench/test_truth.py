@@ -49,6 +49,9 @@ def preferred() -> Iterator[None]:
 
     A program that waits for the processor sees everything later than it was, and no benchmark can know better.
     """
+    if not hasattr(os, "sched_setscheduler"):  # Linux only
+        yield
+        return
     policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))

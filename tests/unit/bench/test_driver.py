@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +13,7 @@ from rune.bench.prompts import add_nonce
 from rune.bench.records import MeasuredPoint, Point
 from rune.contracts.workloads import Expectation
 from rune.errors import RuneError, ServerOverloadedError, ServerUnreachableError
-from rune.llm.protocol import ChatRequest, Generation, OnChunk
+from rune.llm.protocol import ChatRequest, Generation, OnChunk, Stamps
 from tests.fake_model_server import GENERATION, FakeModelServer
 
 TASK = Task(
@@ -218,11 +219,12 @@ def test_point_keeps_what_failed_by_its_code_and_goes_on() -> None:
 
 
 @pytest.mark.parametrize("point", [CLOSED, OPEN])
-def test_point_raises_what_is_no_failure_of_the_server(point: Point) -> None:
+@pytest.mark.parametrize("warmup_count", [0, 2])
+def test_point_raises_what_is_no_failure_of_the_server(point: Point, warmup_count: int) -> None:
     server = WatchedServer(fail=lambda _: ZeroDivisionError("a defect"))
 
     with pytest.raises(ZeroDivisionError, match="a defect"):
-        measure(server, replace(TASK, warmup_count=0), point)
+        measure(server, replace(TASK, warmup_count=warmup_count), point)
 
     assert server.under_way_count == 0
 
@@ -252,6 +254,28 @@ def test_point_ends_at_once_when_it_is_cancelled(point: Point, warmup_count: int
 
     assert asyncio.run(go()) == 1
     assert (len(server.broken_off), server.under_way_count) == (2, 0)
+
+
+def test_record_takes_the_stamps_of_the_connection_for_those_around_the_call() -> None:
+    @dataclass
+    class Stamping(FakeModelServer):
+        async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
+            await asyncio.sleep(0.002)  # building the request, say
+            began_ns = time.monotonic_ns()
+            stamps = Stamps(began_ns, began_ns, began_ns, began_ns, began_ns, began_ns, began_ns + 1000)
+            await asyncio.sleep(0.002)  # and draining the connection
+            return replace(
+                await super().chat(request, on_chunk), stamps=stamps, chunk_arrivals_ns=(began_ns,)
+            )
+
+    measured = measure(Stamping())
+
+    for record in measured.records:
+        assert record.generation is not None
+        stamps = record.generation.stamps
+        assert (record.sent_ns, record.ended_ns) == (stamps.sent_ns, stamps.ended_ns)
+        assert record.generation.chunk_arrivals_ns == (stamps.sent_ns,)
+        assert record.due_ns < stamps.sent_ns < stamps.ended_ns < 10e9
 
 
 def test_collector_is_off_within_the_window_and_on_again_after_it() -> None:

@@ -146,11 +146,13 @@ def test_pool_closes_what_is_in_use_when_it_is_closed() -> None:
     run([[whole(200, {"long": "answer"})[:-5], Hold()]], use)
 
 
-def test_pool_forgets_connections_that_are_idle_for_too_long() -> None:
+def test_pool_keeps_only_as_many_connections_as_are_needed() -> None:
     async def use(world: World) -> int:
-        await asyncio.gather(*(world.ask() for _ in range(4)))
-        await asyncio.sleep(0.06)
-        await world.ask()
+        await asyncio.gather(world.ask(), world.ask())
+        for _ in range(5):
+            await asyncio.sleep(0.06)
+            await world.ask()
         return len(world.pool._open)
 
-    assert run([OK] * 5, use, keepalive_seconds=0.05) == (1, 5)
+    # The one that was used last is used again, so that the other becomes too old: in turns, neither would.
+    assert run([OK] * 7, use, keepalive_seconds=0.2) == (1, 2)
