@@ -193,6 +193,7 @@ def test_limit_cuts_the_answer(host: Host, runtime: BedrockRuntimeClient) -> Non
     assert found[-1]["metadata"]["usage"]["outputTokens"] == 3
 
 
+@pytest.mark.alone
 def test_pieces_come_at_their_scripted_times(host: Host, runtime: BedrockRuntimeClient) -> None:
     simulate(host, settings=replace(FAST, gaps_seconds=(0.2, 0.01), tokens_per_chunk=5))
     began = time.monotonic()
