@@ -251,6 +251,9 @@ class BedrockCalls:
             response = client.converse_stream(**arguments)
             with closing(response["stream"]) as stream:
                 take = open_answer(exchange)
+                if exchange.is_abandoned:
+                    # Nobody could wake this thread while it waited for the head.
+                    return exchange.heard_ns
                 for event in stream:
                     arrived_ns = exchange.heard_ns
                     if exchange.is_abandoned:

@@ -105,6 +105,7 @@ def test_answer_comes_with_its_evidence(host: Host) -> None:
     assert (len(generation.chunk_arrivals_ns), counts) == (4, [1, 2, 3, 4])
 
 
+@pytest.mark.alone
 def test_pieces_are_stamped_when_they_come(host: Host) -> None:
     simulate(host, settings=replace(FAST, gaps_seconds=(0.05, 0.2, 0.2, 0.2), tokens_per_chunk=5))
 
@@ -126,6 +127,7 @@ def test_pieces_are_stamped_when_they_come(host: Host) -> None:
     assert stamps.ended_ns >= generation.chunk_arrivals_ns[-1]
 
 
+@pytest.mark.alone
 def test_connecting_is_not_counted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     simulate(host)
     connect = urllib3.util.connection.create_connection
@@ -186,6 +188,7 @@ def test_many_chats_share_one_server(host: Host) -> None:
     assert [record.outcome for record in state.requests.records] == [Outcome.COMPLETED] * 32
 
 
+@pytest.mark.alone
 def test_point_of_a_workload_is_measured(host: Host) -> None:
     pace = replace(FAST, first_token_seconds=0.1, output_tokens_per_second=100.0)
     state = simulate(host, settings=pace)
@@ -378,6 +381,7 @@ def test_nobody_there_is_unreachable() -> None:
 # ---------------------------------------------------------------- time
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("kind", "limits", "words"),
     [

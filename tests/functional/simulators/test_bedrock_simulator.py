@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,8 @@ def user(*texts: str) -> Any:  # noqa: ANN401  # as boto3 takes it
 
 def events(runtime: BedrockRuntimeClient, model: str = HAIKU, **changes: Any) -> list[dict[str, Any]]:  # noqa: ANN401
     asked: dict[str, Any] = {"messages": [user("Why?")], **changes}
-    return [dict(event) for event in runtime.converse_stream(modelId=model, **asked)["stream"]]
+    with closing(runtime.converse_stream(modelId=model, **asked)["stream"]) as stream:
+        return [dict(event) for event in stream]
 
 
 def names(found: list[dict[str, Any]]) -> list[str]:
@@ -193,6 +195,7 @@ def test_limit_cuts_the_answer(host: Host, runtime: BedrockRuntimeClient) -> Non
     assert found[-1]["metadata"]["usage"]["outputTokens"] == 3
 
 
+@pytest.mark.alone
 def test_pieces_come_at_their_scripted_times(host: Host, runtime: BedrockRuntimeClient) -> None:
     simulate(host, settings=replace(FAST, gaps_seconds=(0.2, 0.01), tokens_per_chunk=5))
     began = time.monotonic()
@@ -291,11 +294,11 @@ def test_exception_within_the_stream_begins_with_a_small_letter(
     host: Host, runtime: BedrockRuntimeClient
 ) -> None:
     simulate(host, Fault(kind=FaultKind.STREAM_ERROR, code="throttlingException", after_chunks=2))
-    stream = iter(runtime.converse_stream(modelId=HAIKU, messages=[user("Why?")])["stream"])
-
-    taken = [next(iter(next(stream))) for _ in range(3)]
-    with pytest.raises(EventStreamError) as caught:
-        next(stream)
+    with closing(runtime.converse_stream(modelId=HAIKU, messages=[user("Why?")])["stream"]) as opened:
+        stream = iter(opened)
+        taken = [next(iter(next(stream))) for _ in range(3)]
+        with pytest.raises(EventStreamError) as caught:
+            next(stream)
 
     assert caught.value.response["Error"]["Code"] == "throttlingException"
     assert taken == ["messageStart", "contentBlockDelta", "contentBlockDelta"]
