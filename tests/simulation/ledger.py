@@ -36,7 +36,7 @@ class WatchedLedger(MemoryLedger):
     Attributes
     ----------
     strays
-        Rentals that were begun when their job was about to end, or had ended.
+        Rentals that were begun, or taken, when the job was about to end, or had ended.
     reopened
         Rentals whose machine turned up after they had been given up.
     """
@@ -70,6 +70,8 @@ class WatchedLedger(MemoryLedger):
                 self._watch_traffic(written)
             if change.name == "prove_release":
                 self._watch_proof(before, written)
+            if change.name == "take_kept":
+                self._watch_taking(written)
             if change.name == "reopen":
                 self.reopened.add(written.rental_id)
         return written
@@ -113,6 +115,12 @@ class WatchedLedger(MemoryLedger):
             self._world.violate(f"{name} {after.end_reason} while {before.holder} works on it")
         if after.end_reason is EndReason.EXPIRED and before.kept_until and before.kept_until > now:
             self._world.violate(f"{name} expired before its time")
+
+    def _watch_taking(self, after: Rental) -> None:
+        """A worker that stood still takes a machine for a job that ends: the janitor gives it back."""
+        job = self._world.table.jobs.get(after.holder or "")
+        if job is None or not job.is_active or job.is_releasing:
+            self.strays.add(after.rental_id)
 
     def _watch_traffic(self, after: Rental) -> None:
         """A model is put on a machine once, so its download is paid once."""

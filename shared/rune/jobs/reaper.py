@@ -170,6 +170,8 @@ class Reaper:
                 rental,
                 lifecycle.prove_release(rental, listing.begun_at, now, verdict.reason, verdict.detail),
             )
+        if verdict.act is Act.GIVE_BACK:
+            return self._update(rental, lifecycle.give_back(rental, now))
         noted: Rental | None = rental
         if rental.state is RentalState.RELEASED:
             return self._update(

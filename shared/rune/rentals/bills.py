@@ -7,7 +7,10 @@ was seen not running, and everything until the listing had come that proved it g
 
 from datetime import datetime, timedelta
 
-from rune.rentals.record import Rental
+from rune.rentals.record import OLLAMA_IMAGE_BYTES, Rental
+
+IMAGE_BYTES = OLLAMA_IMAGE_BYTES
+"""What the image takes on the wire where no template names another."""
 
 _BYTES_PER_GB = 1_000_000_000
 _HOUR = timedelta(hours=1)

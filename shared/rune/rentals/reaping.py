@@ -23,6 +23,8 @@ class Act(StrEnum):
     LEAVE = "leave"
     DESTROY = "destroy"
     """The machine, once the row says so."""
+    GIVE_BACK = "give_back"
+    """The row, to its tenant: the machine was kept when a job took it that had ended."""
     PROVE_GONE = "prove_gone"
     """The row: the machine is proven gone."""
 
@@ -46,6 +48,7 @@ class Verdict:
 
 
 LEAVE = Verdict(Act.LEAVE)
+GIVE_BACK = Verdict(Act.GIVE_BACK)
 DESTROY = Verdict(Act.DESTROY)
 PROVE_GONE = Verdict(Act.PROVE_GONE)
 
@@ -106,9 +109,17 @@ def _judge_unheld(rental: Rental, listing: Listing, instance: Instance | None, n
             return _judge_kept(rental, listing, instance, now)
     if now - rental.updated_at <= ORPHAN_GRACE:
         return LEAVE
+    if instance is not None and _was_borrowed(rental):
+        return GIVE_BACK
     act = Act.PROVE_GONE if instance is None else Act.DESTROY
     orphaned = Verdict(act, EndReason.ORPHANED, "its job has ended", is_alarming=True)
     return orphaned if instance is not None else _judge_absent(rental, listing, orphaned)
+
+
+def _was_borrowed(rental: Rental) -> bool:
+    """Return whether the rental was kept before its holder took it."""
+    is_anothers = rental.holder is not None and rental.holder != rental.job_id
+    return is_anothers and rental.state is RentalState.RUNNING and rental.kept_until is not None
 
 
 def _judge_released(rental: Rental, listing: Listing, instance: Instance | None) -> Verdict:

@@ -164,6 +164,14 @@ def test_reaper_destroys_what_an_ended_job_left_behind() -> None:
     assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.ORPHANED)
 
 
+def test_reaper_gives_a_kept_machine_back_that_an_ended_job_took() -> None:
+    taken = a_kept_rental(state=RentalState.RUNNING, holder=OTHER_JOB_ID, held_since=after(300))
+    tick = a_tick(taken, instances=(MACHINE,))
+
+    assert tick.sweep() == Reaped(is_complete=True)
+    assert (tick.rental().state, tick.rental().holder) == (RentalState.KEPT, None)
+
+
 def test_reaper_notes_what_a_machine_costs_that_nobody_looked_at() -> None:
     tick = a_tick(a_rental(), instances=(an_instance(micro_usd_per_hour=900_000),))
 

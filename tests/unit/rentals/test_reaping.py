@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -5,9 +6,10 @@ import pytest
 from rune.rentals.instance import Instance
 from rune.rentals.lifecycle import LISTING_LAG, RECONCILE_WINDOW, USUAL_LISTING_LAG
 from rune.rentals.reaping import HELD_LIMIT, LISTING_SKEW, ORPHAN_GRACE, Act, Verdict, judge
-from rune.rentals.record import EndReason, Rental
-from tests.builders import NOW, after
+from rune.rentals.record import EndReason, Rental, RentalState
+from tests.builders import JOB_ID, NOW, after
 from tests.rental_builders import (
+    OTHER_JOB_ID,
     a_created_rental,
     a_kept_rental,
     a_listing,
@@ -144,6 +146,25 @@ def test_judge_gives_up_a_kept_machine_that_has_stopped(state_words: dict[str, s
     assert verdict == Verdict(
         Act.DESTROY, EndReason.MACHINE_LOST, state_words["actual_status"], is_alarming=True
     )
+
+
+BORROWED = a_kept_rental(state=RentalState.RUNNING, holder=OTHER_JOB_ID, held_since=after(300))
+
+
+@pytest.mark.parametrize(
+    ("rental", "instance", "verdict"),
+    [
+        (BORROWED, MACHINE, Verdict(Act.GIVE_BACK)),
+        (BORROWED, None, LEFT_AND_GONE),
+        (replace(BORROWED, holder=JOB_ID), MACHINE, LEFT_BEHIND),
+        (replace(BORROWED, kept_until=None), MACHINE, LEFT_BEHIND),
+        (replace(BORROWED, holder=None), MACHINE, LEFT_BEHIND),
+    ],
+)
+def test_judge_gives_a_machine_back_that_was_kept_before_a_job_took_it_that_had_ended(
+    rental: Rental, instance: Instance | None, verdict: Verdict
+) -> None:
+    assert judged(rental, instance) == verdict
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,11 @@ from rune.jobs.steps.servers import time_left_seconds
 from rune.llm.protocol import PullProgress, PullRequest
 from rune.money.sizing import size_model
 from rune.rentals import lifecycle
+from rune.rentals.ledger import RentalRefused
 from rune.rentals.record import EndReason, Rental, RentalState
 
 _BYTES_PER_GB = 1_000_000_000
+_WRITE_TRIES = 3
 
 # What another machine may do better. A model that nobody has, or that the disk does not hold, is none of these.
 _MACHINE_ERRORS = (
@@ -92,7 +94,7 @@ class PullStep:
         try:
             if await server.has_model(model):
                 return True, None
-            if self._note_most_bytes(held, model).holder != held.holder:
+            if not self._note_most_bytes(held, model):
                 # Somebody else has the machine by now, and would pay for this download.
                 return False, None
             seen = PullProgress(0, 0)
@@ -110,13 +112,20 @@ class PullStep:
         finally:
             await server.aclose()
 
-    def _note_most_bytes(self, held: Rental, model: str) -> Rental:
-        """Write down what the download may cost before it begins; return the rental as it then is."""
+    def _note_most_bytes(self, held: Rental, model: str) -> bool:
+        """Write down what the download may cost before it begins; return False if that could not be done."""
         most_bytes = _most_bytes(held, model)
-        if (held.model, held.pulling_bytes) != (model, most_bytes):
+        for _ in range(_WRITE_TRIES):
+            if (held.model, held.pulling_bytes) == (model, most_bytes):
+                return True
             change = lifecycle.note_pulling(held, model, most_bytes, self._machines.clock.now())
-            return self._machines.update(held, change)
-        return held
+            written = self._machines.ledger.update(held, change)
+            if not isinstance(written, RentalRefused):
+                return True
+            if written.found is None or written.found.holder != held.holder:
+                return False
+            held = written.found
+        return False
 
     def _next_step(self, context: StepContext) -> StepName:
         request = request_of(context)

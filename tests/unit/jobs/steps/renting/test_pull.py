@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from rune.errors import (
@@ -18,9 +20,12 @@ from rune.jobs.outcomes import Again, Failed, Next
 from rune.jobs.record import Kind, StepName
 from rune.jobs.steps.renting.pull import percent
 from rune.llm.protocol import OnPull, PullProgress, PullRequest
-from rune.rentals.record import EndReason, RentalState
+from rune.rentals.ledger import RentalRefused
+from rune.rentals.record import EndReason, Rental, RentalState
+from rune.storage.change import Change
 from tests.builders import a_step_context, after
 from tests.fake_model_server import FakeModelServer
+from tests.memory_ledger import MemoryLedger
 from tests.rental_builders import ALIVE, MODEL, OTHER_JOB_ID, URL, a_running_rental
 from tests.unit.jobs.steps.renting.world import a_renting_job, a_world
 
@@ -100,6 +105,30 @@ def test_pull_counts_the_most_that_may_come_while_it_does_not_know() -> None:
     assert world.rental().pulling_bytes == 28_000_000_000
     # 150 s of disk, 90 s of GPU, and 30 GB.
     assert outcome.spending.cost_micro_usd == 500 + 9_000 + 90_000  # type: ignore[union-attr]
+
+
+class OvertakenLedger(MemoryLedger):
+    """Another worker of the same job writes the row just before each of the first two writes."""
+
+    overtaken = 0
+
+    def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
+        self.overtaken += 1
+        if self.overtaken <= 2:
+            found = self.rentals[rental.rental_id]
+            self.rentals[rental.rental_id] = replace(found, version=found.version + 1)
+        return super().update(rental, change)
+
+
+def test_pull_downloads_only_what_is_written_down_first() -> None:
+    world = a_world(seconds=150)
+    world.ledger = OvertakenLedger(EMPTY)
+    world.server = SlowServer(models=())
+
+    world.run(JOB)
+
+    assert len(world.server.pulls) == 1
+    assert world.rental().pulling_bytes == 28_000_000_000
 
 
 class LyingServer(FakeModelServer):
