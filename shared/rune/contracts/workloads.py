@@ -76,7 +76,7 @@ class Workload(Document):
     prefix_cache: Literal["busted", "shared"] = "busted"
     """`busted` begins each prompt with a number of its own, which no cache knows; `shared` repeats it as it is."""
     seed: int = Field(0, ge=0, le=2**31 - 1)
-    """Of arrivals, prompts' order and numbers: the same seed is the same workload."""
+    """Of arrivals, the prompts' order and synthetic text: the same seed is the same workload."""
     goodput: GoodputLimits | None = None
     """What a user would call good."""
     point_seconds: int = Field(300, ge=10, le=800)

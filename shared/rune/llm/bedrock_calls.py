@@ -122,9 +122,8 @@ class Exchange:
         """When the server last showed a sign of life; when the request was sent, if it did not yet."""
         return self._body.arrived_ns if self._body else self.sent_ns
 
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether nobody waits any more."""
+    def was_abandoned(self) -> bool:
+        """Return whether nobody waits any more; no property, since another thread changes the answer."""
         return self._is_abandoned.is_set()
 
     def note_sending(self) -> None:
@@ -251,12 +250,12 @@ class BedrockCalls:
             response = client.converse_stream(**arguments)
             with closing(response["stream"]) as stream:
                 take = open_answer(exchange)
-                if exchange.is_abandoned:
+                if exchange.was_abandoned():
                     # Nobody could wake this thread while it waited for the head.
                     return exchange.heard_ns
                 for event in stream:
                     arrived_ns = exchange.heard_ns
-                    if exchange.is_abandoned:
+                    if exchange.was_abandoned():
                         break
                     take(cast("Mapping[str, object]", event), arrived_ns)
                 return time.monotonic_ns()
