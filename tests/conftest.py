@@ -1,5 +1,7 @@
 """Settings that all tests share."""
 
+import os
+
 from hypothesis import settings
 
 # The same examples in every run: a red build shows its cause again. To look for new ones:
@@ -7,3 +9,6 @@ from hypothesis import settings
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.register_profile("explore", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile("same")
+
+# They need what `make test-real` builds, and it names.
+collect_ignore = [] if "RUNE_LLAMA_SERVER" in os.environ else ["real"]
