@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 
 from rune.errors import RuneError
 from rune.llm.protocol import (
+    Capabilities,
     ChatRequest,
     FinishReason,
     Generation,
+    ModelFacts,
     ModelServer,
     OnChunk,
     OnPull,
     PullProgress,
     PullRequest,
+    ServerFacts,
     ServerTimings,
     Stamps,
     TokenCounts,
@@ -35,23 +38,46 @@ GENERATION = Generation(
 )
 """21 tokens in three pieces, the first after 100 ms, the last after 1100 ms."""
 
+CAPABILITIES = Capabilities(chats=True, calls_tools=True, pulls=True, loads=True, unloads=True)
+SERVER_FACTS = ServerFacts(name="ollama", version="0.33.0")
+MODEL_FACTS = ModelFacts(
+    digest="sha256:46e0c10c039e",
+    quantization="Q4_K_M",
+    parameter_size="8.0B",
+    family="llama",
+    context_tokens_trained=131_072,
+    context_tokens_loaded=8_192,
+    size_bytes=6_000_000_000,
+    size_vram_bytes=6_000_000_000,
+)
+
 
 @dataclass
 class FakeModelServer:
-    """Answers at once, or raises `error`; keeps what it was asked."""
+    """Answers at once, or raises `error`; keeps what it was asked.
+
+    `opened` and `api_keys` grow together; every model has the same capabilities and facts.
+    """
 
     models: tuple[str, ...] = ("llama3.1:8b",)
     generation: Generation = GENERATION
     error: RuneError | None = None
+    capable: Capabilities = CAPABILITIES
+    server_facts: ServerFacts = SERVER_FACTS
+    model_facts: ModelFacts = MODEL_FACTS
+    round_trip: float | None = 12.5
     opened: list[tuple[str, str]] = field(default_factory=list)
+    api_keys: list[str | None] = field(default_factory=list)
     pulls: list[PullRequest] = field(default_factory=list)
     warm_ups: list[WarmUpRequest] = field(default_factory=list)
     chats: list[ChatRequest] = field(default_factory=list)
+    unloaded: list[str] = field(default_factory=list)
     close_count: int = 0
 
-    def open(self, kind: str, url: str) -> ModelServer:
+    def open(self, kind: str, url: str, api_key: str | None = None) -> ModelServer:
         """Return itself, as `rune.llm.servers.open_server` returns a server."""
         self.opened.append((kind, url))
+        self.api_keys.append(api_key)
         return self
 
     async def list_models(self) -> tuple[str, ...]:
@@ -64,6 +90,21 @@ class FakeModelServer:
         self._fail()
         return model in self.models
 
+    async def capabilities(self, model: str) -> Capabilities:
+        self._fail()
+        return self.capable
+
+    async def describe_server(self) -> ServerFacts:
+        self._fail()
+        return self.server_facts
+
+    async def describe_model(self, model: str) -> ModelFacts:
+        self._fail()
+        return self.model_facts
+
+    async def round_trip_ms(self) -> float | None:
+        return self.round_trip
+
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
         self._fail()
         self.pulls.append(request)
@@ -75,6 +116,10 @@ class FakeModelServer:
         self._fail()
         self.warm_ups.append(request)
         return WarmUp(load_ms=899.6, first_token_ms=30.4)
+
+    async def unload(self, model: str) -> None:
+        self._fail()
+        self.unloaded.append(model)
 
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
         self._fail()

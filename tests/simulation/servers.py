@@ -14,14 +14,17 @@ from rune.errors import (
 )
 from rune.jobs.steps.servers import OpenServer
 from rune.llm.protocol import (
+    Capabilities,
     ChatRequest,
     FinishReason,
     Generation,
+    ModelFacts,
     ModelServer,
     OnChunk,
     OnPull,
     PullProgress,
     PullRequest,
+    ServerFacts,
     ServerTimings,
     Stamps,
     TokenCounts,
@@ -43,7 +46,7 @@ PULL_SLICE_SECONDS = 15.0
 def open_server(world: World) -> OpenServer:
     """Return what opens the server at an address: the standing one, or whatever answers there."""
 
-    def open_one(_kind: str, url: str) -> ModelServer:
+    def open_one(_kind: str, url: str, _api_key: str | None = None) -> ModelServer:
         if urlsplit(url).hostname == STANDING_HOST or world.account is None:
             return SimulatedServer(world)
         return MachineServer(world, world.account, url)
@@ -68,6 +71,23 @@ class SimulatedServer:
         await self._work("has_model", 0.2)
         return model in self._models()
 
+    async def capabilities(self, model: str) -> Capabilities:
+        await self._work("capabilities", 0.1)
+        self._require(model)
+        return Capabilities(chats=True, pulls=True, loads=True, unloads=True)
+
+    async def describe_server(self) -> ServerFacts:
+        await self._work("describe_server", 0.1)
+        return ServerFacts(name="simulated")
+
+    async def describe_model(self, model: str) -> ModelFacts:
+        await self._work("describe_model", 0.1)
+        self._require(model)
+        return ModelFacts(digest="sha256:simulated")
+
+    async def round_trip_ms(self) -> float | None:
+        return 20.0
+
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
         await self._work("pull", 60.0)
         on_progress(PullProgress(4_900_000_000, 4_900_000_000))
@@ -78,6 +98,10 @@ class SimulatedServer:
         self._require(request.model)
         await self._work("warm_up", 30.0)
         return WarmUp(load_ms=29_000.0, first_token_ms=1_000.0)
+
+    async def unload(self, model: str) -> None:
+        self._require(model)
+        await self._work("unload", 1.0)
 
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
         self._fail_by_chance()

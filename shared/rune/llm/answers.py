@@ -10,6 +10,7 @@ from rune.llm.protocol import (
     Stamps,
     TokenCounts,
     TokenSource,
+    ToolCall,
 )
 
 _FINISH_REASONS = {
@@ -104,7 +105,13 @@ class AnswerInProgress:
                 break
         return TokenCounts(prompt_count, output_count, cached_count, reasoning_count, source)
 
-    def complete(self, ended_ns: int, tokens: TokenCounts, timings: ServerTimings) -> Generation:
+    def complete(
+        self,
+        ended_ns: int,
+        tokens: TokenCounts,
+        timings: ServerTimings,
+        tool_calls: tuple[ToolCall, ...] = (),
+    ) -> Generation:
         """Return the finished answer.
 
         Raises
@@ -131,6 +138,7 @@ class AnswerInProgress:
             ),
             chunk_arrivals_ns=tuple(arrivals_ns),
             server_timings=timings,
+            tool_calls=tool_calls,
         )
 
     def _finish_reason(self, word: str) -> FinishReason:

@@ -226,6 +226,12 @@ _CAUSES = (
         frozenset({400, 404, 500}),
         _model_not_found,
     ),
+    # vLLM without its flags for tools, llama-server without its own; older llama-server calls that 500.
+    _Cause(
+        re.compile(r"tool choice requires|--enable-auto-tool-choice|requires --jinja"),
+        _CALLER_SIDE | {500, 501},
+        _model_unsupported,
+    ),
     _Cause(re.compile(r"does not support|chat template"), _CALLER_SIDE | {501}, _model_unsupported),
 )
 

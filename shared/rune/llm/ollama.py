@@ -3,32 +3,43 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import Literal
 
-from rune.errors import BadResponseError, StreamTruncatedError
-from rune.llm.answers import AnswerInProgress
-from rune.llm.fields import as_list, as_object, read_count, read_number, read_text
+from rune.errors import BadResponseError, ModelNotFoundError, ServerTimeoutError
+from rune.llm.fields import as_list, as_object, read_count, read_text
 from rune.llm.first_token import first_token_ms
-from rune.llm.lines import Event, NdjsonReader
+from rune.llm.lines import NdjsonReader
 from rune.llm.names import is_same_model
+from rune.llm.ollama_chat import ChatStream, write_chat
 from rune.llm.protocol import (
+    Capabilities,
     ChatRequest,
     Generation,
+    ModelFacts,
     OnChunk,
     OnPull,
     PullRequest,
-    ServerTimings,
+    ServerFacts,
     WarmUp,
     WarmUpRequest,
 )
 from rune.llm.pulls import PullStream
-from rune.llm.replies import open_stream, parse_event, read_events, read_object
+from rune.llm.replies import open_stream, read_events, read_object
 from rune.net.addresses import AddressPolicy, BackendUrl
-from rune.net.calls import Reply, ServerConnection
+from rune.net.calls import ServerConnection
 from rune.net.client import open_client
+from rune.net.round_trip import measure_round_trip_ms
+
+UNLOAD_TIMEOUT_SECONDS = 60.0
+"""A model that answers somebody stays until it has answered."""
 
 _LIST_TIMEOUT_SECONDS = 15.0
+_UNLOAD_POLL_SECONDS = 0.1
 _NS_PER_MS = 1_000_000
 _MEDIA_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/json"})
+
+
+type _ListPath = Literal["/api/tags", "/api/ps"]
 
 
 class OllamaServer:
@@ -37,13 +48,14 @@ class OllamaServer:
     Token counts are the server's, as `TokenSource.USAGE`. It has no count of cached or reasoning tokens.
     """
 
-    def __init__(self, connection: ServerConnection) -> None:
+    def __init__(self, connection: ServerConnection, policy: AddressPolicy) -> None:
         self._connection = connection
+        self._policy = policy
 
     @classmethod
-    def open(cls, url: BackendUrl, policy: AddressPolicy) -> "OllamaServer":
-        """Return the server at an address; nothing is sent yet."""
-        return cls(ServerConnection(url, open_client(policy)))
+    def open(cls, url: BackendUrl, policy: AddressPolicy, *, api_key: str | None = None) -> "OllamaServer":
+        """Return the server at an address; nothing is sent yet. Raises InvalidRequestError for a bad key."""
+        return cls(ServerConnection(url, open_client(policy), api_key=api_key), policy)
 
     async def list_models(self) -> tuple[str, ...]:
         """Return the names of the models on the server, with their tags, sorted."""
@@ -56,6 +68,78 @@ class OllamaServer:
     async def has_model(self, model: str) -> bool:
         """Return whether the server has the model; a name without a tag means `:latest`."""
         return any(is_same_model(model, name) for name in await self.list_models())
+
+    async def capabilities(self, model: str) -> Capabilities:
+        """Return what the model can do by `/api/show`; raises ModelNotFoundError for one that is not there.
+
+        Only `num_predict` bounds an answer: no option keeps a model from ending it earlier.
+        """
+        told = (await self._show(model)).get("capabilities")
+        known = set(map(str, told)) if isinstance(told, list) else None
+        return Capabilities(
+            chats=None if known is None else "completion" in known,
+            calls_tools=None if known is None else "tools" in known,
+            thinks=None if known is None else "thinking" in known,
+            sees=None if known is None else "vision" in known,
+            pulls=True,
+            loads=True,
+            unloads=True,
+        )
+
+    async def describe_server(self) -> ServerFacts:
+        """Return name and version; how many requests it answers at a time it does not tell."""
+        url = self._connection.url.url + "/api/version"
+        async with self._connection.call("GET", url, total_timeout_seconds=_LIST_TIMEOUT_SECONDS) as reply:
+            version = read_text(await read_object(reply), "version")
+        return ServerFacts(name="ollama", version=version or None)
+
+    async def describe_model(self, model: str) -> ModelFacts:
+        """Return what the server says of a model: of its file, and of its place in memory now."""
+        try:
+            shown = await self._show(model)
+        except ModelNotFoundError:
+            return ModelFacts()
+        stored, running = await self._find("/api/tags", model), await self._find("/api/ps", model)
+        details = as_object(shown.get("details"))
+        return ModelFacts(
+            digest=read_text(stored, "digest") or read_text(running, "digest") or None,
+            quantization=read_text(details, "quantization_level") or None,
+            parameter_size=read_text(details, "parameter_size") or None,
+            family=read_text(details, "family") or None,
+            context_tokens_trained=_trained_context(as_object(shown.get("model_info"))),
+            context_tokens_loaded=read_count(running, "context_length"),
+            size_bytes=read_count(running, "size"),
+            # Go leaves zeros out, and zero is the news: all of it on the CPU.
+            size_vram_bytes=(read_count(running, "size_vram") or 0) if running else None,
+        )
+
+    async def round_trip_ms(self) -> float | None:
+        """Return the time of one TCP handshake with the server, in milliseconds; None where there is none."""
+        return await measure_round_trip_ms(self._connection.url, self._policy)
+
+    async def unload(self, model: str) -> None:
+        """Take the model out of memory and wait until it is gone; see `ModelServer.unload`.
+
+        The server answers at once and evicts afterwards, when nobody uses the model any more (facts 1.7).
+
+        Raises
+        ------
+        ModelNotFoundError
+            The server does not have the model.
+        ServerTimeoutError
+            It was still there after `UNLOAD_TIMEOUT_SECONDS`.
+        ModelServerError, AddressError
+            Any other of them.
+        """
+        try:
+            async with asyncio.timeout(UNLOAD_TIMEOUT_SECONDS):
+                body = {"model": model, "stream": False, "keep_alive": 0}
+                await self._generate(body, UNLOAD_TIMEOUT_SECONDS)
+                await self._wait_until_gone(model)
+        except TimeoutError as error:
+            raise ServerTimeoutError(
+                f"The model {model!r} was still in memory after {UNLOAD_TIMEOUT_SECONDS:g} seconds."
+            ) from error
 
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
         """Let the server download the model; see `ModelServer.pull`.
@@ -107,6 +191,8 @@ class OllamaServer:
 
         Raises
         ------
+        ModelUnsupportedError
+            The model does not chat or knows no tools; or a tool must be called, and then nothing was sent.
         ContextOverflowError
             The question is too long. Servers older than `truncate` and `shift` drop the oldest messages
             without a word instead, and nothing in their answer proves it.
@@ -116,12 +202,12 @@ class OllamaServer:
         async with self._connection.call(
             "POST",
             self._connection.url.url + "/api/chat",
-            body=_chat_body(request),
+            body=write_chat(request),
             total_timeout_seconds=request.timeout_seconds,
             idle_timeout_seconds=request.idle_timeout_seconds,
         ) as reply:
             body = await open_stream(reply, model=request.model, media_types=_MEDIA_TYPES)
-            stream = _ChatStream(request.model, reply, on_chunk)
+            stream = ChatStream(request.model, reply, on_chunk)
             await read_events(body, NdjsonReader(), stream.take)
             return stream.complete()
 
@@ -129,100 +215,64 @@ class OllamaServer:
         """Close the connections."""
         await self._connection.aclose()
 
-    async def _list(self, path: str) -> tuple[str, ...]:
+    async def _list(self, path: _ListPath) -> tuple[str, ...]:
+        return tuple(sorted({_name(model) for model in await self._read_list(path)} - {""}))
+
+    async def _find(self, path: _ListPath, model: str) -> Mapping[str, object]:
+        """Return the entry of a model in a list, under any spelling of its name; empty where there is none."""
+        listed = await self._read_list(path)
+        return next((one for one in listed if _name(one) and is_same_model(model, _name(one))), {})
+
+    async def _read_list(self, path: _ListPath) -> list[Mapping[str, object]]:
         url = self._connection.url.url + path
         async with self._connection.call("GET", url, total_timeout_seconds=_LIST_TIMEOUT_SECONDS) as reply:
             listing = await read_object(reply)
         if "models" not in listing:
             raise BadResponseError("The server's list of models has no models in it: is it an Ollama server?")
-        models = [as_object(model) for model in as_list(listing["models"])]
-        names = {read_text(model, "name") or read_text(model, "model") for model in models}
-        return tuple(sorted(names - {""}))
+        return [as_object(model) for model in as_list(listing["models"])]
+
+    async def _wait_until_gone(self, model: str) -> None:
+        while True:
+            if not await self._find("/api/ps", model):
+                return
+            await asyncio.sleep(_UNLOAD_POLL_SECONDS)
+
+    async def _show(self, model: str) -> Mapping[str, object]:
+        url = self._connection.url.url + "/api/show"
+        async with self._connection.call(
+            "POST", url, body={"model": model}, total_timeout_seconds=_LIST_TIMEOUT_SECONDS
+        ) as reply:
+            return await read_object(reply, model=model)
 
     async def _load(self, request: WarmUpRequest) -> float:
         body: dict[str, object] = {"model": request.model, "stream": False}
         if request.context_tokens is not None:
             body["options"] = {"num_ctx": request.context_tokens}
+        return await self._generate(body, request.timeout_seconds)
+
+    async def _generate(self, body: Mapping[str, object], timeout_seconds: float) -> float:
+        """Load or unload a model, which is to generate nothing; return how long it took, in milliseconds."""
         # The server is silent while it loads, for minutes if need be: only the total timeout counts.
         async with self._connection.call(
             "POST",
             self._connection.url.url + "/api/generate",
             body=body,
-            total_timeout_seconds=request.timeout_seconds,
+            total_timeout_seconds=timeout_seconds,
         ) as reply:
-            loaded = await read_object(reply, model=request.model)
-            if loaded.get("done") is not True:
-                raise BadResponseError("The server did not confirm that the model is loaded.")
+            answer = await read_object(reply, model=str(body["model"]))
+            if answer.get("done") is not True:
+                raise BadResponseError("The server did not confirm what it was told to do with the model.")
             return (reply.headers_ns - reply.sent_ns) / _NS_PER_MS
 
 
-class _ChatStream:
-    """Reads the events of one answer."""
-
-    def __init__(self, model: str, reply: Reply, on_chunk: OnChunk) -> None:
-        self._model = model
-        self._answer = AnswerInProgress(sent_ns=reply.sent_ns, headers_ns=reply.headers_ns, on_chunk=on_chunk)
-        self._final: Mapping[str, object] | None = None
-        self._ended_ns = 0
-
-    def take(self, event: Event) -> bool:
-        """Take an event; return whether it was the last."""
-        members = parse_event(event, model=self._model)
-        self._answer.add_event(event.arrived_ns)
-        # Before `done` is looked at: the last object may carry text or a tool call itself.
-        message = as_object(members.get("message"))
-        self._answer.add_piece(
-            event.arrived_ns,
-            text=read_text(message, "content"),
-            reasoning=read_text(message, "thinking"),
-            has_tool_call=bool(as_list(message.get("tool_calls"))),
-        )
-        if members.get("done") is not True:
-            return False
-        self._final, self._ended_ns = members, event.arrived_ns
-        if reason := read_text(members, "done_reason"):
-            self._answer.finish(reason)
-        return True
-
-    def complete(self) -> Generation:
-        if not self._answer.has_begun:
-            raise BadResponseError("The server answered 200 with nothing in it.")
-        final = self._final
-        if final is None:
-            # Also how Ollama gives up on a model that repeats one token: no error, just no last object.
-            raise StreamTruncatedError("The server's answer ended without its end marker.")
-        tokens = self._answer.count_tokens(
-            prompt_count=read_count(final, "prompt_eval_count"),
-            # Go leaves zeros out.
-            usage_count=read_count(final, "eval_count") or 0,
-        )
-        timings = ServerTimings(
-            total_ms=_read_ms(final, "total_duration"),
-            load_ms=_read_ms(final, "load_duration"),
-            prompt_eval_ms=_read_ms(final, "prompt_eval_duration"),
-            eval_ms=_read_ms(final, "eval_duration"),
-        )
-        return self._answer.complete(self._ended_ns, tokens, timings)
+def _name(model: Mapping[str, object]) -> str:
+    return read_text(model, "name") or read_text(model, "model")
 
 
-def _chat_body(request: ChatRequest) -> dict[str, object]:
-    options = {
-        "num_ctx": request.context_tokens,
-        "num_predict": request.max_output_tokens,
-        "temperature": request.temperature,
-    }
-    return {
-        "model": request.model,
-        "messages": [{"role": turn.role.value, "content": turn.content} for turn in request.messages],
-        "stream": True,
-        # Without these two the server silently drops the oldest messages of a question that is too long
-        # (facts 5.2), and the numbers of the answer are about another question. With them it says 400.
-        "truncate": False,
-        "shift": False,
-        "options": {name: value for name, value in options.items() if value is not None},
-    }
-
-
-def _read_ms(final: Mapping[str, object], key: str) -> float | None:
-    duration_ns = read_number(final, key)
-    return None if duration_ns is None else duration_ns / _NS_PER_MS
+def _trained_context(info: Mapping[str, object]) -> int | None:
+    """Return the context length, whose key begins with the architecture's name (facts 1.6)."""
+    told = read_count(info, f"{read_text(info, 'general.architecture')}.context_length")
+    if told is not None:
+        return told
+    keys = [key for key in info if key.endswith(".context_length")]
+    return read_count(info, keys[0]) if len(keys) == 1 else None

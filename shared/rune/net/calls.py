@@ -22,6 +22,7 @@ from rune.errors import (
 )
 from rune.net.addresses import BackendUrl
 from rune.net.bodies import MAX_STREAM_BYTES, BodyReader, MonotonicNs, read_body, read_body_head
+from rune.net.credentials import bearer_headers
 
 MAX_RETRY_AFTER_SECONDS = 3600
 """Longest wait that a server may ask for: no job of RUNE lives longer."""
@@ -87,15 +88,29 @@ class ServerConnection:
     ----------
     client
         From `rune.net.client.open_client`; closed with this connection.
+    api_key
+        Sent with every call to this server, and with none to another.
     now_ns
         Monotonic clock of all stamps.
+
+    Raises
+    ------
+    InvalidRequestError
+        The key cannot be a header.
     """
 
     def __init__(
-        self, url: BackendUrl, client: httpx.AsyncClient, *, now_ns: MonotonicNs = time.monotonic_ns
+        self,
+        url: BackendUrl,
+        client: httpx.AsyncClient,
+        *,
+        api_key: str | None = None,
+        now_ns: MonotonicNs = time.monotonic_ns,
     ) -> None:
         self.url = url
         self._client = client
+        self._origin = _origin(url.url)
+        self._key_headers = bearer_headers(api_key)
         self._now_ns = now_ns
 
     @asynccontextmanager
@@ -133,11 +148,12 @@ class ServerConnection:
         """
         idle_seconds = min(total_timeout_seconds, idle_timeout_seconds or total_timeout_seconds)
         has_begun = False
+        headers = self._key_headers if _origin(url) == self._origin else None
         try:
             async with asyncio.timeout(total_timeout_seconds):
                 sent_ns = self._now_ns()
                 async with self._client.stream(
-                    method, url, json=body, timeout=self._timeout(idle_seconds)
+                    method, url, json=body, headers=headers, timeout=self._timeout(idle_seconds)
                 ) as response:
                     headers_ns = self._now_ns()
                     has_begun = True
@@ -174,6 +190,12 @@ async def drain(reader: BodyReader) -> None:
         async with asyncio.timeout(_DRAIN_SECONDS):
             while await reader.read() is not None:
                 pass
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Return what RFC 6454 calls the origin: who gets the key is decided by it."""
+    parsed = httpx.URL(url)
+    return parsed.scheme, parsed.host, parsed.port
 
 
 def _server_error(error: httpx.TransportError, *, has_begun: bool, idle_seconds: float) -> ModelServerError:

@@ -1,12 +1,20 @@
 """Builders and one-line questions for the tests of model servers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, Role
 from rune.llm.servers import open_server
 from rune.net.addresses import AddressPolicy
-from tests.unit.llm.scripted_server import Script, ScriptedServer, Step, serve
+from tests.unit.llm.scripted_server import (
+    RoutedServer,
+    Script,
+    ScriptedServer,
+    Step,
+    listening,
+    serve,
+    whole,
+)
 
 LOOPBACK = AddressPolicy.parse("127.0.0.0/8")
 QUESTION = ChatRequest(
@@ -33,3 +41,42 @@ def ask[T](
 def chat(kind: str, *script: Step, request: ChatRequest = QUESTION) -> Generation:
     """Return the answer that a script gives to the question."""
     return ask(kind, [script], lambda server: server.chat(request, lambda _: None))[0]
+
+
+def ask_routes[T](
+    kind: str,
+    routes: Mapping[str, object],
+    question: Callable[[ModelServer], Awaitable[T]],
+    *,
+    path: str = "",
+) -> tuple[T, list[str]]:
+    """Return what the question gives of a server with these routes, and which of them it took."""
+    answer, server = ask_routed(kind, routes, question, path=path)
+    return answer, server.asked
+
+
+def ask_routed[T](
+    kind: str,
+    routes: Mapping[str, object],
+    question: Callable[[ModelServer], Awaitable[T]],
+    *,
+    path: str = "",
+) -> tuple[T, RoutedServer]:
+    """Return what the question gives of a server with these routes, and the server.
+
+    A route answers with a JSON body, or with scripts where it is a list.
+    """
+    scripts: dict[str, list[Script]] = {
+        route: list(answer) if isinstance(answer, list) else [[whole(200, answer)]]
+        for route, answer in routes.items()
+    }
+
+    async def go() -> tuple[T, RoutedServer]:
+        async with listening(RoutedServer([], routes=scripts)) as routed:
+            server = open_server(kind, routed.url + path, LOOPBACK)
+            try:
+                return await question(server), routed
+            finally:
+                await server.aclose()
+
+    return asyncio.run(go())

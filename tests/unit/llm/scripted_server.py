@@ -5,7 +5,7 @@ import json
 import socket
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -65,7 +65,7 @@ class ScriptedServer:
         try:
             while (request := await _read_request(reader)) is not None:
                 self.requests.append(request)
-                script = self.scripts.pop(0)
+                script = self._next_script(request)
                 for step in script:
                     await self._play(step, reader, writer)
                 if b"Connection: close" in b"".join(step for step in script if isinstance(step, bytes)):
@@ -74,6 +74,10 @@ class ScriptedServer:
             pass
         finally:
             writer.close()
+
+    def _next_script(self, request: Request) -> Script:
+        """Return what is played for a request."""
+        return self.scripts.pop(0)
 
     async def _play(self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         match step:
@@ -97,10 +101,32 @@ class ScriptedServer:
                 raise ConnectionError
 
 
-@asynccontextmanager
-async def serve(*scripts: Script) -> AsyncIterator[ScriptedServer]:
+@dataclass
+class RoutedServer(ScriptedServer):
+    """Plays the scripts of a route, such as `GET /v1/models`, in order, the last of them again; else 404."""
+
+    routes: dict[str, list[Script]] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> list[str]:
+        """Every request in order, as its route."""
+        return [f"{request.method} {request.path}" for request in self.requests]
+
+    def _next_script(self, request: Request) -> Script:
+        scripts = self.routes.get(f"{request.method} {request.path}")
+        if not scripts:
+            return [whole(404, {"detail": "Not Found"})]
+        return scripts.pop(0) if len(scripts) > 1 else scripts[0]
+
+
+def serve(*scripts: Script) -> AbstractAsyncContextManager[ScriptedServer]:
     """Listen on a free port of loopback."""
-    server = ScriptedServer(list(scripts))
+    return listening(ScriptedServer(list(scripts)))
+
+
+@asynccontextmanager
+async def listening[T: ScriptedServer](server: T) -> AsyncIterator[T]:
+    """Let the server listen on a free port of loopback."""
     listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
     server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     try:

@@ -20,7 +20,10 @@ from rune.llm.failures import MAX_EXCERPT_CHARS, FailureContext, describe_failur
 
 CONTEXT = FailureContext(model="llama3", retry_after_seconds=9)
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
+NO_PARSER = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
 TOO_LONG = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens."
+
+TOO_LONG_NOW = "The prompt is 5000 tokens, which exceeds the model's context length of 4096 tokens."
 
 
 def ollama(message: str) -> object:
@@ -56,6 +59,13 @@ def tgi(message: str, kind: str) -> object:
         (400, ollama("registry.ollama.ai/library/llama3 does not support tools"), ModelUnsupportedError),
         (400, openai("a chat template must be provided", "BadRequestError", 400), ModelUnsupportedError),
         (501, openai("This server does not support chat", "not_supported_error", 501), ModelUnsupportedError),
+        (400, ollama('"llama3" does not support thinking'), ModelUnsupportedError),
+        (400, openai(NO_PARSER, "BadRequestError", 400), ModelUnsupportedError),
+        (400, flat_vllm(NO_PARSER, "BadRequestError", 400), ModelUnsupportedError),
+        (500, openai("tools param requires --jinja flag", "server_error", 500), ModelUnsupportedError),
+        (400, openai("model is already running", "invalid_request_error", 400), RequestRejectedError),
+        (404, openai("model is not found", "not_found_error", 404), ModelNotFoundError),
+        (400, openai("model is not found", "invalid_request_error", 400), ModelNotFoundError),
         (400, ollama("invalid options: num_ctx"), RequestRejectedError),
         (
             422,
@@ -66,6 +76,8 @@ def tgi(message: str, kind: str) -> object:
         (400, ollama("the input length exceeds the context length"), ContextOverflowError),
         (400, openai(TOO_LONG, "BadRequestError", 400), ContextOverflowError),
         (400, flat_vllm(TOO_LONG, "BadRequestError", 400), ContextOverflowError),
+        (400, openai(TOO_LONG_NOW, "BadRequestError", 400), ContextOverflowError),
+        (400, ollama("the prompt is longer than the context length of the model"), ContextOverflowError),
         (
             400,
             openai("the request exceeds it", "exceed_context_size_error", 400, n_prompt_tokens=9, n_ctx=8),
@@ -82,6 +94,7 @@ def tgi(message: str, kind: str) -> object:
         (500, ollama("ggml: failed to allocate buffer of size 9"), OutOfMemoryError),
         (500, ollama("llama-server process has terminated: exit status 2"), OutOfMemoryError),
         (500, ollama("model runner has unexpectedly stopped, this may be due to ..."), OutOfMemoryError),
+        (500, openai("cudaMalloc failed: out of memory", "server_error", 500), OutOfMemoryError),
         (
             500,
             ollama("model requires more system memory (9 GiB) than is available (4 GiB)"),
@@ -92,6 +105,7 @@ def tgi(message: str, kind: str) -> object:
         (503, ollama(BUSY), ServerOverloadedError),
         (429, tgi("Model is overloaded", "overloaded"), ServerOverloadedError),
         (503, openai("Loading model", "unavailable_error", 503), ServerOverloadedError),
+        (429, openai("Rate limit reached", "rate_limit_exceeded", 429), ServerOverloadedError),
         (429, b"", ServerOverloadedError),
         (503, b"<html>Service Unavailable</html>", ServerOverloadedError),
         (401, {"error": "unauthorized", "signin_url": "https://ollama.com/x"}, ServerAccessError),

@@ -14,8 +14,17 @@ from rune.errors import (
     StreamTruncatedError,
 )
 from rune.llm.protocol import FinishReason, ServerTimings, TokenCounts, TokenSource, WarmUpRequest
-from tests.unit.llm.asking import QUESTION, ask, chat
-from tests.unit.llm.scripted_server import Close, Pause, Reset, Script, chunked, head, sse, whole
+from tests.unit.llm.asking import QUESTION, ask, ask_routed, chat
+from tests.unit.llm.scripted_server import (
+    Close,
+    Pause,
+    Reset,
+    Script,
+    chunked,
+    head,
+    sse,
+    whole,
+)
 
 HEAD = head(200, "text/event-stream; charset=utf-8")
 USAGE: dict[str, object] = {
@@ -239,16 +248,14 @@ def test_server_has_model_when_it_lists_just_that_id(model: str, expected: bool)
     assert ask("openai", [[listing]], lambda server: server.has_model(model))[0] is expected
 
 
-def test_nothing_is_known_to_run_and_nothing_is_asked() -> None:
-    running, server = ask("openai", [], lambda s: s.list_running())
-
-    assert (running, server.requests) == ((), [])
-
-
 def test_warm_up_generates_one_token() -> None:
-    script: Script = [HEAD, Pause(0.02), sse(event(content="a"), event("length"))]
+    routes: dict[str, object] = {
+        "POST /v1/chat/completions": [[HEAD, Pause(0.02), sse(event(content="a"), event("length"))]]
+    }
 
-    warm_up, server = ask("openai", [script], lambda s: s.warm_up(WarmUpRequest("m", 5, context_tokens=9)))
+    warm_up, server = ask_routed(
+        "openai", routes, lambda s: s.warm_up(WarmUpRequest("m", 5, context_tokens=9))
+    )
 
-    assert server.requests[0].body["max_tokens"] == 1
+    assert server.requests[-1].body["max_tokens"] == 1
     assert (warm_up.load_ms, warm_up.first_token_ms > 15) == (0.0, True)

@@ -1,4 +1,6 @@
 import asyncio
+import logging
+import traceback
 
 import pytest
 
@@ -157,3 +159,55 @@ def test_reply_reads_retry_after_when_it_is_seconds_or_a_date(
     headers: list[str], expected: int | None
 ) -> None:
     assert call([whole(200, {}, *headers)])[0].retry_after_seconds == expected
+
+
+def test_call_carries_the_key_to_its_server_and_to_nobody_else() -> None:
+    async def go() -> list[str | None]:
+        async with serve([whole(200, 1)], [whole(200, 2)]) as server, serve([whole(200, 3)]) as stranger:
+            url = parse_backend_url(server.url + "/v1", LOOPBACK)
+            connection = ServerConnection(url, open_client(LOOPBACK), api_key="sk-1")
+            for called in (server.url + "/v1/models", server.url + "/version", stranger.url):
+                async with connection.call("GET", called, total_timeout_seconds=5) as reply:
+                    await reply.body()
+            await connection.aclose()
+            return [request.headers.get("authorization") for request in server.requests + stranger.requests]
+
+    assert asyncio.run(go()) == ["Bearer sk-1", "Bearer sk-1", None]
+
+
+def test_call_carries_no_key_when_there_is_none() -> None:
+    async def go() -> bool:
+        async with serve([whole(200, 1)]) as server:
+            connection = connect(server)
+            async with connection.call("GET", server.url, total_timeout_seconds=5) as reply:
+                await reply.body()
+            await connection.aclose()
+            return "authorization" in server.requests[0].headers
+
+    assert not asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    "script", [[whole(302, None, "Location: /x")], [Reset()], [b"SSH-2.0\r\n\r\n", Close()]]
+)
+def test_key_is_in_no_log_and_no_error_when_the_call_fails(
+    script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def go() -> str:
+        async with serve(script) as server:
+            url = parse_backend_url(server.url, LOOPBACK)
+            connection = ServerConnection(url, open_client(LOOPBACK), api_key="sk-hidden")
+            try:
+                async with connection.call("GET", server.url, total_timeout_seconds=5):
+                    pass
+            except RuneError:
+                return traceback.format_exc() + repr(vars(connection))
+            finally:
+                await connection.aclose()
+        return ""
+
+    with caplog.at_level(logging.DEBUG):
+        shown = asyncio.run(go())
+
+    assert shown
+    assert "sk-hidden" not in shown + caplog.text

@@ -1,0 +1,218 @@
+"""llama.cpp's `llama-server`: with one model, and as a router that loads and unloads models.
+
+Routes and fields: tools/server of llama.cpp, read as vendored by llama-cpp-python 0.3.36.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from urllib.parse import quote
+
+from rune.errors import (
+    ModelNotFoundError,
+    RequestRejectedError,
+    ServerFailedError,
+    ServerOverloadedError,
+    ServerTimeoutError,
+)
+from rune.llm.fields import as_object, read_count, read_text
+from rune.llm.flavours.flavour import Flavour, OneModelServer
+from rune.llm.flavours.routes import Entry, find_entry, ids_of
+from rune.llm.protocol import Capabilities, ModelFacts, ServerFacts, WarmUpRequest
+
+UNLOAD_TIMEOUT_SECONDS = 60.0
+"""The router itself gives a model 10 s to stop before it kills it."""
+
+_COMMAND_TIMEOUT_SECONDS = 30.0
+# A short model is there within 50 ms, a long one within minutes: begin often, grow rare.
+_FIRST_POLL_SECONDS = 0.05
+_LONGEST_POLL_SECONDS = 2.0
+
+# A sleeping model wakes by itself when it is asked.
+_READY = frozenset({"loaded", "sleeping"})
+_UNDER_WAY = frozenset({"loading", "downloading", "downloaded"})
+_GONE = frozenset({"unloaded", ""})
+
+_THOUSAND = 1000
+
+
+class LlamaServer(OneModelServer):
+    """`llama-server` with one model. It ignores the model's name in a chat; its list is the truth."""
+
+    ignores_eos = True
+
+    async def describe_server(self) -> ServerFacts:
+        """Return name, build and slots."""
+        return _server_facts(await self._routes.probe("/props"), {})
+
+    async def describe_model(self, model: str) -> ModelFacts:
+        """Return what the list tells of the model."""
+        return _model_facts(find_entry(await self._routes.list_models(), model) or {})
+
+    async def capabilities(self, model: str) -> Capabilities:  # noqa: ARG002  # there is one
+        """Return what the model's template and its projector can do."""
+        return _capabilities(await self._routes.probe("/props"), is_router=False)
+
+
+class LlamaRouter(Flavour):
+    """`llama-server --models-dir`: a process per loaded model behind one address."""
+
+    loads = True
+    ignores_eos = True
+
+    async def describe_server(self) -> ServerFacts:
+        """Return name and build, and the slots of the model in memory where there is just one."""
+        running = await self.list_running()
+        props = await self._routes.probe(_props_path(running[0])) if len(running) == 1 else {}
+        return _server_facts(await self._routes.probe("/props"), props)
+
+    async def describe_model(self, model: str) -> ModelFacts:
+        """Return what the list tells of the model, which is nothing until it is loaded."""
+        return _model_facts(find_entry(await self._routes.list_models(), model) or {})
+
+    async def capabilities(self, model: str) -> Capabilities:
+        """Return what the model can do; of one that is not loaded nobody knows."""
+        props = await self._routes.probe(_props_path(model)) if model in await self.list_running() else {}
+        return _capabilities(props, is_router=True)
+
+    async def list_running(self) -> tuple[str, ...]:
+        """Return the ids of the loaded models."""
+        entries = await self._routes.list_models()
+        return ids_of(tuple(entry for entry in entries if _status(entry) == "loaded"))
+
+    async def load(self, request: WarmUpRequest) -> None:
+        """Load the model and wait until it is there.
+
+        Raises
+        ------
+        ServerOverloadedError
+            The router holds as many models as it may: it would push out one that somebody else uses.
+        ModelNotFoundError, ServerFailedError, ServerTimeoutError
+            It has no such model, could not load it, or not in time.
+        """
+        entries = await self._routes.list_models()
+        entry = find_entry(entries, request.model)
+        if entry is None:
+            raise ModelNotFoundError(f"The model server does not have the model {request.model!r}.")
+        name = read_text(entry, "id")
+        if _status(entry) not in {*_READY, *_UNDER_WAY}:
+            await self._require_room(entries)
+            await self._tell("load", name)
+        await self._wait(name, _READY, timeout_seconds=request.timeout_seconds)
+
+    async def unload(self, model: str) -> None:
+        """Take the model out of memory and wait until it is gone; one that is not there is gone."""
+        entry = find_entry(await self._routes.list_models(), model)
+        if entry is None:
+            raise ModelNotFoundError(f"The model server does not have the model {model!r}.")
+        name = read_text(entry, "id")
+        await self._tell("unload", name)
+        await self._wait(name, _GONE, timeout_seconds=UNLOAD_TIMEOUT_SECONDS)
+
+    async def _tell(self, verb: str, name: str) -> None:
+        # Between the list and the command somebody else may have given the same one: "already running", "not
+        # running". What counts is the status afterwards.
+        with suppress(RequestRejectedError):
+            await self._routes.tell(
+                f"/models/{verb}",
+                {"model": name},
+                model=name,
+                timeout_seconds=_COMMAND_TIMEOUT_SECONDS,
+            )
+
+    async def _require_room(self, entries: tuple[Entry, ...]) -> None:
+        limit = read_count(await self._routes.ask("/props"), "max_instances")
+        taken = [entry for entry in entries if _status(entry) in {*_READY, "loading"}]
+        if limit and len(taken) >= limit:
+            raise ServerOverloadedError(
+                f"The model server holds {limit} models at a time, and would drop one that others may use."
+            )
+
+    async def _wait(self, name: str, wanted: frozenset[str], *, timeout_seconds: float) -> None:
+        pause_seconds = _FIRST_POLL_SECONDS
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while True:
+                    entry = find_entry(await self._routes.list_models(), name) or {}
+                    if _status(entry) in wanted:
+                        return
+                    if wanted is _READY and _status(entry) not in _UNDER_WAY:
+                        raise ServerFailedError(_load_failure(name, entry))
+                    await asyncio.sleep(pause_seconds)
+                    pause_seconds = min(2 * pause_seconds, _LONGEST_POLL_SECONDS)
+        except TimeoutError as error:
+            raise ServerTimeoutError(
+                f"The model server did not get done with the model {name!r} in {timeout_seconds:.0f} seconds."
+            ) from error
+
+
+def has_router_status(entries: tuple[Entry, ...]) -> bool:
+    """Return whether the list is a router's."""
+    return any(_status(entry) for entry in entries)
+
+
+def _props_path(model: str) -> str:
+    # Without `autoload=false` the question itself would load the model.
+    return f"/props?model={quote(model, safe='')}&autoload=false"
+
+
+def _status(entry: Entry) -> str:
+    return read_text(as_object(entry.get("status")), "value")
+
+
+def _load_failure(name: str, entry: Entry) -> str:
+    exit_code = as_object(entry.get("status")).get("exit_code")
+    code = f" (exit code {exit_code})" if isinstance(exit_code, int) else ""
+    return f"The model server could not load the model {name!r}{code}."
+
+
+def _server_facts(own: Mapping[str, object], of_model: Mapping[str, object]) -> ServerFacts:
+    slots = read_count(own, "total_slots")
+    return ServerFacts(
+        name="llama.cpp",
+        version=read_text(own, "build_info") or None,
+        parallel_count=read_count(of_model, "total_slots") if slots is None else slots,
+    )
+
+
+def _model_facts(entry: Entry) -> ModelFacts:
+    meta = as_object(entry.get("meta"))
+    return ModelFacts(
+        quantization=read_text(meta, "ftype") or None,
+        parameter_size=format_parameters(read_count(meta, "n_params")),
+        context_tokens_trained=read_count(meta, "n_ctx_train"),
+        context_tokens_loaded=read_count(meta, "n_ctx"),
+        # The weights; the context's memory is not told.
+        size_bytes=read_count(meta, "size"),
+    )
+
+
+def _capabilities(props: Mapping[str, object], *, is_router: bool) -> Capabilities:
+    template, modalities = as_object(props.get("chat_template_caps")), as_object(props.get("modalities"))
+    return Capabilities(
+        calls_tools=_read_flag(template, "supports_tools"),
+        sees=_read_flag(modalities, "vision"),
+        ignores_eos=True,
+        loads=is_router,
+        unloads=is_router,
+    )
+
+
+def _read_flag(holder: Mapping[str, object], key: str) -> bool | None:
+    value = holder.get(key)
+    return value if isinstance(value, bool) else None
+
+
+def format_parameters(count: int | None) -> str | None:
+    """Return a number of parameters as people write it.
+
+    >>> format_parameters(8_030_261_248)
+    '8.0B'
+    """
+    if count is None:
+        return None
+    size, units = float(count), ["", "K", "M", "B", "T"]
+    while size >= _THOUSAND and len(units) > 1:
+        size /= _THOUSAND
+        units.pop(0)
+    return f"{size:.1f}{units[0]}" if units[0] else str(count)

@@ -1,0 +1,32 @@
+"""A key for a server that a caller chose: sent as a header, shown nowhere."""
+
+import re
+
+import httpx
+
+from rune.errors import InvalidRequestError
+
+MAX_KEY_CHARS = 4096
+"""Servers refuse heads above 8 to 64 KB; real keys, JSON web tokens among them, stay under 2 KB."""
+
+# Visible ASCII. A line end would begin a header of the key's own, and the HTTP library names a value that it
+# refuses in its error: therefore none that it could refuse gets that far.
+_SAFE_KEY = re.compile(r"[!-~]+")
+
+
+def bearer_headers(api_key: str | None) -> httpx.Headers:
+    """Return the headers that carry the key, none where there is no key; their repr hides it.
+
+    Raises
+    ------
+    InvalidRequestError
+        The key is empty, too long, or holds something other than visible ASCII; the sentence does not show it.
+    """
+    if api_key is None:
+        return httpx.Headers()
+    if len(api_key) > MAX_KEY_CHARS or not _SAFE_KEY.fullmatch(api_key):
+        raise InvalidRequestError(
+            f"The credential must be 1 to {MAX_KEY_CHARS} visible ASCII characters without spaces.",
+            pointer="/backend_credential",
+        )
+    return httpx.Headers({"Authorization": f"Bearer {api_key}"})

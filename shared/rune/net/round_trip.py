@@ -1,0 +1,69 @@
+"""How far away a server is: the time of one TCP handshake with it.
+
+The network's share of every time to first token. A handshake is one round trip and asks nothing of the server's
+software, so that a busy server looks no farther away than an idle one.
+"""
+
+import time
+from collections.abc import Iterable
+
+import httpcore
+
+from rune.errors import AddressError
+from rune.net.addresses import AddressPolicy, BackendUrl
+from rune.net.backend import GuardedBackend, Resolve, resolve_ipv4
+from rune.net.bodies import MonotonicNs
+
+TIMEOUT_SECONDS = 5.0
+"""Of the handshakes with all of a name's addresses together."""
+
+_NS_PER_MS = 1_000_000
+
+
+async def measure_round_trip_ms(
+    url: BackendUrl,
+    policy: AddressPolicy,
+    *,
+    resolve: Resolve = resolve_ipv4,
+    network: httpcore.AsyncNetworkBackend | None = None,
+    now_ns: MonotonicNs = time.monotonic_ns,
+) -> float | None:
+    """Return how long one TCP handshake with the server takes, in milliseconds; None where there is none.
+
+    The connection is judged as every other, and closed at once. Resolving the name and TLS do not count.
+
+    Parameters
+    ----------
+    resolve, network, now_ns
+        Replaced in tests.
+    """
+    watch = _Stopwatch(network or httpcore.AnyIOBackend(), now_ns)
+    backend = GuardedBackend(policy, resolve=resolve, network=watch)
+    try:
+        connection = await backend.connect_tcp(url.host, url.port, TIMEOUT_SECONDS)
+    except (AddressError, httpcore.ConnectError, httpcore.ConnectTimeout):
+        return None
+    await connection.aclose()
+    return watch.last_ns / _NS_PER_MS
+
+
+class _Stopwatch(httpcore.AsyncNetworkBackend):
+    """Times each handshake by itself: an address that did not answer is no part of the next one's."""
+
+    def __init__(self, network: httpcore.AsyncNetworkBackend, now_ns: MonotonicNs) -> None:
+        self._network = network
+        self._now_ns = now_ns
+        self.last_ns = 0
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 the signature is httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        began_ns = self._now_ns()
+        connection = await self._network.connect_tcp(host, port, timeout, local_address, socket_options)
+        self.last_ns = self._now_ns() - began_ns
+        return connection
