@@ -51,7 +51,10 @@ class QualityReport(Document):
 
 
 class ServerSide(Document):
-    """The server's own view, never mixed with RUNE's; null where it does not say. Means over completed requests."""
+    """The server's own view, never mixed with RUNE's; null where it does not say.
+
+    Times are means over completed requests, speeds are sums over sums.
+    """
 
     load_ms: float | None
     prompt_eval_ms: float | None
@@ -74,14 +77,14 @@ class RunReport(Document):
     """Of an open load."""
     started_at: datetime
     duration_s: float
-    """First request sent to the end of the last one; warm-up is before it."""
+    """First request sent to the end of the last one that was not cut off; warm-up is before it."""
     num_prompts: int
     """Requests that were measured: completed, failed and cut off."""
     num_warmups: int
     completed: int
     failed: int
     cut_off: int
-    """Broken off at the end of the point's time; in no other number."""
+    """Broken off at the end of the point's time; counted in `num_prompts` and `max_concurrent_requests` alone."""
     errors_by_class: dict[str, int]
     """How often each `error_code` came."""
     total_input_tokens: int
@@ -100,6 +103,7 @@ class RunReport(Document):
     goodput_requests_per_s: float | None
     """Requests within all limits / duration; null without limits."""
     good_ratio: float | None
+    """Requests within all limits / (completed + failed); null without limits."""
     ttft_ms: Distribution | None
     ttfo_ms: Distribution | None
     """To the first visible token; reasoning does not count."""

@@ -1,0 +1,102 @@
+"""The words behind the numbers: the formula of each, and what each warning means.
+
+Both are published: the formulas with every report, and both in docs/benchmarks.md. The formulas of one request's
+numbers are in `rune.bench.formulas`, and these are their short forms.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+FORMULAS: Mapping[str, str] = MappingProxyType(
+    {
+        "ttft_ms": "arrival of the first piece with text, reasoning or a tool call - sending of the request",
+        "ttfo_ms": "arrival of the first piece with text - sending of the request",
+        "tpot_ms": "(e2el - ttft) / (output tokens - 1), per request with 2 tokens or more",
+        "itl_ms": "gaps between neighbouring pieces with content, of all requests together",
+        "e2el_ms": "arrival of the last piece with content - sending of the request",
+        "client_queue_time_ms": "sending of the request - time at which it was due, of an open load",
+        "output_tokens_per_s_per_user": "1000 / tpot of each request",
+        "input_tokens": "tokens of each prompt, as the server counts",
+        "output_tokens": "tokens of each answer, reasoning included, as the server counts",
+        "mean_tokens_per_chunk": "output tokens / pieces with content, sums over completed requests",
+        "duration_s": "end of the last completed or failed request - first sending",
+        "request_throughput_per_s": "completed requests / duration",
+        "output_throughput_tokens_per_s": "output tokens of completed requests / duration, ramp and drain included",
+        "total_throughput_tokens_per_s": "(input tokens + output tokens) of completed requests / duration",
+        "steady_output_throughput_tokens_per_s": (
+            "output tokens / time, from when all slots were first busy until fewer are for good; tokens of a "
+            "request lie evenly on its pieces"
+        ),
+        "output_throughput_windows_tokens_per_s": (
+            "output tokens / time in each of ten equal parts of the duration; tokens of a request lie evenly on "
+            "its pieces"
+        ),
+        "max_output_tokens_per_s": "output tokens in the busiest of the whole seconds since the first sending",
+        "max_concurrent_requests": "most requests between sending and end at one instant",
+        "goodput_requests_per_s": (
+            "completed requests within all limits / duration; the tpot of an answer of 1 token counts as 0"
+        ),
+        "good_ratio": "completed requests within all limits / (completed + failed)",
+        "server_side.load_ms": "mean of what the server reports for completed requests; likewise the other _ms",
+        "server_side.prompt_tokens_per_s": "(input tokens - cached tokens) / prompt_eval_ms, sums over requests",
+        "server_side.output_tokens_per_s": "output tokens / eval_ms, sums over requests",
+        "quality.score": "score of each judged answer, 0 to 1",
+        "quality.reliability_ratio": "answers that reach pass_score / (judged answers + failed requests)",
+        "percentiles": (
+            "linear interpolation (NumPy's default) over completed requests; p90 needs 10, p95 20, p99 100 values"
+        ),
+        "std": "standard deviation of the sample (n - 1)",
+        "usd_per_million_output_tokens": (
+            "price_usd_per_hour / 3600 / output_throughput_tokens_per_s of the best run * 1e6"
+        ),
+        "usd_per_million_output_tokens_all_in": (
+            "billed_usd / (output tokens of all runs' completed requests and of warm-up) * 1e6"
+        ),
+        "usd_per_million_total_tokens": (
+            "price_usd_per_hour / 3600 / total_throughput_tokens_per_s of the best run * 1e6"
+        ),
+        "output_tokens_per_usd": "1e6 / usd_per_million_output_tokens, in tokens",
+        "usd_per_1k_requests": "price_usd_per_hour / 3600 / request_throughput_per_s of the best run * 1000",
+        "usd_per_good_request": "price_usd_per_hour / 3600 / goodput_requests_per_s of the best run",
+        "idle_seconds": "billed_seconds - busy_seconds, at least 0",
+    }
+)
+"""By the name in the report, the definition of the number."""
+
+WARNINGS: Mapping[str, str] = MappingProxyType(
+    {
+        # Of a run.
+        "few_samples": "Fewer than 10 requests were completed: means and medians are rough.",
+        "errors": "Requests failed; latencies are those of the others, and may flatter a server that refuses.",
+        "cut_short": "The point's time ended before its requests did; those under way are in no other number.",
+        "stream_buffered": (
+            "Answers came all at once, not as they were made: something on the way holds streams back, so times "
+            "per token say nothing."
+        ),
+        "prompt_truncated": "The server counted far fewer tokens than prompts have: it dropped some silently.",
+        "client_overloaded": "RUNE's own event loop was over 5 ms late (p99): its stamps are doubtful.",
+        "token_counts_estimated": "The server does not say how many tokens answers have; pieces were counted.",
+        "input_tokens_unknown": "The server did not say for each prompt how many tokens it has.",
+        "prefix_cache_hits": (
+            "Over a tenth of the prompts' tokens came from the server's cache: times to first token are shorter "
+            "than for prompts it has never seen."
+        ),
+        "short_answers": "Half of the answers have fewer than 16 tokens: times per token are mostly noise.",
+        "empty_answers": "Some answers had no content; they have no latencies.",
+        "arrivals_delayed": (
+            "At least 5 % of the requests were sent over 10 ms late, most often since max_concurrency were under "
+            "way: the server had less load than request_rate_per_s says."
+        ),
+        # Of the whole.
+        "partial_gpu_offload": "A part of the model is not in GPU memory and runs on the CPU.",
+        "server_parallel_exceeded": (
+            "More requests were under way than the server answers at a time: beyond that its queue was measured."
+        ),
+        "eos_not_ignored": (
+            "The server cannot be told to go on to output_tokens, so answers have different lengths."
+        ),
+        "context_differs": "The model is loaded with another context than was asked for.",
+        "answers_unjudged": "The judge model gave no usable score for some answers.",
+    }
+)
+"""By name, what makes numbers doubtful."""

@@ -1,0 +1,171 @@
+"""A benchmark's runs with all that they depend on: the document that is published."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from rune import __version__
+from rune.bench.definitions import FORMULAS
+from rune.contracts import (
+    BenchmarkReport,
+    BenchmarkRequest,
+    DatasetReport,
+    ModelReport,
+    RunReport,
+    SamplingReport,
+    ServerReport,
+)
+from rune.contracts.benchmarks import EndedBy
+from rune.llm.protocol import ModelFacts, ServerFacts
+
+_ENDPOINT_TYPES = {"ollama": "ollama-chat", "openai": "openai-chat", "bedrock": "bedrock-converse"}
+
+
+def make_report(
+    *,
+    job_id: str,
+    request: BenchmarkRequest,
+    runs: Sequence[RunReport],
+    ended_by: EndedBy,
+    model: ModelFacts,
+    server: ServerFacts,
+    prompts: Sequence[str],
+    ignores_eos: bool,
+    context_tokens: int | None,
+    started_at: datetime,
+    finished_at: datetime,
+    warnings: Sequence[str] = (),
+    client_region: str | None = None,
+    client_memory_mb: int | None = None,
+) -> BenchmarkReport:
+    """Return the report of a benchmark.
+
+    Parameters
+    ----------
+    prompts
+        As they are before their numbers; only their fingerprint is reported.
+    ignores_eos
+        Whether the server was told to go on after a model's end of text.
+    context_tokens
+        Context that was asked for.
+    warnings
+        What only the one who measured can know; names of `rune.bench.definitions.WARNINGS`.
+    """
+    workload = request.workload
+    found = _warnings(request, runs, model, server, ignores_eos=ignores_eos, context_tokens=context_tokens)
+    return BenchmarkReport(
+        benchmark_id=job_id,
+        tool_version=__version__,
+        started_at=started_at,
+        finished_at=finished_at,
+        backend=request.backend_type,
+        endpoint_type=_ENDPOINT_TYPES[request.backend_type],  # type: ignore[arg-type]  # one of the three
+        model=_model_report(request.model, model),
+        server=ServerReport(name=server.name, version=server.version, parallel_count=server.parallel_count),
+        dataset=_dataset_report(request, prompts),
+        sampling=SamplingReport(
+            temperature=workload.temperature if workload else None,
+            max_tokens=workload.output_tokens if workload else None,
+            ignore_eos=ignores_eos,
+            context_tokens=context_tokens,
+        ),
+        runs=[_without_doubtful_prefill(run, request) for run in runs],
+        best_run=best_run(runs),
+        ended_by=ended_by,
+        client_region=client_region,
+        client_memory_mb=client_memory_mb,
+        warnings=list(dict.fromkeys([*warnings, *found])),
+        formulas=dict(FORMULAS),
+    )
+
+
+def best_run(runs: Sequence[RunReport]) -> int | None:
+    """Return the index of the run with the highest output throughput, the first of equals; None without one."""
+    measured = [run for run in runs if run.output_throughput_tokens_per_s]
+    if not measured:
+        return None
+    return max(measured, key=lambda run: run.output_throughput_tokens_per_s or 0.0).index
+
+
+def fingerprint(prompts: Sequence[str]) -> str:
+    """Return SHA-256 of the prompts as a JSON list, in hexadecimal.
+
+    `hashlib.sha256(json.dumps(prompts).encode()).hexdigest()` in anybody's Python.
+    """
+    return hashlib.sha256(json.dumps(list(prompts)).encode()).hexdigest()
+
+
+def _model_report(name: str, model: ModelFacts) -> ModelReport:
+    return ModelReport(
+        id=name,
+        digest=model.digest,
+        quantization=model.quantization,
+        parameter_size=model.parameter_size,
+        family=model.family,
+        context_length_loaded=model.context_tokens_loaded,
+        context_length_trained=model.context_tokens_trained,
+        size_bytes=model.size_bytes,
+        size_vram_bytes=model.size_vram_bytes,
+    )
+
+
+def _dataset_report(request: BenchmarkRequest, prompts: Sequence[str]) -> DatasetReport:
+    workload = request.workload
+    if workload is None:
+        # The question alone is asked as it is.
+        return DatasetReport(
+            name="question",
+            prompt_count=len(prompts),
+            input_len_target=None,
+            output_len_target=None,
+            seed=0,
+            prefix_cache="shared",
+            fingerprint=fingerprint(prompts),
+        )
+    return DatasetReport(
+        name=workload.prompt_set or ("prompts" if workload.prompts is not None else "question"),
+        prompt_count=len(prompts),
+        input_len_target=workload.input_tokens,
+        output_len_target=workload.output_tokens,
+        seed=workload.seed,
+        prefix_cache=workload.prefix_cache,
+        fingerprint=fingerprint(prompts),
+    )
+
+
+def _without_doubtful_prefill(run: RunReport, request: BenchmarkRequest) -> RunReport:
+    """Return the run without the server's prefill speed where its cache may have made it wrong.
+
+    Ollama counts a prompt's cached tokens among those of the prompt, leaves the time for them out, and does not
+    tell how many there were. Prompts that begin with a number of their own hit nothing.
+    """
+    is_busted = request.workload is not None and request.workload.prefix_cache == "busted"
+    if is_busted or run.total_cached_tokens is not None:
+        return run
+    server_side = run.server_side.model_copy(update={"prompt_tokens_per_s": None})
+    return run.model_copy(update={"server_side": server_side})
+
+
+def _warnings(
+    request: BenchmarkRequest,
+    runs: Sequence[RunReport],
+    model: ModelFacts,
+    server: ServerFacts,
+    *,
+    ignores_eos: bool,
+    context_tokens: int | None,
+) -> Iterator[str]:
+    """Yield the names of what makes the whole doubtful."""
+    workload, loaded = request.workload, model.context_tokens_loaded
+    under_way = max((run.max_concurrent_requests for run in runs), default=0)
+    if (model.size_vram_bytes or 0) < (model.size_bytes or 0) and model.size_vram_bytes is not None:
+        yield "partial_gpu_offload"
+    if server.parallel_count is not None and under_way > server.parallel_count:
+        yield "server_parallel_exceeded"
+    if workload is not None and workload.ignore_eos and workload.output_tokens and not ignores_eos:
+        yield "eos_not_ignored"
+    if context_tokens is not None and loaded is not None and context_tokens != loaded:
+        yield "context_differs"
+    if any(run.quality is not None and run.quality.unjudged_count for run in runs):
+        yield "answers_unjudged"

@@ -1,0 +1,325 @@
+"""One point's requests, folded into its report.
+
+Every latency and throughput is of completed requests alone. A request that failed lengthens the duration and is
+counted by its class; one that was cut off at the end of the point's time is in no number but those that say so.
+Numbers are rounded to six decimals: nanoseconds in a time in milliseconds, which is what the clock gives.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Literal
+
+from rune.bench import formulas, timeline
+from rune.bench.records import MeasuredPoint, RequestRecord
+from rune.bench.statistics import describe
+from rune.contracts import Distribution, Expectation, GoodputLimits, QualityReport, RunReport, ServerSide
+from rune.llm.protocol import Generation
+
+_NS_PER_SECOND = 1_000_000_000
+_NS_PER_MS = 1_000_000
+_DECIMALS = 6
+_SCORE_SLACK = 1e-9  # shares such as 2/3 are not exact in binary
+
+FEW_SAMPLES = 10
+LOOP_LAG_LIMIT_MS = 5.0
+SHORT_ANSWER_TOKENS = 16
+CACHE_HIT_RATIO = 0.1
+LATE_ARRIVAL_MS = 10.0
+LATE_ARRIVAL_RATIO = 0.05
+
+
+def fold_run(
+    measured: MeasuredPoint, goodput: GoodputLimits | None, expected: Expectation | None
+) -> RunReport:
+    """Return the report of a measured point.
+
+    Quality is None for answers that a judge model has yet to read (`quality_of` makes it then).
+    `server_side.prompt_tokens_per_s` takes a server that does not tell of its cache by its word: `make_report`
+    takes the number out where the workload lets the cache hit.
+    """
+    return _Fold(measured, goodput, expected).report()
+
+
+def quality_of(
+    expected: Expectation, scores: Sequence[float], *, failed_count: int, unjudged_count: int = 0
+) -> QualityReport:
+    """Return how right the answers with these scores were; a request that failed has not passed."""
+    passed_count = sum(score >= expected.least_score - _SCORE_SLACK for score in scores)
+    judged_count = len(scores) + failed_count
+    return QualityReport(
+        method=expected.method,
+        score=_described(scores),
+        pass_score=expected.least_score,
+        passed_count=passed_count,
+        judged_count=judged_count,
+        unjudged_count=unjudged_count,
+        reliability_ratio=_rounded(passed_count / judged_count) if judged_count else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """What is computed of one point; no number is computed twice."""
+
+    measured: MeasuredPoint
+    goodput: GoodputLimits | None
+    expected: Expectation | None
+
+    @cached_property
+    def completed(self) -> list[RequestRecord]:
+        return [record for record in self.measured.records if record.status == "completed"]
+
+    @cached_property
+    def generations(self) -> list[Generation]:
+        return [record.generation for record in self.completed if record.generation is not None]
+
+    @cached_property
+    def failed_count(self) -> int:
+        return sum(record.status == "failed" for record in self.measured.records)
+
+    @cached_property
+    def cut_off_count(self) -> int:
+        return sum(record.status == "cut_off" for record in self.measured.records)
+
+    @cached_property
+    def span_ns(self) -> tuple[int, int]:
+        """First sending to last end, of requests that were not cut off; of all where there is no such one."""
+        records = [r for r in self.measured.records if r.status != "cut_off"] or list(self.measured.records)
+        sent = [record.sent_ns for record in records if record.sent_ns is not None]
+        if not sent:
+            return 0, 0
+        return min(sent), max(record.ended_ns for record in records)
+
+    @property
+    def duration_ns(self) -> int:
+        begin_ns, end_ns = self.span_ns
+        return end_ns - begin_ns
+
+    @cached_property
+    def arrivals(self) -> list[timeline.TokenArrival]:
+        return [arrival for record in self.completed for arrival in timeline.token_arrivals(record)]
+
+    @cached_property
+    def output_tokens(self) -> list[int]:
+        return [generation.tokens.output_count for generation in self.generations]
+
+    @cached_property
+    def input_tokens(self) -> list[int]:
+        counts = (generation.tokens.prompt_count for generation in self.generations)
+        return [count for count in counts if count is not None]
+
+    @cached_property
+    def cached_tokens(self) -> int | None:
+        counts = [generation.tokens.cached_count for generation in self.generations]
+        known = [count for count in counts if count is not None]
+        return sum(known) if known else None
+
+    @cached_property
+    def good_count(self) -> int | None:
+        if self.goodput is None:
+            return None
+        return sum(_is_good(generation, self.goodput) for generation in self.generations)
+
+    @cached_property
+    def queue_times_ms(self) -> list[float]:
+        """How long completed requests of an open load were due and not sent."""
+        if self.measured.point.request_rate_per_s is None:
+            return []
+        return [(r.sent_ns - r.due_ns) / _NS_PER_MS for r in self.completed if r.sent_ns is not None]
+
+    def per_second(self, amount: float | None) -> float | None:
+        """Return the amount over the duration; None where nothing was counted in it."""
+        if amount is None or not (self.completed or self.failed_count) or self.duration_ns <= 0:
+            return None
+        return _rounded(amount * _NS_PER_SECOND / self.duration_ns)
+
+    def report(self) -> RunReport:
+        point, records = self.measured.point, self.measured.records
+        stamps = [generation.stamps for generation in self.generations]
+        all_inputs_known = len(self.input_tokens) == len(self.generations)
+        total_output, total_input = sum(self.output_tokens), sum(self.input_tokens)
+        begin_ns, end_ns = self.span_ns
+        windows = timeline.window_rates_per_s(self.arrivals, begin_ns, end_ns) if self.completed else []
+        return RunReport(
+            index=point.index,
+            load="closed" if point.request_rate_per_s is None else "open",
+            max_concurrency=point.concurrency,
+            request_rate_per_s=point.request_rate_per_s,
+            started_at=datetime.fromtimestamp(self.measured.started_at_ms / 1000, UTC),
+            duration_s=round(self.duration_ns / _NS_PER_SECOND, _DECIMALS),
+            num_prompts=len(records),
+            num_warmups=self.measured.warmup_count,
+            completed=len(self.completed),
+            failed=self.failed_count,
+            cut_off=self.cut_off_count,
+            errors_by_class=_errors_by_class(records),
+            total_input_tokens=total_input,
+            total_output_tokens=total_output,
+            total_cached_tokens=self.cached_tokens,
+            token_count_source=_token_count_source(self.generations),
+            request_throughput_per_s=self.per_second(len(self.completed)),
+            output_throughput_tokens_per_s=self.per_second(total_output),
+            total_throughput_tokens_per_s=self.per_second(
+                total_input + total_output if all_inputs_known else None
+            ),
+            steady_output_throughput_tokens_per_s=self.steady_throughput(),
+            output_throughput_windows_tokens_per_s=_described(windows),
+            goodput_requests_per_s=self.per_second(self.good_count),
+            good_ratio=self.good_ratio(),
+            ttft_ms=_described(map(formulas.time_to_first_token_ms, stamps)),
+            ttfo_ms=_described(map(formulas.time_to_first_visible_token_ms, stamps)),
+            tpot_ms=_described(
+                formulas.time_per_output_token_ms(g.stamps, g.tokens) for g in self.generations
+            ),
+            itl_ms=_described(self.gaps_ms()),
+            e2el_ms=_described(map(formulas.end_to_end_latency_ms, stamps)),
+            client_queue_time_ms=_described(self.queue_times_ms),
+            output_tokens_per_s_per_user=_described(
+                formulas.decode_tokens_per_second(g.stamps, g.tokens) for g in self.generations
+            ),
+            input_tokens=_described(map(float, self.input_tokens)),
+            output_tokens=_described(map(float, self.output_tokens)),
+            mean_tokens_per_chunk=self.mean_tokens_per_chunk(),
+            max_concurrent_requests=timeline.max_concurrent(records),
+            max_output_tokens_per_s=_rounded(timeline.busiest_second_tokens(self.arrivals, begin_ns)),
+            stream_buffered_count=sum(record.is_buffered for record in self.completed),
+            prompt_truncated_count=sum(record.is_truncated for record in self.completed),
+            server_side=_server_side(self.generations),
+            rtt_ms=_rounded(self.measured.rtt_ms),
+            loop_lag_p99_ms=_rounded(self.measured.loop_lag_p99_ms),
+            quality=self.quality(),
+            warnings=list(self.warnings()),
+        )
+
+    def steady_throughput(self) -> float | None:
+        point = self.measured.point
+        if point.request_rate_per_s is not None or not self.completed:
+            return None
+        window = timeline.steady_window_ns(self.measured.records, point.concurrency)
+        if window is None:
+            return None
+        tokens = timeline.tokens_between(self.arrivals, *window)
+        return _rounded(tokens * _NS_PER_SECOND / (window[1] - window[0]))
+
+    def good_ratio(self) -> float | None:
+        counted = len(self.completed) + self.failed_count
+        return None if self.good_count is None or not counted else _rounded(self.good_count / counted)
+
+    def mean_tokens_per_chunk(self) -> float | None:
+        streamed = [generation for generation in self.generations if generation.chunk_arrivals_ns]
+        if not streamed:
+            return None
+        token_count = sum(generation.tokens.output_count for generation in streamed)
+        return _rounded(token_count / sum(len(generation.chunk_arrivals_ns) for generation in streamed))
+
+    def gaps_ms(self) -> Iterator[float]:
+        for generation in self.generations:
+            yield from formulas.inter_chunk_latencies_ms(generation.chunk_arrivals_ns)
+
+    def quality(self) -> QualityReport | None:
+        if self.expected is None or self.expected.judge is not None:
+            return None
+        scores = [record.score for record in self.completed if record.score is not None]
+        return quality_of(
+            self.expected,
+            scores,
+            failed_count=self.failed_count,
+            unjudged_count=len(self.completed) - len(scores),
+        )
+
+    def warnings(self) -> Iterator[str]:
+        """Yield the names of `rune.bench.definitions.WARNINGS` that hold."""
+        lag_ms, sources = self.measured.loop_lag_p99_ms, {g.tokens.source.value for g in self.generations}
+        total_input, outputs = sum(self.input_tokens), _described(map(float, self.output_tokens))
+        late_count = sum(time_ms > LATE_ARRIVAL_MS for time_ms in self.queue_times_ms)
+        holds = {
+            "few_samples": len(self.completed) < FEW_SAMPLES,
+            "errors": self.failed_count > 0,
+            "cut_short": self.cut_off_count > 0,
+            "stream_buffered": any(record.is_buffered for record in self.completed),
+            "prompt_truncated": any(record.is_truncated for record in self.completed),
+            "client_overloaded": lag_ms is not None and lag_ms > LOOP_LAG_LIMIT_MS,
+            "token_counts_estimated": "chunks" in sources,
+            "input_tokens_unknown": len(self.input_tokens) < len(self.generations),
+            "prefix_cache_hits": (self.cached_tokens or 0) > CACHE_HIT_RATIO * total_input,
+            "short_answers": outputs is not None and outputs.median < SHORT_ANSWER_TOKENS,
+            "empty_answers": any(g.stamps.first_content_ns is None for g in self.generations),
+            "arrivals_delayed": bool(late_count)
+            and late_count >= LATE_ARRIVAL_RATIO * len(self.queue_times_ms),
+        }
+        return (name for name, is_so in holds.items() if is_so)
+
+
+def _errors_by_class(records: Sequence[RequestRecord]) -> dict[str, int]:
+    counts = Counter(record.error_code or "unknown" for record in records if record.status == "failed")
+    return dict(sorted(counts.items()))
+
+
+def _token_count_source(
+    generations: Sequence[Generation],
+) -> Literal["usage", "server", "chunks", "mixed"] | None:
+    sources = {generation.tokens.source for generation in generations}
+    if len(sources) > 1:
+        return "mixed"
+    return next((source.value for source in sources), None)
+
+
+def _is_good(generation: Generation, limits: GoodputLimits) -> bool:
+    """Return whether an answer is within all limits; one without content has no latency that could be."""
+    stamps, tokens = generation.stamps, generation.tokens
+    # vLLM's bench: an answer of one token has no time between tokens, and passes.
+    tpot_ms = 0.0 if tokens.output_count <= 1 else formulas.time_per_output_token_ms(stamps, tokens)
+    checks = (
+        (formulas.time_to_first_token_ms(stamps), limits.ttft_ms),
+        (tpot_ms, limits.tpot_ms),
+        (formulas.end_to_end_latency_ms(stamps), limits.e2el_ms),
+    )
+    return all(limit is None or (value is not None and value <= limit) for value, limit in checks)
+
+
+def _server_side(generations: Sequence[Generation]) -> ServerSide:
+    timings = [generation.server_timings for generation in generations]
+    evaluated = [
+        (g.tokens.prompt_count - (g.tokens.cached_count or 0), g.server_timings.prompt_eval_ms)
+        for g in generations
+        if g.tokens.prompt_count is not None
+    ]
+    generated = [(g.tokens.output_count, g.server_timings.eval_ms) for g in generations]
+    return ServerSide(
+        load_ms=_mean(timing.load_ms for timing in timings),
+        prompt_eval_ms=_mean(timing.prompt_eval_ms for timing in timings),
+        eval_ms=_mean(timing.eval_ms for timing in timings),
+        prompt_tokens_per_s=_rate_per_s(evaluated),
+        output_tokens_per_s=_rate_per_s(generated),
+    )
+
+
+def _rate_per_s(tokens_and_ms: Sequence[tuple[int, float | None]]) -> float | None:
+    """Return tokens per second, sums over sums; requests of which the server tells no time are left out."""
+    known = [(count, ms) for count, ms in tokens_and_ms if ms]
+    if not known:
+        return None
+    return _rounded(sum(count for count, _ in known) * 1000 / math.fsum(ms for _, ms in known))
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return _rounded(math.fsum(known) / len(known)) if known else None
+
+
+def _described(values: Iterable[float | None]) -> Distribution | None:
+    """Return the distribution of the values that are defined, rounded."""
+    whole = describe([value for value in values if value is not None])
+    if whole is None:
+        return None
+    return Distribution(
+        **{name: _rounded(value) if isinstance(value, float) else value for name, value in whole}  # type: ignore[arg-type]  # each as it was
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DECIMALS)

@@ -1,0 +1,126 @@
+from rune.bench.costs import add_cost, time_to_ready, usd_per_million_output_tokens
+from rune.contracts import BenchmarkReport, CostReport, GoodputLimits, RunReport, TimeToReady
+from tests.measured_builders import a_completed, a_failed, a_report, a_run
+
+
+def a_second_of_100_tokens(index: int = 0, *, goodput: GoodputLimits | None = None) -> RunReport:
+    """Two answers at once, each of 50 tokens in 10 pieces within one second, to prompts of 150."""
+    answers = [
+        a_completed(n, ttft_ms=100, gaps_ms=[100] * 9, output_tokens=50, input_tokens=150) for n in range(2)
+    ]
+    return a_run(*answers, goodput=goodput).model_copy(update={"index": index})
+
+
+def exact(value: float) -> float:
+    """Return the decimal that was meant, without what binary fractions leave at the end."""
+    return round(value, 12)
+
+
+def priced(report: BenchmarkReport, **overrides: float) -> CostReport:
+    given = {"price_usd_per_hour": 0.36, "billed_usd": 0.0321, "billed_seconds": 321.0, "busy_seconds": 60.5}
+    cost = add_cost(report, **{**given, **overrides}).cost  # type: ignore[arg-type]  # as named there
+    assert cost is not None
+    return cost
+
+
+def test_cost_is_the_one_worked_by_hand() -> None:
+    run = a_second_of_100_tokens(goodput=GoodputLimits(ttft_ms=100))
+
+    cost = priced(a_report(run), warmup_output_tokens=20)
+
+    # 0.36 USD an hour are 0.0001 USD a second, in which 100 tokens go out and 300 in, and 2 requests end well.
+    usd_per_second = 0.36 / 3600
+    assert run.output_throughput_tokens_per_s == 100
+    assert cost == CostReport(
+        price_usd_per_hour=0.36,
+        at_run=0,
+        billed_usd=0.0321,
+        billed_seconds=321.0,
+        busy_seconds=60.5,
+        idle_seconds=321.0 - 60.5,
+        usd_per_million_output_tokens=exact(usd_per_second / 100 * 1_000_000),  # 1 USD
+        usd_per_million_output_tokens_all_in=exact(0.0321 / (100 + 20) * 1_000_000),  # 267.5 USD
+        usd_per_million_total_tokens=exact(usd_per_second / 400 * 1_000_000),  # 0.25 USD
+        output_tokens_per_usd=1_000_000 / 1.0,
+        usd_per_1k_requests=exact(usd_per_second / 2 * 1000),  # 0.05 USD
+        usd_per_good_request=exact(usd_per_second / 2),
+    )
+
+
+def test_steady_state_is_the_best_run_and_all_in_all_of_them() -> None:
+    slow = a_run(a_completed(gaps_ms=[100] * 19))
+
+    cost = priced(a_report(slow, a_second_of_100_tokens(index=1)))
+
+    assert (cost.at_run, cost.usd_per_million_output_tokens) == (1, 1.0)
+    assert cost.usd_per_million_output_tokens_all_in == 267.5  # 0.0321 / (20 + 100) * 1e6
+
+
+def test_six_digits_are_published() -> None:
+    cost = priced(a_report(a_second_of_100_tokens()), price_usd_per_hour=0.7777777, billed_usd=0.1)
+
+    # 0.7777777 / 3600 / 100 * 1e6 = 2.16049361…; 0.1 / 100 * 1e6 = 1000
+    assert cost.usd_per_million_output_tokens == 2.16049
+    assert cost.output_tokens_per_usd == 462857.0
+    assert cost.usd_per_million_output_tokens_all_in == 1000.0
+
+
+def test_nothing_measured_costs_what_was_billed() -> None:
+    cost = priced(a_report(a_run(a_failed())))
+
+    assert cost == CostReport(
+        price_usd_per_hour=0.36,
+        at_run=None,
+        billed_usd=0.0321,
+        billed_seconds=321.0,
+        busy_seconds=60.5,
+        idle_seconds=260.5,
+        usd_per_million_output_tokens=None,
+        usd_per_million_output_tokens_all_in=None,
+        usd_per_million_total_tokens=None,
+        output_tokens_per_usd=None,
+        usd_per_1k_requests=None,
+        usd_per_good_request=None,
+    )
+
+
+def test_no_good_request_has_no_price() -> None:
+    assert (
+        priced(a_report(a_second_of_100_tokens(goodput=GoodputLimits(ttft_ms=1)))).usd_per_good_request
+        is None
+    )
+
+
+def test_a_free_machine_has_tokens_without_end() -> None:
+    cost = priced(a_report(a_second_of_100_tokens()), price_usd_per_hour=0.0, billed_usd=0.0)
+
+    assert (cost.usd_per_million_output_tokens, cost.output_tokens_per_usd) == (0.0, None)
+
+
+def test_nobody_is_idle_for_less_than_no_time() -> None:
+    assert priced(a_report(a_second_of_100_tokens()), busy_seconds=400.0).idle_seconds == 0
+
+
+def test_the_rest_of_the_report_stays() -> None:
+    report = a_report(a_second_of_100_tokens())
+
+    paid = add_cost(report, price_usd_per_hour=1.0, billed_usd=1.0, billed_seconds=1.0, busy_seconds=1.0)
+
+    assert paid.model_copy(update={"cost": None}) == report
+
+
+def test_each_run_has_its_own_price() -> None:
+    assert usd_per_million_output_tokens(0.36, a_second_of_100_tokens()) == 1.0
+    assert usd_per_million_output_tokens(0.36, a_run(a_failed())) is None
+
+
+def test_time_to_ready_adds_the_phases_that_were_needed() -> None:
+    assert time_to_ready({"search": 900, "boot": 60_000, "load": 8000, "ask": 5}, 0) == TimeToReady(
+        search_ms=900,
+        boot_ms=60_000,
+        pull_ms=None,
+        pull_bytes=0,
+        load_ms=8000,
+        first_token_ms=None,
+        total_ms=68_900,
+    )

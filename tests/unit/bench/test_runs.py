@@ -1,0 +1,366 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rune.bench.definitions import FORMULAS, WARNINGS
+from rune.bench.records import MeasuredPoint, Point, RequestRecord
+from rune.bench.runs import fold_run, quality_of
+from rune.bench.statistics import describe
+from rune.contracts import (
+    Distribution,
+    Expectation,
+    GoodputLimits,
+    JudgeModel,
+    QualityReport,
+    RunReport,
+    ServerSide,
+)
+from rune.llm.protocol import ServerTimings, TokenSource
+from tests.measured_builders import (
+    MS,
+    a_completed,
+    a_cut_off,
+    a_failed,
+    a_measured_point,
+    a_run,
+    an_empty_generation,
+)
+
+NO_SERVER_SIDE = ServerSide(
+    load_ms=None, prompt_eval_ms=None, eval_ms=None, prompt_tokens_per_s=None, output_tokens_per_s=None
+)
+
+
+def flat(value: float, count: int) -> Distribution:
+    described = describe([value] * count)
+    assert described is not None
+    return described
+
+
+def test_two_answers_one_after_the_other_are_folded_as_by_hand() -> None:
+    """Sent at 0 and 500 ms; first piece after 100 ms, then 4 gaps of 50 ms; 9 tokens in 5 pieces."""
+    first = a_completed(0, sent_ms=0, ttft_ms=100, gaps_ms=[50] * 4, output_tokens=9)
+    second = a_completed(1, sent_ms=500, ttft_ms=100, gaps_ms=[50] * 4, output_tokens=9)
+
+    assert fold_run(a_measured_point(first, second), None, None) == RunReport(
+        index=0,
+        load="closed",
+        max_concurrency=1,
+        request_rate_per_s=None,
+        started_at=datetime(2026, 11, 23, 12, tzinfo=UTC),
+        duration_s=0.8,
+        num_prompts=2,
+        num_warmups=2,
+        completed=2,
+        failed=0,
+        cut_off=0,
+        errors_by_class={},
+        total_input_tokens=100,
+        total_output_tokens=18,
+        total_cached_tokens=None,
+        token_count_source="usage",
+        request_throughput_per_s=2.5,
+        output_throughput_tokens_per_s=22.5,
+        total_throughput_tokens_per_s=147.5,
+        steady_output_throughput_tokens_per_s=22.5,
+        # Parts of 80 ms; pieces of 1.8 tokens at 100, 150, 200, 250, 300 and 600, 650, 700, 750, 800 ms.
+        output_throughput_windows_tokens_per_s=rounded(describe([0, 45, 22.5, 45, 0, 0, 0, 22.5, 45, 45])),
+        goodput_requests_per_s=None,
+        good_ratio=None,
+        ttft_ms=flat(100, 2),
+        ttfo_ms=flat(100, 2),
+        tpot_ms=flat(25, 2),
+        itl_ms=flat(50, 8),
+        e2el_ms=flat(300, 2),
+        client_queue_time_ms=None,
+        output_tokens_per_s_per_user=flat(40, 2),
+        input_tokens=flat(50, 2),
+        output_tokens=flat(9, 2),
+        mean_tokens_per_chunk=1.8,
+        max_concurrent_requests=1,
+        max_output_tokens_per_s=18,
+        stream_buffered_count=0,
+        prompt_truncated_count=0,
+        server_side=NO_SERVER_SIDE,
+        rtt_ms=1.5,
+        loop_lag_p99_ms=0.4,
+        quality=None,
+        warnings=["few_samples", "short_answers"],
+    )
+
+
+def rounded(whole: Distribution | None) -> Distribution:
+    assert whole is not None
+    numbers = {"mean": whole.mean, "std": whole.std or 0, "median": whole.median}
+    return whole.model_copy(update={name: round(number, 6) for name, number in numbers.items()})
+
+
+def test_a_failure_lengthens_the_duration_and_is_in_no_latency() -> None:
+    run = a_run(a_completed(0), a_failed(1, sent_ms=400, ended_ms=1000), a_failed(2, code="server_timeout"))
+
+    assert (run.num_prompts, run.completed, run.failed) == (3, 1, 2)
+    assert run.errors_by_class == {"server_overloaded": 1, "server_timeout": 1}
+    assert run.e2el_ms == flat(290, 1)
+    assert (run.duration_s, run.output_throughput_tokens_per_s) == (1.0, 20.0)
+
+
+def test_a_request_that_was_cut_off_is_in_no_number() -> None:
+    whole = a_run(a_completed(0))
+
+    cut = a_run(a_completed(0), a_cut_off(1, sent_ms=295))
+
+    counted = {"num_prompts": 2, "cut_off": 1, "warnings": ["few_samples", "cut_short"]}
+    # Of the steady window nothing is known after 295 ms: 20 tokens in 295 instead of 290 ms.
+    assert cut == whole.model_copy(update={**counted, "steady_output_throughput_tokens_per_s": 67.79661})
+
+
+def test_failures_alone_have_a_throughput_of_nothing() -> None:
+    run = a_run(a_failed(0), a_failed(1))
+
+    assert (run.request_throughput_per_s, run.output_throughput_tokens_per_s) == (0, 0)
+    assert (run.ttft_ms, run.steady_output_throughput_tokens_per_s, run.token_count_source) == (
+        None,
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    "records", [(), (a_cut_off(0),), (a_failed(0, sent_ms=None),), (a_cut_off(0, sent_ms=None),)]
+)
+def test_a_point_without_an_ended_request_has_no_throughput(records: tuple[RequestRecord, ...]) -> None:
+    run = a_run(*records)
+
+    assert (run.request_throughput_per_s, run.output_throughput_tokens_per_s) == (None, None)
+    assert (run.output_throughput_windows_tokens_per_s, run.max_output_tokens_per_s) == (None, None)
+
+
+LIMITED = GoodputLimits(ttft_ms=100, tpot_ms=10, e2el_ms=290)
+
+
+@pytest.mark.parametrize(
+    ("record", "is_good"),
+    [
+        pytest.param(a_completed(), True, id="at every limit"),
+        pytest.param(a_completed(ttft_ms=101, gaps_ms=[10] * 18, output_tokens=19), False, id="late"),
+        pytest.param(a_completed(ttft_ms=90, output_tokens=19), False, id="slow"),
+        pytest.param(a_completed(ttft_ms=100, gaps_ms=[10] * 20, output_tokens=21), False, id="long"),
+        pytest.param(a_completed(gaps_ms=[190], output_tokens=1), True, id="one token has no pace"),
+        pytest.param(replace(a_completed(), generation=an_empty_generation()), False, id="empty"),
+        pytest.param(a_failed(ended_ms=290), False, id="failed"),
+    ],
+)
+def test_good_is_within_all_limits(record: RequestRecord, is_good: bool) -> None:
+    run = a_run(record, goodput=LIMITED)
+
+    assert run.good_ratio == is_good
+    assert run.goodput_requests_per_s == pytest.approx(is_good / run.duration_s, abs=1e-6)
+
+
+def test_open_load_tells_how_long_requests_waited_to_be_sent() -> None:
+    records = [a_completed(i, due_ms=100 * i, sent_ms=100 * i + 30) for i in range(10)]
+
+    run = a_run(*records, point=Point(3, 8, request_rate_per_s=10.0))
+
+    assert (run.index, run.load, run.max_concurrency, run.request_rate_per_s) == (3, "open", 8, 10)
+    assert run.client_queue_time_ms == flat(30, 10)
+    assert run.ttft_ms == flat(100, 10)
+    assert run.steady_output_throughput_tokens_per_s is None
+    assert run.warnings == ["arrivals_delayed"]
+
+
+def test_steady_throughput_leaves_ramp_and_drain_out() -> None:
+    """Two slots: one is busy from 0, the other from 1000 ms; each has a token every 100 ms."""
+    records = [a_completed(n, sent_ms=1000 * n, ttft_ms=100, gaps_ms=[100] * 19) for n in range(2)]
+
+    run = a_run(*records, point=Point(0, 2))
+
+    # Both are busy from 1000 to 2000 ms: 11 tokens of the first (at 1000 too) and 10 of the second.
+    assert run.steady_output_throughput_tokens_per_s == 21
+    assert run.output_throughput_tokens_per_s == pytest.approx(40 / 3)
+
+
+def test_servers_view_is_kept_apart_and_leaves_cached_tokens_out() -> None:
+    def answer(number: int, **counts: int | None) -> RequestRecord:
+        timings = ServerTimings(load_ms=2, prompt_eval_ms=20, eval_ms=100 * (number + 1))
+        return a_completed(number, sent_ms=300 * number, timings=timings, **counts)
+
+    run = a_run(answer(0, input_tokens=50, cached_tokens=30), answer(1, input_tokens=40, cached_tokens=0))
+
+    assert run.server_side == ServerSide(
+        load_ms=2,
+        prompt_eval_ms=20,
+        eval_ms=150,
+        prompt_tokens_per_s=1500,  # (20 + 40) tokens in 40 ms
+        output_tokens_per_s=133.333333,  # 40 tokens in 300 ms
+    )
+    assert run.total_cached_tokens == 30
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ([TokenSource.USAGE], "usage"),
+        ([TokenSource.CHUNKS, TokenSource.CHUNKS], "chunks"),
+        ([TokenSource.USAGE, TokenSource.SERVER], "mixed"),
+    ],
+)
+def test_the_one_who_counted_is_named(sources: list[TokenSource], expected: str) -> None:
+    run = a_run(*[a_completed(i, sent_ms=300 * i, source=source) for i, source in enumerate(sources)])
+
+    assert run.token_count_source == expected
+
+
+def test_an_unknown_prompt_length_leaves_no_total_throughput() -> None:
+    run = a_run(a_completed(0, input_tokens=None), a_completed(1, input_tokens=7))
+
+    assert (run.total_input_tokens, run.input_tokens) == (7, flat(7, 1))
+    assert run.total_throughput_tokens_per_s is None
+
+
+def many(**of_each: object) -> list[RequestRecord]:
+    return [a_completed(n, sent_ms=300 * n, due_ms=None, **of_each) for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        (many(), []),
+        (many()[:10], []),
+        (many()[:9], ["few_samples"]),
+        ([*many(), a_failed()], ["errors"]),
+        ([*many(), a_cut_off()], ["cut_short"]),
+        ([*many(), replace(a_completed(), is_buffered=True)], ["stream_buffered"]),
+        ([*many(), replace(a_completed(), is_truncated=True)], ["prompt_truncated"]),
+        (many(source=TokenSource.CHUNKS), ["token_counts_estimated"]),
+        ([*many(), a_completed(input_tokens=None)], ["input_tokens_unknown"]),
+        (many(cached_tokens=5), []),
+        (many(cached_tokens=6), ["prefix_cache_hits"]),
+        (many(output_tokens=15), ["short_answers"]),
+        (many(output_tokens=16), []),
+        ([*many(), replace(a_completed(), generation=an_empty_generation(20))], ["empty_answers"]),
+    ],
+)
+def test_each_doubt_has_its_name(records: list[RequestRecord], expected: list[str]) -> None:
+    assert a_run(*records).warnings == expected
+    assert set(expected) <= set(WARNINGS)
+
+
+@pytest.mark.parametrize(("lag_ms", "expected"), [(None, []), (5.0, []), (5.1, ["client_overloaded"])])
+def test_a_late_event_loop_is_told(lag_ms: float | None, expected: list[str]) -> None:
+    assert a_run(*many(), loop_lag_p99_ms=lag_ms).warnings == expected
+
+
+def test_answers_without_content_have_no_latencies() -> None:
+    run = a_run(replace(a_completed(), generation=an_empty_generation(5)))
+
+    assert (run.completed, run.total_output_tokens) == (1, 5)
+    assert (run.ttft_ms, run.tpot_ms, run.itl_ms, run.e2el_ms) == (None, None, None, None)
+    assert run.mean_tokens_per_chunk is None
+    assert run.max_output_tokens_per_s == 5
+
+
+def test_quality_counts_failures_as_not_passed() -> None:
+    scored = [replace(a_completed(n), score=score) for n, score in enumerate([1.0, 2 / 3, 0.0])]
+
+    run = a_run(*scored, a_failed(3), expected=Expectation(contains=["a", "b", "c"], pass_score=2 / 3))
+
+    assert run.quality == QualityReport(
+        method="contains",
+        score=rounded(describe([1, 0.666667, 0])),
+        pass_score=2 / 3,
+        passed_count=2,
+        judged_count=4,
+        unjudged_count=0,
+        reliability_ratio=0.5,
+    )
+
+
+def test_quality_waits_for_a_judge() -> None:
+    judged = Expectation(judge=JudgeModel(model="m", rubric="r"))
+
+    assert a_run(a_completed(), expected=judged).quality is None
+    assert quality_of(judged, [0.7, 0.6], failed_count=0, unjudged_count=3) == QualityReport(
+        method="judge",
+        score=rounded(describe([0.6, 0.7])),
+        pass_score=0.7,
+        passed_count=1,
+        judged_count=2,
+        unjudged_count=3,
+        reliability_ratio=0.5,
+    )
+
+
+def test_nothing_judged_is_no_reliability() -> None:
+    quality = quality_of(Expectation(regex="x"), [], failed_count=0, unjudged_count=2)
+
+    assert (quality.score, quality.reliability_ratio) == (None, None)
+
+
+@st.composite
+def measured_points(draw: st.DrawFn) -> MeasuredPoint:
+    moments = st.integers(0, 5000)
+    records = []
+    for number in range(draw(st.integers(0, 12))):
+        sent_ms = draw(moments)
+        kind = draw(st.sampled_from(["completed", "completed", "failed", "cut_off", "unsent"]))
+        if kind == "completed":
+            gaps_ms = draw(st.lists(st.integers(0, 400), max_size=8))
+            output_tokens = draw(st.integers(1, 30))
+            records.append(a_completed(number, sent_ms=sent_ms, gaps_ms=gaps_ms, output_tokens=output_tokens))
+        elif kind == "failed":
+            records.append(a_failed(number, sent_ms=sent_ms, ended_ms=sent_ms + draw(moments)))
+        elif kind == "cut_off":
+            records.append(a_cut_off(number, sent_ms=sent_ms, ended_ms=20_000))
+        else:
+            records.append(a_failed(number, sent_ms=None, ended_ms=sent_ms))
+    return a_measured_point(*records, point=Point(0, draw(st.integers(1, 4))))
+
+
+@given(measured_points())
+@settings(max_examples=150)
+def test_numbers_of_any_point_agree_with_one_another(measured: MeasuredPoint) -> None:
+    run = fold_run(measured, GoodputLimits(ttft_ms=150), None)
+
+    assert run.completed + run.failed + run.cut_off == run.num_prompts
+    assert sum(run.errors_by_class.values()) == run.failed
+    assert set(run.warnings) <= set(WARNINGS)
+    windows, throughput = run.output_throughput_windows_tokens_per_s, run.output_throughput_tokens_per_s
+    if windows is not None:
+        # Ten equal parts: their mean is the whole, to the last digit that is published.
+        assert windows.mean == pytest.approx(throughput, abs=2e-6)
+        assert throughput is not None
+        assert throughput * run.duration_s == pytest.approx(run.total_output_tokens, abs=1e-3)
+    if run.max_output_tokens_per_s is not None:
+        assert run.max_output_tokens_per_s <= run.total_output_tokens + 1e-6
+    assert RunReport.model_validate_json(run.model_dump_json()) == run
+
+
+@given(measured_points(), st.integers(0, 10**9))
+@settings(max_examples=50)
+def test_numbers_do_not_depend_on_when_the_point_began(measured: MeasuredPoint, later_ms: int) -> None:
+    moved = tuple(
+        replace(
+            record,
+            due_ns=record.due_ns + later_ms * MS,
+            sent_ns=None if record.sent_ns is None else record.sent_ns + later_ms * MS,
+            ended_ns=record.ended_ns + later_ms * MS,
+        )
+        for record in measured.records
+    )
+
+    assert fold_run(replace(measured, records=moved), None, None) == fold_run(measured, None, None)
+
+
+def test_every_number_of_a_run_has_its_formula() -> None:
+    given_as_they_are = {
+        "index", "load", "max_concurrency", "request_rate_per_s", "started_at", "num_prompts", "num_warmups",
+        "completed", "failed", "cut_off", "errors_by_class", "total_input_tokens", "total_output_tokens",
+        "total_cached_tokens", "token_count_source", "stream_buffered_count", "prompt_truncated_count", "rtt_ms",
+        "loop_lag_p99_ms", "server_side", "quality", "warnings",
+    }  # fmt: skip
+
+    assert set(RunReport.model_fields) - given_as_they_are <= set(FORMULAS)
