@@ -82,14 +82,15 @@ def fit_turns(turns: Sequence[Turn], context_tokens: int) -> list[Turn]:
     return kept
 
 
-def compose_answer(model: str, prompt: str, *, token_count: int) -> list[str]:
-    """Return exactly `token_count` tokens that depend on nothing but the model and the prompt.
+def compose_answer(model: str, prompt: str, *, token_count: int, seed: int | None = None) -> list[str]:
+    """Return exactly `token_count` tokens that depend on nothing but the model, the prompt and the seed.
 
     A text about health is answered with what to look at, anything else with what this text is. A sentence that
     does not fit is cut short with "etc."
     """
     sentences = _HEALTH_SENTENCES if _HEALTH_WORDS.search(prompt) else _GENERAL_SENTENCES
-    return _compose(PREFACE, sentences, seed=f"{model}\n{prompt}", token_count=token_count)
+    chosen_by = f"{model}\n{prompt}" + ("" if seed is None else f"\n{seed}")
+    return _compose(PREFACE, sentences, seed=chosen_by, token_count=token_count)
 
 
 def compose_reasoning(model: str, prompt: str, *, token_count: int) -> list[str]:

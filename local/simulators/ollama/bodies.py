@@ -112,12 +112,24 @@ class GenerateBody(AskBody):
     raw: bool = False
 
 
+def _check_calls(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for call in calls:
+        function = call.get("function")
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+        if arguments is not None and not isinstance(arguments, dict):
+            kind = _GO_KINDS.get(type(arguments), "null")
+            raise ValueError(
+                f"json: cannot unmarshal {kind} into Go value of type api.ToolCallFunctionArguments"
+            )
+    return calls
+
+
 class MessageBody(Body):
     """One message of `/api/chat`."""
 
     role: str = ""
     content: str | None = ""
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: Annotated[list[dict[str, Any]], AfterValidator(_check_calls)] | None = None
 
     @property
     def text(self) -> str:

@@ -196,7 +196,10 @@ def _write(question: Question, settings: OllamaSettings) -> str:
         written = compose_json(question.answer_format)
     else:
         name = question.model.name.key
-        written = "".join(compose_answer(name, question.prompt, token_count=settings.answer_tokens))
+        tokens = compose_answer(
+            name, question.prompt, token_count=settings.answer_tokens, seed=question.options.seed
+        )
+        written = "".join(tokens)
     ends = [position for text in question.options.stop if (position := written.find(text)) >= 0]
     return written[: min(ends)] if ends else written
 

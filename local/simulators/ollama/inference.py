@@ -174,15 +174,19 @@ def _write_bare(state: SimulatedOllama, shown_name: str, form: _Form, reason: st
 async def _write_lines(
     state: SimulatedOllama, shown_name: str, question: Question, form: _Form
 ) -> AsyncGenerator[Json]:
+    held: tuple[dict[str, JsonValue], ...] = ()
     async for part in answer(state, question):
         line: dict[str, JsonValue] = {
             "model": shown_name,
             "created_at": format_instant(state.timeline.now()),
         }
-        if isinstance(part, Piece):
+        if isinstance(part, Piece) and part.tool_calls and state.settings.calls_on_last_line:
+            held = part.tool_calls
+        elif isinstance(part, Piece):
             yield line | form.write_piece(part) | {"done": False}
         else:
-            yield line | form.write_piece(Piece()) | {"done": True} | _write_ending(part, form)
+            last = Piece(tool_calls=held)
+            yield line | form.write_piece(last) | {"done": True} | _write_ending(part, form)
 
 
 def _write_ending(ending: Ending, form: _Form) -> dict[str, JsonValue]:

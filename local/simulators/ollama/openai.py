@@ -36,6 +36,8 @@ class CompletionBody(Body):
     stream: bool = False
     stream_options: StreamOptionsBody = Field(default_factory=StreamOptionsBody)
     max_tokens: int | None = None
+    seed: int | None = None
+    temperature: float | None = None
     stop: str | list[str] = Field(default_factory=list)
     reasoning_effort: str | None = None
     response_format: dict[str, Any] = Field(default_factory=dict)
@@ -103,8 +105,8 @@ async def complete_chat(state: SimulatedOllama, call: Call) -> Plain | Stream:
 
 def _to_native(body: CompletionBody) -> ChatBody:
     options: dict[str, Any] = {"stop": [body.stop] if isinstance(body.stop, str) else body.stop}
-    if body.max_tokens is not None:
-        options["num_predict"] = body.max_tokens
+    given = {"num_predict": body.max_tokens, "seed": body.seed, "temperature": body.temperature}
+    options |= {name: value for name, value in given.items() if value is not None}
     native: dict[str, Any] = {
         "model": body.model,
         "messages": [_to_native_message(message) for message in body.messages],
@@ -126,7 +128,18 @@ def _to_native_message(message: Mapping[str, Any]) -> dict[str, Any]:
     content = message.get("content")
     if isinstance(content, list):
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return {"role": message.get("role", ""), "content": content, "tool_calls": message.get("tool_calls")}
+    calls = message.get("tool_calls")
+    native_calls = [_to_native_call(call) for call in calls] if isinstance(calls, list) else None
+    return {"role": message.get("role", ""), "content": content, "tool_calls": native_calls}
+
+
+def _to_native_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function", {})
+    try:
+        arguments = json.loads(function.get("arguments", "{}"))
+    except (TypeError, ValueError) as error:
+        raise OllamaError(400, "invalid tool call arguments") from error
+    return {"id": call.get("id", ""), "function": {"name": function.get("name", ""), "arguments": arguments}}
 
 
 def _folding(

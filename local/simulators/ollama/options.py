@@ -31,11 +31,14 @@ class AskOptions:
         `num_predict`; None where it sets no limit.
     stop
         Texts that end the answer, themselves not sent.
+    seed
+        What the choice of words depends on; None always chooses the same ones, as temperature 0 does.
     """
 
     load: LoadOptions
     output_limit_tokens: int | None
     stop: tuple[str, ...]
+    seed: int | None = None
 
 
 def read_options(options: Mapping[str, object], card: ModelCard, settings: OllamaSettings) -> AskOptions:
@@ -59,7 +62,15 @@ def read_options(options: Mapping[str, object], card: ModelCard, settings: Ollam
         # Zero and below mean no limit.
         output_limit_tokens=limit_tokens if limit_tokens > 0 else None,
         stop=tuple(str(text) for text in stop) if isinstance(stop, list) else (),
+        seed=_seed(options),
     )
+
+
+def _seed(options: Mapping[str, object]) -> int | None:
+    # Below 0 is Ollama's word for a random one; here the answer is then the usual one.
+    seed = options.get("seed")
+    is_chosen = isinstance(seed, int) and seed >= 0 and options.get("temperature") != 0
+    return _integer(seed) if is_chosen else None
 
 
 def _integer(value: object) -> int:

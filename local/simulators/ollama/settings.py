@@ -37,6 +37,8 @@ class OllamaSettings:
         How many tokens arrive in one piece.
     empty_chunk_interval
         Every so manieth piece comes empty and its text with the next one; 0 for never.
+    calls_on_last_line
+        Whether a tool call comes on the line that says done, as of models that Ollama reads natively, or before it.
     keep_alive_seconds
         How long a model stays loaded when a request does not say.
     parallel_count
@@ -64,6 +66,7 @@ class OllamaSettings:
     thinking_tokens: int = 24
     tokens_per_chunk: int = 1
     empty_chunk_interval: int = 0
+    calls_on_last_line: bool = False
     pull_bytes_per_second: float = 200e6
     progress_interval_seconds: float = 0.06
     keep_alive_seconds: float = 300.0

@@ -6,7 +6,7 @@ httpx's errors end here. Above this file there are only RUNE's own.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
@@ -26,6 +26,12 @@ from rune.net.credentials import bearer_headers
 
 MAX_RETRY_AFTER_SECONDS = 3600
 """Longest wait that a server may ask for: no job of RUNE lives longer."""
+
+# A server may close a connection that it has just promised to keep: llama-server does after every stream, up to
+# a millisecond later. What is sent into it meanwhile reaches nobody, and nobody says so but the closing itself,
+# one round trip later. Such a request is sent again (RFC 9112, 9.3.1), and counts from then.
+_MAX_TRIES = 3
+_STALE_SECONDS = 1.0
 
 # A server's last bytes follow its end marker within one segment or the next; who takes longer loses nothing
 # but the connection.
@@ -151,12 +157,12 @@ class ServerConnection:
         headers = self._key_headers if _origin(url) == self._origin else None
         try:
             async with asyncio.timeout(total_timeout_seconds):
-                sent_ns = self._now_ns()
-                async with self._client.stream(
-                    method, url, json=body, headers=headers, timeout=self._timeout(idle_seconds)
-                ) as response:
-                    headers_ns = self._now_ns()
-                    has_begun = True
+                response, sent_ns = await self._send(
+                    method, url, body=body, headers=headers, idle_seconds=idle_seconds
+                )
+                headers_ns = self._now_ns()
+                has_begun = True
+                async with aclosing(response):
                     if 300 <= response.status_code < 400:  # noqa: PLR2004 the redirects of RFC 9110, 15.4
                         raise BadResponseError(
                             f"The server answered with a redirect ({response.status_code}); give the address"
@@ -173,6 +179,35 @@ class ServerConnection:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: Mapping[str, object] | None,
+        headers: httpx.Headers | None,
+        idle_seconds: float,
+    ) -> tuple[httpx.Response, int]:
+        """Return the answer's head, and when the request was sent to which it belongs."""
+        for tries_left in reversed(range(_MAX_TRIES)):
+            connecting = _Connecting()
+            request = self._client.build_request(
+                method,
+                url,
+                json=body,
+                headers=headers,
+                timeout=self._timeout(idle_seconds),
+                extensions={"trace": connecting.trace},
+            )
+            sent_ns = self._now_ns()
+            try:
+                return await self._client.send(request, stream=True), sent_ns
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+                is_stale = not connecting.has_begun and _is_hang_up(error)
+                if not (is_stale and tries_left and self._now_ns() - sent_ns < _STALE_SECONDS * 1e9):
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def _timeout(self, idle_seconds: float) -> httpx.Timeout:
         of_client = self._client.timeout
@@ -198,6 +233,22 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     return parsed.scheme, parsed.host, parsed.port
 
 
+class _Connecting:
+    """Whether a request had a connection made for it, as httpcore's trace tells."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    async def trace(self, event: str, _info: Mapping[str, object]) -> None:
+        self.has_begun |= event == "connection.connect_tcp.started"
+
+
+def _is_hang_up(error: httpx.TransportError) -> bool:
+    # httpcore uses one class for a server that hung up and for one that does not speak HTTP; only its text,
+    # "Server disconnected without sending a response.", tells them apart (httpcore 1.0.9).
+    return not isinstance(error, httpx.RemoteProtocolError) or "disconnected" in str(error)
+
+
 def _server_error(error: httpx.TransportError, *, has_begun: bool, idle_seconds: float) -> ModelServerError:
     if isinstance(error, (httpx.ConnectTimeout, httpx.ConnectError, httpx.PoolTimeout)):
         return ServerUnreachableError("No connection to the server could be made.")
@@ -205,9 +256,7 @@ def _server_error(error: httpx.TransportError, *, has_begun: bool, idle_seconds:
         return ServerTimeoutError(f"The server was silent for {idle_seconds:g} seconds.")
     if has_begun:
         return StreamTruncatedError("The connection broke before the server's answer was complete.")
-    # httpcore uses one class for a server that hung up and for one that does not speak HTTP; only its text,
-    # "Server disconnected without sending a response.", tells them apart (httpcore 1.0.9).
-    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
+    if not _is_hang_up(error):
         return BadResponseError("The server does not answer in HTTP.")
     return ServerUnreachableError("The connection broke before the server answered.")
 

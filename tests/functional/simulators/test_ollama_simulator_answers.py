@@ -150,6 +150,55 @@ def test_tools_are_called_once_and_then_answered_in_words(ollama_client: ollama.
     assert (called.done_reason, told.message.tool_calls) == ("stop", None)
 
 
+TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+
+
+@pytest.mark.parametrize("on_last_line", [False, True])
+def test_streamed_tool_call_comes_whole_on_its_line(
+    simulate_ollama: Simulate, ollama_client: ollama.Client, on_last_line: bool
+) -> None:
+    simulate_ollama(replace(FAST, calls_on_last_line=on_last_line))
+    parts = list(ollama_client.chat("llama3.1:8b", QUESTION, stream=True, tools=TOOLS))
+    assert [(bool(part.message.tool_calls), part.done) for part in parts] == (
+        [(True, True)] if on_last_line else [(True, False), (False, True)]
+    )
+
+
+def test_tool_loop_replays_the_call_and_its_result(ollama_client: ollama.Client) -> None:
+    called = ollama_client.chat("llama3.1:8b", QUESTION, tools=TOOLS).message
+    result = {"role": "tool", "tool_name": "look", "content": "ok"}
+    told = ollama_client.chat("llama3.1:8b", [*QUESTION, called, result], tools=TOOLS)
+    assert (told.message.content or "").startswith("Simulated answer: ")
+
+
+def test_replayed_call_is_refused_when_its_arguments_are_text(http: httpx.Client) -> None:
+    call = {"function": {"name": "look", "arguments": "{}"}}
+    response = ask(http, messages=[*QUESTION, {"role": "assistant", "tool_calls": [call]}])
+    assert response.status_code == 400
+    assert "cannot unmarshal string" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ({"seed": 7}, {"seed": 7}, True),
+        ({"seed": 7}, {"seed": 8}, False),
+        ({"seed": 7, "temperature": 0}, {"seed": 8, "temperature": 0}, True),
+        ({"seed": -1}, {}, True),
+        ({"seed": None}, {}, True),
+    ],
+)
+def test_answer_depends_on_the_seed_alone(
+    http: httpx.Client, one: dict[str, object], other: dict[str, object], is_same: bool
+) -> None:
+    messages = [{"role": "user", "content": "Hello"}]
+    texts = [
+        ask(http, messages=messages, stream=False, options=options).json()["message"]["content"]
+        for options in (one, other)
+    ]
+    assert (texts[0] == texts[1]) is is_same
+
+
 def test_format_makes_the_answer_fit_the_schema(ollama_client: ollama.Client) -> None:
     schema = {"type": "object", "required": ["ok"], "properties": {"ok": {"type": "boolean"}}}
     assert json.loads(ollama_client.chat("llama3.1:8b", QUESTION, format=schema).message.content or "") == {

@@ -44,6 +44,12 @@ def test_empty_prompt_loads_and_unloads_without_durations(
     wait_until(lambda: not running_names(ollama_client))
 
 
+def test_client_unloads_with_an_empty_prompt(ollama_client: ollama.Client) -> None:
+    ollama_client.generate("llama3.2")
+    assert ollama_client.generate("llama3.2", keep_alive=0).done_reason == "unload"
+    wait_until(lambda: not running_names(ollama_client))
+
+
 def test_answer_comes_before_the_unload_when_keep_alive_is_zero(ollama_client: ollama.Client) -> None:
     answer = ollama_client.chat("llama3.2", QUESTION, keep_alive=0)
     assert (answer.done_reason, answer.eval_count) == ("stop", 20)

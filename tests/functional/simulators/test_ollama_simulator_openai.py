@@ -67,6 +67,26 @@ def test_openai_tool_call_is_a_string_of_arguments(http: httpx.Client) -> None:
     assert final["choices"][0]["finish_reason"] == "tool_calls"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status"), [('{"name": "pod"}', 200), ("{", 400), ("[1]", 400), (None, 400)]
+)
+def test_openai_replayed_call_is_read_as_text(http: httpx.Client, arguments: str | None, status: int) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": arguments}}
+    turns = [
+        *QUESTION,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "ok"},
+    ]
+    assert complete(http, messages=turns).status_code == status
+
+
+def test_openai_answer_depends_on_the_seed(http: httpx.Client) -> None:
+    first, again, other = (
+        complete(http, seed=seed).json()["choices"][0]["message"]["content"] for seed in (7, 7, 8)
+    )
+    assert first == again != other
+
+
 def test_openai_errors_have_their_own_form(http: httpx.Client) -> None:
     response = complete(http, model="nobody")
     assert (response.status_code, response.json()) == (

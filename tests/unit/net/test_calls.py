@@ -12,6 +12,7 @@ from rune.errors import (
     ServerUnreachableError,
     StreamTruncatedError,
 )
+from rune.net import calls
 from rune.net.addresses import AddressPolicy, parse_backend_url
 from rune.net.calls import MAX_RETRY_AFTER_SECONDS, Reply, ServerConnection
 from rune.net.client import open_client
@@ -211,3 +212,60 @@ def test_key_is_in_no_log_and_no_error_when_the_call_fails(
 
     assert shown
     assert "sk-hidden" not in shown + caplog.text
+
+
+def call_one_after_another(*scripts: Script) -> tuple[list[int], ScriptedServer]:
+    """Return the statuses of two calls over one connection, and the server."""
+
+    async def go() -> tuple[list[int], ScriptedServer]:
+        async with serve(*scripts) as server:
+            connection = connect(server)
+            statuses: list[int] = []
+            try:
+                for _ in range(2):
+                    async with connection.call("POST", server.url, body={}, total_timeout_seconds=5) as reply:
+                        await reply.body()
+                        statuses.append(reply.status)
+            finally:
+                await connection.aclose()
+            return statuses, server
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize("end", [Close(), Reset()])
+def test_call_is_sent_again_when_the_kept_connection_was_closed_meanwhile(end: Step) -> None:
+    statuses, server = call_one_after_another([whole(200, 1)], [end], [whole(200, 2)])
+
+    assert (statuses, server.connection_count) == ([200, 200], 2)
+
+
+def test_call_counts_from_when_it_was_sent_again() -> None:
+    async def go() -> float:
+        async with serve([whole(200, 1)], [Pause(0.1), Close()], [whole(200, 2)]) as server:
+            connection = connect(server)
+            for _ in range(2):
+                async with connection.call("GET", server.url, total_timeout_seconds=5) as reply:
+                    await reply.body()
+            await connection.aclose()
+            return (reply.headers_ns - reply.sent_ns) / 1e6
+
+    assert asyncio.run(go()) < 90
+
+
+@pytest.mark.parametrize(
+    "scripts",
+    [
+        # A server that takes the question and dies of it is not asked again.
+        [[whole(200, 1)], [Pause(0.1), Close()], [whole(200, 2)]],
+        [[whole(200, 1)], [b"SSH-2.0\r\n\r\n", Close()], [whole(200, 2)]],
+        [[Close()], [whole(200, 2)]],
+    ],
+)
+def test_call_is_sent_once_when_it_was_not_the_connection(
+    scripts: list[Script], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "_STALE_SECONDS", 0.05)
+
+    with pytest.raises((ServerUnreachableError, BadResponseError)):
+        call_one_after_another(*scripts)
