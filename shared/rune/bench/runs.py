@@ -15,7 +15,7 @@ from typing import Literal
 
 from rune.bench import formulas, timeline
 from rune.bench.records import MeasuredPoint, RequestRecord
-from rune.bench.statistics import describe
+from rune.bench.statistics import describe, independent_count
 from rune.contracts import Distribution, Expectation, GoodputLimits, QualityReport, RunReport, ServerSide
 from rune.llm.protocol import Generation
 
@@ -170,15 +170,15 @@ class _Fold:
             output_throughput_windows_tokens_per_s=_described(windows),
             goodput_requests_per_s=self.per_second(self.good_count),
             good_ratio=self.good_ratio(),
-            ttft_ms=_described(map(formulas.time_to_first_token_ms, stamps)),
-            ttfo_ms=_described(map(formulas.time_to_first_visible_token_ms, stamps)),
-            tpot_ms=_described(
+            ttft_ms=_in_order(map(formulas.time_to_first_token_ms, stamps)),
+            ttfo_ms=_in_order(map(formulas.time_to_first_visible_token_ms, stamps)),
+            tpot_ms=_in_order(
                 formulas.time_per_output_token_ms(g.stamps, g.tokens) for g in self.generations
             ),
             itl_ms=_described(self.gaps_ms()),
-            e2el_ms=_described(map(formulas.end_to_end_latency_ms, stamps)),
-            client_queue_time_ms=_described(self.queue_times_ms),
-            output_tokens_per_s_per_user=_described(
+            e2el_ms=_in_order(map(formulas.end_to_end_latency_ms, stamps)),
+            client_queue_time_ms=_in_order(self.queue_times_ms),
+            output_tokens_per_s_per_user=_in_order(
                 formulas.decode_tokens_per_second(g.stamps, g.tokens) for g in self.generations
             ),
             input_tokens=_described(map(float, self.input_tokens)),
@@ -319,6 +319,13 @@ def _described(values: Iterable[float | None]) -> Distribution | None:
     return Distribution(
         **{name: _rounded(value) if isinstance(value, float) else value for name, value in whole}  # type: ignore[arg-type]  # each as it was
     )
+
+
+def _in_order(values: Iterable[float | None]) -> Distribution | None:
+    """Return the same of values of requests, in their order, with how many independent ones they are worth."""
+    known = [value for value in values if value is not None]
+    whole = _described(known)
+    return whole and whole.model_copy(update={"independent_count": independent_count(known)})
 
 
 def _rounded(value: float | None) -> float | None:

@@ -5,6 +5,7 @@ Own routines of a few lines each: NumPy and SciPy would add 130 MB to the functi
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -15,6 +16,17 @@ MIN_SAMPLES = {90: 10, 95: 20, 99: 100}
 
 _MAX_ITERATIONS = 200
 _NOTHING = 1e-300
+_MIN_SPREAD_COUNT = 2
+_MAX_LAG = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a comparison needs of many values: `std` is that of the sample, None where there is no spread."""
+
+    mean: float
+    std: float | None
+    count: int
 
 
 def describe(values: Sequence[float]) -> Distribution | None:
@@ -43,16 +55,39 @@ def describe(values: Sequence[float]) -> Distribution | None:
     )
 
 
-def welch_interval(
-    first: Distribution, second: Distribution, confidence: float
-) -> tuple[float, float] | None:
+def independent_count(values: Sequence[float]) -> int | None:
+    """Return how many independent values these are worth, given in the order in which they came; None below two.
+
+    n / (1 + 2 * sum of autocorrelations), summed over pairs of lags while a pair is positive (C. J. Geyer,
+    Practical Markov Chain Monte Carlo, 1992, section 3.3); at most n. Requests that wait in one queue are late
+    together: of a hundred there may be five, and a test that takes them for a hundred finds differences between
+    equal servers.
+    """
+    count = len(values)
+    if count < _MIN_SPREAD_COUNT:
+        return None
+    mean = math.fsum(values) / count
+    deviations = [value - mean for value in values]
+    variance = math.sumprod(deviations, deviations)
+    if not variance:
+        return count
+    correlation_time = -1.0
+    for lag in range(0, min(count - 1, _MAX_LAG), 2):
+        pair = sum(math.sumprod(deviations[: count - later], deviations[later:]) for later in (lag, lag + 1))
+        if pair <= 0:
+            break
+        correlation_time += 2 * pair / variance
+    return max(1, min(count, math.floor(count / max(correlation_time, 1.0))))
+
+
+def welch_interval(first: Sample, second: Sample, confidence: float) -> tuple[float, float] | None:
     """Return the confidence interval of `second.mean - first.mean` for independent values of unequal variance.
 
     difference ± t(1 - (1 - confidence) / 2, df) * sqrt(s1² / n1 + s2² / n2), with df after Welch and
     Satterthwaite (B. L. Welch, Biometrika 34, 1947). None where a side has fewer than two values, since one value
     has no spread.
     """
-    if first.std is None or second.std is None:
+    if first.std is None or second.std is None or min(first.count, second.count) < _MIN_SPREAD_COUNT:
         return None
     difference = second.mean - first.mean
     first_part, second_part = first.std**2 / first.count, second.std**2 / second.count

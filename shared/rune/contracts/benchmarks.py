@@ -31,6 +31,11 @@ class Distribution(Document):
     p90: float | None
     p95: float | None
     p99: float | None
+    independent_count: int | None = None
+    """How many independent values these are worth, of requests in their order; null where that was not computed.
+
+    Requests that wait in one queue are late together; comparisons count them as no more than they are worth.
+    """
 
 
 class QualityReport(Document):

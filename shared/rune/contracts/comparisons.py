@@ -14,6 +14,8 @@ class ComparedValue(Document):
     ----------
     value
         The mean, or the number itself where there is one a run.
+    count
+        Independent values that stand behind it; requests that wait in one queue are worth fewer than they are.
     """
 
     job_id: str

@@ -40,6 +40,10 @@ def flat(value: float, count: int) -> Distribution:
     return described
 
 
+def of_requests(value: float, count: int) -> Distribution:
+    return flat(value, count).model_copy(update={"independent_count": count if count > 1 else None})
+
+
 def test_two_answers_one_after_the_other_are_folded_as_by_hand() -> None:
     """Sent at 0 and 500 ms; first piece after 100 ms, then 4 gaps of 50 ms; 9 tokens in 5 pieces."""
     first = a_completed(0, sent_ms=0, ttft_ms=100, gaps_ms=[50] * 4, output_tokens=9)
@@ -70,13 +74,13 @@ def test_two_answers_one_after_the_other_are_folded_as_by_hand() -> None:
         output_throughput_windows_tokens_per_s=rounded(describe([0, 45, 22.5, 45, 0, 0, 0, 22.5, 45, 45])),
         goodput_requests_per_s=None,
         good_ratio=None,
-        ttft_ms=flat(100, 2),
-        ttfo_ms=flat(100, 2),
-        tpot_ms=flat(25, 2),
+        ttft_ms=of_requests(100, 2),
+        ttfo_ms=of_requests(100, 2),
+        tpot_ms=of_requests(25, 2),
         itl_ms=flat(50, 8),
-        e2el_ms=flat(300, 2),
+        e2el_ms=of_requests(300, 2),
         client_queue_time_ms=None,
-        output_tokens_per_s_per_user=flat(40, 2),
+        output_tokens_per_s_per_user=of_requests(40, 2),
         input_tokens=flat(50, 2),
         output_tokens=flat(9, 2),
         mean_tokens_per_chunk=1.8,
@@ -103,7 +107,7 @@ def test_a_failure_lengthens_the_duration_and_is_in_no_latency() -> None:
 
     assert (run.num_prompts, run.completed, run.failed) == (3, 1, 2)
     assert run.errors_by_class == {"server_overloaded": 1, "server_timeout": 1}
-    assert run.e2el_ms == flat(290, 1)
+    assert run.e2el_ms == of_requests(290, 1)
     assert (run.duration_s, run.output_throughput_tokens_per_s) == (1.0, 20.0)
 
 
@@ -166,8 +170,8 @@ def test_open_load_tells_how_long_requests_waited_to_be_sent() -> None:
     run = a_run(*records, point=Point(3, 8, request_rate_per_s=10.0))
 
     assert (run.index, run.load, run.max_concurrency, run.request_rate_per_s) == (3, "open", 8, 10)
-    assert run.client_queue_time_ms == flat(30, 10)
-    assert run.ttft_ms == flat(100, 10)
+    assert run.client_queue_time_ms == of_requests(30, 10)
+    assert run.ttft_ms == of_requests(100, 10)
     assert run.steady_output_throughput_tokens_per_s is None
     assert run.warnings == ["arrivals_delayed"]
 

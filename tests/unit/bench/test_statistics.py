@@ -1,20 +1,15 @@
 import math
-from statistics import NormalDist
+from random import Random
+from statistics import NormalDist, fmean
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rune.bench.statistics import describe, student_quantile, welch_interval
+from rune.bench.statistics import Sample, describe, independent_count, student_quantile, welch_interval
 from rune.contracts import Distribution
 
 VALUES = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=150)
-
-
-def spread(mean: float, std: float, count: int) -> Distribution:
-    return Distribution(
-        count=count, mean=mean, std=std, min=mean, median=mean, max=mean, p90=None, p95=None, p99=None
-    )
 
 
 def test_describe_follows_numpy_where_a_percentile_lies_between_values() -> None:
@@ -121,17 +116,49 @@ def test_student_quantile_refuses_what_it_does_not_know(probability: float, degr
 
 def test_welch_interval_is_the_one_worked_by_hand() -> None:
     # s1²/n1 = 4/10 = 0.4, s2²/n2 = 9/15 = 0.6; df = 1 / (0.16/9 + 0.36/14) = 23.0; t(0.995, 23.0) = 2.807.
-    interval = welch_interval(spread(100, 2, 10), spread(104, 3, 15), 0.99)
+    interval = welch_interval(Sample(100, 2, 10), Sample(104, 3, 15), 0.99)
 
     assert interval == pytest.approx((4 - 2.8073, 4 + 2.8073), abs=0.001)
 
 
 def test_welch_interval_of_values_without_spread_is_the_difference() -> None:
-    assert welch_interval(spread(1, 0, 5), spread(0, 0, 5), 0.99) == (-1, -1)
+    assert welch_interval(Sample(1, 0, 5), Sample(0, 0, 5), 0.99) == (-1, -1)
 
 
 def test_welch_interval_needs_two_values_a_side() -> None:
-    one = describe([1.0])
+    assert welch_interval(Sample(1, None, 1), Sample(1, 1, 9), 0.99) is None
+    assert welch_interval(Sample(1, 1, 9), Sample(1, 0, 1), 0.99) is None
 
-    assert one is not None
-    assert welch_interval(one, spread(1, 1, 9), 0.99) is None
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], None),
+        ([1], None),
+        ([1, 2], 2),
+        ([5, 5, 5], 3),
+        ([1, -1] * 50, 100),
+        (list(range(100)), 2),
+    ],
+)
+def test_values_that_are_alike_are_worth_fewer(values: list[float], expected: int | None) -> None:
+    assert independent_count(values) == expected
+
+
+def test_independent_values_are_worth_nearly_what_they_are() -> None:
+    worth = [independent_count([Random(seed).gauss() for _ in range(200)]) or 0 for seed in range(20)]
+
+    assert max(worth) <= 200
+    assert fmean(worth) > 150
+
+
+def test_random_values_with_a_memory_are_worth_what_theory_says() -> None:
+    """x' = 0.8 x + noise has a correlation time of (1 + 0.8) / (1 - 0.8) = 9."""
+    worth = []
+    for seed in range(20):
+        chance, values = Random(seed), [0.0]
+        for _ in range(899):
+            values.append(0.8 * values[-1] + chance.gauss())
+        worth.append(independent_count(values) or 0)
+
+    assert fmean(worth) == pytest.approx(100, rel=0.2)
