@@ -17,6 +17,7 @@ import httpcore
 
 from rune.errors import AddressUnresolvedError
 from rune.net.addresses import Address, AddressPolicy, address_refused, numeric_address
+from rune.net.streams import StampingBackend
 
 type Resolve = Callable[[str], Awaitable[tuple[Address, ...]]]
 """From a host name to all its addresses; raises OSError when there are none."""
@@ -65,7 +66,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     ) -> None:
         self._policy = policy
         self._resolve = resolve
-        self._network = network or httpcore.AnyIOBackend()
+        self._network = network or StampingBackend()
 
     async def connect_tcp(
         self,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from rune.errors import BadResponseError
+from rune.net.streams import stamped_stream
 
 type MonotonicNs = Callable[[], int]
 """Nanoseconds of a monotonic clock, such as `time.monotonic_ns`."""
@@ -59,6 +60,8 @@ class BodyReader:
     ----------
     max_bytes
         After which reading fails, so that no server can fill our memory.
+    now_ns
+        Of a connection that does not stamp.
 
     Raises
     ------
@@ -72,12 +75,13 @@ class BodyReader:
         if not _is_identity(response):
             raise BadResponseError("The server sent a compressed body, for which RUNE did not ask.")
         self._chunks = response.aiter_raw()
+        self._stream = stamped_stream(response)
         self._max_bytes = max_bytes
         self._read_bytes = 0
         self._now_ns = now_ns
 
     async def read(self) -> Chunk | None:
-        """Return the next bytes, stamped before anybody looks at them; None at the end.
+        """Return the next bytes, stamped where the event loop handed them over; None at the end.
 
         Raises
         ------
@@ -87,9 +91,9 @@ class BodyReader:
             The connection broke or stayed silent.
         """
         data = await anext(self._chunks, None)
-        arrived_ns = self._now_ns()
         if data is None:
             return None
+        arrived_ns = self._stream.arrived_ns if self._stream else self._now_ns()
         self._read_bytes += len(data)
         if self._read_bytes > self._max_bytes:
             raise BadResponseError(f"The server's answer is longer than {self._max_bytes} bytes.")

@@ -23,6 +23,7 @@ from rune.errors import (
 from rune.net.addresses import BackendUrl
 from rune.net.bodies import MAX_STREAM_BYTES, BodyReader, MonotonicNs, read_body, read_body_head
 from rune.net.credentials import bearer_headers
+from rune.net.streams import stamped_stream
 
 MAX_RETRY_AFTER_SECONDS = 3600
 """Longest wait that a server may ask for: no job of RUNE lives longer."""
@@ -48,7 +49,8 @@ class Reply:
     retry_after_seconds
         What the server asked to wait, at most `MAX_RETRY_AFTER_SECONDS`; None where it asked nothing.
     sent_ns, headers_ns
-        Just before the request was handed to the network, and just after the answer's head had come.
+        Just before the request was handed to the network, on a connection that was open by then, and just after the
+        answer's head had come.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class ServerConnection:
     api_key
         Sent with every call to this server, and with none to another.
     now_ns
-        Monotonic clock of all stamps.
+        Monotonic clock of the stamps of connections that do not stamp themselves.
 
     Raises
     ------
@@ -161,6 +163,8 @@ class ServerConnection:
                     method, url, body=body, headers=headers, idle_seconds=idle_seconds
                 )
                 headers_ns = self._now_ns()
+                if stream := stamped_stream(response):
+                    sent_ns, headers_ns = stream.sent_ns, stream.arrived_ns
                 has_begun = True
                 async with aclosing(response):
                     if 300 <= response.status_code < 400:  # noqa: PLR2004 the redirects of RFC 9110, 15.4

@@ -16,6 +16,7 @@ import httpx
 
 from rune.net.addresses import AddressPolicy
 from rune.net.backend import GuardedBackend
+from rune.net.pool import ConnectionPool
 
 MAX_CONNECTIONS = 64
 """Per client; above any benchmark's concurrency, as waiting for a connection would hide in its numbers."""
@@ -67,15 +68,11 @@ def open_client(
     backend
         Replaced in tests.
     """
-    pool = httpcore.AsyncConnectionPool(
+    pool = ConnectionPool(
         ssl_context=_tls_context(),
         max_connections=max_connections,
-        max_keepalive_connections=max_connections,
-        keepalive_expiry=_KEEPALIVE_SECONDS,
-        http1=True,
-        http2=False,
-        retries=0,
-        network_backend=backend or GuardedBackend(policy),
+        keepalive_seconds=_KEEPALIVE_SECONDS,
+        backend=backend or GuardedBackend(policy),
     )
     return httpx.AsyncClient(
         transport=_PoolTransport(pool),
@@ -95,9 +92,9 @@ def open_client(
 
 
 class _PoolTransport(httpx.AsyncBaseTransport):
-    """httpx above, a pool of httpcore beneath."""
+    """httpx above, a pool of httpcore's connections beneath."""
 
-    def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -1,0 +1,45 @@
+"""`python -m local.simulators.scripted`: one scripted model server until SIGINT, for trying a benchmark on."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from local.simulators.scripted.script import Script
+from local.simulators.scripted.server import MODEL, ScriptedServer
+
+DEFAULT_PORT = 8010
+
+
+def parse_server(arguments: Sequence[str] | None = None) -> tuple[ScriptedServer, int]:
+    """Return the server and the port that a command line asks for; exits on a wrong one."""
+    script = Script()
+    parser = argparse.ArgumentParser(prog="python -m local.simulators.scripted", description=__doc__)
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 for any free one (%(default)s)")
+    parser.add_argument("--ttft-ms", type=float, default=200.0, help="(%(default)s)")
+    parser.add_argument("--gap-ms", type=float, default=20.0, help="between two pieces (%(default)s)")
+    parser.add_argument("--output-tokens", type=int, default=64, help="at most (%(default)s)")
+    parser.add_argument(
+        "--tokens-per-chunk", type=float, default=script.tokens_per_chunk, help="(%(default)s)"
+    )
+    parser.add_argument("--slots", type=int, help="requests answered at a time; any number by default")
+    chosen = parser.parse_args(arguments)
+    script = Script(
+        ttft_ms=chosen.ttft_ms,
+        gap_ms=chosen.gap_ms,
+        output_tokens=chosen.output_tokens,
+        tokens_per_chunk=chosen.tokens_per_chunk,
+    )
+    return ScriptedServer(script, slots=chosen.slots), chosen.port
+
+
+async def serve(server: ScriptedServer, port: int) -> None:
+    """Serve without end, after one line that names the address."""
+    async with server.listening(port) as address:
+        print(f"model {MODEL!r} at {address}, OpenAI's API and Ollama's", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve(*parse_server()))

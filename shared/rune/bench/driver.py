@@ -1,0 +1,79 @@
+"""Measuring one point of a workload."""
+
+import asyncio
+
+from rune.bench.loop_lag import watching_loop_lag
+from rune.bench.prompts import synthetic_words
+from rune.bench.records import MeasuredPoint, Point
+from rune.bench.tasks import Task
+from rune.bench.warming import median_round_trip_ms, open_connections, warm_up
+from rune.bench.window import OnProgress, Window, garbage_kept
+from rune.llm.protocol import ModelServer
+
+__all__ = ["Task", "learn_tokens_per_word", "measure_point"]
+
+_LEARN_TIMEOUT_SECONDS = 120.0
+_FEW_WORDS, _MANY_WORDS = 32, 288
+
+
+async def measure_point(
+    server: ModelServer, task: Task, point: Point, *, time_limit_seconds: float, on_progress: OnProgress
+) -> MeasuredPoint:
+    """Return one point, measured.
+
+    First come a few round trips, the warm-up, and a connection for each request that may be under way; they are in
+    none of the numbers. A request that the server fails becomes a record with its error's code. What is under way
+    when the time is over is broken off, as is everything when the caller is cancelled: its connections are closed,
+    so that the server stops too.
+
+    Parameters
+    ----------
+    time_limit_seconds
+        For everything together, of which the warm-up gets at most one half.
+    on_progress
+        About measured requests only.
+
+    Raises
+    ------
+    Exception
+        Whatever is not a `RuneError` of a request: a defect, which is never part of a measurement.
+    """
+    deadline = asyncio.get_running_loop().time() + time_limit_seconds
+    window = Window(server, task, point, request_timeout_seconds=time_limit_seconds, on_progress=on_progress)
+    rtt_ms = await median_round_trip_ms(server)
+    warmth = await warm_up(server, task, point, time_limit_seconds=time_limit_seconds / 2)
+    await open_connections(server, point.concurrency)
+    with garbage_kept():
+        async with watching_loop_lag() as lag:
+            await window.run(deadline)
+    return MeasuredPoint(
+        point=point,
+        started_at_ms=window.started_at_ms,
+        records=await window.records(warmth.bytes_per_token),
+        warmup_count=warmth.request_count,
+        warmup_output_tokens=warmth.output_tokens,
+        rtt_ms=rtt_ms,
+        loop_lag_p99_ms=lag.p99_ms,
+    )
+
+
+async def learn_tokens_per_word(server: ModelServer, task: Task) -> float | None:
+    """Return how many of the model's tokens a word of `synthetic_words` takes; None where nobody counts them.
+
+    From two prompts of different length, so that what the server puts around a prompt does not count. The task's
+    own prompts are not looked at.
+
+    Raises
+    ------
+    ModelServerError, AddressError
+        As `ModelServer.chat`.
+    """
+    counts: list[int] = []
+    for number, word_count in enumerate((_FEW_WORDS, _MANY_WORDS)):
+        prompt = task.sample(synthetic_words(word_count, task.seed, number), 0, 1 + number)
+        answer = await server.chat(task.tiny_chat(prompt, _LEARN_TIMEOUT_SECONDS), lambda _: None)
+        if answer.tokens.prompt_count is None:
+            return None
+        counts.append(answer.tokens.prompt_count)
+    few, many = counts
+    return (many - few) / (_MANY_WORDS - _FEW_WORDS) if many > few else None

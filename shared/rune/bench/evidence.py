@@ -1,0 +1,49 @@
+"""What the arrival of an answer and its token counts say about whoever stands between RUNE and the model."""
+
+from collections.abc import Sequence
+
+_BUFFERED_WITHIN_NS = 5_000_000
+_BUFFERED_RATIO = 0.9
+_MIN_PIECES = 8
+
+LONG_PROMPT_BYTES = 2000
+"""From which length on a prompt is looked at for truncation: no server in use has so small a context."""
+
+_TRUNCATED_RATIO = 0.5
+_MIN_BYTES_PER_TOKEN = 4.0
+
+
+def is_buffered(arrivals_ns: Sequence[int]) -> bool:
+    """Return whether something on the way held the stream back and let it go at once.
+
+    So it is when over 90 % of the pieces come within 5 ms after the first. TTFT is then the whole answer's time and
+    ITL about 0, whatever the model does. False for fewer than 8 pieces, which may come together by chance.
+    """
+    if len(arrivals_ns) < _MIN_PIECES:
+        return False
+    burst_ends_ns = arrivals_ns[0] + _BUFFERED_WITHIN_NS
+    together_count = sum(arrival_ns <= burst_ends_ns for arrival_ns in arrivals_ns)
+    return together_count > _BUFFERED_RATIO * len(arrivals_ns)
+
+
+def is_truncated(prompt_tokens: int | None, prompt_bytes: int, bytes_per_token: float | None) -> bool:
+    """Return whether the server must have dropped a part of the prompt without a word.
+
+    So it is when it counted fewer than half of the tokens that the prompt's bytes stand for. Text differs in its
+    bytes per token by less than that (English prose 4 to 5, code 3, Chinese 2 to 3), and what was learnt is taken
+    for 4 at the least, so that prose beside denser text is not accused. A cut that leaves more than half is missed:
+    this is a witness against a server, and a false one would be worse.
+
+    Parameters
+    ----------
+    prompt_tokens
+        As the server counted; None proves nothing.
+    prompt_bytes
+        In UTF-8; `LONG_PROMPT_BYTES` and fewer are never called truncated.
+    bytes_per_token
+        Learnt from the same server; None proves nothing.
+    """
+    if prompt_tokens is None or bytes_per_token is None or prompt_bytes <= LONG_PROMPT_BYTES:
+        return False
+    expected_tokens = prompt_bytes / max(bytes_per_token, _MIN_BYTES_PER_TOKEN)
+    return prompt_tokens < _TRUNCATED_RATIO * expected_tokens

@@ -1,0 +1,56 @@
+"""Which point a workload measures next, and when it ends."""
+
+from collections.abc import Sequence
+
+from rune.bench.records import Point
+from rune.contracts.benchmarks import EndedBy, RunReport
+from rune.contracts.workloads import Workload
+
+_MIN_RISE_RATIO = 0.05
+_MIN_GOOD_RATIO = 0.9
+_MAX_FAILED_RATIO = 0.5
+
+
+def next_point(workload: Workload | None, runs: Sequence[RunReport]) -> Point | EndedBy:
+    """Return the point to measure after `runs`, or why there is none.
+
+    Points rise in load, so each reason holds for all that would follow. Of every workload: `errors` when more than
+    half of a point's requests failed, `time_over` when the point's time ended before any request did,
+    `all_measured` after the last. Of a sweep also: `goodput_failed` when fewer than 90 % of the requests kept the
+    limits, `throughput_flat` when output throughput rose by less than 5 % over the best before.
+    """
+    points = _points(workload)
+    if runs and (reason := _reason_to_stop(workload, runs)):
+        return reason
+    return points[len(runs)] if len(runs) < len(points) else "all_measured"
+
+
+def _points(workload: Workload | None) -> list[Point]:
+    if workload is None:
+        return [Point(0, 1)]
+    if workload.request_rates is not None:
+        rates = enumerate(workload.request_rates)
+        return [Point(index, workload.max_concurrency, rate) for index, rate in rates]
+    levels = _doubled(workload) if workload.sweep else workload.concurrency or [1]
+    return [Point(index, level) for index, level in enumerate(levels)]
+
+
+def _doubled(workload: Workload) -> list[int]:
+    # 1, 2, 4 … and the limit itself, which need not be a power of two.
+    return [min(2**index, workload.max_concurrency) for index in range(workload.point_count)]
+
+
+def _reason_to_stop(workload: Workload | None, runs: Sequence[RunReport]) -> EndedBy | None:
+    last = runs[-1]
+    if last.failed > _MAX_FAILED_RATIO * last.num_prompts:
+        return "errors"
+    if not last.completed and last.cut_off:
+        return "time_over"
+    if workload is None or not workload.sweep:
+        return None
+    if workload.goodput is not None and last.good_ratio is not None and last.good_ratio < _MIN_GOOD_RATIO:
+        return "goodput_failed"
+    before = [run.output_throughput_tokens_per_s or 0.0 for run in runs[:-1]]
+    if before and (last.output_throughput_tokens_per_s or 0.0) < (1 + _MIN_RISE_RATIO) * max(before):
+        return "throughput_flat"
+    return None

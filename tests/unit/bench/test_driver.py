@@ -1,0 +1,316 @@
+"""What the driver asks and keeps, with a server in memory; its timing is held to the truth elsewhere."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from rune.bench.driver import Task, learn_tokens_per_word, measure_point
+from rune.bench.prompts import add_nonce
+from rune.bench.records import MeasuredPoint, Point
+from rune.contracts.workloads import Expectation
+from rune.errors import RuneError, ServerOverloadedError, ServerUnreachableError
+from rune.llm.protocol import ChatRequest, Generation, OnChunk
+from tests.fake_model_server import GENERATION, FakeModelServer
+
+TASK = Task(
+    model="llama3.1:8b",
+    prompts=("One?", "Two?", "Three?"),
+    repetitions=4,
+    warmup_count=2,
+    max_output_tokens=32,
+    temperature=0.5,
+    ignore_eos=True,
+    context_tokens=4096,
+    is_cache_busted=True,
+    seed=1,
+    nonce_seed=9,
+)
+CLOSED = Point(index=3, concurrency=2)
+OPEN = Point(index=3, concurrency=2, request_rate_per_s=500.0)
+
+
+@dataclass
+class WatchedServer(FakeModelServer):
+    """Answers after a while, the first ones at once, unless `fail` has something against it."""
+
+    answer_seconds: float = 0.0
+    quick_count: int = 0
+    fail: Callable[[str], Exception | None] = lambda _: None
+    under_way_count: int = 0
+    most_under_way_count: int = 0
+    listing_count: int = 0
+    broken_off: list[str] = field(default_factory=list)
+
+    async def list_models(self) -> tuple[str, ...]:
+        self.listing_count += 1
+        return await super().list_models()
+
+    async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
+        prompt = request.messages[-1].content
+        self.under_way_count += 1
+        self.most_under_way_count = max(self.most_under_way_count, self.under_way_count)
+        try:
+            is_quick = len(self.chats) < self.quick_count
+            await asyncio.sleep(0 if is_quick else self.answer_seconds)
+            if error := self.fail(prompt):
+                raise error
+            return await super().chat(request, on_chunk)
+        except asyncio.CancelledError:
+            self.broken_off.append(prompt)
+            raise
+        finally:
+            self.under_way_count -= 1
+
+
+def measure(
+    server: FakeModelServer,
+    task: Task = TASK,
+    point: Point = CLOSED,
+    *,
+    time_limit_seconds: float = 10.0,
+    on_progress: Callable[[int, int], None] = lambda _ended, _pieces: None,
+) -> MeasuredPoint:
+    return asyncio.run(
+        measure_point(server, task, point, time_limit_seconds=time_limit_seconds, on_progress=on_progress)
+    )
+
+
+def prompts_of(chats: Iterable[ChatRequest]) -> list[str]:
+    return [chat.messages[-1].content for chat in chats]
+
+
+@pytest.mark.parametrize("point", [CLOSED, OPEN])
+def test_point_asks_each_prompt_as_often_as_told_with_numbers_of_their_own(point: Point) -> None:
+    server = FakeModelServer()
+
+    measured = measure(server, point=point)
+
+    assert [record.number for record in measured.records] == list(range(12))
+    asked = {
+        add_nonce(TASK.prompts[record.prompt_index], 9, 3, record.number): record.prompt_chars
+        for record in measured.records
+    }
+    assert sorted(prompts_of(server.chats[2:])) == sorted(asked)
+    assert all(chars == len(prompt) for prompt, chars in asked.items())
+    assert sorted(record.prompt_index for record in measured.records) == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_point_repeats_prompts_as_they_are_when_the_cache_may_help() -> None:
+    server = FakeModelServer()
+
+    measure(server, replace(TASK, is_cache_busted=False))
+
+    assert set(prompts_of(server.chats)) == {"One?", "Two?", "Three?"}
+
+
+def test_point_asks_with_the_options_of_the_task() -> None:
+    server = FakeModelServer()
+
+    measure(server, time_limit_seconds=7.0)
+
+    [options] = {replace(chat, messages=()) for chat in server.chats[2:]}
+    assert options == ChatRequest(
+        model="llama3.1:8b",
+        messages=(),
+        timeout_seconds=7.0,
+        idle_timeout_seconds=60.0,
+        context_tokens=4096,
+        max_output_tokens=32,
+        temperature=0.5,
+        ignore_eos=True,
+    )
+
+
+def test_numbers_are_drawn_anew_for_each_task() -> None:
+    assert replace(TASK).nonce_seed == 9
+    fresh = [Task("m", ("One?",), 1, 0, None, None, False, None, True, 1).nonce_seed for _ in range(2)]
+    assert fresh[0] != fresh[1]
+
+
+@pytest.mark.parametrize(("warmup_count", "concurrency"), [(0, 4), (2, 4), (9, 4)])
+def test_warm_up_is_over_and_connections_are_open_before_anything_is_measured(
+    warmup_count: int, concurrency: int
+) -> None:
+    server = WatchedServer(answer_seconds=0.002)
+    point = Point(0, concurrency)
+
+    measured = measure(server, replace(TASK, warmup_count=warmup_count), point)
+
+    assert (measured.warmup_count, measured.warmup_output_tokens) == (warmup_count, 21 * warmup_count)
+    assert server.listing_count == concurrency
+    assert server.most_under_way_count == concurrency
+    assert len(server.chats) == warmup_count + 12
+    warmup_prompts = prompts_of(server.chats[:warmup_count])
+    assert not set(warmup_prompts) & set(prompts_of(server.chats[warmup_count:]))
+
+
+def test_warm_up_that_fails_is_left_to_the_measured_requests_to_tell() -> None:
+    server = FakeModelServer(error=ServerUnreachableError("Down."))
+
+    measured = measure(server)
+
+    assert (measured.warmup_count, measured.warmup_output_tokens) == (2, 0)
+    assert {(record.status, record.error_code) for record in measured.records} == {
+        ("failed", "server_unreachable")
+    }
+
+
+def test_closed_load_keeps_all_slots_busy_until_the_last_request() -> None:
+    server = WatchedServer(answer_seconds=0.004)
+
+    measured = measure(server, replace(TASK, repetitions=8, warmup_count=0), Point(0, 5))
+
+    assert server.most_under_way_count == 5
+    assert all(record.sent_ns is not None and record.due_ns <= record.sent_ns for record in measured.records)
+    begun_ns = sorted(record.sent_ns or 0 for record in measured.records)
+    ended_ns = sorted(record.ended_ns for record in measured.records)
+    # Five are sent at once, and one more whenever one ends.
+    assert all(begun >= ended for begun, ended in zip(begun_ns[5:], ended_ns, strict=False))
+
+
+def test_open_load_keeps_due_times_when_slots_are_taken() -> None:
+    server = WatchedServer(answer_seconds=0.02)
+
+    measured = measure(server, replace(TASK, warmup_count=0), OPEN)
+
+    assert server.most_under_way_count == 2
+    waits_ms = [((record.sent_ns or 0) - record.due_ns) / 1e6 for record in measured.records]
+    assert min(waits_ms) >= 0
+    # Twelve are due within some 24 ms, two are answered every 20: the last waits for about five rounds.
+    assert 60 < waits_ms[-1] < 400
+
+
+@pytest.mark.parametrize("point", [CLOSED, Point(3, 2, 100.0)])
+def test_point_breaks_off_what_is_under_way_when_its_time_is_over(point: Point) -> None:
+    server = WatchedServer(answer_seconds=5.0, quick_count=3)
+
+    measured = measure(server, replace(TASK, warmup_count=0), point, time_limit_seconds=0.7)
+
+    statuses = [record.status for record in measured.records]
+    assert statuses.count("completed") == 3
+    assert len(server.broken_off) == 2
+    never_sent = [record for record in measured.records if record.sent_ns is None]
+    assert statuses.count("cut_off") == 2 + len(never_sent)
+    assert bool(never_sent) == (point.request_rate_per_s is not None)
+    assert all(record.ended_ns < 1e9 for record in measured.records)
+
+
+def test_warm_up_is_broken_off_when_it_takes_half_of_the_time() -> None:
+    server = WatchedServer(answer_seconds=0.15)
+
+    measured = measure(server, TASK, time_limit_seconds=0.2)
+
+    assert (measured.warmup_count, measured.warmup_output_tokens) == (2, 0)
+    assert {record.status for record in measured.records} == {"cut_off"}
+
+
+def test_point_keeps_what_failed_by_its_code_and_goes_on() -> None:
+    def fail(prompt: str) -> RuneError | None:
+        return ServerOverloadedError("Full.") if prompt.endswith("Two?") else None
+
+    measured = measure(WatchedServer(fail=fail))
+
+    found = {(record.prompt_index, record.status, record.error_code) for record in measured.records}
+    assert found == {(0, "completed", None), (1, "failed", "server_overloaded"), (2, "completed", None)}
+
+
+@pytest.mark.parametrize("point", [CLOSED, OPEN])
+def test_point_raises_what_is_no_failure_of_the_server(point: Point) -> None:
+    server = WatchedServer(fail=lambda _: ZeroDivisionError("a defect"))
+
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        measure(server, replace(TASK, warmup_count=0), point)
+
+    assert server.under_way_count == 0
+
+
+@pytest.mark.parametrize("point", [CLOSED, OPEN])
+@pytest.mark.parametrize("warmup_count", [0, 2])
+def test_point_ends_at_once_when_it_is_cancelled(point: Point, warmup_count: int) -> None:
+    server = WatchedServer(answer_seconds=5.0)
+
+    async def go() -> int:
+        measuring = asyncio.create_task(
+            measure_point(
+                server,
+                replace(TASK, warmup_count=warmup_count),
+                point,
+                time_limit_seconds=20.0,
+                on_progress=lambda _ended, _pieces: None,
+            )
+        )
+        await asyncio.sleep(0.15)
+        measuring.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await measuring
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(go()) == 1
+    assert (len(server.broken_off), server.under_way_count) == (2, 0)
+
+
+def test_collector_is_off_within_the_window_and_on_again_after_it() -> None:
+    seen: list[bool] = []
+    server = WatchedServer(fail=lambda _: seen.append(gc.isenabled()))
+    frozen_count = gc.get_freeze_count()
+
+    measure(server, replace(TASK, repetitions=1))
+
+    assert seen == [True, True, False, False, False]
+    assert (gc.isenabled(), gc.get_freeze_count()) == (True, frozen_count)
+
+
+def test_progress_tells_requests_ended_and_pieces_of_all() -> None:
+    told: list[tuple[int, int]] = []
+
+    measure(FakeModelServer(), on_progress=lambda ended, pieces: told.append((ended, pieces)))
+
+    assert told[-1] == (12, 36)
+    assert told == sorted(told)
+
+
+def test_answers_are_judged_when_something_is_expected() -> None:
+    expected = Expectation(contains=["pods", "nodes"])
+
+    judged = measure(FakeModelServer(), replace(TASK, expected=expected))
+    by_model = Expectation.model_validate({"judge": {"model": "judge", "rubric": "Be strict."}})
+    left = measure(FakeModelServer(), replace(TASK, expected=by_model))
+
+    assert {record.score for record in judged.records} == {0.5}
+    assert {record.score for record in left.records} == {None}
+
+
+@pytest.mark.parametrize(("prompt_bytes", "learns"), [(2000, False), (20_000, True)])
+def test_bytes_per_token_are_learnt_before_a_long_prompt_is_measured(prompt_bytes: int, learns: bool) -> None:
+    server = FakeModelServer()
+
+    measured = measure(server, replace(TASK, prompts=("short", "x" * prompt_bytes), warmup_count=1))
+
+    tiny = [chat for chat in server.chats if chat.max_output_tokens == 1]
+    assert measured.warmup_count == 1 + learns
+    assert [len(chat.messages[0].content) for chat in tiny] == [1012] * learns
+    assert all((chat.context_tokens, chat.ignore_eos) == (4096, False) for chat in tiny)
+    # The server in memory counts 12 tokens for every prompt.
+    assert {record.is_truncated for record in measured.records if record.prompt_index} == {learns}
+
+
+def test_tokens_per_word_come_from_two_lengths() -> None:
+    counts = iter([40, 360])
+
+    @dataclass
+    class Counting(FakeModelServer):
+        async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
+            answer = await super().chat(request, on_chunk)
+            return replace(answer, tokens=replace(answer.tokens, prompt_count=next(counts)))
+
+    assert asyncio.run(learn_tokens_per_word(Counting(), TASK)) == 320 / 256
+
+
+@pytest.mark.parametrize("prompt_count", [None, 12])
+def test_tokens_per_word_are_unknown_when_the_server_does_not_count(prompt_count: int | None) -> None:
+    generation = replace(GENERATION, tokens=replace(GENERATION.tokens, prompt_count=prompt_count))
+
+    assert asyncio.run(learn_tokens_per_word(FakeModelServer(generation=generation), TASK)) is None

@@ -1,0 +1,51 @@
+import asyncio
+import time
+
+from rune.net.addresses import AddressPolicy, parse_backend_url
+from rune.net.bodies import Chunk
+from rune.net.calls import ServerConnection
+from rune.net.client import open_client
+from tests.unit.llm.scripted_server import Pause, chunked, serve
+
+LOOPBACK = AddressPolicy.parse("127.0.0.0/8")
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def be_busy(seconds: float) -> None:
+    time.sleep(seconds)  # noqa: ASYNC251 nothing else runs on the loop: that is the case
+
+
+def test_call_stamps_what_has_come_before_others_let_it_look() -> None:
+    async def go() -> tuple[int, list[Chunk]]:
+        async with serve([HEAD, Pause(0.02), chunked(b"one"), chunked(b"two"), chunked(b"")]) as server:
+            url = parse_backend_url(server.url, LOOPBACK)
+            connection = ServerConnection(url, open_client(LOOPBACK))
+            async with connection.call("GET", server.url, total_timeout_seconds=5.0) as reply:
+                reader, chunks = reply.reader(), []
+                await asyncio.sleep(0.04)
+                had_come_ns = time.monotonic_ns()
+                await be_busy(0.02)
+                while (chunk := await reader.read()) is not None:
+                    chunks.append(chunk)
+            await connection.aclose()
+            return had_come_ns - reply.headers_ns, [Chunk(c.data, had_come_ns - c.arrived_ns) for c in chunks]
+
+    since_head_ns, chunks = asyncio.run(go())
+
+    assert [chunk.data for chunk in chunks] == [b"one", b"two"]
+    assert all(0 < chunk.arrived_ns < since_head_ns for chunk in chunks)
+
+
+def test_call_counts_from_sending_and_not_from_connecting() -> None:
+    async def go() -> bool:
+        async with serve([HEAD + chunked(b"")]) as server:
+            url = parse_backend_url(server.url, LOOPBACK)
+            connection = ServerConnection(url, open_client(LOOPBACK))
+            before_ns = time.monotonic_ns()
+            asyncio.get_running_loop().call_soon(time.sleep, 0.03)
+            async with connection.call("GET", server.url, total_timeout_seconds=5.0) as reply:
+                sent_after_ms = (reply.sent_ns - before_ns) / 1e6
+            await connection.aclose()
+            return sent_after_ms >= 30
+
+    assert asyncio.run(go())
