@@ -63,3 +63,19 @@ def router(folder: Path, tiny_model: Path) -> Iterator[LlamaServer]:
         os.link(tiny_model, models / f"{name}.gguf")
     with serve(folder / "router.log", "--models-dir", models, "-c", "8192") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def slow_llama(folder: Path) -> Iterator[LlamaServer]:
+    """Return a server that takes some milliseconds a token, beside which a client's own are few; it has 8 slots."""
+    model = write_model(folder / "slow.gguf", width=640, layers=10, plain=True)
+    with serve(folder / "slow.log", "-m", model, "--alias", MODEL, "-c", "8192", slot_count=8) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def slower_llama(folder: Path) -> Iterator[LlamaServer]:
+    """Return a server of which the model has a fifth more layers, so that all takes it a fifth longer."""
+    model = write_model(folder / "slower.gguf", width=640, layers=12, plain=True)
+    with serve(folder / "slower.log", "-m", model, "--alias", MODEL, "-c", "8192") as server:
+        yield server

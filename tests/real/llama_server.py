@@ -27,18 +27,41 @@ _STOP_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class Counters:
+    """The server's own book; tokens of a prompt that its cache knew are not in it."""
+
+    prompt_tokens: int
+    output_tokens: int
+    prompt_s: float
+    output_s: float
+
+    def __sub__(self, before: "Counters") -> "Counters":
+        """Return what was counted since then."""
+        return Counters(
+            self.prompt_tokens - before.prompt_tokens,
+            self.output_tokens - before.output_tokens,
+            self.prompt_s - before.prompt_s,
+            self.output_s - before.output_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class LlamaServer:
     """A server that runs."""
 
     url: str
     process: subprocess.Popen[bytes]
 
-    def read_counter(self, name: str) -> int:
-        """Return one of the server's own counters, such as `tokens_predicted_total`."""
+    def read_counters(self) -> Counters:
+        """Return what the server has counted since it started."""
         text = httpx.get(f"{self.url}/metrics", timeout=10, trust_env=False).raise_for_status().text
-        found = re.search(rf"^llamacpp:{name} (\S+)$", text, re.MULTILINE)
-        assert found, f"the server has no counter {name}"
-        return int(float(found[1]))
+        found = dict(re.findall(r"^llamacpp:(\w+) (\S+)$", text, re.MULTILINE))
+        return Counters(
+            prompt_tokens=int(float(found["prompt_tokens_total"])),
+            output_tokens=int(float(found["tokens_predicted_total"])),
+            prompt_s=float(found["prompt_seconds_total"]),
+            output_s=float(found["tokens_predicted_seconds_total"]),
+        )
 
 
 def write_model(path: Path, *, width: int = 64, layers: int = 2, plain: bool = False) -> Path:
@@ -54,7 +77,7 @@ def write_model(path: Path, *, width: int = 64, layers: int = 2, plain: bool = F
 
 
 @contextmanager
-def serve(log: Path, *options: str | Path, start_seconds: float = _START_SECONDS) -> Iterator[LlamaServer]:
+def serve(log: Path, *options: str | Path, slot_count: int = SLOT_COUNT) -> Iterator[LlamaServer]:
     """Start a server that answers, and end it; its output goes to `log`.
 
     One thread computes: more of them spin while they wait for one another, and a busy machine then takes a hundred
@@ -63,10 +86,12 @@ def serve(log: Path, *options: str | Path, start_seconds: float = _START_SECONDS
     port = find_free_port()
     url = f"http://{IPV4_LOOPBACK}:{port}"
     command: list[str | Path] = [SERVER_FOLDER / "llama-server", "--host", IPV4_LOOPBACK, "--port", str(port)]
-    command += ["-np", str(SLOT_COUNT), "-t", "1", "--metrics", "--slots", "--no-warmup", "--jinja", *options]
+    command += ["-np", str(slot_count), "-t", "1", "--metrics", "--slots", "--no-warmup", "--jinja", *options]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:  # noqa: S603
         try:
-            wait_until(lambda: _is_healthy(url, process), f"{url} is up ({log})", limit_seconds=start_seconds)
+            wait_until(
+                lambda: _is_healthy(url, process), f"{url} is up ({log})", limit_seconds=_START_SECONDS
+            )
             yield LlamaServer(url, process)
         finally:
             process.terminate()

@@ -74,20 +74,20 @@ def test_capabilities_follow_the_template(llama: LlamaServer, calling_llama: Lla
 
 
 def test_tokens_are_those_that_the_server_counts(llama: LlamaServer) -> None:
-    before = llama.read_counter("prompt_tokens_total"), llama.read_counter("tokens_predicted_total")
+    before = llama.read_counters()
 
     answers = [
         chat(llama, replace(QUESTION, messages=(Message(Role.USER, text),))) for text in ("Who?", "Which?")
     ]
 
-    after = llama.read_counter("prompt_tokens_total"), llama.read_counter("tokens_predicted_total")
+    counters = llama.read_counters() - before
     counted = [answer.tokens for answer in answers]
     assert {tokens.source for tokens in counted} == {TokenSource.USAGE}
     assert [tokens.output_count for tokens in counted] == [48, 48]
-    assert after[1] - before[1] == 96
+    assert counters.output_tokens == 96
     # The server's counter leaves out what its cache already had.
     evaluated = sum((tokens.prompt_count or 0) - (tokens.cached_count or 0) for tokens in counted)
-    assert after[0] - before[0] == evaluated
+    assert counters.prompt_tokens == evaluated
 
 
 def test_pieces_are_not_taken_for_tokens(llama: LlamaServer) -> None:
@@ -184,11 +184,11 @@ def test_server_with_a_key_answers_who_has_it(locked_llama: LlamaServer) -> None
 
 
 def test_warm_up_asks_for_one_token(llama: LlamaServer) -> None:
-    before = llama.read_counter("tokens_predicted_total")
+    before = llama.read_counters()
 
     warm_up = ask(llama, lambda client: client.warm_up(WarmUpRequest(MODEL, timeout_seconds=30)))
 
-    assert llama.read_counter("tokens_predicted_total") - before == 1
+    assert (llama.read_counters() - before).output_tokens == 1
     assert warm_up.load_ms == 0.0
     assert warm_up.first_token_ms > 0
 
@@ -213,9 +213,9 @@ def test_server_stops_when_its_answer_is_left(llama: LlamaServer) -> None:
         slots = httpx.get(f"{llama.url}/slots", timeout=10, trust_env=False).json()
         return not any(slot["is_processing"] for slot in slots)
 
-    before = llama.read_counter("tokens_predicted_total")
+    before = llama.read_counters()
     wait_until(is_idle, "all slots are idle", limit_seconds=10)
-    assert llama.read_counter("tokens_predicted_total") - before < 1500
+    assert (llama.read_counters() - before).output_tokens < 1500
 
 
 def test_slots_answer_side_by_side(llama: LlamaServer) -> None:
