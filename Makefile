@@ -13,7 +13,16 @@ PYTHON := .venv/bin/python
 # What `sam build` and its makefiles need to find: this project's python3.13, uv, sam.
 TOOLS_PATH := $(CURDIR)/.venv/bin:$(CURDIR)/$(VENVS)/uv/bin:$(CURDIR)/$(VENVS)/sam/bin
 WITH_TOOLS := PATH="$(TOOLS_PATH):$$PATH" SAM_CLI_TELEMETRY=0
-REQUIREMENTS := shared/requirements requirements/uv requirements/dev requirements/sam requirements/emulator requirements/audit requirements/vastai
+REQUIREMENTS := shared/requirements requirements/uv requirements/dev requirements/sam requirements/emulator requirements/audit requirements/vastai \
+	requirements/real requirements/real-peer requirements/llama-server
+
+# The real model server stays outside of the repository: it takes minutes to build, and a clone is deleted lightly.
+LLAMA_VERSION := $(shell sed -n 's/^llama-cpp-python==\([0-9.]*\).*/\1/p' requirements/llama-server.txt)
+LLAMA_SERVER := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rune/llama-server-$(LLAMA_VERSION)
+# No prebuilt page and no TLS, so nothing is fetched; nothing of this machine's own processor, so the cache may move.
+LLAMA_FLAGS := -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=OFF -DGGML_OPENMP=OFF \
+	-DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF \
+	-DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_SERVER=ON
 
 # What the artifacts are made of. Folders count too, so that a deleted file is seen.
 BUILD_SOURCES := template.yaml samconfig.toml $(shell find shared functions -name __pycache__ -prune -o \
@@ -24,7 +33,7 @@ BUILD_SOURCES := template.yaml samconfig.toml $(shell find shared functions -nam
 .PHONY: help
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(STAMPS)/dev $(STAMPS)/emulator build ## Start the stack, run one benchmark job, show the result (BACKEND_URL=… MODEL=… BACKEND_TYPE=… WORKLOAD=1)
@@ -57,6 +66,10 @@ else
 	$(PYTHON) -m pytest -m "e2e or alone"
 endif
 
+.PHONY: test-real
+test-real: $(STAMPS)/dev $(STAMPS)/real $(STAMPS)/real-peer $(LLAMA_SERVER) ## Build a real model server once, and test against it (TESTS="tests/real -k …")
+	RUNE_LLAMA_SERVER=$(LLAMA_SERVER) $(PYTHON) -m pytest $(or $(TESTS),tests/real)
+
 .PHONY: check
 check: setup ## Format, lint, types, template
 	.venv/bin/ruff format --check .
@@ -74,7 +87,8 @@ bench: $(STAMPS)/dev build ## Measure: cold imports, warm requests, AWS calls pe
 lock: $(UV) ## Compile the requirement files again (UPGRADE=1 takes newer versions)
 	for name in $(REQUIREMENTS); do \
 		$(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
-			$(if $(UPGRADE),--upgrade) $$name.in --output-file $$name.txt; \
+			$(if $(UPGRADE),--upgrade) $$([ $$name != requirements/llama-server ] || echo --no-deps) \
+			$$name.in --output-file $$name.txt; \
 	done
 
 .PHONY: clean
@@ -110,3 +124,19 @@ endif
 $(STAMPS)/build: $(STAMPS)/dev $(STAMPS)/sam $(BUILD_SOURCES)
 	$(WITH_TOOLS) sam build
 	@mkdir -p $(STAMPS) && touch $@
+
+# Built aside and moved into place whole: what is there is complete, whoever else builds at the same time.
+$(LLAMA_SERVER): | $(STAMPS)/real
+	@mkdir -p $(dir $@)
+	@echo "Building llama.cpp's server into $@: some minutes, once."
+	@work=$$(mktemp -d $@.XXXXXX); trap 'rm -rf "$$work"' EXIT; export PATH="$(CURDIR)/$(VENVS)/real/bin:$$PATH"; \
+	python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps --no-binary :all: \
+		--no-build-isolation --dest "$$work" -r requirements/llama-server.txt; \
+	tar xzf "$$work"/llama_cpp_python-*.tar.gz -C "$$work" --strip-components=1; \
+	source="$$work/vendor/llama.cpp"; \
+	{ cmake -S "$$source" -B "$$work/build" -G Ninja $(LLAMA_FLAGS) && \
+		cmake --build "$$work/build" --target llama-server --parallel $$(getconf _NPROCESSORS_ONLN); \
+	} >"$$work/log" 2>&1 || { tail -n 40 "$$work/log" >&2; exit 1; }; \
+	mkdir "$$work/done"; \
+	cp "$$work/build/bin/llama-server" "$$source/models/templates/Qwen-Qwen2.5-7B-Instruct.jinja" "$$work/done"; \
+	mv -T "$$work/done" $@ 2>/dev/null || test -x $@/llama-server

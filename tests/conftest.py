@@ -1,5 +1,7 @@
 """Settings that all tests share."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
@@ -8,6 +10,9 @@ from hypothesis import settings
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.register_profile("explore", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile("same")
+
+# They need what `make test-real` builds, and it names.
+collect_ignore = [] if "RUNE_LLAMA_SERVER" in os.environ else ["real"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
