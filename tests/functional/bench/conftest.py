@@ -16,7 +16,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.getreports(outcome)
         if report.nodeid.startswith(folder) and report.when == "call"
         for name, figures in report.user_properties
-        if name == "figures"
+        if name == "truth"
     ]
     if lines:
         terminalreporter.write_line("\n".join(["", heading(), *lines]))

@@ -70,7 +70,7 @@ def test_numbers_of_a_closed_load_are_the_truth(
         kind, SERVERS[served], task, point, goodput=LIMITS, look=lambda trial: compare(trial, LIMITS)
     )
 
-    record_property("figures", as_line(f"{kind}, {served}", rows))
+    record_property("truth", as_line(f"{kind}, {served}", rows))
     assert [str(row) for row in rows if not row.holds] == []
     assert trial.report.completed == 4 * concurrency
     assert trial.report.max_concurrent_requests == concurrency
@@ -95,7 +95,7 @@ def test_numbers_of_an_open_load_are_the_truth_and_show_who_had_to_wait(
 
     trial, rows = measure_truly(kind, Served(script), task, point, goodput=LIMITS, look=look)
 
-    record_property("figures", as_line(f"{kind}, open load", rows))
+    record_property("truth", as_line(f"{kind}, open load", rows))
     assert [str(row) for row in rows if not row.holds] == []
     # Twice as many come as the two slots can serve. TTFT alone says that all is well, as a closed load would.
     queue_ms, ttft_ms = trial.report.client_queue_time_ms, trial.report.ttft_ms
