@@ -1,6 +1,8 @@
 """Settings that all tests share."""
 
 import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import settings
@@ -16,9 +18,17 @@ collect_ignore = [] if "RUNE_LLAMA_SERVER" in os.environ else ["real"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures that tests recorded, whether they passed or not."""
+    """Print the figures that tests recorded, passed or not; counts are added up over a test's cases."""
+    totals: dict[str, Counter[str]] = defaultdict(Counter)
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
-            for name, text in report.user_properties:
-                if name == "figures" and report.when == "call":
-                    terminalreporter.write_line(f"\n{text}")
+            for name, figures in report.user_properties:
+                if name != "figures" or report.when != "call":
+                    continue
+                if isinstance(figures, Mapping):
+                    totals[report.nodeid.partition("[")[0].rpartition("::")[2]].update(figures)
+                else:
+                    terminalreporter.write_line(f"\n{figures}")
+    for test, counts in totals.items():
+        told = ", ".join(f"{name} {count:,.6g}" for name, count in counts.items())
+        terminalreporter.write_line(f"\n{test}: {told}")

@@ -9,13 +9,24 @@ from collections.abc import Callable, Mapping
 
 from pydantic import SecretStr
 
-from rune.errors import PullStalledError, StreamTruncatedError
+from rune.errors import BadResponseError, PullStalledError, StreamTruncatedError
 from rune.llm.fields import read_count, read_text
 from rune.llm.lines import Event
 from rune.llm.protocol import OnPull, PullProgress
 from rune.llm.replies import parse_event
 
 _SUCCESS = "success"
+_PHASES = (
+    "pulling manifest",
+    "verifying sha256 digest",
+    "writing manifest",
+    "removing unused layers",
+    _SUCCESS,
+)
+"""What counts as movement when it begins. Any other word might be a new one for ever, from a host that lies."""
+
+MAX_LAYERS = 1024
+"""Of one model; real ones have fewer than ten, or one for each file of a large one."""
 
 
 class PullStream:
@@ -49,7 +60,7 @@ class PullStream:
         self._on_progress = on_progress
         self._now_seconds = now_seconds
         self._layers: dict[str, tuple[int, int]] = {}
-        self._seen: set[str] = set()
+        self._phases_left = set(_PHASES)
         self._most_bytes = -1
         self._moved_at = now_seconds()
         self.is_complete = False
@@ -68,13 +79,13 @@ class PullStream:
         status = read_text(members, "status")
         self._add_layer(members)
         progress = self.progress
-        if progress.completed_bytes > self._most_bytes or status not in self._seen:
+        if progress.completed_bytes > self._most_bytes or status in self._phases_left:
             self._most_bytes = max(self._most_bytes, progress.completed_bytes)
             self._moved_at = self._now_seconds()
         elif self._now_seconds() - self._moved_at > self._stall_seconds:
             standing = f"{self._stall_seconds:g} seconds at {progress.completed_bytes:,} bytes"
             raise PullStalledError(f"The download stood still for {standing}.")
-        self._seen.add(status)
+        self._phases_left.discard(status)
         self._on_progress(progress)
         self.is_complete = status == _SUCCESS
         return self.is_complete
@@ -96,4 +107,6 @@ class PullStream:
         digest = read_text(members, "digest")
         if digest:
             total = read_count(members, "total") or 0
+            if digest not in self._layers and len(self._layers) == MAX_LAYERS:
+                raise BadResponseError(f"The model has more than {MAX_LAYERS} layers.")
             self._layers[digest] = (min(read_count(members, "completed") or 0, total), total)

@@ -206,6 +206,8 @@ def _judged_host(host: str, policy: AddressPolicy) -> str:
     if len(host) > _MAX_HOST_CHARS or not _HOST_NAME.fullmatch(host):
         raise AddressRefusedError("The host of the address is not a name in ASCII (write xn-- for others).")
     labels = host.removesuffix(".").split(".")
+    if any(label.startswith("xn--") and not _is_punycode(label) for label in labels):
+        raise AddressRefusedError("The host of the address has a part after xn-- that spells no name.")
     # The URL Standard's "ends in a number" test: 127.0.0.1. and 1.2.3.4.5 are no names to any browser,
     # yet some resolvers read them as addresses.
     if labels[-1].isdigit() or re.fullmatch(r"0x[0-9a-f]*", labels[-1]):
@@ -214,6 +216,17 @@ def _judged_host(host: str, policy: AddressPolicy) -> str:
     if labels[-1] == "localhost" and not policy.allows(IPv4Address("127.0.0.1")):
         raise address_refused(host)
     return host
+
+
+def _is_punycode(label: str) -> bool:
+    """Return whether httpx can read the label: it decodes every one, and raises what is no error of its own."""
+    import idna  # noqa: PLC0415  # its tables take a cold start 10 ms, and hardly a host needs them
+
+    try:
+        idna.decode(label)
+    except UnicodeError:
+        return False
+    return True
 
 
 def address_refused(host: str) -> AddressRefusedError:

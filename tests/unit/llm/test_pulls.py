@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from rune.errors import (
+    BadResponseError,
     ModelNotFoundError,
     ModelUnsupportedError,
     PullStalledError,
@@ -12,7 +13,7 @@ from rune.errors import (
 )
 from rune.llm.lines import Event
 from rune.llm.protocol import PullProgress, PullRequest
-from rune.llm.pulls import PullStream
+from rune.llm.pulls import MAX_LAYERS, PullStream
 from tests.unit.llm.asking import ask
 from tests.unit.llm.scripted_server import Hold, Step, head, ndjson
 
@@ -89,6 +90,20 @@ def test_download_has_not_stalled_when_bytes_come_slowly_or_a_layer_is_verified(
     )
 
     assert stream.progress == PullProgress(2, 100)
+
+
+def test_download_has_stalled_when_only_words_are_new() -> None:
+    words = [(30.0 * number, {"status": f"busy {number}"}) for number in range(5)]
+
+    with pytest.raises(PullStalledError):
+        take_all([(0.0, layer("a", 40)), *words], 90.0)
+
+
+def test_download_is_refused_when_it_has_layers_without_end() -> None:
+    lines = [(0.0, layer(str(number), 1)) for number in range(MAX_LAYERS + 1)]
+
+    with pytest.raises(BadResponseError, match="layers"):
+        take_all(lines, 90.0)
 
 
 def test_download_does_not_move_when_bytes_are_lost_and_come_again() -> None:

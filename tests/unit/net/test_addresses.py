@@ -208,6 +208,8 @@ def test_backend_url_has_one_spelling_when_its_number_is_allowed(host: str) -> N
         "http://08.8.8.8",
         "http://4294967296",
         "http://0x",
+        "http://xn--a",
+        "http://xn--.example",
         "http://example.0x7f",
         "http://example.com/" + "a" * 2048,
     ],
