@@ -22,6 +22,8 @@ from tests.functional.bench.truth import (
     true_queue_times_ms,
 )
 
+pytestmark = pytest.mark.alone
+
 KINDS = ("openai", "ollama")
 LIMITS = GoodputLimits(ttft_ms=120.0)
 
