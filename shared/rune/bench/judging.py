@@ -23,6 +23,8 @@ from rune.llm.protocol import Message, Role
 if TYPE_CHECKING:
     from jsonschema_rs import Validator
 
+_OWN_PARTS_ONLY = "A schema may only refer to its own parts."
+
 MAX_SCHEMA_CHARS = 32_768
 """Of a JSON schema, written as JSON."""
 MAX_SCHEMA_REFERENCES = 32
@@ -119,8 +121,9 @@ def _check(build: Callable[[], object], pointer: str, what: str) -> None:
     try:
         build()
     except ValueError as error:
-        # The first line says why, the others print the whole schema again.
-        reason = str(error).partition("\n")[0][:200]
+        # The first line says why, the others print the whole schema again; the reason that is ours says enough.
+        said = str(error)
+        reason = _OWN_PARTS_ONLY if _OWN_PARTS_ONLY in said else said.partition("\n")[0][:200]
         raise _refusal(f"The {what} cannot be used: {reason}", pointer) from None
 
 
@@ -160,7 +163,7 @@ def _validator(schema: dict[str, object]) -> "Validator":
 
 
 def _refuse_to_fetch(_uri: str) -> Never:
-    raise ValueError("A schema may only refer to its own parts.")
+    raise ValueError(_OWN_PARTS_ONLY)
 
 
 def _is_valid(validator: "Validator", value: object) -> bool:

@@ -16,6 +16,8 @@ from rune.errors import RuneError, ServerOverloadedError, ServerUnreachableError
 from rune.llm.protocol import ChatRequest, Generation, OnChunk, Stamps
 from tests.fake_model_server import GENERATION, FakeModelServer
 
+pytestmark = pytest.mark.alone
+
 TASK = Task(
     model="llama3.1:8b",
     prompts=("One?", "Two?", "Three?"),

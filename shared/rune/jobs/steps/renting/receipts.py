@@ -67,11 +67,11 @@ def make_receipt(job: Job, rental: Rental, attempt_count: int, cost_micro_usd: i
 def sum_gpu_time(attempts: Iterable[Rental], now: datetime) -> timedelta:
     """Return for how long the GPUs of a job's own rentals were billed, up to now for one that is still alive.
 
-    As `rune.rentals.bills` has it: from the last moment at which a machine was seen not running to the moment at
-    which it was proven gone.
+    As `rune.rentals.bills` has it: from the last moment at which a machine was seen not running until the listing
+    had come that proved it gone, which is when its row was last written.
     """
     spans = (
-        (rental.dark_until or rental.intended_at, rental.released_at or now)
+        (rental.dark_until or rental.intended_at, now if rental.is_alive else rental.updated_at)
         for rental in attempts
         if rental.contract_id is not None
     )
