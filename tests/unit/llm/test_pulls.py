@@ -93,7 +93,9 @@ def test_download_has_not_stalled_when_bytes_come_slowly_or_a_layer_is_verified(
 
 
 def test_download_has_stalled_when_only_words_are_new() -> None:
-    words = [(30.0 * number, {"status": f"busy {number}"}) for number in range(5)]
+    words: list[tuple[float, dict[str, object]]] = [
+        (30.0 * number, {"status": f"busy {number}"}) for number in range(5)
+    ]
 
     with pytest.raises(PullStalledError):
         take_all([(0.0, layer("a", 40)), *words], 90.0)
