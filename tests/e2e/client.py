@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Self
 
 import httpx
 
-from rune.contracts import JobAccepted, JobEvent, JobEvents, JobRecord
+from rune.contracts import Document, JobAccepted, JobEvent, JobEvents, JobRecord
 from tests.e2e.waiting import wait_until
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
+
+
+def read_result[T: Document](kind: type[T], job: JobRecord) -> T:
+    """Return the job's result; from JSON again, as only there a date is a string to strict documents."""
+    return kind.model_validate_json(json.dumps(job.result))
 
 
 class RuneClient:

@@ -6,7 +6,7 @@ import pytest
 
 from local.stack import Stack
 from rune.contracts import BenchmarkResult, JobEvent
-from tests.e2e.client import RuneClient, bearer
+from tests.e2e.client import RuneClient, bearer, read_result
 from tests.e2e.conftest import OTHER_TENANT
 from tests.e2e.model_server import ModelServer
 
@@ -51,7 +51,7 @@ def test_job_succeeds_with_the_counts_that_the_server_itself_gives(
 
     assert (job.status, job.error, job.error_code) == ("succeeded", None, None)
     # The contract refuses unknown and missing fields, so this is the whole shape.
-    result = BenchmarkResult.model_validate(job.result)
+    result = read_result(BenchmarkResult, job)
     numbers = result.measurements
     assert result.answer == own.answer
     assert (numbers.prompt_tokens, numbers.output_tokens) == (own.prompt_tokens, own.output_tokens)
@@ -68,7 +68,7 @@ def test_job_succeeds_with_the_counts_that_the_server_itself_gives(
 
 
 def test_numbers_fit_each_other_and_the_speed_of_the_server(rune: RuneClient, job_id: str) -> None:
-    result = BenchmarkResult.model_validate(rune.get_job(job_id).result)
+    result = read_result(BenchmarkResult, rune.get_job(job_id))
 
     numbers = result.measurements
     assert numbers.time_to_first_token_ms
@@ -134,7 +134,7 @@ def test_nested_form_and_both_kinds_of_server_give_the_servers_own_counts(
     )
 
     own = quick.ask(MODEL, QUESTION)
-    result = BenchmarkResult.model_validate(job.result)
+    result = read_result(BenchmarkResult, job)
     numbers = result.measurements
     assert (numbers.prompt_tokens, numbers.output_tokens) == (own.prompt_tokens, own.output_tokens)
     assert (result.answer, result.metadata["backend_type"]) == (own.answer, backend_type)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 
-from rune.contracts import BenchmarkResult, Document, JobRecord, LlmInstanceResult, RentalList, RentalRecord
-from tests.e2e.client import RuneClient
+from rune.contracts import BenchmarkResult, LlmInstanceResult, RentalList, RentalRecord
+from tests.e2e.client import RuneClient, read_result
 from tests.e2e.market import Market
 from tests.e2e.waiting import wait_until
 
@@ -26,11 +25,6 @@ CENT_USD = 0.01
 GONE_LIMIT_SECONDS = 150.0
 
 
-def read[T: Document](kind: type[T], job: JobRecord) -> T:
-    """Return the job's result; from JSON again, as only there a date is a string to strict documents."""
-    return kind.model_validate_json(json.dumps(job.result))
-
-
 def list_rentals(rune: RuneClient) -> list[RentalRecord]:
     response = rune.http.get("/v1/rentals")
     assert response.status_code == 200, response.text
@@ -45,7 +39,7 @@ def test_specifications_example_rents_once_and_gives_back_with_a_true_receipt(
     job = rune.wait_for_end(rune.post_benchmark(EXAMPLE))
 
     assert job.status == "succeeded", job.error
-    result = read(BenchmarkResult, job)
+    result = read_result(BenchmarkResult, job)
     assert result.rental
     (contract,) = market.contracts_of(job.job_id)
     assert not contract.exists
@@ -106,7 +100,7 @@ def test_kept_instance_is_listed_extended_used_and_ended(rune: RuneClient, marke
     posted = rune.post_job("llm-instance", {"vastai": True, "model": "llama3.1:8b", "keep_seconds": 600})
     job = rune.wait_for_end(posted)
     assert job.status == "succeeded", job.error
-    result = read(LlmInstanceResult, job)
+    result = read_result(LlmInstanceResult, job)
     assert result.mode == "vastai"
     assert result.rental
     assert result.rental.is_open_to_the_world
@@ -119,7 +113,7 @@ def test_kept_instance_is_listed_extended_used_and_ended(rune: RuneClient, marke
         rune.post_benchmark({"vastai": True, "question": "Again?", "model": "llama3.1:8b"})
     )
     assert used.status == "succeeded", used.error
-    receipt = read(BenchmarkResult, used).rental
+    receipt = read_result(BenchmarkResult, used).rental
     assert receipt
     assert (receipt.is_reused, receipt.rental_id) == (True, rental.rental_id)
     assert market.contracts_of(used.job_id) == []
@@ -138,7 +132,7 @@ def test_failing_machine_is_given_back_and_another_one_does_the_work(
     job = rune.wait_for_end(rune.post_benchmark(EXAMPLE), limit_seconds=GONE_LIMIT_SECONDS)
 
     assert job.status == "succeeded", job.error
-    result = read(BenchmarkResult, job)
+    result = read_result(BenchmarkResult, job)
     assert result.rental
     assert result.rental.attempt_count == 2
     contracts = market.contracts_of(job.job_id)

@@ -32,7 +32,7 @@ from rune.contracts import (
 from rune.money.documents import CostEstimationResponse
 from rune.tenants.tokens import TokenBook
 from tests.e2e.blocked import ANY_PATH, WINDOW_SECONDS, Answer, BlockedAddress
-from tests.e2e.client import RuneClient, bearer
+from tests.e2e.client import RuneClient, bearer, read_result
 from tests.e2e.conftest import OTHER_TENANT, TENANT
 from tests.e2e.model_server import ModelServer
 
@@ -311,7 +311,7 @@ def test_spec_post_agentic_agent_is_accepted(rune: RuneClient, agentic_agent: di
     job = rune.wait_for_end(accepted(rune.http.post("/v1/jobs/agentic-agent", json=agentic_agent)))
 
     assert (job.kind, job.status, job.error) == ("agentic-agent", "succeeded", None)
-    assert AgenticAgentResult.model_validate(job.result).answer
+    assert read_result(AgenticAgentResult, job).answer
 
 
 def test_spec_post_benchmark_is_accepted(rune: RuneClient, benchmark: dict[str, Any]) -> None:
@@ -319,7 +319,7 @@ def test_spec_post_benchmark_is_accepted(rune: RuneClient, benchmark: dict[str, 
     job = rune.wait_for_end(accepted(rune.http.post("/v1/jobs/benchmark", json=benchmark)))
 
     assert (job.kind, job.status, job.error) == ("benchmark", "succeeded", None)
-    assert BenchmarkResult.model_validate(job.result).answer
+    assert read_result(BenchmarkResult, job).answer
 
 
 def test_spec_post_llm_instance_is_accepted(rune: RuneClient, quick: ModelServer) -> None:
@@ -329,7 +329,7 @@ def test_spec_post_llm_instance_is_accepted(rune: RuneClient, quick: ModelServer
     )
 
     assert (job.kind, job.status, job.error) == ("llm-instance", "succeeded", None)
-    assert LlmInstanceResult.model_validate(job.result).backend_url == quick.url
+    assert read_result(LlmInstanceResult, job).backend_url == quick.url
 
 
 def test_spec_post_ollama_instance_is_a_deprecated_alias_that_works(
