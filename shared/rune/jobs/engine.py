@@ -159,7 +159,9 @@ class Engine:
         try:
             return await self._run_step(self._steps[job.step], context, Lease(job, self._store, self._clock))
         except TimeoutError:
-            timeout = Failed("step_timeout", "The step took longer than it may.", retryable=False)
+            # What a state holds was paid for: another turn can at least make a result of it.
+            keeps_something = context.state_json is not None
+            timeout = Failed("step_timeout", "The step took longer than it may.", retryable=keeps_something)
             return lifecycle.judge(job, self._clock.now()) or timeout
         except LeaseLostError:
             raise

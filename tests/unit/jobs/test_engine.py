@@ -299,6 +299,18 @@ def test_take_turn_names_the_deadline_when_the_step_ran_into_it() -> None:
     assert rig.job.failure.code == "deadline_exceeded"
 
 
+def test_take_turn_gives_a_step_with_a_state_another_try_when_it_took_too_long() -> None:
+    store = a_store(a_job(step=StepName.MEASURE))
+    claimed = apply(claim(1, "worker-0", after(-90)), a_job(step=StepName.MEASURE))
+    store.jobs[JOB_ID] = claimed
+    assert store.commit(claimed, settle(claimed, Again(0, state_json="[1]"), NOW, 5))
+
+    rig = Rig(store, raising(TimeoutError()), lane=Lane.INFERENCE).take_turn(2)
+
+    assert (rig.job.status, rig.job.step, rig.job.failures) == (Status.RUNNING, StepName.MEASURE, 1)
+    assert [send.message for send in rig.queue.sent] == [StepMessage(JOB_ID, 3)]
+
+
 def test_take_turn_commits_and_sends_nothing_when_the_lease_was_lost() -> None:
     rig = Rig(a_store(a_job()), raising(LeaseLostError("Gone."))).take_turn()
 
