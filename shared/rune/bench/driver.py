@@ -13,6 +13,7 @@ from rune.llm.protocol import ModelServer
 __all__ = ["Task", "learn_tokens_per_word", "measure_point"]
 
 _LEARN_TIMEOUT_SECONDS = 120.0
+_ASIDE_RATIO = 0.1
 _FEW_WORDS, _MANY_WORDS = 32, 288
 
 
@@ -29,7 +30,8 @@ async def measure_point(
     Parameters
     ----------
     time_limit_seconds
-        For everything together, of which the warm-up gets at most one half.
+        For everything together, of which the warm-up gets at most one half, and round trips and connections a tenth
+        each: a server that is silent then must not take the time of what is measured, nor of the turn.
     on_progress
         About measured requests only.
 
@@ -40,16 +42,18 @@ async def measure_point(
     """
     deadline = asyncio.get_running_loop().time() + time_limit_seconds
     window = Window(server, task, point, request_timeout_seconds=time_limit_seconds, on_progress=on_progress)
-    rtt_ms = await median_round_trip_ms(server)
+    aside_seconds = _ASIDE_RATIO * time_limit_seconds
+    rtt_ms = await median_round_trip_ms(server, time_limit_seconds=aside_seconds)
     warmth = await warm_up(server, task, point, time_limit_seconds=time_limit_seconds / 2)
-    await open_connections(server, point.concurrency)
+    await open_connections(server, point.concurrency, time_limit_seconds=aside_seconds)
     with garbage_kept():
         async with watching_loop_lag() as lag:
             await window.run(deadline)
+    records = await window.records(warmth.bytes_per_token)
     return MeasuredPoint(
         point=point,
         started_at_ms=window.started_at_ms,
-        records=await window.records(warmth.bytes_per_token),
+        records=records,
         warmup_count=warmth.request_count,
         warmup_output_tokens=warmth.output_tokens,
         rtt_ms=rtt_ms,

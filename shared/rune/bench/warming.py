@@ -33,17 +33,18 @@ class Warmth:
     bytes_per_token: float | None = None
 
 
-async def median_round_trip_ms(server: ModelServer) -> float | None:
-    """Return the median time of five TCP handshakes; None where one failed or cannot be timed."""
+async def median_round_trip_ms(server: ModelServer, *, time_limit_seconds: float) -> float | None:
+    """Return the median time of five TCP handshakes; None where one failed or cannot be timed, or time is over."""
     round_trips_ms: list[float] = []
-    for _ in range(_RTT_COUNT):
-        try:
-            round_trip_ms = await server.round_trip_ms()
-        except RuneError:
-            return None
-        if round_trip_ms is None:
-            return None
-        round_trips_ms.append(round_trip_ms)
+    try:
+        async with asyncio.timeout(time_limit_seconds):
+            for _ in range(_RTT_COUNT):
+                round_trip_ms = await server.round_trip_ms()
+                if round_trip_ms is None:
+                    return None
+                round_trips_ms.append(round_trip_ms)
+    except (RuneError, TimeoutError):
+        return None
     return statistics.median(round_trips_ms)
 
 
@@ -86,18 +87,21 @@ async def warm_up(server: ModelServer, task: Task, point: Point, *, time_limit_s
     return warmth
 
 
-async def open_connections(server: ModelServer, count: int) -> None:
+async def open_connections(server: ModelServer, count: int, *, time_limit_seconds: float) -> None:
     """Open as many connections as requests may be under way, so that no handshake is in any TTFT.
 
     By asking for the list of models so often at once: it costs no tokens. The warm-up alone would not do. It may be
-    smaller than the concurrency, and connections that its first requests left idle close after seconds.
+    smaller than the concurrency, and connections that its first requests left idle close after seconds. What is not
+    open when the time is over is left to the requests.
     """
 
     async def list_models() -> None:
         with suppress(RuneError):
             await server.list_models()
 
-    await asyncio.gather(*(list_models() for _ in range(count)))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(time_limit_seconds):
+            await asyncio.gather(*(list_models() for _ in range(count)))
 
 
 def _sample(task: Task, point: Point) -> str | None:

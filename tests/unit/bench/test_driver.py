@@ -210,6 +210,22 @@ def test_warm_up_is_broken_off_when_it_takes_half_of_the_time() -> None:
     assert {record.status for record in measured.records} == {"cut_off"}
 
 
+@pytest.mark.parametrize("silent", ["list_models", "round_trip_ms"])
+def test_point_keeps_its_time_when_the_server_is_silent_before_it(
+    monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    async def hang(_self: FakeModelServer) -> None:
+        await asyncio.sleep(5.0)
+
+    monkeypatch.setattr(FakeModelServer, silent, hang)
+    began_s = time.monotonic()
+
+    measured = measure(FakeModelServer(), time_limit_seconds=0.4)
+
+    assert time.monotonic() - began_s < 2
+    assert [record.status for record in measured.records] == ["completed"] * 12
+
+
 def test_point_keeps_what_failed_by_its_code_and_goes_on() -> None:
     def fail(prompt: str) -> RuneError | None:
         return ServerOverloadedError("Full.") if prompt.endswith("Two?") else None
