@@ -58,6 +58,7 @@ async def measure_point(
         warmup_output_tokens=warmth.output_tokens,
         rtt_ms=rtt_ms,
         loop_lag_p99_ms=lag.p99_ms,
+        unsent_count=task.request_count - len(records),
     )
 
 

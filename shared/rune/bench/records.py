@@ -82,6 +82,8 @@ class MeasuredPoint:
         Median time of a TCP handshake; None where it could not be measured.
     loop_lag_p99_ms
         How late the event loop was; None where it was not watched long enough.
+    unsent_count
+        Requests that had not become due when the point ended, and are in no record.
     """
 
     point: Point
@@ -91,3 +93,4 @@ class MeasuredPoint:
     warmup_output_tokens: int
     rtt_ms: float | None
     loop_lag_p99_ms: float | None
+    unsent_count: int = 0

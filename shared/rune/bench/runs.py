@@ -239,7 +239,7 @@ class _Fold:
         holds = {
             "few_samples": len(self.completed) < FEW_SAMPLES,
             "errors": self.failed_count > 0,
-            "cut_short": self.cut_off_count > 0,
+            "cut_short": self.cut_off_count > 0 or self.measured.unsent_count > 0,
             "stream_buffered": any(record.is_buffered for record in self.completed),
             "prompt_truncated": any(record.is_truncated for record in self.completed),
             "client_overloaded": lag_ms is not None and lag_ms > LOOP_LAG_LIMIT_MS,

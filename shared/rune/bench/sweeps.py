@@ -44,7 +44,8 @@ def _reason_to_stop(workload: Workload | None, runs: Sequence[RunReport]) -> End
     last = runs[-1]
     if last.failed > _MAX_FAILED_RATIO * last.num_prompts:
         return "errors"
-    if not last.completed and last.cut_off:
+    if not last.completed:
+        # They were cut off, or the time was over before any was sent.
         return "time_over"
     if workload is None or not workload.sweep:
         return None

@@ -226,6 +226,16 @@ def test_point_keeps_its_time_when_the_server_is_silent_before_it(
     assert [record.status for record in measured.records] == ["completed"] * 12
 
 
+def test_point_tells_how_many_requests_had_no_time() -> None:
+    """Twelve due within some 1200 ms on average, of which the time lets a few be sent."""
+    measured = measure(
+        FakeModelServer(), replace(TASK, warmup_count=0), Point(3, 2, 10.0), time_limit_seconds=0.4
+    )
+
+    assert 0 < measured.unsent_count == 12 - len(measured.records)
+    assert {record.status for record in measured.records} <= {"completed"}
+
+
 def test_point_keeps_what_failed_by_its_code_and_goes_on() -> None:
     def fail(prompt: str) -> RuneError | None:
         return ServerOverloadedError("Full.") if prompt.endswith("Two?") else None

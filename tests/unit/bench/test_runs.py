@@ -253,6 +253,14 @@ def test_each_doubt_has_its_name(records: list[RequestRecord], expected: list[st
     assert set(expected) <= set(WARNINGS)
 
 
+def test_requests_for_which_no_time_was_left_are_told() -> None:
+    """Of an open load there may be none under way when the time is over, and still many to come."""
+    run = a_run(*many(), point=Point(0, 8, request_rate_per_s=10.0), unsent_count=1)
+
+    assert (run.num_prompts, run.cut_off) == (20, 0)
+    assert "cut_short" in run.warnings
+
+
 @pytest.mark.parametrize(("lag_ms", "expected"), [(None, []), (5.0, []), (5.1, ["client_overloaded"])])
 def test_a_late_event_loop_is_told(lag_ms: float | None, expected: list[str]) -> None:
     assert a_run(*many(), loop_lag_p99_ms=lag_ms).warnings == expected

@@ -83,6 +83,7 @@ def test_points_follow_each_other_until_all_are_measured(
         ({"request_rates": [1.0, 2.0]}, [run(completed=0, failed=9)], "errors"),
         ({"concurrency": [1, 2]}, [run(None, completed=0, cut_off=2)], "time_over"),
         ({"concurrency": [1, 2]}, [run(completed=1, cut_off=2)], Point(1, 2)),
+        (SWEEP, [run(100), run(None, completed=0)], "time_over"),  # no time was left to send any
         ({}, [run(completed=0, failed=1)], "errors"),
     ],
 )
