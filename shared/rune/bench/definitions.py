@@ -68,7 +68,10 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
         # Of a run.
         "few_samples": "Fewer than 10 requests were completed: means and medians are rough.",
         "errors": "Requests failed; latencies are those of the others, and may flatter a server that refuses.",
-        "cut_short": "The point's time ended before its requests did; those under way are in no other number.",
+        "cut_short": (
+            "The point ended, by its time or at 2,000,000 pieces, before its requests did: those under way are in "
+            "no other number, and those to come were not sent."
+        ),
         "stream_buffered": (
             "Answers came all at once, not as they were made: something on the way holds streams back, so times "
             "per token say nothing."

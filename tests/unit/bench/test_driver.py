@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from rune.bench import window
 from rune.bench.driver import Task, learn_tokens_per_word, measure_point
 from rune.bench.prompts import add_nonce
 from rune.bench.records import MeasuredPoint, Point
@@ -234,6 +235,17 @@ def test_point_tells_how_many_requests_had_no_time() -> None:
 
     assert 0 < measured.unsent_count == 12 - len(measured.records)
     assert {record.status for record in measured.records} <= {"completed"}
+
+
+def test_point_ends_when_it_has_as_many_pieces_as_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window, "MAX_PIECES", 13)  # an answer has 3
+
+    server = WatchedServer(answer_seconds=0.02)
+
+    measured = measure(server, replace(TASK, warmup_count=0), replace(CLOSED, concurrency=1))
+
+    assert [record.status for record in measured.records] == ["completed"] * 5 + ["cut_off"]
+    assert measured.unsent_count == 6
 
 
 def test_point_keeps_what_failed_by_its_code_and_goes_on() -> None:
