@@ -78,6 +78,10 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
         ),
         "prompt_truncated": "The server counted far fewer tokens than prompts have: it dropped some silently.",
         "client_overloaded": "RUNE's own event loop was over 5 ms late (p99): its stamps are doubtful.",
+        "concurrency_not_reached": (
+            "Never were max_concurrency requests under way: there are too few of them, or the server answers "
+            "faster than RUNE asks. The numbers are those of max_concurrent_requests."
+        ),
         "token_counts_estimated": "The server does not say how many tokens answers have; pieces were counted.",
         "input_tokens_unknown": "The server did not say for each prompt how many tokens it has.",
         "prefix_cache_hits": (
@@ -85,6 +89,10 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
             "than for prompts it has never seen."
         ),
         "short_answers": "Half of the answers have fewer than 16 tokens: times per token are mostly noise.",
+        "reasoning_hidden": (
+            "The server counted tokens of reasoning that it did not send: times per token come out too short, and "
+            "times to first token hold the reasoning."
+        ),
         "empty_answers": "Some answers had no content; they have no latencies.",
         "arrivals_delayed": (
             "At least 5 % of the requests were sent over 10 ms late, most often since max_concurrency were under "

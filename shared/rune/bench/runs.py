@@ -195,6 +195,11 @@ class _Fold:
             warnings=list(self.warnings()),
         )
 
+    def is_underloaded(self) -> bool:
+        """Return whether a closed load never had as many requests under way as its name says."""
+        point, records = self.measured.point, self.measured.records
+        return point.request_rate_per_s is None and timeline.max_concurrent(records) < point.concurrency
+
     def steady_throughput(self) -> float | None:
         point = self.measured.point
         if point.request_rate_per_s is not None or not self.completed:
@@ -243,10 +248,12 @@ class _Fold:
             "stream_buffered": any(record.is_buffered for record in self.completed),
             "prompt_truncated": any(record.is_truncated for record in self.completed),
             "client_overloaded": lag_ms is not None and lag_ms > LOOP_LAG_LIMIT_MS,
+            "concurrency_not_reached": self.is_underloaded(),
             "token_counts_estimated": "chunks" in sources,
             "input_tokens_unknown": len(self.input_tokens) < len(self.generations),
             "prefix_cache_hits": (self.cached_tokens or 0) > CACHE_HIT_RATIO * total_input,
             "short_answers": outputs is not None and outputs.median < SHORT_ANSWER_TOKENS,
+            "reasoning_hidden": any(g.tokens.reasoning_count and not g.reasoning for g in self.generations),
             "empty_answers": any(g.stamps.first_content_ns is None for g in self.generations),
             "arrivals_delayed": bool(late_count)
             and late_count >= LATE_ARRIVAL_RATIO * len(self.queue_times_ms),

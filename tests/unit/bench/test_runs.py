@@ -24,6 +24,7 @@ from tests.measured_builders import (
     a_completed,
     a_cut_off,
     a_failed,
+    a_generation,
     a_measured_point,
     a_run,
     an_empty_generation,
@@ -251,6 +252,31 @@ def many(**of_each: object) -> list[RequestRecord]:
 def test_each_doubt_has_its_name(records: list[RequestRecord], expected: list[str]) -> None:
     assert a_run(*records).warnings == expected
     assert set(expected) <= set(WARNINGS)
+
+
+@pytest.mark.parametrize(
+    ("point", "expected"),
+    [
+        (Point(0, 2), []),
+        (Point(0, 3), ["concurrency_not_reached"]),
+        (Point(0, 3, request_rate_per_s=10.0), []),
+    ],
+)
+def test_a_closed_load_that_never_had_all_under_way_is_told(point: Point, expected: list[str]) -> None:
+    """Twenty answers of 290 ms, one every 200: two are under way at a time."""
+    records = [a_completed(n, sent_ms=200 * n) for n in range(20)]
+
+    assert a_run(*records, point=point).warnings == expected
+
+
+@pytest.mark.parametrize(("reasoning", "expected"), [("Let me see.", []), ("", ["reasoning_hidden"])])
+def test_tokens_that_were_counted_and_never_shown_are_told(reasoning: str, expected: list[str]) -> None:
+    """16 of 20 tokens are reasoning: shown, they have their pieces; hidden, they make the others look fast."""
+    generation = a_generation()
+    counted = replace(generation.tokens, reasoning_count=16)
+    thinking = replace(a_completed(), generation=replace(generation, reasoning=reasoning, tokens=counted))
+
+    assert a_run(*many(), thinking).warnings == expected
 
 
 def test_requests_for_which_no_time_was_left_are_told() -> None:
