@@ -203,14 +203,17 @@ def _take_down(
 ) -> JudgeError | None:
     """Write the verdicts beside their answers; return what keeps the judge from going on, if anything.
 
-    Where the judge gave others a verdict at the same time, an answer without one has itself to blame.
+    Where the judge gave others a verdict at the same time, an answer without one has itself to blame, unless the
+    judge said that it had too much to do.
     """
     works = any(isinstance(verdict, str) for verdict in verdicts)
     error: JudgeError | None = None
     for at, verdict in zip(batch, verdicts, strict=True):
         if isinstance(verdict, str):
             said = {"score": parse_verdict(verdict), "verdict": verdict[:_KEPT_VERDICT_CHARS]}
-        elif works or isinstance(verdict, _ANSWERS_FAULT):
+        elif isinstance(verdict, _ANSWERS_FAULT) or (
+            works and not isinstance(verdict, ServerOverloadedError)
+        ):
             said = {"score": None, "verdict": None}
         else:
             error = verdict

@@ -145,6 +145,20 @@ def test_judge_passes_over_an_answer_that_fails_beside_others(error: RuneError) 
     assert (quality.judged_count, quality.unjudged_count) == (9, 1)
 
 
+def test_judge_asks_again_for_the_answers_that_its_server_had_no_time_for() -> None:
+    full = ServerOverloadedError("Later.")
+    bench = a_judging_bench('{"score": 8}', full, full, '{"score": 8}')
+
+    outcome = bench.turn(JUDGED)
+    bench.commit(outcome)
+    report = report_of(run_judge(bench))
+
+    assert isinstance(outcome, Again)
+    assert (outcome.progress["judged"], outcome.delay_seconds) == (2, 5)
+    assert [run.quality.judged_count for run in report.runs if run.quality] == [10, 10, 10]
+    assert "answers_unjudged" not in report.warnings
+
+
 def test_judge_tries_again_when_its_server_fails() -> None:
     overloaded = ServerOverloadedError("Later.", retry_after_seconds=30)
     bench = a_judging_bench(*[overloaded] * 4, '{"score": 8}')
