@@ -49,6 +49,9 @@ RESERVE_SECONDS = 10.0
 LEAST_SECONDS = 10.0
 """With less than this no answer is given to the judge."""
 
+LONGEST_RENTED_DELAY_SECONDS = 30
+"""Between two tries where a rented machine waits: it bills, and is of no use to the judge."""
+
 _KEPT_VERDICT_CHARS = 1000
 
 # What no other try mends.
@@ -89,7 +92,10 @@ class Judge:
         if isinstance(error, _HOPELESS) or state.failed_tries >= MAX_FAILURES:
             return self._finish(context, expected, state, "judge_failed")
         note = Note("benchmark.judge", {"judge": expected.judge.model}, error.code)
-        return _again(state, _delay_seconds(error, state.failed_tries), note)
+        delay_seconds = _delay_seconds(error, state.failed_tries)
+        if context.job.rents:
+            delay_seconds = min(delay_seconds, LONGEST_RENTED_DELAY_SECONDS)
+        return _again(state, delay_seconds, note)
 
     async def _judge_some(
         self, context: StepContext, request: BenchmarkRequest, judge: JudgeModel, state: JudgingState

@@ -145,6 +145,15 @@ def test_judge_passes_over_an_answer_that_fails_beside_others(error: RuneError) 
     assert (quality.judged_count, quality.unjudged_count) == (9, 1)
 
 
+def test_judge_keeps_no_rented_machine_waiting_for_as_long_as_its_server_likes() -> None:
+    bench = a_judging_bench(ServerOverloadedError("Later.", retry_after_seconds=900))
+
+    outcome = bench.turn(JUDGED, rents=True)
+
+    assert isinstance(outcome, Again)
+    assert outcome.delay_seconds == 30
+
+
 def test_judge_asks_again_for_the_answers_that_its_server_had_no_time_for() -> None:
     full = ServerOverloadedError("Later.")
     bench = a_judging_bench('{"score": 8}', full, full, '{"score": 8}')
