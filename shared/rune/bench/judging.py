@@ -37,7 +37,8 @@ _PATTERN_BYTES = 1_000_000
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 _ARITHMETIC = Context(prec=60, traps=[])
 _BEST_SCORE = 10
-_VERDICT = re.compile(r'\{[^{}]*"score"[^{}]*\}')
+# Possessive (*+), so that a judge cannot make it try the same text again and again.
+_VERDICT = re.compile(r'\{(?:[^{}"]|"(?!score"))*+"score"[^{}]*+\}')
 _THINKING, _AFTER_THINKING = "<think>", "</think>"
 
 

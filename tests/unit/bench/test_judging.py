@@ -2,6 +2,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,14 @@ def test_regex_matches_anywhere(pattern: str, answer: str, score: float) -> None
     check_expectation(expected)
 
     assert score_answer(expected, answer) == score
+
+
+def test_verdict_takes_time_in_proportion_to_what_was_said() -> None:
+    """Endless marks of a score and no end would take 3 seconds where each was tried with all that follow."""
+    began_s = time.process_time()
+
+    assert parse_verdict("{" + '"score"' * 14_000) is None
+    assert time.process_time() - began_s < 0.5
 
 
 def test_regex_takes_time_in_proportion_to_the_answer() -> None:
