@@ -22,9 +22,11 @@ from rune.errors import (
     RequestRejectedError,
     ServerAccessError,
     ServerOverloadedError,
+    StoreUnavailableError,
 )
 from rune.jobs.lifecycle import MAX_ATTEMPTS
 from rune.jobs.outcomes import Again, Done, Failed, Note, Outcome
+from rune.jobs.record import Job
 from rune.jobs.settlement import MAX_FAILURES, RETRY_DELAYS_SECONDS
 from rune.jobs.step import StepContext
 from rune.jobs.steps.measuring.quality import with_quality
@@ -147,9 +149,8 @@ class Judge:
         self, context: StepContext, expected: Expectation, state: JudgingState, *warnings: str
     ) -> Outcome:
         draft, metadata = state.draft, dict(state.draft.metadata)
-        if any(answer.is_judged for answer in state.answers):
-            key = f"results/{context.job.job_id}/records/judgements-{context.job.epoch}.jsonl"
-            self._tools.records.put(key, judgement_lines(state.answers))
+        key = self._write_down(context, state)
+        if key is not None:
             metadata["records"] = json.dumps([*json.loads(metadata.get("records", "[]")), key])
         latency = [*draft.telemetry.latency, PhaseLatency(phase="judge", ms=state.judged_ms)]
         report = draft.report and with_quality(draft.report, expected, state.answers, warnings)
@@ -162,6 +163,20 @@ class Judge:
         )
         return Done(result.model_dump_json())
 
+    def _write_down(self, context: StepContext, state: JudgingState) -> str | None:
+        """Return the name of the file with the judge's words; None where it gave none, or nobody takes them."""
+        if not any(answer.is_judged for answer in state.answers):
+            return None
+        key = f"results/{context.job.job_id}/records/judgements-{context.job.epoch}.jsonl"
+        try:
+            self._tools.records.put(key, judgement_lines(state.answers))
+        except StoreUnavailableError:
+            if not _is_last_try(context.job):
+                raise
+            # The numbers are worth more than the judge's words.
+            return None
+        return key
+
 
 def _reasons_to_end(context: StepContext, state: JudgingState) -> list[str] | None:
     """Return what is to be said of an end without another verdict; None where there are answers to judge."""
@@ -169,9 +184,11 @@ def _reasons_to_end(context: StepContext, state: JudgingState) -> list[str] | No
         return []
     if context.time_limit_seconds < RESERVE_SECONDS + LEAST_SECONDS:
         return ["judge_unfinished"]
-    if context.job.attempts >= MAX_ATTEMPTS or context.job.failures + 1 >= MAX_FAILURES:
-        return ["judge_failed"]
-    return None
+    return ["judge_failed"] if _is_last_try(context.job) else None
+
+
+def _is_last_try(job: Job) -> bool:
+    return job.attempts >= MAX_ATTEMPTS or job.failures + 1 >= MAX_FAILURES
 
 
 def _pending(answers: Sequence[Answer]) -> list[int]:

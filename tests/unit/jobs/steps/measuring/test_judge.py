@@ -10,6 +10,7 @@ from rune.errors import (
     ServerFailedError,
     ServerOverloadedError,
     ServerTimeoutError,
+    StoreUnavailableError,
 )
 from rune.jobs.lifecycle import MAX_ATTEMPTS
 from rune.jobs.outcomes import Again, Done, Next, Note, Outcome
@@ -222,6 +223,25 @@ def test_judge_ends_the_job_well_when_there_is_no_time_or_no_other_try(
 
     assert warning in report.warnings
     assert len(report.runs) == 3
+
+
+@pytest.mark.parametrize(("failures", "is_kept"), [(1, False), (2, True)])
+def test_judge_loses_no_numbers_to_a_bucket_that_does_not_take_its_words(
+    failures: int, is_kept: bool
+) -> None:
+    bench = a_judging_bench('{"score": 8}', request=JUDGED_ONCE)
+    bench.commit(bench.turn(JUDGED_ONCE))
+    bench.records.is_down = True
+
+    if not is_kept:
+        with pytest.raises(StoreUnavailableError):
+            bench.turn(JUDGED_ONCE, failures=failures)
+        return
+    result = result_of(bench.turn(JUDGED_ONCE, failures=failures))
+
+    assert result.report is not None
+    assert [run.quality.judged_count for run in result.report.runs if run.quality] == [1]
+    assert "records" not in result.metadata
 
 
 def test_judge_may_be_on_another_server() -> None:
