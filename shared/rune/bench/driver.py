@@ -16,6 +16,9 @@ _LEARN_TIMEOUT_SECONDS = 120.0
 _ASIDE_RATIO = 0.1
 _FEW_WORDS, _MANY_WORDS = 32, 288
 
+# A common English word is one token, two in a small vocabulary, and its characters where there are none but those.
+_LEAST_TOKENS_PER_WORD, _MOST_TOKENS_PER_WORD = 0.5, 16.0
+
 
 async def measure_point(
     server: ModelServer, task: Task, point: Point, *, time_limit_seconds: float, on_progress: OnProgress
@@ -66,7 +69,8 @@ async def learn_tokens_per_word(server: ModelServer, task: Task) -> float | None
     """Return how many of the model's tokens a word of `synthetic_words` takes; None where nobody counts them.
 
     From two prompts of different length, so that what the server puts around a prompt does not count. The task's
-    own prompts are not looked at.
+    own prompts are not looked at. None also for a number that no tokenizer gives: prompts are made by it, and those
+    for a server that drops or caches most of its own would have no end.
 
     Raises
     ------
@@ -81,4 +85,5 @@ async def learn_tokens_per_word(server: ModelServer, task: Task) -> float | None
             return None
         counts.append(answer.tokens.prompt_count)
     few, many = counts
-    return (many - few) / (_MANY_WORDS - _FEW_WORDS) if many > few else None
+    ratio = (many - few) / (_MANY_WORDS - _FEW_WORDS)
+    return ratio if _LEAST_TOKENS_PER_WORD <= ratio <= _MOST_TOKENS_PER_WORD else None

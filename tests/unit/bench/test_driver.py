@@ -363,16 +363,26 @@ def test_bytes_per_token_are_learnt_before_a_long_prompt_is_measured(prompt_byte
     assert {record.is_truncated for record in measured.records if record.prompt_index} == {learns}
 
 
+class Counting(FakeModelServer):
+    """Counts prompts as it is told, one after another."""
+
+    def __init__(self, *counts: int) -> None:
+        super().__init__()
+        self.counts = iter(counts)
+
+    async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
+        answer = await super().chat(request, on_chunk)
+        return replace(answer, tokens=replace(answer.tokens, prompt_count=next(self.counts)))
+
+
 def test_tokens_per_word_come_from_two_lengths() -> None:
-    counts = iter([40, 360])
+    assert asyncio.run(learn_tokens_per_word(Counting(40, 360), TASK)) == 320 / 256
 
-    @dataclass
-    class Counting(FakeModelServer):
-        async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
-            answer = await super().chat(request, on_chunk)
-            return replace(answer, tokens=replace(answer.tokens, prompt_count=next(counts)))
 
-    assert asyncio.run(learn_tokens_per_word(Counting(), TASK)) == 320 / 256
+@pytest.mark.parametrize("many", [41, 40 + 127, 40 + 4097])
+def test_tokens_per_word_are_unknown_when_no_tokenizer_counts_so(many: int) -> None:
+    """A server that drops or caches a part of a prompt; by one token for 256 words a prompt would fill 50 MB."""
+    assert asyncio.run(learn_tokens_per_word(Counting(40, many), TASK)) is None
 
 
 @pytest.mark.parametrize("prompt_count", [None, 12])
