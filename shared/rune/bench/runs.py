@@ -291,7 +291,7 @@ def _is_good(generation: Generation, limits: GoodputLimits) -> bool:
 def _server_side(generations: Sequence[Generation]) -> ServerSide:
     timings = [generation.server_timings for generation in generations]
     evaluated = [
-        (g.tokens.prompt_count - (g.tokens.cached_count or 0), g.server_timings.prompt_eval_ms)
+        (max(0, g.tokens.prompt_count - (g.tokens.cached_count or 0)), g.server_timings.prompt_eval_ms)
         for g in generations
         if g.tokens.prompt_count is not None
     ]

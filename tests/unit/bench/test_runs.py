@@ -279,6 +279,13 @@ def test_tokens_that_were_counted_and_never_shown_are_told(reasoning: str, expec
     assert a_run(*many(), thinking).warnings == expected
 
 
+def test_a_server_that_counts_more_from_its_cache_than_there_is_has_no_speed_below_zero() -> None:
+    timings = ServerTimings(prompt_eval_ms=10.0)
+    run = a_run(a_completed(input_tokens=50, cached_tokens=60, timings=timings))
+
+    assert run.server_side.prompt_tokens_per_s == 0
+
+
 def test_requests_for_which_no_time_was_left_are_told() -> None:
     """Of an open load there may be none under way when the time is over, and still many to come."""
     run = a_run(*many(), point=Point(0, 8, request_rate_per_s=10.0), unsent_count=1)
