@@ -32,6 +32,9 @@ class Task:
         Of arrivals and of the prompts' order.
     idle_timeout_seconds
         Longest silence of the server before a request counts as failed.
+    first_timeout_seconds
+        The same before an answer's first piece, where the server may have others to answer first; None for no
+        difference.
     expected
         What answers are judged by; one with method `judge` is left to whoever asks the judge.
     nonce_seed
@@ -51,6 +54,7 @@ class Task:
     is_cache_busted: bool
     seed: int
     idle_timeout_seconds: float = 60.0
+    first_timeout_seconds: float | None = None
     expected: Expectation | None = None
     nonce_seed: int = field(default_factory=lambda: secrets.randbits(_NONCE_SEED_BITS))
 
@@ -83,6 +87,7 @@ class Task:
             messages=(Message(Role.USER, prompt),),
             timeout_seconds=timeout_seconds,
             idle_timeout_seconds=self.idle_timeout_seconds,
+            first_timeout_seconds=self.first_timeout_seconds,
             context_tokens=self.context_tokens,
             max_output_tokens=self.max_output_tokens,
             temperature=self.temperature,

@@ -24,7 +24,7 @@ from rune.llm.protocol import (
     WarmUpRequest,
 )
 from rune.llm.pulls import PullStream
-from rune.llm.replies import open_stream, read_events, read_object
+from rune.llm.replies import bound_silence, open_stream, read_events, read_object
 from rune.net.addresses import AddressPolicy, BackendUrl
 from rune.net.calls import ServerConnection
 from rune.net.client import open_client
@@ -206,10 +206,10 @@ class OllamaServer:
             self._connection.url.url + "/api/chat",
             body=write_chat(request),
             total_timeout_seconds=request.timeout_seconds,
-            idle_timeout_seconds=request.idle_timeout_seconds,
+            idle_timeout_seconds=request.first_timeout_seconds or request.idle_timeout_seconds,
         ) as reply:
             body = await open_stream(reply, model=request.model, media_types=_MEDIA_TYPES)
-            stream = ChatStream(request.model, reply, on_chunk)
+            stream = ChatStream(request.model, reply, bound_silence(body, request, on_chunk))
             await read_events(body, NdjsonReader(), stream.take)
             return stream.complete()
 

@@ -22,7 +22,7 @@ from rune.llm.protocol import (
     WarmUp,
     WarmUpRequest,
 )
-from rune.llm.replies import open_stream, read_events
+from rune.llm.replies import bound_silence, open_stream, read_events
 from rune.net.addresses import AddressPolicy, BackendUrl
 from rune.net.calls import ServerConnection
 from rune.net.client import open_client
@@ -114,10 +114,10 @@ class OpenAiServer:
             self._routes.chat_url,
             body=await self._write_chat(request),
             total_timeout_seconds=request.timeout_seconds,
-            idle_timeout_seconds=request.idle_timeout_seconds,
+            idle_timeout_seconds=request.first_timeout_seconds or request.idle_timeout_seconds,
         ) as reply:
             body = await open_stream(reply, model=request.model, media_types=_MEDIA_TYPES)
-            stream = ChatStream(request.model, reply, on_chunk)
+            stream = ChatStream(request.model, reply, bound_silence(body, request, on_chunk))
             await read_events(body, SseReader(), stream.take)
             return stream.complete()
 

@@ -95,12 +95,16 @@ class ChatRequest:
         Longest time from sending the request to the end of the answer.
     idle_timeout_seconds
         Longest silence between two pieces of the answer, the first included.
+    first_timeout_seconds
+        Longest silence before the first piece, of a server that may keep requests in a queue; None takes the idle
+        timeout. Bedrock refuses instead of queueing, and has the idle timeout throughout.
     """
 
     model: str
     messages: tuple[Message, ...]
     timeout_seconds: float
     idle_timeout_seconds: float = 60.0
+    first_timeout_seconds: float | None = None
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     temperature: float | None = None

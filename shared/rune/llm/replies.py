@@ -8,6 +8,7 @@ from rune.errors import BadResponseError
 from rune.llm.failures import FailureContext, describe_failure, is_failure
 from rune.llm.fields import parse_json
 from rune.llm.lines import Event, EventReader
+from rune.llm.protocol import ChatRequest, OnChunk
 from rune.net.bodies import BodyReader
 from rune.net.calls import Reply, drain
 
@@ -54,6 +55,20 @@ async def open_stream(reply: Reply, *, model: str, media_types: frozenset[str]) 
             raise describe_failure(None, value, context)
         raise BadResponseError("The server's answer is not the stream that RUNE asked for.")
     return reply.reader()
+
+
+def bound_silence(body: BodyReader, request: ChatRequest, on_chunk: OnChunk) -> OnChunk:
+    """Return `on_chunk`; with the first piece the request's idle timeout begins to hold.
+
+    Before it, a server may keep a request in its queue for as long as the call lets it.
+    """
+
+    def tell(count: int) -> None:
+        if count == 1:
+            body.limit_silence(request.idle_timeout_seconds)
+        on_chunk(count)
+
+    return on_chunk if request.first_timeout_seconds is None else tell
 
 
 async def read_events(body: BodyReader, reader: EventReader, take: Callable[[Event], bool]) -> None:

@@ -1,5 +1,6 @@
 """Reading what a stranger sends: bounded in bytes, stamped on arrival, never unpacked."""
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from rune.errors import BadResponseError
+from rune.errors import BadResponseError, ServerTimeoutError
 from rune.net.streams import stamped_stream
 
 type MonotonicNs = Callable[[], int]
@@ -79,6 +80,11 @@ class BodyReader:
         self._max_bytes = max_bytes
         self._read_bytes = 0
         self._now_ns = now_ns
+        self._idle_seconds: float | None = None
+
+    def limit_silence(self, seconds: float) -> None:
+        """Bound the silence before each piece from here on, more tightly than the call does."""
+        self._idle_seconds = seconds
 
     async def read(self) -> Chunk | None:
         """Return the next bytes, stamped where the event loop handed them over; None at the end.
@@ -87,10 +93,16 @@ class BodyReader:
         ------
         BadResponseError
             The body passed its limit.
+        ServerTimeoutError
+            Nothing came for as long as `limit_silence` allows.
         httpx.TransportError
             The connection broke or stayed silent.
         """
-        data = await anext(self._chunks, None)
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                data = await anext(self._chunks, None)
+        except TimeoutError as error:
+            raise ServerTimeoutError(f"The server was silent for {self._idle_seconds:g} seconds.") from error
         if data is None:
             return None
         arrived_ns = self._stream.arrived_ns if self._stream else self._now_ns()

@@ -242,7 +242,7 @@ async def drain(reader: BodyReader) -> None:
 
     Bounded in time and forgiving: the answer is already complete, whatever happens here.
     """
-    with suppress(TimeoutError, httpx.TransportError, BadResponseError):
+    with suppress(TimeoutError, httpx.TransportError, ModelServerError):
         async with asyncio.timeout(_DRAIN_SECONDS):
             while await reader.read() is not None:
                 pass

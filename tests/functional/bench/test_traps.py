@@ -139,6 +139,25 @@ def test_silent_server_is_a_failure_in_time(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("script", "errors"),
+    [
+        pytest.param(Script(ttft_ms=400.0), {}, id="queue"),
+        pytest.param(Script(ending="hang", pieces_before_ending=2), {"server_timeout": 4}, id="hang"),
+    ],
+)
+def test_waiting_in_the_queue_of_a_server_is_no_failure(
+    kind: str, script: Script, errors: dict[str, int]
+) -> None:
+    task = replace(TASK, first_timeout_seconds=5.0, idle_timeout_seconds=0.15, warmup_count=0)
+
+    trial = measure(kind, Served(script), task)
+
+    assert error_codes(trial) == errors
+    assert trial.report.cut_off == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_silent_server_is_left_when_the_time_is_over(kind: str) -> None:
     served = Served(Script(ending="hang", pieces_before_ending=2))
 

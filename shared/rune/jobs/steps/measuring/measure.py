@@ -265,6 +265,8 @@ def _task(
         is_cache_busted=workload.prefix_cache == "busted",
         seed=workload.seed,
         idle_timeout_seconds=idle_timeout_seconds,
+        # With more under way than the server answers at a time, the rest waits in its queue, which is measured.
+        first_timeout_seconds=float(workload.point_seconds),
         expected=request.expected,
     )
 

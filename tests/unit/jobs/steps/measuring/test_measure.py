@@ -123,6 +123,7 @@ def test_measure_asks_as_the_workload_says() -> None:
         context_tokens=4096,
         is_cache_busted=True,
         seed=7,
+        first_timeout_seconds=100.0,
         idle_timeout_seconds=60.0,
         expected=task.expected,
         nonce_seed=0,
