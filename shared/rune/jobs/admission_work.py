@@ -5,6 +5,7 @@ import math
 from rune.contracts import BenchmarkRequest, JudgeModel, Workload
 from rune.contracts.workloads import MAX_JUDGED_BY_MODEL, MAX_REQUESTS
 from rune.errors import InvalidRequestError
+from rune.jobs.admission_budget import check_budget
 from rune.net.addresses import AddressPolicy
 from rune.tenants.backends import TenantBackends, check_backend
 
@@ -23,7 +24,8 @@ def admit_work(
     ------
     InvalidRequestError
         More requests than a job may have, a context that the work does not fit in or that nobody can be told, an
-        expectation that no answer could be held against, or a judge that cannot judge.
+        expectation that no answer could be held against, a judge that cannot judge, or more of Bedrock than the
+        tenant may take for one job.
     """
     _check_context(request)
     request_count = count_requests(request.workload)
@@ -33,6 +35,7 @@ def admit_work(
             pointer="/workload",
             code="workload_too_large",
         )
+    check_budget(request, request_count, backends)
     if request.expected is None:
         return request
     # Imported at the first expectation: a validator of schemas is no reason for a slower start of everything else.

@@ -44,10 +44,12 @@ class CredentialSettings(_Settings):
 
 
 class BedrockSettings(_Settings):
-    """Where a tenant may use Bedrock, and which models there; `*` in a name stands for anything."""
+    """Where a tenant may use Bedrock, which models there (`*` in a name stands for anything), and how much."""
 
     regions: Annotated[tuple[Annotated[str, Field(pattern=rf"^{REGION}$")], ...], Field(min_length=1)]
     models: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=2048)], ...], Field(min_length=1)]
+    max_tokens_per_job: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000_000
+    """That one benchmark may take at most, in and out together; the operator pays for them."""
 
     def allows_model(self, model: str) -> bool:
         """Return whether a model or an inference profile, by id or ARN, is among those named."""
