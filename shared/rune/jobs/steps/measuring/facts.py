@@ -7,6 +7,9 @@ from rune.llm.protocol import ModelFacts, ModelServer, ServerFacts
 _FIXED = ("digest", "quantization", "parameter_size", "family", "context_tokens_loaded")
 """What must stay as it is while a model is measured."""
 
+LONGEST_FACT_CHARS = 200
+"""A digest has 71 characters."""
+
 TIME_LIMIT_SECONDS = 3.0
 """For what is asked after a measurement: an answer is worth more than the server's word on itself."""
 
@@ -15,7 +18,14 @@ async def describe(server: ModelServer, model: str) -> tuple[ModelFacts, ServerF
     """Return what the server says of the model and of itself, and which models it has in memory."""
     server_facts = await server.describe_server()
     model_facts = await server.describe_model(model)
-    return model_facts, server_facts, await server.list_running()
+    return _clipped(model_facts), _clipped(server_facts), await server.list_running()
+
+
+def _clipped[T: (ModelFacts, ServerFacts)](facts: T) -> T:
+    """Return the facts with no text longer than a name: they go into the state, the report and every comparison."""
+    said = {each.name: getattr(facts, each.name) for each in fields(facts)}
+    texts = {name: value[:LONGEST_FACT_CHARS] for name, value in said.items() if isinstance(value, str)}
+    return replace(facts, **texts)  # type: ignore[arg-type]  # texts where texts were
 
 
 def has_changed(before: ModelFacts, after: ModelFacts) -> bool:

@@ -19,6 +19,9 @@ from rune.llm.protocol import Generation
 
 _QUOTED_CHARS = 200
 
+LONGEST_ANSWER_CHARS = 500_000
+"""Of the answer in a result: Lambda answers with at most 6 MB, and a character may take twelve bytes of JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenSums:
@@ -55,17 +58,20 @@ def make_result(
     Parameters
     ----------
     answer, measurements
-        One answer that stands for all, and its numbers.
+        One answer that stands for all, and its numbers. Of one that is too long for a document the beginning is
+        kept, and `metadata.answer_chars` tells its length.
     phases_ms
         All phases of the job in order, in milliseconds.
     metadata
         Besides what every result says.
     """
+    clipped = {"answer_chars": str(len(answer))} if len(answer) > LONGEST_ANSWER_CHARS else {}
     return BenchmarkResult(
-        answer=answer,
+        answer=answer[:LONGEST_ANSWER_CHARS],
         metadata={
             "backend_type": request.backend_type,
             "question": request.question[:_QUOTED_CHARS],
+            **clipped,
             **(metadata or {}),
         },
         telemetry=Telemetry(
