@@ -21,37 +21,28 @@ OUTPUT_TOKENS = 32
 NS_PER_MS = 1_000_000
 
 _LIMIT_SECONDS = 240.0
-_TASK = Task(
-    model=MODEL,
-    prompts=(PROMPT,),
-    repetitions=0,
-    warmup_count=0,
-    max_output_tokens=OUTPUT_TOKENS,
-    temperature=0.0,
-    ignore_eos=True,
-    context_tokens=None,
-    is_cache_busted=True,
-    seed=0,
-)
 
 
 async def measure_once(
-    client: ModelServer,
-    concurrency: int,
-    request_count: int,
-    *,
-    part: int = 0,
-    warmup_count: int | None = None,
+    client: ModelServer, concurrency: int, request_count: int, *, warmup_count: int | None = None
 ) -> MeasuredPoint:
-    """Return what RUNE measures: `PROMPT` so often, each time behind a number of its own, which `part` is in."""
+    """Return what RUNE measures: `PROMPT` so often, each time behind a number that was never used before."""
+    task = Task(
+        model=MODEL,
+        prompts=(PROMPT,),
+        repetitions=request_count,
+        warmup_count=concurrency if warmup_count is None else warmup_count,
+        max_output_tokens=OUTPUT_TOKENS,
+        temperature=0.0,
+        ignore_eos=True,
+        context_tokens=None,
+        is_cache_busted=True,
+        seed=0,
+    )
     return await measure_point(
         client,
-        replace(
-            _TASK,
-            repetitions=request_count,
-            warmup_count=concurrency if warmup_count is None else warmup_count,
-        ),
-        Point(part, concurrency),
+        task,
+        Point(0, concurrency),
         time_limit_seconds=_LIMIT_SECONDS,
         on_progress=lambda _ended, _pieces: None,
     )
@@ -61,12 +52,12 @@ async def measure_while(
     waited_for: Awaitable[PeerRun], client: ModelServer, concurrency: int
 ) -> tuple[PeerRun, MeasuredPoint]:
     """Return what the peer measures, and what RUNE does from before it begins until after it has ended."""
-    parts = [await measure_once(client, concurrency, concurrency, part=0)]
+    parts = [await measure_once(client, concurrency, concurrency)]
     waiting = asyncio.ensure_future(waited_for)
     while not waiting.done():
-        part = await measure_once(client, concurrency, 10 * concurrency, part=len(parts), warmup_count=0)
+        part = await measure_once(client, concurrency, 10 * concurrency, warmup_count=0)
         parts.append(part)
-    return await waiting, join(parts)
+    return await waiting, join(parts, pauses=True)
 
 
 async def with_client[T](server: LlamaServer, do: Callable[[ModelServer], Awaitable[T]]) -> T:
@@ -96,13 +87,14 @@ def measure_with_aiperf(
     )
 
 
-def join(parts: Sequence[MeasuredPoint]) -> MeasuredPoint:
-    """Return parts of one point as one, on the time line of the first."""
-    records = [
-        _moved(record, (part.started_at_ms - parts[0].started_at_ms) * NS_PER_MS)
-        for part in parts
-        for record in part.records
-    ]
+def join(parts: Sequence[MeasuredPoint], *, pauses: bool) -> MeasuredPoint:
+    """Return parts of one point as one; `pauses` between them are kept, or are as if there had been none."""
+    records: list[RequestRecord] = []
+    for part in parts:
+        offset_ns = (part.started_at_ms - parts[0].started_at_ms) * NS_PER_MS
+        if not pauses:
+            offset_ns = max((record.ended_ns for record in records), default=0)
+        records += [_moved(record, offset_ns) for record in part.records]
     return replace(
         parts[0],
         records=tuple(replace(record, number=number) for number, record in enumerate(records)),

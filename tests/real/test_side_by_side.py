@@ -64,7 +64,7 @@ def test_rune_and_aiperf_agree_by_turns(
     ours, theirs = [], []
 
     for turn in range(ROUNDS):
-        ours.append(_ask_rune(slow_llama, turn))
+        ours.append(_ask_rune(slow_llama))
         theirs.append(_ask_aiperf(slow_llama, turn, folder / f"aiperf-1-{turn}"))
 
     our, their = _median(ours), _median(theirs)
@@ -105,9 +105,9 @@ def test_rune_and_aiperf_agree_at_once(
     )
 
 
-def _ask_rune(server: LlamaServer, turn: int) -> Figures:
+def _ask_rune(server: LlamaServer) -> Figures:
     before = server.read_counters()
-    ask = partial(measure_once, concurrency=1, request_count=REQUEST_COUNT, part=turn)
+    ask = partial(measure_once, concurrency=1, request_count=REQUEST_COUNT)
     measured = asyncio.run(with_client(server, ask))
     counted = server.read_counters() - before
     run = fold_run(measured, None, None)
