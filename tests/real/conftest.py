@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.real.llama_server import API_KEY, MODEL, SERVER_FOLDER, LlamaServer, serve, write_model
+from tests.real.llama_server import API_KEY, MODEL, SERVER_FOLDER, LlamaServer, processors, serve, write_model
+
+PROCESSORS = sorted(os.sched_getaffinity(0))
 
 TOOL_CALL_TOKEN = 366
 """Begins a tool call; see `tiny_gguf.list_tokens`."""
@@ -65,17 +68,30 @@ def router(folder: Path, tiny_model: Path) -> Iterator[LlamaServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def slow_llama(folder: Path) -> Iterator[LlamaServer]:
-    """Return a server that takes some milliseconds a token, beside which a client's own are few; it has 8 slots."""
+    """Return a server that takes some milliseconds a token, beside which a client's own are few; it has 8 slots.
+
+    It has a processor to itself, where there are two: who asks keeps to the others.
+    """
     model = write_model(folder / "slow.gguf", width=640, layers=10, plain=True)
-    with serve(folder / "slow.log", "-m", model, "--alias", MODEL, "-c", "8192", slot_count=8) as server:
+    own, *others = PROCESSORS
+    with ExitStack() as stack:
+        with processors({own}):
+            server = stack.enter_context(_serve_slowly(folder / "slow.log", model))
+        stack.enter_context(processors(set(others)))
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def slower_llama(folder: Path) -> Iterator[LlamaServer]:
     """Return a server of which the model has a fifth more layers, so that all takes it a fifth longer."""
     model = write_model(folder / "slower.gguf", width=640, layers=12, plain=True)
-    with serve(folder / "slower.log", "-m", model, "--alias", MODEL, "-c", "8192") as server:
+    with ExitStack() as stack:
+        with processors(set(PROCESSORS[:1])):
+            server = stack.enter_context(_serve_slowly(folder / "slower.log", model))
         yield server
+
+
+def _serve_slowly(log: Path, model: Path) -> AbstractContextManager[LlamaServer]:
+    return serve(log, "-m", model, "--alias", MODEL, "-c", "8192", slot_count=8)

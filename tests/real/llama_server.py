@@ -35,6 +35,11 @@ class Counters:
     prompt_s: float
     output_s: float
 
+    @property
+    def busy_s(self) -> float:
+        """Time in which it worked, seconds; of requests that it answered side by side each is counted."""
+        return self.prompt_s + self.output_s
+
     def __sub__(self, before: "Counters") -> "Counters":
         """Return what was counted since then."""
         return Counters(
@@ -74,6 +79,17 @@ def write_model(path: Path, *, width: int = 64, layers: int = 2, plain: bool = F
         timeout=120,
     )
     return path
+
+
+@contextmanager
+def processors(numbers: set[int]) -> Iterator[None]:
+    """Keep this process, and what it starts meanwhile, to these processors; does nothing for none."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, numbers or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextmanager

@@ -14,32 +14,35 @@ from tests.real.asking import LOOPBACK
 from tests.real.llama_server import MODEL, LlamaServer
 from tests.real.peer import PeerRun, measure_with_peer
 
-PROMPT = "Tell me of the cloud and the fox, and why the gpu is fast on some days and slow on others."
+# Long enough that reading it takes the server far longer than sending and stamping take a client.
+PROMPT = 2 * "Tell me of the cloud and the fox, and why the gpu is fast on some days and slow on others. "
 OUTPUT_TOKENS = 32
 
+NS_PER_MS = 1_000_000
+
 _LIMIT_SECONDS = 240.0
-_TASK = Task(
-    model=MODEL,
-    prompts=(PROMPT,),
-    repetitions=0,
-    warmup_count=0,
-    max_output_tokens=OUTPUT_TOKENS,
-    temperature=0.0,
-    ignore_eos=True,
-    context_tokens=None,
-    is_cache_busted=True,
-    seed=0,
-)
 
 
 async def measure_once(
-    client: ModelServer, concurrency: int, request_count: int, *, part: int
+    client: ModelServer, concurrency: int, request_count: int, *, warmup_count: int | None = None
 ) -> MeasuredPoint:
-    """Return what RUNE measures: `PROMPT` so often, each time behind a number of its own, which `part` is in."""
+    """Return what RUNE measures: `PROMPT` so often, each time behind a number that was never used before."""
+    task = Task(
+        model=MODEL,
+        prompts=(PROMPT,),
+        repetitions=request_count,
+        warmup_count=concurrency if warmup_count is None else warmup_count,
+        max_output_tokens=OUTPUT_TOKENS,
+        temperature=0.0,
+        ignore_eos=True,
+        context_tokens=None,
+        is_cache_busted=True,
+        seed=0,
+    )
     return await measure_point(
         client,
-        replace(_TASK, repetitions=request_count, warmup_count=concurrency if part == 0 else 0),
-        Point(part, concurrency),
+        task,
+        Point(0, concurrency),
         time_limit_seconds=_LIMIT_SECONDS,
         on_progress=lambda _ended, _pieces: None,
     )
@@ -49,11 +52,12 @@ async def measure_while(
     waited_for: Awaitable[PeerRun], client: ModelServer, concurrency: int
 ) -> tuple[PeerRun, MeasuredPoint]:
     """Return what the peer measures, and what RUNE does from before it begins until after it has ended."""
-    parts = [await measure_once(client, concurrency, concurrency, part=0)]
+    parts = [await measure_once(client, concurrency, concurrency)]
     waiting = asyncio.ensure_future(waited_for)
     while not waiting.done():
-        parts.append(await measure_once(client, concurrency, 5 * concurrency, part=len(parts)))
-    return await waiting, join(parts)
+        part = await measure_once(client, concurrency, 10 * concurrency, warmup_count=0)
+        parts.append(part)
+    return await waiting, join(parts, pauses=True)
 
 
 async def with_client[T](server: LlamaServer, do: Callable[[ModelServer], Awaitable[T]]) -> T:
@@ -65,9 +69,13 @@ async def with_client[T](server: LlamaServer, do: Callable[[ModelServer], Awaita
         await client.aclose()
 
 
-def measure_with_aiperf(server: LlamaServer, concurrency: int, folder: Path, request_count: int) -> PeerRun:
+def measure_with_aiperf(
+    server: LlamaServer, concurrency: int, folder: Path, request_count: int, *, nonce_seed: int
+) -> PeerRun:
     """Return what aiperf measures: the same, behind other numbers, so that the server's cache knows none of it."""
-    numbered = [add_nonce(PROMPT, 0, concurrency, number) for number in range(concurrency + request_count)]
+    numbered = [
+        add_nonce(PROMPT, nonce_seed, concurrency, number) for number in range(concurrency + request_count)
+    ]
     return measure_with_peer(
         server.url,
         folder,
@@ -79,44 +87,40 @@ def measure_with_aiperf(server: LlamaServer, concurrency: int, folder: Path, req
     )
 
 
-def join(parts: Sequence[MeasuredPoint]) -> MeasuredPoint:
-    """Return parts of one point as one, on a time line that begins with the first request of the first."""
-    begun_ns = min(_began_ns(record) for part in parts for record in part.records)
-    records = [record for part in parts for record in part.records]
+def join(parts: Sequence[MeasuredPoint], *, pauses: bool) -> MeasuredPoint:
+    """Return parts of one point as one; `pauses` between them are kept, or are as if there had been none."""
+    records: list[RequestRecord] = []
+    for part in parts:
+        offset_ns = (part.started_at_ms - parts[0].started_at_ms) * NS_PER_MS
+        if not pauses:
+            offset_ns = max((record.ended_ns for record in records), default=0)
+        records += [_moved(record, offset_ns) for record in part.records]
     return replace(
         parts[0],
-        records=tuple(
-            _moved(record, _began_ns(record) - begun_ns, number) for number, record in enumerate(records)
-        ),
+        records=tuple(replace(record, number=number) for number, record in enumerate(records)),
         warmup_output_tokens=sum(part.warmup_output_tokens for part in parts),
     )
 
 
 def within(measured: MeasuredPoint, begin_ns: int, end_ns: int) -> MeasuredPoint:
-    """Return the requests that began and ended between two instants of the monotonic clock."""
+    """Return the requests that were sent and ended between two instants, nanoseconds since 1970-01-01 UTC."""
+    begun_ns = measured.started_at_ms * NS_PER_MS
     return replace(
         measured,
         records=tuple(
             record
             for record in measured.records
-            if record.generation is not None
-            and record.generation.stamps.sent_ns >= begin_ns
-            and record.generation.stamps.ended_ns <= end_ns
+            if record.sent_ns is not None
+            and begin_ns <= begun_ns + record.sent_ns
+            and begun_ns + record.ended_ns <= end_ns
         ),
     )
 
 
-def _began_ns(record: RequestRecord) -> int:
-    assert record.generation is not None, f"the server has failed a request: {record.error_code}"
-    return record.generation.stamps.sent_ns
-
-
-def _moved(record: RequestRecord, sent_ns: int, number: int) -> RequestRecord:
-    offset_ns = sent_ns - (record.sent_ns or 0)
+def _moved(record: RequestRecord, offset_ns: int) -> RequestRecord:
     return replace(
         record,
-        number=number,
         due_ns=record.due_ns + offset_ns,
-        sent_ns=sent_ns,
+        sent_ns=None if record.sent_ns is None else record.sent_ns + offset_ns,
         ended_ns=record.ended_ns + offset_ns,
     )

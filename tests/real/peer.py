@@ -16,6 +16,8 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from tests.real.llama_server import VENVS
 
@@ -36,6 +38,8 @@ class PeerRun:
 
     Attributes
     ----------
+    ttft_to_server, tpot_to_server
+        Medians over requests: aiperf's time as a multiple of the server's own for the same request.
     begin_ns, end_ns
         First request to last answer, warm-up left out; nanoseconds since 1970-01-01 UTC.
     """
@@ -46,6 +50,8 @@ class PeerRun:
     tpot_p50_ms: float
     output_tokens_per_s: float
     output_tokens: int
+    ttft_to_server: float
+    tpot_to_server: float
     begin_ns: int
     end_ns: int
 
@@ -83,6 +89,7 @@ def measure_with_peer(
         "--record-processors": 1,
         "--artifact-dir": folder / "artifacts",
         "--ui": "none",
+        "--export-level": "raw",
         # llama-server closes what it has promised to keep open, and aiperf would count that as failed requests.
         "--connection-reuse-strategy": "never",
     }
@@ -122,12 +129,14 @@ def _write_tokenizer(folder: Path) -> None:
 
 def _read_run(folder: Path) -> PeerRun:
     found = json.loads((folder / "profile_export_aiperf.json").read_text())
-    lines = (folder / "profile_export.jsonl").read_text().splitlines()
-    requests = [
-        request
-        for line in lines
-        if (request := json.loads(line)["metadata"])["benchmark_phase"] == "profiling"
-    ]
+    requests = [line for line in _lines(folder / "profile_export.jsonl") if _is_measured(line)]
+    metrics = {line["metadata"]["x_request_id"]: line["metrics"] for line in requests}
+    own = {
+        line["metadata"]["x_request_id"]: _server_timings(line)
+        for path in folder.rglob("*raw*.jsonl")
+        for line in _lines(path)
+        if _is_measured(line)
+    }
 
     def read(metric: str, statistic: str) -> float:
         return float(found.get(metric, {}).get(statistic, 0.0))
@@ -139,6 +148,29 @@ def _read_run(folder: Path) -> PeerRun:
         tpot_p50_ms=read("inter_token_latency", "p50"),
         output_tokens_per_s=read("output_token_throughput", "avg"),
         output_tokens=int(read("total_osl", "avg")),
-        begin_ns=min(request["request_start_ns"] for request in requests),
-        end_ns=max(request["request_end_ns"] for request in requests),
+        ttft_to_server=median(
+            metrics[key]["time_to_first_token"]["value"] / timings["prompt_ms"]
+            for key, timings in own.items()
+        ),
+        tpot_to_server=median(
+            metrics[key]["inter_token_latency"]["value"] * timings["predicted_n"] / timings["predicted_ms"]
+            for key, timings in own.items()
+        ),
+        begin_ns=min(line["metadata"]["request_start_ns"] for line in requests),
+        end_ns=max(line["metadata"]["request_end_ns"] for line in requests),
     )
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _is_measured(line: dict[str, Any]) -> bool:
+    return bool(line["metadata"]["benchmark_phase"] == "profiling")
+
+
+def _server_timings(line: dict[str, Any]) -> dict[str, float]:
+    """Return llama-server's own times, from the event that has them."""
+    texts = [packet["value"] for event in line["responses"] for packet in event["packets"]]
+    events = [json.loads(text) for text in texts if text.startswith("{")]
+    return next(event["timings"] for event in reversed(events) if "timings" in event)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -14,8 +15,8 @@ from tests.measured_builders import a_report
 from tests.real.llama_server import LlamaServer
 from tests.real.measuring import join, measure_once, with_client
 
-ROUNDS = 5
-REQUESTS_PER_ROUND = 8
+ROUNDS = 12
+REQUESTS_PER_ROUND = 4
 
 
 @pytest.mark.timeout(600)
@@ -40,11 +41,13 @@ def test_slower_server_is_flagged_and_the_same_one_is_not(
 
 def _measure_in_turns(*servers: LlamaServer) -> list[BenchmarkReport]:
     """Return a report of each server; they are asked by turns, so that what disturbs meets all."""
-    parts = [[_measure(server, part) for server in servers] for part in range(ROUNDS)]
-    return [a_report(fold_run(join(of_server), None, None)) for of_server in zip(*parts, strict=True)]
+    parts = [[_measure(server) for server in servers] for _ in range(ROUNDS)]
+    return [
+        a_report(fold_run(join(of_server, pauses=False), None, None))
+        for of_server in zip(*parts, strict=True)
+    ]
 
 
-def _measure(server: LlamaServer, part: int) -> MeasuredPoint:
-    return asyncio.run(
-        with_client(server, lambda client: measure_once(client, 1, REQUESTS_PER_ROUND, part=part))
-    )
+def _measure(server: LlamaServer) -> MeasuredPoint:
+    ask = partial(measure_once, concurrency=1, request_count=REQUESTS_PER_ROUND)
+    return asyncio.run(with_client(server, ask))
