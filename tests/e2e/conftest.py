@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from tests.e2e.model_server import ModelServer, model_server
 from tests.e2e.processes import descendants_of, still_alive
 from tests.e2e.queues import Queues
 from tests.e2e.rental_losses import RentalLoss, lose_workers
+from tests.e2e.sweeps import lose_the_worker_of_a_sweep
 from tests.e2e.worker_loss import LostWorker, lose_a_worker
 
 TENANT = "default"
@@ -149,27 +150,31 @@ def blocked(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="package")
 def lost_worker(stack: Stack, rune: RuneClient) -> Iterator[LostWorker]:
     """Give a job whose worker was killed in the middle of the answer."""
+    with lose_a_worker(rune, _finder(stack, "worker-inference")) as lost:
+        yield lost
 
-    def find_workers() -> list[int]:
-        return find_function_pids(stack.state.pids["emulator"], stack.state.functions["worker-inference"])
 
-    with lose_a_worker(rune, find_workers) as lost:
+@pytest.fixture(scope="package")
+def lost_sweep(stack: Stack, rune: RuneClient) -> Iterator[LostWorker]:
+    """Give a sweep whose worker was killed in the middle of its second point."""
+    with lose_the_worker_of_a_sweep(rune, _finder(stack, "worker-inference")) as lost:
         yield lost
 
 
 @pytest.fixture(scope="package")
 def rental_losses(stack: Stack, rune: RuneClient, market: Market) -> list[RentalLoss]:
     """Give jobs whose workers were killed while they dealt with a rented machine."""
-
-    def find_workers() -> list[int]:
-        return find_function_pids(stack.state.pids["emulator"], stack.state.functions["worker-control"])
-
-    return lose_workers(rune, market, find_workers)
+    return lose_workers(rune, market, _finder(stack, "worker-control"))
 
 
 @pytest.fixture(scope="package", autouse=True)
 def _lose_workers_first(request: pytest.FixtureRequest) -> None:
     """Kill before other jobs run, so that it hits no other; while the jobs recover, the tests go on."""
-    for fixture in ("lost_worker", "rental_losses"):
+    for fixture in ("lost_sweep", "lost_worker", "rental_losses"):
         if any(fixture in getattr(item, "fixturenames", ()) for item in request.session.items):
             request.getfixturevalue(fixture)
+
+
+def _finder(stack: Stack, function: str) -> Callable[[], list[int]]:
+    """Return what finds the processes of a function."""
+    return lambda: find_function_pids(stack.state.pids["emulator"], stack.state.functions[function])
