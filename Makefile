@@ -62,7 +62,7 @@ test: $(STAMPS)/dev $(STAMPS)/emulator $(STAMPS)/vastai build ## Run every test:
 ifdef TESTS
 	$(PYTHON) -m pytest $(TESTS)
 else
-	$(PYTHON) -m pytest -n auto -m "not e2e and not alone"
+	$(PYTHON) -m pytest -n auto --dist worksteal -m "not e2e and not alone"
 	$(PYTHON) -m pytest -m "e2e or alone"
 endif
 
