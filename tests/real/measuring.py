@@ -1,6 +1,5 @@
 """One workload, put to real servers by RUNE and by its peer."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,20 +17,16 @@ from tests.real.peer import PeerRun, measure_with_peer
 PROMPT = 2 * "Tell me of the cloud and the fox, and why the gpu is fast on some days and slow on others. "
 OUTPUT_TOKENS = 32
 
-NS_PER_MS = 1_000_000
-
 _LIMIT_SECONDS = 240.0
 
 
-async def measure_once(
-    client: ModelServer, concurrency: int, request_count: int, *, warmup_count: int | None = None
-) -> MeasuredPoint:
+async def measure_once(client: ModelServer, concurrency: int, request_count: int) -> MeasuredPoint:
     """Return what RUNE measures: `PROMPT` so often, each time behind a number that was never used before."""
     task = Task(
         model=MODEL,
         prompts=(PROMPT,),
         repetitions=request_count,
-        warmup_count=concurrency if warmup_count is None else warmup_count,
+        warmup_count=concurrency,
         max_output_tokens=OUTPUT_TOKENS,
         temperature=0.0,
         ignore_eos=True,
@@ -46,18 +41,6 @@ async def measure_once(
         time_limit_seconds=_LIMIT_SECONDS,
         on_progress=lambda _ended, _pieces: None,
     )
-
-
-async def measure_while(
-    waited_for: Awaitable[PeerRun], client: ModelServer, concurrency: int
-) -> tuple[PeerRun, MeasuredPoint]:
-    """Return what the peer measures, and what RUNE does from before it begins until after it has ended."""
-    parts = [await measure_once(client, concurrency, concurrency)]
-    waiting = asyncio.ensure_future(waited_for)
-    while not waiting.done():
-        part = await measure_once(client, concurrency, 10 * concurrency, warmup_count=0)
-        parts.append(part)
-    return await waiting, join(parts, pauses=True)
 
 
 async def with_client[T](server: LlamaServer, do: Callable[[ModelServer], Awaitable[T]]) -> T:
@@ -87,33 +70,14 @@ def measure_with_aiperf(
     )
 
 
-def join(parts: Sequence[MeasuredPoint], *, pauses: bool) -> MeasuredPoint:
-    """Return parts of one point as one; `pauses` between them are kept, or are as if there had been none."""
+def join(parts: Sequence[MeasuredPoint]) -> MeasuredPoint:
+    """Return parts of one point as one, as if there had been no pauses between them."""
     records: list[RequestRecord] = []
     for part in parts:
-        offset_ns = (part.started_at_ms - parts[0].started_at_ms) * NS_PER_MS
-        if not pauses:
-            offset_ns = max((record.ended_ns for record in records), default=0)
+        offset_ns = max((record.ended_ns for record in records), default=0)
         records += [_moved(record, offset_ns) for record in part.records]
     return replace(
-        parts[0],
-        records=tuple(replace(record, number=number) for number, record in enumerate(records)),
-        warmup_output_tokens=sum(part.warmup_output_tokens for part in parts),
-    )
-
-
-def within(measured: MeasuredPoint, begin_ns: int, end_ns: int) -> MeasuredPoint:
-    """Return the requests that were sent and ended between two instants, nanoseconds since 1970-01-01 UTC."""
-    begun_ns = measured.started_at_ms * NS_PER_MS
-    return replace(
-        measured,
-        records=tuple(
-            record
-            for record in measured.records
-            if record.sent_ns is not None
-            and begin_ns <= begun_ns + record.sent_ns
-            and begun_ns + record.ended_ns <= end_ns
-        ),
+        parts[0], records=tuple(replace(record, number=number) for number, record in enumerate(records))
     )
 
 

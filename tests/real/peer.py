@@ -40,8 +40,6 @@ class PeerRun:
     ----------
     ttft_to_server, tpot_to_server
         Medians over requests: aiperf's time as a multiple of the server's own for the same request.
-    begin_ns, end_ns
-        First request to last answer, warm-up left out; nanoseconds since 1970-01-01 UTC.
     """
 
     completed: int
@@ -52,8 +50,6 @@ class PeerRun:
     output_tokens: int
     ttft_to_server: float
     tpot_to_server: float
-    begin_ns: int
-    end_ns: int
 
 
 def measure_with_peer(
@@ -129,8 +125,11 @@ def _write_tokenizer(folder: Path) -> None:
 
 def _read_run(folder: Path) -> PeerRun:
     found = json.loads((folder / "profile_export_aiperf.json").read_text())
-    requests = [line for line in _lines(folder / "profile_export.jsonl") if _is_measured(line)]
-    metrics = {line["metadata"]["x_request_id"]: line["metrics"] for line in requests}
+    metrics = {
+        line["metadata"]["x_request_id"]: line["metrics"]
+        for line in _lines(folder / "profile_export.jsonl")
+        if _is_measured(line)
+    }
     own = {
         line["metadata"]["x_request_id"]: _server_timings(line)
         for path in folder.rglob("*raw*.jsonl")
@@ -156,8 +155,6 @@ def _read_run(folder: Path) -> PeerRun:
             metrics[key]["inter_token_latency"]["value"] * timings["predicted_n"] / timings["predicted_ms"]
             for key, timings in own.items()
         ),
-        begin_ns=min(line["metadata"]["request_start_ns"] for line in requests),
-        end_ns=max(line["metadata"]["request_end_ns"] for line in requests),
     )
 
 

@@ -42,10 +42,7 @@ def test_slower_server_is_flagged_and_the_same_one_is_not(
 def _measure_in_turns(*servers: LlamaServer) -> list[BenchmarkReport]:
     """Return a report of each server; they are asked by turns, so that what disturbs meets all."""
     parts = [[_measure(server) for server in servers] for _ in range(ROUNDS)]
-    return [
-        a_report(fold_run(join(of_server, pauses=False), None, None))
-        for of_server in zip(*parts, strict=True)
-    ]
+    return [a_report(fold_run(join(of_server), None, None)) for of_server in zip(*parts, strict=True)]
 
 
 def _measure(server: LlamaServer) -> MeasuredPoint:
