@@ -20,6 +20,7 @@ from local.simulators.bedrock.faults import (
 )
 from local.simulators.bedrock.frames import MEDIA_TYPE, encode_event, encode_exception
 from local.simulators.bedrock.state import SimulatedBedrock
+from local.simulators.disconnects import run_until_disconnect
 
 HTML_PAGE = b"<html><body><h1>It works!</h1></body></html>"
 
@@ -62,7 +63,7 @@ class Exchange:
             fault = self.state.faults.take(record.path, record.model)
             record.fault = fault.kind if fault else None
             call = Call(request, raw, fault, record, started_seconds)
-            await _run_until_disconnect(self._answer(call, send), receive)
+            await run_until_disconnect(self._answer(call, send), receive)
         except ClientDisconnect:
             record.outcome = Outcome.CANCELLED
         finally:
@@ -134,25 +135,6 @@ async def _send_stream(send: Send, call: Call, frames: AsyncGenerator[bytes]) ->
     if call.record.outcome is Outcome.RUNNING:
         call.record.outcome = Outcome.COMPLETED
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _run_until_disconnect(work: Awaitable[None], receive: Receive) -> None:
-    """Run `work` to its end, or cancel it when the client leaves first."""
-    working = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_wait_for_disconnect(receive))
-    try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-    finally:
-        for task in (working, watching):
-            task.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
-
-
-async def _wait_for_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _spoiled(call: Call, frames: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from local.simulators.disconnects import run_until_disconnect
 from local.simulators.holmes.answers import write_answer
 from local.simulators.holmes.faults import CHAT_PATH, Fault, FaultKind, Outcome, RequestRecord
 from local.simulators.holmes.state import SimulatedHolmes
@@ -97,7 +98,7 @@ class _Exchange:
                 response = await self._answer(record, key, raw)
                 await response(scope, receive, send)
 
-            await _run_until_disconnect(work(), receive)
+            await run_until_disconnect(work(), receive)
         except ClientDisconnect:
             pass
         finally:
@@ -145,25 +146,6 @@ async def _spoiled(fault: Fault) -> Response:
         case FaultKind.HUGE:
             return JSONResponse({"analysis": "x" * fault.size_bytes})
     return JSONResponse({})
-
-
-async def _run_until_disconnect(work: Awaitable[None], receive: Receive) -> None:
-    """Run `work` to its end, or cancel it when the client leaves first."""
-    working = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_wait_for_disconnect(receive))
-    try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-    finally:
-        for task in (working, watching):
-            task.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
-
-
-async def _wait_for_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _credential(request: Request) -> tuple[str, str]:

@@ -1,6 +1,5 @@
 """One request and its answer on the wire: streaming, error forms, faults, the client's leaving."""
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
+from local.simulators.disconnects import run_until_disconnect
 from local.simulators.ollama.errors import ConnectionBrokenError, OllamaError
 from local.simulators.ollama.faults import Fault, FaultKind, Outcome, RequestRecord
 from local.simulators.ollama.models import Json
@@ -112,7 +112,7 @@ class Exchange:
             slow_factor = fault.slow_factor if fault and fault.kind is FaultKind.SLOW else 1.0
             call = Call(raw, request.path_params, started_seconds, slow_factor)
             writer = _Writer(send, record, is_head=request.method == "HEAD")
-            await _run_until_disconnect(self._answer(call, fault, writer), receive)
+            await run_until_disconnect(self._answer(call, fault, writer), receive)
         except ClientDisconnect:
             record.outcome = Outcome.CANCELLED
         finally:
@@ -204,25 +204,6 @@ class _Writer:
             await self._start(200, [(b"content-type", content_type.encode())])
         self.record.outcome = outcome
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _run_until_disconnect(work: Awaitable[None], receive: Receive) -> None:
-    """Run `work` to its end, or cancel it when the client leaves first."""
-    working = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_wait_for_disconnect(receive))
-    try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-    finally:
-        for task in (working, watching):
-            task.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
-
-
-async def _wait_for_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _peek_model(raw: bytes) -> str | None:
