@@ -66,6 +66,12 @@ class FieldClient:
         """Cancel a job."""
         return self._read(self._http.delete(f"/v1/jobs/{job_id}"))
 
+    def end_rental(self, job_id: str) -> None:
+        """End what a job rented and left running."""
+        for rental in self.get("/v1/rentals")["rentals"]:
+            if rental["job_id"] == job_id:
+                self._read(self._http.delete(f"/v1/rentals/{rental['rental_id']}"))
+
     def submit(self, kind: str, body: Mapping[str, Any], key: str | None = None) -> str:
         """Return the id of a new job."""
         job_id = self.post(f"/v1/jobs/{kind}", body, key)["job_id"]

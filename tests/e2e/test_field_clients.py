@@ -10,6 +10,7 @@ import pytest
 from local.stack import Stack
 from tests.e2e.conftest import TENANT
 from tests.e2e.field_client import FieldClient, ShownError
+from tests.e2e.market import Market
 from tests.e2e.model_server import ModelServer, model_server
 from tests.e2e.worker_loss import SLOW
 
@@ -22,7 +23,6 @@ TERMS = {
     "reliability": 0.99,
 }
 FLAT: dict[str, Any] = {"vastai": False, **TERMS, "vastai_stop_instance": True}
-# As above, for a person who rents: it comes with a later issue, and is refused until then.
 RENTED_FLAT: dict[str, Any] = {**FLAT, "vastai": True}
 RENTED_NESTED: dict[str, Any] = {"provisioning": {"vastai": {**TERMS, "stop_instance": True}}}
 ASKED: dict[str, Any] = {
@@ -41,6 +41,13 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "instance, flat": ("llm-instance", {**FLAT, "backend_type": "ollama"}),
     "instance, nested": ("llm-instance", {"provisioning": None, "backend_type": "ollama"}),
     "instance, old name": ("ollama-instance", {"provisioning": None, "backend_type": "ollama"}),
+}
+# What a person who rents sends: no server's address.
+RENTED: dict[str, tuple[str, dict[str, Any]]] = {
+    "benchmark, rented flat": ("benchmark", {**RENTED_FLAT, **ASKED, "attestation_required": False}),
+    "benchmark, rented nested": ("benchmark", {**RENTED_NESTED, **ASKED, "attestation_required": False}),
+    # With a model, unlike theirs: the largest that the offer holds would take a minute to download.
+    "instance, rented nested": ("llm-instance", {**RENTED_NESTED, "backend_type": "ollama", "model": MODEL}),
 }
 RESULT_FIELDS = {
     "benchmark": {
@@ -102,6 +109,33 @@ def test_job_ends_with_every_field_that_clients_read(
     assert all(isinstance(count, int) for count in telemetry["tokens"].values())
     assert all(row.keys() == {"phase", "ms"} for row in telemetry["latency"])
     assert "cost_estimate_usd" in telemetry
+
+
+@pytest.fixture(scope="module")
+def rented_job_ids(client: FieldClient) -> dict[str, str]:
+    """Post every form before any is waited for, as above."""
+    return {
+        name: client.submit(kind, {**body, "backend_url": None}, f"field-{name}")
+        for name, (kind, body) in RENTED.items()
+    }
+
+
+@pytest.mark.parametrize("form", RENTED)
+def test_job_in_either_form_rents(
+    client: FieldClient, market: Market, rented_job_ids: dict[str, str], form: str
+) -> None:
+    job_id = rented_job_ids[form]
+
+    result = client.wait(job_id, limit_seconds=150.0).result
+
+    kind = RENTED[form][0]
+    assert result.keys() >= RESULT_FIELDS[kind]
+    made = market.contracts_of(job_id)
+    assert [contract.contract_id for contract in made] == [result["contract_id"]]
+    if kind == "llm-instance":
+        assert result["mode"] == "vastai"
+        client.end_rental(job_id)
+    market.wait_until_gone(job_id, limit_seconds=150.0)
 
 
 def test_key_that_is_sent_again_is_the_same_job(

@@ -106,7 +106,11 @@ def _admitted(
 
 
 def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Renting) -> dict[str, object]:
-    """Return what of the request is to be kept in another way; raises InvalidRequestError."""
+    """Return what of the request is to be kept in another way; raises InvalidRequestError.
+
+    The terms are kept in the flat form alone: a document with every default in it would hold both, and is refused
+    when it is read again.
+    """
     if not renting.is_possible:
         raise InvalidRequestError(
             "This deployment has no account with Vast.ai; name a running model server in backend_url.",
@@ -138,4 +142,14 @@ def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Re
             pointer="/keep_seconds",
             code="keep_seconds_too_long",
         )
-    return {"keep_seconds": min(request.keep_seconds, longest_seconds)}
+    terms = request.rental_terms
+    return {
+        "vastai": True,
+        "provisioning": None,
+        "template_hash": terms.template_hash,
+        "min_dph": terms.min_dph,
+        "max_dph": terms.max_dph,
+        "reliability": terms.reliability,
+        "vastai_stop_instance": terms.stop_instance,
+        "keep_seconds": min(request.keep_seconds, longest_seconds),
+    }

@@ -1,0 +1,150 @@
+"""Requests as callers may send them, for Hypothesis: every kind and form, each default given or left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+type Body = dict[str, Any]
+
+LOOPBACK_URLS = ("http://127.0.0.1:11434", "http://127.0.0.1:11434/", "http://127.0.0.1")
+# Its size is in the catalog, so it can be rented for.
+KNOWN_MODEL = "llama3.1:8b"
+
+_texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+_prices = st.floats(0, 1000, allow_nan=False)
+_ratios = st.floats(0, 1, allow_nan=False)
+_hashes = st.none() | st.text("0123456789abcdef", max_size=32)
+
+
+def _optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Body]:
+    """Draw any of the fields, or none."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def _merged(*parts: st.SearchStrategy[Body]) -> st.SearchStrategy[Body]:
+    return st.tuples(*parts).map(
+        lambda drawn: {name: value for part in drawn for name, value in part.items()}
+    )
+
+
+def _ordered_prices(terms: Body) -> Body:
+    """Return the terms with the lower price as `min_dph`, also beside a `max_dph` that was left out."""
+    low, high = terms.get("min_dph"), terms.get("max_dph")
+    if low is None:
+        return terms
+    if high is None:
+        return {**terms, "min_dph": min(low, 3.0)}
+    return {**terms, "min_dph": min(low, high), "max_dph": max(low, high)}
+
+
+_nested_terms = _optional(
+    template_hash=_hashes, min_dph=_prices, max_dph=_prices, reliability=_ratios, stop_instance=st.booleans()
+).map(_ordered_prices)
+_flat_terms = _optional(
+    template_hash=_hashes,
+    min_dph=st.none() | _prices,
+    max_dph=st.none() | _prices,
+    reliability=st.none() | _ratios,
+    vastai_stop_instance=st.booleans(),
+).map(_ordered_prices)
+_no_provisioning: st.SearchStrategy[Body] = st.sampled_from(
+    ({}, {"provisioning": None}, {"provisioning": {}}, {"provisioning": {"vastai": None}})
+)
+_rental_limits = _optional(boot_timeout_seconds=st.integers(60, 1800), keep_seconds=st.integers(60, 7200))
+
+_rented_flat = _merged(st.just({"vastai": True}), _flat_terms, _no_provisioning, _rental_limits)
+_rented_nested = _merged(
+    _optional(vastai=st.booleans()),
+    _nested_terms.map(lambda terms: {"provisioning": {"vastai": terms}}),
+    _rental_limits,
+)
+_own_server = _merged(
+    st.sampled_from(LOOPBACK_URLS).map(lambda url: {"backend_url": url}),
+    _optional(backend_type=st.sampled_from(("ollama", "openai")), vastai=st.just(value=False)),
+    _flat_terms,
+    _no_provisioning,
+    _rental_limits,
+)
+
+_schemas: st.SearchStrategy[Body] = st.sampled_from(
+    (
+        {},
+        {"type": "object", "properties": {"a": {"const": None}, "b": {"default": None}}},
+        {"enum": [None, 1, 1.5, "x", 2**70]},
+        {"type": ["null", "string"], "minLength": 0},
+    )
+)
+_expectations: st.SearchStrategy[Body] = st.one_of(
+    st.lists(_texts, min_size=1, max_size=3).map(lambda texts: {"contains": texts}),
+    st.sampled_from(("a+", "^$", "[0-9]{1,3}")).map(lambda regex: {"regex": regex}),
+    _schemas.map(lambda schema: {"json_schema": schema}),
+    _merged(
+        st.floats(-1e9, 1e9).map(lambda value: {"value": value}),
+        _optional(tolerance=st.floats(0, 10), relative_tolerance=_ratios),
+    ).map(lambda numeric: {"numeric": numeric}),
+    st.fixed_dictionaries(
+        {"model": _texts, "rubric": _texts, "backend_url": st.sampled_from(LOOPBACK_URLS)},
+        optional={"backend_type": st.sampled_from(("ollama", "openai"))},
+    ).map(lambda judge: {"judge": judge}),
+)
+_scored = _merged(_expectations, _optional(pass_score=st.none() | st.floats(0.01, 1)))
+
+_prompts: st.SearchStrategy[Body] = st.one_of(
+    st.just({}),
+    st.lists(_texts, min_size=1, max_size=3).map(lambda prompts: {"prompts": prompts}),
+    st.sampled_from(("chat", "code", "summary")).map(lambda name: {"prompt_set": name}),
+    st.integers(16, 1000).map(lambda tokens: {"prompt_set": "synthetic", "input_tokens": tokens}),
+)
+_levels: st.SearchStrategy[Body] = st.one_of(
+    st.just({}),
+    st.sets(st.integers(1, 64), min_size=1, max_size=4).map(lambda levels: {"concurrency": sorted(levels)}),
+    st.sets(st.floats(0.01, 100), min_size=1, max_size=4).map(lambda rates: {"request_rates": sorted(rates)}),
+    st.just({"sweep": True}),
+)
+_workloads = _merged(
+    _prompts,
+    _levels,
+    _optional(
+        repetitions=st.integers(1, 3),
+        max_concurrency=st.integers(1, 64),
+        warmup_requests=st.integers(0, 64),
+        output_tokens=st.none() | st.integers(1, 8192),
+        ignore_eos=st.booleans(),
+        temperature=st.none() | st.floats(0, 2),
+        prefix_cache=st.sampled_from(("busted", "shared")),
+        seed=st.integers(0, 2**31 - 1),
+        goodput=st.none() | st.floats(1, 1000).map(lambda limit_ms: {"ttft_ms": limit_ms}),
+        point_seconds=st.integers(10, 800),
+    ),
+)
+
+_questions = _merged(
+    st.fixed_dictionaries({"question": _texts, "model": st.just(KNOWN_MODEL)}),
+    _optional(
+        backend_warmup=st.booleans(),
+        backend_warmup_timeout=st.integers(30, 900),
+        timeout_seconds=st.integers(10, 840),
+        kubeconfig=st.none() | _texts,
+    ),
+)
+
+benchmarks = _merged(
+    _questions,
+    st.one_of(_rented_flat, _rented_nested, _own_server),
+    _optional(
+        attestation_required=st.just(value=False),
+        workload=st.none() | _workloads,
+        expected=st.none() | _scored,
+    ),
+)
+agentic_agents = _merged(
+    _questions,
+    st.sampled_from(LOOPBACK_URLS).map(lambda url: {"backend_url": url}),
+    _optional(backend_type=st.sampled_from(("ollama", "openai")), agent=st.just("ask")),
+)
+llm_instances = _merged(
+    st.one_of(_rented_flat, _rented_nested, _own_server),
+    _optional(model=st.none() | st.just(KNOWN_MODEL), backend_warmup_timeout=st.integers(30, 900)),
+)
