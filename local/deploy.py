@@ -1,7 +1,9 @@
 """Build and deploy: the ordinary `sam deploy` of the ordinary template, with the emulator as its AWS."""
 
+import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,6 +61,8 @@ def deploy(aws: AwsSession, parameters: Mapping[str, str], log_path: Path) -> di
     """
     # Nothing of our environment but the way to programs and home: no AWS profile of the laptop may be meant.
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    overrides_path = log_path.with_suffix(".parameters.yaml")
+    write_overrides(overrides_path, parameters)
     _run(
         [
             str(SAM),
@@ -68,7 +72,7 @@ def deploy(aws: AwsSession, parameters: Mapping[str, str], log_path: Path) -> di
             "--stack-name",
             STACK_NAME,
             "--parameter-overrides",
-            *(f"{name}={value}" for name, value in parameters.items()),
+            f"file://{overrides_path}",
         ],
         environment={**kept, **aws.environment(), "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"},
         log_path=log_path,
@@ -76,6 +80,21 @@ def deploy(aws: AwsSession, parameters: Mapping[str, str], log_path: Path) -> di
     _repeat_concurrency_as_number(aws)
     stacks = aws.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
+
+
+def write_overrides(path: Path, parameters: Mapping[str, str]) -> None:
+    """Write the template's parameters to a file that `sam deploy` reads back unchanged.
+
+    On the command line SAM splits a value at its spaces and quotes, and every user of the machine can read it.
+    """
+    path.touch(mode=0o600)
+    # Twice: SAM unquotes what it reads from a file, and then the command line's parameters, the file's among them.
+    path.write_text(json.dumps({name: _quote(_quote(value)) for name, value in parameters.items()}))
+
+
+def _quote(value: str) -> str:
+    r"""Return what SAM (samcli.cli.types) unquotes to the value: outer quotes off, `\ `, `\"` and `\'` resolved."""
+    return '"' + re.sub(r"([ \"'])", r"\\\1", value) + '"'
 
 
 def _repeat_concurrency_as_number(aws: AwsSession) -> None:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,19 +156,28 @@ def _enter_simulators(
 ) -> dict[str, tuple[GuardedProcess, str]]:
     if not settings.with_simulators:
         return {}
-    arguments: dict[str, tuple[str, ...]] = {"ollama": (), "bedrock": ("--region", REGION)}
+    options: dict[str, dict[str, str]] = {"ollama": {}, "bedrock": {"region": REGION}}
     if not settings.vastai_api_url:
-        arguments["vastai"] = ("--api-key", vastai_key)
-    processes = {name: _start_simulator(name, given, run_folder, stops) for name, given in arguments.items()}
+        options["vastai"] = {"api-key": vastai_key}
+    processes = {name: _start_simulator(name, given, run_folder, stops) for name, given in options.items()}
     return {name: (process, _wait_for_address(process)) for name, process in processes.items()}
 
 
+def spell_options(options: Mapping[str, str]) -> list[str]:
+    """Return options as a command line that argparse reads back unchanged.
+
+    Each is one word, `--name=value`: a value in a word of its own is taken for an option where it begins with a
+    dash, and one random key in 64 does.
+    """
+    return [f"--{name}={value}" for name, value in options.items()]
+
+
 def _start_simulator(
-    name: str, arguments: Sequence[str], run_folder: Path, stops: contextlib.ExitStack
+    name: str, options: Mapping[str, str], run_folder: Path, stops: contextlib.ExitStack
 ) -> GuardedProcess:
     process = start_guarded(
         name,
-        [sys.executable, "-m", f"local.simulators.{name}", "--port", "0", *arguments],
+        [sys.executable, "-m", f"local.simulators.{name}", *spell_options({"port": "0", **options})],
         environment={**os.environ, "PYTHONUNBUFFERED": "1"},
         folder=ROOT,
         log_path=run_folder / f"{name}.log",
