@@ -157,6 +157,12 @@ def _card_table(*cards: ModelCard) -> Mapping[str, ModelCard]:
 KNOWN_CARDS = _card_table(
     ModelCard.named("llama3.1:8b", size_bytes=4_920_738_944),
     ModelCard.named("llama3.1:70b", size_bytes=42_520_397_873),
+    ModelCard.named("llama3.1:405b", size_bytes=243_101_712_384),
+    ModelCard.named("mixtral:8x7b", size_bytes=26_442_481_856),
+    ModelCard.named("mixtral:8x22b", size_bytes=79_509_764_096),
+    ModelCard.named("command-r:35b", size_bytes=18_780_000_256),
+    ModelCard.named("command-r-plus:104b", size_bytes=59_167_612_928),
+    ModelCard.named("qwen2.5-coder:72b", size_bytes=47_415_715_840),
     ModelCard.named("llama3.2:latest", size_bytes=2_019_377_376),
     ModelCard.named("nomic-embed-text:latest", size_bytes=274_290_656),
     ModelCard.named("qwen3:8b", size_bytes=5_225_374_720),

@@ -8,16 +8,13 @@ from dataclasses import dataclass, replace
 
 import uvicorn
 
-from local.simulators.ollama import ModelCard, OllamaSettings, SimulatedOllama, create_app
-from local.simulators.ollama.models import card_for
+from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import HOST
 from local.simulators.vastai.clock import SkippingClock
 from local.simulators.vastai.downloads import DownloadMeter
 from local.simulators.vastai.machines import RentedMachine
 
 _MEBIBYTE = 1 << 20
-
-LARGEST_MODEL = card_for("llama3.1:405b", size_bytes=243_000_000_000)
 
 
 class _InnerServer(uvicorn.Server):
@@ -123,7 +120,6 @@ class LoopbackHost:
         settings = replace(
             self._settings,
             models=(),
-            pullable=_with(LARGEST_MODEL, self._settings.pullable),
             vram_bytes=offer.gpu_ram_mb * offer.gpu_count * _MEBIBYTE,
             pull_bytes_per_second=machine.download_bytes_per_second,
         )
@@ -145,7 +141,3 @@ def _create_server(meter: DownloadMeter) -> _InnerServer:
             meter, lifespan="off", ws="none", access_log=False, log_config=None, log_level="critical"
         )
     )
-
-
-def _with(card: ModelCard, cards: tuple[ModelCard, ...]) -> tuple[ModelCard, ...]:
-    return cards if any(known.name == card.name for known in cards) else (*cards, card)
