@@ -15,10 +15,10 @@ import pytest
 from botocore.client import BaseClient
 from moto import mock_aws
 
-from rune.jobs.dynamodb import DynamoJobStore
+from rune.aws.job_store import DynamoJobStore
+from rune.aws.s3 import S3Bodies
+from rune.aws.sqs import SqsDeadLetters, SqsStepQueue
 from rune.jobs.plan import Lane
-from rune.jobs.s3 import S3Bodies
-from rune.jobs.sqs import SqsDeadLetters, SqsStepQueue
 from tests.builders import TENANT, TOKEN
 from tests.template import load_template
 

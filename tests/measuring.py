@@ -9,8 +9,8 @@ from rune.bench.driver import Task
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.clock import to_epoch_ms
 from rune.errors import StoreUnavailableError
-from rune.jobs.steps.measuring.tools import MeasuringTools
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, Role, Stamps
+from rune.workflows.benchmark.dependencies import MeasuringTools
 from tests.builders import NOW, FakeClock
 from tests.fake_model_server import GENERATION
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rune.jobs import lifecycle
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.record import Event, Failure, Job, Kind, Status, StepName
-from rune.jobs.settlement import cancel_queued, settle
+from rune.jobs.transitions import cancel_queued, settle
 from rune.storage.change import Change
 from tests.builders import JOB_ID, NOW
 

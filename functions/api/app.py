@@ -4,7 +4,7 @@ from fastapi import FastAPI
 
 from api import openapi, problems
 from api.auth import Authentication
-from api.limits import BodyLimit
+from api.body_limit import BodyLimit
 from api.routes import benchmarks, docs, estimates, health, jobs, metrics, models, rentals, submissions
 from api.services import Services
 

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api import problems
 from api.services import Services, services_of
 from rune.errors import RateLimitedError, RuneError, UnauthorizedError
-from rune.jobs.desk import Caller
+from rune.services.jobs import Caller
 from rune.tenants.limiter import subject_of
 from rune.tenants.tokens import TENANT
 

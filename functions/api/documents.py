@@ -15,11 +15,11 @@ from rune.contracts import (
 )
 from rune.errors import InvalidRequestError
 from rune.jobs import plan
-from rune.jobs.desk import JobPage
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job
 from rune.jobs.store import StoredJob
 from rune.rentals.record import MICRO_USD_PER_USD, Rental, RentalState
+from rune.services.jobs import JobPage
 
 _POSITION = re.compile(r"[0-9]{13}#[0-9a-f]{32}")
 

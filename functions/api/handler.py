@@ -13,15 +13,15 @@ from api.app import create_app
 from api.problems import Problem
 from api.services import Services
 from rune import logs
+from rune.aws.wiring import Clients
 from rune.clock import SystemClock
-from rune.jobs.aws import Clients
-from rune.jobs.benchmarks import BenchmarkDesk
-from rune.jobs.desk import Desk, Terms
 from rune.jobs.plan import Lane
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
-from rune.rentals.desk import RentalDesk
 from rune.rentals.settings import KeepLimits
+from rune.services.jobs import Desk, Terms
+from rune.services.rentals import RentalDesk
+from rune.services.reports import BenchmarkDesk
 from rune.settings import ApiSettings
 from rune.tenants.tokens import TokenBook, TokenSource
 

@@ -6,13 +6,13 @@ from typing import Protocol
 from fastapi import Request
 
 from rune.agents.settings import AgentSettings
-from rune.jobs.admission import Renting
-from rune.jobs.benchmarks import BenchmarkDesk
-from rune.jobs.desk import Desk
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
-from rune.rentals.desk import RentalDesk
 from rune.rentals.settings import KeepLimits
+from rune.services.admission.requests import Renting
+from rune.services.jobs import Desk
+from rune.services.rentals import RentalDesk
+from rune.services.reports import BenchmarkDesk
 from rune.tenants.backends import BackendSettings
 from rune.tenants.tokens import TokenSource
 

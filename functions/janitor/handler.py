@@ -6,12 +6,12 @@ import os
 from typing import Protocol
 
 from rune import logs
+from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError
-from rune.jobs.aws import Clients
 from rune.jobs.plan import Lane
-from rune.jobs.reaper import Reaped, Reaper
-from rune.jobs.sweep import send_late_turns
+from rune.services.orphan_sweep import Reaped, Reaper
+from rune.services.redispatch import send_late_turns
 from rune.settings import JanitorSettings
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "janitor"))

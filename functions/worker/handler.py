@@ -5,20 +5,20 @@ import logging
 import os
 
 from rune import logs
+from rune.aws.sqs import decode
+from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError
-from rune.jobs.aws import Clients
 from rune.jobs.engine import Engine
 from rune.jobs.lease import run_leased
 from rune.jobs.plan import Lane
-from rune.jobs.sqs import decode
-from rune.jobs.steps.measuring.tools import MeasuringTools
-from rune.jobs.steps.registry import make_steps
-from rune.jobs.steps.renting.machines import Machines
 from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
 from rune.rentals.settings import KeepLimits, RentalSettings
 from rune.settings import WorkerSettings
+from rune.workflows.benchmark.dependencies import MeasuringTools
+from rune.workflows.registry import make_steps
+from rune.workflows.rental.dependencies import Machines
 
 logs.configure()
 log = logging.getLogger(__name__)

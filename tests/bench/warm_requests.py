@@ -13,17 +13,17 @@ from api.app import create_app
 from api.documents import job_record
 from api.services import Services
 from rune.agents.settings import AgentSettings
+from rune.aws.job_rows import RESULT_KEY, hot_item, job_key
 from rune.clock import SystemClock
 from rune.contracts import BenchmarkRequest, BenchmarkResult, JobAccepted, JobRecord
-from rune.jobs.benchmarks import BenchmarkDesk
-from rune.jobs.desk import Desk, Terms
-from rune.jobs.dynamodb_items import RESULT_KEY, hot_item, job_key
 from rune.jobs.record import Status
 from rune.jobs.store import StoredJob, Submission
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
-from rune.rentals.desk import RentalDesk
 from rune.rentals.settings import KeepLimits
+from rune.services.jobs import Desk, Terms
+from rune.services.rentals import RentalDesk
+from rune.services.reports import BenchmarkDesk
 from rune.tenants.backends import BackendSettings
 from rune.tenants.tokens import TokenBook
 from tests.bench.artifacts import ENVIRONMENT
@@ -39,8 +39,8 @@ from tests.builders import (
     an_event,
     an_http_event,
 )
-from tests.memory_ledger import MemoryLedger
-from tests.memory_store import MemoryJobStore
+from tests.memory_job_store import MemoryJobStore
+from tests.memory_rental_store import MemoryLedger
 
 REQUESTS = {
     "GET /healthz": an_http_event("GET", "/healthz", token=None),

@@ -11,12 +11,12 @@ import pytest
 
 from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import running_server
+from rune.aws.rental_store import DynamoLedger
 from rune.clock import SystemClock
 from rune.jobs.outcomes import Done
 from rune.jobs.record import StepName
-from rune.jobs.settlement import settle
 from rune.jobs.store import Submission
-from rune.rentals.dynamodb import DynamoLedger
+from rune.jobs.transitions import settle
 from tests.benchmark_builders import a_report, a_result_json
 from tests.builders import TENANT, TOKEN, a_claimed_job, an_event
 from tests.conformance.contract import OPERATIONS, Conformance, open_document

@@ -29,7 +29,7 @@ from rune.contracts import (
     MetricsSummary,
     ServerModels,
 )
-from rune.money.documents import CostEstimationResponse
+from rune.contracts.estimates import CostEstimationResponse
 from rune.tenants.tokens import TokenBook
 from tests.e2e.blocked import ANY_PATH, WINDOW_SECONDS, Answer, BlockedAddress
 from tests.e2e.client import RuneClient, bearer, read_result

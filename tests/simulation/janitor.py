@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rune.errors import StoreUnavailableError
-from rune.jobs import sweep
-from rune.jobs.reaper import Reaped, Reaper
+from rune.services import redispatch as sweep
+from rune.services.orphan_sweep import Reaped, Reaper
 from tests.simulation.faults import Fault
 from tests.simulation.ledger import FaultyLedger
 from tests.simulation.provider import STAGE

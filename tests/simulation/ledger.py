@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rune.rentals.instance import Listing
-from rune.rentals.ledger import Endpoint, RentalRefused
 from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.store import Endpoint, RentalRefused
 from rune.storage.change import Change
-from tests.memory_ledger import MemoryBoard, MemoryLedger
+from tests.memory_rental_store import MemoryBoard, MemoryLedger
 from tests.simulation.faults import Fault
 from tests.simulation.metering import Meter
 from tests.simulation.table import FaultyCalls, Guard, drop_guards

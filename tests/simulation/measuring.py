@@ -11,8 +11,8 @@ from rune.bench.driver import Task
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.clock import Clock, to_epoch_ms
 from rune.errors import ModelServerError, StoreUnavailableError
-from rune.jobs.steps.measuring.tools import MeasuringTools
 from rune.llm.protocol import ChatRequest, Message, ModelServer, Role
+from rune.workflows.benchmark.dependencies import MeasuringTools
 from tests.measuring import one_by_one, shifted
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.timing import Sleep

@@ -16,12 +16,12 @@ from local.simulators.vastai import (
     VastRequest,
 )
 from rune.jobs.record import Job
-from rune.jobs.steps.renting.machines import Machines
-from rune.rentals.fleet import Fleet
+from rune.rentals.paced_provider import Fleet
 from rune.rentals.record import Rental, RentalState
 from rune.rentals.settings import KeepLimits, RentalSettings
 from rune.rentals.vastai import LostError, Method, NotSentError, VastAi
 from rune.rentals.vastai_answers import Answer
+from rune.workflows.rental.dependencies import Machines
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.ledger import FaultyBoard, FaultyLedger, WatchedBoard, WatchedLedger
 from tests.simulation.machines import MachinePark

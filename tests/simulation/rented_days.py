@@ -10,8 +10,8 @@ from functools import partial
 
 from local.simulators.vastai import DEFAULT_OFFERS, BootScript, Loss, VastaiSettings
 from local.simulators.vastai import Fault as VastFault
-from rune.jobs.admission import Admitted
-from rune.rentals.desk import RentalDesk
+from rune.services.admission.requests import Admitted
+from rune.services.rentals import RentalDesk
 from tests.simulation.faults import Fault, Odds
 from tests.simulation.mischief import MISCHIEFS, QUICK_BOOT
 from tests.simulation.provider import Account

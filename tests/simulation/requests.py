@@ -6,10 +6,10 @@ import json
 from datetime import timedelta
 
 from rune.contracts import BenchmarkRequest, LlmInstanceRequest
-from rune.jobs.admission import Admitted, Renting, admit_benchmark, admit_llm_instance
-from rune.jobs.desk import Caller, Terms
 from rune.jobs.record import Kind, StepName
 from rune.net.addresses import AddressPolicy
+from rune.services.admission.requests import Admitted, Renting, admit_benchmark, admit_llm_instance
+from rune.services.jobs import Caller, Terms
 
 CALLER = Caller("acme")
 TERMS = Terms(run_limit=timedelta(hours=1), retention=timedelta(days=30))

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from rune.errors import StoreUnavailableError
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import ACTIVE, Job
-from rune.jobs.settlement import Settlement
 from rune.jobs.store import History, ListedJob, Refused, StoredJob, Submission, Submitted
+from rune.jobs.transitions import Settlement
 from rune.storage.change import Change, Is
-from tests.memory_store import MemoryJobStore
+from tests.memory_job_store import MemoryJobStore
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.metering import Meter
 from tests.simulation.timing import START

@@ -12,8 +12,8 @@ import pytest
 
 from local.simulators.vastai.bills import Bill
 from rune.contracts import BenchmarkResult, CostReport
-from rune.jobs.admission import Admitted
 from rune.rentals.record import OLLAMA_IMAGE_BYTES
+from rune.services.admission.requests import Admitted
 from tests.simulation.faults import Odds
 from tests.simulation.machines import MODEL_BYTES
 from tests.simulation.mischief import SETTINGS

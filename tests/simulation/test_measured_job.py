@@ -11,9 +11,9 @@ import pytest
 
 from local.simulators.vastai import Loss
 from rune.contracts import BenchmarkResult
-from rune.jobs.admission import Admitted
 from rune.jobs.plan import CLOSING_GRACE
 from rune.jobs.record import Job, Status
+from rune.services.admission.requests import Admitted
 from tests.simulation.faults import Fault, Odds
 from tests.simulation.mischief import SETTINGS
 from tests.simulation.requests import MEASURED, SWEEP, rented_benchmark

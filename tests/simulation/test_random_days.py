@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from rune.jobs.admission import Admitted
 from rune.jobs.record import Kind, Status
+from rune.services.admission.requests import Admitted
 from tests.simulation.faults import Fault, Odds
 from tests.simulation.requests import AGENTIC_AGENT, BENCHMARK, LLM_INSTANCE
 from tests.simulation.table import Guard

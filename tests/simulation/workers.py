@@ -14,8 +14,8 @@ from rune.jobs.outcomes import Cancelled, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, StepMessage
 from rune.jobs.step import Step, StepContext
-from rune.jobs.steps.registry import make_steps
 from rune.net.addresses import AddressPolicy
+from rune.workflows.registry import make_steps
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.measuring import measuring_tools
 from tests.simulation.metering import Meter

@@ -21,11 +21,11 @@ from datetime import datetime, timedelta
 
 from local.simulators.vastai import VastaiSettings
 from rune.errors import JobFinishedError, RequestError, StoreUnavailableError
-from rune.jobs.admission import Admitted
-from rune.jobs.desk import Desk
 from rune.jobs.plan import Lane
 from rune.jobs.record import ACTIVE, StepMessage
-from rune.rentals.desk import RentalDesk
+from rune.services.admission.requests import Admitted
+from rune.services.jobs import Desk
+from rune.services.rentals import RentalDesk
 from tests.simulation import rest
 from tests.simulation.faults import CALM, Crash, Fault, Odds
 from tests.simulation.janitor import TICK_SECONDS, Janitor

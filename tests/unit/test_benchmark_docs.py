@@ -60,7 +60,12 @@ def test_worked_example_is_the_cost_of_the_reports_example() -> None:
 
 
 def test_api_page_names_every_code_at_the_door() -> None:
-    files = ["jobs/admission.py", "jobs/admission_work.py", "tenants/backends.py", "bench/judging.py"]
+    files = [
+        "services/admission/requests.py",
+        "services/admission/workloads.py",
+        "tenants/backends.py",
+        "bench/judging.py",
+    ]
     routes = Path(__file__).parents[2] / "functions" / "api" / "routes"
     sources = [(SHARED / file).read_text() for file in files] + [
         file.read_text() for file in routes.glob("*.py")

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from api.auth import caller_of
+from api.etags import matches
 from api.media_types import prefers
 from api.problems import responses
 from api.services import services_of
-from api.tags import matches
 from rune.contracts import BenchmarkReport, Comparison, RecordsLinks
 from rune.errors import InvalidRequestError
 

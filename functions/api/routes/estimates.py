@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 
 from api.auth import admitted_caller_of
 from api.problems import responses
-from rune.money.documents import CostEstimationRequest, CostEstimationResponse
+from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse
 from rune.money.estimates import estimate_cost
 
 router = APIRouter(prefix="/v1/estimates", tags=["money"], responses=responses(400, 401, 413, 415, 422, 503))

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from api import documents
 from api.auth import admitted_caller_of, caller_of
+from api.etags import matches
 from api.problems import responses
 from api.services import services_of
-from api.tags import matches
 from rune.contracts import JobEvents, JobList, JobRecord
 from rune.jobs.record import Kind, Status
 from rune.jobs.store import StoredJob

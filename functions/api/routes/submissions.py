@@ -11,7 +11,12 @@ from api.problems import responses
 from api.services import services_of
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, JobAccepted, LlmInstanceRequest
 from rune.errors import InvalidRequestError
-from rune.jobs.admission import Admitted, admit_agentic_agent, admit_benchmark, admit_llm_instance
+from rune.services.admission.requests import (
+    Admitted,
+    admit_agentic_agent,
+    admit_benchmark,
+    admit_llm_instance,
+)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=responses(400, 401, 413, 415, 422, 503))
 

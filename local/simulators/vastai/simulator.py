@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
-from local.simulators.vastai.access import Identity, identify, refuse_access
+from local.simulators.vastai.access import identify, refuse_access
 from local.simulators.vastai.bills import Bill
 from local.simulators.vastai.boots import Loss, plan_loss
 from local.simulators.vastai.contracts import Contract
@@ -14,6 +14,7 @@ from local.simulators.vastai.foreign import plant_foreign
 from local.simulators.vastai.logs import LOGS_PATH
 from local.simulators.vastai.machines import MachineHost
 from local.simulators.vastai.offers import SimulatedOffer
+from local.simulators.vastai.rate_limits import Identity
 from local.simulators.vastai.requests import RequestLog, RequestRecord
 from local.simulators.vastai.routes.managing import describe_ids
 from local.simulators.vastai.routes.table import HANDLERS

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from local.simulators.vastai.access import Identity, RateLimiter
 from local.simulators.vastai.account import Account
 from local.simulators.vastai.contracts import Contract
 from local.simulators.vastai.endpoints import Endpoint
@@ -11,6 +10,7 @@ from local.simulators.vastai.faults import FaultScript
 from local.simulators.vastai.logs import LogStore
 from local.simulators.vastai.machines import MachineHost, MadeUpHost
 from local.simulators.vastai.market import Market
+from local.simulators.vastai.rate_limits import Identity, RateLimiter
 from local.simulators.vastai.requests import RequestLog
 from local.simulators.vastai.settings import VastaiSettings
 from local.simulators.vastai.templates import TemplateStore

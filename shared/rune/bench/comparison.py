@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rune.bench.comparability import notes_of
 from rune.bench.costs import usd_per_million_output_tokens
-from rune.bench.differences import notes_of
 from rune.bench.statistics import Sample, welch_interval
 from rune.contracts import (
     BenchmarkReport,

@@ -2,12 +2,12 @@
 
 import asyncio
 
+from rune.bench.load_runner import OnProgress, Window, garbage_kept
 from rune.bench.loop_lag import watching_loop_lag
 from rune.bench.prompts import synthetic_words
 from rune.bench.records import MeasuredPoint, Point
 from rune.bench.tasks import Task
-from rune.bench.warming import median_round_trip_ms, open_connections, warm_up
-from rune.bench.window import OnProgress, Window, garbage_kept
+from rune.bench.warm_up import median_round_trip_ms, open_connections, warm_up
 from rune.llm.protocol import ModelServer
 
 __all__ = ["Task", "learn_tokens_per_word", "measure_point"]

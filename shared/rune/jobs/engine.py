@@ -12,9 +12,9 @@ from rune.jobs.metrics import Tallies, tally
 from rune.jobs.outcomes import Again, Cancelled, Failed, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, Status, StepMessage, StepName
-from rune.jobs.settlement import Settlement, settle
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import JobStore, StepQueue
+from rune.jobs.transitions import Settlement, settle
 
 log = logging.getLogger(__name__)
 

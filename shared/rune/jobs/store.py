@@ -8,7 +8,7 @@ from typing import Protocol
 from rune.jobs.lifecycle import Send
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job, Kind
-from rune.jobs.settlement import Settlement
+from rune.jobs.transitions import Settlement
 from rune.storage.change import Change
 
 

@@ -17,9 +17,9 @@ number below is a decision on whether they may:
 
 from decimal import ROUND_CEILING, Decimal
 
+from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse, ResourceImpact
 from rune.errors import InvalidRequestError
 from rune.money.catalog import CatalogModel, find_model
-from rune.money.documents import CostEstimationRequest, CostEstimationResponse, ResourceImpact
 
 BOUNDED_CONFIDENCE = 0.95
 UNBOUNDED_CONFIDENCE = 0.80

@@ -15,7 +15,7 @@ import httpcore
 import httpx
 
 from rune.net.addresses import AddressPolicy
-from rune.net.backend import GuardedBackend
+from rune.net.guarded_network import GuardedBackend
 from rune.net.pool import ConnectionPool
 
 MAX_CONNECTIONS = 80

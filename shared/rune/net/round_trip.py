@@ -11,8 +11,8 @@ import httpcore
 
 from rune.errors import AddressError
 from rune.net.addresses import AddressPolicy, BackendUrl
-from rune.net.backend import GuardedBackend, Resolve, resolve_ipv4
 from rune.net.bodies import MonotonicNs
+from rune.net.guarded_network import GuardedBackend, Resolve, resolve_ipv4
 from rune.net.streams import StampingBackend
 
 TIMEOUT_SECONDS = 5.0

@@ -9,12 +9,12 @@ from http import HTTPStatus
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+from rune.aws.rental_store import DynamoLedger
 from rune.contracts import BenchmarkReport
 from rune.jobs.outcomes import Done
 from rune.jobs.record import Job, StepName
-from rune.jobs.settlement import settle
 from rune.jobs.store import Submission
-from rune.rentals.dynamodb import DynamoLedger
+from rune.jobs.transitions import settle
 from rune.rentals.record import Rental
 from tests.benchmark_builders import a_report, a_result_json
 from tests.builders import JOB_ID, NOW, TOKEN, a_benchmark_request, a_claimed_job, an_event, an_http_event

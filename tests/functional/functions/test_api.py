@@ -14,7 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 from rune.errors import SettingsError
 from rune.jobs.outcomes import Done, Next
 from rune.jobs.record import Job, Status, StepName
-from rune.jobs.settlement import settle
+from rune.jobs.transitions import settle
 from tests.builders import (
     JOB_ID,
     TOKEN,

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from rune.aws.job_store import LARGEST_ROW_BYTES
 from rune.contracts import BenchmarkReport
-from rune.jobs.dynamodb import LARGEST_ROW_BYTES
 from rune.jobs.record import Job, Kind, Status
 from tests.benchmark_builders import a_report, a_result_json
 from tests.builders import (

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.media_types import prefers
+from rune.aws.job_store import LARGEST_ROW_BYTES
 from rune.bench.comparison import compare
 from rune.bench.markdown import to_markdown
 from rune.contracts import Comparison
-from rune.jobs.dynamodb import LARGEST_ROW_BYTES
 from rune.jobs.record import Kind, Status
 from tests.benchmark_builders import a_report, a_result_json, a_slower_report
 from tests.builders import a_job, a_sample_event, an_ended_job

@@ -13,8 +13,8 @@ import boto3
 import pytest
 
 from api.openapi import OPEN_PATHS
+from rune.aws.auth_limiter import DynamoLimiter
 from rune.rentals.record import Rental
-from rune.tenants.limiter_dynamodb import DynamoLimiter
 from tests.builders import JOB_ID, TOKEN, FakeClock, a_job, a_waiting_job, an_ended_job, an_http_event
 from tests.functional.functions.asking import (
     ACMES_TOKEN,

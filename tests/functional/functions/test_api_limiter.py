@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rune.aws.auth_limiter import DynamoLimiter, key
 from rune.tenants.limiter import subject_of
-from rune.tenants.limiter_dynamodb import DynamoLimiter, key
 from tests.builders import TOKEN, FakeClock, a_job, an_http_event
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
@@ -336,8 +336,8 @@ def test_valid_requests_pass_when_the_limiters_row_cannot_be_read(
 def test_wrong_tokens_at_once_are_answered_exactly_ten_times(
     api: ModuleType, cloud: Cloud, address: str
 ) -> None:
+    from tests.functional.aws.storm import one_write_at_a_time  # noqa: PLC0415  # loads moto
     from tests.functional.functions.burst import ask_at_once  # noqa: PLC0415  # loads moto
-    from tests.functional.tenants.storm import one_write_at_a_time  # noqa: PLC0415  # loads moto
 
     with one_write_at_a_time():
         responses = ask_at_once(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rune.jobs.dynamodb_items import hot_item, listed_item
+from rune.aws.job_rows import hot_item, listed_item
 from rune.jobs.record import Job, Kind, Status
 from tests.builders import FakeClock, a_claimed_job, a_job, after, an_ended_job
 from tests.functional.functions.asking import (

@@ -8,7 +8,7 @@ import pytest
 from rune.jobs.metrics import tally
 from rune.jobs.outcomes import Done, Failed, Next, Outcome
 from rune.jobs.record import Job, StepName
-from rune.jobs.settlement import settle
+from rune.jobs.transitions import settle
 from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job
 from tests.functional.functions.asking import (
     ACMES_TOKEN,

@@ -11,7 +11,7 @@ import pytest
 from rune.jobs.lifecycle import request_cancel
 from rune.jobs.outcomes import Next
 from rune.jobs.record import Job, Status, StepName
-from rune.jobs.settlement import settle
+from rune.jobs.transitions import settle
 from tests.builders import (
     JOB_ID,
     NOW,

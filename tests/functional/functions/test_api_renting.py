@@ -88,7 +88,8 @@ def test_request_to_rent_is_kept_with_its_defaults_and_no_server(renting: Module
     response = post(renting, {**BENCHMARK, "kubeconfig": "/home/x/.kube/config"})
 
     document = {name: value for name, value in KEPT.items() if name != "backend_url"}
-    assert kept(cloud, response.document["job_id"]) == {**document, "vastai": True}
+    terms = {"vastai": True, "min_dph": 0.0, "max_dph": 3.0, "reliability": 0.99}
+    assert kept(cloud, response.document["job_id"]) == {**document, **terms}
 
 
 def test_job_that_rents_tells_what_it_has_cost_so_far(renting: ModuleType, cloud: Cloud) -> None:

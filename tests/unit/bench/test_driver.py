@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from rune.bench import window
+from rune.bench import load_runner as window
 from rune.bench.driver import Task, learn_tokens_per_word, measure_point
 from rune.bench.prompts import add_nonce
 from rune.bench.records import MeasuredPoint, Point

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from rune.errors import JobNotFoundError, StoreUnavailableError
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job
-from rune.jobs.settlement import Settlement
 from rune.jobs.store import History, Refused, StoredJob, Submission
+from rune.jobs.transitions import Settlement
 from rune.storage.change import Change
 from tests.builders import REQUEST, an_event
-from tests.memory_store import MemoryJobStore
+from tests.memory_job_store import MemoryJobStore
 
 
 def a_store(*jobs: Job) -> MemoryJobStore:

@@ -15,8 +15,8 @@ from rune.jobs.metrics import Tallies, Tally, tally
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
-from rune.jobs.settlement import Settlement, settle
 from rune.jobs.step import Step, StepContext
+from rune.jobs.transitions import Settlement, settle
 from rune.storage.change import apply
 from tests.builders import (
     JOB_ID,
@@ -30,7 +30,7 @@ from tests.builders import (
     after,
     an_ended_job,
 )
-from tests.memory_store import MemoryJobStore
+from tests.memory_job_store import MemoryJobStore
 from tests.unit.jobs.stores import DownStore, ForgetfulStore, RequestlessStore, a_store, fill, request_json_of
 
 

@@ -21,7 +21,7 @@ from tests.builders import (
     after,
     an_ended_job,
 )
-from tests.memory_store import MemoryJobStore
+from tests.memory_job_store import MemoryJobStore
 from tests.unit.jobs.stores import DownStore, a_store, fill
 
 

@@ -17,18 +17,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from rune.errors import JobFinishedError
 from rune.jobs import engine, lifecycle
-from rune.jobs.desk import Desk, Terms
 from rune.jobs.lease import run_leased
 from rune.jobs.lifecycle import Send
 from rune.jobs.metrics import Tallies
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import ACTIVE, Job, Kind, Status, StepMessage, StepName
-from rune.jobs.settlement import Settlement, cancel_queued, settle
 from rune.jobs.store import Refused, Submission
-from rune.jobs.sweep import send_late_turns
+from rune.jobs.transitions import Settlement, cancel_queued, settle
+from rune.services.jobs import Desk, Terms
+from rune.services.redispatch import send_late_turns
 from tests.builders import TENANT, FakeClock
-from tests.memory_store import MemoryJobStore
+from tests.memory_job_store import MemoryJobStore
 
 TERMS = Terms(run_limit=timedelta(hours=1), retention=timedelta(days=30))
 FOLLOWING = {StepName.CHECK: Next(StepName.WARM_UP), StepName.WARM_UP: Next(StepName.ASK)}

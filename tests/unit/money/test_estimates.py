@@ -3,8 +3,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
+from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse
 from rune.errors import InvalidRequestError
-from rune.money.documents import CostEstimationRequest, CostEstimationResponse
 from rune.money.estimates import estimate_cost
 
 KNOWN = "llama3.1:8b"

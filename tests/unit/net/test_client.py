@@ -9,8 +9,8 @@ import pytest
 from rune.errors import AddressRefusedError
 from rune.net import client as client_module
 from rune.net.addresses import Address, AddressPolicy
-from rune.net.backend import GuardedBackend
 from rune.net.client import open_client
+from rune.net.guarded_network import GuardedBackend
 from tests.unit.llm.scripted_server import (
     Close,
     Pause,

@@ -12,7 +12,7 @@ from rune.errors import (
     ProviderRefusedError,
     RentalError,
 )
-from rune.rentals import safety_net
+from rune.rentals import self_destruct as safety_net
 from rune.rentals.provider import Order
 from rune.rentals.vastai import CREATE_TIMEOUT_SECONDS, LostError, NotSentError, VastAi
 from rune.rentals.vastai_answers import Answer

@@ -1,0 +1,198 @@
+"""One DynamoDB table: reads, conditional writes and transactions, with every failure named."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rune.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
+        QueryInputTypeDef,
+        TransactWriteItemTypeDef,
+    )
+
+    from rune.aws.dynamodb_rows import Expression
+
+    type Item = Mapping[str, AttributeValueTypeDef]
+
+MAX_TRIES = 6
+"""A transaction that meets another write of the same row is cancelled, and a batch may come back in part."""
+
+
+class ConditionFailedError(Exception):
+    """A condition did not hold, so nothing was written.
+
+    Attributes
+    ----------
+    found
+        Rows as they were, by position of the write whose condition failed; None where there is no row.
+    """
+
+    def __init__(self, found: Mapping[int, Item | None]) -> None:
+        super().__init__(f"conditions failed of writes {sorted(found)}")
+        self.found = found
+
+
+class ConflictError(StoreUnavailableError):
+    """Others were writing the same rows all the time; nothing was written."""
+
+
+class DynamoTable:
+    """A table; every method raises StoreUnavailableError when it cannot be reached.
+
+    Parameters
+    ----------
+    client
+        A low-level client; thread-safe, so a heartbeat may use it beside the step.
+    """
+
+    def __init__(self, client: DynamoDBClient, name: str) -> None:
+        self._client = client
+        self.name = name
+
+    def get(self, keys: Sequence[Item]) -> list[Item]:
+        """Return those of up to 100 rows that are there, in no order, as all earlier writes left them."""
+        rows: list[Item] = []
+        wanted = [*keys]
+        for _ in range(MAX_TRIES):
+            with store_errors():
+                answer = self._client.batch_get_item(
+                    RequestItems={self.name: {"Keys": wanted, "ConsistentRead": True}}
+                )
+            rows += answer["Responses"].get(self.name, [])
+            unread = answer.get("UnprocessedKeys", {})
+            wanted = [*unread[self.name]["Keys"]] if self.name in unread else []
+            if not wanted:
+                return rows
+        raise StoreUnavailableError("The table answers only in part.")
+
+    def query(
+        self, partition: str, first: str, last: str, *, newest_first: bool = False, limit: int | None = None
+    ) -> Iterator[Item]:
+        """Yield a partition's rows from sort key `first` to `last`, or backwards, consistently."""
+        request: QueryInputTypeDef = {
+            "TableName": self.name,
+            "ConsistentRead": True,
+            "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
+            "ExpressionAttributeValues": {
+                ":pk": {"S": partition},
+                ":first": {"S": first},
+                ":last": {"S": last},
+            },
+            "ScanIndexForward": not newest_first,
+        }
+        left = limit
+        while left is None or left > 0:
+            if left is not None:
+                request["Limit"] = left
+            with store_errors():
+                page = self._client.query(**request)
+            yield from page["Items"]
+            left = None if left is None else left - len(page["Items"])
+            if "LastEvaluatedKey" not in page:
+                return
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def query_due(self, bucket: str, until: AttributeValueTypeDef, limit: int) -> Sequence[Item]:
+        """Return keys of rows in the index `due`, earliest first; the index lags behind the rows."""
+        with store_errors():
+            page = self._client.query(
+                TableName=self.name,
+                IndexName="due",
+                KeyConditionExpression="due_bucket = :bucket AND due_at <= :until",
+                ExpressionAttributeValues={":bucket": {"S": bucket}, ":until": until},
+                Limit=limit,
+            )
+        return page["Items"]
+
+    def update(self, key: Item, expression: Expression) -> Item:
+        """Return the row as the update left it.
+
+        Raises
+        ------
+        ConditionFailedError
+            Its condition did not hold; `found[0]` is the row.
+        """
+        with store_errors():
+            try:
+                written = self._client.update_item(
+                    TableName=self.name,
+                    Key=key,
+                    UpdateExpression=expression.update,
+                    ConditionExpression=expression.condition,
+                    ExpressionAttributeNames=expression.names,
+                    ExpressionAttributeValues=expression.values,
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except self._client.exceptions.ConditionalCheckFailedException as error:
+                found = cast("Item | None", error.response.get("Item") or None)
+                raise ConditionFailedError({0: found}) from None
+        return written["Attributes"]
+
+    def transact(self, writes: Sequence[TransactWriteItemTypeDef], tries: int = MAX_TRIES) -> None:
+        """Write all or nothing.
+
+        Raises
+        ------
+        ConditionFailedError
+            A condition did not hold.
+        ConflictError
+            Every try met another write of the same rows.
+        """
+        # One token for all tries: a try that was carried out though its answer was lost counts once.
+        token = str(uuid.uuid4())
+        for _ in range(tries):
+            with store_errors():
+                try:
+                    self._client.transact_write_items(TransactItems=writes, ClientRequestToken=token)
+                except self._client.exceptions.TransactionCanceledException as error:
+                    reasons = error.response["CancellationReasons"]
+                    failed = {
+                        position: cast("Item | None", reason.get("Item") or None)
+                        for position, reason in enumerate(reasons)
+                        if reason.get("Code") == "ConditionalCheckFailed"
+                    }
+                    if failed:
+                        raise ConditionFailedError(failed) from None
+                    if not any(reason.get("Code") == "TransactionConflict" for reason in reasons):
+                        raise
+                else:
+                    return
+        raise ConflictError("The row was being written by others all the time.")
+
+    def put(self, item: Item, condition: str | None = None) -> TransactWriteItemTypeDef:
+        """Return the write of a whole row, for `transact`."""
+        if condition is None:
+            return {"Put": {"TableName": self.name, "Item": item}}
+        return {"Put": {"TableName": self.name, "Item": item, "ConditionExpression": condition}}
+
+    def change(self, key: Item, expression: Expression) -> TransactWriteItemTypeDef:
+        """Return the conditional update of a row, for `transact`."""
+        return {
+            "Update": {
+                "TableName": self.name,
+                "Key": key,
+                "UpdateExpression": expression.update,
+                "ConditionExpression": expression.condition,
+                "ExpressionAttributeNames": expression.names,
+                "ExpressionAttributeValues": expression.values,
+            }
+        }
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn the SDK's errors into StoreUnavailableError."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StoreUnavailableError("The table cannot be reached now.") from error

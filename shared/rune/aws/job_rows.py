@@ -1,0 +1,164 @@
+"""Rows and expressions of the jobs table, from and to plain data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, cast
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from rune.aws.dynamodb_rows import Expression, attribute, from_row, to_expression, to_row
+from rune.clock import from_epoch_ms, to_epoch_ms
+from rune.jobs.metrics import Tallies, Tally
+from rune.jobs.record import Event, Job, Kind
+from rune.jobs.store import ListedJob
+from rune.storage.change import Change
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+
+    from rune.jobs.store import IdempotencyKey
+
+    type Item = Mapping[str, AttributeValueTypeDef]
+
+HOT_KEY = "JOB"
+RESULT_KEY = "RESULT"
+REQUEST_KEY = "REQUEST"
+STATE_KEY = "STATE"
+LIST_PREFIX = "JOB#"
+DUE_BUCKET = "DUE"
+"""One partition of the `due` index is enough for hundreds of writes a second; shard it when that is reached."""
+
+_serializer = TypeSerializer()
+_deserializer = TypeDeserializer()
+
+
+def job_key(job_id: str, sort_key: str = HOT_KEY) -> dict[str, AttributeValueTypeDef]:
+    """Return the primary key of one of a job's rows."""
+    return {"pk": {"S": job_partition(job_id)}, "sk": {"S": sort_key}}
+
+
+def job_partition(job_id: str) -> str:
+    """Return the partition key of all of a job's rows."""
+    return f"JOB#{job_id}"
+
+
+def tenant_partition(tenant: str) -> str:
+    """Return the partition key of a tenant's list."""
+    return f"TENANT#{tenant}"
+
+
+def event_sort_key(number: int) -> str:
+    """Return the sort key of the job's event of this number."""
+    return f"EVENT#{number:08d}"
+
+
+def hot_item(job: Job) -> dict[str, AttributeValueTypeDef]:
+    """Return the hot item as a row; absent fields are left out."""
+    row = {**job_key(job.job_id), **to_row(job)}
+    return row if job.due_at is None else {**row, "due_bucket": {"S": DUE_BUCKET}}
+
+
+def job_from_item(item: Item) -> Job:
+    """Return the hot item that a row holds."""
+    return from_row(Job, item)
+
+
+def job_expression(change: Change) -> Expression:
+    """Return the change of a hot item as one update with its condition."""
+    return to_expression(change, DUE_BUCKET)
+
+
+def event_item(job: Job, event: Event) -> dict[str, AttributeValueTypeDef]:
+    """Return an event as a row that leaves the table together with its job."""
+    plain = {
+        "number": event.number,
+        "name": event.name,
+        "status": event.status,
+        "recorded_at": to_epoch_ms(event.recorded_at),
+        "duration_ms": event.duration_ms,
+        "error_type": event.error_type,
+        "labels": dict(event.labels),
+        "expires_at": int(job.expires_at.timestamp()),
+    }
+    stored = {name: _serializer.serialize(value) for name, value in plain.items() if value is not None}
+    return {**job_key(job.job_id, event_sort_key(event.number)), **stored}
+
+
+def event_from_item(item: Item) -> Event:
+    """Return the event that a row holds."""
+    plain = {name: _deserializer.deserialize(value) for name, value in item.items()}
+    duration_ms = plain.get("duration_ms")
+    return Event(
+        number=int(plain["number"]),
+        name=plain["name"],
+        status=cast("Literal['ok', 'error']", plain["status"]),
+        recorded_at=from_epoch_ms(int(plain["recorded_at"])),
+        duration_ms=None if duration_ms is None else int(duration_ms),
+        error_type=plain.get("error_type"),
+        labels=plain["labels"],
+    )
+
+
+def listed_item(job: Job, tallies: Tallies | None = None) -> dict[str, AttributeValueTypeDef]:
+    """Return the job's line in its tenant's list; the whole line again, since nothing in it changes but tallies."""
+    line: dict[str, AttributeValueTypeDef] = {
+        "pk": {"S": tenant_partition(job.tenant)},
+        "sk": {"S": f"{LIST_PREFIX}{to_epoch_ms(job.created_at):013d}#{job.job_id}"},
+        "job_id": {"S": job.job_id},
+        "kind": {"S": job.kind.value},
+        "expires_at": attribute("expires_at", job.expires_at),
+    }
+    if tallies is not None:
+        line["tallies"] = _serializer.serialize({name: asdict(each) for name, each in tallies.items()})
+    return line
+
+
+def listed_from_item(item: Item) -> ListedJob:
+    """Return a line of a tenant's list."""
+    position = item["sk"]["S"].removeprefix(LIST_PREFIX)
+    return ListedJob(item["job_id"]["S"], Kind(item["kind"]["S"]), position)
+
+
+def position_key(position: str | None) -> str:
+    """Return the sort key of a position in a tenant's list; without one, a key behind the newest job."""
+    return f"{LIST_PREFIX}{'~' if position is None else position}"
+
+
+def is_expired(item: Item, now: datetime) -> bool:
+    """Return whether a row's time is over, though TTL has not removed it yet."""
+    return int(item["expires_at"]["N"]) <= now.timestamp()
+
+
+def tallies_from_item(item: Item) -> Tallies:
+    """Return the tallies in a line of a tenant's list; none for a job that has not ended."""
+    if "tallies" not in item:
+        return {}
+    plain = _deserializer.deserialize(item["tallies"])
+    return {name: Tally(**{key: int(count) for key, count in each.items()}) for name, each in plain.items()}
+
+
+def key_write(table: str, job: Job, key: IdempotencyKey) -> TransactWriteItemTypeDef:
+    """Return the write that lets an idempotency key stand for the job, unless it stands for another one."""
+    # It outlives the job by a day, so that the latest repetition still finds the job gone and not anew.
+    expires_at = job.expires_at + timedelta(days=1)
+    item: dict[str, AttributeValueTypeDef] = {
+        "pk": {"S": f"KEY#{job.tenant}#{job.kind.value}"},
+        "sk": {"S": hashlib.sha256(key.key.encode()).hexdigest()},
+        "job_id": {"S": job.job_id},
+        "fingerprint": {"S": key.fingerprint},
+        "expires_at": attribute("expires_at", expires_at),
+    }
+    return {
+        "Put": {
+            "TableName": table,
+            "Item": item,
+            # TTL removes rows days late; one that has run out is as good as gone.
+            "ConditionExpression": "attribute_not_exists(pk) OR expires_at < :now",
+            "ExpressionAttributeValues": {":now": attribute("expires_at", job.created_at)},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+    }

@@ -1,0 +1,257 @@
+"""Jobs in one DynamoDB table.
+
+=====================  ==========================  ==========================================================
+pk                     sk                          what
+=====================  ==========================  ==========================================================
+JOB#<job id>           EVENT#<8 digits>            one event
+JOB#<job id>           JOB                         the hot item
+JOB#<job id>           REQUEST                     the request as submitted
+JOB#<job id>           RESULT                      the result
+JOB#<job id>           STATE                       what a step of many turns goes on from
+TENANT#<tenant>        JOB#<created ms>#<job id>   a line of the tenant's list; once the job has ended, its tallies
+KEY#<tenant>#<kind>    <sha256 of the key>         an idempotency key: which job it stands for
+LIMIT#<address>        LIMIT                       failed authentications; see rune.tenants
+=====================  ==========================  ==========================================================
+
+The keys sort so that "EVENT#n" to "JOB" is a job with its later events. The index `due` holds the hot items of
+active jobs by `due_at`. All rows of a job carry the same `expires_at`, the table's TTL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rune.aws import auth_limiter as limiter_dynamodb
+from rune.aws import job_rows as items
+from rune.aws.dynamodb_rows import attribute
+from rune.aws.dynamodb_table import ConditionFailedError, ConflictError, DynamoTable
+from rune.errors import (
+    IdempotencyKeyReusedError,
+    JobNotFoundError,
+    RateLimitedError,
+    StoreUnavailableError,
+)
+from rune.jobs.metrics import Tallies, merge
+from rune.jobs.record import Job
+from rune.jobs.store import Bodies, History, ListedJob, Refused, StoredJob, Submission, Submitted
+from rune.jobs.transitions import Settlement
+from rune.storage.change import Change
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+
+    from rune.aws.auth_limiter import DynamoLimiter
+
+    type Item = Mapping[str, AttributeValueTypeDef]
+
+LARGEST_ROW_BYTES = 300_000
+"""Longer bodies go to the bucket; an item may have 400 KB with its names (DynamoDB service quotas)."""
+
+
+class NoBodies:
+    """For a function that has no business with requests and results, nor the permission."""
+
+    def put(self, key: str, text: str) -> None:  # noqa: ARG002  # the protocol's
+        """Refuse."""
+        raise StoreUnavailableError("This function may not write large bodies.")
+
+    def get(self, key: str) -> str:  # noqa: ARG002  # the protocol's
+        """Refuse."""
+        raise StoreUnavailableError("This function may not read large bodies.")
+
+
+class DynamoJobStore:
+    """Jobs in a DynamoDB table, their large bodies elsewhere.
+
+    Parameters
+    ----------
+    limiter
+        Looks whether a caller's address is blocked, in the calls that are made anyway; only the API has callers.
+    """
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, bodies: Bodies, limiter: DynamoLimiter | None = None
+    ) -> None:
+        self._table = DynamoTable(client, table)
+        self._bodies = bodies
+        self._limiter = limiter
+
+    def submit(self, submission: Submission) -> Submitted:
+        """Write a new job with its request and first event, all or nothing."""
+        job = submission.job
+        request = self._body_item(
+            job, items.REQUEST_KEY, submission.request_json, f"requests/{job.job_id}.json"
+        )
+        writes = [
+            self._table.put(items.hot_item(job), condition="attribute_not_exists(pk)"),
+            self._table.put(request),
+            self._table.put(items.event_item(job, submission.event)),
+            self._table.put(items.listed_item(job)),
+        ]
+        if submission.idempotency_key:
+            writes.append(items.key_write(self._table.name, job, submission.idempotency_key))
+        try:
+            self._write_unless_blocked(submission.address, writes)
+        except ConditionFailedError as error:
+            if submission.idempotency_key and len(writes) - 1 in error.found:
+                return _replay(error.found[len(writes) - 1], submission)
+            raise StoreUnavailableError("A job with this id is there already.") from None
+        return Submitted(job.job_id)
+
+    def _write_unless_blocked(self, address: str | None, writes: Sequence[TransactWriteItemTypeDef]) -> None:
+        """Write all or nothing; raises RateLimitedError if the address is blocked."""
+        if address is None or self._limiter is None:
+            return self._table.transact(writes)
+        try:
+            return self._table.transact([*writes, self._limiter.not_blocked(address)], tries=1)
+        except ConditionFailedError as error:
+            if len(writes) in error.found:
+                self._refuse_blocked(address, error.found[len(writes)])
+            raise
+        except ConflictError:
+            # Callers at one address share its row, and transactions that meet there cancel each other: a burst
+            # of them is looked up by reading.
+            remaining_seconds = self._limiter.read(address)
+            if remaining_seconds is not None:
+                raise RateLimitedError(remaining_seconds) from None
+            return self._table.transact(writes)
+
+    def update(self, job_id: str, change: Change) -> Job | Refused:
+        """Write the hot item if the change's requirements hold; return it as written."""
+        try:
+            written = self._table.update(items.job_key(job_id), items.job_expression(change))
+        except ConditionFailedError as error:
+            found = error.found[0]
+            return Refused(items.job_from_item(found) if found else None)
+        return items.job_from_item(written)
+
+    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
+        """Write change, events and bodies, all or nothing; return False if a requirement did not hold."""
+        writes = [self._table.change(items.job_key(job.job_id), items.job_expression(settlement.change))]
+        writes += [self._table.put(items.event_item(job, event)) for event in settlement.events]
+        if settlement.result_json is not None:
+            # The epoch in the name keeps a worker that lost its lease from overwriting the winner's result.
+            key = f"results/{job.job_id}/{job.epoch}.json"
+            writes.append(
+                self._table.put(self._body_item(job, items.RESULT_KEY, settlement.result_json, key))
+            )
+        if settlement.state_json is not None:
+            key = f"results/{job.job_id}/state-{job.epoch}.json"
+            writes.append(self._table.put(self._body_item(job, items.STATE_KEY, settlement.state_json, key)))
+        if tallies is not None:
+            writes.append(self._table.put(items.listed_item(job, tallies)))
+        try:
+            self._table.transact(writes)
+        except ConditionFailedError:
+            return False
+        return True
+
+    def read(self, job_id: str) -> Job | None:
+        """Return the job as all earlier writes left it."""
+        rows = self._table.get([items.job_key(job_id)])
+        return items.job_from_item(rows[0]) if rows else None
+
+    def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
+        """Return those of up to 100 jobs that are there, in no order."""
+        rows = self._table.get([items.job_key(job_id) for job_id in job_ids]) if job_ids else []
+        return tuple(items.job_from_item(row) for row in rows)
+
+    def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
+        """Return the job and its result; where an address is given, the same call looks whether it is blocked."""
+        found = self.read_results([job_id], address)
+        return found[0] if found else None
+
+    def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
+        """Return those of up to 40 jobs that are there with their results; the same call looks up an address."""
+        keys = [
+            items.job_key(job_id, sort_key)
+            for job_id in job_ids
+            for sort_key in (items.HOT_KEY, items.RESULT_KEY)
+        ]
+        if address is not None:
+            keys.append(limiter_dynamodb.key(address))
+        rows = {(row["pk"]["S"], row["sk"]["S"]): row for row in self._table.get(keys)}
+        blocks = [row for (_, sort_key), row in rows.items() if sort_key == limiter_dynamodb.SORT_KEY]
+        self._refuse_blocked(address, blocks[0] if blocks else None)
+        found = []
+        for partition in map(items.job_partition, job_ids):
+            if hot := rows.get((partition, items.HOT_KEY)):
+                result = rows.get((partition, items.RESULT_KEY))
+                found.append(StoredJob(items.job_from_item(hot), self._body(result) if result else None))
+        return tuple(found)
+
+    def read_events(self, job_id: str, after: int) -> History | None:
+        """Return the job and its events numbered above `after`."""
+        rows = [
+            *self._table.query(items.job_partition(job_id), items.event_sort_key(after + 1), items.HOT_KEY)
+        ]
+        if not rows or rows[-1]["sk"]["S"] != items.HOT_KEY:
+            return None
+        return History(items.job_from_item(rows[-1]), tuple(items.event_from_item(row) for row in rows[:-1]))
+
+    def read_request(self, job: Job) -> str:
+        """Return the request as it was submitted, a JSON document."""
+        rows = self._table.get([items.job_key(job.job_id, items.REQUEST_KEY)])
+        if not rows:
+            raise JobNotFoundError(job.job_id)
+        return self._body(rows[0])
+
+    def read_state(self, job: Job) -> str | None:
+        """Return what the latest commit with a state left for the job's next turn; None where there was none."""
+        rows = self._table.get([items.job_key(job.job_id, items.STATE_KEY)])
+        return self._body(rows[0]) if rows else None
+
+    def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:
+        """Return a tenant's jobs from newest to oldest, beginning after a position."""
+        # One more than asked for, as the query begins at the position itself.
+        rows = self._table.query(
+            items.tenant_partition(tenant),
+            items.LIST_PREFIX,
+            items.position_key(before),
+            newest_first=True,
+            limit=limit + 1,
+        )
+        lines = [items.listed_from_item(row) for row in rows]
+        return tuple(line for line in lines if line.position != before)[:limit]
+
+    def read_tallies(self, tenant: str, now: datetime) -> Tallies:
+        """Return what a tenant's ended jobs add up to, without those whose time is over."""
+        rows = self._table.query(items.tenant_partition(tenant), items.LIST_PREFIX, items.position_key(None))
+        return merge(items.tallies_from_item(row) for row in rows if not items.is_expired(row, now))
+
+    def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
+        """Return ids of jobs that were due by `now`, longest overdue first; may lag behind the latest writes."""
+        rows = self._table.query_due(items.DUE_BUCKET, attribute("due_at", now), limit)
+        return tuple(row["pk"]["S"].removeprefix("JOB#") for row in rows)
+
+    def _refuse_blocked(self, address: str | None, row: Item | None) -> None:
+        if address is not None and self._limiter:
+            remaining_seconds = self._limiter.learn(address, row)
+            if remaining_seconds is not None:
+                raise RateLimitedError(remaining_seconds)
+
+    def _body_item(self, job: Job, sort_key: str, text: str, key: str) -> Item:
+        """Return the row for a body; a large one is in the bucket before the row that points there exists."""
+        row = {
+            **items.job_key(job.job_id, sort_key),
+            "expires_at": attribute("expires_at", job.expires_at),
+        }
+        if len(text.encode()) <= LARGEST_ROW_BYTES:
+            return {**row, "body": {"S": text}}
+        self._bodies.put(key, text)
+        return {**row, "object_key": {"S": key}}
+
+    def _body(self, item: Item) -> str:
+        return item["body"]["S"] if "body" in item else self._bodies.get(item["object_key"]["S"])
+
+
+def _replay(found: Item | None, submission: Submission) -> Submitted:
+    """Return the job for which the key stands already, if the request is the same."""
+    if found is None or submission.idempotency_key is None:
+        raise StoreUnavailableError("The idempotency key is being written by another request.")
+    if found["fingerprint"]["S"] != submission.idempotency_key.fingerprint:
+        raise IdempotencyKeyReusedError("The Idempotency-Key came before, with another request.")
+    return Submitted(found["job_id"]["S"], is_replay=True)

@@ -1,0 +1,114 @@
+"""What all workers share about the provider's key, as two kinds of rows of the one DynamoDB table.
+
+========  ===================  =========================================================================
+pk        sk                   what
+========  ===================  =========================================================================
+BOARD     PACE#<endpoint>      `next_at` (ms): nobody calls the endpoint before
+BOARD     LISTING              `begun_at` (ms) and `instances` (JSON): the latest listing of all machines
+========  ===================  =========================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from rune.aws.dynamodb_rows import Expression
+from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
+from rune.clock import from_epoch_ms, to_epoch_ms
+from rune.rentals.instance import Instance, Listing
+from rune.rentals.store import WRONG_CLOCK, Endpoint
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    type Item = Mapping[str, AttributeValueTypeDef]
+
+_PARTITION = "BOARD"
+_LISTING = "LISTING"
+_INSTANCE_FIELDS = frozenset(each.name for each in fields(Instance))
+
+MAX_SHARED_BYTES = 300_000
+"""A longer listing is not shared: an item holds 400 KB, and some 700 machines fit."""
+
+
+class DynamoBoard:
+    """A `Board` in a DynamoDB table."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._table = DynamoTable(client, table)
+
+    def reserve(self, endpoint: Endpoint, now: datetime, interval: timedelta) -> timedelta:
+        """Take the next call of an endpoint; return zero, or how long to wait before asking again."""
+        next_at = _number(now + interval)
+        expression = Expression(
+            "SET #next_at = :next",
+            "attribute_not_exists(#next_at) OR #next_at <= :now OR #next_at > :wrong",
+            {"#next_at": "next_at"},
+            {":next": next_at, ":now": _number(now), ":wrong": _number(now + WRONG_CLOCK)},
+        )
+        try:
+            self._table.update(_key(f"PACE#{endpoint}"), expression)
+        except ConditionFailedError as error:
+            found = error.found[0]
+            waiting = from_epoch_ms(int(found["next_at"]["N"])) - now if found else interval
+            return max(waiting, timedelta(milliseconds=1))
+        return timedelta(0)
+
+    def hold_off(self, endpoint: Endpoint, until: datetime) -> None:
+        """Let nobody call the endpoint before a moment; an earlier moment changes nothing."""
+        expression = Expression(
+            "SET #next_at = :until",
+            "attribute_not_exists(#next_at) OR #next_at < :until",
+            {"#next_at": "next_at"},
+            {":until": _number(until)},
+        )
+        try:
+            self._table.update(_key(f"PACE#{endpoint}"), expression)
+        except ConditionFailedError:
+            return
+
+    def read_listing(self) -> Listing | None:
+        """Return the latest listing that somebody shared."""
+        rows = self._table.get([_key(_LISTING)])
+        if not rows:
+            return None
+        instances = (_read_instance(each) for each in json.loads(rows[0]["instances"]["S"]))
+        return Listing(from_epoch_ms(int(rows[0]["begun_at"]["N"])), tuple(instances))
+
+    def share_listing(self, listing: Listing) -> None:
+        """Share a listing, unless a later one is there."""
+        text = json.dumps([asdict(instance) for instance in listing.instances], separators=(",", ":"))
+        if len(text.encode()) > MAX_SHARED_BYTES:
+            return
+        expression = Expression(
+            "SET #begun_at = :begun, #instances = :instances",
+            "attribute_not_exists(#begun_at) OR #begun_at < :begun OR #begun_at > :wrong",
+            {"#begun_at": "begun_at", "#instances": "instances"},
+            {
+                ":begun": _number(listing.begun_at),
+                ":instances": {"S": text},
+                ":wrong": _number(listing.begun_at + WRONG_CLOCK),
+            },
+        )
+        try:
+            self._table.update(_key(_LISTING), expression)
+        except ConditionFailedError:
+            return
+
+
+def _read_instance(members: Mapping[str, Any]) -> Instance:
+    """Return the machine; a field that a newer version has written says nothing to this one."""
+    return Instance(**{name: value for name, value in members.items() if name in _INSTANCE_FIELDS})
+
+
+def _key(sort_key: str) -> Item:
+    return {"pk": {"S": _PARTITION}, "sk": {"S": sort_key}}
+
+
+def _number(instant: datetime) -> AttributeValueTypeDef:
+    return {"N": str(to_epoch_ms(instant))}

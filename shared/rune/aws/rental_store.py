@@ -1,0 +1,132 @@
+"""The ledger of rentals, in the one DynamoDB table.
+
+================  =====================  ===================================================================
+pk                sk                     what
+================  =====================  ===================================================================
+JOB#<job id>      RENTAL#<4 digits>      one attempt of the job to rent a machine
+TENANT#<tenant>   RENTAL#<rental id>     a line of the tenant's list; struck out once the rental is proven gone
+================  =====================  ===================================================================
+
+Row and line are written in one transaction. A line that is struck out has an `expires_at`, and the table's TTL
+removes it: so no function needs the right to delete. The index `due` holds the rows that have a `due_at`, in a
+bucket of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rune.aws.dynamodb_rows import TTL_FIELD, attribute, from_row, to_expression, to_row
+from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
+from rune.rentals.record import Rental, make_rental_id, parse_rental_id
+from rune.rentals.store import RentalRefused
+from rune.storage.change import Change, Value
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+
+    type Item = Mapping[str, AttributeValueTypeDef]
+    type Key = dict[str, AttributeValueTypeDef]
+
+ALIVE_BUCKET = "RENTAL"
+_PREFIX = "RENTAL#"
+_LAST = "RENTAL$"
+_READ_AT_ONCE = 100
+_END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class DynamoLedger:
+    """A `Ledger` in a DynamoDB table."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._table = DynamoTable(client, table)
+
+    def open(self, rental: Rental) -> bool:
+        """Write a new rental; return False if this attempt of the job is written already."""
+        row: Item = {
+            **_key(rental.job_id, rental.attempt),
+            **to_row(rental),
+            "due_bucket": {"S": ALIVE_BUCKET},
+        }
+        try:
+            self._table.transact(
+                [
+                    self._table.put(row, condition="attribute_not_exists(pk)"),
+                    self._line_write(rental, struck_out_at=None),
+                ]
+            )
+        except ConditionFailedError:
+            return False
+        return True
+
+    def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
+        """Write the rental if the change's requirements hold; return it as written."""
+        key = _key(rental.job_id, rental.attempt)
+        expression = to_expression(change, ALIVE_BUCKET)
+        try:
+            if "due_at" not in change.sets:
+                return from_row(Rental, self._table.update(key, expression))
+            # It enters or leaves the list of what may be alive.
+            is_alive = change.sets["due_at"] is not None
+            line = self._line_write(rental, struck_out_at=None if is_alive else change.sets["updated_at"])
+            self._table.transact([self._table.change(key, expression), line])
+        except ConditionFailedError as error:
+            found = error.found.get(0)
+            return RentalRefused(from_row(Rental, found) if found else self.read(rental.rental_id))
+        return self.read(rental.rental_id) or rental
+
+    def read(self, rental_id: str) -> Rental | None:
+        """Return a rental as all earlier writes left it."""
+        parsed = parse_rental_id(rental_id)
+        rows = self._table.get([_key(*parsed)]) if parsed else []
+        return from_row(Rental, rows[0]) if rows else None
+
+    def read_attempts(self, job_id: str) -> tuple[Rental, ...]:
+        """Return all that a job rented, in order, as all earlier writes left it."""
+        return tuple(from_row(Rental, row) for row in self._table.query(f"JOB#{job_id}", _PREFIX, _LAST))
+
+    def read_alive(self, tenant: str) -> tuple[Rental, ...]:
+        """Return a tenant's rentals that are not proven gone, as all earlier writes left them."""
+        lines = self._table.query(f"TENANT#{tenant}", _PREFIX, _LAST)
+        ids = [parse_rental_id(line["rental_id"]["S"]) for line in lines if TTL_FIELD not in line]
+        keys = [_key(*parsed) for parsed in ids if parsed]
+        rows: list[Item] = []
+        for start in range(0, len(keys), _READ_AT_ONCE):
+            rows += self._table.get(keys[start : start + _READ_AT_ONCE])
+        rentals = (from_row(Rental, row) for row in rows)
+        return tuple(sorted((r for r in rentals if r.is_alive), key=lambda r: (r.intended_at, r.rental_id)))
+
+    def find_alive(self, limit: int) -> tuple[str, ...]:
+        """Return ids of rentals that are not proven gone, oldest first; may lag behind the latest writes."""
+        rows = self._table.query_due(ALIVE_BUCKET, attribute("due_at", _END_OF_TIME), limit)
+        return tuple(
+            make_rental_id(row["pk"]["S"].removeprefix("JOB#"), int(row["sk"]["S"].removeprefix(_PREFIX)))
+            for row in rows
+        )
+
+    def _line_write(self, rental: Rental, *, struck_out_at: Value) -> TransactWriteItemTypeDef:
+        values: dict[str, AttributeValueTypeDef] = {":rental_id": {"S": rental.rental_id}}
+        if struck_out_at is None:
+            expression = f"SET rental_id = :rental_id REMOVE {TTL_FIELD}"
+        else:
+            expression = f"SET rental_id = :rental_id, {TTL_FIELD} = :at"
+            values[":at"] = attribute(TTL_FIELD, struck_out_at)
+        return {
+            "Update": {
+                "TableName": self._table.name,
+                "Key": _line_key(rental),
+                "UpdateExpression": expression,
+                "ExpressionAttributeValues": values,
+            }
+        }
+
+
+def _key(job_id: str, attempt: int) -> Key:
+    return {"pk": {"S": f"JOB#{job_id}"}, "sk": {"S": f"{_PREFIX}{attempt:04d}"}}
+
+
+def _line_key(rental: Rental) -> Key:
+    return {"pk": {"S": f"TENANT#{rental.tenant}"}, "sk": {"S": f"{_PREFIX}{rental.rental_id}"}}

@@ -1,0 +1,228 @@
+"""The time in which requests are measured, and the records that it leaves."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+
+from rune.bench.anomalies import is_buffered, is_truncated
+from rune.bench.arrivals import poisson_arrivals_s
+from rune.bench.judging import score_answer
+from rune.bench.loads import closed_load, open_load
+from rune.bench.records import Point, RecordStatus, RequestRecord
+from rune.bench.tasks import Task
+from rune.clock import SystemClock, to_epoch_ms
+from rune.errors import RuneError
+from rune.llm.protocol import Generation, ModelServer, Stamps
+
+MAX_PIECES = 2_000_000
+"""Of a point, which ends with them as with its time: 64 streams of 100 pieces a second for five minutes.
+
+Measured: a piece takes 250 bytes while a run is folded, so that these are 500 MB, of a function with 1769.
+"""
+
+type OnProgress = Callable[[int, int], None]
+"""Called with the requests ended and the pieces that have come so far; must return at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of one request, on `time.monotonic_ns`."""
+
+    number: int
+    due_ns: int
+    sent_ns: int | None
+    ended_ns: int
+    status: RecordStatus
+    error_code: str | None = None
+    generation: Generation | None = None
+
+
+class Window:
+    """Measures a point once.
+
+    Within the window requests are sent and stamps are taken, and nothing else is done: what the answers are worth
+    is found out afterwards.
+
+    Parameters
+    ----------
+    request_timeout_seconds
+        At least as long as the window, so that a request is broken off with it and not before.
+
+    Attributes
+    ----------
+    started_at_ms
+        Wall clock, milliseconds since 1970-01-01 UTC.
+    """
+
+    def __init__(
+        self,
+        server: ModelServer,
+        task: Task,
+        point: Point,
+        *,
+        request_timeout_seconds: float,
+        on_progress: OnProgress,
+    ) -> None:
+        self._server = server
+        self._task = task
+        self._point = point
+        self._request_timeout_seconds = request_timeout_seconds
+        self._on_progress = on_progress
+        self._order = task.order()
+        self._turnstile = asyncio.Lock()
+        self._outcomes: list[_Outcome] = []
+        self._piece_count = 0
+        self._limit: asyncio.Timeout | None = None
+        self._started_ns = 0
+        self.started_at_ms = 0
+
+    async def run(self, deadline: float) -> None:
+        """Put the point's load on the server until all is asked, or until `deadline` on the loop's clock.
+
+        It also ends with `MAX_PIECES`.
+
+        Raises
+        ------
+        Exception
+            Whatever is no `RuneError` of a request.
+        """
+        count, point = len(self._order), self._point
+        self._started_ns, self.started_at_ms = time.monotonic_ns(), to_epoch_ms(SystemClock().now())
+        try:
+            async with asyncio.timeout_at(deadline) as self._limit:
+                if point.request_rate_per_s is None:
+                    await closed_load(self._ask, count, point.concurrency)
+                else:
+                    arrivals_s = poisson_arrivals_s(point.request_rate_per_s, count, self._task.seed)
+                    await open_load(self._ask, arrivals_s, point.concurrency)
+        except TimeoutError:
+            pass  # what was under way has been noted as cut off
+        finally:
+            self._limit = None
+
+    async def records(self, bytes_per_token: float | None) -> tuple[RequestRecord, ...]:
+        """Return what was measured, by number, and forget it; times count from the window's beginning."""
+        self._outcomes.sort(key=lambda outcome: outcome.number, reverse=True)
+        records: list[RequestRecord] = []
+        while self._outcomes:  # taken out, so that a long answer's arrivals are not in memory twice
+            records.append(self._record(self._outcomes.pop(), bytes_per_token))
+            # Judging thousands of answers takes seconds, in which others on this loop have work to do.
+            await asyncio.sleep(0)
+        return tuple(records)
+
+    async def _ask(self, number: int, due_ns: int, slots: asyncio.Semaphore | None = None) -> None:
+        sent_ns: int | None = None
+        try:
+            async with slots or nullcontext():
+                await self._take_turn()
+                request = self._task.chat(self._prompt(number), self._request_timeout_seconds)
+                sent_ns = time.monotonic_ns()
+                answer = await self._server.chat(request, self._count_piece)
+                self._end(number, due_ns, sent_ns, "completed", generation=answer)
+        except RuneError as error:
+            self._end(number, due_ns, sent_ns, "failed", error_code=error.code)
+        except asyncio.CancelledError:
+            self._end(number, due_ns, sent_ns, "cut_off")
+            raise
+
+    async def _take_turn(self) -> None:
+        # Building a request takes a good part of a millisecond. Of many that become due together, one is sent in
+        # each turn of the loop, so that the loop stamps what has come between one and the next.
+        async with self._turnstile:
+            await asyncio.sleep(0)
+
+    def _end(
+        self,
+        number: int,
+        due_ns: int,
+        sent_ns: int | None,
+        status: RecordStatus,
+        *,
+        error_code: str | None = None,
+        generation: Generation | None = None,
+    ) -> None:
+        ended_ns = time.monotonic_ns()
+        if generation is not None and sent_ns is not None:
+            # The connection's own stamps are nearer to the truth than those around the call. Not so where the
+            # server is simulated, with a clock of its own.
+            stamps, began_ns = generation.stamps, sent_ns
+            sent_ns = stamps.sent_ns if began_ns <= stamps.sent_ns <= ended_ns else sent_ns
+            ended_ns = stamps.ended_ns if began_ns <= stamps.ended_ns <= ended_ns else ended_ns
+        self._outcomes.append(_Outcome(number, due_ns, sent_ns, ended_ns, status, error_code, generation))
+        self._on_progress(len(self._outcomes), self._piece_count)
+
+    def _count_piece(self, _of_request: int) -> None:
+        self._piece_count += 1
+        if self._piece_count == MAX_PIECES and self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time())
+        self._on_progress(len(self._outcomes), self._piece_count)
+
+    def _prompt(self, number: int) -> str:
+        return self._task.numbered(self._task.prompts[self._order[number]], self._point.index, number)
+
+    def _record(self, outcome: _Outcome, bytes_per_token: float | None) -> RequestRecord:
+        prompt, started_ns = self._prompt(outcome.number), self._started_ns
+        record = RequestRecord(
+            number=outcome.number,
+            prompt_index=self._order[outcome.number],
+            due_ns=outcome.due_ns - started_ns,
+            sent_ns=None if outcome.sent_ns is None else outcome.sent_ns - started_ns,
+            ended_ns=outcome.ended_ns - started_ns,
+            status=outcome.status,
+            prompt_chars=len(prompt),
+            error_code=outcome.error_code,
+        )
+        answer = outcome.generation
+        if answer is None:
+            return record
+        expected = self._task.expected
+        return replace(
+            record,
+            generation=_since(answer, started_ns),
+            is_buffered=is_buffered(answer.chunk_arrivals_ns),
+            is_truncated=is_truncated(answer.tokens.prompt_count, len(prompt.encode()), bytes_per_token),
+            score=score_answer(expected, answer.text) if expected and expected.method != "judge" else None,
+        )
+
+
+@contextmanager
+def garbage_kept() -> Iterator[None]:
+    """Keep Python's collector of circular garbage from stopping the loop while the block runs.
+
+    What lives before is frozen, so that the collection after the block does not go through it.
+    """
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+
+
+def _since(answer: Generation, started_ns: int) -> Generation:
+    """Return an answer of which all stamps count from the window's beginning."""
+    stamps = answer.stamps
+
+    def since(stamp_ns: int | None) -> int | None:
+        return None if stamp_ns is None else stamp_ns - started_ns
+
+    return replace(
+        answer,
+        stamps=Stamps(
+            sent_ns=stamps.sent_ns - started_ns,
+            headers_ns=stamps.headers_ns - started_ns,
+            first_event_ns=stamps.first_event_ns - started_ns,
+            first_content_ns=since(stamps.first_content_ns),
+            first_visible_ns=since(stamps.first_visible_ns),
+            last_content_ns=since(stamps.last_content_ns),
+            ended_ns=stamps.ended_ns - started_ns,
+        ),
+        chunk_arrivals_ns=tuple(arrival_ns - started_ns for arrival_ns in answer.chunk_arrivals_ns),
+    )

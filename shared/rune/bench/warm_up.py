@@ -1,0 +1,111 @@
+"""What happens before a point is measured, and is in none of its numbers."""
+
+import asyncio
+import statistics
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rune.bench.anomalies import LONG_PROMPT_BYTES
+from rune.bench.loads import closed_load
+from rune.bench.records import Point
+from rune.bench.tasks import Task
+from rune.errors import RuneError
+from rune.llm.protocol import ChatRequest, Generation, ModelServer
+
+_RTT_COUNT = 5
+_SAMPLE_CHARS = 1000
+
+
+@dataclass(slots=True)
+class Warmth:
+    """What the warm-up took and taught.
+
+    Attributes
+    ----------
+    request_count, output_tokens
+        Requests sent, failed ones too, and the tokens they cost.
+    bytes_per_token
+        Of the workload's longest prompt; None where none is long, or the server counts no tokens of prompts.
+    """
+
+    request_count: int = 0
+    output_tokens: int = 0
+    bytes_per_token: float | None = None
+
+
+async def median_round_trip_ms(server: ModelServer, *, time_limit_seconds: float) -> float | None:
+    """Return the median time of five TCP handshakes; None where one failed or cannot be timed, or time is over."""
+    round_trips_ms: list[float] = []
+    try:
+        async with asyncio.timeout(time_limit_seconds):
+            for _ in range(_RTT_COUNT):
+                round_trip_ms = await server.round_trip_ms()
+                if round_trip_ms is None:
+                    return None
+                round_trips_ms.append(round_trip_ms)
+    except (RuneError, TimeoutError):
+        return None
+    return statistics.median(round_trips_ms)
+
+
+async def warm_up(server: ModelServer, task: Task, point: Point, *, time_limit_seconds: float) -> Warmth:
+    """Ask `warmup_count` requests at the point's concurrency, and return when the last has ended.
+
+    The last is waited for, since what is left of a warm-up would share the server with the first measured requests:
+    in their times, and not in their tokens. A request that fails is no matter here, as the measured ones will tell.
+
+    Parameters
+    ----------
+    time_limit_seconds
+        After which the rest is broken off.
+    """
+    warmth = Warmth()
+
+    async def ask(request: ChatRequest) -> Generation | None:
+        warmth.request_count += 1
+        try:
+            answer = await server.chat(request, lambda _: None)
+        except RuneError:
+            return None
+        warmth.output_tokens += answer.tokens.output_count
+        return answer
+
+    async def ask_warmup(
+        number: int,
+        due_ns: int,  # noqa: ARG001 the load's
+        slots: asyncio.Semaphore | None = None,  # noqa: ARG001 the load's
+    ) -> None:
+        await ask(task.chat(task.warmup_prompt(point.index, number), time_limit_seconds))
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(time_limit_seconds):
+            if sample := _sample(task, point):
+                answer = await ask(task.tiny_chat(sample, time_limit_seconds))
+                if answer is not None and answer.tokens.prompt_count:
+                    warmth.bytes_per_token = len(sample.encode()) / answer.tokens.prompt_count
+            await closed_load(ask_warmup, task.warmup_count, point.concurrency)
+    return warmth
+
+
+async def open_connections(server: ModelServer, count: int, *, time_limit_seconds: float) -> None:
+    """Open as many connections as requests may be under way, so that no handshake is in any TTFT.
+
+    By asking for the list of models so often at once: it costs no tokens. The warm-up alone would not do. It may be
+    smaller than the concurrency, and connections that its first requests left idle close after seconds. What is not
+    open when the time is over is left to the requests.
+    """
+
+    async def list_models() -> None:
+        with suppress(RuneError):
+            await server.list_models()
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(time_limit_seconds):
+            await asyncio.gather(*(list_models() for _ in range(count)))
+
+
+def _sample(task: Task, point: Point) -> str | None:
+    longest = max(task.prompts, key=lambda prompt: len(prompt.encode()))
+    if len(longest.encode()) <= LONG_PROMPT_BYTES:
+        return None
+    return task.sample(longest[:_SAMPLE_CHARS], point.index, 0)

@@ -1,0 +1,138 @@
+"""The way to the provider that all workers share: paced, with one listing for all who poll.
+
+Vast.ai counts calls per key and endpoint (docs.vast.ai "Rate limits and errors", August 2026), so how many workers
+there are must not matter. Nobody waits in here: who is too early is told how long to stay away.
+"""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from rune.clock import Clock
+from rune.errors import ProviderBusyError
+from rune.rentals.instance import Listing
+from rune.rentals.offers import Offer, Wanted
+from rune.rentals.provider import Order, Provider, Template
+from rune.rentals.store import Board, Endpoint
+
+log = logging.getLogger(__name__)
+
+LISTING_AGE = timedelta(seconds=5)
+"""How old a listing may be for somebody who only waits."""
+
+CLOCK_SKEW = timedelta(seconds=5)
+"""How far another worker's clock may be off; a listing of its is proof only beyond that."""
+
+INTERVALS = {
+    Endpoint.SEARCH: timedelta(seconds=6),
+    Endpoint.CREATE: timedelta(seconds=4.5),
+    Endpoint.LIST: timedelta(seconds=1),
+    Endpoint.SHOW: timedelta(seconds=2),
+    Endpoint.EDIT: timedelta(seconds=1),
+    Endpoint.DESTROY: timedelta(seconds=3),
+    Endpoint.TEMPLATES: timedelta(seconds=3),
+    Endpoint.ACCOUNT: timedelta(seconds=1),
+}
+"""Least time between two calls with one key, as published."""
+
+BUSY_DELAY = {Endpoint.CREATE: timedelta(seconds=12)}
+"""How long to stay away after a 429 that names no time."""
+
+_USUAL_BUSY_DELAY = timedelta(seconds=5)
+
+_LONGEST_BUSY_DELAY = {Endpoint.DESTROY: timedelta(seconds=60), Endpoint.LIST: timedelta(seconds=120)}
+"""However long the provider asks to stay away: a machine bills until it is destroyed, and seen to be gone."""
+
+
+class TooEarlyError(Exception):
+    """It is not the caller's turn yet.
+
+    Attributes
+    ----------
+    delay_seconds
+        How long to stay away.
+    """
+
+    def __init__(self, waiting: timedelta) -> None:
+        super().__init__(f"too early by {waiting}")
+        self.delay_seconds = max(1, math.ceil(waiting.total_seconds()))
+
+
+class Fleet:
+    """Every method may raise TooEarlyError, `RentalError` and StoreUnavailableError."""
+
+    def __init__(self, provider: Provider, board: Board, clock: Clock) -> None:
+        self._provider = provider
+        self._board = board
+        self._clock = clock
+
+    async def search(self, wanted: Wanted) -> tuple[Offer, ...]:
+        """Return offers that may do."""
+        return await self._paced(Endpoint.SEARCH, lambda: self._provider.search(wanted))
+
+    async def find_template(self, template_hash: str) -> Template | None:
+        """Return a stored recipe, or None."""
+        return await self._paced(Endpoint.TEMPLATES, lambda: self._provider.find_template(template_hash))
+
+    async def read_credit_usd(self) -> Decimal | None:
+        """Return the money left, or None where the key may not know."""
+        return await self._paced(Endpoint.ACCOUNT, self._provider.read_credit_usd)
+
+    def reserve_create(self) -> None:
+        """Take the right to order a machine; asked for before the intent is written, since that is for good."""
+        self._reserve(Endpoint.CREATE)
+
+    async def create(self, order: Order) -> int:
+        """Order a machine, with the right that `reserve_create` took; see `Provider.create`."""
+        return await self._noting_refusal(Endpoint.CREATE, lambda: self._provider.create(order))
+
+    async def label(self, contract_id: int, label: str) -> None:
+        """Name a machine."""
+        await self._paced(Endpoint.EDIT, lambda: self._provider.label(contract_id, label))
+
+    async def destroy(self, contract_id: int) -> bool:
+        """Ask to destroy a machine; see `Provider.destroy`."""
+        return await self._paced(Endpoint.DESTROY, lambda: self._provider.destroy(contract_id))
+
+    async def list_instances(self, begun_after: datetime | None = None) -> Listing:
+        """Return a complete listing.
+
+        Parameters
+        ----------
+        begun_after
+            The listing must have begun later than this; None takes any of the last seconds.
+        """
+        now = self._clock.now()
+        oldest = now - LISTING_AGE if begun_after is None else begun_after + CLOCK_SKEW
+        shared = self._board.read_listing()
+        # One of the future comes from a clock that is wrong, and would be taken for fresh long after.
+        if shared is not None and oldest < shared.begun_at <= now + CLOCK_SKEW:
+            return shared
+        self._reserve(Endpoint.LIST)
+        begun_at = self._clock.now()
+        listing = await self._noting_refusal(Endpoint.LIST, lambda: self._provider.list_instances(begun_at))
+        self._board.share_listing(listing)
+        return listing
+
+    async def _paced[T](self, endpoint: Endpoint, call: Callable[[], Awaitable[T]]) -> T:
+        self._reserve(endpoint)
+        return await self._noting_refusal(endpoint, call)
+
+    def _reserve(self, endpoint: Endpoint) -> None:
+        waiting = self._board.reserve(endpoint, self._clock.now(), INTERVALS[endpoint])
+        if waiting:
+            raise TooEarlyError(waiting)
+
+    async def _noting_refusal[T](self, endpoint: Endpoint, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await call()
+        except ProviderBusyError as error:
+            delay = BUSY_DELAY.get(endpoint, _USUAL_BUSY_DELAY)
+            if error.retry_after_seconds:
+                delay = timedelta(seconds=error.retry_after_seconds)
+            delay = min(delay, _LONGEST_BUSY_DELAY.get(endpoint, delay))
+            log.warning("provider.busy", extra={"reason": endpoint.value})
+            self._board.hold_off(endpoint, self._clock.now() + delay)
+            raise

@@ -1,0 +1,1 @@
+"""What the API, the triggers and the minute tick call: one use case a file."""

@@ -1,0 +1,1 @@
+"""What is refused at the door, so that no job is accepted which could only fail later."""

@@ -1,0 +1,155 @@
+"""What is refused at the door, so that no job is accepted which could only fail later."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rune.agents.registry import find_agent
+from rune.agents.settings import TenantAgents
+from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, RentalChoice
+from rune.errors import InvalidRequestError
+from rune.jobs.record import Kind, StepName
+from rune.money.sizing import size_model
+from rune.net.addresses import AddressPolicy
+from rune.services.admission.workloads import admit_work
+from rune.tenants.backends import NO_BACKENDS, TenantBackends, check_backend
+
+
+@dataclass(frozen=True, slots=True)
+class Renting:
+    """Whether a tenant may rent machines here, and how long it may keep one."""
+
+    is_possible: bool
+    longest_keep: timedelta
+
+
+NO_RENTING = Renting(is_possible=False, longest_keep=timedelta(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that can be worked on.
+
+    Attributes
+    ----------
+    request_json
+        The request as the job keeps it: understood, defaulted, without what the job does not use. Two requests
+        that mean the same have the same document.
+    """
+
+    kind: Kind
+    first_step: StepName
+    request_json: str
+    rents: bool = False
+
+
+def admit_benchmark(
+    request: BenchmarkRequest,
+    policy: AddressPolicy,
+    renting: Renting = NO_RENTING,
+    backends: TenantBackends = NO_BACKENDS,
+) -> Admitted:
+    """Return the benchmark to be run; raises InvalidRequestError, as all of this module does."""
+    if request.attestation_required:
+        raise InvalidRequestError(
+            "No machine here can prove what it is, so attestation_required cannot be honoured.",
+            pointer="/attestation_required",
+            code="attestation_not_available",
+        )
+    server: dict[str, object] = (
+        _terms_of_rental(request, renting)
+        if request.wants_rental
+        else {"backend_url": check_backend(backends, request, policy, model=request.model)}
+    )
+    known = request.model_copy(update={**server, "kubeconfig": None})
+    return _admitted(Kind.BENCHMARK, StepName.CHECK, admit_work(known, policy, backends))
+
+
+def admit_agentic_agent(
+    request: AgenticAgentRequest,
+    policy: AddressPolicy,
+    agents: TenantAgents,
+    backends: TenantBackends = NO_BACKENDS,
+) -> Admitted:
+    """Return the agent's work to be done; an agent that the tenant does not have is refused by name."""
+    server: dict[str, object] = (
+        {"backend_url": check_backend(backends, request, policy, model=request.model)}
+        if find_agent(request.agent, agents).needs_model_server
+        # It has a server of its own, so this one is not used, and not kept.
+        else {"backend_url": None, "backend_credential": None}
+    )
+    known = request.model_copy(update={**server, "kubeconfig": None})
+    return _admitted(Kind.AGENTIC_AGENT, StepName.CHECK_AGENT, known)
+
+
+def admit_llm_instance(
+    request: LlmInstanceRequest,
+    policy: AddressPolicy,
+    renting: Renting = NO_RENTING,
+    backends: TenantBackends = NO_BACKENDS,
+) -> Admitted:
+    """Return the instance to be found or rented."""
+    server: dict[str, object] = (
+        _terms_of_rental(request, renting)
+        if request.wants_rental
+        else {"backend_url": check_backend(backends, request, policy, model=request.model)}
+    )
+    return _admitted(Kind.LLM_INSTANCE, StepName.VERIFY, request.model_copy(update=server))
+
+
+def _admitted(
+    kind: Kind, first_step: StepName, request: AgenticAgentRequest | BenchmarkRequest | LlmInstanceRequest
+) -> Admitted:
+    document = request.model_dump_json(exclude_none=True)
+    if isinstance(request, RentalChoice) and request.wants_rental:
+        return Admitted(kind, StepName.RENT, document, rents=True)
+    return Admitted(kind, first_step, document)
+
+
+def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Renting) -> dict[str, object]:
+    """Return what of the request is to be kept in another way; raises InvalidRequestError.
+
+    The terms are kept in the flat form alone: a document with every default in it would hold both, and is refused
+    when it is read again.
+    """
+    if not renting.is_possible:
+        raise InvalidRequestError(
+            "This deployment has no account with Vast.ai; name a running model server in backend_url.",
+            pointer="/vastai" if request.vastai else "/provisioning/vastai",
+            code="vastai_not_available",
+        )
+    if request.backend_url is not None:
+        raise InvalidRequestError(
+            "Name a running model server in backend_url, or rent one, but not both.",
+            pointer="/backend_url",
+            code="backend_url_and_vastai",
+        )
+    if request.backend_type != "ollama":
+        raise InvalidRequestError(
+            "A rented machine runs Ollama.", pointer="/backend_type", code="rental_backend_type"
+        )
+    if request.backend_credential is not None:
+        raise InvalidRequestError(
+            "A rented machine takes no credential of yours.",
+            pointer="/backend_credential",
+            code="rental_backend_credential",
+        )
+    if request.model is not None:
+        size_model(request.model, request.min_vram_mb)
+    longest_seconds = int(renting.longest_keep.total_seconds())
+    if "keep_seconds" in request.model_fields_set and request.keep_seconds > longest_seconds:
+        raise InvalidRequestError(
+            f"Your tenant keeps machines for at most {longest_seconds} seconds.",
+            pointer="/keep_seconds",
+            code="keep_seconds_too_long",
+        )
+    terms = request.rental_terms
+    return {
+        "vastai": True,
+        "provisioning": None,
+        "template_hash": terms.template_hash,
+        "min_dph": terms.min_dph,
+        "max_dph": terms.max_dph,
+        "reliability": terms.reliability,
+        "vastai_stop_instance": terms.stop_instance,
+        "keep_seconds": min(request.keep_seconds, longest_seconds),
+    }

@@ -1,0 +1,105 @@
+"""What is refused of a benchmark's workload, and of how its answers are to be judged."""
+
+import math
+
+from rune.contracts import BenchmarkRequest, JudgeModel, Workload
+from rune.contracts.workloads import MAX_JUDGED_BY_MODEL, MAX_REQUESTS
+from rune.errors import InvalidRequestError
+from rune.net.addresses import AddressPolicy
+from rune.services.admission.bedrock_budget import check_budget
+from rune.tenants.backends import TenantBackends, check_backend
+
+
+def admit_work(
+    request: BenchmarkRequest, policy: AddressPolicy, backends: TenantBackends
+) -> BenchmarkRequest:
+    """Return the request with its judge's server in its one spelling.
+
+    Parameters
+    ----------
+    request
+        Its own server, or the terms of its rental, have been admitted.
+
+    Raises
+    ------
+    InvalidRequestError
+        More requests than a job may have, a context that the work does not fit in or that nobody can be told, an
+        expectation that no answer could be held against, a judge that cannot judge, or more of Bedrock than the
+        tenant may take for one job.
+    """
+    _check_context(request)
+    request_count = count_requests(request.workload)
+    if request_count > MAX_REQUESTS:
+        raise InvalidRequestError(
+            f"The workload is {request_count:,} requests to be measured; a job may have {MAX_REQUESTS:,}.",
+            pointer="/workload",
+            code="workload_too_large",
+        )
+    check_budget(request, request_count, backends)
+    if request.expected is None:
+        return request
+    # Imported at the first expectation: a validator of schemas is no reason for a slower start of everything else.
+    from rune.bench.judging import check_expectation  # noqa: PLC0415
+
+    check_expectation(request.expected)
+    judge = request.expected.judge
+    if judge is None:
+        return request
+    if request_count > MAX_JUDGED_BY_MODEL:
+        raise InvalidRequestError(
+            f"A judge model reads at most {MAX_JUDGED_BY_MODEL} answers; the workload gives {request_count:,}.",
+            pointer="/expected/judge",
+            code="too_many_to_judge",
+        )
+    judge = _admit_judge(judge, request, policy, backends)
+    return request.model_copy(update={"expected": request.expected.model_copy(update={"judge": judge})})
+
+
+def count_requests(workload: Workload | None) -> int:
+    """Return how many requests are measured at most: points x prompts x repetitions."""
+    if workload is None:
+        return 1
+    # Imported at the first workload, with the prompts that RUNE brings.
+    from rune.bench.prompts import make_prompts  # noqa: PLC0415
+
+    # Only their number matters: a synthetic prompt of words without end is one word long.
+    prompt_count = len(make_prompts("", workload, tokens_per_word=math.inf))
+    return workload.point_count * prompt_count * workload.repetitions
+
+
+def _check_context(request: BenchmarkRequest) -> None:
+    if request.context_tokens is None:
+        return
+    if request.backend_type != "ollama":
+        raise InvalidRequestError(
+            "Only Ollama can be told which context to load a model with.",
+            pointer="/context_tokens",
+            code="context_tokens_unsupported",
+        )
+    work = request.workload
+    needed_tokens = (work.input_tokens or 0) + (work.output_tokens or 0) if work else 0
+    if needed_tokens > request.context_tokens:
+        raise InvalidRequestError(
+            f"Prompts and answers of {needed_tokens} tokens do not fit in a context of {request.context_tokens}.",
+            pointer="/context_tokens",
+            code="context_too_small",
+        )
+
+
+def _admit_judge(
+    judge: JudgeModel, request: BenchmarkRequest, policy: AddressPolicy, backends: TenantBackends
+) -> JudgeModel:
+    if judge.backend_url is not None or judge.backend_type == "bedrock":
+        url = check_backend(backends, judge, policy, model=judge.model, pointer="/expected/judge")
+        return judge.model_copy(update={"backend_url": url})
+    if request.wants_rental:
+        raise _server_missing("A rented machine holds the measured model alone; name the judge's own server.")
+    if judge.backend_type != "ollama" or judge.backend_credential is not None:
+        raise _server_missing("Type and credential are those of the judge's own server; name its address.")
+    # Bedrock's models are allowed one by one; on any other server that may be used every model may be.
+    check_backend(backends, request, policy, model=judge.model, pointer="/expected/judge")
+    return judge
+
+
+def _server_missing(sentence: str) -> InvalidRequestError:
+    return InvalidRequestError(sentence, pointer="/expected/judge/backend_url", code="judge_server_missing")

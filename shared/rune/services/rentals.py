@@ -1,0 +1,123 @@
+"""Where callers look at the machines that are rented for them, and end or keep them."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from rune.clock import Clock
+from rune.errors import (
+    InvalidRequestError,
+    RentalEndingError,
+    RentalInUseError,
+    RentalNotFoundError,
+    StoreUnavailableError,
+)
+from rune.rentals import lifecycle
+from rune.rentals.bills import cost_micro_usd
+from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.store import Ledger, RentalRefused
+from rune.storage.change import Change
+
+_TRIES = 4
+"""A row changes hands a few times in its life, so losing even twice is rare."""
+
+_LONGEST_RENTAL_ID = 64
+
+
+class RentalDesk:
+    """Rentals as one tenant's callers see them: neither another tenant's nor one proven gone exists.
+
+    Every method raises StoreUnavailableError when the ledger cannot be reached.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def list_rentals(self, tenant: str) -> tuple[Rental, ...]:
+        """Return the tenant's rentals that may bill, oldest first."""
+        return self._ledger.read_alive(tenant)
+
+    def find(self, tenant: str, rental_id: str) -> Rental:
+        """Return the rental; raises RentalNotFoundError."""
+        return _visible(self._ledger.read(rental_id), tenant, rental_id)
+
+    def end(self, tenant: str, rental_id: str) -> Rental:
+        """Return the rental as given up; the janitor destroys its machine, and goes on until that is proven.
+
+        Raises
+        ------
+        RentalNotFoundError
+            The tenant has no such rental.
+        RentalInUseError
+            A job uses it.
+        """
+
+        def decide(rental: Rental, now: datetime) -> Change | None:
+            if rental.state is RentalState.RELEASING:
+                return None
+            _require_kept(rental)
+            return lifecycle.ask_release(rental, EndReason.CALLER_ENDED, now)
+
+        return self._change(tenant, rental_id, decide)
+
+    def extend(self, tenant: str, rental_id: str, keep: timedelta) -> Rental:
+        """Return the rental with its end set to so long from now, which may also be sooner than before.
+
+        Raises
+        ------
+        RentalNotFoundError
+            The tenant has no such rental.
+        RentalInUseError, RentalEndingError
+            It is not, or no longer, kept.
+        InvalidRequestError
+            `keep_seconds_too_long`: that is beyond the rental's ceiling.
+        """
+
+        def decide(rental: Rental, now: datetime) -> Change:
+            if rental.state is RentalState.RELEASING:
+                raise RentalEndingError(rental.rental_id)
+            _require_kept(rental)
+            _require_below_ceiling(rental, now + keep)
+            return lifecycle.extend(rental, now + keep, now)
+
+        return self._change(tenant, rental_id, decide)
+
+    def cost_micro_usd(self, rental: Rental) -> int:
+        """Return what the rental has cost up to now, in millionths of a dollar."""
+        return cost_micro_usd(rental, self._clock.now())
+
+    def _change(
+        self, tenant: str, rental_id: str, decide: Callable[[Rental, datetime], Change | None]
+    ) -> Rental:
+        """Write what is decided on the rental as it is; who comes second decides anew on what it has become."""
+        rental = self.find(tenant, rental_id)
+        for _ in range(_TRIES):
+            change = decide(rental, self._clock.now())
+            if change is None:
+                return rental
+            written = self._ledger.update(rental, change)
+            if not isinstance(written, RentalRefused):
+                return written
+            rental = _visible(written.found, tenant, rental_id)
+        raise StoreUnavailableError("The rental was being changed by others all the time.")
+
+
+def _visible(found: Rental | None, tenant: str, rental_id: str) -> Rental:
+    # The ledger reads an attempt `01` as 1, but a rental has one name.
+    if found is None or not found.is_alive or (found.tenant, found.rental_id) != (tenant, rental_id):
+        raise RentalNotFoundError(rental_id[:_LONGEST_RENTAL_ID])
+    return found
+
+
+def _require_kept(rental: Rental) -> None:
+    if rental.state is not RentalState.KEPT:
+        raise RentalInUseError(rental.rental_id, rental.holder or rental.job_id)
+
+
+def _require_below_ceiling(rental: Rental, until: datetime) -> None:
+    if until > rental.ceiling_at:
+        raise InvalidRequestError(
+            f"This machine can be kept until {rental.ceiling_at:%Y-%m-%dT%H:%M:%SZ} at the latest.",
+            pointer="/keep_seconds",
+            code="keep_seconds_too_long",
+        )

@@ -1,0 +1,140 @@
+"""Where callers read what their finished benchmarks measured."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
+
+from rune.clock import Clock
+from rune.contracts import BenchmarkReport, RecordsLink
+from rune.errors import JobNotFinishedError, NoReportError, NotABenchmarkError
+from rune.jobs.record import Job, Kind, Status
+from rune.jobs.store import StoredJob
+from rune.services.jobs import Caller, Desk
+
+LINK_LIFETIME = timedelta(minutes=15)
+"""Long enough to begin a download, which may then take as long as it takes."""
+
+_RECORDS_KEY = re.compile(r"results/(?P<job_id>[^/]+)/records/(?:(?P<run>[0-9]{2})|judgements)-[0-9]+\.jsonl")
+
+
+class Links(Protocol):
+    """Gives access to single objects of the bucket. Raises StoreUnavailableError."""
+
+    def link(self, key: str, lifetime: timedelta) -> str:
+        """Return an address at which anybody may read the object, and do nothing else, for a while."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A benchmark that succeeded, with its report and the keys of its records' files."""
+
+    job: Job
+    report: BenchmarkReport
+    record_keys: tuple[str, ...]
+
+
+class BenchmarkDesk:
+    """Reports as one tenant's callers see them.
+
+    Every method that looks for a benchmark raises these.
+
+    Raises
+    ------
+    JobNotFoundError
+        The tenant has no such job.
+    NotABenchmarkError
+        It has, of another kind.
+    JobNotFinishedError
+        It has not ended.
+    NoReportError
+        It ended in another way, or without a report.
+    RateLimitedError
+        The caller's address is blocked.
+    StoreUnavailableError
+        The table or the bucket cannot be reached.
+    """
+
+    def __init__(self, desk: Desk, links: Links, clock: Clock) -> None:
+        self._desk = desk
+        self._links = links
+        self._clock = clock
+
+    def find(self, caller: Caller, job_id: str) -> Reported:
+        """Return a benchmark's report."""
+        return self._open(self._desk.find(caller, job_id))
+
+    def find_many(self, caller: Caller, job_ids: Sequence[str]) -> tuple[Reported, ...]:
+        """Return the reports of up to 40 different benchmarks, in the order of their ids, from one read."""
+        return tuple(self._open(stored) for stored in self._desk.find_many(caller, job_ids))
+
+    def link_records(self, reported: Reported) -> list[RecordsLink]:
+        """Return where the records can be downloaded, by run."""
+        expires_at = self._clock.now() + LINK_LIFETIME
+        # Digits come before letters, so the judgements are the last.
+        runs = {key: _run_of(key, reported.job.job_id) for key in sorted(reported.record_keys)}
+        return [
+            RecordsLink(
+                content="judgements" if run is None else "requests",
+                run=run,
+                url=self._links.link(key, LINK_LIFETIME),
+                expires_at=expires_at,
+            )
+            for key, run in runs.items()
+        ]
+
+    def _open(self, stored: StoredJob) -> Reported:
+        job = stored.job
+        if job.kind is not Kind.BENCHMARK:
+            raise NotABenchmarkError(job.job_id)
+        if job.is_active:
+            raise JobNotFinishedError(job.job_id, self._desk.seconds_until_news(job) or 1)
+        if job.status is not Status.SUCCEEDED or stored.result_json is None:
+            raise NoReportError(job.job_id, f"it {_ENDED_BY[job.status]}")
+        try:
+            result = _Stored.model_validate_json(stored.result_json)
+        except ValidationError:
+            # Nothing of pydantic's is repeated: it quotes the result.
+            raise NoReportError(
+                job.job_id, "this version of RUNE cannot read the one that is there"
+            ) from None
+        if result.report is None:
+            raise NoReportError(job.job_id, "the version of RUNE that ran it made none")
+        return Reported(job, result.report, tuple(result.metadata.records))
+
+
+_ENDED_BY = {
+    Status.SUCCEEDED: "lost its result",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "was cancelled",
+}
+
+
+class _Metadata(BaseModel):
+    """What of a result's metadata is asked for here."""
+
+    records: Json[list[str]] = Field(default_factory=list)
+
+
+class _Stored(BaseModel):
+    """What of a stored result is asked for here; the rest may be of any version."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    metadata: _Metadata = _Metadata()
+    report: BenchmarkReport | None = None
+
+
+def _run_of(key: str, job_id: str) -> int | None:
+    """Return the run whose records an object holds, None for judgements; raises ValueError for any other object.
+
+    Workers write the keys, so a foreign one is a fault of ours, and must not become a link to somebody's data.
+    """
+    match = _RECORDS_KEY.fullmatch(key)
+    if match is None or match["job_id"] != job_id:
+        raise ValueError(f"{key!r} is no object with records of job {job_id!r}.")
+    return None if match["run"] is None else int(match["run"])

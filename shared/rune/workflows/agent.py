@@ -1,0 +1,96 @@
+"""An agent at work: look for it, then let it answer."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from rune.agents.protocol import AgentAnswer, AgentRequest
+from rune.agents.registry import find_agent, open_agent
+from rune.agents.settings import AgentSettings
+from rune.contracts import AgenticAgentRequest, AgenticAgentResult, PhaseLatency, Telemetry, TokenTelemetry
+from rune.jobs.outcomes import Done, Next, Outcome
+from rune.jobs.record import StepName
+from rune.jobs.step import Step, StepContext
+from rune.net.addresses import AddressPolicy
+from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends, time_left_seconds
+
+
+class AgenticAgent:
+    """The steps of an agent's job."""
+
+    def __init__(self, backends: Backends, settings: AgentSettings, policy: AddressPolicy) -> None:
+        self._backends = backends
+        self._settings = settings
+        self._policy = policy
+
+    @property
+    def steps(self) -> Mapping[StepName, Step]:
+        """The steps that are an agent's own."""
+        return {StepName.CHECK_AGENT: self.check, StepName.RUN_AGENT: self.run}
+
+    async def check(self, context: StepContext) -> Outcome:
+        """Find out that the agent could answer."""
+        request = _request(context)
+        settings = self._settings.of(context.job.tenant)
+        agent = open_agent(request.agent, settings, self._policy)
+        try:
+            await agent.check(self._question(request, context))
+        finally:
+            await agent.aclose()
+        has_model_server = find_agent(request.agent, settings).needs_model_server
+        warms_up = has_model_server and request.backend_warmup
+        return Next(StepName.WARM_UP if warms_up else StepName.RUN_AGENT)
+
+    async def run(self, context: StepContext) -> Outcome:
+        """Let the agent answer."""
+        request = _request(context)
+
+        def show_progress(chunk_count: int) -> None:
+            context.progress["tokens"] = chunk_count
+
+        agent = open_agent(request.agent, self._settings.of(context.job.tenant), self._policy)
+        try:
+            answer = await agent.ask(self._question(request, context), show_progress)
+        finally:
+            await agent.aclose()
+        return Done(_result(request, answer, context.job.phases_ms).model_dump_json())
+
+    def _question(self, request: AgenticAgentRequest, context: StepContext) -> AgentRequest:
+        open_model_server = None
+        if request.backend_url is not None:
+            open_model_server = partial(self._backends.open, self._backends.find(context.job, request))
+        return AgentRequest(
+            question=request.question,
+            model=request.model,
+            timeout_seconds=min(float(request.timeout_seconds), time_left_seconds(context)),
+            # A server that was not warmed up may stay silent while it loads the model.
+            idle_timeout_seconds=IDLE_TIMEOUT_SECONDS if request.backend_warmup else None,
+            open_model_server=open_model_server,
+        )
+
+
+def _request(context: StepContext) -> AgenticAgentRequest:
+    return AgenticAgentRequest.model_validate_json(context.request_json)
+
+
+def _result(
+    request: AgenticAgentRequest, answer: AgentAnswer, phases_ms: Mapping[str, int]
+) -> AgenticAgentResult:
+    tokens = answer.tokens
+    phases = {**phases_ms, **answer.phases_ms}
+    return AgenticAgentResult(
+        answer=answer.answer,
+        result_type=answer.result_type.value,
+        artifacts=None if answer.artifacts is None else [dict(artifact) for artifact in answer.artifacts],
+        metadata={**answer.metadata, "model": request.model},
+        telemetry=Telemetry(
+            tokens=TokenTelemetry(
+                system_prompt=tokens.system_prompt,
+                tool_calls=tokens.tool_calls,
+                agent_reasoning=tokens.agent_reasoning,
+                output=tokens.output,
+                total=tokens.total,
+            ),
+            latency=[PhaseLatency(phase=phase, ms=ms) for phase, ms in phases.items()],
+            cost_estimate_usd=None,
+        ),
+    )

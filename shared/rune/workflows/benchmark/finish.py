@@ -1,0 +1,39 @@
+"""From numbers to the end of a benchmark, or to the judge of its answers."""
+
+from collections.abc import Mapping, Sequence
+
+from rune.bench.judging import judge_messages
+from rune.contracts import BenchmarkRequest, BenchmarkResult
+from rune.jobs.outcomes import Done, Next, Outcome
+from rune.jobs.record import StepName
+from rune.workflows.benchmark.context_size import VERDICT_TOKENS, context_for
+from rune.workflows.benchmark.grades import with_quality
+from rune.workflows.benchmark.state import Answer, JudgingState
+
+
+def conclude(
+    request: BenchmarkRequest,
+    result: BenchmarkResult,
+    *,
+    answers: Sequence[Answer],
+    prompts: Sequence[str],
+    tokens_per_word: float | None,
+    phases_ms: Mapping[str, int],
+) -> Outcome:
+    """Return the end of a benchmark whose numbers are there, unless a model is to judge its answers."""
+    expected = request.expected
+    if expected is None or expected.judge is None or result.report is None:
+        return Done(result.model_dump_json())
+    if not answers:
+        report = with_quality(result.report, expected, ())
+        return Done(result.model_copy(update={"report": report}).model_dump_json())
+    chats = [judge_messages(expected.judge, prompts[each.prompt_index], each.text) for each in answers]
+    # The same for all answers: another context would make Ollama load the judge anew.
+    texts = ["".join(message.content for message in chat) for chat in chats]
+    state = JudgingState(
+        draft=result,
+        answers=tuple(answers),
+        context_tokens=context_for(texts, VERDICT_TOKENS),
+        tokens_per_word=tokens_per_word,
+    )
+    return Next(StepName.JUDGE, phases_ms=phases_ms, state_json=state.model_dump_json())

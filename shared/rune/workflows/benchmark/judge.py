@@ -1,0 +1,258 @@
+"""The step `judge`: another model reads the answers, some of them each turn.
+
+The numbers are there by then, and have cost more than any verdict: whatever becomes of the judge, the job ends
+well.
+"""
+
+import json
+from collections.abc import Sequence
+
+from rune.bench.judging import judge_messages, parse_verdict
+from rune.bench.prompts import make_prompts
+from rune.contracts import BenchmarkRequest, Expectation, JudgeModel, PhaseLatency
+from rune.errors import (
+    AddressError,
+    AddressRefusedError,
+    ContextOverflowError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    ModelServerError,
+    ModelUnsupportedError,
+    OutOfMemoryError,
+    RequestRejectedError,
+    ServerAccessError,
+    ServerOverloadedError,
+    StoreUnavailableError,
+)
+from rune.jobs.lifecycle import MAX_ATTEMPTS
+from rune.jobs.outcomes import Again, Done, Failed, Note, Outcome
+from rune.jobs.record import Job
+from rune.jobs.step import StepContext
+from rune.jobs.transitions import MAX_FAILURES, RETRY_DELAYS_SECONDS
+from rune.llm.protocol import ChatRequest, ModelServer
+from rune.workflows.benchmark.context_size import VERDICT_TOKENS, judges_on_own_server
+from rune.workflows.benchmark.dependencies import MeasuringTools
+from rune.workflows.benchmark.grades import with_quality
+from rune.workflows.benchmark.state import Answer, JudgingState, judgement_lines
+from rune.workflows.model_servers import Backend, Backends
+
+SLICE_ANSWERS = 20
+SLICE_SECONDS = 60.0
+"""A turn ends after so many answers or so long, so that little is judged twice when a worker is lost."""
+
+JUDGED_AT_ONCE = 4
+
+VERDICT_SECONDS = 120.0
+"""Longest time for one verdict; the first may wait until the judge's model is loaded."""
+
+RESERVE_SECONDS = 10.0
+"""Kept of a turn's time for the commit."""
+
+LEAST_SECONDS = 10.0
+"""With less than this no answer is given to the judge."""
+
+LONGEST_RENTED_DELAY_SECONDS = 30
+"""Between two tries where a rented machine waits: it bills, and is of no use to the judge."""
+
+_KEPT_VERDICT_CHARS = 1000
+
+# What no other try mends.
+_HOPELESS = (
+    AddressRefusedError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    ModelUnsupportedError,
+    OutOfMemoryError,
+    ServerAccessError,
+)
+# What lies in the one answer: the others may well be judged.
+_ANSWERS_FAULT = (ContextOverflowError, RequestRejectedError)
+
+type JudgeError = ModelServerError | AddressError | InvalidRequestError
+
+
+class Judge:
+    """The step `judge`."""
+
+    def __init__(self, backends: Backends, tools: MeasuringTools) -> None:
+        self._backends = backends
+        self._tools = tools
+
+    async def judge(self, context: StepContext) -> Outcome:
+        """Judge the next answers, or make the result of the verdicts that there are."""
+        request = BenchmarkRequest.model_validate_json(context.request_json)
+        expected = request.expected
+        if context.state_json is None or expected is None or expected.judge is None:
+            return Failed("internal_error", "There are no answers to judge.", retryable=False)
+        state = JudgingState.model_validate_json(context.state_json)
+        warnings = _reasons_to_end(context, state)
+        if warnings is not None:
+            return self._finish(context, expected, state, *warnings)
+        state, error = await self._judge_some(context, request, expected.judge, state)
+        if error is None:
+            return _again(state, 0)
+        if isinstance(error, _HOPELESS) or state.failed_tries >= MAX_FAILURES:
+            return self._finish(context, expected, state, "judge_failed")
+        note = Note("benchmark.judge", {"judge": expected.judge.model}, error.code)
+        delay_seconds = _delay_seconds(error, state.failed_tries)
+        if context.job.rents:
+            delay_seconds = min(delay_seconds, LONGEST_RENTED_DELAY_SECONDS)
+        return _again(state, delay_seconds, note)
+
+    async def _judge_some(
+        self, context: StepContext, request: BenchmarkRequest, judge: JudgeModel, state: JudgingState
+    ) -> tuple[JudgingState, JudgeError | None]:
+        """Return the state after as many answers as a turn judges, and what stopped it."""
+        clock = self._tools.clock
+        prompts = make_prompts(request.question, request.workload, tokens_per_word=state.tokens_per_word)
+        began_seconds = clock.monotonic_seconds()
+        answers, error, count = list(state.answers), None, 0
+        try:
+            backend = self._find(context, request, judge)
+            async with self._backends.using(backend) as server:
+                while (
+                    error is None and count < SLICE_ANSWERS and (batch := _pending(answers)[:JUDGED_AT_ONCE])
+                ):
+                    took_seconds = clock.monotonic_seconds() - began_seconds
+                    left_seconds = context.time_limit_seconds - RESERVE_SECONDS - took_seconds
+                    if took_seconds >= SLICE_SECONDS or left_seconds < LEAST_SECONDS:
+                        break
+                    chats = [
+                        _chat(judge, prompts[answers[at].prompt_index], answers[at].text, state, left_seconds)
+                        for at in batch
+                    ]
+                    verdicts = await self._tools.gather([_ask(server, chat) for chat in chats])
+                    error = _take_down(answers, batch, verdicts)
+                    count += len(batch)
+                    context.progress.update(
+                        judged=len(answers) - len(_pending(answers)), answers=len(answers)
+                    )
+        except (ModelServerError, AddressError, InvalidRequestError) as raised:
+            error = raised
+        is_further = len(_pending(answers)) < len(_pending(state.answers))
+        took_ms = round((clock.monotonic_seconds() - began_seconds) * 1000)
+        judged = state.model_copy(
+            update={
+                "answers": tuple(answers),
+                "judged_ms": state.judged_ms + took_ms,
+                "failed_tries": (0 if is_further else state.failed_tries) + (error is not None),
+            }
+        )
+        return judged, error
+
+    def _find(self, context: StepContext, request: BenchmarkRequest, judge: JudgeModel) -> Backend:
+        if judges_on_own_server(request):
+            return self._backends.find(context.job, request)
+        return self._backends.find_named(context.job, judge, judge.model)
+
+    def _finish(
+        self, context: StepContext, expected: Expectation, state: JudgingState, *warnings: str
+    ) -> Outcome:
+        draft, metadata = state.draft, dict(state.draft.metadata)
+        key = self._write_down(context, state)
+        if key is not None:
+            metadata["records"] = json.dumps([*json.loads(metadata.get("records", "[]")), key])
+        latency = [*draft.telemetry.latency, PhaseLatency(phase="judge", ms=state.judged_ms)]
+        report = draft.report and with_quality(draft.report, expected, state.answers, warnings)
+        result = draft.model_copy(
+            update={
+                "metadata": metadata,
+                "telemetry": draft.telemetry.model_copy(update={"latency": latency}),
+                "report": report,
+            }
+        )
+        return Done(result.model_dump_json())
+
+    def _write_down(self, context: StepContext, state: JudgingState) -> str | None:
+        """Return the name of the file with the judge's words; None where it gave none, or nobody takes them."""
+        if not any(answer.is_judged for answer in state.answers):
+            return None
+        key = f"results/{context.job.job_id}/records/judgements-{context.job.epoch}.jsonl"
+        try:
+            self._tools.records.put(key, judgement_lines(state.answers))
+        except StoreUnavailableError:
+            if not _is_last_try(context.job):
+                raise
+            # The numbers are worth more than the judge's words.
+            return None
+        return key
+
+
+def _reasons_to_end(context: StepContext, state: JudgingState) -> list[str] | None:
+    """Return what is to be said of an end without another verdict; None where there are answers to judge."""
+    if not _pending(state.answers):
+        return []
+    if context.time_limit_seconds < RESERVE_SECONDS + LEAST_SECONDS:
+        return ["judge_unfinished"]
+    return ["judge_failed"] if _is_last_try(context.job) else None
+
+
+def _is_last_try(job: Job) -> bool:
+    return job.attempts >= MAX_ATTEMPTS or job.failures + 1 >= MAX_FAILURES
+
+
+def _pending(answers: Sequence[Answer]) -> list[int]:
+    return [at for at, answer in enumerate(answers) if not answer.is_judged]
+
+
+def _chat(
+    judge: JudgeModel, question: str, answer: str, state: JudgingState, left_seconds: float
+) -> ChatRequest:
+    return ChatRequest(
+        model=judge.model,
+        messages=judge_messages(judge, question, answer),
+        timeout_seconds=min(VERDICT_SECONDS, left_seconds),
+        idle_timeout_seconds=min(VERDICT_SECONDS, left_seconds),
+        context_tokens=state.context_tokens,
+        max_output_tokens=VERDICT_TOKENS,
+        temperature=0.0,
+    )
+
+
+async def _ask(server: ModelServer, chat: ChatRequest) -> str | JudgeError:
+    try:
+        generation = await server.chat(chat, _ignore)
+    except (ModelServerError, AddressError) as error:
+        return error
+    return generation.text
+
+
+def _ignore(_piece_count: int) -> None:
+    """Do nothing: a judge's words are of interest when they are complete."""
+
+
+def _take_down(
+    answers: list[Answer], batch: Sequence[int], verdicts: Sequence[str | JudgeError]
+) -> JudgeError | None:
+    """Write the verdicts beside their answers; return what keeps the judge from going on, if anything.
+
+    Where the judge gave others a verdict at the same time, an answer without one has itself to blame, unless the
+    judge said that it had too much to do.
+    """
+    works = any(isinstance(verdict, str) for verdict in verdicts)
+    error: JudgeError | None = None
+    for at, verdict in zip(batch, verdicts, strict=True):
+        if isinstance(verdict, str):
+            said = {"score": parse_verdict(verdict), "verdict": verdict[:_KEPT_VERDICT_CHARS]}
+        elif isinstance(verdict, _ANSWERS_FAULT) or (
+            works and not isinstance(verdict, ServerOverloadedError)
+        ):
+            said = {"score": None, "verdict": None}
+        else:
+            error = verdict
+            continue
+        answers[at] = answers[at].model_copy(update={"text": "", "is_judged": True, **said})
+    return error
+
+
+def _again(state: JudgingState, delay_seconds: int, *notes: Note) -> Again:
+    progress = {
+        "judged": len(state.answers) - len(_pending(state.answers)),
+        "answers": len(state.answers),
+    }
+    return Again(delay_seconds, progress, state_json=state.model_dump_json(), notes=notes)
+
+
+def _delay_seconds(error: JudgeError, failed_tries: int) -> int:
+    asked = error.retry_after_seconds if isinstance(error, ServerOverloadedError) else None
+    return asked or RETRY_DELAYS_SECONDS[min(failed_tries, len(RETRY_DELAYS_SECONDS)) - 1]

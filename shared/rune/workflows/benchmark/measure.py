@@ -1,0 +1,317 @@
+"""The step `measure`: one point of a workload a turn, until there is none left, or no time."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rune.bench.driver import Task, learn_tokens_per_word
+from rune.bench.prompts import make_prompts
+from rune.bench.records import Point
+from rune.bench.records_file import record_lines
+from rune.bench.reports import make_report
+from rune.bench.runs import fold_run
+from rune.bench.sweeps import next_point
+from rune.contracts import BenchmarkRequest, RunReport, Workload
+from rune.contracts.benchmarks import EndedBy
+from rune.errors import AddressError, InvalidRequestError, ModelServerError, ServerTimeoutError
+from rune.jobs.lifecycle import MAX_ATTEMPTS
+from rune.jobs.outcomes import Again, Failed, Note, Outcome
+from rune.jobs.record import Job
+from rune.jobs.step import StepContext
+from rune.jobs.transitions import MAX_FAILURES
+from rune.llm.protocol import ModelFacts, ModelServer
+from rune.workflows.benchmark import server_snapshot as facts
+from rune.workflows.benchmark.context_size import context_tokens_of
+from rune.workflows.benchmark.dependencies import MeasuringTools
+from rune.workflows.benchmark.finish import conclude
+from rune.workflows.benchmark.result import make_result
+from rune.workflows.benchmark.state import MeasuringState
+from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends
+
+RESERVE_SECONDS = 15.0
+"""Kept of a turn's time after its point: to fold it, to write its records and to commit."""
+
+LEAST_POINT_SECONDS = 20.0
+"""With less than this no point is begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Why no other point is measured."""
+
+    ended_by: EndedBy
+    warnings: tuple[str, ...] = ()
+
+
+_GIVEN_UP = _End("errors", ("point_given_up",))
+
+
+class Measure:
+    """The step `measure`."""
+
+    def __init__(self, backends: Backends, tools: MeasuringTools) -> None:
+        self._backends = backends
+        self._tools = tools
+
+    async def measure(self, context: StepContext) -> Outcome:
+        """Measure the next point, or make the result of those that there are."""
+        request = BenchmarkRequest.model_validate_json(context.request_json)
+        workload, state = request.workload or Workload(), _state_of(context)
+        decided = _decide(context, workload, state)
+        if isinstance(decided, Point):
+            try:
+                return await self._measure_point(context, request, workload, state, decided)
+            except (ModelServerError, AddressError, InvalidRequestError) as error:
+                if state is None:
+                    raise
+                if error.retryable:
+                    # Not raised: on a rented machine that would begin anew elsewhere, and lose what is measured.
+                    return Failed.from_error(error)
+                decided = _GIVEN_UP
+        if state is None:
+            return Failed("deadline_exceeded", "No time was left to measure anything.", retryable=True)
+        return await self._finish(context, request, state, decided)
+
+    async def _measure_point(
+        self,
+        context: StepContext,
+        request: BenchmarkRequest,
+        workload: Workload,
+        state: MeasuringState | None,
+        point: Point,
+    ) -> Outcome:
+        clock = self._tools.clock
+        turn_began_seconds = clock.monotonic_seconds()
+        backend = self._backends.find(context.job, request)
+        async with self._backends.using(backend) as server:
+            if state is None:
+                state = await self._begin(context, request, workload, server, backend.url)
+            task = _task(context, request, workload, state.tokens_per_word, ignores_eos=state.ignores_eos)
+            began_seconds = clock.monotonic_seconds()
+            # A server that took long to describe itself has used up some of the turn.
+            left_seconds = _time_left_seconds(context) - (began_seconds - turn_began_seconds)
+            measured = await self._tools.measure(
+                server,
+                task,
+                point,
+                time_limit_seconds=max(1.0, min(float(workload.point_seconds), left_seconds)),
+                on_progress=_shower(context, workload, task, point),
+            )
+            took_ms = round((clock.monotonic_seconds() - began_seconds) * 1000)
+        run = fold_run(measured, workload.goodput, request.expected)
+        if not state.runs and not run.completed:
+            raise _error_of(run)
+        # Before the commit that names it: of the file of a worker that is lost here nobody ever hears.
+        key = f"results/{context.job.job_id}/records/{point.index:02d}-{context.job.epoch}.jsonl"
+        self._tools.records.put(key, record_lines(point.index, measured.records))
+        is_judged_later = request.expected is not None and request.expected.judge is not None
+        state = state.with_point(run, measured, key, took_ms, keeps_answers=is_judged_later)
+        return Again(
+            0,
+            {"point": len(state.runs), "points": workload.point_count},
+            state_json=state.model_dump_json(),
+            notes=(Note("benchmark.point", _labels(run), duration_ms=took_ms),),
+        )
+
+    async def _begin(
+        self,
+        context: StepContext,
+        request: BenchmarkRequest,
+        workload: Workload,
+        server: ModelServer,
+        backend_url: str,
+    ) -> MeasuringState:
+        """Find out what stays the same for all points."""
+        started_at = self._tools.clock.now()
+        model, server_facts, running = await facts.describe(server, request.model)
+        capabilities = await server.capabilities(request.model)
+        ignores_eos = workload.ignore_eos and workload.output_tokens is not None and capabilities.ignores_eos
+        tokens_per_word = None
+        if workload.prompt_set == "synthetic":
+            task = _task(context, request, workload, None, ignores_eos=ignores_eos)
+            tokens_per_word = await learn_tokens_per_word(server, task)
+        return MeasuringState(
+            rental_id=context.job.rental_id,
+            backend_url=backend_url,
+            started_at=started_at,
+            tokens_per_word=tokens_per_word,
+            ignores_eos=ignores_eos,
+            model=model,
+            server=server_facts,
+            running=running,
+        )
+
+    async def _finish(
+        self,
+        context: StepContext,
+        request: BenchmarkRequest,
+        state: MeasuringState,
+        end: _End,
+    ) -> Outcome:
+        """Make the result, and go on to the judge where answers are to be judged."""
+        model, has_changed = await self._look_again(context, request, state)
+        workload, sample = request.workload or Workload(), state.sample
+        if sample is None:
+            return Failed("internal_error", "The measurement has no answer.", retryable=False)
+        prompts = make_prompts(request.question, workload, tokens_per_word=state.tokens_per_word)
+        report = make_report(
+            job_id=context.job.job_id,
+            request=request,
+            runs=state.runs,
+            ended_by=end.ended_by,
+            model=model,
+            server=state.server,
+            prompts=prompts,
+            ignores_eos=state.ignores_eos,
+            context_tokens=context_tokens_of(request, rents=context.job.rents),
+            started_at=state.started_at,
+            finished_at=self._tools.clock.now(),
+            warnings=[*end.warnings, *(["server_changed"] if has_changed else [])],
+            client_region=self._tools.client_region,
+            client_memory_mb=self._tools.client_memory_mb,
+        )
+        phases_ms = {"measure": state.measured_ms}
+        result = make_result(
+            request,
+            backend_url=state.backend_url,
+            answer=sample.answer,
+            measurements=sample.measurements,
+            tokens=state.tokens,
+            phases_ms={**context.job.phases_ms, **phases_ms},
+            report=report,
+            metadata={
+                "records": json.dumps(state.record_keys),
+                "warmup_output_tokens": str(state.warmup_output_tokens),
+            },
+        )
+        return conclude(
+            request,
+            result,
+            answers=state.answers,
+            prompts=prompts,
+            tokens_per_word=state.tokens_per_word,
+            phases_ms=phases_ms,
+        )
+
+    async def _look_again(
+        self, context: StepContext, request: BenchmarkRequest, state: MeasuringState
+    ) -> tuple[ModelFacts, bool]:
+        """Return what the server says of the model now, and whether that is another one than at the beginning.
+
+        A server that is not there any more keeps no numbers back.
+        """
+        try:
+            backend = self._backends.find(context.job, request)
+            async with self._backends.using(backend) as server:
+                asking = facts.describe(server, request.model)
+                later, _, running = await self._tools.within(facts.TIME_LIMIT_SECONDS, asking)
+        except (ModelServerError, AddressError, InvalidRequestError, TimeoutError):
+            return state.model, False
+        has_changed = facts.has_changed(state.model, later) or facts.others_came_or_went(
+            request.model, state.running, running
+        )
+        return facts.merge(state.model, later), has_changed
+
+
+def _state_of(context: StepContext) -> MeasuringState | None:
+    """Return what is measured so far on the job's present machine."""
+    if context.state_json is None:
+        return None
+    state = MeasuringState.model_validate_json(context.state_json)
+    return state if state.rental_id == context.job.rental_id else None
+
+
+def _decide(context: StepContext, workload: Workload, state: MeasuringState | None) -> Point | _End:
+    """Return the point to measure now, or why there is none."""
+    following = next_point(workload, state.runs if state else ())
+    if isinstance(following, str):
+        return _End(following)
+    if _time_left_seconds(context) < LEAST_POINT_SECONDS:
+        return _End("time_over")
+    if state is not None and _is_last_try(context.job):
+        # What is measured must not be lost with a point that ends whoever measures it.
+        return _GIVEN_UP
+    return following
+
+
+def _time_left_seconds(context: StepContext) -> float:
+    return context.time_limit_seconds - RESERVE_SECONDS
+
+
+def _is_last_try(job: Job) -> bool:
+    return job.attempts >= MAX_ATTEMPTS or job.failures + 1 >= MAX_FAILURES
+
+
+def _task(
+    context: StepContext,
+    request: BenchmarkRequest,
+    workload: Workload,
+    tokens_per_word: float | None,
+    *,
+    ignores_eos: bool,
+) -> Task:
+    # A server that was not warmed up may stay silent while it loads the model.
+    idle_timeout_seconds = IDLE_TIMEOUT_SECONDS if request.backend_warmup else float(workload.point_seconds)
+    return Task(
+        model=request.model,
+        prompts=make_prompts(request.question, workload, tokens_per_word=tokens_per_word),
+        repetitions=workload.repetitions,
+        warmup_count=workload.warmup_requests,
+        max_output_tokens=workload.output_tokens,
+        temperature=workload.temperature,
+        ignore_eos=ignores_eos,
+        context_tokens=context_tokens_of(request, rents=context.job.rents),
+        is_cache_busted=workload.prefix_cache == "busted",
+        seed=workload.seed,
+        idle_timeout_seconds=idle_timeout_seconds,
+        # With more under way than the server answers at a time, the rest waits in its queue, which is measured.
+        first_timeout_seconds=float(workload.point_seconds),
+        expected=request.expected,
+    )
+
+
+def _shower(context: StepContext, workload: Workload, task: Task, point: Point) -> Callable[[int, int], None]:
+    """Return what shows how far a point is."""
+    shown = {
+        "point": point.index + 1,
+        "points": workload.point_count,
+        "requests_total": len(task.prompts) * task.repetitions,
+    }
+
+    def show(request_count: int, piece_count: int) -> None:
+        context.progress.update(shown, requests=request_count, tokens=piece_count)
+
+    show(0, 0)
+    return show
+
+
+def _labels(run: RunReport) -> dict[str, str]:
+    """Return what an event tells of a point."""
+    known = {
+        "point": run.index,
+        "concurrency": run.max_concurrency,
+        "requests_per_s": run.request_rate_per_s,
+        "completed": run.completed,
+        "failed": run.failed,
+        "cut_off": run.cut_off,
+        "output_tokens_per_s": run.output_throughput_tokens_per_s,
+        "ttft_p50_ms": None if run.ttft_ms is None else run.ttft_ms.median,
+        "tpot_p50_ms": None if run.tpot_ms is None else run.tpot_ms.median,
+    }
+    return {name: f"{value:.6g}" for name, value in known.items() if value is not None}
+
+
+def _error_of(run: RunReport) -> ModelServerError | AddressError:
+    """Return the error that stands for a first point without a single answer: the most frequent one."""
+    if not run.errors_by_class:
+        return ServerTimeoutError("No request of the first point ended within its time.")
+    code, count = Counter(run.errors_by_class).most_common(1)[0]
+    kinds = {
+        kind.code: kind
+        for base in (ModelServerError, AddressError)
+        for kind in (base, *base.__subclasses__())
+    }
+    sentence = f"Every request of the first point failed, {count} of {run.failed} with {code}."
+    error: ModelServerError | AddressError = kinds.get(code, ModelServerError)(sentence)
+    return error

@@ -1,0 +1,143 @@
+"""What a measurement knows between its turns: plain data, kept as JSON."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from rune.bench.records import MeasuredPoint, RequestRecord
+from rune.contracts import BenchmarkResult, Document, Measurements, RunReport
+from rune.contracts.workloads import MAX_JUDGED_BY_MODEL
+from rune.llm.protocol import Generation, ModelFacts, ServerFacts
+from rune.workflows.benchmark.result import TokenSums, measurements_of
+
+LONGEST_JUDGED_CHARS = 8000
+"""Of an answer that a judge model reads; an answer that goes on for longer is judged by its beginning."""
+
+
+class Sample(Document):
+    """One answer that stands for all: the first that was completed at the best point so far."""
+
+    answer: str
+    measurements: Measurements
+    throughput_tokens_per_s: float
+
+
+class Answer(Document):
+    """An answer that a judge model reads."""
+
+    run_index: int
+    number: int
+    prompt_index: int
+    text: str
+    """Empty once it has been judged: the state is written often."""
+    is_judged: bool = False
+    score: float | None = None
+    """None for an answer without a usable verdict."""
+    verdict: str | None = None
+    """The judge's words, or the beginning of them."""
+
+
+class MeasuringState(Document):
+    """A measurement after some of its points.
+
+    Turns that follow ask the same prompts in the same way, so what was found out at the beginning stays.
+    """
+
+    rental_id: str | None
+    """The machine it runs on; points of two machines are no measurement."""
+    backend_url: str
+    started_at: datetime
+    tokens_per_word: float | None
+    """Of the model, for `synthetic` prompts."""
+    ignores_eos: bool
+    model: ModelFacts
+    server: ServerFacts
+    running: tuple[str, ...]
+    """Models in the server's memory before the first point."""
+    runs: tuple[RunReport, ...] = ()
+    record_keys: tuple[str, ...] = ()
+    """Names of the files with the points' requests."""
+    sample: Sample | None = None
+    tokens: TokenSums = TokenSums()
+    warmup_output_tokens: int = 0
+    measured_ms: int = 0
+    """Time of all points with their warm-ups."""
+    answers: tuple[Answer, ...] = ()
+
+    def with_point(
+        self, run: RunReport, measured: MeasuredPoint, key: str, took_ms: int, *, keeps_answers: bool
+    ) -> "MeasuringState":
+        """Return the state after another point, whose requests are in the file of this name."""
+        completed = completed_of(measured)
+        generations = [generation for _, generation in completed]
+        return self.model_copy(
+            update={
+                "runs": (*self.runs, run),
+                "record_keys": (*self.record_keys, key),
+                "sample": _better(self.sample, run, generations),
+                "tokens": self.tokens.plus(generations),
+                "warmup_output_tokens": self.warmup_output_tokens + measured.warmup_output_tokens,
+                "measured_ms": self.measured_ms + took_ms,
+                "answers": _grown(self.answers, run, completed) if keeps_answers else (),
+            }
+        )
+
+
+class JudgingState(Document):
+    """A benchmark whose numbers are there, and whose answers are being judged."""
+
+    draft: BenchmarkResult
+    answers: tuple[Answer, ...]
+    context_tokens: int
+    """Context to load the judge with."""
+    tokens_per_word: float | None
+    judged_ms: int = 0
+    failed_tries: int = 0
+    """Of the judge's server, one after another."""
+
+
+def completed_of(measured: MeasuredPoint) -> list[tuple[RequestRecord, Generation]]:
+    """Return the completed requests with their answers, by number."""
+    return [(each, each.generation) for each in measured.records if each.generation is not None]
+
+
+def answer_of(run_index: int, record: RequestRecord, generation: Generation) -> Answer:
+    """Return an answer as a judge reads it."""
+    text = generation.text[:LONGEST_JUDGED_CHARS]
+    return Answer(run_index=run_index, number=record.number, prompt_index=record.prompt_index, text=text)
+
+
+def judgement_lines(answers: Sequence[Answer]) -> str:
+    """Return what the judge said, one JSON line for each answer."""
+    lines = (
+        json.dumps(
+            {
+                "run": answer.run_index,
+                "number": answer.number,
+                "prompt_index": answer.prompt_index,
+                "score": answer.score,
+                "verdict": answer.verdict,
+            }
+        )
+        for answer in answers
+        if answer.is_judged
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _better(sample: Sample | None, run: RunReport, generations: Sequence[Generation]) -> Sample | None:
+    throughput = run.output_throughput_tokens_per_s or 0.0
+    if not generations or (sample is not None and throughput <= sample.throughput_tokens_per_s):
+        return sample
+    return Sample(
+        answer=generations[0].text,
+        measurements=measurements_of(generations[0]),
+        throughput_tokens_per_s=throughput,
+    )
+
+
+def _grown(
+    answers: tuple[Answer, ...], run: RunReport, completed: Sequence[tuple[RequestRecord, Generation]]
+) -> tuple[Answer, ...]:
+    new = (answer_of(run.index, record, generation) for record, generation in completed)
+    return (*answers, *new)[:MAX_JUDGED_BY_MODEL]

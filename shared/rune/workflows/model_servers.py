@@ -1,0 +1,156 @@
+"""What all steps that talk to a model server share."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from rune.contracts import (
+    AgenticAgentRequest,
+    BackendChoice,
+    BenchmarkRequest,
+    LlmInstanceRequest,
+    LlmInstanceResult,
+    Question,
+)
+from rune.errors import ServerUnreachableError
+from rune.jobs.outcomes import Done, Next, Outcome
+from rune.jobs.record import Job, Kind, StepName
+from rune.jobs.step import Step, StepContext
+from rune.llm.opener import OpenServer
+from rune.llm.protocol import ModelServer, WarmUpRequest
+from rune.rentals.record import RentalState
+from rune.rentals.store import Ledger
+from rune.tenants.backends import BackendChoice as NamedBackend
+from rune.tenants.backends import BackendSettings, api_key_for
+from rune.workflows.benchmark.context_size import context_tokens_of, step_when_ready
+
+IDLE_TIMEOUT_SECONDS = 60.0
+"""Longest silence between two pieces of an answer, once the model is loaded."""
+
+HEADROOM_SECONDS = 5.0
+"""Left of the step's time when a call must be over, so that its failure can still be written down."""
+
+_WARMED_UP: Mapping[Kind, type[BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest]] = {
+    Kind.BENCHMARK: BenchmarkRequest,
+    Kind.AGENTIC_AGENT: AgenticAgentRequest,
+    Kind.LLM_INSTANCE: LlmInstanceRequest,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The model server of a job.
+
+    Attributes
+    ----------
+    model
+        What was put on a rented machine; None for a server that was there.
+    api_key
+        Of the credential that the request names; None where it names none.
+    """
+
+    kind: str
+    url: str
+    model: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+
+
+class Backends:
+    """Finds the model server of a job: the one that its request names, or the one on the machine that it rents."""
+
+    def __init__(
+        self, open_server: OpenServer, ledger: Ledger | None, settings: BackendSettings | None = None
+    ) -> None:
+        self._open_server = open_server
+        self._ledger = ledger
+        self._settings = settings or BackendSettings()
+
+    def find(self, job: Job, choice: BackendChoice) -> Backend:
+        """Return the job's server.
+
+        Raises
+        ------
+        ServerUnreachableError
+            The machine that the job rents is there no more.
+        InvalidRequestError
+            As `find_named`.
+        """
+        if not job.rents or self._ledger is None:
+            model = choice.model if isinstance(choice, Question) else None
+            return self.find_named(job, choice, model)
+        alive = self._ledger.read_alive(job.tenant)
+        held = next((rental for rental in alive if rental.holder == job.job_id), None)
+        if held is None or held.url is None or held.state is not RentalState.RUNNING:
+            raise ServerUnreachableError("The rented machine is not there any more.")
+        return Backend(choice.backend_type, held.url, held.model)
+
+    def find_named(self, job: Job, choice: NamedBackend, model: str | None) -> Backend:
+        """Return a server that the request names, such as a judge's, whatever the job rents.
+
+        Parameters
+        ----------
+        model
+            What is to run on it; None judges no model.
+
+        Raises
+        ------
+        InvalidRequestError
+            The tenant may not use it (any more); see `rune.tenants.backends.check_backend`.
+        """
+        api_key = api_key_for(self._settings.of(job.tenant), choice, model=model)
+        return Backend(choice.backend_type, choice.backend_url or "", api_key=api_key)
+
+    def open(self, backend: Backend) -> ModelServer:
+        """Return the server, which the caller closes."""
+        return self._open_server(backend.kind, backend.url, backend.api_key)
+
+    @asynccontextmanager
+    async def using(self, backend: Backend) -> AsyncIterator[ModelServer]:
+        """Give the server, and close it."""
+        server = self.open(backend)
+        try:
+            yield server
+        finally:
+            await server.aclose()
+
+
+class Servers:
+    """The steps that only want to know of a server, or make it ready."""
+
+    def __init__(self, backends: Backends) -> None:
+        self._backends = backends
+
+    @property
+    def steps(self) -> Mapping[StepName, Step]:
+        """Every step by its name."""
+        return {StepName.WARM_UP: self.warm_up, StepName.VERIFY: self.verify}
+
+    async def warm_up(self, context: StepContext) -> Outcome:
+        """Load the model and run one token through it."""
+        request = _WARMED_UP[context.job.kind].model_validate_json(context.request_json)
+        timeout_seconds = min(float(request.backend_warmup_timeout), time_left_seconds(context))
+        backend = self._backends.find(context.job, request)
+        model = request.model or backend.model or ""
+        async with self._backends.using(backend) as server:
+            context_tokens = context_tokens_of(request, rents=context.job.rents)
+            warm_up = await server.warm_up(WarmUpRequest(model, timeout_seconds, context_tokens))
+        phases_ms = {"load": round(warm_up.load_ms), "first_token": round(warm_up.first_token_ms)}
+        return Next(step_when_ready(context.job.kind, request), phases_ms=phases_ms)
+
+    async def verify(self, context: StepContext) -> Outcome:
+        """Find out that a server answers, and hand over its address."""
+        request = LlmInstanceRequest.model_validate_json(context.request_json)
+        backend = self._backends.find(context.job, request)
+        async with self._backends.using(backend) as server:
+            await server.list_models()
+        result = LlmInstanceResult(
+            mode="vastai" if context.job.rents else "existing",
+            backend_url=backend.url,
+            model_name=backend.model,
+        )
+        return Done(result.model_dump_json())
+
+
+def time_left_seconds(context: StepContext) -> float:
+    """Return how long a call may take."""
+    return max(1.0, context.time_limit_seconds - HEADROOM_SECONDS)

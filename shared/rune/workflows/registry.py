@@ -1,0 +1,44 @@
+"""All steps of all kinds of jobs."""
+
+from collections.abc import Mapping
+
+from rune.agents.settings import AgentSettings
+from rune.jobs.record import StepName
+from rune.jobs.step import Step
+from rune.llm.opener import OpenServer
+from rune.net.addresses import AddressPolicy
+from rune.tenants.backends import BackendSettings
+from rune.workflows.agent import AgenticAgent
+from rune.workflows.benchmark.dependencies import MeasuringTools
+from rune.workflows.benchmark.steps import Benchmark
+from rune.workflows.model_servers import Backends, Servers
+from rune.workflows.rental.dependencies import Machines
+from rune.workflows.rental.lost_machine import make_renting_steps, noticing_loss
+
+
+def make_steps(
+    open_server: OpenServer,
+    agents: AgentSettings,
+    policy: AddressPolicy,
+    machines: Machines | None = None,
+    settings: BackendSettings | None = None,
+    *,
+    measuring: MeasuringTools,
+) -> Mapping[StepName, Step]:
+    """Return every step by its name; without machines to rent, none of those that rent.
+
+    Parameters
+    ----------
+    settings
+        What tenants may use of the operator's; None lends nothing to anybody.
+    """
+    backends = Backends(open_server, machines.ledger if machines else None, settings)
+    working = {
+        **Servers(backends).steps,
+        **Benchmark(backends, measuring).steps,
+        **AgenticAgent(backends, agents, policy).steps,
+    }
+    if machines is None:
+        return working
+    guarded = {name: noticing_loss(step, machines) for name, step in working.items()}
+    return {**guarded, **make_renting_steps(machines)}

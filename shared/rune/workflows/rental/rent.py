@@ -1,0 +1,324 @@
+"""Choosing and ordering a machine, and finding out what became of an order whose answer was lost."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from rune.errors import (
+    CreateLostError,
+    NoCreditError,
+    OfferGoneError,
+    ProviderBusyError,
+    ProviderFailedError,
+    ProviderRefusedError,
+    RentalError,
+)
+from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
+from rune.jobs.record import Job, StepName
+from rune.jobs.step import StepContext
+from rune.rentals import lifecycle
+from rune.rentals import self_destruct as safety_net
+from rune.rentals.offers import choose
+from rune.rentals.paced_provider import TooEarlyError
+from rune.rentals.provider import Order, Template
+from rune.rentals.record import (
+    MICRO_USD_PER_USD,
+    OLLAMA_IMAGE_BYTES,
+    EndReason,
+    Machine,
+    Rental,
+    RentalState,
+    make_label,
+    make_rental_id,
+)
+from rune.rentals.store import RentalRefused
+from rune.workflows.rental.dependencies import PORT, Machines, RentingRequest, delay_after, request_of
+from rune.workflows.rental.selection import (
+    Pick,
+    best_fit,
+    describe_choice,
+    describe_needs,
+    failed_machines,
+    fits_kept,
+    latest_end,
+    least_credit_usd,
+    summarize_flaws,
+)
+
+MAX_ORDERS = 8
+"""Offers ordered for one job, taken ones included."""
+
+MAX_MACHINES = 3
+"""Machines that were really made for one job; each that fails has cost money."""
+
+LONGEST_SEARCH = timedelta(seconds=20)
+"""A step has 45 s, and an order takes up to 20."""
+
+ORDER_FRESHNESS = timedelta(seconds=10)
+"""An older intent belongs to a process that stood still before its order went out: it orders nothing."""
+
+CONTEXT_VARIABLE = "OLLAMA_CONTEXT_LENGTH"
+CONTEXT_TOKENS = 8192
+"""Of a model for which no call names a context. Left alone, Ollama takes 262,144 from 47 GiB of GPU memory on (its
+FAQ, "How can I specify the context window size"), and the cache for that does not fit beside the model."""
+
+MOST_IMAGE_BYTES = 15_000_000_000
+"""What an image of somebody else's is taken to bring over the wire: those with CUDA and a server have 5 to 12 GB
+compressed (vllm/vllm-openai, nvcr.io/nvidia/pytorch). Nobody tells before, and traffic is billed."""
+
+_BUSY_DELAY_SECONDS = 12
+
+_REASONS: Mapping[type[RentalError], EndReason] = {
+    OfferGoneError: EndReason.OFFER_GONE,
+    ProviderBusyError: EndReason.CREATE_PUT_OFF,
+    ProviderFailedError: EndReason.CREATE_PUT_OFF,
+}
+
+
+class Rent:
+    """The steps `rent` and `reconcile`."""
+
+    def __init__(self, machines: Machines) -> None:
+        self._machines = machines
+
+    async def rent(self, context: StepContext) -> Outcome:
+        """Use a kept machine, or order one; after a crash go on with whatever the ledger tells of."""
+        job = context.job
+        held = self._machines.find_held(job)
+        if held is not None:
+            spending = self._machines.spending(job, held)
+            return Next(_step_for(held), phases_ms=_searched(job, held), spending=spending)
+        attempts = self._machines.ledger.read_attempts(job.job_id)
+        made = [rental for rental in attempts if rental.contract_id is not None]
+        if len(attempts) >= MAX_ORDERS or len(made) >= MAX_MACHINES:
+            return _exhausted(attempts)
+        request = request_of(context)
+        reused = self._take_kept(job, request)
+        if reused is not None:
+            return reused
+        try:
+            return await self._order(job, request, attempts)
+        except (TooEarlyError, ProviderBusyError) as error:
+            return Again(delay_after(error))
+
+    async def reconcile(self, context: StepContext) -> Outcome:
+        """Look for the machine of a lost order by its label; give it up only after complete listings without it."""
+        held = self._machines.find_held(context.job)
+        if held is None:
+            return Next(StepName.RENT)
+        if held.state is not RentalState.INTENDED:
+            return Next(_step_for(held), spending=self._machines.spending(context.job, held))
+        now = self._machines.clock.now()
+        window_ends_at = held.intended_at + lifecycle.RECONCILE_WINDOW
+        listing = await self._machines.fleet.list_instances(
+            begun_after=window_ends_at if now > window_ends_at else None
+        )
+        instance = listing.find(held)
+        if instance is not None:
+            found = self._machines.note_contract(held, instance.contract_id)
+            labels = {"contract_id": str(instance.contract_id)}
+            return Next(_step_for(found), labels=labels, spending=self._machines.spending(context.job, found))
+        if listing.begun_at <= window_ends_at:
+            return Again(5)
+        self._machines.update(
+            held,
+            lifecycle.prove_release(
+                held, listing.begun_at, self._machines.clock.now(), EndReason.CREATE_LOST
+            ),
+        )
+        return Next(StepName.RENT, error_type=EndReason.CREATE_LOST.value)
+
+    def _take_kept(self, job: Job, request: RentingRequest) -> Outcome | None:
+        """Return the next step on a machine that the tenant keeps, if one fits and nobody else is faster."""
+        now = self._machines.clock.now()
+        alive = self._machines.ledger.read_alive(job.tenant)
+        for kept in (rental for rental in alive if fits_kept(rental, job, request, now)):
+            taken = self._machines.ledger.update(kept, lifecycle.take_kept(kept, job.job_id, now))
+            if not isinstance(taken, RentalRefused):
+                note = Note("vastai.instance.reuse_check", {"rental_id": taken.rental_id, "found": "1"})
+                return Next(StepName.BOOT, notes=(note,), spending=self._machines.spending(job, taken))
+        return None
+
+    async def _order(self, job: Job, request: RentingRequest, attempts: tuple[Rental, ...]) -> Outcome:
+        fleet, clock = self._machines.fleet, self._machines.clock
+        terms = request.rental_terms
+        began_at = clock.now()
+        template = None
+        if terms.template_hash:
+            template = await fleet.find_template(terms.template_hash)
+            if template is None:
+                return Failed("template_not_found", "Vast.ai has no such template.", retryable=False)
+        ceiling_at = latest_end(job, request, self._machines.settings.keep_limits.of(job.tenant))
+        wanted = describe_needs(request, template, ceiling_at - began_at)
+        offers = await fleet.search(wanted)
+        choice = choose(offers, wanted, failed_machines(attempts))
+        searched_ms = round((clock.now() - began_at).total_seconds() * 1000)
+        search = Note("vastai.offer_search", describe_choice(choice), duration_ms=searched_ms)
+        if not choice.offers:
+            sentence = f"None of {len(offers)} offers fits: {summarize_flaws(choice)}."
+            return Failed("no_offer_fits", sentence, retryable=True, notes=(search,))
+        model, wanted = best_fit(request, choice.offers[0], wanted)
+        outcome: Outcome
+        try:
+            outcome = await self._buy(
+                job, attempts, Pick(choice.offers[0], wanted, model, template, ceiling_at), began_at
+            )
+        except NoCreditError as error:
+            outcome = Failed.from_error(error)
+        match outcome:
+            case Next():
+                return replace(outcome, notes=(search,), phases_ms={"search": searched_ms})
+            case Failed():
+                return replace(outcome, notes=(search,))
+        return outcome
+
+    async def _buy(self, job: Job, attempts: tuple[Rental, ...], pick: Pick, began_at: datetime) -> Outcome:
+        """Order what was picked, if the account can pay for it and this is still the job's worker."""
+        fleet = self._machines.fleet
+        credit_usd = await fleet.read_credit_usd()
+        if credit_usd is not None and credit_usd < least_credit_usd(pick.offer, pick.wanted):
+            raise NoCreditError("The Vast.ai account has too little credit for this machine.")
+        if self._machines.clock.now() - began_at > LONGEST_SEARCH:
+            # What is left of the step's time might end in the middle of the order.
+            return Again(2)
+        fleet.reserve_create()
+        attempt = 1 + max((rental.attempt for rental in attempts), default=0)
+        if self._machines.find_held(job) is not None:
+            # Somebody else had this turn while we stood still.
+            return Again(0)
+        rental = self._intend(job, attempt, pick)
+        if not self._machines.ledger.open(rental):
+            return Next(StepName.RECONCILE)
+        return await self._create(job, rental, self._order_of(rental, pick.template))
+
+    async def _create(self, job: Job, rental: Rental, order: Order) -> Next | Failed:
+        """Send the order of a written intent, once, and say what became of it."""
+        machines = self._machines
+        if machines.clock.now() - rental.intended_at > ORDER_FRESHNESS:
+            return Next(StepName.RECONCILE, spending=machines.spending(job, rental))
+        labels = _labels(rental)
+        try:
+            contract_id = await machines.fleet.create(order)
+        except CreateLostError as error:
+            return Next(StepName.RECONCILE, labels=labels, error_type=error.code)
+        except RentalError as error:
+            return self._refused(job, rental, error)
+        created = machines.note_contract(rental, contract_id)
+        return Next(
+            StepName.BOOT,
+            labels={**labels, "contract_id": str(contract_id)},
+            spending=machines.spending(job, created),
+        )
+
+    def _refused(self, job: Job, rental: Rental, error: RentalError) -> Next | Failed:
+        """Return what follows an order that was refused; what it left behind all the same is given back."""
+        machines, now = self._machines, self._machines.clock.now()
+        labels = _labels(rental)
+        if error.contract_id is not None:
+            left = machines.note_contract(rental, error.contract_id)
+            machines.give_up(left, EndReason.CREATE_REFUSED, error.code)
+            return Next(
+                StepName.RELEASE,
+                labels=labels,
+                error_type=error.code,
+                spending=machines.spending(job, left),
+            )
+        reason = _REASONS.get(type(error), EndReason.CREATE_REFUSED)
+        machines.update(rental, lifecycle.prove_release(rental, now, now, reason, error.code))
+        if isinstance(error, (OfferGoneError, ProviderRefusedError)):
+            return Next(StepName.RENT, labels=labels, error_type=error.code)
+        if isinstance(error, ProviderBusyError):
+            delay_seconds = error.retry_after_seconds or _BUSY_DELAY_SECONDS
+            return Next(StepName.RENT, delay_seconds=delay_seconds, labels=labels, error_type=error.code)
+        return Failed.from_error(error)
+
+    def _intend(self, job: Job, attempt: int, pick: Pick) -> Rental:
+        offer = pick.offer
+        now = self._machines.clock.now()
+        script = safety_net.make_script(self._machines.settings.api_url)
+        image = pick.template.image if pick.template else self._machines.settings.image
+        return Rental(
+            rental_id=make_rental_id(job.job_id, attempt),
+            label=make_label(self._machines.settings.stage, job.job_id, attempt),
+            tenant=job.tenant,
+            job_id=job.job_id,
+            attempt=attempt,
+            state=RentalState.INTENDED,
+            version=1,
+            intended_at=now,
+            updated_at=now,
+            machine=Machine(
+                offer_id=offer.offer_id,
+                machine_id=offer.machine_id,
+                gpu_name=offer.gpu_name,
+                gpu_count=offer.gpu_count,
+                vram_mb=offer.vram_mb,
+                disk_gb=pick.wanted.disk_gb,
+                reliability_percent=int(offer.reliability_ratio * 100),
+                place=offer.place,
+            ),
+            prices=offer.prices(pick.wanted.disk_gb),
+            ceiling_at=pick.ceiling_at,
+            due_at=now,
+            holder=job.job_id,
+            held_since=now,
+            model=pick.model.name,
+            template_hash=pick.template.template_hash if pick.template else None,
+            image_bytes=OLLAMA_IMAGE_BYTES if safety_net.is_ollama(image) else MOST_IMAGE_BYTES,
+            guards_itself=script is not None and safety_net.fits(pick.template),
+        )
+
+    def _order_of(self, rental: Rental, template: Template | None) -> Order:
+        settings = self._machines.settings
+        env = {"OLLAMA_HOST": f"0.0.0.0:{PORT}"}
+        if template is None or CONTEXT_VARIABLE not in template.flags:
+            env[CONTEXT_VARIABLE] = str(CONTEXT_TOKENS)
+        if rental.guards_itself:
+            env |= safety_net.make_environment(rental.intended_at, rental.ceiling_at)
+        return Order(
+            offer_id=rental.machine.offer_id,
+            label=rental.label,
+            disk_gb=rental.machine.disk_gb,
+            ports=(PORT,),
+            image=None if template else settings.image,
+            template_hash=template.template_hash if template else None,
+            script=safety_net.make_script(settings.api_url) if rental.guards_itself else None,
+            env=env,
+        )
+
+
+def _step_for(rental: Rental) -> StepName:
+    match rental.state:
+        case RentalState.INTENDED:
+            return StepName.RECONCILE
+        case RentalState.CREATED | RentalState.RUNNING:
+            return StepName.BOOT
+        case _:
+            return StepName.RELEASE
+
+
+def _searched(job: Job, held: Rental) -> dict[str, int]:
+    """Return how long the search took whose worker was lost after it had ordered."""
+    if held.job_id != job.job_id:
+        return {}
+    took = held.intended_at - (job.started_at or job.created_at)
+    return {"search": job.phases_ms.get("search", max(0, round(took.total_seconds() * 1000)))}
+
+
+def _labels(rental: Rental) -> dict[str, str]:
+    price = rental.prices.micro_usd_per_hour / MICRO_USD_PER_USD
+    return {
+        "rental_id": rental.rental_id,
+        "machine_id": str(rental.machine.machine_id),
+        "gpu": f"{rental.machine.gpu_count}x {rental.machine.gpu_name}",
+        "usd_per_hour": f"{price:.4f}",
+    }
+
+
+def _exhausted(attempts: tuple[Rental, ...]) -> Failed:
+    reasons = Counter(rental.end_reason.value for rental in attempts if rental.end_reason)
+    told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+    return Failed(
+        "rental_failed", f"{len(attempts)} offers were ordered, and none worked: {told}.", retryable=True
+    )

@@ -1,0 +1,139 @@
+"""Which machine a job needs, and which of those at hand will do. Plain functions over plain data."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from rune.jobs.record import Job
+from rune.llm.names import is_same_model
+from rune.money.catalog import CatalogModel
+from rune.money.sizing import largest_model
+from rune.rentals.lifecycle import RELEASE_MARGIN
+from rune.rentals.offers import VRAM_MARGIN_PERCENT, Choice, Offer, Wanted, choose
+from rune.rentals.provider import Template
+from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental, RentalState
+from rune.workflows.rental.dependencies import RentingRequest, model_of
+
+_LISTED_FLAWS = 40
+_BYTES_PER_GB = 1_000_000_000
+_SPARE_DISK_GB = 8
+"""What else grows on a machine's disk: logs, and parts of a download."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What is to be ordered, and for which model."""
+
+    offer: Offer
+    wanted: Wanted
+    model: CatalogModel
+    template: Template | None
+    ceiling_at: datetime
+
+
+def latest_end(job: Job, request: RentingRequest, longest_keep: timedelta) -> datetime:
+    """Return the latest moment at which the machine can still be needed."""
+    ends_at = job.deadline_at + RELEASE_MARGIN
+    return ends_at + longest_keep if keeps(job, request) else ends_at
+
+
+def describe_needs(request: RentingRequest, template: Template | None, time_needed: timedelta) -> Wanted:
+    """Return what an offer must have."""
+    model, terms = model_of(request), request.rental_terms
+    return Wanted(
+        vram_mb=model.vram_mb,
+        disk_gb=max(model.required_disk_gb, template.disk_gb if template else 0),
+        download_gb=model.download_gb,
+        min_usd_per_hour=Decimal(repr(terms.min_dph)),
+        max_usd_per_hour=Decimal(repr(terms.max_dph)),
+        reliability_ratio=terms.reliability,
+        port_count=1,
+        time_needed=time_needed,
+    )
+
+
+def keeps(job: Job, request: RentingRequest) -> bool:
+    """Return whether the machine is to stay after a job that went well."""
+    return job.kind.hands_over or not request.rental_terms.stop_instance
+
+
+def fits_kept(rental: Rental, job: Job, request: RentingRequest, now: datetime) -> bool:
+    """Return whether a tenant's kept machine will do for a job, for as long as the job may take."""
+    terms, model = request.rental_terms, model_of(request)
+    usd_per_hour = rental.prices.micro_usd_per_hour / MICRO_USD_PER_USD
+    return (
+        rental.state is RentalState.KEPT
+        and not job.kind.hands_over
+        and rental.kept_until is not None
+        and rental.kept_until > now
+        and rental.ceiling_at >= job.deadline_at
+        and rental.template_hash == terms.template_hash
+        and rental.machine.vram_mb * 100 >= model.vram_mb * (100 + VRAM_MARGIN_PERCENT)
+        and rental.machine.disk_gb >= model.required_disk_gb
+        and _has_room(rental, model)
+        and rental.machine.reliability_percent >= int(terms.reliability * 100)
+        and terms.min_dph <= usd_per_hour <= terms.max_dph
+    )
+
+
+def _has_room(rental: Rental, model: CatalogModel) -> bool:
+    """Return whether the disk holds the model beside all that was put on it before; nothing is ever taken off."""
+    if rental.model is not None and is_same_model(rental.model, model.name):
+        return True
+    taken_gb = -(-(rental.downloaded_bytes + rental.pulling_bytes) // _BYTES_PER_GB)
+    return taken_gb + model.download_gb + _SPARE_DISK_GB <= rental.machine.disk_gb
+
+
+def best_fit(request: RentingRequest, offer: Offer, wanted: Wanted) -> tuple[CatalogModel, Wanted]:
+    """Return the model for an offer, with what it then needs: the one named, or the largest that it holds."""
+    if request.model is not None:
+        return model_of(request), wanted
+    vram_mb = offer.vram_mb * 100 // (100 + VRAM_MARGIN_PERCENT)
+    while (model := largest_model(vram_mb)) is not None:
+        grown = replace(
+            wanted,
+            vram_mb=model.vram_mb,
+            disk_gb=max(wanted.disk_gb, model.required_disk_gb),
+            download_gb=model.download_gb,
+        )
+        if choose([offer], grown, ()).offers:
+            return model, grown
+        vram_mb = model.vram_mb - 1
+    return model_of(request), wanted
+
+
+def least_credit_usd(offer: Offer, wanted: Wanted) -> Decimal:
+    """Return what the account must hold: the time that the job may take, up to an hour, and the download."""
+    hours = Decimal(min(wanted.time_needed, timedelta(hours=1)).total_seconds()) / 3600
+    return offer.usd_per_hour(wanted.disk_gb) * hours + offer.download_usd_per_gb * wanted.download_gb
+
+
+def failed_machines(attempts: Iterable[Rental]) -> frozenset[int]:
+    """Return the machines that have failed a job before; one that somebody else took has not."""
+    return frozenset(
+        rental.machine.machine_id
+        for rental in attempts
+        if rental.end_reason not in (EndReason.OFFER_GONE, EndReason.CREATE_PUT_OFF)
+    )
+
+
+def describe_choice(choice: Choice) -> dict[str, str]:
+    """Return what was found, as an event tells it: who is taken, and every other machine with its flaw."""
+    listed = [f"{machine_id} {flaw}" for machine_id, flaw in choice.flaws]
+    labels = {
+        "fitting": str(len(choice.offers)),
+        "rejected": "; ".join(listed[:_LISTED_FLAWS]),
+    }
+    if len(listed) > _LISTED_FLAWS:
+        labels["also_rejected"] = str(len(listed) - _LISTED_FLAWS)
+    if choice.offers:
+        labels["chosen"] = f"{choice.offers[0].machine_id} {choice.offers[0].gpu_name}"
+    return labels
+
+
+def summarize_flaws(choice: Choice) -> str:
+    """Return how many offers have which flaw, most frequent first."""
+    counts = Counter(flaw.value for _, flaw in choice.flaws)
+    return ", ".join(f"{flaw} {count}" for flaw, count in counts.most_common()) or "there is none"

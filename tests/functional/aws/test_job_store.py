@@ -1,0 +1,477 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ReadTimeoutError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rune.aws.dynamodb_table import MAX_TRIES
+from rune.aws.job_rows import event_from_item, event_item, hot_item, job_from_item
+from rune.aws.job_store import LARGEST_ROW_BYTES, DynamoJobStore, NoBodies
+from rune.errors import StoreUnavailableError
+from rune.jobs.lifecycle import claim, request_cancel
+from rune.jobs.outcomes import Again, Done, Next
+from rune.jobs.record import Event, Failure, Job, Status, StepName
+from rune.jobs.store import History, JobStore, Refused, StoredJob, Submission
+from rune.jobs.transitions import LONGEST_SENTENCE_BYTES, settle
+from rune.storage.change import allows, apply
+from tests import strategies
+from tests.builders import (
+    JOB_ID,
+    NOW,
+    a_claimed_job,
+    a_failure,
+    a_job,
+    a_waiting_job,
+    after,
+    an_ended_job,
+    an_event,
+)
+from tests.functional.aws.scripted import CONFLICT, ScriptedTransactions
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+
+def put(cloud: Cloud, *jobs: Job) -> DynamoJobStore:
+    for job in jobs:
+        cloud.store.submit(Submission(job, json.dumps({"question": job.job_id}), an_event()))
+    return cloud.store
+
+
+# ---------------------------------------------------------------- rows
+
+
+@given(strategies.jobs)
+def test_row_keeps_every_field_of_a_job(job: Job) -> None:
+    assert job_from_item(hot_item(job)) == job
+
+
+@settings(max_examples=50)
+@given(job=strategies.jobs)
+def test_table_keeps_every_field_of_a_job(job: Job, shared_cloud: Cloud) -> None:
+    shared_cloud.dynamodb.put_item(TableName="rune-test", Item=hot_item(job))
+
+    assert shared_cloud.store.read(JOB_ID) == job
+
+
+@given(strategies.events)
+def test_row_keeps_every_field_of_an_event(event: Event) -> None:
+    assert event_from_item(event_item(a_job(), event)) == event
+
+
+def size_bytes(value: dict[str, Any]) -> int:
+    """Return what DynamoDB bills for an attribute's value (DynamoDB developer guide, "item sizes and formats")."""
+    ((kind, plain),) = value.items()
+    match kind:
+        case "S":
+            return len(plain.encode())
+        case "N":
+            return 1 + (len(plain) + 1) // 2
+        case "BOOL":
+            return 1
+        case "M":
+            return 3 + sum(1 + len(name.encode()) + size_bytes(inner) for name, inner in plain.items())
+        case _:
+            raise AssertionError(f"A hot item holds no {kind}.")
+
+
+PHASES = ("search", "rent", "reconcile", "boot", "pull", "load", "first_token", "measure")
+PROGRESS = {"point": 12, "points": 12, "requests": 10_000, "requests_total": 10_000, "tokens": 9_999_999}
+
+
+# A job that has ended has no progress any more, and one that goes on has no failure yet.
+@pytest.mark.parametrize(
+    ("phases", "progress", "failure"),
+    [
+        (PHASES, PROGRESS, None),
+        (PHASES, {}, a_failure(sentence="x" * LONGEST_SENTENCE_BYTES)),
+    ],
+    ids=["at work", "failed"],
+)
+def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
+    phases: tuple[str, ...], progress: dict[str, int], failure: Failure | None
+) -> None:
+    job = an_ended_job(
+        tenant="t" * 64,
+        due_at=NOW,
+        lease_owner="f" * 32,
+        lease_until=NOW,
+        cancel_requested_at=NOW,
+        seq=999,
+        epoch=999,
+        version=99_999,
+        event_count=9999,
+        attempts=4,
+        failures=2,
+        dispatches=20,
+        failure=failure,
+        progress=progress,
+        phases_ms=dict.fromkeys(phases, 870_000),
+        rents=True,
+        rental_id=f"{'f' * 32}-12",
+        verdict=Status.SUCCEEDED,
+        cost_micro_usd=999_999_999,
+        borrowed_micro_usd=99_999_999,
+    )
+
+    row = hot_item(job)
+
+    assert set(Job.__slots__) - set(row) <= {"failure"}
+    assert sum(len(name) + size_bytes(dict(value)) for name, value in row.items()) < 1024
+
+
+def test_all_rows_of_a_job_leave_the_table_together(cloud: Cloud) -> None:
+    store = put(cloud, a_claimed_job())
+    store.commit(a_claimed_job(), settle(a_claimed_job(), Done("{}"), NOW, 5))
+
+    rows = cloud.rows()
+
+    of_job = f"JOB#{JOB_ID}"
+    assert [(row["pk"]["S"], row["sk"]["S"]) for row in rows] == [
+        (of_job, "EVENT#00000001"),
+        (of_job, "EVENT#00000002"),
+        (of_job, "EVENT#00000003"),
+        (of_job, "JOB"),
+        (of_job, "REQUEST"),
+        (of_job, "RESULT"),
+        ("TENANT#default", f"JOB#1795435200000#{JOB_ID}"),
+    ]
+    assert {row["expires_at"]["N"] for row in rows} == {str(int(after(30 * 86400).timestamp()))}
+
+
+# ---------------------------------------------------------------- reads and writes
+
+
+def test_submit_writes_job_request_and_event(cloud: Cloud) -> None:
+    store = put(cloud, a_job())
+
+    assert store.read(JOB_ID) == a_job()
+    assert store.read_request(a_job()) == json.dumps({"question": JOB_ID})
+    assert store.read_events(JOB_ID, 0) == History(a_job(), (an_event(),))
+    assert store.read_with_result(JOB_ID) == StoredJob(a_job(), None)
+
+
+def test_commit_writes_job_events_and_result(cloud: Cloud) -> None:
+    job = a_claimed_job()
+    settlement = settle(job, Done('{"answer": "é"}'), after(2), 5)
+    store = put(cloud, job)
+
+    assert store.commit(job, settlement)
+
+    ended = apply(settlement.change, job)
+    assert store.read_with_result(JOB_ID) == StoredJob(ended, '{"answer": "é"}')
+    assert store.read_events(JOB_ID, 0) == History(ended, (an_event(), *settlement.events))
+
+
+def test_commit_writes_the_state_that_the_next_turn_reads(cloud: Cloud) -> None:
+    job = a_claimed_job()
+    store = put(cloud, job)
+    assert store.read_state(job) is None
+
+    assert store.commit(job, settle(job, Again(0, state_json='{"runs": 1}'), NOW, 5))
+    assert store.read_state(job) == '{"runs": 1}'
+    assert store.commit(job, settle(job, Again(0), NOW, 5))
+    assert store.read_state(job) == '{"runs": 1}'
+    assert store.commit(job, settle(job, Next(StepName.JUDGE, state_json='{"runs": 2}'), NOW, 5))
+    assert store.read_state(job) == '{"runs": 2}'
+
+
+def test_state_leaves_the_table_with_its_job(cloud: Cloud) -> None:
+    job = a_claimed_job()
+    put(cloud, job).commit(job, settle(job, Again(0, state_json="{}"), NOW, 5))
+
+    assert {row["expires_at"]["N"] for row in cloud.rows()} == {str(int(after(30 * 86400).timestamp()))}
+    assert "STATE" in {row["sk"]["S"] for row in cloud.rows()}
+
+
+def test_reads_return_none_when_there_is_no_such_job(cloud: Cloud) -> None:
+    store = put(cloud, a_job(job_id="another"))
+
+    assert (store.read(JOB_ID), store.read_with_result(JOB_ID), store.read_events(JOB_ID, 0)) == (
+        None,
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("after_number", "numbers"), [(0, range(1, 13)), (9, range(10, 13)), (12, []), (99, [])]
+)
+def test_read_events_returns_the_later_ones_in_order(after_number: int, numbers: range, cloud: Cloud) -> None:
+    job = a_claimed_job()
+    store = put(cloud, job)
+    rest = tuple(an_event(number) for number in range(2, 13))
+    store.commit(job, replace(settle(job, Next(StepName.WARM_UP), NOW, 5), events=rest))
+
+    history = store.read_events(JOB_ID, after_number)
+
+    assert history
+    assert [event.number for event in history.events] == list(numbers)
+
+
+def test_read_events_reads_on_when_there_are_several_pages(cloud: Cloud) -> None:
+    job = a_claimed_job()
+    store = put(cloud, job)
+    # A page ends at 1 MB.
+    for first in range(2, 14, 3):
+        long = tuple(an_event(n, labels={"step": "x" * 120_000}) for n in range(first, first + 3))
+        assert store.commit(job, replace(settle(job, Next(StepName.WARM_UP), NOW, 5), events=long))
+    cloud.calls.clear()
+
+    history = store.read_events(JOB_ID, 0)
+
+    assert history
+    assert [event.number for event in history.events] == list(range(1, 14))
+    assert len(cloud.operations) > 1
+
+
+READS: dict[str, Callable[[JobStore], object]] = {
+    "read": lambda store: store.read(JOB_ID),
+    "read_with_result": lambda store: store.read_with_result(JOB_ID),
+    "read_events": lambda store: store.read_events(JOB_ID, 0),
+    "read_request": lambda store: store.read_request(a_job()),
+    "read_state": lambda store: store.read_state(a_job()),
+    "read_many": lambda store: store.read_many([JOB_ID, "another"]),
+    "list_jobs": lambda store: store.list_jobs("default", None, 10),
+    "read_tallies": lambda store: store.read_tallies("default", NOW),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS.keys())
+def test_read_is_one_consistent_call(read: Callable[[JobStore], object], cloud: Cloud) -> None:
+    store = put(cloud, a_job())
+    cloud.calls.clear()
+
+    read(store)
+
+    (call,) = cloud.calls
+    batch = call.arguments.get("RequestItems", {}).get("rune-test", call.arguments)
+    assert batch["ConsistentRead"] is True
+
+
+def test_find_late_returns_the_longest_overdue_first(cloud: Cloud) -> None:
+    store = put(
+        cloud,
+        a_job(job_id="late", due_at=after(-1)),
+        a_job(job_id="latest", due_at=after(-9)),
+        a_job(job_id="due now", due_at=NOW),
+        a_job(job_id="not yet", due_at=after(0.001)),
+        an_ended_job(job_id="ended"),
+    )
+
+    assert store.find_late(NOW, 10) == ("latest", "late", "due now")
+    assert store.find_late(NOW, 2) == ("latest", "late")
+
+
+def test_find_late_forgets_a_job_when_it_has_ended(cloud: Cloud) -> None:
+    job = a_claimed_job(due_at=after(-1))
+    store = put(cloud, job)
+    assert store.find_late(NOW, 10) == (JOB_ID,)
+
+    store.commit(job, settle(job, Done("{}"), NOW, 5))
+
+    assert store.find_late(after(9999), 10) == ()
+
+
+@settings(max_examples=200)
+@given(data=st.data())
+def test_dynamodb_agrees_with_the_lifecycles_own_definition(data: st.DataObject, shared_cloud: Cloud) -> None:
+    job = data.draw(strategies.jobs)
+    change = data.draw(strategies.changes_of(job))
+    shared_cloud.dynamodb.put_item(TableName="rune-test", Item=hot_item(job))
+    expected = apply(change, job) if allows(change, job) else job
+
+    written = shared_cloud.store.update(JOB_ID, change)
+
+    assert written == (expected if allows(change, job) else Refused(job))
+    assert shared_cloud.row(JOB_ID) == hot_item(expected)
+
+
+# ---------------------------------------------------------------- large bodies
+
+
+FITTING = {
+    "empty": "",
+    "short": '{"question": "é"}',
+    "longest": "x" * LARGEST_ROW_BYTES,
+    "longest in two bytes": "é" * (LARGEST_ROW_BYTES // 2),
+}
+LARGE = {
+    "one too long": "x" * (LARGEST_ROW_BYTES + 1),
+    "one too long in two bytes": "é" * (LARGEST_ROW_BYTES // 2) + "x",
+    "very long": "x" * 3_000_000,
+}
+
+
+@pytest.mark.parametrize("body", FITTING.values(), ids=FITTING.keys())
+def test_body_is_in_its_row_when_it_fits(body: str, cloud: Cloud) -> None:
+    job = a_claimed_job()
+    cloud.store.submit(Submission(job, body, an_event()))
+    cloud.store.commit(job, settle(job, Done(body), NOW, 5))
+
+    stored = cloud.store.read_with_result(JOB_ID)
+
+    assert stored
+    assert (cloud.store.read_request(job) == body, stored.result_json == body) == (True, True)
+    assert cloud.object_keys() == []
+
+
+@pytest.mark.parametrize("body", LARGE.values(), ids=LARGE.keys())
+def test_body_is_in_the_bucket_when_it_is_large(body: str, cloud: Cloud) -> None:
+    job = a_claimed_job(epoch=3)
+    cloud.store.submit(Submission(job, body, an_event()))
+    cloud.store.commit(job, settle(job, Done(body), NOW, 5))
+
+    stored = cloud.store.read_with_result(JOB_ID)
+
+    assert stored
+    assert (cloud.store.read_request(job) == body, stored.result_json == body) == (True, True)
+    assert cloud.object_keys() == [f"requests/{JOB_ID}.json", f"results/{JOB_ID}/3.json"]
+
+
+def test_large_result_stays_the_winners_when_a_zombie_commits_later(cloud: Cloud) -> None:
+    zombie, winner = a_claimed_job(epoch=1), a_claimed_job(epoch=2)
+    store = put(cloud, winner)
+    assert store.commit(winner, settle(winner, Done("w" * 300_001), NOW, 5))
+
+    assert not store.commit(zombie, settle(zombie, Done("z" * 300_001), NOW, 5))
+
+    stored = store.read_with_result(JOB_ID)
+    assert stored
+    assert stored.result_json == "w" * 300_001
+
+
+def test_large_state_stays_the_winners_when_a_zombie_commits_later(cloud: Cloud) -> None:
+    zombie, winner = a_claimed_job(epoch=1), a_claimed_job(epoch=2)
+    store = put(cloud, winner)
+    assert store.commit(winner, settle(winner, Again(0, state_json="w" * 300_001), NOW, 5))
+
+    assert not store.commit(zombie, settle(zombie, Again(0, state_json="z" * 300_001), NOW, 5))
+
+    assert store.read_state(winner) == "w" * 300_001
+    assert cloud.object_keys() == [f"results/{JOB_ID}/state-1.json", f"results/{JOB_ID}/state-2.json"]
+
+
+def test_large_body_is_in_the_bucket_before_the_row_that_points_there(cloud: Cloud) -> None:
+    cloud.store.submit(Submission(a_job(), "x" * 300_001, an_event()))
+
+    assert cloud.operations == ["PutObject", "TransactWriteItems"]
+
+
+def test_no_bodies_refuses_both_ways() -> None:
+    with pytest.raises(StoreUnavailableError):
+        NoBodies().put("key", "text")
+    with pytest.raises(StoreUnavailableError):
+        NoBodies().get("key")
+
+
+# ---------------------------------------------------------------- what AWS may answer
+
+
+def scripted(cloud: Cloud, *script: list[str] | None) -> tuple[DynamoJobStore, ScriptedTransactions]:
+    put(cloud, a_claimed_job())
+    client = ScriptedTransactions(cloud.dynamodb, list(script))
+    return DynamoJobStore(client, "rune-test", NoBodies()), client  # type: ignore[arg-type]  # forwards the rest
+
+
+def test_commit_tries_again_as_the_same_transaction_when_another_write_is_in_the_way(cloud: Cloud) -> None:
+    store, client = scripted(cloud, CONFLICT, CONFLICT, None)
+
+    assert store.commit(a_claimed_job(), settle(a_claimed_job(), Done("{}"), NOW, 5))
+    assert len(client.tokens) == 3
+    assert len(set(client.tokens)) == 1
+
+
+def test_commit_gives_up_when_another_write_is_always_in_the_way(cloud: Cloud) -> None:
+    store, client = scripted(cloud, *[CONFLICT] * MAX_TRIES)
+
+    with pytest.raises(StoreUnavailableError):
+        store.commit(a_claimed_job(), settle(a_claimed_job(), Done("{}"), NOW, 5))
+
+    assert len(client.tokens) == MAX_TRIES
+    assert len(set(client.tokens)) == 1
+
+
+def test_commit_is_refused_when_the_condition_failed_beside_a_conflict(cloud: Cloud) -> None:
+    store, client = scripted(cloud, ["ConditionalCheckFailed", "TransactionConflict"])
+
+    assert not store.commit(a_claimed_job(), settle(a_claimed_job(), Done("{}"), NOW, 5))
+    assert len(client.tokens) == 1
+
+
+@pytest.mark.parametrize("code", ["ThrottlingError", "ProvisionedThroughputExceeded", "ValidationError"])
+def test_commit_reports_the_store_when_it_is_cancelled_for_another_reason(code: str, cloud: Cloud) -> None:
+    store, _ = scripted(cloud, ["None", code])
+
+    with pytest.raises(StoreUnavailableError):
+        store.commit(a_claimed_job(), settle(a_claimed_job(), Done("{}"), NOW, 5))
+
+
+def test_each_commit_is_a_transaction_of_its_own(cloud: Cloud) -> None:
+    store, client = scripted(cloud, None, None)
+
+    for _ in range(2):
+        store.commit(a_claimed_job(), settle(a_claimed_job(), Next(StepName.WARM_UP), NOW, 5))
+
+    assert len(set(client.tokens)) == 2
+
+
+OPERATIONS: dict[str, Callable[[JobStore], object]] = {
+    **READS,
+    "submit": lambda store: store.submit(Submission(a_job(job_id="new"), "{}", an_event())),
+    "update": lambda store: store.update(JOB_ID, request_cancel(NOW)),
+    "commit": lambda store: store.commit(a_job(), settle(a_job(), Done("{}"), NOW, 5)),
+    "find_late": lambda store: store.find_late(NOW, 10),
+}
+
+
+def a_client_error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "a secret"}}, "Any")
+
+
+ERRORS: list[BotoCoreError | ClientError] = [
+    a_client_error("ProvisionedThroughputExceededException"),
+    a_client_error("ThrottlingException"),
+    a_client_error("AccessDeniedException"),
+    a_client_error("ResourceNotFoundException"),
+    a_client_error("TransactionInProgressException"),
+    EndpointConnectionError(endpoint_url="https://dynamodb"),
+    ReadTimeoutError(endpoint_url="https://dynamodb"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=str)
+@pytest.mark.parametrize("operate", OPERATIONS.values(), ids=OPERATIONS.keys())
+def test_store_reports_itself_unavailable_when_aws_fails(
+    operate: Callable[[JobStore], object],
+    error: Exception,
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    store = cloud.store
+    monkeypatch.setattr(BaseClient, "_make_api_call", fail)
+
+    with pytest.raises(StoreUnavailableError) as caught:
+        operate(store)
+
+    assert caught.value.sentence == "The table cannot be reached now."
+
+
+def test_update_returns_the_job_as_it_was_when_it_refuses(cloud: Cloud) -> None:
+    store = put(cloud, a_waiting_job(progress={"tokens": 3}))
+    cloud.calls.clear()
+
+    refused = store.update(JOB_ID, claim(1, "worker-9", NOW))
+
+    assert refused == Refused(a_waiting_job(progress={"tokens": 3}))
+    assert cloud.operations == ["UpdateItem"]

@@ -1,0 +1,270 @@
+"""Submissions with an idempotency key and a caller's address: what is written, and what keeps it out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rune.aws.auth_limiter import DynamoLimiter
+from rune.aws.auth_limiter import key as limiter_key
+from rune.aws.dynamodb_table import MAX_TRIES
+from rune.aws.job_rows import key_write
+from rune.aws.job_store import DynamoJobStore, NoBodies
+from rune.clock import to_epoch_ms
+from rune.errors import IdempotencyKeyReusedError, RateLimitedError, StoreUnavailableError
+from rune.jobs.record import Job, Kind
+from rune.jobs.store import IdempotencyKey, JobStore, Submission, Submitted
+from tests.builders import JOB_ID, NOW, FakeClock, a_job, after, an_event
+from tests.functional.aws.scripted import CONFLICT, ScriptedTransactions
+from tests.memory_job_store import MemoryJobStore
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+KEY = IdempotencyKey("my-key", "fingerprint-1")
+OTHER = IdempotencyKey("my-key", "fingerprint-2")
+ADDRESS = "203.0.113.7"
+KEPT_SECONDS = 31 * 86400
+"""A key stands for a day longer than its job."""
+
+
+@pytest.fixture(params=["dynamodb", "memory"])
+def store(request: pytest.FixtureRequest) -> JobStore:
+    if request.param == "memory":
+        return MemoryJobStore()
+    cloud: Cloud = request.getfixturevalue("cloud")
+    return cloud.store
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def submit(store: JobStore, job: Job, key: IdempotencyKey | None = KEY, **named: str) -> Submitted:
+    return store.submit(Submission(job, "{}", an_event(), key, **named))
+
+
+# ---------------------------------------------------------------- idempotency keys
+
+
+def test_key_stands_for_the_first_job(store: JobStore) -> None:
+    first = submit(store, a_job())
+    second = submit(store, a_job(job_id="second"))
+
+    assert (first, second) == (Submitted(JOB_ID), Submitted(JOB_ID, is_replay=True))
+    assert store.read("second") is None
+    assert [line.job_id for line in store.list_jobs("default", None, 10)] == [JOB_ID]
+
+
+def test_key_refuses_another_request_and_writes_nothing(store: JobStore) -> None:
+    submit(store, a_job())
+
+    with pytest.raises(IdempotencyKeyReusedError):
+        submit(store, a_job(job_id="second"), OTHER)
+
+    assert store.read("second") is None
+    assert submit(store, a_job(job_id="third")) == Submitted(JOB_ID, is_replay=True)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [a_job(job_id="x", tenant="acme"), a_job(job_id="x", kind=Kind.LLM_INSTANCE)],
+    ids=["tenant", "kind"],
+)
+def test_key_is_of_one_tenant_and_kind(job: Job, store: JobStore) -> None:
+    submit(store, a_job())
+
+    assert submit(store, job, OTHER) == Submitted("x")
+
+
+@pytest.mark.parametrize(
+    ("later_seconds", "expected"),
+    [
+        (0, Submitted(JOB_ID, is_replay=True)),
+        (KEPT_SECONDS - 86400, Submitted(JOB_ID, is_replay=True)),
+        (KEPT_SECONDS, Submitted(JOB_ID, is_replay=True)),
+        (KEPT_SECONDS + 1, Submitted("second")),
+    ],
+)
+def test_key_is_taken_anew_when_it_has_run_out(later_seconds: int, expected: Submitted, cloud: Cloud) -> None:
+    submit(cloud.store, a_job())
+
+    assert submit(cloud.store, a_job(job_id="second", created_at=after(later_seconds))) == expected
+
+
+def test_key_that_was_taken_anew_stands_for_the_new_job(cloud: Cloud) -> None:
+    submit(cloud.store, a_job())
+    late = after(KEPT_SECONDS + 1)
+    submit(cloud.store, a_job(job_id="second", created_at=late, expires_at=after(2 * KEPT_SECONDS)), OTHER)
+
+    third = submit(cloud.store, a_job(job_id="third", created_at=late), OTHER)
+
+    assert third == Submitted("second", is_replay=True)
+
+
+def test_row_of_a_key_holds_neither_key_nor_request(cloud: Cloud) -> None:
+    write = key_write("rune-test", a_job(), IdempotencyKey("perhaps-a-secret", "f"))["Put"]
+
+    assert "perhaps-a-secret" not in str(write)
+    assert write["Item"].keys() == {"pk", "sk", "job_id", "fingerprint", "expires_at"}
+    assert write["Item"]["pk"] == {"S": "KEY#default#benchmark"}
+
+
+def test_id_that_is_taken_is_no_replay_although_there_is_a_key(cloud: Cloud) -> None:
+    submit(cloud.store, a_job())
+
+    with pytest.raises(StoreUnavailableError):
+        submit(cloud.store, a_job(), IdempotencyKey("another", "f"))
+
+    assert len([row for row in cloud.rows() if row["pk"]["S"].startswith("KEY#")]) == 1
+
+
+def test_submission_with_everything_is_one_transaction_of_six(cloud: Cloud, clock: FakeClock) -> None:
+    store, client = limited(cloud, clock, None)
+
+    submit(store, a_job(), address=ADDRESS)
+    asked = cloud.operations
+
+    assert (client.sizes, asked) == ([6], ["TransactWriteItems"])
+    assert [row["pk"]["S"].partition("#")[0] for row in cloud.rows()] == ["JOB"] * 3 + ["KEY", "TENANT"]
+
+
+# ---------------------------------------------------------------- a caller's address
+
+
+def limited(
+    cloud: Cloud, clock: FakeClock, *script: list[str] | None
+) -> tuple[DynamoJobStore, ScriptedTransactions]:
+    client = ScriptedTransactions(cloud.dynamodb, list(script))
+    limiter = DynamoLimiter(cloud.dynamodb, "rune-test", clock)
+    return DynamoJobStore(client, "rune-test", NoBodies(), limiter), client  # type: ignore[arg-type]  # forwards
+
+
+def fail_elsewhere(cloud: Cloud, clock: FakeClock, failures: int = 10) -> None:
+    """Let some fail in another environment, so that this one's memory knows nothing."""
+    other = DynamoLimiter(cloud.dynamodb, "rune-test", clock)
+    assert [other.count_failure(ADDRESS) for _ in range(failures)] == [None] * failures
+    cloud.calls.clear()
+
+
+def jobs_stored(cloud: Cloud) -> list[str]:
+    return [row["job_id"]["S"] for row in cloud.rows() if row["sk"]["S"] == "JOB"]
+
+
+def test_blocked_address_writes_nothing_and_learns_for_how_long(cloud: Cloud, clock: FakeClock) -> None:
+    store, _ = limited(cloud, clock, None)
+    fail_elsewhere(cloud, clock)
+    before = cloud.rows()
+    cloud.calls.clear()
+
+    with pytest.raises(RateLimitedError) as raised:
+        submit(store, a_job(), address=ADDRESS)
+    asked = cloud.operations
+
+    assert raised.value.retry_after_seconds == 60
+    assert asked == ["TransactWriteItems"]
+    assert cloud.rows() == before
+
+
+@pytest.mark.parametrize(("until_ms", "stored"), [(-1, [JOB_ID]), (0, [JOB_ID]), (1, []), (60_000, [])])
+def test_block_keeps_a_submission_out_until_its_very_end(
+    until_ms: int, stored: list[str], cloud: Cloud, clock: FakeClock
+) -> None:
+    store, _ = limited(cloud, clock, None)
+    fail_elsewhere(cloud, clock)
+    cloud.dynamodb.update_item(
+        TableName="rune-test",
+        Key=limiter_key(ADDRESS),
+        UpdateExpression="SET blocked_until = :until",
+        ExpressionAttributeValues={":until": {"N": str(to_epoch_ms(NOW) + until_ms)}},
+    )
+
+    if stored:
+        submit(store, a_job(), address=ADDRESS)
+    else:
+        with pytest.raises(RateLimitedError):
+            submit(store, a_job(), address=ADDRESS)
+
+    assert jobs_stored(cloud) == stored
+
+
+@pytest.mark.parametrize("failures", [0, 1, 9])
+def test_address_that_failed_less_than_ten_times_is_let_in(
+    failures: int, cloud: Cloud, clock: FakeClock
+) -> None:
+    store, _ = limited(cloud, clock, None)
+    fail_elsewhere(cloud, clock, failures)
+
+    assert submit(store, a_job(), address=ADDRESS) == Submitted(JOB_ID)
+
+
+def test_block_comes_before_the_key(cloud: Cloud, clock: FakeClock) -> None:
+    store, _ = limited(cloud, clock, None)
+    submit(cloud.store, a_job())
+    fail_elsewhere(cloud, clock)
+
+    with pytest.raises(RateLimitedError):
+        submit(store, a_job(job_id="second"), address=ADDRESS)
+
+
+def test_address_is_looked_up_by_reading_when_its_row_is_in_conflict(cloud: Cloud, clock: FakeClock) -> None:
+    store, client = limited(cloud, clock, CONFLICT, None)
+
+    assert submit(store, a_job(), address=ADDRESS) == Submitted(JOB_ID)
+    assert cloud.operations == ["GetItem", "TransactWriteItems"]
+    # The second transaction has no part in the row that all callers of the address share.
+    assert client.sizes == [6, 5]
+    assert len(set(client.tokens)) == 2
+
+
+def test_blocked_address_is_found_by_reading_when_its_row_is_in_conflict(
+    cloud: Cloud, clock: FakeClock
+) -> None:
+    store, client = limited(cloud, clock, CONFLICT, None)
+    fail_elsewhere(cloud, clock)
+
+    with pytest.raises(RateLimitedError):
+        submit(store, a_job(), address=ADDRESS)
+
+    assert (client.sizes, cloud.operations, jobs_stored(cloud)) == ([6], ["GetItem"], [])
+
+
+def test_replay_is_found_after_a_conflict_too(cloud: Cloud, clock: FakeClock) -> None:
+    store, _ = limited(cloud, clock, CONFLICT, CONFLICT, None)
+    submit(cloud.store, a_job())
+
+    again = submit(store, a_job(job_id="second"), address=ADDRESS)
+
+    assert again == Submitted(JOB_ID, is_replay=True)
+
+
+def test_submission_gives_up_when_another_write_is_always_in_the_way(cloud: Cloud, clock: FakeClock) -> None:
+    store, client = limited(cloud, clock, *[CONFLICT] * (1 + MAX_TRIES))
+
+    with pytest.raises(StoreUnavailableError):
+        submit(store, a_job(), address=ADDRESS)
+
+    assert len(client.sizes) == 1 + MAX_TRIES
+
+
+def test_read_looks_up_the_address_in_the_same_call(cloud: Cloud, clock: FakeClock) -> None:
+    store, _ = limited(cloud, clock)
+    submit(cloud.store, a_job())
+    fail_elsewhere(cloud, clock, 9)
+
+    assert store.read_with_result(JOB_ID, ADDRESS)
+    assert cloud.operations == ["BatchGetItem"]
+
+
+@pytest.mark.parametrize("job_id", [JOB_ID, "nothing"])
+def test_read_is_blocked_whether_or_not_the_job_is_there(job_id: str, cloud: Cloud, clock: FakeClock) -> None:
+    store, _ = limited(cloud, clock)
+    submit(cloud.store, a_job())
+    fail_elsewhere(cloud, clock)
+
+    with pytest.raises(RateLimitedError):
+        store.read_with_result(job_id, ADDRESS)
+
+    assert cloud.operations == ["BatchGetItem"]

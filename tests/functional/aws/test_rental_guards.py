@@ -1,0 +1,134 @@
+"""No condition of the ledger is there for show: each alone keeps a write out, in DynamoDB and in memory alike."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rune.aws.dynamodb_rows import to_expression, to_row
+from rune.aws.rental_store import ALIVE_BUCKET, DynamoLedger
+from rune.rentals import lifecycle
+from rune.rentals.record import Rental
+from rune.rentals.store import Ledger, RentalRefused
+from rune.storage.change import Change, allows, apply, satisfies
+from tests.builders import JOB_ID
+from tests.functional.aws.rental_guards import GUARDED, Guarded
+from tests.rental_builders import RENTAL_ID
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+KEPT_OUT = [(guarded, field, rental) for guarded in GUARDED for field, rental in guarded.refuses]
+NAMES = [f"{guarded.function}-{field}-{rental.state}" for guarded, field, rental in KEPT_OUT]
+
+every_guarded = pytest.mark.parametrize(
+    "guarded", GUARDED, ids=lambda guarded: f"{guarded.function}-{guarded.accepts.state}"
+)
+everything_kept_out = pytest.mark.parametrize(("guarded", "field", "rental"), KEPT_OUT, ids=NAMES)
+
+
+def test_table_of_guards_names_every_function_that_makes_a_change() -> None:
+    makers = {
+        name
+        for name, function in inspect.getmembers(lifecycle, inspect.isfunction)
+        if function.__module__ == lifecycle.__name__
+        and not name.startswith("_")
+        and function.__annotations__["return"] is Change
+    }
+
+    assert {guarded.function for guarded in GUARDED} == makers
+
+
+@every_guarded
+def test_table_of_guards_names_every_requirement(guarded: Guarded) -> None:
+    required = {requirement.field for requirement in guarded.change.requires}
+
+    assert {field for field, _ in guarded.refuses} == required
+    assert guarded.change.name == guarded.function
+    assert allows(guarded.change, guarded.accepts)
+
+
+@everything_kept_out
+def test_table_of_guards_violates_one_requirement_at_a_time(
+    guarded: Guarded, field: str, rental: Rental
+) -> None:
+    violated = [r.field for r in guarded.change.requires if not satisfies(rental, r)]
+
+    assert violated == [field]
+
+
+@every_guarded
+def test_update_writes_when_nothing_stands_against_it(guarded: Guarded, ledger: Ledger) -> None:
+    ledger.open(guarded.accepts)
+
+    written = ledger.update(guarded.accepts, guarded.change)
+
+    assert written == apply(guarded.change, guarded.accepts) == ledger.read(RENTAL_ID)
+
+
+@everything_kept_out
+def test_update_refuses_when_one_requirement_fails(
+    guarded: Guarded, field: str, rental: Rental, ledger: Ledger
+) -> None:
+    ledger.open(rental)
+
+    assert ledger.update(guarded.accepts, guarded.change) == RentalRefused(rental)
+    assert ledger.read(RENTAL_ID) == rental
+
+
+@every_guarded
+def test_update_refuses_when_there_is_no_such_rental(guarded: Guarded, ledger: Ledger) -> None:
+    assert ledger.update(guarded.accepts, guarded.change) == RentalRefused(None)
+    assert ledger.read(RENTAL_ID) is None
+
+
+@every_guarded
+def test_update_leaves_row_and_line_as_a_new_rental_would_have_them(guarded: Guarded, cloud: Cloud) -> None:
+    ledger = DynamoLedger(cloud.dynamodb, "rune-test")
+    ledger.open(guarded.accepts)
+    ledger.update(guarded.accepts, guarded.change)
+
+    left = apply(guarded.change, guarded.accepts)
+    row = {"pk": {"S": f"JOB#{JOB_ID}"}, "sk": {"S": "RENTAL#0001"}, **to_row(left)}
+    line = {"pk": {"S": f"TENANT#{left.tenant}"}, "sk": {"S": f"RENTAL#{RENTAL_ID}"}}
+    expected = [row | {"due_bucket": {"S": ALIVE_BUCKET}}, line | {"rental_id": {"S": RENTAL_ID}}]
+    if not left.is_alive:
+        struck_out = {"expires_at": {"N": str(int(left.updated_at.timestamp()))}}
+        expected = [row, line | {"rental_id": {"S": RENTAL_ID}} | struck_out]
+    assert cloud.rows() == expected
+
+
+WORDS = re.compile(r"#?:?[A-Za-z_]\w*")
+ALLOWED_WORDS = {"SET", "REMOVE", "AND", "OR", "IN", "if_not_exists", "attribute_not_exists"}
+FIXED = {
+    "rental_id",
+    "label",
+    "tenant",
+    "job_id",
+    "attempt",
+    "intended_at",
+    "machine",
+    "ceiling_at",
+}
+
+
+@every_guarded
+def test_expression_holds_only_placeholders_of_plain_names(guarded: Guarded) -> None:
+    expression = to_expression(guarded.change, ALIVE_BUCKET)
+
+    words = set(WORDS.findall(expression.update + " " + expression.condition)) - ALLOWED_WORDS
+    assert words == {*expression.names, *expression.values}
+    assert all(name.isidentifier() for name in expression.names.values())
+    assert not {".", "["} & set(expression.update)
+
+
+@every_guarded
+def test_change_leaves_alone_what_a_rental_is(guarded: Guarded) -> None:
+    change = guarded.change
+
+    assert not FIXED & {*change.sets, *change.adds, *change.sets_once}
+    assert {"updated_at"} <= change.sets.keys()
+    assert {name: by for name, by in change.adds.items() if name != "downloaded_bytes"} == {"version": 1}

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore.exceptions import ClientError
+
+from rune.aws.sqs import SqsDeadLetters, SqsStepQueue
+from rune.jobs.plan import Lane
+from tests.builders import JOB_ID, a_send
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+NOWHERE = "https://sqs.eu-central-1.amazonaws.com/123456789012/nowhere"
+
+
+@pytest.mark.parametrize(("lane", "other"), [("control", "inference"), ("inference", "control")])
+def test_send_puts_the_message_into_its_lane(lane: str, other: str, cloud: Cloud) -> None:
+    assert cloud.queue.send(a_send(lane=Lane(lane)))
+
+    assert [json.loads(body) for body in cloud.received(lane)] == [{"job_id": JOB_ID, "seq": 1}]
+    assert cloud.received(other) == []
+
+
+@pytest.mark.parametrize("delay_seconds", [0, 5, 900])
+def test_send_asks_for_the_delay(delay_seconds: int, cloud: Cloud) -> None:
+    assert cloud.queue.send(a_send(delay_seconds=delay_seconds))
+
+    (call,) = cloud.calls
+    assert (call.operation, call.arguments) == (
+        "SendMessage",
+        {
+            "QueueUrl": cloud.queue_urls["control"],
+            "MessageBody": json.dumps({"job_id": JOB_ID, "seq": 1}),
+            "DelaySeconds": delay_seconds,
+        },
+    )
+
+
+def test_send_returns_false_and_says_so_when_the_queue_does_not_take_it(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "rune")
+
+    assert not SqsStepQueue(cloud.sqs, {Lane.CONTROL: NOWHERE}).send(a_send())
+
+    assert [(record.msg, record.__dict__["job_id"]) for record in caplog.records] == [
+        ("queue.send_failed", JOB_ID)
+    ]
+
+
+def test_dead_letters_keep_the_body_as_it_came(cloud: Cloud) -> None:
+    cloud.dead_letters.put('{"job_id": "é"')
+
+    assert cloud.received("dead-letter") == ['{"job_id": "é"']
+
+
+def test_dead_letters_raise_when_the_queue_does_not_take_it(cloud: Cloud) -> None:
+    with pytest.raises(ClientError):
+        SqsDeadLetters(cloud.sqs, NOWHERE).put("{}")

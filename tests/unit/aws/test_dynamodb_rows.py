@@ -1,0 +1,64 @@
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from rune.aws.dynamodb_rows import from_row, to_expression, to_row
+from rune.storage.change import Is, make_change
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, 123000, tzinfo=UTC)
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Part:
+    colour: Colour
+    since: datetime
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Whole:
+    name: str
+    colour: Colour
+    made_at: datetime
+    expires_at: datetime
+    is_new: bool
+    size: int | None = None
+    part: Part | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+
+
+FULL = Whole(
+    "a", Colour.RED, NOW, NOW.replace(microsecond=0), True, 3, Part(Colour.RED, NOW), {"x": 1}, ("b",),
+    (Part(Colour.RED, NOW, "c"),),
+)  # fmt: skip
+
+
+def test_record_comes_back_equal_and_of_the_same_types_when_it_was_stored() -> None:
+    read = from_row(Whole, {"pk": {"S": "no field"}, **to_row(FULL)})
+
+    assert read == FULL
+    assert type(read.size) is int
+    assert isinstance(read.colour, Colour)
+
+
+def test_absent_fields_are_not_stored() -> None:
+    row = to_row(Whole("a", Colour.RED, NOW, NOW, is_new=False))
+
+    assert set(row) == {"name", "colour", "made_at", "expires_at", "is_new", "counts", "words", "parts"}
+    assert row["expires_at"] == {"N": str(int(NOW.timestamp()))}
+
+
+def test_change_leaves_the_index_when_nothing_is_due() -> None:
+    change = make_change("close", NOW, requires=(Is("size", None),), sets={"due_at": None})
+
+    expression = to_expression(change, "SOME")
+
+    assert expression.condition == "attribute_not_exists(#size)"
+    assert "REMOVE #due_at, #due_bucket" in expression.update

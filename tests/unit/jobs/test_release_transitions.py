@@ -1,0 +1,330 @@
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from rune.errors import ProviderFailedError, RuneError
+from rune.jobs import lifecycle
+from rune.jobs.engine import Engine
+from rune.jobs.lease import run_leased
+from rune.jobs.lifecycle import Send
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome, Released, Spending
+from rune.jobs.plan import Lane
+from rune.jobs.record import Failure, Job, Status, StepMessage, StepName
+from rune.jobs.step import Step, StepContext
+from rune.jobs.transitions import Settlement, cancel_queued, settle
+from rune.storage.change import Is, allows, apply
+from tests.builders import JOB_ID, NOW, FakeClock, RecordingQueue, a_claimed_job, a_job, after
+from tests.memory_job_store import MemoryJobStore
+from tests.unit.jobs.stores import DownStore, RequestlessStore, a_store, fill
+
+END = after(10)
+RENTAL_ID = f"{JOB_ID}-1"
+ASKING = a_claimed_job(
+    step=StepName.ASK, rents=True, seq=5, epoch=7, version=9, event_count=6, rental_id=RENTAL_ID
+)
+FAILURE = Failure("model_not_found", "Unknown.", StepName.PULL, retryable=False)
+UNKNOWN_MODEL = Failed("model_not_found", "Unknown.", retryable=False)
+TO_RELEASE = Send(Lane.CONTROL, StepMessage(JOB_ID, 6), 0)
+
+VERDICTS: list[tuple[Outcome, Status]] = [
+    (Done('{"answer": "x"}'), Status.SUCCEEDED),
+    (UNKNOWN_MODEL, Status.FAILED),
+    (Cancelled(), Status.CANCELLED),
+]
+
+
+def a_releasing_job(**overrides: object) -> Job:
+    """Return a job that went well and gives its machine back."""
+    releasing = {"step": StepName.RELEASE, "verdict": Status.SUCCEEDED, **overrides}
+    return replace(ASKING, **releasing)  # type: ignore[arg-type]  # replace() refuses unknown names
+
+
+def settled(job: Job, outcome: Outcome) -> tuple[Job, Settlement]:
+    """Return the job as the settlement leaves it, and the settlement."""
+    settlement = settle(job, outcome, END, duration_ms=1234)
+    assert allows(settlement.change, job)
+    return apply(settlement.change, job), settlement
+
+
+@pytest.mark.parametrize(("outcome", "verdict"), VERDICTS)
+def test_settle_gives_the_machine_back_before_a_job_that_rents_ends(
+    outcome: Outcome, verdict: Status
+) -> None:
+    job, settlement = settled(ASKING, outcome)
+
+    assert (job.status, job.step, job.verdict) == (Status.RUNNING, StepName.RELEASE, verdict)
+    assert (job.finished_at, job.lease_owner, job.failures) == (None, None, 0)
+    assert settlement.send == TO_RELEASE
+    assert job.due_at == END + lifecycle.DISPATCH_GRACE
+
+
+@pytest.mark.parametrize(("outcome", "verdict"), VERDICTS)
+def test_settle_ends_a_job_that_does_not_rent_at_once(outcome: Outcome, verdict: Status) -> None:
+    job, settlement = settled(replace(ASKING, rents=False), outcome)
+
+    assert (job.status, job.verdict, settlement.send) == (verdict, None, None)
+
+
+def test_settle_keeps_the_result_and_the_failure_until_the_machine_is_gone() -> None:
+    succeeded, done = settled(ASKING, Done('{"answer": "x"}'))
+    failed, _ = settled(replace(ASKING, step=StepName.PULL), UNKNOWN_MODEL)
+
+    assert (done.result_json, succeeded.failure) == ('{"answer": "x"}', None)
+    assert failed.failure == FAILURE
+
+
+@pytest.mark.parametrize(
+    ("overrides", "verdict"),
+    [({"deadline_at": after(11)}, Status.FAILED), ({"cancel_requested_at": after(5)}, Status.CANCELLED)],
+    ids=["deadline", "cancel"],
+)
+def test_judge_leads_to_the_release_when_the_job_may_not_go_on(
+    overrides: dict[str, object], verdict: Status
+) -> None:
+    job = replace(ASKING, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
+    judged = lifecycle.judge(job, after(11))
+
+    assert judged is not None
+    following, _ = settled(job, judged)
+    assert (following.step, following.verdict) == (StepName.RELEASE, verdict)
+
+
+def test_settle_asks_nothing_but_the_epoch_of_who_gives_the_machine_back() -> None:
+    cancelled_meanwhile = a_releasing_job(cancel_requested_at=after(5))
+
+    for outcome in (Again(30), Failed("provider_failed", "Down.", retryable=True)):
+        assert settle(cancelled_meanwhile, outcome, END, 7).change.requires == (Is("epoch", 7),)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "failure"),
+    [(Status.SUCCEEDED, None), (Status.FAILED, FAILURE), (Status.CANCELLED, None)],
+)
+def test_settle_ends_the_job_as_was_found_once_the_machine_is_gone(
+    verdict: Status, failure: Failure | None
+) -> None:
+    released = Released('{"receipt": 1}', {"left": "nothing"}, Spending(RENTAL_ID, 51_400))
+
+    job, settlement = settled(a_releasing_job(verdict=verdict, failure=failure), released)
+
+    assert (job.status, job.failure, job.finished_at) == (verdict, failure, END)
+    assert (job.cost_micro_usd, job.rental_id, job.due_at) == (51_400, RENTAL_ID, None)
+    assert (settlement.send, settlement.result_json) == (None, '{"receipt": 1}')
+    assert [event.name for event in settlement.events] == ["provider.teardown", f"job.{verdict}"]
+    assert settlement.events[0].labels["left"] == "nothing"
+
+
+def test_settle_rents_anew_when_the_machine_had_failed_the_job() -> None:
+    job, settlement = settled(
+        a_releasing_job(verdict=None, failures=4), Released(spending=Spending(None, 900))
+    )
+
+    assert (job.step, job.status, job.failures) == (StepName.RENT, Status.RUNNING, 0)
+    assert (job.rental_id, job.cost_micro_usd) == (RENTAL_ID, 900)
+    assert settlement.send == TO_RELEASE
+
+
+ERRORS = [
+    Failed("provider_failed", "Down.", retryable=True),
+    Failed("provider_key", "Unknown key.", retryable=False),
+    Failed("internal_error", "Inside.", retryable=True),
+    Failed("step_timeout", "Too long.", retryable=False),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
+@pytest.mark.parametrize("verdict", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, None])
+def test_settle_never_gives_a_release_up(error: Failed, verdict: Status | None) -> None:
+    job = a_releasing_job(verdict=verdict, deadline_at=NOW - timedelta(days=1))
+
+    for _ in range(50):
+        job, settlement = settled(job, error)
+        assert (job.step, job.status, job.verdict) == (StepName.RELEASE, Status.RUNNING, verdict)
+        assert settlement.send is not None
+        assert settlement.send.delay_seconds <= 60
+
+    assert (job.failures, job.failure) == (50, None)
+
+
+@pytest.mark.parametrize(
+    ("failures", "delay_seconds"), [(0, 5), (1, 10), (2, 20), (3, 40), (4, 60), (9, 60), (10**6, 60)]
+)
+def test_settle_waits_longer_between_two_tries_to_give_a_machine_back(
+    failures: int, delay_seconds: int
+) -> None:
+    _, settlement = settled(a_releasing_job(failures=failures), ERRORS[0])
+
+    assert settlement.send is not None
+    assert settlement.send.delay_seconds == delay_seconds
+
+
+@pytest.mark.parametrize("outcome", [Next(StepName.PULL), Again(5)])
+def test_settle_writes_down_what_the_rental_costs_so_far(outcome: Next | Again) -> None:
+    known = replace(outcome, spending=Spending("other-1", 77))
+
+    job, _ = settled(replace(ASKING, cost_micro_usd=5), known)
+    unchanged, _ = settled(replace(ASKING, cost_micro_usd=5), outcome)
+
+    assert (job.rental_id, job.cost_micro_usd) == ("other-1", 77)
+    assert (unchanged.rental_id, unchanged.cost_micro_usd) == (RENTAL_ID, 5)
+
+
+def test_cancel_ends_a_queued_job_that_cannot_have_rented_yet() -> None:
+    queued = a_job(rents=True, step=StepName.RENT)
+    settlement = cancel_queued(queued, END)
+
+    assert apply(settlement.change, queued).status is Status.CANCELLED
+    assert not allows(settlement.change, a_claimed_job(rents=True, step=StepName.RENT))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"cancel_requested_at": after(1)},
+        {"deadline_at": NOW - timedelta(hours=9)},
+        {"attempts": 99},
+    ],
+    ids=lambda overrides: next(iter(overrides)),
+)
+def test_judge_runs_a_release_whatever_else_holds(overrides: dict[str, object]) -> None:
+    assert lifecycle.judge(a_releasing_job(**overrides), END) is None
+
+
+class Turn:
+    """One turn of a job that gives its machine back, taken by the engine."""
+
+    def __init__(
+        self, outcome: Outcome | RuneError, lane: Lane = Lane.CONTROL, *, needs_draft: bool = False
+    ) -> None:
+        self.outcome = outcome
+        self.lane = lane
+        self.needs_draft = needs_draft
+        self.drafts: list[str | None] = []
+        self.seen: list[StepContext] = []
+        self.queue = RecordingQueue()
+
+    def take(self, store: MemoryJobStore) -> Job:
+        engine = Engine(
+            lane=self.lane,
+            store=store,
+            queue=self.queue,
+            clock=FakeClock(END),
+            steps=self._steps,
+            run_step=run_leased,
+        )
+        asyncio.run(engine.take_turn(StepMessage(JOB_ID, 5)))
+        return store.jobs[JOB_ID]
+
+    @property
+    def _steps(self) -> Mapping[StepName, Step]:
+        async def release(context: StepContext) -> Outcome:
+            self.seen.append(context)
+            if self.needs_draft:
+                self.drafts.append(context.read_draft())
+            if isinstance(self.outcome, RuneError):
+                raise self.outcome
+            return self.outcome
+
+        return {StepName.RELEASE: release}
+
+
+def an_open_job(**overrides: object) -> Job:
+    """Return a job whose release is still to be taken."""
+    return a_releasing_job(**{"lease_owner": None, "lease_until": None, **overrides})
+
+
+@pytest.mark.parametrize("lane", Lane)
+@pytest.mark.parametrize(
+    "overrides",
+    [{"cancel_requested_at": after(1)}, {"deadline_at": NOW}, {}],
+    ids=["cancel", "late", "plain"],
+)
+def test_engine_runs_a_release_in_any_lane_and_at_any_time(overrides: dict[str, object], lane: Lane) -> None:
+    turn = Turn(Released(None, {"left": "nothing"}), lane)
+
+    job = turn.take(a_store(an_open_job(**overrides)))
+
+    assert job.status is Status.SUCCEEDED
+    assert [context.time_limit_seconds for context in turn.seen] == [45]
+
+
+def test_engine_gives_a_release_the_result_to_complete() -> None:
+    store = a_store(an_open_job())
+    store.put_result(JOB_ID, '{"answer": "x"}')
+    turn = Turn(Released('{"answer": "x", "rental": 1}'), needs_draft=True)
+
+    turn.take(store)
+
+    assert turn.drafts == ['{"answer": "x"}']
+    assert store.result_of(JOB_ID) == '{"answer": "x", "rental": 1}'
+
+
+@pytest.mark.parametrize("verdict", [Status.FAILED, Status.CANCELLED, None])
+def test_engine_gives_a_release_no_result_when_the_job_has_none(verdict: Status | None) -> None:
+    store = a_store(an_open_job(verdict=verdict))
+    store.put_result(JOB_ID, '{"answer": "x"}')
+    turn = Turn(Released(), needs_draft=True)
+
+    turn.take(store)
+
+    assert turn.drafts == [None]
+
+
+def test_engine_runs_a_release_without_the_request() -> None:
+    turn = Turn(Released())
+
+    job = turn.take(fill(RequestlessStore(), an_open_job()))
+
+    assert job.status is Status.SUCCEEDED
+    assert [context.request_json for context in turn.seen] == ["{}"]
+
+
+@pytest.mark.parametrize("verdict", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, None])
+def test_engine_runs_a_release_when_the_result_cannot_be_read(verdict: Status | None) -> None:
+    turn = Turn(Again(3))
+
+    turn.take(fill(DownStore("read_with_result"), an_open_job(verdict=verdict)))
+
+    assert len(turn.seen) == 1
+
+
+def test_engine_tries_a_release_again_when_the_result_it_completes_cannot_be_read() -> None:
+    turn = Turn(Released('{"answer": "x"}'), needs_draft=True)
+
+    job = turn.take(fill(DownStore("read_with_result"), an_open_job()))
+
+    assert (job.status, job.step, job.failures) == (Status.RUNNING, StepName.RELEASE, 1)
+    assert turn.queue.sent == [Send(Lane.CONTROL, StepMessage(JOB_ID, 6), 5)]
+
+
+@pytest.mark.parametrize("verdict", [Status.FAILED, Status.CANCELLED, None])
+def test_engine_reads_no_request_for_a_job_that_leaves_nothing_behind(verdict: Status | None) -> None:
+    turn = Turn(Released())
+
+    turn.take(fill(DownStore("read_request"), an_open_job(verdict=verdict)))
+
+    assert [context.request_json for context in turn.seen] == ["{}"]
+
+
+@pytest.mark.parametrize(("failures", "seen"), [(0, []), (2, []), (3, ["{}"]), (9, ["{}"])])
+def test_engine_waits_only_so_long_for_the_wishes_of_a_job_whose_machine_bills(
+    failures: int, seen: list[str]
+) -> None:
+    turn = Turn(Released())
+
+    job = turn.take(fill(DownStore("read_request"), an_open_job(failures=failures)))
+
+    assert [context.request_json for context in turn.seen] == seen
+    assert (job.status is Status.SUCCEEDED, job.failures) == (bool(seen), failures + (not seen))
+
+
+def test_engine_tries_a_release_again_when_it_fails() -> None:
+    turn = Turn(ProviderFailedError("Down."))
+
+    job = turn.take(a_store(an_open_job(verdict=Status.CANCELLED, cancel_requested_at=after(1))))
+
+    assert (job.status, job.step, job.verdict) == (Status.RUNNING, StepName.RELEASE, Status.CANCELLED)
+    assert turn.queue.sent == [Send(Lane.CONTROL, StepMessage(JOB_ID, 6), 5)]

@@ -1,0 +1,291 @@
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from rune.jobs.lifecycle import Send
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome
+from rune.jobs.plan import Lane
+from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
+from rune.jobs.transitions import Settlement, cancel_queued, settle
+from rune.storage.change import Is, IsAbsentOrBefore, Requirement, allows, apply
+from tests.builders import JOB_ID, NOW, a_claimed_job, a_job, after, an_ended_job
+
+END = after(10)
+CLAIMED = a_claimed_job(step=StepName.WARM_UP, seq=2, epoch=5, version=9, event_count=3, dispatches=2)
+OVERLOADED = Failed("server_overloaded", "Come later.", retryable=True)
+UNKNOWN_MODEL = Failed("model_not_found", "There is no such model.", retryable=False)
+OUTCOMES: list[Outcome] = [Next(StepName.ASK), Again(30), Done("{}"), OVERLOADED, UNKNOWN_MODEL, Cancelled()]
+
+
+def settled(job: Job, outcome: Outcome) -> tuple[Job, Settlement]:
+    """Return the job as the settlement leaves it, and the settlement."""
+    settlement = settle(job, outcome, END, duration_ms=1234)
+    assert allows(settlement.change, job)
+    return apply(settlement.change, job), settlement
+
+
+def a_next_turn(job: Job, delay_seconds: int = 0, **overrides: object) -> Job:
+    """Return the job in its next turn, as every outcome that goes on leaves it."""
+    following = replace(
+        job,
+        seq=job.seq + 1,
+        version=job.version + 1,
+        updated_at=END,
+        due_at=END + timedelta(seconds=delay_seconds + 60),
+        lease_owner=None,
+        lease_until=None,
+        attempts=0,
+        dispatches=0,
+    )
+    return replace(following, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
+
+
+def an_end(job: Job, status: Status, event_count: int, failure: Failure | None = None) -> Job:
+    """Return the job as every outcome that ends it leaves it."""
+    return replace(
+        job,
+        status=status,
+        seq=job.seq + 1,
+        version=job.version + 1,
+        event_count=event_count,
+        updated_at=END,
+        finished_at=END,
+        due_at=None,
+        lease_owner=None,
+        lease_until=None,
+        failure=failure,
+    )
+
+
+def a_step_event(number: int, error_type: str | None = None, turn: str = "1") -> Event:
+    labels = {"step": "warm_up", "try": turn}
+    return Event(number, "backend.warmup", "error" if error_type else "ok", END, 1234, error_type, labels)
+
+
+def a_send_of(seq: int, lane: Lane = Lane.INFERENCE, delay_seconds: int = 0) -> Send:
+    return Send(lane, StepMessage(JOB_ID, seq), delay_seconds)
+
+
+def test_settle_moves_on_when_the_step_is_complete() -> None:
+    job = replace(CLAIMED, failures=1, progress={"tokens": 3}, phases_ms={"check": 5})
+
+    after_it, settlement = settled(job, Next(StepName.ASK))
+
+    assert after_it == a_next_turn(
+        job,
+        step=StepName.ASK,
+        failures=0,
+        progress={},
+        phases_ms={"check": 5, "warm_up": 1234},
+        event_count=4,
+    )
+    assert settlement.events == (a_step_event(4, turn="2"),)
+    assert (settlement.result_json, settlement.send) == (None, a_send_of(3))
+
+
+def test_settle_keeps_the_steps_own_phases_when_it_names_them() -> None:
+    after_it, _ = settled(CLAIMED, Next(StepName.ASK, phases_ms={"load": 900, "first_token": 30}))
+
+    assert after_it.phases_ms == {"load": 900, "first_token": 30}
+
+
+def test_settle_sends_to_the_next_steps_lane_when_that_is_another() -> None:
+    check = a_claimed_job(step=StepName.CHECK)
+
+    _, settlement = settled(check, Next(StepName.WARM_UP, delay_seconds=7))
+
+    assert settlement.send == a_send_of(2, Lane.INFERENCE, delay_seconds=7)
+
+
+def test_settle_repeats_the_step_without_an_event_when_it_is_not_ready() -> None:
+    after_it, settlement = settled(CLAIMED, Again(30, progress={"layers": 2}))
+
+    assert after_it == a_next_turn(CLAIMED, 30, progress={"layers": 2})
+    assert (settlement.events, settlement.send) == ((), a_send_of(3, delay_seconds=30))
+
+
+def test_settle_tells_what_a_turn_found_when_the_step_is_not_ready() -> None:
+    note = Note("benchmark.point", {"concurrency": "4"}, duration_ms=900)
+
+    after_it, settlement = settled(CLAIMED, Again(0, notes=(note, note)))
+
+    assert after_it == a_next_turn(CLAIMED, event_count=5)
+    assert settlement.events == tuple(
+        Event(number, "benchmark.point", "ok", END, 900, None, {"concurrency": "4"}) for number in (4, 5)
+    )
+
+
+def test_settle_grants_all_tries_again_to_a_step_that_has_got_somewhere() -> None:
+    job = replace(CLAIMED, failures=2)
+
+    assert settled(job, Again(0, state_json="[1]"))[0].failures == 0
+    assert settled(job, Again(0))[0].failures == 2
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state_json"),
+    [
+        (Again(0, state_json="[1]"), "[1]"),
+        (Next(StepName.JUDGE, state_json="[1]"), "[1]"),
+        (Again(0), None),
+        (Next(StepName.JUDGE), None),
+        (OVERLOADED, None),
+        (Done("{}"), None),
+    ],
+    ids=repr,
+)
+def test_settle_leaves_the_state_that_the_step_gives_and_no_other(
+    outcome: Outcome, state_json: str | None
+) -> None:
+    assert settled(CLAIMED, outcome)[1].state_json == state_json
+
+
+@pytest.mark.parametrize(("asked", "given"), [(-5, 0), (0, 0), (900, 900), (901, 900), (86400, 900)])
+def test_settle_clips_the_delay_to_what_sqs_can(asked: int, given: int) -> None:
+    after_it, settlement = settled(CLAIMED, Again(asked))
+
+    assert (after_it, settlement.send) == (a_next_turn(CLAIMED, given), a_send_of(3, delay_seconds=given))
+
+
+def test_settle_keeps_the_result_when_the_job_is_done() -> None:
+    after_it, settlement = settled(CLAIMED, Done('{"answer": "Nothing."}'))
+
+    assert after_it == an_end(CLAIMED, Status.SUCCEEDED, event_count=5)
+    assert settlement.events == (a_step_event(4), Event(5, "job.succeeded", "ok", END, 10_000, None, {}))
+    assert (settlement.result_json, settlement.send) == ('{"answer": "Nothing."}', None)
+
+
+def test_settle_ends_the_job_when_it_was_cancelled() -> None:
+    after_it, settlement = settled(CLAIMED, Cancelled())
+
+    assert after_it == an_end(CLAIMED, Status.CANCELLED, event_count=4)
+    assert settlement.events == (Event(4, "job.cancelled", "ok", END, 10_000, None, {}),)
+    assert (settlement.result_json, settlement.send) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("failures", "asked", "delay_seconds"),
+    [(0, None, 5), (1, None, 20), (0, 30, 30), (1, 30, 30), (0, 3000, 900), (0, 0, 5)],
+)
+def test_settle_tries_again_when_the_failure_is_worth_it(
+    failures: int, asked: int | None, delay_seconds: int
+) -> None:
+    job = replace(CLAIMED, failures=failures, progress={"tokens": 3})
+
+    after_it, settlement = settled(job, replace(OVERLOADED, retry_after_seconds=asked))
+
+    assert after_it == a_next_turn(job, delay_seconds, failures=failures + 1, progress={}, event_count=4)
+    assert settlement.events == (a_step_event(4, "server_overloaded", str(failures + 1)),)
+    assert settlement.send == a_send_of(3, delay_seconds=delay_seconds)
+
+
+FAILURES: list[tuple[str, Job, Failed]] = [
+    ("not worth another try", CLAIMED, UNKNOWN_MODEL),
+    ("last try", replace(CLAIMED, failures=2), OVERLOADED),
+    ("deadline before the next try", replace(CLAIMED, deadline_at=END + timedelta(seconds=5)), OVERLOADED),
+    ("deadline before the server is ready", CLAIMED, replace(OVERLOADED, retry_after_seconds=3600)),
+    ("deadline has passed", replace(CLAIMED, deadline_at=END), OVERLOADED),
+    ("cancelled meanwhile", replace(CLAIMED, cancel_requested_at=NOW), OVERLOADED),
+]
+
+
+@pytest.mark.parametrize(("job", "outcome"), [r[1:] for r in FAILURES], ids=[r[0] for r in FAILURES])
+def test_settle_fails_the_job_when_no_try_is_left(job: Job, outcome: Failed) -> None:
+    after_it, settlement = settled(job, outcome)
+
+    failure = Failure(outcome.code, outcome.sentence, StepName.WARM_UP, outcome.retryable)
+    assert after_it == an_end(job, Status.FAILED, 5, failure)
+    assert settlement.events == (
+        a_step_event(4, outcome.code, str(job.failures + 1)),
+        Event(5, "job.failed", "error", END, 10_000, outcome.code, {}),
+    )
+    assert (settlement.result_json, settlement.send) == (None, None)
+
+
+def test_settle_tries_again_when_the_deadline_is_just_after_the_next_try() -> None:
+    job = replace(CLAIMED, deadline_at=END + timedelta(seconds=5, milliseconds=1))
+
+    _, settlement = settled(job, OVERLOADED)
+
+    assert settlement.send == a_send_of(3, delay_seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kept"),
+    [
+        ("x" * 260, "x" * 260),
+        ("x" * 261, "x" * 260),
+        ("x" * 9000, "x" * 260),
+        # The 260th byte lies within a letter, which is left out whole.
+        ("é" * 260, "é" * 130),
+        ("漢" * 260, "漢" * 86),
+        ("xx" + "🚀" * 260, "xx" + "🚀" * 64),
+    ],
+)
+def test_settle_shortens_the_sentence_when_it_is_longer_than_260_bytes(sentence: str, kept: str) -> None:
+    after_it, _ = settled(CLAIMED, replace(UNKNOWN_MODEL, sentence=sentence))
+
+    assert after_it.failure == Failure("model_not_found", kept, StepName.WARM_UP, retryable=False)
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
+def test_settle_tells_of_lost_workers_first_when_there_were_any(outcome: Outcome) -> None:
+    alone = settle(CLAIMED, outcome, END, 1234)
+    lost = Event(4, "worker.lost", "error", END, None, "worker_lost", {"step": "warm_up", "lost": "2"})
+
+    third = settle(replace(CLAIMED, attempts=3), outcome, END, 1234)
+
+    later = tuple(replace(event, number=event.number + 1) for event in alone.events)
+    assert third.events == (lost, *later)
+    assert third.change.adds == {**alone.change.adds, "event_count": len(alone.events) + 1}
+
+
+OWN_TURN = Is("epoch", 5)
+NO_WISH_TO_CANCEL = IsAbsentOrBefore("cancel_requested_at", CLAIMED.created_at)
+REQUIRED: list[tuple[Outcome, tuple[Requirement, ...]]] = [
+    (Next(StepName.ASK), (OWN_TURN,)),
+    (Next(StepName.ASK, delay_seconds=1), (OWN_TURN, NO_WISH_TO_CANCEL)),
+    (Again(0), (OWN_TURN,)),
+    (Again(-5), (OWN_TURN,)),
+    (Again(30), (OWN_TURN, NO_WISH_TO_CANCEL)),
+    (OVERLOADED, (OWN_TURN, NO_WISH_TO_CANCEL)),
+    (UNKNOWN_MODEL, (OWN_TURN,)),
+    (Done("{}"), (OWN_TURN,)),
+    (Cancelled(), (OWN_TURN,)),
+]
+
+
+@pytest.mark.parametrize(("outcome", "requires"), REQUIRED, ids=[repr(row[0]) for row in REQUIRED])
+def test_settle_is_refused_when_another_worker_has_claimed_since(
+    outcome: Outcome, requires: tuple[Requirement, ...]
+) -> None:
+    settlement = settle(CLAIMED, outcome, END, 1234)
+
+    assert settlement.change.requires == requires
+    assert not allows(settlement.change, replace(CLAIMED, epoch=6))
+
+
+@pytest.mark.parametrize(("outcome", "requires"), REQUIRED, ids=[repr(row[0]) for row in REQUIRED])
+@pytest.mark.parametrize("asked_at", [CLAIMED.created_at, NOW, END], ids=["at once", "early", "just now"])
+def test_settle_is_refused_when_a_wish_to_cancel_would_wait_out_a_delay(
+    outcome: Outcome, requires: tuple[Requirement, ...], asked_at: datetime
+) -> None:
+    asked_to_stop = replace(CLAIMED, cancel_requested_at=asked_at)
+
+    is_allowed = allows(settle(CLAIMED, outcome, END, 1234).change, asked_to_stop)
+
+    assert is_allowed is (NO_WISH_TO_CANCEL not in requires)
+
+
+def test_cancel_queued_ends_a_job_that_nobody_has_begun() -> None:
+    settlement = cancel_queued(a_job(), END)
+
+    assert apply(settlement.change, a_job()) == an_end(a_job(), Status.CANCELLED, event_count=2)
+    assert settlement.events == (Event(2, "job.cancelled", "ok", END, 10_000, None, {}),)
+    assert (settlement.result_json, settlement.send) == (None, None)
+
+
+@pytest.mark.parametrize("found", [a_claimed_job(), an_ended_job(), an_ended_job(Status.CANCELLED)])
+def test_cancel_queued_is_refused_when_the_job_is_no_longer_queued(found: Job) -> None:
+    assert not allows(cancel_queued(a_job(), END).change, found)

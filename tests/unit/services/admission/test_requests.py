@@ -1,0 +1,231 @@
+import json
+
+import pytest
+
+from rune.agents.holmes import HINT
+from rune.agents.settings import HolmesSettings, TenantAgents
+from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
+from rune.errors import InvalidRequestError
+from rune.jobs.record import Kind, StepName
+from rune.net.addresses import AddressPolicy
+from rune.services.admission.requests import (
+    Admitted,
+    admit_agentic_agent,
+    admit_benchmark,
+    admit_llm_instance,
+)
+from tests.builders import a_benchmark_request
+
+LOOPBACK = AddressPolicy.parse("127.0.0.0/8")
+
+
+def admitted(**overrides: object) -> dict[str, object]:
+    request = BenchmarkRequest.model_validate(a_benchmark_request(**overrides))
+    kept: dict[str, object] = json.loads(admit_benchmark(request, LOOPBACK).request_json)
+    return kept
+
+
+def test_admit_keeps_the_request_with_its_defaults() -> None:
+    assert admitted() == {
+        "question": "What is unhealthy in this Kubernetes cluster?",
+        "model": "llama3.1:8b",
+        "backend_url": "http://127.0.0.1:11434",
+        "backend_type": "ollama",
+        "backend_warmup": True,
+        "backend_warmup_timeout": 300,
+        "timeout_seconds": 600,
+        "vastai": False,
+        "vastai_stop_instance": True,
+        "boot_timeout_seconds": 360,
+        "keep_seconds": 3600,
+        "attestation_required": False,
+    }
+
+
+def test_admit_forgets_the_callers_kubeconfig() -> None:
+    assert admitted(kubeconfig="/home/x/.kube/config") == admitted()
+
+
+@pytest.mark.parametrize("provisioning", [None, {}, {"vastai": None}])
+def test_admitted_request_can_be_read_again(provisioning: object) -> None:
+    kept = admitted(provisioning=provisioning, min_dph=2.3, max_dph=3.0)
+
+    again = BenchmarkRequest.model_validate_json(json.dumps(kept))
+
+    assert (again.min_dph, again.max_dph, again.wants_rental) == (2.3, 3.0, False)
+
+
+REFUSALS: list[tuple[dict[str, object], str, str]] = [
+    ({"vastai": True}, "/vastai", "vastai_not_available"),
+    ({"vastai": True, "backend_url": None}, "/vastai", "vastai_not_available"),
+    ({"provisioning": {"vastai": {}}}, "/provisioning/vastai", "vastai_not_available"),
+    ({"attestation_required": True}, "/attestation_required", "attestation_not_available"),
+    ({"backend_url": None}, "/backend_url", "backend_url_missing"),
+    ({"backend_url": "http://10.0.0.1:11434"}, "/backend_url", "address_refused"),
+    ({"backend_url": "http://169.254.169.254/latest"}, "/backend_url", "address_refused"),
+    ({"backend_url": "http://[::1]:11434"}, "/backend_url", "address_refused"),
+    ({"backend_url": "ftp://127.0.0.1"}, "/backend_url", "address_refused"),
+    ({"backend_url": "llama"}, "/backend_url", "address_refused"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "pointer", "code"), REFUSALS)
+def test_admit_refuses_when_the_job_could_only_fail(
+    overrides: dict[str, object], pointer: str, code: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        admitted(**overrides)
+
+    assert (caught.value.pointer, caught.value.specific_code) == (pointer, code)
+    assert caught.value.sentence
+
+
+def test_admit_refuses_loopback_when_the_operator_does_not_allow_it() -> None:
+    request = BenchmarkRequest.model_validate(a_benchmark_request())
+
+    with pytest.raises(InvalidRequestError) as caught:
+        admit_benchmark(request, AddressPolicy())
+
+    assert caught.value.specific_code == "address_refused"
+
+
+def test_admit_names_the_kind_and_its_first_step() -> None:
+    benchmark = admit_benchmark(BenchmarkRequest.model_validate(a_benchmark_request()), LOOPBACK)
+    agent, instance = admitted_agent(), admitted_instance()
+
+    assert [(each.kind, each.first_step) for each in (benchmark, agent, instance)] == [
+        (Kind.BENCHMARK, StepName.CHECK),
+        (Kind.AGENTIC_AGENT, StepName.CHECK_AGENT),
+        (Kind.LLM_INSTANCE, StepName.VERIFY),
+    ]
+
+
+SAME = [
+    {},
+    {"backend_type": "ollama", "timeout_seconds": 600, "vastai": False},
+    {"backend_url": "http://127.0.0.1:11434/"},
+    {"backend_url": "HTTP://127.0.0.1:11434"},
+    {"template_hash": None, "provisioning": None},
+    {"kubeconfig": "/home/x/.kube/config"},
+]
+
+
+@pytest.mark.parametrize("overrides", SAME)
+def test_admit_keeps_the_same_document_of_requests_that_mean_the_same(overrides: dict[str, object]) -> None:
+    request = BenchmarkRequest.model_validate(a_benchmark_request(**overrides))
+    plain = BenchmarkRequest.model_validate(a_benchmark_request())
+
+    assert admit_benchmark(request, LOOPBACK) == admit_benchmark(plain, LOOPBACK)
+
+
+# An agent's job.
+
+NO_AGENTS = TenantAgents()
+HOLMES = TenantAgents(holmes=HolmesSettings(base_url="https://holmes.example"))
+
+
+def admitted_agent(agents: TenantAgents = NO_AGENTS, **overrides: object) -> Admitted:
+    request = AgenticAgentRequest.model_validate(a_benchmark_request(**overrides))
+    return admit_agentic_agent(request, LOOPBACK, agents)
+
+
+AGENTS_REQUEST = {
+    "question": "What is unhealthy in this Kubernetes cluster?",
+    "model": "llama3.1:8b",
+    "backend_url": "http://127.0.0.1:11434",
+    "backend_type": "ollama",
+    "backend_warmup": True,
+    "backend_warmup_timeout": 300,
+    "timeout_seconds": 600,
+    "agent": "ask",
+}
+
+
+@pytest.mark.parametrize("agents", [NO_AGENTS, HOLMES], ids=["no holmes", "holmes"])
+@pytest.mark.parametrize("overrides", [{}, {"agent": "ask"}, {"kubeconfig": "/home/x/.kube/config"}])
+def test_admit_keeps_the_agents_request_with_its_defaults(
+    overrides: dict[str, object], agents: TenantAgents
+) -> None:
+    assert json.loads(admitted_agent(agents, **overrides).request_json) == AGENTS_REQUEST
+
+
+# A server that is not used is not judged either.
+UNUSED_URLS = [None, "http://127.0.0.1:11434", "http://169.254.169.254/latest", "llama"]
+
+
+@pytest.mark.parametrize("url", UNUSED_URLS)
+def test_admit_forgets_the_model_server_when_the_agent_has_its_own(url: str | None) -> None:
+    kept = json.loads(admitted_agent(HOLMES, agent="holmes", backend_url=url).request_json)
+
+    assert kept == {
+        name: value for name, value in {**AGENTS_REQUEST, "agent": "holmes"}.items() if name != "backend_url"
+    }
+
+
+def test_admitted_agents_request_can_be_read_again() -> None:
+    kept = admitted_agent(HOLMES, agent="holmes", model="fast").request_json
+
+    again = AgenticAgentRequest.model_validate_json(kept)
+
+    assert (again.agent, again.model, again.backend_url, again.kubeconfig) == ("holmes", "fast", None, None)
+
+
+AGENT_REFUSALS: list[tuple[dict[str, object], TenantAgents, str, str, str]] = [
+    ({"agent": "k8sgpt"}, HOLMES, "/agent", "agent_unknown", "there are ask, holmes"),
+    ({"agent": "Ask"}, HOLMES, "/agent", "agent_unknown", "there are ask, holmes"),
+    ({"agent": "holmes"}, NO_AGENTS, "/agent", "agent_not_configured", HINT),
+    ({"agent": "ask", "backend_url": None}, HOLMES, "/backend_url", "backend_url_missing", "backend_url"),
+    ({"backend_url": "http://10.0.0.1:11434"}, NO_AGENTS, "/backend_url", "address_refused", ""),
+    ({"backend_url": "ftp://127.0.0.1"}, NO_AGENTS, "/backend_url", "address_refused", ""),
+    # The agent comes first: what else is wrong may depend on it.
+    ({"agent": "holmes", "backend_url": None}, NO_AGENTS, "/agent", "agent_not_configured", HINT),
+]
+
+
+@pytest.mark.parametrize(("overrides", "agents", "pointer", "code", "words"), AGENT_REFUSALS)
+def test_admit_refuses_an_agents_job_that_could_only_fail(
+    overrides: dict[str, object], agents: TenantAgents, pointer: str, code: str, words: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        admitted_agent(agents, **overrides)
+
+    assert (caught.value.pointer, caught.value.specific_code) == (pointer, code)
+    assert caught.value.sentence
+    assert words in caught.value.sentence
+
+
+# An instance.
+
+
+def admitted_instance(**overrides: object) -> Admitted:
+    request = LlmInstanceRequest.model_validate({"backend_url": "http://127.0.0.1:11434", **overrides})
+    return admit_llm_instance(request, LOOPBACK)
+
+
+@pytest.mark.parametrize(
+    "overrides", [{}, {"provisioning": None}, {"backend_url": "http://127.0.0.1:11434/"}]
+)
+def test_admit_keeps_the_instances_request_with_its_defaults(overrides: dict[str, object]) -> None:
+    assert json.loads(admitted_instance(**overrides).request_json) == {
+        "backend_url": "http://127.0.0.1:11434",
+        "backend_type": "ollama",
+        "vastai": False,
+        "vastai_stop_instance": True,
+        "boot_timeout_seconds": 360,
+        "keep_seconds": 3600,
+        "backend_warmup_timeout": 300,
+    }
+
+
+INSTANCE_REFUSALS = [row for row in REFUSALS if "attestation_required" not in row[0]]
+
+
+@pytest.mark.parametrize(("overrides", "pointer", "code"), INSTANCE_REFUSALS)
+def test_admit_refuses_an_instance_that_could_only_fail(
+    overrides: dict[str, object], pointer: str, code: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        admitted_instance(**overrides)
+
+    assert (caught.value.pointer, caught.value.specific_code) == (pointer, code)
+    assert caught.value.sentence

@@ -1,0 +1,159 @@
+"""What is refused of jobs for which a machine is to be rented, and what is kept of the others."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rune.contracts import BenchmarkRequest, LlmInstanceRequest
+from rune.errors import InvalidRequestError
+from rune.jobs.record import Kind, StepName
+from rune.net.addresses import AddressPolicy
+from rune.services.admission.requests import (
+    NO_RENTING,
+    Admitted,
+    Renting,
+    admit_benchmark,
+    admit_llm_instance,
+)
+
+type Admit = Callable[..., Admitted]
+
+POLICY = AddressPolicy.parse("127.0.0.0/8")
+RENTING = Renting(is_possible=True, longest_keep=timedelta(hours=2))
+SERVER = "http://127.0.0.1:11434"
+KNOWN, SIZED, UNKNOWN = "llama3.1:8b", "some-model:14b", "a-name-without-a-size"
+
+
+def benchmark(renting: Renting = RENTING, **overrides: object) -> Admitted:
+    body = {"question": "q", "model": KNOWN, "vastai": True, **overrides}
+    return admit_benchmark(BenchmarkRequest.model_validate(body), POLICY, renting)
+
+
+def instance(renting: Renting = RENTING, **overrides: object) -> Admitted:
+    body = {"vastai": True, **overrides}
+    return admit_llm_instance(LlmInstanceRequest.model_validate(body), POLICY, renting)
+
+
+KINDS = [(benchmark, Kind.BENCHMARK), (instance, Kind.LLM_INSTANCE)]
+both = pytest.mark.parametrize("admit", [benchmark, instance], ids=["benchmark", "llm-instance"])
+
+
+@pytest.mark.parametrize(("admit", "kind"), KINDS)
+@pytest.mark.parametrize(
+    "terms",
+    [{}, {"min_dph": 0.2, "max_dph": 1.0}, {"vastai": False, "provisioning": {"vastai": {"max_dph": 1.0}}}],
+    ids=["flat", "flat with prices", "nested"],
+)
+def test_admitted_job_begins_by_renting(admit: Admit, kind: Kind, terms: dict[str, object]) -> None:
+    admitted = admit(**terms)
+
+    assert (admitted.kind, admitted.first_step, admitted.rents) == (kind, StepName.RENT, True)
+
+
+def test_job_on_a_server_that_runs_rents_nothing_where_renting_is_possible() -> None:
+    admitted = benchmark(vastai=False, backend_url=SERVER)
+
+    assert (admitted.first_step, admitted.rents) == (StepName.CHECK, False)
+
+
+def test_admit_keeps_the_request_to_rent_with_its_defaults() -> None:
+    assert json.loads(benchmark(kubeconfig="/home/x/.kube/config").request_json) == {
+        "question": "q",
+        "model": KNOWN,
+        "backend_type": "ollama",
+        "backend_warmup": True,
+        "backend_warmup_timeout": 300,
+        "timeout_seconds": 600,
+        "vastai": True,
+        "min_dph": 0.0,
+        "max_dph": 3.0,
+        "reliability": 0.99,
+        "vastai_stop_instance": True,
+        "boot_timeout_seconds": 360,
+        "keep_seconds": 3600,
+        "attestation_required": False,
+    }
+
+
+def test_admitted_request_to_rent_can_be_read_again() -> None:
+    kept = instance(model=KNOWN, max_dph=1.5, vastai_stop_instance=False).request_json
+
+    again = LlmInstanceRequest.model_validate_json(kept)
+
+    assert (again.wants_rental, again.model, again.backend_url) == (True, KNOWN, None)
+    assert (again.rental_terms.max_dph, again.rental_terms.stop_instance) == (1.5, False)
+
+
+SHORT = Renting(is_possible=True, longest_keep=timedelta(minutes=20))
+
+
+@both
+@pytest.mark.parametrize(
+    ("renting", "given", "kept"),
+    [
+        (RENTING, {}, 3600),
+        (RENTING, {"keep_seconds": 60}, 60),
+        (RENTING, {"keep_seconds": 7200}, 7200),
+        # The default is a wish of nobody's, so it bends to the tenant's limit.
+        (SHORT, {}, 1200),
+        (SHORT, {"keep_seconds": 1200}, 1200),
+    ],
+)
+def test_machine_is_kept_as_long_as_asked_or_as_the_tenant_may(
+    renting: Renting, given: dict[str, object], kept: int, admit: Admit
+) -> None:
+    admitted = admit(renting, **given)
+
+    assert json.loads(admitted.request_json)["keep_seconds"] == kept
+
+
+REFUSALS: dict[str, tuple[Renting, dict[str, object], str, str]] = {
+    "no account": (NO_RENTING, {}, "/vastai", "vastai_not_available"),
+    "no account, nested": (
+        NO_RENTING,
+        {"vastai": False, "provisioning": {"vastai": {}}},
+        "/provisioning/vastai",
+        "vastai_not_available",
+    ),
+    "a server too": (RENTING, {"backend_url": SERVER}, "/backend_url", "backend_url_and_vastai"),
+    "another kind of server": (RENTING, {"backend_type": "openai"}, "/backend_type", "rental_backend_type"),
+    "model of no known size": (RENTING, {"model": UNKNOWN}, "/min_vram_mb", "model_size_unknown"),
+    "kept too long": (RENTING, {"keep_seconds": 7201}, "/keep_seconds", "keep_seconds_too_long"),
+    "the default, said": (SHORT, {"keep_seconds": 3600}, "/keep_seconds", "keep_seconds_too_long"),
+}
+
+
+@both
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
+def test_admit_refuses_to_rent_what_could_only_fail(
+    refusal: tuple[Renting, dict[str, object], str, str], admit: Admit
+) -> None:
+    renting, overrides, pointer, code = refusal
+
+    with pytest.raises(InvalidRequestError) as caught:
+        admit(renting, **overrides)
+
+    assert (caught.value.pointer, caught.value.specific_code) == (pointer, code)
+    assert caught.value.sentence
+
+
+@both
+@pytest.mark.parametrize(
+    "known", [{"model": KNOWN}, {"model": SIZED}, {"model": UNKNOWN, "min_vram_mb": 8000}]
+)
+def test_model_is_admitted_when_its_size_is_known_from_anywhere(
+    known: dict[str, object], admit: Admit
+) -> None:
+    assert admit(**known).rents
+
+
+def test_instance_without_a_model_is_admitted() -> None:
+    assert "model" not in json.loads(instance().request_json)
+
+
+@pytest.mark.parametrize("first", [{}, {"keep_seconds": 3600}, {"vastai_stop_instance": True}])
+def test_requests_to_rent_that_mean_the_same_are_kept_the_same(first: dict[str, Any]) -> None:
+    assert benchmark(**first) == benchmark(min_dph=None, kubeconfig="/home/x")

@@ -1,0 +1,75 @@
+"""What is admitted is stored so that it reads back equal: a worker has nothing but the stored document."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from hypothesis import given, settings
+
+from rune.agents.settings import TenantAgents
+from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
+from rune.net.addresses import AddressPolicy
+from rune.services.admission.requests import Renting, admit_agentic_agent, admit_benchmark, admit_llm_instance
+from tests import request_strategies as requests
+from tests.request_strategies import Body
+
+LOOPBACK = AddressPolicy.parse("127.0.0.0/8")
+RENTING = Renting(is_possible=True, longest_keep=timedelta(hours=2))
+EXAMPLES = 300
+"""Of each kind; every form, and every default given or left out, is among them many times."""
+
+CHANGED_AT_THE_DOOR = {"kubeconfig", "backend_url", "expected"}
+"""What is dropped, or kept in its one spelling."""
+
+FORMS_OF_TERMS = {
+    "vastai",
+    "provisioning",
+    "template_hash",
+    "min_dph",
+    "max_dph",
+    "reliability",
+    "vastai_stop_instance",
+}
+
+
+def check_read_back(
+    sent: BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest, stored_json: str
+) -> None:
+    """Assert that the stored document is valid, says what the caller said, and is the same when stored again."""
+    again = type(sent).model_validate_json(stored_json)
+
+    assert again.model_dump_json(exclude_none=True) == stored_json
+    unchanged = set(type(sent).model_fields) - CHANGED_AT_THE_DOOR - FORMS_OF_TERMS
+    assert {name: getattr(again, name) for name in unchanged} == {
+        name: getattr(sent, name) for name in unchanged
+    }
+    if isinstance(sent, BenchmarkRequest) and sent.expected is not None and sent.expected.judge is None:
+        assert isinstance(again, BenchmarkRequest)
+        assert again.expected == sent.expected
+    if not isinstance(sent, AgenticAgentRequest) and not isinstance(again, AgenticAgentRequest):
+        assert (again.wants_rental, again.rental_terms) == (sent.wants_rental, sent.rental_terms)
+
+
+@settings(max_examples=EXAMPLES)
+@given(requests.benchmarks)
+def test_stored_benchmark_reads_back_equal(body: Body) -> None:
+    sent = BenchmarkRequest.model_validate_json(json.dumps(body))
+
+    check_read_back(sent, admit_benchmark(sent, LOOPBACK, RENTING).request_json)
+
+
+@settings(max_examples=EXAMPLES)
+@given(requests.agentic_agents)
+def test_stored_agent_request_reads_back_equal(body: Body) -> None:
+    sent = AgenticAgentRequest.model_validate_json(json.dumps(body))
+
+    check_read_back(sent, admit_agentic_agent(sent, LOOPBACK, TenantAgents()).request_json)
+
+
+@settings(max_examples=EXAMPLES)
+@given(requests.llm_instances)
+def test_stored_instance_request_reads_back_equal(body: Body) -> None:
+    sent = LlmInstanceRequest.model_validate_json(json.dumps(body))
+
+    check_read_back(sent, admit_llm_instance(sent, LOOPBACK, RENTING).request_json)

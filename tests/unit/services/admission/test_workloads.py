@@ -1,0 +1,322 @@
+"""What is refused of a workload and of an expectation, and what is kept of the others."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from rune.bench.prompts import make_prompts
+from rune.contracts import BenchmarkRequest, Expectation, Workload
+from rune.errors import InvalidRequestError
+from rune.net.addresses import AddressPolicy
+from rune.services.admission.requests import Renting, admit_benchmark
+from rune.services.admission.workloads import count_requests
+from rune.tenants.backends import BackendSettings
+from tests.builders import a_benchmark_request
+
+POLICY = AddressPolicy.parse("127.0.0.0/8")
+RENTING = Renting(is_possible=True, longest_keep=timedelta(hours=2))
+LAB = "http://127.0.0.1:8000"
+BACKENDS = BackendSettings.parse(
+    json.dumps(
+        {
+            "default": {
+                "credentials": {"lab": {"api_key": "key-of-the-lab", "url": LAB}},
+                "bedrock": {"regions": ["eu-central-1"], "models": ["anthropic.claude-*"]},
+            }
+        }
+    ),
+    POLICY,
+    home_region="eu-central-1",
+    has_bedrock=True,
+).of("default")
+JUDGE: dict[str, object] = {"model": "judge:70b", "rubric": "Names the failing pod."}
+RENTED: dict[str, object] = {"vastai": True, "backend_url": None}
+BEDROCK = "https://bedrock-runtime.eu-central-1.amazonaws.com"
+
+
+def admitted(**overrides: object) -> dict[str, Any]:
+    request = BenchmarkRequest.model_validate(a_benchmark_request(**overrides))
+    kept: dict[str, Any] = json.loads(admit_benchmark(request, POLICY, RENTING, BACKENDS).request_json)
+    return kept
+
+
+def judged(overrides: Mapping[str, object], **others: object) -> dict[str, Any]:
+    kept: dict[str, Any] = admitted(expected={"judge": {**JUDGE, **overrides}}, **others)
+    return kept
+
+
+def deep(levels: int) -> dict[str, object]:
+    schema: dict[str, object] = {}
+    for _ in range(levels - 1):
+        schema = {"not": schema}
+    return schema
+
+
+# How much is asked.
+
+
+LOADS: dict[str, tuple[dict[str, object] | None, int]] = {
+    "the question once": (None, 1),
+    "a workload of defaults": ({}, 1),
+    "own prompts": ({"prompts": ["a", "b", "c"], "repetitions": 5, "concurrency": [1, 2]}, 30),
+    "rates": ({"repetitions": 7, "request_rates": [0.5, 1, 2]}, 21),
+    "a sweep to 32": ({"sweep": True, "repetitions": 10}, 60),
+    "a sweep to 48": ({"sweep": True, "max_concurrency": 48}, 7),
+    "a sweep to 1": ({"sweep": True, "max_concurrency": 1}, 1),
+}
+
+
+@pytest.mark.parametrize(("workload", "count"), LOADS.values(), ids=LOADS.keys())
+def test_requests_are_points_by_prompts_by_repetitions(
+    workload: dict[str, object] | None, count: int
+) -> None:
+    assert count_requests(None if workload is None else Workload.model_validate(workload)) == count
+
+
+@pytest.mark.parametrize("name", ["chat", "code", "summary", "synthetic"])
+def test_requests_of_a_prompt_set_are_counted_by_its_prompts(name: str) -> None:
+    lengths = {"input_tokens": 512} if name == "synthetic" else {}
+    workload = Workload.model_validate({"prompt_set": name, "repetitions": 3, **lengths})
+
+    assert count_requests(workload) == 3 * len(make_prompts("q", workload))
+
+
+def test_most_requests_that_a_job_may_have_are_admitted() -> None:
+    workload = {"prompts": ["a"] * 10, "repetitions": 1000}
+
+    assert admitted(workload=workload)["workload"]["repetitions"] == 1000
+
+
+def test_workload_is_kept_with_its_defaults() -> None:
+    assert admitted(workload={"repetitions": 3})["workload"] == {
+        "repetitions": 3,
+        "sweep": False,
+        "max_concurrency": 32,
+        "warmup_requests": 2,
+        "ignore_eos": True,
+        "prefix_cache": "busted",
+        "seed": 0,
+        "point_seconds": 300,
+    }
+
+
+# What is refused.
+
+
+SYNTHETIC = {"prompt_set": "synthetic", "input_tokens": 4000, "output_tokens": 97}
+REFUSALS: dict[str, tuple[dict[str, object], str, str]] = {
+    "a request too many": (
+        {"workload": {"prompts": ["a"] * 11, "repetitions": 910}},
+        "/workload",
+        "workload_too_large",
+    ),
+    "too many over all points": (
+        {"workload": {"repetitions": 1000, "concurrency": [*range(1, 12)]}},
+        "/workload",
+        "workload_too_large",
+    ),
+    "too many answers for a judge": (
+        {"workload": {"repetitions": 201}, "expected": {"judge": JUDGE}},
+        "/expected/judge",
+        "too_many_to_judge",
+    ),
+    "context of an OpenAI-compatible server": (
+        {"context_tokens": 4096, "backend_type": "openai"},
+        "/context_tokens",
+        "context_tokens_unsupported",
+    ),
+    "context of Bedrock": (
+        {
+            "context_tokens": 4096,
+            "backend_type": "bedrock",
+            "backend_url": None,
+            "model": "anthropic.claude-3",
+        },
+        "/context_tokens",
+        "context_tokens_unsupported",
+    ),
+    "context smaller than the work": (
+        {"context_tokens": 4096, "workload": SYNTHETIC},
+        "/context_tokens",
+        "context_too_small",
+    ),
+    "bad pattern": ({"expected": {"regex": "("}}, "/expected/regex", "expectation_invalid"),
+    "bad schema": (
+        {"expected": {"json_schema": {"type": "nothing"}}},
+        "/expected/json_schema",
+        "expectation_invalid",
+    ),
+    "a schema too deep": (
+        {"expected": {"json_schema": deep(300)}},
+        "/expected/json_schema",
+        "expectation_invalid",
+    ),
+    "a machine without a judge": (
+        {**RENTED, "expected": {"judge": JUDGE}},
+        "/expected/judge/backend_url",
+        "judge_server_missing",
+    ),
+    "a judge's type without its server": (
+        {"expected": {"judge": {**JUDGE, "backend_type": "openai"}}},
+        "/expected/judge/backend_url",
+        "judge_server_missing",
+    ),
+    "a judge's credential without its server": (
+        {"expected": {"judge": {**JUDGE, "backend_credential": "lab"}}},
+        "/expected/judge/backend_url",
+        "judge_server_missing",
+    ),
+    "a judge in a private network": (
+        {"expected": {"judge": {**JUDGE, "backend_url": "http://169.254.169.254"}}},
+        "/expected/judge/backend_url",
+        "address_refused",
+    ),
+    "a judge's unknown credential": (
+        {"expected": {"judge": {**JUDGE, "backend_url": LAB, "backend_credential": "lob"}}},
+        "/expected/judge/backend_credential",
+        "credential_unknown",
+    ),
+    "a judge's credential of another server": (
+        {
+            "expected": {
+                "judge": {**JUDGE, "backend_url": "http://127.0.0.1:8001", "backend_credential": "lab"}
+            }
+        },
+        "/expected/judge/backend_credential",
+        "credential_wrong_server",
+    ),
+    "a judge on Bedrock that is not allowed": (
+        {"expected": {"judge": {**JUDGE, "backend_type": "bedrock"}}},
+        "/expected/judge/model",
+        "bedrock_model_not_allowed",
+    ),
+    "a judge beside a model on Bedrock that is not allowed": (
+        {
+            "backend_type": "bedrock",
+            "backend_url": None,
+            "model": "anthropic.claude-3",
+            "expected": {"judge": JUDGE},
+        },
+        "/expected/judge/model",
+        "bedrock_model_not_allowed",
+    ),
+    "an unknown credential": ({"backend_credential": "lob"}, "/backend_credential", "credential_unknown"),
+    "a credential for a rented machine": (
+        {**RENTED, "backend_credential": "lab"},
+        "/backend_credential",
+        "rental_backend_credential",
+    ),
+    "a rented machine with Bedrock": (
+        {**RENTED, "backend_type": "bedrock"},
+        "/backend_type",
+        "rental_backend_type",
+    ),
+    "a model on Bedrock that is not allowed": (
+        {"backend_type": "bedrock", "backend_url": None},
+        "/model",
+        "bedrock_model_not_allowed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("overrides", "pointer", "code"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_admit_refuses_work_that_could_only_fail(
+    overrides: dict[str, object], pointer: str, code: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        admitted(**overrides)
+
+    assert (caught.value.pointer, caught.value.specific_code) == (pointer, code)
+    assert caught.value.sentence
+
+
+def test_admit_refuses_bedrock_to_a_tenant_that_may_not_use_it() -> None:
+    body = a_benchmark_request(backend_type="bedrock", backend_url=None)
+
+    with pytest.raises(InvalidRequestError) as caught:
+        admit_benchmark(BenchmarkRequest.model_validate(body), POLICY)
+
+    assert (caught.value.pointer, caught.value.specific_code) == ("/backend_type", "bedrock_not_allowed")
+
+
+# What is kept.
+
+
+def test_judge_is_kept_with_its_server_in_one_spelling() -> None:
+    server = {"backend_url": "HTTP://127.0.0.1:8000/", "backend_type": "openai", "backend_credential": "lab"}
+
+    assert judged(server)["expected"] == {
+        "judge": {**JUDGE, "backend_url": LAB, "backend_type": "openai", "backend_credential": "lab"}
+    }
+
+
+def test_judge_of_a_rented_machine_has_a_server_of_its_own() -> None:
+    kept = judged({"backend_url": LAB}, **RENTED)
+
+    assert (kept["vastai"], kept["expected"]["judge"]["backend_url"]) == (True, LAB)
+
+
+def test_judge_on_bedrock_is_kept_with_its_region() -> None:
+    kept = judged({"backend_type": "bedrock", "model": "anthropic.claude-3"})
+
+    assert kept["expected"]["judge"]["backend_url"] == BEDROCK
+
+
+def test_judge_on_the_measured_server_is_kept_without_one() -> None:
+    assert judged({})["expected"] == {"judge": {**JUDGE, "backend_type": "ollama"}}
+
+
+def test_most_answers_that_a_judge_reads_are_admitted() -> None:
+    assert judged({}, workload={"repetitions": 200})["workload"]["repetitions"] == 200
+
+
+def test_schema_keeps_its_nulls() -> None:
+    schema = {"enum": ["yes", None], "default": None}
+
+    assert admitted(expected={"json_schema": schema})["expected"] == {"json_schema": schema}
+
+
+def test_context_that_just_holds_the_work_is_admitted() -> None:
+    assert admitted(context_tokens=4097, workload=SYNTHETIC)["context_tokens"] == 4097
+
+
+def test_credential_is_kept_by_name_alone() -> None:
+    kept = admitted(backend_url=LAB, backend_type="openai", backend_credential="lab")
+
+    assert kept["backend_credential"] == "lab"
+    assert "key-of-the-lab" not in str(kept)
+
+
+def test_bedrock_is_kept_with_its_region() -> None:
+    kept = admitted(backend_type="bedrock", backend_url=None, model="anthropic.claude-3")
+
+    assert (kept["backend_type"], kept["backend_url"]) == ("bedrock", BEDROCK)
+
+
+SAME: list[dict[str, object]] = [
+    {"workload": {"repetitions": 3}},
+    {"workload": {"repetitions": 3, "seed": 0, "concurrency": None, "point_seconds": 300}},
+]
+
+
+@pytest.mark.parametrize("overrides", SAME)
+def test_workloads_that_mean_the_same_are_kept_alike(overrides: dict[str, object]) -> None:
+    assert admitted(**overrides) == admitted(**SAME[0])
+
+
+UNKEPT: dict[str, Callable[[], dict[str, object]]] = {
+    "no number": lambda: {"maximum": float("nan")},
+    "half a character": lambda: {"const": "\ud83d"},
+    "half a character as a name": lambda: {"\ud83d": True},
+    "far too deep": lambda: deep(100_000),
+}
+
+
+@pytest.mark.parametrize("make", UNKEPT.values(), ids=UNKEPT.keys())
+def test_schema_that_no_json_can_hold_is_refused(make: Callable[[], dict[str, object]]) -> None:
+    with pytest.raises(ValidationError, match=r"The schema holds what JSON cannot hold\."):
+        Expectation.model_validate({"json_schema": make()})

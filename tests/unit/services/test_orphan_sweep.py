@@ -1,0 +1,399 @@
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from rune.errors import (
+    ProviderBusyError,
+    ProviderFailedError,
+    ProviderKeyError,
+    RentalError,
+    StoreUnavailableError,
+)
+from rune.jobs.record import Job
+from rune.rentals.instance import Instance
+from rune.rentals.paced_provider import Fleet
+from rune.rentals.record import EndReason, Rental, RentalState, make_label
+from rune.rentals.store import Endpoint, RentalRefused
+from rune.services.orphan_sweep import Reaped, Reaper
+from rune.storage.change import Change
+from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job, after, an_ended_job
+from tests.memory_job_store import MemoryJobStore
+from tests.memory_rental_store import MemoryBoard, MemoryLedger
+from tests.rental_builders import (
+    CONTRACT_ID,
+    OTHER_JOB_ID,
+    RENTAL_ID,
+    STAGE,
+    a_kept_rental,
+    a_released_rental,
+    a_releasing_rental,
+    a_rental,
+    a_rental_of,
+    a_running_rental,
+    an_instance,
+)
+from tests.unit.jobs.stores import a_store
+from tests.unit.rentals.scripted import ScriptedMarket
+
+MACHINE = an_instance()
+
+
+@dataclass
+class Tick:
+    """A janitor's tick 50 minutes after the builders' things began, and what it works on."""
+
+    market: ScriptedMarket
+    ledger: MemoryLedger
+    jobs: MemoryJobStore = field(default_factory=lambda: a_store(an_ended_job()))
+    clock: FakeClock = field(default_factory=lambda: FakeClock(after(3000)))
+    board: MemoryBoard = field(default_factory=MemoryBoard)
+    stage: str = STAGE
+    pauses_seconds: list[float] = field(default_factory=list)
+
+    def sweep(self, may_go_on: Callable[[], bool] = lambda: True) -> Reaped:
+        reaper = Reaper(
+            fleet=Fleet(self.market, self.board, self.clock),
+            ledger=self.ledger,
+            jobs=self.jobs,
+            clock=self.clock,
+            stage=self.stage,
+            pause=self._pause,
+        )
+        return asyncio.run(reaper.sweep(may_go_on))
+
+    @property
+    def destroyed(self) -> list[object]:
+        return self.market.called("destroy")
+
+    def rental(self, rental_id: str = RENTAL_ID) -> Rental:
+        return self.ledger.rentals[rental_id]
+
+    async def _pause(self, seconds: float) -> None:
+        self.pauses_seconds.append(seconds)
+        self.clock.advance(seconds)
+
+
+def a_tick(*rentals: Rental, instances: tuple[Instance, ...] = (), jobs: tuple[Job, ...] = ()) -> Tick:
+    tick = Tick(ScriptedMarket(list(instances)), MemoryLedger(*rentals))
+    if jobs:
+        tick.jobs = a_store(*jobs)
+    return tick
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        None,
+        "",
+        "my-training-box",
+        make_label("prod", JOB_ID, 1),
+        make_label("local2", JOB_ID, 1),
+        make_label("local-eu", JOB_ID, 1),
+        make_label("eu-local", JOB_ID, 1),
+        make_label("loca", JOB_ID, 1),
+        make_label("Local", JOB_ID, 1),
+        f"rune-{JOB_ID}-1",
+        f"rune-{STAGE}-experiment",
+        f"x-rune-{STAGE}-{JOB_ID}-1",
+        f"rune-{STAGE}-{JOB_ID}-1-copy",
+        make_label(f"{STAGE}-{JOB_ID}-1", OTHER_JOB_ID, 1),
+    ],
+)
+def test_reaper_never_touches_a_machine_that_is_not_labelled_for_its_stage(label: str | None) -> None:
+    tick = a_tick(instances=(an_instance(contract_id=7, label=label),))
+
+    assert tick.sweep() == Reaped(is_complete=True)
+    assert [name for name, _ in tick.market.calls] == ["list"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "other"), [("eu-west", "eu"), ("eu", "eu-west"), ("a-b", "b"), ("dev-1", "dev")]
+)
+def test_reaper_tells_stages_with_dashes_apart(stage: str, other: str) -> None:
+    own = an_instance(contract_id=1, label=make_label(stage, JOB_ID, 1))
+    foreign = an_instance(contract_id=2, label=make_label(other, JOB_ID, 1))
+    tick = a_tick(instances=(own, foreign))
+    tick.stage = stage
+
+    assert tick.sweep().destroyed_count == 1
+    assert tick.destroyed == [1]
+
+
+def test_reaper_destroys_a_machine_that_has_no_row_and_raises_the_alarm() -> None:
+    tick = a_tick(instances=(MACHINE,))
+
+    assert tick.sweep() == Reaped(is_complete=True, destroyed_count=1, alarm_count=1)
+    assert tick.destroyed == [CONTRACT_ID]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProviderFailedError("Half a page."),
+        ProviderKeyError("Unknown key."),
+        ProviderBusyError("Too often.", 5),
+    ],
+    ids=repr,
+)
+def test_reaper_does_nothing_when_the_listing_fails(error: RentalError) -> None:
+    left = (a_releasing_rental(), a_rental_of(OTHER_JOB_ID))
+    tick = a_tick(*left, instances=(MACHINE,))
+    tick.market.errors["list"] = [error]
+
+    assert tick.sweep() == Reaped(is_complete=False)
+    assert tuple(tick.ledger.rentals.values()) == left
+    assert tick.destroyed == []
+
+
+def test_reaper_waits_its_turn_for_a_listing() -> None:
+    tick = a_tick(instances=(MACHINE,))
+    tick.board.hold_off(Endpoint.LIST, after(3003))
+
+    assert tick.sweep().is_complete
+    assert tick.pauses_seconds == [3]
+
+
+def test_reaper_destroys_what_an_ended_job_left_behind() -> None:
+    tick = a_tick(a_running_rental(), instances=(MACHINE,))
+
+    assert tick.sweep() == Reaped(is_complete=True, destroyed_count=1, alarm_count=1)
+    rental = tick.rental()
+    assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.ORPHANED)
+
+
+def test_reaper_gives_a_kept_machine_back_that_an_ended_job_took() -> None:
+    taken = a_kept_rental(state=RentalState.RUNNING, holder=OTHER_JOB_ID, held_since=after(300))
+    tick = a_tick(taken, instances=(MACHINE,))
+
+    assert tick.sweep() == Reaped(is_complete=True)
+    assert (tick.rental().state, tick.rental().holder) == (RentalState.KEPT, None)
+
+
+def test_reaper_notes_what_a_machine_costs_that_nobody_looked_at() -> None:
+    tick = a_tick(a_rental(), instances=(an_instance(micro_usd_per_hour=900_000),))
+
+    tick.sweep()
+
+    assert tick.rental().prices.micro_usd_per_hour == 900_000
+
+
+def test_reaper_leaves_a_machine_to_the_job_that_works_on_it() -> None:
+    tick = a_tick(a_running_rental(), instances=(MACHINE,), jobs=(a_claimed_job(),))
+
+    assert tick.sweep() == Reaped(is_complete=True)
+    assert tick.rental() == a_running_rental()
+
+
+@pytest.mark.parametrize(("late_seconds", "is_destroyed"), [(0, False), (0.001, True)])
+@pytest.mark.parametrize(
+    ("deadline", "ceiling"),
+    [(after(3000 - 600 - 300), after(20_000)), (after(20_000), after(3000 - 600))],
+)
+def test_reaper_gives_a_job_until_its_deadline_and_not_until_the_end_of_all_keeping(
+    deadline: datetime, ceiling: datetime, late_seconds: float, is_destroyed: bool
+) -> None:
+    stuck = a_claimed_job(deadline_at=deadline)
+    tick = a_tick(a_running_rental(ceiling_at=ceiling), instances=(MACHINE,), jobs=(stuck,))
+    tick.clock.advance(late_seconds)
+
+    tick.sweep()
+
+    assert tick.destroyed == ([CONTRACT_ID] if is_destroyed else [])
+
+
+def test_reaper_takes_a_machine_of_a_job_that_nobody_knows_for_left_behind() -> None:
+    orphan = a_rental_of(OTHER_JOB_ID, state=RentalState.RUNNING, contract_id=7)
+    tick = a_tick(orphan, instances=(an_instance(contract_id=7, label=orphan.label),))
+
+    tick.sweep()
+
+    assert tick.destroyed == [7]
+
+
+def test_reaper_writes_the_contract_of_a_lost_order_down_before_it_destroys() -> None:
+    tick = a_tick(a_rental(), instances=(MACHINE,))
+
+    assert tick.sweep().destroyed_count == 1
+    rental = tick.rental()
+    assert (rental.contract_id, rental.state) == (CONTRACT_ID, RentalState.RELEASING)
+
+
+def test_reaper_finds_a_machine_by_its_contract_when_its_label_is_lost() -> None:
+    tick = a_tick(a_releasing_rental(), instances=(an_instance(label=None),))
+
+    tick.sweep()
+
+    assert tick.destroyed == [CONTRACT_ID]
+
+
+def test_reaper_proves_a_machine_gone_and_bills_it_up_to_the_listing() -> None:
+    tick = a_tick(a_releasing_rental())
+
+    assert tick.sweep() == Reaped(is_complete=True, proven_count=1)
+    rental = tick.rental()
+    assert (rental.state, rental.released_at, rental.due_at) == (RentalState.RELEASED, after(3000), None)
+    # 50 minutes of disk, 49 of GPU, 4.9 GB and the image.
+    assert rental.cost_micro_usd == 10_000 + 294_000 + 14_700 + 6_000
+
+
+def test_reaper_ends_a_kept_machine_at_its_time_without_alarm() -> None:
+    tick = a_tick(a_kept_rental(kept_until=after(2999)), instances=(MACHINE,))
+
+    assert tick.sweep() == Reaped(is_complete=True, destroyed_count=1)
+    assert tick.rental().end_reason is EndReason.EXPIRED
+
+
+def test_reaper_destroys_a_machine_that_comes_back_although_it_was_proven_gone() -> None:
+    tick = a_tick(a_released_rental(contract_id=None), instances=(MACHINE,))
+
+    assert tick.sweep() == Reaped(is_complete=True, destroyed_count=1, alarm_count=1)
+    rental = tick.rental()
+    assert (rental.state, rental.contract_id) == (RentalState.RELEASING, CONTRACT_ID)
+    assert (rental.due_at, rental.cost_micro_usd) == (after(3000), None)
+
+
+def test_reaper_sees_a_machine_through_to_its_proven_end_in_two_ticks() -> None:
+    tick = a_tick(a_released_rental(), instances=(MACHINE,))
+
+    tick.sweep()
+    tick.clock.advance(60)
+    second = tick.sweep()
+
+    assert second == Reaped(is_complete=True, proven_count=1)
+    assert tick.rental().released_at == after(3060)
+
+
+def test_reaper_goes_on_with_the_next_machine_when_one_cannot_be_destroyed() -> None:
+    other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
+    tick = a_tick(instances=(MACHINE, other))
+    tick.market.errors["destroy"] = [ProviderFailedError("Down.")]
+
+    assert tick.sweep().destroyed_count == 1
+    assert tick.destroyed == [CONTRACT_ID, 7]
+
+
+def test_reaper_keeps_the_providers_pace_between_two_machines() -> None:
+    other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
+    tick = a_tick(instances=(MACHINE, other))
+
+    assert tick.sweep().destroyed_count == 2
+    assert tick.pauses_seconds == [3]
+
+
+def test_reaper_destroys_both_when_two_machines_carry_one_label() -> None:
+    twin = replace(MACHINE, contract_id=7)
+    tick = a_tick(a_releasing_rental(), instances=(MACHINE, twin))
+
+    tick.sweep()
+    tick.clock.advance(60)
+    tick.sweep()
+
+    assert sorted(str(each) for each in tick.destroyed) == sorted([str(CONTRACT_ID), "7"])
+
+
+class BusyLedger(MemoryLedger):
+    """Somebody else writes the row each time just before the reaper does."""
+
+    def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
+        return RentalRefused(self.rentals.get(rental.rental_id))
+
+
+@pytest.mark.parametrize("rental", [a_running_rental(), a_kept_rental(kept_until=NOW), a_released_rental()])
+def test_reaper_destroys_nothing_when_the_row_has_changed_meanwhile(rental: Rental) -> None:
+    tick = a_tick(instances=(MACHINE,))
+    tick.ledger = BusyLedger(rental)
+
+    assert tick.sweep() == Reaped(is_complete=True)
+    assert tick.destroyed == []
+
+
+class StrangeLedger(MemoryLedger):
+    """One row holds what this version of the code cannot read."""
+
+    def read(self, rental_id: str) -> Rental | None:
+        if rental_id == RENTAL_ID:
+            raise ValueError("'frozen' is not a valid RentalState")
+        return super().read(rental_id)
+
+
+def test_reaper_sees_to_all_other_machines_when_one_row_cannot_be_read() -> None:
+    other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
+    tick = a_tick(instances=(MACHINE, other))
+    tick.ledger = StrangeLedger()
+
+    assert tick.sweep() == Reaped(is_complete=True, destroyed_count=1, alarm_count=2)
+    assert tick.destroyed == [7]
+
+
+class AbsentLedger(MemoryLedger):
+    """The table cannot be reached any more."""
+
+    def read(self, rental_id: str) -> Rental | None:
+        raise StoreUnavailableError("Away.")
+
+
+def test_reaper_gives_the_tick_up_when_the_table_is_away() -> None:
+    tick = a_tick(instances=(MACHINE,))
+    tick.ledger = AbsentLedger()
+
+    with pytest.raises(StoreUnavailableError):
+        tick.sweep()
+
+
+class LateLedger(MemoryLedger):
+    """An order is written and carried out between the look at the rows and the listing."""
+
+    def find_alive(self, limit: int) -> tuple[str, ...]:
+        seen = super().find_alive(limit)
+        self.open(a_rental(intended_at=after(2999), updated_at=after(2999)))
+        return seen
+
+
+def test_reaper_leaves_a_machine_that_was_ordered_during_the_sweep() -> None:
+    tick = a_tick(instances=(MACHINE,), jobs=(a_claimed_job(),))
+    tick.ledger = LateLedger()
+
+    assert tick.sweep() == Reaped(is_complete=True)
+
+
+def limited(turns: int) -> Callable[[], bool]:
+    """Return an answer that is yes so often."""
+    left = iter([True] * turns)
+    return lambda: next(left, False)
+
+
+# Asked before every machine, and again before every wait for the provider's next call.
+@pytest.mark.parametrize(("turns", "destroyed_count"), [(0, 0), (1, 1), (2, 1), (3, 2), (7, 4), (9, 4)])
+def test_reaper_stops_when_its_time_is_over(turns: int, destroyed_count: int) -> None:
+    labels = [make_label(STAGE, f"{number:032x}", 1) for number in range(4)]
+    machines = [an_instance(contract_id=n, label=label) for n, label in enumerate(labels, 1)]
+    tick = a_tick(instances=tuple(machines))
+
+    assert tick.sweep(limited(turns)).destroyed_count == destroyed_count
+
+
+def test_reaper_looks_at_unlisted_rows_only_after_every_machine() -> None:
+    gone = a_releasing_rental()
+    machine = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
+    tick = a_tick(gone, instances=(machine,))
+
+    assert tick.sweep(limited(1)) == Reaped(is_complete=True, destroyed_count=1, alarm_count=1)
+    assert tick.rental() == gone
+
+
+BUDGET = timedelta(seconds=35)
+
+
+@pytest.mark.parametrize("endpoint", [Endpoint.LIST, Endpoint.DESTROY])
+def test_reaper_never_waits_beyond_its_time(endpoint: Endpoint) -> None:
+    tick = a_tick(instances=(MACHINE,))
+    began_at: datetime = tick.clock.now()
+    # What a 429 with `Retry-After: 900` leaves on the board.
+    tick.board.hold_off(endpoint, began_at + timedelta(seconds=900))
+
+    tick.sweep(lambda: tick.clock.now() - began_at < BUDGET)
+
+    assert sum(tick.pauses_seconds) <= BUDGET.total_seconds()

@@ -1,0 +1,132 @@
+import logging
+from datetime import datetime
+
+import pytest
+
+from rune.jobs.lifecycle import Send, redispatch
+from rune.jobs.plan import Lane
+from rune.jobs.record import Job, StepMessage, StepName
+from rune.services import redispatch as sweep
+from rune.services.redispatch import send_late_turns
+from rune.storage.change import apply
+from tests.builders import (
+    JOB_ID,
+    NOW,
+    FakeClock,
+    RecordingQueue,
+    a_claimed_job,
+    a_job,
+    a_waiting_job,
+    after,
+    an_ended_job,
+)
+from tests.memory_job_store import MemoryJobStore
+from tests.unit.jobs.stores import InterruptedStore, a_store, fill
+
+LATE = a_waiting_job(due_at=after(-1))
+
+
+def swept(store: MemoryJobStore, queue: RecordingQueue | None = None) -> int:
+    return send_late_turns(store, queue or RecordingQueue(), FakeClock(), lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("job", "lane", "seq"),
+    [
+        (a_job(due_at=NOW), Lane.CONTROL, 1),
+        (LATE, Lane.INFERENCE, 2),
+        (a_claimed_job(due_at=after(-1), lease_until=after(-1)), Lane.CONTROL, 1),
+        (a_claimed_job(step=StepName.ASK, due_at=NOW, cancel_requested_at=NOW), Lane.CONTROL, 1),
+    ],
+    ids=["never begun", "waiting", "worker lost", "to be cancelled"],
+)
+def test_sweep_sends_the_message_again_when_the_turn_is_late(job: Job, lane: Lane, seq: int) -> None:
+    store, queue = a_store(job), RecordingQueue()
+
+    assert swept(store, queue) == 1
+    assert queue.sent == [Send(lane, StepMessage(JOB_ID, seq), 0)]
+    assert store.jobs[JOB_ID] == apply(redispatch(job, NOW), job)
+
+
+@pytest.mark.parametrize("job", [a_job(), a_claimed_job(), a_waiting_job(), an_ended_job()])
+def test_sweep_leaves_the_job_alone_when_it_is_not_late(job: Job) -> None:
+    store, queue = a_store(job), RecordingQueue()
+
+    assert swept(store, queue) == 0
+    assert (queue.sent, store.jobs[JOB_ID]) == ([], job)
+
+
+def test_sweep_sends_once_when_two_janitors_come_one_after_the_other() -> None:
+    store, queue = a_store(LATE), RecordingQueue()
+
+    assert (swept(store, queue), swept(store, queue)) == (1, 0)
+    assert len(queue.sent) == 1
+
+
+def test_sweep_sends_once_when_another_janitor_comes_between_read_and_write() -> None:
+    queue = RecordingQueue()
+    store = fill(InterruptedStore(after_read=lambda inner: swept(inner, queue)), LATE)
+
+    assert swept(store, queue) == 0
+    assert len(queue.sent) == 1
+
+
+class LaggingStore(MemoryJobStore):
+    """An index that still shows what the row no longer says."""
+
+    def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
+        return (JOB_ID,)
+
+
+@pytest.mark.parametrize("found", [(), (an_ended_job(),), (a_claimed_job(),)], ids=["gone", "ended", "begun"])
+def test_sweep_trusts_the_row_when_the_index_lags(found: tuple[Job, ...]) -> None:
+    store, queue = fill(LaggingStore(), *found), RecordingQueue()
+
+    assert swept(store, queue) == 0
+    assert (queue.sent, tuple(store.jobs.values())) == ([], found)
+
+
+def many(count: int) -> MemoryJobStore:
+    """Return a store with late jobs, the longest overdue last."""
+    return a_store(*(a_job(job_id=f"job-{n}", due_at=after(-n)) for n in range(count)))
+
+
+def test_sweep_begins_with_the_longest_overdue() -> None:
+    queue = RecordingQueue()
+
+    assert swept(many(3), queue) == 3
+    assert [send.message.job_id for send in queue.sent] == ["job-2", "job-1", "job-0"]
+
+
+def test_sweep_takes_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "LATE_JOBS_PER_SWEEP", 2)
+
+    assert swept(many(3)) == 2
+
+
+def test_sweep_leaves_the_rest_to_the_next_tick_when_time_is_short(caplog: pytest.LogCaptureFixture) -> None:
+    queue, answers = RecordingQueue(), iter([True, True, False])
+
+    assert send_late_turns(many(4), queue, FakeClock(), lambda: next(answers)) == 2
+    assert [send.message.job_id for send in queue.sent] == ["job-3", "job-2"]
+    assert caplog.records[-1].msg == "sweep.out_of_time"
+
+
+def test_sweep_counts_only_what_the_queue_took() -> None:
+    store = a_store(LATE)
+
+    assert swept(store, RecordingQueue(is_down=True)) == 0
+    assert store.jobs[JOB_ID] == apply(redispatch(LATE, NOW), LATE)
+
+
+@pytest.mark.parametrize(
+    ("job", "lost"),
+    [(LATE, "message"), (a_claimed_job(due_at=after(-1)), "worker")],
+    ids=["message", "worker"],
+)
+def test_sweep_says_what_was_lost(job: Job, lost: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rune")
+
+    swept(a_store(job))
+
+    assert [(record.msg, record.__dict__["lost"]) for record in caplog.records] == [("turn.late", lost)]

@@ -1,0 +1,94 @@
+"""A measured benchmark in memory, turn by turn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rune.contracts import BenchmarkReport, BenchmarkResult
+from rune.jobs.outcomes import Again, Done, Next, Outcome
+from rune.jobs.record import Job, StepName
+from rune.jobs.step import StepContext
+from rune.workflows.benchmark.dependencies import MeasuringTools
+from rune.workflows.benchmark.steps import Benchmark
+from rune.workflows.model_servers import Backends
+from tests.builders import JOB_ID, FakeClock, a_benchmark_request, a_claimed_job
+from tests.fake_model_server import FakeModelServer
+from tests.measuring import MemoryRecords, ScriptedMeasure
+
+WORKLOAD: Mapping[str, object] = {"prompts": ["Why?", "How?"], "repetitions": 5, "concurrency": [1, 2, 4]}
+
+
+@dataclass
+class Bench:
+    """One job's server, bucket and clock, and the state that its turns leave."""
+
+    server: FakeModelServer = field(default_factory=FakeModelServer)
+    clock: FakeClock = field(default_factory=FakeClock)
+    records: MemoryRecords = field(default_factory=MemoryRecords)
+    state_json: str | None = None
+    step: StepName = StepName.MEASURE
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.measure = ScriptedMeasure(self.clock)
+
+    def turn(
+        self, request: Mapping[str, object], left_seconds: float = 870.0, **overrides: object
+    ) -> Outcome:
+        """Take a turn; its state is that of the next only if it was committed, which is up to the test."""
+        job: Job = a_claimed_job(**{"step": self.step, "phases_ms": {"load": 900}, **overrides})
+        context = StepContext(job, json.dumps(request), left_seconds, state_json=self.state_json)
+        tools = MeasuringTools(self.records, self.clock, self.measure)
+        steps = Benchmark(Backends(self.server.open, None), tools).steps
+
+        async def run() -> Outcome:
+            return await steps[self.step](context)
+
+        return asyncio.run(run())
+
+    def commit(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        if isinstance(outcome, Again | Next):
+            self.state_json = outcome.state_json or self.state_json
+        if isinstance(outcome, Next):
+            self.step = outcome.step
+
+    def run(self, request: Mapping[str, object], turns: int = 30) -> Outcome:
+        """Take turns until the job is done, or so many; return the last one's outcome."""
+        for epoch in range(1, turns + 1):
+            outcome = self.turn(request, epoch=epoch)
+            self.commit(outcome)
+            if not isinstance(outcome, Again | Next):
+                break
+        return outcome
+
+    @property
+    def points(self) -> list[int]:
+        """Indices of the points as they were measured."""
+        return [point.index for point, _, _ in self.measure.measured]
+
+
+def a_sweep(**overrides: object) -> dict[str, object]:
+    """Return a request with a workload of three points of ten requests."""
+    workload = {**WORKLOAD, **overrides}
+    return a_benchmark_request(
+        workload={name: value for name, value in workload.items() if value is not None}
+    )
+
+
+def result_of(outcome: Outcome) -> BenchmarkResult:
+    assert isinstance(outcome, Done), outcome
+    return BenchmarkResult.model_validate_json(outcome.result_json)
+
+
+def report_of(outcome: Outcome) -> BenchmarkReport:
+    report = result_of(outcome).report
+    assert report is not None
+    return report
+
+
+def key_of(point: int, epoch: int) -> str:
+    return f"results/{JOB_ID}/records/{point:02d}-{epoch}.jsonl"

@@ -1,0 +1,91 @@
+import pytest
+
+from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
+from rune.jobs.record import Kind, StepName
+from rune.workflows.benchmark.context_size import (
+    context_for,
+    context_tokens_of,
+    judges_on_own_server,
+    room_for,
+    step_when_ready,
+)
+
+
+def a_request(**members: object) -> BenchmarkRequest:
+    return BenchmarkRequest.model_validate({"question": "Why?", "model": "llama3.1:8b", **members})
+
+
+AGENTS = AgenticAgentRequest(question="Why?", model="llama3.1:8b")
+INSTANCE = LlmInstanceRequest()
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_", "step"),
+    [
+        (Kind.BENCHMARK, a_request(), StepName.ASK),
+        (Kind.BENCHMARK, a_request(workload={}), StepName.MEASURE),
+        (Kind.AGENTIC_AGENT, AGENTS, StepName.RUN_AGENT),
+        (Kind.LLM_INSTANCE, INSTANCE, StepName.VERIFY),
+    ],
+)
+def test_step_when_ready_is_what_the_job_is_for(
+    kind: Kind, request_: BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest, step: StepName
+) -> None:
+    assert step_when_ready(kind, request_) is step
+
+
+@pytest.mark.parametrize(
+    ("request_", "rents", "context_tokens"),
+    [
+        (a_request(), False, None),
+        (a_request(context_tokens=4096), False, 4096),
+        (a_request(context_tokens=4096), True, 4096),
+        (a_request(), True, 8192),
+        # 18,000 bytes are 6000 tokens at most, and 2048 are for the answer: more than 8192 with the frame.
+        (a_request(question="q" * 18_000), True, 8192),
+        (a_request(question="q" * 18_050), True, 16_384),
+        (a_request(workload={"prompts": ["a", "é" * 9000], "output_tokens": 2048}), True, 8192),
+        (a_request(workload={"prompts": ["a", "é" * 9100], "output_tokens": 2048}), True, 16_384),
+        (a_request(workload={"output_tokens": 8192}), True, 16_384),
+        (a_request(workload={"prompt_set": "synthetic", "input_tokens": 4000}), True, 8192),
+        (a_request(workload={"prompt_set": "synthetic", "input_tokens": 6000}), True, 16_384),
+        (AGENTS, False, None),
+        (INSTANCE, True, None),
+    ],
+)
+def test_context_holds_the_longest_prompt_with_its_answer_on_a_rented_machine(
+    request_: BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest,
+    context_tokens: int | None,
+    *,
+    rents: bool,
+) -> None:
+    assert context_tokens_of(request_, rents=rents) == context_tokens
+
+
+@pytest.mark.parametrize(
+    ("tokens", "room"),
+    [(0, 8192), (8064, 8192), (8065, 16_384), (100_000, 131_072), (1_000_000, 131_072)],
+)
+def test_room_is_a_power_of_two_within_what_is_sensible(tokens: int, room: int) -> None:
+    assert room_for(tokens) == room
+
+
+def test_context_for_nothing_is_the_smallest() -> None:
+    assert context_for((), 1) == 8192
+
+
+@pytest.mark.parametrize(
+    ("judge", "is_own"),
+    [
+        (None, True),
+        ({}, True),
+        ({"backend_url": "http://judge.example"}, False),
+        ({"backend_type": "bedrock"}, False),
+    ],
+)
+def test_judge_is_on_the_measured_server_unless_another_is_named(
+    judge: dict[str, object] | None, *, is_own: bool
+) -> None:
+    expected = None if judge is None else {"judge": {"model": "j", "rubric": "r", **judge}}
+
+    assert judges_on_own_server(a_request(expected=expected)) is is_own

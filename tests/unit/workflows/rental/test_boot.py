@@ -1,0 +1,294 @@
+from dataclasses import replace
+
+import pytest
+
+from rune.errors import (
+    AddressRefusedError,
+    ProviderBusyError,
+    ProviderFailedError,
+    RentalError,
+    RuneError,
+    ServerOverloadedError,
+    ServerUnreachableError,
+)
+from rune.jobs.outcomes import Again, Next, Spending
+from rune.jobs.record import StepName
+from rune.rentals.instance import Instance
+from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.store import Endpoint
+from tests.builders import JOB_ID, after
+from tests.rental_builders import (
+    ALIVE,
+    CONTRACT_ID,
+    OTHER_JOB_ID,
+    RENTAL_ID,
+    URL,
+    a_created_rental,
+    a_rental,
+    a_rental_of,
+    a_running_rental,
+    an_instance,
+)
+from tests.unit.workflows.rental.world import a_renting_job, a_world
+from tests.unit.workflows.turns import FailingServer
+
+JOB = a_renting_job(StepName.BOOT)
+LOADING = an_instance(actual_status="loading", host_ports={}, status_text="")
+OUTBID = an_instance(
+    cur_state="stopped", intended_status="stopped", next_state="stopped", status_text="outbid"
+)
+DARK = a_created_rental(dark_until=after(20))
+
+
+def test_boot_goes_on_when_the_machines_server_answers() -> None:
+    world = a_world(DARK, instances=(an_instance(),), seconds=30)
+
+    outcome = world.run(JOB)
+
+    assert outcome == Next(
+        StepName.PULL,
+        phases_ms={"boot": 30_000},
+        labels={"contract_id": str(CONTRACT_ID)},
+        spending=Spending(RENTAL_ID, 100 + 1_000 + 6_000),
+    )
+    rental = world.rental()
+    assert (rental.state, rental.url, rental.running_at) == (RentalState.RUNNING, URL, after(30))
+    assert (world.server.opened, world.server.close_count) == ([("ollama", URL)], 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "delay_seconds"),
+    [(0, 2), (9, 2), (10, 5), (59, 5), (60, 10), (179, 10), (180, 15), (359, 15)],
+)
+def test_boot_looks_again_less_and_less_often(seconds: float, delay_seconds: int) -> None:
+    world = a_world(a_created_rental(), instances=(LOADING,), seconds=seconds)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Again)
+    assert (outcome.delay_seconds, outcome.progress) == (delay_seconds, {"booting_seconds": seconds})
+
+
+def test_boot_notes_until_when_the_machine_was_seen_dark() -> None:
+    world = a_world(DARK, instances=(LOADING,), seconds=50)
+
+    world.run(JOB)
+
+    assert world.rental().dark_until == after(50)
+
+
+@pytest.mark.parametrize(
+    ("instance", "seconds", "detail"),
+    [
+        (replace(LOADING, actual_status="exited", status_text="crash"), 5, "exited: crash"),
+        (replace(LOADING, status_text="manifest unknown"), 5, "loading: manifest unknown"),
+        (replace(LOADING, actual_status=None), 121, "host never reported"),
+        (OUTBID, 30, "running: outbid"),
+    ],
+)
+def test_boot_gives_a_machine_up_that_will_not_come(instance: Instance, seconds: float, detail: str) -> None:
+    world = a_world(DARK, instances=(instance,), seconds=seconds)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "boot_failed")
+    rental = world.rental()
+    assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.BOOT_FAILED)
+    assert rental.end_detail == detail
+    assert rental.holder == JOB_ID
+
+
+@pytest.mark.parametrize("seconds", [60, 61, 300])
+def test_boot_takes_no_longer_than_the_request_allows(seconds: float) -> None:
+    world = a_world(a_created_rental(), instances=(LOADING,), seconds=seconds)
+
+    outcome = world.run(JOB, boot_timeout_seconds=60)
+
+    if seconds == 60:
+        assert isinstance(outcome, Again)
+    else:
+        assert isinstance(outcome, Next)
+        assert (outcome.error_type, outcome.labels) == ("boot_timeout", {"detail": "not ready after 60 s"})
+        assert world.rental().end_reason is EndReason.BOOT_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ServerUnreachableError("Refused."), ServerOverloadedError("Busy."), AddressRefusedError("No.")],
+    ids=repr,
+)
+def test_boot_waits_for_the_server_and_gives_it_up_in_the_end(error: RuneError) -> None:
+    world = a_world(DARK, instances=(an_instance(),), seconds=65)
+    world.server = FailingServer(error)
+
+    assert isinstance(world.run(JOB), Again)
+    world.wait(45)
+    assert isinstance(world.run(JOB), Again)
+    world.wait(0.001)
+    given_up = world.run(JOB)
+
+    assert isinstance(given_up, Next)
+    assert given_up.labels == {"detail": "its server never answered"}
+    assert world.server.close_count == 3
+
+
+def test_boot_gives_a_machine_up_that_runs_without_its_port() -> None:
+    world = a_world(DARK, instances=(an_instance(host_ports={}),), seconds=65)
+
+    assert isinstance(world.run(JOB), Again)
+    world.wait(46)
+    given_up = world.run(JOB)
+
+    assert isinstance(given_up, Next)
+    assert given_up.labels == {"detail": "its port was never mapped"}
+
+
+def test_boot_gives_the_server_its_time_when_the_machine_runs_at_the_first_look() -> None:
+    world = a_world(a_created_rental(), instances=(an_instance(),), seconds=90)
+    world.server = FailingServer(ServerUnreachableError("Starting."))
+
+    assert isinstance(world.run(JOB), Again)
+    assert world.rental().state is RentalState.CREATED
+
+
+def test_boot_bills_a_machine_that_has_stopped_from_before_it_may_have_run() -> None:
+    crashed = replace(LOADING, actual_status="exited")
+    world = a_world(DARK, instances=(crashed,), seconds=300)
+
+    world.run(JOB)
+
+    assert world.rental().dark_until == DARK.dark_until
+
+
+def test_boot_counts_its_patience_from_the_first_time_that_the_machine_ran() -> None:
+    world = a_world(DARK, instances=(an_instance(),), seconds=30)
+    world.server = FailingServer(ServerUnreachableError("Starting."))
+
+    world.run(JOB)
+    world.wait(20)
+    world.run(JOB)
+
+    assert (world.rental().awake_at, world.rental().dark_until) == (after(30), after(20))
+
+
+def test_boot_names_a_machine_that_lost_its_label() -> None:
+    world = a_world(DARK, instances=(an_instance(label=None),), seconds=30)
+
+    world.run(JOB)
+
+    assert world.market.called("label") == [CONTRACT_ID]
+    assert world.market.instances[0].label == DARK.label
+
+
+@pytest.mark.parametrize("seconds", [5, 120])
+def test_boot_waits_for_a_machine_that_was_never_seen_until_the_lag_is_over(seconds: float) -> None:
+    world = a_world(a_created_rental(), seconds=seconds)
+
+    assert world.run(JOB) == Again(5)
+    assert world.rental() == a_created_rental()
+
+
+@pytest.mark.parametrize(
+    ("rental", "seconds"), [(a_created_rental(), 120.001), (DARK, 25), (a_running_rental(), 130)]
+)
+def test_boot_gives_a_machine_up_that_should_be_listed_and_is_not(rental: Rental, seconds: float) -> None:
+    world = a_world(rental, seconds=seconds)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    # One incomplete listing is enough for that; so the step that follows destroys it all the same.
+    assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "vanished")
+    assert (world.rental().state, world.rental().holder) == (RentalState.RELEASING, JOB_ID)
+
+
+@pytest.mark.parametrize(
+    ("error", "delay_seconds"),
+    [
+        (ProviderFailedError("Half a page."), 10),
+        (ProviderBusyError("Too often.", 30), 30),
+        (ProviderBusyError("Too often.", 900), 60),
+    ],
+    ids=repr,
+)
+def test_boot_reads_no_error_as_absence(error: RentalError, delay_seconds: int) -> None:
+    world = a_world(a_running_rental(), seconds=600)
+    world.market.errors["list"] = [error]
+
+    assert world.run(replace(JOB, progress={"booting_seconds": 9})) == Again(
+        delay_seconds, {"booting_seconds": 9}
+    )
+    assert world.rental() == a_running_rental()
+
+
+def test_boot_comes_again_when_it_is_not_its_turn() -> None:
+    world = a_world(DARK, seconds=30)
+    world.board.hold_off(Endpoint.LIST, after(33))
+
+    assert world.run(JOB) == Again(3)
+
+
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [(RentalState.INTENDED, StepName.RECONCILE), (RentalState.RELEASING, StepName.RELEASE)],
+)
+def test_boot_leaves_a_machine_to_the_step_that_it_is_for(state: RentalState, step: StepName) -> None:
+    assert a_world(ALIVE[state](), seconds=30).run(JOB) == Next(step)
+
+
+def test_boot_rents_when_the_job_holds_nothing() -> None:
+    assert a_world(a_rental_of(OTHER_JOB_ID)).run(JOB) == Next(StepName.RENT)
+
+
+def test_boot_counts_a_kept_machines_time_from_its_taking() -> None:
+    taken = a_running_rental(job_id=OTHER_JOB_ID, held_since=after(1000))
+    world = a_world(taken, instances=(an_instance(),), seconds=1002)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    assert (outcome.step, outcome.phases_ms) == (StepName.PULL, {"boot": 2000})
+    assert world.rental().running_at == after(90)
+
+
+def test_boot_gives_a_kept_machine_that_is_busy_the_time_of_a_new_one() -> None:
+    taken = a_running_rental(job_id=OTHER_JOB_ID, awake_at=after(80), held_since=after(1000))
+    world = a_world(taken, instances=(an_instance(),), seconds=1001)
+    world.server = FailingServer(ServerOverloadedError("Busy."))
+
+    assert isinstance(world.run(JOB), Again)
+    world.wait(44)
+    assert isinstance(world.run(JOB), Again)
+    world.wait(0.001)
+    assert isinstance(world.run(JOB), Next)
+
+
+@pytest.mark.parametrize(("told", "noted"), [(None, 360_000), (372_000, 360_000), (372_001, 360_001)])
+def test_boot_notes_a_price_that_is_higher_than_the_offer_said(told: int | None, noted: int) -> None:
+    world = a_world(DARK, instances=(replace(LOADING, micro_usd_per_hour=told),), seconds=30)
+
+    assert isinstance(world.run(JOB), Again)
+    assert world.rental().prices == replace(DARK.prices, gpu_micro_usd_per_hour=noted)
+
+
+@pytest.mark.parametrize(("told", "is_given_up"), [(505_000, False), (505_001, True)])
+def test_boot_gives_a_machine_up_that_costs_more_than_the_caller_allows(told: int, is_given_up: bool) -> None:
+    world = a_world(DARK, instances=(an_instance(micro_usd_per_hour=told),), seconds=30)
+
+    outcome = world.run(JOB, min_dph=0, max_dph=0.5)
+
+    assert isinstance(outcome, Next)
+    if is_given_up:
+        assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "boot_failed")
+        assert outcome.labels == {"detail": "costs 0.5050 USD per hour"}
+        assert world.rental().state is RentalState.RELEASING
+    else:
+        assert outcome.step is StepName.PULL
+
+
+def test_boot_leaves_the_intent_of_another_job_alone() -> None:
+    world = a_world(a_rental(holder=OTHER_JOB_ID))
+
+    assert world.run(JOB) == Next(StepName.RENT)
+    assert world.rental() == a_rental(holder=OTHER_JOB_ID)

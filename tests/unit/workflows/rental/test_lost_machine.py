@@ -1,0 +1,130 @@
+import pytest
+
+from rune.errors import (
+    AddressRefusedError,
+    ProviderBusyError,
+    ProviderFailedError,
+    ProviderKeyError,
+    RentalError,
+    RuneError,
+    ServerUnreachableError,
+    StreamTruncatedError,
+)
+from rune.jobs.outcomes import Done, Next, Outcome
+from rune.jobs.record import StepName
+from rune.jobs.step import Step, StepContext
+from rune.rentals.instance import Instance
+from rune.rentals.record import EndReason, RentalState
+from rune.rentals.store import Endpoint
+from tests.builders import after
+from tests.rental_builders import RENTAL_ID, a_running_rental, an_instance
+from tests.unit.workflows.rental.world import a_renting_job, a_world
+
+JOB = a_renting_job(StepName.ASK)
+BROKEN = StreamTruncatedError("Broke off.")
+
+
+def failing(error: RuneError) -> Step:
+    async def step(context: StepContext) -> Outcome:
+        raise error
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("instances", "detail"),
+    [
+        ((), "not listed any more"),
+        ((an_instance(actual_status="exited", status_text="OOM"),), "exited: OOM"),
+        ((an_instance(actual_status="offline", status_text=""),), "offline"),
+        (
+            (
+                an_instance(
+                    cur_state="stopped", intended_status="stopped", next_state="stopped", status_text="outbid"
+                ),
+            ),
+            "running: outbid",
+        ),
+    ],
+)
+def test_step_moves_on_to_another_machine_when_its_own_is_lost(
+    instances: tuple[Instance, ...], detail: str
+) -> None:
+    world = a_world(a_running_rental(), instances=instances, seconds=400)
+
+    outcome = world.run_noticing_loss(failing(BROKEN), JOB)
+
+    assert isinstance(outcome, Next)
+    assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "machine_lost")
+    assert (outcome.labels, outcome.spending.rental_id) == ({"detail": detail}, RENTAL_ID)
+    rental = world.rental()
+    assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.MACHINE_LOST)
+
+
+@pytest.mark.parametrize("instance", [an_instance(), an_instance(actual_status="loading")])
+def test_step_fails_as_it_did_when_the_machine_is_there(instance: Instance) -> None:
+    world = a_world(a_running_rental(), instances=(instance,), seconds=400)
+
+    with pytest.raises(StreamTruncatedError):
+        world.run_noticing_loss(failing(BROKEN), JOB)
+
+    assert world.rental() == a_running_rental()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ProviderFailedError("Half a page."), ProviderBusyError("Too often."), ProviderKeyError("Unknown key.")],
+    ids=repr,
+)
+def test_step_fails_as_it_did_when_the_provider_does_not_say(error: RentalError) -> None:
+    world = a_world(a_running_rental(), seconds=400)
+    world.market.errors["list"] = [error]
+
+    with pytest.raises(StreamTruncatedError):
+        world.run_noticing_loss(failing(BROKEN), JOB)
+
+    assert world.rental() == a_running_rental()
+
+
+def test_step_fails_as_it_did_when_it_is_not_its_turn_to_ask() -> None:
+    world = a_world(a_running_rental(), seconds=400)
+    world.board.hold_off(Endpoint.LIST, after(403))
+
+    with pytest.raises(StreamTruncatedError):
+        world.run_noticing_loss(failing(BROKEN), JOB)
+
+
+def test_step_rents_anew_when_the_janitor_has_proven_the_machine_gone() -> None:
+    outcome = a_world(seconds=400).run_noticing_loss(failing(ServerUnreachableError("Refused.")), JOB)
+
+    assert outcome == Next(StepName.RENT, error_type="machine_lost")
+
+
+def test_step_of_a_job_that_does_not_rent_fails_without_asking_the_provider() -> None:
+    world = a_world(seconds=400)
+
+    with pytest.raises(ServerUnreachableError):
+        world.run_noticing_loss(
+            failing(ServerUnreachableError("Refused.")), a_renting_job(StepName.ASK, rents=False)
+        )
+
+    assert world.market.calls == []
+
+
+def test_step_fails_as_it_did_when_no_model_server_is_to_blame() -> None:
+    world = a_world(a_running_rental(), seconds=400)
+
+    with pytest.raises(AddressRefusedError):
+        world.run_noticing_loss(failing(AddressRefusedError("No.")), JOB)
+
+    assert world.market.calls == []
+
+
+def test_step_that_goes_well_asks_nobody() -> None:
+    async def step(context: StepContext) -> Outcome:
+        return Done("{}")
+
+    world = a_world(a_running_rental(), seconds=400)
+
+    assert world.run_noticing_loss(step, JOB) == Done("{}")
+    assert world.market.calls == []

@@ -1,0 +1,290 @@
+from dataclasses import replace
+
+import pytest
+
+from rune.errors import (
+    AddressRefusedError,
+    BadResponseError,
+    ModelNotFoundError,
+    OutOfMemoryError,
+    PullStalledError,
+    RuneError,
+    ServerFailedError,
+    ServerOverloadedError,
+    ServerTimeoutError,
+    ServerUnreachableError,
+    StreamFailedError,
+    StreamTruncatedError,
+)
+from rune.jobs.outcomes import Again, Failed, Next
+from rune.jobs.record import Kind, StepName
+from rune.llm.protocol import OnPull, PullProgress, PullRequest
+from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.store import RentalRefused
+from rune.storage.change import Change
+from rune.workflows.rental.pull import percent
+from tests.builders import a_step_context, after
+from tests.fake_model_server import FakeModelServer
+from tests.memory_rental_store import MemoryLedger
+from tests.rental_builders import ALIVE, MODEL, OTHER_JOB_ID, URL, a_running_rental
+from tests.unit.workflows.rental.world import a_renting_job, a_world
+
+JOB = a_renting_job(StepName.PULL)
+EMPTY = a_running_rental(downloaded_bytes=0, model=None)
+REQUEST = {"question": "Why?", "model": MODEL, "vastai": True}
+
+MACHINE_ERRORS: list[RuneError] = [
+    PullStalledError("Stands still."),
+    ServerUnreachableError("Refused."),
+    ServerTimeoutError("Silent."),
+    ServerFailedError("500."),
+    StreamFailedError("Failed."),
+    StreamTruncatedError("Broke off."),
+    AddressRefusedError("No."),
+    BadResponseError("Garbage."),
+    ServerOverloadedError("Busy."),
+]
+
+
+class SlowServer(FakeModelServer):
+    """Gets a third of the model in every slice."""
+
+    slices = 0
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        self.pulls.append(request)
+        self.slices += 1
+        on_progress(PullProgress(self.slices * 1_600_000_000, 4_800_000_000))
+        if self.slices < 3:
+            return False
+        self.models = (*self.models, request.model)
+        return True
+
+
+def test_pull_downloads_the_model_and_notes_what_it_took() -> None:
+    world = a_world(EMPTY, seconds=150)
+    world.server.models = ()
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    assert outcome.step is StepName.WARM_UP
+    assert outcome.phases_ms == {"pull": 60_000}
+    assert outcome.labels == {"model": MODEL, "bytes": "4900000000"}
+    assert (world.rental().model, world.rental().downloaded_bytes) == (MODEL, 4_900_000_000)
+    assert world.server.pulls == [PullRequest(MODEL, slice_seconds=595.0)]
+    assert (world.server.opened, world.server.close_count) == ([("ollama", URL)], 1)
+
+
+def test_pull_goes_on_in_slices_until_the_model_is_there() -> None:
+    world = a_world(EMPTY, seconds=150)
+    world.server = SlowServer(models=())
+
+    first, second, third = world.run(JOB), world.run(JOB), world.run(JOB)
+
+    assert isinstance(first, Again)
+    assert first.delay_seconds == 0
+    assert first.progress == {
+        "pulled_bytes": 1_600_000_000,
+        "total_bytes": 4_800_000_000,
+        "pulled_percent": 33,
+    }
+    assert isinstance(second, Again)
+    assert second.progress["pulled_percent"] == 66
+    assert isinstance(third, Next)
+    assert world.rental().downloaded_bytes == 4_800_000_000
+
+
+def test_pull_counts_the_most_that_may_come_while_it_does_not_know() -> None:
+    world = a_world(EMPTY, seconds=150)
+    world.server = SlowServer(models=())
+
+    outcome = world.run(JOB)
+
+    # All the memory of the machine, with 15 %: 24,564 MB make 28 GB.
+    assert world.rental().pulling_bytes == 28_000_000_000
+    # 150 s of disk, 90 s of GPU, and 30 GB.
+    assert outcome.spending.cost_micro_usd == 500 + 9_000 + 90_000  # type: ignore[union-attr]
+
+
+class OvertakenLedger(MemoryLedger):
+    """Another worker of the same job writes the row just before each of the first two writes."""
+
+    overtaken = 0
+
+    def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
+        self.overtaken += 1
+        if self.overtaken <= 2:
+            found = self.rentals[rental.rental_id]
+            self.rentals[rental.rental_id] = replace(found, version=found.version + 1)
+        return super().update(rental, change)
+
+
+def test_pull_downloads_only_what_is_written_down_first() -> None:
+    world = a_world(seconds=150)
+    world.ledger = OvertakenLedger(EMPTY)
+    world.server = SlowServer(models=())
+
+    world.run(JOB)
+
+    assert len(world.server.pulls) == 1
+    assert world.rental().pulling_bytes == 28_000_000_000
+
+
+class LyingServer(FakeModelServer):
+    """Has the model at once, and says of its download what it likes."""
+
+    told_bytes = 0
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        on_progress(PullProgress(self.told_bytes, self.told_bytes))
+        return True
+
+
+@pytest.mark.parametrize(
+    ("told_bytes", "noted_bytes"),
+    [
+        (1, 1),
+        (40_000_000_000, 40_000_000_000),
+        (40_000_000_001, 28_000_000_000),
+        (2**53, 28_000_000_000),
+        (0, 28_000_000_000),
+    ],
+)
+def test_pull_believes_no_host_that_tells_of_more_than_its_disk_or_of_nothing(
+    told_bytes: int, noted_bytes: int
+) -> None:
+    world = a_world(EMPTY, seconds=150)
+    world.server = server = LyingServer(models=())
+    server.told_bytes = told_bytes
+
+    world.run(JOB)
+
+    assert world.rental().downloaded_bytes == noted_bytes
+
+
+def test_pull_downloads_nothing_when_the_model_is_there() -> None:
+    world = a_world(a_running_rental(), seconds=150)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    assert outcome.labels == {"model": MODEL, "bytes": "0"}
+    assert (world.server.pulls, world.rental()) == ([], a_running_rental())
+
+
+def test_pull_adds_to_what_the_machine_downloaded_for_the_job_before() -> None:
+    kept = a_running_rental(job_id=OTHER_JOB_ID, held_since=after(1000), downloaded_bytes=20_000_000_000)
+    world = a_world(kept, seconds=1010)
+    world.server.models = ("mixtral:8x7b",)
+
+    world.run(JOB)
+
+    assert world.rental().downloaded_bytes == 24_900_000_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_fields", "step"),
+    [
+        (Kind.BENCHMARK, {}, StepName.WARM_UP),
+        (Kind.BENCHMARK, {"backend_warmup": False}, StepName.ASK),
+        (Kind.BENCHMARK, {"backend_warmup": False, "workload": {}}, StepName.MEASURE),
+        (Kind.BENCHMARK, {"backend_warmup": True, "workload": {}}, StepName.WARM_UP),
+        (Kind.LLM_INSTANCE, {}, StepName.WARM_UP),
+    ],
+)
+def test_pull_goes_on_with_what_the_job_is_for(
+    kind: Kind, request_fields: dict[str, object], step: StepName
+) -> None:
+    outcome = a_world(a_running_rental(), seconds=150).run(
+        a_renting_job(StepName.PULL, kind=kind), **request_fields
+    )
+
+    assert isinstance(outcome, Next)
+    assert outcome.step is step
+
+
+def test_pull_takes_the_model_that_was_chosen_for_the_machine_when_none_was_named() -> None:
+    world = a_world(a_running_rental(model="mixtral:8x7b"), seconds=150)
+
+    world.run(a_renting_job(StepName.PULL, kind=Kind.LLM_INSTANCE), model=None)
+
+    assert [pull.model for pull in world.server.pulls] == ["mixtral:8x7b"]
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+@pytest.mark.parametrize("error", MACHINE_ERRORS, ids=repr)
+def test_pull_fails_and_is_tried_again_when_the_machine_is_to_blame(error: RuneError, failures: int) -> None:
+    world = a_world(EMPTY, seconds=150)
+    world.server = FakeModelServer(models=(), error=error)
+
+    outcome = world.run(a_renting_job(StepName.PULL, failures=failures))
+
+    assert outcome == Failed(error.code, error.sentence, retryable=True)
+    assert world.rental().state is RentalState.RUNNING
+    assert world.server.close_count == 1
+
+
+@pytest.mark.parametrize("error", MACHINE_ERRORS, ids=repr)
+def test_pull_moves_to_another_machine_after_the_third_failure(error: RuneError) -> None:
+    world = a_world(EMPTY, seconds=150)
+    world.server = FakeModelServer(models=(), error=error)
+
+    outcome = world.run(a_renting_job(StepName.PULL, failures=2))
+
+    assert isinstance(outcome, Next)
+    assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "model_failed")
+    rental = world.rental()
+    assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.MODEL_FAILED)
+    assert rental.end_detail == error.code
+
+
+@pytest.mark.parametrize("error", MACHINE_ERRORS, ids=repr)
+def test_pull_leaves_a_machine_that_was_kept_to_its_tenant(error: RuneError) -> None:
+    taken = a_running_rental(job_id=OTHER_JOB_ID, held_since=after(1000))
+    world = a_world(taken, seconds=1100)
+    world.server = FakeModelServer(models=(), error=error)
+
+    with pytest.raises(type(error)):
+        world.run(a_renting_job(StepName.PULL, failures=2))
+
+    assert world.rental().state is RentalState.RUNNING
+
+
+@pytest.mark.parametrize("error", [ModelNotFoundError("Unknown."), OutOfMemoryError("Full.")], ids=repr)
+@pytest.mark.parametrize("failures", [0, 2])
+def test_pull_fails_the_job_when_no_other_machine_would_help(error: RuneError, failures: int) -> None:
+    world = a_world(EMPTY, seconds=150)
+    world.server = FakeModelServer(models=(), error=error)
+
+    with pytest.raises(type(error)):
+        world.run(a_renting_job(StepName.PULL, failures=failures))
+
+    assert world.rental().state is RentalState.RUNNING
+
+
+@pytest.mark.parametrize("state", [RentalState.INTENDED, RentalState.CREATED, RentalState.RELEASING])
+def test_pull_goes_back_when_the_machine_does_not_run(state: RentalState) -> None:
+    assert a_world(ALIVE[state]()).run(JOB) == Next(StepName.BOOT)
+
+
+def test_pull_goes_back_when_the_job_holds_nothing() -> None:
+    assert a_world().run(JOB) == Next(StepName.BOOT)
+
+
+def test_pull_shows_its_progress_while_it_runs() -> None:
+    context = a_step_context(JOB, REQUEST)
+    world = a_world(EMPTY, seconds=150)
+    world.server = SlowServer(models=())
+
+    world.run_context(context)
+
+    assert context.progress["pulled_percent"] == 33
+
+
+@pytest.mark.parametrize(
+    ("completed", "total", "shown"),
+    [(0, 0, 0), (0, 10, 0), (1, 3, 33), (999, 1000, 99), (10, 10, 100), (10**30, 1, 100)],
+)
+def test_percent_is_rounded_down(completed: int, total: int, shown: int) -> None:
+    assert percent(PullProgress(completed, total)) == shown

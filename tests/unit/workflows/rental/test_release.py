@@ -1,0 +1,434 @@
+import asyncio
+import json
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from rune.contracts import BenchmarkResult, LlmInstanceResult
+from rune.errors import (
+    ProviderBusyError,
+    ProviderFailedError,
+    ProviderKeyError,
+    RentalError,
+    StoreUnavailableError,
+)
+from rune.jobs.outcomes import Again, Done, Next, Released, Spending
+from rune.jobs.record import Job, Kind, Status, StepName
+from rune.jobs.step import StepContext
+from rune.rentals.instance import Listing
+from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.store import Endpoint
+from rune.workflows.benchmark.steps import Benchmark
+from rune.workflows.model_servers import Backends
+from tests.builders import JOB_ID, FakeClock, a_step_context, after
+from tests.fake_model_server import FakeModelServer
+from tests.measuring import a_tool_box
+from tests.rental_builders import (
+    ALIVE,
+    CONTRACT_ID,
+    MODEL,
+    OTHER_JOB_ID,
+    RENTAL_ID,
+    URL,
+    a_created_rental,
+    a_kept_rental,
+    a_listing,
+    a_released_rental,
+    a_releasing_rental,
+    a_rental,
+    a_rental_of,
+    a_running_rental,
+    an_instance,
+)
+from tests.unit.rentals.scripted import ScriptedMarket
+from tests.unit.workflows.rental.world import a_renting_job, a_world
+
+MACHINE = an_instance()
+COST_AT_400 = 1_334 + 34_000 + 14_700 + 6_000
+"""400 s of disk, 340 s of GPU, 4.9 GB and the image, each rounded up."""
+
+
+def a_releasing_job(verdict: Status | None = Status.SUCCEEDED, **overrides: object) -> Job:
+    return a_renting_job(StepName.RELEASE, **{"verdict": verdict, "rental_id": RENTAL_ID, **overrides})
+
+
+JOB = a_releasing_job()
+LLM_DRAFT = LlmInstanceResult(mode="vastai", backend_url=URL, model_name=MODEL).model_dump_json()
+
+
+def test_release_destroys_the_machine_and_proves_it_gone_by_a_listing_of_its_own() -> None:
+    world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
+    # Without the machine, but begun before it was destroyed.
+    world.board.share_listing(a_listing(begun_at=after(399)))
+
+    outcome = world.run(JOB)
+
+    assert outcome == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, COST_AT_400))
+    rental = world.rental()
+    assert (rental.state, rental.end_reason) == (RentalState.RELEASED, EndReason.JOB_ENDED)
+    assert (rental.released_at, rental.cost_micro_usd) == (after(400), COST_AT_400)
+    assert (rental.due_at, rental.holder) == (None, None)
+    assert [name for name, _ in world.market.calls] == ["destroy", "list"]
+
+
+@pytest.mark.parametrize("verdict", [Status.FAILED, Status.CANCELLED, None])
+def test_release_destroys_the_machine_when_the_job_did_not_go_well(verdict: Status | None) -> None:
+    world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
+
+    outcome = world.run(a_releasing_job(verdict), vastai_stop_instance=False)
+
+    assert isinstance(outcome, Released)
+    assert world.market.called("destroy") == [CONTRACT_ID]
+
+
+def test_release_waits_as_long_as_the_machine_is_listed() -> None:
+    world = a_world(a_releasing_rental(), instances=(MACHINE,), seconds=400)
+    world.market.is_destroying = False
+
+    for _ in range(10):
+        assert world.run(JOB) == Again(3, spending=world.machines.spending(JOB, world.rental()))
+        world.wait(3)
+
+    assert world.rental().state is RentalState.RELEASING
+    # Once more every 15 seconds, in case the provider forgot.
+    assert world.market.called("destroy") == [CONTRACT_ID] * 2
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "delay_seconds"),
+    [
+        ("destroy", ProviderFailedError("Down."), 10),
+        ("destroy", ProviderKeyError("Unknown key."), 10),
+        ("destroy", ProviderBusyError("Too often.", 30), 30),
+        ("destroy", ProviderBusyError("Too often.", 900), 60),
+        ("list", ProviderFailedError("Half a page."), 10),
+        ("list", ProviderKeyError("Unknown key."), 10),
+        ("list", ProviderBusyError("Too often."), 10),
+    ],
+)
+def test_release_reads_no_error_as_absence(call: str, error: RentalError, delay_seconds: int) -> None:
+    world = a_world(a_running_rental(), seconds=400)
+    world.market.errors[call] = [error]
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Again)
+    assert outcome.delay_seconds == delay_seconds
+    assert world.rental().state is RentalState.RELEASING
+
+
+@pytest.mark.parametrize("endpoint", [Endpoint.DESTROY, Endpoint.LIST])
+def test_release_comes_again_when_it_is_not_its_turn(endpoint: Endpoint) -> None:
+    world = a_world(a_releasing_rental(), instances=(MACHINE,), seconds=400)
+    world.board.hold_off(endpoint, after(404))
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Again)
+    assert outcome.delay_seconds == 4
+
+
+def test_release_believes_a_machine_that_was_never_seen_gone_only_after_the_lag() -> None:
+    world = a_world(a_created_rental(), seconds=120)
+
+    assert isinstance(world.run(JOB), Again)
+    world.wait(3)
+
+    assert isinstance(world.run(JOB), Released)
+    assert world.rental().released_at == after(123)
+
+
+def test_release_believes_a_fresh_machine_gone_only_when_it_could_have_been_listed() -> None:
+    world = a_world(a_created_rental(), instances=(MACHINE,), seconds=25)
+
+    first = world.run(JOB)
+    world.wait(6)
+
+    assert isinstance(first, Again)
+    assert isinstance(world.run(JOB), Released)
+    assert (world.rental().destroyed_at, world.rental().released_at) == (after(25), after(31))
+
+
+@pytest.mark.parametrize("contract_id", [CONTRACT_ID, None])
+def test_release_notes_what_a_machine_costs_that_nobody_looked_at(contract_id: int | None) -> None:
+    dear = an_instance(micro_usd_per_hour=900_000)
+    world = a_world(a_created_rental(contract_id=contract_id), instances=(dear,), seconds=60)
+
+    world.run(JOB)
+
+    assert world.rental().prices.micro_usd_per_hour == 900_000
+    assert world.market.called("destroy") == [CONTRACT_ID]
+
+
+def test_release_destroys_a_machine_that_nobody_looked_at_though_nobody_may_list() -> None:
+    world = a_world(a_created_rental(), instances=(MACHINE,), seconds=60)
+    world.board.hold_off(Endpoint.LIST, after(90))
+
+    world.run(JOB)
+
+    assert world.market.called("destroy") == [CONTRACT_ID]
+
+
+def test_release_destroys_a_fresh_machine_again_that_shows_up_in_spite_of_the_providers_word() -> None:
+    world = a_world(a_created_rental(), instances=(MACHINE,), seconds=5)
+    world.market.is_destroying = False
+    world.run(JOB)
+    world.market.is_destroying = True
+    world.wait(20)
+
+    world.run(JOB)
+
+    assert world.market.called("destroy") == [CONTRACT_ID, CONTRACT_ID]
+
+
+def test_release_waits_for_an_order_whose_answer_was_lost() -> None:
+    world = a_world(a_rental(), seconds=90)
+
+    assert isinstance(world.run(JOB), Again)
+    assert (world.rental().state, world.market.called("destroy")) == (RentalState.RELEASING, [])
+    world.wait(30)
+    assert isinstance(world.run(JOB), Again)
+    world.wait(3)
+    assert isinstance(world.run(JOB), Released)
+    assert (world.rental().state, world.rental().cost_micro_usd) == (RentalState.RELEASED, 0)
+
+
+def test_release_destroys_what_a_lost_order_made_after_all() -> None:
+    world = a_world(a_rental(), seconds=60)
+    world.run(JOB)
+    world.market.instances = [MACHINE]
+    world.wait(6)
+
+    world.run(JOB)
+
+    assert world.market.called("destroy") == [CONTRACT_ID]
+    assert world.rental().contract_id == CONTRACT_ID
+
+
+def test_release_reads_no_error_as_the_absence_of_a_lost_orders_machine() -> None:
+    world = a_world(a_rental(), seconds=600)
+    world.market.errors["list"] = [ProviderFailedError("Half a page.")]
+
+    assert isinstance(world.run(JOB), Again)
+    assert world.rental().is_alive
+
+
+def test_release_destroys_both_when_two_machines_carry_one_label() -> None:
+    world = a_world(a_releasing_rental(), instances=(MACHINE, replace(MACHINE, contract_id=7)), seconds=400)
+
+    for _ in range(20):
+        if isinstance(world.run(JOB), Released):
+            break
+        world.wait(5)
+
+    assert world.market.instances == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_fields"),
+    [(Kind.BENCHMARK, {"vastai_stop_instance": False}), (Kind.LLM_INSTANCE, {})],
+)
+def test_release_keeps_the_machine_of_a_job_that_went_well_where_it_is_wanted(
+    kind: Kind, request_fields: dict[str, object]
+) -> None:
+    world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
+
+    outcome = world.run(a_releasing_job(kind=kind), keep_seconds=600, **request_fields)
+
+    assert outcome == Released(None, {"left": "kept"}, Spending(RENTAL_ID, COST_AT_400))
+    rental = world.rental()
+    assert (rental.state, rental.kept_until) == (RentalState.KEPT, after(1000))
+    assert (rental.holder, world.market.calls) == (None, [])
+
+
+def test_release_keeps_no_machine_beyond_its_ceiling() -> None:
+    world = a_world(a_running_rental(ceiling_at=after(500)), instances=(MACHINE,), seconds=400)
+
+    world.run(JOB, vastai_stop_instance=False)
+
+    assert world.rental().kept_until == after(500)
+
+
+@pytest.mark.parametrize("state", [RentalState.INTENDED, RentalState.CREATED, RentalState.RELEASING])
+def test_release_keeps_no_machine_that_does_not_run(state: RentalState) -> None:
+    world = a_world(ALIVE[state](), instances=(MACHINE,), seconds=400)
+
+    world.run(JOB, vastai_stop_instance=False)
+
+    assert world.market.called("destroy") == [CONTRACT_ID]
+
+
+class SlowMarket(ScriptedMarket):
+    """A listing is under way for a minute, and shows what is there at its end."""
+
+    clock: FakeClock
+
+    async def list_instances(self, begun_at: datetime) -> Listing:
+        self.clock.advance(60)
+        return await super().list_instances(begun_at)
+
+
+def test_release_bills_a_machine_until_the_listing_without_it_had_come() -> None:
+    world = a_world(a_releasing_rental(destroyed_at=after(395)), seconds=400)
+    world.market = SlowMarket()
+    world.market.clock = world.clock
+
+    world.run(JOB)
+
+    assert world.rental().released_at == after(400)
+    assert world.rental().cost_micro_usd == COST_AT_400 + 200 + 6_000
+
+
+@pytest.mark.parametrize("verdict", [*[Status.SUCCEEDED, Status.FAILED, Status.CANCELLED], None])
+def test_release_leaves_a_machine_that_it_found_kept_as_it_found_it(verdict: Status | None) -> None:
+    kept = a_kept_rental(job_id=OTHER_JOB_ID)
+    borrowed = replace(kept, state=RentalState.RUNNING, holder=JOB_ID, held_since=after(400))
+    world = a_world(borrowed, instances=(MACHINE,), seconds=500)
+
+    outcome = world.run(a_releasing_job(verdict))
+
+    # 100 s of disk and GPU, and nothing that came before.
+    assert outcome == Released(None, {"left": "kept"}, Spending(RENTAL_ID, 334 + 10_000))
+    assert world.rental() == replace(kept, version=7, updated_at=after(500))
+    assert world.market.calls == []
+
+
+def test_release_destroys_a_machine_that_it_found_kept_when_that_was_given_up() -> None:
+    world = a_world(a_releasing_rental(job_id=OTHER_JOB_ID), instances=(MACHINE,), seconds=400)
+
+    world.run(JOB)
+
+    assert world.market.called("destroy") == [CONTRACT_ID]
+
+
+def test_release_has_nothing_to_do_when_the_job_never_rented() -> None:
+    world = a_world(a_rental_of(OTHER_JOB_ID))
+
+    outcome = world.run(a_releasing_job(Status.FAILED, rental_id=None))
+
+    assert outcome == Released(None, {"left": "nothing"}, Spending(None, 0))
+    assert world.market.calls == []
+
+
+def test_release_is_done_when_the_janitor_was_faster() -> None:
+    world = a_world(a_released_rental(), seconds=400)
+
+    assert world.run(JOB) == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, 51_400))
+
+
+def test_release_puts_the_receipt_into_the_result() -> None:
+    failed = a_released_rental(cost_micro_usd=10_000, contract_id=7)
+    used: Rental = replace(
+        a_running_rental(guards_itself=True), rental_id=f"{JOB_ID}-2", attempt=2, label="rune-x"
+    )
+    world = a_world(failed, used, instances=(replace(MACHINE, label="rune-x"),), seconds=400)
+
+    outcome = world.run_with_draft(
+        a_releasing_job(kind=Kind.LLM_INSTANCE, rental_id=used.rental_id), LLM_DRAFT, keep_seconds=600
+    )
+
+    assert isinstance(outcome, Released)
+    result = json.loads(outcome.result_json or "")
+    assert result["contract_id"] == CONTRACT_ID
+    assert result["rental"] == {
+        "rental_id": used.rental_id,
+        "provider": "vastai",
+        "contract_id": CONTRACT_ID,
+        "machine_id": 15_401,
+        "gpu_name": "RTX 4090",
+        "gpu_count": 1,
+        "vram_mb": 24_564,
+        "disk_gb": 40,
+        "place": "Sweden, SE",
+        "price_usd_per_hour": 0.372,
+        "cost_usd": (10_000 + COST_AT_400) / 1_000_000,
+        "attempt_count": 2,
+        "downloaded_bytes": 4_900_000_000,
+        "is_reused": False,
+        "rented_at": "2026-11-23T12:00:00Z",
+        "released_at": None,
+        "kept_until": "2026-11-23T12:16:40Z",
+        "is_open_to_the_world": True,
+        "destroys_itself": True,
+    }
+
+
+def a_benchmark_draft() -> str:
+    """Return a benchmark's result as its last step leaves it."""
+    steps = Benchmark(Backends(FakeModelServer().open, None), a_tool_box()).steps
+    outcome = asyncio.run(steps[StepName.ASK](a_step_context()))
+    assert isinstance(outcome, Done)
+    return outcome.result_json
+
+
+def test_release_puts_the_cost_where_clients_look_for_it() -> None:
+    world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
+
+    outcome = world.run_with_draft(JOB, a_benchmark_draft())
+
+    assert isinstance(outcome, Released)
+    result = BenchmarkResult.model_validate_json(outcome.result_json or "")
+    assert result.telemetry.cost_estimate_usd == COST_AT_400 / 1_000_000
+    assert result.rental is not None
+    assert (result.rental.released_at, result.rental.kept_until) == (after(400), None)
+
+
+def unreadable() -> str:
+    raise StoreUnavailableError("The bucket cannot be reached now.")
+
+
+def test_release_gives_the_machine_back_before_it_reads_the_result() -> None:
+    world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
+    context = replace(a_step_context(JOB), read_draft=unreadable)
+
+    with pytest.raises(StoreUnavailableError):
+        world.run_context(context)
+
+    assert world.market.called("destroy") == [CONTRACT_ID]
+    assert world.rental().state is RentalState.RELEASED
+
+
+@pytest.mark.parametrize("failures", [0, 9])
+def test_release_is_tried_again_when_the_result_cannot_be_read(failures: int) -> None:
+    world = a_world(a_released_rental(), seconds=400)
+    context = replace(a_step_context(a_releasing_job(failures=failures)), read_draft=unreadable)
+
+    with pytest.raises(StoreUnavailableError):
+        world.run_context(context)
+
+
+def test_release_leaves_the_result_without_receipt_when_it_can_never_be_read() -> None:
+    world = a_world(a_released_rental(), seconds=400)
+    context = replace(a_step_context(a_releasing_job(failures=10)), read_draft=unreadable)
+
+    assert world.run_context(context) == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, 51_400))
+
+
+def test_job_goes_on_paying_for_a_machine_that_it_had_found_kept_and_lost() -> None:
+    other = a_rental_of(OTHER_JOB_ID)
+    lost = a_releasing_rental(
+        rental_id=other.rental_id, label=other.label, job_id=OTHER_JOB_ID, held_since=after(400)
+    )
+    world = a_world(lost, seconds=500)
+    used = {"rental_id": other.rental_id, "cost_micro_usd": 10_334}
+
+    released = world.run(a_releasing_job(None, **used))
+    assert isinstance(released, Released)
+    borrowed = released.spending.borrowed_micro_usd
+    rented = world.run(a_renting_job(StepName.RENT, **used, borrowed_micro_usd=borrowed))
+
+    assert released.spending == Spending(other.rental_id, 10_334, 10_334)
+    assert isinstance(rented, Next)
+    # What it had cost, and the image's traffic of the next one.
+    assert rented.spending == Spending(RENTAL_ID, 10_334 + 4_000, 10_334)
+
+
+def test_release_destroys_the_machine_when_the_request_is_gone_from_the_table() -> None:
+    world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
+
+    # What the engine gives a release whose request is lost.
+    outcome = world.run_context(StepContext(JOB, "{}", 45.0))
+
+    assert isinstance(outcome, Released)
+    assert world.rental().state is RentalState.RELEASED

@@ -1,0 +1,306 @@
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from rune.errors import (
+    ProviderBusyError,
+)
+from rune.jobs.outcomes import Again, Failed, Next, Note, Spending
+from rune.jobs.record import Kind, StepName
+from rune.rentals import self_destruct as safety_net
+from rune.rentals.provider import Order, Template
+from rune.rentals.record import EndReason, Machine, Prices, Rental, RentalState
+from rune.rentals.store import Endpoint
+from rune.workflows.rental.rent import MAX_MACHINES, MAX_ORDERS
+from tests.builders import JOB_ID, NOW, after
+from tests.rental_builders import (
+    ALIVE,
+    CONTRACT_ID,
+    MODEL,
+    RENTAL_ID,
+    a_created_rental,
+    a_released_rental,
+    a_rental,
+    a_rental_of,
+)
+from tests.unit.rentals.scripted import an_offer
+from tests.unit.workflows.rental.world import SETTINGS, a_renting_job, a_world
+
+JOB = a_renting_job()
+
+DISK_GB = 41
+"""8,000 MB and 15 % are 9 GB of weights; 32 GB of system."""
+
+
+LABELS = {
+    "rental_id": RENTAL_ID,
+    "machine_id": "27182",
+    "gpu": "1x RTX 4090",
+    "usd_per_hour": "0.3581",
+}
+SCRIPT = safety_net.make_script(SETTINGS.api_url)
+
+
+def gone(attempt: int, **overrides: object) -> Rental:
+    """Return an attempt of the job's that came to nothing."""
+    return a_released_rental(**a_named(attempt), **{"contract_id": None, **overrides})
+
+
+def a_named(attempt: int) -> dict[str, object]:
+    named = a_rental_of(JOB_ID, attempt)
+    return {"rental_id": named.rental_id, "label": named.label, "attempt": attempt}
+
+
+def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
+    world = a_world()
+    best = an_offer(offer_id=5, machine_id=27_182, speed=200.0)
+    world.market.offers = (an_offer(machine_id=1), best)
+
+    outcome = world.run(JOB)
+
+    assert outcome == Next(
+        StepName.BOOT,
+        phases_ms={"search": 0},
+        labels={**LABELS, "contract_id": str(CONTRACT_ID)},
+        notes=(
+            Note(
+                "vastai.offer_search",
+                {"fitting": "2", "rejected": "", "chosen": "27182 RTX 4090"},
+                duration_ms=0,
+            ),
+        ),
+        spending=Spending(RENTAL_ID, 4_000),  # the image's traffic: 2 GB at 0.002 USD
+    )
+    assert world.rental() == replace(
+        a_rental(),
+        state=RentalState.CREATED,
+        version=2,
+        contract_id=CONTRACT_ID,
+        machine=Machine(5, 27_182, "RTX 4090", 1, 24_564, DISK_GB, 99, "Quebec, CA"),
+        prices=Prices(346_700, 11_389, 2_000),
+        ceiling_at=JOB.deadline_at + timedelta(minutes=5),
+        model=MODEL,
+        guards_itself=True,
+    )
+
+
+def test_rent_orders_a_machine_that_destroys_itself() -> None:
+    world = a_world()
+    world.run(JOB)
+
+    expires = str(int((JOB.deadline_at + timedelta(minutes=20)).timestamp()))
+    assert world.market.orders == [
+        Order(
+            offer_id=31_415_926,
+            label=a_rental().label,
+            disk_gb=DISK_GB,
+            ports=(11434,),
+            image="ollama/ollama:0.9.0",
+            script=SCRIPT,
+            env={
+                "OLLAMA_HOST": "0.0.0.0:11434",
+                "OLLAMA_CONTEXT_LENGTH": "8192",
+                "RUNE_EXPIRES_AT": expires,
+                "RUNE_LIFE_SECONDS": str(
+                    int((JOB.deadline_at + timedelta(minutes=20) - NOW).total_seconds())
+                ),
+            },
+        )
+    ]
+
+
+def test_rent_writes_the_intent_before_the_order_leaves() -> None:
+    world = a_world()
+    world.market.errors["create"] = [RuntimeError("the process dies")]
+
+    with pytest.raises(RuntimeError):
+        world.run(JOB)
+
+    assert (world.rental().state, world.rental().contract_id) == (RentalState.INTENDED, None)
+
+
+def test_rent_asks_the_market_for_what_the_request_says() -> None:
+    world = a_world()
+    world.run(JOB, min_dph=0.2, max_dph=0.7, reliability=0.95, min_vram_mb=12_000)
+
+    (wanted,) = world.market.called("search")
+    assert (wanted.min_usd_per_hour, wanted.max_usd_per_hour) == (Decimal("0.2"), Decimal("0.7"))  # type: ignore[attr-defined]
+    assert (wanted.reliability_ratio, wanted.vram_mb) == (0.95, 12_000)  # type: ignore[attr-defined]
+    assert wanted.time_needed == timedelta(minutes=65)  # type: ignore[attr-defined]
+
+
+def test_rent_needs_a_machine_for_as_long_as_it_may_be_kept() -> None:
+    world = a_world()
+    world.run(JOB, vastai_stop_instance=False)
+
+    assert world.rental().ceiling_at == JOB.deadline_at + timedelta(minutes=5, hours=4)
+
+
+def test_rent_takes_the_largest_model_that_the_best_offer_holds_when_none_is_named() -> None:
+    world = a_world()
+    world.market.offers = (an_offer(vram_mb=36_000, gpu_count=2),)
+
+    world.run(a_renting_job(kind=Kind.LLM_INSTANCE), model=None)
+
+    assert (world.rental().model, world.rental().machine.disk_gb) == ("mixtral:8x7b", 36 + 32)
+
+
+def test_rent_fails_with_every_flaw_told_when_no_offer_fits() -> None:
+    world = a_world()
+    world.market.offers = (an_offer(machine_id=1, vram_mb=4000), an_offer(machine_id=2, vram_mb=4000))
+
+    outcome = world.run(JOB)
+
+    note = Note("vastai.offer_search", {"fitting": "0", "rejected": "1 vram; 2 vram"}, duration_ms=0)
+    assert outcome == Failed("no_offer_fits", "None of 2 offers fits: vram 2.", retryable=True, notes=(note,))
+    assert (world.market.orders, world.attempts) == ([], ())
+
+
+def test_rent_fails_for_good_when_the_template_is_unknown() -> None:
+    world = a_world()
+
+    outcome = world.run(JOB, template_hash="unknown")
+
+    assert outcome == Failed("template_not_found", "Vast.ai has no such template.", retryable=False)
+    assert [name for name, _ in world.market.calls] == ["find_template"]
+
+
+@pytest.mark.parametrize(("image", "script"), [("ollama/ollama:0.9.0", SCRIPT), ("vllm/vllm:1", None)])
+def test_rent_orders_the_template_and_its_own_start_unless_it_is_ollamas(
+    image: str, script: str | None
+) -> None:
+    world = a_world()
+    world.market.templates["h"] = Template("h", image, "", disk_gb=90, starts_itself=True)
+
+    world.run(JOB, template_hash="h")
+
+    (order,) = world.market.orders
+    assert (order.template_hash, order.image, order.script, order.disk_gb) == ("h", None, script, 90)
+    assert ("RUNE_EXPIRES_AT" in order.env) is (script is not None)
+    assert (world.rental().template_hash, world.rental().guards_itself) == ("h", script is not None)
+
+
+@pytest.mark.parametrize(
+    ("image", "image_gb"), [("docker.io/ollama/ollama:0.9.0", 2), ("vllm/vllm-openai:latest", 15), ("", 15)]
+)
+def test_rent_counts_an_image_that_is_not_ollamas_at_its_largest(image: str, image_gb: int) -> None:
+    world = a_world()
+    world.market.templates["h"] = Template("h", image, "", disk_gb=40, starts_itself=True)
+
+    world.run(JOB, template_hash="h")
+
+    assert world.rental().image_bytes == image_gb * 1_000_000_000
+    assert world.attempts[0].prices.download_micro_usd_per_gb == 2_000
+
+
+@pytest.mark.parametrize(
+    ("flags", "context"), [("-e OLLAMA_KEEP_ALIVE=-1", "8192"), ("-e OLLAMA_CONTEXT_LENGTH=65536", None)]
+)
+def test_rent_leaves_the_context_to_a_template_that_names_one(flags: str, context: str | None) -> None:
+    world = a_world()
+    world.market.templates["h"] = Template("h", "ollama/ollama:0.9.0", flags, disk_gb=40, starts_itself=True)
+
+    world.run(JOB, template_hash="h")
+
+    assert world.market.orders[0].env.get("OLLAMA_CONTEXT_LENGTH") == context
+
+
+@pytest.mark.parametrize("credit", ["0", "0.37", "-5"])
+def test_rent_fails_before_it_orders_when_the_credit_is_too_low(credit: str) -> None:
+    world = a_world()
+    world.market.credit_usd = Decimal(credit)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == ("no_credit", False)
+    assert [note.name for note in outcome.notes] == ["vastai.offer_search"]
+
+    assert (world.market.orders, world.attempts) == ([], ())
+
+
+@pytest.mark.parametrize("credit", ["0.38", None])
+def test_rent_orders_when_the_credit_is_enough_or_unknown(credit: str | None) -> None:
+    world = a_world()
+    world.market.credit_usd = None if credit is None else Decimal(credit)
+
+    assert isinstance(world.run(JOB), Next)
+    assert len(world.market.orders) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [
+        (RentalState.INTENDED, StepName.RECONCILE),
+        (RentalState.CREATED, StepName.BOOT),
+        (RentalState.RUNNING, StepName.BOOT),
+        (RentalState.RELEASING, StepName.RELEASE),
+    ],
+)
+def test_rent_goes_on_with_the_machine_that_the_ledger_tells_of(state: RentalState, step: StepName) -> None:
+    world = a_world(ALIVE[state](), seconds=600)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    assert (outcome.step, outcome.spending.rental_id) == (step, RENTAL_ID)
+    assert world.market.calls == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "delay_seconds"), [(Endpoint.SEARCH, 3), (Endpoint.ACCOUNT, 3), (Endpoint.CREATE, 3)]
+)
+def test_rent_comes_again_when_it_is_not_its_turn_and_has_written_nothing(
+    endpoint: Endpoint, delay_seconds: int
+) -> None:
+    world = a_world()
+    world.board.hold_off(endpoint, after(3))
+
+    assert world.run(JOB) == Again(delay_seconds)
+    assert (world.attempts, world.market.orders) == ((), [])
+
+
+def test_rent_comes_again_when_the_search_is_asked_for_too_often() -> None:
+    world = a_world()
+    world.market.errors["search"] = [ProviderBusyError("Too often.", 7)]
+
+    assert world.run(JOB) == Again(7)
+
+
+@pytest.mark.parametrize(
+    ("orders", "contracts"), [(MAX_ORDERS, 0), (MAX_MACHINES, MAX_MACHINES)], ids=["orders", "machines"]
+)
+def test_rent_fails_when_enough_was_tried(orders: int, contracts: int) -> None:
+    tried = [gone(n, contract_id=n if n <= contracts else None) for n in range(1, orders + 1)]
+    world = a_world(*tried, seconds=600)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.code == "rental_failed"
+    assert f"{orders} offers" in outcome.sentence
+    assert world.market.calls == []
+
+
+def test_rent_never_orders_a_machine_that_failed_the_job_before() -> None:
+    failed = gone(1, end_reason=EndReason.BOOT_FAILED, machine=replace(a_rental().machine, machine_id=27_182))
+    world = a_world(failed, seconds=600)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.notes[0].labels["rejected"] == "27182 failed_before"
+
+
+@pytest.mark.parametrize(("phases_ms", "search_ms"), [({}, 4000), ({"search": 700}, 700)])
+def test_rent_tells_how_long_the_search_took_of_a_worker_that_was_lost(
+    phases_ms: dict[str, int], search_ms: int
+) -> None:
+    world = a_world(a_created_rental(intended_at=after(4)), seconds=90)
+
+    outcome = world.run(a_renting_job(phases_ms=phases_ms, started_at=NOW))
+
+    assert isinstance(outcome, Next)
+    assert outcome.phases_ms == {"search": search_ms}

@@ -1,0 +1,91 @@
+"""One job that rents, with its market, ledger and model server in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from rune.jobs.outcomes import Outcome
+from rune.jobs.record import Job, Kind, StepName
+from rune.jobs.step import Step, StepContext
+from rune.rentals.instance import Instance
+from rune.rentals.paced_provider import Fleet
+from rune.rentals.record import Rental
+from rune.rentals.settings import RentalSettings
+from rune.workflows.rental.dependencies import Machines
+from rune.workflows.rental.lost_machine import make_renting_steps, noticing_loss
+from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job, a_step_context
+from tests.fake_model_server import FakeModelServer
+from tests.memory_rental_store import MemoryBoard, MemoryLedger
+from tests.rental_builders import MODEL, RENTAL_ID, STAGE
+from tests.unit.rentals.scripted import ScriptedMarket, an_offer
+
+SETTINGS = RentalSettings(STAGE, "https://console.vast.ai", "ollama/ollama:0.9.0")
+
+_REQUESTS: Mapping[Kind, Mapping[str, object]] = {
+    Kind.BENCHMARK: {"question": "Why?", "model": MODEL, "vastai": True},
+    Kind.LLM_INSTANCE: {"vastai": True, "model": MODEL},
+}
+
+
+def a_renting_job(step: StepName = StepName.RENT, **overrides: object) -> Job:
+    """Return a claimed job that may have rented something, with an hour to go."""
+    return a_claimed_job(**{"rents": True, "step": step, **overrides})
+
+
+@dataclass
+class World:
+    """Everything a step of renting touches."""
+
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    market: ScriptedMarket = field(default_factory=lambda: ScriptedMarket(offers=(an_offer(),)))
+    server: FakeModelServer = field(default_factory=FakeModelServer)
+    clock: FakeClock = field(default_factory=FakeClock)
+    board: MemoryBoard = field(default_factory=MemoryBoard)
+    settings: RentalSettings = SETTINGS
+
+    @property
+    def machines(self) -> Machines:
+        fleet = Fleet(self.market, self.board, self.clock)
+        return Machines(fleet, self.ledger, self.clock, self.server.open, self.settings)
+
+    def run(self, job: Job, **request: object) -> Outcome:
+        """Return how the job's step ends; a request without fields is the usual one of the job's kind."""
+        return self.run_context(a_step_context(job, {**_REQUESTS[job.kind], **request}))
+
+    def run_with_draft(self, job: Job, draft_json: str, **request: object) -> Outcome:
+        """Return how a release ends that has a result to complete."""
+        context = a_step_context(job, {**_REQUESTS[job.kind], **request})
+        return self.run_context(replace(context, read_draft=lambda: draft_json))
+
+    def run_context(self, context: StepContext) -> Outcome:
+        return run_step(make_renting_steps(self.machines)[context.job.step], context)
+
+    def run_noticing_loss(self, step: Step, job: Job) -> Outcome:
+        return run_step(noticing_loss(step, self.machines), a_step_context(job, _REQUESTS[job.kind]))
+
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    def rental(self, rental_id: str = RENTAL_ID) -> Rental:
+        return self.ledger.rentals[rental_id]
+
+    @property
+    def attempts(self) -> tuple[Rental, ...]:
+        return self.ledger.read_attempts(JOB_ID)
+
+
+def a_world(*rentals: Rental, instances: tuple[Instance, ...] = (), seconds: float = 0) -> World:
+    """Return a world some time after `NOW`, with what it holds then."""
+    world = World(MemoryLedger(*rentals), clock=FakeClock(NOW + timedelta(seconds=seconds)))
+    world.market.instances = list(instances)
+    return world
+
+
+def run_step(step: Step, context: StepContext) -> Outcome:
+    async def main() -> Outcome:
+        return await step(context)
+
+    return asyncio.run(main())

@@ -1,0 +1,75 @@
+import json
+
+import pytest
+
+from rune.agents.settings import AgentSettings
+from rune.contracts import AgenticAgentResult, BenchmarkResult, Document, LlmInstanceResult
+from rune.errors import AddressRefusedError, InvalidRequestError
+from rune.jobs import plan
+from rune.jobs.outcomes import Done, Next
+from rune.jobs.record import Kind, StepName
+from rune.net.addresses import AddressPolicy
+from rune.workflows.registry import make_steps
+from tests.fake_model_server import FakeModelServer
+from tests.measuring import a_tool_box
+from tests.unit.workflows.turns import a_context, run
+
+NO_AGENTS = AgentSettings()
+HOLMES_AT_HOME = AgentSettings.parse(json.dumps({"default": {"holmes": {"base_url": "http://127.0.0.1:1"}}}))
+
+
+RENTING = {StepName.RENT, StepName.RECONCILE, StepName.BOOT, StepName.PULL, StepName.RELEASE}
+
+
+def test_registry_has_every_step_but_renting_when_there_is_no_account() -> None:
+    steps = make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy(), measuring=a_tool_box())
+
+    assert set(steps) == set(StepName) - RENTING
+
+
+WAYS: list[tuple[Kind, bool, list[StepName], type[Document]]] = [
+    (Kind.BENCHMARK, True, [StepName.CHECK, StepName.WARM_UP, StepName.ASK], BenchmarkResult),
+    (Kind.BENCHMARK, False, [StepName.CHECK, StepName.ASK], BenchmarkResult),
+    (
+        Kind.AGENTIC_AGENT,
+        True,
+        [StepName.CHECK_AGENT, StepName.WARM_UP, StepName.RUN_AGENT],
+        AgenticAgentResult,
+    ),
+    (Kind.AGENTIC_AGENT, False, [StepName.CHECK_AGENT, StepName.RUN_AGENT], AgenticAgentResult),
+    (Kind.LLM_INSTANCE, False, [StepName.VERIFY], LlmInstanceResult),
+]
+
+
+@pytest.mark.parametrize(("kind", "warmup", "way", "result"), WAYS)
+def test_job_comes_from_its_first_step_to_its_result(
+    kind: Kind, way: list[StepName], result: type[Document], *, warmup: bool
+) -> None:
+    steps = make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy(), measuring=a_tool_box())
+    wish = {} if kind is Kind.LLM_INSTANCE else {"backend_warmup": warmup}
+    taken = [way[0]]
+
+    while isinstance(outcome := run(steps, taken[-1], a_context(kind, **wish)), Next):
+        taken.append(outcome.step)
+
+    assert taken == way
+    assert taken[-1] is plan.LAST_STEP[kind]
+    assert isinstance(outcome, Done)
+    result.model_validate_json(outcome.result_json)
+
+
+def test_agents_step_has_the_settings_and_the_policy_of_the_deployment() -> None:
+    context = a_context(Kind.AGENTIC_AGENT, agent="holmes")
+
+    with pytest.raises(InvalidRequestError):
+        run(
+            make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy(), measuring=a_tool_box()),
+            StepName.CHECK_AGENT,
+            context,
+        )
+    with pytest.raises(AddressRefusedError):
+        run(
+            make_steps(FakeModelServer().open, HOLMES_AT_HOME, AddressPolicy(), measuring=a_tool_box()),
+            StepName.CHECK_AGENT,
+            context,
+        )
