@@ -14,7 +14,7 @@ from rune.errors import IdempotencyKeyReusedError, JobNotFoundError, StoreUnavai
 from rune.jobs.metrics import Tallies, merge
 from rune.jobs.record import Event, Job, Kind
 from rune.jobs.store import History, ListedJob, Refused, StoredJob, Submission, Submitted
-from rune.jobs.transitions import Settlement
+from rune.jobs.transitions import Transition
 from rune.storage.change import Change, allows, apply
 
 
@@ -63,15 +63,15 @@ class MemoryJobStore:
         self.jobs[job_id] = apply(change, found)
         return self.jobs[job_id]
 
-    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
+    def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         """Apply the change, and keep events, result, state and tallies, if its requirements hold."""
-        if isinstance(self.update(job.job_id, settlement.change), Refused):
+        if isinstance(self.update(job.job_id, transition.change), Refused):
             return False
-        self._events[job.job_id] |= {event.number: event for event in settlement.events}
-        if settlement.result_json is not None:
-            self._results[job.job_id] = settlement.result_json
-        if settlement.state_json is not None:
-            self._states[job.job_id] = settlement.state_json
+        self._events[job.job_id] |= {event.number: event for event in transition.events}
+        if transition.result_json is not None:
+            self._results[job.job_id] = transition.result_json
+        if transition.state_json is not None:
+            self._states[job.job_id] = transition.state_json
         if tallies is not None:
             self._tallies[job.job_id] = tallies
         return True

@@ -1,4 +1,4 @@
-"""Rentals and the shared board in memory, for unit tests and the simulation.
+"""Rentals and the shared provider limits in memory, for unit tests and the simulation.
 
 They judge and apply a `Change` by `rune.storage.change` itself. That DynamoDB does the same is what
 `tests/functional/rentals` shows.
@@ -14,8 +14,8 @@ from rune.rentals.store import WRONG_CLOCK, Endpoint, RentalRefused
 from rune.storage.change import Change, allows, apply
 
 
-class MemoryLedger:
-    """Implements `rune.rentals.store.Ledger`.
+class MemoryRentalStore:
+    """Implements `rune.rentals.store.RentalStore`.
 
     Attributes
     ----------
@@ -58,8 +58,8 @@ class MemoryLedger:
         return tuple(rental_id for _, rental_id in sorted(due)[:limit])
 
 
-class MemoryBoard:
-    """Implements `rune.rentals.store.Board`; a listing may be of any length.
+class MemoryProviderLimits:
+    """Implements `rune.rentals.store.ProviderLimits`; a listing may be of any length.
 
     Attributes
     ----------

@@ -83,7 +83,7 @@ def a_running_rental(**overrides: object) -> Rental:
         "state": RentalState.RUNNING,
         "version": 5,
         "updated_at": after(120),
-        "dark_until": after(60),
+        "last_seen_stopped_at": after(60),
         "running_at": after(90),
         "url": URL,
         "model": MODEL,

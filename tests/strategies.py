@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rune.jobs import lifecycle
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.record import Event, Failure, Job, Kind, Status, StepName
-from rune.jobs.transitions import cancel_queued, settle
+from rune.jobs.transitions import cancel_queued, make_transition
 from rune.storage.change import Change
 from tests.builders import JOB_ID, NOW
 
@@ -77,7 +77,9 @@ def changes_of(draw: st.DrawFn, job: Job) -> Change:
     seen = draw(st.just(job) | jobs)
     now = draw(st.sampled_from(_instants_around(job)) | instants)
     match draw(
-        st.sampled_from(["claim", "renew", "request_cancel", "redispatch", "cancel_queued", "settle"])
+        st.sampled_from(
+            ["claim", "renew", "request_cancel", "redispatch", "cancel_queued", "make_transition"]
+        )
     ):
         case "claim":
             return lifecycle.claim(seen.seq, "worker-9", now)
@@ -90,7 +92,7 @@ def changes_of(draw: st.DrawFn, job: Job) -> Change:
         case "cancel_queued":
             return cancel_queued(seen, now).change
         case _:
-            return settle(seen, draw(outcomes), now, 7).change
+            return make_transition(seen, draw(outcomes), now, 7).change
 
 
 def _instants_around(job: Job) -> list[datetime]:

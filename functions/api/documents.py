@@ -74,7 +74,7 @@ def rental_record(rental: Rental, cost_micro_usd: int) -> RentalRecord:
     machine = rental.machine
     return RentalRecord(
         rental_id=rental.rental_id,
-        state=rental.state.value,  # type: ignore[arg-type]  # all states but the last, which the desk hides
+        state=rental.state.value,  # type: ignore[arg-type]  # all states but the last, which the service hides
         job_id=rental.job_id,
         used_by_job_id=rental.holder,
         contract_id=rental.contract_id,
@@ -91,7 +91,7 @@ def rental_record(rental: Rental, cost_micro_usd: int) -> RentalRecord:
         kept_until=rental.kept_until if rental.state is RentalState.KEPT else None,
         ceiling_at=rental.ceiling_at,
         is_open_to_the_world=rental.is_open,
-        destroys_itself=rental.guards_itself,
+        destroys_itself=rental.has_self_destruct,
     )
 
 

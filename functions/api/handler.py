@@ -19,9 +19,9 @@ from rune.jobs.plan import Lane
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 from rune.rentals.settings import KeepLimits
-from rune.services.jobs import Desk, Terms
-from rune.services.rentals import RentalDesk
-from rune.services.reports import BenchmarkDesk
+from rune.services.jobs import JobService, Terms
+from rune.services.rentals import RentalService
+from rune.services.reports import ReportService
 from rune.settings import ApiSettings
 from rune.tenants.tokens import TokenBook, TokenSource
 
@@ -57,7 +57,7 @@ def open_model_server(kind: str, url: str, api_key: str | None = None) -> ModelS
 
 
 address_policy = AddressPolicy.parse(settings.allowed_networks)
-desk = Desk(
+jobs = JobService(
     clients.job_store(settings.table, settings.bucket, limiter),
     clients.step_queue({Lane.CONTROL: settings.control_queue_url}),
     clock,
@@ -65,15 +65,15 @@ desk = Desk(
 )
 app = create_app(
     Services(
-        desk=desk,
-        benchmarks=BenchmarkDesk(desk, clients.links(settings.bucket), clock),
+        jobs=jobs,
+        benchmarks=ReportService(jobs, clients.links(settings.bucket), clock),
         tokens=find_tokens(),
         limiter=limiter,
         address_policy=address_policy,
         agents=clients.agents(settings.agents_parameter),
         backends=clients.backends(settings.backends, address_policy),
         open_server=open_model_server,
-        rentals=RentalDesk(clients.ledger(settings.table), clock),
+        rentals=RentalService(clients.rental_store(settings.table), clock),
         can_rent=settings.can_rent,
         keep_limits=KeepLimits.parse(settings.keep_limits),
     ),

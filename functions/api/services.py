@@ -10,9 +10,9 @@ from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 from rune.rentals.settings import KeepLimits
 from rune.services.admission.requests import Renting
-from rune.services.jobs import Desk
-from rune.services.rentals import RentalDesk
-from rune.services.reports import BenchmarkDesk
+from rune.services.jobs import JobService
+from rune.services.rentals import RentalService
+from rune.services.reports import ReportService
 from rune.tenants.backends import BackendSettings
 from rune.tenants.tokens import TokenSource
 
@@ -53,15 +53,15 @@ class Services:
         Whether the deployment has an account with a provider of GPUs.
     """
 
-    desk: Desk
-    benchmarks: BenchmarkDesk
+    jobs: JobService
+    benchmarks: ReportService
     tokens: TokenSource | None
     limiter: Limiter
     address_policy: AddressPolicy
     agents: AgentSettings
     backends: BackendSettings
     open_server: OpenServer
-    rentals: RentalDesk
+    rentals: RentalService
     can_rent: bool
     keep_limits: KeepLimits
 

@@ -10,8 +10,8 @@ from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError
 from rune.jobs.plan import Lane
-from rune.services.orphan_sweep import Reaped, Reaper
-from rune.services.redispatch import send_late_turns
+from rune.services.orphan_sweep import OrphanSweep, SweepResult
+from rune.services.redispatch import redispatch_late_turns
 from rune.settings import JanitorSettings
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "janitor"))
@@ -26,9 +26,9 @@ queue = clients.step_queue(
 clock = SystemClock()
 reaper = None
 if settings.vastai.is_present:
-    reaper = Reaper(
-        fleet=clients.fleet(settings.table, settings.vastai, clock),
-        ledger=clients.ledger(settings.table),
+    reaper = OrphanSweep(
+        provider=clients.provider(settings.table, settings.vastai, clock),
+        rental_store=clients.rental_store(settings.table),
         jobs=store,
         clock=clock,
         stage=settings.vastai.stage,
@@ -51,24 +51,24 @@ class Context(Protocol):
 def handle(_event: dict[str, object], context: Context) -> dict[str, int]:
     """Destroy what should not be alive, and send the messages of late turns again, as far as the time allows."""
     reaped = _reap(context)
-    sent_count = send_late_turns(
+    sent_count = redispatch_late_turns(
         store, queue, clock, lambda: context.get_remaining_time_in_millis() > TIME_TO_STOP_MS
     )
     log.info("tick.done", extra={"sent": sent_count, "destroyed": reaped.destroyed_count})
     return {"sent": sent_count, "destroyed": reaped.destroyed_count, "proven": reaped.proven_count}
 
 
-def _reap(context: Context) -> Reaped:
+def _reap(context: Context) -> SweepResult:
     if reaper is None:
-        return Reaped()
+        return SweepResult()
     sweep = reaper.sweep(lambda: context.get_remaining_time_in_millis() > TIME_FOR_TURNS_MS)
     try:
         return asyncio.run(sweep, loop_factory=asyncio.new_event_loop)
     except StoreUnavailableError:
         # The other half of the tick may still get through.
         log.exception("rentals.store_unavailable")
-        return Reaped()
+        return SweepResult()
     except Exception:
         # The outermost edge: whatever nobody foresaw must not keep late turns from being sent.
         log.exception("rentals.sweep_failed", extra={"metric": "RentalListingsFailed"})
-        return Reaped()
+        return SweepResult()

@@ -37,8 +37,8 @@ def _machines() -> Machines | None:
     if not vastai.is_present:
         return None
     return Machines(
-        fleet=clients.fleet(settings.table, vastai, clock),
-        ledger=clients.ledger(settings.table),
+        provider=clients.provider(settings.table, vastai, clock),
+        rental_store=clients.rental_store(settings.table),
         clock=clock,
         open_server=open_model_server,
         settings=RentalSettings(

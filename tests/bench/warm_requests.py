@@ -21,9 +21,9 @@ from rune.jobs.store import StoredJob, Submission
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 from rune.rentals.settings import KeepLimits
-from rune.services.jobs import Desk, Terms
-from rune.services.rentals import RentalDesk
-from rune.services.reports import BenchmarkDesk
+from rune.services.jobs import JobService, Terms
+from rune.services.rentals import RentalService
+from rune.services.reports import ReportService
 from rune.tenants.backends import BackendSettings
 from rune.tenants.tokens import TokenBook
 from tests.bench.artifacts import ENVIRONMENT
@@ -40,7 +40,7 @@ from tests.builders import (
     an_http_event,
 )
 from tests.memory_job_store import MemoryJobStore
-from tests.memory_rental_store import MemoryLedger
+from tests.memory_rental_store import MemoryRentalStore
 
 REQUESTS = {
     "GET /healthz": an_http_event("GET", "/healthz", token=None),
@@ -104,17 +104,17 @@ def _app_without_aws() -> Handle:
     job = an_ended_job(Status.SUCCEEDED, expires_at=clock.now() + timedelta(days=1))
     store.submit(Submission(job, "{}", an_event()))
     store.put_result(JOB_ID, _result().model_dump_json())
-    desk = Desk(store, RecordingQueue(), clock, Terms(timedelta(hours=1), timedelta(days=30)))
+    jobs = JobService(store, RecordingQueue(), clock, Terms(timedelta(hours=1), timedelta(days=30)))
     services = Services(
-        desk=desk,
-        benchmarks=BenchmarkDesk(desk, _NoLinks(), clock),
+        jobs=jobs,
+        benchmarks=ReportService(jobs, _NoLinks(), clock),
         tokens=TokenBook.parse(f"{TENANT}:{TOKEN}"),
         limiter=_NobodyIsBlocked(),
         address_policy=AddressPolicy.parse("127.0.0.0/8"),
         agents=AgentSettings(),
         backends=BackendSettings(),
         open_server=_no_server,
-        rentals=RentalDesk(MemoryLedger(), clock),
+        rentals=RentalService(MemoryRentalStore(), clock),
         can_rent=False,
         keep_limits=KeepLimits(),
     )

@@ -11,12 +11,12 @@ import pytest
 
 from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import running_server
-from rune.aws.rental_store import DynamoLedger
+from rune.aws.rental_store import DynamoRentalStore
 from rune.clock import SystemClock
 from rune.jobs.outcomes import Done
 from rune.jobs.record import StepName
 from rune.jobs.store import Submission
-from rune.jobs.transitions import settle
+from rune.jobs.transitions import make_transition
 from tests.benchmark_builders import a_report, a_result_json
 from tests.builders import TENANT, TOKEN, a_claimed_job, an_event
 from tests.conformance.contract import OPERATIONS, Conformance, open_document
@@ -65,7 +65,7 @@ def put_benchmark(cloud: Cloud) -> str:
     job = a_claimed_job(job_id=job_id, step=StepName.MEASURE, expires_at=now + timedelta(days=1))
     cloud.store.submit(Submission(job, "{}", an_event()))
     keys = [f"results/{job_id}/records/00-1.jsonl"]
-    assert cloud.store.commit(job, settle(job, Done(a_result_json(a_report(job_id), keys)), now, 5))
+    assert cloud.store.commit(job, make_transition(job, Done(a_result_json(a_report(job_id), keys)), now, 5))
     return job_id
 
 
@@ -75,7 +75,7 @@ def _kept_rental(cloud: Cloud, conformance: Conformance) -> None:
     now = SystemClock().now()
     job_id = uuid.uuid4().hex
     rental = a_kept_rental_of(job_id, intended_at=now, ceiling_at=now + timedelta(hours=5), due_at=now)
-    assert DynamoLedger(cloud.dynamodb, cloud.environment["RUNE_TABLE"]).open(rental)
+    assert DynamoRentalStore(cloud.dynamodb, cloud.environment["RUNE_TABLE"]).open(rental)
     conformance.rental_id = rental.rental_id
 
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rune.aws.provider_limits import DynamoBoard
-from rune.aws.rental_store import DynamoLedger
-from rune.rentals.store import Board, Ledger
-from tests.memory_rental_store import MemoryBoard, MemoryLedger
+from rune.aws.provider_limits import DynamoProviderLimits
+from rune.aws.rental_store import DynamoRentalStore
+from rune.rentals.store import ProviderLimits, RentalStore
+from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -31,16 +31,16 @@ def cloud(shared_cloud: Cloud) -> Cloud:
 
 
 @pytest.fixture(params=in_both)
-def ledger(request: pytest.FixtureRequest) -> Ledger:
+def rental_store(request: pytest.FixtureRequest) -> RentalStore:
     if request.param == "memory":
-        return MemoryLedger()
+        return MemoryRentalStore()
     cloud: Cloud = request.getfixturevalue("cloud")
-    return DynamoLedger(cloud.dynamodb, "rune-test")
+    return DynamoRentalStore(cloud.dynamodb, "rune-test")
 
 
 @pytest.fixture(params=in_both)
-def board(request: pytest.FixtureRequest) -> Board:
+def provider_limits(request: pytest.FixtureRequest) -> ProviderLimits:
     if request.param == "memory":
-        return MemoryBoard()
+        return MemoryProviderLimits()
     cloud: Cloud = request.getfixturevalue("cloud")
-    return DynamoBoard(cloud.dynamodb, "rune-test")
+    return DynamoProviderLimits(cloud.dynamodb, "rune-test")

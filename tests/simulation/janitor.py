@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from rune.errors import StoreUnavailableError
 from rune.services import redispatch as sweep
-from rune.services.orphan_sweep import Reaped, Reaper
+from rune.services.orphan_sweep import OrphanSweep, SweepResult
 from tests.simulation.faults import Fault
-from tests.simulation.ledger import FaultyLedger
 from tests.simulation.provider import STAGE
+from tests.simulation.rental_store import FaultyRentalStore
 from tests.simulation.table import FaultyStore
 from tests.simulation.timing import Ending, SkewedClock, pause, resume
 
@@ -30,7 +30,7 @@ class Janitor:
         self._world = world
         self._good_count = 0
         self.is_at_work = False
-        self.reaped = Reaped()
+        self.reaped = SweepResult()
 
     def tick(self) -> None:
         """Begin a tick, and plan the next one: it comes whatever becomes of this."""
@@ -48,9 +48,9 @@ class Janitor:
             return world.now < began_at + timedelta(seconds=TIMEOUT_SECONDS - seconds)
 
         if world.account is not None:
-            reaper = Reaper(
-                fleet=world.account.fleet(clock),
-                ledger=FaultyLedger(world, world.account.ledger, stall=Fault.OVERTAKEN),
+            reaper = OrphanSweep(
+                provider=world.account.provider(clock),
+                rental_store=FaultyRentalStore(world, world.account.rental_store, stall=Fault.OVERTAKEN),
                 jobs=store,
                 clock=clock,
                 stage=STAGE,
@@ -59,11 +59,11 @@ class Janitor:
             try:
                 reaped = await reaper.sweep(lambda: has_more_than(TIME_FOR_TURNS_SECONDS))
             except StoreUnavailableError:
-                reaped = Reaped()
+                reaped = SweepResult()
             self._add_up(reaped)
-        sweep.send_late_turns(store, world.queue, clock, lambda: has_more_than(TIME_TO_STOP_SECONDS))
+        sweep.redispatch_late_turns(store, world.queue, clock, lambda: has_more_than(TIME_TO_STOP_SECONDS))
 
-    def _add_up(self, reaped: Reaped) -> None:
+    def _add_up(self, reaped: SweepResult) -> None:
         self.reaped.destroyed_count += reaped.destroyed_count
         self.reaped.proven_count += reaped.proven_count
         self.reaped.alarm_count += reaped.alarm_count

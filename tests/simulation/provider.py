@@ -16,16 +16,21 @@ from local.simulators.vastai import (
     VastRequest,
 )
 from rune.jobs.record import Job
-from rune.rentals.paced_provider import Fleet
+from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.record import Rental, RentalState
 from rune.rentals.settings import KeepLimits, RentalSettings
 from rune.rentals.vastai import LostError, Method, NotSentError, VastAi
 from rune.rentals.vastai_answers import Answer
 from rune.workflows.rental.dependencies import Machines
 from tests.simulation.faults import Crash, Fault
-from tests.simulation.ledger import FaultyBoard, FaultyLedger, WatchedBoard, WatchedLedger
 from tests.simulation.machines import MachinePark
 from tests.simulation.metering import Meter
+from tests.simulation.rental_store import (
+    FaultyProviderLimits,
+    FaultyRentalStore,
+    WatchedProviderLimits,
+    WatchedRentalStore,
+)
 from tests.simulation.requests import LONGEST_KEEP
 from tests.simulation.servers import open_server
 from tests.simulation.table import Guard
@@ -56,24 +61,26 @@ class Account:
         self._world = world
         self.park = MachinePark()
         self.vastai = SimulatedVastai(settings, now=self.now, host=self.park)
-        self.ledger = WatchedLedger(world, self, unguarded)
-        self.board = WatchedBoard(world, self)
+        self.rental_store = WatchedRentalStore(world, self, unguarded)
+        self.provider_limits = WatchedProviderLimits(world, self)
         self.orders: Counter[str] = Counter()
         self.late_orders_seconds: deque[float] = deque()
 
     def now(self) -> float:
         return self._world.now.timestamp()
 
-    def fleet(self, clock: SkewedClock, meter: Meter | None = None) -> Fleet:
+    def provider(self, clock: SkewedClock, meter: Meter | None = None) -> PacedProvider:
         """Return one process's way to the provider."""
         exchange = SimulatedExchange(self._world, self)
-        return Fleet(VastAi(exchange, pause), FaultyBoard(self._world, self.board, meter), clock)
+        return PacedProvider(
+            VastAi(exchange, pause), FaultyProviderLimits(self._world, self.provider_limits, meter), clock
+        )
 
     def machines(self, clock: SkewedClock, meter: Meter) -> Machines:
         """Return what a worker's steps work with."""
         return Machines(
-            fleet=self.fleet(clock, meter),
-            ledger=FaultyLedger(self._world, self.ledger, stall=Fault.STALLED, meter=meter),
+            provider=self.provider(clock, meter),
+            rental_store=FaultyRentalStore(self._world, self.rental_store, stall=Fault.STALLED, meter=meter),
             clock=clock,
             open_server=open_server(self._world),
             settings=_SETTINGS,
@@ -81,7 +88,7 @@ class Account:
 
     def our_contracts(self) -> list[tuple[Contract, Rental | None]]:
         """Return every existing machine that we have ordered, whatever it is called by now, with its row."""
-        by_label = {rental.label: rental for rental in self.ledger.rentals.values()}
+        by_label = {rental.label: rental for rental in self.rental_store.rentals.values()}
         ours = (contract for contract in self.vastai.live() if not contract.is_foreign)
         return [(contract, by_label.get(contract.order.label or "")) for contract in ours]
 
@@ -91,7 +98,7 @@ class Account:
 
     def is_at_rest(self, *, until_kept_are_gone: bool) -> bool:
         """Return whether no machine is anybody's business any more."""
-        for rental in self.ledger.rentals.values():
+        for rental in self.rental_store.rentals.values():
             is_kept = rental.state is RentalState.KEPT and (rental.kept_until or START) > self._world.now
             if rental.is_alive and (until_kept_are_gone or not is_kept):
                 return False
@@ -109,10 +116,10 @@ class Account:
 
     def watch_job_end(self, job: Job) -> None:
         """Look at what a job leaves behind at the moment at which it ends."""
-        for rental in self.ledger.rentals.values():
-            if rental.rental_id in self.ledger.strays:
+        for rental in self.rental_store.rentals.values():
+            if rental.rental_id in self.rental_store.strays:
                 continue
-            is_late = rental.rental_id in self.ledger.reopened or rental.kept_until is not None
+            is_late = rental.rental_id in self.rental_store.reopened or rental.kept_until is not None
             if rental.holder == job.job_id and rental.is_alive:
                 self._world.violate(f"{job.job_id} ended and holds {rental.rental_id} ({rental.state})")
             elif rental.job_id == job.job_id and rental.holder is None:
@@ -134,7 +141,7 @@ class Account:
         self.orders[label] += 1
         if self.orders[label] > 1:
             self._world.violate(f"{label} was ordered twice")
-        if all(rental.label != label for rental in self.ledger.rentals.values()):
+        if all(rental.label != label for rental in self.rental_store.rentals.values()):
             self._world.violate(f"{label} was ordered before anybody wrote it down")
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from local.simulators.vastai import DEFAULT_OFFERS, BootScript, Loss, VastaiSettings
 from local.simulators.vastai import Fault as VastFault
 from rune.services.admission.requests import Admitted
-from rune.services.rentals import RentalDesk
+from rune.services.rentals import RentalService
 from tests.simulation.faults import Fault, Odds
 from tests.simulation.mischief import MISCHIEFS, QUICK_BOOT
 from tests.simulation.provider import Account
@@ -158,11 +158,11 @@ def _visit(world: World) -> None:
     """Let a caller end or extend one of its machines."""
     keep = timedelta(seconds=world.random.choice((60, 900, 3600, 7200)))
 
-    def extend(desk: RentalDesk, rental_id: str) -> object:
-        return desk.extend("acme", rental_id, keep)
+    def extend(service: RentalService, rental_id: str) -> object:
+        return service.extend("acme", rental_id, keep)
 
-    def end(desk: RentalDesk, rental_id: str) -> object:
-        return desk.end("acme", rental_id)
+    def end(service: RentalService, rental_id: str) -> object:
+        return service.end("acme", rental_id)
 
     world.visit_rentals(world.random.choice((extend, extend, end)))
 

@@ -74,7 +74,7 @@ class Scenery:
         assert account is not None
         job = next(iter(world.table.jobs.values()), None)
         step = "" if job is None else f"{job.step} {job.status}"
-        rentals = [f"{r.state} {r.contract_id}" for r in account.ledger.rentals.values()]
+        rentals = [f"{r.state} {r.contract_id}" for r in account.rental_store.rentals.values()]
         machines = [f"{c.contract_id} {c.moment(account.now()).is_up}" for c in account.vastai.live()]
         return (step, world.janitor.is_at_work, *rentals, *machines[len(STRANGERS_IN_TABLE) :])
 

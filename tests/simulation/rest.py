@@ -49,7 +49,7 @@ def check_machines(world: World, account: Account) -> None:
     for record in account.vastai.touched_foreign():
         world.foreign_touched += 1
         world.violate(f"a stranger's machine was touched: {record.method} {record.path}")
-    alive = [rental for rental in account.ledger.rentals.values() if rental.is_alive]
+    alive = [rental for rental in account.rental_store.rentals.values() if rental.is_alive]
     for rental in alive:
         if rental.state is not RentalState.KEPT:
             world.violate(f"{rental.rental_id} is still {rental.state}")
@@ -60,8 +60,10 @@ def check_machines(world: World, account: Account) -> None:
 
 def check_money(world: World, account: Account) -> None:
     """Look at every bill: what is written covers what is charged, and nothing is counted twice."""
-    billed = {rental.rental_id: bill_micro_usd(account, rental) for rental in account.ledger.rentals.values()}
-    for rental in account.ledger.rentals.values():
+    billed = {
+        rental.rental_id: bill_micro_usd(account, rental) for rental in account.rental_store.rentals.values()
+    }
+    for rental in account.rental_store.rentals.values():
         written = written_micro_usd(world, rental)
         if _was_never_heard_of(account, rental):
             billed[rental.rental_id] = Decimal(0)
@@ -69,7 +71,9 @@ def check_money(world: World, account: Account) -> None:
             bill = billed[rental.rental_id]
             world.violate(f"{rental.rental_id} cost {bill:.0f} micro USD and {written} are written")
     for job in world.table.jobs.values():
-        own = [rental for rental in account.ledger.rentals.values() if _is_only_of(account, rental, job)]
+        own = [
+            rental for rental in account.rental_store.rentals.values() if _is_only_of(account, rental, job)
+        ]
         slack = sum(_slack_micro_usd(world, rental) for rental in own)
         bill = sum((billed[rental.rental_id] for rental in own), Decimal(0))
         if bill > job.cost_micro_usd + slack:
@@ -85,14 +89,14 @@ def bill_micro_usd(account: Account, rental: Rental) -> Decimal:
 
 
 def written_micro_usd(world: World, rental: Rental) -> int:
-    """Return what a rental has cost by the ledger."""
+    """Return what a rental has cost by the rental store."""
     known = rental.cost_micro_usd
     return cost_micro_usd(rental, world.now) if known is None else known
 
 
 def _check_total(world: World, account: Account) -> None:
-    rentals = account.ledger.rentals.values()
-    if account.ledger.reopened:
+    rentals = account.rental_store.rentals.values()
+    if account.rental_store.reopened:
         return  # a machine that turned up after its job had ended is nobody's cost but the account's
     written = sum(written_micro_usd(world, rental) for rental in rentals)
     slack = sum(_slack_micro_usd(world, rental) for rental in rentals)
@@ -102,7 +106,7 @@ def _check_total(world: World, account: Account) -> None:
 
 
 def _is_only_of(account: Account, rental: Rental, job: Job) -> bool:
-    is_late = rental.rental_id in account.ledger.reopened | account.ledger.strays
+    is_late = rental.rental_id in account.rental_store.reopened | account.rental_store.strays
     return rental.job_id == job.job_id and rental.kept_until is None and not is_late
 
 

@@ -11,7 +11,7 @@ from rune.errors import StoreUnavailableError
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import ACTIVE, Job
 from rune.jobs.store import History, ListedJob, Refused, StoredJob, Submission, Submitted
-from rune.jobs.transitions import Settlement
+from rune.jobs.transitions import Transition
 from rune.storage.change import Change, Is
 from tests.memory_job_store import MemoryJobStore
 from tests.simulation.faults import Crash, Fault
@@ -58,12 +58,12 @@ class WatchedTable(MemoryJobStore):
         late = [job for job in self.jobs.values() if job.due_at and job.due_at <= now]
         return tuple(job.job_id for job in sorted(late, key=lambda job: job.due_at or now)[:limit])
 
-    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
-        is_written = super().commit(job, settlement, tallies)
-        if is_written and settlement.send:
-            begins = self._world.now + timedelta(seconds=settlement.send.delay_seconds)
+    def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
+        is_written = super().commit(job, transition, tallies)
+        if is_written and transition.send:
+            begins = self._world.now + timedelta(seconds=transition.send.delay_seconds)
             self.not_before[(job.job_id, self.jobs[job.job_id].seq)] = begins
-            self._watch_delay(self.jobs[job.job_id], settlement.send.delay_seconds)
+            self._watch_delay(self.jobs[job.job_id], transition.send.delay_seconds)
         if is_written and not self.jobs[job.job_id].is_active and self._world.account:
             self._world.account.watch_job_end(self.jobs[job.job_id])
         return is_written
@@ -157,8 +157,8 @@ class FaultyStore:
     def submit(self, submission: Submission) -> Submitted:
         return self._calls.transact("submit", lambda: self._world.table.submit(submission))
 
-    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
-        return self._calls.transact("commit", lambda: self._world.table.commit(job, settlement, tallies))
+    def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
+        return self._calls.transact("commit", lambda: self._world.table.commit(job, transition, tallies))
 
     def update(self, job_id: str, change: Change) -> Job | Refused:
         return self._calls.update(change.name, lambda: self._world.table.update(job_id, change))

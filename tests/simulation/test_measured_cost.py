@@ -47,7 +47,7 @@ class Books:
         assert world.violations == []
         result = BenchmarkResult.model_validate_json(world.table.result_of(job_id) or "")
         assert result.report is not None
-        (self.rental,) = account.ledger.rentals.values()
+        (self.rental,) = account.rental_store.rentals.values()
         assert self.rental.contract_id is not None
         contract = account.vastai.instances[self.rental.contract_id]
         self.offer = contract.listing.offer

@@ -29,7 +29,7 @@ def count_figures(days: Iterable[World]) -> dict[str, int]:
     figures = Counter[str]()
     for world in days:
         assert world.account is not None
-        rented = world.account.ledger.rentals
+        rented = world.account.rental_store.rentals
         figures.update(days=1, jobs=len(world.table.jobs), machines=len(world.account.vastai.instances))
         figures.update(rentals=len(rented), leaked=world.leaked, strangers_touched=world.foreign_touched)
     return dict(figures)
@@ -95,9 +95,11 @@ def test_stormy_days_use_kept_machines_again_and_put_their_ends_off() -> None:
 def list_rentals(world: World, *, turned_up: bool = False) -> list[Rental]:
     """Return a day's rentals, or only those whose machine turned up after they had been given up."""
     assert world.account is not None
-    ledger = world.account.ledger
+    rental_store = world.account.rental_store
     return [
-        rental for rental in ledger.rentals.values() if not turned_up or rental.rental_id in ledger.reopened
+        rental
+        for rental in rental_store.rentals.values()
+        if not turned_up or rental.rental_id in rental_store.reopened
     ]
 
 

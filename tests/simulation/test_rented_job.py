@@ -42,7 +42,7 @@ def the_job(world: World) -> Job:
 
 
 def the_rental(account: Account) -> Rental:
-    (rental,) = account.ledger.rentals.values()
+    (rental,) = account.rental_store.rentals.values()
     return rental
 
 

@@ -24,15 +24,15 @@ from rune.errors import JobFinishedError, RequestError, StoreUnavailableError
 from rune.jobs.plan import Lane
 from rune.jobs.record import ACTIVE, StepMessage
 from rune.services.admission.requests import Admitted
-from rune.services.jobs import Desk
-from rune.services.rentals import RentalDesk
+from rune.services.jobs import JobService
+from rune.services.rentals import RentalService
 from tests.simulation import rest
 from tests.simulation.faults import CALM, Crash, Fault, Odds
 from tests.simulation.janitor import TICK_SECONDS, Janitor
 from tests.simulation.lanes import SimulatedQueue
-from tests.simulation.ledger import FaultyLedger
 from tests.simulation.metering import Billed
 from tests.simulation.provider import Account
+from tests.simulation.rental_store import FaultyRentalStore
 from tests.simulation.requests import BENCHMARK, CALLER, TERMS
 from tests.simulation.table import FaultyStore, Guard, WatchedTable
 from tests.simulation.timing import START, SkewedClock
@@ -85,7 +85,7 @@ class World:
         self.queue = SimulatedQueue(self)
         self.janitor = Janitor(self)
         clock = SkewedClock(self)
-        self.desk = Desk(FaultyStore(self, overlap=True), self.queue, clock, TERMS)
+        self.job_service = JobService(FaultyStore(self, overlap=True), self.queue, clock, TERMS)
         self.at(TICK_SECONDS, self.janitor.tick)
 
     @property
@@ -112,24 +112,24 @@ class World:
         known = set(self.table.jobs)
         # The caller may see a 5xx; a job that is there all the same must end like any other.
         with suppress(Crash, StoreUnavailableError):
-            self.desk.submit(CALLER, request)
+            self.job_service.submit(CALLER, request)
         return next((job_id for job_id in self.table.jobs if job_id not in known), None)
 
     def cancel(self, job_id: str) -> None:
         """Ask to cancel; the answer may get lost, or come too late."""
         with suppress(Crash, StoreUnavailableError, JobFinishedError):
-            self.desk.cancel(CALLER.tenant, job_id)
+            self.job_service.cancel(CALLER.tenant, job_id)
 
-    def visit_rentals(self, act: Callable[[RentalDesk, str], object]) -> None:
+    def visit_rentals(self, act: Callable[[RentalService, str], object]) -> None:
         """Let a caller do something about one of its machines; that may be refused, or nobody may hear of it."""
         if self.account is None:
             return
-        ledger = FaultyLedger(self, self.account.ledger, stall=Fault.OVERTAKEN)
-        desk = RentalDesk(ledger, SkewedClock(self))
+        rental_store = FaultyRentalStore(self, self.account.rental_store, stall=Fault.OVERTAKEN)
+        service = RentalService(rental_store, SkewedClock(self))
         with suppress(Crash, StoreUnavailableError, RequestError):
-            rentals = desk.list_rentals(CALLER.tenant)
+            rentals = service.list_rentals(CALLER.tenant)
             if rentals:
-                act(desk, self.random.choice(rentals).rental_id)
+                act(service, self.random.choice(rentals).rental_id)
 
     def resend_by_hand(self) -> None:
         """Do what an operator may do: put the present turn of some job into a queue once more."""

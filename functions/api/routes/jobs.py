@@ -28,7 +28,7 @@ async def list_jobs(  # the query, one parameter each
 ) -> JobList:
     """Return own jobs, newest first. A page may be short and not the last: `next_cursor` tells."""
     before = None if cursor is None else documents.from_cursor(cursor)
-    page = services_of(request).desk.list_jobs(
+    page = services_of(request).jobs.list_jobs(
         admitted_caller_of(request).tenant, before=before, limit=limit, status=status, kind=kind
     )
     return documents.job_list(page)
@@ -42,9 +42,9 @@ async def get_job(
     if_none_match: Annotated[str | None, Header(description="The `ETag` of the last answer.")] = None,
 ) -> JobRecord:
     """Return where a job stands, and its result or error once it has ended."""
-    desk = services_of(request).desk
-    stored = desk.find(caller_of(request), job_id)
-    headers = _polling_headers(stored, desk.seconds_until_news(stored.job))
+    jobs = services_of(request).jobs
+    stored = jobs.find(caller_of(request), job_id)
+    headers = _polling_headers(stored, jobs.seconds_until_news(stored.job))
     if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)  # type: ignore[return-value]  # no document
     response.headers.update(headers)
@@ -55,7 +55,7 @@ async def get_job(
 async def cancel_job(request: Request, job_id: str) -> JobRecord:
     """Cancel a job: at once if nobody has begun it, else as soon as its worker notices, within seconds."""
     tenant = admitted_caller_of(request).tenant
-    return documents.job_record(StoredJob(services_of(request).desk.cancel(tenant, job_id), None))
+    return documents.job_record(StoredJob(services_of(request).jobs.cancel(tenant, job_id), None))
 
 
 @router.get("/{job_id}/events", responses=responses(404))
@@ -66,7 +66,7 @@ async def get_events(
 ) -> JobEvents:
     """Return a job's history, oldest first."""
     tenant = admitted_caller_of(request).tenant
-    history = services_of(request).desk.find_events(tenant, job_id, after)
+    history = services_of(request).jobs.find_events(tenant, job_id, after)
     return JobEvents(job_id=job_id, events=[documents.job_event(event) for event in history.events])
 
 

@@ -22,4 +22,4 @@ async def get_summary(
 ) -> MetricsSummary:
     """Return how often things happened in own jobs that have ended, and how long they took."""
     tenant = admitted_caller_of(request).tenant
-    return documents.metrics_summary(services_of(request).desk.summarize(tenant, job_id))
+    return documents.metrics_summary(services_of(request).jobs.summarize(tenant, job_id))

@@ -100,7 +100,7 @@ async def post_ollama_instance(
 def _submit(request: Request, admitted: Admitted, response: Response) -> JobAccepted:
     offered = request.headers.get("idempotency-key")
     key = None if offered is None else _bare(offered)
-    submitted = services_of(request).desk.submit(caller_of(request), admitted, key)
+    submitted = services_of(request).jobs.submit(caller_of(request), admitted, key)
     response.headers["Location"] = f"/v1/jobs/{submitted.job_id}"
     if submitted.is_replay:
         response.headers["Idempotency-Replayed"] = "true"

@@ -36,7 +36,7 @@ from rune.errors import (
 from rune.jobs.metrics import Tallies, merge
 from rune.jobs.record import Job
 from rune.jobs.store import Bodies, History, ListedJob, Refused, StoredJob, Submission, Submitted
-from rune.jobs.transitions import Settlement
+from rune.jobs.transitions import Transition
 from rune.storage.change import Change
 
 if TYPE_CHECKING:
@@ -128,19 +128,19 @@ class DynamoJobStore:
             return Refused(items.job_from_item(found) if found else None)
         return items.job_from_item(written)
 
-    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
+    def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         """Write change, events and bodies, all or nothing; return False if a requirement did not hold."""
-        writes = [self._table.change(items.job_key(job.job_id), items.job_expression(settlement.change))]
-        writes += [self._table.put(items.event_item(job, event)) for event in settlement.events]
-        if settlement.result_json is not None:
+        writes = [self._table.change(items.job_key(job.job_id), items.job_expression(transition.change))]
+        writes += [self._table.put(items.event_item(job, event)) for event in transition.events]
+        if transition.result_json is not None:
             # The epoch in the name keeps a worker that lost its lease from overwriting the winner's result.
             key = f"results/{job.job_id}/{job.epoch}.json"
             writes.append(
-                self._table.put(self._body_item(job, items.RESULT_KEY, settlement.result_json, key))
+                self._table.put(self._body_item(job, items.RESULT_KEY, transition.result_json, key))
             )
-        if settlement.state_json is not None:
+        if transition.state_json is not None:
             key = f"results/{job.job_id}/state-{job.epoch}.json"
-            writes.append(self._table.put(self._body_item(job, items.STATE_KEY, settlement.state_json, key)))
+            writes.append(self._table.put(self._body_item(job, items.STATE_KEY, transition.state_json, key)))
         if tallies is not None:
             writes.append(self._table.put(items.listed_item(job, tallies)))
         try:

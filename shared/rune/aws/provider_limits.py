@@ -36,8 +36,8 @@ MAX_SHARED_BYTES = 300_000
 """A longer listing is not shared: an item holds 400 KB, and some 700 machines fit."""
 
 
-class DynamoBoard:
-    """A `Board` in a DynamoDB table."""
+class DynamoProviderLimits:
+    """A `ProviderLimits` in a DynamoDB table."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._table = DynamoTable(client, table)

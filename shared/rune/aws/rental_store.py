@@ -1,4 +1,4 @@
-"""The ledger of rentals, in the one DynamoDB table.
+"""The rental store, in the one DynamoDB table.
 
 ================  =====================  ===================================================================
 pk                sk                     what
@@ -38,8 +38,8 @@ _READ_AT_ONCE = 100
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-class DynamoLedger:
-    """A `Ledger` in a DynamoDB table."""
+class DynamoRentalStore:
+    """A `RentalStore` in a DynamoDB table."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._table = DynamoTable(client, table)

@@ -11,15 +11,15 @@ from botocore.config import Config
 
 from rune.aws.auth_limiter import DynamoLimiter
 from rune.aws.job_store import DynamoJobStore, NoBodies
-from rune.aws.provider_limits import DynamoBoard
-from rune.aws.rental_store import DynamoLedger
+from rune.aws.provider_limits import DynamoProviderLimits
+from rune.aws.rental_store import DynamoRentalStore
 from rune.aws.s3 import S3Bodies, S3Links
 from rune.aws.settings_store import SsmTokens
 from rune.aws.sqs import SqsDeadLetters, SqsStepQueue
 from rune.clock import Clock
 from rune.errors import SettingsError
 from rune.jobs.plan import Lane
-from rune.rentals.paced_provider import Fleet
+from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.vastai import VastAi
 from rune.settings import BackendAccess, VastaiSettings
 
@@ -96,11 +96,11 @@ class Clients:
         config = Config(signature_version="s3v4", s3={"addressing_style": style})
         return self._session.client("s3", config=CONFIG.merge(config))
 
-    def ledger(self, table: str) -> DynamoLedger:
-        """Return the ledger of rentals in the table."""
-        return DynamoLedger(self._session.client("dynamodb", config=CONFIG), table)
+    def rental_store(self, table: str) -> DynamoRentalStore:
+        """Return the rental store in the table."""
+        return DynamoRentalStore(self._session.client("dynamodb", config=CONFIG), table)
 
-    def fleet(self, table: str, settings: VastaiSettings, clock: Clock) -> Fleet:
+    def provider(self, table: str, settings: VastaiSettings, clock: Clock) -> PacedProvider:
         """Return the way to Vast.ai, with the key as it is now; raises SettingsError if there is none."""
         # Imported here: an API function never calls Vast.ai, nor does a deployment that has no account.
         from rune.rentals.vastai_http import HttpExchange  # noqa: PLC0415
@@ -110,9 +110,9 @@ class Clients:
             api_key = self._read_secret(settings.api_key_parameter).strip()
         if not api_key:
             raise SettingsError("There is no key for Vast.ai.")
-        board = DynamoBoard(self._session.client("dynamodb", config=CONFIG), table)
+        provider_limits = DynamoProviderLimits(self._session.client("dynamodb", config=CONFIG), table)
         exchange = HttpExchange(settings.api_url, api_key)
-        return Fleet(VastAi(exchange, asyncio.sleep), board, clock)
+        return PacedProvider(VastAi(exchange, asyncio.sleep), provider_limits, clock)
 
     def step_queue(self, queue_urls: Mapping[Lane, str]) -> SqsStepQueue:
         """Return the queues of the lanes."""

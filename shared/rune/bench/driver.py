@@ -2,7 +2,7 @@
 
 import asyncio
 
-from rune.bench.load_runner import OnProgress, Window, garbage_kept
+from rune.bench.load_runner import LoadRunner, OnProgress, gc_paused
 from rune.bench.loop_lag import watching_loop_lag
 from rune.bench.prompts import synthetic_words
 from rune.bench.records import MeasuredPoint, Point
@@ -44,21 +44,23 @@ async def measure_point(
         Whatever is not a `RuneError` of a request: a defect, which is never part of a measurement.
     """
     deadline = asyncio.get_running_loop().time() + time_limit_seconds
-    window = Window(server, task, point, request_timeout_seconds=time_limit_seconds, on_progress=on_progress)
+    runner = LoadRunner(
+        server, task, point, request_timeout_seconds=time_limit_seconds, on_progress=on_progress
+    )
     aside_seconds = _ASIDE_RATIO * time_limit_seconds
     rtt_ms = await median_round_trip_ms(server, time_limit_seconds=aside_seconds)
-    warmth = await warm_up(server, task, point, time_limit_seconds=time_limit_seconds / 2)
+    warm_up_stats = await warm_up(server, task, point, time_limit_seconds=time_limit_seconds / 2)
     await open_connections(server, point.concurrency, time_limit_seconds=aside_seconds)
-    with garbage_kept():
+    with gc_paused():
         async with watching_loop_lag() as lag:
-            await window.run(deadline)
-    records = await window.records(warmth.bytes_per_token)
+            await runner.run(deadline)
+    records = await runner.records(warm_up_stats.bytes_per_token)
     return MeasuredPoint(
         point=point,
-        started_at_ms=window.started_at_ms,
+        started_at_ms=runner.started_at_ms,
         records=records,
-        warmup_count=warmth.request_count,
-        warmup_output_tokens=warmth.output_tokens,
+        warmup_count=warm_up_stats.request_count,
+        warmup_output_tokens=warm_up_stats.output_tokens,
         rtt_ms=rtt_ms,
         loop_lag_p99_ms=lag.p99_ms,
         unsent_count=task.request_count - len(records),

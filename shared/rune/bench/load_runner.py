@@ -40,7 +40,7 @@ class _Outcome:
     generation: Generation | None = None
 
 
-class Window:
+class LoadRunner:
     """Measures a point once.
 
     Within the window requests are sent and stamps are taken, and nothing else is done: what the answers are worth
@@ -189,7 +189,7 @@ class Window:
 
 
 @contextmanager
-def garbage_kept() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Keep Python's collector of circular garbage from stopping the loop while the block runs.
 
     What lives before is frozen, so that the collection after the block does not go through it.

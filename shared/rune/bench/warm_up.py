@@ -17,7 +17,7 @@ _SAMPLE_CHARS = 1000
 
 
 @dataclass(slots=True)
-class Warmth:
+class WarmUpStats:
     """What the warm-up took and taught.
 
     Attributes
@@ -48,7 +48,7 @@ async def median_round_trip_ms(server: ModelServer, *, time_limit_seconds: float
     return statistics.median(round_trips_ms)
 
 
-async def warm_up(server: ModelServer, task: Task, point: Point, *, time_limit_seconds: float) -> Warmth:
+async def warm_up(server: ModelServer, task: Task, point: Point, *, time_limit_seconds: float) -> WarmUpStats:
     """Ask `warmup_count` requests at the point's concurrency, and return when the last has ended.
 
     The last is waited for, since what is left of a warm-up would share the server with the first measured requests:
@@ -59,15 +59,15 @@ async def warm_up(server: ModelServer, task: Task, point: Point, *, time_limit_s
     time_limit_seconds
         After which the rest is broken off.
     """
-    warmth = Warmth()
+    warm_up_stats = WarmUpStats()
 
     async def ask(request: ChatRequest) -> Generation | None:
-        warmth.request_count += 1
+        warm_up_stats.request_count += 1
         try:
             answer = await server.chat(request, lambda _: None)
         except RuneError:
             return None
-        warmth.output_tokens += answer.tokens.output_count
+        warm_up_stats.output_tokens += answer.tokens.output_count
         return answer
 
     async def ask_warmup(
@@ -82,9 +82,9 @@ async def warm_up(server: ModelServer, task: Task, point: Point, *, time_limit_s
             if sample := _sample(task, point):
                 answer = await ask(task.tiny_chat(sample, time_limit_seconds))
                 if answer is not None and answer.tokens.prompt_count:
-                    warmth.bytes_per_token = len(sample.encode()) / answer.tokens.prompt_count
+                    warm_up_stats.bytes_per_token = len(sample.encode()) / answer.tokens.prompt_count
             await closed_load(ask_warmup, task.warmup_count, point.concurrency)
-    return warmth
+    return warm_up_stats
 
 
 async def open_connections(server: ModelServer, count: int, *, time_limit_seconds: float) -> None:

@@ -225,7 +225,7 @@ class CostReport(Document):
     currency: Literal["USD"] = "USD"
     price_usd_per_hour: float
     price_source: Literal["quote"] = "quote"
-    """Vast.ai quotes prices by offer and has no invoice per contract; the bill is made from quote and ledger."""
+    """Vast.ai quotes prices by offer and has no invoice per contract; the bill is made from the quote."""
     at_run: int | None
     billed_usd: float
     billed_seconds: float

@@ -14,7 +14,7 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import JobStore, StepQueue
-from rune.jobs.transitions import Settlement, settle
+from rune.jobs.transitions import Transition, make_transition
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +86,12 @@ class Engine:
 
     def _commit(self, job: Job, outcome: Outcome, duration_ms: int) -> bool:
         """Write down how the turn ended and send what follows; return False if it could not be written."""
-        settlement = settle(job, outcome, self._clock.now(), duration_ms)
-        if not self._store.commit(job, settlement, self._tallies(job, settlement)):
+        transition = make_transition(job, outcome, self._clock.now(), duration_ms)
+        if not self._store.commit(job, transition, self._tallies(job, transition)):
             return False
         log.info("turn.committed", extra={**_labels(job), "outcome": type(outcome).__name__})
-        if settlement.send:
-            self._queue.send(settlement.send)
+        if transition.send:
+            self._queue.send(transition.send)
         return True
 
     def _commit_cancel(self, job: Job) -> bool:
@@ -102,12 +102,12 @@ class Engine:
             return False
         return self._commit(found, Cancelled(), duration_ms=0)
 
-    def _tallies(self, job: Job, settlement: Settlement) -> Tallies | None:
+    def _tallies(self, job: Job, transition: Transition) -> Tallies | None:
         """Return what the whole job adds up to, once it is over."""
-        if settlement.send is not None:
+        if transition.send is not None:
             return None
         history = self._store.read_events(job.job_id, after=0)
-        return tally([*(history.events if history else ()), *settlement.events])
+        return tally([*(history.events if history else ()), *transition.events])
 
     async def _run(self, job: Job) -> Outcome:
         now = self._clock.now()

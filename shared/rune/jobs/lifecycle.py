@@ -1,6 +1,6 @@
 """Every decision about a job, as plain functions over plain data.
 
-A worker claims a turn and judges whether to run it; `settlement` says what its end comes to. The API accepts
+A worker claims a turn and judges whether to run it; `transitions` says what its end comes to. The API accepts
 and cancels; the janitor sends lost turns again. Nothing here reads a clock or touches a store.
 """
 

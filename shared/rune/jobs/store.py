@@ -8,7 +8,7 @@ from typing import Protocol
 from rune.jobs.lifecycle import Send
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job, Kind
-from rune.jobs.transitions import Settlement
+from rune.jobs.transitions import Transition
 from rune.storage.change import Change
 
 
@@ -102,7 +102,7 @@ class JobStore(Protocol):
         """Write the hot item if the change's requirements hold; return it as written."""
         ...
 
-    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
+    def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         """Write change, events, result, state and tallies, all or nothing.
 
         Return False if a requirement did not hold; then none of it is there.

@@ -28,7 +28,7 @@ LONGEST_SENTENCE_BYTES = 260
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
+class Transition:
     """What a step's end comes to: one atomic write, then at most one message.
 
     Attributes
@@ -44,7 +44,7 @@ class Settlement:
     state_json: str | None = None
 
 
-def settle(job: Job, outcome: Outcome, now: datetime, duration_ms: int) -> Settlement:
+def make_transition(job: Job, outcome: Outcome, now: datetime, duration_ms: int) -> Transition:
     """Return what the end of a claimed turn comes to.
 
     Parameters
@@ -69,18 +69,18 @@ def settle(job: Job, outcome: Outcome, now: datetime, duration_ms: int) -> Settl
             history.add_step_end(duration_ms)
             return _conclude(job, history, now, Status.SUCCEEDED, result_json=outcome.result_json)
         case Released():
-            return _settle_release(job, outcome, history, now, duration_ms)
+            return _end_release(job, outcome, history, now, duration_ms)
 
 
-def cancel_queued(job: Job, now: datetime) -> Settlement:
+def cancel_queued(job: Job, now: datetime) -> Transition:
     """Return the write that ends a job which no worker has touched yet."""
-    settlement = _end(job, History(job, now), now, Status.CANCELLED)
-    change = settlement.change
+    transition = _end(job, History(job, now), now, Status.CANCELLED)
+    change = transition.change
     untouched = replace(change, name="cancel_queued", requires=(Is("status", Status.QUEUED),))
-    return replace(settlement, change=untouched)
+    return replace(transition, change=untouched)
 
 
-def _advance(job: Job, outcome: Next, history: History, now: datetime, duration_ms: int) -> Settlement:
+def _advance(job: Job, outcome: Next, history: History, now: datetime, duration_ms: int) -> Transition:
     history.add_notes(outcome.notes)
     history.add_step_end(duration_ms, outcome.error_type, outcome.labels)
     sets: dict[str, Value] = {
@@ -90,25 +90,25 @@ def _advance(job: Job, outcome: Next, history: History, now: datetime, duration_
         "phases_ms": {**job.phases_ms, **(outcome.phases_ms or {job.step: duration_ms})},
         **_spent(outcome.spending),
     }
-    settlement = _take_turn(
+    transition = _take_turn(
         job, history, now, step=outcome.step, delay_seconds=outcome.delay_seconds, sets=sets
     )
-    return replace(settlement, state_json=outcome.state_json)
+    return replace(transition, state_json=outcome.state_json)
 
 
-def _repeat(job: Job, outcome: Again, history: History, now: datetime) -> Settlement:
+def _repeat(job: Job, outcome: Again, history: History, now: datetime) -> Transition:
     history.add_notes(outcome.notes)
     sets: dict[str, Value] = {"progress": dict(outcome.progress), **_spent(outcome.spending)}
     if outcome.state_json is not None:
         # It has got somewhere, so its next turn has all its tries.
         sets["failures"] = 0
-    settlement = _take_turn(job, history, now, step=job.step, delay_seconds=outcome.delay_seconds, sets=sets)
-    return replace(settlement, state_json=outcome.state_json)
+    transition = _take_turn(job, history, now, step=job.step, delay_seconds=outcome.delay_seconds, sets=sets)
+    return replace(transition, state_json=outcome.state_json)
 
 
-def _settle_release(
+def _end_release(
     job: Job, outcome: Released, history: History, now: datetime, duration_ms: int
-) -> Settlement:
+) -> Transition:
     """Return the end that the job was waiting for; without one its machine had failed it, and it rents anew."""
     history.add_step_end(duration_ms, labels=outcome.labels)
     if job.verdict is not None:
@@ -139,7 +139,7 @@ def _spent(spending: Spending) -> dict[str, Value]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _fail(job: Job, outcome: Failed, history: History, now: datetime, duration_ms: int) -> Settlement:
+def _fail(job: Job, outcome: Failed, history: History, now: datetime, duration_ms: int) -> Transition:
     history.add_notes(outcome.notes)
     history.add_step_end(duration_ms, error_type=outcome.code)
     if job.is_releasing:
@@ -171,7 +171,7 @@ def _conclude(
     *,
     failure: Failure | None = None,
     result_json: str | None = None,
-) -> Settlement:
+) -> Transition:
     """Return the end of a job, or the way to it: one that may have rented a machine gives it back first."""
     if not job.rents:
         return _end(job, history, now, status, failure=failure, result_json=result_json)
@@ -182,8 +182,8 @@ def _conclude(
         "verdict": status,
         "failure": failure,
     }
-    settlement = _take_turn(job, history, now, step=StepName.RELEASE, delay_seconds=0, sets=sets)
-    return replace(settlement, result_json=result_json)
+    transition = _take_turn(job, history, now, step=StepName.RELEASE, delay_seconds=0, sets=sets)
+    return replace(transition, result_json=result_json)
 
 
 def _clip(sentence: str) -> str:
@@ -198,8 +198,8 @@ def _take_turn(
     step: StepName,
     delay_seconds: int,
     sets: Mapping[str, Value],
-) -> Settlement:
-    """Return the settlement of a job that goes on: its next turn, and the message for it."""
+) -> Transition:
+    """Return the transition of a job that goes on: its next turn, and the message for it."""
     delay_seconds = max(0, min(delay_seconds, LONGEST_DELAY_SECONDS))
     requires: tuple[Requirement, ...] = (Is("epoch", job.epoch),)
     if delay_seconds and not job.is_releasing:
@@ -220,7 +220,7 @@ def _take_turn(
         adds={"seq": 1, "event_count": len(history.events)},
     )
     send = Send(plan.STEPS[step].lane, StepMessage(job.job_id, job.seq + 1), delay_seconds)
-    return Settlement(change, history.events, None, send)
+    return Transition(change, history.events, None, send)
 
 
 def _end(
@@ -232,8 +232,8 @@ def _end(
     failure: Failure | None = None,
     result_json: str | None = None,
     sets: Mapping[str, Value] | None = None,
-) -> Settlement:
-    """Return the settlement of a job that is over."""
+) -> Transition:
+    """Return the transition of a job that is over."""
     history.add_job_end(status, failure)
     change = make_change(
         "commit",
@@ -252,4 +252,4 @@ def _end(
         },
         adds={"seq": 1, "event_count": len(history.events)},
     )
-    return Settlement(change, history.events, result_json, None)
+    return Transition(change, history.events, result_json, None)

@@ -15,7 +15,7 @@ import httpcore
 import httpx
 
 from rune.net.addresses import AddressPolicy
-from rune.net.guarded_network import GuardedBackend
+from rune.net.guarded_network import GuardedNetwork
 from rune.net.pool import ConnectionPool
 
 MAX_CONNECTIONS = 80
@@ -73,7 +73,7 @@ def open_client(
         ssl_context=_tls_context(),
         max_connections=max_connections,
         keepalive_seconds=_KEEPALIVE_SECONDS,
-        backend=backend or GuardedBackend(policy),
+        backend=backend or GuardedNetwork(policy),
     )
     return httpx.AsyncClient(
         transport=_PoolTransport(pool),

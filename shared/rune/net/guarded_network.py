@@ -46,7 +46,7 @@ async def resolve_ipv4(host: str) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(IPv4Address(answer[4][0]) for answer in answers))
 
 
-class GuardedBackend(httpcore.AsyncNetworkBackend):
+class GuardedNetwork(httpcore.AsyncNetworkBackend):
     """Connects to judged addresses only.
 
     Parameters

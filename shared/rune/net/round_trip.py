@@ -12,7 +12,7 @@ import httpcore
 from rune.errors import AddressError
 from rune.net.addresses import AddressPolicy, BackendUrl
 from rune.net.bodies import MonotonicNs
-from rune.net.guarded_network import GuardedBackend, Resolve, resolve_ipv4
+from rune.net.guarded_network import GuardedNetwork, Resolve, resolve_ipv4
 from rune.net.streams import StampingBackend
 
 TIMEOUT_SECONDS = 5.0
@@ -39,7 +39,7 @@ async def measure_round_trip_ms(
         Replaced in tests.
     """
     watch = _Stopwatch(network or StampingBackend(), now_ns)
-    backend = GuardedBackend(policy, resolve=resolve, network=watch)
+    backend = GuardedNetwork(policy, resolve=resolve, network=watch)
     try:
         connection = await backend.connect_tcp(url.host, url.port, TIMEOUT_SECONDS)
     except (AddressError, httpcore.ConnectError, httpcore.ConnectTimeout):

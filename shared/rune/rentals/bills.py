@@ -1,4 +1,4 @@
-"""What a rental costs, from the ledger alone.
+"""What a rental costs, from the rental store alone.
 
 Every unknown is taken at its dear end, so what is recorded covers what is charged (Vast.ai, "Pricing": disk from
 creation until destruction, GPU while running, traffic always). The GPU is billed from the last moment at which it
@@ -33,7 +33,7 @@ def cost_of_holder_micro_usd(rental: Rental, until: datetime) -> int:
 
 
 def _gpu(rental: Rental, since: datetime, until: datetime) -> int:
-    billed_from = rental.dark_until or rental.intended_at
+    billed_from = rental.last_seen_stopped_at or rental.intended_at
     return _share(rental.prices.gpu_micro_usd_per_hour, max(since, billed_from), until)
 
 

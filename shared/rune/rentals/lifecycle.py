@@ -47,23 +47,23 @@ def note_contract(rental: Rental, contract_id: int, now: datetime) -> Change:
     )
 
 
-def note_dark(rental: Rental, seen_at: datetime, now: datetime) -> Change:
+def note_seen_stopped(rental: Rental, seen_at: datetime, now: datetime) -> Change:
     """Return the write that says the machine was seen not running."""
     return make_change(
-        "note_dark",
+        "note_seen_stopped",
         now,
         requires=(Is("state", RentalState.CREATED), Is("version", rental.version)),
-        sets={"dark_until": seen_at},
+        sets={"last_seen_stopped_at": seen_at},
     )
 
 
-def note_awake(rental: Rental, seen_at: datetime, now: datetime) -> Change:
+def note_seen_running(rental: Rental, seen_at: datetime, now: datetime) -> Change:
     """Return the write that says the machine was seen running, for the first time."""
     return make_change(
-        "note_awake",
+        "note_seen_running",
         now,
         requires=(Is("state", RentalState.CREATED), Is("version", rental.version)),
-        sets={"awake_at": seen_at},
+        sets={"first_seen_running_at": seen_at},
     )
 
 

@@ -67,7 +67,7 @@ class Offer:
         return max(self.price_usd_per_hour, self.gpu_usd_per_hour + self.disk_usd_per_hour(disk_gb))
 
     def prices(self, disk_gb: int) -> Prices:
-        """Return what is written into the ledger, each part rounded up."""
+        """Return what is written into the rental store, each part rounded up."""
         disk_usd = self.disk_usd_per_hour(disk_gb)
         return Prices(
             gpu_micro_usd_per_hour=_micro(self.usd_per_hour(disk_gb) - disk_usd),
@@ -77,7 +77,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Requirements:
     """What the machine must have.
 
     Attributes
@@ -112,7 +112,7 @@ class Wanted:
         )
 
 
-class Flaw(StrEnum):
+class RejectionReason(StrEnum):
     """Why an offer is not taken, as it stands in the job's events."""
 
     TAKEN = "taken"
@@ -130,46 +130,53 @@ class Flaw(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Selection:
     """Offers that will do, best value first, and the flaw of every other by machine."""
 
     offers: tuple[Offer, ...]
-    flaws: tuple[tuple[int, Flaw], ...]
+    rejections: tuple[tuple[int, RejectionReason], ...]
 
 
-def choose(offers: Sequence[Offer], wanted: Wanted, failed_machines: Collection[int]) -> Choice:
+def select_offers(
+    offers: Sequence[Offer], requirements: Requirements, failed_machines: Collection[int]
+) -> Selection:
     """Return what will do, ordered by speed per dollar."""
-    judged = [(offer, find_flaw(offer, wanted, failed_machines)) for offer in offers]
-    fitting = [offer for offer, flaw in judged if flaw is None]
-    return Choice(
+    judged = [(offer, find_rejection_reason(offer, requirements, failed_machines)) for offer in offers]
+    fitting = [offer for offer, reason in judged if reason is None]
+    return Selection(
         # Equal value: the surer host, then the lower id, so that the same market gives the same choice.
-        tuple(sorted(fitting, key=lambda o: (-_value(o, wanted), -o.reliability_ratio, o.offer_id))),
-        tuple((offer.machine_id, flaw) for offer, flaw in judged if flaw is not None),
+        tuple(sorted(fitting, key=lambda o: (-_value(o, requirements), -o.reliability_ratio, o.offer_id))),
+        tuple((offer.machine_id, reason) for offer, reason in judged if reason is not None),
     )
 
 
-def find_flaw(offer: Offer, wanted: Wanted, failed_machines: Collection[int]) -> Flaw | None:
+def find_rejection_reason(
+    offer: Offer, requirements: Requirements, failed_machines: Collection[int]
+) -> RejectionReason | None:
     """Return the first reason against an offer, or None."""
-    price = offer.usd_per_hour(wanted.disk_gb)
-    flaws = (
-        (Flaw.TAKEN, not offer.is_rentable),
-        (Flaw.FAILED_BEFORE, offer.machine_id in failed_machines),
-        (Flaw.VRAM, offer.vram_mb < wanted.offered_vram_mb),
-        (Flaw.DISK, offer.disk_gb < wanted.disk_gb),
-        (Flaw.CHEAP, price < wanted.min_usd_per_hour),
-        (Flaw.DEAR, price > wanted.max_usd_per_hour),
-        (Flaw.UNRELIABLE, offer.reliability_ratio < wanted.reliability_ratio),
-        (Flaw.UNVERIFIED, not offer.is_verified),
-        (Flaw.PORTS, offer.port_count < wanted.port_count),
-        (Flaw.SLOW_NETWORK, offer.download_mbit_per_second < wanted.download_mbit_per_second),
-        (Flaw.DEAR_NETWORK, offer.download_usd_per_gb > MAX_DOWNLOAD_USD_PER_GB),
-        (Flaw.ENDS_SOON, offer.time_left < wanted.time_needed),
+    price = offer.usd_per_hour(requirements.disk_gb)
+    rejections = (
+        (RejectionReason.TAKEN, not offer.is_rentable),
+        (RejectionReason.FAILED_BEFORE, offer.machine_id in failed_machines),
+        (RejectionReason.VRAM, offer.vram_mb < requirements.offered_vram_mb),
+        (RejectionReason.DISK, offer.disk_gb < requirements.disk_gb),
+        (RejectionReason.CHEAP, price < requirements.min_usd_per_hour),
+        (RejectionReason.DEAR, price > requirements.max_usd_per_hour),
+        (RejectionReason.UNRELIABLE, offer.reliability_ratio < requirements.reliability_ratio),
+        (RejectionReason.UNVERIFIED, not offer.is_verified),
+        (RejectionReason.PORTS, offer.port_count < requirements.port_count),
+        (
+            RejectionReason.SLOW_NETWORK,
+            offer.download_mbit_per_second < requirements.download_mbit_per_second,
+        ),
+        (RejectionReason.DEAR_NETWORK, offer.download_usd_per_gb > MAX_DOWNLOAD_USD_PER_GB),
+        (RejectionReason.ENDS_SOON, offer.time_left < requirements.time_needed),
     )
-    return next((flaw for flaw, applies in flaws if applies), None)
+    return next((reason for reason, applies in rejections if applies), None)
 
 
-def _value(offer: Offer, wanted: Wanted) -> float:
-    return offer.speed / float(max(offer.usd_per_hour(wanted.disk_gb), Decimal("0.001")))
+def _value(offer: Offer, requirements: Requirements) -> float:
+    return offer.speed / float(max(offer.usd_per_hour(requirements.disk_gb), Decimal("0.001")))
 
 
 def _micro(usd: Decimal) -> int:

@@ -13,9 +13,9 @@ from decimal import Decimal
 from rune.clock import Clock
 from rune.errors import ProviderBusyError
 from rune.rentals.instance import Listing
-from rune.rentals.offers import Offer, Wanted
+from rune.rentals.offers import Offer, Requirements
 from rune.rentals.provider import Order, Provider, Template
-from rune.rentals.store import Board, Endpoint
+from rune.rentals.store import Endpoint, ProviderLimits
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +60,17 @@ class TooEarlyError(Exception):
         self.delay_seconds = max(1, math.ceil(waiting.total_seconds()))
 
 
-class Fleet:
+class PacedProvider:
     """Every method may raise TooEarlyError, `RentalError` and StoreUnavailableError."""
 
-    def __init__(self, provider: Provider, board: Board, clock: Clock) -> None:
+    def __init__(self, provider: Provider, provider_limits: ProviderLimits, clock: Clock) -> None:
         self._provider = provider
-        self._board = board
+        self._provider_limits = provider_limits
         self._clock = clock
 
-    async def search(self, wanted: Wanted) -> tuple[Offer, ...]:
+    async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
         """Return offers that may do."""
-        return await self._paced(Endpoint.SEARCH, lambda: self._provider.search(wanted))
+        return await self._paced(Endpoint.SEARCH, lambda: self._provider.search(requirements))
 
     async def find_template(self, template_hash: str) -> Template | None:
         """Return a stored recipe, or None."""
@@ -106,14 +106,14 @@ class Fleet:
         """
         now = self._clock.now()
         oldest = now - LISTING_AGE if begun_after is None else begun_after + CLOCK_SKEW
-        shared = self._board.read_listing()
+        shared = self._provider_limits.read_listing()
         # One of the future comes from a clock that is wrong, and would be taken for fresh long after.
         if shared is not None and oldest < shared.begun_at <= now + CLOCK_SKEW:
             return shared
         self._reserve(Endpoint.LIST)
         begun_at = self._clock.now()
         listing = await self._noting_refusal(Endpoint.LIST, lambda: self._provider.list_instances(begun_at))
-        self._board.share_listing(listing)
+        self._provider_limits.share_listing(listing)
         return listing
 
     async def _paced[T](self, endpoint: Endpoint, call: Callable[[], Awaitable[T]]) -> T:
@@ -121,7 +121,7 @@ class Fleet:
         return await self._noting_refusal(endpoint, call)
 
     def _reserve(self, endpoint: Endpoint) -> None:
-        waiting = self._board.reserve(endpoint, self._clock.now(), INTERVALS[endpoint])
+        waiting = self._provider_limits.reserve(endpoint, self._clock.now(), INTERVALS[endpoint])
         if waiting:
             raise TooEarlyError(waiting)
 
@@ -134,5 +134,5 @@ class Fleet:
                 delay = timedelta(seconds=error.retry_after_seconds)
             delay = min(delay, _LONGEST_BUSY_DELAY.get(endpoint, delay))
             log.warning("provider.busy", extra={"reason": endpoint.value})
-            self._board.hold_off(endpoint, self._clock.now() + delay)
+            self._provider_limits.hold_off(endpoint, self._clock.now() + delay)
             raise

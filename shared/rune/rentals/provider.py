@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from rune.rentals.instance import Instance, Listing
-from rune.rentals.offers import Offer, Wanted
+from rune.rentals.offers import Offer, Requirements
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Template:
 class Provider(Protocol):
     """A market of machines."""
 
-    async def search(self, wanted: Wanted) -> tuple[Offer, ...]:
+    async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
         """Return offers that may do; the server's filters are no promise."""
         ...
 

@@ -1,4 +1,4 @@
-"""What the janitor does about one machine or one row of the ledger, as a plain function over plain data."""
+"""What the janitor does about one machine or one row of the rental store, as a plain function over plain data."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""A rental as the ledger keeps it, written before any money is spent."""
+"""A rental as the rental store keeps it, written before any money is spent."""
 
 import re
 from dataclasses import dataclass
@@ -107,9 +107,9 @@ class Rental:
         The provider's template it was made from, if any.
     image_bytes
         The most that its image takes on the wire.
-    dark_until
+    last_seen_stopped_at
         Latest moment at which it was seen not running; its GPU is counted as billed from there.
-    awake_at
+    first_seen_running_at
         When it was first seen running, though its server may not have answered.
     downloaded_bytes
         What all downloads of models took that are complete.
@@ -119,7 +119,7 @@ class Rental:
         When it ends without anybody asking, and the latest moment to which that can be put off.
     destroyed_at
         When the provider last said that it destroys the machine; that is a word, and no proof.
-    guards_itself
+    has_self_destruct
         Whether the machine destroys itself some time after `ceiling_at`.
     is_open
         Whether anybody who finds the address may use the server, since it asks for no credential.
@@ -149,8 +149,8 @@ class Rental:
     image_bytes: int = OLLAMA_IMAGE_BYTES
     contract_id: int | None = None
     url: str | None = None
-    dark_until: datetime | None = None
-    awake_at: datetime | None = None
+    last_seen_stopped_at: datetime | None = None
+    first_seen_running_at: datetime | None = None
     running_at: datetime | None = None
     downloaded_bytes: int = 0
     pulling_bytes: int = 0
@@ -161,14 +161,14 @@ class Rental:
     destroyed_at: datetime | None = None
     released_at: datetime | None = None
     cost_micro_usd: int | None = None
-    guards_itself: bool = False
+    has_self_destruct: bool = False
     is_open: bool = True
     expires_at: datetime | None = None
 
     @property
     def was_seen(self) -> bool:
         """Whether a listing has shown the machine."""
-        seen = (self.dark_until, self.awake_at, self.running_at)
+        seen = (self.last_seen_stopped_at, self.first_seen_running_at, self.running_at)
         return any(moment is not None for moment in seen)
 
     @property

@@ -1,4 +1,4 @@
-"""What the ledger of rentals and the shared board are asked; one file per technology implements them."""
+"""The ports of the rental store and of the provider limits; one file per technology implements them."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ class RentalRefused:
     found: Rental | None
 
 
-class Ledger(Protocol):
+class RentalStore(Protocol):
     """Where rentals are written down. Every method raises StoreUnavailableError when that cannot be reached."""
 
     def open(self, rental: Rental) -> bool:
@@ -62,7 +62,7 @@ WRONG_CLOCK = timedelta(minutes=20)
 """What is dated so far ahead was written by a clock that is wrong; the longest hold-off is 15 minutes."""
 
 
-class Board(Protocol):
+class ProviderLimits(Protocol):
     """What all workers share about one key of the provider's: when the next call may be made, and one listing.
 
     What is dated further ahead than `WRONG_CLOCK` counts for nothing, or one wrong clock would blind all others.

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from rune.errors import CreateLostError, ProviderFailedError, ProviderKeyError
 from rune.rentals.instance import Instance, Listing
-from rune.rentals.offers import Offer, Wanted
+from rune.rentals.offers import Offer, Requirements
 from rune.rentals.provider import Order, Template
 from rune.rentals.vastai_answers import (
     Answer,
@@ -83,9 +83,9 @@ class VastAi:
         self._exchange = exchange
         self._pause = pause
 
-    async def search(self, wanted: Wanted) -> tuple[Offer, ...]:
+    async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
         """Return up to 64 on-demand offers, by value: `POST /bundles/`."""
-        found = await self._call("POST", "/api/v0/bundles/", body=_search_body(wanted))
+        found = await self._call("POST", "/api/v0/bundles/", body=_search_body(requirements))
         offers = found.get("offers")
         if isinstance(offers, dict):
             offers = [offers]
@@ -245,27 +245,27 @@ def _require_success(answer: Answer) -> Members:
     return members
 
 
-def _search_body(wanted: Wanted) -> dict[str, object]:
+def _search_body(requirements: Requirements) -> dict[str, object]:
     return {
         "verified": {"eq": True},
         "external": {"eq": False},
         "rentable": {"eq": True},
         "rented": {"eq": False},
-        "gpu_total_ram": {"gte": wanted.offered_vram_mb},
-        "disk_space": {"gte": wanted.disk_gb},
+        "gpu_total_ram": {"gte": requirements.offered_vram_mb},
+        "disk_space": {"gte": requirements.disk_gb},
         "dph_total": {
-            "gte": float(wanted.min_usd_per_hour),
-            "lte": float(wanted.max_usd_per_hour),
+            "gte": float(requirements.min_usd_per_hour),
+            "lte": float(requirements.max_usd_per_hour),
         },
-        "reliability": {"gte": wanted.reliability_ratio},
-        "direct_port_count": {"gte": wanted.port_count},
-        "inet_down": {"gte": wanted.download_mbit_per_second},
-        "duration": {"gte": wanted.time_needed.total_seconds()},
+        "reliability": {"gte": requirements.reliability_ratio},
+        "direct_port_count": {"gte": requirements.port_count},
+        "inet_down": {"gte": requirements.download_mbit_per_second},
+        "duration": {"gte": requirements.time_needed.total_seconds()},
         "order": [["dlperf_per_dphtotal", "desc"]],
         "type": "on-demand",
         "limit": MAX_OFFERS,
         # Without it the quoted price holds a disk of another size.
-        "allocated_storage": float(wanted.disk_gb),
+        "allocated_storage": float(requirements.disk_gb),
     }
 
 

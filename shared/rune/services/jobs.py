@@ -66,7 +66,7 @@ class JobPage:
     position: str | None
 
 
-class Desk:
+class JobService:
     """Jobs as one tenant's callers see them: another tenant's job does not exist."""
 
     def __init__(self, store: JobStore, queue: StepQueue, clock: Clock, terms: Terms) -> None:

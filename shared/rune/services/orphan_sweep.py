@@ -10,10 +10,10 @@ from rune.errors import RentalError, StoreUnavailableError
 from rune.jobs.store import JobStore
 from rune.rentals import lifecycle
 from rune.rentals.instance import Instance, Listing
-from rune.rentals.paced_provider import Fleet, TooEarlyError
+from rune.rentals.paced_provider import PacedProvider, TooEarlyError
 from rune.rentals.reconciliation import Act, Verdict, judge
 from rune.rentals.record import Rental, RentalState, parse_label
-from rune.rentals.store import Ledger, RentalRefused
+from rune.rentals.store import RentalRefused, RentalStore
 from rune.storage.change import Change
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ _LONGEST_PAUSE_SECONDS = 8
 
 
 @dataclass(slots=True)
-class Reaped:
+class SweepResult:
     """What one sweep came to.
 
     Attributes
@@ -39,8 +39,8 @@ class Reaped:
     alarm_count: int = 0
 
 
-class Reaper:
-    """Compares the ledger with what exists.
+class OrphanSweep:
+    """Compares the rental store with what exists.
 
     Parameters
     ----------
@@ -53,25 +53,25 @@ class Reaper:
     def __init__(
         self,
         *,
-        fleet: Fleet,
-        ledger: Ledger,
+        provider: PacedProvider,
+        rental_store: RentalStore,
         jobs: JobStore,
         clock: Clock,
         stage: str,
         pause: Callable[[float], Awaitable[None]],
     ) -> None:
-        self._fleet = fleet
-        self._ledger = ledger
+        self._provider = provider
+        self._rental_store = rental_store
         self._jobs = jobs
         self._clock = clock
         self._stage = stage
         self._pause = pause
 
-    async def sweep(self, may_go_on: Callable[[], bool]) -> Reaped:
+    async def sweep(self, may_go_on: Callable[[], bool]) -> SweepResult:
         """Look at every machine and every row once."""
-        reaped = Reaped()
+        reaped = SweepResult()
         # Rows first: a machine that is ordered after this is missing from them, and not from what is looked up.
-        rental_ids = list(self._ledger.find_alive(RENTALS_PER_SWEEP))
+        rental_ids = list(self._rental_store.find_alive(RENTALS_PER_SWEEP))
         listing = await self._list(may_go_on)
         if listing is None:
             log.error("rentals.unknown", extra={"metric": "RentalListingsFailed"})
@@ -94,7 +94,7 @@ class Reaper:
         rental_id: str,
         instance: Instance | None,
         listing: Listing,
-        reaped: Reaped,
+        reaped: SweepResult,
         may_go_on: Callable[[], bool],
     ) -> None:
         """See to one machine, so that whatever is wrong with its row is not every other machine's misfortune."""
@@ -110,7 +110,7 @@ class Reaper:
     async def _list(self, may_go_on: Callable[[], bool]) -> Listing | None:
         while True:
             try:
-                return await self._fleet.list_instances()
+                return await self._provider.list_instances()
             except TooEarlyError as early:
                 if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not may_go_on():
                     return None
@@ -124,10 +124,10 @@ class Reaper:
         rental_id: str,
         instance: Instance | None,
         listing: Listing,
-        reaped: Reaped,
+        reaped: SweepResult,
         may_go_on: Callable[[], bool],
     ) -> None:
-        rental = self._ledger.read(rental_id)
+        rental = self._rental_store.read(rental_id)
         if rental is not None and instance is None:
             instance = listing.find(rental)
         if rental is None and instance is None:
@@ -185,19 +185,19 @@ class Reaper:
 
     def _note_price(self, rental_id: str, instance: Instance) -> None:
         """Write down what a machine costs that nobody may have looked at yet; the bill is made from that."""
-        rental = self._ledger.read(rental_id)
+        rental = self._rental_store.read(rental_id)
         risen = None if rental is None else lifecycle.find_risen_price(rental, instance)
         if rental is not None and risen is not None:
             self._update(rental, lifecycle.note_price(rental, risen, self._clock.now()))
 
     def _update(self, rental: Rental, change: Change) -> Rental | None:
-        written = self._ledger.update(rental, change)
+        written = self._rental_store.update(rental, change)
         return None if isinstance(written, RentalRefused) else written
 
     async def _destroy(self, rental_id: str, instance: Instance, may_go_on: Callable[[], bool]) -> bool:
         while True:
             try:
-                await self._fleet.destroy(instance.contract_id)
+                await self._provider.destroy(instance.contract_id)
             except TooEarlyError as early:
                 if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not may_go_on():
                     return False

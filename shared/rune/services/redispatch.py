@@ -12,7 +12,9 @@ log = logging.getLogger(__name__)
 LATE_JOBS_PER_SWEEP = 500
 
 
-def send_late_turns(store: JobStore, queue: StepQueue, clock: Clock, may_go_on: Callable[[], bool]) -> int:
+def redispatch_late_turns(
+    store: JobStore, queue: StepQueue, clock: Clock, may_go_on: Callable[[], bool]
+) -> int:
     """Send the messages of late turns again; return how many were sent.
 
     Only who wins the write of the new due time sends, so two janitors at once send one message.

@@ -14,7 +14,7 @@ from rune.errors import (
 from rune.rentals import lifecycle
 from rune.rentals.bills import cost_micro_usd
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.rentals.store import Ledger, RentalRefused
+from rune.rentals.store import RentalRefused, RentalStore
 from rune.storage.change import Change
 
 _TRIES = 4
@@ -23,23 +23,23 @@ _TRIES = 4
 _LONGEST_RENTAL_ID = 64
 
 
-class RentalDesk:
+class RentalService:
     """Rentals as one tenant's callers see them: neither another tenant's nor one proven gone exists.
 
-    Every method raises StoreUnavailableError when the ledger cannot be reached.
+    Every method raises StoreUnavailableError when the rental store cannot be reached.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
-        self._ledger = ledger
+    def __init__(self, rental_store: RentalStore, clock: Clock) -> None:
+        self._rental_store = rental_store
         self._clock = clock
 
     def list_rentals(self, tenant: str) -> tuple[Rental, ...]:
         """Return the tenant's rentals that may bill, oldest first."""
-        return self._ledger.read_alive(tenant)
+        return self._rental_store.read_alive(tenant)
 
     def find(self, tenant: str, rental_id: str) -> Rental:
         """Return the rental; raises RentalNotFoundError."""
-        return _visible(self._ledger.read(rental_id), tenant, rental_id)
+        return _visible(self._rental_store.read(rental_id), tenant, rental_id)
 
     def end(self, tenant: str, rental_id: str) -> Rental:
         """Return the rental as given up; the janitor destroys its machine, and goes on until that is proven.
@@ -95,7 +95,7 @@ class RentalDesk:
             change = decide(rental, self._clock.now())
             if change is None:
                 return rental
-            written = self._ledger.update(rental, change)
+            written = self._rental_store.update(rental, change)
             if not isinstance(written, RentalRefused):
                 return written
             rental = _visible(written.found, tenant, rental_id)
@@ -103,7 +103,7 @@ class RentalDesk:
 
 
 def _visible(found: Rental | None, tenant: str, rental_id: str) -> Rental:
-    # The ledger reads an attempt `01` as 1, but a rental has one name.
+    # The rental store reads an attempt `01` as 1, but a rental has one name.
     if found is None or not found.is_alive or (found.tenant, found.rental_id) != (tenant, rental_id):
         raise RentalNotFoundError(rental_id[:_LONGEST_RENTAL_ID])
     return found

@@ -13,7 +13,7 @@ from rune.contracts import BenchmarkReport, RecordsLink
 from rune.errors import JobNotFinishedError, NoReportError, NotABenchmarkError
 from rune.jobs.record import Job, Kind, Status
 from rune.jobs.store import StoredJob
-from rune.services.jobs import Caller, Desk
+from rune.services.jobs import Caller, JobService
 
 LINK_LIFETIME = timedelta(minutes=15)
 """Long enough to begin a download, which may then take as long as it takes."""
@@ -38,7 +38,7 @@ class Reported:
     record_keys: tuple[str, ...]
 
 
-class BenchmarkDesk:
+class ReportService:
     """Reports as one tenant's callers see them.
 
     Every method that looks for a benchmark raises these.
@@ -59,18 +59,18 @@ class BenchmarkDesk:
         The table or the bucket cannot be reached.
     """
 
-    def __init__(self, desk: Desk, links: Links, clock: Clock) -> None:
-        self._desk = desk
+    def __init__(self, jobs: JobService, links: Links, clock: Clock) -> None:
+        self._jobs = jobs
         self._links = links
         self._clock = clock
 
     def find(self, caller: Caller, job_id: str) -> Reported:
         """Return a benchmark's report."""
-        return self._open(self._desk.find(caller, job_id))
+        return self._open(self._jobs.find(caller, job_id))
 
     def find_many(self, caller: Caller, job_ids: Sequence[str]) -> tuple[Reported, ...]:
         """Return the reports of up to 40 different benchmarks, in the order of their ids, from one read."""
-        return tuple(self._open(stored) for stored in self._desk.find_many(caller, job_ids))
+        return tuple(self._open(stored) for stored in self._jobs.find_many(caller, job_ids))
 
     def link_records(self, reported: Reported) -> list[RecordsLink]:
         """Return where the records can be downloaded, by run."""
@@ -92,7 +92,7 @@ class BenchmarkDesk:
         if job.kind is not Kind.BENCHMARK:
             raise NotABenchmarkError(job.job_id)
         if job.is_active:
-            raise JobNotFinishedError(job.job_id, self._desk.seconds_until_news(job) or 1)
+            raise JobNotFinishedError(job.job_id, self._jobs.seconds_until_news(job) or 1)
         if job.status is not Status.SUCCEEDED or stored.result_json is None:
             raise NoReportError(job.job_id, f"it {_ENDED_BY[job.status]}")
         try:

@@ -19,7 +19,7 @@ from rune.jobs.step import Step, StepContext
 from rune.llm.opener import OpenServer
 from rune.llm.protocol import ModelServer, WarmUpRequest
 from rune.rentals.record import RentalState
-from rune.rentals.store import Ledger
+from rune.rentals.store import RentalStore
 from rune.tenants.backends import BackendChoice as NamedBackend
 from rune.tenants.backends import BackendSettings, api_key_for
 from rune.workflows.benchmark.context_size import context_tokens_of, step_when_ready
@@ -59,10 +59,13 @@ class Backends:
     """Finds the model server of a job: the one that its request names, or the one on the machine that it rents."""
 
     def __init__(
-        self, open_server: OpenServer, ledger: Ledger | None, settings: BackendSettings | None = None
+        self,
+        open_server: OpenServer,
+        rental_store: RentalStore | None,
+        settings: BackendSettings | None = None,
     ) -> None:
         self._open_server = open_server
-        self._ledger = ledger
+        self._rental_store = rental_store
         self._settings = settings or BackendSettings()
 
     def find(self, job: Job, choice: BackendChoice) -> Backend:
@@ -75,10 +78,10 @@ class Backends:
         InvalidRequestError
             As `find_named`.
         """
-        if not job.rents or self._ledger is None:
+        if not job.rents or self._rental_store is None:
             model = choice.model if isinstance(choice, Question) else None
             return self.find_named(job, choice, model)
-        alive = self._ledger.read_alive(job.tenant)
+        alive = self._rental_store.read_alive(job.tenant)
         held = next((rental for rental in alive if rental.holder == job.job_id), None)
         if held is None or held.url is None or held.state is not RentalState.RUNNING:
             raise ServerUnreachableError("The rented machine is not there any more.")

@@ -32,7 +32,7 @@ def make_steps(
     settings
         What tenants may use of the operator's; None lends nothing to anybody.
     """
-    backends = Backends(open_server, machines.ledger if machines else None, settings)
+    backends = Backends(open_server, machines.rental_store if machines else None, settings)
     working = {
         **Servers(backends).steps,
         **Benchmark(backends, measuring).steps,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rune.jobs import lifecycle
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next
 from rune.jobs.record import Job, Status, StepName
-from rune.jobs.transitions import cancel_queued, settle
+from rune.jobs.transitions import cancel_queued, make_transition
 from rune.storage.change import Change
 from tests.builders import NOW, a_claimed_job, a_job, a_waiting_job, after
 
@@ -81,8 +81,8 @@ CANCEL_QUEUED = Guarded(
 )
 SETTLE = tuple(
     Guarded(
-        "settle",
-        settle(a_claimed_job(), outcome, after(5), 5).change,
+        "make_transition",
+        make_transition(a_claimed_job(), outcome, after(5), 5).change,
         a_claimed_job(),
         (("epoch", a_claimed_job(epoch=2)), ("epoch", a_claimed_job(epoch=0))),
     )
@@ -96,8 +96,8 @@ SETTLE = tuple(
 )
 SETTLE_WITH_DELAY = tuple(
     Guarded(
-        "settle",
-        settle(a_claimed_job(), outcome, after(5), 5).change,
+        "make_transition",
+        make_transition(a_claimed_job(), outcome, after(5), 5).change,
         a_claimed_job(),
         (
             ("epoch", a_claimed_job(epoch=2)),

@@ -73,8 +73,8 @@ NOTE_CONTRACT = tuple(
     for rental in (a_rental(), a_releasing_rental(contract_id=None))
 )
 NOTE_AWAKE = Guarded(
-    "note_awake",
-    lifecycle.note_awake(a_created_rental(), after(20), after(21)),
+    "note_seen_running",
+    lifecycle.note_seen_running(a_created_rental(), after(20), after(21)),
     a_created_rental(),
     (
         *in_other_states(a_created_rental(), RentalState.CREATED),
@@ -82,8 +82,8 @@ NOTE_AWAKE = Guarded(
     ),
 )
 NOTE_DARK = Guarded(
-    "note_dark",
-    lifecycle.note_dark(a_created_rental(), after(30), after(31)),
+    "note_seen_stopped",
+    lifecycle.note_seen_stopped(a_created_rental(), after(30), after(31)),
     a_created_rental(),
     (
         *in_other_states(a_created_rental(), RentalState.CREATED),

@@ -1,4 +1,4 @@
-"""No condition of the store is there for show: each alone keeps a write out, in DynamoDB and in memory alike."""
+"""Each condition of the job store alone refuses a write, in DynamoDB and in memory alike."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from rune.aws.job_rows import hot_item, job_expression
 from rune.errors import StoreUnavailableError
 from rune.jobs import lifecycle
-from rune.jobs import transitions as settlement
+from rune.jobs import transitions as transition
 from rune.jobs.record import Job
 from rune.jobs.store import JobStore, Refused, Submission
-from rune.jobs.transitions import Settlement
+from rune.jobs.transitions import Transition
 from rune.storage.change import Change, allows, apply, satisfies
 from tests.builders import JOB_ID, a_job, an_ended_job, an_event
 from tests.functional.aws.job_guards import GUARDED, Guarded
@@ -43,11 +43,11 @@ def put(store: JobStore, job: Job) -> None:
 def test_table_of_guards_names_every_function_that_makes_a_change() -> None:
     makers = {
         name
-        for module in (lifecycle, settlement)
+        for module in (lifecycle, transition)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__
         and not name.startswith("_")
-        and function.__annotations__["return"] in (Change, Settlement)
+        and function.__annotations__["return"] in (Change, Transition)
     }
 
     assert {guarded.function for guarded in GUARDED} == makers
@@ -91,7 +91,7 @@ def test_update_refuses_when_one_requirement_fails(
 def test_commit_writes_when_nothing_stands_against_it(guarded: Guarded, store: JobStore) -> None:
     put(store, guarded.accepts)
 
-    assert store.commit(guarded.accepts, Settlement(guarded.change, (), None, None))
+    assert store.commit(guarded.accepts, Transition(guarded.change, (), None, None))
     assert store.read(JOB_ID) == apply(guarded.change, guarded.accepts)
 
 
@@ -100,7 +100,7 @@ def test_commit_refuses_everything_when_one_requirement_fails(
     guarded: Guarded, field: str, job: Job, store: JobStore
 ) -> None:
     put(store, job)
-    whole = Settlement(guarded.change, (an_event(2),), '{"answer": "late"}', None, '{"runs": 1}')
+    whole = Transition(guarded.change, (an_event(2),), '{"answer": "late"}', None, '{"runs": 1}')
 
     assert not store.commit(guarded.accepts, whole)
 
@@ -113,7 +113,7 @@ def test_commit_refuses_everything_when_one_requirement_fails(
 
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)
 def test_update_and_commit_refuse_when_there_is_no_such_job(guarded: Guarded, store: JobStore) -> None:
-    whole = Settlement(guarded.change, (), None, None)
+    whole = Transition(guarded.change, (), None, None)
 
     assert store.update(JOB_ID, guarded.change) == Refused(None)
     assert not store.commit(guarded.accepts, whole)

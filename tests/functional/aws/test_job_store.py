@@ -19,7 +19,7 @@ from rune.jobs.lifecycle import claim, request_cancel
 from rune.jobs.outcomes import Again, Done, Next
 from rune.jobs.record import Event, Failure, Job, Status, StepName
 from rune.jobs.store import History, JobStore, Refused, StoredJob, Submission
-from rune.jobs.transitions import LONGEST_SENTENCE_BYTES, settle
+from rune.jobs.transitions import LONGEST_SENTENCE_BYTES, make_transition
 from rune.storage.change import allows, apply
 from tests import strategies
 from tests.builders import (
@@ -129,7 +129,7 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
 
 def test_all_rows_of_a_job_leave_the_table_together(cloud: Cloud) -> None:
     store = put(cloud, a_claimed_job())
-    store.commit(a_claimed_job(), settle(a_claimed_job(), Done("{}"), NOW, 5))
+    store.commit(a_claimed_job(), make_transition(a_claimed_job(), Done("{}"), NOW, 5))
 
     rows = cloud.rows()
 
@@ -160,14 +160,14 @@ def test_submit_writes_job_request_and_event(cloud: Cloud) -> None:
 
 def test_commit_writes_job_events_and_result(cloud: Cloud) -> None:
     job = a_claimed_job()
-    settlement = settle(job, Done('{"answer": "é"}'), after(2), 5)
+    transition = make_transition(job, Done('{"answer": "é"}'), after(2), 5)
     store = put(cloud, job)
 
-    assert store.commit(job, settlement)
+    assert store.commit(job, transition)
 
-    ended = apply(settlement.change, job)
+    ended = apply(transition.change, job)
     assert store.read_with_result(JOB_ID) == StoredJob(ended, '{"answer": "é"}')
-    assert store.read_events(JOB_ID, 0) == History(ended, (an_event(), *settlement.events))
+    assert store.read_events(JOB_ID, 0) == History(ended, (an_event(), *transition.events))
 
 
 def test_commit_writes_the_state_that_the_next_turn_reads(cloud: Cloud) -> None:
@@ -175,17 +175,17 @@ def test_commit_writes_the_state_that_the_next_turn_reads(cloud: Cloud) -> None:
     store = put(cloud, job)
     assert store.read_state(job) is None
 
-    assert store.commit(job, settle(job, Again(0, state_json='{"runs": 1}'), NOW, 5))
+    assert store.commit(job, make_transition(job, Again(0, state_json='{"runs": 1}'), NOW, 5))
     assert store.read_state(job) == '{"runs": 1}'
-    assert store.commit(job, settle(job, Again(0), NOW, 5))
+    assert store.commit(job, make_transition(job, Again(0), NOW, 5))
     assert store.read_state(job) == '{"runs": 1}'
-    assert store.commit(job, settle(job, Next(StepName.JUDGE, state_json='{"runs": 2}'), NOW, 5))
+    assert store.commit(job, make_transition(job, Next(StepName.JUDGE, state_json='{"runs": 2}'), NOW, 5))
     assert store.read_state(job) == '{"runs": 2}'
 
 
 def test_state_leaves_the_table_with_its_job(cloud: Cloud) -> None:
     job = a_claimed_job()
-    put(cloud, job).commit(job, settle(job, Again(0, state_json="{}"), NOW, 5))
+    put(cloud, job).commit(job, make_transition(job, Again(0, state_json="{}"), NOW, 5))
 
     assert {row["expires_at"]["N"] for row in cloud.rows()} == {str(int(after(30 * 86400).timestamp()))}
     assert "STATE" in {row["sk"]["S"] for row in cloud.rows()}
@@ -208,7 +208,7 @@ def test_read_events_returns_the_later_ones_in_order(after_number: int, numbers:
     job = a_claimed_job()
     store = put(cloud, job)
     rest = tuple(an_event(number) for number in range(2, 13))
-    store.commit(job, replace(settle(job, Next(StepName.WARM_UP), NOW, 5), events=rest))
+    store.commit(job, replace(make_transition(job, Next(StepName.WARM_UP), NOW, 5), events=rest))
 
     history = store.read_events(JOB_ID, after_number)
 
@@ -222,7 +222,7 @@ def test_read_events_reads_on_when_there_are_several_pages(cloud: Cloud) -> None
     # A page ends at 1 MB.
     for first in range(2, 14, 3):
         long = tuple(an_event(n, labels={"step": "x" * 120_000}) for n in range(first, first + 3))
-        assert store.commit(job, replace(settle(job, Next(StepName.WARM_UP), NOW, 5), events=long))
+        assert store.commit(job, replace(make_transition(job, Next(StepName.WARM_UP), NOW, 5), events=long))
     cloud.calls.clear()
 
     history = store.read_events(JOB_ID, 0)
@@ -275,7 +275,7 @@ def test_find_late_forgets_a_job_when_it_has_ended(cloud: Cloud) -> None:
     store = put(cloud, job)
     assert store.find_late(NOW, 10) == (JOB_ID,)
 
-    store.commit(job, settle(job, Done("{}"), NOW, 5))
+    store.commit(job, make_transition(job, Done("{}"), NOW, 5))
 
     assert store.find_late(after(9999), 10) == ()
 
@@ -314,7 +314,7 @@ LARGE = {
 def test_body_is_in_its_row_when_it_fits(body: str, cloud: Cloud) -> None:
     job = a_claimed_job()
     cloud.store.submit(Submission(job, body, an_event()))
-    cloud.store.commit(job, settle(job, Done(body), NOW, 5))
+    cloud.store.commit(job, make_transition(job, Done(body), NOW, 5))
 
     stored = cloud.store.read_with_result(JOB_ID)
 
@@ -327,7 +327,7 @@ def test_body_is_in_its_row_when_it_fits(body: str, cloud: Cloud) -> None:
 def test_body_is_in_the_bucket_when_it_is_large(body: str, cloud: Cloud) -> None:
     job = a_claimed_job(epoch=3)
     cloud.store.submit(Submission(job, body, an_event()))
-    cloud.store.commit(job, settle(job, Done(body), NOW, 5))
+    cloud.store.commit(job, make_transition(job, Done(body), NOW, 5))
 
     stored = cloud.store.read_with_result(JOB_ID)
 
@@ -339,9 +339,9 @@ def test_body_is_in_the_bucket_when_it_is_large(body: str, cloud: Cloud) -> None
 def test_large_result_stays_the_winners_when_a_zombie_commits_later(cloud: Cloud) -> None:
     zombie, winner = a_claimed_job(epoch=1), a_claimed_job(epoch=2)
     store = put(cloud, winner)
-    assert store.commit(winner, settle(winner, Done("w" * 300_001), NOW, 5))
+    assert store.commit(winner, make_transition(winner, Done("w" * 300_001), NOW, 5))
 
-    assert not store.commit(zombie, settle(zombie, Done("z" * 300_001), NOW, 5))
+    assert not store.commit(zombie, make_transition(zombie, Done("z" * 300_001), NOW, 5))
 
     stored = store.read_with_result(JOB_ID)
     assert stored
@@ -351,9 +351,9 @@ def test_large_result_stays_the_winners_when_a_zombie_commits_later(cloud: Cloud
 def test_large_state_stays_the_winners_when_a_zombie_commits_later(cloud: Cloud) -> None:
     zombie, winner = a_claimed_job(epoch=1), a_claimed_job(epoch=2)
     store = put(cloud, winner)
-    assert store.commit(winner, settle(winner, Again(0, state_json="w" * 300_001), NOW, 5))
+    assert store.commit(winner, make_transition(winner, Again(0, state_json="w" * 300_001), NOW, 5))
 
-    assert not store.commit(zombie, settle(zombie, Again(0, state_json="z" * 300_001), NOW, 5))
+    assert not store.commit(zombie, make_transition(zombie, Again(0, state_json="z" * 300_001), NOW, 5))
 
     assert store.read_state(winner) == "w" * 300_001
     assert cloud.object_keys() == [f"results/{JOB_ID}/state-1.json", f"results/{JOB_ID}/state-2.json"]
@@ -384,7 +384,7 @@ def scripted(cloud: Cloud, *script: list[str] | None) -> tuple[DynamoJobStore, S
 def test_commit_tries_again_as_the_same_transaction_when_another_write_is_in_the_way(cloud: Cloud) -> None:
     store, client = scripted(cloud, CONFLICT, CONFLICT, None)
 
-    assert store.commit(a_claimed_job(), settle(a_claimed_job(), Done("{}"), NOW, 5))
+    assert store.commit(a_claimed_job(), make_transition(a_claimed_job(), Done("{}"), NOW, 5))
     assert len(client.tokens) == 3
     assert len(set(client.tokens)) == 1
 
@@ -393,7 +393,7 @@ def test_commit_gives_up_when_another_write_is_always_in_the_way(cloud: Cloud) -
     store, client = scripted(cloud, *[CONFLICT] * MAX_TRIES)
 
     with pytest.raises(StoreUnavailableError):
-        store.commit(a_claimed_job(), settle(a_claimed_job(), Done("{}"), NOW, 5))
+        store.commit(a_claimed_job(), make_transition(a_claimed_job(), Done("{}"), NOW, 5))
 
     assert len(client.tokens) == MAX_TRIES
     assert len(set(client.tokens)) == 1
@@ -402,7 +402,7 @@ def test_commit_gives_up_when_another_write_is_always_in_the_way(cloud: Cloud) -
 def test_commit_is_refused_when_the_condition_failed_beside_a_conflict(cloud: Cloud) -> None:
     store, client = scripted(cloud, ["ConditionalCheckFailed", "TransactionConflict"])
 
-    assert not store.commit(a_claimed_job(), settle(a_claimed_job(), Done("{}"), NOW, 5))
+    assert not store.commit(a_claimed_job(), make_transition(a_claimed_job(), Done("{}"), NOW, 5))
     assert len(client.tokens) == 1
 
 
@@ -411,14 +411,14 @@ def test_commit_reports_the_store_when_it_is_cancelled_for_another_reason(code: 
     store, _ = scripted(cloud, ["None", code])
 
     with pytest.raises(StoreUnavailableError):
-        store.commit(a_claimed_job(), settle(a_claimed_job(), Done("{}"), NOW, 5))
+        store.commit(a_claimed_job(), make_transition(a_claimed_job(), Done("{}"), NOW, 5))
 
 
 def test_each_commit_is_a_transaction_of_its_own(cloud: Cloud) -> None:
     store, client = scripted(cloud, None, None)
 
     for _ in range(2):
-        store.commit(a_claimed_job(), settle(a_claimed_job(), Next(StepName.WARM_UP), NOW, 5))
+        store.commit(a_claimed_job(), make_transition(a_claimed_job(), Next(StepName.WARM_UP), NOW, 5))
 
     assert len(set(client.tokens)) == 2
 
@@ -427,7 +427,7 @@ OPERATIONS: dict[str, Callable[[JobStore], object]] = {
     **READS,
     "submit": lambda store: store.submit(Submission(a_job(job_id="new"), "{}", an_event())),
     "update": lambda store: store.update(JOB_ID, request_cancel(NOW)),
-    "commit": lambda store: store.commit(a_job(), settle(a_job(), Done("{}"), NOW, 5)),
+    "commit": lambda store: store.commit(a_job(), make_transition(a_job(), Done("{}"), NOW, 5)),
     "find_late": lambda store: store.find_late(NOW, 10),
 }
 

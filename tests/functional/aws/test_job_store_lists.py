@@ -15,7 +15,7 @@ from rune.jobs.metrics import Tally
 from rune.jobs.outcomes import Done
 from rune.jobs.record import Job, Kind
 from rune.jobs.store import JobStore, ListedJob, Submission
-from rune.jobs.transitions import settle
+from rune.jobs.transitions import make_transition
 from tests.builders import JOB_ID, NOW, a_claimed_job, a_job, after, an_event
 from tests.memory_job_store import MemoryJobStore
 
@@ -103,7 +103,7 @@ def test_list_is_one_call_of_the_size_that_was_asked(cloud: Cloud) -> None:
 
 def end(store: JobStore, job: Job, tallies: dict[str, Tally]) -> None:
     put(store, job)
-    assert store.commit(job, settle(job, Done("{}"), NOW, 5), tallies)
+    assert store.commit(job, make_transition(job, Done("{}"), NOW, 5), tallies)
 
 
 def test_tallies_of_ended_jobs_add_up(store: JobStore) -> None:
@@ -136,7 +136,7 @@ def test_tallies_are_not_written_when_the_commit_is_refused(store: JobStore) -> 
     put(store, a_claimed_job(epoch=2))
     zombie = a_claimed_job(epoch=1)
 
-    assert not store.commit(zombie, settle(zombie, Done("{}"), NOW, 5), TALLIES)
+    assert not store.commit(zombie, make_transition(zombie, Done("{}"), NOW, 5), TALLIES)
     assert store.read_tallies("default", NOW) == {}
 
 

@@ -13,7 +13,7 @@ from rune.clock import SystemClock
 from rune.errors import RateLimitedError
 from rune.jobs.outcomes import Done
 from rune.jobs.store import StoredJob, Submission
-from rune.jobs.transitions import settle
+from rune.jobs.transitions import make_transition
 from tests.builders import NOW, a_claimed_job, a_job, an_event
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ ADDRESS = "203.0.113.7"
 def put_ended(cloud: Cloud, job_id: str, result: str) -> None:
     job = a_claimed_job(job_id=job_id)
     cloud.store.submit(Submission(job, "{}", an_event()))
-    assert cloud.store.commit(job, settle(job, Done(result), NOW, 5))
+    assert cloud.store.commit(job, make_transition(job, Done(result), NOW, 5))
     cloud.calls.clear()
 
 

@@ -1,4 +1,4 @@
-"""No condition of the ledger is there for show: each alone keeps a write out, in DynamoDB and in memory alike."""
+"""Each condition of the rental store alone refuses a write, in DynamoDB and in memory alike."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rune.aws.dynamodb_rows import to_expression, to_row
-from rune.aws.rental_store import ALIVE_BUCKET, DynamoLedger
+from rune.aws.rental_store import ALIVE_BUCKET, DynamoRentalStore
 from rune.rentals import lifecycle
 from rune.rentals.record import Rental
-from rune.rentals.store import Ledger, RentalRefused
+from rune.rentals.store import RentalRefused, RentalStore
 from rune.storage.change import Change, allows, apply, satisfies
 from tests.builders import JOB_ID
 from tests.functional.aws.rental_guards import GUARDED, Guarded
@@ -61,35 +61,35 @@ def test_table_of_guards_violates_one_requirement_at_a_time(
 
 
 @every_guarded
-def test_update_writes_when_nothing_stands_against_it(guarded: Guarded, ledger: Ledger) -> None:
-    ledger.open(guarded.accepts)
+def test_update_writes_when_nothing_stands_against_it(guarded: Guarded, rental_store: RentalStore) -> None:
+    rental_store.open(guarded.accepts)
 
-    written = ledger.update(guarded.accepts, guarded.change)
+    written = rental_store.update(guarded.accepts, guarded.change)
 
-    assert written == apply(guarded.change, guarded.accepts) == ledger.read(RENTAL_ID)
+    assert written == apply(guarded.change, guarded.accepts) == rental_store.read(RENTAL_ID)
 
 
 @everything_kept_out
 def test_update_refuses_when_one_requirement_fails(
-    guarded: Guarded, field: str, rental: Rental, ledger: Ledger
+    guarded: Guarded, field: str, rental: Rental, rental_store: RentalStore
 ) -> None:
-    ledger.open(rental)
+    rental_store.open(rental)
 
-    assert ledger.update(guarded.accepts, guarded.change) == RentalRefused(rental)
-    assert ledger.read(RENTAL_ID) == rental
+    assert rental_store.update(guarded.accepts, guarded.change) == RentalRefused(rental)
+    assert rental_store.read(RENTAL_ID) == rental
 
 
 @every_guarded
-def test_update_refuses_when_there_is_no_such_rental(guarded: Guarded, ledger: Ledger) -> None:
-    assert ledger.update(guarded.accepts, guarded.change) == RentalRefused(None)
-    assert ledger.read(RENTAL_ID) is None
+def test_update_refuses_when_there_is_no_such_rental(guarded: Guarded, rental_store: RentalStore) -> None:
+    assert rental_store.update(guarded.accepts, guarded.change) == RentalRefused(None)
+    assert rental_store.read(RENTAL_ID) is None
 
 
 @every_guarded
 def test_update_leaves_row_and_line_as_a_new_rental_would_have_them(guarded: Guarded, cloud: Cloud) -> None:
-    ledger = DynamoLedger(cloud.dynamodb, "rune-test")
-    ledger.open(guarded.accepts)
-    ledger.update(guarded.accepts, guarded.change)
+    rental_store = DynamoRentalStore(cloud.dynamodb, "rune-test")
+    rental_store.open(guarded.accepts)
+    rental_store.update(guarded.accepts, guarded.change)
 
     left = apply(guarded.change, guarded.accepts)
     row = {"pk": {"S": f"JOB#{JOB_ID}"}, "sk": {"S": "RENTAL#0001"}, **to_row(left)}

@@ -1,4 +1,4 @@
-"""The ledger in DynamoDB, and in memory where both must do the same."""
+"""The rental store in DynamoDB, and in memory where both must do the same."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rune.aws.rental_store import DynamoLedger
+from rune.aws.rental_store import DynamoRentalStore
 from rune.errors import StoreUnavailableError
 from rune.rentals import lifecycle
 from rune.rentals.record import Rental, RentalState
-from rune.rentals.store import Ledger, RentalRefused
+from rune.rentals.store import RentalRefused, RentalStore
 from tests.builders import JOB_ID, after
 from tests.rental_builders import (
     ALIVE,
@@ -42,9 +42,9 @@ def many_rentals(count: int, tenant: str = "default") -> list[Rental]:
     ]
 
 
-def open_all(ledger: Ledger, *rentals: Rental) -> None:
+def open_all(rental_store: RentalStore, *rentals: Rental) -> None:
     for rental in rentals:
-        assert ledger.open(rental)
+        assert rental_store.open(rental)
 
 
 def lines(cloud: Cloud) -> list[str]:
@@ -57,25 +57,25 @@ def lines(cloud: Cloud) -> list[str]:
 
 
 @pytest.mark.parametrize("state", ALIVE)
-def test_rental_comes_back_as_it_was_opened(state: RentalState, ledger: Ledger) -> None:
+def test_rental_comes_back_as_it_was_opened(state: RentalState, rental_store: RentalStore) -> None:
     rental = ALIVE[state]()
 
-    assert ledger.open(rental)
+    assert rental_store.open(rental)
 
-    assert ledger.read(RENTAL_ID) == rental
+    assert rental_store.read(RENTAL_ID) == rental
 
 
-def test_second_open_of_an_attempt_writes_nothing(ledger: Ledger) -> None:
-    open_all(ledger, a_rental())
+def test_second_open_of_an_attempt_writes_nothing(rental_store: RentalStore) -> None:
+    open_all(rental_store, a_rental())
 
-    assert not ledger.open(a_rental(tenant="acme", contract_id=CONTRACT_ID))
+    assert not rental_store.open(a_rental(tenant="acme", contract_id=CONTRACT_ID))
 
-    assert ledger.read(RENTAL_ID) == a_rental()
-    assert ledger.read_alive("acme") == ()
+    assert rental_store.read(RENTAL_ID) == a_rental()
+    assert rental_store.read_alive("acme") == ()
 
 
 def test_open_is_one_call(cloud: Cloud) -> None:
-    DynamoLedger(cloud.dynamodb, TABLE).open(a_rental())
+    DynamoRentalStore(cloud.dynamodb, TABLE).open(a_rental())
 
     assert cloud.operations == ["TransactWriteItems"]
 
@@ -84,55 +84,55 @@ NO_IDS = ["", JOB_ID, f"{JOB_ID}-", f"{JOB_ID}-x", f"{JOB_ID.upper()}-1", f"{REN
 
 
 @pytest.mark.parametrize("rental_id", NO_IDS)
-def test_read_finds_nothing_under_another_name(rental_id: str, ledger: Ledger) -> None:
-    open_all(ledger, a_rental())
+def test_read_finds_nothing_under_another_name(rental_id: str, rental_store: RentalStore) -> None:
+    open_all(rental_store, a_rental())
 
-    assert ledger.read(rental_id) is None
+    assert rental_store.read(rental_id) is None
 
 
 # ---------------------------------------------------------------- read_attempts
 
 
-def test_attempts_are_a_jobs_own_in_the_order_of_their_numbers(ledger: Ledger) -> None:
+def test_attempts_are_a_jobs_own_in_the_order_of_their_numbers(rental_store: RentalStore) -> None:
     rentals = {attempt: a_rental_of(JOB_ID, attempt) for attempt in (10, 2, 1, 9, 11)}
-    open_all(ledger, *rentals.values(), a_rental_of(OTHER_JOB_ID))
+    open_all(rental_store, *rentals.values(), a_rental_of(OTHER_JOB_ID))
 
-    assert ledger.read_attempts(JOB_ID) == tuple(rentals[attempt] for attempt in (1, 2, 9, 10, 11))
-    assert ledger.read_attempts("f" * 32) == ()
+    assert rental_store.read_attempts(JOB_ID) == tuple(rentals[attempt] for attempt in (1, 2, 9, 10, 11))
+    assert rental_store.read_attempts("f" * 32) == ()
 
 
-def test_attempts_hold_those_that_are_gone(ledger: Ledger) -> None:
-    open_all(ledger, a_rental(), a_rental_of(JOB_ID, 2))
-    gone = ledger.update(a_rental(), lifecycle.prove_release(a_rental(), after(200), after(201)))
+def test_attempts_hold_those_that_are_gone(rental_store: RentalStore) -> None:
+    open_all(rental_store, a_rental(), a_rental_of(JOB_ID, 2))
+    gone = rental_store.update(a_rental(), lifecycle.prove_release(a_rental(), after(200), after(201)))
 
-    assert ledger.read_attempts(JOB_ID) == (gone, a_rental_of(JOB_ID, 2))
+    assert rental_store.read_attempts(JOB_ID) == (gone, a_rental_of(JOB_ID, 2))
 
 
 # ---------------------------------------------------------------- read_alive
 
 
-def test_alive_are_the_tenants_own_oldest_first(ledger: Ledger) -> None:
+def test_alive_are_the_tenants_own_oldest_first(rental_store: RentalStore) -> None:
     younger, older = a_rental_of(JOB_ID, 2, intended_at=after(5)), a_rental_of(OTHER_JOB_ID)
-    open_all(ledger, younger, older, a_rental(tenant="acme"), a_rental_of("f" * 32, tenant="default2"))
+    open_all(rental_store, younger, older, a_rental(tenant="acme"), a_rental_of("f" * 32, tenant="default2"))
 
-    assert ledger.read_alive("default") == (older, younger)
-    assert ledger.read_alive("acme") == (a_rental(tenant="acme"),)
-    assert ledger.read_alive("nobody") == ()
+    assert rental_store.read_alive("default") == (older, younger)
+    assert rental_store.read_alive("acme") == (a_rental(tenant="acme"),)
+    assert rental_store.read_alive("nobody") == ()
 
 
 @pytest.mark.parametrize("count", [26, 101, 130])
-def test_alive_are_all_when_they_are_more_than_one_read_holds(count: int, ledger: Ledger) -> None:
+def test_alive_are_all_when_they_are_more_than_one_read_holds(count: int, rental_store: RentalStore) -> None:
     rentals = many_rentals(count)
-    open_all(ledger, *rentals)
+    open_all(rental_store, *rentals)
 
-    assert ledger.read_alive("default") == tuple(rentals)
+    assert rental_store.read_alive("default") == tuple(rentals)
 
 
 def test_line_is_struck_out_when_the_rental_is_proven_gone_and_returns_when_it_turns_up(cloud: Cloud) -> None:
-    ledger = DynamoLedger(cloud.dynamodb, TABLE)
-    open_all(ledger, a_releasing_rental())
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    open_all(rental_store, a_releasing_rental())
 
-    gone = ledger.update(
+    gone = rental_store.update(
         a_releasing_rental(), lifecycle.prove_release(a_releasing_rental(), after(355), after(360))
     )
     assert isinstance(gone, Rental)
@@ -141,16 +141,16 @@ def test_line_is_struck_out_when_the_rental_is_proven_gone_and_returns_when_it_t
     (struck,) = [row for row in cloud.rows() if row["pk"]["S"].startswith("TENANT#")]
     assert struck["expires_at"] == {"N": str(int(after(360).timestamp()))}
 
-    reopened = ledger.update(gone, lifecycle.reopen(gone, CONTRACT_ID, after(900)))
+    reopened = rental_store.update(gone, lifecycle.reopen(gone, CONTRACT_ID, after(900)))
     assert lines(cloud) == [RENTAL_ID]
-    assert ledger.read_alive("default") == (reopened,)
+    assert rental_store.read_alive("default") == (reopened,)
 
 
 def test_line_stays_when_the_proof_is_refused(cloud: Cloud) -> None:
-    ledger = DynamoLedger(cloud.dynamodb, TABLE)
-    open_all(ledger, a_releasing_rental(version=9))
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    open_all(rental_store, a_releasing_rental(version=9))
 
-    refused = ledger.update(
+    refused = rental_store.update(
         a_releasing_rental(), lifecycle.prove_release(a_releasing_rental(), after(355), after(360))
     )
 
@@ -160,66 +160,68 @@ def test_line_stays_when_the_proof_is_refused(cloud: Cloud) -> None:
 
 def test_line_of_a_rental_that_is_gone_shows_nothing(cloud: Cloud) -> None:
     """A read of the lines and one of the rows are two calls, between which a rental may end."""
-    open_all(DynamoLedger(cloud.dynamodb, TABLE), a_released_rental())
+    open_all(DynamoRentalStore(cloud.dynamodb, TABLE), a_released_rental())
 
     assert lines(cloud) == [RENTAL_ID]
-    assert DynamoLedger(cloud.dynamodb, TABLE).read_alive("default") == ()
+    assert DynamoRentalStore(cloud.dynamodb, TABLE).read_alive("default") == ()
 
 
 # ---------------------------------------------------------------- find_alive
 
 
 @pytest.mark.parametrize("count", [26, 101, 130])
-def test_everything_alive_is_found_oldest_first_up_to_a_limit(count: int, ledger: Ledger) -> None:
+def test_everything_alive_is_found_oldest_first_up_to_a_limit(count: int, rental_store: RentalStore) -> None:
     rentals = [replace(rental, tenant=f"tenant-{n % 3}") for n, rental in enumerate(many_rentals(count))]
-    open_all(ledger, *reversed(rentals))
+    open_all(rental_store, *reversed(rentals))
     ids = tuple(rental.rental_id for rental in rentals)
 
-    assert ledger.find_alive(500) == ids
-    assert ledger.find_alive(7) == ids[:7]
+    assert rental_store.find_alive(500) == ids
+    assert rental_store.find_alive(7) == ids[:7]
 
 
 @pytest.mark.parametrize("state", ALIVE)
-def test_rental_is_found_in_every_state_until_it_is_proven_gone(state: RentalState, ledger: Ledger) -> None:
+def test_rental_is_found_in_every_state_until_it_is_proven_gone(
+    state: RentalState, rental_store: RentalStore
+) -> None:
     rental = ALIVE[state]()
-    open_all(ledger, rental)
-    assert ledger.find_alive(10) == (RENTAL_ID,)
+    open_all(rental_store, rental)
+    assert rental_store.find_alive(10) == (RENTAL_ID,)
 
-    gone = ledger.update(rental, lifecycle.prove_release(rental, after(400), after(401)))
-    assert ledger.find_alive(10) == ()
+    gone = rental_store.update(rental, lifecycle.prove_release(rental, after(400), after(401)))
+    assert rental_store.find_alive(10) == ()
 
     assert isinstance(gone, Rental)
-    ledger.update(gone, lifecycle.reopen(gone, CONTRACT_ID, after(900)))
-    assert ledger.find_alive(10) == (RENTAL_ID,)
+    rental_store.update(gone, lifecycle.reopen(gone, CONTRACT_ID, after(900)))
+    assert rental_store.find_alive(10) == (RENTAL_ID,)
 
 
-def test_attempts_above_nine_are_found_by_their_own_ids(ledger: Ledger) -> None:
-    open_all(ledger, a_rental_of(JOB_ID, 12))
+def test_attempts_above_nine_are_found_by_their_own_ids(rental_store: RentalStore) -> None:
+    open_all(rental_store, a_rental_of(JOB_ID, 12))
 
-    assert ledger.find_alive(10) == (f"{JOB_ID}-12",)
+    assert rental_store.find_alive(10) == (f"{JOB_ID}-12",)
 
 
 def test_jobs_that_are_due_are_not_found_among_rentals(cloud: Cloud) -> None:
-    ledger = DynamoLedger(cloud.dynamodb, TABLE)
-    open_all(ledger, a_kept_rental())
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    open_all(rental_store, a_kept_rental())
 
     assert cloud.store.find_late(after(86_400), 10) == ()
-    assert ledger.find_alive(10) == (RENTAL_ID,)
+    assert rental_store.find_alive(10) == (RENTAL_ID,)
 
 
 # ---------------------------------------------------------------- no table
 
 
 def test_every_call_says_when_the_table_cannot_be_reached(cloud: Cloud) -> None:
-    ledger = DynamoLedger(cloud.dynamodb, "no-such-table")
+    rental_store = DynamoRentalStore(cloud.dynamodb, "no-such-table")
     calls: list[Callable[[], object]] = [
-        lambda: ledger.open(a_rental()),
-        lambda: ledger.update(a_rental(), lifecycle.note_contract(a_rental(), 1, after(1))),
-        lambda: ledger.update(a_rental(), lifecycle.prove_release(a_rental(), after(1), after(1))),
-        lambda: ledger.read(RENTAL_ID),
-        lambda: ledger.read_attempts(JOB_ID),
-        lambda: ledger.read_alive("default"),
-        lambda: ledger.find_alive(1),
+        lambda: rental_store.open(a_rental()),
+        lambda: rental_store.update(a_rental(), lifecycle.note_contract(a_rental(), 1, after(1))),
+        lambda: rental_store.update(a_rental(), lifecycle.prove_release(a_rental(), after(1), after(1))),
+        lambda: rental_store.read(RENTAL_ID),
+        lambda: rental_store.read_attempts(JOB_ID),
+        lambda: rental_store.read_alive("default"),
+        lambda: rental_store.find_alive(1),
     ]
 
     for call in calls:

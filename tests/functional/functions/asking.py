@@ -9,12 +9,12 @@ from http import HTTPStatus
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from rune.aws.rental_store import DynamoLedger
+from rune.aws.rental_store import DynamoRentalStore
 from rune.contracts import BenchmarkReport
 from rune.jobs.outcomes import Done
 from rune.jobs.record import Job, StepName
 from rune.jobs.store import Submission
-from rune.jobs.transitions import settle
+from rune.jobs.transitions import make_transition
 from rune.rentals.record import Rental
 from tests.benchmark_builders import a_report, a_result_json
 from tests.builders import JOB_ID, NOW, TOKEN, a_benchmark_request, a_claimed_job, an_event, an_http_event
@@ -112,7 +112,7 @@ def put_result(cloud: Cloud, result_json: str, **overrides: object) -> None:
     """Store a benchmark that a worker ended with this result, and forget the calls."""
     job = a_claimed_job(step=StepName.ASK, **overrides)
     put(cloud, job)
-    assert cloud.store.commit(job, settle(job, Done(result_json), NOW, 5))
+    assert cloud.store.commit(job, make_transition(job, Done(result_json), NOW, 5))
     cloud.calls.clear()
 
 
@@ -126,15 +126,15 @@ def put_benchmark(
     put_result(cloud, a_result_json(report or a_report(), record_keys), **overrides)
 
 
-def the_ledger(cloud: Cloud) -> DynamoLedger:
-    """Return the ledger that the API writes to."""
-    return DynamoLedger(cloud.dynamodb, cloud.environment["RUNE_TABLE"])
+def the_rental_store(cloud: Cloud) -> DynamoRentalStore:
+    """Return the rental store that the API writes to."""
+    return DynamoRentalStore(cloud.dynamodb, cloud.environment["RUNE_TABLE"])
 
 
 def put_rentals(cloud: Cloud, *rentals: Rental) -> None:
     """Write rentals down as a worker would, and forget the calls."""
     for rental in rentals:
-        assert the_ledger(cloud).open(rental)
+        assert the_rental_store(cloud).open(rental)
     cloud.calls.clear()
 
 

@@ -14,7 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 from rune.errors import SettingsError
 from rune.jobs.outcomes import Done, Next
 from rune.jobs.record import Job, Status, StepName
-from rune.jobs.transitions import settle
+from rune.jobs.transitions import make_transition
 from tests.builders import (
     JOB_ID,
     TOKEN,
@@ -458,7 +458,7 @@ def test_get_returns_the_result_in_at_most_two_calls(
 ) -> None:
     job = a_claimed_job(step=StepName.ASK)
     put(cloud, job)
-    cloud.store.commit(job, settle(job, Done(json.dumps({"answer": answer})), after(9), 5))
+    cloud.store.commit(job, make_transition(job, Done(json.dumps({"answer": answer})), after(9), 5))
     cloud.calls.clear()
 
     response = ask(api, a_sample_event("api-get-job"))
@@ -478,7 +478,7 @@ def test_get_returns_the_result_in_at_most_two_calls(
 def test_get_events_returns_the_history_in_two_calls(api: ModuleType, cloud: Cloud) -> None:
     job = a_claimed_job(attempts=2)
     put(cloud, job)
-    cloud.store.commit(job, settle(job, Next(StepName.WARM_UP), after(0.25), 120))
+    cloud.store.commit(job, make_transition(job, Next(StepName.WARM_UP), after(0.25), 120))
     cloud.calls.clear()
 
     response = ask(api, a_sample_event("api-get-events"))
@@ -633,7 +633,7 @@ def test_unforeseen_error_says_nothing_of_itself(
     def crash(*_arguments: object) -> None:
         raise ValueError("a secret")
 
-    monkeypatch.setattr(api.app.state.services.desk, "find", crash)
+    monkeypatch.setattr(api.app.state.services.jobs, "find", crash)
 
     response = ask(api, a_sample_event("api-get-job"))
 

@@ -30,7 +30,7 @@ from tests.functional.functions.asking import (
     put,
     put_benchmark,
     put_rentals,
-    the_ledger,
+    the_rental_store,
 )
 from tests.functional.functions.loading import loaded
 from tests.rental_builders import (
@@ -240,7 +240,7 @@ def test_route_is_closed_to_a_blocked_address(
 
     assert_blocked(ask(api, a_request(route, address=address)), 60)
     assert cloud.store.read(JOB_ID) == a_job()
-    assert the_ledger(cloud).read(RENTAL_ID) == a_kept_rental()
+    assert the_rental_store(cloud).read(RENTAL_ID) == a_kept_rental()
 
 
 # ---------------------------------------------------------------- ids
@@ -274,7 +274,7 @@ def test_another_tenants_rental_is_not_found(
 ) -> None:
     put_rentals(cloud, make())
     theirs = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
-    assert the_ledger(cloud).read(RENTAL_ID) == make()
+    assert the_rental_store(cloud).read(RENTAL_ID) == make()
     cloud.empty()
 
     nobodys = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))

@@ -8,7 +8,7 @@ import pytest
 from rune.jobs.metrics import tally
 from rune.jobs.outcomes import Done, Failed, Next, Outcome
 from rune.jobs.record import Job, StepName
-from rune.jobs.transitions import settle
+from rune.jobs.transitions import make_transition
 from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
@@ -29,8 +29,8 @@ SUMMARY = "/v1/metrics/summary"
 def carry_on(cloud: Cloud, job: Job, outcome: Outcome, duration_ms: int) -> None:
     """Store a claimed job, and how its step ended, with its tallies if the job ended too."""
     put(cloud, job)
-    settlement = settle(job, outcome, NOW, duration_ms)
-    cloud.store.commit(job, settlement, tally(settlement.events) if settlement.send is None else None)
+    transition = make_transition(job, outcome, NOW, duration_ms)
+    cloud.store.commit(job, transition, tally(transition.events) if transition.send is None else None)
     cloud.calls.clear()
 
 

@@ -11,7 +11,7 @@ import pytest
 from rune.jobs.lifecycle import request_cancel
 from rune.jobs.outcomes import Next
 from rune.jobs.record import Job, Status, StepName
-from rune.jobs.transitions import settle
+from rune.jobs.transitions import make_transition
 from tests.builders import (
     JOB_ID,
     NOW,
@@ -87,7 +87,7 @@ def test_tag_changes_with_every_write(api: ModuleType, cloud: Cloud) -> None:
 
     cloud.store.update(JOB_ID, request_cancel(NOW))
     tags.append(get(api, JOB).headers["etag"])
-    cloud.store.commit(job, settle(job, Next(StepName.WARM_UP), after(1), 5))
+    cloud.store.commit(job, make_transition(job, Next(StepName.WARM_UP), after(1), 5))
     tags.append(get(api, JOB).headers["etag"])
 
     assert len(set(tags)) == 3
@@ -152,8 +152,8 @@ def test_events_go_on_after_the_last_one_seen(
 ) -> None:
     job = a_claimed_job()
     put(cloud, job)
-    settlement = settle(job, Next(StepName.WARM_UP), NOW, 5)
-    cloud.store.commit(job, replace(settlement, events=tuple(an_event(number) for number in (2, 3, 4))))
+    transition = make_transition(job, Next(StepName.WARM_UP), NOW, 5)
+    cloud.store.commit(job, replace(transition, events=tuple(an_event(number) for number in (2, 3, 4))))
 
     response = get(api, f"{JOB}/events?after={after_id}")
 

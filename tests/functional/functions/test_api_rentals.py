@@ -26,7 +26,7 @@ from tests.functional.functions.asking import (
     get,
     post,
     put_rentals,
-    the_ledger,
+    the_rental_store,
 )
 from tests.rental_builders import (
     ALIVE,
@@ -161,7 +161,7 @@ def test_delete_gives_a_kept_machine_back(api: ModuleType, cloud: Cloud) -> None
 
     assert (response.status, response.document) == (202, RELEASING)
     assert cloud.operations == ["GetItem", "BatchGetItem", "UpdateItem"]
-    assert the_ledger(cloud).read(RENTAL_ID) == a_kept_rental(
+    assert the_rental_store(cloud).read(RENTAL_ID) == a_kept_rental(
         state=RentalState.RELEASING,
         version=7,
         updated_at=after(LATER),
@@ -185,7 +185,9 @@ def test_delete_is_answered_when_the_janitor_was_first(api: ModuleType, cloud: C
     response = delete(api)
 
     assert (response.status, response.document) == (202, RELEASING)
-    assert the_ledger(cloud).read(RENTAL_ID) == a_releasing_rental(end_reason=EndReason.EXPIRED, holder=None)
+    assert the_rental_store(cloud).read(RENTAL_ID) == a_releasing_rental(
+        end_reason=EndReason.EXPIRED, holder=None
+    )
 
 
 # ---------------------------------------------------------------- extend
@@ -218,7 +220,7 @@ def test_extend_is_refused_beyond_the_ceiling(seconds: int, api: ModuleType, clo
 
     sentence = "This machine can be kept until 2026-11-23T17:00:00Z at the latest."
     assert_problem(extend(api, seconds), a_refusal("keep_seconds_too_long", "/keep_seconds", sentence))
-    assert the_ledger(cloud).read(RENTAL_ID) == a_kept_rental()
+    assert the_rental_store(cloud).read(RENTAL_ID) == a_kept_rental()
 
 
 LEAST, MOST = "greater than or equal to 60", "less than or equal to 604800"
@@ -258,7 +260,7 @@ def test_machine_that_a_job_uses_is_left_to_it(
     put_rentals(cloud, rental)
 
     assert_problem(ACTS[act](api), IN_USE)
-    assert the_ledger(cloud).read(RENTAL_ID) == rental
+    assert the_rental_store(cloud).read(RENTAL_ID) == rental
 
 
 def test_machine_that_is_given_back_is_not_kept_longer(api: ModuleType, cloud: Cloud) -> None:
@@ -282,7 +284,7 @@ def test_machine_that_is_proven_gone_is_not_found(
 ) -> None:
     put_rentals(cloud, a_releasing_rental())
     proof = lifecycle.prove_release(a_releasing_rental(), after(355), after(360))
-    gone = the_ledger(cloud).update(a_releasing_rental(), proof)
+    gone = the_rental_store(cloud).update(a_releasing_rental(), proof)
 
     assert_problem(act(api), NOT_FOUND)
     assert get(api, "/v1/rentals").document == {"rentals": []}

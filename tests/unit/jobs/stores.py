@@ -9,7 +9,7 @@ from rune.errors import JobNotFoundError, StoreUnavailableError
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job
 from rune.jobs.store import History, Refused, StoredJob, Submission
-from rune.jobs.transitions import Settlement
+from rune.jobs.transitions import Transition
 from rune.storage.change import Change
 from tests.builders import REQUEST, an_event
 from tests.memory_job_store import MemoryJobStore
@@ -45,9 +45,9 @@ class DownStore(MemoryJobStore):
         self._fail(change.name)
         return super().update(job_id, change)
 
-    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
+    def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         self._fail("commit")
-        return super().commit(job, settlement, tallies)
+        return super().commit(job, transition, tallies)
 
     def read_request(self, job: Job) -> str:
         self._fail("read_request")

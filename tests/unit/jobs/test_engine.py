@@ -16,7 +16,7 @@ from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
-from rune.jobs.transitions import Settlement, settle
+from rune.jobs.transitions import Transition, make_transition
 from rune.storage.change import apply
 from tests.builders import (
     JOB_ID,
@@ -79,7 +79,7 @@ def raising(error: Exception) -> Callable[[StepContext], Outcome]:
 def settled(job: Job, outcome: Outcome, duration_ms: int = 0) -> Job:
     """Return a job after a turn in which it was claimed and settled at `NOW`."""
     claimed = apply(claim(job.seq, "anybody", NOW), job)
-    return apply(settle(claimed, outcome, NOW, duration_ms).change, claimed)
+    return apply(make_transition(claimed, outcome, NOW, duration_ms).change, claimed)
 
 
 def test_take_turn_commits_and_sends_when_the_step_goes_on() -> None:
@@ -114,7 +114,7 @@ def test_take_turn_shows_the_state_to_steps_that_keep_one(step: StepName, state_
     store = a_store(a_job(step=step))
     claimed = apply(claim(1, "worker-0", after(-90)), a_job(step=step))
     store.jobs[JOB_ID] = claimed
-    assert store.commit(claimed, settle(claimed, Again(0, state_json="[1]"), NOW, 5))
+    assert store.commit(claimed, make_transition(claimed, Again(0, state_json="[1]"), NOW, 5))
 
     rig = Rig(store, lane=Lane.INFERENCE).take_turn(2)
 
@@ -303,7 +303,7 @@ def test_take_turn_gives_a_step_with_a_state_another_try_when_it_took_too_long()
     store = a_store(a_job(step=StepName.MEASURE))
     claimed = apply(claim(1, "worker-0", after(-90)), a_job(step=StepName.MEASURE))
     store.jobs[JOB_ID] = claimed
-    assert store.commit(claimed, settle(claimed, Again(0, state_json="[1]"), NOW, 5))
+    assert store.commit(claimed, make_transition(claimed, Again(0, state_json="[1]"), NOW, 5))
 
     rig = Rig(store, raising(TimeoutError()), lane=Lane.INFERENCE).take_turn(2)
 
@@ -406,7 +406,9 @@ def test_take_turn_ends_the_job_when_a_cancel_would_wait_out_a_delay(outcome: Ou
     rig = Rig(store, cancelling(store, outcome)).take_turn()
 
     claimed = apply(claim(1, "anybody", NOW), a_job())
-    assert rig.job == apply(settle(claimed, Cancelled(), NOW, 0).change, apply(request_cancel(NOW), claimed))
+    assert rig.job == apply(
+        make_transition(claimed, Cancelled(), NOW, 0).change, apply(request_cancel(NOW), claimed)
+    )
     assert store.events_of(JOB_ID)[1:] == (Event(2, "job.cancelled", "ok", NOW, 0, None, {}),)
     assert store.read_tallies(TENANT, NOW) == {"job.cancelled": Tally(1, 0, 0, 0, 0)}
     assert rig.queue.sent == []
@@ -441,14 +443,14 @@ def taken_over(store: MemoryJobStore) -> None:
 
 def already_written(store: MemoryJobStore) -> None:
     job = store.jobs[JOB_ID]
-    store.commit(job, settle(job, Again(30), NOW, 0))
+    store.commit(job, make_transition(job, Again(30), NOW, 0))
     store.update(JOB_ID, request_cancel(NOW))
 
 
 def ended(store: MemoryJobStore) -> None:
     store.update(JOB_ID, request_cancel(NOW))
     job = store.jobs[JOB_ID]
-    store.commit(job, settle(job, Cancelled(), NOW, 0))
+    store.commit(job, make_transition(job, Cancelled(), NOW, 0))
 
 
 def gone(store: MemoryJobStore) -> None:
@@ -481,11 +483,11 @@ class CoveredStore(MemoryJobStore):
         self.jobs_then: dict[str, Job] = {}
         self.events_then: tuple[Event, ...] = ()
 
-    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
+    def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         if self._happenings:
             self._happenings.pop()(self)
             self.jobs_then, self.events_then = dict(self.jobs), self.events_of(JOB_ID)
-        return super().commit(job, settlement, tallies)
+        return super().commit(job, transition, tallies)
 
 
 def test_take_turn_fails_the_job_when_its_request_is_gone() -> None:
@@ -508,7 +510,7 @@ TALLIED: list[tuple[Outcome, dict[str, Tally]]] = [
 @pytest.mark.parametrize(("outcome", "tallies"), TALLIED, ids=[type(row[0]).__name__ for row in TALLIED])
 def test_take_turn_adds_up_the_whole_job_when_it_ends(outcome: Outcome, tallies: dict[str, Tally]) -> None:
     store = a_store(a_job())
-    store.commit(a_job(), settle(a_job(), Next(StepName.CHECK), NOW, 7))
+    store.commit(a_job(), make_transition(a_job(), Next(StepName.CHECK), NOW, 7))
     rig = Rig(store)
 
     def act(_context: StepContext) -> Outcome:

@@ -24,9 +24,9 @@ from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import ACTIVE, Job, Kind, Status, StepMessage, StepName
 from rune.jobs.store import Refused, Submission
-from rune.jobs.transitions import Settlement, cancel_queued, settle
-from rune.services.jobs import Desk, Terms
-from rune.services.redispatch import send_late_turns
+from rune.jobs.transitions import Transition, cancel_queued, make_transition
+from rune.services.jobs import JobService, Terms
+from rune.services.redispatch import redispatch_late_turns
 from tests.builders import TENANT, FakeClock
 from tests.memory_job_store import MemoryJobStore
 
@@ -67,15 +67,15 @@ class WatchedStore(MemoryJobStore):
         super().__init__()
         self._committed: set[tuple[str, int]] = set()
 
-    def commit(self, job: Job, settlement: Settlement, tallies: Tallies | None = None) -> bool:
+    def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         known = {event.number for event in self.events_of(job.job_id)}
-        is_written = super().commit(job, settlement, tallies)
+        is_written = super().commit(job, transition, tallies)
         if is_written:
             turn = (job.job_id, job.seq)
             assert turn not in self._committed, f"turn {turn} was committed twice"
-            assert not known & {event.number for event in settlement.events}, "an event was overwritten"
+            assert not known & {event.number for event in transition.events}, "an event was overwritten"
             self._committed.add(turn)
-            is_delayed = settlement.send is not None and settlement.send.delay_seconds > 0
+            is_delayed = transition.send is not None and transition.send.delay_seconds > 0
             # What gives a machine back goes on at its own pace, whatever is wished.
             is_to_stop = self.jobs[job.job_id].cancel_requested_at is not None and not job.is_releasing
             assert not (is_delayed and is_to_stop), "a job that was to stop waits"
@@ -93,7 +93,7 @@ class Engine(RuleBasedStateMachine):
         self.workers: list[Worker] = []
         self.seen: dict[str, Job] = {}
         self.names = count(1)
-        self.desk = Desk(self.store, self, self.clock, TERMS)
+        self.job_service = JobService(self.store, self, self.clock, TERMS)
         self.engine = engine.Engine(
             lane=Lane.CONTROL,
             store=self.store,
@@ -117,7 +117,7 @@ class Engine(RuleBasedStateMachine):
     @rule()
     def submit(self) -> None:
         job, event, send = lifecycle.accept(
-            # The desk draws its ids, and the same run must be the same again.
+            # The service draws its ids, and the same run must be the same again.
             job_id=f"job-{next(self.names)}",
             tenant=TENANT,
             kind=Kind.BENCHMARK,
@@ -134,7 +134,7 @@ class Engine(RuleBasedStateMachine):
     def deliver_and_settle(self, position: int, outcome: Outcome, *, is_sent: bool) -> None:
         worker = self.claim(self.take(position))
         if worker:
-            self.settle(worker, outcome, is_sent=is_sent)
+            self.make_transition(worker, outcome, is_sent=is_sent)
 
     @precondition(lambda self: self.visible)
     @rule(position=positions)
@@ -161,7 +161,7 @@ class Engine(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(position=positions, outcome=outcomes, is_sent=st.booleans())
     def commit_late(self, position: int, outcome: Outcome, *, is_sent: bool) -> None:
-        self.settle(self.workers.pop(position % len(self.workers)), outcome, is_sent=is_sent)
+        self.make_transition(self.workers.pop(position % len(self.workers)), outcome, is_sent=is_sent)
 
     @precondition(lambda self: self.workers)
     @rule(position=positions, stops=st.booleans())
@@ -198,11 +198,11 @@ class Engine(RuleBasedStateMachine):
     def cancel(self, position: int, *, on_old_news: bool) -> None:
         job = self.any_job(position)
         if on_old_news:
-            # The desk has read the job as it was accepted, and writes now.
+            # The service has read the job as it was accepted, and writes now.
             self.cancel_as_seen(replace(job, status=Status.QUEUED, seq=1, epoch=0, event_count=1))
         else:
             with suppress(JobFinishedError):
-                self.desk.cancel(TENANT, job.job_id)
+                self.job_service.cancel(TENANT, job.job_id)
 
     @rule(seconds=waits)
     def wait(self, seconds: float) -> None:
@@ -213,7 +213,7 @@ class Engine(RuleBasedStateMachine):
         if is_overlapping:
             self.tick_twice_at_once()
         else:
-            send_late_turns(self.store, self, self.clock, lambda: True)
+            redispatch_late_turns(self.store, self, self.clock, lambda: True)
 
     def tick_twice_at_once(self) -> None:
         now = self.clock.now()
@@ -263,14 +263,14 @@ class Engine(RuleBasedStateMachine):
             while self.visible:
                 worker = self.claim(self.take(0))
                 if worker:
-                    self.settle(worker, FOLLOWING.get(worker.job.step, Done("{}")), is_sent=True)
+                    self.make_transition(worker, FOLLOWING.get(worker.job.step, Done("{}")), is_sent=True)
             if all(job.status not in ACTIVE for job in self.store.jobs.values()):
                 break
             self.clock.advance(60)
             self.tick(is_overlapping=False)
         assert [job for job in self.store.jobs.values() if job.status in ACTIVE] == []
         for zombie in zombies:
-            self.settle(zombie, Done("{}"), is_sent=True)
+            self.make_transition(zombie, Done("{}"), is_sent=True)
         self.check_invariants_at_rest()
 
     def check_invariants_at_rest(self) -> None:
@@ -309,15 +309,15 @@ class Engine(RuleBasedStateMachine):
                 assert other.held_until < now, "two workers hold the same turn"
         return Worker(claimed, claimed.lease_until or now)
 
-    def settle(self, worker: Worker, outcome: Outcome, *, is_sent: bool) -> None:
+    def make_transition(self, worker: Worker, outcome: Outcome, *, is_sent: bool) -> None:
         """Commit what the engine would, at this instant; only the winner sends, and that may get lost."""
         now = self.clock.now()
         judged = lifecycle.judge(worker.job, now)
-        settlement = settle(worker.job, judged or outcome, now, duration_ms=1)
-        if not self.store.commit(worker.job, settlement):
+        transition = make_transition(worker.job, judged or outcome, now, duration_ms=1)
+        if not self.store.commit(worker.job, transition):
             self.engine._commit_cancel(worker.job)
-        elif settlement.send and is_sent:
-            self.send(settlement.send)
+        elif transition.send and is_sent:
+            self.send(transition.send)
 
 
 Engine.TestCase.settings = settings(max_examples=600, stateful_step_count=50)

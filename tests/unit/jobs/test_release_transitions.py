@@ -14,7 +14,7 @@ from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome, Re
 from rune.jobs.plan import Lane
 from rune.jobs.record import Failure, Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
-from rune.jobs.transitions import Settlement, cancel_queued, settle
+from rune.jobs.transitions import Transition, cancel_queued, make_transition
 from rune.storage.change import Is, allows, apply
 from tests.builders import JOB_ID, NOW, FakeClock, RecordingQueue, a_claimed_job, a_job, after
 from tests.memory_job_store import MemoryJobStore
@@ -42,30 +42,30 @@ def a_releasing_job(**overrides: object) -> Job:
     return replace(ASKING, **releasing)  # type: ignore[arg-type]  # replace() refuses unknown names
 
 
-def settled(job: Job, outcome: Outcome) -> tuple[Job, Settlement]:
-    """Return the job as the settlement leaves it, and the settlement."""
-    settlement = settle(job, outcome, END, duration_ms=1234)
-    assert allows(settlement.change, job)
-    return apply(settlement.change, job), settlement
+def settled(job: Job, outcome: Outcome) -> tuple[Job, Transition]:
+    """Return the job as the transition leaves it, and the transition."""
+    transition = make_transition(job, outcome, END, duration_ms=1234)
+    assert allows(transition.change, job)
+    return apply(transition.change, job), transition
 
 
 @pytest.mark.parametrize(("outcome", "verdict"), VERDICTS)
 def test_settle_gives_the_machine_back_before_a_job_that_rents_ends(
     outcome: Outcome, verdict: Status
 ) -> None:
-    job, settlement = settled(ASKING, outcome)
+    job, transition = settled(ASKING, outcome)
 
     assert (job.status, job.step, job.verdict) == (Status.RUNNING, StepName.RELEASE, verdict)
     assert (job.finished_at, job.lease_owner, job.failures) == (None, None, 0)
-    assert settlement.send == TO_RELEASE
+    assert transition.send == TO_RELEASE
     assert job.due_at == END + lifecycle.DISPATCH_GRACE
 
 
 @pytest.mark.parametrize(("outcome", "verdict"), VERDICTS)
 def test_settle_ends_a_job_that_does_not_rent_at_once(outcome: Outcome, verdict: Status) -> None:
-    job, settlement = settled(replace(ASKING, rents=False), outcome)
+    job, transition = settled(replace(ASKING, rents=False), outcome)
 
-    assert (job.status, job.verdict, settlement.send) == (verdict, None, None)
+    assert (job.status, job.verdict, transition.send) == (verdict, None, None)
 
 
 def test_settle_keeps_the_result_and_the_failure_until_the_machine_is_gone() -> None:
@@ -96,7 +96,7 @@ def test_settle_asks_nothing_but_the_epoch_of_who_gives_the_machine_back() -> No
     cancelled_meanwhile = a_releasing_job(cancel_requested_at=after(5))
 
     for outcome in (Again(30), Failed("provider_failed", "Down.", retryable=True)):
-        assert settle(cancelled_meanwhile, outcome, END, 7).change.requires == (Is("epoch", 7),)
+        assert make_transition(cancelled_meanwhile, outcome, END, 7).change.requires == (Is("epoch", 7),)
 
 
 @pytest.mark.parametrize(
@@ -108,23 +108,23 @@ def test_settle_ends_the_job_as_was_found_once_the_machine_is_gone(
 ) -> None:
     released = Released('{"receipt": 1}', {"left": "nothing"}, Spending(RENTAL_ID, 51_400))
 
-    job, settlement = settled(a_releasing_job(verdict=verdict, failure=failure), released)
+    job, transition = settled(a_releasing_job(verdict=verdict, failure=failure), released)
 
     assert (job.status, job.failure, job.finished_at) == (verdict, failure, END)
     assert (job.cost_micro_usd, job.rental_id, job.due_at) == (51_400, RENTAL_ID, None)
-    assert (settlement.send, settlement.result_json) == (None, '{"receipt": 1}')
-    assert [event.name for event in settlement.events] == ["provider.teardown", f"job.{verdict}"]
-    assert settlement.events[0].labels["left"] == "nothing"
+    assert (transition.send, transition.result_json) == (None, '{"receipt": 1}')
+    assert [event.name for event in transition.events] == ["provider.teardown", f"job.{verdict}"]
+    assert transition.events[0].labels["left"] == "nothing"
 
 
 def test_settle_rents_anew_when_the_machine_had_failed_the_job() -> None:
-    job, settlement = settled(
+    job, transition = settled(
         a_releasing_job(verdict=None, failures=4), Released(spending=Spending(None, 900))
     )
 
     assert (job.step, job.status, job.failures) == (StepName.RENT, Status.RUNNING, 0)
     assert (job.rental_id, job.cost_micro_usd) == (RENTAL_ID, 900)
-    assert settlement.send == TO_RELEASE
+    assert transition.send == TO_RELEASE
 
 
 ERRORS = [
@@ -141,10 +141,10 @@ def test_settle_never_gives_a_release_up(error: Failed, verdict: Status | None) 
     job = a_releasing_job(verdict=verdict, deadline_at=NOW - timedelta(days=1))
 
     for _ in range(50):
-        job, settlement = settled(job, error)
+        job, transition = settled(job, error)
         assert (job.step, job.status, job.verdict) == (StepName.RELEASE, Status.RUNNING, verdict)
-        assert settlement.send is not None
-        assert settlement.send.delay_seconds <= 60
+        assert transition.send is not None
+        assert transition.send.delay_seconds <= 60
 
     assert (job.failures, job.failure) == (50, None)
 
@@ -155,10 +155,10 @@ def test_settle_never_gives_a_release_up(error: Failed, verdict: Status | None) 
 def test_settle_waits_longer_between_two_tries_to_give_a_machine_back(
     failures: int, delay_seconds: int
 ) -> None:
-    _, settlement = settled(a_releasing_job(failures=failures), ERRORS[0])
+    _, transition = settled(a_releasing_job(failures=failures), ERRORS[0])
 
-    assert settlement.send is not None
-    assert settlement.send.delay_seconds == delay_seconds
+    assert transition.send is not None
+    assert transition.send.delay_seconds == delay_seconds
 
 
 @pytest.mark.parametrize("outcome", [Next(StepName.PULL), Again(5)])
@@ -174,10 +174,10 @@ def test_settle_writes_down_what_the_rental_costs_so_far(outcome: Next | Again) 
 
 def test_cancel_ends_a_queued_job_that_cannot_have_rented_yet() -> None:
     queued = a_job(rents=True, step=StepName.RENT)
-    settlement = cancel_queued(queued, END)
+    transition = cancel_queued(queued, END)
 
-    assert apply(settlement.change, queued).status is Status.CANCELLED
-    assert not allows(settlement.change, a_claimed_job(rents=True, step=StepName.RENT))
+    assert apply(transition.change, queued).status is Status.CANCELLED
+    assert not allows(transition.change, a_claimed_job(rents=True, step=StepName.RENT))
 
 
 @pytest.mark.parametrize(

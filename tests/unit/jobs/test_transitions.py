@@ -7,7 +7,7 @@ from rune.jobs.lifecycle import Send
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
-from rune.jobs.transitions import Settlement, cancel_queued, settle
+from rune.jobs.transitions import Transition, cancel_queued, make_transition
 from rune.storage.change import Is, IsAbsentOrBefore, Requirement, allows, apply
 from tests.builders import JOB_ID, NOW, a_claimed_job, a_job, after, an_ended_job
 
@@ -18,11 +18,11 @@ UNKNOWN_MODEL = Failed("model_not_found", "There is no such model.", retryable=F
 OUTCOMES: list[Outcome] = [Next(StepName.ASK), Again(30), Done("{}"), OVERLOADED, UNKNOWN_MODEL, Cancelled()]
 
 
-def settled(job: Job, outcome: Outcome) -> tuple[Job, Settlement]:
-    """Return the job as the settlement leaves it, and the settlement."""
-    settlement = settle(job, outcome, END, duration_ms=1234)
-    assert allows(settlement.change, job)
-    return apply(settlement.change, job), settlement
+def settled(job: Job, outcome: Outcome) -> tuple[Job, Transition]:
+    """Return the job as the transition leaves it, and the transition."""
+    transition = make_transition(job, outcome, END, duration_ms=1234)
+    assert allows(transition.change, job)
+    return apply(transition.change, job), transition
 
 
 def a_next_turn(job: Job, delay_seconds: int = 0, **overrides: object) -> Job:
@@ -70,7 +70,7 @@ def a_send_of(seq: int, lane: Lane = Lane.INFERENCE, delay_seconds: int = 0) -> 
 def test_settle_moves_on_when_the_step_is_complete() -> None:
     job = replace(CLAIMED, failures=1, progress={"tokens": 3}, phases_ms={"check": 5})
 
-    after_it, settlement = settled(job, Next(StepName.ASK))
+    after_it, transition = settled(job, Next(StepName.ASK))
 
     assert after_it == a_next_turn(
         job,
@@ -80,8 +80,8 @@ def test_settle_moves_on_when_the_step_is_complete() -> None:
         phases_ms={"check": 5, "warm_up": 1234},
         event_count=4,
     )
-    assert settlement.events == (a_step_event(4, turn="2"),)
-    assert (settlement.result_json, settlement.send) == (None, a_send_of(3))
+    assert transition.events == (a_step_event(4, turn="2"),)
+    assert (transition.result_json, transition.send) == (None, a_send_of(3))
 
 
 def test_settle_keeps_the_steps_own_phases_when_it_names_them() -> None:
@@ -93,25 +93,25 @@ def test_settle_keeps_the_steps_own_phases_when_it_names_them() -> None:
 def test_settle_sends_to_the_next_steps_lane_when_that_is_another() -> None:
     check = a_claimed_job(step=StepName.CHECK)
 
-    _, settlement = settled(check, Next(StepName.WARM_UP, delay_seconds=7))
+    _, transition = settled(check, Next(StepName.WARM_UP, delay_seconds=7))
 
-    assert settlement.send == a_send_of(2, Lane.INFERENCE, delay_seconds=7)
+    assert transition.send == a_send_of(2, Lane.INFERENCE, delay_seconds=7)
 
 
 def test_settle_repeats_the_step_without_an_event_when_it_is_not_ready() -> None:
-    after_it, settlement = settled(CLAIMED, Again(30, progress={"layers": 2}))
+    after_it, transition = settled(CLAIMED, Again(30, progress={"layers": 2}))
 
     assert after_it == a_next_turn(CLAIMED, 30, progress={"layers": 2})
-    assert (settlement.events, settlement.send) == ((), a_send_of(3, delay_seconds=30))
+    assert (transition.events, transition.send) == ((), a_send_of(3, delay_seconds=30))
 
 
 def test_settle_tells_what_a_turn_found_when_the_step_is_not_ready() -> None:
     note = Note("benchmark.point", {"concurrency": "4"}, duration_ms=900)
 
-    after_it, settlement = settled(CLAIMED, Again(0, notes=(note, note)))
+    after_it, transition = settled(CLAIMED, Again(0, notes=(note, note)))
 
     assert after_it == a_next_turn(CLAIMED, event_count=5)
-    assert settlement.events == tuple(
+    assert transition.events == tuple(
         Event(number, "benchmark.point", "ok", END, 900, None, {"concurrency": "4"}) for number in (4, 5)
     )
 
@@ -143,25 +143,25 @@ def test_settle_leaves_the_state_that_the_step_gives_and_no_other(
 
 @pytest.mark.parametrize(("asked", "given"), [(-5, 0), (0, 0), (900, 900), (901, 900), (86400, 900)])
 def test_settle_clips_the_delay_to_what_sqs_can(asked: int, given: int) -> None:
-    after_it, settlement = settled(CLAIMED, Again(asked))
+    after_it, transition = settled(CLAIMED, Again(asked))
 
-    assert (after_it, settlement.send) == (a_next_turn(CLAIMED, given), a_send_of(3, delay_seconds=given))
+    assert (after_it, transition.send) == (a_next_turn(CLAIMED, given), a_send_of(3, delay_seconds=given))
 
 
 def test_settle_keeps_the_result_when_the_job_is_done() -> None:
-    after_it, settlement = settled(CLAIMED, Done('{"answer": "Nothing."}'))
+    after_it, transition = settled(CLAIMED, Done('{"answer": "Nothing."}'))
 
     assert after_it == an_end(CLAIMED, Status.SUCCEEDED, event_count=5)
-    assert settlement.events == (a_step_event(4), Event(5, "job.succeeded", "ok", END, 10_000, None, {}))
-    assert (settlement.result_json, settlement.send) == ('{"answer": "Nothing."}', None)
+    assert transition.events == (a_step_event(4), Event(5, "job.succeeded", "ok", END, 10_000, None, {}))
+    assert (transition.result_json, transition.send) == ('{"answer": "Nothing."}', None)
 
 
 def test_settle_ends_the_job_when_it_was_cancelled() -> None:
-    after_it, settlement = settled(CLAIMED, Cancelled())
+    after_it, transition = settled(CLAIMED, Cancelled())
 
     assert after_it == an_end(CLAIMED, Status.CANCELLED, event_count=4)
-    assert settlement.events == (Event(4, "job.cancelled", "ok", END, 10_000, None, {}),)
-    assert (settlement.result_json, settlement.send) == (None, None)
+    assert transition.events == (Event(4, "job.cancelled", "ok", END, 10_000, None, {}),)
+    assert (transition.result_json, transition.send) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def test_settle_tries_again_when_the_failure_is_worth_it(
 ) -> None:
     job = replace(CLAIMED, failures=failures, progress={"tokens": 3})
 
-    after_it, settlement = settled(job, replace(OVERLOADED, retry_after_seconds=asked))
+    after_it, transition = settled(job, replace(OVERLOADED, retry_after_seconds=asked))
 
     assert after_it == a_next_turn(job, delay_seconds, failures=failures + 1, progress={}, event_count=4)
-    assert settlement.events == (a_step_event(4, "server_overloaded", str(failures + 1)),)
-    assert settlement.send == a_send_of(3, delay_seconds=delay_seconds)
+    assert transition.events == (a_step_event(4, "server_overloaded", str(failures + 1)),)
+    assert transition.send == a_send_of(3, delay_seconds=delay_seconds)
 
 
 FAILURES: list[tuple[str, Job, Failed]] = [
@@ -192,23 +192,23 @@ FAILURES: list[tuple[str, Job, Failed]] = [
 
 @pytest.mark.parametrize(("job", "outcome"), [r[1:] for r in FAILURES], ids=[r[0] for r in FAILURES])
 def test_settle_fails_the_job_when_no_try_is_left(job: Job, outcome: Failed) -> None:
-    after_it, settlement = settled(job, outcome)
+    after_it, transition = settled(job, outcome)
 
     failure = Failure(outcome.code, outcome.sentence, StepName.WARM_UP, outcome.retryable)
     assert after_it == an_end(job, Status.FAILED, 5, failure)
-    assert settlement.events == (
+    assert transition.events == (
         a_step_event(4, outcome.code, str(job.failures + 1)),
         Event(5, "job.failed", "error", END, 10_000, outcome.code, {}),
     )
-    assert (settlement.result_json, settlement.send) == (None, None)
+    assert (transition.result_json, transition.send) == (None, None)
 
 
 def test_settle_tries_again_when_the_deadline_is_just_after_the_next_try() -> None:
     job = replace(CLAIMED, deadline_at=END + timedelta(seconds=5, milliseconds=1))
 
-    _, settlement = settled(job, OVERLOADED)
+    _, transition = settled(job, OVERLOADED)
 
-    assert settlement.send == a_send_of(3, delay_seconds=5)
+    assert transition.send == a_send_of(3, delay_seconds=5)
 
 
 @pytest.mark.parametrize(
@@ -231,10 +231,10 @@ def test_settle_shortens_the_sentence_when_it_is_longer_than_260_bytes(sentence:
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
 def test_settle_tells_of_lost_workers_first_when_there_were_any(outcome: Outcome) -> None:
-    alone = settle(CLAIMED, outcome, END, 1234)
+    alone = make_transition(CLAIMED, outcome, END, 1234)
     lost = Event(4, "worker.lost", "error", END, None, "worker_lost", {"step": "warm_up", "lost": "2"})
 
-    third = settle(replace(CLAIMED, attempts=3), outcome, END, 1234)
+    third = make_transition(replace(CLAIMED, attempts=3), outcome, END, 1234)
 
     later = tuple(replace(event, number=event.number + 1) for event in alone.events)
     assert third.events == (lost, *later)
@@ -260,10 +260,10 @@ REQUIRED: list[tuple[Outcome, tuple[Requirement, ...]]] = [
 def test_settle_is_refused_when_another_worker_has_claimed_since(
     outcome: Outcome, requires: tuple[Requirement, ...]
 ) -> None:
-    settlement = settle(CLAIMED, outcome, END, 1234)
+    transition = make_transition(CLAIMED, outcome, END, 1234)
 
-    assert settlement.change.requires == requires
-    assert not allows(settlement.change, replace(CLAIMED, epoch=6))
+    assert transition.change.requires == requires
+    assert not allows(transition.change, replace(CLAIMED, epoch=6))
 
 
 @pytest.mark.parametrize(("outcome", "requires"), REQUIRED, ids=[repr(row[0]) for row in REQUIRED])
@@ -273,17 +273,17 @@ def test_settle_is_refused_when_a_wish_to_cancel_would_wait_out_a_delay(
 ) -> None:
     asked_to_stop = replace(CLAIMED, cancel_requested_at=asked_at)
 
-    is_allowed = allows(settle(CLAIMED, outcome, END, 1234).change, asked_to_stop)
+    is_allowed = allows(make_transition(CLAIMED, outcome, END, 1234).change, asked_to_stop)
 
     assert is_allowed is (NO_WISH_TO_CANCEL not in requires)
 
 
 def test_cancel_queued_ends_a_job_that_nobody_has_begun() -> None:
-    settlement = cancel_queued(a_job(), END)
+    transition = cancel_queued(a_job(), END)
 
-    assert apply(settlement.change, a_job()) == an_end(a_job(), Status.CANCELLED, event_count=2)
-    assert settlement.events == (Event(2, "job.cancelled", "ok", END, 10_000, None, {}),)
-    assert (settlement.result_json, settlement.send) == (None, None)
+    assert apply(transition.change, a_job()) == an_end(a_job(), Status.CANCELLED, event_count=2)
+    assert transition.events == (Event(2, "job.cancelled", "ok", END, 10_000, None, {}),)
+    assert (transition.result_json, transition.send) == (None, None)
 
 
 @pytest.mark.parametrize("found", [a_claimed_job(), an_ended_job(), an_ended_job(Status.CANCELLED)])

@@ -10,7 +10,7 @@ from rune.errors import AddressRefusedError
 from rune.net import client as client_module
 from rune.net.addresses import Address, AddressPolicy
 from rune.net.client import open_client
-from rune.net.guarded_network import GuardedBackend
+from rune.net.guarded_network import GuardedNetwork
 from tests.unit.llm.scripted_server import (
     Close,
     Pause,
@@ -64,7 +64,7 @@ def test_client_is_refused_at_the_second_connection_when_the_name_is_rebound() -
         return answers.pop(0)
 
     async def go() -> ScriptedServer:
-        backend = GuardedBackend(LOOPBACK, resolve=resolve)
+        backend = GuardedNetwork(LOOPBACK, resolve=resolve)
         async with serve([head() + b"x"]) as server, open_client(LOOPBACK, backend=backend) as client:
             url = server.url.replace("127.0.0.1", "rebound.example")
             await client.get(url)

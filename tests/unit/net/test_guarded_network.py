@@ -9,7 +9,7 @@ import pytest
 from rune.errors import AddressRefusedError, AddressUnresolvedError
 from rune.net import guarded_network as backend_module
 from rune.net.addresses import Address, AddressPolicy
-from rune.net.guarded_network import GuardedBackend, resolve_ipv4
+from rune.net.guarded_network import GuardedNetwork, resolve_ipv4
 
 PUBLIC_ONLY = AddressPolicy()
 
@@ -47,21 +47,21 @@ def answering(*answers: tuple[str, ...]) -> Callable[[str], Awaitable[tuple[Addr
     return resolve
 
 
-def connect(backend: GuardedBackend, host: str, *, timeout_seconds: float | None = 1.0) -> None:
+def connect(backend: GuardedNetwork, host: str, *, timeout_seconds: float | None = 1.0) -> None:
     asyncio.run(backend.connect_tcp(host, 80, timeout_seconds))
 
 
 def test_backend_connects_to_the_judged_address_when_the_name_is_public() -> None:
     network = RecordingNetwork("8.8.8.8")
 
-    connect(GuardedBackend(PUBLIC_ONLY, resolve=answering(("8.8.8.8",)), network=network), "example.com")
+    connect(GuardedNetwork(PUBLIC_ONLY, resolve=answering(("8.8.8.8",)), network=network), "example.com")
 
     assert network.tried == [("8.8.8.8", 80)]
 
 
 def test_backend_resolves_once_per_connection_when_the_name_is_rebound() -> None:
     network = RecordingNetwork("8.8.8.8")
-    backend = GuardedBackend(PUBLIC_ONLY, resolve=answering(("8.8.8.8",), ("127.0.0.1",)), network=network)
+    backend = GuardedNetwork(PUBLIC_ONLY, resolve=answering(("8.8.8.8",), ("127.0.0.1",)), network=network)
 
     connect(backend, "rebound.example")
     with pytest.raises(AddressRefusedError):
@@ -75,7 +75,7 @@ def test_backend_resolves_once_per_connection_when_the_name_is_rebound() -> None
 )
 def test_backend_connects_to_nothing_when_one_of_the_answers_is_refused(answer: tuple[str, ...]) -> None:
     network = RecordingNetwork("8.8.8.8")
-    backend = GuardedBackend(PUBLIC_ONLY, resolve=answering(answer), network=network)
+    backend = GuardedNetwork(PUBLIC_ONLY, resolve=answering(answer), network=network)
 
     with pytest.raises(AddressRefusedError, match=r"mixed\.example") as refusal:
         connect(backend, "mixed.example")
@@ -86,7 +86,7 @@ def test_backend_connects_to_nothing_when_one_of_the_answers_is_refused(answer: 
 
 def test_backend_tries_addresses_in_order_when_the_first_does_not_answer() -> None:
     network = RecordingNetwork("9.9.9.9")
-    backend = GuardedBackend(PUBLIC_ONLY, resolve=answering(("8.8.8.8", "9.9.9.9")), network=network)
+    backend = GuardedNetwork(PUBLIC_ONLY, resolve=answering(("8.8.8.8", "9.9.9.9")), network=network)
 
     connect(backend, "example.com")
 
@@ -97,7 +97,7 @@ def test_backend_tries_addresses_in_order_when_the_first_does_not_answer() -> No
 def test_backend_gives_up_when_a_name_has_very_many_silent_addresses() -> None:
     network = RecordingNetwork()
     many = tuple(f"8.8.{index}.8" for index in range(100))
-    backend = GuardedBackend(PUBLIC_ONLY, resolve=answering(many), network=network)
+    backend = GuardedNetwork(PUBLIC_ONLY, resolve=answering(many), network=network)
 
     with pytest.raises(httpcore.ConnectError):
         connect(backend, "many.example", timeout_seconds=None)
@@ -108,13 +108,13 @@ def test_backend_gives_up_when_a_name_has_very_many_silent_addresses() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f.1", "::ffff:127.0.0.1", "::1", "0"])
 def test_backend_refuses_number_without_asking_a_name_server(host: str) -> None:
     with pytest.raises(AddressRefusedError):
-        connect(GuardedBackend(PUBLIC_ONLY, resolve=answering(), network=RecordingNetwork()), host)
+        connect(GuardedNetwork(PUBLIC_ONLY, resolve=answering(), network=RecordingNetwork()), host)
 
 
 def test_backend_connects_to_ipv4_when_the_address_is_mapped() -> None:
     network = RecordingNetwork("8.8.8.8")
 
-    connect(GuardedBackend(PUBLIC_ONLY, resolve=answering(), network=network), "::ffff:8.8.8.8")
+    connect(GuardedNetwork(PUBLIC_ONLY, resolve=answering(), network=network), "::ffff:8.8.8.8")
 
     assert network.tried == [("8.8.8.8", 80)]
 
@@ -127,7 +127,7 @@ def test_backend_says_unresolved_when_the_name_has_no_address(failure: Exception
         return ()
 
     with pytest.raises(AddressUnresolvedError, match="nowhere"):
-        connect(GuardedBackend(PUBLIC_ONLY, resolve=resolve, network=RecordingNetwork()), "nowhere")
+        connect(GuardedNetwork(PUBLIC_ONLY, resolve=resolve, network=RecordingNetwork()), "nowhere")
 
 
 def test_backend_says_unresolved_when_the_name_server_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,12 +137,12 @@ def test_backend_says_unresolved_when_the_name_server_is_silent(monkeypatch: pyt
 
     monkeypatch.setattr(backend_module, "RESOLVE_TIMEOUT_SECONDS", 0.01)
     with pytest.raises(AddressUnresolvedError):
-        connect(GuardedBackend(PUBLIC_ONLY, resolve=resolve, network=RecordingNetwork()), "slow.example")
+        connect(GuardedNetwork(PUBLIC_ONLY, resolve=resolve, network=RecordingNetwork()), "slow.example")
 
 
 def test_backend_refuses_unix_sockets() -> None:
     with pytest.raises(AddressRefusedError):
-        asyncio.run(GuardedBackend(AddressPolicy.parse("0.0.0.0/0")).connect_unix_socket("/run/docker.sock"))
+        asyncio.run(GuardedNetwork(AddressPolicy.parse("0.0.0.0/0")).connect_unix_socket("/run/docker.sock"))
 
 
 def test_resolver_gives_ipv4_only_when_the_name_has_both() -> None:

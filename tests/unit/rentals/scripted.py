@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from rune.rentals.instance import Instance, Listing
-from rune.rentals.offers import Offer, Wanted
+from rune.rentals.offers import Offer, Requirements
 from rune.rentals.provider import Order, Template
 from rune.rentals.vastai import LostError, Method, NotSentError
 from rune.rentals.vastai_answers import Answer
@@ -82,8 +82,8 @@ class ScriptedMarket:
         """Return the arguments of all calls of one kind."""
         return [argument for called, argument in self.calls if called == name]
 
-    async def search(self, wanted: Wanted) -> tuple[Offer, ...]:
-        self._note("search", wanted)
+    async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
+        self._note("search", requirements)
         return self.offers
 
     async def find_template(self, template_hash: str) -> Template | None:
@@ -158,9 +158,9 @@ def an_offer(**overrides: object) -> Offer:
     return replace(offer, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
 
 
-def a_wanted(**overrides: object) -> Wanted:
+def a_wanted(**overrides: object) -> Requirements:
     """Return what a job with a model of 20 GB asks for; its offers must state 22,000 MB and 153.33 Mbit/s."""
-    wanted = Wanted(
+    requirements = Requirements(
         vram_mb=20_000,
         disk_gb=55,
         download_gb=23,
@@ -170,4 +170,4 @@ def a_wanted(**overrides: object) -> Wanted:
         port_count=1,
         time_needed=timedelta(hours=2),
     )
-    return replace(wanted, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
+    return replace(requirements, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names

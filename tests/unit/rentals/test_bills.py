@@ -25,11 +25,11 @@ def test_rental_costs_nothing_when_no_contract_was_made() -> None:
         # Disk for an hour, GPU for the 59 minutes since it was last seen dark, 4.9 GB and the image.
         (a_running_rental(), 3600, 12_000 + 354_000 + 14_700 + TRAFFIC_OF_IMAGE),
         # Never seen dark: the GPU may have run from the first moment.
-        (a_running_rental(dark_until=None), 3600, 12_000 + 360_000 + 14_700 + TRAFFIC_OF_IMAGE),
+        (a_running_rental(last_seen_stopped_at=None), 3600, 12_000 + 360_000 + 14_700 + TRAFFIC_OF_IMAGE),
         (a_created_rental(), 100, 334 + 10_000 + TRAFFIC_OF_IMAGE),
-        (a_created_rental(dark_until=after(100)), 100, 334 + TRAFFIC_OF_IMAGE),
+        (a_created_rental(last_seen_stopped_at=after(100)), 100, 334 + TRAFFIC_OF_IMAGE),
         # Seen dark by a listing that began after the moment of the bill.
-        (a_created_rental(dark_until=after(150)), 100, 334 + TRAFFIC_OF_IMAGE),
+        (a_created_rental(last_seen_stopped_at=after(150)), 100, 334 + TRAFFIC_OF_IMAGE),
         # 1 ms: 12,000 / 3,600,000 and 360,000 / 3,600,000, each rounded up.
         (a_created_rental(), 0.001, 1 + 1 + TRAFFIC_OF_IMAGE),
         (a_created_rental(), -5, TRAFFIC_OF_IMAGE),
@@ -69,7 +69,7 @@ def rentals(draw: st.DrawFn) -> Rental:
     held_ms = draw(st.integers(0, HOUR_MS))
     return a_created_rental(
         prices=draw(prices),
-        dark_until=None if dark_ms is None else NOW + timedelta(milliseconds=dark_ms),
+        last_seen_stopped_at=None if dark_ms is None else NOW + timedelta(milliseconds=dark_ms),
         downloaded_bytes=draw(st.integers(0, 10**12)),
         pulling_bytes=draw(st.integers(0, 10**12)),
         holder=draw(st.sampled_from([JOB_ID, OTHER_JOB_ID])),
@@ -90,7 +90,7 @@ def test_cost_never_falls_with_time(rental: Rental, early_ms: int, later_ms: int
 def test_cost_covers_the_true_bill_whenever_the_machine_began_to_run(
     rental: Rental, ran_after_ms: int, until_ms: int
 ) -> None:
-    dark_ms = ((rental.dark_until or NOW) - NOW) // timedelta(milliseconds=1)
+    dark_ms = ((rental.last_seen_stopped_at or NOW) - NOW) // timedelta(milliseconds=1)
     running_ms = max(0, until_ms - dark_ms - ran_after_ms)
     each = rental.prices
     received_gb = Fraction(rental.downloaded_bytes + rental.pulling_bytes + rental.image_bytes, 10**9)

@@ -6,24 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rune.rentals.offers import Choice, Flaw, Offer, choose, find_flaw
+from rune.rentals.offers import Offer, RejectionReason, Selection, find_rejection_reason, select_offers
 from rune.rentals.record import Prices
 from tests.unit.rentals.scripted import a_wanted, an_offer
 
-WANTED = a_wanted()
+REQUIREMENTS = a_wanted()
 
-FLAWED: list[tuple[Flaw, dict[str, object]]] = [
-    (Flaw.TAKEN, {"is_rentable": False}),
-    (Flaw.VRAM, {"vram_mb": 21_999}),
-    (Flaw.DISK, {"disk_gb": 54.99}),
-    (Flaw.CHEAP, {"price_usd_per_hour": Decimal("0.0999"), "gpu_usd_per_hour": Decimal(0)}),
-    (Flaw.DEAR, {"price_usd_per_hour": Decimal("0.5001")}),
-    (Flaw.UNRELIABLE, {"reliability_ratio": 0.9899}),
-    (Flaw.UNVERIFIED, {"is_verified": False}),
-    (Flaw.PORTS, {"port_count": 0}),
-    (Flaw.SLOW_NETWORK, {"download_mbit_per_second": 153.3}),
-    (Flaw.DEAR_NETWORK, {"download_usd_per_gb": Decimal("0.0201")}),
-    (Flaw.ENDS_SOON, {"time_left": timedelta(hours=2, seconds=-1)}),
+REJECTED: list[tuple[RejectionReason, dict[str, object]]] = [
+    (RejectionReason.TAKEN, {"is_rentable": False}),
+    (RejectionReason.VRAM, {"vram_mb": 21_999}),
+    (RejectionReason.DISK, {"disk_gb": 54.99}),
+    (RejectionReason.CHEAP, {"price_usd_per_hour": Decimal("0.0999"), "gpu_usd_per_hour": Decimal(0)}),
+    (RejectionReason.DEAR, {"price_usd_per_hour": Decimal("0.5001")}),
+    (RejectionReason.UNRELIABLE, {"reliability_ratio": 0.9899}),
+    (RejectionReason.UNVERIFIED, {"is_verified": False}),
+    (RejectionReason.PORTS, {"port_count": 0}),
+    (RejectionReason.SLOW_NETWORK, {"download_mbit_per_second": 153.3}),
+    (RejectionReason.DEAR_NETWORK, {"download_usd_per_gb": Decimal("0.0201")}),
+    (RejectionReason.ENDS_SOON, {"time_left": timedelta(hours=2, seconds=-1)}),
 ]
 
 AT_THE_LIMIT: list[dict[str, object]] = [
@@ -39,27 +39,29 @@ AT_THE_LIMIT: list[dict[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize(("flaw", "overrides"), FLAWED, ids=[flaw for flaw, _ in FLAWED])
-def test_find_flaw_names_the_one_term_that_an_offer_violates(
-    flaw: Flaw, overrides: dict[str, object]
+@pytest.mark.parametrize(("reason", "overrides"), REJECTED, ids=[reason for reason, _ in REJECTED])
+def test_find_rejection_reason_names_the_one_term_that_an_offer_violates(
+    reason: RejectionReason, overrides: dict[str, object]
 ) -> None:
-    assert find_flaw(an_offer(**overrides), WANTED, ()) is flaw
+    assert find_rejection_reason(an_offer(**overrides), REQUIREMENTS, ()) is reason
 
 
 @pytest.mark.parametrize("overrides", AT_THE_LIMIT, ids=[next(iter(each)) for each in AT_THE_LIMIT])
-def test_find_flaw_finds_none_when_an_offer_is_just_at_the_limit(overrides: dict[str, object]) -> None:
-    assert find_flaw(an_offer(**overrides), WANTED, ()) is None
+def test_find_rejection_reason_finds_none_when_an_offer_is_just_at_the_limit(
+    overrides: dict[str, object],
+) -> None:
+    assert find_rejection_reason(an_offer(**overrides), REQUIREMENTS, ()) is None
 
 
-def test_find_flaw_refuses_a_machine_that_failed_before_under_whatever_offer() -> None:
+def test_find_rejection_reason_refuses_a_machine_that_failed_before_under_whatever_offer() -> None:
     rotated = an_offer(offer_id=7)
 
-    assert find_flaw(rotated, WANTED, {rotated.machine_id}) is Flaw.FAILED_BEFORE
-    assert find_flaw(rotated, WANTED, {rotated.offer_id}) is None
+    assert find_rejection_reason(rotated, REQUIREMENTS, {rotated.machine_id}) is RejectionReason.FAILED_BEFORE
+    assert find_rejection_reason(rotated, REQUIREMENTS, {rotated.offer_id}) is None
 
 
-def test_find_flaw_covers_every_flaw() -> None:
-    assert {flaw for flaw, _ in FLAWED} | {Flaw.FAILED_BEFORE} == set(Flaw)
+def test_find_rejection_reason_covers_every_reason() -> None:
+    assert {reason for reason, _ in REJECTED} | {RejectionReason.FAILED_BEFORE} == set(RejectionReason)
 
 
 @pytest.mark.parametrize(("vram_mb", "offered_mb"), [(20_000, 22_000), (8_001, 8_802), (1, 2)])
@@ -86,11 +88,11 @@ def test_offer_costs_the_quote_or_its_parts_whichever_is_more(quoted: str, disk_
     assert an_offer(price_usd_per_hour=Decimal(quoted)).usd_per_hour(disk_gb) == Decimal(price)
 
 
-def test_find_flaw_judges_the_price_with_the_disk_that_will_be_rented() -> None:
+def test_find_rejection_reason_judges_the_price_with_the_disk_that_will_be_rented() -> None:
     underquoted = an_offer(price_usd_per_hour=Decimal("0.36"), storage_usd_per_gb_month=Decimal(3))
 
-    assert find_flaw(underquoted, replace(WANTED, disk_gb=30), ()) is None
-    assert find_flaw(underquoted, WANTED, ()) is Flaw.DEAR
+    assert find_rejection_reason(underquoted, replace(REQUIREMENTS, disk_gb=30), ()) is None
+    assert find_rejection_reason(underquoted, REQUIREMENTS, ()) is RejectionReason.DEAR
 
 
 def test_offer_is_written_down_with_each_part_rounded_up() -> None:
@@ -104,28 +106,30 @@ def test_offer_is_written_down_with_each_part_rounded_up() -> None:
     assert offer.prices(55) == Prices(492_362, 7_639, 2_001)
 
 
-def test_choose_orders_by_speed_per_dollar() -> None:
+def test_select_offers_orders_by_speed_per_dollar() -> None:
     slow = an_offer(offer_id=1, machine_id=1, speed=50.0, price_usd_per_hour=Decimal("0.37"))
     dear = an_offer(offer_id=2, machine_id=2, speed=100.0, price_usd_per_hour=Decimal("0.49"))
     best = an_offer(offer_id=3, machine_id=3, speed=100.0, price_usd_per_hour=Decimal("0.40"))
 
-    assert choose([slow, dear, best], WANTED, ()).offers == (best, dear, slow)
+    assert select_offers([slow, dear, best], REQUIREMENTS, ()).offers == (best, dear, slow)
 
 
-def test_choose_prefers_the_surer_host_then_the_lower_id_when_the_value_is_equal() -> None:
+def test_select_offers_prefers_the_surer_host_then_the_lower_id_when_the_value_is_equal() -> None:
     sure = an_offer(offer_id=9, reliability_ratio=0.999)
     low, high = an_offer(offer_id=1), an_offer(offer_id=2)
 
-    assert choose([high, low, sure], WANTED, ()).offers == (sure, low, high)
+    assert select_offers([high, low, sure], REQUIREMENTS, ()).offers == (sure, low, high)
 
 
-def test_choose_tells_the_flaw_of_every_machine_that_it_leaves() -> None:
+def test_select_offers_tells_the_reason_of_every_machine_that_it_leaves() -> None:
     small, far = an_offer(machine_id=1, vram_mb=8000), an_offer(machine_id=2, port_count=0)
     failed = an_offer(machine_id=3)
 
-    choice = choose([small, far, failed], WANTED, {3})
+    selection = select_offers([small, far, failed], REQUIREMENTS, {3})
 
-    assert choice == Choice((), ((1, Flaw.VRAM), (2, Flaw.PORTS), (3, Flaw.FAILED_BEFORE)))
+    assert selection == Selection(
+        (), ((1, RejectionReason.VRAM), (2, RejectionReason.PORTS), (3, RejectionReason.FAILED_BEFORE))
+    )
 
 
 offers = st.builds(
@@ -149,11 +153,13 @@ offers = st.builds(
 
 
 @given(st.lists(offers, max_size=12), st.sets(st.integers(1, 9)))
-def test_choose_never_takes_an_offer_that_violates_a_term(found: list[Offer], failed: set[int]) -> None:
-    choice = choose(found, WANTED, failed)
+def test_select_offers_never_takes_an_offer_that_violates_a_term(
+    found: list[Offer], failed: set[int]
+) -> None:
+    selection = select_offers(found, REQUIREMENTS, failed)
 
-    assert len(choice.offers) + len(choice.flaws) == len(found)
-    for offer in choice.offers:
+    assert len(selection.offers) + len(selection.rejections) == len(found)
+    for offer in selection.offers:
         price = offer.gpu_usd_per_hour + offer.storage_usd_per_gb_month * 55 / 720
         assert max(price, offer.price_usd_per_hour) <= Decimal("0.5")
         assert max(price, offer.price_usd_per_hour) >= Decimal("0.1")
@@ -170,7 +176,9 @@ def test_choose_never_takes_an_offer_that_violates_a_term(found: list[Offer], fa
 
 
 @given(st.lists(offers, max_size=12))
-def test_choose_takes_the_same_offer_however_the_market_is_listed(found: list[Offer]) -> None:
+def test_select_offers_takes_the_same_offer_however_the_market_is_listed(found: list[Offer]) -> None:
     by_id = list({offer.offer_id: offer for offer in found}.values())
 
-    assert choose(by_id, WANTED, ()).offers == choose(by_id[::-1], WANTED, ()).offers
+    assert (
+        select_offers(by_id, REQUIREMENTS, ()).offers == select_offers(by_id[::-1], REQUIREMENTS, ()).offers
+    )

@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 
 from rune.errors import ProviderBusyError, ProviderFailedError, RentalError, SearchQuotaError
-from rune.rentals.paced_provider import INTERVALS, LISTING_AGE, Fleet, TooEarlyError
+from rune.rentals.paced_provider import INTERVALS, LISTING_AGE, PacedProvider, TooEarlyError
 from rune.rentals.provider import Order
 from rune.rentals.store import Endpoint
 from tests.builders import NOW, FakeClock, after
-from tests.memory_rental_store import MemoryBoard
+from tests.memory_rental_store import MemoryProviderLimits
 from tests.rental_builders import a_listing, an_instance
 from tests.unit.rentals.scripted import ScriptedMarket, a_wanted
 
@@ -17,15 +17,15 @@ ORDER = Order(offer_id=111, label="rune-x", disk_gb=40, ports=(11434,))
 
 
 class Yard:
-    """One key's fleet, as several workers see it."""
+    """One key's provider, as several workers see it."""
 
     def __init__(self) -> None:
         self.market = ScriptedMarket([an_instance()])
-        self.board = MemoryBoard()
+        self.provider_limits = MemoryProviderLimits()
         self.clock = FakeClock()
 
-    def worker(self, clock: FakeClock | None = None) -> Fleet:
-        return Fleet(self.market, self.board, clock or self.clock)
+    def worker(self, clock: FakeClock | None = None) -> PacedProvider:
+        return PacedProvider(self.market, self.provider_limits, clock or self.clock)
 
 
 def run[T](call: Awaitable[T]) -> T:
@@ -35,18 +35,18 @@ def run[T](call: Awaitable[T]) -> T:
     return asyncio.run(main())
 
 
-CALLS: dict[Endpoint, tuple[str, Callable[[Fleet], Awaitable[object]]]] = {
-    Endpoint.SEARCH: ("search", lambda fleet: fleet.search(a_wanted())),
-    Endpoint.TEMPLATES: ("find_template", lambda fleet: fleet.find_template("hash")),
-    Endpoint.ACCOUNT: ("read_credit_usd", lambda fleet: fleet.read_credit_usd()),
-    Endpoint.EDIT: ("label", lambda fleet: fleet.label(1, "x")),
-    Endpoint.DESTROY: ("destroy", lambda fleet: fleet.destroy(1)),
-    Endpoint.LIST: ("list", lambda fleet: fleet.list_instances(begun_after=NOW)),
+CALLS: dict[Endpoint, tuple[str, Callable[[PacedProvider], Awaitable[object]]]] = {
+    Endpoint.SEARCH: ("search", lambda provider: provider.search(a_wanted())),
+    Endpoint.TEMPLATES: ("find_template", lambda provider: provider.find_template("hash")),
+    Endpoint.ACCOUNT: ("read_credit_usd", lambda provider: provider.read_credit_usd()),
+    Endpoint.EDIT: ("label", lambda provider: provider.label(1, "x")),
+    Endpoint.DESTROY: ("destroy", lambda provider: provider.destroy(1)),
+    Endpoint.LIST: ("list", lambda provider: provider.list_instances(begun_after=NOW)),
 }
 
 
 @pytest.mark.parametrize("endpoint", CALLS)
-def test_fleet_turns_a_second_worker_away_until_the_interval_is_over(endpoint: Endpoint) -> None:
+def test_provider_turns_a_second_worker_away_until_the_interval_is_over(endpoint: Endpoint) -> None:
     yard = Yard()
     name, call = CALLS[endpoint]
     run(call(yard.worker()))
@@ -60,7 +60,7 @@ def test_fleet_turns_a_second_worker_away_until_the_interval_is_over(endpoint: E
     assert len(yard.market.called(name)) == 2
 
 
-def test_fleet_counts_each_endpoint_by_itself() -> None:
+def test_provider_counts_each_endpoint_by_itself() -> None:
     yard = Yard()
 
     for _, call in CALLS.values():
@@ -69,7 +69,7 @@ def test_fleet_counts_each_endpoint_by_itself() -> None:
     assert [name for name, _ in yard.market.calls] == [name for name, _ in CALLS.values()]
 
 
-def test_fleet_reserves_an_order_before_it_is_sent() -> None:
+def test_provider_reserves_an_order_before_it_is_sent() -> None:
     yard = Yard()
     yard.worker().reserve_create()
 
@@ -99,7 +99,7 @@ def test_too_early_tells_whole_seconds_that_are_enough(waiting: float, seconds: 
         (Endpoint.LIST, 900, 120),
     ],
 )
-def test_fleet_keeps_everybody_away_after_a_refusal_for_frequency(
+def test_provider_keeps_everybody_away_after_a_refusal_for_frequency(
     endpoint: Endpoint, retry_after: int | None, held_seconds: int
 ) -> None:
     yard = Yard()
@@ -110,31 +110,31 @@ def test_fleet_keeps_everybody_away_after_a_refusal_for_frequency(
         run(call(yard.worker()))
 
     expected = max(held_seconds, INTERVALS[endpoint].total_seconds())
-    assert yard.board.next_at[endpoint] == after(expected)
+    assert yard.provider_limits.next_at[endpoint] == after(expected)
 
 
-def test_fleet_keeps_orders_away_for_the_documented_penalty() -> None:
+def test_provider_keeps_orders_away_for_the_documented_penalty() -> None:
     yard = Yard()
     yard.market.errors["create"] = [ProviderBusyError("Too often.")]
 
     with pytest.raises(ProviderBusyError):
         run(yard.worker().create(ORDER))
 
-    assert yard.board.next_at == {Endpoint.CREATE: after(12)}
+    assert yard.provider_limits.next_at == {Endpoint.CREATE: after(12)}
 
 
 @pytest.mark.parametrize("error", [ProviderFailedError("Down."), SearchQuotaError("Tomorrow.")])
-def test_fleet_passes_other_errors_on_and_keeps_nobody_away(error: RentalError) -> None:
+def test_provider_passes_other_errors_on_and_keeps_nobody_away(error: RentalError) -> None:
     yard = Yard()
     yard.market.errors["search"] = [error]
 
     with pytest.raises(type(error)):
         run(yard.worker().search(a_wanted()))
 
-    assert yard.board.next_at == {Endpoint.SEARCH: after(6)}
+    assert yard.provider_limits.next_at == {Endpoint.SEARCH: after(6)}
 
 
-def test_fleet_shares_one_listing_with_all_who_only_wait() -> None:
+def test_provider_shares_one_listing_with_all_who_only_wait() -> None:
     yard = Yard()
     first = run(yard.worker().list_instances())
     yard.clock.advance(LISTING_AGE.total_seconds() - 0.001)
@@ -143,7 +143,7 @@ def test_fleet_shares_one_listing_with_all_who_only_wait() -> None:
     assert yard.market.called("list") == [NOW]
 
 
-def test_fleet_asks_anew_when_the_shared_listing_is_too_old() -> None:
+def test_provider_asks_anew_when_the_shared_listing_is_too_old() -> None:
     yard = Yard()
     run(yard.worker().list_instances())
     yard.clock.advance(LISTING_AGE.total_seconds())
@@ -154,13 +154,13 @@ def test_fleet_asks_anew_when_the_shared_listing_is_too_old() -> None:
 @pytest.mark.parametrize(
     ("begun_seconds", "is_shared"), [(-60.0, False), (0.0, False), (5.0, False), (5.001, True), (9.0, True)]
 )
-def test_fleet_takes_anothers_listing_for_proof_only_beyond_the_skew(
+def test_provider_takes_anothers_listing_for_proof_only_beyond_the_skew(
     begun_seconds: float, is_shared: bool
 ) -> None:
     yard = Yard()
     yard.clock.advance(10)
     shared = a_listing(begun_at=after(begun_seconds))
-    yard.board.share_listing(shared)
+    yard.provider_limits.share_listing(shared)
 
     listing = run(yard.worker().list_instances(begun_after=NOW))
 
@@ -169,25 +169,27 @@ def test_fleet_takes_anothers_listing_for_proof_only_beyond_the_skew(
 
 
 @pytest.mark.parametrize(("ahead_seconds", "is_shared"), [(5.0, True), (5.001, False), (3600.0, False)])
-def test_fleet_never_takes_a_listing_of_the_future_for_fresh(ahead_seconds: float, is_shared: bool) -> None:
+def test_provider_never_takes_a_listing_of_the_future_for_fresh(
+    ahead_seconds: float, is_shared: bool
+) -> None:
     yard = Yard()
     shared = a_listing(begun_at=after(ahead_seconds))
-    yard.board.share_listing(shared)
+    yard.provider_limits.share_listing(shared)
 
     assert (run(yard.worker().list_instances()) is shared) is is_shared
 
 
-def test_fleet_shares_nothing_when_a_listing_fails() -> None:
+def test_provider_shares_nothing_when_a_listing_fails() -> None:
     yard = Yard()
     yard.market.errors["list"] = [ProviderFailedError("Half a page.")]
 
     with pytest.raises(ProviderFailedError):
         run(yard.worker().list_instances())
 
-    assert yard.board.listing is None
+    assert yard.provider_limits.listing is None
 
 
-def test_fleet_lists_itself_when_told_to_look_after_a_moment_that_is_now() -> None:
+def test_provider_lists_itself_when_told_to_look_after_a_moment_that_is_now() -> None:
     yard = Yard()
     run(yard.worker().list_instances())
     yard.clock.advance(2)

@@ -122,9 +122,9 @@ def test_judge_gives_a_row_a_minute_to_change_hands(rental: Rental) -> None:
         (a_rental(), RECONCILE_WINDOW, LEFT_AND_GONE),
         (a_releasing_rental(contract_id=None), RECONCILE_WINDOW, PROVE_GONE),
         (a_created_rental(), LISTING_LAG, LEFT_AND_GONE),
-        (a_releasing_rental(dark_until=None, running_at=None), LISTING_LAG, PROVE_GONE),
+        (a_releasing_rental(last_seen_stopped_at=None, running_at=None), LISTING_LAG, PROVE_GONE),
         (
-            a_releasing_rental(dark_until=None, running_at=None, destroyed_at=after(9)),
+            a_releasing_rental(last_seen_stopped_at=None, running_at=None, destroyed_at=after(9)),
             USUAL_LISTING_LAG,
             PROVE_GONE,
         ),

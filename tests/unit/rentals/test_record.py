@@ -74,8 +74,8 @@ def test_parse_rental_id_reads_nothing_from_what_is_none(rental_id: str) -> None
 def test_rental_was_seen_once_a_listing_showed_it() -> None:
     assert not a_rental().was_seen
     assert not a_created_rental().was_seen
-    assert a_created_rental(dark_until=a_running_rental().dark_until).was_seen
-    assert a_running_rental(dark_until=None).was_seen
+    assert a_created_rental(last_seen_stopped_at=a_running_rental().last_seen_stopped_at).was_seen
+    assert a_running_rental(last_seen_stopped_at=None).was_seen
 
 
 def test_rental_is_alive_until_it_is_proven_gone() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rune.jobs.record import Job, Kind, Status
 from rune.jobs.store import ListedJob
-from rune.services import jobs as desk_module
-from rune.services.jobs import LISTED_AT_ONCE, LONGEST_SEARCH_PAGES, Desk, JobPage, Terms
+from rune.services import jobs as service_module
+from rune.services.jobs import LISTED_AT_ONCE, LONGEST_SEARCH_PAGES, JobPage, JobService, Terms
 from tests.builders import NOW, TENANT, FakeClock, RecordingQueue, a_job, after, an_ended_job
 from tests.memory_job_store import MemoryJobStore
 from tests.unit.jobs.stores import a_store, fill
@@ -20,8 +20,8 @@ from tests.unit.jobs.stores import a_store, fill
 TERMS = Terms(run_limit=timedelta(hours=1), retention=timedelta(days=30))
 
 
-def a_desk(store: MemoryJobStore) -> Desk:
-    return Desk(store, RecordingQueue(), FakeClock(), TERMS)
+def a_service(store: MemoryJobStore) -> JobService:
+    return JobService(store, RecordingQueue(), FakeClock(), TERMS)
 
 
 def old(seconds: int, **overrides: object) -> Job:
@@ -33,11 +33,11 @@ def ids_of(page: JobPage) -> list[str]:
     return [job.job_id for job in page.jobs]
 
 
-def all_pages(desk: Desk, limit: int, **filters: object) -> list[JobPage]:
+def all_pages(service: JobService, limit: int, **filters: object) -> list[JobPage]:
     pages: list[JobPage] = []
     position: str | None = None
     while not pages or position is not None:
-        pages.append(desk.list_jobs(TENANT, before=position, limit=limit, **filters))  # type: ignore[arg-type]
+        pages.append(service.list_jobs(TENANT, before=position, limit=limit, **filters))  # type: ignore[arg-type]
         position = pages[-1].position
     return pages
 
@@ -45,20 +45,20 @@ def all_pages(desk: Desk, limit: int, **filters: object) -> list[JobPage]:
 def test_list_begins_with_the_newest() -> None:
     jobs = [old(5), old(60), old(1), old(30)]
 
-    page = a_desk(a_store(*jobs)).list_jobs(TENANT, before=None, limit=10)
+    page = a_service(a_store(*jobs)).list_jobs(TENANT, before=None, limit=10)
 
     assert page == JobPage((jobs[2], jobs[0], jobs[3], jobs[1]), None)
 
 
 def test_list_is_empty_when_there_is_nothing() -> None:
-    assert a_desk(a_store()).list_jobs(TENANT, before=None, limit=10) == JobPage((), None)
+    assert a_service(a_store()).list_jobs(TENANT, before=None, limit=10) == JobPage((), None)
 
 
 def test_list_shows_jobs_as_they_are_now() -> None:
     store = a_store(old(5))
     store.jobs["job-5"] = ended = an_ended_job(job_id="job-5", created_at=after(-5))
 
-    assert a_desk(store).list_jobs(TENANT, before=None, limit=1).jobs == (ended,)
+    assert a_service(store).list_jobs(TENANT, before=None, limit=1).jobs == (ended,)
 
 
 MIXED = [
@@ -86,7 +86,7 @@ FILTERS: list[tuple[Status | None, Kind | None, list[int]]] = [
 
 @pytest.mark.parametrize(("status", "kind", "found"), FILTERS)
 def test_list_holds_what_was_asked_for(status: Status | None, kind: Kind | None, found: list[int]) -> None:
-    page = a_desk(a_store(*MIXED)).list_jobs(TENANT, before=None, limit=10, status=status, kind=kind)
+    page = a_service(a_store(*MIXED)).list_jobs(TENANT, before=None, limit=10, status=status, kind=kind)
 
     assert (ids_of(page), page.position) == ([f"job-{seconds}" for seconds in found], None)
 
@@ -96,7 +96,7 @@ def test_list_holds_what_was_asked_for(status: Status | None, kind: Kind | None,
 def test_pages_hold_what_was_asked_for(
     status: Status | None, kind: Kind | None, found: list[int], limit: int
 ) -> None:
-    pages = all_pages(a_desk(a_store(*MIXED)), limit, status=status, kind=kind)
+    pages = all_pages(a_service(a_store(*MIXED)), limit, status=status, kind=kind)
 
     assert [job for page in pages for job in ids_of(page)] == [f"job-{seconds}" for seconds in found]
     assert all(len(page.jobs) <= limit for page in pages)
@@ -112,23 +112,23 @@ HIDDEN: dict[str, Job] = {
 
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN.keys())
 def test_list_leaves_out_what_the_tenant_may_not_see(hidden: Job) -> None:
-    desk = a_desk(a_store(old(1), hidden, old(3)))
+    service = a_service(a_store(old(1), hidden, old(3)))
 
-    assert ids_of(desk.list_jobs(TENANT, before=None, limit=2)) == ["job-1", "job-3"]
+    assert ids_of(service.list_jobs(TENANT, before=None, limit=2)) == ["job-1", "job-3"]
 
 
 def test_list_shows_a_job_until_it_expires() -> None:
     assert ids_of(
-        a_desk(a_store(old(2, expires_at=after(0.001)))).list_jobs(TENANT, before=None, limit=1)
+        a_service(a_store(old(2, expires_at=after(0.001)))).list_jobs(TENANT, before=None, limit=1)
     ) == ["job-2"]
 
 
 def test_list_gives_nothing_of_another_tenant_when_its_position_is_taken_over() -> None:
-    desk = a_desk(a_store(old(1, tenant="acme"), old(2, tenant="acme"), old(3)))
-    theirs = desk.list_jobs("acme", before=None, limit=1)
+    service = a_service(a_store(old(1, tenant="acme"), old(2, tenant="acme"), old(3)))
+    theirs = service.list_jobs("acme", before=None, limit=1)
 
     assert theirs.position
-    assert ids_of(desk.list_jobs(TENANT, before=theirs.position, limit=9)) == ["job-3"]
+    assert ids_of(service.list_jobs(TENANT, before=theirs.position, limit=9)) == ["job-3"]
 
 
 def test_list_passes_over_a_line_whose_job_is_gone() -> None:
@@ -139,15 +139,15 @@ def test_list_passes_over_a_line_whose_job_is_gone() -> None:
             gone = ListedJob("job-0", Kind.BENCHMARK, "9999999999999#job-0")
             return (gone, *super().list_jobs(tenant, before, limit))
 
-    page = a_desk(fill(Fraying(), old(1))).list_jobs(TENANT, before=None, limit=5)
+    page = a_service(fill(Fraying(), old(1))).list_jobs(TENANT, before=None, limit=5)
 
     assert page == JobPage((old(1),), None)
 
 
 def test_list_ends_with_the_page_that_the_last_job_filled() -> None:
-    desk = a_desk(a_store(old(1), old(2)))
+    service = a_service(a_store(old(1), old(2)))
 
-    (page,) = all_pages(desk, limit=2)
+    (page,) = all_pages(service, limit=2)
 
     assert (ids_of(page), page.position) == (["job-1", "job-2"], None)
 
@@ -162,12 +162,12 @@ def test_pages_hold_every_job_once_also_when_new_ones_arrive_between_them(
     # Many were posted in the same millisecond.
     jobs = [a_job(job_id=f"job-{n:02}", created_at=after(-age)) for n, age in enumerate(ages)]
     store = a_store(*jobs)
-    desk = a_desk(store)
+    service = a_service(store)
     seen: list[str] = []
     position: str | None = None
     arriving = [a_job(job_id=f"new-{n:02}", created_at=after(1 + age)) for n, age in enumerate(newer)]
     while True:
-        page = desk.list_jobs(TENANT, before=position, limit=limit, status=status)
+        page = service.list_jobs(TENANT, before=position, limit=limit, status=status)
         seen += ids_of(page)
         position = page.position
         if position is None:
@@ -205,20 +205,20 @@ def a_long_list(count: int) -> CountingStore:
 def test_search_ends_after_so_many_rounds_and_says_where_to_go_on() -> None:
     count = LISTED_AT_ONCE * LONGEST_SEARCH_PAGES + 1
     store = a_long_list(count)
-    desk = a_desk(store)
+    service = a_service(store)
 
-    first = desk.list_jobs(TENANT, before=None, limit=1, status=Status.FAILED)
+    first = service.list_jobs(TENANT, before=None, limit=1, status=Status.FAILED)
     assert (first.jobs, store.list_limits) == ((), [LISTED_AT_ONCE] * LONGEST_SEARCH_PAGES)
 
     assert first.position
-    second = desk.list_jobs(TENANT, before=first.position, limit=2, status=Status.FAILED)
+    second = service.list_jobs(TENANT, before=first.position, limit=2, status=Status.FAILED)
     assert (ids_of(second), second.position) == ([f"job-{count}"], None)
 
 
 def test_search_stops_as_soon_as_the_page_is_full() -> None:
     store = a_long_list(LISTED_AT_ONCE * 3)
 
-    a_desk(store).list_jobs(TENANT, before=None, limit=LISTED_AT_ONCE)
+    a_service(store).list_jobs(TENANT, before=None, limit=LISTED_AT_ONCE)
 
     assert len(store.list_limits) == 1
 
@@ -227,19 +227,19 @@ def test_search_stops_as_soon_as_the_page_is_full() -> None:
 def test_search_finds_the_oldest_job_around_the_end_of_a_round(count: int) -> None:
     store = a_long_list(count)
 
-    page = a_desk(store).list_jobs(TENANT, before=None, limit=2, status=Status.FAILED)
+    page = a_service(store).list_jobs(TENANT, before=None, limit=2, status=Status.FAILED)
 
     assert (ids_of(page), page.position) == ([f"job-{count}"], None)
     assert all(len(ids) <= 100 for ids in store.read_ids)
 
 
 def test_page_is_short_when_the_rest_was_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk_module, "LISTED_AT_ONCE", 2)
-    monkeypatch.setattr(desk_module, "LONGEST_SEARCH_PAGES", 2)
+    monkeypatch.setattr(service_module, "LISTED_AT_ONCE", 2)
+    monkeypatch.setattr(service_module, "LONGEST_SEARCH_PAGES", 2)
     failed = {1, 6, 7}
     jobs = [old(n, status=Status.FAILED if n in failed else Status.QUEUED) for n in range(1, 8)]
 
-    pages = all_pages(a_desk(a_store(*jobs)), limit=3, status=Status.FAILED)
+    pages = all_pages(a_service(a_store(*jobs)), limit=3, status=Status.FAILED)
 
     assert [ids_of(page) for page in pages] == [["job-1"], ["job-6", "job-7"]]
 
@@ -247,6 +247,6 @@ def test_page_is_short_when_the_rest_was_not_searched(monkeypatch: pytest.Monkey
 def test_search_reads_only_jobs_of_the_kind_that_was_asked_for() -> None:
     store = fill(CountingStore(), *MIXED)
 
-    a_desk(store).list_jobs(TENANT, before=None, limit=9, kind=Kind.AGENTIC_AGENT)
+    a_service(store).list_jobs(TENANT, before=None, limit=9, kind=Kind.AGENTIC_AGENT)
 
     assert store.read_ids == [["job-2", "job-6"]]

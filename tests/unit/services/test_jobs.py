@@ -17,9 +17,9 @@ from rune.jobs.outcomes import Done, Failed, Next, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Job, Kind, Status, StepMessage, StepName
 from rune.jobs.store import History, IdempotencyKey, StoredJob, Submission, Submitted
-from rune.jobs.transitions import cancel_queued, settle
+from rune.jobs.transitions import cancel_queued, make_transition
 from rune.services.admission.requests import Admitted
-from rune.services.jobs import Caller, Desk, Terms
+from rune.services.jobs import Caller, JobService, Terms
 from rune.storage.change import apply
 from tests.builders import (
     JOB_ID,
@@ -52,15 +52,15 @@ def admitted(request_json: str = "{}", kind: Kind = Kind.BENCHMARK) -> Admitted:
 
 @dataclass
 class Office:
-    """A desk with everything around it in memory."""
+    """A service with everything around it in memory."""
 
     store: MemoryJobStore
     clock: FakeClock = field(default_factory=FakeClock)
     queue: RecordingQueue = field(default_factory=RecordingQueue)
 
     @property
-    def desk(self) -> Desk:
-        return Desk(self.store, self.queue, self.clock, TERMS)
+    def service(self) -> JobService:
+        return JobService(self.store, self.queue, self.clock, TERMS)
 
     @property
     def job(self) -> Job:
@@ -70,7 +70,7 @@ class Office:
 def test_submit_stores_the_job_and_sends_its_first_message() -> None:
     office = Office(a_store())
 
-    submitted = office.desk.submit(CALLER, admitted('{"question": "q"}'))
+    submitted = office.service.submit(CALLER, admitted('{"question": "q"}'))
 
     job = a_job(job_id=submitted.job_id)
     assert office.store.jobs == {job.job_id: job}
@@ -83,7 +83,7 @@ def test_submit_stores_the_job_and_sends_its_first_message() -> None:
 def test_submit_begins_a_job_with_the_first_step_of_its_kind(kind: Kind) -> None:
     office = Office(a_store())
 
-    submitted = office.desk.submit(CALLER, admitted("{}", kind))
+    submitted = office.service.submit(CALLER, admitted("{}", kind))
 
     job = office.store.jobs[submitted.job_id]
     assert job == a_job(job_id=submitted.job_id, kind=kind, step=FIRST_STEPS[kind])
@@ -93,7 +93,7 @@ def test_submit_begins_a_job_with_the_first_step_of_its_kind(kind: Kind) -> None
 def test_submit_gives_every_job_its_own_id() -> None:
     office = Office(a_store())
 
-    ids = {office.desk.submit(CALLER, admitted()).job_id for _ in range(3)}
+    ids = {office.service.submit(CALLER, admitted()).job_id for _ in range(3)}
 
     assert len(ids) == 3
 
@@ -101,7 +101,7 @@ def test_submit_gives_every_job_its_own_id() -> None:
 def test_submit_accepts_the_job_when_the_queue_is_down() -> None:
     office = Office(a_store(), queue=RecordingQueue(is_down=True))
 
-    submitted = office.desk.submit(CALLER, admitted())
+    submitted = office.service.submit(CALLER, admitted())
 
     assert list(office.store.jobs) == [submitted.job_id]
 
@@ -114,7 +114,7 @@ def test_submit_sends_nothing_when_the_store_is_down() -> None:
     office = Office(Down())
 
     with pytest.raises(StoreUnavailableError):
-        office.desk.submit(CALLER, admitted())
+        office.service.submit(CALLER, admitted())
 
     assert office.queue.sent == []
 
@@ -137,11 +137,11 @@ class WatchedStore(MemoryJobStore):
 
 
 @pytest.mark.parametrize("address", [None, "203.0.113.7"])
-def test_desk_lets_the_store_look_at_the_callers_address(address: str | None) -> None:
+def test_service_lets_the_store_look_at_the_callers_address(address: str | None) -> None:
     store = WatchedStore()
-    desk, caller = Office(store).desk, Caller(TENANT, address)
+    service, caller = Office(store).service, Caller(TENANT, address)
 
-    desk.find(caller, desk.submit(caller, admitted()).job_id)
+    service.find(caller, service.submit(caller, admitted()).job_id)
 
     assert [submission.address for submission in store.submissions] == [address]
     assert store.addresses == [address]
@@ -150,7 +150,7 @@ def test_desk_lets_the_store_look_at_the_callers_address(address: str | None) ->
 def test_submit_stores_the_key_with_a_digest_of_the_request() -> None:
     store = WatchedStore()
 
-    Office(store).desk.submit(CALLER, admitted('{"question": "漢"}'), "my-key")
+    Office(store).service.submit(CALLER, admitted('{"question": "漢"}'), "my-key")
 
     digest = hashlib.sha256('{"question": "漢"}'.encode()).hexdigest()
     assert [each.idempotency_key for each in store.submissions] == [IdempotencyKey("my-key", digest)]
@@ -158,10 +158,10 @@ def test_submit_stores_the_key_with_a_digest_of_the_request() -> None:
 
 def test_submit_gives_the_first_job_again_when_key_and_request_are_the_same() -> None:
     office = Office(a_store())
-    first = office.desk.submit(CALLER, admitted(), "my-key")
+    first = office.service.submit(CALLER, admitted(), "my-key")
     office.clock.advance(60)
 
-    again = [office.desk.submit(CALLER, admitted(), "my-key") for _ in range(2)]
+    again = [office.service.submit(CALLER, admitted(), "my-key") for _ in range(2)]
 
     assert first == Submitted(first.job_id, is_replay=False)
     assert again == [Submitted(first.job_id, is_replay=True)] * 2
@@ -171,22 +171,22 @@ def test_submit_gives_the_first_job_again_when_key_and_request_are_the_same() ->
 
 def test_submit_gives_the_first_job_again_when_that_has_ended() -> None:
     office = Office(a_store())
-    first = office.desk.submit(CALLER, admitted(), "my-key")
-    office.desk.cancel(TENANT, first.job_id)
+    first = office.service.submit(CALLER, admitted(), "my-key")
+    office.service.cancel(TENANT, first.job_id)
 
-    assert office.desk.submit(CALLER, admitted(), "my-key") == Submitted(first.job_id, is_replay=True)
+    assert office.service.submit(CALLER, admitted(), "my-key") == Submitted(first.job_id, is_replay=True)
     assert office.store.jobs[first.job_id].status is Status.CANCELLED
 
 
 def test_submit_is_refused_when_the_key_came_with_another_request() -> None:
     office = Office(a_store())
-    first = office.desk.submit(CALLER, admitted('{"question": "a"}'), "my-key")
+    first = office.service.submit(CALLER, admitted('{"question": "a"}'), "my-key")
 
     with pytest.raises(IdempotencyKeyReusedError):
-        office.desk.submit(CALLER, admitted('{"question": "b"}'), "my-key")
+        office.service.submit(CALLER, admitted('{"question": "b"}'), "my-key")
 
     assert (list(office.store.jobs), len(office.queue.sent)) == ([first.job_id], 1)
-    assert office.desk.submit(CALLER, admitted('{"question": "a"}'), "my-key").is_replay
+    assert office.service.submit(CALLER, admitted('{"question": "a"}'), "my-key").is_replay
 
 
 INDEPENDENT: dict[str, tuple[Caller, Admitted, str | None]] = {
@@ -205,9 +205,9 @@ def test_submit_takes_another_job_when_the_key_is_not_the_same(
     caller: Caller, request_: Admitted, key: str | None
 ) -> None:
     office = Office(a_store())
-    first = office.desk.submit(CALLER, admitted(), "my-key")
+    first = office.service.submit(CALLER, admitted(), "my-key")
 
-    other = office.desk.submit(caller, request_, key)
+    other = office.service.submit(caller, request_, key)
 
     assert not other.is_replay
     assert set(office.store.jobs) == {first.job_id, other.job_id}
@@ -216,26 +216,26 @@ def test_submit_takes_another_job_when_the_key_is_not_the_same(
 
 def test_find_returns_the_job_and_its_result_when_it_has_ended() -> None:
     office = Office(a_store(a_claimed_job()))
-    office.store.commit(a_claimed_job(), settle(a_claimed_job(), Done('{"answer": "a"}'), NOW, 5))
+    office.store.commit(a_claimed_job(), make_transition(a_claimed_job(), Done('{"answer": "a"}'), NOW, 5))
 
-    assert office.desk.find(CALLER, JOB_ID) == StoredJob(office.job, '{"answer": "a"}')
+    assert office.service.find(CALLER, JOB_ID) == StoredJob(office.job, '{"answer": "a"}')
 
 
 def test_find_events_returns_the_later_ones_when_asked_so() -> None:
     office = Office(a_store(a_claimed_job()))
-    office.store.commit(a_claimed_job(), settle(a_claimed_job(), Done("{}"), NOW, 5))
+    office.store.commit(a_claimed_job(), make_transition(a_claimed_job(), Done("{}"), NOW, 5))
 
-    history = office.desk.find_events(TENANT, JOB_ID, after=2)
+    history = office.service.find_events(TENANT, JOB_ID, after=2)
 
     assert history == History(office.job, (Event(3, "job.succeeded", "ok", NOW, 0, None, {}),))
-    assert len(office.desk.find_events(TENANT, JOB_ID).events) == 3
+    assert len(office.service.find_events(TENANT, JOB_ID).events) == 3
 
 
-ACTS: dict[str, Callable[[Desk, str, str], object]] = {
-    "find": lambda desk, tenant, job_id: desk.find(Caller(tenant), job_id),
-    "find_events": lambda desk, tenant, job_id: desk.find_events(tenant, job_id),
-    "summarize": lambda desk, tenant, job_id: desk.summarize(tenant, job_id),
-    "cancel": lambda desk, tenant, job_id: desk.cancel(tenant, job_id),
+ACTS: dict[str, Callable[[JobService, str, str], object]] = {
+    "find": lambda service, tenant, job_id: service.find(Caller(tenant), job_id),
+    "find_events": lambda service, tenant, job_id: service.find_events(tenant, job_id),
+    "summarize": lambda service, tenant, job_id: service.summarize(tenant, job_id),
+    "cancel": lambda service, tenant, job_id: service.cancel(tenant, job_id),
 }
 HIDDEN: dict[str, tuple[list[Job], str]] = {
     "unknown": ([], TENANT),
@@ -249,13 +249,13 @@ HIDDEN: dict[str, tuple[list[Job], str]] = {
 
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
 @pytest.mark.parametrize(("found", "tenant"), HIDDEN.values(), ids=HIDDEN.keys())
-def test_desk_knows_no_such_job_when_it_is_not_the_callers(
-    found: list[Job], tenant: str, act: Callable[[Desk, str, str], object]
+def test_service_knows_no_such_job_when_it_is_not_the_callers(
+    found: list[Job], tenant: str, act: Callable[[JobService, str, str], object]
 ) -> None:
     office = Office(a_store(*found))
 
     with pytest.raises(JobNotFoundError) as caught:
-        act(office.desk, tenant, JOB_ID)
+        act(office.service, tenant, JOB_ID)
 
     assert caught.value.job_id == JOB_ID
     assert (list(office.store.jobs.values()), office.queue.sent) == (found, [])
@@ -282,35 +282,35 @@ ODD_IDS = {
 
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
 @pytest.mark.parametrize("job_id", ODD_IDS.values(), ids=ODD_IDS.keys())
-def test_desk_asks_no_store_for_what_can_be_no_job(
-    job_id: str, act: Callable[[Desk, str, str], object]
+def test_service_asks_no_store_for_what_can_be_no_job(
+    job_id: str, act: Callable[[JobService, str, str], object]
 ) -> None:
     office = Office(UntouchableStore())
 
     with pytest.raises(JobNotFoundError) as caught:
-        act(office.desk, TENANT, job_id)
+        act(office.service, TENANT, job_id)
 
     assert caught.value.job_id == job_id[:64]
     assert (len(caught.value.sentence) < 500, office.queue.sent) == (True, [])
 
 
 @pytest.mark.parametrize("job_id", ["x", "x" * 64, "A-b_9", JOB_ID])
-def test_desk_asks_the_store_for_what_could_be_a_job(job_id: str) -> None:
+def test_service_asks_the_store_for_what_could_be_a_job(job_id: str) -> None:
     office = Office(a_store(a_job(job_id=job_id)))
 
-    assert office.desk.find(CALLER, job_id).job.job_id == job_id
+    assert office.service.find(CALLER, job_id).job.job_id == job_id
 
 
-def test_desk_shows_a_job_until_it_expires() -> None:
+def test_service_shows_a_job_until_it_expires() -> None:
     office = Office(a_store(a_job(expires_at=after(0.001))))
 
-    assert office.desk.find(CALLER, JOB_ID).job == office.job
+    assert office.service.find(CALLER, JOB_ID).job == office.job
 
 
 def test_cancel_ends_the_job_at_once_when_nobody_has_begun_it() -> None:
     office = Office(a_store(a_job()))
 
-    cancelled = office.desk.cancel(TENANT, JOB_ID)
+    cancelled = office.service.cancel(TENANT, JOB_ID)
 
     assert cancelled == apply(cancel_queued(a_job(), NOW).change, a_job()) == office.job
     assert [event.name for event in office.store.events_of(JOB_ID)] == ["job.accepted", "job.cancelled"]
@@ -330,7 +330,7 @@ def test_cancel_ends_the_job_at_once_when_nobody_has_begun_it() -> None:
 def test_cancel_asks_to_stop_when_the_job_has_begun(job: Job) -> None:
     office = Office(a_store(job))
 
-    asked = office.desk.cancel(TENANT, JOB_ID)
+    asked = office.service.cancel(TENANT, JOB_ID)
 
     assert asked == apply(request_cancel(NOW), job) == office.job
     assert office.queue.sent == [Send(Lane.CONTROL, StepMessage(JOB_ID, job.seq), 0)]
@@ -339,7 +339,7 @@ def test_cancel_asks_to_stop_when_the_job_has_begun(job: Job) -> None:
 def test_cancel_stands_when_the_queue_is_down() -> None:
     office = Office(a_store(a_waiting_job()), queue=RecordingQueue(is_down=True))
 
-    office.desk.cancel(TENANT, JOB_ID)
+    office.service.cancel(TENANT, JOB_ID)
 
     assert (office.job.cancel_requested_at, office.job.due_at) == (NOW, NOW)
 
@@ -350,7 +350,7 @@ def test_cancel_is_refused_when_the_job_has_ended(status: Status) -> None:
     office = Office(a_store(job))
 
     with pytest.raises(JobFinishedError) as caught:
-        office.desk.cancel(TENANT, JOB_ID)
+        office.service.cancel(TENANT, JOB_ID)
 
     assert (caught.value.job_id, caught.value.status) == (JOB_ID, status)
     assert (office.job, office.queue.sent) == (job, [])
@@ -363,13 +363,13 @@ def begin(store: MemoryJobStore) -> None:
 def begin_and_finish(store: MemoryJobStore) -> None:
     begin(store)
     job = store.jobs[JOB_ID]
-    store.commit(job, settle(job, Done("{}"), NOW, 0))
+    store.commit(job, make_transition(job, Done("{}"), NOW, 0))
 
 
 def test_cancel_asks_to_stop_when_the_job_begins_between_read_and_cancel() -> None:
     office = Office(fill(InterruptedStore(after_read=begin), a_job()))
 
-    asked = office.desk.cancel(TENANT, JOB_ID)
+    asked = office.service.cancel(TENANT, JOB_ID)
 
     begun = a_claimed_job()
     assert asked == apply(request_cancel(NOW), begun) == office.job
@@ -381,7 +381,7 @@ def test_cancel_is_refused_when_the_job_ends_between_read_and_cancel(job: Job) -
     office = Office(fill(InterruptedStore(after_read=begin_and_finish), job))
 
     with pytest.raises(JobFinishedError) as caught:
-        office.desk.cancel(TENANT, JOB_ID)
+        office.service.cancel(TENANT, JOB_ID)
 
     assert caught.value.status is Status.SUCCEEDED
     assert (office.job.status, office.queue.sent) == (Status.SUCCEEDED, [])
@@ -394,12 +394,12 @@ def test_cancel_is_refused_when_the_row_is_gone_between_read_and_cancel() -> Non
     office = Office(fill(InterruptedStore(after_read=remove), a_waiting_job()))
 
     with pytest.raises(JobFinishedError):
-        office.desk.cancel(TENANT, JOB_ID)
+        office.service.cancel(TENANT, JOB_ID)
 
 
 def test_cancelled_job_is_not_begun_when_its_message_arrives() -> None:
     office = Office(a_store(a_job()))
-    office.desk.cancel(TENANT, JOB_ID)
+    office.service.cancel(TENANT, JOB_ID)
     ended = replace(office.job)
 
     office.store.update(JOB_ID, claim(1, "worker-1", after(1)))
@@ -409,9 +409,9 @@ def test_cancelled_job_is_not_begun_when_its_message_arrives() -> None:
 
 def end(office: Office, job: Job, outcome: Outcome, duration_ms: int) -> None:
     """End a job as its worker would."""
-    settlement = settle(job, outcome, after(20), duration_ms)
+    transition = make_transition(job, outcome, after(20), duration_ms)
     earlier = office.store.events_of(job.job_id)
-    assert office.store.commit(job, settlement, tally([*earlier, *settlement.events]))
+    assert office.store.commit(job, transition, tally([*earlier, *transition.events]))
 
 
 FAILED = Failed("model_not_found", "None.", retryable=False)
@@ -421,7 +421,7 @@ def test_summarize_tells_what_happened_in_one_job() -> None:
     office = Office(a_store(a_claimed_job()))
     end(office, a_claimed_job(), FAILED, duration_ms=7)
 
-    assert office.desk.summarize(TENANT, JOB_ID) == {
+    assert office.service.summarize(TENANT, JOB_ID) == {
         "backend.list_models": Tally(0, 1, 7, 7, 7),
         "job.failed": Tally(0, 1, 20_000, 20_000, 20_000),
     }
@@ -429,9 +429,9 @@ def test_summarize_tells_what_happened_in_one_job() -> None:
 
 def test_summarize_tells_of_one_job_also_while_it_runs() -> None:
     office = Office(a_store(a_claimed_job()))
-    office.store.commit(a_claimed_job(), settle(a_claimed_job(), Next(StepName.ASK), NOW, 7))
+    office.store.commit(a_claimed_job(), make_transition(a_claimed_job(), Next(StepName.ASK), NOW, 7))
 
-    assert office.desk.summarize(TENANT, JOB_ID) == {"backend.list_models": Tally(1, 0, 7, 7, 7)}
+    assert office.service.summarize(TENANT, JOB_ID) == {"backend.list_models": Tally(1, 0, 7, 7, 7)}
 
 
 def test_summarize_adds_up_a_tenants_jobs_that_have_ended() -> None:
@@ -442,27 +442,27 @@ def test_summarize_adds_up_a_tenants_jobs_that_have_ended() -> None:
     end(office, mine[1], Done("{}"), duration_ms=5)
     end(office, others, Done("{}"), duration_ms=1)
 
-    assert office.desk.summarize(TENANT) == {
+    assert office.service.summarize(TENANT) == {
         "backend.list_models": Tally(1, 1, 12, 5, 7),
         "job.failed": Tally(0, 1, 20_000, 20_000, 20_000),
         "job.succeeded": Tally(1, 0, 20_000, 20_000, 20_000),
     }
-    assert office.desk.summarize("nobody") == {}
+    assert office.service.summarize("nobody") == {}
 
 
 def test_summarize_counts_a_job_that_was_cancelled_before_it_began() -> None:
     office = Office(a_store(a_job()), clock=FakeClock(after(3)))
-    office.desk.cancel(TENANT, JOB_ID)
+    office.service.cancel(TENANT, JOB_ID)
 
     cancelled = {"job.cancelled": Tally(1, 0, 3000, 3000, 3000)}
-    assert office.desk.summarize(TENANT) == office.desk.summarize(TENANT, JOB_ID) == cancelled
+    assert office.service.summarize(TENANT) == office.service.summarize(TENANT, JOB_ID) == cancelled
 
 
-def test_desk_says_when_there_may_be_news() -> None:
-    desk = Office(a_store(), clock=FakeClock(after(10))).desk
+def test_service_says_when_there_may_be_news() -> None:
+    service = Office(a_store(), clock=FakeClock(after(10))).service
 
-    assert desk.seconds_until_news(a_waiting_job(due_at=after(90))) == 20
-    assert desk.seconds_until_news(an_ended_job()) is None
+    assert service.seconds_until_news(a_waiting_job(due_at=after(90))) == 20
+    assert service.seconds_until_news(an_ended_job()) is None
 
 
 # Several jobs at once.
@@ -472,7 +472,7 @@ def test_find_many_returns_jobs_in_the_order_of_their_ids() -> None:
     office = Office(a_store(a_job(job_id="a"), an_ended_job(job_id="b")))
     office.store.put_result("b", "{}")
 
-    assert office.desk.find_many(CALLER, ["b", "a"]) == (
+    assert office.service.find_many(CALLER, ["b", "a"]) == (
         StoredJob(an_ended_job(job_id="b"), "{}"),
         StoredJob(a_job(job_id="a"), None),
     )
@@ -490,14 +490,14 @@ def test_find_many_finds_none_when_one_is_not_the_tenants(job: Job) -> None:
     office = Office(a_store(a_job(job_id="a"), job))
 
     with pytest.raises(JobNotFoundError) as caught:
-        office.desk.find_many(CALLER, ["a", "b"])
+        office.service.find_many(CALLER, ["a", "b"])
 
     assert caught.value.job_id == "b"
 
 
 @pytest.mark.parametrize("job_id", ["", "a" * 65, "a b", "../a", "a\n"])
 def test_find_many_asks_nobody_for_what_is_no_id(job_id: str) -> None:
-    desk = Office(UntouchableStore()).desk
+    service = Office(UntouchableStore()).service
 
     with pytest.raises(JobNotFoundError):
-        desk.find_many(CALLER, ["a", job_id])
+        service.find_many(CALLER, ["a", job_id])

@@ -14,14 +14,14 @@ from rune.errors import (
 )
 from rune.jobs.record import Job
 from rune.rentals.instance import Instance
-from rune.rentals.paced_provider import Fleet
+from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.record import EndReason, Rental, RentalState, make_label
 from rune.rentals.store import Endpoint, RentalRefused
-from rune.services.orphan_sweep import Reaped, Reaper
+from rune.services.orphan_sweep import OrphanSweep, SweepResult
 from rune.storage.change import Change
 from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job, after, an_ended_job
 from tests.memory_job_store import MemoryJobStore
-from tests.memory_rental_store import MemoryBoard, MemoryLedger
+from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
 from tests.rental_builders import (
     CONTRACT_ID,
     OTHER_JOB_ID,
@@ -46,17 +46,17 @@ class Tick:
     """A janitor's tick 50 minutes after the builders' things began, and what it works on."""
 
     market: ScriptedMarket
-    ledger: MemoryLedger
+    rental_store: MemoryRentalStore
     jobs: MemoryJobStore = field(default_factory=lambda: a_store(an_ended_job()))
     clock: FakeClock = field(default_factory=lambda: FakeClock(after(3000)))
-    board: MemoryBoard = field(default_factory=MemoryBoard)
+    provider_limits: MemoryProviderLimits = field(default_factory=MemoryProviderLimits)
     stage: str = STAGE
     pauses_seconds: list[float] = field(default_factory=list)
 
-    def sweep(self, may_go_on: Callable[[], bool] = lambda: True) -> Reaped:
-        reaper = Reaper(
-            fleet=Fleet(self.market, self.board, self.clock),
-            ledger=self.ledger,
+    def sweep(self, may_go_on: Callable[[], bool] = lambda: True) -> SweepResult:
+        reaper = OrphanSweep(
+            provider=PacedProvider(self.market, self.provider_limits, self.clock),
+            rental_store=self.rental_store,
             jobs=self.jobs,
             clock=self.clock,
             stage=self.stage,
@@ -69,7 +69,7 @@ class Tick:
         return self.market.called("destroy")
 
     def rental(self, rental_id: str = RENTAL_ID) -> Rental:
-        return self.ledger.rentals[rental_id]
+        return self.rental_store.rentals[rental_id]
 
     async def _pause(self, seconds: float) -> None:
         self.pauses_seconds.append(seconds)
@@ -77,7 +77,7 @@ class Tick:
 
 
 def a_tick(*rentals: Rental, instances: tuple[Instance, ...] = (), jobs: tuple[Job, ...] = ()) -> Tick:
-    tick = Tick(ScriptedMarket(list(instances)), MemoryLedger(*rentals))
+    tick = Tick(ScriptedMarket(list(instances)), MemoryRentalStore(*rentals))
     if jobs:
         tick.jobs = a_store(*jobs)
     return tick
@@ -105,7 +105,7 @@ def a_tick(*rentals: Rental, instances: tuple[Instance, ...] = (), jobs: tuple[J
 def test_reaper_never_touches_a_machine_that_is_not_labelled_for_its_stage(label: str | None) -> None:
     tick = a_tick(instances=(an_instance(contract_id=7, label=label),))
 
-    assert tick.sweep() == Reaped(is_complete=True)
+    assert tick.sweep() == SweepResult(is_complete=True)
     assert [name for name, _ in tick.market.calls] == ["list"]
 
 
@@ -125,7 +125,7 @@ def test_reaper_tells_stages_with_dashes_apart(stage: str, other: str) -> None:
 def test_reaper_destroys_a_machine_that_has_no_row_and_raises_the_alarm() -> None:
     tick = a_tick(instances=(MACHINE,))
 
-    assert tick.sweep() == Reaped(is_complete=True, destroyed_count=1, alarm_count=1)
+    assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
     assert tick.destroyed == [CONTRACT_ID]
 
 
@@ -143,14 +143,14 @@ def test_reaper_does_nothing_when_the_listing_fails(error: RentalError) -> None:
     tick = a_tick(*left, instances=(MACHINE,))
     tick.market.errors["list"] = [error]
 
-    assert tick.sweep() == Reaped(is_complete=False)
-    assert tuple(tick.ledger.rentals.values()) == left
+    assert tick.sweep() == SweepResult(is_complete=False)
+    assert tuple(tick.rental_store.rentals.values()) == left
     assert tick.destroyed == []
 
 
 def test_reaper_waits_its_turn_for_a_listing() -> None:
     tick = a_tick(instances=(MACHINE,))
-    tick.board.hold_off(Endpoint.LIST, after(3003))
+    tick.provider_limits.hold_off(Endpoint.LIST, after(3003))
 
     assert tick.sweep().is_complete
     assert tick.pauses_seconds == [3]
@@ -159,7 +159,7 @@ def test_reaper_waits_its_turn_for_a_listing() -> None:
 def test_reaper_destroys_what_an_ended_job_left_behind() -> None:
     tick = a_tick(a_running_rental(), instances=(MACHINE,))
 
-    assert tick.sweep() == Reaped(is_complete=True, destroyed_count=1, alarm_count=1)
+    assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
     rental = tick.rental()
     assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.ORPHANED)
 
@@ -168,7 +168,7 @@ def test_reaper_gives_a_kept_machine_back_that_an_ended_job_took() -> None:
     taken = a_kept_rental(state=RentalState.RUNNING, holder=OTHER_JOB_ID, held_since=after(300))
     tick = a_tick(taken, instances=(MACHINE,))
 
-    assert tick.sweep() == Reaped(is_complete=True)
+    assert tick.sweep() == SweepResult(is_complete=True)
     assert (tick.rental().state, tick.rental().holder) == (RentalState.KEPT, None)
 
 
@@ -183,7 +183,7 @@ def test_reaper_notes_what_a_machine_costs_that_nobody_looked_at() -> None:
 def test_reaper_leaves_a_machine_to_the_job_that_works_on_it() -> None:
     tick = a_tick(a_running_rental(), instances=(MACHINE,), jobs=(a_claimed_job(),))
 
-    assert tick.sweep() == Reaped(is_complete=True)
+    assert tick.sweep() == SweepResult(is_complete=True)
     assert tick.rental() == a_running_rental()
 
 
@@ -232,7 +232,7 @@ def test_reaper_finds_a_machine_by_its_contract_when_its_label_is_lost() -> None
 def test_reaper_proves_a_machine_gone_and_bills_it_up_to_the_listing() -> None:
     tick = a_tick(a_releasing_rental())
 
-    assert tick.sweep() == Reaped(is_complete=True, proven_count=1)
+    assert tick.sweep() == SweepResult(is_complete=True, proven_count=1)
     rental = tick.rental()
     assert (rental.state, rental.released_at, rental.due_at) == (RentalState.RELEASED, after(3000), None)
     # 50 minutes of disk, 49 of GPU, 4.9 GB and the image.
@@ -242,14 +242,14 @@ def test_reaper_proves_a_machine_gone_and_bills_it_up_to_the_listing() -> None:
 def test_reaper_ends_a_kept_machine_at_its_time_without_alarm() -> None:
     tick = a_tick(a_kept_rental(kept_until=after(2999)), instances=(MACHINE,))
 
-    assert tick.sweep() == Reaped(is_complete=True, destroyed_count=1)
+    assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1)
     assert tick.rental().end_reason is EndReason.EXPIRED
 
 
 def test_reaper_destroys_a_machine_that_comes_back_although_it_was_proven_gone() -> None:
     tick = a_tick(a_released_rental(contract_id=None), instances=(MACHINE,))
 
-    assert tick.sweep() == Reaped(is_complete=True, destroyed_count=1, alarm_count=1)
+    assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
     rental = tick.rental()
     assert (rental.state, rental.contract_id) == (RentalState.RELEASING, CONTRACT_ID)
     assert (rental.due_at, rental.cost_micro_usd) == (after(3000), None)
@@ -262,7 +262,7 @@ def test_reaper_sees_a_machine_through_to_its_proven_end_in_two_ticks() -> None:
     tick.clock.advance(60)
     second = tick.sweep()
 
-    assert second == Reaped(is_complete=True, proven_count=1)
+    assert second == SweepResult(is_complete=True, proven_count=1)
     assert tick.rental().released_at == after(3060)
 
 
@@ -294,7 +294,7 @@ def test_reaper_destroys_both_when_two_machines_carry_one_label() -> None:
     assert sorted(str(each) for each in tick.destroyed) == sorted([str(CONTRACT_ID), "7"])
 
 
-class BusyLedger(MemoryLedger):
+class BusyLedger(MemoryRentalStore):
     """Somebody else writes the row each time just before the reaper does."""
 
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
@@ -304,13 +304,13 @@ class BusyLedger(MemoryLedger):
 @pytest.mark.parametrize("rental", [a_running_rental(), a_kept_rental(kept_until=NOW), a_released_rental()])
 def test_reaper_destroys_nothing_when_the_row_has_changed_meanwhile(rental: Rental) -> None:
     tick = a_tick(instances=(MACHINE,))
-    tick.ledger = BusyLedger(rental)
+    tick.rental_store = BusyLedger(rental)
 
-    assert tick.sweep() == Reaped(is_complete=True)
+    assert tick.sweep() == SweepResult(is_complete=True)
     assert tick.destroyed == []
 
 
-class StrangeLedger(MemoryLedger):
+class StrangeLedger(MemoryRentalStore):
     """One row holds what this version of the code cannot read."""
 
     def read(self, rental_id: str) -> Rental | None:
@@ -322,13 +322,13 @@ class StrangeLedger(MemoryLedger):
 def test_reaper_sees_to_all_other_machines_when_one_row_cannot_be_read() -> None:
     other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
     tick = a_tick(instances=(MACHINE, other))
-    tick.ledger = StrangeLedger()
+    tick.rental_store = StrangeLedger()
 
-    assert tick.sweep() == Reaped(is_complete=True, destroyed_count=1, alarm_count=2)
+    assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=2)
     assert tick.destroyed == [7]
 
 
-class AbsentLedger(MemoryLedger):
+class AbsentLedger(MemoryRentalStore):
     """The table cannot be reached any more."""
 
     def read(self, rental_id: str) -> Rental | None:
@@ -337,13 +337,13 @@ class AbsentLedger(MemoryLedger):
 
 def test_reaper_gives_the_tick_up_when_the_table_is_away() -> None:
     tick = a_tick(instances=(MACHINE,))
-    tick.ledger = AbsentLedger()
+    tick.rental_store = AbsentLedger()
 
     with pytest.raises(StoreUnavailableError):
         tick.sweep()
 
 
-class LateLedger(MemoryLedger):
+class LateLedger(MemoryRentalStore):
     """An order is written and carried out between the look at the rows and the listing."""
 
     def find_alive(self, limit: int) -> tuple[str, ...]:
@@ -354,9 +354,9 @@ class LateLedger(MemoryLedger):
 
 def test_reaper_leaves_a_machine_that_was_ordered_during_the_sweep() -> None:
     tick = a_tick(instances=(MACHINE,), jobs=(a_claimed_job(),))
-    tick.ledger = LateLedger()
+    tick.rental_store = LateLedger()
 
-    assert tick.sweep() == Reaped(is_complete=True)
+    assert tick.sweep() == SweepResult(is_complete=True)
 
 
 def limited(turns: int) -> Callable[[], bool]:
@@ -380,7 +380,7 @@ def test_reaper_looks_at_unlisted_rows_only_after_every_machine() -> None:
     machine = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
     tick = a_tick(gone, instances=(machine,))
 
-    assert tick.sweep(limited(1)) == Reaped(is_complete=True, destroyed_count=1, alarm_count=1)
+    assert tick.sweep(limited(1)) == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
     assert tick.rental() == gone
 
 
@@ -391,8 +391,8 @@ BUDGET = timedelta(seconds=35)
 def test_reaper_never_waits_beyond_its_time(endpoint: Endpoint) -> None:
     tick = a_tick(instances=(MACHINE,))
     began_at: datetime = tick.clock.now()
-    # What a 429 with `Retry-After: 900` leaves on the board.
-    tick.board.hold_off(endpoint, began_at + timedelta(seconds=900))
+    # What a 429 with `Retry-After: 900` leaves on the provider limits.
+    tick.provider_limits.hold_off(endpoint, began_at + timedelta(seconds=900))
 
     tick.sweep(lambda: tick.clock.now() - began_at < BUDGET)
 

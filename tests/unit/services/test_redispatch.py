@@ -7,7 +7,7 @@ from rune.jobs.lifecycle import Send, redispatch
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, StepMessage, StepName
 from rune.services import redispatch as sweep
-from rune.services.redispatch import send_late_turns
+from rune.services.redispatch import redispatch_late_turns
 from rune.storage.change import apply
 from tests.builders import (
     JOB_ID,
@@ -27,7 +27,7 @@ LATE = a_waiting_job(due_at=after(-1))
 
 
 def swept(store: MemoryJobStore, queue: RecordingQueue | None = None) -> int:
-    return send_late_turns(store, queue or RecordingQueue(), FakeClock(), lambda: True)
+    return redispatch_late_turns(store, queue or RecordingQueue(), FakeClock(), lambda: True)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_sweep_takes_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sweep_leaves_the_rest_to_the_next_tick_when_time_is_short(caplog: pytest.LogCaptureFixture) -> None:
     queue, answers = RecordingQueue(), iter([True, True, False])
 
-    assert send_late_turns(many(4), queue, FakeClock(), lambda: next(answers)) == 2
+    assert redispatch_late_turns(many(4), queue, FakeClock(), lambda: next(answers)) == 2
     assert [send.message.job_id for send in queue.sent] == ["job-3", "job-2"]
     assert caplog.records[-1].msg == "sweep.out_of_time"
 

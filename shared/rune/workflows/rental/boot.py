@@ -42,13 +42,13 @@ class BootStep:
             return Next(StepName.RECONCILE)
         if held.state is RentalState.RELEASING:
             return Next(StepName.RELEASE)
-        listing = await self._machines.fleet.list_instances()
+        listing = await self._machines.provider.list_instances()
         instance = listing.find(held)
         if instance is None:
             return self._missing(context, held, listing)
         if instance.label != held.label:
             # Without its label the janitor could not tell it from a stranger's.
-            await self._machines.fleet.label(instance.contract_id, held.label)
+            await self._machines.provider.label(instance.contract_id, held.label)
         if held.state is RentalState.CREATED:
             held = self._note_look(held, instance, listing)
         held = self._machines.note_price(held, instance)
@@ -61,12 +61,14 @@ class BootStep:
         """Write down what the bill, and patience with a machine that runs without its server, are counted from."""
         now = self._machines.clock.now()
         if instance.is_running:
-            if held.awake_at is not None:
+            if held.first_seen_running_at is not None:
                 return held
-            return self._machines.update(held, lifecycle.note_awake(held, listing.begun_at, now))
+            return self._machines.update(held, lifecycle.note_seen_running(held, listing.begun_at, now))
         # One that has stopped may have run since the latest look, and that is billed.
-        dark_until = (held.dark_until or held.intended_at) if is_lost(instance) else listing.begun_at
-        return self._machines.update(held, lifecycle.note_dark(held, dark_until, now))
+        last_seen_stopped_at = (
+            (held.last_seen_stopped_at or held.intended_at) if is_lost(instance) else listing.begun_at
+        )
+        return self._machines.update(held, lifecycle.note_seen_stopped(held, last_seen_stopped_at, now))
 
     async def _judge(self, context: StepContext, held: Rental, instance: Instance) -> Outcome:
         now = self._machines.clock.now()
@@ -134,9 +136,9 @@ def _awaited_since(held: Rental) -> datetime:
 
 def _has_run_for(held: Rental, now: datetime) -> timedelta:
     """Return how long the machine has been running for its holder; one that was kept has run long before."""
-    if held.awake_at is None:
+    if held.first_seen_running_at is None:
         return timedelta(0)
-    return now - max(held.awake_at, _awaited_since(held))
+    return now - max(held.first_seen_running_at, _awaited_since(held))
 
 
 def _delay_seconds(waited: timedelta) -> int:

@@ -16,10 +16,10 @@ from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import lifecycle
 from rune.rentals.bills import cost_of_holder_micro_usd
 from rune.rentals.instance import Instance
-from rune.rentals.paced_provider import Fleet, TooEarlyError
+from rune.rentals.paced_provider import PacedProvider, TooEarlyError
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.settings import RentalSettings
-from rune.rentals.store import Ledger, RentalRefused
+from rune.rentals.store import RentalRefused, RentalStore
 from rune.storage.change import Change
 
 log = logging.getLogger(__name__)
@@ -42,22 +42,22 @@ type RentingRequest = BenchmarkRequest | LlmInstanceRequest
 class Machines:
     """What the steps work with."""
 
-    fleet: Fleet
-    ledger: Ledger
+    provider: PacedProvider
+    rental_store: RentalStore
     clock: Clock
     open_server: OpenServer
     settings: RentalSettings
 
     def find_held(self, job: Job) -> Rental | None:
-        """Return the machine that the job has or may have, from the ledger and not from memory."""
-        alive = self.ledger.read_alive(job.tenant)
+        """Return the machine that the job has or may have, from the rental store and not from memory."""
+        alive = self.rental_store.read_alive(job.tenant)
         return next((rental for rental in alive if rental.holder == job.job_id), None)
 
     def give_up(self, rental: Rental, reason: EndReason, detail: str | None = None) -> Rental:
         """Write down that the machine is to be destroyed, whoever else has written meanwhile; return the row."""
         for _ in range(_WRITE_TRIES):
             change = lifecycle.ask_release(rental, reason, self.clock.now(), detail)
-            written = self.ledger.update(rental, change)
+            written = self.rental_store.update(rental, change)
             if not isinstance(written, RentalRefused):
                 return written
             if written.found is None or written.found.state in (RentalState.RELEASING, RentalState.RELEASED):
@@ -79,7 +79,7 @@ class Machines:
                 if rental.is_alive
                 else lifecycle.reopen(rental, contract_id, now)
             )
-            written = self.ledger.update(rental, change)
+            written = self.rental_store.update(rental, change)
             if not isinstance(written, RentalRefused):
                 return written
             rental = written.found or rental
@@ -94,7 +94,7 @@ class Machines:
 
     def update(self, rental: Rental, change: Change) -> Rental:
         """Return the rental as written, or as it is where the write was refused."""
-        written = self.ledger.update(rental, change)
+        written = self.rental_store.update(rental, change)
         if isinstance(written, RentalRefused):
             return written.found or rental
         return written
@@ -102,7 +102,7 @@ class Machines:
     def spending(self, job: Job, rental: Rental | None) -> Spending:
         """Return what the job's rentals cost up to now: its own, those that it had borrowed, the one at hand."""
         now = self.clock.now()
-        own = sum_attempts(self.ledger.read_attempts(job.job_id), job.job_id, now)
+        own = sum_attempts(self.rental_store.read_attempts(job.job_id), job.job_id, now)
         is_borrowing = rental is not None and rental.job_id != job.job_id and rental.holder == job.job_id
         before = job.borrowed_micro_usd
         if not is_borrowing and job.rental_id and not job.rental_id.startswith(job.job_id):

@@ -52,7 +52,7 @@ def noticing_loss(step: Step, machines: Machines) -> Step:
             # The janitor was faster: it is proven gone already.
             return Next(StepName.RENT, error_type=EndReason.MACHINE_LOST.value)
         try:
-            listing = await machines.fleet.list_instances()
+            listing = await machines.provider.list_instances()
         except (TooEarlyError, RentalError):
             return None
         instance = listing.find(held)

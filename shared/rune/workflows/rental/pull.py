@@ -75,7 +75,7 @@ class PullStep:
             return Again(0, dict(context.progress), self._machines.spending(context.job, held))
         now = self._machines.clock.now()
         if pulled_bytes is not None:
-            held = self._machines.ledger.read(held.rental_id) or held
+            held = self._machines.rental_store.read(held.rental_id) or held
             held = self._machines.update(held, lifecycle.note_pulled(held, model, pulled_bytes, now))
         since = held.running_at if held.job_id == context.job.job_id else held.held_since
         took_ms = round((now - (since or now)).total_seconds() * 1000)
@@ -119,7 +119,7 @@ class PullStep:
             if (held.model, held.pulling_bytes) == (model, most_bytes):
                 return True
             change = lifecycle.note_pulling(held, model, most_bytes, self._machines.clock.now())
-            written = self._machines.ledger.update(held, change)
+            written = self._machines.rental_store.update(held, change)
             if not isinstance(written, RentalRefused):
                 return True
             if written.found is None or written.found.holder != held.holder:

@@ -60,7 +60,7 @@ def make_receipt(job: Job, rental: Rental, attempt_count: int, cost_micro_usd: i
         released_at=rental.released_at,
         kept_until=rental.kept_until if rental.is_alive else None,
         is_open_to_the_world=rental.is_open,
-        destroys_itself=rental.guards_itself,
+        destroys_itself=rental.has_self_destruct,
     )
 
 
@@ -71,7 +71,7 @@ def sum_gpu_time(attempts: Iterable[Rental], now: datetime) -> timedelta:
     had come that proved it gone, which is when its row was last written.
     """
     spans = (
-        (rental.dark_until or rental.intended_at, now if rental.is_alive else rental.updated_at)
+        (rental.last_seen_stopped_at or rental.intended_at, now if rental.is_alive else rental.updated_at)
         for rental in attempts
         if rental.contract_id is not None
     )

@@ -85,15 +85,15 @@ class ReleaseStep:
             held = await self._learn_price(held)
         now = machines.clock.now()
         if held.destroyed_at is None or now - held.destroyed_at > _DESTROY_AGAIN_AFTER:
-            is_taken = await machines.fleet.destroy(contract_id)
+            is_taken = await machines.provider.destroy(contract_id)
             now = machines.clock.now()
             if is_taken:
                 held = machines.update(held, lifecycle.note_destroyed(held, now))
-        listing = await machines.fleet.list_instances(begun_after=held.destroyed_at or now)
+        listing = await machines.provider.list_instances(begun_after=held.destroyed_at or now)
         listed = listing.find(held)
         if listed is not None and listed.contract_id != contract_id:
             # Two machines with one label: an order was carried out twice, by whoever stood in between.
-            await machines.fleet.destroy(listed.contract_id)
+            await machines.provider.destroy(listed.contract_id)
         if not lifecycle.is_proof(held, listing):
             return held
         return machines.update(held, lifecycle.prove_release(held, listing.begun_at, machines.clock.now()))
@@ -101,7 +101,7 @@ class ReleaseStep:
     async def _learn_price(self, held: Rental) -> Rental:
         """Look at a machine once, if that can be, before it goes that nobody has looked at: it may have risen."""
         try:
-            listing = await self._machines.fleet.list_instances()
+            listing = await self._machines.provider.list_instances()
         except (TooEarlyError, RentalError):
             return held
         instance = listing.find(held)
@@ -111,7 +111,7 @@ class ReleaseStep:
         machines = self._machines
         window_ends_at = held.intended_at + lifecycle.RECONCILE_WINDOW
         is_over = machines.clock.now() > window_ends_at
-        listing = await machines.fleet.list_instances(begun_after=window_ends_at if is_over else None)
+        listing = await machines.provider.list_instances(begun_after=window_ends_at if is_over else None)
         instance = listing.find(held)
         now = machines.clock.now()
         if instance is not None:
@@ -131,7 +131,7 @@ class ReleaseStep:
         if another is not None:
             # Ordered by a worker that had stood still while another one found a kept machine.
             return self._again(job, another, 1)
-        attempts = machines.ledger.read_attempts(job.job_id)
+        attempts = machines.rental_store.read_attempts(job.job_id)
         used = borrowed or self._find_used(job, attempts)
         spending = machines.spending(job, used)
         result_json = self._read_draft(context)
@@ -168,7 +168,7 @@ class ReleaseStep:
     def _find_used(self, job: Job, attempts: tuple[Rental, ...]) -> Rental | None:
         """Return the machine on which the job worked last, whatever it is by now."""
         if job.rental_id is not None:
-            return self._machines.ledger.read(job.rental_id)
+            return self._machines.rental_store.read(job.rental_id)
         return next((rental for rental in reversed(attempts) if rental.contract_id is not None), None)
 
 

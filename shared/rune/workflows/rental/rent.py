@@ -19,7 +19,7 @@ from rune.jobs.record import Job, StepName
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
 from rune.rentals import self_destruct as safety_net
-from rune.rentals.offers import choose
+from rune.rentals.offers import select_offers
 from rune.rentals.paced_provider import TooEarlyError
 from rune.rentals.provider import Order, Template
 from rune.rentals.record import (
@@ -35,15 +35,15 @@ from rune.rentals.record import (
 from rune.rentals.store import RentalRefused
 from rune.workflows.rental.dependencies import PORT, Machines, RentingRequest, delay_after, request_of
 from rune.workflows.rental.selection import (
-    Pick,
+    PlannedOrder,
     best_fit,
-    describe_choice,
     describe_needs,
+    describe_selection,
     failed_machines,
     fits_kept,
     latest_end,
     least_credit_usd,
-    summarize_flaws,
+    summarize_rejections,
 )
 
 MAX_ORDERS = 8
@@ -83,13 +83,13 @@ class Rent:
         self._machines = machines
 
     async def rent(self, context: StepContext) -> Outcome:
-        """Use a kept machine, or order one; after a crash go on with whatever the ledger tells of."""
+        """Use a kept machine, or order one; after a crash go on with whatever the rental store tells of."""
         job = context.job
         held = self._machines.find_held(job)
         if held is not None:
             spending = self._machines.spending(job, held)
             return Next(_step_for(held), phases_ms=_searched(job, held), spending=spending)
-        attempts = self._machines.ledger.read_attempts(job.job_id)
+        attempts = self._machines.rental_store.read_attempts(job.job_id)
         made = [rental for rental in attempts if rental.contract_id is not None]
         if len(attempts) >= MAX_ORDERS or len(made) >= MAX_MACHINES:
             return _exhausted(attempts)
@@ -111,7 +111,7 @@ class Rent:
             return Next(_step_for(held), spending=self._machines.spending(context.job, held))
         now = self._machines.clock.now()
         window_ends_at = held.intended_at + lifecycle.RECONCILE_WINDOW
-        listing = await self._machines.fleet.list_instances(
+        listing = await self._machines.provider.list_instances(
             begun_after=window_ends_at if now > window_ends_at else None
         )
         instance = listing.find(held)
@@ -132,37 +132,40 @@ class Rent:
     def _take_kept(self, job: Job, request: RentingRequest) -> Outcome | None:
         """Return the next step on a machine that the tenant keeps, if one fits and nobody else is faster."""
         now = self._machines.clock.now()
-        alive = self._machines.ledger.read_alive(job.tenant)
+        alive = self._machines.rental_store.read_alive(job.tenant)
         for kept in (rental for rental in alive if fits_kept(rental, job, request, now)):
-            taken = self._machines.ledger.update(kept, lifecycle.take_kept(kept, job.job_id, now))
+            taken = self._machines.rental_store.update(kept, lifecycle.take_kept(kept, job.job_id, now))
             if not isinstance(taken, RentalRefused):
                 note = Note("vastai.instance.reuse_check", {"rental_id": taken.rental_id, "found": "1"})
                 return Next(StepName.BOOT, notes=(note,), spending=self._machines.spending(job, taken))
         return None
 
     async def _order(self, job: Job, request: RentingRequest, attempts: tuple[Rental, ...]) -> Outcome:
-        fleet, clock = self._machines.fleet, self._machines.clock
+        provider, clock = self._machines.provider, self._machines.clock
         terms = request.rental_terms
         began_at = clock.now()
         template = None
         if terms.template_hash:
-            template = await fleet.find_template(terms.template_hash)
+            template = await provider.find_template(terms.template_hash)
             if template is None:
                 return Failed("template_not_found", "Vast.ai has no such template.", retryable=False)
         ceiling_at = latest_end(job, request, self._machines.settings.keep_limits.of(job.tenant))
-        wanted = describe_needs(request, template, ceiling_at - began_at)
-        offers = await fleet.search(wanted)
-        choice = choose(offers, wanted, failed_machines(attempts))
+        requirements = describe_needs(request, template, ceiling_at - began_at)
+        offers = await provider.search(requirements)
+        selection = select_offers(offers, requirements, failed_machines(attempts))
         searched_ms = round((clock.now() - began_at).total_seconds() * 1000)
-        search = Note("vastai.offer_search", describe_choice(choice), duration_ms=searched_ms)
-        if not choice.offers:
-            sentence = f"None of {len(offers)} offers fits: {summarize_flaws(choice)}."
+        search = Note("vastai.offer_search", describe_selection(selection), duration_ms=searched_ms)
+        if not selection.offers:
+            sentence = f"None of {len(offers)} offers fits: {summarize_rejections(selection)}."
             return Failed("no_offer_fits", sentence, retryable=True, notes=(search,))
-        model, wanted = best_fit(request, choice.offers[0], wanted)
+        model, requirements = best_fit(request, selection.offers[0], requirements)
         outcome: Outcome
         try:
             outcome = await self._buy(
-                job, attempts, Pick(choice.offers[0], wanted, model, template, ceiling_at), began_at
+                job,
+                attempts,
+                PlannedOrder(selection.offers[0], requirements, model, template, ceiling_at),
+                began_at,
             )
         except NoCreditError as error:
             outcome = Failed.from_error(error)
@@ -173,24 +176,26 @@ class Rent:
                 return replace(outcome, notes=(search,))
         return outcome
 
-    async def _buy(self, job: Job, attempts: tuple[Rental, ...], pick: Pick, began_at: datetime) -> Outcome:
+    async def _buy(
+        self, job: Job, attempts: tuple[Rental, ...], planned: PlannedOrder, began_at: datetime
+    ) -> Outcome:
         """Order what was picked, if the account can pay for it and this is still the job's worker."""
-        fleet = self._machines.fleet
-        credit_usd = await fleet.read_credit_usd()
-        if credit_usd is not None and credit_usd < least_credit_usd(pick.offer, pick.wanted):
+        provider = self._machines.provider
+        credit_usd = await provider.read_credit_usd()
+        if credit_usd is not None and credit_usd < least_credit_usd(planned.offer, planned.requirements):
             raise NoCreditError("The Vast.ai account has too little credit for this machine.")
         if self._machines.clock.now() - began_at > LONGEST_SEARCH:
             # What is left of the step's time might end in the middle of the order.
             return Again(2)
-        fleet.reserve_create()
+        provider.reserve_create()
         attempt = 1 + max((rental.attempt for rental in attempts), default=0)
         if self._machines.find_held(job) is not None:
             # Somebody else had this turn while we stood still.
             return Again(0)
-        rental = self._intend(job, attempt, pick)
-        if not self._machines.ledger.open(rental):
+        rental = self._intend(job, attempt, planned)
+        if not self._machines.rental_store.open(rental):
             return Next(StepName.RECONCILE)
-        return await self._create(job, rental, self._order_of(rental, pick.template))
+        return await self._create(job, rental, self._order_of(rental, planned.template))
 
     async def _create(self, job: Job, rental: Rental, order: Order) -> Next | Failed:
         """Send the order of a written intent, once, and say what became of it."""
@@ -199,7 +204,7 @@ class Rent:
             return Next(StepName.RECONCILE, spending=machines.spending(job, rental))
         labels = _labels(rental)
         try:
-            contract_id = await machines.fleet.create(order)
+            contract_id = await machines.provider.create(order)
         except CreateLostError as error:
             return Next(StepName.RECONCILE, labels=labels, error_type=error.code)
         except RentalError as error:
@@ -233,11 +238,11 @@ class Rent:
             return Next(StepName.RENT, delay_seconds=delay_seconds, labels=labels, error_type=error.code)
         return Failed.from_error(error)
 
-    def _intend(self, job: Job, attempt: int, pick: Pick) -> Rental:
-        offer = pick.offer
+    def _intend(self, job: Job, attempt: int, planned: PlannedOrder) -> Rental:
+        offer = planned.offer
         now = self._machines.clock.now()
         script = safety_net.make_script(self._machines.settings.api_url)
-        image = pick.template.image if pick.template else self._machines.settings.image
+        image = planned.template.image if planned.template else self._machines.settings.image
         return Rental(
             rental_id=make_rental_id(job.job_id, attempt),
             label=make_label(self._machines.settings.stage, job.job_id, attempt),
@@ -254,19 +259,19 @@ class Rent:
                 gpu_name=offer.gpu_name,
                 gpu_count=offer.gpu_count,
                 vram_mb=offer.vram_mb,
-                disk_gb=pick.wanted.disk_gb,
+                disk_gb=planned.requirements.disk_gb,
                 reliability_percent=int(offer.reliability_ratio * 100),
                 place=offer.place,
             ),
-            prices=offer.prices(pick.wanted.disk_gb),
-            ceiling_at=pick.ceiling_at,
+            prices=offer.prices(planned.requirements.disk_gb),
+            ceiling_at=planned.ceiling_at,
             due_at=now,
             holder=job.job_id,
             held_since=now,
-            model=pick.model.name,
-            template_hash=pick.template.template_hash if pick.template else None,
+            model=planned.model.name,
+            template_hash=planned.template.template_hash if planned.template else None,
             image_bytes=OLLAMA_IMAGE_BYTES if safety_net.is_ollama(image) else MOST_IMAGE_BYTES,
-            guards_itself=script is not None and safety_net.fits(pick.template),
+            has_self_destruct=script is not None and safety_net.fits(planned.template),
         )
 
     def _order_of(self, rental: Rental, template: Template | None) -> Order:
@@ -274,7 +279,7 @@ class Rent:
         env = {"OLLAMA_HOST": f"0.0.0.0:{PORT}"}
         if template is None or CONTEXT_VARIABLE not in template.flags:
             env[CONTEXT_VARIABLE] = str(CONTEXT_TOKENS)
-        if rental.guards_itself:
+        if rental.has_self_destruct:
             env |= safety_net.make_environment(rental.intended_at, rental.ceiling_at)
         return Order(
             offer_id=rental.machine.offer_id,
@@ -283,7 +288,7 @@ class Rent:
             ports=(PORT,),
             image=None if template else settings.image,
             template_hash=template.template_hash if template else None,
-            script=safety_net.make_script(settings.api_url) if rental.guards_itself else None,
+            script=safety_net.make_script(settings.api_url) if rental.has_self_destruct else None,
             env=env,
         )
 

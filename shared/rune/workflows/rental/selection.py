@@ -11,23 +11,23 @@ from rune.llm.names import is_same_model
 from rune.money.catalog import CatalogModel
 from rune.money.sizing import largest_model
 from rune.rentals.lifecycle import RELEASE_MARGIN
-from rune.rentals.offers import VRAM_MARGIN_PERCENT, Choice, Offer, Wanted, choose
+from rune.rentals.offers import VRAM_MARGIN_PERCENT, Offer, Requirements, Selection, select_offers
 from rune.rentals.provider import Template
 from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental, RentalState
 from rune.workflows.rental.dependencies import RentingRequest, model_of
 
-_LISTED_FLAWS = 40
+_LISTED_REJECTIONS = 40
 _BYTES_PER_GB = 1_000_000_000
 _SPARE_DISK_GB = 8
 """What else grows on a machine's disk: logs, and parts of a download."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
+class PlannedOrder:
     """What is to be ordered, and for which model."""
 
     offer: Offer
-    wanted: Wanted
+    requirements: Requirements
     model: CatalogModel
     template: Template | None
     ceiling_at: datetime
@@ -39,10 +39,12 @@ def latest_end(job: Job, request: RentingRequest, longest_keep: timedelta) -> da
     return ends_at + longest_keep if keeps(job, request) else ends_at
 
 
-def describe_needs(request: RentingRequest, template: Template | None, time_needed: timedelta) -> Wanted:
+def describe_needs(
+    request: RentingRequest, template: Template | None, time_needed: timedelta
+) -> Requirements:
     """Return what an offer must have."""
     model, terms = model_of(request), request.rental_terms
-    return Wanted(
+    return Requirements(
         vram_mb=model.vram_mb,
         disk_gb=max(model.required_disk_gb, template.disk_gb if template else 0),
         download_gb=model.download_gb,
@@ -86,28 +88,33 @@ def _has_room(rental: Rental, model: CatalogModel) -> bool:
     return taken_gb + model.download_gb + _SPARE_DISK_GB <= rental.machine.disk_gb
 
 
-def best_fit(request: RentingRequest, offer: Offer, wanted: Wanted) -> tuple[CatalogModel, Wanted]:
+def best_fit(
+    request: RentingRequest, offer: Offer, requirements: Requirements
+) -> tuple[CatalogModel, Requirements]:
     """Return the model for an offer, with what it then needs: the one named, or the largest that it holds."""
     if request.model is not None:
-        return model_of(request), wanted
+        return model_of(request), requirements
     vram_mb = offer.vram_mb * 100 // (100 + VRAM_MARGIN_PERCENT)
     while (model := largest_model(vram_mb)) is not None:
         grown = replace(
-            wanted,
+            requirements,
             vram_mb=model.vram_mb,
-            disk_gb=max(wanted.disk_gb, model.required_disk_gb),
+            disk_gb=max(requirements.disk_gb, model.required_disk_gb),
             download_gb=model.download_gb,
         )
-        if choose([offer], grown, ()).offers:
+        if select_offers([offer], grown, ()).offers:
             return model, grown
         vram_mb = model.vram_mb - 1
-    return model_of(request), wanted
+    return model_of(request), requirements
 
 
-def least_credit_usd(offer: Offer, wanted: Wanted) -> Decimal:
+def least_credit_usd(offer: Offer, requirements: Requirements) -> Decimal:
     """Return what the account must hold: the time that the job may take, up to an hour, and the download."""
-    hours = Decimal(min(wanted.time_needed, timedelta(hours=1)).total_seconds()) / 3600
-    return offer.usd_per_hour(wanted.disk_gb) * hours + offer.download_usd_per_gb * wanted.download_gb
+    hours = Decimal(min(requirements.time_needed, timedelta(hours=1)).total_seconds()) / 3600
+    return (
+        offer.usd_per_hour(requirements.disk_gb) * hours
+        + offer.download_usd_per_gb * requirements.download_gb
+    )
 
 
 def failed_machines(attempts: Iterable[Rental]) -> frozenset[int]:
@@ -119,21 +126,21 @@ def failed_machines(attempts: Iterable[Rental]) -> frozenset[int]:
     )
 
 
-def describe_choice(choice: Choice) -> dict[str, str]:
+def describe_selection(selection: Selection) -> dict[str, str]:
     """Return what was found, as an event tells it: who is taken, and every other machine with its flaw."""
-    listed = [f"{machine_id} {flaw}" for machine_id, flaw in choice.flaws]
+    listed = [f"{machine_id} {reason}" for machine_id, reason in selection.rejections]
     labels = {
-        "fitting": str(len(choice.offers)),
-        "rejected": "; ".join(listed[:_LISTED_FLAWS]),
+        "fitting": str(len(selection.offers)),
+        "rejected": "; ".join(listed[:_LISTED_REJECTIONS]),
     }
-    if len(listed) > _LISTED_FLAWS:
-        labels["also_rejected"] = str(len(listed) - _LISTED_FLAWS)
-    if choice.offers:
-        labels["chosen"] = f"{choice.offers[0].machine_id} {choice.offers[0].gpu_name}"
+    if len(listed) > _LISTED_REJECTIONS:
+        labels["also_rejected"] = str(len(listed) - _LISTED_REJECTIONS)
+    if selection.offers:
+        labels["chosen"] = f"{selection.offers[0].machine_id} {selection.offers[0].gpu_name}"
     return labels
 
 
-def summarize_flaws(choice: Choice) -> str:
+def summarize_rejections(selection: Selection) -> str:
     """Return how many offers have which flaw, most frequent first."""
-    counts = Counter(flaw.value for _, flaw in choice.flaws)
-    return ", ".join(f"{flaw} {count}" for flaw, count in counts.most_common()) or "there is none"
+    counts = Counter(reason.value for _, reason in selection.rejections)
+    return ", ".join(f"{reason} {count}" for reason, count in counts.most_common()) or "there is none"

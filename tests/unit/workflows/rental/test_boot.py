@@ -37,7 +37,7 @@ LOADING = an_instance(actual_status="loading", host_ports={}, status_text="")
 OUTBID = an_instance(
     cur_state="stopped", intended_status="stopped", next_state="stopped", status_text="outbid"
 )
-DARK = a_created_rental(dark_until=after(20))
+DARK = a_created_rental(last_seen_stopped_at=after(20))
 
 
 def test_boot_goes_on_when_the_machines_server_answers() -> None:
@@ -74,7 +74,7 @@ def test_boot_notes_until_when_the_machine_was_seen_dark() -> None:
 
     world.run(JOB)
 
-    assert world.rental().dark_until == after(50)
+    assert world.rental().last_seen_stopped_at == after(50)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_boot_bills_a_machine_that_has_stopped_from_before_it_may_have_run() -> 
 
     world.run(JOB)
 
-    assert world.rental().dark_until == DARK.dark_until
+    assert world.rental().last_seen_stopped_at == DARK.last_seen_stopped_at
 
 
 def test_boot_counts_its_patience_from_the_first_time_that_the_machine_ran() -> None:
@@ -169,7 +169,10 @@ def test_boot_counts_its_patience_from_the_first_time_that_the_machine_ran() -> 
     world.wait(20)
     world.run(JOB)
 
-    assert (world.rental().awake_at, world.rental().dark_until) == (after(30), after(20))
+    assert (world.rental().first_seen_running_at, world.rental().last_seen_stopped_at) == (
+        after(30),
+        after(20),
+    )
 
 
 def test_boot_names_a_machine_that_lost_its_label() -> None:
@@ -224,7 +227,7 @@ def test_boot_reads_no_error_as_absence(error: RentalError, delay_seconds: int) 
 
 def test_boot_comes_again_when_it_is_not_its_turn() -> None:
     world = a_world(DARK, seconds=30)
-    world.board.hold_off(Endpoint.LIST, after(33))
+    world.provider_limits.hold_off(Endpoint.LIST, after(33))
 
     assert world.run(JOB) == Again(3)
 
@@ -253,7 +256,7 @@ def test_boot_counts_a_kept_machines_time_from_its_taking() -> None:
 
 
 def test_boot_gives_a_kept_machine_that_is_busy_the_time_of_a_new_one() -> None:
-    taken = a_running_rental(job_id=OTHER_JOB_ID, awake_at=after(80), held_since=after(1000))
+    taken = a_running_rental(job_id=OTHER_JOB_ID, first_seen_running_at=after(80), held_since=after(1000))
     world = a_world(taken, instances=(an_instance(),), seconds=1001)
     world.server = FailingServer(ServerOverloadedError("Busy."))
 

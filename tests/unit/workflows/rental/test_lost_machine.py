@@ -88,7 +88,7 @@ def test_step_fails_as_it_did_when_the_provider_does_not_say(error: RentalError)
 
 def test_step_fails_as_it_did_when_it_is_not_its_turn_to_ask() -> None:
     world = a_world(a_running_rental(), seconds=400)
-    world.board.hold_off(Endpoint.LIST, after(403))
+    world.provider_limits.hold_off(Endpoint.LIST, after(403))
 
     with pytest.raises(StreamTruncatedError):
         world.run_noticing_loss(failing(BROKEN), JOB)

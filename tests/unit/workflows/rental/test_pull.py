@@ -25,7 +25,7 @@ from rune.storage.change import Change
 from rune.workflows.rental.pull import percent
 from tests.builders import a_step_context, after
 from tests.fake_model_server import FakeModelServer
-from tests.memory_rental_store import MemoryLedger
+from tests.memory_rental_store import MemoryRentalStore
 from tests.rental_builders import ALIVE, MODEL, OTHER_JOB_ID, URL, a_running_rental
 from tests.unit.workflows.rental.world import a_renting_job, a_world
 
@@ -107,7 +107,7 @@ def test_pull_counts_the_most_that_may_come_while_it_does_not_know() -> None:
     assert outcome.spending.cost_micro_usd == 500 + 9_000 + 90_000  # type: ignore[union-attr]
 
 
-class OvertakenLedger(MemoryLedger):
+class OvertakenLedger(MemoryRentalStore):
     """Another worker of the same job writes the row just before each of the first two writes."""
 
     overtaken = 0
@@ -122,7 +122,7 @@ class OvertakenLedger(MemoryLedger):
 
 def test_pull_downloads_only_what_is_written_down_first() -> None:
     world = a_world(seconds=150)
-    world.ledger = OvertakenLedger(EMPTY)
+    world.rental_store = OvertakenLedger(EMPTY)
     world.server = SlowServer(models=())
 
     world.run(JOB)

@@ -60,7 +60,7 @@ LLM_DRAFT = LlmInstanceResult(mode="vastai", backend_url=URL, model_name=MODEL).
 def test_release_destroys_the_machine_and_proves_it_gone_by_a_listing_of_its_own() -> None:
     world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
     # Without the machine, but begun before it was destroyed.
-    world.board.share_listing(a_listing(begun_at=after(399)))
+    world.provider_limits.share_listing(a_listing(begun_at=after(399)))
 
     outcome = world.run(JOB)
 
@@ -121,7 +121,7 @@ def test_release_reads_no_error_as_absence(call: str, error: RentalError, delay_
 @pytest.mark.parametrize("endpoint", [Endpoint.DESTROY, Endpoint.LIST])
 def test_release_comes_again_when_it_is_not_its_turn(endpoint: Endpoint) -> None:
     world = a_world(a_releasing_rental(), instances=(MACHINE,), seconds=400)
-    world.board.hold_off(endpoint, after(404))
+    world.provider_limits.hold_off(endpoint, after(404))
 
     outcome = world.run(JOB)
 
@@ -163,7 +163,7 @@ def test_release_notes_what_a_machine_costs_that_nobody_looked_at(contract_id: i
 
 def test_release_destroys_a_machine_that_nobody_looked_at_though_nobody_may_list() -> None:
     world = a_world(a_created_rental(), instances=(MACHINE,), seconds=60)
-    world.board.hold_off(Endpoint.LIST, after(90))
+    world.provider_limits.hold_off(Endpoint.LIST, after(90))
 
     world.run(JOB)
 
@@ -320,7 +320,7 @@ def test_release_is_done_when_the_janitor_was_faster() -> None:
 def test_release_puts_the_receipt_into_the_result() -> None:
     failed = a_released_rental(cost_micro_usd=10_000, contract_id=7)
     used: Rental = replace(
-        a_running_rental(guards_itself=True), rental_id=f"{JOB_ID}-2", attempt=2, label="rune-x"
+        a_running_rental(has_self_destruct=True), rental_id=f"{JOB_ID}-2", attempt=2, label="rune-x"
     )
     world = a_world(failed, used, instances=(replace(MACHINE, label="rune-x"),), seconds=400)
 

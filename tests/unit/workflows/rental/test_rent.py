@@ -82,7 +82,7 @@ def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
         prices=Prices(346_700, 11_389, 2_000),
         ceiling_at=JOB.deadline_at + timedelta(minutes=5),
         model=MODEL,
-        guards_itself=True,
+        has_self_destruct=True,
     )
 
 
@@ -125,10 +125,10 @@ def test_rent_asks_the_market_for_what_the_request_says() -> None:
     world = a_world()
     world.run(JOB, min_dph=0.2, max_dph=0.7, reliability=0.95, min_vram_mb=12_000)
 
-    (wanted,) = world.market.called("search")
-    assert (wanted.min_usd_per_hour, wanted.max_usd_per_hour) == (Decimal("0.2"), Decimal("0.7"))  # type: ignore[attr-defined]
-    assert (wanted.reliability_ratio, wanted.vram_mb) == (0.95, 12_000)  # type: ignore[attr-defined]
-    assert wanted.time_needed == timedelta(minutes=65)  # type: ignore[attr-defined]
+    (requirements,) = world.market.called("search")
+    assert (requirements.min_usd_per_hour, requirements.max_usd_per_hour) == (Decimal("0.2"), Decimal("0.7"))  # type: ignore[attr-defined]
+    assert (requirements.reliability_ratio, requirements.vram_mb) == (0.95, 12_000)  # type: ignore[attr-defined]
+    assert requirements.time_needed == timedelta(minutes=65)  # type: ignore[attr-defined]
 
 
 def test_rent_needs_a_machine_for_as_long_as_it_may_be_kept() -> None:
@@ -179,7 +179,7 @@ def test_rent_orders_the_template_and_its_own_start_unless_it_is_ollamas(
     (order,) = world.market.orders
     assert (order.template_hash, order.image, order.script, order.disk_gb) == ("h", None, script, 90)
     assert ("RUNE_EXPIRES_AT" in order.env) is (script is not None)
-    assert (world.rental().template_hash, world.rental().guards_itself) == ("h", script is not None)
+    assert (world.rental().template_hash, world.rental().has_self_destruct) == ("h", script is not None)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,9 @@ def test_rent_orders_when_the_credit_is_enough_or_unknown(credit: str | None) ->
         (RentalState.RELEASING, StepName.RELEASE),
     ],
 )
-def test_rent_goes_on_with_the_machine_that_the_ledger_tells_of(state: RentalState, step: StepName) -> None:
+def test_rent_goes_on_with_the_machine_that_the_rental_store_tells_of(
+    state: RentalState, step: StepName
+) -> None:
     world = a_world(ALIVE[state](), seconds=600)
 
     outcome = world.run(JOB)
@@ -256,7 +258,7 @@ def test_rent_comes_again_when_it_is_not_its_turn_and_has_written_nothing(
     endpoint: Endpoint, delay_seconds: int
 ) -> None:
     world = a_world()
-    world.board.hold_off(endpoint, after(3))
+    world.provider_limits.hold_off(endpoint, after(3))
 
     assert world.run(JOB) == Again(delay_seconds)
     assert (world.attempts, world.market.orders) == ((), [])

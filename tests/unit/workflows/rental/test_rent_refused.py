@@ -137,14 +137,14 @@ def test_rent_finds_out_what_became_of_a_lost_order_before_anything_else() -> No
 
 def test_rent_orders_nothing_when_it_stood_still_after_the_intent() -> None:
     world = a_world()
-    opened = world.ledger.open
+    opened = world.rental_store.open
 
     def open_slowly(rental: Rental) -> bool:
         is_new = opened(rental)
         world.wait(10.001)
         return is_new
 
-    world.ledger.open = open_slowly  # type: ignore[method-assign]
+    world.rental_store.open = open_slowly  # type: ignore[method-assign]
 
     outcome = world.run(JOB)
 
@@ -158,7 +158,7 @@ def test_rent_reopens_a_rental_that_was_given_up_while_its_order_was_under_way()
 
     async def create_late(made: Order) -> int:
         contract_id = await order(made)
-        world.ledger.rentals[RENTAL_ID] = replace(
+        world.rental_store.rentals[RENTAL_ID] = replace(
             world.rental(), state=RentalState.RELEASED, version=9, due_at=None, holder=None
         )
         return contract_id

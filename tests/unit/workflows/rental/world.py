@@ -1,4 +1,4 @@
-"""One job that rents, with its market, ledger and model server in memory."""
+"""One job that rents, with its market, rental store and model server in memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rune.jobs.outcomes import Outcome
 from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.step import Step, StepContext
 from rune.rentals.instance import Instance
-from rune.rentals.paced_provider import Fleet
+from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.record import Rental
 from rune.rentals.settings import RentalSettings
 from rune.workflows.rental.dependencies import Machines
 from rune.workflows.rental.lost_machine import make_renting_steps, noticing_loss
 from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job, a_step_context
 from tests.fake_model_server import FakeModelServer
-from tests.memory_rental_store import MemoryBoard, MemoryLedger
+from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
 from tests.rental_builders import MODEL, RENTAL_ID, STAGE
 from tests.unit.rentals.scripted import ScriptedMarket, an_offer
 
@@ -39,17 +39,17 @@ def a_renting_job(step: StepName = StepName.RENT, **overrides: object) -> Job:
 class World:
     """Everything a step of renting touches."""
 
-    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    rental_store: MemoryRentalStore = field(default_factory=MemoryRentalStore)
     market: ScriptedMarket = field(default_factory=lambda: ScriptedMarket(offers=(an_offer(),)))
     server: FakeModelServer = field(default_factory=FakeModelServer)
     clock: FakeClock = field(default_factory=FakeClock)
-    board: MemoryBoard = field(default_factory=MemoryBoard)
+    provider_limits: MemoryProviderLimits = field(default_factory=MemoryProviderLimits)
     settings: RentalSettings = SETTINGS
 
     @property
     def machines(self) -> Machines:
-        fleet = Fleet(self.market, self.board, self.clock)
-        return Machines(fleet, self.ledger, self.clock, self.server.open, self.settings)
+        provider = PacedProvider(self.market, self.provider_limits, self.clock)
+        return Machines(provider, self.rental_store, self.clock, self.server.open, self.settings)
 
     def run(self, job: Job, **request: object) -> Outcome:
         """Return how the job's step ends; a request without fields is the usual one of the job's kind."""
@@ -70,16 +70,16 @@ class World:
         self.clock.advance(seconds)
 
     def rental(self, rental_id: str = RENTAL_ID) -> Rental:
-        return self.ledger.rentals[rental_id]
+        return self.rental_store.rentals[rental_id]
 
     @property
     def attempts(self) -> tuple[Rental, ...]:
-        return self.ledger.read_attempts(JOB_ID)
+        return self.rental_store.read_attempts(JOB_ID)
 
 
 def a_world(*rentals: Rental, instances: tuple[Instance, ...] = (), seconds: float = 0) -> World:
     """Return a world some time after `NOW`, with what it holds then."""
-    world = World(MemoryLedger(*rentals), clock=FakeClock(NOW + timedelta(seconds=seconds)))
+    world = World(MemoryRentalStore(*rentals), clock=FakeClock(NOW + timedelta(seconds=seconds)))
     world.market.instances = list(instances)
     return world
 

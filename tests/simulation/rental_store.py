@@ -1,4 +1,4 @@
-"""The ledger of rentals and the shared board: watched, and reached by a shaky way like the table of jobs."""
+"""The simulated rental store and provider limits: watched, and faulty like the table of jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rune.rentals.instance import Listing
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import Endpoint, RentalRefused
 from rune.storage.change import Change
-from tests.memory_rental_store import MemoryBoard, MemoryLedger
+from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
 from tests.simulation.faults import Fault
 from tests.simulation.metering import Meter
 from tests.simulation.table import FaultyCalls, Guard, drop_guards
@@ -30,8 +30,8 @@ _FOLLOWERS = {
 """What a row may become, drawn from the product's description and not from its code."""
 
 
-class WatchedLedger(MemoryLedger):
-    """The ledger, which notes every write that breaks a rule.
+class WatchedRentalStore(MemoryRentalStore):
+    """The rental store, which notes every write that breaks a rule.
 
     Attributes
     ----------
@@ -87,7 +87,11 @@ class WatchedLedger(MemoryLedger):
             self._world.violate(f"{name} was tied to another contract")
         if before.state is after.state is RentalState.RELEASED:
             self._world.violate(f"{name} was written after it was proven gone")
-        if after.dark_until and before.dark_until and after.dark_until < before.dark_until:
+        if (
+            after.last_seen_stopped_at
+            and before.last_seen_stopped_at
+            and after.last_seen_stopped_at < before.last_seen_stopped_at
+        ):
             self._world.violate(f"{name} was dark until an earlier moment than before")
 
     def _watch_hands(self, before: Rental, after: Rental) -> None:
@@ -138,8 +142,8 @@ class WatchedLedger(MemoryLedger):
             self._world.violate(f"{before.rental_id} was called gone ({after.end_reason}) and exists")
 
 
-class WatchedBoard(MemoryBoard):
-    """The board, which notes a listing that lacks a machine."""
+class WatchedProviderLimits(MemoryProviderLimits):
+    """The provider limits, which notes a listing that lacks a machine."""
 
     def __init__(self, world: World, account: Account) -> None:
         super().__init__()
@@ -155,8 +159,8 @@ class WatchedBoard(MemoryBoard):
         super().share_listing(listing)
 
 
-class FaultyLedger:
-    """One process's way to the ledger.
+class FaultyRentalStore:
+    """One process's way to the rental store.
 
     Parameters
     ----------
@@ -165,32 +169,32 @@ class FaultyLedger:
     """
 
     def __init__(
-        self, world: World, ledger: WatchedLedger, *, stall: Fault, meter: Meter | None = None
+        self, world: World, rental_store: WatchedRentalStore, *, stall: Fault, meter: Meter | None = None
     ) -> None:
         self._world = world
-        self._ledger = ledger
+        self._rental_store = rental_store
         self._stall = stall
         self._calls = FaultyCalls(world, meter)
 
     def open(self, rental: Rental) -> bool:
-        return self._calls.transact("open", lambda: self._ledger.open(rental))
+        return self._calls.transact("open", lambda: self._rental_store.open(rental))
 
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
         # A row enters or leaves the tenant's list in a transaction; other writes concern the row alone.
         call = self._calls.transact if "due_at" in change.sets else self._calls.update
-        return call(change.name, lambda: self._ledger.update(rental, change))
+        return call(change.name, lambda: self._rental_store.update(rental, change))
 
     def read(self, rental_id: str) -> Rental | None:
-        return self._read("read rental", lambda: self._ledger.read(rental_id))
+        return self._read("read rental", lambda: self._rental_store.read(rental_id))
 
     def read_attempts(self, job_id: str) -> tuple[Rental, ...]:
-        return self._calls.read("read attempts", lambda: self._ledger.read_attempts(job_id))
+        return self._calls.read("read attempts", lambda: self._rental_store.read_attempts(job_id))
 
     def read_alive(self, tenant: str) -> tuple[Rental, ...]:
-        return self._read("read alive", lambda: self._ledger.read_alive(tenant))
+        return self._read("read alive", lambda: self._rental_store.read_alive(tenant))
 
     def find_alive(self, limit: int) -> tuple[str, ...]:
-        return self._calls.read("find alive", lambda: self._ledger.find_alive(limit))
+        return self._calls.read("find alive", lambda: self._rental_store.find_alive(limit))
 
     def _read[T](self, name: str, look: Callable[[], T]) -> T:
         found = self._calls.read(name, look)
@@ -199,21 +203,25 @@ class FaultyLedger:
         return found
 
 
-class FaultyBoard:
-    """One process's way to the board."""
+class FaultyProviderLimits:
+    """One process's way to the provider limits."""
 
-    def __init__(self, world: World, board: WatchedBoard, meter: Meter | None = None) -> None:
-        self._board = board
+    def __init__(
+        self, world: World, provider_limits: WatchedProviderLimits, meter: Meter | None = None
+    ) -> None:
+        self._provider_limits = provider_limits
         self._calls = FaultyCalls(world, meter)
 
     def reserve(self, endpoint: Endpoint, now: datetime, interval: timedelta) -> timedelta:
-        return self._calls.update(f"reserve {endpoint}", lambda: self._board.reserve(endpoint, now, interval))
+        return self._calls.update(
+            f"reserve {endpoint}", lambda: self._provider_limits.reserve(endpoint, now, interval)
+        )
 
     def hold_off(self, endpoint: Endpoint, until: datetime) -> None:
-        self._calls.update(f"hold off {endpoint}", lambda: self._board.hold_off(endpoint, until))
+        self._calls.update(f"hold off {endpoint}", lambda: self._provider_limits.hold_off(endpoint, until))
 
     def read_listing(self) -> Listing | None:
-        return self._calls.read("read listing", self._board.read_listing)
+        return self._calls.read("read listing", self._provider_limits.read_listing)
 
     def share_listing(self, listing: Listing) -> None:
-        self._calls.update("share listing", lambda: self._board.share_listing(listing))
+        self._calls.update("share listing", lambda: self._provider_limits.share_listing(listing))
