@@ -75,7 +75,7 @@ class FakeModelServer:
     close_count: int = 0
 
     def open(self, kind: str, url: str, api_key: str | None = None) -> ModelServer:
-        """Return itself, as `rune.llm.servers.open_server` returns a server."""
+        """Return itself, as `rune.llm.opener.OpenServer` returns a server."""
         self.opened.append((kind, url))
         self.api_keys.append(api_key)
         return self

@@ -16,7 +16,7 @@ from rune import logs
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.jobs.plan import Lane
-from rune.llm.protocol import ModelServer
+from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
 from rune.rentals.settings import KeepLimits
 from rune.services.jobs import JobService, Terms
@@ -48,14 +48,6 @@ def find_tokens() -> TokenSource | None:
     return tokens
 
 
-def open_model_server(kind: str, url: str, api_key: str | None = None) -> ModelServer:
-    """Return the model server at an address."""
-    # Imported at the first call: one rare route is no reason for every cold start to load an HTTP client.
-    from rune.llm.opener import ServerOpener  # noqa: PLC0415
-
-    return ServerOpener(address_policy, settings.backends.bedrock_url)(kind, url, api_key)
-
-
 address_policy = AddressPolicy.parse(settings.allowed_networks)
 jobs = JobService(
     clients.job_store(settings.table, settings.bucket, limiter),
@@ -72,7 +64,7 @@ app = create_app(
         address_policy=address_policy,
         agents=clients.agents(settings.agents_parameter),
         backends=clients.backends(settings.backends, address_policy),
-        open_server=open_model_server,
+        open_server=ServerOpener(address_policy, settings.backends.bedrock_url),
         rentals=RentalService(clients.rental_store(settings.table), clock),
         can_rent=settings.can_rent,
         keep_limits=KeepLimits.parse(settings.keep_limits),

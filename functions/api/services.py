@@ -6,7 +6,7 @@ from typing import Protocol
 from fastapi import Request
 
 from rune.agents.settings import AgentSettings
-from rune.llm.protocol import ModelServer
+from rune.llm.opener import OpenServer
 from rune.net.addresses import AddressPolicy
 from rune.rentals.settings import KeepLimits
 from rune.services.admission.requests import Renting
@@ -30,14 +30,6 @@ class Limiter(Protocol):
 
     def count_failure(self, subject: str) -> int | None:
         """Count one more failure."""
-        ...
-
-
-class OpenServer(Protocol):
-    """Opens the model server of a kind at an address."""
-
-    def __call__(self, kind: str, url: str, api_key: str | None = None, /) -> ModelServer:
-        """Return the server, which gets the key with every call; nothing is sent yet."""
         ...
 
 

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from rune.llm.opener import ServerOpener
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, Role
-from rune.llm.servers import open_server
 from rune.net.addresses import AddressPolicy
 from tests.real.llama_server import MODEL, LlamaServer
 
@@ -24,7 +24,7 @@ def ask[T](
     """Return what the question gives, asked through RUNE's client."""
 
     async def go() -> T:
-        client = open_server("openai", server.url, LOOPBACK, api_key=api_key)
+        client = ServerOpener(LOOPBACK)("openai", server.url, api_key)
         try:
             return await question(client)
         finally:

@@ -7,8 +7,8 @@ from pathlib import Path
 from rune.bench.driver import Task, measure_point
 from rune.bench.prompts import add_nonce
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
+from rune.llm.opener import ServerOpener
 from rune.llm.protocol import ModelServer
-from rune.llm.servers import open_server
 from tests.real.asking import LOOPBACK
 from tests.real.llama_server import MODEL, LlamaServer
 from tests.real.peer import PeerRun, measure_with_peer
@@ -45,7 +45,7 @@ async def measure_once(client: ModelServer, concurrency: int, request_count: int
 
 async def with_client[T](server: LlamaServer, do: Callable[[ModelServer], Awaitable[T]]) -> T:
     """Return what is done with RUNE's client of the server."""
-    client = open_server("openai", server.url, LOOPBACK)
+    client = ServerOpener(LOOPBACK)("openai", server.url)
     try:
         return await do(client)
     finally:

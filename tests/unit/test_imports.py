@@ -107,7 +107,6 @@ IMPURE = {
     "boto3",
     "botocore",
     "httpcore",
-    "httpx",
     "logging",
     "os",
     "random",
@@ -358,7 +357,9 @@ RARE = {
     "rune.bench.comparison",
     "rune.bench.markdown",
     "rune.bench.converters",
-    "rune.llm.servers",
+    "rune.llm.ollama",
+    "rune.llm.openai",
+    "rune.llm.bedrock",
 }
 """What few requests need, and each cold start would pay for."""
 

@@ -16,7 +16,7 @@ from rune.bench.driver import Task, learn_tokens_per_word, measure_point
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.runs import fold_run
 from rune.contracts import GoodputLimits, RunReport
-from rune.llm.servers import open_server
+from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
 from tests.functional.bench.serving import Served, running_process, running_thread
 
@@ -75,7 +75,7 @@ def measure(
     """Let RUNE measure a server."""
 
     async def go(address: str) -> MeasuredPoint:
-        model_server = open_server(kind, address, LOOPBACK)
+        model_server = ServerOpener(LOOPBACK)(kind, address)
         try:
             return await measure_point(
                 model_server, task, point, time_limit_seconds=time_limit_seconds, on_progress=on_progress
@@ -98,7 +98,7 @@ def learn(kind: str, served: Served, task: Task) -> float | None:
     """Let RUNE learn how many tokens a word has."""
 
     async def go(address: str) -> float | None:
-        model_server = open_server(kind, address, LOOPBACK)
+        model_server = ServerOpener(LOOPBACK)(kind, address)
         try:
             return await learn_tokens_per_word(model_server, task)
         finally:

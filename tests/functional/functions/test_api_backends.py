@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from rune.llm import opener
 from rune.llm.bedrock_address import bedrock_url
+from rune.llm.opener import ServerOpener
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 from tests.fake_model_server import FakeModelServer
@@ -59,11 +59,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> FakeModelServer:
     """Whatever is opened; Bedrock's operator's address stands where others have a key."""
     fake = FakeModelServer(models=("amazon.nova", HAIKU))
 
-    def open_fake(self: opener.ServerOpener, kind: str, url: str, api_key: str | None = None) -> ModelServer:
+    def open_fake(self: ServerOpener, kind: str, url: str, api_key: str | None = None) -> ModelServer:
         assert self.policy == AddressPolicy.parse("127.0.0.0/8")
         return fake.open(kind, url, self.bedrock_endpoint_url if kind == "bedrock" else api_key)
 
-    monkeypatch.setattr(opener.ServerOpener, "__call__", open_fake)
+    monkeypatch.setattr(ServerOpener, "__call__", open_fake)
     return fake
 
 

@@ -15,7 +15,7 @@ from api.routes import models
 from local.simulators.ollama import SimulatedOllama, create_app
 from local.simulators.serving import running_server
 from rune.errors import AddressUnresolvedError, BadResponseError, RuneError, ServerAccessError
-from rune.llm import servers
+from rune.llm.opener import ServerOpener
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 from tests.functional.functions.asking import (
@@ -55,7 +55,7 @@ class FakeServer:
     opened: list[tuple[str, str, AddressPolicy, str | None]] = field(default_factory=list)
     close_count: int = 0
 
-    def open(self, kind: str, url: str, policy: AddressPolicy, *, api_key: str | None) -> ModelServer:
+    def open(self, kind: str, url: str, policy: AddressPolicy, api_key: str | None) -> ModelServer:
         self.opened.append((kind, url, policy, api_key))
         return cast("ModelServer", self)
 
@@ -75,7 +75,11 @@ class FakeServer:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
     server = FakeServer()
-    monkeypatch.setattr(servers, "open_server", server.open)
+
+    def open_fake(self: ServerOpener, kind: str, url: str, api_key: str | None = None) -> ModelServer:
+        return server.open(kind, url, self.policy, api_key)
+
+    monkeypatch.setattr(ServerOpener, "__call__", open_fake)
     return server
 
 

@@ -14,7 +14,7 @@ from rune.errors import SettingsError
 from rune.jobs.lifecycle import claim
 from rune.jobs.record import Job, Status, StepName
 from rune.jobs.store import Submission
-from rune.llm import servers
+from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
 from rune.storage.change import apply
 from tests.builders import (
@@ -44,13 +44,13 @@ def server() -> FakeModelServer:
 
 @pytest.fixture(scope="module")
 def lanes(shared_cloud: Cloud, server: FakeModelServer) -> Iterator[dict[str, ModuleType]]:
-    def open_fake(kind: str, url: str, policy: AddressPolicy, *, api_key: str | None) -> object:
-        assert policy == AddressPolicy.parse("127.0.0.0/8")
+    def open_fake(self: ServerOpener, kind: str, url: str, api_key: str | None = None) -> object:
+        assert self.policy == AddressPolicy.parse("127.0.0.0/8")
         return server.open(kind, url, api_key)
 
     of_inference = {**shared_cloud.environment, "RUNE_LANE": "inference"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(servers, "open_server", open_fake)
+        patch.setattr(ServerOpener, "__call__", open_fake)
         with (
             loaded("worker.handler", shared_cloud.environment) as control,
             loaded("worker.handler", of_inference) as inference,

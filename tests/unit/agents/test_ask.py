@@ -7,8 +7,8 @@ import pytest
 from rune.agents.ask import AskAgent
 from rune.agents.protocol import AgentAnswer, AgentRequest, AgentTokens, ResultType
 from rune.errors import InvalidRequestError, ModelNotFoundError, ServerUnreachableError
+from rune.llm.opener import ServerOpener
 from rune.llm.protocol import ModelServer
-from rune.llm.servers import open_server
 from tests.unit.llm.asking import LOOPBACK
 from tests.unit.llm.scripted_server import Hold, Reset, Script, ScriptedServer, head, serve, sse, whole
 
@@ -39,7 +39,7 @@ class Opener:
         self.opened: list[ModelServer] = []
 
     def __call__(self) -> ModelServer:
-        self.opened.append(open_server("openai", self.url, LOOPBACK))
+        self.opened.append(ServerOpener(LOOPBACK)("openai", self.url))
         return self.opened[-1]
 
 

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+from rune.llm.opener import ServerOpener
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, Role
-from rune.llm.servers import open_server
 from rune.net.addresses import AddressPolicy
 from tests.unit.llm.scripted_server import (
     RoutedServer,
@@ -29,7 +29,7 @@ def ask[T](
 
     async def go() -> tuple[T, ScriptedServer]:
         async with serve(*scripts) as scripted:
-            server = open_server(kind, scripted.url + path, LOOPBACK)
+            server = ServerOpener(LOOPBACK)(kind, scripted.url + path)
             try:
                 return await question(server), scripted
             finally:
@@ -73,7 +73,7 @@ def ask_routed[T](
 
     async def go() -> tuple[T, RoutedServer]:
         async with listening(RoutedServer([], routes=scripts)) as routed:
-            server = open_server(kind, routed.url + path, LOOPBACK)
+            server = ServerOpener(LOOPBACK)(kind, routed.url + path)
             try:
                 return await question(server), routed
             finally:

@@ -15,8 +15,8 @@ from rune.errors import (
     StreamFailedError,
     StreamTruncatedError,
 )
+from rune.llm.opener import ServerOpener
 from rune.llm.protocol import FinishReason, ServerTimings, TokenCounts, TokenSource, WarmUpRequest
-from rune.llm.servers import open_server
 from tests.unit.llm.asking import LOOPBACK, QUESTION, ask, chat
 from tests.unit.llm.scripted_server import (
     Close,
@@ -196,7 +196,7 @@ def test_chat_sends_options_that_keep_the_server_from_cutting_the_question() -> 
 def test_chat_hangs_up_when_its_task_is_cancelled() -> None:
     async def go() -> int:
         async with serve([HEAD + ndjson(piece("a")), Hold()]) as scripted:
-            server = open_server("ollama", scripted.url, LOOPBACK)
+            server = ServerOpener(LOOPBACK)("ollama", scripted.url)
             begun = asyncio.Event()
             task = asyncio.create_task(server.chat(QUESTION, lambda _: begun.set()))
             await asyncio.wait_for(begun.wait(), 1)
@@ -217,7 +217,7 @@ def test_chat_keeps_the_connection_when_the_end_of_the_body_comes_a_little_later
 
     async def go() -> int:
         async with serve(script, script) as scripted:
-            server = open_server("ollama", scripted.url, LOOPBACK)
+            server = ServerOpener(LOOPBACK)("ollama", scripted.url)
             for _ in range(2):
                 await server.chat(QUESTION, lambda _: None)
             await server.aclose()

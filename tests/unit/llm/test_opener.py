@@ -1,27 +1,33 @@
 import asyncio
+from typing import get_args
 
 import pytest
 
+from rune.contracts import BackendType
 from rune.errors import AddressRefusedError, InvalidRequestError
 from rune.llm.bedrock import BedrockServer
 from rune.llm.bedrock_address import bedrock_url
 from rune.llm.ollama import OllamaServer
 from rune.llm.openai import OpenAiServer
-from rune.llm.opener import ServerOpener
+from rune.llm.opener import SERVER_KINDS, ServerOpener
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 
 OPENER = ServerOpener(AddressPolicy())
 
 
-@pytest.mark.parametrize(
-    ("kind", "url", "expected"),
-    [
-        ("ollama", "https://llm.example", OllamaServer),
-        ("openai", "https://llm.example/v1", OpenAiServer),
-        ("bedrock", bedrock_url("us-east-1"), BedrockServer),
-    ],
-)
+EXPECTED = [
+    ("ollama", "https://llm.example", OllamaServer),
+    ("openai", "https://llm.example/v1", OpenAiServer),
+    ("bedrock", bedrock_url("us-east-1"), BedrockServer),
+]
+
+
+def test_kinds_are_those_of_the_contract() -> None:
+    assert SERVER_KINDS == tuple(kind for kind, _, _ in EXPECTED) == get_args(BackendType.__value__)
+
+
+@pytest.mark.parametrize(("kind", "url", "expected"), EXPECTED)
 def test_each_kind_is_opened_by_its_own(kind: str, url: str, expected: type[ModelServer]) -> None:
     server = OPENER(kind, url)
 
@@ -29,9 +35,10 @@ def test_each_kind_is_opened_by_its_own(kind: str, url: str, expected: type[Mode
     asyncio.run(server.aclose())
 
 
-def test_unknown_kind_is_refused() -> None:
-    with pytest.raises(InvalidRequestError) as caught:
-        OPENER("sagemaker", "https://llm.example")
+@pytest.mark.parametrize("kind", ["", "Ollama", "vllm", "sagemaker"])
+def test_unknown_kind_is_refused(kind: str) -> None:
+    with pytest.raises(InvalidRequestError, match="ollama, openai, bedrock") as caught:
+        OPENER(kind, "https://llm.example")
 
     assert caught.value.pointer == "/backend_type"
 

@@ -3,11 +3,9 @@ from contextlib import suppress
 
 import pytest
 
-from rune.errors import AddressRefusedError, InvalidRequestError, ModelServerError
-from rune.llm.ollama import OllamaServer
-from rune.llm.openai import OpenAiServer
+from rune.errors import InvalidRequestError, ModelServerError
+from rune.llm.opener import ServerOpener
 from rune.llm.protocol import PullRequest, WarmUpRequest
-from rune.llm.servers import SERVER_KINDS, open_server
 from rune.net.addresses import AddressPolicy
 from tests.unit.llm.asking import LOOPBACK, QUESTION
 from tests.unit.llm.scripted_server import (
@@ -21,40 +19,23 @@ from tests.unit.llm.scripted_server import (
     whole,
 )
 
-
-@pytest.mark.parametrize(("kind", "server_type"), [("ollama", OllamaServer), ("openai", OpenAiServer)])
-def test_server_is_of_its_kind_when_the_kind_is_known(kind: str, server_type: type[object]) -> None:
-    server = open_server(kind, "http://example.com", AddressPolicy())
-
-    assert isinstance(server, server_type)
-    assert kind in SERVER_KINDS
-    asyncio.run(server.aclose())
+KINDS = ["ollama", "openai"]
+"""Servers that take a key."""
 
 
-@pytest.mark.parametrize("kind", ["", "Ollama", "bedrock", "vllm"])
-def test_server_is_not_opened_when_the_kind_is_unknown(kind: str) -> None:
-    with pytest.raises(InvalidRequestError, match="ollama, openai"):
-        open_server(kind, "http://example.com", AddressPolicy())
-
-
-def test_server_is_not_opened_when_its_address_is_refused() -> None:
-    with pytest.raises(AddressRefusedError):
-        open_server("ollama", "http://127.0.0.1:9001", AddressPolicy())
-
-
-@pytest.mark.parametrize("kind", SERVER_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_server_is_not_opened_when_its_key_cannot_be_sent(kind: str) -> None:
     with pytest.raises(InvalidRequestError) as raised:
-        open_server(kind, "http://example.com", AddressPolicy(), api_key="two\r\nlines")
+        ServerOpener(AddressPolicy())(kind, "http://example.com", "two\r\nlines")
 
     assert raised.value.pointer == "/backend_credential"
 
 
-@pytest.mark.parametrize("kind", SERVER_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_question_carries_the_key(kind: str) -> None:
     async def go() -> set[str]:
         async with listening(RoutedServer([], routes={})) as routed:
-            server = open_server(kind, routed.url, LOOPBACK, api_key="sk-1")
+            server = ServerOpener(LOOPBACK)(kind, routed.url, "sk-1")
             for question in (
                 server.list_models(),
                 server.describe_server(),
@@ -70,7 +51,7 @@ def test_every_question_carries_the_key(kind: str) -> None:
     assert asyncio.run(go()) == {"Bearer sk-1"}
 
 
-@pytest.mark.parametrize("kind", SERVER_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "script",
     [
@@ -82,7 +63,7 @@ def test_every_question_carries_the_key(kind: str) -> None:
 def test_no_error_repeats_the_key_when_the_server_does(kind: str, script: Script) -> None:
     async def go() -> list[str]:
         async with serve(script, script) as server:
-            client = open_server(kind, server.url, LOOPBACK, api_key="sk-hidden")
+            client = ServerOpener(LOOPBACK)(kind, server.url, "sk-hidden")
             sentences: list[str] = []
             for question in (
                 client.chat(QUESTION, lambda _: None),
