@@ -20,7 +20,7 @@ from rune.llm.protocol import (
     ServerTimings,
     Stamps,
     TokenCounts,
-    TokenSource,
+    TokenCountSource,
     WarmUp,
     WarmUpRequest,
 )
@@ -31,7 +31,7 @@ GENERATION = Generation(
     text="Two pods crash.",
     reasoning="Let me see.",
     finish_reason=FinishReason.STOP,
-    tokens=TokenCounts(12, 21, 4, 6, TokenSource.USAGE),
+    tokens=TokenCounts(12, 21, 4, 6, TokenCountSource.USAGE),
     stamps=Stamps(0, 50 * MS, 80 * MS, 100 * MS, 300 * MS, 1100 * MS, 1150 * MS),
     chunk_arrivals_ns=(100 * MS, 300 * MS, 1100 * MS),
     server_timings=ServerTimings(1200.0, 150.0, 90.0, 840.0),

@@ -19,7 +19,7 @@ from rune.llm.protocol import (
     ServerTimings,
     Stamps,
     TokenCounts,
-    TokenSource,
+    TokenCountSource,
 )
 from tests.builders import JOB_ID, NOW, REQUEST
 
@@ -36,7 +36,7 @@ def a_generation(
     output_tokens: int = 20,
     input_tokens: int | None = 50,
     cached_tokens: int | None = None,
-    source: TokenSource = TokenSource.USAGE,
+    source: TokenCountSource = TokenCountSource.USAGE,
     timings: ServerTimings | None = None,
     text: str = "An answer.",
 ) -> Generation:

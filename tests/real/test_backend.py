@@ -16,7 +16,7 @@ from rune.llm.protocol import (
     Role,
     ServerFacts,
     TokenCounts,
-    TokenSource,
+    TokenCountSource,
     ToolSpec,
     WarmUpRequest,
 )
@@ -82,7 +82,7 @@ def test_tokens_are_those_that_the_server_counts(llama: LlamaServer) -> None:
 
     counters = llama.read_counters() - before
     counted = [answer.tokens for answer in answers]
-    assert {tokens.source for tokens in counted} == {TokenSource.USAGE}
+    assert {tokens.source for tokens in counted} == {TokenCountSource.USAGE}
     assert [tokens.output_count for tokens in counted] == [48, 48]
     assert counters.output_tokens == 96
     # The server's counter leaves out what its cache already had.
@@ -118,7 +118,7 @@ def test_repeated_prompt_comes_from_the_cache(llama: LlamaServer) -> None:
     first, again = (chat(llama, question).tokens for _ in range(2))
 
     assert again == TokenCounts(
-        first.prompt_count, 48, (first.prompt_count or 0) - 1, None, TokenSource.USAGE
+        first.prompt_count, 48, (first.prompt_count or 0) - 1, None, TokenCountSource.USAGE
     )
     assert (first.cached_count or 0) < (again.cached_count or 0)
 

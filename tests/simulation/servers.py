@@ -28,7 +28,7 @@ from rune.llm.protocol import (
     ServerTimings,
     Stamps,
     TokenCounts,
-    TokenSource,
+    TokenCountSource,
     WarmUp,
     WarmUpRequest,
 )
@@ -111,7 +111,7 @@ class SimulatedServer:
         if self._world.random.random() < self._world.odds.truncation:
             raise StreamTruncatedError("The answer broke off.")
         stamps = Stamps(0, 1, 2, 10_000_000, 10_000_000, 100_000_000, 101_000_000)
-        tokens = TokenCounts(5, 7, None, None, TokenSource.SERVER)
+        tokens = TokenCounts(5, 7, None, None, TokenCountSource.SERVER)
         return Generation(
             "Simulated.", "", FinishReason.STOP, tokens, stamps, (10_000_000, 100_000_000), ServerTimings()
         )

@@ -9,7 +9,7 @@ from rune.llm.protocol import (
     ServerTimings,
     Stamps,
     TokenCounts,
-    TokenSource,
+    TokenCountSource,
     ToolCall,
 )
 
@@ -98,8 +98,11 @@ class AnswerInProgress:
         A count of 0 beside pieces with content is a server that does not count; it is passed over.
         """
         piece_count = len(self._arrivals_ns)
-        output_count, source = piece_count, TokenSource.CHUNKS
-        for count, counted_by in ((usage_count, TokenSource.USAGE), (server_count, TokenSource.SERVER)):
+        output_count, source = piece_count, TokenCountSource.CHUNKS
+        for count, counted_by in (
+            (usage_count, TokenCountSource.USAGE),
+            (server_count, TokenCountSource.SERVER),
+        ):
             if count or (count == 0 and not piece_count):
                 output_count, source = count, counted_by
                 break

@@ -45,7 +45,7 @@ type _ListPath = Literal["/api/tags", "/api/ps"]
 class OllamaServer:
     """A `ModelServer` that speaks Ollama's native API.
 
-    Token counts are the server's, as `TokenSource.USAGE`. It has no count of cached or reasoning tokens.
+    Token counts are the server's, as `TokenCountSource.USAGE`. It has no count of cached or reasoning tokens.
     """
 
     def __init__(self, connection: ServerConnection, policy: AddressPolicy) -> None:

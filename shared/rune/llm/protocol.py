@@ -131,7 +131,7 @@ class Stamps:
     ended_ns: int
 
 
-class TokenSource(StrEnum):
+class TokenCountSource(StrEnum):
     """Who counted the tokens, most trustworthy first."""
 
     USAGE = "usage"
@@ -147,7 +147,7 @@ class TokenCounts:
     output_count: int
     cached_count: int | None
     reasoning_count: int | None
-    source: TokenSource
+    source: TokenCountSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ from rune.llm.protocol import (
     Role,
     ServerFacts,
     TokenCounts,
-    TokenSource,
+    TokenCountSource,
     ToolSpec,
     WarmUpRequest,
 )
@@ -99,7 +99,7 @@ def test_answer_comes_with_its_evidence(host: Host) -> None:
     assert generation.text.startswith("Simulated answer:")
     assert (generation.reasoning, generation.tool_calls) == ("", ())
     assert generation.finish_reason is FinishReason.STOP
-    assert generation.tokens == TokenCounts(8, 20, 3, None, TokenSource.USAGE)
+    assert generation.tokens == TokenCounts(8, 20, 3, None, TokenCountSource.USAGE)
     assert generation.server_timings.total_ms is not None
     assert generation.server_timings.total_ms >= 10
     assert (len(generation.chunk_arrivals_ns), counts) == (4, [1, 2, 3, 4])

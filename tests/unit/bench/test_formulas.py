@@ -10,7 +10,7 @@ from rune.bench.formulas import (
     time_to_first_token_ms,
     time_to_first_visible_token_ms,
 )
-from rune.llm.protocol import ServerTimings, Stamps, TokenCounts, TokenSource
+from rune.llm.protocol import ServerTimings, Stamps, TokenCounts, TokenCountSource
 
 MS = 1_000_000
 
@@ -25,7 +25,7 @@ def stamps(first_ms: int | None = 200, visible_ms: int | None = 300, last_ms: in
 
 
 def counts(output_count: int) -> TokenCounts:
-    return TokenCounts(None, output_count, None, None, TokenSource.USAGE)
+    return TokenCounts(None, output_count, None, None, TokenCountSource.USAGE)
 
 
 NOTHING = stamps(None, None, None)

@@ -18,7 +18,7 @@ from rune.contracts import (
     RunReport,
     ServerSide,
 )
-from rune.llm.protocol import ServerTimings, TokenSource
+from rune.llm.protocol import ServerTimings, TokenCountSource
 from tests.measured_builders import (
     MS,
     a_completed,
@@ -208,12 +208,12 @@ def test_servers_view_is_kept_apart_and_leaves_cached_tokens_out() -> None:
 @pytest.mark.parametrize(
     ("sources", "expected"),
     [
-        ([TokenSource.USAGE], "usage"),
-        ([TokenSource.CHUNKS, TokenSource.CHUNKS], "chunks"),
-        ([TokenSource.USAGE, TokenSource.SERVER], "mixed"),
+        ([TokenCountSource.USAGE], "usage"),
+        ([TokenCountSource.CHUNKS, TokenCountSource.CHUNKS], "chunks"),
+        ([TokenCountSource.USAGE, TokenCountSource.SERVER], "mixed"),
     ],
 )
-def test_the_one_who_counted_is_named(sources: list[TokenSource], expected: str) -> None:
+def test_the_one_who_counted_is_named(sources: list[TokenCountSource], expected: str) -> None:
     run = a_run(*[a_completed(i, sent_ms=300 * i, source=source) for i, source in enumerate(sources)])
 
     assert run.token_count_source == expected
@@ -240,7 +240,7 @@ def many(**of_each: object) -> list[RequestRecord]:
         ([*many(), a_cut_off()], ["cut_short"]),
         ([*many(), replace(a_completed(), is_buffered=True)], ["stream_buffered"]),
         ([*many(), replace(a_completed(), is_truncated=True)], ["prompt_truncated"]),
-        (many(source=TokenSource.CHUNKS), ["token_counts_estimated"]),
+        (many(source=TokenCountSource.CHUNKS), ["token_counts_estimated"]),
         ([*many(), a_completed(input_tokens=None)], ["input_tokens_unknown"]),
         (many(cached_tokens=5), []),
         (many(cached_tokens=6), ["prefix_cache_hits"]),

@@ -8,10 +8,10 @@ from rune.llm.protocol import (
     ServerTimings,
     Stamps,
     TokenCounts,
-    TokenSource,
+    TokenCountSource,
 )
 
-TOKENS = TokenCounts(None, 3, None, None, TokenSource.USAGE)
+TOKENS = TokenCounts(None, 3, None, None, TokenCountSource.USAGE)
 TIMINGS = ServerTimings()
 
 

@@ -14,7 +14,7 @@ from rune.llm.protocol import (
     ServerTimings,
     Stamps,
     TokenCounts,
-    TokenSource,
+    TokenCountSource,
     ToolCall,
     ToolSpec,
 )
@@ -167,7 +167,7 @@ def test_answer_is_added_up() -> None:
         text="Two pods.",
         reasoning="Hm.",
         finish_reason=FinishReason.STOP,
-        tokens=TokenCounts(17, 9, 10, None, TokenSource.USAGE),
+        tokens=TokenCounts(17, 9, 10, None, TokenCountSource.USAGE),
         stamps=Stamps(0, 1, 2, 3, 6, 7, 99),
         chunk_arrivals_ns=(3, 6, 7),
         server_timings=ServerTimings(total_ms=321.0),
@@ -187,7 +187,7 @@ def test_calls_are_put_together_by_their_block() -> None:
     assert generation.tool_calls == (CALL, ToolCall("t2", "now", {}, ""))
     assert generation.finish_reason is FinishReason.TOOL_CALLS
     # Without usage only the pieces can be counted.
-    assert generation.tokens == TokenCounts(None, 4, None, None, TokenSource.CHUNKS)
+    assert generation.tokens == TokenCounts(None, 4, None, None, TokenCountSource.CHUNKS)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from rune.llm.protocol import (
     ServerTimings,
     Stamps,
     TokenCounts,
-    TokenSource,
+    TokenCountSource,
     WarmUpRequest,
 )
 
@@ -25,7 +25,7 @@ def test_first_token_is_timed_with_the_options_of_the_warm_up(
 ) -> None:
     server = AsyncMock(spec=ModelServer)
     stamps = Stamps(1_000_000, 0, 0, first_content_ns, None, first_content_ns, 9_000_000)
-    tokens = TokenCounts(None, 1, None, None, TokenSource.USAGE)
+    tokens = TokenCounts(None, 1, None, None, TokenCountSource.USAGE)
     server.chat.return_value = Generation("", "", FinishReason.LENGTH, tokens, stamps, (), ServerTimings())
 
     taken_ms = asyncio.run(first_token_ms(server, WarmUpRequest("m", 300.0, 2048), timeout_seconds=90.0))

@@ -16,7 +16,7 @@ from rune.errors import (
     StreamTruncatedError,
 )
 from rune.llm.opener import ServerOpener
-from rune.llm.protocol import FinishReason, ServerTimings, TokenCounts, TokenSource, WarmUpRequest
+from rune.llm.protocol import FinishReason, ServerTimings, TokenCounts, TokenCountSource, WarmUpRequest
 from tests.unit.llm.asking import LOOPBACK, QUESTION, ask, chat
 from tests.unit.llm.scripted_server import (
     Close,
@@ -56,7 +56,7 @@ def test_chat_returns_answer_with_evidence_when_the_stream_is_whole() -> None:
     answer = chat("ollama", HEAD + ndjson(piece("Be"), piece("cause"), FINAL))
 
     assert (answer.text, answer.reasoning, answer.finish_reason) == ("Because", "", FinishReason.STOP)
-    assert answer.tokens == TokenCounts(12, 3, None, None, TokenSource.USAGE)
+    assert answer.tokens == TokenCounts(12, 3, None, None, TokenCountSource.USAGE)
     assert answer.server_timings == ServerTimings(5.0, 1.0, 1.5, 2.0)
     assert len(answer.chunk_arrivals_ns) == 2
 
@@ -117,10 +117,10 @@ def test_chat_returns_what_came_when_the_server_has_its_ways(
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"prompt_eval_count": None}, TokenCounts(None, 3, None, None, TokenSource.USAGE)),
-        ({"eval_count": None}, TokenCounts(12, 1, None, None, TokenSource.CHUNKS)),
-        ({"eval_count": "three"}, TokenCounts(12, 1, None, None, TokenSource.CHUNKS)),
-        ({"eval_count": -3}, TokenCounts(12, 1, None, None, TokenSource.CHUNKS)),
+        ({"prompt_eval_count": None}, TokenCounts(None, 3, None, None, TokenCountSource.USAGE)),
+        ({"eval_count": None}, TokenCounts(12, 1, None, None, TokenCountSource.CHUNKS)),
+        ({"eval_count": "three"}, TokenCounts(12, 1, None, None, TokenCountSource.CHUNKS)),
+        ({"eval_count": -3}, TokenCounts(12, 1, None, None, TokenCountSource.CHUNKS)),
     ],
 )
 def test_chat_counts_pieces_when_the_server_does_not_count(

@@ -13,7 +13,7 @@ from rune.errors import (
     StreamFailedError,
     StreamTruncatedError,
 )
-from rune.llm.protocol import FinishReason, ServerTimings, TokenCounts, TokenSource, WarmUpRequest
+from rune.llm.protocol import FinishReason, ServerTimings, TokenCounts, TokenCountSource, WarmUpRequest
 from tests.unit.llm.asking import QUESTION, ask, ask_routed, chat
 from tests.unit.llm.scripted_server import (
     Close,
@@ -57,7 +57,7 @@ def test_chat_returns_answer_with_evidence_when_the_stream_is_whole() -> None:
     answer = chat("openai", HEAD + stream)
 
     assert (answer.text, answer.reasoning, answer.finish_reason) == ("Because", "", FinishReason.STOP)
-    assert answer.tokens == TokenCounts(30, 9, 29, 4, TokenSource.USAGE)
+    assert answer.tokens == TokenCounts(30, 9, 29, 4, TokenCountSource.USAGE)
     assert answer.server_timings == ServerTimings(None, None, 2.5, 40.0)
     assert len(answer.chunk_arrivals_ns) == 2
 
@@ -110,15 +110,15 @@ def test_chat_returns_what_came_when_the_server_has_its_ways(
 @pytest.mark.parametrize(
     ("members", "expected"),
     [
-        ({"usage": USAGE, "timings": TIMINGS}, TokenCounts(30, 9, 29, 4, TokenSource.USAGE)),
-        ({"timings": TIMINGS}, TokenCounts(30, 8, 29, None, TokenSource.SERVER)),
-        ({"timings": {"prompt_n": 5}}, TokenCounts(5, 1, None, None, TokenSource.CHUNKS)),
-        ({}, TokenCounts(None, 1, None, None, TokenSource.CHUNKS)),
+        ({"usage": USAGE, "timings": TIMINGS}, TokenCounts(30, 9, 29, 4, TokenCountSource.USAGE)),
+        ({"timings": TIMINGS}, TokenCounts(30, 8, 29, None, TokenCountSource.SERVER)),
+        ({"timings": {"prompt_n": 5}}, TokenCounts(5, 1, None, None, TokenCountSource.CHUNKS)),
+        ({}, TokenCounts(None, 1, None, None, TokenCountSource.CHUNKS)),
         (
             {"usage": {"prompt_tokens": 5, "completion_tokens": 0}},
-            TokenCounts(5, 1, None, None, TokenSource.CHUNKS),
+            TokenCounts(5, 1, None, None, TokenCountSource.CHUNKS),
         ),
-        ({"usage": {"completion_tokens": "9"}}, TokenCounts(None, 1, None, None, TokenSource.CHUNKS)),
+        ({"usage": {"completion_tokens": "9"}}, TokenCounts(None, 1, None, None, TokenCountSource.CHUNKS)),
     ],
 )
 def test_chat_counts_tokens_by_the_best_source_that_there_is(

@@ -25,7 +25,7 @@ from rune.llm.protocol import (
     ServerTimings,
     Stamps,
     TokenCounts,
-    TokenSource,
+    TokenCountSource,
 )
 from rune.workflows.benchmark.steps import Benchmark
 from rune.workflows.model_servers import Backends
@@ -190,7 +190,7 @@ def test_ask_claims_nothing_when_the_answer_is_empty() -> None:
         GENERATION,
         text="",
         finish_reason=FinishReason.OTHER,
-        tokens=TokenCounts(None, 0, None, None, TokenSource.CHUNKS),
+        tokens=TokenCounts(None, 0, None, None, TokenCountSource.CHUNKS),
         stamps=Stamps(0, 1, 2, None, None, None, 3),
         server_timings=ServerTimings(),
     )
