@@ -43,6 +43,10 @@ demo: $(STAMPS)/dev $(STAMPS)/emulator build ## Start the stack, run one benchma
 local: $(STAMPS)/dev $(STAMPS)/emulator build ## Run the whole system here until Ctrl-C (PORT=8080 RUNE_API_TOKENS=… ALLOWED_NETWORKS=…)
 	@$(PYTHON) -m local.stack
 
+.PHONY: env
+env: ## Print address and token of the running stack as shell variables
+	@$(PYTHON) -m local.environment
+
 .PHONY: deploy
 deploy: build ## Deploy to AWS (STAGE=dev|prod PARAMETERS="Name=value …")
 	@test -n "$(STAGE)" || { echo "say where: make deploy STAGE=dev" >&2; exit 2; }

@@ -1,0 +1,39 @@
+"""`python -m local.environment`: the running stack as shell variables, for `eval "$(make -s env)"`."""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+
+from local.settings import StackSettings
+from local.state import StackState, read_state
+
+
+def variables_of(state: StackState) -> Mapping[str, str]:
+    """Return the variables that a command line needs to use the stack.
+
+    `RUNE_API_BASE_URL`, `RUNE_API_TENANT` and `RUNE_API_TOKEN` are the names that RUNE's clients read. Each
+    simulated server has its address in `<NAME>_URL`. The token is left out where the stack has only its hash.
+    """
+    token = {} if state.token is None else {"RUNE_API_TOKEN": state.token}
+    return {
+        "RUNE_API_BASE_URL": state.base_url,
+        "RUNE_API_TENANT": state.tenant,
+        **token,
+        **{f"{name.upper()}_URL": address for name, address in state.simulators.items()},
+    }
+
+
+def main() -> int:
+    """Print one `export` line for each variable; return 1 where no stack runs."""
+    state = read_state(StackSettings.from_environment(os.environ).state_path)
+    if state is None:
+        print("no local stack runs here: start one with `make local`", file=sys.stderr)
+        return 1
+    for name, value in variables_of(state).items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+import json
+import subprocess
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from local import environment
+from local.state import StackState, holding, write_state
+
+STATE = StackState(
+    base_url="http://localhost:8080",
+    tenant="default",
+    token="it's -a $token `with` everything",
+    emulator_url="http://127.0.0.1:4566",
+    api_id="a",
+    table="t",
+    bucket="b",
+    control_queue_url="c",
+    inference_queue_url="i",
+    dead_letter_queue_url="d",
+    functions={},
+    log_groups={},
+    simulators={"ollama": "http://127.0.0.1:1", "vastai": "http://127.0.0.1:2"},
+)
+
+
+def test_variables_are_those_that_clients_read() -> None:
+    assert environment.variables_of(STATE) == {
+        "RUNE_API_BASE_URL": "http://localhost:8080",
+        "RUNE_API_TENANT": "default",
+        "RUNE_API_TOKEN": STATE.token,
+        "OLLAMA_URL": "http://127.0.0.1:1",
+        "VASTAI_URL": "http://127.0.0.1:2",
+    }
+
+
+def test_variables_hold_no_token_when_the_stack_knows_only_its_hash() -> None:
+    assert "RUNE_API_TOKEN" not in environment.variables_of(replace(STATE, token=None))
+
+
+def test_shell_reads_the_printed_lines_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "stack.json"
+    monkeypatch.setenv("STACK_FILE", str(path))
+    with holding(path):
+        write_state(path, STATE)
+        assert environment.main() == 0
+    script = capsys.readouterr().out + 'printf %s "$RUNE_API_TOKEN"'
+
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)  # noqa: S603
+
+    assert done.stdout == STATE.token
+
+
+def test_main_fails_when_no_stack_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "stack.json"
+    path.write_text(json.dumps(asdict(STATE)))
+    monkeypatch.setenv("STACK_FILE", str(path))
+
+    assert environment.main() == 1
