@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from rune.rentals.instance import Listing
 from rune.rentals.record import Rental
-from rune.rentals.store import WRONG_CLOCK, Endpoint, RentalRefused
+from rune.rentals.store import MAX_CLOCK_ERROR, Endpoint, RentalRefused
 from rune.storage.change import Change, allows, apply
 
 
@@ -76,12 +76,12 @@ class MemoryProviderLimits:
     def reserve(self, endpoint: Endpoint, now: datetime, interval: timedelta) -> timedelta:
         """Take the next call of an endpoint; return zero, or how long to wait before asking again."""
         next_at = self.next_at.get(endpoint, now)
-        if now < next_at <= now + WRONG_CLOCK:
+        if now < next_at <= now + MAX_CLOCK_ERROR:
             return next_at - now
         self.next_at[endpoint] = now + interval
         return timedelta(0)
 
-    def hold_off(self, endpoint: Endpoint, until: datetime) -> None:
+    def back_off(self, endpoint: Endpoint, until: datetime) -> None:
         """Let nobody call the endpoint before a moment; an earlier moment changes nothing."""
         self.next_at[endpoint] = max(until, self.next_at.get(endpoint, until))
 
@@ -92,5 +92,5 @@ class MemoryProviderLimits:
     def share_listing(self, listing: Listing) -> None:
         """Keep a listing, unless a later one is there."""
         known = self.listing.begun_at if self.listing else None
-        if known is None or known < listing.begun_at or known > listing.begun_at + WRONG_CLOCK:
+        if known is None or known < listing.begun_at or known > listing.begun_at + MAX_CLOCK_ERROR:
             self.listing = listing

@@ -18,7 +18,7 @@ from rune.rentals.settings import KeepLimits, RentalSettings
 from rune.settings import WorkerSettings
 from rune.workflows.benchmark.dependencies import MeasuringTools
 from rune.workflows.registry import make_steps
-from rune.workflows.rental.dependencies import Machines
+from rune.workflows.rental.dependencies import RentalDependencies
 
 logs.configure()
 log = logging.getLogger(__name__)
@@ -31,12 +31,12 @@ clock = SystemClock()
 open_model_server = ServerOpener(address_policy, settings.backends.bedrock_url)
 
 
-def _machines() -> Machines | None:
+def _rental_dependencies() -> RentalDependencies | None:
     """Return what renting needs, where the deployment has an account."""
     vastai = settings.vastai
     if not vastai.is_present:
         return None
-    return Machines(
+    return RentalDependencies(
         provider=clients.provider(settings.table, vastai, clock),
         rental_store=clients.rental_store(settings.table),
         clock=clock,
@@ -58,7 +58,7 @@ engine = Engine(
         open_model_server,
         clients.agents(settings.agents_parameter),
         address_policy,
-        _machines(),
+        _rental_dependencies(),
         clients.backends(settings.backends, address_policy),
         measuring=MeasuringTools(
             records=clients.record_files(settings.bucket),

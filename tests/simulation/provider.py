@@ -19,9 +19,9 @@ from rune.jobs.record import Job
 from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.record import Rental, RentalState
 from rune.rentals.settings import KeepLimits, RentalSettings
-from rune.rentals.vastai import LostError, Method, NotSentError, VastAi
-from rune.rentals.vastai_answers import Answer
-from rune.workflows.rental.dependencies import Machines
+from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError, VastAi
+from rune.rentals.vastai_responses import VastaiResponse
+from rune.workflows.rental.dependencies import RentalDependencies
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.machines import MachinePark
 from tests.simulation.metering import Meter
@@ -71,14 +71,14 @@ class Account:
 
     def provider(self, clock: SkewedClock, meter: Meter | None = None) -> PacedProvider:
         """Return one process's way to the provider."""
-        exchange = SimulatedExchange(self._world, self)
+        transport = SimulatedTransport(self._world, self)
         return PacedProvider(
-            VastAi(exchange, pause), FaultyProviderLimits(self._world, self.provider_limits, meter), clock
+            VastAi(transport, pause), FaultyProviderLimits(self._world, self.provider_limits, meter), clock
         )
 
-    def machines(self, clock: SkewedClock, meter: Meter) -> Machines:
+    def dependencies(self, clock: SkewedClock, meter: Meter) -> RentalDependencies:
         """Return what a worker's steps work with."""
-        return Machines(
+        return RentalDependencies(
             provider=self.provider(clock, meter),
             rental_store=FaultyRentalStore(self._world, self.rental_store, stall=Fault.STALLED, meter=meter),
             clock=clock,
@@ -145,8 +145,8 @@ class Account:
             self._world.violate(f"{label} was ordered before anybody wrote it down")
 
 
-class SimulatedExchange:
-    """An `Exchange` with the simulator itself at the other end."""
+class SimulatedTransport:
+    """A `VastaiTransport` with the simulator itself at the other end."""
 
     def __init__(self, world: World, account: Account) -> None:
         self._world = world
@@ -160,7 +160,7 @@ class SimulatedExchange:
         timeout_seconds: float,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
-    ) -> Answer:
+    ) -> VastaiResponse:
         place = f"{method} {path.split('/')[3]}"
         self._send(place)
         self._account.watch_call(method, path, body)
@@ -175,7 +175,7 @@ class SimulatedExchange:
             late_seconds = self._account.late_orders_seconds.popleft()
             self._world.plan(late_seconds, lambda: self._account.vastai.answer(request))
             await Sleep(timeout_seconds)
-            raise LostError
+            raise ResponseLostError
         answer = self._account.vastai.answer(request)
         await Sleep(timeout_seconds if answer.delivery is Delivery.HANG else CALL_SECONDS)
         return self._receive(place, answer)
@@ -185,17 +185,17 @@ class SimulatedExchange:
         if fault is Fault.CRASH:
             raise Crash
         if fault is Fault.OUTAGE:
-            raise NotSentError
+            raise RequestNotSentError
         if fault is Fault.PAUSE:
             self._world.stall(fault)
 
-    def _receive(self, place: str, answer: VastAnswer) -> Answer:
+    def _receive(self, place: str, answer: VastAnswer) -> VastaiResponse:
         fault = self._world.fault_at(f"after {place}", Fault.CRASH, Fault.LOST_ANSWER, Fault.PAUSE)
         if fault is Fault.CRASH:
             raise Crash
         if fault is Fault.LOST_ANSWER or answer.delivery is not Delivery.NORMAL:
-            raise LostError
+            raise ResponseLostError
         if fault is Fault.PAUSE:
             self._world.stall(fault)
         text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
-        return Answer(answer.status, text, answer.headers.get("Retry-After", ""))
+        return VastaiResponse(answer.status, text, answer.headers.get("Retry-After", ""))

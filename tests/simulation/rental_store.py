@@ -217,8 +217,8 @@ class FaultyProviderLimits:
             f"reserve {endpoint}", lambda: self._provider_limits.reserve(endpoint, now, interval)
         )
 
-    def hold_off(self, endpoint: Endpoint, until: datetime) -> None:
-        self._calls.update(f"hold off {endpoint}", lambda: self._provider_limits.hold_off(endpoint, until))
+    def back_off(self, endpoint: Endpoint, until: datetime) -> None:
+        self._calls.update(f"hold off {endpoint}", lambda: self._provider_limits.back_off(endpoint, until))
 
     def read_listing(self) -> Listing | None:
         return self._calls.read("read listing", self._provider_limits.read_listing)

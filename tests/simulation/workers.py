@@ -38,7 +38,7 @@ class Worker:
         self._meter = Meter(world, lane)
         skew_seconds = world.random.uniform(-1, 1) * world.odds.skew_seconds
         clock = SkewedClock(world, skew_seconds)
-        machines = world.account.machines(clock, self._meter) if world.account else None
+        rental = world.account.dependencies(clock, self._meter) if world.account else None
         self.engine = Engine(
             lane=lane,
             store=FaultyStore(world, meter=self._meter),
@@ -48,7 +48,7 @@ class Worker:
                 open_server(world),
                 AgentSettings(),
                 AddressPolicy(),
-                machines,
+                rental,
                 measuring=measuring_tools(world, clock),
             ),
             run_step=self.run_step,

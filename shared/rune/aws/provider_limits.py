@@ -20,7 +20,7 @@ from rune.aws.dynamodb_rows import Expression
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
 from rune.clock import from_epoch_ms, to_epoch_ms
 from rune.rentals.instance import Instance, Listing
-from rune.rentals.store import WRONG_CLOCK, Endpoint
+from rune.rentals.store import MAX_CLOCK_ERROR, Endpoint
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -49,7 +49,7 @@ class DynamoProviderLimits:
             "SET #next_at = :next",
             "attribute_not_exists(#next_at) OR #next_at <= :now OR #next_at > :wrong",
             {"#next_at": "next_at"},
-            {":next": next_at, ":now": _number(now), ":wrong": _number(now + WRONG_CLOCK)},
+            {":next": next_at, ":now": _number(now), ":wrong": _number(now + MAX_CLOCK_ERROR)},
         )
         try:
             self._table.update(_key(f"PACE#{endpoint}"), expression)
@@ -59,7 +59,7 @@ class DynamoProviderLimits:
             return max(waiting, timedelta(milliseconds=1))
         return timedelta(0)
 
-    def hold_off(self, endpoint: Endpoint, until: datetime) -> None:
+    def back_off(self, endpoint: Endpoint, until: datetime) -> None:
         """Let nobody call the endpoint before a moment; an earlier moment changes nothing."""
         expression = Expression(
             "SET #next_at = :until",
@@ -92,7 +92,7 @@ class DynamoProviderLimits:
             {
                 ":begun": _number(listing.begun_at),
                 ":instances": {"S": text},
-                ":wrong": _number(listing.begun_at + WRONG_CLOCK),
+                ":wrong": _number(listing.begun_at + MAX_CLOCK_ERROR),
             },
         )
         try:

@@ -103,7 +103,7 @@ class Clients:
     def provider(self, table: str, settings: VastaiSettings, clock: Clock) -> PacedProvider:
         """Return the way to Vast.ai, with the key as it is now; raises SettingsError if there is none."""
         # Imported here: an API function never calls Vast.ai, nor does a deployment that has no account.
-        from rune.rentals.vastai_http import HttpExchange  # noqa: PLC0415
+        from rune.rentals.vastai_http import HttpVastaiTransport  # noqa: PLC0415
 
         api_key = settings.api_key
         if settings.api_key_parameter:
@@ -111,8 +111,8 @@ class Clients:
         if not api_key:
             raise SettingsError("There is no key for Vast.ai.")
         provider_limits = DynamoProviderLimits(self._session.client("dynamodb", config=CONFIG), table)
-        exchange = HttpExchange(settings.api_url, api_key)
-        return PacedProvider(VastAi(exchange, asyncio.sleep), provider_limits, clock)
+        transport = HttpVastaiTransport(settings.api_url, api_key)
+        return PacedProvider(VastAi(transport, asyncio.sleep), provider_limits, clock)
 
     def step_queue(self, queue_urls: Mapping[Lane, str]) -> SqsStepQueue:
         """Return the queues of the lanes."""

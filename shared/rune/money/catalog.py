@@ -14,7 +14,7 @@ _SYSTEM_DISK_GB = 32
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogModel:
+class SizedModel:
     """A model and the GPU memory it needs, all GPUs of the machine together."""
 
     name: str
@@ -32,21 +32,21 @@ class CatalogModel:
         return self.download_gb + _SYSTEM_DISK_GB
 
 
-CATALOG: tuple[CatalogModel, ...] = (
-    CatalogModel("llama3.1:405b", 260_000),
-    CatalogModel("mixtral:8x22b", 95_000),
-    CatalogModel("command-r-plus:104b", 75_000),
-    CatalogModel("qwen2.5-coder:72b", 55_000),
-    CatalogModel("llama3.1:70b", 50_000),
-    CatalogModel("mixtral:8x7b", 32_000),
-    CatalogModel("command-r:35b", 28_000),
-    CatalogModel("llama3.1:8b", 8_000),
+CATALOG: tuple[SizedModel, ...] = (
+    SizedModel("llama3.1:405b", 260_000),
+    SizedModel("mixtral:8x22b", 95_000),
+    SizedModel("command-r-plus:104b", 75_000),
+    SizedModel("qwen2.5-coder:72b", 55_000),
+    SizedModel("llama3.1:70b", 50_000),
+    SizedModel("mixtral:8x7b", 32_000),
+    SizedModel("command-r:35b", 28_000),
+    SizedModel("llama3.1:8b", 8_000),
 )
 """Largest first."""
 
 _BY_NAME = {model.name: model for model in CATALOG}
 
 
-def find_model(name: str) -> CatalogModel | None:
+def find_model(name: str) -> SizedModel | None:
     """Return the model of exactly that name and tag, or None for one whose size RUNE does not know."""
     return _BY_NAME.get(name)

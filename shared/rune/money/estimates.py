@@ -19,7 +19,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse, ResourceImpact
 from rune.errors import InvalidRequestError
-from rune.money.catalog import CatalogModel, find_model
+from rune.money.catalog import SizedModel, find_model
 
 BOUNDED_CONFIDENCE = 0.95
 UNBOUNDED_CONFIDENCE = 0.80
@@ -102,7 +102,7 @@ def _estimate_rental(request: CostEstimationRequest) -> CostEstimationResponse:
     )
 
 
-def _traffic_caveat(model: CatalogModel | None) -> str | None:
+def _traffic_caveat(model: SizedModel | None) -> str | None:
     if model is None:
         return (
             "The model is not in RUNE's catalog: its download is billed beside the hourly price, and RUNE does not"

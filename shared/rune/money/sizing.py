@@ -3,7 +3,7 @@
 import re
 
 from rune.errors import InvalidRequestError
-from rune.money.catalog import CATALOG, CatalogModel, find_model
+from rune.money.catalog import CATALOG, SizedModel, find_model
 
 _SIZE = re.compile(r"(?:(?P<experts>\d{1,2})x)?(?P<billions>\d{1,4}(?:\.\d{1,3})?)b\b", re.IGNORECASE)
 _BYTES_PER_PARAMETER = (
@@ -20,7 +20,7 @@ _BASE_MB = 2_000
 """For a small model's context and buffers."""
 
 
-def size_model(model: str, min_vram_mb: int | None = None) -> CatalogModel:
+def size_model(model: str, min_vram_mb: int | None = None) -> SizedModel:
     """Return the model with the memory it needs.
 
     Raises
@@ -30,7 +30,7 @@ def size_model(model: str, min_vram_mb: int | None = None) -> CatalogModel:
     """
     known = find_model(model)
     if min_vram_mb is not None:
-        return CatalogModel(model, max(min_vram_mb, known.vram_mb if known else 0))
+        return SizedModel(model, max(min_vram_mb, known.vram_mb if known else 0))
     if known is not None:
         return known
     estimated_mb = estimate_vram_mb(model)
@@ -40,7 +40,7 @@ def size_model(model: str, min_vram_mb: int | None = None) -> CatalogModel:
             pointer="/min_vram_mb",
             code="model_size_unknown",
         )
-    return CatalogModel(model, estimated_mb)
+    return SizedModel(model, estimated_mb)
 
 
 def estimate_vram_mb(model: str) -> int | None:
@@ -56,7 +56,7 @@ def estimate_vram_mb(model: str) -> int | None:
     return round(billions * (quantised or _USUAL_BYTES_PER_PARAMETER) * 1000) + _BASE_MB
 
 
-def largest_model(vram_mb: int) -> CatalogModel | None:
+def largest_model(vram_mb: int) -> SizedModel | None:
     """Return the largest model of the catalog that needs no more than this, or None."""
     return next((model for model in CATALOG if model.vram_mb <= vram_mb), None)
 

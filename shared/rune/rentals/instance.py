@@ -8,10 +8,10 @@ from enum import StrEnum
 
 from rune.rentals.record import Rental
 
-NULL_LIMIT = timedelta(seconds=120)
+REPORT_TIMEOUT = timedelta(seconds=120)
 """How long a host may not report at all (observed: it never does afterwards)."""
 
-PORT_LIMIT = timedelta(seconds=45)
+PORT_TIMEOUT = timedelta(seconds=45)
 """How long a running machine may lack its port or a server behind it; the mapping lags by a poll or two, and the
 server starts in seconds."""
 
@@ -76,18 +76,18 @@ class Listing:
         return next(by_contract, None) or next(by_label, None)
 
 
-class Boot(StrEnum):
+class BootState(StrEnum):
     """How far a machine is."""
 
     WAITING = "waiting"
     REACHABLE = "reachable"
     """It runs and has its port: the server may be asked."""
-    DEAD = "dead"
+    FAILED = "failed"
     """It will not come; another one is needed."""
 
 
 # Container states that a booting machine does not leave again by itself (skypilot, dstack).
-_DEAD_STATES = frozenset({"exited", "unknown", "offline", "stopped", "frozen"})
+_FINAL_STATES = frozenset({"exited", "unknown", "offline", "stopped", "frozen"})
 _IMAGE_FAILED = re.compile(
     r"manifest unknown|failed to resolve reference|pull access denied|repository does not exist|unauthorized: "
     r"|oci runtime create failed|no space left",
@@ -95,26 +95,30 @@ _IMAGE_FAILED = re.compile(
 )
 
 
-def judge_boot(rental: Rental, instance: Instance, port: int, now: datetime) -> tuple[Boot, str]:
+def find_boot_state(rental: Rental, instance: Instance, port: int, now: datetime) -> tuple[BootState, str]:
     """Return how far the machine is, and why in a few words where it is dead."""
-    if is_lost(instance):
-        return Boot.DEAD, describe(instance)
+    if has_stopped(instance):
+        return BootState.FAILED, describe_state(instance)
     if not instance.is_running and _IMAGE_FAILED.search(instance.status_text):
-        return Boot.DEAD, describe(instance)
-    if instance.actual_status is None and not instance.status_text and now - rental.intended_at > NULL_LIMIT:
-        return Boot.DEAD, "host never reported"
+        return BootState.FAILED, describe_state(instance)
+    if (
+        instance.actual_status is None
+        and not instance.status_text
+        and now - rental.intended_at > REPORT_TIMEOUT
+    ):
+        return BootState.FAILED, "host never reported"
     if instance.url(port) is not None:
-        return Boot.REACHABLE, ""
-    return Boot.WAITING, ""
+        return BootState.REACHABLE, ""
+    return BootState.WAITING, ""
 
 
-def is_lost(instance: Instance) -> bool:
+def has_stopped(instance: Instance) -> bool:
     """Return whether a machine that should run has stopped: crashed, cut off, outbid, or the credit is used up."""
     stopped_by_provider = instance.cur_state == instance.intended_status == instance.next_state == "stopped"
-    return stopped_by_provider or instance.actual_status in _DEAD_STATES
+    return stopped_by_provider or instance.actual_status in _FINAL_STATES
 
 
-def describe(instance: Instance) -> str:
+def describe_state(instance: Instance) -> str:
     """Return the machine's state in a few words, the provider's text among them."""
     words = " ".join(instance.status_text.split())[:LONGEST_STATUS]
     state = instance.actual_status or "not reported"

@@ -46,7 +46,7 @@ _LONGEST_BUSY_DELAY = {Endpoint.DESTROY: timedelta(seconds=60), Endpoint.LIST: t
 """However long the provider asks to stay away: a machine bills until it is destroyed, and seen to be gone."""
 
 
-class TooEarlyError(Exception):
+class ThrottledError(Exception):
     """It is not the caller's turn yet.
 
     Attributes
@@ -61,7 +61,7 @@ class TooEarlyError(Exception):
 
 
 class PacedProvider:
-    """Every method may raise TooEarlyError, `RentalError` and StoreUnavailableError."""
+    """Every method may raise ThrottledError, `RentalError` and StoreUnavailableError."""
 
     def __init__(self, provider: Provider, provider_limits: ProviderLimits, clock: Clock) -> None:
         self._provider = provider
@@ -123,7 +123,7 @@ class PacedProvider:
     def _reserve(self, endpoint: Endpoint) -> None:
         waiting = self._provider_limits.reserve(endpoint, self._clock.now(), INTERVALS[endpoint])
         if waiting:
-            raise TooEarlyError(waiting)
+            raise ThrottledError(waiting)
 
     async def _noting_refusal[T](self, endpoint: Endpoint, call: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -134,5 +134,5 @@ class PacedProvider:
                 delay = timedelta(seconds=error.retry_after_seconds)
             delay = min(delay, _LONGEST_BUSY_DELAY.get(endpoint, delay))
             log.warning("provider.busy", extra={"reason": endpoint.value})
-            self._provider_limits.hold_off(endpoint, self._clock.now() + delay)
+            self._provider_limits.back_off(endpoint, self._clock.now() + delay)
             raise

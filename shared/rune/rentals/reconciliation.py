@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from rune.rentals.instance import Instance, Listing, is_lost
+from rune.rentals.instance import Instance, Listing, has_stopped
 from rune.rentals.lifecycle import RECONCILE_WINDOW, is_proof
 from rune.rentals.record import EndReason, Rental, RentalState
 
@@ -134,7 +134,7 @@ def _judge_kept(rental: Rental, listing: Listing, instance: Instance | None, now
     if instance is None:
         vanished = Verdict(Act.PROVE_GONE, EndReason.VANISHED, "not listed any more", is_alarming=True)
         return _judge_absent(rental, listing, vanished)
-    if is_lost(instance):
+    if has_stopped(instance):
         return Verdict(Act.DESTROY, EndReason.MACHINE_LOST, instance.actual_status, is_alarming=True)
     if rental.kept_until is None or rental.kept_until <= now:
         return Verdict(Act.DESTROY, EndReason.EXPIRED)

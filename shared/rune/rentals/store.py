@@ -58,14 +58,14 @@ class Endpoint(StrEnum):
     ACCOUNT = "account"
 
 
-WRONG_CLOCK = timedelta(minutes=20)
+MAX_CLOCK_ERROR = timedelta(minutes=20)
 """What is dated so far ahead was written by a clock that is wrong; the longest hold-off is 15 minutes."""
 
 
 class ProviderLimits(Protocol):
     """What all workers share about one key of the provider's: when the next call may be made, and one listing.
 
-    What is dated further ahead than `WRONG_CLOCK` counts for nothing, or one wrong clock would blind all others.
+    A time further ahead than `MAX_CLOCK_ERROR` is ignored: one wrong clock must not block all others.
     Raises StoreUnavailableError when it cannot be reached.
     """
 
@@ -73,7 +73,7 @@ class ProviderLimits(Protocol):
         """Take the next call of an endpoint; return zero, or how long to wait before asking again."""
         ...
 
-    def hold_off(self, endpoint: Endpoint, until: datetime) -> None:
+    def back_off(self, endpoint: Endpoint, until: datetime) -> None:
         """Let nobody call the endpoint before a moment; an earlier moment changes nothing."""
         ...
 

@@ -14,9 +14,9 @@ from rune.errors import CreateLostError, ProviderFailedError, ProviderKeyError
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.offers import Offer, Requirements
 from rune.rentals.provider import Order, Template
-from rune.rentals.vastai_answers import (
-    Answer,
+from rune.rentals.vastai_responses import (
     Members,
+    VastaiResponse,
     describe_failure,
     is_gone,
     read_instance,
@@ -45,16 +45,16 @@ type Pause = Callable[[float], Awaitable[None]]
 type Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 
-class NotSentError(Exception):
+class RequestNotSentError(Exception):
     """There was no connection, so the other side cannot have done anything."""
 
 
-class LostError(Exception):
+class ResponseLostError(Exception):
     """The connection broke or timed out after the request had left: it may have been carried out."""
 
 
-class Exchange(Protocol):
-    """One request over the wire, with the key. Raises NotSentError and LostError."""
+class VastaiTransport(Protocol):
+    """One request over the wire, with the key. Raises RequestNotSentError and ResponseLostError."""
 
     async def __call__(
         self,
@@ -64,7 +64,7 @@ class Exchange(Protocol):
         timeout_seconds: float,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
-    ) -> Answer:
+    ) -> VastaiResponse:
         """Return what came back, whatever its status."""
         ...
 
@@ -79,8 +79,8 @@ class VastAi:
         for all who poll.
     """
 
-    def __init__(self, exchange: Exchange, pause: Pause) -> None:
-        self._exchange = exchange
+    def __init__(self, transport: VastaiTransport, pause: Pause) -> None:
+        self._transport = transport
         self._pause = pause
 
     async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
@@ -118,22 +118,24 @@ class VastAi:
         """Order a machine: `PUT /asks/{id}/`; see `Provider.create`."""
         path = f"/api/v0/asks/{order.offer_id}/"
         try:
-            answer = await self._exchange(
+            response = await self._transport(
                 "PUT", path, timeout_seconds=CREATE_TIMEOUT_SECONDS, body=_create_body(order)
             )
-        except NotSentError:
+        except RequestNotSentError:
             raise ProviderFailedError("No connection to Vast.ai could be made.") from None
-        except LostError:
+        except ResponseLostError:
             raise CreateLostError("Vast.ai did not answer an order.") from None
-        members = answer.members()
+        members = response.members()
         contract_id = read_int(members, "new_contract")
-        if answer.is_success and members.get("success") is True and contract_id is not None:
+        if response.is_success and members.get("success") is True and contract_id is not None:
             return contract_id
-        failure = describe_failure(answer)
+        failure = describe_failure(response)
         # Whatever a failing gateway says of the order is not the word of who carried it out.
-        says_nothing = answer.is_success or answer.is_gateways or isinstance(failure, ProviderFailedError)
+        says_nothing = (
+            response.is_success or response.is_from_gateway or isinstance(failure, ProviderFailedError)
+        )
         if contract_id is None and says_nothing:
-            raise CreateLostError(f"Vast.ai's answer to an order says nothing ({answer.status}).")
+            raise CreateLostError(f"Vast.ai's answer to an order says nothing ({response.status}).")
         raise failure
 
     async def list_instances(self, begun_at: datetime) -> Listing:
@@ -160,10 +162,10 @@ class VastAi:
 
     async def show(self, contract_id: int) -> Instance | None:
         """Return one machine: `GET /instances/{id}/`; null and 404 both mean that it is not shown."""
-        answer = await self._exchange_or_fail("GET", f"/api/v0/instances/{contract_id}/")
-        if is_gone(answer):
+        response = await self._send("GET", f"/api/v0/instances/{contract_id}/")
+        if is_gone(response):
             return None
-        shown = _require_success(answer).get("instances")
+        shown = _require_success(response).get("instances")
         return read_instance(shown) if isinstance(shown, dict) else None
 
     async def label(self, contract_id: int, label: str) -> None:
@@ -172,10 +174,10 @@ class VastAi:
 
     async def destroy(self, contract_id: int) -> bool:
         """Ask to destroy a machine: `DELETE /instances/{id}/`; see `Provider.destroy`."""
-        answer = await self._exchange_or_fail("DELETE", f"/api/v0/instances/{contract_id}/", body={})
-        if is_gone(answer):
+        response = await self._send("DELETE", f"/api/v0/instances/{contract_id}/", body={})
+        if is_gone(response):
             return False
-        _require_success(answer)
+        _require_success(response)
         return True
 
     async def read_log_url(self, contract_id: int, tail_lines: int) -> str:
@@ -216,30 +218,30 @@ class VastAi:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
     ) -> Members:
-        return _require_success(await self._exchange_or_fail(method, path, query=query, body=body))
+        return _require_success(await self._send(method, path, query=query, body=body))
 
-    async def _exchange_or_fail(
+    async def _send(
         self,
         method: Method,
         path: str,
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
-    ) -> Answer:
+    ) -> VastaiResponse:
         try:
-            return await self._exchange(
+            return await self._transport(
                 method, path, timeout_seconds=CALL_TIMEOUT_SECONDS, query=query, body=body
             )
-        except NotSentError:
+        except RequestNotSentError:
             raise ProviderFailedError("No connection to Vast.ai could be made.") from None
-        except LostError:
+        except ResponseLostError:
             raise ProviderFailedError("Vast.ai did not answer.") from None
 
 
-def _require_success(answer: Answer) -> Members:
-    if not answer.is_success:
-        raise describe_failure(answer)
-    members = answer.members()
+def _require_success(response: VastaiResponse) -> Members:
+    if not response.is_success:
+        raise describe_failure(response)
+    members = response.members()
     if not members:
         raise ProviderFailedError("Vast.ai answered with something other than JSON.")
     return members

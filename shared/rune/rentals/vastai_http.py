@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import httpx
 
-from rune.rentals.vastai import LostError, Method, NotSentError
-from rune.rentals.vastai_answers import Answer
+from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError
+from rune.rentals.vastai_responses import VastaiResponse
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """A search of 64 offers takes some 200 KB."""
@@ -15,8 +15,8 @@ _CONNECT_TIMEOUT_SECONDS = 5.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
-class HttpExchange:
-    """An `Exchange` over httpx, with a connection for each call: minutes lie between them.
+class HttpVastaiTransport:
+    """A `VastaiTransport` over httpx, with a connection for each call: minutes lie between them.
 
     Redirects are not followed: they would carry the key elsewhere, and a repeated order.
 
@@ -42,12 +42,12 @@ class HttpExchange:
         timeout_seconds: float,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
-    ) -> Answer:
+    ) -> VastaiResponse:
         """Return what came back, whatever its status.
 
         Raises
         ------
-        NotSentError, LostError
+        RequestNotSentError, ResponseLostError
             There is no answer.
         """
         timeout = httpx.Timeout(timeout_seconds, connect=_CONNECT_TIMEOUT_SECONDS)
@@ -59,11 +59,11 @@ class HttpExchange:
                 client.stream(method, self._base_url + path, params=query, json=body) as response,
             ):
                 text = await _read(response)
-                return Answer(response.status_code, text, response.headers.get("retry-after", ""))
+                return VastaiResponse(response.status_code, text, response.headers.get("retry-after", ""))
         except _NOT_SENT as error:
-            raise NotSentError from error
+            raise RequestNotSentError from error
         except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
-            raise LostError from error
+            raise ResponseLostError from error
 
 
 async def _read(response: httpx.Response) -> str:
@@ -71,5 +71,5 @@ async def _read(response: httpx.Response) -> str:
     async for part in response.aiter_bytes():
         body += part
         if len(body) > MAX_ANSWER_BYTES:
-            raise LostError
+            raise ResponseLostError
     return body.decode("utf-8", "replace")

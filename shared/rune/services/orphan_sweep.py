@@ -10,7 +10,7 @@ from rune.errors import RentalError, StoreUnavailableError
 from rune.jobs.store import JobStore
 from rune.rentals import lifecycle
 from rune.rentals.instance import Instance, Listing
-from rune.rentals.paced_provider import PacedProvider, TooEarlyError
+from rune.rentals.paced_provider import PacedProvider, ThrottledError
 from rune.rentals.reconciliation import Act, Verdict, judge
 from rune.rentals.record import Rental, RentalState, parse_label
 from rune.rentals.store import RentalRefused, RentalStore
@@ -111,7 +111,7 @@ class OrphanSweep:
         while True:
             try:
                 return await self._provider.list_instances()
-            except TooEarlyError as early:
+            except ThrottledError as early:
                 if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not may_go_on():
                     return None
                 await self._pause(early.delay_seconds)
@@ -198,7 +198,7 @@ class OrphanSweep:
         while True:
             try:
                 await self._provider.destroy(instance.contract_id)
-            except TooEarlyError as early:
+            except ThrottledError as early:
                 if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not may_go_on():
                     return False
                 await self._pause(early.delay_seconds)

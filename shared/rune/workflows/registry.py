@@ -12,33 +12,33 @@ from rune.workflows.agent import AgenticAgent
 from rune.workflows.benchmark.dependencies import MeasuringTools
 from rune.workflows.benchmark.steps import Benchmark
 from rune.workflows.model_servers import Backends, Servers
-from rune.workflows.rental.dependencies import Machines
-from rune.workflows.rental.lost_machine import make_renting_steps, noticing_loss
+from rune.workflows.rental.dependencies import RentalDependencies
+from rune.workflows.rental.lost_machine import make_rental_steps, replacing_lost_machine
 
 
 def make_steps(
     open_server: OpenServer,
     agents: AgentSettings,
     policy: AddressPolicy,
-    machines: Machines | None = None,
+    rental: RentalDependencies | None = None,
     settings: BackendSettings | None = None,
     *,
     measuring: MeasuringTools,
 ) -> Mapping[StepName, Step]:
-    """Return every step by its name; without machines to rent, none of those that rent.
+    """Return every step by its name; without rental to rent, none of those that rent.
 
     Parameters
     ----------
     settings
         What tenants may use of the operator's; None lends nothing to anybody.
     """
-    backends = Backends(open_server, machines.rental_store if machines else None, settings)
+    backends = Backends(open_server, rental.rental_store if rental else None, settings)
     working = {
         **Servers(backends).steps,
         **Benchmark(backends, measuring).steps,
         **AgenticAgent(backends, agents, policy).steps,
     }
-    if machines is None:
+    if rental is None:
         return working
-    guarded = {name: noticing_loss(step, machines) for name, step in working.items()}
-    return {**guarded, **make_renting_steps(machines)}
+    guarded = {name: replacing_lost_machine(step, rental) for name, step in working.items()}
+    return {**guarded, **make_rental_steps(rental)}

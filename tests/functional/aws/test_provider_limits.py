@@ -97,7 +97,7 @@ def test_wrong_clock_keeps_nobody_from_calling(provider_limits: ProviderLimits) 
     assert provider_limits.reserve(Endpoint.DESTROY, NOW, INTERVAL) == INTERVAL
 
 
-# ---------------------------------------------------------------- hold_off
+# ---------------------------------------------------------------- back_off
 
 
 @pytest.mark.parametrize("seconds", [(30,), (30, 10), (10, 30), (30, 30)])
@@ -105,7 +105,7 @@ def test_nobody_calls_before_the_latest_moment_of_all(
     seconds: tuple[int, ...], provider_limits: ProviderLimits
 ) -> None:
     for each in seconds:
-        provider_limits.hold_off(Endpoint.CREATE, after(each))
+        provider_limits.back_off(Endpoint.CREATE, after(each))
 
     assert provider_limits.reserve(Endpoint.CREATE, NOW, INTERVAL) == timedelta(seconds=30)
     assert provider_limits.reserve(Endpoint.CREATE, after(30), INTERVAL) == AT_ONCE
@@ -115,7 +115,7 @@ def test_nobody_calls_before_the_latest_moment_of_all(
 def test_earlier_moment_does_not_shorten_an_interval_that_runs(provider_limits: ProviderLimits) -> None:
     provider_limits.reserve(Endpoint.CREATE, NOW, INTERVAL)
 
-    provider_limits.hold_off(Endpoint.CREATE, after(1))
+    provider_limits.back_off(Endpoint.CREATE, after(1))
 
     assert provider_limits.reserve(Endpoint.CREATE, after(1), INTERVAL) == timedelta(seconds=5)
 
@@ -209,7 +209,7 @@ def test_every_call_says_when_the_table_cannot_be_reached(cloud: Cloud) -> None:
     provider_limits = DynamoProviderLimits(cloud.dynamodb, "no-such-table")
     calls: list[Callable[[], object]] = [
         lambda: provider_limits.reserve(Endpoint.LIST, NOW, INTERVAL),
-        lambda: provider_limits.hold_off(Endpoint.LIST, NOW),
+        lambda: provider_limits.back_off(Endpoint.LIST, NOW),
         provider_limits.read_listing,
         lambda: provider_limits.share_listing(a_listing()),
     ]
@@ -223,7 +223,7 @@ def test_no_write_has_an_empty_map_of_names(cloud: Cloud) -> None:
     """DynamoDB: "ExpressionAttributeNames must not be empty"; moto takes it."""
     provider_limits = DynamoProviderLimits(cloud.dynamodb, TABLE)
     provider_limits.reserve(Endpoint.LIST, NOW, INTERVAL)
-    provider_limits.hold_off(Endpoint.LIST, after(60))
+    provider_limits.back_off(Endpoint.LIST, after(60))
     provider_limits.share_listing(a_listing())
 
     writes = [call.arguments for call in cloud.calls if call.operation == "UpdateItem"]

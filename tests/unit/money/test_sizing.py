@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rune.errors import InvalidRequestError
-from rune.money.catalog import CATALOG, CatalogModel, find_model
+from rune.money.catalog import CATALOG, SizedModel, find_model
 from rune.money.sizing import SMALLEST_MODEL, estimate_vram_mb, largest_model, size_model
 
 
@@ -54,23 +54,23 @@ def test_estimate_holds_the_published_weights_of_every_quantisation(name: str, w
 
 
 @pytest.mark.parametrize("model", CATALOG, ids=lambda model: model.name)
-def test_size_is_the_catalogs_when_it_knows_the_model(model: CatalogModel) -> None:
+def test_size_is_the_catalogs_when_it_knows_the_model(model: SizedModel) -> None:
     assert size_model(model.name) == model
 
 
 @pytest.mark.parametrize(("said_mb", "vram_mb"), [(50_000, 50_000), (8_000, 8_000), (1_000, 8_000)])
 def test_size_is_the_callers_but_never_below_the_catalogs(said_mb: int, vram_mb: int) -> None:
-    assert size_model("llama3.1:8b", said_mb) == CatalogModel("llama3.1:8b", vram_mb)
+    assert size_model("llama3.1:8b", said_mb) == SizedModel("llama3.1:8b", vram_mb)
 
 
 def test_size_is_the_callers_when_only_the_caller_knows() -> None:
-    assert size_model("house-model", 4_000) == CatalogModel("house-model", 4_000)
-    assert size_model("qwen3:14b", 9_000) == CatalogModel("qwen3:14b", 9_000)
+    assert size_model("house-model", 4_000) == SizedModel("house-model", 4_000)
+    assert size_model("qwen3:14b", 9_000) == SizedModel("qwen3:14b", 9_000)
 
 
 def test_size_comes_from_the_name_when_neither_catalog_nor_caller_know() -> None:
     assert find_model("qwen3:14b") is None
-    assert size_model("qwen3:14b") == CatalogModel("qwen3:14b", 12_080)
+    assert size_model("qwen3:14b") == SizedModel("qwen3:14b", 12_080)
 
 
 def test_size_is_asked_for_when_nothing_tells_it() -> None:

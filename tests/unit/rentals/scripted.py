@@ -11,8 +11,8 @@ from decimal import Decimal
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.offers import Offer, Requirements
 from rune.rentals.provider import Order, Template
-from rune.rentals.vastai import LostError, Method, NotSentError
-from rune.rentals.vastai_answers import Answer
+from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError
+from rune.rentals.vastai_responses import VastaiResponse
 from tests.rental_builders import CONTRACT_ID, an_instance
 
 
@@ -27,10 +27,10 @@ class Sent:
 
 
 @dataclass
-class ScriptedExchange:
-    """An `Exchange` that plays its answers in order, and keeps what was sent."""
+class ScriptedTransport:
+    """A `VastaiTransport` that plays its answers in order, and keeps what was sent."""
 
-    answers: list[Answer | NotSentError | LostError]
+    answers: list[VastaiResponse | RequestNotSentError | ResponseLostError]
     sent: list[Sent] = field(default_factory=list)
     timeouts_seconds: list[float] = field(default_factory=list)
 
@@ -42,7 +42,7 @@ class ScriptedExchange:
         timeout_seconds: float,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
-    ) -> Answer:
+    ) -> VastaiResponse:
         self.sent.append(Sent(method, path, query, body))
         self.timeouts_seconds.append(timeout_seconds)
         answer = self.answers.pop(0)
@@ -51,9 +51,9 @@ class ScriptedExchange:
         return answer
 
 
-def an_answer(body: object, status: int = 200, retry_after: str = "") -> Answer:
+def an_answer(body: object, status: int = 200, retry_after: str = "") -> VastaiResponse:
     """Return an answer: a text as it is, anything else as JSON."""
-    return Answer(status, body if isinstance(body, str) else json.dumps(body), retry_after)
+    return VastaiResponse(status, body if isinstance(body, str) else json.dumps(body), retry_after)
 
 
 @dataclass

@@ -1,6 +1,6 @@
 import pytest
 
-from rune.rentals.instance import Boot, Instance, describe, is_lost, judge_boot
+from rune.rentals.instance import BootState, Instance, describe_state, find_boot_state, has_stopped
 from tests.builders import after
 from tests.rental_builders import CONTRACT_ID, a_created_rental, a_listing, a_rental, an_instance
 
@@ -42,33 +42,33 @@ def test_instance_has_no_url_when_it_does_not_run(status: str | None) -> None:
 
 STOPPED = {"cur_state": "stopped", "intended_status": "stopped", "next_state": "stopped"}
 
-VERDICTS: list[tuple[str, Instance, float, Boot, str]] = [
-    ("not reported yet", a_booting(None), 120, Boot.WAITING, ""),
-    ("never reported", a_booting(None), 121, Boot.DEAD, "host never reported"),
-    ("not reported but at work", a_booting(None, status_text="Pulling fs layer"), 999, Boot.WAITING, ""),
-    ("loads", a_booting("loading"), 999, Boot.WAITING, ""),
-    ("restarts", a_booting("rebooting"), 999, Boot.WAITING, ""),
-    ("scheduled", a_booting("loading", cur_state="stopped"), 999, Boot.WAITING, ""),
-    ("created", a_booting("created"), 10, Boot.WAITING, ""),
-    ("created, cannot start", a_booting("created", status_text=OCI), 10, Boot.DEAD, f"created: {OCI}"),
-    ("running without port", an_instance(host_ports={}), 10, Boot.WAITING, ""),
-    ("running without address", an_instance(address=None), 10, Boot.WAITING, ""),
-    ("running with its port", an_instance(), 10, Boot.REACHABLE, ""),
+VERDICTS: list[tuple[str, Instance, float, BootState, str]] = [
+    ("not reported yet", a_booting(None), 120, BootState.WAITING, ""),
+    ("never reported", a_booting(None), 121, BootState.FAILED, "host never reported"),
+    ("not reported but at work", a_booting(None, status_text="Pulling fs layer"), 999, BootState.WAITING, ""),
+    ("loads", a_booting("loading"), 999, BootState.WAITING, ""),
+    ("restarts", a_booting("rebooting"), 999, BootState.WAITING, ""),
+    ("scheduled", a_booting("loading", cur_state="stopped"), 999, BootState.WAITING, ""),
+    ("created", a_booting("created"), 10, BootState.WAITING, ""),
+    ("created, cannot start", a_booting("created", status_text=OCI), 10, BootState.FAILED, f"created: {OCI}"),
+    ("running without port", an_instance(host_ports={}), 10, BootState.WAITING, ""),
+    ("running without address", an_instance(address=None), 10, BootState.WAITING, ""),
+    ("running with its port", an_instance(), 10, BootState.REACHABLE, ""),
     (
         "running in spite of its text",
         an_instance(status_text="last: manifest unknown"),
         10,
-        Boot.REACHABLE,
+        BootState.REACHABLE,
         "",
     ),
-    ("outbid", a_booting("loading", **STOPPED), 10, Boot.DEAD, "loading"),
-    ("outbid while running", an_instance(**STOPPED, status_text=""), 10, Boot.DEAD, "running"),
+    ("outbid", a_booting("loading", **STOPPED), 10, BootState.FAILED, "loading"),
+    ("outbid while running", an_instance(**STOPPED, status_text=""), 10, BootState.FAILED, "running"),
     *(
-        (status, a_booting(status), 10, Boot.DEAD, status)
+        (status, a_booting(status), 10, BootState.FAILED, status)
         for status in ("exited", "unknown", "offline", "stopped", "frozen")
     ),
     *(
-        (text, a_booting("loading", status_text=text), 10, Boot.DEAD, f"loading: {text}")
+        (text, a_booting("loading", status_text=text), 10, BootState.FAILED, f"loading: {text}")
         for text in (
             "manifest unknown: manifest unknown",
             "failed to resolve reference docker.io/x",
@@ -87,16 +87,16 @@ VERDICTS: list[tuple[str, Instance, float, Boot, str]] = [
     ids=[row[0] for row in VERDICTS],
 )
 def test_judge_boot_tells_how_far_a_machine_is(
-    instance: Instance, waited_seconds: float, boot: Boot, reason: str
+    instance: Instance, waited_seconds: float, boot: BootState, reason: str
 ) -> None:
-    assert judge_boot(RENTAL, instance, 11434, after(waited_seconds)) == (boot, reason)
+    assert find_boot_state(RENTAL, instance, 11434, after(waited_seconds)) == (boot, reason)
 
 
 @pytest.mark.parametrize("missing", list(STOPPED))
 def test_is_lost_needs_all_three_states_when_the_provider_stops_a_machine(missing: str) -> None:
-    assert is_lost(an_instance(**STOPPED))
-    assert not is_lost(an_instance(**{**STOPPED, missing: "running"}))
-    assert not is_lost(an_instance(**{**STOPPED, missing: None}))
+    assert has_stopped(an_instance(**STOPPED))
+    assert not has_stopped(an_instance(**{**STOPPED, missing: "running"}))
+    assert not has_stopped(an_instance(**{**STOPPED, missing: None}))
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_is_lost_needs_all_three_states_when_the_provider_stops_a_machine(missin
 def test_is_lost_tells_machines_that_stopped_from_those_that_never_ran(
     status: str | None, lost: bool
 ) -> None:
-    assert is_lost(an_instance(actual_status=status)) is lost
+    assert has_stopped(an_instance(actual_status=status)) is lost
 
 
 def test_describe_keeps_the_providers_text_short_and_on_one_line() -> None:
-    text = describe(a_booting(None, status_text="pull\nfailed \t twice " + "x" * 500))
+    text = describe_state(a_booting(None, status_text="pull\nfailed \t twice " + "x" * 500))
 
     assert text.startswith("not reported: pull failed twice xxx")
     assert len(text) == len("not reported: ") + 160

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from rune.errors import ProviderBusyError, ProviderFailedError, RentalError, SearchQuotaError
-from rune.rentals.paced_provider import INTERVALS, LISTING_AGE, PacedProvider, TooEarlyError
+from rune.rentals.paced_provider import INTERVALS, LISTING_AGE, PacedProvider, ThrottledError
 from rune.rentals.provider import Order
 from rune.rentals.store import Endpoint
 from tests.builders import NOW, FakeClock, after
@@ -51,7 +51,7 @@ def test_provider_turns_a_second_worker_away_until_the_interval_is_over(endpoint
     name, call = CALLS[endpoint]
     run(call(yard.worker()))
 
-    with pytest.raises(TooEarlyError) as early:
+    with pytest.raises(ThrottledError) as early:
         run(call(yard.worker()))
     yard.clock.advance(INTERVALS[endpoint].total_seconds())
     run(call(yard.worker()))
@@ -73,7 +73,7 @@ def test_provider_reserves_an_order_before_it_is_sent() -> None:
     yard = Yard()
     yard.worker().reserve_create()
 
-    with pytest.raises(TooEarlyError) as early:
+    with pytest.raises(ThrottledError) as early:
         yard.worker().reserve_create()
     run(yard.worker().create(ORDER))
 
@@ -83,7 +83,7 @@ def test_provider_reserves_an_order_before_it_is_sent() -> None:
 
 @pytest.mark.parametrize(("waiting", "seconds"), [(0.001, 1), (1.0, 1), (1.001, 2), (899.5, 900)])
 def test_too_early_tells_whole_seconds_that_are_enough(waiting: float, seconds: int) -> None:
-    assert TooEarlyError(timedelta(seconds=waiting)).delay_seconds == seconds
+    assert ThrottledError(timedelta(seconds=waiting)).delay_seconds == seconds
 
 
 @pytest.mark.parametrize(

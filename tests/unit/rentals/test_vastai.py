@@ -12,12 +12,12 @@ from rune.errors import (
     RentalError,
     SearchQuotaError,
 )
-from rune.rentals.vastai import CALL_TIMEOUT_SECONDS, LostError, NotSentError, VastAi
-from rune.rentals.vastai_answers import Answer
+from rune.rentals.vastai import CALL_TIMEOUT_SECONDS, RequestNotSentError, ResponseLostError, VastAi
+from rune.rentals.vastai_responses import VastaiResponse
 from tests.rental_builders import CONTRACT_ID
-from tests.unit.rentals.scripted import ScriptedExchange, Sent, a_wanted, an_answer
-from tests.unit.rentals.test_vastai_answers import BAD_KEY, HTML, NO_INSTANCE, QUOTA, REMOVED
+from tests.unit.rentals.scripted import ScriptedTransport, Sent, a_wanted, an_answer
 from tests.unit.rentals.test_vastai_objects import INSTANCE, OFFER, TEMPLATE
+from tests.unit.rentals.test_vastai_responses import BAD_KEY, HTML, NO_INSTANCE, QUOTA, REMOVED
 
 HASH = "4e17788f74f075dd9aab7d0d4427968f"
 
@@ -26,9 +26,11 @@ async def _no_pause(seconds: float) -> None:
     raise AssertionError(f"nothing here waits, but {seconds} s were asked for")
 
 
-def a_client(*answers: Answer | NotSentError | LostError) -> tuple[VastAi, ScriptedExchange]:
-    exchange = ScriptedExchange(list(answers))
-    return VastAi(exchange, _no_pause), exchange
+def a_client(
+    *answers: VastaiResponse | RequestNotSentError | ResponseLostError,
+) -> tuple[VastAi, ScriptedTransport]:
+    transport = ScriptedTransport(list(answers))
+    return VastAi(transport, _no_pause), transport
 
 
 def run[T](call: Awaitable[T]) -> T:
@@ -39,10 +41,10 @@ def run[T](call: Awaitable[T]) -> T:
 
 
 def test_search_asks_for_everything_that_a_decision_looks_at() -> None:
-    client, exchange = a_client(an_answer({"offers": []}))
+    client, transport = a_client(an_answer({"offers": []}))
 
     assert run(client.search(a_wanted())) == ()
-    assert exchange.sent == [
+    assert transport.sent == [
         Sent(
             "POST",
             "/api/v0/bundles/",
@@ -81,13 +83,13 @@ def test_search_takes_a_single_offer_for_a_list_of_one() -> None:
 
 
 def test_template_is_asked_for_by_its_hash() -> None:
-    client, exchange = a_client(an_answer({"success": True, "templates": [TEMPLATE]}))
+    client, transport = a_client(an_answer({"success": True, "templates": [TEMPLATE]}))
 
     template = run(client.find_template(HASH))
 
     assert template is not None
     assert template.image == "ollama/ollama:0.9.0"
-    assert exchange.sent == [
+    assert transport.sent == [
         Sent(
             "GET",
             "/api/v0/template/",
@@ -108,10 +110,10 @@ def test_template_is_none_when_no_row_has_exactly_that_hash(templates: list[obje
     [({"credit": 25.5, "balance": 1}, Decimal("25.5")), ({"balance": 1}, None), ({"credit": None}, None)],
 )
 def test_credit_is_the_prepaid_money(body: object, credit: Decimal | None) -> None:
-    client, exchange = a_client(an_answer(body))
+    client, transport = a_client(an_answer(body))
 
     assert run(client.read_credit_usd()) == credit
-    assert exchange.sent == [Sent("GET", "/api/v0/users/current/")]
+    assert transport.sent == [Sent("GET", "/api/v0/users/current/")]
 
 
 @pytest.mark.parametrize(("status", "body"), [(403, {"error": "not_authorized"}), (404, BAD_KEY)])
@@ -122,13 +124,13 @@ def test_credit_is_unknown_when_the_key_may_not_know(status: int, body: object) 
 
 
 def test_show_returns_the_machine() -> None:
-    client, exchange = a_client(an_answer({"instances": INSTANCE}))
+    client, transport = a_client(an_answer({"instances": INSTANCE}))
 
     shown = run(client.show(CONTRACT_ID))
 
     assert shown is not None
     assert shown.contract_id == 12_345_678
-    assert exchange.sent == [Sent("GET", f"/api/v0/instances/{CONTRACT_ID}/")]
+    assert transport.sent == [Sent("GET", f"/api/v0/instances/{CONTRACT_ID}/")]
 
 
 @pytest.mark.parametrize(("status", "body"), [(200, {"instances": None}), (404, NO_INSTANCE)])
@@ -139,11 +141,11 @@ def test_show_returns_none_when_the_provider_shows_none(status: int, body: objec
 
 
 def test_label_names_the_machine() -> None:
-    client, exchange = a_client(an_answer({"success": True, "msg": "label set"}))
+    client, transport = a_client(an_answer({"success": True, "msg": "label set"}))
 
     run(client.label(CONTRACT_ID, "rune-x"))
 
-    assert exchange.sent == [Sent("PUT", f"/api/v0/instances/{CONTRACT_ID}/", body={"label": "rune-x"})]
+    assert transport.sent == [Sent("PUT", f"/api/v0/instances/{CONTRACT_ID}/", body={"label": "rune-x"})]
 
 
 @pytest.mark.parametrize(
@@ -158,10 +160,10 @@ def test_label_names_the_machine() -> None:
 def test_destroy_tells_a_machine_that_goes_from_one_that_nobody_knows(
     status: int, body: object, is_taken: bool
 ) -> None:
-    client, exchange = a_client(an_answer(body, status))
+    client, transport = a_client(an_answer(body, status))
 
     assert run(client.destroy(CONTRACT_ID)) is is_taken
-    assert exchange.sent == [Sent("DELETE", f"/api/v0/instances/{CONTRACT_ID}/", body={})]
+    assert transport.sent == [Sent("DELETE", f"/api/v0/instances/{CONTRACT_ID}/", body={})]
 
 
 @pytest.mark.parametrize(
@@ -177,19 +179,19 @@ def test_destroy_tells_a_machine_that_goes_from_one_that_nobody_knows(
         (an_answer("", 200), ProviderFailedError),
         (an_answer(HTML, 200), ProviderFailedError),
         (an_answer("API requests too frequent", 429), ProviderBusyError),
-        (NotSentError(), ProviderFailedError),
-        (LostError(), ProviderFailedError),
+        (RequestNotSentError(), ProviderFailedError),
+        (ResponseLostError(), ProviderFailedError),
     ],
 )
 def test_destroy_fails_when_the_answer_does_not_say_that_the_machine_goes(
-    answer: Answer | NotSentError | LostError, error: type[RentalError]
+    answer: VastaiResponse | RequestNotSentError | ResponseLostError, error: type[RentalError]
 ) -> None:
-    client, exchange = a_client(answer)
+    client, transport = a_client(answer)
 
     with pytest.raises(error):
         run(client.destroy(CONTRACT_ID))
 
-    assert len(exchange.sent) == 1
+    assert len(transport.sent) == 1
 
 
 READS = {
@@ -206,8 +208,8 @@ READS = {
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (NotSentError(), ProviderFailedError),
-        (LostError(), ProviderFailedError),
+        (RequestNotSentError(), ProviderFailedError),
+        (ResponseLostError(), ProviderFailedError),
         (an_answer(HTML, 200), ProviderFailedError),
         (an_answer(HTML, 502), ProviderFailedError),
         (an_answer([], 200), ProviderFailedError),
@@ -218,14 +220,14 @@ READS = {
     ],
 )
 def test_call_fails_and_is_not_repeated_when_the_answer_is_none(
-    name: str, answer: Answer | NotSentError | LostError, error: type[RentalError]
+    name: str, answer: VastaiResponse | RequestNotSentError | ResponseLostError, error: type[RentalError]
 ) -> None:
-    client, exchange = a_client(answer)
+    client, transport = a_client(answer)
 
     with pytest.raises(error):
         run(READS[name](client))
 
-    assert (len(exchange.sent), exchange.timeouts_seconds) == (1, [CALL_TIMEOUT_SECONDS])
+    assert (len(transport.sent), transport.timeouts_seconds) == (1, [CALL_TIMEOUT_SECONDS])
 
 
 @pytest.mark.parametrize("name", ["search", "find_template", "read_log_url", "list_volumes"])
@@ -237,14 +239,14 @@ def test_call_fails_when_a_success_lacks_what_it_was_asked_for(name: str) -> Non
 
 
 def test_log_is_asked_for_by_its_last_lines() -> None:
-    client, exchange = a_client(an_answer({"success": True, "result_url": "https://s3.example/x.log"}))
+    client, transport = a_client(an_answer({"success": True, "result_url": "https://s3.example/x.log"}))
 
     assert run(client.read_log_url(7, 50)) == "https://s3.example/x.log"
-    assert exchange.sent == [Sent("PUT", "/api/v0/instances/request_logs/7/", body={"tail": "50"})]
+    assert transport.sent == [Sent("PUT", "/api/v0/instances/request_logs/7/", body={"tail": "50"})]
 
 
 def test_volumes_are_listed_by_their_ids() -> None:
-    client, exchange = a_client(an_answer({"volumes": [{"id": 555}, {"id": "556"}, {}, None]}))
+    client, transport = a_client(an_answer({"volumes": [{"id": 555}, {"id": "556"}, {}, None]}))
 
     assert run(client.list_volumes()) == (555, 556)
-    assert exchange.sent == [Sent("GET", "/api/v0/volumes", {"owner": "me", "type": "all_volume"})]
+    assert transport.sent == [Sent("GET", "/api/v0/volumes", {"owner": "me", "type": "all_volume"})]

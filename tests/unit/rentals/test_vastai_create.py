@@ -14,10 +14,10 @@ from rune.errors import (
 )
 from rune.rentals import self_destruct as safety_net
 from rune.rentals.provider import Order
-from rune.rentals.vastai import CREATE_TIMEOUT_SECONDS, LostError, NotSentError, VastAi
-from rune.rentals.vastai_answers import Answer
-from tests.unit.rentals.scripted import ScriptedExchange, Sent, an_answer
-from tests.unit.rentals.test_vastai_answers import BAD_KEY, CREDIT, HTML, NO_ASK, TAKEN
+from rune.rentals.vastai import CREATE_TIMEOUT_SECONDS, RequestNotSentError, ResponseLostError, VastAi
+from rune.rentals.vastai_responses import VastaiResponse
+from tests.unit.rentals.scripted import ScriptedTransport, Sent, an_answer
+from tests.unit.rentals.test_vastai_responses import BAD_KEY, CREDIT, HTML, NO_ASK, TAKEN
 
 ORDER = Order(
     offer_id=111,
@@ -46,9 +46,11 @@ async def _no_pause(seconds: float) -> None:
     raise AssertionError(f"an order does not wait, but {seconds} s were asked for")
 
 
-def create(answer: Answer | NotSentError | LostError, order: Order = ORDER) -> tuple[int, ScriptedExchange]:
-    exchange = ScriptedExchange([answer])
-    return asyncio.run(VastAi(exchange, _no_pause).create(order)), exchange
+def create(
+    answer: VastaiResponse | RequestNotSentError | ResponseLostError, order: Order = ORDER
+) -> tuple[int, ScriptedTransport]:
+    transport = ScriptedTransport([answer])
+    return asyncio.run(VastAi(transport, _no_pause).create(order)), transport
 
 
 def an_order(*, image: bool = True, template: bool = False, script: bool = False) -> Order:
@@ -76,20 +78,20 @@ def an_order(*, image: bool = True, template: bool = False, script: bool = False
     ids=["plain", "script", "template", "template and script", "template and image"],
 )
 def test_create_sends_the_order_once(order: Order, body: dict[str, object]) -> None:
-    contract_id, exchange = create(MADE, order)
+    contract_id, transport = create(MADE, order)
 
     assert contract_id == 12_345_678
-    assert exchange.sent == [Sent("PUT", "/api/v0/asks/111/", body=body)]
-    assert exchange.timeouts_seconds == [CREATE_TIMEOUT_SECONDS]
+    assert transport.sent == [Sent("PUT", "/api/v0/asks/111/", body=body)]
+    assert transport.timeouts_seconds == [CREATE_TIMEOUT_SECONDS]
 
 
 def test_create_maps_every_port_by_a_key_of_its_own() -> None:
     order = Order(1, "x", 40, ports=(11434, 8080), image="i", env={"A": "b"})
 
-    _, exchange = create(MADE, order)
+    _, transport = create(MADE, order)
 
-    assert exchange.sent[0].body is not None
-    assert exchange.sent[0].body["env"] == {"-p 11434:11434": "1", "-p 8080:8080": "1", "A": "b"}
+    assert transport.sent[0].body is not None
+    assert transport.sent[0].body["env"] == {"-p 11434:11434": "1", "-p 8080:8080": "1", "A": "b"}
 
 
 def test_create_stays_within_the_4096_characters_that_a_start_may_take() -> None:
@@ -99,8 +101,8 @@ def test_create_stays_within_the_4096_characters_that_a_start_may_take() -> None
     assert len("/bin/sh" + "-c" + script) <= 4096
 
 
-NOT_MADE: list[tuple[Answer | NotSentError, type[RentalError]]] = [
-    (NotSentError(), ProviderFailedError),
+NOT_MADE: list[tuple[VastaiResponse | RequestNotSentError, type[RentalError]]] = [
+    (RequestNotSentError(), ProviderFailedError),
     (an_answer(NO_ASK, 404), OfferGoneError),
     (an_answer(TAKEN, 410), OfferGoneError),
     (an_answer(NO_ASK, 400), OfferGoneError),
@@ -121,7 +123,7 @@ NOT_MADE: list[tuple[Answer | NotSentError, type[RentalError]]] = [
 
 @pytest.mark.parametrize(("answer", "error"), NOT_MADE)
 def test_create_tells_why_no_machine_was_made(
-    answer: Answer | NotSentError, error: type[RentalError]
+    answer: VastaiResponse | RequestNotSentError, error: type[RentalError]
 ) -> None:
     with pytest.raises(error) as raised:
         create(answer)
@@ -145,13 +147,13 @@ GATEWAY_TEXTS = [
 @pytest.mark.parametrize("text", GATEWAY_TEXTS)
 def test_create_is_lost_when_a_gateway_fails_whatever_its_page_says(status: int, text: str) -> None:
     with pytest.raises(CreateLostError):
-        create(Answer(status, text))
+        create(VastaiResponse(status, text))
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        LostError(),
+        ResponseLostError(),
         an_answer("", 200),
         an_answer(HTML, 200),
         an_answer("[]", 200),
@@ -164,7 +166,7 @@ def test_create_is_lost_when_a_gateway_fails_whatever_its_page_says(status: int,
         an_answer("", 202),
     ],
 )
-def test_create_is_lost_when_the_answer_leaves_it_open(answer: Answer | LostError) -> None:
+def test_create_is_lost_when_the_answer_leaves_it_open(answer: VastaiResponse | ResponseLostError) -> None:
     with pytest.raises(CreateLostError):
         create(answer)
 
@@ -182,7 +184,7 @@ def test_create_is_lost_when_the_answer_leaves_it_open(answer: Answer | LostErro
         an_answer({"success": False, "msg": "no", "new_contract": 4711}, 403),
     ],
 )
-def test_create_names_the_contract_that_a_refusal_left_behind(answer: Answer) -> None:
+def test_create_names_the_contract_that_a_refusal_left_behind(answer: VastaiResponse) -> None:
     with pytest.raises(RentalError) as raised:
         create(answer)
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import pytest
 
 from rune.rentals import vastai_http
-from rune.rentals.vastai import LostError, Method, NotSentError
-from rune.rentals.vastai_answers import Answer
-from rune.rentals.vastai_http import HttpExchange
+from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError
+from rune.rentals.vastai_http import HttpVastaiTransport
+from rune.rentals.vastai_responses import VastaiResponse
 from tests.unit.llm.scripted_server import (
     Close,
     Hold,
@@ -27,25 +27,27 @@ from tests.unit.llm.scripted_server import (
 KEY = "vast-key-of-the-tests"
 
 
-async def exchange(
+async def transport(
     url: str,
     method: Method = "GET",
     *,
     timeout_seconds: float = 5.0,
     query: Mapping[str, str] | None = None,
     body: Mapping[str, object] | None = None,
-) -> Answer:
-    return await HttpExchange(url, KEY)(
+) -> VastaiResponse:
+    return await HttpVastaiTransport(url, KEY)(
         method, "/api/v0/x/", timeout_seconds=timeout_seconds, query=query, body=body
     )
 
 
-def ask(script: Script, method: Method = "GET", timeout_seconds: float = 5.0) -> tuple[Answer, list[Request]]:
+def ask(
+    script: Script, method: Method = "GET", timeout_seconds: float = 5.0
+) -> tuple[VastaiResponse, list[Request]]:
     """Return what comes back from a server that plays the script, and what it was sent."""
 
-    async def main() -> tuple[Answer, list[Request]]:
+    async def main() -> tuple[VastaiResponse, list[Request]]:
         async with serve(script) as server:
-            answer = await exchange(server.url, method, timeout_seconds=timeout_seconds, body={})
+            answer = await transport(server.url, method, timeout_seconds=timeout_seconds, body={})
             return answer, server.requests
 
     return asyncio.run(main())
@@ -55,13 +57,13 @@ def ask(script: Script, method: Method = "GET", timeout_seconds: float = 5.0) ->
 def test_exchange_returns_the_answer_whatever_its_status(status: int) -> None:
     answer, _ = ask([whole(status, {"success": status == 200}, "Retry-After: 7")])
 
-    assert answer == Answer(status, json.dumps({"success": status == 200}), "7")
+    assert answer == VastaiResponse(status, json.dumps({"success": status == 200}), "7")
 
 
 def test_exchange_sends_the_key_in_the_header_and_nowhere_else() -> None:
     async def main() -> Request:
         async with serve([whole(200, {})]) as server:
-            await exchange(server.url, "PUT", query={"limit": "25"}, body={"label": "x"})
+            await transport(server.url, "PUT", query={"limit": "25"}, body={"label": "x"})
             return server.requests[0]
 
     request = asyncio.run(main())
@@ -89,12 +91,12 @@ def test_exchange_sends_an_empty_object_where_the_body_is_one() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_exchange_follows_no_redirect(status: int) -> None:
-    async def main() -> tuple[Answer, list[Request]]:
+    async def main() -> tuple[VastaiResponse, list[Request]]:
         async with (
             serve() as elsewhere,
             serve([head(status, "", f"Location: {elsewhere.url}/"), Close()]) as server,
         ):
-            return await exchange(server.url, "PUT", body={}), elsewhere.requests
+            return await transport(server.url, "PUT", body={}), elsewhere.requests
 
     answer, requests = asyncio.run(main())
 
@@ -105,8 +107,8 @@ def test_exchange_was_not_sent_when_the_connection_is_refused() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(NotSentError):
-            asyncio.run(exchange(url, "PUT"))
+        with pytest.raises(RequestNotSentError):
+            asyncio.run(transport(url, "PUT"))
 
 
 def test_exchange_was_not_sent_when_the_other_side_does_not_shake_hands(
@@ -116,8 +118,8 @@ def test_exchange_was_not_sent_when_the_other_side_does_not_shake_hands(
 
     async def main() -> list[Request]:
         async with serve([whole(200, {})]) as server:
-            with pytest.raises(NotSentError):
-                await exchange(server.url.replace("http:", "https:"), "PUT")
+            with pytest.raises(RequestNotSentError):
+                await transport(server.url.replace("http:", "https:"), "PUT")
             return server.requests
 
     assert asyncio.run(main()) == []
@@ -140,8 +142,8 @@ LOST: list[tuple[str, Script]] = [
 def test_exchange_is_lost_when_the_request_left_and_no_whole_answer_came(script: Script) -> None:
     async def main() -> int:
         async with serve(script, script) as server:
-            with pytest.raises(LostError):
-                await exchange(server.url, "PUT", timeout_seconds=0.3, body={"label": "x"})
+            with pytest.raises(ResponseLostError):
+                await transport(server.url, "PUT", timeout_seconds=0.3, body={"label": "x"})
             return len(server.requests)
 
     assert asyncio.run(main()) == 1
@@ -158,7 +160,7 @@ def test_exchange_is_lost_when_an_answer_trickles_beyond_its_time() -> None:
     trickle: Script = [head(200, "application/json"), *(slowly * 16), b"{}", Close()]
     began_seconds = time.monotonic()
 
-    with pytest.raises(LostError):
+    with pytest.raises(ResponseLostError):
         ask(trickle, "PUT", timeout_seconds=0.5)
 
     assert time.monotonic() - began_seconds < 1.5
@@ -171,7 +173,7 @@ def test_exchange_is_lost_when_the_answer_is_too_large(packed: bool, monkeypatch
     headers = ["Content-Encoding: gzip"] if packed else []
     body = gzip.compress(text) if packed else text
 
-    with pytest.raises(LostError):
+    with pytest.raises(ResponseLostError):
         ask([head(200, "application/json", *headers), body, Close()])
 
 
@@ -182,4 +184,4 @@ def test_exchange_takes_an_answer_of_just_the_largest_size(monkeypatch: pytest.M
 
 
 def test_exchange_reads_bytes_that_are_no_text() -> None:
-    assert ask([head(502, "text/html"), b"\xff\xfe", Close()])[0] == Answer(502, "��")
+    assert ask([head(502, "text/html"), b"\xff\xfe", Close()])[0] == VastaiResponse(502, "��")

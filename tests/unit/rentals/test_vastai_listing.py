@@ -11,12 +11,12 @@ from rune.errors import (
     RentalError,
 )
 from rune.rentals.instance import Listing
-from rune.rentals.vastai import LostError, NotSentError, VastAi
-from rune.rentals.vastai_answers import Answer
+from rune.rentals.vastai import RequestNotSentError, ResponseLostError, VastAi
+from rune.rentals.vastai_responses import VastaiResponse
 from tests.builders import NOW
-from tests.unit.rentals.scripted import ScriptedExchange, Sent, an_answer
-from tests.unit.rentals.test_vastai_answers import BAD_KEY, HTML, REMOVED
+from tests.unit.rentals.scripted import ScriptedTransport, Sent, an_answer
 from tests.unit.rentals.test_vastai_objects import INSTANCE
+from tests.unit.rentals.test_vastai_responses import BAD_KEY, HTML, REMOVED
 
 QUERY = {"select_filters": "{}", "order_by": '[{"col": "id", "dir": "asc"}]', "limit": "25"}
 
@@ -24,18 +24,18 @@ QUERY = {"select_filters": "{}", "order_by": '[{"col": "id", "dir": "asc"}]', "l
 class Account:
     """Lists an account and notes the pauses between its pages."""
 
-    def __init__(self, *answers: Answer | NotSentError | LostError) -> None:
-        self.exchange = ScriptedExchange(list(answers))
+    def __init__(self, *answers: VastaiResponse | RequestNotSentError | ResponseLostError) -> None:
+        self.transport = ScriptedTransport(list(answers))
         self.pauses_seconds: list[float] = []
 
     def list(self) -> Listing:
-        return asyncio.run(VastAi(self.exchange, self._pause).list_instances(NOW))
+        return asyncio.run(VastAi(self.transport, self._pause).list_instances(NOW))
 
     async def _pause(self, seconds: float) -> None:
         self.pauses_seconds.append(seconds)
 
 
-def a_page(*ids: int, next_token: object = None, **members: object) -> Answer:
+def a_page(*ids: int, next_token: object = None, **members: object) -> VastaiResponse:
     rows = [{**INSTANCE, "id": number} for number in ids]
     return an_answer({"success": True, "instances": rows, "next_token": next_token, **members})
 
@@ -47,7 +47,7 @@ def test_listing_asks_for_all_machines_in_the_order_of_their_ids() -> None:
 
     assert listing.begun_at == NOW
     assert [each.contract_id for each in listing.instances] == [1, 2]
-    assert account.exchange.sent == [Sent("GET", "/api/v1/instances/", QUERY)]
+    assert account.transport.sent == [Sent("GET", "/api/v1/instances/", QUERY)]
     assert account.pauses_seconds == []
 
 
@@ -57,7 +57,7 @@ def test_listing_holds_every_page_and_pauses_between_two() -> None:
     listing = account.list()
 
     assert [each.contract_id for each in listing.instances] == [1, 2, 3]
-    assert [sent.query for sent in account.exchange.sent] == [
+    assert [sent.query for sent in account.transport.sent] == [
         QUERY,
         {**QUERY, "after_token": "a"},
         {**QUERY, "after_token": "b"},
@@ -82,7 +82,7 @@ def test_listing_is_whole_only_when_as_many_came_as_are_counted(total: object, i
             account.list()
 
 
-SPOILED: list[tuple[str, Answer | NotSentError | LostError, type[RentalError]]] = [
+SPOILED: list[tuple[str, VastaiResponse | RequestNotSentError | ResponseLostError, type[RentalError]]] = [
     ("no instances", an_answer({"success": True, "instances_found": 0}), ProviderFailedError),
     ("null instances", an_answer({"success": True, "instances": None}), ProviderFailedError),
     ("an object", an_answer({"success": True, "instances": {}}), ProviderFailedError),
@@ -93,21 +93,21 @@ SPOILED: list[tuple[str, Answer | NotSentError | LostError, type[RentalError]]] 
     ("nothing", an_answer(""), ProviderFailedError),
     ("a page for people", an_answer(HTML), ProviderFailedError),
     ("a gateway's failure", an_answer(HTML, 502), ProviderFailedError),
-    ("half an answer", Answer(200, json.dumps({"instances": []})[:-2]), ProviderFailedError),
+    ("half an answer", VastaiResponse(200, json.dumps({"instances": []})[:-2]), ProviderFailedError),
     ("failure with instances", an_answer({"success": False, "instances": []}), ProviderRefusedError),
     ("a wrong key", an_answer(BAD_KEY, 404), ProviderKeyError),
     ("a wrong key under 200", an_answer(BAD_KEY, 200), ProviderKeyError),
     ("a removed endpoint", an_answer(REMOVED, 410), ProviderRefusedError),
     ("a removed endpoint under 200", an_answer(REMOVED, 200), ProviderRefusedError),
     ("too often", an_answer("API requests too frequent", 429), ProviderBusyError),
-    ("no connection", NotSentError(), ProviderFailedError),
-    ("no answer", LostError(), ProviderFailedError),
+    ("no connection", RequestNotSentError(), ProviderFailedError),
+    ("no answer", ResponseLostError(), ProviderFailedError),
 ]
 
 
 @pytest.mark.parametrize(("answer", "error"), [row[1:] for row in SPOILED], ids=[row[0] for row in SPOILED])
 def test_listing_fails_rather_than_being_empty(
-    answer: Answer | NotSentError | LostError, error: type[RentalError]
+    answer: VastaiResponse | RequestNotSentError | ResponseLostError, error: type[RentalError]
 ) -> None:
     with pytest.raises(error):
         Account(answer).list()
@@ -115,7 +115,7 @@ def test_listing_fails_rather_than_being_empty(
 
 @pytest.mark.parametrize(("answer", "error"), [row[1:] for row in SPOILED], ids=[row[0] for row in SPOILED])
 def test_listing_fails_rather_than_ending_with_the_first_page(
-    answer: Answer | NotSentError | LostError, error: type[RentalError]
+    answer: VastaiResponse | RequestNotSentError | ResponseLostError, error: type[RentalError]
 ) -> None:
     with pytest.raises(error):
         Account(a_page(1, next_token="a"), answer).list()
@@ -135,4 +135,4 @@ def test_listing_fails_when_it_has_no_end() -> None:
     with pytest.raises(ProviderFailedError, match="end"):
         account.list()
 
-    assert len(account.exchange.sent) == 100
+    assert len(account.transport.sent) == 100

@@ -9,7 +9,7 @@ from rune.errors import (
 )
 from rune.rentals.instance import Instance
 from rune.rentals.provider import Template
-from rune.rentals.vastai_answers import (
+from rune.rentals.vastai_responses import (
     read_instance,
     read_int,
     read_money,

@@ -150,7 +150,7 @@ def test_reaper_does_nothing_when_the_listing_fails(error: RentalError) -> None:
 
 def test_reaper_waits_its_turn_for_a_listing() -> None:
     tick = a_tick(instances=(MACHINE,))
-    tick.provider_limits.hold_off(Endpoint.LIST, after(3003))
+    tick.provider_limits.back_off(Endpoint.LIST, after(3003))
 
     assert tick.sweep().is_complete
     assert tick.pauses_seconds == [3]
@@ -392,7 +392,7 @@ def test_reaper_never_waits_beyond_its_time(endpoint: Endpoint) -> None:
     tick = a_tick(instances=(MACHINE,))
     began_at: datetime = tick.clock.now()
     # What a 429 with `Retry-After: 900` leaves on the provider limits.
-    tick.provider_limits.hold_off(endpoint, began_at + timedelta(seconds=900))
+    tick.provider_limits.back_off(endpoint, began_at + timedelta(seconds=900))
 
     tick.sweep(lambda: tick.clock.now() - began_at < BUDGET)
 

@@ -11,12 +11,12 @@ from rune.jobs.outcomes import Again, Next, Note, Outcome, Spending
 from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.step import Step, StepContext
 from rune.llm.opener import OpenServer
-from rune.money.catalog import CatalogModel
+from rune.money.catalog import SizedModel
 from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import lifecycle
 from rune.rentals.bills import cost_of_holder_micro_usd
 from rune.rentals.instance import Instance
-from rune.rentals.paced_provider import PacedProvider, TooEarlyError
+from rune.rentals.paced_provider import PacedProvider, ThrottledError
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.settings import RentalSettings
 from rune.rentals.store import RentalRefused, RentalStore
@@ -35,11 +35,11 @@ _PROVIDER_DELAY_SECONDS = 10
 
 _LONGEST_DELAY_SECONDS = 60
 
-type RentingRequest = BenchmarkRequest | LlmInstanceRequest
+type RentalRequest = BenchmarkRequest | LlmInstanceRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Machines:
+class RentalDependencies:
     """What the steps work with."""
 
     provider: PacedProvider
@@ -48,7 +48,7 @@ class Machines:
     open_server: OpenServer
     settings: RentalSettings
 
-    def find_held(self, job: Job) -> Rental | None:
+    def find_rental(self, job: Job) -> Rental | None:
         """Return the machine that the job has or may have, from the rental store and not from memory."""
         alive = self.rental_store.read_alive(job.tenant)
         return next((rental for rental in alive if rental.holder == job.job_id), None)
@@ -123,13 +123,13 @@ def sum_attempts(attempts: tuple[Rental, ...], job_id: str, now: datetime) -> in
     )
 
 
-def request_of(context: StepContext) -> RentingRequest:
+def read_request(context: StepContext) -> RentalRequest:
     """Return the request of a job that rents."""
     kind = BenchmarkRequest if context.job.kind is Kind.BENCHMARK else LlmInstanceRequest
     return kind.model_validate_json(context.request_json)
 
 
-def model_of(request: RentingRequest) -> CatalogModel:
+def required_model(request: RentalRequest) -> SizedModel:
     """Return the model that the machine must hold; without one named, the least that is worth renting for."""
     if request.model is None:
         return SMALLEST_MODEL
@@ -145,15 +145,15 @@ def watching(step: Step) -> Step:
     async def watch(context: StepContext) -> Outcome:
         try:
             return await step(context)
-        except (TooEarlyError, ProviderBusyError, ProviderFailedError) as error:
+        except (ThrottledError, ProviderBusyError, ProviderFailedError) as error:
             return Again(delay_after(error), dict(context.job.progress))
 
     return watch
 
 
-def delay_after(error: TooEarlyError | RentalError) -> int:
+def delay_after(error: ThrottledError | RentalError) -> int:
     """Return how long to stay away from the provider, in seconds; at most a minute, for a machine may bill."""
-    if isinstance(error, TooEarlyError):
+    if isinstance(error, ThrottledError):
         return min(error.delay_seconds, _LONGEST_DELAY_SECONDS)
     if isinstance(error, ProviderBusyError):
         return min(error.retry_after_seconds or _PROVIDER_DELAY_SECONDS, _LONGEST_DELAY_SECONDS)

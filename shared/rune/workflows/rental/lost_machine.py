@@ -6,29 +6,29 @@ from rune.errors import ModelServerError, RentalError
 from rune.jobs.outcomes import Next, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
-from rune.rentals.instance import describe, is_lost
-from rune.rentals.paced_provider import TooEarlyError
+from rune.rentals.instance import describe_state, has_stopped
+from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.record import EndReason
 from rune.workflows.rental.boot import BootStep
-from rune.workflows.rental.dependencies import Machines, another, watching
+from rune.workflows.rental.dependencies import RentalDependencies, another, watching
 from rune.workflows.rental.pull import PullStep
 from rune.workflows.rental.release import ReleaseStep
 from rune.workflows.rental.rent import Rent
 
 
-def make_renting_steps(machines: Machines) -> Mapping[StepName, Step]:
+def make_rental_steps(dependencies: RentalDependencies) -> Mapping[StepName, Step]:
     """Return every step that deals with the machine itself."""
-    rent = Rent(machines)
+    rent = Rent(dependencies)
     return {
         StepName.RENT: rent.rent,
         StepName.RECONCILE: watching(rent.reconcile),
-        StepName.BOOT: watching(BootStep(machines).boot),
-        StepName.PULL: PullStep(machines).pull,
-        StepName.RELEASE: ReleaseStep(machines).release,
+        StepName.BOOT: watching(BootStep(dependencies).boot),
+        StepName.PULL: PullStep(dependencies).pull,
+        StepName.RELEASE: ReleaseStep(dependencies).release,
     }
 
 
-def noticing_loss(step: Step, machines: Machines) -> Step:
+def replacing_lost_machine(step: Step, dependencies: RentalDependencies) -> Step:
     """Return a step that goes on to another machine where its server fails because the machine is gone.
 
     Spot machines are outbid, hosts crash, and an account without credit is stopped: all of that looks like a
@@ -47,19 +47,19 @@ def noticing_loss(step: Step, machines: Machines) -> Step:
             return moved_on
 
     async def _move_on_if_lost(context: StepContext) -> Outcome | None:
-        held = machines.find_held(context.job)
+        held = dependencies.find_rental(context.job)
         if held is None:
             # The janitor was faster: it is proven gone already.
             return Next(StepName.RENT, error_type=EndReason.MACHINE_LOST.value)
         try:
-            listing = await machines.provider.list_instances()
-        except (TooEarlyError, RentalError):
+            listing = await dependencies.provider.list_instances()
+        except (ThrottledError, RentalError):
             return None
         instance = listing.find(held)
-        if instance is not None and not is_lost(instance):
+        if instance is not None and not has_stopped(instance):
             return None
-        detail = "not listed any more" if instance is None else describe(instance)
-        machines.give_up(held, EndReason.MACHINE_LOST, detail)
-        return another(EndReason.MACHINE_LOST, detail, machines.spending(context.job, held))
+        detail = "not listed any more" if instance is None else describe_state(instance)
+        dependencies.give_up(held, EndReason.MACHINE_LOST, detail)
+        return another(EndReason.MACHINE_LOST, detail, dependencies.spending(context.job, held))
 
     return run

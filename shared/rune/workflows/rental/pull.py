@@ -26,9 +26,9 @@ from rune.workflows.benchmark.context_size import step_when_ready
 from rune.workflows.model_servers import time_left_seconds
 from rune.workflows.rental.dependencies import (
     SERVER_KIND,
-    Machines,
+    RentalDependencies,
     another,
-    request_of,
+    read_request,
 )
 
 _BYTES_PER_GB = 1_000_000_000
@@ -51,15 +51,15 @@ _MACHINE_ERRORS = (
 class PullStep:
     """The step `pull`."""
 
-    def __init__(self, machines: Machines) -> None:
-        self._machines = machines
+    def __init__(self, dependencies: RentalDependencies) -> None:
+        self._dependencies = dependencies
 
     async def pull(self, context: StepContext) -> Outcome:
         """Watch the machine download the model; what a slice does not finish, the next one goes on with."""
-        held = self._machines.find_held(context.job)
+        held = self._dependencies.find_rental(context.job)
         if held is None or held.state is not RentalState.RUNNING or held.url is None:
             return Next(StepName.BOOT)
-        model = request_of(context).model or held.model or ""
+        model = read_request(context).model or held.model or ""
         try:
             is_complete, pulled_bytes = await self._download(context, held, held.url, model)
         except _MACHINE_ERRORS as error:
@@ -69,28 +69,28 @@ class PullStep:
             if held.job_id != context.job.job_id:
                 # It runs, and is its tenant's; only this job could not put its model there.
                 raise
-            self._machines.give_up(held, EndReason.MODEL_FAILED, error.code)
-            return another(EndReason.MODEL_FAILED, error.code, self._machines.spending(context.job, held))
+            self._dependencies.give_up(held, EndReason.MODEL_FAILED, error.code)
+            return another(EndReason.MODEL_FAILED, error.code, self._dependencies.spending(context.job, held))
         if not is_complete:
-            return Again(0, dict(context.progress), self._machines.spending(context.job, held))
-        now = self._machines.clock.now()
+            return Again(0, dict(context.progress), self._dependencies.spending(context.job, held))
+        now = self._dependencies.clock.now()
         if pulled_bytes is not None:
-            held = self._machines.rental_store.read(held.rental_id) or held
-            held = self._machines.update(held, lifecycle.note_pulled(held, model, pulled_bytes, now))
+            held = self._dependencies.rental_store.read(held.rental_id) or held
+            held = self._dependencies.update(held, lifecycle.note_pulled(held, model, pulled_bytes, now))
         since = held.running_at if held.job_id == context.job.job_id else held.held_since
         took_ms = round((now - (since or now)).total_seconds() * 1000)
         return Next(
             self._next_step(context),
             phases_ms={"pull": took_ms},
             labels={"model": model, "bytes": str(pulled_bytes or 0)},
-            spending=self._machines.spending(context.job, held),
+            spending=self._dependencies.spending(context.job, held),
         )
 
     async def _download(
         self, context: StepContext, held: Rental, url: str, model: str
     ) -> tuple[bool, int | None]:
         """Return whether the model is there, and how many bytes came; None where it was there already."""
-        server = self._machines.open_server(SERVER_KIND, url)
+        server = self._dependencies.open_server(SERVER_KIND, url)
         try:
             if await server.has_model(model):
                 return True, None
@@ -118,8 +118,8 @@ class PullStep:
         for _ in range(_WRITE_TRIES):
             if (held.model, held.pulling_bytes) == (model, most_bytes):
                 return True
-            change = lifecycle.note_pulling(held, model, most_bytes, self._machines.clock.now())
-            written = self._machines.rental_store.update(held, change)
+            change = lifecycle.note_pulling(held, model, most_bytes, self._dependencies.clock.now())
+            written = self._dependencies.rental_store.update(held, change)
             if not isinstance(written, RentalRefused):
                 return True
             if written.found is None or written.found.holder != held.holder:
@@ -128,7 +128,7 @@ class PullStep:
         return False
 
     def _next_step(self, context: StepContext) -> StepName:
-        request = request_of(context)
+        request = read_request(context)
         if context.job.kind is Kind.LLM_INSTANCE or request.backend_warmup:  # type: ignore[union-attr]
             return StepName.WARM_UP
         return step_when_ready(context.job.kind, request)

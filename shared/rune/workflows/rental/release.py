@@ -9,10 +9,10 @@ from rune.jobs.outcomes import Again, Outcome, Released
 from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
-from rune.rentals.paced_provider import TooEarlyError
+from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.workflows.benchmark.context_size import judges_on_own_server
-from rune.workflows.rental.dependencies import Machines, delay_after, request_of, sum_attempts
+from rune.workflows.rental.dependencies import RentalDependencies, delay_after, read_request, sum_attempts
 from rune.workflows.rental.receipt import (
     Account,
     add_receipt,
@@ -35,27 +35,27 @@ _DESTROY_AGAIN_AFTER = timedelta(seconds=15)
 class ReleaseStep:
     """The step `release`: all that a job holds is destroyed and proven gone, or kept on purpose."""
 
-    def __init__(self, machines: Machines) -> None:
-        self._machines = machines
+    def __init__(self, dependencies: RentalDependencies) -> None:
+        self._dependencies = dependencies
 
     async def release(self, context: StepContext) -> Outcome:
         """Do the next thing that brings the job's machine nearer to its proven end."""
-        job, machines = context.job, self._machines
-        held = machines.find_held(job)
+        job, dependencies = context.job, self._dependencies
+        held = dependencies.find_rental(job)
         if held is None:
             return self._released(context)
         if held.job_id != job.job_id and held.state is RentalState.RUNNING:
             # It was there before this job, and is its tenant's to end.
-            machines.update(held, lifecycle.give_back(held, machines.clock.now()))
+            dependencies.update(held, lifecycle.give_back(held, dependencies.clock.now()))
             return self._released(context, borrowed=held)
         if self._is_to_be_kept(context, held):
-            now = machines.clock.now()
-            until = now + timedelta(seconds=request_of(context).keep_seconds)
-            kept = machines.update(held, lifecycle.keep(held, until, now))
+            now = dependencies.clock.now()
+            until = now + timedelta(seconds=read_request(context).keep_seconds)
+            kept = dependencies.update(held, lifecycle.keep(held, until, now))
             return self._released(context) if kept.holder is None else self._again(job, kept, 1)
         try:
             left = await self._destroy(held)
-        except (TooEarlyError, RentalError) as error:
+        except (ThrottledError, RentalError) as error:
             return self._again(job, held, delay_after(error))
         return self._again(job, left, _POLL_SECONDS) if left.is_alive else self._released(context)
 
@@ -63,7 +63,7 @@ class ReleaseStep:
         if context.job.verdict is not Status.SUCCEEDED or held.state is not RentalState.RUNNING:
             return False
         try:
-            return keeps(context.job, request_of(context))
+            return keeps(context.job, read_request(context))
         except ValueError:
             # The request is gone, and with it the wish to keep anything.
             return False
@@ -73,9 +73,9 @@ class ReleaseStep:
 
         An order whose answer is lost may still bring a machine forth, so its absence counts only later.
         """
-        machines = self._machines
+        dependencies = self._dependencies
         if held.state is not RentalState.RELEASING:
-            held = machines.give_up(held, EndReason.JOB_ENDED)
+            held = dependencies.give_up(held, EndReason.JOB_ENDED)
         if held.contract_id is None:
             held = await self._find_contract(held)
         if held.contract_id is None or not held.is_alive:
@@ -83,57 +83,59 @@ class ReleaseStep:
         contract_id = held.contract_id
         if held.destroyed_at is None and not held.was_seen:
             held = await self._learn_price(held)
-        now = machines.clock.now()
+        now = dependencies.clock.now()
         if held.destroyed_at is None or now - held.destroyed_at > _DESTROY_AGAIN_AFTER:
-            is_taken = await machines.provider.destroy(contract_id)
-            now = machines.clock.now()
+            is_taken = await dependencies.provider.destroy(contract_id)
+            now = dependencies.clock.now()
             if is_taken:
-                held = machines.update(held, lifecycle.note_destroyed(held, now))
-        listing = await machines.provider.list_instances(begun_after=held.destroyed_at or now)
+                held = dependencies.update(held, lifecycle.note_destroyed(held, now))
+        listing = await dependencies.provider.list_instances(begun_after=held.destroyed_at or now)
         listed = listing.find(held)
         if listed is not None and listed.contract_id != contract_id:
             # Two machines with one label: an order was carried out twice, by whoever stood in between.
-            await machines.provider.destroy(listed.contract_id)
+            await dependencies.provider.destroy(listed.contract_id)
         if not lifecycle.is_proof(held, listing):
             return held
-        return machines.update(held, lifecycle.prove_release(held, listing.begun_at, machines.clock.now()))
+        return dependencies.update(
+            held, lifecycle.prove_release(held, listing.begun_at, dependencies.clock.now())
+        )
 
     async def _learn_price(self, held: Rental) -> Rental:
         """Look at a machine once, if that can be, before it goes that nobody has looked at: it may have risen."""
         try:
-            listing = await self._machines.provider.list_instances()
-        except (TooEarlyError, RentalError):
+            listing = await self._dependencies.provider.list_instances()
+        except (ThrottledError, RentalError):
             return held
         instance = listing.find(held)
-        return held if instance is None else self._machines.note_price(held, instance)
+        return held if instance is None else self._dependencies.note_price(held, instance)
 
     async def _find_contract(self, held: Rental) -> Rental:
-        machines = self._machines
+        dependencies = self._dependencies
         window_ends_at = held.intended_at + lifecycle.RECONCILE_WINDOW
-        is_over = machines.clock.now() > window_ends_at
-        listing = await machines.provider.list_instances(begun_after=window_ends_at if is_over else None)
+        is_over = dependencies.clock.now() > window_ends_at
+        listing = await dependencies.provider.list_instances(begun_after=window_ends_at if is_over else None)
         instance = listing.find(held)
-        now = machines.clock.now()
+        now = dependencies.clock.now()
         if instance is not None:
-            found = machines.update(held, lifecycle.note_contract(held, instance.contract_id, now))
-            return machines.note_price(found, instance)
+            found = dependencies.update(held, lifecycle.note_contract(held, instance.contract_id, now))
+            return dependencies.note_price(found, instance)
         if listing.begun_at <= window_ends_at:
             return held
-        return machines.update(held, lifecycle.prove_release(held, listing.begun_at, now))
+        return dependencies.update(held, lifecycle.prove_release(held, listing.begun_at, now))
 
     def _again(self, job: Job, held: Rental, delay_seconds: int) -> Again:
-        return Again(delay_seconds, spending=self._machines.spending(job, held))
+        return Again(delay_seconds, spending=self._dependencies.spending(job, held))
 
     def _released(self, context: StepContext, borrowed: Rental | None = None) -> Outcome:
         """Return the end of the step, with the receipt in the job's result, unless there is more to give back."""
-        job, machines = context.job, self._machines
-        another = machines.find_held(job)
+        job, dependencies = context.job, self._dependencies
+        another = dependencies.find_rental(job)
         if another is not None:
             # Ordered by a worker that had stood still while another one found a kept machine.
             return self._again(job, another, 1)
-        attempts = machines.rental_store.read_attempts(job.job_id)
+        attempts = dependencies.rental_store.read_attempts(job.job_id)
         used = borrowed or self._find_used(job, attempts)
-        spending = machines.spending(job, used)
+        spending = dependencies.spending(job, used)
         result_json = self._read_draft(context)
         if result_json is not None and used is not None:
             cost_micro_usd = spending.cost_micro_usd or 0
@@ -146,7 +148,7 @@ class ReleaseStep:
     def _account(
         self, context: StepContext, used: Rental, attempts: tuple[Rental, ...], cost_micro_usd: int
     ) -> Account:
-        job, now = context.job, self._machines.clock.now()
+        job, now = context.job, self._dependencies.clock.now()
         borrowed_micro_usd = max(0, cost_micro_usd - sum_attempts(attempts, job.job_id, now))
         borrowed = borrowed_gpu_time(borrowed_micro_usd, used)
         return Account(used, sum_gpu_time(attempts, now) + borrowed, _judges_on_machine(context))
@@ -168,13 +170,13 @@ class ReleaseStep:
     def _find_used(self, job: Job, attempts: tuple[Rental, ...]) -> Rental | None:
         """Return the machine on which the job worked last, whatever it is by now."""
         if job.rental_id is not None:
-            return self._machines.rental_store.read(job.rental_id)
+            return self._dependencies.rental_store.read(job.rental_id)
         return next((rental for rental in reversed(attempts) if rental.contract_id is not None), None)
 
 
 def _judges_on_machine(context: StepContext) -> bool:
     try:
-        request = request_of(context)
+        request = read_request(context)
     except ValueError:
         # The request is gone; that it had a judge of its own elsewhere is rare.
         return True

@@ -20,7 +20,7 @@ from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
 from rune.rentals import self_destruct as safety_net
 from rune.rentals.offers import select_offers
-from rune.rentals.paced_provider import TooEarlyError
+from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.provider import Order, Template
 from rune.rentals.record import (
     MICRO_USD_PER_USD,
@@ -33,7 +33,13 @@ from rune.rentals.record import (
     make_rental_id,
 )
 from rune.rentals.store import RentalRefused
-from rune.workflows.rental.dependencies import PORT, Machines, RentingRequest, delay_after, request_of
+from rune.workflows.rental.dependencies import (
+    PORT,
+    RentalDependencies,
+    RentalRequest,
+    delay_after,
+    read_request,
+)
 from rune.workflows.rental.selection import (
     PlannedOrder,
     best_fit,
@@ -79,69 +85,71 @@ _REASONS: Mapping[type[RentalError], EndReason] = {
 class Rent:
     """The steps `rent` and `reconcile`."""
 
-    def __init__(self, machines: Machines) -> None:
-        self._machines = machines
+    def __init__(self, dependencies: RentalDependencies) -> None:
+        self._dependencies = dependencies
 
     async def rent(self, context: StepContext) -> Outcome:
         """Use a kept machine, or order one; after a crash go on with whatever the rental store tells of."""
         job = context.job
-        held = self._machines.find_held(job)
+        held = self._dependencies.find_rental(job)
         if held is not None:
-            spending = self._machines.spending(job, held)
+            spending = self._dependencies.spending(job, held)
             return Next(_step_for(held), phases_ms=_searched(job, held), spending=spending)
-        attempts = self._machines.rental_store.read_attempts(job.job_id)
+        attempts = self._dependencies.rental_store.read_attempts(job.job_id)
         made = [rental for rental in attempts if rental.contract_id is not None]
         if len(attempts) >= MAX_ORDERS or len(made) >= MAX_MACHINES:
             return _exhausted(attempts)
-        request = request_of(context)
+        request = read_request(context)
         reused = self._take_kept(job, request)
         if reused is not None:
             return reused
         try:
             return await self._order(job, request, attempts)
-        except (TooEarlyError, ProviderBusyError) as error:
+        except (ThrottledError, ProviderBusyError) as error:
             return Again(delay_after(error))
 
     async def reconcile(self, context: StepContext) -> Outcome:
         """Look for the machine of a lost order by its label; give it up only after complete listings without it."""
-        held = self._machines.find_held(context.job)
+        held = self._dependencies.find_rental(context.job)
         if held is None:
             return Next(StepName.RENT)
         if held.state is not RentalState.INTENDED:
-            return Next(_step_for(held), spending=self._machines.spending(context.job, held))
-        now = self._machines.clock.now()
+            return Next(_step_for(held), spending=self._dependencies.spending(context.job, held))
+        now = self._dependencies.clock.now()
         window_ends_at = held.intended_at + lifecycle.RECONCILE_WINDOW
-        listing = await self._machines.provider.list_instances(
+        listing = await self._dependencies.provider.list_instances(
             begun_after=window_ends_at if now > window_ends_at else None
         )
         instance = listing.find(held)
         if instance is not None:
-            found = self._machines.note_contract(held, instance.contract_id)
+            found = self._dependencies.note_contract(held, instance.contract_id)
             labels = {"contract_id": str(instance.contract_id)}
-            return Next(_step_for(found), labels=labels, spending=self._machines.spending(context.job, found))
+            return Next(
+                _step_for(found), labels=labels, spending=self._dependencies.spending(context.job, found)
+            )
         if listing.begun_at <= window_ends_at:
             return Again(5)
-        self._machines.update(
+        self._dependencies.update(
             held,
             lifecycle.prove_release(
-                held, listing.begun_at, self._machines.clock.now(), EndReason.CREATE_LOST
+                held, listing.begun_at, self._dependencies.clock.now(), EndReason.CREATE_LOST
             ),
         )
         return Next(StepName.RENT, error_type=EndReason.CREATE_LOST.value)
 
-    def _take_kept(self, job: Job, request: RentingRequest) -> Outcome | None:
+    def _take_kept(self, job: Job, request: RentalRequest) -> Outcome | None:
         """Return the next step on a machine that the tenant keeps, if one fits and nobody else is faster."""
-        now = self._machines.clock.now()
-        alive = self._machines.rental_store.read_alive(job.tenant)
+        now = self._dependencies.clock.now()
+        alive = self._dependencies.rental_store.read_alive(job.tenant)
         for kept in (rental for rental in alive if fits_kept(rental, job, request, now)):
-            taken = self._machines.rental_store.update(kept, lifecycle.take_kept(kept, job.job_id, now))
+            taken = self._dependencies.rental_store.update(kept, lifecycle.take_kept(kept, job.job_id, now))
             if not isinstance(taken, RentalRefused):
                 note = Note("vastai.instance.reuse_check", {"rental_id": taken.rental_id, "found": "1"})
-                return Next(StepName.BOOT, notes=(note,), spending=self._machines.spending(job, taken))
+                return Next(StepName.BOOT, notes=(note,), spending=self._dependencies.spending(job, taken))
         return None
 
-    async def _order(self, job: Job, request: RentingRequest, attempts: tuple[Rental, ...]) -> Outcome:
-        provider, clock = self._machines.provider, self._machines.clock
+    async def _order(self, job: Job, request: RentalRequest, attempts: tuple[Rental, ...]) -> Outcome:
+        provider, clock = self._dependencies.provider, self._dependencies.clock
         terms = request.rental_terms
         began_at = clock.now()
         template = None
@@ -149,7 +157,7 @@ class Rent:
             template = await provider.find_template(terms.template_hash)
             if template is None:
                 return Failed("template_not_found", "Vast.ai has no such template.", retryable=False)
-        ceiling_at = latest_end(job, request, self._machines.settings.keep_limits.of(job.tenant))
+        ceiling_at = latest_end(job, request, self._dependencies.settings.keep_limits.of(job.tenant))
         requirements = describe_needs(request, template, ceiling_at - began_at)
         offers = await provider.search(requirements)
         selection = select_offers(offers, requirements, failed_machines(attempts))
@@ -180,57 +188,57 @@ class Rent:
         self, job: Job, attempts: tuple[Rental, ...], planned: PlannedOrder, began_at: datetime
     ) -> Outcome:
         """Order what was picked, if the account can pay for it and this is still the job's worker."""
-        provider = self._machines.provider
+        provider = self._dependencies.provider
         credit_usd = await provider.read_credit_usd()
         if credit_usd is not None and credit_usd < least_credit_usd(planned.offer, planned.requirements):
             raise NoCreditError("The Vast.ai account has too little credit for this machine.")
-        if self._machines.clock.now() - began_at > LONGEST_SEARCH:
+        if self._dependencies.clock.now() - began_at > LONGEST_SEARCH:
             # What is left of the step's time might end in the middle of the order.
             return Again(2)
         provider.reserve_create()
         attempt = 1 + max((rental.attempt for rental in attempts), default=0)
-        if self._machines.find_held(job) is not None:
+        if self._dependencies.find_rental(job) is not None:
             # Somebody else had this turn while we stood still.
             return Again(0)
         rental = self._intend(job, attempt, planned)
-        if not self._machines.rental_store.open(rental):
+        if not self._dependencies.rental_store.open(rental):
             return Next(StepName.RECONCILE)
         return await self._create(job, rental, self._order_of(rental, planned.template))
 
     async def _create(self, job: Job, rental: Rental, order: Order) -> Next | Failed:
         """Send the order of a written intent, once, and say what became of it."""
-        machines = self._machines
-        if machines.clock.now() - rental.intended_at > ORDER_FRESHNESS:
-            return Next(StepName.RECONCILE, spending=machines.spending(job, rental))
+        dependencies = self._dependencies
+        if dependencies.clock.now() - rental.intended_at > ORDER_FRESHNESS:
+            return Next(StepName.RECONCILE, spending=dependencies.spending(job, rental))
         labels = _labels(rental)
         try:
-            contract_id = await machines.provider.create(order)
+            contract_id = await dependencies.provider.create(order)
         except CreateLostError as error:
             return Next(StepName.RECONCILE, labels=labels, error_type=error.code)
         except RentalError as error:
             return self._refused(job, rental, error)
-        created = machines.note_contract(rental, contract_id)
+        created = dependencies.note_contract(rental, contract_id)
         return Next(
             StepName.BOOT,
             labels={**labels, "contract_id": str(contract_id)},
-            spending=machines.spending(job, created),
+            spending=dependencies.spending(job, created),
         )
 
     def _refused(self, job: Job, rental: Rental, error: RentalError) -> Next | Failed:
         """Return what follows an order that was refused; what it left behind all the same is given back."""
-        machines, now = self._machines, self._machines.clock.now()
+        dependencies, now = self._dependencies, self._dependencies.clock.now()
         labels = _labels(rental)
         if error.contract_id is not None:
-            left = machines.note_contract(rental, error.contract_id)
-            machines.give_up(left, EndReason.CREATE_REFUSED, error.code)
+            left = dependencies.note_contract(rental, error.contract_id)
+            dependencies.give_up(left, EndReason.CREATE_REFUSED, error.code)
             return Next(
                 StepName.RELEASE,
                 labels=labels,
                 error_type=error.code,
-                spending=machines.spending(job, left),
+                spending=dependencies.spending(job, left),
             )
         reason = _REASONS.get(type(error), EndReason.CREATE_REFUSED)
-        machines.update(rental, lifecycle.prove_release(rental, now, now, reason, error.code))
+        dependencies.update(rental, lifecycle.prove_release(rental, now, now, reason, error.code))
         if isinstance(error, (OfferGoneError, ProviderRefusedError)):
             return Next(StepName.RENT, labels=labels, error_type=error.code)
         if isinstance(error, ProviderBusyError):
@@ -240,12 +248,12 @@ class Rent:
 
     def _intend(self, job: Job, attempt: int, planned: PlannedOrder) -> Rental:
         offer = planned.offer
-        now = self._machines.clock.now()
-        script = safety_net.make_script(self._machines.settings.api_url)
-        image = planned.template.image if planned.template else self._machines.settings.image
+        now = self._dependencies.clock.now()
+        script = safety_net.make_script(self._dependencies.settings.api_url)
+        image = planned.template.image if planned.template else self._dependencies.settings.image
         return Rental(
             rental_id=make_rental_id(job.job_id, attempt),
-            label=make_label(self._machines.settings.stage, job.job_id, attempt),
+            label=make_label(self._dependencies.settings.stage, job.job_id, attempt),
             tenant=job.tenant,
             job_id=job.job_id,
             attempt=attempt,
@@ -275,7 +283,7 @@ class Rent:
         )
 
     def _order_of(self, rental: Rental, template: Template | None) -> Order:
-        settings = self._machines.settings
+        settings = self._dependencies.settings
         env = {"OLLAMA_HOST": f"0.0.0.0:{PORT}"}
         if template is None or CONTEXT_VARIABLE not in template.flags:
             env[CONTEXT_VARIABLE] = str(CONTEXT_TOKENS)

@@ -8,13 +8,13 @@ from decimal import Decimal
 
 from rune.jobs.record import Job
 from rune.llm.names import is_same_model
-from rune.money.catalog import CatalogModel
+from rune.money.catalog import SizedModel
 from rune.money.sizing import largest_model
 from rune.rentals.lifecycle import RELEASE_MARGIN
 from rune.rentals.offers import VRAM_MARGIN_PERCENT, Offer, Requirements, Selection, select_offers
 from rune.rentals.provider import Template
 from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental, RentalState
-from rune.workflows.rental.dependencies import RentingRequest, model_of
+from rune.workflows.rental.dependencies import RentalRequest, required_model
 
 _LISTED_REJECTIONS = 40
 _BYTES_PER_GB = 1_000_000_000
@@ -28,22 +28,20 @@ class PlannedOrder:
 
     offer: Offer
     requirements: Requirements
-    model: CatalogModel
+    model: SizedModel
     template: Template | None
     ceiling_at: datetime
 
 
-def latest_end(job: Job, request: RentingRequest, longest_keep: timedelta) -> datetime:
+def latest_end(job: Job, request: RentalRequest, longest_keep: timedelta) -> datetime:
     """Return the latest moment at which the machine can still be needed."""
     ends_at = job.deadline_at + RELEASE_MARGIN
     return ends_at + longest_keep if keeps(job, request) else ends_at
 
 
-def describe_needs(
-    request: RentingRequest, template: Template | None, time_needed: timedelta
-) -> Requirements:
+def describe_needs(request: RentalRequest, template: Template | None, time_needed: timedelta) -> Requirements:
     """Return what an offer must have."""
-    model, terms = model_of(request), request.rental_terms
+    model, terms = required_model(request), request.rental_terms
     return Requirements(
         vram_mb=model.vram_mb,
         disk_gb=max(model.required_disk_gb, template.disk_gb if template else 0),
@@ -56,14 +54,14 @@ def describe_needs(
     )
 
 
-def keeps(job: Job, request: RentingRequest) -> bool:
+def keeps(job: Job, request: RentalRequest) -> bool:
     """Return whether the machine is to stay after a job that went well."""
     return job.kind.hands_over or not request.rental_terms.stop_instance
 
 
-def fits_kept(rental: Rental, job: Job, request: RentingRequest, now: datetime) -> bool:
+def fits_kept(rental: Rental, job: Job, request: RentalRequest, now: datetime) -> bool:
     """Return whether a tenant's kept machine will do for a job, for as long as the job may take."""
-    terms, model = request.rental_terms, model_of(request)
+    terms, model = request.rental_terms, required_model(request)
     usd_per_hour = rental.prices.micro_usd_per_hour / MICRO_USD_PER_USD
     return (
         rental.state is RentalState.KEPT
@@ -80,7 +78,7 @@ def fits_kept(rental: Rental, job: Job, request: RentingRequest, now: datetime) 
     )
 
 
-def _has_room(rental: Rental, model: CatalogModel) -> bool:
+def _has_room(rental: Rental, model: SizedModel) -> bool:
     """Return whether the disk holds the model beside all that was put on it before; nothing is ever taken off."""
     if rental.model is not None and is_same_model(rental.model, model.name):
         return True
@@ -89,11 +87,11 @@ def _has_room(rental: Rental, model: CatalogModel) -> bool:
 
 
 def best_fit(
-    request: RentingRequest, offer: Offer, requirements: Requirements
-) -> tuple[CatalogModel, Requirements]:
+    request: RentalRequest, offer: Offer, requirements: Requirements
+) -> tuple[SizedModel, Requirements]:
     """Return the model for an offer, with what it then needs: the one named, or the largest that it holds."""
     if request.model is not None:
-        return model_of(request), requirements
+        return required_model(request), requirements
     vram_mb = offer.vram_mb * 100 // (100 + VRAM_MARGIN_PERCENT)
     while (model := largest_model(vram_mb)) is not None:
         grown = replace(
@@ -105,7 +103,7 @@ def best_fit(
         if select_offers([offer], grown, ()).offers:
             return model, grown
         vram_mb = model.vram_mb - 1
-    return model_of(request), requirements
+    return required_model(request), requirements
 
 
 def least_credit_usd(offer: Offer, requirements: Requirements) -> Decimal:

@@ -227,7 +227,7 @@ def test_boot_reads_no_error_as_absence(error: RentalError, delay_seconds: int) 
 
 def test_boot_comes_again_when_it_is_not_its_turn() -> None:
     world = a_world(DARK, seconds=30)
-    world.provider_limits.hold_off(Endpoint.LIST, after(33))
+    world.provider_limits.back_off(Endpoint.LIST, after(33))
 
     assert world.run(JOB) == Again(3)
 

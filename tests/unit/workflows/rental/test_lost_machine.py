@@ -52,7 +52,7 @@ def test_step_moves_on_to_another_machine_when_its_own_is_lost(
 ) -> None:
     world = a_world(a_running_rental(), instances=instances, seconds=400)
 
-    outcome = world.run_noticing_loss(failing(BROKEN), JOB)
+    outcome = world.run_replacing_lost_machine(failing(BROKEN), JOB)
 
     assert isinstance(outcome, Next)
     assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "machine_lost")
@@ -66,7 +66,7 @@ def test_step_fails_as_it_did_when_the_machine_is_there(instance: Instance) -> N
     world = a_world(a_running_rental(), instances=(instance,), seconds=400)
 
     with pytest.raises(StreamTruncatedError):
-        world.run_noticing_loss(failing(BROKEN), JOB)
+        world.run_replacing_lost_machine(failing(BROKEN), JOB)
 
     assert world.rental() == a_running_rental()
 
@@ -81,21 +81,23 @@ def test_step_fails_as_it_did_when_the_provider_does_not_say(error: RentalError)
     world.market.errors["list"] = [error]
 
     with pytest.raises(StreamTruncatedError):
-        world.run_noticing_loss(failing(BROKEN), JOB)
+        world.run_replacing_lost_machine(failing(BROKEN), JOB)
 
     assert world.rental() == a_running_rental()
 
 
 def test_step_fails_as_it_did_when_it_is_not_its_turn_to_ask() -> None:
     world = a_world(a_running_rental(), seconds=400)
-    world.provider_limits.hold_off(Endpoint.LIST, after(403))
+    world.provider_limits.back_off(Endpoint.LIST, after(403))
 
     with pytest.raises(StreamTruncatedError):
-        world.run_noticing_loss(failing(BROKEN), JOB)
+        world.run_replacing_lost_machine(failing(BROKEN), JOB)
 
 
 def test_step_rents_anew_when_the_janitor_has_proven_the_machine_gone() -> None:
-    outcome = a_world(seconds=400).run_noticing_loss(failing(ServerUnreachableError("Refused.")), JOB)
+    outcome = a_world(seconds=400).run_replacing_lost_machine(
+        failing(ServerUnreachableError("Refused.")), JOB
+    )
 
     assert outcome == Next(StepName.RENT, error_type="machine_lost")
 
@@ -104,7 +106,7 @@ def test_step_of_a_job_that_does_not_rent_fails_without_asking_the_provider() ->
     world = a_world(seconds=400)
 
     with pytest.raises(ServerUnreachableError):
-        world.run_noticing_loss(
+        world.run_replacing_lost_machine(
             failing(ServerUnreachableError("Refused.")), a_renting_job(StepName.ASK, rents=False)
         )
 
@@ -115,7 +117,7 @@ def test_step_fails_as_it_did_when_no_model_server_is_to_blame() -> None:
     world = a_world(a_running_rental(), seconds=400)
 
     with pytest.raises(AddressRefusedError):
-        world.run_noticing_loss(failing(AddressRefusedError("No.")), JOB)
+        world.run_replacing_lost_machine(failing(AddressRefusedError("No.")), JOB)
 
     assert world.market.calls == []
 
@@ -126,5 +128,5 @@ def test_step_that_goes_well_asks_nobody() -> None:
 
     world = a_world(a_running_rental(), seconds=400)
 
-    assert world.run_noticing_loss(step, JOB) == Done("{}")
+    assert world.run_replacing_lost_machine(step, JOB) == Done("{}")
     assert world.market.calls == []

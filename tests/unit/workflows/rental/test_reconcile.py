@@ -53,7 +53,7 @@ def test_reconcile_takes_no_listing_that_may_have_begun_before_the_window_ended(
     world = a_world(a_rental(), seconds=123)
     # By a worker whose clock is five seconds ahead.
     world.provider_limits.share_listing(a_listing(begun_at=after(122)))
-    world.provider_limits.hold_off(Endpoint.LIST, after(125))
+    world.provider_limits.back_off(Endpoint.LIST, after(125))
 
     assert world.run(JOB) == Again(2)
     assert world.rental() == a_rental()

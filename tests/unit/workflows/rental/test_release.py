@@ -87,7 +87,7 @@ def test_release_waits_as_long_as_the_machine_is_listed() -> None:
     world.market.is_destroying = False
 
     for _ in range(10):
-        assert world.run(JOB) == Again(3, spending=world.machines.spending(JOB, world.rental()))
+        assert world.run(JOB) == Again(3, spending=world.dependencies.spending(JOB, world.rental()))
         world.wait(3)
 
     assert world.rental().state is RentalState.RELEASING
@@ -121,7 +121,7 @@ def test_release_reads_no_error_as_absence(call: str, error: RentalError, delay_
 @pytest.mark.parametrize("endpoint", [Endpoint.DESTROY, Endpoint.LIST])
 def test_release_comes_again_when_it_is_not_its_turn(endpoint: Endpoint) -> None:
     world = a_world(a_releasing_rental(), instances=(MACHINE,), seconds=400)
-    world.provider_limits.hold_off(endpoint, after(404))
+    world.provider_limits.back_off(endpoint, after(404))
 
     outcome = world.run(JOB)
 
@@ -163,7 +163,7 @@ def test_release_notes_what_a_machine_costs_that_nobody_looked_at(contract_id: i
 
 def test_release_destroys_a_machine_that_nobody_looked_at_though_nobody_may_list() -> None:
     world = a_world(a_created_rental(), instances=(MACHINE,), seconds=60)
-    world.provider_limits.hold_off(Endpoint.LIST, after(90))
+    world.provider_limits.back_off(Endpoint.LIST, after(90))
 
     world.run(JOB)
 

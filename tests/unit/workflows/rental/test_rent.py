@@ -258,7 +258,7 @@ def test_rent_comes_again_when_it_is_not_its_turn_and_has_written_nothing(
     endpoint: Endpoint, delay_seconds: int
 ) -> None:
     world = a_world()
-    world.provider_limits.hold_off(endpoint, after(3))
+    world.provider_limits.back_off(endpoint, after(3))
 
     assert world.run(JOB) == Again(delay_seconds)
     assert (world.attempts, world.market.orders) == ((), [])

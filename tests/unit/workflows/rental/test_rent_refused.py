@@ -178,7 +178,7 @@ def test_rent_keeps_the_contract_when_the_rental_was_given_up_meanwhile() -> Non
 
     async def create_late(made: Order) -> int:
         contract_id = await order(made)
-        world.machines.give_up(world.rental(), EndReason.JOB_ENDED)
+        world.dependencies.give_up(world.rental(), EndReason.JOB_ENDED)
         return contract_id
 
     world.market.create = create_late  # type: ignore[method-assign, assignment]

@@ -14,8 +14,8 @@ from rune.rentals.instance import Instance
 from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.record import Rental
 from rune.rentals.settings import RentalSettings
-from rune.workflows.rental.dependencies import Machines
-from rune.workflows.rental.lost_machine import make_renting_steps, noticing_loss
+from rune.workflows.rental.dependencies import RentalDependencies
+from rune.workflows.rental.lost_machine import make_rental_steps, replacing_lost_machine
 from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job, a_step_context
 from tests.fake_model_server import FakeModelServer
 from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
@@ -47,9 +47,9 @@ class World:
     settings: RentalSettings = SETTINGS
 
     @property
-    def machines(self) -> Machines:
+    def dependencies(self) -> RentalDependencies:
         provider = PacedProvider(self.market, self.provider_limits, self.clock)
-        return Machines(provider, self.rental_store, self.clock, self.server.open, self.settings)
+        return RentalDependencies(provider, self.rental_store, self.clock, self.server.open, self.settings)
 
     def run(self, job: Job, **request: object) -> Outcome:
         """Return how the job's step ends; a request without fields is the usual one of the job's kind."""
@@ -61,10 +61,12 @@ class World:
         return self.run_context(replace(context, read_draft=lambda: draft_json))
 
     def run_context(self, context: StepContext) -> Outcome:
-        return run_step(make_renting_steps(self.machines)[context.job.step], context)
+        return run_step(make_rental_steps(self.dependencies)[context.job.step], context)
 
-    def run_noticing_loss(self, step: Step, job: Job) -> Outcome:
-        return run_step(noticing_loss(step, self.machines), a_step_context(job, _REQUESTS[job.kind]))
+    def run_replacing_lost_machine(self, step: Step, job: Job) -> Outcome:
+        return run_step(
+            replacing_lost_machine(step, self.dependencies), a_step_context(job, _REQUESTS[job.kind])
+        )
 
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)

@@ -54,7 +54,7 @@ _SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class VastaiResponse:
     """What came back over the wire.
 
     Attributes
@@ -76,7 +76,7 @@ class Answer:
         return value if isinstance(value, dict) else {}
 
     @property
-    def is_gateways(self) -> bool:
+    def is_from_gateway(self) -> bool:
         """Whether it comes from something in between that failed or gave up waiting."""
         return self.status >= _SERVER_ERROR or self.status == 408  # noqa: PLR2004
 
@@ -86,32 +86,32 @@ class Answer:
         return self.status == 200 and self.members().get("success") is not False  # noqa: PLR2004
 
 
-def describe_failure(answer: Answer) -> RentalError:
+def describe_failure(response: VastaiResponse) -> RentalError:
     """Return the error that a failed answer stands for."""
-    members = answer.members()
+    members = response.members()
     words = " ".join(str(members.get(name) or "") for name in ("error", "msg", "message", "detail"))
-    words = (words.strip() or answer.text)[:_LONGEST_WORDS].lower()
+    words = (words.strip() or response.text)[:_LONGEST_WORDS].lower()
     contract_id = read_int(members, "new_contract")
-    if answer.status == 429 or "too frequent" in words:  # noqa: PLR2004
+    if response.status == 429 or "too frequent" in words:  # noqa: PLR2004
         if "search_quota_exceeded" in words:
             return SearchQuotaError("Vast.ai grants no more searches until midnight UTC.", contract_id)
-        retry_after_seconds = _retry_after_seconds(answer, members)
+        retry_after_seconds = _retry_after_seconds(response, members)
         return ProviderBusyError("Vast.ai was asked too often.", retry_after_seconds, contract_id)
     for signs, error, sentence in _CAUSES:
         if any(sign in words for sign in signs):
             return error(sentence, contract_id)
-    if answer.status in {401, 403}:
+    if response.status in {401, 403}:
         return ProviderKeyError("Vast.ai does not let RUNE's key do this.", contract_id)
-    if answer.is_gateways or not members:
-        return ProviderFailedError(f"Vast.ai failed ({answer.status}).", contract_id)
-    return ProviderRefusedError(f"Vast.ai refused ({answer.status}{_code(members)}).", contract_id)
+    if response.is_from_gateway or not members:
+        return ProviderFailedError(f"Vast.ai failed ({response.status}).", contract_id)
+    return ProviderRefusedError(f"Vast.ai refused ({response.status}{_code(members)}).", contract_id)
 
 
-def is_gone(answer: Answer) -> bool:
+def is_gone(response: VastaiResponse) -> bool:
     """Return whether a failed answer says that there is no such machine; a wrong key is also a 404."""
-    code = str(answer.members().get("error") or "")
+    code = str(response.members().get("error") or "")
     return code in {"no_such_instance", "not_found"} and isinstance(
-        describe_failure(answer), ProviderRefusedError
+        describe_failure(response), ProviderRefusedError
     )
 
 
@@ -219,8 +219,8 @@ def _vram_mb(members: Members) -> int:
     return _whole(total) if total else _whole(members["gpu_ram"]) * _whole(members.get("num_gpus") or 1)
 
 
-def _retry_after_seconds(answer: Answer, members: Members) -> int | None:
-    for value in (answer.retry_after, members.get("retry_after")):
+def _retry_after_seconds(response: VastaiResponse, members: Members) -> int | None:
+    for value in (response.retry_after, members.get("retry_after")):
         seconds = read_int({"value": value}, "value") if value else None
         if seconds is not None:
             return max(1, min(seconds, _LONGEST_RETRY_AFTER_SECONDS))

@@ -12,8 +12,8 @@ from rune.errors import (
     RentalError,
     SearchQuotaError,
 )
-from rune.rentals.vastai_answers import (
-    Answer,
+from rune.rentals.vastai_responses import (
+    VastaiResponse,
     describe_failure,
     is_gone,
 )
@@ -165,4 +165,4 @@ def test_is_gone_only_when_the_provider_says_so_in_its_own_code(
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "7", '"x"', "{", HTML, "\x00"])
 def test_answer_has_no_members_when_its_body_is_no_object(text: str) -> None:
-    assert Answer(200, text).members() == {}
+    assert VastaiResponse(200, text).members() == {}
