@@ -38,7 +38,7 @@ GENERATION = Generation(
 )
 """21 tokens in three pieces, the first after 100 ms, the last after 1100 ms."""
 
-CAPABILITIES = Capabilities(chats=True, calls_tools=True, pulls=True, loads=True, unloads=True)
+CAPABILITIES = Capabilities(chats=True, calls_tools=True)
 SERVER_FACTS = ServerFacts(name="ollama", version="0.33.0")
 MODEL_FACTS = ModelFacts(
     digest="sha256:46e0c10c039e",
@@ -71,7 +71,6 @@ class FakeModelServer:
     pulls: list[PullRequest] = field(default_factory=list)
     warm_ups: list[WarmUpRequest] = field(default_factory=list)
     chats: list[ChatRequest] = field(default_factory=list)
-    unloaded: list[str] = field(default_factory=list)
     close_count: int = 0
 
     def open(self, kind: str, url: str, api_key: str | None = None) -> ModelServer:
@@ -116,10 +115,6 @@ class FakeModelServer:
         self._fail()
         self.warm_ups.append(request)
         return WarmUp(load_ms=899.6, first_token_ms=30.4)
-
-    async def unload(self, model: str) -> None:
-        self._fail()
-        self.unloaded.append(model)
 
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
         self._fail()

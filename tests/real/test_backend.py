@@ -6,7 +6,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from rune.errors import ContextOverflowError, ModelUnsupportedError, ServerAccessError
+from rune.errors import ContextOverflowError, ServerAccessError
 from rune.llm.protocol import (
     Capabilities,
     FinishReason,
@@ -69,8 +69,8 @@ def test_capabilities_follow_the_template(llama: LlamaServer, calling_llama: Lla
         ask(server, lambda client: client.capabilities(MODEL)) for server in (llama, calling_llama)
     )
 
-    assert plain == Capabilities(calls_tools=False, sees=False, ignores_eos=True)
-    assert calling == Capabilities(calls_tools=True, sees=False, ignores_eos=True)
+    assert plain == Capabilities(calls_tools=False, ignores_eos=True)
+    assert calling == Capabilities(calls_tools=True, ignores_eos=True)
 
 
 def test_tokens_are_those_that_the_server_counts(llama: LlamaServer) -> None:
@@ -191,11 +191,6 @@ def test_warm_up_asks_for_one_token(llama: LlamaServer) -> None:
     assert (llama.read_counters() - before).output_tokens == 1
     assert warm_up.load_ms == 0.0
     assert warm_up.first_token_ms > 0
-
-
-def test_unload_is_refused_where_the_process_is_the_model(llama: LlamaServer) -> None:
-    with pytest.raises(ModelUnsupportedError):
-        ask(llama, lambda client: client.unload(MODEL))
 
 
 def test_server_stops_when_its_answer_is_left(llama: LlamaServer) -> None:

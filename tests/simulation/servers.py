@@ -74,7 +74,7 @@ class SimulatedServer:
     async def capabilities(self, model: str) -> Capabilities:
         await self._work("capabilities", 0.1)
         self._require(model)
-        return Capabilities(chats=True, pulls=True, loads=True, unloads=True)
+        return Capabilities(chats=True)
 
     async def describe_server(self) -> ServerFacts:
         await self._work("describe_server", 0.1)
@@ -98,10 +98,6 @@ class SimulatedServer:
         self._require(request.model)
         await self._work("warm_up", 30.0)
         return WarmUp(load_ms=29_000.0, first_token_ms=1_000.0)
-
-    async def unload(self, model: str) -> None:
-        self._require(model)
-        await self._work("unload", 1.0)
 
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
         self._fail_by_chance()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from rune.agents.settings import TenantAgents
@@ -34,15 +33,6 @@ class AgentRequest:
     timeout_seconds: float
     idle_timeout_seconds: float | None = None
     open_model_server: OpenModelServer | None = None
-
-
-class ResultType(StrEnum):
-    """What an answer is, as clients know it."""
-
-    TEXT = "text"
-    IMAGE = "image"
-    STRUCTURED = "structured"
-    REPORT = "report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +77,6 @@ class AgentAnswer:
     metadata: Mapping[str, str]
     tokens: AgentTokens
     phases_ms: Mapping[str, int]
-    result_type: ResultType = ResultType.TEXT
     artifacts: tuple[Mapping[str, str], ...] | None = None
     generation: Generation | None = None
 

@@ -11,8 +11,6 @@ _KINDS = {kind.name: kind for kind in (ask.KIND, holmes.KIND)}
 AGENT_NAMES = tuple(_KINDS)
 """What `find_agent` takes as name."""
 
-DEFAULT_AGENT = ask.NAME
-
 _MAX_NAME_CHARS = 64
 
 

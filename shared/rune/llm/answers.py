@@ -57,11 +57,6 @@ class AnswerInProgress:
         """Whether any event has come."""
         return self._first_event_ns is not None
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether a finish reason has come."""
-        return self._finish_word is not None
-
     def add_event(self, arrived_ns: int) -> None:
         """Note an event, with or without content."""
         if self._first_event_ns is None:

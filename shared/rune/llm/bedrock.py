@@ -65,10 +65,7 @@ class BedrockServer:
         summary = await self._find(model)
         if summary is None:
             return Capabilities()
-        return Capabilities(
-            chats=_writes(summary) and summary.get("responseStreamingSupported") is not False,
-            sees="IMAGE" in summary.get("inputModalities", ()),
-        )
+        return Capabilities(chats=_writes(summary) and summary.get("responseStreamingSupported") is not False)
 
     async def describe_server(self) -> ServerFacts:
         """Return its name: Bedrock says nothing else of itself."""
@@ -90,10 +87,6 @@ class BedrockServer:
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
         """Generate one token: it finds out whether the account may use the model. `load_ms` is 0."""
         return WarmUp(0.0, await first_token_ms(self, request, timeout_seconds=request.timeout_seconds))
-
-    async def unload(self, model: str) -> None:  # noqa: ARG002  # the protocol's
-        """Refuse: there is nothing in memory that is ours."""
-        raise ModelUnsupportedError("Amazon Bedrock cannot be told to unload a model.")
 
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
         """Return the answer; see `ModelServer.chat`."""

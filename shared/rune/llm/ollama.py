@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Literal
 
-from rune.errors import BadResponseError, ModelNotFoundError, ServerTimeoutError
+from rune.errors import BadResponseError, ModelNotFoundError
 from rune.llm.fields import as_list, as_object, read_count, read_text
 from rune.llm.first_token import first_token_ms
 from rune.llm.lines import NdjsonReader
@@ -30,11 +30,7 @@ from rune.net.calls import ServerConnection
 from rune.net.client import open_client
 from rune.net.round_trip import measure_round_trip_ms
 
-UNLOAD_TIMEOUT_SECONDS = 60.0
-"""A model that answers somebody stays until it has answered."""
-
 _LIST_TIMEOUT_SECONDS = 15.0
-_UNLOAD_POLL_SECONDS = 0.1
 _NS_PER_MS = 1_000_000
 _MEDIA_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/json"})
 
@@ -79,11 +75,6 @@ class OllamaServer:
         return Capabilities(
             chats=None if known is None else "completion" in known,
             calls_tools=None if known is None else "tools" in known,
-            thinks=None if known is None else "thinking" in known,
-            sees=None if known is None else "vision" in known,
-            pulls=True,
-            loads=True,
-            unloads=True,
         )
 
     async def describe_server(self) -> ServerFacts:
@@ -116,30 +107,6 @@ class OllamaServer:
     async def round_trip_ms(self) -> float | None:
         """Return the time of one TCP handshake with the server, in milliseconds; None where there is none."""
         return await measure_round_trip_ms(self._connection.url, self._policy)
-
-    async def unload(self, model: str) -> None:
-        """Take the model out of memory and wait until it is gone; see `ModelServer.unload`.
-
-        The server answers at once and evicts afterwards, when nobody uses the model any more (facts 1.7).
-
-        Raises
-        ------
-        ModelNotFoundError
-            The server does not have the model.
-        ServerTimeoutError
-            It was still there after `UNLOAD_TIMEOUT_SECONDS`.
-        ModelServerError, AddressError
-            Any other of them.
-        """
-        try:
-            async with asyncio.timeout(UNLOAD_TIMEOUT_SECONDS):
-                body = {"model": model, "stream": False, "keep_alive": 0}
-                await self._generate(body, UNLOAD_TIMEOUT_SECONDS)
-                await self._wait_until_gone(model)
-        except TimeoutError as error:
-            raise ServerTimeoutError(
-                f"The model {model!r} was still in memory after {UNLOAD_TIMEOUT_SECONDS:g} seconds."
-            ) from error
 
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
         """Let the server download the model; see `ModelServer.pull`.
@@ -233,12 +200,6 @@ class OllamaServer:
             raise BadResponseError("The server's list of models has no models in it: is it an Ollama server?")
         return [as_object(model) for model in as_list(listing["models"])]
 
-    async def _wait_until_gone(self, model: str) -> None:
-        while True:
-            if not await self._find("/api/ps", model):
-                return
-            await asyncio.sleep(_UNLOAD_POLL_SECONDS)
-
     async def _show(self, model: str) -> Mapping[str, object]:
         url = self._connection.url.url + "/api/show"
         async with self._connection.call(
@@ -247,23 +208,20 @@ class OllamaServer:
             return await read_object(reply, model=model)
 
     async def _load(self, request: WarmUpRequest) -> float:
+        """Load the model by generating nothing; return how long it took, in milliseconds."""
         body: dict[str, object] = {"model": request.model, "stream": False}
         if request.context_tokens is not None:
             body["options"] = {"num_ctx": request.context_tokens}
-        return await self._generate(body, request.timeout_seconds)
-
-    async def _generate(self, body: Mapping[str, object], timeout_seconds: float) -> float:
-        """Load or unload a model, which is to generate nothing; return how long it took, in milliseconds."""
         # The server is silent while it loads, for minutes if need be: only the total timeout counts.
         async with self._connection.call(
             "POST",
             self._connection.url.url + "/api/generate",
             body=body,
-            total_timeout_seconds=timeout_seconds,
+            total_timeout_seconds=request.timeout_seconds,
         ) as reply:
-            answer = await read_object(reply, model=str(body["model"]))
+            answer = await read_object(reply, model=request.model)
             if answer.get("done") is not True:
-                raise BadResponseError("The server did not confirm what it was told to do with the model.")
+                raise BadResponseError("The server did not confirm that it loaded the model.")
             return (reply.headers_ns - reply.sent_ns) / _NS_PER_MS
 
 

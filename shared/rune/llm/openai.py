@@ -103,10 +103,6 @@ class OpenAiServer:
         first_ms = await first_token_ms(self, request, timeout_seconds=remaining_seconds)
         return WarmUp(load_s * _MS_PER_SECOND, first_ms)
 
-    async def unload(self, model: str) -> None:
-        """Take the model out of the server's memory; see `ModelServer.unload`."""
-        await (await self._flavour()).unload(model)
-
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
         """Return the answer; see `ModelServer.chat`. `context_tokens` has no counterpart and is not sent."""
         async with self._connection.call(

@@ -193,24 +193,17 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a server says that it, or one model on it, can do; None where it does not say.
+    """What a model on a server can do; None where the server does not say.
 
     Attributes
     ----------
     ignores_eos
         Whether a chat may ask for `ignore_eos`. False unless the server is known to take it.
-    pulls, loads, unloads
-        Whether the server can be told to.
     """
 
     chats: bool | None = None
     calls_tools: bool | None = None
-    thinks: bool | None = None
-    sees: bool | None = None
     ignores_eos: bool = False
-    pulls: bool = False
-    loads: bool = False
-    unloads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,13 +331,6 @@ class ModelServer(Protocol):
 
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
         """Load the model and run one token through it; other models on the server are left alone."""
-        ...
-
-    async def unload(self, model: str) -> None:
-        """Take the model out of the server's memory; raises ModelUnsupportedError where it cannot be told to.
-
-        Only for a server that is RUNE's own: nobody else's model is ever unloaded.
-        """
         ...
 
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:

@@ -79,7 +79,7 @@ def _result(
     phases = {**phases_ms, **answer.phases_ms}
     return AgenticAgentResult(
         answer=answer.answer,
-        result_type=answer.result_type.value,
+        result_type="text",
         artifacts=None if answer.artifacts is None else [dict(artifact) for artifact in answer.artifacts],
         metadata={**answer.metadata, "model": request.model},
         telemetry=Telemetry(

@@ -8,7 +8,7 @@ import pytest
 
 from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import running_server
-from rune.errors import ModelNotFoundError, ModelUnsupportedError
+from rune.errors import ModelUnsupportedError
 from rune.llm.opener import ServerOpener
 from rune.llm.protocol import (
     Capabilities,
@@ -98,7 +98,7 @@ def test_required_tool_is_refused_on_both_routes(address: str, kind: str) -> Non
         ask(address, lambda server: server.chat(request, lambda _: None), kind)
 
 
-def test_model_comes_and_goes_beside_another_and_says_so(address: str) -> None:
+def test_model_is_loaded_beside_another_and_says_so(address: str) -> None:
     async def live(server: ModelServer) -> tuple[ModelFacts, ModelFacts, ModelFacts, tuple[str, ...]]:
         await server.warm_up(WarmUpRequest("llama3.1:8b", 10))
         before = await server.describe_model("llama3.2")
@@ -106,7 +106,6 @@ def test_model_comes_and_goes_beside_another_and_says_so(address: str) -> None:
         loaded = await server.describe_model("llama3.2")
         await server.chat(replace(QUESTION, model="llama3.2", context_tokens=2048), lambda _: None)
         after = await server.describe_model("llama3.2")
-        await server.unload("llama3.2")
         return before, loaded, after, await server.list_running()
 
     before, loaded, after, running = ask(address, live)
@@ -121,15 +120,15 @@ def test_model_comes_and_goes_beside_another_and_says_so(address: str) -> None:
         size_vram_bytes=loaded.size_bytes,
     )
     assert loaded.size_bytes
-    assert running == ("llama3.1:8b",)
+    assert running == ("llama3.1:8b", "llama3.2:latest")
 
 
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        ("llama3.1:8b", Capabilities(True, True, False, False, pulls=True, loads=True, unloads=True)),
-        ("qwen3:8b", Capabilities(True, True, True, False, pulls=True, loads=True, unloads=True)),
-        ("nomic-embed-text", Capabilities(False, False, False, False, pulls=True, loads=True, unloads=True)),
+        ("llama3.1:8b", Capabilities(chats=True, calls_tools=True)),
+        ("qwen3:8b", Capabilities(chats=True, calls_tools=True)),
+        ("nomic-embed-text", Capabilities(chats=False, calls_tools=False)),
     ],
 )
 def test_capabilities_follow_the_model(address: str, model: str, expected: Capabilities) -> None:
@@ -142,8 +141,3 @@ def test_pulled_model_is_there(address: str) -> None:
         return is_whole, await server.has_model(TINY.name)
 
     assert ask(address, pull) == (True, True)
-
-
-def test_unknown_model_cannot_be_unloaded(address: str) -> None:
-    with pytest.raises(ModelNotFoundError):
-        ask(address, lambda server: server.unload("nobody"))

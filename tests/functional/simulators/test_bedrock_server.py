@@ -464,9 +464,9 @@ def test_model_is_there_by_id_or_arn(model: str, is_there: bool, host: Host) -> 
 @pytest.mark.parametrize(
     ("model", "capabilities", "facts"),
     [
-        (HAIKU, Capabilities(chats=True, sees=True), ModelFacts(family="Anthropic")),
-        (f"us.{DEEPSEEK}", Capabilities(chats=True, sees=False), ModelFacts(family="DeepSeek")),
-        (TITAN, Capabilities(chats=False, sees=False), ModelFacts(family="Amazon")),
+        (HAIKU, Capabilities(chats=True), ModelFacts(family="Anthropic")),
+        (f"us.{DEEPSEEK}", Capabilities(chats=True), ModelFacts(family="DeepSeek")),
+        (TITAN, Capabilities(chats=False), ModelFacts(family="Amazon")),
         ("nobody.model", Capabilities(), ModelFacts()),
     ],
 )
@@ -508,10 +508,8 @@ def test_warm_up_generates_one_token(host: Host) -> None:
     assert [record.chunk_count for record in state.requests.records] == [1]
 
 
-def test_bedrock_is_not_told_to_pull_or_unload(host: Host) -> None:
+def test_bedrock_is_not_told_to_pull(host: Host) -> None:
     simulate(host)
 
     with pytest.raises(ModelUnsupportedError):
         ask(host, lambda server: server.pull(PullRequest(HAIKU, 1.0), lambda _: None))
-    with pytest.raises(ModelUnsupportedError):
-        ask(host, lambda server: server.unload(HAIKU))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from rune.agents.ask import AskAgent
-from rune.agents.protocol import AgentAnswer, AgentRequest, AgentTokens, ResultType
+from rune.agents.protocol import AgentAnswer, AgentRequest, AgentTokens
 from rune.errors import InvalidRequestError, ModelNotFoundError, ServerUnreachableError
 from rune.llm.opener import ServerOpener
 from rune.llm.protocol import ModelServer
@@ -68,7 +68,6 @@ def test_ask_returns_the_models_answer_with_its_evidence() -> None:
     assert answer.generation is not None
     assert answer == AgentAnswer(
         answer="Because",
-        result_type=ResultType.TEXT,
         artifacts=None,
         metadata={"agent": "ask", "token_count_source": "usage"},
         tokens=AgentTokens(agent_reasoning=4, output=5, total=39),

@@ -5,7 +5,7 @@ import pytest
 
 from rune.agents.ask import AskAgent
 from rune.agents.holmes import HINT, HolmesAgent
-from rune.agents.registry import AGENT_NAMES, DEFAULT_AGENT, find_agent, open_agent
+from rune.agents.registry import AGENT_NAMES, find_agent, open_agent
 from rune.agents.settings import AgentSettings, HolmesSettings, TenantAgents
 from rune.errors import AddressRefusedError, InvalidRequestError
 from rune.net.addresses import AddressPolicy
@@ -17,7 +17,7 @@ HOLMES = AgentSettings.parse(json.dumps({"default": {"holmes": {"base_url": "htt
 
 
 def test_registry_knows_ask_and_holmes_and_asks_by_default() -> None:
-    assert (AGENT_NAMES, DEFAULT_AGENT) == (("ask", "holmes"), "ask")
+    assert AGENT_NAMES == ("ask", "holmes")
 
 
 @pytest.mark.parametrize(("name", "needs_model_server"), [("ask", True), ("holmes", False)])

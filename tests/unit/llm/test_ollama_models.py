@@ -1,26 +1,19 @@
 """What Ollama says of itself and of its models, and how it loads and unloads them."""
 
-import time
 from collections.abc import Mapping
 
 import pytest
 
 from rune.errors import (
-    BadResponseError,
     ModelNotFoundError,
-    ModelServerError,
-    ServerFailedError,
-    ServerTimeoutError,
 )
-from rune.llm import ollama
 from rune.llm.protocol import Capabilities, ModelFacts, ServerFacts
-from tests.unit.llm.asking import ask_routed, ask_routes
+from tests.unit.llm.asking import ask_routes
 from tests.unit.llm.scripted_server import Script, whole
 
 SHOW = "POST /api/show"
 TAGS = "GET /api/tags"
 PS = "GET /api/ps"
-GENERATE = "POST /api/generate"
 
 SHOWN: Mapping[str, object] = {
     "details": {
@@ -92,16 +85,10 @@ def test_model_is_described_from_its_file_and_its_place_in_memory(
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        (
-            ["completion", "tools", "thinking"],
-            Capabilities(True, True, True, False, pulls=True, loads=True, unloads=True),
-        ),
-        (
-            ["completion", "vision"],
-            Capabilities(True, False, False, True, pulls=True, loads=True, unloads=True),
-        ),
-        (["embedding", 7], Capabilities(False, False, False, False, pulls=True, loads=True, unloads=True)),
-        (None, Capabilities(pulls=True, loads=True, unloads=True)),
+        (["completion", "tools", "thinking"], Capabilities(chats=True, calls_tools=True)),
+        (["completion", "vision"], Capabilities(chats=True, calls_tools=False)),
+        (["embedding", 7], Capabilities(chats=False, calls_tools=False)),
+        (None, Capabilities()),
     ],
 )
 def test_capabilities_are_what_the_model_s_template_has(told: object, expected: Capabilities) -> None:
@@ -113,36 +100,3 @@ def test_capabilities_are_what_the_model_s_template_has(told: object, expected: 
 def test_capabilities_raise_when_the_model_is_not_there() -> None:
     with pytest.raises(ModelNotFoundError, match='"m"'):
         ask_routes("ollama", {SHOW: NOT_FOUND}, lambda server: server.capabilities("m"))
-
-
-def listed(*answers: Mapping[str, object]) -> list[Script]:
-    return [[whole(200, answer)] for answer in answers]
-
-
-def test_unload_waits_until_the_model_is_gone() -> None:
-    routes = {GENERATE: {"done": True, "done_reason": "unload"}, PS: listed(RUNNING, RUNNING, NOTHING)}
-    began_s = time.monotonic()
-
-    _, server = ask_routed("ollama", routes, lambda one: one.unload("m"))
-
-    assert server.asked == [GENERATE, PS, PS, PS]
-    assert server.requests[0].body == {"model": "m", "stream": False, "keep_alive": 0}
-    assert time.monotonic() - began_s > 0.15
-
-
-@pytest.mark.parametrize(
-    ("routes", "error_type"),
-    [
-        ({GENERATE: NOT_FOUND}, ModelNotFoundError),
-        ({GENERATE: {"done": False}}, BadResponseError),
-        ({GENERATE: {"done": True}, PS: [[whole(500, {"error": "strange"})]]}, ServerFailedError),
-        ({GENERATE: {"done": True}, PS: RUNNING}, ServerTimeoutError),
-    ],
-)
-def test_unload_raises_when_the_model_is_not_proven_gone(
-    routes: Mapping[str, object], error_type: type[ModelServerError], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ollama, "UNLOAD_TIMEOUT_SECONDS", 0.2)
-
-    with pytest.raises(error_type):
-        ask_routes("ollama", routes, lambda server: server.unload("m"))

@@ -1,11 +1,10 @@
-"""Loading and unloading where a server with OpenAI's API can be told to, and nothing where it cannot."""
+"""Loading where a server with OpenAI's API can be told to, and nothing where it cannot."""
 
 import pytest
 
 from rune.errors import (
     ModelNotFoundError,
     ModelServerError,
-    ModelUnsupportedError,
     OutOfMemoryError,
     ServerFailedError,
     ServerOverloadedError,
@@ -22,7 +21,6 @@ from tests.unit.llm.flavour_answers import (
     OLLAMA,
     ROUTER,
     STUDIO,
-    STUDIO_EMBEDDING,
     STUDIO_MODEL,
     TGI,
     UNKNOWN,
@@ -36,7 +34,7 @@ from tests.unit.llm.scripted_server import Pause, Script, whole
 
 def warm_up(routes: Routes, *, model: str = "m", timeout_seconds: float = 5.0) -> tuple[float, list[str]]:
     """Return how long loading took, and what was asked."""
-    request = WarmUpRequest(model, timeout_seconds, context_tokens=2048)
+    request = WarmUpRequest(model, timeout_seconds)
     done, asked = ask_routes("openai", {**routes, CHAT: ANSWER}, lambda server: server.warm_up(request))
     return done.load_ms, asked
 
@@ -46,7 +44,6 @@ def statuses(*values: str, **more: object) -> list[Script]:
 
 
 LOAD = "POST /models/load"
-UNLOAD = "POST /models/unload"
 SUCCESS = {"success": True}
 ALREADY = [[whole(400, {"error": {"code": 400, "message": "model is already running"}})]]
 
@@ -115,17 +112,17 @@ def test_router_that_is_full_is_not_made_to_drop_a_model() -> None:
         warm_up(routes)
 
 
-def test_lm_studio_loads_with_the_context_that_is_asked_for() -> None:
+def test_lm_studio_is_told_to_load_what_is_not_loaded() -> None:
     unloaded = {"models": [STUDIO_MODEL | {"loaded_instances": []}]}
     loading: list[Script] = [[Pause(0.03), whole(200, {"instance_id": "m", "status": "loaded"})]]
     routes = {**STUDIO, "GET /api/v1/models": unloaded, "POST /api/v1/models/load": loading}
 
-    request = WarmUpRequest("m", 5.0, context_tokens=2048)
+    request = WarmUpRequest("m", 5.0)
     done, server = ask_routed("openai", {**routes, CHAT: ANSWER}, lambda one: one.warm_up(request))
 
     assert done.load_ms > 25
     assert server.asked[-2:] == ["POST /api/v1/models/load", CHAT]
-    assert server.requests[-2].body == {"model": "m", "context_length": 2048}
+    assert server.requests[-2].body == {"model": "m"}
 
 
 def test_lm_studio_loads_no_second_instance() -> None:
@@ -148,45 +145,3 @@ def test_load_failure_has_its_name() -> None:
 
     with pytest.raises(OutOfMemoryError):
         warm_up(routes)
-
-
-# ---------------------------------------------------------------- unloading
-
-
-def unload(routes: Routes, model: str = "m") -> list[str]:
-    return ask_routes("openai", routes, lambda server: server.unload(model))[1]
-
-
-@pytest.mark.parametrize("routes", [VLLM, LLAMA, TGI, OLD_STUDIO, OLLAMA, UNKNOWN])
-def test_unload_is_refused_and_not_asked_where_the_server_cannot(routes: Routes) -> None:
-    with pytest.raises(ModelUnsupportedError):
-        unload(routes)
-
-
-def test_router_unloads_and_waits_until_the_model_is_gone() -> None:
-    routes = {**ROUTER, LIST: statuses("loaded", "loaded", "loaded", "unloaded"), UNLOAD: SUCCESS}
-
-    assert unload(routes, "n") == [LIST, LIST, UNLOAD, LIST, LIST]
-
-
-def test_router_unloads_what_is_not_loaded_without_complaint() -> None:
-    not_running: list[Script] = [[whole(400, {"error": {"code": 400, "message": "model is not running"}})]]
-
-    assert unload({**ROUTER, LIST: statuses("unloaded"), UNLOAD: not_running})[-1] == LIST
-
-
-def test_lm_studio_unloads_every_instance_of_the_model() -> None:
-    instances = {"loaded_instances": [{"id": "m"}, {"id": "m:2"}]}
-    routes = {
-        **STUDIO,
-        "GET /api/v1/models": {"models": [STUDIO_MODEL | instances, STUDIO_EMBEDDING]},
-        "POST /api/v1/models/unload": {"instance_id": "m"},
-    }
-
-    assert unload(routes)[-2:] == ["POST /api/v1/models/unload"] * 2
-
-
-@pytest.mark.parametrize("routes", [ROUTER, STUDIO])
-def test_unload_raises_when_the_server_does_not_have_the_model(routes: Routes) -> None:
-    with pytest.raises(ModelNotFoundError):
-        unload(routes, "nobody")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from rune.agents import registry
-from rune.agents.protocol import AgentAnswer, AgentKind, AgentRequest, AgentTokens, ResultType
+from rune.agents.protocol import AgentAnswer, AgentKind, AgentRequest, AgentTokens
 from rune.agents.settings import AgentSettings, HolmesSettings, TenantAgents
 from rune.contracts import AgenticAgentResult
 from rune.errors import (
@@ -270,10 +270,9 @@ def test_agent_is_given_no_model_server_when_the_job_names_none(step: StepName, 
     assert server.opened == []
 
 
-def test_run_keeps_artifacts_type_and_phases_of_the_answer(agent: FakeAgent) -> None:
+def test_run_keeps_artifacts_tokens_and_phases_of_the_answer(agent: FakeAgent) -> None:
     agent.answer = replace(
         agent.answer,
-        result_type=ResultType.REPORT,
         artifacts=({"type": "tool_call", "tool_name": "kubectl"},),
         tokens=AgentTokens(1, 2, 3, 4, 15),
     )
@@ -282,7 +281,7 @@ def test_run_keeps_artifacts_type_and_phases_of_the_answer(agent: FakeAgent) -> 
 
     assert result == {
         "answer": "Nothing.",
-        "result_type": "report",
+        "result_type": "text",
         "artifacts": [{"type": "tool_call", "tool_name": "kubectl"}],
         "metadata": {"agent": "fake", "model": "llama3.1:8b"},
         "telemetry": {
@@ -297,15 +296,6 @@ def test_run_keeps_artifacts_type_and_phases_of_the_answer(agent: FakeAgent) -> 
             "cost_estimate_usd": None,
         },
     }
-
-
-@pytest.mark.parametrize("result_type", ResultType)
-def test_result_takes_every_type_of_answer(result_type: ResultType, agent: FakeAgent) -> None:
-    agent.answer = replace(agent.answer, result_type=result_type)
-
-    result = document_of(run_with(FakeModelServer(), StepName.RUN_AGENT, a_turn(agent="fake")))
-
-    assert result["result_type"] == result_type
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -4,7 +4,6 @@ A flavour is asked only for what its server really has. The base class is a serv
 chat, and that is all that RUNE asks of it.
 """
 
-from rune.errors import ModelUnsupportedError
 from rune.llm.fields import as_object, read_count, read_text
 from rune.llm.flavours.routes import Routes, find_entry, ids_of
 from rune.llm.protocol import Capabilities, ModelFacts, ServerFacts, WarmUpRequest
@@ -48,10 +47,6 @@ class Flavour:
 
     async def load(self, request: WarmUpRequest) -> None:
         """Bring the model into memory and return when it is there, at once where that is not for us to do."""
-
-    async def unload(self, model: str) -> None:
-        """Take the model out of memory; raises ModelUnsupportedError where the server cannot be told to."""
-        raise ModelUnsupportedError(f"The model server cannot be told to unload the model {model!r}.")
 
 
 class OneModelServer(Flavour):

@@ -20,9 +20,6 @@ from rune.llm.flavours.flavour import Flavour, OneModelServer
 from rune.llm.flavours.routes import Entry, find_entry, ids_of
 from rune.llm.protocol import Capabilities, ModelFacts, ServerFacts, WarmUpRequest
 
-UNLOAD_TIMEOUT_SECONDS = 60.0
-"""The router itself gives a model 10 s to stop before it kills it."""
-
 _COMMAND_TIMEOUT_SECONDS = 30.0
 # A short model is there within 50 ms, a long one within minutes: begin often, grow rare.
 _FIRST_POLL_SECONDS = 0.05
@@ -31,7 +28,6 @@ _LONGEST_POLL_SECONDS = 2.0
 # A sleeping model wakes by itself when it is asked.
 _READY = frozenset({"loaded", "sleeping"})
 _UNDER_WAY = frozenset({"loading", "downloading", "downloaded"})
-_GONE = frozenset({"unloaded", ""})
 
 _THOUSAND = 1000
 
@@ -51,7 +47,7 @@ class LlamaServer(OneModelServer):
 
     async def capabilities(self, model: str) -> Capabilities:  # noqa: ARG002  # there is one
         """Return what the model's template and its projector can do."""
-        return _capabilities(await self._routes.probe("/props"), is_router=False)
+        return _capabilities(await self._routes.probe("/props"))
 
 
 class LlamaRouter(Flavour):
@@ -73,7 +69,7 @@ class LlamaRouter(Flavour):
     async def capabilities(self, model: str) -> Capabilities:
         """Return what the model can do; of one that is not loaded nobody knows."""
         props = await self._routes.probe(_props_path(model)) if model in await self.list_running() else {}
-        return _capabilities(props, is_router=True)
+        return _capabilities(props)
 
     async def list_running(self) -> tuple[str, ...]:
         """Return the ids of the loaded models."""
@@ -97,24 +93,15 @@ class LlamaRouter(Flavour):
         name = read_text(entry, "id")
         if _status(entry) not in {*_READY, *_UNDER_WAY}:
             await self._require_room(entries)
-            await self._tell("load", name)
-        await self._wait(name, _READY, timeout_seconds=request.timeout_seconds)
+            await self._tell_to_load(name)
+        await self._wait_until_ready(name, request.timeout_seconds)
 
-    async def unload(self, model: str) -> None:
-        """Take the model out of memory and wait until it is gone; one that is not there is gone."""
-        entry = find_entry(await self._routes.list_models(), model)
-        if entry is None:
-            raise ModelNotFoundError(f"The model server does not have the model {model!r}.")
-        name = read_text(entry, "id")
-        await self._tell("unload", name)
-        await self._wait(name, _GONE, timeout_seconds=UNLOAD_TIMEOUT_SECONDS)
-
-    async def _tell(self, verb: str, name: str) -> None:
-        # Between the list and the command somebody else may have given the same one: "already running", "not
-        # running". What counts is the status afterwards.
+    async def _tell_to_load(self, name: str) -> None:
+        # Another client may have given the same command since the list was read ("already running"). What counts
+        # is the status afterwards.
         with suppress(RequestRejectedError):
             await self._routes.tell(
-                f"/models/{verb}",
+                "/models/load",
                 {"model": name},
                 model=name,
                 timeout_seconds=_COMMAND_TIMEOUT_SECONDS,
@@ -128,21 +115,21 @@ class LlamaRouter(Flavour):
                 f"The model server holds {limit} models at a time, and would drop one that others may use."
             )
 
-    async def _wait(self, name: str, wanted: frozenset[str], *, timeout_seconds: float) -> None:
+    async def _wait_until_ready(self, name: str, timeout_seconds: float) -> None:
         pause_seconds = _FIRST_POLL_SECONDS
         try:
             async with asyncio.timeout(timeout_seconds):
                 while True:
                     entry = find_entry(await self._routes.list_models(), name) or {}
-                    if _status(entry) in wanted:
+                    if _status(entry) in _READY:
                         return
-                    if wanted is _READY and _status(entry) not in _UNDER_WAY:
+                    if _status(entry) not in _UNDER_WAY:
                         raise ServerFailedError(_load_failure(name, entry))
                     await asyncio.sleep(pause_seconds)
                     pause_seconds = min(2 * pause_seconds, _LONGEST_POLL_SECONDS)
         except TimeoutError as error:
             raise ServerTimeoutError(
-                f"The model server did not get done with the model {name!r} in {timeout_seconds:.0f} seconds."
+                f"The model server did not load the model {name!r} in {timeout_seconds:.0f} seconds."
             ) from error
 
 
@@ -187,20 +174,9 @@ def _model_facts(entry: Entry) -> ModelFacts:
     )
 
 
-def _capabilities(props: Mapping[str, object], *, is_router: bool) -> Capabilities:
-    template, modalities = as_object(props.get("chat_template_caps")), as_object(props.get("modalities"))
-    return Capabilities(
-        calls_tools=_read_flag(template, "supports_tools"),
-        sees=_read_flag(modalities, "vision"),
-        ignores_eos=True,
-        loads=is_router,
-        unloads=is_router,
-    )
-
-
-def _read_flag(holder: Mapping[str, object], key: str) -> bool | None:
-    value = holder.get(key)
-    return value if isinstance(value, bool) else None
+def _capabilities(props: Mapping[str, object]) -> Capabilities:
+    calls_tools = as_object(props.get("chat_template_caps")).get("supports_tools")
+    return Capabilities(calls_tools=calls_tools if isinstance(calls_tools, bool) else None, ignores_eos=True)
 
 
 def format_parameters(count: int | None) -> str | None:

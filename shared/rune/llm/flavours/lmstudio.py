@@ -5,15 +5,12 @@ Routes and fields: https://lmstudio.ai/docs/developer/rest, read 2026-11.
 
 from collections.abc import Mapping
 
-from rune.errors import ModelNotFoundError
 from rune.llm.fields import as_list, as_object, read_count, read_text
 from rune.llm.flavours.flavour import Flavour
 from rune.llm.protocol import Capabilities, ModelFacts, ServerFacts, WarmUpRequest
 
 MODELS_PATH = "/api/v1/models"
 OLD_MODELS_PATH = "/api/v0/models"
-
-UNLOAD_TIMEOUT_SECONDS = 60.0
 
 _NAME = "lmstudio"
 
@@ -48,19 +45,10 @@ class LmStudio(Flavour):
         """Return what the list tells of the model."""
         entry = await self._find(model)
         told = as_object(entry.get("capabilities"))
-        kind, sees, calls_tools = (
-            read_text(entry, "type"),
-            told.get("vision"),
-            told.get("trained_for_tool_use"),
-        )
+        kind, calls_tools = read_text(entry, "type"), told.get("trained_for_tool_use")
         return Capabilities(
             chats=kind == "llm" if kind else None,
             calls_tools=calls_tools if isinstance(calls_tools, bool) else None,
-            # Told by releases after 0.4.0, and only of models that think.
-            thinks=True if as_object(told.get("reasoning")) else None,
-            sees=sees if isinstance(sees, bool) else None,
-            loads=self.loads,
-            unloads=True,
         )
 
     async def list_running(self) -> tuple[str, ...]:
@@ -71,25 +59,12 @@ class LmStudio(Flavour):
         """Load the model, unless an instance of it is in memory: loading again would make a second one."""
         if _instances(await self._find(request.model)):
             return
-        body: dict[str, object] = {"model": request.model}
-        if request.context_tokens is not None:
-            body["context_length"] = request.context_tokens
         await self._routes.tell(
-            MODELS_PATH + "/load", body, model=request.model, timeout_seconds=request.timeout_seconds
+            MODELS_PATH + "/load",
+            {"model": request.model},
+            model=request.model,
+            timeout_seconds=request.timeout_seconds,
         )
-
-    async def unload(self, model: str) -> None:
-        """Take every instance of the model out of memory; raises ModelNotFoundError for one it does not have."""
-        entry = await self._find(model)
-        if not entry:
-            raise ModelNotFoundError(f"The model server does not have the model {model!r}.")
-        for instance in _instances(entry):
-            await self._routes.tell(
-                MODELS_PATH + "/unload",
-                {"instance_id": read_text(instance, "id")},
-                model=model,
-                timeout_seconds=UNLOAD_TIMEOUT_SECONDS,
-            )
 
     async def _models(self) -> list[Mapping[str, object]]:
         return read_models(await self._routes.ask(MODELS_PATH))
@@ -126,7 +101,6 @@ class OldLmStudio(Flavour):
         return Capabilities(
             chats=kind != "embeddings" if kind else None,
             calls_tools="tool_use" in told if isinstance(told, list) else None,
-            sees=kind == "vlm" if kind else None,
         )
 
     async def list_running(self) -> tuple[str, ...]:
