@@ -47,6 +47,7 @@ PURE_FILES = (
     "jobs/outcomes.py",
     "jobs/plan.py",
     "jobs/record.py",
+    "workflows/graph.py",
     "workflows/benchmark/grades.py",
     "workflows/benchmark/result.py",
     "workflows/benchmark/state.py",

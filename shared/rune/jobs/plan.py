@@ -1,10 +1,13 @@
-"""Which steps a kind of job takes, where each runs, and how it is spoken of."""
+"""Of each step: where it runs, what its event is called, and what a person is told meanwhile.
+
+Which step follows which is in `rune.workflows.graph`.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from rune.jobs.record import Job, Kind, Status, StepName
+from rune.jobs.record import Job, Status, StepName
 
 
 class Lane(StrEnum):
@@ -63,13 +66,6 @@ STEPS = {
     StepName.RUN_AGENT: StepPlan(Lane.INFERENCE, "agent.ask", "The agent is at work."),
     StepName.VERIFY: StepPlan(Lane.CONTROL, "backend.list_models", "Asking the server whether it is there."),
 }
-
-LAST_STEP = {
-    Kind.BENCHMARK: StepName.ASK,
-    Kind.AGENTIC_AGENT: StepName.RUN_AGENT,
-    Kind.LLM_INSTANCE: StepName.VERIFY,
-}
-"""What a job is for; what comes before only prepares it."""
 
 CLOSING_SECONDS = 15.0
 """Time that a step which keeps a state has at least, so that it can make a result of what it has."""

@@ -11,6 +11,7 @@ from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
 from rune.net.addresses import AddressPolicy
+from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends, time_left_seconds
 
 
@@ -37,8 +38,7 @@ class AgenticAgent:
         finally:
             await agent.aclose()
         has_model_server = find_agent(request.agent, settings).needs_model_server
-        warms_up = has_model_server and request.backend_warmup
-        return Next(StepName.WARM_UP if warms_up else StepName.RUN_AGENT)
+        return Next(step_after(context, Fact.MODEL_READY if has_model_server else Fact.AGENT_ALONE))
 
     async def run(self, context: StepContext) -> Outcome:
         """Let the agent answer."""

@@ -4,17 +4,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from rune.contracts import (
-    AgenticAgentRequest,
-    BackendChoice,
-    BenchmarkRequest,
-    LlmInstanceRequest,
-    LlmInstanceResult,
-    Question,
-)
+from rune.contracts import BackendChoice, LlmInstanceRequest, LlmInstanceResult, Question
 from rune.errors import ServerUnreachableError
 from rune.jobs.outcomes import Done, Next, Outcome
-from rune.jobs.record import Job, Kind, StepName
+from rune.jobs.record import Job, StepName
 from rune.jobs.step import Step, StepContext
 from rune.llm.opener import OpenServer
 from rune.llm.protocol import ModelServer, WarmUpRequest
@@ -22,19 +15,14 @@ from rune.rentals.record import RentalState
 from rune.rentals.store import RentalStore
 from rune.tenants.backends import BackendChoice as NamedBackend
 from rune.tenants.backends import BackendSettings, api_key_for
-from rune.workflows.benchmark.context_size import context_tokens_of, step_when_ready
+from rune.workflows.benchmark.context_size import context_tokens_of
+from rune.workflows.graph import Fact, parse_request, step_after
 
 IDLE_TIMEOUT_SECONDS = 60.0
 """Longest silence between two pieces of an answer, once the model is loaded."""
 
 HEADROOM_SECONDS = 5.0
 """Left of the step's time when a call must be over, so that its failure can still be written down."""
-
-_WARMED_UP: Mapping[Kind, type[BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest]] = {
-    Kind.BENCHMARK: BenchmarkRequest,
-    Kind.AGENTIC_AGENT: AgenticAgentRequest,
-    Kind.LLM_INSTANCE: LlmInstanceRequest,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +118,7 @@ class Servers:
 
     async def warm_up(self, context: StepContext) -> Outcome:
         """Load the model and run one token through it."""
-        request = _WARMED_UP[context.job.kind].model_validate_json(context.request_json)
+        request = parse_request(context.job.kind, context.request_json)
         timeout_seconds = min(float(request.backend_warmup_timeout), time_left_seconds(context))
         backend = self._backends.find(context.job, request)
         model = request.model or backend.model or ""
@@ -138,7 +126,7 @@ class Servers:
             context_tokens = context_tokens_of(request, rents=context.job.rents)
             warm_up = await server.warm_up(WarmUpRequest(model, timeout_seconds, context_tokens))
         phases_ms = {"load": round(warm_up.load_ms), "first_token": round(warm_up.first_token_ms)}
-        return Next(step_when_ready(context.job.kind, request), phases_ms=phases_ms)
+        return Next(step_after(context, Fact.MODEL_READY), phases_ms=phases_ms)
 
     async def verify(self, context: StepContext) -> Outcome:
         """Find out that a server answers, and hand over its address."""

@@ -2,14 +2,13 @@ import pytest
 
 from rune.jobs import plan
 from rune.jobs.plan import Lane
-from rune.jobs.record import Job, Kind, Status, StepName
+from rune.jobs.record import Job, Status, StepName
 from tests.builders import NOW, a_claimed_job, a_failure, a_job, an_ended_job
 from tests.template import load_template
 
 
-def test_plan_knows_every_step_and_every_kinds_last() -> None:
+def test_plan_knows_every_step() -> None:
     assert set(plan.STEPS) == set(StepName)
-    assert set(plan.LAST_STEP) == set(Kind)
 
 
 def test_plan_names_events_as_clients_know_them() -> None:

@@ -333,7 +333,7 @@ def run_with_holmes(
             settings = AgentSettings({"default": TenantAgents(holmes=HolmesSettings(base_url=server.url))})
             steps = AgenticAgent(Backends(FakeModelServer().open, None), settings, policy).steps
             context = a_turn(agent="holmes", model="fast", backend_url=None)
-            context.job = a_claimed_job(kind=Kind.AGENTIC_AGENT, phases_ms={"check_agent": 12})
+            context.job = a_claimed_job(kind=Kind.AGENTIC_AGENT, phases_ms={"check_agent": 12}, step=step)
             return await steps[step](context), server
 
     return asyncio.run(go())

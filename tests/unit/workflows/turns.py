@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from rune.errors import RuneError
 from rune.jobs.outcomes import Outcome
@@ -31,6 +32,7 @@ def a_context(kind: Kind = Kind.BENCHMARK, left_seconds: float = 600.0, **reques
 
 def run(steps: Mapping[StepName, Step], step: StepName, context: StepContext) -> Outcome:
     """Return how the step ends."""
+    context.job = replace(context.job, step=step)
 
     async def main() -> Outcome:
         return await steps[step](context)

@@ -5,13 +5,14 @@ from datetime import timedelta
 
 from rune.agents.registry import find_agent
 from rune.agents.settings import TenantAgents
-from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, RentalChoice
+from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
 from rune.errors import InvalidRequestError
 from rune.jobs.record import Kind, StepName
 from rune.money.sizing import size_model
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.workloads import admit_work
 from rune.tenants.backends import NO_BACKENDS, TenantBackends, check_backend
+from rune.workflows.graph import Request, Trait, first_step, traits_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def admit_benchmark(
         else {"backend_url": check_backend(backends, request, policy, model=request.model)}
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
-    return _admitted(Kind.BENCHMARK, StepName.CHECK, admit_work(known, policy, backends))
+    return _admitted(Kind.BENCHMARK, admit_work(known, policy, backends))
 
 
 def admit_agentic_agent(
@@ -78,7 +79,7 @@ def admit_agentic_agent(
         else {"backend_url": None, "backend_credential": None}
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
-    return _admitted(Kind.AGENTIC_AGENT, StepName.CHECK_AGENT, known)
+    return _admitted(Kind.AGENTIC_AGENT, known)
 
 
 def admit_llm_instance(
@@ -93,16 +94,16 @@ def admit_llm_instance(
         if request.wants_rental
         else {"backend_url": check_backend(backends, request, policy, model=request.model)}
     )
-    return _admitted(Kind.LLM_INSTANCE, StepName.VERIFY, request.model_copy(update=server))
+    return _admitted(Kind.LLM_INSTANCE, request.model_copy(update=server))
 
 
-def _admitted(
-    kind: Kind, first_step: StepName, request: AgenticAgentRequest | BenchmarkRequest | LlmInstanceRequest
-) -> Admitted:
-    document = request.model_dump_json(exclude_none=True)
-    if isinstance(request, RentalChoice) and request.wants_rental:
-        return Admitted(kind, StepName.RENT, document, rents=True)
-    return Admitted(kind, first_step, document)
+def _admitted(kind: Kind, request: Request) -> Admitted:
+    return Admitted(
+        kind,
+        first_step(kind, request),
+        request.model_dump_json(exclude_none=True),
+        rents=Trait.RENTS in traits_of(kind, request),
+    )
 
 
 def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Renting) -> dict[str, object]:

@@ -1,11 +1,9 @@
-"""Which way a benchmark takes, and in which context its model is loaded. Plain functions over plain data."""
+"""In which context a benchmark's model is loaded. Plain functions over plain data."""
 
 from collections.abc import Sequence
 
 from rune.bench.prompts import make_prompts
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
-from rune.jobs import plan
-from rune.jobs.record import Kind, StepName
 
 SMALLEST_CONTEXT_TOKENS = 8192
 LARGEST_CONTEXT_TOKENS = 131_072
@@ -24,15 +22,6 @@ _FRAME_TOKENS = 128
 """The chat template, and the number before a prompt."""
 
 _SYNTHETIC_MARGIN_PERCENT = 125
-
-
-def step_when_ready(
-    kind: Kind, request: BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest
-) -> StepName:
-    """Return what a job is for, once its model server is ready."""
-    if isinstance(request, BenchmarkRequest) and request.workload is not None:
-        return StepName.MEASURE
-    return plan.LAST_STEP[kind]
 
 
 def judges_on_own_server(request: BenchmarkRequest) -> bool:

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from rune.bench.judging import judge_messages
 from rune.contracts import BenchmarkRequest, BenchmarkResult
 from rune.jobs.outcomes import Done, Next, Outcome
-from rune.jobs.record import StepName
+from rune.jobs.step import StepContext
 from rune.workflows.benchmark.context_size import VERDICT_TOKENS, context_for
 from rune.workflows.benchmark.grades import with_quality
 from rune.workflows.benchmark.state import Answer, JudgingState
+from rune.workflows.graph import Fact, step_after
 
 
 def conclude(
+    context: StepContext,
     request: BenchmarkRequest,
     result: BenchmarkResult,
     *,
@@ -36,4 +38,6 @@ def conclude(
         context_tokens=context_for(texts, VERDICT_TOKENS),
         tokens_per_word=tokens_per_word,
     )
-    return Next(StepName.JUDGE, phases_ms=phases_ms, state_json=state.model_dump_json())
+    return Next(
+        step_after(context, Fact.ANSWERS_TO_JUDGE), phases_ms=phases_ms, state_json=state.model_dump_json()
+    )

@@ -186,6 +186,7 @@ class Measure:
             },
         )
         return conclude(
+            context,
             request,
             result,
             answers=state.answers,

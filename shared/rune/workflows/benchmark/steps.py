@@ -17,13 +17,14 @@ from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelFacts, ModelServer, Role, ServerFacts
 from rune.workflows.benchmark import server_snapshot as facts
-from rune.workflows.benchmark.context_size import context_tokens_of, step_when_ready
+from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.benchmark.dependencies import MeasuringTools
 from rune.workflows.benchmark.finish import conclude
 from rune.workflows.benchmark.judge import Judge
 from rune.workflows.benchmark.measure import Measure
 from rune.workflows.benchmark.result import TokenSums, ceiled_ms, make_result, measurements_of
 from rune.workflows.benchmark.state import answer_of
+from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends, time_left_seconds
 
 
@@ -53,8 +54,7 @@ class Benchmark:
             capabilities = await server.capabilities(request.model)
         if capabilities.chats is False:
             raise ModelUnsupportedError(f"The model {request.model!r} cannot chat.")
-        ready = step_when_ready(context.job.kind, request)
-        return Next(StepName.WARM_UP if request.backend_warmup else ready)
+        return Next(step_after(context, Fact.MODEL_READY))
 
     async def ask(self, context: StepContext) -> Outcome:
         """Ask the question and measure the answer."""
@@ -95,6 +95,7 @@ class Benchmark:
         )
         answers = [answer_of(0, record, generation)]
         return conclude(
+            context,
             request,
             result,
             answers=answers,

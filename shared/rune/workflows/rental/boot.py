@@ -4,17 +4,18 @@ from datetime import datetime, timedelta
 
 from rune.errors import AddressError, ModelServerError
 from rune.jobs.outcomes import Again, Next, Outcome
-from rune.jobs.record import StepName
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
 from rune.rentals.instance import PORT_TIMEOUT, BootState, Instance, Listing, find_boot_state, has_stopped
 from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental, RentalState
+from rune.workflows.graph import Fact, step_after
 from rune.workflows.rental.dependencies import (
     PORT,
     SERVER_KIND,
     RentalDependencies,
     RentalRequest,
     another,
+    fact_of,
     read_request,
 )
 
@@ -36,12 +37,8 @@ class BootStep:
     async def boot(self, context: StepContext) -> Outcome:
         """Look once: go on when the machine's server answers, to the next machine when this one never will."""
         held = self._dependencies.find_rental(context.job)
-        if held is None:
-            return Next(StepName.RENT)
-        if held.state is RentalState.INTENDED:
-            return Next(StepName.RECONCILE)
-        if held.state is RentalState.RELEASING:
-            return Next(StepName.RELEASE)
+        if held is None or held.state in (RentalState.INTENDED, RentalState.RELEASING):
+            return Next(step_after(context, fact_of(held)))
         listing = await self._dependencies.provider.list_instances()
         instance = listing.find(held)
         if instance is None:
@@ -107,7 +104,7 @@ class BootStep:
         running = self._dependencies.update(held, lifecycle.note_running(held, url, now))
         took_ms = round((now - _awaited_since(held)).total_seconds() * 1000)
         return Next(
-            StepName.PULL,
+            step_after(context, Fact.MACHINE_ANSWERS),
             phases_ms={"boot": took_ms},
             labels={"contract_id": str(running.contract_id)},
             spending=self._dependencies.spending(context.job, running),
@@ -121,7 +118,7 @@ class BootStep:
 
     def _give_up(self, context: StepContext, held: Rental, reason: EndReason, detail: str) -> Outcome:
         self._dependencies.give_up(held, reason, detail)
-        return another(reason, detail, self._dependencies.spending(context.job, held))
+        return another(context, reason, detail, self._dependencies.spending(context.job, held))
 
 
 def _is_too_dear(held: Rental, request: RentalRequest) -> bool:

@@ -7,8 +7,8 @@ from datetime import datetime
 from rune.clock import Clock
 from rune.contracts import BenchmarkRequest, LlmInstanceRequest
 from rune.errors import ProviderBusyError, ProviderFailedError, RentalError, StoreUnavailableError
-from rune.jobs.outcomes import Again, Next, Note, Outcome, Spending
-from rune.jobs.record import Job, Kind, StepName
+from rune.jobs.outcomes import Again, Next, Outcome, Spending
+from rune.jobs.record import Job, Kind
 from rune.jobs.step import Step, StepContext
 from rune.llm.opener import OpenServer
 from rune.money.catalog import SizedModel
@@ -21,6 +21,7 @@ from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.settings import RentalSettings
 from rune.rentals.store import RentalRefused, RentalStore
 from rune.storage.change import Change
+from rune.workflows.graph import Fact, step_after
 
 log = logging.getLogger(__name__)
 
@@ -161,8 +162,20 @@ def delay_after(error: ThrottledError | RentalError) -> int:
     return _PROVIDER_DELAY_SECONDS
 
 
-def another(reason: EndReason, detail: str, spending: Spending, *, notes: tuple[Note, ...] = ()) -> Next:
+def fact_of(held: Rental | None) -> Fact:
+    """Return what a job's rental says of the way that it takes."""
+    if held is None:
+        return Fact.NO_MACHINE
+    match held.state:
+        case RentalState.INTENDED:
+            return Fact.ORDER_UNANSWERED
+        case RentalState.CREATED | RentalState.RUNNING:
+            return Fact.MACHINE_HELD
+        case _:
+            return Fact.MACHINE_GIVEN_UP
+
+
+def another(context: StepContext, reason: EndReason, detail: str, spending: Spending) -> Next:
     """Return the way from a machine that was given up to the next one."""
-    return Next(
-        StepName.RELEASE, labels={"detail": detail}, error_type=reason.value, notes=notes, spending=spending
-    )
+    step = step_after(context, Fact.MACHINE_GIVEN_UP)
+    return Next(step, labels={"detail": detail}, error_type=reason.value, spending=spending)

@@ -9,8 +9,9 @@ from rune.jobs.step import Step, StepContext
 from rune.rentals.instance import describe_state, has_stopped
 from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.record import EndReason
+from rune.workflows.graph import step_after
 from rune.workflows.rental.boot import BootStep
-from rune.workflows.rental.dependencies import RentalDependencies, another, watching
+from rune.workflows.rental.dependencies import RentalDependencies, another, fact_of, watching
 from rune.workflows.rental.pull import PullStep
 from rune.workflows.rental.release import ReleaseStep
 from rune.workflows.rental.rent import Rent
@@ -50,7 +51,7 @@ def replacing_lost_machine(step: Step, dependencies: RentalDependencies) -> Step
         held = dependencies.find_rental(context.job)
         if held is None:
             # The janitor was faster: it is proven gone already.
-            return Next(StepName.RENT, error_type=EndReason.MACHINE_LOST.value)
+            return Next(step_after(context, fact_of(held)), error_type=EndReason.MACHINE_LOST.value)
         try:
             listing = await dependencies.provider.list_instances()
         except (ThrottledError, RentalError):
@@ -60,6 +61,6 @@ def replacing_lost_machine(step: Step, dependencies: RentalDependencies) -> Step
             return None
         detail = "not listed any more" if instance is None else describe_state(instance)
         dependencies.give_up(held, EndReason.MACHINE_LOST, detail)
-        return another(EndReason.MACHINE_LOST, detail, dependencies.spending(context.job, held))
+        return another(context, EndReason.MACHINE_LOST, detail, dependencies.spending(context.job, held))
 
     return run

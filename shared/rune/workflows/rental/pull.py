@@ -14,7 +14,6 @@ from rune.errors import (
     StreamTruncatedError,
 )
 from rune.jobs.outcomes import Again, Failed, Next, Outcome
-from rune.jobs.record import Kind, StepName
 from rune.jobs.step import StepContext
 from rune.jobs.transitions import MAX_FAILURES
 from rune.llm.protocol import PullProgress, PullRequest
@@ -22,7 +21,7 @@ from rune.money.sizing import size_model
 from rune.rentals import lifecycle
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import RentalRefused
-from rune.workflows.benchmark.context_size import step_when_ready
+from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import time_left_seconds
 from rune.workflows.rental.dependencies import (
     SERVER_KIND,
@@ -58,7 +57,7 @@ class PullStep:
         """Watch the machine download the model; what a slice does not finish, the next one goes on with."""
         held = self._dependencies.find_rental(context.job)
         if held is None or held.state is not RentalState.RUNNING or held.url is None:
-            return Next(StepName.BOOT)
+            return Next(step_after(context, Fact.MACHINE_NOT_RUNNING))
         model = read_request(context).model or held.model or ""
         try:
             is_complete, pulled_bytes = await self._download(context, held, held.url, model)
@@ -70,7 +69,8 @@ class PullStep:
                 # It runs, and is its tenant's; only this job could not put its model there.
                 raise
             self._dependencies.give_up(held, EndReason.MODEL_FAILED, error.code)
-            return another(EndReason.MODEL_FAILED, error.code, self._dependencies.spending(context.job, held))
+            spending = self._dependencies.spending(context.job, held)
+            return another(context, EndReason.MODEL_FAILED, error.code, spending)
         if not is_complete:
             return Again(0, dict(context.progress), self._dependencies.spending(context.job, held))
         now = self._dependencies.clock.now()
@@ -80,7 +80,7 @@ class PullStep:
         since = held.running_at if held.job_id == context.job.job_id else held.held_since
         took_ms = round((now - (since or now)).total_seconds() * 1000)
         return Next(
-            self._next_step(context),
+            step_after(context, Fact.MODEL_READY),
             phases_ms={"pull": took_ms},
             labels={"model": model, "bytes": str(pulled_bytes or 0)},
             spending=self._dependencies.spending(context.job, held),
@@ -126,12 +126,6 @@ class PullStep:
                 return False
             held = written.found
         return False
-
-    def _next_step(self, context: StepContext) -> StepName:
-        request = read_request(context)
-        if context.job.kind is Kind.LLM_INSTANCE or request.backend_warmup:  # type: ignore[union-attr]
-            return StepName.WARM_UP
-        return step_when_ready(context.job.kind, request)
 
 
 def _most_bytes(held: Rental, model: str) -> int:

@@ -15,7 +15,7 @@ from rune.errors import (
     RentalError,
 )
 from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
-from rune.jobs.record import Job, StepName
+from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
 from rune.rentals import self_destruct as safety_net
@@ -33,11 +33,13 @@ from rune.rentals.record import (
     make_rental_id,
 )
 from rune.rentals.store import RentalRefused
+from rune.workflows.graph import Fact, step_after
 from rune.workflows.rental.dependencies import (
     PORT,
     RentalDependencies,
     RentalRequest,
     delay_after,
+    fact_of,
     read_request,
 )
 from rune.workflows.rental.selection import (
@@ -94,17 +96,17 @@ class Rent:
         held = self._dependencies.find_rental(job)
         if held is not None:
             spending = self._dependencies.spending(job, held)
-            return Next(_step_for(held), phases_ms=_searched(job, held), spending=spending)
+            return Next(step_after(context, fact_of(held)), phases_ms=_searched(job, held), spending=spending)
         attempts = self._dependencies.rental_store.read_attempts(job.job_id)
         made = [rental for rental in attempts if rental.contract_id is not None]
         if len(attempts) >= MAX_ORDERS or len(made) >= MAX_MACHINES:
             return _exhausted(attempts)
         request = read_request(context)
-        reused = self._take_kept(job, request)
+        reused = self._take_kept(context, request)
         if reused is not None:
             return reused
         try:
-            return await self._order(job, request, attempts)
+            return await self._order(context, request, attempts)
         except (ThrottledError, ProviderBusyError) as error:
             return Again(delay_after(error))
 
@@ -112,9 +114,10 @@ class Rent:
         """Look for the machine of a lost order by its label; give it up only after complete listings without it."""
         held = self._dependencies.find_rental(context.job)
         if held is None:
-            return Next(StepName.RENT)
+            return Next(step_after(context, fact_of(held)))
         if held.state is not RentalState.INTENDED:
-            return Next(_step_for(held), spending=self._dependencies.spending(context.job, held))
+            spending = self._dependencies.spending(context.job, held)
+            return Next(step_after(context, fact_of(held)), spending=spending)
         now = self._dependencies.clock.now()
         window_ends_at = held.intended_at + lifecycle.RECONCILE_WINDOW
         listing = await self._dependencies.provider.list_instances(
@@ -124,9 +127,8 @@ class Rent:
         if instance is not None:
             found = self._dependencies.note_contract(held, instance.contract_id)
             labels = {"contract_id": str(instance.contract_id)}
-            return Next(
-                _step_for(found), labels=labels, spending=self._dependencies.spending(context.job, found)
-            )
+            spending = self._dependencies.spending(context.job, found)
+            return Next(step_after(context, fact_of(found)), labels=labels, spending=spending)
         if listing.begun_at <= window_ends_at:
             return Again(5)
         self._dependencies.update(
@@ -135,21 +137,24 @@ class Rent:
                 held, listing.begun_at, self._dependencies.clock.now(), EndReason.CREATE_LOST
             ),
         )
-        return Next(StepName.RENT, error_type=EndReason.CREATE_LOST.value)
+        return Next(step_after(context, Fact.ORDER_LOST), error_type=EndReason.CREATE_LOST.value)
 
-    def _take_kept(self, job: Job, request: RentalRequest) -> Outcome | None:
-        """Return the next step on a machine that the tenant keeps, if one fits and nobody else is faster."""
-        now = self._dependencies.clock.now()
+    def _take_kept(self, context: StepContext, request: RentalRequest) -> Outcome | None:
+        """Return the next step on a machine that the tenant keeps, if one fits and no other job takes it first."""
+        job, now = context.job, self._dependencies.clock.now()
         alive = self._dependencies.rental_store.read_alive(job.tenant)
         for kept in (rental for rental in alive if fits_kept(rental, job, request, now)):
             taken = self._dependencies.rental_store.update(kept, lifecycle.take_kept(kept, job.job_id, now))
             if not isinstance(taken, RentalRefused):
                 note = Note("vastai.instance.reuse_check", {"rental_id": taken.rental_id, "found": "1"})
-                return Next(StepName.BOOT, notes=(note,), spending=self._dependencies.spending(job, taken))
+                spending = self._dependencies.spending(job, taken)
+                return Next(step_after(context, fact_of(taken)), notes=(note,), spending=spending)
         return None
 
-    async def _order(self, job: Job, request: RentalRequest, attempts: tuple[Rental, ...]) -> Outcome:
-        provider, clock = self._dependencies.provider, self._dependencies.clock
+    async def _order(
+        self, context: StepContext, request: RentalRequest, attempts: tuple[Rental, ...]
+    ) -> Outcome:
+        job, provider, clock = context.job, self._dependencies.provider, self._dependencies.clock
         terms = request.rental_terms
         began_at = clock.now()
         template = None
@@ -170,7 +175,7 @@ class Rent:
         outcome: Outcome
         try:
             outcome = await self._buy(
-                job,
+                context,
                 attempts,
                 PlannedOrder(selection.offers[0], requirements, model, template, ceiling_at),
                 began_at,
@@ -185,10 +190,14 @@ class Rent:
         return outcome
 
     async def _buy(
-        self, job: Job, attempts: tuple[Rental, ...], planned: PlannedOrder, began_at: datetime
+        self,
+        context: StepContext,
+        attempts: tuple[Rental, ...],
+        planned: PlannedOrder,
+        began_at: datetime,
     ) -> Outcome:
         """Order what was picked, if the account can pay for it and this is still the job's worker."""
-        provider = self._dependencies.provider
+        job, provider = context.job, self._dependencies.provider
         credit_usd = await provider.read_credit_usd()
         if credit_usd is not None and credit_usd < least_credit_usd(planned.offer, planned.requirements):
             raise NoCreditError("The Vast.ai account has too little credit for this machine.")
@@ -202,29 +211,30 @@ class Rent:
             return Again(0)
         rental = self._intend(job, attempt, planned)
         if not self._dependencies.rental_store.open(rental):
-            return Next(StepName.RECONCILE)
-        return await self._create(job, rental, self._order_of(rental, planned.template))
+            return Next(step_after(context, Fact.ORDER_UNANSWERED))
+        return await self._create(context, rental, self._order_of(rental, planned.template))
 
-    async def _create(self, job: Job, rental: Rental, order: Order) -> Next | Failed:
+    async def _create(self, context: StepContext, rental: Rental, order: Order) -> Next | Failed:
         """Send the order of a written intent, once, and say what became of it."""
-        dependencies = self._dependencies
+        job, dependencies = context.job, self._dependencies
         if dependencies.clock.now() - rental.intended_at > ORDER_FRESHNESS:
-            return Next(StepName.RECONCILE, spending=dependencies.spending(job, rental))
+            step = step_after(context, Fact.ORDER_UNANSWERED)
+            return Next(step, spending=dependencies.spending(job, rental))
         labels = _labels(rental)
         try:
             contract_id = await dependencies.provider.create(order)
         except CreateLostError as error:
-            return Next(StepName.RECONCILE, labels=labels, error_type=error.code)
+            return Next(step_after(context, Fact.ORDER_UNANSWERED), labels=labels, error_type=error.code)
         except RentalError as error:
-            return self._refused(job, rental, error)
+            return self._refused(context, rental, error)
         created = dependencies.note_contract(rental, contract_id)
         return Next(
-            StepName.BOOT,
+            step_after(context, Fact.MACHINE_HELD),
             labels={**labels, "contract_id": str(contract_id)},
             spending=dependencies.spending(job, created),
         )
 
-    def _refused(self, job: Job, rental: Rental, error: RentalError) -> Next | Failed:
+    def _refused(self, context: StepContext, rental: Rental, error: RentalError) -> Next | Failed:
         """Return what follows an order that was refused; what it left behind all the same is given back."""
         dependencies, now = self._dependencies, self._dependencies.clock.now()
         labels = _labels(rental)
@@ -232,18 +242,19 @@ class Rent:
             left = dependencies.note_contract(rental, error.contract_id)
             dependencies.give_up(left, EndReason.CREATE_REFUSED, error.code)
             return Next(
-                StepName.RELEASE,
+                step_after(context, Fact.MACHINE_GIVEN_UP),
                 labels=labels,
                 error_type=error.code,
-                spending=dependencies.spending(job, left),
+                spending=dependencies.spending(context.job, left),
             )
         reason = _REASONS.get(type(error), EndReason.CREATE_REFUSED)
         dependencies.update(rental, lifecycle.prove_release(rental, now, now, reason, error.code))
         if isinstance(error, (OfferGoneError, ProviderRefusedError)):
-            return Next(StepName.RENT, labels=labels, error_type=error.code)
+            return Next(step_after(context, Fact.ORDER_REFUSED), labels=labels, error_type=error.code)
         if isinstance(error, ProviderBusyError):
             delay_seconds = error.retry_after_seconds or _BUSY_DELAY_SECONDS
-            return Next(StepName.RENT, delay_seconds=delay_seconds, labels=labels, error_type=error.code)
+            step = step_after(context, Fact.ORDER_REFUSED)
+            return Next(step, delay_seconds=delay_seconds, labels=labels, error_type=error.code)
         return Failed.from_error(error)
 
     def _intend(self, job: Job, attempt: int, planned: PlannedOrder) -> Rental:
@@ -299,16 +310,6 @@ class Rent:
             script=safety_net.make_script(settings.api_url) if rental.has_self_destruct else None,
             env=env,
         )
-
-
-def _step_for(rental: Rental) -> StepName:
-    match rental.state:
-        case RentalState.INTENDED:
-            return StepName.RECONCILE
-        case RentalState.CREATED | RentalState.RUNNING:
-            return StepName.BOOT
-        case _:
-            return StepName.RELEASE
 
 
 def _searched(job: Job, held: Rental) -> dict[str, int]:

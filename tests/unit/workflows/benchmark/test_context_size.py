@@ -1,13 +1,11 @@
 import pytest
 
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
-from rune.jobs.record import Kind, StepName
 from rune.workflows.benchmark.context_size import (
     context_for,
     context_tokens_of,
     judges_on_own_server,
     room_for,
-    step_when_ready,
 )
 
 
@@ -17,21 +15,6 @@ def a_request(**members: object) -> BenchmarkRequest:
 
 AGENTS = AgenticAgentRequest(question="Why?", model="llama3.1:8b")
 INSTANCE = LlmInstanceRequest()
-
-
-@pytest.mark.parametrize(
-    ("kind", "request_", "step"),
-    [
-        (Kind.BENCHMARK, a_request(), StepName.ASK),
-        (Kind.BENCHMARK, a_request(workload={}), StepName.MEASURE),
-        (Kind.AGENTIC_AGENT, AGENTS, StepName.RUN_AGENT),
-        (Kind.LLM_INSTANCE, INSTANCE, StepName.VERIFY),
-    ],
-)
-def test_step_when_ready_is_what_the_job_is_for(
-    kind: Kind, request_: BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest, step: StepName
-) -> None:
-    assert step_when_ready(kind, request_) is step
 
 
 @pytest.mark.parametrize(
