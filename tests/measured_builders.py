@@ -46,7 +46,7 @@ def a_generation(
     stamps = Stamps(
         sent_ns=sent_ns,
         headers_ns=sent_ns + MS,
-        first_event_ns=sent_ns + MS,
+        first_chunk_ns=sent_ns + MS,
         first_content_ns=arrivals_ns[0],
         first_visible_ns=arrivals_ns[0],
         last_content_ns=arrivals_ns[-1],

@@ -92,7 +92,7 @@ def shifted(generation: Generation, by_ns: int) -> Generation:
     moved = Stamps(
         stamps.sent_ns + by_ns,
         stamps.headers_ns + by_ns,
-        stamps.first_event_ns + by_ns,
+        stamps.first_chunk_ns + by_ns,
         later(stamps.first_content_ns),
         later(stamps.first_visible_ns),
         later(stamps.last_content_ns),

@@ -102,7 +102,7 @@ def test_stamps_follow_the_stream(llama: LlamaServer) -> None:
     answer = chat(llama)
 
     stamps = answer.stamps
-    assert stamps.sent_ns < stamps.headers_ns <= stamps.first_event_ns <= (stamps.first_content_ns or 0)
+    assert stamps.sent_ns < stamps.headers_ns <= stamps.first_chunk_ns <= (stamps.first_content_ns or 0)
     assert (stamps.first_content_ns, stamps.last_content_ns) == (
         answer.chunk_arrivals_ns[0],
         answer.chunk_arrivals_ns[-1],

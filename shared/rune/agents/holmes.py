@@ -145,8 +145,8 @@ class HolmesAgent:
             raise _failure(reply.status, body, FailureContext(model, reply.retry_after_seconds))
         reader = reply.reader(max_bytes=MAX_ANSWER_BYTES)
         whole = bytearray()
-        while (chunk := await reader.read()) is not None:
-            whole += chunk.data
+        while (received := await reader.read()) is not None:
+            whole += received.data
         try:
             value = parse_json(self._without_secrets(bytes(whole)))
         except ValueError as error:

@@ -92,7 +92,7 @@ class Agent(Protocol):
         ...
 
     async def ask(self, request: AgentRequest, on_chunk: OnChunk) -> AgentAnswer:
-        """Return the answer; `on_chunk` hears of pieces where the agent gets any."""
+        """Return the answer; `on_chunk` is called where the agent streams its answer."""
         ...
 
     async def aclose(self) -> None:

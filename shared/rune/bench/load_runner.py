@@ -218,7 +218,7 @@ def _since(answer: Generation, started_ns: int) -> Generation:
         stamps=Stamps(
             sent_ns=stamps.sent_ns - started_ns,
             headers_ns=stamps.headers_ns - started_ns,
-            first_event_ns=stamps.first_event_ns - started_ns,
+            first_chunk_ns=stamps.first_chunk_ns - started_ns,
             first_content_ns=since(stamps.first_content_ns),
             first_visible_ns=since(stamps.first_visible_ns),
             last_content_ns=since(stamps.last_content_ns),

@@ -33,7 +33,7 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "is_truncated": "whether the server dropped a part of the prompt",
         # Null but for a completed request, from here on.
         "ttfb_ms": "sending to the answer's headers",
-        "first_event_ms": "sending to the first event of the stream, which may be empty",
+        "first_chunk_ms": "sending to the first chunk, which may be without content",
         "ttft_ms": "sending to the first piece with content",
         "ttfo_ms": "sending to the first piece with text",
         "tpot_ms": "(e2el - ttft) / (output tokens - 1)",
@@ -85,7 +85,7 @@ def _answer(generation: Generation) -> dict[str, object]:
     stamps, tokens, server = generation.stamps, generation.tokens, generation.server_timings
     return {
         "ttfb_ms": _ms(stamps.headers_ns - stamps.sent_ns),
-        "first_event_ms": _ms(stamps.first_event_ns - stamps.sent_ns),
+        "first_chunk_ms": _ms(stamps.first_chunk_ns - stamps.sent_ns),
         "ttft_ms": _rounded(formulas.time_to_first_token_ms(stamps)),
         "ttfo_ms": _rounded(formulas.time_to_first_visible_token_ms(stamps)),
         "tpot_ms": _rounded(formulas.time_per_output_token_ms(stamps, tokens)),

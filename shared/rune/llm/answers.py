@@ -1,4 +1,8 @@
-"""An answer while it comes: its pieces, their arrivals, and how it ended."""
+"""One answer while it is streamed: its chunks, their arrivals, and how it ended.
+
+A chunk is what one frame of the stream holds of the answer. It has content if it holds text, reasoning or a part of
+a tool call.
+"""
 
 from rune.errors import StreamTruncatedError
 from rune.llm.fields import mend_text
@@ -47,23 +51,23 @@ class AnswerInProgress:
         self._texts: list[str] = []
         self._reasonings: list[str] = []
         self._arrivals_ns: list[int] = []
-        self._first_event_ns: int | None = None
+        self._first_chunk_ns: int | None = None
         self._first_visible_ns: int | None = None
         self._has_tool_call = False
         self._finish_word: str | None = None
 
     @property
     def has_begun(self) -> bool:
-        """Whether any event has come."""
-        return self._first_event_ns is not None
+        """Whether any chunk has come."""
+        return self._first_chunk_ns is not None
 
-    def add_event(self, arrived_ns: int) -> None:
-        """Note an event, with or without content."""
-        if self._first_event_ns is None:
-            self._first_event_ns = arrived_ns
+    def add_chunk(self, arrived_ns: int) -> None:
+        """Note that a chunk has come, with or without content."""
+        if self._first_chunk_ns is None:
+            self._first_chunk_ns = arrived_ns
 
-    def add_piece(self, arrived_ns: int, *, text: str, reasoning: str, has_tool_call: bool) -> None:
-        """Note what an event carries; one without content is no piece and takes no part in any timing."""
+    def add_content(self, arrived_ns: int, *, text: str, reasoning: str, has_tool_call: bool) -> None:
+        """Note what a chunk holds; one without content takes no part in any timing."""
         if not (text or reasoning or has_tool_call):
             return
         if text:
@@ -88,17 +92,17 @@ class AnswerInProgress:
         usage_count: int | None,
         server_count: int | None = None,
     ) -> TokenCounts:
-        """Return the counts, the output's from the first that can be true: usage, timings, pieces.
+        """Return the counts, the output's from the first that can be true: usage, timings, chunks.
 
-        A count of 0 beside pieces with content is a server that does not count; it is passed over.
+        A count of 0 beside chunks with content comes from a server that does not count, and is passed over.
         """
-        piece_count = len(self._arrivals_ns)
-        output_count, source = piece_count, TokenCountSource.CHUNKS
+        chunk_count = len(self._arrivals_ns)
+        output_count, source = chunk_count, TokenCountSource.CHUNKS
         for count, counted_by in (
             (usage_count, TokenCountSource.USAGE),
             (server_count, TokenCountSource.SERVER),
         ):
-            if count or (count == 0 and not piece_count):
+            if count or (count == 0 and not chunk_count):
                 output_count, source = count, counted_by
                 break
         return TokenCounts(prompt_count, output_count, cached_count, reasoning_count, source)
@@ -117,7 +121,7 @@ class AnswerInProgress:
         StreamTruncatedError
             No finish reason came, or one that says that the server gave up.
         """
-        if self._finish_word is None or self._first_event_ns is None:
+        if self._finish_word is None or self._first_chunk_ns is None:
             raise StreamTruncatedError("The server ended its answer without saying why.")
         arrivals_ns = self._arrivals_ns
         return Generation(
@@ -128,7 +132,7 @@ class AnswerInProgress:
             stamps=Stamps(
                 sent_ns=self._sent_ns,
                 headers_ns=self._headers_ns,
-                first_event_ns=self._first_event_ns,
+                first_chunk_ns=self._first_chunk_ns,
                 first_content_ns=arrivals_ns[0] if arrivals_ns else None,
                 first_visible_ns=self._first_visible_ns,
                 last_content_ns=arrivals_ns[-1] if arrivals_ns else None,

@@ -7,7 +7,7 @@ from typing import Any
 
 from rune.errors import ModelUnsupportedError
 from rune.llm.answers import AnswerInProgress
-from rune.llm.bedrock_calls import BedrockCalls, Exchange, TakeEvent
+from rune.llm.bedrock_calls import BedrockCalls, StreamedCall, TakeChunk
 from rune.llm.bedrock_chat import ConverseAnswer, converse_arguments
 from rune.llm.first_token import first_token_ms
 from rune.llm.protocol import (
@@ -93,7 +93,7 @@ class BedrockServer:
         loop = asyncio.get_running_loop()
         opened: list[ConverseAnswer] = []
 
-        def open_answer(exchange: Exchange) -> TakeEvent:
+        def open_answer(call: StreamedCall) -> TakeChunk:
             def tell(count: int) -> None:
                 # A loop that has closed meanwhile has nobody to tell.
                 with suppress(RuntimeError):
@@ -101,7 +101,7 @@ class BedrockServer:
 
             answer = ConverseAnswer(
                 request.model,
-                AnswerInProgress(sent_ns=exchange.sent_ns, headers_ns=exchange.headers_ns, on_chunk=tell),
+                AnswerInProgress(sent_ns=call.sent_ns, headers_ns=call.headers_ns, on_chunk=tell),
             )
             opened.append(answer)
             return answer.take

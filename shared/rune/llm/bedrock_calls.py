@@ -1,8 +1,8 @@
-"""boto3's blocking calls to Bedrock, made in threads; every event is stamped there before anything reads it.
+"""boto3's blocking calls to Bedrock, made in threads; every chunk is stamped there before anything reads it.
 
 botocore hands over a request before it is sent and a raw answer before it is parsed (its hooks `before-send` and
 `before-parse`). That is where stamps are taken: neither signing nor connecting is counted as the model's time, and
-neither is the decoding of an event.
+neither is the decoding of a chunk.
 """
 
 import asyncio
@@ -50,8 +50,8 @@ _READ_TIMEOUT_STEP_SECONDS = 30
 _MAX_RETRY_AFTER_SECONDS = 3600
 _NS_PER_SECOND = 1_000_000_000
 
-type TakeEvent = Callable[[Mapping[str, object], int], None]
-"""Takes an event and the moment when its last byte came."""
+type TakeChunk = Callable[[Mapping[str, object], int], None]
+"""Takes a chunk, which AWS calls an event, and when its last byte arrived."""
 
 
 class _RawBody(Protocol):
@@ -65,7 +65,7 @@ class _RawBody(Protocol):
 
 
 class _StampedBody:
-    """An answer's body, stamped as each piece of it is read, and bounded."""
+    """An answer's body, stamped at each read, and bounded."""
 
     def __init__(self, raw: _RawBody) -> None:
         self._raw = raw
@@ -73,13 +73,13 @@ class _StampedBody:
         self.arrived_ns = time.monotonic_ns()
 
     def stream(self) -> Iterator[bytes]:
-        """Yield the pieces as they come."""
-        for piece in self._raw.stream():
+        """Yield the bytes as they arrive."""
+        for data in self._raw.stream():
             self.arrived_ns = time.monotonic_ns()
-            self._byte_count += len(piece)
+            self._byte_count += len(data)
             if self._byte_count > MAX_STREAM_BYTES:
                 raise BadResponseError(f"Bedrock's answer is longer than {MAX_STREAM_BYTES} bytes.")
-            yield piece
+            yield data
 
     def close(self) -> None:
         """Close the connection, unless the body was read to its end."""
@@ -93,7 +93,7 @@ class _StampedBody:
             self._raw.shutdown()
 
 
-class _StampedQuestion:
+class _StampedRequestBody:
     """A request's body, stamped when it is sent: by then the connection is there, and its making not counted."""
 
     def __init__(self, data: bytes, note_sending: Callable[[], None]) -> None:
@@ -108,7 +108,7 @@ class _StampedQuestion:
         return data
 
 
-class Exchange:
+class StreamedCall:
     """One streamed call: shared by the thread that makes it and the loop that waits for it."""
 
     def __init__(self) -> None:
@@ -173,7 +173,7 @@ class BedrockCalls:
     async def converse(
         self,
         arguments: Mapping[str, Any],
-        open_answer: Callable[[Exchange], TakeEvent],
+        open_answer: Callable[[StreamedCall], TakeChunk],
         *,
         total_timeout_seconds: float,
         idle_timeout_seconds: float,
@@ -183,7 +183,7 @@ class BedrockCalls:
         Parameters
         ----------
         open_answer
-            Called in a thread as soon as the head has come; what it returns is called there with each event.
+            Called in a thread as soon as the head has come; what it returns is called there with each chunk.
 
         Raises
         ------
@@ -191,16 +191,16 @@ class BedrockCalls:
             It failed; one of the two timeouts passed.
         """
         idle_seconds = min(total_timeout_seconds, idle_timeout_seconds)
-        exchange = Exchange()
-        began_ns = exchange.sent_ns
+        call = StreamedCall()
+        began_ns = call.sent_ns
         ended = asyncio.wrap_future(
-            self._threads.submit(self._converse, dict(arguments), exchange, open_answer, idle_seconds)
+            self._threads.submit(self._converse, dict(arguments), call, open_answer, idle_seconds)
         )
         try:
             while not ended.done():
                 now_ns = time.monotonic_ns()
                 total_left = total_timeout_seconds - (now_ns - began_ns) / _NS_PER_SECOND
-                idle_left = idle_seconds - (now_ns - exchange.heard_ns) / _NS_PER_SECOND
+                idle_left = idle_seconds - (now_ns - call.heard_ns) / _NS_PER_SECOND
                 if total_left <= 0:
                     raise ServerTimeoutError(
                         f"Bedrock's answer took longer than {total_timeout_seconds:g} seconds."
@@ -211,7 +211,7 @@ class BedrockCalls:
             return ended.result()
         finally:
             if not ended.done():
-                exchange.abandon()
+                call.abandon()
                 # Nobody hears how the call ends.
                 ended.cancel()
 
@@ -240,24 +240,24 @@ class BedrockCalls:
     def _converse(
         self,
         arguments: dict[str, Any],
-        exchange: Exchange,
-        open_answer: Callable[[Exchange], TakeEvent],
+        call: StreamedCall,
+        open_answer: Callable[[StreamedCall], TakeChunk],
         idle_seconds: float,
     ) -> int:
         with _named_errors(arguments["modelId"]):
             client = self._runtime(idle_seconds)
-            self._current.exchange = exchange
+            self._current.call = call
             response = client.converse_stream(**arguments)
             with closing(response["stream"]) as stream:
-                take = open_answer(exchange)
-                if exchange.was_abandoned():
+                take = open_answer(call)
+                if call.was_abandoned():
                     # Nobody could wake this thread while it waited for the head.
-                    return exchange.heard_ns
-                for event in stream:
-                    arrived_ns = exchange.heard_ns
-                    if exchange.was_abandoned():
+                    return call.heard_ns
+                for chunk in stream:
+                    arrived_ns = call.heard_ns
+                    if call.was_abandoned():
                         break
-                    take(cast("Mapping[str, object]", event), arrived_ns)
+                    take(cast("Mapping[str, object]", chunk), arrived_ns)
                 return time.monotonic_ns()
 
     def _runtime(self, idle_seconds: float) -> "BedrockRuntimeClient":
@@ -281,16 +281,16 @@ class BedrockCalls:
             return self._runtimes[step]
 
     def _before_send(self, request: AWSPreparedRequest, **_: object) -> None:
-        question = _StampedQuestion(cast("bytes", request.body), self._exchange.note_sending)
-        request.body = cast("IO[bytes]", question)
+        stamped = _StampedRequestBody(cast("bytes", request.body), self._call.note_sending)
+        request.body = cast("IO[bytes]", stamped)
 
     def _before_parse(self, response_dict: dict[str, Any], **_: object) -> None:
-        self._exchange.note_head(response_dict)
+        self._call.note_head(response_dict)
 
     @property
-    def _exchange(self) -> Exchange:
+    def _call(self) -> StreamedCall:
         """The call that this thread makes."""
-        return cast("Exchange", self._current.exchange)
+        return cast("StreamedCall", self._current.call)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A chat in the words of Bedrock's Converse: what is sent, and what its events add up to.
+"""A chat in the words of Bedrock's Converse: what is sent, and what its chunks add up to.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
 """
@@ -115,7 +115,7 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
 
 
 class ConverseAnswer:
-    """Adds up the events of one answer, each a mapping with one key."""
+    """Adds up the chunks of one answer, which AWS calls events: mappings with one key each."""
 
     def __init__(self, model: str, answer: AnswerInProgress) -> None:
         self._model = model
@@ -126,10 +126,10 @@ class ConverseAnswer:
         self._stop_reason = ""
         self._has_content = False
 
-    def take(self, event: Mapping[str, object], arrived_ns: int) -> None:
-        """Take an event; an unknown one counts as an event without content."""
-        self._answer.add_event(arrived_ns)
-        start = as_object(event.get("contentBlockStart"))
+    def take(self, chunk: Mapping[str, object], arrived_ns: int) -> None:
+        """Take a chunk; an unknown one has no content."""
+        self._answer.add_chunk(arrived_ns)
+        start = as_object(chunk.get("contentBlockStart"))
         if tool := as_object(as_object(start.get("start")).get("toolUse")):
             self._calls.add(
                 {
@@ -139,12 +139,12 @@ class ConverseAnswer:
                 }
             )
             self._add(arrived_ns, has_tool_call=True)
-        block = as_object(event.get("contentBlockDelta"))
+        block = as_object(chunk.get("contentBlockDelta"))
         if delta := as_object(block.get("delta")):
             self._take_delta(_index(block), delta, arrived_ns)
-        if stop := as_object(event.get("messageStop")):
+        if stop := as_object(chunk.get("messageStop")):
             self._stop_reason = read_text(stop, "stopReason")
-        if metadata := as_object(event.get("metadata")):
+        if metadata := as_object(chunk.get("metadata")):
             self._usage = as_object(metadata.get("usage"))
             self._total_ms = read_number(as_object(metadata.get("metrics")), "latencyMs")
 
@@ -186,7 +186,7 @@ class ConverseAnswer:
         self, arrived_ns: int, *, text: str = "", reasoning: str = "", has_tool_call: bool = False
     ) -> None:
         self._has_content |= bool(text or reasoning or has_tool_call)
-        self._answer.add_piece(arrived_ns, text=text, reasoning=reasoning, has_tool_call=has_tool_call)
+        self._answer.add_content(arrived_ns, text=text, reasoning=reasoning, has_tool_call=has_tool_call)
 
     def _finish(self) -> None:
         reason = self._stop_reason

@@ -8,7 +8,7 @@ from typing import Literal
 from rune.errors import BadResponseError, ModelNotFoundError
 from rune.llm.fields import as_list, as_object, read_count, read_text
 from rune.llm.first_token import first_token_ms
-from rune.llm.lines import NdjsonReader
+from rune.llm.framing import NdjsonReader
 from rune.llm.names import is_same_model
 from rune.llm.ollama_chat import ChatStream, write_chat
 from rune.llm.protocol import (
@@ -24,7 +24,7 @@ from rune.llm.protocol import (
     WarmUpRequest,
 )
 from rune.llm.pulls import PullStream
-from rune.llm.replies import bound_silence, open_stream, read_events, read_object
+from rune.llm.replies import bound_silence, open_stream, read_frames, read_object
 from rune.net.addresses import AddressPolicy, BackendUrl
 from rune.net.calls import ServerConnection
 from rune.net.client import open_client
@@ -136,7 +136,7 @@ class OllamaServer:
                 ) as reply,
             ):
                 body = await open_stream(reply, model=request.model, media_types=_MEDIA_TYPES)
-                await read_events(body, NdjsonReader(), stream.take)
+                await read_frames(body, NdjsonReader(), stream.take)
         except TimeoutError:
             return False
         stream.require_complete()
@@ -177,7 +177,7 @@ class OllamaServer:
         ) as reply:
             body = await open_stream(reply, model=request.model, media_types=_MEDIA_TYPES)
             stream = ChatStream(request.model, reply, bound_silence(body, request, on_chunk))
-            await read_events(body, NdjsonReader(), stream.take)
+            await read_frames(body, NdjsonReader(), stream.take)
             return stream.complete()
 
     async def aclose(self) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from rune.errors import BadResponseError, ModelUnsupportedError, StreamTruncatedError
 from rune.llm.answers import AnswerInProgress
 from rune.llm.fields import as_list, as_object, read_count, read_number, read_text
-from rune.llm.lines import Event
+from rune.llm.framing import Frame
 from rune.llm.protocol import ChatRequest, Generation, Message, OnChunk, Role, ServerTimings, ToolCall
-from rune.llm.replies import parse_event
+from rune.llm.replies import parse_frame
 from rune.llm.tools import read_whole_call, write_ollama_call, write_tools
 from rune.net.calls import Reply
 
@@ -15,7 +15,7 @@ _NS_PER_MS = 1_000_000
 
 
 class ChatStream:
-    """Reads the events of one answer."""
+    """Reads the frames of one answer."""
 
     def __init__(self, model: str, reply: Reply, on_chunk: OnChunk) -> None:
         self._model = model
@@ -25,23 +25,23 @@ class ChatStream:
         self._final: Mapping[str, object] | None = None
         self._ended_ns = 0
 
-    def take(self, event: Event) -> bool:
-        """Take an event; return whether it was the last."""
-        members = parse_event(event, model=self._model, api_key=self._api_key)
-        self._answer.add_event(event.arrived_ns)
+    def take(self, frame: Frame) -> bool:
+        """Take a frame; return whether it was the last."""
+        members = parse_frame(frame, model=self._model, api_key=self._api_key)
+        self._answer.add_chunk(frame.arrived_ns)
         # Before `done` is looked at: the last object may carry text or a tool call itself.
         message = as_object(members.get("message"))
         calls = as_list(message.get("tool_calls"))
         self._calls += [read_whole_call(call) for call in calls]
-        self._answer.add_piece(
-            event.arrived_ns,
+        self._answer.add_content(
+            frame.arrived_ns,
             text=read_text(message, "content"),
             reasoning=read_text(message, "thinking"),
             has_tool_call=bool(calls),
         )
         if members.get("done") is not True:
             return False
-        self._final, self._ended_ns = members, event.arrived_ns
+        self._final, self._ended_ns = members, frame.arrived_ns
         if reason := read_text(members, "done_reason"):
             self._answer.finish(reason)
         return True

@@ -8,7 +8,7 @@ from rune.llm.first_token import first_token_ms
 from rune.llm.flavours.flavour import Flavour
 from rune.llm.flavours.recognition import recognise
 from rune.llm.flavours.routes import Entry, Routes, find_entry, ids_of
-from rune.llm.lines import SseReader
+from rune.llm.framing import SseReader
 from rune.llm.openai_chat import ChatStream, write_chat
 from rune.llm.protocol import (
     Capabilities,
@@ -22,7 +22,7 @@ from rune.llm.protocol import (
     WarmUp,
     WarmUpRequest,
 )
-from rune.llm.replies import bound_silence, open_stream, read_events
+from rune.llm.replies import bound_silence, open_stream, read_frames
 from rune.net.addresses import AddressPolicy, BackendUrl
 from rune.net.calls import ServerConnection
 from rune.net.client import open_client
@@ -114,7 +114,7 @@ class OpenAiServer:
         ) as reply:
             body = await open_stream(reply, model=request.model, media_types=_MEDIA_TYPES)
             stream = ChatStream(request.model, reply, bound_silence(body, request, on_chunk))
-            await read_events(body, SseReader(), stream.take)
+            await read_frames(body, SseReader(), stream.take)
             return stream.complete()
 
     async def aclose(self) -> None:

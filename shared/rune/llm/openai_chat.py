@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from rune.errors import BadResponseError, StreamTruncatedError
 from rune.llm.answers import AnswerInProgress
 from rune.llm.fields import as_list, as_object, read_count, read_number, read_text
-from rune.llm.lines import Event
+from rune.llm.framing import Frame
 from rune.llm.protocol import ChatRequest, Generation, Message, OnChunk, Role, ServerTimings
-from rune.llm.replies import parse_event
+from rune.llm.replies import parse_frame
 from rune.llm.tools import ToolCallsInProgress, write_openai_call, write_tools
 from rune.net.calls import Reply
 
@@ -15,7 +15,7 @@ _END_MARKER = b"[DONE]"
 
 
 class ChatStream:
-    """Reads the events of one answer."""
+    """Reads the frames of one answer."""
 
     def __init__(self, model: str, reply: Reply, on_chunk: OnChunk) -> None:
         self._model = model
@@ -26,18 +26,18 @@ class ChatStream:
         self._timings: Mapping[str, object] = {}
         self._ended_ns: int | None = None
 
-    def take(self, event: Event) -> bool:
-        """Take an event; return whether it was the last."""
-        if event.data.strip() == _END_MARKER:
-            self._ended_ns = event.arrived_ns
+    def take(self, frame: Frame) -> bool:
+        """Take a frame; return whether it was the last."""
+        if frame.data.strip() == _END_MARKER:
+            self._ended_ns = frame.arrived_ns
             return True
-        members = parse_event(event, model=self._model, api_key=self._api_key)
-        self._answer.add_event(event.arrived_ns)
+        members = parse_frame(frame, model=self._model, api_key=self._api_key)
+        self._answer.add_chunk(frame.arrived_ns)
         # Usage and timings may ride on every chunk, on the last, or on one without choices: the latest counts.
         self._usage = as_object(members.get("usage")) or self._usage
         self._timings = as_object(members.get("timings")) or self._timings
         for choice in as_list(members.get("choices")):
-            self._take_choice(event, as_object(choice))
+            self._take_choice(frame, as_object(choice))
         return False
 
     def complete(self) -> Generation:
@@ -65,13 +65,13 @@ class ChatStream:
         )
         return self._answer.complete(self._ended_ns, tokens, server_timings, self._calls.complete())
 
-    def _take_choice(self, event: Event, choice: Mapping[str, object]) -> None:
+    def _take_choice(self, frame: Frame, choice: Mapping[str, object]) -> None:
         delta = as_object(choice.get("delta"))
         fragments = _read_fragments(delta)
         for fragment in fragments:
             self._calls.add(fragment)
-        self._answer.add_piece(
-            event.arrived_ns,
+        self._answer.add_content(
+            frame.arrived_ns,
             text=read_text(delta, "content"),
             # `reasoning`: vLLM now and Ollama; `reasoning_content`: llama.cpp and vLLM before. Never both:
             # a server that sends both sends the same twice.

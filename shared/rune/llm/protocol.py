@@ -94,10 +94,10 @@ class ChatRequest:
     timeout_seconds
         Longest time from sending the request to the end of the answer.
     idle_timeout_seconds
-        Longest silence between two pieces of the answer, the first included.
+        Longest silence of the connection while the answer is awaited and read.
     first_timeout_seconds
-        Longest silence before the first piece, of a server that may keep requests in a queue; None takes the idle
-        timeout. Bedrock refuses instead of queueing, and has the idle timeout throughout.
+        The same before the first chunk with content, of a server that may keep requests in a queue; None takes the
+        idle timeout. Bedrock refuses instead of queueing, so it always has the idle timeout.
     """
 
     model: str
@@ -118,13 +118,14 @@ class ChatRequest:
 class Stamps:
     """When things happened to one request: nanoseconds of one monotonic clock, taken before parsing.
 
-    `first_content` is the first piece with real content: text, reasoning or a tool call; `first_visible` the
-    first with text. They and `last_content` are None for an answer without such a piece.
+    `first_chunk` is the first chunk, with content or without. `first_content` is the first with content (text,
+    reasoning or a tool call), `first_visible` the first with text. They and `last_content` are None for an answer
+    without such a chunk.
     """
 
     sent_ns: int
     headers_ns: int
-    first_event_ns: int
+    first_chunk_ns: int
     first_content_ns: int | None
     first_visible_ns: int | None
     last_content_ns: int | None
@@ -178,7 +179,7 @@ class Generation:
     Attributes
     ----------
     chunk_arrivals_ns
-        Arrival of every piece with real content, on the clock of `stamps`.
+        Arrival of every chunk with content, on the clock of `stamps`.
     """
 
     text: str
@@ -291,7 +292,7 @@ type OnPull = Callable[[PullProgress], None]
 """Called with every line of progress; must return at once."""
 
 type OnChunk = Callable[[int], None]
-"""Called with the number of content pieces so far; must return at once."""
+"""Called with the number of chunks with content so far; must return at once."""
 
 
 class ModelServer(Protocol):

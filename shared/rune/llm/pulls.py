@@ -11,9 +11,9 @@ from pydantic import SecretStr
 
 from rune.errors import BadResponseError, PullStalledError, StreamTruncatedError
 from rune.llm.fields import read_count, read_text
-from rune.llm.lines import Event
+from rune.llm.framing import Frame
 from rune.llm.protocol import OnPull, PullProgress
-from rune.llm.replies import parse_event
+from rune.llm.replies import parse_frame
 
 _SUCCESS = "success"
 _PHASES = (
@@ -65,7 +65,7 @@ class PullStream:
         self._moved_at = now_seconds()
         self.is_complete = False
 
-    def take(self, event: Event) -> bool:
+    def take(self, frame: Frame) -> bool:
         """Take a line; return whether it was the last.
 
         Raises
@@ -75,7 +75,7 @@ class PullStream:
         ModelServerError
             The line is an error: also how an unknown model is told, inside a 200.
         """
-        members = parse_event(event, model=self._model, api_key=self._api_key)
+        members = parse_frame(frame, model=self._model, api_key=self._api_key)
         status = read_text(members, "status")
         self._add_layer(members)
         progress = self.progress

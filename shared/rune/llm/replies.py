@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from rune.errors import BadResponseError
 from rune.llm.failures import FailureContext, describe_failure, is_failure
 from rune.llm.fields import parse_json
-from rune.llm.lines import Event, EventReader
+from rune.llm.framing import Frame, FrameReader
 from rune.llm.protocol import ChatRequest, OnChunk
 from rune.net.bodies import BodyReader
 from rune.net.calls import Reply, drain
@@ -58,7 +58,7 @@ async def open_stream(reply: Reply, *, model: str, media_types: frozenset[str]) 
 
 
 def bound_silence(body: BodyReader, request: ChatRequest, on_chunk: OnChunk) -> OnChunk:
-    """Return `on_chunk`; with the first piece the request's idle timeout begins to hold.
+    """Return `on_chunk`; with the first chunk the request's idle timeout begins to hold.
 
     Before it, a server may keep a request in its queue for as long as the call lets it.
     """
@@ -71,8 +71,8 @@ def bound_silence(body: BodyReader, request: ChatRequest, on_chunk: OnChunk) -> 
     return on_chunk if request.first_timeout_seconds is None else tell
 
 
-async def read_events(body: BodyReader, reader: EventReader, take: Callable[[Event], bool]) -> None:
-    """Give every event to `take` until it says that the end marker has come, or the stream is over.
+async def read_frames(body: BodyReader, reader: FrameReader, take: Callable[[Frame], bool]) -> None:
+    """Give every frame to `take` until it says that the end marker has come, or the stream is over.
 
     Raises
     ------
@@ -81,18 +81,18 @@ async def read_events(body: BodyReader, reader: EventReader, take: Callable[[Eve
     httpx.TransportError
         The connection broke; `ServerConnection.call` gives it a name.
     """
-    while (chunk := await body.read()) is not None:
-        for event in reader.feed(chunk):
-            if take(event):
+    while (received := await body.read()) is not None:
+        for frame in reader.feed(received):
+            if take(frame):
                 await drain(body)
                 return
-    for event in reader.finish():
-        if take(event):
+    for frame in reader.finish():
+        if take(frame):
             return
 
 
-def parse_event(event: Event, *, model: str, api_key: SecretStr | None = None) -> Mapping[str, object]:
-    """Return the event's JSON object.
+def parse_frame(frame: Frame, *, model: str, api_key: SecretStr | None = None) -> Mapping[str, object]:
+    """Return the frame's JSON object.
 
     Parameters
     ----------
@@ -102,12 +102,12 @@ def parse_event(event: Event, *, model: str, api_key: SecretStr | None = None) -
     Raises
     ------
     ModelServerError
-        The event holds an error or is called one, or is no JSON object.
+        The frame holds an error or is marked as one, or is not a JSON object.
     """
     context = FailureContext(model, api_key=api_key)
-    if event.is_error:
-        raise describe_failure(None, event.data, context)
-    members = event.parse()
+    if frame.is_error:
+        raise describe_failure(None, frame.data, context)
+    members = frame.parse()
     if is_failure(members):
         raise describe_failure(None, members, context)
     return members

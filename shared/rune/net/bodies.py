@@ -30,8 +30,8 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """Bytes as they came from the wire, and when, on a monotonic clock."""
+class ReceivedBytes:
+    """What one read of the connection gave, and when it arrived, on a monotonic clock."""
 
     data: bytes
     arrived_ns: int
@@ -55,7 +55,7 @@ class Line:
 
 
 class BodyReader:
-    """The body of one answer, read piece by piece.
+    """The body of one answer, read as it arrives.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class BodyReader:
     ) -> None:
         if not _is_identity(response):
             raise BadResponseError("The server sent a compressed body, for which RUNE did not ask.")
-        self._chunks = response.aiter_raw()
+        self._raw_body = response.aiter_raw()
         self._stream = stamped_stream(response)
         self._max_bytes = max_bytes
         self._read_bytes = 0
@@ -83,10 +83,10 @@ class BodyReader:
         self._idle_seconds: float | None = None
 
     def limit_silence(self, seconds: float) -> None:
-        """Bound the silence before each piece from here on, more tightly than the call does."""
+        """Bound the silence before each read from here on, more tightly than the call does."""
         self._idle_seconds = seconds
 
-    async def read(self) -> Chunk | None:
+    async def read(self) -> ReceivedBytes | None:
         """Return the next bytes, stamped where the event loop handed them over; None at the end.
 
         Raises
@@ -100,7 +100,7 @@ class BodyReader:
         """
         try:
             async with asyncio.timeout(self._idle_seconds):
-                data = await anext(self._chunks, None)
+                data = await anext(self._raw_body, None)
         except TimeoutError as error:
             raise ServerTimeoutError(f"The server was silent for {self._idle_seconds:g} seconds.") from error
         if data is None:
@@ -109,7 +109,7 @@ class BodyReader:
         self._read_bytes += len(data)
         if self._read_bytes > self._max_bytes:
             raise BadResponseError(f"The server's answer is longer than {self._max_bytes} bytes.")
-        return Chunk(data, arrived_ns)
+        return ReceivedBytes(data, arrived_ns)
 
 
 async def read_body(response: httpx.Response, *, max_bytes: int = MAX_BODY_BYTES) -> bytes:
@@ -124,8 +124,8 @@ async def read_body(response: httpx.Response, *, max_bytes: int = MAX_BODY_BYTES
     """
     reader = BodyReader(response, max_bytes=max_bytes)
     body = bytearray()
-    while (chunk := await reader.read()) is not None:
-        body += chunk.data
+    while (received := await reader.read()) is not None:
+        body += received.data
     return bytes(body)
 
 
@@ -140,13 +140,13 @@ async def read_body_head(response: httpx.Response, *, max_bytes: int = 16 * 1024
     reader = BodyReader(response, max_bytes=MAX_BODY_BYTES)
     head = bytearray()
     with suppress(httpx.TransportError):
-        while len(head) < max_bytes and (chunk := await reader.read()) is not None:
-            head += chunk.data
+        while len(head) < max_bytes and (received := await reader.read()) is not None:
+            head += received.data
     return bytes(head[:max_bytes])
 
 
 class LineSplitter:
-    """Cuts a stream into lines, however the network has cut it into chunks."""
+    """Cuts a stream into lines, however the network has cut it into reads."""
 
     def __init__(self, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._max_line_bytes = max_line_bytes
@@ -154,24 +154,24 @@ class LineSplitter:
         self._pending_ns = 0
         self._after_cr = False
 
-    def feed(self, chunk: Chunk) -> list[Line]:
-        """Return the lines that the chunk completes.
+    def feed(self, received: ReceivedBytes) -> list[Line]:
+        """Return the lines that the bytes complete.
 
         Raises
         ------
         BadResponseError
             A line is longer than the limit, complete or not.
         """
-        data = chunk.data
+        data = received.data
         if not data:
             return []
         # The CR before has already ended the line; this LF is its second half.
         begin = 1 if self._after_cr and data.startswith(b"\n") else 0
         self._after_cr = data.endswith(b"\r")
         *ended, rest = _LINE_END.split(data[begin:])
-        lines = [self._complete(part, chunk.arrived_ns) for part in ended]
+        lines = [self._complete(part, received.arrived_ns) for part in ended]
         self._extend(rest)
-        self._pending_ns = chunk.arrived_ns
+        self._pending_ns = received.arrived_ns
         return lines
 
     def finish(self) -> list[Line]:

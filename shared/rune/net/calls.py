@@ -75,7 +75,7 @@ class Reply:
         self.api_key = api_key
 
     def reader(self, *, max_bytes: int = MAX_STREAM_BYTES) -> BodyReader:
-        """Return the body as a stream of stamped chunks.
+        """Return the body to be read as it arrives.
 
         Raises
         ------

@@ -52,7 +52,7 @@ def open_client(
     connect_timeout_seconds: float = 5.0,
     read_timeout_seconds: float = 60.0,
     max_connections: int = MAX_CONNECTIONS,
-    backend: httpcore.AsyncNetworkBackend | None = None,
+    network: httpcore.AsyncNetworkBackend | None = None,
 ) -> httpx.AsyncClient:
     """Return a client that reaches only what the policy allows; close it with `aclose`.
 
@@ -66,14 +66,14 @@ def open_client(
         For one connection: TCP to all judged addresses together, then again for TLS. Resolving has its own.
     read_timeout_seconds
         Longest silence while reading. httpx has no total timeout: callers set `asyncio.timeout`.
-    backend
+    network
         Replaced in tests.
     """
     pool = ConnectionPool(
         ssl_context=_tls_context(),
         max_connections=max_connections,
         keepalive_seconds=_KEEPALIVE_SECONDS,
-        backend=backend or GuardedNetwork(policy),
+        network=network or GuardedNetwork(policy),
     )
     return httpx.AsyncClient(
         transport=_PoolTransport(pool),

@@ -17,7 +17,7 @@ import httpcore
 
 from rune.errors import AddressUnresolvedError
 from rune.net.addresses import Address, AddressPolicy, address_refused, numeric_address
-from rune.net.streams import StampingBackend
+from rune.net.streams import StampingNetwork
 
 type Resolve = Callable[[str], Awaitable[tuple[Address, ...]]]
 """From a host name to all its addresses; raises OSError when there are none."""
@@ -66,7 +66,7 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
     ) -> None:
         self._policy = policy
         self._resolve = resolve
-        self._network = network or StampingBackend()
+        self._network = network or StampingNetwork()
 
     async def connect_tcp(
         self,

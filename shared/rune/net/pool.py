@@ -29,11 +29,11 @@ class ConnectionPool:
         ssl_context: ssl.SSLContext,
         max_connections: int,
         keepalive_seconds: float,
-        backend: httpcore.AsyncNetworkBackend,
+        network: httpcore.AsyncNetworkBackend,
     ) -> None:
         self._ssl_context = ssl_context
         self._keepalive_seconds = keepalive_seconds
-        self._backend = backend
+        self._network = network
         self._places = asyncio.Semaphore(max_connections)
         # Used last, taken first: what is idle for longest is what its server closes next.
         self._idle: defaultdict[_Address, deque[httpcore.AsyncHTTPConnection]] = defaultdict(deque)
@@ -92,7 +92,7 @@ class ConnectionPool:
             origin,
             ssl_context=self._ssl_context,
             keepalive_expiry=self._keepalive_seconds,
-            network_backend=self._backend,
+            network_backend=self._network,
         )
         self._open.add(connection)
         return connection

@@ -13,7 +13,7 @@ from rune.errors import AddressError
 from rune.net.addresses import AddressPolicy, BackendUrl
 from rune.net.bodies import MonotonicNs
 from rune.net.guarded_network import GuardedNetwork, Resolve, resolve_ipv4
-from rune.net.streams import StampingBackend
+from rune.net.streams import StampingNetwork
 
 TIMEOUT_SECONDS = 5.0
 """Of the handshakes with all of a name's addresses together."""
@@ -38,10 +38,10 @@ async def measure_round_trip_ms(
     resolve, network, now_ns
         Replaced in tests.
     """
-    watch = _Stopwatch(network or StampingBackend(), now_ns)
-    backend = GuardedNetwork(policy, resolve=resolve, network=watch)
+    watch = _Stopwatch(network or StampingNetwork(), now_ns)
+    guarded = GuardedNetwork(policy, resolve=resolve, network=watch)
     try:
-        connection = await backend.connect_tcp(url.host, url.port, TIMEOUT_SECONDS)
+        connection = await guarded.connect_tcp(url.host, url.port, TIMEOUT_SECONDS)
     except (AddressError, httpcore.ConnectError, httpcore.ConnectTimeout):
         return None
     await connection.aclose()

@@ -19,7 +19,7 @@ import httpx
 _MAX_WAITING_BYTES = 256 * 1024
 
 
-class StampingBackend(httpcore.AsyncNetworkBackend):
+class StampingNetwork(httpcore.AsyncNetworkBackend):
     """Makes connections with stamps; asyncio only."""
 
     def __init__(self, now_ns: Callable[[], int] = time.monotonic_ns) -> None:

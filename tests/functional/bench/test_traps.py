@@ -37,16 +37,16 @@ def least_ttft_ms(trial: Trial) -> float:
     return trial.report.ttft_ms.min
 
 
-def first_events_ms(trial: Trial) -> list[float]:
+def first_chunks_ms(trial: Trial) -> list[float]:
     stamps = [record.generation.stamps for record in trial.records if record.generation]
-    return [(stamp.first_event_ns - stamp.sent_ns) / 1e6 for stamp in stamps]
+    return [(stamp.first_chunk_ns - stamp.sent_ns) / 1e6 for stamp in stamps]
 
 
 # name: script, what is looked at, what it must be. All four requests play the same script.
 ANSWERS: dict[str, tuple[Script, Sees, object]] = {
     "an empty first piece is no first token": (
         Script(empty_ms=1.0, ttft_ms=80.0),
-        lambda trial: (least_ttft_ms(trial) >= 79, max(first_events_ms(trial)) < 79),
+        lambda trial: (least_ttft_ms(trial) >= 79, max(first_chunks_ms(trial)) < 79),
         (True, True),
     ),
     "reasoning is a first token, but no visible one": (
@@ -119,7 +119,7 @@ def test_role_without_content_is_no_first_token() -> None:
     trial = measure("openai", Served(Script(role_ms=1.0, ttft_ms=80.0)))
 
     assert least_ttft_ms(trial) >= 79
-    assert max(first_events_ms(trial)) < 79
+    assert max(first_chunks_ms(trial)) < 79
 
 
 def test_cached_tokens_are_told_when_the_server_tells_them() -> None:

@@ -121,7 +121,7 @@ def test_pieces_are_stamped_when_they_come(host: Host) -> None:
     # The simulator counts from the head of the request, which goes out just before the stamp.
     assert min(late_ms) > -10
     assert max(late_ms) < 100, "how late a busy machine may be"
-    assert stamps.sent_ns < stamps.headers_ns <= stamps.first_event_ns < generation.chunk_arrivals_ns[0]
+    assert stamps.sent_ns < stamps.headers_ns <= stamps.first_chunk_ns < generation.chunk_arrivals_ns[0]
     assert stamps.first_content_ns == stamps.first_visible_ns == generation.chunk_arrivals_ns[0]
     assert stamps.last_content_ns == generation.chunk_arrivals_ns[-1]
     assert stamps.ended_ns >= generation.chunk_arrivals_ns[-1]

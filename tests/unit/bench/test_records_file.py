@@ -34,7 +34,7 @@ def test_a_completed_request_is_a_line_with_all_its_evidence() -> None:
         "is_buffered": True,
         "is_truncated": False,
         "ttfb_ms": 1.0,
-        "first_event_ms": 1.0,
+        "first_chunk_ms": 1.0,
         "ttft_ms": 100.123,
         "ttfo_ms": 100.123,
         "tpot_ms": 10.0,

@@ -19,14 +19,14 @@ def begin() -> AnswerInProgress:
     return AnswerInProgress(sent_ns=1, headers_ns=2, on_chunk=lambda _: None)
 
 
-def test_answer_is_whole_when_all_kinds_of_pieces_have_come() -> None:
+def test_answer_is_whole_when_all_kinds_of_chunks_have_come() -> None:
     answer = begin()
-    answer.add_event(3)
-    answer.add_piece(3, text="", reasoning="", has_tool_call=False)
-    answer.add_event(4)
-    answer.add_piece(4, text="", reasoning="hm", has_tool_call=False)
-    answer.add_piece(5, text="a", reasoning="", has_tool_call=False)
-    answer.add_piece(6, text="b", reasoning="", has_tool_call=False)
+    answer.add_chunk(3)
+    answer.add_content(3, text="", reasoning="", has_tool_call=False)
+    answer.add_chunk(4)
+    answer.add_content(4, text="", reasoning="hm", has_tool_call=False)
+    answer.add_content(5, text="a", reasoning="", has_tool_call=False)
+    answer.add_content(6, text="b", reasoning="", has_tool_call=False)
     answer.finish("stop")
 
     assert answer.complete(9, TOKENS, TIMINGS) == Generation(
@@ -59,7 +59,7 @@ def test_answer_is_whole_when_all_kinds_of_pieces_have_come() -> None:
 )
 def test_answer_knows_why_it_ended_in_any_server_s_word(word: str, expected: FinishReason) -> None:
     answer = begin()
-    answer.add_event(3)
+    answer.add_chunk(3)
     answer.finish(word)
 
     assert answer.complete(9, TOKENS, TIMINGS).finish_reason is expected
@@ -68,7 +68,7 @@ def test_answer_knows_why_it_ended_in_any_server_s_word(word: str, expected: Fin
 @pytest.mark.parametrize("word", ["abort", "error", "load", "unload", None])
 def test_answer_is_truncated_when_the_server_gave_up_or_said_nothing(word: str | None) -> None:
     answer = begin()
-    answer.add_event(3)
+    answer.add_chunk(3)
     if word is not None:
         answer.finish(word)
 

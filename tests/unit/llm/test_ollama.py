@@ -77,7 +77,7 @@ def test_chat_stamps_pieces_apart_when_they_come_apart() -> None:
 
     assert stamps.first_content_ns is not None
     assert stamps.first_visible_ns is not None
-    instants_ns = [stamps.sent_ns, stamps.headers_ns, stamps.first_event_ns, stamps.first_content_ns]
+    instants_ns = [stamps.sent_ns, stamps.headers_ns, stamps.first_chunk_ns, stamps.first_content_ns]
     instants_ns += [stamps.first_visible_ns, stamps.ended_ns]
     assert instants_ns == sorted(set(instants_ns))
     assert stamps.last_content_ns == stamps.first_visible_ns

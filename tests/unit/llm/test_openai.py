@@ -72,7 +72,7 @@ def test_chat_takes_first_content_for_the_first_token_when_a_role_comes_early(ro
     ).stamps
 
     assert stamps.first_content_ns is not None
-    assert stamps.first_content_ns - stamps.first_event_ns > 20_000_000
+    assert stamps.first_content_ns - stamps.first_chunk_ns > 20_000_000
     assert stamps.last_content_ns == stamps.first_visible_ns
 
 

@@ -63,9 +63,9 @@ def test_chat_stamps_the_first_fragment_of_a_call_as_content() -> None:
         "openai", HEAD + sse(ROLE, called("{"), done=False), Pause(0.1), sse(called("}"), STOP)
     ).stamps
 
-    assert (stamps.first_visible_ns, stamps.first_content_ns) == (None, stamps.first_event_ns)
+    assert (stamps.first_visible_ns, stamps.first_content_ns) == (None, stamps.first_chunk_ns)
     assert stamps.last_content_ns is not None
-    assert stamps.last_content_ns - stamps.first_event_ns > 20_000_000
+    assert stamps.last_content_ns - stamps.first_chunk_ns > 20_000_000
 
 
 def sent(request: ChatRequest) -> dict[str, object]:

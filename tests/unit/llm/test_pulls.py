@@ -11,7 +11,7 @@ from rune.errors import (
     RuneError,
     StreamTruncatedError,
 )
-from rune.llm.lines import Event
+from rune.llm.framing import Frame
 from rune.llm.protocol import PullProgress, PullRequest
 from rune.llm.pulls import MAX_LAYERS, PullStream
 from tests.unit.llm.asking import ask
@@ -73,7 +73,7 @@ def take_all(lines: Sequence[tuple[float, dict[str, object]]], stall_seconds: fl
     now = [0.0]
     stream = PullStream("m", stall_seconds, lambda _: None, lambda: now[0])
     for now[0], line in lines:
-        stream.take(Event(json.dumps(line).encode(), 0, is_error=False))
+        stream.take(Frame(json.dumps(line).encode(), 0, is_error=False))
     return stream
 
 

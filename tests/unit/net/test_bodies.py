@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rune.errors import BadResponseError
-from rune.net.bodies import BodyReader, Chunk, Line, LineSplitter, read_body, read_body_head
+from rune.net.bodies import BodyReader, Line, LineSplitter, ReceivedBytes, read_body, read_body_head
 
 
 def response(*parts: bytes, breaks: bool = False, encoding: str = "") -> httpx.Response:
@@ -28,12 +28,12 @@ def ticking() -> Callable[[], int]:
     return lambda: next(instants_ns)
 
 
-def test_body_reader_stamps_every_chunk_on_arrival() -> None:
-    async def go() -> list[Chunk | None]:
+def test_body_reader_stamps_every_read_on_arrival() -> None:
+    async def go() -> list[ReceivedBytes | None]:
         reader = BodyReader(response(b"a", b"b"), max_bytes=10, now_ns=ticking())
         return [await reader.read(), await reader.read(), await reader.read()]
 
-    assert asyncio.run(go()) == [Chunk(b"a", 10), Chunk(b"b", 20), None]
+    assert asyncio.run(go()) == [ReceivedBytes(b"a", 10), ReceivedBytes(b"b", 20), None]
 
 
 def test_body_is_returned_when_it_just_fits() -> None:
@@ -70,11 +70,11 @@ def test_body_head_is_what_came_when_an_error_is_read(answer: httpx.Response, ex
 
 
 def split(data: bytes, cuts: list[int], *, max_line_bytes: int = 1000) -> list[Line]:
-    """Feed the data in the pieces that the cuts make, all stamped 0."""
+    """Feed the data in the parts that the cuts make, all stamped 0."""
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     splitter = LineSplitter(max_line_bytes=max_line_bytes)
-    pieces = [data[begin:end] for begin, end in pairwise(edges)]
-    return [line for piece in pieces for line in splitter.feed(Chunk(piece, 0))] + splitter.finish()
+    parts = [data[begin:end] for begin, end in pairwise(edges)]
+    return [line for part in parts for line in splitter.feed(ReceivedBytes(part, 0))] + splitter.finish()
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
@@ -91,11 +91,11 @@ def test_splitter_gives_the_same_lines_however_the_stream_is_cut(data: bytes, cu
     assert split(data, cuts) == split(data, [])
 
 
-def test_splitter_stamps_a_line_with_its_last_chunk() -> None:
+def test_splitter_stamps_a_line_with_its_last_read() -> None:
     splitter = LineSplitter()
-    splitter.feed(Chunk(b"a", 1))
+    splitter.feed(ReceivedBytes(b"a", 1))
 
-    assert splitter.feed(Chunk(b"b\nc", 2)) == [Line(b"ab", 2)]
+    assert splitter.feed(ReceivedBytes(b"b\nc", 2)) == [Line(b"ab", 2)]
     assert splitter.finish() == [Line(b"c", 2, terminated=False)]
 
 

@@ -64,8 +64,8 @@ def test_client_is_refused_at_the_second_connection_when_the_name_is_rebound() -
         return answers.pop(0)
 
     async def go() -> ScriptedServer:
-        backend = GuardedNetwork(LOOPBACK, resolve=resolve)
-        async with serve([head() + b"x"]) as server, open_client(LOOPBACK, backend=backend) as client:
+        network = GuardedNetwork(LOOPBACK, resolve=resolve)
+        async with serve([head() + b"x"]) as server, open_client(LOOPBACK, network=network) as client:
             url = server.url.replace("127.0.0.1", "rebound.example")
             await client.get(url)
             with pytest.raises(AddressRefusedError):

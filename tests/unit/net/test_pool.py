@@ -7,7 +7,7 @@ import httpcore
 import pytest
 
 from rune.net.pool import ConnectionPool
-from rune.net.streams import StampingBackend
+from rune.net.streams import StampingNetwork
 from tests.unit.llm.scripted_server import Close, Hold, Script, ScriptedServer, serve, whole
 
 OK = [whole(200, {})]
@@ -47,7 +47,7 @@ def run[T](
                 ssl_context=ssl.create_default_context(),
                 max_connections=max_connections,
                 keepalive_seconds=keepalive_seconds,
-                backend=StampingBackend(),
+                network=StampingNetwork(),
             )
             try:
                 async with asyncio.timeout(5):

@@ -2,7 +2,6 @@ import asyncio
 import time
 
 from rune.net.addresses import AddressPolicy, parse_backend_url
-from rune.net.bodies import Chunk
 from rune.net.calls import ServerConnection
 from rune.net.client import open_client
 from tests.unit.llm.scripted_server import Pause, chunked, serve
@@ -16,24 +15,24 @@ async def be_busy(seconds: float) -> None:
 
 
 def test_call_stamps_what_has_come_before_others_let_it_look() -> None:
-    async def go() -> tuple[int, list[Chunk]]:
+    async def go() -> tuple[int, list[tuple[bytes, int]]]:
         async with serve([HEAD, Pause(0.02), chunked(b"one"), chunked(b"two"), chunked(b"")]) as server:
             url = parse_backend_url(server.url, LOOPBACK)
             connection = ServerConnection(url, open_client(LOOPBACK))
             async with connection.call("GET", server.url, total_timeout_seconds=5.0) as reply:
-                reader, chunks = reply.reader(), []
+                reader, reads = reply.reader(), []
                 await asyncio.sleep(0.04)
                 had_come_ns = time.monotonic_ns()
                 await be_busy(0.02)
-                while (chunk := await reader.read()) is not None:
-                    chunks.append(chunk)
+                while (received := await reader.read()) is not None:
+                    reads.append(received)
             await connection.aclose()
-            return had_come_ns - reply.headers_ns, [Chunk(c.data, had_come_ns - c.arrived_ns) for c in chunks]
+            return had_come_ns - reply.headers_ns, [(r.data, had_come_ns - r.arrived_ns) for r in reads]
 
-    since_head_ns, chunks = asyncio.run(go())
+    since_head_ns, reads = asyncio.run(go())
 
-    assert [chunk.data for chunk in chunks] == [b"one", b"two"]
-    assert all(0 < chunk.arrived_ns < since_head_ns for chunk in chunks)
+    assert [data for data, _ in reads] == [b"one", b"two"]
+    assert all(0 < age_ns < since_head_ns for _, age_ns in reads)
 
 
 def test_call_counts_from_sending_and_not_from_connecting() -> None:

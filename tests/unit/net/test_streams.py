@@ -10,7 +10,7 @@ from pathlib import Path
 import httpcore
 import pytest
 
-from rune.net.streams import StampedStream, StampingBackend
+from rune.net.streams import StampedStream, StampingNetwork
 from tests.unit.net.certificates import write_certificate
 
 MS = 1_000_000
@@ -28,7 +28,7 @@ async def connected(serve: Serve, context: ssl.SSLContext | None = None) -> Asyn
 
     async with await asyncio.start_server(serve_and_close, "127.0.0.1", ssl=context) as listener:
         port = listener.sockets[0].getsockname()[1]
-        stream = await StampingBackend().connect_tcp("127.0.0.1", port, 5.0)
+        stream = await StampingNetwork().connect_tcp("127.0.0.1", port, 5.0)
         assert isinstance(stream, StampedStream)
         try:
             yield stream
@@ -156,7 +156,7 @@ def test_connect_fails_when_nobody_listens() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(httpcore.ConnectError):
-            asyncio.run(StampingBackend().connect_tcp("127.0.0.1", unused.getsockname()[1], 5.0))
+            asyncio.run(StampingNetwork().connect_tcp("127.0.0.1", unused.getsockname()[1], 5.0))
 
 
 @pytest.fixture(scope="module")

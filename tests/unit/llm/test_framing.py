@@ -6,15 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rune.errors import BadResponseError, StreamTruncatedError
-from rune.llm.lines import Event, EventReader, NdjsonReader, SseReader
-from rune.net.bodies import Chunk
+from rune.llm.framing import Frame, FrameReader, NdjsonReader, SseReader
+from rune.net.bodies import ReceivedBytes
 
 
-def read(reader: EventReader, data: bytes, cuts: list[int] | None = None) -> list[Event]:
-    """Feed the data in the pieces that the cuts make, all stamped 0."""
+def read(reader: FrameReader, data: bytes, cuts: list[int] | None = None) -> list[Frame]:
+    """Feed the data in the parts that the cuts make, all stamped 0."""
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts or []), len(data)]
-    events = [event for begin, end in pairwise(edges) for event in reader.feed(Chunk(data[begin:end], 0))]
-    return events + reader.finish()
+    frames = [
+        frame for begin, end in pairwise(edges) for frame in reader.feed(ReceivedBytes(data[begin:end], 0))
+    ]
+    return frames + reader.finish()
 
 
 @pytest.mark.parametrize(
@@ -41,42 +43,42 @@ def read(reader: EventReader, data: bytes, cuts: list[int] | None = None) -> lis
 def test_sse_reader_gives_data_when_the_stream_is_written_in_any_way(
     data: bytes, expected: list[bytes]
 ) -> None:
-    assert read(SseReader(), data) == [Event(part, 0) for part in expected]
+    assert read(SseReader(), data) == [Frame(part, 0) for part in expected]
 
 
-def test_sse_reader_marks_event_when_the_stream_ends_within_it() -> None:
-    assert read(SseReader(), b'data: {"a') == [Event(b'{"a', 0, terminated=False)]
+def test_sse_reader_marks_frame_when_the_stream_ends_within_it() -> None:
+    assert read(SseReader(), b'data: {"a') == [Frame(b'{"a', 0, terminated=False)]
 
 
 @pytest.mark.parametrize("data", [b"event: error\ndata: x\n\ndata: y\n\n", b"error: x\n\ndata: y\n\n"])
-def test_sse_reader_marks_event_when_it_is_called_an_error(data: bytes) -> None:
-    assert read(SseReader(), data) == [Event(b"x", 0, is_error=True), Event(b"y", 0)]
+def test_sse_reader_marks_frame_when_it_is_called_an_error(data: bytes) -> None:
+    assert read(SseReader(), data) == [Frame(b"x", 0, is_error=True), Frame(b"y", 0)]
 
 
-def test_sse_reader_refuses_event_when_its_lines_together_pass_the_limit() -> None:
+def test_sse_reader_refuses_frame_when_its_lines_together_pass_the_limit() -> None:
     with pytest.raises(BadResponseError):
         read(SseReader(max_line_bytes=10), b"data: a\n" * 6)
 
 
-def test_readers_stamp_event_with_the_arrival_of_its_line() -> None:
+def test_readers_stamp_frame_with_the_arrival_of_its_line() -> None:
     sse, ndjson = SseReader(), NdjsonReader()
 
-    assert sse.feed(Chunk(b"data: a\n", 1)) == []
-    assert sse.feed(Chunk(b"\n", 2)) == [Event(b"a", 1)]
-    assert ndjson.feed(Chunk(b"{", 1)) == []
-    assert ndjson.feed(Chunk(b"}\n", 2)) == [Event(b"{}", 2)]
+    assert sse.feed(ReceivedBytes(b"data: a\n", 1)) == []
+    assert sse.feed(ReceivedBytes(b"\n", 2)) == [Frame(b"a", 1)]
+    assert ndjson.feed(ReceivedBytes(b"{", 1)) == []
+    assert ndjson.feed(ReceivedBytes(b"}\n", 2)) == [Frame(b"{}", 2)]
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b"{}\n[]\n", [Event(b"{}", 0), Event(b"[]", 0)]),
-        (b"{}\r\n", [Event(b"{}", 0)]),
-        (b"\n \n{}\n", [Event(b"{}", 0)]),
-        (b"{}", [Event(b"{}", 0, terminated=False)]),
+        (b"{}\n[]\n", [Frame(b"{}", 0), Frame(b"[]", 0)]),
+        (b"{}\r\n", [Frame(b"{}", 0)]),
+        (b"\n \n{}\n", [Frame(b"{}", 0)]),
+        (b"{}", [Frame(b"{}", 0, terminated=False)]),
     ],
 )
-def test_ndjson_reader_gives_lines_also_without_the_last_newline(data: bytes, expected: list[Event]) -> None:
+def test_ndjson_reader_gives_lines_also_without_the_last_newline(data: bytes, expected: list[Frame]) -> None:
     assert read(NdjsonReader(), data) == expected
 
 
@@ -94,7 +96,7 @@ streams = st.lists(st.tuples(sse_lines, line_ends), max_size=12).map(
 
 
 @given(streams, st.binary(max_size=5), st.lists(st.integers(0, 500), max_size=20))
-def test_readers_give_the_same_events_however_the_stream_is_cut(
+def test_readers_give_the_same_frames_however_the_stream_is_cut(
     stream: bytes, rest: bytes, cuts: list[int]
 ) -> None:
     data = stream + rest
@@ -105,19 +107,19 @@ def test_readers_give_the_same_events_however_the_stream_is_cut(
 
 
 @pytest.mark.parametrize(
-    ("event", "error_type"),
+    ("frame", "error_type"),
     [
-        (Event(b"{", 0), BadResponseError),
-        (Event(b"{", 0, terminated=False), StreamTruncatedError),
-        (Event(b"[]", 0), BadResponseError),
-        (Event(b"null", 0, terminated=False), BadResponseError),
-        (Event(b"[" * 100_000, 0), BadResponseError),
+        (Frame(b"{", 0), BadResponseError),
+        (Frame(b"{", 0, terminated=False), StreamTruncatedError),
+        (Frame(b"[]", 0), BadResponseError),
+        (Frame(b"null", 0, terminated=False), BadResponseError),
+        (Frame(b"[" * 100_000, 0), BadResponseError),
     ],
 )
-def test_event_raises_when_it_is_no_object(event: Event, error_type: type[Exception]) -> None:
+def test_frame_raises_when_it_is_no_object(frame: Frame, error_type: type[Exception]) -> None:
     with pytest.raises(error_type):
-        event.parse()
+        frame.parse()
 
 
-def test_event_is_parsed_when_nothing_terminates_it_and_it_is_whole() -> None:
-    assert Event(b'{"a": 1}', 0, terminated=False).parse() == {"a": 1}
+def test_frame_is_parsed_when_nothing_terminates_it_and_it_is_whole() -> None:
+    assert Frame(b'{"a": 1}', 0, terminated=False).parse() == {"a": 1}

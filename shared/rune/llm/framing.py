@@ -1,29 +1,30 @@
-"""From chunks of a stream to events: newline-delimited JSON and server-sent events.
+"""From the bytes of a stream to its frames: the lines of newline-delimited JSON, or server-sent events.
 
-Pure and push-driven: bytes go in as they come, complete events come out, each with the stamp of its arrival.
+Pure and push-driven: bytes go in as they arrive, complete frames come out, each with the stamp of its arrival. What
+a frame holds of an answer is a chunk (`rune.llm.answers`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, override
 
 from rune.errors import BadResponseError, StreamTruncatedError
 from rune.llm.fields import parse_json
-from rune.net.bodies import MAX_LINE_BYTES, Chunk, Line, LineSplitter
+from rune.net.bodies import MAX_LINE_BYTES, Line, LineSplitter, ReceivedBytes
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One message of a stream, not yet parsed.
+class Frame:
+    """One JSON line or one server-sent event, not yet parsed.
 
     Attributes
     ----------
     arrived_ns
-        When its last byte came, on the clock of the chunk.
+        When its last byte arrived, on the clock of the bytes.
     terminated
-        False if the stream ended within it; it may still be whole.
+        False if the stream ended within it; its JSON may be complete all the same.
     is_error
-        The stream itself calls it an error.
+        Whether the framing itself marks it as an error.
     """
 
     data: bytes
@@ -32,14 +33,14 @@ class Event:
     is_error: bool = False
 
     def parse(self) -> Mapping[str, object]:
-        """Return the event's JSON object.
+        """Return the frame's JSON object.
 
         Raises
         ------
         StreamTruncatedError
-            The stream ended within the event.
+            The stream ended within the frame.
         BadResponseError
-            The event is something other than a JSON object.
+            The frame is not a JSON object.
         """
         try:
             value = parse_json(self.data)
@@ -52,34 +53,40 @@ class Event:
         return value
 
 
-class EventReader(Protocol):
-    """Turns chunks into events."""
+class FrameReader(Protocol):
+    """Turns the bytes of a stream into frames."""
 
-    def feed(self, chunk: Chunk) -> list[Event]:
-        """Return the events that the chunk completes; raises BadResponseError on one over the limit."""
+    def feed(self, received: ReceivedBytes) -> list[Frame]:
+        """Return the frames that the bytes complete.
+
+        Raises
+        ------
+        BadResponseError
+            A frame is longer than the limit, complete or not.
+        """
         ...
 
-    def finish(self) -> list[Event]:
+    def finish(self) -> list[Frame]:
         """Return what is left when the stream has ended."""
         ...
 
 
-class NdjsonReader:
-    """Newline-delimited JSON: a line is an event, the last one also without its newline."""
+class NdjsonReader(FrameReader):
+    """Newline-delimited JSON: each line is a frame, the last one also without its newline."""
 
     def __init__(self, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._splitter = LineSplitter(max_line_bytes=max_line_bytes)
 
-    def feed(self, chunk: Chunk) -> list[Event]:
-        """Return the events that the chunk completes; raises BadResponseError on one over the limit."""
-        return _non_blank(self._splitter.feed(chunk))
+    @override
+    def feed(self, received: ReceivedBytes) -> list[Frame]:
+        return _non_blank(self._splitter.feed(received))
 
-    def finish(self) -> list[Event]:
-        """Return what is left when the stream has ended."""
+    @override
+    def finish(self) -> list[Frame]:
         return _non_blank(self._splitter.finish())
 
 
-class SseReader:
+class SseReader(FrameReader):
     """Server-sent events (WHATWG HTML, section 9.2), read more leniently where model servers need it.
 
     The last event counts also without the blank line after it. `event: error`, and the field `error:` of
@@ -95,24 +102,24 @@ class SseReader:
         self._last_line: Line | None = None
         self._is_error = False
 
-    def feed(self, chunk: Chunk) -> list[Event]:
-        """Return the events that the chunk completes; raises BadResponseError on one over the limit."""
-        return self._take(self._splitter.feed(chunk))
+    @override
+    def feed(self, received: ReceivedBytes) -> list[Frame]:
+        return self._take(self._splitter.feed(received))
 
-    def finish(self) -> list[Event]:
-        """Return what is left when the stream has ended."""
+    @override
+    def finish(self) -> list[Frame]:
         return [*self._take(self._splitter.finish()), *self._end_event()]
 
-    def _take(self, lines: list[Line]) -> list[Event]:
-        events: list[Event] = []
+    def _take(self, lines: list[Line]) -> list[Frame]:
+        frames: list[Frame] = []
         for line in lines:
             data = line.data.removeprefix(b"\xef\xbb\xbf") if self._is_first_line else line.data
             self._is_first_line = False
             if data:
                 self._take_field(data, line)
             else:
-                events += self._end_event()
-        return events
+                frames += self._end_event()
+        return frames
 
     def _take_field(self, data: bytes, line: Line) -> None:
         name, _, value = data.partition(b":")  # a comment is a field without a name
@@ -125,14 +132,14 @@ class SseReader:
             self._last_line = line
         self._is_error |= name == b"error" or (name == b"event" and value == b"error")
 
-    def _end_event(self) -> list[Event]:
-        events: list[Event] = []
+    def _end_event(self) -> list[Frame]:
+        frames: list[Frame] = []
         if self._last_line is not None:
             data, line = b"\n".join(self._parts), self._last_line
-            events.append(Event(data, line.arrived_ns, line.terminated, self._is_error))
+            frames.append(Frame(data, line.arrived_ns, line.terminated, self._is_error))
         self._parts, self._size_bytes, self._last_line, self._is_error = [], 0, None, False
-        return events
+        return frames
 
 
-def _non_blank(lines: list[Line]) -> list[Event]:
-    return [Event(line.data, line.arrived_ns, line.terminated) for line in lines if line.data.strip()]
+def _non_blank(lines: list[Line]) -> list[Frame]:
+    return [Frame(line.data, line.arrived_ns, line.terminated) for line in lines if line.data.strip()]
