@@ -84,7 +84,7 @@ check: setup ## Format, lint, types, template
 	$(VENVS)/audit/bin/checkov --file template.yaml --framework cloudformation --skip-download --quiet --compact
 
 .PHONY: bench
-bench: $(STAMPS)/dev build ## Measure: cold imports, warm requests, AWS calls per request
+bench: $(STAMPS)/dev build ## Measure: cold starts, warm requests, AWS calls per request
 	$(PYTHON) -m tests.bench
 
 .PHONY: lock

@@ -11,13 +11,17 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from pathlib import Path
 
 from tests.bench.artifacts import NotBuiltError
 from tests.bench.aws_calls import Calls, count_aws_calls
 from tests.bench.cold_imports import WATCHED, ColdImport, measure_cold_imports
+from tests.bench.cold_starts import ColdStart, Pairs, measure_cold_starts
 from tests.bench.warm_requests import WarmRequest, measure_warm_requests
 
 DEFAULT_RUNS = 9
+DEFAULT_PAIRS = 25
 # A warm request takes a millisecond, a cold import half a second.
 WARM_RUNS_PER_RUN = 50
 
@@ -26,15 +30,19 @@ WARM_RUNS_PER_RUN = 50
 class Report:
     """All that is measured."""
 
+    cold_starts: list[ColdStart]
     cold_imports: list[ColdImport]
     warm_requests: list[WarmRequest]
     aws_calls: list[Calls]
 
 
-def measure(runs: int) -> Report:
-    """Return a report; the cold imports first, while nothing else runs here."""
+def measure(runs: int, pairs: int, before: Path | None = None) -> Report:
+    """Return a report; what is cold first, while nothing else runs here."""
     return Report(
-        measure_cold_imports(runs), measure_warm_requests(runs * WARM_RUNS_PER_RUN), count_aws_calls()
+        measure_cold_starts(pairs, before),
+        measure_cold_imports(runs),
+        measure_warm_requests(runs * WARM_RUNS_PER_RUN),
+        count_aws_calls(),
     )
 
 
@@ -67,7 +75,31 @@ def tabulate(report: Report) -> str:
     calls += [
         (act.act, str(len(act.operations)), ", ".join(act.operations) or "-") for act in report.aws_calls
     ]
-    return "\n".join([*table, "", *_align(calls)])
+    return "\n".join([*_align(_cold_start_rows(report.cold_starts)), "", *table, "", *_align(calls)])
+
+
+def _cold_start_rows(starts: Sequence[ColdStart]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("cold start", "until", "processor", "x empty function", "empty", "pairs")]
+    rows += [_cold_start_row(start, start.beside_empty) for start in starts]
+    befores = [(start, start.beside_before) for start in starts if start.beside_before is not None]
+    if befores:
+        rows += [
+            ("",) * 6,
+            ("cold start", "until", "processor", "x other build", "other build", "pairs", "saved"),
+        ]
+        rows += [(*_cold_start_row(start, pairs), f"{pairs.saved_ms:.0f} ms") for start, pairs in befores]
+    return rows
+
+
+def _cold_start_row(start: ColdStart, pairs: Pairs) -> tuple[str, ...]:
+    return (
+        start.function,
+        start.until,
+        f"{pairs.built_ms:.0f} ms",
+        f"{pairs.ratio:.2f}",
+        f"{pairs.other_ms:.0f} ms",
+        str(pairs.count),
+    )
 
 
 def _name_missing(cold: ColdImport) -> str:
@@ -76,16 +108,15 @@ def _name_missing(cold: ColdImport) -> str:
 
 
 def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def as_json(report: Report) -> str:
     """Return the report for programs, with the ratios."""
     return json.dumps(
         {
+            "cold_starts": [asdict(start) for start in report.cold_starts],
             "cold_imports": [
                 {**asdict(cold), "ratio": cold.ratio, "ratio_without_bytecode": cold.ratio_without_bytecode}
                 for cold in report.cold_imports
@@ -104,9 +135,15 @@ def main() -> int:
     parser.add_argument(
         "--runs", type=int, default=DEFAULT_RUNS, help="cold starts of each kind (%(default)s)"
     )
+    parser.add_argument(
+        "--pairs", type=int, default=DEFAULT_PAIRS, help="pairs of cold starts of each kind (%(default)s)"
+    )
+    parser.add_argument(
+        "--before", type=Path, metavar="BUILD", help=".aws-sam/build of another commit, to measure in turn"
+    )
     chosen = parser.parse_args()
     try:
-        report = measure(chosen.runs)
+        report = measure(chosen.runs, chosen.pairs, chosen.before)
     except NotBuiltError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a terminal program
         return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 from local.deploy import machine_architecture
 from local.settings import ROOT
@@ -22,7 +24,7 @@ FUNCTIONS = {"api": "ApiFunction", "worker": "InferenceWorkerFunction", "janitor
 
 ENVIRONMENT: Mapping[str, str] = {
     "RUNE_STAGE": "local",
-    "RUNE_LANE": "inference",
+    "RUNE_LANE": "control",
     "RUNE_TABLE": "table",
     "RUNE_BUCKET": "bucket",
     "RUNE_CONTROL_QUEUE_URL": "http://127.0.0.1/0/control",
@@ -59,21 +61,23 @@ class Artifact:
     paths: tuple[Path, ...]
 
 
-def find_artifact(package: str, runtime: Path) -> Artifact:
+def find_artifact(package: str, runtime: Path, build: Path = BUILD) -> Artifact:
     """Return a function as it was built.
 
     Parameters
     ----------
     runtime
         A folder of packages that Lambda brings itself; see `link_runtime`.
+    build
+        What `sam build` made, here or in another working copy.
 
     Raises
     ------
     NotBuiltError
         It was not built.
     """
-    function = BUILD / FUNCTIONS[package]
-    layer = BUILD / _LAYERS[machine_architecture()] / "python"
+    function = build / FUNCTIONS[package]
+    layer = build / _LAYERS[machine_architecture()] / "python"
     if not (function.exists() and layer.exists()):
         raise NotBuiltError(f"{function} or {layer} is missing: make build")
     return Artifact(f"{package}.handler", (function, layer, runtime))
@@ -96,16 +100,33 @@ def copy_without_bytecode(artifact: Artifact, folder: Path) -> Artifact:
     return Artifact(artifact.module, (*copies, runtime))
 
 
-def run_fresh(code: str, paths: Sequence[Path] = ()) -> str:
-    """Run code in an interpreter that has nothing but these paths, and return what it printed.
+def compile_package(package: Path, folder: Path) -> Path:
+    """Copy a package into a folder, with bytecode as the build ships it; return the folder."""
+    copy = folder / package.name
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(copy, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+    return folder
+
+
+def run_fresh(arguments: Sequence[str], paths: Sequence[Path] = (), given: str = "") -> str:
+    """Run an interpreter that has nothing but these paths, and return what it printed.
 
     Bytecode is never written, as on Lambda, whose disk is read-only.
+
+    Parameters
+    ----------
+    arguments
+        A program as the interpreter takes it: `-c` with code, or a file, and what it is told.
+    given
+        Its standard input.
     """
     finished = subprocess.run(  # noqa: S603 - our own command
-        # -S: what this environment has installed must not stand in for what the artifact lacks.
-        [sys.executable, "-S", "-B", "-c", code],
+        # -S: what this environment has installed must not stand in for what the artifact lacks. -P: nor must the
+        # folder of the program.
+        [sys.executable, "-S", "-P", "-B", *arguments],
         env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(map(str, paths))},
         cwd=BUILD if BUILD.exists() else ROOT,
+        input=given,
         capture_output=True,
         text=True,
         check=True,

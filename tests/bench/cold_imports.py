@@ -69,7 +69,7 @@ def measure_cold_imports(runs: int) -> list[ColdImport]:
         }
         spent_ms: dict[tuple[str, str], list[float]] = {}
         for _ in range(runs):
-            spent_ms.setdefault(("", ""), []).append(_time_ms(lambda: run_fresh("pass")))
+            spent_ms.setdefault(("", ""), []).append(_time_ms(lambda: run_fresh(["-c", "pass"])))
             for kind, artifacts in (("built", built), ("stripped", stripped)):
                 for function, artifact in artifacts.items():
                     spent_ms.setdefault((kind, function), []).append(_time_import_ms(artifact))
@@ -86,7 +86,7 @@ def measure_cold_imports(runs: int) -> list[ColdImport]:
 
 
 def _time_import_ms(artifact: Artifact) -> float:
-    return _time_ms(lambda: run_fresh(f"import {artifact.module}", artifact.paths))
+    return _time_ms(lambda: run_fresh(["-c", f"import {artifact.module}"], artifact.paths))
 
 
 def _time_ms(act: Callable[[], object]) -> float:
@@ -97,4 +97,4 @@ def _time_ms(act: Callable[[], object]) -> float:
 
 def _list_packages(artifact: Artifact) -> tuple[str, ...]:
     code = f"import {artifact.module}, sys; print(*(name for name in {WATCHED!r} if name in sys.modules))"
-    return tuple(run_fresh(code, artifact.paths).split())
+    return tuple(run_fresh(["-c", code], artifact.paths).split())

@@ -14,6 +14,7 @@ from tests.bench.__main__ import Report, tabulate
 from tests.bench.artifacts import BUILD
 from tests.bench.aws_calls import Calls
 from tests.bench.cold_imports import ColdImport
+from tests.bench.cold_starts import ColdStart, Pairs
 from tests.bench.warm_requests import WarmRequest
 
 pytestmark = pytest.mark.skipif(not BUILD.exists(), reason="nothing is built: make build")
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.skipif(not BUILD.exists(), reason="nothing is built: ma
 def report() -> dict[str, Any]:
     """Return what the program prints; a process of its own keeps moto and the handlers out of this one."""
     finished = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "--json", "--runs", "1"],
+        [sys.executable, "-m", "tests.bench", "--json", "--runs", "1", "--pairs", "1"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -77,16 +78,46 @@ def test_no_function_imports_what_it_does_not_use(report: dict[str, Any]) -> Non
     }
 
 
+def test_every_first_event_is_measured_beside_the_empty_function(report: dict[str, Any]) -> None:
+    measured = [(start["function"], start["until"]) for start in report["cold_starts"]]
+
+    assert measured == [
+        ("api", "init"),
+        ("api", "GET job"),
+        ("api", "POST job"),
+        ("worker", "init"),
+        ("worker", "turn"),
+        ("janitor", "init"),
+        ("janitor", "tick"),
+    ]
+    assert {start["beside_empty"]["count"] for start in report["cold_starts"]} == {1, 2}
+
+
+def test_pairs_are_folded_pair_by_pair() -> None:
+    pairs = Pairs.of([110.0, 240.0, 130.0], [100.0, 200.0, 130.0])
+
+    assert pairs == Pairs(built_ms=130.0, other_ms=130.0, ratio=1.1, saved_ms=-10.0, count=3)
+
+
 def test_table_shows_every_figure() -> None:
+    beside = Pairs(built_ms=220.0, other_ms=200.0, ratio=1.1, saved_ms=-20.0, count=5)
+    before = Pairs(built_ms=220.0, other_ms=300.0, ratio=0.73, saved_ms=80.0, count=5)
+    start = ColdStart("api", "GET job", beside, before)
     cold = ColdImport(
         "janitor", import_ms=300.0, without_bytecode_ms=600.0, bare_ms=15.0, packages=("boto3",)
     )
     warm = WarmRequest("GET job", request_ms=0.5, without_aws_ms=0.15, empty_ms=0.1)
     calls = [Calls("GET job", ("Query",)), Calls("401", ())]
 
-    table = tabulate(Report([cold], [warm], calls))
+    table = tabulate(Report([start], [cold], [warm], calls))
 
     assert table.splitlines() == [
+        "cold start  until    processor  x empty function  empty        pairs",
+        "api         GET job  220 ms     1.10              200 ms       5",
+        "",
+        "cold start  until    processor  x other build     other build  pairs  saved",
+        "api         GET job  220 ms     0.73              300 ms       5      80 ms",
+        "",
         "cold import   median       x python -c pass  without bytecode    imports",
         (
             "janitor       300 ms       20.0              40.0                "

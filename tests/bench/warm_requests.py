@@ -13,9 +13,8 @@ from api.app import create_app
 from api.documents import job_record
 from api.services import Services
 from rune.agents.settings import AgentSettings
-from rune.aws.job_rows import RESULT_KEY, hot_item, job_key
 from rune.clock import SystemClock
-from rune.contracts import BenchmarkRequest, BenchmarkResult, JobAccepted, JobRecord
+from rune.contracts import BenchmarkRequest, JobAccepted, JobRecord
 from rune.jobs.record import Status
 from rune.jobs.store import StoredJob, Submission
 from rune.llm.protocol import ModelServer
@@ -27,8 +26,9 @@ from rune.services.reports import ReportService
 from rune.tenants.backends import BackendSettings
 from rune.tenants.tokens import TokenBook
 from tests.bench.artifacts import ENVIRONMENT
+from tests.bench.canned import a_result, answers_to_get, answers_to_post
 from tests.bench.handlers import Context, Handle, loaded
-from tests.bench.wire import Answers, answering
+from tests.bench.wire import answering
 from tests.builders import (
     JOB_ID,
     TENANT,
@@ -77,7 +77,7 @@ class WarmRequest:
 
 def measure_warm_requests(runs: int) -> list[WarmRequest]:
     """Return each request's time; the three apps are asked in turn."""
-    with answering(_canned()), loaded("api", ENVIRONMENT) as handle:
+    with answering({**answers_to_get(), **answers_to_post()}), loaded("api", ENVIRONMENT) as handle:
         apps = (handle, _app_without_aws(), _empty_app())
         return [_measure(name, event, apps, runs) for name, event in REQUESTS.items()]
 
@@ -103,7 +103,7 @@ def _app_without_aws() -> Handle:
     store = MemoryJobStore()
     job = an_ended_job(Status.SUCCEEDED, expires_at=clock.now() + timedelta(days=1))
     store.submit(Submission(job, "{}", an_event()))
-    store.put_result(JOB_ID, _result().model_dump_json())
+    store.put_result(JOB_ID, a_result().model_dump_json())
     jobs = JobService(store, RecordingQueue(), clock, Terms(timedelta(hours=1), timedelta(days=30)))
     services = Services(
         jobs=jobs,
@@ -124,7 +124,7 @@ def _app_without_aws() -> Handle:
 def _empty_app() -> Handle:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     job = an_ended_job(Status.SUCCEEDED)
-    record = job_record(StoredJob(job, _result().model_dump_json()))
+    record = job_record(StoredJob(job, a_result().model_dump_json()))
 
     @app.get("/healthz")
     async def get_health() -> dict[str, str]:
@@ -159,60 +159,3 @@ class _NoLinks:
 
 def _no_server(kind: str, url: str, api_key: str | None = None) -> ModelServer:
     raise NotImplementedError
-
-
-def _canned() -> Answers:
-    """Return what AWS answers: it takes every write, and the job that is asked for has succeeded."""
-    job = an_ended_job(Status.SUCCEEDED, expires_at=SystemClock().now() + timedelta(days=1))
-    result = {**job_key(JOB_ID, RESULT_KEY), "body": {"S": _result().model_dump_json()}}
-    return {
-        "TransactWriteItems": dict,
-        "SendMessage": lambda: {"MessageId": "1", "MD5OfMessageBody": "0" * 32},
-        "BatchGetItem": lambda: {
-            "Responses": {ENVIRONMENT["RUNE_TABLE"]: [hot_item(job), result]},
-            "UnprocessedKeys": {},
-        },
-    }
-
-
-def _result() -> BenchmarkResult:
-    return BenchmarkResult.model_validate(
-        {
-            "answer": "Two pods crash. " * 30,
-            "metadata": {"backend_type": "ollama", "question": "What is unhealthy?"},
-            "telemetry": {
-                "tokens": {
-                    "system_prompt": 0,
-                    "tool_calls": 0,
-                    "agent_reasoning": 0,
-                    "output": 120,
-                    "total": 128,
-                },
-                "latency": [{"phase": phase, "ms": 100} for phase in ("check", "load", "first_token", "ask")],
-                "cost_estimate_usd": None,
-            },
-            "model_name": "llama3.1:8b",
-            "backend_url": "http://127.0.0.1:11434",
-            "measurements": {
-                "time_to_first_token_ms": 107.0,
-                "time_to_first_visible_token_ms": 107.0,
-                "time_per_output_token_ms": 25.0,
-                "output_tokens_per_second": 38.9,
-                "decode_tokens_per_second": 40.0,
-                "end_to_end_latency_ms": 3084.0,
-                "prompt_tokens": 8,
-                "output_tokens": 120,
-                "cached_tokens": None,
-                "reasoning_tokens": None,
-                "token_count_source": "usage",
-                "finish_reason": "stop",
-                "server": {
-                    "total_ms": 3008.9,
-                    "load_ms": 0.8,
-                    "prompt_eval_ms": 2.0,
-                    "eval_ms": 3000.0,
-                    "output_tokens_per_second": 40.0,
-                },
-            },
-        }
-    )

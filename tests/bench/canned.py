@@ -1,0 +1,100 @@
+"""What AWS answers where the network is replaced."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from rune.aws.job_rows import REQUEST_KEY, RESULT_KEY, hot_item, job_key
+from rune.clock import SystemClock
+from rune.contracts import BenchmarkResult
+from rune.jobs.record import Status
+from tests.bench.artifacts import ENVIRONMENT
+from tests.bench.wire import Answers
+from tests.builders import JOB_ID, a_benchmark_request, a_claimed_job, an_ended_job
+
+_WRITTEN: Answers = {
+    "TransactWriteItems": {},
+    "SendMessage": {"MessageId": "1", "MD5OfMessageBody": "0" * 32},
+}
+
+
+def answers_to_post() -> Answers:
+    """Return what the API is answered that takes a job in."""
+    return _WRITTEN
+
+
+def answers_to_get() -> Answers:
+    """Return what the API is answered that is asked for a job, which has succeeded."""
+    job = an_ended_job(Status.SUCCEEDED, expires_at=SystemClock().now() + timedelta(days=1))
+    result = {**job_key(JOB_ID, RESULT_KEY), "body": {"S": a_result().model_dump_json()}}
+    return {"BatchGetItem": _found(hot_item(job), result)}
+
+
+def answers_to_turn(model_server: str) -> Answers:
+    """Return what a worker is answered that takes a benchmark's first turn: the claim and every write succeed."""
+    now = SystemClock().now()
+    body = a_benchmark_request(backend_url=model_server)
+    job = a_claimed_job(
+        created_at=now, deadline_at=now + timedelta(hours=1), expires_at=now + timedelta(days=1)
+    )
+    request = {
+        **job_key(JOB_ID, REQUEST_KEY),
+        "body": {"S": json.dumps(body)},
+        # For the empty worker, which reads no body.
+        "url": {"S": model_server},
+        "model": {"S": body["model"]},
+    }
+    return {**_WRITTEN, "UpdateItem": {"Attributes": hot_item(job)}, "BatchGetItem": _found(request)}
+
+
+def answers_to_tick() -> Answers:
+    """Return what the janitor is answered: no turn is late."""
+    return {"Query": {"Items": [], "Count": 0, "ScannedCount": 0}}
+
+
+def _found(*rows: object) -> object:
+    return {"Responses": {ENVIRONMENT["RUNE_TABLE"]: rows}, "UnprocessedKeys": {}}
+
+
+def a_result() -> BenchmarkResult:
+    return BenchmarkResult.model_validate(
+        {
+            "answer": "Two pods crash. " * 30,
+            "metadata": {"backend_type": "ollama", "question": "What is unhealthy?"},
+            "telemetry": {
+                "tokens": {
+                    "system_prompt": 0,
+                    "tool_calls": 0,
+                    "agent_reasoning": 0,
+                    "output": 120,
+                    "total": 128,
+                },
+                "latency": [{"phase": phase, "ms": 100} for phase in ("check", "load", "first_token", "ask")],
+                "cost_estimate_usd": None,
+            },
+            "model_name": "llama3.1:8b",
+            "backend_url": "http://127.0.0.1:11434",
+            "measurements": {
+                "time_to_first_token_ms": 107.0,
+                "time_to_first_visible_token_ms": 107.0,
+                "time_per_output_token_ms": 25.0,
+                "output_tokens_per_second": 38.9,
+                "decode_tokens_per_second": 40.0,
+                "end_to_end_latency_ms": 3084.0,
+                "prompt_tokens": 8,
+                "output_tokens": 120,
+                "cached_tokens": None,
+                "reasoning_tokens": None,
+                "token_count_source": "usage",
+                "finish_reason": "stop",
+                "server": {
+                    "total_ms": 3008.9,
+                    "load_ms": 0.8,
+                    "prompt_eval_ms": 2.0,
+                    "eval_ms": 3000.0,
+                    "output_tokens_per_second": 40.0,
+                },
+            },
+        }
+    )

@@ -1,0 +1,1 @@
+"""Functions with RUNE's libraries and AWS calls, and nothing else: what a cold start costs at least."""

@@ -1,0 +1,40 @@
+"""An HTTP API that reads a row, or writes one and sends a message."""
+
+import asyncio
+from collections.abc import Mapping
+
+import boto3
+from fastapi import FastAPI, Request
+from mangum import Mangum
+from mangum.types import LambdaContext, LambdaEvent
+
+_session = boto3.session.Session()
+_dynamodb, _sqs = _session.client("dynamodb"), _session.client("sqs")
+app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+
+@app.get("/v1/jobs/{job_id}", response_model=None)
+async def get_job(request: Request) -> Mapping[str, object]:
+    """Read a row."""
+    key = {"pk": {"S": request.path_params["job_id"]}}
+    found = _dynamodb.batch_get_item(RequestItems={"table": {"Keys": [key]}})
+    return {"count": len(found["Responses"]["table"])}
+
+
+@app.post("/v1/jobs/benchmark", response_model=None, status_code=202)
+async def post_benchmark(request: Request) -> Mapping[str, object]:
+    """Write a row, and send a message."""
+    body = await request.json()
+    row = {"pk": {"S": body["question"]}}
+    _dynamodb.transact_write_items(TransactItems=[{"Put": {"TableName": "table", "Item": row}}])
+    sent = _sqs.send_message(QueueUrl="http://127.0.0.1/0/control", MessageBody=body["question"])
+    return {"id": sent["MessageId"]}
+
+
+asyncio.set_event_loop(asyncio.new_event_loop())
+_adapter = Mangum(app, lifespan="off")
+
+
+def handle(event: LambdaEvent, context: LambdaContext) -> Mapping[str, object]:
+    """Answer a request."""
+    return _adapter(event, context)
