@@ -72,6 +72,7 @@ PURE_FILES = (
     "bench/statistics.py",
     "bench/sweeps.py",
     "bench/timeline.py",
+    "bench/token_bounds.py",
     "rentals/bills.py",
     "rentals/instance.py",
     "rentals/lifecycle.py",

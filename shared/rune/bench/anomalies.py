@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from rune.bench.token_bounds import PROSE_BYTES_PER_TOKEN
+
 _BUFFERED_WITHIN_NS = 5_000_000
 _BUFFERED_RATIO = 0.9
 _MIN_PIECES = 8
@@ -10,7 +12,6 @@ LONG_PROMPT_BYTES = 2000
 """From which length on a prompt is looked at for truncation: no server in use has so small a context."""
 
 _TRUNCATED_RATIO = 0.5
-_MIN_BYTES_PER_TOKEN = 4.0
 
 
 def is_buffered(arrivals_ns: Sequence[int]) -> bool:
@@ -45,5 +46,5 @@ def is_truncated(prompt_tokens: int | None, prompt_bytes: int, bytes_per_token: 
     """
     if prompt_tokens is None or bytes_per_token is None or prompt_bytes <= LONG_PROMPT_BYTES:
         return False
-    expected_tokens = prompt_bytes / max(bytes_per_token, _MIN_BYTES_PER_TOKEN)
+    expected_tokens = prompt_bytes / max(bytes_per_token, PROSE_BYTES_PER_TOKEN)
     return prompt_tokens < _TRUNCATED_RATIO * expected_tokens

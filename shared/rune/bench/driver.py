@@ -4,7 +4,7 @@ import asyncio
 
 from rune.bench.load_runner import LoadRunner, OnProgress, gc_paused
 from rune.bench.loop_lag import watching_loop_lag
-from rune.bench.prompts import synthetic_words
+from rune.bench.prompts import LEARNING_WORDS, learning_prompts
 from rune.bench.records import MeasuredPoint, Point
 from rune.bench.tasks import Task
 from rune.bench.warm_up import median_round_trip_ms, open_connections, warm_up
@@ -14,7 +14,6 @@ __all__ = ["Task", "learn_tokens_per_word", "measure_point"]
 
 _LEARN_TIMEOUT_SECONDS = 120.0
 _ASIDE_RATIO = 0.1
-_FEW_WORDS, _MANY_WORDS = 32, 288
 
 # A common English word is one token, two in a small vocabulary, and its characters where there are none but those.
 _LEAST_TOKENS_PER_WORD, _MOST_TOKENS_PER_WORD = 0.5, 16.0
@@ -80,12 +79,12 @@ async def learn_tokens_per_word(server: ModelServer, task: Task) -> float | None
         As `ModelServer.chat`.
     """
     counts: list[int] = []
-    for number, word_count in enumerate((_FEW_WORDS, _MANY_WORDS)):
-        prompt = task.sample(synthetic_words(word_count, task.seed, number), 0, 1 + number)
+    for number, words in enumerate(learning_prompts(task.seed)):
+        prompt = task.sample(words, 0, 1 + number)
         answer = await server.chat(task.tiny_chat(prompt, _LEARN_TIMEOUT_SECONDS), lambda _: None)
         if answer.tokens.prompt_count is None:
             return None
         counts.append(answer.tokens.prompt_count)
-    few, many = counts
-    ratio = (many - few) / (_MANY_WORDS - _FEW_WORDS)
+    (few, many), (few_words, many_words) = counts, LEARNING_WORDS
+    ratio = (many - few) / (many_words - few_words)
     return ratio if _LEAST_TOKENS_PER_WORD <= ratio <= _MOST_TOKENS_PER_WORD else None

@@ -7,7 +7,13 @@ from rune.bench.prompt_sets import PROMPT_SETS, SYNTHETIC_WORDS
 from rune.contracts.workloads import Workload
 
 _SYNTHETIC_PROMPTS = 16
-_NONCE_TOKENS = 7
+_NONCE_TOKENS = 7  # measured: what 12 bytes of a proquint pair take in the vocabularies of most models
+
+NONCE_BYTES = 12
+"""Of the number that `add_nonce` puts before a prompt."""
+
+LEARNING_WORDS = (32, 288)
+"""Lengths of `learning_prompts`."""
 
 _CONSONANTS = "bdfghjklmnprstvz"
 _VOWELS = "aiou"
@@ -46,6 +52,11 @@ def synthetic_words(word_count: int, seed: int, number: int) -> str:
     """Return text of common English words that mean nothing together; another one for each number."""
     words = random.Random(f"words-{seed}-{number}")  # noqa: S311 nothing secret: it must be repeatable
     return " ".join(words.choices(SYNTHETIC_WORDS, k=word_count))
+
+
+def learning_prompts(seed: int) -> tuple[str, ...]:
+    """Return the two prompts from which the tokens of a synthetic word are learnt."""
+    return tuple(synthetic_words(count, seed, number) for number, count in enumerate(LEARNING_WORDS))
 
 
 def add_nonce(prompt: str, seed: int, point_index: int, number: int) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rune.contracts.document import Document
-from rune.contracts.workloads import Expectation, Workload
+from rune.contracts.workloads import Expectation, Workload, question_once
 
 type BackendType = Literal["ollama", "openai", "bedrock"]
 
@@ -139,6 +139,11 @@ class BenchmarkRequest(Question, RentalChoice):
     """How often, how many at a time, and what is asked; null asks the question once."""
     expected: Expectation | None = None
     """What a right answer is; null judges none."""
+
+    @property
+    def measured(self) -> Workload:
+        """What is measured: the workload, or the question once where none is given."""
+        return self.workload or question_once()
 
 
 class AgenticAgentRequest(Question):

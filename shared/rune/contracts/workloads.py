@@ -1,6 +1,7 @@
 """How a benchmark puts a model to work, and how its answers are judged."""
 
 import json
+from functools import cache
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -105,6 +106,12 @@ class Workload(Document):
             if levels is not None and levels != sorted(set(levels)):
                 raise ValueError(f"{name} must rise from entry to entry.")
         return self
+
+
+@cache
+def question_once() -> Workload:
+    """Return the workload of a benchmark without one: the question, once, exactly as it is."""
+    return Workload(warmup_requests=0, ignore_eos=False, prefix_cache="shared")
 
 
 class NumericExpectation(Document):

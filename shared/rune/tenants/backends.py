@@ -49,7 +49,7 @@ class BedrockSettings(_Settings):
     regions: Annotated[tuple[Annotated[str, Field(pattern=rf"^{REGION}$")], ...], Field(min_length=1)]
     models: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=2048)], ...], Field(min_length=1)]
     max_tokens_per_job: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000_000
-    """That one benchmark may take at most, in and out together; the operator pays for them."""
+    """That one job may take at most, in and out together; the operator pays for them."""
 
     def allows_model(self, model: str) -> bool:
         """Return whether a model or an inference profile, by id or ARN, is among those named."""

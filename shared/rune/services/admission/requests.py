@@ -10,6 +10,7 @@ from rune.errors import InvalidRequestError
 from rune.jobs.record import Kind, StepName
 from rune.money.sizing import size_model
 from rune.net.addresses import AddressPolicy
+from rune.services.admission.bedrock_budget import check_bedrock_budget
 from rune.services.admission.workloads import admit_work
 from rune.tenants.backends import NO_BACKENDS, TenantBackends, check_backend
 from rune.workflows.graph import Request, Trait, first_step, traits_of
@@ -62,7 +63,7 @@ def admit_benchmark(
         else {"backend_url": check_backend(backends, request, policy, model=request.model)}
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
-    return _admitted(Kind.BENCHMARK, admit_work(known, policy, backends))
+    return _admitted(Kind.BENCHMARK, admit_work(known, policy, backends), backends)
 
 
 def admit_agentic_agent(
@@ -79,7 +80,7 @@ def admit_agentic_agent(
         else {"backend_url": None, "backend_credential": None}
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
-    return _admitted(Kind.AGENTIC_AGENT, known)
+    return _admitted(Kind.AGENTIC_AGENT, known, backends)
 
 
 def admit_llm_instance(
@@ -94,10 +95,12 @@ def admit_llm_instance(
         if request.wants_rental
         else {"backend_url": check_backend(backends, request, policy, model=request.model)}
     )
-    return _admitted(Kind.LLM_INSTANCE, request.model_copy(update=server))
+    return _admitted(Kind.LLM_INSTANCE, request.model_copy(update=server), backends)
 
 
-def _admitted(kind: Kind, request: Request) -> Admitted:
+def _admitted(kind: Kind, request: Request, backends: TenantBackends) -> Admitted:
+    """Return what is kept of a request. Every kind of job passes here, and with it the budget for Bedrock."""
+    check_bedrock_budget(request, backends)
     return Admitted(
         kind,
         first_step(kind, request),

@@ -6,7 +6,6 @@ from rune.contracts import BenchmarkRequest, JudgeModel, Workload
 from rune.contracts.workloads import MAX_JUDGED_BY_MODEL, MAX_REQUESTS
 from rune.errors import InvalidRequestError
 from rune.net.addresses import AddressPolicy
-from rune.services.admission.bedrock_budget import check_budget
 from rune.tenants.backends import TenantBackends, check_backend
 
 
@@ -23,19 +22,17 @@ def admit_work(
     Raises
     ------
     InvalidRequestError
-        More requests than a job may have, a context that the work does not fit in or that nobody can be told, an
-        expectation that no answer could be held against, a judge that cannot judge, or more of Bedrock than the
-        tenant may take for one job.
+        More requests than a job may have, a context that is too small or that the server cannot be told, an
+        expectation that cannot be used, or a judge that cannot judge.
     """
     _check_context(request)
-    request_count = count_requests(request.workload)
+    request_count = count_requests(request.measured)
     if request_count > MAX_REQUESTS:
         raise InvalidRequestError(
             f"The workload is {request_count:,} requests to be measured; a job may have {MAX_REQUESTS:,}.",
             pointer="/workload",
             code="workload_too_large",
         )
-    check_budget(request, request_count, backends)
     if request.expected is None:
         return request
     # Imported at the first expectation: a validator of schemas is no reason for a slower start of everything else.
@@ -55,10 +52,8 @@ def admit_work(
     return request.model_copy(update={"expected": request.expected.model_copy(update={"judge": judge})})
 
 
-def count_requests(workload: Workload | None) -> int:
+def count_requests(workload: Workload) -> int:
     """Return how many requests are measured at most: points x prompts x repetitions."""
-    if workload is None:
-        return 1
     # Imported at the first workload, with the prompts that RUNE brings.
     from rune.bench.prompts import make_prompts  # noqa: PLC0415
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from rune.bench.prompts import make_prompts
+from rune.bench.prompts import NONCE_BYTES, make_prompts
+from rune.bench.token_bounds import CHAT_FRAME_TOKENS, estimate_tokens, most_synthetic_tokens
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
 
 SMALLEST_CONTEXT_TOKENS = 8192
@@ -12,16 +13,8 @@ LARGEST_CONTEXT_TOKENS = 131_072
 DEFAULT_OUTPUT_TOKENS = 2048
 """Room for an answer whose length nobody limited."""
 
-VERDICT_TOKENS = 2048
+JUDGE_REPLY_TOKENS = 2048
 """Room for a judge that thinks before it speaks."""
-
-_BYTES_PER_TOKEN = 3
-"""On the safe side: English prose has 4 to 5, code 3, Chinese 2 to 3."""
-
-_FRAME_TOKENS = 128
-"""The chat template, and the number before a prompt."""
-
-_SYNTHETIC_MARGIN_PERCENT = 125
 
 
 def judges_on_own_server(request: BenchmarkRequest) -> bool:
@@ -45,18 +38,16 @@ def context_tokens_of(
     workload = request.workload
     output_tokens = (workload.output_tokens if workload else None) or DEFAULT_OUTPUT_TOKENS
     if workload is not None and workload.input_tokens is not None:
-        input_tokens = workload.input_tokens * _SYNTHETIC_MARGIN_PERCENT // 100
-        return room_for(input_tokens + output_tokens)
+        return room_for(most_synthetic_tokens(workload.input_tokens) + output_tokens)
     return context_for(make_prompts(request.question, workload), output_tokens)
 
 
 def context_for(texts: Sequence[str], output_tokens: int) -> int:
-    """Return a context that holds the longest of the texts with its answer, whatever the model's tokens are."""
-    longest_bytes = max((len(text.encode()) for text in texts), default=0)
-    return room_for(-(-longest_bytes // _BYTES_PER_TOKEN) + output_tokens)
+    """Return a context that holds each of the texts with an answer, by `estimate_tokens`."""
+    return room_for(max(map(estimate_tokens, texts), default=0) + output_tokens)
 
 
 def room_for(tokens: int) -> int:
-    """Return the context for so many tokens beside the frame: a power of two, within what is sensible."""
-    needed = 1 << (tokens + _FRAME_TOKENS - 1).bit_length()
+    """Return the context for so many tokens beside number and frame: a power of two between the limits."""
+    needed = 1 << (tokens + NONCE_BYTES + CHAT_FRAME_TOKENS - 1).bit_length()
     return min(max(SMALLEST_CONTEXT_TOKENS, needed), LARGEST_CONTEXT_TOKENS)

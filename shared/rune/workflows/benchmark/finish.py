@@ -6,7 +6,7 @@ from rune.bench.judging import judge_messages
 from rune.contracts import BenchmarkRequest, BenchmarkResult
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.step import StepContext
-from rune.workflows.benchmark.context_size import VERDICT_TOKENS, context_for
+from rune.workflows.benchmark.context_size import JUDGE_REPLY_TOKENS, context_for
 from rune.workflows.benchmark.grades import with_quality
 from rune.workflows.benchmark.state import Answer, JudgingState
 from rune.workflows.graph import Fact, step_after
@@ -35,7 +35,7 @@ def conclude(
     state = JudgingState(
         draft=result,
         answers=tuple(answers),
-        context_tokens=context_for(texts, VERDICT_TOKENS),
+        context_tokens=context_for(texts, JUDGE_REPLY_TOKENS),
         tokens_per_word=tokens_per_word,
     )
     return Next(

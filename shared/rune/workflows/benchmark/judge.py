@@ -30,7 +30,7 @@ from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.jobs.transitions import MAX_FAILURES, RETRY_DELAYS_SECONDS
 from rune.llm.protocol import ChatRequest, ModelServer
-from rune.workflows.benchmark.context_size import VERDICT_TOKENS, judges_on_own_server
+from rune.workflows.benchmark.context_size import JUDGE_REPLY_TOKENS, judges_on_own_server
 from rune.workflows.benchmark.dependencies import MeasuringTools
 from rune.workflows.benchmark.grades import with_quality
 from rune.workflows.benchmark.state import Answer, JudgingState, judgement_lines
@@ -42,7 +42,7 @@ SLICE_SECONDS = 60.0
 
 JUDGED_AT_ONCE = 4
 
-VERDICT_SECONDS = 120.0
+JUDGE_REPLY_SECONDS = 120.0
 """Longest time for one verdict; the first may wait until the judge's model is loaded."""
 
 RESERVE_SECONDS = 10.0
@@ -201,10 +201,10 @@ def _chat(
     return ChatRequest(
         model=judge.model,
         messages=judge_messages(judge, question, answer),
-        timeout_seconds=min(VERDICT_SECONDS, left_seconds),
-        idle_timeout_seconds=min(VERDICT_SECONDS, left_seconds),
+        timeout_seconds=min(JUDGE_REPLY_SECONDS, left_seconds),
+        idle_timeout_seconds=min(JUDGE_REPLY_SECONDS, left_seconds),
         context_tokens=state.context_tokens,
-        max_output_tokens=VERDICT_TOKENS,
+        max_output_tokens=JUDGE_REPLY_TOKENS,
         temperature=0.0,
     )
 

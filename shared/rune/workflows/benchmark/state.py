@@ -10,8 +10,8 @@ from rune.contracts.workloads import MAX_JUDGED_BY_MODEL
 from rune.llm.protocol import Generation, ModelFacts, ServerFacts
 from rune.workflows.benchmark.result import TokenSums, measurements_of
 
-LONGEST_JUDGED_CHARS = 8000
-"""Of an answer that a judge model reads; an answer that goes on for longer is judged by its beginning."""
+LONGEST_JUDGED_BYTES = 8000
+"""Of an answer that a judge model reads, in UTF-8: 2000 to 8000 tokens. A longer one is judged by its beginning."""
 
 
 class Sample(Document):
@@ -103,7 +103,7 @@ def completed_of(measured: MeasuredPoint) -> list[tuple[RequestRecord, Generatio
 
 def answer_of(run_index: int, record: RequestRecord, generation: Generation) -> Answer:
     """Return an answer as a judge reads it."""
-    text = generation.text[:LONGEST_JUDGED_CHARS]
+    text = generation.text.encode()[:LONGEST_JUDGED_BYTES].decode(errors="ignore")
     return Answer(run_index=run_index, number=record.number, prompt_index=record.prompt_index, text=text)
 
 

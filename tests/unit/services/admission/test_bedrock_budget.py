@@ -1,15 +1,21 @@
-"""How much of Bedrock a benchmark may take, counted before it begins."""
+"""How much of Bedrock a job may take, counted before it begins."""
 
 import json
 
 import pytest
 
-from rune.bench.prompts import make_prompts
-from rune.contracts import BenchmarkRequest, Workload
+from rune.agents.settings import TenantAgents
+from rune.bench.prompts import learning_prompts, make_prompts
+from rune.bench.token_bounds import CHAT_FRAME_TOKENS
+from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, Workload
 from rune.errors import InvalidRequestError
 from rune.net.addresses import AddressPolicy
-from rune.services.admission.bedrock_budget import UNLIMITED_ANSWER_TOKENS, check_budget
-from rune.services.admission.workloads import count_requests
+from rune.services.admission.bedrock_budget import (
+    UNLIMITED_ANSWER_TOKENS,
+    WARM_UP_TOKENS,
+    check_bedrock_budget,
+)
+from rune.services.admission.requests import admit_agentic_agent, admit_benchmark, admit_llm_instance
 from rune.tenants.backends import NO_BACKENDS, BackendSettings, TenantBackends
 from tests.builders import a_benchmark_request
 
@@ -20,32 +26,46 @@ JUDGED_THERE = {"judge": {"model": "m", "rubric": "r" * 1000, "backend_type": "b
 def allowing(max_tokens_per_job: int) -> TenantBackends:
     share = {"regions": ["us-east-1"], "models": ["*"], "max_tokens_per_job": max_tokens_per_job}
     text = json.dumps({"default": {"bedrock": share}})
-    return BackendSettings.parse(text, AddressPolicy.parse(""), has_bedrock=True).of("default")
+    policy = AddressPolicy.parse("")
+    return BackendSettings.parse(text, policy, home_region="us-east-1", has_bedrock=True).of("default")
 
 
 def check(limit_tokens: int, **overrides: object) -> None:
-    request = BenchmarkRequest.model_validate(a_benchmark_request(**overrides))
-    check_budget(request, count_requests(request.workload), allowing(limit_tokens))
+    check_bedrock_budget(
+        BenchmarkRequest.model_validate(a_benchmark_request(**overrides)), allowing(limit_tokens)
+    )
 
 
-LONGEST_CHAT_CHARS = max(map(len, make_prompts("", Workload(prompt_set="chat"))))
+FRAME = CHAT_FRAME_TOKENS
+LONGEST_CHAT_BYTES = max(len(each.encode()) for each in make_prompts("", Workload(prompt_set="chat")))
+LEARNING_BYTES = sum(map(len, learning_prompts(0)))
 
 MOST_TOKENS = [
-    pytest.param({**ON_BEDROCK}, 4 + UNLIMITED_ANSWER_TOKENS, id="a question"),
     pytest.param(
-        # Two points of three requests and two warm-ups each; 8 + 16 characters are 12 tokens.
+        # The question, and once more for a token of an answer where its prompt seems to be cut.
+        {**ON_BEDROCK},
+        (8 + FRAME + UNLIMITED_ANSWER_TOKENS) + (8 + FRAME + 1),
+        id="a question",
+    ),
+    pytest.param(
+        {**ON_BEDROCK, "question": "问题"},
+        (6 + FRAME + UNLIMITED_ANSWER_TOKENS) + (6 + FRAME + 1),
+        id="a question in Chinese",
+    ),
+    pytest.param(
+        # Two points of three requests and two warm-ups each; the question has 8 bytes, its number 12.
         {**ON_BEDROCK, "workload": {"repetitions": 3, "concurrency": [1, 2], "output_tokens": 100}},
-        2 * (3 + 2) * (12 + 100),
+        2 * (3 + 2) * (20 + FRAME + 100) + 2 * (20 + FRAME + 1),
         id="a workload",
     ),
     pytest.param(
         {**ON_BEDROCK, "workload": {"prompt_set": "synthetic", "input_tokens": 400, "output_tokens": 50}},
-        (16 + 2) * (500 + 50),
+        (16 + 2) * (500 + FRAME + 50) + (500 + FRAME + 1) + LEARNING_BYTES + 2 * (12 + FRAME + 1),
         id="synthetic prompts",
     ),
     pytest.param(
         {**ON_BEDROCK, "workload": {"prompt_set": "chat", "output_tokens": 1, "warmup_requests": 0}},
-        (16 + 1) * (-(-(LONGEST_CHAT_CHARS + 16) // 2) + 1),
+        (16 + 1) * (LONGEST_CHAT_BYTES + 12 + FRAME + 1),
         id="prompts that RUNE brings",
     ),
 ]
@@ -55,11 +75,25 @@ MOST_TOKENS = [
 def test_benchmark_on_bedrock_may_take_exactly_what_it_could(
     asked: dict[str, object], most_tokens: int
 ) -> None:
+    most_tokens += WARM_UP_TOKENS
     check(most_tokens, **asked)
 
     with pytest.raises(InvalidRequestError, match=f"{most_tokens:,}") as refused:
         check(most_tokens - 1, **asked)
-    assert (refused.value.specific_code, refused.value.pointer) == ("bedrock_budget_exceeded", "/workload")
+    pointer = "/workload" if "workload" in asked else "/question"
+    assert (refused.value.specific_code, refused.value.pointer) == ("bedrock_budget_exceeded", pointer)
+
+
+def test_chinese_workload_of_millions_of_tokens_is_refused_under_a_budget_of_one_million() -> None:
+    # 933,000 characters, of which a tokenizer that does not know them makes three tokens each: 2.8 million.
+    prompts = ["字" * 93_300] * 10
+
+    with pytest.raises(InvalidRequestError) as refused:
+        check(
+            1_000_000, **ON_BEDROCK, workload={"prompts": prompts, "output_tokens": 1, "warmup_requests": 0}
+        )
+
+    assert refused.value.specific_code == "bedrock_budget_exceeded"
 
 
 def test_workload_on_bedrock_is_refused_when_its_answers_have_no_limit() -> None:
@@ -70,15 +104,52 @@ def test_workload_on_bedrock_is_refused_when_its_answers_have_no_limit() -> None
 
 
 def test_judge_on_bedrock_counts_whatever_server_is_measured() -> None:
+    # Each answer: at most 8000 bytes, the rubric's 1000, RUNE's own words, and 2048 tokens of a reply.
     judged = {"expected": JUDGED_THERE, "workload": {"repetitions": 100}}
-    check(10**6, **judged)
+    check(100 * 12_500, **judged)
 
     with pytest.raises(InvalidRequestError, match="Bedrock"):
-        check(100 * 6500, **judged)
+        check(100 * 11_500, **judged)
+
+
+def test_judge_on_the_measured_server_counts_when_that_is_bedrock() -> None:
+    judge = {"model": "m", "rubric": "r"}
+    workload = {"repetitions": 10, "output_tokens": 1}
+    check(50_000, **ON_BEDROCK, workload=workload)
+
+    with pytest.raises(InvalidRequestError, match="Bedrock"):
+        check(50_000, **ON_BEDROCK, workload=workload, expected={"judge": judge})
 
 
 def test_benchmark_elsewhere_has_no_budget() -> None:
     request = BenchmarkRequest.model_validate(a_benchmark_request(workload={"repetitions": 1000}))
 
-    check_budget(request, 1000, allowing(1))
-    check_budget(request, 1000, NO_BACKENDS)
+    check_bedrock_budget(request, allowing(1))
+    check_bedrock_budget(request, NO_BACKENDS)
+
+
+ANYWHERE = AddressPolicy.parse("127.0.0.0/8")
+ASKED = {"question": "12345678", "model": "m", "backend_type": "bedrock"}
+
+
+def test_agents_job_on_bedrock_may_take_exactly_what_it_could() -> None:
+    most_tokens = 8 + FRAME + UNLIMITED_ANSWER_TOKENS + WARM_UP_TOKENS
+    request = AgenticAgentRequest.model_validate(ASKED)
+
+    admit_agentic_agent(request, ANYWHERE, TenantAgents(), allowing(most_tokens))
+    with pytest.raises(InvalidRequestError) as refused:
+        admit_agentic_agent(request, ANYWHERE, TenantAgents(), allowing(most_tokens - 1))
+
+    assert (refused.value.specific_code, refused.value.pointer) == ("bedrock_budget_exceeded", "/question")
+
+
+def test_every_kind_of_job_passes_the_budget() -> None:
+    """An instance asks no model; the other two are refused under a budget of one token."""
+    benchmark, agent = BenchmarkRequest.model_validate(ASKED), AgenticAgentRequest.model_validate(ASKED)
+    instance = LlmInstanceRequest(backend_type="bedrock")
+
+    with pytest.raises(InvalidRequestError, match="tokens from Bedrock"):
+        admit_benchmark(benchmark, ANYWHERE, backends=allowing(1))
+    with pytest.raises(InvalidRequestError, match="tokens from Bedrock"):
+        admit_agentic_agent(agent, ANYWHERE, TenantAgents(), allowing(1))
+    assert admit_llm_instance(instance, ANYWHERE, backends=allowing(1)).rents is False

@@ -24,11 +24,11 @@ INSTANCE = LlmInstanceRequest()
         (a_request(context_tokens=4096), False, 4096),
         (a_request(context_tokens=4096), True, 4096),
         (a_request(), True, 8192),
-        # 18,000 bytes are 6000 tokens at most, and 2048 are for the answer: more than 8192 with the frame.
-        (a_request(question="q" * 18_000), True, 8192),
-        (a_request(question="q" * 18_050), True, 16_384),
-        (a_request(workload={"prompts": ["a", "é" * 9000], "output_tokens": 2048}), True, 8192),
-        (a_request(workload={"prompts": ["a", "é" * 9100], "output_tokens": 2048}), True, 16_384),
+        # 8192 less the frame, the number and 2048 for the answer leave 6004: two letters each, or a byte of others.
+        (a_request(question="q" * 12_008), True, 8192),
+        (a_request(question="q" * 12_010), True, 16_384),
+        (a_request(workload={"prompts": ["a", "é" * 3002], "output_tokens": 2048}), True, 8192),
+        (a_request(workload={"prompts": ["a", "é" * 3003], "output_tokens": 2048}), True, 16_384),
         (a_request(workload={"output_tokens": 8192}), True, 16_384),
         (a_request(workload={"prompt_set": "synthetic", "input_tokens": 4000}), True, 8192),
         (a_request(workload={"prompt_set": "synthetic", "input_tokens": 6000}), True, 16_384),
@@ -47,7 +47,7 @@ def test_context_holds_the_longest_prompt_with_its_answer_on_a_rented_machine(
 
 @pytest.mark.parametrize(
     ("tokens", "room"),
-    [(0, 8192), (8064, 8192), (8065, 16_384), (100_000, 131_072), (1_000_000, 131_072)],
+    [(0, 8192), (8052, 8192), (8053, 16_384), (100_000, 131_072), (1_000_000, 131_072)],
 )
 def test_room_is_a_power_of_two_within_what_is_sensible(tokens: int, room: int) -> None:
     assert room_for(tokens) == room
