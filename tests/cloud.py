@@ -77,7 +77,7 @@ class Cloud:
     @property
     def store(self) -> DynamoJobStore:
         """The jobs."""
-        return DynamoJobStore(self.dynamodb, TABLE, S3Bodies(self.s3, BUCKET))
+        return DynamoJobStore(self.dynamodb, TABLE, S3Bodies(lambda: self.s3, BUCKET))
 
     @property
     def queue(self) -> SqsStepQueue:

@@ -19,19 +19,23 @@ class S3Bodies:
 
     Parameters
     ----------
+    get_client
+        Called for each text: few are large enough to come here, and the client takes 50 ms to make.
     content_type
         What a browser or a client is told that they are.
     """
 
-    def __init__(self, client: S3Client, bucket: str, content_type: str = "application/json") -> None:
-        self._client = client
+    def __init__(
+        self, get_client: Callable[[], S3Client], bucket: str, content_type: str = "application/json"
+    ) -> None:
+        self._get_client = get_client
         self._bucket = bucket
         self._content_type = content_type
 
     def put(self, key: str, text: str) -> None:
         """Store the text under the key; the same key again overwrites."""
         try:
-            self._client.put_object(
+            self._get_client().put_object(
                 Bucket=self._bucket, Key=key, Body=text.encode(), ContentType=self._content_type
             )
         except (BotoCoreError, ClientError) as error:
@@ -40,7 +44,7 @@ class S3Bodies:
     def get(self, key: str) -> str:
         """Return what `put` stored."""
         try:
-            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read().decode()
+            return self._get_client().get_object(Bucket=self._bucket, Key=key)["Body"].read().decode()
         except (BotoCoreError, ClientError) as error:
             raise StoreUnavailableError("The bucket cannot be reached now.") from error
 
