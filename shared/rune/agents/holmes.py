@@ -18,8 +18,9 @@ from rune.errors import (
     ModelServerError,
     ServerAccessError,
 )
-from rune.llm.failures import FailureContext, describe_failure, excerpt
+from rune.llm.failures import FailureContext, excerpt
 from rune.llm.fields import as_list, as_object, mend_text, parse_json, read_count, read_text
+from rune.llm.http_failures import describe_failure
 from rune.llm.protocol import OnChunk
 from rune.net.addresses import AddressPolicy, parse_backend_url
 from rune.net.calls import Reply, ServerConnection

@@ -1,32 +1,31 @@
-"""From an error code of Bedrock's to one typed error with a sentence for people.
+"""Finding the cause of a failure in an error code of Bedrock's.
 
-A code is written `ThrottlingException` before an answer and `throttlingException` inside one, so case and ending
-do not count. What is recognised gets a sentence of our own; what is not quotes AWS briefly, without the account
-numbers and ARNs that its sentences hold.
+A code is written `ThrottlingException` before an answer and `throttlingException` inside one, so case and ending do
+not count. Codes: botocore's service models of `bedrock-runtime` and `bedrock`, 1.44.5, and AWS's common errors
+(https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from rune.errors import (
-    ContextOverflowError,
-    ModelNotFoundError,
-    ModelServerError,
-    ModelUnsupportedError,
-    RequestRejectedError,
-    ServerAccessError,
-    ServerFailedError,
-    ServerOverloadedError,
-    ServerTimeoutError,
-    StreamFailedError,
+from rune.errors import ModelServerError
+from rune.llm.failures import MAX_READ_CHARS, Cause, Complaint, FailureContext, Wording, make_error
+
+_WORDING = Wording(
+    "Bedrock",
+    {
+        # Nothing of AWS's own sentence, which names the account and the role.
+        Cause.ACCESS_DENIED: "AWS refuses this deployment: its role, or its account, lacks access to the model.",
+        Cause.MODEL_NOT_FOUND: "Bedrock does not have {model} in this region.",
+        Cause.OVERLOADED: "Bedrock is overloaded, or the account's quota is used up; try again later.",
+        Cause.TIMED_OUT: "Bedrock gave up waiting for the model.",
+    },
 )
-from rune.llm.failures import FailureContext, excerpt
 
-_MAX_READ_CHARS = 4096
 _ARN = re.compile(r"\barn:[\w-]*:\S+")
 _ACCOUNT = re.compile(r"\b\d{12}\b")
 
-# Each family of models has its own words for it (seen in AWS's forum and in clients' trackers, 2024 to 2026).
+# Each family of models has its own wording (seen in AWS's forum and in clients' trackers, 2024 to 2026).
 # Not "the maximum tokens you requested exceeds the model limit": that is the answer's limit and not the question.
 _CONTEXT_OVERFLOW = re.compile(
     r"(?:input|prompt|request) (?:is|was) too long|too many (?:input|prompt|total) tokens"
@@ -39,12 +38,36 @@ _MODEL_NOT_FOUND = re.compile(
     r"|\bmodel\b.{0,300}\b(?:not found|does not exist|could not be found|end of its life)",
     re.IGNORECASE,
 )
+_NEEDS_PROFILE = re.compile(r"on-demand", re.IGNORECASE)
 _MODEL_UNSUPPORTED = re.compile(
     r"on-demand throughput isn.t supported|does(?:n.t| not) support|is not supported|isn.t supported",
     re.IGNORECASE,
 )
 
-type _Describe = Callable[[FailureContext], ModelServerError]
+_BY_CODE: Mapping[str, Cause] = {
+    "throttling": Cause.OVERLOADED,
+    "throttled": Cause.OVERLOADED,
+    "requestlimitexceeded": Cause.OVERLOADED,
+    "toomanyrequests": Cause.OVERLOADED,
+    "servicequotaexceeded": Cause.OVERLOADED,
+    "serviceunavailable": Cause.OVERLOADED,
+    "slowdown": Cause.OVERLOADED,
+    "modelnotready": Cause.LOADING,
+    "accessdenied": Cause.ACCESS_DENIED,
+    "unrecognizedclient": Cause.ACCESS_DENIED,
+    "invalidclienttokenid": Cause.ACCESS_DENIED,
+    "invalidsignature": Cause.ACCESS_DENIED,
+    "signaturedoesnotmatch": Cause.ACCESS_DENIED,
+    "incompletesignature": Cause.ACCESS_DENIED,
+    "missingauthenticationtoken": Cause.ACCESS_DENIED,
+    "expiredtoken": Cause.ACCESS_DENIED,
+    "notauthorized": Cause.ACCESS_DENIED,
+    "optinrequired": Cause.ACCESS_DENIED,
+    "resourcenotfound": Cause.MODEL_NOT_FOUND,
+    "modeltimeout": Cause.TIMED_OUT,
+}
+
+_FAILED_CODES = frozenset({"model", "modelstream", "internalserver", "internalfailure"})
 
 
 def describe_bedrock_failure(
@@ -57,107 +80,37 @@ def describe_bedrock_failure(
     code, message
         Of botocore's `response["Error"]`.
     status
-        Of the answer; None for an error inside a 200.
-
-    Notes
-    -----
-    Codes: botocore's service model of `bedrock-runtime` and `bedrock`, 1.44.5, and AWS's common errors. An error
-    inside an answer is a failed stream unless it says that a later try can help.
+        Of the answer; None for an error inside a 200, which is a failed stream unless its code says more.
     """
-    cause = code.lower().removesuffix("exception").removesuffix("error")
-    if cause == "validation":
-        return _describe_validation(message[:_MAX_READ_CHARS], context)
-    if cause in _BY_CODE:
-        return _BY_CODE[cause](context)
-    said = _quote(message)
+    words = message[:MAX_READ_CHARS]
+    cause = _find_cause(code.lower().removesuffix("exception").removesuffix("error"), words, status)
+    needs_profile = cause is Cause.MODEL_UNSUPPORTED and _NEEDS_PROFILE.search(words)
+    complaint = Complaint(
+        # Without the account numbers and ARNs that AWS's sentences hold.
+        _ACCOUNT.sub("…", _ARN.sub("…", words)),
+        status,
+        cause,
+        is_in_stream=status is None,
+        hint="Ask for its inference profile instead." if needs_profile else "",
+    )
+    return make_error(complaint, context, _WORDING)
+
+
+def _find_cause(code: str, words: str, status: int | None) -> Cause | None:
+    if code == "validation":
+        return _cause_of_validation(words)
+    if code in _BY_CODE:
+        return _BY_CODE[code]
     if status is None:
-        return StreamFailedError(f"Bedrock broke its answer off with an error.{said}")
-    if cause not in _FAILED_INSIDE and status in _BY_STATUS:
-        return _BY_STATUS[status](context)
-    if cause in _FAILED_INSIDE or status >= 500:  # noqa: PLR2004 RFC 9110, 15.6
-        return ServerFailedError(f"Bedrock failed inside ({status}).{said}")
-    return RequestRejectedError(f"Bedrock refused the request ({status}).{said}")
+        return None
+    if code in _FAILED_CODES:
+        return Cause.SERVER_FAILED
+    return Cause.MODEL_NOT_FOUND if status == 404 else None  # noqa: PLR2004 RFC 9110, 15.5.5
 
 
-def _describe_validation(message: str, context: FailureContext) -> ModelServerError:
-    if _MODEL_NOT_FOUND.search(message):
-        return _model_not_found(context)
-    if _CONTEXT_OVERFLOW.search(message):
-        return ContextOverflowError(f"The question is longer than the context of {_named(context)}.")
-    if _MODEL_UNSUPPORTED.search(message):
-        hint = " Ask for its inference profile instead." if "on-demand" in message.lower() else ""
-        return ModelUnsupportedError(f"Bedrock has {_named(context)}, but not for a chat as asked.{hint}")
-    return RequestRejectedError(f"Bedrock refused the request as invalid.{_quote(message)}")
-
-
-def _quote(message: str) -> str:
-    said = excerpt(_ACCOUNT.sub("…", _ARN.sub("…", message[:_MAX_READ_CHARS])))
-    return f" It said: {said}" if said else ""
-
-
-def _named(context: FailureContext) -> str:
-    return "the model" if context.model is None else f'the model "{excerpt(context.model)}"'
-
-
-def _overloaded(context: FailureContext) -> ModelServerError:
-    return ServerOverloadedError(
-        "Bedrock has too much to do, or the account's quota is used up, and asks to come later.",
-        retry_after_seconds=context.retry_after_seconds,
-    )
-
-
-def _not_ready(context: FailureContext) -> ModelServerError:
-    return ServerOverloadedError(
-        f"Bedrock is still getting {_named(context)} ready.", retry_after_seconds=context.retry_after_seconds
-    )
-
-
-def _access_denied(_context: FailureContext) -> ModelServerError:
-    # Nothing of AWS's own sentence, which names the account and the role.
-    return ServerAccessError(
-        "AWS refuses this deployment: its role, or its account, lacks access to the model."
-    )
-
-
-def _model_not_found(context: FailureContext) -> ModelServerError:
-    return ModelNotFoundError(f"Bedrock does not have {_named(context)} in this region.")
-
-
-def _timed_out(_context: FailureContext) -> ModelServerError:
-    return ServerTimeoutError("Bedrock gave up waiting for the model.")
-
-
-_BY_CODE: Mapping[str, _Describe] = {
-    "throttling": _overloaded,
-    "throttled": _overloaded,
-    "requestlimitexceeded": _overloaded,
-    "toomanyrequests": _overloaded,
-    "servicequotaexceeded": _overloaded,
-    "serviceunavailable": _overloaded,
-    "slowdown": _overloaded,
-    "modelnotready": _not_ready,
-    "accessdenied": _access_denied,
-    "unrecognizedclient": _access_denied,
-    "invalidclienttokenid": _access_denied,
-    "invalidsignature": _access_denied,
-    "signaturedoesnotmatch": _access_denied,
-    "incompletesignature": _access_denied,
-    "missingauthenticationtoken": _access_denied,
-    "expiredtoken": _access_denied,
-    "notauthorized": _access_denied,
-    "optinrequired": _access_denied,
-    "resourcenotfound": _model_not_found,
-    "modeltimeout": _timed_out,
-}
-
-_FAILED_INSIDE = frozenset({"model", "modelstream", "internalserver", "internalfailure"})
-
-_BY_STATUS: Mapping[int, _Describe] = {
-    401: _access_denied,
-    403: _access_denied,
-    404: _model_not_found,
-    408: _timed_out,
-    429: _overloaded,
-    503: _overloaded,
-    504: _timed_out,
-}
+def _cause_of_validation(words: str) -> Cause:
+    if _MODEL_NOT_FOUND.search(words):
+        return Cause.MODEL_NOT_FOUND
+    if _CONTEXT_OVERFLOW.search(words):
+        return Cause.CONTEXT_OVERFLOW
+    return Cause.MODEL_UNSUPPORTED if _MODEL_UNSUPPORTED.search(words) else Cause.REJECTED

@@ -1,13 +1,13 @@
-"""From whatever a model server answers instead of an answer to one typed error with a sentence for people.
+"""The one table from what a server said to an error of `rune.errors`.
 
-Six servers, six shapes and many wordings; they are told apart here and nowhere else. Recognised causes get a
-sentence of our own. Only a cause that is not recognised quotes the server, briefly, since its text may echo
-the question.
+Each technology has a reader that finds the cause in its own wording: `http_failures` for Ollama and the servers
+with OpenAI's API, `bedrock_failures` for Amazon Bedrock. A recognised cause gets a sentence of RUNE's. Only a cause
+that is not recognised quotes the server, briefly, since its text may repeat the question.
 """
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from pydantic import SecretStr
 
@@ -25,13 +25,29 @@ from rune.errors import (
     ServerTimeoutError,
     StreamFailedError,
 )
-from rune.llm.fields import as_list, as_object, parse_json, read_count, read_text
 
 MAX_EXCERPT_CHARS = 200
 """Of the server's own words in a sentence."""
 
-# Enough to recognise a cause, little enough for a regular expression.
-_MAX_READ_CHARS = 4096
+MAX_READ_CHARS = 4096
+"""Of the server's own words, searched for a cause: few enough for regular expressions."""
+
+
+class Cause(Enum):
+    """Why a server did not answer as asked."""
+
+    ACCESS_DENIED = auto()
+    CONTEXT_OVERFLOW = auto()
+    LOADING = auto()
+    MODEL_NOT_FOUND = auto()
+    MODEL_UNSUPPORTED = auto()
+    OUT_OF_MEMORY = auto()
+    OVERLOADED = auto()
+    REJECTED = auto()
+    SERVER_FAILED = auto()
+    STREAM_FAILED = auto()
+    TIMED_OUT = auto()
+    UNKNOWN_PATH = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +61,7 @@ class FailureContext:
     retry_after_seconds
         From the answer's head, or None.
     api_key
-        That the server was shown; a server that repeats it is not quoted with it.
+        The key that was sent to the server; a server that repeats it is quoted without it.
     """
 
     model: str | None = None
@@ -54,199 +70,113 @@ class FailureContext:
 
 
 @dataclass(frozen=True, slots=True)
-class _Complaint:
-    """What a failure's body says.
+class Complaint:
+    """What a server said, as its reader understood it.
 
-    `message` is the server's own sentence; `words` all that may tell the cause, in lower case; `status` what
-    the body itself gives as such.
+    Attributes
+    ----------
+    message
+        The server's own sentence, without secrets.
+    status
+        HTTP status of the answer, or the one that an error inside a 200 names; None where neither is known.
+    cause
+        None where the wording tells nothing, so that the status decides.
+    is_in_stream
+        Whether the error came inside a 200.
+    hint
+        What to do about it; a sentence, or empty.
     """
 
     message: str
-    words: str
     status: int | None
+    cause: Cause | None = None
+    is_in_stream: bool = False
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Cause:
-    """A cause that is known by its wording, within the statuses in which that wording is no echo."""
+class Wording:
+    """How sentences name a technology.
 
-    pattern: re.Pattern[str]
-    statuses: frozenset[int]
-    describe: Callable[[FailureContext], ModelServerError]
-
-
-def is_failure(body: object) -> bool:
-    """Return whether a JSON body or event is an error: an `error` member, or the flat form of older vLLM."""
-    members = as_object(body)
-    return members.get("error") is not None or members.get("object") == "error"
-
-
-def describe_failure(status: int | None, body: object, context: FailureContext) -> ModelServerError:
-    """Return the error that an answer stands for.
-
-    Parameters
+    Attributes
     ----------
-    status
-        Of the answer; None for an error inside a 200.
-    body
-        Bytes, or a value that has been parsed already.
-
-    Notes
-    -----
-    Shapes and wordings: llm-backends facts, section 5, of Ollama 0.33, vLLM and TGI of 2026, llama.cpp.
+    server
+        Their subject.
+    sentences
+        Those that say more than the common one.
     """
-    complaint = _read_complaint(body, context.api_key.get_secret_value() if context.api_key else "")
-    effective_status = status or complaint.status
-    for cause in _CAUSES:
-        # An error inside a 200 has often no status at all; then the wording alone decides.
-        fits_status = effective_status is None or effective_status in cause.statuses
-        if fits_status and cause.pattern.search(complaint.words):
-            return cause.describe(context)
-    if effective_status in _BY_STATUS:
-        return _BY_STATUS[effective_status](context)
-    if status in {404, 405}:
-        return BadResponseError(
-            "The server does not know the path RUNE asked for: is it a model server of the kind given?"
-        )
-    said = _quote(complaint.message)
-    if status is None:
-        return StreamFailedError(f"The model server broke its answer off with an error.{said}")
-    if status >= 500 or status in {424, 499}:  # noqa: PLR2004 TGI's failed generation, Ollama's own cancel
-        return ServerFailedError(f"The model server failed inside ({status}).{said}")
-    return RequestRejectedError(f"The model server refused the request ({status}).{said}")
+
+    server: str
+    sentences: Mapping[Cause, str] = field(default_factory=dict)
+
+
+_ERRORS: Mapping[Cause, tuple[type[ModelServerError], str]] = {
+    Cause.ACCESS_DENIED: (ServerAccessError, "{server} wants a credential that RUNE does not have."),
+    Cause.CONTEXT_OVERFLOW: (ContextOverflowError, "The question is longer than the context of {model}."),
+    Cause.LOADING: (ServerOverloadedError, "{server} is still loading {model}."),
+    Cause.MODEL_NOT_FOUND: (ModelNotFoundError, "{server} does not have {model}."),
+    Cause.MODEL_UNSUPPORTED: (ModelUnsupportedError, "{server} has {model}, but it cannot chat as asked."),
+    Cause.OUT_OF_MEMORY: (OutOfMemoryError, "{server} has too little memory for {model}."),
+    Cause.OVERLOADED: (ServerOverloadedError, "{server} is overloaded; try again later."),
+    Cause.REJECTED: (RequestRejectedError, "{server} refused the request{status}.{quote}"),
+    Cause.SERVER_FAILED: (ServerFailedError, "{server} failed{status}.{quote}"),
+    Cause.STREAM_FAILED: (StreamFailedError, "{server} ended its answer with an error.{quote}"),
+    Cause.TIMED_OUT: (
+        ServerTimeoutError,
+        "{server}, or a proxy before it, gave up waiting for the answer.",
+    ),
+    Cause.UNKNOWN_PATH: (
+        BadResponseError,
+        "The server does not know the path RUNE asked for: is it a model server of the kind given?",
+    ),
+}
+
+_BY_STATUS: Mapping[int, Cause] = {
+    401: Cause.ACCESS_DENIED,
+    403: Cause.ACCESS_DENIED,
+    408: Cause.TIMED_OUT,
+    429: Cause.OVERLOADED,
+    503: Cause.OVERLOADED,
+    504: Cause.TIMED_OUT,
+}
+
+_FAILED_STATUSES = frozenset({424, 499, *range(500, 600)})
+"""RFC 9110, 15.6, besides TGI's failed generation (424) and Ollama's own cancel (499)."""
+
+
+def make_error(complaint: Complaint, context: FailureContext, wording: Wording) -> ModelServerError:
+    """Return the error that a complaint stands for, with a sentence for people."""
+    cause = complaint.cause or _cause_of_status(complaint)
+    error_type, sentence = _ERRORS[cause]
+    sentence = wording.sentences.get(cause, sentence).format(
+        server=wording.server,
+        model="the model" if context.model is None else f'the model "{excerpt(context.model)}"',
+        status="" if complaint.status is None else f" ({complaint.status})",
+        quote=_quote(complaint.message),
+    )
+    if complaint.hint:
+        sentence = f"{sentence} {complaint.hint}"
+    if error_type is ServerOverloadedError:
+        return ServerOverloadedError(sentence, retry_after_seconds=context.retry_after_seconds)
+    return error_type(sentence)
 
 
 def excerpt(text: str) -> str:
     """Return at most `MAX_EXCERPT_CHARS` characters on one line, without control or invisible ones."""
-    cleaned = "".join(character if character.isprintable() else " " for character in text[:_MAX_READ_CHARS])
+    cleaned = "".join(character if character.isprintable() else " " for character in text[:MAX_READ_CHARS])
     line = " ".join(cleaned.split())
     return line if len(line) <= MAX_EXCERPT_CHARS else line[: MAX_EXCERPT_CHARS - 1] + "…"
 
 
-def _read_complaint(body: object, api_key: str) -> _Complaint:
-    if isinstance(body, bytes):
-        try:
-            return _read_complaint(parse_json(body), api_key)
-        except ValueError:
-            # A proxy's page or plain text: good for recognising a cause, never to be quoted.
-            return _Complaint("", body[:_MAX_READ_CHARS].decode("utf-8", "replace").lower(), None)
-    outer = as_object(body)
-    inner = as_object(outer.get("error"))
-    told = (
-        read_text(inner, "message")
-        or read_text(outer, "error")
-        or read_text(outer, "message")
-        or _read_detail(outer.get("detail"))
-    )
-    # Before anything is cut off, as half a key could not be found any more.
-    message = (told.replace(api_key, "***") if api_key else told)[:_MAX_READ_CHARS]
-    kind = read_text(inner, "type") or read_text(outer, "error_type") or read_text(outer, "type")
-    status = read_count(inner, "code") or read_count(inner, "http_status_code") or read_count(outer, "code")
-    return _Complaint(message, f"{kind[:100]} {message}".lower(), status)
-
-
-def _read_detail(detail: object) -> str:
-    """Read FastAPI's `detail`: a string, or a list of which only `msg` is not the caller's own input."""
-    if isinstance(detail, str):
-        return detail
-    return "; ".join(read_text(as_object(problem), "msg") for problem in as_list(detail))
+def _cause_of_status(complaint: Complaint) -> Cause:
+    status = complaint.status
+    if status is not None and status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if complaint.is_in_stream:
+        return Cause.STREAM_FAILED
+    return Cause.SERVER_FAILED if status in _FAILED_STATUSES else Cause.REJECTED
 
 
 def _quote(message: str) -> str:
     said = excerpt(message)
     return f" It said: {said}" if said else ""
-
-
-def _named(context: FailureContext) -> str:
-    return "the model" if context.model is None else f'the model "{excerpt(context.model)}"'
-
-
-def _out_of_memory(context: FailureContext) -> ModelServerError:
-    return OutOfMemoryError(f"The model server has too little memory for {_named(context)}.")
-
-
-def _context_overflow(context: FailureContext) -> ModelServerError:
-    return ContextOverflowError(f"The question is longer than the context of {_named(context)}.")
-
-
-def _loading(context: FailureContext) -> ModelServerError:
-    return ServerOverloadedError(
-        f"The model server is still loading {_named(context)}.",
-        retry_after_seconds=context.retry_after_seconds,
-    )
-
-
-def _overloaded(context: FailureContext) -> ModelServerError:
-    return ServerOverloadedError(
-        "The model server has too much to do and asks to come later.",
-        retry_after_seconds=context.retry_after_seconds,
-    )
-
-
-def _model_not_found(context: FailureContext) -> ModelServerError:
-    return ModelNotFoundError(f"The model server does not have {_named(context)}.")
-
-
-def _model_unsupported(context: FailureContext) -> ModelServerError:
-    return ModelUnsupportedError(f"The model server has {_named(context)}, but it cannot chat as asked.")
-
-
-def _access_denied(_context: FailureContext) -> ModelServerError:
-    return ServerAccessError("The model server wants a credential that RUNE does not have.")
-
-
-def _gave_up_waiting(_context: FailureContext) -> ModelServerError:
-    return ServerTimeoutError("The model server, or a proxy before it, gave up waiting for the answer.")
-
-
-_SERVER_SIDE = frozenset({424, *range(500, 600)})
-_CALLER_SIDE = frozenset(range(400, 500))
-
-# In this order: an exhausted memory may come with any 5xx, and a refused request may name the model too.
-_CAUSES = (
-    _Cause(
-        re.compile(
-            r"out of memory|cudamalloc failed|failed to allocate|more system memory"
-            r"|llama-server process has terminated|llama runner process has terminated"
-            r"|model runner has unexpectedly stopped"
-        ),
-        _SERVER_SIDE,
-        _out_of_memory,
-    ),
-    _Cause(
-        re.compile(
-            r"exceed_context_size_error|context (?:length|size|window)"
-            r"|inputs\W{1,3}tokens \+ |inputs\W{1,3}must have less than"
-        ),
-        frozenset({400, 413, 422, 500}),
-        _context_overflow,
-    ),
-    _Cause(re.compile(r"loading model|model is loading"), frozenset({503}), _loading),
-    _Cause(
-        re.compile(r"server busy|maximum pending requests|\boverloaded\b"), frozenset({429, 503}), _overloaded
-    ),
-    _Cause(
-        re.compile(
-            r"\bmodel\b.{1,300}\b(?:not found|does not exist)|try pulling it first"
-            r"|pull model manifest: file does not exist"
-        ),
-        frozenset({400, 404, 500}),
-        _model_not_found,
-    ),
-    # vLLM without its flags for tools, llama-server without its own; older llama-server calls that 500.
-    _Cause(
-        re.compile(r"tool choice requires|--enable-auto-tool-choice|requires --jinja"),
-        _CALLER_SIDE | {500, 501},
-        _model_unsupported,
-    ),
-    _Cause(re.compile(r"does not support|chat template"), _CALLER_SIDE | {501}, _model_unsupported),
-)
-
-_BY_STATUS: dict[int, Callable[[FailureContext], ModelServerError]] = {
-    401: _access_denied,
-    403: _access_denied,
-    408: _gave_up_waiting,
-    429: _overloaded,
-    503: _overloaded,
-    504: _gave_up_waiting,
-}

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from pydantic import SecretStr
 
 from rune.errors import BadResponseError
-from rune.llm.failures import FailureContext, describe_failure, is_failure
+from rune.llm.failures import FailureContext
 from rune.llm.fields import parse_json
 from rune.llm.framing import Frame, FrameReader
+from rune.llm.http_failures import describe_failure, is_failure
 from rune.llm.protocol import ChatRequest, OnChunk
 from rune.net.bodies import BodyReader
 from rune.net.calls import Reply, drain

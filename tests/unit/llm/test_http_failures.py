@@ -1,0 +1,212 @@
+import json
+from collections.abc import Callable
+
+import pytest
+from pydantic import SecretStr
+
+from rune.errors import (
+    BadResponseError,
+    ContextOverflowError,
+    ModelNotFoundError,
+    ModelServerError,
+    ModelUnsupportedError,
+    OutOfMemoryError,
+    RequestRejectedError,
+    ServerAccessError,
+    ServerFailedError,
+    ServerOverloadedError,
+    ServerTimeoutError,
+    StreamFailedError,
+)
+from rune.llm.failures import MAX_EXCERPT_CHARS, FailureContext
+from rune.llm.http_failures import describe_failure, is_failure
+
+CONTEXT = FailureContext(model="llama3", retry_after_seconds=9)
+BUSY = "server busy, please try again.  maximum pending requests exceeded"
+NO_PARSER = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+TOO_LONG = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens."
+
+TOO_LONG_NOW = "The prompt is 5000 tokens, which exceeds the model's context length of 4096 tokens."
+
+
+def ollama(message: str) -> object:
+    return {"error": message}
+
+
+def openai(message: str, kind: str = "", code: int | None = None, **more: object) -> object:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code, **more}}
+
+
+def flat_vllm(message: str, kind: str, code: int) -> object:
+    return {"object": "error", "message": message, "type": kind, "param": None, "code": code}
+
+
+def tgi(message: str, kind: str) -> object:
+    return {"error": message, "error_type": kind}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error_type"),
+    [
+        (404, ollama("model 'llama3' not found"), ModelNotFoundError),
+        (404, ollama('model "llama3" not found, try pulling it first'), ModelNotFoundError),
+        (500, ollama("pull model manifest: file does not exist"), ModelNotFoundError),
+        (404, openai("The model `llama3` does not exist.", "NotFoundError", 404), ModelNotFoundError),
+        (404, flat_vllm("The model `llama3` does not exist.", "NotFoundError", 404), ModelNotFoundError),
+        (400, openai("model 'llama3' not found", "invalid_request_error", 400), ModelNotFoundError),
+        (404, openai("File Not Found", "not_found_error", 404), BadResponseError),
+        (404, {"detail": "Not Found"}, BadResponseError),
+        (404, b"404 page not found", BadResponseError),
+        (405, {"detail": "Method Not Allowed"}, BadResponseError),
+        (400, ollama('"llama3" does not support chat'), ModelUnsupportedError),
+        (400, ollama("registry.ollama.ai/library/llama3 does not support tools"), ModelUnsupportedError),
+        (400, openai("a chat template must be provided", "BadRequestError", 400), ModelUnsupportedError),
+        (501, openai("This server does not support chat", "not_supported_error", 501), ModelUnsupportedError),
+        (400, ollama('"llama3" does not support thinking'), ModelUnsupportedError),
+        (400, openai(NO_PARSER, "BadRequestError", 400), ModelUnsupportedError),
+        (400, flat_vllm(NO_PARSER, "BadRequestError", 400), ModelUnsupportedError),
+        (500, openai("tools param requires --jinja flag", "server_error", 500), ModelUnsupportedError),
+        (400, openai("model is already running", "invalid_request_error", 400), RequestRejectedError),
+        (404, openai("model is not found", "not_found_error", 404), ModelNotFoundError),
+        (400, openai("model is not found", "invalid_request_error", 400), ModelNotFoundError),
+        (400, ollama("invalid options: num_ctx"), RequestRejectedError),
+        (
+            422,
+            tgi("Input validation error: `temperature` must be positive", "validation"),
+            RequestRejectedError,
+        ),
+        (422, {"detail": [{"msg": "Field required", "input": "out of memory"}]}, RequestRejectedError),
+        (400, ollama("the input length exceeds the context length"), ContextOverflowError),
+        (400, openai(TOO_LONG, "BadRequestError", 400), ContextOverflowError),
+        (400, flat_vllm(TOO_LONG, "BadRequestError", 400), ContextOverflowError),
+        (400, openai(TOO_LONG_NOW, "BadRequestError", 400), ContextOverflowError),
+        (400, ollama("the prompt is longer than the context length of the model"), ContextOverflowError),
+        (
+            400,
+            openai("the request exceeds it", "exceed_context_size_error", 400, n_prompt_tokens=9, n_ctx=8),
+            ContextOverflowError,
+        ),
+        (
+            422,
+            tgi("Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096", "validation"),
+            ContextOverflowError,
+        ),
+        (500, openai("Requested tokens (5000) exceed context window of 2048"), ContextOverflowError),
+        (500, ollama("CUDA error: out of memory"), OutOfMemoryError),
+        (500, ollama("cudaMalloc failed: out of memory"), OutOfMemoryError),
+        (500, ollama("ggml: failed to allocate buffer of size 9"), OutOfMemoryError),
+        (500, ollama("llama-server process has terminated: exit status 2"), OutOfMemoryError),
+        (500, ollama("model runner has unexpectedly stopped, this may be due to ..."), OutOfMemoryError),
+        (500, openai("cudaMalloc failed: out of memory", "server_error", 500), OutOfMemoryError),
+        (
+            500,
+            ollama("model requires more system memory (9 GiB) than is available (4 GiB)"),
+            OutOfMemoryError,
+        ),
+        (424, tgi("Request failed during generation: CUDA out of memory", "generation"), OutOfMemoryError),
+        (400, ollama("invalid value: out of memory"), RequestRejectedError),
+        (503, ollama(BUSY), ServerOverloadedError),
+        (429, tgi("Model is overloaded", "overloaded"), ServerOverloadedError),
+        (503, openai("Loading model", "unavailable_error", 503), ServerOverloadedError),
+        (429, openai("Rate limit reached", "rate_limit_exceeded", 429), ServerOverloadedError),
+        (429, b"", ServerOverloadedError),
+        (503, b"<html>Service Unavailable</html>", ServerOverloadedError),
+        (401, {"error": "unauthorized", "signin_url": "https://ollama.com/x"}, ServerAccessError),
+        (401, openai("Invalid API Key", "authentication_error", 401), ServerAccessError),
+        (403, b"", ServerAccessError),
+        (500, openai("EngineCore died", "InternalServerError", 500), ServerFailedError),
+        (500, b"", ServerFailedError),
+        (502, b"<html>Bad Gateway</html>", ServerFailedError),
+        (424, tgi("Request failed during generation", "generation"), ServerFailedError),
+        (499, ollama("request canceled"), ServerFailedError),
+        (408, b"", ServerTimeoutError),
+        (504, b"<html>", ServerTimeoutError),
+        (418, b"", RequestRejectedError),
+        (None, ollama("something broke"), StreamFailedError),
+        (None, openai("something broke", "InternalServerError", 500), StreamFailedError),
+        (None, {"error": {"message": "Input validation error", "http_status_code": 422}}, StreamFailedError),
+        (None, {"error": {}}, StreamFailedError),
+        (None, {"error": True}, StreamFailedError),
+        (None, b"not json", StreamFailedError),
+        (None, openai("no such thing", "NotFoundError", 404), StreamFailedError),
+        (None, ollama("CUDA error: out of memory"), OutOfMemoryError),
+        (None, openai(TOO_LONG, "BadRequestError", 400), ContextOverflowError),
+        (None, ollama(BUSY), ServerOverloadedError),
+        (None, openai("slow down", "RateLimitError", 429), ServerOverloadedError),
+        (None, ollama("model 'llama3' not found"), ModelNotFoundError),
+    ],
+)
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_failure_has_its_type_when_told_in_any_server_s_words(
+    status: int | None, body: object, error_type: type[ModelServerError], is_raw: bool
+) -> None:
+    told = json.dumps(body).encode() if is_raw and not isinstance(body, bytes) else body
+
+    error = describe_failure(status, told, CONTEXT)
+
+    assert type(error) is error_type
+    assert error.sentence[0].isupper()
+
+
+@pytest.mark.parametrize("message", ["Loading model", "slow down"])
+def test_overload_keeps_the_wait_that_the_server_asked_for(message: str) -> None:
+    error = describe_failure(503, openai(message), CONTEXT)
+
+    assert isinstance(error, ServerOverloadedError)
+    assert error.retry_after_seconds == 9
+
+
+def test_failure_names_the_model_when_the_server_does_not_have_it() -> None:
+    error = describe_failure(404, ollama("model 'llama3' not found"), CONTEXT)
+
+    assert error.sentence == 'The model server does not have the model "llama3".'
+
+
+def test_failure_quotes_the_server_briefly_when_the_cause_is_unknown() -> None:
+    error = describe_failure(500, ollama("strange\r\n\x1b[31m thing\u202e " + "x" * 1000), CONTEXT)
+
+    assert error.sentence.startswith("The model server failed (500). It said: strange [31m thing x")
+    assert len(error.sentence) < MAX_EXCERPT_CHARS + 60
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>secret</html>", b"secret", {"secret": "secret"}, ["secret"], "secret"]
+)
+def test_failure_quotes_nothing_when_the_body_has_no_message(body: object) -> None:
+    assert "secret" not in describe_failure(500, body, CONTEXT).sentence
+
+
+def test_failure_quotes_nothing_of_the_caller_s_input_when_validation_echoes_it() -> None:
+    body = {"detail": [{"msg": "Field required", "input": "secret"}]}
+
+    assert describe_failure(422, body, CONTEXT).sentence.endswith("(422). It said: Field required")
+
+
+@pytest.mark.parametrize("padding", ["", "x" * 190])
+@pytest.mark.parametrize("told", [ollama, openai])
+def test_failure_does_not_repeat_the_key_that_the_server_was_shown(
+    told: Callable[[str], object], padding: str
+) -> None:
+    key = "sk-hidden" * 300
+    context = FailureContext("llama3", api_key=SecretStr(key))
+
+    error = describe_failure(500, told(f"{padding} Bearer {key} is strange"), context)
+
+    assert "sk-" not in error.sentence + repr(context)
+    assert "***" in error.sentence or padding
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"error": "x"}, True),
+        ({"error": {}}, True),
+        ({"object": "error", "message": "x"}, True),
+        ({"error": None, "choices": []}, False),
+        ({"object": "chat.completion.chunk"}, False),
+        (None, False),
+        ([], False),
+    ],
+)
+def test_body_is_a_failure_when_it_holds_an_error(body: object, expected: bool) -> None:
+    assert is_failure(body) is expected
