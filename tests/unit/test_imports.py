@@ -41,7 +41,6 @@ HTTP_FILES = (
 PURE_FILES = (
     "jobs/lifecycle.py",
     "jobs/transitions.py",
-    "jobs/history.py",
     "storage/change.py",
     "jobs/metrics.py",
     "jobs/outcomes.py",

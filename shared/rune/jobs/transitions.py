@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rune.jobs import plan
-from rune.jobs.history import History
 from rune.jobs.lifecycle import DISPATCH_GRACE, Send, judge
-from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome, Released, Spending
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome, Released, Spending
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
 from rune.storage.change import Change, Is, IsAbsentOrBefore, Requirement, Value, make_change
 
@@ -54,162 +53,168 @@ def make_transition(job: Job, outcome: Outcome, now: datetime, duration_ms: int)
     duration_ms
         How long the step ran.
     """
-    history = History(job, now)
-    history.add_lost_workers()
     match outcome:
         case Again():
-            return _repeat(job, outcome, history, now)
+            return _repeat(job, outcome, now)
         case Next():
-            return _advance(job, outcome, history, now, duration_ms)
-        case Failed():
-            return _fail(job, outcome, history, now, duration_ms)
-        case Cancelled():
-            return _conclude(job, history, now, Status.CANCELLED)
+            return _advance(job, outcome, now, duration_ms)
         case Done():
-            history.add_step_end(duration_ms)
-            return _conclude(job, history, now, Status.SUCCEEDED, result_json=outcome.result_json)
+            return _finish(job, outcome, now, duration_ms)
+        case Failed():
+            fail = _retry_release if job.is_releasing else _fail
+            return fail(job, outcome, now, duration_ms)
+        case Cancelled():
+            return _conclude(job, now, Status.CANCELLED)
         case Released():
-            return _end_release(job, outcome, history, now, duration_ms)
+            return _end_release(job, outcome, now, duration_ms)
 
 
 def cancel_queued(job: Job, now: datetime) -> Transition:
-    """Return the write that ends a job which no worker has touched yet."""
-    transition = _end(job, History(job, now), now, Status.CANCELLED)
-    change = transition.change
-    untouched = replace(change, name="cancel_queued", requires=(Is("status", Status.QUEUED),))
+    """Return the write that ends a job which no worker has claimed yet."""
+    transition = _end(job, now, Status.CANCELLED)
+    untouched = replace(transition.change, name="cancel_queued", requires=(Is("status", Status.QUEUED),))
     return replace(transition, change=untouched)
 
 
-def _advance(job: Job, outcome: Next, history: History, now: datetime, duration_ms: int) -> Transition:
-    history.add_notes(outcome.notes)
-    history.add_step_end(duration_ms, outcome.error_type, outcome.labels)
-    sets: dict[str, Value] = {
-        "step": outcome.step,
-        "failures": 0,
-        "progress": {},
-        "phases_ms": {**job.phases_ms, **(outcome.phases_ms or {job.step: duration_ms})},
-        **_spent(outcome.spending),
-    }
-    transition = _take_turn(
-        job, history, now, step=outcome.step, delay_seconds=outcome.delay_seconds, sets=sets
-    )
-    return replace(transition, state_json=outcome.state_json)
-
-
-def _repeat(job: Job, outcome: Again, history: History, now: datetime) -> Transition:
-    history.add_notes(outcome.notes)
+def _repeat(job: Job, outcome: Again, now: datetime) -> Transition:
+    """Return the transition to another turn of the same step; it leaves no event of its own."""
     sets: dict[str, Value] = {"progress": dict(outcome.progress), **_spent(outcome.spending)}
     if outcome.state_json is not None:
-        # It has got somewhere, so its next turn has all its tries.
+        # The step has got further, so its next turn has all its tries.
         sets["failures"] = 0
-    transition = _take_turn(job, history, now, step=job.step, delay_seconds=outcome.delay_seconds, sets=sets)
-    return replace(transition, state_json=outcome.state_json)
+    return _go_on(
+        job,
+        now,
+        step=job.step,
+        delay_seconds=outcome.delay_seconds,
+        notes=outcome.notes,
+        sets=sets,
+        state_json=outcome.state_json,
+    )
 
 
-def _end_release(
-    job: Job, outcome: Released, history: History, now: datetime, duration_ms: int
-) -> Transition:
-    """Return the end that the job was waiting for; without one its machine had failed it, and it rents anew."""
-    history.add_step_end(duration_ms, labels=outcome.labels)
-    if job.verdict is not None:
-        return _end(
-            job,
-            history,
-            now,
-            job.verdict,
-            failure=job.failure,
-            result_json=outcome.result_json,
-            sets=_spent(outcome.spending),
-        )
-    sets: dict[str, Value] = {
-        "step": StepName.RENT,
-        "failures": 0,
-        "progress": {},
-        **_spent(outcome.spending),
-    }
-    return _take_turn(job, history, now, step=StepName.RENT, delay_seconds=0, sets=sets)
+def _advance(job: Job, outcome: Next, now: datetime, duration_ms: int) -> Transition:
+    """Return the transition to the next step."""
+    step_end = _step_end(job, duration_ms, error_type=outcome.error_type, labels=outcome.labels)
+    phases_ms = outcome.phases_ms or {job.step: duration_ms}
+    return _go_on(
+        job,
+        now,
+        step=outcome.step,
+        delay_seconds=outcome.delay_seconds,
+        notes=(*outcome.notes, step_end),
+        sets={
+            **_FRESH,
+            "phases_ms": {**job.phases_ms, **phases_ms},
+            **_spent(outcome.spending),
+        },
+        state_json=outcome.state_json,
+    )
 
 
-def _spent(spending: Spending) -> dict[str, Value]:
-    known: dict[str, Value] = {
-        "rental_id": spending.rental_id,
-        "cost_micro_usd": spending.cost_micro_usd,
-        "borrowed_micro_usd": spending.borrowed_micro_usd,
-    }
-    return {name: value for name, value in known.items() if value is not None}
+def _finish(job: Job, outcome: Done, now: datetime, duration_ms: int) -> Transition:
+    """Return the transition of a job that has its result."""
+    notes = (_step_end(job, duration_ms),)
+    return _conclude(job, now, Status.SUCCEEDED, notes=notes, result_json=outcome.result_json)
 
 
-def _fail(job: Job, outcome: Failed, history: History, now: datetime, duration_ms: int) -> Transition:
-    history.add_notes(outcome.notes)
-    history.add_step_end(duration_ms, error_type=outcome.code)
-    if job.is_releasing:
-        # There is no giving up: what bills must be proven gone, however long the provider is out of order.
-        delay_seconds = min(LONGEST_RELEASE_DELAY_SECONDS, 5 * 2 ** min(job.failures, 5))
-        return _take_turn(
-            job,
-            history,
-            now,
-            step=job.step,
-            delay_seconds=delay_seconds,
-            sets={"failures": job.failures + 1},
-        )
+def _fail(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Transition:
+    """Return the transition to another try of the step, or the failure of the job where no try is left."""
+    notes = (*outcome.notes, _step_end(job, duration_ms, error_type=outcome.code))
     if outcome.retryable and job.failures + 1 < MAX_FAILURES:
         delay_seconds = outcome.retry_after_seconds or RETRY_DELAYS_SECONDS[job.failures]
         # A turn that would only find the deadline passed would hide why the job failed.
         if judge(job, now + timedelta(seconds=delay_seconds)) is None:
-            sets: dict[str, Value] = {"failures": job.failures + 1, "progress": {}}
-            return _take_turn(job, history, now, step=job.step, delay_seconds=delay_seconds, sets=sets)
+            return _go_on(
+                job,
+                now,
+                step=job.step,
+                delay_seconds=delay_seconds,
+                notes=notes,
+                sets={"failures": job.failures + 1, "progress": {}},
+            )
     failure = Failure(outcome.code, _clip(outcome.sentence), job.step, outcome.retryable)
-    return _conclude(job, history, now, Status.FAILED, failure=failure)
+    return _conclude(job, now, Status.FAILED, notes=notes, failure=failure)
+
+
+def _retry_release(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Transition:
+    """Return the transition to another try to give the machine back.
+
+    There is no last try: what bills must be proven gone, for however long the provider is out of order.
+    """
+    return _go_on(
+        job,
+        now,
+        step=job.step,
+        delay_seconds=min(LONGEST_RELEASE_DELAY_SECONDS, 5 * 2 ** min(job.failures, 5)),
+        notes=(*outcome.notes, _step_end(job, duration_ms, error_type=outcome.code)),
+        sets={"failures": job.failures + 1},
+    )
+
+
+def _end_release(job: Job, outcome: Released, now: datetime, duration_ms: int) -> Transition:
+    """Return the end in the pending status; without one the machine failed the job, and it rents another."""
+    notes = (_step_end(job, duration_ms, labels=outcome.labels),)
+    spent = _spent(outcome.spending)
+    if job.verdict is None:
+        sets = {**_FRESH, **spent}
+        return _go_on(job, now, step=StepName.RENT, delay_seconds=0, notes=notes, sets=sets)
+    return _end(
+        job, now, job.verdict, notes=notes, failure=job.failure, result_json=outcome.result_json, sets=spent
+    )
 
 
 def _conclude(
     job: Job,
-    history: History,
     now: datetime,
     status: Status,
     *,
+    notes: tuple[Note, ...] = (),
     failure: Failure | None = None,
     result_json: str | None = None,
 ) -> Transition:
     """Return the end of a job, or the way to it: one that may have rented a machine gives it back first."""
     if not job.rents:
-        return _end(job, history, now, status, failure=failure, result_json=result_json)
-    sets: dict[str, Value] = {
-        "step": StepName.RELEASE,
-        "failures": 0,
-        "progress": {},
-        "verdict": status,
-        "failure": failure,
-    }
-    transition = _take_turn(job, history, now, step=StepName.RELEASE, delay_seconds=0, sets=sets)
-    return replace(transition, result_json=result_json)
+        return _end(job, now, status, notes=notes, failure=failure, result_json=result_json)
+    return _go_on(
+        job,
+        now,
+        step=StepName.RELEASE,
+        delay_seconds=0,
+        notes=notes,
+        sets={**_FRESH, "verdict": status, "failure": failure},
+        result_json=result_json,
+    )
 
 
-def _clip(sentence: str) -> str:
-    return sentence.encode()[:LONGEST_SENTENCE_BYTES].decode(errors="ignore")
+_FRESH: Mapping[str, Value] = {"failures": 0, "progress": {}}
+"""What a step begins with."""
 
 
-def _take_turn(
+def _go_on(
     job: Job,
-    history: History,
     now: datetime,
     *,
     step: StepName,
     delay_seconds: int,
+    notes: tuple[Note, ...],
     sets: Mapping[str, Value],
+    result_json: str | None = None,
+    state_json: str | None = None,
 ) -> Transition:
     """Return the transition of a job that goes on: its next turn, and the message for it."""
     delay_seconds = max(0, min(delay_seconds, LONGEST_DELAY_SECONDS))
     requires: tuple[Requirement, ...] = (Is("epoch", job.epoch),)
     if delay_seconds and not job.is_releasing:
-        # A wish to cancel that came while the step ran must not wait until the delay is over.
+        # A cancel request that came while the step ran must not wait until the delay is over.
         requires = (*requires, IsAbsentOrBefore("cancel_requested_at", job.created_at))
+    events = _events(job, now, notes)
     change = make_change(
         "commit",
         now,
         requires=requires,
         sets={
+            "step": step,
             "due_at": now + timedelta(seconds=delay_seconds) + DISPATCH_GRACE,
             "lease_owner": None,
             "lease_until": None,
@@ -217,24 +222,26 @@ def _take_turn(
             "dispatches": 0,
             **sets,
         },
-        adds={"seq": 1, "event_count": len(history.events)},
+        adds={"seq": 1, "event_count": len(events)},
     )
     send = Send(plan.STEPS[step].lane, StepMessage(job.job_id, job.seq + 1), delay_seconds)
-    return Transition(change, history.events, None, send)
+    return Transition(change, events, result_json, send, state_json)
 
 
 def _end(
     job: Job,
-    history: History,
     now: datetime,
     status: Status,
     *,
+    notes: tuple[Note, ...] = (),
     failure: Failure | None = None,
     result_json: str | None = None,
     sets: Mapping[str, Value] | None = None,
 ) -> Transition:
     """Return the transition of a job that is over."""
-    history.add_job_end(status, failure)
+    lifetime_ms = round((now - job.created_at).total_seconds() * 1000)
+    job_end = Note(f"job.{status}", error_type=failure.code if failure else None, duration_ms=lifetime_ms)
+    events = _events(job, now, (*notes, job_end))
     change = make_change(
         "commit",
         now,
@@ -250,6 +257,47 @@ def _end(
             "lease_until": None,
             **(sets or {}),
         },
-        adds={"seq": 1, "event_count": len(history.events)},
+        adds={"seq": 1, "event_count": len(events)},
     )
-    return Transition(change, history.events, result_json, None)
+    return Transition(change, events, result_json, send=None)
+
+
+def _step_end(
+    job: Job, duration_ms: int, *, error_type: str | None = None, labels: Mapping[str, str] | None = None
+) -> Note:
+    """Return what the event of the step's end says."""
+    labels = {"step": job.step, "try": str(job.failures + 1), **(labels or {})}
+    return Note(plan.STEPS[job.step].event, labels, error_type, duration_ms)
+
+
+def _events(job: Job, now: datetime, notes: tuple[Note, ...]) -> tuple[Event, ...]:
+    """Return the events of one write, numbered on from the job's last; lost workers are told of first."""
+    lost_count = job.attempts - 1
+    if lost_count > 0:
+        labels = {"step": job.step.value, "lost": str(lost_count)}
+        notes = (Note("worker.lost", labels, "worker_lost"), *notes)
+    return tuple(
+        Event(
+            number,
+            note.name,
+            "error" if note.error_type else "ok",
+            now,
+            note.duration_ms,
+            note.error_type,
+            note.labels,
+        )
+        for number, note in enumerate(notes, job.event_count + 1)
+    )
+
+
+def _spent(spending: Spending) -> dict[str, Value]:
+    known: dict[str, Value] = {
+        "rental_id": spending.rental_id,
+        "cost_micro_usd": spending.cost_micro_usd,
+        "borrowed_micro_usd": spending.borrowed_micro_usd,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _clip(sentence: str) -> str:
+    return sentence.encode()[:LONGEST_SENTENCE_BYTES].decode(errors="ignore")
