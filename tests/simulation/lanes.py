@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from rune.jobs.lifecycle import Send
@@ -10,6 +13,7 @@ from rune.jobs.record import StepMessage
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.timing import Ending, resume
 from tests.simulation.workers import Worker
+from tests.template import load_template
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -17,16 +21,42 @@ if TYPE_CHECKING:
 VISIBILITY_SECONDS = {Lane.CONTROL: 360, Lane.INFERENCE: 5400}
 MAX_RECEIVES = 5
 
+HAND_OVER_SECONDS = 0.05
+"""From the end of an invocation to the next one in the same execution environment."""
+
+
+@cache
+def slots_of(lane: Lane) -> int:
+    """Return how many turns of a lane run at the same time, as the template decides by default."""
+    parameter = f"{lane.value.capitalize()}Concurrency"
+    return int(load_template()["Parameters"][parameter]["Default"])
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message that can be received, and how often it was before."""
+
+    message: StepMessage
+    receives: int
+    deaths: int
+
 
 class SimulatedQueue:
     """Both lanes, with the event source mappings behind them.
 
+    A lane runs as many turns at a time as the template gives it. What arrives meanwhile waits in the order in which
+    it arrived, as nearly as a queue of SQS keeps it.
+
     Attributes
     ----------
     waiting, in_flight
-        Messages that nobody has yet, and those that somebody has had and that may come again.
+        Messages that no worker has received, and those that a worker has received and that may come again.
     at_work
         Workers that run.
+    longest_backlog
+        Most messages that ever waited for a slot, by lane.
+    sent_count
+        Messages that were ever sent.
     """
 
     def __init__(self, world: World) -> None:
@@ -34,7 +64,11 @@ class SimulatedQueue:
         self.waiting = 0
         self.in_flight = 0
         self.at_work = 0
+        self.sent_count = 0
         self.dead_letters: list[StepMessage] = []
+        self.longest_backlog: Counter[Lane] = Counter()
+        self._busy: Counter[Lane] = Counter()
+        self._backlog: dict[Lane, deque[Arrived]] = {lane: deque() for lane in Lane}
 
     def send(self, send: Send) -> bool:
         fault = self._world.fault_at("before send", Fault.CRASH, Fault.LOSE_MESSAGE)
@@ -54,20 +88,44 @@ class SimulatedQueue:
         return True
 
     def deliver(self, message: StepMessage, lane: Lane, receives: int = 1, deaths: int = 0) -> None:
-        """Hand a message to a fresh worker, as the event source mapping does."""
+        """Hand a message to a worker as soon as its lane has a slot, as the event source mapping does."""
         if receives > MAX_RECEIVES:
             # One that has killed every worker belongs there; any other has been failed, which nobody may do.
             self.dead_letters += [message] if deaths < MAX_RECEIVES else []
             return
-        delivery = Delivery(self._world, message, lane, receives, deaths)
+        backlog = self._backlog[lane]
+        backlog.append(Arrived(message, receives, deaths))
+        self.waiting += 1
+        self._begin_turns(lane)
+        self.longest_backlog[lane] = max(self.longest_backlog[lane], len(backlog))
+
+    def free_slot(self, lane: Lane) -> None:
+        """Take the next message of a lane in which an invocation has ended."""
+        self.at_work -= 1
+
+        def hand_over() -> None:
+            self._busy[lane] -= 1
+            self._begin_turns(lane)
+
+        self._world.at(HAND_OVER_SECONDS, hand_over)
+
+    def _begin_turns(self, lane: Lane) -> None:
+        while self._backlog[lane] and self._busy[lane] < slots_of(lane):
+            self._busy[lane] += 1
+            self._begin_turn(self._backlog[lane].popleft(), lane)
+
+    def _begin_turn(self, arrived: Arrived, lane: Lane) -> None:
+        delivery = Delivery(self._world, arrived.message, lane, arrived.receives, arrived.deaths)
+        self.waiting -= 1
         self.in_flight += 1
         self._world.at(VISIBILITY_SECONDS[lane], delivery.come_again)
         self.at_work += 1
         worker = Worker(self._world, lane)
-        resume(self._world, worker.take_turn(message), delivery.end)
+        resume(self._world, worker.take_turn(arrived.message), delivery.end)
 
     def _put(self, send: Send, seconds: float) -> None:
         self.waiting += 1
+        self.sent_count += 1
         self._world.at(seconds, lambda: self._arrive(send))
 
     def _arrive(self, send: Send) -> None:
@@ -88,7 +146,7 @@ class Delivery:
 
     def end(self, ending: Ending) -> None:
         """Delete the message of a turn that was taken, for better or worse, unless the worker died."""
-        self._world.queue.at_work -= 1
+        self._world.queue.free_slot(self._lane)
         # The handler returns success either way. It may still die before the message is deleted.
         if isinstance(ending, Crash) or self._world.fault_at("before delete", Fault.CRASH):
             self._deaths += 1
