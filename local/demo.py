@@ -122,7 +122,7 @@ def _count(record: Record) -> str:
         return f"{progress['pulled_bytes'] / 1e9:.1f} GB {progress['pulled_percent']:>3} %"
     if "booting_seconds" in progress:
         return f"{progress['booting_seconds']} s"
-    return f"{progress['tokens']} tokens" if "tokens" in progress else ""
+    return f"{progress['chunks']} chunks" if "chunks" in progress else ""
 
 
 def watch(client: httpx.Client, job_id: str, console: Console) -> Record:
@@ -150,11 +150,11 @@ def summarize(record: Record) -> Table:
     table.add_row("server", f"{result['backend_url']} ({result['metadata']['backend_type']})")
     table.add_row("question", QUESTION)
     table.add_row("answer", _shorten(result["answer"]))
-    table.add_row("time to first token", _number(numbers["time_to_first_token_ms"], "ms"))
-    table.add_row("output speed", _number(numbers["output_tokens_per_second"], "tokens/s"))
-    table.add_row("once it runs", _number(numbers["decode_tokens_per_second"], "tokens/s"))
-    table.add_row("end-to-end latency", _number(numbers["end_to_end_latency_ms"], "ms"))
-    table.add_row("tokens in, out", f"{numbers['prompt_tokens']}, {numbers['output_tokens']}")
+    table.add_row("time to first token", _number(numbers["ttft_ms"], "ms"))
+    table.add_row("output speed", _number(numbers["output_throughput_tokens_per_s"], "tokens/s"))
+    table.add_row("speed after it", _number(numbers["output_tokens_per_s_per_user"], "tokens/s"))
+    table.add_row("end-to-end latency", _number(numbers["e2el_ms"], "ms"))
+    table.add_row("tokens in, out", f"{numbers['input_tokens']}, {numbers['output_tokens']}")
     if report := result.get("report"):
         _add_report(table, report)
     phases = ", ".join(f"{item['phase']} {item['ms']} ms" for item in result["telemetry"]["latency"])
@@ -178,11 +178,11 @@ def _add_report(table: Table, report: Record) -> None:
         table.add_row("time to ready", f"{ready['total_ms'] / 1000:.1f} s: {phases}")
     if cost := report.get("cost"):
         steady, all_in = (cost[f"usd_per_million_output_tokens{name}"] for name in ("", "_all_in"))
-        table.add_row("a million tokens", f"{_dollars(steady)} steady, {_dollars(all_in)} all in")
-    # One request alone is always few samples, as everybody can see.
+        table.add_row("1M output tokens", f"{_dollars(steady)} steady, {_dollars(all_in)} all in")
+    # One request alone is always few samples.
     named = {*report["warnings"], *(name for run in report["runs"] for name in run["warnings"])}
     if len(report["runs"]) > 1 and named:
-        table.add_row("mind", ", ".join(sorted(named)))
+        table.add_row("warnings", ", ".join(sorted(named)))
 
 
 def _describe_run(run: Record) -> str:

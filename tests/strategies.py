@@ -17,7 +17,7 @@ from tests.builders import JOB_ID, NOW
 instants = st.integers(-100_000, 10**9).map(lambda ms: NOW + timedelta(milliseconds=ms))
 counts = st.integers(0, 10**6)
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
-count_maps = st.dictionaries(st.sampled_from(["tokens", "load", "first_token", "check"]), counts)
+count_maps = st.dictionaries(st.sampled_from(["chunks", "load", "first_token", "check"]), counts)
 
 failures = st.builds(Failure, texts, texts, st.sampled_from(StepName), st.booleans())
 

@@ -82,7 +82,7 @@ class RuneClient:
 
         def answering() -> JobRecord | None:
             job = self.get_job(job_id)
-            return job if int(job.progress.get("tokens", 0)) > 0 else None
+            return job if int(job.progress.get("chunks", 0)) > 0 else None
 
         return wait_until(answering, f"job {job_id} is being answered", limit_seconds=limit_seconds)
 

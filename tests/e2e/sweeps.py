@@ -56,7 +56,7 @@ def lose_the_worker_of_a_sweep(
 
         def measuring() -> JobRecord | None:
             job = rune.get_job(job_id)
-            is_there = job.progress.get("point") == 2 and int(job.progress.get("tokens", 0)) > 0
+            is_there = job.progress.get("point") == 2 and int(job.progress.get("chunks", 0)) > 0
             return job if is_there else None
 
         wait_until(measuring, f"job {job_id} is in its second point", limit_seconds=90.0)

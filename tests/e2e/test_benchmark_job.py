@@ -54,7 +54,7 @@ def test_job_succeeds_with_the_counts_that_the_server_itself_gives(
     result = read_result(BenchmarkResult, job)
     numbers = result.measurements
     assert result.answer == own.answer
-    assert (numbers.prompt_tokens, numbers.output_tokens) == (own.prompt_tokens, own.output_tokens)
+    assert (numbers.input_tokens, numbers.output_tokens) == (own.prompt_tokens, own.output_tokens)
     assert (numbers.token_count_source, numbers.finish_reason) == ("usage", "stop")
     assert result.telemetry.tokens.model_dump() == {
         "system_prompt": 0,
@@ -71,15 +71,15 @@ def test_numbers_fit_each_other_and_the_speed_of_the_server(rune: RuneClient, jo
     result = read_result(BenchmarkResult, rune.get_job(job_id))
 
     numbers = result.measurements
-    assert numbers.time_to_first_token_ms
-    assert numbers.end_to_end_latency_ms
-    assert numbers.output_tokens_per_second
-    assert numbers.time_to_first_token_ms < numbers.end_to_end_latency_ms
+    assert numbers.ttft_ms
+    assert numbers.e2el_ms
+    assert numbers.output_throughput_tokens_per_s
+    assert numbers.ttft_ms < numbers.e2el_ms
     # The simulator writes exactly 40 tokens a second; a busy machine can only make the client see fewer.
-    assert numbers.server.output_tokens_per_second == pytest.approx(40.0, rel=0.01)
-    assert numbers.output_tokens_per_second < 40.5
-    assert numbers.output_tokens_per_second == pytest.approx(
-        numbers.output_tokens / numbers.end_to_end_latency_ms * 1000, rel=0.01
+    assert numbers.server_side.output_tokens_per_s == pytest.approx(40.0, rel=0.01)
+    assert numbers.output_throughput_tokens_per_s < 40.5
+    assert numbers.output_throughput_tokens_per_s == pytest.approx(
+        numbers.output_tokens / numbers.e2el_ms * 1000, rel=0.01
     )
     phases = [latency.phase for latency in result.telemetry.latency]
     assert phases == ["check", "load", "first_token", "ask"]
@@ -136,7 +136,7 @@ def test_nested_form_and_both_kinds_of_server_give_the_servers_own_counts(
     own = quick.ask(MODEL, QUESTION)
     result = read_result(BenchmarkResult, job)
     numbers = result.measurements
-    assert (numbers.prompt_tokens, numbers.output_tokens) == (own.prompt_tokens, own.output_tokens)
+    assert (numbers.input_tokens, numbers.output_tokens) == (own.prompt_tokens, own.output_tokens)
     assert (result.answer, result.metadata["backend_type"]) == (own.answer, backend_type)
 
 

@@ -11,7 +11,7 @@ Every result is in the unit of its name, and None where the formula is not defin
 
 from itertools import pairwise
 
-from rune.llm.protocol import ServerTimings, Stamps, TokenCounts
+from rune.llm.protocol import Stamps, TokenCounts
 
 _NS_PER_MS = 1_000_000
 _MS_PER_SECOND = 1000
@@ -56,19 +56,17 @@ def time_per_output_token_ms(stamps: Stamps, tokens: TokenCounts) -> float | Non
     return between_ms / (tokens.output_count - 1)
 
 
-def output_tokens_per_second(stamps: Stamps, tokens: TokenCounts) -> float | None:
-    """Return N / E2EL of one request, the wait for the first token included.
+def output_throughput_tokens_per_s(stamps: Stamps, tokens: TokenCounts) -> float | None:
+    """Return N / (end - t0) of one request, the wait for the first token included.
 
-    As guidellm and llmperf (per request), and aiperf's e2e_output_token_throughput. The mean of these is not
-    the throughput of a system, which is the sum of N over wall time. None without content or tokens.
+    The throughput of a run that has this one request. The mean over requests is not the throughput of a system,
+    which is the sum of N over wall time. None without time.
     """
-    latency_ms = end_to_end_latency_ms(stamps)
-    if not latency_ms or not tokens.output_count:
-        return None
-    return tokens.output_count / latency_ms * _MS_PER_SECOND
+    duration_ms = _elapsed_ms(stamps.sent_ns, stamps.ended_ns)
+    return tokens.output_count / duration_ms * _MS_PER_SECOND if duration_ms else None
 
 
-def decode_tokens_per_second(stamps: Stamps, tokens: TokenCounts) -> float | None:
+def output_tokens_per_s_per_user(stamps: Stamps, tokens: TokenCounts) -> float | None:
     """Return 1 / TPOT: how fast the text runs once it has begun.
 
     As aiperf's output_token_throughput_per_user. None where TPOT is, and where all pieces came at one instant
@@ -76,17 +74,6 @@ def decode_tokens_per_second(stamps: Stamps, tokens: TokenCounts) -> float | Non
     """
     per_token_ms = time_per_output_token_ms(stamps, tokens)
     return _MS_PER_SECOND / per_token_ms if per_token_ms else None
-
-
-def server_output_tokens_per_second(timings: ServerTimings, tokens: TokenCounts) -> float | None:
-    """Return N / eval time as the server reports both; without network, queue, load and prompt.
-
-    As Ollama's eval_count / eval_duration and llama.cpp's predicted_per_second. None where the server reports
-    no time.
-    """
-    if not timings.eval_ms or not tokens.output_count:
-        return None
-    return tokens.output_count / timings.eval_ms * _MS_PER_SECOND
 
 
 def inter_chunk_latencies_ms(chunk_arrivals_ns: tuple[int, ...]) -> tuple[float, ...]:

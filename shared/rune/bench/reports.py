@@ -7,6 +7,7 @@ from datetime import datetime
 
 from rune import __version__
 from rune.bench.definitions import FORMULAS
+from rune.bench.server_side import without_doubtful_prefill
 from rune.contracts import (
     BenchmarkReport,
     BenchmarkRequest,
@@ -15,6 +16,7 @@ from rune.contracts import (
     RunReport,
     SamplingReport,
     ServerReport,
+    Workload,
 )
 from rune.contracts.benchmarks import EndedBy
 from rune.llm.protocol import ModelFacts, ServerFacts
@@ -52,7 +54,7 @@ def make_report(
     warnings
         What only the one who measured can know; names of `rune.bench.definitions.WARNINGS`.
     """
-    workload = request.workload
+    workload = request.measured
     found = _warnings(request, runs, model, server, ignores_eos=ignores_eos, context_tokens=context_tokens)
     return BenchmarkReport(
         benchmark_id=job_id,
@@ -65,12 +67,12 @@ def make_report(
         server=ServerReport(name=server.name, version=server.version, parallel_count=server.parallel_count),
         dataset=_dataset_report(request, prompts),
         sampling=SamplingReport(
-            temperature=workload.temperature if workload else None,
-            max_tokens=workload.output_tokens if workload else None,
+            temperature=workload.temperature,
+            max_tokens=workload.output_tokens,
             ignore_eos=ignores_eos,
             context_tokens=context_tokens,
         ),
-        runs=[_without_doubtful_prefill(run, request) for run in runs],
+        runs=[_without_doubtful_prefill(run, workload) for run in runs],
         best_run=best_run(runs),
         ended_by=ended_by,
         client_region=client_region,
@@ -111,18 +113,7 @@ def _model_report(name: str, model: ModelFacts) -> ModelReport:
 
 
 def _dataset_report(request: BenchmarkRequest, prompts: Sequence[str]) -> DatasetReport:
-    workload = request.workload
-    if workload is None:
-        # The question alone is asked as it is.
-        return DatasetReport(
-            name="question",
-            prompt_count=len(prompts),
-            input_len_target=None,
-            output_len_target=None,
-            seed=0,
-            prefix_cache="shared",
-            fingerprint=fingerprint(prompts),
-        )
+    workload = request.measured
     return DatasetReport(
         name=workload.prompt_set or ("prompts" if workload.prompts is not None else "question"),
         prompt_count=len(prompts),
@@ -134,16 +125,8 @@ def _dataset_report(request: BenchmarkRequest, prompts: Sequence[str]) -> Datase
     )
 
 
-def _without_doubtful_prefill(run: RunReport, request: BenchmarkRequest) -> RunReport:
-    """Return the run without the server's prefill speed where its cache may have made it wrong.
-
-    Ollama counts a prompt's cached tokens among those of the prompt, leaves the time for them out, and does not
-    tell how many there were. Prompts that begin with a number of their own hit nothing.
-    """
-    is_busted = request.workload is not None and request.workload.prefix_cache == "busted"
-    if is_busted or run.total_cached_tokens is not None:
-        return run
-    server_side = run.server_side.model_copy(update={"prompt_tokens_per_s": None})
+def _without_doubtful_prefill(run: RunReport, workload: Workload) -> RunReport:
+    server_side = without_doubtful_prefill(run.server_side, workload, cached_tokens=run.total_cached_tokens)
     return run.model_copy(update={"server_side": server_side})
 
 
@@ -157,13 +140,13 @@ def _warnings(
     context_tokens: int | None,
 ) -> Iterator[str]:
     """Yield the names of what makes the whole doubtful."""
-    workload, loaded = request.workload, model.context_tokens_loaded
+    workload, loaded = request.measured, model.context_tokens_loaded
     under_way = max((run.max_concurrent_requests for run in runs), default=0)
     if (model.size_vram_bytes or 0) < (model.size_bytes or 0) and model.size_vram_bytes is not None:
         yield "partial_gpu_offload"
     if server.parallel_count is not None and under_way > server.parallel_count:
         yield "server_parallel_exceeded"
-    if workload is not None and workload.ignore_eos and workload.output_tokens and not ignores_eos:
+    if workload.ignore_eos and workload.output_tokens and not ignores_eos:
         yield "eos_not_ignored"
     if context_tokens is not None and loaded is not None and context_tokens != loaded:
         yield "context_differs"

@@ -2,10 +2,9 @@
 
 Every latency and throughput is of completed requests alone. A request that failed lengthens the duration and is
 counted by its class; one that was cut off at the end of the point's time is in no number but those that say so.
-Numbers are rounded to six decimals: nanoseconds in a time in milliseconds, which is what the clock gives.
+Numbers are rounded by `rune.bench.rounding`.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from typing import Literal
 
 from rune.bench import formulas, timeline
 from rune.bench.records import MeasuredPoint, RequestRecord
+from rune.bench.rounding import DECIMALS, rounded
+from rune.bench.server_side import server_side_of
 from rune.bench.statistics import describe, independent_count
-from rune.contracts import Distribution, Expectation, GoodputLimits, QualityReport, RunReport, ServerSide
+from rune.contracts import Distribution, Expectation, GoodputLimits, QualityReport, RunReport
 from rune.llm.protocol import Generation
 
 _NS_PER_SECOND = 1_000_000_000
 _NS_PER_MS = 1_000_000
-_DECIMALS = 6
 _SCORE_SLACK = 1e-9  # shares such as 2/3 are not exact in binary
 
 FEW_SAMPLES = 10
@@ -38,8 +38,8 @@ def fold_run(
     """Return the report of a measured point.
 
     Quality is None for answers that a judge model has yet to read (`quality_of` makes it then).
-    `server_side.prompt_tokens_per_s` takes a server that does not tell of its cache by its word: `make_report`
-    takes the number out where the workload lets the cache hit.
+    `server_side.prompt_tokens_per_s` believes a server that does not tell of its cache: `make_report` takes the
+    number out where the workload lets the cache hit.
     """
     return _Fold(measured, goodput, expected).report()
 
@@ -57,7 +57,7 @@ def quality_of(
         passed_count=passed_count,
         judged_count=judged_count,
         unjudged_count=unjudged_count,
-        reliability_ratio=_rounded(passed_count / judged_count) if judged_count else None,
+        reliability_ratio=rounded(passed_count / judged_count) if judged_count else None,
     )
 
 
@@ -135,7 +135,7 @@ class _Fold:
         """Return the amount over the duration; None where nothing was counted in it."""
         if amount is None or not (self.completed or self.failed_count) or self.duration_ns <= 0:
             return None
-        return _rounded(amount * _NS_PER_SECOND / self.duration_ns)
+        return rounded(amount * _NS_PER_SECOND / self.duration_ns)
 
     def report(self) -> RunReport:
         point, records = self.measured.point, self.measured.records
@@ -150,7 +150,7 @@ class _Fold:
             max_concurrency=point.concurrency,
             request_rate_per_s=point.request_rate_per_s,
             started_at=datetime.fromtimestamp(self.measured.started_at_ms / 1000, UTC),
-            duration_s=round(self.duration_ns / _NS_PER_SECOND, _DECIMALS),
+            duration_s=round(self.duration_ns / _NS_PER_SECOND, DECIMALS),
             num_prompts=len(records),
             num_warmups=self.measured.warmup_count,
             completed=len(self.completed),
@@ -179,18 +179,18 @@ class _Fold:
             e2el_ms=_in_order(map(formulas.end_to_end_latency_ms, stamps)),
             client_queue_time_ms=_in_order(self.queue_times_ms),
             output_tokens_per_s_per_user=_in_order(
-                formulas.decode_tokens_per_second(g.stamps, g.tokens) for g in self.generations
+                formulas.output_tokens_per_s_per_user(g.stamps, g.tokens) for g in self.generations
             ),
             input_tokens=_described(map(float, self.input_tokens)),
             output_tokens=_described(map(float, self.output_tokens)),
             mean_tokens_per_chunk=self.mean_tokens_per_chunk(),
             max_concurrent_requests=timeline.max_concurrent(records),
-            max_output_tokens_per_s=_rounded(timeline.busiest_second_tokens(self.arrivals, begin_ns)),
+            max_output_tokens_per_s=rounded(timeline.busiest_second_tokens(self.arrivals, begin_ns)),
             stream_buffered_count=sum(record.is_buffered for record in self.completed),
             prompt_truncated_count=sum(record.is_truncated for record in self.completed),
-            server_side=_server_side(self.generations),
-            rtt_ms=_rounded(self.measured.rtt_ms),
-            loop_lag_p99_ms=_rounded(self.measured.loop_lag_p99_ms),
+            server_side=server_side_of(self.generations),
+            rtt_ms=rounded(self.measured.rtt_ms),
+            loop_lag_p99_ms=rounded(self.measured.loop_lag_p99_ms),
             quality=self.quality(),
             warnings=list(self.warnings()),
         )
@@ -208,18 +208,18 @@ class _Fold:
         if window is None:
             return None
         tokens = timeline.tokens_between(self.arrivals, *window)
-        return _rounded(tokens * _NS_PER_SECOND / (window[1] - window[0]))
+        return rounded(tokens * _NS_PER_SECOND / (window[1] - window[0]))
 
     def good_ratio(self) -> float | None:
         counted = len(self.completed) + self.failed_count
-        return None if self.good_count is None or not counted else _rounded(self.good_count / counted)
+        return None if self.good_count is None or not counted else rounded(self.good_count / counted)
 
     def mean_tokens_per_chunk(self) -> float | None:
         streamed = [generation for generation in self.generations if generation.chunk_arrivals_ns]
         if not streamed:
             return None
         token_count = sum(generation.tokens.output_count for generation in streamed)
-        return _rounded(token_count / sum(len(generation.chunk_arrivals_ns) for generation in streamed))
+        return rounded(token_count / sum(len(generation.chunk_arrivals_ns) for generation in streamed))
 
     def gaps_ms(self) -> Iterator[float]:
         for generation in self.generations:
@@ -288,43 +288,13 @@ def _is_good(generation: Generation, limits: GoodputLimits) -> bool:
     return all(limit is None or (value is not None and value <= limit) for value, limit in checks)
 
 
-def _server_side(generations: Sequence[Generation]) -> ServerSide:
-    timings = [generation.server_timings for generation in generations]
-    evaluated = [
-        (max(0, g.tokens.prompt_count - (g.tokens.cached_count or 0)), g.server_timings.prompt_eval_ms)
-        for g in generations
-        if g.tokens.prompt_count is not None
-    ]
-    generated = [(g.tokens.output_count, g.server_timings.eval_ms) for g in generations]
-    return ServerSide(
-        load_ms=_mean(timing.load_ms for timing in timings),
-        prompt_eval_ms=_mean(timing.prompt_eval_ms for timing in timings),
-        eval_ms=_mean(timing.eval_ms for timing in timings),
-        prompt_tokens_per_s=_rate_per_s(evaluated),
-        output_tokens_per_s=_rate_per_s(generated),
-    )
-
-
-def _rate_per_s(tokens_and_ms: Sequence[tuple[int, float | None]]) -> float | None:
-    """Return tokens per second, sums over sums; requests of which the server tells no time are left out."""
-    known = [(count, ms) for count, ms in tokens_and_ms if ms]
-    if not known:
-        return None
-    return _rounded(sum(count for count, _ in known) * 1000 / math.fsum(ms for _, ms in known))
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return _rounded(math.fsum(known) / len(known)) if known else None
-
-
 def _described(values: Iterable[float | None]) -> Distribution | None:
     """Return the distribution of the values that are defined, rounded."""
     whole = describe([value for value in values if value is not None])
     if whole is None:
         return None
     return Distribution(
-        **{name: _rounded(value) if isinstance(value, float) else value for name, value in whole}  # type: ignore[arg-type]  # each as it was
+        **{name: rounded(value) if isinstance(value, float) else value for name, value in whole}  # type: ignore[arg-type]  # each as it was
     )
 
 
@@ -333,7 +303,3 @@ def _in_order(values: Iterable[float | None]) -> Distribution | None:
     known = [value for value in values if value is not None]
     whole = _described(known)
     return whole and whole.model_copy(update={"independent_count": independent_count(known)})
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, _DECIMALS)

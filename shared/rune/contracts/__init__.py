@@ -63,7 +63,6 @@ from rune.contracts.results import (
     Measurements,
     PhaseLatency,
     RentalReceipt,
-    ServerMeasurements,
     Telemetry,
     TokenTelemetry,
 )
@@ -125,7 +124,6 @@ __all__ = [
     "RentalRecord",
     "RunReport",
     "SamplingReport",
-    "ServerMeasurements",
     "ServerModels",
     "ServerReport",
     "ServerSide",

@@ -61,6 +61,7 @@ class ServerSide(Document):
     Times are means over completed requests, speeds are sums over sums.
     """
 
+    total_ms: float | None
     load_ms: float | None
     prompt_eval_ms: float | None
     eval_ms: float | None

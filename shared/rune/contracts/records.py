@@ -27,7 +27,7 @@ class JobRecord(Document):
     message: str
     """One sentence for a person who waits."""
     progress: dict[str, str | int]
-    """`step` and its `try`, and the step's counts: `tokens` is the number of pieces of the answer so far."""
+    """`step` and its `try`, and the step's counts: `chunks` is the number of chunks of the answer so far."""
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None

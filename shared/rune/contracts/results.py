@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from rune.contracts.benchmarks import BenchmarkReport
+from rune.contracts.benchmarks import BenchmarkReport, ServerSide
 from rune.contracts.document import Document
 
 
@@ -33,39 +33,29 @@ class Telemetry(Document):
     """What RUNE paid for the machine; null for a server that RUNE did not rent, whose cost it cannot know."""
 
 
-class ServerMeasurements(Document):
-    """The server's own view; null where it does not say."""
-
-    total_ms: float | None
-    load_ms: float | None
-    prompt_eval_ms: float | None
-    eval_ms: float | None
-    output_tokens_per_second: float | None
-
-
 class Measurements(Document):
-    """Numbers of one answer, by the formulas of `rune.bench.formulas`; null where undefined."""
+    """Numbers of one answer, in the words of the report (`RunReport`); null where undefined."""
 
-    time_to_first_token_ms: float | None
-    """Request sent to first piece with content: text, reasoning or a tool call."""
-    time_to_first_visible_token_ms: float | None
-    """Request sent to first piece with text: what a reader of a reasoning model waits."""
-    time_per_output_token_ms: float | None
+    ttft_ms: float | None
+    """Request sent to first chunk with content: text, reasoning or a tool call."""
+    ttfo_ms: float | None
+    """Request sent to first chunk with text: what a reader of a reasoning model waits."""
+    tpot_ms: float | None
     """(end-to-end latency - time to first token) / (output tokens - 1)."""
-    output_tokens_per_second: float | None
-    """Output tokens / end-to-end latency, the wait for the first token included."""
-    decode_tokens_per_second: float | None
-    """1 / time per output token: how fast the text runs once it has begun."""
-    end_to_end_latency_ms: float | None
-    """Request sent to last piece with content."""
-    prompt_tokens: int | None
+    e2el_ms: float | None
+    """Request sent to last chunk with content."""
+    output_throughput_tokens_per_s: float | None
+    """Output tokens / time from the request's sending to its end, the wait for the first token included."""
+    output_tokens_per_s_per_user: float | None
+    """1 / TPOT: how fast the text runs once it has begun."""
+    input_tokens: int | None
     output_tokens: int
     cached_tokens: int | None
     reasoning_tokens: int | None
     token_count_source: Literal["usage", "server", "chunks"]
-    """Who counted: the server's usage field, its timings, or RUNE by pieces, which is an estimate."""
+    """Who counted: the server's usage field, its timings, or RUNE by chunks, which is an estimate."""
     finish_reason: Literal["stop", "length", "tool_calls", "content_filter", "other"]
-    server: ServerMeasurements
+    server_side: ServerSide
 
 
 class RentalReceipt(Document):

@@ -45,7 +45,7 @@ class AgenticAgent:
         request = _request(context)
 
         def show_progress(chunk_count: int) -> None:
-            context.progress["tokens"] = chunk_count
+            context.progress["chunks"] = chunk_count
 
         agent = open_agent(request.agent, self._settings.of(context.job.tenant), self._policy)
         try:

@@ -46,7 +46,7 @@ CLAIM = Guarded(
 )
 RENEW = Guarded(
     "renew",
-    lifecycle.renew(a_claimed_job(), {"tokens": 3}, after(20)),
+    lifecycle.renew(a_claimed_job(), {"chunks": 3}, after(20)),
     a_claimed_job(),
     (
         ("lease_owner", a_claimed_job(lease_owner="worker-2")),

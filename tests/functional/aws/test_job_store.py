@@ -83,7 +83,7 @@ def size_bytes(value: dict[str, Any]) -> int:
 
 
 PHASES = ("search", "rent", "reconcile", "boot", "pull", "load", "first_token", "measure")
-PROGRESS = {"point": 12, "points": 12, "requests": 10_000, "requests_total": 10_000, "tokens": 9_999_999}
+PROGRESS = {"point": 12, "points": 12, "requests": 10_000, "requests_total": 10_000, "chunks": 9_999_999}
 
 
 # A job that has ended has no progress any more, and one that goes on has no failure yet.
@@ -468,10 +468,10 @@ def test_store_reports_itself_unavailable_when_aws_fails(
 
 
 def test_update_returns_the_job_as_it_was_when_it_refuses(cloud: Cloud) -> None:
-    store = put(cloud, a_waiting_job(progress={"tokens": 3}))
+    store = put(cloud, a_waiting_job(progress={"chunks": 3}))
     cloud.calls.clear()
 
     refused = store.update(JOB_ID, claim(1, "worker-9", NOW))
 
-    assert refused == Refused(a_waiting_job(progress={"tokens": 3}))
+    assert refused == Refused(a_waiting_job(progress={"chunks": 3}))
     assert cloud.operations == ["UpdateItem"]

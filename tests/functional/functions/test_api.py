@@ -408,11 +408,11 @@ def test_another_tenants_job_does_not_exist(
 RECORDS: dict[str, tuple[Job, dict[str, object]]] = {
     "queued": (a_job(), a_record()),
     "answering": (
-        a_claimed_job(step=StepName.ASK, failures=1, progress={"tokens": 7}, updated_at=after(2.5)),
+        a_claimed_job(step=StepName.ASK, failures=1, progress={"chunks": 7}, updated_at=after(2.5)),
         a_record(
             status="running",
             message="The model is answering.",
-            progress={"step": "ask", "try": 2, "tokens": 7},
+            progress={"step": "ask", "try": 2, "chunks": 7},
             started_at="2026-11-23T12:00:00Z",
             updated_at="2026-11-23T12:00:02.500000Z",
         ),

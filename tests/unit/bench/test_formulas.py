@@ -1,16 +1,15 @@
 import pytest
 
 from rune.bench.formulas import (
-    decode_tokens_per_second,
     end_to_end_latency_ms,
     inter_chunk_latencies_ms,
-    output_tokens_per_second,
-    server_output_tokens_per_second,
+    output_throughput_tokens_per_s,
+    output_tokens_per_s_per_user,
     time_per_output_token_ms,
     time_to_first_token_ms,
     time_to_first_visible_token_ms,
 )
-from rune.llm.protocol import ServerTimings, Stamps, TokenCounts, TokenCountSource
+from rune.llm.protocol import Stamps, TokenCounts, TokenCountSource
 
 MS = 1_000_000
 
@@ -21,7 +20,7 @@ def stamps(first_ms: int | None = 200, visible_ms: int | None = 300, last_ms: in
     def at(ms: int | None) -> int | None:
         return None if ms is None else (5 + ms) * MS
 
-    return Stamps(5 * MS, 6 * MS, 7 * MS, at(first_ms), at(visible_ms), at(last_ms), 9999 * MS)
+    return Stamps(5 * MS, 6 * MS, 7 * MS, at(first_ms), at(visible_ms), at(last_ms), 2005 * MS)
 
 
 def counts(output_count: int) -> TokenCounts:
@@ -30,6 +29,7 @@ def counts(output_count: int) -> TokenCounts:
 
 NOTHING = stamps(None, None, None)
 AT_ONCE = stamps(200, 200, 200)
+INSTANT = Stamps(MS, MS, MS, MS, MS, MS, MS)
 
 
 @pytest.mark.parametrize(("given", "expected"), [(stamps(), 200), (stamps(0), 0), (NOTHING, None)])
@@ -59,12 +59,12 @@ def test_time_per_output_token_leaves_the_first_token_out(
 
 @pytest.mark.parametrize(
     ("given", "count", "expected"),
-    [(stamps(), 9, 9), (stamps(), 1, 1), (stamps(), 0, None), (NOTHING, 9, None), (stamps(0, 0, 0), 9, None)],
+    [(stamps(), 10, 5), (stamps(), 0, 0), (NOTHING, 1, 0.5), (INSTANT, 9, None)],
 )
-def test_output_rate_takes_the_wait_for_the_first_token_in(
+def test_output_throughput_takes_all_of_the_requests_time_in(
     given: Stamps, count: int, expected: float | None
 ) -> None:
-    assert output_tokens_per_second(given, counts(count)) == expected
+    assert output_throughput_tokens_per_s(given, counts(count)) == expected
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,7 @@ def test_output_rate_takes_the_wait_for_the_first_token_in(
 def test_decode_rate_is_the_inverse_of_the_time_per_token(
     given: Stamps, count: int, expected: float | None
 ) -> None:
-    assert decode_tokens_per_second(given, counts(count)) == expected
-
-
-@pytest.mark.parametrize(
-    ("eval_ms", "count", "expected"), [(500.0, 10, 20), (None, 10, None), (0.0, 10, None), (500.0, 0, None)]
-)
-def test_server_rate_is_what_the_server_reports(
-    eval_ms: float | None, count: int, expected: float | None
-) -> None:
-    assert server_output_tokens_per_second(ServerTimings(eval_ms=eval_ms), counts(count)) == expected
+    assert output_tokens_per_s_per_user(given, counts(count)) == expected
 
 
 @pytest.mark.parametrize(("arrivals_ms", "expected"), [((), ()), ((1,), ()), ((1, 3, 3, 7), (2, 0, 4))])

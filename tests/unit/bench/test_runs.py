@@ -31,7 +31,12 @@ from tests.measured_builders import (
 )
 
 NO_SERVER_SIDE = ServerSide(
-    load_ms=None, prompt_eval_ms=None, eval_ms=None, prompt_tokens_per_s=None, output_tokens_per_s=None
+    total_ms=None,
+    load_ms=None,
+    prompt_eval_ms=None,
+    eval_ms=None,
+    prompt_tokens_per_s=None,
+    output_tokens_per_s=None,
 )
 
 
@@ -190,12 +195,15 @@ def test_steady_throughput_leaves_ramp_and_drain_out() -> None:
 
 def test_servers_view_is_kept_apart_and_leaves_cached_tokens_out() -> None:
     def answer(number: int, **counts: int | None) -> RequestRecord:
-        timings = ServerTimings(load_ms=2, prompt_eval_ms=20, eval_ms=100 * (number + 1))
+        timings = ServerTimings(
+            total_ms=100 + 50 * number, load_ms=2, prompt_eval_ms=20, eval_ms=100 * (number + 1)
+        )
         return a_completed(number, sent_ms=300 * number, timings=timings, **counts)
 
     run = a_run(answer(0, input_tokens=50, cached_tokens=30), answer(1, input_tokens=40, cached_tokens=0))
 
     assert run.server_side == ServerSide(
+        total_ms=125,
         load_ms=2,
         prompt_eval_ms=20,
         eval_ms=150,

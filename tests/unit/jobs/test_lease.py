@@ -32,10 +32,10 @@ def a_lease(store: MemoryJobStore, clock: FakeClock | None = None) -> Lease:
 def test_renew_keeps_the_turn_for_another_minute() -> None:
     store = a_store(a_claimed_job())
 
-    asks_to_stop = a_lease(store, FakeClock(after(30))).renew({"tokens": 5})
+    asks_to_stop = a_lease(store, FakeClock(after(30))).renew({"chunks": 5})
 
     assert not asks_to_stop
-    assert store.jobs[JOB_ID] == apply(renew(a_claimed_job(), {"tokens": 5}, after(30)), a_claimed_job())
+    assert store.jobs[JOB_ID] == apply(renew(a_claimed_job(), {"chunks": 5}, after(30)), a_claimed_job())
     assert store.jobs[JOB_ID].lease_until == after(90)
 
 
@@ -144,7 +144,7 @@ def test_run_leased_carries_progress_out_while_the_step_runs() -> None:
 
     async def step(context: StepContext) -> Outcome:
         for count in (1, 2):
-            context.progress["tokens"] = count
+            context.progress["chunks"] = count
             await until(lambda: store.jobs[JOB_ID].progress == context.progress)
         return Done("{}")
 

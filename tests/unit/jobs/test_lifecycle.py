@@ -124,13 +124,13 @@ def test_is_own_claim_holds_when_turn_and_owner_are_ours(
 def test_renew_keeps_the_turn_and_shows_progress() -> None:
     job = a_claimed_job()
 
-    renewed = apply(lifecycle.renew(job, {"tokens": 7}, after(20)), job)
+    renewed = apply(lifecycle.renew(job, {"chunks": 7}, after(20)), job)
 
     assert renewed == replace(
         job,
         lease_until=after(80),
         due_at=after(80),
-        progress={"tokens": 7},
+        progress={"chunks": 7},
         updated_at=after(20),
         version=3,
     )

@@ -167,7 +167,7 @@ class Engine(RuleBasedStateMachine):
     @rule(position=positions, stops=st.booleans())
     def renew(self, position: int, *, stops: bool) -> None:
         worker = self.workers[position % len(self.workers)]
-        change = lifecycle.renew(worker.job, {"tokens": 1}, self.clock.now())
+        change = lifecycle.renew(worker.job, {"chunks": 1}, self.clock.now())
         renewed = self.store.update(worker.job.job_id, change)
         if isinstance(renewed, Job):
             assert renewed.epoch == worker.job.epoch

@@ -68,7 +68,7 @@ def a_send_of(seq: int, lane: Lane = Lane.INFERENCE, delay_seconds: int = 0) -> 
 
 
 def test_settle_moves_on_when_the_step_is_complete() -> None:
-    job = replace(CLAIMED, failures=1, progress={"tokens": 3}, phases_ms={"check": 5})
+    job = replace(CLAIMED, failures=1, progress={"chunks": 3}, phases_ms={"check": 5})
 
     after_it, transition = settled(job, Next(StepName.ASK))
 
@@ -171,7 +171,7 @@ def test_settle_ends_the_job_when_it_was_cancelled() -> None:
 def test_settle_tries_again_when_the_failure_is_worth_it(
     failures: int, asked: int | None, delay_seconds: int
 ) -> None:
-    job = replace(CLAIMED, failures=failures, progress={"tokens": 3})
+    job = replace(CLAIMED, failures=failures, progress={"chunks": 3})
 
     after_it, transition = settled(job, replace(OVERLOADED, retry_after_seconds=asked))
 

@@ -22,8 +22,8 @@ def shown(record: dict[str, object]) -> str:
 LINES = [
     ("8 at a time", "609.6 tokens/s, first token 97.5 ms, then 12.4 ms each, 48 of 48 answered"),
     ("time to ready", "185.3 s: search 0.4, boot 61.2, pull 118.7, load 4.8, first token 0.1"),
-    ("a million tokens", "$0.17 steady, $2.93 all in"),
-    ("mind", "eos_not_ignored"),
+    ("1M output tokens", "$0.17 steady, $2.93 all in"),
+    ("warnings", "eos_not_ignored"),
 ]
 
 
@@ -42,7 +42,7 @@ def test_summary_shows_one_answer_alone_without_a_report() -> None:
 
 
 def test_line_counts_requests_while_a_point_is_measured() -> None:
-    progress = {"step": "measure", "point": 1, "points": 2, "requests": 5, "requests_total": 12, "tokens": 99}
+    progress = {"step": "measure", "point": 1, "points": 2, "requests": 5, "requests_total": 12, "chunks": 99}
     record = {"status": "running", "progress": progress, "result": None, "cost_usd": None, "message": "m"}
 
     assert "5 of 12" in describe(record, 1.0).plain

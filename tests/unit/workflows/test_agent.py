@@ -138,7 +138,7 @@ def test_run_shows_how_far_the_answer_is() -> None:
 
     run_with(FakeModelServer(), StepName.RUN_AGENT, context)
 
-    assert context.progress == {"tokens": 3}
+    assert context.progress == {"chunks": 3}
 
 
 PHASES_BEFORE = [

@@ -57,7 +57,7 @@ class Measure:
     async def measure(self, context: StepContext) -> Outcome:
         """Measure the next point, or make the result of those that there are."""
         request = BenchmarkRequest.model_validate_json(context.request_json)
-        workload, state = request.workload or Workload(), _state_of(context)
+        workload, state = request.measured, _state_of(context)
         decided = _decide(context, workload, state)
         if isinstance(decided, Point):
             try:
@@ -106,7 +106,7 @@ class Measure:
         key = f"results/{context.job.job_id}/records/{point.index:02d}-{context.job.epoch}.jsonl"
         self._tools.records.put(key, record_lines(point.index, measured.records))
         is_judged_later = request.expected is not None and request.expected.judge is not None
-        state = state.with_point(run, measured, key, took_ms, keeps_answers=is_judged_later)
+        state = state.with_point(workload, run, measured, key, took_ms, keeps_answers=is_judged_later)
         return Again(
             0,
             {"point": len(state.runs), "points": workload.point_count},
@@ -151,7 +151,7 @@ class Measure:
     ) -> Outcome:
         """Make the result, and go on to the judge where answers are to be judged."""
         model, has_changed = await self._look_again(context, request, state)
-        workload, sample = request.workload or Workload(), state.sample
+        workload, sample = request.measured, state.sample
         if sample is None:
             return Failed("internal_error", "The measurement has no answer.", retryable=False)
         prompts = make_prompts(request.question, workload, tokens_per_word=state.tokens_per_word)
@@ -280,8 +280,8 @@ def _shower(context: StepContext, workload: Workload, task: Task, point: Point) 
         "requests_total": len(task.prompts) * task.repetitions,
     }
 
-    def show(request_count: int, piece_count: int) -> None:
-        context.progress.update(shown, requests=request_count, tokens=piece_count)
+    def show(request_count: int, chunk_count: int) -> None:
+        context.progress.update(shown, requests=request_count, chunks=chunk_count)
 
     show(0, 0)
     return show

@@ -4,14 +4,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from rune.bench import formulas
 from rune.contracts import (
     BenchmarkReport,
     BenchmarkRequest,
     BenchmarkResult,
     Measurements,
     PhaseLatency,
-    ServerMeasurements,
     Telemetry,
     TokenTelemetry,
 )
@@ -92,37 +90,6 @@ def make_result(
     )
 
 
-def measurements_of(generation: Generation) -> Measurements:
-    """Return the numbers of one answer."""
-    stamps, tokens, server = generation.stamps, generation.tokens, generation.server_timings
-    return Measurements(
-        time_to_first_token_ms=_rounded(formulas.time_to_first_token_ms(stamps)),
-        time_to_first_visible_token_ms=_rounded(formulas.time_to_first_visible_token_ms(stamps)),
-        time_per_output_token_ms=_rounded(formulas.time_per_output_token_ms(stamps, tokens)),
-        output_tokens_per_second=_rounded(formulas.output_tokens_per_second(stamps, tokens)),
-        decode_tokens_per_second=_rounded(formulas.decode_tokens_per_second(stamps, tokens)),
-        end_to_end_latency_ms=_rounded(formulas.end_to_end_latency_ms(stamps)),
-        prompt_tokens=tokens.prompt_count,
-        output_tokens=tokens.output_count,
-        cached_tokens=tokens.cached_count,
-        reasoning_tokens=tokens.reasoning_count,
-        token_count_source=tokens.source.value,
-        finish_reason=generation.finish_reason.value,
-        server=ServerMeasurements(
-            total_ms=server.total_ms,
-            load_ms=server.load_ms,
-            prompt_eval_ms=server.prompt_eval_ms,
-            eval_ms=server.eval_ms,
-            output_tokens_per_second=_rounded(formulas.server_output_tokens_per_second(server, tokens)),
-        ),
-    )
-
-
 def ceiled_ms(value: float | None) -> int:
     """Return whole milliseconds, none where there is no number."""
     return 0 if value is None else math.ceil(value)
-
-
-def _rounded(value: float | None) -> float | None:
-    """Return the value to the microsecond, or its like: digits below are noise of the clock."""
-    return None if value is None else round(value, 3)

@@ -4,11 +4,12 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from rune.bench.measurements import measurements_of
 from rune.bench.records import MeasuredPoint, RequestRecord
-from rune.contracts import BenchmarkResult, Document, Measurements, RunReport
+from rune.contracts import BenchmarkResult, Document, Measurements, RunReport, Workload
 from rune.contracts.workloads import MAX_JUDGED_BY_MODEL
 from rune.llm.protocol import Generation, ModelFacts, ServerFacts
-from rune.workflows.benchmark.result import TokenSums, measurements_of
+from rune.workflows.benchmark.result import TokenSums
 
 LONGEST_JUDGED_BYTES = 8000
 """Of an answer that a judge model reads, in UTF-8: 2000 to 8000 tokens. A longer one is judged by its beginning."""
@@ -65,7 +66,14 @@ class MeasuringState(Document):
     answers: tuple[Answer, ...] = ()
 
     def with_point(
-        self, run: RunReport, measured: MeasuredPoint, key: str, took_ms: int, *, keeps_answers: bool
+        self,
+        workload: Workload,
+        run: RunReport,
+        measured: MeasuredPoint,
+        key: str,
+        took_ms: int,
+        *,
+        keeps_answers: bool,
     ) -> "MeasuringState":
         """Return the state after another point, whose requests are in the file of this name."""
         completed = completed_of(measured)
@@ -74,7 +82,7 @@ class MeasuringState(Document):
             update={
                 "runs": (*self.runs, run),
                 "record_keys": (*self.record_keys, key),
-                "sample": _better(self.sample, run, generations),
+                "sample": _better(self.sample, workload, run, generations),
                 "tokens": self.tokens.plus(generations),
                 "warmup_output_tokens": self.warmup_output_tokens + measured.warmup_output_tokens,
                 "measured_ms": self.measured_ms + took_ms,
@@ -125,13 +133,15 @@ def judgement_lines(answers: Sequence[Answer]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _better(sample: Sample | None, run: RunReport, generations: Sequence[Generation]) -> Sample | None:
+def _better(
+    sample: Sample | None, workload: Workload, run: RunReport, generations: Sequence[Generation]
+) -> Sample | None:
     throughput = run.output_throughput_tokens_per_s or 0.0
     if not generations or (sample is not None and throughput <= sample.throughput_tokens_per_s):
         return sample
     return Sample(
         answer=generations[0].text,
-        measurements=measurements_of(generations[0]),
+        measurements=measurements_of(generations[0], workload),
         throughput_tokens_per_s=throughput,
     )
 

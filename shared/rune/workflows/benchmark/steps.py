@@ -6,6 +6,7 @@ from datetime import datetime
 from rune.bench import formulas
 from rune.bench.anomalies import is_buffered
 from rune.bench.judging import score_answer
+from rune.bench.measurements import measurements_of
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.reports import make_report
 from rune.bench.runs import fold_run
@@ -22,7 +23,7 @@ from rune.workflows.benchmark.dependencies import MeasuringTools
 from rune.workflows.benchmark.finish import conclude
 from rune.workflows.benchmark.judge import Judge
 from rune.workflows.benchmark.measure import Measure
-from rune.workflows.benchmark.result import TokenSums, ceiled_ms, make_result, measurements_of
+from rune.workflows.benchmark.result import TokenSums, ceiled_ms, make_result
 from rune.workflows.benchmark.state import answer_of
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends, time_left_seconds
@@ -70,7 +71,7 @@ class Benchmark:
         )
 
         def show_progress(chunk_count: int) -> None:
-            context.progress["tokens"] = chunk_count
+            context.progress["chunks"] = chunk_count
 
         backend = self._backends.find(context.job, request)
         async with self._backends.using(backend) as server:
@@ -82,7 +83,7 @@ class Benchmark:
             known = await self._look_around(server, request.model)
         record = _record(request, generation)
         report = self._report(context, request, record, started_at, known)
-        measurements = measurements_of(generation)
+        measurements = measurements_of(generation, request.measured)
         phases_ms = {"ask": ceiled_ms(formulas.end_to_end_latency_ms(generation.stamps))}
         result = make_result(
             request,

@@ -1,11 +1,12 @@
 from dataclasses import replace
 
+from rune.bench.measurements import measurements_of
 from rune.contracts import BenchmarkRequest, TokenTelemetry
+from rune.contracts.workloads import question_once
 from rune.workflows.benchmark.result import (
     LONGEST_ANSWER_CHARS,
     TokenSums,
     make_result,
-    measurements_of,
 )
 from tests.builders import a_benchmark_request
 from tests.fake_model_server import GENERATION
@@ -19,7 +20,7 @@ def test_result_has_no_tokens_below_zero_when_a_server_counts_more_reasoning_tha
         BenchmarkRequest.model_validate(a_benchmark_request()),
         backend_url="http://127.0.0.1:11434",
         answer="Two.",
-        measurements=measurements_of(GENERATION),
+        measurements=measurements_of(GENERATION, question_once()),
         tokens=TokenSums().plus([replace(GENERATION, tokens=tokens)]),
         phases_ms={},
         report=a_report(),
@@ -35,7 +36,7 @@ def test_result_keeps_the_beginning_of_an_answer_that_no_document_holds() -> Non
         BenchmarkRequest.model_validate(a_benchmark_request()),
         backend_url="http://127.0.0.1:11434",
         answer="x" * (LONGEST_ANSWER_CHARS + 1),
-        measurements=measurements_of(GENERATION),
+        measurements=measurements_of(GENERATION, question_once()),
         tokens=TokenSums(),
         phases_ms={},
         report=a_report(),

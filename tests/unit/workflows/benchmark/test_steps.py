@@ -117,7 +117,7 @@ def test_ask_shows_how_far_the_answer_is() -> None:
 
     run(StepName.ASK, FakeModelServer(), context)
 
-    assert context.progress == {"tokens": 3}
+    assert context.progress == {"chunks": 3}
 
 
 def result_of(server: FakeModelServer, context: StepContext | None = None) -> dict[str, object]:
@@ -162,24 +162,25 @@ def test_ask_returns_the_result_that_clients_read() -> None:
         "contract_id": None,
         "rental": None,
         "measurements": {
-            "time_to_first_token_ms": 100.0,
-            "time_to_first_visible_token_ms": 300.0,
-            "time_per_output_token_ms": 50.0,
-            "output_tokens_per_second": 19.091,
-            "decode_tokens_per_second": 20.0,
-            "end_to_end_latency_ms": 1100.0,
-            "prompt_tokens": 12,
+            "ttft_ms": 100.0,
+            "ttfo_ms": 300.0,
+            "tpot_ms": 50.0,
+            "output_throughput_tokens_per_s": 18.26087,
+            "output_tokens_per_s_per_user": 20.0,
+            "e2el_ms": 1100.0,
+            "input_tokens": 12,
             "output_tokens": 21,
             "cached_tokens": 4,
             "reasoning_tokens": 6,
             "token_count_source": "usage",
             "finish_reason": "stop",
-            "server": {
+            "server_side": {
                 "total_ms": 1200.0,
                 "load_ms": 150.0,
                 "prompt_eval_ms": 90.0,
                 "eval_ms": 840.0,
-                "output_tokens_per_second": 25.0,
+                "prompt_tokens_per_s": 88.888889,
+                "output_tokens_per_s": 25.0,
             },
         },
     }
@@ -200,20 +201,27 @@ def test_ask_claims_nothing_when_the_answer_is_empty() -> None:
     assert (result["answer"], result["measurements"]) == (
         "",
         {
-            "time_to_first_token_ms": None,
-            "time_to_first_visible_token_ms": None,
-            "time_per_output_token_ms": None,
-            "output_tokens_per_second": None,
-            "decode_tokens_per_second": None,
-            "end_to_end_latency_ms": None,
-            "prompt_tokens": None,
+            "ttft_ms": None,
+            "ttfo_ms": None,
+            "tpot_ms": None,
+            "output_throughput_tokens_per_s": 0.0,
+            "output_tokens_per_s_per_user": None,
+            "e2el_ms": None,
+            "input_tokens": None,
             "output_tokens": 0,
             "cached_tokens": None,
             "reasoning_tokens": None,
             "token_count_source": "chunks",
             "finish_reason": "other",
-            "server": dict.fromkeys(
-                ["total_ms", "load_ms", "prompt_eval_ms", "eval_ms", "output_tokens_per_second"]
+            "server_side": dict.fromkeys(
+                [
+                    "total_ms",
+                    "load_ms",
+                    "prompt_eval_ms",
+                    "eval_ms",
+                    "prompt_tokens_per_s",
+                    "output_tokens_per_s",
+                ]
             ),
         },
     )

@@ -1,0 +1,61 @@
+"""What a server says of its own times, kept apart from what RUNE measured."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from rune.bench.rounding import rounded
+from rune.contracts import ServerSide, Workload
+from rune.llm.protocol import Generation
+
+
+def server_side_of(generations: Sequence[Generation]) -> ServerSide:
+    """Return the server's own view of completed requests.
+
+    `prompt_tokens_per_s` believes a server that does not tell of its cache; see `without_doubtful_prefill`.
+    """
+    timings = [generation.server_timings for generation in generations]
+    evaluated = [
+        (max(0, g.tokens.prompt_count - (g.tokens.cached_count or 0)), g.server_timings.prompt_eval_ms)
+        for g in generations
+        if g.tokens.prompt_count is not None
+    ]
+    generated = [(g.tokens.output_count, g.server_timings.eval_ms) for g in generations]
+    return ServerSide(
+        total_ms=_mean(timing.total_ms for timing in timings),
+        load_ms=_mean(timing.load_ms for timing in timings),
+        prompt_eval_ms=_mean(timing.prompt_eval_ms for timing in timings),
+        eval_ms=_mean(timing.eval_ms for timing in timings),
+        prompt_tokens_per_s=_rate_per_s(evaluated),
+        output_tokens_per_s=_rate_per_s(generated),
+    )
+
+
+def without_doubtful_prefill(
+    server_side: ServerSide, workload: Workload, *, cached_tokens: int | None
+) -> ServerSide:
+    """Return the server's view without its prefill speed where its cache may have made it wrong.
+
+    Ollama counts a prompt's cached tokens among those of the prompt, leaves the time for them out, and does not
+    tell how many there were. Prompts that begin with a number of their own hit nothing.
+
+    Parameters
+    ----------
+    cached_tokens
+        None where the server does not tell.
+    """
+    if workload.prefix_cache == "busted" or cached_tokens is not None:
+        return server_side
+    return server_side.model_copy(update={"prompt_tokens_per_s": None})
+
+
+def _rate_per_s(tokens_and_ms: Sequence[tuple[int, float | None]]) -> float | None:
+    """Return tokens per second, sums over sums; requests of which the server tells no time are left out."""
+    known = [(count, ms) for count, ms in tokens_and_ms if ms]
+    if not known:
+        return None
+    return rounded(sum(count for count, _ in known) * 1000 / math.fsum(ms for _, ms in known))
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return rounded(math.fsum(known) / len(known)) if known else None
