@@ -35,7 +35,7 @@ class Trouble:
 MISSING = Trouble("missing", None, "model_not_found")
 TROUBLES = [
     Trouble("memory", {"kind": "out_of_memory"}, "out_of_memory", ("out_of_memory",)),
-    Trouble("errorline", {"kind": "error_line", "after_chunks": 3}, "stream_failed", ("stream_failed",)),
+    Trouble("errorline", {"kind": "stream_error", "after_chunks": 3}, "stream_failed", ("stream_failed",)),
     Trouble("overloaded", {"kind": "overloaded"}, None, ("server_overloaded", None)),
     Trouble("cut", {"kind": "truncated", "after_chunks": 3}, None, ("stream_truncated", None)),
     Trouble("broken", {"kind": "disconnected", "after_chunks": 3}, None, ("stream_truncated", None)),

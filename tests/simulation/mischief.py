@@ -6,18 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from local.simulators.faults import FaultKind
 from local.simulators.vastai import (
     DEFAULT_OFFERS,
     BootFailure,
     BootScript,
     Endpoint,
-    FaultKind,
     Loss,
     RetryAfterIn,
     SimulatedOffer,
+    VastaiFault,
+    VastaiFaultKind,
     VastaiSettings,
 )
-from local.simulators.vastai import Fault as VastFault
 from rune.jobs.record import Kind
 
 QUICK_BOOT = BootScript(null_seconds=2.0, loading_seconds=4.0)
@@ -51,7 +52,7 @@ class Mischief:
     """
 
     name: str
-    faults: tuple[VastFault, ...] = ()
+    faults: tuple[VastaiFault, ...] = ()
     kinds: tuple[Kind, ...] = _BENCHMARK
     settings: VastaiSettings = field(default=SETTINGS)
     late_orders_seconds: tuple[float, ...] = ()
@@ -63,20 +64,24 @@ def _spoiled_answers() -> Iterator[Mischief]:
     """Yield every call of a rented job, answered wrongly in every way."""
     effects = {Endpoint.CREATE, Endpoint.DESTROY}
     ways = (
-        VastFault(kind=FaultKind.TOO_FREQUENT),
-        VastFault(kind=FaultKind.SERVER_ERROR),
-        VastFault(kind=FaultKind.BAD_GATEWAY),
-        VastFault(kind=FaultKind.REFUSED),
-        VastFault(kind=FaultKind.REFUSED, status=400),
-        VastFault(kind=FaultKind.NO_MEMBERS),
-        VastFault(kind=FaultKind.NOT_JSON),
-        VastFault(kind=FaultKind.UNAUTHORIZED),
-        VastFault(kind=FaultKind.FORBIDDEN),
-        VastFault(kind=FaultKind.LOST),
-        VastFault(kind=FaultKind.HANG),
+        VastaiFault(kind=VastaiFaultKind.TOO_FREQUENT),
+        VastaiFault(kind=VastaiFaultKind.SERVER_ERROR),
+        VastaiFault(kind=VastaiFaultKind.BAD_GATEWAY),
+        VastaiFault(kind=FaultKind.REFUSED),
+        VastaiFault(kind=FaultKind.REFUSED, status=400),
+        VastaiFault(kind=VastaiFaultKind.NO_MEMBERS),
+        VastaiFault(kind=FaultKind.NOT_JSON),
+        VastaiFault(kind=VastaiFaultKind.UNAUTHORIZED),
+        VastaiFault(kind=VastaiFaultKind.FORBIDDEN),
+        VastaiFault(kind=FaultKind.DISCONNECTED),
+        VastaiFault(kind=FaultKind.HANG),
     )
-    done_all_the_same = {FaultKind.SERVER_ERROR, FaultKind.BAD_GATEWAY, FaultKind.NO_MEMBERS}
-    done_all_the_same |= {FaultKind.NOT_JSON, FaultKind.LOST, FaultKind.HANG}
+    done_all_the_same: set[FaultKind | VastaiFaultKind] = {
+        VastaiFaultKind.SERVER_ERROR,
+        VastaiFaultKind.BAD_GATEWAY,
+        VastaiFaultKind.NO_MEMBERS,
+    }
+    done_all_the_same |= {FaultKind.NOT_JSON, FaultKind.DISCONNECTED, FaultKind.HANG}
     for endpoint in (Endpoint.SEARCH, Endpoint.USER, Endpoint.CREATE, Endpoint.LIST, Endpoint.DESTROY):
         kinds = _BOTH if endpoint is Endpoint.DESTROY else _BENCHMARK
         for way in ways:
@@ -92,32 +97,32 @@ def _spoiled_answers() -> Iterator[Mischief]:
 
 def _refused_orders() -> Iterator[Mischief]:
     """Yield every refusal of an order, under every status that has been seen."""
-    statuses: dict[FaultKind, tuple[int | None, ...]] = {
-        FaultKind.ASK_GONE: (404, 410, 400, 200),
-        FaultKind.UNAVAILABLE: (None,),
-        FaultKind.LOW_BID: (400, 200),
-        FaultKind.INSUFFICIENT_CREDIT: (400, 200),
-        FaultKind.SPEND_RATE_LIMIT: (None,),
-        FaultKind.MISSING_BILLING: (None,),
+    statuses: dict[VastaiFaultKind, tuple[int | None, ...]] = {
+        VastaiFaultKind.ASK_GONE: (404, 410, 400, 200),
+        VastaiFaultKind.UNAVAILABLE: (None,),
+        VastaiFaultKind.LOW_BID: (400, 200),
+        VastaiFaultKind.INSUFFICIENT_CREDIT: (400, 200),
+        VastaiFaultKind.SPEND_RATE_LIMIT: (None,),
+        VastaiFaultKind.MISSING_BILLING: (None,),
     }
     for kind, known in statuses.items():
         for status in known:
             name = kind.value if status is None else f"{kind}_{status}"
-            yield Mischief(f"create_{name}", (VastFault(kind=kind, status=status),))
+            yield Mischief(f"create_{name}", (VastaiFault(kind=kind, status=status),))
     for name, factor in (("within_the_limit", 1.2), ("beyond_the_limit", 50.0)):
-        dearer = VastFault(kind=FaultKind.DEARER, price_factor=factor)
+        dearer = VastaiFault(kind=VastaiFaultKind.DEARER, price_factor=factor)
         yield Mischief(f"create_dearer_{name}", (dearer,), _BOTH)
-    yield Mischief("every_ask_gone", (VastFault(kind=FaultKind.ASK_GONE, times=None),))
-    busy = VastFault(kind=FaultKind.TOO_FREQUENT, endpoint=Endpoint.CREATE, retry_after_seconds=7.0)
+    yield Mischief("every_ask_gone", (VastaiFault(kind=VastaiFaultKind.ASK_GONE, times=None),))
+    busy = VastaiFault(kind=VastaiFaultKind.TOO_FREQUENT, endpoint=Endpoint.CREATE, retry_after_seconds=7.0)
     yield Mischief("create_busy_header", (busy,))
     yield Mischief("create_busy_json", (replace(busy, retry_after_in=RetryAfterIn.JSON),))
 
 
 def _lost_orders() -> Iterator[Mischief]:
     """Yield orders whose answer is lost, and whose machine shows late or is made late."""
-    lost = VastFault(kind=FaultKind.LOST, endpoint=Endpoint.CREATE, after_effect=True)
+    lost = VastaiFault(kind=FaultKind.DISCONNECTED, endpoint=Endpoint.CREATE, after_effect=True)
     for seconds in (20.0, 60.0):
-        lag = VastFault(kind=FaultKind.READ_LAG, delay_seconds=seconds, reads_count=3)
+        lag = VastaiFault(kind=VastaiFaultKind.READ_LAG, delay_seconds=seconds, reads_count=3)
         yield Mischief(f"create_shown_after_{seconds:.0f}s", (lag,))
         yield Mischief(f"create_lost_shown_after_{seconds:.0f}s", (lag, lost))
     for seconds in (30.0, 80.0, 100.0, 250.0):
@@ -128,8 +133,8 @@ def _lost_orders() -> Iterator[Mischief]:
 def _bad_boots() -> Iterator[Mischief]:
     """Yield machines that never get ready, and ones that take their time."""
     for failure in BootFailure:
-        yield Mischief(f"boot_{failure}", (VastFault(kind=FaultKind.BOOT, boot=failure),))
-    every = tuple(VastFault(kind=FaultKind.BOOT, boot=BootFailure.EXITED) for _ in range(3))
+        yield Mischief(f"boot_{failure}", (VastaiFault(kind=VastaiFaultKind.BOOT, boot=failure),))
+    every = tuple(VastaiFault(kind=VastaiFaultKind.BOOT, boot=BootFailure.EXITED) for _ in range(3))
     yield Mischief("every_boot_exits", every)
     lagging = replace(QUICK_BOOT, created_seconds=3.0, port_lag_seconds=6.0, app_delay_seconds=12.0)
     yield Mischief("boot_lags", settings=replace(SETTINGS, boot=lagging))
@@ -139,9 +144,9 @@ def _losses() -> Iterator[Mischief]:
     """Yield machines lost while they download, load and answer, and while they are kept."""
     for loss in Loss:
         for seconds in (3.0, 20.0, 60.0):
-            fault = VastFault(kind=FaultKind.LOSS, loss=loss, delay_seconds=seconds)
+            fault = VastaiFault(kind=VastaiFaultKind.LOSS, loss=loss, delay_seconds=seconds)
             yield Mischief(f"lost_{loss}_after_{seconds:.0f}s", (fault,))
-        kept = VastFault(kind=FaultKind.LOSS, loss=loss, delay_seconds=110.0)
+        kept = VastaiFault(kind=VastaiFaultKind.LOSS, loss=loss, delay_seconds=110.0)
         yield Mischief(f"lost_{loss}_while_kept", (kept,), (Kind.LLM_INSTANCE,))
     yield Mischief("out_of_credit_from_the_start", settings=replace(SETTINGS, credit_usd=Decimal("0.05")))
     yield Mischief("out_of_credit_meanwhile", broke_after_seconds=40.0)
@@ -149,10 +154,10 @@ def _losses() -> Iterator[Mischief]:
 
 def _bad_ends() -> Iterator[Mischief]:
     """Yield machines that are not so easily destroyed."""
-    lie = VastFault(kind=FaultKind.DESTROY_LIE, times=2)
-    slow = VastFault(kind=FaultKind.DESTROY_SLOW, delay_seconds=40.0)
-    storm = VastFault(kind=FaultKind.TOO_FREQUENT, endpoint=Endpoint.DESTROY, times=6)
-    down = VastFault(kind=FaultKind.BAD_GATEWAY, endpoint=Endpoint.DESTROY, times=8)
+    lie = VastaiFault(kind=VastaiFaultKind.DESTROY_LIE, times=2)
+    slow = VastaiFault(kind=VastaiFaultKind.DESTROY_SLOW, delay_seconds=40.0)
+    storm = VastaiFault(kind=VastaiFaultKind.TOO_FREQUENT, endpoint=Endpoint.DESTROY, times=6)
+    down = VastaiFault(kind=VastaiFaultKind.BAD_GATEWAY, endpoint=Endpoint.DESTROY, times=8)
     yield Mischief("destroy_lie", (lie,), _BOTH)
     yield Mischief("destroy_slow", (slow,), _BOTH)
     yield Mischief("destroy_busy_storm", (storm,), _BOTH)
@@ -164,15 +169,15 @@ def _bad_ends() -> Iterator[Mischief]:
 def _bad_listings() -> Iterator[Mischief]:
     """Yield listings that are long, or fail for a long time or in their middle."""
     yield Mischief("listing_of_two_pages", strangers=30)
-    page = VastFault(kind=FaultKind.BAD_GATEWAY, endpoint=Endpoint.LIST, after_requests=1, times=1)
+    page = VastaiFault(kind=VastaiFaultKind.BAD_GATEWAY, endpoint=Endpoint.LIST, after_requests=1, times=1)
     # Every other page fails, so that a listing is never seen whole until they are used up.
     halves = tuple(replace(page, after_requests=1 + n) for n in range(3))
     yield Mischief("listing_breaks_off_in_its_middle", halves, strangers=30)
-    for kind in (FaultKind.UNAUTHORIZED, FaultKind.NO_MEMBERS, FaultKind.TOO_FREQUENT):
-        down = VastFault(kind=kind, endpoint=Endpoint.LIST, times=25)
+    for kind in (VastaiFaultKind.UNAUTHORIZED, VastaiFaultKind.NO_MEMBERS, VastaiFaultKind.TOO_FREQUENT):
+        down = VastaiFault(kind=kind, endpoint=Endpoint.LIST, times=25)
         yield Mischief(f"listing_{kind}_for_long", (down,), _BOTH)
     for times in (1, 8):
-        missing = VastFault(kind=FaultKind.ROWS_MISSING, times=times, after_requests=2)
+        missing = VastaiFault(kind=VastaiFaultKind.ROWS_MISSING, times=times, after_requests=2)
         yield Mischief(f"listing_lacks_rows_{times}_times", (missing,), _BOTH)
     lagging = replace(SETTINGS, list_lag_seconds=25.0)
     yield Mischief("listing_lags", settings=lagging)
@@ -180,11 +185,11 @@ def _bad_listings() -> Iterator[Mischief]:
 
 def _bad_searches() -> Iterator[Mischief]:
     """Yield searches that find nothing, or too much."""
-    yield Mischief("search_quota", (VastFault(kind=FaultKind.SEARCH_QUOTA),))
-    yield Mischief("search_ignores_filters", (VastFault(kind=FaultKind.FILTERS_IGNORED),))
+    yield Mischief("search_quota", (VastaiFault(kind=VastaiFaultKind.SEARCH_QUOTA),))
+    yield Mischief("search_ignores_filters", (VastaiFault(kind=VastaiFaultKind.FILTERS_IGNORED),))
     yield Mischief("search_finds_nothing", settings=replace(SETTINGS, offers=()))
     strict = replace(SETTINGS, unauthorized_status=401)
-    wrong_key = VastFault(kind=FaultKind.UNAUTHORIZED, times=None)
+    wrong_key = VastaiFault(kind=VastaiFaultKind.UNAUTHORIZED, times=None)
     yield Mischief("key_revoked_401", (replace(wrong_key, times=12),), settings=strict)
     yield Mischief("key_revoked_meanwhile", (replace(wrong_key, after_requests=4, times=30),), _BOTH)
 

@@ -8,8 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
-from local.simulators.vastai import DEFAULT_OFFERS, BootScript, Loss, VastaiSettings
-from local.simulators.vastai import Fault as VastFault
+from local.simulators.vastai import DEFAULT_OFFERS, BootScript, Loss, VastaiFault, VastaiSettings
 from rune.services.admission.requests import Admitted
 from rune.services.rentals import RentalService
 from tests.simulation.faults import Fault, Odds
@@ -69,7 +68,7 @@ SETTINGS = VastaiSettings(
     list_lag_seconds=5.0,
 )
 
-TROUBLES: tuple[VastFault, ...] = tuple(
+TROUBLES: tuple[VastaiFault, ...] = tuple(
     fault for mischief in MISCHIEFS for fault in mischief.faults if fault.times and fault.times < 10
 )
 """Whatever the provider can do to one job, it may do to any."""

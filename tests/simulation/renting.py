@@ -94,7 +94,7 @@ def enact(
         world.watch_cut_point = scenery.look
     for label in (*STRANGERS_IN_TABLE, *(None for _ in range(mischief.strangers))):
         account.vastai.plant_foreign(label)
-    account.vastai.faults.add(mischief.faults)
+    account.vastai.faults.add(*mischief.faults)
     account.late_orders_seconds.extend(mischief.late_orders_seconds)
     if mischief.broke_after_seconds is not None:
         world.at(mischief.broke_after_seconds, lambda: account.vastai.add_credit(Decimal(-10_000)))

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from local.simulators.bedrock.app import create_app
 from local.simulators.bedrock.settings import BedrockSettings
 from local.simulators.bedrock.state import SimulatedBedrock
+from local.simulators.command_line import add_numbers, add_port, read_numbers
 from local.simulators.serving import serve
 
 DEFAULT_PORT = 4577
 
 _NUMBERS = {
-    "first_token_seconds": (float, "from the request to the first piece"),
-    "output_tokens_per_second": (float, "writing speed"),
-    "answer_tokens": (int, "length of an answer"),
-    "reasoning_tokens": (int, "length of the reasoning before it"),
-    "tokens_per_chunk": (int, "tokens that arrive in one piece"),
-    "cached_tokens": (int, "that every prompt claims to have found in a cache"),
+    "first_token_seconds": "from the request to the first chunk",
+    "output_tokens_per_second": "writing speed",
+    "answer_tokens": "length of an answer",
+    "reasoning_tokens": "length of the reasoning before it",
+    "tokens_per_chunk": "tokens that arrive in one chunk",
+    "cached_tokens": "tokens of each prompt that are reported as read from a cache",
 }
 
 
@@ -24,16 +25,11 @@ def parse_settings(arguments: Sequence[str] | None = None) -> tuple[BedrockSetti
     """Return the settings and the port that a command line asks for; exits on a wrong one."""
     defaults = BedrockSettings()
     parser = argparse.ArgumentParser(prog="python -m local.simulators.bedrock", description=__doc__)
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 for any free one (%(default)s)")
+    add_port(parser, DEFAULT_PORT)
     parser.add_argument("--region", default=defaults.region, help="(%(default)s)")
-    for name, (kind, help_text) in _NUMBERS.items():
-        flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(
-            flag, type=kind, default=getattr(defaults, name), help=f"{help_text} (%(default)s)"
-        )
+    add_numbers(parser, defaults, _NUMBERS)
     chosen = parser.parse_args(arguments)
-    settings = BedrockSettings(region=chosen.region, **{name: getattr(chosen, name) for name in _NUMBERS})
-    return settings, chosen.port
+    return BedrockSettings(region=chosen.region, **read_numbers(chosen, _NUMBERS)), chosen.port
 
 
 def main() -> None:

@@ -114,15 +114,15 @@ class ConverseBody(_Body):
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One event's worth of an answer: a delta, or the start of a tool's call.
+class AnswerEvent:
+    """One event of an answer: a delta, or the start of a tool's call.
 
     Attributes
     ----------
     block
         Number of the content block.
     token_count
-        Tokens in it: pieces with any are paced.
+        Tokens in it; events without tokens are sent at once.
     """
 
     block: int
@@ -133,27 +133,27 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer: its pieces, how it ends, and what it cost."""
+    """A whole answer: its events, why it ends, and its token counts."""
 
-    pieces: tuple[Piece, ...]
+    events: tuple[AnswerEvent, ...]
     stop_reason: str
     usage: Json
 
     @property
     def message(self) -> Json:
-        """The answer as `converse` returns it, in one piece."""
+        """The answer as `converse` returns it, in one event."""
         blocks: dict[int, Json] = {}
-        for piece in self.pieces:
-            block = blocks.setdefault(piece.block, {})
-            if piece.start:
-                block["toolUse"] = {**piece.start["toolUse"], "input": ""}
-            elif "toolUse" in piece.delta:
-                block["toolUse"]["input"] += piece.delta["toolUse"]["input"]
-            elif "text" in piece.delta:
-                block["text"] = block.get("text", "") + piece.delta["text"]
+        for event in self.events:
+            block = blocks.setdefault(event.block, {})
+            if event.start:
+                block["toolUse"] = {**event.start["toolUse"], "input": ""}
+            elif "toolUse" in event.delta:
+                block["toolUse"]["input"] += event.delta["toolUse"]["input"]
+            elif "text" in event.delta:
+                block["text"] = block.get("text", "") + event.delta["text"]
             else:
                 told = block.setdefault("reasoningContent", {"reasoningText": {"text": ""}})["reasoningText"]
-                for name, value in piece.delta["reasoningContent"].items():
+                for name, value in event.delta["reasoningContent"].items():
                     told[name] = told.get(name, "") + value
         for block in blocks.values():
             if "toolUse" in block:
@@ -190,17 +190,17 @@ def answer(settings: BedrockSettings, model: FoundationModel, body: ConverseBody
         raise refused("Input is too long for requested model.")
     if body.toolConfig is not None and not model.calls_tools:
         raise refused("This model doesn't support tool use.")
-    pieces = [*_reasoning(settings, model, prompt)]
+    events = [*_reasoning(settings, model, prompt)]
     calls = [] if body.toolConfig is None or body.ends_with_results else body.toolConfig.tools[:MOST_CALLS]
     is_forced = body.toolConfig is not None and "any" in (body.toolConfig.toolChoice or {})
     if not (calls and is_forced):
-        block = 1 if pieces else 0
+        block = 1 if events else 0
         tokens = compose_answer(model.id, prompt, token_count=settings.answer_tokens)
-        pieces += _cut(settings, tokens, block, lambda text: {"text": text})
-    for number, tool in enumerate(calls, start=(pieces[-1].block + 1) if pieces else 0):
-        pieces += _call(tool["toolSpec"], prompt, number)
-    kept, is_cut = _limit(pieces, limit)
-    count = sum(piece.token_count for piece in kept)
+        events += _cut(settings, tokens, block, lambda text: {"text": text})
+    for number, tool in enumerate(calls, start=(events[-1].block + 1) if events else 0):
+        events += _call(tool["toolSpec"], prompt, number)
+    kept, is_cut = _limit(events, limit)
+    count = sum(event.token_count for event in kept)
     cached = min(settings.cached_tokens, prompt_count)
     usage: Json = {
         "inputTokens": prompt_count - cached,
@@ -232,21 +232,21 @@ def _text_of(blocks: Sequence[Json]) -> str:
     return " ".join(parts)
 
 
-def _reasoning(settings: BedrockSettings, model: FoundationModel, prompt: str) -> Iterator[Piece]:
+def _reasoning(settings: BedrockSettings, model: FoundationModel, prompt: str) -> Iterator[AnswerEvent]:
     if not model.reasons:
         return
     tokens = compose_reasoning(model.id, prompt, token_count=settings.reasoning_tokens)
     yield from _cut(settings, tokens, 0, lambda text: {"reasoningContent": {"text": text}})
-    yield Piece(0, {"reasoningContent": {"signature": "c2ltdWxhdGVk"}})
+    yield AnswerEvent(0, {"reasoningContent": {"signature": "c2ltdWxhdGVk"}})
 
 
-def _cut(settings: BedrockSettings, tokens: Sequence[str], block: int, write: Any) -> list[Piece]:  # noqa: ANN401  # a lambda
+def _cut(settings: BedrockSettings, tokens: Sequence[str], block: int, write: Any) -> list[AnswerEvent]:  # noqa: ANN401  # a lambda
     step = settings.tokens_per_chunk
     groups = [tokens[at : at + step] for at in range(0, len(tokens), step)]
-    return [Piece(block, write("".join(group)), token_count=len(group)) for group in groups]
+    return [AnswerEvent(block, write("".join(group)), token_count=len(group)) for group in groups]
 
 
-def _call(tool: Mapping[str, Any], prompt: str, block: int) -> list[Piece]:
+def _call(tool: Mapping[str, Any], prompt: str, block: int) -> list[AnswerEvent]:
     schema = tool.get("inputSchema", {}).get("json", {})
     arguments = fill_schema({"type": "object"} | schema)
     name = str(tool["name"])
@@ -254,18 +254,18 @@ def _call(tool: Mapping[str, Any], prompt: str, block: int) -> list[Piece]:
     # A call without arguments has no delta at all.
     tokens = tokenize(json.dumps(arguments)) if arguments else []
     start = {"toolUse": {"toolUseId": call_id, "name": name}}
-    deltas = [Piece(block, {"toolUse": {"input": token}}, token_count=1) for token in tokens]
-    return [Piece(block, {}, start), *deltas]
+    deltas = [AnswerEvent(block, {"toolUse": {"input": token}}, token_count=1) for token in tokens]
+    return [AnswerEvent(block, {}, start), *deltas]
 
 
-def _limit(pieces: Sequence[Piece], limit: int | None) -> tuple[list[Piece], bool]:
+def _limit(events: Sequence[AnswerEvent], limit: int | None) -> tuple[list[AnswerEvent], bool]:
     if limit is None:
-        return list(pieces), False
-    kept: list[Piece] = []
+        return list(events), False
+    kept: list[AnswerEvent] = []
     count = 0
-    for piece in pieces:
-        if piece.token_count and count + piece.token_count > limit:
+    for event in events:
+        if event.token_count and count + event.token_count > limit:
             return kept, True
-        count += piece.token_count
-        kept.append(piece)
+        count += event.token_count
+        kept.append(event)
     return kept, False

@@ -15,7 +15,7 @@ _STRING = 7
 
 
 def encode_frame(headers: Mapping[str, str], payload: bytes) -> bytes:
-    """Return a frame: lengths and their checksum, headers, payload, and the checksum of it all."""
+    """Return a frame: lengths and their checksum, headers, payload, and a checksum over all of them."""
     encoded = b"".join(_encode_header(name, value) for name, value in headers.items())
     total_length = 4 + 4 + 4 + len(encoded) + len(payload) + 4
     prelude = struct.pack(">II", total_length, len(encoded))
@@ -36,6 +36,11 @@ def encode_exception(name: str, message: str) -> bytes:
         {":exception-type": name, ":content-type": "application/json", ":message-type": "exception"},
         _dump({"message": message}),
     )
+
+
+def corrupt(frame: bytes) -> bytes:
+    """Return the frame with a wrong checksum."""
+    return frame[:-1] + bytes([frame[-1] ^ 0xFF])
 
 
 def _encode_header(name: str, value: str) -> bytes:

@@ -1,29 +1,29 @@
-"""How a simulated Bedrock is set up."""
+"""Settings of a simulated Bedrock."""
 
 from dataclasses import dataclass
 
 from local.simulators.bedrock.catalog import MODELS, FoundationModel
-from local.simulators.bedrock.faults import Fault
+from local.simulators.bedrock.faults import BedrockFault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BedrockSettings:
-    """Everything that can be chosen about one region.
+    """Settings of one region.
 
     Attributes
     ----------
     first_token_seconds
-        From the request to the first piece.
+        From the request to the first chunk.
     output_tokens_per_second
-        Pieces are sent at their due times, so the average pace is exact.
+        Exact on average: chunks are sent at their due times.
     gaps_seconds
-        Instead of both: the wait before each piece, over and over.
+        The wait before each chunk, used again from its start when it is exhausted; replaces the two above.
     answer_tokens, reasoning_tokens
         Length of an answer that no limit cuts, and of the reasoning before it.
     tokens_per_chunk
-        How many tokens arrive in one piece.
+        Tokens that arrive in one chunk.
     cached_tokens
-        That every answer claims to have read from a cache; they are then missing in `inputTokens`, as on AWS.
+        Tokens of each prompt that are reported as read from a cache; `inputTokens` then excludes them, as on AWS.
     page_size
         Inference profiles per page.
     """
@@ -38,4 +38,4 @@ class BedrockSettings:
     tokens_per_chunk: int = 1
     cached_tokens: int = 0
     page_size: int = 2
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[BedrockFault, ...] = ()

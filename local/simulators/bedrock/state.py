@@ -1,23 +1,15 @@
-"""One simulated region, whole."""
+"""The state of one simulated region."""
 
-from local.simulators.bedrock.faults import FaultScript, RequestLog
+from local.simulators.bedrock.faults import BedrockFault
 from local.simulators.bedrock.settings import BedrockSettings
-from local.simulators.timing import RealTimeline, Timeline
+from local.simulators.request_log import ServerRequest
+from local.simulators.route import SimulatedServer
+from local.simulators.timing import Timeline
 
 
-class SimulatedBedrock:
-    """All that one region knows: its models, faults to come, requests seen.
-
-    Attributes
-    ----------
-    faults
-        What is to go wrong; add to it at any time.
-    requests
-        What was asked, oldest first.
-    """
+class SimulatedBedrock(SimulatedServer[BedrockFault, ServerRequest]):
+    """One region: its models, faults to come, requests seen."""
 
     def __init__(self, settings: BedrockSettings | None = None, *, timeline: Timeline | None = None) -> None:
         self.settings = settings or BedrockSettings()
-        self.timeline = timeline or RealTimeline()
-        self.faults = FaultScript(self.settings.faults)
-        self.requests = RequestLog()
+        super().__init__(self.settings.faults, ServerRequest, timeline)

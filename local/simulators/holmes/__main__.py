@@ -3,32 +3,35 @@
 import argparse
 from collections.abc import Sequence
 
+from local.simulators.command_line import add_numbers, add_port, read_numbers
 from local.simulators.holmes.app import create_app
-from local.simulators.holmes.state import SimulatedHolmes, SimulatedHolmesSettings
+from local.simulators.holmes.state import HolmesSettings, SimulatedHolmes
 from local.simulators.serving import serve
 
 DEFAULT_PORT = 5050
 """HolmesGPT's own."""
 
+_NUMBERS = {"delay_seconds": "time that an investigation takes"}
 
-def parse_settings(arguments: Sequence[str] | None = None) -> tuple[SimulatedHolmesSettings, int]:
+
+def parse_settings(arguments: Sequence[str] | None = None) -> tuple[HolmesSettings, int]:
     """Return the settings and the port that a command line asks for; exits on a wrong one."""
-    defaults = SimulatedHolmesSettings()
+    defaults = HolmesSettings()
     parser = argparse.ArgumentParser(prog="python -m local.simulators.holmes", description=__doc__)
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 for any free one (%(default)s)")
+    add_port(parser, DEFAULT_PORT)
     parser.add_argument(
         "--model",
         action="append",
         metavar="NAME",
         help="a name in its modelList, instead of the usual; repeatable",
     )
-    parser.add_argument("--api-key", help="what callers must send; none by default, and then anybody may ask")
-    parser.add_argument("--delay-seconds", type=float, default=defaults.delay_seconds, help="(%(default)s)")
+    parser.add_argument("--api-key", help="what callers must send; by default none is needed")
+    add_numbers(parser, defaults, _NUMBERS)
     chosen = parser.parse_args(arguments)
-    settings = SimulatedHolmesSettings(
+    settings = HolmesSettings(
         models=tuple(chosen.model or defaults.models),
         api_key=chosen.api_key,
-        delay_seconds=chosen.delay_seconds,
+        **read_numbers(chosen, _NUMBERS),
     )
     return settings, chosen.port
 

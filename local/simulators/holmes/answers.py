@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from local.simulators.holmes.state import SimulatedHolmesSettings
+from local.simulators.holmes.state import HolmesSettings
 
 SYSTEM_PROMPT = "You look into clusters with tools and report what you found."
 TOOL_DEFINITION_TOKENS = 7
@@ -11,12 +11,12 @@ TOOL_DEFINITION_TOKENS = 7
 type Json = dict[str, Any]
 
 
-def resolve_model(settings: SimulatedHolmesSettings, model: str | None) -> str:
+def resolve_model(settings: HolmesSettings, model: str | None) -> str:
     """Return the model that will answer: for an unknown name the first, without a word, as the real one does."""
     return model if model in settings.models else settings.models[0]
 
 
-def write_answer(settings: SimulatedHolmesSettings, ask: str, model: str | None, history: list[Json]) -> Json:
+def write_answer(settings: HolmesSettings, ask: str, model: str | None, history: list[Json]) -> Json:
     """Return the answer to a question."""
     tool_calls = [_tool_call(number, name) for number, name in enumerate(settings.tools)]
     analysis = (
@@ -73,7 +73,7 @@ def _follow_up(action: str, label: str) -> Json:
     }
 
 
-def _count_tokens(settings: SimulatedHolmesSettings, messages: list[Json]) -> Json:
+def _count_tokens(settings: HolmesSettings, messages: list[Json]) -> Json:
     by_role = {"system": 0, "user": 0, "tool": 0, "assistant": 0}
     for message in messages:
         by_role[message["role"]] += len(str(message["content"]).split())

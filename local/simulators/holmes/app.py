@@ -1,30 +1,23 @@
 """The routes of a simulated HolmesGPT server, with the errors that FastAPI gives it."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, override
 
-from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from local.simulators.disconnects import run_until_disconnect
+from local.simulators.control import fault_route, request_route
+from local.simulators.errors import ServiceError
 from local.simulators.holmes.answers import write_answer
-from local.simulators.holmes.faults import CHAT_PATH, Fault, FaultKind, Outcome, RequestRecord
+from local.simulators.holmes.faults import CHAT_PATH, HolmesFault, HolmesFaultKind, HolmesRequest
 from local.simulators.holmes.state import SimulatedHolmes
-from local.simulators.scripts import fault_route
-
-HTML_PAGE = "<html><body><h1>It works!</h1></body></html>"
+from local.simulators.route import Call, SimulatedRoute, Whole
 
 _OPEN_PATHS = {"/healthz", "/readyz"}
-_FAULTS = TypeAdapter(list[Fault])
-_FIRST_ERROR_STATUS = 400
 
 
 class ChatBody(BaseModel):
@@ -41,111 +34,41 @@ class ChatBody(BaseModel):
         return self
 
 
-type Handler = Callable[[SimulatedHolmes, bytes], Awaitable[Response]]
+class HolmesRoute(SimulatedRoute[HolmesFault, HolmesRequest]):
+    """A route with the server's key check and FastAPI's errors."""
+
+    def __init__(self, state: SimulatedHolmes, handler: "Handler") -> None:
+        super().__init__(state)
+        self._state = state
+        self._handler = handler
+
+    @override
+    async def reply(self, call: Call[HolmesFault]) -> Whole:
+        fault = call.fault
+        if fault is not None and fault.kind is HolmesFaultKind.NO_ANALYSIS:
+            return _whole({})
+        if fault is not None and fault.kind is HolmesFaultKind.HUGE:
+            return _whole({"analysis": "x" * fault.size_bytes})
+        return await self._handler(self._state, call.raw)
+
+    @override
+    def fill_record(self, record: HolmesRequest, request: Request, raw: bytes) -> None:
+        super().fill_record(record, request, raw)
+        record.credential, _ = _credential(request)
+
+    @override
+    def check_access(self, request: Request) -> None:
+        _, key = _credential(request)
+        if self._state.settings.api_key not in {None, key} and request.url.path not in _OPEN_PATHS:
+            raise ServiceError(401, "Invalid or missing API key")
+
+    @override
+    def write_error(self, error: ServiceError) -> Whole:
+        return _whole({"detail": error.text}, error.status)
 
 
-async def _chat(state: SimulatedHolmes, raw: bytes) -> Response:
-    try:
-        body = ChatBody.model_validate(json.loads(raw))
-    except ValueError as error:
-        if not isinstance(error, ValidationError):
-            problem = {"type": "json_invalid", "loc": ["body"], "msg": "JSON decode error", "input": {}}
-            return JSONResponse({"detail": [problem]}, 422)
-        details = error.errors(include_url=False, include_context=False)
-        return JSONResponse({"detail": [{**item, "loc": ["body", *item["loc"]]} for item in details]}, 422)
-    await state.timeline.sleep(state.settings.delay_seconds)
-    return JSONResponse(write_answer(state.settings, body.ask, body.model, body.conversation_history or []))
-
-
-async def _list_models(state: SimulatedHolmes, _raw: bytes) -> Response:
-    names = list(state.settings.models)
-    return JSONResponse({"model_name": json.dumps(names) if state.settings.models_as_text else names})
-
-
-async def _healthz(_state: SimulatedHolmes, _raw: bytes) -> Response:
-    return JSONResponse({"status": "healthy"})
-
-
-async def _readyz(state: SimulatedHolmes, _raw: bytes) -> Response:
-    return JSONResponse({"status": "ready", "models": list(state.settings.models)})
-
-
-_ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("POST", CHAT_PATH, _chat),
-    ("GET", "/api/model", _list_models),
-    ("GET", "/healthz", _healthz),
-    ("GET", "/readyz", _readyz),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Exchange:
-    """The ASGI app of one route: one request, its record and its answer."""
-
-    state: SimulatedHolmes
-    handler: Handler
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or stop working on it as soon as its client has left."""
-        request = Request(scope, receive)
-        record = self.state.requests.open(request.method, scope["path"], self.state.timeline.now())
-        try:
-            record.credential, key = _credential(request)
-            raw = await request.body()
-            record.model = _peek_model(raw)
-
-            async def work() -> None:
-                response = await self._answer(record, key, raw)
-                await response(scope, receive, send)
-
-            await run_until_disconnect(work(), receive)
-        except ClientDisconnect:
-            pass
-        finally:
-            if record.outcome is Outcome.RUNNING:
-                record.outcome = Outcome.CANCELLED
-            record.ended_at = self.state.timeline.now()
-
-    async def _answer(self, record: RequestRecord, key: str, raw: bytes) -> Response:
-        if self.state.settings.api_key not in {None, key} and record.path not in _OPEN_PATHS:
-            response: Response = JSONResponse({"detail": "Invalid or missing API key"}, 401)
-        elif (fault := self.state.faults.take(record.path)) is not None:
-            record.fault = fault.kind
-            response = await _spoiled(fault)
-        else:
-            response = await self.handler(self.state, raw)
-        record.status = response.status_code
-        # Noted before it is sent: whoever has read the answer may look at the record at once.
-        if record.fault is FaultKind.DISCONNECTED:
-            record.outcome = Outcome.DISCONNECTED
-        else:
-            is_refusal = response.status_code >= _FIRST_ERROR_STATUS
-            record.outcome = Outcome.REFUSED if is_refusal else Outcome.COMPLETED
-        return response
-
-
-class _BrokenResponse(Response):
-    """A response left unfinished, which makes uvicorn close the connection in the middle of it."""
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"100")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b'{"analysis"', "more_body": True})
-
-
-async def _spoiled(fault: Fault) -> Response:
-    match fault.kind:
-        case FaultKind.HANG:
-            await asyncio.Event().wait()
-        case FaultKind.STATUS:
-            return JSONResponse({"detail": fault.text}, fault.status)
-        case FaultKind.DISCONNECTED:
-            return _BrokenResponse()
-        case FaultKind.NOT_JSON:
-            return Response(HTML_PAGE, media_type="text/html")
-        case FaultKind.HUGE:
-            return JSONResponse({"analysis": "x" * fault.size_bytes})
-    return JSONResponse({})
+def _whole(content: object, status: int = 200) -> Whole:
+    return Whole(json.dumps(content, separators=(",", ":")).encode(), status=status)
 
 
 def _credential(request: Request) -> tuple[str, str]:
@@ -156,32 +79,40 @@ def _credential(request: Request) -> tuple[str, str]:
     return ("bearer", key.strip()) if scheme.lower() == "bearer" else ("none", "")
 
 
-def _peek_model(raw: bytes) -> str | None:
+async def _chat(state: SimulatedHolmes, raw: bytes) -> Whole:
     try:
-        content = json.loads(raw) if raw else None
+        body = ChatBody.model_validate(json.loads(raw))
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+        return _whole({"detail": [{**item, "loc": ["body", *item["loc"]]} for item in details]}, 422)
     except ValueError:
-        return None
-    model = content.get("model") if isinstance(content, dict) else None
-    return model if isinstance(model, str) else None
+        problem = {"type": "json_invalid", "loc": ["body"], "msg": "JSON decode error", "input": {}}
+        return _whole({"detail": [problem]}, 422)
+    await state.timeline.sleep(state.settings.delay_seconds)
+    return _whole(write_answer(state.settings, body.ask, body.model, body.conversation_history or []))
 
 
-def _control_routes(state: SimulatedHolmes) -> list[Route]:
-    """Return the control of the simulator itself.
+async def _list_models(state: SimulatedHolmes, _raw: bytes) -> Whole:
+    names = list(state.settings.models)
+    return _whole({"model_name": json.dumps(names) if state.settings.models_as_text else names})
 
-    `/_sim/faults`: POST adds a JSON list of faults (the fields of `Fault`), GET lists those to come, DELETE clears.
-    `/_sim/requests`: GET lists what was asked, narrowed by the query's `path`, DELETE forgets.
-    """
 
-    async def requests(request: Request) -> Response:
-        if request.method == "DELETE":
-            state.requests.records.clear()
-        wanted = state.requests.select(path=request.query_params.get("path"))
-        return JSONResponse({"requests": [record.describe() for record in wanted]})
+async def _healthz(_state: SimulatedHolmes, _raw: bytes) -> Whole:
+    return _whole({"status": "healthy"})
 
-    return [
-        fault_route(state.faults, _FAULTS),
-        Route("/_sim/requests", requests, methods=["GET", "DELETE"]),
-    ]
+
+async def _readyz(state: SimulatedHolmes, _raw: bytes) -> Whole:
+    return _whole({"status": "ready", "models": list(state.settings.models)})
+
+
+type Handler = Callable[[SimulatedHolmes, bytes], Awaitable[Whole]]
+
+_ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("POST", CHAT_PATH, _chat),
+    ("GET", "/api/model", _list_models),
+    ("GET", "/healthz", _healthz),
+    ("GET", "/readyz", _readyz),
+)
 
 
 async def _say_not_found(_request: Request, _error: Exception) -> Response:
@@ -194,13 +125,10 @@ async def _say_wrong_method(_request: Request, _error: Exception) -> Response:
 
 def create_app(state: SimulatedHolmes) -> Starlette:
     """Return the ASGI app that serves one simulated server; apps share nothing."""
-    exchange = partial(_Exchange, state)
+    routes = (Route(path, HolmesRoute(state, handler), methods=[method]) for method, path, handler in _ROUTES)
     return Starlette(
         # uvicorn's log is silent, so a defect of the simulator shows its traceback in the answer.
         debug=True,
-        routes=[
-            *(Route(path, exchange(handler), methods=[method]) for method, path, handler in _ROUTES),
-            *_control_routes(state),
-        ],
+        routes=[*routes, fault_route(state.faults, HolmesFault), request_route(state.requests)],
         exception_handlers={404: _say_not_found, 405: _say_wrong_method},
     )

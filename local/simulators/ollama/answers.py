@@ -4,15 +4,12 @@ The rule for tokens: white space belongs to the word after it, and a word is cut
 characters. "Is it unhealthy?" is `Is`, ` it`, ` unheal`, `thy?`: four tokens, and joined they are the text again.
 """
 
-import hashlib
 import random
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 PREFACE = "Simulated answer:"
-VOCABULARY_SIZE = 128_256
 
 _TOKEN = re.compile(r"\s*\S{1,6}|\s+")
 _HEALTH_WORDS = re.compile(r"health|cluster|pod|node|deploy|crash|fail|wrong|broken|down", re.IGNORECASE)
@@ -58,11 +55,6 @@ def tokenize(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-def token_ids(tokens: Sequence[str]) -> list[int]:
-    """Return a number for each token, always the same one, as `context` of `/api/generate` has them."""
-    return [zlib.crc32(token.encode()) % VOCABULARY_SIZE for token in tokens]
-
-
 def prompt_tokens(turns: Sequence[Turn]) -> list[str]:
     """Return the tokens of a chat: four markers for each message and the tokens of its text."""
     tokens: list[str] = []
@@ -106,11 +98,3 @@ def _compose(opening: str, sentences: Sequence[str], *, seed: str, token_count: 
             tokens += tokenize(f" {sentence}")
     ends_whole = token_count == 0 or tokens[token_count - 1].endswith((".", ":"))
     return tokens[:token_count] if ends_whole else [*tokens[: token_count - 1], " etc."]
-
-
-def compose_embedding(model: str, text: str, *, dimension_count: int) -> list[float]:
-    """Return a unit vector that depends on nothing but the model and the text."""
-    numbers = random.Random(hashlib.sha256(f"{model}\n{text}".encode()).digest())
-    values = [numbers.gauss() for _ in range(dimension_count)]
-    length = sum(value * value for value in values) ** 0.5
-    return [value / length for value in values]

@@ -1,15 +1,14 @@
 """The routes of a simulated Ollama server."""
 
-from functools import partial
-
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from local.simulators.control import fault_route, request_route
 from local.simulators.ollama import inference, library, openai
-from local.simulators.ollama.control import control_routes
-from local.simulators.ollama.exchange import Exchange, Handler
+from local.simulators.ollama.faults import OllamaFault
+from local.simulators.ollama.route import Handler, NativeRoute
 from local.simulators.ollama.state import SimulatedOllama
 
 _NATIVE_ROUTES: tuple[tuple[str, str, Handler], ...] = (
@@ -18,11 +17,8 @@ _NATIVE_ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/api/ps", library.ps),
     ("POST", "/api/show", library.show),
     ("POST", "/api/pull", library.pull),
-    ("POST", "/api/copy", library.copy),
-    ("DELETE", "/api/delete", library.delete),
     ("POST", "/api/generate", inference.generate),
     ("POST", "/api/chat", inference.chat),
-    ("POST", "/api/embed", inference.embed),
 )
 _OPENAI_ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/v1/models", openai.list_models),
@@ -45,21 +41,22 @@ async def _say_wrong_method(_request: Request, _error: Exception) -> Response:
 
 def create_app(state: SimulatedOllama) -> Starlette:
     """Return the ASGI app that serves one simulated server; apps share nothing."""
-    native = partial(Exchange, state)
-    openai_style = partial(
-        Exchange, state, write_error=openai.write_error, write_error_line=openai.write_error_line
+    native = (
+        Route(path, NativeRoute(state, handler), methods=[method]) for method, path, handler in _NATIVE_ROUTES
+    )
+    openai_style = (
+        Route(path, openai.OpenAiRoute(state, handler), methods=[method])
+        for method, path, handler in _OPENAI_ROUTES
     )
     return Starlette(
         # uvicorn's log is silent, so a defect of the simulator shows its traceback in the answer.
         debug=True,
         routes=[
             Route("/", _say_running),
-            *(Route(path, native(handler), methods=[method]) for method, path, handler in _NATIVE_ROUTES),
-            *(
-                Route(path, openai_style(handler), methods=[method])
-                for method, path, handler in _OPENAI_ROUTES
-            ),
-            *control_routes(state),
+            *native,
+            *openai_style,
+            fault_route(state.faults, OllamaFault),
+            request_route(state.requests),
         ],
         exception_handlers={404: _say_not_found, 405: _say_wrong_method},
     )

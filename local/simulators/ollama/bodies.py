@@ -5,8 +5,8 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from local.simulators.errors import ServiceError
 from local.simulators.ollama.durations import parse_keep_alive
-from local.simulators.ollama.errors import OllamaError
 
 _GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 _GO_TYPES = {
@@ -42,11 +42,11 @@ class Body(BaseModel):
 
         Raises
         ------
-        OllamaError
+        ServiceError
             400: no body, no JSON, or a field of the wrong type.
         """
         if not raw.strip():
-            raise OllamaError(400, "missing request body")
+            raise ServiceError(400, "missing request body")
         try:
             content = json.loads(raw)
         except json.JSONDecodeError as error:
@@ -54,9 +54,9 @@ class Body(BaseModel):
             text = (
                 f"invalid character '{wrong}' looking for beginning of value" if wrong else "unexpected EOF"
             )
-            raise OllamaError(400, text) from error
+            raise ServiceError(400, text) from error
         except UnicodeDecodeError as error:
-            raise OllamaError(400, "invalid UTF-8 in request body") from error
+            raise ServiceError(400, "invalid UTF-8 in request body") from error
         return cls.check(content)
 
     @classmethod
@@ -65,16 +65,16 @@ class Body(BaseModel):
 
         Raises
         ------
-        OllamaError
+        ServiceError
             400: a field of the wrong type.
         """
         if not isinstance(content, dict):
             kind = _GO_KINDS.get(type(content), "null")
-            raise OllamaError(400, f"json: cannot unmarshal {kind} into Go value of type api.{cls.go_name}")
+            raise ServiceError(400, f"json: cannot unmarshal {kind} into Go value of type api.{cls.go_name}")
         try:
             return cls.model_validate({key: value for key, value in content.items() if value is not None})
         except ValidationError as error:
-            raise OllamaError(400, cls._explain(error)) from error
+            raise ServiceError(400, cls._explain(error)) from error
 
     @classmethod
     def _explain(cls, error: ValidationError) -> str:
@@ -101,15 +101,11 @@ class AskBody(Body):
 
 
 class GenerateBody(AskBody):
-    """`/api/generate`."""
+    """`/api/generate`; the simulator refuses a prompt."""
 
     go_name: ClassVar[str] = "GenerateRequest"
 
     prompt: str = ""
-    suffix: str = ""
-    system: str = ""
-    template: str = ""
-    raw: bool = False
 
 
 def _check_calls(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -147,23 +143,10 @@ class ChatBody(AskBody):
     tools: list[dict[str, Any]] = Field(default_factory=list)
 
 
-class EmbedBody(Body):
-    """`/api/embed`; `input` is a text or a list of texts."""
-
-    go_name: ClassVar[str] = "EmbedRequest"
-
-    model: str = ""
-    input: Any = None
-    truncate: bool = True
-    keep_alive: KeepAlive | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
-    dimensions: int = 0
-
-
 class NamedBody(Body):
     """A body that names a model; `name` is the older word for `model`."""
 
-    go_name: ClassVar[str] = "DeleteRequest"
+    go_name: ClassVar[str] = "ShowRequest"
 
     model: str = ""
     name: str = ""
@@ -174,14 +157,6 @@ class NamedBody(Body):
         return self.model or self.name
 
 
-class ShowBody(NamedBody):
-    """`/api/show`."""
-
-    go_name: ClassVar[str] = "ShowRequest"
-
-    verbose: bool = False
-
-
 class PullBody(NamedBody):
     """`/api/pull`; `insecure` changes nothing here, for no registry is asked."""
 
@@ -189,12 +164,3 @@ class PullBody(NamedBody):
 
     stream: bool = True
     insecure: bool = False
-
-
-class CopyBody(Body):
-    """`/api/copy`."""
-
-    go_name: ClassVar[str] = "CopyRequest"
-
-    source: str = ""
-    destination: str = ""

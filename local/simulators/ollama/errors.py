@@ -1,26 +1,20 @@
-"""What a simulated Ollama server refuses."""
+"""Errors of the simulated Ollama."""
+
+from local.simulators.errors import ServiceError
+
+# The two spaces are Ollama's.
+OVERLOADED_TEXT = "server busy, please try again.  maximum pending requests exceeded"
 
 
-class OllamaError(Exception):
-    """An answer other than success; before the first byte a status, afterwards an error line.
+class SignInError(ServiceError):
+    """The 401 for a model of Ollama Cloud, which offers a page for signing in."""
 
-    Parameters
-    ----------
-    signin_url
-        Sent beside the text where the real server offers one.
-    """
+    signin_url = "https://ollama.com/connect?name=simulated&key=none"
 
-    def __init__(self, status: int, text: str, *, signin_url: str | None = None) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
-        self.signin_url = signin_url
+    def __init__(self) -> None:
+        super().__init__(401, "unauthorized")
 
 
-class ConnectionBrokenError(Exception):
-    """The connection is to break in the middle of the answer."""
-
-
-def not_found(name: str) -> OllamaError:
+def not_found(name: str) -> ServiceError:
     """Return the 404 for a model that the server does not have, named as the client wrote it."""
-    return OllamaError(404, f"model '{name}' not found")
+    return ServiceError(404, f"model '{name}' not found")

@@ -2,19 +2,18 @@
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from local.simulators.errors import ServiceError
 from local.simulators.ollama.answers import (
     Turn,
     compose_answer,
     compose_reasoning,
     fit_turns,
     prompt_tokens,
-    token_ids,
     tokenize,
 )
-from local.simulators.ollama.errors import OllamaError
 from local.simulators.ollama.models import JsonValue
 from local.simulators.ollama.options import AskOptions
 from local.simulators.ollama.runners import Runner
@@ -33,8 +32,6 @@ class Question:
 
     Attributes
     ----------
-    raw
-        Whether the prompt goes to the model without a chat's markers.
     keep_alive_seconds
         None leaves the model's own.
     answer_format
@@ -48,7 +45,6 @@ class Question:
     options: AskOptions
     keep_alive_seconds: float | None
     started_seconds: float
-    raw: bool = False
     thinks: bool = False
     truncate: bool = True
     shift: bool = True
@@ -63,7 +59,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class AnswerChunk:
     """One chunk of an answer; each part may be empty."""
 
     content: str = ""
@@ -73,8 +69,8 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """What the last object of an answer tells.
+class AnswerStats:
+    """Counts and times of an answer, which its last line reports.
 
     Attributes
     ----------
@@ -82,8 +78,6 @@ class Ending:
         stop or length.
     prompt_eval_seconds
         For the tokens that were not cached, while the count includes them.
-    context
-        Numbers of all tokens, prompt and answer.
     """
 
     reason: str
@@ -93,15 +87,14 @@ class Ending:
     prompt_eval_seconds: float
     eval_count: int
     eval_seconds: float
-    context: tuple[int, ...] = field(repr=False)
 
 
-async def answer(state: SimulatedOllama, question: Question) -> AsyncGenerator[Piece | Ending]:
-    """Yield the answer at the model's pace, its ending last.
+async def answer(state: SimulatedOllama, question: Question) -> AsyncGenerator[AnswerChunk | AnswerStats]:
+    """Yield the answer at the model's pace, its counts and times last.
 
     Raises
     ------
-    OllamaError
+    ServiceError
         503: too many requests wait. 400: the prompt does not fit and may not be cut.
     """
     timeline, settings = state.timeline, state.settings
@@ -116,23 +109,22 @@ async def answer(state: SimulatedOllama, question: Question) -> AsyncGenerator[P
         load_seconds = timeline.monotonic_seconds() - question.started_seconds
         prompt = _fit_prompt(question, runner)
         async with state.runners.slot(runner):
-            cached_count = runner.cached_count(prompt) if settings.prompt_cache else 0
+            cached_count = runner.cached_count(prompt)
             read_seconds = (
                 (len(prompt) - cached_count) / settings.prompt_tokens_per_second * question.slow_factor
             )
             written_from_seconds = timeline.monotonic_seconds() + read_seconds
             await sleep_until(timeline, written_from_seconds)
-            pieces, reason = _plan(
+            chunks, reason = _plan(
                 question, settings, room_tokens=runner.options.context_tokens - len(prompt)
             )
             token_seconds = question.slow_factor / settings.output_tokens_per_second
             token_count = 0
-            for piece in pieces:
-                token_count += piece.token_count
+            for chunk in chunks:
+                token_count += chunk.token_count
                 await sleep_until(timeline, written_from_seconds + token_count * token_seconds)
-                yield piece
-            text = "".join(piece.thinking + piece.content for piece in pieces)
-            yield Ending(
+                yield chunk
+            yield AnswerStats(
                 reason=reason,
                 total_seconds=timeline.monotonic_seconds() - question.started_seconds,
                 load_seconds=load_seconds,
@@ -140,28 +132,25 @@ async def answer(state: SimulatedOllama, question: Question) -> AsyncGenerator[P
                 prompt_eval_seconds=read_seconds,
                 eval_count=token_count,
                 eval_seconds=token_count * token_seconds,
-                context=tuple(token_ids([*prompt, *tokenize(text)])),
             )
 
 
 def _fit_prompt(question: Question, runner: Runner) -> list[str]:
     context_tokens = runner.options.context_tokens
-    if question.raw:
-        tokens = tokenize(question.prompt)
-    elif question.truncate:
+    if question.truncate:
         tokens = prompt_tokens(fit_turns(question.turns, context_tokens))
     else:
         tokens = prompt_tokens(question.turns)
     if len(tokens) <= context_tokens:
         return tokens
     if not (question.truncate and question.shift):
-        raise OllamaError(400, OVERFLOW_TEXT)
-    # One message alone is too long: its start is dropped, and nobody is told.
+        raise ServiceError(400, OVERFLOW_TEXT)
+    # One message alone is too long: its start is dropped, and the answer does not say so.
     return tokens[-context_tokens:]
 
 
-def _plan(question: Question, settings: OllamaSettings, *, room_tokens: int) -> tuple[list[Piece], str]:
-    """Return the whole answer in pieces, and why it ends there."""
+def _plan(question: Question, settings: OllamaSettings, *, room_tokens: int) -> tuple[list[AnswerChunk], str]:
+    """Return the whole answer in chunks, and why it ends there."""
     name, prompt = question.model.name.key, question.prompt
     thinking = (
         compose_reasoning(name, prompt, token_count=settings.thinking_tokens) if question.thinks else []
@@ -175,13 +164,17 @@ def _plan(question: Question, settings: OllamaSettings, *, room_tokens: int) -> 
     called = tokenize(json.dumps(call)) if call else []
     needed_count = len(thinking) + len(content) + len(called)
     limit = min([needed_count, *limits])
-    pieces = [Piece(thinking=text, token_count=count) for text, count in _cut(thinking[:limit], settings)]
+    chunks = [
+        AnswerChunk(thinking=text, token_count=count) for text, count in _cut(thinking[:limit], settings)
+    ]
     content_limit = limit - len(thinking[:limit])
-    pieces += [Piece(text, token_count=count) for text, count in _cut(content[:content_limit], settings)]
+    chunks += [
+        AnswerChunk(text, token_count=count) for text, count in _cut(content[:content_limit], settings)
+    ]
     if call and limit == needed_count:
         # A call arrives whole, however many tokens it took to write.
-        pieces.append(Piece(tool_calls=(call,), token_count=len(called)))
-    return pieces, "length" if limit < needed_count else "stop"
+        chunks.append(AnswerChunk(tool_calls=(call,), token_count=len(called)))
+    return chunks, "length" if limit < needed_count else "stop"
 
 
 def _choose_tool_call(question: Question) -> dict[str, JsonValue] | None:
@@ -205,13 +198,7 @@ def _write(question: Question, settings: OllamaSettings) -> str:
 
 
 def _cut(tokens: Sequence[str], settings: OllamaSettings) -> list[tuple[str, int]]:
-    """Return texts with their token counts; a piece that is to come empty leaves its text to the next."""
-    size, interval = settings.tokens_per_chunk, settings.empty_chunk_interval
+    """Return the texts of chunks with their token counts."""
+    size = settings.tokens_per_chunk
     groups = [tokens[start : start + size] for start in range(0, len(tokens), size)]
-    pieces, held = [], ""
-    for number, group in enumerate(groups, start=1):
-        text = held + "".join(group)
-        is_empty = bool(interval) and number % interval == 0 and number < len(groups)
-        held = text if is_empty else ""
-        pieces.append(("" if is_empty else text, len(group)))
-    return pieces
+    return [("".join(group), len(group)) for group in groups]

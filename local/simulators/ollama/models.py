@@ -134,8 +134,8 @@ class ModelCard:
             "quantization_level": self.quantization_level,
         }
 
-    def describe_weights(self, *, verbose: bool) -> dict[str, JsonValue]:
-        """Return `model_info`; long arrays are empty unless `verbose`."""
+    def describe_weights(self) -> dict[str, JsonValue]:
+        """Return `model_info`; long arrays are empty, as in an answer that is not verbose."""
         return {
             "general.architecture": self.family,
             "general.file_type": 15,
@@ -145,7 +145,7 @@ class ModelCard:
             f"{self.family}.context_length": self.trained_context_tokens,
             f"{self.family}.embedding_length": self.embedding_length,
             "tokenizer.ggml.model": "gpt2",
-            "tokenizer.ggml.tokens": ["<|start|>", "<|role|>", "<|end|>", "<|turn|>"] if verbose else [],
+            "tokenizer.ggml.tokens": [],
         }
 
 

@@ -1,19 +1,21 @@
 """Ollama's OpenAI routes: `/v1/models` and `/v1/chat/completions`, translated from and to `/api/chat`."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, override
 
 from pydantic import Field
 
+from local.simulators.errors import ServiceError
 from local.simulators.ollama.bodies import Body, ChatBody
-from local.simulators.ollama.errors import OllamaError
-from local.simulators.ollama.exchange import Call, Plain, Stream, dump
-from local.simulators.ollama.inference import chat_with
+from local.simulators.ollama.inference import chat_stream
 from local.simulators.ollama.models import Json, JsonValue
+from local.simulators.ollama.route import NativeRoute, OllamaCall, dump, whole
 from local.simulators.ollama.state import SimulatedOllama
 from local.simulators.ollama.store import StoredModel
+from local.simulators.route import Stream, Whole
 
 SSE_TYPE = "text/event-stream"
 
@@ -44,32 +46,36 @@ class CompletionBody(Body):
     tools: list[dict[str, Any]] = Field(default_factory=list)
 
 
-def write_error(error: OllamaError) -> Json:
-    """Return the error object of the `/v1` routes."""
-    kind = _ERROR_TYPES.get(error.status, "api_error")
-    return {"error": {"message": error.text, "type": kind, "param": None, "code": None}}
+class OpenAiRoute(NativeRoute):
+    """A route below `/v1`."""
+
+    @override
+    def write_error(self, error: ServiceError) -> Whole:
+        kind = _ERROR_TYPES.get(error.status, "api_error")
+        described = {"message": error.text, "type": kind, "param": None, "code": None}
+        return whole({"error": described}, error.status)
+
+    @override
+    def write_error_chunk(self, error: ServiceError) -> bytes:
+        # Ollama turns an error inside a stream into an empty chunk; its text is lost.
+        return _write_event(_write_chunk("chatcmpl-0", 0, {"message": {"content": ""}}))
 
 
-def write_error_line(_error: OllamaError) -> bytes:
-    """Return the empty piece into which Ollama turns an error inside a stream; what went wrong is lost."""
-    return _write_event(_write_chunk("chatcmpl-0", 0, {"message": {"content": ""}}))
-
-
-async def list_models(state: SimulatedOllama, _call: Call) -> Plain:
+async def list_models(state: SimulatedOllama, _call: OllamaCall) -> Whole:
     """Answer `/v1/models`."""
-    return Plain({"object": "list", "data": [_describe(model) for model in state.store.listed()]})
+    return whole({"object": "list", "data": [_describe(model) for model in state.store.listed()]})
 
 
-async def retrieve_model(state: SimulatedOllama, call: Call) -> Plain:
+async def retrieve_model(state: SimulatedOllama, call: OllamaCall) -> Whole:
     """Answer `/v1/models/{id}`, under the name that was asked for.
 
     Raises
     ------
-    OllamaError
+    ServiceError
         404, or 400 for a name that is none.
     """
-    name = call.path_params["model"]
-    return Plain(_describe(state.store.find(name)) | {"id": name})
+    name = call.request.path_params["model"]
+    return whole(_describe(state.store.find(name)) | {"id": name})
 
 
 def _describe(model: StoredModel) -> dict[str, JsonValue]:
@@ -81,26 +87,24 @@ def _describe(model: StoredModel) -> dict[str, JsonValue]:
     }
 
 
-async def complete_chat(state: SimulatedOllama, call: Call) -> Plain | Stream:
+async def complete_chat(state: SimulatedOllama, call: OllamaCall) -> Stream[Json]:
     """Answer `/v1/chat/completions`, one object by default.
 
     Raises
     ------
-    OllamaError
+    ServiceError
         As for `/api/chat`, and 400 for no messages.
     """
     body = CompletionBody.read(call.raw)
     if not body.messages:
-        raise OllamaError(400, "[] is too short - 'messages'")
-    reply = await chat_with(state, call, _to_native(body))
-    if isinstance(reply, Plain):
-        return reply
+        raise ServiceError(400, "[] is too short - 'messages'")
+    reply = chat_stream(state, call, _to_native(body))
     now = state.timeline.now()
     completion_id = f"chatcmpl-{len(state.requests.records) % 1000}"
-    if reply.fold is not None:
-        return Stream(reply.lines, fold=_folding(reply.fold, completion_id, now))
+    if fold := reply.fold:
+        return replace(reply, fold=lambda lines: _write_completion(fold(lines), completion_id, now))
     encode = _encoding(completion_id, now, include_usage=body.stream_options.include_usage)
-    return Stream(reply.lines, fold=None, encode=encode, content_type=SSE_TYPE)
+    return replace(reply, encode=encode, content_type=SSE_TYPE)
 
 
 def _to_native(body: CompletionBody) -> ChatBody:
@@ -138,21 +142,19 @@ def _to_native_call(call: Mapping[str, Any]) -> dict[str, Any]:
     try:
         arguments = json.loads(function.get("arguments", "{}"))
     except (TypeError, ValueError) as error:
-        raise OllamaError(400, "invalid tool call arguments") from error
+        raise ServiceError(400, "invalid tool call arguments") from error
     return {"id": call.get("id", ""), "function": {"name": function.get("name", ""), "arguments": arguments}}
 
 
-def _folding(
-    fold: Callable[[Sequence[Json]], Json], completion_id: str, now: datetime
-) -> Callable[[Sequence[Json]], Json]:
-    def fold_completion(lines: Sequence[Json]) -> Json:
-        line = fold(lines)
-        choice: dict[str, JsonValue] = {
-            "index": 0,
-            "message": _write_message(line),
-            "finish_reason": _finish_reason(line),
-        }
-        return {
+def _write_completion(native: Whole, completion_id: str, now: datetime) -> Whole:
+    line: Json = json.loads(native.body)
+    choice: dict[str, JsonValue] = {
+        "index": 0,
+        "message": _write_message(line),
+        "finish_reason": _finish_reason(line),
+    }
+    return whole(
+        {
             "id": completion_id,
             "object": "chat.completion",
             "created": int(now.timestamp()),
@@ -161,8 +163,7 @@ def _folding(
             "choices": [choice],
             "usage": _write_usage(line),
         }
-
-    return fold_completion
+    )
 
 
 def _encoding(completion_id: str, now: datetime, *, include_usage: bool) -> Callable[[Json], bytes]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from local.simulators.ollama.errors import OllamaError
+from local.simulators.errors import ServiceError
 from local.simulators.ollama.models import ModelCard
 from local.simulators.ollama.runners import LoadOptions
 from local.simulators.ollama.settings import OllamaSettings
@@ -46,7 +46,7 @@ def read_options(options: Mapping[str, object], card: ModelCard, settings: Ollam
 
     Raises
     ------
-    OllamaError
+    ServiceError
         500: a value of the wrong type. The real server answers this with 500 too.
     """
     for name, value in options.items():
@@ -87,4 +87,4 @@ def _check_type(name: str, value: object) -> None:
     )
     for is_meant, is_good, type_name in checks:
         if is_meant and not is_good and value is not None:
-            raise OllamaError(500, f'option "{name}" must be of type {type_name}')
+            raise ServiceError(500, f'option "{name}" must be of type {type_name}')

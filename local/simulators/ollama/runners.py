@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from local.simulators.ollama.errors import OllamaError
-from local.simulators.ollama.faults import OVERLOADED_TEXT
+from local.simulators.errors import ServiceError
+from local.simulators.ollama.errors import OVERLOADED_TEXT
 from local.simulators.ollama.models import ModelCard
 from local.simulators.ollama.settings import OllamaSettings
 from local.simulators.timing import Timeline
+
+KEEP_ALIVE_SECONDS = 300.0
+"""How long a model stays loaded when no request says otherwise (OLLAMA_KEEP_ALIVE)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class RunnerPool:
 
         Raises
         ------
-        OllamaError
+        ServiceError
             503: too many requests wait already.
         """
         async with self._turn(must_wait=self._scheduler.locked()), self._scheduler:
@@ -139,7 +142,7 @@ class RunnerPool:
 
         Raises
         ------
-        OllamaError
+        ServiceError
             503: too many requests wait already.
         """
         async with self._turn(must_wait=runner.slots.locked()):
@@ -155,7 +158,7 @@ class RunnerPool:
             yield
             return
         if self._waiting_count >= self._settings.queue_limit_count:
-            raise OllamaError(503, OVERLOADED_TEXT)
+            raise ServiceError(503, OVERLOADED_TEXT)
         self._waiting_count += 1
         try:
             yield
@@ -179,7 +182,7 @@ class RunnerPool:
             card=card,
             options=options,
             slots=asyncio.Semaphore(self._settings.parallel_count),
-            keep_alive_seconds=self._settings.keep_alive_seconds,
+            keep_alive_seconds=KEEP_ALIVE_SECONDS,
         )
         # A model that is still loading is already listed.
         self._runners[card.digest] = runner

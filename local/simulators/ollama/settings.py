@@ -1,8 +1,8 @@
-"""How a simulated Ollama server is set up."""
+"""Settings of a simulated Ollama server."""
 
 from dataclasses import dataclass
 
-from local.simulators.ollama.faults import Fault
+from local.simulators.ollama.faults import OllamaFault
 from local.simulators.ollama.models import GIB, KNOWN_CARDS, ModelCard, card_for
 
 PRESENT_NAMES = ("llama3.1:8b", "llama3.2:latest", "nomic-embed-text:latest", "qwen3:8b")
@@ -17,14 +17,14 @@ SMALL_CONTEXT_TOKENS = 4_096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OllamaSettings:
-    """Everything that can be chosen about one server.
+    """Settings of one server.
 
     Attributes
     ----------
     models
         Present from the start.
     pullable
-        What its registry offers; the models present can always be pulled again.
+        Models of its registry, besides those present.
     prompt_tokens_per_second, output_tokens_per_second
         Exact: reported durations are counts divided by these, and tokens are sent at their due times.
     load_seconds, unload_seconds
@@ -34,13 +34,10 @@ class OllamaSettings:
     thinking_tokens
         Length of the reasoning before it, for models that think.
     tokens_per_chunk
-        How many tokens arrive in one piece.
-    empty_chunk_interval
-        Every so manieth piece comes empty and its text with the next one; 0 for never.
+        Tokens that arrive in one chunk.
     calls_on_last_line
-        Whether a tool call comes on the line that says done, as of models that Ollama reads natively, or before it.
-    keep_alive_seconds
-        How long a model stays loaded when a request does not say.
+        Whether a tool call comes on the line with `done: true`, as of models whose calls Ollama parses itself, or
+        on a line before it.
     parallel_count
         Requests one model answers at a time (OLLAMA_NUM_PARALLEL).
     queue_limit_count
@@ -49,8 +46,6 @@ class OllamaSettings:
         Models in memory at a time (OLLAMA_MAX_LOADED_MODELS).
     context_tokens
         Context of a request that asks for none; None chooses by `vram_bytes` as Ollama does.
-    prompt_cache
-        Whether the prompt's start is reused when a model's previous prompt began alike.
     progress_interval_seconds
         Between two lines of a pull.
     """
@@ -65,18 +60,15 @@ class OllamaSettings:
     answer_tokens: int = 120
     thinking_tokens: int = 24
     tokens_per_chunk: int = 1
-    empty_chunk_interval: int = 0
     calls_on_last_line: bool = False
     pull_bytes_per_second: float = 200e6
     progress_interval_seconds: float = 0.06
-    keep_alive_seconds: float = 300.0
     parallel_count: int = 1
     queue_limit_count: int = 512
     loaded_limit_count: int = 3
     vram_bytes: int = 16 * GIB
     context_tokens: int | None = None
-    prompt_cache: bool = True
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[OllamaFault, ...] = ()
 
     @property
     def default_context_tokens(self) -> int:

@@ -1,16 +1,15 @@
-"""One simulated server, whole."""
+"""The state of one simulated Ollama server."""
 
-from local.simulators.ollama.faults import FaultScript, RequestLog
+from local.simulators.ollama.faults import OllamaFault, OllamaRequest
 from local.simulators.ollama.runners import RunnerPool
 from local.simulators.ollama.settings import OllamaSettings
 from local.simulators.ollama.store import ModelStore
-from local.simulators.timing import RealTimeline, Timeline
+from local.simulators.route import SimulatedServer
+from local.simulators.timing import Timeline
 
 
-class SimulatedOllama:
-    """All that one server knows: models on disk and in memory, faults to come, requests seen.
-
-    Any number may live in one process; each belongs to the event loop that serves it.
+class SimulatedOllama(SimulatedServer[OllamaFault, OllamaRequest]):
+    """One server: models on disk and in memory, faults to come, requests seen.
 
     Attributes
     ----------
@@ -18,16 +17,10 @@ class SimulatedOllama:
         Models on disk.
     runners
         Models in memory.
-    faults
-        What is to go wrong; add to it at any time.
-    requests
-        What was asked, oldest first.
     """
 
     def __init__(self, settings: OllamaSettings | None = None, *, timeline: Timeline | None = None) -> None:
         self.settings = settings or OllamaSettings()
-        self.timeline = timeline or RealTimeline()
+        super().__init__(self.settings.faults, OllamaRequest, timeline)
         self.store = ModelStore(self.settings, self.timeline)
         self.runners = RunnerPool(self.settings, self.timeline)
-        self.faults = FaultScript(self.settings.faults)
-        self.requests = RequestLog()

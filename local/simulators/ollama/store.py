@@ -5,7 +5,8 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from local.simulators.ollama.errors import OllamaError, not_found
+from local.simulators.errors import ServiceError
+from local.simulators.ollama.errors import not_found
 from local.simulators.ollama.models import Json, Layer, ModelCard
 from local.simulators.ollama.names import ModelName, parse_name
 from local.simulators.ollama.settings import OllamaSettings
@@ -56,7 +57,7 @@ class ModelStore:
 
         Raises
         ------
-        OllamaError
+        ServiceError
             404, or 400 for a name that is none.
         """
         model = self._models.get(self.parse(text).key)
@@ -69,65 +70,26 @@ class ModelStore:
 
         Raises
         ------
-        OllamaError
+        ServiceError
             400: the name is invalid.
         """
         try:
             return parse_name(text)
         except ValueError as error:
-            raise OllamaError(400, str(error)) from error
-
-    def copy(self, source: str, destination: str) -> None:
-        """Give a model a second name.
-
-        Raises
-        ------
-        OllamaError
-            404 for an unknown source, 400 for names that are none.
-        """
-        names = {}
-        for side, text in (("source", source), ("destination", destination)):
-            try:
-                names[side] = parse_name(text)
-            except ValueError as error:
-                raise OllamaError(400, f'{side} "{text}" is invalid') from error
-        model = self._models.get(names["source"].key)
-        if model is None:
-            raise OllamaError(404, f'model "{source}" not found')
-        self._keep(names["destination"], model.card, self._timeline.now())
-
-    def delete(self, text: str) -> None:
-        """Remove a model, and the blobs that no other model needs.
-
-        Raises
-        ------
-        OllamaError
-            404, or 400 for a name that is none.
-        """
-        try:
-            name = parse_name(text)
-        except ValueError as error:
-            raise OllamaError(400, f'name "{text}" is invalid') from error
-        removed = self._models.pop(name.key, None)
-        if removed is None:
-            raise not_found(text)
-        needed = {layer.digest for model in self._models.values() for layer in model.card.layers}
-        for layer in removed.card.layers:
-            if layer.digest not in needed:
-                self._blobs.pop(layer.digest, None)
+            raise ServiceError(400, str(error)) from error
 
     async def pull(self, name: ModelName, *, slow_factor: float = 1.0) -> AsyncGenerator[Json]:
         """Yield the progress of one pull; leaving early keeps what has arrived.
 
         Raises
         ------
-        OllamaError
+        ServiceError
             500: the registry has no such model. Over a stream that is an error line, for one line is out already.
         """
         yield {"status": "pulling manifest"}
         card = self._offered.get(name.key)
         if card is None:
-            raise OllamaError(500, "pull model manifest: file does not exist")
+            raise ServiceError(500, "pull model manifest: file does not exist")
         for layer in card.layers:
             speed = self._settings.pull_bytes_per_second / slow_factor
             async with aclosing(self._pull_layer(layer, speed)) as progress:

@@ -1,7 +1,8 @@
-"""A simulated Vast.ai: its REST API with the lies it is known for, a market, an account and its bills.
+"""A simulated Vast.ai: its REST API with its known faults, a market, an account and its bills.
 
-Written from Vast.ai's documentation (vast-ai/docs, August 2026), from what the official client sends, and from what
-users of the API report; checked with the official client (`vastai` 1.9.1).
+Written from Vast.ai's documentation (vast-ai/docs, August 2026), from requests of the official client, and from
+reports of users of the API; checked with the official client (`vastai` 1.9.1). Not simulated, because RUNE does not
+use it: volumes, making and editing templates, rebooting and recycling.
 """
 
 from local.simulators.vastai.bills import Bill
@@ -9,10 +10,10 @@ from local.simulators.vastai.boots import BootFailure, BootScript, Loss
 from local.simulators.vastai.contracts import Contract
 from local.simulators.vastai.default_market import DEFAULT_OFFERS, DEFAULT_TEMPLATES
 from local.simulators.vastai.endpoints import Endpoint, Scope
-from local.simulators.vastai.faults import Fault, FaultKind, FaultScript, RetryAfterIn
+from local.simulators.vastai.faults import RetryAfterIn, VastaiFault, VastaiFaultKind, VastaiFaults
 from local.simulators.vastai.machines import MachineHost, RentedMachine
 from local.simulators.vastai.offers import SimulatedOffer
-from local.simulators.vastai.requests import RequestLog, RequestRecord
+from local.simulators.vastai.request_log import VastaiRequest
 from local.simulators.vastai.settings import VastaiSettings
 from local.simulators.vastai.simulator import SimulatedVastai
 from local.simulators.vastai.templates import SimulatedTemplate
@@ -27,14 +28,9 @@ __all__ = [
     "Contract",
     "Delivery",
     "Endpoint",
-    "Fault",
-    "FaultKind",
-    "FaultScript",
     "Loss",
     "MachineHost",
     "RentedMachine",
-    "RequestLog",
-    "RequestRecord",
     "RetryAfterIn",
     "Scope",
     "SimulatedOffer",
@@ -42,5 +38,9 @@ __all__ = [
     "SimulatedVastai",
     "VastAnswer",
     "VastRequest",
+    "VastaiFault",
+    "VastaiFaultKind",
+    "VastaiFaults",
+    "VastaiRequest",
     "VastaiSettings",
 ]

@@ -4,26 +4,18 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
+from local.simulators.command_line import add_numbers, add_port, read_numbers
 from local.simulators.ollama import OllamaSettings
 from local.simulators.serving import serve
 from local.simulators.vastai.app import create_app
-from local.simulators.vastai.faults import Fault
 from local.simulators.vastai.local_stack import LocalVastai, quick_settings
 from local.simulators.vastai.settings import VastaiSettings
 
 DEFAULT_PORT = 8470
 
-
-def _read_faults(text: str) -> tuple[Fault, ...]:
-    try:
-        source = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
-        return TypeAdapter(tuple[Fault, ...]).validate_json(source)
-    except (OSError, ValidationError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+_NUMBERS = {"download_bytes_per_second": "of machines that pull models"}
+_OLLAMA_NUMBERS = {"load_seconds": "time to load a model"}
 
 
 def parse_settings(
@@ -33,31 +25,18 @@ def parse_settings(
     quick = quick_settings()
     ollama = OllamaSettings()
     parser = argparse.ArgumentParser(prog="python -m local.simulators.vastai", description=__doc__)
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 for any free one (%(default)s)")
+    add_port(parser, DEFAULT_PORT)
     parser.add_argument("--api-key", default=quick.api_key, help="the account's key (%(default)s)")
     parser.add_argument("--credit-usd", type=Decimal, default=quick.credit_usd, help="(%(default)s)")
-    parser.add_argument(
-        "--no-rate-limits", action="store_true", help="let everybody ask as often as they like"
-    )
-    parser.add_argument("--unauthorized-status", type=int, choices=(401, 404), default=404)
+    parser.add_argument("--no-rate-limits", action="store_true", help="refuse no call for coming too early")
     parser.add_argument(
         "--boot-seconds",
         type=float,
         default=quick.boot.null_seconds + quick.boot.loading_seconds,
         help="from contract to running (%(default)s)",
     )
-    parser.add_argument(
-        "--download-bytes-per-second",
-        type=float,
-        default=quick.download_bytes_per_second,
-        help="at which machines pull models (%(default)s)",
-    )
-    parser.add_argument(
-        "--load-seconds", type=float, default=ollama.load_seconds, help="of a model (%(default)s)"
-    )
-    parser.add_argument(
-        "--faults", type=_read_faults, default=(), metavar="JSON|@FILE", help="what goes wrong"
-    )
+    add_numbers(parser, quick, _NUMBERS)
+    add_numbers(parser, ollama, _OLLAMA_NUMBERS)
     chosen = parser.parse_args(arguments)
     null_seconds = min(quick.boot.null_seconds, chosen.boot_seconds)
     boot = replace(quick.boot, null_seconds=null_seconds, loading_seconds=chosen.boot_seconds - null_seconds)
@@ -66,12 +45,10 @@ def parse_settings(
         api_key=chosen.api_key,
         credit_usd=chosen.credit_usd,
         rate_limits=not chosen.no_rate_limits,
-        unauthorized_status=chosen.unauthorized_status,
         boot=boot,
-        download_bytes_per_second=chosen.download_bytes_per_second,
-        faults=chosen.faults,
+        **read_numbers(chosen, _NUMBERS),
     )
-    return settings, replace(ollama, load_seconds=chosen.load_seconds), chosen.port
+    return settings, replace(ollama, **read_numbers(chosen, _OLLAMA_NUMBERS)), chosen.port
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Who asks, and what they may do."""
+"""Whose key a request carries, and what it allows."""
 
 from local.simulators.vastai.endpoints import OPEN_ENDPOINTS, Endpoint, scope_of
 from local.simulators.vastai.rate_limits import Identity
@@ -9,7 +9,7 @@ _OF_INSTANCE_KEY = frozenset({Endpoint.MANAGE, Endpoint.DESTROY})
 
 
 def identify(world: World, request: VastRequest) -> Identity:
-    """Return whose key it is, from the header or, as in older clients, the query's `api_key`."""
+    """Return whose key it is; older clients send it as `api_key` in the query."""
     key = request.query.get("api_key", "")
     if request.authorization is not None:
         scheme, _, key = request.authorization.partition(" ")
@@ -29,7 +29,7 @@ def identify(world: World, request: VastRequest) -> Identity:
 def refuse_access(
     world: World, identity: Identity, endpoint: Endpoint, request: VastRequest, number: int | None
 ) -> VastAnswer | None:
-    """Return why somebody may not ask this; None where they may."""
+    """Return the refusal of a request that its key does not allow; None where it does."""
     if identity.kind == "account" or (identity.kind == "none" and endpoint in OPEN_ENDPOINTS):
         return None
     if identity.kind in {"none", "wrong"}:

@@ -1,4 +1,4 @@
-"""The account: what it rents, what that costs, and what happens when its money is used up."""
+"""The account: its contracts, what they cost, and what happens when its credit is used up."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from local.simulators.vastai.boots import Moment, stopped
 from local.simulators.vastai.contracts import Contract
 from local.simulators.vastai.machines import CLOSED_PORT, MachineHost
 from local.simulators.vastai.market import Market
-from local.simulators.vastai.volumes import VolumeStore
 
 _FIRST_CONTRACT_ID = 12_345_678
 _SECONDS_PER_HOUR = 3_600
@@ -17,16 +16,16 @@ _EXHAUSTION_STEPS = 50
 
 
 class Account:
-    """All contracts ever made, and the credit that they use up.
+    """All contracts ever made, and the credit that pays for them.
 
-    Time passes only in `advance`: it draws the consequences of what the contracts' plans say has happened by then.
+    Time passes only in `advance`, which applies every planned state that is due.
 
     Attributes
     ----------
     instances
-        Every contract by its id, ended ones too.
+        Every contract by its id, also ended ones.
     live
-        Those that exist.
+        Contracts that exist.
     """
 
     def __init__(
@@ -34,7 +33,6 @@ class Account:
         credit_usd: Decimal,
         market: Market,
         host: MachineHost,
-        volumes: VolumeStore,
         *,
         download_bytes_per_second: float | None = None,
     ) -> None:
@@ -42,7 +40,6 @@ class Account:
         self.live: dict[int, Contract] = {}
         self._market = market
         self._host = host
-        self._volumes = volumes
         self._download_bytes_per_second = download_bytes_per_second
         self._prepaid_usd = credit_usd
         self._closed_usd = Decimal(0)
@@ -52,34 +49,34 @@ class Account:
         self._solvent_until = math.inf
 
     def next_contract_id(self) -> int:
-        """Return an id that no contract has had."""
+        """Return a new id."""
         self._next_contract_id += 1
         return self._next_contract_id - 1
 
     def open(self, contract: Contract, now: float) -> None:
-        """Take up a new contract, whose machine is off the market from now on."""
+        """Add a contract; its machine leaves the market."""
         self.instances[contract.contract_id] = contract
         self.live[contract.contract_id] = contract
         contract.listing.contract_id = contract.contract_id
         self.touch(now)
 
     def replan(self, contract: Contract, now: float, planned: Sequence[Moment]) -> None:
-        """Change what a contract does from now on."""
+        """Change the states that a contract will go through from now on."""
         contract.replan(now, planned)
         self.touch(now)
 
     def add_credit(self, amount_usd: Decimal, now: float) -> None:
-        """Pay in, or with a negative amount take out."""
+        """Add to the prepaid credit; a negative amount takes from it."""
         self._prepaid_usd += amount_usd
         self.touch(now)
 
     def touch(self, now: float) -> None:
-        """Look at everything anew, because something other than time has changed it."""
+        """Compute everything again after a change that time did not cause."""
         self._solvent_until = self._changes_at = -math.inf
         self.advance(now)
 
     def next_change_at(self) -> float | None:
-        """Return when a contract's state will next change by itself; None never."""
+        """Return when a contract's state will next change by itself; None for never."""
         return None if math.isinf(self._changes_at) else self._changes_at
 
     def bill(self, contract_id: int, now: float) -> Bill:
@@ -88,19 +85,19 @@ class Account:
         Raises
         ------
         KeyError
-            There has never been one of that id.
+            No contract has had that id.
         """
         contract = self.instances[contract_id]
         self._count_downloads(contract)
         return contract.bill(now)
 
     def credit_usd(self, now: float) -> Decimal:
-        """Return the prepaid money left; below zero once disks go on billing after it was used up."""
-        spent_usd = self._closed_usd + self._running_costs_usd(now) + self._volumes.cost_usd(now)
+        """Return the prepaid credit left; it falls below zero when disks go on billing."""
+        spent_usd = self._closed_usd + self._running_costs_usd(now)
         return self._prepaid_usd - spent_usd
 
     def advance(self, now: float) -> None:
-        """Let everything happen that is due by now."""
+        """Apply everything that is due by now."""
         if now >= self._solvent_until:
             self._check_credit(now)
         if now < self._changes_at:
@@ -130,7 +127,7 @@ class Account:
         while contract.applied_count < len(moments) and moments[contract.applied_count].at <= now:
             moment = moments[contract.applied_count]
             contract.applied_count += 1
-            # Only the latest of the states passed has consequences that last; what began and ended unseen has none.
+            # Of several states passed at once, only the latest has an effect.
             if contract.applied_count < len(moments) and moments[contract.applied_count].at <= now:
                 continue
             self._enter(contract, moment)
@@ -163,8 +160,7 @@ class Account:
     def _check_credit(self, now: float) -> None:
         credit_usd = self.credit_usd(now)
         if credit_usd > 0:
-            usd_per_second = self._volumes.usd_per_second()
-            usd_per_second += sum(self._top_usd_per_second(contract) for contract in self.live.values())
+            usd_per_second = sum(self._top_usd_per_second(contract) for contract in self.live.values())
             lasts_seconds = float(credit_usd) / usd_per_second if usd_per_second else math.inf
             self._checked_at, self._solvent_until = now, now + lasts_seconds
             return
@@ -176,7 +172,7 @@ class Account:
         self._solvent_until, self._changes_at = math.inf, -math.inf
 
     def _top_usd_per_second(self, contract: Contract) -> float:
-        """Return the most that a contract can cost in a second, downloads at full speed included."""
+        """Return the highest cost of a contract per second, with downloads at full speed."""
         machine = contract.machine(0.0, self._download_bytes_per_second)
         offer = contract.listing.offer
         download_usd = machine.download_bytes_per_second / 1e9 * offer.inet_down_usd_per_gb
@@ -184,7 +180,7 @@ class Account:
         return per_hour / _SECONDS_PER_HOUR + download_usd
 
     def _exhausted_at(self, now: float) -> float:
-        """Return when the credit reached zero, between the latest look at it and now."""
+        """Return when the credit reached zero, between the latest check and now."""
         low = max(self._checked_at, min((c.created_at for c in self.live.values()), default=now))
         high = now
         for _ in range(_EXHAUSTION_STEPS):

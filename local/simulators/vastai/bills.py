@@ -1,4 +1,4 @@
-"""What a contract costs: its GPU by the states it went through, its disk, what it downloaded."""
+"""Bills: GPU time by state, disk time and downloads of a contract."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from local.simulators.vastai.boots import Moment
 SECONDS_PER_HOUR = 3_600
 BYTES_PER_GB = 1_000_000_000
 MICRO_USD = Decimal("0.000001")
-"""To which amounts are rounded."""
+"""The unit to which amounts are rounded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What one contract has cost until a moment, in US dollars to six places; times are epoch seconds.
+    """The cost of one contract until a moment, in US dollars to six places; times are epoch seconds.
 
     Attributes
     ----------
     running_at
-        When its container first ran; None if it never did.
+        When its container first ran; None if it never ran.
     destroyed_at
         None while it exists.
     """
@@ -36,7 +36,7 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What the disk and downloads of one contract cost.
+    """Prices of the disk and the downloads of one contract.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Prices:
 def compute_bill(
     contract_id: int, moments: Sequence[Moment], prices: Prices, downloaded_bytes: int, until: float
 ) -> Bill:
-    """Return the bill of a contract's past; moments after `until` do not count."""
+    """Return the bill of a contract; moments after `until` do not count."""
     gpu_usd = disk_seconds = Decimal(0)
     has_pulled = False
     running_at = destroyed_at = None
@@ -89,5 +89,5 @@ def compute_bill(
 
 
 def exact(value: float) -> Decimal:
-    """Return a number as it is written, without the tail that its binary form has."""
+    """Return a number as it is written, without binary rounding errors."""
     return Decimal(repr(round(value, 9)))

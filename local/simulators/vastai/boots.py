@@ -1,4 +1,4 @@
-"""How an instance's state goes on by itself: a list of moments, planned when something is asked of it.
+"""How an instance changes by itself: a list of moments, planned whenever a request changes it.
 
 States and what they cost: docs.vast.ai, "Instances" and "Billing" (August 2026). The GPU is charged while the
 container runs, the disk for as long as the contract exists, and nothing while the host is offline.
@@ -16,7 +16,7 @@ PULL_ERROR_TEXT = "Error response from daemon: manifest for {image} not found: m
 
 
 class BootFailure(StrEnum):
-    """A way in which a machine never gets ready."""
+    """A boot that never succeeds."""
 
     STUCK_NULL = "stuck_null"
     STUCK_LOADING = "stuck_loading"
@@ -37,12 +37,12 @@ class BootFailure(StrEnum):
 
 
 class Loss(StrEnum):
-    """A way in which a machine that exists is lost."""
+    """A way to lose a machine."""
 
     OFFLINE = "offline"
     STOPPED = "stopped"
     VANISHED = "vanished"
-    """It is not listed any more, and nobody destroyed it."""
+    """It is not listed any more, although no request destroyed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class BootScript:
     loading_seconds
         Pulling the image.
     created_seconds
-        Container made and not started; 0 leaves the state out.
+        Container made and not started; 0 omits the state.
     port_lag_seconds
         From running until `ports` is shown.
     app_delay_seconds
@@ -64,13 +64,13 @@ class BootScript:
     slow_app_seconds
         The same where `failure` is slow_app.
     restart_seconds
-        A start or reboot of what has been here before.
+        From a start of a stopped machine until it runs.
     failure
-        None boots well.
+        None for a successful boot.
     status_text
         Instead of the failure's own message.
     loss
-        How the machine is lost once it runs; None never.
+        How the machine is lost once it runs; None for never.
     lost_after_seconds
         Counted from running.
     """
@@ -106,7 +106,7 @@ class Moment:
     is_up
         Whether the container runs.
     has_pulled
-        Whether the image is on the machine, and so charged; once true, what follows need not repeat it.
+        Whether the image is on the machine, and so billed; later moments need not repeat it.
     exists
         False once the contract is gone.
     """
@@ -162,7 +162,7 @@ def plan_loss(at: float, loss: Loss) -> Moment:
 
 
 def plan_boot(script: BootScript, at: float, usd_per_hour: float, image: str) -> list[Moment]:
-    """Return the states of a new machine, from its contract on."""
+    """Return the states of a new machine."""
     moments = [Moment(at=at, actual=None)]
     if script.failure is BootFailure.STUCK_NULL:
         return moments
@@ -181,11 +181,9 @@ def plan_boot(script: BootScript, at: float, usd_per_hour: float, image: str) ->
     return moments + _plan_container(script, at, usd_per_hour, image)
 
 
-def plan_restart(
-    script: BootScript, at: float, usd_per_hour: float, image: str, *, actual: str = "loading"
-) -> list[Moment]:
-    """Return the states of a machine whose image and disk are here."""
-    first = Moment(at=at, actual=actual, text="")
+def plan_restart(script: BootScript, at: float, usd_per_hour: float, image: str) -> list[Moment]:
+    """Return the states of a machine that starts again with its image and disk."""
+    first = Moment(at=at, actual="loading", text="")
     healthy = replace(script, failure=None, created_seconds=0.0, loss=None)
     return [first, *_plan_container(healthy, at + script.restart_seconds, usd_per_hour, image)]
 

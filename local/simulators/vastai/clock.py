@@ -1,4 +1,4 @@
-"""The clock of the local stack: real time, and as much more as somebody has skipped."""
+"""The clock of the local stack: real time plus what was skipped."""
 
 from datetime import UTC, datetime
 
@@ -6,24 +6,24 @@ from local.simulators.timing import RealTimeline
 
 
 class SkippingClock(RealTimeline):
-    """Real time plus an offset, for contracts and for the servers on rented machines alike.
+    """Real time plus an offset, for contracts and for the servers on rented machines.
 
     Attributes
     ----------
     skipped_seconds
-        How far it is ahead.
+        The offset.
     """
 
     def __init__(self) -> None:
         self.skipped_seconds = 0.0
 
     def skip(self, seconds: float) -> None:
-        """Go ahead.
+        """Add to the offset.
 
         Raises
         ------
         ValueError
-            The seconds are negative: contracts have no way back.
+            The seconds are negative.
         """
         if seconds < 0:
             raise ValueError("a clock only goes ahead")
@@ -38,5 +38,5 @@ class SkippingClock(RealTimeline):
         return datetime.fromtimestamp(self.epoch_seconds(), UTC)
 
     def monotonic_seconds(self) -> float:
-        """Return seconds of the machine's monotonic clock, and what was skipped."""
+        """Return seconds of the machine's monotonic clock plus the offset."""
         return super().monotonic_seconds() + self.skipped_seconds

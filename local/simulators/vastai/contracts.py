@@ -1,4 +1,4 @@
-"""One rented machine: what was ordered, and the states that it went and will go through."""
+"""One contract: the order, and its states in time, past and planned."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -9,19 +9,18 @@ from local.simulators.vastai.bills import Bill, Prices, compute_bill
 from local.simulators.vastai.boots import BootFailure, BootScript, Moment, stopped
 from local.simulators.vastai.machines import SERVER_PORT, RentedMachine, starts_server
 from local.simulators.vastai.market import Listing
-from local.simulators.vastai.wire import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What an instance was ordered with, template and request merged.
+    """What was ordered, template and request merged.
 
     Attributes
     ----------
     env
         Variables alone.
     port_keys
-        `11434/tcp` and the like, in the order in which they were asked for.
+        Such as `11434/tcp`, in the order of the request.
     extra_env
         As shown: variables and docker flags.
     bid_usd_per_hour
@@ -42,7 +41,6 @@ class Order:
     template_name: str | None = None
     bid_usd_per_hour: float | None = None
     is_stopped: bool = False
-    volume_info: Json | None = None
 
     @property
     def port_count(self) -> int:
@@ -61,21 +59,21 @@ class Contract:
     contract_id
         The instance's id.
     usd_per_hour
-        Of its GPUs while it runs; the bid, if it is one.
+        Of its GPUs while it runs; for a bid, the bid.
     moments
         Its states in time, past and planned.
     host_port
         Where its server is reached; None while no container runs.
     applied_count
-        Moments whose consequences have been drawn.
+        Moments that have been applied.
     listed_at
         From when lists show it.
     hidden_reads_count
-        Single reads that will still find nothing.
+        Single reads that will still return null.
     destroyed_by
         `account`, `scoped`, `instance` or `provider`; None while it exists.
     is_foreign
-        Whether somebody else of the same account made it: nobody may touch it.
+        Whether another user of the account made it.
     """
 
     contract_id: int
@@ -103,7 +101,7 @@ class Contract:
 
     @property
     def serves(self) -> bool:
-        """Whether a server comes up by itself where its port is shown."""
+        """Whether its container starts Ollama."""
         order = self.order
         if self.boot.failure is BootFailure.WRONG_PORT:
             return False
@@ -111,11 +109,11 @@ class Contract:
 
     @property
     def has_port(self) -> bool:
-        """Whether the host has as many public ports as were asked for; otherwise none is ever mapped."""
+        """Whether the host has enough public ports; otherwise none is mapped."""
         return self.listing.offer.direct_port_count >= self.order.port_count
 
     def moment(self, now: float) -> Moment:
-        """Return the state at a time since its creation."""
+        """Return the state at a time after its creation."""
         moments = self.moments
         last = moments[-1]
         if last.at <= now:
@@ -123,14 +121,14 @@ class Contract:
         return moments[max(bisect_right(moments, now, key=_time_of) - 1, 0)]
 
     def replan(self, now: float, planned: Sequence[Moment]) -> None:
-        """Put other states in the place of all those after `now`; the offer's end still ends what runs.
+        """Replace the states after `now`; the end of the offer still stops the machine.
 
-        One that is being destroyed is gone when it was to be, whatever else befalls it until then.
+        A contract that is being destroyed still ends at its planned time.
         """
         count = bisect_right(self.moments, now, key=_time_of)
         ends = [moment for moment in self.moments[count:] if not moment.exists]
         del self.moments[count:]
-        # What was planned and is now cut off must not count as applied.
+        # Removed moments must not count as applied.
         self.applied_count = min(self.applied_count, count)
         ends_at = self.listing.ends_at
         if self.destroyed_by is not None and ends:
@@ -143,7 +141,7 @@ class Contract:
             self.moments.append(stopped(ends_at, intended="running", text="the host's offer has ended"))
 
     def bill(self, now: float) -> Bill:
-        """Return what it has cost so far."""
+        """Return its cost so far."""
         offer = self.listing.offer
         prices = Prices(
             disk_usd_per_hour=offer.disk_usd_per_hour(self.order.disk_gb),
@@ -153,7 +151,7 @@ class Contract:
         return compute_bill(self.contract_id, self.moments, prices, self.downloaded_bytes, now)
 
     def machine(self, started_at: float, download_bytes_per_second: float | None) -> RentedMachine:
-        """Return what its host needs to know to start the container."""
+        """Return what the host needs to start the container."""
         offer = self.listing.offer
         own_bytes_per_second = offer.inet_down_mbit_per_second * 1_000_000 / 8
         return RentedMachine(
@@ -168,7 +166,7 @@ class Contract:
         )
 
     def host_port_of(self, port_key: str) -> int | None:
-        """Return the public port of a container's port; made up for all but the server's."""
+        """Return the public port of a container's port; only the server's is real."""
         if self.host_port is None:
             return None
         if port_key == f"{SERVER_PORT}/tcp":

@@ -1,4 +1,4 @@
-"""Control of the simulator itself, outside of Vast.ai's paths: everything under `/_sim/`."""
+"""Control routes of the simulated Vast.ai: everything under `/_sim/`."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -8,15 +8,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from local.simulators.scripts import explain_refusal, fault_route
+from local.simulators.control import explain_refusal, fault_route, request_route
 from local.simulators.vastai.bills import Bill
 from local.simulators.vastai.boots import Loss
 from local.simulators.vastai.contracts import Contract
-from local.simulators.vastai.endpoints import Endpoint
-from local.simulators.vastai.faults import Fault
+from local.simulators.vastai.faults import VastaiFault
 from local.simulators.vastai.local_stack import LocalVastai
 
-_FAULTS = TypeAdapter(list[Fault])
 _BILL = TypeAdapter(Bill)
 
 
@@ -39,19 +37,17 @@ class _LossBody(BaseModel):
 def control_routes(local: LocalVastai) -> list[BaseRoute]:
     """Return the control routes of one simulated Vast.ai.
 
-    `/_sim/clock`: GET tells the time, POST `{"advance_seconds": n}` skips ahead.
-    `/_sim/faults`: POST adds a JSON list of faults (the fields of `Fault`), GET lists those to come, DELETE clears.
-    `/_sim/requests`: GET lists what was asked, narrowed by the query's `method`, `path` and `endpoint`; DELETE
-    forgets it.
-    `/_sim/instances`: every contract ever made, its state, its bill, who destroyed it; POST `{"contract_id": n,
-    "loss": "offline"}` takes a machine away.
-    `/_sim/bill`: the credit left and what all contracts have cost.
-    `/_sim/foreign`: POST `{"label": "…"}` plants an instance of somebody else, GET lists who touched one.
+    `/_sim/clock`: GET returns the time, POST `{"advance_seconds": n}` skips ahead.
+    `/_sim/faults`, `/_sim/requests`: as for every simulator; requests are narrowed by `method`, `path`, `endpoint`.
+    `/_sim/instances`: GET returns every contract ever made, its state, its bill, and who destroyed it; POST
+    `{"contract_id": n, "loss": "offline"}` loses a machine.
+    `/_sim/bill`: GET returns the credit left and the cost of all contracts.
+    `/_sim/foreign`: POST `{"label": "…"}` adds an instance of another user, GET lists the requests that named one.
     """
     return [
         Route("/_sim/clock", _clock(local), methods=["GET", "POST"]),
-        fault_route(local.vastai.faults, _FAULTS),
-        Route("/_sim/requests", _requests(local), methods=["GET", "DELETE"]),
+        fault_route(local.vastai.faults, VastaiFault),
+        request_route(local.vastai.requests),
         Route("/_sim/instances", _instances(local), methods=["GET", "POST"]),
         Route("/_sim/bill", _bill(local), methods=["GET"]),
         Route("/_sim/foreign", _foreign(local), methods=["GET", "POST"]),
@@ -79,26 +75,6 @@ def _clock(local: LocalVastai) -> _Answer:
         )
 
     return clock
-
-
-def _requests(local: LocalVastai) -> _Answer:
-    log = local.vastai.requests
-
-    async def requests(request: Request) -> Response:
-        if request.method == "DELETE":
-            log.clear()
-        query = request.query_params
-        endpoint = query.get("endpoint")
-        if endpoint is not None and endpoint not in set(Endpoint):
-            return JSONResponse({"error": f"{endpoint} is no endpoint"}, 422)
-        wanted = log.select(
-            method=query.get("method"),
-            path=query.get("path"),
-            endpoint=None if endpoint is None else Endpoint(endpoint),
-        )
-        return JSONResponse({"requests": [record.describe() for record in wanted]})
-
-    return requests
 
 
 def _instances(local: LocalVastai) -> _Answer:

@@ -1,4 +1,4 @@
-"""The market and the templates of a simulator that was given none: what RUNE wants, and what must not fool it."""
+"""The default market and templates: suitable offers, and offers that RUNE must reject."""
 
 from local.simulators.vastai.offers import SimulatedOffer
 from local.simulators.vastai.templates import SimulatedTemplate

@@ -1,4 +1,4 @@
-"""What a rented machine's Ollama has downloaded, read off the progress that it reports."""
+"""The downloads of a rented machine's Ollama, counted from the progress that it reports."""
 
 import json
 from collections.abc import MutableMapping
@@ -12,12 +12,12 @@ from local.simulators.ollama import SimulatedOllama
 
 @dataclass(slots=True)
 class DownloadMeter:
-    """An ASGI app around Ollama's that reads the lines of pulls on their way out.
+    """An ASGI app around Ollama's that reads the lines of its pulls.
 
     Attributes
     ----------
     state
-        Whose finished models count too: a pull that is not streamed shows no progress.
+        Its finished models count too: a pull that is not streamed reports no progress.
     """
 
     app: ASGIApp
@@ -25,7 +25,7 @@ class DownloadMeter:
     _arrived_bytes: dict[str, int] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on."""
+        """Forward one request."""
 
         async def watch(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.body":
@@ -35,7 +35,7 @@ class DownloadMeter:
         await self.app(scope, receive, watch if scope.get("path") == "/api/pull" else send)
 
     def total_bytes(self) -> int:
-        """Return the bytes of all layers that have ever arrived, those of deleted models too."""
+        """Return the bytes of all layers that have arrived."""
         for model in self.state.store.listed():
             for layer in model.card.layers:
                 self._arrived_bytes[layer.digest] = layer.size_bytes

@@ -1,16 +1,20 @@
-"""What goes wrong on purpose: with answers, and with what they stand for."""
+"""Faults of the simulated Vast.ai: of its answers, and of the machines and orders behind them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from local.simulators.scripts import Script
+from local.simulators.faults import Fault, FaultKind, FaultQueue
 from local.simulators.vastai.boots import BootFailure, Loss
 from local.simulators.vastai.endpoints import Endpoint
 
 
-class FaultKind(StrEnum):
-    """What can go wrong."""
+class VastaiFaultKind(StrEnum):
+    """Faults that only Vast.ai has.
+
+    Of the common kinds, `refused` answers `status` (200 unless given) with success:false, `error` and `text`, and
+    `disconnected` breaks the connection without an answer.
+    """
 
     TOO_FREQUENT = "too_frequent"
     """429 as plain text, or as JSON with `retry_after_in` json; see `retry_after_seconds`."""
@@ -20,23 +24,15 @@ class FaultKind(StrEnum):
     """500 as JSON."""
     BAD_GATEWAY = "bad_gateway"
     """502 as an HTML page."""
-    REFUSED = "refused"
-    """`status` (200 unless given) with success:false, `error` and `text`."""
     NO_MEMBERS = "no_members"
     """200 with `{"success": true}` and nothing else: no `instances`, no `offers`, no `new_contract`."""
-    NOT_JSON = "not_json"
-    """200 with an HTML page."""
     UNAUTHORIZED = "unauthorized"
     """auth_error, as for a revoked key."""
     FORBIDDEN = "forbidden"
     """403 not_authorized."""
-    LOST = "lost"
-    """The connection breaks without an answer."""
-    HANG = "hang"
-    """No answer ever comes."""
 
     ASK_GONE = "ask_gone"
-    """Somebody else took the machine: no_such_ask with `status`, and the offer leaves the market."""
+    """Another account took the machine: no_such_ask with `status`, and the offer leaves the market."""
     UNAVAILABLE = "unavailable"
     """Taken while starting: 410, or with cancel_unavail false a stopped contract."""
     LOW_BID = "low_bid"
@@ -54,57 +50,57 @@ class FaultKind(StrEnum):
     ROWS_MISSING = "rows_missing"
     """A listing shows no instances, although it counts them."""
     DEARER = "dearer"
-    """The next contract's GPU costs `price_factor` times what its offer said."""
+    """The next contract's GPU costs `price_factor` times its offer's price."""
     FILTERS_IGNORED = "filters_ignored"
     """A search filters nothing; order and limit stay."""
     DESTROY_LIE = "destroy_lie"
     """Success is answered and nothing is destroyed."""
     DESTROY_SLOW = "destroy_slow"
-    """Success is answered; the instance goes, and ceases to bill, after `delay_seconds`."""
+    """Success is answered; the instance ends, and its bill with it, after `delay_seconds`."""
     GPU_TAKEN = "gpu_taken"
     """A start is queued for `delay_seconds`."""
 
 
 REFUSALS_OF_CREATE = frozenset(
     {
-        FaultKind.ASK_GONE,
-        FaultKind.UNAVAILABLE,
-        FaultKind.LOW_BID,
-        FaultKind.INSUFFICIENT_CREDIT,
-        FaultKind.SPEND_RATE_LIMIT,
-        FaultKind.MISSING_BILLING,
+        VastaiFaultKind.ASK_GONE,
+        VastaiFaultKind.UNAVAILABLE,
+        VastaiFaultKind.LOW_BID,
+        VastaiFaultKind.INSUFFICIENT_CREDIT,
+        VastaiFaultKind.SPEND_RATE_LIMIT,
+        VastaiFaultKind.MISSING_BILLING,
     }
 )
-"""What only an order that would otherwise succeed can meet."""
+"""Refusals of an order that would otherwise succeed."""
 
 EFFECTS = REFUSALS_OF_CREATE | frozenset(
     {
-        FaultKind.BOOT,
-        FaultKind.LOSS,
-        FaultKind.READ_LAG,
-        FaultKind.DEARER,
-        FaultKind.ROWS_MISSING,
-        FaultKind.FILTERS_IGNORED,
-        FaultKind.DESTROY_LIE,
-        FaultKind.DESTROY_SLOW,
-        FaultKind.GPU_TAKEN,
+        VastaiFaultKind.BOOT,
+        VastaiFaultKind.LOSS,
+        VastaiFaultKind.READ_LAG,
+        VastaiFaultKind.DEARER,
+        VastaiFaultKind.ROWS_MISSING,
+        VastaiFaultKind.FILTERS_IGNORED,
+        VastaiFaultKind.DESTROY_LIE,
+        VastaiFaultKind.DESTROY_SLOW,
+        VastaiFaultKind.GPU_TAKEN,
     }
 )
-"""Faults of the thing asked for; all others spoil the answer. One of each kind may befall the same request."""
-_ANSWERS = frozenset(FaultKind) - EFFECTS
+"""Faults of what was asked for; one request can have one of each kind. All other kinds are faults of the answer."""
+_ANSWERS = (frozenset(FaultKind) | frozenset(VastaiFaultKind)) - EFFECTS
 
-_ENDPOINT_OF: dict[FaultKind, frozenset[Endpoint]] = {
+_ENDPOINT_OF: dict[StrEnum, frozenset[Endpoint]] = {
     **dict.fromkeys(REFUSALS_OF_CREATE, frozenset({Endpoint.CREATE})),
-    FaultKind.BOOT: frozenset({Endpoint.CREATE}),
-    FaultKind.LOSS: frozenset({Endpoint.CREATE}),
-    FaultKind.READ_LAG: frozenset({Endpoint.CREATE}),
-    FaultKind.DEARER: frozenset({Endpoint.CREATE}),
-    FaultKind.ROWS_MISSING: frozenset({Endpoint.LIST}),
-    FaultKind.SEARCH_QUOTA: frozenset({Endpoint.SEARCH}),
-    FaultKind.FILTERS_IGNORED: frozenset({Endpoint.SEARCH}),
-    FaultKind.DESTROY_LIE: frozenset({Endpoint.DESTROY, Endpoint.DESTROY_MANY}),
-    FaultKind.DESTROY_SLOW: frozenset({Endpoint.DESTROY, Endpoint.DESTROY_MANY}),
-    FaultKind.GPU_TAKEN: frozenset({Endpoint.MANAGE, Endpoint.MANAGE_MANY}),
+    VastaiFaultKind.BOOT: frozenset({Endpoint.CREATE}),
+    VastaiFaultKind.LOSS: frozenset({Endpoint.CREATE}),
+    VastaiFaultKind.READ_LAG: frozenset({Endpoint.CREATE}),
+    VastaiFaultKind.DEARER: frozenset({Endpoint.CREATE}),
+    VastaiFaultKind.ROWS_MISSING: frozenset({Endpoint.LIST}),
+    VastaiFaultKind.SEARCH_QUOTA: frozenset({Endpoint.SEARCH}),
+    VastaiFaultKind.FILTERS_IGNORED: frozenset({Endpoint.SEARCH}),
+    VastaiFaultKind.DESTROY_LIE: frozenset({Endpoint.DESTROY, Endpoint.DESTROY_MANY}),
+    VastaiFaultKind.DESTROY_SLOW: frozenset({Endpoint.DESTROY, Endpoint.DESTROY_MANY}),
+    VastaiFaultKind.GPU_TAKEN: frozenset({Endpoint.MANAGE}),
 }
 
 
@@ -116,37 +112,29 @@ class RetryAfterIn(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One thing to go wrong.
+class VastaiFault(Fault):
+    """One fault.
 
     Attributes
     ----------
     endpoint
-        Only requests of this sort; None for all that the kind can befall.
+        Only requests to this endpoint; None for all that can have the kind.
     machine_id
         Only orders of this machine, or requests that name a contract on it.
     contract_id
         Only requests that name this contract.
-    after_requests
-        Requests of this sort that go well first.
-    times
-        Requests spoiled before the fault is used up; None for all.
     after_effect
-        Whether what was asked for is done before the answer is spoiled.
-    status
+        Whether what was asked for is done before the answer fails.
+    status, text
         Instead of the kind's own.
-    text
-        Instead of the kind's own message.
     error
         The code of `refused`.
     """
 
-    kind: FaultKind
+    kind: FaultKind | VastaiFaultKind
     endpoint: Endpoint | None = None
     machine_id: int | None = None
     contract_id: int | None = None
-    after_requests: int = 0
-    times: int | None = 1
     after_effect: bool = False
     status: int | None = None
     text: str | None = None
@@ -160,7 +148,7 @@ class Fault:
     loss: Loss = Loss.OFFLINE
 
     def concerns(self, endpoint: Endpoint, machine_id: int | None, contract_id: int | None) -> bool:
-        """Return whether a request is one that the fault may befall."""
+        """Return whether a request is one that may have the fault."""
         if self.endpoint is not None and self.endpoint is not endpoint:
             return False
         possible = _ENDPOINT_OF.get(self.kind)
@@ -171,40 +159,36 @@ class Fault:
         return self.contract_id is None or self.contract_id == contract_id
 
 
-class FaultScript(Script[Fault]):
-    """The faults still to come, first come first served."""
-
-    def add(self, faults: Fault | Iterable[Fault]) -> None:
-        """Put one fault, or several, at the end."""
-        super().add((faults,) if isinstance(faults, Fault) else faults)
+class VastaiFaults(FaultQueue[VastaiFault]):
+    """The faults to come."""
 
     def take_answer(
         self, endpoint: Endpoint, machine_id: int | None = None, contract_id: int | None = None
-    ) -> Fault | None:
-        """Return what is to spoil the answer to this request, and count it."""
+    ) -> VastaiFault | None:
+        """Return the fault of the answer to this request, and count the request."""
         return self._take(_ANSWERS, endpoint, machine_id, contract_id)
 
-    def take_refusal_of_create(self, machine_id: int) -> Fault | None:
-        """Return what is to refuse an order that could be carried out, and count it."""
+    def take_refusal_of_create(self, machine_id: int) -> VastaiFault | None:
+        """Return the fault that refuses an order which could be carried out, and count the order."""
         return self._take(REFUSALS_OF_CREATE, Endpoint.CREATE, machine_id, None)
 
     def take_effect(
         self,
-        kind: FaultKind,
+        kind: VastaiFaultKind,
         endpoint: Endpoint,
         machine_id: int | None = None,
         contract_id: int | None = None,
-    ) -> Fault | None:
-        """Return what is to befall the thing asked for, and count it."""
+    ) -> VastaiFault | None:
+        """Return the fault of this kind of what was asked for, and count the request."""
         return self._take({kind}, endpoint, machine_id, contract_id)
 
     def _take(
         self,
-        kinds: Collection[FaultKind],
+        kinds: Collection[StrEnum],
         endpoint: Endpoint,
         machine_id: int | None,
         contract_id: int | None,
-    ) -> Fault | None:
-        return self.take_where(
+    ) -> VastaiFault | None:
+        return self.take(
             lambda fault: fault.kind in kinds and fault.concerns(endpoint, machine_id, contract_id)
         )

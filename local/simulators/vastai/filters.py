@@ -1,4 +1,4 @@
-"""Vast.ai's filter language: operators, numbers written as text, and names that are no fields."""
+"""Vast.ai's filter language: operators, numbers written as text, and orders."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cmp_to_key
@@ -9,7 +9,7 @@ type Row = Mapping[str, JsonValue]
 
 
 class FilterError(Exception):
-    """A filter that the API refuses; its text says why."""
+    """A filter that the API refuses, and the reason."""
 
 
 def _compare(left: JsonValue, right: JsonValue) -> int | None:
@@ -73,12 +73,12 @@ _OPERATORS: dict[str, Callable[[JsonValue, JsonValue], bool]] = {
 def matches(value: JsonValue, conditions: object) -> bool:
     """Return whether a value meets every condition, such as `{"gte": "24", "lt": 48}`.
 
-    Numbers in text count as numbers, for the official client sends them so.
+    Numbers may be text: the official client sends them so.
 
     Raises
     ------
     FilterError
-        The conditions are no object, or name an operator that there is not.
+        The conditions are not an object, or name an unknown operator.
     """
     if not isinstance(conditions, Mapping):
         raise FilterError(f"a filter must be an object of operators, not {conditions!r}")
@@ -97,7 +97,7 @@ def sort_rows[R: Row](rows: list[R], order: Sequence[tuple[str, str]]) -> list[R
     Raises
     ------
     FilterError
-        A direction is neither of the two.
+        A direction is neither `asc` nor `desc`.
     """
 
     def compare(one: R, other: R) -> int:

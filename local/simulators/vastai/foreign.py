@@ -1,4 +1,4 @@
-"""Instances that somebody else of the same account rents: RUNE must see them and leave them alone."""
+"""Instances of another user of the same account, which RUNE must not change."""
 
 from local.simulators.vastai.boots import Moment
 from local.simulators.vastai.contracts import Contract, Order
@@ -10,7 +10,7 @@ _FIRST_OFFER_ID = 90_000_001
 
 
 def plant_foreign(world: World, now: float, label: str | None, offer: SimulatedOffer | None) -> int:
-    """Return the id of a new running instance, on a machine that was never on this market."""
+    """Return the id of a new running instance, on a machine outside of the market."""
     contract_id = world.account.next_contract_id()
     offer = offer or SimulatedOffer(
         offer_id=_FIRST_OFFER_ID,

@@ -1,10 +1,11 @@
-"""Rented machines of the local stack: a simulated Ollama each, on a loopback port of its own."""
+"""Rented machines of the local stack: each is a simulated Ollama on its own loopback port."""
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import override
 
 import uvicorn
 
@@ -12,46 +13,45 @@ from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import HOST
 from local.simulators.vastai.clock import SkippingClock
 from local.simulators.vastai.downloads import DownloadMeter
-from local.simulators.vastai.machines import RentedMachine
+from local.simulators.vastai.machines import MachineHost, RentedMachine
 
 _MEBIBYTE = 1 << 20
 
 
 class _InnerServer(uvicorn.Server):
-    """A server within another one's loop, so signals are not its own."""
+    """A server in the loop of another one, which handles the signals."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them to the outer server."""
+        """Handle no signal."""
         yield
 
 
 @dataclass(slots=True)
 class _Disk:
-    """What stays of a container while it is stopped."""
+    """What a stopped container keeps."""
 
     meter: DownloadMeter
 
 
 @dataclass(slots=True)
 class _Server:
-    """A container that runs."""
+    """A running container."""
 
     listener: socket.socket
     task: asyncio.Task[None]
     server: _InnerServer
 
 
-class LoopbackHost:
-    """A `MachineHost` within the event loop that serves the API.
+class LoopbackHost(MachineHost):
+    """Runs the machines in the event loop that serves the API.
 
-    A port refuses connections until its server opens, and breaks those it has when the machine is stopped.
+    A port refuses connections until its server opens; stopping the machine breaks its connections.
 
     Parameters
     ----------
     settings
-        Of every machine's Ollama, except that it has no model at first, the memory of the offer's GPUs and the
-        machine's download speed.
+        Of every machine's Ollama. It begins without models, and has the memory and the download speed of its offer.
     """
 
     def __init__(self, clock: SkippingClock, settings: OllamaSettings) -> None:
@@ -60,23 +60,23 @@ class LoopbackHost:
         self._disks: dict[int, _Disk] = {}
         self._running: dict[int, _Server] = {}
 
+    @override
     def start(self, machine: RentedMachine) -> int:
-        """Start the server of a container, and return its port."""
         disk = self._disks.get(machine.contract_id) or self._make_disk(machine)
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.bind((HOST, 0))
         port: int = listener.getsockname()[1]
         delay_seconds = machine.opens_at - self._clock.epoch_seconds()
         if delay_seconds <= 0:
-            # Whoever reads the port in the answer being written may connect at once.
+            # A client that reads the port in this answer may connect at once.
             listener.listen()
         server = _create_server(disk.meter)
         task = asyncio.get_running_loop().create_task(self._serve(machine, listener, server))
         self._running[machine.contract_id] = _Server(listener, task, server)
         return port
 
+    @override
     def stop(self, contract_id: int) -> None:
-        """Close a container's port and break its connections."""
         running = self._running.pop(contract_id, None)
         if running is None:
             return
@@ -91,24 +91,14 @@ class LoopbackHost:
         for task in list(running.server.server_state.tasks):
             task.cancel()
 
+    @override
     def forget(self, contract_id: int) -> None:
-        """Delete a container's disk."""
         self._disks.pop(contract_id, None)
 
+    @override
     def downloaded_bytes(self, contract_id: int) -> int:
-        """Return what a container's Ollama has pulled so far."""
         disk = self._disks.get(contract_id)
         return disk.meter.total_bytes() if disk else 0
-
-    def ollama(self, contract_id: int) -> SimulatedOllama:
-        """Return the server of a machine, to add faults to it or to see what it was asked.
-
-        Raises
-        ------
-        KeyError
-            The container never started, or is destroyed.
-        """
-        return self._disks[contract_id].meter.state
 
     def close(self) -> None:
         """Stop everything."""
@@ -129,7 +119,7 @@ class LoopbackHost:
         return disk
 
     async def _serve(self, machine: RentedMachine, listener: socket.socket, server: _InnerServer) -> None:
-        # Looked at often instead of slept through: somebody may skip ahead, which no event tells.
+        # Polled, because the clock can be skipped ahead.
         while self._clock.epoch_seconds() < machine.opens_at:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         await server.serve([listener])

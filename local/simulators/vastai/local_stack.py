@@ -1,4 +1,4 @@
-"""A simulated Vast.ai whose machines really run, with times that somebody can sit through."""
+"""The simulated Vast.ai of the local stack: its machines run, and boot within seconds."""
 
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ QUICK_DOWNLOAD_BYTES_PER_SECOND = 1.25e9
 
 @dataclass(frozen=True, slots=True)
 class LocalVastai:
-    """The simulator with its clock and its machines."""
+    """A simulator with its clock and its machines."""
 
     vastai: SimulatedVastai
     clock: SkippingClock
@@ -27,7 +27,7 @@ class LocalVastai:
     def create(
         cls, settings: VastaiSettings | None = None, *, ollama: OllamaSettings | None = None
     ) -> "LocalVastai":
-        """Return a new one; its settings are `quick_settings` unless given."""
+        """Return a new one, with `quick_settings` by default."""
         clock = SkippingClock()
         host = LoopbackHost(clock, ollama or OllamaSettings())
         vastai = SimulatedVastai(settings or quick_settings(), now=clock.epoch_seconds, host=host)
@@ -35,7 +35,7 @@ class LocalVastai:
 
 
 def quick_settings(settings: VastaiSettings | None = None) -> VastaiSettings:
-    """Return settings with quick boots and downloads, and machines that are reached on this one."""
+    """Return settings with quick boots and downloads, and machines at 127.0.0.1."""
     return replace(
         settings or VastaiSettings(),
         boot=QUICK_BOOT,

@@ -1,4 +1,4 @@
-"""Logs of instances, which can be read some time after somebody asked for them."""
+"""Logs of instances, which can be read some time after they were requested."""
 
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -10,20 +10,20 @@ LOGS_PATH = "/instance_logs/"
 
 @dataclass(slots=True)
 class LogStore:
-    """What was asked for, by the name under which it is read."""
+    """The requested logs, by name."""
 
     delay_seconds: float
     _logs: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     def request(self, contract: Contract, tail_count: int, now: float) -> str:
-        """Write down the latest lines, and return the path under which they will be read."""
+        """Keep the latest lines, and return the path at which they will be readable."""
         lines = _lines_of(contract, now)[-tail_count:] if tail_count > 0 else []
         name = sha256(f"log {contract.contract_id} {now} {tail_count}".encode()).hexdigest()
         self._logs[name] = (now + self.delay_seconds, "".join(f"{line}\n" for line in lines))
         return f"{LOGS_PATH}{name}.log"
 
     def read(self, path: str, now: float) -> str | None:
-        """Return a log; None while it is not there."""
+        """Return a log; None while it is not readable."""
         name = path.removeprefix(LOGS_PATH).removesuffix(".log")
         available_at, text = self._logs.get(name, (now + 1, ""))
         return text if available_at <= now else None

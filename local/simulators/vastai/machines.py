@@ -1,4 +1,4 @@
-"""What runs on a rented machine: nothing here, a real server in the local stack, a scripted one in a simulation."""
+"""What runs on a rented machine: a simulated Ollama in the local stack, a scripted server in a simulation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,6 @@ SERVER_PORT = 11434
 
 CLOSED_PORT = 9
 """A host port on which nothing listens."""
-
-_FIRST_MADE_UP_PORT = 40_000
-_MADE_UP_PORT_COUNT = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,56 +34,32 @@ class RentedMachine:
 
 
 class MachineHost(Protocol):
-    """Starts and stops what runs in containers."""
+    """Runs the containers of rented machines."""
 
     def start(self, machine: RentedMachine) -> int:
-        """Start the server of a container, and return the public port at which it is reached."""
+        """Start the server of a container, and return its public port."""
         ...
 
     def stop(self, contract_id: int) -> None:
-        """Stop the server of a container; what it has on its disk stays until `forget`."""
+        """Stop the server of a container; its disk stays until `forget`."""
         ...
 
     def forget(self, contract_id: int) -> None:
-        """Delete the disk of a container that is stopped, for good."""
+        """Delete the disk of a stopped container."""
         ...
 
     def downloaded_bytes(self, contract_id: int) -> int:
-        """Return what it has downloaded since its contract was made, besides its image."""
+        """Return what the container has downloaded since its contract was made, without its image."""
         ...
-
-
-class MadeUpHost:
-    """Hands out ports on which nothing listens, another one at every start."""
-
-    def __init__(self) -> None:
-        self._started_count = 0
-
-    def start(self, machine: RentedMachine) -> int:
-        """Return a port."""
-        del machine
-        self._started_count += 1
-        return _FIRST_MADE_UP_PORT + self._started_count % _MADE_UP_PORT_COUNT
-
-    def stop(self, contract_id: int) -> None:
-        """Do nothing."""
-
-    def forget(self, contract_id: int) -> None:
-        """Do nothing."""
-
-    def downloaded_bytes(self, contract_id: int) -> int:
-        """Return 0."""
-        del contract_id
-        return 0
 
 
 def starts_server(image: str, runtype: str, onstart: str, args: tuple[str, ...]) -> bool:
-    """Return whether a container's own start, or what it is told to run, brings up Ollama.
+    """Return whether a container starts Ollama, by its entrypoint or by its command.
 
-    Only `args` keeps the image's entrypoint; with every other runtype an ssh server takes its place.
+    Only `args` keeps the image's entrypoint; every other runtype replaces it by an ssh server.
     """
-    told = " ".join((onstart, *args))
+    command = " ".join((onstart, *args))
     if runtype != "args":
-        return "ollama serve" in told
+        return "ollama serve" in command
     is_own_entrypoint = not onstart or onstart.endswith("ollama")
-    return "ollama serve" in told or (is_own_entrypoint and "ollama" in image and args in {(), ("serve",)})
+    return "ollama serve" in command or (is_own_entrypoint and "ollama" in image and args in {(), ("serve",)})

@@ -1,4 +1,4 @@
-"""What is on offer at a moment: ids that rotate, machines that are taken and come back under another id."""
+"""The offers at a moment: ids that rotate, machines that are rented and return under another id."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from local.simulators.vastai.offers import SimulatedOffer, describe_price
 from local.simulators.vastai.wire import Json
 
 ID_STRIDE = 100_000_000
-"""Between two ids of the same offer, so that an id tells whose it is."""
+"""Between two ids of one offer, so that an id identifies its offer."""
 
 
 @dataclass(slots=True)
@@ -17,9 +17,9 @@ class Listing:
     Attributes
     ----------
     relisted_count
-        How often it was rented and came back.
+        How often it was rented and offered again.
     contract_id
-        Who has it; None while it is free.
+        The contract that has it; None while it is free.
     is_withdrawn
         Whether it has left the market for good.
     """
@@ -33,7 +33,7 @@ class Listing:
 
     @property
     def ends_at(self) -> float:
-        """When the host takes the machine back."""
+        """When the offer ends."""
         return self.began_at + self.offer.available_seconds
 
     def current_id(self, now: float) -> int:
@@ -51,7 +51,7 @@ class Listing:
 
 
 class Market:
-    """All machines there are."""
+    """All machines."""
 
     def __init__(self, offers: Iterable[SimulatedOffer], began_at: float) -> None:
         self._began_at = began_at
@@ -65,14 +65,14 @@ class Market:
         Raises
         ------
         ValueError
-            Its id is that of another one, or too high.
+            The id is taken or too high.
         """
         if offer.offer_id in self._listings or not 0 < offer.offer_id < ID_STRIDE:
             raise ValueError(f"offer id {offer.offer_id} is taken or out of range")
         self._listings[offer.offer_id] = Listing(offer, self._began_at, row=offer.describe())
 
     def find(self, offer_id: int) -> Listing | None:
-        """Return whose id this is or once was."""
+        """Return the listing that has or had this id."""
         return self._listings.get(offer_id % ID_STRIDE)
 
     def free(self, now: float) -> Iterator[Listing]:
@@ -85,7 +85,7 @@ class Market:
         return next(found, None)
 
     def release(self, listing: Listing) -> None:
-        """Offer a machine anew, under another id."""
+        """Offer a machine again, under another id."""
         listing.contract_id = None
         listing.relisted_count += 1
 
@@ -109,12 +109,4 @@ def describe_listing(listing: Listing, now: float, *, disk_gb: float, is_bid: bo
         "start_date": listing.began_at,
         "end_date": listing.ends_at,
         "duration": listing.ends_at - now,
-        "avail_vol_ask_id": volume_offer_id(offer),
-        "avail_vol_dph": offer.disk_usd_per_hour(1.0),
-        "avail_vol_size": offer.disk_space_gb / 2,
     }
-
-
-def volume_offer_id(offer: SimulatedOffer) -> int:
-    """Return the id under which a part of its disk is offered as a volume."""
-    return 50_000_000 + offer.machine_id

@@ -1,44 +1,36 @@
-"""A machine on the market, and the row in which a search shows it."""
+"""A machine on the market, and its row in a search."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 
 from local.simulators.vastai.boots import BootScript
-from local.simulators.vastai.wire import Json, JsonValue
+from local.simulators.vastai.wire import Json
 
 HOURS_PER_MONTH = 720
-"""Vast.ai's month, by which storage_cost ($/GB/month) becomes $/h."""
-
-_NO_FIELDS: Mapping[str, JsonValue] = MappingProxyType({})
+"""Vast.ai's month, which turns storage_cost ($/GB/month) into $/h."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedOffer:
-    """One machine for rent, whole.
+    """One machine for rent.
 
     Attributes
     ----------
     offer_id
-        The first id under which it is offered; ids change when it is offered anew.
+        Its first id; it gets another one each time it is offered again.
     gpu_ram_mb
-        Per GPU, a few per cent below what its name says, as reported.
+        Per GPU, as hosts report it: a few per cent below the nominal size.
     gpu_usd_per_hour
-        Of all GPUs together; the disk comes on top.
-    min_bid_usd_per_hour
-        None makes it half of the price.
+        Of all GPUs together, without the disk.
     inet_down_mbit_per_second, inet_up_mbit_per_second
         Megabits.
     available_seconds
-        From the simulator's start until the host takes the machine back.
+        From the simulator's start until the offer ends.
     leaves_after_seconds
-        From the simulator's start until somebody else rents it; None never.
+        From the simulator's start until another account rents it; None for never.
     id_rotation_seconds
-        How often the offer's id changes by itself; None never.
+        How often the offer's id changes by itself; None for never.
     boot
-        How this machine boots; None as the settings say.
-    fields
-        Members of its row that differ from what they would be.
+        How this machine boots; None for the settings' way.
     """
 
     offer_id: int
@@ -48,7 +40,6 @@ class SimulatedOffer:
     gpu_ram_mb: int
     gpu_count: int = 1
     host_id: int = 16_180
-    min_bid_usd_per_hour: float | None = None
     storage_usd_per_gb_month: float = 0.2
     reliability: float = 0.995
     verification: str = "verified"
@@ -69,26 +60,22 @@ class SimulatedOffer:
     deep_learning_score: float = 100.0
     geolocation: str = "Quebec, CA"
     public_ipaddr: str = "203.0.113.42"
-    has_static_ip: bool = True
     available_seconds: float = 180 * 86_400.0
     leaves_after_seconds: float | None = None
     id_rotation_seconds: float | None = None
     boot: BootScript | None = None
-    fields: Mapping[str, JsonValue] = field(default=_NO_FIELDS)
 
     @property
     def min_bid(self) -> float:
-        """The lowest bid that is not refused, in $/h."""
-        if self.min_bid_usd_per_hour is not None:
-            return self.min_bid_usd_per_hour
+        """The lowest bid that is accepted, in $/h: half of the price."""
         return round(self.gpu_usd_per_hour / 2, 4)
 
     def disk_usd_per_hour(self, disk_gb: float) -> float:
-        """Return what a disk of that size costs here."""
+        """Return the price of a disk of that size."""
         return disk_gb * self.storage_usd_per_gb_month / HOURS_PER_MONTH
 
     def describe(self) -> Json:
-        """Return what stays the same of the row, whoever asks and whenever."""
+        """Return the members of its row that never change."""
         return {
             **self._describe_gpu(),
             **self._describe_host(),
@@ -110,7 +97,6 @@ class SimulatedOffer:
             "webpage": None,
             "bundled_results": None,
             "cluster_id": None,
-            **self.fields,
         }
 
     def _describe_gpu(self) -> Json:
@@ -176,13 +162,13 @@ class SimulatedOffer:
             "internet_down_cost_per_tb": round(self.inet_down_usd_per_gb * 1_000, 6),
             "internet_up_cost_per_tb": round(self.inet_up_usd_per_gb * 1_000, 6),
             "direct_port_count": self.direct_port_count,
-            "static_ip": self.has_static_ip,
+            "static_ip": True,
             "public_ipaddr": self.public_ipaddr,
         }
 
 
 def describe_price(offer: SimulatedOffer, disk_gb: float, *, gpu_usd_per_hour: float | None = None) -> Json:
-    """Return the members of a row that depend on the disk: prices, and values for money.
+    """Return the members of a row that depend on the disk: prices, and scores per dollar.
 
     Parameters
     ----------

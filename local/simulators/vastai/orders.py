@@ -1,17 +1,18 @@
-"""Reading an order: its limits, its ports, and what a template adds to it.
+"""Orders: their limits, their ports, and what a template adds.
 
 Limits: x-input-validation in vast-ai/docs, create_instance (August 2026).
 """
 
 import re
+from collections.abc import Mapping
 
 from local.simulators.vastai.contracts import Order
 from local.simulators.vastai.machines import SERVER_PORT
-from local.simulators.vastai.templates import SimulatedTemplate, TemplateStore, read_flags
+from local.simulators.vastai.templates import SimulatedTemplate, read_flags
 from local.simulators.vastai.wire import Json, JsonValue
 
 MIN_DISK_GB = 8.0
-"""Given when none is asked for, and the least that can be."""
+"""The default and the minimum."""
 
 MAX_IMAGE_CHARS = 1_024
 MAX_LABEL_CHARS = 256
@@ -28,15 +29,15 @@ _PORT = re.compile(r"-p (\d+):(\d+)(/udp|/tcp)?")
 
 
 class OrderError(Exception):
-    """An order that is refused; its text says why, `code` is Vast.ai's word for it."""
+    """A refused order: the reason, and Vast.ai's `code` for it."""
 
     def __init__(self, text: str, code: str = "invalid_args") -> None:
         super().__init__(text)
         self.code = code
 
 
-def read_order(body: Json, templates: TemplateStore) -> Order:
-    """Return the order in a request's body; nulls count as not given.
+def read_order(body: Json, templates: Mapping[str, SimulatedTemplate]) -> Order:
+    """Return the order in a request's body; null counts as absent.
 
     Raises
     ------
@@ -44,6 +45,9 @@ def read_order(body: Json, templates: TemplateStore) -> Order:
         The API refuses it.
     """
     given: Json = {name: value for name, value in body.items() if value is not None}
+    if "volume_info" in given:
+        # Volumes bill until they are deleted, so RUNE makes none.
+        raise OrderError("Invalid args: this simulator has no volumes")
     template = _find_template(given, templates)
     image = _text(given, "image") or (template.full_image if template else "")
     if not image or len(image) > MAX_IMAGE_CHARS:
@@ -56,7 +60,6 @@ def read_order(body: Json, templates: TemplateStore) -> Order:
     if len(onstart or "") + sum(map(len, args)) > MAX_START_CHARS:
         raise OrderError("Invalid args: onstart and args are longer than 4096 characters")
     merged = _read_env(given, template)
-    volume_info = given.get("volume_info")
     return Order(
         image=image,
         runtype=_text(given, "runtype") or _default_runtype(template, args),
@@ -72,25 +75,24 @@ def read_order(body: Json, templates: TemplateStore) -> Order:
         template_name=template.name if template else None,
         bid_usd_per_hour=_read_price(given),
         is_stopped=given.get("target_state") == "stopped",
-        volume_info=volume_info if isinstance(volume_info, dict) else None,
     )
 
 
 def asks_cancel(body: Json, order: Order) -> bool:
-    """Return whether nothing is to be left behind when the machine cannot start at once."""
+    """Return whether the contract is to be cancelled when the machine cannot start at once."""
     asked = body.get("cancel_unavail")
     if isinstance(asked, bool):
         return asked
     return order.bid_usd_per_hour is None and not order.is_stopped
 
 
-def _find_template(given: Json, templates: TemplateStore) -> SimulatedTemplate | None:
+def _find_template(given: Json, templates: Mapping[str, SimulatedTemplate]) -> SimulatedTemplate | None:
     if "template_id" in given:
         raise OrderError("Invalid args: template_id is not accepted here, use template_hash_id")
     hash_id = given.get("template_hash_id")
     if hash_id is None:
         return None
-    template = templates.templates.get(hash_id) if isinstance(hash_id, str) else None
+    template = templates.get(hash_id) if isinstance(hash_id, str) else None
     if template is None:
         raise OrderError(f"Invalid args: no template with hash_id {hash_id}")
     return template
@@ -113,9 +115,9 @@ def _read_args(given: Json, template: SimulatedTemplate | None) -> tuple[str, ..
 
 
 def _read_env(given: Json, template: SimulatedTemplate | None) -> dict[str, str]:
-    """Return flags and variables, the request's before the template's.
+    """Return flags and variables; those of the request replace those of the template.
 
-    Docker flags as text are documented for an order too, and not applied (vast-ai/docs, pitfalls).
+    Docker flags as text are documented for orders but not applied (vast-ai/docs, pitfalls).
     """
     merged = read_flags(template.env) if template else {}
     env = given.get("env")
@@ -135,7 +137,7 @@ def _read_ports(merged: dict[str, str], image: str) -> tuple[str, ...]:
     keys = [f"{found.group(2)}{found.group(3) or '/tcp'}" for found in asked if found]
     if len(keys) > MAX_PORT_COUNT:
         raise OrderError("Invalid args: more than 64 ports")
-    # What an image exposes is mapped without being asked for.
+    # A port that the image exposes is mapped without an order.
     exposed = f"{SERVER_PORT}/tcp"
     if image.startswith("ollama/ollama") and exposed not in keys:
         keys.append(exposed)

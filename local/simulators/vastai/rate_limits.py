@@ -1,4 +1,4 @@
-"""Whose key a request carries, and how often each key may ask."""
+"""Limits of how often a key may call an endpoint."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Identity:
 
 
 class RateLimiter:
-    """Least times between calls: per endpoint and key, and for searches per address."""
+    """Least time between two calls, by endpoint and key; of searches, by address."""
 
     def __init__(self) -> None:
         self._open_from: dict[tuple[Endpoint, str, str], float] = {}
@@ -41,7 +41,7 @@ class RateLimiter:
     def refuse(
         self, endpoint: Endpoint, request: VastRequest, identity: Identity, now: float
     ) -> VastAnswer | None:
-        """Return the 429 of a call that comes too early; None where it does not."""
+        """Return the 429 of a call that comes too early; None for any other."""
         if endpoint is Endpoint.SEARCH:
             return self._refuse_search(request.address, now)
         interval_seconds = INTERVAL_SECONDS.get(endpoint)

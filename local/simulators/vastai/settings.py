@@ -1,4 +1,4 @@
-"""How a simulated Vast.ai is set up."""
+"""Settings of a simulated Vast.ai."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from decimal import Decimal
 from local.simulators.vastai.boots import BootScript
 from local.simulators.vastai.default_market import DEFAULT_OFFERS, DEFAULT_TEMPLATES
 from local.simulators.vastai.endpoints import Scope
-from local.simulators.vastai.faults import Fault
+from local.simulators.vastai.faults import VastaiFault
 from local.simulators.vastai.offers import SimulatedOffer
 from local.simulators.vastai.templates import SimulatedTemplate
 
@@ -16,38 +16,36 @@ DEFAULT_API_KEY = "vastai-simulator-key"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VastaiSettings:
-    """Everything that can be chosen about one simulated Vast.ai.
+    """Settings of one simulated Vast.ai.
 
     Attributes
     ----------
     api_key
-        The account's own, which may do everything.
+        The account's own, with every right.
     scoped_keys
-        Further keys and what they may do.
+        Further keys and their rights.
     credit_usd
         Prepaid at the start.
     image_gb
-        Size of every image, charged as download when it is pulled.
+        Size of every image, billed as a download when it is pulled.
     rate_limits
         Whether calls that come too early are refused.
     unauthorized_status
         For a wrong key: 404 as observed, 401 as documented.
     gone_offer_status
-        For an ask that is not there any more: 404, 410, 400, or 200 with success:false.
+        For an ask that is gone: 404, 410, 400, or 200 with success:false.
     gone_instance_status
-        For an instance that is not there any more: 404, or 200 with success:false.
-    no_credit_status
-        Of insufficient_credit: 400, or 200.
+        For an instance that is gone: 404, or 200 with success:false.
     boot
-        How machines boot that have no script of their own.
+        How machines boot whose offer has no `boot`.
     read_lag_count
-        How many single reads of a new contract give null.
+        Single reads of a new contract that return null.
     list_lag_seconds
-        How long a new contract is not listed.
+        How long lists leave out a new contract.
     log_delay_seconds
-        From asking for a log until it can be read.
+        From the request for a log until it can be read.
     download_bytes_per_second
-        At which rented machines download models; None is each offer's own speed.
+        Of rented machines that pull models; None for each offer's own speed.
     public_ipaddr
         Of every machine, instead of its offer's.
     """
@@ -62,11 +60,10 @@ class VastaiSettings:
     unauthorized_status: int = 404
     gone_offer_status: int = 404
     gone_instance_status: int = 404
-    no_credit_status: int = 400
     boot: BootScript = field(default_factory=BootScript)
     read_lag_count: int = 0
     list_lag_seconds: float = 0.0
     log_delay_seconds: float = 0.6
     download_bytes_per_second: float | None = None
     public_ipaddr: str | None = None
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[VastaiFault, ...] = ()

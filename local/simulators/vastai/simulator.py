@@ -1,25 +1,27 @@
-"""The whole of it: one request in, one answer out, at whatever time the clock tells."""
+"""The simulator: one request in, one answer out, at the time of a given clock."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 
+from local.simulators.request_log import Outcome, RequestLog, outcome_of
 from local.simulators.vastai.access import identify, refuse_access
 from local.simulators.vastai.bills import Bill
 from local.simulators.vastai.boots import Loss, plan_loss
 from local.simulators.vastai.contracts import Contract
 from local.simulators.vastai.endpoints import CHANGES, Endpoint, find_endpoint, redirect_path
-from local.simulators.vastai.faults import Fault, FaultScript
+from local.simulators.vastai.faults import VastaiFault, VastaiFaults
+from local.simulators.vastai.faulty_answers import faulty_answer
 from local.simulators.vastai.foreign import plant_foreign
 from local.simulators.vastai.logs import LOGS_PATH
 from local.simulators.vastai.machines import MachineHost
 from local.simulators.vastai.offers import SimulatedOffer
 from local.simulators.vastai.rate_limits import Identity
-from local.simulators.vastai.requests import RequestLog, RequestRecord
-from local.simulators.vastai.routes.managing import describe_ids
+from local.simulators.vastai.request_log import VastaiRequest
+from local.simulators.vastai.routes.managing import read_ids
 from local.simulators.vastai.routes.table import HANDLERS
 from local.simulators.vastai.settings import VastaiSettings
-from local.simulators.vastai.spoiling import spoiled_answer
 from local.simulators.vastai.wire import Delivery, VastAnswer, VastRequest, plain
 from local.simulators.vastai.world import Call, World
 
@@ -27,17 +29,16 @@ _KEPT_BODIES = CHANGES | {Endpoint.SEARCH, Endpoint.CREATE}
 
 
 class SimulatedVastai:
-    """Vast.ai's API, its market and one account on it; without threads, timers or chance.
+    """Vast.ai's API, its market and one account, without threads, timers or chance.
 
-    Nothing happens between two calls: each looks at the clock and first lets happen what is due by then. All
-    times are epoch seconds.
+    Nothing happens between two calls: each first applies what is due by the clock. All times are epoch seconds.
 
     Parameters
     ----------
     now
-        The clock; it may stand still and jump ahead, and never goes back.
+        The clock; it may stop and jump ahead, but never goes back.
     host
-        Runs what is in the containers; without it, ports are made up.
+        Runs the containers.
     """
 
     def __init__(
@@ -45,36 +46,36 @@ class SimulatedVastai:
         settings: VastaiSettings | None = None,
         *,
         now: Callable[[], float],
-        host: MachineHost | None = None,
+        host: MachineHost,
     ) -> None:
         self.settings = settings or VastaiSettings()
         self.now = now
         self.world = World(self.settings, now(), host)
 
     @property
-    def faults(self) -> FaultScript:
-        """What is to go wrong; add to it at any time."""
+    def faults(self) -> VastaiFaults:
+        """The faults to come; they can be added at any time."""
         return self.world.faults
 
     @property
-    def requests(self) -> RequestLog:
-        """What was asked."""
+    def requests(self) -> RequestLog[VastaiRequest]:
+        """The log of requests."""
         return self.world.requests
 
     @property
     def instances(self) -> dict[int, Contract]:
-        """Every contract there has ever been, by its id."""
+        """Every contract ever made, by its id."""
         self.advance()
         return self.world.account.instances
 
     @property
     def credit_usd(self) -> Decimal:
-        """The prepaid money left."""
+        """The prepaid credit left."""
         self.advance()
         return self.world.account.credit_usd(self.now())
 
     def add_credit(self, amount_usd: Decimal) -> None:
-        """Pay in; a negative amount takes out."""
+        """Add to the prepaid credit; a negative amount takes from it."""
         self.advance()
         self.world.account.add_credit(amount_usd, self.now())
 
@@ -84,7 +85,7 @@ class SimulatedVastai:
         Raises
         ------
         KeyError
-            There has never been one of that id.
+            No contract has had that id.
         """
         self.advance()
         return self.world.account.bill(contract_id, self.now())
@@ -95,11 +96,11 @@ class SimulatedVastai:
         return list(self.world.account.live.values())
 
     def advance(self) -> None:
-        """Let everything happen that is due by now."""
+        """Apply everything that is due by now."""
         self.world.account.advance(self.now())
 
     def next_change_at(self) -> float | None:
-        """Return when an instance will next change by itself; None never."""
+        """Return when an instance will next change by itself; None for never."""
         return self.world.account.next_change_at()
 
     def lose(self, contract_id: int, loss: Loss) -> None:
@@ -108,7 +109,7 @@ class SimulatedVastai:
         Raises
         ------
         KeyError
-            There is none of that id.
+            No contract with that id exists.
         """
         self.advance()
         contract = self.world.account.live[contract_id]
@@ -116,12 +117,12 @@ class SimulatedVastai:
         self.world.account.replan(contract, now, [plan_loss(now, loss)])
 
     def plant_foreign(self, label: str | None, *, offer: SimulatedOffer | None = None) -> int:
-        """Return the id of a new running instance that somebody else of this account rents; nobody may touch it."""
+        """Return the id of a new running instance that another user of this account rents."""
         self.advance()
         return plant_foreign(self.world, self.now(), label, offer)
 
-    def touched_foreign(self) -> list[RequestRecord]:
-        """Return the remembered requests that tried to change or end foreign instances."""
+    def touched_foreign(self) -> list[VastaiRequest]:
+        """Return the logged requests that named a foreign instance to change or end it."""
         foreign = {c.contract_id for c in self.world.account.instances.values() if c.is_foreign}
         return [
             record
@@ -130,31 +131,24 @@ class SimulatedVastai:
         ]
 
     def read_log(self, path: str) -> str | None:
-        """Return the log that a request for one has named; None while it is not there."""
+        """Return the log at a path that `request_logs` answered; None while it cannot be read."""
         return self.world.logs.read(path, self.now())
 
     def answer(self, request: VastRequest) -> VastAnswer:
-        """Do what a request asks for, and return the answer and its fate."""
+        """Carry out a request and return its answer."""
         now = self.now()
         world = self.world
         world.account.advance(now)
         endpoint, number = find_endpoint(request.method, request.path)
         identity = identify(world, request)
-        record = RequestRecord(
-            number=world.requests.next_number(),
-            at=now,
-            method=request.method,
-            path=request.path,
-            query=dict(request.query),
-            endpoint=endpoint,
-            key=identity.kind,
-        )
+        record = world.requests.open(request.method, request.path, datetime.fromtimestamp(now, UTC))
+        record.query, record.endpoint, record.key = dict(request.query), endpoint, identity.kind
         if endpoint is None:
             answer = self._answer_unknown(request)
         else:
             answer = self._answer_known(request, endpoint, number, identity, record)
-        record.status, record.delivery = answer.status, answer.delivery
-        world.requests.add(record)
+        record.status, record.ended_at = answer.status, record.started_at
+        record.outcome = _OUTCOMES.get(answer.delivery) or outcome_of(answer.status)
         return answer
 
     def _answer_unknown(self, request: VastRequest) -> VastAnswer:
@@ -172,12 +166,12 @@ class SimulatedVastai:
         endpoint: Endpoint,
         number: int | None,
         identity: Identity,
-        record: RequestRecord,
+        record: VastaiRequest,
     ) -> VastAnswer:
-        world, now = self.world, record.at
+        world, now = self.world, self.now()
         body = request.body if isinstance(request.body, dict) else {}
         if endpoint is not Endpoint.CREATE:
-            record.contract_ids = tuple(describe_ids(body)) if number is None else (number,)
+            record.contract_ids = tuple(read_ids(body.get("instance_ids"))) if number is None else (number,)
         if endpoint in _KEPT_BODIES:
             record.body = request.body
         refused = refuse_access(world, identity, endpoint, request, number)
@@ -190,13 +184,16 @@ class SimulatedVastai:
         fault = world.faults.take_answer(endpoint, machine_id, contract_id)
         record.fault = fault.kind if fault else None
         if fault is not None and not fault.after_effect:
-            return spoiled_answer(world, fault, now)
+            return faulty_answer(world, fault, now)
         answer = HANDLERS[endpoint](world, Call(request, endpoint, identity, now, number, body))
-        return answer if fault is None else _spoil(world, fault, answer, now)
+        return answer if fault is None else _fail_delivery(world, fault, answer, now)
 
 
-def _spoil(world: World, fault: Fault, answer: VastAnswer, now: float) -> VastAnswer:
-    spoiled = spoiled_answer(world, fault, now)
-    if spoiled.delivery is Delivery.NORMAL:
-        return spoiled
-    return replace(answer, delivery=spoiled.delivery)
+_OUTCOMES = {Delivery.DISCONNECTED: Outcome.DISCONNECTED, Delivery.HANG: Outcome.CANCELLED}
+
+
+def _fail_delivery(world: World, fault: VastaiFault, answer: VastAnswer, now: float) -> VastAnswer:
+    failed = faulty_answer(world, fault, now)
+    if failed.delivery is Delivery.NORMAL:
+        return failed
+    return replace(answer, delivery=failed.delivery)

@@ -1,13 +1,9 @@
-"""Templates: how an instance is started, kept under the hash of their content."""
+"""Templates: how an instance is started."""
 
 import shlex
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from hashlib import md5
+from dataclasses import dataclass
 
 from local.simulators.vastai.wire import Json
-
-_FIRST_NEW_ID = 400_001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +13,7 @@ class SimulatedTemplate:
     Attributes
     ----------
     hash_id
-        Of its content, so every edit makes another one.
+        Of its content; orders name a template by it.
     env
         Docker's flags as text: variables and ports.
     runtype
@@ -79,35 +75,8 @@ class SimulatedTemplate:
         }
 
 
-class TemplateStore:
-    """The templates that the account can see."""
-
-    def __init__(self, templates: Iterable[SimulatedTemplate]) -> None:
-        self.templates = {template.hash_id: template for template in templates}
-        self._next_id = _FIRST_NEW_ID
-
-    def add(self, template: SimulatedTemplate) -> SimulatedTemplate:
-        """Keep a template under the hash of its content, with an id of its own if it has none; return it so."""
-        members = asdict(template)
-        if not template.template_id:
-            members["template_id"] = self._next_id
-            self._next_id += 1
-        content = repr(sorted((name, value) for name, value in members.items() if name != "hash_id"))
-        members["hash_id"] = md5(content.encode(), usedforsecurity=False).hexdigest()
-        kept = SimulatedTemplate(**members)
-        self.templates[kept.hash_id] = kept
-        return kept
-
-    def remove(self, template_id: int) -> bool:
-        """Delete a template; False where there is none of that id."""
-        found = [t.hash_id for t in self.templates.values() if t.template_id == template_id]
-        for hash_id in found:
-            del self.templates[hash_id]
-        return bool(found)
-
-
 def read_flags(flags: str) -> dict[str, str]:
-    """Return docker's flags in the form that an order takes: `{"OLLAMA_HOST": "0.0.0.0", "-p 1:1": "1"}`.
+    """Return docker's flags in the form of an order: `{"OLLAMA_HOST": "0.0.0.0", "-p 1:1": "1"}`.
 
     Raises
     ------

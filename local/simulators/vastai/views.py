@@ -130,13 +130,6 @@ def describe_instance(contract: Contract, now: float, *, credit_usd: float) -> J
     }
 
 
-def describe_listed(contract: Contract, now: float, *, credit_usd: float) -> Json:
-    """Return the object of one instance as lists give it: they show its volumes, the single read does not."""
-    info = contract.order.volume_info
-    volumes: list[JsonValue] = [] if info is None else [info]
-    return {**describe_instance(contract, now, credit_usd=credit_usd), "volume_info": volumes}
-
-
 def select_columns(row: Json, columns: Sequence[str]) -> Json:
     """Return the columns asked for; a name that there is not comes back null."""
     return row if "*" in columns else {name: row.get(name) for name in columns}

@@ -15,10 +15,10 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Delivery(StrEnum):
-    """What becomes of an answer on its way."""
+    """Whether an answer arrives."""
 
     NORMAL = "normal"
-    LOST = "lost"
+    DISCONNECTED = "disconnected"
     """The connection breaks without an answer."""
     HANG = "hang"
     """No answer ever comes; the connection stays open."""
@@ -33,13 +33,13 @@ class VastRequest:
     path
         Without the query, exactly as sent: slashes at the end matter.
     body
-        Parsed JSON; None where there is none or it is no JSON.
+        Parsed JSON; None for a body that is empty or not JSON.
     authorization
         The header of that name.
     address
         Of the caller: searches are limited by it.
     base_url
-        Where the caller reached the API, without a slash at the end; addresses of logs begin so.
+        Address at which the caller reached the API, without a final slash; addresses of logs begin with it.
     """
 
     method: str
@@ -53,7 +53,7 @@ class VastRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VastAnswer:
-    """One answer; with a delivery other than normal nobody gets to see the rest."""
+    """One answer; it is sent only with normal delivery."""
 
     status: int
     body: Json | str
@@ -62,7 +62,7 @@ class VastAnswer:
     delivery: Delivery = Delivery.NORMAL
 
     def delivered(self, delivery: Delivery) -> "VastAnswer":
-        """Return the same answer with another fate."""
+        """Return the same answer with another delivery."""
         return replace(self, delivery=delivery)
 
 
@@ -72,11 +72,11 @@ def success(**members: JsonValue) -> VastAnswer:
 
 
 def failure(status: int, error: str, message: str, **members: JsonValue) -> VastAnswer:
-    """Return the usual envelope of a failure; the status may well be 200."""
+    """Return the usual envelope of a failure, whose status can be 200."""
     return VastAnswer(status=status, body={"success": False, "error": error, "msg": message, **members})
 
 
 def plain(status: int, text: str, media_type: str = "text/plain", **headers: str) -> VastAnswer:
-    """Return an answer that is no JSON; underscores in the names of headers stand for hyphens."""
+    """Return an answer that is not JSON; underscores in the names of headers become hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return VastAnswer(status=status, body=text, media_type=media_type, headers=named)

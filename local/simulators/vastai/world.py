@@ -1,50 +1,47 @@
-"""All that one simulated Vast.ai knows, and one request as its routes see it."""
+"""The state of one simulated Vast.ai, and one request as its routes see it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from local.simulators.request_log import RequestLog
 from local.simulators.vastai.account import Account
 from local.simulators.vastai.contracts import Contract
 from local.simulators.vastai.endpoints import Endpoint
-from local.simulators.vastai.faults import FaultScript
+from local.simulators.vastai.faults import VastaiFaults
 from local.simulators.vastai.logs import LogStore
-from local.simulators.vastai.machines import MachineHost, MadeUpHost
+from local.simulators.vastai.machines import MachineHost
 from local.simulators.vastai.market import Market
 from local.simulators.vastai.rate_limits import Identity, RateLimiter
-from local.simulators.vastai.requests import RequestLog
+from local.simulators.vastai.request_log import VastaiRequest
 from local.simulators.vastai.settings import VastaiSettings
-from local.simulators.vastai.templates import TemplateStore
-from local.simulators.vastai.volumes import VolumeStore
 from local.simulators.vastai.wire import Json, VastAnswer, VastRequest
 
 
 class World:
-    """Everything behind the API."""
+    """Market, account, templates, logs and faults."""
 
-    def __init__(self, settings: VastaiSettings, now: float, host: MachineHost | None) -> None:
+    def __init__(self, settings: VastaiSettings, now: float, host: MachineHost) -> None:
         self.settings = settings
         self.began_at = now
         self.market = Market(settings.offers, now)
-        self.volumes = VolumeStore()
         self.account = Account(
             settings.credit_usd,
             self.market,
-            host or MadeUpHost(),
-            self.volumes,
+            host,
             download_bytes_per_second=settings.download_bytes_per_second,
         )
-        self.templates = TemplateStore(settings.templates)
+        self.templates = {template.hash_id: template for template in settings.templates}
         self.logs = LogStore(settings.log_delay_seconds)
         self.limiter = RateLimiter()
-        self.faults = FaultScript(settings.faults)
-        self.requests = RequestLog()
+        self.faults = VastaiFaults(settings.faults)
+        self.requests = RequestLog(VastaiRequest)
 
     def find(self, contract_id: int | None) -> Contract | None:
         """Return an instance that exists."""
         return None if contract_id is None else self.account.live.get(contract_id)
 
     def machine_of(self, endpoint: Endpoint, number: int | None) -> int | None:
-        """Return the machine that the number in a path stands for."""
+        """Return the machine that the number in a path means."""
         if number is None:
             return None
         if endpoint is Endpoint.CREATE:
@@ -56,14 +53,14 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request that may be asked.
+    """One request that is allowed.
 
     Attributes
     ----------
     number
-        The one in its path.
+        In its path.
     body
-        The object sent; empty where something else was.
+        The JSON object sent; empty where the body is anything else.
     """
 
     request: VastRequest

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from local.simulators.bedrock import BedrockSettings, Fault, SimulatedBedrock, create_app
+from local.simulators.bedrock import BedrockFault, BedrockSettings, SimulatedBedrock, create_app
 from rune.llm.bedrock import BedrockServer
 from rune.llm.protocol import ChatRequest, Message, Role
 from tests.functional.simulators.hosting import Host
@@ -30,10 +30,10 @@ QUESTION = ChatRequest(
 )
 
 
-def simulate(host: Host, *faults: Fault, settings: BedrockSettings = FAST) -> SimulatedBedrock:
+def simulate(host: Host, *faults: BedrockFault, settings: BedrockSettings = FAST) -> SimulatedBedrock:
     """Put a fresh simulator behind the address."""
     state = SimulatedBedrock(settings)
-    state.faults.add(faults)
+    state.faults.add(*faults)
     host.app = create_app(state)
     return state
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import urllib3
 
-from local.simulators.bedrock import Fault, FaultKind, Outcome, SimulatedBedrock
+from local.simulators.bedrock import BedrockFault, BedrockFaultKind, SimulatedBedrock
+from local.simulators.faults import FaultKind, StreamFaultKind
+from local.simulators.request_log import Outcome
 from rune.bench.driver import measure_point
 from rune.bench.records import Point
 from rune.bench.tasks import Task
@@ -171,7 +173,7 @@ def test_reasoning_is_kept_apart(host: Host) -> None:
     ],
 )
 def test_stop_reason_is_told_in_our_words(reason: str, finish: FinishReason, host: Host) -> None:
-    simulate(host, Fault(kind=FaultKind.STOPPED, code=reason, after_chunks=2))
+    simulate(host, BedrockFault(kind=BedrockFaultKind.STOPPED, code=reason, after_chunks=2))
 
     assert chat(host).finish_reason is finish
 
@@ -298,7 +300,9 @@ BEFORE: list[tuple[str, int, str, type[ModelServerError]]] = [
 def test_refusal_is_named(
     code: str, status: int, text: str, error: type[ModelServerError], host: Host
 ) -> None:
-    state = simulate(host, Fault(kind=FaultKind.REFUSED, code=code, status=status, text=text, times=None))
+    state = simulate(
+        host, BedrockFault(kind=FaultKind.REFUSED, code=code, status=status, text=text, times=None)
+    )
 
     raised = refused(host)
 
@@ -323,7 +327,9 @@ WITHIN: list[tuple[str, str, type[ModelServerError]]] = [
 def test_error_within_the_answer_is_named(
     code: str, text: str, error: type[ModelServerError], after_chunks: int, host: Host
 ) -> None:
-    simulate(host, Fault(kind=FaultKind.STREAM_ERROR, code=code, text=text, after_chunks=after_chunks))
+    simulate(
+        host, BedrockFault(kind=StreamFaultKind.STREAM_ERROR, code=code, text=text, after_chunks=after_chunks)
+    )
 
     assert type(refused(host)) is error
 
@@ -331,21 +337,21 @@ def test_error_within_the_answer_is_named(
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        (Fault(kind=FaultKind.TRUNCATED), StreamTruncatedError),
-        (Fault(kind=FaultKind.TRUNCATED, after_chunks=0), StreamTruncatedError),
-        (Fault(kind=FaultKind.DISCONNECTED), StreamTruncatedError),
-        (Fault(kind=FaultKind.CORRUPT), BadResponseError),
-        (Fault(kind=FaultKind.WRONG_CONTENT), BadResponseError),
-        (Fault(kind=FaultKind.STOPPED, code="malformed_model_output"), StreamFailedError),
-        (Fault(kind=FaultKind.STOPPED, code="malformed_tool_use"), StreamFailedError),
+        (BedrockFault(kind=StreamFaultKind.TRUNCATED), StreamTruncatedError),
+        (BedrockFault(kind=StreamFaultKind.TRUNCATED, after_chunks=0), StreamTruncatedError),
+        (BedrockFault(kind=FaultKind.DISCONNECTED), StreamTruncatedError),
+        (BedrockFault(kind=BedrockFaultKind.CORRUPT), BadResponseError),
+        (BedrockFault(kind=FaultKind.NOT_JSON), BadResponseError),
+        (BedrockFault(kind=BedrockFaultKind.STOPPED, code="malformed_model_output"), StreamFailedError),
+        (BedrockFault(kind=BedrockFaultKind.STOPPED, code="malformed_tool_use"), StreamFailedError),
         (
-            Fault(kind=FaultKind.STOPPED, code="model_context_window_exceeded", after_chunks=0),
+            BedrockFault(kind=BedrockFaultKind.STOPPED, code="model_context_window_exceeded", after_chunks=0),
             ContextOverflowError,
         ),
     ],
     ids=lambda value: getattr(value, "kind", getattr(value, "__name__", "")),
 )
-def test_spoiled_answer_is_named(fault: Fault, error: type[ModelServerError], host: Host) -> None:
+def test_spoiled_answer_is_named(fault: BedrockFault, error: type[ModelServerError], host: Host) -> None:
     simulate(host, fault)
 
     assert type(refused(host)) is error
@@ -381,20 +387,23 @@ def test_nobody_there_is_unreachable() -> None:
 # ---------------------------------------------------------------- time
 
 
+SILENT = BedrockFault(kind=FaultKind.HANG, after_chunks=0)
+
+
 @pytest.mark.alone
 @pytest.mark.parametrize(
-    ("kind", "limits", "words"),
+    ("fault", "limits", "words"),
     [
-        (FaultKind.SILENT, (5.0, 0.1), "silent for 0.1 seconds"),
-        (FaultKind.HANG, (5.0, 0.1), "silent for 0.1 seconds"),
-        (FaultKind.SILENT, (0.1, 5.0), "longer than 0.1 seconds"),
-        (FaultKind.SLOW, (0.15, 5.0), "longer than 0.15 seconds"),
+        (SILENT, (5.0, 0.1), "silent for 0.1 seconds"),
+        (BedrockFault(kind=FaultKind.HANG), (5.0, 0.1), "silent for 0.1 seconds"),
+        (SILENT, (0.1, 5.0), "longer than 0.1 seconds"),
+        (BedrockFault(kind=StreamFaultKind.SLOW, slow_factor=20.0), (0.15, 5.0), "longer than 0.15 seconds"),
     ],
 )
 def test_limit_is_kept_and_the_connection_closed(
-    kind: FaultKind, limits: tuple[float, float], words: str, host: Host
+    fault: BedrockFault, limits: tuple[float, float], words: str, host: Host
 ) -> None:
-    state = simulate(host, Fault(kind=kind, slow_factor=20.0))
+    state = simulate(host, fault)
     total_seconds, idle_seconds = limits
     began = time.monotonic()
 
@@ -405,12 +414,12 @@ def test_limit_is_kept_and_the_connection_closed(
     assert type(raised) is ServerTimeoutError
     assert words in raised.sentence
     assert time.monotonic() - began < 1.0
-    if kind is not FaultKind.SILENT:
+    if fault is not SILENT:
         wait_until(lambda: is_left(state))
 
 
 def test_caller_that_leaves_closes_the_connection(host: Host) -> None:
-    state = simulate(host, Fault(kind=FaultKind.HANG, after_chunks=3))
+    state = simulate(host, BedrockFault(kind=FaultKind.HANG, after_chunks=3))
     counts: list[int] = []
 
     async def go(server: BedrockServer) -> None:
@@ -489,7 +498,7 @@ def test_model_is_described_as_far_as_the_list_goes(
 
 
 def test_list_that_is_refused_is_named(host: Host) -> None:
-    denied = Fault(
+    denied = BedrockFault(
         kind=FaultKind.REFUSED, path="/foundation-models", code="AccessDeniedException", status=403
     )
     simulate(host, denied)

@@ -16,7 +16,9 @@ from botocore.eventstream import ChecksumMismatch
 from botocore.exceptions import ClientError, EventStreamError
 from urllib3.exceptions import ProtocolError
 
-from local.simulators.bedrock import Fault, FaultKind, Outcome
+from local.simulators.bedrock import BedrockFault, BedrockFaultKind
+from local.simulators.faults import FaultKind, StreamFaultKind
+from local.simulators.request_log import Outcome
 from tests.functional.simulators.bedrock_harness import (
     DEEPSEEK,
     FAST,
@@ -278,7 +280,7 @@ def test_unsigned_request_is_refused(host: Host) -> None:
 
 
 def test_refusal_has_the_code_of_the_services_header(host: Host, runtime: BedrockRuntimeClient) -> None:
-    state = simulate(host, Fault(kind=FaultKind.REFUSED, code="ModelNotReadyException"))
+    state = simulate(host, BedrockFault(kind=FaultKind.REFUSED, code="ModelNotReadyException"))
 
     with pytest.raises(ClientError) as caught:
         events(runtime)
@@ -293,7 +295,9 @@ def test_refusal_has_the_code_of_the_services_header(host: Host, runtime: Bedroc
 def test_exception_within_the_stream_begins_with_a_small_letter(
     host: Host, runtime: BedrockRuntimeClient
 ) -> None:
-    simulate(host, Fault(kind=FaultKind.STREAM_ERROR, code="throttlingException", after_chunks=2))
+    simulate(
+        host, BedrockFault(kind=StreamFaultKind.STREAM_ERROR, code="throttlingException", after_chunks=2)
+    )
     with closing(runtime.converse_stream(modelId=HAIKU, messages=[user("Why?")])["stream"]) as opened:
         stream = iter(opened)
         taken = [next(iter(next(stream))) for _ in range(3)]
@@ -305,25 +309,25 @@ def test_exception_within_the_stream_begins_with_a_small_letter(
 
 
 @pytest.mark.parametrize(
-    ("kind", "error"), [(FaultKind.DISCONNECTED, ProtocolError), (FaultKind.CORRUPT, ChecksumMismatch)]
+    ("kind", "error"), [(FaultKind.DISCONNECTED, ProtocolError), (BedrockFaultKind.CORRUPT, ChecksumMismatch)]
 )
 def test_broken_stream_is_an_error_of_the_client(
     kind: FaultKind, error: type[Exception], host: Host, runtime: BedrockRuntimeClient
 ) -> None:
-    simulate(host, Fault(kind=kind))
+    simulate(host, BedrockFault(kind=kind))
 
     with pytest.raises(error):
         events(runtime)
 
 
 def test_truncated_stream_is_none(host: Host, runtime: BedrockRuntimeClient) -> None:
-    simulate(host, Fault(kind=FaultKind.TRUNCATED, after_chunks=3))
+    simulate(host, BedrockFault(kind=StreamFaultKind.TRUNCATED, after_chunks=3))
 
     assert names(events(runtime)) == ["messageStart", *["contentBlockDelta"] * 3]
 
 
 def test_answer_ends_for_the_reason_that_was_scripted(host: Host, runtime: BedrockRuntimeClient) -> None:
-    simulate(host, Fault(kind=FaultKind.STOPPED, code="guardrail_intervened", after_chunks=2))
+    simulate(host, BedrockFault(kind=BedrockFaultKind.STOPPED, code="guardrail_intervened", after_chunks=2))
 
     found = events(runtime)
 

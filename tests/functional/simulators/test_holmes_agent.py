@@ -4,14 +4,15 @@ import asyncio
 
 import pytest
 
+from local.simulators.faults import FaultKind
 from local.simulators.holmes import (
-    Fault,
-    FaultKind,
-    Outcome,
+    HolmesFault,
+    HolmesFaultKind,
+    HolmesSettings,
     SimulatedHolmes,
-    SimulatedHolmesSettings,
     create_app,
 )
+from local.simulators.request_log import Outcome
 from rune.agents.protocol import AgentAnswer, AgentRequest, AgentTokens
 from rune.agents.registry import open_agent
 from rune.agents.settings import AgentSettings
@@ -33,7 +34,7 @@ REQUEST = AgentRequest(question="What is unhealthy?", model="accurate-model", ti
 
 
 def simulate(host: Host, *, delay_seconds: float = 0.0) -> SimulatedHolmes:
-    state = SimulatedHolmes(SimulatedHolmesSettings(delay_seconds=delay_seconds, api_key=KEY))
+    state = SimulatedHolmes(HolmesSettings(delay_seconds=delay_seconds, api_key=KEY))
     host.app = create_app(state)
     return state
 
@@ -87,17 +88,17 @@ def test_agent_is_denied_when_the_key_is_wrong(host: Host) -> None:
 @pytest.mark.parametrize(
     ("fault", "error_type"),
     [
-        (Fault(kind=FaultKind.STATUS), ServerFailedError),
-        (Fault(kind=FaultKind.DISCONNECTED), StreamTruncatedError),
-        (Fault(kind=FaultKind.NOT_JSON), BadResponseError),
-        (Fault(kind=FaultKind.NO_ANALYSIS), BadResponseError),
-        (Fault(kind=FaultKind.HUGE, size_bytes=17 * 1024 * 1024), BadResponseError),
+        (HolmesFault(kind=FaultKind.REFUSED), ServerFailedError),
+        (HolmesFault(kind=FaultKind.DISCONNECTED), StreamTruncatedError),
+        (HolmesFault(kind=FaultKind.NOT_JSON), BadResponseError),
+        (HolmesFault(kind=HolmesFaultKind.NO_ANALYSIS), BadResponseError),
+        (HolmesFault(kind=HolmesFaultKind.HUGE, size_bytes=17 * 1024 * 1024), BadResponseError),
     ],
 )
 def test_agent_raises_the_named_error_when_the_server_fails(
-    host: Host, fault: Fault, error_type: type[RuneError]
+    host: Host, fault: HolmesFault, error_type: type[RuneError]
 ) -> None:
-    simulate(host).faults.add([fault])
+    simulate(host).faults.add(fault)
 
     with pytest.raises(error_type) as caught:
         asyncio.run(ask(host))

@@ -4,27 +4,28 @@ from typing import Any
 import httpx
 import pytest
 
+from local.simulators.faults import FaultKind
 from local.simulators.holmes import (
-    Fault,
-    FaultKind,
-    Outcome,
+    HolmesFault,
+    HolmesFaultKind,
+    HolmesSettings,
     SimulatedHolmes,
-    SimulatedHolmesSettings,
     create_app,
 )
 from local.simulators.holmes.__main__ import parse_settings
+from local.simulators.request_log import Outcome
 from tests.functional.simulators.hosting import Host
 from tests.functional.simulators.ollama_harness import wait_until
 
-FAST = SimulatedHolmesSettings(delay_seconds=0.0)
+FAST = HolmesSettings(delay_seconds=0.0)
 KEY = "k" * 32
 
-type Simulate = Callable[[SimulatedHolmesSettings], SimulatedHolmes]
+type Simulate = Callable[[HolmesSettings], SimulatedHolmes]
 
 
 @pytest.fixture
 def simulate(host: Host) -> Simulate:
-    def start(settings: SimulatedHolmesSettings) -> SimulatedHolmes:
+    def start(settings: HolmesSettings) -> SimulatedHolmes:
         state = SimulatedHolmes(settings)
         host.app = create_app(state)
         return state
@@ -98,7 +99,7 @@ def test_chat_is_refused_in_the_words_of_fastapi_when_the_body_is_wrong(
 def test_models_are_listed_as_text_or_as_a_list(
     simulate: Simulate, http: httpx.Client, *, as_text: bool, expected: object
 ) -> None:
-    simulate(SimulatedHolmesSettings(models_as_text=as_text))
+    simulate(HolmesSettings(models_as_text=as_text))
 
     assert http.get("/api/model").json() == {"model_name": expected}
 
@@ -117,7 +118,7 @@ def test_models_are_listed_as_text_or_as_a_list(
 def test_key_is_wanted_in_either_header_when_one_is_set(
     simulate: Simulate, http: httpx.Client, headers: dict[str, str], status: int, credential: str
 ) -> None:
-    state = simulate(SimulatedHolmesSettings(delay_seconds=0.0, api_key=KEY))
+    state = simulate(HolmesSettings(delay_seconds=0.0, api_key=KEY))
 
     response = ask(http, headers)
 
@@ -144,17 +145,17 @@ def test_unknown_paths_are_refused_in_the_words_of_fastapi(
 @pytest.mark.parametrize(
     ("fault", "status", "text"),
     [
-        (Fault(kind=FaultKind.STATUS, status=429, text="slow down"), 429, '{"detail":"slow down"}'),
-        (Fault(kind=FaultKind.STATUS), 500, '{"detail":"simulated failure"}'),
-        (Fault(kind=FaultKind.NOT_JSON), 200, "<html><body><h1>It works!</h1></body></html>"),
-        (Fault(kind=FaultKind.NO_ANALYSIS), 200, "{}"),
-        (Fault(kind=FaultKind.HUGE, size_bytes=3), 200, '{"analysis":"xxx"}'),
+        (HolmesFault(kind=FaultKind.REFUSED, status=429, text="slow down"), 429, '{"detail":"slow down"}'),
+        (HolmesFault(kind=FaultKind.REFUSED), 500, '{"detail":"simulated failure"}'),
+        (HolmesFault(kind=FaultKind.NOT_JSON), 200, "<html><body><h1>It works!</h1></body></html>"),
+        (HolmesFault(kind=HolmesFaultKind.NO_ANALYSIS), 200, "{}"),
+        (HolmesFault(kind=HolmesFaultKind.HUGE, size_bytes=3), 200, '{"analysis":"xxx"}'),
     ],
 )
 def test_fault_spoils_one_request_and_then_is_used_up(
-    holmes: SimulatedHolmes, http: httpx.Client, fault: Fault, status: int, text: str
+    holmes: SimulatedHolmes, http: httpx.Client, fault: HolmesFault, status: int, text: str
 ) -> None:
-    holmes.faults.add([fault])
+    holmes.faults.add(fault)
 
     response = ask(http)
 
@@ -166,7 +167,7 @@ def test_fault_spoils_one_request_and_then_is_used_up(
 def test_fault_strikes_its_own_path_after_the_requests_let_through(
     holmes: SimulatedHolmes, http: httpx.Client
 ) -> None:
-    holmes.faults.add([Fault(kind=FaultKind.STATUS, path="/api/model", after_requests=1, times=2)])
+    holmes.faults.add(HolmesFault(kind=FaultKind.REFUSED, path="/api/model", after_requests=1, times=2))
 
     statuses = [http.get("/api/model").status_code for _ in range(4)]
 
@@ -176,7 +177,7 @@ def test_fault_strikes_its_own_path_after_the_requests_let_through(
 def test_connection_breaks_in_the_middle_when_disconnected(
     holmes: SimulatedHolmes, http: httpx.Client
 ) -> None:
-    holmes.faults.add([Fault(kind=FaultKind.DISCONNECTED)])
+    holmes.faults.add(HolmesFault(kind=FaultKind.DISCONNECTED))
 
     with pytest.raises(httpx.RemoteProtocolError):
         ask(http)
@@ -185,7 +186,7 @@ def test_connection_breaks_in_the_middle_when_disconnected(
 
 
 def test_investigation_stops_when_its_client_leaves(simulate: Simulate, http: httpx.Client) -> None:
-    state = simulate(SimulatedHolmesSettings(delay_seconds=60.0))
+    state = simulate(HolmesSettings(delay_seconds=60.0))
 
     with pytest.raises(httpx.ReadTimeout):
         http.post("/api/chat", json={"ask": "a"}, timeout=httpx.Timeout(5, read=0.1))
@@ -196,7 +197,7 @@ def test_investigation_stops_when_its_client_leaves(simulate: Simulate, http: ht
 def test_hanging_request_is_silent_until_its_client_leaves(
     holmes: SimulatedHolmes, http: httpx.Client
 ) -> None:
-    holmes.faults.add([Fault(kind=FaultKind.HANG)])
+    holmes.faults.add(HolmesFault(kind=FaultKind.HANG))
 
     with pytest.raises(httpx.ReadTimeout):
         http.post("/api/chat", json={"ask": "a"}, timeout=httpx.Timeout(5, read=0.1))
@@ -205,9 +206,9 @@ def test_hanging_request_is_silent_until_its_client_leaves(
 
 
 def test_faults_are_set_listed_and_cleared_over_http(holmes: SimulatedHolmes, http: httpx.Client) -> None:
-    added = http.post("/_sim/faults", json=[{"kind": "status", "status": 503}])
+    added = http.post("/_sim/faults", json=[{"kind": "refused", "status": 503}])
 
-    assert [(fault["kind"], fault["status"]) for fault in added.json()["faults"]] == [("status", 503)]
+    assert [(fault["kind"], fault["status"]) for fault in added.json()["faults"]] == [("refused", 503)]
     assert http.get("/_sim/faults").json() == added.json()
     assert http.delete("/_sim/faults").json() == {"faults": []}
     assert http.post("/_sim/faults", json=[{"kind": "earthquake"}]).status_code == 422
@@ -230,7 +231,7 @@ def test_requests_are_listed_with_how_they_ended(holmes: SimulatedHolmes, http: 
 def test_tokens_are_left_out_when_the_server_does_not_report_them(
     simulate: Simulate, http: httpx.Client
 ) -> None:
-    simulate(SimulatedHolmesSettings(delay_seconds=0.0, reports_tokens=False))
+    simulate(HolmesSettings(delay_seconds=0.0, reports_tokens=False))
 
     assert ask(http).json()["metadata"] == {}
 
@@ -239,7 +240,7 @@ def test_command_line_sets_models_key_and_delay() -> None:
     arguments = ["--port", "0", "--model", "a", "--model", "b", "--api-key", KEY, "--delay-seconds", "2"]
 
     assert parse_settings(arguments) == (
-        SimulatedHolmesSettings(models=("a", "b"), api_key=KEY, delay_seconds=2.0),
+        HolmesSettings(models=("a", "b"), api_key=KEY, delay_seconds=2.0),
         0,
     )
-    assert parse_settings([]) == (SimulatedHolmesSettings(), 5050)
+    assert parse_settings([]) == (HolmesSettings(), 5050)

@@ -1,5 +1,4 @@
 import json
-import math
 from dataclasses import replace
 
 import httpx
@@ -7,7 +6,6 @@ import ollama
 import pytest
 
 from local.simulators.ollama.answers import Turn, compose_answer, prompt_tokens, tokenize
-from local.simulators.ollama.names import parse_name
 from tests.functional.simulators.ollama_harness import (
     FAST,
     QUESTION,
@@ -44,13 +42,6 @@ def test_chat_streams_the_text_that_it_gives_whole(ollama_client: ollama.Client)
     whole = ollama_client.chat("llama3.1:8b", QUESTION)
     assert "".join(part.message.content or "" for part in parts) == whole.message.content
     assert [part.done for part in parts] == [False] * 20 + [True]
-
-
-def test_generate_streams_the_text_that_it_gives_whole(ollama_client: ollama.Client) -> None:
-    parts = list(ollama_client.generate("llama3.1:8b", "Hello", stream=True))
-    whole = ollama_client.generate("llama3.1:8b", "Hello")
-    assert "".join(part.response or "" for part in parts) == whole.response
-    assert len(whole.context or ()) == (whole.prompt_eval_count or 0) + 20
 
 
 def test_durations_match_the_set_speeds(ollama_client: ollama.Client) -> None:
@@ -91,17 +82,6 @@ def test_answer_is_one_json_object_when_it_is_not_streamed(http: httpx.Client) -
     response = ask(http, stream=False)
     assert response.headers["content-type"] == "application/json; charset=utf-8"
     assert response.json()["eval_count"] == 20
-
-
-def test_some_chunks_come_empty_when_an_interval_is_set(
-    simulate_ollama: Simulate, http: httpx.Client
-) -> None:
-    simulate_ollama(replace(FAST, empty_chunk_interval=5))
-    *chunks, last = lines_of(ask(http))
-    contents = [chunk["message"]["content"] for chunk in chunks]
-    expected = compose_answer(parse_name("llama3.1:8b").key, "What is unhealthy?", token_count=20)
-    assert [i for i, content in enumerate(contents, start=1) if not content] == [5, 10, 15]
-    assert ("".join(contents), last["eval_count"]) == ("".join(expected), 20)
 
 
 def test_chunks_are_fewer_than_tokens_when_they_are_batched(
@@ -206,13 +186,6 @@ def test_format_makes_the_answer_fit_the_schema(ollama_client: ollama.Client) ->
     }
 
 
-def test_embed_gives_one_unit_vector_for_each_text(ollama_client: ollama.Client) -> None:
-    answer = ollama_client.embed("nomic-embed-text", ["one", "two words"])
-    assert [len(vector) for vector in answer.embeddings] == [768, 768]
-    assert math.hypot(*answer.embeddings[0]) == pytest.approx(1)
-    assert (answer.prompt_eval_count, answer.model) == (3, "nomic-embed-text")
-
-
 @pytest.mark.parametrize(
     ("vram_gib", "context_tokens"), [(16, 4_096), (23, 32_768), (46, 32_768), (47, 262_144)]
 )
@@ -235,7 +208,8 @@ def test_old_messages_are_dropped_silently_when_the_context_is_full(ollama_clien
 
 
 def test_one_long_message_is_cut_to_the_context(ollama_client: ollama.Client) -> None:
-    answer = ollama_client.generate("llama3.2", "word " * 100, options={"num_ctx": 30})
+    long = [{"role": "user", "content": "word " * 100}]
+    answer = ollama_client.chat("llama3.2", long, options={"num_ctx": 30})
     assert answer.prompt_eval_count == 30
 
 

@@ -8,8 +8,10 @@ import httpx
 import ollama
 import pytest
 
-from local.simulators.ollama import Fault, FaultKind, Outcome
+from local.simulators.faults import FaultKind
+from local.simulators.ollama import OllamaFault
 from local.simulators.ollama.durations import parse_keep_alive
+from local.simulators.request_log import Outcome
 from tests.functional.simulators.hosting import SkippingTimeline
 from tests.functional.simulators.ollama_harness import (
     FAST,
@@ -158,7 +160,7 @@ def answers_soon(http: httpx.Client) -> bool:
 def test_request_waits_when_all_slots_are_taken(
     simulate_ollama: Simulate, http: httpx.Client, parallel_count: int, is_answered: bool
 ) -> None:
-    simulate_ollama(replace(FAST, parallel_count=parallel_count, faults=(Fault(kind=FaultKind.HANG),)))
+    simulate_ollama(replace(FAST, parallel_count=parallel_count, faults=(OllamaFault(kind=FaultKind.HANG),)))
     with http.stream("POST", "/api/chat", json={"model": "llama3.1:8b", "messages": QUESTION}) as hanging:
         arriving = hanging.iter_lines()
         next(arriving)
@@ -179,7 +181,7 @@ def test_waiting_for_a_slot_shows_in_the_total_alone(simulate_ollama: Simulate, 
 def test_request_is_refused_when_the_queue_is_full(
     simulate_ollama: Simulate, http: httpx.Client, ollama_client: ollama.Client
 ) -> None:
-    state = simulate_ollama(replace(FAST, queue_limit_count=0, faults=(Fault(kind=FaultKind.HANG),)))
+    state = simulate_ollama(replace(FAST, queue_limit_count=0, faults=(OllamaFault(kind=FaultKind.HANG),)))
     with http.stream("POST", "/api/chat", json={"model": "llama3.2", "messages": QUESTION}) as hanging:
         arriving = hanging.iter_lines()
         next(arriving)

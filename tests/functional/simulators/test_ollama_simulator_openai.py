@@ -4,7 +4,8 @@ from typing import Any
 import httpx
 import pytest
 
-from local.simulators.ollama import Fault, FaultKind, SimulatedOllama
+from local.simulators.faults import StreamFaultKind
+from local.simulators.ollama import OllamaFault, SimulatedOllama
 from tests.functional.simulators.ollama_harness import (
     QUESTION,
 )
@@ -105,7 +106,7 @@ def test_openai_errors_have_their_own_form(http: httpx.Client) -> None:
 def test_openai_stream_hides_an_error_in_an_empty_chunk(
     simulated_ollama: SimulatedOllama, http: httpx.Client
 ) -> None:
-    simulated_ollama.faults.add([Fault(kind=FaultKind.ERROR_LINE, after_chunks=2)])
+    simulated_ollama.faults.add(OllamaFault(kind=StreamFaultKind.STREAM_ERROR, after_chunks=2))
     *chunks, last = events_of(complete(http, stream=True))
     assert len(chunks) == 2
     assert last["choices"] == [

@@ -7,7 +7,7 @@ import httpx
 import ollama
 import pytest
 
-from local.simulators.ollama import Outcome
+from local.simulators.request_log import Outcome
 from tests.functional.simulators.ollama_harness import (
     FAST,
     TINY,

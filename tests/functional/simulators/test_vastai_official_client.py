@@ -165,11 +165,6 @@ COMMANDS = (
         f"search templates hash_id={HASH}", ("GET /api/v0/template/ 200",), (f'"hash_id": "{HASH}"', "0.9.0")
     ),
     Command("search templates name=nothing --raw", ("GET /api/v0/template/ 200",), ("[]",)),
-    Command("show volumes --raw", ("GET /api/v0/volumes 200",), ("[]",)),
-    Command("delete volume 555 --raw", ("DELETE /api/v0/volumes/ 404",), ("Volume 555 not found.",)),
-    Command(
-        "search volumes 'disk_space>100' --raw", ("POST /api/v0/volumes/search/ 200",), ('"id": 50027111',)
-    ),
     Command(f"destroy instance {FIRST} -y", (f"DELETE {ONE} 200",), ("destroying instance",), rented=1),
     Command(f"destroy instance {FIRST} -y", (f"DELETE {ONE} 404",), (f"Instance {FIRST} not found.",)),
     Command(
@@ -236,7 +231,7 @@ def rent(local: LocalVastai, address: str, count: int, *, bid: bool) -> None:
             headers={"Authorization": f"Bearer {SETTINGS.api_key}"},
         )
         assert rented.json()["success"] is True
-    local.vastai.requests.clear()
+    local.vastai.requests.records.clear()
 
 
 def transcript(local: LocalVastai) -> tuple[str, ...]:

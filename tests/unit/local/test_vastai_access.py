@@ -84,7 +84,6 @@ def test_key_of_an_instance_rules_over_that_instance_alone(
         ("GET", "/api/v0/instances/1/", None, 2.0),
         ("DELETE", "/api/v0/instances/1/", {}, 3.0),
         ("GET", "/api/v0/template/", None, 3.0),
-        ("GET", "/api/v0/volumes", None, 5.5),
     ],
 )
 def test_endpoint_may_be_asked_once_in_its_interval(
@@ -129,8 +128,6 @@ def test_address_may_search_ten_times_a_minute() -> None:
         ("PUT", "/api/v0/asks/111", 308, "/api/v0/asks/111/"),
         ("GET", "/api/v0/users/current", 200, None),
         ("GET", "/api/v0/users/current/", 200, None),
-        ("GET", "/api/v0/volumes", 200, None),
-        ("GET", "/api/v0/volumes/", 200, None),
         ("DELETE", "/api/v1/instances/1/", 404, None),
         ("GET", "/api/v0/instances/", 410, None),
     ],

@@ -133,15 +133,3 @@ def test_credit_is_what_the_account_says() -> None:
     caller.now += 60 + 3_600
     user = caller.read("GET", "/api/v0/users/current")
     assert (user["credit"], user["balance"]) == (pytest.approx(10 - 0.36 - 0.010167 - 0.019), 0.0)
-
-
-def test_volume_bills_until_it_is_deleted() -> None:
-    caller = Caller()
-    volume_offer_id = caller.offers()[0]["avail_vol_ask_id"]
-    created = caller.read("PUT", "/api/v0/volumes/", {"id": volume_offer_id, "size": 40, "name": "models"})
-    assert created == {"success": True, "volume_name": "models"}
-    volume_id = caller.read("GET", "/api/v0/volumes")["volumes"][0]["id"]
-    caller.now += 36_000
-    assert caller.ask("DELETE", "/api/v0/volumes/", {}, id=str(volume_id)).status == 200
-    caller.now += 36_000
-    assert caller.vastai.credit_usd == Decimal("9.9")

@@ -4,14 +4,16 @@ from typing import Any
 
 import pytest
 
+from local.simulators.faults import FaultKind
+from local.simulators.request_log import Outcome
 from local.simulators.vastai import (
     BootFailure,
     Delivery,
     Endpoint,
-    Fault,
-    FaultKind,
     Loss,
     RetryAfterIn,
+    VastaiFault,
+    VastaiFaultKind,
     VastAnswer,
 )
 from tests.unit.local.vastai_caller import BOOT, OFFER, SETTINGS, Caller
@@ -23,19 +25,19 @@ def members(answer: VastAnswer) -> dict[str, Any]:
 
 
 SPOILED = [
-    (Fault(kind=FaultKind.TOO_FREQUENT), 429, "text/plain", "API requests too frequent"),
-    (Fault(kind=FaultKind.SERVER_ERROR), 500, "application/json", "server_error"),
-    (Fault(kind=FaultKind.BAD_GATEWAY), 502, "text/html", "502 Bad Gateway"),
-    (Fault(kind=FaultKind.REFUSED, error="too_bad"), 200, "application/json", "too_bad"),
-    (Fault(kind=FaultKind.NO_MEMBERS), 200, "application/json", "success"),
-    (Fault(kind=FaultKind.NOT_JSON), 200, "text/html", "It works!"),
-    (Fault(kind=FaultKind.UNAUTHORIZED), 404, "application/json", "auth_error"),
-    (Fault(kind=FaultKind.FORBIDDEN), 403, "application/json", "not_authorized"),
+    (VastaiFault(kind=VastaiFaultKind.TOO_FREQUENT), 429, "text/plain", "API requests too frequent"),
+    (VastaiFault(kind=VastaiFaultKind.SERVER_ERROR), 500, "application/json", "server_error"),
+    (VastaiFault(kind=VastaiFaultKind.BAD_GATEWAY), 502, "text/html", "502 Bad Gateway"),
+    (VastaiFault(kind=FaultKind.REFUSED, error="too_bad"), 200, "application/json", "too_bad"),
+    (VastaiFault(kind=VastaiFaultKind.NO_MEMBERS), 200, "application/json", "success"),
+    (VastaiFault(kind=FaultKind.NOT_JSON), 200, "text/html", "It works!"),
+    (VastaiFault(kind=VastaiFaultKind.UNAUTHORIZED), 404, "application/json", "auth_error"),
+    (VastaiFault(kind=VastaiFaultKind.FORBIDDEN), 403, "application/json", "not_authorized"),
 ]
 
 
 @pytest.mark.parametrize(("fault", "status", "media_type", "words"), SPOILED)
-def test_fault_spoils_one_answer(fault: Fault, status: int, media_type: str, words: str) -> None:
+def test_fault_spoils_one_answer(fault: VastaiFault, status: int, media_type: str, words: str) -> None:
     caller = Caller()
     caller.vastai.faults.add(fault)
     answer = caller.ask("GET", "/api/v1/instances/")
@@ -52,7 +54,8 @@ def test_429_says_how_long_to_wait_in_the_header_or_in_json(
     where: RetryAfterIn, headers: dict[str, str], told_in_body: int | None
 ) -> None:
     caller = Caller()
-    caller.vastai.faults.add(Fault(kind=FaultKind.TOO_FREQUENT, retry_after_seconds=7, retry_after_in=where))
+    fault = VastaiFault(kind=VastaiFaultKind.TOO_FREQUENT, retry_after_seconds=7, retry_after_in=where)
+    caller.vastai.faults.add(fault)
     answer = caller.ask("GET", "/api/v1/instances/")
     body = answer.body if isinstance(answer.body, dict) else {}
     assert (answer.status, dict(answer.headers), body.get("retry_after")) == (429, headers, told_in_body)
@@ -60,40 +63,40 @@ def test_429_says_how_long_to_wait_in_the_header_or_in_json(
 
 def test_search_quota_ends_at_midnight_utc() -> None:
     caller = Caller()
-    caller.vastai.faults.add(Fault(kind=FaultKind.SEARCH_QUOTA))
+    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.SEARCH_QUOTA))
     answer = caller.ask("POST", "/api/v0/bundles/", {})
     resets_at = int(answer.headers["X-RateLimit-Reset"])
     assert (members(answer)["error"], resets_at % 86_400) == ("search_quota_exceeded", 0)
     assert 0 < resets_at - caller.now <= 86_400
 
 
-@pytest.mark.parametrize("kind", [FaultKind.LOST, FaultKind.HANG, FaultKind.SERVER_ERROR])
+@pytest.mark.parametrize("kind", [FaultKind.DISCONNECTED, FaultKind.HANG, VastaiFaultKind.SERVER_ERROR])
 @pytest.mark.parametrize("after_effect", [False, True])
 def test_order_is_carried_out_only_when_its_answer_fails_afterwards(
     kind: FaultKind, after_effect: bool
 ) -> None:
     caller = Caller()
-    caller.vastai.faults.add(Fault(kind=kind, endpoint=Endpoint.CREATE, after_effect=after_effect))
+    caller.vastai.faults.add(VastaiFault(kind=kind, endpoint=Endpoint.CREATE, after_effect=after_effect))
     answer = caller.order()
-    deliveries = {FaultKind.LOST: Delivery.LOST, FaultKind.HANG: Delivery.HANG}
+    deliveries = {FaultKind.DISCONNECTED: Delivery.DISCONNECTED, FaultKind.HANG: Delivery.HANG}
     assert answer.delivery is deliveries.get(kind, Delivery.NORMAL)
     assert len(caller.listed_ids()) == int(after_effect)
 
 
 REFUSED_ORDERS = [
-    (Fault(kind=FaultKind.ASK_GONE), 404, "invalid_args", "no_such_ask"),
-    (Fault(kind=FaultKind.ASK_GONE, status=410), 410, "no_such_ask", "no longer available"),
-    (Fault(kind=FaultKind.ASK_GONE, status=400), 400, "invalid_args", "no_such_ask"),
-    (Fault(kind=FaultKind.ASK_GONE, status=200), 200, "invalid_args", "no_such_ask"),
-    (Fault(kind=FaultKind.INSUFFICIENT_CREDIT), 400, "insufficient_credit", "credit"),
-    (Fault(kind=FaultKind.INSUFFICIENT_CREDIT, status=200), 200, "insufficient_credit", "credit"),
-    (Fault(kind=FaultKind.SPEND_RATE_LIMIT), 400, "spend_rate_limit", "per hour"),
-    (Fault(kind=FaultKind.MISSING_BILLING), 400, "missing_billing", "billing"),
+    (VastaiFault(kind=VastaiFaultKind.ASK_GONE), 404, "invalid_args", "no_such_ask"),
+    (VastaiFault(kind=VastaiFaultKind.ASK_GONE, status=410), 410, "no_such_ask", "no longer available"),
+    (VastaiFault(kind=VastaiFaultKind.ASK_GONE, status=400), 400, "invalid_args", "no_such_ask"),
+    (VastaiFault(kind=VastaiFaultKind.ASK_GONE, status=200), 200, "invalid_args", "no_such_ask"),
+    (VastaiFault(kind=VastaiFaultKind.INSUFFICIENT_CREDIT), 400, "insufficient_credit", "credit"),
+    (VastaiFault(kind=VastaiFaultKind.INSUFFICIENT_CREDIT, status=200), 200, "insufficient_credit", "credit"),
+    (VastaiFault(kind=VastaiFaultKind.SPEND_RATE_LIMIT), 400, "spend_rate_limit", "per hour"),
+    (VastaiFault(kind=VastaiFaultKind.MISSING_BILLING), 400, "missing_billing", "billing"),
 ]
 
 
 @pytest.mark.parametrize(("fault", "status", "error", "words"), REFUSED_ORDERS)
-def test_order_is_refused_without_a_contract(fault: Fault, status: int, error: str, words: str) -> None:
+def test_order_is_refused_without_a_contract(fault: VastaiFault, status: int, error: str, words: str) -> None:
     caller = Caller()
     caller.vastai.faults.add(fault)
     answer = caller.order()
@@ -105,7 +108,7 @@ def test_order_is_refused_without_a_contract(fault: Fault, status: int, error: s
 
 def test_offer_that_somebody_else_took_is_not_found_again() -> None:
     caller = Caller()
-    caller.vastai.faults.add(Fault(kind=FaultKind.ASK_GONE))
+    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.ASK_GONE))
     caller.order()
     assert [offer["id"] for offer in caller.offers()] == [112]
 
@@ -114,7 +117,7 @@ def test_offer_that_somebody_else_took_is_not_found_again() -> None:
 def test_low_bid_is_refused_and_leaves_a_stopped_contract_that_bills(body: dict[str, Any]) -> None:
     caller = Caller()
     if not body:
-        caller.vastai.faults.add(Fault(kind=FaultKind.LOW_BID))
+        caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.LOW_BID))
     refused = members(caller.order(**body))
     assert refused["success"] is False
     caller.now += 36_000
@@ -135,17 +138,17 @@ def test_machine_taken_while_starting_leaves_a_contract_unless_told_to_cancel(
     body: dict[str, Any], status: int, contract_count: int
 ) -> None:
     caller = Caller()
-    caller.vastai.faults.add(Fault(kind=FaultKind.UNAVAILABLE))
+    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.UNAVAILABLE))
     answer = caller.order(**body)
     assert (answer.status, len(caller.listed_ids())) == (status, contract_count)
 
 
 @pytest.mark.parametrize("by_fault", [True, False])
 def test_new_contract_is_not_readable_at_once_when_reads_lag(by_fault: bool) -> None:
-    lag = Fault(kind=FaultKind.READ_LAG, reads_count=2, delay_seconds=5)
+    lag = VastaiFault(kind=VastaiFaultKind.READ_LAG, reads_count=2, delay_seconds=5)
     lagging = replace(SETTINGS, read_lag_count=2, list_lag_seconds=5)
     caller = Caller(SETTINGS if by_fault else lagging)
-    caller.vastai.faults.add([lag] if by_fault else [])
+    caller.vastai.faults.add(*([lag] if by_fault else []))
     contract_id = caller.rent()
     shown = [caller.show(contract_id) is not None for _ in range(3)]
     assert (shown, caller.listed_ids()) == ([False, False, True], [])
@@ -155,9 +158,9 @@ def test_new_contract_is_not_readable_at_once_when_reads_lag(by_fault: bool) -> 
 
 def test_faults_of_a_boot_befall_their_machine_alone() -> None:
     caller = Caller()
-    boot = Fault(kind=FaultKind.BOOT, boot=BootFailure.EXITED, machine_id=27_112)
-    loss = Fault(kind=FaultKind.LOSS, loss=Loss.VANISHED, delay_seconds=20, machine_id=27_111)
-    caller.vastai.faults.add([boot, loss])
+    boot = VastaiFault(kind=VastaiFaultKind.BOOT, boot=BootFailure.EXITED, machine_id=27_112)
+    loss = VastaiFault(kind=VastaiFaultKind.LOSS, loss=Loss.VANISHED, delay_seconds=20, machine_id=27_111)
+    caller.vastai.faults.add(boot, loss)
     healthy, failing = caller.rent(111), caller.rent(112)
     caller.now += 60
     assert (caller.status(healthy), caller.status(failing)) == ("running", "exited")
@@ -167,7 +170,7 @@ def test_faults_of_a_boot_befall_their_machine_alone() -> None:
 
 def test_filters_are_ignored_once() -> None:
     caller = Caller()
-    caller.vastai.faults.add(Fault(kind=FaultKind.FILTERS_IGNORED))
+    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.FILTERS_IGNORED))
     cheap = {"dph_total": {"lt": 0.5}}
     assert [len(caller.offers(**cheap)) for _ in range(2)] == [2, 1]
 
@@ -175,7 +178,7 @@ def test_filters_are_ignored_once() -> None:
 def test_destroy_can_lie() -> None:
     caller = Caller()
     contract_id = caller.rent()
-    caller.vastai.faults.add(Fault(kind=FaultKind.DESTROY_LIE))
+    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.DESTROY_LIE))
     assert members(caller.destroy(contract_id))["success"] is True
     caller.now += 60
     assert caller.status(contract_id) == "running"
@@ -187,7 +190,7 @@ def test_destroy_can_take_its_time() -> None:
     caller = Caller()
     contract_id = caller.rent()
     caller.now += 60
-    caller.vastai.faults.add(Fault(kind=FaultKind.DESTROY_SLOW, delay_seconds=30))
+    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.DESTROY_SLOW, delay_seconds=30))
     answers = [members(caller.destroy(contract_id))["success"] for _ in range(2)]
     caller.now += 29
     assert (answers, caller.listed_ids()) == ([True, True], [contract_id])
@@ -199,7 +202,7 @@ def test_destroy_can_take_its_time() -> None:
 def test_machine_that_is_lost_while_it_is_destroyed_goes_all_the_same() -> None:
     caller = Caller()
     contract_id = caller.rent()
-    caller.vastai.faults.add(Fault(kind=FaultKind.DESTROY_SLOW, delay_seconds=30))
+    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.DESTROY_SLOW, delay_seconds=30))
     caller.destroy(contract_id)
     caller.now += 10
     caller.vastai.lose(contract_id, Loss.OFFLINE)
@@ -210,7 +213,7 @@ def test_machine_that_is_lost_while_it_is_destroyed_goes_all_the_same() -> None:
 def test_listing_can_show_fewer_instances_than_it_counts() -> None:
     caller = Caller()
     contract_id = caller.rent()
-    caller.vastai.faults.add(Fault(kind=FaultKind.ROWS_MISSING))
+    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.ROWS_MISSING))
     page = members(caller.ask("GET", "/api/v1/instances/"))
     assert (page["instances"], page["total_instances"], page["next_token"]) == ([], 1, None)
     assert caller.listed_ids() == [contract_id]
@@ -218,7 +221,7 @@ def test_listing_can_show_fewer_instances_than_it_counts() -> None:
 
 def test_gpu_can_cost_more_than_its_offer_said() -> None:
     caller = Caller()
-    caller.vastai.faults.add(Fault(kind=FaultKind.DEARER, price_factor=2.0))
+    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.DEARER, price_factor=2.0))
     contract_id = caller.rent()
     caller.now += 3660
     shown = caller.show(contract_id)
@@ -230,7 +233,8 @@ def test_gpu_can_cost_more_than_its_offer_said() -> None:
 def test_destroy_can_fail_after_its_effect() -> None:
     caller = Caller()
     contract_id = caller.rent()
-    caller.vastai.faults.add(Fault(kind=FaultKind.SERVER_ERROR, endpoint=Endpoint.DESTROY, after_effect=True))
+    fault = VastaiFault(kind=VastaiFaultKind.SERVER_ERROR, endpoint=Endpoint.DESTROY, after_effect=True)
+    caller.vastai.faults.add(fault)
     assert (caller.destroy(contract_id).status, caller.show(contract_id)) == (500, None)
 
 
@@ -251,7 +255,7 @@ def test_queued_start_bills_when_the_gpu_is_free_unless_it_is_stopped() -> None:
     caller = Caller()
     contract_id = caller.rent(target_state="stopped")
     path = f"/api/v0/instances/{contract_id}/"
-    caller.vastai.faults.add(Fault(kind=FaultKind.GPU_TAKEN, delay_seconds=100, times=2))
+    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.GPU_TAKEN, delay_seconds=100, times=2))
     queued = caller.read("PUT", path, {"state": "running"})
     assert (queued["success"], "state change queued" in queued["msg"]) == (False, True)
     caller.ask("PUT", path, {"state": "stopped"})
@@ -265,24 +269,26 @@ def test_queued_start_bills_when_the_gpu_is_free_unless_it_is_stopped() -> None:
 def test_faults_strike_in_order_after_the_requests_that_they_let_pass() -> None:
     caller = Caller()
     caller.vastai.faults.add(
-        [
-            Fault(kind=FaultKind.BAD_GATEWAY, endpoint=Endpoint.LIST, after_requests=1, times=2),
-            Fault(kind=FaultKind.SERVER_ERROR, endpoint=Endpoint.SHOW),
-        ]
+        VastaiFault(kind=VastaiFaultKind.BAD_GATEWAY, endpoint=Endpoint.LIST, after_requests=1, times=2),
+        VastaiFault(kind=VastaiFaultKind.SERVER_ERROR, endpoint=Endpoint.SHOW),
     )
     statuses = [caller.ask("GET", "/api/v1/instances/").status for _ in range(4)]
     assert statuses == [200, 502, 502, 200]
-    assert [fault.kind for fault in caller.vastai.faults.pending()] == [FaultKind.SERVER_ERROR]
+    assert [fault.kind for fault in caller.vastai.faults.pending()] == [VastaiFaultKind.SERVER_ERROR]
 
 
 def test_log_tells_what_was_asked_and_what_spoiled_it() -> None:
     caller = Caller()
-    caller.vastai.faults.add(Fault(kind=FaultKind.LOST, endpoint=Endpoint.LIST))
+    caller.vastai.faults.add(VastaiFault(kind=FaultKind.DISCONNECTED, endpoint=Endpoint.LIST))
     caller.ask("GET", "/api/v1/instances/")
     caller.show(1)
     log = caller.vastai.requests
     assert [(record.method, record.path, record.fault) for record in log.select()] == [
-        ("GET", "/api/v1/instances/", FaultKind.LOST),
+        ("GET", "/api/v1/instances/", FaultKind.DISCONNECTED),
         ("GET", "/api/v0/instances/1/", None),
     ]
-    assert (log.count(endpoint=Endpoint.SHOW), log.count(method="GET"), log.count(status=500)) == (1, 2, 0)
+    assert [record.path for record in log.select(endpoint=Endpoint.SHOW)] == ["/api/v0/instances/1/"]
+    assert [record.outcome for record in log.select(method="GET")] == [
+        Outcome.DISCONNECTED,
+        Outcome.COMPLETED,
+    ]

@@ -199,16 +199,6 @@ def test_stopped_instance_starts_again_under_another_port() -> None:
     assert caller.host.told == [f"start {contract_id}", f"stop {contract_id}", f"start {contract_id}"]
 
 
-def test_reboot_leads_back_to_running() -> None:
-    caller = Caller()
-    contract_id = caller.rent()
-    caller.now += 60
-    assert caller.read("PUT", f"/api/v0/instances/reboot/{contract_id}/", {}) == {"success": True}
-    assert caller.status(contract_id) == "rebooting"
-    caller.now += 10
-    assert caller.status(contract_id) == "running"
-
-
 def test_next_change_is_known_in_advance() -> None:
     caller = Caller()
     caller.rent()

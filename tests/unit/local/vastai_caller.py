@@ -1,11 +1,12 @@
-"""What the tests of the simulated Vast.ai share: a clock that stands still, and somebody who asks."""
+"""A client of the simulated Vast.ai for tests, with a clock that stands still."""
 
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, override
 
 from local.simulators.vastai import (
     BootScript,
+    MachineHost,
     RentedMachine,
     SimulatedOffer,
     SimulatedVastai,
@@ -30,32 +31,36 @@ SECOND_OFFER = replace(OFFER, offer_id=112, machine_id=27_112, gpu_usd_per_hour=
 SETTINGS = VastaiSettings(offers=(OFFER, SECOND_OFFER), boot=BOOT, rate_limits=False, credit_usd=Decimal(10))
 
 
-class RecordingHost:
-    """A `MachineHost` that notes what it was told and reports what it is made to."""
+class RecordingHost(MachineHost):
+    """Records its calls, and reports the downloads that a test sets."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
         self.machines: dict[int, RentedMachine] = {}
         self.bytes: dict[int, int] = {}
 
+    @override
     def start(self, machine: RentedMachine) -> int:
         self.told.append(f"start {machine.contract_id}")
         self.machines[machine.contract_id] = machine
         return 40_000 + len(self.told)
 
+    @override
     def stop(self, contract_id: int) -> None:
         self.told.append(f"stop {contract_id}")
 
+    @override
     def forget(self, contract_id: int) -> None:
         self.told.append(f"forget {contract_id}")
 
+    @override
     def downloaded_bytes(self, contract_id: int) -> int:
         return self.bytes.get(contract_id, 0)
 
 
 @dataclass
 class Caller:
-    """Somebody with the account's key, who also turns the clock."""
+    """A client with the account's key, and the simulator's clock."""
 
     settings: VastaiSettings = SETTINGS
     host: RecordingHost = field(default_factory=RecordingHost)

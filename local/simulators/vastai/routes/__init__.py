@@ -1,1 +1,1 @@
-"""What the API answers, one module per thing asked about."""
+"""The answers of the API, a module for each thing asked about."""

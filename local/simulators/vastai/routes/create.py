@@ -1,23 +1,24 @@
-"""Renting: `PUT /asks/{id}/`, with all the ways in which it is refused."""
+"""Renting: `PUT /asks/{id}/`, and its refusals."""
 
 from dataclasses import replace
+from enum import StrEnum
 
 from local.simulators.vastai.boots import Moment, plan_boot, stopped
 from local.simulators.vastai.contracts import Contract, Order
-from local.simulators.vastai.faults import Fault, FaultKind
+from local.simulators.vastai.faults import VastaiFault, VastaiFaultKind
 from local.simulators.vastai.market import Listing
 from local.simulators.vastai.orders import OrderError, asks_cancel, read_order
 from local.simulators.vastai.wire import VastAnswer, failure, success
 from local.simulators.vastai.world import Call, World
 
-_REFUSALS = {
-    FaultKind.SPEND_RATE_LIMIT: "New accounts may only spend so much per hour.",
-    FaultKind.MISSING_BILLING: "Please set up billing first.",
+_REFUSALS: dict[StrEnum, str] = {
+    VastaiFaultKind.SPEND_RATE_LIMIT: "New accounts may only spend so much per hour.",
+    VastaiFaultKind.MISSING_BILLING: "Please set up billing first.",
 }
 
 
 def create(world: World, call: Call) -> VastAnswer:
-    """Rent the machine of an ask, once."""
+    """Rent the machine of an ask."""
     try:
         order = read_order(call.body, world.templates)
     except OrderError as error:
@@ -39,27 +40,29 @@ def _refuse(world: World, call: Call, listing: Listing, order: Order) -> VastAns
     if order.disk_gb > listing.offer.disk_space_gb:
         return failure(400, "invalid_args", "error 400/3467: Invalid args: disk is larger than the machine's")
     if world.account.credit_usd(call.now) <= 0:
-        return _no_credit(world.settings.no_credit_status)
+        return _no_credit()
     if order.bid_usd_per_hour is not None and order.bid_usd_per_hour < listing.offer.min_bid:
         return _leave_low_bid(world, call, listing, order)
     return None
 
 
-def _refuse_by_fault(world: World, call: Call, listing: Listing, order: Order, fault: Fault) -> VastAnswer:
+def _refuse_by_fault(
+    world: World, call: Call, listing: Listing, order: Order, fault: VastaiFault
+) -> VastAnswer:
     match fault.kind:
-        case FaultKind.ASK_GONE:
+        case VastaiFaultKind.ASK_GONE:
             listing.is_withdrawn = True
             answer = _gone(fault.status or world.settings.gone_offer_status, call.number)
-        case FaultKind.UNAVAILABLE if asks_cancel(call.body, order):
+        case VastaiFaultKind.UNAVAILABLE if asks_cancel(call.body, order):
             listing.is_withdrawn = True
             answer = _gone(410, call.number)
-        case FaultKind.UNAVAILABLE:
+        case VastaiFaultKind.UNAVAILABLE:
             contract = open_contract(world, call, listing, order, start=[_waiting(call.now)])
             answer = success(new_contract=contract.contract_id, instance_api_key=contract.api_key)
-        case FaultKind.LOW_BID:
+        case VastaiFaultKind.LOW_BID:
             answer = _leave_low_bid(world, call, listing, order, fault.status or 400)
-        case FaultKind.INSUFFICIENT_CREDIT:
-            answer = _no_credit(fault.status or world.settings.no_credit_status)
+        case VastaiFaultKind.INSUFFICIENT_CREDIT:
+            answer = _no_credit(fault.status or 400)
         case _:
             text = fault.text or _REFUSALS[fault.kind]
             answer = failure(fault.status or 400, fault.kind.value, text)
@@ -69,18 +72,18 @@ def _refuse_by_fault(world: World, call: Call, listing: Listing, order: Order, f
 def open_contract(
     world: World, call: Call, listing: Listing, order: Order, *, start: list[Moment] | None = None
 ) -> Contract:
-    """Make a contract, which boots or is in the states of `start`."""
+    """Make a contract, which boots unless `start` gives its states."""
     settings = world.settings
     machine_id = listing.offer.machine_id
     script = listing.offer.boot or settings.boot
-    if fault := world.faults.take_effect(FaultKind.BOOT, call.endpoint, machine_id):
+    if fault := world.faults.take_effect(VastaiFaultKind.BOOT, call.endpoint, machine_id):
         script = replace(script, failure=fault.boot, status_text=fault.text)
-    if fault := world.faults.take_effect(FaultKind.LOSS, call.endpoint, machine_id):
+    if fault := world.faults.take_effect(VastaiFaultKind.LOSS, call.endpoint, machine_id):
         script = replace(script, loss=fault.loss, lost_after_seconds=fault.delay_seconds)
     usd_per_hour = (
         listing.offer.gpu_usd_per_hour if order.bid_usd_per_hour is None else order.bid_usd_per_hour
     )
-    if fault := world.faults.take_effect(FaultKind.DEARER, call.endpoint, machine_id):
+    if fault := world.faults.take_effect(VastaiFaultKind.DEARER, call.endpoint, machine_id):
         usd_per_hour *= fault.price_factor
     contract = Contract(
         contract_id=world.account.next_contract_id(),
@@ -96,34 +99,14 @@ def open_contract(
         listed_at=call.now + settings.list_lag_seconds,
         hidden_reads_count=settings.read_lag_count,
     )
-    if fault := world.faults.take_effect(FaultKind.READ_LAG, call.endpoint, machine_id):
+    if fault := world.faults.take_effect(VastaiFaultKind.READ_LAG, call.endpoint, machine_id):
         contract.listed_at = call.now + fault.delay_seconds
         contract.hidden_reads_count = fault.reads_count
     if start is None and order.is_stopped:
         start = [stopped(call.now)]
     contract.replan(call.now, start or plan_boot(script, call.now, usd_per_hour, order.image))
     world.account.open(contract, call.now)
-    if order.volume_info is not None:
-        _mount(world, contract, call.now)
     return contract
-
-
-def _mount(world: World, contract: Contract, now: float) -> None:
-    info = contract.order.volume_info or {}
-    number = info.get("volume_id")
-    if info.get("create_new"):
-        size = info.get("size")
-        size_gb = float(size) if isinstance(size, (int, float)) else 15.0
-        name = info.get("name")
-        volume = world.volumes.add(
-            contract.listing.offer, size_gb, name if isinstance(name, str) else None, now
-        )
-        world.account.touch(now)
-    elif isinstance(number, int) and number in world.volumes.volumes:
-        volume = world.volumes.volumes[number]
-    else:
-        return
-    volume.contract_id = contract.contract_id
 
 
 def _waiting(now: float) -> Moment:
@@ -131,13 +114,13 @@ def _waiting(now: float) -> Moment:
 
 
 def _leave_low_bid(world: World, call: Call, listing: Listing, order: Order, status: int = 400) -> VastAnswer:
-    """Refuse a bid as Vast.ai does: with a stopped contract, whose disk bills until somebody destroys it."""
+    """Refuse a bid as Vast.ai does: with a stopped contract, whose disk bills until it is destroyed."""
     contract = open_contract(world, call, listing, order, start=[stopped(call.now, intended="running")])
     text = f"error {status}/3609: bid is lower than the minimum; instance created in stopped state."
     return failure(status, "invalid_price", text, new_contract=contract.contract_id)
 
 
-def _no_credit(status: int) -> VastAnswer:
+def _no_credit(status: int = 400) -> VastAnswer:
     return failure(status, "insufficient_credit", "Your account lacks credit; see the billing page.")
 
 

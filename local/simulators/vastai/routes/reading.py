@@ -1,18 +1,18 @@
-"""Reading instances: one, a page of the list, the list that was switched off, logs."""
+"""Reading instances: one, a page of the list, v0's list, logs."""
 
 import base64
 import json
 from typing import Any
 
 from local.simulators.vastai.contracts import Contract
-from local.simulators.vastai.faults import FaultKind
+from local.simulators.vastai.faults import VastaiFaultKind
 from local.simulators.vastai.filters import FilterError, compare_rows, matches, sort_rows
-from local.simulators.vastai.views import STORED_COLUMNS, describe_instance, describe_listed, select_columns
+from local.simulators.vastai.views import STORED_COLUMNS, describe_instance, select_columns
 from local.simulators.vastai.wire import Json, JsonValue, VastAnswer, failure, success
 from local.simulators.vastai.world import Call, World
 
 PAGE_SIZE = 25
-"""Most that one page holds, and what it holds unless asked otherwise."""
+"""The default and the maximum."""
 
 _SMALLEST_PAGE = 5
 _FILTER_COLUMNS = ("actual_status", "gpu_name", "label", "verification")
@@ -20,11 +20,11 @@ _DEFAULT_TAIL = 1_000
 
 
 class _TokenError(Exception):
-    """A cursor that this API has not given."""
+    """An `after_token` that cannot be read."""
 
 
 def show(world: World, call: Call) -> VastAnswer:
-    """Return one instance under `instances`; null where there is none, or none yet."""
+    """Return one instance under `instances`; null for one that does not exist or is not readable yet."""
     contract = world.find(call.number)
     if contract is not None and contract.hidden_reads_count > 0:
         contract.hidden_reads_count -= 1
@@ -38,7 +38,7 @@ def show(world: World, call: Call) -> VastAnswer:
 
 
 def old_list(_world: World, _call: Call) -> VastAnswer:
-    """Say that v0's list is no more."""
+    """Answer that v0's list is gone."""
     text = "/api/v0/instances/ is deprecated. Use /api/v1/instances/ instead."
     return failure(410, "deprecated_endpoint", text)
 
@@ -60,7 +60,7 @@ def list_instances(world: World, call: Call) -> VastAnswer:
         return failure(400, "invalid_token", "after_token is not valid")
     except FilterError as error:
         return failure(400, "invalid_request", str(error))
-    if world.faults.take_effect(FaultKind.ROWS_MISSING, call.endpoint):
+    if world.faults.take_effect(VastaiFaultKind.ROWS_MISSING, call.endpoint):
         rest = []
     page = rest[:limit]
     return success(
@@ -73,7 +73,7 @@ def list_instances(world: World, call: Call) -> VastAnswer:
 
 
 def filters(world: World, call: Call) -> VastAnswer:
-    """Return the combinations of values by which a list can be filtered, each once."""
+    """Return each combination of values by which a list can be filtered."""
     rows = _fitting(world, call, list(world.account.live.values()), {})
     combinations: dict[tuple[str, ...], Json] = {}
     for row in rows:
@@ -83,7 +83,7 @@ def filters(world: World, call: Call) -> VastAnswer:
 
 
 def request_logs(world: World, call: Call) -> VastAnswer:
-    """Say where an instance's log will appear; until it does, that address answers 404."""
+    """Return where an instance's log will appear; that address answers 404 until then."""
     contract = world.find(call.number)
     if contract is None:
         return failure(404, "invalid_id", f"Instance {call.number} not found.")
@@ -98,7 +98,7 @@ def request_logs(world: World, call: Call) -> VastAnswer:
 
 def _fitting(world: World, call: Call, listed: list[Contract], filters: Json) -> list[Json]:
     credit_usd = float(world.account.credit_usd(call.now))
-    rows = [describe_listed(contract, call.now, credit_usd=credit_usd) for contract in listed]
+    rows = [describe_instance(contract, call.now, credit_usd=credit_usd) for contract in listed]
     return [row for row in rows if all(matches(row[name], condition) for name, condition in filters.items())]
 
 

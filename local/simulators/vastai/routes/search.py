@@ -1,15 +1,13 @@
-"""Searching the market: `POST /bundles/`, its older form with `?q=`, and `PUT /search/asks/`."""
+"""Searching the market: `POST /bundles/` and `PUT /search/asks/`."""
 
-import json
-
-from local.simulators.vastai.faults import FaultKind
+from local.simulators.vastai.faults import VastaiFaultKind
 from local.simulators.vastai.filters import FilterError, matches, sort_rows
 from local.simulators.vastai.market import describe_listing
 from local.simulators.vastai.wire import Json, JsonValue, VastAnswer, failure
 from local.simulators.vastai.world import Call, World
 
 MAX_OFFERS = 64
-"""Most that one search returns, whatever its limit."""
+"""Most that one search returns, also with a higher limit."""
 
 DEFAULT_DISK_GB = 8.0
 """In a price when `allocated_storage` is not given."""
@@ -35,12 +33,7 @@ def gpu_names(world: World, _call: Call) -> VastAnswer:
 
 
 def _read_query(call: Call) -> Json:
-    if call.request.method == "GET":
-        found: object = json.loads(call.request.query.get("q", "{}"))
-    elif "q" in call.body:
-        found = call.body["q"]
-    else:
-        found = call.request.body
+    found: object = call.body.get("q", call.request.body)
     if not isinstance(found, dict):
         raise FilterError("Invalid json body")
     return found
@@ -62,7 +55,7 @@ def _find(world: World, call: Call, query: Json) -> list[JsonValue]:
         )
         for listing in world.market.free(call.now)
     ]
-    if not world.faults.take_effect(FaultKind.FILTERS_IGNORED, call.endpoint):
+    if not world.faults.take_effect(VastaiFaultKind.FILTERS_IGNORED, call.endpoint):
         conditions = {name: value for name, value in query.items() if name not in _OPTIONS}
         rows = [row for row in rows if _fits(row, conditions)]
     limit = int(_read_number(query.get("limit"), MAX_OFFERS))
@@ -74,12 +67,12 @@ def _fits(row: Json, conditions: Json) -> bool:
 
 
 def _value(row: Json, name: str, condition: JsonValue) -> JsonValue:
-    """Return what a filter of that name looks at; some names are no fields of the row.
+    """Return the value that a filter of that name tests; not every name is a field of the row.
 
     Raises
     ------
     FilterError
-        There is nothing of that name.
+        The name is unknown.
     """
     match name:
         case "verified":

@@ -1,11 +1,11 @@
-"""The account as its owner sees it: `GET /users/current`."""
+"""The account: `GET /users/current`."""
 
 from local.simulators.vastai.wire import VastAnswer
 from local.simulators.vastai.world import Call, World
 
 
 def current(world: World, call: Call) -> VastAnswer:
-    """Return who the key belongs to; `credit` is the prepaid money left, `balance` the invoices' side."""
+    """Return the key's owner; `credit` is the prepaid credit left, `balance` belongs to invoices."""
     return VastAnswer(
         status=200,
         body={

@@ -1,37 +1,41 @@
-"""The answers of faults."""
+"""Answers that have a fault."""
 
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
+from local.simulators.faults import HTML_PAGE, FaultKind
 from local.simulators.vastai.access import unauthorized
-from local.simulators.vastai.faults import Fault, FaultKind, RetryAfterIn
+from local.simulators.vastai.faults import RetryAfterIn, VastaiFault, VastaiFaultKind
 from local.simulators.vastai.wire import Delivery, VastAnswer, failure, plain, success
 from local.simulators.vastai.world import World
 
 HTML_TYPE = "text/html"
 BAD_GATEWAY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
-OTHER_PAGE = "<html><body><h1>It works!</h1></body></html>"
 
-_DELIVERIES = {FaultKind.LOST: Delivery.LOST, FaultKind.HANG: Delivery.HANG}
-_FAILURES = {
-    FaultKind.SERVER_ERROR: (500, "server_error", "Internal server error"),
-    FaultKind.FORBIDDEN: (403, "not_authorized", "You are not authorized to do this."),
+_DELIVERIES: dict[StrEnum, Delivery] = {
+    FaultKind.DISCONNECTED: Delivery.DISCONNECTED,
+    FaultKind.HANG: Delivery.HANG,
+}
+_FAILURES: dict[StrEnum, tuple[int, str, str]] = {
+    VastaiFaultKind.SERVER_ERROR: (500, "server_error", "Internal server error"),
+    VastaiFaultKind.FORBIDDEN: (403, "not_authorized", "You are not authorized to do this."),
 }
 
 
-def spoiled_answer(world: World, fault: Fault, now: float) -> VastAnswer:
-    """Return what is sent instead of an answer, or with what fate."""
+def faulty_answer(world: World, fault: VastaiFault, now: float) -> VastAnswer:
+    """Return what is sent instead of the answer, or that nothing is."""
     match fault.kind:
-        case FaultKind.TOO_FREQUENT:
+        case VastaiFaultKind.TOO_FREQUENT:
             answer = _too_frequent(fault)
-        case FaultKind.SEARCH_QUOTA:
+        case VastaiFaultKind.SEARCH_QUOTA:
             answer = _search_quota(now)
-        case FaultKind.BAD_GATEWAY:
+        case VastaiFaultKind.BAD_GATEWAY:
             answer = plain(fault.status or 502, fault.text or BAD_GATEWAY_PAGE, HTML_TYPE)
         case FaultKind.NOT_JSON:
-            answer = plain(200, fault.text or OTHER_PAGE, HTML_TYPE)
-        case FaultKind.NO_MEMBERS | FaultKind.LOST | FaultKind.HANG:
+            answer = plain(200, fault.text or HTML_PAGE, HTML_TYPE)
+        case VastaiFaultKind.NO_MEMBERS | FaultKind.DISCONNECTED | FaultKind.HANG:
             answer = success().delivered(_DELIVERIES.get(fault.kind, Delivery.NORMAL))
-        case FaultKind.UNAUTHORIZED:
+        case VastaiFaultKind.UNAUTHORIZED:
             answer = unauthorized(world)
         case _:
             status, code, text = _FAILURES.get(fault.kind, (200, fault.error, "simulated failure"))
@@ -39,7 +43,7 @@ def spoiled_answer(world: World, fault: Fault, now: float) -> VastAnswer:
     return answer
 
 
-def _too_frequent(fault: Fault) -> VastAnswer:
+def _too_frequent(fault: VastaiFault) -> VastAnswer:
     text = fault.text or "API requests too frequent"
     seconds = fault.retry_after_seconds
     if seconds is None:
