@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 from moto import mock_aws
 
 from rune.aws.job_store import DynamoJobStore
-from rune.aws.s3 import S3Bodies
+from rune.aws.s3 import S3ObjectStore
 from rune.aws.sqs import SqsDeadLetters, SqsStepQueue
 from rune.jobs.plan import Lane
 from tests.builders import TENANT, TOKEN
@@ -77,7 +77,7 @@ class Cloud:
     @property
     def store(self) -> DynamoJobStore:
         """The jobs."""
-        return DynamoJobStore(self.dynamodb, TABLE, S3Bodies(lambda: self.s3, BUCKET))
+        return DynamoJobStore(self.dynamodb, TABLE, S3ObjectStore(lambda: self.s3, BUCKET))
 
     @property
     def queue(self) -> SqsStepQueue:

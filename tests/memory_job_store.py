@@ -13,7 +13,7 @@ from rune.clock import to_epoch_ms
 from rune.errors import IdempotencyKeyReusedError, JobNotFoundError, StoreUnavailableError
 from rune.jobs.metrics import Tallies, merge
 from rune.jobs.record import Event, Job, Kind
-from rune.jobs.store import History, ListedJob, Refused, StoredJob, Submission, Submitted
+from rune.jobs.store import JobHistory, ListedJob, Refused, StoredJob, Submission, Submitted
 from rune.jobs.transitions import Transition
 from rune.storage.change import Change, allows, apply
 
@@ -109,12 +109,12 @@ class MemoryJobStore:
         found = [self.read_with_result(job_id, address) for job_id in job_ids]
         return tuple(stored for stored in found if stored is not None)
 
-    def read_events(self, job_id: str, after: int) -> History | None:
+    def read_events(self, job_id: str, after: int) -> JobHistory | None:
         """Return the job and its events numbered above `after`."""
         job = self.jobs.get(job_id)
         if job is None:
             return None
-        return History(job, tuple(event for event in self.events_of(job_id) if event.number > after))
+        return JobHistory(job, tuple(event for event in self.events_of(job_id) if event.number > after))
 
     def read_request(self, job: Job) -> str:
         """Return the request as it was submitted; raises JobNotFoundError if it is gone."""

@@ -19,7 +19,7 @@ from rune.jobs.plan import Lane
 from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
 from rune.rentals.settings import KeepLimits
-from rune.services.jobs import JobService, Terms
+from rune.services.jobs import JobLimits, JobService
 from rune.services.rentals import RentalService
 from rune.services.reports import ReportService
 from rune.settings import ApiSettings
@@ -53,7 +53,7 @@ jobs = JobService(
     clients.job_store(settings.table, settings.bucket, limiter),
     clients.step_queue({Lane.CONTROL: settings.control_queue_url}),
     clock,
-    Terms(run_limit=settings.run_limit, retention=settings.retention),
+    JobLimits(deadline=settings.job_deadline, retention=settings.retention),
 )
 app = create_app(
     Services(

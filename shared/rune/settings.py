@@ -107,7 +107,7 @@ class ApiSettings:
         How long kept machines may live; see `rune.rentals.settings.KeepLimits`.
     retention
         How long a job is kept after it was posted.
-    run_limit
+    job_deadline
         How long a job may take from being posted to its end.
     """
 
@@ -124,7 +124,7 @@ class ApiSettings:
     can_rent: bool
     keep_limits: str
     retention: timedelta
-    run_limit: timedelta
+    job_deadline: timedelta
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -143,7 +143,7 @@ class ApiSettings:
             can_rent=_flag(environment, "RUNE_CAN_RENT"),
             keep_limits=environment.get("RUNE_KEEP_LIMITS", ""),
             retention=timedelta(days=_whole_number(environment, "RUNE_RETENTION_DAYS")),
-            run_limit=timedelta(seconds=_whole_number(environment, "RUNE_JOB_DEADLINE_SECONDS")),
+            job_deadline=timedelta(seconds=_whole_number(environment, "RUNE_JOB_DEADLINE_SECONDS")),
         )
 
 

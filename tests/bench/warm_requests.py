@@ -20,7 +20,7 @@ from rune.jobs.store import StoredJob, Submission
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 from rune.rentals.settings import KeepLimits
-from rune.services.jobs import JobService, Terms
+from rune.services.jobs import JobLimits, JobService
 from rune.services.rentals import RentalService
 from rune.services.reports import ReportService
 from rune.tenants.backends import BackendSettings
@@ -104,7 +104,7 @@ def _app_without_aws() -> Handle:
     job = an_ended_job(Status.SUCCEEDED, expires_at=clock.now() + timedelta(days=1))
     store.submit(Submission(job, "{}", an_event()))
     store.put_result(JOB_ID, a_result().model_dump_json())
-    jobs = JobService(store, RecordingQueue(), clock, Terms(timedelta(hours=1), timedelta(days=30)))
+    jobs = JobService(store, RecordingQueue(), clock, JobLimits(timedelta(hours=1), timedelta(days=30)))
     services = Services(
         jobs=jobs,
         benchmarks=ReportService(jobs, _NoLinks(), clock),

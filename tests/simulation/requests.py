@@ -9,10 +9,10 @@ from rune.contracts import BenchmarkRequest, LlmInstanceRequest
 from rune.jobs.record import Kind, StepName
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.requests import Admitted, Renting, admit_benchmark, admit_llm_instance
-from rune.services.jobs import Caller, Terms
+from rune.services.jobs import Caller, JobLimits
 
 CALLER = Caller("acme")
-TERMS = Terms(run_limit=timedelta(hours=1), retention=timedelta(days=30))
+LIMITS = JobLimits(deadline=timedelta(hours=1), retention=timedelta(days=30))
 LONGEST_KEEP = timedelta(hours=2)
 
 MODEL = "llama3.1:8b"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rune.errors import StoreUnavailableError
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import ACTIVE, Job
-from rune.jobs.store import History, ListedJob, Refused, StoredJob, Submission, Submitted
+from rune.jobs.store import JobHistory, ListedJob, Refused, StoredJob, Submission, Submitted
 from rune.jobs.transitions import Transition
 from rune.storage.change import Change, Is
 from tests.memory_job_store import MemoryJobStore
@@ -184,7 +184,7 @@ class FaultyStore:
     def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
         return self._calls.read("read_results", lambda: self._world.table.read_results(job_ids))
 
-    def read_events(self, job_id: str, after: int) -> History | None:
+    def read_events(self, job_id: str, after: int) -> JobHistory | None:
         return self._calls.read("read_events", lambda: self._world.table.read_events(job_id, after))
 
     def read_request(self, job: Job) -> str:

@@ -33,7 +33,7 @@ from tests.simulation.lanes import SimulatedQueue
 from tests.simulation.metering import Billed
 from tests.simulation.provider import Account
 from tests.simulation.rental_store import FaultyRentalStore
-from tests.simulation.requests import BENCHMARK, CALLER, TERMS
+from tests.simulation.requests import BENCHMARK, CALLER, LIMITS
 from tests.simulation.table import FaultyStore, Guard, WatchedTable
 from tests.simulation.timing import START, SkewedClock
 
@@ -85,7 +85,7 @@ class World:
         self.queue = SimulatedQueue(self)
         self.janitor = Janitor(self)
         clock = SkewedClock(self)
-        self.job_service = JobService(FaultyStore(self, overlap=True), self.queue, clock, TERMS)
+        self.job_service = JobService(FaultyStore(self, overlap=True), self.queue, clock, LIMITS)
         self.at(TICK_SECONDS, self.janitor.tick)
 
     @property

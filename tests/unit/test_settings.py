@@ -91,7 +91,7 @@ def test_api_settings_read_the_environment() -> None:
         can_rent=True,
         keep_limits="14400",
         retention=timedelta(days=30),
-        run_limit=timedelta(hours=1),
+        job_deadline=timedelta(hours=1),
     )
 
 

@@ -35,7 +35,7 @@ from rune.errors import (
 )
 from rune.jobs.metrics import Tallies, merge
 from rune.jobs.record import Job
-from rune.jobs.store import Bodies, History, ListedJob, Refused, StoredJob, Submission, Submitted
+from rune.jobs.store import JobHistory, ListedJob, ObjectStore, Refused, StoredJob, Submission, Submitted
 from rune.jobs.transitions import Transition
 from rune.storage.change import Change
 
@@ -51,7 +51,7 @@ LARGEST_ROW_BYTES = 300_000
 """Longer bodies go to the bucket; an item may have 400 KB with its names (DynamoDB service quotas)."""
 
 
-class NoBodies:
+class NoObjectStore:
     """For a function that has no business with requests and results, nor the permission."""
 
     def put(self, key: str, text: str) -> None:  # noqa: ARG002  # the protocol's
@@ -73,7 +73,7 @@ class DynamoJobStore:
     """
 
     def __init__(
-        self, client: DynamoDBClient, table: str, bodies: Bodies, limiter: DynamoLimiter | None = None
+        self, client: DynamoDBClient, table: str, bodies: ObjectStore, limiter: DynamoLimiter | None = None
     ) -> None:
         self._table = DynamoTable(client, table)
         self._bodies = bodies
@@ -183,14 +183,16 @@ class DynamoJobStore:
                 found.append(StoredJob(items.job_from_item(hot), self._body(result) if result else None))
         return tuple(found)
 
-    def read_events(self, job_id: str, after: int) -> History | None:
+    def read_events(self, job_id: str, after: int) -> JobHistory | None:
         """Return the job and its events numbered above `after`."""
         rows = [
             *self._table.query(items.job_partition(job_id), items.event_sort_key(after + 1), items.HOT_KEY)
         ]
         if not rows or rows[-1]["sk"]["S"] != items.HOT_KEY:
             return None
-        return History(items.job_from_item(rows[-1]), tuple(items.event_from_item(row) for row in rows[:-1]))
+        return JobHistory(
+            items.job_from_item(rows[-1]), tuple(items.event_from_item(row) for row in rows[:-1])
+        )
 
     def read_request(self, job: Job) -> str:
         """Return the request as it was submitted, a JSON document."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-class S3Bodies:
+class S3ObjectStore:
     """Texts in a bucket, whose lifecycle rule removes them after the jobs' retention.
 
     Parameters

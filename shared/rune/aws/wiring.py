@@ -11,10 +11,10 @@ import boto3
 from botocore.config import Config
 
 from rune.aws.auth_limiter import DynamoLimiter
-from rune.aws.job_store import DynamoJobStore, NoBodies
+from rune.aws.job_store import DynamoJobStore, NoObjectStore
 from rune.aws.provider_limits import DynamoProviderLimits
 from rune.aws.rental_store import DynamoRentalStore
-from rune.aws.s3 import S3Bodies, S3Links
+from rune.aws.s3 import S3Links, S3ObjectStore
 from rune.aws.settings_store import ParameterReader, SsmTokens
 from rune.aws.sqs import SqsDeadLetters, SqsStepQueue
 from rune.clock import Clock
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
     from rune.agents.settings import AgentSettings
-    from rune.jobs.store import Bodies
+    from rune.jobs.store import ObjectStore
     from rune.net.addresses import AddressPolicy
     from rune.tenants.backends import BackendSettings
 
@@ -99,14 +99,14 @@ class Clients:
         self, table: str, bucket: str | None, limiter: DynamoLimiter | None = None
     ) -> DynamoJobStore:
         """Return the jobs in the table, with their large bodies in the bucket if one is given."""
-        bodies: Bodies = NoBodies()
+        bodies: ObjectStore = NoObjectStore()
         if bucket is not None:
-            bodies = S3Bodies(lambda: self._s3, bucket)
+            bodies = S3ObjectStore(lambda: self._s3, bucket)
         return DynamoJobStore(self._dynamodb, table, bodies, limiter)
 
-    def record_files(self, bucket: str) -> S3Bodies:
+    def record_files(self, bucket: str) -> S3ObjectStore:
         """Return where files of JSON lines go."""
-        return S3Bodies(lambda: self._s3, bucket, JSON_LINES)
+        return S3ObjectStore(lambda: self._s3, bucket, JSON_LINES)
 
     def links(self, bucket: str) -> S3Links:
         """Return the way to links into the bucket."""

@@ -113,9 +113,9 @@ class Engine:
         now = self._clock.now()
         if job.is_releasing:
             return await self._release(job)
-        judged = lifecycle.judge(job, now)
-        if judged is not None:
-            return judged
+        forced = lifecycle.forced_outcome(job, now)
+        if forced is not None:
+            return forced
         step = plan.STEPS[job.step]
         if step.lane is not self._lane:
             return Again(delay_seconds=0)
@@ -134,7 +134,7 @@ class Engine:
     async def _release(self, job: Job) -> Outcome:
         """Run the step that gives machines back: in whatever lane, without a deadline, whatever cannot be read."""
         request_json = NO_REQUEST
-        is_well = job.verdict is Status.SUCCEEDED
+        is_well = job.pending_status is Status.SUCCEEDED
         if is_well:
             # Only a job that went well may leave its machine to somebody.
             try:
@@ -162,7 +162,7 @@ class Engine:
             # What a state holds was paid for: another turn can at least make a result of it.
             keeps_something = context.state_json is not None
             timeout = Failed("step_timeout", "The step took longer than it may.", retryable=keeps_something)
-            return lifecycle.judge(job, self._clock.now()) or timeout
+            return lifecycle.forced_outcome(job, self._clock.now()) or timeout
         except LeaseLostError:
             raise
         except RuneError as error:

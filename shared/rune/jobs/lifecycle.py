@@ -57,7 +57,7 @@ def accept(
     kind: Kind,
     first_step: StepName,
     now: datetime,
-    run_limit: timedelta,
+    deadline: timedelta,
     retention: timedelta,
     rents: bool = False,
 ) -> tuple[Job, Event, Send]:
@@ -74,7 +74,7 @@ def accept(
         event_count=1,
         created_at=now,
         updated_at=now,
-        deadline_at=now + run_limit,
+        deadline_at=now + deadline,
         expires_at=now + retention,
         due_at=now + DISPATCH_GRACE,
         rents=rents,
@@ -132,7 +132,7 @@ def renew(job: Job, progress: Mapping[str, int], now: datetime) -> Change:
     )
 
 
-def judge(job: Job, now: datetime) -> Outcome | None:
+def forced_outcome(job: Job, now: datetime) -> Outcome | None:
     """Return how a claimed turn ends without being run, or None where it is to be run."""
     if job.is_releasing:
         # Money runs until this is done, whatever was wished, whenever it should have ended, whoever was lost.

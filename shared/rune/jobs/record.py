@@ -107,7 +107,7 @@ class Job:
         Whether machines may be rented for it: then it ends only by way of `release`.
     rental_id
         The rental that it uses or used last.
-    verdict
+    pending_status
         How it ends as soon as what it rented is proven gone.
     cost_micro_usd
         What its rentals have cost so far, in millionths of a dollar.
@@ -142,7 +142,7 @@ class Job:
     phases_ms: Mapping[str, int] = field(default_factory=dict)
     rents: bool = False
     rental_id: str | None = None
-    verdict: Status | None = None
+    pending_status: Status | None = None
     cost_micro_usd: int = 0
     borrowed_micro_usd: int = 0
 

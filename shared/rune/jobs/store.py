@@ -28,7 +28,7 @@ class StoredJob:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class JobHistory:
     """A job and its events in order, as one consistent read."""
 
     job: Job
@@ -127,7 +127,7 @@ class JobStore(Protocol):
         """
         ...
 
-    def read_events(self, job_id: str, after: int) -> History | None:
+    def read_events(self, job_id: str, after: int) -> JobHistory | None:
         """Return the job and its events numbered above `after`."""
         ...
 
@@ -156,7 +156,7 @@ class JobStore(Protocol):
         ...
 
 
-class Bodies(Protocol):
+class ObjectStore(Protocol):
     """Where documents go that are too large for a row. Raises StoreUnavailableError."""
 
     def put(self, key: str, text: str) -> None:

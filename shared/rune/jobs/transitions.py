@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rune.jobs import plan
-from rune.jobs.lifecycle import DISPATCH_GRACE, Send, judge
+from rune.jobs.lifecycle import DISPATCH_GRACE, Send, forced_outcome
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome, Released, Spending
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
 from rune.storage.change import Change, Is, IsAbsentOrBefore, Requirement, Value, make_change
@@ -124,7 +124,7 @@ def _fail(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Transit
     if outcome.retryable and job.failures + 1 < MAX_FAILURES:
         delay_seconds = outcome.retry_after_seconds or RETRY_DELAYS_SECONDS[job.failures]
         # A turn that would only find the deadline passed would hide why the job failed.
-        if judge(job, now + timedelta(seconds=delay_seconds)) is None:
+        if forced_outcome(job, now + timedelta(seconds=delay_seconds)) is None:
             return _go_on(
                 job,
                 now,
@@ -156,11 +156,17 @@ def _end_release(job: Job, outcome: Released, now: datetime, duration_ms: int) -
     """Return the end in the pending status; without one the machine failed the job, and it rents another."""
     notes = (_step_end(job, duration_ms, labels=outcome.labels),)
     spent = _spent(outcome.spending)
-    if job.verdict is None:
+    if job.pending_status is None:
         sets = {**_FRESH, **spent}
         return _go_on(job, now, step=StepName.RENT, delay_seconds=0, notes=notes, sets=sets)
     return _end(
-        job, now, job.verdict, notes=notes, failure=job.failure, result_json=outcome.result_json, sets=spent
+        job,
+        now,
+        job.pending_status,
+        notes=notes,
+        failure=job.failure,
+        result_json=outcome.result_json,
+        sets=spent,
     )
 
 
@@ -182,7 +188,7 @@ def _conclude(
         step=StepName.RELEASE,
         delay_seconds=0,
         notes=notes,
-        sets={**_FRESH, "verdict": status, "failure": failure},
+        sets={**_FRESH, "pending_status": status, "failure": failure},
         result_json=result_json,
     )
 

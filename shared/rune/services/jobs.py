@@ -13,8 +13,8 @@ from rune.jobs import lifecycle
 from rune.jobs.metrics import Tallies, tally
 from rune.jobs.record import ACTIVE, Job, Kind, Status
 from rune.jobs.store import (
-    History,
     IdempotencyKey,
+    JobHistory,
     JobStore,
     Refused,
     StepQueue,
@@ -37,10 +37,10 @@ LONGEST_SEARCH_PAGES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class JobLimits:
     """How long a job may run, and how long it is kept after it was posted."""
 
-    run_limit: timedelta
+    deadline: timedelta
     retention: timedelta
 
 
@@ -69,11 +69,11 @@ class JobPage:
 class JobService:
     """Jobs as one tenant's callers see them: another tenant's job does not exist."""
 
-    def __init__(self, store: JobStore, queue: StepQueue, clock: Clock, terms: Terms) -> None:
+    def __init__(self, store: JobStore, queue: StepQueue, clock: Clock, limits: JobLimits) -> None:
         self._store = store
         self._queue = queue
         self._clock = clock
-        self._terms = terms
+        self._limits = limits
 
     def submit(self, caller: Caller, admitted: Admitted, idempotency_key: str | None = None) -> Submitted:
         """Accept a job; once this returns, it will end.
@@ -91,8 +91,8 @@ class JobService:
             kind=admitted.kind,
             first_step=admitted.first_step,
             now=self._clock.now(),
-            run_limit=self._terms.run_limit,
-            retention=self._terms.retention,
+            deadline=self._limits.deadline,
+            retention=self._limits.retention,
             rents=admitted.rents,
         )
         key = None
@@ -171,7 +171,7 @@ class JobService:
             return self._store.read_tallies(tenant, self._clock.now())
         return tally(self.find_events(tenant, job_id).events)
 
-    def find_events(self, tenant: str, job_id: str, after: int = 0) -> History:
+    def find_events(self, tenant: str, job_id: str, after: int = 0) -> JobHistory:
         """Return the job and its events numbered above `after`; raises JobNotFoundError."""
         history = self._store.read_events(_known_shape(job_id), after)
         if history is None or not self._is_visible(history.job, tenant):

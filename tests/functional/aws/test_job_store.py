@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from rune.aws.dynamodb_table import MAX_TRIES
 from rune.aws.job_rows import event_from_item, event_item, hot_item, job_from_item
-from rune.aws.job_store import LARGEST_ROW_BYTES, DynamoJobStore, NoBodies
+from rune.aws.job_store import LARGEST_ROW_BYTES, DynamoJobStore, NoObjectStore
 from rune.errors import StoreUnavailableError
 from rune.jobs.lifecycle import claim, request_cancel
 from rune.jobs.outcomes import Again, Done, Next
 from rune.jobs.record import Event, Failure, Job, Status, StepName
-from rune.jobs.store import History, JobStore, Refused, StoredJob, Submission
+from rune.jobs.store import JobHistory, JobStore, Refused, StoredJob, Submission
 from rune.jobs.transitions import LONGEST_SENTENCE_BYTES, make_transition
 from rune.storage.change import allows, apply
 from tests import strategies
@@ -116,7 +116,7 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
         phases_ms=dict.fromkeys(phases, 870_000),
         rents=True,
         rental_id=f"{'f' * 32}-12",
-        verdict=Status.SUCCEEDED,
+        pending_status=Status.SUCCEEDED,
         cost_micro_usd=999_999_999,
         borrowed_micro_usd=99_999_999,
     )
@@ -154,7 +154,7 @@ def test_submit_writes_job_request_and_event(cloud: Cloud) -> None:
 
     assert store.read(JOB_ID) == a_job()
     assert store.read_request(a_job()) == json.dumps({"question": JOB_ID})
-    assert store.read_events(JOB_ID, 0) == History(a_job(), (an_event(),))
+    assert store.read_events(JOB_ID, 0) == JobHistory(a_job(), (an_event(),))
     assert store.read_with_result(JOB_ID) == StoredJob(a_job(), None)
 
 
@@ -167,7 +167,7 @@ def test_commit_writes_job_events_and_result(cloud: Cloud) -> None:
 
     ended = apply(transition.change, job)
     assert store.read_with_result(JOB_ID) == StoredJob(ended, '{"answer": "é"}')
-    assert store.read_events(JOB_ID, 0) == History(ended, (an_event(), *transition.events))
+    assert store.read_events(JOB_ID, 0) == JobHistory(ended, (an_event(), *transition.events))
 
 
 def test_commit_writes_the_state_that_the_next_turn_reads(cloud: Cloud) -> None:
@@ -367,9 +367,9 @@ def test_large_body_is_in_the_bucket_before_the_row_that_points_there(cloud: Clo
 
 def test_no_bodies_refuses_both_ways() -> None:
     with pytest.raises(StoreUnavailableError):
-        NoBodies().put("key", "text")
+        NoObjectStore().put("key", "text")
     with pytest.raises(StoreUnavailableError):
-        NoBodies().get("key")
+        NoObjectStore().get("key")
 
 
 # ---------------------------------------------------------------- what AWS may answer
@@ -378,7 +378,7 @@ def test_no_bodies_refuses_both_ways() -> None:
 def scripted(cloud: Cloud, *script: list[str] | None) -> tuple[DynamoJobStore, ScriptedTransactions]:
     put(cloud, a_claimed_job())
     client = ScriptedTransactions(cloud.dynamodb, list(script))
-    return DynamoJobStore(client, "rune-test", NoBodies()), client  # type: ignore[arg-type]  # forwards the rest
+    return DynamoJobStore(client, "rune-test", NoObjectStore()), client  # type: ignore[arg-type]  # forwards the rest
 
 
 def test_commit_tries_again_as_the_same_transaction_when_another_write_is_in_the_way(cloud: Cloud) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from rune.aws.dynamodb_table import MAX_TRIES
 from rune.aws.job_rows import listed_from_item, listed_item, tallies_from_item
-from rune.aws.job_store import DynamoJobStore, NoBodies
+from rune.aws.job_store import DynamoJobStore, NoObjectStore
 from rune.errors import StoreUnavailableError
 from rune.jobs.metrics import Tally
 from rune.jobs.outcomes import Done
@@ -213,7 +213,7 @@ class Throttled:
 def throttled(cloud: Cloud, answered_at_once: int) -> tuple[DynamoJobStore, Throttled]:
     put(cloud.store, *[a_job(job_id=f"job-{number}") for number in range(5)])
     client = Throttled(cloud.dynamodb, answered_at_once)
-    return DynamoJobStore(client, "rune-test", NoBodies()), client  # type: ignore[arg-type]  # forwards the rest
+    return DynamoJobStore(client, "rune-test", NoObjectStore()), client  # type: ignore[arg-type]  # forwards the rest
 
 
 def test_read_many_asks_again_for_what_was_left(cloud: Cloud) -> None:

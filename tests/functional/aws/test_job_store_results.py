@@ -8,7 +8,7 @@ import pytest
 
 from rune.aws.auth_limiter import DynamoLimiter
 from rune.aws.job_store import LARGEST_ROW_BYTES, DynamoJobStore
-from rune.aws.s3 import S3Bodies
+from rune.aws.s3 import S3ObjectStore
 from rune.clock import SystemClock
 from rune.errors import RateLimitedError
 from rune.jobs.outcomes import Done
@@ -71,7 +71,7 @@ def test_results_are_kept_from_a_blocked_address(job_ids: list[str], cloud: Clou
     limiter = DynamoLimiter(cloud.dynamodb, "rune-test", SystemClock())
     for _ in range(10):
         limiter.count_failure(ADDRESS)
-    store = DynamoJobStore(cloud.dynamodb, "rune-test", S3Bodies(lambda: cloud.s3, "rune-test"), limiter)
+    store = DynamoJobStore(cloud.dynamodb, "rune-test", S3ObjectStore(lambda: cloud.s3, "rune-test"), limiter)
 
     with pytest.raises(RateLimitedError):
         store.read_results(job_ids, ADDRESS)

@@ -10,7 +10,7 @@ from rune.aws.auth_limiter import DynamoLimiter
 from rune.aws.auth_limiter import key as limiter_key
 from rune.aws.dynamodb_table import MAX_TRIES
 from rune.aws.job_rows import key_write
-from rune.aws.job_store import DynamoJobStore, NoBodies
+from rune.aws.job_store import DynamoJobStore, NoObjectStore
 from rune.clock import to_epoch_ms
 from rune.errors import IdempotencyKeyReusedError, RateLimitedError, StoreUnavailableError
 from rune.jobs.record import Job, Kind
@@ -139,7 +139,7 @@ def limited(
 ) -> tuple[DynamoJobStore, ScriptedTransactions]:
     client = ScriptedTransactions(cloud.dynamodb, list(script))
     limiter = DynamoLimiter(cloud.dynamodb, "rune-test", clock)
-    return DynamoJobStore(client, "rune-test", NoBodies(), limiter), client  # type: ignore[arg-type]  # forwards
+    return DynamoJobStore(client, "rune-test", NoObjectStore(), limiter), client  # type: ignore[arg-type]  # forwards
 
 
 def fail_elsewhere(cloud: Cloud, clock: FakeClock, failures: int = 10) -> None:

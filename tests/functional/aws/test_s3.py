@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from rune.aws.s3 import S3Bodies, S3Links
+from rune.aws.s3 import S3Links, S3ObjectStore
 from rune.aws.wiring import Clients
 from rune.errors import StoreUnavailableError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_bodies_return_what_was_put(cloud: Cloud) -> None:
-    bodies = S3Bodies(lambda: cloud.s3, "rune-test")
+    bodies = S3ObjectStore(lambda: cloud.s3, "rune-test")
 
     bodies.put("results/a/1.json", '{"answer": "é 漢 🙂"}')
 
@@ -28,14 +28,14 @@ def test_bodies_return_what_was_put(cloud: Cloud) -> None:
 
 
 def test_bodies_are_said_to_be_what_they_are(cloud: Cloud) -> None:
-    S3Bodies(lambda: cloud.s3, "rune-test", "application/x-ndjson").put("records/00-1.jsonl", "{}\n")
+    S3ObjectStore(lambda: cloud.s3, "rune-test", "application/x-ndjson").put("records/00-1.jsonl", "{}\n")
 
     stored = cloud.s3.head_object(Bucket="rune-test", Key="records/00-1.jsonl")
     assert stored["ContentType"] == "application/x-ndjson"
 
 
 def test_bodies_overwrite_when_the_key_is_there(cloud: Cloud) -> None:
-    bodies = S3Bodies(lambda: cloud.s3, "rune-test")
+    bodies = S3ObjectStore(lambda: cloud.s3, "rune-test")
 
     bodies.put("key", "first")
     bodies.put("key", "second")
@@ -45,12 +45,12 @@ def test_bodies_overwrite_when_the_key_is_there(cloud: Cloud) -> None:
 
 def test_bodies_report_the_store_when_the_key_is_missing(cloud: Cloud) -> None:
     with pytest.raises(StoreUnavailableError):
-        S3Bodies(lambda: cloud.s3, "rune-test").get("nothing")
+        S3ObjectStore(lambda: cloud.s3, "rune-test").get("nothing")
 
 
 def test_bodies_report_the_store_when_the_bucket_is_missing(cloud: Cloud) -> None:
     with pytest.raises(StoreUnavailableError):
-        S3Bodies(lambda: cloud.s3, "nowhere").put("key", "text")
+        S3ObjectStore(lambda: cloud.s3, "nowhere").put("key", "text")
 
 
 # Links.

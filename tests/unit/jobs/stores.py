@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rune.errors import JobNotFoundError, StoreUnavailableError
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job
-from rune.jobs.store import History, Refused, StoredJob, Submission
+from rune.jobs.store import JobHistory, Refused, StoredJob, Submission
 from rune.jobs.transitions import Transition
 from rune.storage.change import Change
 from tests.builders import REQUEST, an_event
@@ -61,7 +61,7 @@ class DownStore(MemoryJobStore):
         self._fail("read_with_result")
         return super().read_with_result(job_id, address)
 
-    def read_events(self, job_id: str, after: int) -> History | None:
+    def read_events(self, job_id: str, after: int) -> JobHistory | None:
         self._fail("read_events")
         return super().read_events(job_id, after)
 

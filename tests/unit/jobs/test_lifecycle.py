@@ -40,7 +40,7 @@ def test_accept_returns_a_queued_job_with_its_first_event_and_message(
         kind=kind,
         first_step=first_step,
         now=NOW,
-        run_limit=timedelta(hours=1),
+        deadline=timedelta(hours=1),
         retention=timedelta(days=30),
     )
 
@@ -173,8 +173,8 @@ TOO_MANY = Failed("worker_lost", "4 workers were lost on this step.", retryable=
         (a_claimed_job(deadline_at=NOW, attempts=9), TOO_LATE),
     ],
 )
-def test_judge_returns_how_a_turn_ends_when_it_is_not_to_be_run(job: Job, expected: Outcome | None) -> None:
-    assert lifecycle.judge(job, NOW) == expected
+def test_forced_outcome_ends_a_turn_that_is_not_to_be_run(job: Job, expected: Outcome | None) -> None:
+    assert lifecycle.forced_outcome(job, NOW) == expected
 
 
 def test_request_cancel_flags_the_job_and_makes_it_due_at_once() -> None:

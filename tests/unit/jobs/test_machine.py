@@ -25,12 +25,12 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import ACTIVE, Job, Kind, Status, StepMessage, StepName
 from rune.jobs.store import Refused, Submission
 from rune.jobs.transitions import Transition, cancel_queued, make_transition
-from rune.services.jobs import JobService, Terms
+from rune.services.jobs import JobLimits, JobService
 from rune.services.redispatch import redispatch_late_turns
 from tests.builders import TENANT, FakeClock
 from tests.memory_job_store import MemoryJobStore
 
-TERMS = Terms(run_limit=timedelta(hours=1), retention=timedelta(days=30))
+LIMITS = JobLimits(deadline=timedelta(hours=1), retention=timedelta(days=30))
 FOLLOWING = {StepName.CHECK: Next(StepName.WARM_UP), StepName.WARM_UP: Next(StepName.ASK)}
 
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
@@ -93,7 +93,7 @@ class Engine(RuleBasedStateMachine):
         self.workers: list[Worker] = []
         self.seen: dict[str, Job] = {}
         self.names = count(1)
-        self.job_service = JobService(self.store, self, self.clock, TERMS)
+        self.job_service = JobService(self.store, self, self.clock, LIMITS)
         self.engine = engine.Engine(
             lane=Lane.CONTROL,
             store=self.store,
@@ -123,8 +123,8 @@ class Engine(RuleBasedStateMachine):
             kind=Kind.BENCHMARK,
             first_step=StepName.CHECK,
             now=self.clock.now(),
-            run_limit=TERMS.run_limit,
-            retention=TERMS.retention,
+            deadline=LIMITS.deadline,
+            retention=LIMITS.retention,
         )
         self.store.submit(Submission(job, "{}", event))
         self.send(send)
@@ -312,8 +312,8 @@ class Engine(RuleBasedStateMachine):
     def make_transition(self, worker: Worker, outcome: Outcome, *, is_sent: bool) -> None:
         """Commit what the engine would, at this instant; only the winner sends, and that may get lost."""
         now = self.clock.now()
-        judged = lifecycle.judge(worker.job, now)
-        transition = make_transition(worker.job, judged or outcome, now, duration_ms=1)
+        forced = lifecycle.forced_outcome(worker.job, now)
+        transition = make_transition(worker.job, forced or outcome, now, duration_ms=1)
         if not self.store.commit(worker.job, transition):
             self.engine._commit_cancel(worker.job)
         elif transition.send and is_sent:

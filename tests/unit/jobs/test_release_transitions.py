@@ -29,7 +29,7 @@ FAILURE = Failure("model_not_found", "Unknown.", StepName.PULL, retryable=False)
 UNKNOWN_MODEL = Failed("model_not_found", "Unknown.", retryable=False)
 TO_RELEASE = Send(Lane.CONTROL, StepMessage(JOB_ID, 6), 0)
 
-VERDICTS: list[tuple[Outcome, Status]] = [
+ENDS: list[tuple[Outcome, Status]] = [
     (Done('{"answer": "x"}'), Status.SUCCEEDED),
     (UNKNOWN_MODEL, Status.FAILED),
     (Cancelled(), Status.CANCELLED),
@@ -38,7 +38,7 @@ VERDICTS: list[tuple[Outcome, Status]] = [
 
 def a_releasing_job(**overrides: object) -> Job:
     """Return a job that went well and gives its machine back."""
-    releasing = {"step": StepName.RELEASE, "verdict": Status.SUCCEEDED, **overrides}
+    releasing = {"step": StepName.RELEASE, "pending_status": Status.SUCCEEDED, **overrides}
     return replace(ASKING, **releasing)  # type: ignore[arg-type]  # replace() refuses unknown names
 
 
@@ -49,23 +49,23 @@ def settled(job: Job, outcome: Outcome) -> tuple[Job, Transition]:
     return apply(transition.change, job), transition
 
 
-@pytest.mark.parametrize(("outcome", "verdict"), VERDICTS)
+@pytest.mark.parametrize(("outcome", "pending_status"), ENDS)
 def test_settle_gives_the_machine_back_before_a_job_that_rents_ends(
-    outcome: Outcome, verdict: Status
+    outcome: Outcome, pending_status: Status
 ) -> None:
     job, transition = settled(ASKING, outcome)
 
-    assert (job.status, job.step, job.verdict) == (Status.RUNNING, StepName.RELEASE, verdict)
+    assert (job.status, job.step, job.pending_status) == (Status.RUNNING, StepName.RELEASE, pending_status)
     assert (job.finished_at, job.lease_owner, job.failures) == (None, None, 0)
     assert transition.send == TO_RELEASE
     assert job.due_at == END + lifecycle.DISPATCH_GRACE
 
 
-@pytest.mark.parametrize(("outcome", "verdict"), VERDICTS)
-def test_settle_ends_a_job_that_does_not_rent_at_once(outcome: Outcome, verdict: Status) -> None:
+@pytest.mark.parametrize(("outcome", "pending_status"), ENDS)
+def test_settle_ends_a_job_that_does_not_rent_at_once(outcome: Outcome, pending_status: Status) -> None:
     job, transition = settled(replace(ASKING, rents=False), outcome)
 
-    assert (job.status, job.verdict, transition.send) == (verdict, None, None)
+    assert (job.status, job.pending_status, transition.send) == (pending_status, None, None)
 
 
 def test_settle_keeps_the_result_and_the_failure_until_the_machine_is_gone() -> None:
@@ -77,19 +77,19 @@ def test_settle_keeps_the_result_and_the_failure_until_the_machine_is_gone() -> 
 
 
 @pytest.mark.parametrize(
-    ("overrides", "verdict"),
+    ("overrides", "pending_status"),
     [({"deadline_at": after(11)}, Status.FAILED), ({"cancel_requested_at": after(5)}, Status.CANCELLED)],
     ids=["deadline", "cancel"],
 )
-def test_judge_leads_to_the_release_when_the_job_may_not_go_on(
-    overrides: dict[str, object], verdict: Status
+def test_forced_outcome_leads_to_the_release_when_the_job_may_not_go_on(
+    overrides: dict[str, object], pending_status: Status
 ) -> None:
     job = replace(ASKING, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
-    judged = lifecycle.judge(job, after(11))
+    forced = lifecycle.forced_outcome(job, after(11))
 
-    assert judged is not None
-    following, _ = settled(job, judged)
-    assert (following.step, following.verdict) == (StepName.RELEASE, verdict)
+    assert forced is not None
+    following, _ = settled(job, forced)
+    assert (following.step, following.pending_status) == (StepName.RELEASE, pending_status)
 
 
 def test_settle_asks_nothing_but_the_epoch_of_who_gives_the_machine_back() -> None:
@@ -100,26 +100,26 @@ def test_settle_asks_nothing_but_the_epoch_of_who_gives_the_machine_back() -> No
 
 
 @pytest.mark.parametrize(
-    ("verdict", "failure"),
+    ("pending_status", "failure"),
     [(Status.SUCCEEDED, None), (Status.FAILED, FAILURE), (Status.CANCELLED, None)],
 )
 def test_settle_ends_the_job_as_was_found_once_the_machine_is_gone(
-    verdict: Status, failure: Failure | None
+    pending_status: Status, failure: Failure | None
 ) -> None:
     released = Released('{"receipt": 1}', {"left": "nothing"}, Spending(RENTAL_ID, 51_400))
 
-    job, transition = settled(a_releasing_job(verdict=verdict, failure=failure), released)
+    job, transition = settled(a_releasing_job(pending_status=pending_status, failure=failure), released)
 
-    assert (job.status, job.failure, job.finished_at) == (verdict, failure, END)
+    assert (job.status, job.failure, job.finished_at) == (pending_status, failure, END)
     assert (job.cost_micro_usd, job.rental_id, job.due_at) == (51_400, RENTAL_ID, None)
     assert (transition.send, transition.result_json) == (None, '{"receipt": 1}')
-    assert [event.name for event in transition.events] == ["provider.teardown", f"job.{verdict}"]
+    assert [event.name for event in transition.events] == ["provider.teardown", f"job.{pending_status}"]
     assert transition.events[0].labels["left"] == "nothing"
 
 
 def test_settle_rents_anew_when_the_machine_had_failed_the_job() -> None:
     job, transition = settled(
-        a_releasing_job(verdict=None, failures=4), Released(spending=Spending(None, 900))
+        a_releasing_job(pending_status=None, failures=4), Released(spending=Spending(None, 900))
     )
 
     assert (job.step, job.status, job.failures) == (StepName.RENT, Status.RUNNING, 0)
@@ -136,13 +136,17 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
-@pytest.mark.parametrize("verdict", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, None])
-def test_settle_never_gives_a_release_up(error: Failed, verdict: Status | None) -> None:
-    job = a_releasing_job(verdict=verdict, deadline_at=NOW - timedelta(days=1))
+@pytest.mark.parametrize("pending_status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, None])
+def test_settle_never_gives_a_release_up(error: Failed, pending_status: Status | None) -> None:
+    job = a_releasing_job(pending_status=pending_status, deadline_at=NOW - timedelta(days=1))
 
     for _ in range(50):
         job, transition = settled(job, error)
-        assert (job.step, job.status, job.verdict) == (StepName.RELEASE, Status.RUNNING, verdict)
+        assert (job.step, job.status, job.pending_status) == (
+            StepName.RELEASE,
+            Status.RUNNING,
+            pending_status,
+        )
         assert transition.send is not None
         assert transition.send.delay_seconds <= 60
 
@@ -189,8 +193,8 @@ def test_cancel_ends_a_queued_job_that_cannot_have_rented_yet() -> None:
     ],
     ids=lambda overrides: next(iter(overrides)),
 )
-def test_judge_runs_a_release_whatever_else_holds(overrides: dict[str, object]) -> None:
-    assert lifecycle.judge(a_releasing_job(**overrides), END) is None
+def test_forced_outcome_runs_a_release_whatever_else_holds(overrides: dict[str, object]) -> None:
+    assert lifecycle.forced_outcome(a_releasing_job(**overrides), END) is None
 
 
 class Turn:
@@ -262,9 +266,9 @@ def test_engine_gives_a_release_the_result_to_complete() -> None:
     assert store.result_of(JOB_ID) == '{"answer": "x", "rental": 1}'
 
 
-@pytest.mark.parametrize("verdict", [Status.FAILED, Status.CANCELLED, None])
-def test_engine_gives_a_release_no_result_when_the_job_has_none(verdict: Status | None) -> None:
-    store = a_store(an_open_job(verdict=verdict))
+@pytest.mark.parametrize("pending_status", [Status.FAILED, Status.CANCELLED, None])
+def test_engine_gives_a_release_no_result_when_the_job_has_none(pending_status: Status | None) -> None:
+    store = a_store(an_open_job(pending_status=pending_status))
     store.put_result(JOB_ID, '{"answer": "x"}')
     turn = Turn(Released(), needs_draft=True)
 
@@ -282,11 +286,11 @@ def test_engine_runs_a_release_without_the_request() -> None:
     assert [context.request_json for context in turn.seen] == ["{}"]
 
 
-@pytest.mark.parametrize("verdict", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, None])
-def test_engine_runs_a_release_when_the_result_cannot_be_read(verdict: Status | None) -> None:
+@pytest.mark.parametrize("pending_status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, None])
+def test_engine_runs_a_release_when_the_result_cannot_be_read(pending_status: Status | None) -> None:
     turn = Turn(Again(3))
 
-    turn.take(fill(DownStore("read_with_result"), an_open_job(verdict=verdict)))
+    turn.take(fill(DownStore("read_with_result"), an_open_job(pending_status=pending_status)))
 
     assert len(turn.seen) == 1
 
@@ -300,11 +304,11 @@ def test_engine_tries_a_release_again_when_the_result_it_completes_cannot_be_rea
     assert turn.queue.sent == [Send(Lane.CONTROL, StepMessage(JOB_ID, 6), 5)]
 
 
-@pytest.mark.parametrize("verdict", [Status.FAILED, Status.CANCELLED, None])
-def test_engine_reads_no_request_for_a_job_that_leaves_nothing_behind(verdict: Status | None) -> None:
+@pytest.mark.parametrize("pending_status", [Status.FAILED, Status.CANCELLED, None])
+def test_engine_reads_no_request_for_a_job_that_leaves_nothing_behind(pending_status: Status | None) -> None:
     turn = Turn(Released())
 
-    turn.take(fill(DownStore("read_request"), an_open_job(verdict=verdict)))
+    turn.take(fill(DownStore("read_request"), an_open_job(pending_status=pending_status)))
 
     assert [context.request_json for context in turn.seen] == ["{}"]
 
@@ -324,7 +328,7 @@ def test_engine_waits_only_so_long_for_the_wishes_of_a_job_whose_machine_bills(
 def test_engine_tries_a_release_again_when_it_fails() -> None:
     turn = Turn(ProviderFailedError("Down."))
 
-    job = turn.take(a_store(an_open_job(verdict=Status.CANCELLED, cancel_requested_at=after(1))))
+    job = turn.take(a_store(an_open_job(pending_status=Status.CANCELLED, cancel_requested_at=after(1))))
 
-    assert (job.status, job.step, job.verdict) == (Status.RUNNING, StepName.RELEASE, Status.CANCELLED)
+    assert (job.status, job.step, job.pending_status) == (Status.RUNNING, StepName.RELEASE, Status.CANCELLED)
     assert turn.queue.sent == [Send(Lane.CONTROL, StepMessage(JOB_ID, 6), 5)]

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from rune.jobs.record import Job, Kind, Status
 from rune.jobs.store import ListedJob
 from rune.services import jobs as service_module
-from rune.services.jobs import LISTED_AT_ONCE, LONGEST_SEARCH_PAGES, JobPage, JobService, Terms
+from rune.services.jobs import LISTED_AT_ONCE, LONGEST_SEARCH_PAGES, JobLimits, JobPage, JobService
 from tests.builders import NOW, TENANT, FakeClock, RecordingQueue, a_job, after, an_ended_job
 from tests.memory_job_store import MemoryJobStore
 from tests.unit.jobs.stores import a_store, fill
 
-TERMS = Terms(run_limit=timedelta(hours=1), retention=timedelta(days=30))
+LIMITS = JobLimits(deadline=timedelta(hours=1), retention=timedelta(days=30))
 
 
 def a_service(store: MemoryJobStore) -> JobService:
-    return JobService(store, RecordingQueue(), FakeClock(), TERMS)
+    return JobService(store, RecordingQueue(), FakeClock(), LIMITS)
 
 
 def old(seconds: int, **overrides: object) -> Job:

@@ -16,10 +16,10 @@ from rune.jobs.metrics import Tally, tally
 from rune.jobs.outcomes import Done, Failed, Next, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Job, Kind, Status, StepMessage, StepName
-from rune.jobs.store import History, IdempotencyKey, StoredJob, Submission, Submitted
+from rune.jobs.store import IdempotencyKey, JobHistory, StoredJob, Submission, Submitted
 from rune.jobs.transitions import cancel_queued, make_transition
 from rune.services.admission.requests import Admitted
-from rune.services.jobs import Caller, JobService, Terms
+from rune.services.jobs import Caller, JobLimits, JobService
 from rune.storage.change import apply
 from tests.builders import (
     JOB_ID,
@@ -43,7 +43,7 @@ FIRST_STEPS = {
     Kind.AGENTIC_AGENT: StepName.CHECK_AGENT,
     Kind.LLM_INSTANCE: StepName.VERIFY,
 }
-TERMS = Terms(run_limit=timedelta(hours=1), retention=timedelta(days=30))
+LIMITS = JobLimits(deadline=timedelta(hours=1), retention=timedelta(days=30))
 
 
 def admitted(request_json: str = "{}", kind: Kind = Kind.BENCHMARK) -> Admitted:
@@ -60,7 +60,7 @@ class Office:
 
     @property
     def service(self) -> JobService:
-        return JobService(self.store, self.queue, self.clock, TERMS)
+        return JobService(self.store, self.queue, self.clock, LIMITS)
 
     @property
     def job(self) -> Job:
@@ -227,7 +227,7 @@ def test_find_events_returns_the_later_ones_when_asked_so() -> None:
 
     history = office.service.find_events(TENANT, JOB_ID, after=2)
 
-    assert history == History(office.job, (Event(3, "job.succeeded", "ok", NOW, 0, None, {}),))
+    assert history == JobHistory(office.job, (Event(3, "job.succeeded", "ok", NOW, 0, None, {}),))
     assert len(office.service.find_events(TENANT, JOB_ID).events) == 3
 
 

@@ -176,7 +176,7 @@ def request_for(*, rents: bool) -> Request:
     return a_benchmark(**(RENTED if rents else {}))
 
 
-ENDS: list[Outcome] = [Done("{}"), Failed("any", "Any.", retryable=False), Cancelled()]
+ENDINGS: list[Outcome] = [Done("{}"), Failed("any", "Any.", retryable=False), Cancelled()]
 
 
 def following(job: Job, outcome: Outcome) -> StepName | None:
@@ -185,7 +185,7 @@ def following(job: Job, outcome: Outcome) -> StepName | None:
     return after.step if after.is_active else None
 
 
-@pytest.mark.parametrize("outcome", ENDS, ids=repr)
+@pytest.mark.parametrize("outcome", ENDINGS, ids=repr)
 @pytest.mark.parametrize(
     ("step", "rents"),
     [
@@ -200,7 +200,7 @@ def test_engine_ends_a_job_as_the_graph_says(step: StepName, outcome: Outcome, *
 
 
 @pytest.mark.parametrize(
-    ("verdict", "fact"),
+    ("pending_status", "fact"),
     [
         (Status.SUCCEEDED, Fact.RELEASED_AT_THE_END),
         (Status.FAILED, Fact.RELEASED_AT_THE_END),
@@ -208,8 +208,8 @@ def test_engine_ends_a_job_as_the_graph_says(step: StepName, outcome: Outcome, *
         (None, Fact.RELEASED_TO_RENT_ANEW),
     ],
 )
-def test_engine_goes_on_from_a_release_as_the_graph_says(verdict: Status | None, fact: Fact) -> None:
-    job = a_claimed_job(step=StepName.RELEASE, rents=True, verdict=verdict, failure=a_failure())
+def test_engine_goes_on_from_a_release_as_the_graph_says(pending_status: Status | None, fact: Fact) -> None:
+    job = a_claimed_job(step=StepName.RELEASE, rents=True, pending_status=pending_status, failure=a_failure())
 
     assert following(job, Released()) is next_step(
         job.kind, request_for(rents=True), After(StepName.RELEASE, fact)

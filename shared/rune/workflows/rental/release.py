@@ -60,7 +60,7 @@ class ReleaseStep:
         return self._again(job, left, _POLL_SECONDS) if left.is_alive else self._released(context)
 
     def _is_to_be_kept(self, context: StepContext, held: Rental) -> bool:
-        if context.job.verdict is not Status.SUCCEEDED or held.state is not RentalState.RUNNING:
+        if context.job.pending_status is not Status.SUCCEEDED or held.state is not RentalState.RUNNING:
             return False
         try:
             return keeps(context.job, read_request(context))
