@@ -6,16 +6,18 @@ They judge and apply a `Change` by `rune.storage.change` itself. That DynamoDB d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import override
 
 from rune.rentals.instance import Listing
 from rune.rentals.record import Rental
-from rune.rentals.store import MAX_CLOCK_ERROR, Endpoint, RentalRefused
+from rune.rentals.store import MAX_CLOCK_ERROR, Endpoint, ProviderLimits, RentalRefused, RentalStore
 from rune.storage.change import Change, allows, apply
 
 
-class MemoryRentalStore:
-    """Implements `rune.rentals.store.RentalStore`.
+class MemoryRentalStore(RentalStore):
+    """The rental store.
 
     Attributes
     ----------
@@ -26,40 +28,63 @@ class MemoryRentalStore:
     def __init__(self, *rentals: Rental) -> None:
         self.rentals: dict[str, Rental] = {rental.rental_id: rental for rental in rentals}
 
+    @override
     def open(self, rental: Rental) -> bool:
-        """Keep a new rental; return False if this attempt of the job is there already."""
         return self.rentals.setdefault(rental.rental_id, rental) is rental
 
+    @override
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
-        """Apply the change if its requirements hold."""
         found = self.rentals.get(rental.rental_id)
         if found is None or not allows(change, found):
             return RentalRefused(found)
         self.rentals[rental.rental_id] = written = apply(change, found)
         return written
 
+    @override
     def read(self, rental_id: str) -> Rental | None:
-        """Return the rental."""
         return self.rentals.get(rental_id)
 
+    @override
     def read_attempts(self, job_id: str) -> tuple[Rental, ...]:
-        """Return all that a job rented, in order."""
         rented = (rental for rental in self.rentals.values() if rental.job_id == job_id)
         return tuple(sorted(rented, key=lambda rental: rental.attempt))
 
+    @override
     def read_alive(self, tenant: str) -> tuple[Rental, ...]:
-        """Return a tenant's rentals that are not proven gone, oldest first."""
         alive = (each for each in self.rentals.values() if each.is_alive and each.tenant == tenant)
         return tuple(sorted(alive, key=lambda rental: (rental.intended_at, rental.rental_id)))
 
+    @override
     def find_alive(self, limit: int) -> tuple[str, ...]:
-        """Return ids of rentals that are not proven gone, oldest first."""
         due = [(rental.due_at, rental.rental_id) for rental in self.rentals.values() if rental.due_at]
         return tuple(rental_id for _, rental_id in sorted(due)[:limit])
 
 
-class MemoryProviderLimits:
-    """Implements `rune.rentals.store.ProviderLimits`; a listing may be of any length.
+class ContestedRentalStore(MemoryRentalStore):
+    """A rental store in which others write first.
+
+    Parameters
+    ----------
+    others
+        What each of them makes of the rental, one before each write.
+    """
+
+    def __init__(self, rental: Rental, *others: Callable[[Rental], Change]) -> None:
+        super().__init__(rental)
+        self.update_count = 0
+        self._others = list(others)
+
+    @override
+    def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
+        self.update_count += 1
+        if self._others:
+            found = self.rentals[rental.rental_id]
+            super().update(found, self._others.pop(0)(found))
+        return super().update(rental, change)
+
+
+class MemoryProviderLimits(ProviderLimits):
+    """The provider limits; a shared listing may be of any length.
 
     Attributes
     ----------
@@ -73,24 +98,24 @@ class MemoryProviderLimits:
         self.next_at: dict[Endpoint, datetime] = {}
         self.listing: Listing | None = None
 
+    @override
     def reserve(self, endpoint: Endpoint, now: datetime, interval: timedelta) -> timedelta:
-        """Take the next call of an endpoint; return zero, or how long to wait before asking again."""
         next_at = self.next_at.get(endpoint, now)
         if now < next_at <= now + MAX_CLOCK_ERROR:
             return next_at - now
         self.next_at[endpoint] = now + interval
         return timedelta(0)
 
+    @override
     def back_off(self, endpoint: Endpoint, until: datetime) -> None:
-        """Let nobody call the endpoint before a moment; an earlier moment changes nothing."""
         self.next_at[endpoint] = max(until, self.next_at.get(endpoint, until))
 
+    @override
     def read_listing(self) -> Listing | None:
-        """Return the latest listing."""
         return self.listing
 
+    @override
     def share_listing(self, listing: Listing) -> None:
-        """Keep a listing, unless a later one is there."""
         known = self.listing.begun_at if self.listing else None
         if known is None or known < listing.begun_at or known > listing.begun_at + MAX_CLOCK_ERROR:
             self.listing = listing

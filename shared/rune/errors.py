@@ -42,6 +42,7 @@ RuneError
 │   ├── ProviderRefusedError     any other 4xx
 │   └── ProviderFailedError      5xx, no connection, or an answer that is none
 ├── StoreUnavailableError        the table or the bucket cannot be reached now
+│   └── RentalContendedError     others write the rental all the time
 ├── LeaseLostError               another worker has taken the step over
 └── SettingsError                the deployment is configured wrongly; the function refuses to start
 """
@@ -420,6 +421,10 @@ class StoreUnavailableError(RuneError):
 
     code = "store_unavailable"
     retryable = True
+
+
+class RentalContendedError(StoreUnavailableError):
+    """Others wrote the rental first at each of several tries; nothing was changed, and a later try may succeed."""
 
 
 class LeaseLostError(RuneError):

@@ -15,6 +15,10 @@ PORT_TIMEOUT = timedelta(seconds=45)
 """How long a running machine may lack its port or a server behind it; the mapping lags by a poll or two, and the
 server starts in seconds."""
 
+CLOCK_SKEW = timedelta(seconds=5)
+"""How far the clocks of two workers may differ. A listing that another worker began counts as later than an event
+only beyond that."""
+
 LONGEST_STATUS = 160
 
 

@@ -8,19 +8,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rune.rentals.bills import cost_micro_usd
-from rune.rentals.instance import Instance, Listing
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change, Is, IsOneOf, Value, make_change
-
-RECONCILE_WINDOW = timedelta(seconds=120)
-"""How long after its intent a lost create is looked for. The call itself lasts 20 s at most, and a fresh contract
-shows up in listings with some delay (observed by several clients of Vast.ai)."""
-
-LISTING_LAG = timedelta(seconds=120)
-"""How long a machine that was just created may be missing from complete listings without being gone."""
-
-USUAL_LISTING_LAG = timedelta(seconds=30)
-"""How long that lasts unless something is wrong with the provider (observed by its clients: seconds)."""
 
 RELEASE_MARGIN = timedelta(minutes=5)
 """Beyond a job's deadline, for giving its machine back."""
@@ -65,12 +54,6 @@ def note_seen_running(rental: Rental, seen_at: datetime, now: datetime) -> Chang
         requires=(Is("state", RentalState.CREATED), Is("version", rental.version)),
         sets={"first_seen_running_at": seen_at},
     )
-
-
-def find_risen_price(rental: Rental, instance: Instance) -> int | None:
-    """Return what a machine costs by the hour, in millionths of a dollar, if that is more than is written."""
-    told = instance.micro_usd_per_hour
-    return told if told is not None and told > rental.prices.micro_usd_per_hour else None
 
 
 def note_price(rental: Rental, micro_usd_per_hour: int, now: datetime) -> Change:
@@ -167,13 +150,26 @@ def extend(rental: Rental, until: datetime, now: datetime) -> Change:
     )
 
 
-def ask_release(rental: Rental, reason: EndReason, now: datetime, detail: str | None = None) -> Change:
-    """Return the write that gives the machine up: from here on it is destroyed until it is proven gone."""
+def ask_release(
+    rental: Rental,
+    reason: EndReason,
+    now: datetime,
+    detail: str | None = None,
+    contract_id: int | None = None,
+) -> Change:
+    """Return the write that gives the machine up: from here on it is destroyed until it is proven gone.
+
+    Parameters
+    ----------
+    contract_id
+        Of a machine that was found by its label; None leaves what is written.
+    """
+    found: dict[str, Value] = {} if contract_id is None else {"contract_id": contract_id}
     return make_change(
         "ask_release",
         now,
         requires=(IsOneOf("state", _NOT_ENDING), Is("version", rental.version)),
-        sets={"state": RentalState.RELEASING, **_ended(reason, detail)},
+        sets={"state": RentalState.RELEASING, **found, **_ended(reason, detail)},
         sets_once={"release_asked_at": now},
     )
 
@@ -205,18 +201,6 @@ def reopen(rental: Rental, contract_id: int, now: datetime) -> Change:
             **_ended(EndReason.ORPHANED, None),
         },
     )
-
-
-def is_proof(rental: Rental, listing: Listing) -> bool:
-    """Return whether a complete listing proves that the rental's machine is gone.
-
-    A machine that no listing ever showed may be too fresh for that: its absence counts only after the lag. The
-    provider's word that it is destroyed makes that shorter, and is no more than a word.
-    """
-    if listing.find(rental) is not None:
-        return False
-    lag = LISTING_LAG if rental.destroyed_at is None else USUAL_LISTING_LAG
-    return rental.was_seen or listing.begun_at - rental.intended_at > lag
 
 
 def prove_release(

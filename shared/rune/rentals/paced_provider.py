@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from rune.clock import Clock
 from rune.errors import ProviderBusyError
-from rune.rentals.instance import Listing
+from rune.rentals.instance import CLOCK_SKEW, Listing
 from rune.rentals.offers import Offer, Requirements
 from rune.rentals.provider import Order, Provider, Template
 from rune.rentals.store import Endpoint, ProviderLimits
@@ -21,9 +21,6 @@ log = logging.getLogger(__name__)
 
 LISTING_AGE = timedelta(seconds=5)
 """How old a listing may be for somebody who only waits."""
-
-CLOCK_SKEW = timedelta(seconds=5)
-"""How far another worker's clock may be off; a listing of its is proof only beyond that."""
 
 INTERVALS = {
     Endpoint.SEARCH: timedelta(seconds=6),

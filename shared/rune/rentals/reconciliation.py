@@ -1,67 +1,215 @@
-"""What the janitor does about one machine or one row of the rental store, as a plain function over plain data."""
+"""What the provider shows about a rental, and what follows: plain functions over plain data.
 
-from dataclasses import dataclass
+Steps and the janitor share these rules. Functions that return `Change | None` are made for
+`rune.rentals.store.update_rental`: None leaves the rental as it is, and each may be asked again about what others
+wrote meanwhile.
+"""
+
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from rune.rentals.instance import Instance, Listing, has_stopped
-from rune.rentals.lifecycle import RECONCILE_WINDOW, is_proof
+from rune.rentals import lifecycle
+from rune.rentals.instance import CLOCK_SKEW, Instance, Listing, describe_state, has_stopped
 from rune.rentals.record import EndReason, Rental, RentalState
+from rune.storage.change import Change
+
+RECONCILE_WINDOW = timedelta(seconds=120)
+"""How long after its intent the machine of a lost create may still show up. The call itself lasts 20 s at most,
+and listings show a fresh contract some seconds late (https://github.com/skypilot-org/skypilot and
+https://github.com/dstackai/dstack poll for it)."""
+
+LISTING_LAG = timedelta(seconds=120)
+"""How long complete listings may lack a machine that was just created."""
+
+USUAL_LISTING_LAG = timedelta(seconds=30)
+"""The same for a machine of which the provider says that it destroys it: it knows the contract by then."""
 
 ORPHAN_GRACE = timedelta(seconds=60)
-"""How long a machine without a job may stay unremarked: the row may be about to change hands."""
+"""How long the janitor leaves a rental without a job alone: its row may be about to change hands."""
 
-HELD_LIMIT = timedelta(minutes=10)
-"""How long a job may take to see off a machine that it gave up, or should have; then the janitor does it."""
-
-LISTING_SKEW = timedelta(seconds=5)
+OVERDUE_LIMIT = timedelta(minutes=10)
+"""How long a job may take to release a machine; then the janitor does it."""
 
 
-class Act(StrEnum):
-    """What is to be done."""
+class Presence(StrEnum):
+    """What a complete listing says about a rental's machine."""
+
+    LISTED = "listed"
+    UNKNOWN = "unknown"
+    """Not listed, but the listing began too early to prove anything."""
+    GONE = "gone"
+
+
+def find_presence(rental: Rental, listing: Listing) -> Presence:
+    """Return whether a complete listing shows the rental's machine, or proves that it does not exist."""
+    if listing.find(rental) is not None:
+        return Presence.LISTED
+    return Presence.GONE if listing.begun_at >= earliest_proof_at(rental) else Presence.UNKNOWN
+
+
+def earliest_proof_at(rental: Rental) -> datetime:
+    """Return when a listing must begin, at the earliest, to prove that the rental's machine does not exist.
+
+    That is after the last sign of the machine and the last order to destroy it. A machine that no listing has shown
+    yet may be too fresh for listings, and an order without an answer may still take effect.
+    """
+    if rental.contract_id is None:
+        return rental.intended_at + RECONCILE_WINDOW
+    signs = (
+        rental.last_seen_stopped_at,
+        rental.first_seen_running_at,
+        rental.running_at,
+        rental.destroyed_at,
+    )
+    lag = timedelta(0)
+    if not rental.was_seen:
+        lag = LISTING_LAG if rental.destroyed_at is None else USUAL_LISTING_LAG
+    return max([rental.intended_at + lag, *(sign for sign in signs if sign is not None)])
+
+
+def choose_listing_start(rental: Rental, now: datetime) -> datetime | None:
+    """Return when the next listing must begin to prove that the machine does not exist.
+
+    None while no listing can prove it yet: then any recent one may show the machine.
+    """
+    earliest = earliest_proof_at(rental)
+    return earliest if now > earliest else None
+
+
+def find_loss(rental: Rental, listing: Listing) -> str | None:
+    """Return in a few words how a machine that should run was lost; None as long as nothing proves it."""
+    instance = listing.find(rental)
+    if instance is None:
+        return "not listed any more" if find_presence(rental, listing) is Presence.GONE else None
+    return describe_state(instance) if has_stopped(instance) else None
+
+
+def adopt_contract(rental: Rental, contract_id: int, now: datetime) -> Change | None:
+    """Return the write that ties the rental to the contract that its create made, by answer or by label.
+
+    A rental that was taken for never made, or for gone, is opened again: it must be destroyed and proven gone.
+    """
+    if rental.contract_id == contract_id:
+        return None
+    if not rental.is_alive:
+        return lifecycle.reopen(rental, contract_id, now)
+    # Of two machines with one label the row keeps the first; the other one is destroyed by its label.
+    return lifecycle.note_contract(rental, contract_id, now) if rental.contract_id is None else None
+
+
+def record_look(rental: Rental, instance: Instance, seen_at: datetime, now: datetime) -> Change | None:
+    """Return the write for a look at a booting machine: the bill and the port timeout count from what was seen.
+
+    Parameters
+    ----------
+    seen_at
+        When the listing began.
+    """
+    if rental.state is not RentalState.CREATED:
+        return None
+    if instance.is_running:
+        is_first = rental.first_seen_running_at is None
+        return lifecycle.note_seen_running(rental, seen_at, now) if is_first else None
+    latest = rental.last_seen_stopped_at
+    # A machine that has stopped by itself may have run since the latest look, and that is billed.
+    stopped_at = (latest or rental.intended_at) if has_stopped(instance) else seen_at
+    if latest is not None and stopped_at <= latest:
+        return None
+    return lifecycle.note_seen_stopped(rental, stopped_at, now)
+
+
+def record_price(rental: Rental, instance: Instance, now: datetime) -> Change | None:
+    """Return the write for a machine that costs more than is written; the bill is made from the highest price."""
+    price = instance.micro_usd_per_hour
+    if not rental.is_alive or price is None or price <= rental.prices.micro_usd_per_hour:
+        return None
+    return lifecycle.note_price(rental, price, now)
+
+
+def record_gone(
+    rental: Rental, listing: Listing, now: datetime, reason: EndReason, detail: str | None = None
+) -> Change | None:
+    """Return the write that ends a rental whose machine the listing proves gone; None where it does not.
+
+    Parameters
+    ----------
+    now
+        When the listing had come.
+    reason
+        Why the rental ends, unless a release was asked for with a reason of its own.
+    """
+    if not rental.is_alive or find_presence(rental, listing) is not Presence.GONE:
+        return None
+    if rental.state is RentalState.RELEASING:
+        return lifecycle.prove_release(rental, listing.begun_at, now)
+    return lifecycle.prove_release(rental, listing.begun_at, now, reason, detail)
+
+
+def record_not_made(rental: Rental, now: datetime, reason: EndReason, detail: str) -> Change | None:
+    """Return the write that ends a rental whose order the provider refused, unless its machine was found."""
+    if rental.state is not RentalState.INTENDED or rental.contract_id is not None:
+        return None
+    return lifecycle.prove_release(rental, now, now, reason, detail)
+
+
+def give_up(rental: Rental, now: datetime, reason: EndReason, detail: str | None = None) -> Change | None:
+    """Return the write that asks for the release, if none has: from then on the machine is destroyed."""
+    if rental.state in (RentalState.RELEASING, RentalState.RELEASED):
+        return None
+    return lifecycle.ask_release(rental, reason, now, detail)
+
+
+def record_destroyed(rental: Rental, now: datetime) -> Change | None:
+    """Return the write that says the provider has taken the order to destroy the machine."""
+    return lifecycle.note_destroyed(rental, now) if rental.state is RentalState.RELEASING else None
+
+
+class Action(StrEnum):
+    """What the janitor does about a rental."""
 
     LEAVE = "leave"
     DESTROY = "destroy"
-    """The machine, once the row says so."""
-    GIVE_BACK = "give_back"
-    """The row, to its tenant: the machine was kept when a job took it that had ended."""
-    PROVE_GONE = "prove_gone"
-    """The row: the machine is proven gone."""
+    """Ask for the release, then destroy the machine."""
+    RETURN_TO_TENANT = "return_to_tenant"
+    """A job that has ended had borrowed the kept machine: it is kept again."""
+    RECORD_GONE = "record_gone"
+    """End the rental: its machine is proven gone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What to do about a rental.
+class Decision:
+    """What the janitor does about a rental, and why.
 
     Attributes
     ----------
     reason
-        What is written into a row that nobody had given up yet; None where somebody had.
+        Written into a row for which no release was asked; None where it was.
     is_alarming
-        Whether a person should hear of it: a machine billed for nothing, or is gone without our doing.
+        Whether the operator should hear of it: a machine billed for nothing, or disappeared without our doing.
     """
 
-    act: Act
+    action: Action
     reason: EndReason | None = None
     detail: str | None = None
     is_alarming: bool = False
 
 
-LEAVE = Verdict(Act.LEAVE)
-GIVE_BACK = Verdict(Act.GIVE_BACK)
-DESTROY = Verdict(Act.DESTROY)
-PROVE_GONE = Verdict(Act.PROVE_GONE)
+LEAVE = Decision(Action.LEAVE)
+RETURN_TO_TENANT = Decision(Action.RETURN_TO_TENANT)
+DESTROY = Decision(Action.DESTROY)
+RECORD_GONE = Decision(Action.RECORD_GONE)
 
 
-def judge(
+def decide_action(
     rental: Rental | None,
     listing: Listing,
     instance: Instance | None,
     *,
     held_until: datetime | None,
     now: datetime,
-) -> Verdict:
-    """Return what to do.
+) -> Decision:
+    """Return what the janitor does.
 
     Parameters
     ----------
@@ -70,79 +218,98 @@ def judge(
     instance
         The machine in the listing; None where it is not there.
     held_until
-        When the job should have given it back that holds it and has not ended; until then the job sees to it, and
-        nobody else. None where there is no such job.
+        When the job that holds the rental should have released it; until then that job alone deals with it. None
+        where no active job holds it.
     """
     if rental is None:
-        return Verdict(Act.DESTROY, EndReason.ORPHANED, "no row", is_alarming=True)
+        return Decision(Action.DESTROY, EndReason.ORPHANED, "no row", is_alarming=True)
     if rental.state is RentalState.RELEASED:
-        return _judge_released(rental, listing, instance)
+        return _decide_released(rental, listing, instance)
     if held_until is not None:
-        return _judge_held(rental, listing, instance, held_until, now)
-    return _judge_unheld(rental, listing, instance, now)
+        return _decide_held(rental, listing, instance, held_until, now)
+    return _decide_unheld(rental, listing, instance, now)
 
 
-def _judge_held(
+def write_decision(
+    rental: Rental, decision: Decision, listing: Listing, instance: Instance | None, now: datetime
+) -> Change | None:
+    """Return the write that a decision needs before anything is done; None where it needs none."""
+    match decision.action:
+        case Action.LEAVE:
+            return None
+        case Action.RETURN_TO_TENANT:
+            return lifecycle.give_back(rental, now)
+        case Action.RECORD_GONE:
+            return record_gone(rental, listing, now, decision.reason or EndReason.ORPHANED, decision.detail)
+    found_id = instance.contract_id if instance is not None else None
+    if not rental.is_alive:
+        return None if found_id is None else lifecycle.reopen(rental, found_id, now)
+    if rental.state is RentalState.RELEASING:
+        return None if found_id is None else adopt_contract(rental, found_id, now)
+    reason = decision.reason or EndReason.ORPHANED
+    return lifecycle.ask_release(rental, reason, now, decision.detail, rental.contract_id or found_id)
+
+
+def _decide_held(
     rental: Rental, listing: Listing, instance: Instance | None, held_until: datetime, now: datetime
-) -> Verdict:
-    """Leave the machine to its job, unless the job should have been done with it long ago."""
+) -> Decision:
+    """Leave the machine to its job, unless the job should have released it long ago."""
     if rental.state is RentalState.RELEASING:
         asked_at = rental.release_asked_at or rental.updated_at
-        if now - asked_at <= HELD_LIMIT:
+        if now - asked_at <= OVERDUE_LIMIT:
             return LEAVE
-        act = Act.PROVE_GONE if instance is None else Act.DESTROY
-        overdue = Verdict(act, detail="its job does not get it destroyed", is_alarming=True)
-    elif now - held_until <= HELD_LIMIT:
+        reason, detail = None, "its job does not get it destroyed"
+    elif now - held_until <= OVERDUE_LIMIT:
         return LEAVE
     else:
-        act = Act.PROVE_GONE if instance is None else Act.DESTROY
-        overdue = Verdict(act, EndReason.ORPHANED, "its job is long overdue", is_alarming=True)
-    return overdue if instance is not None else _judge_absent(rental, listing, overdue)
+        reason, detail = EndReason.ORPHANED, "its job is long overdue"
+    return _end(rental, listing, instance, Decision(Action.DESTROY, reason, detail, is_alarming=True))
 
 
-def _judge_unheld(rental: Rental, listing: Listing, instance: Instance | None, now: datetime) -> Verdict:
-    """Judge a rental that no job sees to: given up, kept, or left behind."""
+def _decide_unheld(rental: Rental, listing: Listing, instance: Instance | None, now: datetime) -> Decision:
+    """Decide about a rental that no job holds: being released, kept, or left behind."""
     match rental.state:
         case RentalState.RELEASING:
-            return DESTROY if instance is not None else _judge_absent(rental, listing, PROVE_GONE)
+            return _end(rental, listing, instance, DESTROY)
         case RentalState.KEPT:
-            return _judge_kept(rental, listing, instance, now)
+            return _decide_kept(rental, listing, instance, now)
     if now - rental.updated_at <= ORPHAN_GRACE:
         return LEAVE
     if instance is not None and _was_borrowed(rental):
-        return GIVE_BACK
-    act = Act.PROVE_GONE if instance is None else Act.DESTROY
-    orphaned = Verdict(act, EndReason.ORPHANED, "its job has ended", is_alarming=True)
-    return orphaned if instance is not None else _judge_absent(rental, listing, orphaned)
+        return RETURN_TO_TENANT
+    orphaned = Decision(Action.DESTROY, EndReason.ORPHANED, "its job has ended", is_alarming=True)
+    return _end(rental, listing, instance, orphaned)
+
+
+def _decide_kept(rental: Rental, listing: Listing, instance: Instance | None, now: datetime) -> Decision:
+    if instance is None:
+        vanished = Decision(Action.DESTROY, EndReason.VANISHED, "not listed any more", is_alarming=True)
+        return _end(rental, listing, instance, vanished)
+    if has_stopped(instance):
+        return Decision(Action.DESTROY, EndReason.MACHINE_LOST, instance.actual_status, is_alarming=True)
+    if rental.kept_until is None or rental.kept_until <= now:
+        return Decision(Action.DESTROY, EndReason.EXPIRED)
+    return LEAVE
+
+
+def _decide_released(rental: Rental, listing: Listing, instance: Instance | None) -> Decision:
+    """Decide about a machine that exists although its row says that it does not, or never did."""
+    proven_at = rental.released_at or rental.intended_at
+    if instance is None or listing.begun_at <= proven_at + CLOCK_SKEW:
+        return LEAVE
+    return Decision(Action.DESTROY, EndReason.ORPHANED, "it was taken for gone", is_alarming=True)
+
+
+def _end(rental: Rental, listing: Listing, instance: Instance | None, decision: Decision) -> Decision:
+    """Return the decision for a machine that is listed, and its record for one that is proven gone."""
+    if instance is not None:
+        return decision
+    if find_presence(rental, listing) is not Presence.GONE:
+        return LEAVE
+    return replace(decision, action=Action.RECORD_GONE)
 
 
 def _was_borrowed(rental: Rental) -> bool:
     """Return whether the rental was kept before its holder took it."""
     is_anothers = rental.holder is not None and rental.holder != rental.job_id
     return is_anothers and rental.state is RentalState.RUNNING and rental.kept_until is not None
-
-
-def _judge_released(rental: Rental, listing: Listing, instance: Instance | None) -> Verdict:
-    """Judge a machine that exists although its row says that it does not, or never did."""
-    proven_at = rental.released_at or rental.intended_at
-    if instance is None or listing.begun_at <= proven_at + LISTING_SKEW:
-        return LEAVE
-    return Verdict(Act.DESTROY, EndReason.ORPHANED, "it was taken for gone", is_alarming=True)
-
-
-def _judge_kept(rental: Rental, listing: Listing, instance: Instance | None, now: datetime) -> Verdict:
-    if instance is None:
-        vanished = Verdict(Act.PROVE_GONE, EndReason.VANISHED, "not listed any more", is_alarming=True)
-        return _judge_absent(rental, listing, vanished)
-    if has_stopped(instance):
-        return Verdict(Act.DESTROY, EndReason.MACHINE_LOST, instance.actual_status, is_alarming=True)
-    if rental.kept_until is None or rental.kept_until <= now:
-        return Verdict(Act.DESTROY, EndReason.EXPIRED)
-    return LEAVE
-
-
-def _judge_absent(rental: Rental, listing: Listing, verdict: Verdict) -> Verdict:
-    """Return the verdict if the listing proves the absence; an order without answer may still take effect."""
-    if rental.contract_id is None:
-        return verdict if listing.begun_at > rental.intended_at + RECONCILE_WINDOW else LEAVE
-    return verdict if is_proof(rental, listing) else LEAVE

@@ -171,6 +171,10 @@ class Rental:
         seen = (self.last_seen_stopped_at, self.first_seen_running_at, self.running_at)
         return any(moment is not None for moment in seen)
 
+    def is_used_by(self, job_id: str) -> bool:
+        """Whether the machine boots or runs for the job."""
+        return self.state in (RentalState.CREATED, RentalState.RUNNING) and self.holder == job_id
+
     @property
     def is_alive(self) -> bool:
         """Whether the machine may exist and bill."""

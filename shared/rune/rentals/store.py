@@ -1,10 +1,12 @@
-"""The ports of the rental store and of the provider limits; one file per technology implements them."""
+"""The ports of the rental store and of the provider limits, and the one way to write a rental that others write."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from rune.errors import RentalContendedError, RentalNotFoundError
 from rune.rentals.instance import Listing
 from rune.rentals.record import Rental
 from rune.storage.change import Change
@@ -43,6 +45,41 @@ class RentalStore(Protocol):
     def find_alive(self, limit: int) -> tuple[str, ...]:
         """Return ids of rentals that are not proven gone, oldest first; may lag behind the latest writes."""
         ...
+
+
+type Decide = Callable[[Rental], Change | None]
+"""Decides what to write on a rental as it is; None leaves it so. Pure, since it may be asked again."""
+
+WRITE_TRIES = 4
+"""A row changes hands a few times in its life, so losing even twice is rare."""
+
+
+def update_rental(rental_store: RentalStore, rental: Rental, decide: Decide) -> Rental:
+    """Write what is decided on a rental, and return the rental as it then is.
+
+    Where others wrote first, the decision is made again on what they wrote. That includes a write of ours whose
+    answer was lost and which the client repeated: on its own result, `decide` has nothing left to write.
+
+    Raises
+    ------
+    RentalContendedError
+        Others wrote first at each of `WRITE_TRIES` tries.
+    RentalNotFoundError
+        There is no such rental.
+    StoreUnavailableError
+        The rental store cannot be reached: the write may have happened.
+    """
+    for _ in range(WRITE_TRIES):
+        change = decide(rental)
+        if change is None:
+            return rental
+        written = rental_store.update(rental, change)
+        if not isinstance(written, RentalRefused):
+            return written
+        if written.found is None:
+            raise RentalNotFoundError(rental.rental_id)
+        rental = written.found
+    raise RentalContendedError("Others write this rental all the time.")
 
 
 class Endpoint(StrEnum):

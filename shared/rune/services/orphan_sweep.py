@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rune.clock import Clock
-from rune.errors import RentalError, StoreUnavailableError
+from rune.errors import RentalContendedError, RentalError, StoreUnavailableError
 from rune.jobs.store import JobStore
 from rune.rentals import lifecycle
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.paced_provider import PacedProvider, ThrottledError
-from rune.rentals.reconciliation import Act, Verdict, judge
+from rune.rentals.reconciliation import Action, decide_action, record_price, write_decision
 from rune.rentals.record import Rental, RentalState, parse_label
-from rune.rentals.store import RentalRefused, RentalStore
+from rune.rentals.store import RentalStore, update_rental
 from rune.storage.change import Change
 
 log = logging.getLogger(__name__)
@@ -69,14 +69,14 @@ class OrphanSweep:
 
     async def sweep(self, may_go_on: Callable[[], bool]) -> SweepResult:
         """Look at every machine and every row once."""
-        reaped = SweepResult()
-        # Rows first: a machine that is ordered after this is missing from them, and not from what is looked up.
+        result = SweepResult()
+        # Rows first: a machine that is ordered after this is missing from them, but is read by its label below.
         rental_ids = list(self._rental_store.find_alive(RENTALS_PER_SWEEP))
         listing = await self._list(may_go_on)
         if listing is None:
             log.error("rentals.unknown", extra={"metric": "RentalListingsFailed"})
-            return reaped
-        reaped.is_complete = True
+            return result
+        result.is_complete = True
         ours = {
             parts.rental_id: instance
             for instance in listing.instances
@@ -86,24 +86,27 @@ class OrphanSweep:
             if not may_go_on():
                 log.warning("sweep.out_of_time")
                 break
-            await self._see_to_apart(rental_id, ours.get(rental_id), listing, reaped, may_go_on)
-        return reaped
+            await self._isolate(rental_id, ours.get(rental_id), listing, result, may_go_on)
+        return result
 
-    async def _see_to_apart(
+    async def _isolate(
         self,
         rental_id: str,
         instance: Instance | None,
         listing: Listing,
-        reaped: SweepResult,
+        result: SweepResult,
         may_go_on: Callable[[], bool],
     ) -> None:
-        """See to one machine, so that whatever is wrong with its row is not every other machine's misfortune."""
+        """Reconcile one rental; its failure does not keep the others from being reconciled."""
         try:
-            await self._see_to(rental_id, instance, listing, reaped, may_go_on)
+            await self._reconcile(rental_id, instance, listing, result, may_go_on)
+        except RentalContendedError:
+            # Others are at work on it; the next tick looks again.
+            log.warning("rental.contended", extra={"rental_id": rental_id})
         except StoreUnavailableError:
             raise
         except Exception:
-            reaped.alarm_count += 1
+            result.alarm_count += 1
             extra = {"rental_id": rental_id, "metric": "RentalsOutOfHand"}
             log.exception("rental.not_understood", extra=extra)
 
@@ -119,12 +122,12 @@ class OrphanSweep:
                 log.warning("provider.failed", extra={"code": error.code, "reason": error.sentence})
                 return None
 
-    async def _see_to(
+    async def _reconcile(
         self,
         rental_id: str,
         instance: Instance | None,
         listing: Listing,
-        reaped: SweepResult,
+        result: SweepResult,
         may_go_on: Callable[[], bool],
     ) -> None:
         rental = self._rental_store.read(rental_id)
@@ -132,67 +135,52 @@ class OrphanSweep:
             instance = listing.find(rental)
         if rental is None and instance is None:
             return
+        now = self._clock.now()
         held_until = None if rental is None else self._held_until(rental)
-        verdict = judge(rental, listing, instance, held_until=held_until, now=self._clock.now())
-        if verdict.act is Act.LEAVE:
+        decision = decide_action(rental, listing, instance, held_until=held_until, now=now)
+        if decision.action is Action.LEAVE:
             return
         if rental is not None:
-            noted = self._note(rental, instance, verdict, listing)
-            if noted is None:
+            written = self._write(rental, listing, instance, held_until)
+            if written.is_alive and written.state is not RentalState.RELEASING:
+                # Returned to its tenant, or others have changed what should become of it.
                 return
-            reaped.proven_count += noted.state is RentalState.RELEASED
-        if verdict.is_alarming:
-            reaped.alarm_count += 1
-            extra = {"rental_id": rental_id, "code": verdict.reason, "reason": verdict.detail}
+            result.proven_count += not written.is_alive
+        if decision.is_alarming:
+            result.alarm_count += 1
+            extra = {"rental_id": rental_id, "code": decision.reason, "reason": decision.detail}
             log.error("rental.out_of_hand", extra={**extra, "metric": "RentalsOutOfHand"})
-        if verdict.act is Act.DESTROY and instance is not None:
-            if rental is not None:
-                self._note_price(rental_id, instance)
-            reaped.destroyed_count += await self._destroy(rental_id, instance, may_go_on)
+        if decision.action is Action.DESTROY and instance is not None:
+            result.destroyed_count += await self._destroy(rental_id, instance, may_go_on)
 
     def _held_until(self, rental: Rental) -> datetime | None:
-        """Return when the job that works with the machine should have given it back; None if none does."""
+        """Return when the job that holds the rental should have released it; None where no active job holds it."""
         if rental.holder is None:
             return None
         job = self._jobs.read(rental.holder)
         if job is None or not job.is_active:
             return None
-        # Not the ceiling: that holds all the time for which the machine may be kept afterwards.
+        # Not the ceiling alone: that includes the time for which the machine may be kept afterwards.
         return min(job.deadline_at + lifecycle.RELEASE_MARGIN, rental.ceiling_at)
 
-    def _note(
-        self, rental: Rental, instance: Instance | None, verdict: Verdict, listing: Listing
-    ) -> Rental | None:
-        """Write the verdict down before anything is done; None if somebody else has written meanwhile."""
+    def _write(
+        self, rental: Rental, listing: Listing, instance: Instance | None, held_until: datetime | None
+    ) -> Rental:
+        """Write what is decided before anything is done, and a risen price; return the rental as it then is."""
         now = self._clock.now()
-        if verdict.act is Act.PROVE_GONE:
-            return self._update(
-                rental,
-                lifecycle.prove_release(rental, listing.begun_at, now, verdict.reason, verdict.detail),
-            )
-        if verdict.act is Act.GIVE_BACK:
-            return self._update(rental, lifecycle.give_back(rental, now))
-        noted: Rental | None = rental
-        if rental.state is RentalState.RELEASED:
-            return self._update(
-                rental, lifecycle.reopen(rental, instance.contract_id if instance else 0, now)
-            )
-        if rental.contract_id is None and instance is not None:
-            noted = self._update(rental, lifecycle.note_contract(rental, instance.contract_id, now))
-        if noted is None or noted.state is RentalState.RELEASING or verdict.reason is None:
-            return noted
-        return self._update(noted, lifecycle.ask_release(noted, verdict.reason, now, verdict.detail))
 
-    def _note_price(self, rental_id: str, instance: Instance) -> None:
-        """Write down what a machine costs that nobody may have looked at yet; the bill is made from that."""
-        rental = self._rental_store.read(rental_id)
-        risen = None if rental is None else lifecycle.find_risen_price(rental, instance)
-        if rental is not None and risen is not None:
-            self._update(rental, lifecycle.note_price(rental, risen, self._clock.now()))
+        def decide(found: Rental) -> Change | None:
+            if found.holder not in (rental.holder, None):
+                # Another job has it by now: whether that job is active is for the next tick to look up.
+                return None
+            until = held_until if found.holder is not None else None
+            decision = decide_action(found, listing, instance, held_until=until, now=now)
+            return write_decision(found, decision, listing, instance, now)
 
-    def _update(self, rental: Rental, change: Change) -> Rental | None:
-        written = self._rental_store.update(rental, change)
-        return None if isinstance(written, RentalRefused) else written
+        written = update_rental(self._rental_store, rental, decide)
+        if instance is None or written.state is not RentalState.RELEASING:
+            return written
+        return update_rental(self._rental_store, written, lambda found: record_price(found, instance, now))
 
     async def _destroy(self, rental_id: str, instance: Instance, may_go_on: Callable[[], bool]) -> bool:
         while True:

@@ -1,4 +1,4 @@
-"""Where callers look at the machines that are rented for them, and end or keep them."""
+"""What a tenant's callers do with rentals: list, find, end and extend them."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -9,16 +9,12 @@ from rune.errors import (
     RentalEndingError,
     RentalInUseError,
     RentalNotFoundError,
-    StoreUnavailableError,
 )
 from rune.rentals import lifecycle
 from rune.rentals.bills import cost_micro_usd
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.rentals.store import RentalRefused, RentalStore
+from rune.rentals.store import RentalStore, update_rental
 from rune.storage.change import Change
-
-_TRIES = 4
-"""A row changes hands a few times in its life, so losing even twice is rare."""
 
 _LONGEST_RENTAL_ID = 64
 
@@ -58,7 +54,7 @@ class RentalService:
             _require_kept(rental)
             return lifecycle.ask_release(rental, EndReason.CALLER_ENDED, now)
 
-        return self._change(tenant, rental_id, decide)
+        return self._update(tenant, rental_id, decide)
 
     def extend(self, tenant: str, rental_id: str, keep: timedelta) -> Rental:
         """Return the rental with its end set to so long from now, which may also be sooner than before.
@@ -80,26 +76,21 @@ class RentalService:
             _require_below_ceiling(rental, now + keep)
             return lifecycle.extend(rental, now + keep, now)
 
-        return self._change(tenant, rental_id, decide)
+        return self._update(tenant, rental_id, decide)
 
     def cost_micro_usd(self, rental: Rental) -> int:
         """Return what the rental has cost up to now, in millionths of a dollar."""
         return cost_micro_usd(rental, self._clock.now())
 
-    def _change(
+    def _update(
         self, tenant: str, rental_id: str, decide: Callable[[Rental, datetime], Change | None]
     ) -> Rental:
-        """Write what is decided on the rental as it is; who comes second decides anew on what it has become."""
-        rental = self.find(tenant, rental_id)
-        for _ in range(_TRIES):
-            change = decide(rental, self._clock.now())
-            if change is None:
-                return rental
-            written = self._rental_store.update(rental, change)
-            if not isinstance(written, RentalRefused):
-                return written
-            rental = _visible(written.found, tenant, rental_id)
-        raise StoreUnavailableError("The rental was being changed by others all the time.")
+        now = self._clock.now()
+
+        def decide_visible(found: Rental) -> Change | None:
+            return decide(_visible(found, tenant, rental_id), now)
+
+        return update_rental(self._rental_store, self.find(tenant, rental_id), decide_visible)
 
 
 def _visible(found: Rental | None, tenant: str, rental_id: str) -> Rental:

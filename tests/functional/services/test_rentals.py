@@ -1,4 +1,4 @@
-"""What a tenant's callers may do to rentals, in both ledgers, and when somebody else writes first."""
+"""What a tenant's callers may do to rentals, in both stores, and when somebody else writes first."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from rune.errors import (
 from rune.rentals import lifecycle
 from rune.rentals.bills import cost_micro_usd
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.rentals.store import RentalRefused, RentalStore
+from rune.rentals.store import RentalStore
 from rune.services.rentals import RentalService
 from rune.storage.change import Change
 from tests.builders import JOB_ID, FakeClock, after
-from tests.memory_rental_store import MemoryRentalStore
+from tests.memory_rental_store import ContestedRentalStore, MemoryRentalStore
 from tests.rental_builders import (
     ALIVE,
     OTHER_JOB_ID,
@@ -48,28 +48,6 @@ HELD = (RentalState.INTENDED, RentalState.CREATED, RentalState.RUNNING)
 
 def a_service(rental_store: RentalStore, seconds: float = LATER) -> RentalService:
     return RentalService(rental_store, FakeClock(after(seconds)))
-
-
-class ContestedLedger(MemoryRentalStore):
-    """A rental store in which others write just before the service does.
-
-    Parameters
-    ----------
-    others
-        What each of them makes of the rental, one before each write of the service's.
-    """
-
-    def __init__(self, rental: Rental, *others: Callable[[Rental], Change]) -> None:
-        super().__init__(rental)
-        self.update_count = 0
-        self._others = list(others)
-
-    def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
-        self.update_count += 1
-        if self._others:
-            found = self.rentals[rental.rental_id]
-            super().update(found, self._others.pop(0)(found))
-        return super().update(rental, change)
 
 
 # ---------------------------------------------------------------- what happens
@@ -221,7 +199,7 @@ LOST_RACES: list[tuple[str, Callable[[Rental], Change], type[RequestError]]] = [
 def test_service_judges_anew_what_others_made_of_the_rental(
     act: str, other: Callable[[Rental], Change], error: type[RequestError]
 ) -> None:
-    rental_store = ContestedLedger(a_kept_rental(), other)
+    rental_store = ContestedRentalStore(a_kept_rental(), other)
 
     with pytest.raises(error):
         ACTS[act](a_service(rental_store))
@@ -230,7 +208,7 @@ def test_service_judges_anew_what_others_made_of_the_rental(
 
 
 def test_end_is_done_when_the_janitor_was_first() -> None:
-    rental_store = ContestedLedger(a_kept_rental(), expire)
+    rental_store = ContestedRentalStore(a_kept_rental(), expire)
 
     ended = a_service(rental_store).end("default", RENTAL_ID)
 
@@ -239,7 +217,7 @@ def test_end_is_done_when_the_janitor_was_first() -> None:
 
 @pytest.mark.parametrize("act", ["end", "extend"])
 def test_service_writes_on_top_of_others_while_the_machine_stays_kept(act: str) -> None:
-    rental_store = ContestedLedger(a_kept_rental(), put_off, put_off, put_off)
+    rental_store = ContestedRentalStore(a_kept_rental(), put_off, put_off, put_off)
 
     written = ACTS[act](a_service(rental_store))
 
@@ -248,7 +226,7 @@ def test_service_writes_on_top_of_others_while_the_machine_stays_kept(act: str) 
 
 @pytest.mark.parametrize("act", ["end", "extend"])
 def test_service_gives_up_when_others_write_all_the_time(act: str) -> None:
-    rental_store = ContestedLedger(a_kept_rental(), *[put_off] * 50)
+    rental_store = ContestedRentalStore(a_kept_rental(), *[put_off] * 50)
 
     with pytest.raises(StoreUnavailableError):
         ACTS[act](a_service(rental_store))

@@ -1,14 +1,36 @@
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from rune.rentals.instance import Instance
-from rune.rentals.lifecycle import LISTING_LAG, RECONCILE_WINDOW, USUAL_LISTING_LAG
-from rune.rentals.reconciliation import HELD_LIMIT, LISTING_SKEW, ORPHAN_GRACE, Act, Verdict, judge
+from rune.rentals.instance import CLOCK_SKEW, Instance, Listing
+from rune.rentals.reconciliation import (
+    LISTING_LAG,
+    ORPHAN_GRACE,
+    OVERDUE_LIMIT,
+    RECONCILE_WINDOW,
+    USUAL_LISTING_LAG,
+    Action,
+    Decision,
+    Presence,
+    adopt_contract,
+    choose_listing_start,
+    decide_action,
+    find_loss,
+    find_presence,
+    record_gone,
+    record_look,
+    record_not_made,
+    record_price,
+    write_decision,
+)
 from rune.rentals.record import EndReason, Rental, RentalState
+from rune.storage.change import apply
 from tests.builders import JOB_ID, NOW, after
 from tests.rental_builders import (
+    ALIVE,
+    CONTRACT_ID,
     OTHER_JOB_ID,
     a_created_rental,
     a_kept_rental,
@@ -21,35 +43,35 @@ from tests.rental_builders import (
 )
 
 MACHINE = an_instance()
-LEAVE = Verdict(Act.LEAVE)
-DESTROY = Verdict(Act.DESTROY)
-PROVE_GONE = Verdict(Act.PROVE_GONE)
-EXPIRED = Verdict(Act.DESTROY, EndReason.EXPIRED)
-NO_ROW = Verdict(Act.DESTROY, EndReason.ORPHANED, "no row", is_alarming=True)
-LEFT_BEHIND = Verdict(Act.DESTROY, EndReason.ORPHANED, "its job has ended", is_alarming=True)
-LEFT_AND_GONE = Verdict(Act.PROVE_GONE, EndReason.ORPHANED, "its job has ended", is_alarming=True)
-VANISHED = Verdict(Act.PROVE_GONE, EndReason.VANISHED, "not listed any more", is_alarming=True)
-CAME_BACK = Verdict(Act.DESTROY, EndReason.ORPHANED, "it was taken for gone", is_alarming=True)
-NOT_DESTROYED = Verdict(Act.DESTROY, None, "its job does not get it destroyed", is_alarming=True)
-NOT_NOTED = Verdict(Act.PROVE_GONE, None, "its job does not get it destroyed", is_alarming=True)
-OVERDUE = Verdict(Act.DESTROY, EndReason.ORPHANED, "its job is long overdue", is_alarming=True)
-OVERDUE_GONE = Verdict(Act.PROVE_GONE, EndReason.ORPHANED, "its job is long overdue", is_alarming=True)
+LEAVE = Decision(Action.LEAVE)
+DESTROY = Decision(Action.DESTROY)
+RECORD_GONE = Decision(Action.RECORD_GONE)
+EXPIRED = Decision(Action.DESTROY, EndReason.EXPIRED)
+NO_ROW = Decision(Action.DESTROY, EndReason.ORPHANED, "no row", is_alarming=True)
+LEFT_BEHIND = Decision(Action.DESTROY, EndReason.ORPHANED, "its job has ended", is_alarming=True)
+LEFT_AND_GONE = Decision(Action.RECORD_GONE, EndReason.ORPHANED, "its job has ended", is_alarming=True)
+VANISHED = Decision(Action.RECORD_GONE, EndReason.VANISHED, "not listed any more", is_alarming=True)
+CAME_BACK = Decision(Action.DESTROY, EndReason.ORPHANED, "it was taken for gone", is_alarming=True)
+NOT_DESTROYED = Decision(Action.DESTROY, None, "its job does not get it destroyed", is_alarming=True)
+NOT_NOTED = Decision(Action.RECORD_GONE, None, "its job does not get it destroyed", is_alarming=True)
+OVERDUE = Decision(Action.DESTROY, EndReason.ORPHANED, "its job is long overdue", is_alarming=True)
+OVERDUE_GONE = Decision(Action.RECORD_GONE, EndReason.ORPHANED, "its job is long overdue", is_alarming=True)
 
 LATER = after(3599)
 """Before the builders' kept rental expires, and long after everything else has happened to the others."""
 
 
-def judged(
+def decided(
     rental: Rental | None,
     instance: Instance | None = None,
     now: datetime = LATER,
     *,
     held_until: datetime | None = None,
     begun_at: datetime | None = None,
-) -> Verdict:
-    """Return the verdict on a machine, seen by a listing that began at once."""
+) -> Decision:
+    """Return the decision on a machine, seen by a listing that began at once."""
     listing = a_listing(*([instance] if instance else []), begun_at=begun_at or now)
-    return judge(rental, listing, instance, held_until=held_until, now=now)
+    return decide_action(rental, listing, instance, held_until=held_until, now=now)
 
 
 HELD_UNTIL = NOW + timedelta(hours=2)
@@ -58,7 +80,7 @@ RUNNING_ALONE = a_running_rental(holder=None)
 
 
 @pytest.mark.parametrize(
-    ("rental", "instance", "verdict"),
+    ("rental", "instance", "decision"),
     [
         (None, MACHINE, NO_ROW),
         (a_rental(), MACHINE, LEFT_BEHIND),
@@ -70,21 +92,21 @@ RUNNING_ALONE = a_running_rental(holder=None)
         (a_kept_rental(), MACHINE, LEAVE),
         (a_kept_rental(), None, VANISHED),
         (a_releasing_rental(), MACHINE, DESTROY),
-        (a_releasing_rental(), None, PROVE_GONE),
+        (a_releasing_rental(), None, RECORD_GONE),
         (a_released_rental(), MACHINE, CAME_BACK),
         (a_released_rental(), None, LEAVE),
     ],
 )
-def test_judge_knows_what_to_do_about_a_machine_that_no_job_holds(
-    rental: Rental | None, instance: Instance | None, verdict: Verdict
+def test_janitor_knows_what_to_do_about_a_machine_that_no_job_holds(
+    rental: Rental | None, instance: Instance | None, decision: Decision
 ) -> None:
-    assert judged(rental, instance) == verdict
+    assert decided(rental, instance) == decision
 
 
 @pytest.mark.parametrize("rental", [a_rental(), a_created_rental(), a_running_rental()])
 @pytest.mark.parametrize("instance", [MACHINE, None, an_instance(actual_status="exited")])
-def test_judge_leaves_a_machine_to_the_job_that_holds_it(rental: Rental, instance: Instance | None) -> None:
-    assert judged(rental, instance, held_until=LATER) == LEAVE
+def test_janitor_leaves_a_machine_to_the_job_that_holds_it(rental: Rental, instance: Instance | None) -> None:
+    assert decided(rental, instance, held_until=LATER) == LEAVE
 
 
 @pytest.mark.parametrize(
@@ -97,54 +119,54 @@ def test_judge_leaves_a_machine_to_the_job_that_holds_it(rental: Rental, instanc
         (a_running_rental(), HELD_UNTIL, OVERDUE, OVERDUE_GONE),
     ],
 )
-def test_judge_steps_in_when_the_job_should_have_been_done_long_ago(
-    rental: Rental, since: datetime, present: Verdict, absent: Verdict
+def test_janitor_steps_in_when_the_job_should_have_been_done_long_ago(
+    rental: Rental, since: datetime, present: Decision, absent: Decision
 ) -> None:
-    in_time, too_late = since + HELD_LIMIT, since + HELD_LIMIT + timedelta(milliseconds=1)
+    in_time, too_late = since + OVERDUE_LIMIT, since + OVERDUE_LIMIT + timedelta(milliseconds=1)
 
-    assert judged(rental, MACHINE, in_time, held_until=HELD_UNTIL) == LEAVE
-    assert judged(rental, None, in_time, held_until=HELD_UNTIL) == LEAVE
-    assert judged(rental, MACHINE, too_late, held_until=HELD_UNTIL) == present
-    assert judged(rental, None, too_late, held_until=HELD_UNTIL) == absent
+    assert decided(rental, MACHINE, in_time, held_until=HELD_UNTIL) == LEAVE
+    assert decided(rental, None, in_time, held_until=HELD_UNTIL) == LEAVE
+    assert decided(rental, MACHINE, too_late, held_until=HELD_UNTIL) == present
+    assert decided(rental, None, too_late, held_until=HELD_UNTIL) == absent
 
 
 @pytest.mark.parametrize("rental", [a_rental(), a_created_rental(), RUNNING_ALONE])
-def test_judge_gives_a_row_a_minute_to_change_hands(rental: Rental) -> None:
+def test_janitor_gives_a_row_a_minute_to_change_hands(rental: Rental) -> None:
     over = rental.updated_at + ORPHAN_GRACE
 
-    assert judged(rental, MACHINE, over) == LEAVE
-    assert judged(rental, MACHINE, over + timedelta(milliseconds=1)) == LEFT_BEHIND
+    assert decided(rental, MACHINE, over) == LEAVE
+    assert decided(rental, MACHINE, over + timedelta(milliseconds=1)) == LEFT_BEHIND
 
 
 @pytest.mark.parametrize(
-    ("rental", "limit", "verdict"),
+    ("rental", "limit", "decision"),
     [
         (a_rental(), RECONCILE_WINDOW, LEFT_AND_GONE),
-        (a_releasing_rental(contract_id=None), RECONCILE_WINDOW, PROVE_GONE),
+        (a_releasing_rental(contract_id=None), RECONCILE_WINDOW, RECORD_GONE),
         (a_created_rental(), LISTING_LAG, LEFT_AND_GONE),
-        (a_releasing_rental(last_seen_stopped_at=None, running_at=None), LISTING_LAG, PROVE_GONE),
+        (a_releasing_rental(last_seen_stopped_at=None, running_at=None), LISTING_LAG, RECORD_GONE),
         (
             a_releasing_rental(last_seen_stopped_at=None, running_at=None, destroyed_at=after(9)),
             USUAL_LISTING_LAG,
-            PROVE_GONE,
+            RECORD_GONE,
         ),
     ],
 )
-def test_judge_proves_nothing_by_a_listing_that_may_be_too_early(
-    rental: Rental, limit: timedelta, verdict: Verdict
+def test_janitor_proves_nothing_by_a_listing_that_may_be_too_early(
+    rental: Rental, limit: timedelta, decision: Decision
 ) -> None:
-    enough = NOW + limit + timedelta(milliseconds=1)
+    enough = NOW + limit
 
-    assert judged(rental, None, LATER, begun_at=NOW + limit) == LEAVE
-    assert judged(rental, None, LATER, begun_at=enough) == verdict
+    assert decided(rental, None, LATER, begun_at=enough - timedelta(milliseconds=1)) == LEAVE
+    assert decided(rental, None, LATER, begun_at=enough) == decision
 
 
 @pytest.mark.parametrize("state_words", [{"actual_status": "exited"}, {"actual_status": "offline"}])
-def test_judge_gives_up_a_kept_machine_that_has_stopped(state_words: dict[str, str]) -> None:
-    verdict = judged(a_kept_rental(), an_instance(**state_words))
+def test_janitor_gives_up_a_kept_machine_that_has_stopped(state_words: dict[str, str]) -> None:
+    decision = decided(a_kept_rental(), an_instance(**state_words))
 
-    assert verdict == Verdict(
-        Act.DESTROY, EndReason.MACHINE_LOST, state_words["actual_status"], is_alarming=True
+    assert decision == Decision(
+        Action.DESTROY, EndReason.MACHINE_LOST, state_words["actual_status"], is_alarming=True
     )
 
 
@@ -152,23 +174,23 @@ BORROWED = a_kept_rental(state=RentalState.RUNNING, holder=OTHER_JOB_ID, held_si
 
 
 @pytest.mark.parametrize(
-    ("rental", "instance", "verdict"),
+    ("rental", "instance", "decision"),
     [
-        (BORROWED, MACHINE, Verdict(Act.GIVE_BACK)),
+        (BORROWED, MACHINE, Decision(Action.RETURN_TO_TENANT)),
         (BORROWED, None, LEFT_AND_GONE),
         (replace(BORROWED, holder=JOB_ID), MACHINE, LEFT_BEHIND),
         (replace(BORROWED, kept_until=None), MACHINE, LEFT_BEHIND),
         (replace(BORROWED, holder=None), MACHINE, LEFT_BEHIND),
     ],
 )
-def test_judge_gives_a_machine_back_that_was_kept_before_a_job_took_it_that_had_ended(
-    rental: Rental, instance: Instance | None, verdict: Verdict
+def test_janitor_gives_a_machine_back_that_was_kept_before_a_job_took_it_that_had_ended(
+    rental: Rental, instance: Instance | None, decision: Decision
 ) -> None:
-    assert judged(rental, instance) == verdict
+    assert decided(rental, instance) == decision
 
 
 @pytest.mark.parametrize(
-    ("kept_until", "now", "verdict"),
+    ("kept_until", "now", "decision"),
     [
         (after(3600), after(3599.999), LEAVE),
         (after(3600), after(3600), EXPIRED),
@@ -176,25 +198,198 @@ def test_judge_gives_a_machine_back_that_was_kept_before_a_job_took_it_that_had_
         (None, after(301), EXPIRED),
     ],
 )
-def test_judge_ends_a_kept_machine_at_its_time(
-    kept_until: datetime | None, now: datetime, verdict: Verdict
+def test_janitor_ends_a_kept_machine_at_its_time(
+    kept_until: datetime | None, now: datetime, decision: Decision
 ) -> None:
-    assert judged(a_kept_rental(kept_until=kept_until), MACHINE, now) == verdict
+    assert decided(a_kept_rental(kept_until=kept_until), MACHINE, now) == decision
 
 
 @pytest.mark.parametrize(
     ("rental", "gone_at"),
     [(a_released_rental(), after(355)), (a_released_rental(released_at=None), NOW)],
 )
-def test_judge_believes_a_machine_is_back_only_by_a_later_listing(rental: Rental, gone_at: datetime) -> None:
-    too_early = gone_at + LISTING_SKEW
+def test_janitor_believes_a_machine_is_back_only_by_a_later_listing(
+    rental: Rental, gone_at: datetime
+) -> None:
+    too_early = gone_at + CLOCK_SKEW
 
-    assert judged(rental, MACHINE, begun_at=too_early) == LEAVE
-    assert judged(rental, MACHINE, begun_at=too_early + timedelta(milliseconds=1)) == CAME_BACK
+    assert decided(rental, MACHINE, begun_at=too_early) == LEAVE
+    assert decided(rental, MACHINE, begun_at=too_early + timedelta(milliseconds=1)) == CAME_BACK
 
 
 @pytest.mark.parametrize("held_until", [LATER, None])
-def test_judge_destroys_a_machine_that_came_back_whoever_seems_to_hold_it(
+def test_janitor_destroys_a_machine_that_came_back_whoever_seems_to_hold_it(
     held_until: datetime | None,
 ) -> None:
-    assert judged(a_released_rental(), MACHINE, held_until=held_until) == CAME_BACK
+    assert decided(a_released_rental(), MACHINE, held_until=held_until) == CAME_BACK
+
+
+# ---------------------------------------------------------------- what a listing proves
+
+
+@pytest.mark.parametrize(
+    ("rental", "earliest"),
+    [
+        (a_rental(), NOW + RECONCILE_WINDOW),
+        (a_releasing_rental(contract_id=None), NOW + RECONCILE_WINDOW),
+        (a_created_rental(), NOW + LISTING_LAG),
+        (a_created_rental(destroyed_at=after(9)), NOW + USUAL_LISTING_LAG),
+        (a_created_rental(destroyed_at=after(400)), after(400)),
+        (a_created_rental(last_seen_stopped_at=after(20)), after(20)),
+        (a_created_rental(first_seen_running_at=after(30)), after(30)),
+        (a_running_rental(), after(90)),
+        (a_releasing_rental(destroyed_at=after(310)), after(310)),
+    ],
+)
+def test_listing_proves_absence_only_after_the_last_sign_of_the_machine(
+    rental: Rental, earliest: datetime
+) -> None:
+    too_early = earliest - timedelta(milliseconds=1)
+
+    assert find_presence(rental, a_listing(begun_at=too_early)) is Presence.UNKNOWN
+    assert find_presence(rental, a_listing(begun_at=earliest)) is Presence.GONE
+    assert find_presence(rental, a_listing(MACHINE, begun_at=LATER)) is Presence.LISTED
+
+
+@pytest.mark.parametrize(("seconds", "start"), [(120, None), (120.001, NOW + RECONCILE_WINDOW)])
+def test_next_listing_must_begin_late_enough_once_it_can_prove_something(
+    seconds: float, start: datetime | None
+) -> None:
+    assert choose_listing_start(a_rental(), after(seconds)) == start
+
+
+@pytest.mark.parametrize(
+    ("rental", "instance", "loss"),
+    [
+        (a_running_rental(), MACHINE, None),
+        (a_running_rental(), an_instance(actual_status="exited", status_text="OOM"), "exited: OOM"),
+        (a_running_rental(), None, "not listed any more"),
+        # The listing began before the machine's server answered.
+        (a_running_rental(running_at=after(400)), None, None),
+        (a_created_rental(intended_at=after(300)), None, None),
+    ],
+)
+def test_loss_is_what_a_listing_shows_or_proves(
+    rental: Rental, instance: Instance | None, loss: str | None
+) -> None:
+    listing = a_listing(*([instance] if instance else []), begun_at=after(399))
+
+    assert find_loss(rental, listing) == loss
+
+
+# ---------------------------------------------------------------- what follows, as a write
+
+
+TWIN_ID = CONTRACT_ID + 1
+
+
+@pytest.mark.parametrize(
+    ("rental", "state"),
+    [
+        (a_rental(), RentalState.CREATED),
+        (a_releasing_rental(contract_id=None), RentalState.RELEASING),
+        (a_released_rental(contract_id=None), RentalState.RELEASING),
+        (a_released_rental(contract_id=TWIN_ID), RentalState.RELEASING),
+    ],
+)
+def test_contract_of_a_create_is_adopted_in_every_state(rental: Rental, state: RentalState) -> None:
+    change = adopt_contract(rental, CONTRACT_ID, LATER)
+
+    assert change is not None
+    adopted = apply(change, rental)
+    assert (adopted.contract_id, adopted.state) == (CONTRACT_ID, state)
+    assert adopt_contract(adopted, CONTRACT_ID, LATER) is None
+
+
+@pytest.mark.parametrize(
+    "rental", [a_created_rental(contract_id=TWIN_ID), a_kept_rental(contract_id=TWIN_ID)]
+)
+def test_rental_that_is_alive_keeps_its_first_contract(rental: Rental) -> None:
+    assert adopt_contract(rental, CONTRACT_ID, LATER) is None
+
+
+@pytest.mark.parametrize("make", ALIVE.values(), ids=ALIVE)
+def test_price_is_written_only_when_it_rises(make: Callable[[], Rental]) -> None:
+    rental = make()
+    change = record_price(rental, an_instance(micro_usd_per_hour=372_001), LATER)
+
+    assert change is not None
+    assert apply(change, rental).prices == replace(rental.prices, gpu_micro_usd_per_hour=360_001)
+    for unchanged in (None, 0, 371_999, 372_000):
+        assert record_price(rental, an_instance(micro_usd_per_hour=unchanged), LATER) is None
+    dear = an_instance(micro_usd_per_hour=900_000)
+    assert record_price(a_released_rental(), dear, LATER) is None
+
+
+@pytest.mark.parametrize("rental", [a_rental(), a_created_rental(), a_running_rental(), a_kept_rental()])
+def test_rental_proven_gone_ends_for_the_reason_found(rental: Rental) -> None:
+    change = record_gone(rental, a_listing(begun_at=LATER), LATER, EndReason.VANISHED, "why")
+
+    assert change is not None
+    ended = apply(change, rental)
+    assert (ended.state, ended.end_reason, ended.end_detail) == (
+        RentalState.RELEASED,
+        EndReason.VANISHED,
+        "why",
+    )
+
+
+def test_rental_proven_gone_keeps_the_reason_of_its_release() -> None:
+    rental = a_releasing_rental()
+    change = record_gone(rental, a_listing(begun_at=LATER), LATER, EndReason.VANISHED)
+
+    assert change is not None
+    assert apply(change, rental).end_reason is EndReason.JOB_ENDED
+
+
+@pytest.mark.parametrize(
+    ("rental", "listing"),
+    [
+        (a_releasing_rental(), a_listing(MACHINE, begun_at=LATER)),
+        (a_releasing_rental(destroyed_at=LATER), a_listing(begun_at=after(3598))),
+        (a_released_rental(), a_listing(begun_at=LATER)),
+        # Another worker has found the contract meanwhile.
+        (a_created_rental(), a_listing(begun_at=after(100))),
+    ],
+)
+def test_nothing_is_written_where_nothing_is_proven(rental: Rental, listing: Listing) -> None:
+    assert record_gone(rental, listing, LATER, EndReason.CREATE_LOST) is None
+
+
+def test_refused_order_ends_its_rental() -> None:
+    change = record_not_made(a_rental(), LATER, EndReason.OFFER_GONE, "offer_gone")
+
+    assert change is not None
+    ended = apply(change, a_rental())
+    assert (ended.state, ended.end_reason) == (RentalState.RELEASED, EndReason.OFFER_GONE)
+
+
+@pytest.mark.parametrize(
+    "rental", [a_created_rental(), a_releasing_rental(), a_released_rental(), a_rental(contract_id=1)]
+)
+def test_refused_order_whose_machine_was_found_all_the_same_does_not_end_its_rental(rental: Rental) -> None:
+    assert record_not_made(rental, LATER, EndReason.OFFER_GONE, "offer_gone") is None
+
+
+@pytest.mark.parametrize("seen_at", [after(50), after(70)])
+def test_look_at_a_stopped_machine_never_goes_back_in_time(seen_at: datetime) -> None:
+    loading = an_instance(actual_status="loading")
+    rental = a_created_rental(last_seen_stopped_at=after(60))
+
+    change = record_look(rental, loading, seen_at, LATER)
+
+    assert (change is None) == (seen_at == after(50))
+
+
+@pytest.mark.parametrize("make", [a_rental, a_running_rental, a_kept_rental, a_releasing_rental])
+def test_look_is_written_only_while_the_machine_boots(make: Callable[[], Rental]) -> None:
+    assert record_look(make(), MACHINE, LATER, LATER) is None
+
+
+def test_orphan_without_a_contract_is_given_up_and_tied_to_its_machine_in_one_write() -> None:
+    decision = Decision(Action.DESTROY, EndReason.ORPHANED, "its job has ended")
+    change = write_decision(a_rental(), decision, a_listing(MACHINE), MACHINE, LATER)
+
+    assert change is not None
+    written = apply(change, a_rental())
+    assert (written.state, written.contract_id) == (RentalState.RELEASING, CONTRACT_ID)

@@ -13,21 +13,23 @@ from rune.errors import (
     StoreUnavailableError,
 )
 from rune.jobs.record import Job
+from rune.rentals import lifecycle
 from rune.rentals.instance import Instance
 from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.record import EndReason, Rental, RentalState, make_label
-from rune.rentals.store import Endpoint, RentalRefused
+from rune.rentals.store import Endpoint
 from rune.services.orphan_sweep import OrphanSweep, SweepResult
-from rune.storage.change import Change
+from rune.storage.change import Change, apply, make_change
 from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job, after, an_ended_job
 from tests.memory_job_store import MemoryJobStore
-from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
+from tests.memory_rental_store import ContestedRentalStore, MemoryProviderLimits, MemoryRentalStore
 from tests.rental_builders import (
     CONTRACT_ID,
     OTHER_JOB_ID,
     RENTAL_ID,
     STAGE,
     a_kept_rental,
+    a_listing,
     a_released_rental,
     a_releasing_rental,
     a_rental,
@@ -54,7 +56,7 @@ class Tick:
     pauses_seconds: list[float] = field(default_factory=list)
 
     def sweep(self, may_go_on: Callable[[], bool] = lambda: True) -> SweepResult:
-        reaper = OrphanSweep(
+        orphan_sweep = OrphanSweep(
             provider=PacedProvider(self.market, self.provider_limits, self.clock),
             rental_store=self.rental_store,
             jobs=self.jobs,
@@ -62,7 +64,7 @@ class Tick:
             stage=self.stage,
             pause=self._pause,
         )
-        return asyncio.run(reaper.sweep(may_go_on))
+        return asyncio.run(orphan_sweep.sweep(may_go_on))
 
     @property
     def destroyed(self) -> list[object]:
@@ -102,7 +104,7 @@ def a_tick(*rentals: Rental, instances: tuple[Instance, ...] = (), jobs: tuple[J
         make_label(f"{STAGE}-{JOB_ID}-1", OTHER_JOB_ID, 1),
     ],
 )
-def test_reaper_never_touches_a_machine_that_is_not_labelled_for_its_stage(label: str | None) -> None:
+def test_sweep_never_touches_a_machine_that_is_not_labelled_for_its_stage(label: str | None) -> None:
     tick = a_tick(instances=(an_instance(contract_id=7, label=label),))
 
     assert tick.sweep() == SweepResult(is_complete=True)
@@ -112,7 +114,7 @@ def test_reaper_never_touches_a_machine_that_is_not_labelled_for_its_stage(label
 @pytest.mark.parametrize(
     ("stage", "other"), [("eu-west", "eu"), ("eu", "eu-west"), ("a-b", "b"), ("dev-1", "dev")]
 )
-def test_reaper_tells_stages_with_dashes_apart(stage: str, other: str) -> None:
+def test_sweep_tells_stages_with_dashes_apart(stage: str, other: str) -> None:
     own = an_instance(contract_id=1, label=make_label(stage, JOB_ID, 1))
     foreign = an_instance(contract_id=2, label=make_label(other, JOB_ID, 1))
     tick = a_tick(instances=(own, foreign))
@@ -122,7 +124,7 @@ def test_reaper_tells_stages_with_dashes_apart(stage: str, other: str) -> None:
     assert tick.destroyed == [1]
 
 
-def test_reaper_destroys_a_machine_that_has_no_row_and_raises_the_alarm() -> None:
+def test_sweep_destroys_a_machine_that_has_no_row_and_raises_the_alarm() -> None:
     tick = a_tick(instances=(MACHINE,))
 
     assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
@@ -138,7 +140,7 @@ def test_reaper_destroys_a_machine_that_has_no_row_and_raises_the_alarm() -> Non
     ],
     ids=repr,
 )
-def test_reaper_does_nothing_when_the_listing_fails(error: RentalError) -> None:
+def test_sweep_does_nothing_when_the_listing_fails(error: RentalError) -> None:
     left = (a_releasing_rental(), a_rental_of(OTHER_JOB_ID))
     tick = a_tick(*left, instances=(MACHINE,))
     tick.market.errors["list"] = [error]
@@ -148,7 +150,7 @@ def test_reaper_does_nothing_when_the_listing_fails(error: RentalError) -> None:
     assert tick.destroyed == []
 
 
-def test_reaper_waits_its_turn_for_a_listing() -> None:
+def test_sweep_waits_its_turn_for_a_listing() -> None:
     tick = a_tick(instances=(MACHINE,))
     tick.provider_limits.back_off(Endpoint.LIST, after(3003))
 
@@ -156,7 +158,7 @@ def test_reaper_waits_its_turn_for_a_listing() -> None:
     assert tick.pauses_seconds == [3]
 
 
-def test_reaper_destroys_what_an_ended_job_left_behind() -> None:
+def test_sweep_destroys_what_an_ended_job_left_behind() -> None:
     tick = a_tick(a_running_rental(), instances=(MACHINE,))
 
     assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
@@ -164,7 +166,7 @@ def test_reaper_destroys_what_an_ended_job_left_behind() -> None:
     assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.ORPHANED)
 
 
-def test_reaper_gives_a_kept_machine_back_that_an_ended_job_took() -> None:
+def test_sweep_gives_a_kept_machine_back_that_an_ended_job_took() -> None:
     taken = a_kept_rental(state=RentalState.RUNNING, holder=OTHER_JOB_ID, held_since=after(300))
     tick = a_tick(taken, instances=(MACHINE,))
 
@@ -172,7 +174,7 @@ def test_reaper_gives_a_kept_machine_back_that_an_ended_job_took() -> None:
     assert (tick.rental().state, tick.rental().holder) == (RentalState.KEPT, None)
 
 
-def test_reaper_notes_what_a_machine_costs_that_nobody_looked_at() -> None:
+def test_sweep_notes_what_a_machine_costs_that_nobody_looked_at() -> None:
     tick = a_tick(a_rental(), instances=(an_instance(micro_usd_per_hour=900_000),))
 
     tick.sweep()
@@ -180,7 +182,7 @@ def test_reaper_notes_what_a_machine_costs_that_nobody_looked_at() -> None:
     assert tick.rental().prices.micro_usd_per_hour == 900_000
 
 
-def test_reaper_leaves_a_machine_to_the_job_that_works_on_it() -> None:
+def test_sweep_leaves_a_machine_to_the_job_that_works_on_it() -> None:
     tick = a_tick(a_running_rental(), instances=(MACHINE,), jobs=(a_claimed_job(),))
 
     assert tick.sweep() == SweepResult(is_complete=True)
@@ -192,7 +194,7 @@ def test_reaper_leaves_a_machine_to_the_job_that_works_on_it() -> None:
     ("deadline", "ceiling"),
     [(after(3000 - 600 - 300), after(20_000)), (after(20_000), after(3000 - 600))],
 )
-def test_reaper_gives_a_job_until_its_deadline_and_not_until_the_end_of_all_keeping(
+def test_sweep_gives_a_job_until_its_deadline_and_not_until_the_end_of_all_keeping(
     deadline: datetime, ceiling: datetime, late_seconds: float, is_destroyed: bool
 ) -> None:
     stuck = a_claimed_job(deadline_at=deadline)
@@ -204,7 +206,7 @@ def test_reaper_gives_a_job_until_its_deadline_and_not_until_the_end_of_all_keep
     assert tick.destroyed == ([CONTRACT_ID] if is_destroyed else [])
 
 
-def test_reaper_takes_a_machine_of_a_job_that_nobody_knows_for_left_behind() -> None:
+def test_sweep_takes_a_machine_of_a_job_that_nobody_knows_for_left_behind() -> None:
     orphan = a_rental_of(OTHER_JOB_ID, state=RentalState.RUNNING, contract_id=7)
     tick = a_tick(orphan, instances=(an_instance(contract_id=7, label=orphan.label),))
 
@@ -213,7 +215,7 @@ def test_reaper_takes_a_machine_of_a_job_that_nobody_knows_for_left_behind() -> 
     assert tick.destroyed == [7]
 
 
-def test_reaper_writes_the_contract_of_a_lost_order_down_before_it_destroys() -> None:
+def test_sweep_writes_the_contract_of_a_lost_order_down_before_it_destroys() -> None:
     tick = a_tick(a_rental(), instances=(MACHINE,))
 
     assert tick.sweep().destroyed_count == 1
@@ -221,7 +223,7 @@ def test_reaper_writes_the_contract_of_a_lost_order_down_before_it_destroys() ->
     assert (rental.contract_id, rental.state) == (CONTRACT_ID, RentalState.RELEASING)
 
 
-def test_reaper_finds_a_machine_by_its_contract_when_its_label_is_lost() -> None:
+def test_sweep_finds_a_machine_by_its_contract_when_its_label_is_lost() -> None:
     tick = a_tick(a_releasing_rental(), instances=(an_instance(label=None),))
 
     tick.sweep()
@@ -229,7 +231,7 @@ def test_reaper_finds_a_machine_by_its_contract_when_its_label_is_lost() -> None
     assert tick.destroyed == [CONTRACT_ID]
 
 
-def test_reaper_proves_a_machine_gone_and_bills_it_up_to_the_listing() -> None:
+def test_sweep_proves_a_machine_gone_and_bills_it_up_to_the_listing() -> None:
     tick = a_tick(a_releasing_rental())
 
     assert tick.sweep() == SweepResult(is_complete=True, proven_count=1)
@@ -239,14 +241,14 @@ def test_reaper_proves_a_machine_gone_and_bills_it_up_to_the_listing() -> None:
     assert rental.cost_micro_usd == 10_000 + 294_000 + 14_700 + 6_000
 
 
-def test_reaper_ends_a_kept_machine_at_its_time_without_alarm() -> None:
+def test_sweep_ends_a_kept_machine_at_its_time_without_alarm() -> None:
     tick = a_tick(a_kept_rental(kept_until=after(2999)), instances=(MACHINE,))
 
     assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1)
     assert tick.rental().end_reason is EndReason.EXPIRED
 
 
-def test_reaper_destroys_a_machine_that_comes_back_although_it_was_proven_gone() -> None:
+def test_sweep_destroys_a_machine_that_comes_back_although_it_was_proven_gone() -> None:
     tick = a_tick(a_released_rental(contract_id=None), instances=(MACHINE,))
 
     assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
@@ -255,7 +257,7 @@ def test_reaper_destroys_a_machine_that_comes_back_although_it_was_proven_gone()
     assert (rental.due_at, rental.cost_micro_usd) == (after(3000), None)
 
 
-def test_reaper_sees_a_machine_through_to_its_proven_end_in_two_ticks() -> None:
+def test_sweep_sees_a_machine_through_to_its_proven_end_in_two_ticks() -> None:
     tick = a_tick(a_released_rental(), instances=(MACHINE,))
 
     tick.sweep()
@@ -266,7 +268,7 @@ def test_reaper_sees_a_machine_through_to_its_proven_end_in_two_ticks() -> None:
     assert tick.rental().released_at == after(3060)
 
 
-def test_reaper_goes_on_with_the_next_machine_when_one_cannot_be_destroyed() -> None:
+def test_sweep_goes_on_with_the_next_machine_when_one_cannot_be_destroyed() -> None:
     other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
     tick = a_tick(instances=(MACHINE, other))
     tick.market.errors["destroy"] = [ProviderFailedError("Down.")]
@@ -275,7 +277,7 @@ def test_reaper_goes_on_with_the_next_machine_when_one_cannot_be_destroyed() -> 
     assert tick.destroyed == [CONTRACT_ID, 7]
 
 
-def test_reaper_keeps_the_providers_pace_between_two_machines() -> None:
+def test_sweep_keeps_the_providers_pace_between_two_machines() -> None:
     other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
     tick = a_tick(instances=(MACHINE, other))
 
@@ -283,7 +285,7 @@ def test_reaper_keeps_the_providers_pace_between_two_machines() -> None:
     assert tick.pauses_seconds == [3]
 
 
-def test_reaper_destroys_both_when_two_machines_carry_one_label() -> None:
+def test_sweep_destroys_both_when_two_machines_carry_one_label() -> None:
     twin = replace(MACHINE, contract_id=7)
     tick = a_tick(a_releasing_rental(), instances=(MACHINE, twin))
 
@@ -294,23 +296,58 @@ def test_reaper_destroys_both_when_two_machines_carry_one_label() -> None:
     assert sorted(str(each) for each in tick.destroyed) == sorted([str(CONTRACT_ID), "7"])
 
 
-class BusyLedger(MemoryRentalStore):
-    """Somebody else writes the row each time just before the reaper does."""
-
-    def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
-        return RentalRefused(self.rentals.get(rental.rental_id))
+def change_the_version(rental: Rental) -> Change:
+    return make_change("touch", after(2990), requires=(), sets={"updated_at": rental.updated_at})
 
 
 @pytest.mark.parametrize("rental", [a_running_rental(), a_kept_rental(kept_until=NOW), a_released_rental()])
-def test_reaper_destroys_nothing_when_the_row_has_changed_meanwhile(rental: Rental) -> None:
+def test_sweep_decides_again_when_the_row_has_changed_meanwhile(rental: Rental) -> None:
     tick = a_tick(instances=(MACHINE,))
-    tick.rental_store = BusyLedger(rental)
+    tick.rental_store = ContestedRentalStore(rental, change_the_version)
+
+    assert tick.sweep().destroyed_count == 1
+    assert tick.rental().state is RentalState.RELEASING
+
+
+@pytest.mark.parametrize("rental", [a_running_rental(), a_kept_rental(kept_until=NOW), a_released_rental()])
+def test_sweep_destroys_nothing_that_others_write_all_the_time(rental: Rental) -> None:
+    other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
+    tick = a_tick(instances=(MACHINE, other))
+    tick.rental_store = ContestedRentalStore(rental, *[change_the_version] * 50)
+
+    assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
+    assert tick.destroyed == [7]
+
+
+def take(rental: Rental) -> Change:
+    return lifecycle.take_kept(rental, OTHER_JOB_ID, after(2999))
+
+
+def put_off(rental: Rental) -> Change:
+    return lifecycle.extend(rental, after(3600), after(2999))
+
+
+@pytest.mark.parametrize("other", [take, put_off])
+def test_sweep_leaves_a_kept_machine_that_was_taken_or_extended_meanwhile(
+    other: Callable[[Rental], Change],
+) -> None:
+    kept = a_kept_rental(kept_until=after(2998))
+    tick = a_tick(instances=(MACHINE,))
+    tick.rental_store = ContestedRentalStore(kept, other)
 
     assert tick.sweep() == SweepResult(is_complete=True)
-    assert tick.destroyed == []
+    assert tick.rental() == apply(other(kept), kept)
 
 
-class StrangeLedger(MemoryRentalStore):
+def test_sweep_takes_no_listing_for_proof_that_began_before_the_last_order_to_destroy() -> None:
+    tick = a_tick(a_releasing_rental(destroyed_at=after(2999)))
+    tick.provider_limits.share_listing(a_listing(begun_at=after(2998)))
+
+    assert tick.sweep() == SweepResult(is_complete=True)
+    assert tick.rental().is_alive
+
+
+class UnreadableRow(MemoryRentalStore):
     """One row holds what this version of the code cannot read."""
 
     def read(self, rental_id: str) -> Rental | None:
@@ -319,31 +356,31 @@ class StrangeLedger(MemoryRentalStore):
         return super().read(rental_id)
 
 
-def test_reaper_sees_to_all_other_machines_when_one_row_cannot_be_read() -> None:
+def test_sweep_sees_to_all_other_machines_when_one_row_cannot_be_read() -> None:
     other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
     tick = a_tick(instances=(MACHINE, other))
-    tick.rental_store = StrangeLedger()
+    tick.rental_store = UnreadableRow()
 
     assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=2)
     assert tick.destroyed == [7]
 
 
-class AbsentLedger(MemoryRentalStore):
+class AbsentStore(MemoryRentalStore):
     """The table cannot be reached any more."""
 
     def read(self, rental_id: str) -> Rental | None:
         raise StoreUnavailableError("Away.")
 
 
-def test_reaper_gives_the_tick_up_when_the_table_is_away() -> None:
+def test_sweep_gives_the_tick_up_when_the_table_is_away() -> None:
     tick = a_tick(instances=(MACHINE,))
-    tick.rental_store = AbsentLedger()
+    tick.rental_store = AbsentStore()
 
     with pytest.raises(StoreUnavailableError):
         tick.sweep()
 
 
-class LateLedger(MemoryRentalStore):
+class LateStore(MemoryRentalStore):
     """An order is written and carried out between the look at the rows and the listing."""
 
     def find_alive(self, limit: int) -> tuple[str, ...]:
@@ -352,9 +389,9 @@ class LateLedger(MemoryRentalStore):
         return seen
 
 
-def test_reaper_leaves_a_machine_that_was_ordered_during_the_sweep() -> None:
+def test_sweep_leaves_a_machine_that_was_ordered_during_the_sweep() -> None:
     tick = a_tick(instances=(MACHINE,), jobs=(a_claimed_job(),))
-    tick.rental_store = LateLedger()
+    tick.rental_store = LateStore()
 
     assert tick.sweep() == SweepResult(is_complete=True)
 
@@ -367,7 +404,7 @@ def limited(turns: int) -> Callable[[], bool]:
 
 # Asked before every machine, and again before every wait for the provider's next call.
 @pytest.mark.parametrize(("turns", "destroyed_count"), [(0, 0), (1, 1), (2, 1), (3, 2), (7, 4), (9, 4)])
-def test_reaper_stops_when_its_time_is_over(turns: int, destroyed_count: int) -> None:
+def test_sweep_stops_when_its_time_is_over(turns: int, destroyed_count: int) -> None:
     labels = [make_label(STAGE, f"{number:032x}", 1) for number in range(4)]
     machines = [an_instance(contract_id=n, label=label) for n, label in enumerate(labels, 1)]
     tick = a_tick(instances=tuple(machines))
@@ -375,7 +412,7 @@ def test_reaper_stops_when_its_time_is_over(turns: int, destroyed_count: int) ->
     assert tick.sweep(limited(turns)).destroyed_count == destroyed_count
 
 
-def test_reaper_looks_at_unlisted_rows_only_after_every_machine() -> None:
+def test_sweep_looks_at_unlisted_rows_only_after_every_machine() -> None:
     gone = a_releasing_rental()
     machine = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
     tick = a_tick(gone, instances=(machine,))
@@ -388,7 +425,7 @@ BUDGET = timedelta(seconds=35)
 
 
 @pytest.mark.parametrize("endpoint", [Endpoint.LIST, Endpoint.DESTROY])
-def test_reaper_never_waits_beyond_its_time(endpoint: Endpoint) -> None:
+def test_sweep_never_waits_beyond_its_time(endpoint: Endpoint) -> None:
     tick = a_tick(instances=(MACHINE,))
     began_at: datetime = tick.clock.now()
     # What a 429 with `Retry-After: 900` leaves on the provider limits.

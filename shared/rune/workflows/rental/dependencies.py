@@ -1,4 +1,4 @@
-"""What the steps that deal with rented machines share."""
+"""What the steps of a rental share."""
 
 import logging
 from dataclasses import dataclass
@@ -6,31 +6,28 @@ from datetime import datetime
 
 from rune.clock import Clock
 from rune.contracts import BenchmarkRequest, LlmInstanceRequest
-from rune.errors import ProviderBusyError, ProviderFailedError, RentalError, StoreUnavailableError
+from rune.errors import ProviderBusyError, ProviderFailedError, RentalError
 from rune.jobs.outcomes import Again, Next, Outcome, Spending
 from rune.jobs.record import Job, Kind
 from rune.jobs.step import Step, StepContext
 from rune.llm.opener import OpenServer
 from rune.money.catalog import SizedModel
 from rune.money.sizing import SMALLEST_MODEL, size_model
-from rune.rentals import lifecycle
+from rune.rentals import reconciliation
 from rune.rentals.bills import cost_of_holder_micro_usd
-from rune.rentals.instance import Instance
 from rune.rentals.paced_provider import PacedProvider, ThrottledError
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.settings import RentalSettings
-from rune.rentals.store import RentalRefused, RentalStore
-from rune.storage.change import Change
+from rune.rentals.store import Decide, RentalStore, update_rental
 from rune.workflows.graph import Fact, step_after
 
 log = logging.getLogger(__name__)
 
 PORT = 11434
-"""Ollama's own."""
+"""Ollama's own (https://github.com/ollama/ollama/blob/main/docs/faq.mdx)."""
 
 SERVER_KIND = "ollama"
 
-_WRITE_TRIES = 3
 _PROVIDER_DELAY_SECONDS = 10
 """Wait after the provider failed while a machine was being watched or destroyed."""
 
@@ -50,64 +47,52 @@ class RentalDependencies:
     settings: RentalSettings
 
     def find_rental(self, job: Job) -> Rental | None:
-        """Return the machine that the job has or may have, from the rental store and not from memory."""
+        """Return the rental that the job holds, whether or not its machine was made; read from the store."""
         alive = self.rental_store.read_alive(job.tenant)
         return next((rental for rental in alive if rental.holder == job.job_id), None)
 
+    def update(self, rental: Rental, decide: Decide) -> Rental:
+        """Write what is decided; see `rune.rentals.store.update_rental`."""
+        return update_rental(self.rental_store, rental, decide)
+
     def give_up(self, rental: Rental, reason: EndReason, detail: str | None = None) -> Rental:
-        """Write down that the machine is to be destroyed, whoever else has written meanwhile; return the row."""
-        for _ in range(_WRITE_TRIES):
-            change = lifecycle.ask_release(rental, reason, self.clock.now(), detail)
-            written = self.rental_store.update(rental, change)
-            if not isinstance(written, RentalRefused):
-                return written
-            if written.found is None or written.found.state in (RentalState.RELEASING, RentalState.RELEASED):
-                return written.found or rental
-            rental = written.found
-        raise StoreUnavailableError("The rental was being written by others all the time.")
+        """Write down that the machine is to be destroyed; return the rental as it then is."""
+        now = self.clock.now()
+        return self.update(rental, lambda found: reconciliation.give_up(found, now, reason, detail))
 
-    def note_contract(self, rental: Rental, contract_id: int) -> Rental:
-        """Tie the rental to the contract that was made for it, whoever else has written meanwhile.
+    def adopt_contract(self, rental: Rental, contract_id: int) -> Rental:
+        """Tie the rental to the contract that its create made; return the rental as it then is."""
+        now = self.clock.now()
+        return self.update(rental, lambda found: reconciliation.adopt_contract(found, contract_id, now))
 
-        One that was taken for never made goes on to be destroyed: its machine must not live on unseen.
+    async def resolve_create(self, rental: Rental) -> Rental:
+        """Look for the machine of a create whose answer was lost.
+
+        Returns
+        -------
+        Rental
+            With its contract if a machine was made, released if a listing proves that none was; as it was while
+            that is open.
         """
-        for _ in range(_WRITE_TRIES):
-            now = self.clock.now()
-            if rental.contract_id is not None:
-                return rental
-            change = (
-                lifecycle.note_contract(rental, contract_id, now)
-                if rental.is_alive
-                else lifecycle.reopen(rental, contract_id, now)
+        start = reconciliation.choose_listing_start(rental, self.clock.now())
+        listing = await self.provider.list_instances(begun_after=start)
+        instance, now = listing.find(rental), self.clock.now()
+        if instance is None:
+            return self.update(
+                rental,
+                lambda found: reconciliation.record_gone(found, listing, now, EndReason.CREATE_LOST),
             )
-            written = self.rental_store.update(rental, change)
-            if not isinstance(written, RentalRefused):
-                return written
-            rental = written.found or rental
-        raise StoreUnavailableError("The rental was being written by others all the time.")
-
-    def note_price(self, rental: Rental, instance: Instance) -> Rental:
-        """Write down what the machine costs where that is more than its offer said: prices change meanwhile."""
-        risen = lifecycle.find_risen_price(rental, instance)
-        if risen is None:
-            return rental
-        return self.update(rental, lifecycle.note_price(rental, risen, self.clock.now()))
-
-    def update(self, rental: Rental, change: Change) -> Rental:
-        """Return the rental as written, or as it is where the write was refused."""
-        written = self.rental_store.update(rental, change)
-        if isinstance(written, RentalRefused):
-            return written.found or rental
-        return written
+        adopted = self.adopt_contract(rental, instance.contract_id)
+        return self.update(adopted, lambda found: reconciliation.record_price(found, instance, now))
 
     def spending(self, job: Job, rental: Rental | None) -> Spending:
-        """Return what the job's rentals cost up to now: its own, those that it had borrowed, the one at hand."""
+        """Return what the job's rentals cost up to now: its own, those that it had borrowed, the one it uses."""
         now = self.clock.now()
         own = sum_attempts(self.rental_store.read_attempts(job.job_id), job.job_id, now)
         is_borrowing = rental is not None and rental.job_id != job.job_id and rental.holder == job.job_id
         before = job.borrowed_micro_usd
         if not is_borrowing and job.rental_id and not job.rental_id.startswith(job.job_id):
-            # It had a kept machine, and has it no more: what that had cost stands in the hot item alone.
+            # It had borrowed a kept machine and no longer has it: only the job's row knows what that cost.
             before = max(before, job.cost_micro_usd - own)
         total = own + before
         if is_borrowing and rental is not None:
@@ -131,29 +116,29 @@ def read_request(context: StepContext) -> RentalRequest:
 
 
 def required_model(request: RentalRequest) -> SizedModel:
-    """Return the model that the machine must hold; without one named, the least that is worth renting for."""
+    """Return the model that the machine must hold; where none is named, the smallest of the catalog."""
     if request.model is None:
         return SMALLEST_MODEL
     return size_model(request.model, request.min_vram_mb)
 
 
-def watching(step: Step) -> Step:
-    """Return a step that comes again later where the provider is busy or out of order, as often as need be.
+def retrying_provider_errors(step: Step) -> Step:
+    """Return a step that runs again later, without limit, while the provider is busy or fails.
 
-    For steps that only look: the job's deadline ends them, and its own machine is none the worse for it.
+    For steps that only watch: the job's deadline ends them.
     """
 
-    async def watch(context: StepContext) -> Outcome:
+    async def run(context: StepContext) -> Outcome:
         try:
             return await step(context)
         except (ThrottledError, ProviderBusyError, ProviderFailedError) as error:
             return Again(delay_after(error), dict(context.job.progress))
 
-    return watch
+    return run
 
 
 def delay_after(error: ThrottledError | RentalError) -> int:
-    """Return how long to stay away from the provider, in seconds; at most a minute, for a machine may bill."""
+    """Return how many seconds to wait before the next call; at most 60, since a machine may bill."""
     if isinstance(error, ThrottledError):
         return min(error.delay_seconds, _LONGEST_DELAY_SECONDS)
     if isinstance(error, ProviderBusyError):
@@ -162,11 +147,11 @@ def delay_after(error: ThrottledError | RentalError) -> int:
     return _PROVIDER_DELAY_SECONDS
 
 
-def fact_of(held: Rental | None) -> Fact:
-    """Return what a job's rental says of the way that it takes."""
-    if held is None:
+def fact_of(rental: Rental | None, job: Job) -> Fact:
+    """Return what a rental says of the way of a job that holds or held it."""
+    if rental is None or rental.holder != job.job_id:
         return Fact.NO_MACHINE
-    match held.state:
+    match rental.state:
         case RentalState.INTENDED:
             return Fact.ORDER_UNANSWERED
         case RentalState.CREATED | RentalState.RUNNING:
@@ -175,7 +160,7 @@ def fact_of(held: Rental | None) -> Fact:
             return Fact.MACHINE_GIVEN_UP
 
 
-def another(context: StepContext, reason: EndReason, detail: str, spending: Spending) -> Next:
+def release_and_rent_again(context: StepContext, reason: EndReason, detail: str, spending: Spending) -> Next:
     """Return the way from a machine that was given up to the next one."""
     step = step_after(context, Fact.MACHINE_GIVEN_UP)
     return Next(step, labels={"detail": detail}, error_type=reason.value, spending=spending)

@@ -20,20 +20,19 @@ from rune.llm.protocol import PullProgress, PullRequest
 from rune.money.sizing import size_model
 from rune.rentals import lifecycle
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.rentals.store import RentalRefused
+from rune.storage.change import Change
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import time_left_seconds
 from rune.workflows.rental.dependencies import (
     SERVER_KIND,
     RentalDependencies,
-    another,
     read_request,
+    release_and_rent_again,
 )
 
 _BYTES_PER_GB = 1_000_000_000
-_WRITE_TRIES = 3
 
-# What another machine may do better. A model that nobody has, or that the disk does not hold, is none of these.
+# Errors that another machine may not have. A model that no registry has, or that the disk does not hold, is none.
 _MACHINE_ERRORS = (
     AddressError,
     BadResponseError,
@@ -54,48 +53,48 @@ class PullStep:
         self._dependencies = dependencies
 
     async def pull(self, context: StepContext) -> Outcome:
-        """Watch the machine download the model; what a slice does not finish, the next one goes on with."""
-        held = self._dependencies.find_rental(context.job)
-        if held is None or held.state is not RentalState.RUNNING or held.url is None:
+        """Let the machine download the model; what one slice does not finish, the next one goes on with."""
+        dependencies, job = self._dependencies, context.job
+        rental = dependencies.find_rental(job)
+        if rental is None or rental.state is not RentalState.RUNNING or rental.url is None:
             return Next(step_after(context, Fact.MACHINE_NOT_RUNNING))
-        model = read_request(context).model or held.model or ""
+        model = read_request(context).model or rental.model or ""
         try:
-            is_complete, pulled_bytes = await self._download(context, held, held.url, model)
+            is_complete, pulled_bytes = await self._download(context, rental, rental.url, model)
         except _MACHINE_ERRORS as error:
-            if context.job.failures + 1 < MAX_FAILURES:
-                # Whatever the error means elsewhere: here the same machine may do better a moment later.
+            if job.failures + 1 < MAX_FAILURES:
+                # Whether or not the error is retryable elsewhere: the same machine may do better a moment later.
                 return replace(Failed.from_error(error), retryable=True)
-            if held.job_id != context.job.job_id:
-                # It runs, and is its tenant's; only this job could not put its model there.
+            if rental.job_id != job.job_id:
+                # The machine runs and is its tenant's; only this job could not put its model there.
                 raise
-            self._dependencies.give_up(held, EndReason.MODEL_FAILED, error.code)
-            spending = self._dependencies.spending(context.job, held)
-            return another(context, EndReason.MODEL_FAILED, error.code, spending)
+            dependencies.give_up(rental, EndReason.MODEL_FAILED, error.code)
+            spending = dependencies.spending(job, rental)
+            return release_and_rent_again(context, EndReason.MODEL_FAILED, error.code, spending)
         if not is_complete:
-            return Again(0, dict(context.progress), self._dependencies.spending(context.job, held))
-        now = self._dependencies.clock.now()
+            return Again(0, dict(context.progress), dependencies.spending(job, rental))
+        now = dependencies.clock.now()
         if pulled_bytes is not None:
-            held = self._dependencies.rental_store.read(held.rental_id) or held
-            held = self._dependencies.update(held, lifecycle.note_pulled(held, model, pulled_bytes, now))
-        since = held.running_at if held.job_id == context.job.job_id else held.held_since
+            rental = self._record_pulled(rental, job.job_id, model, pulled_bytes)
+        since = rental.running_at if rental.job_id == job.job_id else rental.held_since
         took_ms = round((now - (since or now)).total_seconds() * 1000)
         return Next(
             step_after(context, Fact.MODEL_READY),
             phases_ms={"pull": took_ms},
             labels={"model": model, "bytes": str(pulled_bytes or 0)},
-            spending=self._dependencies.spending(context.job, held),
+            spending=dependencies.spending(job, rental),
         )
 
     async def _download(
-        self, context: StepContext, held: Rental, url: str, model: str
+        self, context: StepContext, rental: Rental, url: str, model: str
     ) -> tuple[bool, int | None]:
         """Return whether the model is there, and how many bytes came; None where it was there already."""
         server = self._dependencies.open_server(SERVER_KIND, url)
         try:
             if await server.has_model(model):
                 return True, None
-            if not self._note_most_bytes(held, model):
-                # Somebody else has the machine by now, and would pay for this download.
+            if not self._record_pulling(rental, context.job.job_id, model):
+                # Another job has the machine by now, and would pay for this download.
                 return False, None
             seen = PullProgress(0, 0)
 
@@ -108,35 +107,46 @@ class PullStep:
 
             request = PullRequest(model, slice_seconds=time_left_seconds(context))
             is_complete = await server.pull(request, show)
-            return is_complete, _believable_bytes(seen.total_bytes, held, model)
+            return is_complete, _believable_bytes(seen.total_bytes, rental, model)
         finally:
             await server.aclose()
 
-    def _note_most_bytes(self, held: Rental, model: str) -> bool:
-        """Write down what the download may cost before it begins; return False if that could not be done."""
-        most_bytes = _most_bytes(held, model)
-        for _ in range(_WRITE_TRIES):
-            if (held.model, held.pulling_bytes) == (model, most_bytes):
-                return True
-            change = lifecycle.note_pulling(held, model, most_bytes, self._dependencies.clock.now())
-            written = self._dependencies.rental_store.update(held, change)
-            if not isinstance(written, RentalRefused):
-                return True
-            if written.found is None or written.found.holder != held.holder:
-                return False
-            held = written.found
-        return False
+    def _record_pulling(self, rental: Rental, job_id: str, model: str) -> bool:
+        """Write down what the download may cost before it begins; return False if the job has lost the machine."""
+        most_bytes, now = _most_bytes(rental, model), self._dependencies.clock.now()
+
+        def decide(found: Rental) -> Change | None:
+            is_written = (found.model, found.pulling_bytes) == (model, most_bytes)
+            if is_written or not found.is_used_by(job_id):
+                return None
+            return lifecycle.note_pulling(found, model, most_bytes, now)
+
+        return self._dependencies.update(rental, decide).is_used_by(job_id)
+
+    def _record_pulled(self, rental: Rental, job_id: str, model: str, pulled_bytes: int) -> Rental:
+        """Write down what a complete download took, once."""
+        now = self._dependencies.clock.now()
+
+        def decide(found: Rental) -> Change | None:
+            is_counted = found.model != model or not found.pulling_bytes
+            if is_counted or not found.is_used_by(job_id):
+                return None
+            return lifecycle.note_pulled(found, model, pulled_bytes, now)
+
+        return self._dependencies.update(
+            self._dependencies.rental_store.read(rental.rental_id) or rental, decide
+        )
 
 
-def _most_bytes(held: Rental, model: str) -> int:
-    return size_model(model, held.machine.vram_mb).download_gb * _BYTES_PER_GB
+def _most_bytes(rental: Rental, model: str) -> int:
+    return size_model(model, rental.machine.vram_mb).download_gb * _BYTES_PER_GB
 
 
-def _believable_bytes(told_bytes: int, held: Rental, model: str) -> int:
-    """Return what a download took by its host's word; where that cannot be, the most that it may have taken."""
-    if 0 < told_bytes <= held.machine.disk_gb * _BYTES_PER_GB:
-        return told_bytes
-    return _most_bytes(held, model)
+def _believable_bytes(reported_bytes: int, rental: Rental, model: str) -> int:
+    """Return what the host reports of a download if its disk holds that, else the most that it may have taken."""
+    if 0 < reported_bytes <= rental.machine.disk_gb * _BYTES_PER_GB:
+        return reported_bytes
+    return _most_bytes(rental, model)
 
 
 def percent(progress: PullProgress) -> int:

@@ -1,6 +1,7 @@
-"""Giving machines back, until a complete listing proves that they are gone."""
+"""Releasing a job's rental: its machine is destroyed until a complete listing proves it gone, or is kept."""
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 from rune.contracts import BenchmarkRequest
@@ -10,7 +11,9 @@ from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
 from rune.rentals.paced_provider import ThrottledError
+from rune.rentals.reconciliation import record_destroyed, record_gone, record_price
 from rune.rentals.record import EndReason, Rental, RentalState
+from rune.storage.change import Change
 from rune.workflows.benchmark.context_size import judges_on_own_server
 from rune.workflows.rental.dependencies import RentalDependencies, delay_after, read_request, sum_attempts
 from rune.workflows.rental.receipt import (
@@ -33,106 +36,103 @@ _DESTROY_AGAIN_AFTER = timedelta(seconds=15)
 
 
 class ReleaseStep:
-    """The step `release`: all that a job holds is destroyed and proven gone, or kept on purpose."""
+    """The step `release`: what a job holds is destroyed and proven gone, or kept on purpose.
+
+    Cancel and deadline do not interrupt it, because the machine bills.
+    """
 
     def __init__(self, dependencies: RentalDependencies) -> None:
         self._dependencies = dependencies
 
     async def release(self, context: StepContext) -> Outcome:
-        """Do the next thing that brings the job's machine nearer to its proven end."""
+        """Take the next step towards the proven end of the job's rental."""
         job, dependencies = context.job, self._dependencies
-        held = dependencies.find_rental(job)
-        if held is None:
+        rental = dependencies.find_rental(job)
+        if rental is None:
             return self._released(context)
-        if held.job_id != job.job_id and held.state is RentalState.RUNNING:
-            # It was there before this job, and is its tenant's to end.
-            dependencies.update(held, lifecycle.give_back(held, dependencies.clock.now()))
-            return self._released(context, borrowed=held)
-        if self._is_to_be_kept(context, held):
-            now = dependencies.clock.now()
+        now = dependencies.clock.now()
+        if rental.job_id != job.job_id and rental.state is RentalState.RUNNING:
+            # It was kept before this job borrowed it, and only its tenant ends it.
+            is_returned = self._let_go(rental, job, lambda found: lifecycle.give_back(found, now))
+            return self._released(context, borrowed=rental) if is_returned else self._again(job, rental, 1)
+        if self._is_to_be_kept(context, rental):
             until = now + timedelta(seconds=read_request(context).keep_seconds)
-            kept = dependencies.update(held, lifecycle.keep(held, until, now))
-            return self._released(context) if kept.holder is None else self._again(job, kept, 1)
+            is_kept = self._let_go(rental, job, lambda found: lifecycle.keep(found, until, now))
+            return self._released(context) if is_kept else self._again(job, rental, 1)
         try:
-            left = await self._destroy(held)
+            left = await self._destroy(rental)
         except (ThrottledError, RentalError) as error:
-            return self._again(job, held, delay_after(error))
+            return self._again(job, rental, delay_after(error))
         return self._again(job, left, _POLL_SECONDS) if left.is_alive else self._released(context)
 
-    def _is_to_be_kept(self, context: StepContext, held: Rental) -> bool:
-        if context.job.pending_status is not Status.SUCCEEDED or held.state is not RentalState.RUNNING:
+    def _let_go(self, rental: Rental, job: Job, write: Callable[[Rental], Change]) -> bool:
+        """Leave the machine alive without this job; return False where the job still holds it, in another state."""
+
+        def decide(found: Rental) -> Change | None:
+            is_running = found.is_used_by(job.job_id) and found.state is RentalState.RUNNING
+            return write(found) if is_running else None
+
+        return self._dependencies.update(rental, decide).holder != job.job_id
+
+    def _is_to_be_kept(self, context: StepContext, rental: Rental) -> bool:
+        if context.job.pending_status is not Status.SUCCEEDED or rental.state is not RentalState.RUNNING:
             return False
         try:
             return keeps(context.job, read_request(context))
         except ValueError:
-            # The request is gone, and with it the wish to keep anything.
+            # The request is no longer stored, so that nothing says that the machine is to be kept.
             return False
 
-    async def _destroy(self, held: Rental) -> Rental:
-        """Ask to destroy the machine and look whether it is gone; return the rental as it then is.
-
-        An order whose answer is lost may still bring a machine forth, so its absence counts only later.
-        """
+    async def _destroy(self, rental: Rental) -> Rental:
+        """Destroy the machine and look whether it is gone; return the rental as it then is."""
         dependencies = self._dependencies
-        if held.state is not RentalState.RELEASING:
-            held = dependencies.give_up(held, EndReason.JOB_ENDED)
-        if held.contract_id is None:
-            held = await self._find_contract(held)
-        if held.contract_id is None or not held.is_alive:
-            return held
-        contract_id = held.contract_id
-        if held.destroyed_at is None and not held.was_seen:
-            held = await self._learn_price(held)
-        now = dependencies.clock.now()
-        if held.destroyed_at is None or now - held.destroyed_at > _DESTROY_AGAIN_AFTER:
+        rental = dependencies.give_up(rental, EndReason.JOB_ENDED)
+        if rental.contract_id is None and rental.is_alive:
+            rental = await dependencies.resolve_create(rental)
+        if rental.contract_id is None or not rental.is_alive:
+            return rental
+        contract_id = rental.contract_id
+        if rental.destroyed_at is None and not rental.was_seen:
+            rental = await self._learn_price(rental)
+        asked_at = dependencies.clock.now()
+        if rental.destroyed_at is None or asked_at - rental.destroyed_at > _DESTROY_AGAIN_AFTER:
             is_taken = await dependencies.provider.destroy(contract_id)
-            now = dependencies.clock.now()
+            asked_at = dependencies.clock.now()
             if is_taken:
-                held = dependencies.update(held, lifecycle.note_destroyed(held, now))
-        listing = await dependencies.provider.list_instances(begun_after=held.destroyed_at or now)
-        listed = listing.find(held)
+                rental = dependencies.update(rental, lambda found: record_destroyed(found, asked_at))
+        else:
+            asked_at = rental.destroyed_at
+        listing = await dependencies.provider.list_instances(begun_after=asked_at)
+        listed = listing.find(rental)
         if listed is not None and listed.contract_id != contract_id:
-            # Two machines with one label: an order was carried out twice, by whoever stood in between.
+            # Two machines with one label: an order was carried out twice on its way.
             await dependencies.provider.destroy(listed.contract_id)
-        if not lifecycle.is_proof(held, listing):
-            return held
+        now = dependencies.clock.now()
         return dependencies.update(
-            held, lifecycle.prove_release(held, listing.begun_at, dependencies.clock.now())
+            rental, lambda found: record_gone(found, listing, now, EndReason.JOB_ENDED)
         )
 
-    async def _learn_price(self, held: Rental) -> Rental:
-        """Look at a machine once, if that can be, before it goes that nobody has looked at: it may have risen."""
+    async def _learn_price(self, rental: Rental) -> Rental:
+        """Look once, if that is possible now, at a machine that no listing has shown: its price may have risen."""
         try:
             listing = await self._dependencies.provider.list_instances()
         except (ThrottledError, RentalError):
-            return held
-        instance = listing.find(held)
-        return held if instance is None else self._dependencies.note_price(held, instance)
+            return rental
+        instance, now = listing.find(rental), self._dependencies.clock.now()
+        if instance is None:
+            return rental
+        return self._dependencies.update(rental, lambda found: record_price(found, instance, now))
 
-    async def _find_contract(self, held: Rental) -> Rental:
-        dependencies = self._dependencies
-        window_ends_at = held.intended_at + lifecycle.RECONCILE_WINDOW
-        is_over = dependencies.clock.now() > window_ends_at
-        listing = await dependencies.provider.list_instances(begun_after=window_ends_at if is_over else None)
-        instance = listing.find(held)
-        now = dependencies.clock.now()
-        if instance is not None:
-            found = dependencies.update(held, lifecycle.note_contract(held, instance.contract_id, now))
-            return dependencies.note_price(found, instance)
-        if listing.begun_at <= window_ends_at:
-            return held
-        return dependencies.update(held, lifecycle.prove_release(held, listing.begun_at, now))
-
-    def _again(self, job: Job, held: Rental, delay_seconds: int) -> Again:
-        return Again(delay_seconds, spending=self._dependencies.spending(job, held))
+    def _again(self, job: Job, rental: Rental, delay_seconds: int) -> Again:
+        return Again(delay_seconds, spending=self._dependencies.spending(job, rental))
 
     def _released(self, context: StepContext, borrowed: Rental | None = None) -> Outcome:
-        """Return the end of the step, with the receipt in the job's result, unless there is more to give back."""
+        """Return the end of the step, with the receipt in the job's result, unless the job holds another rental."""
         job, dependencies = context.job, self._dependencies
-        another = dependencies.find_rental(job)
-        if another is not None:
-            # Ordered by a worker that had stood still while another one found a kept machine.
-            return self._again(job, another, 1)
+        other = dependencies.find_rental(job)
+        if other is not None:
+            # Ordered by a worker that had paused while another one borrowed a kept machine.
+            return self._again(job, other, 1)
         attempts = dependencies.rental_store.read_attempts(job.job_id)
         used = borrowed or self._find_used(job, attempts)
         spending = dependencies.spending(job, used)

@@ -17,11 +17,11 @@ from rune.errors import (
 from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import StepContext
-from rune.rentals import lifecycle
-from rune.rentals import self_destruct as safety_net
+from rune.rentals import lifecycle, self_destruct
 from rune.rentals.offers import select_offers
 from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.provider import Order, Template
+from rune.rentals.reconciliation import record_not_made
 from rune.rentals.record import (
     MICRO_USD_PER_USD,
     OLLAMA_IMAGE_BYTES,
@@ -32,7 +32,7 @@ from rune.rentals.record import (
     make_label,
     make_rental_id,
 )
-from rune.rentals.store import RentalRefused
+from rune.storage.change import Change
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.rental.dependencies import (
     PORT,
@@ -84,7 +84,7 @@ _REASONS: Mapping[type[RentalError], EndReason] = {
 }
 
 
-class Rent:
+class RentStep:
     """The steps `rent` and `reconcile`."""
 
     def __init__(self, dependencies: RentalDependencies) -> None:
@@ -93,10 +93,11 @@ class Rent:
     async def rent(self, context: StepContext) -> Outcome:
         """Use a kept machine, or order one; after a crash go on with whatever the rental store tells of."""
         job = context.job
-        held = self._dependencies.find_rental(job)
-        if held is not None:
-            spending = self._dependencies.spending(job, held)
-            return Next(step_after(context, fact_of(held)), phases_ms=_searched(job, held), spending=spending)
+        rental = self._dependencies.find_rental(job)
+        if rental is not None:
+            step = step_after(context, fact_of(rental, job))
+            spending = self._dependencies.spending(job, rental)
+            return Next(step, phases_ms=_searched(job, rental), spending=spending)
         attempts = self._dependencies.rental_store.read_attempts(job.job_id)
         made = [rental for rental in attempts if rental.contract_id is not None]
         if len(attempts) >= MAX_ORDERS or len(made) >= MAX_MACHINES:
@@ -111,44 +112,39 @@ class Rent:
             return Again(delay_after(error))
 
     async def reconcile(self, context: StepContext) -> Outcome:
-        """Look for the machine of a lost order by its label; give it up only after complete listings without it."""
-        held = self._dependencies.find_rental(context.job)
-        if held is None:
-            return Next(step_after(context, fact_of(held)))
-        if held.state is not RentalState.INTENDED:
-            spending = self._dependencies.spending(context.job, held)
-            return Next(step_after(context, fact_of(held)), spending=spending)
-        now = self._dependencies.clock.now()
-        window_ends_at = held.intended_at + lifecycle.RECONCILE_WINDOW
-        listing = await self._dependencies.provider.list_instances(
-            begun_after=window_ends_at if now > window_ends_at else None
-        )
-        instance = listing.find(held)
-        if instance is not None:
-            found = self._dependencies.note_contract(held, instance.contract_id)
-            labels = {"contract_id": str(instance.contract_id)}
-            spending = self._dependencies.spending(context.job, found)
-            return Next(step_after(context, fact_of(found)), labels=labels, spending=spending)
-        if listing.begun_at <= window_ends_at:
+        """Look for the machine of a create whose answer was lost; rent anew once a listing proves there is none."""
+        dependencies, job = self._dependencies, context.job
+        rental = dependencies.find_rental(job)
+        if rental is None:
+            return Next(step_after(context, Fact.NO_MACHINE))
+        if rental.state is not RentalState.INTENDED:
+            step = step_after(context, fact_of(rental, job))
+            return Next(step, spending=dependencies.spending(job, rental))
+        found = await dependencies.resolve_create(rental)
+        if not found.is_alive:
+            return Next(step_after(context, Fact.ORDER_LOST), error_type=EndReason.CREATE_LOST.value)
+        if found.contract_id is None:
             return Again(5)
-        self._dependencies.update(
-            held,
-            lifecycle.prove_release(
-                held, listing.begun_at, self._dependencies.clock.now(), EndReason.CREATE_LOST
-            ),
-        )
-        return Next(step_after(context, Fact.ORDER_LOST), error_type=EndReason.CREATE_LOST.value)
+        labels = {"contract_id": str(found.contract_id)}
+        step = step_after(context, fact_of(found, job))
+        return Next(step, labels=labels, spending=dependencies.spending(job, found))
 
     def _take_kept(self, context: StepContext, request: RentalRequest) -> Outcome | None:
         """Return the next step on a machine that the tenant keeps, if one fits and no other job takes it first."""
-        job, now = context.job, self._dependencies.clock.now()
-        alive = self._dependencies.rental_store.read_alive(job.tenant)
-        for kept in (rental for rental in alive if fits_kept(rental, job, request, now)):
-            taken = self._dependencies.rental_store.update(kept, lifecycle.take_kept(kept, job.job_id, now))
-            if not isinstance(taken, RentalRefused):
+        job, dependencies = context.job, self._dependencies
+        now = dependencies.clock.now()
+
+        def decide(found: Rental) -> Change | None:
+            return (
+                lifecycle.take_kept(found, job.job_id, now) if fits_kept(found, job, request, now) else None
+            )
+
+        for kept in dependencies.rental_store.read_alive(job.tenant):
+            taken = dependencies.update(kept, decide)
+            if taken.holder == job.job_id:
                 note = Note("vastai.instance.reuse_check", {"rental_id": taken.rental_id, "found": "1"})
-                spending = self._dependencies.spending(job, taken)
-                return Next(step_after(context, fact_of(taken)), notes=(note,), spending=spending)
+                step = step_after(context, fact_of(taken, job))
+                return Next(step, notes=(note,), spending=dependencies.spending(job, taken))
         return None
 
     async def _order(
@@ -227,7 +223,7 @@ class Rent:
             return Next(step_after(context, Fact.ORDER_UNANSWERED), labels=labels, error_type=error.code)
         except RentalError as error:
             return self._refused(context, rental, error)
-        created = dependencies.note_contract(rental, contract_id)
+        created = dependencies.adopt_contract(rental, contract_id)
         return Next(
             step_after(context, Fact.MACHINE_HELD),
             labels={**labels, "contract_id": str(contract_id)},
@@ -239,7 +235,7 @@ class Rent:
         dependencies, now = self._dependencies, self._dependencies.clock.now()
         labels = _labels(rental)
         if error.contract_id is not None:
-            left = dependencies.note_contract(rental, error.contract_id)
+            left = dependencies.adopt_contract(rental, error.contract_id)
             dependencies.give_up(left, EndReason.CREATE_REFUSED, error.code)
             return Next(
                 step_after(context, Fact.MACHINE_GIVEN_UP),
@@ -248,7 +244,7 @@ class Rent:
                 spending=dependencies.spending(context.job, left),
             )
         reason = _REASONS.get(type(error), EndReason.CREATE_REFUSED)
-        dependencies.update(rental, lifecycle.prove_release(rental, now, now, reason, error.code))
+        dependencies.update(rental, lambda found: record_not_made(found, now, reason, error.code))
         if isinstance(error, (OfferGoneError, ProviderRefusedError)):
             return Next(step_after(context, Fact.ORDER_REFUSED), labels=labels, error_type=error.code)
         if isinstance(error, ProviderBusyError):
@@ -260,7 +256,7 @@ class Rent:
     def _intend(self, job: Job, attempt: int, planned: PlannedOrder) -> Rental:
         offer = planned.offer
         now = self._dependencies.clock.now()
-        script = safety_net.make_script(self._dependencies.settings.api_url)
+        script = self_destruct.make_script(self._dependencies.settings.api_url)
         image = planned.template.image if planned.template else self._dependencies.settings.image
         return Rental(
             rental_id=make_rental_id(job.job_id, attempt),
@@ -289,8 +285,8 @@ class Rent:
             held_since=now,
             model=planned.model.name,
             template_hash=planned.template.template_hash if planned.template else None,
-            image_bytes=OLLAMA_IMAGE_BYTES if safety_net.is_ollama(image) else MOST_IMAGE_BYTES,
-            has_self_destruct=script is not None and safety_net.fits(planned.template),
+            image_bytes=OLLAMA_IMAGE_BYTES if self_destruct.is_ollama(image) else MOST_IMAGE_BYTES,
+            has_self_destruct=script is not None and self_destruct.fits(planned.template),
         )
 
     def _order_of(self, rental: Rental, template: Template | None) -> Order:
@@ -299,7 +295,7 @@ class Rent:
         if template is None or CONTEXT_VARIABLE not in template.flags:
             env[CONTEXT_VARIABLE] = str(CONTEXT_TOKENS)
         if rental.has_self_destruct:
-            env |= safety_net.make_environment(rental.intended_at, rental.ceiling_at)
+            env |= self_destruct.make_environment(rental.intended_at, rental.ceiling_at)
         return Order(
             offer_id=rental.machine.offer_id,
             label=rental.label,
@@ -307,16 +303,16 @@ class Rent:
             ports=(PORT,),
             image=None if template else settings.image,
             template_hash=template.template_hash if template else None,
-            script=safety_net.make_script(settings.api_url) if rental.has_self_destruct else None,
+            script=self_destruct.make_script(settings.api_url) if rental.has_self_destruct else None,
             env=env,
         )
 
 
-def _searched(job: Job, held: Rental) -> dict[str, int]:
+def _searched(job: Job, rental: Rental) -> dict[str, int]:
     """Return how long the search took whose worker was lost after it had ordered."""
-    if held.job_id != job.job_id:
+    if rental.job_id != job.job_id:
         return {}
-    took = held.intended_at - (job.started_at or job.created_at)
+    took = rental.intended_at - (job.started_at or job.created_at)
     return {"search": job.phases_ms.get("search", max(0, round(took.total_seconds() * 1000)))}
 
 

@@ -17,7 +17,7 @@ from rune.rentals.instance import Instance
 from rune.rentals.record import EndReason, RentalState
 from rune.rentals.store import Endpoint
 from tests.builders import after
-from tests.rental_builders import RENTAL_ID, a_running_rental, an_instance
+from tests.rental_builders import RENTAL_ID, a_listing, a_running_rental, an_instance
 from tests.unit.workflows.rental.world import a_renting_job, a_world
 
 JOB = a_renting_job(StepName.ASK)
@@ -84,6 +84,17 @@ def test_step_fails_as_it_did_when_the_provider_does_not_say(error: RentalError)
         world.run_replacing_lost_machine(failing(BROKEN), JOB)
 
     assert world.rental() == a_running_rental()
+
+
+def test_step_fails_as_it_did_when_the_listing_began_before_the_machine_ran() -> None:
+    fresh = a_running_rental(running_at=after(399))
+    world = a_world(fresh, seconds=400)
+    world.provider_limits.share_listing(a_listing(begun_at=after(398)))
+
+    with pytest.raises(StreamTruncatedError):
+        world.run_replacing_lost_machine(failing(BROKEN), JOB)
+
+    assert world.rental() == fresh
 
 
 def test_step_fails_as_it_did_when_it_is_not_its_turn_to_ask() -> None:

@@ -107,7 +107,7 @@ def test_pull_counts_the_most_that_may_come_while_it_does_not_know() -> None:
     assert outcome.spending.cost_micro_usd == 500 + 9_000 + 90_000  # type: ignore[union-attr]
 
 
-class OvertakenLedger(MemoryRentalStore):
+class OvertakenStore(MemoryRentalStore):
     """Another worker of the same job writes the row just before each of the first two writes."""
 
     overtaken = 0
@@ -122,7 +122,7 @@ class OvertakenLedger(MemoryRentalStore):
 
 def test_pull_downloads_only_what_is_written_down_first() -> None:
     world = a_world(seconds=150)
-    world.rental_store = OvertakenLedger(EMPTY)
+    world.rental_store = OvertakenStore(EMPTY)
     world.server = SlowServer(models=())
 
     world.run(JOB)

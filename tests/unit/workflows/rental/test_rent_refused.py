@@ -186,3 +186,22 @@ def test_rent_keeps_the_contract_when_the_rental_was_given_up_meanwhile() -> Non
     world.run(JOB)
 
     assert (world.rental().state, world.rental().contract_id) == (RentalState.RELEASING, CONTRACT_ID)
+
+
+def test_rent_goes_on_with_a_machine_that_was_found_although_its_order_was_refused() -> None:
+    world = a_world()
+
+    async def refuse_late(made: Order) -> int:
+        world.rental_store.rentals[RENTAL_ID] = replace(
+            world.rental(), state=RentalState.CREATED, version=2, contract_id=CONTRACT_ID
+        )
+        raise OfferGoneError("Taken.")
+
+    world.market.create = refuse_late  # type: ignore[method-assign, assignment]
+
+    world.run(JOB)
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    assert outcome.step is StepName.BOOT
+    assert (world.rental().state, world.rental().contract_id) == (RentalState.CREATED, CONTRACT_ID)
