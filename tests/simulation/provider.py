@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 from local.simulators.vastai import (
     Contract,
@@ -19,7 +19,7 @@ from rune.jobs.record import Job
 from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.record import Rental, RentalState
 from rune.rentals.settings import KeepLimits, RentalSettings
-from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError, VastAi
+from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError, VastAi, VastaiTransport
 from rune.rentals.vastai_responses import VastaiResponse
 from rune.workflows.rental.dependencies import RentalDependencies
 from tests.simulation.faults import Crash, Fault
@@ -145,13 +145,14 @@ class Account:
             self._world.violate(f"{label} was ordered before anybody wrote it down")
 
 
-class SimulatedTransport:
+class SimulatedTransport(VastaiTransport):
     """A `VastaiTransport` with the simulator itself at the other end."""
 
     def __init__(self, world: World, account: Account) -> None:
         self._world = world
         self._account = account
 
+    @override
     async def __call__(
         self,
         method: Method,

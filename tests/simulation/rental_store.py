@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 from rune.rentals.instance import Listing
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.rentals.store import Endpoint, RentalRefused
+from rune.rentals.store import Endpoint, ProviderLimits, RentalRefused, RentalStore
 from rune.storage.change import Change
 from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
 from tests.simulation.faults import Fault
@@ -50,6 +50,7 @@ class WatchedRentalStore(MemoryRentalStore):
         self.strays: set[str] = set()
         self.reopened: set[str] = set()
 
+    @override
     def open(self, rental: Rental) -> bool:
         is_new = super().open(rental)
         job = self._world.table.jobs.get(rental.job_id)
@@ -58,6 +59,7 @@ class WatchedRentalStore(MemoryRentalStore):
             self.strays.add(rental.rental_id)
         return is_new
 
+    @override
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
         before = self.rentals.get(rental.rental_id)
         self._world.guards |= {(change.name, requirement.field) for requirement in change.requires}
@@ -150,6 +152,7 @@ class WatchedProviderLimits(MemoryProviderLimits):
         self._world = world
         self._account = account
 
+    @override
     def share_listing(self, listing: Listing) -> None:
         listed = {instance.contract_id for instance in listing.instances}
         begun_at = (listing.begun_at - self._world.skew).timestamp()
@@ -159,7 +162,7 @@ class WatchedProviderLimits(MemoryProviderLimits):
         super().share_listing(listing)
 
 
-class FaultyRentalStore:
+class FaultyRentalStore(RentalStore):
     """One process's way to the rental store.
 
     Parameters
@@ -176,23 +179,29 @@ class FaultyRentalStore:
         self._stall = stall
         self._calls = FaultyCalls(world, meter)
 
+    @override
     def open(self, rental: Rental) -> bool:
         return self._calls.transact("open", lambda: self._rental_store.open(rental))
 
+    @override
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
         # A row enters or leaves the tenant's list in a transaction; other writes concern the row alone.
         call = self._calls.transact if "due_at" in change.sets else self._calls.update
         return call(change.name, lambda: self._rental_store.update(rental, change))
 
+    @override
     def read(self, rental_id: str) -> Rental | None:
         return self._read("read rental", lambda: self._rental_store.read(rental_id))
 
+    @override
     def read_attempts(self, job_id: str) -> tuple[Rental, ...]:
         return self._calls.read("read attempts", lambda: self._rental_store.read_attempts(job_id))
 
+    @override
     def read_alive(self, tenant: str) -> tuple[Rental, ...]:
         return self._read("read alive", lambda: self._rental_store.read_alive(tenant))
 
+    @override
     def find_alive(self, limit: int) -> tuple[str, ...]:
         return self._calls.read("find alive", lambda: self._rental_store.find_alive(limit))
 
@@ -203,7 +212,7 @@ class FaultyRentalStore:
         return found
 
 
-class FaultyProviderLimits:
+class FaultyProviderLimits(ProviderLimits):
     """One process's way to the provider limits."""
 
     def __init__(
@@ -212,16 +221,20 @@ class FaultyProviderLimits:
         self._provider_limits = provider_limits
         self._calls = FaultyCalls(world, meter)
 
+    @override
     def reserve(self, endpoint: Endpoint, now: datetime, interval: timedelta) -> timedelta:
         return self._calls.update(
             f"reserve {endpoint}", lambda: self._provider_limits.reserve(endpoint, now, interval)
         )
 
+    @override
     def back_off(self, endpoint: Endpoint, until: datetime) -> None:
         self._calls.update(f"hold off {endpoint}", lambda: self._provider_limits.back_off(endpoint, until))
 
+    @override
     def read_listing(self) -> Listing | None:
         return self._calls.read("read listing", self._provider_limits.read_listing)
 
+    @override
     def share_listing(self, listing: Listing) -> None:
         self._calls.update("share listing", lambda: self._provider_limits.share_listing(listing))

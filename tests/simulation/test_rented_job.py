@@ -11,8 +11,7 @@ from local.simulators.vastai import BootScript, Contract, Endpoint
 from rune.contracts import BenchmarkResult, LlmInstanceResult
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, Status
-from rune.rentals.bills import IMAGE_BYTES
-from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.record import OLLAMA_IMAGE_BYTES, EndReason, Rental, RentalState
 from tests.simulation.mischief import SETTINGS
 from tests.simulation.provider import Account
 from tests.simulation.renting import STRANGERS
@@ -87,7 +86,7 @@ def test_recorded_cost_covers_the_bill_and_little_more_when_nothing_goes_wrong(
 
     rental = the_rental(account)
     bill = bill_micro_usd(account, rental)
-    image_micro_usd = IMAGE_BYTES * rental.prices.download_micro_usd_per_gb / 1_000_000_000
+    image_micro_usd = OLLAMA_IMAGE_BYTES * rental.prices.download_micro_usd_per_gb / 1_000_000_000
     longest = rental.prices.micro_usd_per_hour * LONGEST_OVERCHARGE_SECONDS / 3600 + image_micro_usd
     record_property("figures", {"bill_micro_usd": float(bill), "written_micro_usd": rental.cost_micro_usd})
     assert rental.cost_micro_usd is not None

@@ -14,13 +14,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, override
 
 from rune.aws.dynamodb_rows import Expression
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
 from rune.clock import from_epoch_ms, to_epoch_ms
 from rune.rentals.instance import Instance, Listing
-from rune.rentals.store import MAX_CLOCK_ERROR, Endpoint
+from rune.rentals.store import MAX_CLOCK_ERROR, Endpoint, ProviderLimits
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -36,14 +36,14 @@ MAX_SHARED_BYTES = 300_000
 """A longer listing is not shared: an item holds 400 KB, and some 700 machines fit."""
 
 
-class DynamoProviderLimits:
-    """A `ProviderLimits` in a DynamoDB table."""
+class DynamoProviderLimits(ProviderLimits):
+    """Provider limits in a DynamoDB table."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._table = DynamoTable(client, table)
 
+    @override
     def reserve(self, endpoint: Endpoint, now: datetime, interval: timedelta) -> timedelta:
-        """Take the next call of an endpoint; return zero, or how long to wait before asking again."""
         next_at = _number(now + interval)
         expression = Expression(
             "SET #next_at = :next",
@@ -59,8 +59,8 @@ class DynamoProviderLimits:
             return max(waiting, timedelta(milliseconds=1))
         return timedelta(0)
 
+    @override
     def back_off(self, endpoint: Endpoint, until: datetime) -> None:
-        """Let nobody call the endpoint before a moment; an earlier moment changes nothing."""
         expression = Expression(
             "SET #next_at = :until",
             "attribute_not_exists(#next_at) OR #next_at < :until",
@@ -72,16 +72,16 @@ class DynamoProviderLimits:
         except ConditionFailedError:
             return
 
+    @override
     def read_listing(self) -> Listing | None:
-        """Return the latest listing that somebody shared."""
         rows = self._table.get([_key(_LISTING)])
         if not rows:
             return None
         instances = (_read_instance(each) for each in json.loads(rows[0]["instances"]["S"]))
         return Listing(from_epoch_ms(int(rows[0]["begun_at"]["N"])), tuple(instances))
 
+    @override
     def share_listing(self, listing: Listing) -> None:
-        """Share a listing, unless a later one is there."""
         text = json.dumps([asdict(instance) for instance in listing.instances], separators=(",", ":"))
         if len(text.encode()) > MAX_SHARED_BYTES:
             return

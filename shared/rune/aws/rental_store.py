@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 from rune.aws.dynamodb_rows import TTL_FIELD, attribute, from_row, to_expression, to_row
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
 from rune.rentals.record import Rental, make_rental_id, parse_rental_id
-from rune.rentals.store import RentalRefused
+from rune.rentals.store import RentalRefused, RentalStore
 from rune.storage.change import Change, Value
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ _READ_AT_ONCE = 100
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-class DynamoRentalStore:
-    """A `RentalStore` in a DynamoDB table."""
+class DynamoRentalStore(RentalStore):
+    """Rentals in a DynamoDB table."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._table = DynamoTable(client, table)
 
+    @override
     def open(self, rental: Rental) -> bool:
-        """Write a new rental; return False if this attempt of the job is written already."""
         row: Item = {
             **_key(rental.job_id, rental.attempt),
             **to_row(rental),
@@ -62,8 +62,8 @@ class DynamoRentalStore:
             return False
         return True
 
+    @override
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
-        """Write the rental if the change's requirements hold; return it as written."""
         key = _key(rental.job_id, rental.attempt)
         expression = to_expression(change, ALIVE_BUCKET)
         try:
@@ -78,18 +78,18 @@ class DynamoRentalStore:
             return RentalRefused(from_row(Rental, found) if found else self.read(rental.rental_id))
         return self.read(rental.rental_id) or rental
 
+    @override
     def read(self, rental_id: str) -> Rental | None:
-        """Return a rental as all earlier writes left it."""
         parsed = parse_rental_id(rental_id)
         rows = self._table.get([_key(*parsed)]) if parsed else []
         return from_row(Rental, rows[0]) if rows else None
 
+    @override
     def read_attempts(self, job_id: str) -> tuple[Rental, ...]:
-        """Return all that a job rented, in order, as all earlier writes left it."""
         return tuple(from_row(Rental, row) for row in self._table.query(f"JOB#{job_id}", _PREFIX, _LAST))
 
+    @override
     def read_alive(self, tenant: str) -> tuple[Rental, ...]:
-        """Return a tenant's rentals that are not proven gone, as all earlier writes left them."""
         lines = self._table.query(f"TENANT#{tenant}", _PREFIX, _LAST)
         ids = [parse_rental_id(line["rental_id"]["S"]) for line in lines if TTL_FIELD not in line]
         keys = [_key(*parsed) for parsed in ids if parsed]
@@ -99,8 +99,8 @@ class DynamoRentalStore:
         rentals = (from_row(Rental, row) for row in rows)
         return tuple(sorted((r for r in rentals if r.is_alive), key=lambda r: (r.intended_at, r.rental_id)))
 
+    @override
     def find_alive(self, limit: int) -> tuple[str, ...]:
-        """Return ids of rentals that are not proven gone, oldest first; may lag behind the latest writes."""
         rows = self._table.query_due(ALIVE_BUCKET, attribute("due_at", _END_OF_TIME), limit)
         return tuple(
             make_rental_id(row["pk"]["S"].removeprefix("JOB#"), int(row["sk"]["S"].removeprefix(_PREFIX)))

@@ -1,16 +1,14 @@
 """What a rental costs, from the rental store alone.
 
-Every unknown is taken at its dear end, so what is recorded covers what is charged (Vast.ai, "Pricing": disk from
-creation until destruction, GPU while running, traffic always). The GPU is billed from the last moment at which it
-was seen not running, and everything until the listing had come that proved it gone.
+Vast.ai charges disk from creation until destruction, the GPU while the machine runs, and all traffic
+(https://docs.vast.ai/documentation/instances/pricing). Every unknown is taken at its upper bound, so that the
+recorded cost covers the charge: the GPU counts from the last moment at which the machine was seen not running, and
+everything until the listing had come that proved the machine gone.
 """
 
 from datetime import datetime, timedelta
 
-from rune.rentals.record import OLLAMA_IMAGE_BYTES, Rental
-
-IMAGE_BYTES = OLLAMA_IMAGE_BYTES
-"""What the image takes on the wire where no template names another."""
+from rune.rentals.record import Rental
 
 _BYTES_PER_GB = 1_000_000_000
 _HOUR = timedelta(hours=1)
@@ -25,7 +23,7 @@ def cost_micro_usd(rental: Rental, until: datetime) -> int:
 
 
 def cost_of_holder_micro_usd(rental: Rental, until: datetime) -> int:
-    """Return the present holder's share: all of it for who rented, the time of use for who found it kept."""
+    """Return the present holder's share: all for the job that rented it, the time of use for a borrower."""
     if rental.holder == rental.job_id or rental.held_since is None:
         return cost_micro_usd(rental, until)
     disk = _share(rental.prices.disk_micro_usd_per_hour, rental.held_since, until)

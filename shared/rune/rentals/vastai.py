@@ -1,19 +1,19 @@
-"""Vast.ai's REST API (docs.vast.ai/api-reference, August 2026), as a `Provider`.
+"""Vast.ai's REST API (https://docs.vast.ai/api-reference, August 2026), as a `Provider`.
 
-Listing is v1, everything else v0; slashes at the ends of paths matter. The price of a mistake here is a machine
-that nobody knows of: nothing that makes one is ever sent twice, and only a complete listing says what exists.
+Listing is v1, everything else v0; slashes at the ends of paths matter. A mistake here leaves a machine that RUNE
+does not know of: an order is never sent twice, and only a complete listing says what exists.
 """
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Literal, Protocol, override
 
 from rune.errors import CreateLostError, ProviderFailedError, ProviderKeyError
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.offers import Offer, Requirements
-from rune.rentals.provider import Order, Template
+from rune.rentals.provider import Order, Provider, Template
 from rune.rentals.vastai_responses import (
     Members,
     VastaiResponse,
@@ -37,24 +37,25 @@ CALL_TIMEOUT_SECONDS = 10.0
 CREATE_TIMEOUT_SECONDS = 20.0
 
 PAGE_INTERVAL_SECONDS = 1.1
-"""Between two pages, which count as two calls (threshold 1.0 s)."""
+"""Between two pages, which count as two calls: a listing may be asked for once a second
+(https://docs.vast.ai/api-reference/rate-limits-and-errors)."""
 
 type Pause = Callable[[float], Awaitable[None]]
-"""Lets so many seconds pass."""
+"""Waits for so many seconds."""
 
 type Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 
 class RequestNotSentError(Exception):
-    """There was no connection, so the other side cannot have done anything."""
+    """No connection could be made, so Vast.ai has done nothing."""
 
 
 class ResponseLostError(Exception):
-    """The connection broke or timed out after the request had left: it may have been carried out."""
+    """The connection broke or timed out after the request was sent: it may have been carried out."""
 
 
 class VastaiTransport(Protocol):
-    """One request over the wire, with the key. Raises RequestNotSentError and ResponseLostError."""
+    """Sends one request with the key, and no second one."""
 
     async def __call__(
         self,
@@ -65,26 +66,32 @@ class VastaiTransport(Protocol):
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
     ) -> VastaiResponse:
-        """Return what came back, whatever its status."""
+        """Return the response, of any status.
+
+        Raises
+        ------
+        RequestNotSentError, ResponseLostError
+            There is no response.
+        """
         ...
 
 
-class VastAi:
-    """A `Provider`. Pacing is the caller's, but for the pages of one listing.
+class VastAi(Provider):
+    """Vast.ai. The caller paces the calls, except for the pages of one listing.
 
     Parameters
     ----------
     pause
-        Waited for between pages. Who has more than 25 machines pays for a second of a function per page, once
-        for all who poll.
+        Waits between pages. An account with more than 25 machines pays for a second of a function per page.
     """
 
     def __init__(self, transport: VastaiTransport, pause: Pause) -> None:
         self._transport = transport
         self._pause = pause
 
+    @override
     async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
-        """Return up to 64 on-demand offers, by value: `POST /bundles/`."""
+        """`POST /bundles/`: up to 64 on-demand offers, by value."""
         found = await self._call("POST", "/api/v0/bundles/", body=_search_body(requirements))
         offers = found.get("offers")
         if isinstance(offers, dict):
@@ -94,8 +101,9 @@ class VastAi:
         read = (read_offer(members) for members in offers if isinstance(members, dict))
         return tuple(offer for offer in read if offer is not None)
 
+    @override
     async def find_template(self, template_hash: str) -> Template | None:
-        """Return the template with exactly that hash: `GET /template/`."""
+        """`GET /template/`; only the template with exactly that hash counts."""
         filters = json.dumps({"hash_id": {"eq": template_hash}})
         query = {"select_cols": '["*"]', "select_filters": filters}
         found = await self._call("GET", "/api/v0/template/", query=query)
@@ -106,16 +114,18 @@ class VastAi:
         row = next(rows, None)
         return None if row is None else read_template(row)
 
+    @override
     async def read_credit_usd(self) -> Decimal | None:
-        """Return the prepaid money left: `GET /users/current/`; `balance` is the invoices' side and not it."""
+        """`GET /users/current/`; `credit` is the prepaid money, `balance` belongs to the invoices."""
         try:
             return read_money(await self._call("GET", "/api/v0/users/current/"), "credit")
         except ProviderKeyError:
-            # A key may lack this right alone; what it may not do at all shows in the next call.
+            # A key may lack this right alone; if it is wrong, the next call fails.
             return None
 
+    @override
     async def create(self, order: Order) -> int:
-        """Order a machine: `PUT /asks/{id}/`; see `Provider.create`."""
+        """`PUT /asks/{id}/`."""
         path = f"/api/v0/asks/{order.offer_id}/"
         try:
             response = await self._transport(
@@ -130,7 +140,7 @@ class VastAi:
         if response.is_success and members.get("success") is True and contract_id is not None:
             return contract_id
         failure = describe_failure(response)
-        # Whatever a failing gateway says of the order is not the word of who carried it out.
+        # A failing gateway does not know whether the order was carried out.
         says_nothing = (
             response.is_success or response.is_from_gateway or isinstance(failure, ProviderFailedError)
         )
@@ -138,8 +148,9 @@ class VastAi:
             raise CreateLostError(f"Vast.ai's answer to an order says nothing ({response.status}).")
         raise failure
 
+    @override
     async def list_instances(self, begun_at: datetime) -> Listing:
-        """Return every machine: `GET /api/v1/instances/`, page by page to the end."""
+        """`GET /api/v1/instances/`, page by page to the end."""
         found: list[Instance] = []
         token: str | None = None
         for _ in range(MAX_PAGES):
@@ -150,7 +161,7 @@ class VastAi:
             found += [read_instance(row) for row in rows]
             next_token = page.get("next_token")
             if not next_token:
-                # New machines are on later pages, and ones that go make this less: it never exceeds what came.
+                # New machines come on later pages, and one that goes lowers the count: it never exceeds what came.
                 if (read_int(page, "total_instances") or 0) > len(found):
                     raise ProviderFailedError("Vast.ai lists fewer machines than it counts.")
                 return Listing(begun_at, tuple(found))
@@ -160,20 +171,23 @@ class VastAi:
             await self._pause(PAGE_INTERVAL_SECONDS)
         raise ProviderFailedError("Vast.ai's listing does not come to an end.")
 
+    @override
     async def show(self, contract_id: int) -> Instance | None:
-        """Return one machine: `GET /instances/{id}/`; null and 404 both mean that it is not shown."""
+        """`GET /instances/{id}/`; null and 404 both mean that the machine is not shown."""
         response = await self._send("GET", f"/api/v0/instances/{contract_id}/")
         if is_gone(response):
             return None
         shown = _require_success(response).get("instances")
         return read_instance(shown) if isinstance(shown, dict) else None
 
+    @override
     async def label(self, contract_id: int, label: str) -> None:
-        """Name a machine: `PUT /instances/{id}/`."""
+        """`PUT /instances/{id}/`."""
         await self._call("PUT", f"/api/v0/instances/{contract_id}/", body={"label": label})
 
+    @override
     async def destroy(self, contract_id: int) -> bool:
-        """Ask to destroy a machine: `DELETE /instances/{id}/`; see `Provider.destroy`."""
+        """`DELETE /instances/{id}/`."""
         response = await self._send("DELETE", f"/api/v0/instances/{contract_id}/", body={})
         if is_gone(response):
             return False
@@ -183,22 +197,13 @@ class VastAi:
     async def read_log_url(self, contract_id: int, tail_lines: int) -> str:
         """Return where the machine's log will appear within seconds: `PUT /instances/request_logs/{id}/`.
 
-        The log holds whatever runs there wrote, secrets included: it is for people with the key.
+        The log holds the container's output, secrets included: it is for operators, who have the key.
         """
         path = f"/api/v0/instances/request_logs/{contract_id}/"
         url = (await self._call("PUT", path, body={"tail": str(tail_lines)})).get("result_url")
         if not isinstance(url, str):
             raise ProviderFailedError("Vast.ai's answer names no log.")
         return url
-
-    async def list_volumes(self) -> tuple[int, ...]:
-        """Return the account's volumes, which bill until they are deleted; RUNE makes none: `GET /volumes`."""
-        query = {"owner": "me", "type": "all_volume"}
-        volumes = (await self._call("GET", "/api/v0/volumes", query=query)).get("volumes")
-        if not isinstance(volumes, list):
-            raise ProviderFailedError("Vast.ai's listing holds no volumes.")
-        ids = (read_int(volume, "id") for volume in volumes if isinstance(volume, dict))
-        return tuple(volume_id for volume_id in ids if volume_id is not None)
 
     async def _list_page(self, token: str | None) -> Members:
         query = {
@@ -266,7 +271,7 @@ def _search_body(requirements: Requirements) -> dict[str, object]:
         "order": [["dlperf_per_dphtotal", "desc"]],
         "type": "on-demand",
         "limit": MAX_OFFERS,
-        # Without it the quoted price holds a disk of another size.
+        # Without it the quoted price includes a disk of another size.
         "allocated_storage": float(requirements.disk_gb),
     }
 
@@ -276,10 +281,10 @@ def _create_body(order: Order) -> dict[str, object]:
         "client_id": "me",
         "label": order.label,
         "disk": order.disk_gb,
-        # An object: the docker flags that the reference also shows are ignored here.
+        # An object: this endpoint ignores the docker flags that the reference also shows.
         "env": {**{f"-p {port}:{port}": "1" for port in order.ports}, **order.env},
         "target_state": "running",
-        # Without it a machine that cannot start at once is left behind as a stopped contract, which bills.
+        # Without it a machine that cannot start at once remains as a stopped contract, which bills its disk.
         "cancel_unavail": True,
     }
     if order.template_hash is not None:
@@ -287,10 +292,10 @@ def _create_body(order: Order) -> dict[str, object]:
     if order.image is not None:
         body["image"] = order.image
     if order.template_hash is None or order.script is not None:
-        # `args` keeps the image's entrypoint; every other kind puts an ssh server in its place.
+        # `args` keeps the image's entrypoint; every other run type replaces it by an ssh server.
         body["runtype"] = "args"
     if order.script is not None:
-        # The way in which Vast.ai's own client passes an entrypoint.
+        # As Vast.ai's own client passes an entrypoint (https://github.com/vast-ai/vast-cli).
         body |= {"onstart": "/bin/sh", "args": ["-c", order.script]}
     elif order.template_hash is None:
         body["args"] = ["serve"]

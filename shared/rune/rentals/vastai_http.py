@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import override
 
 import httpx
 
-from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError
+from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError, VastaiTransport
 from rune.rentals.vastai_responses import VastaiResponse
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -15,8 +16,8 @@ _CONNECT_TIMEOUT_SECONDS = 5.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
-class HttpVastaiTransport:
-    """A `VastaiTransport` over httpx, with a connection for each call: minutes lie between them.
+class HttpVastaiTransport(VastaiTransport):
+    """The transport over httpx, with a connection for each call: minutes lie between them.
 
     Redirects are not followed: they would carry the key elsewhere, and a repeated order.
 
@@ -34,6 +35,7 @@ class HttpVastaiTransport:
             "Accept": "application/json",
         }
 
+    @override
     async def __call__(
         self,
         method: Method,
@@ -43,13 +45,6 @@ class HttpVastaiTransport:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
     ) -> VastaiResponse:
-        """Return what came back, whatever its status.
-
-        Raises
-        ------
-        RequestNotSentError, ResponseLostError
-            There is no answer.
-        """
         timeout = httpx.Timeout(timeout_seconds, connect=_CONNECT_TIMEOUT_SECONDS)
         try:
             async with (

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import override
 
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.offers import Offer, Requirements
-from rune.rentals.provider import Order, Template
-from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError
+from rune.rentals.provider import Order, Provider, Template
+from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError, VastaiTransport
 from rune.rentals.vastai_responses import VastaiResponse
 from tests.rental_builders import CONTRACT_ID, an_instance
 
@@ -27,13 +28,14 @@ class Sent:
 
 
 @dataclass
-class ScriptedTransport:
+class ScriptedTransport(VastaiTransport):
     """A `VastaiTransport` that plays its answers in order, and keeps what was sent."""
 
     answers: list[VastaiResponse | RequestNotSentError | ResponseLostError]
     sent: list[Sent] = field(default_factory=list)
     timeouts_seconds: list[float] = field(default_factory=list)
 
+    @override
     async def __call__(
         self,
         method: Method,
@@ -57,7 +59,7 @@ def an_answer(body: object, status: int = 200, retry_after: str = "") -> VastaiR
 
 
 @dataclass
-class ScriptedMarket:
+class ScriptedMarket(Provider):
     """A `Provider` that holds machines; what is named in `errors` fails, as often as there are errors for it.
 
     Attributes
@@ -82,18 +84,22 @@ class ScriptedMarket:
         """Return the arguments of all calls of one kind."""
         return [argument for called, argument in self.calls if called == name]
 
+    @override
     async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
         self._note("search", requirements)
         return self.offers
 
+    @override
     async def find_template(self, template_hash: str) -> Template | None:
         self._note("find_template", template_hash)
         return self.templates.get(template_hash)
 
+    @override
     async def read_credit_usd(self) -> Decimal | None:
         self._note("read_credit_usd", None)
         return self.credit_usd
 
+    @override
     async def create(self, order: Order) -> int:
         self.orders.append(order)
         self._note("create", order.offer_id)
@@ -106,20 +112,24 @@ class ScriptedMarket:
             )
         return contract_id
 
+    @override
     async def list_instances(self, begun_at: datetime) -> Listing:
         self._note("list", begun_at)
         return Listing(begun_at, tuple(self.instances))
 
+    @override
     async def show(self, contract_id: int) -> Instance | None:
         self._note("show", contract_id)
         return next((each for each in self.instances if each.contract_id == contract_id), None)
 
+    @override
     async def label(self, contract_id: int, label: str) -> None:
         self._note("label", contract_id)
         self.instances = [
             replace(each, label=label) if each.contract_id == contract_id else each for each in self.instances
         ]
 
+    @override
     async def destroy(self, contract_id: int) -> bool:
         self._note("destroy", contract_id)
         is_known = any(each.contract_id == contract_id for each in self.instances)

@@ -200,7 +200,6 @@ READS = {
     "show": lambda client: client.show(1),
     "label": lambda client: client.label(1, "x"),
     "read_log_url": lambda client: client.read_log_url(1, 50),
-    "list_volumes": lambda client: client.list_volumes(),
 }
 
 
@@ -230,7 +229,7 @@ def test_call_fails_and_is_not_repeated_when_the_answer_is_none(
     assert (len(transport.sent), transport.timeouts_seconds) == (1, [CALL_TIMEOUT_SECONDS])
 
 
-@pytest.mark.parametrize("name", ["search", "find_template", "read_log_url", "list_volumes"])
+@pytest.mark.parametrize("name", ["search", "find_template", "read_log_url"])
 def test_call_fails_when_a_success_lacks_what_it_was_asked_for(name: str) -> None:
     client, _ = a_client(an_answer({"success": True}))
 
@@ -243,10 +242,3 @@ def test_log_is_asked_for_by_its_last_lines() -> None:
 
     assert run(client.read_log_url(7, 50)) == "https://s3.example/x.log"
     assert transport.sent == [Sent("PUT", "/api/v0/instances/request_logs/7/", body={"tail": "50"})]
-
-
-def test_volumes_are_listed_by_their_ids() -> None:
-    client, transport = a_client(an_answer({"volumes": [{"id": 555}, {"id": "556"}, {}, None]}))
-
-    assert run(client.list_volumes()) == (555, 556)
-    assert transport.sent == [Sent("GET", "/api/v0/volumes", {"owner": "me", "type": "all_volume"})]
