@@ -1,1 +1,1 @@
-"""Takes turns of jobs: one function for each lane, from the same code."""
+"""The worker: takes turns of jobs. Each lane has a function of its own from this code."""

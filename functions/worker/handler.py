@@ -1,4 +1,4 @@
-"""SQS message in, one step of one job."""
+"""One SQS message is one turn of one job."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ open_model_server = ServerOpener(address_policy, settings.backends.bedrock_url)
 
 
 def _rental_dependencies() -> RentalDependencies | None:
-    """Return what renting needs, where the deployment has an account."""
+    """Return what renting needs; None for a deployment without an account."""
     vastai = settings.vastai
     if not vastai.is_present:
         return None
@@ -72,7 +72,7 @@ engine = Engine(
 
 
 def handle(event: dict[str, list[dict[str, str]]], _context: object) -> dict[str, list[object]]:
-    """Take the turn that each message names; always the whole batch has then done its work."""
+    """Take the turn that each message names, and report no message as failed."""
     for record in event["Records"]:
         _take(record["body"])
     return {"batchItemFailures": []}
@@ -81,14 +81,14 @@ def handle(event: dict[str, list[dict[str, str]]], _context: object) -> dict[str
 def _take(body: str) -> None:
     message = decode(body)
     if message is None:
-        # Redelivery cannot mend it: it goes straight to where the alarm looks, not there by way of retries.
+        # Another delivery would not help, so it goes to the dead-letter queue at once, which has an alarm.
         dead_letters.put(body)
         log.error("message.unreadable")
         return
     try:
-        # With a factory of its own the run leaves the process's current event loop as it was.
+        # With a factory, asyncio.run does not change the current event loop of the process.
         asyncio.run(engine.take_turn(message), loop_factory=asyncio.new_event_loop)
     except StoreUnavailableError:
-        # The turn is late by now or soon, and the janitor sends it again. Failing the message instead would walk
-        # it to the dead-letter queue during an outage, and the turn would come from there a second time.
+        # The turn is late now or soon, and the janitor sends it again. A failed message would go to the dead-letter
+        # queue after some deliveries in an outage, though nothing is wrong with it.
         log.exception("turn.store_unavailable", extra={"job_id": message.job_id, "seq": message.seq})

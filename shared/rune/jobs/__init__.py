@@ -1,1 +1,1 @@
-"""Jobs: a row and a sequence of small steps."""
+"""The engine of jobs: a job is a row and a sequence of small steps."""

@@ -19,10 +19,10 @@ from rune.jobs.transitions import Transition, make_transition
 log = logging.getLogger(__name__)
 
 NO_REQUEST = "{}"
-"""What a step that gives machines back gets where the request is gone from the table, or not needed."""
+"""The request that `release` gets where it needs none, or where none can be read."""
 
 REQUEST_TRIES = 3
-"""How often a release waits for a bucket that does not give the request."""
+"""Failures of `release` after which it goes on without a request that cannot be read."""
 
 
 class Engine:
@@ -31,9 +31,9 @@ class Engine:
     Parameters
     ----------
     steps
-        Every step by name. One that belongs to the other lane is handed over, not run.
+        Every step by name. A turn whose step belongs to the other lane is sent there and not run.
     run_step
-        How a step is run beside its lease.
+        Runs a step and renews its lease meanwhile.
     """
 
     def __init__(
@@ -54,10 +54,15 @@ class Engine:
         self._run_step = run_step
 
     async def take_turn(self, message: StepMessage) -> None:
-        """Take the turn that the message names, if it is still there to be taken.
+        """Take the turn that the message names, if it can still be taken.
 
-        Whatever becomes of it, the message has done its work: a turn that was lost is late, and the janitor sends
-        late turns again. So only a store that cannot be reached is raised, as StoreUnavailableError.
+        The message is done with afterwards, however the turn ended: the janitor sends the message of a late turn
+        again.
+
+        Raises
+        ------
+        StoreUnavailableError
+            The store cannot be reached.
         """
         job = self._claim(message)
         if job is None:
@@ -85,7 +90,7 @@ class Engine:
         return None
 
     def _commit(self, job: Job, outcome: Outcome, duration_ms: int) -> bool:
-        """Write down how the turn ended and send what follows; return False if it could not be written."""
+        """Commit the turn's end and send the next message; return False if the commit was refused."""
         transition = make_transition(job, outcome, self._clock.now(), duration_ms)
         if not self._store.commit(job, transition, self._tallies(job, transition)):
             return False
@@ -95,7 +100,10 @@ class Engine:
         return True
 
     def _commit_cancel(self, job: Job) -> bool:
-        """End a job whose turn was refused because of a wish to cancel, and not because somebody else has it."""
+        """Cancel the job if its commit was refused because of a cancel request; return whether that was so.
+
+        The other cause of a refusal is another worker that has claimed the turn since.
+        """
         found = self._store.read(job.job_id)
         is_own = found is not None and (found.epoch, found.lease_owner) == (job.epoch, job.lease_owner)
         if found is None or not is_own or found.cancel_requested_at is None:
@@ -103,7 +111,7 @@ class Engine:
         return self._commit(found, Cancelled(), duration_ms=0)
 
     def _tallies(self, job: Job, transition: Transition) -> Tallies | None:
-        """Return what the whole job adds up to, once it is over."""
+        """Return the tallies of all the job's events, once it is over."""
         if transition.send is not None:
             return None
         history = self._store.read_events(job.job_id, after=0)
@@ -132,23 +140,23 @@ class Engine:
         return await self._run_step_of(context)
 
     async def _release(self, job: Job) -> Outcome:
-        """Run the step that gives machines back: in whatever lane, without a deadline, whatever cannot be read."""
+        """Run the step `release`: in either lane, after the deadline too, and without what cannot be read."""
         request_json = NO_REQUEST
-        is_well = job.pending_status is Status.SUCCEEDED
-        if is_well:
-            # Only a job that went well may leave its machine to somebody.
+        has_succeeded = job.pending_status is Status.SUCCEEDED
+        if has_succeeded:
+            # The request says whether the machine is to be kept; after a failure it never is.
             try:
                 request_json = self._store.read_request(job)
             except JobNotFoundError:
                 log.warning("release.request_lost", extra=_labels(job))
             except StoreUnavailableError as error:
-                # A large request is in the bucket. The machine bills, so its wishes are waited for only so long.
+                # A large request is in the bucket. The machine bills, so the bucket is waited for only so long.
                 if job.failures < REQUEST_TRIES:
                     return Failed.from_error(error)
                 log.warning("release.request_unreadable", extra=_labels(job))
 
         def read_draft() -> str | None:
-            stored = self._store.read_with_result(job.job_id) if is_well else None
+            stored = self._store.read_with_result(job.job_id) if has_succeeded else None
             return None if stored is None else stored.result_json
 
         limit_seconds = plan.LANE_TIME_LIMIT_SECONDS[Lane.CONTROL]
@@ -159,9 +167,9 @@ class Engine:
         try:
             return await self._run_step(self._steps[job.step], context, Lease(job, self._store, self._clock))
         except TimeoutError:
-            # What a state holds was paid for: another turn can at least make a result of it.
-            keeps_something = context.state_json is not None
-            timeout = Failed("step_timeout", "The step took longer than it may.", retryable=keeps_something)
+            # What the state holds was paid for, and another turn can make a result of it.
+            has_state = context.state_json is not None
+            timeout = Failed("step_timeout", "The step took longer than it may.", retryable=has_state)
             return lifecycle.forced_outcome(job, self._clock.now()) or timeout
         except LeaseLostError:
             raise
@@ -169,7 +177,7 @@ class Engine:
             log.info("step.failed", extra={**_labels(job), "code": error.code})
             return Failed.from_error(error)
         except Exception:
-            # The outermost edge of a step: whatever a step did not foresee must end in the job, not in a queue.
+            # The outermost edge of a step: an unforeseen error must end in the job, not in a queue.
             log.exception("step.crashed", extra=_labels(job))
             return Failed("internal_error", "RUNE failed inside; the log has the details.", retryable=True)
 

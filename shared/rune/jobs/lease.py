@@ -13,7 +13,7 @@ from rune.jobs.step import Progress, Step, StepContext
 from rune.jobs.store import JobStore, Refused
 
 RENEWAL_SECONDS = float(lifecycle.PROGRESS_SECONDS)
-"""Between renewals. A renewal also shows progress and brings news of a cancel; 900 s of them cost $0.0003."""
+"""Between renewals. A renewal also writes progress and reads cancel requests; 900 s of renewals cost $0.0003."""
 
 
 class Lease:
@@ -26,12 +26,12 @@ class Lease:
         self._held_until: datetime = job.lease_until or clock.now()
 
     def renew(self, progress: Progress) -> bool:
-        """Keep the turn a while longer; return whether the caller asks to cancel.
+        """Extend the lease; return whether a cancel is requested.
 
         Raises
         ------
         LeaseLostError
-            Somebody else has the turn, or may have it because the store could not be asked in time.
+            Another worker has the turn, or may have it because the store could not be reached in time.
         """
         now = self._clock.now()
         try:
@@ -47,22 +47,25 @@ class Lease:
 
 
 class StepRunner(Protocol):
-    """How a claimed turn's step is run. Raises LeaseLostError, TimeoutError, and what the step raises."""
+    """Runs the step of a claimed turn. Raises LeaseLostError, TimeoutError, and what the step raises."""
 
     async def __call__(self, step: Step, context: StepContext, lease: Lease) -> Outcome:
-        """Return the step's outcome, or Cancelled if the caller asked for that meanwhile."""
+        """Return the step's outcome, or Cancelled if a cancel was requested meanwhile."""
         ...
 
 
 async def run_leased(step: Step, context: StepContext, lease: Lease) -> Outcome:
-    """Run the step, renewing its lease beside it; a step that may not go on is broken off."""
+    """Run the step and renew its lease meanwhile; interrupt it when the lease is lost or the time is over.
+
+    A cancel request interrupts only a step that may be interrupted (`StepPlan.breaks_off`).
+    """
     async with asyncio.timeout(context.time_limit_seconds):
         task = asyncio.create_task(step(context))
         try:
             while not (await asyncio.wait({task}, timeout=RENEWAL_SECONDS))[0]:
-                # In a thread: the step's stamps are taken in this loop, and a table call takes milliseconds.
-                is_unwanted = await asyncio.to_thread(lease.renew, dict(context.progress))
-                if is_unwanted and plan.STEPS[context.job.step].breaks_off:
+                # In a thread: a table call takes milliseconds, and the step takes its time stamps in this loop.
+                is_cancelled = await asyncio.to_thread(lease.renew, dict(context.progress))
+                if is_cancelled and plan.STEPS[context.job.step].breaks_off:
                     return Cancelled()
             return task.result()
         finally:

@@ -1,7 +1,7 @@
-"""Every decision about a job, as plain functions over plain data.
+"""The decisions about a job, as pure functions. `transitions` has those about the end of a turn.
 
-A worker claims a turn and judges whether to run it; `transitions` says what its end comes to. The API accepts
-and cancels; the janitor sends lost turns again. Nothing here reads a clock or touches a store.
+The API accepts and cancels jobs. A worker claims a turn, renews its lease, and asks whether the step may run. The
+janitor sends the messages of late turns again.
 """
 
 import math
@@ -17,23 +17,23 @@ from rune.jobs.record import ACTIVE, Event, Job, Kind, Status, StepMessage, Step
 from rune.storage.change import Change, Is, IsAbsentOrBefore, IsOneOf, make_change
 
 LEASE = timedelta(seconds=60)
-"""How long a silent worker keeps its turn. With a janitor's minute on top, a crash is noticed within two."""
+"""How long a claim or a renewal holds. With the janitor's minute, a crash is noticed within two minutes."""
 
 DISPATCH_GRACE = timedelta(seconds=60)
-"""How long after its due time a message may still be on its way before the janitor sends it again."""
+"""How long a message may be under way beyond its delay before the janitor sends it again."""
 
 DISPATCH_GRACE_LIMIT = timedelta(minutes=15)
-"""The grace doubles with every dispatch up to this, so that a backlog is not fed with copies of itself."""
+"""The grace doubles with every dispatch up to this; otherwise a backlog would be filled with copies of itself."""
 
 PROGRESS_SECONDS = 2
-"""How often a worker renews its lease, and with it the progress that callers see."""
+"""Between two renewals, which also write the progress that callers see."""
 
 MAX_ATTEMPTS = 4
-"""Workers that may be lost on one turn; a step that kills its function every time must end too."""
+"""Claims of one turn. A step that kills its function each time must end too."""
 
 
 class Refusal(StrEnum):
-    """Why a message has nothing to do. Every one of them means: drop it, all is well."""
+    """Why a claim was refused. In each case the message is dropped, and that counts as success."""
 
     UNKNOWN_JOB = "unknown_job"
     TERMINAL = "terminal"
@@ -43,7 +43,7 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A message to be sent by whoever won the commit, and by nobody else."""
+    """A message to be sent, only by the worker whose write was carried out."""
 
     lane: Lane
     message: StepMessage
@@ -61,7 +61,15 @@ def accept(
     retention: timedelta,
     rents: bool = False,
 ) -> tuple[Job, Event, Send]:
-    """Return a new job, its first event and its first message."""
+    """Return a new job, its first event and its first message.
+
+    Parameters
+    ----------
+    deadline
+        How long after `now` the job must have ended.
+    retention
+        How long after `now` its rows are deleted.
+    """
     job = Job(
         job_id=job_id,
         tenant=tenant,
@@ -83,7 +91,7 @@ def accept(
 
 
 def claim(seq: int, owner: str, now: datetime) -> Change:
-    """Return the write that takes a turn: right turn, still active, nobody else at work."""
+    """Return the write that takes a turn: `seq` matches, the job is active, and no lease is alive."""
     return make_change(
         "claim",
         now,
@@ -96,7 +104,7 @@ def claim(seq: int, owner: str, now: datetime) -> Change:
             "status": Status.RUNNING,
             "lease_owner": owner,
             "lease_until": now + LEASE,
-            # From here on it is the lease that is late, not the message.
+            # From here on the turn is late when its lease has run out.
             "due_at": now + LEASE,
         },
         adds={"epoch": 1, "attempts": 1},
@@ -114,28 +122,31 @@ def explain_refusal(job: Job | None, seq: int) -> Refusal:
 
 
 def is_own_claim(job: Job | None, seq: int, owner: str) -> bool:
-    """Return whether a refused claim had in fact been made by the same worker.
+    """Return whether a claim was refused because the same worker had already made it.
 
-    The first answer may be lost on its way, and the SDK then repeats the call.
+    The SDK repeats a call whose answer was lost.
     """
     return job is not None and job.seq == seq and job.lease_owner == owner
 
 
 def renew(job: Job, progress: Mapping[str, int], now: datetime) -> Change:
-    """Return the write that keeps the turn a while longer, and shows how far it is."""
+    """Return the write that extends the lease and shows progress."""
     return make_change(
         "renew",
         now,
-        # Unique to the claim, and gone with the commit: a renewal that comes late finds nothing to renew.
+        # The owner is unique to the claim and removed by the commit, so a late renewal is refused.
         requires=(Is("lease_owner", job.lease_owner or ""),),
         sets={"lease_until": now + LEASE, "due_at": now + LEASE, "progress": dict(progress)},
     )
 
 
 def forced_outcome(job: Job, now: datetime) -> Outcome | None:
-    """Return how a claimed turn ends without being run, or None where it is to be run."""
+    """Return the outcome that is forced on a turn, or None where its step may run.
+
+    A cancel request, the deadline and lost workers force one.
+    """
     if job.is_releasing:
-        # Money runs until this is done, whatever was wished, whenever it should have ended, whoever was lost.
+        # Nothing keeps `release` from running, because the machine bills until it is gone.
         return None
     if job.cancel_requested_at is not None:
         return Cancelled()
@@ -148,26 +159,23 @@ def forced_outcome(job: Job, now: datetime) -> Outcome | None:
 
 
 def request_cancel(now: datetime) -> Change:
-    """Return the write that asks a running job's next claim, or the worker that holds it, to stop."""
+    """Return the write of a cancel request, which the next claim sees, or the next renewal of the lease."""
     return make_change(
         "request_cancel",
         now,
         requires=(IsOneOf("status", ACTIVE),),
-        # Due at once: should the message be lost, the next tick sends it.
+        # Due at once: if the message is lost, the next tick of the janitor sends it.
         sets={"cancel_requested_at": now, "due_at": now},
     )
 
 
 def redispatch(job: Job, now: datetime) -> Change:
-    """Return the write that wins the right to send a late turn's message again.
-
-    Two janitors may run at the same time; `due_at` tells which of them saw it first.
-    """
+    """Return the write before a late turn's message is sent again; of two janitors at once, one has it refused."""
     grace = min(DISPATCH_GRACE * 2**job.dispatches, DISPATCH_GRACE_LIMIT)
     return make_change(
         "redispatch",
         now,
-        # A job that has ended meanwhile has no due time, so this refuses it too.
+        # A job that has ended meanwhile has no due time, so it is refused too.
         requires=(Is("due_at", job.due_at or now),),
         sets={"due_at": now + grace},
         adds={"dispatches": 1},
@@ -175,12 +183,12 @@ def redispatch(job: Job, now: datetime) -> Change:
 
 
 def is_late(job: Job, now: datetime) -> bool:
-    """Return whether the turn's message, or the worker that took it, must be given up for lost."""
+    """Return whether the turn's message, or the worker that took it, counts as lost."""
     return job.status in ACTIVE and job.due_at is not None and job.due_at <= now
 
 
 def seconds_until_news(job: Job, now: datetime) -> int | None:
-    """Return when it is worth asking for the job again, in whole seconds from 1 to 60; None once it has ended."""
+    """Return when to ask for the job again, in whole seconds from 1 to 60; None once it has ended."""
     if job.status not in ACTIVE or job.due_at is None:
         return None
     if job.lease_until is not None and job.lease_until > now:

@@ -39,7 +39,7 @@ type Tallies = Mapping[str, Tally]
 
 
 def tally(events: Iterable[Event]) -> Tallies:
-    """Return the tallies of events; one without a duration has nothing to measure and is left out."""
+    """Return the tallies of events; those without a duration are left out."""
     return merge(
         {event.name: Tally(int(event.status == "ok"), int(event.status == "error"), ms, ms, ms)}
         for event in events

@@ -1,4 +1,4 @@
-"""What a step may say when it has run. A step never sleeps and never sends."""
+"""What a step may return. A step never sleeps and never sends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from rune.jobs.record import StepName
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something worth an event of its own, besides the step's end."""
+    """An event before it has its number and time."""
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -32,18 +32,21 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The step is complete; go on with another.
+    """The step is complete, and another one follows.
 
     Attributes
     ----------
     phases_ms
-        Time spent in named phases of the step, in milliseconds, to be kept for the result.
+        Time spent in named phases of the step, in milliseconds, kept for the result; without one, the whole step
+        is a phase of its name.
     labels
-        Said of the step's end, in its event.
+        Added to the event of the step's end.
     error_type
-        Why the step did not do what it was for, although the job goes on.
+        The code of what went wrong in the step, although the job goes on.
+    notes
+        Events before the step's end.
     state_json
-        What the next step goes on from, written with the turn's end or not at all; None leaves what is there.
+        What the next step goes on from, in the same write; None leaves what is there.
     """
 
     step: StepName
@@ -63,9 +66,9 @@ class Again:
     Attributes
     ----------
     state_json
-        What the next turn goes on from, written with the turn's end or not at all; None leaves what is there.
+        What the next turn goes on from, in the same write; None leaves what is there.
     notes
-        What this turn found worth an event, such as a point that was measured.
+        Events of this turn, such as a point that was measured.
     """
 
     delay_seconds: int
@@ -89,9 +92,9 @@ class Failed:
     Attributes
     ----------
     retryable
-        Whether another try may succeed; the lifecycle grants a bounded number of them.
+        Whether another try may succeed; the number of tries is bounded.
     retry_after_seconds
-        What the other side asked to wait, or None.
+        How long the other side asked to wait; None where it did not say.
     """
 
     code: str
@@ -102,7 +105,7 @@ class Failed:
 
     @classmethod
     def from_error(cls, error: RuneError) -> Self:
-        """Return the failure that an error of our own stands for."""
+        """Return the failure with the error's code and sentence."""
         retry_after_seconds = error.retry_after_seconds if isinstance(error, ServerOverloadedError) else None
         code = error.specific_code if isinstance(error, InvalidRequestError) else error.code
         return cls(code, error.sentence, error.retryable, retry_after_seconds)
@@ -110,17 +113,17 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The caller's wish to cancel was seen."""
+    """A cancel request was seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Whatever the job had rented is proven gone, or kept on purpose: it may end, or rent anew.
+    """All that the job rented is proven gone, or kept on purpose. The job ends, or rents another machine.
 
     Attributes
     ----------
     result_json
-        The job's result with the receipt in it; None for a job without result.
+        The job's result with the receipt in it; None for a job without a result.
     """
 
     result_json: str | None = None

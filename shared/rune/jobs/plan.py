@@ -11,7 +11,7 @@ from rune.jobs.record import Job, Status, StepName
 
 
 class Lane(StrEnum):
-    """A queue and a function of its own: short steps, or calls of a model."""
+    """A queue with its function: for short steps, or for calls of a model."""
 
     CONTROL = "control"
     INFERENCE = "inference"
@@ -19,19 +19,19 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """What is known of a step without running it.
+    """What is known of a step before it runs.
 
     Attributes
     ----------
     event
-        Name of the event that its end leaves behind; the names that clients in the field know.
+        Name of the event at its end. Clients know these names.
     doing
-        What the job's message says meanwhile.
+        The job's message while the step runs.
     breaks_off
-        Whether a wish to cancel stops it in its middle. A step that orders or destroys machines runs to its end.
+        Whether a cancel request interrupts it. A step that orders or destroys machines runs to its end.
     keeps_state
-        Whether it goes on from what its last turn, or the step before, left in `state_json`. Such a step may still
-        end when the job's time is over, with what its state holds.
+        Whether it goes on from the `state_json` of its last turn or of the step before. Such a step still runs for
+        a while after the deadline, to make a result of what its state holds.
     """
 
     lane: Lane
@@ -68,23 +68,23 @@ STEPS = {
 }
 
 CLOSING_SECONDS = 15.0
-"""Time that a step which keeps a state has at least, so that it can make a result of what it has."""
+"""Least time of a step that keeps a state, so that it can make a result of what it has."""
 
 CLOSING_GRACE = timedelta(minutes=3)
-"""How long after the job's deadline such a step may still do that: what it has measured is paid for, and a worker
-that was lost near the deadline comes back only after its lease and a tick of the janitor's."""
+"""How long after the deadline such a step may still run. What it has measured is paid for, and the turn of a worker
+that is lost near the deadline is sent again only after its lease and a tick of the janitor."""
 
 LANE_TIME_LIMIT_SECONDS = {Lane.CONTROL: 45, Lane.INFERENCE: 870}
-"""Longest run of a step: the function's timeout (template.yaml) less time to claim and commit."""
+"""Longest run of a step: the function's timeout (template.yaml) minus the time to claim and commit."""
 
 
 def lane_of(job: Job) -> Lane:
-    """Return where the job's turn is to be taken; giving up is short work, whatever the step."""
+    """Return the lane of the job's turn; a cancel is short work, so it goes to the control lane."""
     return Lane.CONTROL if job.cancel_requested_at else STEPS[job.step].lane
 
 
 def describe(job: Job) -> str:
-    """Return one sentence on where the job stands, for a person who waits."""
+    """Return one sentence on the state of the job, for a person who waits for it."""
     match job.status:
         case Status.QUEUED:
             return "Waiting for a worker."

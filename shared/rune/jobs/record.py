@@ -1,7 +1,7 @@
 """The hot item of a job, and the rows beside it.
 
-The hot item is written at every step, and a write is billed by the KB: it stays under 1 KB. What is
-large (the request, the result) or grows (events) are rows of their own.
+The hot item is written at each turn, and a write is billed by the KB, so it stays under 1 KB. The request, the
+result and the events are rows of their own.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Literal
 
 
 class Status(StrEnum):
-    """Where a job stands; the last three are final."""
+    """The status of a job; the last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -25,7 +25,7 @@ ACTIVE = (Status.QUEUED, Status.RUNNING)
 
 
 class Kind(StrEnum):
-    """What a caller may ask for."""
+    """The kinds of jobs."""
 
     BENCHMARK = "benchmark"
     AGENTIC_AGENT = "agentic-agent"
@@ -33,12 +33,12 @@ class Kind(StrEnum):
 
     @property
     def hands_over(self) -> bool:
-        """Whether its result is a server that goes on running."""
+        """Whether its result is a model server that goes on running."""
         return self is Kind.LLM_INSTANCE
 
 
 class StepName(StrEnum):
-    """The steps that a job can be in."""
+    """The steps of all kinds of jobs."""
 
     RENT = "rent"
     RECONCILE = "reconcile"
@@ -64,11 +64,11 @@ class Failure:
     code
         Stable snake_case name.
     sentence
-        One sentence for a person; at most 260 bytes of it are kept, for the hot item's sake.
+        One sentence for a person; at most 260 bytes of it are kept, because the hot item is small.
     stage
         The step in which it happened.
     retryable
-        Whether the same job may succeed if it is posted again later.
+        Whether the same job may succeed when it is posted again later.
     """
 
     code: str
@@ -84,35 +84,37 @@ class Job:
     Attributes
     ----------
     seq
-        Number of the step's turn; a message for another turn is stale.
+        Number of the turn; a message for another turn is stale.
     epoch
-        Fencing token: rises with every claim, and only its holder may commit.
+        Fencing token: rises with each claim, and only the worker of the last claim may commit.
     version
-        Rises with every write.
+        Rises with each write.
     lease_owner, lease_until
-        Who works on the step now, and until when others keep away. An aid: safety rests on `epoch`.
+        Which claim holds the turn, and until when other workers leave it alone. It only saves work: safety rests on
+        `epoch`.
     due_at
-        When the janitor may take the turn for lost and send its message again; absent when terminal.
+        When the turn's message or its worker counts as lost, and the janitor sends the message again; absent once
+        the job has ended.
     attempts
-        Claims of this turn so far; more than one means that a worker was lost.
+        Claims of this turn; more than one means that a worker was lost.
     failures
-        Failures of this step that were worth another try.
+        Failures of this step after which it was tried again.
     dispatches
         Messages that the janitor sent for this turn.
     progress
-        Small counts of the step at work, for people who watch.
+        Small counts of the running step, for people who wait.
     phases_ms
         Time spent so far by phase, in milliseconds.
     rents
-        Whether machines may be rented for it: then it ends only by way of `release`.
+        Whether machines may be rented for it. Such a job ends only by way of `release`.
     rental_id
-        The rental that it uses or used last.
+        The rental that it uses, or used last.
     pending_status
-        How it ends as soon as what it rented is proven gone.
+        The status in which it ends once its rental is proven gone.
     cost_micro_usd
-        What its rentals have cost so far, in millionths of a dollar.
+        What its rentals have cost so far, in millionths of a US dollar.
     borrowed_micro_usd
-        How much of that was for kept machines that it used and has no more.
+        The part of it for kept machines that it used earlier.
     """
 
     job_id: str
@@ -148,12 +150,12 @@ class Job:
 
     @property
     def is_active(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it has not ended."""
         return self.status in ACTIVE
 
     @property
     def is_releasing(self) -> bool:
-        """Whether it gives machines back now, which neither a wish nor a deadline may interrupt."""
+        """Whether it is in `release`, which neither a cancel request nor the deadline interrupts."""
         return self.step is StepName.RELEASE
 
 
@@ -180,7 +182,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class StepMessage:
-    """All that a queue carries: which job, and which turn of it."""
+    """The message for a turn: the job, and the number of its turn."""
 
     job_id: str
     seq: int

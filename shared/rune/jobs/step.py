@@ -1,4 +1,4 @@
-"""What a step is given, and what it is."""
+"""A step, and what it is given."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ def _no_draft() -> str | None:
 
 @dataclass(slots=True)
 class StepContext:
-    """One turn of a job, as its step sees it.
+    """One turn of a job, for its step.
 
     Attributes
     ----------
@@ -23,15 +23,16 @@ class StepContext:
     request_json
         The request as it was submitted.
     time_limit_seconds
-        Longest time that the step may take: what the lane allows, and what is left of the job's own time.
+        Longest time that the step may take: the least of the lane's limit and what is left until the deadline.
     read_draft
-        Returns the result as the job's last step left it, for the step that adds the receipt; None for the others.
-        It is read when it is needed, since nothing may keep a machine from being given back: a large draft is in
-        the bucket, and raises StoreUnavailableError where that cannot be reached.
+        Returns the result without its receipt, for `release`; None for other steps and where there is no result.
+        `release` calls it only once the machine is gone: a large draft is in the bucket, and the call raises
+        StoreUnavailableError where the bucket cannot be reached.
     state_json
-        What the step's last turn, or the step before, left for it; None at the first, and for steps that keep none.
+        What the last turn of the step, or the step before, left; None at the first turn, and for steps that keep no
+        state.
     progress
-        Small counts for people who watch. The step writes them as it likes; the lease carries them out.
+        Small counts for people who wait. The step sets them at any time; the lease writes them with each renewal.
     """
 
     job: Job
@@ -43,6 +44,6 @@ class StepContext:
 
 
 type Step = Callable[[StepContext], Coroutine[Any, Any, Outcome]]
-"""Runs one turn. May raise any `RuneError`, which stands for a failure with its code and sentence."""
+"""Runs one turn. A `RuneError` that it raises is a failure with the error's code and sentence."""
 
 type Progress = Mapping[str, int]

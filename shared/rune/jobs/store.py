@@ -1,4 +1,4 @@
-"""What the engine asks of a store and of the queues. One file per technology implements it."""
+"""The ports of the engine: the store, what is too large for it, and the queues."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from rune.storage.change import Change
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A requirement did not hold, so nothing was written; `found` is the item as it was, None if there is none."""
+    """A requirement did not hold, and nothing was written. `found` is the item as it is; None if there is none."""
 
     found: Job | None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredJob:
-    """A job with its result, a JSON document, once it has one."""
+    """A job with its result, a JSON document; None until it has one."""
 
     job: Job
     result_json: str | None
@@ -29,7 +29,7 @@ class StoredJob:
 
 @dataclass(frozen=True, slots=True)
 class JobHistory:
-    """A job and its events in order, as one consistent read."""
+    """A job and its events in order, from one consistent read."""
 
     job: Job
     events: tuple[Event, ...]
@@ -37,12 +37,12 @@ class JobHistory:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A caller's own name for a request, and what the request was.
+    """A caller's name for a request, with the request's fingerprint.
 
     Attributes
     ----------
     fingerprint
-        Digest of the request as it was understood, so that spelling and defaults do not matter.
+        Digest of the admitted request, in which spelling and defaults make no difference.
     """
 
     key: str
@@ -56,7 +56,7 @@ class Submission:
     Attributes
     ----------
     address
-        Where the caller is; looked up in the same call, and refused if it is blocked.
+        The caller's; the same call refuses it if it is blocked. None is not looked up.
     """
 
     job: Job
@@ -68,7 +68,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The job that now stands for the request: this one, or an earlier one with the same key."""
+    """The job of the request: a new one, or an earlier one with the same key."""
 
     job_id: str
     is_replay: bool = False
@@ -76,7 +76,7 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class ListedJob:
-    """A job in a tenant's list; the position is where an older page goes on."""
+    """A job in a tenant's list. An older page goes on after the position."""
 
     job_id: str
     kind: Kind
@@ -84,7 +84,7 @@ class ListedJob:
 
 
 class JobStore(Protocol):
-    """Where jobs live. Every method raises StoreUnavailableError when the store cannot be reached."""
+    """Stores jobs. Each method raises StoreUnavailableError where the store cannot be reached."""
 
     def submit(self, submission: Submission) -> Submitted:
         """Write a new job with its request and first event, all or nothing.
@@ -92,20 +92,20 @@ class JobStore(Protocol):
         Raises
         ------
         IdempotencyKeyReusedError
-            The key came before with another request.
+            The key was used before with another request.
         RateLimitedError
             The caller's address is blocked.
         """
         ...
 
     def update(self, job_id: str, change: Change) -> Job | Refused:
-        """Write the hot item if the change's requirements hold; return it as written."""
+        """Write the hot item if the change's requirements hold, and return it as written."""
         ...
 
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         """Write change, events, result, state and tallies, all or nothing.
 
-        Return False if a requirement did not hold; then none of it is there.
+        Return False if a requirement did not hold; then nothing was written.
         """
         ...
 
@@ -116,12 +116,12 @@ class JobStore(Protocol):
     def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
         """Return the job and its result as all earlier writes left them.
 
-        Where an address is given, the same call looks whether it is blocked: raises RateLimitedError.
+        The same call raises RateLimitedError where an address is given and is blocked.
         """
         ...
 
     def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
-        """Return those of up to 40 jobs that are there with their results, in no order.
+        """Return those of up to 40 jobs that exist with their results, in no order.
 
         Raises RateLimitedError as `read_with_result` does.
         """
@@ -132,35 +132,35 @@ class JobStore(Protocol):
         ...
 
     def read_request(self, job: Job) -> str:
-        """Return the request as it was submitted, a JSON document; raises JobNotFoundError if it is gone."""
+        """Return the admitted request, a JSON document; raises JobNotFoundError if it is gone."""
         ...
 
     def read_state(self, job: Job) -> str | None:
-        """Return what the latest commit with a state left for the job's next turn; None where there was none."""
+        """Return the state of the latest commit that had one; None where there was none."""
         ...
 
     def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
-        """Return those of up to 100 jobs that are there, in no order."""
+        """Return those of up to 100 jobs that exist, in no order."""
         ...
 
     def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:
-        """Return a tenant's jobs from newest to oldest, beginning after a position."""
+        """Return a tenant's jobs from newest to oldest, after a position."""
         ...
 
     def read_tallies(self, tenant: str, now: datetime) -> Tallies:
-        """Return what a tenant's ended jobs add up to, without those whose time is over."""
+        """Return the tallies of a tenant's ended jobs, without those that have expired."""
         ...
 
     def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
-        """Return ids of jobs that were due by `now`, longest overdue first; may lag behind the latest writes."""
+        """Return ids of jobs that were due by `now`, longest overdue first; the latest writes may be missing."""
         ...
 
 
 class ObjectStore(Protocol):
-    """Where documents go that are too large for a row. Raises StoreUnavailableError."""
+    """Stores documents that are too large for a row. Raises StoreUnavailableError where it cannot be reached."""
 
     def put(self, key: str, text: str) -> None:
-        """Store the text under the key; the same key again overwrites."""
+        """Store the text under the key, in place of an earlier one."""
         ...
 
     def get(self, key: str) -> str:
@@ -169,8 +169,8 @@ class ObjectStore(Protocol):
 
 
 class StepQueue(Protocol):
-    """Where turns wait for a worker."""
+    """The queues of the lanes."""
 
     def send(self, send: Send) -> bool:
-        """Send the message; return False if the queue did not take it, which the janitor makes good."""
+        """Send the message; return False if the queue did not take it. The janitor then sends it again."""
         ...

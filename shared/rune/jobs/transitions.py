@@ -1,4 +1,4 @@
-"""How the end of a turn is written down: the next turn, another try, or the end of the job."""
+"""The end of a turn as a write: the next turn, another try, or the end of the job. One function per outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,24 +11,24 @@ from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
 from rune.storage.change import Change, Is, IsAbsentOrBefore, Requirement, Value, make_change
 
 MAX_FAILURES = 3
-"""Tries of a step whose failures are worth another try."""
+"""Tries of a step whose failures are retryable."""
 
 RETRY_DELAYS_SECONDS = (5, 20)
-"""Wait before the second and the third try, where the other side names no time of its own."""
+"""Before the second and the third try, where the other side names no time."""
 
 LONGEST_DELAY_SECONDS = 900
 """SQS delays a message by at most 15 minutes (SendMessage, DelaySeconds)."""
 
 LONGEST_RELEASE_DELAY_SECONDS = 60
-"""Between two tries to give a machine back; it bills meanwhile."""
+"""Between two tries of `release`; the machine bills meanwhile."""
 
 LONGEST_SENTENCE_BYTES = 260
-"""Of a failure, for the hot item's sake."""
+"""Of a failure, because the hot item is small."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What a step's end comes to: one atomic write, then at most one message.
+    """What follows from an outcome: one atomic write, then at most one message.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Transition:
 
 
 def make_transition(job: Job, outcome: Outcome, now: datetime, duration_ms: int) -> Transition:
-    """Return what the end of a claimed turn comes to.
+    """Return what follows from the outcome of a claimed turn.
 
     Parameters
     ----------

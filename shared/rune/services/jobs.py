@@ -1,4 +1,4 @@
-"""Where callers hand in jobs, ask for them, and take them back."""
+"""Jobs for their callers: submit, find, list, cancel."""
 
 import hashlib
 import re
@@ -30,15 +30,23 @@ _LONGEST_JOB_ID = 64
 _JOB_ID = re.compile(rf"[0-9A-Za-z_-]{{1,{_LONGEST_JOB_ID}}}")
 
 LISTED_AT_ONCE = 100
-"""Jobs looked at in one round of two calls, at most; also what one batch read holds."""
+"""Most jobs of one round of two calls. One batch read holds as many."""
 
 LONGEST_SEARCH_PAGES = 5
-"""Rounds of one request; a filter that finds little goes on with the next page."""
+"""Most rounds of one request; a filter that finds little goes on with the next page."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """How long a job may run, and how long it is kept after it was posted."""
+    """Limits of each job, counted from its acceptance.
+
+    Attributes
+    ----------
+    deadline
+        After this it must have ended.
+    retention
+        After this its rows are deleted.
+    """
 
     deadline: timedelta
     retention: timedelta
@@ -46,12 +54,12 @@ class JobLimits:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks.
+    """A caller.
 
     Attributes
     ----------
     address
-        Where from, as the limiter counts it; None where nobody counts.
+        The source address, as the limiter counts it; None where no limiter counts.
     """
 
     tenant: str
@@ -60,14 +68,14 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Some of a tenant's jobs, and the position of older ones; None where there are none."""
+    """Some of a tenant's jobs, and the position after which older ones follow; None where there are none."""
 
     jobs: tuple[Job, ...]
     position: str | None
 
 
 class JobService:
-    """Jobs as one tenant's callers see them: another tenant's job does not exist."""
+    """The jobs of the caller's own tenant; a job of another tenant counts as not found."""
 
     def __init__(self, store: JobStore, queue: StepQueue, clock: Clock, limits: JobLimits) -> None:
         self._store = store
@@ -76,12 +84,12 @@ class JobService:
         self._limits = limits
 
     def submit(self, caller: Caller, admitted: Admitted, idempotency_key: str | None = None) -> Submitted:
-        """Accept a job; once this returns, it will end.
+        """Accept a job, or return the one that was accepted for the same key.
 
         Raises
         ------
         IdempotencyKeyReusedError
-            The key came before with another request.
+            The key was used before with another request.
         RateLimitedError
             The caller's address is blocked.
         """
@@ -100,7 +108,7 @@ class JobService:
             key = IdempotencyKey(idempotency_key, hashlib.sha256(admitted.request_json.encode()).hexdigest())
         submitted = self._store.submit(Submission(job, admitted.request_json, event, key, caller.address))
         if not submitted.is_replay:
-            # From here on a lost message is a late turn, which the janitor sends.
+            # If this message is lost, the turn is late, and the janitor sends it.
             self._queue.send(send)
         return submitted
 
@@ -141,13 +149,13 @@ class JobService:
         status: Status | None = None,
         kind: Kind | None = None,
     ) -> JobPage:
-        """Return own jobs from newest to oldest, up to `limit`, beginning after a position.
+        """Return the tenant's jobs from newest to oldest, up to `limit`, after a position.
 
-        A page may be shorter than `limit` and still not be the last: filters are applied to a bounded number of
-        jobs, and the page's position tells where to go on.
+        A page may be shorter than `limit` and not be the last one: a request looks at a bounded number of jobs. The
+        page's position says where the next one goes on.
         """
         found: list[Job] = []
-        # One line more than asked for tells whether there are older ones.
+        # One line more than asked for shows whether there are older ones.
         at_once = LISTED_AT_ONCE if status or kind else min(LISTED_AT_ONCE, limit + 1)
         for _ in range(LONGEST_SEARCH_PAGES):
             lines = self._store.list_jobs(tenant, before, at_once)
@@ -166,7 +174,7 @@ class JobService:
         return JobPage(tuple(found), before)
 
     def summarize(self, tenant: str, job_id: str | None = None) -> Tallies:
-        """Return how often things happened, in one job or in all that have ended; raises JobNotFoundError."""
+        """Return the tallies of one job, or of all that have ended; raises JobNotFoundError."""
         if job_id is None:
             return self._store.read_tallies(tenant, self._clock.now())
         return tally(self.find_events(tenant, job_id).events)
@@ -179,14 +187,14 @@ class JobService:
         return history
 
     def cancel(self, tenant: str, job_id: str) -> Job:
-        """Return the job as it stands: cancelled if nobody had begun it, else asked to stop.
+        """Cancel a job that no worker has claimed, or request it of a running one; return the job as it then is.
 
         Raises
         ------
         JobNotFoundError
             The tenant has no such job.
         JobFinishedError
-            It had already ended.
+            The job had ended before.
         """
         job = self._store.read(_known_shape(job_id))
         if job is None or not self._is_visible(job, tenant):
@@ -205,16 +213,19 @@ class JobService:
         return flagged
 
     def seconds_until_news(self, job: Job) -> int | None:
-        """Return when it is worth asking for the job again, in seconds; None once it has ended."""
+        """Return when to ask for the job again, in seconds; None once it has ended."""
         return lifecycle.seconds_until_news(job, self._clock.now())
 
     def _is_visible(self, job: Job, tenant: str) -> bool:
-        # TTL removes rows days late, so the time is looked at here too.
+        # TTL deletes rows days late, so expired ones are hidden here.
         return job.tenant == tenant and job.expires_at > self._clock.now()
 
 
 def _known_shape(job_id: str) -> str:
-    """Return the id if it could be one; the table refuses keys of any length and form."""
+    """Return the id if it has the form of one; raises JobNotFoundError.
+
+    DynamoDB refuses keys that are too long with an error of its own.
+    """
     if not _JOB_ID.fullmatch(job_id):
         raise JobNotFoundError(job_id[:_LONGEST_JOB_ID])
     return job_id

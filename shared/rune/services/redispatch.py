@@ -1,4 +1,4 @@
-"""The janitor's look at late turns."""
+"""Sending the messages of late turns again, once a minute."""
 
 import logging
 from collections.abc import Callable
@@ -17,19 +17,20 @@ def redispatch_late_turns(
 ) -> int:
     """Send the messages of late turns again; return how many were sent.
 
-    Only who wins the write of the new due time sends, so two janitors at once send one message.
+    The new due time is written first, and only the janitor whose write was carried out sends: two at once send one
+    message.
 
     Parameters
     ----------
     may_go_on
-        Asked before every job; when it says no, the rest waits for the next tick.
+        Called before each job; once it returns False, the rest waits for the next tick.
     """
     sent_count = 0
     for job_id in store.find_late(clock.now(), LATE_JOBS_PER_SWEEP):
         if not may_go_on():
             log.warning("sweep.out_of_time", extra={"sent": sent_count})
             break
-        # The index lags behind; the row itself decides.
+        # The index may be older than the row, and the row decides.
         job = store.read(job_id)
         now = clock.now()
         if job is None or not lifecycle.is_late(job, now):

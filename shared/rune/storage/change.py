@@ -1,7 +1,7 @@
-"""A conditional write as plain data: what must hold of a row, and what it becomes.
+"""A conditional write as plain data: what must hold of a row, and what the row becomes.
 
-Lifecycles decide in these terms. Stores turn a change into their own conditional write, and simulations apply it
-to the record in memory, so that one definition serves both. A record is a frozen dataclass with `updated_at` and
+Lifecycles return a `Change`. A store turns it into its own conditional write, and a store in memory applies it to
+the record itself, so that one definition serves both. A record is a frozen dataclass with `updated_at` and
 `version`.
 """
 
@@ -37,7 +37,7 @@ class IsOneOf:
 
 @dataclass(frozen=True, slots=True)
 class IsAbsentOrBefore:
-    """The field is absent, or an instant that has passed."""
+    """The field is absent, or it is before the instant."""
 
     field: str
     instant: datetime
@@ -53,15 +53,15 @@ class Change:
     Attributes
     ----------
     name
-        What the change is for; appears in logs and in the list of guarded writes.
+        What the change is for, such as "claim".
     requires
         All must hold, or nothing is written.
     sets
         New values by field; None removes the field.
     adds
-        Numbers to be added by field.
+        Numbers to add, by field.
     sets_once
-        Values for fields that are still absent.
+        Values for fields that are absent.
     """
 
     name: str
@@ -89,7 +89,7 @@ def allows(change: Change, record: DataclassInstance) -> bool:
 
 
 def apply[T: DataclassInstance](change: Change, record: T) -> T:
-    """Return the record as the change leaves it; the requirements are not looked at."""
+    """Return the record as the change leaves it, whether or not its requirements hold."""
     added = {name: getattr(record, name) + amount for name, amount in change.adds.items()}
     once = {name: value for name, value in change.sets_once.items() if getattr(record, name) is None}
     return replace(record, **change.sets, **added, **once)
@@ -104,7 +104,7 @@ def make_change(
     adds: Mapping[str, int] | None = None,
     sets_once: Mapping[str, Value] | None = None,
 ) -> Change:
-    """Return a change that also counts the version and notes the time, as every write must."""
+    """Return a change that also raises `version` and sets `updated_at`, as each write must."""
     return Change(
         name, requires, {"updated_at": now, **sets}, {"version": 1, **(adds or {})}, sets_once or {}
     )

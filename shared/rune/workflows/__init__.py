@@ -1,1 +1,1 @@
-"""The steps of jobs. Each runs once per turn, says how it ended, and never sleeps or sends."""
+"""What a job does, step by step. A step runs once per turn and returns how it ended; it never sleeps or sends."""

@@ -1,4 +1,4 @@
-"""An agent at work: look for it, then let it answer."""
+"""The steps of an agent's job: check that it can answer, then let it answer."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -25,11 +25,11 @@ class AgenticAgent:
 
     @property
     def steps(self) -> Mapping[StepName, Step]:
-        """The steps that are an agent's own."""
+        """The steps of an agent's job, by name."""
         return {StepName.CHECK_AGENT: self.check, StepName.RUN_AGENT: self.run}
 
     async def check(self, context: StepContext) -> Outcome:
-        """Find out that the agent could answer."""
+        """Check that the agent is there and has its model."""
         request = _request(context)
         settings = self._settings.of(context.job.tenant)
         agent = open_agent(request.agent, settings, self._policy)

@@ -1,4 +1,4 @@
-"""What all steps that talk to a model server share."""
+"""The model server of a job, and the steps that warm it up and hand it over."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ IDLE_TIMEOUT_SECONDS = 60.0
 """Longest silence between two pieces of an answer, once the model is loaded."""
 
 HEADROOM_SECONDS = 5.0
-"""Left of the step's time when a call must be over, so that its failure can still be written down."""
+"""Time of a step after its longest call, in which the call's failure is committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Backend:
     Attributes
     ----------
     model
-        What was put on a rented machine; None for a server that was there.
+        The model on a rented machine; None for a server that the request names.
     api_key
         Of the credential that the request names; None where it names none.
     """
@@ -44,7 +44,7 @@ class Backend:
 
 
 class Backends:
-    """Finds the model server of a job: the one that its request names, or the one on the machine that it rents."""
+    """Finds the model server of a job: the one that its request names, or the one on its rented machine."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Backends:
         Raises
         ------
         ServerUnreachableError
-            The machine that the job rents is there no more.
+            The machine that the job rents does not run.
         InvalidRequestError
             As `find_named`.
         """
@@ -76,17 +76,17 @@ class Backends:
         return Backend(choice.backend_type, held.url, held.model)
 
     def find_named(self, job: Job, choice: NamedBackend, model: str | None) -> Backend:
-        """Return a server that the request names, such as a judge's, whatever the job rents.
+        """Return a server that the request names, such as that of a judge; also for a job that rents.
 
         Parameters
         ----------
         model
-            What is to run on it; None judges no model.
+            What is to run on it; None leaves it unchecked.
 
         Raises
         ------
         InvalidRequestError
-            The tenant may not use it (any more); see `rune.tenants.backends.check_backend`.
+            The tenant may not use it; see `rune.tenants.backends.check_backend`.
         """
         api_key = api_key_for(self._settings.of(job.tenant), choice, model=model)
         return Backend(choice.backend_type, choice.backend_url or "", api_key=api_key)
@@ -97,7 +97,7 @@ class Backends:
 
     @asynccontextmanager
     async def using(self, backend: Backend) -> AsyncIterator[ModelServer]:
-        """Give the server, and close it."""
+        """Open the server, and close it at the end."""
         server = self.open(backend)
         try:
             yield server
@@ -106,18 +106,18 @@ class Backends:
 
 
 class Servers:
-    """The steps that only want to know of a server, or make it ready."""
+    """The steps `warm_up` and `verify`."""
 
     def __init__(self, backends: Backends) -> None:
         self._backends = backends
 
     @property
     def steps(self) -> Mapping[StepName, Step]:
-        """Every step by its name."""
+        """Both steps by name."""
         return {StepName.WARM_UP: self.warm_up, StepName.VERIFY: self.verify}
 
     async def warm_up(self, context: StepContext) -> Outcome:
-        """Load the model and run one token through it."""
+        """Load the model and let it write one token."""
         request = parse_request(context.job.kind, context.request_json)
         timeout_seconds = min(float(request.backend_warmup_timeout), time_left_seconds(context))
         backend = self._backends.find(context.job, request)
@@ -129,7 +129,7 @@ class Servers:
         return Next(step_after(context, Fact.MODEL_READY), phases_ms=phases_ms)
 
     async def verify(self, context: StepContext) -> Outcome:
-        """Find out that a server answers, and hand over its address."""
+        """Check that the server answers, and return its address as the result."""
         request = LlmInstanceRequest.model_validate_json(context.request_json)
         backend = self._backends.find(context.job, request)
         async with self._backends.using(backend) as server:
@@ -143,5 +143,5 @@ class Servers:
 
 
 def time_left_seconds(context: StepContext) -> float:
-    """Return how long a call may take."""
+    """Return how long a call of this turn may take; at least one second."""
     return max(1.0, context.time_limit_seconds - HEADROOM_SECONDS)

@@ -25,12 +25,12 @@ def make_steps(
     *,
     measuring: MeasuringTools,
 ) -> Mapping[StepName, Step]:
-    """Return every step by its name; without rental to rent, none of those that rent.
+    """Return every step by its name; without `rental`, none of those that rent.
 
     Parameters
     ----------
     settings
-        What tenants may use of the operator's; None lends nothing to anybody.
+        What each tenant may use of the operator's servers and credentials; None is nothing.
     """
     backends = Backends(open_server, rental.rental_store if rental else None, settings)
     working = {
