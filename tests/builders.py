@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import cast, override
 
+from rune.clock import Clock
 from rune.jobs.lifecycle import LEASE, Send
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Failure, Job, Kind, Status, StepMessage, StepName
 from rune.jobs.step import StepContext
+from rune.jobs.store import StepQueue
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 """The instant at which tests happen; builders' jobs were posted then."""
@@ -196,18 +198,18 @@ def an_sqs_event(*bodies: str) -> dict[str, list[dict[str, str]]]:
 
 
 @dataclass(slots=True)
-class FakeClock:
+class FakeClock(Clock):
     """A clock that stands still until a test moves it."""
 
     instant: datetime = NOW
     elapsed_seconds: float = 0.0
 
+    @override
     def now(self) -> datetime:
-        """Return the instant."""
         return self.instant
 
+    @override
     def monotonic_seconds(self) -> float:
-        """Return seconds since the clock was made."""
         return self.elapsed_seconds
 
     def advance(self, seconds: float) -> None:
@@ -217,14 +219,14 @@ class FakeClock:
 
 
 @dataclass(slots=True)
-class RecordingQueue:
+class RecordingQueue(StepQueue):
     """A queue that keeps what it was given, or takes nothing while it is down."""
 
     sent: list[Send] = field(default_factory=list)
     is_down: bool = False
 
+    @override
     def send(self, send: Send) -> bool:
-        """Keep the message."""
         if not self.is_down:
             self.sent.append(send)
         return not self.is_down

@@ -1,25 +1,26 @@
 """Jobs in memory: a store for unit tests, the state machine and the simulation.
 
-It judges and applies a `Change` by `rune.storage.change` itself, so what is tested against it is the engine's own
-definition. That DynamoDB does the same is what `tests/functional/jobs/test_dynamodb.py` shows.
+It checks and applies a `Change` with `rune.storage.change`, the engine's own definition. That the store in DynamoDB
+does the same is tested in `tests/functional/aws/test_job_store.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import override
 
 from rune.clock import to_epoch_ms
 from rune.errors import IdempotencyKeyReusedError, JobNotFoundError, StoreUnavailableError
 from rune.jobs.metrics import Tallies, merge
 from rune.jobs.record import Event, Job, Kind
-from rune.jobs.store import JobHistory, ListedJob, Refused, StoredJob, Submission, Submitted
+from rune.jobs.store import JobHistory, JobStore, ListedJob, Refused, StoredJob, Submission, Submitted
 from rune.jobs.transitions import Transition
 from rune.storage.change import Change, allows, apply
 
 
-class MemoryJobStore:
-    """Implements `rune.jobs.store.JobStore`.
+class MemoryJobStore(JobStore):
+    """A store of jobs in memory; no address is blocked.
 
     Attributes
     ----------
@@ -37,8 +38,8 @@ class MemoryJobStore:
         # By number, as the table's sort key has it: an event of the same number would overwrite.
         self._events: dict[str, dict[int, Event]] = {}
 
+    @override
     def submit(self, submission: Submission) -> Submitted:
-        """Write a new job, unless its key stands for one; raises StoreUnavailableError if the id is taken."""
         job, key = submission.job, submission.idempotency_key
         if job.job_id in self.jobs:
             raise StoreUnavailableError("A job with this id is there already.")
@@ -55,16 +56,16 @@ class MemoryJobStore:
         self._events[job.job_id] = {submission.event.number: submission.event}
         return Submitted(job.job_id)
 
+    @override
     def update(self, job_id: str, change: Change) -> Job | Refused:
-        """Apply the change if its requirements hold."""
         found = self.jobs.get(job_id)
         if found is None or not allows(change, found):
             return Refused(found)
         self.jobs[job_id] = apply(change, found)
         return self.jobs[job_id]
 
+    @override
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
-        """Apply the change, and keep events, result, state and tallies, if its requirements hold."""
         if isinstance(self.update(job.job_id, transition.change), Refused):
             return False
         self._events[job.job_id] |= {event.number: event for event in transition.events}
@@ -76,16 +77,16 @@ class MemoryJobStore:
             self._tallies[job.job_id] = tallies
         return True
 
+    @override
     def read(self, job_id: str) -> Job | None:
-        """Return the job."""
         return self.jobs.get(job_id)
 
+    @override
     def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
-        """Return those jobs that are there."""
         return tuple(self.jobs[job_id] for job_id in job_ids if job_id in self.jobs)
 
+    @override
     def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:
-        """Return a tenant's jobs from newest to oldest, beginning after a position."""
         listed = [
             ListedJob(job.job_id, job.kind, f"{to_epoch_ms(job.created_at):013d}#{job.job_id}")
             for job in self.jobs.values()
@@ -94,40 +95,40 @@ class MemoryJobStore:
         newest_first = sorted(listed, key=lambda line: line.position, reverse=True)
         return tuple(line for line in newest_first if before is None or line.position < before)[:limit]
 
+    @override
     def read_tallies(self, tenant: str, now: datetime) -> Tallies:
-        """Return what a tenant's ended jobs add up to, without those whose time is over."""
         jobs = {job_id for job_id, job in self.jobs.items() if job.tenant == tenant and job.expires_at > now}
         return merge(each for job_id, each in self._tallies.items() if job_id in jobs)
 
+    @override
     def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
-        """Return the job and its result; nobody is blocked here."""
         job = self.jobs.get(job_id)
         return None if job is None else StoredJob(job, self.result_of(job_id))
 
+    @override
     def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
-        """Return those jobs that are there with their results."""
         found = [self.read_with_result(job_id, address) for job_id in job_ids]
         return tuple(stored for stored in found if stored is not None)
 
+    @override
     def read_events(self, job_id: str, after: int) -> JobHistory | None:
-        """Return the job and its events numbered above `after`."""
         job = self.jobs.get(job_id)
         if job is None:
             return None
         return JobHistory(job, tuple(event for event in self.events_of(job_id) if event.number > after))
 
+    @override
     def read_request(self, job: Job) -> str:
-        """Return the request as it was submitted; raises JobNotFoundError if it is gone."""
         if job.job_id not in self._requests:
             raise JobNotFoundError(job.job_id)
         return self._requests[job.job_id]
 
+    @override
     def read_state(self, job: Job) -> str | None:
-        """Return what the latest commit with a state left."""
         return self._states.get(job.job_id)
 
+    @override
     def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
-        """Return ids of jobs that were due by `now`, longest overdue first."""
         late = [(job.due_at, job.job_id) for job in self.jobs.values() if job.due_at and job.due_at <= now]
         return tuple(job_id for _, job_id in sorted(late)[:limit])
 

@@ -33,7 +33,7 @@ class Janitor:
         self.reaped = SweepResult()
 
     def tick(self) -> None:
-        """Begin a tick, and plan the next one: it comes whatever becomes of this."""
+        """Begin a tick, and plan the next one, which comes even if this one fails."""
         self._world.at(TICK_SECONDS, self.tick)
         began_at = self._world.now
         self.is_at_work = True
@@ -76,9 +76,9 @@ class Janitor:
             return
         self._good_count += 1
         if self._good_count >= 2:
-            self._check_nobody_is_late(began_at)
+            self._check_no_turn_is_late(began_at)
 
-    def _check_nobody_is_late(self, began_at: datetime) -> None:
+    def _check_no_turn_is_late(self, began_at: datetime) -> None:
         oldest = min(self._world.now, began_at) - 2 * timedelta(seconds=TICK_SECONDS)
         for job in self._world.table.jobs.values():
             if job.due_at and job.due_at < oldest:

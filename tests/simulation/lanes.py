@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 from rune.jobs.lifecycle import Send
 from rune.jobs.plan import Lane
 from rune.jobs.record import StepMessage
+from rune.jobs.store import StepQueue
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.timing import Ending, resume
 from tests.simulation.workers import Worker
@@ -41,7 +42,7 @@ class Arrived:
     deaths: int
 
 
-class SimulatedQueue:
+class SimulatedQueue(StepQueue):
     """Both lanes, with the event source mappings behind them.
 
     A lane runs as many turns at a time as the template gives it. What arrives meanwhile waits in the order in which
@@ -70,6 +71,7 @@ class SimulatedQueue:
         self._busy: Counter[Lane] = Counter()
         self._backlog: dict[Lane, deque[Arrived]] = {lane: deque() for lane in Lane}
 
+    @override
     def send(self, send: Send) -> bool:
         fault = self._world.fault_at("before send", Fault.CRASH, Fault.LOSE_MESSAGE)
         if fault is Fault.CRASH:
@@ -90,7 +92,7 @@ class SimulatedQueue:
     def deliver(self, message: StepMessage, lane: Lane, receives: int = 1, deaths: int = 0) -> None:
         """Hand a message to a worker as soon as its lane has a slot, as the event source mapping does."""
         if receives > MAX_RECEIVES:
-            # One that has killed every worker belongs there; any other has been failed, which nobody may do.
+            # A message that killed each of its workers belongs there. A worker must not fail any other message.
             self.dead_letters += [message] if deaths < MAX_RECEIVES else []
             return
         backlog = self._backlog[lane]

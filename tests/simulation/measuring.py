@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 from rune.bench.driver import Task
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.clock import Clock, to_epoch_ms
 from rune.errors import ModelServerError, StoreUnavailableError
 from rune.llm.protocol import ChatRequest, Message, ModelServer, Role
-from rune.workflows.benchmark.dependencies import MeasuringTools
+from rune.workflows.benchmark.dependencies import MeasurePoint, MeasuringTools, RecordFiles
 from tests.measuring import one_by_one, shifted
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.timing import Sleep
@@ -34,12 +34,13 @@ def measuring_tools(world: World, clock: Clock) -> MeasuringTools:
     )
 
 
-class FaultyFiles:
+class FaultyFiles(RecordFiles):
     """One process's way to the bucket."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
+    @override
     def put(self, key: str, text: str) -> None:
         fault = self._world.fault_at("before file", Fault.CRASH, Fault.OUTAGE)
         if fault is Fault.CRASH:
@@ -53,12 +54,13 @@ class FaultyFiles:
             raise Crash
 
 
-class SimulatedMeasure:
+class SimulatedMeasure(MeasurePoint):
     """Asks the simulated server, whose answers take their simulated time."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
+    @override
     async def __call__(
         self,
         server: ModelServer,

@@ -44,7 +44,7 @@ class Mischief:
     kinds
         Jobs to which it may make a difference.
     late_orders_seconds
-        How long the next orders are under way, so that nobody hears of what they made.
+        How long the next orders are under way, so that their answers are lost.
     broke_after_seconds
         When the account's money is gone; None never.
     strangers

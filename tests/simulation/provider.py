@@ -54,7 +54,7 @@ class Account:
     orders
         Orders sent, by label.
     late_orders_seconds
-        For the next orders: how long each is under way, so that nobody hears of what it made.
+        For the next orders: how long each is under way, so that its answer is lost.
     """
 
     def __init__(self, world: World, settings: VastaiSettings, unguarded: Collection[Guard]) -> None:
@@ -87,7 +87,7 @@ class Account:
         )
 
     def our_contracts(self) -> list[tuple[Contract, Rental | None]]:
-        """Return every existing machine that we have ordered, whatever it is called by now, with its row."""
+        """Return every existing machine that we have ordered, whatever its label is now, with its row."""
         by_label = {rental.label: rental for rental in self.rental_store.rentals.values()}
         ours = (contract for contract in self.vastai.live() if not contract.is_foreign)
         return [(contract, by_label.get(contract.order.label or "")) for contract in ours]
@@ -142,7 +142,7 @@ class Account:
         if self.orders[label] > 1:
             self._world.violate(f"{label} was ordered twice")
         if all(rental.label != label for rental in self.rental_store.rentals.values()):
-            self._world.violate(f"{label} was ordered before anybody wrote it down")
+            self._world.violate(f"{label} was ordered without an intent")
 
 
 class SimulatedTransport(VastaiTransport):

@@ -97,7 +97,7 @@ class WatchedRentalStore(MemoryRentalStore):
             self._world.violate(f"{name} was dark until an earlier moment than before")
 
     def _watch_hands(self, before: Rental, after: Rental) -> None:
-        """A machine changes hands only when nobody has it, and nobody loses one at work."""
+        """A machine gets a holder only when it has none, and no job at work loses its machine."""
         if after.holder is not None and before.holder not in (None, after.holder):
             self._world.violate(f"{before.rental_id} was taken from {before.holder} by {after.holder}")
         if after.state is RentalState.KEPT and before.state is RentalState.RUNNING and before.holder:
@@ -138,7 +138,7 @@ class WatchedRentalStore(MemoryRentalStore):
     def _watch_proof(self, before: Rental, after: Rental) -> None:
         """What is called gone was gone by then, by the provider's own books and not by what it says."""
         gone_at = after.released_at or self._world.now
-        # A machine that an order brings forth later is another matter: whoever stood still with it sees to that.
+        # A machine that an order makes later does not count: the worker with that order destroys it.
         shown_by = (gone_at - self._world.skew).timestamp()
         if any(contract.listed_at <= shown_by for contract in self._account.contracts_of(before)):
             self._world.violate(f"{before.rental_id} was called gone ({after.end_reason}) and exists")

@@ -59,7 +59,7 @@ CONTENDED = Odds(
     answer_seconds=(1.0, 20.0),
     pause_seconds=(1.0, 20.0, 70.0, 130.0),
 )
-"""The table does its duty, but whoever has read a rental is often slow to write it."""
+"""The table works, but a process that has read a rental is often slow to write it."""
 
 SETTINGS = VastaiSettings(
     offers=DEFAULT_OFFERS,
@@ -135,14 +135,14 @@ def run_contended_day(seed: int, *, odds: Odds = CONTENDED, unguarded: Collectio
             world.plan(world.random.uniform(0.0, 120.0), lambda: world.cancel(job_id))
 
     world.submit(rented_instance(OTHER_MODEL, keep_seconds=7200))
-    wishes = (
+    requests = (
         rented_benchmark(backend_warmup=False),
         rented_benchmark(OTHER_MODEL, vastai_stop_instance=False, keep_seconds=300),
         rented_instance(keep_seconds=120),
     )
     for _ in range(10):
-        wish = partial(post, world.random.choice(wishes))
-        world.plan(world.random.uniform(0.0, 900.0), wish)
+        submit = partial(post, world.random.choice(requests))
+        world.plan(world.random.uniform(0.0, 900.0), submit)
     for _ in range(10):
         world.plan(world.random.uniform(100.0, 1500.0), lambda: _visit(world))
         world.plan(world.random.uniform(0.0, 1000.0), world.resend_by_hand)
@@ -167,7 +167,7 @@ def _visit(world: World) -> None:
 
 
 def _lose_one(world: World, account: Account) -> None:
-    """Take one of our machines away, whatever it does at the moment."""
+    """Take one of our machines away, in any state."""
     ours = [contract for contract, _ in account.our_contracts()]
     if ours:
         account.vastai.lose(world.random.choice(ours).contract_id, world.random.choice([*Loss]))

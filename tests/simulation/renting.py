@@ -24,10 +24,10 @@ STRANGERS = (
     f"rune-{STAGE}-by-hand-1",
     f"xrune-{STAGE}-{JOB_ID_OF_OTHERS}-1",
 )
-"""Labels of machines of the same account that nobody may touch, some of them almost like ours."""
+"""Labels of machines of the same account that RUNE must not touch; some of them are almost like ours."""
 
 STRANGERS_IN_TABLE = STRANGERS[2:4]
-"""In thousands of runs the most dangerous two: whatever is listed is written and read again each time."""
+"""The two most dangerous in thousands of runs: what is listed is written and read again each time."""
 
 REQUESTS = {
     Kind.BENCHMARK: rented_benchmark(boot_timeout_seconds=150),

@@ -39,6 +39,6 @@ def rented_benchmark(model: str = MODEL, **members: object) -> Admitted:
 
 
 def rented_instance(model: str = MODEL, keep_seconds: int = 600, **members: object) -> Admitted:
-    """Return the wish for a rented model server that stays."""
+    """Return the request for a rented model server that is kept."""
     document = {"model": model, "vastai": True, "keep_seconds": keep_seconds, **members}
     return admit_llm_instance(LlmInstanceRequest.model_validate(document), AddressPolicy(), _RENTING)

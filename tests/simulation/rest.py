@@ -97,7 +97,7 @@ def written_micro_usd(world: World, rental: Rental) -> int:
 def _check_total(world: World, account: Account) -> None:
     rentals = account.rental_store.rentals.values()
     if account.rental_store.reopened:
-        return  # a machine that turned up after its job had ended is nobody's cost but the account's
+        return  # a machine that appeared after its job had ended is not in the job's cost
     written = sum(written_micro_usd(world, rental) for rental in rentals)
     slack = sum(_slack_micro_usd(world, rental) for rental in rentals)
     told = sum(job.cost_micro_usd for job in world.table.jobs.values())
@@ -111,7 +111,7 @@ def _is_only_of(account: Account, rental: Rental, job: Job) -> bool:
 
 
 def _was_never_heard_of(account: Account, rental: Rental) -> bool:
-    """Return whether an order was lost, and its machine too before anybody saw it: nobody can know what it cost."""
+    """Return whether an order was lost, and its machine before it was seen; then its cost cannot be known."""
     contracts = [c for c in account.vastai.instances.values() if c.order.label == rental.label]
     return rental.contract_id is None and all(c.destroyed_by == "provider" for c in contracts)
 

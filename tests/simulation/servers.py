@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 from urllib.parse import urlsplit
 
 from rune.errors import (
@@ -44,7 +44,7 @@ PULL_SLICE_SECONDS = 15.0
 
 
 def open_server(world: World) -> OpenServer:
-    """Return what opens the server at an address: the standing one, or whatever answers there."""
+    """Return what opens the server at an address: the one that always runs, or that of a rented machine."""
 
     def open_one(_kind: str, url: str, _api_key: str | None = None) -> ModelServer:
         if urlsplit(url).hostname == STANDING_HOST or world.account is None:
@@ -54,51 +54,61 @@ def open_server(world: World) -> OpenServer:
     return open_one
 
 
-class SimulatedServer:
+class SimulatedServer(ModelServer):
     """A model server that is always there, with the one model on it."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
+    @override
     async def list_models(self) -> tuple[str, ...]:
         await self._work("list_models", 0.1)
         return self._models()
 
+    @override
     async def list_running(self) -> tuple[str, ...]:
         return ()
 
+    @override
     async def has_model(self, model: str) -> bool:
         await self._work("has_model", 0.2)
         return model in self._models()
 
+    @override
     async def capabilities(self, model: str) -> Capabilities:
         await self._work("capabilities", 0.1)
         self._require(model)
         return Capabilities(chats=True)
 
+    @override
     async def describe_server(self) -> ServerFacts:
         await self._work("describe_server", 0.1)
         return ServerFacts(name="simulated")
 
+    @override
     async def describe_model(self, model: str) -> ModelFacts:
         await self._work("describe_model", 0.1)
         self._require(model)
         return ModelFacts(digest="sha256:simulated")
 
+    @override
     async def round_trip_ms(self) -> float | None:
         return 20.0
 
+    @override
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
         await self._work("pull", 60.0)
         on_progress(PullProgress(4_900_000_000, 4_900_000_000))
         return True
 
+    @override
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
         self._fail_by_chance()
         self._require(request.model)
         await self._work("warm_up", 30.0)
         return WarmUp(load_ms=29_000.0, first_token_ms=1_000.0)
 
+    @override
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
         self._fail_by_chance()
         self._require(request.model)
@@ -112,6 +122,7 @@ class SimulatedServer:
             "Simulated.", "", FinishReason.STOP, tokens, stamps, (10_000_000, 100_000_000), ServerTimings()
         )
 
+    @override
     async def aclose(self) -> None:
         return None
 
@@ -141,6 +152,7 @@ class MachineServer(SimulatedServer):
         self._park = account.park
         self._find: Callable[[], Disk | None] = account.park.finder(account.vastai, url)
 
+    @override
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
         """Bring the model piece by piece; what is on its way counts from the moment it was sent for."""
         total_bytes = MODEL_BYTES[request.model]
@@ -158,10 +170,12 @@ class MachineServer(SimulatedServer):
             if piece_bytes == missing_bytes or left_seconds <= 0:
                 return piece_bytes == missing_bytes
 
+    @override
     def _models(self) -> tuple[str, ...]:
         disk = self._reach()
         return tuple(model for model in MODEL_BYTES if disk.has(model))
 
+    @override
     async def _work(self, name: str, seconds: float) -> None:
         """Take a call's time, or find out that the machine is gone."""
         self._reach()
@@ -172,5 +186,5 @@ class MachineServer(SimulatedServer):
     def _reach(self) -> Disk:
         disk = self._find()
         if disk is None:
-            raise ServerUnreachableError("Simulated: nobody listens there.")
+            raise ServerUnreachableError("Simulated: connection refused.")
         return disk

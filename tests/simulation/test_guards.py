@@ -19,7 +19,7 @@ GUARDS = [
     ("redispatch", "due_at"),
 ]
 
-# Half of the time somebody is overtaken between reading and writing, and most callers change their minds.
+# Half of the processes are overtaken between reading and writing, and most callers cancel.
 HESITANT = replace(STORMY, chances={**STORMY.chances, Fault.OVERTAKEN: 0.6})
 
 SEEDS = range(200)

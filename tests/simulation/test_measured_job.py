@@ -59,7 +59,7 @@ def the_job(world: World) -> Job | None:
 
 
 def flaws(world: World, *, must_be_whole: bool = True) -> Iterator[str]:
-    """Yield what is wrong with how a sweep went that nobody wanted to stop.
+    """Yield what is wrong with a sweep that was not cancelled.
 
     Parameters
     ----------

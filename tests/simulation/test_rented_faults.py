@@ -1,4 +1,4 @@
-"""The fault table: whatever the provider does, and whoever dies meanwhile, no machine is ever lost.
+"""The fault table: no machine is lost, whatever the provider does and wherever a process crashes.
 
 A cell is one mischief of the provider's, one way in which messages travel, and one process (a worker or the
 janitor) that dies right after one of its effects. Mischiefs to which the product reacts alike, step by step, share
@@ -112,7 +112,7 @@ def the_end(world: World) -> End:
 
 
 def expected_end(mischief: Mischief) -> End:
-    """Return how a job ends that meets a mischief, when nobody dies."""
+    """Return how a job ends with this mischief when no process crashes."""
     codes = [code for code, names in FATAL.items() if mischief.name in names]
     return (Status.FAILED, codes[0]) if codes else (Status.SUCCEEDED, None)
 

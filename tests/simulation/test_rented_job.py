@@ -28,7 +28,7 @@ LONGEST_OVERCHARGE_SECONDS = 90
 
 def make_world(settings: object = SETTINGS) -> tuple[World, Account]:
     """Return a deployment with an account on which others rent too."""
-    world = World(vastai=settings)  # type: ignore[arg-type]  # narrowed by whoever passes it
+    world = World(vastai=settings)  # type: ignore[arg-type]  # narrowed by the callers
     assert world.account is not None
     for label in STRANGERS:
         world.account.vastai.plant_foreign(label)
@@ -180,7 +180,7 @@ def test_instance_hands_over_an_address_that_answers() -> None:
     assert disk.machine.contract_id == the_rental(account).contract_id
 
 
-def test_machine_gets_its_label_back_when_somebody_took_it_away() -> None:
+def test_machine_gets_its_label_back_when_another_tool_took_it_away() -> None:
     world, account = make_world(replace(SETTINGS, boot=BootScript(null_seconds=5.0, loading_seconds=25.0)))
 
     def take_label() -> None:

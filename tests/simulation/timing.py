@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
+from rune.clock import Clock
 from rune.errors import StoreUnavailableError
 from tests.simulation.faults import Crash
 
@@ -35,15 +36,17 @@ async def pause(seconds: float) -> None:
 
 
 @dataclass(slots=True)
-class SkewedClock:
+class SkewedClock(Clock):
     """A process's clock, which may be seconds off the world's."""
 
     world: World
     skew_seconds: float = 0.0
 
+    @override
     def now(self) -> datetime:
         return self.world.now + timedelta(seconds=self.skew_seconds)
 
+    @override
     def monotonic_seconds(self) -> float:
         return (self.world.now - START).total_seconds()
 

@@ -108,7 +108,7 @@ class World:
         self.at(seconds, carry_out)
 
     def submit(self, request: Admitted = BENCHMARK) -> str | None:
-        """Post a job; return its id if it was stored, whatever the caller was told."""
+        """Post a job; return its id if it was stored, also where the answer was lost."""
         known = set(self.table.jobs)
         # The caller may see a 5xx; a job that is there all the same must end like any other.
         with suppress(Crash, StoreUnavailableError):
@@ -121,7 +121,7 @@ class World:
             self.job_service.cancel(CALLER.tenant, job_id)
 
     def visit_rentals(self, act: Callable[[RentalService, str], object]) -> None:
-        """Let a caller do something about one of its machines; that may be refused, or nobody may hear of it."""
+        """Let a caller act on one of its machines; that may be refused, or its answer may be lost."""
         if self.account is None:
             return
         rental_store = FaultyRentalStore(self, self.account.rental_store, stall=Fault.OVERTAKEN)

@@ -79,7 +79,7 @@ CANCEL_QUEUED = Guarded(
     a_job(),
     (("status", a_job(status=Status.RUNNING)), ("status", a_job(status=Status.CANCELLED))),
 )
-SETTLE = tuple(
+COMMIT = tuple(
     Guarded(
         "make_transition",
         make_transition(a_claimed_job(), outcome, after(5), 5).change,
@@ -94,7 +94,7 @@ SETTLE = tuple(
         Cancelled(),
     )
 )
-SETTLE_WITH_DELAY = tuple(
+COMMIT_WITH_DELAY = tuple(
     Guarded(
         "make_transition",
         make_transition(a_claimed_job(), outcome, after(5), 5).change,
@@ -113,5 +113,5 @@ SETTLE_WITH_DELAY = tuple(
     )
 )
 
-GUARDED = (CLAIM, RENEW, REQUEST_CANCEL, REDISPATCH, CANCEL_QUEUED, *SETTLE, *SETTLE_WITH_DELAY)
+GUARDED = (CLAIM, RENEW, REQUEST_CANCEL, REDISPATCH, CANCEL_QUEUED, *COMMIT, *COMMIT_WITH_DELAY)
 """Held complete by `test_guards.py`: every function that makes a change, every requirement of each."""

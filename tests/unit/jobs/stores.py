@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import override
 
 from rune.errors import JobNotFoundError, StoreUnavailableError
 from rune.jobs.metrics import Tallies
@@ -41,26 +42,32 @@ class DownStore(MemoryJobStore):
         super().__init__()
         self.down = set(down)
 
+    @override
     def update(self, job_id: str, change: Change) -> Job | Refused:
         self._fail(change.name)
         return super().update(job_id, change)
 
+    @override
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         self._fail("commit")
         return super().commit(job, transition, tallies)
 
+    @override
     def read_request(self, job: Job) -> str:
         self._fail("read_request")
         return super().read_request(job)
 
+    @override
     def read_state(self, job: Job) -> str | None:
         self._fail("read_state")
         return super().read_state(job)
 
+    @override
     def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
         self._fail("read_with_result")
         return super().read_with_result(job_id, address)
 
+    @override
     def read_events(self, job_id: str, after: int) -> JobHistory | None:
         self._fail("read_events")
         return super().read_events(job_id, after)
@@ -77,6 +84,7 @@ class InterruptedStore(MemoryJobStore):
         super().__init__()
         self._interrupts = [after_read]
 
+    @override
     def read(self, job_id: str) -> Job | None:
         job = super().read(job_id)
         if self._interrupts:
@@ -87,12 +95,13 @@ class InterruptedStore(MemoryJobStore):
 class RequestlessStore(MemoryJobStore):
     """Has lost the requests, as when TTL removes a job's rows one by one."""
 
+    @override
     def read_request(self, job: Job) -> str:
         raise JobNotFoundError(job.job_id)
 
 
 class UntouchableStore(MemoryJobStore):
-    """Fails the test that calls it, whatever it asks for."""
+    """Fails the test at any call."""
 
     def __getattribute__(self, name: str) -> object:
         if name.startswith("_"):
@@ -107,6 +116,7 @@ class UntouchableStore(MemoryJobStore):
 class ForgetfulStore(MemoryJobStore):
     """Loses the answer to a claim, so that the SDK repeats it and sees its own first try."""
 
+    @override
     def update(self, job_id: str, change: Change) -> Job | Refused:
         written = super().update(job_id, change)
         return super().update(job_id, change) if change.name == "claim" else written

@@ -76,8 +76,8 @@ def raising(error: Exception) -> Callable[[StepContext], Outcome]:
     return act
 
 
-def settled(job: Job, outcome: Outcome, duration_ms: int = 0) -> Job:
-    """Return a job after a turn in which it was claimed and settled at `NOW`."""
+def carried_out(job: Job, outcome: Outcome, duration_ms: int = 0) -> Job:
+    """Return a job after a turn in which it was claimed and committed at `NOW`."""
     claimed = apply(claim(job.seq, "anybody", NOW), job)
     return apply(make_transition(claimed, outcome, NOW, duration_ms).change, claimed)
 
@@ -85,7 +85,7 @@ def settled(job: Job, outcome: Outcome, duration_ms: int = 0) -> Job:
 def test_take_turn_commits_and_sends_when_the_step_goes_on() -> None:
     rig = Rig(a_store(a_job()), lambda _: Next(StepName.WARM_UP, delay_seconds=4)).take_turn()
 
-    assert rig.job == settled(a_job(), Next(StepName.WARM_UP, delay_seconds=4))
+    assert rig.job == carried_out(a_job(), Next(StepName.WARM_UP, delay_seconds=4))
     assert rig.queue.sent == [Send(Lane.INFERENCE, StepMessage(JOB_ID, 2), 4)]
     assert [event.number for event in rig.store.events_of(JOB_ID)] == [1, 2]
 
@@ -93,7 +93,7 @@ def test_take_turn_commits_and_sends_when_the_step_goes_on() -> None:
 def test_take_turn_keeps_the_result_when_the_job_is_done() -> None:
     rig = Rig(a_store(a_job()), lambda _: Done('{"answer": "Nothing."}')).take_turn()
 
-    assert rig.job == settled(a_job(), Done('{"answer": "Nothing."}'))
+    assert rig.job == carried_out(a_job(), Done('{"answer": "Nothing."}'))
     assert rig.store.result_of(JOB_ID) == '{"answer": "Nothing."}'
     assert rig.queue.sent == []
 
@@ -213,7 +213,7 @@ def test_take_turn_drops_the_message_when_there_is_nothing_to_do(
 def test_take_turn_goes_on_when_only_the_answer_to_its_claim_was_lost() -> None:
     rig = Rig(fill(ForgetfulStore(), a_job())).take_turn()
 
-    assert rig.job == settled(a_job(), Done("{}"))
+    assert rig.job == carried_out(a_job(), Done("{}"))
 
 
 def test_take_turn_takes_over_when_the_earlier_worker_was_lost() -> None:
@@ -221,7 +221,7 @@ def test_take_turn_takes_over_when_the_earlier_worker_was_lost() -> None:
 
     rig = Rig(a_store(lost)).take_turn()
 
-    assert rig.job == settled(lost, Done("{}"))
+    assert rig.job == carried_out(lost, Done("{}"))
     assert [event.name for event in rig.store.events_of(JOB_ID)] == [
         "job.accepted",
         "worker.lost",
@@ -249,7 +249,7 @@ def test_take_turn_hands_over_when_the_step_belongs_to_the_other_lane(
     rig = Rig(a_store(job), lane=lane).take_turn(2)
 
     assert rig.ran == []
-    assert rig.job == settled(job, Again(0))
+    assert rig.job == carried_out(job, Again(0))
     assert rig.queue.sent == [Send(other, StepMessage(JOB_ID, 3), 0)]
 
 
@@ -269,7 +269,7 @@ RAISED: list[tuple[Exception, Failed]] = [
 def test_take_turn_settles_a_failure_when_the_step_raises(error: Exception, outcome: Failed) -> None:
     rig = Rig(a_store(a_job()), raising(error)).take_turn()
 
-    assert rig.job == settled(a_job(), outcome)
+    assert rig.job == carried_out(a_job(), outcome)
     assert [send.message for send in rig.queue.sent] == ([StepMessage(JOB_ID, 2)] * outcome.retryable)
 
 
@@ -337,7 +337,7 @@ def test_take_turn_sends_nothing_when_another_worker_has_claimed_meanwhile(outco
 def test_take_turn_is_content_when_the_queue_does_not_take_the_message() -> None:
     rig = Rig(a_store(a_job()), lambda _: Again(9), queue=RecordingQueue(is_down=True)).take_turn()
 
-    assert rig.job == settled(a_job(), Again(9))
+    assert rig.job == carried_out(a_job(), Again(9))
 
 
 ENDS: list[tuple[str, Job, Outcome]] = [
@@ -363,7 +363,7 @@ def test_take_turn_ends_the_job_in_either_lane_when_it_is_not_to_go_on(
     rig = Rig(a_store(job), lane=lane).take_turn()
 
     assert rig.ran == []
-    assert rig.job == settled(job, outcome)
+    assert rig.job == carried_out(job, outcome)
     assert rig.job.status in (Status.CANCELLED, Status.FAILED)
     assert rig.queue.sent == []
 
@@ -390,7 +390,7 @@ DELAYED: list[tuple[str, Outcome]] = [
 
 
 def cancelling(store: MemoryJobStore, outcome: Outcome) -> Callable[[StepContext], Outcome]:
-    """Return a step at whose end somebody asks to cancel."""
+    """Return a step at whose end a cancel is requested."""
 
     def act(_context: StepContext) -> Outcome:
         store.update(JOB_ID, request_cancel(NOW))
@@ -495,7 +495,7 @@ def test_take_turn_fails_the_job_when_its_request_is_gone() -> None:
 
     lost = Failed("request_lost", "The job's request is gone from the table.", retryable=False)
     assert rig.ran == []
-    assert rig.job == settled(a_job(), lost)
+    assert rig.job == carried_out(a_job(), lost)
     assert rig.job.failure == Failure(lost.code, lost.sentence, StepName.CHECK, retryable=False)
     assert rig.queue.sent == []
 

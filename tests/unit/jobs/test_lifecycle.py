@@ -266,7 +266,7 @@ NEWS: list[tuple[str, Job, int | None]] = [
     ("at work, a moment longer", a_claimed_job(lease_until=after(0.001)), 2),
     ("its worker was lost", a_claimed_job(lease_until=NOW, due_at=NOW), 1),
     ("asked to stop", a_claimed_job(cancel_requested_at=NOW, due_at=NOW), 2),
-    ("asked to stop, nobody at work", a_waiting_job(cancel_requested_at=NOW, due_at=NOW), 1),
+    ("cancel requested, no worker", a_waiting_job(cancel_requested_at=NOW, due_at=NOW), 1),
     ("active without a due time", a_job(due_at=None), None),
     *((f"{status}", an_ended_job(status), None) for status in ENDED),
     ("ended with a lease left behind", an_ended_job(lease_until=after(60), due_at=after(60)), None),

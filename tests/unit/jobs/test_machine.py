@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
+from typing import override
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -54,19 +55,20 @@ class Waiting:
 
 @dataclass(slots=True)
 class Worker:
-    """Whoever took a turn, alive or not."""
+    """A worker that took a turn, alive or not."""
 
     job: Job
     held_until: datetime
 
 
 class WatchedStore(MemoryJobStore):
-    """Fails the test when a turn is committed twice, an event number given twice, or a wish to cancel put off."""
+    """Fails the test when a turn is committed twice, an event number used twice, or a cancel request put off."""
 
     def __init__(self) -> None:
         super().__init__()
         self._committed: set[tuple[str, int]] = set()
 
+    @override
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         known = {event.number for event in self.events_of(job.job_id)}
         is_written = super().commit(job, transition, tallies)
@@ -76,7 +78,7 @@ class WatchedStore(MemoryJobStore):
             assert not known & {event.number for event in transition.events}, "an event was overwritten"
             self._committed.add(turn)
             is_delayed = transition.send is not None and transition.send.delay_seconds > 0
-            # What gives a machine back goes on at its own pace, whatever is wished.
+            # A release is not interrupted by a cancel request.
             is_to_stop = self.jobs[job.job_id].cancel_requested_at is not None and not job.is_releasing
             assert not (is_delayed and is_to_stop), "a job that was to stop waits"
         return is_written
@@ -131,10 +133,10 @@ class Engine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.visible)
     @rule(position=positions, outcome=outcomes, is_sent=st.booleans())
-    def deliver_and_settle(self, position: int, outcome: Outcome, *, is_sent: bool) -> None:
+    def deliver_and_commit(self, position: int, outcome: Outcome, *, is_sent: bool) -> None:
         worker = self.claim(self.take(position))
         if worker:
-            self.make_transition(worker, outcome, is_sent=is_sent)
+            self.commit_turn(worker, outcome, is_sent=is_sent)
 
     @precondition(lambda self: self.visible)
     @rule(position=positions)
@@ -161,7 +163,7 @@ class Engine(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(position=positions, outcome=outcomes, is_sent=st.booleans())
     def commit_late(self, position: int, outcome: Outcome, *, is_sent: bool) -> None:
-        self.make_transition(self.workers.pop(position % len(self.workers)), outcome, is_sent=is_sent)
+        self.commit_turn(self.workers.pop(position % len(self.workers)), outcome, is_sent=is_sent)
 
     @precondition(lambda self: self.workers)
     @rule(position=positions, stops=st.booleans())
@@ -257,20 +259,20 @@ class Engine(RuleBasedStateMachine):
             assert (job.finished_at is not None) == (job.status not in ACTIVE)
 
     def teardown(self) -> None:
-        """Let the world be kind from here on: then every job ends, whatever happened before."""
+        """From here on nothing fails; then every job must end."""
         zombies, self.workers = self.workers, []
         for _ in range(100):
             while self.visible:
                 worker = self.claim(self.take(0))
                 if worker:
-                    self.make_transition(worker, FOLLOWING.get(worker.job.step, Done("{}")), is_sent=True)
+                    self.commit_turn(worker, FOLLOWING.get(worker.job.step, Done("{}")), is_sent=True)
             if all(job.status not in ACTIVE for job in self.store.jobs.values()):
                 break
             self.clock.advance(60)
             self.tick(is_overlapping=False)
         assert [job for job in self.store.jobs.values() if job.status in ACTIVE] == []
         for zombie in zombies:
-            self.make_transition(zombie, Done("{}"), is_sent=True)
+            self.commit_turn(zombie, Done("{}"), is_sent=True)
         self.check_invariants_at_rest()
 
     def check_invariants_at_rest(self) -> None:
@@ -309,7 +311,7 @@ class Engine(RuleBasedStateMachine):
                 assert other.held_until < now, "two workers hold the same turn"
         return Worker(claimed, claimed.lease_until or now)
 
-    def make_transition(self, worker: Worker, outcome: Outcome, *, is_sent: bool) -> None:
+    def commit_turn(self, worker: Worker, outcome: Outcome, *, is_sent: bool) -> None:
         """Commit what the engine would, at this instant; only the winner sends, and that may get lost."""
         now = self.clock.now()
         forced = lifecycle.forced_outcome(worker.job, now)

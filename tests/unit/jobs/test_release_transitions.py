@@ -42,7 +42,7 @@ def a_releasing_job(**overrides: object) -> Job:
     return replace(ASKING, **releasing)  # type: ignore[arg-type]  # replace() refuses unknown names
 
 
-def settled(job: Job, outcome: Outcome) -> tuple[Job, Transition]:
+def carried_out(job: Job, outcome: Outcome) -> tuple[Job, Transition]:
     """Return the job as the transition leaves it, and the transition."""
     transition = make_transition(job, outcome, END, duration_ms=1234)
     assert allows(transition.change, job)
@@ -50,10 +50,10 @@ def settled(job: Job, outcome: Outcome) -> tuple[Job, Transition]:
 
 
 @pytest.mark.parametrize(("outcome", "pending_status"), ENDS)
-def test_settle_gives_the_machine_back_before_a_job_that_rents_ends(
+def test_transition_gives_the_machine_back_before_a_job_that_rents_ends(
     outcome: Outcome, pending_status: Status
 ) -> None:
-    job, transition = settled(ASKING, outcome)
+    job, transition = carried_out(ASKING, outcome)
 
     assert (job.status, job.step, job.pending_status) == (Status.RUNNING, StepName.RELEASE, pending_status)
     assert (job.finished_at, job.lease_owner, job.failures) == (None, None, 0)
@@ -62,15 +62,15 @@ def test_settle_gives_the_machine_back_before_a_job_that_rents_ends(
 
 
 @pytest.mark.parametrize(("outcome", "pending_status"), ENDS)
-def test_settle_ends_a_job_that_does_not_rent_at_once(outcome: Outcome, pending_status: Status) -> None:
-    job, transition = settled(replace(ASKING, rents=False), outcome)
+def test_transition_ends_a_job_that_does_not_rent_at_once(outcome: Outcome, pending_status: Status) -> None:
+    job, transition = carried_out(replace(ASKING, rents=False), outcome)
 
     assert (job.status, job.pending_status, transition.send) == (pending_status, None, None)
 
 
-def test_settle_keeps_the_result_and_the_failure_until_the_machine_is_gone() -> None:
-    succeeded, done = settled(ASKING, Done('{"answer": "x"}'))
-    failed, _ = settled(replace(ASKING, step=StepName.PULL), UNKNOWN_MODEL)
+def test_transition_keeps_the_result_and_the_failure_until_the_machine_is_gone() -> None:
+    succeeded, done = carried_out(ASKING, Done('{"answer": "x"}'))
+    failed, _ = carried_out(replace(ASKING, step=StepName.PULL), UNKNOWN_MODEL)
 
     assert (done.result_json, succeeded.failure) == ('{"answer": "x"}', None)
     assert failed.failure == FAILURE
@@ -88,11 +88,11 @@ def test_forced_outcome_leads_to_the_release_when_the_job_may_not_go_on(
     forced = lifecycle.forced_outcome(job, after(11))
 
     assert forced is not None
-    following, _ = settled(job, forced)
+    following, _ = carried_out(job, forced)
     assert (following.step, following.pending_status) == (StepName.RELEASE, pending_status)
 
 
-def test_settle_asks_nothing_but_the_epoch_of_who_gives_the_machine_back() -> None:
+def test_transition_asks_nothing_but_the_epoch_of_who_gives_the_machine_back() -> None:
     cancelled_meanwhile = a_releasing_job(cancel_requested_at=after(5))
 
     for outcome in (Again(30), Failed("provider_failed", "Down.", retryable=True)):
@@ -103,12 +103,12 @@ def test_settle_asks_nothing_but_the_epoch_of_who_gives_the_machine_back() -> No
     ("pending_status", "failure"),
     [(Status.SUCCEEDED, None), (Status.FAILED, FAILURE), (Status.CANCELLED, None)],
 )
-def test_settle_ends_the_job_as_was_found_once_the_machine_is_gone(
+def test_transition_ends_the_job_as_was_found_once_the_machine_is_gone(
     pending_status: Status, failure: Failure | None
 ) -> None:
     released = Released('{"receipt": 1}', {"left": "nothing"}, Spending(RENTAL_ID, 51_400))
 
-    job, transition = settled(a_releasing_job(pending_status=pending_status, failure=failure), released)
+    job, transition = carried_out(a_releasing_job(pending_status=pending_status, failure=failure), released)
 
     assert (job.status, job.failure, job.finished_at) == (pending_status, failure, END)
     assert (job.cost_micro_usd, job.rental_id, job.due_at) == (51_400, RENTAL_ID, None)
@@ -117,8 +117,8 @@ def test_settle_ends_the_job_as_was_found_once_the_machine_is_gone(
     assert transition.events[0].labels["left"] == "nothing"
 
 
-def test_settle_rents_anew_when_the_machine_had_failed_the_job() -> None:
-    job, transition = settled(
+def test_transition_rents_anew_when_the_machine_had_failed_the_job() -> None:
+    job, transition = carried_out(
         a_releasing_job(pending_status=None, failures=4), Released(spending=Spending(None, 900))
     )
 
@@ -137,11 +137,11 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
 @pytest.mark.parametrize("pending_status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, None])
-def test_settle_never_gives_a_release_up(error: Failed, pending_status: Status | None) -> None:
+def test_transition_never_gives_a_release_up(error: Failed, pending_status: Status | None) -> None:
     job = a_releasing_job(pending_status=pending_status, deadline_at=NOW - timedelta(days=1))
 
     for _ in range(50):
-        job, transition = settled(job, error)
+        job, transition = carried_out(job, error)
         assert (job.step, job.status, job.pending_status) == (
             StepName.RELEASE,
             Status.RUNNING,
@@ -156,21 +156,21 @@ def test_settle_never_gives_a_release_up(error: Failed, pending_status: Status |
 @pytest.mark.parametrize(
     ("failures", "delay_seconds"), [(0, 5), (1, 10), (2, 20), (3, 40), (4, 60), (9, 60), (10**6, 60)]
 )
-def test_settle_waits_longer_between_two_tries_to_give_a_machine_back(
+def test_transition_waits_longer_between_two_tries_to_give_a_machine_back(
     failures: int, delay_seconds: int
 ) -> None:
-    _, transition = settled(a_releasing_job(failures=failures), ERRORS[0])
+    _, transition = carried_out(a_releasing_job(failures=failures), ERRORS[0])
 
     assert transition.send is not None
     assert transition.send.delay_seconds == delay_seconds
 
 
 @pytest.mark.parametrize("outcome", [Next(StepName.PULL), Again(5)])
-def test_settle_writes_down_what_the_rental_costs_so_far(outcome: Next | Again) -> None:
+def test_transition_writes_down_what_the_rental_costs_so_far(outcome: Next | Again) -> None:
     known = replace(outcome, spending=Spending("other-1", 77))
 
-    job, _ = settled(replace(ASKING, cost_micro_usd=5), known)
-    unchanged, _ = settled(replace(ASKING, cost_micro_usd=5), outcome)
+    job, _ = carried_out(replace(ASKING, cost_micro_usd=5), known)
+    unchanged, _ = carried_out(replace(ASKING, cost_micro_usd=5), outcome)
 
     assert (job.rental_id, job.cost_micro_usd) == ("other-1", 77)
     assert (unchanged.rental_id, unchanged.cost_micro_usd) == (RENTAL_ID, 5)
@@ -193,7 +193,7 @@ def test_cancel_ends_a_queued_job_that_cannot_have_rented_yet() -> None:
     ],
     ids=lambda overrides: next(iter(overrides)),
 )
-def test_forced_outcome_runs_a_release_whatever_else_holds(overrides: dict[str, object]) -> None:
+def test_forced_outcome_lets_a_release_run_in_any_case(overrides: dict[str, object]) -> None:
     assert lifecycle.forced_outcome(a_releasing_job(**overrides), END) is None
 
 
@@ -314,7 +314,7 @@ def test_engine_reads_no_request_for_a_job_that_leaves_nothing_behind(pending_st
 
 
 @pytest.mark.parametrize(("failures", "seen"), [(0, []), (2, []), (3, ["{}"]), (9, ["{}"])])
-def test_engine_waits_only_so_long_for_the_wishes_of_a_job_whose_machine_bills(
+def test_engine_waits_only_so_long_for_the_request_of_a_job_whose_machine_bills(
     failures: int, seen: list[str]
 ) -> None:
     turn = Turn(Released())

@@ -18,7 +18,7 @@ UNKNOWN_MODEL = Failed("model_not_found", "There is no such model.", retryable=F
 OUTCOMES: list[Outcome] = [Next(StepName.ASK), Again(30), Done("{}"), OVERLOADED, UNKNOWN_MODEL, Cancelled()]
 
 
-def settled(job: Job, outcome: Outcome) -> tuple[Job, Transition]:
+def carried_out(job: Job, outcome: Outcome) -> tuple[Job, Transition]:
     """Return the job as the transition leaves it, and the transition."""
     transition = make_transition(job, outcome, END, duration_ms=1234)
     assert allows(transition.change, job)
@@ -67,10 +67,10 @@ def a_send_of(seq: int, lane: Lane = Lane.INFERENCE, delay_seconds: int = 0) -> 
     return Send(lane, StepMessage(JOB_ID, seq), delay_seconds)
 
 
-def test_settle_moves_on_when_the_step_is_complete() -> None:
+def test_transition_moves_on_when_the_step_is_complete() -> None:
     job = replace(CLAIMED, failures=1, progress={"chunks": 3}, phases_ms={"check": 5})
 
-    after_it, transition = settled(job, Next(StepName.ASK))
+    after_it, transition = carried_out(job, Next(StepName.ASK))
 
     assert after_it == a_next_turn(
         job,
@@ -84,31 +84,31 @@ def test_settle_moves_on_when_the_step_is_complete() -> None:
     assert (transition.result_json, transition.send) == (None, a_send_of(3))
 
 
-def test_settle_keeps_the_steps_own_phases_when_it_names_them() -> None:
-    after_it, _ = settled(CLAIMED, Next(StepName.ASK, phases_ms={"load": 900, "first_token": 30}))
+def test_transition_keeps_the_steps_own_phases_when_it_names_them() -> None:
+    after_it, _ = carried_out(CLAIMED, Next(StepName.ASK, phases_ms={"load": 900, "first_token": 30}))
 
     assert after_it.phases_ms == {"load": 900, "first_token": 30}
 
 
-def test_settle_sends_to_the_next_steps_lane_when_that_is_another() -> None:
+def test_transition_sends_to_the_next_steps_lane_when_that_is_another() -> None:
     check = a_claimed_job(step=StepName.CHECK)
 
-    _, transition = settled(check, Next(StepName.WARM_UP, delay_seconds=7))
+    _, transition = carried_out(check, Next(StepName.WARM_UP, delay_seconds=7))
 
     assert transition.send == a_send_of(2, Lane.INFERENCE, delay_seconds=7)
 
 
-def test_settle_repeats_the_step_without_an_event_when_it_is_not_ready() -> None:
-    after_it, transition = settled(CLAIMED, Again(30, progress={"layers": 2}))
+def test_transition_repeats_the_step_without_an_event_when_it_is_not_ready() -> None:
+    after_it, transition = carried_out(CLAIMED, Again(30, progress={"layers": 2}))
 
     assert after_it == a_next_turn(CLAIMED, 30, progress={"layers": 2})
     assert (transition.events, transition.send) == ((), a_send_of(3, delay_seconds=30))
 
 
-def test_settle_tells_what_a_turn_found_when_the_step_is_not_ready() -> None:
+def test_transition_tells_what_a_turn_found_when_the_step_is_not_ready() -> None:
     note = Note("benchmark.point", {"concurrency": "4"}, duration_ms=900)
 
-    after_it, transition = settled(CLAIMED, Again(0, notes=(note, note)))
+    after_it, transition = carried_out(CLAIMED, Again(0, notes=(note, note)))
 
     assert after_it == a_next_turn(CLAIMED, event_count=5)
     assert transition.events == tuple(
@@ -116,11 +116,11 @@ def test_settle_tells_what_a_turn_found_when_the_step_is_not_ready() -> None:
     )
 
 
-def test_settle_grants_all_tries_again_to_a_step_that_has_got_somewhere() -> None:
+def test_transition_grants_all_tries_again_to_a_step_that_has_got_somewhere() -> None:
     job = replace(CLAIMED, failures=2)
 
-    assert settled(job, Again(0, state_json="[1]"))[0].failures == 0
-    assert settled(job, Again(0))[0].failures == 2
+    assert carried_out(job, Again(0, state_json="[1]"))[0].failures == 0
+    assert carried_out(job, Again(0))[0].failures == 2
 
 
 @pytest.mark.parametrize(
@@ -135,29 +135,29 @@ def test_settle_grants_all_tries_again_to_a_step_that_has_got_somewhere() -> Non
     ],
     ids=repr,
 )
-def test_settle_leaves_the_state_that_the_step_gives_and_no_other(
+def test_transition_leaves_the_state_that_the_step_gives_and_no_other(
     outcome: Outcome, state_json: str | None
 ) -> None:
-    assert settled(CLAIMED, outcome)[1].state_json == state_json
+    assert carried_out(CLAIMED, outcome)[1].state_json == state_json
 
 
 @pytest.mark.parametrize(("asked", "given"), [(-5, 0), (0, 0), (900, 900), (901, 900), (86400, 900)])
-def test_settle_clips_the_delay_to_what_sqs_can(asked: int, given: int) -> None:
-    after_it, transition = settled(CLAIMED, Again(asked))
+def test_transition_clips_the_delay_to_what_sqs_can(asked: int, given: int) -> None:
+    after_it, transition = carried_out(CLAIMED, Again(asked))
 
     assert (after_it, transition.send) == (a_next_turn(CLAIMED, given), a_send_of(3, delay_seconds=given))
 
 
-def test_settle_keeps_the_result_when_the_job_is_done() -> None:
-    after_it, transition = settled(CLAIMED, Done('{"answer": "Nothing."}'))
+def test_transition_keeps_the_result_when_the_job_is_done() -> None:
+    after_it, transition = carried_out(CLAIMED, Done('{"answer": "Nothing."}'))
 
     assert after_it == an_end(CLAIMED, Status.SUCCEEDED, event_count=5)
     assert transition.events == (a_step_event(4), Event(5, "job.succeeded", "ok", END, 10_000, None, {}))
     assert (transition.result_json, transition.send) == ('{"answer": "Nothing."}', None)
 
 
-def test_settle_ends_the_job_when_it_was_cancelled() -> None:
-    after_it, transition = settled(CLAIMED, Cancelled())
+def test_transition_ends_the_job_when_it_was_cancelled() -> None:
+    after_it, transition = carried_out(CLAIMED, Cancelled())
 
     assert after_it == an_end(CLAIMED, Status.CANCELLED, event_count=4)
     assert transition.events == (Event(4, "job.cancelled", "ok", END, 10_000, None, {}),)
@@ -168,12 +168,12 @@ def test_settle_ends_the_job_when_it_was_cancelled() -> None:
     ("failures", "asked", "delay_seconds"),
     [(0, None, 5), (1, None, 20), (0, 30, 30), (1, 30, 30), (0, 3000, 900), (0, 0, 5)],
 )
-def test_settle_tries_again_when_the_failure_is_worth_it(
+def test_transition_tries_again_when_the_failure_is_worth_it(
     failures: int, asked: int | None, delay_seconds: int
 ) -> None:
     job = replace(CLAIMED, failures=failures, progress={"chunks": 3})
 
-    after_it, transition = settled(job, replace(OVERLOADED, retry_after_seconds=asked))
+    after_it, transition = carried_out(job, replace(OVERLOADED, retry_after_seconds=asked))
 
     assert after_it == a_next_turn(job, delay_seconds, failures=failures + 1, progress={}, event_count=4)
     assert transition.events == (a_step_event(4, "server_overloaded", str(failures + 1)),)
@@ -191,8 +191,8 @@ FAILURES: list[tuple[str, Job, Failed]] = [
 
 
 @pytest.mark.parametrize(("job", "outcome"), [r[1:] for r in FAILURES], ids=[r[0] for r in FAILURES])
-def test_settle_fails_the_job_when_no_try_is_left(job: Job, outcome: Failed) -> None:
-    after_it, transition = settled(job, outcome)
+def test_transition_fails_the_job_when_no_try_is_left(job: Job, outcome: Failed) -> None:
+    after_it, transition = carried_out(job, outcome)
 
     failure = Failure(outcome.code, outcome.sentence, StepName.WARM_UP, outcome.retryable)
     assert after_it == an_end(job, Status.FAILED, 5, failure)
@@ -203,10 +203,10 @@ def test_settle_fails_the_job_when_no_try_is_left(job: Job, outcome: Failed) -> 
     assert (transition.result_json, transition.send) == (None, None)
 
 
-def test_settle_tries_again_when_the_deadline_is_just_after_the_next_try() -> None:
+def test_transition_tries_again_when_the_deadline_is_just_after_the_next_try() -> None:
     job = replace(CLAIMED, deadline_at=END + timedelta(seconds=5, milliseconds=1))
 
-    _, transition = settled(job, OVERLOADED)
+    _, transition = carried_out(job, OVERLOADED)
 
     assert transition.send == a_send_of(3, delay_seconds=5)
 
@@ -223,14 +223,14 @@ def test_settle_tries_again_when_the_deadline_is_just_after_the_next_try() -> No
         ("xx" + "🚀" * 260, "xx" + "🚀" * 64),
     ],
 )
-def test_settle_shortens_the_sentence_when_it_is_longer_than_260_bytes(sentence: str, kept: str) -> None:
-    after_it, _ = settled(CLAIMED, replace(UNKNOWN_MODEL, sentence=sentence))
+def test_transition_shortens_the_sentence_when_it_is_longer_than_260_bytes(sentence: str, kept: str) -> None:
+    after_it, _ = carried_out(CLAIMED, replace(UNKNOWN_MODEL, sentence=sentence))
 
     assert after_it.failure == Failure("model_not_found", kept, StepName.WARM_UP, retryable=False)
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
-def test_settle_tells_of_lost_workers_first_when_there_were_any(outcome: Outcome) -> None:
+def test_transition_tells_of_lost_workers_first_when_there_were_any(outcome: Outcome) -> None:
     alone = make_transition(CLAIMED, outcome, END, 1234)
     lost = Event(4, "worker.lost", "error", END, None, "worker_lost", {"step": "warm_up", "lost": "2"})
 
@@ -242,14 +242,14 @@ def test_settle_tells_of_lost_workers_first_when_there_were_any(outcome: Outcome
 
 
 OWN_TURN = Is("epoch", 5)
-NO_WISH_TO_CANCEL = IsAbsentOrBefore("cancel_requested_at", CLAIMED.created_at)
+NO_CANCEL_REQUEST = IsAbsentOrBefore("cancel_requested_at", CLAIMED.created_at)
 REQUIRED: list[tuple[Outcome, tuple[Requirement, ...]]] = [
     (Next(StepName.ASK), (OWN_TURN,)),
-    (Next(StepName.ASK, delay_seconds=1), (OWN_TURN, NO_WISH_TO_CANCEL)),
+    (Next(StepName.ASK, delay_seconds=1), (OWN_TURN, NO_CANCEL_REQUEST)),
     (Again(0), (OWN_TURN,)),
     (Again(-5), (OWN_TURN,)),
-    (Again(30), (OWN_TURN, NO_WISH_TO_CANCEL)),
-    (OVERLOADED, (OWN_TURN, NO_WISH_TO_CANCEL)),
+    (Again(30), (OWN_TURN, NO_CANCEL_REQUEST)),
+    (OVERLOADED, (OWN_TURN, NO_CANCEL_REQUEST)),
     (UNKNOWN_MODEL, (OWN_TURN,)),
     (Done("{}"), (OWN_TURN,)),
     (Cancelled(), (OWN_TURN,)),
@@ -257,7 +257,7 @@ REQUIRED: list[tuple[Outcome, tuple[Requirement, ...]]] = [
 
 
 @pytest.mark.parametrize(("outcome", "requires"), REQUIRED, ids=[repr(row[0]) for row in REQUIRED])
-def test_settle_is_refused_when_another_worker_has_claimed_since(
+def test_transition_is_refused_when_another_worker_has_claimed_since(
     outcome: Outcome, requires: tuple[Requirement, ...]
 ) -> None:
     transition = make_transition(CLAIMED, outcome, END, 1234)
@@ -268,17 +268,17 @@ def test_settle_is_refused_when_another_worker_has_claimed_since(
 
 @pytest.mark.parametrize(("outcome", "requires"), REQUIRED, ids=[repr(row[0]) for row in REQUIRED])
 @pytest.mark.parametrize("asked_at", [CLAIMED.created_at, NOW, END], ids=["at once", "early", "just now"])
-def test_settle_is_refused_when_a_wish_to_cancel_would_wait_out_a_delay(
+def test_transition_is_refused_when_a_cancel_request_would_wait_out_a_delay(
     outcome: Outcome, requires: tuple[Requirement, ...], asked_at: datetime
 ) -> None:
     asked_to_stop = replace(CLAIMED, cancel_requested_at=asked_at)
 
     is_allowed = allows(make_transition(CLAIMED, outcome, END, 1234).change, asked_to_stop)
 
-    assert is_allowed is (NO_WISH_TO_CANCEL not in requires)
+    assert is_allowed is (NO_CANCEL_REQUEST not in requires)
 
 
-def test_cancel_queued_ends_a_job_that_nobody_has_begun() -> None:
+def test_cancel_queued_ends_a_job_that_no_worker_has_claimed() -> None:
     transition = cancel_queued(a_job(), END)
 
     assert apply(transition.change, a_job()) == an_end(a_job(), Status.CANCELLED, event_count=2)

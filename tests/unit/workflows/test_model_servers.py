@@ -37,7 +37,7 @@ def run_at(server: FakeModelServer, step: StepName, context: StepContext) -> Out
     return run(Servers(Backends(server.open, None)).steps, step, context)
 
 
-def test_servers_have_the_steps_that_are_nobodys_own() -> None:
+def test_servers_have_the_steps_that_kinds_share() -> None:
     assert set(Servers(Backends(FakeModelServer().open, None)).steps) == {StepName.WARM_UP, StepName.VERIFY}
 
 

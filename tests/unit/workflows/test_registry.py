@@ -45,10 +45,10 @@ def test_job_comes_from_its_first_step_to_its_result(
     kind: Kind, way: list[StepName], result: type[Document], *, warmup: bool
 ) -> None:
     steps = make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy(), measuring=a_tool_box())
-    wish = {} if kind is Kind.LLM_INSTANCE else {"backend_warmup": warmup}
+    chosen = {} if kind is Kind.LLM_INSTANCE else {"backend_warmup": warmup}
     taken = [way[0]]
 
-    while isinstance(outcome := run(steps, taken[-1], a_context(kind, **wish)), Next):
+    while isinstance(outcome := run(steps, taken[-1], a_context(kind, **chosen)), Next):
         taken.append(outcome.step)
 
     assert taken == way

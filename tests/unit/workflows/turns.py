@@ -41,7 +41,7 @@ def run(steps: Mapping[StepName, Step], step: StepName, context: StepContext) ->
 
 
 class FailingServer(FakeModelServer):
-    """Fails whatever it is asked, its list of models included."""
+    """Fails at any call, that for its list of models included."""
 
     def __init__(self, error: RuneError) -> None:
         super().__init__(error=error)
