@@ -1,12 +1,12 @@
-"""The only door to the time of day."""
+"""The only clock: no other module reads the time of day (tests/unit/test_imports.py)."""
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, override
 
 
 class Clock(Protocol):
-    """Where code reads the time; simulations give their own."""
+    """A source of the time; simulations give their own."""
 
     def now(self) -> datetime:
         """Return the present instant, aware, in UTC."""
@@ -17,16 +17,17 @@ class Clock(Protocol):
         ...
 
 
-class SystemClock:
-    """The machine's own clocks, disciplined by NTP on Lambda."""
+class SystemClock(Clock):
+    """The machine's own clocks, which Lambda keeps in step by NTP."""
 
+    @override
     def now(self) -> datetime:
-        """Return the present instant, aware, in UTC, to the millisecond: what is stored comes back equal."""
+        # To the millisecond, as instants are stored: what is read back is equal.
         now = datetime.now(UTC)
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
+    @override
     def monotonic_seconds(self) -> float:
-        """Return seconds of the machine's monotonic clock."""
         return time.monotonic()
 
 

@@ -1,1 +1,1 @@
-"""Who answers a question: one protocol, one file per agent."""
+"""Agents, which answer questions: one protocol, one file per agent."""

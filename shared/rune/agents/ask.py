@@ -3,8 +3,9 @@
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import override
 
-from rune.agents.protocol import AgentAnswer, AgentKind, AgentRequest, AgentTokens
+from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens
 from rune.agents.settings import TenantAgents
 from rune.bench import formulas
 from rune.errors import InvalidRequestError, ModelNotFoundError
@@ -14,20 +15,16 @@ from rune.net.addresses import AddressPolicy
 NAME = "ask"
 
 
-class AskAgent:
-    """An `Agent` that is nothing but the model."""
+class AskAgent(Agent):
+    """Gives the model the question and nothing else."""
 
+    @override
     async def check(self, request: AgentRequest) -> None:
-        """Find out that the server answers and has the model."""
         async with _model_server(request) as server:
             await _require_model(server, request.model)
 
+    @override
     async def ask(self, request: AgentRequest, on_chunk: OnChunk) -> AgentAnswer:
-        """Return the model's answer.
-
-        The model is looked for first, which also opens the connection that the question then takes: neither TCP
-        and TLS nor what this process does for the first time is counted as the model's.
-        """
         chat = ChatRequest(
             model=request.model,
             messages=(Message(Role.USER, request.question),),
@@ -35,9 +32,12 @@ class AskAgent:
             idle_timeout_seconds=request.idle_timeout_seconds or request.timeout_seconds,
         )
         async with _model_server(request) as server:
+            # Also opens the connection that the question then takes, so that neither TCP and TLS nor what this
+            # process does for the first time is counted as the model's time.
             await _require_model(server, request.model)
             return _answer(await server.chat(chat, on_chunk))
 
+    @override
     async def aclose(self) -> None:
         """Do nothing: each call closes what it opened."""
 

@@ -1,15 +1,17 @@
-"""The agent `holmes`: a HolmesGPT server over HTTP, which looks into a cluster with tools of its own.
+"""The agent `holmes`: a HolmesGPT server over HTTP, which investigates a cluster with its own tools.
 
 Protocol: https://github.com/HolmesGPT/holmesgpt/blob/master/docs/reference/http-api.md and its server.py, read
-2026-11. The request stays open, silent, until the investigation is over; a proxy before the server must bear that.
+2026-11. The request stays open and silent until the investigation is over, so a proxy before the server must allow
+that long a silence.
 """
 
 import json
 import math
 import time
 from collections.abc import Mapping
+from typing import override
 
-from rune.agents.protocol import AgentAnswer, AgentKind, AgentRequest, AgentTokens
+from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens
 from rune.agents.settings import HolmesSettings, TenantAgents
 from rune.errors import (
     BadResponseError,
@@ -34,26 +36,27 @@ HINT = (
 )
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""An answer carries the whole conversation, and what the tools gave a second time: a context of a million tokens
-is 4 MB of text, twice that, escaped."""
+"""Longest answer. It holds the whole conversation, and the tools' results a second time: a context of a million
+tokens is 4 MB of text, and about twice that as JSON."""
 
 MAX_ARTIFACTS = 200
+"""Tool calls of one answer that become artifacts; the count of all is in the metadata."""
 
 _LIST_TIMEOUT_SECONDS = 15.0
 _NS_PER_MS = 1_000_000
 _OK = 200
 
 
-class HolmesAgent:
-    """An `Agent` that is a HolmesGPT server.
+class HolmesAgent(Agent):
+    """Asks a HolmesGPT server.
 
-    The key goes out as `Authorization: Bearer`. HolmesGPT takes `X-API-Key` as well, but hands every header except
-    `Authorization` and cookies on to its tools, and whoever wrote those would have the key.
+    The key is sent as `Authorization: Bearer`. HolmesGPT takes `X-API-Key` as well, but passes every header except
+    `Authorization` and cookies on to its tools, which would then have the key.
     """
 
     def __init__(self, connection: ServerConnection, api_key: str | None = None) -> None:
         self._connection = connection
-        # As it is, and as JSON spells it.
+        # As it is, and as JSON escapes it.
         self._secrets = {api_key.encode(), json.dumps(api_key)[1:-1].encode()} if api_key else set()
 
     @classmethod
@@ -69,34 +72,29 @@ class HolmesAgent:
         client = open_client(policy)
         api_key = settings.api_key.get_secret_value() if settings.api_key else None
         if api_key:
-            # On every request of this client, which follows no redirect and so reaches this server alone.
+            # Of every request of this client, which follows no redirect and so reaches this server alone.
             client.headers["Authorization"] = f"Bearer {api_key}"
         return cls(ServerConnection(url, client), api_key)
 
-    async def list_models(self) -> tuple[str, ...]:
-        """Return the names in the server's own list of models, sorted.
-
-        Raises
-        ------
-        ModelServerError, AddressError
-            Any of them.
-        """
-        return await self._list_models(_LIST_TIMEOUT_SECONDS)
-
+    @override
     async def check(self, request: AgentRequest) -> None:
-        """Find out that the server answers and knows the model."""
         await self._require_model(request.model, request.timeout_seconds)
 
-    async def ask(self, request: AgentRequest, on_chunk: OnChunk) -> AgentAnswer:  # noqa: ARG002 in one piece
-        """Return the server's analysis, with the tools it used as artifacts.
+    @override
+    async def ask(self, request: AgentRequest, on_chunk: OnChunk) -> AgentAnswer:
+        """Return the server's analysis, with the tools that it used as artifacts; it is not streamed.
 
-        The model is looked for first, always: HolmesGPT takes a name that it does not know without a word for its
-        first model, and the answer does not say who gave it.
+        The model is looked up before each question: HolmesGPT answers a name that it does not know with its first
+        model, and the answer does not name the model.
 
         Raises
         ------
+        ModelNotFoundError
+            The server's list does not have the model.
+        ServerAccessError
+            The server refuses the key, or its provider refuses its own.
         ModelServerError, AddressError
-            Any of them; of a server that refuses the key, `ServerAccessError`.
+            Any other of them.
         """
         began_s = time.monotonic()
         await self._require_model(request.model, request.timeout_seconds)
@@ -112,8 +110,8 @@ class HolmesAgent:
             asked_ms = math.ceil((time.monotonic_ns() - reply.sent_ns) / _NS_PER_MS)
         return _answer(members, request.model, asked_ms)
 
+    @override
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._connection.aclose()
 
     async def _require_model(self, model: str, timeout_seconds: float) -> None:
@@ -131,13 +129,13 @@ class HolmesAgent:
             listing = await self._read_object(reply)
         names = listing.get("model_name")
         if isinstance(names, str):
-            # The server writes the list as JSON within JSON, whatever its documentation shows.
+            # The server writes the list as a string of JSON; its documentation shows an array.
             try:
                 names = parse_json(names.encode("utf-8", "replace"))
             except ValueError:
                 names = None
         if not isinstance(names, list):
-            raise BadResponseError("The server's list of models is none: is it a HolmesGPT server?")
+            raise BadResponseError("The server's answer is not a list of models: is it a HolmesGPT server?")
         return tuple(sorted({name for name in names if isinstance(name, str) and name}))
 
     async def _read_object(self, reply: Reply, *, model: str | None = None) -> Mapping[str, object]:
@@ -157,7 +155,7 @@ class HolmesAgent:
         return value
 
     def _without_secrets(self, body: bytes) -> bytes:
-        """Return the body without the key, which a server or a proxy that echoes requests would put into it."""
+        """Return the body without the key, which a server or a proxy may echo."""
         for secret in self._secrets:
             body = body.replace(secret, b"***")
         return body
@@ -180,13 +178,13 @@ def _failure(status: int, body: bytes, context: FailureContext) -> ModelServerEr
     if status < 400:  # noqa: PLR2004 other successes; redirects ended earlier
         return BadResponseError(f"HolmesGPT answered with status {status}, which RUNE did not expect.")
     if status in {401, 403}:
-        # 401 is also how it passes on that its model's provider refused its own key.
+        # It also answers 401 when its model's provider refused its own key.
         return ServerAccessError(
             "HolmesGPT refused the key of this tenant, or its provider refused HolmesGPT's."
         )
     if status in {404, 405}:
         return BadResponseError("The server does not know HolmesGPT's paths: is base_url a HolmesGPT server?")
-    # Everything that fails within it is a 500 with the provider's words, which tell the cause.
+    # Every failure inside it is a 500 with the provider's words, which tell the cause.
     return describe_failure(status, body, context)
 
 
@@ -211,7 +209,7 @@ def _answer(members: Mapping[str, object], model: str, asked_ms: int) -> AgentAn
 
 
 def _artifact(call: Mapping[str, object]) -> dict[str, str]:
-    """Return what a tool was used for. Not what it gave: megabytes of a cluster, secrets among them."""
+    """Return what a tool was used for. Not its result, which may be megabytes of a cluster, secrets included."""
     return {
         "type": "tool_call",
         "tool_name": excerpt(mend_text(read_text(call, "tool_name"))),
@@ -221,11 +219,11 @@ def _artifact(call: Mapping[str, object]) -> dict[str, str]:
 
 
 def _tokens(metadata: Mapping[str, object]) -> AgentTokens | None:
-    """Return the tokens of the last call of the model, which saw the whole conversation; None without a count.
+    """Return the tokens of the model's last call, whose prompt was the whole conversation; None without a count.
 
-    `usage` is the provider's, `tokens` HolmesGPT's own count by role: `tools_tokens` are the results of tools,
+    `usage` is the provider's count, `tokens` HolmesGPT's own by role: `tools_tokens` are the results of tools,
     `tools_to_call_tokens` their descriptions, `assistant_tokens` all that the model wrote, the answer included.
-    What the earlier calls of an investigation cost is not reported.
+    The tokens of an investigation's earlier calls are not reported.
     """
     usage, by_role = as_object(metadata.get("usage")), as_object(metadata.get("tokens"))
     total = read_count(usage, "total_tokens") or read_count(by_role, "total_tokens")

@@ -1,4 +1,4 @@
-"""What RUNE asks of every agent, and what comes back. Plain data."""
+"""What RUNE asks of every agent, and what an agent returns. Plain data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from rune.llm.protocol import Generation, ModelServer, OnChunk
 from rune.net.addresses import AddressPolicy
 
 type OpenModelServer = Callable[[], ModelServer]
-"""Opens the model server of the job; whoever calls it closes what it gives."""
+"""Opens the job's model server; the caller closes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,11 @@ class AgentRequest:
     Attributes
     ----------
     model
-        For an agent on a model server, a model there; for one with a server of its own, a name that this knows.
+        A model on the job's model server, or a name that the agent's own server knows.
     timeout_seconds
         Longest time from the first byte sent to the whole answer.
     idle_timeout_seconds
-        Longest silence of a server that streams; None means only the total counts.
+        Longest silence of a server that streams; None for no limit besides the total.
     open_model_server
         None where the job names no model server.
     """
@@ -37,16 +37,16 @@ class AgentRequest:
 
 @dataclass(frozen=True, slots=True)
 class AgentTokens:
-    """Tokens by what they were spent on; 0 also where nobody said, which the answer's metadata tells.
+    """Tokens by purpose; 0 also where the server did not count, which the answer's metadata tells.
 
     Attributes
     ----------
     tool_calls
-        Descriptions of tools and what tools gave back.
+        Descriptions and results of tools.
     agent_reasoning
-        What the model wrote on its way to the answer.
+        What the model wrote before the answer.
     total
-        As the server counts it; more than the sum, as the question belongs to none of the four.
+        As the server counts it; more than the sum, since the question is in none of the four.
     """
 
     system_prompt: int = 0
@@ -58,19 +58,19 @@ class AgentTokens:
 
 @dataclass(frozen=True, slots=True)
 class AgentAnswer:
-    """An agent's answer with what it took.
+    """An agent's answer with its costs in tokens and time.
 
     Attributes
     ----------
     artifacts
-        What came up on the way, such as tools used, each with a `type`; None for an agent without any.
+        Intermediate results, such as the tools used, each with a `type`; None for an agent without any.
     metadata
-        Of it, `agent` is the agent's name and `token_count_source` who counted: `usage`, `server`, `chunks`, or
-        `unreported` where no count was given.
+        `agent` is the agent's name, `token_count_source` who counted: `usage`, `server`, `chunks`, or `unreported`
+        where no count was given.
     phases_ms
         Milliseconds by phase, in order; `ask` is the question itself.
     generation
-        Evidence for measurements, where a model server answered RUNE directly.
+        The model server's answer with its stamps, where the server answered RUNE directly.
     """
 
     answer: str
@@ -82,17 +82,23 @@ class AgentAnswer:
 
 
 class Agent(Protocol):
-    """Somebody who answers questions. Every method may raise any `ModelServerError` or `AddressError`.
+    """An agent. Every method may raise any `ModelServerError` or `AddressError`.
 
-    Cancelling a method closes its connection, so that whoever works for it stops.
+    Cancelling a method closes its connection, so that the server stops working on it.
     """
 
     async def check(self, request: AgentRequest) -> None:
-        """Find out, without asking, that the question could be answered."""
+        """Check, without asking the question, that the server answers and has the model.
+
+        Raises
+        ------
+        ModelNotFoundError
+            It does not have the model.
+        """
         ...
 
     async def ask(self, request: AgentRequest, on_chunk: OnChunk) -> AgentAnswer:
-        """Return the answer; `on_chunk` is called where the agent streams its answer."""
+        """Return the answer; `on_chunk` is called with each chunk where the server streams."""
         ...
 
     async def aclose(self) -> None:
@@ -109,7 +115,7 @@ class AgentKind:
     needs_model_server
         Whether a job must name a model server (`backend_url`); other agents have their own and ignore it.
     missing_setting
-        Returns what a person should do for the tenant to have the agent, or None where nothing is missing.
+        Returns what the operator must set for the tenant to have the agent; None where nothing is missing.
     open
         Returns the agent; nothing is sent yet. May raise `AddressRefusedError`.
     """

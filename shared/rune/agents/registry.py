@@ -1,4 +1,4 @@
-"""Which agents there are. Another one is a file with a `KIND`, and a line here."""
+"""Which agents there are. A new agent is a file with a `KIND`, and an entry here."""
 
 from rune.agents import ask, holmes
 from rune.agents.protocol import Agent, AgentKind
@@ -15,7 +15,7 @@ _MAX_NAME_CHARS = 64
 
 
 def find_agent(name: str, settings: TenantAgents) -> AgentKind:
-    """Return what is known of the agent, if the tenant may use it; for the API's door.
+    """Return what is known of the agent, if the tenant may use it.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def find_agent(name: str, settings: TenantAgents) -> AgentKind:
     kind = _KINDS.get(name)
     if kind is None:
         raise InvalidRequestError(
-            f"{name[:_MAX_NAME_CHARS]!r} is not an agent of RUNE's; there are {', '.join(AGENT_NAMES)}.",
+            f"{name[:_MAX_NAME_CHARS]!r} is not an agent that RUNE knows; it knows {', '.join(AGENT_NAMES)}.",
             pointer="/agent",
             code="agent_unknown",
         )

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, override
 
 from rune.errors import ModelUnsupportedError
 from rune.llm.answers import AnswerInProgress
@@ -15,6 +15,7 @@ from rune.llm.protocol import (
     ChatRequest,
     Generation,
     ModelFacts,
+    ModelServer,
     OnChunk,
     OnPull,
     PullRequest,
@@ -26,11 +27,11 @@ from rune.llm.protocol import (
 type _Summary = Mapping[str, Any]
 
 
-class BedrockServer:
-    """A `ModelServer` that is Bedrock in one region.
+class BedrockServer(ModelServer):
+    """Bedrock in one region.
 
-    Nothing is loaded, unloaded or pulled there, and nothing tells what runs. A model's name is the id of a
-    foundation model or of an inference profile (`us.anthropic.…`), or the ARN of either.
+    Models are neither loaded nor pulled, and none is listed as running. A model's name is the id of a foundation
+    model or of an inference profile (`us.anthropic.…`), or the ARN of either.
     """
 
     def __init__(self, calls: BedrockCalls) -> None:
@@ -43,16 +44,18 @@ class BedrockServer:
         """Return Bedrock in a region, at AWS's own addresses or at another one; nothing is sent yet."""
         return cls(BedrockCalls(region, endpoint_url))
 
+    @override
     async def list_models(self) -> tuple[str, ...]:
-        """Return the ids of the models that write text, and of all inference profiles, sorted."""
+        """Return the ids of the models that write text and of all inference profiles, sorted."""
         models, profiles = await self._list()
         ids = [model["modelId"] for model in models if _writes(model)]
         return tuple(sorted({*ids, *(profile["inferenceProfileId"] for profile in profiles)}))
 
+    @override
     async def list_running(self) -> tuple[str, ...]:
-        """Return nothing: every model is always there."""
         return ()
 
+    @override
     async def has_model(self, model: str) -> bool:
         """Return whether the account's region lists the model or the profile, by id or ARN."""
         models, profiles = await self._list()
@@ -60,6 +63,7 @@ class BedrockServer:
         arns |= {profile["inferenceProfileArn"] for profile in profiles}
         return model in arns or model in await self.list_models()
 
+    @override
     async def capabilities(self, model: str) -> Capabilities:
         """Return what the list says of the model, or of the model behind a profile; it says nothing of tools."""
         summary = await self._find(model)
@@ -67,35 +71,51 @@ class BedrockServer:
             return Capabilities()
         return Capabilities(chats=_writes(summary) and summary.get("responseStreamingSupported") is not False)
 
+    @override
     async def describe_server(self) -> ServerFacts:
-        """Return its name: Bedrock says nothing else of itself."""
         return ServerFacts(name="bedrock")
 
+    @override
     async def describe_model(self, model: str) -> ModelFacts:
-        """Return whose model it is: neither digest nor size nor context are told."""
+        """Return the model's provider as its family: Bedrock tells neither digest nor size nor context."""
         summary = await self._find(model)
         return ModelFacts(family=summary.get("providerName") if summary else None)
 
+    @override
     async def round_trip_ms(self) -> float | None:
-        """Return nothing: what answers a handshake is AWS's edge, which is not where the model is."""
+        """Return None: AWS's edge answers a handshake, and the model is elsewhere."""
         return None
 
-    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:  # noqa: ARG002  # the protocol's
-        """Refuse: there is nothing to download."""
+    @override
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        """Refuse, since there is nothing to download.
+
+        Raises
+        ------
+        ModelUnsupportedError
+            Always.
+        """
         raise ModelUnsupportedError("Amazon Bedrock cannot be told to download a model.")
 
+    @override
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
-        """Generate one token: it finds out whether the account may use the model. `load_ms` is 0."""
+        """Generate one token, which shows whether the account may use the model. `load_ms` is 0.
+
+        Raises
+        ------
+        ModelServerError
+            As `ModelServer.chat`.
+        """
         return WarmUp(0.0, await first_token_ms(self, request, timeout_seconds=request.timeout_seconds))
 
+    @override
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
-        """Return the answer; see `ModelServer.chat`."""
         loop = asyncio.get_running_loop()
         opened: list[ConverseAnswer] = []
 
         def open_answer(call: StreamedCall) -> TakeChunk:
             def tell(count: int) -> None:
-                # A loop that has closed meanwhile has nobody to tell.
+                # The loop may have been closed meanwhile: then no caller waits for the count.
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(on_chunk, count)
 
@@ -114,12 +134,12 @@ class BedrockServer:
         )
         return opened[0].complete(ended_ns)
 
+    @override
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._calls.aclose()
 
     async def _list(self) -> tuple[list[_Summary], list[_Summary]]:
-        # Once for all: a measurement asks as often as it opens connections, and AWS throttles lists early.
+        # Once per server: a measurement asks as often as it opens connections, and AWS throttles lists early.
         async with self._listing:
             if self._listed is None:
                 self._listed = await self._calls.list_models()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, override
 
 from rune.errors import BadResponseError, ModelNotFoundError
 from rune.llm.fields import as_list, as_object, read_count, read_text
@@ -16,6 +16,7 @@ from rune.llm.protocol import (
     ChatRequest,
     Generation,
     ModelFacts,
+    ModelServer,
     OnChunk,
     OnPull,
     PullRequest,
@@ -38,10 +39,11 @@ _MEDIA_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "applica
 type _ListPath = Literal["/api/tags", "/api/ps"]
 
 
-class OllamaServer:
-    """A `ModelServer` that speaks Ollama's native API.
+class OllamaServer(ModelServer):
+    """A server that speaks Ollama's native API.
 
-    Token counts are the server's, as `TokenCountSource.USAGE`. It has no count of cached or reasoning tokens.
+    Token counts are the server's, as `TokenCountSource.USAGE`. It counts neither cached nor reasoning tokens.
+    Names are compared by Ollama's rules: a name without a tag means `:latest`.
     """
 
     def __init__(self, connection: ServerConnection, policy: AddressPolicy) -> None:
@@ -50,25 +52,40 @@ class OllamaServer:
 
     @classmethod
     def open(cls, url: BackendUrl, policy: AddressPolicy, *, api_key: str | None = None) -> "OllamaServer":
-        """Return the server at an address; nothing is sent yet. Raises InvalidRequestError for a bad key."""
+        """Return the server at an address; nothing is sent yet.
+
+        Raises
+        ------
+        InvalidRequestError
+            The key cannot be a header.
+        """
         return cls(ServerConnection(url, open_client(policy), api_key=api_key), policy)
 
+    @override
     async def list_models(self) -> tuple[str, ...]:
-        """Return the names of the models on the server, with their tags, sorted."""
         return await self._list("/api/tags")
 
+    @override
     async def list_running(self) -> tuple[str, ...]:
-        """Return the names of the models in memory, sorted; one that is still loading may be among them."""
+        # A model that is still loading may be among them.
         return await self._list("/api/ps")
 
+    @override
     async def has_model(self, model: str) -> bool:
-        """Return whether the server has the model; a name without a tag means `:latest`."""
         return any(is_same_model(model, name) for name in await self.list_models())
 
+    @override
     async def capabilities(self, model: str) -> Capabilities:
-        """Return what the model can do by `/api/show`; raises ModelNotFoundError for one that is not there.
+        """Return what `/api/show` says of the model.
 
-        Only `num_predict` bounds an answer: no option keeps a model from ending it earlier.
+        `ignores_eos` is False: only `num_predict` bounds an answer, and a model may end it earlier.
+
+        Raises
+        ------
+        ModelNotFoundError
+            The server does not have the model.
+        ModelServerError, AddressError
+            Any other of them.
         """
         told = (await self._show(model)).get("capabilities")
         known = set(map(str, told)) if isinstance(told, list) else None
@@ -77,15 +94,15 @@ class OllamaServer:
             calls_tools=None if known is None else "tools" in known,
         )
 
+    @override
     async def describe_server(self) -> ServerFacts:
-        """Return name and version; how many requests it answers at a time it does not tell."""
         url = self._connection.url.url + "/api/version"
         async with self._connection.call("GET", url, total_timeout_seconds=_LIST_TIMEOUT_SECONDS) as reply:
             version = read_text(await read_object(reply), "version")
         return ServerFacts(name="ollama", version=version or None)
 
+    @override
     async def describe_model(self, model: str) -> ModelFacts:
-        """Return what the server says of a model: of its file, and of its place in memory now."""
         try:
             shown = await self._show(model)
         except ModelNotFoundError:
@@ -100,16 +117,17 @@ class OllamaServer:
             context_tokens_trained=_trained_context(as_object(shown.get("model_info"))),
             context_tokens_loaded=read_count(running, "context_length"),
             size_bytes=read_count(running, "size"),
-            # Go leaves zeros out, and zero is the news: all of it on the CPU.
+            # Go omits zeros, and zero has a meaning: the whole model is on the CPU.
             size_vram_bytes=(read_count(running, "size_vram") or 0) if running else None,
         )
 
+    @override
     async def round_trip_ms(self) -> float | None:
-        """Return the time of one TCP handshake with the server, in milliseconds; None where there is none."""
         return await measure_round_trip_ms(self._connection.url, self._policy)
 
+    @override
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
-        """Let the server download the model; see `ModelServer.pull`.
+        """Download the model; see `ModelServer.pull`.
 
         Raises
         ------
@@ -142,19 +160,24 @@ class OllamaServer:
         stream.require_complete()
         return True
 
+    @override
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
-        """Load the model, then generate one token: loading alone runs no kernel.
+        """Load the model, then generate one token, since loading alone runs no kernel.
 
-        Notes
-        -----
-        The load call reports no duration (facts 1.7), so it is timed here; a model that was in memory with
-        the same context takes milliseconds. The context must be the chat's, or the chat loads again.
+        The load call reports no duration, so it is timed here. A model that is in memory with the same context
+        takes milliseconds. The context must be the chat's, or the chat loads the model again.
+
+        Raises
+        ------
+        ModelServerError, AddressError
+            As `ModelServer.chat`.
         """
         began_s = time.monotonic()
         load_ms = await self._load(request)
         remaining_seconds = request.timeout_seconds - (time.monotonic() - began_s)
         return WarmUp(load_ms, await first_token_ms(self, request, timeout_seconds=remaining_seconds))
 
+    @override
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
         """Return the answer; see `ModelServer.chat`.
 
@@ -163,8 +186,8 @@ class OllamaServer:
         ModelUnsupportedError
             The model does not chat or knows no tools; or a tool must be called, and then nothing was sent.
         ContextOverflowError
-            The question is too long. Servers older than `truncate` and `shift` drop the oldest messages
-            without a word instead, and nothing in their answer proves it.
+            The question is too long. Servers that do not know `truncate` and `shift` drop the oldest messages
+            instead, and nothing in their answer shows it.
         ModelServerError, AddressError
             Any other of them.
         """
@@ -180,15 +203,15 @@ class OllamaServer:
             await read_frames(body, NdjsonReader(), stream.take)
             return stream.complete()
 
+    @override
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._connection.aclose()
 
     async def _list(self, path: _ListPath) -> tuple[str, ...]:
         return tuple(sorted({_name(model) for model in await self._read_list(path)} - {""}))
 
     async def _find(self, path: _ListPath, model: str) -> Mapping[str, object]:
-        """Return the entry of a model in a list, under any spelling of its name; empty where there is none."""
+        """Return a list's entry of a model, under any spelling of its name; empty where there is none."""
         listed = await self._read_list(path)
         return next((one for one in listed if _name(one) and is_same_model(model, _name(one))), {})
 
@@ -208,11 +231,11 @@ class OllamaServer:
             return await read_object(reply, model=model)
 
     async def _load(self, request: WarmUpRequest) -> float:
-        """Load the model by generating nothing; return how long it took, in milliseconds."""
+        """Load the model by generating nothing ("Load a model" in api.md); return how many milliseconds it took."""
         body: dict[str, object] = {"model": request.model, "stream": False}
         if request.context_tokens is not None:
             body["options"] = {"num_ctx": request.context_tokens}
-        # The server is silent while it loads, for minutes if need be: only the total timeout counts.
+        # The server is silent while it loads, which may take minutes: only the total timeout counts.
         async with self._connection.call(
             "POST",
             self._connection.url.url + "/api/generate",
@@ -230,7 +253,7 @@ def _name(model: Mapping[str, object]) -> str:
 
 
 def _trained_context(info: Mapping[str, object]) -> int | None:
-    """Return the context length, whose key begins with the architecture's name (facts 1.6)."""
+    """Return the context length, whose key begins with the architecture ("Show Model Information" in api.md)."""
     told = read_count(info, f"{read_text(info, 'general.architecture')}.context_length")
     if told is not None:
         return told

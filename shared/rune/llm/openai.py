@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import override
 
 from rune.errors import BadResponseError, ModelUnsupportedError, RequestRejectedError
 from rune.llm.first_token import first_token_ms
@@ -15,6 +16,7 @@ from rune.llm.protocol import (
     ChatRequest,
     Generation,
     ModelFacts,
+    ModelServer,
     OnChunk,
     OnPull,
     PullRequest,
@@ -32,11 +34,11 @@ _MEDIA_TYPES = frozenset({"text/event-stream"})
 _MS_PER_SECOND = 1000.0
 
 
-class OpenAiServer:
-    """A `ModelServer` that speaks OpenAI's API.
+class OpenAiServer(ModelServer):
+    """A server that speaks OpenAI's API.
 
-    The server's address may be given with or without `/v1` at its end. What it is beneath that API is found out
-    when first needed, and once.
+    Its address may be given with or without `/v1` at its end. Which software it is, its flavour, is found out once,
+    when it is first needed.
     """
 
     def __init__(self, connection: ServerConnection, policy: AddressPolicy) -> None:
@@ -48,49 +50,67 @@ class OpenAiServer:
 
     @classmethod
     def open(cls, url: BackendUrl, policy: AddressPolicy, *, api_key: str | None = None) -> "OpenAiServer":
-        """Return the server at an address; nothing is sent yet. Raises InvalidRequestError for a bad key."""
+        """Return the server at an address; nothing is sent yet.
+
+        Raises
+        ------
+        InvalidRequestError
+            The key cannot be a header.
+        """
         return cls(ServerConnection(url, open_client(policy), api_key=api_key), policy)
 
+    @override
     async def list_models(self) -> tuple[str, ...]:
-        """Return the ids of the models that the server lists, sorted."""
         return ids_of(await self._routes.list_models())
 
+    @override
     async def list_running(self) -> tuple[str, ...]:
-        """Return the ids of the models in memory, sorted; empty where the server cannot tell."""
         return await (await self._flavour()).list_running()
 
+    @override
     async def has_model(self, model: str) -> bool:
-        """Return whether the server lists the model, spelled just so.
-
-        llama-server with one model ignores the name and answers with what it has (facts 2.2). The list stays
-        the truth all the same: a benchmark must not carry the name of a model that did not run.
-        """
+        # By the list, in the exact spelling. llama-server with one model ignores the name in a chat and answers
+        # with the model that it has (https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md), and
+        # a benchmark must not name a model that did not run.
         return find_entry(await self._routes.list_models(), model) is not None
 
+    @override
     async def capabilities(self, model: str) -> Capabilities:
-        """Return what can be asked of the server for this model."""
         return await (await self._flavour()).capabilities(model)
 
+    @override
     async def describe_server(self) -> ServerFacts:
-        """Return what the server says of itself."""
         return await (await self._flavour()).describe_server()
 
+    @override
     async def describe_model(self, model: str) -> ModelFacts:
-        """Return what the server says of a model, now."""
         return await (await self._flavour()).describe_model(model)
 
+    @override
     async def round_trip_ms(self) -> float | None:
-        """Return the time of one TCP handshake with the server, in milliseconds; None where there is none."""
         return await measure_round_trip_ms(self._connection.url, self._policy)
 
-    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:  # noqa: ARG002  # the protocol's
-        """Refuse: the API has no word for it."""
+    @override
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        """Refuse, since OpenAI's API has no route for it.
+
+        Raises
+        ------
+        ModelUnsupportedError
+            Always.
+        """
         raise ModelUnsupportedError("Servers with OpenAI's API cannot be told to download a model.")
 
+    @override
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
         """Load the model where the server can be told to, then generate one token.
 
-        Where it cannot, `load_ms` is 0 and a load hides in `first_token_ms`.
+        Where it cannot, `load_ms` is 0, and `first_token_ms` includes a load that the server makes by itself.
+
+        Raises
+        ------
+        ModelServerError, AddressError
+            As `ModelServer.chat`.
         """
         began_s = time.monotonic()
         flavour = await self._flavour()
@@ -103,8 +123,17 @@ class OpenAiServer:
         first_ms = await first_token_ms(self, request, timeout_seconds=remaining_seconds)
         return WarmUp(load_s * _MS_PER_SECOND, first_ms)
 
+    @override
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
-        """Return the answer; see `ModelServer.chat`. `context_tokens` has no counterpart and is not sent."""
+        """Return the answer; see `ModelServer.chat`. `context_tokens` has no counterpart and is not sent.
+
+        Raises
+        ------
+        ModelUnsupportedError
+            A tool must be called, which the server cannot be told; nothing was sent. Or the model cannot chat so.
+        ModelServerError, AddressError
+            Any other of them.
+        """
         async with self._connection.call(
             "POST",
             self._routes.chat_url,
@@ -117,8 +146,8 @@ class OpenAiServer:
             await read_frames(body, SseReader(), stream.take)
             return stream.complete()
 
+    @override
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._connection.aclose()
 
     async def _write_chat(self, request: ChatRequest) -> dict[str, object]:
@@ -131,7 +160,7 @@ class OpenAiServer:
         return write_chat(request, ignores_eos=flavour.ignores_eos)
 
     async def _flavour(self) -> Flavour:
-        # Of many chats at once the first asks, and the others wait for what it learns.
+        # Of many chats at a time the first asks, and the others wait for the answer.
         async with self._recognising:
             if self._recognised is None:
                 self._recognised = await recognise(await self._entries(), self._routes)
@@ -141,5 +170,5 @@ class OpenAiServer:
         try:
             return await self._routes.list_models()
         except (BadResponseError, RequestRejectedError):
-            # A server without such a list; one that is down or overloaded is no server of which nothing is known.
+            # A server without such a list. Other errors are raised: a server that is down may have one.
             return ()

@@ -106,7 +106,9 @@ NO_SERVER = "Name a running model server in backend_url."
 REFUSED_AGENTS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "unknown agent": (
         {**AS_CLIENTS_SEND_IT, "agent": "k8sgpt"},
-        a_refusal("agent_unknown", "/agent", "'k8sgpt' is not an agent of RUNE's; there are ask, holmes."),
+        a_refusal(
+            "agent_unknown", "/agent", "'k8sgpt' is not an agent that RUNE knows; it knows ask, holmes."
+        ),
     ),
     "an agent without its setting": (
         {**AS_CLIENTS_SEND_IT, "agent": "holmes"},

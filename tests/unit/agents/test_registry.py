@@ -34,7 +34,7 @@ def test_find_agent_refuses_by_name_and_lists_those_there_are_when_it_is_unknown
     with pytest.raises(InvalidRequestError) as caught:
         find_agent(name, HOLMES)
 
-    assert caught.value.sentence == f"{name!r} is not an agent of RUNE's; there are ask, holmes."
+    assert caught.value.sentence == f"{name!r} is not an agent that RUNE knows; it knows ask, holmes."
     assert (caught.value.specific_code, caught.value.pointer) == ("agent_unknown", "/agent")
 
 

@@ -1,8 +1,12 @@
-"""What the servers with OpenAI's API differ in, and those that differ little: vLLM, TGI, Ollama's own route.
+"""In what servers with OpenAI's API differ, and those that differ little: vLLM, TGI, Ollama's own route.
 
-A flavour is asked only for what its server really has. The base class is a server of which nothing is known: it can
-chat, and that is all that RUNE asks of it.
+A flavour asks its server only for what the server has. The base class stands for a server of which nothing is
+known, which RUNE asks for chats alone. Routes and fields:
+https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html,
+https://huggingface.co/docs/text-generation-inference, https://github.com/ollama/ollama/blob/main/docs/api.md.
 """
+
+from typing import override
 
 from rune.llm.fields import as_object, read_count, read_text
 from rune.llm.flavours.routes import Routes, find_entry, ids_of
@@ -19,7 +23,7 @@ class Flavour:
     ignores_eos
         Whether a chat may carry `ignore_eos`.
     requires_tools
-        Whether it does anything with a `tool_choice` of `required`; one that is not known is asked.
+        Whether a `tool_choice` of `required` has an effect; a server that is not known is sent it.
     """
 
     loads = False
@@ -30,15 +34,15 @@ class Flavour:
         self._routes = routes
 
     async def describe_server(self) -> ServerFacts:
-        """Return what the server says of itself."""
+        """Return what the server says of itself; see `ModelServer`."""
         return ServerFacts()
 
     async def describe_model(self, model: str) -> ModelFacts:  # noqa: ARG002  # says nothing of any
-        """Return what the server says of a model, now."""
+        """Return what the server says of a model, now; see `ModelServer`."""
         return ModelFacts()
 
     async def capabilities(self, model: str) -> Capabilities:  # noqa: ARG002  # says nothing of any
-        """Return what can be asked of the server for a model."""
+        """Return what a model on the server can do; see `ModelServer`."""
         return Capabilities(ignores_eos=self.ignores_eos)
 
     async def list_running(self) -> tuple[str, ...]:
@@ -46,14 +50,14 @@ class Flavour:
         return ()
 
     async def load(self, request: WarmUpRequest) -> None:
-        """Bring the model into memory and return when it is there, at once where that is not for us to do."""
+        """Load the model and return when it is in memory; do nothing where the server loads by itself."""
 
 
 class OneModelServer(Flavour):
-    """A process that holds its models from its start to its end: all that it lists are in memory."""
+    """A process that holds its models from start to end: all that it lists are in memory."""
 
+    @override
     async def list_running(self) -> tuple[str, ...]:
-        """Return the names of the models that the server lists."""
         return ids_of(await self._routes.list_models())
 
 
@@ -62,29 +66,31 @@ class Vllm(OneModelServer):
 
     ignores_eos = True
 
+    @override
     async def describe_server(self) -> ServerFacts:
-        """Return name and version."""
         version = read_text(await self._routes.probe("/version"), "version")
         return ServerFacts(name="vllm", version=version or None)
 
+    @override
     async def describe_model(self, model: str) -> ModelFacts:
-        """Return the context: the one thing that the list tells."""
         entry = find_entry(await self._routes.list_models(), model) or {}
         return ModelFacts(context_tokens_loaded=read_count(entry, "max_model_len"))
 
 
 class Tgi(OneModelServer):
-    """Hugging Face's text-generation-inference: one model, whatever the request calls it."""
+    """Hugging Face's text-generation-inference: one model, under any name that a request gives."""
 
+    @override
     async def describe_server(self) -> ServerFacts:
-        """Return name, version, and the batch's limit where one is set."""
         info = await self._routes.probe("/info")
         return ServerFacts(
             name="tgi",
             version=read_text(info, "version") or None,
+            # Absent where no limit of the batch is set.
             parallel_count=read_count(info, "max_batch_size"),
         )
 
+    @override
     async def describe_model(self, model: str) -> ModelFacts:
         """Return the revision as digest, the number format as quantization, and the context."""
         info = await self._routes.probe("/info")
@@ -98,12 +104,12 @@ class Tgi(OneModelServer):
 
 
 class OllamaRoute(Flavour):
-    """Ollama behind its OpenAI route, which ignores `tool_choice`; as kind `ollama` it says and does more."""
+    """Ollama behind its OpenAI route, which ignores `tool_choice`; as kind `ollama` it tells and does more."""
 
     requires_tools = False
 
+    @override
     async def describe_server(self) -> ServerFacts:
-        """Return name and version."""
         version = read_text(await self._routes.probe("/api/version"), "version")
         return ServerFacts(name="ollama", version=version or None)
 

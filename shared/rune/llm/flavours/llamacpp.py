@@ -1,11 +1,13 @@
 """llama.cpp's `llama-server`: with one model, and as a router that loads and unloads models.
 
-Routes and fields: tools/server of llama.cpp, read as vendored by llama-cpp-python 0.3.36.
+Routes and fields: https://github.com/ggml-org/llama.cpp/tree/master/tools/server, as vendored by llama-cpp-python
+0.3.36.
 """
 
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import override
 from urllib.parse import quote
 
 from rune.errors import (
@@ -21,11 +23,11 @@ from rune.llm.flavours.routes import Entry, find_entry, ids_of
 from rune.llm.protocol import Capabilities, ModelFacts, ServerFacts, WarmUpRequest
 
 _COMMAND_TIMEOUT_SECONDS = 30.0
-# A short model is there within 50 ms, a long one within minutes: begin often, grow rare.
+# A small model is loaded within 50 ms, a large one within minutes.
 _FIRST_POLL_SECONDS = 0.05
 _LONGEST_POLL_SECONDS = 2.0
 
-# A sleeping model wakes by itself when it is asked.
+# A sleeping model wakes by itself at the next request.
 _READY = frozenset({"loaded", "sleeping"})
 _UNDER_WAY = frozenset({"loading", "downloading", "downloaded"})
 
@@ -33,20 +35,20 @@ _THOUSAND = 1000
 
 
 class LlamaServer(OneModelServer):
-    """`llama-server` with one model. It ignores the model's name in a chat; its list is the truth."""
+    """`llama-server` with one model. A chat may name any model; the list names the one that answers."""
 
     ignores_eos = True
 
+    @override
     async def describe_server(self) -> ServerFacts:
-        """Return name, build and slots."""
         return _server_facts(await self._routes.probe("/props"), {})
 
+    @override
     async def describe_model(self, model: str) -> ModelFacts:
-        """Return what the list tells of the model."""
         return _model_facts(find_entry(await self._routes.list_models(), model) or {})
 
-    async def capabilities(self, model: str) -> Capabilities:  # noqa: ARG002  # there is one
-        """Return what the model's template and its projector can do."""
+    @override
+    async def capabilities(self, model: str) -> Capabilities:
         return _capabilities(await self._routes.probe("/props"))
 
 
@@ -56,33 +58,37 @@ class LlamaRouter(Flavour):
     loads = True
     ignores_eos = True
 
+    @override
     async def describe_server(self) -> ServerFacts:
-        """Return name and build, and the slots of the model in memory where there is just one."""
+        """Return name and build, and the slots of the model in memory if exactly one is."""
         running = await self.list_running()
         props = await self._routes.probe(_props_path(running[0])) if len(running) == 1 else {}
         return _server_facts(await self._routes.probe("/props"), props)
 
+    @override
     async def describe_model(self, model: str) -> ModelFacts:
-        """Return what the list tells of the model, which is nothing until it is loaded."""
+        """Return what the list tells of the model: nothing until it is loaded."""
         return _model_facts(find_entry(await self._routes.list_models(), model) or {})
 
+    @override
     async def capabilities(self, model: str) -> Capabilities:
-        """Return what the model can do; of one that is not loaded nobody knows."""
+        """Return what the model can do; the router knows that only of a loaded model."""
         props = await self._routes.probe(_props_path(model)) if model in await self.list_running() else {}
         return _capabilities(props)
 
+    @override
     async def list_running(self) -> tuple[str, ...]:
-        """Return the ids of the loaded models."""
         entries = await self._routes.list_models()
         return ids_of(tuple(entry for entry in entries if _status(entry) == "loaded"))
 
+    @override
     async def load(self, request: WarmUpRequest) -> None:
-        """Load the model and wait until it is there.
+        """Load the model and return when it is in memory.
 
         Raises
         ------
         ServerOverloadedError
-            The router holds as many models as it may: it would push out one that somebody else uses.
+            The router holds as many models as it may, and would drop one that another client may use.
         ModelNotFoundError, ServerFailedError, ServerTimeoutError
             It has no such model, could not load it, or not in time.
         """
@@ -139,7 +145,7 @@ def has_router_status(entries: tuple[Entry, ...]) -> bool:
 
 
 def _props_path(model: str) -> str:
-    # Without `autoload=false` the question itself would load the model.
+    # Without `autoload=false` the request would load the model.
     return f"/props?model={quote(model, safe='')}&autoload=false"
 
 
@@ -169,7 +175,7 @@ def _model_facts(entry: Entry) -> ModelFacts:
         parameter_size=format_parameters(read_count(meta, "n_params")),
         context_tokens_trained=read_count(meta, "n_ctx_train"),
         context_tokens_loaded=read_count(meta, "n_ctx"),
-        # The weights; the context's memory is not told.
+        # The weights alone: the server does not tell the context's memory.
         size_bytes=read_count(meta, "size"),
     )
 
@@ -180,7 +186,7 @@ def _capabilities(props: Mapping[str, object]) -> Capabilities:
 
 
 def format_parameters(count: int | None) -> str | None:
-    """Return a number of parameters as people write it.
+    """Return a number of parameters as people write it, None for an unknown one.
 
     >>> format_parameters(8_030_261_248)
     '8.0B'

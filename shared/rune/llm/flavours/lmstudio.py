@@ -1,9 +1,10 @@
-"""LM Studio: its native API from 0.4 (`/api/v1`), and the one from 0.3.6 that only tells (`/api/v0`).
+"""LM Studio: its native API from 0.4 (`/api/v1`), and the read-only one from 0.3.6 (`/api/v0`).
 
 Routes and fields: https://lmstudio.ai/docs/developer/rest, read 2026-11.
 """
 
 from collections.abc import Mapping
+from typing import override
 
 from rune.llm.fields import as_list, as_object, read_count, read_text
 from rune.llm.flavours.flavour import Flavour
@@ -20,12 +21,14 @@ class LmStudio(Flavour):
 
     loads = True
 
+    @override
     async def describe_server(self) -> ServerFacts:
-        """Return the name, and the parallel requests of the instance in memory where there is just one."""
+        """Return the name, and the parallel requests of the instance in memory if exactly one is."""
         instances = [instance for model in await self._models() for instance in _instances(model)]
         config = as_object(instances[0].get("config")) if len(instances) == 1 else {}
         return ServerFacts(name=_NAME, parallel_count=read_count(config, "parallel"))
 
+    @override
     async def describe_model(self, model: str) -> ModelFacts:
         """Return what the list tells of the model and of its first instance."""
         entry = await self._find(model)
@@ -37,12 +40,12 @@ class LmStudio(Flavour):
             family=read_text(entry, "architecture") or None,
             context_tokens_trained=read_count(entry, "max_context_length"),
             context_tokens_loaded=read_count(config, "context_length"),
-            # The weights; the context's memory is not told.
+            # The weights alone: the server does not tell the context's memory.
             size_bytes=read_count(entry, "size_bytes") if instances else None,
         )
 
+    @override
     async def capabilities(self, model: str) -> Capabilities:
-        """Return what the list tells of the model."""
         entry = await self._find(model)
         told = as_object(entry.get("capabilities"))
         kind, calls_tools = read_text(entry, "type"), told.get("trained_for_tool_use")
@@ -51,12 +54,13 @@ class LmStudio(Flavour):
             calls_tools=calls_tools if isinstance(calls_tools, bool) else None,
         )
 
+    @override
     async def list_running(self) -> tuple[str, ...]:
-        """Return the keys of the models with an instance in memory."""
         return tuple(sorted(_key(model) for model in await self._models() if _instances(model)))
 
+    @override
     async def load(self, request: WarmUpRequest) -> None:
-        """Load the model, unless an instance of it is in memory: loading again would make a second one."""
+        """Load the model, unless an instance of it is in memory: loading again would make a second instance."""
         if _instances(await self._find(request.model)):
             return
         await self._routes.tell(
@@ -70,7 +74,7 @@ class LmStudio(Flavour):
         return read_models(await self._routes.ask(MODELS_PATH))
 
     async def _find(self, model: str) -> Mapping[str, object]:
-        """Return the model by its key, or by the id of an instance; empty where there is none."""
+        """Return the model with this key, or with an instance of this id; empty where there is none."""
         for entry in await self._models():
             if model == _key(entry) or any(model == read_text(one, "id") for one in _instances(entry)):
                 return entry
@@ -80,12 +84,12 @@ class LmStudio(Flavour):
 class OldLmStudio(Flavour):
     """LM Studio before 0.4: it tells what is loaded, and loads at the first chat."""
 
+    @override
     async def describe_server(self) -> ServerFacts:
-        """Return the name."""
         return ServerFacts(name=_NAME)
 
+    @override
     async def describe_model(self, model: str) -> ModelFacts:
-        """Return what the list tells of the model."""
         entry = await self._find(model)
         return ModelFacts(
             quantization=read_text(entry, "quantization") or None,
@@ -94,8 +98,8 @@ class OldLmStudio(Flavour):
             context_tokens_loaded=read_count(entry, "loaded_context_length"),
         )
 
+    @override
     async def capabilities(self, model: str) -> Capabilities:
-        """Return what the list tells of the model."""
         entry = await self._find(model)
         kind, told = read_text(entry, "type"), entry.get("capabilities")
         return Capabilities(
@@ -103,8 +107,8 @@ class OldLmStudio(Flavour):
             calls_tools="tool_use" in told if isinstance(told, list) else None,
         )
 
+    @override
     async def list_running(self) -> tuple[str, ...]:
-        """Return the ids of the loaded models."""
         models = read_old_models(await self._routes.ask(OLD_MODELS_PATH))
         return tuple(sorted(read_text(one, "id") for one in models if read_text(one, "state") == "loaded"))
 
@@ -114,13 +118,13 @@ class OldLmStudio(Flavour):
 
 
 def read_models(listing: Mapping[str, object]) -> list[Mapping[str, object]]:
-    """Return the models of `/api/v1/models`; none of an answer that is another server's."""
+    """Return the models of `/api/v1/models`; an empty list for another server's answer."""
     models = [as_object(model) for model in as_list(listing.get("models"))]
     return [model for model in models if _key(model) and "loaded_instances" in model]
 
 
 def read_old_models(listing: Mapping[str, object]) -> list[Mapping[str, object]]:
-    """Return the models of `/api/v0/models`; none of an answer that is another server's."""
+    """Return the models of `/api/v0/models`; an empty list for another server's answer."""
     models = [as_object(model) for model in as_list(listing.get("data"))]
     return [model for model in models if read_text(model, "id") and read_text(model, "state")]
 

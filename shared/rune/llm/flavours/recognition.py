@@ -1,4 +1,4 @@
-"""Which server it is that speaks OpenAI's API, by what it already says."""
+"""Which software speaks OpenAI's API at an address."""
 
 from rune.llm.fields import as_object, read_text
 from rune.llm.flavours.flavour import Flavour, OllamaRoute, Tgi, Vllm, is_tgi_info
@@ -15,10 +15,15 @@ from rune.llm.flavours.routes import Entry, Routes
 
 
 async def recognise(entries: tuple[Entry, ...], routes: Routes) -> Flavour:
-    """Return the server's flavour: told by its list of models, or else by the routes that only one kind has.
+    """Return the server's flavour, by its list of models, or else by a route that only one kind of server has.
 
-    vLLM and llama-server sign their lists. TGI signs with the model's name, LM Studio and Ollama with an owner that
-    proves nothing, so these are asked, one probe after another until one fits.
+    vLLM and llama-server name themselves as `owned_by` in the list. The other servers name something else there, so
+    their own routes are probed, one after another until one fits.
+
+    Raises
+    ------
+    AddressError
+        A probe's address is refused.
     """
     return _recognise_by_list(entries, routes) or await _recognise_by_routes(routes)
 

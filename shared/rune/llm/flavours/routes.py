@@ -11,7 +11,7 @@ from rune.net.calls import ServerConnection
 LIST_TIMEOUT_SECONDS = 15.0
 
 PROBE_TIMEOUT_SECONDS = 2.0
-"""Of a question that a server may well not know; a few of them must fit into one API call."""
+"""Of a route that a server may not have; a few of them must fit into one API call."""
 
 type Entry = Mapping[str, object]
 """A model in the server's list."""
@@ -25,7 +25,7 @@ class Routes:
         url = connection.url.url
         has_version = re.search(r"/v\d+$", url)
         self._api_url = url if has_version else url + "/v1"
-        # Where the routes begin that are the server's own and not OpenAI's.
+        # Below which the server's own routes are, those that are not OpenAI's.
         self._own_url = url[: has_version.start()] if has_version else url
 
     @property
@@ -34,25 +34,37 @@ class Routes:
         return self._api_url + "/chat/completions"
 
     async def list_models(self) -> tuple[Entry, ...]:
-        """Return the entries of the server's list of models that have an id; raises ModelServerError."""
+        """Return the entries of the server's list of models that have an id.
+
+        Raises
+        ------
+        ModelServerError, AddressError
+            Any of them.
+        """
         url = self._api_url + "/models"
         async with self._connection.call("GET", url, total_timeout_seconds=LIST_TIMEOUT_SECONDS) as reply:
             listing = await read_object(reply)
-        # `data` and nothing else: llama-server adds an Ollama-looking `models` beside it.
+        # Only `data`: llama-server adds `models` in Ollama's form beside it.
         if "data" not in listing:
             raise BadResponseError("The server's list of models has no data: does it speak OpenAI's API?")
         entries = [as_object(entry) for entry in as_list(listing["data"])]
         return tuple(entry for entry in entries if read_text(entry, "id"))
 
     async def ask(self, path: str, *, timeout_seconds: float = LIST_TIMEOUT_SECONDS) -> Mapping[str, object]:
-        """Return what a route of the server's own answers; raises ModelServerError."""
+        """Return what a route of the server's own answers.
+
+        Raises
+        ------
+        ModelServerError, AddressError
+            Any of them.
+        """
         async with self._connection.call(
             "GET", self._own_url + path, total_timeout_seconds=timeout_seconds
         ) as reply:
             return await read_object(reply)
 
     async def probe(self, path: str) -> Mapping[str, object]:
-        """Return what a route answers that the server may not have; nothing where it has none, or is too slow."""
+        """Return the answer of a route that the server may not have; empty where it has none or is too slow."""
         try:
             return await self.ask(path, timeout_seconds=PROBE_TIMEOUT_SECONDS)
         except ModelServerError:
@@ -61,7 +73,13 @@ class Routes:
     async def tell(
         self, path: str, body: Mapping[str, object], *, model: str, timeout_seconds: float
     ) -> Mapping[str, object]:
-        """Return the answer to a command about a model; raises ModelServerError."""
+        """Return the answer to a command about a model.
+
+        Raises
+        ------
+        ModelServerError, AddressError
+            Any of them.
+        """
         async with self._connection.call(
             "POST", self._own_url + path, body=body, total_timeout_seconds=timeout_seconds
         ) as reply:
@@ -74,7 +92,7 @@ def ids_of(entries: tuple[Entry, ...]) -> tuple[str, ...]:
 
 
 def find_entry(entries: tuple[Entry, ...], model: str) -> Entry | None:
-    """Return the entry that names the model just so, as its id or (llama-server) as one of its aliases."""
+    """Return the entry whose id or (llama-server) one of whose aliases is the model's name."""
     return next(
         (
             entry
