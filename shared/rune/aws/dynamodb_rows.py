@@ -1,7 +1,6 @@
 """Records and changes as DynamoDB's rows and expressions.
 
-Instants are stored as whole milliseconds, except `expires_at`, the table's TTL, in seconds. Nothing that is None
-is stored.
+Instants are stored as whole milliseconds, except `expires_at`, the table's TTL, in seconds. None is not stored.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _deserializer = TypeDeserializer()
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A change in DynamoDB's words."""
+    """A change as DynamoDB's expressions."""
 
     update: str
     condition: str
@@ -49,7 +48,7 @@ def to_row(record: DataclassInstance) -> dict[str, AttributeValueTypeDef]:
 
 
 def from_row[T: DataclassInstance](kind: type[T], row: Item) -> T:
-    """Return the record that a row holds; attributes that are no fields are left aside."""
+    """Return the record that a row holds; attributes that are not fields are ignored."""
     readers = _readers(kind)
     return kind(
         **{name: read(_deserializer.deserialize(row[name])) for name, read in readers.items() if name in row}
@@ -68,7 +67,7 @@ def attribute(name: str, value: Value) -> AttributeValueTypeDef:
 def to_expression(change: Change, due_bucket: str) -> Expression:
     """Return the change as one update with its condition.
 
-    Every path is a plain attribute name, since DynamoDB refuses overlapping paths that emulators take.
+    Every path is a plain attribute name, since DynamoDB refuses overlapping paths, which emulators accept.
 
     Parameters
     ----------
@@ -95,7 +94,7 @@ def to_expression(change: Change, due_bucket: str) -> Expression:
 
 
 class _Words:
-    """Placeholders for names and values; an expression may hold neither literally."""
+    """Placeholders for names and values, which an expression may not hold literally."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""One DynamoDB table: reads, conditional writes and transactions, with every failure named."""
+"""One DynamoDB table: reads, conditional writes and transactions, with RUNE's own errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     type Item = Mapping[str, AttributeValueTypeDef]
 
 MAX_TRIES = 6
-"""A transaction that meets another write of the same row is cancelled, and a batch may come back in part."""
+"""Of a transaction, which a concurrent write of the same row cancels, and of a batch, which may be read in part."""
 
 
 class ConditionFailedError(Exception):
@@ -42,7 +42,7 @@ class ConditionFailedError(Exception):
 
 
 class ConflictError(StoreUnavailableError):
-    """Others were writing the same rows all the time; nothing was written."""
+    """Every try met another write of the same rows; nothing was written."""
 
 
 class DynamoTable:
@@ -72,7 +72,7 @@ class DynamoTable:
             wanted = [*unread[self.name]["Keys"]] if self.name in unread else []
             if not wanted:
                 return rows
-        raise StoreUnavailableError("The table answers only in part.")
+        raise StoreUnavailableError("The table returns the rows only in part now.")
 
     def query(
         self, partition: str, first: str, last: str, *, newest_first: bool = False, limit: int | None = None
@@ -102,7 +102,7 @@ class DynamoTable:
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def query_due(self, bucket: str, until: AttributeValueTypeDef, limit: int) -> Sequence[Item]:
-        """Return keys of rows in the index `due`, earliest first; the index lags behind the rows."""
+        """Return keys of rows in the index `due`, earliest first; the index lags behind the table."""
         with store_errors():
             page = self._client.query(
                 TableName=self.name,
@@ -148,7 +148,7 @@ class DynamoTable:
         ConflictError
             Every try met another write of the same rows.
         """
-        # One token for all tries: a try that was carried out though its answer was lost counts once.
+        # One token for all tries: a try that was carried out but whose answer was lost is not repeated.
         token = str(uuid.uuid4())
         for _ in range(tries):
             with store_errors():
@@ -167,7 +167,7 @@ class DynamoTable:
                         raise
                 else:
                     return
-        raise ConflictError("The row was being written by others all the time.")
+        raise ConflictError("Other writes of the same row went on for too long.")
 
     def put(self, item: Item, condition: str | None = None) -> TransactWriteItemTypeDef:
         """Return the write of a whole row, for `transact`."""

@@ -104,7 +104,7 @@ def event_from_item(item: Item) -> Event:
 
 
 def listed_item(job: Job, tallies: Tallies | None = None) -> dict[str, AttributeValueTypeDef]:
-    """Return the job's line in its tenant's list; the whole line again, since nothing in it changes but tallies."""
+    """Return the job's line in its tenant's list. It is always written whole: only its tallies ever change."""
     line: dict[str, AttributeValueTypeDef] = {
         "pk": {"S": tenant_partition(job.tenant)},
         "sk": {"S": f"{LIST_PREFIX}{to_epoch_ms(job.created_at):013d}#{job.job_id}"},
@@ -124,12 +124,12 @@ def listed_from_item(item: Item) -> ListedJob:
 
 
 def position_key(position: str | None) -> str:
-    """Return the sort key of a position in a tenant's list; without one, a key behind the newest job."""
+    """Return the sort key of a position in a tenant's list; for None, a key after the newest job's."""
     return f"{LIST_PREFIX}{'~' if position is None else position}"
 
 
 def is_expired(item: Item, now: datetime) -> bool:
-    """Return whether a row's time is over, though TTL has not removed it yet."""
+    """Return whether a row has expired, though TTL has not removed it yet."""
     return int(item["expires_at"]["N"]) <= now.timestamp()
 
 
@@ -142,8 +142,8 @@ def tallies_from_item(item: Item) -> Tallies:
 
 
 def key_write(table: str, job: Job, key: IdempotencyKey) -> TransactWriteItemTypeDef:
-    """Return the write that lets an idempotency key stand for the job, unless it stands for another one."""
-    # It outlives the job by a day, so that the latest repetition still finds the job gone and not anew.
+    """Return the write that makes an idempotency key stand for the job, unless it stands for another one."""
+    # The key outlives the job by a day: a late repetition then gets the old job's id and makes no new job.
     expires_at = job.expires_at + timedelta(days=1)
     item: dict[str, AttributeValueTypeDef] = {
         "pk": {"S": f"KEY#{job.tenant}#{job.kind.value}"},
@@ -156,7 +156,7 @@ def key_write(table: str, job: Job, key: IdempotencyKey) -> TransactWriteItemTyp
         "Put": {
             "TableName": table,
             "Item": item,
-            # TTL removes rows days late; one that has run out is as good as gone.
+            # TTL removes rows up to days late; an expired row counts as absent.
             "ConditionExpression": "attribute_not_exists(pk) OR expires_at < :now",
             "ExpressionAttributeValues": {":now": attribute("expires_at", job.created_at)},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",

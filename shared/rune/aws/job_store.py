@@ -7,7 +7,7 @@ JOB#<job id>           EVENT#<8 digits>            one event
 JOB#<job id>           JOB                         the hot item
 JOB#<job id>           REQUEST                     the request as submitted
 JOB#<job id>           RESULT                      the result
-JOB#<job id>           STATE                       what a step of many turns goes on from
+JOB#<job id>           STATE                       what a step of many turns continues from
 TENANT#<tenant>        JOB#<created ms>#<job id>   a line of the tenant's list; once the job has ended, its tallies
 KEY#<tenant>#<kind>    <sha256 of the key>         an idempotency key: which job it stands for
 LIMIT#<address>        LIMIT                       failed authentications; see rune.tenants
@@ -21,10 +21,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
-from rune.aws import auth_limiter as limiter_dynamodb
-from rune.aws import job_rows as items
+from rune.aws import auth_limiter, job_rows
 from rune.aws.dynamodb_rows import attribute
 from rune.aws.dynamodb_table import ConditionFailedError, ConflictError, DynamoTable
 from rune.errors import (
@@ -35,7 +34,16 @@ from rune.errors import (
 )
 from rune.jobs.metrics import Tallies, merge
 from rune.jobs.record import Job
-from rune.jobs.store import JobHistory, ListedJob, ObjectStore, Refused, StoredJob, Submission, Submitted
+from rune.jobs.store import (
+    JobHistory,
+    JobStore,
+    ListedJob,
+    ObjectStore,
+    Refused,
+    StoredJob,
+    Submission,
+    Submitted,
+)
 from rune.jobs.transitions import Transition
 from rune.storage.change import Change
 
@@ -51,25 +59,25 @@ LARGEST_ROW_BYTES = 300_000
 """Longer bodies go to the bucket; an item may have 400 KB with its names (DynamoDB service quotas)."""
 
 
-class NoObjectStore:
-    """For a function that has no business with requests and results, nor the permission."""
+class NoObjectStore(ObjectStore):
+    """Refuses every body, for a function without permission for the bucket."""
 
-    def put(self, key: str, text: str) -> None:  # noqa: ARG002  # the protocol's
-        """Refuse."""
+    @override
+    def put(self, key: str, text: str) -> None:
         raise StoreUnavailableError("This function may not write large bodies.")
 
-    def get(self, key: str) -> str:  # noqa: ARG002  # the protocol's
-        """Refuse."""
+    @override
+    def get(self, key: str) -> str:
         raise StoreUnavailableError("This function may not read large bodies.")
 
 
-class DynamoJobStore:
+class DynamoJobStore(JobStore):
     """Jobs in a DynamoDB table, their large bodies elsewhere.
 
     Parameters
     ----------
     limiter
-        Looks whether a caller's address is blocked, in the calls that are made anyway; only the API has callers.
+        Checks within the same calls whether a caller's address is blocked; only the API has callers.
     """
 
     def __init__(
@@ -79,30 +87,30 @@ class DynamoJobStore:
         self._bodies = bodies
         self._limiter = limiter
 
+    @override
     def submit(self, submission: Submission) -> Submitted:
-        """Write a new job with its request and first event, all or nothing."""
         job = submission.job
         request = self._body_item(
-            job, items.REQUEST_KEY, submission.request_json, f"requests/{job.job_id}.json"
+            job, job_rows.REQUEST_KEY, submission.request_json, f"requests/{job.job_id}.json"
         )
         writes = [
-            self._table.put(items.hot_item(job), condition="attribute_not_exists(pk)"),
+            self._table.put(job_rows.hot_item(job), condition="attribute_not_exists(pk)"),
             self._table.put(request),
-            self._table.put(items.event_item(job, submission.event)),
-            self._table.put(items.listed_item(job)),
+            self._table.put(job_rows.event_item(job, submission.event)),
+            self._table.put(job_rows.listed_item(job)),
         ]
         if submission.idempotency_key:
-            writes.append(items.key_write(self._table.name, job, submission.idempotency_key))
+            writes.append(job_rows.key_write(self._table.name, job, submission.idempotency_key))
         try:
             self._write_unless_blocked(submission.address, writes)
         except ConditionFailedError as error:
             if submission.idempotency_key and len(writes) - 1 in error.found:
                 return _replay(error.found[len(writes) - 1], submission)
-            raise StoreUnavailableError("A job with this id is there already.") from None
+            raise StoreUnavailableError("A job with this id exists already.") from None
         return Submitted(job.job_id)
 
     def _write_unless_blocked(self, address: str | None, writes: Sequence[TransactWriteItemTypeDef]) -> None:
-        """Write all or nothing; raises RateLimitedError if the address is blocked."""
+        """Write all or nothing, or raise RateLimitedError if the address is blocked."""
         if address is None or self._limiter is None:
             return self._table.transact(writes)
         try:
@@ -112,121 +120,129 @@ class DynamoJobStore:
                 self._refuse_blocked(address, error.found[len(writes)])
             raise
         except ConflictError:
-            # Callers at one address share its row, and transactions that meet there cancel each other: a burst
-            # of them is looked up by reading.
+            # Callers at one address share its row, and concurrent transactions on it cancel each other. After such
+            # a conflict the row is read instead.
             remaining_seconds = self._limiter.read(address)
             if remaining_seconds is not None:
                 raise RateLimitedError(remaining_seconds) from None
             return self._table.transact(writes)
 
+    @override
     def update(self, job_id: str, change: Change) -> Job | Refused:
-        """Write the hot item if the change's requirements hold; return it as written."""
         try:
-            written = self._table.update(items.job_key(job_id), items.job_expression(change))
+            written = self._table.update(job_rows.job_key(job_id), job_rows.job_expression(change))
         except ConditionFailedError as error:
             found = error.found[0]
-            return Refused(items.job_from_item(found) if found else None)
-        return items.job_from_item(written)
+            return Refused(job_rows.job_from_item(found) if found else None)
+        return job_rows.job_from_item(written)
 
+    @override
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
-        """Write change, events and bodies, all or nothing; return False if a requirement did not hold."""
-        writes = [self._table.change(items.job_key(job.job_id), items.job_expression(transition.change))]
-        writes += [self._table.put(items.event_item(job, event)) for event in transition.events]
+        writes = [
+            self._table.change(job_rows.job_key(job.job_id), job_rows.job_expression(transition.change))
+        ]
+        writes += [self._table.put(job_rows.event_item(job, event)) for event in transition.events]
         if transition.result_json is not None:
             # The epoch in the name keeps a worker that lost its lease from overwriting the winner's result.
             key = f"results/{job.job_id}/{job.epoch}.json"
             writes.append(
-                self._table.put(self._body_item(job, items.RESULT_KEY, transition.result_json, key))
+                self._table.put(self._body_item(job, job_rows.RESULT_KEY, transition.result_json, key))
             )
         if transition.state_json is not None:
             key = f"results/{job.job_id}/state-{job.epoch}.json"
-            writes.append(self._table.put(self._body_item(job, items.STATE_KEY, transition.state_json, key)))
+            writes.append(
+                self._table.put(self._body_item(job, job_rows.STATE_KEY, transition.state_json, key))
+            )
         if tallies is not None:
-            writes.append(self._table.put(items.listed_item(job, tallies)))
+            writes.append(self._table.put(job_rows.listed_item(job, tallies)))
         try:
             self._table.transact(writes)
         except ConditionFailedError:
             return False
         return True
 
+    @override
     def read(self, job_id: str) -> Job | None:
-        """Return the job as all earlier writes left it."""
-        rows = self._table.get([items.job_key(job_id)])
-        return items.job_from_item(rows[0]) if rows else None
+        rows = self._table.get([job_rows.job_key(job_id)])
+        return job_rows.job_from_item(rows[0]) if rows else None
 
+    @override
     def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
-        """Return those of up to 100 jobs that are there, in no order."""
-        rows = self._table.get([items.job_key(job_id) for job_id in job_ids]) if job_ids else []
-        return tuple(items.job_from_item(row) for row in rows)
+        rows = self._table.get([job_rows.job_key(job_id) for job_id in job_ids]) if job_ids else []
+        return tuple(job_rows.job_from_item(row) for row in rows)
 
+    @override
     def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
-        """Return the job and its result; where an address is given, the same call looks whether it is blocked."""
         found = self.read_results([job_id], address)
         return found[0] if found else None
 
+    @override
     def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
-        """Return those of up to 40 jobs that are there with their results; the same call looks up an address."""
         keys = [
-            items.job_key(job_id, sort_key)
+            job_rows.job_key(job_id, sort_key)
             for job_id in job_ids
-            for sort_key in (items.HOT_KEY, items.RESULT_KEY)
+            for sort_key in (job_rows.HOT_KEY, job_rows.RESULT_KEY)
         ]
         if address is not None:
-            keys.append(limiter_dynamodb.key(address))
+            keys.append(auth_limiter.key(address))
         rows = {(row["pk"]["S"], row["sk"]["S"]): row for row in self._table.get(keys)}
-        blocks = [row for (_, sort_key), row in rows.items() if sort_key == limiter_dynamodb.SORT_KEY]
+        blocks = [row for (_, sort_key), row in rows.items() if sort_key == auth_limiter.SORT_KEY]
         self._refuse_blocked(address, blocks[0] if blocks else None)
         found = []
-        for partition in map(items.job_partition, job_ids):
-            if hot := rows.get((partition, items.HOT_KEY)):
-                result = rows.get((partition, items.RESULT_KEY))
-                found.append(StoredJob(items.job_from_item(hot), self._body(result) if result else None))
+        for partition in map(job_rows.job_partition, job_ids):
+            if hot := rows.get((partition, job_rows.HOT_KEY)):
+                result = rows.get((partition, job_rows.RESULT_KEY))
+                found.append(StoredJob(job_rows.job_from_item(hot), self._body(result) if result else None))
         return tuple(found)
 
+    @override
     def read_events(self, job_id: str, after: int) -> JobHistory | None:
-        """Return the job and its events numbered above `after`."""
         rows = [
-            *self._table.query(items.job_partition(job_id), items.event_sort_key(after + 1), items.HOT_KEY)
+            *self._table.query(
+                job_rows.job_partition(job_id), job_rows.event_sort_key(after + 1), job_rows.HOT_KEY
+            )
         ]
-        if not rows or rows[-1]["sk"]["S"] != items.HOT_KEY:
+        if not rows or rows[-1]["sk"]["S"] != job_rows.HOT_KEY:
             return None
         return JobHistory(
-            items.job_from_item(rows[-1]), tuple(items.event_from_item(row) for row in rows[:-1])
+            job_rows.job_from_item(rows[-1]), tuple(job_rows.event_from_item(row) for row in rows[:-1])
         )
 
+    @override
     def read_request(self, job: Job) -> str:
-        """Return the request as it was submitted, a JSON document."""
-        rows = self._table.get([items.job_key(job.job_id, items.REQUEST_KEY)])
+        rows = self._table.get([job_rows.job_key(job.job_id, job_rows.REQUEST_KEY)])
         if not rows:
             raise JobNotFoundError(job.job_id)
         return self._body(rows[0])
 
+    @override
     def read_state(self, job: Job) -> str | None:
-        """Return what the latest commit with a state left for the job's next turn; None where there was none."""
-        rows = self._table.get([items.job_key(job.job_id, items.STATE_KEY)])
+        rows = self._table.get([job_rows.job_key(job.job_id, job_rows.STATE_KEY)])
         return self._body(rows[0]) if rows else None
 
+    @override
     def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:
-        """Return a tenant's jobs from newest to oldest, beginning after a position."""
-        # One more than asked for, as the query begins at the position itself.
+        # One more than asked for, since the query begins at the position itself.
         rows = self._table.query(
-            items.tenant_partition(tenant),
-            items.LIST_PREFIX,
-            items.position_key(before),
+            job_rows.tenant_partition(tenant),
+            job_rows.LIST_PREFIX,
+            job_rows.position_key(before),
             newest_first=True,
             limit=limit + 1,
         )
-        lines = [items.listed_from_item(row) for row in rows]
+        lines = [job_rows.listed_from_item(row) for row in rows]
         return tuple(line for line in lines if line.position != before)[:limit]
 
+    @override
     def read_tallies(self, tenant: str, now: datetime) -> Tallies:
-        """Return what a tenant's ended jobs add up to, without those whose time is over."""
-        rows = self._table.query(items.tenant_partition(tenant), items.LIST_PREFIX, items.position_key(None))
-        return merge(items.tallies_from_item(row) for row in rows if not items.is_expired(row, now))
+        rows = self._table.query(
+            job_rows.tenant_partition(tenant), job_rows.LIST_PREFIX, job_rows.position_key(None)
+        )
+        return merge(job_rows.tallies_from_item(row) for row in rows if not job_rows.is_expired(row, now))
 
+    @override
     def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
-        """Return ids of jobs that were due by `now`, longest overdue first; may lag behind the latest writes."""
-        rows = self._table.query_due(items.DUE_BUCKET, attribute("due_at", now), limit)
+        rows = self._table.query_due(job_rows.DUE_BUCKET, attribute("due_at", now), limit)
         return tuple(row["pk"]["S"].removeprefix("JOB#") for row in rows)
 
     def _refuse_blocked(self, address: str | None, row: Item | None) -> None:
@@ -236,9 +252,9 @@ class DynamoJobStore:
                 raise RateLimitedError(remaining_seconds)
 
     def _body_item(self, job: Job, sort_key: str, text: str, key: str) -> Item:
-        """Return the row for a body; a large one is in the bucket before the row that points there exists."""
+        """Return the row for a body. A large body is stored in the bucket before the row that points there."""
         row = {
-            **items.job_key(job.job_id, sort_key),
+            **job_rows.job_key(job.job_id, sort_key),
             "expires_at": attribute("expires_at", job.expires_at),
         }
         if len(text.encode()) <= LARGEST_ROW_BYTES:
@@ -251,7 +267,7 @@ class DynamoJobStore:
 
 
 def _replay(found: Item | None, submission: Submission) -> Submitted:
-    """Return the job for which the key stands already, if the request is the same."""
+    """Return the job that the key already stands for, if the request is the same."""
     if found is None or submission.idempotency_key is None:
         raise StoreUnavailableError("The idempotency key is being written by another request.")
     if found["fingerprint"]["S"] != submission.idempotency_key.fingerprint:

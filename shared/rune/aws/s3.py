@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rune.errors import StoreUnavailableError
+from rune.jobs.store import ObjectStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-class S3ObjectStore:
+class S3ObjectStore(ObjectStore):
     """Texts in a bucket, whose lifecycle rule removes them after the jobs' retention.
 
     Parameters
@@ -22,7 +24,7 @@ class S3ObjectStore:
     get_client
         Called for each text: few are large enough to come here, and the client takes 50 ms to make.
     content_type
-        What a browser or a client is told that they are.
+        Media type with which the bucket serves them.
     """
 
     def __init__(
@@ -32,30 +34,26 @@ class S3ObjectStore:
         self._bucket = bucket
         self._content_type = content_type
 
+    @override
     def put(self, key: str, text: str) -> None:
-        """Store the text under the key; the same key again overwrites."""
-        try:
+        with _bucket_errors("The bucket cannot be reached now."):
             self._get_client().put_object(
                 Bucket=self._bucket, Key=key, Body=text.encode(), ContentType=self._content_type
             )
-        except (BotoCoreError, ClientError) as error:
-            raise StoreUnavailableError("The bucket cannot be reached now.") from error
 
+    @override
     def get(self, key: str) -> str:
-        """Return what `put` stored."""
-        try:
+        with _bucket_errors("The bucket cannot be reached now."):
             return self._get_client().get_object(Bucket=self._bucket, Key=key)["Body"].read().decode()
-        except (BotoCoreError, ClientError) as error:
-            raise StoreUnavailableError("The bucket cannot be reached now.") from error
 
 
 class S3Links:
-    """Addresses at which single objects of a bucket can be read for a while, signed with the function's own role.
+    """Addresses at which objects of a bucket can be read for a limited time, signed with the function's role.
 
     Parameters
     ----------
     make_client
-        Called at the first link: few requests make any, and a client takes its time.
+        Called at the first link: few requests make any, and a client takes 50 ms to make.
     """
 
     def __init__(self, make_client: Callable[[], S3Client], bucket: str) -> None:
@@ -64,12 +62,17 @@ class S3Links:
         self._client: S3Client | None = None
 
     def link(self, key: str, lifetime: timedelta) -> str:
-        """Return an address at which anybody may read the object, and do nothing else.
+        """Return an address at which anyone may read the object, and do nothing else.
 
-        It ends earlier if the role's credentials do, which Lambda renews hours before.
+        It expires earlier if the role's credentials do, which Lambda renews hours before.
+
+        Raises
+        ------
+        StoreUnavailableError
+            The function has no credentials now.
         """
         self._client = self._client or self._make_client()
-        try:
+        with _bucket_errors("No link into the bucket can be signed now."):
             return self._client.generate_presigned_url(
                 "get_object",
                 Params={
@@ -80,5 +83,12 @@ class S3Links:
                 ExpiresIn=int(lifetime.total_seconds()),
                 HttpMethod="GET",
             )
-        except (BotoCoreError, ClientError) as error:
-            raise StoreUnavailableError("No link into the bucket can be signed now.") from error
+
+
+@contextmanager
+def _bucket_errors(sentence: str) -> Iterator[None]:
+    """Turn the SDK's errors into StoreUnavailableError."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StoreUnavailableError(sentence) from error

@@ -1,17 +1,18 @@
-"""Step messages in SQS: one queue for each lane, and one for what nobody can read."""
+"""Step messages in SQS: one queue for each lane, and the dead-letter queue."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rune.jobs.lifecycle import Send
 from rune.jobs.plan import Lane
 from rune.jobs.record import StepMessage
+from rune.jobs.store import StepQueue
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -19,18 +20,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LARGEST_SEQ = 10**9
-"""No job takes as many turns; a DynamoDB number ends at 38 digits, and boto3 raises on a longer one."""
+"""Highest turn that is read; no job takes as many. boto3 raises on numbers too long for DynamoDB (38 digits)."""
 
 
-class SqsStepQueue:
+class SqsStepQueue(StepQueue):
     """The queues of both lanes."""
 
     def __init__(self, client: SQSClient, queue_urls: Mapping[Lane, str]) -> None:
         self._client = client
         self._queue_urls = queue_urls
 
+    @override
     def send(self, send: Send) -> bool:
-        """Send the message; return False if the queue did not take it, which the janitor makes good."""
         try:
             self._client.send_message(
                 QueueUrl=self._queue_urls[send.lane],
@@ -51,7 +52,13 @@ class SqsDeadLetters:
         self._queue_url = queue_url
 
     def put(self, body: str) -> None:
-        """Keep the body for a person to look at; raises botocore's errors, so that the message comes again."""
+        """Keep the body for the operator.
+
+        Raises
+        ------
+        BotoCoreError, ClientError
+            The queue did not take it; the function fails, and SQS delivers the message again.
+        """
         self._client.send_message(QueueUrl=self._queue_url, MessageBody=body)
 
 
@@ -61,7 +68,7 @@ def encode(message: StepMessage) -> str:
 
 
 def decode(body: str) -> StepMessage | None:
-    """Return the message that a body holds, or None if it is none of ours."""
+    """Return the message that a body holds, or None if it is not a step message."""
     try:
         plain = json.loads(body)
     except (ValueError, RecursionError):  # the latter: nested deeper than Python reads
