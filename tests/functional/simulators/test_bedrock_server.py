@@ -432,6 +432,8 @@ def test_caller_that_leaves_closes_the_connection(host: Host) -> None:
     ask(host, go)
 
     wait_until(lambda: is_left(state))
+    assert [record.outcome for record in state.requests.records] == [Outcome.CANCELLED]
+    assert counts == [1, 2, 3]
 
 
 def is_left(state: SimulatedBedrock) -> bool:

@@ -54,12 +54,13 @@ def ask(*scripts: Script) -> tuple[AgentAnswer, ScriptedServer, list[int]]:
     return asyncio.run(go())
 
 
-def check(*scripts: Script) -> None:
-    async def go() -> None:
+def check(*scripts: Script) -> ScriptedServer:
+    async def go() -> ScriptedServer:
         async with serve(*scripts) as server:
             await AskAgent().check(replace(REQUEST, open_model_server=Opener(server.url)))
+            return server
 
-    asyncio.run(go())
+    return asyncio.run(go())
 
 
 def test_ask_returns_the_models_answer_with_its_evidence() -> None:
@@ -91,7 +92,9 @@ def test_ask_does_not_ask_when_the_model_is_missing() -> None:
 
 
 def test_check_is_silent_when_the_server_has_the_model() -> None:
-    check([MODELS])
+    server = check([MODELS])
+
+    assert [request.path for request in server.requests] == ["/v1/models"]
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,9 @@ def test_check_says_that_it_is_no_holmes_when_there_is_no_list_of_models(listing
 
 
 def test_check_is_silent_when_the_server_knows_the_model() -> None:
-    with_agent(([MODELS],), lambda agent: agent.check(REQUEST))
+    _, server = with_agent(([MODELS],), lambda agent: agent.check(REQUEST))
+
+    assert [request.path for request in server.requests] == ["/api/model"]
 
 
 def test_ask_names_the_servers_models_and_does_not_ask_when_it_lacks_the_model() -> None:

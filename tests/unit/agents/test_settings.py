@@ -37,7 +37,9 @@ def test_key_is_optional() -> None:
 
 
 def test_address_of_a_private_network_is_taken_as_the_policy_judges_later() -> None:
-    assert AgentSettings.parse(text(base_url="http://10.0.0.7:5050/holmes")).of("default").holmes is not None
+    url = "http://10.0.0.7:5050/holmes"
+
+    assert AgentSettings.parse(text(base_url=url)).of("default").holmes == HolmesSettings(base_url=url)
 
 
 def test_settings_never_show_a_key_when_they_are_printed() -> None:

@@ -138,12 +138,13 @@ def test_pool_gives_the_place_back_when_no_connection_can_be_made() -> None:
 
 
 def test_pool_closes_what_is_in_use_when_it_is_closed() -> None:
-    async def use(world: World) -> None:
+    async def use(world: World) -> int:
         await world.begin()
         await world.pool.aclose()
         await world.server.hung_up.wait()
+        return world.server.hang_up_count
 
-    run([[whole(200, {"long": "answer"})[:-5], Hold()]], use)
+    assert run([[whole(200, {"long": "answer"})[:-5], Hold()]], use) == (1, 1)
 
 
 def test_pool_keeps_only_as_many_connections_as_are_needed() -> None:

@@ -150,9 +150,12 @@ def test_exchange_is_lost_when_the_request_left_and_no_whole_answer_came(script:
 
 
 def test_exchange_waits_for_a_slow_answer_within_its_time() -> None:
-    answer = whole(200, {"success": True})
+    body = {"success": True}
+    sent = whole(200, body)
 
-    assert ask([answer[:20], Pause(0.15), answer[20:60], Pause(0.15), answer[60:]])[0].is_success
+    answer, _ = ask([sent[:20], Pause(0.15), sent[20:60], Pause(0.15), sent[60:]])
+
+    assert answer == Answer(200, json.dumps(body), "")
 
 
 def test_exchange_is_lost_when_an_answer_trickles_beyond_its_time() -> None:

@@ -122,10 +122,13 @@ def test_judge_on_the_measured_server_counts_when_that_is_bedrock() -> None:
 
 
 def test_benchmark_elsewhere_has_no_budget() -> None:
-    request = BenchmarkRequest.model_validate(a_benchmark_request(workload={"repetitions": 1000}))
+    workload = {"repetitions": 1000, "output_tokens": 100}
+    elsewhere = BenchmarkRequest.model_validate(a_benchmark_request(workload=workload))
 
-    check_bedrock_budget(request, allowing(1))
-    check_bedrock_budget(request, NO_BACKENDS)
+    check_bedrock_budget(elsewhere, allowing(1))
+    check_bedrock_budget(elsewhere, NO_BACKENDS)
+    with pytest.raises(InvalidRequestError, match="Bedrock"):
+        check(1, **ON_BEDROCK, workload=workload)
 
 
 ANYWHERE = AddressPolicy.parse("127.0.0.0/8")

@@ -33,7 +33,7 @@ FORMS_OF_TERMS = {
 }
 
 
-def check_read_back(
+def assert_reads_back(
     sent: BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest, stored_json: str
 ) -> None:
     """Assert that the stored document is valid, says what the caller said, and is the same when stored again."""
@@ -56,7 +56,7 @@ def check_read_back(
 def test_stored_benchmark_reads_back_equal(body: Body) -> None:
     sent = BenchmarkRequest.model_validate_json(json.dumps(body))
 
-    check_read_back(sent, admit_benchmark(sent, LOOPBACK, RENTING).request_json)
+    assert_reads_back(sent, admit_benchmark(sent, LOOPBACK, RENTING).request_json)
 
 
 @settings(max_examples=EXAMPLES)
@@ -64,7 +64,7 @@ def test_stored_benchmark_reads_back_equal(body: Body) -> None:
 def test_stored_agent_request_reads_back_equal(body: Body) -> None:
     sent = AgenticAgentRequest.model_validate_json(json.dumps(body))
 
-    check_read_back(sent, admit_agentic_agent(sent, LOOPBACK, TenantAgents()).request_json)
+    assert_reads_back(sent, admit_agentic_agent(sent, LOOPBACK, TenantAgents()).request_json)
 
 
 @settings(max_examples=EXAMPLES)
@@ -72,4 +72,4 @@ def test_stored_agent_request_reads_back_equal(body: Body) -> None:
 def test_stored_instance_request_reads_back_equal(body: Body) -> None:
     sent = LlmInstanceRequest.model_validate_json(json.dumps(body))
 
-    check_read_back(sent, admit_llm_instance(sent, LOOPBACK, RENTING).request_json)
+    assert_reads_back(sent, admit_llm_instance(sent, LOOPBACK, RENTING).request_json)
