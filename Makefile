@@ -70,6 +70,18 @@ else
 	$(PYTHON) -m pytest -m "e2e or alone"
 endif
 
+.PHONY: quick
+quick: $(STAMPS)/dev $(STAMPS)/vastai ## Run what an edit most likely breaks, in under two minutes: no build, nothing slow
+	$(PYTHON) -m pytest -n auto --dist worksteal -m "not slow and not alone" tests/unit tests/functional tests/simulation
+
+# What is slow adds no line; what is alone runs alone here too, and its own times are the tracer's.
+.PHONY: coverage
+coverage: $(STAMPS)/dev $(STAMPS)/vastai build ## Print the lines and branches that tests reach, by room
+	rm -rf .local/coverage
+	.venv/bin/coverage run -m pytest -q -n auto --dist worksteal -m "not alone" tests/unit tests/functional tests/simulation
+	.venv/bin/coverage combine --quiet
+	.venv/bin/coverage json --quiet -o - | $(PYTHON) -m tests.coverage_by_room
+
 .PHONY: test-real
 test-real: $(STAMPS)/dev $(STAMPS)/real $(STAMPS)/real-peer $(LLAMA_SERVER) ## Build a real model server once, and test against it (TESTS="tests/real -k …")
 	RUNE_LLAMA_SERVER=$(LLAMA_SERVER) $(PYTHON) -m pytest $(or $(TESTS),tests/real)

@@ -51,7 +51,10 @@ for name, module in sorted(sys.modules.items()):
     print(name, getattr(module, "__file__", None) or "")
 """
 
-pytestmark = pytest.mark.skipif(not BUILD.exists(), reason="nothing is built: make build")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not BUILD.exists(), reason="nothing is built: make build"),
+]
 
 
 def sources(artifact: str) -> list[Path]:

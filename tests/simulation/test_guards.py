@@ -7,6 +7,8 @@ import pytest
 from tests.simulation.faults import Fault
 from tests.simulation.test_random_days import STORMY, run_day
 
+pytestmark = pytest.mark.slow
+
 GUARDS = [
     ("claim", "seq"),
     ("claim", "status"),

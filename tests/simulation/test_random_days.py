@@ -12,6 +12,8 @@ from tests.simulation.requests import AGENTIC_AGENT, BENCHMARK, LLM_INSTANCE
 from tests.simulation.table import Guard
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.slow
+
 REQUESTS = (BENCHMARK, AGENTIC_AGENT, LLM_INSTANCE)
 
 STORMY = Odds(

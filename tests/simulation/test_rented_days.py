@@ -15,6 +15,8 @@ from rune.rentals.record import EndReason, Rental
 from tests.simulation.rented_days import run_contended_day, run_rented_day
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.slow
+
 type RecordProperty = Callable[[str, object], None]
 
 DAY_COUNT = int(os.environ.get("RUNE_SIMULATED_DAYS", "100"))

@@ -23,6 +23,8 @@ from tests.simulation.mischief import MISCHIEFS, Mischief
 from tests.simulation.renting import MESSAGES, Death, enact, list_deaths
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.slow
+
 type RecordProperty = Callable[[str, object], None]
 type End = tuple[Status, str | None]
 type Play = tuple[Mischief, Kind]

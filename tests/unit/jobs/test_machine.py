@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import override
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -30,6 +31,8 @@ from rune.services.jobs import JobLimits, JobService
 from rune.services.redispatch import redispatch_late_turns
 from tests.builders import TENANT, FakeClock
 from tests.memory_job_store import MemoryJobStore
+
+pytestmark = pytest.mark.slow
 
 LIMITS = JobLimits(deadline=timedelta(hours=1), retention=timedelta(days=30))
 FOLLOWING = {StepName.CHECK: Next(StepName.WARM_UP), StepName.WARM_UP: Next(StepName.ASK)}
