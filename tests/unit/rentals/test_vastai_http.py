@@ -155,7 +155,7 @@ def test_exchange_waits_for_a_slow_answer_within_its_time() -> None:
 
     answer, _ = ask([sent[:20], Pause(0.15), sent[20:60], Pause(0.15), sent[60:]])
 
-    assert answer == Answer(200, json.dumps(body), "")
+    assert answer == VastaiResponse(200, json.dumps(body), "")
 
 
 def test_exchange_is_lost_when_an_answer_trickles_beyond_its_time() -> None:
