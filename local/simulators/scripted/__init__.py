@@ -1,7 +1,7 @@
-"""A model server of which every millisecond is known: what measures it can be held against the truth.
+"""A model server that sends each chunk at a scripted time: measurements of it can be compared with the truth.
 
-It generates nothing. A script says when which piece of an answer leaves, and each exchange keeps when it really
-left, on the machine's one monotonic clock. OpenAI's API and Ollama's, as far as RUNE's clients speak them.
+It generates nothing. Each exchange records when its chunks left, on the machine's monotonic clock. It answers
+OpenAI's API and Ollama's, as far as RUNE's clients use them.
 """
 
 from local.simulators.scripted.script import Exchange, Script

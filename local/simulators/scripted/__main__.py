@@ -1,10 +1,11 @@
-"""`python -m local.simulators.scripted`: one scripted model server until SIGINT, for trying a benchmark on."""
+"""`python -m local.simulators.scripted`: one scripted model server until SIGINT, to try a benchmark."""
 
 import argparse
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
+from local.simulators.command_line import add_port
 from local.simulators.scripted.script import Script
 from local.simulators.scripted.server import MODEL, ScriptedServer
 
@@ -15,9 +16,9 @@ def parse_server(arguments: Sequence[str] | None = None) -> tuple[ScriptedServer
     """Return the server and the port that a command line asks for; exits on a wrong one."""
     script = Script()
     parser = argparse.ArgumentParser(prog="python -m local.simulators.scripted", description=__doc__)
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 for any free one (%(default)s)")
+    add_port(parser, DEFAULT_PORT)
     parser.add_argument("--ttft-ms", type=float, default=200.0, help="(%(default)s)")
-    parser.add_argument("--gap-ms", type=float, default=20.0, help="between two pieces (%(default)s)")
+    parser.add_argument("--gap-ms", type=float, default=20.0, help="between two chunks (%(default)s)")
     parser.add_argument("--output-tokens", type=int, default=64, help="at most (%(default)s)")
     parser.add_argument(
         "--tokens-per-chunk", type=float, default=script.tokens_per_chunk, help="(%(default)s)"
@@ -34,7 +35,7 @@ def parse_server(arguments: Sequence[str] | None = None) -> tuple[ScriptedServer
 
 
 async def serve(server: ScriptedServer, port: int) -> None:
-    """Serve without end, after one line that names the address."""
+    """Serve until cancelled, after one line with the address."""
     async with server.listening(port) as address:
         print(f"model {MODEL!r} at {address}, OpenAI's API and Ollama's", flush=True)
         await asyncio.Event().wait()

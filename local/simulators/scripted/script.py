@@ -1,4 +1,4 @@
-"""What a scripted answer does and when, and what it really did."""
+"""The script of an answer, and the record of what was sent."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Literal
 type Ending = Literal[
     "complete",  # finish reason, usage, end marker
     "error",  # an error inside the stream; OpenAI's is followed by [DONE], as vLLM's and TGI's is
-    "no_marker",  # the stream is closed in good order, but without finish reason and end marker
+    "no_marker",  # the stream ends in good order, but without finish reason and end marker
     "cut",  # the connection breaks
     "hang",  # silence until the client leaves
 ]
@@ -17,37 +17,34 @@ type SendKind = Literal["role", "empty", "reasoning", "text", "end"]
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One answer. All times are in milliseconds from when the request has a slot; those of pieces exclude none.
+    """One answer. Times are in milliseconds after the request got a slot.
 
     Attributes
     ----------
     status
-        Other than 200: an error with that status, at `headers_ms`.
-    headers_ms
-        When the head of the answer is sent; None sends it with the first event.
+        Anything but 200 is an error, sent at once.
     role_ms, empty_ms
-        When a piece that only names the role comes, and one with an empty text; None for none of it. OpenAI only
-        for the role.
+        Times of a chunk that only names the role (OpenAI alone) and of one with an empty text; None for no such
+        chunk.
     ttft_ms, gap_ms
-        When the first piece with content comes, and the gap to each next one; several are repeated.
+        Time of the first chunk with content, and the gap before each next one; a sequence of gaps is repeated.
     output_tokens, tokens_per_chunk
-        Tokens in all, and how many a piece carries: 2.5 makes four pieces of ten tokens, 0.5 twenty.
+        Tokens in all, and per chunk: ten tokens make four chunks at 2.5, twenty at 0.5.
     reasoning_chunks
-        So many first pieces are reasoning.
+        The first so many chunks are reasoning.
     chunks_per_segment
-        Pieces held back until there are so many, then written at once.
-    ending, pieces_before_ending
-        How the answer ends, and after how many pieces with content; None after all.
+        Chunks that are written together, when the last of them is due.
+    ending, chunks_before_ending
+        How the answer ends, and after how many chunks with content; None for all.
     is_buffered
-        Everything is written at the end, at once.
+        Whether everything is written at once, at the end.
     has_usage
-        Whether the server tells token counts.
+        Whether the server reports token counts.
     cached_tokens
-        Told beside them; OpenAI only.
+        Reported with them; OpenAI alone.
     """
 
     status: int = 200
-    headers_ms: float | None = None
     role_ms: float | None = None
     empty_ms: float | None = None
     ttft_ms: float = 20.0
@@ -57,41 +54,40 @@ class Script:
     reasoning_chunks: int = 0
     chunks_per_segment: int = 1
     ending: Ending = "complete"
-    pieces_before_ending: int | None = None
+    chunks_before_ending: int | None = None
     is_buffered: bool = False
     has_usage: bool = True
     cached_tokens: int | None = None
 
     @property
-    def piece_count(self) -> int:
-        """Pieces with content."""
+    def chunk_count(self) -> int:
+        """Chunks with content."""
         count = max(1, round(self.output_tokens / self.tokens_per_chunk))
-        return count if self.pieces_before_ending is None else min(count, self.pieces_before_ending)
+        return count if self.chunks_before_ending is None else min(count, self.chunks_before_ending)
 
-    def piece_times_ms(self) -> Iterator[float]:
-        """Yield when each piece with content is due."""
+    def chunk_times_ms(self) -> Iterator[float]:
+        """Yield the time of each chunk with content."""
         gaps = self.gap_ms if isinstance(self.gap_ms, Sequence) else (self.gap_ms,)
         due_ms = self.ttft_ms
-        for index in range(self.piece_count):
+        for index in range(self.chunk_count):
             yield due_ms
             due_ms += gaps[index % len(gaps)]
 
 
 @dataclass(slots=True)
 class Exchange:
-    """What really happened to one request: nanoseconds of `time.monotonic_ns`, which processes of a machine share.
+    """One request and its answer, in nanoseconds of `time.monotonic_ns`, which all processes of a machine share.
 
     Attributes
     ----------
     connected_ns, received_ns, slot_ns
-        When its connection was made, when the whole request had come, and when it had a slot; None where it never
-        got one.
+        When its connection was made, when the whole request had come, and when it got a slot; None for no slot.
     sends
         What was written, and when it was handed to the kernel.
     prompt_tokens
-        As told; with a `context_tokens` of the server no more than that.
+        As reported; at most the server's `context_tokens`.
     ended_ns
-        When the answer was complete, or its client had gone.
+        When the answer was complete, or the client had left.
     """
 
     prompt: str
@@ -106,5 +102,5 @@ class Exchange:
     is_aborted: bool = False
 
     def times_ns(self, *kinds: SendKind) -> list[int]:
-        """Return when pieces of the given kinds were sent."""
+        """Return when chunks of the given kinds were sent."""
         return [sent_ns for kind, sent_ns in self.sends if kind in kinds]

@@ -1,4 +1,4 @@
-"""The scripted server: plain asyncio, so that a piece leaves when its script says so, not when a framework does."""
+"""The scripted server: plain asyncio, because a web framework would delay its chunks."""
 
 import asyncio
 import json
@@ -14,6 +14,9 @@ from local.simulators.scripted.wire import OllamaWire, OpenAiWire, Wire
 
 HOST = "127.0.0.1"
 MODEL = "scripted"
+BYTES_PER_TOKEN = 4
+TEMPLATE_TOKENS = 10
+"""Tokens around every prompt."""
 
 _NS_PER_MS = 1_000_000
 _NS_PER_SECOND = 1_000_000_000
@@ -44,23 +47,21 @@ class _Request:
 
 
 class ScriptedServer:
-    """A model server of which the timing is known; speaks OpenAI's API and Ollama's on one port.
+    """A model server with scripted times; it answers OpenAI's API and Ollama's on one port.
 
     Parameters
     ----------
     script
-        What every answer does, or what the answer to a prompt does.
+        Of every answer, or a function from the prompt to its script.
     slots
         Requests answered at a time, first come first served; None for any number.
-    bytes_per_token, template_tokens
-        A prompt's tokens are its bytes over the one, rounded up, plus the other.
     context_tokens
-        Tokens of a prompt that are left when the rest is silently dropped; None drops nothing.
+        Longer prompts are cut to so many tokens without a word in the answer; None cuts none.
 
     Attributes
     ----------
     exchanges
-        Every chat, in the order in which they came.
+        Every chat, in the order of arrival.
     """
 
     def __init__(
@@ -68,34 +69,23 @@ class ScriptedServer:
         script: Script | Callable[[str], Script],
         *,
         slots: int | None = None,
-        bytes_per_token: float = 4.0,
-        template_tokens: int = 10,
         context_tokens: int | None = None,
     ) -> None:
         self._script = script
         self._slots = asyncio.Semaphore(slots) if slots else None
-        self._bytes_per_token = bytes_per_token
-        self._template_tokens = template_tokens
         self._context_tokens = context_tokens
         self._open: set[asyncio.Task[None]] = set()
         self.exchanges: list[Exchange] = []
-        self.connection_count = 0
-        self.listing_count = 0
-
-    @property
-    def open_connection_count(self) -> int:
-        """How many connections are open now."""
-        return len(self._open)
 
     @asynccontextmanager
     async def listening(self, port: int = 0) -> AsyncIterator[str]:
-        """Serve in the running loop while the block runs; gives the address, without a slash at the end."""
+        """Serve in the running loop while the block runs; gives the address, without a final slash."""
         listener = await asyncio.start_server(self._serve, HOST, port, backlog=256)
         try:
             yield f"http://{HOST}:{listener.sockets[0].getsockname()[1]}"
         finally:
             listener.close()
-            if self._open:  # whose clients may just have left
+            if self._open:  # their clients may just have left
                 await asyncio.wait(self._open, timeout=_STOP_LIMIT_SECONDS)
             for task in self._open:
                 task.cancel()
@@ -105,36 +95,34 @@ class ScriptedServer:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 a coroutine always runs in one
         self._open.add(task)
-        self.connection_count += 1
         try:
-            await self._serve_connection(_Wires(reader, writer))
+            await self._serve_connection(_Connection(reader, writer))
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client has gone, or the server is stopped: both end the connection and nothing else
+            pass  # the client has left, or the server is stopped: only the connection ends
         finally:
             self._open.discard(task)
             writer.close()
 
-    async def _serve_connection(self, wires: "_Wires") -> None:
+    async def _serve_connection(self, connection: "_Connection") -> None:
         connected_ns = time.monotonic_ns()
         while True:
-            request = await wires.read_request()
+            request = await connection.read_request()
             path = request.path
             chat = _CHATS.get(path)
             if chat is None:
-                self.listing_count += 1
                 document = _DOCUMENTS.get(path)
-                wires.write_whole(
+                connection.write_whole(
                     200 if document else 404, json.dumps(document or {"error": "no such path"}).encode()
                 )
                 continue
             exchange, script = self._begin(json.loads(request.body), connected_ns)
             self.exchanges.append(exchange)
-            answering = asyncio.create_task(self._answer(wires, chat, script, exchange))
-            if not await wires.wait_or_hang_up(answering):
+            answering = asyncio.create_task(self._answer(connection, chat, script, exchange))
+            if not await connection.wait_or_hang_up(answering):
                 exchange.is_aborted = True
             exchange.ended_ns = time.monotonic_ns()
             if exchange.is_aborted or script.ending == "cut":
-                wires.abort()
+                connection.abort()
                 return
 
     def _begin(self, body: dict[str, object], connected_ns: int) -> tuple[Exchange, Script]:
@@ -144,7 +132,7 @@ class ScriptedServer:
         prompt = str(messages[-1]["content"])
         script = self._script if isinstance(self._script, Script) else self._script(prompt)
         limit = body.get("max_tokens", options.get("num_predict") if isinstance(options, dict) else None)
-        tokens = self._template_tokens + math.ceil(len(prompt.encode()) / self._bytes_per_token)
+        tokens = TEMPLATE_TOKENS + math.ceil(len(prompt.encode()) / BYTES_PER_TOKEN)
         exchange = Exchange(prompt, connected_ns, time.monotonic_ns())
         exchange.prompt_tokens = min(tokens, self._context_tokens or tokens)
         exchange.output_tokens = min(
@@ -152,35 +140,34 @@ class ScriptedServer:
         )
         return exchange, script
 
-    async def _answer(self, wires: "_Wires", chat: Wire, script: Script, exchange: Exchange) -> None:
+    async def _answer(
+        self, connection: "_Connection", chat: Wire, script: Script, exchange: Exchange
+    ) -> None:
         if self._slots is None:
-            return await self._answer_in_slot(wires, chat, script, exchange)
+            return await self._answer_in_slot(connection, chat, script, exchange)
         async with self._slots:
-            return await self._answer_in_slot(wires, chat, script, exchange)
+            return await self._answer_in_slot(connection, chat, script, exchange)
 
-    async def _answer_in_slot(self, wires: "_Wires", chat: Wire, script: Script, exchange: Exchange) -> None:
+    async def _answer_in_slot(
+        self, connection: "_Connection", chat: Wire, script: Script, exchange: Exchange
+    ) -> None:
         began_ns = exchange.slot_ns = time.monotonic_ns()
-        if script.headers_ms is not None:
-            await _sleep_until(began_ns, script.headers_ms)
         if script.status != 200:  # noqa: PLR2004 anything but a stream
             exchange.headers_ns = time.monotonic_ns()
-            wires.write_whole(script.status, chat.refusal(script.status))
+            connection.write_whole(script.status, chat.refusal(script.status))
             return
-        if script.headers_ms is not None:
-            exchange.headers_ns = time.monotonic_ns()
-            wires.write_head(chat.media_type)
         for send in _plan(chat, script, exchange):
             await _sleep_until(began_ns, send.due_ms)
             sent_ns = time.monotonic_ns()
             if exchange.headers_ns is None:
                 exchange.headers_ns = sent_ns
-                wires.write_head(chat.media_type)
-            wires.write_chunk(send.data)
+                connection.write_head(chat.media_type)
+            connection.write_chunk(send.data)
             exchange.sends += [(kind, sent_ns) for kind in send.kinds]
         if script.ending == "hang":
             await asyncio.Event().wait()
         if script.ending != "cut":
-            wires.write_chunk(b"")
+            connection.write_chunk(b"")
 
 
 def _plan(chat: Wire, script: Script, exchange: Exchange) -> list[_Send]:
@@ -190,8 +177,8 @@ def _plan(chat: Wire, script: Script, exchange: Exchange) -> list[_Send]:
     if script.role_ms is not None and role is not None:
         sends.append(_Send(script.role_ms, ("role",), role))
     if script.empty_ms is not None:
-        sends.append(_Send(script.empty_ms, ("empty",), chat.piece("", is_reasoning=False)))
-    sends += _pieces(chat, script, exchange)
+        sends.append(_Send(script.empty_ms, ("empty",), chat.chunk("", is_reasoning=False)))
+    sends += _chunks(chat, script, exchange)
     if script.ending == "complete":
         sends.append(_Send(sends[-1].due_ms, ("end",), chat.end(script, exchange)))
     if script.ending == "error":
@@ -199,13 +186,13 @@ def _plan(chat: Wire, script: Script, exchange: Exchange) -> list[_Send]:
     return [_joined(sends)] if script.is_buffered else sends
 
 
-def _pieces(chat: Wire, script: Script, exchange: Exchange) -> Iterator[_Send]:
-    # A request for fewer tokens than the script has gets the first pieces of it.
-    count = min(script.piece_count, max(1, math.ceil(exchange.output_tokens / script.tokens_per_chunk)))
+def _chunks(chat: Wire, script: Script, exchange: Exchange) -> Iterator[_Send]:
+    # A request for fewer tokens than the script has gets its first chunks.
+    count = min(script.chunk_count, max(1, math.ceil(exchange.output_tokens / script.tokens_per_chunk)))
     waiting: list[_Send] = []
-    for index, due_ms in zip(range(count), script.piece_times_ms(), strict=False):
+    for index, due_ms in zip(range(count), script.chunk_times_ms(), strict=False):
         is_reasoning = index < script.reasoning_chunks
-        data = chat.piece(f" w{index}", is_reasoning=is_reasoning)
+        data = chat.chunk(f" w{index}", is_reasoning=is_reasoning)
         waiting.append(_Send(due_ms, ("reasoning" if is_reasoning else "text",), data))
         if len(waiting) == script.chunks_per_segment or index == count - 1:
             yield _joined(waiting)
@@ -223,8 +210,8 @@ async def _sleep_until(began_ns: int, due_ms: float) -> None:
         await asyncio.sleep(remaining_ns / _NS_PER_SECOND)
 
 
-class _Wires:
-    """One connection: as much of HTTP/1.1 as a client of model servers speaks."""
+class _Connection:
+    """One connection: as much of HTTP/1.1 as clients of model servers use."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -273,7 +260,7 @@ class _Wires:
 
 @contextmanager
 def running_scripted(server: ScriptedServer, *, port: int = 0) -> Iterator[str]:
-    """Serve in a thread with a loop of its own while the block runs; gives the address.
+    """Serve in a thread with its own loop while the block runs; gives the address.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""How the two protocols write an answer: OpenAI's server-sent events, and Ollama's lines of JSON."""
+"""The two protocols of an answer: OpenAI's server-sent events, and Ollama's lines of JSON."""
 
 import json
-from typing import Protocol
+from typing import Protocol, override
 
 from local.simulators.scripted.script import Exchange, Script
 
@@ -12,15 +12,15 @@ class Wire(Protocol):
     media_type: str
 
     def role(self) -> bytes | None:
-        """Return the event that only names the role; None where the protocol knows none."""
+        """Return the event that only names the role; None for a protocol without one."""
         ...
 
-    def piece(self, text: str, *, is_reasoning: bool) -> bytes:
+    def chunk(self, text: str, *, is_reasoning: bool) -> bytes:
         """Return an event with content, or with an empty text."""
         ...
 
     def failure(self) -> bytes:
-        """Return how an error inside the stream looks, with all that follows it."""
+        """Return an error inside the stream, and what follows it."""
         ...
 
     def end(self, script: Script, exchange: Exchange) -> bytes:
@@ -28,30 +28,30 @@ class Wire(Protocol):
         ...
 
     def refusal(self, status: int) -> bytes:
-        """Return the body of an error with a status of its own."""
+        """Return the body of an error status."""
         ...
 
 
-class OpenAiWire:
+class OpenAiWire(Wire):
     """As vLLM writes it."""
 
     media_type = "text/event-stream"
 
+    @override
     def role(self) -> bytes | None:
-        """Return the event that only names the role."""
         return self._chunk({"role": "assistant", "content": ""})
 
-    def piece(self, text: str, *, is_reasoning: bool) -> bytes:
-        """Return an event with content, or with an empty text."""
+    @override
+    def chunk(self, text: str, *, is_reasoning: bool) -> bytes:
         return self._chunk({"reasoning" if is_reasoning else "content": text})
 
+    @override
     def failure(self) -> bytes:
-        """Return an error event; `[DONE]` follows it all the same."""
         error = {"message": "engine died", "type": "InternalServerError", "param": None, "code": 500}
         return _event({"error": error}) + b"data: [DONE]\n\n"
 
+    @override
     def end(self, script: Script, exchange: Exchange) -> bytes:
-        """Return the finish reason, the usage on an event without choices, and `[DONE]`."""
         events = self._chunk({}, finish_reason="stop")
         if script.has_usage:
             usage: dict[str, object] = {
@@ -64,8 +64,8 @@ class OpenAiWire:
             events += _event(_openai_chunk(choices=[], usage=usage))
         return events + b"data: [DONE]\n\n"
 
+    @override
     def refusal(self, status: int) -> bytes:
-        """Return the body of an error with a status of its own."""
         return json.dumps({"error": {"message": "scripted", "type": "scripted", "code": status}}).encode()
 
     def _chunk(self, delta: dict[str, str], finish_reason: str | None = None) -> bytes:
@@ -73,34 +73,35 @@ class OpenAiWire:
         return _event(_openai_chunk(choices=[choice]))
 
 
-class OllamaWire:
+class OllamaWire(Wire):
     """As Ollama's native API writes it."""
 
     media_type = "application/x-ndjson"
 
+    @override
     def role(self) -> None:
-        """Return nothing: every line names the role."""
         return
 
-    def piece(self, text: str, *, is_reasoning: bool) -> bytes:
-        """Return a line with content, or with an empty text."""
+    @override
+    def chunk(self, text: str, *, is_reasoning: bool) -> bytes:
         message = {"role": "assistant", "content": "" if is_reasoning else text}
         if is_reasoning:
             message["thinking"] = text
         return _line(message=message, done=False)
 
+    @override
     def failure(self) -> bytes:
-        """Return an error line, which is the last."""
         return b'{"error":"an error was encountered while running the model"}\n'
 
+    @override
     def end(self, script: Script, exchange: Exchange) -> bytes:
-        """Return the last line; Go leaves zeros out, so a server without counts has no members for them."""
+        # Go leaves zeros out, so a server without counts has no members for them.
         counts = {"prompt_eval_count": exchange.prompt_tokens, "eval_count": exchange.output_tokens}
         empty = {"role": "assistant", "content": ""}
         return _line(message=empty, done=True, done_reason="stop", **(counts if script.has_usage else {}))
 
+    @override
     def refusal(self, status: int) -> bytes:
-        """Return the body of an error with a status of its own."""
         return json.dumps({"error": f"scripted {status}"}).encode()
 
 

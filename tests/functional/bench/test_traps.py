@@ -70,17 +70,17 @@ ANSWERS: dict[str, tuple[Script, Sees, object]] = {
         ("chunks", 20),
     ),
     "an error within the stream is a failure, whatever follows it": (
-        Script(ending="error", pieces_before_ending=3),
+        Script(ending="error", chunks_before_ending=3),
         lambda trial: (error_codes(trial), trial.report.completed, trial.report.ttft_ms),
         ({"stream_failed": 4}, 0, None),
     ),
     "a stream without its end is a failure": (
-        Script(ending="no_marker", pieces_before_ending=3),
+        Script(ending="no_marker", chunks_before_ending=3),
         error_codes,
         {"stream_truncated": 4},
     ),
     "a stream that breaks off is a failure": (
-        Script(ending="cut", pieces_before_ending=3),
+        Script(ending="cut", chunks_before_ending=3),
         error_codes,
         {"stream_truncated": 4},
     ),
@@ -130,7 +130,7 @@ def test_cached_tokens_are_told_when_the_server_tells_them() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_silent_server_is_a_failure_in_time(kind: str) -> None:
-    served = Served(Script(ending="hang", pieces_before_ending=2))
+    served = Served(Script(ending="hang", chunks_before_ending=2))
 
     trial = measure(kind, served, replace(TASK, idle_timeout_seconds=0.1, warmup_count=0))
 
@@ -143,7 +143,7 @@ def test_silent_server_is_a_failure_in_time(kind: str) -> None:
     ("script", "errors"),
     [
         pytest.param(Script(ttft_ms=400.0), {}, id="queue"),
-        pytest.param(Script(ending="hang", pieces_before_ending=2), {"server_timeout": 4}, id="hang"),
+        pytest.param(Script(ending="hang", chunks_before_ending=2), {"server_timeout": 4}, id="hang"),
     ],
 )
 def test_waiting_in_the_queue_of_a_server_is_no_failure(
@@ -159,7 +159,7 @@ def test_waiting_in_the_queue_of_a_server_is_no_failure(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_silent_server_is_left_when_the_time_is_over(kind: str) -> None:
-    served = Served(Script(ending="hang", pieces_before_ending=2))
+    served = Served(Script(ending="hang", chunks_before_ending=2))
 
     trial = measure(kind, served, replace(TASK, warmup_count=0), time_limit_seconds=0.8)
 
