@@ -1,7 +1,7 @@
-"""`make demo`: from nothing to a finished benchmark job on a rented GPU, watched as it runs.
+"""`make demo`: one benchmark job on a rented GPU, shown while it runs.
 
-The stack is started, the job posted over HTTP as any client would, and everything stopped again. The GPU is rented
-from the simulated Vast.ai; BACKEND_URL names a model server of one's own instead.
+The demo starts the stack, posts the job over HTTP and stops the stack. The GPU is rented from the simulated
+Vast.ai, unless BACKEND_URL names a model server.
 """
 
 import os
@@ -31,24 +31,24 @@ from local.state import StackRunsError, StackState
 
 QUESTION = "What is unhealthy?"
 TEMPLATE_HASH = "c166c11f035d3a97871a23bd32ca6aba"
-"""What clients in the field rent by; the specification leaves it open."""
+"""The template that clients in the field name; the specification leaves it open."""
 
 WORKLOAD = {"prompts": [QUESTION], "repetitions": 12, "concurrency": [1, 4], "output_tokens": 32}
-"""Small, so that the demo stays one; twelve requests a point are enough for a p90."""
+"""Small, so that the demo is short; twelve requests at each point are enough for a p90."""
 
 POLL_SECONDS = 0.4
 LONGEST_WAIT_SECONDS = 900.0
 ENDED = ("succeeded", "failed", "cancelled")
 
 type Record = dict[str, Any]
-"""A job as the API gives it; see JobRecord in rune.contracts."""
+"""A job as the API returns it: JobRecord in rune.contracts."""
 
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What is measured: BACKEND_URL (empty rents a GPU from the simulator), BACKEND_TYPE and MODEL.
+    """The measured server: BACKEND_URL (empty rents a GPU from the simulator), BACKEND_TYPE and MODEL.
 
-    WORKLOAD (any text) measures a sweep over a prompt set instead of asking one question.
+    WORKLOAD (any text) measures a sweep over a prompt set instead of one question.
     """
 
     backend_url: str
@@ -58,7 +58,7 @@ class DemoSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "DemoSettings":
-        """Read settings from variables; an empty variable counts as absent, as Make passes it."""
+        """Read settings from variables; an empty variable counts as absent, because Make passes empty ones."""
         given = {name: value for name, value in environment.items() if value}
         return cls(
             backend_url=given.get("BACKEND_URL", ""),
@@ -69,7 +69,7 @@ class DemoSettings:
 
 
 def allow_host_of(settings: StackSettings, url: str) -> StackSettings:
-    """Return the settings with the URL's own addresses allowed: who runs the demo chose them."""
+    """Return the settings with the URL's addresses allowed."""
     host = urlsplit(url).hostname
     if not host:
         return settings
@@ -79,12 +79,12 @@ def allow_host_of(settings: StackSettings, url: str) -> StackSettings:
 
 
 def follow(client: httpx.Client, job_id: str) -> Iterator[Record]:
-    """Yield the job as it changes, the ended job last.
+    """Yield the job at each poll, the ended job last.
 
     Raises
     ------
     StackError
-        It did not end in time, or the API refused to tell.
+        It did not end in time, or the API answered with an error.
     """
     deadline = time.monotonic() + LONGEST_WAIT_SECONDS
     while time.monotonic() < deadline:
@@ -100,7 +100,7 @@ def follow(client: httpx.Client, job_id: str) -> Iterator[Record]:
 
 
 def describe(record: Record, elapsed_seconds: float) -> Text:
-    """Return one line on where the job stands."""
+    """Return one line with the state of the job."""
     line = Text(f"{elapsed_seconds:6.1f} s  ")
     line.append(f"{record['status']:<10}", style="bold")
     line.append(f" {record['progress']['step']:<9}")
@@ -112,7 +112,7 @@ def describe(record: Record, elapsed_seconds: float) -> Text:
 
 
 def _count(record: Record) -> str:
-    """Return what the step at work has counted."""
+    """Return the progress of the current step."""
     progress, result = record["progress"], record["result"]
     if result:
         return f"{result['measurements']['output_tokens']} tokens"
@@ -136,7 +136,7 @@ def watch(client: httpx.Client, job_id: str, console: Console) -> Record:
             if console.is_terminal:
                 live.update(line, refresh=True)
             stand = f"{record['status']} {record['progress']['step']}"
-            # Without a terminal nothing can be redrawn, so only news is printed.
+            # Without a terminal a line cannot be redrawn, so only a new state is printed.
             if not console.is_terminal and stand != shown:
                 console.print(line, soft_wrap=True)
             shown = stand
@@ -167,7 +167,7 @@ def summarize(record: Record) -> Table:
 
 
 def _add_report(table: Table, report: Record) -> None:
-    """Add what a benchmark's report says beyond one answer: each point of a workload, and what tokens cost."""
+    """Add the report: each point of a workload, the time to ready, the cost of tokens, and warnings."""
     if len(report["runs"]) > 1:
         for run in report["runs"]:
             table.add_row(f"{run['max_concurrency']} at a time", _describe_run(run))
@@ -197,7 +197,7 @@ def _describe_run(run: Record) -> str:
 
 
 def describe_request(settings: DemoSettings) -> dict[str, object]:
-    """Return what is posted: the specification's RunBenchmarkRequest, or a run on the server that was named."""
+    """Return the body that is posted: the specification's RunBenchmarkRequest, or a run on the named server."""
     asked: dict[str, object] = {"question": QUESTION, "model": settings.model, "backend_warmup": True}
     if settings.has_workload:
         asked["workload"] = WORKLOAD
@@ -215,7 +215,7 @@ def describe_request(settings: DemoSettings) -> dict[str, object]:
 
 
 def compare_with_bill(state: StackState, record: Record, console: Console) -> None:
-    """Say what the simulated provider charges, beside what the job reports."""
+    """Print the simulated provider's bill, to compare with the cost that the job reports."""
     receipt = record["result"]["rental"]
     if receipt is None or "vastai" not in state.simulators:
         return

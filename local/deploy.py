@@ -1,4 +1,4 @@
-"""Build and deploy: the ordinary `sam deploy` of the ordinary template, with the emulator as its AWS."""
+"""Build and deploy: `sam deploy` of the template, with the emulator as AWS."""
 
 import json
 import os
@@ -18,16 +18,16 @@ _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "ar
 
 
 class DeployError(Exception):
-    """Raised when build or deployment fails; the message ends with what the tool said."""
+    """Raised when build or deployment fails; the message ends with the tool's output."""
 
 
 def machine_architecture() -> str:
-    """Return the template's name for this machine's processor, which runs the functions here.
+    """Return the template's name of this machine's architecture.
 
     Raises
     ------
     DeployError
-        Lambda has no such processor.
+        Lambda does not have it.
     """
     try:
         return _ARCHITECTURES[platform.machine().lower()]
@@ -36,7 +36,7 @@ def machine_architecture() -> str:
 
 
 def build(log_path: Path) -> None:
-    """Build layer and functions where their sources changed; Make knows, and is quick when nothing did.
+    """Build layer and functions whose sources changed.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def deploy(aws: AwsSession, parameters: Mapping[str, str], log_path: Path) -> di
     DeployError
         The deployment failed.
     """
-    # Nothing of our environment but the way to programs and home: no AWS profile of the laptop may be meant.
+    # Only these variables are passed on, so that no AWS profile of the machine is used.
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     overrides_path = log_path.with_suffix(".parameters.yaml")
     write_overrides(overrides_path, parameters)
@@ -83,12 +83,12 @@ def deploy(aws: AwsSession, parameters: Mapping[str, str], log_path: Path) -> di
 
 
 def write_overrides(path: Path, parameters: Mapping[str, str]) -> None:
-    """Write the template's parameters to a file that `sam deploy` reads back unchanged.
+    """Write the template's parameters to a file that `sam deploy` reads unchanged.
 
-    On the command line SAM splits a value at its spaces and quotes, and every user of the machine can read it.
+    On the command line SAM splits a value at spaces and quotes, and every user of the machine can read it.
     """
     path.touch(mode=0o600)
-    # Twice: SAM unquotes what it reads from a file, and then the command line's parameters, the file's among them.
+    # Twice: SAM unquotes the values of a file, and then those of all parameters, among them the file's.
     path.write_text(json.dumps({name: _quote(_quote(value)) for name, value in parameters.items()}))
 
 
@@ -98,9 +98,9 @@ def _quote(value: str) -> str:
 
 
 def _repeat_concurrency_as_number(aws: AwsSession) -> None:
-    """Tell each event source mapping its concurrency again, as the number that it is.
+    """Set the concurrency of each event source mapping again, as a number.
 
-    ministack 1.5.33 keeps a parameter's text ("5") there and its poller then fails to compare; AWS converts it.
+    ministack 1.5.33 keeps the parameter's text ("5"), which its poller cannot compare; AWS converts it.
     """
     functions = aws.client("lambda")
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:

@@ -1,4 +1,4 @@
-"""The AWS emulator: one process on loopback, IAM enforced, its state thrown away with the stack."""
+"""The AWS emulator: one process on loopback, with IAM enforced; its state is deleted with the stack."""
 
 import re
 import subprocess
@@ -16,13 +16,13 @@ from local.settings import ROOT
 
 PYTHON = ROOT / ".local" / "venvs" / "emulator" / "bin" / "python"
 REGION = "us-east-1"
-# With AUTH=true this pair is the emulator's administrator.
+# With AUTH=true these credentials are the emulator's administrator.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 _START_LIMIT_SECONDS = 60.0
 
 
 class EmulatorError(Exception):
-    """Raised when the emulator does not come up, or ends before its time; its log tells why."""
+    """Raised when the emulator does not start; its log has the reason."""
 
 
 @dataclass(frozen=True)
@@ -32,27 +32,27 @@ class Emulator:
     Parameters
     ----------
     url
-        Its AWS endpoint.
+        AWS endpoint.
     process
-        The process under guard.
+        Its guarded process.
     """
 
     url: str
     process: GuardedProcess
 
     def session(self) -> "AwsSession":
-        """Return the administrator's way to it."""
+        """Return the administrator's clients."""
         return AwsSession(self.url)
 
 
 @dataclass(frozen=True)
 class AwsSession:
-    """Clients of the emulator for tools and tests, whatever AWS settings the caller's machine has.
+    """Clients of the emulator for tools and tests, independent of the machine's AWS settings.
 
     Parameters
     ----------
     url
-        The emulator's AWS endpoint.
+        AWS endpoint.
     """
 
     url: str
@@ -68,7 +68,7 @@ class AwsSession:
         )
 
     def environment(self) -> dict[str, str]:
-        """Variables that point command line tools at the emulator."""
+        """Return the variables that point command line tools at the emulator."""
         return {
             **CREDENTIALS,
             "AWS_ENDPOINT_URL": self.url,
@@ -85,15 +85,15 @@ def start_emulator(port: int, run_folder: Path, *, path_variable: str) -> Emulat
     Parameters
     ----------
     run_folder
-        An empty folder for its state, its log and the code of the functions that run.
+        Empty folder for its state, its log and the code of running functions.
     path_variable
-        PATH for it and for the functions' processes, which get nothing else of our environment: a function must not
-        depend on a laptop's variables.
+        PATH of the emulator and of the functions' processes. They get no other variable of the environment, so that
+        no function depends on one.
 
     Raises
     ------
     EmulatorError
-        It ended, or did not answer in time.
+        It ended, or did not answer in 60 s.
     """
     url = f"http://{IPV4_LOOPBACK}:{port}"
     process = start_guarded(
@@ -148,14 +148,14 @@ def _wait_until_ready(emulator: Emulator) -> None:
 
 
 def find_function_pids(emulator_pid: int, function_name: str) -> list[int]:
-    """Return the processes that run a function now, idle ones included; a test kills them to play a crash.
+    """Return the processes of a function, also idle ones; tests kill them to simulate a crash.
 
     Parameters
     ----------
     emulator_pid
-        Of the emulator whose function is meant: two stacks have functions of the same name.
+        Of the emulator that runs the function: functions of two stacks have the same names.
     """
-    # The emulator unpacks each of its function's environments into a folder of this name.
+    # The emulator unpacks each environment of a function into a folder of this name.
     pattern = f"ministack-lambda-{re.escape(function_name)}-"
     found = subprocess.run(
         ["pgrep", "-P", str(emulator_pid), "-f", pattern], capture_output=True, text=True, check=False

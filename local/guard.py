@@ -1,7 +1,7 @@
-"""Processes that cannot outlive the stack: each runs under a guard that ends its whole group with the stack.
+"""Processes that end with the stack: each runs under a guard process that ends its whole group.
 
-The guard waits on a pipe whose other end only the stack holds. The end of the stack, even by SIGKILL, closes that
-pipe, and the guard then ends the process and all that it started (the emulator starts a process per busy function).
+The guard reads a pipe that only the stack holds open. The end of the stack, also by SIGKILL, closes the pipe; the
+guard then ends the process and all its children (the emulator starts a process per busy function).
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# How long a group has between SIGTERM and SIGKILL.
+# Time of a group between SIGTERM and SIGKILL.
 GRACE_SECONDS = 4.0
 _POLL_SECONDS = 0.2
 # The stack waits for its guards a little longer than they wait for their groups.
@@ -23,7 +23,7 @@ _STOP_LIMIT_SECONDS = GRACE_SECONDS + 4.0
 
 
 class NotStartedError(Exception):
-    """Raised when a command cannot be run; trying again does not help."""
+    """Raised when a command cannot be run; a retry does not help."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class GuardedProcess:
     Parameters
     ----------
     name
-        What people call it.
+        Shown in messages.
     pid
-        Of the process itself, which leads its own group; not of the guard.
+        Of the process, which leads its own group; not of the guard.
     log_path
-        Where its output goes.
+        File with its output.
     """
 
     name: str
@@ -46,15 +46,15 @@ class GuardedProcess:
     _guard: subprocess.Popen[bytes]
 
     def is_running(self) -> bool:
-        """Whether the process still runs; its guard ends with it."""
+        """Return whether the process runs; its guard ends with it."""
         return self._guard.poll() is None
 
     def read_log(self) -> str:
-        """Everything that the process has written so far."""
+        """Return what the process has written so far."""
         return self.log_path.read_text(errors="replace")
 
     def stop(self) -> None:
-        """End the process and all that it started, and wait for that."""
+        """End the process and its children, and wait until they have ended."""
         if self._guard.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._guard.stdin.close()
@@ -70,7 +70,7 @@ class GuardedProcess:
 def start_guarded(
     name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log_path: Path
 ) -> GuardedProcess:
-    """Start a process in `folder` with exactly that environment; it ends with the caller.
+    """Start a process in `folder` with exactly this environment; it ends with the caller.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def start_guarded(
         The command could not be run; the log says why.
     """
     guard = subprocess.Popen(
-        # -P: the guard is run as a file, and its folder's modules must not hide those of the standard library.
+        # -P: the guard runs as a file, and modules of its folder must not hide those of the standard library.
         [sys.executable, "-P", str(Path(__file__).resolve()), str(log_path), *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -98,11 +98,11 @@ def start_guarded(
 
 
 def _end_group(group: int, leader: subprocess.Popen[bytes]) -> None:
-    """Ask the whole group to end, and make it end after the grace."""
+    """End the whole group with SIGTERM, and after the grace with SIGKILL."""
     deadline = time.monotonic() + GRACE_SECONDS
     _signal_group(group, signal.SIGTERM)
     while time.monotonic() < deadline:
-        leader.poll()  # a leader that nobody collects would keep its group alive
+        leader.poll()  # a dead leader that is not reaped keeps its group alive
         if not _signal_group(group, 0):
             return
         time.sleep(_POLL_SECONDS / 4)
@@ -111,7 +111,7 @@ def _end_group(group: int, leader: subprocess.Popen[bytes]) -> None:
 
 
 def _signal_group(group: int, number: int) -> bool:
-    """Whether the group still had somebody to receive the signal."""
+    """Return whether the group still had a process."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):  # macOS answers the latter for a group of zombies
@@ -120,7 +120,7 @@ def _signal_group(group: int, number: int) -> bool:
 
 
 def _guard(log_path: Path, command: Sequence[str]) -> int:
-    """Run the command until it ends or our standard input does; return its exit code."""
+    """Run the command until it ends or standard input ends; return its exit code."""
     with log_path.open("ab") as log:
         try:
             child = subprocess.Popen(

@@ -1,11 +1,11 @@
-"""The functions' logs, as they arrive in the emulator's CloudWatch Logs."""
+"""The functions' logs, read from the emulator's CloudWatch Logs."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-# The emulator writes an invocation's lines when it ends, stamped with that moment; lines may still come in late.
+# The emulator writes the lines of an invocation at its end, with that time; lines may arrive late.
 OVERLAP_MILLISECONDS = 5_000
 _PERIOD_SECONDS = 1.0
 _PLATFORM_LINES = ("START RequestId:", "END RequestId:")
@@ -15,7 +15,7 @@ class LogsClient(Protocol):
     """The part of boto3's `logs` client that is used here."""
 
     def filter_log_events(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own shape
-        """One page of events of a group."""
+        """Return one page of a group's events."""
         ...
 
 
@@ -27,9 +27,9 @@ class LogReader:
     client
         The emulator's log service.
     groups
-        Log group names by the short name that is printed.
+        Names of log groups, by the short name that is printed.
     since_milliseconds
-        Older lines are not read (Unix time).
+        Unix time; older lines are not read.
     """
 
     def __init__(self, client: LogsClient, groups: Mapping[str, str], *, since_milliseconds: int) -> None:
@@ -39,12 +39,12 @@ class LogReader:
         self._seen: dict[str, dict[str, int]] = {name: {} for name in groups}
 
     def read(self) -> list[tuple[str, str]]:
-        """Pairs of short name and line that came in since the last call, oldest first within each group."""
+        """Return short name and line of each new line, oldest first within a group."""
         return [(name, line) for name in self._groups for line in self._read_group(name)]
 
     def _read_group(self, name: str) -> Iterator[str]:
         start = self._since[name] - OVERLAP_MILLISECONDS
-        # The emulator gives no event ids, but each invocation has a stream of its own, written at once.
+        # The emulator has no event ids, but each invocation has its own stream, written at once.
         fresh: dict[str, int] = {}
         for event in self._events(self._groups[name], start):
             stream = event["logStreamName"]
@@ -68,7 +68,7 @@ class LogReader:
 
 
 def follow_logs(reader: LogReader, write: Callable[[str], None], stop: threading.Event) -> None:
-    """Write each line behind its function's name until `stop` is set."""
+    """Write each line after its function's name until `stop` is set."""
     while not stop.is_set():
         for name, line in reader.read():
             write(f"{name:<16} | {line}")
@@ -76,5 +76,5 @@ def follow_logs(reader: LogReader, write: Callable[[str], None], stop: threading
 
 
 def now_milliseconds() -> int:
-    """Return the time as CloudWatch Logs counts it."""
+    """Return the Unix time in CloudWatch Logs' unit."""
     return int(time.time() * 1000)

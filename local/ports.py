@@ -1,4 +1,4 @@
-"""Loopback ports: taken before anything starts, so that a busy one is one clear line, not a half-started stack."""
+"""Loopback ports, taken before anything starts: a busy port is reported before the stack is half started."""
 
 import errno
 import socket
@@ -8,14 +8,14 @@ IPV6_LOOPBACK = "::1"
 
 
 class PortBusyError(Exception):
-    """Raised when somebody else listens on a port; another port, or the other's end, helps.
+    """Raised when another process listens on a port; choose another port, or stop the process.
 
     Parameters
     ----------
     port
-        The port that is taken.
+        The busy port.
     variable
-        The environment variable that chooses another one.
+        The environment variable that sets the port.
     """
 
     def __init__(self, port: int, variable: str) -> None:
@@ -29,19 +29,19 @@ class PortBusyError(Exception):
 def listen_on_loopback(port: int, *, variable: str) -> list[socket.socket]:
     """Return listening sockets on 127.0.0.1 and, where the machine has it, on ::1.
 
-    Clients resolve `localhost` to either address, and some try only the first.
+    Clients resolve `localhost` to either address, and some try only one.
 
     Parameters
     ----------
     port
-        0 takes any free port, the same one on both addresses.
+        0 takes any free port, the same on both addresses.
     variable
-        The environment variable to name when the port is busy.
+        The environment variable to name in the error.
 
     Raises
     ------
     PortBusyError
-        The port is taken on one of the two.
+        The port is busy on one of them.
     """
     listeners: list[socket.socket] = []
     try:
@@ -57,7 +57,7 @@ def listen_on_loopback(port: int, *, variable: str) -> list[socket.socket]:
 
 
 def require_free(port: int, *, variable: str) -> None:
-    """Return when nobody listens on 127.0.0.1:`port`; it can still be lost before it is used.
+    """Check that no process listens on 127.0.0.1:`port`; another may take it before it is used.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def require_free(port: int, *, variable: str) -> None:
 
 
 def find_free_port() -> int:
-    """Return a port of 127.0.0.1 that was free a moment ago."""
+    """Return a port of 127.0.0.1 that is free; another process may take it."""
     with socket.create_server((IPV4_LOOPBACK, 0)) as listener:
         return int(listener.getsockname()[1])
 

@@ -1,7 +1,7 @@
-"""The address that people use: every request goes to the emulator's HTTP API as it came, and so does the answer.
+"""The address that clients use: requests go to the emulator's HTTP API unchanged, and answers come back unchanged.
 
-The requests are httpcore's rather than httpx's: httpcore sends target and headers byte for byte, while httpx
-normalises paths, adds headers and decodes bodies.
+httpcore is used instead of httpx because it sends target and headers byte for byte; httpx normalises paths, adds
+headers and decodes bodies.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 # API Gateway's limit for an HTTP API's payload.
 MAX_BODY_BYTES = 10_000_000
-# An HTTP API gives up after 30 s; the emulator decides that, so the proxy waits longer.
+# An HTTP API times out after 30 s. The emulator applies that limit, so the proxy waits longer.
 TIMEOUT_SECONDS = 60.0
 _START_LIMIT_SECONDS = 10.0
 _HOP_BY_HOP = frozenset(
@@ -34,9 +34,9 @@ class ReverseProxy:
     Parameters
     ----------
     upstream
-        Address and path that are put before each request's own path.
+        Address and path before each request's own path.
     concurrency
-        Requests in flight at once; more wait their turn. The emulator would start a process for each.
+        Requests in flight at once; others wait. The emulator starts a process for each.
     """
 
     def __init__(self, upstream: str, *, concurrency: int) -> None:
@@ -87,7 +87,7 @@ class ReverseProxy:
 
 
 def _as_the_gateway(scope: Scope, body: bytes) -> Headers:
-    """Return the request's headers and what API Gateway adds to them."""
+    """Return the request's headers with those that API Gateway adds."""
     headers = _end_to_end(scope["headers"])
     client, server = scope.get("client"), scope.get("server")
     came_from = [value for name, value in headers if name == b"x-forwarded-for"]
@@ -109,7 +109,7 @@ def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """Return the whole body, or None when it is larger than the gateway takes."""
+    """Return the whole body, or None when it is larger than the gateway's limit."""
     chunks: list[bytes] = []
     size, more = 0, True
     while more:
@@ -131,7 +131,7 @@ async def _answer(send: Send, status: int, body: bytes, *, headers: Headers | No
 
 @contextlib.contextmanager
 def serving(app: ReverseProxy, listeners: Sequence[socket.socket]) -> Iterator[None]:
-    """Serve the application on sockets that listen already, in a thread, until the block ends.
+    """Serve the application on listening sockets, in a thread, until the block ends.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def serving(app: ReverseProxy, listeners: Sequence[socket.socket]) -> Iterator[N
             ws="none",
             access_log=False,
             log_level="warning",
-            # Date and server are the emulator's to say.
+            # The emulator sends these two headers.
             date_header=False,
             server_header=False,
             proxy_headers=False,

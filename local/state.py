@@ -1,4 +1,4 @@
-"""The file that tells scripts about the running stack, and the lock that tells whether it still runs."""
+"""The file that describes the running stack, and the lock that shows whether it runs."""
 
 import contextlib
 import fcntl
@@ -11,7 +11,7 @@ from typing import IO
 
 
 class StackRunsError(Exception):
-    """Raised when a stack that uses the same file runs already; stopping it, or another file, helps."""
+    """Raised when a running stack uses the same file; stop it, or use another file."""
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,17 @@ class StackState:
     Parameters
     ----------
     base_url
-        Where the API answers.
+        Address of the API.
     tenant, token
-        Who may call; the token is None when the stack was given hashes only.
+        Credentials of a caller; the token is None when the stack got only hashes.
     emulator_url
-        The AWS endpoint; access key and secret are `test`, the region is us-east-1.
+        AWS endpoint; access key and secret are `test`, the region is us-east-1.
     functions, log_groups
-        Names by role: api, worker-control, worker-inference, janitor.
+        Names, by role: api, worker-control, worker-inference, janitor.
     simulators
-        Addresses by name: ollama, vastai.
+        Addresses, by name: ollama, bedrock, vastai.
     pids
-        Process ids by name: stack (which also is the proxy), emulator, and each simulator.
+        Process ids, by name: stack (also the proxy), emulator, and each simulator.
     """
 
     base_url: str
@@ -52,7 +52,7 @@ class StackState:
 
 @contextlib.contextmanager
 def holding(path: Path) -> Iterator[None]:
-    """Be the one stack of this file: others are refused, and whatever a dead stack left in it is removed.
+    """Hold the file for one stack: others are refused, and a dead stack's file is removed.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def holding(path: Path) -> Iterator[None]:
 
 
 def write_state(path: Path, state: StackState) -> None:
-    """Put the state in place at once, readable by its owner alone: it holds a token."""
+    """Replace the file atomically, readable by its owner alone because it holds a token."""
     draft = path.with_suffix(".draft")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -84,7 +84,7 @@ def write_state(path: Path, state: StackState) -> None:
 
 
 def read_state(path: Path) -> StackState | None:
-    """Return the stack that runs now, or None when there is none, even if a dead one left its file."""
+    """Return the running stack; None without one, also when a dead stack left its file."""
     if not path.exists() or not _is_held(path):
         return None
     return StackState(**json.loads(path.read_text()))
@@ -102,7 +102,7 @@ def _is_held(path: Path) -> bool:
 
 
 def _try_lock(lock: IO[str]) -> bool:
-    # The system releases the lock when its process dies, whatever it dies of; a process id could be another's.
+    # The system releases the lock at any death of its process; a process id could belong to another process.
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

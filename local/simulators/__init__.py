@@ -1,1 +1,1 @@
-"""Stand-ins for the services that RUNE uses, checked with their official clients."""
+"""Simulators of the services that RUNE uses, checked with the official clients of those services."""

@@ -14,16 +14,16 @@ from starlette.types import ASGIApp
 HOST = "127.0.0.1"
 START_LIMIT_SECONDS = 10.0
 STOP_LIMIT_SECONDS = 10.0
-# A simulated hang holds its connection for ever, so a stop cancels what still runs after this long.
+# A simulated hang never ends, so stopping cancels what still runs after this time.
 GRACE_SECONDS = 1
 
 
 class _Server(uvicorn.Server):
-    """A server that ends with a return; uvicorn's own raises the signal again, so its process dies of it."""
+    """A server that returns after a signal; uvicorn's own raises the signal again, which ends the process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT, where signals can be received at all: in the main thread."""
+        """Stop on SIGTERM and SIGINT; only the main thread can receive signals."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -48,7 +48,7 @@ def _create_server(app: ASGIApp) -> _Server:
             lifespan="off",
             ws="none",
             access_log=False,
-            # A fault that breaks the connection on purpose is an error to uvicorn.
+            # A connection that a fault breaks is an error to uvicorn.
             log_level="critical",
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
@@ -56,8 +56,8 @@ def _create_server(app: ASGIApp) -> _Server:
 
 
 def _listen(port: int) -> tuple[socket.socket, str]:
-    # Named as TCP, unlike by socket.create_server: asyncio turns Nagle's algorithm off only for such sockets,
-    # and with it on every small write waits 40 ms for the client's acknowledgement of the one before.
+    # The protocol is named, unlike in socket.create_server: asyncio turns Nagle's algorithm off only for such
+    # sockets. With it, a small write waits 40 ms for the acknowledgement of the one before.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -70,7 +70,7 @@ def _listen(port: int) -> tuple[socket.socket, str]:
 
 
 def serve(app: ASGIApp, *, port: int) -> None:
-    """Serve `app` until SIGTERM or SIGINT, after one line on stdout that names the real address.
+    """Serve `app` until SIGTERM or SIGINT, after one line on stdout with the address.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def serve(app: ASGIApp, *, port: int) -> None:
 
 @contextlib.contextmanager
 def running_server(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
-    """Serve `app` in a thread while the block runs; gives the address, without a slash at the end.
+    """Serve `app` in a thread while the block runs; gives the address, without a final slash.
 
     Raises
     ------

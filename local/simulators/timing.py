@@ -1,13 +1,13 @@
-"""Where simulators read the time and where they wait."""
+"""The clock on which simulators wait."""
 
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, override
 
 
 class Timeline(Protocol):
-    """A clock that can also be waited on; a simulation gives its own to control both."""
+    """A clock that can be waited on; tests control time by giving their own."""
 
     def now(self) -> datetime:
         """Return the present instant, aware, in UTC."""
@@ -18,30 +18,30 @@ class Timeline(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return once `monotonic_seconds` has risen by at least `seconds`."""
+        """Return after at least `seconds` of `monotonic_seconds`."""
         ...
 
 
-class RealTimeline:
-    """The machine's own clocks and the event loop's own timers."""
+class RealTimeline(Timeline):
+    """The machine's clocks and the event loop's timers."""
 
+    @override
     def now(self) -> datetime:
-        """Return the present instant, aware, in UTC."""
         return datetime.now(UTC)
 
+    @override
     def monotonic_seconds(self) -> float:
-        """Return seconds of the machine's monotonic clock."""
         return time.monotonic()
 
+    @override
     async def sleep(self, seconds: float) -> None:
-        """Let other tasks run for at least `seconds`."""
         await asyncio.sleep(seconds)
 
 
 async def sleep_until(timeline: Timeline, due_seconds: float) -> None:
     """Return when the timeline's monotonic clock has reached `due_seconds`.
 
-    Waiting for due times instead of for gaps keeps the average pace exact: a late wake-up shortens the next wait.
+    Waiting for due times keeps the average pace exact: after a late wake-up the next wait is shorter.
     """
     remaining_seconds = due_seconds - timeline.monotonic_seconds()
     if remaining_seconds > 0:

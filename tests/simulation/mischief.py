@@ -154,11 +154,11 @@ def _losses() -> Iterator[Mischief]:
 
 def _bad_ends() -> Iterator[Mischief]:
     """Yield machines that are not so easily destroyed."""
-    lie = VastaiFault(kind=VastaiFaultKind.DESTROY_LIE, times=2)
+    ignored = VastaiFault(kind=VastaiFaultKind.DESTROY_IGNORED, times=2)
     slow = VastaiFault(kind=VastaiFaultKind.DESTROY_SLOW, delay_seconds=40.0)
     storm = VastaiFault(kind=VastaiFaultKind.TOO_FREQUENT, endpoint=Endpoint.DESTROY, times=6)
     down = VastaiFault(kind=VastaiFaultKind.BAD_GATEWAY, endpoint=Endpoint.DESTROY, times=8)
-    yield Mischief("destroy_lie", (lie,), _BOTH)
+    yield Mischief("destroy_ignored", (ignored,), _BOTH)
     yield Mischief("destroy_slow", (slow,), _BOTH)
     yield Mischief("destroy_busy_storm", (storm,), _BOTH)
     yield Mischief("destroy_down_for_long", (down,), _BOTH)

@@ -58,7 +58,7 @@ async def list_inference_profiles(state: SimulatedBedrock, call: BedrockCall) ->
 
 
 async def converse(state: SimulatedBedrock, call: BedrockCall) -> Whole:
-    """Answer in one piece, once all of it is written."""
+    """Answer with one JSON object."""
     answered = _answer(state, call)
     async for _ in _paced(state, call, answered):
         pass

@@ -1,4 +1,4 @@
-"""Which models the simulated account has."""
+"""The models of the simulated account."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ class FoundationModel:
     Attributes
     ----------
     needs_profile
-        Whether it answers under its inference profile alone, `<area>.<id>`, which every model has.
+        Whether it answers only by its inference profile, `<area>.<id>`. Every model has a profile.
     reasons
-        Whether reasoning comes before its answer.
+        Whether its answer begins with reasoning.
     context_tokens, output_tokens
-        The most that question and answer may have.
+        Most tokens of a question, and of an answer.
     """
 
     id: str
@@ -77,7 +77,7 @@ class FoundationModel:
         }
 
     def answers_to(self, model: str, region: str) -> bool:
-        """Return whether a request's model id means this one."""
+        """Return whether an id or ARN means this model."""
         return model in {self.id, self.arn(region), self.profile_id(region), self.profile_arn(region)}
 
 

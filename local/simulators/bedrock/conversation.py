@@ -1,4 +1,4 @@
-"""What Converse takes, checked as the service checks it, and what a simulated model answers."""
+"""Converse: its body, checked as the service checks it, and the simulated answer."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from local.simulators.ollama.answers import Turn, compose_answer, compose_reason
 from local.simulators.ollama.structured import fill_schema
 
 MOST_CALLS = 2
-"""Tools that are called in one turn, where so many are declared."""
+"""Most tools that one turn calls."""
 
 NEEDS_PROFILE = (
     "Invocation of model ID {model} with on-demand throughput isn’t supported."  # noqa: RUF001  # AWS's apostrophe
@@ -54,7 +54,7 @@ class ConverseBody(_Body):
 
     @classmethod
     def read(cls, raw: bytes) -> "ConverseBody":
-        """Return the body; raises BedrockError (400) where it is none, or breaks a rule of the service."""
+        """Return the body; raises BedrockError (400) when it is invalid."""
         try:
             body = cls.model_validate_json(raw)
         except ValidationError:
@@ -76,7 +76,7 @@ class ConverseBody(_Body):
         return any("toolResult" in block for block in self.messages[-1].content)
 
     def check(self) -> None:
-        """Raise BedrockError (400) where the conversation breaks a rule."""
+        """Raise BedrockError (400) when the conversation breaks a rule of the service."""
         if not self.messages or self.messages[0].role != "user":
             raise refused(
                 "A conversation must start with a user message. Try again with a conversation that starts with a"
@@ -141,7 +141,7 @@ class Answer:
 
     @property
     def message(self) -> Json:
-        """The answer as `converse` returns it, in one event."""
+        """The answer as `converse` returns it, in one message."""
         blocks: dict[int, Json] = {}
         for event in self.events:
             block = blocks.setdefault(event.block, {})
@@ -162,7 +162,7 @@ class Answer:
 
 
 def find_model(settings: BedrockSettings, model: str) -> FoundationModel:
-    """Return the model that an id or ARN means; raises BedrockError (400) where none does, or it cannot chat."""
+    """Return the model of an id or ARN; raises BedrockError (400) when it is unknown or cannot chat."""
     found = next((known for known in settings.models if known.answers_to(model, settings.region)), None)
     if found is None:
         raise refused("The provided model identifier is invalid.")
@@ -177,7 +177,7 @@ def find_model(settings: BedrockSettings, model: str) -> FoundationModel:
 
 
 def answer(settings: BedrockSettings, model: FoundationModel, body: ConverseBody) -> Answer:
-    """Return what the model answers; raises BedrockError (400) where it cannot take the question."""
+    """Return the model's answer; raises BedrockError (400) when the model cannot take the question."""
     prompt = "\n".join(turn.content for turn in body.turns)
     prompt_count = len(prompt_tokens(body.turns))
     limit = body.inferenceConfig.maxTokens
@@ -214,7 +214,7 @@ def answer(settings: BedrockSettings, model: FoundationModel, body: ConverseBody
 
 
 def refused(message: str) -> BedrockError:
-    """Return the error of a request that is not as it should be."""
+    """Return the 400 of an invalid request."""
     return BedrockError(400, "ValidationException", message)
 
 

@@ -1,4 +1,4 @@
-"""What the simulated server says: made up, and countable. A token is a word."""
+"""The simulated answers: made up and countable. A token is a word."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from local.simulators.holmes.state import HolmesSettings
 
 SYSTEM_PROMPT = "You look into clusters with tools and report what you found."
 TOOL_DEFINITION_TOKENS = 7
-"""That the description of one tool takes."""
+"""Tokens of one tool's description."""
 
 type Json = dict[str, Any]
 
 
 def resolve_model(settings: HolmesSettings, model: str | None) -> str:
-    """Return the model that will answer: for an unknown name the first, without a word, as the real one does."""
+    """Return the model that answers; as in the real server, for an unknown name it is the first."""
     return model if model in settings.models else settings.models[0]
 
 

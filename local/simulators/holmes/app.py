@@ -1,4 +1,4 @@
-"""The routes of a simulated HolmesGPT server, with the errors that FastAPI gives it."""
+"""The routes of a simulated HolmesGPT server, with FastAPI's errors."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ _OPEN_PATHS = {"/healthz", "/readyz"}
 
 
 class ChatBody(BaseModel):
-    """The body of `/api/chat`, as far as it is simulated; unknown fields are ignored, as in the real server."""
+    """The simulated fields of the body of `/api/chat`; as in the real server, others are ignored."""
 
     ask: str
     model: str | None = None

@@ -17,13 +17,13 @@ class HolmesSettings:
     Attributes
     ----------
     models
-        Names in its modelList. The first answers for every name that it does not know, as in the real server.
+        Names in its modelList. As in the real server, the first answers for every unknown name.
     api_key
         Value of `HOLMES_API_KEY`; with None no key is needed.
     delay_seconds
-        How long an investigation takes.
+        Duration of an investigation.
     tools
-        Tools that each investigation uses, in order.
+        Tools of each investigation, in order.
     models_as_text
         Whether `/api/model` returns its list as JSON text, as the server does, or as a list, as its documentation
         shows.

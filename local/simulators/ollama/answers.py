@@ -1,7 +1,7 @@
-"""Tokens, and the made-up text that a simulated model answers with.
+"""Tokens, and the made-up text of a simulated model's answers.
 
-The rule for tokens: white space belongs to the word after it, and a word is cut into pieces of up to six
-characters. "Is it unhealthy?" is `Is`, ` it`, ` unheal`, `thy?`: four tokens, and joined they are the text again.
+White space belongs to the word after it, and a word is cut into tokens of up to six characters. "Is it unhealthy?"
+is `Is`, ` it`, ` unheal`, `thy?`: four tokens, which join to the text again.
 """
 
 import random
@@ -32,12 +32,12 @@ _GENERAL_SENTENCES = (
     "Its length in tokens is exact, which makes counts and rates easy to check.",
     "The same model and the same question always give the same text.",
     "Put a real model behind the same address to get a real answer.",
-    "Whatever reads this stream cannot tell the difference by its form.",
+    "By its form this stream cannot be told from a real one.",
 )
 _THOUGHTS = (
     "Simulated reasoning: the question names a symptom, so causes come before remedies.",
     "What changed last is the best first guess.",
-    "Whatever fails everywhere at once has one cause.",
+    "A failure that appears everywhere at once has one cause.",
     "An answer that can be acted on beats a complete one.",
 )
 
@@ -64,7 +64,7 @@ def prompt_tokens(turns: Sequence[Turn]) -> list[str]:
 
 
 def fit_turns(turns: Sequence[Turn], context_tokens: int) -> list[Turn]:
-    """Return the messages that fit, oldest dropped first; system messages and the last one always stay."""
+    """Return the messages that fit: the oldest are dropped first, system messages and the last one never."""
     kept = list(turns)
     while len(prompt_tokens(kept)) > context_tokens:
         oldest = next((i for i, turn in enumerate(kept[:-1]) if turn.role != "system"), None)
@@ -75,10 +75,10 @@ def fit_turns(turns: Sequence[Turn], context_tokens: int) -> list[Turn]:
 
 
 def compose_answer(model: str, prompt: str, *, token_count: int, seed: int | None = None) -> list[str]:
-    """Return exactly `token_count` tokens that depend on nothing but the model, the prompt and the seed.
+    """Return exactly `token_count` tokens, determined by the model, the prompt and the seed.
 
-    A text about health is answered with what to look at, anything else with what this text is. A sentence that
-    does not fit is cut short with "etc."
+    A prompt about health is answered with advice, any other with a description of this text. A sentence that does
+    not fit ends with "etc."
     """
     sentences = _HEALTH_SENTENCES if _HEALTH_WORDS.search(prompt) else _GENERAL_SENTENCES
     chosen_by = f"{model}\n{prompt}" + ("" if seed is None else f"\n{seed}")

@@ -1,4 +1,4 @@
-"""Request bodies, read as strictly as Go reads them, refused in its words."""
+"""Request bodies, checked as Go checks them and refused in Go's words."""
 
 import json
 from typing import Annotated, Any, ClassVar, Self
@@ -30,7 +30,7 @@ def _check_think(value: object) -> object:
 
 
 class Body(BaseModel):
-    """A request body; null counts as absent and unknown fields are ignored, as in Go."""
+    """A request body; as in Go, null counts as absent and unknown fields are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -43,7 +43,7 @@ class Body(BaseModel):
         Raises
         ------
         ServiceError
-            400: no body, no JSON, or a field of the wrong type.
+            400: the body is empty, not JSON, or has a field of the wrong type.
         """
         if not raw.strip():
             raise ServiceError(400, "missing request body")
@@ -61,7 +61,7 @@ class Body(BaseModel):
 
     @classmethod
     def check(cls, content: object) -> Self:
-        """Return the body from JSON that is parsed already.
+        """Return the body in parsed JSON.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class Body(BaseModel):
 
 
 class AskBody(Body):
-    """What `/api/generate` and `/api/chat` have in common."""
+    """The fields that `/api/generate` and `/api/chat` share."""
 
     model: str = ""
     stream: bool = True
@@ -129,7 +129,7 @@ class MessageBody(Body):
 
     @property
     def text(self) -> str:
-        """What of the message goes into the prompt: its text and the calls it made."""
+        """The part of the prompt: the message's text and its tool calls."""
         calls = json.dumps(self.tool_calls) if self.tool_calls else ""
         return (self.content or "") + calls
 
@@ -144,7 +144,7 @@ class ChatBody(AskBody):
 
 
 class NamedBody(Body):
-    """A body that names a model; `name` is the older word for `model`."""
+    """A body that names a model; `name` is the older field for `model`."""
 
     go_name: ClassVar[str] = "ShowRequest"
 
@@ -153,14 +153,13 @@ class NamedBody(Body):
 
     @property
     def model_name(self) -> str:
-        """The name under either word."""
+        """The name in either field."""
         return self.model or self.name
 
 
 class PullBody(NamedBody):
-    """`/api/pull`; `insecure` changes nothing here, for no registry is asked."""
+    """`/api/pull`."""
 
     go_name: ClassVar[str] = "PullRequest"
 
     stream: bool = True
-    insecure: bool = False

@@ -1,4 +1,4 @@
-"""Durations and instants as Go programs read and write them."""
+"""Durations and instants in Go's notation."""
 
 import math
 import re
@@ -8,17 +8,17 @@ NANOSECONDS_PER_SECOND = 1_000_000_000
 
 _SECONDS_PER_UNIT = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TERM = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]*)")
-# Go's longest time.Duration, 2**63 - 1 ns: how far ahead Ollama puts the expiry of a model kept for ever.
+# Go's longest time.Duration, 2**63 - 1 ns: Ollama sets the expiry of a model that it keeps so far ahead.
 _LONGEST = timedelta(microseconds=(2**63 - 1) // 1000)
 
 
 def parse_go_duration(text: str) -> float:
-    """Return the seconds of a Go duration such as `1h30m`; the texts of refusals are Go's own.
+    """Return the seconds of a Go duration such as `1h30m`; errors have Go's texts.
 
     Raises
     ------
     ValueError
-        No duration, or a number without a unit: only `0` may lack one.
+        It is not a duration, or a number other than `0` has no unit.
     """
     sign = -1.0 if text.startswith("-") else 1.0
     rest = text.removeprefix("-") if sign < 0 else text.removeprefix("+")
@@ -42,21 +42,21 @@ def parse_go_duration(text: str) -> float:
 
 
 def parse_keep_alive(value: float | str) -> float:
-    """Return how many seconds a model stays loaded after a request; infinity for any negative value.
+    """Return how many seconds a model stays loaded after a request; infinity for a negative value.
 
-    A number counts seconds, a string is a Go duration.
+    A number is in seconds, a string is a Go duration.
 
     Raises
     ------
     ValueError
-        A string that is no Go duration, for example `300`.
+        A string is not a Go duration, for example `300`.
     """
     seconds = parse_go_duration(value) if isinstance(value, str) else float(value)
     return math.inf if seconds < 0 else seconds
 
 
 def to_nanoseconds(seconds: float) -> int:
-    """Return whole nanoseconds, the unit of every duration that Ollama reports."""
+    """Return whole nanoseconds, Ollama's unit of durations."""
     return round(seconds * NANOSECONDS_PER_SECOND)
 
 
@@ -66,5 +66,5 @@ def format_instant(instant: datetime) -> str:
 
 
 def instant_after(now: datetime, seconds: float) -> datetime:
-    """Return `now` plus `seconds`; infinity ends some 292 years ahead, as in Ollama."""
+    """Return `now` plus `seconds`; infinity is 292 years, as in Ollama."""
     return now + (_LONGEST if math.isinf(seconds) else timedelta(seconds=seconds))

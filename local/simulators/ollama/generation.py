@@ -1,4 +1,4 @@
-"""Answering one prompt: load, wait for a turn, read the prompt, write token by token."""
+"""Answering one prompt: load the model, wait for a slot, read the prompt, write the tokens."""
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -54,7 +54,7 @@ class Question:
 
     @property
     def prompt(self) -> str:
-        """The text that decides the answer."""
+        """The text that determines the answer."""
         return "\n".join(turn.content for turn in self.turns)
 
 
@@ -77,7 +77,7 @@ class AnswerStats:
     reason
         stop or length.
     prompt_eval_seconds
-        For the tokens that were not cached, while the count includes them.
+        Of tokens that were not cached; the count includes cached ones.
     """
 
     reason: str
@@ -172,13 +172,13 @@ def _plan(question: Question, settings: OllamaSettings, *, room_tokens: int) -> 
         AnswerChunk(text, token_count=count) for text, count in _cut(content[:content_limit], settings)
     ]
     if call and limit == needed_count:
-        # A call arrives whole, however many tokens it took to write.
+        # A call arrives whole.
         chunks.append(AnswerChunk(tool_calls=(call,), token_count=len(called)))
     return chunks, "length" if limit < needed_count else "stop"
 
 
 def _choose_tool_call(question: Question) -> dict[str, JsonValue] | None:
-    # Once a tool has answered, the model answers in words, so a loop of calls ends.
+    # After a tool's answer the model answers in text, so a loop of calls ends.
     if question.turns and question.turns[-1].role == "tool":
         return None
     return compose_tool_call(question.tools, question.prompt)

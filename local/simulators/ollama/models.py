@@ -1,4 +1,4 @@
-"""What a model is: the data that Ollama shows about it, made up but plausible."""
+"""Models: the data that Ollama shows about them, made up but plausible."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ LICENSE_SIZE_BYTES = 12_320
 
 
 def digest_of(text: str) -> str:
-    """Return 64 hex digits that stand for the content named by `text`."""
+    """Return 64 hex digits for the content named by `text`."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -38,13 +38,13 @@ class ModelCard:
     Attributes
     ----------
     size_bytes
-        Weights only: the small layers come on top.
+        Of the weights, without the small layers.
     trained_context_tokens
-        The longest context the model can be loaded with.
+        The longest context with which it can be loaded.
     kv_bytes_per_token
-        Memory that each token of context takes once the model is loaded.
+        Memory per token of context, once it is loaded.
     capabilities
-        Of completion, tools, insert, vision, embedding, thinking.
+        Among completion, tools, vision, embedding, thinking.
     """
 
     name: str
@@ -61,9 +61,9 @@ class ModelCard:
 
     @classmethod
     def named(cls, name: str, *, size_bytes: int) -> "ModelCard":
-        """Return a card for any name, its family and abilities guessed from the name.
+        """Return a card for any name, with family and capabilities guessed from the name.
 
-        `embed` in the name makes an embedding model; `qwen3`, `deepseek-r1` and `gpt-oss` can think.
+        `embed` makes an embedding model; `qwen3`, `deepseek-r1` and `gpt-oss` can think.
         """
         model = parse_name(name).model.lower()
         parameter_count = round(size_bytes / BYTES_PER_PARAMETER)
@@ -94,17 +94,17 @@ class ModelCard:
 
     @property
     def digest(self) -> str:
-        """The manifest's digest: 64 hex digits, equal for copies of one model."""
+        """The manifest's digest: 64 hex digits."""
         return digest_of(f"manifest {parse_name(self.name).key}")
 
     @property
     def weights(self) -> Layer:
-        """The layer that holds the model itself."""
+        """The layer of the weights."""
         return Layer(f"sha256:{digest_of(f'weights {parse_name(self.name).key}')}", self.size_bytes)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """All layers in the order of a pull; template and license are shared within a family."""
+        """All layers in the order of a pull; a family shares its template and license."""
         return (
             self.weights,
             Layer(f"sha256:{digest_of(f'template {self.family} {self.template}')}", TEMPLATE_SIZE_BYTES),
@@ -114,7 +114,7 @@ class ModelCard:
 
     @property
     def total_size_bytes(self) -> int:
-        """The size that lists show: all layers."""
+        """The size of all layers, as lists show it."""
         return sum(layer.size_bytes for layer in self.layers)
 
     @property
@@ -153,7 +153,7 @@ def _card_table(*cards: ModelCard) -> Mapping[str, ModelCard]:
     return MappingProxyType({parse_name(card.name).key: card for card in cards})
 
 
-# Sizes of the order of the real ones; nothing depends on their exact values.
+# Approximate sizes; nothing depends on their exact values.
 KNOWN_CARDS = _card_table(
     ModelCard.named("llama3.1:8b", size_bytes=4_920_738_944),
     ModelCard.named("llama3.1:70b", size_bytes=42_520_397_873),
@@ -173,16 +173,16 @@ KNOWN_CARDS = _card_table(
 
 
 def card_for(name: str, *, size_bytes: int | None = None) -> ModelCard:
-    """Return the known card of a name, or a guessed one; a size given here wins over the known one.
+    """Return the known card of a name, or a guessed one; a given size replaces the known one.
 
     Raises
     ------
     ValueError
-        The name is invalid, or neither known nor given with a size.
+        The name is invalid, or it is unknown and has no size.
     """
     known = KNOWN_CARDS.get(parse_name(name).key)
     if known is not None and size_bytes is None:
         return known
     if size_bytes is None:
-        raise ValueError(f"{name} is not a known model, so it needs a size in bytes")
+        raise ValueError(f"{name} is not a known model, so a size in bytes is needed")
     return ModelCard.named(name, size_bytes=size_bytes)

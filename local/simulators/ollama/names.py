@@ -1,4 +1,4 @@
-"""Model names as Ollama reads them: `[scheme://][host/][namespace/]model[:tag]`."""
+"""Names of models in Ollama: `[scheme://][host/][namespace/]model[:tag]`."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,349}")
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """A name with every part filled in."""
+    """A name with all its parts."""
 
     host: str
     namespace: str
@@ -27,12 +27,12 @@ class ModelName:
 
     @property
     def key(self) -> str:
-        """What two spellings of one name have in common: names compare without regard to case."""
+        """Equal for all spellings of one name; case does not count."""
         return self.full.lower()
 
     @property
     def shortest(self) -> str:
-        """The form of all lists: default host and namespace left out, the tag never."""
+        """The form in lists: without the default host and namespace, always with the tag."""
         name = f"{self.model}:{self.tag}"
         if self.host.lower() != DEFAULT_HOST:
             return f"{self.host}/{self.namespace}/{name}"
@@ -42,17 +42,17 @@ class ModelName:
 
     @property
     def is_cloud(self) -> bool:
-        """Whether the tag sends the request to Ollama Cloud instead of this server."""
+        """Whether the tag means a model of Ollama Cloud."""
         return self.tag == "cloud" or self.tag.endswith("-cloud")
 
 
 def parse_name(text: str) -> ModelName:
-    """Return the parts of a model's name, defaults filled in.
+    """Return the parts of a model's name, with defaults.
 
     Raises
     ------
     ValueError
-        A part is empty, too long or holds a character that Ollama refuses.
+        A part is empty, too long, or has a character that Ollama refuses.
     """
     rest = text.partition("://")[2] or text
     tag = DEFAULT_TAG

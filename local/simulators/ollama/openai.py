@@ -67,12 +67,12 @@ async def list_models(state: SimulatedOllama, _call: OllamaCall) -> Whole:
 
 
 async def retrieve_model(state: SimulatedOllama, call: OllamaCall) -> Whole:
-    """Answer `/v1/models/{id}`, under the name that was asked for.
+    """Answer `/v1/models/{id}`, with the name as it was asked.
 
     Raises
     ------
     ServiceError
-        404, or 400 for a name that is none.
+        404, or 400 for an invalid name.
     """
     name = call.request.path_params["model"]
     return whole(_describe(state.store.find(name)) | {"id": name})

@@ -1,4 +1,4 @@
-"""The `options` of a request: those that change how a model is loaded, and those that cut its answer."""
+"""The `options` of a request: how a model is loaded, and where its answer ends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ _FLOATS = {
 
 @dataclass(frozen=True, slots=True)
 class AskOptions:
-    """Options that this simulator acts on.
+    """The options that the simulator obeys.
 
     Attributes
     ----------
     output_limit_tokens
-        `num_predict`; None where it sets no limit.
+        `num_predict`; None for no limit.
     stop
-        Texts that end the answer, themselves not sent.
+        Texts that end the answer and are not sent.
     seed
-        What the choice of words depends on; None always chooses the same ones, as temperature 0 does.
+        Determines the words of the answer; None, as temperature 0, gives the usual ones.
     """
 
     load: LoadOptions
@@ -42,12 +42,12 @@ class AskOptions:
 
 
 def read_options(options: Mapping[str, object], card: ModelCard, settings: OllamaSettings) -> AskOptions:
-    """Return the options that count; unknown names are ignored.
+    """Return the options; unknown names are ignored.
 
     Raises
     ------
     ServiceError
-        500: a value of the wrong type. The real server answers this with 500 too.
+        500: a value has the wrong type. The real server answers with 500 too.
     """
     for name, value in options.items():
         _check_type(name, value)
@@ -67,7 +67,7 @@ def read_options(options: Mapping[str, object], card: ModelCard, settings: Ollam
 
 
 def _seed(options: Mapping[str, object]) -> int | None:
-    # Below 0 is Ollama's word for a random one; here the answer is then the usual one.
+    # In Ollama a seed below 0 is random; here the answer is then the usual one.
     seed = options.get("seed")
     is_chosen = isinstance(seed, int) and seed >= 0 and options.get("temperature") != 0
     return _integer(seed) if is_chosen else None

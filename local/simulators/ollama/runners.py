@@ -1,7 +1,7 @@
-"""Models in memory: loading, waiting for a turn, keeping alive, evicting.
+"""Models in memory: loading, waiting for a slot, keeping alive, evicting.
 
-Nothing runs in the background. A model whose time is over is removed by the next look at the pool, so the pool
-behaves the same under a real and under a simulated clock.
+Nothing runs in the background: the next use of the pool removes models whose time is over. So the pool behaves
+alike with a real and with a simulated clock.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ KEEP_ALIVE_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """What a model is loaded with; asking for anything else loads it anew."""
+    """The options of a load; other options load the model again."""
 
     context_tokens: int
     others: tuple[tuple[str, object], ...] = ()
@@ -37,9 +37,9 @@ class Runner:
     name
         The name that ps shows, with its tag.
     keep_alive_seconds
-        Infinity for ever.
+        Infinity keeps the model.
     expires_seconds
-        When to evict it, on the monotonic clock; means something only while nothing is in flight.
+        When to evict it, on the monotonic clock; valid only while nothing is in flight.
     """
 
     name: str
@@ -58,9 +58,9 @@ class Runner:
         return self.card.size_bytes + self.options.context_tokens * self.card.kv_bytes_per_token
 
     def cached_count(self, prompt: list[str]) -> int:
-        """Return how many tokens at the prompt's start need no work, and remember the prompt for the next.
+        """Return how many tokens at the prompt's start are cached, and cache this prompt instead.
 
-        The last token is always evaluated: its result is where the answer starts.
+        The last token is never cached: the answer starts from its result.
         """
         common = 0
         for old, new in zip(self.cached_prompt, prompt[:-1], strict=False):
@@ -78,12 +78,12 @@ class RunnerPool:
         self._settings = settings
         self._timeline = timeline
         self._runners: dict[str, Runner] = {}
-        # Ollama's scheduler places one request at a time, the others wait behind it.
+        # Ollama's scheduler places one request at a time; the others wait.
         self._scheduler = asyncio.Lock()
         self._waiting_count = 0
 
     def running(self) -> list[tuple[Runner, float]]:
-        """Return the models in memory, longest-lived first, each with the seconds it has left."""
+        """Return the models in memory and the seconds until each is evicted, the last to expire first."""
         self._sweep()
         now = self._timeline.monotonic_seconds()
         left = [
@@ -93,14 +93,14 @@ class RunnerPool:
         return sorted(left, key=lambda entry: entry[1], reverse=True)
 
     def expire(self, card: ModelCard) -> None:
-        """Have a model evicted soon: at once does not exist, and requests in flight are waited for."""
+        """Evict a model as soon as no request uses it."""
         runner = self._runners.get(card.digest)
         if runner is not None:
             runner.keep_alive_seconds = 0
             self._arm(runner)
 
     def evict_idle(self) -> None:
-        """Drop every model that nobody uses, as Ollama does when memory has run out."""
+        """Evict every idle model, as Ollama does when memory has run out."""
         for digest, runner in list(self._runners.items()):
             if not runner.in_flight_count:
                 del self._runners[digest]
@@ -115,7 +115,7 @@ class RunnerPool:
         keep_alive_seconds: float | None,
         slow_factor: float = 1.0,
     ) -> AsyncIterator[Runner]:
-        """Give the model, loaded with these options, and keep it until the block ends.
+        """Give the model, loaded with these options, and keep it loaded until the block ends.
 
         Raises
         ------
@@ -184,7 +184,7 @@ class RunnerPool:
             slots=asyncio.Semaphore(self._settings.parallel_count),
             keep_alive_seconds=KEEP_ALIVE_SECONDS,
         )
-        # A model that is still loading is already listed.
+        # A model is listed while it loads.
         self._runners[card.digest] = runner
         loaded = False
         try:

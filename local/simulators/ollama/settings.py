@@ -7,7 +7,7 @@ from local.simulators.ollama.models import GIB, KNOWN_CARDS, ModelCard, card_for
 
 PRESENT_NAMES = ("llama3.1:8b", "llama3.2:latest", "nomic-embed-text:latest", "qwen3:8b")
 
-# Context that Ollama gives when nobody asks, by total VRAM: server/routes.go, read at 0.33.
+# Ollama's default context, by total VRAM: server/routes.go, read at 0.33.
 LARGE_VRAM_BYTES = 47 * GIB
 MEDIUM_VRAM_BYTES = 23 * GIB
 LARGE_CONTEXT_TOKENS = 262_144
@@ -26,11 +26,11 @@ class OllamaSettings:
     pullable
         Models of its registry, besides those present.
     prompt_tokens_per_second, output_tokens_per_second
-        Exact: reported durations are counts divided by these, and tokens are sent at their due times.
+        Exact: reported durations are counts divided by these, and chunks are sent at their due times.
     load_seconds, unload_seconds
-        Time from a load's start to its end, and from an eviction to the model's absence in `/api/ps`.
+        Time of a load, and from an eviction until `/api/ps` omits the model.
     answer_tokens
-        Length of an answer that no limit cuts; structured answers and tool calls are as long as they are.
+        Length of an answer without a limit; structured answers and tool calls have their own length.
     thinking_tokens
         Length of the reasoning before it, for models that think.
     tokens_per_chunk
@@ -39,13 +39,13 @@ class OllamaSettings:
         Whether a tool call comes on the line with `done: true`, as of models whose calls Ollama parses itself, or
         on a line before it.
     parallel_count
-        Requests one model answers at a time (OLLAMA_NUM_PARALLEL).
+        Requests that one model answers at a time (OLLAMA_NUM_PARALLEL).
     queue_limit_count
-        Requests that may wait; the next is refused with 503 (OLLAMA_MAX_QUEUE).
+        Requests that may wait; further ones get 503 (OLLAMA_MAX_QUEUE).
     loaded_limit_count
         Models in memory at a time (OLLAMA_MAX_LOADED_MODELS).
     context_tokens
-        Context of a request that asks for none; None chooses by `vram_bytes` as Ollama does.
+        Default context; None chooses by `vram_bytes` as Ollama does.
     progress_interval_seconds
         Between two lines of a pull.
     """
@@ -72,7 +72,7 @@ class OllamaSettings:
 
     @property
     def default_context_tokens(self) -> int:
-        """The context of a request that asks for none."""
+        """The context of a request without `num_ctx`."""
         if self.context_tokens is not None:
             return self.context_tokens
         if self.vram_bytes >= LARGE_VRAM_BYTES:

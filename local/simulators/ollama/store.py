@@ -1,4 +1,4 @@
-"""Models on disk: the list, the blobs they are made of, and how blobs arrive."""
+"""Models on disk: the list, their blobs, and pulls."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
@@ -26,7 +26,7 @@ class StoredModel:
 
 @dataclass(slots=True)
 class _Blob:
-    """A blob that is here, or partly: it grows only while somebody watches it."""
+    """A blob on disk, whole or in part; it grows only while a pull watches it."""
 
     layer: Layer
     completed_bytes: float = 0.0
@@ -53,12 +53,12 @@ class ModelStore:
         return sorted(self._models.values(), key=lambda model: model.modified_at, reverse=True)
 
     def find(self, text: str) -> StoredModel:
-        """Return a model by any spelling of its name.
+        """Return a model, by any spelling of its name.
 
         Raises
         ------
         ServiceError
-            404, or 400 for a name that is none.
+            404, or 400 for an invalid name.
         """
         model = self._models.get(self.parse(text).key)
         if model is None:
@@ -66,7 +66,7 @@ class ModelStore:
         return model
 
     def parse(self, text: str) -> ModelName:
-        """Return the parts of a name that a client sent.
+        """Return the parts of a client's name.
 
         Raises
         ------
@@ -79,12 +79,12 @@ class ModelStore:
             raise ServiceError(400, str(error)) from error
 
     async def pull(self, name: ModelName, *, slow_factor: float = 1.0) -> AsyncGenerator[Json]:
-        """Yield the progress of one pull; leaving early keeps what has arrived.
+        """Yield the progress of one pull; an early end keeps what has arrived.
 
         Raises
         ------
         ServiceError
-            500: the registry has no such model. Over a stream that is an error line, for one line is out already.
+            500: the registry has no such model. One line was sent by then, so a stream has an error line.
         """
         yield {"status": "pulling manifest"}
         card = self._offered.get(name.key)
@@ -104,7 +104,7 @@ class ModelStore:
         blob = self._blobs.setdefault(layer.digest, _Blob(layer))
         short_digest = layer.digest.removeprefix("sha256:")[:SHORT_DIGEST_LENGTH]
         line: Json = {"status": f"pulling {short_digest}", "digest": layer.digest, "total": layer.size_bytes}
-        # A blob that is here already takes one line, with everything completed.
+        # A blob on disk takes one line, with everything completed.
         with self._watching(blob, bytes_per_second):
             while (left_bytes := layer.size_bytes - blob.completed_bytes) > 0:
                 completed_bytes = int(blob.completed_bytes)
@@ -116,7 +116,7 @@ class ModelStore:
 
     @contextmanager
     def _watching(self, blob: _Blob, bytes_per_second: float) -> Iterator[None]:
-        # Pulls of one blob share one transfer, which stops with its last watcher.
+        # Pulls of one blob share a transfer, which stops with the last of them.
         if not blob.watcher_count:
             blob.grown_to_seconds = self._timeline.monotonic_seconds()
         blob.watcher_count += 1
@@ -134,6 +134,6 @@ class ModelStore:
         blob.grown_to_seconds = now
 
     def _keep(self, name: ModelName, card: ModelCard, modified_at: datetime) -> None:
-        # A name keeps the spelling it was first stored under.
+        # A name keeps its first spelling.
         stored = self._models.get(name.key)
         self._models[name.key] = StoredModel(stored.name if stored else name, card, modified_at)

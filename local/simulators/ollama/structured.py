@@ -1,4 +1,4 @@
-"""Answers with a form: JSON for `format`, and tool calls."""
+"""Structured answers: JSON for `format`, and tool calls."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ _PLACEHOLDERS: Mapping[str, JsonValue] = {"integer": 1, "number": 1.0, "boolean"
 
 
 def fill_schema(schema: Mapping[str, Any]) -> JsonValue:
-    """Return the plainest value that fits a JSON schema: first choices, required properties only."""
+    """Return a value that fits a JSON schema: first choices, required properties only."""
     if "const" in schema or "enum" in schema:
         chosen: JsonValue = schema.get("const", next(iter(schema.get("enum", ())), None))
         return chosen
@@ -28,14 +28,14 @@ def fill_schema(schema: Mapping[str, Any]) -> JsonValue:
 
 
 def compose_json(form: str | Mapping[str, Any]) -> str:
-    """Return the text of an answer under `format`: `json`, or a JSON schema."""
+    """Return the text of an answer with a `format`: `json`, or a JSON schema."""
     if isinstance(form, str):
         return json.dumps({"answer": f"{PREFACE} this is valid JSON."})
     return json.dumps(fill_schema(form))
 
 
 def compose_tool_call(tools: Sequence[Mapping[str, Any]], prompt: str) -> dict[str, JsonValue] | None:
-    """Return a call of the first tool, its required arguments filled in; None where no tool is declared."""
+    """Return a call of the first tool with its required arguments; None without tools."""
     functions = [tool.get("function", {}) for tool in tools]
     if not functions:
         return None

@@ -1,6 +1,7 @@
 """The clock of the local stack: real time plus what was skipped."""
 
 from datetime import UTC, datetime
+from typing import override
 
 from local.simulators.timing import RealTimeline
 
@@ -33,10 +34,10 @@ class SkippingClock(RealTimeline):
         """Return the present instant as epoch seconds."""
         return super().now().timestamp() + self.skipped_seconds
 
+    @override
     def now(self) -> datetime:
-        """Return the present instant, aware, in UTC."""
         return datetime.fromtimestamp(self.epoch_seconds(), UTC)
 
+    @override
     def monotonic_seconds(self) -> float:
-        """Return seconds of the machine's monotonic clock plus the offset."""
         return super().monotonic_seconds() + self.skipped_seconds

@@ -241,7 +241,7 @@ TRAP_OFFERS = (
 DEFAULT_OFFERS = (*WANTED_OFFERS, *CHEAP_OFFERS, *LARGE_OFFERS, *TRAP_OFFERS)
 
 DEFAULT_TEMPLATES = (
-    # The hash that clients in the field send when nobody chooses one.
+    # The default of clients in the field.
     SimulatedTemplate(
         template_id=334_546,
         hash_id="c166c11f035d3a97871a23bd32ca6aba",

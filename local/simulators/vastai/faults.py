@@ -53,7 +53,7 @@ class VastaiFaultKind(StrEnum):
     """The next contract's GPU costs `price_factor` times its offer's price."""
     FILTERS_IGNORED = "filters_ignored"
     """A search filters nothing; order and limit stay."""
-    DESTROY_LIE = "destroy_lie"
+    DESTROY_IGNORED = "destroy_ignored"
     """Success is answered and nothing is destroyed."""
     DESTROY_SLOW = "destroy_slow"
     """Success is answered; the instance ends, and its bill with it, after `delay_seconds`."""
@@ -81,7 +81,7 @@ EFFECTS = REFUSALS_OF_CREATE | frozenset(
         VastaiFaultKind.DEARER,
         VastaiFaultKind.ROWS_MISSING,
         VastaiFaultKind.FILTERS_IGNORED,
-        VastaiFaultKind.DESTROY_LIE,
+        VastaiFaultKind.DESTROY_IGNORED,
         VastaiFaultKind.DESTROY_SLOW,
         VastaiFaultKind.GPU_TAKEN,
     }
@@ -98,7 +98,7 @@ _ENDPOINT_OF: dict[StrEnum, frozenset[Endpoint]] = {
     VastaiFaultKind.ROWS_MISSING: frozenset({Endpoint.LIST}),
     VastaiFaultKind.SEARCH_QUOTA: frozenset({Endpoint.SEARCH}),
     VastaiFaultKind.FILTERS_IGNORED: frozenset({Endpoint.SEARCH}),
-    VastaiFaultKind.DESTROY_LIE: frozenset({Endpoint.DESTROY, Endpoint.DESTROY_MANY}),
+    VastaiFaultKind.DESTROY_IGNORED: frozenset({Endpoint.DESTROY, Endpoint.DESTROY_MANY}),
     VastaiFaultKind.DESTROY_SLOW: frozenset({Endpoint.DESTROY, Endpoint.DESTROY_MANY}),
     VastaiFaultKind.GPU_TAKEN: frozenset({Endpoint.MANAGE}),
 }

@@ -22,7 +22,7 @@ def plant_foreign(world: World, now: float, label: str | None, offer: SimulatedO
     contract = Contract(
         contract_id=contract_id,
         listing=Listing(offer, now, row=offer.describe()),
-        order=Order(image="somebody/else:latest", runtype="ssh", disk_gb=20.0, label=label),
+        order=Order(image="other/user:latest", runtype="ssh", disk_gb=20.0, label=label),
         boot=world.settings.boot,
         label=label,
         usd_per_hour=offer.gpu_usd_per_hour,
@@ -35,7 +35,7 @@ def plant_foreign(world: World, now: float, label: str | None, offer: SimulatedO
     running = Moment(
         at=now,
         actual="running",
-        text="success, running somebody/else_latest",
+        text="success, running other/user_latest",
         gpu_usd_per_hour=offer.gpu_usd_per_hour,
         is_up=True,
         shows_ports=True,

@@ -30,7 +30,7 @@ STORED_COLUMNS = frozenset(
         "disk_space",
     }
 )
-"""What lists can be filtered and sorted by; all else is computed."""
+"""Columns by which lists can be filtered and sorted; all others are computed."""
 
 _FROM_OFFER = (
     "machine_id",
@@ -81,7 +81,7 @@ _FROM_OFFER = (
 
 
 def describe_instance(contract: Contract, now: float, *, credit_usd: float) -> Json:
-    """Return the object of one instance, as its single read gives it."""
+    """Return the object of one instance."""
     moment = contract.moment(now)
     offer = contract.listing.offer
     row = contract.listing.row
@@ -131,7 +131,7 @@ def describe_instance(contract: Contract, now: float, *, credit_usd: float) -> J
 
 
 def select_columns(row: Json, columns: Sequence[str]) -> Json:
-    """Return the columns asked for; a name that there is not comes back null."""
+    """Return the named columns; an unknown one is null."""
     return row if "*" in columns else {name: row.get(name) for name in columns}
 
 
@@ -153,7 +153,7 @@ def _describe_order(contract: Contract) -> Json:
 
 
 def _describe_ports(contract: Contract) -> Json | None:
-    """Return docker's form of what is mapped, for both families of addresses."""
+    """Return the mapped ports in docker's form, for IPv4 and IPv6."""
     ports: Json = {}
     for key in contract.order.port_keys:
         port = contract.host_port_of(key)

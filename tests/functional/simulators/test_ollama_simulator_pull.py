@@ -30,7 +30,7 @@ def test_pull_streams_its_progress_and_adds_the_model(ollama_client: ollama.Clie
 
 
 def test_pull_gives_only_its_last_status_when_it_is_not_streamed(ollama_client: ollama.Client) -> None:
-    assert ollama_client.pull("tiny:1b", insecure=True).model_dump(exclude_none=True) == {"status": "success"}
+    assert ollama_client.pull("tiny:1b").model_dump(exclude_none=True) == {"status": "success"}
 
 
 def test_pull_takes_one_line_for_a_layer_that_is_here(ollama_client: ollama.Client) -> None:

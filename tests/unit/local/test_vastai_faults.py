@@ -175,10 +175,10 @@ def test_filters_are_ignored_once() -> None:
     assert [len(caller.offers(**cheap)) for _ in range(2)] == [2, 1]
 
 
-def test_destroy_can_lie() -> None:
+def test_destroy_answers_success_and_destroys_nothing_when_it_is_ignored() -> None:
     caller = Caller()
     contract_id = caller.rent()
-    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.DESTROY_LIE))
+    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.DESTROY_IGNORED))
     assert members(caller.destroy(contract_id))["success"] is True
     caller.now += 60
     assert caller.status(contract_id) == "running"

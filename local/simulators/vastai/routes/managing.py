@@ -120,7 +120,7 @@ def _end(world: World, call: Call, contract: Contract) -> None:
     if contract.destroyed_by is not None:
         return
     machine_id, contract_id = contract.listing.offer.machine_id, contract.contract_id
-    if world.faults.take_effect(VastaiFaultKind.DESTROY_LIE, call.endpoint, machine_id, contract_id):
+    if world.faults.take_effect(VastaiFaultKind.DESTROY_IGNORED, call.endpoint, machine_id, contract_id):
         return
     contract.destroyed_by = call.identity.kind
     slow = world.faults.take_effect(VastaiFaultKind.DESTROY_SLOW, call.endpoint, machine_id, contract_id)
