@@ -11,7 +11,7 @@ from local.simulators.request_log import RequestLog, RequestRecord
 from local.simulators.vastai import VastaiFault
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
-EVERY_KIND = {
+EVERY_KIND: dict[type[Fault], set[str]] = {
     OllamaFault: {
         *("refused", "not_json", "disconnected", "hang", "stream_error", "truncated", "slow"),
         *("out_of_memory", "overloaded", "no_final_newline"),
@@ -36,8 +36,8 @@ def test_queue_takes_the_first_fault_that_is_due_and_counts_only_what_it_concern
     assert [queue.take(lambda _: True) for _ in range(2)] == [other, other]
 
 
-@pytest.mark.parametrize(("fault_type", "kinds"), EVERY_KIND.items(), ids=lambda value: str(value)[:40])
-def test_simulator_accepts_the_kinds_that_it_can_carry_out(fault_type: type[Fault], kinds: set[str]) -> None:
+@pytest.mark.parametrize("fault_type", EVERY_KIND)
+def test_simulator_accepts_the_kinds_that_it_can_carry_out(fault_type: type[Fault]) -> None:
     adapter: TypeAdapter[Fault] = TypeAdapter(fault_type)
     known = set.union(*EVERY_KIND.values())
 
@@ -48,7 +48,7 @@ def test_simulator_accepts_the_kinds_that_it_can_carry_out(fault_type: type[Faul
         except ValidationError:
             continue
 
-    assert accepted == kinds
+    assert accepted == EVERY_KIND[fault_type]
 
 
 @pytest.mark.parametrize("fault_type", [OllamaFault, BedrockFault, HolmesFault, VastaiFault])
