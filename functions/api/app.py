@@ -1,11 +1,17 @@
 """The API as an ASGI app, with everything it talks to handed in."""
 
+import warnings
+from collections.abc import Callable
+from functools import cache
+
 from fastapi import FastAPI
+from pydantic.warnings import UnsupportedFieldAttributeWarning
+from starlette.types import Receive, Scope, Send
 
 from api import openapi, problems
 from api.auth import Authentication
 from api.body_limit import BodyLimit
-from api.routes import benchmarks, docs, estimates, health, jobs, metrics, models, rentals, submissions
+from api.routes import health, jobs, submissions
 from api.services import Services
 
 
@@ -28,6 +34,8 @@ def create_app(services: Services, *, with_docs: bool) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
+    # FastAPI silences it while it builds a validator; those of documents are built when first used.
+    warnings.filterwarnings("ignore", category=UnsupportedFieldAttributeWarning)
     app.state.services = services
     problems.install(app)
     app.add_middleware(BodyLimit)
@@ -35,9 +43,32 @@ def create_app(services: Services, *, with_docs: bool) -> FastAPI:
     app.add_middleware(Authentication, services=services, open_paths=frozenset(open_paths))
     # Routes are tried in order, and pollers and submitters are the callers. One flat list: a router that is
     # included is matched as one more level, for every request.
-    for routes in (jobs, submissions, health, estimates, models, metrics, rentals, benchmarks):
-        app.router.routes.extend(routes.router.routes)
-    if with_docs:
-        app.router.routes.extend(docs.router.routes)
-    openapi.install(app)
+    for common in (jobs, submissions, health):
+        app.router.routes.extend(common.router.routes)
+    openapi.install(app, _add_rare_routes_when_needed(app, with_docs=with_docs))
     return app
+
+
+def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[], None]:
+    """Add the routes that few requests take once a request matches no other, or the returned function is called.
+
+    Their modules and documents, and what FastAPI makes of each route, would be a tenth of every cold start.
+    """
+    answer_not_found = app.router.default
+
+    @cache
+    def add() -> None:
+        from api.routes import benchmarks, docs, estimates, metrics, models, rentals  # noqa: PLC0415
+
+        for rare in (estimates, models, metrics, rentals, benchmarks):
+            app.router.routes.extend(rare.router.routes)
+        if with_docs:
+            app.router.routes.extend(docs.router.routes)
+
+    async def add_and_route_again(scope: Scope, receive: Receive, send: Send) -> None:
+        app.router.default = answer_not_found
+        add()
+        await app.router(scope, receive, send)
+
+    app.router.default = add_and_route_again
+    return add

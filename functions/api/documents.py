@@ -11,14 +11,12 @@ from rune.contracts import (
     JobRecord,
     JobSummary,
     MetricsSummary,
-    RentalRecord,
 )
 from rune.errors import InvalidRequestError
 from rune.jobs import plan
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job
 from rune.jobs.store import StoredJob
-from rune.rentals.record import MICRO_USD_PER_USD, Rental, RentalState
 from rune.services.jobs import JobPage
 
 _POSITION = re.compile(r"[0-9]{13}#[0-9a-f]{32}")
@@ -39,7 +37,7 @@ def job_record(stored: StoredJob) -> JobRecord:
         finished_at=job.finished_at,
         # Before the end it is a draft without its receipt.
         result=json.loads(stored.result_json) if stored.result_json and not job.is_active else None,
-        cost_usd=job.cost_micro_usd / MICRO_USD_PER_USD if job.rents else None,
+        cost_usd=_cost_usd(job),
         rental_id=job.rental_id,
         error=failure.sentence if failure else None,
         error_code=failure.code if failure else None,
@@ -66,32 +64,6 @@ def job_event(event: Event) -> JobEvent:
         error_type=event.error_type,
         labels=dict(event.labels),
         recorded_at=event.recorded_at.timestamp(),
-    )
-
-
-def rental_record(rental: Rental, cost_micro_usd: int) -> RentalRecord:
-    """Return a machine that is not proven gone, with what it has cost so far."""
-    machine = rental.machine
-    return RentalRecord(
-        rental_id=rental.rental_id,
-        state=rental.state.value,  # type: ignore[arg-type]  # all states but the last, which the service hides
-        job_id=rental.job_id,
-        used_by_job_id=rental.holder,
-        contract_id=rental.contract_id,
-        gpu_name=machine.gpu_name,
-        gpu_count=machine.gpu_count,
-        vram_mb=machine.vram_mb,
-        place=machine.place,
-        model=rental.model,
-        backend_url=rental.url,
-        price_usd_per_hour=rental.prices.micro_usd_per_hour / MICRO_USD_PER_USD,
-        cost_usd=cost_micro_usd / MICRO_USD_PER_USD,
-        rented_at=rental.intended_at,
-        # A job that found the machine kept gives it back until the same moment, so the row keeps that.
-        kept_until=rental.kept_until if rental.state is RentalState.KEPT else None,
-        ceiling_at=rental.ceiling_at,
-        is_open_to_the_world=rental.is_open,
-        destroys_itself=rental.has_self_destruct,
     )
 
 
@@ -127,6 +99,15 @@ def from_cursor(cursor: str) -> str:
     if not _POSITION.fullmatch(position):
         raise InvalidRequestError("The cursor is not one that this API gave out.", pointer="/cursor")
     return position
+
+
+def _cost_usd(job: Job) -> float | None:
+    if not job.rents:
+        return None
+    # Imported for jobs that rent: few do, and the modules of renting are a hundredth of a cold start.
+    from rune.rentals.record import MICRO_USD_PER_USD  # noqa: PLC0415
+
+    return job.cost_micro_usd / MICRO_USD_PER_USD
 
 
 def _job_summary(job: Job) -> JobSummary:

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from mangum import Mangum
 from mangum.types import LambdaContext, LambdaEvent
@@ -16,14 +18,16 @@ from rune import logs
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.jobs.plan import Lane
-from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
 from rune.rentals.settings import KeepLimits
 from rune.services.jobs import JobLimits, JobService
-from rune.services.rentals import RentalService
-from rune.services.reports import ReportService
 from rune.settings import ApiSettings
 from rune.tenants.tokens import TokenBook, TokenSource
+
+if TYPE_CHECKING:
+    from rune.llm.protocol import ModelServer
+    from rune.services.rentals import RentalService
+    from rune.services.reports import ReportService
 
 logs.configure()
 log = logging.getLogger(__name__)
@@ -55,17 +59,43 @@ jobs = JobService(
     clock,
     JobLimits(deadline=settings.job_deadline, retention=settings.retention),
 )
+
+
+# What rare routes work with is imported and made when one is called.
+@cache
+def find_report_service() -> "ReportService":
+    """Return the way to reports."""
+    from rune.services.reports import ReportService  # noqa: PLC0415
+
+    return ReportService(jobs, clients.links(settings.bucket), clock)
+
+
+@cache
+def find_rental_service() -> "RentalService":
+    """Return the way to rented machines."""
+    from rune.services.rentals import RentalService  # noqa: PLC0415
+
+    return RentalService(clients.rental_store(settings.table), clock)
+
+
+def open_server(kind: str, url: str, api_key: str | None = None, /) -> "ModelServer":
+    """Return the model server at an address."""
+    from rune.llm.opener import ServerOpener  # noqa: PLC0415
+
+    return ServerOpener(address_policy, settings.backends.bedrock_url)(kind, url, api_key)
+
+
 app = create_app(
     Services(
         jobs=jobs,
-        benchmarks=ReportService(jobs, clients.links(settings.bucket), clock),
+        reports=find_report_service,
         tokens=find_tokens(),
         limiter=limiter,
         address_policy=address_policy,
         agents=clients.agents(settings.agents_parameter),
         backends=clients.backends(settings.backends, address_policy),
-        open_server=ServerOpener(address_policy, settings.backends.bedrock_url),
-        rentals=RentalService(clients.rental_store(settings.table), clock),
+        open_server=open_server,
+        rentals=find_rental_service,
         can_rent=settings.can_rent,
         keep_limits=KeepLimits.parse(settings.keep_limits),
     ),

@@ -1,6 +1,7 @@
 """The OpenAPI document: what FastAPI derives from the routes, and what it cannot know."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,18 @@ TENANT_HEADER: OpenApi = {
 }
 
 
-def install(app: FastAPI) -> None:
-    """Make `app.openapi()` return the whole document, made at the first call."""
+def install(app: FastAPI, add_rare_routes: Callable[[], None]) -> None:
+    """Make `app.openapi()` return the whole document, made at the first call.
+
+    Parameters
+    ----------
+    add_rare_routes
+        Adds the routes that the app does not have yet.
+    """
 
     def document() -> OpenApi:
         if app.openapi_schema is None:
+            add_rare_routes()
             app.openapi_schema = make_document(app)
         return app.openapi_schema
 

@@ -1,20 +1,26 @@
 """What the routes work with, as the app was given it."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fastapi import Request
 
 from rune.agents.settings import AgentSettings
-from rune.llm.opener import OpenServer
 from rune.net.addresses import AddressPolicy
 from rune.rentals.settings import KeepLimits
 from rune.services.admission.requests import Renting
 from rune.services.jobs import JobService
-from rune.services.rentals import RentalService
-from rune.services.reports import ReportService
 from rune.tenants.backends import BackendSettings
 from rune.tenants.tokens import TokenSource
+
+if TYPE_CHECKING:
+    # Made for rare routes; a cold start does without their modules.
+    from rune.llm.opener import OpenServer
+    from rune.services.rentals import RentalService
+    from rune.services.reports import ReportService
 
 
 class Limiter(Protocol):
@@ -39,6 +45,8 @@ class Services:
 
     Attributes
     ----------
+    reports, rentals, open_server
+        Called by the routes that need them.
     tokens
         None where authentication is off, which development alone may have.
     can_rent
@@ -46,14 +54,14 @@ class Services:
     """
 
     jobs: JobService
-    benchmarks: ReportService
+    reports: Callable[[], ReportService]
     tokens: TokenSource | None
     limiter: Limiter
     address_policy: AddressPolicy
     agents: AgentSettings
     backends: BackendSettings
     open_server: OpenServer
-    rentals: RentalService
+    rentals: Callable[[], RentalService]
     can_rent: bool
     keep_limits: KeepLimits
 

@@ -107,14 +107,14 @@ def _app_without_aws() -> Handle:
     jobs = JobService(store, RecordingQueue(), clock, JobLimits(timedelta(hours=1), timedelta(days=30)))
     services = Services(
         jobs=jobs,
-        benchmarks=ReportService(jobs, _NoLinks(), clock),
+        reports=lambda: ReportService(jobs, _NoLinks(), clock),
         tokens=TokenBook.parse(f"{TENANT}:{TOKEN}"),
         limiter=_NobodyIsBlocked(),
         address_policy=AddressPolicy.parse("127.0.0.0/8"),
         agents=AgentSettings(),
         backends=BackendSettings(),
         open_server=_no_server,
-        rentals=RentalService(MemoryRentalStore(), clock),
+        rentals=lambda: RentalService(MemoryRentalStore(), clock),
         can_rent=False,
         keep_limits=KeepLimits(),
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -162,7 +163,7 @@ def test_request_is_the_same_when_it_is_written_and_read_again() -> None:
 
 DOCUMENTS = [
     document
-    for document in vars(contracts).values()
+    for document in (getattr(contracts, name) for name in contracts.__all__)
     if isinstance(document, type) and issubclass(document, Document) and document is not Document
 ]
 
@@ -253,3 +254,14 @@ def test_other_requests_are_refused_at_the_field_that_is_wrong(
         request_type.model_validate(fields)
 
     assert [".".join(map(str, error["loc"])) for error in caught.value.errors()] == [place]
+
+
+def test_every_name_of_the_package_is_in_its_module() -> None:
+    assert set(contracts._MODULE_OF) == set(contracts.__all__)
+    for name, module in contracts._MODULE_OF.items():
+        assert getattr(contracts, name) is getattr(import_module(f"rune.contracts.{module}"), name)
+
+
+def test_package_has_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="'Misspelt'"):
+        _ = contracts.Misspelt  # type: ignore[attr-defined]  # that is the test

@@ -345,15 +345,31 @@ def test_function_loads_nothing_that_it_does_not_use(function: str, never: set[s
 
 
 RARE = {
+    "api.routes.benchmarks",
+    "api.routes.docs",
+    "api.routes.estimates",
+    "api.routes.metrics",
+    "api.routes.models",
+    "api.routes.rentals",
+    "httpx",
     "jsonschema_rs",
-    "rune.bench.judging",
-    "rune.bench.prompts",
+    "rune.agents.registry",
     "rune.bench.comparison",
-    "rune.bench.markdown",
     "rune.bench.converters",
-    "rune.llm.ollama",
-    "rune.llm.openai",
-    "rune.llm.bedrock",
+    "rune.bench.judging",
+    "rune.bench.markdown",
+    "rune.bench.reports",
+    "rune.contracts.benchmarks",
+    "rune.contracts.comparisons",
+    "rune.contracts.estimates",
+    "rune.contracts.links",
+    "rune.contracts.results",
+    "rune.llm.opener",
+    "rune.llm.protocol",
+    "rune.money.estimates",
+    "rune.net.client",
+    "rune.services.rentals",
+    "rune.services.reports",
 }
 """What few requests need, and each cold start would pay for."""
 

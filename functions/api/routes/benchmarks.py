@@ -43,7 +43,7 @@ async def compare_benchmarks(
     ] = 0.05,
 ) -> Response:
     """Return benchmarks side by side, with a verdict on each difference; `Accept: text/markdown` for people."""
-    found = services_of(request).benchmarks.find_many(caller_of(request), _different_ids(jobs))
+    found = services_of(request).reports().find_many(caller_of(request), _different_ids(jobs))
     # Imported at the first call: comparing is rare, and no reason for a slower start of everything else.
     from rune.bench.comparison import compare  # noqa: PLC0415
     from rune.bench.markdown import to_markdown  # noqa: PLC0415
@@ -80,7 +80,7 @@ async def get_report(
             pointer="/run",
             code="run_without_format",
         )
-    found = services_of(request).benchmarks.find(caller_of(request), job_id)
+    found = services_of(request).reports().find(caller_of(request), job_id)
     # The row never changes again, but another version of RUNE may write the same report in another way.
     headers = {
         "ETag": f'"b{found.job.version}-{found.report.schema_version}-{format}-{run}"',
@@ -94,9 +94,9 @@ async def get_report(
 @router.get("/{job_id}/records")
 async def get_records(request: Request, job_id: str) -> RecordsLinks:
     """Return links to the requests of an own benchmark, one JSON document a line, one file a run."""
-    benchmarks = services_of(request).benchmarks
-    found = benchmarks.find(caller_of(request), job_id)
-    return RecordsLinks(job_id=job_id, records=benchmarks.link_records(found))
+    reports = services_of(request).reports()
+    found = reports.find(caller_of(request), job_id)
+    return RecordsLinks(job_id=job_id, records=reports.link_records(found))
 
 
 def _written(report: BenchmarkReport, format: Format, run: int | None) -> str:  # noqa: A002  # as above

@@ -4,12 +4,11 @@ from datetime import timedelta
 
 from fastapi import APIRouter, Request
 
-from api import documents
 from api.auth import admitted_caller_of
 from api.problems import responses
 from api.services import services_of
 from rune.contracts import RentalExtension, RentalList, RentalRecord
-from rune.rentals.record import Rental
+from rune.rentals.record import MICRO_USD_PER_USD, Rental, RentalState
 
 router = APIRouter(prefix="/v1/rentals", tags=["rentals"], responses=responses(401, 422, 503))
 
@@ -17,7 +16,7 @@ router = APIRouter(prefix="/v1/rentals", tags=["rentals"], responses=responses(4
 @router.get("")
 async def list_rentals(request: Request) -> RentalList:
     """Return own machines that are not proven gone, oldest first, each with what it has cost so far."""
-    rentals = services_of(request).rentals.list_rentals(admitted_caller_of(request).tenant)
+    rentals = services_of(request).rentals().list_rentals(admitted_caller_of(request).tenant)
     return RentalList(rentals=[_record(request, rental) for rental in rentals])
 
 
@@ -25,14 +24,14 @@ async def list_rentals(request: Request) -> RentalList:
 async def get_rental(request: Request, rental_id: str) -> RentalRecord:
     """Return a machine that is not proven gone."""
     tenant = admitted_caller_of(request).tenant
-    return _record(request, services_of(request).rentals.find(tenant, rental_id))
+    return _record(request, services_of(request).rentals().find(tenant, rental_id))
 
 
 @router.delete("/{rental_id}", status_code=202, responses=responses(404, 409))
 async def end_rental(request: Request, rental_id: str) -> RentalRecord:
     """Give back a machine that is kept: it is destroyed within a minute or two, and listed until that is proven."""
     tenant = admitted_caller_of(request).tenant
-    return _record(request, services_of(request).rentals.end(tenant, rental_id))
+    return _record(request, services_of(request).rentals().end(tenant, rental_id))
 
 
 @router.post("/{rental_id}/extend", responses=responses(400, 404, 409, 413, 415))
@@ -40,8 +39,30 @@ async def extend_rental(request: Request, rental_id: str, body: RentalExtension)
     """Keep a kept machine for so many seconds from now, at most until its `ceiling_at`."""
     tenant = admitted_caller_of(request).tenant
     keep = timedelta(seconds=body.keep_seconds)
-    return _record(request, services_of(request).rentals.extend(tenant, rental_id, keep))
+    return _record(request, services_of(request).rentals().extend(tenant, rental_id, keep))
 
 
 def _record(request: Request, rental: Rental) -> RentalRecord:
-    return documents.rental_record(rental, services_of(request).rentals.cost_micro_usd(rental))
+    cost_micro_usd = services_of(request).rentals().cost_micro_usd(rental)
+    machine = rental.machine
+    return RentalRecord(
+        rental_id=rental.rental_id,
+        state=rental.state.value,  # type: ignore[arg-type]  # all states but the last, which the service hides
+        job_id=rental.job_id,
+        used_by_job_id=rental.holder,
+        contract_id=rental.contract_id,
+        gpu_name=machine.gpu_name,
+        gpu_count=machine.gpu_count,
+        vram_mb=machine.vram_mb,
+        place=machine.place,
+        model=rental.model,
+        backend_url=rental.url,
+        price_usd_per_hour=rental.prices.micro_usd_per_hour / MICRO_USD_PER_USD,
+        cost_usd=cost_micro_usd / MICRO_USD_PER_USD,
+        rented_at=rental.intended_at,
+        # A job that found the machine kept gives it back until the same moment, so the row keeps that.
+        kept_until=rental.kept_until if rental.state is RentalState.KEPT else None,
+        ceiling_at=rental.ceiling_at,
+        is_open_to_the_world=rental.is_open,
+        destroys_itself=rental.has_self_destruct,
+    )

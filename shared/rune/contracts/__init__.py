@@ -1,78 +1,85 @@
 """What callers send and what they get: the API's documents.
 
 Shapes follow the API specification and what clients in the field send and read.
+
+A name's module is imported when the name is first asked for: a cold start needs few of the documents, and a
+document takes half a millisecond.
 """
 
-from rune.contracts.benchmarks import (
-    BenchmarkReport,
-    CostReport,
-    DatasetReport,
-    Distribution,
-    HardwareReport,
-    ModelReport,
-    QualityReport,
-    RunReport,
-    SamplingReport,
-    ServerReport,
-    ServerSide,
-    TimeToReady,
-)
-from rune.contracts.comparisons import (
-    ComparedJob,
-    ComparedMetric,
-    ComparedPoint,
-    ComparedValue,
-    Comparison,
-)
-from rune.contracts.document import Document
-from rune.contracts.links import RecordsLink, RecordsLinks
-from rune.contracts.records import (
-    Catalog,
-    CatalogModel,
-    EventMetrics,
-    JobAccepted,
-    JobEvent,
-    JobEvents,
-    JobList,
-    JobRecord,
-    JobSummary,
-    KindName,
-    MetricsSummary,
-    RentalExtension,
-    RentalList,
-    RentalRecord,
-    ServerModels,
-    StatusName,
-)
-from rune.contracts.requests import (
-    AgenticAgentRequest,
-    BackendChoice,
-    BackendType,
-    BenchmarkRequest,
-    LlmInstanceRequest,
-    Provisioning,
-    Question,
-    RentalChoice,
-    Url,
-    VastaiProvisioning,
-)
-from rune.contracts.results import (
-    AgenticAgentResult,
-    BenchmarkResult,
-    LlmInstanceResult,
-    Measurements,
-    PhaseLatency,
-    RentalReceipt,
-    Telemetry,
-    TokenTelemetry,
-)
-from rune.contracts.workloads import (
-    Expectation,
-    GoodputLimits,
-    JudgeModel,
-    NumericExpectation,
-    Workload,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rune.contracts.benchmarks import (
+        BenchmarkReport,
+        CostReport,
+        DatasetReport,
+        Distribution,
+        HardwareReport,
+        ModelReport,
+        QualityReport,
+        RunReport,
+        SamplingReport,
+        ServerReport,
+        ServerSide,
+        TimeToReady,
+    )
+    from rune.contracts.comparisons import (
+        ComparedJob,
+        ComparedMetric,
+        ComparedPoint,
+        ComparedValue,
+        Comparison,
+    )
+    from rune.contracts.document import Document
+    from rune.contracts.links import RecordsLink, RecordsLinks
+    from rune.contracts.records import (
+        Catalog,
+        CatalogModel,
+        EventMetrics,
+        JobAccepted,
+        JobEvent,
+        JobEvents,
+        JobList,
+        JobRecord,
+        JobSummary,
+        KindName,
+        MetricsSummary,
+        RentalExtension,
+        RentalList,
+        RentalRecord,
+        ServerModels,
+        StatusName,
+    )
+    from rune.contracts.requests import (
+        AgenticAgentRequest,
+        BackendChoice,
+        BackendType,
+        BenchmarkRequest,
+        LlmInstanceRequest,
+        Provisioning,
+        Question,
+        RentalChoice,
+        Url,
+        VastaiProvisioning,
+    )
+    from rune.contracts.results import (
+        AgenticAgentResult,
+        BenchmarkResult,
+        LlmInstanceResult,
+        Measurements,
+        PhaseLatency,
+        RentalReceipt,
+        Telemetry,
+        TokenTelemetry,
+    )
+    from rune.contracts.workloads import (
+        Expectation,
+        GoodputLimits,
+        JudgeModel,
+        NumericExpectation,
+        Workload,
+    )
 
 __all__ = [
     "AgenticAgentRequest",
@@ -135,3 +142,88 @@ __all__ = [
     "VastaiProvisioning",
     "Workload",
 ]
+
+_MODULES = {
+    "benchmarks": (
+        "BenchmarkReport",
+        "CostReport",
+        "DatasetReport",
+        "Distribution",
+        "HardwareReport",
+        "ModelReport",
+        "QualityReport",
+        "RunReport",
+        "SamplingReport",
+        "ServerReport",
+        "ServerSide",
+        "TimeToReady",
+    ),
+    "comparisons": (
+        "ComparedJob",
+        "ComparedMetric",
+        "ComparedPoint",
+        "ComparedValue",
+        "Comparison",
+    ),
+    "document": ("Document",),
+    "links": (
+        "RecordsLink",
+        "RecordsLinks",
+    ),
+    "records": (
+        "Catalog",
+        "CatalogModel",
+        "EventMetrics",
+        "JobAccepted",
+        "JobEvent",
+        "JobEvents",
+        "JobList",
+        "JobRecord",
+        "JobSummary",
+        "KindName",
+        "MetricsSummary",
+        "RentalExtension",
+        "RentalList",
+        "RentalRecord",
+        "ServerModels",
+        "StatusName",
+    ),
+    "requests": (
+        "AgenticAgentRequest",
+        "BackendChoice",
+        "BackendType",
+        "BenchmarkRequest",
+        "LlmInstanceRequest",
+        "Provisioning",
+        "Question",
+        "RentalChoice",
+        "Url",
+        "VastaiProvisioning",
+    ),
+    "results": (
+        "AgenticAgentResult",
+        "BenchmarkResult",
+        "LlmInstanceResult",
+        "Measurements",
+        "PhaseLatency",
+        "RentalReceipt",
+        "Telemetry",
+        "TokenTelemetry",
+    ),
+    "workloads": (
+        "Expectation",
+        "GoodputLimits",
+        "JudgeModel",
+        "NumericExpectation",
+        "Workload",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of ours
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rune.contracts.document import Document
+from rune.contracts.document import BUILT_AT_IMPORT, Document
 
 type KindName = Literal["benchmark", "agentic-agent", "llm-instance"]
 type StatusName = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -14,12 +14,16 @@ type StatusName = Literal["queued", "running", "succeeded", "failed", "cancelled
 class JobAccepted(Document):
     """A job was taken on and will end."""
 
+    model_config = BUILT_AT_IMPORT
+
     job_id: str
     status: Literal["accepted"] = "accepted"
 
 
 class JobRecord(Document):
     """Where a job stands."""
+
+    model_config = BUILT_AT_IMPORT
 
     job_id: str
     kind: KindName

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rune.contracts.document import Document
+from rune.contracts.document import BUILT_AT_IMPORT, Document
 from rune.contracts.workloads import Expectation, Workload, question_once
 
 type BackendType = Literal["ollama", "openai", "bedrock"]
@@ -129,6 +129,8 @@ class Question(BackendChoice):
 
 class BenchmarkRequest(Question, RentalChoice):
     """Ask a model one question, or put it to work, and measure the answers."""
+
+    model_config = BUILT_AT_IMPORT
 
     attestation_required: bool = False
     """Whether the machine must prove what it is. Not offered, so true is refused."""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rune.agents.registry import find_agent
 from rune.agents.settings import TenantAgents
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
 from rune.errors import InvalidRequestError
@@ -73,6 +72,9 @@ def admit_agentic_agent(
     backends: TenantBackends = NO_BACKENDS,
 ) -> Admitted:
     """Return the agent's work to be done; an agent that the tenant does not have is refused by name."""
+    # Imported here: agents bring an HTTP client, and most jobs are benchmarks.
+    from rune.agents.registry import find_agent  # noqa: PLC0415
+
     server: dict[str, object] = (
         {"backend_url": check_backend(backends, request, policy, model=request.model)}
         if find_agent(request.agent, agents).needs_model_server
