@@ -1,4 +1,4 @@
-"""Jobs, outcomes and changes for Hypothesis, any of them, also such as the engine would never make."""
+"""Jobs, outcomes and changes for Hypothesis, also such as the engine never makes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ outcomes: st.SearchStrategy[Outcome] = st.one_of(
 
 @st.composite
 def changes_of(draw: st.DrawFn, job: Job) -> Change:
-    """Draw a change by someone who has seen this job, or another state of it."""
+    """Draw a change that was decided on this job, or on another state of it."""
     seen = draw(st.just(job) | jobs)
     now = draw(st.sampled_from(_instants_around(job)) | instants)
     match draw(

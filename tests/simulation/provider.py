@@ -97,7 +97,7 @@ class Account:
         return [contract for contract in self.vastai.live() if contract.order.label == rental.label]
 
     def is_at_rest(self, *, until_kept_are_gone: bool) -> bool:
-        """Return whether no machine is anybody's business any more."""
+        """Return whether nothing is left to do about any machine."""
         for rental in self.rental_store.rentals.values():
             is_kept = rental.state is RentalState.KEPT and (rental.kept_until or START) > self._world.now
             if rental.is_alive and (until_kept_are_gone or not is_kept):

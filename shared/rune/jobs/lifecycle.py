@@ -29,7 +29,7 @@ PROGRESS_SECONDS = 2
 """Between two renewals, which also write the progress that callers see."""
 
 MAX_ATTEMPTS = 4
-"""Claims of one turn. A step that kills its function each time must end too."""
+"""Workers that may be lost on one turn. A step that kills its function each time must end too."""
 
 
 class Refusal(StrEnum):
@@ -43,7 +43,7 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A message to be sent, only by the worker whose write was carried out."""
+    """A message to be sent, only by the process whose write was carried out."""
 
     lane: Lane
     message: StepMessage

@@ -19,7 +19,7 @@ from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.graph import Fact, parse_request, step_after
 
 IDLE_TIMEOUT_SECONDS = 60.0
-"""Longest silence between two pieces of an answer, once the model is loaded."""
+"""Longest silence between two chunks of an answer, once the model is loaded."""
 
 HEADROOM_SECONDS = 5.0
 """Time of a step after its longest call, in which the call's failure is committed."""
@@ -105,7 +105,7 @@ class Backends:
             await server.aclose()
 
 
-class Servers:
+class ModelServerSteps:
     """The steps `warm_up` and `verify`."""
 
     def __init__(self, backends: Backends) -> None:

@@ -11,7 +11,7 @@ from rune.tenants.backends import BackendSettings
 from rune.workflows.agent import AgenticAgent
 from rune.workflows.benchmark.dependencies import MeasuringTools
 from rune.workflows.benchmark.steps import Benchmark
-from rune.workflows.model_servers import Backends, Servers
+from rune.workflows.model_servers import Backends, ModelServerSteps
 from rune.workflows.rental.dependencies import RentalDependencies
 from rune.workflows.rental.lost_machine import make_rental_steps, replacing_lost_machine
 
@@ -34,7 +34,7 @@ def make_steps(
     """
     backends = Backends(open_server, rental.rental_store if rental else None, settings)
     working = {
-        **Servers(backends).steps,
+        **ModelServerSteps(backends).steps,
         **Benchmark(backends, measuring).steps,
         **AgenticAgent(backends, agents, policy).steps,
     }

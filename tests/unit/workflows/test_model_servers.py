@@ -11,7 +11,7 @@ from rune.llm.bedrock_address import bedrock_url
 from rune.llm.protocol import WarmUpRequest
 from rune.net.addresses import AddressPolicy
 from rune.tenants.backends import BackendSettings
-from rune.workflows.model_servers import Backends, Servers, time_left_seconds
+from rune.workflows.model_servers import Backends, ModelServerSteps, time_left_seconds
 from tests.fake_model_server import FakeModelServer
 from tests.unit.workflows.turns import URL, FailingServer, a_context, run
 
@@ -34,11 +34,14 @@ STEPS = [*WARM_UPS, (StepName.VERIFY, Kind.LLM_INSTANCE)]
 
 
 def run_at(server: FakeModelServer, step: StepName, context: StepContext) -> Outcome:
-    return run(Servers(Backends(server.open, None)).steps, step, context)
+    return run(ModelServerSteps(Backends(server.open, None)).steps, step, context)
 
 
 def test_servers_have_the_steps_that_kinds_share() -> None:
-    assert set(Servers(Backends(FakeModelServer().open, None)).steps) == {StepName.WARM_UP, StepName.VERIFY}
+    assert set(ModelServerSteps(Backends(FakeModelServer().open, None)).steps) == {
+        StepName.WARM_UP,
+        StepName.VERIFY,
+    }
 
 
 @pytest.mark.parametrize("backend_type", ["ollama", "openai"])
@@ -56,7 +59,11 @@ def test_step_sends_the_key_of_the_credential_that_the_request_names(step: StepN
     server = FakeModelServer()
     backends = Backends(server.open, None, LENT)
 
-    run(Servers(backends).steps, step, a_context(kind, backend_type="openai", backend_credential="lab"))
+    run(
+        ModelServerSteps(backends).steps,
+        step,
+        a_context(kind, backend_type="openai", backend_credential="lab"),
+    )
 
     assert (server.opened, server.api_keys) == ([("openai", URL)], [KEY])
 
@@ -79,7 +86,7 @@ def test_step_opens_nothing_that_the_tenant_may_not_use_any_more(
     server = FakeModelServer()
 
     with pytest.raises(InvalidRequestError) as caught:
-        run(Servers(Backends(server.open, None, LENT)).steps, StepName.WARM_UP, a_context(**choice))  # type: ignore[arg-type]  # a table
+        run(ModelServerSteps(Backends(server.open, None, LENT)).steps, StepName.WARM_UP, a_context(**choice))  # type: ignore[arg-type]  # a table
 
     assert (caught.value.specific_code, server.opened) == (code, [])
 
