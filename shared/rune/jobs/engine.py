@@ -142,7 +142,7 @@ class Engine:
     async def _release(self, job: Job) -> Outcome:
         """Run the step `release`: in either lane, after the deadline too, and without what cannot be read."""
         request_json = NO_REQUEST
-        has_succeeded = job.pending_status is Status.SUCCEEDED
+        has_succeeded = job.ends_as is Status.SUCCEEDED
         if has_succeeded:
             # The request says whether the machine is to be kept; after a failure it never is.
             try:

@@ -109,7 +109,7 @@ class Job:
         Whether machines may be rented for it. Such a job ends only by way of `release`.
     rental_id
         The rental that it uses, or used last.
-    pending_status
+    ends_as
         The status in which it ends once its rental is proven gone.
     cost_micro_usd
         What its rentals have cost so far, in millionths of a US dollar.
@@ -144,7 +144,7 @@ class Job:
     phases_ms: Mapping[str, int] = field(default_factory=dict)
     rents: bool = False
     rental_id: str | None = None
-    pending_status: Status | None = None
+    ends_as: Status | None = None
     cost_micro_usd: int = 0
     borrowed_micro_usd: int = 0
 

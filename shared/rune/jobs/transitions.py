@@ -153,16 +153,16 @@ def _retry_release(job: Job, outcome: Failed, now: datetime, duration_ms: int) -
 
 
 def _end_release(job: Job, outcome: Released, now: datetime, duration_ms: int) -> Transition:
-    """Return the end in the pending status; without one the machine failed the job, and it rents another."""
+    """Return the end in the status `ends_as`; without one the machine failed the job, and it rents another."""
     notes = (_step_end(job, duration_ms, labels=outcome.labels),)
     spent = _spent(outcome.spending)
-    if job.pending_status is None:
+    if job.ends_as is None:
         sets = {**_FRESH, **spent}
         return _go_on(job, now, step=StepName.RENT, delay_seconds=0, notes=notes, sets=sets)
     return _end(
         job,
         now,
-        job.pending_status,
+        job.ends_as,
         notes=notes,
         failure=job.failure,
         result_json=outcome.result_json,
@@ -188,7 +188,7 @@ def _conclude(
         step=StepName.RELEASE,
         delay_seconds=0,
         notes=notes,
-        sets={**_FRESH, "pending_status": status, "failure": failure},
+        sets={**_FRESH, "ends_as": status, "failure": failure},
         result_json=result_json,
     )
 

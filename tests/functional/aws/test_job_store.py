@@ -116,7 +116,7 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
         phases_ms=dict.fromkeys(phases, 870_000),
         rents=True,
         rental_id=f"{'f' * 32}-12",
-        pending_status=Status.SUCCEEDED,
+        ends_as=Status.SUCCEEDED,
         cost_micro_usd=999_999_999,
         borrowed_micro_usd=99_999_999,
     )

@@ -38,7 +38,7 @@ ENDS: list[tuple[Outcome, Status]] = [
 
 def a_releasing_job(**overrides: object) -> Job:
     """Return a job that went well and gives its machine back."""
-    releasing = {"step": StepName.RELEASE, "pending_status": Status.SUCCEEDED, **overrides}
+    releasing = {"step": StepName.RELEASE, "ends_as": Status.SUCCEEDED, **overrides}
     return replace(ASKING, **releasing)  # type: ignore[arg-type]  # replace() refuses unknown names
 
 
@@ -49,23 +49,23 @@ def carried_out(job: Job, outcome: Outcome) -> tuple[Job, Transition]:
     return apply(transition.change, job), transition
 
 
-@pytest.mark.parametrize(("outcome", "pending_status"), ENDS)
+@pytest.mark.parametrize(("outcome", "ends_as"), ENDS)
 def test_transition_gives_the_machine_back_before_a_job_that_rents_ends(
-    outcome: Outcome, pending_status: Status
+    outcome: Outcome, ends_as: Status
 ) -> None:
     job, transition = carried_out(ASKING, outcome)
 
-    assert (job.status, job.step, job.pending_status) == (Status.RUNNING, StepName.RELEASE, pending_status)
+    assert (job.status, job.step, job.ends_as) == (Status.RUNNING, StepName.RELEASE, ends_as)
     assert (job.finished_at, job.lease_owner, job.failures) == (None, None, 0)
     assert transition.send == TO_RELEASE
     assert job.due_at == END + lifecycle.DISPATCH_GRACE
 
 
-@pytest.mark.parametrize(("outcome", "pending_status"), ENDS)
-def test_transition_ends_a_job_that_does_not_rent_at_once(outcome: Outcome, pending_status: Status) -> None:
+@pytest.mark.parametrize(("outcome", "ends_as"), ENDS)
+def test_transition_ends_a_job_that_does_not_rent_at_once(outcome: Outcome, ends_as: Status) -> None:
     job, transition = carried_out(replace(ASKING, rents=False), outcome)
 
-    assert (job.status, job.pending_status, transition.send) == (pending_status, None, None)
+    assert (job.status, job.ends_as, transition.send) == (ends_as, None, None)
 
 
 def test_transition_keeps_the_result_and_the_failure_until_the_machine_is_gone() -> None:
@@ -77,19 +77,19 @@ def test_transition_keeps_the_result_and_the_failure_until_the_machine_is_gone()
 
 
 @pytest.mark.parametrize(
-    ("overrides", "pending_status"),
+    ("overrides", "ends_as"),
     [({"deadline_at": after(11)}, Status.FAILED), ({"cancel_requested_at": after(5)}, Status.CANCELLED)],
     ids=["deadline", "cancel"],
 )
 def test_forced_outcome_leads_to_the_release_when_the_job_may_not_go_on(
-    overrides: dict[str, object], pending_status: Status
+    overrides: dict[str, object], ends_as: Status
 ) -> None:
     job = replace(ASKING, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
     forced = lifecycle.forced_outcome(job, after(11))
 
     assert forced is not None
     following, _ = carried_out(job, forced)
-    assert (following.step, following.pending_status) == (StepName.RELEASE, pending_status)
+    assert (following.step, following.ends_as) == (StepName.RELEASE, ends_as)
 
 
 def test_transition_asks_nothing_but_the_epoch_of_who_gives_the_machine_back() -> None:
@@ -100,26 +100,26 @@ def test_transition_asks_nothing_but_the_epoch_of_who_gives_the_machine_back() -
 
 
 @pytest.mark.parametrize(
-    ("pending_status", "failure"),
+    ("ends_as", "failure"),
     [(Status.SUCCEEDED, None), (Status.FAILED, FAILURE), (Status.CANCELLED, None)],
 )
 def test_transition_ends_the_job_as_was_found_once_the_machine_is_gone(
-    pending_status: Status, failure: Failure | None
+    ends_as: Status, failure: Failure | None
 ) -> None:
     released = Released('{"receipt": 1}', {"left": "nothing"}, Spending(RENTAL_ID, 51_400))
 
-    job, transition = carried_out(a_releasing_job(pending_status=pending_status, failure=failure), released)
+    job, transition = carried_out(a_releasing_job(ends_as=ends_as, failure=failure), released)
 
-    assert (job.status, job.failure, job.finished_at) == (pending_status, failure, END)
+    assert (job.status, job.failure, job.finished_at) == (ends_as, failure, END)
     assert (job.cost_micro_usd, job.rental_id, job.due_at) == (51_400, RENTAL_ID, None)
     assert (transition.send, transition.result_json) == (None, '{"receipt": 1}')
-    assert [event.name for event in transition.events] == ["provider.teardown", f"job.{pending_status}"]
+    assert [event.name for event in transition.events] == ["provider.teardown", f"job.{ends_as}"]
     assert transition.events[0].labels["left"] == "nothing"
 
 
 def test_transition_rents_anew_when_the_machine_had_failed_the_job() -> None:
     job, transition = carried_out(
-        a_releasing_job(pending_status=None, failures=4), Released(spending=Spending(None, 900))
+        a_releasing_job(ends_as=None, failures=4), Released(spending=Spending(None, 900))
     )
 
     assert (job.step, job.status, job.failures) == (StepName.RENT, Status.RUNNING, 0)
@@ -136,16 +136,16 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
-@pytest.mark.parametrize("pending_status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, None])
-def test_transition_never_gives_a_release_up(error: Failed, pending_status: Status | None) -> None:
-    job = a_releasing_job(pending_status=pending_status, deadline_at=NOW - timedelta(days=1))
+@pytest.mark.parametrize("ends_as", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, None])
+def test_transition_never_gives_a_release_up(error: Failed, ends_as: Status | None) -> None:
+    job = a_releasing_job(ends_as=ends_as, deadline_at=NOW - timedelta(days=1))
 
     for _ in range(50):
         job, transition = carried_out(job, error)
-        assert (job.step, job.status, job.pending_status) == (
+        assert (job.step, job.status, job.ends_as) == (
             StepName.RELEASE,
             Status.RUNNING,
-            pending_status,
+            ends_as,
         )
         assert transition.send is not None
         assert transition.send.delay_seconds <= 60
@@ -266,9 +266,9 @@ def test_engine_gives_a_release_the_result_to_complete() -> None:
     assert store.result_of(JOB_ID) == '{"answer": "x", "rental": 1}'
 
 
-@pytest.mark.parametrize("pending_status", [Status.FAILED, Status.CANCELLED, None])
-def test_engine_gives_a_release_no_result_when_the_job_has_none(pending_status: Status | None) -> None:
-    store = a_store(an_open_job(pending_status=pending_status))
+@pytest.mark.parametrize("ends_as", [Status.FAILED, Status.CANCELLED, None])
+def test_engine_gives_a_release_no_result_when_the_job_has_none(ends_as: Status | None) -> None:
+    store = a_store(an_open_job(ends_as=ends_as))
     store.put_result(JOB_ID, '{"answer": "x"}')
     turn = Turn(Released(), needs_draft=True)
 
@@ -286,11 +286,11 @@ def test_engine_runs_a_release_without_the_request() -> None:
     assert [context.request_json for context in turn.seen] == ["{}"]
 
 
-@pytest.mark.parametrize("pending_status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, None])
-def test_engine_runs_a_release_when_the_result_cannot_be_read(pending_status: Status | None) -> None:
+@pytest.mark.parametrize("ends_as", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, None])
+def test_engine_runs_a_release_when_the_result_cannot_be_read(ends_as: Status | None) -> None:
     turn = Turn(Again(3))
 
-    turn.take(fill(DownStore("read_with_result"), an_open_job(pending_status=pending_status)))
+    turn.take(fill(DownStore("read_with_result"), an_open_job(ends_as=ends_as)))
 
     assert len(turn.seen) == 1
 
@@ -304,11 +304,11 @@ def test_engine_tries_a_release_again_when_the_result_it_completes_cannot_be_rea
     assert turn.queue.sent == [Send(Lane.CONTROL, StepMessage(JOB_ID, 6), 5)]
 
 
-@pytest.mark.parametrize("pending_status", [Status.FAILED, Status.CANCELLED, None])
-def test_engine_reads_no_request_for_a_job_that_leaves_nothing_behind(pending_status: Status | None) -> None:
+@pytest.mark.parametrize("ends_as", [Status.FAILED, Status.CANCELLED, None])
+def test_engine_reads_no_request_for_a_job_that_leaves_nothing_behind(ends_as: Status | None) -> None:
     turn = Turn(Released())
 
-    turn.take(fill(DownStore("read_request"), an_open_job(pending_status=pending_status)))
+    turn.take(fill(DownStore("read_request"), an_open_job(ends_as=ends_as)))
 
     assert [context.request_json for context in turn.seen] == ["{}"]
 
@@ -328,7 +328,7 @@ def test_engine_waits_only_so_long_for_the_request_of_a_job_whose_machine_bills(
 def test_engine_tries_a_release_again_when_it_fails() -> None:
     turn = Turn(ProviderFailedError("Down."))
 
-    job = turn.take(a_store(an_open_job(pending_status=Status.CANCELLED, cancel_requested_at=after(1))))
+    job = turn.take(a_store(an_open_job(ends_as=Status.CANCELLED, cancel_requested_at=after(1))))
 
-    assert (job.status, job.step, job.pending_status) == (Status.RUNNING, StepName.RELEASE, Status.CANCELLED)
+    assert (job.status, job.step, job.ends_as) == (Status.RUNNING, StepName.RELEASE, Status.CANCELLED)
     assert turn.queue.sent == [Send(Lane.CONTROL, StepMessage(JOB_ID, 6), 5)]

@@ -200,7 +200,7 @@ def test_engine_ends_a_job_as_the_graph_says(step: StepName, outcome: Outcome, *
 
 
 @pytest.mark.parametrize(
-    ("pending_status", "fact"),
+    ("ends_as", "fact"),
     [
         (Status.SUCCEEDED, Fact.RELEASED_AT_THE_END),
         (Status.FAILED, Fact.RELEASED_AT_THE_END),
@@ -208,8 +208,8 @@ def test_engine_ends_a_job_as_the_graph_says(step: StepName, outcome: Outcome, *
         (None, Fact.RELEASED_TO_RENT_ANEW),
     ],
 )
-def test_engine_goes_on_from_a_release_as_the_graph_says(pending_status: Status | None, fact: Fact) -> None:
-    job = a_claimed_job(step=StepName.RELEASE, rents=True, pending_status=pending_status, failure=a_failure())
+def test_engine_goes_on_from_a_release_as_the_graph_says(ends_as: Status | None, fact: Fact) -> None:
+    job = a_claimed_job(step=StepName.RELEASE, rents=True, ends_as=ends_as, failure=a_failure())
 
     assert following(job, Released()) is next_step(
         job.kind, request_for(rents=True), After(StepName.RELEASE, fact)

@@ -75,7 +75,7 @@ class ReleaseStep:
         return self._dependencies.update(rental, decide).holder != job.job_id
 
     def _is_to_be_kept(self, context: StepContext, rental: Rental) -> bool:
-        if context.job.pending_status is not Status.SUCCEEDED or rental.state is not RentalState.RUNNING:
+        if context.job.ends_as is not Status.SUCCEEDED or rental.state is not RentalState.RUNNING:
             return False
         try:
             return keeps(context.job, read_request(context))

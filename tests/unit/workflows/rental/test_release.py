@@ -49,10 +49,8 @@ COST_AT_400 = 1_334 + 34_000 + 14_700 + 6_000
 """400 s of disk, 340 s of GPU, 4.9 GB and the image, each rounded up."""
 
 
-def a_releasing_job(pending_status: Status | None = Status.SUCCEEDED, **overrides: object) -> Job:
-    return a_renting_job(
-        StepName.RELEASE, **{"pending_status": pending_status, "rental_id": RENTAL_ID, **overrides}
-    )
+def a_releasing_job(ends_as: Status | None = Status.SUCCEEDED, **overrides: object) -> Job:
+    return a_renting_job(StepName.RELEASE, **{"ends_as": ends_as, "rental_id": RENTAL_ID, **overrides})
 
 
 JOB = a_releasing_job()
@@ -74,11 +72,11 @@ def test_release_destroys_the_machine_and_proves_it_gone_by_a_listing_of_its_own
     assert [name for name, _ in world.market.calls] == ["destroy", "list"]
 
 
-@pytest.mark.parametrize("pending_status", [Status.FAILED, Status.CANCELLED, None])
-def test_release_destroys_the_machine_when_the_job_did_not_go_well(pending_status: Status | None) -> None:
+@pytest.mark.parametrize("ends_as", [Status.FAILED, Status.CANCELLED, None])
+def test_release_destroys_the_machine_when_the_job_did_not_go_well(ends_as: Status | None) -> None:
     world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
 
-    outcome = world.run(a_releasing_job(pending_status), vastai_stop_instance=False)
+    outcome = world.run(a_releasing_job(ends_as), vastai_stop_instance=False)
 
     assert isinstance(outcome, Released)
     assert world.market.called("destroy") == [CONTRACT_ID]
@@ -282,13 +280,13 @@ def test_release_bills_a_machine_until_the_listing_without_it_had_come() -> None
     assert world.rental().cost_micro_usd == COST_AT_400 + 200 + 6_000
 
 
-@pytest.mark.parametrize("pending_status", [*[Status.SUCCEEDED, Status.FAILED, Status.CANCELLED], None])
-def test_release_leaves_a_machine_that_it_found_kept_as_it_found_it(pending_status: Status | None) -> None:
+@pytest.mark.parametrize("ends_as", [*[Status.SUCCEEDED, Status.FAILED, Status.CANCELLED], None])
+def test_release_leaves_a_machine_that_it_found_kept_as_it_found_it(ends_as: Status | None) -> None:
     kept = a_kept_rental(job_id=OTHER_JOB_ID)
     borrowed = replace(kept, state=RentalState.RUNNING, holder=JOB_ID, held_since=after(400))
     world = a_world(borrowed, instances=(MACHINE,), seconds=500)
 
-    outcome = world.run(a_releasing_job(pending_status))
+    outcome = world.run(a_releasing_job(ends_as))
 
     # 100 s of disk and GPU, and nothing that came before.
     assert outcome == Released(None, {"left": "kept"}, Spending(RENTAL_ID, 334 + 10_000))
