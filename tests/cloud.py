@@ -1,4 +1,4 @@
-"""AWS as moto simulates it, with the table as `template.yaml` deploys it.
+"""AWS simulated by moto, with the table of `template.yaml`.
 
 Imported by fixtures alone: moto takes a second to load.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from botocore.client import BaseClient
 from moto import mock_aws
+from moto.dynamodb.models import DynamoDBBackend
 
 from rune.aws.job_store import DynamoJobStore
 from rune.aws.s3 import S3ObjectStore
@@ -47,7 +49,7 @@ class Cloud:
     Attributes
     ----------
     calls
-        By any client, in order; a test clears it before it acts.
+        Of all clients, in order; a test clears them before it acts.
     """
 
     dynamodb: DynamoDBClient
@@ -58,7 +60,7 @@ class Cloud:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What the template gives the functions."""
+        """The functions' environment in the template."""
         return {
             "RUNE_STAGE": "local",
             "RUNE_LANE": "control",
@@ -95,7 +97,7 @@ class Cloud:
         return [call.operation for call in self.calls]
 
     def empty(self) -> None:
-        """Begin anew, under the same names."""
+        """Delete everything and create the resources again."""
         if TABLE in self.dynamodb.list_tables()["TableNames"]:
             self.dynamodb.delete_table(TableName=TABLE)
         self.dynamodb.create_table(TableName=TABLE, **table_definition())
@@ -118,19 +120,41 @@ class Cloud:
         return sorted(found, key=lambda row: (row["pk"]["S"], row["sk"]["S"]))
 
     def row(self, job_id: str) -> dict[str, Any]:
-        """Return a job's hot item as it is stored."""
+        """Return a job's hot item as stored."""
         key = {"pk": {"S": f"JOB#{job_id}"}, "sk": {"S": "JOB"}}
         return dict(self.dynamodb.get_item(TableName=TABLE, Key=key, ConsistentRead=True)["Item"])
 
     def object_keys(self) -> list[str]:
-        """Return what the bucket holds."""
+        """Return the keys of the bucket's objects."""
         return [item["Key"] for item in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
 
 
 def table_definition() -> dict[str, Any]:
-    """Return the table of the template in CreateTable's words, which are CloudFormation's too."""
+    """Return the arguments of CreateTable for the template's table."""
     properties = load_template()["Resources"]["Table"]["Properties"]
     return {name: properties[name] for name in OF_CREATE_TABLE}
+
+
+@contextmanager
+def one_at_a_time(operation: str) -> Iterator[None]:
+    """Run calls of an operation of DynamoDB one after another, as AWS does for one row.
+
+    moto does not: its threads run between a condition and the write that it guards.
+
+    Parameters
+    ----------
+    operation
+        Of moto's backend, such as `put_item`.
+    """
+    lock, call = RLock(), getattr(DynamoDBBackend, operation)
+
+    def call_alone(*arguments: object, **named: object) -> object:
+        with lock:
+            return call(*arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DynamoDBBackend, operation, call_alone)
+        yield
 
 
 @contextmanager

@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rune.jobs import lifecycle
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next
-from rune.jobs.record import Job, Status, StepName
+from rune.jobs.record import Status, StepName
 from rune.jobs.transitions import cancel_queued, make_transition
-from rune.storage.change import Change
 from tests.builders import NOW, a_claimed_job, a_job, a_waiting_job, after
-
-
-@dataclass(frozen=True)
-class Guarded:
-    """A change.
-
-    Attributes
-    ----------
-    accepts
-        A job on which nothing stands against it.
-    refuses
-        Jobs that violate one requirement each, by that requirement's field.
-    """
-
-    function: str
-    change: Change
-    accepts: Job
-    refuses: tuple[tuple[str, Job], ...]
-
+from tests.functional.aws.guarded import Guarded
 
 CLAIM = Guarded(
     "claim",

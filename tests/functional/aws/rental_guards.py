@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rune.rentals import lifecycle
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.storage.change import Change
 from tests.builders import JOB_ID, NOW, after
+from tests.functional.aws.guarded import Guarded
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
@@ -23,24 +23,6 @@ from tests.rental_builders import (
 )
 
 type Violations = tuple[tuple[str, Rental], ...]
-
-
-@dataclass(frozen=True)
-class Guarded:
-    """A change.
-
-    Attributes
-    ----------
-    accepts
-        A rental on which nothing stands against it.
-    refuses
-        Rentals that violate one requirement each, by that requirement's field.
-    """
-
-    function: str
-    change: Change
-    accepts: Rental
-    refuses: Violations
 
 
 def in_other_states(rental: Rental, *allowed: RentalState) -> Violations:

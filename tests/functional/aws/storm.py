@@ -9,20 +9,16 @@ For the tests and for `make bench`:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Barrier, RLock
+from threading import Barrier
 from typing import TYPE_CHECKING
-
-import pytest
-from moto.dynamodb.models import DynamoDBBackend
 
 from rune.aws.auth_limiter import DynamoLimiter
 from rune.tenants.limiter import subject_of
 from tests.builders import FakeClock
-from tests.cloud import TABLE
+from tests.cloud import TABLE, one_at_a_time
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -57,20 +53,6 @@ class Storm:
         return (self.writes + self.refused_writes + self.reads) / (self.wrong_token + self.blocked)
 
 
-@contextmanager
-def one_write_at_a_time() -> Iterator[None]:
-    """Order the writes of a row as DynamoDB does; moto's threads run between its condition and its write."""
-    lock, put_item = RLock(), DynamoDBBackend.put_item
-
-    def put_alone(*arguments: object, **named: object) -> object:
-        with lock:
-            return put_item(*arguments, **named)  # type: ignore[arg-type]  # handed on
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DynamoDBBackend, "put_item", put_alone)
-        yield
-
-
 def storm(cloud: Cloud, name: str, limiters: Sequence[DynamoLimiter], *, at_once: bool) -> Storm:
     """Let each limiter count failures of one address, one after the other or all at once."""
     subject, start = subject_of(ADDRESS), Barrier(len(limiters))
@@ -81,7 +63,7 @@ def storm(cloud: Cloud, name: str, limiters: Sequence[DynamoLimiter], *, at_once
         return [limiter.count_failure(subject) for _ in range(FAILURES_EACH)]
 
     cloud.calls.clear()
-    with one_write_at_a_time(), ThreadPoolExecutor(len(limiters) if at_once else 1) as pool:
+    with one_at_a_time("put_item"), ThreadPoolExecutor(len(limiters) if at_once else 1) as pool:
         answers = [answer for answers in pool.map(fail, limiters) for answer in answers]
     calls = Counter(cloud.operations)
     wrong_token = answers.count(None)

@@ -18,7 +18,8 @@ from rune.jobs.store import JobStore, Refused, Submission
 from rune.jobs.transitions import Transition
 from rune.storage.change import Change, allows, apply, satisfies
 from tests.builders import JOB_ID, a_job, an_ended_job, an_event
-from tests.functional.aws.job_guards import GUARDED, Guarded
+from tests.functional.aws.guarded import Guarded
+from tests.functional.aws.job_guards import GUARDED
 from tests.memory_job_store import MemoryJobStore
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def test_table_of_guards_names_every_function_that_makes_a_change() -> None:
 
 
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)
-def test_table_of_guards_names_every_requirement(guarded: Guarded) -> None:
+def test_table_of_guards_names_every_requirement(guarded: Guarded[Job]) -> None:
     required = {requirement.field for requirement in guarded.change.requires}
 
     assert {field for field, _ in guarded.refuses} == required
@@ -62,14 +63,16 @@ def test_table_of_guards_names_every_requirement(guarded: Guarded) -> None:
 
 
 @pytest.mark.parametrize(("guarded", "field", "job"), KEPT_OUT, ids=NAMES)
-def test_table_of_guards_violates_one_requirement_at_a_time(guarded: Guarded, field: str, job: Job) -> None:
+def test_table_of_guards_violates_one_requirement_at_a_time(
+    guarded: Guarded[Job], field: str, job: Job
+) -> None:
     violated = [r.field for r in guarded.change.requires if not satisfies(job, r)]
 
     assert violated == [field]
 
 
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)
-def test_update_writes_when_nothing_stands_against_it(guarded: Guarded, store: JobStore) -> None:
+def test_update_writes_when_nothing_stands_against_it(guarded: Guarded[Job], store: JobStore) -> None:
     put(store, guarded.accepts)
 
     written = store.update(JOB_ID, guarded.change)
@@ -79,7 +82,7 @@ def test_update_writes_when_nothing_stands_against_it(guarded: Guarded, store: J
 
 @pytest.mark.parametrize(("guarded", "field", "job"), KEPT_OUT, ids=NAMES)
 def test_update_refuses_when_one_requirement_fails(
-    guarded: Guarded, field: str, job: Job, store: JobStore
+    guarded: Guarded[Job], field: str, job: Job, store: JobStore
 ) -> None:
     put(store, job)
 
@@ -88,7 +91,7 @@ def test_update_refuses_when_one_requirement_fails(
 
 
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)
-def test_commit_writes_when_nothing_stands_against_it(guarded: Guarded, store: JobStore) -> None:
+def test_commit_writes_when_nothing_stands_against_it(guarded: Guarded[Job], store: JobStore) -> None:
     put(store, guarded.accepts)
 
     assert store.commit(guarded.accepts, Transition(guarded.change, (), None, None))
@@ -97,7 +100,7 @@ def test_commit_writes_when_nothing_stands_against_it(guarded: Guarded, store: J
 
 @pytest.mark.parametrize(("guarded", "field", "job"), KEPT_OUT, ids=NAMES)
 def test_commit_refuses_everything_when_one_requirement_fails(
-    guarded: Guarded, field: str, job: Job, store: JobStore
+    guarded: Guarded[Job], field: str, job: Job, store: JobStore
 ) -> None:
     put(store, job)
     whole = Transition(guarded.change, (an_event(2),), '{"answer": "late"}', None, '{"runs": 1}')
@@ -112,7 +115,7 @@ def test_commit_refuses_everything_when_one_requirement_fails(
 
 
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)
-def test_update_and_commit_refuse_when_there_is_no_such_job(guarded: Guarded, store: JobStore) -> None:
+def test_update_and_commit_refuse_when_there_is_no_such_job(guarded: Guarded[Job], store: JobStore) -> None:
     whole = Transition(guarded.change, (), None, None)
 
     assert store.update(JOB_ID, guarded.change) == Refused(None)
@@ -138,7 +141,7 @@ ALLOWED_WORDS = {"SET", "REMOVE", "AND", "OR", "IN", "if_not_exists", "attribute
 
 
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)
-def test_expression_holds_only_placeholders_of_plain_names(guarded: Guarded) -> None:
+def test_expression_holds_only_placeholders_of_plain_names(guarded: Guarded[Job]) -> None:
     expression = job_expression(guarded.change)
 
     words = set(WORDS.findall(expression.update + " " + expression.condition)) - ALLOWED_WORDS
@@ -149,7 +152,7 @@ def test_expression_holds_only_placeholders_of_plain_names(guarded: Guarded) -> 
 
 
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)
-def test_expression_writes_no_path_twice(guarded: Guarded) -> None:
+def test_expression_writes_no_path_twice(guarded: Guarded[Job]) -> None:
     """DynamoDB refuses overlapping paths; emulators take them."""
     assigned, _, removed = job_expression(guarded.change).update.removeprefix("SET ").partition(" REMOVE ")
 
@@ -162,7 +165,7 @@ def test_expression_writes_no_path_twice(guarded: Guarded) -> None:
 
 
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)
-def test_row_is_in_the_index_when_the_job_is_due(guarded: Guarded, cloud: Cloud) -> None:
+def test_row_is_in_the_index_when_the_job_is_due(guarded: Guarded[Job], cloud: Cloud) -> None:
     put(cloud.store, guarded.accepts)
     cloud.store.update(JOB_ID, guarded.change)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
-from threading import Barrier, RLock
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,22 +26,6 @@ INTERVAL = timedelta(seconds=6)
 AT_ONCE = timedelta(0)
 
 
-@contextmanager
-def one_write_at_a_time() -> Iterator[None]:
-    """Order the writes of a row as DynamoDB does; moto's threads run between its condition and its write."""
-    from moto.dynamodb.models import DynamoDBBackend  # noqa: PLC0415  # a second to load
-
-    lock, update_item = RLock(), DynamoDBBackend.update_item
-
-    def update_alone(*arguments: object, **named: object) -> object:
-        with lock:
-            return update_item(*arguments, **named)  # type: ignore[arg-type]  # handed on
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DynamoDBBackend, "update_item", update_alone)
-        yield
-
-
 def at_once[T](call: Callable[[], T]) -> list[T]:
     """Return what `THREADS` calls that begin together came to."""
     start = Barrier(THREADS)
@@ -51,7 +34,9 @@ def at_once[T](call: Callable[[], T]) -> list[T]:
         start.wait(30)
         return call()
 
-    with one_write_at_a_time(), ThreadPoolExecutor(THREADS) as pool:
+    from tests.cloud import one_at_a_time  # noqa: PLC0415  # loads moto
+
+    with one_at_a_time("update_item"), ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(begin, range(THREADS)))
 
 

@@ -15,7 +15,8 @@ from rune.rentals.record import Rental
 from rune.rentals.store import RentalRefused, RentalStore
 from rune.storage.change import Change, allows, apply, satisfies
 from tests.builders import JOB_ID
-from tests.functional.aws.rental_guards import GUARDED, Guarded
+from tests.functional.aws.guarded import Guarded
+from tests.functional.aws.rental_guards import GUARDED
 from tests.rental_builders import RENTAL_ID
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def test_table_of_guards_names_every_function_that_makes_a_change() -> None:
 
 
 @every_guarded
-def test_table_of_guards_names_every_requirement(guarded: Guarded) -> None:
+def test_table_of_guards_names_every_requirement(guarded: Guarded[Rental]) -> None:
     required = {requirement.field for requirement in guarded.change.requires}
 
     assert {field for field, _ in guarded.refuses} == required
@@ -53,7 +54,7 @@ def test_table_of_guards_names_every_requirement(guarded: Guarded) -> None:
 
 @everything_kept_out
 def test_table_of_guards_violates_one_requirement_at_a_time(
-    guarded: Guarded, field: str, rental: Rental
+    guarded: Guarded[Rental], field: str, rental: Rental
 ) -> None:
     violated = [r.field for r in guarded.change.requires if not satisfies(rental, r)]
 
@@ -61,7 +62,9 @@ def test_table_of_guards_violates_one_requirement_at_a_time(
 
 
 @every_guarded
-def test_update_writes_when_nothing_stands_against_it(guarded: Guarded, rental_store: RentalStore) -> None:
+def test_update_writes_when_nothing_stands_against_it(
+    guarded: Guarded[Rental], rental_store: RentalStore
+) -> None:
     rental_store.open(guarded.accepts)
 
     written = rental_store.update(guarded.accepts, guarded.change)
@@ -71,7 +74,7 @@ def test_update_writes_when_nothing_stands_against_it(guarded: Guarded, rental_s
 
 @everything_kept_out
 def test_update_refuses_when_one_requirement_fails(
-    guarded: Guarded, field: str, rental: Rental, rental_store: RentalStore
+    guarded: Guarded[Rental], field: str, rental: Rental, rental_store: RentalStore
 ) -> None:
     rental_store.open(rental)
 
@@ -80,13 +83,17 @@ def test_update_refuses_when_one_requirement_fails(
 
 
 @every_guarded
-def test_update_refuses_when_there_is_no_such_rental(guarded: Guarded, rental_store: RentalStore) -> None:
+def test_update_refuses_when_there_is_no_such_rental(
+    guarded: Guarded[Rental], rental_store: RentalStore
+) -> None:
     assert rental_store.update(guarded.accepts, guarded.change) == RentalRefused(None)
     assert rental_store.read(RENTAL_ID) is None
 
 
 @every_guarded
-def test_update_leaves_row_and_line_as_a_new_rental_would_have_them(guarded: Guarded, cloud: Cloud) -> None:
+def test_update_leaves_row_and_line_as_a_new_rental_would_have_them(
+    guarded: Guarded[Rental], cloud: Cloud
+) -> None:
     rental_store = DynamoRentalStore(cloud.dynamodb, "rune-test")
     rental_store.open(guarded.accepts)
     rental_store.update(guarded.accepts, guarded.change)
@@ -116,7 +123,7 @@ FIXED = {
 
 
 @every_guarded
-def test_expression_holds_only_placeholders_of_plain_names(guarded: Guarded) -> None:
+def test_expression_holds_only_placeholders_of_plain_names(guarded: Guarded[Rental]) -> None:
     expression = to_expression(guarded.change, ALIVE_BUCKET)
 
     words = set(WORDS.findall(expression.update + " " + expression.condition)) - ALLOWED_WORDS
@@ -126,7 +133,7 @@ def test_expression_holds_only_placeholders_of_plain_names(guarded: Guarded) -> 
 
 
 @every_guarded
-def test_change_leaves_alone_what_a_rental_is(guarded: Guarded) -> None:
+def test_change_leaves_alone_what_a_rental_is(guarded: Guarded[Rental]) -> None:
     change = guarded.change
 
     assert not FIXED & {*change.sets, *change.adds, *change.sets_once}

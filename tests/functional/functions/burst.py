@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from threading import Barrier, RLock
+from threading import Barrier
 from types import ModuleType
 
-import pytest
-from moto.dynamodb.models import DynamoDBBackend
-
+from tests.cloud import one_at_a_time
 from tests.functional.functions.asking import Response, ask
 
 THREADS = 20
-
-
-@contextmanager
-def one_transaction_at_a_time() -> Iterator[None]:
-    """Order transactions as DynamoDB does; moto's threads run between their conditions and their writes."""
-    lock, transact = RLock(), DynamoDBBackend.transact_write_items
-
-    def transact_alone(*arguments: object, **named: object) -> object:
-        with lock:
-            return transact(*arguments, **named)  # type: ignore[arg-type]  # handed on
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DynamoDBBackend, "transact_write_items", transact_alone)
-        yield
 
 
 def ask_at_once(api: ModuleType, events: Sequence[dict[str, object]]) -> list[Response]:
@@ -47,5 +30,5 @@ def ask_at_once(api: ModuleType, events: Sequence[dict[str, object]]) -> list[Re
             loop.close()
 
     shares = [events[place::THREADS] for place in range(THREADS)]
-    with one_transaction_at_a_time(), ThreadPoolExecutor(THREADS) as pool:
+    with one_at_a_time("transact_write_items"), ThreadPoolExecutor(THREADS) as pool:
         return [response for responses in pool.map(ask_some, shares) for response in responses]

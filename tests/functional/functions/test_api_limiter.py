@@ -336,10 +336,10 @@ def test_valid_requests_pass_when_the_limiters_row_cannot_be_read(
 def test_wrong_tokens_at_once_are_answered_exactly_ten_times(
     api: ModuleType, cloud: Cloud, address: str
 ) -> None:
-    from tests.functional.aws.storm import one_write_at_a_time  # noqa: PLC0415  # loads moto
+    from tests.cloud import one_at_a_time  # noqa: PLC0415  # loads moto
     from tests.functional.functions.burst import ask_at_once  # noqa: PLC0415  # loads moto
 
-    with one_write_at_a_time():
+    with one_at_a_time("put_item"):
         responses = ask_at_once(
             api, [an_http_event("GET", JOB, token=WRONG, address=address) for _ in range(100)]
         )
