@@ -1,6 +1,6 @@
-"""Finished benchmarks, as their workers leave them.
+"""Builders of finished benchmarks.
 
-`python -m tests.benchmark_builders` writes the examples of the API's document anew, from that of a report.
+`python -m tests.benchmark_builders` writes the examples of the API's document again, from its example report.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def a_report(job_id: str = JOB_ID, **overrides: object) -> BenchmarkReport:
 
 
 def a_slower_report(job_id: str, ratio: float) -> BenchmarkReport:
-    """Return a report of which every request took so many times as long."""
+    """Return a report whose requests took `ratio` times as long."""
     report = a_report(job_id)
     return report.model_copy(update={"runs": [_slowed(run, ratio) for run in report.runs]})
 
 
 def a_result_json(report: BenchmarkReport | None, record_keys: Sequence[str] | None = None) -> str:
-    """Return a benchmark's result as a worker stores it."""
+    """Return a stored result of a benchmark."""
     metadata = {"backend_type": "ollama"}
     if record_keys is not None:
         metadata["records"] = json.dumps(record_keys)
@@ -75,7 +75,7 @@ def a_result_json(report: BenchmarkReport | None, record_keys: Sequence[str] | N
 
 
 def the_examples() -> dict[str, str]:
-    """Return what the examples that follow from the report must be, by file name."""
+    """Return the examples that follow from the report, by file name."""
     report = a_report()
     shorter = [(job_id, each.model_copy(update={"runs": each.runs[2:]})) for job_id, each in _two()]
     comparison = compare(shorter)

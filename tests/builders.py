@@ -1,4 +1,4 @@
-"""Things that tests need, each whole and plausible; a test names only what it is about."""
+"""Builders of complete, plausible objects; a test names only the fields that matter to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rune.jobs.step import StepContext
 from rune.jobs.store import StepQueue
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-"""The instant at which tests happen; builders' jobs were posted then."""
+"""The time of tests; builders' jobs were posted then."""
 
 JOB_ID = "6f1f0c2f5d7e4b0e9d3a41c05f6a7b8c"
 """The job of the builders and of `events/*.json`."""
@@ -54,12 +54,12 @@ _QUEUED = Job(
 
 
 def after(seconds: float) -> datetime:
-    """Return the instant so many seconds after `NOW`; before it where negative."""
+    """Return `NOW` plus so many seconds, which may be negative."""
     return NOW + timedelta(seconds=seconds)
 
 
 def a_job(**overrides: object) -> Job:
-    """Return a job as it was accepted at `NOW`."""
+    """Return a job that was accepted at `NOW`."""
     return replace(_QUEUED, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
 
 
@@ -79,7 +79,7 @@ def a_claimed_job(**overrides: object) -> Job:
 
 
 def a_waiting_job(**overrides: object) -> Job:
-    """Return a job that has taken its first turn and waits for its second, in the inference lane."""
+    """Return a job that waits for its second turn, in the inference lane."""
     waiting = {
         "status": Status.RUNNING,
         "step": StepName.WARM_UP,
@@ -94,7 +94,7 @@ def a_waiting_job(**overrides: object) -> Job:
 
 
 def an_ended_job(status: Status = Status.SUCCEEDED, **overrides: object) -> Job:
-    """Return a job that is over."""
+    """Return an ended job."""
     ended = {
         "status": status,
         "step": StepName.ASK,
@@ -111,13 +111,13 @@ def an_ended_job(status: Status = Status.SUCCEEDED, **overrides: object) -> Job:
 
 
 def a_failure(**overrides: object) -> Failure:
-    """Return why a job failed."""
+    """Return the failure of a job."""
     failure = Failure("stream_truncated", "The answer broke off.", StepName.ASK, retryable=True)
     return replace(failure, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
 
 
 def an_event(number: int = 1, **overrides: object) -> Event:
-    """Return one line of a job's history."""
+    """Return an event of a job's history."""
     event = Event(number, "job.accepted", "ok", NOW)
     return replace(event, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
 
@@ -129,7 +129,7 @@ def a_send(**overrides: object) -> Send:
 
 
 def a_step_context(job: Job | None = None, request: Mapping[str, object] | None = None) -> StepContext:
-    """Return a turn as its step sees it, with ten minutes to go."""
+    """Return the context of a step with ten minutes left."""
     document = a_benchmark_request() if request is None else request
     return StepContext(job or a_claimed_job(), json.dumps(document), time_limit_seconds=600.0)
 
@@ -140,7 +140,7 @@ def a_benchmark_request(**overrides: object) -> dict[str, object]:
 
 
 def a_sample_event(name: str) -> dict[str, object]:
-    """Return what AWS sends, from `events/<name>.json`."""
+    """Return an event of AWS, from `events/<name>.json`."""
     return cast("dict[str, object]", json.loads((EVENTS / f"{name}.json").read_text()))
 
 
@@ -153,18 +153,18 @@ def an_http_event(
     token: str | None = TOKEN,
     address: str | None = None,
 ) -> dict[str, object]:
-    """Return a request as API Gateway hands it on (HTTP API, payload format 2.0).
+    """Return a request as API Gateway passes it on (HTTP API, payload format 2.0).
 
     Parameters
     ----------
     path
-        With its query, if it has one.
+        With its query, if any.
     body
-        Sent as it is where it is a string, else as JSON.
+        A string is sent as it is, anything else as JSON.
     headers
-        Beside `host`, `content-type`, `content-length` and the bearer `token`; an empty value removes one of those.
+        Added to `host`, `content-type`, `content-length` and the bearer `token`; an empty value removes one.
     address
-        The TCP peer as the gateway saw it; the sample events' own where none is given.
+        The TCP peer that the gateway saw; by default that of the sample event.
     """
     event = a_sample_event("api-get-healthz")
     context = cast("dict[str, dict[str, object]]", event["requestContext"])
@@ -191,7 +191,7 @@ def an_http_event(
 
 
 def an_sqs_event(*bodies: str) -> dict[str, list[dict[str, str]]]:
-    """Return messages as the event source mapping hands them on."""
+    """Return messages as the event source mapping passes them on."""
     sample = cast("dict[str, list[dict[str, str]]]", a_sample_event("sqs-step"))
     record = sample["Records"][0]
     return {"Records": [{**record, "body": body} for body in bodies]}
@@ -199,7 +199,7 @@ def an_sqs_event(*bodies: str) -> dict[str, list[dict[str, str]]]:
 
 @dataclass(slots=True)
 class FakeClock(Clock):
-    """A clock that stands still until a test moves it."""
+    """A clock that only a test moves."""
 
     instant: datetime = NOW
     elapsed_seconds: float = 0.0
@@ -213,14 +213,14 @@ class FakeClock(Clock):
         return self.elapsed_seconds
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock ahead."""
         self.instant += timedelta(seconds=seconds)
         self.elapsed_seconds += seconds
 
 
 @dataclass(slots=True)
 class RecordingQueue(StepQueue):
-    """A queue that keeps what it was given, or takes nothing while it is down."""
+    """A queue that records its messages; with `is_down` it takes none."""
 
     sent: list[Send] = field(default_factory=list)
     is_down: bool = False

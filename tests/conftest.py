@@ -13,12 +13,12 @@ settings.register_profile("same", derandomize=True, deadline=None, database=None
 settings.register_profile("explore", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile("same")
 
-# They need what `make test-real` builds, and it names.
+# These tests need a llama.cpp server, which `make test-real` builds and names.
 collect_ignore = [] if "RUNE_LLAMA_SERVER" in os.environ else ["real"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures that tests recorded, passed or not; counts are added up over a test's cases."""
+    """Print the figures that tests recorded; counts are summed over the cases of a test."""
     totals: dict[str, Counter[str]] = defaultdict(Counter)
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):

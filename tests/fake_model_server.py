@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import override
 
 from rune.errors import RuneError
 from rune.llm.protocol import (
@@ -36,7 +37,7 @@ GENERATION = Generation(
     chunk_arrivals_ns=(100 * MS, 300 * MS, 1100 * MS),
     server_timings=ServerTimings(1200.0, 150.0, 90.0, 840.0),
 )
-"""21 tokens in three pieces, the first after 100 ms, the last after 1100 ms."""
+"""21 tokens in three chunks, the first after 100 ms, the last after 1100 ms."""
 
 CAPABILITIES = Capabilities(chats=True, calls_tools=True)
 SERVER_FACTS = ServerFacts(name="ollama", version="0.33.0")
@@ -53,10 +54,13 @@ MODEL_FACTS = ModelFacts(
 
 
 @dataclass
-class FakeModelServer:
-    """Answers at once, or raises `error`; keeps what it was asked.
+class FakeModelServer(ModelServer):
+    """Answers at once or raises `error`, and records its requests; all models have the same facts.
 
-    `opened` and `api_keys` grow together; every model has the same capabilities and facts.
+    Attributes
+    ----------
+    opened, api_keys
+        Kind and URL, and the key, of each `open`.
     """
 
     models: tuple[str, ...] = ("llama3.1:8b",)
@@ -79,31 +83,39 @@ class FakeModelServer:
         self.api_keys.append(api_key)
         return self
 
+    @override
     async def list_models(self) -> tuple[str, ...]:
         return self.models
 
+    @override
     async def list_running(self) -> tuple[str, ...]:
         return ()
 
+    @override
     async def has_model(self, model: str) -> bool:
         self._fail()
         return model in self.models
 
+    @override
     async def capabilities(self, model: str) -> Capabilities:
         self._fail()
         return self.capable
 
+    @override
     async def describe_server(self) -> ServerFacts:
         self._fail()
         return self.server_facts
 
+    @override
     async def describe_model(self, model: str) -> ModelFacts:
         self._fail()
         return self.model_facts
 
+    @override
     async def round_trip_ms(self) -> float | None:
         return self.round_trip
 
+    @override
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
         self._fail()
         self.pulls.append(request)
@@ -111,11 +123,13 @@ class FakeModelServer:
         self.models = (*self.models, request.model)
         return True
 
+    @override
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
         self._fail()
         self.warm_ups.append(request)
         return WarmUp(load_ms=899.6, first_token_ms=30.4)
 
+    @override
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
         self._fail()
         self.chats.append(request)
@@ -123,6 +137,7 @@ class FakeModelServer:
             on_chunk(count)
         return self.generation
 
+    @override
     async def aclose(self) -> None:
         self.close_count += 1
 

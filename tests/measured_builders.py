@@ -1,4 +1,4 @@
-"""Measured requests with known timing, in milliseconds; a test names only what it is about."""
+"""Builders of measured requests with known times, in milliseconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.builders import JOB_ID, NOW, REQUEST
 
 MS = 1_000_000
 CLOCK_START_NS = 987_654_321 * MS
-"""Where the monotonic clock stood when the point began."""
+"""The monotonic clock at the start of the point."""
 
 
 def a_generation(
@@ -64,7 +64,7 @@ def a_generation(
 
 
 def an_empty_generation(output_tokens: int = 0) -> Generation:
-    """Return an answer that holds nothing."""
+    """Return an answer without content."""
     full = a_generation(output_tokens=output_tokens, text="")
     stamps = replace(full.stamps, first_content_ns=None, first_visible_ns=None, last_content_ns=None)
     return replace(full, stamps=stamps, chunk_arrivals_ns=())
@@ -97,13 +97,13 @@ def a_failed(
 
 
 def a_cut_off(number: int = 0, *, sent_ms: float | None = 0, ended_ms: float = 10_000) -> RequestRecord:
-    """Return a request that was broken off."""
+    """Return a request that was cut off."""
     sent_ns = None if sent_ms is None else round(sent_ms * MS)
     return RequestRecord(number, 0, 0, sent_ns, round(ended_ms * MS), "cut_off", 200)
 
 
 def a_measured_point(*records: RequestRecord, **overrides: object) -> MeasuredPoint:
-    """Return a point of a closed load with one request at a time, and these requests."""
+    """Return a point of a closed load with one request at a time and these records."""
     measured = MeasuredPoint(
         point=Point(0, 1),
         started_at_ms=round(NOW.timestamp() * 1000),
@@ -122,7 +122,7 @@ def a_run(
     expected: Expectation | None = None,
     **overrides: object,
 ) -> RunReport:
-    """Return the report of such a point."""
+    """Return the run report of a point with these records."""
     return fold_run(a_measured_point(*records, **overrides), goodput, expected)
 
 

@@ -1,16 +1,17 @@
-"""What tests of measuring put in the place of a real measurement, a bucket and an event loop."""
+"""Doubles for tests of measuring: a scripted measurement, records in memory, calls without an event loop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from typing import override
 
 from rune.bench.driver import Task
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.clock import to_epoch_ms
 from rune.errors import StoreUnavailableError
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, Role, Stamps
-from rune.workflows.benchmark.dependencies import MeasuringTools
+from rune.workflows.benchmark.dependencies import MeasurePoint, MeasuringTools, RecordFiles
 from tests.builders import NOW, FakeClock
 from tests.fake_model_server import GENERATION
 
@@ -18,12 +19,13 @@ SECOND = 1_000_000_000
 
 
 @dataclass
-class MemoryRecords:
-    """A bucket in memory, or one that cannot be reached."""
+class MemoryRecords(RecordFiles):
+    """Record files in memory; with `is_down` the bucket cannot be reached."""
 
     files: dict[str, str] = field(default_factory=dict)
     is_down: bool = False
 
+    @override
     def put(self, key: str, text: str) -> None:
         if self.is_down:
             raise StoreUnavailableError("The bucket cannot be reached now.")
@@ -31,15 +33,15 @@ class MemoryRecords:
 
 
 @dataclass
-class ScriptedMeasure:
-    """Measures each point in ten seconds: twice as many requests at a time are twice as fast, up to `flat_from`.
+class ScriptedMeasure(MeasurePoint):
+    """Measures each point in ten seconds; the speed is proportional to the concurrency, up to `flat_from`.
 
     Attributes
     ----------
     failing
         Error code of every request, by index of the point.
     measured
-        The points, in order, each with what it was to be measured with.
+        The points in order, each with its task and its time limit.
     """
 
     clock: FakeClock
@@ -49,6 +51,7 @@ class ScriptedMeasure:
     raises: Exception | None = None
     measured: list[tuple[Point, Task, float]] = field(default_factory=list)
 
+    @override
     async def __call__(
         self,
         server: ModelServer,
@@ -83,7 +86,7 @@ class ScriptedMeasure:
 
 
 def shifted(generation: Generation, by_ns: int) -> Generation:
-    """Return the same answer, so much later."""
+    """Return the same answer, later by `by_ns`."""
     stamps = generation.stamps
 
     def later(stamp_ns: int | None) -> int | None:
@@ -103,15 +106,15 @@ def shifted(generation: Generation, by_ns: int) -> Generation:
 
 
 async def one_by_one[T](calls: Sequence[Coroutine[object, object, T]]) -> Sequence[T]:
-    """Run calls one after another: a simulation has no event loop to run them in together."""
+    """Run calls one after another, because a simulation has no event loop."""
     try:
         return [await call for call in calls]
     finally:
         for call in calls:
-            call.close()  # those that were not begun when one of them died
+            call.close()  # a call that was not begun when another failed
 
 
 def a_tool_box(clock: FakeClock | None = None, measure: ScriptedMeasure | None = None) -> MeasuringTools:
-    """Return tools with everything in memory."""
+    """Return tools that work in memory."""
     clock = clock or FakeClock(NOW)
     return MeasuringTools(MemoryRecords(), clock, measure or ScriptedMeasure(clock))

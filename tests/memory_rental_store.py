@@ -1,7 +1,6 @@
 """Rentals and the shared provider limits in memory, for unit tests and the simulation.
 
-They judge and apply a `Change` by `rune.storage.change` itself. That DynamoDB does the same is what
-`tests/functional/rentals` shows.
+They check and apply a `Change` with `rune.storage.change`; `tests/functional/aws` shows that DynamoDB does so too.
 """
 
 from __future__ import annotations
@@ -89,7 +88,7 @@ class MemoryProviderLimits(ProviderLimits):
     Attributes
     ----------
     next_at
-        Before when nobody calls, by endpoint.
+        Earliest next call, by endpoint.
     listing
         The latest that was shared.
     """

@@ -1,4 +1,4 @@
-"""Rented machines that tests need, each whole and plausible, in each of their states."""
+"""Builders of rentals in each state, and of their machines."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ _INTENDED = Rental(
 
 
 def a_rental(**overrides: object) -> Rental:
-    """Return a rental as it was written at `NOW`, before the machine was ordered."""
+    """Return a rental that was opened at `NOW`, before its order."""
     return replace(_INTENDED, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
 
 
 def a_rental_of(job_id: str, attempt: int = 1, **overrides: object) -> Rental:
-    """Return another job's attempt, or another attempt, with the names that follow from that."""
+    """Return a rental of another job or attempt, with its ids and label."""
     return a_rental(**{**_names(job_id, attempt), "holder": job_id, **overrides})
 
 
 def a_created_rental(**overrides: object) -> Rental:
-    """Return a rental whose machine boots."""
+    """Return a rental whose machine is booting."""
     created = {
         "state": RentalState.CREATED,
         "version": 2,
@@ -78,7 +78,7 @@ def a_created_rental(**overrides: object) -> Rental:
 
 
 def a_running_rental(**overrides: object) -> Rental:
-    """Return a rental that the job which rented it uses."""
+    """Return a rental in use by its job."""
     running = {
         "state": RentalState.RUNNING,
         "version": 5,
@@ -93,7 +93,7 @@ def a_running_rental(**overrides: object) -> Rental:
 
 
 def a_kept_rental(**overrides: object) -> Rental:
-    """Return a rental that outlived its job, until an hour after `NOW`."""
+    """Return a rental that is kept until an hour after `NOW`."""
     kept = {
         "state": RentalState.KEPT,
         "version": 6,
@@ -106,7 +106,7 @@ def a_kept_rental(**overrides: object) -> Rental:
 
 
 def a_kept_rental_of(job_id: str, attempt: int = 1, **overrides: object) -> Rental:
-    """Return a rental that outlived another job."""
+    """Return a kept rental of another job."""
     return a_kept_rental(**{**_names(job_id, attempt), **overrides})
 
 
@@ -153,11 +153,11 @@ ALIVE = {
     RentalState.KEPT: a_kept_rental,
     RentalState.RELEASING: a_releasing_rental,
 }
-"""How a rental that may bill is made, by its state."""
+"""Builders of rentals that may bill, by state."""
 
 
 def an_instance(**overrides: object) -> Instance:
-    """Return the builders' machine as a listing shows it while it runs."""
+    """Return the running machine of the builders' rental, as a listing shows it."""
     running = Instance(
         contract_id=CONTRACT_ID,
         label=make_label(STAGE, JOB_ID, 1),

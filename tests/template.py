@@ -1,4 +1,4 @@
-"""The deployment's template as plain data, so that tests cannot drift from what is deployed."""
+"""The deployed template as plain data."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ _Loader.add_multi_constructor("!", _short_form)
 
 @cache
 def load_template() -> dict[str, Any]:
-    """Return the template; not to be changed, as all tests share it."""
+    """Return the template; all tests share it, so it must not be changed."""
     template: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506  # a SafeLoader
     return template

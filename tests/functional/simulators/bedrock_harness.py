@@ -1,4 +1,4 @@
-"""What the tests of the simulated Bedrock share."""
+"""Shared parts of the tests of the simulated Bedrock."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ QUESTION = ChatRequest(
 
 
 def simulate(host: Host, *faults: BedrockFault, settings: BedrockSettings = FAST) -> SimulatedBedrock:
-    """Put a fresh simulator behind the address."""
+    """Put a new simulator behind the address."""
     state = SimulatedBedrock(settings)
     state.faults.add(*faults)
     host.app = create_app(state)
@@ -39,7 +39,7 @@ def simulate(host: Host, *faults: BedrockFault, settings: BedrockSettings = FAST
 
 
 def ask[T](host: Host, question: Callable[[BedrockServer], Awaitable[T]]) -> T:
-    """Return what RUNE's own client is told."""
+    """Return the answer that RUNE's client gets."""
 
     async def go() -> T:
         server = BedrockServer.open(REGION, host.address)
@@ -53,7 +53,7 @@ def ask[T](host: Host, question: Callable[[BedrockServer], Awaitable[T]]) -> T:
 
 @contextmanager
 def credentials() -> Iterator[None]:
-    """Let AWS's clients find credentials, as a function's role gives them."""
+    """Set credentials for AWS's clients in the environment, as Lambda does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

@@ -1,4 +1,4 @@
-"""One server for a whole file of tests, a fresh simulator for each of them."""
+"""One server for many tests, with a new simulator for each."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from local.simulators.timing import RealTimeline
 
 @dataclass
 class Host:
-    """An ASGI app that passes on to whichever simulator the test has put behind it."""
+    """An ASGI app that forwards to the simulator of the running test."""
 
     app: ASGIApp
     address: str = ""
@@ -24,7 +24,7 @@ class Host:
 
 
 class SkippingTimeline(RealTimeline):
-    """Real time, from which a test may skip ahead."""
+    """Real time plus what a test has skipped."""
 
     def __init__(self) -> None:
         self.skipped_seconds = 0.0

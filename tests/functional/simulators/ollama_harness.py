@@ -1,4 +1,4 @@
-"""What the tests of the simulated Ollama share."""
+"""Shared parts of the tests of the simulated Ollama."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""RUNE's way to Bedrock against the simulated one: stamps, errors, tools, timeouts."""
+"""RUNE's Bedrock client against the simulator: stamps, errors, tools, timeouts."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_answer_comes_with_its_evidence(host: Host) -> None:
 
 
 @pytest.mark.alone
-def test_pieces_are_stamped_when_they_come(host: Host) -> None:
+def test_chunks_are_stamped_when_they_arrive(host: Host) -> None:
     simulate(host, settings=replace(FAST, gaps_seconds=(0.05, 0.2, 0.2, 0.2), tokens_per_chunk=5))
 
     async def go(server: BedrockServer) -> Generation:
@@ -360,7 +360,7 @@ def test_spoiled_answer_is_named(fault: BedrockFault, error: type[ModelServerErr
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"model": "nobody.model"}, ModelNotFoundError),
+        ({"model": "unknown.model"}, ModelNotFoundError),
         ({"model": TITAN}, ModelUnsupportedError),
         ({"model": SONNET}, ModelUnsupportedError),
         ({"model": LLAMA, "tools": (PODS,)}, ModelUnsupportedError),
@@ -377,11 +377,11 @@ def test_request_that_the_model_cannot_take_is_named(
     assert type(refused(host, replace(QUESTION, **changes))) is error  # type: ignore[arg-type]  # of a table
 
 
-def test_nobody_there_is_unreachable() -> None:
-    nobody = Host.empty()
-    nobody.address = "http://127.0.0.1:9"
+def test_closed_port_is_unreachable() -> None:
+    closed = Host.empty()
+    closed.address = "http://127.0.0.1:9"
 
-    assert type(refused(nobody)) is ServerUnreachableError
+    assert type(refused(closed)) is ServerUnreachableError
 
 
 # ---------------------------------------------------------------- time
@@ -462,7 +462,7 @@ def test_models_are_those_that_write_and_their_profiles(host: Host) -> None:
         (f"arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.{SONNET}", True),
         (TITAN, False),
         (f"arn:aws:bedrock:us-east-1::foundation-model/{TITAN}", False),
-        ("nobody.model", False),
+        ("unknown.model", False),
         (HAIKU.upper(), False),
     ],
 )
@@ -478,7 +478,7 @@ def test_model_is_there_by_id_or_arn(model: str, is_there: bool, host: Host) -> 
         (HAIKU, Capabilities(chats=True), ModelFacts(family="Anthropic")),
         (f"us.{DEEPSEEK}", Capabilities(chats=True), ModelFacts(family="DeepSeek")),
         (TITAN, Capabilities(chats=False), ModelFacts(family="Amazon")),
-        ("nobody.model", Capabilities(), ModelFacts()),
+        ("unknown.model", Capabilities(), ModelFacts()),
     ],
 )
 def test_model_is_described_as_far_as_the_list_goes(

@@ -1,4 +1,4 @@
-"""The simulated Bedrock, as AWS's own client sees it."""
+"""The simulated Bedrock, called with AWS's own client."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ ASSISTANT: Any = {"role": "assistant", "content": [{"text": "Because."}]}
 CALL: Any = {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t1", "name": "now", "input": {}}}]}
 RESULT: Any = {"role": "user", "content": [{"toolResult": {"toolUseId": "t1", "content": [{"text": "1"}]}}]}
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
-    "unknown model": ("nobody.model", {}, "The provided model identifier is invalid."),
+    "unknown model": ("unknown.model", {}, "The provided model identifier is invalid."),
     "embedding model": (TITAN, {}, "This action doesn't support the model"),
     "without its profile": (SONNET, {}, "with on-demand throughput isn’t supported"),  # noqa: RUF001  # AWS's
     "no user first": (HAIKU, {"messages": [ASSISTANT]}, "must start with a user message"),

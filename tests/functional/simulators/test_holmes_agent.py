@@ -1,4 +1,4 @@
-"""RUNE's agent against the simulated server: what either believes of the protocol, the other does."""
+"""RUNE's agent against the simulated server: both agree on the protocol."""
 
 import asyncio
 

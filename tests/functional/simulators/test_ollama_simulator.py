@@ -58,8 +58,8 @@ def test_show_tells_context_and_capabilities(ollama_client: ollama.Client) -> No
 
 def test_show_answers_404_when_the_model_is_unknown(ollama_client: ollama.Client) -> None:
     with pytest.raises(ollama.ResponseError) as caught:
-        ollama_client.show("nobody")
-    assert (caught.value.status_code, caught.value.error) == (404, "model 'nobody' not found")
+        ollama_client.show("unknown")
+    assert (caught.value.status_code, caught.value.error) == (404, "model 'unknown' not found")
 
 
 @pytest.mark.parametrize(

@@ -187,11 +187,11 @@ def test_requests_are_not_narrowed_by_what_the_log_lacks(http: httpx.Client) -> 
 
 def test_requests_are_listed_with_how_they_ended(http: httpx.Client) -> None:
     ask(http)
-    ask(http, model="nobody")
+    ask(http, model="unknown")
     http.get("/api/tags")
     listed = http.get("/_sim/requests", params={"path": "/api/chat"}).json()["requests"]
     assert [(one["model"], one["status"], one["outcome"], one["chunk_count"]) for one in listed] == [
         ("llama3.1:8b", 200, "completed", 21),
-        ("nobody", 404, "refused", 0),
+        ("unknown", 404, "refused", 0),
     ]
     assert http.delete("/_sim/requests").json() == {"requests": []}

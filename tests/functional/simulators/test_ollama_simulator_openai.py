@@ -89,12 +89,12 @@ def test_openai_answer_depends_on_the_seed(http: httpx.Client) -> None:
 
 
 def test_openai_errors_have_their_own_form(http: httpx.Client) -> None:
-    response = complete(http, model="nobody")
+    response = complete(http, model="unknown")
     assert (response.status_code, response.json()) == (
         404,
         {
             "error": {
-                "message": "model 'nobody' not found",
+                "message": "model 'unknown' not found",
                 "type": "not_found_error",
                 "param": None,
                 "code": None,

@@ -40,7 +40,7 @@ def test_pull_takes_one_line_for_a_layer_that_is_here(ollama_client: ollama.Clie
 
 
 def test_pull_fails_inside_a_200_when_the_model_is_unknown(http: httpx.Client) -> None:
-    response = http.post("/api/pull", json={"model": "nobody"})
+    response = http.post("/api/pull", json={"model": "unknown"})
     assert (response.status_code, lines_of(response)) == (
         200,
         [{"status": "pulling manifest"}, {"error": "pull model manifest: file does not exist"}],
@@ -52,7 +52,7 @@ def test_pull_of_an_unknown_model_raises_in_the_client(
     ollama_client: ollama.Client, stream: bool, status: int
 ) -> None:
     with pytest.raises(ollama.ResponseError) as caught:
-        list(ollama_client.pull("nobody", stream=stream))  # type: ignore[call-overload] # the client's overloads want literals
+        list(ollama_client.pull("unknown", stream=stream))  # type: ignore[call-overload] # the client's overloads want literals
     assert (caught.value.status_code, caught.value.error) == (
         status,
         "pull model manifest: file does not exist",

@@ -114,7 +114,7 @@ def test_destroyed_machine_breaks_what_is_under_way(api: httpx.Client) -> None:
             list(lines)
 
 
-def test_machines_start_by_themselves_when_nobody_asks(api: httpx.Client, local: LocalVastai) -> None:
+def test_machines_start_by_themselves_without_a_request(api: httpx.Client, local: LocalVastai) -> None:
     contract_id = rent(api)
     contract = local.vastai.world.account.instances[contract_id]
     wait_until(lambda: contract.host_port)
@@ -139,7 +139,7 @@ def test_slow_app_refuses_connections_until_it_opens(api: httpx.Client) -> None:
     wait_until(answers)
 
 
-def test_wrong_port_has_nobody_behind_it(api: httpx.Client) -> None:
+def test_wrong_port_refuses_connections(api: httpx.Client) -> None:
     add_fault(api, kind="boot", boot=BootFailure.WRONG_PORT)
     address = wait_for_address(api, rent(api))
     with pytest.raises(httpx.ConnectError):
@@ -262,14 +262,14 @@ def test_log_appears_after_a_while(api: httpx.Client) -> None:
     assert "Listening" in httpx.get(asked["result_url"]).text
 
 
-def test_control_loses_plants_and_tells(api: httpx.Client) -> None:
+def test_control_loses_a_machine_and_lists_what_named_a_foreign_one(api: httpx.Client) -> None:
     contract_id = rent(api)
-    stranger = api.post("/_sim/foreign", json={"label": "somebody"}).json()["contract_id"]
+    foreign = api.post("/_sim/foreign", json={"label": "other-user"}).json()["contract_id"]
     api.post("/_sim/instances", json={"contract_id": contract_id, "loss": "vanished"})
-    assert [row["id"] for row in api.get("/api/v1/instances/").json()["instances"]] == [stranger]
-    api.put(f"/api/v0/instances/{stranger}/", json={"label": "rune"})
+    assert [row["id"] for row in api.get("/api/v1/instances/").json()["instances"]] == [foreign]
+    api.put(f"/api/v0/instances/{foreign}/", json={"label": "rune"})
     touched = api.get("/_sim/foreign").json()["touched"]
-    assert [(record["method"], record["contract_ids"]) for record in touched] == [("PUT", [stranger])]
+    assert [(record["method"], record["contract_ids"]) for record in touched] == [("PUT", [foreign])]
     created = api.get("/_sim/requests", params={"endpoint": "create"}).json()["requests"]
     assert [record["body"]["label"] for record in created] == ["rune-1"]
 

@@ -1,4 +1,4 @@
-"""The commands with which Vast.ai's own client exercises a server: what it prints, and what the simulator sees."""
+"""Vast.ai's own client against the simulator: what it prints, and what it asks."""
 
 import json
 import os
@@ -34,18 +34,18 @@ pytestmark = pytest.mark.timeout(CALL_TIMEOUT_SECONDS + 20)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command line and what it must come to.
+    """One command line and its expected effects.
 
     Attributes
     ----------
     asked
-        Method, path and status of every request but those with which each command begins.
+        Method, path and status of every request, without those that begin every command.
     body
         Members of the last request's body.
     printed
-        Words on its output; with `--raw` and braces, the members of the JSON on it.
+        Words of its output.
     rented
-        Instances that exist beforehand.
+        Instances that exist before.
     """
 
     line: str
@@ -179,7 +179,7 @@ COMMANDS = (
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home of its own, where the client keeps the names of GPUs and its role between commands."""
+    """A home directory for the client, which keeps the names of GPUs in it between commands."""
     assert CLIENT.exists(), (
         "Vast.ai's client is missing: sync requirements/vastai.txt into .local/venvs/vastai"
     )
@@ -198,7 +198,7 @@ def address(local: LocalVastai) -> Iterator[str]:
 
 
 def run(line: str, address: str, home: Path, key: str = SETTINGS.api_key) -> str:
-    """Return what the client prints, on both of its outputs; its exit code says nothing."""
+    """Return the client's output and error output; its exit code is always 0."""
     environment = {
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / "config"),
@@ -235,7 +235,7 @@ def rent(local: LocalVastai, address: str, count: int, *, bid: bool) -> None:
 
 
 def transcript(local: LocalVastai) -> tuple[str, ...]:
-    """Return what was asked, without the requests that open every command and the polls for a log."""
+    """Return the requests, without those that begin every command and the polls of a log."""
     records = local.vastai.requests.select()
     opening = ("/api/v0/users/current", "/api/v0/gpu_names/unique/")
     shown = []

@@ -1,4 +1,4 @@
-"""What the stack hands to programs arrives unchanged, whatever a command line would take it for."""
+"""Values that the stack passes to programs arrive unchanged."""
 
 import json
 import subprocess

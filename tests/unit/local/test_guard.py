@@ -1,4 +1,4 @@
-"""The guard with real processes: what it is for cannot be seen without them."""
+"""The guard, with real processes."""
 
 import os
 import signal

@@ -4,7 +4,7 @@ from local.logs import LogReader
 
 
 class FakeLogs:
-    """Events as the emulator keeps them: one stream per invocation, two events per page."""
+    """Events of the emulator: one stream per invocation, two events per page."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The proxy in front of a small server that tells what reached it."""
+"""The proxy in front of a small server that answers with the request."""
 
 import contextlib
 import http.client
@@ -20,7 +20,7 @@ PREFIX = "/_aws/execute-api/abc/$default"
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with the request; the header x-answer chooses the status and x-wait the delay."""
+    """Answers with the request; the header x-answer sets the status and x-wait the delay."""
 
     protocol_version = "HTTP/1.1"
 
@@ -203,7 +203,7 @@ def test_proxy_lets_the_rest_wait_when_many_come_at_once(client: Client) -> None
     assert client.echo.most <= 3
 
 
-def test_proxy_says_unavailable_when_nobody_is_behind_it() -> None:
+def test_proxy_answers_503_when_the_upstream_is_down() -> None:
     listeners = listen_on_loopback(0, variable="PORT")
     app = proxy.ReverseProxy(f"http://127.0.0.1:{find_free_port()}", concurrency=1)
     with proxy.serving(app, listeners):

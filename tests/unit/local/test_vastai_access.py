@@ -202,16 +202,16 @@ def test_list_refuses_what_it_cannot_read(query: dict[str, str], error: str) -> 
     assert (answer.status, answer.body["error"]) == (400, error)
 
 
-def test_foreign_instances_are_seen_and_touching_them_is_noticed() -> None:
+def test_foreign_instances_are_listed_and_requests_that_name_them_are_found() -> None:
     caller = Caller()
-    stranger = caller.vastai.plant_foreign("somebody-else")
+    foreign = caller.vastai.plant_foreign("other-user")
     own = caller.rent()
-    assert caller.listed_ids() == [stranger, own]
+    assert caller.listed_ids() == [foreign, own]
     caller.destroy(own)
     assert caller.vastai.touched_foreign() == []
-    caller.ask("DELETE", "/api/v0/instances/", {"instance_ids": [stranger]})
+    caller.ask("DELETE", "/api/v0/instances/", {"instance_ids": [foreign]})
     assert [record.method for record in caller.vastai.touched_foreign()] == ["DELETE"]
-    assert caller.vastai.instances[stranger].destroyed_by == "account"
+    assert caller.vastai.instances[foreign].destroyed_by == "account"
 
 
 def test_default_settings_limit_rates_and_hide_the_key() -> None:

@@ -106,7 +106,7 @@ def test_order_is_refused_without_a_contract(fault: VastaiFault, status: int, er
     assert caller.vastai.instances == {}
 
 
-def test_offer_that_somebody_else_took_is_not_found_again() -> None:
+def test_offer_that_another_account_took_is_not_found_again() -> None:
     caller = Caller()
     caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.ASK_GONE))
     caller.order()
@@ -156,7 +156,7 @@ def test_new_contract_is_not_readable_at_once_when_reads_lag(by_fault: bool) -> 
     assert caller.listed_ids() == [contract_id]
 
 
-def test_faults_of_a_boot_befall_their_machine_alone() -> None:
+def test_faults_of_a_boot_happen_on_their_machine_alone() -> None:
     caller = Caller()
     boot = VastaiFault(kind=VastaiFaultKind.BOOT, boot=BootFailure.EXITED, machine_id=27_112)
     loss = VastaiFault(kind=VastaiFaultKind.LOSS, loss=Loss.VANISHED, delay_seconds=20, machine_id=27_111)

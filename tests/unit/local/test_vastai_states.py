@@ -33,7 +33,7 @@ def test_instance_boots_on_the_clock(after_seconds: float, status: str | None, p
     assert (shown["actual_status"], shown["ports"]) == (status, ports)
 
 
-def test_state_is_the_same_whether_or_not_somebody_looked_before() -> None:
+def test_state_does_not_depend_on_earlier_reads() -> None:
     looked, unseen = Caller(), Caller()
     for caller in (looked, unseen):
         caller.rent()
