@@ -30,13 +30,13 @@ _FINISH_REASONS = {
     "content_filter": FinishReason.CONTENT_FILTER,
 }
 
-# The server's own words for an answer that it gave up: vLLM's abort and error; of Ollama's, load and unload
-# mean that nothing was generated at all.
+# Reasons of an answer that the server gave up: abort and error are vLLM's; load and unload are Ollama's, and mean
+# that nothing was generated.
 _GIVEN_UP = frozenset({"abort", "error", "load", "unload"})
 
 
 class AnswerInProgress:
-    """Collects one answer; knows nothing of any protocol.
+    """Collects one answer, independently of the server's protocol.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class AnswerInProgress:
         self._on_chunk(len(self._arrivals_ns))
 
     def finish(self, word: str) -> None:
-        """Note the finish reason in the server's own word."""
+        """Note the finish reason as the server calls it."""
         self._finish_word = word
 
     def count_tokens(
@@ -92,7 +92,7 @@ class AnswerInProgress:
         usage_count: int | None,
         server_count: int | None = None,
     ) -> TokenCounts:
-        """Return the counts, the output's from the first that can be true: usage, timings, chunks.
+        """Return the counts; the output's is the first plausible one of usage, timings and chunks.
 
         A count of 0 beside chunks with content comes from a server that does not count, and is passed over.
         """
@@ -119,7 +119,7 @@ class AnswerInProgress:
         Raises
         ------
         StreamTruncatedError
-            No finish reason came, or one that says that the server gave up.
+            No finish reason came, or one which means that the server gave up.
         """
         if self._finish_word is None or self._first_chunk_ns is None:
             raise StreamTruncatedError("The server ended its answer without saying why.")

@@ -13,7 +13,7 @@ _EVERYWHERE = AddressPolicy.parse("0.0.0.0/0, ::/0")
 
 
 def bedrock_url(region: str) -> str:
-    """Return the address of Bedrock in a region, in its one spelling."""
+    """Return the address of Bedrock in a region, in its normal form."""
     return f"https://bedrock-runtime.{region}.amazonaws.com"
 
 
@@ -28,7 +28,7 @@ def bedrock_region(url: str) -> str | None:
 
 
 def not_bedrocks(pointer: str) -> InvalidRequestError:
-    """Return the refusal of an address that is none of Bedrock's."""
+    """Return the refusal of an address that is not one of Bedrock's."""
     return InvalidRequestError(
         f"The address of Amazon Bedrock is {bedrock_url('<region>')}; it may be left out.",
         pointer=pointer,

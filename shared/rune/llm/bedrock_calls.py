@@ -1,8 +1,7 @@
 """boto3's blocking calls to Bedrock, made in threads; every chunk is stamped there before anything reads it.
 
-botocore hands over a request before it is sent and a raw answer before it is parsed (its hooks `before-send` and
-`before-parse`). That is where stamps are taken: neither signing nor connecting is counted as the model's time, and
-neither is the decoding of a chunk.
+Stamps are taken in botocore's hooks `before-send` and `before-parse`, which see a request before it is sent and a
+raw answer before it is parsed. So signing, connecting and decoding do not count as the model's time.
 """
 
 import asyncio
@@ -39,10 +38,10 @@ if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
 
 MAX_CONNECTIONS = 64
-"""Calls at a time: above it they would wait for one another. As many as a workload's concurrency may be."""
+"""Calls at a time; further calls would wait. A workload's concurrency is at most as high."""
 
 MAX_STREAM_BYTES = 64 * 1024 * 1024
-"""Longest answer, frames and all."""
+"""Longest answer, its framing included."""
 
 _CONNECT_TIMEOUT_SECONDS = 5.0
 _LIST_TIMEOUT_SECONDS = 15.0
@@ -55,7 +54,7 @@ type TakeChunk = Callable[[Mapping[str, object], int], None]
 
 
 class _RawBody(Protocol):
-    """What is used of urllib3's response."""
+    """The part of urllib3's response that is used."""
 
     def stream(self) -> Iterator[bytes]: ...
 
@@ -86,15 +85,15 @@ class _StampedBody:
         self._raw.close()
 
     def abort(self) -> None:
-        """Wake the thread that reads, from another one; it then closes the connection itself."""
-        # Closing here would wait for the very read that is to be ended. Runtimes with urllib3 before 2.3 have no
-        # `shutdown`: there the thread ends with its own read timeout.
+        """Wake the thread that reads, from another thread; it then closes the connection itself."""
+        # `close` would wait for the read that is to be ended. urllib3 before 2.3 has no `shutdown`: there the
+        # thread ends with its own read timeout.
         with suppress(AttributeError, OSError, RuntimeError, ValueError):
             self._raw.shutdown()
 
 
 class _StampedRequestBody:
-    """A request's body, stamped when it is sent: by then the connection is there, and its making not counted."""
+    """A request's body, stamped when it is sent: on a connection that is open by then."""
 
     def __init__(self, data: bytes, note_sending: Callable[[], None]) -> None:
         self._data = data
@@ -119,25 +118,25 @@ class StreamedCall:
 
     @property
     def heard_ns(self) -> int:
-        """When the server last showed a sign of life; when the request was sent, if it did not yet."""
+        """When the last bytes of the answer arrived; when the request was sent, if none did yet."""
         return self._body.arrived_ns if self._body else self.sent_ns
 
     def was_abandoned(self) -> bool:
-        """Return whether nobody waits any more; no property, since another thread changes the answer."""
+        """Return whether the caller has left. A method, since another thread changes the answer."""
         return self._is_abandoned.is_set()
 
     def note_sending(self) -> None:
-        """Stamp the request, which is signed and whose head has been sent."""
+        """Stamp the request, whose head has been sent."""
         self.sent_ns = self.headers_ns = time.monotonic_ns()
 
     def note_head(self, response: dict[str, Any]) -> None:
-        """Stamp the head of the answer, and put our own body between the wire and its reader."""
+        """Stamp the head of the answer, and replace its body by one that stamps each read."""
         self.headers_ns = time.monotonic_ns()
         if not isinstance(response["body"], bytes):
             self._body = response["body"] = _StampedBody(cast("_RawBody", response["body"]))
 
     def abandon(self) -> None:
-        """End the call, wherever it stands: from within the loop, and without waiting."""
+        """End the call at any point; called in the event loop, and does not wait."""
         self._is_abandoned.set()
         if self._body:
             self._body.abort()
@@ -212,7 +211,7 @@ class BedrockCalls:
         finally:
             if not ended.done():
                 call.abandon()
-                # Nobody hears how the call ends.
+                # The thread's result is not needed any more.
                 ended.cancel()
 
     async def aclose(self) -> None:
@@ -224,14 +223,14 @@ class BedrockCalls:
     # ------------------------------------------------------------------ in a thread
 
     def _list_models(self) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-        with _named_errors(), self._opening:
+        with _rune_errors(), self._opening:
             client = _session().client(
                 "bedrock",
                 region_name=self._region,
                 endpoint_url=self._endpoint_url,
                 config=_config(_LIST_TIMEOUT_SECONDS),
             )
-        with _named_errors(), closing(client) as bedrock:
+        with _rune_errors(), closing(client) as bedrock:
             models = bedrock.list_foundation_models()["modelSummaries"]
             pages = bedrock.get_paginator("list_inference_profiles").paginate()
             profiles = [profile for page in pages for profile in page["inferenceProfileSummaries"]]
@@ -244,14 +243,14 @@ class BedrockCalls:
         open_answer: Callable[[StreamedCall], TakeChunk],
         idle_seconds: float,
     ) -> int:
-        with _named_errors(arguments["modelId"]):
+        with _rune_errors(arguments["modelId"]):
             client = self._runtime(idle_seconds)
             self._current.call = call
             response = client.converse_stream(**arguments)
             with closing(response["stream"]) as stream:
                 take = open_answer(call)
                 if call.was_abandoned():
-                    # Nobody could wake this thread while it waited for the head.
+                    # While this thread waited for the head, `abandon` could not wake it.
                     return call.heard_ns
                 for chunk in stream:
                     arrived_ns = call.heard_ns
@@ -263,8 +262,9 @@ class BedrockCalls:
     def _runtime(self, idle_seconds: float) -> "BedrockRuntimeClient":
         """Return a client whose reads end a little after the idle timeout.
 
-        The loop keeps the timeout to the millisecond; the client's own only frees a thread that the loop cannot
-        wake, while it waits for the head. In steps, since a client serves one timeout and costs 10 ms to make.
+        The event loop enforces the exact timeout. The client's own timeout only frees a thread that waits for the
+        head, which the loop cannot wake. It is rounded up to a step, since a client has one timeout and takes 10 ms
+        to make.
         """
         step = math.ceil(idle_seconds / _READ_TIMEOUT_STEP_SECONDS)
         with self._opening:
@@ -295,7 +295,7 @@ class BedrockCalls:
 
 @cache
 def _session() -> boto3.session.Session:
-    # Reading the services' descriptions takes 50 ms; a server is opened per job step.
+    # One for all: reading the services' models takes 50 ms, and a server is opened per job step.
     return boto3.session.Session()
 
 
@@ -304,30 +304,30 @@ def _config(read_timeout_seconds: float) -> Config:
         connect_timeout=_CONNECT_TIMEOUT_SECONDS,
         read_timeout=read_timeout_seconds,
         max_pool_connections=MAX_CONNECTIONS,
-        # A hidden second try would count as the model's time, and hide how often Bedrock refuses.
+        # A retry by botocore would count as the model's time, and hide how often Bedrock refuses.
         retries={"total_max_attempts": 1, "mode": "standard"},
     )
 
 
 @contextmanager
-def _named_errors(model: str | None = None) -> Iterator[None]:
-    """Give everything that boto3 raises one of our names."""
+def _rune_errors(model: str | None = None) -> Iterator[None]:
+    """Turn everything that boto3 raises into errors of RUNE's."""
     try:
         yield
     except aws.ClientError as error:
-        raise _name_client_error(error, model) from error
+        raise _from_client_error(error, model) from error
     except (aws.BotoCoreError, aws.HTTPClientError, ResponseParserError, ParserError, HTTPError) as error:
-        raise _name_error(error) from error
+        raise _from_sdk_error(error) from error
 
 
-def _name_error(error: Exception) -> ModelServerError:
-    for kinds, name in _NAMES:
+def _from_sdk_error(error: Exception) -> ModelServerError:
+    for kinds, make in _ERRORS:
         if isinstance(error, kinds):
-            return name()
-    return ServerUnreachableError("Bedrock could not be asked.")
+            return make()
+    return ServerUnreachableError("Bedrock could not be called.")
 
 
-def _name_client_error(error: aws.ClientError, model: str | None) -> ModelServerError:
+def _from_client_error(error: aws.ClientError, model: str | None) -> ModelServerError:
     told = error.response.get("Error", {})
     metadata = error.response.get("ResponseMetadata", {})
     is_in_stream = isinstance(error, aws.EventStreamError)
@@ -345,7 +345,7 @@ def _read_seconds(text: str) -> int | None:
     return min(int(text[:9]), _MAX_RETRY_AFTER_SECONDS) if text.isascii() and text.isdigit() else None
 
 
-_NAMES: tuple[tuple[tuple[type[Exception], ...], Callable[[], ModelServerError]], ...] = (
+_ERRORS: tuple[tuple[tuple[type[Exception], ...], Callable[[], ModelServerError]], ...] = (
     (
         (aws.ReadTimeoutError, ReadTimeoutError),
         lambda: ServerTimeoutError("Bedrock was silent for too long."),
@@ -356,13 +356,13 @@ _NAMES: tuple[tuple[tuple[type[Exception], ...], Callable[[], ModelServerError]]
     ),
     (
         (aws.ParamValidationError,),
-        lambda: RequestRejectedError("The request is not one that Bedrock takes."),
+        lambda: RequestRejectedError("Bedrock's API does not accept the request."),
     ),
     (
         (ResponseParserError, ParserError),
-        lambda: BadResponseError("What came is not an answer of Bedrock's."),
+        lambda: BadResponseError("The answer is not in Bedrock's format."),
     ),
-    # urllib3's own come from within the body alone; before it, botocore wraps them.
+    # urllib3's own errors come from reading the body; earlier ones are wrapped by botocore.
     (
         (HTTPError,),
         lambda: StreamTruncatedError("The connection broke before Bedrock's answer was complete."),

@@ -1,4 +1,4 @@
-"""A chat in the words of Bedrock's Converse: what is sent, and what its chunks add up to.
+"""A chat over Bedrock's Converse API: what is sent, and how its chunks are read.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
 """
@@ -23,9 +23,9 @@ type Block = dict[str, Any]
 """A content block: a union, of which exactly one key is given."""
 
 NO_OUTPUT = "(no output)"
-"""Stands for a tool's empty result: Bedrock refuses a blank text."""
+"""Sent for a tool's empty result, since Bedrock refuses a blank text."""
 
-# Bedrock's words in those that `AnswerInProgress` knows.
+# From Bedrock's stop reasons to those that `AnswerInProgress` knows.
 _FINISH_WORDS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -60,7 +60,7 @@ def converse_arguments(request: ChatRequest) -> dict[str, Any]:
 
 
 def _messages(turns: Sequence[Message]) -> list[dict[str, Any]]:
-    """Return the turns with roles in alternation: all results of one turn, and what follows, are one message."""
+    """Return the turns with alternating roles: all results of one turn, and what follows them, are one message."""
     messages: list[dict[str, Any]] = []
     for turn in turns:
         if turn.role is Role.SYSTEM:
@@ -82,14 +82,14 @@ def _blocks(turn: Message) -> list[Block]:
         return [{"toolResult": {"toolUseId": turn.tool_call_id or "", "content": content}}]
     text: list[Block] = [{"text": turn.content}] if turn.content.strip() else []
     return text + [
-        # Arguments that were no object cannot be replayed: Bedrock takes nothing else.
+        # Bedrock takes only objects; arguments that are not one become empty.
         {"toolUse": {"toolUseId": call.id, "name": call.name, "input": dict(call.arguments or {})}}
         for call in turn.tool_calls
     ]
 
 
 def _tool_config(request: ChatRequest) -> dict[str, Any]:
-    """Return `toolConfig`, or nothing; a history with tool blocks in it is refused without one."""
+    """Return `toolConfig`, or nothing; Bedrock refuses a history with tool blocks without one."""
     replayed = {call.name for turn in request.messages for call in turn.tool_calls}
     results = {turn.tool_name for turn in request.messages if turn.role is Role.TOOL and turn.tool_name}
     has_history = bool(replayed or results)
@@ -98,7 +98,7 @@ def _tool_config(request: ChatRequest) -> dict[str, Any]:
     missing = (replayed | results) - {tool.name for tool in request.tools}
     tools = [*request.tools, *(ToolSpec(name, name, {"type": "object"}) for name in sorted(missing))]
     config: dict[str, Any] = {"tools": [_tool(tool) for tool in tools]}
-    # There is no word for "none", and "auto" is what happens without one, on models that take no choice too.
+    # Bedrock has no choice "none". "auto" is its default, which models without tool choice have too.
     if request.tool_choice == "required" and request.tools:
         config["toolChoice"] = {"any": {}}
     return config
@@ -154,9 +154,9 @@ class ConverseAnswer:
         Raises
         ------
         StreamTruncatedError
-            It ended without saying why.
+            It ended without a stop reason.
         StreamFailedError
-            The model's output could not be read by Bedrock itself.
+            Bedrock could not parse the model's output.
         ContextOverflowError
             The context was full before the answer began.
         """
@@ -191,13 +191,13 @@ class ConverseAnswer:
     def _finish(self) -> None:
         reason = self._stop_reason
         if reason in _MALFORMED:
-            raise StreamFailedError("Bedrock could not make sense of what the model wrote.")
+            raise StreamFailedError("Bedrock could not parse the model's output.")
         if reason == _WINDOW_FULL:
             if not self._has_content:
                 raise ContextOverflowError(
                     f"The question fills the whole context of the model {self._model!r}."
                 )
-            # The answer was cut where the context ended, as by any other limit.
+            # The context ended the answer, like any other limit.
             reason = "max_tokens"
         if reason in _FILTERED:
             reason = "content_filter"
@@ -210,7 +210,7 @@ def _index(holder: Mapping[str, object]) -> int:
 
 
 def _prompt_count(usage: Mapping[str, object]) -> int | None:
-    """Return all tokens of the prompt: `inputTokens` leaves out those that a cache gave or took."""
+    """Return all tokens of the prompt: `inputTokens` excludes those read from or written to a cache."""
     input_count = read_count(usage, "inputTokens")
     if input_count is None:
         return None

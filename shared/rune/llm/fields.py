@@ -1,4 +1,4 @@
-"""Reading JSON that a stranger wrote: every field may be absent, of another type or out of range."""
+"""Reading untrusted JSON: every field may be absent, of another type or out of range."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ def parse_json(data: bytes) -> object:
     Raises
     ------
     ValueError
-        It is not JSON, or nested deeper than the parser goes.
+        It is not JSON, or nested too deeply for the parser.
     """
     try:
         return json.loads(data.decode("utf-8", "replace"))
@@ -51,14 +51,14 @@ def read_number(holder: Mapping[str, object], key: str) -> float | None:
     value = holder.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    # Comparing takes whole numbers of any size and lets neither infinity nor NaN through.
+    # The comparison takes whole numbers of any size and is false for infinity and NaN.
     return float(value) if 0 <= value <= _MAX_COUNT else None
 
 
 def mend_text(text: str) -> str:
     r"""Return the text with surrogate pairs joined and single surrogates replaced.
 
-    JSON may hold half a character ("\ud83d"), and a server may send the halves in two chunks. Python
-    keeps them apart, and no store takes them.
+    JSON may hold half a surrogate pair ("\ud83d"), and a server may send the halves in two chunks. Python keeps
+    them as two characters, which cannot be encoded in UTF-8.
     """
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,4 +1,4 @@
-"""The tiny generation at the end of every warm-up."""
+"""The generation of one token at the end of every warm-up."""
 
 from rune.llm.protocol import ChatRequest, Message, ModelServer, Role, WarmUpRequest
 
@@ -17,13 +17,13 @@ async def first_token_ms(server: ModelServer, request: WarmUpRequest, *, timeout
         model=request.model,
         messages=(Message(Role.USER, "Hi"),),
         timeout_seconds=timeout_seconds,
-        # A cold model is silent for as long as it takes: only the total counts.
+        # A model that is being loaded is silent: only the total counts.
         idle_timeout_seconds=timeout_seconds,
         context_tokens=request.context_tokens,
         max_output_tokens=1,
     )
     stamps = (await server.chat(tiny, _ignore_chunk)).stamps
-    # The one token may have no text of its own: half a character, or a control token.
+    # The token may have no text: half a character, or a control token.
     first_ns = stamps.ended_ns if stamps.first_content_ns is None else stamps.first_content_ns
     return (first_ns - stamps.sent_ns) / _NS_PER_MS
 

@@ -89,8 +89,8 @@ class NdjsonReader(FrameReader):
 class SseReader(FrameReader):
     """Server-sent events (WHATWG HTML, section 9.2), read more leniently where model servers need it.
 
-    The last event counts also without the blank line after it. `event: error`, and the field `error:` of
-    llama.cpp before 2024, mark an error.
+    The last event counts also without the blank line after it. `event: error` marks an error, and so does the field
+    `error:` of llama.cpp before 2024.
     """
 
     def __init__(self, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:

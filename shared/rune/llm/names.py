@@ -1,4 +1,4 @@
-"""When two names mean the same model of Ollama."""
+"""Ollama's rules for names of models (https://github.com/ollama/ollama/blob/main/types/model/name.go)."""
 
 _REGISTRY = "registry.ollama.ai"
 _NAMESPACE = "library"

@@ -1,4 +1,4 @@
-"""One chat over Ollama's native API: the question as it is sent, the stream as it is read."""
+"""One chat over Ollama's native API: what is sent, and how the stream is read."""
 
 from collections.abc import Mapping
 
@@ -29,7 +29,7 @@ class ChatStream:
         """Take a frame; return whether it was the last."""
         members = parse_frame(frame, model=self._model, api_key=self._api_key)
         self._answer.add_chunk(frame.arrived_ns)
-        # Before `done` is looked at: the last object may carry text or a tool call itself.
+        # The last frame may hold text or a tool call too, so its content is read before `done`.
         message = as_object(members.get("message"))
         calls = as_list(message.get("tool_calls"))
         self._calls += [read_whole_call(call) for call in calls]
@@ -47,7 +47,13 @@ class ChatStream:
         return True
 
     def complete(self) -> Generation:
-        """Return the answer; raises BadResponseError or StreamTruncatedError where it is none."""
+        """Return the answer.
+
+        Raises
+        ------
+        BadResponseError, StreamTruncatedError
+            The stream was empty, or ended before its end marker or without a finish reason.
+        """
         if not self._answer.has_begun:
             raise BadResponseError("The server answered 200 with nothing in it.")
         final = self._final
@@ -90,13 +96,14 @@ def write_chat(request: ChatRequest) -> dict[str, object]:
         "model": request.model,
         "messages": [_write_message(turn) for turn in request.messages],
         "stream": True,
-        # Without these two the server silently drops the oldest messages of a question that is too long
-        # (facts 5.2), and the numbers of the answer are about another question. With them it says 400.
+        # By default the server silently drops the oldest messages of a question that is too long, and the numbers
+        # would be about another question. With these it answers 400. See `truncate` and `shift` in
+        # https://github.com/ollama/ollama/blob/main/api/types.go.
         "truncate": False,
         "shift": False,
         "options": {name: value for name, value in options.items() if value is not None},
     }
-    # What it does not know it cannot call: the only way to say "none".
+    # There is no `tool_choice`: "none" is expressed by leaving the tools out.
     if request.tools and request.tool_choice != "none":
         body["tools"] = write_tools(request.tools)
     return body
@@ -107,7 +114,7 @@ def _write_message(turn: Message) -> dict[str, object]:
     if turn.tool_calls:
         written["tool_calls"] = [write_ollama_call(call, index) for index, call in enumerate(turn.tool_calls)]
     if turn.role is Role.TOOL:
-        # Releases before 0.12 know no ids and go by the name.
+        # Releases before 0.12 know no ids and match by name.
         named = {"tool_name": turn.tool_name, "tool_call_id": turn.tool_call_id}
         written |= {name: value for name, value in named.items() if value}
     return written

@@ -1,4 +1,7 @@
-"""One chat over OpenAI's API: the question as it is sent, the stream as it is read."""
+"""One chat over OpenAI's API: what is sent, and how the stream is read.
+
+https://platform.openai.com/docs/api-reference/chat
+"""
 
 from collections.abc import Mapping
 
@@ -33,7 +36,7 @@ class ChatStream:
             return True
         members = parse_frame(frame, model=self._model, api_key=self._api_key)
         self._answer.add_chunk(frame.arrived_ns)
-        # Usage and timings may ride on every chunk, on the last, or on one without choices: the latest counts.
+        # Usage and timings may come with every chunk, the last, or one without choices: the latest counts.
         self._usage = as_object(members.get("usage")) or self._usage
         self._timings = as_object(members.get("timings")) or self._timings
         for choice in as_list(members.get("choices")):
@@ -41,11 +44,18 @@ class ChatStream:
         return False
 
     def complete(self) -> Generation:
-        """Return the answer; raises BadResponseError or StreamTruncatedError where it is none."""
+        """Return the answer.
+
+        Raises
+        ------
+        BadResponseError, StreamTruncatedError
+            The stream was empty, or ended before its end marker or without a finish reason.
+        """
         if not self._answer.has_begun:
-            # llama_cpp.server answers so to a question longer than its context (facts 2.5).
+            # llama_cpp.server (https://github.com/abetlen/llama-cpp-python) answers so to a question that is longer
+            # than its context.
             raise BadResponseError(
-                "The server answered 200 with nothing in it; some do so when the question is too long."
+                "The server answered 200 with an empty body, as some do when the question is too long."
             )
         if self._ended_ns is None:
             raise StreamTruncatedError("The server's answer ended without its end marker.")
@@ -73,8 +83,8 @@ class ChatStream:
         self._answer.add_content(
             frame.arrived_ns,
             text=read_text(delta, "content"),
-            # `reasoning`: vLLM now and Ollama; `reasoning_content`: llama.cpp and vLLM before. Never both:
-            # a server that sends both sends the same twice.
+            # `reasoning` is sent by vLLM and Ollama, `reasoning_content` by llama.cpp and older vLLM. A server that
+            # sends both sends the same text twice.
             reasoning=read_text(delta, "reasoning") or read_text(delta, "reasoning_content"),
             has_tool_call=bool(fragments),
         )
@@ -88,7 +98,7 @@ def write_chat(request: ChatRequest, *, ignores_eos: bool = False) -> dict[str, 
     Parameters
     ----------
     ignores_eos
-        Whether the server takes `ignore_eos`; others refuse what they do not know, or ignore it.
+        Whether the server takes `ignore_eos`; others refuse or ignore an unknown field.
     """
     body: dict[str, object] = {
         "model": request.model,
@@ -97,7 +107,7 @@ def write_chat(request: ChatRequest, *, ignores_eos: bool = False) -> dict[str, 
         "stream_options": {"include_usage": True},
     }
     options: dict[str, object | None] = {
-        # Not max_completion_tokens: Ollama and older servers read only this one.
+        # Not max_completion_tokens, which Ollama and older servers ignore.
         "max_tokens": request.max_output_tokens,
         "temperature": request.temperature,
         "seed": request.seed,
@@ -105,7 +115,7 @@ def write_chat(request: ChatRequest, *, ignores_eos: bool = False) -> dict[str, 
     }
     if request.tools:
         options["tools"] = write_tools(request.tools)
-        # "auto" is what leaving it out means, and the one that needs no support.
+        # Leaving it out means "auto", and needs no support by the server.
         options["tool_choice"] = None if request.tool_choice == "auto" else request.tool_choice
     return body | {name: value for name, value in options.items() if value is not None}
 
@@ -117,7 +127,7 @@ def _write_message(turn: Message) -> dict[str, object]:
         return {"role": turn.role.value, "content": turn.content}
     return {
         "role": turn.role.value,
-        # TGI reads a turn with any text as one without calls.
+        # TGI takes a turn with any text for one without calls.
         "content": turn.content or None,
         "tool_calls": [write_openai_call(call) for call in turn.tool_calls],
     }

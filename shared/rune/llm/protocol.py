@@ -1,6 +1,6 @@
-"""What RUNE asks of every kind of model server, and what comes back.
+"""What RUNE asks of every kind of model server, and what a server returns.
 
-One protocol, one file per kind of server. Everything here is plain data.
+One protocol, one file per kind of server. All types but the protocol are plain data.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 
 class Role(StrEnum):
-    """Who speaks in a chat."""
+    """Whose turn it is in a chat."""
 
     SYSTEM = "system"
     USER = "user"
@@ -25,7 +25,7 @@ class ToolSpec:
     Attributes
     ----------
     name
-        1 to 64 letters, digits, `_` and `-`: what every kind of server takes.
+        1 to 64 letters, digits, `_` and `-`, which every kind of server takes.
     parameters
         JSON schema of its arguments, an object.
     """
@@ -37,16 +37,16 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that the model wants made; name and arguments are the model's words, and nobody has checked them.
+    """A call that the model asks for; name and arguments are the model's output, unchecked.
 
     Attributes
     ----------
     id
-        The server's, or one that RUNE made where the server gives none.
+        The server's, or one that RUNE makes where the server gives none.
     arguments
-        None where the text is no JSON object, as that of a call which a limit cut off.
+        None where the text is not a JSON object, such as that of a call which a limit cut off.
     arguments_text
-        As it came; of a server that sends an object, that object as JSON.
+        As received; of a server that sends an object, that object as JSON.
     """
 
     id: str
@@ -62,9 +62,9 @@ class Message:
     Attributes
     ----------
     tool_calls
-        Of an assistant's turn, to be replayed before their results.
+        Of an assistant's turn; sent again before their results.
     tool_call_id, tool_name
-        Of a tool's turn: which call `content` is the result of.
+        Of a tool's turn: the call whose result `content` is.
     """
 
     role: Role
@@ -81,16 +81,16 @@ class ChatRequest:
     Attributes
     ----------
     context_tokens
-        Context to load the model with, in tokens; None leaves the server's own. Only Ollama can be asked.
-        Asking for another context than the loaded one reloads the model, so warm-up and chat send the same.
+        Context to load the model with, in tokens; None leaves the server's own. Only Ollama takes it. Another
+        context than the loaded one reloads the model, so warm-up and chat send the same.
     max_output_tokens
         Longest answer in tokens; None leaves the server's own limit.
     ignore_eos
-        Whether the answer goes on to `max_output_tokens`. Sent only to servers that know it; see `Capabilities`.
+        Whether the answer continues to `max_output_tokens`. Sent only to servers that know it; see `Capabilities`.
     seed
         Of sampling; sent only to servers that know it.
     tools, tool_choice
-        What the model may call, and whether it must; `required` and `none` only where the server can be told.
+        What the model may call, and whether it must; `required` and `none` only where the server takes them.
     timeout_seconds
         Longest time from sending the request to the end of the answer.
     idle_timeout_seconds
@@ -133,7 +133,7 @@ class Stamps:
 
 
 class TokenCountSource(StrEnum):
-    """Who counted the tokens, most trustworthy first."""
+    """Who counted the tokens: the server's usage field, its timings, or RUNE by chunks; the most exact first."""
 
     USAGE = "usage"
     SERVER = "server"
@@ -142,7 +142,7 @@ class TokenCountSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """How many tokens went in and out; None where nobody said."""
+    """How many tokens went in and out; None where the server does not say."""
 
     prompt_count: int | None
     output_count: int
@@ -153,7 +153,7 @@ class TokenCounts:
 
 @dataclass(frozen=True, slots=True)
 class ServerTimings:
-    """The server's own view in milliseconds; kept apart from RUNE's stamps, None where not reported."""
+    """The server's own timings in milliseconds, separate from RUNE's stamps; None where not reported."""
 
     total_ms: float | None = None
     load_ms: float | None = None
@@ -169,12 +169,12 @@ class FinishReason(StrEnum):
     TOOL_CALLS = "tool_calls"
     CONTENT_FILTER = "content_filter"
     OTHER = "other"
-    """A word of the server's that RUNE does not know: the answer is kept, and nothing is claimed of its end."""
+    """A reason that RUNE does not know; the answer is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One complete answer with its evidence.
+    """One complete answer with its stamps and counts.
 
     Attributes
     ----------
@@ -214,7 +214,7 @@ class ModelFacts:
     Attributes
     ----------
     context_tokens_trained, context_tokens_loaded
-        The most that it was trained for, and what it is loaded with now.
+        The longest context that it was trained for, and the one that it is loaded with now.
     size_bytes, size_vram_bytes
         In memory, and how much of that is on GPUs; None for a model that is not loaded.
     """
@@ -248,7 +248,7 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """What it took to get a model ready: `load` the weights, `first_token` one tiny generation after it."""
+    """How long a model took to become ready: loading the weights, then generating one token."""
 
     load_ms: float
     first_token_ms: float
@@ -256,7 +256,7 @@ class WarmUp:
 
 @dataclass(frozen=True, slots=True)
 class WarmUpRequest:
-    """A model to be made ready, with the very options that the chat will use."""
+    """A model to be made ready, with the options that the chat will use."""
 
     model: str
     timeout_seconds: float
@@ -270,9 +270,9 @@ class PullRequest:
     Attributes
     ----------
     slice_seconds
-        How long to watch at most; a download that takes longer goes on with the next call.
+        Longest time of one call; a download that takes longer continues with the next call.
     stall_seconds
-        Longest time without a byte more.
+        Longest time in which no byte arrives.
     """
 
     model: str
@@ -282,14 +282,14 @@ class PullRequest:
 
 @dataclass(frozen=True, slots=True)
 class PullProgress:
-    """How much of a download has come; layers are named one after another, so the total may still grow."""
+    """How much of a download has arrived; layers are named one after another, so the total may still grow."""
 
     completed_bytes: int
     total_bytes: int
 
 
 type OnPull = Callable[[PullProgress], None]
-"""Called with every line of progress; must return at once."""
+"""Called with every report of progress; must return at once."""
 
 type OnChunk = Callable[[int], None]
 """Called with the number of chunks with content so far; must return at once."""
@@ -307,19 +307,19 @@ class ModelServer(Protocol):
         ...
 
     async def has_model(self, model: str) -> bool:
-        """Return whether the server offers the model under the kind's own rules for names."""
+        """Return whether the server offers the model, by the rules for names of its kind."""
         ...
 
     async def capabilities(self, model: str) -> Capabilities:
-        """Return what can be asked of the server for this model."""
+        """Return what the model can do on this server."""
         ...
 
     async def describe_server(self) -> ServerFacts:
-        """Return what the server says of itself; one that says nothing is no error."""
+        """Return what the server says of itself; a server that says nothing is not an error."""
         ...
 
     async def describe_model(self, model: str) -> ModelFacts:
-        """Return what the server says of a model, now; one that it says nothing of is no error."""
+        """Return what the server says of a model, now; an unknown model is not an error."""
         ...
 
     async def round_trip_ms(self) -> float | None:
@@ -327,15 +327,18 @@ class ModelServer(Protocol):
         ...
 
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
-        """Let the server download the model; return whether all of it is there, or only the slice was over."""
+        """Make the server download the model.
+
+        Return True when it is complete, False when the slice ended before.
+        """
         ...
 
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
-        """Load the model and run one token through it; other models on the server are left alone."""
+        """Load the model and generate one token; other models on the server are left as they are."""
         ...
 
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
-        """Return the answer, read as a stream; leaving early closes the connection, so the server stops too."""
+        """Return the answer, read as a stream; cancelling closes the connection, so that the server stops too."""
         ...
 
     async def aclose(self) -> None:

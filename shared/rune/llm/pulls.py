@@ -1,7 +1,7 @@
 """Reading Ollama's progress while it downloads a model (api.md, "Pull a Model").
 
-The download belongs to whoever watches it: when the last watcher hangs up it stops, what has come stays on disk,
-and the next request goes on from there. So a pull may be cut into slices without losing anything.
+A download stops when the last request for it is closed. What has arrived stays on disk, and the next request
+continues from there, so that a pull may be cut into slices without losing anything.
 """
 
 import time
@@ -23,26 +23,26 @@ _PHASES = (
     "removing unused layers",
     _SUCCESS,
 )
-"""What counts as movement when it begins. Any other word might be a new one for ever, from a host that lies."""
+"""Statuses that count as progress when they begin. Others do not: a server could invent new ones for ever."""
 
 MAX_LAYERS = 1024
 """Of one model; real ones have fewer than ten, or one for each file of a large one."""
 
 
 class PullStream:
-    """Adds up the layers of one pull, and notices when nothing more comes.
+    """Adds up the layers of one pull, and notices when no more bytes arrive.
 
-    The server goes on sending lines while its own download stands still, so silence on the wire proves nothing;
-    only bytes do. Verifying a large layer moves none for minutes, and counts as movement when it begins.
+    The server continues to report while its download is stalled, so only growing bytes show progress. Verifying a
+    large layer transfers none for minutes, and counts as progress when it begins.
 
     Parameters
     ----------
     stall_seconds
-        Longest time without a byte more.
+        Longest time in which no byte arrives.
     now_seconds
         Monotonic clock.
     api_key
-        That the server was shown: no error repeats it.
+        The key that was sent to the server: no error repeats it.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class PullStream:
         self.is_complete = False
 
     def take(self, frame: Frame) -> bool:
-        """Take a line; return whether it was the last.
+        """Take a frame; return whether it was the last.
 
         Raises
         ------
         PullStalledError
             No byte came for too long.
         ModelServerError
-            The line is an error: also how an unknown model is told, inside a 200.
+            The frame is an error; an unknown model is reported so, inside a 200.
         """
         members = parse_frame(frame, model=self._model, api_key=self._api_key)
         status = read_text(members, "status")
@@ -92,14 +92,20 @@ class PullStream:
 
     @property
     def progress(self) -> PullProgress:
-        """What has come so far; the total grows while layers are still to be named."""
+        """What has arrived so far; the total grows while layers are still to be named."""
         return PullProgress(
             completed_bytes=sum(completed for completed, _ in self._layers.values()),
             total_bytes=sum(total for _, total in self._layers.values()),
         )
 
     def require_complete(self) -> None:
-        """Raise StreamTruncatedError unless the last line said success; a 200 alone means nothing."""
+        """Return if the last frame reported success, which a status of 200 does not imply.
+
+        Raises
+        ------
+        StreamTruncatedError
+            It did not.
+        """
         if not self.is_complete:
             raise StreamTruncatedError("The download ended without its end marker.")
 

@@ -1,4 +1,4 @@
-"""What all kinds of model servers have in common when they answer over HTTP."""
+"""Reading the answers of model servers over HTTP."""
 
 from collections.abc import Callable, Mapping
 
@@ -17,12 +17,12 @@ _OK = 200
 
 
 async def read_object(reply: Reply, *, model: str | None = None) -> Mapping[str, object]:
-    """Return the JSON object that a reply without stream holds.
+    """Return the JSON object that a reply holds which is not a stream.
 
     Raises
     ------
     ModelServerError
-        The status is not 200, the object is an error, or there is no object.
+        The status is not 200, the object is an error, or the body is not a JSON object.
     """
     context = await _require_ok(reply, model)
     try:
@@ -42,8 +42,8 @@ async def open_stream(reply: Reply, *, model: str, media_types: frozenset[str]) 
     Raises
     ------
     ModelServerError
-        The status is not 200, or the body is no stream of the given types. A reply that names no type passes:
-        its lines will tell.
+        The status is not 200, or the body is not a stream of the given types. A reply that names no type is
+        accepted: its frames are checked.
     """
     context = await _require_ok(reply, model)
     if reply.media_type and reply.media_type not in media_types:
@@ -59,9 +59,9 @@ async def open_stream(reply: Reply, *, model: str, media_types: frozenset[str]) 
 
 
 def bound_silence(body: BodyReader, request: ChatRequest, on_chunk: OnChunk) -> OnChunk:
-    """Return `on_chunk`; with the first chunk the request's idle timeout begins to hold.
+    """Return an `on_chunk` that applies the request's idle timeout from the first chunk with content.
 
-    Before it, a server may keep a request in its queue for as long as the call lets it.
+    Before it, a server may keep a request in its queue for as long as the call allows.
     """
 
     def tell(count: int) -> None:
@@ -73,14 +73,14 @@ def bound_silence(body: BodyReader, request: ChatRequest, on_chunk: OnChunk) -> 
 
 
 async def read_frames(body: BodyReader, reader: FrameReader, take: Callable[[Frame], bool]) -> None:
-    """Give every frame to `take` until it says that the end marker has come, or the stream is over.
+    """Give every frame to `take` until it returns True for the end marker, or the stream ends.
 
     Raises
     ------
     ModelServerError
-        A limit was passed; or what `take` raises.
+        A limit was passed; or an error of `take`.
     httpx.TransportError
-        The connection broke; `ServerConnection.call` gives it a name.
+        The connection broke; `ServerConnection.call` turns it into an error of RUNE's.
     """
     while (received := await body.read()) is not None:
         for frame in reader.feed(received):
@@ -98,7 +98,7 @@ def parse_frame(frame: Frame, *, model: str, api_key: SecretStr | None = None) -
     Parameters
     ----------
     api_key
-        That the server was shown: no error repeats it.
+        The key that was sent to the server: no error repeats it.
 
     Raises
     ------

@@ -1,7 +1,8 @@
-"""Tools in a chat, in the forms of Ollama and of OpenAI's API (llm-backends facts, section 4).
+"""Tools in a chat, in the forms of Ollama and of OpenAI's API.
 
-The two differ little and in places that hurt: arguments are an object here and text there, calls come whole or
-in fragments, with ids or without. Above this file a call is a `ToolCall`, whoever made it.
+Ollama sends each call whole, with its arguments as an object; older releases give no id. OpenAI's API streams calls
+in fragments, with their arguments as text. Above this module both are a `ToolCall`. Sources:
+https://github.com/ollama/ollama/blob/main/docs/api.md, https://platform.openai.com/docs/api-reference/chat/streaming.
 """
 
 import json
@@ -12,11 +13,11 @@ from rune.llm.fields import as_object, mend_text, parse_json, read_count, read_t
 from rune.llm.protocol import ToolCall, ToolSpec
 
 type MakeId = Callable[[], str]
-"""Gives an id for a call whose server gives none."""
+"""Makes an id for a call whose server gives none."""
 
 
 def make_call_id() -> str:
-    """Return a new id: nine letters and digits, which is all that Mistral's templates take."""
+    """Return a new id of nine letters and digits, the only form that Mistral's templates take."""
     return uuid4().hex[:9]
 
 
@@ -36,23 +37,23 @@ def write_tools(tools: Sequence[ToolSpec]) -> list[dict[str, object]]:
 
 
 def write_ollama_call(call: ToolCall, index: int) -> dict[str, object]:
-    """Return a call to be replayed to Ollama; arguments that were none become none given."""
+    """Return a call to be sent to Ollama again; unreadable arguments become an empty object."""
     arguments = dict(call.arguments or {})
     return {"id": call.id, "function": {"index": index, "name": call.name, "arguments": arguments}}
 
 
 def write_openai_call(call: ToolCall) -> dict[str, object]:
-    """Return a call to be replayed to OpenAI's API.
+    """Return a call to be sent to OpenAI's API again.
 
     Arguments that a limit cut off become `{}`: vLLM and llama-server parse them for the template and would refuse
-    the whole chat. What was wrong with them is for the call's result to say.
+    the whole chat. The call's result can say what was wrong with them.
     """
     arguments = call.arguments_text if call.arguments else "{}"
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 def read_whole_call(value: object, make_id: MakeId = make_call_id) -> ToolCall:
-    """Return a call that came in one piece, as Ollama sends it; older releases give no id."""
+    """Return a call that came whole, as Ollama sends it; older releases give no id."""
     call = as_object(value)
     function = as_object(call.get("function"))
     return _make_call(
@@ -71,9 +72,9 @@ class ToolCallsInProgress:
     def add(self, value: object) -> None:
         """Take a fragment.
 
-        Its index tells which call it belongs to. Servers that leave the index out mean the call before, unless the
-        fragment has an id of its own; servers that give every call index 0 begin the next with an id and a name
-        when the one before is whole. An id alone proves nothing: older vLLM invents one per fragment.
+        Its index tells which call it belongs to. A fragment without an index belongs to the call before, unless it
+        has another id. Servers that give every call index 0 begin the next call with an id and a name when the one
+        before is whole. An id alone does not begin a call: older vLLM makes one per fragment.
         """
         fragment = as_object(value)
         function = as_object(fragment.get("function"))
@@ -92,7 +93,7 @@ class ToolCallsInProgress:
         call.parts.append(text)
 
     def complete(self) -> tuple[ToolCall, ...]:
-        """Return the calls in the order in which they began; each has an id that no other of them has."""
+        """Return the calls in the order in which they began, each with a unique id."""
         taken: set[str] = set()
         calls: list[ToolCall] = []
         for call in self._calls:
@@ -132,14 +133,14 @@ def _make_call(call_id: str, name: str, text: str) -> ToolCall:
 
 
 def _as_text(arguments: object) -> str:
-    """Return arguments as text; some servers send an object where the other form belongs."""
+    """Return arguments as text; some servers send an object."""
     if isinstance(arguments, str):
         return arguments
     return "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
 
 
 def _parse(text: str) -> Mapping[str, object] | None:
-    """Return the object that arguments are, or None. No text at all is a call without arguments."""
+    """Return the arguments as an object, or None if they are not one. An empty text is a call without arguments."""
     if not text.strip():
         return {}
     try:
