@@ -1,7 +1,7 @@
-"""Which addresses RUNE connects to, and how an address given by a caller is judged at the API's door.
+"""Which addresses RUNE connects to, and how an address in a request is checked.
 
-Nothing here asks a name server. What a name resolves to is judged where the connection is made, in
-`backend.py`, by the same policy.
+Nothing here asks a name server. The addresses to which a name resolves are checked by the same policy when the
+connection is made, in `guarded_network`.
 """
 
 import re
@@ -19,14 +19,14 @@ type Network = IPv4Network | IPv6Network
 MAX_URL_CHARS = 2048
 """Limit of RUNE's specification for `backend_url`."""
 
-# IPv6 as assigned by IANA today. Everything that `is_global` lets through by mistake outside of it
-# (multicast, ::a.b.c.d, fec0::/10, 5f00::/16, 100:0:0:1::/64) falls with this one test.
+# IPv6 as assigned by IANA today. `is_global` is wrong for some addresses outside of it (multicast, ::a.b.c.d,
+# fec0::/10, 5f00::/16, 100:0:0:1::/64), which this excludes.
 _ASSIGNED_IPV6 = IPv6Network("2000::/3")
 
 # RFC 6052: the last 32 bits are an IPv4 address, to which a gateway connects.
 _NAT64 = IPv6Network("64:ff9b::/96")
 
-# What `ipaddress.is_global` of CPython 3.13.0 calls global, and is not for us. IANA's special-purpose
+# Networks that `ipaddress.is_global` of CPython 3.13.0 calls global, and that RUNE refuses. IANA's special-purpose
 # registries, read 2026-11: https://www.iana.org/assignments/iana-ipv4-special-registry and -ipv6-.
 _REFUSED_NETWORKS: tuple[Network, ...] = (
     IPv4Network("192.0.0.0/24"),  # protocol assignments: .9 and .10 count as global
@@ -36,7 +36,7 @@ _REFUSED_NETWORKS: tuple[Network, ...] = (
     IPv6Network("3fff::/20"),  # documentation
 )
 
-# One label of a name as DNS and container networks write it; the underscore is for the latter.
+# One label of a name in DNS, or in a container network, where it may hold an underscore.
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?", re.ASCII)
 _PATH = re.compile(r"(?:/[A-Za-z0-9\-._~!$&'()*+,;=:@%]*)*", re.ASCII)
@@ -51,7 +51,7 @@ class AddressPolicy:
     Attributes
     ----------
     allowed_networks
-        Reachable although not public: the local stack allows loopback, where on Lambda the runtime API lives.
+        Reachable although not public. The local stack allows loopback; on Lambda that is the runtime API's address.
     """
 
     allowed_networks: tuple[Network, ...] = ()
@@ -63,7 +63,7 @@ class AddressPolicy:
         Raises
         ------
         SettingsError
-            An entry is no network, or has bits set behind its prefix.
+            An entry is not a network, or has bits set after its prefix.
         """
         entries = [entry.strip() for entry in text.split(",")]
         return cls(tuple(_parse_network(entry) for entry in entries if entry))
@@ -71,8 +71,8 @@ class AddressPolicy:
     def allows(self, address: Address) -> bool:
         """Return whether RUNE may connect to the address.
 
-        IPv4 inside IPv6 (mapped, NAT64) is judged as the IPv4 address it leads to, before the operator's
-        networks are read: allowing an IPv6 network never opens an IPv4 address through it.
+        IPv4 inside IPv6 (mapped, NAT64) is checked as that IPv4 address, so that allowing an IPv6 network allows no
+        IPv4 address.
         """
         address = _without_nat64(unmapped(address))
         if any(address in network for network in self.allowed_networks):
@@ -82,7 +82,7 @@ class AddressPolicy:
 
 @dataclass(frozen=True, slots=True)
 class BackendUrl:
-    """A model server's address after judging.
+    """A checked address of a model server.
 
     Attributes
     ----------
@@ -99,17 +99,17 @@ class BackendUrl:
 
 
 def parse_backend_url(url: str, policy: AddressPolicy) -> BackendUrl:
-    """Return the address of a model server, judged as far as possible without a name server.
+    """Return the address of a model server, checked as far as possible without a name server.
 
     Raises
     ------
     AddressRefusedError
-        It is no plain http or https address, is spelled so that parsers could disagree about it, or names
-        by number (in any spelling) an address that the policy does not allow.
+        It is not a plain http or https address, parsers could read it in two ways, or it is a numeric address (in
+        any notation) that the policy does not allow.
     """
     parts = _split(url)
     port = _port(parts)
-    host = _judged_host(parts.hostname or "", policy)
+    host = _checked_host(parts.hostname or "", policy)
     shown_host = f"[{host}]" if ":" in host else host
     shown_port = "" if port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
     normalised = f"{parts.scheme}://{shown_host}{shown_port}{parts.path.rstrip('/')}"
@@ -117,10 +117,10 @@ def parse_backend_url(url: str, policy: AddressPolicy) -> BackendUrl:
 
 
 def numeric_address(host: str) -> Address | None:
-    """Return the address that a host spells in numbers, or None for a name.
+    """Return the address that a host is in numbers, or None for a name.
 
-    The C library decides, since it is what connects: it reads 2130706433, 0x7f.1, 0177.0.0.1, 127.1 and
-    circled digits as 127.0.0.1. AI_NUMERICHOST keeps it from asking a name server.
+    Parsed by the C library, which also connects: it reads 2130706433, 0x7f.1, 0177.0.0.1, 127.1 and circled digits
+    as 127.0.0.1. With AI_NUMERICHOST it asks no name server.
     """
     try:
         answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
@@ -143,8 +143,8 @@ def _without_nat64(address: Address) -> Address:
 
 
 def _is_public(address: Address) -> bool:
-    # Never `is_private`: carrier-grade NAT (100.64.0.0/10) is neither private nor global. Reserved, 6to4 and
-    # unspecified addresses are not global; the tests' table would show it if a later Python disagreed.
+    # Not `is_private`: carrier-grade NAT (100.64.0.0/10) is neither private nor global. Reserved, 6to4 and
+    # unspecified addresses are not global in CPython 3.13; tests check each of them.
     if not address.is_global or address.is_multicast:
         return False
     if isinstance(address, IPv6Address) and address not in _ASSIGNED_IPV6:
@@ -169,17 +169,17 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
     except ValueError as error:
         raise AddressRefusedError("The address is not a URL.") from error
-    if "[" in parts.netloc and ":" not in (parts.hostname or ""):  # [v1.x], which RFC 3986 keeps for later
+    if "[" in parts.netloc and ":" not in (parts.hostname or ""):  # [v1.x], reserved by RFC 3986
         raise AddressRefusedError("The address is not a URL.")
     if parts.scheme not in _DEFAULT_PORTS:
         raise AddressRefusedError("The address must begin with http:// or https://.")
     if "@" in parts.netloc:
         raise AddressRefusedError("The address may not hold a user name or a password.")
-    # The characters themselves, as an empty query or fragment is invisible in `parts`.
+    # By the characters, since `parts` does not show an empty query or fragment.
     if "?" in url or "#" in url:
         raise AddressRefusedError("The address may not have a query (?) or a fragment (#).")
     if not _PATH.fullmatch(parts.path):
-        raise AddressRefusedError("The path of the address holds characters that do not belong in a URL.")
+        raise AddressRefusedError("The path of the address holds characters that a URL may not hold.")
     return parts
 
 
@@ -193,34 +193,34 @@ def _port(parts: SplitResult) -> int:
     return port or _DEFAULT_PORTS[parts.scheme]
 
 
-def _judged_host(host: str, policy: AddressPolicy) -> str:
+def _checked_host(host: str, policy: AddressPolicy) -> str:
     if not host:
         raise AddressRefusedError("The address names no host.")
-    # Not with a zone (fe80::1%eth0): the zone would be lost in judging.
+    # Not with a zone (fe80::1%eth0), which the check would drop.
     address = None if "%" in host else numeric_address(host)
     if address is not None:
         if not policy.allows(address):
             raise address_refused(host)
-        # One spelling from here on, so that no later parser can read another address.
+        # In one notation from here on, so that no later parser reads another address.
         return str(address)
     if len(host) > _MAX_HOST_CHARS or not _HOST_NAME.fullmatch(host):
         raise AddressRefusedError("The host of the address is not a name in ASCII (write xn-- for others).")
     labels = host.removesuffix(".").split(".")
     if any(label.startswith("xn--") and not _is_punycode(label) for label in labels):
-        raise AddressRefusedError("The host of the address has a part after xn-- that spells no name.")
-    # The URL Standard's "ends in a number" test: 127.0.0.1. and 1.2.3.4.5 are no names to any browser,
-    # yet some resolvers read them as addresses.
+        raise AddressRefusedError("The host of the address has a part after xn-- that is not valid punycode.")
+    # The URL Standard's "ends in a number" test: no browser takes 127.0.0.1. or 1.2.3.4.5 for a name, but some
+    # resolvers read them as addresses.
     if labels[-1].isdigit() or re.fullmatch(r"0x[0-9a-f]*", labels[-1]):
         raise AddressRefusedError("The host of the address is a malformed IP address.")
-    # RFC 6761, section 6.3: localhost and all below it is loopback, so no name server is needed to know.
+    # RFC 6761, section 6.3: localhost and all names below it are loopback.
     if labels[-1] == "localhost" and not policy.allows(IPv4Address("127.0.0.1")):
         raise address_refused(host)
     return host
 
 
 def _is_punycode(label: str) -> bool:
-    """Return whether httpx can read the label: it decodes every one, and raises what is no error of its own."""
-    import idna  # noqa: PLC0415  # its tables take a cold start 10 ms, and hardly a host needs them
+    """Return whether httpx can decode the label; if not, it raises an error that is not httpx's."""
+    import idna  # noqa: PLC0415  # its tables take 10 ms to load, and few hosts need them
 
     try:
         idna.decode(label)
@@ -230,5 +230,5 @@ def _is_punycode(label: str) -> bool:
 
 
 def address_refused(host: str) -> AddressRefusedError:
-    """Return the refusal of a host; it names what the caller wrote and not what that resolved to."""
-    return AddressRefusedError(f"{host!r} leads into a network to which RUNE does not connect.")
+    """Return the refusal of a host; it names what the caller wrote, not the address that it resolved to."""
+    return AddressRefusedError(f"{host!r} is in a network to which RUNE does not connect.")

@@ -1,4 +1,4 @@
-"""Reading what a stranger sends: bounded in bytes, stamped on arrival, never unpacked."""
+"""Reading untrusted bodies: bounded in bytes, stamped on arrival, never decompressed."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ type MonotonicNs = Callable[[], int]
 """Nanoseconds of a monotonic clock, such as `time.monotonic_ns`."""
 
 MAX_LINE_BYTES = 1024 * 1024
-"""Longest line of a stream. A line is one token or one tool call; real ones stay under 100 KB."""
+"""Longest line of a stream. A line holds one token or one tool call; real ones stay under 100 KB."""
 
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Longest stream: 128 Ki tokens at 300 bytes per server-sent event are 38 MiB."""
@@ -24,8 +24,8 @@ MAX_STREAM_BYTES = 64 * 1024 * 1024
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """Longest body read at once, such as a list of models."""
 
-# A line ends with LF, CRLF or CR (WHATWG, server-sent events). JSON never holds either of them raw
-# within a string, so that the same rule serves NDJSON.
+# A line ends with LF, CRLF or CR (WHATWG, server-sent events). JSON escapes both within strings, so that the same
+# rule holds for NDJSON.
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -44,7 +44,7 @@ class Line:
     Attributes
     ----------
     arrived_ns
-        When its last byte came.
+        When its last byte arrived.
     terminated
         False for bytes after the last line end, when the stream is over.
     """
@@ -60,14 +60,14 @@ class BodyReader:
     Parameters
     ----------
     max_bytes
-        After which reading fails, so that no server can fill our memory.
+        After which reading fails, so that no server can fill the memory.
     now_ns
-        Of a connection that does not stamp.
+        Clock for a connection that does not stamp.
 
     Raises
     ------
     BadResponseError
-        The body is compressed although RUNE asked for the opposite.
+        The body is compressed although RUNE asked for `identity`.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class BodyReader:
         self._idle_seconds: float | None = None
 
     def limit_silence(self, seconds: float) -> None:
-        """Bound the silence before each read from here on, more tightly than the call does."""
+        """Limit the silence before each read from here on, below the limit of the call."""
         self._idle_seconds = seconds
 
     async def read(self) -> ReceivedBytes | None:
-        """Return the next bytes, stamped where the event loop handed them over; None at the end.
+        """Return the next bytes, stamped in the event loop's callback; None at the end.
 
         Raises
         ------
@@ -130,10 +130,10 @@ async def read_body(response: httpx.Response, *, max_bytes: int = MAX_BODY_BYTES
 
 
 async def read_body_head(response: httpx.Response, *, max_bytes: int = 16 * 1024) -> bytes:
-    """Return the beginning of the body of an error, which is only looked at for its message.
+    """Return the beginning of the body of an error, which is read only for its message.
 
-    Nothing of a compressed body, and what had come when the connection broke: the status already says what
-    happened, and no trouble with the body may hide it.
+    Empty for a compressed body; what had arrived if the connection broke. The status already tells the error, and a
+    failure to read the body must not replace it.
     """
     if not _is_identity(response):
         return b""
@@ -165,7 +165,7 @@ class LineSplitter:
         data = received.data
         if not data:
             return []
-        # The CR before has already ended the line; this LF is its second half.
+        # The CR before has already ended the line; this LF belongs to it.
         begin = 1 if self._after_cr and data.startswith(b"\n") else 0
         self._after_cr = data.endswith(b"\r")
         *ended, rest = _LINE_END.split(data[begin:])
@@ -175,7 +175,7 @@ class LineSplitter:
         return lines
 
     def finish(self) -> list[Line]:
-        """Return what came after the last line end, as one line that nothing terminated."""
+        """Return what came after the last line end, as one unterminated line."""
         if not self._pending:
             return []
         line = Line(bytes(self._pending), self._pending_ns, terminated=False)

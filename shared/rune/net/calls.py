@@ -1,6 +1,6 @@
-"""One call to a server that a caller chose: what was sent, what came back, and what went wrong, by name.
+"""One call to a server whose address a caller chose: the request, the reply, and what went wrong.
 
-httpx's errors end here. Above this file there are only RUNE's own.
+httpx's errors become RUNE's own here.
 """
 
 import asyncio
@@ -27,16 +27,16 @@ from rune.net.credentials import bearer_headers
 from rune.net.streams import stamped_stream
 
 MAX_RETRY_AFTER_SECONDS = 3600
-"""Longest wait that a server may ask for: no job of RUNE lives longer."""
+"""Longest wait that a server may ask for: no job runs longer."""
 
 # A server may close a connection that it has just promised to keep: llama-server does after every stream, up to
-# a millisecond later. What is sent into it meanwhile reaches nobody, and nobody says so but the closing itself,
-# one round trip later. Such a request is sent again (RFC 9112, 9.3.1), and counts from then.
+# a millisecond later. A request sent on it meanwhile is lost, and the client learns that one round trip later, when
+# the connection is closed. Such a request is sent again (RFC 9112, 9.3.1), and counts from then.
 _MAX_TRIES = 3
 _STALE_SECONDS = 1.0
 
-# A server's last bytes follow its end marker within one segment or the next; who takes longer loses nothing
-# but the connection.
+# A server's last bytes follow its end marker in the same segment or the next. If they take longer, the connection
+# is closed.
 _DRAIN_SECONDS = 0.1
 
 
@@ -50,10 +50,10 @@ class Reply:
     retry_after_seconds
         What the server asked to wait, at most `MAX_RETRY_AFTER_SECONDS`; None where it asked nothing.
     sent_ns, headers_ns
-        Just before the request was handed to the network, on a connection that was open by then, and just after the
-        answer's head had come.
+        Just before the request was sent on a connection that was open by then, and just after the answer's head had
+        arrived.
     api_key
-        That the server was shown, and that nobody must be shown who reads what it answered.
+        The key that was sent; it must be removed from what the server answered before anything is shown.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Reply:
         return await read_body(self._response)
 
     async def body_head(self) -> bytes:
-        """Return the beginning of an error's body, as much as came."""
+        """Return the beginning of an error's body, as much as arrived."""
         return await read_body_head(self._response)
 
 
@@ -107,7 +107,7 @@ class ServerConnection:
     client
         From `rune.net.client.open_client`; closed with this connection.
     api_key
-        Sent with every call to this server, and with none to another.
+        Sent with every call to this server's origin, and to no other.
     now_ns
         Monotonic clock of the stamps of connections that do not stamp themselves.
 
@@ -162,8 +162,7 @@ class ServerConnection:
         StreamTruncatedError
             The connection broke within the body.
         BadResponseError
-            The answer is not HTTP, or a redirect. A redirect is an answer that RUNE does not take and not a
-            refused address: nobody has judged where it leads.
+            The answer is not HTTP, or a redirect, whose target no policy has checked.
         """
         idle_seconds = min(total_timeout_seconds, idle_timeout_seconds or total_timeout_seconds)
         has_begun = False
@@ -210,7 +209,7 @@ class ServerConnection:
         headers: httpx.Headers | None,
         idle_seconds: float,
     ) -> tuple[httpx.Response, int]:
-        """Return the answer's head, and when the request was sent to which it belongs."""
+        """Return the answer's head, and when its request was sent."""
         for tries_left in reversed(range(_MAX_TRIES)):
             connecting = _Connecting()
             request = self._client.build_request(
@@ -225,7 +224,7 @@ class ServerConnection:
             try:
                 return await self._client.send(request, stream=True), sent_ns
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
-                is_stale = not connecting.has_begun and _is_hang_up(error)
+                is_stale = not connecting.has_begun and _is_closed_by_server(error)
                 if not (is_stale and tries_left and self._now_ns() - sent_ns < _STALE_SECONDS * 1e9):
                     raise
         raise AssertionError("the last try returns or raises")
@@ -240,7 +239,7 @@ class ServerConnection:
 async def drain(reader: BodyReader) -> None:
     """Read what follows the end marker, so that the connection can serve the next call.
 
-    Bounded in time and forgiving: the answer is already complete, whatever happens here.
+    Limited in time, and without errors: the answer is already complete.
     """
     with suppress(TimeoutError, httpx.TransportError, ModelServerError):
         async with asyncio.timeout(_DRAIN_SECONDS):
@@ -249,13 +248,13 @@ async def drain(reader: BodyReader) -> None:
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
-    """Return what RFC 6454 calls the origin: who gets the key is decided by it."""
+    """Return the origin (RFC 6454), which decides whether a request carries the key."""
     parsed = httpx.URL(url)
     return parsed.scheme, parsed.host, parsed.port
 
 
 class _Connecting:
-    """Whether a request had a connection made for it, as httpcore's trace tells."""
+    """Whether a connection was opened for a request, by httpcore's trace."""
 
     def __init__(self) -> None:
         self.has_begun = False
@@ -264,9 +263,9 @@ class _Connecting:
         self.has_begun |= event == "connection.connect_tcp.started"
 
 
-def _is_hang_up(error: httpx.TransportError) -> bool:
-    # httpcore uses one class for a server that hung up and for one that does not speak HTTP; only its text,
-    # "Server disconnected without sending a response.", tells them apart (httpcore 1.0.9).
+def _is_closed_by_server(error: httpx.TransportError) -> bool:
+    # httpcore 1.0.9 has one class for a closed connection and for an answer that is not HTTP; only the text "Server
+    # disconnected without sending a response." tells them apart.
     return not isinstance(error, httpx.RemoteProtocolError) or "disconnected" in str(error)
 
 
@@ -277,7 +276,7 @@ def _server_error(error: httpx.TransportError, *, has_begun: bool, idle_seconds:
         return ServerTimeoutError(f"The server was silent for {idle_seconds:g} seconds.")
     if has_begun:
         return StreamTruncatedError("The connection broke before the server's answer was complete.")
-    if not _is_hang_up(error):
+    if not _is_closed_by_server(error):
         return BadResponseError("The server does not answer in HTTP.")
     return ServerUnreachableError("The connection broke before the server answered.")
 
@@ -286,7 +285,7 @@ def _retry_after_seconds(headers: httpx.Headers) -> int | None:
     """Read RFC 9110, section 10.2.3: seconds, or a date, taken against the answer's own Date."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
-        # Cut before converting: int() refuses thousands of digits.
+        # Cut first, since int() refuses thousands of digits.
         return min(int(value[:9]), MAX_RETRY_AFTER_SECONDS)
     retry_at, answered_at = _http_date(value), _http_date(headers.get("date", ""))
     if retry_at is None or answered_at is None:

@@ -1,8 +1,7 @@
 """The one HTTP client for addresses that a caller chose.
 
-httpx's own transport has no parameter for the network beneath it, so this one stands on httpcore directly.
-httpcore must therefore stay below 2 in `shared/requirements.in`: `network_backend` is its public seam, yet
-only within a major version.
+httpx's own transport has no parameter for the network beneath it, so this one uses httpcore directly. httpcore must
+therefore stay below 2 in `shared/requirements.in`: `network_backend` is public API within a major version.
 """
 
 import ssl
@@ -19,15 +18,14 @@ from rune.net.guarded_network import GuardedNetwork
 from rune.net.pool import ConnectionPool
 
 MAX_CONNECTIONS = 80
-"""Per client; above any benchmark's concurrency (64) with room for questions beside it, as waiting for a connection
-would hide in its numbers."""
+"""Per client: above any benchmark's concurrency (64), since waiting for a connection would distort its numbers."""
 
-# Below the 5 s after which uvicorn (vLLM, llama_cpp.server) closes an idle connection, so that we never
-# send into a connection that is about to be closed.
+# Below the 5 s after which uvicorn (vLLM, llama_cpp.server) closes an idle connection, so that no request is sent
+# on a connection that is about to be closed.
 _KEEPALIVE_SECONDS = 4.0
 _WRITE_TIMEOUT_SECONDS = 30.0
 
-# Most specific first: the first that fits is taken.
+# Most specific first: the first match is taken.
 _ERROR_PAIRS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (httpcore.ConnectTimeout, httpx.ConnectTimeout),
     (httpcore.ReadTimeout, httpx.ReadTimeout),
@@ -56,14 +54,14 @@ def open_client(
 ) -> httpx.AsyncClient:
     """Return a client that reaches only what the policy allows; close it with `aclose`.
 
-    It follows no redirects, knows no proxy, keeps no cookies and asks for uncompressed bodies, since a cap on
-    bytes read says nothing about what they unpack to. Requests raise `AddressRefusedError` and
+    It follows no redirects, uses no proxy and keeps no cookies. It asks for uncompressed bodies, since a limit on
+    the bytes read does not limit the decompressed size. Requests raise `AddressRefusedError` and
     `AddressUnresolvedError` besides httpx's own errors.
 
     Parameters
     ----------
     connect_timeout_seconds
-        For one connection: TCP to all judged addresses together, then again for TLS. Resolving has its own.
+        For one connection: TCP to all of a name's addresses together, then again for TLS. Resolving has its own.
     read_timeout_seconds
         Longest silence while reading. httpx has no total timeout: callers set `asyncio.timeout`.
     network
@@ -86,14 +84,14 @@ def open_client(
         headers={"Accept-Encoding": "identity", "User-Agent": "rune"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
-        # A proxy from the environment would connect in our place, to whatever address it likes. With a transport
-        # given, httpx 0.28 looks for none anyway.
+        # A proxy from the environment would connect to addresses that no policy has checked. With a transport
+        # given, httpx 0.28 uses none anyway.
         trust_env=False,
     )
 
 
 class _PoolTransport(httpx.AsyncBaseTransport):
-    """httpx above, a pool of httpcore's connections beneath."""
+    """Carries httpx's requests over a pool of httpcore's connections."""
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
@@ -125,7 +123,7 @@ class _PoolTransport(httpx.AsyncBaseTransport):
 
 
 class _CoreStream(httpx.AsyncByteStream):
-    """The body of an answer, still on the wire."""
+    """The body of an answer, read when httpx asks for it."""
 
     def __init__(self, response: httpcore.Response) -> None:
         self._response = response
@@ -150,5 +148,5 @@ def _errors_of_httpx() -> Iterator[None]:
 
 @cache
 def _tls_context() -> ssl.SSLContext:
-    # Reading the certificate bundle takes about 19 ms; a client is opened per job step.
+    # One for all: reading the certificate bundle takes about 19 ms, and a client is opened per job step.
     return httpx.create_ssl_context(trust_env=False)

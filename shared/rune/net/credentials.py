@@ -1,4 +1,4 @@
-"""A key for a server that a caller chose: sent as a header, shown nowhere."""
+"""A key for a server that a caller chose: sent as a header, and shown nowhere."""
 
 import re
 
@@ -7,10 +7,10 @@ import httpx
 from rune.errors import InvalidRequestError
 
 MAX_KEY_CHARS = 4096
-"""Servers refuse heads above 8 to 64 KB; real keys, JSON web tokens among them, stay under 2 KB."""
+"""Longest key. Servers refuse heads above 8 to 64 KB; real keys, also JSON web tokens, stay under 2 KB."""
 
-# Visible ASCII. A line end would begin a header of the key's own, and the HTTP library names a value that it
-# refuses in its error: therefore none that it could refuse gets that far.
+# Visible ASCII. A line end would begin another header. The HTTP library's error quotes a value that it refuses, so
+# no such value may reach it.
 _SAFE_KEY = re.compile(r"[!-~]+")
 
 

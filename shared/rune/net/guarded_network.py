@@ -1,10 +1,9 @@
-"""How a connection to a host that a caller chose is made: resolved once, judged, and made to just that.
+"""Connecting to a host that a caller chose: the name is resolved once, its addresses are checked, and one is used.
 
-A check before the request would be worthless: httpx resolves again when it connects, and a name server
-under the caller's control answers differently the second time (DNS rebinding). So resolving, judging and
-connecting happen here, in one place beneath httpx. The URL stays as it was; therefore the Host header, SNI
-and the certificate's check are about the name. (Writing the address into the URL instead makes the pool
-reuse one TLS session for different names.)
+A check before the request would not be enough: httpx resolves again when it connects, and a name server under the
+caller's control can answer differently the second time (DNS rebinding). So resolving, checking and connecting
+happen here, beneath httpx. The URL keeps the name, which the Host header, SNI and the certificate's check are
+about. (With the address in the URL, the pool would reuse one TLS session for different names.)
 """
 
 import asyncio
@@ -23,17 +22,17 @@ type Resolve = Callable[[str], Awaitable[tuple[Address, ...]]]
 """From a host name to all its addresses; raises OSError when there are none."""
 
 RESOLVE_TIMEOUT_SECONDS = 2.0
-"""A name server that needs longer counts as down. Our choice, not a protocol's."""
+"""After which a name server counts as down: RUNE's choice, not a protocol's."""
 
 MAX_ADDRESSES = 8
-"""Tried per connection. Round-robin names have up to six; a name with hundreds only wastes our time."""
+"""Tried per connection. Round-robin names have up to six; trying hundreds would only take time."""
 
 
 async def resolve_ipv4(host: str) -> tuple[Address, ...]:
     """Return the IPv4 addresses of a name.
 
-    IPv4 only: a function outside a VPC has no IPv6 route, and IPv6 has far more ways to spell an IPv4
-    address. An IPv6 address in the URL itself needs no resolving and is used where the policy allows it.
+    IPv4 only: a function outside a VPC has no IPv6 route, and IPv6 has many notations for an IPv4 address. An IPv6
+    address in the URL needs no resolving, and is used where the policy allows it.
 
     Raises
     ------
@@ -47,14 +46,14 @@ async def resolve_ipv4(host: str) -> tuple[Address, ...]:
 
 
 class GuardedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to judged addresses only.
+    """Connects only to addresses that the policy allows.
 
     Parameters
     ----------
     resolve
         Replaced in tests.
     network
-        What makes the connection to an address that has been judged.
+        Makes the connection to an address that has been checked.
     """
 
     def __init__(
@@ -81,18 +80,18 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         Raises
         ------
         AddressRefusedError
-            At least one of the host's addresses is not allowed. One is enough: whoever mixes a public with an
-            inner address waits for the moment in which the inner one is picked.
+            At least one of the host's addresses is not allowed. One is enough, since a name with a public and an
+            inner address may be an attempt to reach the inner one.
         AddressUnresolvedError
             The host has no address, or resolving took longer than `RESOLVE_TIMEOUT_SECONDS`.
         httpcore.ConnectError, httpcore.ConnectTimeout
             No address took the connection; `timeout` is for all of them together.
         """
-        addresses = await self._judged_addresses(host)
+        addresses = await self._checked_addresses(host)
         deadline = None if timeout is None else time.monotonic() + timeout
         failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         for index, address in enumerate(addresses):
-            # A share of what is left each, so that a silent first address leaves time for the second.
+            # Each gets a share of the remaining time, so that a silent first address leaves time for the second.
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             share = None if remaining is None else remaining / (len(addresses) - index)
             try:
@@ -109,7 +108,7 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ARG002, ASYNC109 the signature is httpcore's
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002 as above
     ) -> httpcore.AsyncNetworkStream:
-        """Refuse: no caller may reach a socket file.
+        """Refuse, since no caller may reach a socket file.
 
         Raises
         ------
@@ -119,10 +118,10 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         raise address_refused(path)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, as httpcore asks between its own retries (of which the pool is allowed none)."""
+        """Wait. httpcore calls it between retries, of which the pool makes none."""
         await self._network.sleep(seconds)
 
-    async def _judged_addresses(self, host: str) -> tuple[Address, ...]:
+    async def _checked_addresses(self, host: str) -> tuple[Address, ...]:
         literal = numeric_address(host)
         addresses = (literal,) if literal is not None else await self._resolved_addresses(host)
         if not all(self._policy.allows(address) for address in addresses):

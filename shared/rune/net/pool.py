@@ -1,7 +1,7 @@
-"""Connections kept open between requests, with a cost per request that does not grow with their number.
+"""A pool of connections whose cost per request does not grow with their number.
 
-httpcore's own pool goes through all connections for each request and, for each idle one of them, through all again
-(1.0.9, `_assign_requests_to_connections`). Measured: docs/decisions/2026-11-27-measuring.md.
+httpcore's own pool visits all connections for each request, and for each idle one all of them again (1.0.9,
+`_assign_requests_to_connections`). Measured: docs/decisions/2026-11-27-measuring.md.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ import httpcore
 
 
 class ConnectionPool:
-    """As much of `httpcore.AsyncConnectionPool` as RUNE uses: HTTP/1.1, no proxies, no retries.
+    """The part of `httpcore.AsyncConnectionPool` that RUNE uses: HTTP/1.1, no proxies, no retries.
 
     Parameters
     ----------
     max_connections
-        In use at a time; who finds none waits, at most the request's `pool` timeout.
+        In use at a time; further requests wait, at most the request's `pool` timeout.
     keepalive_seconds
         How long an idle connection may be used again.
     """
@@ -35,19 +35,19 @@ class ConnectionPool:
         self._keepalive_seconds = keepalive_seconds
         self._network = network
         self._places = asyncio.Semaphore(max_connections)
-        # Used last, taken first: what is idle for longest is what its server closes next.
+        # The most recently used is taken first: a server closes the longest idle connection first.
         self._idle: defaultdict[_Address, deque[httpcore.AsyncHTTPConnection]] = defaultdict(deque)
         self._open: set[httpcore.AsyncHTTPConnection] = set()
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send a request and return its answer, of which the body is still on the wire; close it to be done.
+        """Send a request and return its answer, whose body is still to be read; close it afterwards.
 
         Raises
         ------
         httpcore.PoolTimeout
             All connections were in use for too long.
         httpcore.TransportError, httpcore.ProtocolError
-            The connection's own.
+            The connection's own errors.
         """
         await self._take_place(request)
         try:
@@ -63,12 +63,12 @@ class ConnectionPool:
         return httpcore.Response(
             response.status,
             headers=response.headers,
-            content=_Body(response, lambda: self._give_back(connection, request.url.origin)),
+            content=_Body(response, lambda: self._release(connection, request.url.origin)),
             extensions=response.extensions,
         )
 
     async def aclose(self) -> None:
-        """Close all connections, those in use too."""
+        """Close all connections, also those in use."""
         self._idle.clear()
         for connection in tuple(self._open):
             await self._close(connection)
@@ -97,7 +97,7 @@ class ConnectionPool:
         self._open.add(connection)
         return connection
 
-    async def _give_back(self, connection: httpcore.AsyncHTTPConnection, origin: httpcore.Origin) -> None:
+    async def _release(self, connection: httpcore.AsyncHTTPConnection, origin: httpcore.Origin) -> None:
         self._places.release()
         if connection not in self._open or not connection.is_idle():
             await self._close(connection)
@@ -120,11 +120,11 @@ def _address(origin: httpcore.Origin) -> _Address:
 
 
 class _Body:
-    """An answer's body; when it is closed its connection is given back."""
+    """An answer's body; closing it returns its connection to the pool."""
 
-    def __init__(self, response: httpcore.Response, give_back: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, response: httpcore.Response, release: Callable[[], Awaitable[None]]) -> None:
         self._response = response
-        self._give_back = give_back
+        self._release = release
         self._is_closed = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -138,4 +138,4 @@ class _Body:
         try:
             await self._response.aclose()
         finally:
-            await self._give_back()
+            await self._release()

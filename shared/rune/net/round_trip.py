@@ -1,7 +1,7 @@
-"""How far away a server is: the time of one TCP handshake with it.
+"""The network's round trip to a server: the time of one TCP handshake.
 
-The network's share of every time to first token. A handshake is one round trip and asks nothing of the server's
-software, so that a busy server looks no farther away than an idle one.
+It is a part of every time to first token. A handshake is one round trip and involves only the server's kernel, so
+that it takes no longer on a busy server.
 """
 
 import time
@@ -16,7 +16,7 @@ from rune.net.guarded_network import GuardedNetwork, Resolve, resolve_ipv4
 from rune.net.streams import StampingNetwork
 
 TIMEOUT_SECONDS = 5.0
-"""Of the handshakes with all of a name's addresses together."""
+"""For the handshakes with all of a name's addresses together."""
 
 _NS_PER_MS = 1_000_000
 
@@ -29,9 +29,10 @@ async def measure_round_trip_ms(
     network: httpcore.AsyncNetworkBackend | None = None,
     now_ns: MonotonicNs = time.monotonic_ns,
 ) -> float | None:
-    """Return how long one TCP handshake with the server takes, in milliseconds; None where there is none.
+    """Return how long one TCP handshake with the server takes, in milliseconds; None if it fails.
 
-    The connection is judged as every other, and closed at once. Resolving the name and TLS do not count.
+    The address is checked like every other, and the connection closed at once. Resolving the name and TLS are not
+    included.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ async def measure_round_trip_ms(
 
 
 class _Stopwatch(httpcore.AsyncNetworkBackend):
-    """Times each handshake by itself: an address that did not answer is no part of the next one's."""
+    """Times each handshake alone: without those with addresses that did not answer before it."""
 
     def __init__(self, network: httpcore.AsyncNetworkBackend, now_ns: MonotonicNs) -> None:
         self._network = network

@@ -1,8 +1,8 @@
-"""Connections that stamp what comes and goes in the event loop's own callback.
+"""Connections that stamp bytes in the event loop's own callback.
 
-A stamp taken by the reader of an answer is late by everything that the loop does before it is the reader's turn. So
-bytes are stamped where the loop hands them over, and wait with their stamp. Measured: docs/decisions/
-2026-11-27-measuring.md.
+A stamp taken by the reader of an answer is late by everything that the loop does before the reader runs. So bytes
+are stamped when the loop receives them, and are kept with their stamp. Measured:
+docs/decisions/2026-11-27-measuring.md.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any, cast
 import httpcore
 import httpx
 
-# Above it the kernel keeps what comes, and the sender slows down.
+# Above it the kernel buffers what arrives, and the sender slows down.
 _MAX_WAITING_BYTES = 256 * 1024
 
 
@@ -38,7 +38,7 @@ class StampingNetwork(httpcore.AsyncNetworkBackend):
         Raises
         ------
         httpcore.ConnectError, httpcore.ConnectTimeout
-            The address does not take it.
+            The address does not accept it.
         """
         inbox = _Inbox(self._now_ns)
         local = None if local_address is None else (local_address, 0)
@@ -66,10 +66,10 @@ class StampedStream(httpcore.AsyncNetworkStream):
     Attributes
     ----------
     sent_ns
-        When the first bytes after the last reading were handed to the kernel: of HTTP/1.1, when the request under
-        way began to be sent. 0 before that.
+        When the first bytes after the last read were given to the kernel: with HTTP/1.1, when the current request
+        began to be sent. 0 before that.
     arrived_ns
-        When the bytes that were read last had come.
+        When the bytes that were read last had arrived.
     """
 
     def __init__(self, transport: asyncio.Transport, inbox: "_Inbox") -> None:
@@ -80,12 +80,12 @@ class StampedStream(httpcore.AsyncNetworkStream):
         self.arrived_ns = 0
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 as above
-        """Return bytes that came together, at most so many; none at the end.
+        """Return at most `max_bytes` bytes that arrived together; none at the end.
 
         Raises
         ------
         httpcore.ReadTimeout, httpcore.ReadError
-            Nothing came, or the connection broke.
+            Nothing arrived, or the connection broke.
         """
         inbox = self._inbox
         self._is_sending = False
@@ -108,7 +108,7 @@ class StampedStream(httpcore.AsyncNetworkStream):
         Raises
         ------
         httpcore.WriteTimeout, httpcore.WriteError
-            The other side takes nothing, or the connection broke.
+            The server does not read, or the connection broke.
         """
         if not buffer:
             return
@@ -124,12 +124,12 @@ class StampedStream(httpcore.AsyncNetworkStream):
             async with asyncio.timeout(timeout):
                 await inbox.wait_writable()
         except TimeoutError as error:
-            raise httpcore.WriteTimeout("nothing is taken") from error
+            raise httpcore.WriteTimeout("the server does not read") from error
         if inbox.is_lost:
             raise httpcore.WriteError("The connection broke.")
 
     async def aclose(self) -> None:
-        """Close at once: what is not sent yet is for an answer that nobody waits for."""
+        """Close at once; unsent bytes are dropped, since the request has been given up."""
         self._transport.abort()
 
     async def start_tls(
@@ -164,7 +164,7 @@ class StampedStream(httpcore.AsyncNetworkStream):
         return StampedStream(transport, self._inbox)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 the signature is httpcore's
-        """Return what httpcore asks for; an idle connection that `is_readable` was closed by its server."""
+        """Return what httpcore asks for; an idle connection that is readable was closed by its server."""
         if info == "is_readable":
             return self._inbox.is_readable or self._transport.is_closing()
         names = {"server_addr": "peername", "client_addr": "sockname"}
@@ -172,13 +172,13 @@ class StampedStream(httpcore.AsyncNetworkStream):
 
 
 def stamped_stream(response: httpx.Response) -> StampedStream | None:
-    """Return the connection that an answer comes by; None of one that does not stamp, as in tests."""
+    """Return the connection of an answer; None for one that does not stamp, as in tests."""
     stream = response.extensions.get("network_stream")
     return stream if isinstance(stream, StampedStream) else None
 
 
 class _Inbox(asyncio.Protocol):
-    """What has come and was not read."""
+    """Bytes that have arrived and were not read."""
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self.now_ns = now_ns
@@ -199,7 +199,7 @@ class _Inbox(asyncio.Protocol):
         return bool(self.chunks) or self._has_ended or self.is_lost
 
     def take(self, max_bytes: int) -> tuple[bytes, int]:
-        """Return bytes that came together, and when."""
+        """Return bytes that arrived together, and when."""
         data, arrived_ns = self.chunks.popleft()
         if len(data) > max_bytes:
             self.chunks.appendleft((data[max_bytes:], arrived_ns))

@@ -232,7 +232,7 @@ REFUSED: dict[str, tuple[object, dict[str, object]]] = {
         a_refusal(
             "address_refused",
             "/backend_url",
-            "'10.0.0.1' leads into a network to which RUNE does not connect.",
+            "'10.0.0.1' is in a network to which RUNE does not connect.",
         ),
     ),
     "metadata address": (
@@ -240,7 +240,7 @@ REFUSED: dict[str, tuple[object, dict[str, object]]] = {
         a_refusal(
             "address_refused",
             "/backend_url",
-            "'169.254.169.254' leads into a network to which RUNE does not connect.",
+            "'169.254.169.254' is in a network to which RUNE does not connect.",
         ),
     ),
 }

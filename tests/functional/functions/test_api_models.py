@@ -238,7 +238,7 @@ REFUSED = {
         a_refusal(
             "address_refused",
             "/backend_url",
-            "'10.1.2.3' leads into a network to which RUNE does not connect.",
+            "'10.1.2.3' is in a network to which RUNE does not connect.",
         ),
     ),
     "metadata": (
@@ -246,7 +246,7 @@ REFUSED = {
         a_refusal(
             "address_refused",
             "/backend_url",
-            "'169.254.169.254' leads into a network to which RUNE does not connect.",
+            "'169.254.169.254' is in a network to which RUNE does not connect.",
         ),
     ),
 }

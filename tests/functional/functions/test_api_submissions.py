@@ -123,7 +123,7 @@ REFUSED_AGENTS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
         a_refusal(
             "address_refused",
             "/backend_url",
-            "'192.168.0.9' leads into a network to which RUNE does not connect.",
+            "'192.168.0.9' is in a network to which RUNE does not connect.",
         ),
     ),
     "terms of a rental": (
@@ -230,7 +230,7 @@ REFUSED_INSTANCES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
         a_refusal(
             "address_refused",
             "/backend_url",
-            "'::ffff:10.0.0.1' leads into a network to which RUNE does not connect.",
+            "'::ffff:10.0.0.1' is in a network to which RUNE does not connect.",
         ),
     ),
     "question": ({**SERVER, "question": "q"}, a_wrong_field("/question", "There is no such field.")),

@@ -100,7 +100,7 @@ REFUSED: dict[str, tuple[object, dict[str, object]]] = {
         a_refusal(
             "address_refused",
             "/expected/judge/backend_url",
-            "'169.254.169.254' leads into a network to which RUNE does not connect.",
+            "'169.254.169.254' is in a network to which RUNE does not connect.",
         ),
     ),
     "an unknown credential": (

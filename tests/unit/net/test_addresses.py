@@ -8,7 +8,7 @@ from rune.net.addresses import AddressPolicy, BackendUrl, numeric_address, parse
 PUBLIC_ONLY = AddressPolicy()
 WITH_LOOPBACK = AddressPolicy.parse("127.0.0.0/8, ::1/128")
 
-# The table of facts/serverless.md 6.2, row by row, and what `ipaddress` of 3.13.0 gets wrong besides.
+# Special-purpose addresses by IANA's registries, and those that `ipaddress` of CPython 3.13.0 gets wrong.
 REFUSED_ADDRESSES = [
     "224.0.0.1",
     "239.255.255.250",
