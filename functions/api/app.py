@@ -1,4 +1,4 @@
-"""The API as an ASGI app, with everything it talks to handed in."""
+"""The API as an ASGI app; the services that it calls are given to it."""
 
 import warnings
 from collections.abc import Callable
@@ -41,8 +41,8 @@ def create_app(services: Services, *, with_docs: bool) -> FastAPI:
     app.add_middleware(BodyLimit)
     open_paths = openapi.OPEN_PATHS if with_docs else openapi.OPEN_PATHS[:1]
     app.add_middleware(Authentication, services=services, open_paths=frozenset(open_paths))
-    # Routes are tried in order, and pollers and submitters are the callers. One flat list: a router that is
-    # included is matched as one more level, for every request.
+    # Routes are tried in order: the most frequent ones, polling and submitting, come first. In one flat list, since
+    # an included router would be matched as one more level for every request.
     for common in (jobs, submissions, health):
         app.router.routes.extend(common.router.routes)
     openapi.install(app, _add_rare_routes_when_needed(app, with_docs=with_docs))

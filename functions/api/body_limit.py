@@ -1,15 +1,15 @@
-"""What a body may be: how large, and of which type."""
+"""Limits of a request's body: its size and its type."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.problems import Problem
 
 LARGEST_BODY_BYTES = 10 * 1024 * 1024
-"""API Gateway itself refuses more than 10 MB, and Lambda an event of more than 6 MB (Lambda quotas)."""
+"""Largest body. API Gateway refuses more than 10 MB, and Lambda an event of more than 6 MB (Lambda quotas)."""
 
 
 class BodyLimit:
-    """Answers 413 to a longer body and 415 to one that is not JSON, before anything reads it."""
+    """Answers 413 to a longer body and 415 to one that is not JSON, before the body is read."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -22,12 +22,12 @@ class BodyLimit:
 
 def _judge(scope: Scope) -> Problem | None:
     headers = dict(scope["headers"])
-    # Where no length is announced a POST has a body of some length.
+    # A POST without an announced length counts as one with a body.
     unannounced = b"1" if scope["method"] == "POST" else b"0"
     announced = headers.get(b"content-length", unannounced).strip()
     if not announced.isdigit():
         return Problem(400, "bad_request", "Content-Length is not a number.")
-    # int() refuses thousands of digits, and nobody means them.
+    # int() refuses thousands of digits; so many are over the limit.
     length = int(announced[-20:]) if len(announced.lstrip(b"0")) <= 20 else LARGEST_BODY_BYTES + 1  # noqa: PLR2004
     if length > LARGEST_BODY_BYTES:
         return Problem(413, "body_too_large", "The body is larger than 10 MiB.")

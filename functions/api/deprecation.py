@@ -1,4 +1,4 @@
-"""Old names of routes: they work, and say that they will go."""
+"""Deprecated names of routes: they work, and announce when they end."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -11,9 +11,9 @@ SUNSET_AT = datetime(2027, 11, 23, tzinfo=UTC)
 
 
 def deprecated_alias_of(path: str) -> Any:  # noqa: ANN401  # what fastapi.Depends returns
-    """Return a dependency that marks the answer as that of an old name for `path`.
+    """Return a dependency that marks the answer as that of a deprecated name for `path`.
 
-    `Deprecation` is a date as RFC 9745 has it, `Sunset` one as RFC 8594, and `Link` names what to call instead.
+    It sets `Deprecation` (RFC 9745), `Sunset` (RFC 8594), and `Link` with the path to call instead.
     """
 
     async def mark(response: Response) -> None:

@@ -1,10 +1,10 @@
-"""Entity tags: what a caller has already, and need not be told again."""
+"""Entity tags: whether a caller already has a document."""
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:
-    """Return whether the caller holds the document with this tag, by what it sent as `If-None-Match`.
+    """Return whether the caller has the document with this tag, by its `If-None-Match`.
 
-    Compared as RFC 9110 (13.1.2) says: weakly, against a list, and `*` matches whatever is there.
+    Compared by RFC 9110 (13.1.2): weakly, against a list, and `*` matches every document.
     """
     if if_none_match is None:
         return False

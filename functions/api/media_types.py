@@ -1,4 +1,4 @@
-"""Which form of a document a caller wants: `Accept` as RFC 9110 (12.5.1) has it."""
+"""The form of a document that a caller prefers: `Accept` (RFC 9110, 12.5.1)."""
 
 import re
 from collections.abc import Iterator
@@ -7,16 +7,16 @@ _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
 def prefers(accept: str | None, wanted: str, *, over: str) -> bool:
-    """Return whether a caller wants one media type more than another, which everybody gets who does not care.
+    """Return whether a caller prefers one media type over another, the default.
 
-    A header that takes neither is no reason to refuse, as RFC 9110 allows; so is one that cannot be read.
+    A header that accepts neither, or cannot be read, is not refused, as RFC 9110 allows: it gets the default.
     """
     ranges = tuple(_ranges(accept or "*/*"))
     return _quality(wanted, ranges) > _quality(over, ranges)
 
 
 def _ranges(accept: str) -> Iterator[tuple[str, float]]:
-    """Yield each readable range with its quality; other parameters are left out, since no type here has any."""
+    """Yield each readable range with its quality; other parameters are ignored, since no type here has any."""
     for element in accept.lower().split(","):
         media_range, *parameters = (part.strip() for part in element.split(";"))
         given = [
@@ -29,7 +29,7 @@ def _ranges(accept: str) -> Iterator[tuple[str, float]]:
 
 
 def _quality(media_type: str, ranges: tuple[tuple[str, float], ...]) -> float:
-    """Return the quality that the most specific range gives a type; 0 where none takes it."""
+    """Return the quality that the most specific range gives a type; 0 where no range matches."""
     kind = media_type.partition("/")[0]
     for media_range in (media_type, f"{kind}/*", "*/*"):
         found = [quality for each, quality in ranges if each == media_range]

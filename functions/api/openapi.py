@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI derives from the routes, and what it cannot know."""
+"""The OpenAPI document: what FastAPI derives from the routes, with problems, security and examples added."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ EXAMPLES = {
     },
     ("/v1/benchmarks/{job_id}/records", "application/json"): {"links": "records.json"},
 }
-"""Answers as they look, by path and media type: files beside this one, by the name that the document gives them."""
+"""Examples of answers by path and media type: names in the document, and files in `examples/`."""
 
 _FOLDER = Path(__file__).with_name("examples")
 
@@ -70,7 +70,7 @@ def make_document(app: FastAPI) -> OpenApi:
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs", {}))
     schemas["ProblemDocument"] = problem
-    # FastAPI documents its own form of a 422, which problems.py never sends.
+    # FastAPI's own form of a 422, which problems.py never sends.
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
     components["securitySchemes"] = {
@@ -88,12 +88,12 @@ def make_document(app: FastAPI) -> OpenApi:
 
 
 def read_example(file: str) -> Any:  # noqa: ANN401  # any JSON, or text
-    """Return an example, read when the document is made: no other request needs any."""
+    """Return an example; read when the document is made, since no other request needs it."""
     text = (_FOLDER / file).read_text()
     return json.loads(text) if file.endswith(".json") else text
 
 
 def _secure(operation: OpenApi) -> None:
     operation["security"] = SECURITY
-    # A new list: what a route gave for its documentation may be shared with other routes.
+    # A new list, since routes may share the one that they gave.
     operation["parameters"] = [*operation.get("parameters", []), TENANT_HEADER]

@@ -1,7 +1,7 @@
-"""Every error as RFC 9457 problem+json; the one place that maps errors to statuses.
+"""Every error as RFC 9457 problem+json, and the table from errors to statuses.
 
-Beside the standard members each problem has `code`, stable and made for comparing, and `error`, the sentence once
-more as a string, which clients in the field look for first.
+Besides the standard members each problem has `code`, a stable name for comparing, and `error`, the sentence again,
+which existing clients read first.
 """
 
 import json
@@ -54,7 +54,7 @@ STATUSES: Mapping[type[RuneError], int] = {
     RentalInUseError: 409,
     RentalEndingError: 409,
     StoreUnavailableError: 503,
-    # A server that the caller named, asked while the caller waits.
+    # Of a server that the caller named, called while the caller waits.
     AddressError: 422,
     ModelServerError: 502,
 }
@@ -71,7 +71,7 @@ class ProblemField(Document):
     """A field that is wrong."""
 
     pointer: str
-    """Where, as a JSON pointer (RFC 6901) into the body, or the name of a parameter."""
+    """JSON pointer (RFC 6901) into the body, or the name of a parameter."""
     detail: str
 
 
@@ -92,12 +92,12 @@ class Problem:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def as_response(self) -> Response:
-        """Return the problem for the app to send."""
+        """Return the problem as a response of the app."""
         headers = {**HEADERS.get(self.status, {}), **self.headers}
         return Response(self._body(), self.status, headers, media_type=MEDIA_TYPE)
 
     def as_lambda_response(self) -> dict[str, object]:
-        """Return the problem for API Gateway, where the app cannot be reached."""
+        """Return the problem as API Gateway takes it, for requests that the app cannot read."""
         return {"statusCode": self.status, "headers": {"content-type": MEDIA_TYPE}, "body": self._body()}
 
     def _body(self) -> str:
@@ -119,7 +119,7 @@ class ProblemDocument(Document):
     title: str
     status: int
     code: str
-    """Stable name, made for comparing."""
+    """Stable name, for comparing."""
     detail: str
     """One sentence for a person."""
     error: str
@@ -127,7 +127,7 @@ class ProblemDocument(Document):
     errors: list[ProblemField] | None = None
     """Which fields are wrong."""
     retry_after_seconds: int | None = None
-    """When to come again."""
+    """When to ask again."""
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -145,7 +145,7 @@ def install(app: FastAPI) -> None:
 
 
 def as_response(error: RuneError) -> Response:
-    """Return the problem that stands for an error of our own."""
+    """Return the problem that stands for an error of RUNE's."""
     status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
     if status is None:
         return _unforeseen(error)
@@ -195,11 +195,11 @@ async def _answer_unforeseen(_request: Request, error: Exception) -> Response:
 
 def _unforeseen(error: Exception) -> Response:
     log.error("request.crashed", exc_info=error)
-    return Problem(500, "internal_error", "RUNE failed inside; the log has the details.").as_response()
+    return Problem(500, "internal_error", "RUNE failed; the log has the details.").as_response()
 
 
 def _allowed_methods(request: Request) -> set[str]:
-    """Return the methods of all routes at the path; Starlette names those of the first alone."""
+    """Return the methods of all routes at the path; Starlette names only the first route's."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     at_path = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     exactly = [route for route in at_path if route.path == request.url.path]

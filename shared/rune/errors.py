@@ -1,7 +1,7 @@
 """Every error that RUNE raises on purpose.
 
 RuneError
-├── RequestError                 the caller can mend it; answered at the door
+├── RequestError                 the caller can correct it; raised before anything is stored
 │   ├── InvalidRequestError      a field is wrong or two fields contradict each other
 │   ├── UnauthorizedError        no token, or one that does not belong to the tenant
 │   ├── RateLimitedError         too many failed authentications from the caller's address
@@ -13,9 +13,9 @@ RuneError
 │   ├── RentalNotFoundError      no such rental for this tenant, or it is gone
 │   ├── RentalInUseError         a job uses the rental
 │   ├── RentalEndingError        the rental is being given back
-│   └── IdempotencyKeyReusedError  the key came before with another request
+│   └── IdempotencyKeyReusedError  the key was used before, with another request
 ├── AddressError                 an address that a caller chose
-│   ├── AddressRefusedError      it leads where RUNE does not go
+│   ├── AddressRefusedError      RUNE does not connect to it
 │   └── AddressUnresolvedError   its name has no address
 ├── ModelServerError             a model server answered badly, or not at all
 │   ├── ServerUnreachableError   no connection
@@ -30,20 +30,20 @@ RuneError
 │   ├── RequestRejectedError     any other 4xx
 │   ├── StreamTruncatedError     the answer broke off before its end marker
 │   ├── StreamFailedError        an error arrived inside a 200
-│   ├── PullStalledError         a model's download stands still
-│   └── BadResponseError         not the protocol: wrong type, no JSON, over a limit
+│   ├── PullStalledError         a model's download makes no progress
+│   └── BadResponseError         not the protocol: wrong type, not JSON, over a limit
 ├── RentalError                  the provider of GPUs
-│   ├── OfferGoneError           somebody else has the machine
+│   ├── OfferGoneError           the offer was taken
 │   ├── NoCreditError            the account cannot pay, or may not yet
 │   ├── ProviderKeyError         the key is wrong, or may not do this
-│   ├── ProviderBusyError        429: too often; come later
+│   ├── ProviderBusyError        429: too many calls; try again later
 │   ├── SearchQuotaError         the day's searches are used up
-│   ├── CreateLostError          nobody knows whether a machine was made
+│   ├── CreateLostError          it is unknown whether a machine was made
 │   ├── ProviderRefusedError     any other 4xx
-│   └── ProviderFailedError      5xx, no connection, or an answer that is none
+│   └── ProviderFailedError      5xx, no connection, or an unreadable answer
 ├── StoreUnavailableError        the table or the bucket cannot be reached now
 │   └── RentalContendedError     others write the rental all the time
-├── LeaseLostError               another worker has taken the step over
+├── LeaseLostError               another worker has taken over the step
 └── SettingsError                the deployment is configured wrongly; the function refuses to start
 """
 
@@ -58,9 +58,9 @@ class RuneError(Exception):
     code
         Stable snake_case name, part of the API: clients may compare it.
     retryable
-        Whether the same act can succeed later without anybody changing anything.
+        Whether the same call can succeed later without any change.
     sentence
-        One sentence for a person. Never holds a secret, a prompt or a server's raw body.
+        One sentence for people. Never holds a secret, a prompt or a server's raw body.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -72,7 +72,7 @@ class RuneError(Exception):
 
 
 class RequestError(RuneError):
-    """The caller's request cannot be taken as it is; raised before anything is stored."""
+    """The caller's request is refused; raised before anything is stored."""
 
     code = "bad_request"
 
@@ -84,6 +84,8 @@ class InvalidRequestError(RequestError):
     ----------
     pointer
         JSON pointer (RFC 6901) of the field in the request body.
+    code
+        More specific than `invalid_request`; None for that.
     """
 
     code = "invalid_request"
@@ -95,13 +97,13 @@ class InvalidRequestError(RequestError):
 
 
 class UnauthorizedError(RequestError):
-    """No token came, or one that does not belong to the named tenant."""
+    """The request has no token, or one that does not belong to the named tenant."""
 
     code = "unauthorized"
 
 
 class RateLimitedError(RequestError):
-    """Too many authentications failed from the caller's address; even a valid token has to wait.
+    """Too many authentications failed from the caller's address; valid tokens are refused too.
 
     Parameters
     ----------
@@ -118,13 +120,13 @@ class RateLimitedError(RequestError):
 
 
 class IdempotencyKeyReusedError(RequestError):
-    """The idempotency key came before, with another request."""
+    """The idempotency key was used before, with another request."""
 
     code = "idempotency_key_reused"
 
 
 class JobNotFoundError(RequestError):
-    """No such job, or it belongs to another tenant: the two look the same from outside."""
+    """No such job, or it belongs to another tenant; the caller cannot tell the two apart."""
 
     code = "job_not_found"
 
@@ -150,7 +152,7 @@ class JobNotFinishedError(RequestError):
     Parameters
     ----------
     retry_after_seconds
-        When it is worth asking again.
+        When to ask again.
     """
 
     code = "job_not_finished"
@@ -163,12 +165,12 @@ class JobNotFinishedError(RequestError):
 
 
 class NotABenchmarkError(RequestError):
-    """The job is of another kind, so there is nothing to report."""
+    """The job is of another kind, which has no report."""
 
     code = "not_a_benchmark"
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"Job {job_id!r} is no benchmark.")
+        super().__init__(f"Job {job_id!r} is not a benchmark.")
         self.job_id = job_id
 
 
@@ -183,7 +185,7 @@ class NoReportError(RequestError):
 
 
 class RentalNotFoundError(RequestError):
-    """No such rental, proven gone, or another tenant's: the three look the same from outside."""
+    """No such rental, proven gone, or another tenant's; the caller cannot tell the three apart."""
 
     code = "rental_not_found"
 
@@ -193,7 +195,7 @@ class RentalNotFoundError(RequestError):
 
 
 class RentalInUseError(RequestError):
-    """A job uses the rental and sees to its end; nobody else may change it meanwhile."""
+    """A job uses the rental and ends it; until then no request may change it."""
 
     code = "rental_in_use"
 
@@ -220,7 +222,7 @@ class AddressError(RuneError):
 
 
 class AddressRefusedError(AddressError):
-    """The address, or one that its name resolves to, lies where RUNE does not connect."""
+    """The address, or one that its name resolves to, is in a network to which RUNE does not connect."""
 
     code = "address_refused"
 
@@ -246,13 +248,13 @@ class ServerUnreachableError(ModelServerError):
 
 
 class ServerTimeoutError(ModelServerError):
-    """The server stayed silent, or the whole answer took longer than allowed."""
+    """The server was silent for too long, or the whole answer took longer than allowed."""
 
     code = "server_timeout"
 
 
 class ServerOverloadedError(ModelServerError):
-    """The server asks to come later: 429, 503, a full queue or a model that is still loading.
+    """The server is busy: 429, 503, a full queue or a model that is still loading.
 
     Parameters
     ----------
@@ -275,7 +277,7 @@ class ServerAccessError(ModelServerError):
 
 
 class ServerFailedError(ModelServerError):
-    """The server failed inside: a 5xx that names no cause RUNE knows."""
+    """The server failed: a 5xx without a cause that RUNE recognises."""
 
     code = "server_failed"
     retryable = True
@@ -306,13 +308,13 @@ class ContextOverflowError(ModelServerError):
 
 
 class RequestRejectedError(ModelServerError):
-    """The server refused the request as invalid: a 4xx that names no cause RUNE knows."""
+    """The server refused the request as invalid: a 4xx without a cause that RUNE recognises."""
 
     code = "request_rejected"
 
 
 class StreamTruncatedError(ModelServerError):
-    """The answer broke off before its end marker or without a finish reason."""
+    """The answer ended before its end marker or without a finish reason."""
 
     code = "stream_truncated"
     retryable = True
@@ -325,25 +327,25 @@ class StreamFailedError(ModelServerError):
 
 
 class PullStalledError(ModelServerError):
-    """The server stopped receiving the model that it was told to download; another try goes on from there."""
+    """The server's download of a model made no progress; another try continues from there."""
 
     code = "pull_stalled"
     retryable = True
 
 
 class BadResponseError(ModelServerError):
-    """The answer is not the protocol: wrong content type, no JSON, fields missing, over a size limit."""
+    """The answer does not follow the protocol: wrong content type, not JSON, fields missing, over a size limit."""
 
     code = "bad_response"
 
 
 class RentalError(RuneError):
-    """The provider of GPUs refused, failed, or left it open what it did.
+    """The provider of GPUs refused, failed, or did not tell what it did.
 
     Attributes
     ----------
     contract_id
-        A contract that the answer names although it refuses: it exists, bills, and must be destroyed.
+        A contract that a refusal names: it exists, bills, and must be destroyed.
     """
 
     code = "provider_error"
@@ -354,31 +356,31 @@ class RentalError(RuneError):
 
 
 class OfferGoneError(RentalError):
-    """The offer was taken between the search and the order; another one will do."""
+    """The offer was taken between the search and the order; another one may be ordered."""
 
     code = "offer_gone"
     retryable = True
 
 
 class NoCreditError(RentalError):
-    """The account has too little credit, no billing, or is new and may not spend so fast; no offer helps."""
+    """The account has too little credit, no billing, or is new and limited; another offer does not help."""
 
     code = "no_credit"
 
 
 class ProviderKeyError(RentalError):
-    """The provider does not know RUNE's key, or the key lacks a right."""
+    """The provider does not know RUNE's key, or the key lacks a permission."""
 
     code = "provider_key"
 
 
 class ProviderBusyError(RentalError):
-    """The provider counts calls per key and refused this one; nothing was done.
+    """The provider limits calls per key and refused this one; nothing was done.
 
     Attributes
     ----------
     retry_after_seconds
-        What it asked to wait, or None.
+        What the provider asked for, or None.
     """
 
     code = "provider_busy"
@@ -392,25 +394,25 @@ class ProviderBusyError(RentalError):
 
 
 class SearchQuotaError(RentalError):
-    """The provider grants no more searches until midnight UTC."""
+    """The key has no searches left until midnight UTC."""
 
     code = "search_quota"
 
 
 class CreateLostError(RentalError):
-    """An order whose answer is missing or means nothing: it may have been carried out, and is never repeated."""
+    """An order without a readable answer: it may have been carried out, and is never repeated."""
 
     code = "create_lost"
 
 
 class ProviderRefusedError(RentalError):
-    """The provider refused for a reason that RUNE does not know; nothing was done."""
+    """The provider refused for a reason that RUNE does not recognise; nothing was done."""
 
     code = "provider_refused"
 
 
 class ProviderFailedError(RentalError):
-    """The provider failed, could not be reached, or said something that cannot be understood."""
+    """The provider failed, could not be reached, or gave an unreadable answer."""
 
     code = "provider_failed"
     retryable = True
@@ -428,7 +430,7 @@ class RentalContendedError(StoreUnavailableError):
 
 
 class LeaseLostError(RuneError):
-    """Another worker has taken the step over; whatever this one did may not be committed."""
+    """Another worker has taken over the step; this worker's outcome may not be committed."""
 
     code = "lease_lost"
 

@@ -1,6 +1,6 @@
 """Log lines as JSON objects with known fields only.
 
-An allow-list, because secrets and prompts cannot be recognised by their looks: what is not named here is not
+An allow-list, because secrets and prompts cannot be recognised by their form: only the fields named here are
 logged. For the same reason an exception is logged by its type and its frames, without its message.
 """
 
@@ -29,7 +29,7 @@ FIELDS = (
 
 
 NAMESPACE = "RUNE"
-"""Of the metrics in log lines; alarms in the template look for it."""
+"""Namespace of the metrics in log lines; alarms in the template refer to it."""
 
 OWN = ("rune", "api", "worker", "janitor")
 """Loggers whose messages are stable names."""
@@ -41,7 +41,7 @@ class JsonFormatter(logging.Formatter):
     Parameters
     ----------
     function
-        Whose lines they are: the dimension of the metrics in them.
+        Name of the Lambda function: the dimension of the metrics in its lines.
     """
 
     def __init__(self, function: str = "") -> None:
@@ -53,7 +53,7 @@ class JsonFormatter(logging.Formatter):
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
-            # What a library says is its own free text, and may repeat what it was given.
+            # A library's message is free text, and may repeat its input.
             "event": record.getMessage() if _is_own(record) else f"library.{record.name}",
         }
         line.update({name: getattr(record, name) for name in FIELDS if hasattr(record, name)})
@@ -65,7 +65,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def _count_once(metric: str, function: str, created_seconds: float) -> dict[str, object]:
-    """Return what makes CloudWatch count the line as one of a metric (Embedded Metric Format, AWS docs)."""
+    """Return the members that make CloudWatch count the line for a metric.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
     definition = {
         "Namespace": NAMESPACE,
         "Dimensions": [["FunctionName"]],
@@ -85,7 +88,7 @@ def configure(function: str = "") -> None:
         root.addHandler(logging.StreamHandler())
     for handler in root.handlers:
         handler.setFormatter(JsonFormatter(function))
-    # Libraries speak at INFO too: httpx of every URL with its query, botocore of every credential it finds.
+    # At INFO httpx logs every URL with its query, and botocore every source of credentials.
     root.setLevel(logging.WARNING)
     for own in OWN:
         logging.getLogger(own).setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""The API's documentation, from nothing but the API itself."""
+"""The API's documentation, made from the OpenAPI document."""
 
 import re
 from html import escape
@@ -49,7 +49,7 @@ def render(document: dict[str, Any]) -> str:
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(info['title'])}</title>"
         f"<style>{_STYLE}</style><h1>{escape(info['title'])} {escape(info['version'])}</h1>"
-        f"<p>{escape(info['description'])} The same for machines: <a href=openapi.json>openapi.json</a>.</p>"
+        f"<p>{escape(info['description'])} For machines: <a href=openapi.json>openapi.json</a>.</p>"
         f"{''.join(calls)}{''.join(shapes)}</html>"
     )
 

@@ -1,4 +1,4 @@
-"""What a run would cost."""
+"""Cost estimates."""
 
 from fastapi import APIRouter, Request
 
@@ -12,6 +12,6 @@ router = APIRouter(prefix="/v1/estimates", tags=["money"], responses=responses(4
 
 @router.post("")
 async def post_estimate(request: Request, body: CostEstimationRequest) -> CostEstimationResponse:
-    """Return the most that a run would cost, or a refusal where RUNE cannot know."""
+    """Return an upper bound of a run's cost, or a refusal where RUNE cannot know it."""
     admitted_caller_of(request)
     return estimate_cost(body)

@@ -1,4 +1,4 @@
-"""Whether the API is there."""
+"""Health of the API."""
 
 from fastapi import APIRouter
 
@@ -7,5 +7,5 @@ router = APIRouter()
 
 @router.get("/healthz")
 async def get_health() -> dict[str, str]:
-    """Say that the API answers; needs no token and touches nothing else."""
+    """Return that the API answers; needs no token and calls no other service."""
     return {"status": "ok"}

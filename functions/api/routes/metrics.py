@@ -1,4 +1,4 @@
-"""Metrics of own jobs."""
+"""Metrics of the tenant's jobs."""
 
 from typing import Annotated
 
@@ -20,6 +20,6 @@ async def get_summary(
         str | None, Query(max_length=64, description="Only this job, even while it runs.")
     ] = None,
 ) -> MetricsSummary:
-    """Return how often things happened in own jobs that have ended, and how long they took."""
+    """Return counts and durations of the events of your tenant's ended jobs."""
     tenant = admitted_caller_of(request).tenant
     return documents.metrics_summary(services_of(request).jobs.summarize(tenant, job_id))

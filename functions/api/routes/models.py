@@ -1,4 +1,4 @@
-"""Models: what fits on rented GPUs, and what a server offers."""
+"""Models that fit on rented GPUs, and models that a server offers."""
 
 import asyncio
 from typing import Annotated
@@ -15,7 +15,7 @@ from rune.money.catalog import CATALOG
 from rune.tenants.backends import api_key_for, check_backend
 
 LONGEST_WAIT_SECONDS = 10
-"""Less than the function's own 15 s (template.yaml), so that the caller gets a reason and not a broken call."""
+"""Less than the function's own 15 s (template.yaml), so that the caller gets an error with its reason."""
 
 router = APIRouter(tags=["models"], responses=responses(401, 422, 503))
 
@@ -33,7 +33,7 @@ BackendCredential = Annotated[
     Query(
         min_length=1,
         max_length=64,
-        description="Name of your tenant's credential for the server, if it wants one.",
+        description="Name of your tenant's credential for the server, if it needs one.",
     ),
 ]
 
@@ -57,7 +57,7 @@ async def list_llm_models(
     backend_type: BackendKind = "ollama",
     backend_credential: BackendCredential = None,
 ) -> ServerModels:
-    """Ask a model server what it offers; of Amazon Bedrock, only what your tenant may use."""
+    """Return the models that a model server offers; of Amazon Bedrock, only those that your tenant may use."""
     services, backends = (
         services_of(request),
         services_of(request).backends.of(admitted_caller_of(request).tenant),
@@ -95,5 +95,5 @@ async def list_ollama_models(
     backend_type: BackendKind = "ollama",
     backend_credential: BackendCredential = None,
 ) -> ServerModels:
-    """Do the same as `/v1/llm/models`, under its old name."""
+    """Return the same as `/v1/llm/models`, of which this is the deprecated name."""
     return await list_llm_models(request, backend_url, backend_type, backend_credential)

@@ -179,7 +179,7 @@ class Engine:
         except Exception:
             # The outermost edge of a step: an unforeseen error must end in the job, not in a queue.
             log.exception("step.crashed", extra=_labels(job))
-            return Failed("internal_error", "RUNE failed inside; the log has the details.", retryable=True)
+            return Failed("internal_error", "RUNE failed; the log has the details.", retryable=True)
 
 
 def _labels(job: Job) -> dict[str, object]:

@@ -637,7 +637,7 @@ def test_unforeseen_error_says_nothing_of_itself(
 
     response = ask(api, a_sample_event("api-get-job"))
 
-    sentence = "RUNE failed inside; the log has the details."
+    sentence = "RUNE failed; the log has the details."
     assert_problem(response, a_problem(500, "internal_error", sentence))
     assert "request.crashed" in [record.msg for record in caplog.records]
     assert logging.getLogger("api.problems").isEnabledFor(logging.INFO)

@@ -96,8 +96,8 @@ NONE: dict[str, tuple[Job, int, str, str]] = {
     "running": (a_waiting_job(), 409, "job_not_finished", "has not ended yet."),
     "failed": (an_ended_job(Status.FAILED), 409, "no_report", "has no report: it failed."),
     "cancelled": (an_ended_job(Status.CANCELLED), 409, "no_report", "has no report: it was cancelled."),
-    "an agent's": (an_ended_job(kind=Kind.AGENTIC_AGENT), 404, "not_a_benchmark", "is no benchmark."),
-    "an instance": (a_job(kind=Kind.LLM_INSTANCE), 404, "not_a_benchmark", "is no benchmark."),
+    "an agent's": (an_ended_job(kind=Kind.AGENTIC_AGENT), 404, "not_a_benchmark", "is not a benchmark."),
+    "an instance": (a_job(kind=Kind.LLM_INSTANCE), 404, "not_a_benchmark", "is not a benchmark."),
 }
 
 

@@ -253,7 +253,7 @@ def test_take_turn_hands_over_when_the_step_belongs_to_the_other_lane(
     assert rig.queue.sent == [Send(other, StepMessage(JOB_ID, 3), 0)]
 
 
-CRASH = Failed("internal_error", "RUNE failed inside; the log has the details.", retryable=True)
+CRASH = Failed("internal_error", "RUNE failed; the log has the details.", retryable=True)
 TIMEOUT = Failed("step_timeout", "The step took longer than it may.", retryable=False)
 A_TALLY, A_FAILURES_TALLY = Tally(1, 0, 1250, 1250, 1250), Tally(0, 1, 1250, 1250, 1250)
 RAISED: list[tuple[Exception, Failed]] = [
@@ -280,7 +280,7 @@ def test_take_turn_fails_the_job_when_an_unforeseen_error_comes_for_the_third_ti
 
     assert rig.job.status is Status.FAILED
     assert rig.job.failure == Failure(
-        "internal_error", "RUNE failed inside; the log has the details.", StepName.CHECK, retryable=True
+        "internal_error", "RUNE failed; the log has the details.", StepName.CHECK, retryable=True
     )
     assert [record.msg for record in caplog.records] == ["step.crashed"]
 
