@@ -1,4 +1,4 @@
-"""The minute tick."""
+"""The janitor, which runs once a minute."""
 
 import asyncio
 import logging
@@ -24,9 +24,9 @@ queue = clients.step_queue(
     {Lane.CONTROL: settings.control_queue_url, Lane.INFERENCE: settings.inference_queue_url}
 )
 clock = SystemClock()
-reaper = None
+orphan_sweep = None
 if settings.vastai.is_present:
-    reaper = OrphanSweep(
+    orphan_sweep = OrphanSweep(
         provider=clients.provider(settings.table, settings.vastai, clock),
         rental_store=clients.rental_store(settings.table),
         jobs=store,
@@ -37,11 +37,11 @@ if settings.vastai.is_present:
 
 TIME_TO_STOP_MS = 5_000
 TIME_FOR_TURNS_MS = 25_000
-"""Kept for late turns, which are sent after the machines were looked at: they wait cheaply, machines do not."""
+"""Reserved for late turns, which come after the machines: a late turn costs nothing, a machine bills."""
 
 
 class Context(Protocol):
-    """What Lambda tells of the invocation."""
+    """What Lambda says about the invocation."""
 
     def get_remaining_time_in_millis(self) -> int:
         """Return milliseconds until Lambda ends the invocation."""
@@ -49,26 +49,26 @@ class Context(Protocol):
 
 
 def handle(_event: dict[str, object], context: Context) -> dict[str, int]:
-    """Destroy what should not be alive, and send the messages of late turns again, as far as the time allows."""
-    reaped = _reap(context)
+    """Destroy machines that should not be alive, then send late turns again, as far as the time allows."""
+    swept = _sweep_orphans(context)
     sent_count = redispatch_late_turns(
         store, queue, clock, lambda: context.get_remaining_time_in_millis() > TIME_TO_STOP_MS
     )
-    log.info("tick.done", extra={"sent": sent_count, "destroyed": reaped.destroyed_count})
-    return {"sent": sent_count, "destroyed": reaped.destroyed_count, "proven": reaped.proven_count}
+    log.info("tick.done", extra={"sent": sent_count, "destroyed": swept.destroyed_count})
+    return {"sent": sent_count, "destroyed": swept.destroyed_count, "proven": swept.proven_count}
 
 
-def _reap(context: Context) -> SweepResult:
-    if reaper is None:
+def _sweep_orphans(context: Context) -> SweepResult:
+    if orphan_sweep is None:
         return SweepResult()
-    sweep = reaper.sweep(lambda: context.get_remaining_time_in_millis() > TIME_FOR_TURNS_MS)
+    sweep = orphan_sweep.sweep(lambda: context.get_remaining_time_in_millis() > TIME_FOR_TURNS_MS)
     try:
         return asyncio.run(sweep, loop_factory=asyncio.new_event_loop)
     except StoreUnavailableError:
-        # The other half of the tick may still get through.
+        # The late turns may still be sent.
         log.exception("rentals.store_unavailable")
         return SweepResult()
     except Exception:
-        # The outermost edge: whatever nobody foresaw must not keep late turns from being sent.
+        # The outermost edge: an unforeseen error must not keep late turns from being sent.
         log.exception("rentals.sweep_failed", extra={"metric": "RentalListingsFailed"})
         return SweepResult()

@@ -30,7 +30,7 @@ class Janitor:
         self._world = world
         self._good_count = 0
         self.is_at_work = False
-        self.reaped = SweepResult()
+        self.swept = SweepResult()
 
     def tick(self) -> None:
         """Begin a tick, and plan the next one, which comes even if this one fails."""
@@ -48,7 +48,7 @@ class Janitor:
             return world.now < began_at + timedelta(seconds=TIMEOUT_SECONDS - seconds)
 
         if world.account is not None:
-            reaper = OrphanSweep(
+            orphan_sweep = OrphanSweep(
                 provider=world.account.provider(clock),
                 rental_store=FaultyRentalStore(world, world.account.rental_store, stall=Fault.OVERTAKEN),
                 jobs=store,
@@ -57,16 +57,16 @@ class Janitor:
                 pause=pause,
             )
             try:
-                reaped = await reaper.sweep(lambda: has_more_than(TIME_FOR_TURNS_SECONDS))
+                swept = await orphan_sweep.sweep(lambda: has_more_than(TIME_FOR_TURNS_SECONDS))
             except StoreUnavailableError:
-                reaped = SweepResult()
-            self._add_up(reaped)
+                swept = SweepResult()
+            self._add_up(swept)
         sweep.redispatch_late_turns(store, world.queue, clock, lambda: has_more_than(TIME_TO_STOP_SECONDS))
 
-    def _add_up(self, reaped: SweepResult) -> None:
-        self.reaped.destroyed_count += reaped.destroyed_count
-        self.reaped.proven_count += reaped.proven_count
-        self.reaped.alarm_count += reaped.alarm_count
+    def _add_up(self, swept: SweepResult) -> None:
+        self.swept.destroyed_count += swept.destroyed_count
+        self.swept.proven_count += swept.proven_count
+        self.swept.alarm_count += swept.alarm_count
 
     def _end(self, began_at: datetime, ending: Ending) -> None:
         self.is_at_work = False

@@ -1,4 +1,4 @@
-"""Rented machines are looked at, kept longer, and given back."""
+"""Routes that list, extend and end rentals."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/rentals", tags=["rentals"], responses=responses(4
 
 @router.get("")
 async def list_rentals(request: Request) -> RentalList:
-    """Return own machines that are not proven gone, oldest first, each with what it has cost so far."""
+    """Return the tenant's machines that are not proven gone, oldest first, each with its cost so far."""
     rentals = services_of(request).rentals().list_rentals(admitted_caller_of(request).tenant)
     return RentalList(rentals=[_record(request, rental) for rental in rentals])
 
@@ -29,14 +29,14 @@ async def get_rental(request: Request, rental_id: str) -> RentalRecord:
 
 @router.delete("/{rental_id}", status_code=202, responses=responses(404, 409))
 async def end_rental(request: Request, rental_id: str) -> RentalRecord:
-    """Give back a machine that is kept: it is destroyed within a minute or two, and listed until that is proven."""
+    """End a kept machine: it is destroyed within a minute or two, and listed until it is proven gone."""
     tenant = admitted_caller_of(request).tenant
     return _record(request, services_of(request).rentals().end(tenant, rental_id))
 
 
 @router.post("/{rental_id}/extend", responses=responses(400, 404, 409, 413, 415))
 async def extend_rental(request: Request, rental_id: str, body: RentalExtension) -> RentalRecord:
-    """Keep a kept machine for so many seconds from now, at most until its `ceiling_at`."""
+    """Keep a kept machine for `keep_seconds` from now, at most until its `ceiling_at`."""
     tenant = admitted_caller_of(request).tenant
     keep = timedelta(seconds=body.keep_seconds)
     return _record(request, services_of(request).rentals().extend(tenant, rental_id, keep))

@@ -1,10 +1,10 @@
-"""What all workers share about the provider's key, as two kinds of rows of the one DynamoDB table.
+"""The provider limits, as two kinds of rows of the one DynamoDB table.
 
 ========  ===================  =========================================================================
 pk        sk                   what
 ========  ===================  =========================================================================
-BOARD     PACE#<endpoint>      `next_at` (ms): nobody calls the endpoint before
-BOARD     LISTING              `begun_at` (ms) and `instances` (JSON): the latest listing of all machines
+PROVIDER  PACE#<endpoint>      `next_at` (ms): no call of the endpoint before
+PROVIDER  LISTING              `begun_at` (ms) and `instances` (JSON): the latest listing of all machines
 ========  ===================  =========================================================================
 """
 
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
     type Item = Mapping[str, AttributeValueTypeDef]
 
-_PARTITION = "BOARD"
+_PARTITION = "PROVIDER"
 _LISTING = "LISTING"
 _INSTANCE_FIELDS = frozenset(each.name for each in fields(Instance))
 
 MAX_SHARED_BYTES = 300_000
-"""A longer listing is not shared: an item holds 400 KB, and some 700 machines fit."""
+"""A longer listing is not shared; about 700 machines fit. An item holds 400 KB
+(https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html)."""
 
 
 class DynamoProviderLimits(ProviderLimits):
@@ -102,7 +103,7 @@ class DynamoProviderLimits(ProviderLimits):
 
 
 def _read_instance(members: Mapping[str, Any]) -> Instance:
-    """Return the machine; a field that a newer version has written says nothing to this one."""
+    """Return the machine; a field that a newer version wrote is ignored."""
     return Instance(**{name: value for name, value in members.items() if name in _INSTANCE_FIELDS})
 
 

@@ -4,11 +4,11 @@
 pk                sk                     what
 ================  =====================  ===================================================================
 JOB#<job id>      RENTAL#<4 digits>      one attempt of the job to rent a machine
-TENANT#<tenant>   RENTAL#<rental id>     a line of the tenant's list; struck out once the rental is proven gone
+TENANT#<tenant>   RENTAL#<rental id>     a line of the tenant's list; expires once the rental is proven gone
 ================  =====================  ===================================================================
 
-Row and line are written in one transaction. A line that is struck out has an `expires_at`, and the table's TTL
-removes it: so no function needs the right to delete. The index `due` holds the rows that have a `due_at`, in a
+Row and line are written in one transaction. The line of a released rental gets an `expires_at`, and the table's
+TTL deletes it: so no function needs the right to delete. The index `due` holds the rows that have a `due_at`, in a
 bucket of their own.
 """
 
@@ -55,7 +55,7 @@ class DynamoRentalStore(RentalStore):
             self._table.transact(
                 [
                     self._table.put(row, condition="attribute_not_exists(pk)"),
-                    self._line_write(rental, struck_out_at=None),
+                    self._line_write(rental, expired_at=None),
                 ]
             )
         except ConditionFailedError:
@@ -69,9 +69,9 @@ class DynamoRentalStore(RentalStore):
         try:
             if "due_at" not in change.sets:
                 return from_row(Rental, self._table.update(key, expression))
-            # It enters or leaves the list of what may be alive.
+            # The rental enters or leaves its tenant's list.
             is_alive = change.sets["due_at"] is not None
-            line = self._line_write(rental, struck_out_at=None if is_alive else change.sets["updated_at"])
+            line = self._line_write(rental, expired_at=None if is_alive else change.sets["updated_at"])
             self._table.transact([self._table.change(key, expression), line])
         except ConditionFailedError as error:
             found = error.found.get(0)
@@ -107,13 +107,13 @@ class DynamoRentalStore(RentalStore):
             for row in rows
         )
 
-    def _line_write(self, rental: Rental, *, struck_out_at: Value) -> TransactWriteItemTypeDef:
+    def _line_write(self, rental: Rental, *, expired_at: Value) -> TransactWriteItemTypeDef:
         values: dict[str, AttributeValueTypeDef] = {":rental_id": {"S": rental.rental_id}}
-        if struck_out_at is None:
+        if expired_at is None:
             expression = f"SET rental_id = :rental_id REMOVE {TTL_FIELD}"
         else:
             expression = f"SET rental_id = :rental_id, {TTL_FIELD} = :at"
-            values[":at"] = attribute(TTL_FIELD, struck_out_at)
+            values[":at"] = attribute(TTL_FIELD, expired_at)
         return {
             "Update": {
                 "TableName": self._table.name,

@@ -1,7 +1,6 @@
 """The models that RUNE offers on Vast.ai, and what a machine needs for each.
 
-Source: the catalog that clients in the field use (RUNE client facts, May 2026), which gives memory alone. What
-follows from memory is computed here and typed in nowhere.
+The memory is that of the catalog which RUNE's clients use (May 2026); disk and download are computed from it.
 """
 
 from dataclasses import dataclass
@@ -22,13 +21,13 @@ class SizedModel:
 
     @property
     def download_gb(self) -> int:
-        """Most that its weights take on the wire and on disk: its memory with 15 % to spare, rounded up."""
-        # In whole numbers: 1.15 has no exact binary form, and a ceiling makes a whole GB of the error.
+        """Upper bound of its weights, downloaded and on disk: its memory and 15 % more, rounded up."""
+        # In whole numbers: 1.15 has no exact binary form, and the ceiling would turn the error into a GB.
         return -(-self.vram_mb * _DISK_PERCENT_OF_VRAM // (_MB_PER_GIB * 100))
 
     @property
     def required_disk_gb(self) -> int:
-        """Disk to rent: the weights, and 32 GB for the image and its tools."""
+        """Disk to rent: the weights, and 32 GB for the image."""
         return self.download_gb + _SYSTEM_DISK_GB
 
 
@@ -48,5 +47,5 @@ _BY_NAME = {model.name: model for model in CATALOG}
 
 
 def find_model(name: str) -> SizedModel | None:
-    """Return the model of exactly that name and tag, or None for one whose size RUNE does not know."""
+    """Return the model of exactly that name and tag, or None for a model outside the catalog."""
     return _BY_NAME.get(name)

@@ -1,18 +1,17 @@
-"""What a run will cost, or a refusal: never a guess, and never 0.00 for something that has a price.
+"""An upper bound of what a run will cost, or a refusal; never 0.00 for something that has a price.
 
-What `confidence_score` says: how sure RUNE is that *no more than the projection* is charged for the duration
-given. It is not how near the projection lies to the bill: a rental below its cap makes the projection too high,
-and nobody has ever been hurt by that. Clients do not spend below 0.95 (their security requirements), so each
-number below is a decision on whether they may:
+`confidence_score` is how sure RUNE is that *no more than the projection* is charged for the duration given. It does
+not say how near the projection is to the bill: a rental below its cap makes the projection too high. RUNE's clients
+do not spend below 0.95, so each number below decides whether they may:
 
 0.95
-    Everything that scales is bounded. On Vast.ai no offer above `max_dph` is taken, whatever the market does, and
-    that price holds the disk too. Not above 0.95, as traffic is billed beside the hourly price (0 to a few cents
-    per GB): for a model of the catalog that is its download, whose size is known and, where it is large, named
-    in the warning. On the caller's own machine the sum is the caller's own numbers.
+    Everything that scales is bounded. On Vast.ai no offer above `max_dph` is taken, and that price includes the
+    disk. Not above 0.95, because traffic is billed in addition (0 to a few cents per GB): for a model in
+    the catalog that is its download, whose size is known and, if it is large, named in the warning. On the caller's
+    own machine the sum follows from the caller's numbers.
 0.80
-    Something that costs money has no bound: the download of a model whose size RUNE does not know, or a machine
-    whose wear is not counted. A client stops, a person reads the warning and may go on.
+    Something that costs money has no bound: the download of a model of unknown size, or the wear of a machine
+    without a purchase price. A client stops; a person reads the warning and may go on.
 """
 
 from decimal import ROUND_CEILING, Decimal
@@ -25,15 +24,15 @@ BOUNDED_CONFIDENCE = 0.95
 UNBOUNDED_CONFIDENCE = 0.80
 
 SPEND_WARNING_USD = Decimal("5.00")
-"""Above it a person is warned (security requirements of RUNE's clients); also where `high` begins."""
+"""Above it a person is warned, as RUNE's clients require; also where `high` begins."""
 
 MEDIUM_IMPACT_USD = Decimal("1.00")
 
 MAX_PROJECTION_USD = Decimal(1_000_000_000)
-"""Above it an estimate is refused; the bounds of the fields alone let a lifespan of no time at all through."""
+"""Above it an estimate is refused: the bounds of the single fields allow a lifespan near zero."""
 
 LARGE_DOWNLOAD_GB = 50
-"""From here on the traffic is worth a sentence: at 0.02 USD per GB it costs a dollar."""
+"""From this size on the warning names the traffic: at 0.02 USD per GB it costs a dollar."""
 
 _CENT_USD = Decimal("0.01")
 _STEP_USD = Decimal("0.0001")
@@ -46,13 +45,13 @@ _DRIVER_FIELDS = ("vastai", "aws", "gcp", "azure", "local_hardware")
 
 
 def estimate_cost(request: CostEstimationRequest) -> CostEstimationResponse:
-    """Return the most that the run will cost by what the caller said.
+    """Return the upper bound of the run's cost, from the caller's numbers.
 
     Raises
     ------
     InvalidRequestError
         With one of these as `specific_code`: `cost_driver_missing`, `cost_driver_ambiguous` (a run uses one
-        machine, and the sum of two would be the price of neither), `price_unknown` (AWS, Google Cloud, Azure),
+        machine), `price_unknown` (AWS, Google Cloud, Azure),
         `price_range_reversed`, `estimate_input_missing` (a number without which the cost has no bound), or
         `estimate_out_of_range`.
     """
@@ -132,7 +131,7 @@ def _estimate_own_machine(request: CostEstimationRequest) -> CostEstimationRespo
 
 
 def _wear_usd_per_hour(request: CostEstimationRequest) -> Decimal | None:
-    """Return straight-line depreciation over every hour of the lifespan; None where nothing was said of it."""
+    """Return straight-line depreciation per hour of the lifespan; None where the request names neither."""
     if not request.local_hardware_purchase_price and not request.local_hardware_lifespan_years:
         return None
     lifespan_years = _required(request.local_hardware_lifespan_years, "local_hardware_lifespan_years")
@@ -148,14 +147,14 @@ def _projected_usd(cost_usd: Decimal) -> Decimal:
             pointer="",
             code="estimate_out_of_range",
         )
-    # Upwards: a bound that is rounded down is none, and a cost never shows as nothing.
+    # Upwards: a bound must not be rounded down, and a cost never shows as 0.
     return cost_usd.quantize(_STEP_USD, ROUND_CEILING)
 
 
 def _warning(projected_usd: Decimal, caveat: str | None) -> str | None:
     price = f"This may cost {projected_usd.quantize(_CENT_USD, ROUND_CEILING)} USD."
-    said = [price] if projected_usd > SPEND_WARNING_USD else []
-    return " ".join([*said, *filter(None, [caveat])]) or None
+    sentences = [price] if projected_usd > SPEND_WARNING_USD else []
+    return " ".join([*sentences, *filter(None, [caveat])]) or None
 
 
 def _impact(projected_usd: Decimal) -> ResourceImpact:
@@ -181,5 +180,5 @@ def _missing(field: str, rule: str) -> InvalidRequestError:
 
 
 def _exact(value: float) -> Decimal:
-    """Return the number as its sender wrote it: 2.3, and not the binary fraction nearest to it."""
+    """Return the number as the caller wrote it: 2.3, not the nearest binary fraction."""
     return Decimal(repr(value))

@@ -26,7 +26,7 @@ def size_model(model: str, min_vram_mb: int | None = None) -> SizedModel:
     Raises
     ------
     InvalidRequestError
-        `model_size_unknown`: neither catalog, caller nor name tell.
+        `model_size_unknown`: neither the catalog, the caller nor the name gives the size.
     """
     known = find_model(model)
     if min_vram_mb is not None:
@@ -44,9 +44,9 @@ def size_model(model: str, min_vram_mb: int | None = None) -> SizedModel:
 
 
 def estimate_vram_mb(model: str) -> int | None:
-    """Return the memory that a name such as `qwen3:14b-q8_0` or `mixtral:8x7b` tells of, or None.
+    """Return the memory that a name such as `qwen3:14b-q8_0` or `mixtral:8x7b` implies, or None.
 
-    Of several experts every one is counted in full, which is more than they share.
+    Every expert counts in full, although experts share some weights.
     """
     size = _SIZE.search(model.rpartition(":")[2]) or _SIZE.search(model)
     if size is None:

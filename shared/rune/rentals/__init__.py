@@ -1,1 +1,1 @@
-"""Rented GPUs: what is offered, what was rented and what it costs, until each is proven gone."""
+"""Rented GPUs: offers, rentals and their cost, until each machine is proven gone."""

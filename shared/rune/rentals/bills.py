@@ -1,7 +1,7 @@
 """What a rental costs, from the rental store alone.
 
 Vast.ai charges disk from creation until destruction, the GPU while the machine runs, and all traffic
-(https://docs.vast.ai/documentation/instances/pricing). Every unknown is taken at its upper bound, so that the
+(https://docs.vast.ai/guides/instances/pricing). Every unknown is taken at its upper bound, so that the
 recorded cost covers the charge: the GPU counts from the last moment at which the machine was seen not running, and
 everything until the listing had come that proved the machine gone.
 """

@@ -1,4 +1,4 @@
-"""What Vast.ai says of a machine, and what that means for who waits for it to boot."""
+"""What Vast.ai reports about a machine, and how far that machine has booted."""
 
 import re
 from collections.abc import Mapping
@@ -9,11 +9,12 @@ from enum import StrEnum
 from rune.rentals.record import Rental
 
 REPORT_TIMEOUT = timedelta(seconds=120)
-"""How long a host may not report at all (observed: it never does afterwards)."""
+"""How long a host may stay silent; none has been seen to report after that
+(https://github.com/skypilot-org/skypilot, provision/vast)."""
 
 PORT_TIMEOUT = timedelta(seconds=45)
-"""How long a running machine may lack its port or a server behind it; the mapping lags by a poll or two, and the
-server starts in seconds."""
+"""How long a running machine may lack its port or a server behind it: the mapping comes some seconds after the
+container runs, and the server starts in seconds."""
 
 CLOCK_SKEW = timedelta(seconds=5)
 """How far the clocks of two workers may differ. A listing that another worker began counts as later than an event
@@ -24,14 +25,14 @@ LONGEST_STATUS = 160
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One machine of a listing; states are words of Vast.ai's, None where it gives none.
+    """One machine of a listing. States are Vast.ai's own words, None where it gives none.
 
     Attributes
     ----------
     host_ports
         Public port by container port, such as `{"11434/tcp": 40123}`.
     micro_usd_per_hour
-        What it costs while it runs, its disk included, in millionths of a dollar.
+        Its price while it runs, with its disk, in millionths of a dollar.
     """
 
     contract_id: int
@@ -48,7 +49,7 @@ class Instance:
 
     @property
     def is_running(self) -> bool:
-        """Whether the container is up, which says nothing of the server in it."""
+        """Whether the container runs; the server in it may not answer yet."""
         return self.actual_status == "running"
 
     def url(self, container_port: int) -> str | None:
@@ -62,12 +63,12 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All machines of the account, as one complete answer.
+    """All machines of the account, from one complete answer.
 
     Attributes
     ----------
     begun_at
-        Before the first page was asked for: what was gone by then is not in it.
+        When the first page was asked for: a machine that was gone by then is not in it.
     """
 
     begun_at: datetime
@@ -85,12 +86,13 @@ class BootState(StrEnum):
 
     WAITING = "waiting"
     REACHABLE = "reachable"
-    """It runs and has its port: the server may be asked."""
+    """It runs and its port is mapped: its server can be asked."""
     FAILED = "failed"
-    """It will not come; another one is needed."""
+    """It will not run; another machine is needed."""
 
 
-# Container states that a booting machine does not leave again by itself (skypilot, dstack).
+# Container states that a booting machine does not leave by itself (https://github.com/skypilot-org/skypilot,
+# https://github.com/dstackai/dstack).
 _FINAL_STATES = frozenset({"exited", "unknown", "offline", "stopped", "frozen"})
 _IMAGE_FAILED = re.compile(
     r"manifest unknown|failed to resolve reference|pull access denied|repository does not exist|unauthorized: "
@@ -100,7 +102,7 @@ _IMAGE_FAILED = re.compile(
 
 
 def find_boot_state(rental: Rental, instance: Instance, port: int, now: datetime) -> tuple[BootState, str]:
-    """Return how far the machine is, and why in a few words where it is dead."""
+    """Return how far the machine has booted, and in a few words why it failed."""
     if has_stopped(instance):
         return BootState.FAILED, describe_state(instance)
     if not instance.is_running and _IMAGE_FAILED.search(instance.status_text):
@@ -117,13 +119,13 @@ def find_boot_state(rental: Rental, instance: Instance, port: int, now: datetime
 
 
 def has_stopped(instance: Instance) -> bool:
-    """Return whether a machine that should run has stopped: crashed, cut off, outbid, or the credit is used up."""
+    """Return whether a machine that should run has stopped: crashed, offline, outbid, or without credit."""
     stopped_by_provider = instance.cur_state == instance.intended_status == instance.next_state == "stopped"
     return stopped_by_provider or instance.actual_status in _FINAL_STATES
 
 
 def describe_state(instance: Instance) -> str:
-    """Return the machine's state in a few words, the provider's text among them."""
+    """Return the machine's state and the provider's status text, at most 160 characters of it."""
     words = " ".join(instance.status_text.split())[:LONGEST_STATUS]
     state = instance.actual_status or "not reported"
     return f"{state}: {words}" if words else state

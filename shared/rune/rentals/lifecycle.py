@@ -1,7 +1,8 @@
-"""Every decision about a rental's row, as plain functions over plain data.
+"""Every write of a rental's row, as a conditional change.
 
-`intended -> created -> running -> (kept ->) releasing -> released`. A row goes to `releasing` from anywhere, and
-from `released` back again if the machine turns up after all: what exists is the provider's word, and never ours.
+`intended -> created -> running -> (kept ->) releasing -> released`. A row goes to `releasing` from any other state,
+and from `released` back to it if the provider lists the machine again. `rune.rentals.reconciliation` decides which
+write is due.
 """
 
 from dataclasses import replace
@@ -12,10 +13,10 @@ from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change, Is, IsOneOf, Value, make_change
 
 RELEASE_MARGIN = timedelta(minutes=5)
-"""Beyond a job's deadline, for giving its machine back."""
+"""Time after a job's deadline in which its machine is released."""
 
 REMEMBERED = timedelta(days=30)
-"""How long the row of a rental that is gone stays."""
+"""How long the row of a released rental is kept."""
 
 LONGEST_DETAIL = 200
 
@@ -57,7 +58,7 @@ def note_seen_running(rental: Rental, seen_at: datetime, now: datetime) -> Chang
 
 
 def note_price(rental: Rental, micro_usd_per_hour: int, now: datetime) -> Change:
-    """Return the write for a machine that costs more than its offer said; the disk's share stays as it was."""
+    """Return the write for a machine that costs more than its offer said; the disk's share is unchanged."""
     gpu_micro_usd = micro_usd_per_hour - rental.prices.disk_micro_usd_per_hour
     return make_change(
         "note_price",
@@ -79,9 +80,9 @@ def note_running(rental: Rental, url: str, now: datetime) -> Change:
 
 
 def note_pulling(rental: Rental, model: str, most_bytes: int, now: datetime) -> Change:
-    """Return the write that says which model is being put on the machine, and the most that this may take.
+    """Return the write that says which model the machine downloads, and how many bytes that may take at most.
 
-    A download of another model that was never completed counts as if it had been.
+    An incomplete download of another model counts as complete.
     """
     left_behind = rental.pulling_bytes if rental.model != model else 0
     return make_change(
@@ -94,7 +95,7 @@ def note_pulling(rental: Rental, model: str, most_bytes: int, now: datetime) -> 
 
 
 def note_pulled(rental: Rental, model: str, pulled_bytes: int, now: datetime) -> Change:
-    """Return the write that says the model is on the machine, and what its download took."""
+    """Return the write that says the model is on the machine, and how many bytes its download took."""
     return make_change(
         "note_pulled",
         now,
@@ -131,7 +132,7 @@ def take_kept(rental: Rental, job_id: str, now: datetime) -> Change:
 
 
 def give_back(rental: Rental, now: datetime) -> Change:
-    """Return the write by which a job leaves a machine that it had found kept, as it found it."""
+    """Return the write by which a job returns a kept machine that it had borrowed."""
     return make_change(
         "give_back",
         now,
@@ -141,7 +142,7 @@ def give_back(rental: Rental, now: datetime) -> Change:
 
 
 def extend(rental: Rental, until: datetime, now: datetime) -> Change:
-    """Return the write that puts a kept machine's end off; the caller has looked at the ceiling."""
+    """Return the write that moves a kept machine's end; the caller has compared it with the ceiling."""
     return make_change(
         "extend",
         now,
@@ -157,7 +158,7 @@ def ask_release(
     detail: str | None = None,
     contract_id: int | None = None,
 ) -> Change:
-    """Return the write that gives the machine up: from here on it is destroyed until it is proven gone.
+    """Return the write that asks for the release: from then on the machine is destroyed until it is proven gone.
 
     Parameters
     ----------
@@ -185,7 +186,7 @@ def note_destroyed(rental: Rental, now: datetime) -> Change:
 
 
 def reopen(rental: Rental, contract_id: int, now: datetime) -> Change:
-    """Return the write for a machine that carries the label of a rental that was taken for gone or never made."""
+    """Return the write for a machine whose rental was recorded as gone or never made."""
     return make_change(
         "reopen",
         now,
@@ -219,7 +220,7 @@ def prove_release(
     now
         When it had come: the machine may have been there until it was answered, so the bill is made up to here.
     reason
-        For one that nobody had given up: it was gone before.
+        For a rental of which no release was asked.
     """
     sets: dict[str, Value] = {
         "state": RentalState.RELEASED,
@@ -236,7 +237,7 @@ def prove_release(
         now,
         requires=(
             IsOneOf("state", (*_NOT_ENDING, RentalState.RELEASING)),
-            # Nobody has learned anything else of it meanwhile, such as the contract that a lost create made.
+            # Nothing else was learned meanwhile, such as the contract that a lost create made.
             Is("version", rental.version),
         ),
         sets=sets,

@@ -1,4 +1,4 @@
-"""Which offer to take. The server's filters are a hint: every number is looked at again here."""
+"""Which offer to take. Vast.ai's filters are not relied on: every number is checked again here."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from enum import StrEnum
 from rune.rentals.record import MICRO_USD_PER_USD, Prices
 
 VRAM_MARGIN_PERCENT = 10
-"""Beyond what the model needs: offers count memory that the driver keeps to itself."""
+"""Memory beyond what the model needs: offers include memory that the driver reserves."""
 
 LEAST_DOWNLOAD_MBIT_PER_SECOND = 100
 LONGEST_DOWNLOAD = timedelta(minutes=20)
 MAX_DOWNLOAD_USD_PER_GB = Decimal("0.02")
-"""Traffic is billed beside the hour: a 40 GB model at this price costs 0.80 USD."""
+"""Traffic is billed in addition to the hour: a 40 GB model at this price costs 0.80 USD."""
 
 _STORAGE_HOURS_PER_MONTH = 720
 
@@ -26,9 +26,9 @@ class Offer:
     Attributes
     ----------
     offer_id
-        What is ordered; short-lived and good for one order.
+        Names the offer in an order; valid for one order and a short time.
     machine_id
-        The host machine itself, for years.
+        Names the host machine, permanently.
     price_usd_per_hour
         As quoted, with the disk that the search asked for.
     gpu_usd_per_hour, storage_usd_per_gb_month
@@ -59,7 +59,7 @@ class Offer:
     is_rentable: bool
 
     def disk_usd_per_hour(self, disk_gb: int) -> Decimal:
-        """Return what a disk costs (storage is quoted by GB and month of 720 hours)."""
+        """Return what a disk costs; storage is quoted per GB and month of 720 hours."""
         return self.storage_usd_per_gb_month * disk_gb / _STORAGE_HOURS_PER_MONTH
 
     def usd_per_hour(self, disk_gb: int) -> Decimal:
@@ -119,19 +119,19 @@ class RejectionReason(StrEnum):
     FAILED_BEFORE = "failed_before"
     VRAM = "vram"
     DISK = "disk"
-    CHEAP = "below_min_dph"
-    DEAR = "above_max_dph"
+    BELOW_MIN_PRICE = "below_min_dph"
+    ABOVE_MAX_PRICE = "above_max_dph"
     UNRELIABLE = "reliability"
     UNVERIFIED = "unverified"
     PORTS = "ports"
     SLOW_NETWORK = "bandwidth"
-    DEAR_NETWORK = "traffic_price"
+    TRAFFIC_PRICE = "traffic_price"
     ENDS_SOON = "time_left"
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Offers that will do, best value first, and the flaw of every other by machine."""
+    """Offers that fit, best value first, and why each other machine was rejected."""
 
     offers: tuple[Offer, ...]
     rejections: tuple[tuple[int, RejectionReason], ...]
@@ -140,11 +140,11 @@ class Selection:
 def select_offers(
     offers: Sequence[Offer], requirements: Requirements, failed_machines: Collection[int]
 ) -> Selection:
-    """Return what will do, ordered by speed per dollar."""
+    """Return what fits, ordered by speed per dollar."""
     judged = [(offer, find_rejection_reason(offer, requirements, failed_machines)) for offer in offers]
     fitting = [offer for offer, reason in judged if reason is None]
     return Selection(
-        # Equal value: the surer host, then the lower id, so that the same market gives the same choice.
+        # Equal value: the more reliable host, then the lower id, so that the same market gives the same choice.
         tuple(sorted(fitting, key=lambda o: (-_value(o, requirements), -o.reliability_ratio, o.offer_id))),
         tuple((offer.machine_id, reason) for offer, reason in judged if reason is not None),
     )
@@ -160,8 +160,8 @@ def find_rejection_reason(
         (RejectionReason.FAILED_BEFORE, offer.machine_id in failed_machines),
         (RejectionReason.VRAM, offer.vram_mb < requirements.offered_vram_mb),
         (RejectionReason.DISK, offer.disk_gb < requirements.disk_gb),
-        (RejectionReason.CHEAP, price < requirements.min_usd_per_hour),
-        (RejectionReason.DEAR, price > requirements.max_usd_per_hour),
+        (RejectionReason.BELOW_MIN_PRICE, price < requirements.min_usd_per_hour),
+        (RejectionReason.ABOVE_MAX_PRICE, price > requirements.max_usd_per_hour),
         (RejectionReason.UNRELIABLE, offer.reliability_ratio < requirements.reliability_ratio),
         (RejectionReason.UNVERIFIED, not offer.is_verified),
         (RejectionReason.PORTS, offer.port_count < requirements.port_count),
@@ -169,7 +169,7 @@ def find_rejection_reason(
             RejectionReason.SLOW_NETWORK,
             offer.download_mbit_per_second < requirements.download_mbit_per_second,
         ),
-        (RejectionReason.DEAR_NETWORK, offer.download_usd_per_gb > MAX_DOWNLOAD_USD_PER_GB),
+        (RejectionReason.TRAFFIC_PRICE, offer.download_usd_per_gb > MAX_DOWNLOAD_USD_PER_GB),
         (RejectionReason.ENDS_SOON, offer.time_left < requirements.time_needed),
     )
     return next((reason for reason, applies in rejections if applies), None)

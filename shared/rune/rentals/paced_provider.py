@@ -1,7 +1,7 @@
-"""The way to the provider that all workers share: paced, with one listing for all who poll.
+"""Calls of the provider, paced for all workers together, with one listing that they share.
 
-Vast.ai counts calls per key and endpoint (docs.vast.ai "Rate limits and errors", August 2026), so how many workers
-there are must not matter. Nobody waits in here: who is too early is told how long to stay away.
+Vast.ai limits calls per key and endpoint (https://docs.vast.ai/api-reference/rate-limits-and-errors, August 2026),
+so the number of workers must not matter. No call waits: one that comes too early raises ThrottledError.
 """
 
 import logging
@@ -20,7 +20,7 @@ from rune.rentals.store import Endpoint, ProviderLimits
 log = logging.getLogger(__name__)
 
 LISTING_AGE = timedelta(seconds=5)
-"""How old a listing may be for somebody who only waits."""
+"""How old a shared listing may be where no proof is needed."""
 
 INTERVALS = {
     Endpoint.SEARCH: timedelta(seconds=6),
@@ -32,24 +32,24 @@ INTERVALS = {
     Endpoint.TEMPLATES: timedelta(seconds=3),
     Endpoint.ACCOUNT: timedelta(seconds=1),
 }
-"""Least time between two calls with one key, as published."""
+"""Least time between two calls with one key, as published (link above)."""
 
 BUSY_DELAY = {Endpoint.CREATE: timedelta(seconds=12)}
-"""How long to stay away after a 429 that names no time."""
+"""Back-off after a 429 that names no time."""
 
 _USUAL_BUSY_DELAY = timedelta(seconds=5)
 
 _LONGEST_BUSY_DELAY = {Endpoint.DESTROY: timedelta(seconds=60), Endpoint.LIST: timedelta(seconds=120)}
-"""However long the provider asks to stay away: a machine bills until it is destroyed, and seen to be gone."""
+"""Longest back-off, even if the provider asks for more: a machine bills until it is destroyed and proven gone."""
 
 
 class ThrottledError(Exception):
-    """It is not the caller's turn yet.
+    """The provider's rate limit does not allow this call yet; nothing was sent.
 
     Attributes
     ----------
     delay_seconds
-        How long to stay away.
+        How long to wait before asking again.
     """
 
     def __init__(self, waiting: timedelta) -> None:
@@ -66,23 +66,23 @@ class PacedProvider:
         self._clock = clock
 
     async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
-        """Return offers that may do."""
+        """Return offers that may fit."""
         return await self._paced(Endpoint.SEARCH, lambda: self._provider.search(requirements))
 
     async def find_template(self, template_hash: str) -> Template | None:
-        """Return a stored recipe, or None."""
+        """Return a stored template, or None."""
         return await self._paced(Endpoint.TEMPLATES, lambda: self._provider.find_template(template_hash))
 
     async def read_credit_usd(self) -> Decimal | None:
-        """Return the money left, or None where the key may not know."""
+        """Return the money left, or None where the key has no right to read it."""
         return await self._paced(Endpoint.ACCOUNT, self._provider.read_credit_usd)
 
     def reserve_create(self) -> None:
-        """Take the right to order a machine; asked for before the intent is written, since that is for good."""
+        """Take the next order of the rate limit, before the intent is written: an intent cannot be taken back."""
         self._reserve(Endpoint.CREATE)
 
     async def create(self, order: Order) -> int:
-        """Order a machine, with the right that `reserve_create` took; see `Provider.create`."""
+        """Order a machine, after `reserve_create`; see `Provider.create`."""
         return await self._noting_refusal(Endpoint.CREATE, lambda: self._provider.create(order))
 
     async def label(self, contract_id: int, label: str) -> None:
@@ -104,7 +104,7 @@ class PacedProvider:
         now = self._clock.now()
         oldest = now - LISTING_AGE if begun_after is None else begun_after + CLOCK_SKEW
         shared = self._provider_limits.read_listing()
-        # One of the future comes from a clock that is wrong, and would be taken for fresh long after.
+        # A listing of the future comes from a wrong clock, and would count as fresh long after.
         if shared is not None and oldest < shared.begun_at <= now + CLOCK_SKEW:
             return shared
         self._reserve(Endpoint.LIST)

@@ -1,4 +1,4 @@
-"""What RUNE asks of a provider of GPUs, as plain data. Every method may raise `RentalError`."""
+"""The port to a provider of GPUs, as plain data. Every method may raise `RentalError`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ from rune.rentals.offers import Offer, Requirements
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a machine is made from; prices are the offer's.
+    """What a machine is made from, at the offer's price.
 
     Attributes
     ----------
     image
-        With its tag; None takes the template's.
+        With its tag; None takes the image of the template.
     template_hash
-        Of the provider; what is set here besides wins over it.
+        Of the provider; the other fields here override the template's.
     ports
         Container ports to be mapped to public ones.
     script
@@ -38,14 +38,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A recipe stored with the provider.
+    """A template stored with the provider.
 
     Attributes
     ----------
     flags
         Its environment and ports, as flags of `docker run`.
     starts_itself
-        Whether nothing but the image decides what runs: no script, no arguments, no ssh server in its place.
+        Whether the image alone decides what runs: the template has no script, no arguments and no ssh server.
     """
 
     template_hash: str
@@ -56,18 +56,18 @@ class Template:
 
 
 class Provider(Protocol):
-    """A market of machines."""
+    """A market of rented machines."""
 
     async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
-        """Return offers that may do; the server's filters are no promise."""
+        """Return offers that may fit; the provider's filters are no promise."""
         ...
 
     async def find_template(self, template_hash: str) -> Template | None:
-        """Return a stored recipe, or None."""
+        """Return a stored template, or None."""
         ...
 
     async def read_credit_usd(self) -> Decimal | None:
-        """Return the money left, or None where the key may not know."""
+        """Return the money left, or None where the key has no right to read it."""
         ...
 
     async def create(self, order: Order) -> int:
@@ -76,9 +76,9 @@ class Provider(Protocol):
         Raises
         ------
         CreateLostError
-            Nobody knows whether it was made.
+            It is unknown whether the machine was made.
         RentalError
-            It was not made; but where the error names a contract, that exists and must be destroyed.
+            No machine was made. If the error names a contract, that contract exists and must be destroyed.
         """
         ...
 
@@ -87,7 +87,7 @@ class Provider(Protocol):
         ...
 
     async def show(self, contract_id: int) -> Instance | None:
-        """Return one machine; None is no proof of its absence, for fresh ones are shown late."""
+        """Return one machine; None is no proof of absence, since fresh machines are shown late."""
         ...
 
     async def label(self, contract_id: int, label: str) -> None:
@@ -97,6 +97,6 @@ class Provider(Protocol):
     async def destroy(self, contract_id: int) -> bool:
         """Ask to destroy a machine; return whether the provider knew it and took the order.
 
-        One that it does not know is no error: it is gone, or too fresh to be seen. Neither answer is proof.
+        An unknown machine is no error: it is gone, or too fresh to be seen. Neither answer is proof.
         """
         ...

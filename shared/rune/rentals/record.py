@@ -1,4 +1,4 @@
-"""A rental as the rental store keeps it, written before any money is spent."""
+"""A rental as the rental store keeps it; written before any money is spent."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from enum import StrEnum
 MICRO_USD_PER_USD = 1_000_000
 
 OLLAMA_IMAGE_BYTES = 2_000_000_000
-"""What ollama/ollama takes on the wire, at most: 1.9 GB compressed (Docker Hub, 0.9 to 0.13)."""
+"""Upper bound of the download of ollama/ollama: 1.9 GB compressed (https://hub.docker.com/r/ollama/ollama/tags,
+versions 0.9 to 0.13)."""
 
 _LABEL = re.compile(r"rune-(?P<stage>.+)-(?P<job_id>[0-9a-f]{32})-(?P<attempt>[0-9]{1,4})")
 
@@ -17,28 +18,28 @@ class RentalState(StrEnum):
     """Where a rental stands; only the last is final."""
 
     INTENDED = "intended"
-    """Written down; the create call may be under way, or its answer lost."""
+    """The create call may be under way, or its answer lost."""
     CREATED = "created"
     """The provider named a contract; the machine boots."""
     RUNNING = "running"
     """Its server answered."""
     KEPT = "kept"
-    """No job's any more: alive on purpose, until `kept_until`."""
+    """Alive without a job, on purpose, until `kept_until`."""
     RELEASING = "releasing"
     """To be destroyed; it bills until that is proven."""
     RELEASED = "released"
-    """Proven gone, or never made."""
+    """Proven gone, or proven never made."""
 
 
 class EndReason(StrEnum):
-    """Why a rental is given back; the first word of what people read."""
+    """Why a rental ends, as people read it."""
 
     JOB_ENDED = "job_ended"
     CALLER_ENDED = "caller_ended"
     EXPIRED = "expired"
     OFFER_GONE = "offer_gone"
     CREATE_PUT_OFF = "create_put_off"
-    """The provider could not take the order; the machine is not to blame."""
+    """The provider could not take the order; the offer may be ordered again."""
     CREATE_REFUSED = "create_refused"
     CREATE_LOST = "create_lost"
     BOOT_FAILED = "boot_failed"
@@ -58,7 +59,7 @@ class Prices:
     gpu_micro_usd_per_hour
         From the moment the container runs.
     disk_micro_usd_per_hour
-        From the contract's creation, whatever runs.
+        From the contract's creation, whether or not the container runs.
     download_micro_usd_per_gb
         For what the machine receives.
     """
@@ -89,42 +90,42 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Rental:
-    """One attempt to rent a machine, and what became of it. None means not (yet) known.
+    """One attempt to rent a machine. None means not known, or not yet.
 
     Attributes
     ----------
     label
-        What the machine is called at the provider: unique, and the only sign by which RUNE knows its own.
+        The machine's name at the provider: unique, and the only sign by which RUNE recognizes its machines.
     job_id, attempt
         The job that rented it, and which of its attempts this was.
     holder
-        The job that uses it now; None for one that is kept or gone.
+        The job that uses it now; None for a rental that is kept or gone.
     held_since
-        When the holder began; its share of the bill starts there.
+        When the holder began to use it; the holder's share of the bill starts there.
     model
-        The model that was put on it.
+        The model that was downloaded to it.
     template_hash
-        The provider's template it was made from, if any.
+        The provider's template that it was made from, if any.
     image_bytes
-        The most that its image takes on the wire.
+        Upper bound of the download of its image.
     last_seen_stopped_at
         Latest moment at which it was seen not running; its GPU is counted as billed from there.
     first_seen_running_at
         When it was first seen running, though its server may not have answered.
     downloaded_bytes
-        What all downloads of models took that are complete.
+        Size of all completed downloads of models.
     pulling_bytes
-        The most that the one under way may take; 0 where there is none.
+        Upper bound of the download under way; 0 where there is none.
     kept_until, ceiling_at
-        When it ends without anybody asking, and the latest moment to which that can be put off.
+        When a kept machine ends, and the latest moment to which that can be moved.
     destroyed_at
-        When the provider last said that it destroys the machine; that is a word, and no proof.
+        When the provider last said that it destroys the machine, which is no proof.
     has_self_destruct
         Whether the machine destroys itself some time after `ceiling_at`.
     is_open
-        Whether anybody who finds the address may use the server, since it asks for no credential.
+        Whether anyone who finds the address can use the server, since it asks for no credential.
     due_at
-        Present as long as the rental is not proven gone: the index of what may be alive.
+        Present until the rental is proven gone; the index of rentals that may bill.
     cost_micro_usd
         The whole bill; written when the rental is proven gone.
     """
@@ -172,7 +173,7 @@ class Rental:
         return any(moment is not None for moment in seen)
 
     def is_used_by(self, job_id: str) -> bool:
-        """Whether the machine boots or runs for the job."""
+        """Return whether the machine boots or runs for the job."""
         return self.state in (RentalState.CREATED, RentalState.RUNNING) and self.holder == job_id
 
     @property
@@ -183,7 +184,7 @@ class Rental:
 
 @dataclass(frozen=True, slots=True)
 class LabelParts:
-    """What a label says."""
+    """The parts of a label."""
 
     stage: str
     job_id: str
@@ -206,12 +207,12 @@ def make_label(stage: str, job_id: str, attempt: int) -> str:
 
 
 def parse_label(label: str | None) -> LabelParts | None:
-    """Return what a label of RUNE's says; None for anybody else's."""
+    """Return the parts of a label that RUNE made; None for any other label."""
     match = _LABEL.fullmatch(label or "")
     return None if match is None else LabelParts(match["stage"], match["job_id"], int(match["attempt"]))
 
 
 def parse_rental_id(rental_id: str) -> tuple[str, int] | None:
-    """Return job and attempt, or None for what is no rental's id."""
+    """Return job and attempt; None for text that is not a rental's id."""
     match = re.fullmatch(r"([0-9a-f]{32})-([0-9]{1,4})", rental_id)
     return None if match is None else (match[1], int(match[2]))

@@ -1,8 +1,9 @@
-"""A machine that destroys itself, should everything of ours be down.
+"""A machine that destroys itself if RUNE does not.
 
-Vast.ai gives every container its own contract's number and a key that can destroy just that (docs.vast.ai,
-"Instance environment variables"). The default image holds no curl and no Python, but `ca-certificates` brings
-`openssl`, which is enough for one HTTPS request (ollama's Dockerfile; Debian's ca-certificates depends on openssl).
+Vast.ai gives every container the number of its contract and a key for that contract alone
+(https://docs.vast.ai/guides/instances/docker-environment). The default image has neither curl nor Python, but its
+`ca-certificates` depends on `openssl`, which is enough for one HTTPS request
+(https://github.com/ollama/ollama/blob/main/Dockerfile, https://packages.debian.org/stable/ca-certificates).
 """
 
 from datetime import datetime, timedelta
@@ -11,12 +12,12 @@ from urllib.parse import urlsplit
 from rune.rentals.provider import Template
 
 GRACE = timedelta(minutes=15)
-"""How long after the rental's last possible end the machine waits for RUNE to do it."""
+"""How long after the rental's last possible end the machine waits for RUNE to destroy it."""
 
 EXPIRES_VARIABLE = "RUNE_EXPIRES_AT"
 LIFE_VARIABLE = "RUNE_LIFE_SECONDS"
 START = "exec ollama serve"
-"""What the image's own entrypoint does."""
+"""The command of the image's own entrypoint."""
 
 _SCRIPT = """\
 (
@@ -40,20 +41,20 @@ def make_script(base_url: str, start: str = START) -> str | None:
     Parameters
     ----------
     base_url
-        Of the provider's API; None is returned for one without TLS, to which no key should be sent.
+        Of the provider's API. Without TLS there is no script (None): the key must not be sent in the clear.
     """
     url = urlsplit(base_url)
     if url.scheme != "https" or not url.hostname:
         return None
-    # Variables of the shell, so that the script itself is the same for every rental.
+    # Shell variables, so that the script itself is the same for every rental.
     variables = {"expires": "{" + EXPIRES_VARIABLE + "}", "life": "{" + LIFE_VARIABLE + "}"}
     return _SCRIPT.format(**variables, host=url.hostname, port=url.port or 443, start=start)
 
 
 def make_environment(ordered_at: datetime, ceiling_at: datetime) -> dict[str, str]:
-    """Return the variables that the script reads: its end by the clock, and by what has passed since it started.
+    """Return the variables that the script reads: its end by the clock, and its longest life since the start.
 
-    The first to come counts. A host whose clock is slow would bill on, and one that restarts counts anew.
+    The earlier one counts: a host's clock may be slow, and a container that restarts counts its life anew.
     """
     ends_at = ceiling_at + GRACE
     return {

@@ -8,7 +8,7 @@ from typing import Self
 from rune.errors import SettingsError
 
 _MOST_DIGITS = 7
-"""115 days; the template's parameter allows as many."""
+"""Seconds up to 115 days, as the template's parameter allows."""
 
 DEFAULT_KEEP_LIMIT = timedelta(hours=4)
 
@@ -48,16 +48,16 @@ class KeepLimits:
 
 @dataclass(frozen=True, slots=True)
 class RentalSettings:
-    """Settings of whoever rents.
+    """Settings of the functions that rent.
 
     Attributes
     ----------
     stage
         Part of every label: only machines labelled for this stage are ever touched.
     api_url
-        Of the provider.
+        Of the provider's API.
     image
-        What runs on a machine for which no template was named.
+        Runs on a machine for which no template was named.
     """
 
     stage: str

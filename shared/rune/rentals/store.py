@@ -20,10 +20,10 @@ class RentalRefused:
 
 
 class RentalStore(Protocol):
-    """Where rentals are written down. Every method raises StoreUnavailableError when that cannot be reached."""
+    """Where rentals are stored. Every method raises StoreUnavailableError when the store cannot be reached."""
 
     def open(self, rental: Rental) -> bool:
-        """Write a new rental; return False if this attempt of the job is written already, whoever did it."""
+        """Write a new rental; return False if this attempt of the job is written already."""
         ...
 
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
@@ -96,11 +96,11 @@ class Endpoint(StrEnum):
 
 
 MAX_CLOCK_ERROR = timedelta(minutes=20)
-"""What is dated so far ahead was written by a clock that is wrong; the longest hold-off is 15 minutes."""
+"""A stored time further ahead comes from a wrong clock: the longest back-off is 15 minutes."""
 
 
 class ProviderLimits(Protocol):
-    """What all workers share about one key of the provider's: when the next call may be made, and one listing.
+    """What all workers share about the provider's key: when the next call may be made, and one listing.
 
     A time further ahead than `MAX_CLOCK_ERROR` is ignored: one wrong clock must not block all others.
     Raises StoreUnavailableError when it cannot be reached.
@@ -111,11 +111,11 @@ class ProviderLimits(Protocol):
         ...
 
     def back_off(self, endpoint: Endpoint, until: datetime) -> None:
-        """Let nobody call the endpoint before a moment; an earlier moment changes nothing."""
+        """Allow no call of the endpoint before a moment; an earlier moment changes nothing."""
         ...
 
     def read_listing(self) -> Listing | None:
-        """Return the latest listing that somebody shared."""
+        """Return the latest listing that a worker shared."""
         ...
 
     def share_listing(self, listing: Listing) -> None:

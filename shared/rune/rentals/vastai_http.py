@@ -1,4 +1,4 @@
-"""The wire to Vast.ai: one HTTP request with the key, and a clear word on whether it may have arrived."""
+"""HTTP requests to Vast.ai with the key, and whether a request without a response may have arrived."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 
 
 class HttpVastaiTransport(VastaiTransport):
-    """The transport over httpx, with a connection for each call: minutes lie between them.
+    """The transport over httpx, with a new connection for each call, since calls are minutes apart.
 
-    Redirects are not followed: they would carry the key elsewhere, and a repeated order.
+    Redirects are not followed: they could send the key to another host, and an order twice.
 
     Parameters
     ----------
     base_url
-        Chosen by the operator, so no address policy judges it.
+        Chosen by the operator, so no address policy applies.
     """
 
     def __init__(self, base_url: str, api_key: str) -> None:
@@ -48,7 +48,7 @@ class HttpVastaiTransport(VastaiTransport):
         timeout = httpx.Timeout(timeout_seconds, connect=_CONNECT_TIMEOUT_SECONDS)
         try:
             async with (
-                # httpx counts each piece by itself; an answer that trickles would never end.
+                # The timeouts of httpx apply to each chunk alone; a slow response could last forever.
                 asyncio.timeout(timeout_seconds),
                 httpx.AsyncClient(trust_env=False, timeout=timeout, headers=self._headers) as client,
                 client.stream(method, self._base_url + path, params=query, json=body) as response,

@@ -1,7 +1,8 @@
-"""Reading what Vast.ai answers: failures by their own words, and objects field by field.
+"""Reading the responses of Vast.ai: failures by their texts, and objects field by field.
 
-The status alone says little: a wrong key is 404, a failure may come as 200, and the texts differ by endpoint
-(vast.ai/docs "Rate limits and errors"; issues of dstack, skypilot and vast-cli, 2026). So words come first.
+The status is not enough: a wrong key gives 404, a failure may come as 200, and texts differ by endpoint
+(https://docs.vast.ai/api-reference/rate-limits-and-errors; issues of https://github.com/vast-ai/vast-cli, 2026). So
+the text is looked at first.
 """
 
 import json
@@ -41,26 +42,26 @@ _CAUSES: tuple[tuple[tuple[str, ...], type[RentalError], str], ...] = (
     (
         ("no_such_ask", "no longer available", "is not available"),
         OfferGoneError,
-        "Somebody else has the machine.",
+        "The machine is rented already.",
     ),
 )
-"""Told by their words under whatever status."""
+"""Failures that their text identifies, under any status."""
 
 _LONGEST_RETRY_AFTER_SECONDS = 900
 _LONGEST_WORDS = 2000
-_DEAREST_USD = 10_000
-"""By the hour; beyond that it is no price."""
+_MAX_USD_PER_HOUR = 10_000
+"""A higher number is not a price."""
 _SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
 class VastaiResponse:
-    """What came back over the wire.
+    """An HTTP response.
 
     Attributes
     ----------
     retry_after
-        The header of that name, empty where there is none.
+        The `Retry-After` header, empty where there is none.
     """
 
     status: int
@@ -77,17 +78,17 @@ class VastaiResponse:
 
     @property
     def is_from_gateway(self) -> bool:
-        """Whether it comes from something in between that failed or gave up waiting."""
+        """Whether it comes from a gateway that failed or timed out."""
         return self.status >= _SERVER_ERROR or self.status == 408  # noqa: PLR2004
 
     @property
     def is_success(self) -> bool:
-        """Whether nothing in it speaks of a failure."""
+        """Whether neither status nor body names a failure."""
         return self.status == 200 and self.members().get("success") is not False  # noqa: PLR2004
 
 
 def describe_failure(response: VastaiResponse) -> RentalError:
-    """Return the error that a failed answer stands for."""
+    """Return the error that a failed response stands for."""
     members = response.members()
     words = " ".join(str(members.get(name) or "") for name in ("error", "msg", "message", "detail"))
     words = (words.strip() or response.text)[:_LONGEST_WORDS].lower()
@@ -108,7 +109,7 @@ def describe_failure(response: VastaiResponse) -> RentalError:
 
 
 def is_gone(response: VastaiResponse) -> bool:
-    """Return whether a failed answer says that there is no such machine; a wrong key is also a 404."""
+    """Return whether a failed response says that there is no such machine; a wrong key also gives 404."""
     code = str(response.members().get("error") or "")
     return code in {"no_such_instance", "not_found"} and isinstance(
         describe_failure(response), ProviderRefusedError
@@ -116,7 +117,7 @@ def is_gone(response: VastaiResponse) -> bool:
 
 
 def read_offer(members: Members) -> Offer | None:
-    """Return the offer, or None where it lacks what a decision needs."""
+    """Return the offer, or None where a field is missing that a decision needs."""
     try:
         return Offer(
             offer_id=_whole(members["id"]),
@@ -125,10 +126,10 @@ def read_offer(members: Members) -> Offer | None:
             gpu_count=_whole(members.get("num_gpus") or 1),
             vram_mb=_vram_mb(members),
             price_usd_per_hour=_decimal(members["dph_total"]),
-            # Without its parts all of the quote is the GPU's, and the disk comes on top.
+            # Without its parts the whole quote counts as the GPU's, and the disk is added.
             gpu_usd_per_hour=_decimal(members.get("dph_base") or members["dph_total"]),
             storage_usd_per_gb_month=_decimal(members.get("storage_cost") or 0),
-            # Unknown is not free: then the dearest that is taken.
+            # An unknown price counts as the highest that is accepted.
             download_usd_per_gb=_decimal(members.get("inet_down_cost", MAX_DOWNLOAD_USD_PER_GB)),
             disk_gb=float(_decimal(members.get("disk_space") or 0)),
             reliability_ratio=float(_decimal(members.get("reliability") or members.get("reliability2") or 0)),
@@ -145,7 +146,7 @@ def read_offer(members: Members) -> Offer | None:
 
 
 def read_instance(members: Members) -> Instance:
-    """Return the machine; raises ProviderFailedError without an id, for then a listing is no listing."""
+    """Return the machine; raises ProviderFailedError without an id, since the listing is then incomplete."""
     contract_id = read_int(members, "id")
     if contract_id is None:
         raise ProviderFailedError("Vast.ai lists a machine without an id.")
@@ -198,7 +199,7 @@ def read_money(members: Members, name: str) -> Decimal | None:
 
 def _micro_usd(members: Members, name: str) -> int | None:
     usd = read_money(members, name)
-    if usd is None or not 0 <= usd < _DEAREST_USD:
+    if usd is None or not 0 <= usd < _MAX_USD_PER_HOUR:
         return None
     return int((usd * MICRO_USD_PER_USD).to_integral_value(ROUND_CEILING))
 

@@ -1,4 +1,4 @@
-"""The janitor's look at rented machines: what carries our label and should not be alive is destroyed."""
+"""The sweep of rented machines: those with our label that should not be alive are destroyed."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -20,17 +20,17 @@ log = logging.getLogger(__name__)
 
 RENTALS_PER_SWEEP = 500
 _LONGEST_PAUSE_SECONDS = 8
-"""A call that may only be made later than this is left to the next tick."""
+"""A call that must wait longer is left to the next tick."""
 
 
 @dataclass(slots=True)
 class SweepResult:
-    """What one sweep came to.
+    """The result of one sweep.
 
     Attributes
     ----------
     is_complete
-        Whether the provider's listing was seen; without it nothing is known of any machine.
+        Whether the provider's listing was read; without it no machine can be proven gone.
     """
 
     is_complete: bool = False
@@ -45,9 +45,9 @@ class OrphanSweep:
     Parameters
     ----------
     stage
-        Only machines labelled for it are touched; a stranger's never.
+        Only machines with a label of this stage are touched.
     pause
-        Lets seconds pass: unlike a step, a tick may wait until the provider takes its next call.
+        Waits for seconds: unlike a step, a sweep may wait for the provider's rate limit.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ _LONGEST_RENTAL_ID = 64
 
 
 class RentalService:
-    """Rentals as one tenant's callers see them: neither another tenant's nor one proven gone exists.
+    """Rentals as one tenant's callers see them: other tenants' rentals and released ones do not exist for them.
 
     Every method raises StoreUnavailableError when the rental store cannot be reached.
     """
@@ -38,7 +38,7 @@ class RentalService:
         return _visible(self._rental_store.read(rental_id), tenant, rental_id)
 
     def end(self, tenant: str, rental_id: str) -> Rental:
-        """Return the rental as given up; the janitor destroys its machine, and goes on until that is proven.
+        """Return the rental with its release asked for; the janitor destroys the machine until it is proven gone.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class RentalService:
         return self._update(tenant, rental_id, decide)
 
     def extend(self, tenant: str, rental_id: str, keep: timedelta) -> Rental:
-        """Return the rental with its end set to so long from now, which may also be sooner than before.
+        """Return the rental with its end moved to `keep` from now, which may be earlier than before.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class RentalService:
         RentalInUseError, RentalEndingError
             It is not, or no longer, kept.
         InvalidRequestError
-            `keep_seconds_too_long`: that is beyond the rental's ceiling.
+            `keep_seconds_too_long`: the end would be after the rental's ceiling.
         """
 
         def decide(rental: Rental, now: datetime) -> Change:

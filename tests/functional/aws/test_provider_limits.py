@@ -158,7 +158,7 @@ def test_listing_is_replaced_only_by_a_later_one(
 def test_listing_of_a_newer_version_is_read_as_far_as_it_is_understood(cloud: Cloud) -> None:
     provider_limits = DynamoProviderLimits(cloud.dynamodb, TABLE)
     provider_limits.share_listing(a_listing(an_instance()))
-    key = {"pk": {"S": "BOARD"}, "sk": {"S": "LISTING"}}
+    key = {"pk": {"S": "PROVIDER"}, "sk": {"S": "LISTING"}}
     row = cloud.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]
     newer = [{**each, "colour": "green"} for each in json.loads(row["instances"]["S"])]
     cloud.dynamodb.put_item(TableName=TABLE, Item={**row, "instances": {"S": json.dumps(newer)}})

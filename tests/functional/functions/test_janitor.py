@@ -136,7 +136,7 @@ def test_tick_sends_late_turns_whatever_becomes_of_the_look_at_machines(
     janitor: ModuleType, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(cloud, a_job(due_at=after(-1)))
-    monkeypatch.setattr(janitor, "reaper", BrokenReaper())
+    monkeypatch.setattr(janitor, "orphan_sweep", BrokenReaper())
 
     assert janitor.handle(TICK, Context()) == what_was_done(sent=1)
 

@@ -16,13 +16,16 @@ REJECTED: list[tuple[RejectionReason, dict[str, object]]] = [
     (RejectionReason.TAKEN, {"is_rentable": False}),
     (RejectionReason.VRAM, {"vram_mb": 21_999}),
     (RejectionReason.DISK, {"disk_gb": 54.99}),
-    (RejectionReason.CHEAP, {"price_usd_per_hour": Decimal("0.0999"), "gpu_usd_per_hour": Decimal(0)}),
-    (RejectionReason.DEAR, {"price_usd_per_hour": Decimal("0.5001")}),
+    (
+        RejectionReason.BELOW_MIN_PRICE,
+        {"price_usd_per_hour": Decimal("0.0999"), "gpu_usd_per_hour": Decimal(0)},
+    ),
+    (RejectionReason.ABOVE_MAX_PRICE, {"price_usd_per_hour": Decimal("0.5001")}),
     (RejectionReason.UNRELIABLE, {"reliability_ratio": 0.9899}),
     (RejectionReason.UNVERIFIED, {"is_verified": False}),
     (RejectionReason.PORTS, {"port_count": 0}),
     (RejectionReason.SLOW_NETWORK, {"download_mbit_per_second": 153.3}),
-    (RejectionReason.DEAR_NETWORK, {"download_usd_per_gb": Decimal("0.0201")}),
+    (RejectionReason.TRAFFIC_PRICE, {"download_usd_per_gb": Decimal("0.0201")}),
     (RejectionReason.ENDS_SOON, {"time_left": timedelta(hours=2, seconds=-1)}),
 ]
 
@@ -92,7 +95,7 @@ def test_find_rejection_reason_judges_the_price_with_the_disk_that_will_be_rente
     underquoted = an_offer(price_usd_per_hour=Decimal("0.36"), storage_usd_per_gb_month=Decimal(3))
 
     assert find_rejection_reason(underquoted, replace(REQUIREMENTS, disk_gb=30), ()) is None
-    assert find_rejection_reason(underquoted, REQUIREMENTS, ()) is RejectionReason.DEAR
+    assert find_rejection_reason(underquoted, REQUIREMENTS, ()) is RejectionReason.ABOVE_MAX_PRICE
 
 
 def test_offer_is_written_down_with_each_part_rounded_up() -> None:

@@ -21,15 +21,15 @@ _BUSY_PHASES = frozenset({"pull", "load", "first_token", "ask", "measure"})
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """What a job's machines were billed for.
+class BilledUse:
+    """The use of a job's machines that was billed.
 
     Attributes
     ----------
     rental
-        The machine that it used last.
+        The rental that the job used last.
     gpu_time
-        Of all its machines, failed attempts included.
+        Of all machines of the job, failed attempts included.
     judges_too
         Whether the answers were judged on that machine.
     """
@@ -67,8 +67,8 @@ def make_receipt(job: Job, rental: Rental, attempt_count: int, cost_micro_usd: i
 def sum_gpu_time(attempts: Iterable[Rental], now: datetime) -> timedelta:
     """Return for how long the GPUs of a job's own rentals were billed, up to now for one that is still alive.
 
-    As `rune.rentals.bills` has it: from the last moment at which a machine was seen not running until the listing
-    had come that proved it gone, which is when its row was last written.
+    As in `rune.rentals.bills`: from the last moment at which a machine was seen not running until the listing had
+    come that proved it gone, which is when its row was last written.
     """
     spans = (
         (rental.last_seen_stopped_at or rental.intended_at, now if rental.is_alive else rental.updated_at)
@@ -79,36 +79,36 @@ def sum_gpu_time(attempts: Iterable[Rental], now: datetime) -> timedelta:
 
 
 def borrowed_gpu_time(cost_micro_usd: int, rental: Rental) -> timedelta:
-    """Return how long a job had kept machines, from what it paid for that: time alone, at the price of this one."""
+    """Return how long a job used kept machines, from its cost for that: time alone, at the price of this one."""
     if not rental.prices.micro_usd_per_hour:
         return timedelta(0)
     return timedelta(hours=cost_micro_usd / rental.prices.micro_usd_per_hour)
 
 
-def add_receipt(kind: Kind, result_json: str, receipt: RentalReceipt, account: Account) -> str:
+def add_receipt(kind: Kind, result_json: str, receipt: RentalReceipt, use: BilledUse) -> str:
     """Return the result with the receipt in it, and the cost where clients look for it."""
-    said: dict[str, object] = {"rental": receipt, "contract_id": receipt.contract_id}
+    update: dict[str, object] = {"rental": receipt, "contract_id": receipt.contract_id}
     if kind is Kind.LLM_INSTANCE:
-        return LlmInstanceResult.model_validate_json(result_json).model_copy(update=said).model_dump_json()
+        return LlmInstanceResult.model_validate_json(result_json).model_copy(update=update).model_dump_json()
     result = BenchmarkResult.model_validate_json(result_json)
     telemetry = result.telemetry.model_copy(update={"cost_estimate_usd": receipt.cost_usd})
-    report = None if result.report is None else _priced(result, result.report, receipt, account)
-    said = {**said, "telemetry": telemetry, "report": report}
-    return result.model_copy(update=said).model_dump_json()
+    report = None if result.report is None else _priced(result, result.report, receipt, use)
+    update = {**update, "telemetry": telemetry, "report": report}
+    return result.model_copy(update=update).model_dump_json()
 
 
 def _priced(
-    result: BenchmarkResult, report: BenchmarkReport, receipt: RentalReceipt, account: Account
+    result: BenchmarkResult, report: BenchmarkReport, receipt: RentalReceipt, use: BilledUse
 ) -> BenchmarkReport:
-    """Return the report with what its numbers cost, on which machine, and how long that took to be ready."""
-    machine = account.rental.machine
+    """Return the report with its cost, the machine's hardware, and the time until it was ready."""
+    machine = use.rental.machine
     phases_ms = {each.phase: each.ms for each in result.telemetry.latency}
-    busy = _BUSY_PHASES | ({"judge"} if account.judges_too else set())
+    busy = _BUSY_PHASES | ({"judge"} if use.judges_too else set())
     priced = add_cost(
         report,
         price_usd_per_hour=receipt.price_usd_per_hour,
         billed_usd=receipt.cost_usd,
-        billed_seconds=account.gpu_time.total_seconds(),
+        billed_seconds=use.gpu_time.total_seconds(),
         busy_seconds=sum(ms for phase, ms in phases_ms.items() if phase in busy) / 1000,
         warmup_output_tokens=int(result.metadata.get("warmup_output_tokens", "0")),
     )
@@ -121,9 +121,9 @@ def _priced(
         disk_gb=machine.disk_gb,
         place=machine.place,
     )
-    # What a machine that was there already had downloaded before is nobody's wait.
+    # The job did not wait for what a kept machine had downloaded before.
     pull_bytes = 0 if receipt.is_reused else receipt.downloaded_bytes
-    warnings = [*priced.warnings, *(["cost_so_far"] if account.rental.is_alive else [])]
+    warnings = [*priced.warnings, *(["cost_so_far"] if use.rental.is_alive else [])]
     return priced.model_copy(
         update={
             "hardware": hardware,
@@ -134,5 +134,5 @@ def _priced(
 
 
 def to_usd(micro_usd: int) -> float:
-    """Return dollars as JSON has them, from a whole number of millionths."""
+    """Return dollars, as in JSON, from millionths of a dollar."""
     return float(Decimal(micro_usd) / MICRO_USD_PER_USD)

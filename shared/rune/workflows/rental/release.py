@@ -17,7 +17,7 @@ from rune.storage.change import Change
 from rune.workflows.benchmark.context_size import judges_on_own_server
 from rune.workflows.rental.dependencies import RentalDependencies, delay_after, read_request, sum_attempts
 from rune.workflows.rental.receipt import (
-    Account,
+    BilledUse,
     add_receipt,
     borrowed_gpu_time,
     make_receipt,
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 3
 _DRAFT_TRIES = 10
-"""Some seven minutes, at the pace of a release that fails."""
+"""About seven minutes, at the pace of a release that fails."""
 
 _DESTROY_AGAIN_AFTER = timedelta(seconds=15)
-"""A machine that is still listed so long after the provider's word is destroyed once more."""
+"""A machine that is still listed so long after the provider took the order to destroy it is destroyed again."""
 
 
 class ReleaseStep:
@@ -140,35 +140,35 @@ class ReleaseStep:
         if result_json is not None and used is not None:
             cost_micro_usd = spending.cost_micro_usd or 0
             receipt = make_receipt(job, used, len(attempts), cost_micro_usd)
-            account = self._account(context, used, attempts, cost_micro_usd)
-            result_json = add_receipt(job.kind, result_json, receipt, account)
+            use = self._billed_use(context, used, attempts, cost_micro_usd)
+            result_json = add_receipt(job.kind, result_json, receipt, use)
         is_kept = used is not None and used.is_alive
         return Released(result_json, {"left": "kept" if is_kept else "nothing"}, spending)
 
-    def _account(
+    def _billed_use(
         self, context: StepContext, used: Rental, attempts: tuple[Rental, ...], cost_micro_usd: int
-    ) -> Account:
+    ) -> BilledUse:
         job, now = context.job, self._dependencies.clock.now()
         borrowed_micro_usd = max(0, cost_micro_usd - sum_attempts(attempts, job.job_id, now))
         borrowed = borrowed_gpu_time(borrowed_micro_usd, used)
-        return Account(used, sum_gpu_time(attempts, now) + borrowed, _judges_on_machine(context))
+        return BilledUse(used, sum_gpu_time(attempts, now) + borrowed, _judges_on_machine(context))
 
     def _read_draft(self, context: StepContext) -> str | None:
-        """Return the result without its receipt; None where there is none to be had, which leaves it as it is.
+        """Return the result without its receipt; None where there is none, or where it cannot be read.
 
-        All that was rented is proven gone by now, so this may fail: the step is tried again.
+        Everything rented is proven gone by now, so an error only makes the engine try the step again.
         """
         try:
             return context.read_draft()
         except StoreUnavailableError:
             if context.job.failures < _DRAFT_TRIES:
                 raise
-            # The job must end. Its result is there, only its receipt is not in it.
+            # The job must end: its result is stored without the receipt.
             log.exception("release.draft_unreadable", extra={"job_id": context.job.job_id})
             return None
 
     def _find_used(self, job: Job, attempts: tuple[Rental, ...]) -> Rental | None:
-        """Return the machine on which the job worked last, whatever it is by now."""
+        """Return the rental that the job used last, in any state."""
         if job.rental_id is not None:
             return self._dependencies.rental_store.read(job.rental_id)
         return next((rental for rental in reversed(attempts) if rental.contract_id is not None), None)
@@ -178,6 +178,6 @@ def _judges_on_machine(context: StepContext) -> bool:
     try:
         request = read_request(context)
     except ValueError:
-        # The request is gone; that it had a judge of its own elsewhere is rare.
+        # The request is no longer stored; a judge on another server is rare.
         return True
     return isinstance(request, BenchmarkRequest) and judges_on_own_server(request)

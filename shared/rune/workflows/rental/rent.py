@@ -1,4 +1,4 @@
-"""Choosing and ordering a machine, and finding out what became of an order whose answer was lost."""
+"""Choosing and ordering a machine, and resolving an order whose answer was lost."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -55,25 +55,25 @@ from rune.workflows.rental.selection import (
 )
 
 MAX_ORDERS = 8
-"""Offers ordered for one job, taken ones included."""
+"""Offers ordered for one job, those included that were rented already."""
 
 MAX_MACHINES = 3
-"""Machines that were really made for one job; each that fails has cost money."""
+"""Machines made for one job; each that fails has cost money."""
 
 LONGEST_SEARCH = timedelta(seconds=20)
-"""A step has 45 s, and an order takes up to 20."""
+"""A step has 45 s, and an order takes up to 20 s."""
 
 ORDER_FRESHNESS = timedelta(seconds=10)
-"""An older intent belongs to a process that stood still before its order went out: it orders nothing."""
+"""An intent that is older was written by a process that has paused since: it sends no order any more."""
 
 CONTEXT_VARIABLE = "OLLAMA_CONTEXT_LENGTH"
 CONTEXT_TOKENS = 8192
-"""Of a model for which no call names a context. Left alone, Ollama takes 262,144 from 47 GiB of GPU memory on (its
-FAQ, "How can I specify the context window size"), and the cache for that does not fit beside the model."""
+"""Of a model for which no call names a context. Ollama's own default is 262,144 from 47 GiB of GPU memory on
+(https://github.com/ollama/ollama/blob/main/docs/context-length.mdx); its cache does not fit beside the model."""
 
 MOST_IMAGE_BYTES = 15_000_000_000
-"""What an image of somebody else's is taken to bring over the wire: those with CUDA and a server have 5 to 12 GB
-compressed (vllm/vllm-openai, nvcr.io/nvidia/pytorch). Nobody tells before, and traffic is billed."""
+"""Upper bound of the download of a template's image. Its size is unknown before the order, and traffic is billed;
+images with CUDA and a server have 5 to 12 GB compressed (vllm/vllm-openai, nvcr.io/nvidia/pytorch)."""
 
 _BUSY_DELAY_SECONDS = 12
 
@@ -91,7 +91,7 @@ class RentStep:
         self._dependencies = dependencies
 
     async def rent(self, context: StepContext) -> Outcome:
-        """Use a kept machine, or order one; after a crash go on with whatever the rental store tells of."""
+        """Use a kept machine, or order one; after a crash, go on with the rental that the store shows."""
         job = context.job
         rental = self._dependencies.find_rental(job)
         if rental is not None:
@@ -192,18 +192,18 @@ class RentStep:
         planned: PlannedOrder,
         began_at: datetime,
     ) -> Outcome:
-        """Order what was picked, if the account can pay for it and this is still the job's worker."""
+        """Order the planned machine, if the account can pay for it and no other worker has ordered one."""
         job, provider = context.job, self._dependencies.provider
         credit_usd = await provider.read_credit_usd()
         if credit_usd is not None and credit_usd < least_credit_usd(planned.offer, planned.requirements):
             raise NoCreditError("The Vast.ai account has too little credit for this machine.")
         if self._dependencies.clock.now() - began_at > LONGEST_SEARCH:
-            # What is left of the step's time might end in the middle of the order.
+            # The rest of the step's time might end during the order.
             return Again(2)
         provider.reserve_create()
         attempt = 1 + max((rental.attempt for rental in attempts), default=0)
         if self._dependencies.find_rental(job) is not None:
-            # Somebody else had this turn while we stood still.
+            # Another worker took this turn while this one paused.
             return Again(0)
         rental = self._intend(job, attempt, planned)
         if not self._dependencies.rental_store.open(rental):
@@ -211,7 +211,7 @@ class RentStep:
         return await self._create(context, rental, self._order_of(rental, planned.template))
 
     async def _create(self, context: StepContext, rental: Rental, order: Order) -> Next | Failed:
-        """Send the order of a written intent, once, and say what became of it."""
+        """Send the order of a written intent, once, and return what follows from the answer."""
         job, dependencies = context.job, self._dependencies
         if dependencies.clock.now() - rental.intended_at > ORDER_FRESHNESS:
             step = step_after(context, Fact.ORDER_UNANSWERED)
@@ -231,7 +231,7 @@ class RentStep:
         )
 
     def _refused(self, context: StepContext, rental: Rental, error: RentalError) -> Next | Failed:
-        """Return what follows an order that was refused; what it left behind all the same is given back."""
+        """Return what follows a refused order; a contract that it made all the same is released."""
         dependencies, now = self._dependencies, self._dependencies.clock.now()
         labels = _labels(rental)
         if error.contract_id is not None:
@@ -309,7 +309,7 @@ class RentStep:
 
 
 def _searched(job: Job, rental: Rental) -> dict[str, int]:
-    """Return how long the search took whose worker was lost after it had ordered."""
+    """Return how long the search took of a worker that was lost after its order."""
     if rental.job_id != job.job_id:
         return {}
     took = rental.intended_at - (job.started_at or job.created_at)

@@ -1,4 +1,4 @@
-"""Which machine a job needs, and which of those at hand will do. Plain functions over plain data."""
+"""Which machine a job needs, and which offers and kept machines fit. Plain functions over plain data."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from rune.workflows.rental.dependencies import RentalRequest, required_model
 _LISTED_REJECTIONS = 40
 _BYTES_PER_GB = 1_000_000_000
 _SPARE_DISK_GB = 8
-"""What else grows on a machine's disk: logs, and parts of a download."""
+"""Room on a machine's disk for logs and parts of a download."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class PlannedOrder:
 
 
 def latest_end(job: Job, request: RentalRequest, longest_keep: timedelta) -> datetime:
-    """Return the latest moment at which the machine can still be needed."""
+    """Return the latest moment at which the machine may still be needed."""
     ends_at = job.deadline_at + RELEASE_MARGIN
     return ends_at + longest_keep if keeps(job, request) else ends_at
 
@@ -55,12 +55,12 @@ def describe_needs(request: RentalRequest, template: Template | None, time_neede
 
 
 def keeps(job: Job, request: RentalRequest) -> bool:
-    """Return whether the machine is to stay after a job that went well."""
+    """Return whether the machine is kept after the job succeeds."""
     return job.kind.hands_over or not request.rental_terms.stop_instance
 
 
 def fits_kept(rental: Rental, job: Job, request: RentalRequest, now: datetime) -> bool:
-    """Return whether a tenant's kept machine will do for a job, for as long as the job may take."""
+    """Return whether a tenant's kept machine fits a job until its deadline."""
     terms, model = request.rental_terms, required_model(request)
     usd_per_hour = rental.prices.micro_usd_per_hour / MICRO_USD_PER_USD
     return (
@@ -79,7 +79,7 @@ def fits_kept(rental: Rental, job: Job, request: RentalRequest, now: datetime) -
 
 
 def _has_room(rental: Rental, model: SizedModel) -> bool:
-    """Return whether the disk holds the model beside all that was put on it before; nothing is ever taken off."""
+    """Return whether the disk holds the model beside all earlier downloads; nothing is ever deleted."""
     if rental.model is not None and is_same_model(rental.model, model.name):
         return True
     taken_gb = -(-(rental.downloaded_bytes + rental.pulling_bytes) // _BYTES_PER_GB)
@@ -89,7 +89,7 @@ def _has_room(rental: Rental, model: SizedModel) -> bool:
 def best_fit(
     request: RentalRequest, offer: Offer, requirements: Requirements
 ) -> tuple[SizedModel, Requirements]:
-    """Return the model for an offer, with what it then needs: the one named, or the largest that it holds."""
+    """Return the model for an offer, with its requirements: the one named, or the largest that the offer holds."""
     if request.model is not None:
         return required_model(request), requirements
     vram_mb = offer.vram_mb * 100 // (100 + VRAM_MARGIN_PERCENT)
@@ -107,7 +107,7 @@ def best_fit(
 
 
 def least_credit_usd(offer: Offer, requirements: Requirements) -> Decimal:
-    """Return what the account must hold: the time that the job may take, up to an hour, and the download."""
+    """Return the credit that an order needs: the job's time, up to an hour, and the download."""
     hours = Decimal(min(requirements.time_needed, timedelta(hours=1)).total_seconds()) / 3600
     return (
         offer.usd_per_hour(requirements.disk_gb) * hours
@@ -116,7 +116,7 @@ def least_credit_usd(offer: Offer, requirements: Requirements) -> Decimal:
 
 
 def failed_machines(attempts: Iterable[Rental]) -> frozenset[int]:
-    """Return the machines that have failed a job before; one that somebody else took has not."""
+    """Return the machines that failed in this job; one that was rented by others, or not ordered, did not fail."""
     return frozenset(
         rental.machine.machine_id
         for rental in attempts
@@ -125,7 +125,7 @@ def failed_machines(attempts: Iterable[Rental]) -> frozenset[int]:
 
 
 def describe_selection(selection: Selection) -> dict[str, str]:
-    """Return what was found, as an event tells it: who is taken, and every other machine with its flaw."""
+    """Return the labels of the search's event: the chosen machine, and why each other was rejected."""
     listed = [f"{machine_id} {reason}" for machine_id, reason in selection.rejections]
     labels = {
         "fitting": str(len(selection.offers)),
@@ -139,6 +139,6 @@ def describe_selection(selection: Selection) -> dict[str, str]:
 
 
 def summarize_rejections(selection: Selection) -> str:
-    """Return how many offers have which flaw, most frequent first."""
+    """Return how many offers were rejected for which reason, most frequent first."""
     counts = Counter(reason.value for _, reason in selection.rejections)
     return ", ".join(f"{reason} {count}" for reason, count in counts.most_common()) or "there is none"
