@@ -54,13 +54,13 @@ def ask(
 
 
 @pytest.mark.parametrize("status", [200, 400, 404, 410, 429, 500, 502])
-def test_exchange_returns_the_answer_whatever_its_status(status: int) -> None:
+def test_transport_returns_the_answer_whatever_its_status(status: int) -> None:
     answer, _ = ask([whole(status, {"success": status == 200}, "Retry-After: 7")])
 
     assert answer == VastaiResponse(status, json.dumps({"success": status == 200}), "7")
 
 
-def test_exchange_sends_the_key_in_the_header_and_nowhere_else() -> None:
+def test_transport_sends_the_key_in_the_header_and_nowhere_else() -> None:
     async def main() -> Request:
         async with serve([whole(200, {})]) as server:
             await transport(server.url, "PUT", query={"limit": "25"}, body={"label": "x"})
@@ -76,21 +76,21 @@ def test_exchange_sends_the_key_in_the_header_and_nowhere_else() -> None:
     assert KEY not in f"{request.path}{others}{request.body}"
 
 
-def test_exchange_takes_no_proxy_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transport_takes_no_proxy_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
 
     assert ask([whole(200, {})])[0].status == 200
 
 
-def test_exchange_sends_an_empty_object_where_the_body_is_one() -> None:
+def test_transport_sends_an_empty_object_where_the_body_is_one() -> None:
     _, (request,) = ask([whole(200, {})], "DELETE")
 
     assert (request.headers["content-length"], request.method) == ("2", "DELETE")
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_exchange_follows_no_redirect(status: int) -> None:
+def test_transport_follows_no_redirect(status: int) -> None:
     async def main() -> tuple[VastaiResponse, list[Request]]:
         async with (
             serve() as elsewhere,
@@ -103,7 +103,7 @@ def test_exchange_follows_no_redirect(status: int) -> None:
     assert (answer.status, requests) == (status, [])
 
 
-def test_exchange_was_not_sent_when_the_connection_is_refused() -> None:
+def test_transport_was_not_sent_when_the_connection_is_refused() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -111,7 +111,7 @@ def test_exchange_was_not_sent_when_the_connection_is_refused() -> None:
             asyncio.run(transport(url, "PUT"))
 
 
-def test_exchange_was_not_sent_when_the_other_side_does_not_shake_hands(
+def test_transport_was_not_sent_when_the_other_side_does_not_shake_hands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(vastai_http, "_CONNECT_TIMEOUT_SECONDS", 0.2)
@@ -139,7 +139,7 @@ LOST: list[tuple[str, Script]] = [
 
 
 @pytest.mark.parametrize("script", [script for _, script in LOST], ids=[name for name, _ in LOST])
-def test_exchange_is_lost_when_the_request_left_and_no_whole_answer_came(script: Script) -> None:
+def test_transport_is_lost_when_the_request_left_and_no_whole_answer_came(script: Script) -> None:
     async def main() -> int:
         async with serve(script, script) as server:
             with pytest.raises(ResponseLostError):
@@ -149,7 +149,7 @@ def test_exchange_is_lost_when_the_request_left_and_no_whole_answer_came(script:
     assert asyncio.run(main()) == 1
 
 
-def test_exchange_waits_for_a_slow_answer_within_its_time() -> None:
+def test_transport_waits_for_a_slow_answer_within_its_time() -> None:
     body = {"success": True}
     sent = whole(200, body)
 
@@ -158,7 +158,7 @@ def test_exchange_waits_for_a_slow_answer_within_its_time() -> None:
     assert answer == VastaiResponse(200, json.dumps(body), "")
 
 
-def test_exchange_is_lost_when_an_answer_trickles_beyond_its_time() -> None:
+def test_transport_is_lost_when_an_answer_trickles_beyond_its_time() -> None:
     slowly: list[Step] = [b" ", Pause(0.15)]
     trickle: Script = [head(200, "application/json"), *(slowly * 16), b"{}", Close()]
     began_seconds = time.monotonic()
@@ -170,7 +170,9 @@ def test_exchange_is_lost_when_an_answer_trickles_beyond_its_time() -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
-def test_exchange_is_lost_when_the_answer_is_too_large(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transport_is_lost_when_the_answer_is_too_large(
+    packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(vastai_http, "MAX_ANSWER_BYTES", 1000)
     text = b" " * 1001
     headers = ["Content-Encoding: gzip"] if packed else []
@@ -180,11 +182,11 @@ def test_exchange_is_lost_when_the_answer_is_too_large(packed: bool, monkeypatch
         ask([head(200, "application/json", *headers), body, Close()])
 
 
-def test_exchange_takes_an_answer_of_just_the_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transport_takes_an_answer_of_just_the_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vastai_http, "MAX_ANSWER_BYTES", 1000)
 
     assert ask([head(200, "application/json"), b" " * 1000, Close()])[0].text == " " * 1000
 
 
-def test_exchange_reads_bytes_that_are_no_text() -> None:
+def test_transport_reads_bytes_that_are_no_text() -> None:
     assert ask([head(502, "text/html"), b"\xff\xfe", Close()])[0] == VastaiResponse(502, "��")
