@@ -97,7 +97,7 @@ def an_ended_job(status: Status = Status.SUCCEEDED, **overrides: object) -> Job:
     """Return an ended job."""
     ended = {
         "status": status,
-        "step": StepName.ASK,
+        "step": StepName.MEASURE,
         "seq": 4,
         "epoch": 3,
         "version": 7,
@@ -112,7 +112,7 @@ def an_ended_job(status: Status = Status.SUCCEEDED, **overrides: object) -> Job:
 
 def a_failure(**overrides: object) -> Failure:
     """Return the failure of a job."""
-    failure = Failure("stream_truncated", "The answer broke off.", StepName.ASK, retryable=True)
+    failure = Failure("stream_truncated", "The answer broke off.", StepName.MEASURE, retryable=True)
     return replace(failure, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import override
 
-from rune.bench.driver import Task
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
+from rune.bench.tasks import Task
 from rune.clock import to_epoch_ms
-from rune.errors import StoreUnavailableError
+from rune.errors import RuneError, StoreUnavailableError
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, Role, Stamps
 from rune.workflows.benchmark.dependencies import MeasurePoint, MeasuringTools, RecordFiles
 from tests.builders import NOW, FakeClock
@@ -39,16 +39,18 @@ class ScriptedMeasure(MeasurePoint):
     Attributes
     ----------
     failing
-        Error code of every request, by index of the point.
+        What every request fails with, by index of the point.
     measured
         The points in order, each with its task and its time limit.
     """
 
     clock: FakeClock
     generation: Generation = GENERATION
-    failing: dict[int, str] = field(default_factory=dict)
+    failing: dict[int, RuneError] = field(default_factory=dict)
     flat_from: int = 1000
     raises: Exception | None = None
+    cuts_off: bool = False
+    loop_lag_ms: float = 0.5
     measured: list[tuple[Point, Task, float]] = field(default_factory=list)
 
     @override
@@ -71,18 +73,28 @@ class ScriptedMeasure(MeasurePoint):
         on_progress(count, 3 * count)
         speed = min(point.concurrency, self.flat_from)
         records = tuple(self._record(number, point, speed) for number in range(count))
-        return MeasuredPoint(point, to_epoch_ms(self.clock.now()), records, task.warmup_count, 5, 1.5, 0.5)
+        error = self.failing.get(point.index)
+        return MeasuredPoint(
+            point,
+            to_epoch_ms(self.clock.now()),
+            records,
+            task.warmup_count,
+            warmup_output_tokens=5 if task.warmup_count else 0,
+            rtt_ms=1.5,
+            loop_lag_p99_ms=self.loop_lag_ms,
+            first_errors={} if error is None else {error.code: error},
+        )
 
     def _record(self, number: int, point: Point, speed: int) -> RequestRecord:
         took_ns = 2 * SECOND // speed
         sent_ns = number * took_ns
-        code = self.failing.get(point.index)
-        record = RequestRecord(number, 0, sent_ns, sent_ns, sent_ns + took_ns, "failed", 12, code or "other")
-        if code is not None:
-            return record
-        return replace(
-            record, status="completed", error_code=None, generation=shifted(self.generation, sent_ns)
-        )
+        error = self.failing.get(point.index)
+        record = RequestRecord(number, 0, sent_ns, sent_ns, sent_ns + took_ns, "failed", 12)
+        if error is not None:
+            return replace(record, error_code=error.code)
+        if self.cuts_off:
+            return replace(record, status="cut_off")
+        return replace(record, status="completed", generation=shifted(self.generation, sent_ns))
 
 
 def shifted(generation: Generation, by_ns: int) -> Generation:

@@ -104,8 +104,9 @@ def _count_turns(notebook: _Notebook, cloud: Cloud, job_id: str) -> None:
         notebook.note("turn, check", lambda: take(job_id, 1))
     with _worker(cloud, "inference") as take:
         notebook.note("turn, warm up", lambda: take(job_id, 2))
-        notebook.note("turn, ask", lambda: take(job_id, 3))
-        notebook.note("turn, duplicate", lambda: take(job_id, 3))
+        notebook.note("turn, measure", lambda: take(job_id, 3))
+        notebook.note("turn, result", lambda: take(job_id, 4))
+        notebook.note("turn, duplicate", lambda: take(job_id, 4))
 
 
 def _count_cancel(notebook: _Notebook, cloud: Cloud, api: Handle, job_id: str) -> None:

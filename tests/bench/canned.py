@@ -70,7 +70,9 @@ def a_result() -> BenchmarkResult:
                     "output": 120,
                     "total": 128,
                 },
-                "latency": [{"phase": phase, "ms": 100} for phase in ("check", "load", "first_token", "ask")],
+                "latency": [
+                    {"phase": phase, "ms": 100} for phase in ("check", "load", "first_token", "measure")
+                ],
                 "cost_estimate_usd": None,
             },
             "model_name": "llama3.1:8b",

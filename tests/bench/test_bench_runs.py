@@ -48,7 +48,11 @@ def report() -> dict[str, Any]:
         ("DELETE job, running", ["GetItem", "BatchGetItem", "UpdateItem", "SendMessage"]),
         ("turn, check", ["UpdateItem", "BatchGetItem", "TransactWriteItems", "SendMessage"]),
         ("turn, warm up", ["UpdateItem", "BatchGetItem", "TransactWriteItems", "SendMessage"]),
-        ("turn, ask", ["UpdateItem", "BatchGetItem", "Query", "TransactWriteItems"]),
+        (
+            "turn, measure",
+            ["UpdateItem", "BatchGetItem", "BatchGetItem", "TransactWriteItems", "SendMessage"],
+        ),
+        ("turn, result", ["UpdateItem", "BatchGetItem", "BatchGetItem", "Query", "TransactWriteItems"]),
         ("turn, duplicate", ["UpdateItem"]),
         ("turn, cancelled", ["UpdateItem", "Query", "TransactWriteItems"]),
         ("tick, nothing late", ["Query"]),

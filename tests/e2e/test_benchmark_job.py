@@ -82,7 +82,7 @@ def test_numbers_fit_each_other_and_the_speed_of_the_server(rune: RuneClient, jo
         numbers.output_tokens / numbers.e2el_ms * 1000, rel=0.01
     )
     phases = [latency.phase for latency in result.telemetry.latency]
-    assert phases == ["check", "load", "first_token", "ask"]
+    assert phases == ["check", "load", "first_token", "measure"]
 
 
 def test_events_tell_the_job_in_order(rune: RuneClient, job_id: str) -> None:
@@ -92,8 +92,9 @@ def test_events_tell_the_job_in_order(rune: RuneClient, job_id: str) -> None:
         (1, "job.accepted", "ok"),
         (2, "backend.list_models", "ok"),
         (3, "backend.warmup", "ok"),
-        (4, "agent.ask", "ok"),
-        (5, "job.succeeded", "ok"),
+        (4, "benchmark.point", "ok"),
+        (5, "benchmark.measure", "ok"),
+        (6, "job.succeeded", "ok"),
     ]
     assert [event.recorded_at for event in events] == sorted(event.recorded_at for event in events)
     assert time.time() - events[0].recorded_at < 3600
@@ -151,6 +152,7 @@ def test_cold_model_is_loaded_within_the_answer_when_no_warm_up_is_asked(
     assert [event.event for event in rune.get_events(job_id)] == [
         "job.accepted",
         "backend.list_models",
-        "agent.ask",
+        "benchmark.point",
+        "benchmark.measure",
         "job.succeeded",
     ]

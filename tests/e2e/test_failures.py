@@ -99,7 +99,7 @@ def test_job_ends_as_the_trouble_deserves(
 ) -> None:
     job = rune.wait_for_end(job_ids[trouble.name], limit_seconds=120.0)
 
-    tries = [event for event in rune.get_events(job.job_id) if event.event == "agent.ask"]
+    tries = [event for event in rune.get_events(job.job_id) if event.event == "benchmark.measure"]
     assert (job.status, job.error_code) == ("failed" if trouble.code else "succeeded", trouble.code)
     assert tuple(event.error_type for event in tries) == trouble.tries
     assert [event.labels["try"] for event in tries] == [str(n + 1) for n in range(len(tries))]

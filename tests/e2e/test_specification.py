@@ -375,7 +375,8 @@ def test_spec_get_job_events_returns_the_jobs_events(rune: RuneClient, benchmark
         "job.accepted",
         "backend.list_models",
         "backend.warmup",
-        "agent.ask",
+        "benchmark.point",
+        "benchmark.measure",
         "job.succeeded",
     ]
 
@@ -420,7 +421,7 @@ def test_spec_get_metrics_summary_answers_events(rune: RuneClient, benchmark_job
 
     assert (response.status_code, response.json().keys()) == (200, {"events"})
     summary = MetricsSummary.model_validate_json(response.content)
-    asked = next(row for row in summary.events if row.event == "agent.ask")
+    asked = next(row for row in summary.events if row.event == "benchmark.measure")
     assert (asked.total, asked.ok, asked.error) == (1, 1, 0)
 
 

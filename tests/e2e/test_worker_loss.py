@@ -28,10 +28,11 @@ def test_job_succeeds_exactly_once_when_its_worker_is_killed_in_the_middle_of_th
         ("job.accepted", None),
         ("backend.list_models", None),
         ("worker.lost", "worker_lost"),
-        ("agent.ask", None),
+        ("benchmark.point", None),
+        ("benchmark.measure", None),
         ("job.succeeded", None),
     ]
-    assert events[2].labels == {"step": "ask", "lost": "1"}
+    assert events[2].labels == {"step": "measure", "lost": "1"}
     asked = lost_worker.server.requests(CHAT)
     assert [request.outcome for request in asked] == ["cancelled", "completed"]
     assert 0 < asked[0].chunk_count < asked[1].chunk_count

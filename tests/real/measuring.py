@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rune.bench.driver import Task, measure_point
+from rune.bench.driver import measure_point
 from rune.bench.prompts import add_nonce
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
+from rune.bench.tasks import Task
 from rune.llm.opener import ServerOpener
 from rune.llm.protocol import ModelServer
 from tests.real.asking import LOOPBACK

@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, override
 
-from rune.bench.driver import Task
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
+from rune.bench.tasks import Task
 from rune.clock import Clock, to_epoch_ms
-from rune.errors import ModelServerError, StoreUnavailableError
+from rune.errors import ModelServerError, RuneError, StoreUnavailableError
 from rune.llm.protocol import ChatRequest, Message, ModelServer, Role
 from rune.workflows.benchmark.dependencies import MeasurePoint, MeasuringTools, RecordFiles
 from tests.measuring import one_by_one, shifted
@@ -73,13 +73,14 @@ class SimulatedMeasure(MeasurePoint):
         chat = ChatRequest(task.model, (Message(Role.USER, task.prompts[0]),), time_limit_seconds)
         ends_at = self._world.now + timedelta(seconds=time_limit_seconds)
         for _ in range(task.warmup_count):
-            await self._ask(server, chat, 0, ends_at)
+            await self._ask(server, chat, 0, ends_at, {})
         began_at = self._world.now
         records: list[RequestRecord] = []
+        first_errors: dict[str, RuneError] = {}
         for number in range(task.request_count):
             if self._world.now >= ends_at:
                 break
-            records.append(await self._ask(server, chat, number, ends_at))
+            records.append(await self._ask(server, chat, number, ends_at, first_errors))
             on_progress(len(records), 7 * len(records))
         return MeasuredPoint(
             point,
@@ -89,16 +90,23 @@ class SimulatedMeasure(MeasurePoint):
             7 * task.warmup_count,
             rtt_ms=20.0,
             loop_lag_p99_ms=0.1,
+            first_errors=first_errors,
         )
 
     async def _ask(
-        self, server: ModelServer, chat: ChatRequest, number: int, ends_at: datetime
+        self,
+        server: ModelServer,
+        chat: ChatRequest,
+        number: int,
+        ends_at: datetime,
+        first_errors: dict[str, RuneError],
     ) -> RequestRecord:
         sent_ns, left_seconds = self._now_ns(), (ends_at - self._world.now).total_seconds()
         record = RequestRecord(number, 0, sent_ns, sent_ns, sent_ns, "failed", 12)
         try:
             generation = await within(left_seconds, server.chat(chat, lambda _: None))
         except ModelServerError as error:
+            first_errors.setdefault(error.code, error)
             return replace(record, ended_ns=self._now_ns(), error_code=error.code)
         except TimeoutError:
             return replace(record, ended_ns=self._now_ns(), status="cut_off")

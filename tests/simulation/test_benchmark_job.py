@@ -32,15 +32,14 @@ def test_job_succeeds_once_when_nothing_happens() -> None:
 
     (job,) = world.table.jobs.values()
     assert world.violations == []
-    assert (job.status, job.seq, job.epoch) == (Status.SUCCEEDED, 4, 3)
+    assert (job.status, job.seq, job.epoch) == (Status.SUCCEEDED, 5, 4)
     assert world.model_calls == {
         "has_model": 1,
         "capabilities": 1,
         "warm_up": 1,
-        "list_models": 1,
         "chat": 1,
-        "describe_server": 1,
-        "describe_model": 1,
+        "describe_server": 2,
+        "describe_model": 2,
     }
 
 

@@ -7,13 +7,14 @@ from rune.bench.loop_lag import watching_loop_lag
 from rune.bench.prompts import LEARNING_WORDS, learning_prompts
 from rune.bench.records import MeasuredPoint, Point
 from rune.bench.tasks import Task
+from rune.bench.token_bounds import most_tokens
 from rune.bench.warm_up import median_round_trip_ms, open_connections, warm_up
+from rune.errors import RuneError
 from rune.llm.protocol import ModelServer
-
-__all__ = ["Task", "learn_tokens_per_word", "measure_point"]
 
 _LEARN_TIMEOUT_SECONDS = 120.0
 _ASIDE_RATIO = 0.1
+_SAMPLE_CHARS = 1000
 
 # A common English word is one token, two in a small vocabulary, and its characters where there are none but those.
 _LEAST_TOKENS_PER_WORD, _MOST_TOKENS_PER_WORD = 0.5, 16.0
@@ -25,9 +26,10 @@ async def measure_point(
     """Return one point, measured.
 
     First come a few round trips, the warm-up, and a connection for each request that may be under way; they are in
-    none of the numbers. A request that the server fails becomes a record with its error's code. What is under way
-    when the time is over is broken off, as is everything when the caller is cancelled: its connections are closed,
-    so that the server stops too.
+    none of the numbers. Afterwards, where the server seems to have dropped parts of prompts, a part of one is asked
+    again for one token, to learn how many bytes a token has. A request that the server fails becomes a record with
+    its error's code. What is under way when the time is over is broken off, as is everything when the caller is
+    cancelled: its connections are closed, so that the server stops too.
 
     Parameters
     ----------
@@ -42,7 +44,8 @@ async def measure_point(
     Exception
         Whatever is not a `RuneError` of a request: a defect, which is never part of a measurement.
     """
-    deadline = asyncio.get_running_loop().time() + time_limit_seconds
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + time_limit_seconds
     runner = LoadRunner(
         server, task, point, request_timeout_seconds=time_limit_seconds, on_progress=on_progress
     )
@@ -53,17 +56,42 @@ async def measure_point(
     with gc_paused():
         async with watching_loop_lag() as lag:
             await runner.run(deadline)
-    records = await runner.records(warm_up_stats.bytes_per_token)
+    bytes_per_token, learning_tokens = None, 0
+    if runner.suspects_truncation():
+        left_seconds = deadline - loop.time()
+        bytes_per_token, learning_tokens = await _learn_bytes_per_token(server, task, point, left_seconds)
+    records = await runner.records(bytes_per_token)
     return MeasuredPoint(
         point=point,
         started_at_ms=runner.started_at_ms,
         records=records,
         warmup_count=warm_up_stats.request_count,
-        warmup_output_tokens=warm_up_stats.output_tokens,
+        warmup_output_tokens=warm_up_stats.output_tokens + learning_tokens,
         rtt_ms=rtt_ms,
         loop_lag_p99_ms=lag.p99_ms,
         unsent_count=task.request_count - len(records),
+        first_errors=runner.first_errors,
     )
+
+
+async def _learn_bytes_per_token(
+    server: ModelServer, task: Task, point: Point, time_limit_seconds: float
+) -> tuple[float | None, int]:
+    """Return how many bytes of the longest prompt a token has, and the output tokens that it took to learn that.
+
+    From the prompt's first 1000 characters, which the server is not likely to cut. None where it does not count
+    the tokens of prompts, or there is no time.
+    """
+    sample = task.sample(max(task.prompts, key=most_tokens)[:_SAMPLE_CHARS], point.index, 0)
+    if time_limit_seconds <= 0:
+        return None, 0
+    try:
+        async with asyncio.timeout(time_limit_seconds):
+            answer = await server.chat(task.tiny_chat(sample, time_limit_seconds), lambda _: None)
+    except (RuneError, TimeoutError):
+        return None, 0
+    count = answer.tokens.prompt_count
+    return (len(sample.encode()) / count if count else None), answer.tokens.output_count
 
 
 async def learn_tokens_per_word(server: ModelServer, task: Task) -> float | None:

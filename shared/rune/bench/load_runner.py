@@ -13,6 +13,7 @@ from rune.bench.judging import score_answer
 from rune.bench.loads import closed_load, open_load
 from rune.bench.records import Point, RecordStatus, RequestRecord
 from rune.bench.tasks import Task
+from rune.bench.token_bounds import PROSE_BYTES_PER_TOKEN
 from rune.clock import SystemClock, to_epoch_ms
 from rune.errors import RuneError
 from rune.llm.protocol import Generation, ModelServer, Stamps
@@ -55,6 +56,8 @@ class LoadRunner:
     ----------
     started_at_ms
         Wall clock, milliseconds since 1970-01-01 UTC.
+    first_errors
+        As in `MeasuredPoint`.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class LoadRunner:
         self._limit: asyncio.Timeout | None = None
         self._started_ns = 0
         self.started_at_ms = 0
+        self.first_errors: dict[str, RuneError] = {}
 
     async def run(self, deadline: float) -> None:
         """Put the point's load on the server until all is asked, or until `deadline` on the loop's clock.
@@ -103,6 +107,18 @@ class LoadRunner:
         finally:
             self._limit = None
 
+    def suspects_truncation(self) -> bool:
+        """Return whether the server counted so few tokens of a prompt that it may have dropped a part of it."""
+        return any(
+            is_truncated(
+                outcome.generation.tokens.prompt_count,
+                len(self._prompt(outcome.number).encode()),
+                PROSE_BYTES_PER_TOKEN,
+            )
+            for outcome in self._outcomes
+            if outcome.generation is not None
+        )
+
     async def records(self, bytes_per_token: float | None) -> tuple[RequestRecord, ...]:
         """Return what was measured, by number, and forget it; times count from the window's beginning."""
         self._outcomes.sort(key=lambda outcome: outcome.number, reverse=True)
@@ -123,6 +139,8 @@ class LoadRunner:
                 answer = await self._server.chat(request, self._count_piece)
                 self._end(number, due_ns, sent_ns, "completed", generation=answer)
         except RuneError as error:
+            # Without its frames, which would keep what they hold alive.
+            self.first_errors.setdefault(error.code, error.with_traceback(None))
             self._end(number, due_ns, sent_ns, "failed", error_code=error.code)
         except asyncio.CancelledError:
             self._end(number, due_ns, sent_ns, "cut_off")

@@ -23,7 +23,7 @@ _POINT_SHIFT = 24
 
 
 def make_prompts(
-    question: str, workload: Workload | None, *, tokens_per_word: float | None = None
+    question: str, workload: Workload, *, tokens_per_word: float | None = None
 ) -> tuple[str, ...]:
     """Return the prompts of a workload, without numbers.
 
@@ -35,8 +35,6 @@ def make_prompts(
         Of `synthetic_words` in the model's tokens, from `learn_tokens_per_word`; None takes one for each, which
         holds for the vocabularies of most models.
     """
-    if workload is None:
-        return (question,)
     if workload.prompts is not None:
         return tuple(workload.prompts)
     if workload.prompt_set == "synthetic" and workload.input_tokens is not None:

@@ -1,8 +1,10 @@
 """One request of a benchmark as it went: what all numbers are computed from, and a line of the records' file."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from rune.errors import RuneError
 from rune.llm.protocol import Generation
 
 type RecordStatus = Literal["completed", "failed", "cut_off"]
@@ -77,13 +79,15 @@ class MeasuredPoint:
     records
         By number; warm-up is not among them.
     warmup_count, warmup_output_tokens
-        Requests before the point, and the tokens they cost.
+        Requests before the point, and all output tokens that were paid for and not measured.
     rtt_ms
         Median time of a TCP handshake; None where it could not be measured.
     loop_lag_p99_ms
         How late the event loop was; None where it was not watched long enough.
     unsent_count
         Requests that had not become due when the point ended, and are in no record.
+    first_errors
+        By its code, the first error of each kind that requests failed with.
     """
 
     point: Point
@@ -94,3 +98,4 @@ class MeasuredPoint:
     rtt_ms: float | None
     loop_lag_p99_ms: float | None
     unsent_count: int = 0
+    first_errors: Mapping[str, RuneError] = field(default_factory=dict)

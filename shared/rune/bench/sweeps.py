@@ -11,7 +11,7 @@ _MIN_GOOD_RATIO = 0.9
 _MAX_FAILED_RATIO = 0.5
 
 
-def next_point(workload: Workload | None, runs: Sequence[RunReport]) -> Point | EndedBy:
+def next_point(workload: Workload, runs: Sequence[RunReport]) -> Point | EndedBy:
     """Return the point to measure after `runs`, or why there is none.
 
     Points rise in load, so each reason holds for all that would follow. Of every workload: `errors` when more than
@@ -25,9 +25,7 @@ def next_point(workload: Workload | None, runs: Sequence[RunReport]) -> Point | 
     return points[len(runs)] if len(runs) < len(points) else "all_measured"
 
 
-def _points(workload: Workload | None) -> list[Point]:
-    if workload is None:
-        return [Point(0, 1)]
+def _points(workload: Workload) -> list[Point]:
     if workload.request_rates is not None:
         rates = enumerate(workload.request_rates)
         return [Point(index, workload.max_concurrency, rate) for index, rate in rates]
@@ -40,14 +38,14 @@ def _doubled(workload: Workload) -> list[int]:
     return [min(2**index, workload.max_concurrency) for index in range(workload.point_count)]
 
 
-def _reason_to_stop(workload: Workload | None, runs: Sequence[RunReport]) -> EndedBy | None:
+def _reason_to_stop(workload: Workload, runs: Sequence[RunReport]) -> EndedBy | None:
     last = runs[-1]
     if last.failed > _MAX_FAILED_RATIO * last.num_prompts:
         return "errors"
     if not last.completed:
         # They were cut off, or the time was over before any was sent.
         return "time_over"
-    if workload is None or not workload.sweep:
+    if not workload.sweep:
         return None
     if workload.goodput is not None and last.good_ratio is not None and last.good_ratio < _MIN_GOOD_RATIO:
         return "goodput_failed"

@@ -35,6 +35,8 @@ class Task:
     first_timeout_seconds
         The same before an answer's first piece, where the server may have others to answer first; None for no
         difference.
+    request_timeout_seconds
+        Longest time of a request from its sending; None gives it all that its point has.
     expected
         What answers are judged by; one with method `judge` is left to whoever asks the judge.
     nonce_seed
@@ -55,6 +57,7 @@ class Task:
     seed: int
     idle_timeout_seconds: float = 60.0
     first_timeout_seconds: float | None = None
+    request_timeout_seconds: float | None = None
     expected: Expectation | None = None
     nonce_seed: int = field(default_factory=lambda: secrets.randbits(_NONCE_SEED_BITS))
 
@@ -80,8 +83,9 @@ class Task:
         prompt = self.prompts[number % len(self.prompts)]
         return self.numbered(prompt, point_index, _FIRST_WARMUP_NUMBER + number)
 
-    def chat(self, prompt: str, timeout_seconds: float) -> ChatRequest:
-        """Return the request that asks a prompt."""
+    def chat(self, prompt: str, longest_seconds: float) -> ChatRequest:
+        """Return the request that asks a prompt, with so much time at most."""
+        timeout_seconds = min(longest_seconds, self.request_timeout_seconds or longest_seconds)
         return ChatRequest(
             model=self.model,
             messages=(Message(Role.USER, prompt),),
@@ -94,6 +98,6 @@ class Task:
             ignore_eos=self.ignore_eos,
         )
 
-    def tiny_chat(self, prompt: str, timeout_seconds: float) -> ChatRequest:
+    def tiny_chat(self, prompt: str, longest_seconds: float) -> ChatRequest:
         """Return a request for one token, with the options that the measured ones have: others could load anew."""
-        return replace(self.chat(prompt, timeout_seconds), max_output_tokens=1, ignore_eos=False)
+        return replace(self.chat(prompt, longest_seconds), max_output_tokens=1, ignore_eos=False)

@@ -5,32 +5,27 @@ import statistics
 from contextlib import suppress
 from dataclasses import dataclass
 
-from rune.bench.anomalies import LONG_PROMPT_BYTES
 from rune.bench.loads import closed_load
 from rune.bench.records import Point
 from rune.bench.tasks import Task
 from rune.errors import RuneError
-from rune.llm.protocol import ChatRequest, Generation, ModelServer
+from rune.llm.protocol import ModelServer
 
 _RTT_COUNT = 5
-_SAMPLE_CHARS = 1000
 
 
 @dataclass(slots=True)
 class WarmUpStats:
-    """What the warm-up took and taught.
+    """What the warm-up took.
 
     Attributes
     ----------
     request_count, output_tokens
         Requests sent, failed ones too, and the tokens they cost.
-    bytes_per_token
-        Of the workload's longest prompt; None where none is long, or the server counts no tokens of prompts.
     """
 
     request_count: int = 0
     output_tokens: int = 0
-    bytes_per_token: float | None = None
 
 
 async def median_round_trip_ms(server: ModelServer, *, time_limit_seconds: float) -> float | None:
@@ -61,29 +56,20 @@ async def warm_up(server: ModelServer, task: Task, point: Point, *, time_limit_s
     """
     warm_up_stats = WarmUpStats()
 
-    async def ask(request: ChatRequest) -> Generation | None:
-        warm_up_stats.request_count += 1
-        try:
-            answer = await server.chat(request, lambda _: None)
-        except RuneError:
-            return None
-        warm_up_stats.output_tokens += answer.tokens.output_count
-        return answer
-
-    async def ask_warmup(
+    async def ask(
         number: int,
         due_ns: int,  # noqa: ARG001 the load's
         slots: asyncio.Semaphore | None = None,  # noqa: ARG001 the load's
     ) -> None:
-        await ask(task.chat(task.warmup_prompt(point.index, number), time_limit_seconds))
+        warm_up_stats.request_count += 1
+        request = task.chat(task.warmup_prompt(point.index, number), time_limit_seconds)
+        with suppress(RuneError):
+            answer = await server.chat(request, lambda _: None)
+            warm_up_stats.output_tokens += answer.tokens.output_count
 
     with suppress(TimeoutError):
         async with asyncio.timeout(time_limit_seconds):
-            if sample := _sample(task, point):
-                answer = await ask(task.tiny_chat(sample, time_limit_seconds))
-                if answer is not None and answer.tokens.prompt_count:
-                    warm_up_stats.bytes_per_token = len(sample.encode()) / answer.tokens.prompt_count
-            await closed_load(ask_warmup, task.warmup_count, point.concurrency)
+            await closed_load(ask, task.warmup_count, point.concurrency)
     return warm_up_stats
 
 
@@ -102,10 +88,3 @@ async def open_connections(server: ModelServer, count: int, *, time_limit_second
     with suppress(TimeoutError):
         async with asyncio.timeout(time_limit_seconds):
             await asyncio.gather(*(list_models() for _ in range(count)))
-
-
-def _sample(task: Task, point: Point) -> str | None:
-    longest = max(task.prompts, key=lambda prompt: len(prompt.encode()))
-    if len(longest.encode()) <= LONG_PROMPT_BYTES:
-        return None
-    return task.sample(longest[:_SAMPLE_CHARS], point.index, 0)

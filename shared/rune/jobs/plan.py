@@ -56,7 +56,6 @@ STEPS = {
     StepName.CHECK: StepPlan(Lane.CONTROL, "backend.list_models", "Looking for the model on the server."),
     StepName.CHECK_AGENT: StepPlan(Lane.CONTROL, "agent.check", "Looking for the agent and its model."),
     StepName.WARM_UP: StepPlan(Lane.INFERENCE, "backend.warmup", "Loading the model."),
-    StepName.ASK: StepPlan(Lane.INFERENCE, "agent.ask", "The model is answering."),
     StepName.MEASURE: StepPlan(
         Lane.INFERENCE, "benchmark.measure", "The model is being measured.", keeps_state=True
     ),

@@ -48,7 +48,6 @@ class StepName(StrEnum):
     CHECK = "check"
     CHECK_AGENT = "check_agent"
     WARM_UP = "warm_up"
-    ASK = "ask"
     MEASURE = "measure"
     JUDGE = "judge"
     RUN_AGENT = "run_agent"

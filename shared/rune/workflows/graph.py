@@ -51,7 +51,6 @@ class Trait(StrEnum):
     LLM_INSTANCE = "llm-instance"
     RENTS = "rents"
     WARMS_UP = "warm-up"
-    HAS_WORKLOAD = "workload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ END = None
 RENTING = (StepName.RENT, StepName.RECONCILE, StepName.BOOT, StepName.PULL)
 """Steps on the way to a rented machine with the model on it."""
 
-USING = (StepName.WARM_UP, StepName.ASK, StepName.MEASURE, StepName.JUDGE, StepName.VERIFY)
+USING = (StepName.WARM_UP, StepName.MEASURE, StepName.JUDGE, StepName.VERIFY)
 """Steps that use a model server, which may be on a rented machine."""
 
 UNRENTED = (StepName.CHECK, StepName.CHECK_AGENT, StepName.RUN_AGENT)
@@ -122,13 +121,12 @@ EDGES = (
         (StepName.PULL, StepName.CHECK, StepName.WARM_UP),
         Fact.MODEL_READY,
         StepName.MEASURE,
-        Trait.HAS_WORKLOAD,
+        Trait.BENCHMARK,
     ),
-    Edge((StepName.PULL, StepName.CHECK, StepName.WARM_UP), Fact.MODEL_READY, StepName.ASK, Trait.BENCHMARK),
     Edge((StepName.CHECK_AGENT, StepName.WARM_UP), Fact.MODEL_READY, StepName.RUN_AGENT, Trait.AGENTIC_AGENT),
     Edge((StepName.WARM_UP,), Fact.MODEL_READY, StepName.VERIFY, Trait.LLM_INSTANCE),
     Edge((StepName.CHECK_AGENT,), Fact.AGENT_ALONE, StepName.RUN_AGENT),
-    Edge((StepName.ASK, StepName.MEASURE), Fact.ANSWERS_TO_JUDGE, StepName.JUDGE),
+    Edge((StepName.MEASURE,), Fact.ANSWERS_TO_JUDGE, StepName.JUDGE),
     # The engine decides these (`rune.jobs.transitions`): a job that rents ends only by way of `release`.
     Edge(RENTING, Fact.OVER, StepName.RELEASE),
     Edge(USING, Fact.OVER, StepName.RELEASE, Trait.RENTS),
@@ -183,7 +181,6 @@ def traits_of(kind: Kind, request: Request) -> frozenset[Trait]:
         Trait(kind.value): True,
         Trait.RENTS: isinstance(request, RentalChoice) and request.wants_rental,
         Trait.WARMS_UP: isinstance(request, LlmInstanceRequest) or request.backend_warmup,
-        Trait.HAS_WORKLOAD: isinstance(request, BenchmarkRequest) and request.workload is not None,
     }
     return frozenset(trait for trait, holds in known.items() if holds)
 

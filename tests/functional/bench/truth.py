@@ -12,9 +12,10 @@ from itertools import pairwise
 
 from local.simulators.scripted import MODEL, Exchange
 from rune.bench.arrivals import poisson_arrivals_s
-from rune.bench.driver import Task, learn_tokens_per_word, measure_point
+from rune.bench.driver import learn_tokens_per_word, measure_point
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.runs import fold_run
+from rune.bench.tasks import Task
 from rune.contracts import GoodputLimits, RunReport
 from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy

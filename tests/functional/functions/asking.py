@@ -110,7 +110,7 @@ def put(cloud: Cloud, *jobs: Job) -> None:
 
 def put_result(cloud: Cloud, result_json: str, **overrides: object) -> None:
     """Store a benchmark that a worker ended with this result, and forget the calls."""
-    job = a_claimed_job(step=StepName.ASK, **overrides)
+    job = a_claimed_job(step=StepName.MEASURE, **overrides)
     put(cloud, job)
     assert cloud.store.commit(job, make_transition(job, Done(result_json), NOW, 5))
     cloud.calls.clear()

@@ -408,11 +408,11 @@ def test_another_tenants_job_does_not_exist(
 RECORDS: dict[str, tuple[Job, dict[str, object]]] = {
     "queued": (a_job(), a_record()),
     "answering": (
-        a_claimed_job(step=StepName.ASK, failures=1, progress={"chunks": 7}, updated_at=after(2.5)),
+        a_claimed_job(step=StepName.MEASURE, failures=1, progress={"chunks": 7}, updated_at=after(2.5)),
         a_record(
             status="running",
-            message="The model is answering.",
-            progress={"step": "ask", "try": 2, "chunks": 7},
+            message="The model is being measured.",
+            progress={"step": "measure", "try": 2, "chunks": 7},
             started_at="2026-11-23T12:00:00Z",
             updated_at="2026-11-23T12:00:02.500000Z",
         ),
@@ -422,12 +422,12 @@ RECORDS: dict[str, tuple[Job, dict[str, object]]] = {
         a_record(
             status="failed",
             message="The answer broke off.",
-            progress={"step": "ask", "try": 1},
+            progress={"step": "measure", "try": 1},
             started_at="2026-11-23T12:00:00Z",
             finished_at="2026-11-23T12:01:00Z",
             error="The answer broke off.",
             error_code="stream_truncated",
-            error_stage="ask",
+            error_stage="measure",
             error_retryable=True,
         ),
     ),
@@ -456,7 +456,7 @@ def test_get_returns_where_the_job_stands_in_one_call(
 def test_get_returns_the_result_in_at_most_two_calls(
     answer: str, calls: list[str], api: ModuleType, cloud: Cloud
 ) -> None:
-    job = a_claimed_job(step=StepName.ASK)
+    job = a_claimed_job(step=StepName.MEASURE)
     put(cloud, job)
     cloud.store.commit(job, make_transition(job, Done(json.dumps({"answer": answer})), after(9), 5))
     cloud.calls.clear()
@@ -466,7 +466,7 @@ def test_get_returns_the_result_in_at_most_two_calls(
     assert response.document == a_record(
         status="succeeded",
         message="Done.",
-        progress={"step": "ask", "try": 1},
+        progress={"step": "measure", "try": 1},
         updated_at="2026-11-23T12:00:09Z",
         started_at="2026-11-23T12:00:00Z",
         finished_at="2026-11-23T12:00:09Z",

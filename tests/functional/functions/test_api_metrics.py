@@ -54,7 +54,7 @@ def test_summary_is_empty_when_nothing_has_ended(api: ModuleType, cloud: Cloud) 
 
 
 def test_summary_adds_up_own_jobs_that_have_ended_sorted_by_name(api: ModuleType, cloud: Cloud) -> None:
-    asking = {"step": StepName.ASK}
+    asking = {"step": StepName.MEASURE}
     carry_on(cloud, a_claimed_job(job_id="a", **asking), Done("{}"), 100)
     carry_on(cloud, a_claimed_job(job_id="b", **asking), Done("{}"), 201)
     refused = Failed("model_not_found", "There is none.", retryable=False)
@@ -67,19 +67,19 @@ def test_summary_adds_up_own_jobs_that_have_ended_sorted_by_name(api: ModuleType
 
     assert response.document == {
         "events": [
-            a_row("agent.ask", 100, 201, 7, errors=1),
             a_row("backend.list_models", 3, errors=1),
+            a_row("benchmark.measure", 100, 201, 7, errors=1),
             a_row("job.failed", 0, 0, errors=2),
             a_row("job.succeeded", 0, 0),
         ]
     }
-    assert response.document["events"][0]["avg_ms"] == 102.667
+    assert response.document["events"][1]["avg_ms"] == 102.667
     assert cloud.operations == ["GetItem", "Query"]
 
 
 def test_summary_of_one_job_holds_it_even_while_it_runs(api: ModuleType, cloud: Cloud) -> None:
     carry_on(cloud, a_claimed_job(), Next(StepName.WARM_UP), 120)
-    carry_on(cloud, a_claimed_job(job_id="another", step=StepName.ASK), Done("{}"), 100)
+    carry_on(cloud, a_claimed_job(job_id="another", step=StepName.MEASURE), Done("{}"), 100)
 
     response = get(api, f"{SUMMARY}?job_id={JOB_ID}")
 

@@ -99,14 +99,15 @@ def test_job_ends_with_its_result_when_both_lanes_do_their_work(
     assert stored
     assert stored.result_json
     assert history
-    assert (stored.job.status, stored.job.seq) == (Status.SUCCEEDED, 4)
+    assert (stored.job.status, stored.job.seq) == (Status.SUCCEEDED, 5)
     assert json.loads(stored.result_json)["answer"] == "Two pods crash."
     assert [(event.number, event.name) for event in history.events] == [
         (1, "job.accepted"),
         (2, "backend.list_models"),
         (3, "backend.warmup"),
-        (4, "agent.ask"),
-        (5, "job.succeeded"),
+        (4, "benchmark.point"),
+        (5, "benchmark.measure"),
+        (6, "job.succeeded"),
     ]
 
 

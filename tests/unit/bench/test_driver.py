@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from rune.bench import load_runner as window
-from rune.bench.driver import Task, learn_tokens_per_word, measure_point
+from rune.bench.driver import learn_tokens_per_word, measure_point
 from rune.bench.prompts import add_nonce
 from rune.bench.records import MeasuredPoint, Point
+from rune.bench.tasks import Task
 from rune.contracts.workloads import Expectation
 from rune.errors import RuneError, ServerOverloadedError, ServerUnreachableError
 from rune.llm.protocol import ChatRequest, Generation, OnChunk, Stamps
@@ -254,6 +255,9 @@ def test_point_keeps_what_failed_by_its_code_and_goes_on() -> None:
 
     measured = measure(WatchedServer(fail=fail))
 
+    assert {code: error.sentence for code, error in measured.first_errors.items()} == {
+        "server_overloaded": "Full."
+    }
     found = {(record.prompt_index, record.status, record.error_code) for record in measured.records}
     assert found == {(0, "completed", None), (1, "failed", "server_overloaded"), (2, "completed", None)}
 
@@ -349,18 +353,45 @@ def test_answers_are_judged_when_something_is_expected() -> None:
     assert {record.score for record in left.records} == {None}
 
 
-@pytest.mark.parametrize(("prompt_bytes", "learns"), [(2000, False), (20_000, True)])
-def test_bytes_per_token_are_learnt_before_a_long_prompt_is_measured(prompt_bytes: int, learns: bool) -> None:
-    server = FakeModelServer()
+@pytest.mark.parametrize(("prompt_bytes", "is_suspect"), [(2000, False), (20_000, True)])
+def test_bytes_per_token_are_learnt_after_the_point_when_too_few_tokens_were_counted(
+    prompt_bytes: int, is_suspect: bool
+) -> None:
+    server = FakeModelServer()  # counts 12 tokens for every prompt
 
     measured = measure(server, replace(TASK, prompts=("short", "x" * prompt_bytes), warmup_count=1))
 
     tiny = [chat for chat in server.chats if chat.max_output_tokens == 1]
-    assert measured.warmup_count == 1 + learns
-    assert [len(chat.messages[0].content) for chat in tiny] == [1012] * learns
+    assert tiny == server.chats[9:]
+    assert [len(chat.messages[0].content) for chat in tiny] == [1012] * is_suspect
     assert all((chat.context_tokens, chat.ignore_eos) == (4096, False) for chat in tiny)
-    # The server in memory counts 12 tokens for every prompt.
-    assert {record.is_truncated for record in measured.records if record.prompt_index} == {learns}
+    assert (measured.warmup_count, measured.warmup_output_tokens) == (1, 21 * (1 + is_suspect))
+    assert {record.is_truncated for record in measured.records if record.prompt_index} == {is_suspect}
+
+
+def test_prompt_is_not_called_truncated_when_the_server_counts_its_beginning_alike() -> None:
+    """Letters that repeat have many bytes a token in every part of a prompt."""
+
+    class Dense(FakeModelServer):
+        async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
+            answer = await super().chat(request, on_chunk)
+            count = len(request.messages[-1].content) // 16
+            return replace(answer, tokens=replace(answer.tokens, prompt_count=count))
+
+    server = Dense()
+
+    measured = measure(server, replace(TASK, prompts=("x" * 20_000,), warmup_count=0))
+
+    assert len(server.chats) == 4 + 1
+    assert {record.is_truncated for record in measured.records} == {False}
+
+
+def test_request_has_a_limit_of_its_own_when_the_task_says_so() -> None:
+    server = FakeModelServer()
+
+    measure(server, replace(TASK, request_timeout_seconds=3.0, warmup_count=0), time_limit_seconds=10.0)
+
+    assert {chat.timeout_seconds for chat in server.chats} == {3.0}
 
 
 class Counting(FakeModelServer):

@@ -4,11 +4,11 @@ import pytest
 
 from rune.bench.prompt_sets import SYNTHETIC_WORDS
 from rune.bench.prompts import add_nonce, make_prompts, synthetic_words
-from rune.contracts.workloads import Workload
+from rune.contracts.workloads import Workload, question_once
 
 
 def test_prompts_are_the_question_when_the_workload_brings_none() -> None:
-    assert make_prompts("Why?", None) == ("Why?",)
+    assert make_prompts("Why?", question_once()) == ("Why?",)
     assert make_prompts("Why?", Workload()) == ("Why?",)
 
 

@@ -4,7 +4,7 @@ from rune.bench.records import MeasuredPoint, Point
 from rune.bench.runs import fold_run
 from rune.bench.sweeps import next_point
 from rune.contracts.benchmarks import EndedBy, RunReport
-from rune.contracts.workloads import Workload
+from rune.contracts.workloads import Workload, question_once
 
 NOTHING = fold_run(MeasuredPoint(Point(0, 1), 0, (), 0, 0, None, None), None, None)
 SWEEP: dict[str, object] = {"sweep": True, "max_concurrency": 12}
@@ -50,7 +50,7 @@ def run(
 def test_points_follow_each_other_until_all_are_measured(
     workload: dict[str, object] | None, expected: list[Point]
 ) -> None:
-    given = None if workload is None else Workload.model_validate(workload)
+    given = question_once() if workload is None else Workload.model_validate(workload)
     points: list[Point] = []
 
     runs: list[RunReport] = []

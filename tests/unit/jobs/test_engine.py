@@ -108,7 +108,7 @@ def test_take_turn_shows_the_step_its_job_request_and_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "state_json"), [(StepName.MEASURE, "[1]"), (StepName.JUDGE, "[1]"), (StepName.ASK, None)]
+    ("step", "state_json"), [(StepName.MEASURE, "[1]"), (StepName.JUDGE, "[1]"), (StepName.WARM_UP, None)]
 )
 def test_take_turn_shows_the_state_to_steps_that_keep_one(step: StepName, state_json: str | None) -> None:
     store = a_store(a_job(step=step))
@@ -165,7 +165,7 @@ def test_take_turn_claims_under_a_new_name_every_time() -> None:
 def test_take_turn_limits_the_step_to_its_lane_and_its_job(
     lane: Lane, left_seconds: float, limit_seconds: float
 ) -> None:
-    step = StepName.CHECK if lane is Lane.CONTROL else StepName.ASK
+    step = StepName.CHECK if lane is Lane.CONTROL else StepName.MEASURE
     job = a_job(step=step, deadline_at=after(left_seconds))
 
     rig = Rig(a_store(job), lane=lane).take_turn()
@@ -234,7 +234,7 @@ def test_take_turn_takes_over_when_the_earlier_worker_was_lost() -> None:
     ("lane", "step", "other"),
     [
         (Lane.CONTROL, StepName.WARM_UP, Lane.INFERENCE),
-        (Lane.CONTROL, StepName.ASK, Lane.INFERENCE),
+        (Lane.CONTROL, StepName.MEASURE, Lane.INFERENCE),
         (Lane.CONTROL, StepName.RUN_AGENT, Lane.INFERENCE),
         (Lane.INFERENCE, StepName.CHECK, Lane.CONTROL),
         (Lane.INFERENCE, StepName.CHECK_AGENT, Lane.CONTROL),

@@ -243,11 +243,11 @@ def test_is_late_holds_when_an_active_job_is_due(job: Job, *, expected: bool) ->
     [
         (a_job(step=StepName.CHECK), Lane.CONTROL),
         (a_job(step=StepName.WARM_UP), Lane.INFERENCE),
-        (a_job(step=StepName.ASK), Lane.INFERENCE),
+        (a_job(step=StepName.MEASURE), Lane.INFERENCE),
         (a_job(step=StepName.CHECK_AGENT), Lane.CONTROL),
         (a_job(step=StepName.RUN_AGENT), Lane.INFERENCE),
         (a_job(step=StepName.VERIFY), Lane.CONTROL),
-        (a_job(step=StepName.ASK, cancel_requested_at=NOW), Lane.CONTROL),
+        (a_job(step=StepName.MEASURE, cancel_requested_at=NOW), Lane.CONTROL),
     ],
 )
 def test_message_for_names_the_turn_and_its_lane(job: Job, lane: Lane) -> None:

@@ -35,7 +35,7 @@ from tests.memory_job_store import MemoryJobStore
 pytestmark = pytest.mark.slow
 
 LIMITS = JobLimits(deadline=timedelta(hours=1), retention=timedelta(days=30))
-FOLLOWING = {StepName.CHECK: Next(StepName.WARM_UP), StepName.WARM_UP: Next(StepName.ASK)}
+FOLLOWING = {StepName.CHECK: Next(StepName.WARM_UP), StepName.WARM_UP: Next(StepName.MEASURE)}
 
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Next, st.sampled_from(StepName), st.sampled_from([0, 5, 2000])),

@@ -22,8 +22,8 @@ from tests.unit.jobs.stores import DownStore, RequestlessStore, a_store, fill
 
 END = after(10)
 RENTAL_ID = f"{JOB_ID}-1"
-ASKING = a_claimed_job(
-    step=StepName.ASK, rents=True, seq=5, epoch=7, version=9, event_count=6, rental_id=RENTAL_ID
+WARMING_UP = a_claimed_job(
+    step=StepName.WARM_UP, rents=True, seq=5, epoch=7, version=9, event_count=6, rental_id=RENTAL_ID
 )
 FAILURE = Failure("model_not_found", "Unknown.", StepName.PULL, retryable=False)
 UNKNOWN_MODEL = Failed("model_not_found", "Unknown.", retryable=False)
@@ -39,7 +39,7 @@ ENDS: list[tuple[Outcome, Status]] = [
 def a_releasing_job(**overrides: object) -> Job:
     """Return a job that went well and gives its machine back."""
     releasing = {"step": StepName.RELEASE, "ends_as": Status.SUCCEEDED, **overrides}
-    return replace(ASKING, **releasing)  # type: ignore[arg-type]  # replace() refuses unknown names
+    return replace(WARMING_UP, **releasing)  # type: ignore[arg-type]  # replace() refuses unknown names
 
 
 def carried_out(job: Job, outcome: Outcome) -> tuple[Job, Transition]:
@@ -53,7 +53,7 @@ def carried_out(job: Job, outcome: Outcome) -> tuple[Job, Transition]:
 def test_transition_gives_the_machine_back_before_a_job_that_rents_ends(
     outcome: Outcome, ends_as: Status
 ) -> None:
-    job, transition = carried_out(ASKING, outcome)
+    job, transition = carried_out(WARMING_UP, outcome)
 
     assert (job.status, job.step, job.ends_as) == (Status.RUNNING, StepName.RELEASE, ends_as)
     assert (job.finished_at, job.lease_owner, job.failures) == (None, None, 0)
@@ -63,14 +63,14 @@ def test_transition_gives_the_machine_back_before_a_job_that_rents_ends(
 
 @pytest.mark.parametrize(("outcome", "ends_as"), ENDS)
 def test_transition_ends_a_job_that_does_not_rent_at_once(outcome: Outcome, ends_as: Status) -> None:
-    job, transition = carried_out(replace(ASKING, rents=False), outcome)
+    job, transition = carried_out(replace(WARMING_UP, rents=False), outcome)
 
     assert (job.status, job.ends_as, transition.send) == (ends_as, None, None)
 
 
 def test_transition_keeps_the_result_and_the_failure_until_the_machine_is_gone() -> None:
-    succeeded, done = carried_out(ASKING, Done('{"answer": "x"}'))
-    failed, _ = carried_out(replace(ASKING, step=StepName.PULL), UNKNOWN_MODEL)
+    succeeded, done = carried_out(WARMING_UP, Done('{"answer": "x"}'))
+    failed, _ = carried_out(replace(WARMING_UP, step=StepName.PULL), UNKNOWN_MODEL)
 
     assert (done.result_json, succeeded.failure) == ('{"answer": "x"}', None)
     assert failed.failure == FAILURE
@@ -84,7 +84,7 @@ def test_transition_keeps_the_result_and_the_failure_until_the_machine_is_gone()
 def test_forced_outcome_leads_to_the_release_when_the_job_may_not_go_on(
     overrides: dict[str, object], ends_as: Status
 ) -> None:
-    job = replace(ASKING, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
+    job = replace(WARMING_UP, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
     forced = lifecycle.forced_outcome(job, after(11))
 
     assert forced is not None
@@ -169,8 +169,8 @@ def test_transition_waits_longer_between_two_tries_to_give_a_machine_back(
 def test_transition_writes_down_what_the_rental_costs_so_far(outcome: Next | Again) -> None:
     known = replace(outcome, spending=Spending("other-1", 77))
 
-    job, _ = carried_out(replace(ASKING, cost_micro_usd=5), known)
-    unchanged, _ = carried_out(replace(ASKING, cost_micro_usd=5), outcome)
+    job, _ = carried_out(replace(WARMING_UP, cost_micro_usd=5), known)
+    unchanged, _ = carried_out(replace(WARMING_UP, cost_micro_usd=5), outcome)
 
     assert (job.rental_id, job.cost_micro_usd) == ("other-1", 77)
     assert (unchanged.rental_id, unchanged.cost_micro_usd) == (RENTAL_ID, 5)

@@ -24,11 +24,11 @@ def test_events_tell_of_no_lost_worker_when_there_was_none() -> None:
 
 
 def test_events_name_the_error_when_a_step_failed() -> None:
-    job = a_claimed_job(step=StepName.ASK, failures=1)
+    job = a_claimed_job(step=StepName.MEASURE, failures=1)
 
-    labels = {"step": "ask", "try": "2"}
+    labels = {"step": "measure", "try": "2"}
     assert events_of(job, Failed("stream_truncated", "Cut.", retryable=True)) == (
-        Event(2, "agent.ask", "error", after(2), 1500, "stream_truncated", labels),
+        Event(2, "benchmark.measure", "error", after(2), 1500, "stream_truncated", labels),
     )
 
 

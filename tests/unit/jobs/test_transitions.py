@@ -15,7 +15,14 @@ END = after(10)
 CLAIMED = a_claimed_job(step=StepName.WARM_UP, seq=2, epoch=5, version=9, event_count=3, dispatches=2)
 OVERLOADED = Failed("server_overloaded", "Come later.", retryable=True)
 UNKNOWN_MODEL = Failed("model_not_found", "There is no such model.", retryable=False)
-OUTCOMES: list[Outcome] = [Next(StepName.ASK), Again(30), Done("{}"), OVERLOADED, UNKNOWN_MODEL, Cancelled()]
+OUTCOMES: list[Outcome] = [
+    Next(StepName.MEASURE),
+    Again(30),
+    Done("{}"),
+    OVERLOADED,
+    UNKNOWN_MODEL,
+    Cancelled(),
+]
 
 
 def carried_out(job: Job, outcome: Outcome) -> tuple[Job, Transition]:
@@ -70,11 +77,11 @@ def a_send_of(seq: int, lane: Lane = Lane.INFERENCE, delay_seconds: int = 0) -> 
 def test_transition_moves_on_when_the_step_is_complete() -> None:
     job = replace(CLAIMED, failures=1, progress={"chunks": 3}, phases_ms={"check": 5})
 
-    after_it, transition = carried_out(job, Next(StepName.ASK))
+    after_it, transition = carried_out(job, Next(StepName.MEASURE))
 
     assert after_it == a_next_turn(
         job,
-        step=StepName.ASK,
+        step=StepName.MEASURE,
         failures=0,
         progress={},
         phases_ms={"check": 5, "warm_up": 1234},
@@ -85,7 +92,7 @@ def test_transition_moves_on_when_the_step_is_complete() -> None:
 
 
 def test_transition_keeps_the_steps_own_phases_when_it_names_them() -> None:
-    after_it, _ = carried_out(CLAIMED, Next(StepName.ASK, phases_ms={"load": 900, "first_token": 30}))
+    after_it, _ = carried_out(CLAIMED, Next(StepName.MEASURE, phases_ms={"load": 900, "first_token": 30}))
 
     assert after_it.phases_ms == {"load": 900, "first_token": 30}
 
@@ -244,8 +251,8 @@ def test_transition_tells_of_lost_workers_first_when_there_were_any(outcome: Out
 OWN_TURN = Is("epoch", 5)
 NO_CANCEL_REQUEST = IsAbsentOrBefore("cancel_requested_at", CLAIMED.created_at)
 REQUIRED: list[tuple[Outcome, tuple[Requirement, ...]]] = [
-    (Next(StepName.ASK), (OWN_TURN,)),
-    (Next(StepName.ASK, delay_seconds=1), (OWN_TURN, NO_CANCEL_REQUEST)),
+    (Next(StepName.MEASURE), (OWN_TURN,)),
+    (Next(StepName.MEASURE, delay_seconds=1), (OWN_TURN, NO_CANCEL_REQUEST)),
     (Again(0), (OWN_TURN,)),
     (Again(-5), (OWN_TURN,)),
     (Again(30), (OWN_TURN, NO_CANCEL_REQUEST)),

@@ -322,7 +322,7 @@ def test_cancel_ends_the_job_at_once_when_nobody_has_begun_it() -> None:
     [
         a_waiting_job(),
         a_claimed_job(),
-        a_waiting_job(step=StepName.ASK),
+        a_waiting_job(step=StepName.MEASURE),
         a_waiting_job(cancel_requested_at=after(-5)),
     ],
     ids=["waiting", "at work", "asking", "again"],
@@ -429,7 +429,7 @@ def test_summarize_tells_what_happened_in_one_job() -> None:
 
 def test_summarize_tells_of_one_job_also_while_it_runs() -> None:
     office = Office(a_store(a_claimed_job()))
-    office.store.commit(a_claimed_job(), make_transition(a_claimed_job(), Next(StepName.ASK), NOW, 7))
+    office.store.commit(a_claimed_job(), make_transition(a_claimed_job(), Next(StepName.MEASURE), NOW, 7))
 
     assert office.service.summarize(TENANT, JOB_ID) == {"backend.list_models": Tally(1, 0, 7, 7, 7)}
 

@@ -63,15 +63,15 @@ MACHINE = [Fact.MACHINE_HELD, Fact.MACHINE_ANSWERS]
 READY, ALONE, JUDGED = Fact.MODEL_READY, Fact.AGENT_ALONE, Fact.ANSWERS_TO_JUDGE
 
 PATHS: list[tuple[Kind, Request, list[Fact], str]] = [
-    (Kind.BENCHMARK, a_benchmark(), [READY, READY], "check warm_up ask"),
-    (Kind.BENCHMARK, a_benchmark(**COLD), [READY], "check ask"),
+    (Kind.BENCHMARK, a_benchmark(), [READY, READY], "check warm_up measure"),
+    (Kind.BENCHMARK, a_benchmark(**COLD), [READY], "check measure"),
     (Kind.BENCHMARK, a_benchmark(**WORK), [READY, READY], "check warm_up measure"),
     (Kind.BENCHMARK, a_benchmark(**WORK, **COLD), [READY], "check measure"),
-    (Kind.BENCHMARK, a_benchmark(), [READY, READY, JUDGED], "check warm_up ask judge"),
+    (Kind.BENCHMARK, a_benchmark(), [READY, READY, JUDGED], "check warm_up measure judge"),
     (Kind.BENCHMARK, a_benchmark(**WORK), [READY, READY, JUDGED], "check warm_up measure judge"),
-    (Kind.BENCHMARK, a_benchmark(**RENTED), [*MACHINE, READY, READY], "rent boot pull warm_up ask"),
-    (Kind.BENCHMARK, a_benchmark(**NESTED), [*MACHINE, READY, READY], "rent boot pull warm_up ask"),
-    (Kind.BENCHMARK, a_benchmark(**RENTED, **COLD), [*MACHINE, READY], "rent boot pull ask"),
+    (Kind.BENCHMARK, a_benchmark(**RENTED), [*MACHINE, READY, READY], "rent boot pull warm_up measure"),
+    (Kind.BENCHMARK, a_benchmark(**NESTED), [*MACHINE, READY, READY], "rent boot pull warm_up measure"),
+    (Kind.BENCHMARK, a_benchmark(**RENTED, **COLD), [*MACHINE, READY], "rent boot pull measure"),
     (Kind.BENCHMARK, a_benchmark(**RENTED, **WORK, **COLD), [*MACHINE, READY], "rent boot pull measure"),
     (Kind.AGENTIC_AGENT, an_agent(), [READY, READY], "check_agent warm_up run_agent"),
     (Kind.AGENTIC_AGENT, an_agent(**COLD), [READY], "check_agent run_agent"),
@@ -236,12 +236,12 @@ def test_step_after_reads_the_job_and_its_request() -> None:
     job = a_claimed_job(step=StepName.CHECK)
 
     assert step_after(a_step_context(job, QUESTION), Fact.MODEL_READY) is StepName.WARM_UP
-    assert step_after(a_step_context(job, {**QUESTION, **COLD}), Fact.MODEL_READY) is StepName.ASK
+    assert step_after(a_step_context(job, {**QUESTION, **COLD}), Fact.MODEL_READY) is StepName.MEASURE
 
 
 def test_step_after_refuses_a_fact_that_ends_the_job() -> None:
     with pytest.raises(LookupError):
-        step_after(a_step_context(a_claimed_job(step=StepName.ASK), QUESTION), Fact.OVER)
+        step_after(a_step_context(a_claimed_job(step=StepName.MEASURE), QUESTION), Fact.OVER)
 
 
 def test_parse_request_refuses_what_is_no_request_of_the_kind() -> None:

@@ -115,19 +115,12 @@ def test_step_closes_the_server_when_it_fails(step: StepName, kind: Kind, error:
 
 @pytest.mark.parametrize(
     ("kind", "following"),
-    [(Kind.BENCHMARK, StepName.ASK), (Kind.AGENTIC_AGENT, StepName.RUN_AGENT)],
+    [(Kind.BENCHMARK, StepName.MEASURE), (Kind.AGENTIC_AGENT, StepName.RUN_AGENT)],
 )
 def test_warm_up_goes_on_with_what_the_job_is_for(kind: Kind, following: StepName) -> None:
     outcome = run_at(FakeModelServer(), StepName.WARM_UP, a_context(kind))
 
     assert outcome == Next(following, phases_ms={"load": 900, "first_token": 30})
-
-
-def test_warm_up_goes_on_to_the_measurement_when_there_is_a_workload() -> None:
-    outcome = run_at(FakeModelServer(), StepName.WARM_UP, a_context(workload={}))
-
-    assert isinstance(outcome, Next)
-    assert outcome.step is StepName.MEASURE
 
 
 def test_warm_up_loads_the_context_that_the_questions_will_ask_for() -> None:

@@ -5,7 +5,7 @@ import pytest
 from rune.agents.settings import AgentSettings
 from rune.contracts import AgenticAgentResult, BenchmarkResult, Document, LlmInstanceResult
 from rune.errors import AddressRefusedError, InvalidRequestError
-from rune.jobs.outcomes import Done, Next
+from rune.jobs.outcomes import Again, Done, Next
 from rune.jobs.record import Kind, StepName
 from rune.net.addresses import AddressPolicy
 from rune.workflows.registry import make_steps
@@ -27,8 +27,8 @@ def test_registry_has_every_step_but_renting_when_there_is_no_account() -> None:
 
 
 WAYS: list[tuple[Kind, bool, list[StepName], type[Document]]] = [
-    (Kind.BENCHMARK, True, [StepName.CHECK, StepName.WARM_UP, StepName.ASK], BenchmarkResult),
-    (Kind.BENCHMARK, False, [StepName.CHECK, StepName.ASK], BenchmarkResult),
+    (Kind.BENCHMARK, True, [StepName.CHECK, StepName.WARM_UP, StepName.MEASURE], BenchmarkResult),
+    (Kind.BENCHMARK, False, [StepName.CHECK, StepName.MEASURE], BenchmarkResult),
     (
         Kind.AGENTIC_AGENT,
         True,
@@ -48,8 +48,16 @@ def test_job_comes_from_its_first_step_to_its_result(
     chosen = {} if kind is Kind.LLM_INSTANCE else {"backend_warmup": warmup}
     taken = [way[0]]
 
-    while isinstance(outcome := run(steps, taken[-1], a_context(kind, **chosen)), Next):
-        taken.append(outcome.step)
+    state_json = None
+    while True:
+        context = a_context(kind, **chosen)
+        context.state_json = state_json
+        outcome = run(steps, taken[-1], context)
+        if not isinstance(outcome, Next | Again):
+            break
+        state_json = outcome.state_json
+        if isinstance(outcome, Next):
+            taken.append(outcome.step)
 
     assert taken == way
     assert isinstance(outcome, Done)

@@ -71,8 +71,7 @@ def _check_context(request: BenchmarkRequest) -> None:
             pointer="/context_tokens",
             code="context_tokens_unsupported",
         )
-    work = request.workload
-    needed_tokens = (work.input_tokens or 0) + (work.output_tokens or 0) if work else 0
+    needed_tokens = (request.measured.input_tokens or 0) + (request.measured.output_tokens or 0)
     if needed_tokens > request.context_tokens:
         raise InvalidRequestError(
             f"Prompts and answers of {needed_tokens} tokens do not fit in a context of {request.context_tokens}.",

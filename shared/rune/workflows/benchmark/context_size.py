@@ -35,9 +35,9 @@ def context_tokens_of(
         return None
     if request.context_tokens is not None or not rents:
         return request.context_tokens
-    workload = request.workload
-    output_tokens = (workload.output_tokens if workload else None) or DEFAULT_OUTPUT_TOKENS
-    if workload is not None and workload.input_tokens is not None:
+    workload = request.measured
+    output_tokens = workload.output_tokens or DEFAULT_OUTPUT_TOKENS
+    if workload.input_tokens is not None:
         return room_for(most_synthetic_tokens(workload.input_tokens) + output_tokens)
     return context_for(make_prompts(request.question, workload), output_tokens)
 

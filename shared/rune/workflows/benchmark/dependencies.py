@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rune.bench.driver import Task, measure_point
+from rune.bench.driver import measure_point
 from rune.bench.records import MeasuredPoint, Point
+from rune.bench.tasks import Task
 from rune.clock import Clock
 from rune.llm.protocol import ModelServer
 

@@ -104,7 +104,7 @@ class Judge:
     ) -> tuple[JudgingState, JudgeError | None]:
         """Return the state after as many answers as a turn judges, and what stopped it."""
         clock = self._tools.clock
-        prompts = make_prompts(request.question, request.workload, tokens_per_word=state.tokens_per_word)
+        prompts = make_prompts(request.question, request.measured, tokens_per_word=state.tokens_per_word)
         began_seconds = clock.monotonic_seconds()
         answers, error, count = list(state.answers), None, 0
         try:

@@ -1,31 +1,45 @@
-"""The step `measure`: one point of a workload a turn, until there is none left, or no time."""
+"""The step `measure`: one point of a workload a turn, until there is none left, or no time.
+
+A benchmark without a workload is the measurement of one request (`BenchmarkRequest.measured`). What differs is only
+what its caller may ask of it: the question as it is, and a limit on the time of its answer.
+"""
 
 import json
+import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from rune.bench.driver import Task, learn_tokens_per_word
+from rune.bench.driver import learn_tokens_per_word
 from rune.bench.prompts import make_prompts
 from rune.bench.records import Point
 from rune.bench.records_file import record_lines
 from rune.bench.reports import make_report
 from rune.bench.runs import fold_run
 from rune.bench.sweeps import next_point
+from rune.bench.tasks import Task
 from rune.contracts import BenchmarkRequest, RunReport, Workload
 from rune.contracts.benchmarks import EndedBy
-from rune.errors import AddressError, InvalidRequestError, ModelServerError, ServerTimeoutError
+from rune.errors import (
+    AddressError,
+    InvalidRequestError,
+    ModelServerError,
+    RuneError,
+    ServerTimeoutError,
+    ServerUnreachableError,
+)
 from rune.jobs.lifecycle import MAX_ATTEMPTS
 from rune.jobs.outcomes import Again, Failed, Note, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.jobs.transitions import MAX_FAILURES
 from rune.llm.protocol import ModelFacts, ModelServer
-from rune.workflows.benchmark import server_snapshot as facts
+from rune.workflows.benchmark import server_snapshot
 from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.benchmark.dependencies import MeasuringTools
 from rune.workflows.benchmark.finish import conclude
 from rune.workflows.benchmark.result import make_result
+from rune.workflows.benchmark.server_snapshot import ServerSnapshot, take_snapshot
 from rune.workflows.benchmark.state import MeasuringState
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends
 
@@ -87,7 +101,7 @@ class Measure:
         async with self._backends.using(backend) as server:
             if state is None:
                 state = await self._begin(context, request, workload, server, backend.url)
-            task = _task(context, request, workload, state.tokens_per_word, ignores_eos=state.ignores_eos)
+            task = _task(context, request, state.tokens_per_word, ignores_eos=state.ignores_eos)
             began_seconds = clock.monotonic_seconds()
             # A server that took long to describe itself has used up some of the turn.
             left_seconds = _time_left_seconds(context) - (began_seconds - turn_began_seconds)
@@ -95,16 +109,18 @@ class Measure:
                 server,
                 task,
                 point,
-                time_limit_seconds=max(1.0, min(float(workload.point_seconds), left_seconds)),
+                time_limit_seconds=max(1.0, min(_longest_point_seconds(request), left_seconds)),
                 on_progress=_shower(context, workload, task, point),
             )
             took_ms = round((clock.monotonic_seconds() - began_seconds) * 1000)
         run = fold_run(measured, workload.goodput, request.expected)
         if not state.runs and not run.completed:
-            raise _error_of(run)
-        # Before the commit that names it: of the file of a worker that is lost here nobody ever hears.
-        key = f"results/{context.job.job_id}/records/{point.index:02d}-{context.job.epoch}.jsonl"
-        self._tools.records.put(key, record_lines(point.index, measured.records))
+            raise _error_of(run, measured.first_errors)
+        key = None
+        if request.workload is not None:
+            # Before the commit that names it. The file of a worker that is lost between the two is never read.
+            key = f"results/{context.job.job_id}/records/{point.index:02d}-{context.job.epoch}.jsonl"
+            self._tools.records.put(key, record_lines(point.index, measured.records))
         is_judged_later = request.expected is not None and request.expected.judge is not None
         state = state.with_point(workload, run, measured, key, took_ms, keeps_answers=is_judged_later)
         return Again(
@@ -124,12 +140,13 @@ class Measure:
     ) -> MeasuringState:
         """Find out what stays the same for all points."""
         started_at = self._tools.clock.now()
-        model, server_facts, running = await facts.describe(server, request.model)
-        capabilities = await server.capabilities(request.model)
-        ignores_eos = workload.ignore_eos and workload.output_tokens is not None and capabilities.ignores_eos
+        before = await self._look(server, request.model)
+        ignores_eos = False
+        if workload.ignore_eos and workload.output_tokens is not None:
+            ignores_eos = (await server.capabilities(request.model)).ignores_eos
         tokens_per_word = None
         if workload.prompt_set == "synthetic":
-            task = _task(context, request, workload, None, ignores_eos=ignores_eos)
+            task = _task(context, request, None, ignores_eos=ignores_eos)
             tokens_per_word = await learn_tokens_per_word(server, task)
         return MeasuringState(
             rental_id=context.job.rental_id,
@@ -137,10 +154,18 @@ class Measure:
             started_at=started_at,
             tokens_per_word=tokens_per_word,
             ignores_eos=ignores_eos,
-            model=model,
-            server=server_facts,
-            running=running,
+            before=before,
         )
+
+    async def _look(self, server: ModelServer, model: str) -> ServerSnapshot:
+        """Return what the server says before the first point; a server that cannot say it can still be measured."""
+        try:
+            return await self._tools.within(server_snapshot.TIME_LIMIT_SECONDS, take_snapshot(server, model))
+        except ServerUnreachableError:
+            # Each request would wait for a connection in vain.
+            raise
+        except (ModelServerError, TimeoutError):
+            return ServerSnapshot()
 
     async def _finish(
         self,
@@ -151,17 +176,17 @@ class Measure:
     ) -> Outcome:
         """Make the result, and go on to the judge where answers are to be judged."""
         model, has_changed = await self._look_again(context, request, state)
-        workload, sample = request.measured, state.sample
+        sample = state.sample
         if sample is None:
             return Failed("internal_error", "The measurement has no answer.", retryable=False)
-        prompts = make_prompts(request.question, workload, tokens_per_word=state.tokens_per_word)
+        prompts = make_prompts(request.question, request.measured, tokens_per_word=state.tokens_per_word)
         report = make_report(
             job_id=context.job.job_id,
             request=request,
             runs=state.runs,
             ended_by=end.ended_by,
             model=model,
-            server=state.server,
+            server=state.before.server,
             prompts=prompts,
             ignores_eos=state.ignores_eos,
             context_tokens=context_tokens_of(request, rents=context.job.rents),
@@ -180,7 +205,9 @@ class Measure:
             tokens=state.tokens,
             phases_ms={**context.job.phases_ms, **phases_ms},
             report=report,
-            metadata={
+            metadata={}
+            if request.workload is None
+            else {
                 "records": json.dumps(state.record_keys),
                 "warmup_output_tokens": str(state.warmup_output_tokens),
             },
@@ -200,19 +227,17 @@ class Measure:
     ) -> tuple[ModelFacts, bool]:
         """Return what the server says of the model now, and whether that is another one than at the beginning.
 
-        A server that is not there any more keeps no numbers back.
+        A server that is gone by now takes no numbers with it.
         """
         try:
             backend = self._backends.find(context.job, request)
             async with self._backends.using(backend) as server:
-                asking = facts.describe(server, request.model)
-                later, _, running = await self._tools.within(facts.TIME_LIMIT_SECONDS, asking)
+                looking = take_snapshot(server, request.model)
+                after = await self._tools.within(server_snapshot.TIME_LIMIT_SECONDS, looking)
         except (ModelServerError, AddressError, InvalidRequestError, TimeoutError):
-            return state.model, False
-        has_changed = facts.has_changed(state.model, later) or facts.others_came_or_went(
-            request.model, state.running, running
-        )
-        return facts.merge(state.model, later), has_changed
+            return state.before.model, False
+        has_changed = server_snapshot.has_changed(request.model, state.before, after)
+        return server_snapshot.merge(state.before.model, after.model), has_changed
 
 
 def _state_of(context: StepContext) -> MeasuringState | None:
@@ -244,16 +269,21 @@ def _is_last_try(job: Job) -> bool:
     return job.attempts >= MAX_ATTEMPTS or job.failures + 1 >= MAX_FAILURES
 
 
+def _longest_point_seconds(request: BenchmarkRequest) -> float:
+    # The one answer of a benchmark without a workload has a limit of its own, and may take all of the turn.
+    return math.inf if request.workload is None else float(request.workload.point_seconds)
+
+
 def _task(
     context: StepContext,
     request: BenchmarkRequest,
-    workload: Workload,
     tokens_per_word: float | None,
     *,
     ignores_eos: bool,
 ) -> Task:
-    # A server that was not warmed up may stay silent while it loads the model.
-    idle_timeout_seconds = IDLE_TIMEOUT_SECONDS if request.backend_warmup else float(workload.point_seconds)
+    workload = request.measured
+    longest_answer_seconds = float(request.timeout_seconds) if request.workload is None else None
+    longest_seconds = longest_answer_seconds or float(workload.point_seconds)
     return Task(
         model=request.model,
         prompts=make_prompts(request.question, workload, tokens_per_word=tokens_per_word),
@@ -265,9 +295,11 @@ def _task(
         context_tokens=context_tokens_of(request, rents=context.job.rents),
         is_cache_busted=workload.prefix_cache == "busted",
         seed=workload.seed,
-        idle_timeout_seconds=idle_timeout_seconds,
+        # A server that was not warmed up may stay silent while it loads the model.
+        idle_timeout_seconds=IDLE_TIMEOUT_SECONDS if request.backend_warmup else longest_seconds,
         # With more under way than the server answers at a time, the rest waits in its queue, which is measured.
-        first_timeout_seconds=float(workload.point_seconds),
+        first_timeout_seconds=None if request.workload is None else longest_seconds,
+        request_timeout_seconds=longest_answer_seconds,
         expected=request.expected,
     )
 
@@ -303,16 +335,15 @@ def _labels(run: RunReport) -> dict[str, str]:
     return {name: f"{value:.6g}" for name, value in known.items() if value is not None}
 
 
-def _error_of(run: RunReport) -> ModelServerError | AddressError:
+def _error_of(run: RunReport, first_errors: Mapping[str, RuneError]) -> RuneError:
     """Return the error that stands for a first point without a single answer: the most frequent one."""
     if not run.errors_by_class:
         return ServerTimeoutError("No request of the first point ended within its time.")
     code, count = Counter(run.errors_by_class).most_common(1)[0]
-    kinds = {
-        kind.code: kind
-        for base in (ModelServerError, AddressError)
-        for kind in (base, *base.__subclasses__())
-    }
-    sentence = f"Every request of the first point failed, {count} of {run.failed} with {code}."
-    error: ModelServerError | AddressError = kinds.get(code, ModelServerError)(sentence)
-    return error
+    error = first_errors[code]
+    if run.failed == 1:
+        return error
+    sentence = (
+        f"Every request of the first point failed, {count} of {run.failed} with {code}: {error.sentence}"
+    )
+    return type(error)(sentence)

@@ -1,6 +1,5 @@
 """The result of a benchmark, from what was measured. Plain functions over plain data."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -88,8 +87,3 @@ def make_result(
         measurements=measurements,
         report=report,
     )
-
-
-def ceiled_ms(value: float | None) -> int:
-    """Return whole milliseconds, none where there is no number."""
-    return 0 if value is None else math.ceil(value)

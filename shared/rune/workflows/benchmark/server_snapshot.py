@@ -1,7 +1,8 @@
-"""What a server says of itself and of a model, asked for beside the measurement."""
+"""What a server says of itself and of a model, before and after a measurement."""
 
 from dataclasses import fields, replace
 
+from rune.contracts import Document
 from rune.llm.protocol import ModelFacts, ModelServer, ServerFacts
 
 _FIXED = ("digest", "quantization", "parameter_size", "family", "context_tokens_loaded")
@@ -11,14 +12,35 @@ LONGEST_FACT_CHARS = 200
 """A digest has 71 characters."""
 
 TIME_LIMIT_SECONDS = 3.0
-"""For what is asked after a measurement: an answer is worth more than the server's word on itself."""
+"""For a snapshot: the measurement is worth more than the server's word on itself."""
 
 
-async def describe(server: ModelServer, model: str) -> tuple[ModelFacts, ServerFacts, tuple[str, ...]]:
-    """Return what the server says of the model and of itself, and which models it has in memory."""
+class ServerSnapshot(Document):
+    """What a server said at one time; nothing where it said nothing.
+
+    Attributes
+    ----------
+    running
+        Models in its memory; None where that is not known.
+    """
+
+    model: ModelFacts = ModelFacts()
+    server: ServerFacts = ServerFacts()
+    running: tuple[str, ...] | None = None
+
+
+async def take_snapshot(server: ModelServer, model: str) -> ServerSnapshot:
+    """Return what the server says of the model and of itself, and which models it has in memory.
+
+    Raises
+    ------
+    ModelServerError, AddressError
+        As the methods of `ModelServer`.
+    """
     server_facts = await server.describe_server()
     model_facts = await server.describe_model(model)
-    return _clipped(model_facts), _clipped(server_facts), await server.list_running()
+    running = await server.list_running()
+    return ServerSnapshot(model=_clipped(model_facts), server=_clipped(server_facts), running=running)
 
 
 def _clipped[T: (ModelFacts, ServerFacts)](facts: T) -> T:
@@ -28,20 +50,20 @@ def _clipped[T: (ModelFacts, ServerFacts)](facts: T) -> T:
     return replace(facts, **texts)  # type: ignore[arg-type]  # texts where texts were
 
 
-def has_changed(before: ModelFacts, after: ModelFacts) -> bool:
-    """Return whether the server now says otherwise of the model; a word that is missing says nothing."""
-    return any(
-        None not in (old, new) and old != new
-        for old, new in ((getattr(before, name), getattr(after, name)) for name in _FIXED)
-    )
+def has_changed(model: str, before: ServerSnapshot, after: ServerSnapshot) -> bool:
+    """Return whether the server now says otherwise of the model, or has others in memory.
+
+    What either snapshot does not say is no difference. The model's own tag in memory may vary.
+    """
+    pairs = ((getattr(before.model, name), getattr(after.model, name)) for name in _FIXED)
+    if any(None not in (old, new) and old != new for old, new in pairs):
+        return True
+    if before.running is None or after.running is None:
+        return False
+    return any(not name.startswith(model) for name in set(before.running) ^ set(after.running))
 
 
 def merge(before: ModelFacts, after: ModelFacts) -> ModelFacts:
     """Return the later word on everything, and the earlier one where there is no later."""
     later = {each.name: getattr(after, each.name) for each in fields(after)}
     return replace(before, **{name: value for name, value in later.items() if value is not None})
-
-
-def others_came_or_went(model: str, before: tuple[str, ...], after: tuple[str, ...]) -> bool:
-    """Return whether other models in the server's memory are not those of before; the model's own tag may vary."""
-    return any(not name.startswith(model) for name in set(before) ^ set(after))

@@ -8,8 +8,9 @@ from rune.bench.measurements import measurements_of
 from rune.bench.records import MeasuredPoint, RequestRecord
 from rune.contracts import BenchmarkResult, Document, Measurements, RunReport, Workload
 from rune.contracts.workloads import MAX_JUDGED_BY_MODEL
-from rune.llm.protocol import Generation, ModelFacts, ServerFacts
+from rune.llm.protocol import Generation
 from rune.workflows.benchmark.result import TokenSums
+from rune.workflows.benchmark.server_snapshot import ServerSnapshot
 
 LONGEST_JUDGED_BYTES = 8000
 """Of an answer that a judge model reads, in UTF-8: 2000 to 8000 tokens. A longer one is judged by its beginning."""
@@ -51,10 +52,8 @@ class MeasuringState(Document):
     tokens_per_word: float | None
     """Of the model, for `synthetic` prompts."""
     ignores_eos: bool
-    model: ModelFacts
-    server: ServerFacts
-    running: tuple[str, ...]
-    """Models in the server's memory before the first point."""
+    before: ServerSnapshot
+    """What the server said before the first point."""
     runs: tuple[RunReport, ...] = ()
     record_keys: tuple[str, ...] = ()
     """Names of the files with the points' requests."""
@@ -70,18 +69,18 @@ class MeasuringState(Document):
         workload: Workload,
         run: RunReport,
         measured: MeasuredPoint,
-        key: str,
+        key: str | None,
         took_ms: int,
         *,
         keeps_answers: bool,
     ) -> "MeasuringState":
-        """Return the state after another point, whose requests are in the file of this name."""
+        """Return the state after another point; `key` names the file with its requests, if there is one."""
         completed = completed_of(measured)
         generations = [generation for _, generation in completed]
         return self.model_copy(
             update={
                 "runs": (*self.runs, run),
-                "record_keys": (*self.record_keys, key),
+                "record_keys": self.record_keys if key is None else (*self.record_keys, key),
                 "sample": _better(self.sample, workload, run, generations),
                 "tokens": self.tokens.plus(generations),
                 "warmup_output_tokens": self.warmup_output_tokens + measured.warmup_output_tokens,

@@ -16,7 +16,7 @@ from rune.contracts import (
 from rune.jobs.record import Job, Kind
 from rune.rentals.record import MICRO_USD_PER_USD, Rental
 
-_BUSY_PHASES = frozenset({"pull", "load", "first_token", "ask", "measure"})
+_BUSY_PHASES = frozenset({"pull", "load", "first_token", "measure"})
 """Phases in which the machine pulls the model, loads it or is asked; `judge` is one where it judges too."""
 
 

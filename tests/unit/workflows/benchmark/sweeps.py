@@ -11,7 +11,7 @@ from rune.contracts import BenchmarkReport, BenchmarkResult
 from rune.jobs.outcomes import Again, Done, Next, Outcome
 from rune.jobs.record import Job, StepName
 from rune.jobs.step import StepContext
-from rune.workflows.benchmark.dependencies import MeasuringTools
+from rune.workflows.benchmark.dependencies import MeasurePoint, MeasuringTools
 from rune.workflows.benchmark.steps import Benchmark
 from rune.workflows.model_servers import Backends
 from tests.builders import JOB_ID, FakeClock, a_benchmark_request, a_claimed_job
@@ -30,10 +30,13 @@ class Bench:
     records: MemoryRecords = field(default_factory=MemoryRecords)
     state_json: str | None = None
     step: StepName = StepName.MEASURE
+    measuring: MeasurePoint | None = None
+    """How points are really measured; None takes the script in `measure`."""
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.measure = ScriptedMeasure(self.clock)
+        self.progress: dict[str, int] = {}
 
     def turn(
         self, request: Mapping[str, object], left_seconds: float = 870.0, **overrides: object
@@ -41,7 +44,8 @@ class Bench:
         """Take a turn; its state is that of the next only if it was committed, which is up to the test."""
         job: Job = a_claimed_job(**{"step": self.step, "phases_ms": {"load": 900}, **overrides})
         context = StepContext(job, json.dumps(request), left_seconds, state_json=self.state_json)
-        tools = MeasuringTools(self.records, self.clock, self.measure)
+        self.progress = context.progress
+        tools = MeasuringTools(self.records, self.clock, self.measuring or self.measure)
         steps = Benchmark(Backends(self.server.open, None), tools).steps
 
         async def run() -> Outcome:
@@ -77,6 +81,11 @@ def a_sweep(**overrides: object) -> dict[str, object]:
     return a_benchmark_request(
         workload={name: value for name, value in workload.items() if value is not None}
     )
+
+
+def a_question(**overrides: object) -> dict[str, object]:
+    """Return a request without a workload."""
+    return a_benchmark_request(**overrides)
 
 
 def result_of(outcome: Outcome) -> BenchmarkResult:

@@ -45,7 +45,7 @@ class JudgingServer(FakeModelServer):
 
 def a_judging_bench(*verdicts: str | RuneError, request: dict[str, object] = JUDGED) -> Bench:
     """Return a job whose numbers are there and whose answers wait for the judge."""
-    bench = Bench(JudgingServer(*verdicts), step=StepName.MEASURE if "workload" in request else StepName.ASK)
+    bench = Bench(JudgingServer(*verdicts))
     while bench.step is not StepName.JUDGE:
         bench.commit(bench.turn(request))
     return bench
@@ -119,7 +119,7 @@ def test_judge_writes_down_what_was_said() -> None:
         "score": 0.8,
         "verdict": '{"score": 8}',
     }
-    assert [each.phase for each in result.telemetry.latency] == ["load", "ask", "judge"]
+    assert [each.phase for each in result.telemetry.latency] == ["load", "measure", "judge"]
 
 
 def test_judge_counts_what_it_cannot_use_as_unjudged() -> None:
@@ -256,8 +256,8 @@ def test_judge_may_be_on_another_server() -> None:
 
 
 def test_judge_reads_only_the_beginning_of_a_long_answer() -> None:
-    bench = Bench(JudgingServer('{"score": 8}'), step=StepName.ASK)
-    bench.server.generation = replace(GENERATION, text="a" * 9000)
+    bench = Bench(JudgingServer('{"score": 8}'))
+    bench.measure.generation = replace(GENERATION, text="a" * 9000)
 
     bench.run(JUDGED_ONCE)
 
@@ -269,7 +269,7 @@ def test_judge_reads_only_the_beginning_of_a_long_answer() -> None:
 def test_no_answer_leaves_the_judge_nothing_to_read() -> None:
     bench = Bench(JudgingServer('{"score": 8}'))
     bench.commit(bench.turn(JUDGED))
-    bench.measure.failing[1] = "server_overloaded"
+    bench.measure.failing[1] = ServerOverloadedError("Full.")
 
     report = report_of(run_judge(bench))
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from rune.bench.driver import Task
+from rune.bench.tasks import Task
 from rune.errors import (
     AddressUnresolvedError,
     ModelNotFoundError,
@@ -215,9 +215,9 @@ def test_measure_fails_when_the_time_is_over_and_there_is_nothing(left_seconds: 
 )
 def test_measure_fails_as_the_first_point_did_when_nothing_came_of_it(error: type[RuneError]) -> None:
     bench = Bench()
-    bench.measure.failing[0] = error.code
+    bench.measure.failing[0] = error("Its own words.")
 
-    with pytest.raises(error, match=f"10 of 10 with {error.code}"):
+    with pytest.raises(error, match=f"10 of 10 with {error.code}: Its own words"):
         bench.turn(a_sweep())
 
     assert bench.records.files == {}
@@ -225,7 +225,7 @@ def test_measure_fails_as_the_first_point_did_when_nothing_came_of_it(error: typ
 
 def test_measure_ends_with_what_there_is_when_a_later_point_fails() -> None:
     bench = Bench()
-    bench.measure.failing[1] = "server_overloaded"
+    bench.measure.failing[1] = ServerOverloadedError("Full.")
 
     report = report_of(bench.run(a_sweep()))
 

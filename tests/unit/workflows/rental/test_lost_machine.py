@@ -20,7 +20,7 @@ from tests.builders import after
 from tests.rental_builders import RENTAL_ID, a_listing, a_running_rental, an_instance
 from tests.unit.workflows.rental.world import a_renting_job, a_world
 
-JOB = a_renting_job(StepName.ASK)
+JOB = a_renting_job(StepName.MEASURE)
 BROKEN = StreamTruncatedError("Broke off.")
 
 
@@ -118,7 +118,7 @@ def test_step_of_a_job_that_does_not_rent_fails_without_asking_the_provider() ->
 
     with pytest.raises(ServerUnreachableError):
         world.run_replacing_lost_machine(
-            failing(ServerUnreachableError("Refused.")), a_renting_job(StepName.ASK, rents=False)
+            failing(ServerUnreachableError("Refused.")), a_renting_job(StepName.MEASURE, rents=False)
         )
 
     assert world.market.calls == []

@@ -187,7 +187,7 @@ def test_pull_adds_to_what_the_machine_downloaded_for_the_job_before() -> None:
     ("kind", "request_fields", "step"),
     [
         (Kind.BENCHMARK, {}, StepName.WARM_UP),
-        (Kind.BENCHMARK, {"backend_warmup": False}, StepName.ASK),
+        (Kind.BENCHMARK, {"backend_warmup": False}, StepName.MEASURE),
         (Kind.BENCHMARK, {"backend_warmup": False, "workload": {}}, StepName.MEASURE),
         (Kind.BENCHMARK, {"backend_warmup": True, "workload": {}}, StepName.WARM_UP),
         (Kind.LLM_INSTANCE, {}, StepName.WARM_UP),

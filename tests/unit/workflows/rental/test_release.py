@@ -1,4 +1,3 @@
-import asyncio
 import json
 from dataclasses import replace
 from datetime import datetime
@@ -19,11 +18,7 @@ from rune.jobs.step import StepContext
 from rune.rentals.instance import Listing
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import Endpoint
-from rune.workflows.benchmark.steps import Benchmark
-from rune.workflows.model_servers import Backends
 from tests.builders import JOB_ID, FakeClock, a_step_context, after
-from tests.fake_model_server import FakeModelServer
-from tests.measuring import a_tool_box
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
@@ -42,6 +37,7 @@ from tests.rental_builders import (
     an_instance,
 )
 from tests.unit.rentals.scripted import ScriptedMarket
+from tests.unit.workflows.benchmark.sweeps import Bench, a_question
 from tests.unit.workflows.rental.world import a_renting_job, a_world
 
 MACHINE = an_instance()
@@ -356,8 +352,7 @@ def test_release_puts_the_receipt_into_the_result() -> None:
 
 def a_benchmark_draft() -> str:
     """Return a benchmark's result as its last step leaves it."""
-    steps = Benchmark(Backends(FakeModelServer().open, None), a_tool_box()).steps
-    outcome = asyncio.run(steps[StepName.ASK](a_step_context()))
+    outcome = Bench().run(a_question())
     assert isinstance(outcome, Done)
     return outcome.result_json
 
