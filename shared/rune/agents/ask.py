@@ -16,7 +16,13 @@ NAME = "ask"
 
 
 class AskAgent(Agent):
-    """Gives the model the question and nothing else."""
+    """Gives the model the question and nothing else.
+
+    Raises
+    ------
+    InvalidRequestError
+        From `check` and `ask`: the job names no model server.
+    """
 
     @override
     async def check(self, request: AgentRequest) -> None:

@@ -186,7 +186,7 @@ def test_calls_are_put_together_by_their_block() -> None:
 
     assert generation.tool_calls == (CALL, ToolCall("t2", "now", {}, ""))
     assert generation.finish_reason is FinishReason.TOOL_CALLS
-    # Without usage only the pieces can be counted.
+    # Without usage only the chunks can be counted.
     assert generation.tokens == TokenCounts(None, 4, None, None, TokenCountSource.CHUNKS)
 
 

@@ -48,12 +48,12 @@ FINAL = {
 LOADED = whole(200, {"model": "m", "done": True, "done_reason": "load"})
 
 
-def piece(text: str = "", **more: object) -> dict[str, object]:
+def chunk(text: str = "", **more: object) -> dict[str, object]:
     return {"model": "m", "message": {"role": "assistant", "content": text, **more}, "done": False}
 
 
 def test_chat_returns_answer_with_evidence_when_the_stream_is_whole() -> None:
-    answer = chat("ollama", HEAD + ndjson(piece("Be"), piece("cause"), FINAL))
+    answer = chat("ollama", HEAD + ndjson(chunk("Be"), chunk("cause"), FINAL))
 
     assert (answer.text, answer.reasoning, answer.finish_reason) == ("Because", "", FinishReason.STOP)
     assert answer.tokens == TokenCounts(12, 3, None, None, TokenCountSource.USAGE)
@@ -61,16 +61,16 @@ def test_chat_returns_answer_with_evidence_when_the_stream_is_whole() -> None:
     assert len(answer.chunk_arrivals_ns) == 2
 
 
-def test_chat_stamps_pieces_apart_when_they_come_apart() -> None:
+def test_chat_stamps_chunks_apart_when_they_come_apart() -> None:
     stamps = chat(
         "ollama",
         HEAD,
         Pause(0.02),
-        ndjson(piece()),
+        ndjson(chunk()),
         Pause(0.02),
-        ndjson(piece(thinking="hm")),
+        ndjson(chunk(thinking="hm")),
         Pause(0.02),
-        ndjson(piece("a")),
+        ndjson(chunk("a")),
         Pause(0.02),
         ndjson(FINAL),
     ).stamps
@@ -83,9 +83,9 @@ def test_chat_stamps_pieces_apart_when_they_come_apart() -> None:
     assert stamps.last_content_ns == stamps.first_visible_ns
 
 
-def test_chat_tells_how_many_pieces_have_come() -> None:
+def test_chat_tells_how_many_chunks_have_come() -> None:
     counts: list[int] = []
-    script = [HEAD + ndjson(piece(), piece("a"), piece(thinking="b"), FINAL)]
+    script = [HEAD + ndjson(chunk(), chunk("a"), chunk(thinking="b"), FINAL)]
 
     ask("ollama", [script], lambda server: server.chat(QUESTION, counts.append))
 
@@ -95,15 +95,15 @@ def test_chat_tells_how_many_pieces_have_come() -> None:
 @pytest.mark.parametrize(
     ("body", "text", "reasoning", "finish_reason"),
     [
-        (ndjson(piece("a"), FINAL | {"message": {"content": "b"}}), "ab", "", FinishReason.STOP),
-        (ndjson(piece("a"), FINAL).removesuffix(b"\n"), "a", "", FinishReason.STOP),
-        (ndjson(piece("a"), FINAL).replace(b"\n", b"\r\n\r\n"), "a", "", FinishReason.STOP),
-        (ndjson(piece(thinking="hm"), piece("a"), FINAL), "a", "hm", FinishReason.STOP),
-        (ndjson(piece("a"), FINAL | {"done_reason": "length"}), "a", "", FinishReason.LENGTH),
+        (ndjson(chunk("a"), FINAL | {"message": {"content": "b"}}), "ab", "", FinishReason.STOP),
+        (ndjson(chunk("a"), FINAL).removesuffix(b"\n"), "a", "", FinishReason.STOP),
+        (ndjson(chunk("a"), FINAL).replace(b"\n", b"\r\n\r\n"), "a", "", FinishReason.STOP),
+        (ndjson(chunk(thinking="hm"), chunk("a"), FINAL), "a", "hm", FinishReason.STOP),
+        (ndjson(chunk("a"), FINAL | {"done_reason": "length"}), "a", "", FinishReason.LENGTH),
         (ndjson(FINAL | {"done_reason": "novel"}), "", "", FinishReason.OTHER),
         (ndjson(FINAL | {"message": {"tool_calls": [{"function": {}}]}}), "", "", FinishReason.TOOL_CALLS),
-        (ndjson(piece("\ud83d"), piece("\ude00"), FINAL), "😀", "", FinishReason.STOP),
-        (ndjson(piece("a") | {"error": None}, FINAL, {"error": "after the end"}), "a", "", FinishReason.STOP),
+        (ndjson(chunk("\ud83d"), chunk("\ude00"), FINAL), "😀", "", FinishReason.STOP),
+        (ndjson(chunk("a") | {"error": None}, FINAL, {"error": "after the end"}), "a", "", FinishReason.STOP),
     ],
 )
 def test_chat_returns_what_came_when_the_server_has_its_ways(
@@ -123,24 +123,24 @@ def test_chat_returns_what_came_when_the_server_has_its_ways(
         ({"eval_count": -3}, TokenCounts(12, 1, None, None, TokenCountSource.CHUNKS)),
     ],
 )
-def test_chat_counts_pieces_when_the_server_does_not_count(
+def test_chat_counts_chunks_when_the_server_does_not_count(
     changes: dict[str, object], expected: TokenCounts
 ) -> None:
-    assert chat("ollama", HEAD + ndjson(piece("a"), FINAL | changes)).tokens == expected
+    assert chat("ollama", HEAD + ndjson(chunk("a"), FINAL | changes)).tokens == expected
 
 
 @pytest.mark.parametrize(
     ("script", "error_type"),
     [
-        ([HEAD + ndjson(piece("a"))], StreamTruncatedError),
-        ([HEAD + ndjson(piece("a")) + b'{"model":"m","mess'], StreamTruncatedError),
-        ([HEAD + ndjson(piece("a")), Pause(0.01), Reset()], StreamTruncatedError),
-        ([HEAD + ndjson(piece("a"), {"model": "m", "done": True})], StreamTruncatedError),
-        ([HEAD + ndjson(piece("a"), FINAL | {"done": "true"})], StreamTruncatedError),
+        ([HEAD + ndjson(chunk("a"))], StreamTruncatedError),
+        ([HEAD + ndjson(chunk("a")) + b'{"model":"m","mess'], StreamTruncatedError),
+        ([HEAD + ndjson(chunk("a")), Pause(0.01), Reset()], StreamTruncatedError),
+        ([HEAD + ndjson(chunk("a"), {"model": "m", "done": True})], StreamTruncatedError),
+        ([HEAD + ndjson(chunk("a"), FINAL | {"done": "true"})], StreamTruncatedError),
         ([HEAD + ndjson(FINAL | {"done_reason": "load"})], StreamTruncatedError),
-        ([HEAD + ndjson(piece("a"), {"error": "strange"})], StreamFailedError),
+        ([HEAD + ndjson(chunk("a"), {"error": "strange"})], StreamFailedError),
         ([HEAD + ndjson({"error": "strange"}, FINAL)], StreamFailedError),
-        ([HEAD + ndjson(piece("a"), {"error": "CUDA error: out of memory"})], OutOfMemoryError),
+        ([HEAD + ndjson(chunk("a"), {"error": "CUDA error: out of memory"})], OutOfMemoryError),
         ([HEAD], BadResponseError),
         ([HEAD + b"\n\n"], BadResponseError),
         ([HEAD + b"hello\n"], BadResponseError),
@@ -158,7 +158,7 @@ def test_chat_counts_pieces_when_the_server_does_not_count(
         ([whole(503, {"error": "server busy, please try again."})], ServerOverloadedError),
         ([Close()], ServerUnreachableError),
         ([Pause(0.3)], ServerTimeoutError),
-        ([HEAD + ndjson(piece("a")), Pause(0.3)], ServerTimeoutError),
+        ([HEAD + ndjson(chunk("a")), Pause(0.3)], ServerTimeoutError),
     ],
 )
 def test_chat_raises_named_error_when_the_answer_is_no_answer(
@@ -171,7 +171,7 @@ def test_chat_raises_named_error_when_the_answer_is_no_answer(
 
 
 def test_chat_ends_in_time_when_the_server_never_ends() -> None:
-    trickle: list[Step] = [ndjson(piece("a")), Pause(0.02)]
+    trickle: list[Step] = [ndjson(chunk("a")), Pause(0.02)]
 
     with pytest.raises(ServerTimeoutError):
         chat("ollama", HEAD, *trickle * 20, request=replace(QUESTION, timeout_seconds=0.1))
@@ -195,7 +195,7 @@ def test_chat_sends_options_that_keep_the_server_from_cutting_the_question() -> 
 
 def test_chat_hangs_up_when_its_task_is_cancelled() -> None:
     async def go() -> int:
-        async with serve([HEAD + ndjson(piece("a")), Hold()]) as scripted:
+        async with serve([HEAD + ndjson(chunk("a")), Hold()]) as scripted:
             server = ServerOpener(LOOPBACK)("ollama", scripted.url)
             begun = asyncio.Event()
             task = asyncio.create_task(server.chat(QUESTION, lambda _: begun.set()))
@@ -212,7 +212,7 @@ def test_chat_hangs_up_when_its_task_is_cancelled() -> None:
 
 @pytest.mark.parametrize("gap_seconds", [0.0, 0.02])
 def test_chat_keeps_the_connection_when_the_end_of_the_body_comes_a_little_later(gap_seconds: float) -> None:
-    stream = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(ndjson(piece("a"), FINAL))
+    stream = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(ndjson(chunk("a"), FINAL))
     script: Script = [stream, Pause(gap_seconds), chunked(b"")]
 
     async def go() -> int:
@@ -227,7 +227,7 @@ def test_chat_keeps_the_connection_when_the_end_of_the_body_comes_a_little_later
 
 
 def test_chat_returns_answer_when_the_server_never_closes_the_body() -> None:
-    assert chat("ollama", HEAD + ndjson(piece("a"), FINAL), Hold()).text == "a"
+    assert chat("ollama", HEAD + ndjson(chunk("a"), FINAL), Hold()).text == "a"
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_server_has_model_when_its_full_name_is_listed(model: str, expected: boo
 
 def test_warm_up_loads_then_generates_one_token_with_the_same_context() -> None:
     request = WarmUpRequest("m", timeout_seconds=5, context_tokens=2048)
-    scripts: list[Script] = [[Pause(0.03), LOADED], [HEAD + ndjson(piece("a"), FINAL)]]
+    scripts: list[Script] = [[Pause(0.03), LOADED], [HEAD + ndjson(chunk("a"), FINAL)]]
 
     warm_up, server = ask("ollama", scripts, lambda s: s.warm_up(request))
 

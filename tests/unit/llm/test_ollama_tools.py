@@ -6,7 +6,7 @@ from rune.errors import ModelUnsupportedError
 from rune.llm.protocol import ChatRequest, FinishReason, Message, Role, ToolCall, ToolSpec
 from tests.unit.llm.asking import QUESTION, ask, chat
 from tests.unit.llm.scripted_server import ndjson, whole
-from tests.unit.llm.test_ollama import FINAL, HEAD, piece
+from tests.unit.llm.test_ollama import FINAL, HEAD, chunk
 
 TOOL = ToolSpec("look", "Looks.", {"type": "object", "properties": {"where": {"type": "string"}}})
 CALL = ToolCall("a", "look", {"where": "pods"}, '{"where": "pods"}')
@@ -17,14 +17,14 @@ OTHER_CALL = {"id": "b", "function": {"index": 1, "name": "look", "arguments": {
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ([piece(tool_calls=[SENT_CALL]), FINAL], [CALL]),
+        ([chunk(tool_calls=[SENT_CALL]), FINAL], [CALL]),
         # The native path: on the line that says done, beside words.
-        ([piece("a"), FINAL | {"message": {"content": "", "tool_calls": [SENT_CALL]}}], [CALL]),
+        ([chunk("a"), FINAL | {"message": {"content": "", "tool_calls": [SENT_CALL]}}], [CALL]),
         (
-            [piece(tool_calls=[SENT_CALL]), piece(tool_calls=[OTHER_CALL]), FINAL],
+            [chunk(tool_calls=[SENT_CALL]), chunk(tool_calls=[OTHER_CALL]), FINAL],
             [CALL, ToolCall("b", "look", {}, "{}")],
         ),
-        ([piece(tool_calls=[SENT_CALL, OTHER_CALL]), FINAL], [CALL, ToolCall("b", "look", {}, "{}")]),
+        ([chunk(tool_calls=[SENT_CALL, OTHER_CALL]), FINAL], [CALL, ToolCall("b", "look", {}, "{}")]),
     ],
 )
 def test_chat_returns_the_calls_that_the_model_wants(
@@ -38,7 +38,7 @@ def test_chat_returns_the_calls_that_the_model_wants(
 def test_chat_gives_a_call_an_id_when_an_older_server_does_not() -> None:
     call = {"function": {"name": "look", "arguments": {}}}
 
-    one, other = chat("ollama", HEAD + ndjson(piece(tool_calls=[call, call]), FINAL)).tool_calls
+    one, other = chat("ollama", HEAD + ndjson(chunk(tool_calls=[call, call]), FINAL)).tool_calls
 
     assert one.id
     assert one.id != other.id
@@ -62,7 +62,7 @@ def test_chat_declares_no_tool_when_none_may_be_called() -> None:
 def test_chat_is_not_sent_when_a_tool_must_be_called() -> None:
     request = replace(QUESTION, tools=(TOOL,), tool_choice="required")
 
-    # The server has no script: whatever reached it would fail otherwise.
+    # The server has no script: a request would fail.
     with pytest.raises(ModelUnsupportedError):
         ask("ollama", [], lambda server: server.chat(request, lambda _: None))
 

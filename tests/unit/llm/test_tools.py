@@ -52,9 +52,9 @@ def put_together(*fragments: object) -> tuple[ToolCall, ...]:
             ],
             [LOOK],
         ),
-        # The name again with every piece.
+        # The name again with every fragment.
         ([fragment('{"where": ', call_id="a", name="look"), fragment('"pods"}', name="look")], [LOOK]),
-        # Older vLLM: another id with every piece.
+        # Older vLLM: another id with every fragment.
         (
             [
                 fragment('{"where": ', call_id="a", name="look"),
@@ -69,7 +69,7 @@ def put_together(*fragments: object) -> tuple[ToolCall, ...]:
             [fragment('{"n":1}', call_id="0", name="x"), fragment('{"n":2}', index=1, call_id="0", name="y")],
             [ToolCall("0", "x", {"n": 1}, '{"n":1}'), ToolCall("own0", "y", {"n": 2}, '{"n":2}')],
         ),
-        # Two calls, their pieces mixed.
+        # Two calls, their fragments mixed.
         (
             [
                 fragment("{", call_id="a", name="x"),
@@ -79,7 +79,7 @@ def put_together(*fragments: object) -> tuple[ToolCall, ...]:
             ],
             [ToolCall("a", "x", {}, "{}"), ToolCall("b", "y", {"n": 2}, '{"n":2}')],
         ),
-        # No index: one call in pieces, and two calls with their own ids.
+        # No index: one call in fragments, and two calls with their own ids.
         (
             [fragment('{"n"', index=None, name="x"), fragment(":1}", index=None)],
             [ToolCall("own0", "x", {"n": 1}, '{"n":1}')],
@@ -106,7 +106,7 @@ def put_together(*fragments: object) -> tuple[ToolCall, ...]:
         ([fragment("{", call_id="a", name="x")], [ToolCall("a", "x", None, "{")]),
         ([fragment("[1]", call_id="a", name="x")], [ToolCall("a", "x", None, "[1]")]),
         ([fragment("[" * 100_000, call_id="a", name="x")], [ToolCall("a", "x", None, "[" * 100_000)]),
-        # Halves of a character in two pieces.
+        # Halves of a character in two fragments.
         (
             [fragment('{"n":"\ud83d', call_id="a", name="x"), fragment('\ude00"}')],
             [ToolCall("a", "x", {"n": "😀"}, '{"n":"😀"}')],

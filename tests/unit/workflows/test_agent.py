@@ -3,11 +3,12 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field, replace
+from typing import override
 
 import pytest
 
 from rune.agents import registry
-from rune.agents.protocol import AgentAnswer, AgentKind, AgentRequest, AgentTokens
+from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens
 from rune.agents.settings import AgentSettings, HolmesSettings, TenantAgents
 from rune.contracts import AgenticAgentResult
 from rune.errors import (
@@ -183,7 +184,7 @@ NOTHING = AgentAnswer("Nothing.", {"agent": "fake"}, AgentTokens(), {"look": 3, 
 
 
 @dataclass
-class FakeAgent:
+class FakeAgent(Agent):
     """Answers at once, or raises `error`; keeps what it was asked, and with which settings it was opened."""
 
     error: RuneError | None = None
@@ -197,15 +198,18 @@ class FakeAgent:
         self.opened.append((settings, policy))
         return self
 
+    @override
     async def check(self, request: AgentRequest) -> None:
         self.checked.append(request)
         self._fail()
 
+    @override
     async def ask(self, request: AgentRequest, on_chunk: OnChunk) -> AgentAnswer:
         self.asked.append(request)
         self._fail()
         return self.answer
 
+    @override
     async def aclose(self) -> None:
         self.close_count += 1
 
