@@ -5,7 +5,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -57,7 +57,7 @@ class Call[F: ServerFault]:
     request: Request
     raw: bytes
     started_seconds: float
-    fault: F | None
+    fault: F | None = None
 
     @property
     def slow_factor(self) -> float:
@@ -120,7 +120,7 @@ class SimulatedRoute[F: ServerFault, R: ServerRequest](ABC):
         return self.write_error(error).body
 
     def fill_record(self, record: R, request: Request, raw: bytes) -> None:
-        """Note in the record what the request says of itself."""
+        """Note the model, and what else the log keeps of a request."""
         del request
         record.model = read_model(raw)
 
@@ -143,7 +143,8 @@ class SimulatedRoute[F: ServerFault, R: ServerRequest](ABC):
         try:
             raw = await request.body()
             self.fill_record(record, request, raw)
-            await run_until_disconnect(self._answer(request, raw, started_seconds, writer), receive)
+            call: Call[F] = Call(request, raw, started_seconds)
+            await run_until_disconnect(self._answer(call, record, writer), receive)
         except ClientDisconnect:
             pass
         finally:
@@ -151,10 +152,9 @@ class SimulatedRoute[F: ServerFault, R: ServerRequest](ABC):
                 record.outcome = Outcome.CANCELLED
             record.ended_at = timeline.now()
 
-    async def _answer(self, request: Request, raw: bytes, started_seconds: float, writer: "_Writer") -> None:
-        record: R = writer.record  # type: ignore[assignment]  # opened by this route
+    async def _answer(self, call: Call[F], record: R, writer: "_Writer") -> None:
         try:
-            self.check_access(request)
+            self.check_access(call.request)
             fault = self._server.faults.take(lambda fault: fault.concerns(record))
             if fault is not None:
                 record.fault = fault.kind
@@ -164,7 +164,7 @@ class SimulatedRoute[F: ServerFault, R: ServerRequest](ABC):
                 if fault.kind is FaultKind.NOT_JSON:
                     await writer.send_whole(Whole(HTML_PAGE.encode(), "text/html"))
                     return
-            reply = await self.reply(Call(request, raw, started_seconds, fault))
+            reply = await self.reply(replace(call, fault=fault))
             if isinstance(reply, Whole):
                 await _send_whole(reply, fault, writer)
             else:

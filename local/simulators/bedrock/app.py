@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from local.simulators.bedrock.catalog import Json
 from local.simulators.bedrock.conversation import Answer, AnswerEvent, ConverseBody, answer, find_model
 from local.simulators.bedrock.faults import BedrockFault, BedrockFaultKind
 from local.simulators.bedrock.frames import MEDIA_TYPE, corrupt, encode_event
-from local.simulators.bedrock.route import BedrockCall, BedrockRoute, Handler, Json
+from local.simulators.bedrock.route import BedrockCall, BedrockRoute, Handler
 from local.simulators.bedrock.state import SimulatedBedrock
 from local.simulators.control import fault_route, request_route
 from local.simulators.route import Stream, Whole

@@ -1,10 +1,11 @@
 """The models of the simulated account."""
 
 from dataclasses import dataclass
+from typing import Any
 
 ACCOUNT = "123456789012"
 
-type Json = dict[str, object]
+type Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

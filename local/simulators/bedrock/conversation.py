@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from local.simulators.bedrock.catalog import FoundationModel
+from local.simulators.bedrock.catalog import FoundationModel, Json
 from local.simulators.bedrock.faults import BedrockError
 from local.simulators.bedrock.settings import BedrockSettings
 from local.simulators.ollama.answers import Turn, compose_answer, compose_reasoning, prompt_tokens, tokenize
@@ -21,8 +21,6 @@ NEEDS_PROFILE = (
     "Invocation of model ID {model} with on-demand throughput isn’t supported."  # noqa: RUF001  # AWS's apostrophe
     " Retry your request with the ID or ARN of an inference profile that contains this model."
 )
-
-type Json = dict[str, Any]
 
 
 class _Body(BaseModel):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, override
+from typing import override
 
 from starlette.requests import Request
 
@@ -13,7 +13,6 @@ from local.simulators.errors import ServiceError
 from local.simulators.request_log import ServerRequest
 from local.simulators.route import Call, Reply, SimulatedRoute, Whole
 
-type Json = dict[str, Any]
 type BedrockCall = Call[BedrockFault]
 type Handler = Callable[[SimulatedBedrock, BedrockCall], Awaitable[Reply]]
 

@@ -23,7 +23,7 @@ from local.simulators.vastai.routes.managing import read_ids
 from local.simulators.vastai.routes.table import HANDLERS
 from local.simulators.vastai.settings import VastaiSettings
 from local.simulators.vastai.wire import Delivery, VastAnswer, VastRequest, plain
-from local.simulators.vastai.world import Call, World
+from local.simulators.vastai.world import VastaiCall, World
 
 _KEPT_BODIES = CHANGES | {Endpoint.SEARCH, Endpoint.CREATE}
 
@@ -185,7 +185,7 @@ class SimulatedVastai:
         record.fault = fault.kind if fault else None
         if fault is not None and not fault.after_effect:
             return faulty_answer(world, fault, now)
-        answer = HANDLERS[endpoint](world, Call(request, endpoint, identity, now, number, body))
+        answer = HANDLERS[endpoint](world, VastaiCall(request, endpoint, identity, now, number, body))
         return answer if fault is None else _fail_delivery(world, fault, answer, now)
 
 

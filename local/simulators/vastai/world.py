@@ -52,7 +52,7 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class VastaiCall:
     """One request that is allowed.
 
     Attributes
@@ -71,4 +71,4 @@ class Call:
     body: Json
 
 
-type Handler = Callable[[World, Call], VastAnswer]
+type Handler = Callable[[World, VastaiCall], VastAnswer]

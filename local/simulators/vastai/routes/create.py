@@ -9,7 +9,7 @@ from local.simulators.vastai.faults import VastaiFault, VastaiFaultKind
 from local.simulators.vastai.market import Listing
 from local.simulators.vastai.orders import OrderError, asks_cancel, read_order
 from local.simulators.vastai.wire import VastAnswer, failure, success
-from local.simulators.vastai.world import Call, World
+from local.simulators.vastai.world import VastaiCall, World
 
 _REFUSALS: dict[StrEnum, str] = {
     VastaiFaultKind.SPEND_RATE_LIMIT: "New accounts may only spend so much per hour.",
@@ -17,7 +17,7 @@ _REFUSALS: dict[StrEnum, str] = {
 }
 
 
-def create(world: World, call: Call) -> VastAnswer:
+def create(world: World, call: VastaiCall) -> VastAnswer:
     """Rent the machine of an ask."""
     try:
         order = read_order(call.body, world.templates)
@@ -36,7 +36,7 @@ def create(world: World, call: Call) -> VastAnswer:
     return success(new_contract=contract.contract_id, instance_api_key=contract.api_key)
 
 
-def _refuse(world: World, call: Call, listing: Listing, order: Order) -> VastAnswer | None:
+def _refuse(world: World, call: VastaiCall, listing: Listing, order: Order) -> VastAnswer | None:
     if order.disk_gb > listing.offer.disk_space_gb:
         return failure(400, "invalid_args", "error 400/3467: Invalid args: disk is larger than the machine's")
     if world.account.credit_usd(call.now) <= 0:
@@ -47,7 +47,7 @@ def _refuse(world: World, call: Call, listing: Listing, order: Order) -> VastAns
 
 
 def _refuse_by_fault(
-    world: World, call: Call, listing: Listing, order: Order, fault: VastaiFault
+    world: World, call: VastaiCall, listing: Listing, order: Order, fault: VastaiFault
 ) -> VastAnswer:
     match fault.kind:
         case VastaiFaultKind.ASK_GONE:
@@ -70,7 +70,7 @@ def _refuse_by_fault(
 
 
 def open_contract(
-    world: World, call: Call, listing: Listing, order: Order, *, start: list[Moment] | None = None
+    world: World, call: VastaiCall, listing: Listing, order: Order, *, start: list[Moment] | None = None
 ) -> Contract:
     """Make a contract, which boots unless `start` gives its states."""
     settings = world.settings
@@ -113,7 +113,9 @@ def _waiting(now: float) -> Moment:
     return stopped(now, intended="running", text="Required resources are currently unavailable.")
 
 
-def _leave_low_bid(world: World, call: Call, listing: Listing, order: Order, status: int = 400) -> VastAnswer:
+def _leave_low_bid(
+    world: World, call: VastaiCall, listing: Listing, order: Order, status: int = 400
+) -> VastAnswer:
     """Refuse a bid as Vast.ai does: with a stopped contract, whose disk bills until it is destroyed."""
     contract = open_contract(world, call, listing, order, start=[stopped(call.now, intended="running")])
     text = f"error {status}/3609: bid is lower than the minimum; instance created in stopped state."

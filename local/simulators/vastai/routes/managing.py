@@ -6,13 +6,13 @@ from local.simulators.vastai.boots import Moment, gone, plan_restart, stopped
 from local.simulators.vastai.contracts import Contract
 from local.simulators.vastai.faults import VastaiFaultKind
 from local.simulators.vastai.wire import JsonValue, VastAnswer, failure, success
-from local.simulators.vastai.world import Call, World
+from local.simulators.vastai.world import VastaiCall, World
 
 MAX_LABEL_CHARS = 1_024
 QUEUED_TEXT = "Required resources are currently unavailable, state change queued."
 
 
-def manage(world: World, call: Call) -> VastAnswer:
+def manage(world: World, call: VastaiCall) -> VastAnswer:
     """Label, stop or start one instance."""
     contract = world.find(call.number)
     if contract is None:
@@ -22,7 +22,7 @@ def manage(world: World, call: Call) -> VastAnswer:
     return _set_state(world, call, contract, call.body.get("state"))
 
 
-def change_bid(world: World, call: Call) -> VastAnswer:
+def change_bid(world: World, call: VastaiCall) -> VastAnswer:
     """Change the bid of an interruptible instance; a bid below the minimum stops it."""
     contract = world.find(call.number)
     if contract is None:
@@ -42,7 +42,7 @@ def change_bid(world: World, call: Call) -> VastAnswer:
     return success()
 
 
-def destroy(world: World, call: Call) -> VastAnswer:
+def destroy(world: World, call: VastaiCall) -> VastAnswer:
     """End one instance and its bill."""
     contract = world.find(call.number)
     if contract is None:
@@ -51,7 +51,7 @@ def destroy(world: World, call: Call) -> VastAnswer:
     return success(msg=f"destroying instance {call.number}.")
 
 
-def destroy_many(world: World, call: Call) -> VastAnswer:
+def destroy_many(world: World, call: VastaiCall) -> VastAnswer:
     """End the instances named by `instance_ids`, also when some of them do not exist."""
     missing: list[int] = []
     for number in read_ids(call.body.get("instance_ids")):
@@ -82,7 +82,7 @@ def _label(contract: Contract, label: JsonValue) -> VastAnswer:
     return success(msg=f"label for {contract.contract_id} set to '{label}'")
 
 
-def _set_state(world: World, call: Call, contract: Contract, state: JsonValue) -> VastAnswer:
+def _set_state(world: World, call: VastaiCall, contract: Contract, state: JsonValue) -> VastAnswer:
     moment = contract.moment(call.now)
     if state == "stopped":
         # This also cancels a queued start.
@@ -94,7 +94,7 @@ def _set_state(world: World, call: Call, contract: Contract, state: JsonValue) -
     return success() if moment.actual != "stopped" else _start(world, call, contract)
 
 
-def _start(world: World, call: Call, contract: Contract) -> VastAnswer:
+def _start(world: World, call: VastaiCall, contract: Contract) -> VastAnswer:
     if call.now >= contract.listing.ends_at:
         return failure(400, "invalid_args", "The host's offer has ended.")
     if world.account.credit_usd(call.now) <= 0:
@@ -116,7 +116,7 @@ def _start_plan(contract: Contract, at: float) -> list[Moment]:
     return plan_restart(contract.boot, at, contract.usd_per_hour, contract.order.image)
 
 
-def _end(world: World, call: Call, contract: Contract) -> None:
+def _end(world: World, call: VastaiCall, contract: Contract) -> None:
     if contract.destroyed_by is not None:
         return
     machine_id, contract_id = contract.listing.offer.machine_id, contract.contract_id

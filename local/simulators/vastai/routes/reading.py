@@ -9,7 +9,7 @@ from local.simulators.vastai.faults import VastaiFaultKind
 from local.simulators.vastai.filters import FilterError, compare_rows, matches, sort_rows
 from local.simulators.vastai.views import STORED_COLUMNS, describe_instance, select_columns
 from local.simulators.vastai.wire import Json, JsonValue, VastAnswer, failure, success
-from local.simulators.vastai.world import Call, World
+from local.simulators.vastai.world import VastaiCall, World
 
 PAGE_SIZE = 25
 """The default and the maximum."""
@@ -23,7 +23,7 @@ class _TokenError(Exception):
     """An `after_token` that cannot be read."""
 
 
-def show(world: World, call: Call) -> VastAnswer:
+def show(world: World, call: VastaiCall) -> VastAnswer:
     """Return one instance under `instances`; null for one that does not exist or is not readable yet."""
     contract = world.find(call.number)
     if contract is not None and contract.hidden_reads_count > 0:
@@ -37,13 +37,13 @@ def show(world: World, call: Call) -> VastAnswer:
     )
 
 
-def old_list(_world: World, _call: Call) -> VastAnswer:
+def old_list(_world: World, _call: VastaiCall) -> VastAnswer:
     """Answer that v0's list is gone."""
     text = "/api/v0/instances/ is deprecated. Use /api/v1/instances/ instead."
     return failure(410, "deprecated_endpoint", text)
 
 
-def list_instances(world: World, call: Call) -> VastAnswer:
+def list_instances(world: World, call: VastaiCall) -> VastAnswer:
     """Return a page of the instances that fit."""
     query = call.request.query
     try:
@@ -72,7 +72,7 @@ def list_instances(world: World, call: Call) -> VastAnswer:
     )
 
 
-def filters(world: World, call: Call) -> VastAnswer:
+def filters(world: World, call: VastaiCall) -> VastAnswer:
     """Return each combination of values by which a list can be filtered."""
     rows = _fitting(world, call, list(world.account.live.values()), {})
     combinations: dict[tuple[str, ...], Json] = {}
@@ -82,7 +82,7 @@ def filters(world: World, call: Call) -> VastAnswer:
     return VastAnswer(status=200, body={"filters": [*combinations.values()]})
 
 
-def request_logs(world: World, call: Call) -> VastAnswer:
+def request_logs(world: World, call: VastaiCall) -> VastAnswer:
     """Return where an instance's log will appear; that address answers 404 until then."""
     contract = world.find(call.number)
     if contract is None:
@@ -96,7 +96,7 @@ def request_logs(world: World, call: Call) -> VastAnswer:
     return success(result_url=f"{call.request.base_url}{path}", msg="Logs requested.")
 
 
-def _fitting(world: World, call: Call, listed: list[Contract], filters: Json) -> list[Json]:
+def _fitting(world: World, call: VastaiCall, listed: list[Contract], filters: Json) -> list[Json]:
     credit_usd = float(world.account.credit_usd(call.now))
     rows = [describe_instance(contract, call.now, credit_usd=credit_usd) for contract in listed]
     return [row for row in rows if all(matches(row[name], condition) for name, condition in filters.items())]

@@ -4,7 +4,7 @@ from local.simulators.vastai.faults import VastaiFaultKind
 from local.simulators.vastai.filters import FilterError, matches, sort_rows
 from local.simulators.vastai.market import describe_listing
 from local.simulators.vastai.wire import Json, JsonValue, VastAnswer, failure
-from local.simulators.vastai.world import Call, World
+from local.simulators.vastai.world import VastaiCall, World
 
 MAX_OFFERS = 64
 """Most that one search returns, also with a higher limit."""
@@ -18,7 +18,7 @@ _WRONG_ORDER = "order must be a list of [field, direction]"
 _LATER_FIELDS = {"direct_port_start", "direct_port_end", "nw_disk_avg_bw", "nw_disk_min_bw", "nw_disk_max_bw"}
 
 
-def search(world: World, call: Call) -> VastAnswer:
+def search(world: World, call: VastaiCall) -> VastAnswer:
     """Return the offers that fit."""
     try:
         query = _read_query(call)
@@ -27,19 +27,19 @@ def search(world: World, call: Call) -> VastAnswer:
         return failure(400, "invalid_request", str(error))
 
 
-def gpu_names(world: World, _call: Call) -> VastAnswer:
+def gpu_names(world: World, _call: VastaiCall) -> VastAnswer:
     """Return the names of all GPUs; the official client asks before it parses its command line."""
     return VastAnswer(status=200, body={"gpu_names": [*world.market.gpu_names()]})
 
 
-def _read_query(call: Call) -> Json:
+def _read_query(call: VastaiCall) -> Json:
     found: object = call.body.get("q", call.request.body)
     if not isinstance(found, dict):
         raise FilterError("Invalid json body")
     return found
 
 
-def _find(world: World, call: Call, query: Json) -> list[JsonValue]:
+def _find(world: World, call: VastaiCall, query: Json) -> list[JsonValue]:
     kind = query.get("type", "on-demand")
     if kind not in _TYPES:
         raise FilterError(f"{kind} is not a valid type")

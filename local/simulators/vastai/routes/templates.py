@@ -5,7 +5,7 @@ import json
 from local.simulators.vastai.filters import FilterError, matches
 from local.simulators.vastai.views import select_columns
 from local.simulators.vastai.wire import Json, VastAnswer, failure, success
-from local.simulators.vastai.world import Call, World
+from local.simulators.vastai.world import VastaiCall, World
 
 _SEARCHABLE = {
     "creator_id",
@@ -28,7 +28,7 @@ _SEARCHABLE = {
 }
 
 
-def search(world: World, call: Call) -> VastAnswer:
+def search(world: World, call: VastaiCall) -> VastAnswer:
     """Return the templates that fit."""
     try:
         filters, columns = _read_query(call)
@@ -40,7 +40,7 @@ def search(world: World, call: Call) -> VastAnswer:
     return success(templates_found=len(shown), templates=[*shown])
 
 
-def _read_query(call: Call) -> tuple[Json, list[str]]:
+def _read_query(call: VastaiCall) -> tuple[Json, list[str]]:
     filters = json.loads(call.request.query.get("select_filters") or "{}")
     columns = json.loads(call.request.query.get("select_cols") or '["*"]')
     if not isinstance(filters, dict) or not isinstance(columns, list):

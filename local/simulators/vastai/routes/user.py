@@ -1,10 +1,10 @@
 """The account: `GET /users/current`."""
 
 from local.simulators.vastai.wire import VastAnswer
-from local.simulators.vastai.world import Call, World
+from local.simulators.vastai.world import VastaiCall, World
 
 
-def current(world: World, call: Call) -> VastAnswer:
+def current(world: World, call: VastaiCall) -> VastAnswer:
     """Return the key's owner; `credit` is the prepaid credit left, `balance` belongs to invoices."""
     return VastAnswer(
         status=200,
