@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rune.clock import Clock, to_epoch_ms
-from rune.tenants.limiter import EMPTY, FAILURE_LIMIT, Window, after_failure, judge
+from rune.tenants.limiter import EMPTY, FAILURE_LIMIT, SlidingWindow, after_failure, seconds_blocked
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -84,7 +84,7 @@ class DynamoLimiter:
 
     def recall(self, subject: str) -> int | None:
         """Return for how long the subject is blocked, as far as this environment knows; makes no call."""
-        return judge(self._memory.get(subject), self._now_ms())
+        return seconds_blocked(self._memory.get(subject), self._now_ms())
 
     def read(self, subject: str) -> int | None:
         """Return for how long the subject is blocked; one consistent read, or none if memory knows of a block."""
@@ -102,7 +102,7 @@ class DynamoLimiter:
         """Return for how long the subject is blocked by its row, which somebody read together with others."""
         window = EMPTY if item is None else from_item(item)
         self._memory.keep(subject, window)
-        return judge(window, self._now_ms())
+        return seconds_blocked(window, self._now_ms())
 
     def not_blocked(self, subject: str) -> TransactWriteItemTypeDef:
         """Return what cancels a transaction if the subject is blocked; the reason brings the row for `learn`."""
@@ -124,7 +124,7 @@ class DynamoLimiter:
         now_ms = self._now_ms()
         window = self._memory.get(subject)
         for _ in range(TRY_COUNT):
-            remaining = judge(window, now_ms)
+            remaining = seconds_blocked(window, now_ms)
             if remaining is not None:
                 return remaining
             if window.expires_at_seconds * 1000 <= now_ms:
@@ -139,9 +139,11 @@ class DynamoLimiter:
             if found is following:
                 return None
             window = found
-        return judge(window, now_ms) or CONTENDED_SECONDS
+        return seconds_blocked(window, now_ms) or CONTENDED_SECONDS
 
-    def _replace(self, subject: str, window: Window, following: Window, now_ms: int) -> Window:
+    def _replace(
+        self, subject: str, window: SlidingWindow, following: SlidingWindow, now_ms: int
+    ) -> SlidingWindow:
         """Write `following` if the row still is `window`, and return the window that the row holds then."""
         condition, values = _still(window, now_ms)
         try:
@@ -168,7 +170,7 @@ def key(subject: str) -> dict[str, AttributeValueTypeDef]:
     return {"pk": {"S": f"LIMIT#{subject}"}, "sk": {"S": SORT_KEY}}
 
 
-def to_attributes(window: Window) -> dict[str, AttributeValueTypeDef]:
+def to_attributes(window: SlidingWindow) -> dict[str, AttributeValueTypeDef]:
     """Return what a row holds beside its key."""
     numbers = {"n": window.count, "expires_at": window.expires_at_seconds}
     numbers |= {f"s{place}": instant for place, instant in enumerate(window.failed_at_ms)}
@@ -177,17 +179,17 @@ def to_attributes(window: Window) -> dict[str, AttributeValueTypeDef]:
     return {name: _number(value) for name, value in numbers.items()}
 
 
-def from_item(item: Item) -> Window:
+def from_item(item: Item) -> SlidingWindow:
     """Return the window that a row holds."""
     places = [f"s{place}" for place in range(FAILURE_LIMIT)]
-    return Window(
+    return SlidingWindow(
         count=int(item["n"]["N"]),
         failed_at_ms=tuple(int(item[place]["N"]) for place in places if place in item),
         blocked_until_ms=int(item["blocked_until"]["N"]) if "blocked_until" in item else None,
     )
 
 
-def _still(window: Window, now_ms: int) -> tuple[str, dict[str, AttributeValueTypeDef]]:
+def _still(window: SlidingWindow, now_ms: int) -> tuple[str, dict[str, AttributeValueTypeDef]]:
     """Return the condition that the row is the window.
 
     The count tells failures of one millisecond apart. The newest instant tells rows apart: one that was deleted, by
@@ -205,15 +207,15 @@ class _Memory:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._windows: OrderedDict[str, Window] = OrderedDict()
+        self._windows: OrderedDict[str, SlidingWindow] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, subject: str) -> Window:
+    def get(self, subject: str) -> SlidingWindow:
         """Return the window, empty if it is not known."""
         with self._lock:
             return self._windows.get(subject, EMPTY)
 
-    def keep(self, subject: str, window: Window) -> None:
+    def keep(self, subject: str, window: SlidingWindow) -> None:
         """Remember the window instead of an earlier one, and forget what is too much.
 
         An empty window takes no room: the many who never fail must not drive out the few who do.

@@ -28,7 +28,7 @@ UNKNOWN_SUBJECT = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class SlidingWindow:
     """The failed authentications of one subject.
 
     Attributes
@@ -56,7 +56,7 @@ class Window:
         return -(-(self.newest_ms + KEEP_MS) // 1000)
 
 
-EMPTY = Window()
+EMPTY = SlidingWindow()
 
 
 def subject_of(source_address: str) -> str:
@@ -73,7 +73,7 @@ def subject_of(source_address: str) -> str:
     return str(IPv6Network((int(address), 64), strict=False))
 
 
-def judge(window: Window, now_ms: int) -> int | None:
+def seconds_blocked(window: SlidingWindow, now_ms: int) -> int | None:
     """Return for how many seconds, 1 to 60, the subject is still blocked; None if it is not.
 
     Time never goes back before the newest failure, so a slow clock waits no longer than the window's length.
@@ -84,10 +84,10 @@ def judge(window: Window, now_ms: int) -> int | None:
     return -(-remaining_ms // 1000) if remaining_ms > 0 else None
 
 
-def after_failure(window: Window, now_ms: int) -> Window:
-    """Return the window with one more failure; for a window that `judge` does not call blocked."""
+def after_failure(window: SlidingWindow, now_ms: int) -> SlidingWindow:
+    """Return the window with one more failure; for a window that `seconds_blocked` does not call blocked."""
     instant_ms = max(now_ms, window.newest_ms)
     failed_at_ms = (*window.failed_at_ms, instant_ms)[-FAILURE_LIMIT:]
     ends_ms = failed_at_ms[0] + WINDOW_MS
     blocked = len(failed_at_ms) == FAILURE_LIMIT and ends_ms > instant_ms
-    return Window(window.count + 1, failed_at_ms, ends_ms if blocked else None)
+    return SlidingWindow(window.count + 1, failed_at_ms, ends_ms if blocked else None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rune.aws.auth_limiter import DynamoLimiter, from_item, key, to_attributes
 from rune.clock import to_epoch_ms
-from rune.tenants.limiter import Window, subject_of
+from rune.tenants.limiter import SlidingWindow, subject_of
 from tests.builders import NOW, FakeClock
 
 if TYPE_CHECKING:
@@ -102,18 +102,18 @@ def test_row_holds_plain_numbers_beside_its_key(cloud: Cloud, limiter: DynamoLim
 @pytest.mark.parametrize(
     "window",
     [
-        Window(1, (NOW_MS,)),
-        Window(10, tuple(range(NOW_MS, NOW_MS + 10)), NOW_MS + 60_000),
-        Window(37, tuple(range(NOW_MS, NOW_MS + 10))),
+        SlidingWindow(1, (NOW_MS,)),
+        SlidingWindow(10, tuple(range(NOW_MS, NOW_MS + 10)), NOW_MS + 60_000),
+        SlidingWindow(37, tuple(range(NOW_MS, NOW_MS + 10))),
     ],
 )
-def test_row_keeps_a_window_as_it_is(window: Window) -> None:
+def test_row_keeps_a_window_as_it_is(window: SlidingWindow) -> None:
     assert from_item(to_attributes(window)) == window
 
 
 def test_row_keeps_within_one_write_unit_when_full() -> None:
     subject = "2001:db8:1111:2222::/64"
-    row = {**key(subject), **to_attributes(Window(10**9, (NOW_MS,) * 10, NOW_MS + 60_000))}
+    row = {**key(subject), **to_attributes(SlidingWindow(10**9, (NOW_MS,) * 10, NOW_MS + 60_000))}
 
     assert len(str(row)) < 1024
 
@@ -241,7 +241,7 @@ def test_limiter_counts_both_when_two_fail_in_the_same_millisecond(
 
     found = stored(cloud)
     assert found is not None
-    assert from_item(found) == Window(5, (NOW_MS,) * 5)
+    assert from_item(found) == SlidingWindow(5, (NOW_MS,) * 5)
 
 
 def test_limiter_counts_anew_when_an_operator_deleted_the_row(
@@ -258,7 +258,7 @@ def test_limiter_counts_anew_when_an_operator_deleted_the_row(
 
     found = stored(cloud)
     assert found is not None
-    assert from_item(found) == Window(4, (NOW_MS + 1000,) * 4)
+    assert from_item(found) == SlidingWindow(4, (NOW_MS + 1000,) * 4)
 
 
 def test_limiter_begins_again_when_the_remembered_row_is_gone(cloud: Cloud, limiter: DynamoLimiter) -> None:
@@ -295,7 +295,7 @@ def test_limiter_spends_one_write_when_the_row_outlived_its_window(
     assert cloud.operations == ["PutItem"]
     found = stored(cloud)
     assert found is not None
-    assert from_item(found) == Window(1, (NOW_MS + 120_000,))
+    assert from_item(found) == SlidingWindow(1, (NOW_MS + 120_000,))
 
 
 def test_limiter_spends_one_write_when_the_remembered_window_was_deleted_for_its_age(

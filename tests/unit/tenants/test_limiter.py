@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rune.tenants.limiter import EMPTY, UNKNOWN_SUBJECT, Window, after_failure, judge, subject_of
+from rune.tenants.limiter import (
+    EMPTY,
+    UNKNOWN_SUBJECT,
+    SlidingWindow,
+    after_failure,
+    seconds_blocked,
+    subject_of,
+)
 
 T0 = 1_800_000_000_000
 """An epoch millisecond at which tests happen."""
@@ -12,7 +19,7 @@ T0 = 1_800_000_000_000
 TEN_IN_A_SECOND = tuple(T0 + 100 * place for place in range(10))
 
 
-def failed(*instants_ms: int) -> Window:
+def failed(*instants_ms: int) -> SlidingWindow:
     """Return the window after failures at these instants, each counted whatever was said before."""
     window = EMPTY
     for instant_ms in instants_ms:
@@ -41,17 +48,17 @@ def test_subject_is_what_one_customer_holds(address: str, subject: str) -> None:
 
 
 def test_window_counts_failures_when_there_are_fewer_than_ten() -> None:
-    assert failed(T0, T0 + 5) == Window(2, (T0, T0 + 5), None)
+    assert failed(T0, T0 + 5) == SlidingWindow(2, (T0, T0 + 5), None)
 
 
 def test_window_is_blocked_when_the_tenth_failure_came_within_a_minute() -> None:
-    assert failed(*TEN_IN_A_SECOND) == Window(10, TEN_IN_A_SECOND, T0 + 60_000)
+    assert failed(*TEN_IN_A_SECOND) == SlidingWindow(10, TEN_IN_A_SECOND, T0 + 60_000)
 
 
 def test_window_keeps_ten_instants_when_more_came() -> None:
     slow = tuple(T0 + 7_000 * place for place in range(12))
 
-    assert failed(*slow) == Window(12, slow[2:], None)
+    assert failed(*slow) == SlidingWindow(12, slow[2:], None)
 
 
 @pytest.mark.parametrize(
@@ -78,27 +85,27 @@ def test_window_is_blocked_only_when_ten_failures_lie_within_less_than_a_minute(
     ],
 )
 def test_block_ends_when_the_tenth_last_failure_is_a_minute_old(now_ms: int, seconds: int | None) -> None:
-    assert judge(failed(*TEN_IN_A_SECOND), now_ms) == seconds
+    assert seconds_blocked(failed(*TEN_IN_A_SECOND), now_ms) == seconds
 
 
 def test_window_rolls_when_a_block_ended() -> None:
     window = after_failure(failed(*TEN_IN_A_SECOND), T0 + 60_000)
 
     # The second of the ten is now the tenth-last; a fixed window would allow ten more at once.
-    assert judge(window, T0 + 60_000) == 1
-    assert judge(window, T0 + 60_100) is None
+    assert seconds_blocked(window, T0 + 60_000) == 1
+    assert seconds_blocked(window, T0 + 60_100) is None
 
 
 def test_nobody_is_blocked_when_nothing_failed() -> None:
-    assert judge(EMPTY, T0) is None
+    assert seconds_blocked(EMPTY, T0) is None
 
 
 def test_slow_clock_waits_no_longer_than_a_minute() -> None:
-    assert judge(failed(*TEN_IN_A_SECOND), T0 - 3_600_000) == 60
+    assert seconds_blocked(failed(*TEN_IN_A_SECOND), T0 - 3_600_000) == 60
 
 
 def test_slow_clock_counts_a_failure_when_the_newest_was() -> None:
-    assert failed(T0, T0 - 5_000) == Window(2, (T0, T0), None)
+    assert failed(T0, T0 - 5_000) == SlidingWindow(2, (T0, T0), None)
 
 
 def test_window_matters_no_more_when_it_is_two_minutes_old() -> None:
@@ -115,7 +122,7 @@ def test_window_agrees_with_the_list_of_all_failures(steps: list[int]) -> None:
     window, counted = EMPTY, list[int]()
     for now_ms in accumulate(steps, initial=T0):
         in_window = [instant for instant in counted if now_ms - instant < 60_000]
-        remaining = judge(window, now_ms)
+        remaining = seconds_blocked(window, now_ms)
         if len(in_window) < 10:
             assert remaining is None
             window = after_failure(window, now_ms)
@@ -129,7 +136,7 @@ def test_window_agrees_with_the_list_of_all_failures(steps: list[int]) -> None:
 def test_window_holds_its_limit_when_clocks_disagree(offsets: list[int]) -> None:
     window, counted = EMPTY, list[int]()
     for now_ms in (T0 + offset for offset in offsets):
-        remaining = judge(window, now_ms)
+        remaining = seconds_blocked(window, now_ms)
         if remaining is None:
             window = after_failure(window, now_ms)
             counted.append(window.newest_ms)
