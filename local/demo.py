@@ -28,11 +28,9 @@ from local.ports import PortBusyError
 from local.settings import StackSettings
 from local.stack import EXIT_FAILED, EXIT_REFUSED, StackError, running_stack
 from local.state import StackRunsError, StackState
+from local.tenants import FIELD_TEMPLATE
 
 QUESTION = "What is unhealthy?"
-TEMPLATE_HASH = "c166c11f035d3a97871a23bd32ca6aba"
-"""The template that clients in the field name; the specification leaves it open."""
-
 WORKLOAD = {"prompts": [QUESTION], "repetitions": 12, "concurrency": [1, 4], "output_tokens": 32}
 """Small, so that the demo is short; twelve requests at each point are enough for a p90."""
 
@@ -205,7 +203,7 @@ def describe_request(settings: DemoSettings) -> dict[str, object]:
         return {**asked, "backend_url": settings.backend_url, "backend_type": settings.backend_type}
     return {
         "vastai": True,
-        "template_hash": TEMPLATE_HASH,
+        "template_hash": FIELD_TEMPLATE,
         "min_dph": 2.3,
         "max_dph": 3.0,
         "reliability": 0.99,

@@ -19,16 +19,16 @@ class StackSettings:
     emulator_port
         Where the emulator listens; 0 takes a free one (EMULATOR_PORT).
     api_tokens
-        Comma separated `tenant:token` entries; empty makes one (RUNE_API_TOKENS).
+        `tenant:token` entries, separated by commas or line ends; empty makes one (RUNE_API_TOKENS).
     allowed_networks
         Networks in which model servers may live, comma separated CIDRs (ALLOWED_NETWORKS).
     api_concurrency
         Requests that the proxy has in flight at once; the emulator starts a process for each (API_CONCURRENCY).
     with_simulators
         Whether to start the simulated model server, Bedrock and Vast.ai (SIMULATORS, 0 or 1).
-    backends
-        What tenants may use of the operator's, in the form of docs/backends.md; empty lends the simulated Bedrock
-        to the tenant whose token the stack shows (RUNE_BACKENDS).
+    tenants
+        Documents by tenant, each in the form of docs/tenants.md; empty lends the simulated Bedrock to the tenant
+        whose token the stack shows, and allows each tenant the template of clients in the field (RUNE_TENANTS).
     vastai_api_url, vastai_api_key
         A real account to rent with, instead of the simulated one (VAST_API_URL and VAST_API_KEY). Both must be
         given: a key alone, as Vast.ai's own client takes it from the same variable, rents nothing.
@@ -42,7 +42,7 @@ class StackSettings:
     allowed_networks: str = "127.0.0.0/8,::1/128"
     api_concurrency: int = 8
     with_simulators: bool = True
-    backends: str = field(default="", repr=False)
+    tenants: str = field(default="", repr=False)
     vastai_api_url: str = ""
     vastai_api_key: str = field(default="", repr=False)
     state_path: Path = ROOT / ".local" / "stack.json"
@@ -71,7 +71,7 @@ class StackSettings:
             vastai_api_url=given.get("VAST_API_URL", ""),
             vastai_api_key=given.get("VAST_API_KEY", "") if "VAST_API_URL" in given else "",
             with_simulators=bool(_number(given, "SIMULATORS", int(cls.with_simulators), least=0, most=1)),
-            backends=given.get("RUNE_BACKENDS", ""),
+            tenants=given.get("RUNE_TENANTS", ""),
             state_path=Path(given.get("STACK_FILE", str(cls.state_path))).absolute(),
         )
 

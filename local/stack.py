@@ -19,7 +19,6 @@ from pathlib import Path
 import httpx
 
 from local import proxy
-from local.backends import lend_backends
 from local.deploy import DeployError, build, deploy, machine_architecture
 from local.emulator import REGION, AwsSession, Emulator, EmulatorError, start_emulator
 from local.guard import GuardedProcess, NotStartedError, start_guarded
@@ -27,6 +26,7 @@ from local.logs import LogReader, follow_logs, now_milliseconds
 from local.ports import PortBusyError, find_free_port, listen_on_loopback, require_free
 from local.settings import ROOT, StackSettings
 from local.state import StackRunsError, StackState, holding, write_state
+from local.tenants import TENANTS_PATH, VASTAI_KEY_PARAMETER, make_documents, write_documents, write_secret
 from local.tokens import LocalTokens, make_tokens
 
 EXIT_FAILED = 1
@@ -110,20 +110,13 @@ def running_stack(settings: StackSettings, *, say: Say = print) -> Iterator[Stac
             emulator = _enter_emulator(settings, run_folder, stops)
         vastai_key = settings.vastai_api_key or secrets.token_urlsafe(24)
         simulators = _enter_simulators(settings, run_folder, stops, vastai_key)
+        aws = emulator.session()
+        write_documents(
+            aws, make_documents(settings.tenants, tokens.tenants, has_bedrock="bedrock" in simulators)
+        )
+        write_secret(aws, VASTAI_KEY_PARAMETER, vastai_key)
         with _timed(say, "deployed"):
-            outputs = deploy(
-                emulator.session(),
-                {
-                    **_parameters(settings, tokens, simulators, vastai_key),
-                    **lend_backends(
-                        emulator.session(),
-                        settings.backends,
-                        tokens.tenant,
-                        _address_of("bedrock", simulators),
-                    ),
-                },
-                run_folder / "deploy.log",
-            )
+            outputs = deploy(aws, _parameters(settings, tokens, simulators), run_folder / "deploy.log")
         upstream = f"{emulator.url}/_aws/execute-api/{outputs['ApiId']}/$default"
         app = proxy.ReverseProxy(upstream, concurrency=settings.api_concurrency)
         stops.enter_context(proxy.serving(app, listeners))
@@ -202,15 +195,18 @@ def _address_of(name: str, simulators: dict[str, tuple[GuardedProcess, str]]) ->
 
 
 def _parameters(
-    settings: StackSettings,
-    tokens: LocalTokens,
-    simulators: dict[str, tuple[GuardedProcess, str]],
-    vastai_key: str,
+    settings: StackSettings, tokens: LocalTokens, simulators: dict[str, tuple[GuardedProcess, str]]
 ) -> dict[str, str]:
-    vastai_url = _address_of("vastai", simulators) or settings.vastai_api_url
-    renting = {"VastaiApiUrl": vastai_url, "VastaiApiKey": vastai_key} if vastai_url and vastai_key else {}
+    own_account_url = settings.vastai_api_url if settings.vastai_api_key else ""
+    vastai_url = _address_of("vastai", simulators) or own_account_url
+    renting = (
+        {"VastaiApiUrl": vastai_url, "VastaiApiKeyParameter": VASTAI_KEY_PARAMETER} if vastai_url else {}
+    )
+    bedrock_url = _address_of("bedrock", simulators)
+    bedrock = {"BedrockAccess": "true", "BedrockUrl": bedrock_url} if bedrock_url else {}
     return {
         **renting,
+        **bedrock,
         "Stage": "local",
         "Architecture": machine_architecture(),
         "ApiTokens": tokens.deployed,
@@ -236,6 +232,7 @@ def _describe(
         control_queue_url=outputs["ControlQueueUrl"],
         inference_queue_url=outputs["InferenceQueueUrl"],
         dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
+        tenants_path=TENANTS_PATH,
         functions={short: outputs[f"{name}FunctionName"] for short, name in _FUNCTIONS.items()},
         log_groups={short: outputs[f"{name}LogGroupName"] for short, name in _FUNCTIONS.items()},
         simulators={name: address for name, (_, address) in simulators.items()},
@@ -275,6 +272,7 @@ def _introduce(stack: Stack, say: Say) -> None:
     say(f"  tenant       {state.tenant}")
     say(f"  token        {state.token or '(only its hash was given)'}")
     say(f"  AWS endpoint {state.emulator_url}")
+    say(f"  tenants      {state.tenants_path}/<tenant> in its SSM (docs/tenants.md)")
     for name, address in state.simulators.items():
         say(f"  {name:<12} {address} (simulated)")
     say("The functions' logs follow. Ctrl-C stops everything.\n")

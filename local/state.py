@@ -26,6 +26,8 @@ class StackState:
         Credentials of a caller; the token is None when the stack got only hashes.
     emulator_url
         AWS endpoint; access key and secret are `test`, the region is us-east-1.
+    tenants_path
+        Path of the tenants' documents in the emulator's SSM.
     functions, log_groups
         Names, by role: api, worker-control, worker-inference, janitor.
     simulators
@@ -44,6 +46,7 @@ class StackState:
     control_queue_url: str
     inference_queue_url: str
     dead_letter_queue_url: str
+    tenants_path: str
     functions: dict[str, str]
     log_groups: dict[str, str]
     simulators: dict[str, str] = field(default_factory=dict)

@@ -1,10 +1,12 @@
 """Tokens for the local stack: what its caller holds, and what the template gets."""
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 
-HASH_PREFIX = "sha256:"
+# A hash, or what was meant for one. The functions judge it: hashed here, a mistyped hash would become a token.
+_HASH = re.compile(r"sha[\w-]*[:=]", re.IGNORECASE)
 # Callers that name no tenant are this one.
 DEFAULT_TENANT = "default"
 _RANDOM_BYTES = 32
@@ -18,6 +20,8 @@ class LocalTokens:
     ----------
     tenant
         Whose token the stack's own tools use.
+    tenants
+        All that have a token, this one first.
     token
         That token in plain text, or None when only hashes were given.
     deployed
@@ -27,6 +31,7 @@ class LocalTokens:
     tenant: str
     token: str | None
     deployed: str
+    tenants: tuple[str, ...]
 
 
 def make_tokens(configured: str) -> LocalTokens:
@@ -35,20 +40,21 @@ def make_tokens(configured: str) -> LocalTokens:
     Parameters
     ----------
     configured
-        Comma separated entries, as in RUNE_API_TOKENS; may be empty.
+        Entries as in RUNE_API_TOKENS, separated by commas or line ends; may be empty.
 
     Raises
     ------
     ValueError
         An entry has no tenant or no token. The message does not repeat the token.
     """
-    entries = [entry.strip() for entry in configured.split(",") if entry.strip()]
+    entries = [entry.strip() for entry in re.split(r"[,\r\n]", configured) if entry.strip()]
     if not entries:
         entries = [f"{DEFAULT_TENANT}:{secrets.token_urlsafe(_RANDOM_BYTES)}"]
     pairs = [_split(entry, position) for position, entry in enumerate(entries, start=1)]
-    plain = next((pair for pair in pairs if not pair[1].startswith(HASH_PREFIX)), None)
+    plain = next((pair for pair in pairs if not _HASH.match(pair[1])), None)
     tenant, token = plain if plain is not None else (pairs[0][0], None)
-    return LocalTokens(tenant, token, ",".join(f"{name}:{_hash(value)}" for name, value in pairs))
+    deployed = ",".join(f"{name}:{_hash(value)}" for name, value in pairs)
+    return LocalTokens(tenant, token, deployed, tuple(dict.fromkeys([tenant, *(name for name, _ in pairs)])))
 
 
 def _split(entry: str, position: int) -> tuple[str, str]:
@@ -59,6 +65,6 @@ def _split(entry: str, position: int) -> tuple[str, str]:
 
 
 def _hash(token: str) -> str:
-    if token.startswith(HASH_PREFIX):
+    if _HASH.match(token):
         return token
-    return HASH_PREFIX + hashlib.sha256(token.encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(token.encode()).hexdigest()

@@ -70,6 +70,8 @@ class Cloud:
             "RUNE_INFERENCE_QUEUE_URL": self.queue_urls["inference"],
             "RUNE_DEAD_LETTER_QUEUE_URL": self.queue_urls["dead-letter"],
             "RUNE_API_TOKENS": f"{TENANT}:{TOKEN},acme:{TOKEN[::-1]}",
+            # Said, since what another handler was loaded with stays in the environment.
+            "RUNE_TENANTS_PATH": "",
             "RUNE_API_DOCS": "true",
             "RUNE_ALLOWED_NETWORKS": "127.0.0.0/8",
             "RUNE_RETENTION_DAYS": "30",

@@ -15,7 +15,8 @@ KNOWN_MODEL = "llama3.1:8b"
 _texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 _prices = st.floats(0, 1000, allow_nan=False)
 _ratios = st.floats(0, 1, allow_nan=False)
-_hashes = st.none() | st.text("0123456789abcdef", max_size=32)
+TEMPLATES = ("c166c11f035d3a97871a23bd32ca6aba", "4e17788f")
+_hashes = st.none() | st.sampled_from(["", *TEMPLATES])
 
 
 def _optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Body]:

@@ -5,10 +5,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import problems
 from api.services import Services, services_of
-from rune.errors import RateLimitedError, RuneError, UnauthorizedError
+from rune.errors import RateLimitedError, RuneError, TenantSuspendedError, UnauthorizedError
 from rune.services.jobs import Caller
+from rune.tenants.entries import TENANT
 from rune.tenants.limiter import subject_of
-from rune.tenants.tokens import TENANT
+from rune.tenants.settings import TenantSettings
 
 DEFAULT_TENANT = "default"
 
@@ -18,7 +19,7 @@ REFUSED = "A valid token of this tenant is needed: Authorization: Bearer <token>
 class Authentication:
     """Lets a request in only with a valid token, before anything of it is read.
 
-    Unknown paths need one too, so that strangers learn nothing of what there is.
+    Unknown paths need one too, so that callers without a token learn nothing of what there is.
     """
 
     def __init__(self, app: ASGIApp, services: Services, open_paths: frozenset[str]) -> None:
@@ -30,15 +31,15 @@ class Authentication:
         """Pass the request on with its caller, or refuse it."""
         if scope["type"] == "http" and scope["path"] not in self._open_paths:
             try:
-                scope["caller"] = authenticate(Request(scope), self._services)
+                scope["caller"], scope["tenant_settings"] = authenticate(Request(scope), self._services)
             except RuneError as error:
                 await problems.as_response(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
 
-def authenticate(request: Request, services: Services) -> Caller:
-    """Return the caller, whose address is still to be looked up with whatever is read next.
+def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSettings]:
+    """Return the caller, whose address is still to be looked up with whatever is read next, and its tenant.
 
     The tenant is `X-Tenant-ID`, or "default"; the token comes as a bearer or as `X-API-Key`. Where both are sent,
     they must be equal.
@@ -49,23 +50,47 @@ def authenticate(request: Request, services: Services) -> Caller:
         No token, or not one of the tenant's. It counts against the caller's address.
     RateLimitedError
         Too many of those came from the address within 60 seconds.
+    TenantSuspendedError
+        The token is the tenant's, and the tenant is suspended.
     StoreUnavailableError
-        The tokens cannot be known now.
+        The tenant's settings cannot be known now.
     """
     tenant = request.headers.get("x-tenant-id", DEFAULT_TENANT)
-    if services.tokens is None:
-        if not TENANT.fullmatch(tenant):
+    is_name = TENANT.fullmatch(tenant) is not None
+    if not services.has_authentication:
+        if not is_name:
             raise UnauthorizedError(REFUSED)
-        return Caller(tenant)
+        return Caller(tenant), _active(services.tenants.of(tenant))
     # The TCP peer as the gateway saw it; X-Forwarded-For is the caller's own claim.
     subject = subject_of(request.client.host if request.client else "")
     _refuse_blocked(services.limiter.recall(subject))
     token = _token(request)
-    is_known = token is not None and services.tokens.current().admits(tenant, token)
-    if not is_known or not TENANT.fullmatch(tenant):
+    settings = _find_settings(services, tenant, subject) if is_name and token is not None else None
+    if settings is None or token is None or not settings.admits(token):
         _refuse_blocked(services.limiter.count_failure(subject))
         raise UnauthorizedError(REFUSED)
-    return Caller(tenant, subject)
+    return Caller(tenant, subject), _active(settings)
+
+
+def _find_settings(services: Services, tenant: str, subject: str) -> TenantSettings:
+    """Return the tenant's settings; where they must be read, a blocked address is refused before."""
+    settings = services.tenants.recall(tenant)
+    if settings is not None:
+        return settings
+    _refuse_blocked(services.limiter.read(subject))
+    return services.tenants.of(tenant)
+
+
+def _active(settings: TenantSettings) -> TenantSettings:
+    if settings.is_suspended:
+        raise TenantSuspendedError
+    return settings
+
+
+def tenant_settings_of(request: Request) -> TenantSettings:
+    """Return what the operator decided for the caller's tenant."""
+    settings: TenantSettings = request.scope["tenant_settings"]
+    return settings
 
 
 def caller_of(request: Request) -> Caller:

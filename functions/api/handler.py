@@ -15,44 +15,36 @@ from api.app import create_app
 from api.problems import Problem
 from api.services import Services
 from rune import logs
+from rune.aws.tenants import log_refused
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
+from rune.errors import SettingsError
 from rune.jobs.plan import Lane
 from rune.net.addresses import AddressPolicy
-from rune.rentals.settings import KeepLimits
 from rune.services.jobs import JobLimits, JobService
 from rune.settings import ApiSettings
-from rune.tenants.tokens import TokenBook, TokenSource
+from rune.tenants.reading import DocumentContext
+from rune.tenants.tokens import VARIABLE, TokenBook
 
 if TYPE_CHECKING:
     from rune.llm.protocol import ModelServer
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
 
-logs.configure()
+logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "api"))
 log = logging.getLogger(__name__)
 
 settings = ApiSettings.from_environment(os.environ)
 clients = Clients()
 clock = SystemClock()
 limiter = clients.limiter(settings.table, clock)
-
-
-def find_tokens() -> TokenSource | None:
-    """Return where the tokens are; raises SettingsError, so that a function without any does not start."""
-    book = TokenBook.take_from(
-        os.environ, auth_disabled=settings.auth_disabled or bool(settings.tokens_parameter)
-    )
-    if settings.auth_disabled:
-        return None
-    if not settings.tokens_parameter:
-        return book
-    tokens = clients.tokens(settings.tokens_parameter, clock)
-    tokens.current()
-    return tokens
-
-
 address_policy = AddressPolicy.parse(settings.allowed_networks)
+token_book = TokenBook.take_from(os.environ)
+log_refused(token_book.refused)
+if token_book.is_empty and not settings.tenants_path and not settings.auth_disabled:
+    raise SettingsError(
+        f"There is no token in {VARIABLE} and no path of tenants, so no call would be allowed."
+    )
 jobs = JobService(
     clients.job_store(settings.table, settings.bucket, limiter),
     clients.step_queue({Lane.CONTROL: settings.control_queue_url}),
@@ -82,22 +74,25 @@ def open_server(kind: str, url: str, api_key: str | None = None, /) -> "ModelSer
     """Return the model server at an address."""
     from rune.llm.opener import ServerOpener  # noqa: PLC0415
 
-    return ServerOpener(address_policy, settings.backends.bedrock_url)(kind, url, api_key)
+    return ServerOpener(address_policy, settings.bedrock.url)(kind, url, api_key)
 
 
 app = create_app(
     Services(
         jobs=jobs,
         reports=find_report_service,
-        tokens=find_tokens(),
+        tenants=clients.tenants(
+            settings.tenants_path,
+            clock,
+            DocumentContext(address_policy, settings.bedrock.region, settings.bedrock.is_allowed),
+            token_book,
+        ),
         limiter=limiter,
         address_policy=address_policy,
-        agents=clients.agents(settings.agents_parameter),
-        backends=clients.backends(settings.backends, address_policy),
         open_server=open_server,
         rentals=find_rental_service,
         can_rent=settings.can_rent,
-        keep_limits=KeepLimits.parse(settings.keep_limits),
+        has_authentication=not settings.auth_disabled,
     ),
     with_docs=settings.with_docs,
 )

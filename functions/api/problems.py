@@ -33,6 +33,7 @@ from rune.errors import (
     RentalNotFoundError,
     RuneError,
     StoreUnavailableError,
+    TenantSuspendedError,
     UnauthorizedError,
 )
 
@@ -44,6 +45,7 @@ STATUSES: Mapping[type[RuneError], int] = {
     InvalidRequestError: 422,
     UnauthorizedError: 401,
     RateLimitedError: 401,
+    TenantSuspendedError: 403,
     IdempotencyKeyReusedError: 422,
     JobNotFoundError: 404,
     JobFinishedError: 409,

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastapi import Request
 
-from rune.agents.settings import AgentSettings
 from rune.net.addresses import AddressPolicy
-from rune.rentals.settings import KeepLimits
 from rune.services.admission.requests import Renting
 from rune.services.jobs import JobService
-from rune.tenants.backends import BackendSettings
-from rune.tenants.tokens import TokenSource
+from rune.tenants.settings import TenantSettings, TenantSource
 
 if TYPE_CHECKING:
     # Made for rare routes; a cold start does without their modules.
@@ -47,27 +44,25 @@ class Services:
     ----------
     reports, rentals, open_server
         Called by the routes that need them.
-    tokens
-        None where authentication is off, which development alone may have.
+    has_authentication
+        False in development alone.
     can_rent
         Whether the deployment has an account with a provider of GPUs.
     """
 
     jobs: JobService
     reports: Callable[[], ReportService]
-    tokens: TokenSource | None
+    tenants: TenantSource
     limiter: Limiter
     address_policy: AddressPolicy
-    agents: AgentSettings
-    backends: BackendSettings
     open_server: OpenServer
     rentals: Callable[[], RentalService]
     can_rent: bool
-    keep_limits: KeepLimits
+    has_authentication: bool = True
 
-    def renting_of(self, tenant: str) -> Renting:
+    def renting_of(self, tenant: TenantSettings) -> Renting:
         """Return what a tenant may rent."""
-        return Renting(is_possible=self.can_rent, longest_keep=self.keep_limits.of(tenant))
+        return Renting(self.can_rent, tenant.keep_limit, tenant.templates)
 
 
 def services_of(request: Request) -> Services:

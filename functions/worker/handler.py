@@ -14,13 +14,14 @@ from rune.jobs.lease import run_leased
 from rune.jobs.plan import Lane
 from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
-from rune.rentals.settings import KeepLimits, RentalSettings
+from rune.rentals.settings import RentalSettings
 from rune.settings import WorkerSettings
+from rune.tenants.reading import DocumentContext
 from rune.workflows.benchmark.dependencies import MeasuringTools
 from rune.workflows.registry import make_steps
 from rune.workflows.rental.dependencies import RentalDependencies
 
-logs.configure()
+logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "worker"))
 log = logging.getLogger(__name__)
 
 settings = WorkerSettings.from_environment(os.environ)
@@ -28,7 +29,13 @@ clients = Clients()
 dead_letters = clients.dead_letters(settings.dead_letter_queue_url)
 address_policy = AddressPolicy.parse(settings.allowed_networks)
 clock = SystemClock()
-open_model_server = ServerOpener(address_policy, settings.backends.bedrock_url)
+tenants = clients.tenants(
+    settings.tenants_path,
+    clock,
+    DocumentContext(address_policy, settings.bedrock.region, settings.bedrock.is_allowed),
+    knows_all=True,
+)
+open_model_server = ServerOpener(address_policy, settings.bedrock.url)
 
 
 def _rental_dependencies() -> RentalDependencies | None:
@@ -41,9 +48,8 @@ def _rental_dependencies() -> RentalDependencies | None:
         rental_store=clients.rental_store(settings.table),
         clock=clock,
         open_server=open_model_server,
-        settings=RentalSettings(
-            vastai.stage, vastai.api_url, vastai.image, KeepLimits.parse(vastai.keep_limits)
-        ),
+        settings=RentalSettings(vastai.stage, vastai.api_url, vastai.image),
+        tenants=tenants,
     )
 
 
@@ -56,10 +62,9 @@ engine = Engine(
     clock=clock,
     steps=make_steps(
         open_model_server,
-        clients.agents(settings.agents_parameter),
+        tenants,
         address_policy,
         _rental_dependencies(),
-        clients.backends(settings.backends, address_policy),
         measuring=MeasuringTools(
             records=clients.record_files(settings.bucket),
             clock=clock,

@@ -4,6 +4,7 @@ RuneError
 ├── RequestError                 the caller can correct it; raised before anything is stored
 │   ├── InvalidRequestError      a field is wrong or two fields contradict each other
 │   ├── UnauthorizedError        no token, or one that does not belong to the tenant
+│   ├── TenantSuspendedError     the operator has suspended the tenant
 │   ├── RateLimitedError         too many failed authentications from the caller's address
 │   ├── JobNotFoundError         no such job for this tenant
 │   ├── JobFinishedError         the job has ended, so it can no longer be changed
@@ -42,7 +43,8 @@ RuneError
 │   ├── ProviderRefusedError     any other 4xx
 │   └── ProviderFailedError      5xx, no connection, or an unreadable answer
 ├── StoreUnavailableError        the table or the bucket cannot be reached now
-│   └── RentalContendedError     others write the rental all the time
+│   ├── RentalContendedError     others write the rental all the time
+│   └── SettingsUnavailableError  a tenant's settings cannot be read now
 ├── LeaseLostError               another worker has taken over the step
 └── SettingsError                the deployment is configured wrongly; the function refuses to start
 """
@@ -100,6 +102,15 @@ class UnauthorizedError(RequestError):
     """The request has no token, or one that does not belong to the named tenant."""
 
     code = "unauthorized"
+
+
+class TenantSuspendedError(RequestError):
+    """The token is valid, and the operator has suspended its tenant."""
+
+    code = "tenant_suspended"
+
+    def __init__(self) -> None:
+        super().__init__("The operator has suspended this tenant.")
 
 
 class RateLimitedError(RequestError):
@@ -427,6 +438,10 @@ class StoreUnavailableError(RuneError):
 
 class RentalContendedError(StoreUnavailableError):
     """Others wrote the rental first at each of several tries; nothing was changed, and a later try may succeed."""
+
+
+class SettingsUnavailableError(StoreUnavailableError):
+    """A tenant's settings, or the provider's key, cannot be read now, and the last reading is too old."""
 
 
 class LeaseLostError(RuneError):

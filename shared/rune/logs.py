@@ -16,6 +16,7 @@ FIELDS = (
     "job_id",
     "lost",
     "outcome",
+    "place",
     "reason",
     "rental_id",
     "request_id",

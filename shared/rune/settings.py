@@ -1,10 +1,11 @@
 """What a deployment tells its functions: one typed object per function, read once at start.
 
-Secrets are not here: tokens are taken from the environment by `rune.tenants.tokens`, and hashed at once.
+Secrets are not here: tokens are taken from the environment by `rune.tenants.tokens`, and hashed at once. What an
+operator decides for one tenant is not here either: that is its document (`rune.tenants.document`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
@@ -19,27 +20,21 @@ class VastaiSettings:
     ----------
     api_url
         Where its API is.
-    api_key
-        The key itself; empty where it is in SSM, or nowhere. Not shown in a `repr`.
     api_key_parameter
-        Name of the SSM parameter with the key.
+        Name of the SSM parameter with the key; empty where the deployment has no account.
     image
         What runs on a machine for which no template was named.
-    keep_limits
-        How long kept machines may live; see `rune.rentals.settings.KeepLimits`.
     """
 
     stage: str
     api_url: str
-    api_key: str = field(repr=False)
     api_key_parameter: str
     image: str
-    keep_limits: str
 
     @property
     def is_present(self) -> bool:
         """Whether machines can be rented."""
-        return bool(self.api_key or self.api_key_parameter)
+        return bool(self.api_key_parameter)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -47,41 +42,35 @@ class VastaiSettings:
         return cls(
             stage=_text(environment, "RUNE_STAGE"),
             api_url=environment.get("VAST_API_URL", "") or "https://console.vast.ai",
-            api_key=environment.get("VAST_API_KEY", "").strip(),
             api_key_parameter=environment.get("VAST_API_KEY_PARAMETER", ""),
             image=environment.get("VAST_IMAGE", "") or "ollama/ollama:latest",
-            keep_limits=environment.get("RUNE_KEEP_LIMITS", ""),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class BackendAccess:
-    """What the operator lends to tenants for reaching model servers.
+class BedrockAccess:
+    """How the deployment uses Amazon Bedrock.
 
     Attributes
     ----------
-    parameter
-        Name of the SSM parameter with the tenants' credentials and share of Bedrock; empty where none has any.
-    has_bedrock
-        Whether the deployment may use Amazon Bedrock at all.
-    bedrock_url
+    is_allowed
+        Whether it may at all; without it no tenant may.
+    url
         Where Bedrock is reached instead of at AWS's own addresses; empty for those.
     region
-        The deployment's own; empty where nobody says.
+        The deployment's own; empty where nothing says.
     """
 
-    parameter: str
-    has_bedrock: bool
-    bedrock_url: str
+    is_allowed: bool
+    url: str
     region: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Return the settings; raises SettingsError naming the variable that is wrong."""
         return cls(
-            parameter=environment.get("RUNE_BACKENDS_PARAMETER", ""),
-            has_bedrock=_flag(environment, "RUNE_BEDROCK_ACCESS"),
-            bedrock_url=environment.get("RUNE_BEDROCK_URL", "").strip(),
+            is_allowed=_flag(environment, "RUNE_BEDROCK_ACCESS"),
+            url=environment.get("RUNE_BEDROCK_URL", "").strip(),
             # Lambda sets the first, people the second.
             region=environment.get("AWS_REGION", "") or environment.get("AWS_DEFAULT_REGION", ""),
         )
@@ -95,16 +84,12 @@ class ApiSettings:
     ----------
     allowed_networks
         CIDR blocks, comma-separated, that callers may address although they are not public.
-    tokens_parameter
-        Name of the SSM parameter with the tokens; empty where they come with the environment.
-    agents_parameter
-        Name of the SSM parameter with the tenants' agents; empty where no tenant has any.
+    tenants_path
+        Path of the SSM parameters with the tenants' documents; empty where no tenant has one.
     with_docs
         Whether the API's documentation is served.
     can_rent
         Whether the deployment has an account with a provider of GPUs.
-    keep_limits
-        How long kept machines may live; see `rune.rentals.settings.KeepLimits`.
     retention
         How long a job is kept after it was posted.
     job_deadline
@@ -117,12 +102,10 @@ class ApiSettings:
     control_queue_url: str
     allowed_networks: str
     auth_disabled: bool
-    tokens_parameter: str
-    agents_parameter: str
-    backends: BackendAccess
+    tenants_path: str
+    bedrock: BedrockAccess
     with_docs: bool
     can_rent: bool
-    keep_limits: str
     retention: timedelta
     job_deadline: timedelta
 
@@ -136,12 +119,10 @@ class ApiSettings:
             control_queue_url=_text(environment, "RUNE_CONTROL_QUEUE_URL"),
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
             auth_disabled=_flag(environment, "RUNE_API_AUTH_DISABLED"),
-            tokens_parameter=environment.get("RUNE_API_TOKENS_PARAMETER", ""),
-            agents_parameter=environment.get("RUNE_AGENTS_PARAMETER", ""),
-            backends=BackendAccess.from_environment(environment),
+            tenants_path=environment.get("RUNE_TENANTS_PATH", ""),
+            bedrock=BedrockAccess.from_environment(environment),
             with_docs=_flag(environment, "RUNE_API_DOCS"),
             can_rent=_flag(environment, "RUNE_CAN_RENT"),
-            keep_limits=environment.get("RUNE_KEEP_LIMITS", ""),
             retention=timedelta(days=_whole_number(environment, "RUNE_RETENTION_DAYS")),
             job_deadline=timedelta(seconds=_whole_number(environment, "RUNE_JOB_DEADLINE_SECONDS")),
         )
@@ -153,6 +134,8 @@ class WorkerSettings:
 
     Attributes
     ----------
+    tenants_path
+        As of the API.
     region, memory_mb
         Where it runs, as AWS says; None elsewhere.
     """
@@ -164,8 +147,8 @@ class WorkerSettings:
     inference_queue_url: str
     dead_letter_queue_url: str
     allowed_networks: str
-    agents_parameter: str
-    backends: BackendAccess
+    tenants_path: str
+    bedrock: BedrockAccess
     vastai: VastaiSettings
     region: str | None = None
     memory_mb: int | None = None
@@ -182,8 +165,8 @@ class WorkerSettings:
             inference_queue_url=_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
             dead_letter_queue_url=_text(environment, "RUNE_DEAD_LETTER_QUEUE_URL"),
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
-            agents_parameter=environment.get("RUNE_AGENTS_PARAMETER", ""),
-            backends=BackendAccess.from_environment(environment),
+            tenants_path=environment.get("RUNE_TENANTS_PATH", ""),
+            bedrock=BedrockAccess.from_environment(environment),
             vastai=VastaiSettings.from_environment(environment),
             region=environment.get("AWS_REGION"),
             memory_mb=int(memory_mb) if memory_mb.isdecimal() else None,

@@ -12,18 +12,16 @@ from mangum import Mangum
 from api.app import create_app
 from api.documents import job_record
 from api.services import Services
-from rune.agents.settings import AgentSettings
 from rune.clock import SystemClock
 from rune.contracts import BenchmarkRequest, JobAccepted, JobRecord
 from rune.jobs.record import Status
 from rune.jobs.store import StoredJob, Submission
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
-from rune.rentals.settings import KeepLimits
 from rune.services.jobs import JobLimits, JobService
 from rune.services.rentals import RentalService
 from rune.services.reports import ReportService
-from rune.tenants.backends import BackendSettings
+from rune.tenants.settings import FixedTenants
 from rune.tenants.tokens import TokenBook
 from tests.bench.artifacts import ENVIRONMENT
 from tests.bench.canned import a_result, answers_to_get, answers_to_post
@@ -108,15 +106,12 @@ def _app_without_aws() -> Handle:
     services = Services(
         jobs=jobs,
         reports=lambda: ReportService(jobs, _NoLinks(), clock),
-        tokens=TokenBook.parse(f"{TENANT}:{TOKEN}"),
+        tenants=FixedTenants(book=TokenBook.parse(f"{TENANT}:{TOKEN}")),
         limiter=_NobodyIsBlocked(),
         address_policy=AddressPolicy.parse("127.0.0.0/8"),
-        agents=AgentSettings(),
-        backends=BackendSettings(),
         open_server=_no_server,
         rentals=lambda: RentalService(MemoryRentalStore(), clock),
         can_rent=False,
-        keep_limits=KeepLimits(),
     )
     return Mangum(create_app(services, with_docs=False), lifespan="off", text_mime_types=["json"])
 

@@ -15,6 +15,7 @@ from local.settings import StackSettings
 from local.simulators.ollama import OllamaSettings
 from local.stack import Stack, running_stack
 from local.state import read_state
+from local.tenants import FIELD_TEMPLATE
 from tests.e2e.blocked import BlockedAddress, blocked_address
 from tests.e2e.client import RuneClient, bearer
 from tests.e2e.keyed_server import KeyedServer, keyed_server
@@ -55,11 +56,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
 
 
-def lent_backends(keyed: KeyedServer) -> str:
-    """Return what the operator lends: nothing to the neighbour."""
+def tenant_documents(keyed: KeyedServer) -> str:
+    """Return what the operator decides; the neighbour has no document."""
     bedrock = {"regions": [REGION], "models": ["anthropic.*"]}
     lab = {"api_key": keyed.api_key, "url": keyed.url}
-    return json.dumps({TENANT: {"credentials": {"lab": lab}, "bedrock": bedrock}})
+    document = {"credentials": {"lab": lab}, "bedrock": bedrock, "templates": [FIELD_TEMPLATE]}
+    return json.dumps({TENANT: document})
 
 
 @pytest.fixture(scope="package")
@@ -87,7 +89,7 @@ def stack(tokens: dict[str, str], state_path: Path, keyed: KeyedServer) -> Itera
         port=0,
         api_tokens=",".join(f"{tenant}:{token}" for tenant, token in tokens.items()),
         state_path=state_path,
-        backends=lent_backends(keyed),
+        tenants=tenant_documents(keyed),
     )
     with running_stack(settings) as running:
         yield running

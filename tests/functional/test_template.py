@@ -1,23 +1,25 @@
 """What must hold in template.yaml beyond what linters know."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped] # no stubs beside it; used for this one file
 
 from local.settings import ROOT
+from rune.logs import NAMESPACE
+from rune.tenants.entries import NOT_UNDERSTOOD_METRIC
 
 type Block = dict[str, Any]
 
-VAST_VARIABLES = {"VAST_API_URL", "VAST_API_KEY", "VAST_API_KEY_PARAMETER"}
-BACKEND_VARIABLES = {"RUNE_BACKENDS_PARAMETER", "RUNE_BEDROCK_ACCESS", "RUNE_BEDROCK_URL"}
+VAST_VARIABLES = {"VAST_API_URL", "VAST_API_KEY_PARAMETER"}
+TENANT_VARIABLES = {"RUNE_TENANTS_PATH", "RUNE_BEDROCK_ACCESS", "RUNE_BEDROCK_URL"}
 WORKER_VARIABLES = (
     VAST_VARIABLES
-    | BACKEND_VARIABLES
+    | TENANT_VARIABLES
     | {
         "VAST_IMAGE",
-        "RUNE_KEEP_LIMITS",
         "RUNE_STAGE",
         "RUNE_LANE",
         "RUNE_TABLE",
@@ -26,11 +28,10 @@ WORKER_VARIABLES = (
         "RUNE_INFERENCE_QUEUE_URL",
         "RUNE_DEAD_LETTER_QUEUE_URL",
         "RUNE_ALLOWED_NETWORKS",
-        "RUNE_AGENTS_PARAMETER",
     }
 )
 VARIABLES = {
-    "ApiFunction": BACKEND_VARIABLES
+    "ApiFunction": TENANT_VARIABLES
     | {
         "RUNE_STAGE",
         "RUNE_TABLE",
@@ -38,12 +39,9 @@ VARIABLES = {
         "RUNE_CONTROL_QUEUE_URL",
         "RUNE_ALLOWED_NETWORKS",
         "RUNE_API_TOKENS",
-        "RUNE_API_TOKENS_PARAMETER",
         "RUNE_API_AUTH_DISABLED",
         "RUNE_API_DOCS",
-        "RUNE_AGENTS_PARAMETER",
         "RUNE_CAN_RENT",
-        "RUNE_KEEP_LIMITS",
         "RUNE_RETENTION_DAYS",
         "RUNE_JOB_DEADLINE_SECONDS",
     },
@@ -67,18 +65,19 @@ WORKER_ACTIONS = WRITE_LOGS | {
     "s3:GetObject",
     "s3:PutObject",
     "ssm:GetParameter",
+    "kms:Decrypt",
 }
 ACTIONS = {
     "ApiRole": WRITE_LOGS
     | {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem"}
     | {"dynamodb:ConditionCheckItem", "dynamodb:Query", "sqs:SendMessage"}
-    | {"s3:PutObject", "s3:GetObject", "ssm:GetParameter"}
+    | {"s3:PutObject", "s3:GetObject", "ssm:GetParameter", "kms:Decrypt"}
     | LIST_BEDROCK,
     "ControlWorkerRole": WORKER_ACTIONS | LIST_BEDROCK,
     "InferenceWorkerRole": WORKER_ACTIONS | LIST_BEDROCK | CALL_BEDROCK,
     "JanitorRole": WRITE_LOGS
     | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "sqs:SendMessage"}
-    | {"ssm:GetParameter"},
+    | {"ssm:GetParameter", "kms:Decrypt"},
 }
 
 
@@ -208,8 +207,9 @@ def test_role_names_every_resource(name: str) -> None:
             continue
         for resource in listed(entry["Resource"]):
             assert isinstance(resource, dict), f"{entry['Sid']} of {name} names {resource}"
-            pattern = str(resource.get("Fn::Sub", ""))
-            assert "*" not in pattern.removesuffix("/requests/*").removesuffix("/results/*")
+            pattern = str(listed(resource.get("Fn::Sub", ""))[0])
+            folders = ("/requests/*", "/results/*", ":parameter${Path}/*")
+            assert "*" not in pattern or pattern.endswith(folders), f"{entry['Sid']} of {name}"
 
 
 def statement_under(condition: str, role: str, sid: str) -> Block:
@@ -264,27 +264,77 @@ def test_calls_to_models_have_a_whole_processor() -> None:
     assert TEMPLATE["Parameters"]["InferenceMemoryMb"]["Default"] == 1769
 
 
+TENANTS_PATH = {"Fn::If": ["HasTenantsPath", {"Ref": "TenantsPath"}, {"Fn::Sub": "/rune/${Stage}/tenants"}]}
+PARAMETER = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter"
+READERS = {"ApiRole": "ApiFunction", "ControlWorkerRole": "ControlWorkerFunction"} | {
+    "InferenceWorkerRole": "InferenceWorkerFunction"
+}
+
+
+def readings(role: str) -> list[Block]:
+    """Return what a role may read of SSM, whatever the deployment is given."""
+    return [
+        entry["Resource"]
+        for entry in statements(ROLES[role]["Policies"])
+        if entry["Action"] == "ssm:GetParameter"
+    ]
+
+
+@pytest.mark.parametrize(("role", "function"), READERS.items())
+def test_role_reads_parameters_below_the_path_that_its_function_is_told(role: str, function: str) -> None:
+    below = {"Fn::Sub": [f"{PARAMETER}${{Path}}/*", {"Path": TENANTS_PATH}]}
+
+    assert FUNCTIONS[function]["Environment"]["Variables"]["RUNE_TENANTS_PATH"] == TENANTS_PATH
+    assert below in readings(role)
+
+
 @pytest.mark.parametrize(
-    ("role", "sid", "condition", "parameter"),
-    [
-        ("ApiRole", "ReadTokens", "HasTokensParameter", "ApiTokensParameter"),
-        ("ApiRole", "ReadAgents", "HasAgentsParameter", "AgentsParameter"),
-        ("ApiRole", "ReadBackends", "HasBackendsParameter", "BackendsParameter"),
-        ("ControlWorkerRole", "ReadBackends", "HasBackendsParameter", "BackendsParameter"),
-        ("InferenceWorkerRole", "ReadBackends", "HasBackendsParameter", "BackendsParameter"),
-        ("ControlWorkerRole", "ReadAgents", "HasAgentsParameter", "AgentsParameter"),
-        ("InferenceWorkerRole", "ReadAgents", "HasAgentsParameter", "AgentsParameter"),
-    ],
+    ("role", "count"),
+    [("ApiRole", 1), ("ControlWorkerRole", 2), ("InferenceWorkerRole", 2), ("JanitorRole", 1)],
 )
-def test_role_reads_one_parameter_and_only_where_it_is_given(
-    role: str, sid: str, condition: str, parameter: str
-) -> None:
-    statement = statement_under(condition, role, sid)
-    assert TEMPLATE["Conditions"][condition] == {
-        "Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}],
-    }
-    assert statement["Action"] == "ssm:GetParameter"
-    assert statement["Resource"]["Fn::Sub"].endswith(f":parameter${{{parameter}}}")
+def test_role_reads_no_other_parameter(role: str, count: int) -> None:
+    assert len(readings(role)) == count
+
+
+@pytest.mark.parametrize("role", ["ControlWorkerRole", "InferenceWorkerRole", "JanitorRole"])
+def test_only_functions_that_rent_read_the_providers_key(role: str) -> None:
+    statement = statement_under("CanRent", role, "ReadVastaiKey")
+
+    assert statement["Resource"] == {"Fn::Sub": f"{PARAMETER}${{VastaiApiKeyParameter}}"}
+    assert statement["Resource"] not in readings("ApiRole")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_decrypts_with_the_operators_key_through_ssm_alone(role: str) -> None:
+    statement = statement_under("HasSettingsKey", role, "DecryptSettings")
+
+    assert statement["Resource"] == {"Ref": "SettingsKeyArn"}
+    service = {"Fn::Sub": "ssm.${AWS::Region}.${AWS::URLSuffix}"}
+    assert statement["Condition"] == {"StringEquals": {"kms:ViaService": service}}
+
+
+@pytest.mark.parametrize("function", ["ApiFunction", "ControlWorkerFunction"])
+def test_settings_that_are_not_understood_ring(function: str) -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm").values()
+    dimension = {"Name": "FunctionName", "Value": {"Ref": function}}
+
+    (alarm,) = [
+        found
+        for found in alarms
+        if (found["MetricName"], found["Dimensions"]) == (NOT_UNDERSTOOD_METRIC, [dimension])
+    ]
+    assert (alarm["Namespace"], alarm["Threshold"]) == (NAMESPACE, 1)
+
+
+TWO_HASHES = [f"acme:sha256:{'a' * 64}", f"team:sha256:{'b' * 64}"]
+
+
+@pytest.mark.parametrize("separator", [",", "\n", "\r\n"], ids=["comma", "line", "windows line"])
+def test_tokens_are_taken_with_commas_and_line_by_line(separator: str) -> None:
+    pattern = TEMPLATE["Parameters"]["ApiTokens"]["AllowedPattern"]
+
+    assert re.search(pattern, separator.join(TWO_HASHES))
+    assert not re.search(pattern, f"{TWO_HASHES[0]}  -")
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -18,7 +18,7 @@ from local.simulators.vastai import (
 from rune.jobs.record import Job
 from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.record import Rental, RentalState
-from rune.rentals.settings import KeepLimits, RentalSettings
+from rune.rentals.settings import RentalSettings
 from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError, VastAi, VastaiTransport
 from rune.rentals.vastai_responses import VastaiResponse
 from rune.workflows.rental.dependencies import RentalDependencies
@@ -31,7 +31,7 @@ from tests.simulation.rental_store import (
     WatchedProviderLimits,
     WatchedRentalStore,
 )
-from tests.simulation.requests import LONGEST_KEEP
+from tests.simulation.requests import TENANTS
 from tests.simulation.servers import open_server
 from tests.simulation.table import Guard
 from tests.simulation.timing import START, SkewedClock, Sleep, pause
@@ -43,7 +43,7 @@ STAGE = "sim"
 CALL_SECONDS = 0.15
 """What a call of the provider takes (measured by several clients of Vast.ai: 0.1 to 0.3 s)."""
 
-_SETTINGS = RentalSettings(STAGE, "https://vastai.example", "ollama/ollama:0.13.0", KeepLimits(LONGEST_KEEP))
+_SETTINGS = RentalSettings(STAGE, "https://vastai.example", "ollama/ollama:0.13.0")
 
 
 class Account:
@@ -84,6 +84,7 @@ class Account:
             clock=clock,
             open_server=open_server(self._world),
             settings=_SETTINGS,
+            tenants=TENANTS,
         )
 
     def our_contracts(self) -> list[tuple[Contract, Rental | None]]:

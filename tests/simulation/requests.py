@@ -10,10 +10,12 @@ from rune.jobs.record import Kind, StepName
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.requests import Admitted, Renting, admit_benchmark, admit_llm_instance
 from rune.services.jobs import Caller, JobLimits
+from rune.tenants.settings import FixedTenants, TenantSettings
 
 CALLER = Caller("acme")
 LIMITS = JobLimits(deadline=timedelta(hours=1), retention=timedelta(days=30))
 LONGEST_KEEP = timedelta(hours=2)
+TENANTS = FixedTenants({CALLER.tenant: TenantSettings(keep_limit=LONGEST_KEEP)})
 
 MODEL = "llama3.1:8b"
 OTHER_MODEL = "qwen3:14b"

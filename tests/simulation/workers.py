@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rune.agents.settings import AgentSettings
 from rune.errors import RuneError
 from rune.jobs import plan
 from rune.jobs.engine import Engine
@@ -19,6 +18,7 @@ from rune.workflows.registry import make_steps
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.measuring import measuring_tools
 from tests.simulation.metering import Meter
+from tests.simulation.requests import TENANTS
 from tests.simulation.servers import open_server
 from tests.simulation.table import FaultyStore
 from tests.simulation.timing import SkewedClock, Sleep
@@ -46,7 +46,7 @@ class Worker:
             clock=clock,
             steps=make_steps(
                 open_server(world),
-                AgentSettings(),
+                TENANTS,
                 AddressPolicy(),
                 rental,
                 measuring=measuring_tools(world, clock),

@@ -13,7 +13,9 @@ from api.services import services_of
 from rune.contracts import BenchmarkReport, Comparison, RecordsLinks
 from rune.errors import InvalidRequestError
 
-router = APIRouter(prefix="/v1/benchmarks", tags=["benchmarks"], responses=responses(401, 404, 409, 422, 503))
+router = APIRouter(
+    prefix="/v1/benchmarks", tags=["benchmarks"], responses=responses(401, 403, 404, 409, 422, 503)
+)
 
 MARKDOWN = "text/markdown"
 

@@ -7,7 +7,9 @@ from api.problems import responses
 from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse
 from rune.money.estimates import estimate_cost
 
-router = APIRouter(prefix="/v1/estimates", tags=["money"], responses=responses(400, 401, 413, 415, 422, 503))
+router = APIRouter(
+    prefix="/v1/estimates", tags=["money"], responses=responses(400, 401, 403, 413, 415, 422, 503)
+)
 
 
 @router.post("")

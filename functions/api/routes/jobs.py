@@ -13,7 +13,7 @@ from rune.contracts import JobEvents, JobList, JobRecord
 from rune.jobs.record import Kind, Status
 from rune.jobs.store import StoredJob
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=responses(401, 422, 503))
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=responses(401, 403, 422, 503))
 
 
 @router.get("")

@@ -10,7 +10,7 @@ from api.problems import responses
 from api.services import services_of
 from rune.contracts import MetricsSummary
 
-router = APIRouter(prefix="/v1/metrics", tags=["metrics"], responses=responses(401, 404, 422, 503))
+router = APIRouter(prefix="/v1/metrics", tags=["metrics"], responses=responses(401, 403, 404, 422, 503))
 
 
 @router.get("/summary")

@@ -5,19 +5,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from api.auth import admitted_caller_of
+from api.auth import admitted_caller_of, tenant_settings_of
 from api.deprecation import deprecated_alias_of
 from api.problems import responses
 from api.services import services_of
 from rune.contracts import BackendChoice, BackendType, Catalog, CatalogModel, ServerModels
-from rune.errors import ServerTimeoutError
+from rune.errors import ServerAccessError, ServerTimeoutError
+from rune.llm.protocol import ModelServer
 from rune.money.catalog import CATALOG
 from rune.tenants.backends import api_key_for, check_backend
 
 LONGEST_WAIT_SECONDS = 10
 """Less than the function's own 15 s (template.yaml), so that the caller gets an error with its reason."""
 
-router = APIRouter(tags=["models"], responses=responses(401, 422, 503))
+router = APIRouter(tags=["models"], responses=responses(401, 403, 422, 503))
 
 BackendUrl = Annotated[
     str | None,
@@ -58,24 +59,27 @@ async def list_llm_models(
     backend_credential: BackendCredential = None,
 ) -> ServerModels:
     """Return the models that a model server offers; of Amazon Bedrock, only those that your tenant may use."""
-    services, backends = (
-        services_of(request),
-        services_of(request).backends.of(admitted_caller_of(request).tenant),
-    )
+    services, tenant = services_of(request), admitted_caller_of(request).tenant
+    backends = tenant_settings_of(request).backends
     choice = BackendChoice(
         backend_url=backend_url, backend_type=backend_type, backend_credential=backend_credential
     )
-    url = check_backend(backends, choice, services.address_policy)
-    server = services.open_server(backend_type, url, api_key_for(backends, choice))
+    url, api_key = check_backend(backends, choice, services.address_policy), api_key_for(backends, choice)
     try:
         async with asyncio.timeout(LONGEST_WAIT_SECONDS):
-            models, running = await server.list_models(), await server.list_running()
+            try:
+                models, running = await _list(services.open_server(backend_type, url, api_key))
+            except ServerAccessError:
+                fresh = (
+                    None if api_key is None else api_key_for(services.tenants.reread(tenant).backends, choice)
+                )
+                if fresh == api_key:
+                    raise
+                models, running = await _list(services.open_server(backend_type, url, fresh))
     except TimeoutError:
         raise ServerTimeoutError(
             f"The server did not answer within {LONGEST_WAIT_SECONDS} seconds."
         ) from None
-    finally:
-        await server.aclose()
     if backend_type == "bedrock" and backends.bedrock is not None:
         models = tuple(model for model in models if backends.bedrock.allows_model(model))
     return ServerModels(
@@ -97,3 +101,11 @@ async def list_ollama_models(
 ) -> ServerModels:
     """Return the same as `/v1/llm/models`, of which this is the deprecated name."""
     return await list_llm_models(request, backend_url, backend_type, backend_credential)
+
+
+async def _list(server: ModelServer) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a server offers and what it has loaded, and close it."""
+    try:
+        return await server.list_models(), await server.list_running()
+    finally:
+        await server.aclose()

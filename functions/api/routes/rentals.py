@@ -10,7 +10,7 @@ from api.services import services_of
 from rune.contracts import RentalExtension, RentalList, RentalRecord
 from rune.rentals.record import MICRO_USD_PER_USD, Rental, RentalState
 
-router = APIRouter(prefix="/v1/rentals", tags=["rentals"], responses=responses(401, 422, 503))
+router = APIRouter(prefix="/v1/rentals", tags=["rentals"], responses=responses(401, 403, 422, 503))
 
 
 @router.get("")

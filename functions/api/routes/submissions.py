@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from api.auth import caller_of
+from api.auth import caller_of, tenant_settings_of
 from api.deprecation import deprecated_alias_of
 from api.problems import responses
 from api.services import services_of
@@ -18,7 +18,7 @@ from rune.services.admission.requests import (
     admit_llm_instance,
 )
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=responses(400, 401, 413, 415, 422, 503))
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=responses(400, 401, 403, 413, 415, 422, 503))
 
 _KEY = re.compile(
     r'"([\x21\x23-\x7e][\x20\x21\x23-\x7e]{0,254})"|([\x21\x23-\x7e][\x20\x21\x23-\x7e]{0,254})'
@@ -46,10 +46,8 @@ async def post_benchmark(
     response: Response,
 ) -> JobAccepted:
     """Ask a model one question and measure the answer."""
-    services, tenant = services_of(request), caller_of(request).tenant
-    admitted = admit_benchmark(
-        body, services.address_policy, services.renting_of(tenant), services.backends.of(tenant)
-    )
+    services, tenant = services_of(request), tenant_settings_of(request)
+    admitted = admit_benchmark(body, services.address_policy, services.renting_of(tenant), tenant.backends)
     return _submit(request, admitted, response)
 
 
@@ -60,10 +58,8 @@ async def post_agentic_agent(
     response: Response,
 ) -> JobAccepted:
     """Let an agent answer a question."""
-    services, tenant = services_of(request), caller_of(request).tenant
-    admitted = admit_agentic_agent(
-        body, services.address_policy, services.agents.of(tenant), services.backends.of(tenant)
-    )
+    services, tenant = services_of(request), tenant_settings_of(request)
+    admitted = admit_agentic_agent(body, services.address_policy, tenant.agents, tenant.backends)
     return _submit(request, admitted, response)
 
 
@@ -74,10 +70,8 @@ async def post_llm_instance(
     response: Response,
 ) -> JobAccepted:
     """Get the address of a model server that answers."""
-    services, tenant = services_of(request), caller_of(request).tenant
-    admitted = admit_llm_instance(
-        body, services.address_policy, services.renting_of(tenant), services.backends.of(tenant)
-    )
+    services, tenant = services_of(request), tenant_settings_of(request)
+    admitted = admit_llm_instance(body, services.address_policy, services.renting_of(tenant), tenant.backends)
     return _submit(request, admitted, response)
 
 

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from typing import override
 
 from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens
-from rune.agents.settings import TenantAgents
 from rune.bench import formulas
 from rune.errors import InvalidRequestError, ModelNotFoundError
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, OnChunk, Role
 from rune.net.addresses import AddressPolicy
+from rune.tenants.document import TenantAgents
 
 NAME = "ask"
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import override
 
 from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens
-from rune.agents.settings import HolmesSettings, TenantAgents
 from rune.errors import (
     BadResponseError,
     InvalidRequestError,
@@ -27,12 +26,13 @@ from rune.llm.protocol import OnChunk
 from rune.net.addresses import AddressPolicy, parse_backend_url
 from rune.net.calls import Reply, ServerConnection
 from rune.net.client import open_client
+from rune.tenants.document import HolmesSettings, TenantAgents
 
 NAME = "holmes"
 
 HINT = (
     "No HolmesGPT server is set up for this tenant: the operator adds its base_url, and its api_key if it wants"
-    " one, to the settings of agents. The agent 'ask' needs none."
+    " one, to the tenant's document. The agent 'ask' needs none."
 )
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from rune.agents.settings import TenantAgents
 from rune.llm.protocol import Generation, ModelServer, OnChunk
 from rune.net.addresses import AddressPolicy
+from rune.tenants.document import TenantAgents
 
 type OpenModelServer = Callable[[], ModelServer]
 """Opens the job's model server; the caller closes it."""

@@ -2,9 +2,9 @@
 
 from rune.agents import ask, holmes
 from rune.agents.protocol import Agent, AgentKind
-from rune.agents.settings import TenantAgents
 from rune.errors import InvalidRequestError
 from rune.net.addresses import AddressPolicy
+from rune.tenants.document import TenantAgents
 
 _KINDS = {kind.name: kind for kind in (ask.KIND, holmes.KIND)}
 

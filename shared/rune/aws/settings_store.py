@@ -1,26 +1,48 @@
-"""Tokens in a parameter of SSM Parameter Store, so that they change without a deployment."""
+"""Settings in SSM Parameter Store, so that they change without a deployment.
+
+=========================================  ============================================================
+parameter                                  what
+=========================================  ============================================================
+<tenants path>/<tenant>                    the tenant's document (`rune.aws.tenants`)
+<tenants path>/<tenant>/clusters/<name>    reserved for what is too large for the document
+<provider key>                             the key of the account that pays for rented machines
+=========================================  ============================================================
+
+All are SecureStrings. A value is used for 30 seconds, then read again. While that fails, the last good value is
+used for a bounded time more.
+"""
 
 import logging
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, override
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rune.clock import Clock
-from rune.errors import SettingsError, StoreUnavailableError
-from rune.tenants.tokens import TokenBook
+from rune.errors import SettingsUnavailableError
+from rune.rentals.provider_key import KeySource
+from rune.tenants.entries import NOT_UNDERSTOOD_METRIC
 
 log = logging.getLogger(__name__)
 
 MAX_AGE = timedelta(seconds=30)
-"""How long a book is used before the parameter is read again: the delay until a revoked token is refused."""
+"""How long a value is used before the parameter is read again: the delay until a change holds."""
 
-GRACE = timedelta(minutes=5)
-"""How much longer a book is used while the parameter cannot be read or understood; then all tokens are refused."""
+KEY_GRACE = timedelta(hours=12)
+"""The same for the provider's key. Only the provider says whether a key is good, and without one no machine can be
+destroyed."""
 
 RETRY_DELAY = timedelta(seconds=5)
 """How long a failed read is not repeated, so that requests do not all wait for SSM's timeout."""
+
+REREAD_INTERVAL = timedelta(seconds=1)
+"""Least time between two readings after a refusal."""
+
+REMEMBERED_COUNT = 1024
+"""Parameters kept in memory, and as many names that have none."""
 
 
 class ParameterReader(Protocol):
@@ -31,87 +53,168 @@ class ParameterReader(Protocol):
         ...
 
 
-class SsmTokens:
-    """The tokens of a SecureString, in the form of `RUNE_API_TOKENS`; kept as hashes and for a short time.
+@dataclass(frozen=True, slots=True)
+class _Reading[T]:
+    """What is known of a parameter.
 
-    A source of tokens. Time is the wall clock's, since an environment may be frozen between requests.
+    Attributes
+    ----------
+    is_found
+        Whether the parameter is there.
+    failed_at
+        When a later reading failed.
+    """
+
+    value: T
+    is_found: bool
+    read_at: datetime
+    failed_at: datetime | None = None
+
+
+class ParameterCache[T]:
+    """Parameters as they were read last, a bounded number of them.
+
+    Time is the wall clock's, since an environment may be frozen between requests.
 
     Parameters
     ----------
     client
-        A low-level SSM client.
-    max_age
-        How long a book is used before the parameter is read again: the delay until a revocation holds.
+        Returns a low-level SSM client; called with the first reading.
+    understand
+        Makes a value of a parameter's text, which is None where there is no parameter.
     grace
-        How much longer while that fails. No environment ever trusts a book older than both together.
+        How long after its age a value is used while it cannot be read again.
+    age_of_missing
+        How long it is remembered that a parameter is not there.
     """
 
     def __init__(
         self,
-        client: ParameterReader,
-        parameter_name: str,
+        client: Callable[[], ParameterReader],
         clock: Clock,
-        max_age: timedelta = MAX_AGE,
-        grace: timedelta = GRACE,
+        understand: Callable[[str, str | None], T],
+        *,
+        grace: timedelta,
+        age_of_missing: Callable[[str], timedelta] = lambda _name: MAX_AGE,
     ) -> None:
         self._client = client
-        self._parameter_name = parameter_name
         self._clock = clock
-        self._max_age = max_age
+        self._understand = understand
         self._grace = grace
-        self._book: TokenBook | None = None
-        self._read_at: datetime | None = None
-        self._tried_at: datetime | None = None
+        self._age_of_missing = age_of_missing
+        # Apart, so that names without a parameter, which any caller can send, never displace what was read.
+        self._found: OrderedDict[str, _Reading[T]] = OrderedDict()
+        self._missing: OrderedDict[str, _Reading[T]] = OrderedDict()
+        self._never_read: OrderedDict[str, datetime] = OrderedDict()
 
-    def current(self) -> TokenBook:
-        """Return the tokens, at most `max_age` old; while they cannot be read, those of the last good reading.
+    def recall(self, name: str) -> T | None:
+        """Return the value if it is not too old; makes no call."""
+        reading = self._last(name)
+        return reading.value if reading and self._is_fresh(name, reading) else None
+
+    def get(self, name: str) -> T:
+        """Return the value, read again where it is too old; while that fails, the last good one.
 
         Raises
         ------
-        SettingsError
-            The first reading found a parameter that is malformed or holds no token. The message holds none either.
-        StoreUnavailableError
-            There is no reading, or the last good one is older than `max_age` and `grace` together.
+        SettingsUnavailableError
+            There is none, or it is too old even for that.
         """
+        reading = self._last(name)
+        if reading and self._is_fresh(name, reading):
+            return reading.value
+        return self._read(name, reading, RETRY_DELAY)
+
+    def reread(self, name: str) -> T:
+        """Return the value, read again whatever its age; raises SettingsUnavailableError as `get` does."""
+        reading = self._last(name)
+        if reading and _is_within(reading.read_at, self._clock.now(), REREAD_INTERVAL):
+            return reading.value
+        return self._read(name, reading, REREAD_INTERVAL)
+
+    def _last(self, name: str) -> _Reading[T] | None:
+        return self._found.get(name) or self._missing.get(name)
+
+    def _is_fresh(self, name: str, reading: _Reading[T]) -> bool:
+        age = MAX_AGE if reading.is_found else self._age_of_missing(name)
+        return _is_within(reading.read_at, self._clock.now(), age)
+
+    def _read(self, name: str, last: _Reading[T] | None, retry_delay: timedelta) -> T:
         now = self._clock.now()
-        if not _within(self._read_at, now, self._max_age) and not _within(self._tried_at, now, RETRY_DELAY):
-            self._tried_at = now
-            self._refresh(now)
-        if self._book is None or not _within(self._read_at, now, self._max_age + self._grace):
-            raise StoreUnavailableError("The tokens cannot be read now.")
-        return self._book
+        failed_at = last.failed_at if last else self._never_read.get(name)
+        if not _is_within(failed_at, now, retry_delay):
+            try:
+                text = self._read_text(name)
+            except (BotoCoreError, ClientError) as error:
+                log.error(  # noqa: TRY400  # no trace: one of many
+                    "settings.unreadable",
+                    extra={"place": name, "reason": _reason_of(error), "metric": NOT_UNDERSTOOD_METRIC},
+                )
+                self._note_failure(name, last, now)
+            else:
+                value = self._understand(name, text)
+                self._keep(name, _Reading(value, is_found=text is not None, read_at=now))
+                return value
+        if last is None or not _is_within(last.read_at, now, MAX_AGE + self._grace):
+            raise SettingsUnavailableError("The settings cannot be read now.")
+        return last.value
 
-    def _refresh(self, now: datetime) -> None:
-        """Read the parameter; what fails is logged, and the last good book stays."""
+    def _read_text(self, name: str) -> str | None:
         try:
-            book = self._read()
-        except (BotoCoreError, ClientError) as error:
-            log.error("tokens.unreadable", extra={"reason": _reason(error)})  # noqa: TRY400  # no trace: one of many
-            return
-        except SettingsError as error:
-            if self._book is None:
-                raise
-            log.error("tokens.malformed", extra={"code": error.code, "reason": error.sentence})  # noqa: TRY400  # its frames hold tokens
-            return
-        if book.is_empty:
-            # Obeyed all the same: whoever takes all tokens away means it, or learns of it at once.
-            log.error("tokens.none")
-        self._book, self._read_at, self._tried_at = book, now, None
+            answer = self._client().get_parameter(Name=name, WithDecryption=True)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ParameterNotFound":
+                return None
+            raise
+        return str(answer["Parameter"]["Value"])
 
-    def _read(self) -> TokenBook:
-        parameter = self._client.get_parameter(Name=self._parameter_name, WithDecryption=True)["Parameter"]
-        book = TokenBook.parse(str(parameter["Value"]), source=f"The parameter {self._parameter_name}")
-        if book.is_empty and self._book is None:
-            raise SettingsError(f"The parameter {self._parameter_name} holds no token, so nobody could call.")
-        return book
+    def _note_failure(self, name: str, last: _Reading[T] | None, now: datetime) -> None:
+        if last is None:
+            _put(self._never_read, name, now)
+        else:
+            self._keep(name, replace(last, failed_at=now))
+
+    def _keep(self, name: str, reading: _Reading[T]) -> None:
+        self._never_read.pop(name, None)
+        kept, other = (self._found, self._missing) if reading.is_found else (self._missing, self._found)
+        other.pop(name, None)
+        _put(kept, name, reading)
 
 
-def _within(since: datetime | None, now: datetime, limit: timedelta) -> bool:
+class SsmKey(KeySource):
+    """A key that is a parameter of its own; blank where there is none."""
+
+    def __init__(self, client: Callable[[], ParameterReader], name: str, clock: Clock) -> None:
+        self._name = name
+        self._cache = ParameterCache(client, clock, _strip, grace=KEY_GRACE)
+
+    @override
+    def current(self) -> str:
+        return self._cache.get(self._name)
+
+    @override
+    def reread(self) -> str:
+        return self._cache.reread(self._name)
+
+
+def _strip(_name: str, text: str | None) -> str:
+    return (text or "").strip()
+
+
+def _put[T](memory: OrderedDict[str, T], name: str, value: T) -> None:
+    """Remember the value, and forget the one that was put there longest ago where there are too many."""
+    memory.pop(name, None)
+    memory[name] = value
+    while len(memory) > REMEMBERED_COUNT:
+        memory.popitem(last=False)
+
+
+def _is_within(since: datetime | None, now: datetime, limit: timedelta) -> bool:
     """Return whether less than the limit has passed; a clock that went back counts as passed."""
     return since is not None and timedelta(0) <= now - since < limit
 
 
-def _reason(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     """Return the service's code, or the type: messages may repeat what was sent."""
     if isinstance(error, ClientError):
         return error.response["Error"]["Code"]

@@ -15,28 +15,33 @@ from rune.aws.job_store import DynamoJobStore, NoObjectStore
 from rune.aws.provider_limits import DynamoProviderLimits
 from rune.aws.rental_store import DynamoRentalStore
 from rune.aws.s3 import S3Links, S3ObjectStore
-from rune.aws.settings_store import ParameterReader, SsmTokens
+from rune.aws.settings_store import ParameterReader, SsmKey
 from rune.aws.sqs import SqsDeadLetters, SqsStepQueue
 from rune.clock import Clock
-from rune.errors import SettingsError
 from rune.jobs.plan import Lane
 from rune.rentals.paced_provider import PacedProvider
+from rune.rentals.provider_key import KeyedTransport
 from rune.rentals.vastai import VastAi
-from rune.settings import BackendAccess, VastaiSettings
+from rune.settings import VastaiSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-    from rune.agents.settings import AgentSettings
     from rune.jobs.store import ObjectStore
-    from rune.net.addresses import AddressPolicy
-    from rune.tenants.backends import BackendSettings
+    from rune.rentals.vastai import VastaiTransport
+    from rune.tenants.reading import DocumentContext
+    from rune.tenants.settings import TenantSource
+    from rune.tenants.tokens import TokenBook
 
 CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
 """AWS answers in milliseconds; what takes seconds is better tried again while the caller still waits."""
 
+SETTINGS_CONFIG = CONFIG.merge(
+    Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+)
+"""Settings that cannot be read within six seconds are those of the last reading."""
 
 JSON_LINES = "application/x-ndjson"
 
@@ -65,31 +70,26 @@ class Clients:
 
     @cached_property
     def _ssm(self) -> ParameterReader:
-        client: ParameterReader = self._session.client("ssm", config=CONFIG)
+        client: ParameterReader = self._session.client("ssm", config=SETTINGS_CONFIG)
         return client
 
-    def tokens(self, parameter_name: str, clock: Clock) -> SsmTokens:
-        """Return the tokens in an SSM parameter."""
-        return SsmTokens(self._ssm, parameter_name, clock)
+    def tenants(
+        self,
+        path: str,
+        clock: Clock,
+        context: DocumentContext,
+        book: TokenBook | None = None,
+        *,
+        knows_all: bool = False,
+    ) -> TenantSource:
+        """Return the tenants; without a path none has a document. See `rune.aws.tenants.SsmTenants`."""
+        # Imported here: the janitor reads no document, and pydantic is a sixth of its cold start.
+        from rune.aws.tenants import SsmTenants  # noqa: PLC0415
+        from rune.tenants.settings import FixedTenants  # noqa: PLC0415
 
-    def agents(self, parameter_name: str) -> AgentSettings:
-        """Return the tenants' agents as an SSM parameter has them now; an empty name means that there are none."""
-        # Imported here: the janitor has no agents, and pydantic is a sixth of its cold start.
-        from rune.agents.settings import AgentSettings  # noqa: PLC0415
-
-        return AgentSettings.parse(self._read_secret(parameter_name)) if parameter_name else AgentSettings()
-
-    def backends(self, access: BackendAccess, policy: AddressPolicy) -> BackendSettings:
-        """Return what tenants may use of the operator's, as an SSM parameter has it now."""
-        # Imported here for the janitor's sake, as above.
-        from rune.tenants.backends import BackendSettings  # noqa: PLC0415
-
-        return BackendSettings.parse(
-            self._read_secret(access.parameter) if access.parameter else "",
-            policy,
-            home_region=access.region,
-            has_bedrock=access.has_bedrock,
-        )
+        if not path:
+            return FixedTenants(book=book)
+        return SsmTenants(lambda: self._ssm, path, clock, context, book, knows_all=knows_all)
 
     def limiter(self, table: str, clock: Clock) -> DynamoLimiter:
         """Return the limiter of failed authentications."""
@@ -125,18 +125,19 @@ class Clients:
         return DynamoRentalStore(self._dynamodb, table)
 
     def provider(self, table: str, settings: VastaiSettings, clock: Clock) -> PacedProvider:
-        """Return the way to Vast.ai, with the key as it is now; raises SettingsError if there is none."""
-        # Imported here: an API function never calls Vast.ai, nor does a deployment that has no account.
-        from rune.rentals.vastai_http import HttpVastaiTransport  # noqa: PLC0415
+        """Return the way to Vast.ai, which reads the key when it is needed."""
+        keys = SsmKey(lambda: self._ssm, settings.api_key_parameter, clock)
 
-        api_key = settings.api_key
-        if settings.api_key_parameter:
-            api_key = self._read_secret(settings.api_key_parameter).strip()
-        if not api_key:
-            raise SettingsError("There is no key for Vast.ai.")
+        def open_transport(api_key: str) -> VastaiTransport:
+            # Imported here: an HTTP client is of no use to a function that never calls Vast.ai.
+            from rune.rentals.vastai_http import HttpVastaiTransport  # noqa: PLC0415
+
+            return HttpVastaiTransport(settings.api_url, api_key)
+
         provider_limits = DynamoProviderLimits(self._dynamodb, table)
-        transport = HttpVastaiTransport(settings.api_url, api_key)
-        return PacedProvider(VastAi(transport, asyncio.sleep), provider_limits, clock)
+        return PacedProvider(
+            VastAi(KeyedTransport(keys, open_transport), asyncio.sleep), provider_limits, clock
+        )
 
     def step_queue(self, queue_urls: Mapping[Lane, str]) -> SqsStepQueue:
         """Return the queues of the lanes."""
@@ -145,6 +146,3 @@ class Clients:
     def dead_letters(self, queue_url: str) -> SqsDeadLetters:
         """Return the dead-letter queue."""
         return SqsDeadLetters(self._sqs, queue_url)
-
-    def _read_secret(self, parameter_name: str) -> str:
-        return str(self._ssm.get_parameter(Name=parameter_name, WithDecryption=True)["Parameter"]["Value"])

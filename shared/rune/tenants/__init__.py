@@ -1,1 +1,1 @@
-"""Who may call: tenants and their tokens."""
+"""What the operator decides for each tenant, and the limiter of failed authentications."""

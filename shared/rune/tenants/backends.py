@@ -1,30 +1,18 @@
-"""Which model servers a tenant may use in the operator's name: credentials by name, and Amazon Bedrock.
+"""Which model servers a tenant may use in the operator's name: with which key, and which of Amazon Bedrock.
 
-One JSON text for all tenants, from SSM:
-`{"default": {"credentials": {"lab": {"api_key": "…", "url": "https://llm.example"}},
-"bedrock": {"regions": ["us-east-1"], "models": ["anthropic.claude-*"]}}}`. It holds keys, so no message made here
-repeats any of it, and no `repr` shows one.
-
-A credential belongs to one origin (scheme, host and port): a request that names it beside another address is
-refused, so that no caller can have a key sent to a server of his own. Bedrock bills the operator's account, so
-nobody may use it unless both the deployment and the tenant's entry say so.
+A credential belongs to one origin (scheme, host and port). A request that names it beside another address is
+refused, so that no caller can have a key sent to a server of his own. Bedrock bills the operator's account. It is
+used only where both the deployment and the tenant's document say so.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
-from typing import Annotated, Protocol, Self
+from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
-
-from rune.errors import AddressRefusedError, InvalidRequestError, SettingsError
-from rune.llm.bedrock_address import REGION, bedrock_region, bedrock_url, not_bedrocks
-from rune.net.addresses import AddressPolicy, BackendUrl, numeric_address, parse_backend_url
-from rune.tenants.tokens import TENANT
-
-_KEY = re.compile(r"[\x21-\x7e]{8,4096}")
-"""What fits into a header; not shorter than what could stand in a sentence by chance."""
+from rune.errors import AddressRefusedError, InvalidRequestError
+from rune.llm.bedrock_address import bedrock_region, bedrock_url, not_bedrocks
+from rune.net.addresses import AddressPolicy, BackendUrl, parse_backend_url
+from rune.tenants.document import BedrockSettings
 
 _EVERYWHERE = AddressPolicy.parse("0.0.0.0/0, ::/0")
 
@@ -32,43 +20,9 @@ type Origin = tuple[str, str, int]
 """Scheme, host and port."""
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-class CredentialSettings(_Settings):
-    """A key, and the one server that gets it: scheme, host and, where it is not the usual one, port."""
-
-    api_key: SecretStr
-    url: Annotated[str, Field(min_length=1, max_length=2048)]
-
-
-class BedrockSettings(_Settings):
-    """Where a tenant may use Bedrock, which models there (`*` in a name stands for anything), and how much."""
-
-    regions: Annotated[tuple[Annotated[str, Field(pattern=rf"^{REGION}$")], ...], Field(min_length=1)]
-    models: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=2048)], ...], Field(min_length=1)]
-    max_tokens_per_job: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000_000
-    """That one job may take at most, in and out together; the operator pays for them."""
-
-    def allows_model(self, model: str) -> bool:
-        """Return whether a model or an inference profile, by id or ARN, is among those named."""
-        return any(
-            re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), model) for pattern in self.models
-        )
-
-
-class _TenantSettings(_Settings):
-    credentials: dict[str, CredentialSettings] = {}
-    bedrock: BedrockSettings | None = None
-
-
-_BY_TENANT = TypeAdapter(dict[str, _TenantSettings])
-
-
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key and whose it is."""
+    """A key, and the server that gets it."""
 
     origin: Origin
     api_key: str = field(repr=False)
@@ -94,56 +48,7 @@ class TenantBackends:
 NO_BACKENDS = TenantBackends()
 
 
-@dataclass(frozen=True, slots=True)
-class BackendSettings:
-    """What all tenants may use."""
-
-    by_tenant: Mapping[str, TenantBackends] = field(default_factory=dict)
-
-    @classmethod
-    def parse(
-        cls, json_text: str, policy: AddressPolicy, *, home_region: str = "", has_bedrock: bool = False
-    ) -> Self:
-        """Return the settings; a blank text means that nobody has anything.
-
-        Parameters
-        ----------
-        policy
-            A key goes over plain HTTP only into networks that it allows by name.
-        has_bedrock
-            Whether the deployment may use Bedrock at all; without it no tenant may.
-
-        Raises
-        ------
-        SettingsError
-            It is not JSON of that shape, or holds an address or a key that cannot be one. The message names the
-            tenant and the field, never a value.
-        """
-        if not json_text.strip():
-            return cls()
-        try:
-            given = _BY_TENANT.validate_json(json_text)
-        except ValidationError as error:
-            places = sorted({_place_of(item["type"], item["loc"]) for item in error.errors()})
-            # Without its cause: pydantic's error carries the text itself.
-            raise _wrong_at(", ".join(places)[:500] or "the text") from None
-        return cls(
-            {
-                tenant: TenantBackends(
-                    _read_credentials(tenant, settings, policy),
-                    settings.bedrock if has_bedrock else None,
-                    home_region,
-                )
-                for tenant, settings in given.items()
-            }
-        )
-
-    def of(self, tenant: str) -> TenantBackends:
-        """Return what the tenant may use; nothing of one tenant serves another."""
-        return self.by_tenant.get(tenant, NO_BACKENDS)
-
-
-class BackendChoice(Protocol):
+class NamedBackend(Protocol):
     """What a request says of a model server that is there; `rune.contracts` has several such documents."""
 
     @property
@@ -164,7 +69,7 @@ class BackendChoice(Protocol):
 
 def check_backend(
     backends: TenantBackends,
-    choice: BackendChoice,
+    choice: NamedBackend,
     policy: AddressPolicy,
     *,
     model: str | None = None,
@@ -192,7 +97,7 @@ def check_backend(
     return url.url
 
 
-def api_key_for(backends: TenantBackends, choice: BackendChoice, *, model: str | None = None) -> str | None:
+def api_key_for(backends: TenantBackends, choice: NamedBackend, *, model: str | None = None) -> str | None:
     """Return the key to be sent to the server that was chosen; None where none was named.
 
     Judges all but the address again: what the operator took away since the job was accepted is gone.
@@ -210,7 +115,7 @@ def api_key_for(backends: TenantBackends, choice: BackendChoice, *, model: str |
     return _find_credential(backends, choice, _judge(choice.backend_url, _EVERYWHERE, ""), "")
 
 
-def _check_bedrock(backends: TenantBackends, choice: BackendChoice, model: str | None, pointer: str) -> str:
+def _check_bedrock(backends: TenantBackends, choice: NamedBackend, model: str | None, pointer: str) -> str:
     if choice.backend_credential is not None:
         raise InvalidRequestError(
             "Amazon Bedrock is used with the deployment's own account and takes no credential.",
@@ -255,7 +160,7 @@ def _judge(url: str | None, policy: AddressPolicy, pointer: str) -> BackendUrl:
 
 
 def _find_credential(
-    backends: TenantBackends, choice: BackendChoice, url: BackendUrl, pointer: str
+    backends: TenantBackends, choice: NamedBackend, url: BackendUrl, pointer: str
 ) -> str | None:
     name = choice.backend_credential
     if name is None:
@@ -267,7 +172,7 @@ def _find_credential(
             pointer=f"{pointer}/backend_credential",
             code="credential_unknown",
         )
-    if credential.origin != _origin_of(url):
+    if credential.origin != origin_of(url):
         raise InvalidRequestError(
             f"The credential {name!r} belongs to another server than the one in backend_url.",
             pointer=f"{pointer}/backend_credential",
@@ -276,52 +181,7 @@ def _find_credential(
     return credential.api_key
 
 
-def _read_credentials(tenant: str, settings: _TenantSettings, policy: AddressPolicy) -> dict[str, Credential]:
-    if not TENANT.fullmatch(tenant):
-        raise SettingsError("The settings of backends hold a name that is no tenant's.")
-    return {
-        name: _read_credential(f"{tenant}/credentials/{name}", name, credential, policy)
-        for name, credential in settings.credentials.items()
-    }
-
-
-def _read_credential(
-    place: str, name: str, settings: CredentialSettings, policy: AddressPolicy
-) -> Credential:
-    if not TENANT.fullmatch(name):
-        raise SettingsError("The settings of backends hold a credential whose name is none.")
-    try:
-        # The shape alone: whether RUNE may go there is judged with every request that names it.
-        url = parse_backend_url(settings.url, _EVERYWHERE)
-    except AddressRefusedError as error:
-        raise _wrong_at(f"{place}/url", error.sentence) from None
-    if url.url.count("/") > len("//"):
-        raise _wrong_at(f"{place}/url", "A credential belongs to a whole server: give no path.")
-    if url.scheme != "https" and not _is_near(url.host, policy):
-        raise _wrong_at(
-            f"{place}/url", "A key travels over https, or by number into a network that the operator allows."
-        )
-    api_key = settings.api_key.get_secret_value()
-    if not _KEY.fullmatch(api_key):
-        raise _wrong_at(f"{place}/api_key", "A key is 8 to 4096 printable ASCII characters without spaces.")
-    return Credential(_origin_of(url), api_key)
-
-
-def _is_near(host: str, policy: AddressPolicy) -> bool:
-    address = IPv4Address("127.0.0.1") if f".{host}".endswith(".localhost") else numeric_address(host)
-    return address is not None and any(address in network for network in policy.allowed_networks)
-
-
-def _origin_of(url: BackendUrl) -> Origin:
+def origin_of(url: BackendUrl) -> Origin:
+    """Return the origin of an address."""
     # example.com. and example.com are one name.
     return url.scheme, url.host.removesuffix("."), url.port
-
-
-def _place_of(problem: str, location: tuple[int | str, ...]) -> str:
-    # The name of a field that RUNE does not know may be a key in the wrong place.
-    known = (*location[:-1], "…") if problem == "extra_forbidden" else location
-    return "/".join(str(part) for part in known)
-
-
-def _wrong_at(place: str, why: str = "") -> SettingsError:
-    return SettingsError(f"The settings of backends are wrong at: {place}.{why and ' '}{why}")

@@ -3,108 +3,129 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, MutableMapping
-from typing import Protocol, Self
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from typing import Self
 
-from rune.errors import SettingsError
+from rune.tenants.entries import TENANT, EntryError, RefusedEntry
 
 VARIABLE = "RUNE_API_TOKENS"
 
-SHORTEST_TOKEN = 32
-"""Characters. A token of 256 random bits makes guessing hopeless, so a plain hash of it is enough."""
-
-TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+SHORTEST_TOKEN_CHARS = 32
+"""A token of 256 random bits makes guessing hopeless, so a plain hash of it is enough."""
 
 _HASHED = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
-_NOBODY = (hashlib.sha256(b"nobody").digest(),)
+
+_HASH_LIKE = re.compile(
+    # The name of a hash before a separator, or a password hash such as `$2b$…`: no token begins like that.
+    r"\{?(?:sha|md|blake|hmac)[\w-]{0,12}[:=}(].*|\$\w+\$.*"
+    # Hexadecimal digits as long as SHA-224 and longer hashes, without the name that would make them one.
+    r"|[0-9a-f]{56,}",
+    re.IGNORECASE,
+)
+
+_TOKEN = re.compile(r"[!-~]+")
+"""What a header carries, without spaces."""
+
+_NO_TOKENS = (hashlib.sha256(b"no token").digest(),)
+
+
+def read_hash(text: str) -> bytes:
+    """Return the digest that `sha256:<64 hexadecimal digits>` spells.
+
+    Raises
+    ------
+    EntryError
+        It has another form.
+    """
+    hashed = _HASHED.fullmatch(text)
+    if hashed is None:
+        raise EntryError("A token's hash is `sha256:` and 64 hexadecimal digits, and nothing else.")
+    return bytes.fromhex(hashed[1])
+
+
+def read_token(text: str) -> bytes:
+    """Return the digest of a token that is given in plain text, or as `read_hash` takes it.
+
+    Raises
+    ------
+    EntryError
+        It is too short, holds a space, or looks like a hash and is none: a mistyped hash would be a password that
+        everybody knows who may read the configuration.
+    """
+    if _HASHED.fullmatch(text):
+        return read_hash(text)
+    if _HASH_LIKE.fullmatch(text):
+        raise EntryError("It looks like a hash and is none: a hash is `sha256:` and 64 hexadecimal digits.")
+    if not _TOKEN.fullmatch(text):
+        raise EntryError("A token is made of visible ASCII characters without spaces.")
+    if len(text) < SHORTEST_TOKEN_CHARS:
+        raise EntryError(f"The token is shorter than {SHORTEST_TOKEN_CHARS} characters.")
+    return hashlib.sha256(text.encode()).digest()
+
+
+def admits(digests: Sequence[bytes], token: str) -> bool:
+    """Return whether the token is one of those; takes as long where there are none."""
+    offered = hashlib.sha256(token.encode()).digest()
+    matches = [hmac.compare_digest(offered, known) for known in digests or _NO_TOKENS]
+    return any(matches) and bool(digests)
 
 
 class TokenBook:
-    """Which tokens open which tenant."""
+    """The tokens of `RUNE_API_TOKENS`, by tenant.
 
-    def __init__(self, digests: Mapping[str, tuple[bytes, ...]]) -> None:
-        self._digests = digests
+    Attributes
+    ----------
+    refused
+        Entries without effect. The others count.
+    """
 
-    @classmethod
-    def take_from(cls, environment: MutableMapping[str, str], *, auth_disabled: bool) -> Self:
-        """Return the tokens of `RUNE_API_TOKENS`, and remove the variable from the environment.
-
-        The variable holds `tenant:token` pairs, comma-separated; a token may be given as `sha256:<64 hex digits>`
-        of it, and a tenant may have several.
-
-        Raises
-        ------
-        SettingsError
-            An entry is malformed, a token is shorter than 32 characters, or there is none although callers must
-            authenticate. The message never holds a token.
-        """
-        book = cls.parse(environment.pop(VARIABLE, ""))
-        if book.is_empty and not auth_disabled:
-            raise SettingsError(
-                f"{VARIABLE} is empty, so nobody could call; set it or RUNE_API_AUTH_DISABLED."
-            )
-        return book
+    def __init__(
+        self, digests: Mapping[str, tuple[bytes, ...]] | None = None, refused: Iterable[RefusedEntry] = ()
+    ) -> None:
+        self._digests = digests or {}
+        self.refused = tuple(refused)
 
     @classmethod
-    def parse(cls, text: str, source: str = VARIABLE) -> Self:
-        """Return the tokens of a text in the form of `RUNE_API_TOKENS`; none if it is blank.
+    def take_from(cls, environment: MutableMapping[str, str]) -> Self:
+        """Return the tokens of the variable, and remove it from the environment."""
+        return cls.parse(environment.pop(VARIABLE, ""))
 
-        Parameters
-        ----------
-        source
-            Where the text comes from, for the error's message.
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the tokens of a text: `tenant:token` entries, separated by commas or line ends.
 
-        Raises
-        ------
-        SettingsError
-            An entry is malformed or its token too short. The message names the entry's place and nothing of it:
-            where the halves are exchanged, or one is missing, the tenant is the token.
+        A token may be given as `sha256:<64 hexadecimal digits>`, and a tenant may have several. An entry that is
+        not understood is refused alone. Its place is a number: where the halves are exchanged, the tenant is the
+        token.
         """
         digests: dict[str, tuple[bytes, ...]] = {}
-        entries = filter(None, (part.strip() for part in text.split(",")))
-        for place, entry in enumerate(entries, start=1):
-            tenant, colon, token = entry.partition(":")
-            if not colon or not TENANT.fullmatch(tenant):
-                raise SettingsError(
-                    f"{source} holds an entry ({place}.) that is not of the form tenant:token."
-                )
-            digest = _digest(token)
-            if digest is None:
-                raise SettingsError(
-                    f"{source} holds an entry ({place}.) whose token is shorter than {SHORTEST_TOKEN} characters."
-                )
-            digests[tenant] = (*digests.get(tenant, ()), digest)
-        return cls(digests)
+        refused = []
+        entries = filter(None, (part.strip() for part in re.split(r"[,\r\n]", text)))
+        for number, entry in enumerate(entries, start=1):
+            try:
+                tenant, digest = _read_entry(entry)
+            except EntryError as error:
+                refused.append(RefusedEntry(f"{VARIABLE}/{number}", error.sentence))
+            else:
+                digests[tenant] = (*digests.get(tenant, ()), digest)
+        return cls(digests, refused)
+
+    def __contains__(self, tenant: str) -> bool:
+        """Return whether the tenant has a token."""
+        return tenant in self._digests
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody has a token."""
+        """Whether it holds no token."""
         return not self._digests
 
-    def current(self) -> Self:
-        """Return the book itself: one that never changes is its own source."""
-        return self
-
-    def admits(self, tenant: str, token: str) -> bool:
-        """Return whether the token is one of the tenant's; takes as long for a tenant that does not exist."""
-        offered = hashlib.sha256(token.encode()).digest()
-        matches = [hmac.compare_digest(offered, known) for known in self._digests.get(tenant, _NOBODY)]
-        return any(matches) and tenant in self._digests
+    def digests_of(self, tenant: str) -> tuple[bytes, ...]:
+        """Return the digests of the tenant's tokens."""
+        return self._digests.get(tenant, ())
 
 
-class TokenSource(Protocol):
-    """Where the tokens of this moment are; a `TokenBook` is a source that never changes."""
-
-    def current(self) -> TokenBook:
-        """Return the tokens; raises StoreUnavailableError if they cannot be known now."""
-        ...
-
-
-def _digest(token: str) -> bytes | None:
-    """Return the token's hash, or None if it is too short."""
-    hashed = _HASHED.fullmatch(token)
-    if hashed:
-        return bytes.fromhex(hashed[1])
-    if len(token) < SHORTEST_TOKEN:
-        return None
-    return hashlib.sha256(token.encode()).digest()
+def _read_entry(entry: str) -> tuple[str, bytes]:
+    tenant, colon, token = entry.partition(":")
+    if not colon or not TENANT.fullmatch(tenant):
+        raise EntryError("It is not of the form tenant:token.")
+    return tenant, read_token(token)

@@ -5,12 +5,12 @@ from functools import partial
 
 from rune.agents.protocol import AgentAnswer, AgentRequest
 from rune.agents.registry import find_agent, open_agent
-from rune.agents.settings import AgentSettings
 from rune.contracts import AgenticAgentRequest, AgenticAgentResult, PhaseLatency, Telemetry, TokenTelemetry
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
 from rune.net.addresses import AddressPolicy
+from rune.tenants.settings import TenantSource
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends, time_left_seconds
 
@@ -18,9 +18,9 @@ from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends, time_le
 class AgenticAgent:
     """The steps of an agent's job."""
 
-    def __init__(self, backends: Backends, settings: AgentSettings, policy: AddressPolicy) -> None:
+    def __init__(self, backends: Backends, tenants: TenantSource, policy: AddressPolicy) -> None:
         self._backends = backends
-        self._settings = settings
+        self._tenants = tenants
         self._policy = policy
 
     @property
@@ -31,7 +31,7 @@ class AgenticAgent:
     async def check(self, context: StepContext) -> Outcome:
         """Check that the agent is there and has its model."""
         request = _request(context)
-        settings = self._settings.of(context.job.tenant)
+        settings = self._tenants.of(context.job.tenant).agents
         agent = open_agent(request.agent, settings, self._policy)
         try:
             await agent.check(self._question(request, context))
@@ -47,7 +47,7 @@ class AgenticAgent:
         def show_progress(chunk_count: int) -> None:
             context.progress["chunks"] = chunk_count
 
-        agent = open_agent(request.agent, self._settings.of(context.job.tenant), self._policy)
+        agent = open_agent(request.agent, self._tenants.of(context.job.tenant).agents, self._policy)
         try:
             answer = await agent.ask(self._question(request, context), show_progress)
         finally:

@@ -1,11 +1,11 @@
 """The model server of a job, and the steps that warm it up and hand it over."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from rune.contracts import BackendChoice, LlmInstanceRequest, LlmInstanceResult, Question
-from rune.errors import ServerUnreachableError
+from rune.errors import ServerUnreachableError, SettingsUnavailableError
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import Job, StepName
 from rune.jobs.step import Step, StepContext
@@ -13,8 +13,8 @@ from rune.llm.opener import OpenServer
 from rune.llm.protocol import ModelServer, WarmUpRequest
 from rune.rentals.record import RentalState
 from rune.rentals.store import RentalStore
-from rune.tenants.backends import BackendChoice as NamedBackend
-from rune.tenants.backends import BackendSettings, api_key_for
+from rune.tenants.backends import NamedBackend, api_key_for
+from rune.tenants.settings import FixedTenants, TenantSource
 from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.graph import Fact, parse_request, step_after
 
@@ -50,11 +50,11 @@ class Backends:
         self,
         open_server: OpenServer,
         rental_store: RentalStore | None,
-        settings: BackendSettings | None = None,
+        tenants: TenantSource | None = None,
     ) -> None:
         self._open_server = open_server
         self._rental_store = rental_store
-        self._settings = settings or BackendSettings()
+        self._tenants = tenants or FixedTenants()
 
     def find(self, job: Job, choice: BackendChoice) -> Backend:
         """Return the job's server.
@@ -88,8 +88,13 @@ class Backends:
         InvalidRequestError
             The tenant may not use it; see `rune.tenants.backends.check_backend`.
         """
-        api_key = api_key_for(self._settings.of(job.tenant), choice, model=model)
+        api_key = api_key_for(self._tenants.of(job.tenant).backends, choice, model=model)
         return Backend(choice.backend_type, choice.backend_url or "", api_key=api_key)
+
+    def reread_key(self, job: Job) -> None:
+        """Look at the tenant's keys again, since a server has refused one; what is found serves the next call."""
+        with suppress(SettingsUnavailableError):
+            self._tenants.reread(job.tenant)
 
     def open(self, backend: Backend) -> ModelServer:
         """Return the server, which the caller closes."""

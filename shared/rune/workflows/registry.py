@@ -2,43 +2,39 @@
 
 from collections.abc import Mapping
 
-from rune.agents.settings import AgentSettings
 from rune.jobs.record import StepName
 from rune.jobs.step import Step
 from rune.llm.opener import OpenServer
 from rune.net.addresses import AddressPolicy
-from rune.tenants.backends import BackendSettings
+from rune.tenants.settings import TenantSource
 from rune.workflows.agent import AgenticAgent
 from rune.workflows.benchmark.dependencies import MeasuringTools
 from rune.workflows.benchmark.steps import Benchmark
 from rune.workflows.model_servers import Backends, ModelServerSteps
 from rune.workflows.rental.dependencies import RentalDependencies
 from rune.workflows.rental.lost_machine import make_rental_steps, replacing_lost_machine
+from rune.workflows.tenant_access import heeding_tenant
+
+TEARDOWN = frozenset({StepName.RECONCILE, StepName.RELEASE})
+"""Steps that end what may bill; they run whatever a tenant's settings say."""
 
 
 def make_steps(
     open_server: OpenServer,
-    agents: AgentSettings,
+    tenants: TenantSource,
     policy: AddressPolicy,
     rental: RentalDependencies | None = None,
-    settings: BackendSettings | None = None,
     *,
     measuring: MeasuringTools,
 ) -> Mapping[StepName, Step]:
-    """Return every step by its name; without `rental`, none of those that rent.
-
-    Parameters
-    ----------
-    settings
-        What each tenant may use of the operator's servers and credentials; None is nothing.
-    """
-    backends = Backends(open_server, rental.rental_store if rental else None, settings)
-    working = {
+    """Return every step by its name; without `rental`, none of those that rent."""
+    backends = Backends(open_server, rental.rental_store if rental else None, tenants)
+    steps = {
         **ModelServerSteps(backends).steps,
         **Benchmark(backends, measuring).steps,
-        **AgenticAgent(backends, agents, policy).steps,
+        **AgenticAgent(backends, tenants, policy).steps,
     }
-    if rental is None:
-        return working
-    guarded = {name: replacing_lost_machine(step, rental) for name, step in working.items()}
-    return {**guarded, **make_rental_steps(rental)}
+    if rental is not None:
+        steps = {name: replacing_lost_machine(step, rental) for name, step in steps.items()}
+        steps |= make_rental_steps(rental)
+    return {name: step if name in TEARDOWN else heeding_tenant(step, tenants) for name, step in steps.items()}

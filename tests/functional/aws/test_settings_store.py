@@ -1,46 +1,24 @@
+"""Parameters that are read again, and how long they hold while they cannot be."""
+
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
-from botocore.exceptions import EndpointConnectionError
 
-from rune.aws.settings_store import SsmTokens
-from rune.errors import SettingsError, StoreUnavailableError
-from rune.tenants.tokens import TokenBook, TokenSource
+from rune.aws import settings_store
+from rune.aws.settings_store import ParameterCache, SsmKey
+from rune.errors import SettingsUnavailableError
 from tests.builders import FakeClock
+from tests.parameters import Ssm
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
 
-NAME = "/rune/test/api-tokens"
-FIRST = "first-token-of-acme-0123456789-abcdef"
-SECOND = "second-token-of-acme-0123456789-abcdef"
-
-
-class Ssm:
-    """The parameter, and a switch that makes it unreachable."""
-
-    def __init__(self) -> None:
-        self._client: Any = boto3.client("ssm")
-        self.is_down = False
-
-    def write(self, text: str) -> None:
-        self._client.put_parameter(Name=NAME, Value=text, Type="SecureString", Overwrite=True)
-
-    def delete(self) -> None:
-        self._client.delete_parameter(Name=NAME)
-
-    def get_parameter(self, **named: object) -> dict[str, dict[str, object]]:
-        if self.is_down:
-            raise EndpointConnectionError(endpoint_url="https://ssm.eu-central-1.amazonaws.com")
-        return cast("dict[str, dict[str, object]]", self._client.get_parameter(**named))
+NAME = "/rune/test/vastai-key"
+OTHER = "/rune/test/other"
 
 
 @pytest.fixture
@@ -50,219 +28,201 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def ssm(cloud: Cloud) -> Ssm:
-    parameter = Ssm()
-    parameter.write(f"acme:{FIRST}")
-    cloud.calls.clear()
-    return parameter
+    ssm = Ssm()
+    ssm.write(NAME, "first")
+    return ssm
 
 
 @pytest.fixture
-def tokens(ssm: Ssm, clock: FakeClock) -> SsmTokens:
-    return SsmTokens(ssm, NAME, clock)
+def cache(ssm: Ssm, clock: FakeClock) -> ParameterCache[str | None]:
+    return ParameterCache(lambda: ssm, clock, lambda _, text: text, grace=timedelta(minutes=5))
 
 
-def admitted(source: TokenSource) -> list[str]:
-    book = source.current()
-    return [token for token in (FIRST, SECOND) if book.admits("acme", token)]
-
-
-@pytest.mark.parametrize("source", [TokenBook.parse(f"acme:{FIRST}"), None], ids=["fixed", "ssm"])
-def test_source_admits_the_tokens_that_it_was_given(source: TokenSource | None, tokens: SsmTokens) -> None:
-    assert admitted(source or tokens) == [FIRST]
-
-
-def test_ssm_tokens_take_a_token_given_as_its_hash(ssm: Ssm, tokens: SsmTokens) -> None:
-    ssm.write(f"acme:sha256:{hashlib.sha256(SECOND.encode()).hexdigest()}")
-
-    assert admitted(tokens) == [SECOND]
-
-
-def test_ssm_tokens_are_read_once_while_they_are_fresh(
-    cloud: Cloud, tokens: SsmTokens, clock: FakeClock
+def test_parameter_is_read_once_while_it_is_fresh(
+    cache: ParameterCache[str | None], ssm: Ssm, clock: FakeClock
 ) -> None:
-    tokens.current()
+    read = [cache.get(NAME)]
     clock.advance(29.999)
-    tokens.current()
+    read += [cache.get(NAME), cache.recall(NAME)]
 
-    assert cloud.operations == ["GetParameter"]
+    assert (read, ssm.asked) == (["first"] * 3, [NAME])
 
 
-def test_revoked_token_is_refused_when_the_longest_age_has_passed(
-    ssm: Ssm, tokens: SsmTokens, clock: FakeClock
+def test_change_holds_when_the_age_has_passed(
+    cache: ParameterCache[str | None], ssm: Ssm, clock: FakeClock
 ) -> None:
-    tokens.current()
-    ssm.write(f"acme:{SECOND}")
+    cache.get(NAME)
+    ssm.write(NAME, "second")
     clock.advance(29.999)
-    before = admitted(tokens)
+    before = cache.get(NAME)
     clock.advance(0.001)
 
-    assert (before, admitted(tokens)) == ([FIRST], [SECOND])
+    assert (before, cache.recall(NAME), cache.get(NAME)) == ("first", None, "second")
 
 
-def test_longest_age_is_settable(ssm: Ssm, clock: FakeClock) -> None:
-    tokens = SsmTokens(ssm, NAME, clock, max_age=timedelta(seconds=1))
-    tokens.current()
-    ssm.write(f"acme:{SECOND}")
+def test_change_holds_at_once_after_a_reread(
+    cache: ParameterCache[str | None], ssm: Ssm, clock: FakeClock
+) -> None:
+    cache.get(NAME)
+    ssm.write(NAME, "second")
     clock.advance(1)
 
-    assert admitted(tokens) == [SECOND]
+    assert (cache.reread(NAME), cache.get(NAME)) == ("second", "second")
 
 
-def test_tenant_without_tokens_is_refused_when_the_longest_age_has_passed(
-    ssm: Ssm, tokens: SsmTokens, clock: FakeClock
+def test_reread_takes_one_reading_a_second(
+    cache: ParameterCache[str | None], ssm: Ssm, clock: FakeClock
 ) -> None:
-    tokens.current()
-    ssm.write(f"other:{SECOND}")
+    for _ in range(10):
+        cache.reread(NAME)
+        clock.advance(0.2)
+
+    assert len(ssm.asked) == 2
+
+
+def test_recall_makes_no_call(cache: ParameterCache[str | None], ssm: Ssm) -> None:
+    assert (cache.recall(NAME), ssm.asked) == (None, [])
+
+
+def test_missing_parameter_is_none_until_it_is_there(
+    cache: ParameterCache[str | None], ssm: Ssm, clock: FakeClock
+) -> None:
+    missing = cache.get(OTHER)
+    ssm.write(OTHER, "there")
     clock.advance(30)
 
-    assert admitted(tokens) == []
+    assert (missing, cache.get(OTHER)) == (None, "there")
 
 
-def test_nobody_is_admitted_when_all_tokens_were_taken_away(
-    ssm: Ssm, tokens: SsmTokens, clock: FakeClock, caplog: pytest.LogCaptureFixture
+def test_deleted_parameter_is_none_when_the_age_has_passed(
+    cache: ParameterCache[str | None], ssm: Ssm, clock: FakeClock
 ) -> None:
-    tokens.current()
-    ssm.write(" , ")
+    cache.get(NAME)
+    ssm.delete(NAME)
     clock.advance(30)
 
-    assert admitted(tokens) == []
-    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.ERROR, "tokens.none")
-    ]
+    assert cache.get(NAME) is None
 
 
-def go_down(ssm: Ssm) -> None:
+def test_last_value_holds_for_the_grace_and_none_after_it(
+    cache: ParameterCache[str | None], ssm: Ssm, clock: FakeClock
+) -> None:
+    cache.get(NAME)
     ssm.is_down = True
-
-
-@dataclass(frozen=True)
-class Breakage:
-    """What makes a reading fail, and what the log says of it."""
-
-    name: str
-    happen: Callable[[Ssm], None]
-    event: str
-    reason: str
-
-
-breakages = pytest.mark.parametrize(
-    "breakage",
-    [
-        Breakage("unreachable", go_down, "tokens.unreadable", "EndpointConnectionError"),
-        Breakage("deleted", Ssm.delete, "tokens.unreadable", "ParameterNotFound"),
-        Breakage(
-            "no colon", lambda ssm: ssm.write(SECOND), "tokens.malformed", "not of the form tenant:token"
-        ),
-        Breakage("exchanged", lambda ssm: ssm.write(f"{SECOND}:acme"), "tokens.malformed", "shorter than 32"),
-        Breakage("short", lambda ssm: ssm.write("acme:short-secret"), "tokens.malformed", "shorter than 32"),
-    ],
-    ids=lambda breakage: breakage.name,
-)
-
-
-@breakages
-def test_last_good_tokens_hold_for_the_grace_and_none_after_it(
-    ssm: Ssm, tokens: SsmTokens, clock: FakeClock, breakage: Breakage
-) -> None:
-    tokens.current()
-    breakage.happen(ssm)
     clock.advance(329.999)
-    during = admitted(tokens)
+    during = cache.get(NAME)
     clock.advance(0.001)
 
-    assert during == [FIRST]
-    with pytest.raises(StoreUnavailableError, match="cannot be read now"):
-        tokens.current()
-
-
-@breakages
-def test_breakage_is_an_alarm_in_the_log_without_a_token(
-    ssm: Ssm,
-    tokens: SsmTokens,
-    clock: FakeClock,
-    caplog: pytest.LogCaptureFixture,
-    breakage: Breakage,
-) -> None:
-    tokens.current()
-    breakage.happen(ssm)
-    clock.advance(30)
-    tokens.current()
-
-    (record,) = caplog.records
-    assert (record.levelno, record.getMessage(), record.exc_info) == (logging.ERROR, breakage.event, None)
-    assert breakage.reason in record.__dict__["reason"]
-    assert not any(secret in str(record.__dict__) for secret in (FIRST, SECOND, "short-secret"))
+    assert during == "first"
+    with pytest.raises(SettingsUnavailableError, match="cannot be read now"):
+        cache.get(NAME)
 
 
 def test_failed_reading_is_repeated_only_after_a_while(
-    cloud: Cloud, ssm: Ssm, tokens: SsmTokens, clock: FakeClock
+    cache: ParameterCache[str | None], ssm: Ssm, clock: FakeClock
 ) -> None:
-    tokens.current()
-    ssm.delete()
+    cache.get(NAME)
+    ssm.is_down = True
     clock.advance(30)
-    cloud.calls.clear()
+    ssm.asked.clear()
 
     for _ in range(10):
-        tokens.current()
+        cache.get(NAME)
         clock.advance(1)
 
-    assert cloud.operations == ["GetParameter"] * 2
+    assert len(ssm.asked) == 2
 
 
-@breakages
-def test_new_tokens_hold_when_the_breakage_is_mended(
-    ssm: Ssm, tokens: SsmTokens, clock: FakeClock, breakage: Breakage
+def test_failed_first_reading_is_refused_and_repeated_only_after_a_while(
+    cache: ParameterCache[str | None], ssm: Ssm, clock: FakeClock
 ) -> None:
-    tokens.current()
-    breakage.happen(ssm)
+    ssm.is_down = True
+    for _ in range(10):
+        with pytest.raises(SettingsUnavailableError):
+            cache.get(NAME)
+        clock.advance(1)
+
+    assert len(ssm.asked) == 2
+
+
+def test_new_value_holds_when_ssm_is_back(
+    cache: ParameterCache[str | None], ssm: Ssm, clock: FakeClock
+) -> None:
+    cache.get(NAME)
+    ssm.is_down = True
     clock.advance(600)
-    with pytest.raises(StoreUnavailableError):
-        tokens.current()
+    with pytest.raises(SettingsUnavailableError):
+        cache.get(NAME)
     ssm.is_down = False
-    ssm.write(f"acme:{SECOND}")
+    ssm.write(NAME, "second")
     clock.advance(5)
 
-    assert admitted(tokens) == [SECOND]
+    assert cache.get(NAME) == "second"
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        (",", "holds no token, so nobody could call"),
-        (SECOND, r"holds an entry \(1\.\) that is not of the form tenant:token"),
-        (f"acme:{FIRST},{SECOND}:acme", r"holds an entry \(2\.\) whose token is shorter than 32 characters"),
-    ],
-)
-def test_first_reading_refuses_to_start_when_the_parameter_is_no_use(
-    ssm: Ssm, tokens: SsmTokens, text: str, sentence: str
+def test_value_is_refused_when_the_clock_went_back_and_it_cannot_be_read(
+    cache: ParameterCache[str | None], ssm: Ssm, clock: FakeClock
 ) -> None:
-    ssm.write(text)
-
-    with pytest.raises(SettingsError, match=f"The parameter {NAME} {sentence}") as raised:
-        tokens.current()
-
-    assert SECOND not in str(raised.value)
-
-
-def test_first_reading_refuses_when_the_parameter_cannot_be_read(ssm: Ssm, tokens: SsmTokens) -> None:
-    ssm.is_down = True
-
-    with pytest.raises(StoreUnavailableError):
-        tokens.current()
-
-
-def test_tokens_are_refused_when_the_clock_went_back_and_they_cannot_be_read(
-    ssm: Ssm, tokens: SsmTokens, clock: FakeClock
-) -> None:
-    tokens.current()
+    cache.get(NAME)
     ssm.is_down = True
     clock.advance(-3600)
 
-    with pytest.raises(StoreUnavailableError):
-        tokens.current()
+    with pytest.raises(SettingsUnavailableError):
+        cache.get(NAME)
 
 
-def test_ssm_tokens_hold_no_token_in_plain(tokens: SsmTokens) -> None:
-    book = tokens.current()
+def test_failed_reading_is_logged_by_its_parameter_and_rings(
+    cache: ParameterCache[str | None], ssm: Ssm, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.get(NAME)
+    ssm.is_down = True
+    clock.advance(30)
+    cache.get(NAME)
 
-    assert FIRST not in str(vars(tokens)) + str(vars(book))
+    (record,) = caplog.records
+    assert (record.levelno, record.getMessage(), record.exc_info) == (
+        logging.ERROR,
+        "settings.unreadable",
+        None,
+    )
+    told = record.__dict__
+    assert (told["place"], told["reason"], told["metric"]) == (
+        NAME,
+        "EndpointConnectionError",
+        "SettingsNotUnderstood",
+    )
+
+
+def test_names_without_a_parameter_displace_none_that_has_one(
+    cache: ParameterCache[str | None], ssm: Ssm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_store, "REMEMBERED_COUNT", 3)
+    cache.get(NAME)
+    for number in range(10):
+        cache.get(f"{OTHER}{number}")
+
+    assert cache.recall(NAME) == "first"
+    assert len(cache._missing) == 3
+
+
+def test_key_is_its_parameter_without_line_ends(ssm: Ssm, clock: FakeClock) -> None:
+    ssm.write(NAME, "a-key\n")
+
+    assert SsmKey(lambda: ssm, NAME, clock).current() == "a-key"
+
+
+def test_key_is_blank_when_there_is_no_parameter(ssm: Ssm, clock: FakeClock) -> None:
+    assert SsmKey(lambda: ssm, OTHER, clock).current() == ""
+
+
+def test_key_holds_for_half_a_day_while_it_cannot_be_read(ssm: Ssm, clock: FakeClock) -> None:
+    key = SsmKey(lambda: ssm, NAME, clock)
+    key.current()
+    ssm.is_down = True
+    clock.advance(12 * 3600)
+    during = key.current()
+    clock.advance(30)
+
+    assert during == "first"
+    with pytest.raises(SettingsUnavailableError):
+        key.current()

@@ -1,4 +1,4 @@
-"""Servers that a tenant uses in the operator's name: credentials and Bedrock, from SSM through the API."""
+"""Servers that a tenant uses in the operator's name: credentials and Bedrock, from its document through the API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from rune.llm.bedrock_address import bedrock_url
@@ -25,28 +24,27 @@ from tests.functional.functions.asking import (
     post,
 )
 from tests.functional.functions.loading import loaded
+from tests.parameters import Ssm
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
 
-NAME = "/rune/backends"
+PATH = "/rune/backends/tenants"
 KEY = "sk-lab-0123456789abcdef"
 LAB = "https://llm.example"
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
 LENT = {
-    "default": {
-        "credentials": {"lab": {"api_key": KEY, "url": LAB}},
-        "bedrock": {"regions": ["eu-central-1"], "models": ["anthropic.claude-*"]},
-    }
+    "credentials": {"lab": {"api_key": KEY, "url": LAB}},
+    "bedrock": {"regions": ["eu-central-1"], "models": ["anthropic.claude-*"]},
 }
 QUESTION: dict[str, object] = {"question": "q", "model": HAIKU}
 
 
 @pytest.fixture(scope="module")
 def api(shared_cloud: Cloud) -> Iterator[ModuleType]:
-    boto3.client("ssm").put_parameter(Name=NAME, Value=json.dumps(LENT), Type="SecureString", Overwrite=True)
+    Ssm.write(f"{PATH}/default", LENT)
     lending = {
-        "RUNE_BACKENDS_PARAMETER": NAME,
+        "RUNE_TENANTS_PATH": PATH,
         "RUNE_BEDROCK_ACCESS": "true",
         "RUNE_BEDROCK_URL": "http://127.0.0.1:4577",
     }

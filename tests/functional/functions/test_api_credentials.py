@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from api.openapi import OPEN_PATHS
@@ -33,6 +32,7 @@ from tests.functional.functions.asking import (
     the_rental_store,
 )
 from tests.functional.functions.loading import loaded
+from tests.parameters import Ssm, a_hash
 from tests.rental_builders import (
     ALIVE,
     RENTAL_ID,
@@ -73,23 +73,32 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
 }
 """A request that is in order, by method and path: its query and its body."""
 
-NAME = "/rune/credentials/tokens"
+PATH = "/rune/credentials/tenants"
 REVOKED = "a-token-that-was-revoked-0123456789-abc"
-VALID = (f"default:{TOKEN}", f"acme:{ACMES_TOKEN}")
+VALID = {"default": (TOKEN,), "acme": (ACMES_TOKEN,)}
 
 
 @pytest.fixture(scope="module")
 def api(shared_cloud: Cloud) -> Iterator[ModuleType]:
     """An API whose tokens can be revoked."""
-    write_tokens(*VALID)
-    environment = {**shared_cloud.environment, "RUNE_API_TOKENS": "", "RUNE_API_TOKENS_PARAMETER": NAME}
+    for tenant, tokens in VALID.items():
+        write_tokens(tenant, *tokens)
+    environment = {**shared_cloud.environment, "RUNE_API_TOKENS": "", "RUNE_TENANTS_PATH": PATH}
     with loaded("api.handler", environment) as handler:
         yield handler
 
 
-def write_tokens(*entries: str) -> None:
-    client = boto3.client("ssm")
-    client.put_parameter(Name=NAME, Value=",".join(entries), Type="SecureString", Overwrite=True)
+@pytest.fixture(autouse=True)
+def _fresh_settings(api: ModuleType, cloud: Cloud) -> None:
+    """Read every tenant's settings at the time of this test: another test's clock may be minutes ahead."""
+    for tenant in VALID:
+        api.app.state.services.tenants.of(tenant)
+    cloud.calls.clear()
+
+
+def write_tokens(tenant: str, *tokens: str) -> None:
+    hashes = {f"t{number}": a_hash(token) for number, token in enumerate(tokens)}
+    Ssm.write(f"{PATH}/{tenant}", {"tokens": hashes})
 
 
 def a_request(
@@ -218,16 +227,33 @@ def test_route_is_closed_to_a_revoked_token(
     route: tuple[str, str], api: ModuleType, cloud: Cloud, clock: FakeClock, address: str
 ) -> None:
     put(cloud, a_job())
-    write_tokens(*VALID, f"default:{REVOKED}")
+    write_tokens("default", TOKEN, REVOKED)
     clock.advance(30)
     before = get(api, "/v1/jobs", token=REVOKED, address=address)
-    write_tokens(*VALID)
+    write_tokens("default", TOKEN)
     clock.advance(30)
 
     response = ask(api, a_request(route, token=REVOKED, address=address))
 
     assert before.status == 200
     assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
+
+
+@every_route
+def test_route_is_closed_to_a_suspended_tenant(
+    route: tuple[str, str], api: ModuleType, cloud: Cloud, clock: FakeClock, address: str
+) -> None:
+    put(cloud, a_job())
+    hashes = {"t": a_hash(TOKEN)}
+    Ssm.write(f"{PATH}/default", {"tokens": hashes, "suspended": True})
+    clock.advance(30)
+
+    response = ask(api, a_request(route, address=address))
+
+    write_tokens("default", TOKEN)
+    assert_problem(response, a_problem(403, "tenant_suspended", "The operator has suspended this tenant."))
+    assert cloud.store.read(JOB_ID) == a_job()
+    assert cloud.rows() == [row for row in cloud.rows() if not row["pk"]["S"].startswith("LIMIT#")]
 
 
 @every_route

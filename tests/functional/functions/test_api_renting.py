@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rune.errors import SettingsError
 from rune.jobs.record import Kind, StepName
+from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
 from tests.builders import a_job
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
@@ -26,6 +26,7 @@ from tests.functional.functions.asking import (
     post,
 )
 from tests.functional.functions.loading import loaded
+from tests.parameters import Ssm
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -36,7 +37,9 @@ QUESTION: dict[str, object] = {"question": "q", "model": "llama3.1:8b"}
 BENCHMARK: dict[str, object] = {**QUESTION, "vastai": True}
 NESTED: dict[str, object] = {**QUESTION, "provisioning": {"vastai": {"max_dph": 1.0}}}
 UNKNOWN = "a-name-without-a-size"
-CAN_RENT = {"RUNE_CAN_RENT": "true", "RUNE_KEEP_LIMITS": "7200,acme:86400"}
+PATH = "/rune/renting/tenants"
+CAN_RENT = {"RUNE_CAN_RENT": "true", "RUNE_TENANTS_PATH": PATH}
+LIMITS = {"default": 7200, "acme": 86_400}
 FORMS = {
     "benchmark, flat": (POST, BENCHMARK, Kind.BENCHMARK),
     "benchmark, nested": (POST, NESTED, Kind.BENCHMARK),
@@ -49,15 +52,27 @@ every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
 
 @pytest.fixture(scope="module")
 def renting(shared_cloud: Cloud) -> Iterator[ModuleType]:
-    """An API that may rent: two hours after a job for most tenants, a day for acme."""
+    """An API that may rent: `default` for two hours after a job, acme for a day."""
+    for tenant, seconds in LIMITS.items():
+        Ssm.write(f"{PATH}/{tenant}", {"keep_limit_seconds": seconds})
+    Ssm.write(f"{PATH}/default", {"keep_limit_seconds": LIMITS["default"], "templates": ["c166c11f"]})
     with loaded("api.handler", {**shared_cloud.environment, **CAN_RENT}) as handler:
         yield handler
+
+
+@pytest.fixture(autouse=True)
+def _fresh_settings(renting: ModuleType, cloud: Cloud) -> None:
+    """Read every tenant's settings at the time of this test: another test's clock may be minutes ahead."""
+    for tenant in LIMITS:
+        renting.app.state.services.tenants.of(tenant)
+    cloud.calls.clear()
 
 
 @pytest.fixture(scope="module")
 def without_account(shared_cloud: Cloud) -> Iterator[ModuleType]:
     """An API as `api` has it, said aloud: what another handler was loaded with stays in the environment."""
-    with loaded("api.handler", {**shared_cloud.environment, "RUNE_CAN_RENT": "false"}) as handler:
+    without = {"RUNE_CAN_RENT": "false", "RUNE_TENANTS_PATH": ""}
+    with loaded("api.handler", {**shared_cloud.environment, **without}) as handler:
         yield handler
 
 
@@ -138,11 +153,20 @@ def test_tenant_keeps_machines_up_to_its_own_limit(
     assert_problem(refused, a_refusal("keep_seconds_too_long", "/keep_seconds", sentence))
 
 
-def test_start_is_refused_when_the_limits_cannot_be_read(cloud: Cloud) -> None:
-    environment = {**cloud.environment, **CAN_RENT, "RUNE_KEEP_LIMITS": "acme:long"}
+# ---------------------------------------------------------------- which templates it may name
 
-    with pytest.raises(SettingsError, match="kept machines"), loaded("api.handler", environment):
-        pass
+
+def test_template_that_the_tenants_document_does_not_allow_is_refused(
+    renting: ModuleType, cloud: Cloud
+) -> None:
+    named = {"template_hash": "c166c11f"}
+
+    refused = post(renting, {**BENCHMARK, **named}, OF_ACME, token=ACMES_TOKEN)
+
+    pointer = "/template_hash"
+    assert_problem(refused, a_refusal("template_not_allowed", pointer, TEMPLATE_NOT_ALLOWED))
+    taken = post(renting, {**BENCHMARK, **named})
+    assert kept(cloud, taken.document["job_id"])["template_hash"] == "c166c11f"
 
 
 # ---------------------------------------------------------------- refused

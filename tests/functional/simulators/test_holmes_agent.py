@@ -15,7 +15,6 @@ from local.simulators.holmes import (
 from local.simulators.request_log import Outcome
 from rune.agents.protocol import AgentAnswer, AgentRequest, AgentTokens
 from rune.agents.registry import open_agent
-from rune.agents.settings import AgentSettings
 from rune.errors import (
     BadResponseError,
     ModelNotFoundError,
@@ -28,6 +27,7 @@ from rune.errors import (
 from rune.net.addresses import AddressPolicy
 from tests.functional.simulators.hosting import Host
 from tests.functional.simulators.ollama_harness import wait_until
+from tests.tenant_builders import a_tenant
 
 KEY = "k" * 32
 REQUEST = AgentRequest(question="What is unhealthy?", model="accurate-model", timeout_seconds=10.0)
@@ -40,10 +40,8 @@ def simulate(host: Host, *, delay_seconds: float = 0.0) -> SimulatedHolmes:
 
 
 async def ask(host: Host, request: AgentRequest = REQUEST, *, key: str = KEY) -> AgentAnswer:
-    settings = AgentSettings.parse(
-        f'{{"t": {{"holmes": {{"base_url": "{host.address}", "api_key": "{key}"}}}}}}'
-    )
-    agent = open_agent("holmes", settings.of("t"), AddressPolicy.parse("127.0.0.0/8"))
+    tenant = a_tenant({"agents": {"holmes": {"base_url": host.address, "api_key": key}}})
+    agent = open_agent("holmes", tenant.agents, AddressPolicy.parse("127.0.0.0/8"))
     try:
         await agent.check(request)
         return await agent.ask(request, lambda _: None)

@@ -8,7 +8,6 @@ import pytest
 from rune.agents import holmes
 from rune.agents.holmes import HolmesAgent
 from rune.agents.protocol import AgentAnswer, AgentRequest, AgentTokens
-from rune.agents.settings import HolmesSettings
 from rune.errors import (
     BadResponseError,
     ContextOverflowError,
@@ -22,6 +21,7 @@ from rune.errors import (
     ServerUnreachableError,
     StreamTruncatedError,
 )
+from rune.tenants.document import HolmesSettings
 from tests.functional.simulators.ollama_harness import wait_until
 from tests.unit.llm.asking import LOOPBACK
 from tests.unit.llm.scripted_server import (

@@ -1,19 +1,16 @@
 import asyncio
-import json
 
 import pytest
 
 from rune.agents.ask import AskAgent
 from rune.agents.holmes import HINT, HolmesAgent
 from rune.agents.registry import AGENT_NAMES, find_agent, open_agent
-from rune.agents.settings import AgentSettings, HolmesSettings, TenantAgents
 from rune.errors import AddressRefusedError, InvalidRequestError
 from rune.net.addresses import AddressPolicy
+from rune.tenants.document import HolmesSettings, TenantAgents
 
 NOTHING = TenantAgents()
-HOLMES = AgentSettings.parse(json.dumps({"default": {"holmes": {"base_url": "http://1.1.1.1"}}})).of(
-    "default"
-)
+HOLMES = TenantAgents(holmes=HolmesSettings(base_url="http://1.1.1.1"))
 
 
 def test_registry_knows_ask_and_holmes_and_asks_by_default() -> None:

@@ -19,6 +19,7 @@ STATE = StackState(
     control_queue_url="c",
     inference_queue_url="i",
     dead_letter_queue_url="d",
+    tenants_path="/rune/local/tenants",
     functions={},
     log_groups={},
     simulators={"ollama": "http://127.0.0.1:1", "vastai": "http://127.0.0.1:2"},

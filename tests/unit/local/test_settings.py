@@ -21,7 +21,7 @@ def test_settings_are_read_from_the_environment() -> None:
         "ALLOWED_NETWORKS": "10.0.0.0/8, ::1/128",
         "API_CONCURRENCY": "2",
         "SIMULATORS": "0",
-        "RUNE_BACKENDS": '{"team": {}}',
+        "RUNE_TENANTS": '{"team": {}}',
         "STACK_FILE": "/elsewhere/stack.json",
     }
     assert StackSettings.from_environment(given) == StackSettings(
@@ -31,7 +31,7 @@ def test_settings_are_read_from_the_environment() -> None:
         allowed_networks="10.0.0.0/8,::1/128",
         api_concurrency=2,
         with_simulators=False,
-        backends='{"team": {}}',
+        tenants='{"team": {}}',
         state_path=Path("/elsewhere/stack.json"),
     )
 

@@ -20,6 +20,7 @@ STATE = StackState(
     control_queue_url="control",
     inference_queue_url="inference",
     dead_letter_queue_url="dead",
+    tenants_path="/rune/local/tenants",
     functions={"api": "rune-local-api"},
     log_groups={"api": "/aws/lambda/rune-local-api"},
     simulators={"ollama": "http://127.0.0.1:11434"},

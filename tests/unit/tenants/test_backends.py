@@ -1,19 +1,13 @@
-import json
 import traceback
 
 import pytest
 
 from rune.contracts import BackendChoice, Expectation, Question
-from rune.errors import InvalidRequestError, SettingsError
+from rune.errors import InvalidRequestError
 from rune.llm.bedrock_address import bedrock_region, bedrock_url
 from rune.net.addresses import AddressPolicy
-from rune.tenants.backends import (
-    NO_BACKENDS,
-    BackendSettings,
-    TenantBackends,
-    api_key_for,
-    check_backend,
-)
+from rune.tenants.backends import NO_BACKENDS, TenantBackends, api_key_for, check_backend
+from tests.tenant_builders import a_tenant
 
 KEY = "sk-lab-0123456789abcdef"
 NEAR_KEY = "sk-near-0123456789abcdef"
@@ -21,23 +15,18 @@ POLICY = AddressPolicy.parse("127.0.0.0/8, 10.1.0.0/16")
 HOME = "eu-central-1"
 LAB = "https://llm.example:8443"
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
-GIVEN: dict[str, object] = {
-    "default": {
-        "credentials": {
-            "lab": {"api_key": KEY, "url": LAB},
-            "near": {"api_key": NEAR_KEY, "url": "http://10.1.2.3:8000"},
-        },
-        "bedrock": {"regions": ["us-east-1", HOME], "models": ["anthropic.claude-*", "us.amazon.nova-?"]},
+DOCUMENT = {
+    "credentials": {
+        "lab": {"api_key": KEY, "url": LAB},
+        "near": {"api_key": NEAR_KEY, "url": "http://10.1.2.3:8000"},
     },
-    "acme": {"credentials": {"own": {"api_key": KEY[::-1], "url": LAB}}},
+    "bedrock": {"regions": ["us-east-1", HOME], "models": ["anthropic.claude-*", "us.amazon.nova-?"]},
 }
 
 
-def parse(given: object = GIVEN, *, has_bedrock: bool = True) -> BackendSettings:
-    return BackendSettings.parse(json.dumps(given), POLICY, home_region=HOME, has_bedrock=has_bedrock)
-
-
-DEFAULT = parse().of("default")
+DEFAULT = a_tenant(DOCUMENT, policy=POLICY).backends
+ACME = a_tenant({"credentials": {"own": {"api_key": KEY[::-1], "url": LAB}}}).backends
+WITHOUT_BEDROCK = a_tenant(DOCUMENT, policy=POLICY, has_bedrock=False).backends
 
 
 def openai(url: str | None = LAB, credential: str | None = "lab") -> BackendChoice:
@@ -99,11 +88,11 @@ def test_key_never_goes_to_another_server(url: str) -> None:
     ("backends", "choice", "model", "code", "pointer"),
     [
         (DEFAULT, openai(credential="own"), None, "credential_unknown", "/backend_credential"),
-        (parse().of("acme"), openai(), None, "credential_unknown", "/backend_credential"),
+        (ACME, openai(), None, "credential_unknown", "/backend_credential"),
         (NO_BACKENDS, openai(), None, "credential_unknown", "/backend_credential"),
         (NO_BACKENDS, bedrock(), None, "bedrock_not_allowed", "/backend_type"),
-        (parse().of("acme"), bedrock(), None, "bedrock_not_allowed", "/backend_type"),
-        (parse(has_bedrock=False).of("default"), bedrock(), None, "bedrock_not_allowed", "/backend_type"),
+        (ACME, bedrock(), None, "bedrock_not_allowed", "/backend_type"),
+        (WITHOUT_BEDROCK, bedrock(), None, "bedrock_not_allowed", "/backend_type"),
         (DEFAULT, bedrock(credential="lab"), None, "credential_wrong_server", "/backend_credential"),
         (DEFAULT, bedrock(bedrock_url("us-west-2")), None, "bedrock_region_not_allowed", "/backend_url"),
         (DEFAULT, bedrock(LAB), None, "bedrock_url_invalid", "/backend_url"),
@@ -166,68 +155,3 @@ def test_question_is_a_choice() -> None:
 def test_region_is_read_from_bedrocks_own_address_alone(url: str) -> None:
     assert bedrock_region(url) is None
     assert bedrock_region(bedrock_url("us-gov-west-1")) == "us-gov-west-1"
-
-
-# ---------------------------------------------------------------- reading
-
-
-@pytest.mark.parametrize("blank", ["", " \n", "{}"])
-def test_nobody_has_anything_when_the_text_is_blank(blank: str) -> None:
-    assert BackendSettings.parse(blank, POLICY) == BackendSettings({})
-    assert BackendSettings().of("default") == NO_BACKENDS
-
-
-def test_settings_never_show_a_key_when_they_are_printed() -> None:
-    shown = f"{parse()!r} {DEFAULT} {DEFAULT.credentials['lab']!r} {DEFAULT.credentials['lab']}"
-
-    assert KEY not in shown
-    assert NEAR_KEY not in shown
-
-
-def a_credential(name: str = "lab", **changes: object) -> object:
-    return {"default": {"credentials": {name: {"api_key": KEY, "url": LAB, **changes}}}}
-
-
-@pytest.mark.parametrize(
-    ("given", "place"),
-    [
-        ([KEY], "the text"),
-        ({"default": KEY}, "default"),
-        ({"default": {KEY: {}}}, "default/…"),
-        (a_credential(key=KEY), "default/credentials/lab/…"),
-        (a_credential(url=7), "default/credentials/lab/url"),
-        (a_credential(url="ftp://llm.example"), "default/credentials/lab/url"),
-        (a_credential(url=f"{LAB}/{KEY}"), "default/credentials/lab/url"),
-        (a_credential(url="http://llm.example"), "default/credentials/lab/url"),
-        (a_credential(url="http://93.184.216.34"), "default/credentials/lab/url"),
-        (a_credential(url="http://10.2.0.1"), "default/credentials/lab/url"),
-        (a_credential(api_key="short"), "default/credentials/lab/api_key"),
-        (a_credential(api_key=f"{KEY}\r\n"), "default/credentials/lab/api_key"),
-        ({"default": {"bedrock": {"regions": [], "models": ["*"]}}}, "default/bedrock/regions"),
-        ({"default": {"bedrock": {"regions": ["us-east-1"], "models": []}}}, "default/bedrock/models"),
-        ({"default": {"bedrock": {"regions": ["evil/"], "models": ["*"]}}}, "default/bedrock/regions/0"),
-    ],
-)
-def test_settings_are_refused_by_place_and_never_by_value(given: object, place: str) -> None:
-    with pytest.raises(SettingsError) as caught:
-        parse(given)
-
-    assert caught.value.sentence.startswith("The settings of backends are wrong at: ")
-    assert f" {place}." in caught.value.sentence
-    assert KEY not in "".join(traceback.format_exception(caught.value))
-
-
-@pytest.mark.parametrize("given", [{KEY + "/": {"credentials": {}}}, a_credential(f"{KEY}/")], ids=str)
-def test_name_that_could_be_a_key_is_not_repeated(given: object) -> None:
-    with pytest.raises(SettingsError) as caught:
-        parse(given)
-
-    assert KEY not in "".join(traceback.format_exception(caught.value))
-
-
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9000", "http://localhost:9000", "http://10.1.255.1"])
-def test_key_travels_in_the_clear_only_where_the_operator_allows_the_network(url: str) -> None:
-    assert parse(a_credential(url=url)).of("default").credentials["lab"].api_key == KEY
-
-    with pytest.raises(SettingsError):
-        BackendSettings.parse(json.dumps(a_credential(url=url)), AddressPolicy())

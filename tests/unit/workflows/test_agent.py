@@ -9,7 +9,6 @@ import pytest
 
 from rune.agents import registry
 from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens
-from rune.agents.settings import AgentSettings, HolmesSettings, TenantAgents
 from rune.contracts import AgenticAgentResult
 from rune.errors import (
     AddressRefusedError,
@@ -24,17 +23,20 @@ from rune.jobs.record import Kind, StepName
 from rune.jobs.step import StepContext
 from rune.llm.protocol import ChatRequest, Message, OnChunk, Role
 from rune.net.addresses import AddressPolicy
+from rune.tenants.document import HolmesSettings, TenantAgents
+from rune.tenants.settings import FixedTenants, TenantSettings
 from rune.workflows.agent import AgenticAgent
 from rune.workflows.model_servers import Backends
 from tests.builders import a_claimed_job
 from tests.fake_model_server import FakeModelServer
+from tests.tenant_builders import tenants_with
 from tests.unit.llm.asking import LOOPBACK
 from tests.unit.llm.scripted_server import Script, ScriptedServer, serve, whole
 from tests.unit.workflows.turns import URL, a_context, run
 
 QUESTION = "What is unhealthy in this Kubernetes cluster?"
 STEPS = [StepName.CHECK_AGENT, StepName.RUN_AGENT]
-NOBODY = AgentSettings()
+NO_AGENTS = FixedTenants()
 
 
 def a_turn(left_seconds: float = 600.0, **request: object) -> StepContext:
@@ -45,10 +47,10 @@ def run_with(
     server: FakeModelServer,
     step: StepName,
     context: StepContext | None = None,
-    settings: AgentSettings = NOBODY,
+    tenants: FixedTenants = NO_AGENTS,
     policy: AddressPolicy = LOOPBACK,
 ) -> Outcome:
-    return run(AgenticAgent(Backends(server.open, None), settings, policy).steps, step, context or a_turn())
+    return run(AgenticAgent(Backends(server.open, None), tenants, policy).steps, step, context or a_turn())
 
 
 def document_of(outcome: Outcome) -> dict[str, object]:
@@ -59,7 +61,7 @@ def document_of(outcome: Outcome) -> dict[str, object]:
 
 
 def test_agentic_agent_has_the_steps_that_are_its_own() -> None:
-    assert set(AgenticAgent(Backends(FakeModelServer().open, None), NOBODY, LOOPBACK).steps) == set(STEPS)
+    assert set(AgenticAgent(Backends(FakeModelServer().open, None), NO_AGENTS, LOOPBACK).steps) == set(STEPS)
 
 
 # The agent `ask`.
@@ -230,12 +232,12 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> FakeAgent:
 @pytest.mark.parametrize("step", STEPS)
 def test_agent_is_opened_with_its_tenants_settings_and_closed(step: StepName, agent: FakeAgent) -> None:
     holmes = TenantAgents(holmes=HolmesSettings(base_url="http://1.1.1.1"))
-    settings = AgentSettings({"acme": holmes, "default": TenantAgents()})
+    tenants = FixedTenants({"acme": TenantSettings(agents=holmes)})
 
     context = a_turn(agent="fake")
     context.job = a_claimed_job(kind=Kind.AGENTIC_AGENT, tenant="acme")
 
-    run_with(FakeModelServer(), step, context, settings)
+    run_with(FakeModelServer(), step, context, tenants)
 
     assert (agent.opened, agent.close_count) == ([(holmes, LOOPBACK)], 1)
 
@@ -305,7 +307,7 @@ def test_run_keeps_artifacts_tokens_and_phases_of_the_answer(agent: FakeAgent) -
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize(("name", "code"), [("k8sgpt", "agent_unknown"), ("holmes", "agent_not_configured")])
 def test_step_refuses_an_agent_that_the_tenant_no_longer_has(step: StepName, name: str, code: str) -> None:
-    others = AgentSettings({"acme": TenantAgents(holmes=HolmesSettings(base_url="http://127.0.0.1:1"))})
+    others = tenants_with({"agents": {"holmes": {"base_url": "http://127.0.0.1:1"}}}, "acme")
 
     with pytest.raises(InvalidRequestError) as caught:
         run_with(FakeModelServer(), step, a_turn(agent=name), others)
@@ -334,8 +336,8 @@ def run_with_holmes(
 ) -> tuple[Outcome, ScriptedServer]:
     async def go() -> tuple[Outcome, ScriptedServer]:
         async with serve(*scripts) as server:
-            settings = AgentSettings({"default": TenantAgents(holmes=HolmesSettings(base_url=server.url))})
-            steps = AgenticAgent(Backends(FakeModelServer().open, None), settings, policy).steps
+            tenants = tenants_with({"agents": {"holmes": {"base_url": server.url}}})
+            steps = AgenticAgent(Backends(FakeModelServer().open, None), tenants, policy).steps
             context = a_turn(agent="holmes", model="fast", backend_url=None)
             context.job = a_claimed_job(kind=Kind.AGENTIC_AGENT, phases_ms={"check_agent": 12}, step=step)
             return await steps[step](context), server

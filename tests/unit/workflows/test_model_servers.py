@@ -9,25 +9,17 @@ from rune.jobs.record import Kind, StepName
 from rune.jobs.step import StepContext
 from rune.llm.bedrock_address import bedrock_url
 from rune.llm.protocol import WarmUpRequest
-from rune.net.addresses import AddressPolicy
-from rune.tenants.backends import BackendSettings
 from rune.workflows.model_servers import Backends, ModelServerSteps, time_left_seconds
 from tests.fake_model_server import FakeModelServer
+from tests.tenant_builders import tenants_with
 from tests.unit.workflows.turns import URL, FailingServer, a_context, run
 
 KEY = "sk-lab-0123456789abcdef"
-LENT = BackendSettings.parse(
-    json.dumps(
-        {
-            "default": {
-                "credentials": {"lab": {"api_key": KEY, "url": URL}},
-                "bedrock": {"regions": ["eu-north-1"], "models": ["llama3*"]},
-            }
-        }
-    ),
-    AddressPolicy.parse("0.0.0.0/0"),
-    home_region="eu-north-1",
-    has_bedrock=True,
+LENT = tenants_with(
+    {
+        "credentials": {"lab": {"api_key": KEY, "url": URL}},
+        "bedrock": {"regions": ["eu-north-1"], "models": ["llama3*"]},
+    }
 )
 WARM_UPS = [(StepName.WARM_UP, Kind.BENCHMARK), (StepName.WARM_UP, Kind.AGENTIC_AGENT)]
 STEPS = [*WARM_UPS, (StepName.VERIFY, Kind.LLM_INSTANCE)]

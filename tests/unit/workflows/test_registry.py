@@ -1,20 +1,19 @@
-import json
-
 import pytest
 
-from rune.agents.settings import AgentSettings
 from rune.contracts import AgenticAgentResult, BenchmarkResult, Document, LlmInstanceResult
 from rune.errors import AddressRefusedError, InvalidRequestError
 from rune.jobs.outcomes import Again, Done, Next
 from rune.jobs.record import Kind, StepName
 from rune.net.addresses import AddressPolicy
+from rune.tenants.settings import FixedTenants
 from rune.workflows.registry import make_steps
 from tests.fake_model_server import FakeModelServer
 from tests.measuring import a_tool_box
+from tests.tenant_builders import tenants_with
 from tests.unit.workflows.turns import a_context, run
 
-NO_AGENTS = AgentSettings()
-HOLMES_AT_HOME = AgentSettings.parse(json.dumps({"default": {"holmes": {"base_url": "http://127.0.0.1:1"}}}))
+NO_AGENTS = FixedTenants()
+HOLMES_AT_HOME = tenants_with({"agents": {"holmes": {"base_url": "http://127.0.0.1:1"}}})
 
 
 RENTING = {StepName.RENT, StepName.RECONCILE, StepName.BOOT, StepName.PULL, StepName.RELEASE}

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rune.agents.settings import TenantAgents
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
 from rune.errors import InvalidRequestError
 from rune.jobs.record import Kind, StepName
@@ -12,15 +11,18 @@ from rune.net.addresses import AddressPolicy
 from rune.services.admission.bedrock_budget import check_bedrock_budget
 from rune.services.admission.workloads import admit_work
 from rune.tenants.backends import NO_BACKENDS, TenantBackends, check_backend
+from rune.tenants.document import TenantAgents
+from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
 from rune.workflows.graph import Request, Trait, first_step, traits_of
 
 
 @dataclass(frozen=True, slots=True)
 class Renting:
-    """Whether a tenant may rent machines here, and how long it may keep one."""
+    """Whether a tenant may rent machines here, how long it may keep one, and which templates it may name."""
 
     is_possible: bool
     longest_keep: timedelta
+    templates: frozenset[str] = frozenset()
 
 
 NO_RENTING = Renting(is_possible=False, longest_keep=timedelta(0))
@@ -149,6 +151,12 @@ def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Re
             code="keep_seconds_too_long",
         )
     terms = request.rental_terms
+    if terms.template_hash and terms.template_hash not in renting.templates:
+        raise InvalidRequestError(
+            TEMPLATE_NOT_ALLOWED,
+            pointer="/template_hash" if request.template_hash else "/provisioning/vastai/template_hash",
+            code="template_not_allowed",
+        )
     return {
         "vastai": True,
         "provisioning": None,

@@ -25,6 +25,7 @@ from rune.errors import (
     InvalidRequestError,
     ModelServerError,
     RuneError,
+    ServerAccessError,
     ServerTimeoutError,
     ServerUnreachableError,
 )
@@ -114,6 +115,9 @@ class Measure:
             )
             took_ms = round((clock.monotonic_seconds() - began_seconds) * 1000)
         run = fold_run(measured, workload.goodput, request.expected)
+        if ServerAccessError.code in run.errors_by_class:
+            # The next point, or the next try of this one, has the key that is there now.
+            self._backends.reread_key(context.job)
         if not state.runs and not run.completed:
             raise _error_of(run, measured.first_errors)
         key = None

@@ -19,6 +19,7 @@ from rune.rentals.paced_provider import PacedProvider, ThrottledError
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.settings import RentalSettings
 from rune.rentals.store import Decide, RentalStore, update_rental
+from rune.tenants.settings import TenantSource
 from rune.workflows.graph import Fact, step_after
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class RentalDependencies:
     clock: Clock
     open_server: OpenServer
     settings: RentalSettings
+    tenants: TenantSource
 
     def find_rental(self, job: Job) -> Rental | None:
         """Return the rental that the job holds, whether or not its machine was made; read from the store."""

@@ -33,6 +33,7 @@ from rune.rentals.record import (
     make_rental_id,
 )
 from rune.storage.change import Change
+from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.rental.dependencies import (
     PORT,
@@ -151,14 +152,16 @@ class RentStep:
         self, context: StepContext, request: RentalRequest, attempts: tuple[Rental, ...]
     ) -> Outcome:
         job, provider, clock = context.job, self._dependencies.provider, self._dependencies.clock
-        terms = request.rental_terms
+        terms, tenant = request.rental_terms, self._dependencies.tenants.of(job.tenant)
         began_at = clock.now()
         template = None
         if terms.template_hash:
+            if terms.template_hash not in tenant.templates:
+                return Failed("template_not_allowed", TEMPLATE_NOT_ALLOWED, retryable=False)
             template = await provider.find_template(terms.template_hash)
             if template is None:
                 return Failed("template_not_found", "Vast.ai has no such template.", retryable=False)
-        ceiling_at = latest_end(job, request, self._dependencies.settings.keep_limits.of(job.tenant))
+        ceiling_at = latest_end(job, request, tenant.keep_limit)
         requirements = describe_needs(request, template, ceiling_at - began_at)
         offers = await provider.search(requirements)
         selection = select_offers(offers, requirements, failed_machines(attempts))

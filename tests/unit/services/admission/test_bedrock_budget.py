@@ -1,10 +1,7 @@
 """How much of Bedrock a job may take, counted before it begins."""
 
-import json
-
 import pytest
 
-from rune.agents.settings import TenantAgents
 from rune.bench.prompts import learning_prompts, make_prompts
 from rune.bench.token_bounds import CHAT_FRAME_TOKENS
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, Workload
@@ -16,8 +13,10 @@ from rune.services.admission.bedrock_budget import (
     check_bedrock_budget,
 )
 from rune.services.admission.requests import admit_agentic_agent, admit_benchmark, admit_llm_instance
-from rune.tenants.backends import NO_BACKENDS, BackendSettings, TenantBackends
+from rune.tenants.backends import NO_BACKENDS, TenantBackends
+from rune.tenants.document import TenantAgents
 from tests.builders import a_benchmark_request
+from tests.tenant_builders import a_tenant
 
 ON_BEDROCK: dict[str, object] = {"backend_type": "bedrock", "backend_url": None, "question": "12345678"}
 JUDGED_THERE = {"judge": {"model": "m", "rubric": "r" * 1000, "backend_type": "bedrock"}}
@@ -25,9 +24,7 @@ JUDGED_THERE = {"judge": {"model": "m", "rubric": "r" * 1000, "backend_type": "b
 
 def allowing(max_tokens_per_job: int) -> TenantBackends:
     share = {"regions": ["us-east-1"], "models": ["*"], "max_tokens_per_job": max_tokens_per_job}
-    text = json.dumps({"default": {"bedrock": share}})
-    policy = AddressPolicy.parse("")
-    return BackendSettings.parse(text, policy, home_region="us-east-1", has_bedrock=True).of("default")
+    return a_tenant({"bedrock": share}, home_region="us-east-1").backends
 
 
 def check(limit_tokens: int, **overrides: object) -> None:

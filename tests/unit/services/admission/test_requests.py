@@ -3,7 +3,6 @@ import json
 import pytest
 
 from rune.agents.holmes import HINT
-from rune.agents.settings import HolmesSettings, TenantAgents
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
 from rune.errors import InvalidRequestError
 from rune.jobs.record import Kind, StepName
@@ -14,6 +13,7 @@ from rune.services.admission.requests import (
     admit_benchmark,
     admit_llm_instance,
 )
+from rune.tenants.document import HolmesSettings, TenantAgents
 from tests.builders import a_benchmark_request
 
 LOOPBACK = AddressPolicy.parse("127.0.0.0/8")

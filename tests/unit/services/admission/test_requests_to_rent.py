@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -85,6 +86,36 @@ def test_admitted_request_to_rent_can_be_read_again() -> None:
 
     assert (again.wants_rental, again.model, again.backend_url) == (True, KNOWN, None)
     assert (again.rental_terms.max_dph, again.rental_terms.stop_instance) == (1.5, False)
+
+
+TEMPLATE = "c166c11f035d3a97871a23bd32ca6aba"
+NAMED: dict[str, dict[str, object]] = {
+    "/template_hash": {"template_hash": TEMPLATE},
+    "/provisioning/vastai/template_hash": {
+        "vastai": False,
+        "provisioning": {"vastai": {"template_hash": TEMPLATE}},
+    },
+}
+
+
+@both
+@pytest.mark.parametrize(("pointer", "named"), NAMED.items(), ids=["flat", "nested"])
+@pytest.mark.parametrize("allowed", [frozenset(), frozenset({"another"})], ids=["none", "another"])
+def test_template_is_refused_unless_the_tenant_may_name_it(
+    allowed: frozenset[str], pointer: str, named: dict[str, object], admit: Admit
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        admit(replace(RENTING, templates=allowed), **named)
+
+    assert (caught.value.specific_code, caught.value.pointer) == ("template_not_allowed", pointer)
+
+
+@both
+@pytest.mark.parametrize("named", NAMED.values(), ids=["flat", "nested"])
+def test_template_that_the_tenant_may_name_is_kept(named: dict[str, object], admit: Admit) -> None:
+    admitted = admit(replace(RENTING, templates=frozenset({TEMPLATE})), **named)
+
+    assert json.loads(admitted.request_json)["template_hash"] == TEMPLATE
 
 
 SHORT = Renting(is_possible=True, longest_keep=timedelta(minutes=20))

@@ -7,15 +7,15 @@ from datetime import timedelta
 
 from hypothesis import given, settings
 
-from rune.agents.settings import TenantAgents
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.requests import Renting, admit_agentic_agent, admit_benchmark, admit_llm_instance
+from rune.tenants.document import TenantAgents
 from tests import request_strategies as requests
 from tests.request_strategies import Body
 
 LOOPBACK = AddressPolicy.parse("127.0.0.0/8")
-RENTING = Renting(is_possible=True, longest_keep=timedelta(hours=2))
+RENTING = Renting(is_possible=True, longest_keep=timedelta(hours=2), templates=frozenset(requests.TEMPLATES))
 EXAMPLES = 300
 """Of each kind; every form, and every default given or left out, is among them many times."""
 

@@ -14,25 +14,18 @@ from rune.errors import InvalidRequestError
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.requests import Renting, admit_benchmark
 from rune.services.admission.workloads import count_requests
-from rune.tenants.backends import BackendSettings
 from tests.builders import a_benchmark_request
+from tests.tenant_builders import a_tenant
 
 POLICY = AddressPolicy.parse("127.0.0.0/8")
 RENTING = Renting(is_possible=True, longest_keep=timedelta(hours=2))
 LAB = "http://127.0.0.1:8000"
-BACKENDS = BackendSettings.parse(
-    json.dumps(
-        {
-            "default": {
-                "credentials": {"lab": {"api_key": "key-of-the-lab", "url": LAB}},
-                "bedrock": {"regions": ["eu-central-1"], "models": ["anthropic.claude-*"]},
-            }
-        }
-    ),
-    POLICY,
-    home_region="eu-central-1",
-    has_bedrock=True,
-).of("default")
+BACKENDS = a_tenant(
+    {
+        "credentials": {"lab": {"api_key": "key-of-the-lab", "url": LAB}},
+        "bedrock": {"regions": ["eu-central-1"], "models": ["anthropic.claude-*"]},
+    }
+).backends
 JUDGE: dict[str, object] = {"model": "judge:70b", "rubric": "Names the failing pod."}
 RENTED: dict[str, object] = {"vastai": True, "backend_url": None}
 BEDROCK = "https://bedrock-runtime.eu-central-1.amazonaws.com"

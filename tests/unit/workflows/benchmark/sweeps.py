@@ -11,6 +11,7 @@ from rune.contracts import BenchmarkReport, BenchmarkResult
 from rune.jobs.outcomes import Again, Done, Next, Outcome
 from rune.jobs.record import Job, StepName
 from rune.jobs.step import StepContext
+from rune.tenants.settings import FixedTenants, TenantSource
 from rune.workflows.benchmark.dependencies import MeasurePoint, MeasuringTools
 from rune.workflows.benchmark.steps import Benchmark
 from rune.workflows.model_servers import Backends
@@ -33,6 +34,7 @@ class Bench:
     measuring: MeasurePoint | None = None
     """How points are really measured; None takes the script in `measure`."""
     outcomes: list[Outcome] = field(default_factory=list)
+    tenants: TenantSource = field(default_factory=FixedTenants)
 
     def __post_init__(self) -> None:
         self.measure = ScriptedMeasure(self.clock)
@@ -46,7 +48,7 @@ class Bench:
         context = StepContext(job, json.dumps(request), left_seconds, state_json=self.state_json)
         self.progress = context.progress
         tools = MeasuringTools(self.records, self.clock, self.measuring or self.measure)
-        steps = Benchmark(Backends(self.server.open, None), tools).steps
+        steps = Benchmark(Backends(self.server.open, None, self.tenants), tools).steps
 
         async def run() -> Outcome:
             return await steps[self.step](context)

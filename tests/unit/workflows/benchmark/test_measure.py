@@ -1,5 +1,6 @@
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import override
 
 import pytest
 
@@ -17,6 +18,7 @@ from rune.errors import (
 from rune.jobs.lifecycle import MAX_ATTEMPTS
 from rune.jobs.outcomes import Again, Done, Failed, Note
 from rune.llm.protocol import Capabilities, ModelFacts, ServerFacts
+from rune.tenants.settings import FixedTenants, TenantSettings
 from tests.builders import FakeClock
 from tests.fake_model_server import MODEL_FACTS, FakeModelServer
 from tests.unit.workflows.benchmark.sweeps import Bench, a_sweep, key_of, report_of, result_of
@@ -268,6 +270,39 @@ def test_measure_ends_with_what_there_is_when_no_other_try_helps() -> None:
     report = report_of(bench.turn(a_sweep()))
 
     assert (len(report.runs), report.ended_by) == (1, "errors")
+
+
+@dataclass
+class RereadTenants(FixedTenants):
+    """Counts how often another look was asked for."""
+
+    reread_count: int = 0
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    @override
+    def reread(self, tenant: str) -> TenantSettings:
+        self.reread_count += 1
+        return super().reread(tenant)
+
+
+@pytest.mark.parametrize(
+    ("error", "reread_count"),
+    [(ServerAccessError("Who are you?"), 1), (ServerOverloadedError("Full."), 0)],
+    ids=["refused", "busy"],
+)
+def test_measure_looks_for_a_new_key_after_a_point_whose_key_was_refused(
+    error: RuneError, reread_count: int
+) -> None:
+    tenants = RereadTenants()
+    bench = Bench(tenants=tenants)
+    bench.commit(bench.turn(a_sweep()))
+    bench.measure.failing[1] = error
+
+    bench.commit(bench.turn(a_sweep()))
+
+    assert tenants.reread_count == reread_count
 
 
 def test_measure_loses_no_numbers_when_the_server_is_gone_at_the_end() -> None:

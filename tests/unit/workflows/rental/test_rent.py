@@ -13,6 +13,7 @@ from rune.rentals import self_destruct as safety_net
 from rune.rentals.provider import Order, Template
 from rune.rentals.record import EndReason, Machine, Prices, Rental, RentalState
 from rune.rentals.store import Endpoint
+from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
 from rune.workflows.rental.rent import MAX_MACHINES, MAX_ORDERS
 from tests.builders import JOB_ID, NOW, after
 from tests.rental_builders import (
@@ -165,6 +166,16 @@ def test_rent_fails_for_good_when_the_template_is_unknown() -> None:
 
     assert outcome == Failed("template_not_found", "Vast.ai has no such template.", retryable=False)
     assert [name for name, _ in world.market.calls] == ["find_template"]
+
+
+def test_rent_fails_for_good_when_the_tenant_may_no_longer_name_the_template() -> None:
+    world = a_world()
+    world.market.templates["taken-away"] = Template("taken-away", "i", "", disk_gb=90, starts_itself=True)
+
+    outcome = world.run(JOB, template_hash="taken-away")
+
+    assert outcome == Failed("template_not_allowed", TEMPLATE_NOT_ALLOWED, retryable=False)
+    assert world.market.calls == []
 
 
 @pytest.mark.parametrize(("image", "script"), [("ollama/ollama:0.9.0", SCRIPT), ("vllm/vllm:1", None)])

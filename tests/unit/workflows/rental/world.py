@@ -14,14 +14,17 @@ from rune.rentals.instance import Instance
 from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.record import Rental
 from rune.rentals.settings import RentalSettings
+from rune.tenants.settings import FixedTenants
 from rune.workflows.rental.dependencies import RentalDependencies
 from rune.workflows.rental.lost_machine import make_rental_steps, replacing_lost_machine
-from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job, a_step_context
+from tests.builders import JOB_ID, NOW, TENANT, FakeClock, a_claimed_job, a_step_context
 from tests.fake_model_server import FakeModelServer
 from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
 from tests.rental_builders import MODEL, RENTAL_ID, STAGE
+from tests.tenant_builders import tenants_with
 from tests.unit.rentals.scripted import ScriptedMarket, an_offer
 
+ALLOWING = tenants_with({"templates": ["h", "unknown"]}, TENANT)
 SETTINGS = RentalSettings(STAGE, "https://console.vast.ai", "ollama/ollama:0.9.0")
 
 _REQUESTS: Mapping[Kind, Mapping[str, object]] = {
@@ -45,11 +48,14 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     provider_limits: MemoryProviderLimits = field(default_factory=MemoryProviderLimits)
     settings: RentalSettings = SETTINGS
+    tenants: FixedTenants = ALLOWING
 
     @property
     def dependencies(self) -> RentalDependencies:
         provider = PacedProvider(self.market, self.provider_limits, self.clock)
-        return RentalDependencies(provider, self.rental_store, self.clock, self.server.open, self.settings)
+        return RentalDependencies(
+            provider, self.rental_store, self.clock, self.server.open, self.settings, self.tenants
+        )
 
     def run(self, job: Job, **request: object) -> Outcome:
         """Return how the job's step ends; a request without fields is the usual one of the job's kind."""

@@ -1,0 +1,60 @@
+"""What the local stack's operator decides: the tenants' documents and the provider's key, in the emulator's SSM."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from local.emulator import REGION, AwsSession
+
+# What the template makes of Stage=local.
+TENANTS_PATH = "/rune/local/tenants"
+VASTAI_KEY_PARAMETER = "/rune/local/vastai-key"
+
+# The template by which clients in the field rent; the simulated Vast.ai has it.
+FIELD_TEMPLATE = "c166c11f035d3a97871a23bd32ca6aba"
+
+type Document = Mapping[str, object]
+"""A tenant's settings, in the form of docs/tenants.md."""
+
+
+def make_documents(given: str, tenants: Sequence[str], *, has_bedrock: bool) -> dict[str, Document]:
+    """Return each tenant's document.
+
+    Parameters
+    ----------
+    given
+        Documents by tenant, as JSON; empty allows each tenant the template of clients in the field, and lends all
+        of the simulated Bedrock to the first one.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON object of objects. The message does not repeat it.
+    """
+    if given:
+        read = _parse(given)
+        if not isinstance(read, dict) or not all(isinstance(document, dict) for document in read.values()):
+            raise ValueError("RUNE_TENANTS must be a JSON object with a document for each tenant")
+        return read
+    documents: dict[str, Document] = {tenant: {"templates": [FIELD_TEMPLATE]} for tenant in tenants}
+    if has_bedrock:
+        bedrock = {"regions": [REGION], "models": ["*"]}
+        documents[tenants[0]] = {**documents[tenants[0]], "bedrock": bedrock}
+    return documents
+
+
+def write_documents(aws: AwsSession, documents: Mapping[str, Document]) -> None:
+    """Write the documents where the functions read them."""
+    for tenant, document in documents.items():
+        write_secret(aws, f"{TENANTS_PATH}/{tenant}", json.dumps(document))
+
+
+def write_secret(aws: AwsSession, name: str, value: str) -> None:
+    """Write a SecureString, in place of the one that is there."""
+    aws.client("ssm").put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
+
+
+def _parse(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -1,0 +1,117 @@
+"""What an operator writes for one tenant: one JSON document, described here and printed in docs/tenants.md.
+
+It holds keys, so no error and no `repr` made here shows one. `rune.tenants.reading` reads it entry by entry.
+"""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from rune.llm.bedrock_address import REGION
+from rune.tenants.entries import NAME
+
+MAX_URL_CHARS = 2048
+
+DEFAULT_KEEP_LIMIT_SECONDS = 14_400
+"""Four hours."""
+
+MIN_KEEP_LIMIT_SECONDS = 60
+MAX_KEEP_LIMIT_SECONDS = 604_800
+"""The bounds of `keep_seconds` in a request."""
+
+_URL = Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARS)]
+_EntryName = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+
+
+class _Section(BaseModel):
+    """A part of the document. Validators are built when the first document is read."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, hide_input_in_errors=True, defer_build=True
+    )
+
+
+def _listed(description: str, **more: Any) -> Any:  # noqa: ANN401  # as pydantic's own Field
+    """Return a field for a JSON array, which strict pydantic takes for a list and not for a tuple."""
+    return Field(description=description, strict=False, **more)
+
+
+class HolmesSettings(_Section):
+    """A HolmesGPT server of the tenant's."""
+
+    base_url: _URL = Field(description="Its address. A private network must be in `AllowedNetworks`.")
+    api_key: SecretStr | None = Field(
+        None, description="Its key, if it wants one: 8 to 4096 visible ASCII characters."
+    )
+
+
+class TenantAgents(_Section):
+    """The agents of one tenant that need a setting."""
+
+    holmes: HolmesSettings | None = Field(None, description="The agent `holmes`.")
+
+
+class CredentialSettings(_Section):
+    """A key, and the one server that gets it."""
+
+    api_key: SecretStr = Field(description="The key: 8 to 4096 visible ASCII characters.")
+    url: _URL = Field(
+        description="The server: scheme, host and, where it is not the usual one, port. No path."
+    )
+
+
+class BedrockSettings(_Section):
+    """What a tenant may use of Amazon Bedrock, which bills the operator's account."""
+
+    regions: Annotated[tuple[Annotated[str, Field(pattern=rf"^{REGION}$")], ...], Field(min_length=1)] = (
+        _listed("AWS regions.")
+    )
+    models: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=2048)], ...], Field(min_length=1)
+    ] = _listed("Ids or ARNs of models and inference profiles; `*` stands for any characters.")
+    max_tokens_per_job: int = Field(
+        1_000_000,
+        ge=1,
+        le=1_000_000_000,
+        description="Tokens that one job may take at most, in and out together.",
+    )
+
+    def allows_model(self, model: str) -> bool:
+        """Return whether a model or an inference profile, by id or ARN, is among those named."""
+        return any(
+            re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), model) for pattern in self.models
+        )
+
+
+class TenantDocument(_Section):
+    """All that an operator decides for one tenant. Every field is optional."""
+
+    suspended: bool = Field(
+        default=False,
+        description="true refuses the tenant's tokens, those of `RUNE_API_TOKENS` too, and ends its jobs at their "
+        "next step. Anything but true and false counts as true.",
+    )
+    tokens: dict[_EntryName, str] = Field(
+        {},
+        description="Hashes of tokens by a name of your choice: `sha256:` and 64 hexadecimal digits.",
+    )
+    agents: TenantAgents = Field(default_factory=TenantAgents, description="Agents that need a setting.")
+    credentials: dict[_EntryName, CredentialSettings] = Field(
+        {}, description="Keys of model servers, by the name that requests give in `backend_credential`."
+    )
+    bedrock: BedrockSettings | None = Field(
+        None, description="The tenant's share of Amazon Bedrock; without it there is none."
+    )
+    templates: tuple[str, ...] = _listed(
+        "Templates of Vast.ai, by hash, that requests may name in `template_hash`; others are refused. Vast.ai "
+        "hands the account's own environment variables to every template.",
+        default=(),
+    )
+    keep_limit_seconds: int = Field(
+        DEFAULT_KEEP_LIMIT_SECONDS,
+        ge=MIN_KEEP_LIMIT_SECONDS,
+        le=MAX_KEEP_LIMIT_SECONDS,
+        description="Seconds that a rented machine may be kept after its job, at most. A value that is not "
+        "understood counts as the least.",
+    )

@@ -1,0 +1,43 @@
+"""Entries of what an operator writes: their names, and how one is refused that is not understood."""
+
+import re
+from dataclasses import dataclass
+
+TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""A tenant's name. It is part of a parameter's name and of keys in the table."""
+
+NAME = TENANT
+"""The name of an entry within a tenant's document, such as a credential's."""
+
+NOT_UNDERSTOOD_METRIC = "SettingsNotUnderstood"
+"""Counted for each refused entry and each unreadable parameter; an alarm in the template looks for it."""
+
+
+class EntryError(Exception):
+    """An entry is not understood, and becomes a `RefusedEntry`.
+
+    Attributes
+    ----------
+    sentence
+        Why, without a value.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEntry:
+    """An entry that is not understood, and has therefore no effect.
+
+    Attributes
+    ----------
+    place
+        Where it stands, by names and numbers. No part of it can be a secret.
+    reason
+        One sentence, without a value.
+    """
+
+    place: str
+    reason: str

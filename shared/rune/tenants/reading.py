@@ -1,0 +1,231 @@
+"""Reading a tenant's document entry by entry, so that one that is not understood disables itself alone."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rune.net.addresses import AddressPolicy
+from rune.tenants.backends import Credential, TenantBackends, origin_of
+from rune.tenants.document import (
+    MAX_KEEP_LIMIT_SECONDS,
+    MIN_KEEP_LIMIT_SECONDS,
+    BedrockSettings,
+    CredentialSettings,
+    HolmesSettings,
+    TenantAgents,
+    TenantDocument,
+)
+from rune.tenants.entries import NAME, EntryError, RefusedEntry
+from rune.tenants.keys import check_key, read_url
+from rune.tenants.settings import TenantSettings
+from rune.tenants.tokens import SHORTEST_TOKEN_CHARS, read_hash
+
+_MAX_TEMPLATE_CHARS = 256
+"""As in a request's `template_hash`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentContext:
+    """What a document is judged by.
+
+    Attributes
+    ----------
+    policy
+        A key goes over plain HTTP only into networks that it allows by name.
+    home_region
+        The deployment's own.
+    has_bedrock
+        Whether the deployment may use Bedrock at all; without it no tenant may.
+    """
+
+    policy: AddressPolicy
+    home_region: str = ""
+    has_bedrock: bool = False
+
+
+def read_document(
+    json_text: str, context: DocumentContext
+) -> tuple[TenantSettings, tuple[RefusedEntry, ...]]:
+    """Return what is understood of a tenant's document, and what is not.
+
+    A text that is no JSON object says nothing of the tenant, not even that it is not suspended: so it is.
+    """
+    try:
+        members = json.loads(json_text, object_pairs_hook=_without_repetition)
+    except (ValueError, RecursionError):
+        members = None
+    if not isinstance(members, dict):
+        refused = RefusedEntry("document", "It is no JSON object, so the tenant is suspended.")
+        return TenantSettings(is_suspended=True), (refused,)
+    reader = _Reader(members, context)
+    return reader.read(), tuple(reader.refused)
+
+
+class _Repeated:
+    """Stands for the value of a name that stands twice in its object."""
+
+
+def _without_repetition(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+    members: dict[str, object] = {}
+    for name, value in pairs:
+        members[name] = _Repeated() if name in members else value
+    return members
+
+
+class _Reader:
+    """Reads each entry by itself, and remembers those that it refuses."""
+
+    def __init__(self, members: Mapping[str, object], context: DocumentContext) -> None:
+        self._members = members
+        self._context = context
+        self.refused: list[RefusedEntry] = []
+
+    def read(self) -> TenantSettings:
+        """Return the settings that the understood entries make."""
+        unknown_count = len(self._members.keys() - TenantDocument.model_fields.keys())
+        if unknown_count:
+            # Not named: a name in the wrong place may be a key.
+            self._refuse("…", f"{unknown_count} fields have names that RUNE does not know.")
+        bedrock = self._read_one("bedrock", "bedrock", lambda value: _validate(BedrockSettings, value))
+        settings = TenantSettings(
+            is_suspended=self._read_suspended(),
+            token_digests=tuple(self._read_named("tokens", _read_token_hash, _token_place).values()),
+            agents=self._read_agents(),
+            backends=TenantBackends(
+                self._read_named("credentials", self._read_credential, _named_place),
+                bedrock if self._context.has_bedrock else None,
+                self._context.home_region,
+            ),
+            templates=frozenset(self._read_templates()),
+        )
+        limit_seconds = self._read_one(
+            "keep_limit_seconds", "keep_limit_seconds", _read_keep_limit, otherwise=MIN_KEEP_LIMIT_SECONDS
+        )
+        if limit_seconds is None:
+            return settings
+        return replace(settings, keep_limit=timedelta(seconds=limit_seconds))
+
+    def _read_suspended(self) -> bool:
+        value = self._members.get("suspended", False)
+        if isinstance(value, bool):
+            return value
+        self._refuse("suspended", "It is neither true nor false, and counts as true.")
+        return True
+
+    def _read_agents(self) -> TenantAgents:
+        agents = self._read_named("agents", self._read_agent, _agent_place)
+        return TenantAgents(holmes=agents.get("holmes"))
+
+    def _read_agent(self, name: str, value: object) -> HolmesSettings:
+        if name not in TenantAgents.model_fields:
+            raise EntryError("There is no such agent.")
+        holmes = _validate(HolmesSettings, value)
+        url = read_url(holmes.base_url)
+        if holmes.api_key is not None:
+            check_key(holmes.api_key.get_secret_value(), url, self._context.policy)
+        return holmes
+
+    def _read_credential(self, name: str, value: object) -> Credential:
+        if not NAME.fullmatch(name):
+            raise EntryError("Its name is none: letters, digits, `_`, `.` and `-`, at most 64 of them.")
+        credential = _validate(CredentialSettings, value)
+        url = read_url(credential.url)
+        if url.url.count("/") > len("//"):
+            raise EntryError("A credential belongs to a whole server: give no path in url.")
+        api_key = credential.api_key.get_secret_value()
+        check_key(api_key, url, self._context.policy)
+        return Credential(origin_of(url), api_key)
+
+    def _read_templates(self) -> Iterable[str]:
+        values = self._members.get("templates", [])
+        if not isinstance(values, list):
+            self._refuse("templates", "It is no array.")
+            return
+        for number, value in enumerate(values, start=1):
+            if isinstance(value, str) and 0 < len(value) <= _MAX_TEMPLATE_CHARS:
+                yield value
+            else:
+                self._refuse(
+                    f"templates/{number}", f"It is no text of 1 to {_MAX_TEMPLATE_CHARS} characters."
+                )
+
+    def _read_named[T](
+        self, section: str, read: Callable[[str, object], T], place_of: Callable[[int, str], str]
+    ) -> dict[str, T]:
+        """Return the understood entries of a section that holds entries by name."""
+        entries = self._members.get(section, {})
+        if not isinstance(entries, dict):
+            self._refuse(section, "It is no object that stands there once.")
+            return {}
+        found = {}
+        for number, (name, value) in enumerate(entries.items(), start=1):
+            try:
+                found[name] = read(name, value)
+            except EntryError as error:
+                self._refuse(f"{section}/{place_of(number, name)}", error.sentence)
+        return found
+
+    def _read_one[T](
+        self, name: str, place: str, read: Callable[[object], T], otherwise: T | None = None
+    ) -> T | None:
+        """Return an entry that stands for itself; None where there is none."""
+        if self._members.get(name) is None:
+            return None
+        try:
+            return read(self._members[name])
+        except EntryError as error:
+            self._refuse(place, error.sentence)
+            return otherwise
+
+    def _refuse(self, place: str, reason: str) -> None:
+        self.refused.append(RefusedEntry(place, reason))
+
+
+def _read_token_hash(name: str, value: object) -> bytes:
+    if not NAME.fullmatch(name) or len(name) >= SHORTEST_TOKEN_CHARS:
+        raise EntryError(
+            f"Its name is none: letters, digits, `_`, `.` and `-`, fewer than {SHORTEST_TOKEN_CHARS}."
+        )
+    if not isinstance(value, str):
+        raise EntryError("It is no text that stands there once.")
+    return read_hash(value)
+
+
+def _read_keep_limit(value: object) -> int:
+    least, most = MIN_KEEP_LIMIT_SECONDS, MAX_KEEP_LIMIT_SECONDS
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise EntryError(f"It is no whole number from {least} to {most}, and counts as {least}.")
+    return value
+
+
+def _token_place(number: int, name: str) -> str:
+    # Where name and token are exchanged, the name is the secret.
+    return name if NAME.fullmatch(name) and len(name) < SHORTEST_TOKEN_CHARS else str(number)
+
+
+def _named_place(number: int, name: str) -> str:
+    return name if NAME.fullmatch(name) else str(number)
+
+
+def _agent_place(number: int, name: str) -> str:
+    return name if name in TenantAgents.model_fields else str(number)
+
+
+def _validate[T: BaseModel](model: type[T], value: Any) -> T:  # noqa: ANN401  # what JSON holds
+    """Return an entry of a shape; raises EntryError that names fields and never a value."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise EntryError("; ".join(sorted({_describe(item) for item in error.errors()}))[:500]) from None
+
+
+def _describe(item: Mapping[str, Any]) -> str:
+    if item["type"] == "extra_forbidden":
+        # Not named, as above.
+        return "a field has a name that RUNE does not know"
+    place = "/".join(str(part) for part in item["loc"])
+    return f"{place}: {item['msg']}" if place else str(item["msg"])

@@ -1,0 +1,85 @@
+"""What RUNE knows of a tenant, and where it comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol, override
+
+from rune.tenants.backends import NO_BACKENDS, TenantBackends
+from rune.tenants.document import DEFAULT_KEEP_LIMIT_SECONDS, TenantAgents
+from rune.tenants.tokens import TokenBook, admits
+
+TEMPLATE_NOT_ALLOWED = "Your tenant may not name this template; the operator allows templates by hash."
+"""Why a `template_hash` is refused, at admission and again when the machine is ordered."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSettings:
+    """One tenant's settings, as understood.
+
+    Attributes
+    ----------
+    is_suspended
+        Whether its tokens open nothing and its jobs end at their next step.
+    token_digests
+        From both sources: the tenant's document and `RUNE_API_TOKENS`.
+    templates
+        Templates of the provider that its requests may name.
+    keep_limit
+        How long it may keep a rented machine after its job, at most.
+    """
+
+    is_suspended: bool = False
+    token_digests: tuple[bytes, ...] = ()
+    agents: TenantAgents = field(default_factory=TenantAgents)
+    backends: TenantBackends = NO_BACKENDS
+    templates: frozenset[str] = frozenset()
+    keep_limit: timedelta = timedelta(seconds=DEFAULT_KEEP_LIMIT_SECONDS)
+
+    def admits(self, token: str) -> bool:
+        """Return whether the token is one of the tenant's."""
+        return admits(self.token_digests, token)
+
+
+class TenantSource(Protocol):
+    """Where the settings of this moment are."""
+
+    def recall(self, tenant: str) -> TenantSettings | None:
+        """Return the settings without a call; None where one would be needed."""
+        ...
+
+    def of(self, tenant: str) -> TenantSettings:
+        """Return the settings; raises SettingsUnavailableError if they cannot be known now."""
+        ...
+
+    def reread(self, tenant: str) -> TenantSettings:
+        """Return the settings after another look, since a server has refused a key that they hold.
+
+        Raises
+        ------
+        SettingsUnavailableError
+            They cannot be known now.
+        """
+        ...
+
+
+class FixedTenants(TenantSource):
+    """Settings that never change: those given, and for other tenants the tokens of a book alone."""
+
+    def __init__(
+        self, given: Mapping[str, TenantSettings] | None = None, book: TokenBook | None = None
+    ) -> None:
+        self._given = given or {}
+        self._book = book or TokenBook()
+
+    @override
+    def recall(self, tenant: str) -> TenantSettings:
+        return self._given.get(tenant) or TenantSettings(token_digests=self._book.digests_of(tenant))
+
+    @override
+    def of(self, tenant: str) -> TenantSettings:
+        return self.recall(tenant)
+
+    @override
+    def reread(self, tenant: str) -> TenantSettings:
+        return self.recall(tenant)

@@ -1,0 +1,45 @@
+"""What a tenant's settings mean for a step that runs: suspension, and keys that changed meanwhile."""
+
+from rune.errors import ServerAccessError, SettingsUnavailableError
+from rune.jobs.outcomes import Again, Failed, Outcome
+from rune.jobs.step import Step, StepContext
+from rune.tenants.settings import TenantSettings, TenantSource
+
+SETTINGS_DELAY_SECONDS = 20
+"""Wait for settings that cannot be read; the job's deadline ends it."""
+
+
+def heeding_tenant(step: Step, tenants: TenantSource) -> Step:
+    """Return a step that does not run for a suspended tenant, and takes up a key that has changed.
+
+    A server that refuses a key has done nothing, so the step may run again. It does so if the tenant's keys have
+    changed since it began, as often as any step whose failure passes.
+    """
+
+    async def run(context: StepContext) -> Outcome:
+        tenant = context.job.tenant
+        try:
+            before = _recall(tenants, tenant)
+            if before is not None and before.is_suspended:
+                return Failed("tenant_suspended", "The tenant is suspended.", retryable=False)
+            return await step(context)
+        except SettingsUnavailableError:
+            return Again(SETTINGS_DELAY_SECONDS, dict(context.job.progress))
+        except ServerAccessError as error:
+            if before is None or _keys_of(tenants.reread(tenant)) == _keys_of(before):
+                raise
+            return Failed(error.code, error.sentence, retryable=True)
+
+    return run
+
+
+def _recall(tenants: TenantSource, tenant: str) -> TenantSettings | None:
+    """Return the settings, or None where they cannot be read: a step that needs them finds out by itself."""
+    try:
+        return tenants.of(tenant)
+    except SettingsUnavailableError:
+        return None
+
+
+def _keys_of(settings: TenantSettings) -> tuple[object, object]:
+    return settings.agents, settings.backends.credentials

@@ -1,0 +1,283 @@
+"""A tenant's document, entry by entry."""
+
+import hashlib
+import json
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rune.net.addresses import AddressPolicy
+from rune.tenants.document import BedrockSettings, HolmesSettings, TenantDocument
+from rune.tenants.entries import RefusedEntry
+from rune.tenants.reading import DocumentContext, read_document
+from rune.tenants.settings import TenantSettings
+from tests.unit.tenants.test_tokens import MISTYPED_HASHES
+
+KEY = "sk-lab-0123456789abcdef"
+TOKEN = "token-of-a-laptop-0123456789-abcdefg"
+HASH = f"sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()}"
+LAB = "https://llm.example:8443"
+HOME = "eu-central-1"
+CONTEXT = DocumentContext(AddressPolicy.parse("127.0.0.0/8, 10.1.0.0/16"), HOME, has_bedrock=True)
+
+WHOLE: dict[str, object] = {
+    "suspended": False,
+    "tokens": {"laptop": HASH},
+    "agents": {"holmes": {"base_url": "https://holmes.example", "api_key": KEY}},
+    "credentials": {"lab": {"api_key": KEY, "url": LAB}},
+    "bedrock": {"regions": ["us-east-1"], "models": ["anthropic.claude-*"]},
+    "templates": ["c166c11f", "4e17788f"],
+    "keep_limit_seconds": 7200,
+}
+
+
+def read(
+    document: object, context: DocumentContext = CONTEXT
+) -> tuple[TenantSettings, tuple[RefusedEntry, ...]]:
+    return read_document(json.dumps(document), context)
+
+
+def settings_of(document: object, context: DocumentContext = CONTEXT) -> TenantSettings:
+    settings, refused = read(document, context)
+    assert refused == ()
+    return settings
+
+
+def places(document: object) -> list[str]:
+    return [entry.place for entry in read(document)[1]]
+
+
+# ---------------------------------------------------------------- understood
+
+
+def test_whole_document_is_understood() -> None:
+    settings = settings_of(WHOLE)
+
+    assert (settings.is_suspended, settings.admits(TOKEN)) == (False, True)
+    holmes = settings.agents.holmes
+    assert holmes is not None
+    assert holmes.api_key is not None
+    assert (holmes.base_url, holmes.api_key.get_secret_value()) == ("https://holmes.example", KEY)
+    assert settings.backends.credentials["lab"].origin == ("https", "llm.example", 8443)
+    assert settings.backends.credentials["lab"].api_key == KEY
+    assert settings.backends.bedrock == BedrockSettings(
+        regions=("us-east-1",), models=("anthropic.claude-*",), max_tokens_per_job=1_000_000
+    )
+    assert settings.backends.home_region == HOME
+    assert settings.templates == {"c166c11f", "4e17788f"}
+    assert settings.keep_limit == timedelta(hours=2)
+
+
+def test_schema_and_reader_agree_on_what_a_whole_document_is() -> None:
+    assert TenantDocument.model_fields.keys() == WHOLE.keys()
+    TenantDocument.model_validate(WHOLE)
+
+
+def test_empty_document_gives_the_tenant_nothing_but_its_existence() -> None:
+    settings = settings_of({})
+
+    assert settings.backends.home_region == HOME
+    assert settings == TenantSettings(backends=settings.backends)
+    assert (settings.is_suspended, settings.templates, settings.keep_limit) == (
+        False,
+        frozenset(),
+        timedelta(hours=4),
+    )
+
+
+def test_bedrock_is_nobodys_where_the_deployment_may_not_use_it() -> None:
+    assert settings_of(WHOLE, DocumentContext(CONTEXT.policy, HOME)).backends.bedrock is None
+
+
+def test_key_of_holmes_is_optional_and_its_network_is_judged_later() -> None:
+    settings = settings_of({"agents": {"holmes": {"base_url": "http://10.0.0.7:5050/holmes"}}})
+
+    assert settings.agents.holmes == HolmesSettings(base_url="http://10.0.0.7:5050/holmes")
+
+
+def test_settings_never_show_a_key_when_they_are_printed() -> None:
+    settings = settings_of(WHOLE)
+
+    assert KEY not in f"{settings!r} {settings} {settings.agents.model_dump_json()}"
+
+
+# ---------------------------------------------------------------- suspended
+
+
+@pytest.mark.parametrize(
+    "text", ["", "not json", "[]", '"text"', "null", "[" * 8000, '{"tokens": {}', "\x00"]
+)
+def test_tenant_is_suspended_when_its_document_is_no_json_object(text: str) -> None:
+    settings, refused = read_document(text, CONTEXT)
+
+    assert settings == TenantSettings(is_suspended=True)
+    assert [entry.place for entry in refused] == ["document"]
+
+
+@pytest.mark.parametrize("value", ["yes", "true", 1, 0, None, [], "false"])
+def test_suspension_that_is_neither_true_nor_false_is_one(value: object) -> None:
+    settings, refused = read({**WHOLE, "suspended": value})
+
+    assert (settings.is_suspended, [entry.place for entry in refused]) == (True, ["suspended"])
+
+
+def test_suspension_that_stands_twice_is_one() -> None:
+    settings, _ = read_document('{"suspended": true, "suspended": false}', CONTEXT)
+
+    assert settings.is_suspended
+
+
+# ---------------------------------------------------------------- refused entries
+
+
+def a_credential(name: str = "lab", **changes: object) -> dict[str, object]:
+    return {"credentials": {name: {"api_key": KEY, "url": LAB, **changes}}}
+
+
+def a_holmes(**holmes: object) -> dict[str, object]:
+    return {"agents": {"holmes": holmes}}
+
+
+def a_share(**changes: object) -> dict[str, object]:
+    return {"bedrock": {"regions": ["us-east-1"], "models": ["*"], **changes}}
+
+
+REFUSED: list[tuple[dict[str, object], str]] = [
+    ({KEY: {}}, "…"),
+    ({"tokens": [KEY]}, "tokens"),
+    ({"tokens": {"laptop": KEY}}, "tokens/laptop"),
+    ({"tokens": {"laptop": TOKEN}}, "tokens/laptop"),
+    ({"tokens": {"laptop": [HASH]}}, "tokens/laptop"),
+    ({"tokens": {"my laptop": HASH}}, "tokens/1"),
+    ({"tokens": {TOKEN: "laptop"}}, "tokens/1"),
+    ({"agents": KEY}, "agents"),
+    ({"agents": {KEY: {}}}, "agents/1"),
+    (a_holmes(api_key=KEY), "agents/holmes"),
+    (a_holmes(base_url="https://holmes.example", api_key=[KEY]), "agents/holmes"),
+    (a_holmes(base_url="https://holmes.example", key=KEY), "agents/holmes"),
+    (a_holmes(base_url=f"https://user:{KEY}@holmes.example"), "agents/holmes"),
+    (a_holmes(base_url="holmes.example", api_key=KEY), "agents/holmes"),
+    (a_holmes(base_url="https://holmes.example", api_key=f"{KEY}\r\nX: y"), "agents/holmes"),
+    (a_holmes(base_url="https://holmes.example", api_key=f"{KEY}é"), "agents/holmes"),
+    (a_holmes(base_url="https://holmes.example", api_key="short"), "agents/holmes"),
+    (a_holmes(base_url="http://holmes.example", api_key=KEY), "agents/holmes"),
+    ({"credentials": KEY}, "credentials"),
+    ({"credentials": {"lab": KEY}}, "credentials/lab"),
+    (a_credential(key=KEY), "credentials/lab"),
+    (a_credential(url=7), "credentials/lab"),
+    (a_credential(url="ftp://llm.example"), "credentials/lab"),
+    (a_credential(url=f"{LAB}/{KEY}"), "credentials/lab"),
+    (a_credential(url="http://llm.example"), "credentials/lab"),
+    (a_credential(url="http://93.184.216.34"), "credentials/lab"),
+    (a_credential(url="http://10.2.0.1"), "credentials/lab"),
+    (a_credential(api_key="short"), "credentials/lab"),
+    (a_credential(api_key=f"{KEY}\r\n"), "credentials/lab"),
+    (a_credential(f"{KEY}/"), "credentials/1"),
+    ({"bedrock": KEY}, "bedrock"),
+    (a_share(regions=[]), "bedrock"),
+    (a_share(models=[]), "bedrock"),
+    (a_share(regions=["evil/"]), "bedrock"),
+    (a_share(max_tokens_per_job=0), "bedrock"),
+    (a_share(max_tokens_per_job="many"), "bedrock"),
+    (a_share(key=KEY), "bedrock"),
+    ({"templates": KEY}, "templates"),
+    ({"templates": ["c166c11f", [KEY]]}, "templates/2"),
+    ({"templates": [""]}, "templates/1"),
+    ({"keep_limit_seconds": "7200"}, "keep_limit_seconds"),
+    ({"keep_limit_seconds": True}, "keep_limit_seconds"),
+    ({"keep_limit_seconds": 59}, "keep_limit_seconds"),
+    ({"keep_limit_seconds": 604_801}, "keep_limit_seconds"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "place"), REFUSED)
+def test_entry_is_refused_by_place_and_never_by_value(wrong: dict[str, object], place: str) -> None:
+    _, refused = read(wrong)
+
+    assert [entry.place for entry in refused] == [place]
+    for secret in (KEY, TOKEN):
+        assert secret not in f"{refused}"
+
+
+@pytest.mark.parametrize(("wrong", "place"), REFUSED)
+def test_rest_of_the_document_goes_on(wrong: dict[str, object], place: str) -> None:
+    (section,) = wrong
+    beside = {name: value for name, value in WHOLE.items() if name != section}
+
+    settings, _ = read({**beside, **wrong})
+
+    whole = settings_of(WHOLE)
+    for section_name, told in [
+        ("tokens", (settings.token_digests, whole.token_digests)),
+        ("agents", (settings.agents, whole.agents)),
+        ("credentials", (settings.backends.credentials, whole.backends.credentials)),
+        ("bedrock", (settings.backends.bedrock, whole.backends.bedrock)),
+        ("templates", (settings.templates, whole.templates)),
+        ("keep_limit_seconds", (settings.keep_limit, whole.keep_limit)),
+    ]:
+        if section_name != section:
+            assert told[0] == told[1], f"{place} changed {section_name}"
+
+
+@pytest.mark.parametrize("mistyped", MISTYPED_HASHES.values(), ids=MISTYPED_HASHES.keys())
+def test_mistyped_hash_is_refused_and_the_tenants_other_token_stays(mistyped: str) -> None:
+    settings, refused = read({"tokens": {"ci": mistyped, "laptop": HASH}})
+
+    assert (settings.admits(mistyped), settings.admits(TOKEN)) == (False, True)
+    assert [entry.place for entry in refused] == ["tokens/ci"]
+
+
+def test_entries_beside_a_refused_one_stay() -> None:
+    good, bad = {"api_key": KEY, "url": LAB}, {"api_key": KEY, "url": "http://llm.example"}
+
+    settings, refused = read({"credentials": {"bad": bad, "good": good}, "templates": [7, "c166c11f"]})
+
+    assert ([*settings.backends.credentials], [*settings.templates]) == (["good"], ["c166c11f"])
+    assert [entry.place for entry in refused] == ["credentials/bad", "templates/1"]
+
+
+def test_entry_that_stands_twice_is_refused() -> None:
+    text = json.dumps({"a": 1}).replace('"a": 1', f'"tokens": {{"laptop": "{HASH}", "laptop": "{HASH}"}}')
+
+    settings, refused = read_document(text, CONTEXT)
+
+    assert (settings.token_digests, [entry.place for entry in refused]) == ((), ["tokens/laptop"])
+
+
+def test_limit_that_is_not_understood_counts_as_the_least() -> None:
+    assert read({"keep_limit_seconds": "600"})[0].keep_limit == timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9000", "http://localhost:9000", "http://10.1.255.1"])
+def test_key_travels_in_the_clear_only_where_the_operator_allows_the_network(url: str) -> None:
+    document = {**a_credential(url=url), **a_holmes(base_url=url, api_key=KEY)}
+
+    settings = settings_of(document)
+
+    assert settings.backends.credentials["lab"].api_key == KEY
+    assert settings.agents.holmes is not None
+    _, refused = read(document, DocumentContext(AddressPolicy()))
+    assert [entry.place for entry in refused] == ["agents/holmes", "credentials/lab"]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*WHOLE, "unknown"]), json_values, max_size=8))
+def test_no_document_of_json_raises(document: dict[str, object]) -> None:
+    settings, _ = read(document)
+
+    assert settings.is_suspended == (document.get("suspended", False) is not False)
+
+
+@given(st.text(max_size=60))
+def test_no_text_raises(text: str) -> None:
+    settings, refused = read_document(text, CONTEXT)
+
+    assert refused or not settings.is_suspended
