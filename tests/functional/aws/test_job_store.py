@@ -17,7 +17,7 @@ from rune.aws.job_store import LARGEST_ROW_BYTES, DynamoJobStore, NoObjectStore
 from rune.errors import StoreUnavailableError
 from rune.jobs.lifecycle import claim, request_cancel
 from rune.jobs.outcomes import Again, Done, Next
-from rune.jobs.record import Event, Failure, Job, Status, StepName
+from rune.jobs.record import Event, Failure, Job, Kind, Status, StepName
 from rune.jobs.store import JobHistory, JobStore, Refused, StoredJob, Submission
 from rune.jobs.transitions import LONGEST_SENTENCE_BYTES, make_transition
 from rune.storage.change import allows, apply
@@ -91,15 +91,28 @@ PROGRESS = {"point": 12, "points": 12, "requests": 10_000, "requests_total": 10_
     ("phases", "progress", "failure"),
     [
         (PHASES, PROGRESS, None),
-        (PHASES, {}, a_failure(sentence="x" * LONGEST_SENTENCE_BYTES)),
+        (
+            PHASES,
+            {},
+            a_failure(
+                code="x" * 26,
+                sentence="x" * LONGEST_SENTENCE_BYTES,
+                stage=StepName.RECONCILE,
+                retryable=False,
+            ),
+        ),
     ],
     ids=["at work", "failed"],
 )
 def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
     phases: tuple[str, ...], progress: dict[str, int], failure: Failure | None
 ) -> None:
+    ends_as = Status.FAILED if failure else Status.SUCCEEDED
     job = an_ended_job(
+        ends_as,
         tenant="t" * 64,
+        kind=Kind.LLM_INSTANCE,
+        step=StepName.RELEASE,
         due_at=NOW,
         lease_owner="f" * 32,
         lease_until=NOW,
@@ -116,7 +129,7 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
         phases_ms=dict.fromkeys(phases, 870_000),
         rents=True,
         rental_id=f"{'f' * 32}-12",
-        ends_as=Status.SUCCEEDED,
+        ends_as=ends_as,
         cost_micro_usd=999_999_999,
         borrowed_micro_usd=99_999_999,
     )

@@ -221,16 +221,16 @@ def test_transition_tries_again_when_the_deadline_is_just_after_the_next_try() -
 @pytest.mark.parametrize(
     ("sentence", "kept"),
     [
-        ("x" * 260, "x" * 260),
-        ("x" * 261, "x" * 260),
-        ("x" * 9000, "x" * 260),
-        # The 260th byte lies within a letter, which is left out whole.
-        ("é" * 260, "é" * 130),
-        ("漢" * 260, "漢" * 86),
-        ("xx" + "🚀" * 260, "xx" + "🚀" * 64),
+        ("x" * 240, "x" * 240),
+        ("x" * 241, "x" * 240),
+        ("x" * 9000, "x" * 240),
+        # The 240th byte lies within a letter, which is left out whole.
+        ("x" + "é" * 240, "x" + "é" * 119),
+        ("x" + "漢" * 240, "x" + "漢" * 79),
+        ("xx" + "🚀" * 240, "xx" + "🚀" * 59),
     ],
 )
-def test_transition_shortens_the_sentence_when_it_is_longer_than_260_bytes(sentence: str, kept: str) -> None:
+def test_transition_shortens_the_sentence_when_it_is_longer_than_240_bytes(sentence: str, kept: str) -> None:
     after_it, _ = carried_out(CLAIMED, replace(UNKNOWN_MODEL, sentence=sentence))
 
     assert after_it.failure == Failure("model_not_found", kept, StepName.WARM_UP, retryable=False)
