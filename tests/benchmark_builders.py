@@ -12,7 +12,7 @@ from pathlib import Path
 from rune.bench.comparison import compare
 from rune.bench.converters import to_aiperf, to_vllm
 from rune.bench.markdown import to_markdown
-from rune.contracts import BenchmarkReport, BenchmarkResult, Distribution, RunReport
+from rune.contracts import BenchmarkReport, Distribution, RunReport, StoredBenchmarkResult
 from tests.builders import JOB_ID
 
 EXAMPLES = Path(__file__).parents[1] / "functions" / "api" / "examples"
@@ -32,14 +32,11 @@ def a_slower_report(job_id: str, ratio: float) -> BenchmarkReport:
     return report.model_copy(update={"runs": [_slowed(run, ratio) for run in report.runs]})
 
 
-def a_result_json(report: BenchmarkReport | None, record_keys: Sequence[str] | None = None) -> str:
+def a_result_json(report: BenchmarkReport | None, record_keys: Sequence[str] = ()) -> str:
     """Return a stored result of a benchmark."""
-    metadata = {"backend_type": "ollama"}
-    if record_keys is not None:
-        metadata["records"] = json.dumps(record_keys)
     result = {
         "answer": "A readiness probe fails.",
-        "metadata": metadata,
+        "metadata": {"backend_type": "ollama"},
         "telemetry": {
             "tokens": {"system_prompt": 0, "tool_calls": 0, "agent_reasoning": 0, "output": 9, "total": 17},
             "latency": [{"phase": "load", "ms": 1541}],
@@ -69,9 +66,10 @@ def a_result_json(report: BenchmarkReport | None, record_keys: Sequence[str] | N
                 "output_tokens_per_s": None,
             },
         },
+        "bookkeeping": {"record_keys": record_keys},
         "report": None if report is None else report.model_dump(mode="json"),
     }
-    return BenchmarkResult.model_validate_json(json.dumps(result)).model_dump_json()
+    return StoredBenchmarkResult.model_validate_json(json.dumps(result)).model_dump_json()
 
 
 def the_examples() -> dict[str, str]:

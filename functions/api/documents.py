@@ -12,6 +12,7 @@ from rune.contracts import (
     JobSummary,
     MetricsSummary,
 )
+from rune.contracts.records import BOOKKEEPING
 from rune.errors import InvalidRequestError
 from rune.jobs import plan
 from rune.jobs.metrics import Tallies
@@ -36,7 +37,7 @@ def job_record(stored: StoredJob) -> JobRecord:
         started_at=job.started_at,
         finished_at=job.finished_at,
         # Before the end it is a draft without its receipt.
-        result=json.loads(stored.result_json) if stored.result_json and not job.is_active else None,
+        result=_shown(stored.result_json) if stored.result_json and not job.is_active else None,
         cost_usd=_cost_usd(job),
         rental_id=job.rental_id,
         error=failure.sentence if failure else None,
@@ -44,6 +45,13 @@ def job_record(stored: StoredJob) -> JobRecord:
         error_stage=failure.stage.value if failure else None,
         error_retryable=failure.retryable if failure else None,
     )
+
+
+def _shown(result_json: str) -> dict[str, object]:
+    """Return a stored result without what RUNE keeps with it for itself."""
+    document: dict[str, object] = json.loads(result_json)
+    document.pop(BOOKKEEPING, None)
+    return document
 
 
 def job_list(page: JobPage) -> JobList:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from local.simulators.ollama import OllamaSettings
-from rune.contracts import BenchmarkReport, BenchmarkResult, JobRecord
+from rune.contracts import BenchmarkReport, BenchmarkResult, JobRecord, RecordsLinks
 from tests.e2e.client import RuneClient, read_result
 from tests.e2e.model_server import ModelServer, model_server
 from tests.e2e.waiting import wait_until
@@ -35,12 +35,13 @@ def a_sweep(server: ModelServer, **workload: object) -> dict[str, object]:
     }
 
 
-def report_of(job: JobRecord) -> tuple[BenchmarkReport, list[str]]:
-    """Return the report of a job that went well, and the names of its records' files."""
+def report_of(rune: RuneClient, job: JobRecord) -> tuple[BenchmarkReport, list[str]]:
+    """Return the report of a job that went well, and the paths of its records' files in the bucket."""
     assert job.status == "succeeded", job
     result = read_result(BenchmarkResult, job)
     assert result.report is not None
-    return result.report, json.loads(result.metadata["records"])
+    links = RecordsLinks.model_validate_json(rune.http.get(f"/v1/benchmarks/{job.job_id}/records").content)
+    return result.report, [urlsplit(link.url).path for link in links.records]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from tests.e2e.sweeps import REQUESTS, a_sweep, report_of
 def test_sweep_measures_every_point(rune: RuneClient, quick: ModelServer) -> None:
     job = rune.wait_for_end(rune.post_benchmark(a_sweep(quick, output_tokens=32)))
 
-    report, keys = report_of(job)
+    report, keys = report_of(rune, job)
     assert [(run.max_concurrency, run.completed, run.failed) for run in report.runs] == [
         (1, REQUESTS, 0),
         (2, REQUESTS, 0),

@@ -19,7 +19,7 @@ def test_sweep_goes_on_with_every_point_measured_once_when_its_worker_is_killed_
 
     job = rune.wait_for_end(lost_sweep.job_id, limit_seconds=max(5.0, left_seconds))
 
-    report, keys = report_of(job)
+    report, keys = report_of(rune, job)
     assert [(run.index, run.completed) for run in report.runs] == [
         (0, REQUESTS),
         (1, REQUESTS),

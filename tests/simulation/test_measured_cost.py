@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from local.simulators.vastai.bills import Bill
-from rune.contracts import BenchmarkResult, CostReport
+from rune.contracts import CostReport, StoredBenchmarkResult
 from rune.rentals.record import OLLAMA_IMAGE_BYTES
 from rune.services.admission.requests import Admitted
 from tests.simulation.faults import Odds
@@ -45,7 +45,7 @@ class Books:
         world.run()
         assert job_id is not None
         assert world.violations == []
-        result = BenchmarkResult.model_validate_json(world.table.result_of(job_id) or "")
+        result = StoredBenchmarkResult.model_validate_json(world.table.result_of(job_id) or "")
         assert result.report is not None
         (self.rental,) = account.rental_store.rentals.values()
         assert self.rental.contract_id is not None
@@ -120,7 +120,7 @@ def test_billed_dollars_cover_the_bill_and_what_explains_the_rest(books: Books) 
 def test_all_in_figure_pays_for_every_token_with_all_that_was_billed(books: Books) -> None:
     tokens = MEASURED_TOKENS + WARMUP_TOKENS
 
-    assert books.result.metadata["warmup_output_tokens"] == str(WARMUP_TOKENS)
+    assert books.result.bookkeeping.warmup_output_tokens == WARMUP_TOKENS
     assert books.cost.usd_per_million_output_tokens_all_in == pytest.approx(
         books.cost.billed_usd / tokens * 1e6, rel=1e-5
     )
@@ -173,7 +173,7 @@ def test_cost_of_a_machine_that_was_there_is_that_of_its_time_in_the_job() -> No
     world.run()
 
     _, job = world.table.jobs.values()
-    result = BenchmarkResult.model_validate_json(world.table.result_of(job.job_id) or "")
+    result = StoredBenchmarkResult.model_validate_json(world.table.result_of(job.job_id) or "")
     assert result.report is not None
     assert result.report.cost is not None
     assert job.started_at is not None

@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from local.simulators.vastai import Loss
-from rune.contracts import BenchmarkResult
+from rune.contracts import StoredBenchmarkResult
 from rune.jobs.plan import CLOSING_GRACE
 from rune.jobs.record import Job, Status
 from rune.services.admission.requests import Admitted
@@ -74,14 +74,14 @@ def flaws(world: World, *, must_be_whole: bool = True) -> Iterator[str]:
         if must_be_whole:
             yield f"ended {job.status}: {job.failure}"
         return
-    result = BenchmarkResult.model_validate_json(world.table.result_of(job.job_id) or "")
+    result = StoredBenchmarkResult.model_validate_json(world.table.result_of(job.job_id) or "")
     assert result.report is not None
     runs = result.report.runs
     if [(run.completed, run.failed, run.index) for run in runs] != [
         (REQUESTS, 0, index) for index in range(POINTS if must_be_whole else len(runs))
     ]:
         yield f"measured {[(run.index, run.completed) for run in runs]}"
-    keys = json.loads(result.metadata["records"])
+    keys = [*result.bookkeeping.record_keys]
     if keys and "judgements" in keys[-1]:
         judged = world.files[keys.pop()].count("\n")
         if judged != REQUESTS * len(runs):
@@ -186,7 +186,7 @@ def test_sweep_ends_well_with_what_is_measured_when_the_jobs_hour_is_over(answer
 
     job = the_job(world)
     assert job
-    report = BenchmarkResult.model_validate_json(world.table.result_of(job.job_id) or "").report
+    report = StoredBenchmarkResult.model_validate_json(world.table.result_of(job.job_id) or "").report
     assert report
     assert (world.violations, report.ended_by) == ([], "time_over")
     assert job.finished_at
@@ -208,7 +208,7 @@ def test_rented_sweep_keeps_what_is_measured_when_its_machine_is_lost() -> None:
 
     job = the_job(world)
     assert job
-    report = BenchmarkResult.model_validate_json(world.table.result_of(job.job_id) or "").report
+    report = StoredBenchmarkResult.model_validate_json(world.table.result_of(job.job_id) or "").report
     assert report
     assert (world.violations, job.status, report.ended_by) == ([], Status.SUCCEEDED, "errors")
     assert 1 <= len(report.runs) < POINTS + 1

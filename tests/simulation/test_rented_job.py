@@ -8,7 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from local.simulators.vastai import BootScript, Contract, Endpoint
-from rune.contracts import BenchmarkResult, LlmInstanceResult
+from rune.contracts import LlmInstanceResult, StoredBenchmarkResult
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, Status
 from rune.rentals.record import OLLAMA_IMAGE_BYTES, EndReason, Rental, RentalState
@@ -69,7 +69,7 @@ def test_rented_benchmark_tells_in_its_result_what_it_cost() -> None:
     world.run()
 
     job = the_job(world)
-    result = BenchmarkResult.model_validate_json(world.table.result_of(job.job_id) or "")
+    result = StoredBenchmarkResult.model_validate_json(world.table.result_of(job.job_id) or "")
     assert result.rental is not None
     assert Decimal(str(result.rental.cost_usd)) * 1_000_000 == job.cost_micro_usd
     assert result.telemetry.cost_estimate_usd == result.rental.cost_usd

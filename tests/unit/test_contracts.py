@@ -7,7 +7,15 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from rune import contracts
-from rune.contracts import AgenticAgentRequest, BenchmarkRequest, Document, LlmInstanceRequest
+from rune.contracts import (
+    AgenticAgentRequest,
+    BenchmarkRequest,
+    BenchmarkResult,
+    Document,
+    LlmInstanceRequest,
+    StoredBenchmarkResult,
+)
+from rune.contracts.records import BOOKKEEPING
 from tests.builders import a_benchmark_request
 
 LEAST = {"question": "q", "model": "m"}
@@ -265,3 +273,9 @@ def test_every_name_of_the_package_is_in_its_module() -> None:
 def test_package_has_no_other_names() -> None:
     with pytest.raises(AttributeError, match="'Misspelt'"):
         _ = contracts.Misspelt  # type: ignore[attr-defined]  # that is the test
+
+
+def test_stored_result_is_the_public_one_and_what_the_api_takes_off() -> None:
+    added = StoredBenchmarkResult.model_fields.keys() - BenchmarkResult.model_fields.keys()
+
+    assert added == {BOOKKEEPING}

@@ -65,11 +65,13 @@ if TYPE_CHECKING:
     )
     from rune.contracts.results import (
         AgenticAgentResult,
+        BenchmarkBookkeeping,
         BenchmarkResult,
         LlmInstanceResult,
         Measurements,
         PhaseLatency,
         RentalReceipt,
+        StoredBenchmarkResult,
         Telemetry,
         TokenTelemetry,
     )
@@ -86,6 +88,7 @@ __all__ = [
     "AgenticAgentResult",
     "BackendChoice",
     "BackendType",
+    "BenchmarkBookkeeping",
     "BenchmarkReport",
     "BenchmarkRequest",
     "BenchmarkResult",
@@ -135,6 +138,7 @@ __all__ = [
     "ServerReport",
     "ServerSide",
     "StatusName",
+    "StoredBenchmarkResult",
     "Telemetry",
     "TimeToReady",
     "TokenTelemetry",
@@ -202,11 +206,13 @@ _MODULES = {
     ),
     "results": (
         "AgenticAgentResult",
+        "BenchmarkBookkeeping",
         "BenchmarkResult",
         "LlmInstanceResult",
         "Measurements",
         "PhaseLatency",
         "RentalReceipt",
+        "StoredBenchmarkResult",
         "Telemetry",
         "TokenTelemetry",
     ),

@@ -11,6 +11,10 @@ type KindName = Literal["benchmark", "agentic-agent", "llm-instance"]
 type StatusName = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
+BOOKKEEPING = "bookkeeping"
+"""The member of a stored result that no caller gets; see `rune.contracts.results.StoredBenchmarkResult`."""
+
+
 class JobAccepted(Document):
     """A job was taken on and will end."""
 

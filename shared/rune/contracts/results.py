@@ -113,6 +113,21 @@ class BenchmarkResult(Document):
     """The numbers of every point, with all that they depend on (docs/benchmarks.md)."""
 
 
+class BenchmarkBookkeeping(Document):
+    """What RUNE keeps with a benchmark's result for itself."""
+
+    record_keys: tuple[str, ...] = ()
+    """Names of the files with single requests, by run, and with a judge model's replies."""
+    warmup_output_tokens: int = 0
+    """Output tokens that were paid for and not measured."""
+
+
+class StoredBenchmarkResult(BenchmarkResult):
+    """A benchmark's result as it is stored. Callers get it without `bookkeeping` (`rune.contracts.records`)."""
+
+    bookkeeping: BenchmarkBookkeeping
+
+
 class AgenticAgentResult(Document):
     """What an agent answered."""
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rune.clock import Clock
-from rune.contracts import BenchmarkReport, RecordsLink
+from rune.contracts import BenchmarkBookkeeping, BenchmarkReport, RecordsLink
 from rune.errors import JobNotFinishedError, NoReportError, NotABenchmarkError
 from rune.jobs.record import Job, Kind, Status
 from rune.jobs.store import StoredJob
@@ -104,7 +104,7 @@ class ReportService:
             ) from None
         if result.report is None:
             raise NoReportError(job.job_id, "the version of RUNE that ran it made none")
-        return Reported(job, result.report, tuple(result.metadata.records))
+        return Reported(job, result.report, result.bookkeeping.record_keys)
 
 
 _ENDED_BY = {
@@ -114,18 +114,12 @@ _ENDED_BY = {
 }
 
 
-class _Metadata(BaseModel):
-    """What of a result's metadata is asked for here."""
-
-    records: Json[list[str]] = Field(default_factory=list)
-
-
 class _Stored(BaseModel):
-    """What of a stored result is asked for here; the rest may be of any version."""
+    """The members of a `StoredBenchmarkResult` that are read here. The rest may be of any version."""
 
     model_config = ConfigDict(extra="ignore")
 
-    metadata: _Metadata = _Metadata()
+    bookkeeping: BenchmarkBookkeeping = Field(default_factory=BenchmarkBookkeeping)
     report: BenchmarkReport | None = None
 
 

@@ -119,7 +119,7 @@ def put_result(cloud: Cloud, result_json: str, **overrides: object) -> None:
 def put_benchmark(
     cloud: Cloud,
     report: BenchmarkReport | None = None,
-    record_keys: Sequence[str] | None = None,
+    record_keys: Sequence[str] = (),
     **overrides: object,
 ) -> None:
     """Store a benchmark that succeeded, with the builders' report where none is given."""

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from rune.aws.job_store import LARGEST_ROW_BYTES
-from rune.contracts import BenchmarkReport
+from rune.contracts import BenchmarkReport, BenchmarkResult
 from rune.jobs.record import Job, Kind, Status
 from tests.benchmark_builders import a_report, a_result_json
 from tests.builders import (
@@ -241,15 +241,22 @@ def test_judgements_are_linked_after_the_runs(api: ModuleType, cloud: Cloud) -> 
     ]
 
 
-@pytest.mark.parametrize("keys", [None, []], ids=["not named", "none"])
-def test_benchmark_without_records_has_no_links(
-    keys: list[str] | None, api: ModuleType, cloud: Cloud
-) -> None:
-    put_benchmark(cloud, record_keys=keys)
+def test_benchmark_without_records_has_no_links(api: ModuleType, cloud: Cloud) -> None:
+    put_benchmark(cloud)
 
     response = get(api, RECORDS)
 
     assert (response.status, response.document) == (200, {"job_id": JOB_ID, "records": []})
+
+
+def test_job_shows_its_result_without_what_rune_keeps_for_itself(api: ModuleType, cloud: Cloud) -> None:
+    put_benchmark(cloud, record_keys=KEYS)
+
+    response = get(api, f"/v1/jobs/{JOB_ID}")
+
+    assert KEYS[0] not in json.dumps(response.document)
+    shown = BenchmarkResult.model_validate_json(json.dumps(response.document["result"]))
+    assert shown.metadata == {"backend_type": "ollama"}
 
 
 FOREIGN = {

@@ -1,6 +1,6 @@
 import pytest
 
-from rune.contracts import AgenticAgentResult, BenchmarkResult, Document, LlmInstanceResult
+from rune.contracts import AgenticAgentResult, Document, LlmInstanceResult, StoredBenchmarkResult
 from rune.errors import AddressRefusedError, InvalidRequestError
 from rune.jobs.outcomes import Again, Done, Next
 from rune.jobs.record import Kind, StepName
@@ -26,8 +26,8 @@ def test_registry_has_every_step_but_renting_when_there_is_no_account() -> None:
 
 
 WAYS: list[tuple[Kind, bool, list[StepName], type[Document]]] = [
-    (Kind.BENCHMARK, True, [StepName.CHECK, StepName.WARM_UP, StepName.MEASURE], BenchmarkResult),
-    (Kind.BENCHMARK, False, [StepName.CHECK, StepName.MEASURE], BenchmarkResult),
+    (Kind.BENCHMARK, True, [StepName.CHECK, StepName.WARM_UP, StepName.MEASURE], StoredBenchmarkResult),
+    (Kind.BENCHMARK, False, [StepName.CHECK, StepName.MEASURE], StoredBenchmarkResult),
     (
         Kind.AGENTIC_AGENT,
         True,

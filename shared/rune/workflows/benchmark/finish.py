@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from rune.bench.judging import judge_messages
-from rune.contracts import BenchmarkRequest, BenchmarkResult
+from rune.contracts import BenchmarkRequest, StoredBenchmarkResult
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.step import StepContext
 from rune.workflows.benchmark.context_size import JUDGE_REPLY_TOKENS, context_for
@@ -15,7 +15,7 @@ from rune.workflows.graph import Fact, step_after
 def conclude(
     context: StepContext,
     request: BenchmarkRequest,
-    result: BenchmarkResult,
+    result: StoredBenchmarkResult,
     *,
     answers: Sequence[Answer],
     prompts: Sequence[str],

@@ -4,7 +4,6 @@ The numbers are there by then, and have cost more than any verdict: whatever bec
 well.
 """
 
-import json
 from collections.abc import Sequence
 
 from rune.bench.judging import judge_messages, parse_verdict
@@ -148,15 +147,16 @@ class Judge:
     def _finish(
         self, context: StepContext, expected: Expectation, state: JudgingState, *warnings: str
     ) -> Outcome:
-        draft, metadata = state.draft, dict(state.draft.metadata)
+        draft, bookkeeping = state.draft, state.draft.bookkeeping
         key = self._write_down(context, state)
         if key is not None:
-            metadata["records"] = json.dumps([*json.loads(metadata.get("records", "[]")), key])
+            keys = (*bookkeeping.record_keys, key)
+            bookkeeping = bookkeeping.model_copy(update={"record_keys": keys})
         latency = [*draft.telemetry.latency, PhaseLatency(phase="judge", ms=state.judged_ms)]
         report = draft.report and with_quality(draft.report, expected, state.answers, warnings)
         result = draft.model_copy(
             update={
-                "metadata": metadata,
+                "bookkeeping": bookkeeping,
                 "telemetry": draft.telemetry.model_copy(update={"latency": latency}),
                 "report": report,
             }

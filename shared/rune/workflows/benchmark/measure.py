@@ -4,7 +4,6 @@ A benchmark without a workload is the measurement of one request (`BenchmarkRequ
 what its caller may ask of it: the question as it is, and a limit on the time of its answer.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from rune.bench.reports import make_report
 from rune.bench.runs import fold_run
 from rune.bench.sweeps import next_point
 from rune.bench.tasks import Task
-from rune.contracts import BenchmarkRequest, RunReport, Workload
+from rune.contracts import BenchmarkBookkeeping, BenchmarkRequest, RunReport, Workload
 from rune.contracts.benchmarks import EndedBy
 from rune.errors import (
     AddressError,
@@ -209,12 +208,9 @@ class Measure:
             tokens=state.tokens,
             phases_ms={**context.job.phases_ms, **phases_ms},
             report=report,
-            metadata={}
-            if request.workload is None
-            else {
-                "records": json.dumps(state.record_keys),
-                "warmup_output_tokens": str(state.warmup_output_tokens),
-            },
+            bookkeeping=BenchmarkBookkeeping(
+                record_keys=state.record_keys, warmup_output_tokens=state.warmup_output_tokens
+            ),
         )
         return conclude(
             context,

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rune.contracts import (
+    BenchmarkBookkeeping,
     BenchmarkReport,
     BenchmarkRequest,
-    BenchmarkResult,
     Measurements,
     PhaseLatency,
+    StoredBenchmarkResult,
     Telemetry,
     TokenTelemetry,
 )
@@ -48,8 +49,8 @@ def make_result(
     tokens: TokenSums,
     phases_ms: Mapping[str, int],
     report: BenchmarkReport,
-    metadata: Mapping[str, str] | None = None,
-) -> BenchmarkResult:
+    bookkeeping: BenchmarkBookkeeping,
+) -> StoredBenchmarkResult:
     """Return the result without its receipt.
 
     Parameters
@@ -59,17 +60,14 @@ def make_result(
         kept, and `metadata.answer_chars` tells its length.
     phases_ms
         All phases of the job in order, in milliseconds.
-    metadata
-        Besides what every result says.
     """
     clipped = {"answer_chars": str(len(answer))} if len(answer) > LONGEST_ANSWER_CHARS else {}
-    return BenchmarkResult(
+    return StoredBenchmarkResult(
         answer=answer[:LONGEST_ANSWER_CHARS],
         metadata={
             "backend_type": request.backend_type,
             "question": request.question[:_QUOTED_CHARS],
             **clipped,
-            **(metadata or {}),
         },
         telemetry=Telemetry(
             tokens=TokenTelemetry(
@@ -86,4 +84,5 @@ def make_result(
         backend_url=backend_url,
         measurements=measurements,
         report=report,
+        bookkeeping=bookkeeping,
     )

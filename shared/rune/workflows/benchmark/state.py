@@ -6,7 +6,7 @@ from datetime import datetime
 
 from rune.bench.measurements import measurements_of
 from rune.bench.records import MeasuredPoint, RequestRecord
-from rune.contracts import BenchmarkResult, Document, Measurements, RunReport, Workload
+from rune.contracts import Document, Measurements, RunReport, StoredBenchmarkResult, Workload
 from rune.contracts.workloads import MAX_JUDGED_BY_MODEL
 from rune.llm.protocol import Generation
 from rune.workflows.benchmark.result import TokenSums
@@ -93,7 +93,7 @@ class MeasuringState(Document):
 class JudgingState(Document):
     """A benchmark whose numbers are there, and whose answers are being judged."""
 
-    draft: BenchmarkResult
+    draft: StoredBenchmarkResult
     answers: tuple[Answer, ...]
     context_tokens: int
     """Context to load the judge with."""

@@ -8,10 +8,10 @@ from decimal import Decimal
 from rune.bench.costs import add_cost, time_to_ready
 from rune.contracts import (
     BenchmarkReport,
-    BenchmarkResult,
     HardwareReport,
     LlmInstanceResult,
     RentalReceipt,
+    StoredBenchmarkResult,
 )
 from rune.jobs.record import Job, Kind
 from rune.rentals.record import MICRO_USD_PER_USD, Rental
@@ -90,7 +90,7 @@ def add_receipt(kind: Kind, result_json: str, receipt: RentalReceipt, use: Bille
     update: dict[str, object] = {"rental": receipt, "contract_id": receipt.contract_id}
     if kind is Kind.LLM_INSTANCE:
         return LlmInstanceResult.model_validate_json(result_json).model_copy(update=update).model_dump_json()
-    result = BenchmarkResult.model_validate_json(result_json)
+    result = StoredBenchmarkResult.model_validate_json(result_json)
     telemetry = result.telemetry.model_copy(update={"cost_estimate_usd": receipt.cost_usd})
     report = None if result.report is None else _priced(result, result.report, receipt, use)
     update = {**update, "telemetry": telemetry, "report": report}
@@ -98,7 +98,7 @@ def add_receipt(kind: Kind, result_json: str, receipt: RentalReceipt, use: Bille
 
 
 def _priced(
-    result: BenchmarkResult, report: BenchmarkReport, receipt: RentalReceipt, use: BilledUse
+    result: StoredBenchmarkResult, report: BenchmarkReport, receipt: RentalReceipt, use: BilledUse
 ) -> BenchmarkReport:
     """Return the report with its cost, the machine's hardware, and the time until it was ready."""
     machine = use.rental.machine
@@ -110,7 +110,7 @@ def _priced(
         billed_usd=receipt.cost_usd,
         billed_seconds=use.gpu_time.total_seconds(),
         busy_seconds=sum(ms for phase, ms in phases_ms.items() if phase in busy) / 1000,
-        warmup_output_tokens=int(result.metadata.get("warmup_output_tokens", "0")),
+        warmup_output_tokens=result.bookkeeping.warmup_output_tokens,
     )
     hardware = HardwareReport(
         provider="vastai",

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rune.contracts import BenchmarkReport, BenchmarkResult
+from rune.contracts import BenchmarkReport, StoredBenchmarkResult
 from rune.jobs.outcomes import Again, Done, Next, Outcome
 from rune.jobs.record import Job, StepName
 from rune.jobs.step import StepContext
@@ -90,9 +90,9 @@ def a_question(**overrides: object) -> dict[str, object]:
     return a_benchmark_request(**overrides)
 
 
-def result_of(outcome: Outcome) -> BenchmarkResult:
+def result_of(outcome: Outcome) -> StoredBenchmarkResult:
     assert isinstance(outcome, Done), outcome
-    return BenchmarkResult.model_validate_json(outcome.result_json)
+    return StoredBenchmarkResult.model_validate_json(outcome.result_json)
 
 
 def report_of(outcome: Outcome) -> BenchmarkReport:

@@ -109,7 +109,7 @@ def test_judge_writes_down_what_was_said() -> None:
 
     result = result_of(bench.run(JUDGED_ONCE))
 
-    (key,) = json.loads(result.metadata["records"])
+    (key,) = result.bookkeeping.record_keys
     assert key == f"results/{JOB_ID}/records/judgements-2.jsonl"
     (line,) = bench.records.files[key].splitlines()
     assert json.loads(line) == {
@@ -241,7 +241,7 @@ def test_judge_loses_no_numbers_to_a_bucket_that_does_not_take_its_words(
 
     assert result.report is not None
     assert [run.quality.judged_count for run in result.report.runs if run.quality] == [1]
-    assert "records" not in result.metadata
+    assert result.bookkeeping.record_keys == ()
 
 
 def test_judge_may_be_on_another_server() -> None:

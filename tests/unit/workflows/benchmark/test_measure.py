@@ -1,10 +1,10 @@
-import json
 from dataclasses import dataclass, replace
 from typing import override
 
 import pytest
 
 from rune.bench.tasks import Task
+from rune.contracts import BenchmarkBookkeeping
 from rune.errors import (
     AddressUnresolvedError,
     ModelNotFoundError,
@@ -74,8 +74,9 @@ def test_measure_tells_in_the_result_what_all_answers_took_and_one_of_them() -> 
     tokens = result.telemetry.tokens
     assert (tokens.agent_reasoning, tokens.output, tokens.total) == (30 * 6, 30 * 15, 30 * 33)
     assert {each.phase: each.ms for each in result.telemetry.latency} == {"load": 900, "measure": 30_000}
-    assert json.loads(result.metadata["records"]) == [key_of(0, 1), key_of(1, 2), key_of(2, 3)]
-    assert result.metadata["warmup_output_tokens"] == "15"
+    assert result.bookkeeping == BenchmarkBookkeeping(
+        record_keys=(key_of(0, 1), key_of(1, 2), key_of(2, 3)), warmup_output_tokens=15
+    )
 
 
 def test_measure_keeps_the_answer_of_the_best_point() -> None:

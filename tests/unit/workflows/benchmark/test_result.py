@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from rune.bench.measurements import measurements_of
-from rune.contracts import BenchmarkRequest, TokenTelemetry
+from rune.contracts import BenchmarkBookkeeping, BenchmarkRequest, TokenTelemetry
 from rune.contracts.workloads import question_once
 from rune.workflows.benchmark.result import (
     LONGEST_ANSWER_CHARS,
@@ -24,6 +24,7 @@ def test_result_has_no_tokens_below_zero_when_a_server_counts_more_reasoning_tha
         tokens=TokenSums().plus([replace(GENERATION, tokens=tokens)]),
         phases_ms={},
         report=a_report(),
+        bookkeeping=BenchmarkBookkeeping(),
     )
 
     assert result.telemetry.tokens == TokenTelemetry(
@@ -40,6 +41,7 @@ def test_result_keeps_the_beginning_of_an_answer_that_no_document_holds() -> Non
         tokens=TokenSums(),
         phases_ms={},
         report=a_report(),
+        bookkeeping=BenchmarkBookkeeping(),
     )
 
     assert len(result.answer) == LONGEST_ANSWER_CHARS

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from rune.contracts import BenchmarkResult, LlmInstanceResult
+from rune.contracts import LlmInstanceResult, StoredBenchmarkResult
 from rune.errors import (
     ProviderBusyError,
     ProviderFailedError,
@@ -363,7 +363,7 @@ def test_release_puts_the_cost_where_clients_look_for_it() -> None:
     outcome = world.run_with_draft(JOB, a_benchmark_draft())
 
     assert isinstance(outcome, Released)
-    result = BenchmarkResult.model_validate_json(outcome.result_json or "")
+    result = StoredBenchmarkResult.model_validate_json(outcome.result_json or "")
     assert result.telemetry.cost_estimate_usd == COST_AT_400 / 1_000_000
     assert result.rental is not None
     assert (result.rental.released_at, result.rental.kept_until) == (after(400), None)
