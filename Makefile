@@ -74,11 +74,12 @@ endif
 quick: $(STAMPS)/dev $(STAMPS)/vastai ## Run what an edit most likely breaks, in under two minutes: no build, nothing slow
 	$(PYTHON) -m pytest -n auto --dist worksteal -m "not slow and not alone" tests/unit tests/functional tests/simulation
 
-# What is slow adds no line; what is alone runs alone here too, and its own times are the tracer's.
+# Slow tests repeat what quicker ones reach, and the tracer would change the times that tests marked `alone` look at.
 .PHONY: coverage
-coverage: $(STAMPS)/dev $(STAMPS)/vastai build ## Print the lines and branches that tests reach, by room
+coverage: $(STAMPS)/dev $(STAMPS)/vastai ## Print the lines and branches that tests reach, by room
 	rm -rf .local/coverage
-	.venv/bin/coverage run -m pytest -q -n auto --dist worksteal -m "not alone" tests/unit tests/functional tests/simulation
+	.venv/bin/coverage run -m pytest -q -n auto --dist worksteal -m "not slow and not alone" \
+		tests/unit tests/functional tests/simulation
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage json --quiet -o - | $(PYTHON) -m tests.coverage_by_room
 

@@ -149,3 +149,22 @@ llm_instances = _merged(
     st.one_of(_rented_flat, _rented_nested, _own_server),
     _optional(model=st.none() | st.just(KNOWN_MODEL), backend_warmup_timeout=st.integers(30, 900)),
 )
+
+_durations = _optional(
+    model=st.none() | st.just(KNOWN_MODEL), estimated_duration_seconds=st.integers(1, 2_592_000)
+)
+_rented_hours = _merged(
+    st.just({"vastai": True}),
+    _optional(min_dph=_prices, max_dph=st.floats(0.01, 1000)).map(_ordered_prices),
+)
+_own_machine: st.SearchStrategy[Body] = st.fixed_dictionaries(
+    {
+        "local_hardware": st.just(value=True),
+        "local_tdp_watts": st.floats(1, 100_000),
+        "local_energy_rate_kwh": st.floats(0.01, 100),
+        "local_hardware_purchase_price": st.floats(1, 1e8),
+        "local_hardware_lifespan_years": st.floats(0.5, 100),
+    }
+)
+estimates = _merged(_durations, st.one_of(_rented_hours, _own_machine))
+extensions: st.SearchStrategy[Body] = st.fixed_dictionaries({"keep_seconds": st.integers(60, 7200)})

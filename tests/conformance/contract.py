@@ -13,6 +13,7 @@ from typing import Any
 import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import GenerationConfig, SchemathesisConfig
@@ -24,6 +25,7 @@ from api.app import create_app
 from api.services import Services
 
 type Case = schemathesis.Case[Any]
+type Bodies = Mapping[str, st.SearchStrategy[dict[str, Any]]]
 type Operation = schemathesis.APIOperation[Any, Any, Any, Any]
 
 # Named, because the others send requests of their own: without a token, which the limiter counts.
@@ -39,6 +41,16 @@ CHECK_NAMES = (
 load_all_checks()
 _CHECKS: list[Any] = CHECKS.get_by_names(list(CHECK_NAMES))
 _GENERATION = GenerationConfig(deterministic=True, with_security_parameters=False)
+
+
+def _same_examples(count: int) -> settings:
+    return settings(
+        max_examples=count,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def read_document() -> dict[str, Any]:
@@ -63,6 +75,8 @@ class Conformance:
     ----------
     headers
         What proves who calls; sent with every request, whatever was made up for them.
+    bodies
+        By path, bodies that are taken. The document alone gives few: it cannot say which fields go together.
     job_id, backend_url, rental_id
         A job, a model server and a rental that exist; no rental where none can be made. Every other case that
         could name one names these: what is made up would find none.
@@ -80,6 +94,7 @@ class Conformance:
     headers: Mapping[str, str]
     job_id: str
     backend_url: str
+    bodies: Bodies
     rental_id: str | None = None
     benchmark_ids: tuple[str, ...] = ()
     base_url: str | None = None
@@ -95,7 +110,8 @@ class Conformance:
         Parameters
         ----------
         examples
-            Cases from Hypothesis: half of them valid by the document, half not.
+            Cases from Hypothesis: half of them valid by the document, half not; and once more as many whose bodies
+            are taken, where there are such.
         boundaries
             Most cases from the document's limits, spread evenly over what there is; None sends all.
         """
@@ -115,6 +131,8 @@ class Conformance:
         modes = list(GenerationMode) if has_input else [GenerationMode.POSITIVE]
         for mode in modes:
             self._send_made_up(operation, mode, max(1, examples // len(modes)))
+        if path in self.bodies:
+            self._send_taken(operation, self.bodies[path], examples)
         self.seconds += time.monotonic() - started
         return {kind: text for kind, text in self.failures.items() if kind not in known}
 
@@ -131,6 +149,61 @@ class Conformance:
         """Send one case and judge the answer."""
         if next(self._turns) % 2:
             self._make_meaningful(case)
+        self._send_as_it_is(case)
+
+    @property
+    def case_count(self) -> int:
+        """How many cases were sent."""
+        return sum(counted.total() for counted in self.statuses.values())
+
+    @property
+    def success_ratio(self) -> float:
+        """Which share of them was carried out: answered with a status below 400."""
+        succeeded = (
+            number
+            for counted in self.statuses.values()
+            for status, number in counted.items()
+            if status < HTTPStatus.BAD_REQUEST
+        )
+        return sum(succeeded) / self.case_count
+
+    @property
+    def always_refused(self) -> list[str]:
+        """Operations of which no case was carried out."""
+        return [label for label, counted in self.statuses.items() if min(counted) >= HTTPStatus.BAD_REQUEST]
+
+    def table(self, where: str) -> list[str]:
+        """Return how many cases there were and what was answered, for people."""
+        rows = [
+            f"  {label:<32} {counted.total():>5}   "
+            + ", ".join(f"{status}: {number}" for status, number in sorted(counted.items()))
+            for label, counted in sorted(self.statuses.items())
+        ]
+        head = f"Schemathesis {where}: {self.case_count} cases in {self.seconds:.0f} s"
+        shares = f"{self.success_ratio:.0%} succeeded, {len(self.failures)} broke a rule"
+        return [f"{head}, {shares}", *rows]
+
+    def _send_made_up(self, operation: Operation, mode: GenerationMode, count: int) -> None:
+        @_same_examples(count)
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def send(case: Case) -> None:
+            self.send(case)
+
+        send()
+
+    def _send_taken(
+        self, operation: Operation, bodies: st.SearchStrategy[dict[str, Any]], count: int
+    ) -> None:
+        @_same_examples(count)
+        @given(body=bodies)
+        def send(body: dict[str, Any]) -> None:
+            named = {"rental_id": self.rental_id} if "{rental_id}" in operation.path else {}
+            case = operation.Case(path_parameters=named, body=body, media_type="application/json")
+            self._send_as_it_is(case)
+
+        send()
+
+    def _send_as_it_is(self, case: Case) -> None:
         # A made-up credential would make two of them, which are then unequal; a made-up tenant has no token.
         for name in ("Authorization", "X-API-Key", "X-Tenant-ID"):
             case.headers.pop(name, None)
@@ -144,35 +217,6 @@ class Conformance:
             for failure in group.exceptions:
                 kind = f"{label}: {case.method} {response.status_code} {type(failure).__name__}"
                 self.failures.setdefault(kind, str(group))
-
-    @property
-    def case_count(self) -> int:
-        """How many cases were sent."""
-        return sum(counted.total() for counted in self.statuses.values())
-
-    def table(self, where: str) -> list[str]:
-        """Return how many cases there were and what was answered, for people."""
-        rows = [
-            f"  {label:<32} {counted.total():>5}   "
-            + ", ".join(f"{status}: {number}" for status, number in sorted(counted.items()))
-            for label, counted in sorted(self.statuses.items())
-        ]
-        head = f"Schemathesis {where}: {self.case_count} cases in {self.seconds:.0f} s"
-        return [f"{head}, {len(self.failures)} broke a rule", *rows]
-
-    def _send_made_up(self, operation: Operation, mode: GenerationMode, count: int) -> None:
-        @settings(
-            max_examples=count,
-            derandomize=True,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(case=operation.as_strategy(generation_mode=mode))
-        def send(case: Case) -> None:
-            self.send(case)
-
-        send()
 
     def _make_meaningful(self, case: Case) -> None:
         if "job_id" in (case.path_parameters or {}):

@@ -17,6 +17,7 @@ from rune.jobs.outcomes import Done
 from rune.jobs.record import StepName
 from rune.jobs.store import Submission
 from rune.jobs.transitions import make_transition
+from tests import request_strategies
 from tests.benchmark_builders import a_report, a_result_json
 from tests.builders import TENANT, TOKEN, a_claimed_job, an_event
 from tests.conformance.contract import OPERATIONS, Conformance, open_document
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 type RecordProperty = Callable[[str, object], None]
 
 EXAMPLES = 150
+BODIES = {
+    "/v1/jobs/benchmark": request_strategies.benchmarks,
+    "/v1/jobs/agentic-agent": request_strategies.agentic_agents,
+    "/v1/jobs/llm-instance": request_strategies.llm_instances,
+    "/v1/jobs/ollama-instance": request_strategies.llm_instances,
+    "/v1/estimates": request_strategies.estimates,
+    "/v1/rentals/{rental_id}/extend": request_strategies.extensions,
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +56,16 @@ def backend_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def conformance(cloud: Cloud, backend_url: str) -> Iterator[Conformance]:
-    with loaded("api.handler", {**cloud.environment, "RUNE_API_DOCS": "true"}) as handler:
-        checked = Conformance(
+    with loaded(
+        "api.handler", {**cloud.environment, "RUNE_API_DOCS": "true", "RUNE_CAN_RENT": "true"}
+    ) as handler:
+        yield Conformance(
             open_document(handler.app),
             headers={"X-Tenant-ID": TENANT, "Authorization": f"Bearer {TOKEN}"},
             job_id="",
             backend_url=backend_url,
-            benchmark_ids=tuple(put_benchmark(cloud) for _ in range(3)),
+            bodies=BODIES,
         )
-        checked.job_id = checked.post_job()
-        yield checked
 
 
 def put_benchmark(cloud: Cloud) -> str:
@@ -69,24 +78,37 @@ def put_benchmark(cloud: Cloud) -> str:
     return job_id
 
 
-@pytest.fixture
-def _kept_rental(cloud: Cloud, conformance: Conformance) -> None:
-    """Let a kept rental be there for each operation, since one of them gives it back."""
+def put_kept_rental(cloud: Cloud) -> str:
+    """Store a rental that is kept from now on, and return its id."""
     now = SystemClock().now()
     job_id = uuid.uuid4().hex
     rental = a_kept_rental_of(job_id, intended_at=now, ceiling_at=now + timedelta(hours=5), due_at=now)
     assert DynamoRentalStore(cloud.dynamodb, cloud.environment["RUNE_TABLE"]).open(rental)
-    conformance.rental_id = rental.rental_id
+    return rental.rental_id
 
 
-@pytest.mark.usefixtures("_kept_rental")
+@pytest.fixture
+def _known_things(cloud: Cloud, conformance: Conformance) -> None:
+    """Give each operation an empty table with what its cases can name: moto copies the table at every write."""
+    cloud.empty()
+    conformance.benchmark_ids = tuple(put_benchmark(cloud) for _ in range(3))
+    conformance.rental_id = put_kept_rental(cloud)
+    conformance.job_id = conformance.post_job()
+
+
+@pytest.mark.usefixtures("_known_things")
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_answer_is_as_the_document_says(conformance: Conformance, method: str, path: str) -> None:
     assert conformance.run(method, path, examples=EXAMPLES) == {}
 
 
-def test_cases_are_a_few_thousand(conformance: Conformance, record_property: RecordProperty) -> None:
+def test_cases_are_a_few_thousand_and_a_third_of_them_succeeds(
+    conformance: Conformance, record_property: RecordProperty
+) -> None:
     record_property("figures", "\n".join(conformance.table("in process")))
 
     assert len(conformance.statuses) == len(OPERATIONS)
     assert conformance.case_count >= 2000
+    assert conformance.success_ratio >= 1 / 3
+    assert conformance.always_refused == []

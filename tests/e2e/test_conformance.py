@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import requests
+from hypothesis import strategies as st
 
 from local.stack import Stack
-from tests.conformance.contract import DOCUMENT, OPERATIONS, Conformance, open_document
+from tests import request_strategies
+from tests.conformance.contract import DOCUMENT, OPERATIONS, Bodies, Conformance, open_document
 from tests.e2e.client import RuneClient, bearer
 from tests.e2e.conftest import TENANT
 from tests.e2e.model_server import ModelServer
@@ -17,6 +19,7 @@ from tests.e2e.queues import Queues
 # Each takes 50 ms and more here; in this process there are ten times as many (tests/conformance).
 EXAMPLES = 16
 BOUNDARIES = 20
+QUESTION = {"question": "Why?", "model": "llama3.1:8b"}
 type RecordProperty = Callable[[str, object], None]
 
 
@@ -29,11 +32,27 @@ def conformance(stack: Stack, quick: ModelServer, tokens: dict[str, str]) -> Ite
             headers=bearer(tokens[TENANT]),
             job_id="",
             backend_url=quick.url,
+            bodies=bodies_for(quick.url),
             base_url=stack.state.base_url,
             session=session,
         )
         checked.job_id = checked.post_job()
         yield checked
+
+
+def bodies_for(url: str) -> Bodies:
+    """Return bodies of jobs that are carried out within moments: none rents, none measures for long."""
+    server = st.fixed_dictionaries(
+        {"backend_url": st.just(url)}, optional={"backend_type": st.sampled_from(("ollama", "openai"))}
+    )
+    asked = server.map(lambda body: {**QUESTION, **body})
+    return {
+        "/v1/jobs/benchmark": asked,
+        "/v1/jobs/agentic-agent": asked,
+        "/v1/jobs/llm-instance": server,
+        "/v1/jobs/ollama-instance": server,
+        "/v1/estimates": request_strategies.estimates,
+    }
 
 
 def test_document_is_the_one_of_this_code(rune: RuneClient) -> None:
@@ -45,11 +64,12 @@ def test_every_answer_is_as_the_document_says(conformance: Conformance, method: 
     assert conformance.run(method, path, examples=EXAMPLES, boundaries=BOUNDARIES) == {}
 
 
-def test_cases_are_a_few_hundred(
+def test_cases_are_a_few_hundred_and_a_third_of_them_succeeds(
     conformance: Conformance, queues: Queues, record_property: RecordProperty
 ) -> None:
     record_property("figures", "\n".join(conformance.table("through the deployed stack")))
 
     assert len(conformance.statuses) == len(OPERATIONS)
     assert conformance.case_count >= 200
+    assert conformance.success_ratio >= 1 / 3
     assert queues.bodies()["dead_letter"] == []
