@@ -1,18 +1,21 @@
 """The janitor, which runs once a minute."""
 
-import asyncio
+from __future__ import annotations
+
 import logging
 import os
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rune import logs
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError
 from rune.jobs.plan import Lane
-from rune.services.orphan_sweep import OrphanSweep, SweepResult
 from rune.services.redispatch import redispatch_late_turns
 from rune.settings import JanitorSettings
+
+if TYPE_CHECKING:
+    from rune.services.orphan_sweep import OrphanSweep, SweepResult
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "janitor"))
 log = logging.getLogger(__name__)
@@ -24,16 +27,28 @@ queue = clients.step_queue(
     {Lane.CONTROL: settings.control_queue_url, Lane.INFERENCE: settings.inference_queue_url}
 )
 clock = SystemClock()
-orphan_sweep = None
-if settings.vastai.is_present:
-    orphan_sweep = OrphanSweep(
+
+
+def _make_orphan_sweep() -> OrphanSweep | None:
+    """Return what destroys rented machines that should not be alive; None where the deployment has no account."""
+    if not settings.vastai.is_present:
+        return None
+    # Imported here: without an account the tick needs nothing of renting.
+    from asyncio import sleep  # noqa: PLC0415
+
+    from rune.services.orphan_sweep import OrphanSweep  # noqa: PLC0415
+
+    return OrphanSweep(
         provider=clients.provider(settings.table, settings.vastai, clock),
         rental_store=clients.rental_store(settings.table),
         jobs=store,
         clock=clock,
         stage=settings.vastai.stage,
-        pause=asyncio.sleep,
+        pause=sleep,
     )
+
+
+orphan_sweep = _make_orphan_sweep()
 
 TIME_TO_STOP_MS = 5_000
 TIME_FOR_TURNS_MS = 25_000
@@ -50,25 +65,27 @@ class Context(Protocol):
 
 def handle(_event: dict[str, object], context: Context) -> dict[str, int]:
     """Destroy machines that should not be alive, then send late turns again, as far as the time allows."""
-    swept = _sweep_orphans(context)
+    swept = None if orphan_sweep is None else _sweep_orphans(orphan_sweep, context)
+    destroyed_count, proven_count = (swept.destroyed_count, swept.proven_count) if swept else (0, 0)
     sent_count = redispatch_late_turns(
         store, queue, clock, lambda: context.get_remaining_time_in_millis() > TIME_TO_STOP_MS
     )
-    log.info("tick.done", extra={"sent": sent_count, "destroyed": swept.destroyed_count})
-    return {"sent": sent_count, "destroyed": swept.destroyed_count, "proven": swept.proven_count}
+    log.info("tick.done", extra={"sent": sent_count, "destroyed": destroyed_count})
+    return {"sent": sent_count, "destroyed": destroyed_count, "proven": proven_count}
 
 
-def _sweep_orphans(context: Context) -> SweepResult:
-    if orphan_sweep is None:
-        return SweepResult()
-    sweep = orphan_sweep.sweep(lambda: context.get_remaining_time_in_millis() > TIME_FOR_TURNS_MS)
+def _sweep_orphans(orphans: OrphanSweep, context: Context) -> SweepResult | None:
+    """Return what the sweep came to; None if it failed, which is logged."""
+    import asyncio  # noqa: PLC0415  # as above
+
+    sweep = orphans.sweep(lambda: context.get_remaining_time_in_millis() > TIME_FOR_TURNS_MS)
     try:
         return asyncio.run(sweep, loop_factory=asyncio.new_event_loop)
     except StoreUnavailableError:
         # The late turns may still be sent.
         log.exception("rentals.store_unavailable")
-        return SweepResult()
+        return None
     except Exception:
         # The outermost edge: an unforeseen error must not keep late turns from being sent.
         log.exception("rentals.sweep_failed", extra={"metric": "RentalListingsFailed"})
-        return SweepResult()
+        return None

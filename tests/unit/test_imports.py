@@ -326,7 +326,7 @@ WEB = {"fastapi", "starlette", "mangum"}
 
 @pytest.mark.parametrize(
     ("function", "never"),
-    [("worker", WEB), ("janitor", {*WEB, "pydantic", "pydantic_core", "httpx", "httpcore"})],
+    [("worker", WEB), ("janitor", {*WEB, "asyncio", "pydantic", "pydantic_core", "httpx", "httpcore"})],
 )
 def test_function_loads_nothing_that_it_does_not_use(function: str, never: set[str]) -> None:
     script = f"import sys, {function}.handler; print(*{{name.split('.')[0] for name in sys.modules}})"
@@ -369,6 +369,7 @@ RARE = {
     "rune.money.estimates",
     "rune.net.client",
     "rune.services.rentals",
+    "rune.rentals.record",
     "rune.services.reports",
 }
 """What few requests need, and each cold start would pay for."""

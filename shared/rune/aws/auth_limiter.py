@@ -86,6 +86,10 @@ class DynamoLimiter:
         """Return for how long the subject is blocked, as far as this environment knows; makes no call."""
         return seconds_blocked(self._memory.get(subject), self._now_ms())
 
+    def row_key(self, subject: str) -> dict[str, AttributeValueTypeDef]:
+        """Return the primary key of a subject's row, to read it together with others; see `learn`."""
+        return key(subject)
+
     def read(self, subject: str) -> int | None:
         """Return for how long the subject is blocked; one consistent read, or none if memory knows of a block."""
         remaining = self.recall(subject)

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, override
 
-from rune.aws import auth_limiter, job_rows
+from rune.aws import job_rows
 from rune.aws.dynamodb_rows import attribute
 from rune.aws.dynamodb_table import ConditionFailedError, ConflictError, DynamoTable
 from rune.errors import (
@@ -183,11 +183,12 @@ class DynamoJobStore(JobStore):
             for job_id in job_ids
             for sort_key in (job_rows.HOT_KEY, job_rows.RESULT_KEY)
         ]
-        if address is not None:
-            keys.append(auth_limiter.key(address))
+        if address is not None and self._limiter is not None:
+            keys.append(self._limiter.row_key(address))
         rows = {(row["pk"]["S"], row["sk"]["S"]): row for row in self._table.get(keys)}
-        blocks = [row for (_, sort_key), row in rows.items() if sort_key == auth_limiter.SORT_KEY]
-        self._refuse_blocked(address, blocks[0] if blocks else None)
+        if address is not None and self._limiter is not None:
+            limit_key = self._limiter.row_key(address)
+            self._refuse_blocked(address, rows.get((limit_key["pk"]["S"], limit_key["sk"]["S"])))
         found = []
         for partition in map(job_rows.job_partition, job_ids):
             if hot := rows.get((partition, job_rows.HOT_KEY)):

@@ -1,8 +1,10 @@
-"""The AWS clients of a function, and the store and queues made of them."""
+"""The AWS clients of a function, and the stores and queues made of them.
+
+What not every function uses is imported by the method that makes it.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -10,18 +12,10 @@ from typing import TYPE_CHECKING, Literal
 import boto3
 from botocore.config import Config
 
-from rune.aws.auth_limiter import DynamoLimiter
 from rune.aws.job_store import DynamoJobStore, NoObjectStore
-from rune.aws.provider_limits import DynamoProviderLimits
-from rune.aws.rental_store import DynamoRentalStore
-from rune.aws.s3 import S3Links, S3ObjectStore
-from rune.aws.settings_store import ParameterReader, SsmKey
 from rune.aws.sqs import SqsDeadLetters, SqsStepQueue
 from rune.clock import Clock
 from rune.jobs.plan import Lane
-from rune.rentals.paced_provider import PacedProvider
-from rune.rentals.provider_key import KeyedTransport
-from rune.rentals.vastai import VastAi
 from rune.settings import VastaiSettings
 
 if TYPE_CHECKING:
@@ -29,7 +23,12 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
+    from rune.aws.auth_limiter import DynamoLimiter
+    from rune.aws.rental_store import DynamoRentalStore
+    from rune.aws.s3 import S3Links, S3ObjectStore
+    from rune.aws.settings_store import ParameterReader
     from rune.jobs.store import ObjectStore
+    from rune.rentals.paced_provider import PacedProvider
     from rune.rentals.vastai import VastaiTransport
     from rune.tenants.reading import DocumentContext
     from rune.tenants.settings import TenantSource
@@ -83,16 +82,18 @@ class Clients:
         knows_all: bool = False,
     ) -> TenantSource:
         """Return the tenants; without a path none has a document. See `rune.aws.tenants.SsmTenants`."""
-        # Imported here: the janitor reads no document, and pydantic is a sixth of its cold start.
-        from rune.aws.tenants import SsmTenants  # noqa: PLC0415
-        from rune.tenants.settings import FixedTenants  # noqa: PLC0415
-
         if not path:
+            from rune.tenants.settings import FixedTenants
+
             return FixedTenants(book=book)
+        from rune.aws.tenants import SsmTenants
+
         return SsmTenants(lambda: self._ssm, path, clock, context, book, knows_all=knows_all)
 
     def limiter(self, table: str, clock: Clock) -> DynamoLimiter:
         """Return the limiter of failed authentications."""
+        from rune.aws.auth_limiter import DynamoLimiter
+
         return DynamoLimiter(self._dynamodb, table, clock)
 
     def job_store(
@@ -101,15 +102,21 @@ class Clients:
         """Return the jobs in the table, with their large bodies in the bucket if one is given."""
         bodies: ObjectStore = NoObjectStore()
         if bucket is not None:
+            from rune.aws.s3 import S3ObjectStore
+
             bodies = S3ObjectStore(lambda: self._s3, bucket)
         return DynamoJobStore(self._dynamodb, table, bodies, limiter)
 
     def record_files(self, bucket: str) -> S3ObjectStore:
         """Return where files of JSON lines go."""
+        from rune.aws.s3 import S3ObjectStore
+
         return S3ObjectStore(lambda: self._s3, bucket, JSON_LINES)
 
     def links(self, bucket: str) -> S3Links:
         """Return the way to links into the bucket."""
+        from rune.aws.s3 import S3Links
+
         return S3Links(self._signing_client, bucket)
 
     def _signing_client(self) -> S3Client:
@@ -122,22 +129,29 @@ class Clients:
 
     def rental_store(self, table: str) -> DynamoRentalStore:
         """Return the rental store in the table."""
+        from rune.aws.rental_store import DynamoRentalStore
+
         return DynamoRentalStore(self._dynamodb, table)
 
     def provider(self, table: str, settings: VastaiSettings, clock: Clock) -> PacedProvider:
         """Return the way to Vast.ai, which reads the key when it is needed."""
+        from asyncio import sleep
+
+        from rune.aws.provider_limits import DynamoProviderLimits
+        from rune.aws.settings_store import SsmKey
+        from rune.rentals.paced_provider import PacedProvider
+        from rune.rentals.provider_key import KeyedTransport
+        from rune.rentals.vastai import VastAi
+
         keys = SsmKey(lambda: self._ssm, settings.api_key_parameter, clock)
 
         def open_transport(api_key: str) -> VastaiTransport:
-            # Imported here: an HTTP client is of no use to a function that never calls Vast.ai.
-            from rune.rentals.vastai_http import HttpVastaiTransport  # noqa: PLC0415
+            from rune.rentals.vastai_http import HttpVastaiTransport
 
             return HttpVastaiTransport(settings.api_url, api_key)
 
         provider_limits = DynamoProviderLimits(self._dynamodb, table)
-        return PacedProvider(
-            VastAi(KeyedTransport(keys, open_transport), asyncio.sleep), provider_limits, clock
-        )
+        return PacedProvider(VastAi(KeyedTransport(keys, open_transport), sleep), provider_limits, clock)
 
     def step_queue(self, queue_urls: Mapping[Lane, str]) -> SqsStepQueue:
         """Return the queues of the lanes."""

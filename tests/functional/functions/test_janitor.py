@@ -125,7 +125,7 @@ def test_tick_fails_so_that_the_alarm_sees_it_when_the_store_is_away(
         janitor.handle(TICK, Context())
 
 
-class BrokenReaper:
+class BrokenSweep:
     """Meets something that nobody foresaw."""
 
     async def sweep(self, _may_go_on: object) -> None:
@@ -136,7 +136,7 @@ def test_tick_sends_late_turns_whatever_becomes_of_the_look_at_machines(
     janitor: ModuleType, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(cloud, a_job(due_at=after(-1)))
-    monkeypatch.setattr(janitor, "orphan_sweep", BrokenReaper())
+    monkeypatch.setattr(janitor, "orphan_sweep", BrokenSweep())
 
     assert janitor.handle(TICK, Context()) == what_was_done(sent=1)
 
