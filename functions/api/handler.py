@@ -15,7 +15,6 @@ from api.app import create_app
 from api.problems import Problem
 from api.services import Services
 from rune import logs
-from rune.aws.tenants import log_refused
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import SettingsError
@@ -23,6 +22,7 @@ from rune.jobs.plan import Lane
 from rune.net.addresses import AddressPolicy
 from rune.services.jobs import JobLimits, JobService
 from rune.settings import ApiSettings
+from rune.tenants.entries import log_refused
 from rune.tenants.reading import DocumentContext
 from rune.tenants.tokens import VARIABLE, TokenBook
 

@@ -17,23 +17,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol, override
+from typing import Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rune.clock import Clock
 from rune.errors import SettingsUnavailableError
-from rune.rentals.provider_key import KeySource
 from rune.tenants.entries import NOT_UNDERSTOOD_METRIC
 
 log = logging.getLogger(__name__)
 
 MAX_AGE = timedelta(seconds=30)
 """How long a value is used before the parameter is read again: the delay until a change holds."""
-
-KEY_GRACE = timedelta(hours=12)
-"""The same for the provider's key. Only the provider says whether a key is good, and without one no machine can be
-destroyed."""
 
 RETRY_DELAY = timedelta(seconds=5)
 """How long a failed read is not repeated, so that requests do not all wait for SSM's timeout."""
@@ -179,26 +174,6 @@ class ParameterCache[T]:
         kept, other = (self._found, self._missing) if reading.is_found else (self._missing, self._found)
         other.pop(name, None)
         _put(kept, name, reading)
-
-
-class SsmKey(KeySource):
-    """A key that is a parameter of its own; blank where there is none."""
-
-    def __init__(self, client: Callable[[], ParameterReader], name: str, clock: Clock) -> None:
-        self._name = name
-        self._cache = ParameterCache(client, clock, _strip, grace=KEY_GRACE)
-
-    @override
-    def current(self) -> str:
-        return self._cache.get(self._name)
-
-    @override
-    def reread(self) -> str:
-        return self._cache.reread(self._name)
-
-
-def _strip(_name: str, text: str | None) -> str:
-    return (text or "").strip()
 
 
 def _put[T](memory: OrderedDict[str, T], name: str, value: T) -> None:

@@ -1,6 +1,5 @@
 """Tenants' documents as parameters of SSM Parameter Store."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -8,21 +7,16 @@ from typing import override
 
 from rune.aws.settings_store import MAX_AGE, ParameterCache, ParameterReader
 from rune.clock import Clock
-from rune.tenants.entries import NOT_UNDERSTOOD_METRIC, RefusedEntry
+from rune.tenants.entries import log_refused
 from rune.tenants.reading import DocumentContext, read_document
 from rune.tenants.settings import TenantSettings, TenantSource
 from rune.tenants.tokens import TokenBook
-
-log = logging.getLogger(__name__)
 
 UNKNOWN_AGE = timedelta(minutes=1)
 """How long it is remembered that a name is no tenant's."""
 
 GRACE = timedelta(minutes=5)
 """How much longer a tenant's settings are used while they cannot be read; then the tenant is refused."""
-
-MAX_REFUSED_LINES = 20
-"""Log lines for one reading of one document."""
 
 
 class SsmTenants(TenantSource):
@@ -86,18 +80,3 @@ class SsmTenants(TenantSource):
         settings, refused = read_document(text, self._context)
         log_refused(refused, tenant)
         return replace(settings, token_digests=(*of_book, *settings.token_digests))
-
-
-def log_refused(refused: tuple[RefusedEntry, ...], tenant: str | None = None) -> None:
-    """Log entries that are not understood, each counted by the metric that an alarm looks for."""
-    of_tenant = {} if tenant is None else {"tenant": tenant}
-    for entry in refused[:MAX_REFUSED_LINES]:
-        log.error(
-            "settings.not_understood",
-            extra={
-                **of_tenant,
-                "place": entry.place,
-                "reason": entry.reason,
-                "metric": NOT_UNDERSTOOD_METRIC,
-            },
-        )

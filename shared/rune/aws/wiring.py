@@ -137,8 +137,8 @@ class Clients:
         """Return the way to Vast.ai, which reads the key when it is needed."""
         from asyncio import sleep
 
+        from rune.aws.provider_key import SsmKey
         from rune.aws.provider_limits import DynamoProviderLimits
-        from rune.aws.settings_store import SsmKey
         from rune.rentals.paced_provider import PacedProvider
         from rune.rentals.provider_key import KeyedTransport
         from rune.rentals.vastai import VastAi

@@ -1,7 +1,10 @@
 """Entries of what an operator writes: their names, and how one is refused that is not understood."""
 
+import logging
 import re
 from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
 
 TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """A tenant's name. It is part of a parameter's name and of keys in the table."""
@@ -11,6 +14,9 @@ NAME = TENANT
 
 NOT_UNDERSTOOD_METRIC = "SettingsNotUnderstood"
 """Counted for each refused entry and each unreadable parameter; an alarm in the template looks for it."""
+
+MAX_REFUSED_LINES = 20
+"""Log lines for one reading of one document."""
 
 
 class EntryError(Exception):
@@ -41,3 +47,18 @@ class RefusedEntry:
 
     place: str
     reason: str
+
+
+def log_refused(refused: tuple[RefusedEntry, ...], tenant: str | None = None) -> None:
+    """Log entries that are not understood, each counted by the metric that an alarm looks for."""
+    of_tenant = {} if tenant is None else {"tenant": tenant}
+    for entry in refused[:MAX_REFUSED_LINES]:
+        log.error(
+            "settings.not_understood",
+            extra={
+                **of_tenant,
+                "place": entry.place,
+                "reason": entry.reason,
+                "metric": NOT_UNDERSTOOD_METRIC,
+            },
+        )

@@ -31,7 +31,8 @@ class TenantSettings:
 
     is_suspended: bool = False
     token_digests: tuple[bytes, ...] = ()
-    agents: TenantAgents = field(default_factory=TenantAgents)
+    # Without its validator, which is 10 ms of the first request and has nothing to validate here.
+    agents: TenantAgents = field(default_factory=TenantAgents.model_construct)
     backends: TenantBackends = NO_BACKENDS
     templates: frozenset[str] = frozenset()
     keep_limit: timedelta = timedelta(seconds=DEFAULT_KEEP_LIMIT_SECONDS)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rune.aws import settings_store
-from rune.aws.settings_store import ParameterCache, SsmKey
+from rune.aws.provider_key import SsmKey
+from rune.aws.settings_store import ParameterCache
 from rune.errors import SettingsUnavailableError
 from tests.builders import FakeClock
 from tests.parameters import Ssm
