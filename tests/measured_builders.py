@@ -40,7 +40,7 @@ def a_generation(
     timings: ServerTimings | None = None,
     text: str = "An answer.",
 ) -> Generation:
-    """Return an answer whose first piece comes after `ttft_ms`, and each other one a gap later."""
+    """Return an answer whose first chunk comes after `ttft_ms`, and each other one a gap later."""
     sent_ns = CLOCK_START_NS + round(sent_ms * MS)
     arrivals_ns = tuple(sent_ns + round(at_ms * MS) for at_ms in accumulate(gaps_ms, initial=ttft_ms))
     stamps = Stamps(
@@ -73,7 +73,7 @@ def an_empty_generation(output_tokens: int = 0) -> Generation:
 def a_completed(
     number: int = 0, *, sent_ms: float = 0, due_ms: float | None = None, **of_generation: object
 ) -> RequestRecord:
-    """Return a request with an answer; it ends with its last piece."""
+    """Return a request with an answer; it ends with its last chunk."""
     generation = a_generation(sent_ms=sent_ms, **of_generation)  # type: ignore[arg-type]  # as named there
     ended_ns = generation.chunk_arrivals_ns[-1] - CLOCK_START_NS
     return RequestRecord(

@@ -11,7 +11,7 @@ from rune.bench.tasks import Task
 from rune.clock import to_epoch_ms
 from rune.errors import RuneError, StoreUnavailableError
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, Role, Stamps
-from rune.workflows.benchmark.dependencies import MeasurePoint, MeasuringTools, RecordFiles
+from rune.workflows.benchmark.dependencies import BenchmarkDependencies, MeasurePoint, RecordFiles
 from tests.builders import NOW, FakeClock
 from tests.fake_model_server import GENERATION
 
@@ -126,7 +126,9 @@ async def one_by_one[T](calls: Sequence[Coroutine[object, object, T]]) -> Sequen
             call.close()  # a call that was not begun when another failed
 
 
-def a_tool_box(clock: FakeClock | None = None, measure: ScriptedMeasure | None = None) -> MeasuringTools:
+def a_tool_box(
+    clock: FakeClock | None = None, measure: ScriptedMeasure | None = None
+) -> BenchmarkDependencies:
     """Return tools that work in memory."""
     clock = clock or FakeClock(NOW)
-    return MeasuringTools(MemoryRecords(), clock, measure or ScriptedMeasure(clock))
+    return BenchmarkDependencies(MemoryRecords(), clock, measure or ScriptedMeasure(clock))

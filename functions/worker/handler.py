@@ -17,7 +17,7 @@ from rune.net.addresses import AddressPolicy
 from rune.rentals.settings import RentalSettings
 from rune.settings import WorkerSettings
 from rune.tenants.reading import DocumentContext
-from rune.workflows.benchmark.dependencies import MeasuringTools
+from rune.workflows.benchmark.dependencies import BenchmarkDependencies
 from rune.workflows.registry import make_steps
 from rune.workflows.rental.dependencies import RentalDependencies
 
@@ -65,7 +65,7 @@ engine = Engine(
         tenants,
         address_policy,
         _rental_dependencies(),
-        measuring=MeasuringTools(
+        measuring=BenchmarkDependencies(
             records=clients.record_files(settings.bucket),
             clock=clock,
             client_region=settings.region,

@@ -40,7 +40,7 @@ async def measure_once(client: ModelServer, concurrency: int, request_count: int
         task,
         Point(0, concurrency),
         time_limit_seconds=_LIMIT_SECONDS,
-        on_progress=lambda _ended, _pieces: None,
+        on_progress=lambda _ended, _chunks: None,
     )
 
 

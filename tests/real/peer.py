@@ -2,9 +2,9 @@
 
 Its words for the numbers that are compared, in its own formulas (`aiperf/metrics/types`), are RUNE's:
 
-- `time_to_first_token`: sending to the first piece with content;
-- `inter_token_latency`: (last piece with content - first) / (tokens - 1) of each request, which RUNE calls TPOT;
-- `output_token_throughput`: tokens / (first request sent to the last piece with content).
+- `time_to_first_token`: sending to the first chunk with content;
+- `inter_token_latency`: (last chunk with content - first) / (tokens - 1) of each request, which RUNE calls TPOT;
+- `output_token_throughput`: tokens / (first request sent to the last chunk with content).
 
 Tokens are the server's own count; aiperf then only loads the tokenizer that it insists on, so an empty one does.
 """

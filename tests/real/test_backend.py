@@ -90,7 +90,7 @@ def test_tokens_are_those_that_the_server_counts(llama: LlamaServer) -> None:
     assert counters.prompt_tokens == evaluated
 
 
-def test_pieces_are_not_taken_for_tokens(llama: LlamaServer) -> None:
+def test_chunks_are_not_taken_for_tokens(llama: LlamaServer) -> None:
     """The model says halves of characters, which the server keeps until they are whole."""
     answer = chat(llama)
 

@@ -42,7 +42,7 @@ def write_model(path: Path, *, width: int, layers: int, context_tokens: int, pla
     """Write the model; `width` and `layers` say how much work a token is.
 
     A `plain` model says only characters and words. Any other also says single bytes, so that a token may come in
-    half a character, which the server keeps back: its pieces are fewer than its tokens.
+    half a character, which the server keeps back: its chunks are fewer than its tokens.
     """
     tokens = list(list_tokens())
     random = np.random.default_rng(7)

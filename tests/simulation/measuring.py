@@ -12,7 +12,7 @@ from rune.bench.tasks import Task
 from rune.clock import Clock, to_epoch_ms
 from rune.errors import ModelServerError, RuneError, StoreUnavailableError
 from rune.llm.protocol import ChatRequest, Message, ModelServer, Role
-from rune.workflows.benchmark.dependencies import MeasurePoint, MeasuringTools, RecordFiles
+from rune.workflows.benchmark.dependencies import BenchmarkDependencies, MeasurePoint, RecordFiles
 from tests.measuring import one_by_one, shifted
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.timing import Sleep
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 SECOND = 1_000_000_000
 
 
-def measuring_tools(world: World, clock: Clock) -> MeasuringTools:
+def measuring_tools(world: World, clock: Clock) -> BenchmarkDependencies:
     """Return one process's tools."""
-    return MeasuringTools(
+    return BenchmarkDependencies(
         records=FaultyFiles(world),
         clock=clock,
         measure=SimulatedMeasure(world),

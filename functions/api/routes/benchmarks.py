@@ -20,7 +20,7 @@ router = APIRouter(
 MARKDOWN = "text/markdown"
 
 LEAST_COMPARED, MOST_COMPARED = 2, 10
-"""More columns nobody reads; ten results are at most 3 MB, of the 16 that one batch read brings."""
+"""More columns cannot be read; ten results are at most 3 MB, of the 16 that one batch read brings."""
 
 type Format = Literal["rune", "vllm", "aiperf"]
 

@@ -22,7 +22,7 @@ def poisson_arrivals_s(request_rate_per_s: float, count: int, seed: int) -> tupl
 def shuffled_order(prompt_count: int, repetitions: int, seed: int) -> tuple[int, ...]:
     """Return which prompt is asked when: each `repetitions` times, all of them shuffled together.
 
-    Neither does one long prompt always meet the same neighbours, nor come all repetitions of it in a row.
+    So a long prompt does not always have the same neighbours, and its repetitions do not come in a row.
     """
     order = [index for index in range(prompt_count) for _ in range(repetitions)]
     random.Random(f"order-{seed}").shuffle(order)  # noqa: S311 as above

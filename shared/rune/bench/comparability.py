@@ -1,4 +1,4 @@
-"""What else differs between benchmarks than what they measured: a reader must know before trusting a comparison."""
+"""Whether benchmarks can be compared: the conditions in which they differ."""
 
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
@@ -36,11 +36,11 @@ def notes_of(benchmarks: Sequence[tuple[str, BenchmarkReport]]) -> Iterator[str]
         different = [job_id for job_id, report in others if read(report) != read(first)]
         if different:
             yield f"Other {what} than in the first benchmark: {_listed(different)}."
-    strangers = [job_id for job_id, report in others if _tokenizer(report) != _tokenizer(first)]
-    if strangers:
+    other_models = [job_id for job_id, report in others if _tokenizer(report) != _tokenizer(first)]
+    if other_models:
         yield (
-            f"{_listed(strangers)} ran another model, whose tokens may be longer or shorter: numbers per token are "
-            "comparable only within a family of models."
+            f"{_listed(other_models)} ran another model, whose tokens may be longer or shorter: numbers per token "
+            "are comparable only within a family of models."
         )
     length = _mean_output_tokens(first)
     for job_id, report in others:

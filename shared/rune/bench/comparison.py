@@ -1,15 +1,15 @@
 """Benchmarks side by side: what differs, and whether the spread swallows it.
 
 A difference counts when the 99 % confidence interval of Welch's t leaves zero out and when it is at least a given
-share of the first value. The interval says how sure it is and the share whether it matters; either alone is not
-enough, for with thousands of values anything is sure, and with five anything is large.
+share of the first value. The interval says how certain the difference is, and the share whether it matters. With
+thousands of values any difference is certain, and with five any is large, so both are needed.
 
 What stands for one independent value decides how honest that is:
 
 - A request is one at most: its TTFT, TPOT, end-to-end latency and speed are one value each. Requests that wait in
   one queue are late together, so they count as `Distribution.independent_count` says.
 - The gaps within one answer are not independent, and there are thousands: as single values they would make anything
-  sure. The mean gap of a request is its TPOT times its tokens a piece, so ITL is given TPOT's relative spread over
+  sure. The mean gap of a request is its TPOT times its tokens a chunk, so ITL is given TPOT's relative spread over
   requests. Its distribution over single gaps stays in the report.
 - Of throughput there is one a run, and its spread is that of ten equal windows; never more than there are requests.
 - Ratios (failed, good, passed requests) are means of zeros and ones.

@@ -13,7 +13,7 @@ def to_vllm(report: BenchmarkReport, run_index: int) -> dict[str, object]:
     """Return a run as `vllm bench serve --save-result` writes it: one flat object.
 
     Raises IndexError for a run that is not there. Differences: standard deviations are those of a sample (vLLM
-    divides by n); TTFT waits for content; `max_output_tokens_per_s` counts tokens where vLLM counts pieces;
+    divides by n); TTFT waits for content; `max_output_tokens_per_s` counts tokens where vLLM counts chunks;
     `max_concurrent_requests` is the most at one instant where vLLM takes whole seconds; `duration` and the
     throughputs have the same formulas. `tokenizer_id` is the model, since the server counts.
     """

@@ -1,4 +1,4 @@
-"""The words behind the numbers: the formula of each, and what each warning means.
+"""The formula of each published number, and the meaning of each warning.
 
 Both are published: the formulas with every report, and both in docs/benchmarks.md. The formulas of one request's
 numbers are in `rune.bench.formulas`, and these are their short forms.
@@ -9,27 +9,27 @@ from types import MappingProxyType
 
 FORMULAS: Mapping[str, str] = MappingProxyType(
     {
-        "ttft_ms": "arrival of the first piece with text, reasoning or a tool call - sending of the request",
-        "ttfo_ms": "arrival of the first piece with text - sending of the request",
+        "ttft_ms": "arrival of the first chunk with text, reasoning or a tool call - sending of the request",
+        "ttfo_ms": "arrival of the first chunk with text - sending of the request",
         "tpot_ms": "(e2el - ttft) / (output tokens - 1), per request with 2 tokens or more",
-        "itl_ms": "gaps between neighbouring pieces with content, of all requests together",
-        "e2el_ms": "arrival of the last piece with content - sending of the request",
+        "itl_ms": "gaps between neighbouring chunks with content, of all requests together",
+        "e2el_ms": "arrival of the last chunk with content - sending of the request",
         "client_queue_time_ms": "sending of the request - time at which it was due, of an open load",
         "output_tokens_per_s_per_user": "1000 / tpot of each request",
         "input_tokens": "tokens of each prompt, as the server counts",
         "output_tokens": "tokens of each answer, reasoning included, as the server counts",
-        "mean_tokens_per_chunk": "output tokens / pieces with content, sums over completed requests",
+        "mean_tokens_per_chunk": "output tokens / chunks with content, sums over completed requests",
         "duration_s": "end of the last completed or failed request - first sending",
         "request_throughput_per_s": "completed requests / duration",
         "output_throughput_tokens_per_s": "output tokens of completed requests / duration, ramp and drain included",
         "total_throughput_tokens_per_s": "(input tokens + output tokens) of completed requests / duration",
         "steady_output_throughput_tokens_per_s": (
             "output tokens / time, from when all slots were first busy until fewer are for good; tokens of a "
-            "request lie evenly on its pieces"
+            "request lie evenly on its chunks"
         ),
         "output_throughput_windows_tokens_per_s": (
             "output tokens / time in each of ten equal parts of the duration; tokens of a request lie evenly on "
-            "its pieces"
+            "its chunks"
         ),
         "max_output_tokens_per_s": "output tokens in the busiest of the whole seconds since the first sending",
         "max_concurrent_requests": "most requests between sending and end at one instant",
@@ -69,7 +69,7 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
         "few_samples": "Fewer than 10 requests were completed: means and medians are rough.",
         "errors": "Requests failed; latencies are those of the others, and may flatter a server that refuses.",
         "cut_short": (
-            "The point ended, by its time or at 2,000,000 pieces, before its requests did: those under way are in "
+            "The point ended, by its time or at 2,000,000 chunks, before its requests did: those under way are in "
             "no other number, and those to come were not sent."
         ),
         "stream_buffered": (
@@ -82,7 +82,7 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
             "Never were max_concurrency requests under way: there are too few of them, or the server answers "
             "faster than RUNE asks. The numbers are those of max_concurrent_requests."
         ),
-        "token_counts_estimated": "The server does not say how many tokens answers have; pieces were counted.",
+        "token_counts_estimated": "The server does not say how many tokens answers have; chunks were counted.",
         "input_tokens_unknown": "The server did not say for each prompt how many tokens it has.",
         "prefix_cache_hits": (
             "Over a tenth of the prompts' tokens came from the server's cache: times to first token are shorter "

@@ -42,7 +42,7 @@ async def measure_point(
     Raises
     ------
     Exception
-        Whatever is not a `RuneError` of a request: a defect, which is never part of a measurement.
+        Any error that is no `RuneError` of a request. It is a defect, and no part of a measurement.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + time_limit_seconds
@@ -95,7 +95,7 @@ async def _learn_bytes_per_token(
 
 
 async def learn_tokens_per_word(server: ModelServer, task: Task) -> float | None:
-    """Return how many of the model's tokens a word of `synthetic_words` takes; None where nobody counts them.
+    """Return how many of the model's tokens a word of `synthetic_words` takes; None where the server counts none.
 
     From two prompts of different length, so that what the server puts around a prompt does not count. The task's
     own prompts are not looked at. None also for a number that no tokenizer gives: prompts are made by it, and those

@@ -3,9 +3,9 @@
 Tools use the same names for different things: TPOT of vLLM leaves the first token out, that of guidellm
 takes it in. So each docstring is the definition, and is published with the number.
 
-t0 is the sending of the request; c_first and c_last are the arrivals of the first and the last piece with
+t0 is the sending of the request; c_first and c_last are the arrivals of the first and the last chunk with
 content (text, reasoning or tool call; a chunk that only names the role is none); N is the number of output
-tokens, which is not the number of pieces.
+tokens, which is not the number of chunks.
 Every result is in the unit of its name, and None where the formula is not defined.
 """
 
@@ -28,7 +28,7 @@ def time_to_first_token_ms(stamps: Stamps) -> float | None:
 
 
 def time_to_first_visible_token_ms(stamps: Stamps) -> float | None:
-    """Return TTFO: first piece with text - t0; what a reader of a reasoning model waits.
+    """Return TTFO: first chunk with text - t0; what a reader of a reasoning model waits.
 
     As guidellm's time_to_first_output_token. None for an answer without text.
     """
@@ -69,7 +69,7 @@ def output_throughput_tokens_per_s(stamps: Stamps, tokens: TokenCounts) -> float
 def output_tokens_per_s_per_user(stamps: Stamps, tokens: TokenCounts) -> float | None:
     """Return 1 / TPOT: how fast the text runs once it has begun.
 
-    As aiperf's output_token_throughput_per_user. None where TPOT is, and where all pieces came at one instant
+    As aiperf's output_token_throughput_per_user. None where TPOT is, and where all chunks came at one instant
     (a proxy has held the stream back).
     """
     per_token_ms = time_per_output_token_ms(stamps, tokens)
@@ -77,10 +77,10 @@ def output_tokens_per_s_per_user(stamps: Stamps, tokens: TokenCounts) -> float |
 
 
 def inter_chunk_latencies_ms(chunk_arrivals_ns: tuple[int, ...]) -> tuple[float, ...]:
-    """Return the gaps between neighbouring pieces with content.
+    """Return the gaps between neighbouring chunks with content.
 
-    What vLLM's bench calls ITL and aiperf inter_chunk_latency: not divided by the tokens in a piece, which
-    may be several or a fraction of one. Empty for fewer than two pieces.
+    What vLLM's bench calls ITL and aiperf inter_chunk_latency: not divided by the tokens in a chunk, which
+    may be several or a fraction of one. Empty for fewer than two chunks.
     """
     return tuple((later - earlier) / _NS_PER_MS for earlier, later in pairwise(chunk_arrivals_ns))
 

@@ -1,8 +1,7 @@
 """Whether an answer is right: a score from 0 to 1 for each method of `rune.contracts.Expectation`.
 
-Patterns and schemas come from callers and answers from machines that nobody knows, so none may cost more than its
-size: patterns run on Rust's regex engine (linear time, bounded memory), schemas and answers are bounded, and no
-reference of a schema is ever fetched.
+Patterns, schemas and answers are untrusted. Patterns run on Rust's regex engine (linear time, bounded memory),
+schemas and answers are bounded, and no reference of a schema is fetched.
 """
 
 import hashlib
@@ -30,7 +29,7 @@ MAX_SCHEMA_CHARS = 32_768
 MAX_SCHEMA_REFERENCES = 32
 """A definition that names another one several times multiplies the work, and that one again: with 32 references at
 most to 3^(32 / 3), some 120,000 checks of one value, which take milliseconds."""
-MAX_VERDICT_CHARS = 100_000
+MAX_REPLY_CHARS = 100_000
 """Of what a judge says."""
 
 _PATTERN_BYTES = 1_000_000
@@ -38,14 +37,14 @@ _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 _ARITHMETIC = Context(prec=60, traps=[])
 _BEST_SCORE = 10
 # Possessive (*+), so that a judge cannot make it try the same text again and again.
-_VERDICT = re.compile(r'\{(?:[^{}"]|"(?!score"))*+"score"[^{}]*+\}')
+_SCORED_OBJECT = re.compile(r'\{(?:[^{}"]|"(?!score"))*+"score"[^{}]*+\}')
 _THINKING, _AFTER_THINKING = "<think>", "</think>"
 
 
 def check_expectation(expected: Expectation) -> None:
     """Return if answers can be judged by this; raises InvalidRequestError for a bad pattern or schema.
 
-    To be called when a request comes in, so that nothing is rented for a test that cannot be held.
+    Called when a request comes in, so that no machine is rented for an expectation that cannot be used.
     """
     if expected.regex is not None:
         pattern = expected.regex
@@ -81,8 +80,8 @@ def score_answer(expected: Expectation, answer: str) -> float:
 def judge_messages(judge: JudgeModel, question: str, answer: str) -> tuple[Message, ...]:
     """Return what a judge model is asked about one answer.
 
-    Each part stands between marks that carry a hash of all parts. The answer's author cannot know it, so nothing
-    within the answer can end it early and go on in the judge's own voice.
+    Each part stands between marks that carry a hash of all parts. The answer's author cannot know the hash, so the
+    answer cannot close its own part and add instructions.
     """
     parts = {"question": question, "rubric": judge.rubric, "answer": answer}
     mark = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -101,19 +100,19 @@ def judge_messages(judge: JudgeModel, question: str, answer: str) -> tuple[Messa
     )
 
 
-def parse_verdict(text: str) -> float | None:
+def parse_score(text: str) -> float | None:
     """Return a judge's score as 0 to 1; None for anything but one clear score from 0 to 10.
 
-    Read is a JSON object with `score`, alone, in a fenced block, or amid words; objects that disagree are no
-    verdict. What a judge thinks aloud before (`<think>`) is passed over.
+    A JSON object with `score` is read: alone, in a fenced block, or between words. Objects that disagree give no
+    score. What a judge thinks before it (`<think>`) is not read.
     """
-    said = text[-MAX_VERDICT_CHARS:].rpartition(_AFTER_THINKING)[2]
+    said = text[-MAX_REPLY_CHARS:].rpartition(_AFTER_THINKING)[2]
     if _THINKING in said:
         return None
     whole = json_answers.read_json_answer(said)
     if whole is not None:
         return _score_in(whole.value)
-    found = [json_answers.read_json_answer(match) for match in _VERDICT.findall(said)]
+    found = [json_answers.read_json_answer(match) for match in _SCORED_OBJECT.findall(said)]
     scores = {None if each is None else _score_in(each.value) for each in found}
     return scores.pop() if len(scores) == 1 else None
 
@@ -194,8 +193,8 @@ def _decimal(value: float) -> Decimal:
     return Decimal(str(value))
 
 
-def _score_in(verdict: object) -> float | None:
-    score = verdict.get("score") if isinstance(verdict, dict) else None
+def _score_in(reply: object) -> float | None:
+    score = reply.get("score") if isinstance(reply, dict) else None
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= _BEST_SCORE:
         return None
     return score / _BEST_SCORE

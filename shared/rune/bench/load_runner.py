@@ -1,4 +1,4 @@
-"""The time in which requests are measured, and the records that it leaves."""
+"""Puts a point's load on a server, and keeps a record of each request."""
 
 import asyncio
 import gc
@@ -18,19 +18,19 @@ from rune.clock import SystemClock, to_epoch_ms
 from rune.errors import RuneError
 from rune.llm.protocol import Generation, ModelServer, Stamps
 
-MAX_PIECES = 2_000_000
-"""Of a point, which ends with them as with its time: 64 streams of 100 pieces a second for five minutes.
+MAX_CHUNKS = 2_000_000
+"""Of a point, which ends with them as with its time: 64 streams of 100 chunks a second for five minutes.
 
-Measured: a piece takes 250 bytes while a run is folded, so that these are 500 MB, of a function with 1769.
+Measured: a chunk takes 250 bytes while a run is folded, so that these are 500 MB, of a function with 1769.
 """
 
 type OnProgress = Callable[[int, int], None]
-"""Called with the requests ended and the pieces that have come so far; must return at once."""
+"""Called with the requests ended and the chunks that have come so far; must return at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What became of one request, on `time.monotonic_ns`."""
+    """How one request ended, on `time.monotonic_ns`."""
 
     number: int
     due_ns: int
@@ -44,13 +44,12 @@ class _Outcome:
 class LoadRunner:
     """Measures a point once.
 
-    Within the window requests are sent and stamps are taken, and nothing else is done: what the answers are worth
-    is found out afterwards.
+    While it runs, requests are sent and stamps are taken, and nothing else is done. Answers are scored afterwards.
 
     Parameters
     ----------
     request_timeout_seconds
-        At least as long as the window, so that a request is broken off with it and not before.
+        At least as long as the run, so that a request is broken off at its end and not before.
 
     Attributes
     ----------
@@ -75,9 +74,9 @@ class LoadRunner:
         self._request_timeout_seconds = request_timeout_seconds
         self._on_progress = on_progress
         self._order = task.order()
-        self._turnstile = asyncio.Lock()
+        self._send_lock = asyncio.Lock()
         self._outcomes: list[_Outcome] = []
-        self._piece_count = 0
+        self._chunk_count = 0
         self._limit: asyncio.Timeout | None = None
         self._started_ns = 0
         self.started_at_ms = 0
@@ -86,12 +85,12 @@ class LoadRunner:
     async def run(self, deadline: float) -> None:
         """Put the point's load on the server until all is asked, or until `deadline` on the loop's clock.
 
-        It also ends with `MAX_PIECES`.
+        It also ends with `MAX_CHUNKS`.
 
         Raises
         ------
         Exception
-            Whatever is no `RuneError` of a request.
+            Any error that is no `RuneError` of a request.
         """
         count, point = len(self._order), self._point
         self._started_ns, self.started_at_ms = time.monotonic_ns(), to_epoch_ms(SystemClock().now())
@@ -120,7 +119,7 @@ class LoadRunner:
         )
 
     async def records(self, bytes_per_token: float | None) -> tuple[RequestRecord, ...]:
-        """Return what was measured, by number, and forget it; times count from the window's beginning."""
+        """Return what was measured, by number, and forget it; times count from the beginning of the run."""
         self._outcomes.sort(key=lambda outcome: outcome.number, reverse=True)
         records: list[RequestRecord] = []
         while self._outcomes:  # taken out, so that a long answer's arrivals are not in memory twice
@@ -133,10 +132,10 @@ class LoadRunner:
         sent_ns: int | None = None
         try:
             async with slots or nullcontext():
-                await self._take_turn()
+                await self._wait_to_send()
                 request = self._task.chat(self._prompt(number), self._request_timeout_seconds)
                 sent_ns = time.monotonic_ns()
-                answer = await self._server.chat(request, self._count_piece)
+                answer = await self._server.chat(request, self._count_chunk)
                 self._end(number, due_ns, sent_ns, "completed", generation=answer)
         except RuneError as error:
             # Without its frames, which would keep what they hold alive.
@@ -146,10 +145,10 @@ class LoadRunner:
             self._end(number, due_ns, sent_ns, "cut_off")
             raise
 
-    async def _take_turn(self) -> None:
+    async def _wait_to_send(self) -> None:
         # Building a request takes a good part of a millisecond. Of many that become due together, one is sent in
         # each turn of the loop, so that the loop stamps what has come between one and the next.
-        async with self._turnstile:
+        async with self._send_lock:
             await asyncio.sleep(0)
 
     def _end(
@@ -170,13 +169,13 @@ class LoadRunner:
             sent_ns = stamps.sent_ns if began_ns <= stamps.sent_ns <= ended_ns else sent_ns
             ended_ns = stamps.ended_ns if began_ns <= stamps.ended_ns <= ended_ns else ended_ns
         self._outcomes.append(_Outcome(number, due_ns, sent_ns, ended_ns, status, error_code, generation))
-        self._on_progress(len(self._outcomes), self._piece_count)
+        self._on_progress(len(self._outcomes), self._chunk_count)
 
-    def _count_piece(self, _of_request: int) -> None:
-        self._piece_count += 1
-        if self._piece_count == MAX_PIECES and self._limit is not None and not self._limit.expired():
+    def _count_chunk(self, _of_request: int) -> None:
+        self._chunk_count += 1
+        if self._chunk_count == MAX_CHUNKS and self._limit is not None and not self._limit.expired():
             self._limit.reschedule(asyncio.get_running_loop().time())
-        self._on_progress(len(self._outcomes), self._piece_count)
+        self._on_progress(len(self._outcomes), self._chunk_count)
 
     def _prompt(self, number: int) -> str:
         return self._task.numbered(self._task.prompts[self._order[number]], self._point.index, number)
@@ -225,7 +224,7 @@ def gc_paused() -> Iterator[None]:
 
 
 def _since(answer: Generation, started_ns: int) -> Generation:
-    """Return an answer of which all stamps count from the window's beginning."""
+    """Return an answer of which all stamps count from the beginning of the run."""
     stamps = answer.stamps
 
     def since(stamp_ns: int | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Who is asked when: the two ways to put load on a server.
+"""When requests are sent: a closed load and an open load.
 
 What `ask` raises ends the load, breaks off all that is under way, and is raised as it is.
 """
@@ -48,10 +48,10 @@ async def closed_load(ask: Ask, count: int, concurrency: int) -> None:
 
 
 async def open_load(ask: Ask, arrivals_s: Sequence[float], concurrency: int) -> None:
-    """Send each request when it is due, whatever became of those before.
+    """Send each request when it is due, also while earlier ones are under way.
 
-    At most `concurrency` are under way, so that a server which cannot keep up does not break the client. Who has to
-    wait stays due when it was due, and the wait can be seen.
+    At most `concurrency` are under way, so that a server which cannot keep up does not break the client. A request
+    that has to wait keeps its due time, so the wait can be seen.
     """
     began_ns = time.monotonic_ns()
     slots = asyncio.Semaphore(concurrency)

@@ -9,7 +9,7 @@ from rune.contracts import ComparedJob, ComparedMetric, ComparedPoint, ComparedV
 _LABELS = {
     "ttft_ms": "Time to first token",
     "tpot_ms": "Time per output token",
-    "itl_ms": "Gap between pieces",
+    "itl_ms": "Gap between chunks",
     "e2el_ms": "End-to-end latency",
     "output_throughput_tokens_per_s": "Output throughput",
     "request_throughput_per_s": "Request throughput",

@@ -1,4 +1,4 @@
-"""One request of a benchmark as it went: what all numbers are computed from, and a line of the records' file."""
+"""One measured request: what all numbers are computed from, and a line of the records' file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

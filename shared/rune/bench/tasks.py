@@ -1,4 +1,4 @@
-"""What the driver is told to do, and the requests that it makes of it."""
+"""A workload as requests: what the driver sends."""
 
 import secrets
 from dataclasses import dataclass, field, replace
@@ -33,16 +33,15 @@ class Task:
     idle_timeout_seconds
         Longest silence of the server before a request counts as failed.
     first_timeout_seconds
-        The same before an answer's first piece, where the server may have others to answer first; None for no
+        The same before an answer's first chunk, where the server may have others to answer first; None for no
         difference.
     request_timeout_seconds
         Longest time of a request from its sending; None gives it all that its point has.
     expected
-        What answers are judged by; one with method `judge` is left to whoever asks the judge.
+        What answers are judged by. Method `judge` is left to the step that asks the judge.
     nonce_seed
-        Of the prompts' numbers. Drawn anew for each task, whatever `seed` is: with numbers from the workload's seed
-        a second run of it on the same server, or of a point whose first try broke off, would find its prompts in
-        the server's cache.
+        Of the prompts' numbers. Drawn anew for each task and not from `seed`. Otherwise a second run of a workload
+        on the same server, or a second try of a point, would find its prompts in the server's cache.
     """
 
     model: str

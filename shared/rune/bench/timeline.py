@@ -1,7 +1,7 @@
 """What happened when at one point: tokens and requests on its common time line.
 
-All times are monotonic nanoseconds since the point began. The tokens of a request lie evenly on its pieces with
-content, as only their sum is known; a piece may hold several tokens or a part of one.
+All times are monotonic nanoseconds since the point began. The tokens of a request lie evenly on its chunks with
+content, as only their sum is known; a chunk may hold several tokens or a part of one.
 """
 
 import math
@@ -19,7 +19,7 @@ type TokenArrival = tuple[int, float]
 
 
 def token_arrivals(record: RequestRecord) -> Iterator[TokenArrival]:
-    """Yield the output of a completed request; that of one without a piece comes at its end."""
+    """Yield the output of a completed request; that of one without a chunk comes at its end."""
     generation = record.generation
     if generation is None or not generation.tokens.output_count:
         return
@@ -48,7 +48,7 @@ def window_rates_per_s(arrivals: Sequence[TokenArrival], begin_ns: int, end_ns: 
 def busiest_second_tokens(arrivals: Sequence[TokenArrival], begin_ns: int) -> float | None:
     """Return the most tokens in one of the whole seconds since `begin_ns`; None without a token.
 
-    The seconds of vLLM's bench (`max_output_tokens_per_s`), which counts pieces in them.
+    The seconds of vLLM's bench (`max_output_tokens_per_s`), which counts chunks in them.
     """
     seconds: Counter[int] = Counter()
     for arrived_ns, token_count in arrivals:
@@ -73,7 +73,7 @@ def steady_window_ns(records: Sequence[RequestRecord], concurrency: int) -> tupl
     """Return when all slots of a closed load were first busy, and when fewer were for good; None if never.
 
     Between an answer and the next request of its slot one fewer is under way for a moment, which does not count.
-    The window ends before the first request that was cut off: nobody knows how many tokens that one got.
+    The window ends before the first request that was cut off, since the tokens of that one are not known.
     """
     curve = list(_under_way(records))
     full = [index for index, (_, count) in enumerate(curve) if count >= concurrency]

@@ -46,8 +46,8 @@ async def median_round_trip_ms(server: ModelServer, *, time_limit_seconds: float
 async def warm_up(server: ModelServer, task: Task, point: Point, *, time_limit_seconds: float) -> WarmUpStats:
     """Ask `warmup_count` requests at the point's concurrency, and return when the last has ended.
 
-    The last is waited for, since what is left of a warm-up would share the server with the first measured requests:
-    in their times, and not in their tokens. A request that fails is no matter here, as the measured ones will tell.
+    The last is waited for: what is left of a warm-up would share the server with the first measured requests. A
+    request that fails is ignored here; measured requests will fail too.
 
     Parameters
     ----------

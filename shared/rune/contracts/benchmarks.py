@@ -76,7 +76,7 @@ class RunReport(Document):
     index: int
     """From 0, in the order in which they were measured."""
     load: Literal["closed", "open"]
-    """`closed`: so many under way all the time. `open`: requests arrive when due, whatever the server does."""
+    """`closed`: so many under way all the time. `open`: requests arrive when due, also at a slow server."""
     max_concurrency: int
     """Most requests that were allowed under way at a time."""
     request_rate_per_s: float | None
@@ -115,7 +115,7 @@ class RunReport(Document):
     """To the first visible token; reasoning does not count."""
     tpot_ms: Distribution | None
     itl_ms: Distribution | None
-    """Gaps between neighbouring pieces with content, of all requests together; not divided by tokens per piece."""
+    """Gaps between neighbouring chunks with content, of all requests together; not divided by tokens per chunk."""
     e2el_ms: Distribution | None
     client_queue_time_ms: Distribution | None
     """Due time to sending, of an open load: what a closed loop would hide. `ttft_ms` begins at the sending."""
@@ -128,7 +128,7 @@ class RunReport(Document):
     max_output_tokens_per_s: float | None
     """Busiest second."""
     stream_buffered_count: int
-    """Answers of which over 90 % came within 5 ms of the first piece: something on the way holds streams back."""
+    """Answers of which over 90 % came within 5 ms of the first chunk: something on the way holds streams back."""
     prompt_truncated_count: int
     """Prompts of which the server counted far fewer tokens than they have: it dropped some without a word."""
     server_side: ServerSide

@@ -14,7 +14,7 @@ class RecordsLink(Document):
     run: int | None
     """Index of the run in the report; null for judgements."""
     url: str
-    """Opens with GET and without a credential; whoever has it can read the file, so keep it as one."""
+    """Opens with GET and without a credential. Anyone with the address can read the file, so keep it secret."""
     expires_at: datetime
     """Until when, at most."""
 

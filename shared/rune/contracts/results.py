@@ -89,7 +89,7 @@ class RentalReceipt(Document):
     kept_until: datetime | None
     """When RUNE destroys a kept machine by itself."""
     is_open_to_the_world: bool
-    """Whether anybody who finds the address can use the server: it asks for no credential."""
+    """Whether the server asks for no credential, so that anyone with the address can use it."""
     destroys_itself: bool
     """Whether the machine would also end without RUNE."""
 

@@ -46,7 +46,7 @@ class Workload(Document):
     """What is asked, how often, and how many at a time.
 
     One point is measured for each entry of `concurrency` (so many requests are under way all the time), of
-    `request_rates` (requests arrive at random, whatever the server does), or for each doubling of a `sweep`. A
+    `request_rates` (requests arrive at random, also at a slow server), or for each doubling of a `sweep`. A
     point asks every prompt `repetitions` times.
     """
 
@@ -146,7 +146,7 @@ class Expectation(Document):
     contains: list[Annotated[str, Field(min_length=1, max_length=10_000)]] | None = Field(
         None, min_length=1, max_length=100
     )
-    """Texts that must occur, whatever their case; the score is the share that does."""
+    """Texts that must occur, in upper or lower case; the score is the share that does."""
     regex: str | None = Field(None, min_length=1, max_length=1000)
     """A pattern (Rust's regex syntax, linear in time) that must match somewhere: 0 or 1."""
     json_schema: dict[str, object] | None = None
@@ -180,7 +180,7 @@ class Expectation(Document):
     @field_validator("json_schema")
     @classmethod
     def _refuse_what_json_cannot_hold(cls, schema: dict[str, object] | None) -> dict[str, object] | None:
-        # Python's own reader of JSON lets NaN and half characters through, and nobody could write them down again.
+        # Python's own reader of JSON lets NaN and half characters through, and JSON cannot hold them.
         try:
             json.dumps(schema, allow_nan=False, ensure_ascii=False).encode()
         except (ValueError, RecursionError):

@@ -16,7 +16,7 @@ from rune.jobs.store import StoredJob
 from rune.services.jobs import Caller, JobService
 
 LINK_LIFETIME = timedelta(minutes=15)
-"""Long enough to begin a download, which may then take as long as it takes."""
+"""Long enough to begin a download. A download that has begun is not broken off."""
 
 _RECORDS_KEY = re.compile(r"results/(?P<job_id>[^/]+)/records/(?:(?P<run>[0-9]{2})|judgements)-[0-9]+\.jsonl")
 
@@ -25,7 +25,7 @@ class Links(Protocol):
     """Gives access to single objects of the bucket. Raises StoreUnavailableError."""
 
     def link(self, key: str, lifetime: timedelta) -> str:
-        """Return an address at which anybody may read the object, and do nothing else, for a while."""
+        """Return an address that gives read access to the object, without a credential, for a limited time."""
         ...
 
 
@@ -126,7 +126,7 @@ class _Stored(BaseModel):
 def _run_of(key: str, job_id: str) -> int | None:
     """Return the run whose records an object holds, None for judgements; raises ValueError for any other object.
 
-    Workers write the keys, so a foreign one is a fault of ours, and must not become a link to somebody's data.
+    Workers write the keys. Another job's key would be a fault of RUNE, and must not become a link to its data.
     """
     match = _RECORDS_KEY.fullmatch(key)
     if match is None or match["job_id"] != job_id:

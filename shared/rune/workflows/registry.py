@@ -8,7 +8,7 @@ from rune.llm.opener import OpenServer
 from rune.net.addresses import AddressPolicy
 from rune.tenants.settings import TenantSource
 from rune.workflows.agent import AgenticAgent
-from rune.workflows.benchmark.dependencies import MeasuringTools
+from rune.workflows.benchmark.dependencies import BenchmarkDependencies
 from rune.workflows.benchmark.steps import Benchmark
 from rune.workflows.model_servers import Backends, ModelServerSteps
 from rune.workflows.rental.dependencies import RentalDependencies
@@ -25,7 +25,7 @@ def make_steps(
     policy: AddressPolicy,
     rental: RentalDependencies | None = None,
     *,
-    measuring: MeasuringTools,
+    measuring: BenchmarkDependencies,
 ) -> Mapping[StepName, Step]:
     """Return every step by its name; without `rental`, none of those that rent."""
     backends = Backends(open_server, rental.rental_store if rental else None, tenants)

@@ -44,7 +44,7 @@ def first_chunks_ms(trial: Trial) -> list[float]:
 
 # name: script, what is looked at, what it must be. All four requests play the same script.
 ANSWERS: dict[str, tuple[Script, Sees, object]] = {
-    "an empty first piece is no first token": (
+    "an empty first chunk is no first token": (
         Script(empty_ms=1.0, ttft_ms=80.0),
         lambda trial: (least_ttft_ms(trial) >= 79, max(first_chunks_ms(trial)) < 79),
         (True, True),
@@ -54,12 +54,12 @@ ANSWERS: dict[str, tuple[Script, Sees, object]] = {
         lambda trial: trial.report.ttfo_ms and trial.report.ttfo_ms.min >= least_ttft_ms(trial) + 60,
         True,
     ),
-    "pieces of several tokens are not tokens": (
+    "chunks of several tokens are not tokens": (
         Script(output_tokens=20, tokens_per_chunk=2.5),
         lambda trial: (trial.report.total_output_tokens, trial.report.mean_tokens_per_chunk),
         (80, 2.5),
     ),
-    "pieces of half a token are not tokens": (
+    "chunks of half a token are not tokens": (
         Script(output_tokens=5, tokens_per_chunk=0.5),
         lambda trial: (trial.report.total_output_tokens, trial.report.mean_tokens_per_chunk),
         (20, 0.5),
@@ -94,7 +94,7 @@ ANSWERS: dict[str, tuple[Script, Sees, object]] = {
         lambda trial: (trial.report.stream_buffered_count, "stream_buffered" in trial.report.warnings),
         (4, True),
     ),
-    "a stream of pieces in pairs is not called buffered": (
+    "a stream of chunks in pairs is not called buffered": (
         Script(chunks_per_segment=2, output_tokens=16),
         lambda trial: trial.report.stream_buffered_count,
         0,
@@ -202,7 +202,7 @@ def test_two_runs_of_one_workload_share_no_numbers() -> None:
 
 
 def test_slow_client_says_so_itself() -> None:
-    def be_slow(_ended: int, _pieces: int) -> None:
+    def be_slow(_ended: int, _chunks: int) -> None:
         time.sleep(0.01)
 
     trial = measure("openai", Served(Script(output_tokens=20)), on_progress=be_slow)

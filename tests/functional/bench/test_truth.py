@@ -29,11 +29,11 @@ LIMITS = GoodputLimits(ttft_ms=120.0)
 
 BASE = Script(role_ms=2.0, empty_ms=4.0, ttft_ms=40.0, gap_ms=(4.0, 7.0, 13.0), output_tokens=16)
 SERVERS = {
-    "a token a piece": Served(BASE),
-    "2.5 tokens a piece, reasoning first": Served(
+    "a token a chunk": Served(BASE),
+    "2.5 tokens a chunk, reasoning first": Served(
         replace(BASE, output_tokens=20, tokens_per_chunk=2.5, reasoning_chunks=3, gap_ms=(12.0, 19.0))
     ),
-    "half a token a piece, four pieces a segment": Served(
+    "half a token a chunk, four chunks a segment": Served(
         replace(BASE, output_tokens=8, tokens_per_chunk=0.5, chunks_per_segment=4)
     ),
     "a queue in the server": Served(BASE, slots=2),

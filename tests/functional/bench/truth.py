@@ -70,7 +70,7 @@ def measure(
     *,
     goodput: GoodputLimits | None = None,
     time_limit_seconds: float = 20.0,
-    on_progress: OnProgress = lambda _ended, _pieces: None,
+    on_progress: OnProgress = lambda _ended, _chunks: None,
     running: Run = running_thread,
 ) -> Trial:
     """Let RUNE measure a server."""
@@ -144,14 +144,14 @@ class Truth:
 
     @classmethod
     def of(cls, exchange: Exchange) -> "Truth":
-        pieces_ns = exchange.times_ns("reasoning", "text")
-        first_ns, last_ns = pieces_ns[0], pieces_ns[-1]
+        chunks_ns = exchange.times_ns("reasoning", "text")
+        first_ns, last_ns = chunks_ns[0], chunks_ns[-1]
         return cls(
             ttft_ms=(first_ns - exchange.received_ns) / MS,
             ttfo_ms=(exchange.times_ns("text")[0] - exchange.received_ns) / MS,
             e2el_ms=(last_ns - exchange.received_ns) / MS,
             tpot_ms=(last_ns - first_ns) / MS / (exchange.output_tokens - 1),
-            gaps_ms=tuple((later - earlier) / MS for earlier, later in pairwise(pieces_ns)),
+            gaps_ms=tuple((later - earlier) / MS for earlier, later in pairwise(chunks_ns)),
         )
 
 

@@ -4,7 +4,7 @@ from tests.measured_builders import a_completed, a_failed, a_report, a_run
 
 
 def a_second_of_100_tokens(index: int = 0, *, goodput: GoodputLimits | None = None) -> RunReport:
-    """Two answers at once, each of 50 tokens in 10 pieces within one second, to prompts of 150."""
+    """Two answers at once, each of 50 tokens in 10 chunks within one second, to prompts of 150."""
     answers = [
         a_completed(n, ttft_ms=100, gaps_ms=[100] * 9, output_tokens=50, input_tokens=150) for n in range(2)
     ]

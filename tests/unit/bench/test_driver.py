@@ -76,7 +76,7 @@ def measure(
     point: Point = CLOSED,
     *,
     time_limit_seconds: float = 10.0,
-    on_progress: Callable[[int, int], None] = lambda _ended, _pieces: None,
+    on_progress: Callable[[int, int], None] = lambda _ended, _chunks: None,
 ) -> MeasuredPoint:
     return asyncio.run(
         measure_point(server, task, point, time_limit_seconds=time_limit_seconds, on_progress=on_progress)
@@ -238,8 +238,8 @@ def test_point_tells_how_many_requests_had_no_time() -> None:
     assert {record.status for record in measured.records} <= {"completed"}
 
 
-def test_point_ends_when_it_has_as_many_pieces_as_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(window, "MAX_PIECES", 13)  # an answer has 3
+def test_point_ends_when_it_has_as_many_chunks_as_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window, "MAX_CHUNKS", 13)  # an answer has 3
 
     server = WatchedServer(answer_seconds=0.02)
 
@@ -285,7 +285,7 @@ def test_point_ends_at_once_when_it_is_cancelled(point: Point, warmup_count: int
                 replace(TASK, warmup_count=warmup_count),
                 point,
                 time_limit_seconds=20.0,
-                on_progress=lambda _ended, _pieces: None,
+                on_progress=lambda _ended, _chunks: None,
             )
         )
         async with asyncio.timeout(5):
@@ -333,10 +333,10 @@ def test_collector_is_off_within_the_window_and_on_again_after_it() -> None:
     assert (gc.isenabled(), gc.get_freeze_count()) == (True, frozen_count)
 
 
-def test_progress_tells_requests_ended_and_pieces_of_all() -> None:
+def test_progress_tells_requests_ended_and_chunks_of_all() -> None:
     told: list[tuple[int, int]] = []
 
-    measure(FakeModelServer(), on_progress=lambda ended, pieces: told.append((ended, pieces)))
+    measure(FakeModelServer(), on_progress=lambda ended, chunks: told.append((ended, chunks)))
 
     assert told[-1] == (12, 36)
     assert told == sorted(told)

@@ -15,7 +15,7 @@ from rune.bench.judging import (
     MAX_SCHEMA_REFERENCES,
     check_expectation,
     judge_messages,
-    parse_verdict,
+    parse_score,
     score_answer,
 )
 from rune.contracts import Expectation, JudgeModel, NumericExpectation
@@ -71,11 +71,11 @@ def test_regex_matches_anywhere(pattern: str, answer: str, score: float) -> None
     assert score_answer(expected, answer) == score
 
 
-def test_verdict_takes_time_in_proportion_to_what_was_said() -> None:
+def test_reply_takes_time_in_proportion_to_what_was_said() -> None:
     """Endless marks of a score and no end would take 3 seconds where each was tried with all that follow."""
     began_s = time.process_time()
 
-    assert parse_verdict("{" + '"score"' * 14_000) is None
+    assert parse_score("{" + '"score"' * 14_000) is None
     assert time.process_time() - began_s < 0.5
 
 
@@ -267,7 +267,7 @@ def test_judge_has_no_score_without_being_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "score"),
+    ("reply", "score"),
     [
         ('{"score": 7}', 0.7),
         ('{"score": 0}', 0.0),
@@ -295,16 +295,16 @@ def test_judge_has_no_score_without_being_asked() -> None:
         ('{"score"' * 50_000, None),
     ],
 )
-def test_verdict_is_one_clear_score(verdict: str, score: float | None) -> None:
-    assert parse_verdict(verdict) == score
+def test_reply_is_one_clear_score(reply: str, score: float | None) -> None:
+    assert parse_score(reply) == score
 
 
 @given(
     st.text(max_size=300)
     | st.builds(json.dumps, st.dictionaries(st.just("score"), st.integers() | st.floats()))
 )
-def test_any_verdict_is_a_score_or_none(verdict: str) -> None:
-    score = parse_verdict(verdict)
+def test_any_reply_is_a_score_or_none(reply: str) -> None:
+    score = parse_score(reply)
 
     assert score is None or 0 <= score <= 1
 

@@ -20,7 +20,7 @@ is in no interval: repeat what matters.
 
 
 def paced(pace_ms: float, **overrides: object) -> BenchmarkReport:
-    """Return a report of ten answers, one after the other, with a token in each piece."""
+    """Return a report of ten answers, one after the other, with a token in each chunk."""
     lasts_ms = 100 + 19 * pace_ms
     records = [a_completed(n, sent_ms=n * lasts_ms, gaps_ms=[pace_ms] * 19) for n in range(10)]
     return a_report(a_run(*records), **overrides)
@@ -45,7 +45,7 @@ def test_two_benchmarks_are_a_page_that_one_can_read() -> None:
 |---|---:|---:|---|
 | Time to first token (lower is better) | 100 ± 0 ms | 100 ± 0 ms | +0.0%: no difference |
 | Time per output token (lower is better) | 10 ± 0 ms | 20 ± 0 ms | +100.0%: **worse** |
-| Gap between pieces (lower is better) | 10 ± 0 ms | 20 ± 0 ms | +100.0%: **worse** |
+| Gap between chunks (lower is better) | 10 ± 0 ms | 20 ± 0 ms | +100.0%: **worse** |
 | End-to-end latency (lower is better) | 290 ± 0 ms | 480 ± 0 ms | +65.5%: **worse** |
 | Output throughput (higher is better) | 68.97 ± 1.626 tokens/s | 41.67 ± 0.9821 tokens/s | -39.6%: **worse** |
 | Request throughput (higher is better) | 3.448 requests/s | 2.083 requests/s | -39.6%: not comparable |

@@ -51,7 +51,7 @@ def of_requests(value: float, count: int) -> Distribution:
 
 
 def test_two_answers_one_after_the_other_are_folded_as_by_hand() -> None:
-    """Sent at 0 and 500 ms; first piece after 100 ms, then 4 gaps of 50 ms; 9 tokens in 5 pieces."""
+    """Sent at 0 and 500 ms; first chunk after 100 ms, then 4 gaps of 50 ms; 9 tokens in 5 chunks."""
     first = a_completed(0, sent_ms=0, ttft_ms=100, gaps_ms=[50] * 4, output_tokens=9)
     second = a_completed(1, sent_ms=500, ttft_ms=100, gaps_ms=[50] * 4, output_tokens=9)
 
@@ -76,7 +76,7 @@ def test_two_answers_one_after_the_other_are_folded_as_by_hand() -> None:
         output_throughput_tokens_per_s=22.5,
         total_throughput_tokens_per_s=147.5,
         steady_output_throughput_tokens_per_s=22.5,
-        # Parts of 80 ms; pieces of 1.8 tokens at 100, 150, 200, 250, 300 and 600, 650, 700, 750, 800 ms.
+        # Parts of 80 ms; chunks of 1.8 tokens at 100, 150, 200, 250, 300 and 600, 650, 700, 750, 800 ms.
         output_throughput_windows_tokens_per_s=rounded(describe([0, 45, 22.5, 45, 0, 0, 0, 22.5, 45, 45])),
         goodput_requests_per_s=None,
         good_ratio=None,
@@ -279,7 +279,7 @@ def test_a_closed_load_that_never_had_all_under_way_is_told(point: Point, expect
 
 @pytest.mark.parametrize(("reasoning", "expected"), [("Let me see.", []), ("", ["reasoning_hidden"])])
 def test_tokens_that_were_counted_and_never_shown_are_told(reasoning: str, expected: list[str]) -> None:
-    """16 of 20 tokens are reasoning: shown, they have their pieces; hidden, they make the others look fast."""
+    """16 of 20 tokens are reasoning: shown, they have their chunks; hidden, they make the others look fast."""
     generation = a_generation()
     counted = replace(generation.tokens, reasoning_count=16)
     thinking = replace(a_completed(), generation=replace(generation, reasoning=reasoning, tokens=counted))

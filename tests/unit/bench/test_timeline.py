@@ -18,7 +18,7 @@ def lasting(number: int, begin_ms: float, end_ms: float) -> RequestRecord:
     return a_completed(number, sent_ms=begin_ms, ttft_ms=end_ms - begin_ms, gaps_ms=(), output_tokens=1)
 
 
-def test_tokens_lie_evenly_on_the_pieces_of_their_request() -> None:
+def test_tokens_lie_evenly_on_the_chunks_of_their_request() -> None:
     record = a_completed(sent_ms=1000, ttft_ms=100, gaps_ms=[50, 0], output_tokens=6)
 
     assert list(token_arrivals(record)) == [(1100 * MS, 2.0), (1150 * MS, 2.0), (1150 * MS, 2.0)]

@@ -12,7 +12,7 @@ from rune.tenants.backends import TenantBackends
 from rune.workflows.graph import Request
 
 UNLIMITED_ANSWER_TOKENS = 65_536
-"""Of one answer that nobody limits: about the most that a model on Bedrock writes (model cards, November 2026)."""
+"""Of one answer without a limit: about the most that a model on Bedrock writes (model cards, November 2026)."""
 
 WARM_UP_TOKENS = CHAT_FRAME_TOKENS + 3
 """Of the request that warms a model up: two letters, and one token of an answer."""

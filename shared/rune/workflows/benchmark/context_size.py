@@ -11,7 +11,7 @@ LARGEST_CONTEXT_TOKENS = 131_072
 """Most that models in use were trained for (Llama 3.1, Qwen 3, Mistral: 128 Ki); more only fills GPU memory."""
 
 DEFAULT_OUTPUT_TOKENS = 2048
-"""Room for an answer whose length nobody limited."""
+"""Room for an answer whose length is not limited."""
 
 JUDGE_REPLY_TOKENS = 2048
 """Room for a judge that thinks before it speaks."""

@@ -64,7 +64,7 @@ async def within[T](seconds: float, call: Coroutine[object, object, T]) -> T:
 
 
 @dataclass(frozen=True, slots=True)
-class MeasuringTools:
+class BenchmarkDependencies:
     """What the measuring steps work with.
 
     Attributes

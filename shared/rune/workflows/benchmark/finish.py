@@ -8,7 +8,7 @@ from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.step import StepContext
 from rune.workflows.benchmark.context_size import JUDGE_REPLY_TOKENS, context_for
 from rune.workflows.benchmark.grades import with_quality
-from rune.workflows.benchmark.state import Answer, JudgingState
+from rune.workflows.benchmark.state import AnswerToJudge, JudgingState
 from rune.workflows.graph import Fact, step_after
 
 
@@ -17,7 +17,7 @@ def conclude(
     request: BenchmarkRequest,
     result: StoredBenchmarkResult,
     *,
-    answers: Sequence[Answer],
+    answers: Sequence[AnswerToJudge],
     prompts: Sequence[str],
     tokens_per_word: float | None,
     phases_ms: Mapping[str, int],

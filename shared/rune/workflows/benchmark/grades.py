@@ -1,18 +1,21 @@
-"""What a judge's scores make of a report. Plain functions over plain data."""
+"""A report with the scores of its answers. Plain functions over plain data."""
 
 from collections.abc import Sequence
 
 from rune.bench.runs import quality_of
 from rune.contracts import BenchmarkReport, Expectation, RunReport
-from rune.workflows.benchmark.state import Answer
+from rune.workflows.benchmark.state import AnswerToJudge
 
 
 def with_quality(
-    report: BenchmarkReport, expected: Expectation, answers: Sequence[Answer], warnings: Sequence[str] = ()
+    report: BenchmarkReport,
+    expected: Expectation,
+    answers: Sequence[AnswerToJudge],
+    warnings: Sequence[str] = (),
 ) -> BenchmarkReport:
     """Return the report with the scores of its answers in it.
 
-    A run none of whose answers was read has no quality: nothing is claimed of it.
+    A run none of whose answers was read has no quality.
     """
     runs = [_judged(run, expected, answers) for run in report.runs]
     unjudged = ["answers_unjudged"] if any(run.quality and run.quality.unjudged_count for run in runs) else []
@@ -20,7 +23,7 @@ def with_quality(
     return report.model_copy(update={"runs": runs, "warnings": list(named)})
 
 
-def _judged(run: RunReport, expected: Expectation, answers: Sequence[Answer]) -> RunReport:
+def _judged(run: RunReport, expected: Expectation, answers: Sequence[AnswerToJudge]) -> RunReport:
     own = [answer for answer in answers if answer.run_index == run.index and answer.is_judged]
     if run.completed and not own:
         return run

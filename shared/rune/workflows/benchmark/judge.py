@@ -1,12 +1,11 @@
 """The step `judge`: another model reads the answers, some of them each turn.
 
-The numbers are there by then, and have cost more than any verdict: whatever becomes of the judge, the job ends
-well.
+The measurement is complete by then, and has cost more than the judge. The job succeeds also where the judge fails.
 """
 
 from collections.abc import Sequence
 
-from rune.bench.judging import judge_messages, parse_verdict
+from rune.bench.judging import judge_messages, parse_score
 from rune.bench.prompts import make_prompts
 from rune.contracts import BenchmarkRequest, Expectation, JudgeModel, PhaseLatency
 from rune.errors import (
@@ -30,9 +29,9 @@ from rune.jobs.step import StepContext
 from rune.jobs.transitions import MAX_FAILURES, RETRY_DELAYS_SECONDS
 from rune.llm.protocol import ChatRequest, ModelServer
 from rune.workflows.benchmark.context_size import JUDGE_REPLY_TOKENS, judges_on_own_server
-from rune.workflows.benchmark.dependencies import MeasuringTools
+from rune.workflows.benchmark.dependencies import BenchmarkDependencies
 from rune.workflows.benchmark.grades import with_quality
-from rune.workflows.benchmark.state import Answer, JudgingState, judgement_lines
+from rune.workflows.benchmark.state import AnswerToJudge, JudgingState, judgement_lines
 from rune.workflows.model_servers import Backend, Backends
 
 SLICE_ANSWERS = 20
@@ -42,7 +41,7 @@ SLICE_SECONDS = 60.0
 JUDGED_AT_ONCE = 4
 
 JUDGE_REPLY_SECONDS = 120.0
-"""Longest time for one verdict; the first may wait until the judge's model is loaded."""
+"""Longest time for one reply; the first may wait until the judge's model is loaded."""
 
 RESERVE_SECONDS = 10.0
 """Kept of a turn's time for the commit."""
@@ -51,12 +50,12 @@ LEAST_SECONDS = 10.0
 """With less than this no answer is given to the judge."""
 
 LONGEST_RENTED_DELAY_SECONDS = 30
-"""Between two tries where a rented machine waits: it bills, and is of no use to the judge."""
+"""Between two tries where a rented machine waits: it bills and does nothing."""
 
-_KEPT_VERDICT_CHARS = 1000
+_KEPT_REPLY_CHARS = 1000
 
-# What no other try mends.
-_HOPELESS = (
+# Another try has the same end.
+_LASTING = (
     AddressRefusedError,
     InvalidRequestError,
     ModelNotFoundError,
@@ -64,21 +63,21 @@ _HOPELESS = (
     OutOfMemoryError,
     ServerAccessError,
 )
-# What lies in the one answer: the others may well be judged.
+# The cause lies in the one answer. Others can be judged.
 _ANSWERS_FAULT = (ContextOverflowError, RequestRejectedError)
 
 type JudgeError = ModelServerError | AddressError | InvalidRequestError
 
 
-class Judge:
+class JudgeStep:
     """The step `judge`."""
 
-    def __init__(self, backends: Backends, tools: MeasuringTools) -> None:
+    def __init__(self, backends: Backends, dependencies: BenchmarkDependencies) -> None:
         self._backends = backends
-        self._tools = tools
+        self._dependencies = dependencies
 
     async def judge(self, context: StepContext) -> Outcome:
-        """Judge the next answers, or make the result of the verdicts that there are."""
+        """Judge the next answers, or make the result with the scores so far."""
         request = BenchmarkRequest.model_validate_json(context.request_json)
         expected = request.expected
         if context.state_json is None or expected is None or expected.judge is None:
@@ -90,7 +89,7 @@ class Judge:
         state, error = await self._judge_some(context, request, expected.judge, state)
         if error is None:
             return _again(state, 0)
-        if isinstance(error, _HOPELESS) or state.failed_tries >= MAX_FAILURES:
+        if isinstance(error, _LASTING) or state.failed_tries >= MAX_FAILURES:
             return self._finish(context, expected, state, "judge_failed")
         note = Note("benchmark.judge", {"judge": expected.judge.model}, error.code)
         delay_seconds = _delay_seconds(error, state.failed_tries)
@@ -102,7 +101,7 @@ class Judge:
         self, context: StepContext, request: BenchmarkRequest, judge: JudgeModel, state: JudgingState
     ) -> tuple[JudgingState, JudgeError | None]:
         """Return the state after as many answers as a turn judges, and what stopped it."""
-        clock = self._tools.clock
+        clock = self._dependencies.clock
         prompts = make_prompts(request.question, request.measured, tokens_per_word=state.tokens_per_word)
         began_seconds = clock.monotonic_seconds()
         answers, error, count = list(state.answers), None, 0
@@ -120,8 +119,8 @@ class Judge:
                         _chat(judge, prompts[answers[at].prompt_index], answers[at].text, state, left_seconds)
                         for at in batch
                     ]
-                    verdicts = await self._tools.gather([_ask(server, chat) for chat in chats])
-                    error = _take_down(answers, batch, verdicts)
+                    replies = await self._dependencies.gather([_ask(server, chat) for chat in chats])
+                    error = _add_replies(answers, batch, replies)
                     count += len(batch)
                     context.progress.update(
                         judged=len(answers) - len(_pending(answers)), answers=len(answers)
@@ -164,22 +163,22 @@ class Judge:
         return Done(result.model_dump_json())
 
     def _write_down(self, context: StepContext, state: JudgingState) -> str | None:
-        """Return the name of the file with the judge's words; None where it gave none, or nobody takes them."""
+        """Return the name of the file with the judge's replies; None where there is none."""
         if not any(answer.is_judged for answer in state.answers):
             return None
         key = f"results/{context.job.job_id}/records/judgements-{context.job.epoch}.jsonl"
         try:
-            self._tools.records.put(key, judgement_lines(state.answers))
+            self._dependencies.records.put(key, judgement_lines(state.answers))
         except StoreUnavailableError:
             if not _is_last_try(context.job):
                 raise
-            # The numbers are worth more than the judge's words.
+            # The measurement is worth more than the judge's replies.
             return None
         return key
 
 
 def _reasons_to_end(context: StepContext, state: JudgingState) -> list[str] | None:
-    """Return what is to be said of an end without another verdict; None where there are answers to judge."""
+    """Return the warnings of an end without another reply; None where there are answers to judge."""
     if not _pending(state.answers):
         return []
     if context.time_limit_seconds < RESERVE_SECONDS + LEAST_SECONDS:
@@ -191,7 +190,7 @@ def _is_last_try(job: Job) -> bool:
     return job.attempts >= MAX_ATTEMPTS or job.failures + 1 >= MAX_FAILURES
 
 
-def _pending(answers: Sequence[Answer]) -> list[int]:
+def _pending(answers: Sequence[AnswerToJudge]) -> list[int]:
     return [at for at, answer in enumerate(answers) if not answer.is_judged]
 
 
@@ -217,29 +216,27 @@ async def _ask(server: ModelServer, chat: ChatRequest) -> str | JudgeError:
     return generation.text
 
 
-def _ignore(_piece_count: int) -> None:
-    """Do nothing: a judge's words are of interest when they are complete."""
+def _ignore(_chunk_count: int) -> None:
+    """Do nothing: a reply is read when it is complete."""
 
 
-def _take_down(
-    answers: list[Answer], batch: Sequence[int], verdicts: Sequence[str | JudgeError]
+def _add_replies(
+    answers: list[AnswerToJudge], batch: Sequence[int], replies: Sequence[str | JudgeError]
 ) -> JudgeError | None:
-    """Write the verdicts beside their answers; return what keeps the judge from going on, if anything.
+    """Add the replies to their answers; return the error that stops the judge, if there is one.
 
-    Where the judge gave others a verdict at the same time, an answer without one has itself to blame, unless the
-    judge said that it had too much to do.
+    Where the judge replied to others of the batch, an answer without a reply counts as unjudged, unless the judge
+    was overloaded.
     """
-    works = any(isinstance(verdict, str) for verdict in verdicts)
+    works = any(isinstance(reply, str) for reply in replies)
     error: JudgeError | None = None
-    for at, verdict in zip(batch, verdicts, strict=True):
-        if isinstance(verdict, str):
-            said = {"score": parse_verdict(verdict), "verdict": verdict[:_KEPT_VERDICT_CHARS]}
-        elif isinstance(verdict, _ANSWERS_FAULT) or (
-            works and not isinstance(verdict, ServerOverloadedError)
-        ):
-            said = {"score": None, "verdict": None}
+    for at, reply in zip(batch, replies, strict=True):
+        if isinstance(reply, str):
+            said = {"score": parse_score(reply), "reply": reply[:_KEPT_REPLY_CHARS]}
+        elif isinstance(reply, _ANSWERS_FAULT) or (works and not isinstance(reply, ServerOverloadedError)):
+            said = {"score": None, "reply": None}
         else:
-            error = verdict
+            error = reply
             continue
         answers[at] = answers[at].model_copy(update={"text": "", "is_judged": True, **said})
     return error

@@ -36,7 +36,7 @@ from rune.jobs.transitions import MAX_FAILURES
 from rune.llm.protocol import ModelFacts, ModelServer
 from rune.workflows.benchmark import server_snapshot
 from rune.workflows.benchmark.context_size import context_tokens_of
-from rune.workflows.benchmark.dependencies import MeasuringTools
+from rune.workflows.benchmark.dependencies import BenchmarkDependencies
 from rune.workflows.benchmark.finish import conclude
 from rune.workflows.benchmark.result import make_result
 from rune.workflows.benchmark.server_snapshot import ServerSnapshot, take_snapshot
@@ -61,12 +61,12 @@ class _End:
 _GIVEN_UP = _End("errors", ("point_given_up",))
 
 
-class Measure:
+class MeasureStep:
     """The step `measure`."""
 
-    def __init__(self, backends: Backends, tools: MeasuringTools) -> None:
+    def __init__(self, backends: Backends, dependencies: BenchmarkDependencies) -> None:
         self._backends = backends
-        self._tools = tools
+        self._dependencies = dependencies
 
     async def measure(self, context: StepContext) -> Outcome:
         """Measure the next point, or make the result of those that there are."""
@@ -95,7 +95,7 @@ class Measure:
         state: MeasuringState | None,
         point: Point,
     ) -> Outcome:
-        clock = self._tools.clock
+        clock = self._dependencies.clock
         turn_began_seconds = clock.monotonic_seconds()
         backend = self._backends.find(context.job, request)
         async with self._backends.using(backend) as server:
@@ -105,7 +105,7 @@ class Measure:
             began_seconds = clock.monotonic_seconds()
             # A server that took long to describe itself has used up some of the turn.
             left_seconds = _time_left_seconds(context) - (began_seconds - turn_began_seconds)
-            measured = await self._tools.measure(
+            measured = await self._dependencies.measure(
                 server,
                 task,
                 point,
@@ -123,7 +123,7 @@ class Measure:
         if request.workload is not None:
             # Before the commit that names it. The file of a worker that is lost between the two is never read.
             key = f"results/{context.job.job_id}/records/{point.index:02d}-{context.job.epoch}.jsonl"
-            self._tools.records.put(key, record_lines(point.index, measured.records))
+            self._dependencies.records.put(key, record_lines(point.index, measured.records))
         is_judged_later = request.expected is not None and request.expected.judge is not None
         state = state.with_point(workload, run, measured, key, took_ms, keeps_answers=is_judged_later)
         return Again(
@@ -142,7 +142,7 @@ class Measure:
         backend_url: str,
     ) -> MeasuringState:
         """Find out what stays the same for all points."""
-        started_at = self._tools.clock.now()
+        started_at = self._dependencies.clock.now()
         before = await self._look(server, request.model)
         ignores_eos = False
         if workload.ignore_eos and workload.output_tokens is not None:
@@ -163,7 +163,9 @@ class Measure:
     async def _look(self, server: ModelServer, model: str) -> ServerSnapshot:
         """Return what the server says before the first point; a server that cannot say it can still be measured."""
         try:
-            return await self._tools.within(server_snapshot.TIME_LIMIT_SECONDS, take_snapshot(server, model))
+            return await self._dependencies.within(
+                server_snapshot.TIME_LIMIT_SECONDS, take_snapshot(server, model)
+            )
         except ServerUnreachableError:
             # Each request would wait for a connection in vain.
             raise
@@ -179,8 +181,8 @@ class Measure:
     ) -> Outcome:
         """Make the result, and go on to the judge where answers are to be judged."""
         model, has_changed = await self._look_again(context, request, state)
-        sample = state.sample
-        if sample is None:
+        representative = state.representative
+        if representative is None:
             return Failed("internal_error", "The measurement has no answer.", retryable=False)
         prompts = make_prompts(request.question, request.measured, tokens_per_word=state.tokens_per_word)
         report = make_report(
@@ -194,17 +196,17 @@ class Measure:
             ignores_eos=state.ignores_eos,
             context_tokens=context_tokens_of(request, rents=context.job.rents),
             started_at=state.started_at,
-            finished_at=self._tools.clock.now(),
+            finished_at=self._dependencies.clock.now(),
             warnings=[*end.warnings, *(["server_changed"] if has_changed else [])],
-            client_region=self._tools.client_region,
-            client_memory_mb=self._tools.client_memory_mb,
+            client_region=self._dependencies.client_region,
+            client_memory_mb=self._dependencies.client_memory_mb,
         )
         phases_ms = {"measure": state.measured_ms}
         result = make_result(
             request,
             backend_url=state.backend_url,
-            answer=sample.answer,
-            measurements=sample.measurements,
+            answer=representative.answer,
+            measurements=representative.measurements,
             tokens=state.tokens,
             phases_ms={**context.job.phases_ms, **phases_ms},
             report=report,
@@ -233,7 +235,7 @@ class Measure:
             backend = self._backends.find(context.job, request)
             async with self._backends.using(backend) as server:
                 looking = take_snapshot(server, request.model)
-                after = await self._tools.within(server_snapshot.TIME_LIMIT_SECONDS, looking)
+                after = await self._dependencies.within(server_snapshot.TIME_LIMIT_SECONDS, looking)
         except (ModelServerError, AddressError, InvalidRequestError, TimeoutError):
             return state.before.model, False
         has_changed = server_snapshot.has_changed(request.model, state.before, after)
@@ -256,7 +258,7 @@ def _decide(context: StepContext, workload: Workload, state: MeasuringState | No
     if _time_left_seconds(context) < LEAST_POINT_SECONDS:
         return _End("time_over")
     if state is not None and _is_last_try(context.job):
-        # What is measured must not be lost with a point that ends whoever measures it.
+        # This point ends every worker. The points before it must not be lost with it.
         return _GIVEN_UP
     return following
 

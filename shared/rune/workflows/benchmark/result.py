@@ -35,7 +35,7 @@ class TokenSums:
         return TokenSums(
             self.prompt_count + sum(each.prompt_count or 0 for each in tokens),
             self.output_count + sum(each.output_count for each in tokens),
-            # Part of the output, whatever a server says.
+            # Reasoning is a part of the output, also where a server counts more of it.
             self.reasoning_count + sum(min(each.reasoning_count or 0, each.output_count) for each in tokens),
         )
 

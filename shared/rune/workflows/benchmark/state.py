@@ -16,7 +16,7 @@ LONGEST_JUDGED_BYTES = 8000
 """Of an answer that a judge model reads, in UTF-8: 2000 to 8000 tokens. A longer one is judged by its beginning."""
 
 
-class Sample(Document):
+class RepresentativeAnswer(Document):
     """One answer that stands for all: the first that was completed at the best point so far."""
 
     answer: str
@@ -24,7 +24,7 @@ class Sample(Document):
     throughput_tokens_per_s: float
 
 
-class Answer(Document):
+class AnswerToJudge(Document):
     """An answer that a judge model reads."""
 
     run_index: int
@@ -34,9 +34,9 @@ class Answer(Document):
     """Empty once it has been judged: the state is written often."""
     is_judged: bool = False
     score: float | None = None
-    """None for an answer without a usable verdict."""
-    verdict: str | None = None
-    """The judge's words, or the beginning of them."""
+    """None where the reply has no usable score."""
+    reply: str | None = None
+    """The judge's reply, or the beginning of it."""
 
 
 class MeasuringState(Document):
@@ -57,12 +57,12 @@ class MeasuringState(Document):
     runs: tuple[RunReport, ...] = ()
     record_keys: tuple[str, ...] = ()
     """Names of the files with the points' requests."""
-    sample: Sample | None = None
+    representative: RepresentativeAnswer | None = None
     tokens: TokenSums = TokenSums()
     warmup_output_tokens: int = 0
     measured_ms: int = 0
     """Time of all points with their warm-ups."""
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[AnswerToJudge, ...] = ()
 
     def with_point(
         self,
@@ -81,7 +81,7 @@ class MeasuringState(Document):
             update={
                 "runs": (*self.runs, run),
                 "record_keys": self.record_keys if key is None else (*self.record_keys, key),
-                "sample": _better(self.sample, workload, run, generations),
+                "representative": _better(self.representative, workload, run, generations),
                 "tokens": self.tokens.plus(generations),
                 "warmup_output_tokens": self.warmup_output_tokens + measured.warmup_output_tokens,
                 "measured_ms": self.measured_ms + took_ms,
@@ -94,7 +94,7 @@ class JudgingState(Document):
     """A benchmark whose numbers are there, and whose answers are being judged."""
 
     draft: StoredBenchmarkResult
-    answers: tuple[Answer, ...]
+    answers: tuple[AnswerToJudge, ...]
     context_tokens: int
     """Context to load the judge with."""
     tokens_per_word: float | None
@@ -108,14 +108,16 @@ def completed_of(measured: MeasuredPoint) -> list[tuple[RequestRecord, Generatio
     return [(each, each.generation) for each in measured.records if each.generation is not None]
 
 
-def answer_of(run_index: int, record: RequestRecord, generation: Generation) -> Answer:
+def answer_of(run_index: int, record: RequestRecord, generation: Generation) -> AnswerToJudge:
     """Return an answer as a judge reads it."""
     text = generation.text.encode()[:LONGEST_JUDGED_BYTES].decode(errors="ignore")
-    return Answer(run_index=run_index, number=record.number, prompt_index=record.prompt_index, text=text)
+    return AnswerToJudge(
+        run_index=run_index, number=record.number, prompt_index=record.prompt_index, text=text
+    )
 
 
-def judgement_lines(answers: Sequence[Answer]) -> str:
-    """Return what the judge said, one JSON line for each answer."""
+def judgement_lines(answers: Sequence[AnswerToJudge]) -> str:
+    """Return the judge's replies, one JSON line for each answer."""
     lines = (
         json.dumps(
             {
@@ -123,7 +125,7 @@ def judgement_lines(answers: Sequence[Answer]) -> str:
                 "number": answer.number,
                 "prompt_index": answer.prompt_index,
                 "score": answer.score,
-                "verdict": answer.verdict,
+                "reply": answer.reply,
             }
         )
         for answer in answers
@@ -133,12 +135,12 @@ def judgement_lines(answers: Sequence[Answer]) -> str:
 
 
 def _better(
-    sample: Sample | None, workload: Workload, run: RunReport, generations: Sequence[Generation]
-) -> Sample | None:
+    best: RepresentativeAnswer | None, workload: Workload, run: RunReport, generations: Sequence[Generation]
+) -> RepresentativeAnswer | None:
     throughput = run.output_throughput_tokens_per_s or 0.0
-    if not generations or (sample is not None and throughput <= sample.throughput_tokens_per_s):
-        return sample
-    return Sample(
+    if not generations or (best is not None and throughput <= best.throughput_tokens_per_s):
+        return best
+    return RepresentativeAnswer(
         answer=generations[0].text,
         measurements=measurements_of(generations[0], workload),
         throughput_tokens_per_s=throughput,
@@ -146,7 +148,7 @@ def _better(
 
 
 def _grown(
-    answers: tuple[Answer, ...], run: RunReport, completed: Sequence[tuple[RequestRecord, Generation]]
-) -> tuple[Answer, ...]:
+    answers: tuple[AnswerToJudge, ...], run: RunReport, completed: Sequence[tuple[RequestRecord, Generation]]
+) -> tuple[AnswerToJudge, ...]:
     new = (answer_of(run.index, record, generation) for record, generation in completed)
     return (*answers, *new)[:MAX_JUDGED_BY_MODEL]

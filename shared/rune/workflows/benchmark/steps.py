@@ -7,9 +7,9 @@ from rune.errors import ModelNotFoundError, ModelUnsupportedError
 from rune.jobs.outcomes import Next, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
-from rune.workflows.benchmark.dependencies import MeasuringTools
-from rune.workflows.benchmark.judge import Judge
-from rune.workflows.benchmark.measure import Measure
+from rune.workflows.benchmark.dependencies import BenchmarkDependencies
+from rune.workflows.benchmark.judge import JudgeStep
+from rune.workflows.benchmark.measure import MeasureStep
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import Backends
 
@@ -17,17 +17,17 @@ from rune.workflows.model_servers import Backends
 class Benchmark:
     """The steps of a benchmark."""
 
-    def __init__(self, backends: Backends, tools: MeasuringTools) -> None:
+    def __init__(self, backends: Backends, dependencies: BenchmarkDependencies) -> None:
         self._backends = backends
-        self._tools = tools
+        self._dependencies = dependencies
 
     @property
     def steps(self) -> Mapping[StepName, Step]:
         """The steps that are a benchmark's own."""
         return {
             StepName.CHECK: self.check,
-            StepName.MEASURE: Measure(self._backends, self._tools).measure,
-            StepName.JUDGE: Judge(self._backends, self._tools).judge,
+            StepName.MEASURE: MeasureStep(self._backends, self._dependencies).measure,
+            StepName.JUDGE: JudgeStep(self._backends, self._dependencies).judge,
         }
 
     async def check(self, context: StepContext) -> Outcome:

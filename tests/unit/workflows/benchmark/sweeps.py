@@ -12,7 +12,7 @@ from rune.jobs.outcomes import Again, Done, Next, Outcome
 from rune.jobs.record import Job, StepName
 from rune.jobs.step import StepContext
 from rune.tenants.settings import FixedTenants, TenantSource
-from rune.workflows.benchmark.dependencies import MeasurePoint, MeasuringTools
+from rune.workflows.benchmark.dependencies import BenchmarkDependencies, MeasurePoint
 from rune.workflows.benchmark.steps import Benchmark
 from rune.workflows.model_servers import Backends
 from tests.builders import JOB_ID, FakeClock, a_benchmark_request, a_claimed_job
@@ -47,7 +47,7 @@ class Bench:
         job: Job = a_claimed_job(**{"step": self.step, "phases_ms": {"load": 900}, **overrides})
         context = StepContext(job, json.dumps(request), left_seconds, state_json=self.state_json)
         self.progress = context.progress
-        tools = MeasuringTools(self.records, self.clock, self.measuring or self.measure)
+        tools = BenchmarkDependencies(self.records, self.clock, self.measuring or self.measure)
         steps = Benchmark(Backends(self.server.open, None, self.tenants), tools).steps
 
         async def run() -> Outcome:

@@ -26,26 +26,26 @@ JUDGED_ONCE = a_benchmark_request(expected={"judge": JUDGE})
 
 
 class JudgingServer(FakeModelServer):
-    """Gives verdicts from a list, the last one again and again; other models answer as usual."""
+    """Gives replies from a list, the last one again and again; other models answer as usual."""
 
-    def __init__(self, *verdicts: str | RuneError) -> None:
+    def __init__(self, *replies: str | RuneError) -> None:
         super().__init__()
-        self.verdicts = list(verdicts)
+        self.replies = list(replies)
         self.judged: list[ChatRequest] = []
 
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
         if request.model != JUDGE["model"]:
             return await super().chat(request, on_chunk)
         self.judged.append(request)
-        verdict = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
-        if isinstance(verdict, RuneError):
-            raise verdict
-        return replace(GENERATION, text=verdict)
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if isinstance(reply, RuneError):
+            raise reply
+        return replace(GENERATION, text=reply)
 
 
-def a_judging_bench(*verdicts: str | RuneError, request: dict[str, object] = JUDGED) -> Bench:
+def a_judging_bench(*replies: str | RuneError, request: dict[str, object] = JUDGED) -> Bench:
     """Return a job whose numbers are there and whose answers wait for the judge."""
-    bench = Bench(JudgingServer(*verdicts))
+    bench = Bench(JudgingServer(*replies))
     while bench.step is not StepName.JUDGE:
         bench.commit(bench.turn(request))
     return bench
@@ -117,19 +117,19 @@ def test_judge_writes_down_what_was_said() -> None:
         "number": 0,
         "prompt_index": 0,
         "score": 0.8,
-        "verdict": '{"score": 8}',
+        "reply": '{"score": 8}',
     }
     assert [each.phase for each in result.telemetry.latency] == ["load", "measure", "judge"]
 
 
 def test_judge_counts_what_it_cannot_use_as_unjudged() -> None:
-    verdicts: list[str | RuneError] = [
+    replies: list[str | RuneError] = [
         '{"score": 8}',
         "Well.",
         ContextOverflowError("Too long."),
         '{"score": 8}',
     ]
-    report = report_of(run_judge(a_judging_bench(*verdicts)))
+    report = report_of(run_judge(a_judging_bench(*replies)))
 
     quality = report.runs[0].quality
     assert quality is not None
@@ -197,7 +197,7 @@ def test_judge_loses_no_numbers_when_its_server_is_of_no_use(error: RuneError, t
     assert "judge_failed" in report.warnings
 
 
-def test_judge_keeps_the_verdicts_that_it_has_when_its_server_goes_away() -> None:
+def test_judge_keeps_the_replies_that_it_has_when_its_server_goes_away() -> None:
     report = report_of(run_judge(a_judging_bench(*['{"score": 8}'] * 12, ServerFailedError("Broken."))))
 
     judged = [None if run.quality is None else run.quality.judged_count for run in report.runs]
