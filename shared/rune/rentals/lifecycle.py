@@ -175,13 +175,20 @@ def ask_release(
     )
 
 
-def note_destroyed(rental: Rental, now: datetime) -> Change:
-    """Return the write that says the provider has taken the order to destroy the machine."""
+def note_destroyed(rental: Rental, now: datetime, *, is_taken: bool) -> Change:
+    """Return the write that says the provider has answered the order to destroy the machine.
+
+    Parameters
+    ----------
+    is_taken
+        Whether the provider knew the machine and took the order.
+    """
+    taken: dict[str, Value] = {"destroyed_at": now} if is_taken else {}
     return make_change(
         "note_destroyed",
         now,
         requires=(Is("state", RentalState.RELEASING), Is("version", rental.version)),
-        sets={"destroyed_at": now},
+        sets={"destroy_asked_at": now, **taken},
     )
 
 
@@ -196,6 +203,7 @@ def reopen(rental: Rental, contract_id: int, now: datetime) -> Change:
             "contract_id": contract_id,
             "due_at": now,
             "released_at": None,
+            "destroy_asked_at": None,
             "destroyed_at": None,
             "expires_at": None,
             "cost_micro_usd": None,

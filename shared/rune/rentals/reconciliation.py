@@ -32,36 +32,51 @@ OVERDUE_LIMIT = timedelta(minutes=10)
 """How long a job may take to release a machine; then the janitor does it."""
 
 
+DESTROY_AGAIN_AFTER = timedelta(seconds=15)
+"""A machine that is still listed so long after the provider took the order to destroy it is destroyed again."""
+
+DESTROY_UNSEEN_AGAIN_AFTER = timedelta(minutes=5)
+"""The same without a listing that shows the machine."""
+
+
 class Presence(StrEnum):
     """What a complete listing says about a rental's machine."""
 
     LISTED = "listed"
     UNKNOWN = "unknown"
-    """Not listed, but the listing began too early to prove anything."""
-    GONE = "gone"
+    """Not listed, but the listing began too early to say anything."""
+    ABSENT = "absent"
+    """Not listed, although it should be if it exists."""
 
 
 def find_presence(rental: Rental, listing: Listing) -> Presence:
-    """Return whether a complete listing shows the rental's machine, or proves that it does not exist."""
+    """Return whether a complete listing shows the rental's machine, or should show it and does not."""
     if listing.find(rental) is not None:
         return Presence.LISTED
-    return Presence.GONE if listing.begun_at >= earliest_proof_at(rental) else Presence.UNKNOWN
+    return Presence.ABSENT if listing.begun_at >= earliest_absence_at(rental) else Presence.UNKNOWN
 
 
-def earliest_proof_at(rental: Rental) -> datetime:
-    """Return when a listing must begin, at the earliest, to prove that the rental's machine does not exist.
+def is_proven_gone(rental: Rental, listing: Listing) -> bool:
+    """Return whether the rental's machine is absent, from a listing that began after an order to destroy it.
 
-    That is after the last sign of the machine and the last order to destroy it. A machine that no listing has shown
-    yet may be too fresh for listings, and an order without an answer may still take effect.
+    Where a contract is known, absence alone is no proof: the order to destroy it is the second source.
+    """
+    if find_presence(rental, listing) is not Presence.ABSENT:
+        return False
+    if rental.contract_id is None:
+        return True
+    return rental.destroy_asked_at is not None and listing.begun_at >= rental.destroy_asked_at
+
+
+def earliest_absence_at(rental: Rental) -> datetime:
+    """Return when a listing must begin, at the earliest, for the absence of the rental's machine to mean anything.
+
+    That is after the last sign of the machine. A machine that no listing has shown yet may be too fresh for
+    listings, and an order without an answer may still take effect.
     """
     if rental.contract_id is None:
         return rental.intended_at + RECONCILE_WINDOW
-    signs = (
-        rental.last_seen_stopped_at,
-        rental.first_seen_running_at,
-        rental.running_at,
-        rental.destroyed_at,
-    )
+    signs = (rental.last_seen_stopped_at, rental.first_seen_running_at, rental.running_at)
     lag = timedelta(0)
     if not rental.was_seen:
         lag = LISTING_LAG if rental.destroyed_at is None else USUAL_LISTING_LAG
@@ -69,19 +84,19 @@ def earliest_proof_at(rental: Rental) -> datetime:
 
 
 def choose_listing_start(rental: Rental, now: datetime) -> datetime | None:
-    """Return when the next listing must begin to prove that the machine does not exist.
+    """Return when the next listing must begin to show that the machine does not exist.
 
-    None while no listing can prove it yet: then any recent one may show the machine.
+    None while no listing can show that yet: then any recent one may show the machine.
     """
-    earliest = earliest_proof_at(rental)
+    earliest = earliest_absence_at(rental)
     return earliest if now > earliest else None
 
 
 def find_loss(rental: Rental, listing: Listing) -> str | None:
-    """Return in a few words how a machine that should run was lost; None as long as nothing proves it."""
+    """Return in a few words how a machine that should run was lost; None as long as nothing shows it."""
     instance = listing.find(rental)
     if instance is None:
-        return "not listed any more" if find_presence(rental, listing) is Presence.GONE else None
+        return "not listed any more" if find_presence(rental, listing) is Presence.ABSENT else None
     return describe_state(instance) if has_stopped(instance) else None
 
 
@@ -139,7 +154,7 @@ def record_gone(
     reason
         Why the rental ends, unless a release was asked for with a reason of its own.
     """
-    if not rental.is_alive or find_presence(rental, listing) is not Presence.GONE:
+    if not rental.is_alive or not is_proven_gone(rental, listing):
         return None
     if rental.state is RentalState.RELEASING:
         return lifecycle.prove_release(rental, listing.begun_at, now)
@@ -160,9 +175,11 @@ def give_up(rental: Rental, now: datetime, reason: EndReason, detail: str | None
     return lifecycle.ask_release(rental, reason, now, detail)
 
 
-def record_destroyed(rental: Rental, now: datetime) -> Change | None:
-    """Return the write that says the provider has taken the order to destroy the machine."""
-    return lifecycle.note_destroyed(rental, now) if rental.state is RentalState.RELEASING else None
+def record_destroyed(rental: Rental, now: datetime, *, is_taken: bool) -> Change | None:
+    """Return the write that says the provider has answered the order to destroy the machine."""
+    if rental.state is not RentalState.RELEASING:
+        return None
+    return lifecycle.note_destroyed(rental, now, is_taken=is_taken)
 
 
 class Action(StrEnum):
@@ -203,7 +220,7 @@ RECORD_GONE = Decision(Action.RECORD_GONE)
 
 def decide_action(
     rental: Rental | None,
-    listing: Listing,
+    listing: Listing | None,
     instance: Instance | None,
     *,
     held_until: datetime | None,
@@ -215,6 +232,9 @@ def decide_action(
     ----------
     rental
         The row; None where a machine with our label has none.
+    listing
+        None where none was read: then only what the row alone decides is done. A machine that is to be destroyed is
+        destroyed all the same; only the end of the rental needs the proof.
     instance
         The machine in the listing; None where it is not there.
     held_until
@@ -226,12 +246,20 @@ def decide_action(
     if rental.state is RentalState.RELEASED:
         return _decide_released(rental, listing, instance)
     if held_until is not None:
-        return _decide_held(rental, listing, instance, held_until, now)
-    return _decide_unheld(rental, listing, instance, now)
+        decision = _decide_held(rental, held_until, now)
+    elif rental.state is RentalState.KEPT:
+        decision = _decide_kept(rental, listing, now)
+    else:
+        decision = _decide_unheld(rental, now)
+    if decision.action is not Action.DESTROY:
+        return decision
+    if listing is not None and is_proven_gone(rental, listing):
+        return replace(decision, action=Action.RECORD_GONE)
+    return decision if _is_destroy_due(rental, instance, now) else LEAVE
 
 
 def write_decision(
-    rental: Rental, decision: Decision, listing: Listing, instance: Instance | None, now: datetime
+    rental: Rental, decision: Decision, listing: Listing | None, instance: Instance | None, now: datetime
 ) -> Change | None:
     """Return the write that a decision needs before anything is done; None where it needs none."""
     match decision.action:
@@ -239,7 +267,7 @@ def write_decision(
             return None
         case Action.RETURN_TO_TENANT:
             return lifecycle.give_back(rental, now)
-        case Action.RECORD_GONE:
+        case Action.RECORD_GONE if listing is not None:
             return record_gone(rental, listing, now, decision.reason or EndReason.ORPHANED, decision.detail)
     found_id = instance.contract_id if instance is not None else None
     if not rental.is_alive:
@@ -250,63 +278,56 @@ def write_decision(
     return lifecycle.ask_release(rental, reason, now, decision.detail, rental.contract_id or found_id)
 
 
-def _decide_held(
-    rental: Rental, listing: Listing, instance: Instance | None, held_until: datetime, now: datetime
-) -> Decision:
+def _decide_held(rental: Rental, held_until: datetime, now: datetime) -> Decision:
     """Leave the machine to its job, unless the job should have released it long ago."""
     if rental.state is RentalState.RELEASING:
         asked_at = rental.release_asked_at or rental.updated_at
         if now - asked_at <= OVERDUE_LIMIT:
             return LEAVE
-        reason, detail = None, "its job does not get it destroyed"
-    elif now - held_until <= OVERDUE_LIMIT:
+        return Decision(Action.DESTROY, None, "its job does not get it destroyed", is_alarming=True)
+    if now - held_until <= OVERDUE_LIMIT:
         return LEAVE
-    else:
-        reason, detail = EndReason.ORPHANED, "its job is long overdue"
-    return _end(rental, listing, instance, Decision(Action.DESTROY, reason, detail, is_alarming=True))
+    return Decision(Action.DESTROY, EndReason.ORPHANED, "its job is long overdue", is_alarming=True)
 
 
-def _decide_unheld(rental: Rental, listing: Listing, instance: Instance | None, now: datetime) -> Decision:
-    """Decide about a rental that no job holds: being released, kept, or left behind."""
-    match rental.state:
-        case RentalState.RELEASING:
-            return _end(rental, listing, instance, DESTROY)
-        case RentalState.KEPT:
-            return _decide_kept(rental, listing, instance, now)
+def _decide_unheld(rental: Rental, now: datetime) -> Decision:
+    """Decide about a rental that no job holds and that is not kept: being released, or left behind."""
+    if rental.state is RentalState.RELEASING:
+        return DESTROY
     if now - rental.updated_at <= ORPHAN_GRACE:
         return LEAVE
-    if instance is not None and _was_borrowed(rental):
+    if _was_borrowed(rental):
         return RETURN_TO_TENANT
-    orphaned = Decision(Action.DESTROY, EndReason.ORPHANED, "its job has ended", is_alarming=True)
-    return _end(rental, listing, instance, orphaned)
+    return Decision(Action.DESTROY, EndReason.ORPHANED, "its job has ended", is_alarming=True)
 
 
-def _decide_kept(rental: Rental, listing: Listing, instance: Instance | None, now: datetime) -> Decision:
-    if instance is None:
-        vanished = Decision(Action.DESTROY, EndReason.VANISHED, "not listed any more", is_alarming=True)
-        return _end(rental, listing, instance, vanished)
-    if has_stopped(instance):
-        return Decision(Action.DESTROY, EndReason.MACHINE_LOST, instance.actual_status, is_alarming=True)
+def _decide_kept(rental: Rental, listing: Listing | None, now: datetime) -> Decision:
     if rental.kept_until is None or rental.kept_until <= now:
         return Decision(Action.DESTROY, EndReason.EXPIRED)
-    return LEAVE
+    loss = None if listing is None else find_loss(rental, listing)
+    if loss is None or listing is None:
+        return LEAVE
+    reason = EndReason.VANISHED if listing.find(rental) is None else EndReason.MACHINE_LOST
+    return Decision(Action.DESTROY, reason, loss, is_alarming=True)
 
 
-def _decide_released(rental: Rental, listing: Listing, instance: Instance | None) -> Decision:
+def _decide_released(rental: Rental, listing: Listing | None, instance: Instance | None) -> Decision:
     """Decide about a machine that exists although its row says that it does not, or never did."""
     proven_at = rental.released_at or rental.intended_at
-    if instance is None or listing.begun_at <= proven_at + CLOCK_SKEW:
+    if listing is None or instance is None or listing.begun_at <= proven_at + CLOCK_SKEW:
         return LEAVE
     return Decision(Action.DESTROY, EndReason.ORPHANED, "it was taken for gone", is_alarming=True)
 
 
-def _end(rental: Rental, listing: Listing, instance: Instance | None, decision: Decision) -> Decision:
-    """Return the decision for a machine that is listed, and its record for one that is proven gone."""
-    if instance is not None:
-        return decision
-    if find_presence(rental, listing) is not Presence.GONE:
-        return LEAVE
-    return replace(decision, action=Action.RECORD_GONE)
+def _is_destroy_due(rental: Rental, instance: Instance | None, now: datetime) -> bool:
+    """Return whether an order to destroy is to be sent now: the machine is known, and the last order is old."""
+    if instance is None:
+        asked_at = rental.destroy_asked_at
+        is_old = asked_at is None or now - asked_at > DESTROY_UNSEEN_AGAIN_AFTER
+        return rental.contract_id is not None and is_old
+    if instance.contract_id != rental.contract_id:
+        return True
+    return rental.destroyed_at is None or now - rental.destroyed_at > DESTROY_AGAIN_AFTER
 
 
 def _was_borrowed(rental: Rental) -> bool:

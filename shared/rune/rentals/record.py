@@ -118,8 +118,10 @@ class Rental:
         Upper bound of the download under way; 0 where there is none.
     kept_until, ceiling_at
         When a kept machine ends, and the latest moment to which that can be moved.
+    destroy_asked_at
+        When the provider last answered an order to destroy the machine.
     destroyed_at
-        When the provider last said that it destroys the machine, which is no proof.
+        When the provider last took such an order, which is no proof.
     has_self_destruct
         Whether the machine destroys itself some time after `ceiling_at`.
     is_open
@@ -159,6 +161,7 @@ class Rental:
     end_reason: EndReason | None = None
     end_detail: str | None = None
     release_asked_at: datetime | None = None
+    destroy_asked_at: datetime | None = None
     destroyed_at: datetime | None = None
     released_at: datetime | None = None
     cost_micro_usd: int | None = None

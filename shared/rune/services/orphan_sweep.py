@@ -1,7 +1,7 @@
 """The sweep of rented machines: those with our label that should not be alive are destroyed."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from rune.jobs.store import JobStore
 from rune.rentals import lifecycle
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.paced_provider import PacedProvider, ThrottledError
-from rune.rentals.reconciliation import Action, decide_action, record_price, write_decision
+from rune.rentals.reconciliation import Action, decide_action, record_destroyed, record_price, write_decision
 from rune.rentals.record import Rental, RentalState, parse_label
 from rune.rentals.store import RentalStore, update_rental
 from rune.storage.change import Change
@@ -19,6 +19,9 @@ from rune.storage.change import Change
 log = logging.getLogger(__name__)
 
 RENTALS_PER_SWEEP = 500
+LISTING_TRIES = 5
+"""Workers may take the provider's next call first."""
+
 _LONGEST_PAUSE_SECONDS = 8
 """A call that must wait longer is left to the next tick."""
 
@@ -37,6 +40,21 @@ class SweepResult:
     destroyed_count: int = 0
     proven_count: int = 0
     alarm_count: int = 0
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """A sweep under way.
+
+    Attributes
+    ----------
+    asked_at
+        When the provider last answered an order to destroy a machine; None before the first.
+    """
+
+    may_go_on: Callable[[], bool]
+    result: SweepResult
+    asked_at: datetime | None = None
 
 
 class OrphanSweep:
@@ -68,76 +86,86 @@ class OrphanSweep:
         self._pause = pause
 
     async def sweep(self, may_go_on: Callable[[], bool]) -> SweepResult:
-        """Look at every machine and every row once."""
-        result = SweepResult()
+        """Destroy every machine that should not be alive, and end every rental whose machine is proven gone.
+
+        What a row alone decides does not wait for a listing, which may fail. Only a machine that no listing has
+        shown waits until one was asked for: it may show that the machine costs more than its offer said.
+        """
+        sweep = _Sweep(may_go_on, SweepResult())
         # Rows first: a machine that is ordered after this is missing from them, but is read by its label below.
-        rental_ids = list(self._rental_store.find_alive(RENTALS_PER_SWEEP))
-        listing = await self._list(may_go_on)
+        rental_ids = self._rental_store.find_alive(RENTALS_PER_SWEEP)
+        await self._reconcile_all(sweep, dict.fromkeys(rental_ids), None, is_listing_ahead=True)
+        listing = await self._list(sweep)
         if listing is None:
             log.error("rentals.unknown", extra={"metric": "RentalListingsFailed"})
-            return result
-        result.is_complete = True
+            await self._reconcile_all(sweep, dict.fromkeys(rental_ids), None)
+            return sweep.result
+        sweep.result.is_complete = True
         ours = {
             parts.rental_id: instance
             for instance in listing.instances
             if (parts := parse_label(instance.label)) and parts.stage == self._stage
         }
-        for rental_id in dict.fromkeys([*ours, *rental_ids]):
-            if not may_go_on():
-                log.warning("sweep.out_of_time")
-                break
-            await self._isolate(rental_id, ours.get(rental_id), listing, result, may_go_on)
-        return result
+        await self._reconcile_all(sweep, {**ours, **{each: ours.get(each) for each in rental_ids}}, listing)
+        return sweep.result
 
-    async def _isolate(
+    async def _reconcile_all(
         self,
-        rental_id: str,
-        instance: Instance | None,
-        listing: Listing,
-        result: SweepResult,
-        may_go_on: Callable[[], bool],
+        sweep: _Sweep,
+        instances: Mapping[str, Instance | None],
+        listing: Listing | None,
+        *,
+        is_listing_ahead: bool = False,
     ) -> None:
-        """Reconcile one rental; its failure does not keep the others from being reconciled."""
-        try:
-            await self._reconcile(rental_id, instance, listing, result, may_go_on)
-        except RentalContendedError:
-            # Others are at work on it; the next tick looks again.
-            log.warning("rental.contended", extra={"rental_id": rental_id})
-        except StoreUnavailableError:
-            raise
-        except Exception:
-            result.alarm_count += 1
-            extra = {"rental_id": rental_id, "metric": "RentalsOutOfHand"}
-            log.exception("rental.not_understood", extra=extra)
-
-    async def _list(self, may_go_on: Callable[[], bool]) -> Listing | None:
-        while True:
+        """Reconcile rentals by id; the failure of one does not keep the others from being reconciled."""
+        for rental_id, instance in instances.items():
+            if not sweep.may_go_on():
+                log.warning("sweep.out_of_time")
+                return
             try:
-                return await self._provider.list_instances()
+                await self._reconcile(sweep, rental_id, instance, listing, is_listing_ahead=is_listing_ahead)
+            except RentalContendedError:
+                # Others are at work on it; the next tick looks again.
+                log.warning("rental.contended", extra={"rental_id": rental_id})
+            except StoreUnavailableError:
+                raise
+            except Exception:
+                sweep.result.alarm_count += 1
+                extra = {"rental_id": rental_id, "metric": "RentalsOutOfHand"}
+                log.exception("rental.not_understood", extra=extra)
+
+    async def _list(self, sweep: _Sweep) -> Listing | None:
+        """Return a listing, begun after the sweep's last order to destroy; None where none can be read now."""
+        for _ in range(LISTING_TRIES):
+            try:
+                return await self._provider.list_instances(begun_after=sweep.asked_at)
             except ThrottledError as early:
-                if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not may_go_on():
+                if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not sweep.may_go_on():
                     return None
                 await self._pause(early.delay_seconds)
             except RentalError as error:
                 log.warning("provider.failed", extra={"code": error.code, "reason": error.sentence})
                 return None
+        return None
 
     async def _reconcile(
         self,
+        sweep: _Sweep,
         rental_id: str,
         instance: Instance | None,
-        listing: Listing,
-        result: SweepResult,
-        may_go_on: Callable[[], bool],
+        listing: Listing | None,
+        *,
+        is_listing_ahead: bool,
     ) -> None:
         rental = self._rental_store.read(rental_id)
-        if rental is not None and instance is None:
+        if rental is not None and instance is None and listing is not None:
             instance = listing.find(rental)
         if rental is None and instance is None:
             return
-        now = self._clock.now()
+        if is_listing_ahead and rental is not None and not rental.was_seen:
+            return
         held_until = None if rental is None else self._held_until(rental)
-        decision = decide_action(rental, listing, instance, held_until=held_until, now=now)
+        decision = decide_action(rental, listing, instance, held_until=held_until, now=self._clock.now())
         if decision.action is Action.LEAVE:
             return
         if rental is not None:
@@ -145,13 +173,14 @@ class OrphanSweep:
             if written.is_alive and written.state is not RentalState.RELEASING:
                 # Returned to its tenant, or others have changed what should become of it.
                 return
-            result.proven_count += not written.is_alive
+            sweep.result.proven_count += not written.is_alive
+            rental = written
         if decision.is_alarming:
-            result.alarm_count += 1
+            sweep.result.alarm_count += 1
             extra = {"rental_id": rental_id, "code": decision.reason, "reason": decision.detail}
             log.error("rental.out_of_hand", extra={**extra, "metric": "RentalsOutOfHand"})
-        if decision.action is Action.DESTROY and instance is not None:
-            result.destroyed_count += await self._destroy(rental_id, instance, may_go_on)
+        if decision.action is Action.DESTROY:
+            await self._destroy(sweep, rental_id, rental, instance)
 
     def _held_until(self, rental: Rental) -> datetime | None:
         """Return when the job that holds the rental should have released it; None where no active job holds it."""
@@ -164,7 +193,11 @@ class OrphanSweep:
         return min(job.deadline_at + lifecycle.RELEASE_MARGIN, rental.ceiling_at)
 
     def _write(
-        self, rental: Rental, listing: Listing, instance: Instance | None, held_until: datetime | None
+        self,
+        rental: Rental,
+        listing: Listing | None,
+        instance: Instance | None,
+        held_until: datetime | None,
     ) -> Rental:
         """Write what is decided before anything is done, and a risen price; return the rental as it then is."""
         now = self._clock.now()
@@ -182,17 +215,36 @@ class OrphanSweep:
             return written
         return update_rental(self._rental_store, written, lambda found: record_price(found, instance, now))
 
-    async def _destroy(self, rental_id: str, instance: Instance, may_go_on: Callable[[], bool]) -> bool:
+    async def _destroy(
+        self, sweep: _Sweep, rental_id: str, rental: Rental | None, instance: Instance | None
+    ) -> None:
+        """Ask the provider to destroy the listed machine, or else the row's."""
+        written_id = rental.contract_id if rental is not None else None
+        contract_id = instance.contract_id if instance is not None else written_id
+        if contract_id is None:
+            return
+        is_taken = await self._ask_to_destroy(sweep, contract_id)
+        if is_taken is None:
+            return
+        log.info("rental.destroyed", extra={"rental_id": rental_id})
+        sweep.result.destroyed_count += 1
+        sweep.asked_at = asked_at = self._clock.now()
+        if rental is not None and rental.contract_id == contract_id:
+            update_rental(
+                self._rental_store,
+                rental,
+                lambda found: record_destroyed(found, asked_at, is_taken=is_taken),
+            )
+
+    async def _ask_to_destroy(self, sweep: _Sweep, contract_id: int) -> bool | None:
+        """Return whether the provider took the order; None where it did not answer in the time that is left."""
         while True:
             try:
-                await self._provider.destroy(instance.contract_id)
+                return await self._provider.destroy(contract_id)
             except ThrottledError as early:
-                if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not may_go_on():
-                    return False
+                if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not sweep.may_go_on():
+                    return None
                 await self._pause(early.delay_seconds)
             except RentalError as error:
                 log.warning("provider.failed", extra={"code": error.code, "reason": error.sentence})
-                return False
-            else:
-                log.info("rental.destroyed", extra={"rental_id": rental_id})
-                return True
+                return None

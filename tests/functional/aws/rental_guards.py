@@ -154,14 +154,17 @@ ASK_RELEASE = tuple(
     )
     for rental in (a_rental(), a_created_rental(), a_running_rental(), a_kept_rental())
 )
-NOTE_DESTROYED = Guarded(
-    "note_destroyed",
-    lifecycle.note_destroyed(a_releasing_rental(), after(310)),
-    a_releasing_rental(),
-    (
-        *in_other_states(a_releasing_rental(), RentalState.RELEASING),
-        *of_other_versions(a_releasing_rental()),
-    ),
+NOTE_DESTROYED = tuple(
+    Guarded(
+        "note_destroyed",
+        lifecycle.note_destroyed(a_releasing_rental(), after(310), is_taken=is_taken),
+        a_releasing_rental(),
+        (
+            *in_other_states(a_releasing_rental(), RentalState.RELEASING),
+            *of_other_versions(a_releasing_rental()),
+        ),
+    )
+    for is_taken in (True, False)
 )
 PROVE_RELEASE = tuple(
     Guarded(
@@ -195,7 +198,7 @@ GUARDED = (
     *WHILE_RUNNING,
     *WHILE_KEPT,
     *ASK_RELEASE,
-    NOTE_DESTROYED,
+    *NOTE_DESTROYED,
     *PROVE_RELEASE,
     REOPEN,
 )

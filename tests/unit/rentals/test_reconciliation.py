@@ -49,8 +49,8 @@ RECORD_GONE = Decision(Action.RECORD_GONE)
 EXPIRED = Decision(Action.DESTROY, EndReason.EXPIRED)
 NO_ROW = Decision(Action.DESTROY, EndReason.ORPHANED, "no row", is_alarming=True)
 LEFT_BEHIND = Decision(Action.DESTROY, EndReason.ORPHANED, "its job has ended", is_alarming=True)
-LEFT_AND_GONE = Decision(Action.RECORD_GONE, EndReason.ORPHANED, "its job has ended", is_alarming=True)
-VANISHED = Decision(Action.RECORD_GONE, EndReason.VANISHED, "not listed any more", is_alarming=True)
+NEVER_MADE = Decision(Action.RECORD_GONE, EndReason.ORPHANED, "its job has ended", is_alarming=True)
+VANISHED = Decision(Action.DESTROY, EndReason.VANISHED, "not listed any more", is_alarming=True)
 CAME_BACK = Decision(Action.DESTROY, EndReason.ORPHANED, "it was taken for gone", is_alarming=True)
 NOT_DESTROYED = Decision(Action.DESTROY, None, "its job does not get it destroyed", is_alarming=True)
 NOT_NOTED = Decision(Action.RECORD_GONE, None, "its job does not get it destroyed", is_alarming=True)
@@ -76,7 +76,10 @@ def decided(
 
 HELD_UNTIL = NOW + timedelta(hours=2)
 
+TWIN_ID = CONTRACT_ID + 1
 RUNNING_ALONE = a_running_rental(holder=None)
+DESTROYED = a_releasing_rental(destroy_asked_at=after(310), destroyed_at=after(310))
+ASKED = {"destroy_asked_at": after(9)}
 
 
 @pytest.mark.parametrize(
@@ -84,15 +87,18 @@ RUNNING_ALONE = a_running_rental(holder=None)
     [
         (None, MACHINE, NO_ROW),
         (a_rental(), MACHINE, LEFT_BEHIND),
-        (a_rental(), None, LEFT_AND_GONE),
+        (a_rental(), None, NEVER_MADE),
         (a_created_rental(), MACHINE, LEFT_BEHIND),
-        (a_created_rental(), None, LEFT_AND_GONE),
+        (a_created_rental(), None, LEFT_BEHIND),
         (RUNNING_ALONE, MACHINE, LEFT_BEHIND),
-        (RUNNING_ALONE, None, LEFT_AND_GONE),
+        (RUNNING_ALONE, None, LEFT_BEHIND),
         (a_kept_rental(), MACHINE, LEAVE),
         (a_kept_rental(), None, VANISHED),
         (a_releasing_rental(), MACHINE, DESTROY),
-        (a_releasing_rental(), None, RECORD_GONE),
+        (a_releasing_rental(), None, DESTROY),
+        (DESTROYED, None, RECORD_GONE),
+        (DESTROYED, MACHINE, DESTROY),
+        (a_releasing_rental(contract_id=None), None, RECORD_GONE),
         (a_released_rental(), MACHINE, CAME_BACK),
         (a_released_rental(), None, LEAVE),
     ],
@@ -112,11 +118,12 @@ def test_janitor_leaves_a_machine_to_the_job_that_holds_it(rental: Rental, insta
 @pytest.mark.parametrize(
     ("rental", "since", "present", "absent"),
     [
-        (a_releasing_rental(), after(300), NOT_DESTROYED, NOT_NOTED),
-        (a_releasing_rental(release_asked_at=None), after(300), NOT_DESTROYED, NOT_NOTED),
+        (a_releasing_rental(), after(300), NOT_DESTROYED, NOT_DESTROYED),
+        (a_releasing_rental(release_asked_at=None), after(300), NOT_DESTROYED, NOT_DESTROYED),
+        (DESTROYED, after(300), NOT_DESTROYED, NOT_NOTED),
         (a_rental(), HELD_UNTIL, OVERDUE, OVERDUE_GONE),
-        (a_created_rental(), HELD_UNTIL, OVERDUE, OVERDUE_GONE),
-        (a_running_rental(), HELD_UNTIL, OVERDUE, OVERDUE_GONE),
+        (a_created_rental(), HELD_UNTIL, OVERDUE, OVERDUE),
+        (a_running_rental(), HELD_UNTIL, OVERDUE, OVERDUE),
     ],
 )
 def test_janitor_steps_in_when_the_job_should_have_been_done_long_ago(
@@ -141,15 +148,19 @@ def test_janitor_gives_a_row_a_minute_to_change_hands(rental: Rental) -> None:
 @pytest.mark.parametrize(
     ("rental", "limit", "decision"),
     [
-        (a_rental(), RECONCILE_WINDOW, LEFT_AND_GONE),
+        (a_rental(), RECONCILE_WINDOW, NEVER_MADE),
         (a_releasing_rental(contract_id=None), RECONCILE_WINDOW, RECORD_GONE),
-        (a_created_rental(), LISTING_LAG, LEFT_AND_GONE),
-        (a_releasing_rental(last_seen_stopped_at=None, running_at=None), LISTING_LAG, RECORD_GONE),
         (
-            a_releasing_rental(last_seen_stopped_at=None, running_at=None, destroyed_at=after(9)),
+            a_releasing_rental(last_seen_stopped_at=None, running_at=None, **ASKED),
+            LISTING_LAG,
+            RECORD_GONE,
+        ),
+        (
+            a_releasing_rental(last_seen_stopped_at=None, running_at=None, destroyed_at=after(9), **ASKED),
             USUAL_LISTING_LAG,
             RECORD_GONE,
         ),
+        (a_releasing_rental(destroy_asked_at=after(400)), timedelta(seconds=400), RECORD_GONE),
     ],
 )
 def test_janitor_proves_nothing_by_a_listing_that_may_be_too_early(
@@ -157,13 +168,15 @@ def test_janitor_proves_nothing_by_a_listing_that_may_be_too_early(
 ) -> None:
     enough = NOW + limit
 
-    assert decided(rental, None, LATER, begun_at=enough - timedelta(milliseconds=1)) == LEAVE
+    too_early = decided(rental, None, LATER, begun_at=enough - timedelta(milliseconds=1))
+
+    assert too_early.action is not Action.RECORD_GONE
     assert decided(rental, None, LATER, begun_at=enough) == decision
 
 
 @pytest.mark.parametrize("state_words", [{"actual_status": "exited"}, {"actual_status": "offline"}])
 def test_janitor_gives_up_a_kept_machine_that_has_stopped(state_words: dict[str, str]) -> None:
-    decision = decided(a_kept_rental(), an_instance(**state_words))
+    decision = decided(a_kept_rental(), an_instance(**state_words, status_text=""))
 
     assert decision == Decision(
         Action.DESTROY, EndReason.MACHINE_LOST, state_words["actual_status"], is_alarming=True
@@ -177,7 +190,7 @@ BORROWED = a_kept_rental(state=RentalState.RUNNING, holder=OTHER_JOB_ID, held_si
     ("rental", "instance", "decision"),
     [
         (BORROWED, MACHINE, Decision(Action.RETURN_TO_TENANT)),
-        (BORROWED, None, LEFT_AND_GONE),
+        (BORROWED, None, Decision(Action.RETURN_TO_TENANT)),
         (replace(BORROWED, holder=JOB_ID), MACHINE, LEFT_BEHIND),
         (replace(BORROWED, kept_until=None), MACHINE, LEFT_BEHIND),
         (replace(BORROWED, holder=None), MACHINE, LEFT_BEHIND),
@@ -234,25 +247,23 @@ def test_janitor_destroys_a_machine_that_came_back_whoever_seems_to_hold_it(
         (a_releasing_rental(contract_id=None), NOW + RECONCILE_WINDOW),
         (a_created_rental(), NOW + LISTING_LAG),
         (a_created_rental(destroyed_at=after(9)), NOW + USUAL_LISTING_LAG),
-        (a_created_rental(destroyed_at=after(400)), after(400)),
         (a_created_rental(last_seen_stopped_at=after(20)), after(20)),
         (a_created_rental(first_seen_running_at=after(30)), after(30)),
         (a_running_rental(), after(90)),
-        (a_releasing_rental(destroyed_at=after(310)), after(310)),
     ],
 )
-def test_listing_proves_absence_only_after_the_last_sign_of_the_machine(
+def test_absence_means_something_only_after_the_last_sign_of_the_machine(
     rental: Rental, earliest: datetime
 ) -> None:
     too_early = earliest - timedelta(milliseconds=1)
 
     assert find_presence(rental, a_listing(begun_at=too_early)) is Presence.UNKNOWN
-    assert find_presence(rental, a_listing(begun_at=earliest)) is Presence.GONE
+    assert find_presence(rental, a_listing(begun_at=earliest)) is Presence.ABSENT
     assert find_presence(rental, a_listing(MACHINE, begun_at=LATER)) is Presence.LISTED
 
 
 @pytest.mark.parametrize(("seconds", "start"), [(120, None), (120.001, NOW + RECONCILE_WINDOW)])
-def test_next_listing_must_begin_late_enough_once_it_can_prove_something(
+def test_next_listing_must_begin_late_enough_once_absence_means_something(
     seconds: float, start: datetime | None
 ) -> None:
     assert choose_listing_start(a_rental(), after(seconds)) == start
@@ -278,9 +289,6 @@ def test_loss_is_what_a_listing_shows_or_proves(
 
 
 # ---------------------------------------------------------------- what follows, as a write
-
-
-TWIN_ID = CONTRACT_ID + 1
 
 
 @pytest.mark.parametrize(
@@ -321,32 +329,85 @@ def test_price_is_written_only_when_it_rises(make: Callable[[], Rental]) -> None
     assert record_price(a_released_rental(), dear, LATER) is None
 
 
-@pytest.mark.parametrize("rental", [a_rental(), a_created_rental(), a_running_rental(), a_kept_rental()])
-def test_rental_proven_gone_ends_for_the_reason_found(rental: Rental) -> None:
-    change = record_gone(rental, a_listing(begun_at=LATER), LATER, EndReason.VANISHED, "why")
+def test_rental_that_was_never_made_ends_for_the_reason_found() -> None:
+    change = record_gone(a_rental(), a_listing(begun_at=LATER), LATER, EndReason.CREATE_LOST, "why")
 
     assert change is not None
-    ended = apply(change, rental)
-    assert (ended.state, ended.end_reason, ended.end_detail) == (
-        RentalState.RELEASED,
-        EndReason.VANISHED,
-        "why",
-    )
+    ended = apply(change, a_rental())
+    found = (ended.state, ended.end_reason, ended.end_detail)
+    assert found == (RentalState.RELEASED, EndReason.CREATE_LOST, "why")
 
 
 def test_rental_proven_gone_keeps_the_reason_of_its_release() -> None:
-    rental = a_releasing_rental()
-    change = record_gone(rental, a_listing(begun_at=LATER), LATER, EndReason.VANISHED)
+    change = record_gone(DESTROYED, a_listing(begun_at=LATER), LATER, EndReason.VANISHED)
 
     assert change is not None
-    assert apply(change, rental).end_reason is EndReason.JOB_ENDED
+    assert apply(change, DESTROYED).end_reason is EndReason.JOB_ENDED
+
+
+@pytest.mark.parametrize("make", [a_created_rental, a_running_rental, a_kept_rental, a_releasing_rental])
+def test_absence_is_no_proof_before_an_order_to_destroy(make: Callable[[], Rental]) -> None:
+    listing = a_listing(begun_at=LATER)
+
+    assert find_presence(make(), listing) is Presence.ABSENT
+    assert record_gone(make(), listing, LATER, EndReason.ORPHANED) is None
+
+
+@pytest.mark.parametrize(("seconds", "is_due"), [(0, False), (300, False), (300.001, True)])
+def test_order_to_destroy_is_repeated_after_minutes_where_no_listing_shows_the_machine(
+    seconds: float, is_due: bool
+) -> None:
+    decision = decide_action(DESTROYED, None, None, held_until=None, now=after(310 + seconds))
+
+    assert decision == (DESTROY if is_due else LEAVE)
+
+
+@pytest.mark.parametrize(("seconds", "is_due"), [(0, False), (15, False), (15.001, True)])
+def test_order_to_destroy_is_repeated_after_seconds_where_the_machine_is_still_listed(
+    seconds: float, is_due: bool
+) -> None:
+    assert decided(DESTROYED, MACHINE, after(310 + seconds)) == (DESTROY if is_due else LEAVE)
+
+
+def test_second_machine_with_the_label_is_destroyed_at_once() -> None:
+    twin = an_instance(contract_id=TWIN_ID)
+
+    assert decided(DESTROYED, twin, after(310)) == DESTROY
+
+
+@pytest.mark.parametrize(
+    ("rental", "decision"),
+    [
+        (a_releasing_rental(), DESTROY),
+        (a_kept_rental(kept_until=after(3000)), EXPIRED),
+        (a_created_rental(), LEFT_BEHIND),
+        (RUNNING_ALONE, LEFT_BEHIND),
+        (a_kept_rental(), LEAVE),
+        (a_rental(), LEAVE),
+        (a_releasing_rental(contract_id=None), LEAVE),
+        (a_released_rental(), LEAVE),
+    ],
+)
+def test_machine_is_destroyed_without_a_listing_where_its_row_decides(
+    rental: Rental, decision: Decision
+) -> None:
+    assert decide_action(rental, None, None, held_until=None, now=LATER) == decision
+
+
+@pytest.mark.parametrize(
+    ("rental", "decision"), [(a_running_rental(), OVERDUE), (a_releasing_rental(), NOT_DESTROYED)]
+)
+def test_overdue_machine_of_a_job_is_destroyed_without_a_listing(rental: Rental, decision: Decision) -> None:
+    now = HELD_UNTIL + OVERDUE_LIMIT + timedelta(milliseconds=1)
+
+    assert decide_action(rental, None, None, held_until=HELD_UNTIL, now=now) == decision
 
 
 @pytest.mark.parametrize(
     ("rental", "listing"),
     [
         (a_releasing_rental(), a_listing(MACHINE, begun_at=LATER)),
-        (a_releasing_rental(destroyed_at=LATER), a_listing(begun_at=after(3598))),
+        (a_releasing_rental(destroy_asked_at=LATER), a_listing(begun_at=after(3598))),
         (a_released_rental(), a_listing(begun_at=LATER)),
         # Another worker has found the contract meanwhile.
         (a_created_rental(), a_listing(begun_at=after(100))),

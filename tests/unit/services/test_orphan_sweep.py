@@ -28,6 +28,7 @@ from tests.rental_builders import (
     OTHER_JOB_ID,
     RENTAL_ID,
     STAGE,
+    a_created_rental,
     a_kept_rental,
     a_listing,
     a_released_rental,
@@ -140,14 +141,97 @@ def test_sweep_destroys_a_machine_that_has_no_row_and_raises_the_alarm() -> None
     ],
     ids=repr,
 )
-def test_sweep_does_nothing_when_the_listing_fails(error: RentalError) -> None:
-    left = (a_releasing_rental(), a_rental_of(OTHER_JOB_ID))
-    tick = a_tick(*left, instances=(MACHINE,))
+def test_sweep_reads_no_error_of_a_listing_as_absence(error: RentalError) -> None:
+    left = (
+        a_releasing_rental(destroy_asked_at=after(2990), destroyed_at=after(2990)),
+        a_rental_of(OTHER_JOB_ID),
+    )
+    tick = a_tick(*left)
     tick.market.errors["list"] = [error]
 
     assert tick.sweep() == SweepResult(is_complete=False)
     assert tuple(tick.rental_store.rentals.values()) == left
     assert tick.destroyed == []
+
+
+FRESH_ORPHAN = a_created_rental()
+"""No listing has shown its machine yet."""
+
+DUE = [
+    a_releasing_rental(),
+    a_releasing_rental(end_reason=EndReason.CALLER_ENDED, holder=None),
+    a_kept_rental(kept_until=after(2999)),
+    a_running_rental(),
+    FRESH_ORPHAN,
+]
+
+
+@pytest.mark.parametrize("rental", DUE)
+@pytest.mark.parametrize(
+    "error",
+    [ProviderFailedError("500."), ProviderKeyError("No right to list."), ProviderBusyError("429.", 900)],
+    ids=repr,
+)
+def test_sweep_destroys_what_is_due_although_no_listing_can_be_read(
+    rental: Rental, error: RentalError
+) -> None:
+    tick = a_tick(rental, instances=(MACHINE,))
+    tick.market.errors["list"] = [error]
+
+    assert tick.sweep().destroyed_count == 1
+    assert tick.destroyed == [CONTRACT_ID]
+    assert (tick.rental().state, tick.rental().destroyed_at) == (RentalState.RELEASING, after(3000))
+
+
+@pytest.mark.parametrize("rental", DUE[:-1])
+def test_sweep_destroys_before_it_lists(rental: Rental) -> None:
+    tick = a_tick(rental, instances=(MACHINE,))
+
+    tick.sweep()
+
+    assert [name for name, _ in tick.market.calls] == ["destroy", "list"]
+
+
+def test_sweep_leaves_what_is_not_due_when_no_listing_can_be_read() -> None:
+    kept, held = a_kept_rental(), a_rental_of(OTHER_JOB_ID, state=RentalState.RUNNING, contract_id=7)
+    tick = a_tick(kept, held, jobs=(a_claimed_job(job_id=OTHER_JOB_ID),))
+    tick.market.errors["list"] = [ProviderFailedError("500.")]
+
+    tick.sweep()
+
+    assert tuple(tick.rental_store.rentals.values()) == (kept, held)
+    assert tick.destroyed == []
+
+
+def test_sweep_asks_to_destroy_again_only_after_minutes_while_no_listing_can_be_read() -> None:
+    tick = a_tick(a_releasing_rental(), instances=(MACHINE,))
+    tick.market.errors["list"] = [ProviderFailedError("500.")] * 7
+    tick.market.is_destroying = False
+
+    for _ in range(7):
+        tick.sweep()
+        tick.clock.advance(60)
+
+    assert tick.destroyed == [CONTRACT_ID, CONTRACT_ID]
+
+
+@pytest.mark.parametrize("rental", [a_kept_rental(), a_created_rental(), a_releasing_rental()])
+def test_sweep_calls_no_machine_gone_that_it_has_not_asked_to_destroy(rental: Rental) -> None:
+    tick = a_tick(rental)
+
+    tick.sweep()
+    tick.clock.advance(60)
+    tick.sweep()
+
+    assert tick.destroyed == [CONTRACT_ID]
+    assert tick.rental().state is RentalState.RELEASED
+
+
+def test_sweep_raises_the_alarm_when_a_kept_machine_vanishes() -> None:
+    tick = a_tick(a_kept_rental(kept_until=after(9999)))
+
+    assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
+    assert tick.rental().end_reason is EndReason.VANISHED
 
 
 def test_sweep_waits_its_turn_for_a_listing() -> None:
@@ -161,9 +245,9 @@ def test_sweep_waits_its_turn_for_a_listing() -> None:
 def test_sweep_destroys_what_an_ended_job_left_behind() -> None:
     tick = a_tick(a_running_rental(), instances=(MACHINE,))
 
-    assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
+    assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, proven_count=1, alarm_count=1)
     rental = tick.rental()
-    assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.ORPHANED)
+    assert (rental.state, rental.end_reason) == (RentalState.RELEASED, EndReason.ORPHANED)
 
 
 def test_sweep_gives_a_kept_machine_back_that_an_ended_job_took() -> None:
@@ -232,7 +316,7 @@ def test_sweep_finds_a_machine_by_its_contract_when_its_label_is_lost() -> None:
 
 
 def test_sweep_proves_a_machine_gone_and_bills_it_up_to_the_listing() -> None:
-    tick = a_tick(a_releasing_rental())
+    tick = a_tick(a_releasing_rental(destroy_asked_at=after(2990), destroyed_at=after(2990)))
 
     assert tick.sweep() == SweepResult(is_complete=True, proven_count=1)
     rental = tick.rental()
@@ -244,7 +328,7 @@ def test_sweep_proves_a_machine_gone_and_bills_it_up_to_the_listing() -> None:
 def test_sweep_ends_a_kept_machine_at_its_time_without_alarm() -> None:
     tick = a_tick(a_kept_rental(kept_until=after(2999)), instances=(MACHINE,))
 
-    assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1)
+    assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, proven_count=1)
     assert tick.rental().end_reason is EndReason.EXPIRED
 
 
@@ -306,7 +390,7 @@ def test_sweep_decides_again_when_the_row_has_changed_meanwhile(rental: Rental) 
     tick.rental_store = ContestedRentalStore(rental, change_the_version)
 
     assert tick.sweep().destroyed_count == 1
-    assert tick.rental().state is RentalState.RELEASING
+    assert tick.rental().end_reason in (EndReason.ORPHANED, EndReason.EXPIRED)
 
 
 @pytest.mark.parametrize("rental", [a_running_rental(), a_kept_rental(kept_until=NOW), a_released_rental()])
@@ -340,7 +424,7 @@ def test_sweep_leaves_a_kept_machine_that_was_taken_or_extended_meanwhile(
 
 
 def test_sweep_takes_no_listing_for_proof_that_began_before_the_last_order_to_destroy() -> None:
-    tick = a_tick(a_releasing_rental(destroyed_at=after(2999)))
+    tick = a_tick(a_releasing_rental(destroy_asked_at=after(2999)))
     tick.provider_limits.share_listing(a_listing(begun_at=after(2998)))
 
     assert tick.sweep() == SweepResult(is_complete=True)
@@ -413,11 +497,11 @@ def test_sweep_stops_when_its_time_is_over(turns: int, destroyed_count: int) -> 
 
 
 def test_sweep_looks_at_unlisted_rows_only_after_every_machine() -> None:
-    gone = a_releasing_rental()
+    gone = a_releasing_rental(destroy_asked_at=after(2990))
     machine = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
     tick = a_tick(gone, instances=(machine,))
 
-    assert tick.sweep(limited(1)) == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
+    assert tick.sweep(limited(2)) == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
     assert tick.rental() == gone
 
 

@@ -11,7 +11,7 @@ from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
 from rune.rentals.paced_provider import ThrottledError
-from rune.rentals.reconciliation import record_destroyed, record_gone, record_price
+from rune.rentals.reconciliation import DESTROY_AGAIN_AFTER, record_destroyed, record_gone, record_price
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change
 from rune.workflows.benchmark.context_size import judges_on_own_server
@@ -30,9 +30,6 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 3
 _DRAFT_TRIES = 10
 """About seven minutes, at the pace of a release that fails."""
-
-_DESTROY_AGAIN_AFTER = timedelta(seconds=15)
-"""A machine that is still listed so long after the provider took the order to destroy it is destroyed again."""
 
 
 class ReleaseStep:
@@ -94,15 +91,14 @@ class ReleaseStep:
         contract_id = rental.contract_id
         if rental.destroyed_at is None and not rental.was_seen:
             rental = await self._learn_price(rental)
-        asked_at = dependencies.clock.now()
-        if rental.destroyed_at is None or asked_at - rental.destroyed_at > _DESTROY_AGAIN_AFTER:
+        now = dependencies.clock.now()
+        if rental.destroyed_at is None or now - rental.destroyed_at > DESTROY_AGAIN_AFTER:
             is_taken = await dependencies.provider.destroy(contract_id)
             asked_at = dependencies.clock.now()
-            if is_taken:
-                rental = dependencies.update(rental, lambda found: record_destroyed(found, asked_at))
-        else:
-            asked_at = rental.destroyed_at
-        listing = await dependencies.provider.list_instances(begun_after=asked_at)
+            rental = dependencies.update(
+                rental, lambda found: record_destroyed(found, asked_at, is_taken=is_taken)
+            )
+        listing = await dependencies.provider.list_instances(begun_after=rental.destroy_asked_at)
         listed = listing.find(rental)
         if listed is not None and listed.contract_id != contract_id:
             # Two machines with one label: an order was carried out twice on its way.

@@ -266,7 +266,7 @@ class SlowMarket(ScriptedMarket):
 
 
 def test_release_bills_a_machine_until_the_listing_without_it_had_come() -> None:
-    world = a_world(a_releasing_rental(destroyed_at=after(395)), seconds=400)
+    world = a_world(a_releasing_rental(destroy_asked_at=after(395), destroyed_at=after(395)), seconds=400)
     world.market = SlowMarket()
     world.market.clock = world.clock
 
