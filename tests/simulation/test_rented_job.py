@@ -197,7 +197,7 @@ def test_machine_gets_its_label_back_when_another_tool_took_it_away() -> None:
 
 def test_job_gives_its_machine_back_when_it_is_cancelled_at_any_moment() -> None:
     ends = []
-    for seconds in (0.2, 0.5, 2.0, 5.0, 9.0, 20.0, 55.0, 70.0, 90.0, 96.0):
+    for seconds in (0.2, 0.5, 2.0, 5.0, 9.0, 20.0, 55.0, 70.0, 90.0, 96.0, 97.0):
         world, account = make_world()
         job_id = world.submit(rented_benchmark())
         assert job_id
@@ -205,8 +205,24 @@ def test_job_gives_its_machine_back_when_it_is_cancelled_at_any_moment() -> None
         world.run()
         ends.append((world.violations, the_job(world).status, len(account.our_contracts())))
 
-    assert ends[:-1] == [([], Status.CANCELLED, 0)] * 9
+    assert ends[:-1] == [([], Status.CANCELLED, 0)] * 10
     assert ends[-1] == ([], Status.SUCCEEDED, 0)
+
+
+def test_instance_is_not_kept_when_it_is_cancelled_at_any_moment() -> None:
+    kept = []
+    for tenths in range(700, 1300, 12):
+        world, account = make_world()
+        job_id = world.submit(rented_instance())
+        assert job_id
+        world.plan(tenths / 10, lambda world=world, job_id=job_id: world.cancel(job_id))  # type: ignore[misc]
+        world.run()
+        assert world.violations == []
+        is_kept = bool(account.our_contracts())
+        assert is_kept == (the_job(world).status is Status.SUCCEEDED), tenths
+        kept.append(is_kept)
+
+    assert set(kept) == {True, False}
 
 
 def the_contract(account: Account) -> Contract:

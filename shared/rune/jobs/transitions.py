@@ -153,13 +153,18 @@ def _retry_release(job: Job, outcome: Failed, now: datetime, duration_ms: int) -
 
 
 def _end_release(job: Job, outcome: Released, now: datetime, duration_ms: int) -> Transition:
-    """Return the end in the status `ends_as`; without one the machine failed the job, and it rents another."""
+    """Return the end in the status `ends_as`; without one the machine failed the job, and it rents another.
+
+    A cancel request that came during the release counts: a job that was to succeed is cancelled.
+    """
     notes = (_step_end(job, duration_ms, labels=outcome.labels),)
     spent = _spent(outcome.spending)
     if job.ends_as is None:
         sets = {**_FRESH, **spent}
         return _go_on(job, now, step=StepName.RENT, delay_seconds=0, notes=notes, sets=sets)
-    return _end(
+    if job.ends_as is Status.SUCCEEDED and job.cancel_requested_at is not None:
+        return _end(job, now, Status.CANCELLED, notes=notes, sets=spent)
+    end = _end(
         job,
         now,
         job.ends_as,
@@ -168,6 +173,11 @@ def _end_release(job: Job, outcome: Released, now: datetime, duration_ms: int) -
         result_json=outcome.result_json,
         sets=spent,
     )
+    if job.ends_as is not Status.SUCCEEDED:
+        return end
+    # The step knows nothing of a request that came while it ran, and may have kept the machine.
+    requires = (*end.change.requires, IsAbsentOrBefore("cancel_requested_at", job.created_at))
+    return replace(end, change=replace(end.change, requires=requires))
 
 
 def _conclude(

@@ -117,6 +117,27 @@ def test_transition_ends_the_job_as_was_found_once_the_machine_is_gone(
     assert transition.events[0].labels["left"] == "nothing"
 
 
+def test_release_ends_a_cancelled_job_as_cancelled_although_it_was_to_succeed() -> None:
+    cancelled = a_releasing_job(cancel_requested_at=after(5))
+
+    job, transition = carried_out(cancelled, Released('{"answer": "x"}'))
+
+    assert (job.status, transition.result_json, transition.send) == (Status.CANCELLED, None, None)
+
+
+def test_release_does_not_end_a_job_as_succeeded_that_was_cancelled_while_the_step_ran() -> None:
+    transition = make_transition(a_releasing_job(), Released(), END, 7)
+
+    assert not allows(transition.change, a_releasing_job(cancel_requested_at=after(5)))
+
+
+@pytest.mark.parametrize("ends_as", [Status.FAILED, Status.CANCELLED])
+def test_release_ends_a_job_that_did_not_succeed_whether_or_not_it_was_cancelled(ends_as: Status) -> None:
+    transition = make_transition(a_releasing_job(ends_as=ends_as), Released(), END, 7)
+
+    assert transition.change.requires == (Is("epoch", 7),)
+
+
 def test_transition_rents_anew_when_the_machine_had_failed_the_job() -> None:
     job, transition = carried_out(
         a_releasing_job(ends_as=None, failures=4), Released(spending=Spending(None, 900))
@@ -242,16 +263,22 @@ def an_open_job(**overrides: object) -> Job:
 
 @pytest.mark.parametrize("lane", Lane)
 @pytest.mark.parametrize(
-    "overrides",
-    [{"cancel_requested_at": after(1)}, {"deadline_at": NOW}, {}],
+    ("overrides", "status"),
+    [
+        ({"cancel_requested_at": after(1)}, Status.CANCELLED),
+        ({"deadline_at": NOW}, Status.SUCCEEDED),
+        ({}, Status.SUCCEEDED),
+    ],
     ids=["cancel", "late", "plain"],
 )
-def test_engine_runs_a_release_in_any_lane_and_at_any_time(overrides: dict[str, object], lane: Lane) -> None:
+def test_engine_runs_a_release_in_any_lane_and_at_any_time(
+    overrides: dict[str, object], status: Status, lane: Lane
+) -> None:
     turn = Turn(Released(None, {"left": "nothing"}), lane)
 
     job = turn.take(a_store(an_open_job(**overrides)))
 
-    assert job.status is Status.SUCCEEDED
+    assert job.status is status
     assert [context.time_limit_seconds for context in turn.seen] == [45]
 
 

@@ -35,7 +35,7 @@ _DRAFT_TRIES = 10
 class ReleaseStep:
     """The step `release`: what a job holds is destroyed and proven gone, or kept on purpose.
 
-    Cancel and deadline do not interrupt it, because the machine bills.
+    Cancel and deadline do not interrupt it, because the machine bills. After a cancel request nothing is kept.
     """
 
     def __init__(self, dependencies: RentalDependencies) -> None:
@@ -44,7 +44,7 @@ class ReleaseStep:
     async def release(self, context: StepContext) -> Outcome:
         """Take the next step towards the proven end of the job's rental."""
         job, dependencies = context.job, self._dependencies
-        rental = dependencies.find_rental(job)
+        rental = dependencies.find_rental(job) or self._find_kept_in_vain(job)
         if rental is None:
             return self._released(context)
         now = dependencies.clock.now()
@@ -71,8 +71,17 @@ class ReleaseStep:
 
         return self._dependencies.update(rental, decide).holder != job.job_id
 
+    def _find_kept_in_vain(self, job: Job) -> Rental | None:
+        """Return the machine that a cancelled job has kept: the cancel request came while it was being kept."""
+        if job.ends_as is not Status.CANCELLED:
+            return None
+        attempts = self._dependencies.rental_store.read_attempts(job.job_id)
+        kept = (each for each in attempts if each.kept_until is not None and each.holder is None)
+        return next((each for each in kept if each.is_alive), None)
+
     def _is_to_be_kept(self, context: StepContext, rental: Rental) -> bool:
-        if context.job.ends_as is not Status.SUCCEEDED or rental.state is not RentalState.RUNNING:
+        is_wanted = context.job.ends_as is Status.SUCCEEDED and context.job.cancel_requested_at is None
+        if not is_wanted or rental.state is not RentalState.RUNNING:
             return False
         try:
             return keeps(context.job, read_request(context))

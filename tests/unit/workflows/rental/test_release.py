@@ -28,6 +28,7 @@ from tests.rental_builders import (
     URL,
     a_created_rental,
     a_kept_rental,
+    a_kept_rental_of,
     a_listing,
     a_released_rental,
     a_releasing_rental,
@@ -236,6 +237,49 @@ def test_release_keeps_the_machine_of_a_job_that_went_well_where_it_is_wanted(
     rental = world.rental()
     assert (rental.state, rental.kept_until) == (RentalState.KEPT, after(1000))
     assert (rental.holder, world.market.calls) == (None, [])
+
+
+@pytest.mark.parametrize("kind", [Kind.BENCHMARK, Kind.LLM_INSTANCE])
+def test_release_keeps_no_machine_of_a_job_that_was_cancelled_during_the_release(kind: Kind) -> None:
+    world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
+    request = {"vastai_stop_instance": False} if kind is Kind.BENCHMARK else {}
+
+    outcome = world.run(a_releasing_job(kind=kind, cancel_requested_at=after(399)), **request)
+
+    assert isinstance(outcome, Released)
+    assert world.market.called("destroy") == [CONTRACT_ID]
+    assert world.rental().state is RentalState.RELEASED
+
+
+def test_release_destroys_a_machine_that_was_kept_while_the_cancel_request_came() -> None:
+    world = a_world(a_kept_rental(), instances=(MACHINE,), seconds=400)
+    world.market.is_destroying = False
+
+    first = world.run(a_releasing_job(Status.CANCELLED))
+    world.market.is_destroying = True
+    world.wait(16)
+    second = world.run(a_releasing_job(Status.CANCELLED))
+
+    assert isinstance(first, Again)
+    assert isinstance(second, Released)
+    assert world.rental().state is RentalState.RELEASED
+
+
+@pytest.mark.parametrize("ends_as", [Status.SUCCEEDED, Status.FAILED])
+def test_release_leaves_a_machine_that_was_kept_when_the_job_was_not_cancelled(ends_as: Status) -> None:
+    world = a_world(a_kept_rental(), instances=(MACHINE,), seconds=400)
+
+    assert isinstance(world.run(a_releasing_job(ends_as)), Released)
+    assert world.rental() == a_kept_rental()
+
+
+def test_release_of_a_cancelled_job_leaves_another_jobs_kept_machine() -> None:
+    kept = a_kept_rental_of(OTHER_JOB_ID)
+    world = a_world(kept, instances=(MACHINE,), seconds=400)
+
+    world.run(a_releasing_job(Status.CANCELLED, rental_id=kept.rental_id))
+
+    assert world.rental(kept.rental_id) == kept
 
 
 def test_release_keeps_no_machine_beyond_its_ceiling() -> None:
