@@ -102,8 +102,11 @@ class WatchedRentalStore(MemoryRentalStore):
             self._world.violate(f"{before.rental_id} was taken from {before.holder} by {after.holder}")
         if after.state is RentalState.KEPT and before.state is RentalState.RUNNING and before.holder:
             job = self._world.table.jobs.get(before.holder)
-            if job is not None and job.is_active and not job.is_releasing:
+            is_left = after.unfit_for == before.holder
+            if job is not None and job.is_active and not job.is_releasing and not is_left:
                 self._world.violate(f"{before.rental_id} was put aside while {job.job_id} works on it")
+        if before.is_borrowed and after.state is RentalState.RELEASING:
+            self._world.violate(f"{before.rental_id} was given up while {before.holder} had borrowed it")
         if after.kept_until and after.kept_until > after.ceiling_at:
             self._world.violate(f"{before.rental_id} is kept beyond its ceiling")
 

@@ -131,13 +131,20 @@ def take_kept(rental: Rental, job_id: str, now: datetime) -> Change:
     )
 
 
-def give_back(rental: Rental, now: datetime) -> Change:
-    """Return the write by which a job returns a kept machine that it had borrowed."""
+def give_back(rental: Rental, now: datetime, *, unfit_for: str | None = None) -> Change:
+    """Return the write by which a job returns a kept machine that it had borrowed.
+
+    Parameters
+    ----------
+    unfit_for
+        The job, if it could not use the machine: then it does not borrow this one again.
+    """
+    unfit: dict[str, Value] = {} if unfit_for is None else {"unfit_for": unfit_for}
     return make_change(
         "give_back",
         now,
         requires=(Is("state", RentalState.RUNNING), Is("holder", rental.holder)),
-        sets={"state": RentalState.KEPT, "holder": None, "held_since": None},
+        sets={"state": RentalState.KEPT, "holder": None, "held_since": None, **unfit},
     )
 
 

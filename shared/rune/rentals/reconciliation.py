@@ -175,6 +175,19 @@ def give_up(rental: Rental, now: datetime, reason: EndReason, detail: str | None
     return lifecycle.ask_release(rental, reason, now, detail)
 
 
+def leave_machine(
+    rental: Rental, job_id: str, now: datetime, reason: EndReason, detail: str
+) -> Change | None:
+    """Return the write by which a job leaves a machine that failed it.
+
+    Its own machine is given up. A borrowed one belongs to its tenant: it is kept as before, and the janitor decides
+    whether it is lost.
+    """
+    if rental.is_borrowed:
+        return lifecycle.give_back(rental, now, unfit_for=job_id) if rental.holder == job_id else None
+    return give_up(rental, now, reason, detail)
+
+
 def record_destroyed(rental: Rental, now: datetime, *, is_taken: bool) -> Change | None:
     """Return the write that says the provider has answered the order to destroy the machine."""
     if rental.state is not RentalState.RELEASING:
@@ -189,7 +202,7 @@ class Action(StrEnum):
     DESTROY = "destroy"
     """Ask for the release, then destroy the machine."""
     RETURN_TO_TENANT = "return_to_tenant"
-    """A job that has ended had borrowed the kept machine: it is kept again."""
+    """A job that has ended, or is overdue, had borrowed the kept machine: it is kept again."""
     RECORD_GONE = "record_gone"
     """End the rental: its machine is proven gone."""
 
@@ -287,6 +300,8 @@ def _decide_held(rental: Rental, held_until: datetime, now: datetime) -> Decisio
         return Decision(Action.DESTROY, None, "its job does not get it destroyed", is_alarming=True)
     if now - held_until <= OVERDUE_LIMIT:
         return LEAVE
+    if rental.is_borrowed:
+        return RETURN_TO_TENANT
     return Decision(Action.DESTROY, EndReason.ORPHANED, "its job is long overdue", is_alarming=True)
 
 
@@ -296,7 +311,7 @@ def _decide_unheld(rental: Rental, now: datetime) -> Decision:
         return DESTROY
     if now - rental.updated_at <= ORPHAN_GRACE:
         return LEAVE
-    if _was_borrowed(rental):
+    if rental.is_borrowed:
         return RETURN_TO_TENANT
     return Decision(Action.DESTROY, EndReason.ORPHANED, "its job has ended", is_alarming=True)
 
@@ -328,9 +343,3 @@ def _is_destroy_due(rental: Rental, instance: Instance | None, now: datetime) ->
     if instance.contract_id != rental.contract_id:
         return True
     return rental.destroyed_at is None or now - rental.destroyed_at > DESTROY_AGAIN_AFTER
-
-
-def _was_borrowed(rental: Rental) -> bool:
-    """Return whether the rental was kept before its holder took it."""
-    is_anothers = rental.holder is not None and rental.holder != rental.job_id
-    return is_anothers and rental.state is RentalState.RUNNING and rental.kept_until is not None

@@ -102,6 +102,8 @@ class Rental:
         The job that uses it now; None for a rental that is kept or gone.
     held_since
         When the holder began to use it; the holder's share of the bill starts there.
+    unfit_for
+        The job that borrowed it last and could not use it.
     model
         The model that was downloaded to it.
     template_hash
@@ -147,6 +149,7 @@ class Rental:
     due_at: datetime | None = None
     holder: str | None = None
     held_since: datetime | None = None
+    unfit_for: str | None = None
     model: str | None = None
     template_hash: str | None = None
     image_bytes: int = OLLAMA_IMAGE_BYTES
@@ -178,6 +181,11 @@ class Rental:
     def is_used_by(self, job_id: str) -> bool:
         """Return whether the machine boots or runs for the job."""
         return self.state in (RentalState.CREATED, RentalState.RUNNING) and self.holder == job_id
+
+    @property
+    def is_borrowed(self) -> bool:
+        """Whether another job than the one that rented it uses the machine: it was kept before."""
+        return self.state is RentalState.RUNNING and self.holder not in (None, self.job_id)
 
     @property
     def is_alive(self) -> bool:

@@ -124,6 +124,7 @@ WHILE_RUNNING = tuple(
     for change in (
         lifecycle.keep(a_running_rental(), after(3600), after(300)),
         lifecycle.give_back(a_running_rental(), after(300)),
+        lifecycle.give_back(a_running_rental(), after(300), unfit_for=OTHER_JOB_ID),
     )
 )
 WHILE_KEPT = tuple(

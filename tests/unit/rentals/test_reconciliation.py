@@ -137,6 +137,15 @@ def test_janitor_steps_in_when_the_job_should_have_been_done_long_ago(
     assert decided(rental, None, too_late, held_until=HELD_UNTIL) == absent
 
 
+def test_janitor_returns_a_borrowed_machine_to_its_tenant_when_the_job_is_long_overdue() -> None:
+    borrowed = a_kept_rental(state=RentalState.RUNNING, holder=OTHER_JOB_ID)
+    too_late = HELD_UNTIL + OVERDUE_LIMIT + timedelta(milliseconds=1)
+
+    decision = decided(borrowed, MACHINE, too_late, held_until=HELD_UNTIL)
+
+    assert decision == Decision(Action.RETURN_TO_TENANT)
+
+
 @pytest.mark.parametrize("rental", [a_rental(), a_created_rental(), RUNNING_ALONE])
 def test_janitor_gives_a_row_a_minute_to_change_hands(rental: Rental) -> None:
     over = rental.updated_at + ORPHAN_GRACE
@@ -192,7 +201,6 @@ BORROWED = a_kept_rental(state=RentalState.RUNNING, holder=OTHER_JOB_ID, held_si
         (BORROWED, MACHINE, Decision(Action.RETURN_TO_TENANT)),
         (BORROWED, None, Decision(Action.RETURN_TO_TENANT)),
         (replace(BORROWED, holder=JOB_ID), MACHINE, LEFT_BEHIND),
-        (replace(BORROWED, kept_until=None), MACHINE, LEFT_BEHIND),
         (replace(BORROWED, holder=None), MACHINE, LEFT_BEHIND),
     ],
 )

@@ -49,7 +49,7 @@ class BootStep:
         loss = find_loss(rental, listing)
         if loss is None:
             return Again(5, dict(job.progress))
-        return self._give_up(context, rental, EndReason.VANISHED, loss)
+        return self._leave(context, rental, EndReason.VANISHED, loss)
 
     async def _look(
         self, context: StepContext, rental: Rental, instance: Instance, seen_at: datetime
@@ -69,7 +69,7 @@ class BootStep:
         if rental.job_id == job.job_id and _is_too_dear(rental, read_request(context)):
             price = rental.prices.micro_usd_per_hour / MICRO_USD_PER_USD
             detail = f"costs {price:.4f} USD per hour"
-            return self._give_up(context, rental, EndReason.BOOT_FAILED, detail)
+            return self._leave(context, rental, EndReason.BOOT_FAILED, detail)
         return await self._check(context, rental, instance)
 
     async def _check(self, context: StepContext, rental: Rental, instance: Instance) -> Outcome:
@@ -77,7 +77,7 @@ class BootStep:
         now = self._dependencies.clock.now()
         state, reason = find_boot_state(rental, instance, PORT, now)
         if state is BootState.FAILED:
-            return self._give_up(context, rental, EndReason.BOOT_FAILED, reason)
+            return self._leave(context, rental, EndReason.BOOT_FAILED, reason)
         url = instance.url(PORT)
         if url is not None and await self._answers(url):
             return self._go_on(context, rental, url)
@@ -85,10 +85,10 @@ class BootStep:
         limit = timedelta(seconds=read_request(context).boot_timeout_seconds)
         if now - awaited_since > limit:
             detail = f"not ready after {limit.seconds} s"
-            return self._give_up(context, rental, EndReason.BOOT_TIMEOUT, detail)
+            return self._leave(context, rental, EndReason.BOOT_TIMEOUT, detail)
         if instance.is_running and _running_time(rental, now) > PORT_TIMEOUT:
             missing = "its server never answered" if url else "its port was never mapped"
-            return self._give_up(context, rental, EndReason.BOOT_FAILED, missing)
+            return self._leave(context, rental, EndReason.BOOT_FAILED, missing)
         progress = {"booting_seconds": int((now - awaited_since).total_seconds())}
         delay_seconds = _delay_seconds(now - awaited_since)
         return Again(delay_seconds, progress, self._dependencies.spending(context.job, rental))
@@ -124,8 +124,8 @@ class BootStep:
             spending=dependencies.spending(context.job, running),
         )
 
-    def _give_up(self, context: StepContext, rental: Rental, reason: EndReason, detail: str) -> Outcome:
-        self._dependencies.give_up(rental, reason, detail)
+    def _leave(self, context: StepContext, rental: Rental, reason: EndReason, detail: str) -> Outcome:
+        self._dependencies.leave(context.job, rental, reason, detail)
         return release_and_rent_again(
             context, reason, detail, self._dependencies.spending(context.job, rental)
         )

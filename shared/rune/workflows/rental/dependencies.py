@@ -19,6 +19,7 @@ from rune.rentals.paced_provider import PacedProvider, ThrottledError
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.settings import RentalSettings
 from rune.rentals.store import Decide, RentalStore, update_rental
+from rune.storage.change import Change
 from rune.tenants.settings import TenantSource
 from rune.workflows.graph import Fact, step_after
 
@@ -61,6 +62,15 @@ class RentalDependencies:
         """Write down that the machine is to be destroyed; return the rental as it then is."""
         now = self.clock.now()
         return self.update(rental, lambda found: reconciliation.give_up(found, now, reason, detail))
+
+    def leave(self, job: Job, rental: Rental, reason: EndReason, detail: str) -> None:
+        """Give up the job's own machine; return a borrowed one to its tenant."""
+        now = self.clock.now()
+
+        def decide(found: Rental) -> Change | None:
+            return reconciliation.leave_machine(found, job.job_id, now, reason, detail)
+
+        self.update(rental, decide)
 
     def adopt_contract(self, rental: Rental, contract_id: int) -> Rental:
         """Tie the rental to the contract that its create made; return the rental as it then is."""

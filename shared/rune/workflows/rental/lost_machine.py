@@ -63,7 +63,7 @@ def replacing_lost_machine(step: Step, dependencies: RentalDependencies) -> Step
         loss = find_loss(rental, listing)
         if loss is None:
             return None
-        dependencies.give_up(rental, EndReason.MACHINE_LOST, loss)
+        dependencies.leave(context.job, rental, EndReason.MACHINE_LOST, loss)
         spending = dependencies.spending(context.job, rental)
         return release_and_rent_again(context, EndReason.MACHINE_LOST, loss, spending)
 

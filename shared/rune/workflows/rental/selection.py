@@ -66,6 +66,7 @@ def fits_kept(rental: Rental, job: Job, request: RentalRequest, now: datetime) -
     return (
         rental.state is RentalState.KEPT
         and not job.kind.hands_over
+        and rental.unfit_for != job.job_id
         and rental.kept_until is not None
         and rental.kept_until > now
         and rental.ceiling_at >= job.deadline_at

@@ -11,7 +11,7 @@ from rune.errors import (
     ServerOverloadedError,
     ServerUnreachableError,
 )
-from rune.jobs.outcomes import Again, Next, Spending
+from rune.jobs.outcomes import Again, Next, Released, Spending
 from rune.jobs.record import StepName
 from rune.rentals.instance import Instance
 from rune.rentals.record import EndReason, Rental, RentalState
@@ -24,6 +24,7 @@ from tests.rental_builders import (
     RENTAL_ID,
     URL,
     a_created_rental,
+    a_kept_rental_of,
     a_rental,
     a_rental_of,
     a_running_rental,
@@ -265,6 +266,39 @@ def test_boot_gives_a_kept_machine_that_is_busy_the_time_of_a_new_one() -> None:
     assert isinstance(world.run(JOB), Again)
     world.wait(0.001)
     assert isinstance(world.run(JOB), Next)
+
+
+@pytest.mark.parametrize(
+    "instances",
+    [(an_instance(),), (an_instance(actual_status=None, status_text=""),), (OUTBID,), ()],
+    ids=["busy", "not reported", "outbid", "not listed"],
+)
+def test_boot_leaves_a_borrowed_machine_to_its_tenant_and_rents_another(
+    instances: tuple[Instance, ...],
+) -> None:
+    kept = a_kept_rental_of(OTHER_JOB_ID)
+    borrowed = replace(kept, state=RentalState.RUNNING, holder=JOB_ID, held_since=after(1000))
+    world = a_world(borrowed, instances=instances, seconds=1400)
+    world.server = FailingServer(ServerOverloadedError("Busy."))
+    own = an_instance(contract_id=CONTRACT_ID + 1)
+
+    left = world.run(JOB)
+    released = world.run(a_renting_job(StepName.RELEASE, ends_as=None, rental_id=kept.rental_id))
+    world.market.instances.append(own)
+    rented = world.run(a_renting_job(StepName.RENT, rental_id=kept.rental_id))
+
+    assert isinstance(left, Next)
+    assert left.step is StepName.RELEASE
+    assert isinstance(released, Released)
+    returned = world.rental(kept.rental_id)
+    assert (returned.state, returned.holder, returned.kept_until) == (
+        RentalState.KEPT,
+        None,
+        kept.kept_until,
+    )
+    assert isinstance(rented, Next)
+    assert [rental.job_id for rental in world.attempts] == [JOB_ID]
+    assert world.market.called("destroy") == []
 
 
 @pytest.mark.parametrize(("told", "noted"), [(None, 360_000), (372_000, 360_000), (372_001, 360_001)])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from rune.errors import (
@@ -16,8 +18,15 @@ from rune.jobs.step import Step, StepContext
 from rune.rentals.instance import Instance
 from rune.rentals.record import EndReason, RentalState
 from rune.rentals.store import Endpoint
-from tests.builders import after
-from tests.rental_builders import RENTAL_ID, a_listing, a_running_rental, an_instance
+from tests.builders import JOB_ID, after
+from tests.rental_builders import (
+    OTHER_JOB_ID,
+    RENTAL_ID,
+    a_kept_rental_of,
+    a_listing,
+    a_running_rental,
+    an_instance,
+)
 from tests.unit.workflows.rental.world import a_renting_job, a_world
 
 JOB = a_renting_job(StepName.MEASURE)
@@ -59,6 +68,19 @@ def test_step_moves_on_to_another_machine_when_its_own_is_lost(
     assert (outcome.labels, outcome.spending.rental_id) == ({"detail": detail}, RENTAL_ID)
     rental = world.rental()
     assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.MACHINE_LOST)
+
+
+def test_step_leaves_a_lost_machine_that_it_had_borrowed_to_its_tenant() -> None:
+    kept = a_kept_rental_of(OTHER_JOB_ID)
+    borrowed = replace(kept, state=RentalState.RUNNING, holder=JOB_ID, held_since=after(350))
+    world = a_world(borrowed, instances=(), seconds=400)
+
+    outcome = world.run_replacing_lost_machine(failing(BROKEN), JOB)
+
+    assert isinstance(outcome, Next)
+    assert outcome.step is StepName.RELEASE
+    returned = world.rental(kept.rental_id)
+    assert (returned.state, returned.holder, returned.unfit_for) == (RentalState.KEPT, None, JOB_ID)
 
 
 @pytest.mark.parametrize("instance", [an_instance(), an_instance(actual_status="loading")])
