@@ -47,7 +47,7 @@ class Mischief:
         How long the next orders are under way, so that their answers are lost.
     broke_after_seconds
         When the account's money is gone; None never.
-    strangers
+    foreign_machines
         Further machines of the same account, besides those that always exist.
     """
 
@@ -57,7 +57,7 @@ class Mischief:
     settings: VastaiSettings = field(default=SETTINGS)
     late_orders_seconds: tuple[float, ...] = ()
     broke_after_seconds: float | None = None
-    strangers: int = 0
+    foreign_machines: int = 0
 
 
 def _spoiled_answers() -> Iterator[Mischief]:
@@ -168,11 +168,11 @@ def _bad_ends() -> Iterator[Mischief]:
 
 def _bad_listings() -> Iterator[Mischief]:
     """Yield listings that are long, or fail for a long time or in their middle."""
-    yield Mischief("listing_of_two_pages", strangers=30)
+    yield Mischief("listing_of_two_pages", foreign_machines=30)
     page = VastaiFault(kind=VastaiFaultKind.BAD_GATEWAY, endpoint=Endpoint.LIST, after_requests=1, times=1)
     # Every other page fails, so that a listing is never seen whole until they are used up.
     halves = tuple(replace(page, after_requests=1 + n) for n in range(3))
-    yield Mischief("listing_breaks_off_in_its_middle", halves, strangers=30)
+    yield Mischief("listing_breaks_off_in_its_middle", halves, foreign_machines=30)
     for kind in (VastaiFaultKind.UNAUTHORIZED, VastaiFaultKind.NO_MEMBERS, VastaiFaultKind.TOO_FREQUENT):
         down = VastaiFault(kind=kind, endpoint=Endpoint.LIST, times=25)
         yield Mischief(f"listing_{kind}_for_long", (down,), _BOTH)

@@ -14,7 +14,7 @@ from rune.services.rentals import RentalService
 from tests.simulation.faults import Fault, Odds
 from tests.simulation.mischief import MISCHIEFS, QUICK_BOOT
 from tests.simulation.provider import Account
-from tests.simulation.renting import STRANGERS
+from tests.simulation.renting import FOREIGN_LABELS
 from tests.simulation.requests import (
     AGENTIC_AGENT,
     BENCHMARK,
@@ -99,7 +99,7 @@ def run_rented_day(
     world = World(seed, odds, unguarded=unguarded, vastai=replace(SETTINGS))
     account = world.account
     assert account is not None
-    for label in STRANGERS:
+    for label in FOREIGN_LABELS:
         account.vastai.plant_foreign(label)
     span_seconds = hours * 3600
 

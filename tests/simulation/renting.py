@@ -16,7 +16,7 @@ type Scene = tuple[object, ...]
 
 JOB_ID_OF_OTHERS = "0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d"
 
-STRANGERS = (
+FOREIGN_LABELS = (
     None,
     "somebody-else",
     f"rune-prod-{JOB_ID_OF_OTHERS}-1",
@@ -26,7 +26,7 @@ STRANGERS = (
 )
 """Labels of machines of the same account that RUNE must not touch; some of them are almost like ours."""
 
-STRANGERS_IN_TABLE = STRANGERS[2:4]
+FOREIGN_LABELS_IN_TABLE = FOREIGN_LABELS[2:4]
 """The two most dangerous in thousands of runs: what is listed is written and read again each time."""
 
 REQUESTS = {
@@ -76,7 +76,7 @@ class Scenery:
         step = "" if job is None else f"{job.step} {job.status}"
         rentals = [f"{r.state} {r.contract_id}" for r in account.rental_store.rentals.values()]
         machines = [f"{c.contract_id} {c.moment(account.now()).is_up}" for c in account.vastai.live()]
-        return (step, world.janitor.is_at_work, *rentals, *machines[len(STRANGERS_IN_TABLE) :])
+        return (step, world.janitor.is_at_work, *rentals, *machines[len(FOREIGN_LABELS_IN_TABLE) :])
 
 
 def enact(
@@ -92,7 +92,7 @@ def enact(
     assert account is not None
     if scenery is not None:
         world.watch_cut_point = scenery.look
-    for label in (*STRANGERS_IN_TABLE, *(None for _ in range(mischief.strangers))):
+    for label in (*FOREIGN_LABELS_IN_TABLE, *(None for _ in range(mischief.foreign_machines))):
         account.vastai.plant_foreign(label)
     account.vastai.faults.add(*mischief.faults)
     account.late_orders_seconds.extend(mischief.late_orders_seconds)

@@ -39,7 +39,7 @@ def check_jobs(world: World) -> None:
 
 
 def check_machines(world: World, account: Account) -> None:
-    """Look at every machine: none exists but those that are kept, and no stranger's was touched."""
+    """Look at every machine: none exists but those that are kept, and no foreign one was touched."""
     for contract, rental in account.our_contracts():
         is_kept = rental is not None and rental.state is RentalState.KEPT
         if rental is None or not is_kept or rental.kept_until is None or rental.kept_until <= world.now:
@@ -48,7 +48,7 @@ def check_machines(world: World, account: Account) -> None:
             world.violate(f"leaked: {contract.label} exists, its row is {state}")
     for record in account.vastai.touched_foreign():
         world.foreign_touched += 1
-        world.violate(f"a stranger's machine was touched: {record.method} {record.path}")
+        world.violate(f"a foreign machine was touched: {record.method} {record.path}")
     alive = [rental for rental in account.rental_store.rentals.values() if rental.is_alive]
     for rental in alive:
         if rental.state is not RentalState.KEPT:

@@ -33,7 +33,7 @@ def count_figures(days: Iterable[World]) -> dict[str, int]:
         assert world.account is not None
         rented = world.account.rental_store.rentals
         figures.update(days=1, jobs=len(world.table.jobs), machines=len(world.account.vastai.instances))
-        figures.update(rentals=len(rented), leaked=world.leaked, strangers_touched=world.foreign_touched)
+        figures.update(rentals=len(rented), leaked=world.leaked, foreign_touched=world.foreign_touched)
     return dict(figures)
 
 

@@ -158,10 +158,10 @@ def test_no_machine_is_lost_when_the_provider_misbehaves_and_a_process_dies(
     for cell in deal_cells()[mischief, kind]:
         world = cell.run()
         broken += judge(cell, world, calm)
-        figures += Counter(cells=1, leaked=world.leaked, strangers_touched=world.foreign_touched)
+        figures += Counter(cells=1, leaked=world.leaked, foreign_touched=world.foreign_touched)
 
     seconds = round(time.process_time() - began_seconds, 2)
-    record_property("figures", {"leaked": 0, "strangers_touched": 0, **figures, "seconds": seconds})
+    record_property("figures", {"leaked": 0, "foreign_touched": 0, **figures, "seconds": seconds})
     assert broken == []
 
 

@@ -14,7 +14,7 @@ from rune.jobs.record import Job, Status
 from rune.rentals.record import OLLAMA_IMAGE_BYTES, EndReason, Rental, RentalState
 from tests.simulation.mischief import SETTINGS
 from tests.simulation.provider import Account
-from tests.simulation.renting import STRANGERS
+from tests.simulation.renting import FOREIGN_LABELS
 from tests.simulation.requests import OTHER_MODEL, rented_benchmark, rented_instance
 from tests.simulation.rest import bill_micro_usd
 from tests.simulation.world import World
@@ -30,7 +30,7 @@ def make_world(settings: object = SETTINGS) -> tuple[World, Account]:
     """Return a deployment with an account on which others rent too."""
     world = World(vastai=settings)  # type: ignore[arg-type]  # narrowed by the callers
     assert world.account is not None
-    for label in STRANGERS:
+    for label in FOREIGN_LABELS:
         world.account.vastai.plant_foreign(label)
     return world, world.account
 

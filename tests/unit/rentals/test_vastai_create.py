@@ -12,7 +12,7 @@ from rune.errors import (
     ProviderRefusedError,
     RentalError,
 )
-from rune.rentals import self_destruct as safety_net
+from rune.rentals import self_destruct
 from rune.rentals.provider import Order
 from rune.rentals.vastai import CREATE_TIMEOUT_SECONDS, RequestNotSentError, ResponseLostError, VastAi
 from rune.rentals.vastai_responses import VastaiResponse
@@ -95,7 +95,7 @@ def test_create_maps_every_port_by_a_key_of_its_own() -> None:
 
 
 def test_create_stays_within_the_4096_characters_that_a_start_may_take() -> None:
-    script = safety_net.make_script("https://console.vast.ai")
+    script = self_destruct.make_script("https://console.vast.ai")
 
     assert script is not None
     assert len("/bin/sh" + "-c" + script) <= 4096

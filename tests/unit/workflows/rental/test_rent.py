@@ -9,7 +9,7 @@ from rune.errors import (
 )
 from rune.jobs.outcomes import Again, Failed, Next, Note, Spending
 from rune.jobs.record import Kind, StepName
-from rune.rentals import self_destruct as safety_net
+from rune.rentals import self_destruct
 from rune.rentals.provider import Order, Template
 from rune.rentals.record import EndReason, Machine, Prices, Rental, RentalState
 from rune.rentals.store import Endpoint
@@ -41,7 +41,7 @@ LABELS = {
     "gpu": "1x RTX 4090",
     "usd_per_hour": "0.3581",
 }
-SCRIPT = safety_net.make_script(SETTINGS.api_url)
+SCRIPT = self_destruct.make_script(SETTINGS.api_url)
 
 
 def gone(attempt: int, **overrides: object) -> Rental:

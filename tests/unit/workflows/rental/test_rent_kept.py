@@ -97,7 +97,7 @@ def test_rent_uses_a_kept_machine_whose_disk_has_room(overrides: dict[str, objec
     assert world.rental(OTHER_RENTAL_ID).holder == JOB_ID
 
 
-class StaleLedger(MemoryRentalStore):
+class StaleStore(MemoryRentalStore):
     """Another job takes every kept machine right after it was seen."""
 
     def read_alive(self, tenant: str) -> tuple[Rental, ...]:
@@ -109,7 +109,7 @@ class StaleLedger(MemoryRentalStore):
 
 def test_rent_leaves_a_kept_machine_to_a_job_that_was_faster() -> None:
     world = a_world()
-    world.rental_store = StaleLedger(a_kept_rental_of_another())
+    world.rental_store = StaleStore(a_kept_rental_of_another())
 
     world.run(JOB)
 
