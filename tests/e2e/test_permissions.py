@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from local.emulator import REGION
 from local.stack import Stack
+from local.tenants import VASTAI_KEY_PARAMETER
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 type Attempt = Callable[["Role"], Any]
@@ -105,6 +106,24 @@ def read_a_parameter(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
     return role.client("ssm").get_parameter(Name="/rune/tokens", WithDecryption=True)
 
 
+def read_a_document(role: Role) -> object:
+    name = f"{role.state.tenants_path}/default"
+    return role.client("ssm").get_parameter(Name=name, WithDecryption=True)
+
+
+def read_the_providers_key(role: Role) -> object:
+    return role.client("ssm").get_parameter(Name=VASTAI_KEY_PARAMETER, WithDecryption=True)
+
+
+def write_a_document(role: Role) -> object:
+    name = f"{role.state.tenants_path}/nobody"
+    return role.client("ssm").put_parameter(Name=name, Value="{}", Type="SecureString")
+
+
+def list_documents(role: Role) -> object:
+    return role.client("ssm").get_parameters_by_path(Path=role.state.tenants_path)
+
+
 def read_the_api_settings(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
     return role.client("lambda").get_function_configuration(FunctionName=role.state.functions["api"])
 
@@ -115,23 +134,32 @@ EVERYBODY = (
     drop_the_table,
     read_dead_letters,
     list_the_bucket,
-    # None of the parameters that the template can be given is given here.
     read_a_parameter,
+    write_a_document,
+    list_documents,
     read_the_api_settings,
 )
 PERMITTED: Mapping[str, tuple[Attempt, ...]] = {
     # The limiter looks up one row, and has a transaction look at it.
-    "api": (read_rows_together, read_a_row, check_a_row),
-    "worker-control": (read_rows_together, read_a_draft),
-    "worker-inference": (read_rows_together, read_a_draft),
-    "janitor": (read_rows_together,),
+    "api": (read_rows_together, read_a_row, check_a_row, read_a_document),
+    "worker-control": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
+    "worker-inference": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
+    "janitor": (read_rows_together, read_the_providers_key),
 }
 FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
-    "api": (*EVERYBODY, take_a_step, send_to_inference, read_a_request, write_a_result),
+    "api": (
+        *EVERYBODY,
+        take_a_step,
+        send_to_inference,
+        read_a_request,
+        write_a_result,
+        read_the_providers_key,
+    ),
     "worker-control": (*EVERYBODY, read_a_row, check_a_row, take_a_step),
     "worker-inference": (*EVERYBODY, read_a_row, check_a_row),
     "janitor": (
         *EVERYBODY,
+        read_a_document,
         read_a_row,
         check_a_row,
         take_a_step,
