@@ -126,6 +126,17 @@ class Cloud:
         key = {"pk": {"S": f"JOB#{job_id}"}, "sk": {"S": "JOB"}}
         return dict(self.dynamodb.get_item(TableName=TABLE, Key=key, ConsistentRead=True)["Item"])
 
+    def write_field(self, job_id: str, name: str, value: str) -> None:
+        """Give a job's hot item a value that only another version may know."""
+        self.dynamodb.update_item(
+            TableName=TABLE,
+            Key={"pk": {"S": f"JOB#{job_id}"}, "sk": {"S": "JOB"}},
+            UpdateExpression="SET #name = :value",
+            ExpressionAttributeNames={"#name": name},
+            ExpressionAttributeValues={":value": {"S": value}},
+        )
+        self.calls.clear()
+
     def object_keys(self) -> list[str]:
         """Return the keys of the bucket's objects."""
         return [item["Key"] for item in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]

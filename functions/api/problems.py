@@ -35,6 +35,7 @@ from rune.errors import (
     StoreUnavailableError,
     TenantSuspendedError,
     UnauthorizedError,
+    UnreadableRowError,
 )
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ STATUSES: Mapping[type[RuneError], int] = {
     RentalInUseError: 409,
     RentalEndingError: 409,
     StoreUnavailableError: 503,
+    UnreadableRowError: 503,
     # Of a server that the caller named, called while the caller waits.
     AddressError: 422,
     ModelServerError: 502,
@@ -158,7 +160,7 @@ def as_response(error: RuneError) -> Response:
         extra = {"retry_after_seconds": error.retry_after_seconds}
         headers = {"Retry-After": str(error.retry_after_seconds)}
         return Problem(status, error.code, error.sentence, extra, headers).as_response()
-    if isinstance(error, StoreUnavailableError):
+    if isinstance(error, (StoreUnavailableError, UnreadableRowError)):
         log.error("request.failed", exc_info=error, extra={"code": error.code})
     return Problem(status, error.code, error.sentence).as_response()
 

@@ -45,6 +45,7 @@ RuneError
 ├── StoreUnavailableError        the table or the bucket cannot be reached now
 │   ├── RentalContendedError     others write the rental all the time
 │   └── SettingsUnavailableError  a tenant's settings cannot be read now
+├── UnreadableRowError           this version does not understand a row of the table
 ├── LeaseLostError               another worker has taken over the step
 └── SettingsError                the deployment is configured wrongly; the function refuses to start
 """
@@ -442,6 +443,16 @@ class RentalContendedError(StoreUnavailableError):
 
 class SettingsUnavailableError(StoreUnavailableError):
     """A tenant's settings, or the provider's key, cannot be read now, and the last reading is too old."""
+
+
+class UnreadableRowError(RuneError):
+    """A row of the table that this version does not understand, such as one that a later version wrote.
+
+    The row is left as it is: the version that wrote it can go on with it.
+    """
+
+    code = "row_unreadable"
+    retryable = True
 
 
 class LeaseLostError(RuneError):

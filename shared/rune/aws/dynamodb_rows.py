@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args, get_origin, get_type_hint
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from rune.clock import from_epoch_ms, to_epoch_ms
+from rune.errors import UnreadableRowError
 from rune.storage.change import Change, Is, IsAbsentOrBefore, IsOneOf, Requirement, Value
 
 if TYPE_CHECKING:
@@ -48,11 +49,24 @@ def to_row(record: DataclassInstance) -> dict[str, AttributeValueTypeDef]:
 
 
 def from_row[T: DataclassInstance](kind: type[T], row: Item) -> T:
-    """Return the record that a row holds; attributes that are not fields are ignored."""
+    """Return the record that a row holds; attributes that are not fields are ignored.
+
+    Raises
+    ------
+    UnreadableRowError
+        A field is missing, or has a value that this version does not know.
+    """
     readers = _readers(kind)
-    return kind(
-        **{name: read(_deserializer.deserialize(row[name])) for name, read in readers.items() if name in row}
-    )
+    try:
+        return kind(
+            **{
+                name: read(_deserializer.deserialize(row[name]))
+                for name, read in readers.items()
+                if name in row
+            }
+        )
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        raise UnreadableRowError(f"This version does not understand a row of {kind.__name__}.") from error
 
 
 def attribute(name: str, value: Value) -> AttributeValueTypeDef:
@@ -162,7 +176,9 @@ def _reader(hint: Any) -> Callable[[Any], Any]:  # noqa: ANN401  # a type as `ge
     if is_dataclass(hint):
         kind: Any = hint
         readers = _readers(kind)
-        return lambda stored: kind(**{name: readers[name](member) for name, member in stored.items()})
+        return lambda stored: kind(
+            **{name: readers[name](member) for name, member in stored.items() if name in readers}
+        )
     return lambda stored: stored
 
 

@@ -12,6 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from rune.aws.dynamodb_rows import Expression, attribute, from_row, to_expression, to_row
 from rune.clock import from_epoch_ms, to_epoch_ms
+from rune.errors import UnreadableRowError
 from rune.jobs.metrics import Tallies, Tally
 from rune.jobs.record import Event, Job, Kind
 from rune.jobs.store import ListedJob
@@ -44,6 +45,11 @@ def job_key(job_id: str, sort_key: str = HOT_KEY) -> dict[str, AttributeValueTyp
 def job_partition(job_id: str) -> str:
     """Return the partition key of all of a job's rows."""
     return f"JOB#{job_id}"
+
+
+def job_id_of(item: Item) -> str:
+    """Return the id of the job whose row, or key, this is."""
+    return item["pk"]["S"].removeprefix("JOB#")
 
 
 def tenant_partition(tenant: str) -> str:
@@ -120,7 +126,8 @@ def listed_item(job: Job, tallies: Tallies | None = None) -> dict[str, Attribute
 def listed_from_item(item: Item) -> ListedJob:
     """Return a line of a tenant's list."""
     position = item["sk"]["S"].removeprefix(LIST_PREFIX)
-    return ListedJob(item["job_id"]["S"], Kind(item["kind"]["S"]), position)
+    kind = item["kind"]["S"]
+    return ListedJob(item["job_id"]["S"], Kind(kind) if kind in Kind else None, position)
 
 
 def position_key(position: str | None) -> str:
@@ -134,11 +141,22 @@ def is_expired(item: Item, now: datetime) -> bool:
 
 
 def tallies_from_item(item: Item) -> Tallies:
-    """Return the tallies in a line of a tenant's list; none for a job that has not ended."""
+    """Return the tallies in a line of a tenant's list; none for a job that has not ended.
+
+    Raises
+    ------
+    UnreadableRowError
+        They are not of the form that this version writes.
+    """
     if "tallies" not in item:
         return {}
     plain = _deserializer.deserialize(item["tallies"])
-    return {name: Tally(**{key: int(count) for key, count in each.items()}) for name, each in plain.items()}
+    try:
+        return {
+            name: Tally(**{key: int(count) for key, count in each.items()}) for name, each in plain.items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UnreadableRowError("This version does not understand the tallies of a job.") from error
 
 
 def key_write(table: str, job: Job, key: IdempotencyKey) -> TransactWriteItemTypeDef:

@@ -19,6 +19,7 @@ active jobs by `due_at`. All rows of a job carry the same `expires_at`, the tabl
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, override
@@ -31,6 +32,7 @@ from rune.errors import (
     JobNotFoundError,
     RateLimitedError,
     StoreUnavailableError,
+    UnreadableRowError,
 )
 from rune.jobs.metrics import Tallies, merge
 from rune.jobs.record import Job
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from rune.aws.auth_limiter import DynamoLimiter
 
     type Item = Mapping[str, AttributeValueTypeDef]
+
+log = logging.getLogger(__name__)
 
 LARGEST_ROW_BYTES = 300_000
 """Longer bodies go to the bucket; an item may have 400 KB with its names (DynamoDB service quotas)."""
@@ -169,7 +173,7 @@ class DynamoJobStore(JobStore):
     @override
     def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
         rows = self._table.get([job_rows.job_key(job_id) for job_id in job_ids]) if job_ids else []
-        return tuple(job_rows.job_from_item(row) for row in rows)
+        return tuple(job for job in map(_understood_job, rows) if job is not None)
 
     @override
     def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
@@ -239,12 +243,12 @@ class DynamoJobStore(JobStore):
         rows = self._table.query(
             job_rows.tenant_partition(tenant), job_rows.LIST_PREFIX, job_rows.position_key(None)
         )
-        return merge(job_rows.tallies_from_item(row) for row in rows if not job_rows.is_expired(row, now))
+        return merge(_understood_tallies(row) for row in rows if not job_rows.is_expired(row, now))
 
     @override
     def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
         rows = self._table.query_due(job_rows.DUE_BUCKET, attribute("due_at", now), limit)
-        return tuple(row["pk"]["S"].removeprefix("JOB#") for row in rows)
+        return tuple(job_rows.job_id_of(row) for row in rows)
 
     def _refuse_blocked(self, address: str | None, row: Item | None) -> None:
         if address is not None and self._limiter:
@@ -265,6 +269,24 @@ class DynamoJobStore(JobStore):
 
     def _body(self, item: Item) -> str:
         return item["body"]["S"] if "body" in item else self._bodies.get(item["object_key"]["S"])
+
+
+def _understood_job(row: Item) -> Job | None:
+    """Return the job; None, and a log line, for a row that this version does not understand."""
+    try:
+        return job_rows.job_from_item(row)
+    except UnreadableRowError:
+        log.warning("row.unreadable", exc_info=True, extra={"job_id": job_rows.job_id_of(row)})
+        return None
+
+
+def _understood_tallies(row: Item) -> Tallies:
+    """Return the tallies; none, and a log line, for those that this version does not understand."""
+    try:
+        return job_rows.tallies_from_item(row)
+    except UnreadableRowError:
+        log.warning("row.unreadable", exc_info=True, extra={"job_id": row["job_id"]["S"]})
+        return {}
 
 
 def _replay(found: Item | None, submission: Submission) -> Submitted:

@@ -5,7 +5,13 @@ import uuid
 from collections.abc import Mapping
 
 from rune.clock import Clock
-from rune.errors import JobNotFoundError, LeaseLostError, RuneError, StoreUnavailableError
+from rune.errors import (
+    JobNotFoundError,
+    LeaseLostError,
+    RuneError,
+    StoreUnavailableError,
+    UnreadableRowError,
+)
 from rune.jobs import lifecycle, plan
 from rune.jobs.lease import Lease, StepRunner
 from rune.jobs.metrics import Tallies, tally
@@ -57,13 +63,20 @@ class Engine:
         """Take the turn that the message names, if it can still be taken.
 
         The message is done with afterwards, however the turn ended: the janitor sends the message of a late turn
-        again.
+        again. A job whose row this version does not understand is left as it is.
 
         Raises
         ------
         StoreUnavailableError
             The store cannot be reached.
         """
+        try:
+            await self._take_turn(message)
+        except UnreadableRowError:
+            labels = {"job_id": message.job_id, "seq": message.seq}
+            log.warning("turn.not_understood", exc_info=True, extra=labels)
+
+    async def _take_turn(self, message: StepMessage) -> None:
         job = self._claim(message)
         if job is None:
             return
@@ -78,6 +91,8 @@ class Engine:
             log.warning("turn.fenced_off", extra=_labels(job))
 
     def _claim(self, message: StepMessage) -> Job | None:
+        # Read first: a row that this version does not understand must not count an attempt.
+        self._store.read(message.job_id)
         owner = uuid.uuid4().hex
         change = lifecycle.claim(message.seq, owner, self._clock.now())
         claimed = self._store.update(message.job_id, change)

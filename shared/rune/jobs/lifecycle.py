@@ -25,6 +25,10 @@ DISPATCH_GRACE = timedelta(seconds=60)
 DISPATCH_GRACE_LIMIT = timedelta(minutes=15)
 """The grace doubles with every dispatch up to this; otherwise a backlog would be filled with copies of itself."""
 
+SET_ASIDE = timedelta(minutes=5)
+"""How long the janitor leaves a job alone whose row this version does not understand. The version that wrote it may
+be back by then, and until then the row must not stand before others in the list of what is late."""
+
 PROGRESS_SECONDS = 2
 """Between two renewals, which also write the progress that callers see."""
 
@@ -179,6 +183,17 @@ def redispatch(job: Job, now: datetime) -> Change:
         requires=(Is("due_at", job.due_at or now),),
         sets={"due_at": now + grace},
         adds={"dispatches": 1},
+    )
+
+
+def set_aside(now: datetime) -> Change:
+    """Return the write that makes a late job due again later; nothing else of its row is read or written."""
+    return make_change(
+        "set_aside",
+        now,
+        # A worker that understands the row may have claimed it meanwhile.
+        requires=(IsOneOf("status", ACTIVE), IsAbsentOrBefore("due_at", now)),
+        sets={"due_at": now + SET_ASIDE},
     )
 
 

@@ -76,15 +76,25 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class ListedJob:
-    """A job in a tenant's list. An older page goes on after the position."""
+    """A job in a tenant's list. An older page goes on after the position.
+
+    Attributes
+    ----------
+    kind
+        None for a kind that this version does not know.
+    """
 
     job_id: str
-    kind: Kind
+    kind: Kind | None
     position: str
 
 
 class JobStore(Protocol):
-    """Stores jobs. Each method raises StoreUnavailableError where the store cannot be reached."""
+    """Stores jobs.
+
+    Each method raises StoreUnavailableError where the store cannot be reached, and UnreadableRowError for a job
+    whose row this version does not understand.
+    """
 
     def submit(self, submission: Submission) -> Submitted:
         """Write a new job with its request and first event, all or nothing.
@@ -99,7 +109,10 @@ class JobStore(Protocol):
         ...
 
     def update(self, job_id: str, change: Change) -> Job | Refused:
-        """Write the hot item if the change's requirements hold, and return it as written."""
+        """Write the hot item if the change's requirements hold, and return it as written.
+
+        UnreadableRowError does not tell whether it was written.
+        """
         ...
 
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
@@ -140,7 +153,7 @@ class JobStore(Protocol):
         ...
 
     def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
-        """Return those of up to 100 jobs that exist, in no order."""
+        """Return those of up to 100 jobs that exist, in no order, without those that cannot be understood."""
         ...
 
     def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:

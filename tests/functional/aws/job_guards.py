@@ -52,6 +52,17 @@ REDISPATCH = Guarded(
         ("due_at", a_waiting_job(due_at=None)),
     ),
 )
+SET_ASIDE = Guarded(
+    "set_aside",
+    lifecycle.set_aside(after(61)),
+    a_waiting_job(due_at=after(60)),
+    (
+        ("due_at", a_waiting_job(due_at=after(61))),
+        ("status", a_waiting_job(status=Status.SUCCEEDED, due_at=after(60))),
+        ("status", a_waiting_job(status=Status.FAILED, due_at=after(60))),
+        ("status", a_waiting_job(status=Status.CANCELLED, due_at=after(60))),
+    ),
+)
 CANCEL_QUEUED = Guarded(
     "cancel_queued",
     cancel_queued(a_job(), NOW).change,
@@ -92,5 +103,5 @@ COMMIT_WITH_DELAY = tuple(
     )
 )
 
-GUARDED = (CLAIM, RENEW, REQUEST_CANCEL, REDISPATCH, CANCEL_QUEUED, *COMMIT, *COMMIT_WITH_DELAY)
+GUARDED = (CLAIM, RENEW, REQUEST_CANCEL, REDISPATCH, SET_ASIDE, CANCEL_QUEUED, *COMMIT, *COMMIT_WITH_DELAY)
 """Held complete by `test_guards.py`: every function that makes a change, every requirement of each."""

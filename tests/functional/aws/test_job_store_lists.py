@@ -10,7 +10,7 @@ import pytest
 from rune.aws.dynamodb_table import MAX_TRIES
 from rune.aws.job_rows import listed_from_item, listed_item, tallies_from_item
 from rune.aws.job_store import DynamoJobStore, NoObjectStore
-from rune.errors import StoreUnavailableError
+from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.jobs.metrics import Tally
 from rune.jobs.outcomes import Done
 from rune.jobs.record import Job, Kind
@@ -232,7 +232,7 @@ def test_read_with_result_asks_again_for_what_was_left(cloud: Cloud) -> None:
 
     assert stored
     assert (stored.job.job_id, stored.result_json) == ("job-3", None)
-    assert client.asked == [3, 2, 1]
+    assert client.asked == [2, 1]
 
 
 @pytest.mark.parametrize("at_once", [0, 1])
@@ -243,3 +243,41 @@ def test_read_gives_up_when_the_table_goes_on_answering_in_part(at_once: int, cl
         store.read_many([f"job-{number}" for number in range(MAX_TRIES + 1)])
 
     assert len(client.asked) == MAX_TRIES
+
+
+# ---------------------------------------------------------------- rows of another version
+
+
+def test_read_many_leaves_out_and_names_what_it_does_not_understand(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(cloud.store, a_job(job_id="a"), a_job(job_id="b"))
+    cloud.write_field("a", "step", "a_step_of_another_version")
+
+    assert [job.job_id for job in cloud.store.read_many(["a", "b"])] == ["b"]
+    assert [(line.msg, line.__dict__["job_id"]) for line in caplog.records] == [("row.unreadable", "a")]
+
+
+def test_read_raises_when_it_does_not_understand_the_job(cloud: Cloud) -> None:
+    put(cloud.store, a_job())
+    cloud.write_field(JOB_ID, "step", "a_step_of_another_version")
+
+    with pytest.raises(UnreadableRowError):
+        cloud.store.read(JOB_ID)
+
+
+def test_line_of_the_list_has_no_kind_when_it_is_of_an_unknown_one() -> None:
+    line = {**listed_item(a_job()), "kind": {"S": "a-kind-of-another-version"}}
+
+    assert listed_from_item(line) == ListedJob(JOB_ID, None, POSITION)  # type: ignore[arg-type]  # a row
+
+
+def test_tallies_leave_out_a_job_whose_tallies_are_not_understood(cloud: Cloud) -> None:
+    put(cloud.store, a_job(), a_job(job_id="another", created_at=after(1)))
+    for line, stored in (
+        (listed_item(a_job(), TALLIES), {}),
+        (listed_item(a_job(job_id="another", created_at=after(1))), {"tallies": {"S": "another form"}}),
+    ):
+        cloud.dynamodb.put_item(TableName="rune-test", Item={**line, **stored})
+
+    assert cloud.store.read_tallies("default", NOW) == TALLIES

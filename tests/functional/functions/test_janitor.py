@@ -13,6 +13,7 @@ from botocore.exceptions import EndpointConnectionError
 from rune.errors import SettingsError, StoreUnavailableError
 from rune.jobs.record import Job
 from rune.jobs.store import Submission
+from rune.logs import NAMESPACE
 from tests.builders import (
     JOB_ID,
     a_claimed_job,
@@ -24,6 +25,7 @@ from tests.builders import (
     an_event,
 )
 from tests.functional.functions.loading import loaded
+from tests.template import load_template
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -147,3 +149,38 @@ def test_start_is_refused_when_a_setting_is_missing(missing: str, cloud: Cloud) 
 
     with pytest.raises(SettingsError, match=missing), loaded("janitor.handler", environment):
         pass
+
+
+def test_tick_goes_on_when_a_row_is_not_understood(
+    janitor: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(cloud, a_job(job_id="unknown", due_at=after(-9)), a_job(job_id="late", due_at=after(-1)))
+    cloud.write_field("unknown", "step", "a_step_of_another_version")
+
+    assert janitor.handle(TICK, Context()) == what_was_done(sent=1)
+
+    (line,) = [record for record in caplog.records if record.msg == "row.unreadable"]
+    assert (line.__dict__["job_id"], line.__dict__["metric"]) == ("unknown", "RowsNotUnderstood")
+
+
+def test_tick_leaves_a_row_that_is_not_understood_alone_for_five_minutes(
+    janitor: ModuleType, cloud: Cloud
+) -> None:
+    put(cloud, a_job(due_at=after(-1)))
+    cloud.write_field(JOB_ID, "step", "a_step_of_another_version")
+    before = cloud.row(JOB_ID)
+    janitor.handle(TICK, Context())
+    cloud.calls.clear()
+
+    assert janitor.handle(TICK, Context()) == what_was_done(sent=0)
+
+    assert cloud.operations == ["Query"]
+    changed = {name for name, stored in cloud.row(JOB_ID).items() if stored != before[name]}
+    assert changed == {"due_at", "version"}
+
+
+def test_alarm_rings_when_a_row_is_not_understood() -> None:
+    alarm = load_template()["Resources"]["RowAlarm"]["Properties"]
+
+    assert (alarm["Namespace"], alarm["MetricName"]) == (NAMESPACE, "RowsNotUnderstood")
+    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": "JanitorFunction"}}]

@@ -81,7 +81,13 @@ def test_worker_takes_the_turn_of_the_sample_event(control: ModuleType, cloud: C
     assert job
     assert (job.status, job.step, job.seq, job.epoch) == (Status.RUNNING, StepName.WARM_UP, 2, 1)
     assert [json.loads(sent) for sent in cloud.received("inference")] == [{"job_id": JOB_ID, "seq": 2}]
-    assert cloud.operations[:4] == ["UpdateItem", "BatchGetItem", "TransactWriteItems", "SendMessage"]
+    assert cloud.operations[:5] == [
+        "BatchGetItem",
+        "UpdateItem",
+        "BatchGetItem",
+        "TransactWriteItems",
+        "SendMessage",
+    ]
 
 
 def test_job_ends_with_its_result_when_both_lanes_do_their_work(
@@ -128,7 +134,7 @@ def test_worker_drops_the_message_when_there_is_nothing_to_do(
 
     assert control.handle(an_sqs_event(body(seq)), None) == DONE
 
-    assert cloud.operations == ["UpdateItem"]
+    assert cloud.operations == ["BatchGetItem", "UpdateItem"]
     assert cloud.store.read(job.job_id) == job
     reasons = [record.__dict__["reason"] for record in caplog.records if record.msg == "turn.dropped"]
     assert reasons == [reason]
@@ -204,3 +210,17 @@ def test_start_is_refused_when_a_setting_is_missing(missing: str, cloud: Cloud) 
 
     with pytest.raises(SettingsError, match=missing), loaded("worker.handler", environment):
         pass
+
+
+def test_worker_drops_the_message_of_a_job_that_it_does_not_understand(
+    control: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(cloud, a_job())
+    cloud.write_field(JOB_ID, "step", "a_step_of_another_version")
+    before = cloud.row(JOB_ID)
+
+    assert control.handle(an_sqs_event(body()), None) == DONE
+
+    assert cloud.row(JOB_ID) == before
+    assert cloud.received("dead-letter") == []
+    assert [record.msg for record in caplog.records] == ["turn.not_understood"]

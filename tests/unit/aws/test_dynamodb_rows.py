@@ -1,10 +1,19 @@
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import pytest
 
 from rune.aws.dynamodb_rows import from_row, to_expression, to_row
+from rune.errors import UnreadableRowError
 from rune.storage.change import Is, make_change
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123000, tzinfo=UTC)
 
@@ -62,3 +71,33 @@ def test_change_leaves_the_index_when_nothing_is_due() -> None:
 
     assert expression.condition == "attribute_not_exists(#size)"
     assert "REMOVE #due_at, #due_bucket" in expression.update
+
+
+def test_members_that_this_version_does_not_know_are_ignored() -> None:
+    row = to_row(FULL)
+    part: AttributeValueTypeDef = {"M": {**row["part"]["M"], "shape": {"S": "round"}}}
+
+    assert from_row(Whole, {**row, "part": part, "weight": {"N": "1"}}) == FULL
+
+
+@pytest.mark.parametrize(
+    ("field_name", "stored"),
+    [
+        ("colour", {"S": "ultraviolet"}),
+        ("made_at", {"S": "yesterday"}),
+        ("made_at", {"N": "1e30"}),
+        ("part", {"M": {"colour": {"S": "red"}}}),
+        ("part", {"S": "a part"}),
+        ("counts", {"L": []}),
+    ],
+)
+def test_row_is_named_unreadable_when_a_field_is_not_understood(
+    field_name: str, stored: AttributeValueTypeDef
+) -> None:
+    with pytest.raises(UnreadableRowError, match="Whole"):
+        from_row(Whole, {**to_row(FULL), field_name: stored})
+
+
+def test_row_is_named_unreadable_when_a_field_is_missing() -> None:
+    with pytest.raises(UnreadableRowError):
+        from_row(Whole, {name: stored for name, stored in to_row(FULL).items() if name != "colour"})

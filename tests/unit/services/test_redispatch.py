@@ -1,14 +1,17 @@
 import logging
 from datetime import datetime
+from typing import override
 
 import pytest
 
-from rune.jobs.lifecycle import Send, redispatch
+from rune.errors import StoreUnavailableError
+from rune.jobs.lifecycle import Send, redispatch, set_aside
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, StepMessage, StepName
+from rune.jobs.store import Refused
 from rune.services import redispatch as sweep
 from rune.services.redispatch import redispatch_late_turns
-from rune.storage.change import apply
+from rune.storage.change import Change, allows, apply
 from tests.builders import (
     JOB_ID,
     NOW,
@@ -130,3 +133,62 @@ def test_sweep_says_what_was_lost(job: Job, lost: str, caplog: pytest.LogCapture
     swept(a_store(job))
 
     assert [(record.msg, record.__dict__["lost"]) for record in caplog.records] == [("turn.late", lost)]
+
+
+class ContendedStore(MemoryJobStore):
+    """Fails at the redispatch of some jobs, as when other writes of their rows go on."""
+
+    def __init__(self, *contended: str) -> None:
+        super().__init__()
+        self._contended = contended
+
+    @override
+    def update(self, job_id: str, change: Change) -> Job | Refused:
+        if job_id in self._contended:
+            raise StoreUnavailableError("Other writes of the same row went on for too long.")
+        return super().update(job_id, change)
+
+
+def late_jobs(store: MemoryJobStore, count: int) -> MemoryJobStore:
+    """Return the store with late jobs, the first of them the longest overdue."""
+    return fill(store, *(a_job(job_id=f"job-{n}", due_at=after(n - count)) for n in range(count)))
+
+
+def test_sweep_goes_on_when_one_row_is_contended(caplog: pytest.LogCaptureFixture) -> None:
+    queue = RecordingQueue()
+
+    assert swept(late_jobs(ContendedStore("job-0", "job-1", "job-3"), 5), queue) == 2
+    assert [send.message.job_id for send in queue.sent] == ["job-2", "job-4"]
+    named = [line.__dict__["job_id"] for line in caplog.records if line.msg == "turn.store_unavailable"]
+    assert named == ["job-0", "job-1", "job-3"]
+
+
+def test_sweep_fails_when_the_store_fails_at_every_row() -> None:
+    with pytest.raises(StoreUnavailableError):
+        swept(late_jobs(ContendedStore("job-0", "job-1", "job-2"), 4))
+
+
+class BrokenStore(MemoryJobStore):
+    """Meets something unforeseen in one job's row."""
+
+    @override
+    def read(self, job_id: str) -> Job | None:
+        if job_id == "job-0":
+            raise ZeroDivisionError
+        return super().read(job_id)
+
+
+def test_sweep_sets_one_job_aside_when_it_meets_something_unforeseen(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = late_jobs(BrokenStore(), 2)
+
+    assert swept(store) == 1
+    assert store.jobs["job-0"].due_at == after(300)
+    (line,) = [record for record in caplog.records if record.msg == "row.unreadable"]
+    assert (line.__dict__["job_id"], line.__dict__["metric"]) == ("job-0", "RowsNotUnderstood")
+
+
+def test_set_aside_is_refused_when_another_worker_has_claimed_the_turn() -> None:
+    assert not allows(set_aside(NOW), a_claimed_job())
+    assert not allows(set_aside(NOW), an_ended_job())
