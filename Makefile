@@ -142,7 +142,7 @@ $(STAMPS)/build: $(STAMPS)/dev $(STAMPS)/sam $(BUILD_SOURCES)
 	$(WITH_TOOLS) sam build
 	@mkdir -p $(STAMPS) && touch $@
 
-# Built aside and moved into place whole: what is there is complete, whoever else builds at the same time.
+# Built in a folder of its own and moved into place in one step, so that a second build at the same time is harmless.
 $(LLAMA_SERVER): | $(STAMPS)/real
 	@mkdir -p $(dir $@)
 	@echo "Building llama.cpp's server into $@: some minutes, once."

@@ -89,7 +89,7 @@ def running_stack(settings: StackSettings, *, say: Say = print) -> Iterator[Stac
     Raises
     ------
     PortBusyError, StackRunsError
-        Somebody else is in the way; nothing was started.
+        The port or the state file is in use; nothing was started.
     DeployError, EmulatorError, NotStartedError, StackError
         Something did not come up; everything is stopped again.
     ValueError

@@ -39,7 +39,7 @@ class Authentication:
 
 
 def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSettings]:
-    """Return the caller, whose address is still to be looked up with whatever is read next, and its tenant.
+    """Return the caller, whose address is still to be looked up with the next read, and its tenant.
 
     The tenant is `X-Tenant-ID`, or "default"; the token comes as a bearer or as `X-API-Key`. Where both are sent,
     they must be equal.

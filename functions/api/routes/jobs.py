@@ -53,7 +53,7 @@ async def get_job(
 
 @router.delete("/{job_id}", status_code=202, responses=responses(404, 409))
 async def cancel_job(request: Request, job_id: str) -> JobRecord:
-    """Cancel a job: at once if nobody has begun it, else as soon as its worker notices, within seconds."""
+    """Cancel a job: at once if no worker has begun it, else as soon as its worker notices, within seconds."""
     tenant = admitted_caller_of(request).tenant
     return documents.job_record(StoredJob(services_of(request).jobs.cancel(tenant, job_id), None))
 

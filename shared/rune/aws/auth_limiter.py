@@ -52,7 +52,7 @@ TRY_COUNT = 2 * FAILURE_LIMIT
 for transactions that hold the row at the moment."""
 
 CONTENDED_SECONDS = 1
-"""Retry-After where all tries met somebody else's write."""
+"""Retry-After where all tries met another write."""
 
 NOT_BLOCKED = "attribute_not_exists(blocked_until) OR blocked_until <= :now"
 
@@ -103,7 +103,7 @@ class DynamoLimiter:
         return self.learn(subject, found.get("Item"))
 
     def learn(self, subject: str, item: Item | None) -> int | None:
-        """Return for how long the subject is blocked by its row, which somebody read together with others."""
+        """Return for how long the subject is blocked by its row, which was read together with other rows."""
         window = EMPTY if item is None else from_item(item)
         self._memory.keep(subject, window)
         return seconds_blocked(window, self._now_ms())
@@ -123,7 +123,7 @@ class DynamoLimiter:
     def count_failure(self, subject: str) -> int | None:
         """Count a failed authentication and return None, unless the subject is blocked: then for how long.
 
-        One write if nobody else counts for the subject at the same moment; no call if memory knows of a block.
+        One write if no other request counts for the subject at the same moment; no call if memory knows of a block.
         """
         now_ms = self._now_ms()
         window = self._memory.get(subject)

@@ -121,7 +121,7 @@ class ParameterCache[T]:
         return self._read(name, reading, RETRY_DELAY)
 
     def reread(self, name: str) -> T:
-        """Return the value, read again whatever its age; raises SettingsUnavailableError as `get` does."""
+        """Return the value, read again at any age; raises SettingsUnavailableError as `get` does."""
         reading = self._last(name)
         if reading and _is_within(reading.read_at, self._clock.now(), REREAD_INTERVAL):
             return reading.value

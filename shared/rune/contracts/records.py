@@ -60,7 +60,7 @@ class RentalRecord(Document):
 
     rental_id: str
     state: Literal["intended", "created", "running", "kept", "releasing"]
-    """`running` is in a job's hands, `kept` is nobody's; `releasing` is being destroyed."""
+    """`running` is used by a job, `kept` by none; `releasing` is being destroyed."""
     job_id: str
     """The job that rented it."""
     used_by_job_id: str | None

@@ -69,12 +69,12 @@ class RentalChoice(Document):
 
     @property
     def wants_rental(self) -> bool:
-        """Whether a GPU is to be rented, in whichever form the caller said so."""
+        """Whether a GPU is to be rented, by the flat or the nested form."""
         return self.vastai or (self.provisioning is not None and self.provisioning.vastai is not None)
 
     @property
     def rental_terms(self) -> VastaiProvisioning:
-        """Vast.ai's terms, in whichever form the caller gave them."""
+        """Vast.ai's terms, from the flat or the nested form."""
         if self.provisioning is not None and self.provisioning.vastai is not None:
             return self.provisioning.vastai
         given = {

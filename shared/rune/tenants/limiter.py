@@ -24,7 +24,7 @@ KEEP_MS = 2 * WINDOW_MS
 nothing that still counts."""
 
 UNKNOWN_SUBJECT = "unknown"
-"""Whoever comes from no address, which API Gateway never sends: together they have one window."""
+"""Requests without an address, which API Gateway never sends. They share one window."""
 
 
 @dataclass(frozen=True, slots=True)

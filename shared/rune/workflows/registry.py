@@ -16,7 +16,7 @@ from rune.workflows.rental.lost_machine import make_rental_steps, replacing_lost
 from rune.workflows.tenant_access import heeding_tenant
 
 TEARDOWN = frozenset({StepName.RECONCILE, StepName.RELEASE})
-"""Steps that end what may bill; they run whatever a tenant's settings say."""
+"""Steps that end what may bill; no setting of a tenant keeps them from running."""
 
 
 def make_steps(
