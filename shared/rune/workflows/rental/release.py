@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from rune.contracts import BenchmarkRequest
-from rune.errors import RentalError, StoreUnavailableError
-from rune.jobs.outcomes import Again, Outcome, Released
+from rune.errors import RentalError, StoreUnavailableError, UnreadableRowError
+from rune.jobs.outcomes import Again, Outcome, Released, Spending
 from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
@@ -28,8 +30,17 @@ from rune.workflows.rental.selection import keeps
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 3
-_DRAFT_TRIES = 10
-"""About seven minutes, at the pace of a release that fails."""
+_CLOSING_TRIES = 10
+"""Failures after which a job that holds nothing ends without what cannot be read: about seven minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bill:
+    """What the job has rented. `used` is the rental that it used last."""
+
+    used: Rental | None
+    attempts: tuple[Rental, ...]
+    spending: Spending
 
 
 class ReleaseStep:
@@ -138,17 +149,34 @@ class ReleaseStep:
         if other is not None:
             # Ordered by a worker that had paused while another one borrowed a kept machine.
             return self._again(job, other, 1)
-        attempts = dependencies.rental_store.read_attempts(job.job_id)
+        # Nothing is held from here on, so the job ends whatever cannot be read, with what is known.
+        missing: list[str] = []
+        bill = _read_or_miss(job, "bill", missing, lambda: self._read_bill(job, borrowed))
+        result_json = None
+        if bill is None:
+            bill = _Bill(borrowed, (), Spending())
+        else:
+            result_json = _read_or_miss(job, "receipt", missing, partial(self._complete, context, bill))
+        is_kept = bill.used is not None and bill.used.is_alive
+        labels = {"left": "kept" if is_kept else "nothing"}
+        if missing:
+            labels["missing"] = missing[0]
+        return Released(result_json, labels, bill.spending)
+
+    def _read_bill(self, job: Job, borrowed: Rental | None) -> _Bill:
+        attempts = self._dependencies.rental_store.read_attempts(job.job_id)
         used = borrowed or self._find_used(job, attempts)
-        spending = dependencies.spending(job, used)
-        result_json = self._read_draft(context)
-        if result_json is not None and used is not None:
-            cost_micro_usd = spending.cost_micro_usd or 0
-            receipt = make_receipt(job, used, len(attempts), cost_micro_usd)
-            use = self._billed_use(context, used, attempts, cost_micro_usd)
-            result_json = add_receipt(job.kind, result_json, receipt, use)
-        is_kept = used is not None and used.is_alive
-        return Released(result_json, {"left": "kept" if is_kept else "nothing"}, spending)
+        return _Bill(used, attempts, self._dependencies.spending(job, used))
+
+    def _complete(self, context: StepContext, bill: _Bill) -> str | None:
+        """Return the job's result with the receipt in it; None where it has no result."""
+        draft_json = context.read_draft()
+        if draft_json is None or bill.used is None:
+            return draft_json
+        job, cost_micro_usd = context.job, bill.spending.cost_micro_usd or 0
+        receipt = make_receipt(job, bill.used, len(bill.attempts), cost_micro_usd)
+        use = self._billed_use(context, bill.used, bill.attempts, cost_micro_usd)
+        return add_receipt(job.kind, draft_json, receipt, use)
 
     def _billed_use(
         self, context: StepContext, used: Rental, attempts: tuple[Rental, ...], cost_micro_usd: int
@@ -158,25 +186,32 @@ class ReleaseStep:
         borrowed = borrowed_gpu_time(borrowed_micro_usd, used)
         return BilledUse(used, sum_gpu_time(attempts, now) + borrowed, _judges_on_machine(context))
 
-    def _read_draft(self, context: StepContext) -> str | None:
-        """Return the result without its receipt; None where there is none, or where it cannot be read.
-
-        Everything rented is proven gone by now, so an error only makes the engine try the step again.
-        """
-        try:
-            return context.read_draft()
-        except StoreUnavailableError:
-            if context.job.failures < _DRAFT_TRIES:
-                raise
-            # The job must end: its result is stored without the receipt.
-            log.exception("release.draft_unreadable", extra={"job_id": context.job.job_id})
-            return None
-
     def _find_used(self, job: Job, attempts: tuple[Rental, ...]) -> Rental | None:
         """Return the rental that the job used last, in any state."""
         if job.rental_id is not None:
             return self._dependencies.rental_store.read(job.rental_id)
         return next((rental for rental in reversed(attempts) if rental.contract_id is not None), None)
+
+
+def _read_or_miss[T](job: Job, what: str, missing: list[str], read: Callable[[], T]) -> T | None:
+    """Return what is read. Where it cannot be, name it in `missing`, in the log, and return None.
+
+    Raises
+    ------
+    StoreUnavailableError, UnreadableRowError
+        It may be read later; the engine tries the step again.
+    """
+    try:
+        return read()
+    except (StoreUnavailableError, UnreadableRowError):
+        if job.failures < _CLOSING_TRIES:
+            raise
+        log.exception("release.incomplete", extra={"job_id": job.job_id, "reason": what})
+    except Exception:
+        # Such as a result of another version: it stays as it is, and another try would not help.
+        log.exception("release.incomplete", extra={"job_id": job.job_id, "reason": what})
+    missing.append(what)
+    return None
 
 
 def _judges_on_machine(context: StepContext) -> bool:

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from datetime import datetime
+from typing import override
 
 import pytest
 
@@ -19,6 +20,7 @@ from rune.rentals.instance import Listing
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import Endpoint
 from tests.builders import JOB_ID, FakeClock, a_step_context, after
+from tests.memory_rental_store import MemoryRentalStore
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
@@ -39,7 +41,7 @@ from tests.rental_builders import (
 )
 from tests.unit.rentals.scripted import ScriptedMarket
 from tests.unit.workflows.benchmark.sweeps import Bench, a_question
-from tests.unit.workflows.rental.world import a_renting_job, a_world
+from tests.unit.workflows.rental.world import World, a_renting_job, a_world
 
 MACHINE = an_instance()
 COST_AT_400 = 1_334 + 34_000 + 14_700 + 6_000
@@ -441,7 +443,50 @@ def test_release_leaves_the_result_without_receipt_when_it_can_never_be_read() -
     world = a_world(a_released_rental(), seconds=400)
     context = replace(a_step_context(a_releasing_job(failures=10)), read_draft=unreadable)
 
-    assert world.run_context(context) == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, 51_400))
+    labels = {"left": "nothing", "missing": "receipt"}
+    assert world.run_context(context) == Released(None, labels, Spending(RENTAL_ID, 51_400))
+
+
+@pytest.mark.parametrize("draft_json", ["not JSON", '{"a_field_of_another_version": 1}'])
+def test_release_ends_at_once_when_the_result_is_not_understood(
+    draft_json: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = a_world(a_released_rental(), seconds=400)
+
+    outcome = world.run_with_draft(JOB, draft_json)
+
+    labels = {"left": "nothing", "missing": "receipt"}
+    assert outcome == Released(None, labels, Spending(RENTAL_ID, 51_400))
+    (line,) = [record for record in caplog.records if record.msg == "release.incomplete"]
+    assert (line.__dict__["job_id"], line.__dict__["reason"]) == (JOB_ID, "receipt")
+
+
+class BilllessStore(MemoryRentalStore):
+    """Does not give the rentals that a job ordered."""
+
+    @override
+    def read_attempts(self, job_id: str) -> tuple[Rental, ...]:
+        raise StoreUnavailableError("The table cannot be reached now.")
+
+
+def test_release_ends_without_the_bill_when_it_can_never_be_read() -> None:
+    world = World(BilllessStore())
+
+    with pytest.raises(StoreUnavailableError):
+        world.run(a_releasing_job(failures=9))
+    assert world.run(a_releasing_job(failures=10)) == Released(None, {"left": "nothing", "missing": "bill"})
+
+
+def test_release_never_ends_without_proof_when_the_rentals_cannot_be_read() -> None:
+    class BlindStore(MemoryRentalStore):
+        """Does not tell what is held."""
+
+        @override
+        def read_alive(self, tenant: str) -> tuple[Rental, ...]:
+            raise StoreUnavailableError("The table cannot be reached now.")
+
+    with pytest.raises(StoreUnavailableError):
+        World(BlindStore()).run(a_releasing_job(failures=1000))
 
 
 def test_job_goes_on_paying_for_a_machine_that_it_had_found_kept_and_lost() -> None:
