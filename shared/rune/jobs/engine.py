@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 NO_REQUEST = "{}"
 """The request that `release` gets where it needs none, or where none can be read."""
 
+OUTAGE_PAUSE_SECONDS = 30
+"""Until the next try of a turn whose request or state cannot be read."""
+
 REQUEST_TRIES = 3
 """Failures of `release` after which it goes on without a request that cannot be read."""
 
@@ -144,9 +147,13 @@ class Engine:
             return Again(delay_seconds=0)
         try:
             request_json = self._store.read_request(job)
+            state_json = self._store.read_state(job) if step.keeps_state else None
         except JobNotFoundError:
             return Failed("request_lost", "The job's request is gone from the table.", retryable=False)
-        state_json = self._store.read_state(job) if step.keeps_state else None
+        except StoreUnavailableError as error:
+            # An outage is no lost worker. The job waits for its end, or for its own deadline.
+            log.warning("turn.put_off", extra={**_labels(job), "reason": error.sentence})
+            return Again(OUTAGE_PAUSE_SECONDS, dict(job.progress))
         time_left_seconds = (job.deadline_at - now).total_seconds()
         if step.keeps_state:
             time_left_seconds = max(time_left_seconds, plan.CLOSING_SECONDS)

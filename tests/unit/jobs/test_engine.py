@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from rune.errors import LeaseLostError, ModelNotFoundError, StoreUnavailableError, StreamTruncatedError
-from rune.jobs.engine import Engine
+from rune.jobs.engine import OUTAGE_PAUSE_SECONDS, Engine
 from rune.jobs.lease import Lease
 from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send, claim, request_cancel
 from rune.jobs.metrics import Tallies, Tally, tally
@@ -532,7 +532,33 @@ def test_take_turn_adds_up_nothing_when_the_job_goes_on(outcome: Outcome) -> Non
     assert rig.store.read_tallies(TENANT, NOW) == {}
 
 
-@pytest.mark.parametrize("operation", ["claim", "read_request", "read_events", "commit"])
+@pytest.mark.parametrize("operation", ["read_request", "read_state"])
+def test_take_turn_puts_the_turn_off_and_counts_no_lost_worker_when_reads_fail(operation: str) -> None:
+    store = fill(DownStore(operation), a_job(step=StepName.MEASURE, failures=1, progress={"runs": 3}))
+    rig = Rig(store, lane=Lane.INFERENCE)
+
+    for seq in range(1, 2 * MAX_ATTEMPTS):
+        rig.take_turn(seq)
+    store.down.clear()
+    rig.take_turn(2 * MAX_ATTEMPTS)
+
+    assert [send.delay_seconds for send in rig.queue.sent] == [OUTAGE_PAUSE_SECONDS] * (2 * MAX_ATTEMPTS - 1)
+    assert [context.job.attempts for context in rig.ran] == [1]
+    assert [(context.job.failures, dict(context.job.progress)) for context in rig.ran] == [(1, {"runs": 3})]
+    assert "worker.lost" not in [event.name for event in store.events_of(JOB_ID)]
+
+
+def test_take_turn_ends_the_job_at_its_deadline_when_reads_go_on_failing() -> None:
+    rig = Rig(fill(DownStore("read_request"), a_job())).take_turn()
+    rig.clock.advance(3600)
+
+    rig.take_turn(2)
+
+    assert rig.job.failure
+    assert rig.job.failure.code == "deadline_exceeded"
+
+
+@pytest.mark.parametrize("operation", ["claim", "read_events", "commit"])
 def test_take_turn_raises_when_the_store_cannot_be_reached(operation: str) -> None:
     rig = Rig(fill(DownStore(operation), a_job()))
 
