@@ -46,7 +46,6 @@ from rune.jobs.store import (
     Submission,
     Submitted,
 )
-from rune.jobs.transitions import Transition
 from rune.storage.change import Change
 
 if TYPE_CHECKING:
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
 
     from rune.aws.auth_limiter import DynamoLimiter
+    from rune.jobs.transitions import Transition
 
     type Item = Mapping[str, AttributeValueTypeDef]
 

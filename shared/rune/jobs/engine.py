@@ -20,7 +20,7 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import JobStore, StepQueue
-from rune.jobs.transitions import Transition, make_transition
+from rune.jobs.transitions import Transition, forced_outcome, make_transition
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class Engine:
         now = self._clock.now()
         if job.is_releasing:
             return await self._release(job)
-        forced = lifecycle.forced_outcome(job, now)
+        forced = forced_outcome(job, now)
         if forced is not None:
             return forced
         step = plan.STEPS[job.step]
@@ -192,7 +192,7 @@ class Engine:
             # What the state holds was paid for, and another turn can make a result of it.
             has_state = context.state_json is not None
             timeout = Failed("step_timeout", "The step took longer than it may.", retryable=has_state)
-            return lifecycle.forced_outcome(job, self._clock.now()) or timeout
+            return forced_outcome(job, self._clock.now()) or timeout
         except LeaseLostError:
             raise
         except RuneError as error:

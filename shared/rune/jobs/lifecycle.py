@@ -1,7 +1,7 @@
-"""The decisions about a job, as pure functions. `transitions` has those about the end of a turn.
+"""The decisions about a job, as pure functions. `transitions` has those about a turn's outcome.
 
-The API accepts and cancels jobs. A worker claims a turn, renews its lease, and asks whether the step may run. The
-janitor sends the messages of late turns again.
+The API accepts and cancels jobs. A worker claims a turn and renews its lease. The janitor sends the messages of
+late turns again.
 """
 
 import math
@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from rune.jobs import plan
-from rune.jobs.outcomes import Cancelled, Failed, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import ACTIVE, Event, Job, Kind, Status, StepMessage, StepName
 from rune.storage.change import Change, Is, IsAbsentOrBefore, IsOneOf, make_change
@@ -142,24 +141,6 @@ def renew(job: Job, progress: Mapping[str, int], now: datetime) -> Change:
         requires=(Is("lease_owner", job.lease_owner or ""),),
         sets={"lease_until": now + LEASE, "due_at": now + LEASE, "progress": dict(progress)},
     )
-
-
-def forced_outcome(job: Job, now: datetime) -> Outcome | None:
-    """Return the outcome that is forced on a turn, or None where its step may run.
-
-    A cancel request, the deadline and lost workers force one.
-    """
-    if job.is_releasing:
-        # Nothing keeps `release` from running, because the machine bills until it is gone.
-        return None
-    if job.cancel_requested_at is not None:
-        return Cancelled()
-    grace = plan.CLOSING_GRACE if plan.STEPS[job.step].keeps_state else timedelta(0)
-    if now >= job.deadline_at + grace:
-        return Failed("deadline_exceeded", "The job did not end within its time limit.", retryable=True)
-    if job.attempts > MAX_ATTEMPTS:
-        return Failed("worker_lost", f"{MAX_ATTEMPTS} workers were lost on this step.", retryable=True)
-    return None
 
 
 def request_cancel(now: datetime) -> Change:

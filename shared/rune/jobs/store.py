@@ -1,15 +1,19 @@
 """The ports of the engine: the store, what is too large for it, and the queues."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rune.jobs.lifecycle import Send
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job, Kind
-from rune.jobs.transitions import Transition
 from rune.storage.change import Change
+
+if TYPE_CHECKING:
+    from rune.jobs.transitions import Transition
 
 
 @dataclass(frozen=True, slots=True)

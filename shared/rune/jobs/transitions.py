@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rune.jobs import plan
-from rune.jobs.lifecycle import DISPATCH_GRACE, Send, forced_outcome
+from rune.jobs.lifecycle import DISPATCH_GRACE, MAX_ATTEMPTS, Send
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome, Released, Spending
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
 from rune.storage.change import Change, Is, IsAbsentOrBefore, Requirement, Value, make_change
@@ -41,6 +41,24 @@ class Transition:
     result_json: str | None
     send: Send | None
     state_json: str | None = None
+
+
+def forced_outcome(job: Job, now: datetime) -> Outcome | None:
+    """Return the outcome that is forced on a turn, or None where its step may run.
+
+    A cancel request, the deadline and lost workers force one.
+    """
+    if job.is_releasing:
+        # Nothing keeps `release` from running, because the machine bills until it is gone.
+        return None
+    if job.cancel_requested_at is not None:
+        return Cancelled()
+    grace = plan.CLOSING_GRACE if plan.STEPS[job.step].keeps_state else timedelta(0)
+    if now >= job.deadline_at + grace:
+        return Failed("deadline_exceeded", "The job did not end within its time limit.", retryable=True)
+    if job.attempts > MAX_ATTEMPTS:
+        return Failed("worker_lost", f"{MAX_ATTEMPTS} workers were lost on this step.", retryable=True)
+    return None
 
 
 def make_transition(job: Job, outcome: Outcome, now: datetime, duration_ms: int) -> Transition:

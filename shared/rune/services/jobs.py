@@ -22,7 +22,6 @@ from rune.jobs.store import (
     Submission,
     Submitted,
 )
-from rune.jobs.transitions import cancel_queued
 from rune.services.admission.requests import Admitted
 from rune.storage.change import apply
 
@@ -201,6 +200,9 @@ class JobService:
             raise JobNotFoundError(job_id)
         now = self._clock.now()
         if job.status is Status.QUEUED:
+            # Imported here: outcomes of steps are no matter of the other requests.
+            from rune.jobs.transitions import cancel_queued  # noqa: PLC0415
+
             cancelled = cancel_queued(job, now)
             if self._store.commit(job, cancelled, tally(cancelled.events)):
                 return apply(cancelled.change, job)

@@ -3,13 +3,18 @@
 A step says what it found, as a `Fact`; `EDGES` says where that leads. The drawing of it is `docs/job-graph.md`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, RentalChoice
 from rune.jobs.record import Kind, StepName
-from rune.jobs.step import StepContext
+
+if TYPE_CHECKING:
+    from rune.jobs.step import StepContext
 
 type Request = BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from rune.jobs import lifecycle
+from rune.jobs import lifecycle, transitions
 from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send
 from rune.jobs.outcomes import Cancelled, Failed, Outcome
 from rune.jobs.plan import Lane
@@ -174,7 +174,7 @@ TOO_MANY = Failed("worker_lost", "4 workers were lost on this step.", retryable=
     ],
 )
 def test_forced_outcome_ends_a_turn_that_is_not_to_be_run(job: Job, expected: Outcome | None) -> None:
-    assert lifecycle.forced_outcome(job, NOW) == expected
+    assert transitions.forced_outcome(job, NOW) == expected
 
 
 def test_request_cancel_flags_the_job_and_makes_it_due_at_once() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rune.errors import JobFinishedError
-from rune.jobs import engine, lifecycle
+from rune.jobs import engine, lifecycle, transitions
 from rune.jobs.lease import run_leased
 from rune.jobs.lifecycle import Send
 from rune.jobs.metrics import Tallies
@@ -317,7 +317,7 @@ class Engine(RuleBasedStateMachine):
     def commit_turn(self, worker: Worker, outcome: Outcome, *, is_sent: bool) -> None:
         """Commit what the engine would, at this instant; only the winner sends, and that may get lost."""
         now = self.clock.now()
-        forced = lifecycle.forced_outcome(worker.job, now)
+        forced = transitions.forced_outcome(worker.job, now)
         transition = make_transition(worker.job, forced or outcome, now, duration_ms=1)
         if not self.store.commit(worker.job, transition):
             self.engine._commit_cancel(worker.job)

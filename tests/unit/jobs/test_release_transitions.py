@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from rune.errors import ProviderFailedError, RuneError
-from rune.jobs import lifecycle
+from rune.jobs import lifecycle, transitions
 from rune.jobs.engine import Engine
 from rune.jobs.lease import run_leased
 from rune.jobs.lifecycle import Send
@@ -85,7 +85,7 @@ def test_forced_outcome_leads_to_the_release_when_the_job_may_not_go_on(
     overrides: dict[str, object], ends_as: Status
 ) -> None:
     job = replace(WARMING_UP, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
-    forced = lifecycle.forced_outcome(job, after(11))
+    forced = transitions.forced_outcome(job, after(11))
 
     assert forced is not None
     following, _ = carried_out(job, forced)
@@ -215,7 +215,7 @@ def test_cancel_ends_a_queued_job_that_cannot_have_rented_yet() -> None:
     ids=lambda overrides: next(iter(overrides)),
 )
 def test_forced_outcome_lets_a_release_run_in_any_case(overrides: dict[str, object]) -> None:
-    assert lifecycle.forced_outcome(a_releasing_job(**overrides), END) is None
+    assert transitions.forced_outcome(a_releasing_job(**overrides), END) is None
 
 
 class Turn:
