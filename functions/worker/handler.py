@@ -1,8 +1,11 @@
 """One SQS message is one turn of one job."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import os
+from typing import TYPE_CHECKING
 
 from rune import logs
 from rune.aws.sqs import decode
@@ -14,12 +17,13 @@ from rune.jobs.lease import run_leased
 from rune.jobs.plan import Lane
 from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
-from rune.rentals.settings import RentalSettings
 from rune.settings import WorkerSettings
 from rune.tenants.reading import DocumentContext
 from rune.workflows.benchmark.dependencies import BenchmarkDependencies
 from rune.workflows.registry import make_steps
-from rune.workflows.rental.dependencies import RentalDependencies
+
+if TYPE_CHECKING:
+    from rune.workflows.rental.dependencies import RentalDependencies
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "worker"))
 log = logging.getLogger(__name__)
@@ -43,6 +47,10 @@ def _rental_dependencies() -> RentalDependencies | None:
     vastai = settings.vastai
     if not vastai.is_present:
         return None
+    # Imported here: without an account no step needs anything of renting.
+    from rune.rentals.settings import RentalSettings  # noqa: PLC0415
+    from rune.workflows.rental.dependencies import RentalDependencies  # noqa: PLC0415
+
     return RentalDependencies(
         provider=clients.provider(settings.table, vastai, clock),
         rental_store=clients.rental_store(settings.table),

@@ -1,12 +1,16 @@
 """Opening the model server of any kind, as one deployment reaches it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Protocol, override
+from typing import TYPE_CHECKING, Protocol, override
 
 from rune.errors import InvalidRequestError
 from rune.llm.bedrock_address import bedrock_region, not_bedrocks
-from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy, parse_backend_url
+
+if TYPE_CHECKING:
+    from rune.llm.protocol import ModelServer
 
 SERVER_KINDS = ("ollama", "openai", "bedrock")
 """What `OpenServer` takes as kind."""

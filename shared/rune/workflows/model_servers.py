@@ -1,22 +1,26 @@
 """The model server of a job, and the steps that warm it up and hand it over."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from rune.contracts import BackendChoice, LlmInstanceRequest, LlmInstanceResult, Question
+from rune.contracts import BackendChoice, LlmInstanceRequest, Question
 from rune.errors import ServerUnreachableError, SettingsUnavailableError
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import Job, StepName
 from rune.jobs.step import Step, StepContext
-from rune.llm.opener import OpenServer
-from rune.llm.protocol import ModelServer, WarmUpRequest
-from rune.rentals.record import RentalState
-from rune.rentals.store import RentalStore
 from rune.tenants.backends import NamedBackend, api_key_for
 from rune.tenants.settings import FixedTenants, TenantSource
 from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.graph import Fact, parse_request, step_after
+
+if TYPE_CHECKING:
+    from rune.llm.opener import OpenServer
+    from rune.llm.protocol import ModelServer
+    from rune.rentals.store import RentalStore
 
 IDLE_TIMEOUT_SECONDS = 60.0
 """Longest silence between two chunks of an answer, once the model is loaded."""
@@ -69,6 +73,8 @@ class Backends:
         if not job.rents or self._rental_store is None:
             model = choice.model if isinstance(choice, Question) else None
             return self.find_named(job, choice, model)
+        from rune.rentals.record import RentalState  # noqa: PLC0415  # few jobs rent
+
         alive = self._rental_store.read_alive(job.tenant)
         held = next((rental for rental in alive if rental.holder == job.job_id), None)
         if held is None or held.url is None or held.state is not RentalState.RUNNING:
@@ -123,6 +129,8 @@ class ModelServerSteps:
 
     async def warm_up(self, context: StepContext) -> Outcome:
         """Load the model and let it write one token."""
+        from rune.llm.protocol import WarmUpRequest  # noqa: PLC0415  # comes with the server that is opened
+
         request = parse_request(context.job.kind, context.request_json)
         timeout_seconds = min(float(request.backend_warmup_timeout), time_left_seconds(context))
         backend = self._backends.find(context.job, request)
@@ -135,6 +143,8 @@ class ModelServerSteps:
 
     async def verify(self, context: StepContext) -> Outcome:
         """Check that the server answers, and return its address as the result."""
+        from rune.contracts import LlmInstanceResult  # noqa: PLC0415  # with all reports
+
         request = LlmInstanceRequest.model_validate_json(context.request_json)
         backend = self._backends.find(context.job, request)
         async with self._backends.using(backend) as server:

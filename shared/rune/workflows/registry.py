@@ -1,19 +1,25 @@
 """All steps of all kinds of jobs."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
 
 from rune.jobs.record import StepName
 from rune.jobs.step import Step
-from rune.llm.opener import OpenServer
-from rune.net.addresses import AddressPolicy
-from rune.tenants.settings import TenantSource
-from rune.workflows.agent import AgenticAgent
-from rune.workflows.benchmark.dependencies import BenchmarkDependencies
 from rune.workflows.benchmark.steps import Benchmark
 from rune.workflows.model_servers import Backends, ModelServerSteps
-from rune.workflows.rental.dependencies import RentalDependencies
-from rune.workflows.rental.lost_machine import make_rental_steps, replacing_lost_machine
 from rune.workflows.tenant_access import heeding_tenant
+
+if TYPE_CHECKING:
+    from rune.jobs.outcomes import Outcome
+    from rune.jobs.step import StepContext
+    from rune.llm.opener import OpenServer
+    from rune.net.addresses import AddressPolicy
+    from rune.tenants.settings import TenantSource
+    from rune.workflows.benchmark.dependencies import BenchmarkDependencies
+    from rune.workflows.rental.dependencies import RentalDependencies
 
 TEARDOWN = frozenset({StepName.RECONCILE, StepName.RELEASE})
 """Steps that end what may bill; no setting of a tenant keeps them from running."""
@@ -29,12 +35,38 @@ def make_steps(
 ) -> Mapping[StepName, Step]:
     """Return every step by its name; without `rental`, none of those that rent."""
     backends = Backends(open_server, rental.rental_store if rental else None, tenants)
+
+    def load_agent() -> Mapping[StepName, Step]:
+        from rune.workflows.agent import AgenticAgent  # noqa: PLC0415
+
+        return AgenticAgent(backends, tenants, policy).steps
+
     steps = {
         **ModelServerSteps(backends).steps,
         **Benchmark(backends, measuring).steps,
-        **AgenticAgent(backends, tenants, policy).steps,
+        **_loaded_with_first_turn(load_agent, StepName.CHECK_AGENT, StepName.RUN_AGENT),
     }
     if rental is not None:
+        from rune.workflows.rental.lost_machine import (  # noqa: PLC0415  # only where there is an account
+            make_rental_steps,
+            replacing_lost_machine,
+        )
+
         steps = {name: replacing_lost_machine(step, rental) for name, step in steps.items()}
         steps |= make_rental_steps(rental)
     return {name: step if name in TEARDOWN else heeding_tenant(step, tenants) for name, step in steps.items()}
+
+
+def _loaded_with_first_turn(
+    load: Callable[[], Mapping[StepName, Step]], *names: StepName
+) -> dict[StepName, Step]:
+    """Return steps whose module is imported with the first turn of one of them."""
+    load_once = cache(load)
+
+    def make(name: StepName) -> Step:
+        async def run(context: StepContext) -> Outcome:
+            return await load_once()[name](context)
+
+        return run
+
+    return {name: make(name) for name in names}

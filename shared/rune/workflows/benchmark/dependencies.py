@@ -1,15 +1,17 @@
 """What the measuring steps work with besides model servers."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rune.bench.driver import measure_point
-from rune.bench.records import MeasuredPoint, Point
-from rune.bench.tasks import Task
-from rune.clock import Clock
-from rune.llm.protocol import ModelServer
+if TYPE_CHECKING:
+    from rune.bench.records import MeasuredPoint, Point
+    from rune.bench.tasks import Task
+    from rune.clock import Clock
+    from rune.llm.protocol import ModelServer
 
 
 class RecordFiles(Protocol):
@@ -61,6 +63,22 @@ async def within[T](seconds: float, call: Coroutine[object, object, T]) -> T:
     """Return the call's result, or break it off."""
     async with asyncio.timeout(seconds):
         return await call
+
+
+async def measure_point(
+    server: ModelServer,
+    task: Task,
+    point: Point,
+    *,
+    time_limit_seconds: float,
+    on_progress: Callable[[int, int], None],
+) -> MeasuredPoint:
+    """Return what was measured, by `rune.bench.driver`; the step that measures has imported it before."""
+    from rune.bench import driver  # noqa: PLC0415
+
+    return await driver.measure_point(
+        server, task, point, time_limit_seconds=time_limit_seconds, on_progress=on_progress
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""The steps of a benchmark: look for the model, measure it, judge its answers."""
+"""The steps of a benchmark: look for the model, measure it, judge its answers.
+
+Measuring and judging are imported with the first turn that does so: another turn's cold start needs none of it.
+"""
 
 from collections.abc import Mapping
 
@@ -8,8 +11,6 @@ from rune.jobs.outcomes import Next, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
 from rune.workflows.benchmark.dependencies import BenchmarkDependencies
-from rune.workflows.benchmark.judge import JudgeStep
-from rune.workflows.benchmark.measure import MeasureStep
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import Backends
 
@@ -26,8 +27,8 @@ class Benchmark:
         """The steps that are a benchmark's own."""
         return {
             StepName.CHECK: self.check,
-            StepName.MEASURE: MeasureStep(self._backends, self._dependencies).measure,
-            StepName.JUDGE: JudgeStep(self._backends, self._dependencies).judge,
+            StepName.MEASURE: self.measure,
+            StepName.JUDGE: self.judge,
         }
 
     async def check(self, context: StepContext) -> Outcome:
@@ -40,3 +41,15 @@ class Benchmark:
         if capabilities.chats is False:
             raise ModelUnsupportedError(f"The model {request.model!r} cannot chat.")
         return Next(step_after(context, Fact.MODEL_READY))
+
+    async def measure(self, context: StepContext) -> Outcome:
+        """Measure the next point; see `rune.workflows.benchmark.measure`."""
+        from rune.workflows.benchmark.measure import MeasureStep  # noqa: PLC0415
+
+        return await MeasureStep(self._backends, self._dependencies).measure(context)
+
+    async def judge(self, context: StepContext) -> Outcome:
+        """Judge the next answers; see `rune.workflows.benchmark.judge`."""
+        from rune.workflows.benchmark.judge import JudgeStep  # noqa: PLC0415
+
+        return await JudgeStep(self._backends, self._dependencies).judge(context)
