@@ -13,7 +13,7 @@ from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError
 from rune.jobs.engine import Engine
-from rune.jobs.lease import run_leased
+from rune.jobs.lease import pause_with_jitter, run_leased
 from rune.jobs.plan import Lane
 from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
@@ -81,6 +81,7 @@ engine = Engine(
         ),
     ),
     run_step=run_leased,
+    pause=pause_with_jitter,
 )
 
 

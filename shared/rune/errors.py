@@ -43,6 +43,7 @@ RuneError
 │   ├── ProviderRefusedError     any other 4xx
 │   └── ProviderFailedError      5xx, no connection, or an unreadable answer
 ├── StoreUnavailableError        the table or the bucket cannot be reached now
+│   ├── StoreRefusedError        it refuses the call, and would refuse it again
 │   ├── RentalContendedError     others write the rental all the time
 │   └── SettingsUnavailableError  a tenant's settings cannot be read now
 ├── UnreadableRowError           this version does not understand a row of the table
@@ -435,6 +436,12 @@ class StoreUnavailableError(RuneError):
 
     code = "store_unavailable"
     retryable = True
+
+
+class StoreRefusedError(StoreUnavailableError):
+    """The table or the bucket refuses the call, and another try does not help: a permission, or a faulty call."""
+
+    retryable = False
 
 
 class RentalContendedError(StoreUnavailableError):

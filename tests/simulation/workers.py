@@ -21,7 +21,7 @@ from tests.simulation.metering import Meter
 from tests.simulation.requests import TENANTS
 from tests.simulation.servers import open_server
 from tests.simulation.table import FaultyStore
-from tests.simulation.timing import SkewedClock, Sleep
+from tests.simulation.timing import SkewedClock, Sleep, pause
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -52,6 +52,7 @@ class Worker:
                 measuring=measuring_tools(world, clock),
             ),
             run_step=self.run_step,
+            pause=pause,
         )
 
     async def take_turn(self, message: StepMessage) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from rune.aws.errors import cancellation_reasons, code_of, is_transient, store_errors
 from rune.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -24,7 +26,14 @@ if TYPE_CHECKING:
     type Item = Mapping[str, AttributeValueTypeDef]
 
 MAX_TRIES = 6
-"""Of a transaction, which a concurrent write of the same row cancels, and of a batch, which may be read in part."""
+"""Of a write, which a concurrent transaction on the same row or throttling cancels, and of a batch, which may be
+read in part."""
+
+_FIRST_PAUSE_SECONDS = 0.02
+"""Before the second try, at the most; it doubles with each one, to 0.6 s in all."""
+
+_SENTENCE = "The table cannot be reached now."
+_CONTENDED = "Other writes of the same row went on for too long."
 
 
 class ConditionFailedError(Exception):
@@ -63,7 +72,7 @@ class DynamoTable:
         rows: list[Item] = []
         wanted = [*keys]
         for _ in range(MAX_TRIES):
-            with store_errors():
+            with store_errors(_SENTENCE):
                 answer = self._client.batch_get_item(
                     RequestItems={self.name: {"Keys": wanted, "ConsistentRead": True}}
                 )
@@ -93,7 +102,7 @@ class DynamoTable:
         while left is None or left > 0:
             if left is not None:
                 request["Limit"] = left
-            with store_errors():
+            with store_errors(_SENTENCE):
                 page = self._client.query(**request)
             yield from page["Items"]
             left = None if left is None else left - len(page["Items"])
@@ -103,7 +112,7 @@ class DynamoTable:
 
     def query_due(self, bucket: str, until: AttributeValueTypeDef, limit: int) -> Sequence[Item]:
         """Return keys of rows in the index `due`, earliest first; the index lags behind the table."""
-        with store_errors():
+        with store_errors(_SENTENCE):
             page = self._client.query(
                 TableName=self.name,
                 IndexName="due",
@@ -121,25 +130,40 @@ class DynamoTable:
         ConditionFailedError
             Its condition did not hold; `found[0]` is the row.
         """
-        with store_errors():
-            try:
-                written = self._client.update_item(
-                    TableName=self.name,
-                    Key=key,
-                    UpdateExpression=expression.update,
-                    ConditionExpression=expression.condition,
-                    ExpressionAttributeNames=expression.names,
-                    ExpressionAttributeValues=expression.values,
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except self._client.exceptions.ConditionalCheckFailedException as error:
-                found = cast("Item | None", error.response.get("Item") or None)
-                raise ConditionFailedError({0: found}) from None
-        return written["Attributes"]
+        for _ in _tries(MAX_TRIES):
+            with store_errors(_SENTENCE):
+                try:
+                    written = self._client.update_item(
+                        TableName=self.name,
+                        Key=key,
+                        UpdateExpression=expression.update,
+                        ConditionExpression=expression.condition,
+                        ExpressionAttributeNames=expression.names,
+                        ExpressionAttributeValues=expression.values,
+                        ReturnValues="ALL_NEW",
+                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    )
+                except self._client.exceptions.ConditionalCheckFailedException as error:
+                    found = cast("Item | None", error.response.get("Item") or None)
+                    raise ConditionFailedError({0: found}) from None
+                except ClientError as error:
+                    # A transaction is at work on the row; the SDK repeats throttled calls, but not this one.
+                    if code_of(error) != "TransactionConflictException":
+                        raise
+                else:
+                    return written["Attributes"]
+        raise ConflictError(_CONTENDED)
 
-    def transact(self, writes: Sequence[TransactWriteItemTypeDef], tries: int = MAX_TRIES) -> None:
+    def transact(
+        self, writes: Sequence[TransactWriteItemTypeDef], tries: int = MAX_TRIES, token: str | None = None
+    ) -> None:
         """Write all or nothing.
+
+        Parameters
+        ----------
+        token
+            Of two calls with the same token within ten minutes one is carried out; they must be the same. None
+            makes a new one.
 
         Raises
         ------
@@ -147,15 +171,18 @@ class DynamoTable:
             A condition did not hold.
         ConflictError
             Every try met another write of the same rows.
+        StoreUnavailableError
+            Every try was throttled, too.
         """
         # One token for all tries: a try that was carried out but whose answer was lost is not repeated.
-        token = str(uuid.uuid4())
-        for _ in range(tries):
-            with store_errors():
+        token = token or str(uuid.uuid4())
+        codes: set[object] = set()
+        for _ in _tries(tries):
+            with store_errors(_SENTENCE):
                 try:
                     self._client.transact_write_items(TransactItems=writes, ClientRequestToken=token)
                 except self._client.exceptions.TransactionCanceledException as error:
-                    reasons = error.response["CancellationReasons"]
+                    reasons = cancellation_reasons(error)
                     failed = {
                         position: cast("Item | None", reason.get("Item") or None)
                         for position, reason in enumerate(reasons)
@@ -163,11 +190,14 @@ class DynamoTable:
                     }
                     if failed:
                         raise ConditionFailedError(failed) from None
-                    if not any(reason.get("Code") == "TransactionConflict" for reason in reasons):
+                    if not is_transient(error):
                         raise
+                    codes = {reason.get("Code") for reason in reasons}
                 else:
                     return
-        raise ConflictError("Other writes of the same row went on for too long.")
+        if "TransactionConflict" in codes:
+            raise ConflictError(_CONTENDED)
+        raise StoreUnavailableError("The table throttles the write.")
 
     def put(self, item: Item, condition: str | None = None) -> TransactWriteItemTypeDef:
         """Return the write of a whole row, for `transact`."""
@@ -189,10 +219,10 @@ class DynamoTable:
         }
 
 
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Turn the SDK's errors into StoreUnavailableError."""
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise StoreUnavailableError("The table cannot be reached now.") from error
+def _tries(count: int) -> Iterator[int]:
+    """Yield the number of each try, with a growing pause before each but the first."""
+    for number in range(count):
+        if number:
+            jitter = random.uniform(0.5, 1)  # noqa: S311 nothing secret: writers must not meet again
+            time.sleep(jitter * _FIRST_PAUSE_SECONDS * 2 ** (number - 1))
+        yield number

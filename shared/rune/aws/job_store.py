@@ -19,6 +19,7 @@ active jobs by `due_at`. All rows of a job carry the same `expires_at`, the tabl
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -61,6 +62,9 @@ log = logging.getLogger(__name__)
 
 LARGEST_ROW_BYTES = 300_000
 """Longer bodies go to the bucket; an item may have 400 KB with its names (DynamoDB service quotas)."""
+
+TOKEN_LENGTH = 36
+"""Longest ClientRequestToken of TransactWriteItems."""
 
 
 class NoObjectStore(ObjectStore):
@@ -159,8 +163,10 @@ class DynamoJobStore(JobStore):
             )
         if tallies is not None:
             writes.append(self._table.put(job_rows.listed_item(job, tallies)))
+        # The engine repeats a commit whose answer was lost; the first one must not take effect beside it.
+        token = hashlib.sha256(repr((job.job_id, transition)).encode()).hexdigest()[:TOKEN_LENGTH]
         try:
-            self._table.transact(writes)
+            self._table.transact(writes, token=token)
         except ConditionFailedError:
             return False
         return True

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, override
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from rune.errors import StoreUnavailableError
+from rune.aws.errors import store_errors
 from rune.jobs.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -36,14 +33,14 @@ class S3ObjectStore(ObjectStore):
 
     @override
     def put(self, key: str, text: str) -> None:
-        with _bucket_errors("The bucket cannot be reached now."):
+        with store_errors("The bucket cannot be reached now."):
             self._get_client().put_object(
                 Bucket=self._bucket, Key=key, Body=text.encode(), ContentType=self._content_type
             )
 
     @override
     def get(self, key: str) -> str:
-        with _bucket_errors("The bucket cannot be reached now."):
+        with store_errors("The bucket cannot be reached now."):
             return self._get_client().get_object(Bucket=self._bucket, Key=key)["Body"].read().decode()
 
 
@@ -72,7 +69,7 @@ class S3Links:
             The function has no credentials now.
         """
         self._client = self._client or self._make_client()
-        with _bucket_errors("No link into the bucket can be signed now."):
+        with store_errors("No link into the bucket can be signed now."):
             return self._client.generate_presigned_url(
                 "get_object",
                 Params={
@@ -83,12 +80,3 @@ class S3Links:
                 ExpiresIn=int(lifetime.total_seconds()),
                 HttpMethod="GET",
             )
-
-
-@contextmanager
-def _bucket_errors(sentence: str) -> Iterator[None]:
-    """Turn the SDK's errors into StoreUnavailableError."""
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise StoreUnavailableError(sentence) from error

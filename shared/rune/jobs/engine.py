@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from rune.clock import Clock
 from rune.errors import (
@@ -34,6 +34,14 @@ REQUEST_TRIES = 3
 """Failures of `release` after which it goes on without a request that cannot be read."""
 
 
+FIRST_COMMIT_PAUSE_SECONDS = 0.5
+LONGEST_COMMIT_PAUSE_SECONDS = 10.0
+"""Between two tries of a commit; it doubles from the first to the longest, which is well below the lease."""
+
+COMMIT_SECONDS = 10
+"""How long after the longest step a further try of its commit may begin; see `plan.LANE_TIME_LIMIT_SECONDS`."""
+
+
 class Engine:
     """Takes turns of jobs in one lane.
 
@@ -43,6 +51,8 @@ class Engine:
         Every step by name. A turn whose step belongs to the other lane is sent there and not run.
     run_step
         Runs a step and renews its lease meanwhile.
+    pause
+        Waits for up to so many seconds before a commit is repeated.
     """
 
     def __init__(
@@ -54,6 +64,7 @@ class Engine:
         clock: Clock,
         steps: Mapping[StepName, Step],
         run_step: StepRunner,
+        pause: Callable[[float], Awaitable[None]],
     ) -> None:
         self._lane = lane
         self._store = store
@@ -61,6 +72,7 @@ class Engine:
         self._clock = clock
         self._steps = steps
         self._run_step = run_step
+        self._pause = pause
 
     async def take_turn(self, message: StepMessage) -> None:
         """Take the turn that the message names, if it can still be taken.
@@ -83,14 +95,19 @@ class Engine:
         job = self._claim(message)
         if job is None:
             return
+        lease = Lease(job, self._store, self._clock)
         started_seconds = self._clock.monotonic_seconds()
         try:
-            outcome = await self._run(job)
+            outcome = await self._run(job, lease)
         except LeaseLostError as error:
             log.warning("turn.abandoned", extra={**_labels(job), "reason": error.sentence})
             return
         duration_ms = round((self._clock.monotonic_seconds() - started_seconds) * 1000)
-        if not self._commit(job, outcome, duration_ms) and not self._commit_cancel(job):
+        transition = make_transition(job, outcome, self._clock.now(), duration_ms)
+        last_try_seconds = started_seconds + plan.LANE_TIME_LIMIT_SECONDS[self._lane] + COMMIT_SECONDS
+        if await self._commit_within(last_try_seconds, job, transition, lease):
+            log.info("turn.committed", extra={**_labels(job), "outcome": type(outcome).__name__})
+        elif not self._commit_cancel(job):
             log.warning("turn.fenced_off", extra=_labels(job))
 
     def _claim(self, message: StepMessage) -> Job | None:
@@ -107,15 +124,54 @@ class Engine:
         log.info("turn.dropped", extra={"job_id": message.job_id, "seq": message.seq, "reason": reason})
         return None
 
-    def _commit(self, job: Job, outcome: Outcome, duration_ms: int) -> bool:
+    async def _commit_within(
+        self, last_try_seconds: float, job: Job, transition: Transition, lease: Lease
+    ) -> bool:
+        """Commit the turn's end, again and again while the store throttles or is away; see `_commit`.
+
+        What the step has done was paid for. The lease is renewed before each further try, which also shows whether
+        an earlier one was carried out and only its answer was lost.
+
+        Parameters
+        ----------
+        last_try_seconds
+            On the monotonic clock: no try begins later, because the function would be ended.
+        """
+        pause_seconds = FIRST_COMMIT_PAUSE_SECONDS
+        while True:
+            try:
+                return self._commit(job, transition)
+            except StoreUnavailableError as error:
+                is_too_late = self._clock.monotonic_seconds() + pause_seconds > last_try_seconds
+                if not error.retryable or is_too_late:
+                    raise
+                log.warning("commit.repeated", extra={**_labels(job), "reason": error.sentence})
+            await self._pause(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, LONGEST_COMMIT_PAUSE_SECONDS)
+            try:
+                lease.renew()
+            except LeaseLostError:
+                return self._send_if_committed(job, transition)
+
+    def _commit(self, job: Job, transition: Transition) -> bool:
         """Commit the turn's end and send the next message; return False if the commit was refused."""
-        transition = make_transition(job, outcome, self._clock.now(), duration_ms)
         if not self._store.commit(job, transition, self._tallies(job, transition)):
             return False
-        log.info("turn.committed", extra={**_labels(job), "outcome": type(outcome).__name__})
+        self._send(transition)
+        return True
+
+    def _send_if_committed(self, job: Job, transition: Transition) -> bool:
+        """Send the next message if the commit was carried out; return whether it was."""
+        found = self._store.read(job.job_id)
+        # Only the holder of the epoch ends a turn, and no worker has claimed since.
+        if found is None or (found.epoch, found.seq) != (job.epoch, job.seq + 1):
+            return False
+        self._send(transition)
+        return True
+
+    def _send(self, transition: Transition) -> None:
         if transition.send:
             self._queue.send(transition.send)
-        return True
 
     def _commit_cancel(self, job: Job) -> bool:
         """Cancel the job if its commit was refused because of a cancel request; return whether that was so.
@@ -126,7 +182,10 @@ class Engine:
         is_own = found is not None and (found.epoch, found.lease_owner) == (job.epoch, job.lease_owner)
         if found is None or not is_own or found.cancel_requested_at is None:
             return False
-        return self._commit(found, Cancelled(), duration_ms=0)
+        is_committed = self._commit(found, make_transition(found, Cancelled(), self._clock.now(), 0))
+        if is_committed:
+            log.info("turn.committed", extra={**_labels(found), "outcome": Cancelled.__name__})
+        return is_committed
 
     def _tallies(self, job: Job, transition: Transition) -> Tallies | None:
         """Return the tallies of all the job's events, once it is over."""
@@ -135,10 +194,10 @@ class Engine:
         history = self._store.read_events(job.job_id, after=0)
         return tally([*(history.events if history else ()), *transition.events])
 
-    async def _run(self, job: Job) -> Outcome:
+    async def _run(self, job: Job, lease: Lease) -> Outcome:
         now = self._clock.now()
         if job.is_releasing:
-            return await self._release(job)
+            return await self._release(job, lease)
         forced = forced_outcome(job, now)
         if forced is not None:
             return forced
@@ -159,9 +218,9 @@ class Engine:
             time_left_seconds = max(time_left_seconds, plan.CLOSING_SECONDS)
         time_limit_seconds = min(plan.LANE_TIME_LIMIT_SECONDS[self._lane], time_left_seconds)
         context = StepContext(job, request_json, time_limit_seconds, state_json=state_json)
-        return await self._run_step_of(context)
+        return await self._run_step_of(context, lease)
 
-    async def _release(self, job: Job) -> Outcome:
+    async def _release(self, job: Job, lease: Lease) -> Outcome:
         """Run the step `release`: in either lane, after the deadline too, and without what cannot be read."""
         request_json = NO_REQUEST
         has_succeeded = job.ends_as is Status.SUCCEEDED
@@ -182,12 +241,12 @@ class Engine:
             return None if stored is None else stored.result_json
 
         limit_seconds = plan.LANE_TIME_LIMIT_SECONDS[Lane.CONTROL]
-        return await self._run_step_of(StepContext(job, request_json, limit_seconds, read_draft))
+        return await self._run_step_of(StepContext(job, request_json, limit_seconds, read_draft), lease)
 
-    async def _run_step_of(self, context: StepContext) -> Outcome:
+    async def _run_step_of(self, context: StepContext, lease: Lease) -> Outcome:
         job = context.job
         try:
-            return await self._run_step(self._steps[job.step], context, Lease(job, self._store, self._clock))
+            return await self._run_step(self._steps[job.step], context, lease)
         except TimeoutError:
             # What the state holds was paid for, and another turn can make a result of it.
             has_state = context.state_json is not None

@@ -1,6 +1,7 @@
 """Keeping a turn while its step runs."""
 
 import asyncio
+import random
 from datetime import datetime
 from typing import Protocol
 
@@ -24,18 +25,21 @@ class Lease:
         self._store = store
         self._clock = clock
         self._held_until: datetime = job.lease_until or clock.now()
+        self._progress: Progress = job.progress
 
-    def renew(self, progress: Progress) -> bool:
-        """Extend the lease; return whether a cancel is requested.
+    def renew(self, progress: Progress | None = None) -> bool:
+        """Extend the lease; return whether a cancel is requested. Without progress, show what was shown before.
 
         Raises
         ------
         LeaseLostError
             Another worker has the turn, or may have it because the store could not be reached in time.
         """
+        self._progress = self._progress if progress is None else progress
         now = self._clock.now()
         try:
-            renewed = self._store.update(self._job.job_id, lifecycle.renew(self._job, progress, now))
+            change = lifecycle.renew(self._job, self._progress, now)
+            renewed = self._store.update(self._job.job_id, change)
         except StoreUnavailableError:
             if now >= self._held_until:
                 raise LeaseLostError("The lease ran out while the table could not be reached.") from None
@@ -44,6 +48,11 @@ class Lease:
             raise LeaseLostError("Another worker has taken the turn.")
         self._held_until = renewed.lease_until or now
         return renewed.cancel_requested_at is not None
+
+
+async def pause_with_jitter(longest_seconds: float) -> None:
+    """Wait for between half of the time and all of it, so that workers which failed together try apart."""
+    await asyncio.sleep(random.uniform(longest_seconds / 2, longest_seconds))  # noqa: S311 nothing secret
 
 
 class StepRunner(Protocol):

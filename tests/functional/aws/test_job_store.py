@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rune.aws.dynamodb_table import MAX_TRIES
 from rune.aws.job_rows import event_from_item, event_item, hot_item, job_from_item
 from rune.aws.job_store import LARGEST_ROW_BYTES, DynamoJobStore, NoObjectStore
-from rune.errors import StoreUnavailableError
+from rune.errors import StoreRefusedError, StoreUnavailableError
 from rune.jobs.lifecycle import claim, request_cancel
 from rune.jobs.outcomes import Again, Done, Next
 from rune.jobs.record import Event, Failure, Job, Kind, Status, StepName
@@ -419,21 +419,68 @@ def test_commit_is_refused_when_the_condition_failed_beside_a_conflict(cloud: Cl
     assert len(client.tokens) == 1
 
 
-@pytest.mark.parametrize("code", ["ThrottlingError", "ProvisionedThroughputExceeded", "ValidationError"])
-def test_commit_reports_the_store_when_it_is_cancelled_for_another_reason(code: str, cloud: Cloud) -> None:
-    store, _ = scripted(cloud, ["None", code])
+THROTTLED = ["ThrottlingError", "ProvisionedThroughputExceeded"]
 
-    with pytest.raises(StoreUnavailableError):
+
+@pytest.mark.parametrize("code", THROTTLED)
+def test_commit_tries_again_as_the_same_transaction_when_it_is_throttled(code: str, cloud: Cloud) -> None:
+    store, client = scripted(cloud, ["None", code], [code, "TransactionConflict"], None)
+
+    assert store.commit(a_claimed_job(), make_transition(a_claimed_job(), Done("{}"), NOW, 5))
+    assert len(client.tokens) == 3
+    assert len(set(client.tokens)) == 1
+
+
+@pytest.mark.parametrize("code", THROTTLED)
+def test_commit_reports_an_outage_when_it_is_throttled_for_long(code: str, cloud: Cloud) -> None:
+    store, _ = scripted(cloud, *[["None", code]] * MAX_TRIES)
+
+    with pytest.raises(StoreUnavailableError, match="throttles") as raised:
         store.commit(a_claimed_job(), make_transition(a_claimed_job(), Done("{}"), NOW, 5))
 
+    assert raised.value.retryable
 
-def test_each_commit_is_a_transaction_of_its_own(cloud: Cloud) -> None:
-    store, client = scripted(cloud, None, None)
 
-    for _ in range(2):
-        store.commit(a_claimed_job(), make_transition(a_claimed_job(), Next(StepName.WARM_UP), NOW, 5))
+@pytest.mark.parametrize(
+    "codes", [["None", "ValidationError"], ["ThrottlingError", "ItemCollectionSizeLimitExceeded"]]
+)
+def test_commit_is_not_repeated_when_another_try_does_not_help(codes: list[str], cloud: Cloud) -> None:
+    store, client = scripted(cloud, codes)
 
-    assert len(set(client.tokens)) == 2
+    with pytest.raises(StoreRefusedError):
+        store.commit(a_claimed_job(), make_transition(a_claimed_job(), Done("{}"), NOW, 5))
+
+    assert len(client.tokens) == 1
+
+
+def test_each_commit_is_a_transaction_of_its_own_unless_it_is_repeated(cloud: Cloud) -> None:
+    store, client = scripted(cloud, None, CONFLICT, None, None)
+
+    for seconds in (0, 0, 1):
+        transition = make_transition(a_claimed_job(), Next(StepName.WARM_UP), after(seconds), 5)
+        assert store.commit(a_claimed_job(), transition)
+
+    first, *repeated, second = client.tokens
+    assert set(repeated) == {first}
+    assert second != first
+
+
+def test_update_is_tried_again_when_a_transaction_is_at_work_on_the_row(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cloud, a_job())
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]  # what each operation goes through
+    conflicts = [1, 2]
+
+    def contended(self: BaseClient, operation: str, arguments: object) -> object:
+        if operation == "UpdateItem" and conflicts:
+            conflicts.pop()
+            raise ClientError({"Error": {"Code": "TransactionConflictException"}}, operation)
+        return call(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", contended)
+
+    assert cloud.store.update(JOB_ID, request_cancel(NOW)) == apply(request_cancel(NOW), a_job())
 
 
 OPERATIONS: dict[str, Callable[[JobStore], object]] = {

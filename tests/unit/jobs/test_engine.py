@@ -3,11 +3,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
-from rune.errors import LeaseLostError, ModelNotFoundError, StoreUnavailableError, StreamTruncatedError
+from rune.errors import (
+    LeaseLostError,
+    ModelNotFoundError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    StreamTruncatedError,
+)
 from rune.jobs.engine import OUTAGE_PAUSE_SECONDS, Engine
 from rune.jobs.lease import Lease
 from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send, claim, request_cancel
@@ -16,6 +22,7 @@ from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
+from rune.jobs.store import Refused
 from rune.jobs.transitions import Transition, make_transition
 from rune.storage.change import apply
 from tests.builders import (
@@ -31,6 +38,7 @@ from tests.builders import (
     an_ended_job,
 )
 from tests.memory_job_store import MemoryJobStore
+from tests.template import load_template
 from tests.unit.jobs.stores import DownStore, ForgetfulStore, RequestlessStore, a_store, fill, request_json_of
 
 
@@ -44,6 +52,7 @@ class Rig:
     clock: FakeClock = field(default_factory=FakeClock)
     queue: RecordingQueue = field(default_factory=RecordingQueue)
     ran: list[StepContext] = field(default_factory=list)
+    on_pause: Callable[[], object] = lambda: None
 
     def take_turn(self, seq: int = 1) -> Rig:
         engine = Engine(
@@ -53,6 +62,7 @@ class Rig:
             clock=self.clock,
             steps=dict.fromkeys(StepName, self._step),
             run_step=self._run,
+            pause=self._pause,
         )
         asyncio.run(engine.take_turn(StepMessage(JOB_ID, seq)))
         return self
@@ -60,6 +70,10 @@ class Rig:
     @property
     def job(self) -> Job:
         return self.store.jobs[JOB_ID]
+
+    async def _pause(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.on_pause()
 
     async def _step(self, context: StepContext) -> Outcome:
         self.ran.append(context)
@@ -558,6 +572,89 @@ def test_take_turn_ends_the_job_at_its_deadline_when_reads_go_on_failing() -> No
     assert rig.job.failure.code == "deadline_exceeded"
 
 
+class ThrottledStore(MemoryJobStore):
+    """Fails at so many commits; where answers are lost, it has carried them out."""
+
+    def __init__(self, failure_count: int, *, loses_answers: bool = False, retryable: bool = True) -> None:
+        super().__init__()
+        self._failures = [StoreUnavailableError if retryable else StoreRefusedError] * failure_count
+        self._loses_answers = loses_answers
+        self.tries = 0
+
+    def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
+        self.tries += 1
+        if self._failures and not self._loses_answers:
+            raise self._failures.pop()("The table throttles the write.")
+        written = super().commit(job, transition, tallies)
+        if self._failures:
+            raise self._failures.pop()("The answer was lost.")
+        return written
+
+
+def test_take_turn_repeats_the_commit_while_the_table_throttles(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(fill(ThrottledStore(5), a_job()), lambda _: Next(StepName.WARM_UP)).take_turn()
+
+    assert len(rig.ran) == 1
+    assert (rig.job.seq, rig.job.step) == (2, StepName.WARM_UP)
+    assert [send.message for send in rig.queue.sent] == [StepMessage(JOB_ID, 2)]
+    assert [line.msg for line in caplog.records if line.levelno > logging.INFO] == ["commit.repeated"] * 5
+    # Half a second, then twice as long each time.
+    assert rig.clock.elapsed_seconds == 15.5
+
+
+def test_take_turn_keeps_its_lease_while_it_repeats_the_commit() -> None:
+    store = fill(ThrottledStore(12), a_job(step=StepName.MEASURE))
+    rig = Rig(store, lambda _: Next(StepName.JUDGE), Lane.INFERENCE)
+    rig.on_pause = lambda: rivals.append(store.update(JOB_ID, claim(1, "worker-2", rig.clock.now())))
+    rivals: list[Job | Refused] = []
+
+    rig.take_turn()
+
+    assert {type(rival) for rival in rivals} == {Refused}
+    assert rig.clock.elapsed_seconds > 60
+    assert rig.job.step is StepName.JUDGE
+
+
+def test_take_turn_sends_the_message_once_when_only_the_answer_to_its_commit_was_lost() -> None:
+    store = ThrottledStore(1, loses_answers=True)
+    rig = Rig(fill(store, a_job()), lambda _: Next(StepName.WARM_UP)).take_turn()
+
+    assert (store.tries, rig.job.seq) == (1, 2)
+    assert [send.message for send in rig.queue.sent] == [StepMessage(JOB_ID, 2)]
+
+
+def test_take_turn_sends_nothing_when_another_worker_came_while_it_repeated_its_commit() -> None:
+    store = ThrottledStore(9)
+    rig = Rig(fill(store, a_job()), lambda _: Next(StepName.WARM_UP))
+    rig.on_pause = lambda: store.update(JOB_ID, claim(1, "worker-2", after(3600)))
+
+    rig.take_turn()
+
+    assert (store.tries, rig.job.lease_owner, rig.queue.sent) == (1, "worker-2", [])
+
+
+def test_take_turn_does_not_repeat_a_commit_that_is_refused_for_good() -> None:
+    store = ThrottledStore(1, retryable=False)
+
+    with pytest.raises(StoreRefusedError):
+        Rig(fill(store, a_job())).take_turn()
+
+    assert store.tries == 1
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_take_turn_repeats_its_commit_no_longer_than_its_function_runs(lane: Lane) -> None:
+    step = StepName.CHECK if lane is Lane.CONTROL else StepName.MEASURE
+    rig = Rig(fill(ThrottledStore(10_000), a_job(step=step)), lambda _: Next(StepName.JUDGE), lane)
+
+    with pytest.raises(StoreUnavailableError):
+        rig.take_turn()
+
+    resource = {Lane.CONTROL: "ControlWorkerFunction", Lane.INFERENCE: "InferenceWorkerFunction"}[lane]
+    timeout_seconds = load_template()["Resources"][resource]["Properties"]["Timeout"]
+    assert timeout_seconds - 30 < rig.clock.elapsed_seconds < timeout_seconds - 4
+
+
 @pytest.mark.parametrize("operation", ["claim", "read_events", "commit"])
 def test_take_turn_raises_when_the_store_cannot_be_reached(operation: str) -> None:
     rig = Rig(fill(DownStore(operation), a_job()))
@@ -566,4 +663,4 @@ def test_take_turn_raises_when_the_store_cannot_be_reached(operation: str) -> No
         rig.take_turn()
 
     assert rig.queue.sent == []
-    assert replace(rig.job, lease_owner=None) in (a_job(), a_claimed_job(lease_owner=None))
+    assert (rig.job.seq, len(rig.store.events_of(JOB_ID))) == (1, 1)

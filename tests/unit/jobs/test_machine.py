@@ -87,6 +87,11 @@ class WatchedStore(MemoryJobStore):
         return is_written
 
 
+async def no_pause(seconds: float) -> None:
+    """Fail: the store of this test never does."""
+    raise AssertionError(seconds)
+
+
 class Engine(RuleBasedStateMachine):
     """Rules are what may happen next; the invariants hold after each."""
 
@@ -106,6 +111,7 @@ class Engine(RuleBasedStateMachine):
             clock=self.clock,
             steps={},
             run_step=run_leased,
+            pause=no_pause,
         )
 
     def send(self, send: Send) -> bool:

@@ -239,6 +239,7 @@ class Turn:
             clock=FakeClock(END),
             steps=self._steps,
             run_step=run_leased,
+            pause=asyncio.sleep,
         )
         asyncio.run(engine.take_turn(StepMessage(JOB_ID, 5)))
         return store.jobs[JOB_ID]
