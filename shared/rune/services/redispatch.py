@@ -33,10 +33,12 @@ def redispatch_late_turns(
     Raises
     ------
     StoreUnavailableError
-        The store failed at several jobs in a row.
+        The store failed at some jobs, so that what is late stays late. The others were dealt with, unless it failed
+        at several in a row.
     """
     sent_count = 0
     failures_in_a_row = 0
+    failure: StoreUnavailableError | None = None
     for job_id in store.find_late(clock.now(), LATE_JOBS_PER_SWEEP):
         if not may_go_on():
             log.warning("sweep.out_of_time", extra={"sent": sent_count})
@@ -44,12 +46,15 @@ def redispatch_late_turns(
         try:
             sent_count += _redispatch(job_id, store, queue, clock)
             failures_in_a_row = 0
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
+            failure = error
             failures_in_a_row += 1
             if failures_in_a_row == OUTAGE_ROWS:
-                raise
+                break
             # It is still late at the next tick.
             log.warning("turn.store_unavailable", exc_info=True, extra={"job_id": job_id})
+    if failure is not None:
+        raise failure
     return sent_count
 
 

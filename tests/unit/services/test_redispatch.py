@@ -157,15 +157,21 @@ def late_jobs(store: MemoryJobStore, count: int) -> MemoryJobStore:
 def test_sweep_goes_on_when_one_row_is_contended(caplog: pytest.LogCaptureFixture) -> None:
     queue = RecordingQueue()
 
-    assert swept(late_jobs(ContendedStore("job-0", "job-1", "job-3"), 5), queue) == 2
+    with pytest.raises(StoreUnavailableError):
+        swept(late_jobs(ContendedStore("job-0", "job-1", "job-3"), 5), queue)
+
     assert [send.message.job_id for send in queue.sent] == ["job-2", "job-4"]
     named = [line.__dict__["job_id"] for line in caplog.records if line.msg == "turn.store_unavailable"]
     assert named == ["job-0", "job-1", "job-3"]
 
 
-def test_sweep_fails_when_the_store_fails_at_every_row() -> None:
+def test_sweep_stops_when_the_store_fails_at_every_row() -> None:
+    queue = RecordingQueue()
+
     with pytest.raises(StoreUnavailableError):
-        swept(late_jobs(ContendedStore("job-0", "job-1", "job-2"), 4))
+        swept(late_jobs(ContendedStore("job-0", "job-1", "job-2"), 4), queue)
+
+    assert queue.sent == []
 
 
 class BrokenStore(MemoryJobStore):
