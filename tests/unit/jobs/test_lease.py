@@ -8,7 +8,7 @@ from rune.jobs import lease
 from rune.jobs.lease import Lease, run_leased
 from rune.jobs.lifecycle import claim, renew, request_cancel
 from rune.jobs.outcomes import Cancelled, Done, Outcome
-from rune.jobs.record import Job, Status
+from rune.jobs.record import Job, Status, StepName
 from rune.jobs.step import Step, StepContext
 from rune.storage.change import apply
 from tests.builders import (
@@ -123,8 +123,9 @@ def run(
     *,
     time_limit_seconds: float = 5.0,
     clock: FakeClock | None = None,
+    job: Job | None = None,
 ) -> Outcome:
-    context = a_step_context()
+    context = a_step_context(job or a_claimed_job())
     context.time_limit_seconds = time_limit_seconds
     return asyncio.run(run_leased(step, context, a_lease(store, clock)))
 
@@ -167,6 +168,23 @@ def test_run_leased_breaks_the_step_off_when_the_caller_cancels() -> None:
 
     assert run(step, store) == Cancelled()
     assert (step.was_broken_off, step.has_cleaned_up) == (True, True)
+
+
+@pytest.mark.parametrize("name", [StepName.RENT, StepName.RELEASE])
+def test_run_leased_lets_a_step_end_that_orders_or_destroys_machines_when_the_caller_cancels(
+    name: StepName,
+) -> None:
+    job = a_claimed_job(step=name)
+    store = a_store(job)
+
+    async def step(context: StepContext) -> Outcome:
+        store.update(JOB_ID, request_cancel(NOW))
+        version = store.jobs[JOB_ID].version
+        # Two renewals have seen the cancel request by then.
+        await until(lambda: store.jobs[JOB_ID].version >= version + 2)
+        return Done("{}")
+
+    assert run(step, store, job=job) == Done("{}")
 
 
 def test_run_leased_breaks_the_step_off_when_the_turn_was_taken_over() -> None:
