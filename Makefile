@@ -67,7 +67,8 @@ ifdef TESTS
 	$(PYTHON) -m pytest $(TESTS)
 else
 	$(PYTHON) -m pytest -n auto --dist worksteal -m "not e2e and not alone"
-	$(PYTHON) -m pytest -m "e2e or alone"
+	$(PYTHON) -m pytest -n 6 tests/e2e
+	$(PYTHON) -m pytest -m "alone" tests/unit tests/functional
 endif
 
 .PHONY: quick

@@ -1,43 +1,79 @@
-"""One stack for all tests here: emulator with IAM enforced, the template as built, a simulated model server."""
+"""One environment for all tests here, in one process or in several.
+
+`pytest -n 6 tests/e2e` starts it in the process that starts xdist's workers; every worker is told where it is.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist has no types
 
-from local.emulator import REGION, AwsSession, find_function_pids
-from local.settings import StackSettings
+from local.emulator import AwsSession
 from local.simulators.ollama import OllamaSettings
-from local.stack import Stack, running_stack
-from local.state import read_state
-from local.tenants import FIELD_TEMPLATE
+from local.stack import Stack
 from tests.e2e.blocked import BlockedAddress, blocked_address
 from tests.e2e.client import RuneClient, bearer
-from tests.e2e.keyed_server import KeyedServer, keyed_server
+from tests.e2e.environment import (
+    COUNTING_TENANT,
+    KEEPING_TENANT,
+    TENANT,
+    Environment,
+    Losses,
+    running_environment,
+)
+from tests.e2e.groups import GroupScheduling, place_of
+from tests.e2e.keyed_server import KeyedServer
 from tests.e2e.market import Market
 from tests.e2e.model_server import ModelServer, model_server
-from tests.e2e.processes import descendants_of, still_alive
 from tests.e2e.queues import Queues
-from tests.e2e.rental_losses import RentalLoss, lose_workers
-from tests.e2e.sweeps import lose_the_worker_of_a_sweep
-from tests.e2e.worker_loss import LostWorker, lose_a_worker
 
-TENANT = "default"
-OTHER_TENANT = "neighbour"
+ENVIRONMENT_KEY = pytest.StashKey[tuple[ExitStack, Environment]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test here, and give each time to wait for the stack: the first one starts it."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(300))
+    """Mark every test here, give each time to wait for the stack, and put the longest first."""
+    own = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in own:
+        item.add_marker(pytest.mark.e2e)
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(300))
+    others = [item for item in items if item not in own]
+    items[:] = others + sorted(own, key=lambda item: place_of(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    return GroupScheduling(config, log)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the environment before there are workers that share it."""
+    option = session.config.option
+    is_distributing = option.dist != "no" and not hasattr(session.config, "workerinput")
+    if not is_distributing or option.collectonly:
+        return
+    stops = ExitStack()
+    folder = session.config._tmp_path_factory.mktemp("stack")  # type: ignore[attr-defined]  # set by pytest itself
+    environment = stops.enter_context(running_environment(folder, with_losses=True))
+    session.config.stash[ENVIRONMENT_KEY] = stops, environment
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  # xdist names no type
+    """Tell a worker where the environment is."""
+    _, environment = node.config.stash[ENVIRONMENT_KEY]
+    node.workerinput["environment"] = environment.as_plain_data()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop the environment; raises where it leaves something behind."""
+    if ENVIRONMENT_KEY in session.config.stash:
+        session.config.stash[ENVIRONMENT_KEY][0].close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -56,52 +92,63 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
 
 
-def tenant_documents(keyed: KeyedServer) -> str:
-    """Return what the operator decides; the neighbour has no document."""
-    bedrock = {"regions": [REGION], "models": ["anthropic.*"]}
-    lab = {"api_key": keyed.api_key, "url": keyed.url}
-    document = {"credentials": {"lab": lab}, "bedrock": bedrock, "templates": [FIELD_TEMPLATE]}
-    return json.dumps({TENANT: document})
-
-
 @pytest.fixture(scope="package")
-def tokens() -> dict[str, str]:
-    """Return the planted token of each tenant; no other place may show one."""
-    return {TENANT: secrets.token_urlsafe(32), OTHER_TENANT: secrets.token_urlsafe(32)}
-
-
-@pytest.fixture(scope="package")
-def state_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("stack") / "stack.json"
-
-
-@pytest.fixture(scope="package")
-def keyed() -> Iterator[KeyedServer]:
-    """Give a model server that wants a key; it is there before the stack, which is told the key."""
-    with keyed_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="package")
-def stack(tokens: dict[str, str], state_path: Path, keyed: KeyedServer) -> Iterator[Stack]:
-    """Run the stack; when it has stopped, nothing of it may be left."""
-    settings = StackSettings(
-        port=0,
-        api_tokens=",".join(f"{tenant}:{token}" for tenant, token in tokens.items()),
-        state_path=state_path,
-        tenants=tenant_documents(keyed),
-    )
-    with running_stack(settings) as running:
+def environment(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Environment]:
+    """Give the environment of the whole run; where one process runs all tests, it is started here."""
+    shared = getattr(request.config, "workerinput", {}).get("environment")
+    if shared is not None:
+        yield Environment.from_plain_data(shared)
+        return
+    with_losses = any("losses" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    with running_environment(tmp_path_factory.mktemp("stack"), with_losses=with_losses) as running:
         yield running
-        started = descendants_of(os.getpid())
-    assert not still_alive(started)
-    assert read_state(state_path) is None
-    assert not state_path.exists()
 
 
 @pytest.fixture(scope="package")
-def rune(stack: Stack, tokens: dict[str, str]) -> Iterator[RuneClient]:
-    with RuneClient(stack.state.base_url, bearer(tokens[TENANT])) as client:
+def tokens(environment: Environment) -> dict[str, str]:
+    """Return the planted token of each tenant; no other place may show one."""
+    return environment.tokens
+
+
+@pytest.fixture(scope="package")
+def state_path(environment: Environment) -> Path:
+    return Path(environment.state_path)
+
+
+@pytest.fixture(scope="package")
+def keyed(environment: Environment) -> KeyedServer:
+    """Give a model server that wants a key; the stack was told the key."""
+    return environment.keyed
+
+
+@pytest.fixture(scope="package")
+def stack(environment: Environment) -> Stack:
+    return environment.stack
+
+
+def client_of(environment: Environment, tenant: str) -> RuneClient:
+    return RuneClient(environment.stack.state.base_url, bearer(environment.tokens[tenant], tenant))
+
+
+@pytest.fixture(scope="package")
+def rune(environment: Environment) -> Iterator[RuneClient]:
+    with client_of(environment, TENANT) as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+def keeper(environment: Environment) -> Iterator[RuneClient]:
+    """Give a tenant whose kept machine no other test may use."""
+    with client_of(environment, KEEPING_TENANT) as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+def counter(environment: Environment) -> Iterator[RuneClient]:
+    """Give a tenant whose jobs are counted."""
+    with client_of(environment, COUNTING_TENANT) as client:
         yield client
 
 
@@ -124,11 +171,10 @@ def ollama(stack: Stack) -> Iterator[ModelServer]:
 
 
 @pytest.fixture(scope="package")
-def market(stack: Stack) -> Iterator[Market]:
-    """Give the stack's own simulated Vast.ai."""
-    market = Market(stack.state.simulators["vastai"])
-    yield market
-    market.close()
+def market(environment: Environment) -> Iterator[Market]:
+    """Give the simulated Vast.ai at which the stack rents."""
+    with Market(environment.vastai_url) as market:
+        yield market
 
 
 @pytest.fixture(scope="package")
@@ -140,43 +186,14 @@ def quick() -> Iterator[ModelServer]:
 
 
 @pytest.fixture(scope="package")
-def blocked(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlockedAddress]:
-    """Give a stack of its own in which our address is blocked: here it would block every test.
-
-    Named after `stack`, it is gone before that looks at what is left.
-    """
+def blocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlockedAddress]:
+    """Give a stack of its own in which our address is blocked: in the shared one it would block every test."""
     with blocked_address(tmp_path_factory.mktemp("blocked") / "stack.json") as blocked:
         yield blocked
 
 
 @pytest.fixture(scope="package")
-def lost_worker(stack: Stack, rune: RuneClient) -> Iterator[LostWorker]:
-    """Give a job whose worker was killed in the middle of the answer."""
-    with lose_a_worker(rune, _finder(stack, "worker-inference")) as lost:
-        yield lost
-
-
-@pytest.fixture(scope="package")
-def lost_sweep(stack: Stack, rune: RuneClient) -> Iterator[LostWorker]:
-    """Give a sweep whose worker was killed in the middle of its second point."""
-    with lose_the_worker_of_a_sweep(rune, _finder(stack, "worker-inference")) as lost:
-        yield lost
-
-
-@pytest.fixture(scope="package")
-def rental_losses(stack: Stack, rune: RuneClient, market: Market) -> list[RentalLoss]:
-    """Give jobs whose workers were killed while they dealt with a rented machine."""
-    return lose_workers(rune, market, _finder(stack, "worker-control"))
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _lose_workers_first(request: pytest.FixtureRequest) -> None:
-    """Kill before other jobs run, so that it hits no other; while the jobs recover, the tests go on."""
-    for fixture in ("lost_sweep", "lost_worker", "rental_losses"):
-        if any(fixture in getattr(item, "fixturenames", ()) for item in request.session.items):
-            request.getfixturevalue(fixture)
-
-
-def _finder(stack: Stack, function: str) -> Callable[[], list[int]]:
-    """Return what finds the processes of a function."""
-    return lambda: find_function_pids(stack.state.pids["emulator"], stack.state.functions[function])
+def losses(environment: Environment) -> Losses:
+    """Give the jobs whose workers were killed before any other test ran."""
+    assert environment.losses is not None
+    return environment.losses

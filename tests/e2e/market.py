@@ -1,14 +1,51 @@
-"""The stack's simulated Vast.ai, as a test sees and spoils it."""
+"""The simulated Vast.ai at which the stack of these tests rents, as a test sees and spoils it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import httpx
 
+from local.simulators.serving import running_server
+from local.simulators.vastai import SimulatedOffer
+from local.simulators.vastai.app import create_app
+from local.simulators.vastai.default_market import CHEAP_OFFERS, DEFAULT_OFFERS, WANTED_OFFERS
+from local.simulators.vastai.local_stack import LocalVastai, quick_settings
 from tests.e2e.waiting import wait_until
+
+FRAIL_OFFER = SimulatedOffer(
+    offer_id=10_000_401,
+    machine_id=27_401,
+    gpu_name="RTX 6000Ada",
+    gpu_usd_per_hour=1.4,
+    gpu_ram_mb=49_140,
+    deep_learning_score=300,
+)
+"""The best of its price range, and the one machine that a test may spoil: others rent beside it."""
+SOUND_OFFER = replace(FRAIL_OFFER, offer_id=10_000_402, machine_id=27_402, gpu_usd_per_hour=1.7)
+FRAIL_RANGE: Mapping[str, object] = {"min_dph": 1.3, "max_dph": 1.9}
+"""In which there are only these two."""
+
+
+def list_offers() -> tuple[SimulatedOffer, ...]:
+    """Return the simulator's own market with its usual machines three times, as many tests rent at once."""
+    copies = (
+        replace(offer, offer_id=offer.offer_id + step, machine_id=offer.machine_id + step)
+        for offer in (*WANTED_OFFERS, *CHEAP_OFFERS)
+        for step in (1_000, 2_000)
+    )
+    return (*DEFAULT_OFFERS, *copies, FRAIL_OFFER, SOUND_OFFER)
+
+
+@contextmanager
+def simulated_market(api_key: str) -> Iterator[str]:
+    """Run the simulator while the block runs; gives its address."""
+    settings = replace(quick_settings(), api_key=api_key, offers=list_offers())
+    with running_server(create_app(LocalVastai.create(settings))) as url:
+        yield url
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +74,10 @@ class Market:
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
 
-    def close(self) -> None:
-        """Close the connection."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
         self._http.close()
 
     def contracts_of(self, job_id: str) -> list[Contract]:
@@ -78,10 +117,10 @@ class Market:
         planted.raise_for_status()
         return int(planted.json()["contract_id"])
 
-    def touched_foreign(self) -> Sequence[object]:
-        """Return every request that touched somebody else's machine."""
-        touched: list[object] = self._get("/_sim/foreign")["touched"]
-        return touched
+    def touched_foreign(self, contract_id: int) -> Sequence[Mapping[str, object]]:
+        """Return every request that touched this machine of somebody else."""
+        touched: list[Mapping[str, object]] = self._get("/_sim/foreign")["touched"]
+        return [request for request in touched if str(contract_id) in str(request["path"])]
 
     def requests(self, endpoint: str) -> Sequence[Mapping[str, object]]:
         """Return what was asked of an endpoint, oldest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.e2e.client import RuneClient
@@ -47,18 +47,26 @@ def lose_workers(rune: RuneClient, market: Market, find_workers: Callable[[], li
 
     Nothing else may run in that lane.
     """
-    return [_lose(phase, rune, market, find_workers) for phase in HANGS]
+    losses = _kill_in(("create", "boot"), rune, market, find_workers)
+    # A message that is handed to a dying process stays hidden; the next job's shall not be one of them.
+    time.sleep(3.0)
+    return [*losses, *_kill_in(("release",), rune, market, find_workers)]
 
 
-def _lose(phase: str, rune: RuneClient, market: Market, find_workers: Callable[[], list[int]]) -> RentalLoss:
-    fault = HANGS[phase]
-    market.add_faults(fault)
-    job_id = rune.post_benchmark(REQUEST)
-    wait_until(lambda: not market.pending_faults(), f"a worker hangs in {phase}", limit_seconds=100.0)
+def _kill_in(
+    phases: Sequence[str], rune: RuneClient, market: Market, find_workers: Callable[[], list[int]]
+) -> list[RentalLoss]:
+    job_ids = {phase: _hang_in(phase, rune, market) for phase in phases}
     time.sleep(0.2)  # until the request has not only come but hangs
     for worker in find_workers():
         os.kill(worker, signal.SIGKILL)
-    loss = RentalLoss(phase, job_id, time.time())
-    # A message that is handed to a dying process stays hidden; the next job's shall not be one of them.
-    time.sleep(3.0)
-    return loss
+    killed_at = time.time()
+    return [RentalLoss(phase, job_id, killed_at) for phase, job_id in job_ids.items()]
+
+
+def _hang_in(phase: str, rune: RuneClient, market: Market) -> str:
+    """Return a job whose worker hangs in a phase."""
+    market.add_faults(HANGS[phase])
+    job_id = rune.post_benchmark(REQUEST)
+    wait_until(lambda: not market.pending_faults(), f"a worker hangs in {phase}", limit_seconds=100.0)
+    return job_id

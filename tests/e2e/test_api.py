@@ -8,7 +8,7 @@ import pytest
 
 from local.stack import Stack
 from tests.e2e.client import RuneClient, bearer
-from tests.e2e.conftest import OTHER_TENANT, TENANT
+from tests.e2e.environment import OTHER_TENANT, TENANT
 
 UNKNOWN_JOB = f"/v1/jobs/{uuid.UUID(int=0).hex}"
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 
 import httpx
-import pytest
 
 from local.emulator import REGION
 from local.stack import Stack
 from rune.contracts import BenchmarkResult
 from tests.e2e.client import RuneClient, bearer
-from tests.e2e.conftest import OTHER_TENANT
+from tests.e2e.environment import OTHER_TENANT
 from tests.e2e.keyed_server import KeyedServer
 from tests.e2e.test_secrets import read_logs, read_table
 
@@ -29,9 +28,9 @@ def test_benchmark_runs_on_bedrock(rune: RuneClient, stack: Stack) -> None:
     measured = job.result["measurements"]
     assert isinstance(measured, dict)
     assert (measured["output_tokens"], measured["token_count_source"]) == (120, "usage")
-    # The simulator's own times: 200 ms to the first token, then 40 a second.
-    assert measured["ttft_ms"] == pytest.approx(200, abs=150)
-    assert measured["output_tokens_per_s_per_user"] == pytest.approx(40, rel=0.05)
+    # The simulator's own times: 200 ms to the first token, then 40 a second. A busy machine only makes them longer.
+    assert measured["ttft_ms"] > 195
+    assert 20 < measured["output_tokens_per_s_per_user"] < 40.5
     seen = httpx.get(f"{stack.state.simulators['bedrock']}/_sim/requests", params={"model": HAIKU}).json()
     assert [request["outcome"] for request in seen["requests"]] == ["completed", "completed"]
 
@@ -58,12 +57,12 @@ def test_benchmark_runs_on_a_server_behind_a_key(rune: RuneClient, stack: Stack,
     }
 
     without = rune.wait_for_end(rune.post_benchmark(asked))
-    refused_count = len(keyed.refused)
+    refused_count = len(keyed.read_refused())
     job = rune.wait_for_end(rune.post_benchmark({**asked, "backend_credential": "lab"}))
 
     assert (without.status, without.error_code) == ("failed", "server_access_denied")
     assert (job.status, job.error) == ("succeeded", None)
-    assert len(keyed.refused) == refused_count > 0
+    assert len(keyed.read_refused()) == refused_count > 0
     for text in (*read_logs(stack).values(), read_table(stack), json.dumps(job.model_dump(mode="json"))):
         assert keyed.api_key not in text
 

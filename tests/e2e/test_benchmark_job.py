@@ -7,7 +7,7 @@ import pytest
 from local.stack import Stack
 from rune.contracts import BenchmarkResult, JobEvent
 from tests.e2e.client import RuneClient, bearer, read_result
-from tests.e2e.conftest import OTHER_TENANT
+from tests.e2e.environment import OTHER_TENANT
 from tests.e2e.model_server import ModelServer
 
 QUESTION = "What is unhealthy in this Kubernetes cluster?"

@@ -12,14 +12,14 @@ from local.stack import Stack
 from tests import request_strategies
 from tests.conformance.contract import DOCUMENT, OPERATIONS, Bodies, Conformance, open_document
 from tests.e2e.client import RuneClient, bearer
-from tests.e2e.conftest import TENANT
+from tests.e2e.environment import TENANT
 from tests.e2e.model_server import ModelServer
 from tests.e2e.queues import Queues
 
 # Each takes 50 ms and more here; in this process there are ten times as many (tests/conformance).
 EXAMPLES = 16
+TAKEN = 24
 BOUNDARIES = 20
-QUESTION = {"question": "Why?", "model": "llama3.1:8b"}
 type RecordProperty = Callable[[str, object], None]
 
 
@@ -43,9 +43,10 @@ def conformance(stack: Stack, quick: ModelServer, tokens: dict[str, str]) -> Ite
 def bodies_for(url: str) -> Bodies:
     """Return bodies of jobs that are carried out within moments: none rents, none measures for long."""
     server = st.fixed_dictionaries(
-        {"backend_url": st.just(url)}, optional={"backend_type": st.sampled_from(("ollama", "openai"))}
+        {"backend_url": st.just(url), "backend_warmup_timeout": st.integers(30, 900)},
+        optional={"backend_type": st.sampled_from(("ollama", "openai"))},
     )
-    asked = server.map(lambda body: {**QUESTION, **body})
+    asked = server.map(lambda body: {"question": "Why?", "model": "llama3.1:8b", **body})
     return {
         "/v1/jobs/benchmark": asked,
         "/v1/jobs/agentic-agent": asked,
@@ -61,7 +62,7 @@ def test_document_is_the_one_of_this_code(rune: RuneClient) -> None:
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_answer_is_as_the_document_says(conformance: Conformance, method: str, path: str) -> None:
-    assert conformance.run(method, path, examples=EXAMPLES, boundaries=BOUNDARIES) == {}
+    assert conformance.run(method, path, examples=EXAMPLES, taken=TAKEN, boundaries=BOUNDARIES) == {}
 
 
 def test_cases_are_a_few_hundred_and_a_third_of_them_succeeds(
@@ -72,4 +73,4 @@ def test_cases_are_a_few_hundred_and_a_third_of_them_succeeds(
     assert len(conformance.statuses) == len(OPERATIONS)
     assert conformance.case_count >= 200
     assert conformance.success_ratio >= 1 / 3
-    assert queues.bodies()["dead_letter"] == []
+    assert queues.wrongly_dead() == []

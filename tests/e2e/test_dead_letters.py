@@ -1,34 +1,22 @@
-from collections.abc import Iterator
-
 import pytest
 
-from tests.e2e.queues import LANES, Queues
-
-
-@pytest.fixture
-def dead_letters(queues: Queues) -> Iterator[Queues]:
-    assert queues.bodies()["dead_letter"] == []
-    yield queues
-    queues.purge("dead_letter")
-    queues.wait_for_dead_letters()
+from tests.e2e.queues import LANES, UNREADABLE, Queues
 
 
 @pytest.mark.parametrize("lane", LANES)
-def test_message_that_nobody_can_read_lands_in_the_dead_letter_queue_alone(
-    dead_letters: Queues, lane: str
-) -> None:
-    body = f"not a step of a job, sent to {lane}"
+def test_message_that_nobody_can_read_lands_in_the_dead_letter_queue_alone(queues: Queues, lane: str) -> None:
+    body = f"{UNREADABLE}, sent to {lane}"
 
-    dead_letters.send(lane, body)
+    queues.send(lane, body)
 
-    dead_letters.wait_for_dead_letters(body)
-    assert dead_letters.mentioning(body) == {"dead_letter": [body]}
+    queues.wait_for_dead_letter(body)
+    assert queues.mentioning(body) == {"dead_letter": [body]}
 
 
-def test_message_of_a_job_that_does_not_exist_is_dropped(dead_letters: Queues) -> None:
-    body = '{"job_id": "00000000000000000000000000000000", "seq": 1}'
+def test_message_of_a_job_that_does_not_exist_is_dropped(queues: Queues) -> None:
+    job_id = "00000000000000000000000000000000"
 
-    dead_letters.send("control", body)
+    queues.send("control", f'{{"job_id": "{job_id}", "seq": 1}}')
 
-    dead_letters.wait_until_empty(body)
-    assert dead_letters.bodies()["dead_letter"] == []
+    queues.wait_until_empty(job_id)
+    assert queues.wrongly_dead() == []

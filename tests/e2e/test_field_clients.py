@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from tests.e2e.conftest import TENANT
+from tests.e2e.environment import FIELD_KEEPING_TENANT, FIELD_TENANT, OTHER_TENANT
 from tests.e2e.field_client import FieldClient, ShownError
 from tests.e2e.market import Market
 from tests.e2e.model_server import ModelServer, model_server
@@ -67,7 +67,7 @@ RESULT_FIELDS = {
 
 @pytest.fixture(scope="module")
 def client(stack: Stack, tokens: dict[str, str]) -> Iterator[FieldClient]:
-    with FieldClient(stack.state.base_url, TENANT, tokens[TENANT]) as client:
+    with FieldClient(stack.state.base_url, FIELD_TENANT, tokens[FIELD_TENANT]) as client:
         yield client
 
 
@@ -112,23 +112,31 @@ def test_job_ends_with_every_field_that_clients_read(
 
 
 @pytest.fixture(scope="module")
-def rented_job_ids(client: FieldClient) -> dict[str, str]:
+def renters(stack: Stack, tokens: dict[str, str], client: FieldClient) -> Iterator[dict[str, FieldClient]]:
+    """Give a client for each kind of job: a benchmark of the same tenant could use the machine that is kept."""
+    tenant = FIELD_KEEPING_TENANT
+    with FieldClient(stack.state.base_url, tenant, tokens[tenant]) as keeping:
+        yield {"benchmark": client, "llm-instance": keeping}
+
+
+@pytest.fixture(scope="module")
+def rented_job_ids(renters: dict[str, FieldClient]) -> dict[str, str]:
     """Post every form before any is waited for, as above."""
     return {
-        name: client.submit(kind, {**body, "backend_url": None}, f"field-{name}")
+        name: renters[kind].submit(kind, {**body, "backend_url": None}, f"field-{name}")
         for name, (kind, body) in RENTED.items()
     }
 
 
 @pytest.mark.parametrize("form", RENTED)
 def test_job_in_either_form_rents(
-    client: FieldClient, market: Market, rented_job_ids: dict[str, str], form: str
+    renters: dict[str, FieldClient], market: Market, rented_job_ids: dict[str, str], form: str
 ) -> None:
-    job_id = rented_job_ids[form]
+    kind, job_id = RENTED[form][0], rented_job_ids[form]
+    client = renters[kind]
 
     result = client.wait(job_id, limit_seconds=150.0).result
 
-    kind = RENTED[form][0]
     assert result.keys() >= RESULT_FIELDS[kind]
     made = market.contracts_of(job_id)
     assert [contract.contract_id for contract in made] == [result["contract_id"]]
@@ -295,7 +303,7 @@ def test_other_tenants_job_is_shown_as_missing(
     stack: Stack, tokens: dict[str, str], job_ids: dict[str, str]
 ) -> None:
     with (
-        FieldClient(stack.state.base_url, "neighbour", tokens["neighbour"]) as neighbour,
+        FieldClient(stack.state.base_url, OTHER_TENANT, tokens[OTHER_TENANT]) as neighbour,
         pytest.raises(ShownError, match="There is no job"),
     ):
         neighbour.get(f"/v1/jobs/{job_ids['agent']}")

@@ -26,7 +26,7 @@ def own_server() -> Iterator[ModelServer]:
 
 
 def test_hundred_equal_requests_at_once_are_one_job(
-    rune: RuneClient, own_server: ModelServer, record_property: RecordProperty
+    counter: RuneClient, own_server: ModelServer, record_property: RecordProperty
 ) -> None:
     # Warming up would be a second call of the model.
     body = {
@@ -35,10 +35,10 @@ def test_hundred_equal_requests_at_once_are_one_job(
         "backend_url": own_server.url,
         "backend_warmup": False,
     }
-    before = newest_ids(rune)
+    before = newest_ids(counter)
 
     def post(_: int) -> httpx.Response:
-        return rune.http.post("/v1/jobs/benchmark", json=body, headers={"Idempotency-Key": KEY})
+        return counter.http.post("/v1/jobs/benchmark", json=body, headers={"Idempotency-Key": KEY})
 
     with ThreadPoolExecutor(max_workers=REQUESTS) as pool:
         answers = list(pool.map(post, range(REQUESTS)))
@@ -55,8 +55,8 @@ def test_hundred_equal_requests_at_once_are_one_job(
     assert len(job_ids) == 1
     assert replays == {None: 1, "true": REQUESTS - 1}
     (job_id,) = job_ids
-    assert newest_ids(rune) - before == job_ids
-    assert rune.wait_for_end(job_id).status == "succeeded"
+    assert newest_ids(counter) - before == job_ids
+    assert counter.wait_for_end(job_id).status == "succeeded"
     assert len(own_server.requests(CHAT)) == 1
 
 

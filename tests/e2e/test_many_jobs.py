@@ -88,4 +88,4 @@ def test_every_job_succeeds_exactly_once_when_two_hundred_are_posted_at_once(
         UNDISTURBED: JOB_COUNT
     }
     queues.wait_until_empty(*job_ids)
-    assert queues.bodies()["dead_letter"] == []
+    assert queues.wrongly_dead() == []

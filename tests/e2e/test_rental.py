@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from rune.contracts import BenchmarkResult, LlmInstanceResult, RentalList, RentalRecord
 from tests.e2e.client import RuneClient, read_result
-from tests.e2e.market import Market
+from tests.e2e.market import FRAIL_OFFER, FRAIL_RANGE, Market
 from tests.e2e.waiting import wait_until
 
 # The specification's RunBenchmarkRequest, to the letter.
@@ -34,7 +34,7 @@ def list_rentals(rune: RuneClient) -> list[RentalRecord]:
 def test_specifications_example_rents_once_and_gives_back_with_a_true_receipt(
     rune: RuneClient, market: Market, record_property: Callable[[str, object], None]
 ) -> None:
-    market.plant_foreign("somebody-elses")
+    foreign = market.plant_foreign("somebody-elses")
 
     job = rune.wait_for_end(rune.post_benchmark(EXAMPLE))
 
@@ -48,7 +48,7 @@ def test_specifications_example_rents_once_and_gives_back_with_a_true_receipt(
     assert result.rental.cost_usd == result.telemetry.cost_estimate_usd == job.cost_usd
     assert contract.total_usd <= result.rental.cost_usd < contract.total_usd + CENT_USD
     assert job.job_id not in {rental.job_id for rental in list_rentals(rune)}
-    assert market.touched_foreign() == []
+    assert market.touched_foreign(foreign) == []
     record_property(
         "figures",
         f"specification's example: contract {contract.contract_id} made once and destroyed; bill"
@@ -97,21 +97,21 @@ def test_machine_is_gone_when_the_model_is_one_that_nobody_has(rune: RuneClient,
     assert [contract.exists for contract in market.contracts_of(job.job_id)] == [False]
 
 
-def test_kept_instance_is_listed_extended_used_and_ended(rune: RuneClient, market: Market) -> None:
-    posted = rune.post_job("llm-instance", {"vastai": True, "model": "llama3.1:8b", "keep_seconds": 600})
-    job = rune.wait_for_end(posted)
+def test_kept_instance_is_listed_extended_used_and_ended(keeper: RuneClient, market: Market) -> None:
+    posted = keeper.post_job("llm-instance", {"vastai": True, "model": "llama3.1:8b", "keep_seconds": 600})
+    job = keeper.wait_for_end(posted)
     assert job.status == "succeeded", job.error
     result = read_result(LlmInstanceResult, job)
     assert result.mode == "vastai"
     assert result.rental
     assert result.rental.is_open_to_the_world
-    (rental,) = list_rentals(rune)
+    (rental,) = list_rentals(keeper)
     assert (rental.state, rental.backend_url) == ("kept", result.backend_url)
 
-    extended = rune.http.post(f"/v1/rentals/{rental.rental_id}/extend", json={"keep_seconds": 1800})
+    extended = keeper.http.post(f"/v1/rentals/{rental.rental_id}/extend", json={"keep_seconds": 1800})
     assert extended.status_code == 200, extended.text
-    used = rune.wait_for_end(
-        rune.post_benchmark({"vastai": True, "question": "Again?", "model": "llama3.1:8b"})
+    used = keeper.wait_for_end(
+        keeper.post_benchmark({"vastai": True, "question": "Again?", "model": "llama3.1:8b"})
     )
     assert used.status == "succeeded", used.error
     receipt = read_result(BenchmarkResult, used).rental
@@ -119,18 +119,19 @@ def test_kept_instance_is_listed_extended_used_and_ended(rune: RuneClient, marke
     assert (receipt.is_reused, receipt.rental_id) == (True, rental.rental_id)
     assert market.contracts_of(used.job_id) == []
 
-    ended = rune.http.delete(f"/v1/rentals/{rental.rental_id}")
+    ended = keeper.http.delete(f"/v1/rentals/{rental.rental_id}")
     assert ended.status_code == 202, ended.text
     market.wait_until_gone(job.job_id, limit_seconds=GONE_LIMIT_SECONDS)
-    wait_until(lambda: not list_rentals(rune), "its end is proven", limit_seconds=GONE_LIMIT_SECONDS)
+    wait_until(lambda: not list_rentals(keeper), "its end is proven", limit_seconds=GONE_LIMIT_SECONDS)
 
 
 def test_failing_machine_is_given_back_and_another_one_does_the_work(
     rune: RuneClient, market: Market
 ) -> None:
-    market.add_faults({"kind": "boot", "boot": "exited"})
+    market.add_faults({"kind": "boot", "boot": "exited", "machine_id": FRAIL_OFFER.machine_id})
 
-    job = rune.wait_for_end(rune.post_benchmark(EXAMPLE), limit_seconds=GONE_LIMIT_SECONDS)
+    job_id = rune.post_benchmark({**EXAMPLE, **FRAIL_RANGE})
+    job = rune.wait_for_end(job_id, limit_seconds=GONE_LIMIT_SECONDS)
 
     assert job.status == "succeeded", job.error
     result = read_result(BenchmarkResult, job)

@@ -60,9 +60,8 @@ def rune(stack: Stack) -> Iterator[RuneClient]:
 
 @pytest.fixture(scope="module")
 def market(stack: Stack) -> Iterator[Market]:
-    market = Market(stack.state.simulators["vastai"])
-    yield market
-    market.close()
+    with Market(stack.state.simulators["vastai"]) as market:
+        yield market
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +87,7 @@ def asked_of(keyed: KeyedServer) -> Mapping[str, object]:
 
 
 def change_key(stack: Stack, keyed: KeyedServer) -> float:
-    keyed.api_key = secrets.token_urlsafe(32)
+    keyed.change_key()
     return write(stack, keyed)
 
 
@@ -169,7 +168,7 @@ def test_changed_credential_holds_at_once_in_every_function(
     body = {"question": "Why?", "model": MODEL, **asked_of(keyed)}
     warmed = rune.wait_for_end(rune.post_benchmark(body))
     assert (warmed.status, warmed.error) == ("succeeded", None)
-    refused_count = len(keyed.refused)
+    refused_count = len(keyed.read_refused())
 
     changed_at = change_key(stack, keyed)
     job_id = rune.post_benchmark(body)
@@ -182,11 +181,11 @@ def test_changed_credential_holds_at_once_in_every_function(
         "api: until /v1/llm/models answers with the new key": of_api,
         "worker-control: until the server's models are read": done_at["backend.list_models"] - changed_at,
         "worker-inference: until the model is loaded": done_at["backend.warmup"] - changed_at,
-        "refused requests on the way": str(len(keyed.refused) - refused_count),
+        "refused requests on the way": str(len(keyed.read_refused()) - refused_count),
     }
     figures(record_property, "Changed key of a model server", rows)
     assert (status, job.status, job.error) == (200, "succeeded", None)
-    assert len(keyed.refused) > refused_count
+    assert len(keyed.read_refused()) > refused_count
     assert max(value for value in rows.values() if isinstance(value, float)) <= 2 * PROMPTLY_SECONDS
 
 

@@ -1,7 +1,8 @@
 """The RUNE API specification, one test for each of its statements, through the deployed template.
 
 A test's docstring is the statement. What the server does in its memory cannot be seen from outside: those tests
-look at the deployed settings and at the code that runs there.
+look at the deployed settings and at the code that runs there. The limiter's statements are in
+`test_specification_limiter.py`, beside the stack whose callers are blocked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import gc
 import hashlib
 import hmac
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -31,9 +31,8 @@ from rune.contracts import (
 )
 from rune.contracts.estimates import CostEstimationResponse
 from rune.tenants.tokens import TokenBook, admits
-from tests.e2e.blocked import ANY_PATH, WINDOW_SECONDS, Answer, BlockedAddress
 from tests.e2e.client import RuneClient, bearer, read_result
-from tests.e2e.conftest import OTHER_TENANT, TENANT
+from tests.e2e.environment import OTHER_TENANT, TENANT
 from tests.e2e.model_server import ModelServer
 
 type RecordProperty = Callable[[str, object], None]
@@ -206,38 +205,6 @@ def test_spec_tokens_are_compared_as_hashes_in_constant_time(
     digests = book.digests_of(TENANT)
     assert [admits(digests, tokens[TENANT]), admits(digests, "wrong")] == [True, False]
     assert compared == [(known, known), (wrong, known)]
-
-
-def test_spec_ten_failed_attempts_are_counted_for_one_source_ip(blocked: BlockedAddress) -> None:
-    """Rate Limiting: Accumulating 10 failed authentication attempts from a single source IP …"""
-    assert blocked.count("unauthorized") == 10
-
-
-def test_spec_window_of_failed_attempts_is_60_seconds_and_rolls(blocked: BlockedAddress) -> None:
-    """… within a 60-second rolling window …"""
-    assert WINDOW_SECONDS == 60
-    # The block ends when the oldest of the ten leaves the window, not when a minute of the clock is over.
-    assert int(blocked.row["blocked_until"]["N"]) == blocked.first_instant_ms + 60_000
-
-
-def test_spec_too_many_failed_attempts_are_answered_401(blocked: BlockedAddress) -> None:
-    """… will result in a … block (HTTP 401)."""
-    refused = [answer for answer in blocked.answers if answer.error == "rate limit exceeded"]
-
-    assert {(answer.status, answer.code) for answer in refused} == {(401, "rate_limit_exceeded")}
-
-
-def test_spec_block_is_temporary(blocked: BlockedAddress) -> None:
-    """… a temporary block."""
-    # Begun long ago where the whole suite runs.
-    time.sleep(max(0.0, blocked.ends_at - time.monotonic()) + 1.0)
-
-    with blocked.client() as caller:
-        answer = caller.http.get(ANY_PATH)
-
-    assert answer.status_code == 200
-    with blocked.client("a-wrong-token-after-the-block-that-opens-nothing") as stranger:
-        assert Answer.of(stranger.http.get(ANY_PATH)).code == "unauthorized"
 
 
 def test_spec_idempotency_key_is_optional_for_post_jobs(

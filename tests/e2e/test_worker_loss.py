@@ -3,19 +3,19 @@
 import time
 
 from tests.e2e.client import RuneClient
-from tests.e2e.model_server import CHAT
+from tests.e2e.environment import Losses
 from tests.e2e.queues import Queues
-from tests.e2e.worker_loss import LostWorker
 
 RECOVERY_LIMIT_SECONDS = 180.0
 
 
 def test_job_succeeds_exactly_once_when_its_worker_is_killed_in_the_middle_of_the_answer(
-    rune: RuneClient, queues: Queues, lost_worker: LostWorker
+    rune: RuneClient, queues: Queues, losses: Losses
 ) -> None:
-    left_seconds = RECOVERY_LIMIT_SECONDS - (time.monotonic() - lost_worker.killed_at)
+    lost = losses.worker
+    left_seconds = RECOVERY_LIMIT_SECONDS - (time.monotonic() - lost.killed_at)
 
-    job = rune.wait_for_end(lost_worker.job_id, limit_seconds=max(5.0, left_seconds))
+    job = rune.wait_for_end(lost.job_id, limit_seconds=max(5.0, left_seconds))
 
     assert job.status == "succeeded"
     assert job.finished_at
@@ -23,7 +23,7 @@ def test_job_succeeds_exactly_once_when_its_worker_is_killed_in_the_middle_of_th
     # Shown by pytest -s; a figure to report, not to judge.
     print(f"\nkilled in its middle, the job took {took_seconds:.1f} s")  # noqa: T201
     assert took_seconds < RECOVERY_LIMIT_SECONDS
-    events = rune.get_events(lost_worker.job_id)
+    events = rune.get_events(lost.job_id)
     assert [(event.event, event.error_type) for event in events] == [
         ("job.accepted", None),
         ("backend.list_models", None),
@@ -33,7 +33,7 @@ def test_job_succeeds_exactly_once_when_its_worker_is_killed_in_the_middle_of_th
         ("job.succeeded", None),
     ]
     assert events[2].labels == {"step": "measure", "lost": "1"}
-    asked = lost_worker.server.requests(CHAT)
+    asked = lost.read_chats()
     assert [request.outcome for request in asked] == ["cancelled", "completed"]
     assert 0 < asked[0].chunk_count < asked[1].chunk_count
-    assert queues.bodies()["dead_letter"] == []
+    assert queues.wrongly_dead() == []

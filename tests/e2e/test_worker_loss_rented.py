@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.client import RuneClient
+from tests.e2e.environment import Losses
 from tests.e2e.market import Market
-from tests.e2e.rental_losses import HANGS, RentalLoss
+from tests.e2e.rental_losses import HANGS
 
 GONE_LIMIT_SECONDS = 180.0
 
@@ -17,10 +18,10 @@ def test_machine_is_gone_within_three_minutes_when_the_worker_is_killed(
     phase: str,
     rune: RuneClient,
     market: Market,
-    rental_losses: list[RentalLoss],
+    losses: Losses,
     record_property: Callable[[str, object], None],
 ) -> None:
-    (loss,) = [each for each in rental_losses if each.phase == phase]
+    (loss,) = [each for each in losses.rentals if each.phase == phase]
     left_seconds = GONE_LIMIT_SECONDS - (time.time() - loss.killed_at)
 
     market.wait_until_gone(loss.job_id, limit_seconds=max(1.0, left_seconds))

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.5
 
 
 def wait_until[Found](
