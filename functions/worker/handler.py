@@ -7,6 +7,9 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+# Nearly every turn calls a server over HTTP, and the client takes 25 ms of a whole processor, which Lambda gives to
+# imports and not to turns.
+import rune.net.client  # noqa: F401
 from rune import logs
 from rune.aws.sqs import decode
 from rune.aws.wiring import Clients

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -344,7 +345,7 @@ def test_function_loads_nothing_that_it_does_not_use(function: str, never: set[s
     assert loaded & (never | set(FUNCTION_NAMES) - {function}) == set()
 
 
-RARE = {
+RARE_IN_API = {
     "api.routes.benchmarks",
     "api.routes.docs",
     "api.routes.estimates",
@@ -374,6 +375,27 @@ RARE = {
 }
 """What few requests need, and each cold start would pay for."""
 
+RARE_IN_WORKER = {
+    "jsonschema_rs",
+    "rune.agents",
+    "rune.bench.driver",
+    "rune.bench.judging",
+    "rune.bench.reports",
+    "rune.contracts.benchmarks",
+    "rune.contracts.comparisons",
+    "rune.contracts.records",
+    "rune.contracts.results",
+    "rune.llm.bedrock",
+    "rune.llm.ollama",
+    "rune.llm.openai",
+    "rune.rentals.record",
+    "rune.workflows.agent",
+    "rune.workflows.benchmark.judge",
+    "rune.workflows.benchmark.measure",
+    "rune.workflows.rental",
+}
+"""What a turn of one step does not share with those of others, and what renting needs without an account."""
+
 
 OF_THE_API = {
     "RUNE_API_TOKENS": f"t:{'x' * 40}",
@@ -382,8 +404,9 @@ OF_THE_API = {
 }
 
 
-def test_api_starts_without_what_few_requests_need() -> None:
-    script = f"import sys, api.handler; print(*({RARE!r} & sys.modules.keys()))"
+@pytest.mark.parametrize(("function", "rare"), [("api", RARE_IN_API), ("worker", RARE_IN_WORKER)])
+def test_function_starts_without_what_few_invocations_need(function: str, rare: set[str]) -> None:
+    script = f"import sys, {function}.handler; print(*({rare!r} & sys.modules.keys()))"
 
     done = subprocess.run(  # noqa: S603  # our own code
         [sys.executable, "-c", script],
@@ -394,3 +417,26 @@ def test_api_starts_without_what_few_requests_need() -> None:
     )
 
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", sorted(RARE_IN_API | RARE_IN_WORKER))
+def test_what_few_invocations_need_is_there(name: str) -> None:
+    assert find_spec(name) is not None
+
+
+def test_first_clients_are_made_at_the_start_and_no_others() -> None:
+    """Those of most invocations: a whole processor is there for imports alone."""
+    script = (
+        "import worker.handler, api.handler, janitor.handler;"
+        "print(*(sorted(vars(each.handler.clients)) for each in (worker, api, janitor)), sep='|')"
+    )
+
+    done = subprocess.run(  # noqa: S603  # our own code
+        [sys.executable, "-c", script],
+        env={**ENVIRONMENT, **OF_THE_API, "PYTHONPATH": f"{SHARED}:{FUNCTIONS}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip().split("|") == ["['_dynamodb', '_session', '_sqs']"] * 3

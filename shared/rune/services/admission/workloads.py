@@ -26,7 +26,7 @@ def admit_work(
         expectation that cannot be used, or a judge that cannot judge.
     """
     _check_context(request)
-    request_count = count_requests(request.measured)
+    request_count = 1 if request.workload is None else count_requests(request.workload)
     if request_count > MAX_REQUESTS:
         raise InvalidRequestError(
             f"The workload is {request_count:,} requests to be measured; a job may have {MAX_REQUESTS:,}.",
