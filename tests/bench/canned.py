@@ -45,7 +45,11 @@ def answers_to_turn(model_server: str) -> Answers:
         "url": {"S": model_server},
         "model": {"S": body["model"]},
     }
-    return {**_WRITTEN, "UpdateItem": {"Attributes": hot_item(job)}, "BatchGetItem": _found(request)}
+    return {
+        **_WRITTEN,
+        "UpdateItem": {"Attributes": hot_item(job)},
+        "BatchGetItem": _found(hot_item(job), request),
+    }
 
 
 def answers_to_tick() -> Answers:

@@ -139,3 +139,9 @@ def test_handler_imports_from_its_artifact_layer_and_runtime_alone(function: str
 @pytest.mark.parametrize("function", ["ControlWorkerFunction", "InferenceWorkerFunction", "JanitorFunction"])
 def test_only_the_api_imports_the_web_framework(function: str) -> None:
     assert imported(function).keys() & {"fastapi", "starlette", "mangum"} == set()
+
+
+def test_no_cold_start_loads_the_first_version_of_pydantic() -> None:
+    """FastAPI does at the first field, wherever it is there."""
+    assert "fastapi._compat.shared" in (modules := imported("ApiFunction"))
+    assert "pydantic.v1" not in modules

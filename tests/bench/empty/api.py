@@ -16,7 +16,7 @@ app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 @app.get("/v1/jobs/{job_id}", response_model=None)
 async def get_job(request: Request) -> Mapping[str, object]:
     """Read a row."""
-    key = {"pk": {"S": request.path_params["job_id"]}}
+    key = {"pk": {"S": f"JOB#{request.path_params['job_id']}"}}
     found = _dynamodb.batch_get_item(RequestItems={"table": {"Keys": [key]}})
     return {"count": len(found["Responses"]["table"])}
 
