@@ -129,8 +129,8 @@ class Engine:
     ) -> bool:
         """Commit the turn's end, again and again while the store throttles or is away; see `_commit`.
 
-        What the step has done was paid for. The lease is renewed before each further try, which also shows whether
-        an earlier one was carried out and only its answer was lost.
+        What the step has done was paid for. Before each further try the lease is renewed, and the row is read: an
+        earlier try may have been carried out, and only its answer was lost.
 
         Parameters
         ----------
@@ -138,14 +138,18 @@ class Engine:
             On the monotonic clock: no try begins later, because the function would be ended.
         """
         pause_seconds = FIRST_COMMIT_PAUSE_SECONDS
+        is_repeated = False
         while True:
             try:
+                if is_repeated and self._send_if_committed(job, transition):
+                    return True
                 return self._commit(job, transition)
             except StoreUnavailableError as error:
                 is_too_late = self._clock.monotonic_seconds() + pause_seconds > last_try_seconds
                 if not error.retryable or is_too_late:
                     raise
                 log.warning("commit.repeated", extra={**_labels(job), "reason": error.sentence})
+            is_repeated = True
             await self._pause(pause_seconds)
             pause_seconds = min(2 * pause_seconds, LONGEST_COMMIT_PAUSE_SECONDS)
             try:

@@ -24,7 +24,7 @@ from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import Refused
 from rune.jobs.transitions import Transition, make_transition
-from rune.storage.change import apply
+from rune.storage.change import Change, apply
 from tests.builders import (
     JOB_ID,
     NOW,
@@ -621,6 +621,31 @@ def test_take_turn_sends_the_message_once_when_only_the_answer_to_its_commit_was
 
     assert (store.tries, rig.job.seq) == (1, 2)
     assert [send.message for send in rig.queue.sent] == [StepMessage(JOB_ID, 2)]
+
+
+class AwayStore(ThrottledStore):
+    """Carries a commit out, loses its answer, and does not take the next renewal."""
+
+    def __init__(self) -> None:
+        super().__init__(1, loses_answers=True)
+        self._is_away = True
+
+    def update(self, job_id: str, change: Change) -> Job | Refused:
+        if change.name == "renew" and self._is_away:
+            self._is_away = False
+            raise StoreUnavailableError("The table cannot be reached now.")
+        return super().update(job_id, change)
+
+
+@pytest.mark.parametrize("outcome", [Next(StepName.WARM_UP), Done("{}")], ids=["goes on", "ends"])
+def test_take_turn_commits_once_when_the_answer_was_lost_and_the_lease_cannot_be_renewed(
+    outcome: Outcome,
+) -> None:
+    store = AwayStore()
+    rig = Rig(fill(store, a_job()), lambda _: outcome).take_turn()
+
+    assert (store.tries, rig.job.seq) == (1, 2)
+    assert len(rig.queue.sent) == isinstance(outcome, Next)
 
 
 def test_take_turn_sends_nothing_when_another_worker_came_while_it_repeated_its_commit() -> None:
