@@ -13,13 +13,15 @@ def variables_of(state: StackState) -> Mapping[str, str]:
     """Return the variables that a command line needs to use the stack.
 
     `RUNE_API_BASE_URL`, `RUNE_API_TENANT` and `RUNE_API_TOKEN` are the names that RUNE's clients read. Each
-    simulated server has its address in `<NAME>_URL`. The token is left out where the stack has only its hash.
+    simulated server has its address in `<NAME>_URL`, the emulator in `EMULATOR_URL`. The token is left out where
+    the stack has only its hash.
     """
     token = {} if state.token is None else {"RUNE_API_TOKEN": state.token}
     return {
         "RUNE_API_BASE_URL": state.base_url,
         "RUNE_API_TENANT": state.tenant,
         **token,
+        "EMULATOR_URL": state.emulator_url,
         **{f"{name.upper()}_URL": address for name, address in state.simulators.items()},
     }
 

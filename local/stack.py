@@ -32,6 +32,7 @@ from local.tokens import LocalTokens, make_tokens
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
 _READY_LIMIT_SECONDS = 60.0
+_SHOWN_TOKEN_CHARS = 6
 _SIMULATOR_LIMIT_SECONDS = 30.0
 _LISTENING = re.compile(r"listening on (http://\S+)")
 # Output names in the template by the short names that people see.
@@ -270,12 +271,19 @@ def _introduce(stack: Stack, say: Say) -> None:
     state = stack.state
     say(f"\nRUNE answers at {state.base_url}")
     say(f"  tenant       {state.tenant}")
-    say(f"  token        {state.token or '(only its hash was given)'}")
+    say(f"  token        {_abbreviate(state.token)}")
     say(f"  AWS endpoint {state.emulator_url}")
     say(f"  tenants      {state.tenants_path}/<tenant> in its SSM (docs/tenants.md)")
     for name, address in state.simulators.items():
         say(f"  {name:<12} {address} (simulated)")
     say("The functions' logs follow. Ctrl-C stops everything.\n")
+
+
+def _abbreviate(token: str | None) -> str:
+    """Return what a terminal, and a log made of it, may show of the token."""
+    if token is None:
+        return "(only its hash was given)"
+    return f"{token[:_SHOWN_TOKEN_CHARS]}… (all of it: make -s env)"
 
 
 def _run_in_foreground(settings: StackSettings) -> None:

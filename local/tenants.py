@@ -48,6 +48,17 @@ def write_documents(aws: AwsSession, documents: Mapping[str, Document]) -> None:
         write_secret(aws, f"{TENANTS_PATH}/{tenant}", json.dumps(document))
 
 
+def read_document(aws: AwsSession, tenant: str) -> dict[str, object]:
+    """Return a tenant's document as it is now; empty where there is none."""
+    ssm = aws.client("ssm")
+    try:
+        found = ssm.get_parameter(Name=f"{TENANTS_PATH}/{tenant}", WithDecryption=True)
+    except ssm.exceptions.ParameterNotFound:
+        return {}
+    document: dict[str, object] = json.loads(found["Parameter"]["Value"])
+    return document
+
+
 def write_secret(aws: AwsSession, name: str, value: str) -> None:
     """Write a SecureString, in place of the one that is there."""
     aws.client("ssm").put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)

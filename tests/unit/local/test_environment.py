@@ -31,6 +31,7 @@ def test_variables_are_those_that_clients_read() -> None:
         "RUNE_API_BASE_URL": "http://localhost:8080",
         "RUNE_API_TENANT": "default",
         "RUNE_API_TOKEN": STATE.token,
+        "EMULATOR_URL": "http://127.0.0.1:4566",
         "OLLAMA_URL": "http://127.0.0.1:1",
         "VASTAI_URL": "http://127.0.0.1:2",
     }
