@@ -185,6 +185,10 @@ async def _answer_validation_error(_request: Request, error: Exception) -> Respo
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return _unforeseen(error)
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        # FastAPI's answer to a body that breaks the parser in another way: it is no UTF-8, is nested too deeply, or
+        # has a number of more than 4,300 digits. Nothing else here raises a 400.
+        return Problem(400, "invalid_json", "The body cannot be read as JSON.").as_response()
     code = CODES.get(error.status_code, "bad_request")
     phrase = HTTPStatus(error.status_code).phrase
     headers = {**(error.headers or {})}

@@ -139,10 +139,13 @@ TWICE = "Vast.ai's terms are given twice: flat and under provisioning."
 
 REFUSED: dict[str, tuple[object, dict[str, object]]] = {
     "not JSON": ("{", a_problem(400, "invalid_json", "The body is not JSON.")),
-    "nested deeper than can be read": ("[" * 100_000, a_problem(400, "bad_request", "Bad Request.")),
+    "nested deeper than can be read": (
+        "[" * 100_000,
+        a_problem(400, "invalid_json", "The body cannot be read as JSON."),
+    ),
     "a number longer than can be read": (
         '{"min_dph": 1' + "0" * 5000 + "}",
-        a_problem(400, "bad_request", "Bad Request."),
+        a_problem(400, "invalid_json", "The body cannot be read as JSON."),
     ),
     "empty": ("", a_wrong_field("", "Field required")),
     "null": ("null", a_wrong_field("", NO_DICTIONARY)),
@@ -270,7 +273,7 @@ def test_post_refuses_a_body_that_is_no_utf8(api: ModuleType, cloud: Cloud) -> N
 
     response = ask(api, {**event, "isBase64Encoded": True})
 
-    assert_problem(response, a_problem(400, "bad_request", "Bad Request."))
+    assert_problem(response, a_problem(400, "invalid_json", "The body cannot be read as JSON."))
 
 
 def test_post_refuses_a_body_that_is_no_base64(api: ModuleType, cloud: Cloud) -> None:

@@ -95,6 +95,15 @@ def test_body_that_is_no_document_is_a_problem(body: str, path: str, api: Module
     assert cloud.calls == []
 
 
+UNREADABLE = ["half a document", "100,000 brackets", "100,000 objects", "5000 digits"]
+
+
+@every_post
+@pytest.mark.parametrize("body", [BODIES[name] for name in UNREADABLE], ids=UNREADABLE)
+def test_body_that_cannot_be_parsed_is_no_json(body: str, path: str, api: ModuleType) -> None:
+    assert post(api, body, path=path).document["code"] == "invalid_json"
+
+
 NUMBERS = {
     "NaN": "NaN",
     "infinity": "Infinity",
