@@ -13,6 +13,7 @@ LOOPBACK_URLS = ("http://127.0.0.1:11434", "http://127.0.0.1:11434/", "http://12
 KNOWN_MODEL = "llama3.1:8b"
 
 _texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+_model_names = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=20)
 _prices = st.floats(0, 1000, allow_nan=False)
 _ratios = st.floats(0, 1, allow_nan=False)
 TEMPLATES = ("c166c11f035d3a97871a23bd32ca6aba", "4e17788f")
@@ -86,7 +87,7 @@ _expectations: st.SearchStrategy[Body] = st.one_of(
         _optional(tolerance=st.floats(0, 10), relative_tolerance=_ratios),
     ).map(lambda numeric: {"numeric": numeric}),
     st.fixed_dictionaries(
-        {"model": _texts, "rubric": _texts, "backend_url": st.sampled_from(LOOPBACK_URLS)},
+        {"model": _model_names, "rubric": _texts, "backend_url": st.sampled_from(LOOPBACK_URLS)},
         optional={"backend_type": st.sampled_from(("ollama", "openai"))},
     ).map(lambda judge: {"judge": judge}),
 )

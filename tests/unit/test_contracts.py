@@ -12,6 +12,7 @@ from rune.contracts import (
     BenchmarkRequest,
     BenchmarkResult,
     Document,
+    JudgeModel,
     LlmInstanceRequest,
     StoredBenchmarkResult,
 )
@@ -262,6 +263,46 @@ def test_other_requests_are_refused_at_the_field_that_is_wrong(
         request_type.model_validate(fields)
 
     assert [".".join(map(str, error["loc"])) for error in caught.value.errors()] == [place]
+
+
+BLANK, CONTROL = "The model's name is blank.", "The model's name holds a control character or a line break."
+NO_MODELS: dict[str, str] = {
+    " ": BLANK,
+    "\t\n": BLANK,
+    "\u00a0\u3000": BLANK,
+    "llama3.1:8b\n": CONTROL,
+    "../../etc/\0\n": CONTROL,
+    "a\x7fb": CONTROL,
+    "a\x85b": CONTROL,
+    "a\u2028b": CONTROL,
+}
+WITH_A_MODEL: list[tuple[type[Document], dict[str, object]]] = [
+    (BenchmarkRequest, {"question": "q"}),
+    (AgenticAgentRequest, {"question": "q"}),
+    (LlmInstanceRequest, {}),
+    (JudgeModel, {"rubric": "r"}),
+]
+of_each_kind = pytest.mark.parametrize(("kind", "others"), WITH_A_MODEL)
+
+
+@of_each_kind
+@pytest.mark.parametrize(("name", "sentence"), NO_MODELS.items(), ids=map(repr, NO_MODELS))
+def test_name_that_no_model_has_is_refused(
+    name: str, sentence: str, kind: type[Document], others: dict[str, object]
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate({**others, "model": name})
+
+    (error,) = caught.value.errors()
+    assert (error["loc"], error["msg"]) == (("model",), f"Value error, {sentence}")
+
+
+@of_each_kind
+@pytest.mark.parametrize("name", ["my model", "hf.co/a/b:Q8_0", "модель", "../model", "千问"])
+def test_name_that_a_model_may_have_is_taken(
+    name: str, kind: type[Document], others: dict[str, object]
+) -> None:
+    assert kind.model_validate({**others, "model": name}).model_dump()["model"] == name
 
 
 def test_every_name_of_the_package_is_in_its_module() -> None:

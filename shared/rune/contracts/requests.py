@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rune.contracts.document import BUILT_AT_IMPORT, Document
+from rune.contracts.names import ModelName
 from rune.contracts.workloads import Expectation, Workload, question_once
 
 type BackendType = Literal["ollama", "openai", "bedrock"]
@@ -115,7 +116,7 @@ class Question(BackendChoice):
 
     question: str = Field(min_length=1, max_length=100_000)
     """What to ask."""
-    model: str = Field(min_length=1, max_length=128)
+    model: ModelName
     """Name of the model on its server."""
     backend_warmup: bool = True
     """Whether to load the model before the question is asked, outside the measurement."""
@@ -158,7 +159,7 @@ class AgenticAgentRequest(Question):
 class LlmInstanceRequest(BackendChoice, RentalChoice):
     """Get the address of a model server that answers, on a machine that RUNE rents or on one that is there."""
 
-    model: str | None = Field(None, min_length=1, max_length=128)
+    model: ModelName | None = None
     """The model to put on a rented machine; null takes the largest of the catalog that the best offer holds."""
     backend_warmup_timeout: int = Field(300, ge=30, le=900)
     """Longest time that loading it may take, in seconds."""

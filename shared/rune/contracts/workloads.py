@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from rune.contracts.document import Document
+from rune.contracts.names import ModelName
 
 MAX_POINTS = 12
 """Points of a workload, each measured within one run of a function."""
@@ -128,7 +129,7 @@ class NumericExpectation(Document):
 class JudgeModel(Document):
     """A model that reads each answer and gives a score."""
 
-    model: str = Field(min_length=1, max_length=128)
+    model: ModelName
     """Name of the model on its server."""
     rubric: str = Field(min_length=1, max_length=8000)
     """What a good answer is, in words; the judge gives 0 to 10 by it."""
