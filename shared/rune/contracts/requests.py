@@ -13,6 +13,9 @@ from rune.contracts.workloads import Expectation, Workload, question_once
 
 type BackendType = Literal["ollama", "openai", "bedrock"]
 
+LARGEST_VRAM_MB = 4_000_000
+"""GPU memory that a job may ask for: above every machine that is offered for rent."""
+
 type Url = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
@@ -61,7 +64,7 @@ class RentalChoice(Document):
     """Whether to give the machine back when the job ends."""
     provisioning: Provisioning | None = None
     """Vast.ai's terms in the nested form."""
-    min_vram_mb: int | None = Field(None, ge=1000, le=4_000_000)
+    min_vram_mb: int | None = Field(None, ge=1000, le=LARGEST_VRAM_MB)
     """GPU memory that the model needs, in MB; only for a model whose size RUNE does not know."""
     boot_timeout_seconds: int = Field(360, ge=60, le=1800)
     """Longest time that a rented machine may take to boot, in seconds; then another one is tried."""

@@ -2,10 +2,15 @@
 
 import re
 
+from rune.contracts.requests import LARGEST_VRAM_MB
 from rune.errors import InvalidRequestError
 from rune.money.catalog import CATALOG, SizedModel, find_model
 
-_SIZE = re.compile(r"(?:(?P<experts>\d{1,2})x)?(?P<billions>\d{1,4}(?:\.\d{1,3})?)b\b", re.IGNORECASE)
+_SIZE = re.compile(
+    # Digits are ASCII. A size is no part of a longer number: 99999b is not 9999b, and 100x7b is not 7b.
+    r"(?<!\d)(?<!\d\.)(?<!\dx)(?:(?P<experts>[0-9]{1,2})x)?(?P<billions>[0-9]{1,4}(?:\.[0-9]{1,3})?)b\b",
+    re.IGNORECASE,
+)
 _BYTES_PER_PARAMETER = (
     (re.compile(r"fp16|bf16|f16"), 2.1),
     (re.compile(r"q8"), 1.15),
@@ -46,14 +51,16 @@ def size_model(model: str, min_vram_mb: int | None = None) -> SizedModel:
 def estimate_vram_mb(model: str) -> int | None:
     """Return the memory that a name such as `qwen3:14b-q8_0` or `mixtral:8x7b` implies, or None.
 
-    Every expert counts in full, although experts share some weights.
+    Every expert counts in full, although experts share some weights. A size of zero, or one that needs more memory
+    than a caller may ask for, is no size.
     """
     size = _SIZE.search(model.rpartition(":")[2]) or _SIZE.search(model)
     if size is None:
         return None
     billions = float(size["billions"]) * int(size["experts"] or 1)
     quantised = next((each for pattern, each in _BYTES_PER_PARAMETER if pattern.search(model.lower())), None)
-    return round(billions * (quantised or _USUAL_BYTES_PER_PARAMETER) * 1000) + _BASE_MB
+    vram_mb = round(billions * (quantised or _USUAL_BYTES_PER_PARAMETER) * 1000) + _BASE_MB
+    return vram_mb if billions and vram_mb <= LARGEST_VRAM_MB else None
 
 
 def largest_model(vram_mb: int) -> SizedModel | None:

@@ -37,6 +37,25 @@ def test_estimate_tells_nothing_when_a_name_has_no_size(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        *("x:\u0663b", "x:\u06631b", "x:1\u0663b", "x:\uff17b"),
+        *("x:0b", "x:0.0b", "x:00b", "x:0x7b", "x:8x0b", "llama-13b:0b"),
+        *("x:99x9999b", "x:99x999b-fp32", "x:99999b", "x:100x7b", "x:0.0001b"),
+    ],
+)
+def test_size_in_a_name_that_no_model_has_is_none(name: str) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        size_model(name)
+
+    assert raised.value.specific_code == "model_size_unknown"
+
+
+def test_largest_size_in_a_name_is_taken() -> None:
+    assert estimate_vram_mb("x:2x2775b") == 5550 * 720 + 2000 < 4_000_000
+
+
+@pytest.mark.parametrize(
     ("name", "weights_mb"),
     # Files of Llama-3.1-70B by bartowski, as listed at ozeki.chat/p_8590-understanding-ai-model-files.html.
     [
