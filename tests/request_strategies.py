@@ -15,6 +15,7 @@ KNOWN_MODEL = "llama3.1:8b"
 _texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 _model_names = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=20)
 _prices = st.floats(0, 1000, allow_nan=False)
+_highest_prices = st.floats(0.01, 1000, allow_nan=False)
 _ratios = st.floats(0, 1, allow_nan=False)
 TEMPLATES = ("c166c11f035d3a97871a23bd32ca6aba", "4e17788f")
 _hashes = st.none() | st.sampled_from(TEMPLATES)
@@ -42,12 +43,16 @@ def _ordered_prices(terms: Body) -> Body:
 
 
 _nested_terms = _optional(
-    template_hash=_hashes, min_dph=_prices, max_dph=_prices, reliability=_ratios, stop_instance=st.booleans()
+    template_hash=_hashes,
+    min_dph=_prices,
+    max_dph=_highest_prices,
+    reliability=_ratios,
+    stop_instance=st.booleans(),
 ).map(_ordered_prices)
 _flat_terms = _optional(
     template_hash=_hashes,
     min_dph=st.none() | _prices,
-    max_dph=st.none() | _prices,
+    max_dph=st.none() | _highest_prices,
     reliability=st.none() | _ratios,
     vastai_stop_instance=st.booleans(),
 ).map(_ordered_prices)
@@ -156,7 +161,7 @@ _durations = _optional(
 )
 _rented_hours = _merged(
     st.just({"vastai": True}),
-    _optional(min_dph=_prices, max_dph=st.floats(0.01, 1000)).map(_ordered_prices),
+    _optional(min_dph=_prices, max_dph=_highest_prices).map(_ordered_prices),
 )
 _own_machine: st.SearchStrategy[Body] = st.fixed_dictionaries(
     {

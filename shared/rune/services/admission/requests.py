@@ -151,6 +151,12 @@ def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Re
             code="keep_seconds_too_long",
         )
     terms = request.rental_terms
+    if terms.max_dph == 0:
+        raise InvalidRequestError(
+            "No machine costs nothing: max_dph must be above 0.",
+            pointer="/max_dph" if request.max_dph is not None else "/provisioning/vastai/max_dph",
+            code="max_dph_zero",
+        )
     if terms.template_hash and terms.template_hash not in renting.templates:
         raise InvalidRequestError(
             TEMPLATE_NOT_ALLOWED,

@@ -152,6 +152,14 @@ REFUSALS: dict[str, tuple[Renting, dict[str, object], str, str]] = {
     "a server too": (RENTING, {"backend_url": SERVER}, "/backend_url", "backend_url_and_vastai"),
     "another kind of server": (RENTING, {"backend_type": "openai"}, "/backend_type", "rental_backend_type"),
     "model of no known size": (RENTING, {"model": UNKNOWN}, "/min_vram_mb", "model_size_unknown"),
+    "for nothing": (RENTING, {"max_dph": 0.0}, "/max_dph", "max_dph_zero"),
+    "for nothing, nested": (
+        RENTING,
+        {"vastai": False, "provisioning": {"vastai": {"max_dph": 0.0}}},
+        "/provisioning/vastai/max_dph",
+        "max_dph_zero",
+    ),
+    "impossible size": (RENTING, {"model": "x:0b"}, "/min_vram_mb", "model_size_unknown"),
     "kept too long": (RENTING, {"keep_seconds": 7201}, "/keep_seconds", "keep_seconds_too_long"),
     "the default, said": (SHORT, {"keep_seconds": 3600}, "/keep_seconds", "keep_seconds_too_long"),
 }
