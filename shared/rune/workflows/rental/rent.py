@@ -168,7 +168,11 @@ class RentStep:
         searched_ms = round((clock.now() - began_at).total_seconds() * 1000)
         search = Note("vastai.offer_search", describe_selection(selection), duration_ms=searched_ms)
         if not selection.offers:
-            sentence = f"None of {len(offers)} offers fits: {summarize_rejections(selection)}."
+            sentence = (
+                f"None of {len(offers)} offers fits: {summarize_rejections(selection)}."
+                if offers
+                else "Vast.ai has no offer with the memory, disk, reliability and price that the job asks for."
+            )
             return Failed("no_offer_fits", sentence, retryable=True, notes=(search,))
         model, requirements = best_fit(request, selection.offers[0], requirements)
         outcome: Outcome

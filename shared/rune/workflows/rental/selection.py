@@ -142,4 +142,4 @@ def describe_selection(selection: Selection) -> dict[str, str]:
 def summarize_rejections(selection: Selection) -> str:
     """Return how many offers were rejected for which reason, most frequent first."""
     counts = Counter(reason.value for _, reason in selection.rejections)
-    return ", ".join(f"{reason} {count}" for reason, count in counts.most_common()) or "there is none"
+    return ", ".join(f"{reason} {count}" for reason, count in counts.most_common())

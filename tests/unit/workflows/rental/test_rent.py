@@ -159,6 +159,17 @@ def test_rent_fails_with_every_flaw_told_when_no_offer_fits() -> None:
     assert (world.market.orders, world.attempts) == ([], ())
 
 
+def test_rent_fails_with_a_sentence_of_its_own_when_there_is_no_offer() -> None:
+    world = a_world()
+    world.market.offers = ()
+
+    outcome = world.run(JOB)
+
+    sentence = "Vast.ai has no offer with the memory, disk, reliability and price that the job asks for."
+    note = Note("vastai.offer_search", {"fitting": "0", "rejected": ""}, duration_ms=0)
+    assert outcome == Failed("no_offer_fits", sentence, retryable=True, notes=(note,))
+
+
 def test_rent_fails_for_good_when_the_template_is_unknown() -> None:
     world = a_world()
 
