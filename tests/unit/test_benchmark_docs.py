@@ -10,6 +10,7 @@ from rune.bench.definitions import FORMULAS, WARNINGS
 from rune.bench.records_file import KEYS
 from rune.contracts import BenchmarkReport, CostReport, Expectation, GoodputLimits, Workload
 from rune.contracts.benchmarks import SCHEMA_VERSION, EndedBy
+from rune.errors import RequestError, RuneError
 from tests.benchmark_builders import a_report
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -74,3 +75,49 @@ def test_api_page_names_every_code_at_the_door() -> None:
 
     assert len(codes) > 20
     assert codes - named((DOCS / "api.md").read_text()) == set()
+
+
+ENDS_NO_JOB = {
+    "address_error": "a base that is never raised",
+    "model_server_error": "a base that is never raised",
+    "provider_error": "a base that is never raised",
+    "provider_busy": "waited for, until the job's deadline",
+    "create_lost": "the machine is looked for by its label",
+    "lease_lost": "another worker goes on",
+    "bad_settings": "the function does not start",
+}
+
+
+def kinds_of_error(base: type[RuneError] = RuneError) -> list[type[RuneError]]:
+    """Return the errors with a code of their own that a step may raise; a refused request has no job."""
+    kinds = [base] if "code" in vars(base) else []
+    for kind in base.__subclasses__():
+        if kind.__module__ == RuneError.__module__ and kind is not RequestError:
+            kinds += kinds_of_error(kind)
+    return kinds
+
+
+def documented_job_errors() -> dict[str, bool]:
+    """Return the codes of the page's last table, and whether each is marked as tried again."""
+    _, _, table = (DOCS / "api.md").read_text().partition("\nA job fails with one of these in `error_code`")
+    cells = re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE)
+    return {code: bool(mark) for cell in cells for code, mark in re.findall(r"`(\w+)`( ↻)?", cell)}
+
+
+def test_api_page_names_exactly_the_codes_that_end_a_job() -> None:
+    sources = [file.read_text() for file in SHARED.rglob("*.py")]
+    written = {code for source in sources for code in re.findall(r'\bFailed\(\s*"(\w+)"', source)}
+    raised = {kind.code for kind in kinds_of_error()}
+
+    assert len(written) >= 10
+    assert raised >= ENDS_NO_JOB.keys()
+    assert documented_job_errors().keys() == (written | raised) - ENDS_NO_JOB.keys()
+
+
+def test_api_page_marks_exactly_the_errors_that_are_tried_again() -> None:
+    documented = documented_job_errors()
+    raised = {kind.code: kind.retryable for kind in kinds_of_error() if kind is not RuneError}
+
+    assert {code: documented[code] for code in raised.keys() & documented.keys()} == {
+        code: retryable for code, retryable in raised.items() if code in documented
+    }
