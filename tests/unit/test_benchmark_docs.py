@@ -10,6 +10,7 @@ from rune.bench.definitions import FORMULAS, WARNINGS
 from rune.bench.records_file import KEYS
 from rune.contracts import BenchmarkReport, CostReport, Expectation, GoodputLimits, Workload
 from rune.contracts.benchmarks import SCHEMA_VERSION, EndedBy
+from rune.contracts.requests import VastaiProvisioning
 from rune.errors import RequestError, RuneError
 from tests.benchmark_builders import a_report
 
@@ -75,6 +76,13 @@ def test_api_page_names_every_code_at_the_door() -> None:
 
     assert len(codes) > 20
     assert codes - named((DOCS / "api.md").read_text()) == set()
+
+
+def test_renting_page_names_exactly_the_terms_that_may_be_nested() -> None:
+    _, _, rest = (DOCS / "renting.md").read_text().partition("nested under `provisioning.vastai` instead: ")
+    listed = re.findall(r"`(\w+)`", rest.partition(" for `vastai_stop_instance`")[0])
+
+    assert listed == [*VastaiProvisioning.model_fields]
 
 
 ENDS_NO_JOB = {
