@@ -71,6 +71,7 @@ def _check_context(request: BenchmarkRequest) -> None:
             pointer="/context_tokens",
             code="context_tokens_unsupported",
         )
+    # Texts are not counted. Tokens of some vocabularies span many words, so a text has no least number of tokens.
     needed_tokens = (request.measured.input_tokens or 0) + (request.measured.output_tokens or 0)
     if needed_tokens > request.context_tokens:
         raise InvalidRequestError(
