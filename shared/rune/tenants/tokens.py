@@ -16,15 +16,15 @@ SHORTEST_TOKEN_CHARS = 32
 _HASHED = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
 
 _HASH_LIKE = re.compile(
-    # The name of a hash before a separator, or a password hash such as `$2b$…`: no token begins like that.
-    r"\{?(?:sha|md|blake|hmac)[\w-]{0,12}[:=}(].*|\$\w+\$.*"
-    # Hexadecimal digits as long as SHA-224 and longer hashes, without the name that would make them one.
-    r"|[0-9a-f]{56,}",
+    # The name of a hash at the beginning, as in `sha384-…`, whose base64 may hold letters and digits alone.
+    r"^(?:sha|blake)[_-]?\d"
+    # More hexadecimal digits in a row than a random token has: 40 digits with a wrong one among them have 20.
+    r"|[0-9a-f]{20}",
     re.IGNORECASE,
 )
 
-_TOKEN = re.compile(r"[!-~]+")
-"""What a header carries, without spaces."""
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+"""What `secrets.token_urlsafe` makes: without colons, quotes, `=` and `$`, which stand beside or within a hash."""
 
 _NO_TOKENS = (hashlib.sha256(b"no token").digest(),)
 
@@ -49,15 +49,17 @@ def read_token(text: str) -> bytes:
     Raises
     ------
     EntryError
-        It is too short, holds a space, or looks like a hash and is none: a mistyped hash would be a password that
-        everybody knows who may read the configuration.
+        It is too short, holds another character than letters, digits, `_` and `-`, or looks like a hash and is
+        none: a mistyped hash would be a password that everybody knows who may read the configuration.
     """
     if _HASHED.fullmatch(text):
         return read_hash(text)
-    if _HASH_LIKE.fullmatch(text):
-        raise EntryError("It looks like a hash and is none: a hash is `sha256:` and 64 hexadecimal digits.")
     if not _TOKEN.fullmatch(text):
-        raise EntryError("A token is made of visible ASCII characters without spaces.")
+        raise EntryError(
+            "A token is letters, digits, `_` and `-`; a hash is `sha256:` and 64 hexadecimal digits."
+        )
+    if _HASH_LIKE.search(text):
+        raise EntryError("It looks like a hash and is none: a hash is `sha256:` and 64 hexadecimal digits.")
     if len(text) < SHORTEST_TOKEN_CHARS:
         raise EntryError(f"The token is shorter than {SHORTEST_TOKEN_CHARS} characters.")
     return hashlib.sha256(text.encode()).digest()

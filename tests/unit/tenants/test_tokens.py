@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import hashlib
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +11,9 @@ import pytest
 
 from rune.tenants.tokens import TokenBook, admits
 
-ONE, TWO = "a" * 32, "b" * 40
+ONE, TWO = "a-token-" * 4, "2-token-" * 5
 HASH_OF_TWO = hashlib.sha256(TWO.encode()).hexdigest()
+BASE64_OF_TWO = base64.b64encode(bytes.fromhex(HASH_OF_TWO)).decode()
 
 MISTYPED_HASHES = {
     "63 digits": f"sha256:{HASH_OF_TWO[:63]}",
@@ -24,6 +27,39 @@ MISTYPED_HASHES = {
     "a password hash": "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
     "no hexadecimal digits": f"sha256:{'g' * 64}",
     "a space before it": f"sha256: {HASH_OF_TWO}",
+    "a dash": f"sha256-{HASH_OF_TWO}",
+    "an underscore": f"sha256_{HASH_OF_TWO}",
+    "a semicolon": f"sha256;{HASH_OF_TWO}",
+    "double quotes": f'"sha256:{HASH_OF_TWO}"',
+    "single quotes": f"'sha256:{HASH_OF_TWO}'",
+    "a colon before it": f":sha256:{HASH_OF_TWO}",
+    "the tenant before it": f"default:sha256:{HASH_OF_TWO}",
+    **{
+        f"{name} for its name": f"{name}{HASH_OF_TWO}"
+        for name in (
+            "h256:",
+            "ha256:",
+            "sh256:",
+            "sah256:",
+            "asha256:",
+            "256:",
+            "hash:",
+            "0x",
+            "the-hash-of-my-token-is-",
+        )
+    },
+    **{
+        f"a wrong character at {position}": f"{HASH_OF_TWO[:position]}{wrong}{HASH_OF_TWO[position + 1 :]}"
+        for position, wrong in ((0, "L"), (1, "o"), (31, "o"), (32, "o"), (63, "o"))
+    },
+    "two wrong characters": f"{HASH_OF_TWO[:21]}o{HASH_OF_TWO[22:42]}O{HASH_OF_TWO[43:]}",
+    "base64": BASE64_OF_TWO,
+    "base64 with its name": f"sha256-{BASE64_OF_TWO}",
+    "base64 with its name, without padding": "sha384-" + "oqVuAf1x" * 8,
+    "32 digits": HASH_OF_TWO[:32],
+    "40 digits": HASH_OF_TWO[:40],
+    "40 digits, a wrong one in the middle": f"{HASH_OF_TWO[:20]}o{HASH_OF_TWO[21:40]}",
+    "55 digits": HASH_OF_TWO[:55],
 }
 
 
@@ -71,6 +107,17 @@ def test_book_admits_nothing_else(tenant: str, token: str) -> None:
     assert not admitted(TokenBook.parse(f"acme:{ONE},other:{TWO}"), tenant, token)
 
 
+def test_random_tokens_are_never_taken_for_hashes() -> None:
+    source = random.Random(7)  # the same tokens in each run
+    made = [
+        base64.urlsafe_b64encode(source.randbytes(size)).rstrip(b"=").decode()
+        for size in (24, 32, 64)
+        for _ in range(300)
+    ]
+
+    assert TokenBook.parse(",".join(f"acme:{token}" for token in made)).refused == ()
+
+
 def test_book_admits_either_token_when_the_tenant_has_two() -> None:
     both = TokenBook.parse(f"acme:{ONE},acme:sha256:{HASH_OF_TWO}")
 
@@ -109,8 +156,8 @@ def test_mistyped_hash_is_refused_and_the_other_tenants_stay(mistyped: str, sepa
         f"{TWO}:acme",
         "acme:",
         "acme",
-        f"acme:{'c' * 31}",
-        f"acme:{'c' * 16} {'c' * 16}",
+        f"acme:{'c-' * 15}c",
+        f"acme:{'c-' * 8} {'c-' * 8}",
         f"acme:{'é' * 32}",
     ],
 )
@@ -119,7 +166,7 @@ def test_entry_that_is_not_understood_is_refused_alone_by_its_place(entry: str) 
 
     (refused,) = book.refused
     assert refused.place == "RUNE_API_TOKENS/2"
-    assert not any(secret in refused.reason for secret in (ONE, TWO, "c" * 16))
+    assert not any(secret in refused.reason for secret in (ONE, TWO, "c-c-c-"))
     assert admitted(book, "other", TWO)
     assert not admitted(book, "acme", ONE)
 
