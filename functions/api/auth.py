@@ -47,7 +47,8 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
     Raises
     ------
     UnauthorizedError
-        No token, or not one of the tenant's. It counts against the caller's address.
+        No token, or not one of the tenant's. It counts against the caller's address, unless the tenant is
+        suspended.
     RateLimitedError
         Too many of those came from the address within 60 seconds.
     TenantSuspendedError
@@ -67,7 +68,10 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
     token = _token(request)
     settings = _find_settings(services, tenant, subject) if is_name and token is not None else None
     if settings is None or token is None or not settings.admits(token):
-        _refuse_blocked(services.limiter.count_failure(subject))
+        # A document that is not understood suspends its tenant, and its tokens are unknown. If calls of its clients
+        # counted, they would block the other tenants at their address.
+        if settings is None or not settings.is_suspended:
+            _refuse_blocked(services.limiter.count_failure(subject))
         raise UnauthorizedError(REFUSED)
     return Caller(tenant, subject), _active(settings)
 

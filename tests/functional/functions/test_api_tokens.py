@@ -145,6 +145,41 @@ def test_broken_document_disables_its_tenant_alone(api: ModuleType, ssm: Ssm, ad
     assert get(api, "/healthz", token=None, address=address).status == 200
 
 
+@pytest.mark.parametrize("text", ["{broken", '{"suspended": true}'], ids=["broken", "without its tokens"])
+def test_lost_tokens_of_a_suspended_tenant_block_no_other_tenant_of_their_address(
+    text: str, api: ModuleType, ssm: Ssm, cloud: Cloud, address: str
+) -> None:
+    ssm.write(f"{PATH}/default", text)
+
+    for _ in range(12):
+        refused = get(api, LIST, token=OLD, address=address)
+        assert_problem(refused, a_problem(401, "unauthorized", UNAUTHORIZED))
+    assert cloud.rows() == []
+    assert get(api, LIST, OF_ACME, token=ACMES, address=address).status == 200
+
+
+def test_tenants_client_is_admitted_30_seconds_after_its_document_is_mended(
+    api: ModuleType, ssm: Ssm, clock: FakeClock, address: str
+) -> None:
+    ssm.write(f"{PATH}/default", "{broken")
+    for _ in range(30):
+        assert get(api, LIST, token=OLD, address=address).status == 401
+    ssm.write(f"{PATH}/default", a_document(OLD))
+    clock.advance(30)
+
+    assert get(api, LIST, token=OLD, address=address).status == 200
+
+
+def test_call_without_a_token_counts_whatever_tenant_it_names(
+    api: ModuleType, ssm: Ssm, address: str
+) -> None:
+    ssm.write(f"{PATH}/default", "{broken")
+
+    for _ in range(10):
+        assert get(api, LIST, token=None, address=address).status == 401
+    assert_blocked(get(api, LIST, token=None, address=address), 60)
+
+
 def test_hash_does_not_open_its_tenant(api: ModuleType, address: str) -> None:
     assert get(api, LIST, token=a_hash(OLD), address=address).status == 401
 
