@@ -40,7 +40,8 @@ class RefusedEntry:
     Attributes
     ----------
     place
-        Where it stands, by names and numbers. No part of it can be a secret.
+        Where it stands: a field that RUNE knows, and the number of an entry in it, from 1. A name that the operator
+        chose is left out, since it can be a secret.
     reason
         One sentence, without a value.
     """

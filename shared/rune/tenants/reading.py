@@ -93,10 +93,10 @@ class _Reader:
         bedrock = self._read_one("bedrock", "bedrock", lambda value: _validate(BedrockSettings, value))
         settings = TenantSettings(
             is_suspended=self._read_suspended(),
-            token_digests=tuple(self._read_named("tokens", _read_token_hash, _token_place).values()),
+            token_digests=tuple(self._read_named("tokens", _read_token_hash).values()),
             agents=self._read_agents(),
             backends=TenantBackends(
-                self._read_named("credentials", self._read_credential, _named_place),
+                self._read_named("credentials", self._read_credential),
                 bedrock if self._context.has_bedrock else None,
                 self._context.home_region,
             ),
@@ -117,7 +117,7 @@ class _Reader:
         return True
 
     def _read_agents(self) -> TenantAgents:
-        agents = self._read_named("agents", self._read_agent, _agent_place)
+        agents = self._read_named("agents", self._read_agent)
         return TenantAgents(holmes=agents.get("holmes"))
 
     def _read_agent(self, name: str, value: object) -> HolmesSettings:
@@ -153,9 +153,7 @@ class _Reader:
                     f"templates/{number}", f"It is no text of 1 to {_MAX_TEMPLATE_CHARS} characters."
                 )
 
-    def _read_named[T](
-        self, section: str, read: Callable[[str, object], T], place_of: Callable[[int, str], str]
-    ) -> dict[str, T]:
+    def _read_named[T](self, section: str, read: Callable[[str, object], T]) -> dict[str, T]:
         """Return the understood entries of a section that holds entries by name."""
         entries = self._members.get(section, {})
         if not isinstance(entries, dict):
@@ -166,7 +164,8 @@ class _Reader:
             try:
                 found[name] = read(name, value)
             except EntryError as error:
-                self._refuse(f"{section}/{place_of(number, name)}", error.sentence)
+                # By its number: where a name and a secret are exchanged, the name is the secret.
+                self._refuse(f"{section}/{number}", error.sentence)
         return found
 
     def _read_one[T](
@@ -200,19 +199,6 @@ def _read_keep_limit(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise EntryError(f"It is no whole number from {least} to {most}, and counts as {least}.")
     return value
-
-
-def _token_place(number: int, name: str) -> str:
-    # Where name and token are exchanged, the name is the secret.
-    return name if NAME.fullmatch(name) and len(name) < SHORTEST_TOKEN_CHARS else str(number)
-
-
-def _named_place(number: int, name: str) -> str:
-    return name if NAME.fullmatch(name) else str(number)
-
-
-def _agent_place(number: int, name: str) -> str:
-    return name if name in TenantAgents.model_fields else str(number)
 
 
 def _validate[T: BaseModel](model: type[T], value: Any) -> T:  # noqa: ANN401  # what JSON holds

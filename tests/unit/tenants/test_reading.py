@@ -147,34 +147,39 @@ def a_share(**changes: object) -> dict[str, object]:
 REFUSED: list[tuple[dict[str, object], str]] = [
     ({KEY: {}}, "…"),
     ({"tokens": [KEY]}, "tokens"),
-    ({"tokens": {"laptop": KEY}}, "tokens/laptop"),
-    ({"tokens": {"laptop": TOKEN}}, "tokens/laptop"),
-    ({"tokens": {"laptop": [HASH]}}, "tokens/laptop"),
+    ({"tokens": {"laptop": KEY}}, "tokens/1"),
+    ({"tokens": {"laptop": TOKEN}}, "tokens/1"),
+    ({"tokens": {"laptop": [HASH]}}, "tokens/1"),
     ({"tokens": {"my laptop": HASH}}, "tokens/1"),
     ({"tokens": {TOKEN: "laptop"}}, "tokens/1"),
     ({"agents": KEY}, "agents"),
     ({"agents": {KEY: {}}}, "agents/1"),
-    (a_holmes(api_key=KEY), "agents/holmes"),
-    (a_holmes(base_url="https://holmes.example", api_key=[KEY]), "agents/holmes"),
-    (a_holmes(base_url="https://holmes.example", key=KEY), "agents/holmes"),
-    (a_holmes(base_url=f"https://user:{KEY}@holmes.example"), "agents/holmes"),
-    (a_holmes(base_url="holmes.example", api_key=KEY), "agents/holmes"),
-    (a_holmes(base_url="https://holmes.example", api_key=f"{KEY}\r\nX: y"), "agents/holmes"),
-    (a_holmes(base_url="https://holmes.example", api_key=f"{KEY}é"), "agents/holmes"),
-    (a_holmes(base_url="https://holmes.example", api_key="short"), "agents/holmes"),
-    (a_holmes(base_url="http://holmes.example", api_key=KEY), "agents/holmes"),
+    (a_holmes(api_key=KEY), "agents/1"),
+    (a_holmes(base_url="https://holmes.example", api_key=[KEY]), "agents/1"),
+    (a_holmes(base_url="https://holmes.example", key=KEY), "agents/1"),
+    (a_holmes(base_url=f"https://user:{KEY}@holmes.example"), "agents/1"),
+    (a_holmes(base_url="holmes.example", api_key=KEY), "agents/1"),
+    (a_holmes(base_url="https://holmes.example", api_key=f"{KEY}\r\nX: y"), "agents/1"),
+    (a_holmes(base_url="https://holmes.example", api_key=f"{KEY}é"), "agents/1"),
+    (a_holmes(base_url="https://holmes.example", api_key="short"), "agents/1"),
+    (a_holmes(base_url="http://holmes.example", api_key=KEY), "agents/1"),
     ({"credentials": KEY}, "credentials"),
-    ({"credentials": {"lab": KEY}}, "credentials/lab"),
-    (a_credential(key=KEY), "credentials/lab"),
-    (a_credential(url=7), "credentials/lab"),
-    (a_credential(url="ftp://llm.example"), "credentials/lab"),
-    (a_credential(url=f"{LAB}/{KEY}"), "credentials/lab"),
-    (a_credential(url="http://llm.example"), "credentials/lab"),
-    (a_credential(url="http://93.184.216.34"), "credentials/lab"),
-    (a_credential(url="http://10.2.0.1"), "credentials/lab"),
-    (a_credential(api_key="short"), "credentials/lab"),
-    (a_credential(api_key=f"{KEY}\r\n"), "credentials/lab"),
+    ({"credentials": {"lab": KEY}}, "credentials/1"),
+    (a_credential(key=KEY), "credentials/1"),
+    (a_credential(url=7), "credentials/1"),
+    (a_credential(url="ftp://llm.example"), "credentials/1"),
+    (a_credential(url=f"{LAB}/{KEY}"), "credentials/1"),
+    (a_credential(url="http://llm.example"), "credentials/1"),
+    (a_credential(url="http://93.184.216.34"), "credentials/1"),
+    (a_credential(url="http://10.2.0.1"), "credentials/1"),
+    (a_credential(api_key="short"), "credentials/1"),
+    (a_credential(api_key=f"{KEY}\r\n"), "credentials/1"),
     (a_credential(f"{KEY}/"), "credentials/1"),
+    ({"credentials": {KEY: {"api_key": "lab", "url": LAB}}}, "credentials/1"),
+    ({"tokens": {KEY: "laptop"}}, "tokens/1"),
+    (a_credential(api_key=LAB, url=KEY), "credentials/1"),
+    (a_credential(api_key=LAB, url=f"https://{KEY}:{KEY}"), "credentials/1"),
+    (a_holmes(base_url=KEY, api_key=LAB), "agents/1"),
     ({"bedrock": KEY}, "bedrock"),
     (a_share(regions=[]), "bedrock"),
     (a_share(models=[]), "bedrock"),
@@ -226,7 +231,7 @@ def test_mistyped_hash_is_refused_and_the_tenants_other_token_stays(mistyped: st
     settings, refused = read({"tokens": {"ci": mistyped, "laptop": HASH}})
 
     assert (settings.admits(mistyped), settings.admits(TOKEN)) == (False, True)
-    assert [entry.place for entry in refused] == ["tokens/ci"]
+    assert [entry.place for entry in refused] == ["tokens/1"]
 
 
 def test_entries_beside_a_refused_one_stay() -> None:
@@ -235,7 +240,7 @@ def test_entries_beside_a_refused_one_stay() -> None:
     settings, refused = read({"credentials": {"bad": bad, "good": good}, "templates": [7, "c166c11f"]})
 
     assert ([*settings.backends.credentials], [*settings.templates]) == (["good"], ["c166c11f"])
-    assert [entry.place for entry in refused] == ["credentials/bad", "templates/1"]
+    assert [entry.place for entry in refused] == ["credentials/1", "templates/1"]
 
 
 def test_entry_that_stands_twice_is_refused() -> None:
@@ -243,7 +248,7 @@ def test_entry_that_stands_twice_is_refused() -> None:
 
     settings, refused = read_document(text, CONTEXT)
 
-    assert (settings.token_digests, [entry.place for entry in refused]) == ((), ["tokens/laptop"])
+    assert (settings.token_digests, [entry.place for entry in refused]) == ((), ["tokens/1"])
 
 
 def test_limit_that_is_not_understood_counts_as_the_least() -> None:
@@ -259,7 +264,7 @@ def test_key_travels_in_the_clear_only_where_the_operator_allows_the_network(url
     assert settings.backends.credentials["lab"].api_key == KEY
     assert settings.agents.holmes is not None
     _, refused = read(document, DocumentContext(AddressPolicy()))
-    assert [entry.place for entry in refused] == ["agents/holmes", "credentials/lab"]
+    assert [entry.place for entry in refused] == ["agents/1", "credentials/1"]
 
 
 json_values = st.recursive(
