@@ -90,7 +90,7 @@ class TenantDocument(_Section):
     suspended: bool = Field(
         default=False,
         description="true refuses the tenant's tokens, those of `RUNE_API_TOKENS` too, and ends its jobs at their "
-        "next step. Anything but true and false counts as true.",
+        "next step. Anything but true and false counts as true, and so does a field with almost this name.",
     )
     tokens: dict[_EntryName, str] = Field(
         {},

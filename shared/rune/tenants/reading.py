@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from difflib import SequenceMatcher
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -26,6 +27,9 @@ from rune.tenants.tokens import SHORTEST_TOKEN_CHARS, read_hash
 
 _MAX_TEMPLATE_CHARS = 256
 """As in a request's `template_hash`."""
+
+_ALMOST_RATIO = 0.6
+"""How alike a field's name and `suspended` are, 0 to 1, that one counts as the other: `suspension` is 0.63."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ def read_document(
     A text that is no JSON object says nothing of the tenant, not even that it is not suspended: so it is.
     """
     try:
-        members = json.loads(json_text, object_pairs_hook=_without_repetition)
+        members = json.loads(json_text, object_pairs_hook=_with_one_value_each)
     except (ValueError, RecursionError):
         members = None
     if not isinstance(members, dict):
@@ -65,14 +69,14 @@ def read_document(
     return reader.read(), tuple(reader.refused)
 
 
-class _Repeated:
-    """Stands for the value of a name that stands twice in its object."""
+class _NoValue:
+    """Stands for the value of a name that stands twice in its object, or beside null. No field takes it."""
 
 
-def _without_repetition(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+def _with_one_value_each(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
     members: dict[str, object] = {}
     for name, value in pairs:
-        members[name] = _Repeated() if name in members else value
+        members[name] = _NoValue() if name in members or value is None else value
     return members
 
 
@@ -86,13 +90,16 @@ class _Reader:
 
     def read(self) -> TenantSettings:
         """Return the settings that the understood entries make."""
-        unknown_count = len(self._members.keys() - TenantDocument.model_fields.keys())
-        if unknown_count:
+        unknown = self._members.keys() - TenantDocument.model_fields.keys()
+        meant_to_suspend = any(map(_is_almost_suspended, unknown))
+        if unknown:
             # Not named: a name in the wrong place may be a key.
-            self._refuse("…", f"{unknown_count} fields have names that RUNE does not know.")
+            self._refuse("…", f"{len(unknown)} fields have names that RUNE does not know.")
+        if meant_to_suspend:
+            self._refuse("suspended", "A field has almost this name, and suspends the tenant.")
         bedrock = self._read_one("bedrock", "bedrock", lambda value: _validate(BedrockSettings, value))
         settings = TenantSettings(
-            is_suspended=self._read_suspended(),
+            is_suspended=self._read_suspended() or meant_to_suspend,
             token_digests=tuple(self._read_named("tokens", _read_token_hash).values()),
             agents=self._read_agents(),
             backends=TenantBackends(
@@ -172,7 +179,7 @@ class _Reader:
         self, name: str, place: str, read: Callable[[object], T], otherwise: T | None = None
     ) -> T | None:
         """Return an entry that stands for itself; None where there is none."""
-        if self._members.get(name) is None:
+        if name not in self._members:
             return None
         try:
             return read(self._members[name])
@@ -182,6 +189,10 @@ class _Reader:
 
     def _refuse(self, place: str, reason: str) -> None:
         self.refused.append(RefusedEntry(place, reason))
+
+
+def _is_almost_suspended(name: str) -> bool:
+    return SequenceMatcher(None, "suspended", name.lower()).ratio() >= _ALMOST_RATIO
 
 
 def _read_token_hash(name: str, value: object) -> bytes:

@@ -123,6 +123,22 @@ def test_suspension_that_is_neither_true_nor_false_is_one(value: object) -> None
     assert (settings.is_suspended, [entry.place for entry in refused]) == (True, ["suspended"])
 
 
+@pytest.mark.parametrize("value", [True, False, None])
+@pytest.mark.parametrize(
+    "name", ["Suspended", "SUSPENDED", "suspended ", "suspend", "supsended", "is_suspended", "suspension"]
+)
+def test_field_with_almost_the_name_suspends(name: str, value: object) -> None:
+    settings, refused = read({**WHOLE, name: value})
+
+    assert settings.is_suspended
+    assert [entry.place for entry in refused] == ["…", "suspended"]
+
+
+@pytest.mark.parametrize("name", ["disabled", "expanded", "comment", "template", "keep_limit", "s" * 8000])
+def test_field_with_another_name_does_not_suspend(name: str) -> None:
+    assert not read({**WHOLE, name: True})[0].is_suspended
+
+
 def test_suspension_that_stands_twice_is_one() -> None:
     settings, _ = read_document('{"suspended": true, "suspended": false}', CONTEXT)
 
@@ -249,6 +265,40 @@ def test_entry_that_stands_twice_is_refused() -> None:
     settings, refused = read_document(text, CONTEXT)
 
     assert (settings.token_digests, [entry.place for entry in refused]) == ((), ["tokens/1"])
+
+
+@pytest.mark.parametrize("section", WHOLE)
+def test_null_is_understood_nowhere(section: str) -> None:
+    settings, refused = read({**WHOLE, section: None})
+
+    assert [entry.place for entry in refused] == [section]
+    empty = settings_of({})
+    without = {
+        "suspended": settings.is_suspended,
+        "tokens": settings.token_digests == (),
+        "agents": settings.agents == empty.agents,
+        "credentials": settings.backends.credentials == {},
+        "bedrock": settings.backends.bedrock is None,
+        "templates": settings.templates == frozenset(),
+        "keep_limit_seconds": settings.keep_limit == timedelta(minutes=1),
+    }
+    assert [name for name, is_without in without.items() if is_without] == [section]
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ({"tokens": {"laptop": None}}, "tokens/1"),
+        ({"agents": {"holmes": None}}, "agents/1"),
+        (a_holmes(base_url="https://holmes.example", api_key=None), "agents/1"),
+        (a_credential(api_key=None), "credentials/1"),
+        (a_share(max_tokens_per_job=None), "bedrock"),
+        (a_share(models=[None]), "bedrock"),
+        ({"templates": [None]}, "templates/1"),
+    ],
+)
+def test_null_within_an_entry_is_refused_with_it(document: dict[str, object], place: str) -> None:
+    assert places(document) == [place]
 
 
 def test_limit_that_is_not_understood_counts_as_the_least() -> None:
