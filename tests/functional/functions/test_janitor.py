@@ -127,18 +127,24 @@ def test_tick_fails_so_that_the_alarm_sees_it_when_the_store_is_away(
         janitor.handle(TICK, Context())
 
 
+@dataclass(frozen=True)
 class BrokenSweep:
-    """Meets something that nobody foresaw."""
+    error: Exception
 
     async def sweep(self, _may_go_on: object) -> None:
-        raise TypeError("unexpected keyword argument")
+        raise self.error
 
 
-def test_tick_sends_late_turns_whatever_becomes_of_the_look_at_machines(
-    janitor: ModuleType, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [StoreUnavailableError("rentals"), TypeError("unexpected keyword argument")],
+    ids=["store is away", "unforeseen"],
+)
+def test_tick_sends_late_turns_when_the_sweep_of_machines_fails(
+    janitor: ModuleType, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     put(cloud, a_job(due_at=after(-1)))
-    monkeypatch.setattr(janitor, "orphan_sweep", BrokenSweep())
+    monkeypatch.setattr(janitor, "orphan_sweep", BrokenSweep(error))
 
     assert janitor.handle(TICK, Context()) == what_was_done(sent=1)
 
