@@ -72,12 +72,12 @@ else
 endif
 
 .PHONY: quick
-quick: $(STAMPS)/dev $(STAMPS)/vastai ## Run what an edit most likely breaks, in under two minutes: no build, nothing slow
+quick: $(STAMPS)/dev ## Run what an edit most likely breaks, in under two minutes: no build, nothing slow
 	$(PYTHON) -m pytest -n auto --dist worksteal -m "not slow and not alone" tests/unit tests/functional tests/simulation
 
 # Slow tests repeat what quicker ones reach, and the tracer would change the times that tests marked `alone` look at.
 .PHONY: coverage
-coverage: $(STAMPS)/dev $(STAMPS)/vastai ## Print the lines and branches that tests reach, by room
+coverage: $(STAMPS)/dev ## Print the lines and branches that tests reach, by room
 	rm -rf .local/coverage
 	.venv/bin/coverage run -m pytest -q -n auto --dist worksteal -m "not slow and not alone" \
 		tests/unit tests/functional tests/simulation

@@ -60,6 +60,7 @@ def test_job_ends_well_when_one_thing_goes_wrong(number: int, place: str, fault:
         assert lost_seconds < LONGEST_RECOVERY_SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [Fault.DUPLICATE, Fault.DELAY, Fault.LOSE_MESSAGE, Fault.PAUSE])
 def test_job_ends_well_when_a_crash_meets_another_fault_everywhere(fault: Fault) -> None:
     odds = Odds(chances={fault: 0.3}, skew_seconds=5.0)
@@ -74,6 +75,7 @@ def test_job_ends_well_when_a_crash_meets_another_fault_everywhere(fault: Fault)
     assert [run.violations for run in runs if run.violations] == []
 
 
+@pytest.mark.slow
 def test_job_ends_well_when_any_two_processes_die() -> None:
     crashes = [number for number, _, fault in CELLS if fault is Fault.CRASH]
 

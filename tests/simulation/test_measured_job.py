@@ -20,6 +20,8 @@ from tests.simulation.requests import MEASURED, SWEEP, rented_benchmark
 from tests.simulation.test_random_days import STORMY, run_day
 from tests.simulation.world import World
 
+pytestmark = pytest.mark.slow
+
 QUICK = Odds(answer_seconds=(4.0, 4.0))
 LONGEST_RECOVERY_SECONDS = 180.0
 POINTS, REQUESTS = 3, 3

@@ -25,6 +25,8 @@ from tests.memory_job_store import MemoryJobStore
 if TYPE_CHECKING:
     from tests.cloud import Cloud
 
+pytestmark = pytest.mark.slow
+
 KEPT_OUT = [(guarded, field, job) for guarded in GUARDED for field, job in guarded.refuses]
 NAMES = [f"{guarded.function}-{field}" for guarded, field, _ in KEPT_OUT]
 

@@ -293,6 +293,7 @@ def test_find_late_forgets_a_job_when_it_has_ended(cloud: Cloud) -> None:
     assert store.find_late(after(9999), 10) == ()
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(data=st.data())
 def test_dynamodb_agrees_with_the_lifecycles_own_definition(data: st.DataObject, shared_cloud: Cloud) -> None:

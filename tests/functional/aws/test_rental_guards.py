@@ -22,6 +22,8 @@ from tests.rental_builders import RENTAL_ID
 if TYPE_CHECKING:
     from tests.cloud import Cloud
 
+pytestmark = pytest.mark.slow
+
 KEPT_OUT = [(guarded, field, rental) for guarded in GUARDED for field, rental in guarded.refuses]
 NAMES = [f"{guarded.function}-{field}-{rental.state}" for guarded, field, rental in KEPT_OUT]
 

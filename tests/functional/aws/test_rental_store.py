@@ -120,6 +120,7 @@ def test_alive_are_the_tenants_own_oldest_first(rental_store: RentalStore) -> No
     assert rental_store.read_alive("nobody") == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [26, 101, 130])
 def test_alive_are_all_when_they_are_more_than_one_read_holds(count: int, rental_store: RentalStore) -> None:
     rentals = many_rentals(count)
@@ -169,6 +170,7 @@ def test_line_of_a_rental_that_is_gone_shows_nothing(cloud: Cloud) -> None:
 # ---------------------------------------------------------------- find_alive
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [26, 101, 130])
 def test_everything_alive_is_found_oldest_first_up_to_a_limit(count: int, rental_store: RentalStore) -> None:
     rentals = [replace(rental, tenant=f"tenant-{n % 3}") for n, rental in enumerate(many_rentals(count))]

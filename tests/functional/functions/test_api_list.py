@@ -191,6 +191,7 @@ def test_cursor_of_another_tenant_leads_to_own_jobs_only(api: ModuleType, cloud:
     assert numbers(get(api, f"{LIST}?cursor={theirs}")) == [9]
 
 
+@pytest.mark.slow
 def test_page_may_be_empty_and_not_the_last_when_a_filter_finds_little(api: ModuleType, cloud: Cloud) -> None:
     rare = an_ended_job(job_id=an_id(0), created_at=after(-1))
     put_rows(cloud, [rare, *several(501)[1:]])

@@ -112,6 +112,7 @@ def test_list_is_own_machines_that_may_bill_oldest_first_in_three_calls(
     assert cloud.operations == ["GetItem", "Query", "BatchGetItem"]
 
 
+@pytest.mark.slow
 def test_list_is_whole_when_there_are_more_than_one_read_holds(api: ModuleType, cloud: Cloud) -> None:
     rentals = [a_kept_rental_of(f"{number:032x}", intended_at=after(number)) for number in range(105)]
     put_rentals(cloud, *rentals)

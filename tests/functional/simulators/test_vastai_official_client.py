@@ -29,7 +29,7 @@ INSTANT = BootScript(null_seconds=0, loading_seconds=0, restart_seconds=0)
 SETTINGS = replace(
     quick_settings(VastaiSettings(offers=OFFERS, rate_limits=False, log_delay_seconds=0.05)), boot=INSTANT
 )
-pytestmark = pytest.mark.timeout(CALL_TIMEOUT_SECONDS + 20)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(CALL_TIMEOUT_SECONDS + 20)]
 
 
 @dataclass(frozen=True, slots=True)
