@@ -18,7 +18,7 @@ _prices = st.floats(0, 1000, allow_nan=False)
 _highest_prices = st.floats(0.01, 1000, allow_nan=False)
 _ratios = st.floats(0, 1, allow_nan=False)
 TEMPLATES = ("c166c11f035d3a97871a23bd32ca6aba", "4e17788f")
-_hashes = st.none() | st.sampled_from(TEMPLATES)
+_hashes = st.none() | st.sampled_from(["", *TEMPLATES])
 
 
 def _optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Body]:

@@ -103,8 +103,6 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"timeout_seconds": 9}, "timeout_seconds"),
     ({"timeout_seconds": 841}, "timeout_seconds"),
     ({"template_hash": "h" * 257}, "template_hash"),
-    ({"template_hash": ""}, "template_hash"),
-    ({"provisioning": {"vastai": {"template_hash": ""}}}, "provisioning.vastai.template_hash"),
     ({"min_dph": -0.1}, "min_dph"),
     ({"max_dph": 1000.1}, "max_dph"),
     ({"min_dph": float("nan")}, "min_dph"),

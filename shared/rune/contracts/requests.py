@@ -22,7 +22,7 @@ type Url = Annotated[str, Field(min_length=1, max_length=2048)]
 class VastaiProvisioning(Document):
     """The Vast.ai fields in the nested form."""
 
-    template_hash: str | None = Field(None, min_length=1, max_length=256)
+    template_hash: str | None = Field(None, max_length=256)
     """Hash of the Vast.ai template to boot."""
     min_dph: float = Field(0.0, ge=0, le=1000)
     """Lowest price of an offer, in USD per hour."""
@@ -52,7 +52,7 @@ class RentalChoice(Document):
 
     vastai: bool = False
     """Rent a GPU on Vast.ai for the job."""
-    template_hash: str | None = Field(None, min_length=1, max_length=256)
+    template_hash: str | None = Field(None, max_length=256)
     """Hash of the Vast.ai template to boot."""
     min_dph: float | None = Field(None, ge=0, le=1000)
     """Lowest price of an offer, in USD per hour."""
