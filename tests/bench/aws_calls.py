@@ -19,11 +19,14 @@ from botocore.session import Session
 from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import running_server
 from rune.clock import SystemClock
+from rune.jobs import lease
 from tests.bench.handlers import Context, Handle, loaded
 from tests.builders import a_benchmark_request, an_http_event, an_sqs_event
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
+
+UNREACHED_SECONDS = 3600.0
 
 INSTANT = OllamaSettings(load_seconds=0.0, output_tokens_per_second=10_000.0, answer_tokens=5)
 
@@ -126,8 +129,14 @@ def _count_ticks(notebook: _Notebook, cloud: Cloud) -> None:
 
 @contextmanager
 def _worker(cloud: Cloud, lane: str) -> Iterator[Callable[[str, int], object]]:
-    """Give a worker of the lane, which takes the turn of a job by its number."""
-    with loaded("worker", {**cloud.environment, "RUNE_LANE": lane}) as worker:
+    """Give a worker of the lane, which takes the turn of a job by its number.
+
+    It renews no lease meanwhile: how often it would depends on how long a turn takes on this machine.
+    """
+    with (
+        patch.object(lease, "RENEWAL_SECONDS", UNREACHED_SECONDS),
+        loaded("worker", {**cloud.environment, "RUNE_LANE": lane}) as worker,
+    ):
 
         def take(job_id: str, seq: int) -> object:
             return worker(an_sqs_event(json.dumps({"job_id": job_id, "seq": seq})), Context())
