@@ -12,6 +12,11 @@ VASTAI_KEY_PARAMETER = "/rune/local/vastai-key"
 # The template by which clients in the field rent; the simulated Vast.ai has it.
 FIELD_TEMPLATE = "c166c11f035d3a97871a23bd32ca6aba"
 
+# The placeholder in the specification's example, which works here as printed: the simulated Vast.ai has it too.
+EXAMPLE_TEMPLATE = "..."
+
+ALLOWED_TEMPLATES = (FIELD_TEMPLATE, EXAMPLE_TEMPLATE)
+
 type Document = Mapping[str, object]
 """A tenant's settings, in the form of docs/tenants.md."""
 
@@ -22,8 +27,8 @@ def make_documents(given: str, tenants: Sequence[str], *, has_bedrock: bool) -> 
     Parameters
     ----------
     given
-        Documents by tenant, as JSON; empty allows each tenant the template of clients in the field, and lends all
-        of the simulated Bedrock to the first one.
+        Documents by tenant, as JSON; empty allows each tenant the templates of clients in the field and of the
+        specification's example, and lends all of the simulated Bedrock to the first one.
 
     Raises
     ------
@@ -35,7 +40,7 @@ def make_documents(given: str, tenants: Sequence[str], *, has_bedrock: bool) -> 
         if not isinstance(read, dict) or not all(isinstance(document, dict) for document in read.values()):
             raise ValueError("RUNE_TENANTS must be a JSON object with a document for each tenant")
         return read
-    documents: dict[str, Document] = {tenant: {"templates": [FIELD_TEMPLATE]} for tenant in tenants}
+    documents: dict[str, Document] = {tenant: {"templates": [*ALLOWED_TEMPLATES]} for tenant in tenants}
     if has_bedrock:
         bedrock = {"regions": [REGION], "models": ["*"]}
         documents[tenants[0]] = {**documents[tenants[0]], "bedrock": bedrock}

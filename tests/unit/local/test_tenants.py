@@ -1,6 +1,6 @@
 import pytest
 
-from local.tenants import FIELD_TEMPLATE, make_documents
+from local.tenants import ALLOWED_TEMPLATES, make_documents
 
 
 def test_given_documents_are_written_as_they_are() -> None:
@@ -14,15 +14,17 @@ def test_every_tenant_may_name_the_template_of_clients_and_the_first_has_bedrock
 
     assert documents == {
         "default": {
-            "templates": [FIELD_TEMPLATE],
+            "templates": [*ALLOWED_TEMPLATES],
             "bedrock": {"regions": ["us-east-1"], "models": ["*"]},
         },
-        "neighbour": {"templates": [FIELD_TEMPLATE]},
+        "neighbour": {"templates": [*ALLOWED_TEMPLATES]},
     }
 
 
 def test_no_tenant_has_bedrock_where_there_is_none() -> None:
-    assert make_documents("", ["default"], has_bedrock=False) == {"default": {"templates": [FIELD_TEMPLATE]}}
+    assert make_documents("", ["default"], has_bedrock=False) == {
+        "default": {"templates": [*ALLOWED_TEMPLATES]}
+    }
 
 
 @pytest.mark.parametrize("given", ["secret", "[]", '{"team": "secret"}'])
