@@ -14,6 +14,7 @@ from mangum.types import LambdaContext, LambdaEvent
 from api.app import create_app
 from api.problems import Problem
 from api.services import Services
+from api.settings import ApiSettings
 from rune import logs
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
@@ -21,7 +22,6 @@ from rune.errors import SettingsError
 from rune.jobs.plan import Lane
 from rune.net.addresses import AddressPolicy
 from rune.services.jobs import JobLimits, JobService
-from rune.settings import ApiSettings
 from rune.tenants.entries import log_refused
 from rune.tenants.reading import DocumentContext
 from rune.tenants.tokens import VARIABLE, TokenBook

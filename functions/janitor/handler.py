@@ -6,13 +6,13 @@ import logging
 import os
 from typing import TYPE_CHECKING, Protocol
 
+from janitor.settings import JanitorSettings
 from rune import logs
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError
 from rune.jobs.plan import Lane
 from rune.services.redispatch import redispatch_late_turns
-from rune.settings import JanitorSettings
 
 if TYPE_CHECKING:
     from rune.services.orphan_sweep import OrphanSweep, SweepResult

@@ -20,10 +20,10 @@ from rune.jobs.lease import pause_with_jitter, run_leased
 from rune.jobs.plan import Lane
 from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
-from rune.settings import WorkerSettings
 from rune.tenants.reading import DocumentContext
 from rune.workflows.benchmark.dependencies import BenchmarkDependencies
 from rune.workflows.registry import make_steps
+from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from rune.workflows.rental.dependencies import RentalDependencies

@@ -5,9 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from api.settings import ApiSettings
+from janitor.settings import JanitorSettings
 from rune.errors import SettingsError
 from rune.jobs.plan import Lane
-from rune.settings import ApiSettings, BedrockAccess, JanitorSettings, VastaiSettings, WorkerSettings
+from rune.settings import BedrockAccess, VastaiSettings
+from worker.settings import WorkerSettings
 
 LENT = {
     "RUNE_TENANTS_PATH": "/rune/dev/tenants",

@@ -16,7 +16,6 @@ from rune.aws.job_store import DynamoJobStore, NoObjectStore
 from rune.aws.sqs import SqsDeadLetters, SqsStepQueue
 from rune.clock import Clock
 from rune.jobs.plan import Lane
-from rune.settings import VastaiSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from rune.jobs.store import ObjectStore
     from rune.rentals.paced_provider import PacedProvider
     from rune.rentals.vastai import VastaiTransport
+    from rune.settings import VastaiSettings
     from rune.tenants.reading import DocumentContext
     from rune.tenants.settings import TenantSource
     from rune.tenants.tokens import TokenBook

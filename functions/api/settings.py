@@ -1,0 +1,60 @@
+"""What a deployment tells the API."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from rune.settings import BedrockAccess, read_flag, read_text, read_whole_number
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """Settings of the API function.
+
+    Attributes
+    ----------
+    allowed_networks
+        CIDR blocks, comma-separated, that callers may address although they are not public.
+    tenants_path
+        Path of the SSM parameters with the tenants' documents; empty where no tenant has one.
+    with_docs
+        Whether the API's documentation is served.
+    can_rent
+        Whether the deployment has an account with a provider of GPUs.
+    retention
+        How long a job is kept after it was posted.
+    job_deadline
+        How long a job may take from being posted to its end.
+    """
+
+    stage: str
+    table: str
+    bucket: str
+    control_queue_url: str
+    allowed_networks: str
+    auth_disabled: bool
+    tenants_path: str
+    bedrock: BedrockAccess
+    with_docs: bool
+    can_rent: bool
+    retention: timedelta
+    job_deadline: timedelta
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Return the settings; raises SettingsError naming the variable that is wrong."""
+        return cls(
+            stage=read_text(environment, "RUNE_STAGE"),
+            table=read_text(environment, "RUNE_TABLE"),
+            bucket=read_text(environment, "RUNE_BUCKET"),
+            control_queue_url=read_text(environment, "RUNE_CONTROL_QUEUE_URL"),
+            allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
+            auth_disabled=read_flag(environment, "RUNE_API_AUTH_DISABLED"),
+            tenants_path=environment.get("RUNE_TENANTS_PATH", ""),
+            bedrock=BedrockAccess.from_environment(environment),
+            with_docs=read_flag(environment, "RUNE_API_DOCS"),
+            can_rent=read_flag(environment, "RUNE_CAN_RENT"),
+            retention=timedelta(days=read_whole_number(environment, "RUNE_RETENTION_DAYS")),
+            job_deadline=timedelta(seconds=read_whole_number(environment, "RUNE_JOB_DEADLINE_SECONDS")),
+        )

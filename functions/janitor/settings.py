@@ -1,0 +1,27 @@
+"""What a deployment tells the janitor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from rune.settings import VastaiSettings, read_text
+
+
+@dataclass(frozen=True, slots=True)
+class JanitorSettings:
+    """Settings of the janitor function."""
+
+    table: str
+    control_queue_url: str
+    inference_queue_url: str
+    vastai: VastaiSettings
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Return the settings; raises SettingsError naming the variable that is wrong."""
+        return cls(
+            table=read_text(environment, "RUNE_TABLE"),
+            control_queue_url=read_text(environment, "RUNE_CONTROL_QUEUE_URL"),
+            inference_queue_url=read_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
+            vastai=VastaiSettings.from_environment(environment),
+        )
