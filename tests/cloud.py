@@ -86,7 +86,7 @@ class Cloud:
     @property
     def queue(self) -> SqsStepQueue:
         """Both lanes."""
-        return SqsStepQueue(self.sqs, {lane: self.queue_urls[lane] for lane in Lane})
+        return SqsStepQueue(lambda: self.sqs, {lane: self.queue_urls[lane] for lane in Lane})
 
     @property
     def dead_letters(self) -> SqsDeadLetters:

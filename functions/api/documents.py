@@ -5,17 +5,14 @@ import json
 import re
 
 from rune.contracts import (
-    EventMetrics,
     JobEvent,
     JobList,
     JobRecord,
     JobSummary,
-    MetricsSummary,
 )
 from rune.contracts.records import BOOKKEEPING
 from rune.errors import InvalidRequestError
 from rune.jobs import plan
-from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job
 from rune.jobs.store import StoredJob
 from rune.services.jobs import JobPage
@@ -72,24 +69,6 @@ def job_event(event: Event) -> JobEvent:
         error_type=event.error_type,
         labels=dict(event.labels),
         recorded_at=event.recorded_at.timestamp(),
-    )
-
-
-def metrics_summary(tallies: Tallies) -> MetricsSummary:
-    """Return tallies sorted by event name."""
-    return MetricsSummary(
-        events=[
-            EventMetrics(
-                event=name,
-                total=each.total_count,
-                ok=each.ok_count,
-                error=each.error_count,
-                avg_ms=round(each.sum_ms / each.total_count, 3),
-                min_ms=each.min_ms,
-                max_ms=each.max_ms,
-            )
-            for name, each in sorted(tallies.items())
-        ]
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, override
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,16 +24,22 @@ LARGEST_SEQ = 10**9
 
 
 class SqsStepQueue(StepQueue):
-    """The queues of both lanes."""
+    """The queues of both lanes.
 
-    def __init__(self, client: SQSClient, queue_urls: Mapping[Lane, str]) -> None:
-        self._client = client
+    Parameters
+    ----------
+    get_client
+        Called for each message.
+    """
+
+    def __init__(self, get_client: Callable[[], SQSClient], queue_urls: Mapping[Lane, str]) -> None:
+        self._get_client = get_client
         self._queue_urls = queue_urls
 
     @override
     def send(self, send: Send) -> bool:
         try:
-            self._client.send_message(
+            self._get_client().send_message(
                 QueueUrl=self._queue_urls[send.lane],
                 MessageBody=encode(send.message),
                 DelaySeconds=send.delay_seconds,

@@ -49,7 +49,7 @@ class Clients:
     """One client a service, on one session.
 
     A cold start takes 80 ms for the first client, 50 ms for S3's and 5 to 30 ms for each other. DynamoDB's and
-    SQS's serve most invocations and are made with what uses them; S3's is made at the first call.
+    SQS's serve most invocations and are made with what uses them, the others at the first call.
     """
 
     def __init__(self) -> None:
@@ -153,9 +153,11 @@ class Clients:
         provider_limits = DynamoProviderLimits(self._dynamodb, table)
         return PacedProvider(VastAi(KeyedTransport(keys, open_transport), sleep), provider_limits, clock)
 
-    def step_queue(self, queue_urls: Mapping[Lane, str]) -> SqsStepQueue:
-        """Return the queues of the lanes."""
-        return SqsStepQueue(self._sqs, queue_urls)
+    def step_queue(self, queue_urls: Mapping[Lane, str], *, sends_seldom: bool = False) -> SqsStepQueue:
+        """Return the queues of the lanes; for a function that seldom sends, the client is made when it does."""
+        if not sends_seldom:
+            _ = self._sqs
+        return SqsStepQueue(lambda: self._sqs, queue_urls)
 
     def dead_letters(self, queue_url: str) -> SqsDeadLetters:
         """Return the dead-letter queue."""

@@ -33,10 +33,9 @@ if TYPE_CHECKING:
     )
     from rune.contracts.document import Document
     from rune.contracts.links import RecordsLink, RecordsLinks
+    from rune.contracts.metrics import EventMetrics, MetricsSummary
+    from rune.contracts.models import Catalog, CatalogModel, ServerModels
     from rune.contracts.records import (
-        Catalog,
-        CatalogModel,
-        EventMetrics,
         JobAccepted,
         JobEvent,
         JobEvents,
@@ -44,13 +43,9 @@ if TYPE_CHECKING:
         JobRecord,
         JobSummary,
         KindName,
-        MetricsSummary,
-        RentalExtension,
-        RentalList,
-        RentalRecord,
-        ServerModels,
         StatusName,
     )
+    from rune.contracts.rentals import RentalExtension, RentalList, RentalRecord
     from rune.contracts.requests import (
         AgenticAgentRequest,
         BackendChoice,
@@ -175,9 +170,6 @@ _MODULES = {
         "RecordsLinks",
     ),
     "records": (
-        "Catalog",
-        "CatalogModel",
-        "EventMetrics",
         "JobAccepted",
         "JobEvent",
         "JobEvents",
@@ -185,13 +177,11 @@ _MODULES = {
         "JobRecord",
         "JobSummary",
         "KindName",
-        "MetricsSummary",
-        "RentalExtension",
-        "RentalList",
-        "RentalRecord",
-        "ServerModels",
         "StatusName",
     ),
+    "rentals": ("RentalRecord", "RentalList", "RentalExtension"),
+    "metrics": ("EventMetrics", "MetricsSummary"),
+    "models": ("CatalogModel", "Catalog", "ServerModels"),
     "requests": (
         "AgenticAgentRequest",
         "BackendChoice",

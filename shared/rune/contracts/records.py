@@ -3,8 +3,6 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import Field
-
 from rune.contracts.document import BUILT_AT_IMPORT, Document
 
 type KindName = Literal["benchmark", "agentic-agent", "llm-instance"]
@@ -55,50 +53,6 @@ class JobRecord(Document):
     """Whether the same job may succeed if it is posted again later."""
 
 
-class RentalRecord(Document):
-    """A machine that RUNE rents for you now."""
-
-    rental_id: str
-    state: Literal["intended", "created", "running", "kept", "releasing"]
-    """`running` is used by a job, `kept` by none; `releasing` is being destroyed."""
-    job_id: str
-    """The job that rented it."""
-    used_by_job_id: str | None
-    """The job that uses it now."""
-    contract_id: int | None
-    gpu_name: str
-    gpu_count: int
-    vram_mb: int
-    place: str
-    model: str | None
-    backend_url: str | None
-    price_usd_per_hour: float
-    cost_usd: float
-    """So far, in USD."""
-    rented_at: datetime
-    kept_until: datetime | None
-    """When RUNE destroys it by itself; null while a job has it."""
-    ceiling_at: datetime
-    """The latest moment to which that can be put off."""
-    is_open_to_the_world: bool
-    """Whether anybody who finds the address can use the server: it asks for no credential."""
-    destroys_itself: bool
-    """Whether the machine would also end without RUNE."""
-
-
-class RentalList(Document):
-    """Your rented machines, oldest first."""
-
-    rentals: list[RentalRecord]
-
-
-class RentalExtension(Document):
-    """How much longer a kept machine is to stay."""
-
-    keep_seconds: int = Field(ge=60, le=604_800)
-    """Seconds from now."""
-
-
 class JobEvent(Document):
     """One line of a job's history."""
 
@@ -138,47 +92,3 @@ class JobList(Document):
     jobs: list[JobSummary]
     next_cursor: str | None
     """What to send as `cursor` for older ones; null where there are none."""
-
-
-class EventMetrics(Document):
-    """How often something happened, and how long it took."""
-
-    event: str
-    total: int
-    ok: int
-    error: int
-    avg_ms: float
-    min_ms: int
-    max_ms: int
-
-
-class MetricsSummary(Document):
-    """Metrics by event name, sorted."""
-
-    events: list[EventMetrics]
-
-
-class CatalogModel(Document):
-    """A model that fits on a rented GPU."""
-
-    name: str
-    vram_mb: int
-    """Memory of the GPU that it needs, in MB."""
-    required_disk_gb: int
-    """Disk that it needs, in GB."""
-
-
-class Catalog(Document):
-    """Models that fit on rented GPUs."""
-
-    models: list[CatalogModel]
-
-
-class ServerModels(Document):
-    """What a model server offers."""
-
-    backend_url: str
-    backend_type: str
-    models: list[str]
-    running_models: list[str]
-    """Those in memory; empty where the server cannot tell."""

@@ -45,7 +45,7 @@ def test_send_returns_false_and_says_so_when_the_queue_does_not_take_it(
 ) -> None:
     caplog.set_level(logging.WARNING, "rune")
 
-    assert not SqsStepQueue(cloud.sqs, {Lane.CONTROL: NOWHERE}).send(a_send())
+    assert not SqsStepQueue(lambda: cloud.sqs, {Lane.CONTROL: NOWHERE}).send(a_send())
 
     assert [(record.msg, record.__dict__["job_id"]) for record in caplog.records] == [
         ("queue.send_failed", JOB_ID)
