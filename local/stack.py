@@ -38,7 +38,7 @@ _LISTENING = re.compile(r"listening on (http://\S+)")
 # Output names in the template by the short names that people see.
 _FUNCTIONS = {
     "api": "Api",
-    "worker-control": "ControlWorker",
+    "worker-money": "MoneyWorker",
     "worker-inference": "InferenceWorker",
     "janitor": "Janitor",
 }
@@ -230,7 +230,7 @@ def _describe(
         api_id=outputs["ApiId"],
         table=outputs["TableName"],
         bucket=outputs["BucketName"],
-        control_queue_url=outputs["ControlQueueUrl"],
+        money_queue_url=outputs["MoneyQueueUrl"],
         inference_queue_url=outputs["InferenceQueueUrl"],
         dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
         tenants_path=TENANTS_PATH,

@@ -29,7 +29,7 @@ class StackState:
     tenants_path
         Path of the tenants' documents in the emulator's SSM.
     functions, log_groups
-        Names, by role: api, worker-control, worker-inference, janitor.
+        Names, by role: api, worker-money, worker-inference, janitor.
     simulators
         Addresses, by name: ollama, bedrock, vastai.
     pids
@@ -43,7 +43,7 @@ class StackState:
     api_id: str
     table: str
     bucket: str
-    control_queue_url: str
+    money_queue_url: str
     inference_queue_url: str
     dead_letter_queue_url: str
     tenants_path: str

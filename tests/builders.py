@@ -124,7 +124,7 @@ def an_event(number: int = 1, **overrides: object) -> Event:
 
 def a_send(**overrides: object) -> Send:
     """Return the first message of the builders' job."""
-    send = Send(Lane.CONTROL, StepMessage(JOB_ID, 1), 0)
+    send = Send(Lane.MONEY, StepMessage(JOB_ID, 1), 0)
     return replace(send, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
 
 

@@ -63,10 +63,10 @@ class Cloud:
         """The functions' environment in the template."""
         return {
             "RUNE_STAGE": "local",
-            "RUNE_LANE": "control",
+            "RUNE_LANE": "money",
             "RUNE_TABLE": TABLE,
             "RUNE_BUCKET": BUCKET,
-            "RUNE_CONTROL_QUEUE_URL": self.queue_urls["control"],
+            "RUNE_MONEY_QUEUE_URL": self.queue_urls["money"],
             "RUNE_INFERENCE_QUEUE_URL": self.queue_urls["inference"],
             "RUNE_DEAD_LETTER_QUEUE_URL": self.queue_urls["dead-letter"],
             "RUNE_API_TOKENS": f"{TENANT}:{TOKEN},acme:{TOKEN[::-1]}",
@@ -105,7 +105,7 @@ class Cloud:
         self.dynamodb.create_table(TableName=TABLE, **table_definition())
         for url in self.sqs.list_queues().get("QueueUrls", []):
             self.sqs.delete_queue(QueueUrl=url)
-        for name in ("control", "inference", "dead-letter"):
+        for name in ("money", "inference", "dead-letter"):
             self.queue_urls[name] = self.sqs.create_queue(QueueName=name)["QueueUrl"]
         for found in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
             self.s3.delete_object(Bucket=BUCKET, Key=found["Key"])

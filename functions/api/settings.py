@@ -31,7 +31,7 @@ class ApiSettings:
     stage: str
     table: str
     bucket: str
-    control_queue_url: str
+    money_queue_url: str
     allowed_networks: str
     auth_disabled: bool
     tenants_path: str
@@ -48,7 +48,7 @@ class ApiSettings:
             stage=read_text(environment, "RUNE_STAGE"),
             table=read_text(environment, "RUNE_TABLE"),
             bucket=read_text(environment, "RUNE_BUCKET"),
-            control_queue_url=read_text(environment, "RUNE_CONTROL_QUEUE_URL"),
+            money_queue_url=read_text(environment, "RUNE_MONEY_QUEUE_URL"),
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
             auth_disabled=read_flag(environment, "RUNE_API_AUTH_DISABLED"),
             tenants_path=environment.get("RUNE_TENANTS_PATH", ""),

@@ -24,7 +24,7 @@ settings = JanitorSettings.from_environment(os.environ)
 clients = Clients()
 store = clients.job_store(settings.table, bucket=None)
 queue = clients.step_queue(
-    {Lane.CONTROL: settings.control_queue_url, Lane.INFERENCE: settings.inference_queue_url},
+    {Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url},
     sends_seldom=True,
 )
 clock = SystemClock()

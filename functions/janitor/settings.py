@@ -12,7 +12,7 @@ class JanitorSettings:
     """Settings of the janitor function."""
 
     table: str
-    control_queue_url: str
+    money_queue_url: str
     inference_queue_url: str
     vastai: VastaiSettings
 
@@ -21,7 +21,7 @@ class JanitorSettings:
         """Return the settings; raises SettingsError naming the variable that is wrong."""
         return cls(
             table=read_text(environment, "RUNE_TABLE"),
-            control_queue_url=read_text(environment, "RUNE_CONTROL_QUEUE_URL"),
+            money_queue_url=read_text(environment, "RUNE_MONEY_QUEUE_URL"),
             inference_queue_url=read_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
             vastai=VastaiSettings.from_environment(environment),
         )

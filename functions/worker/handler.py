@@ -68,7 +68,7 @@ engine = Engine(
     lane=Lane(settings.lane),
     store=clients.job_store(settings.table, settings.bucket),
     queue=clients.step_queue(
-        {Lane.CONTROL: settings.control_queue_url, Lane.INFERENCE: settings.inference_queue_url}
+        {Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}
     ),
     clock=clock,
     steps=make_steps(

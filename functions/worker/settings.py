@@ -9,7 +9,7 @@ from rune.settings import BedrockAccess, VastaiSettings, read_one_of, read_text
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """Settings of a worker function; `lane` is "control" or "inference".
+    """Settings of a worker function; `lane` is "money" or "inference".
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class WorkerSettings:
     lane: str
     table: str
     bucket: str
-    control_queue_url: str
+    money_queue_url: str
     inference_queue_url: str
     dead_letter_queue_url: str
     allowed_networks: str
@@ -37,10 +37,10 @@ class WorkerSettings:
         """Return the settings; raises SettingsError naming the variable that is wrong."""
         memory_mb = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
         return cls(
-            lane=read_one_of(environment, "RUNE_LANE", ("control", "inference")),
+            lane=read_one_of(environment, "RUNE_LANE", ("money", "inference")),
             table=read_text(environment, "RUNE_TABLE"),
             bucket=read_text(environment, "RUNE_BUCKET"),
-            control_queue_url=read_text(environment, "RUNE_CONTROL_QUEUE_URL"),
+            money_queue_url=read_text(environment, "RUNE_MONEY_QUEUE_URL"),
             inference_queue_url=read_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
             dead_letter_queue_url=read_text(environment, "RUNE_DEAD_LETTER_QUEUE_URL"),
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),

@@ -24,10 +24,10 @@ FUNCTIONS = {"api": "ApiFunction", "worker": "InferenceWorkerFunction", "janitor
 
 ENVIRONMENT: Mapping[str, str] = {
     "RUNE_STAGE": "local",
-    "RUNE_LANE": "control",
+    "RUNE_LANE": "money",
     "RUNE_TABLE": "table",
     "RUNE_BUCKET": "bucket",
-    "RUNE_CONTROL_QUEUE_URL": "http://127.0.0.1/0/control",
+    "RUNE_MONEY_QUEUE_URL": "http://127.0.0.1/0/money",
     "RUNE_INFERENCE_QUEUE_URL": "http://127.0.0.1/0/inference",
     "RUNE_DEAD_LETTER_QUEUE_URL": "http://127.0.0.1/0/dead",
     "RUNE_ALLOWED_NETWORKS": "127.0.0.0/8",

@@ -103,7 +103,7 @@ def _count_requests(notebook: _Notebook, api: Handle, body: dict[str, object]) -
 
 def _count_turns(notebook: _Notebook, cloud: Cloud, job_id: str) -> None:
     """Take the job's turns, each in its lane, as the queues hand them out; the last one twice."""
-    with _worker(cloud, "control") as take:
+    with _worker(cloud, "money") as take:
         notebook.note("turn, check", lambda: take(job_id, 1))
     with _worker(cloud, "inference") as take:
         notebook.note("turn, warm up", lambda: take(job_id, 2))
@@ -113,7 +113,7 @@ def _count_turns(notebook: _Notebook, cloud: Cloud, job_id: str) -> None:
 
 
 def _count_cancel(notebook: _Notebook, cloud: Cloud, api: Handle, job_id: str) -> None:
-    with _worker(cloud, "control") as take:
+    with _worker(cloud, "money") as take:
         take(job_id, 1)
         notebook.note("DELETE job, running", lambda: _ask(api, "DELETE", f"/v1/jobs/{job_id}", status=202))
         notebook.note("turn, cancelled", lambda: take(job_id, 2))

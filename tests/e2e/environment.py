@@ -145,4 +145,4 @@ def lose_every_worker(environment: Environment) -> Iterator[Losses]:
         Market(environment.vastai_url) as market,
         lose_inference_workers(rune, lambda: find_workers("inference")) as (worker, sweep),
     ):
-        yield Losses(worker, sweep, lose_workers(rune, market, lambda: find_workers("control")))
+        yield Losses(worker, sweep, lose_workers(rune, market, lambda: find_workers("money")))

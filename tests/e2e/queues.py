@@ -9,18 +9,18 @@ from tests.e2e.waiting import wait_until
 
 type Bodies = dict[str, list[str]]
 
-LANES = ("control", "inference")
+LANES = ("money", "inference")
 UNREADABLE = "not a step of a job"
 """Begins the messages that a test sends to be dead-lettered."""
 
 
 class Queues:
-    """Control, inference and dead-letter queue, by these names."""
+    """Money, inference and dead-letter queue, by these names."""
 
     def __init__(self, stack: Stack) -> None:
         state = stack.state
         self._urls = {
-            "control": state.control_queue_url,
+            "money": state.money_queue_url,
             "inference": state.inference_queue_url,
             "dead_letter": state.dead_letter_queue_url,
         }

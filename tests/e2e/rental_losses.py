@@ -43,7 +43,7 @@ class RentalLoss:
 
 
 def lose_workers(rune: RuneClient, market: Market, find_workers: Callable[[], list[int]]) -> list[RentalLoss]:
-    """Kill -9 every process of the control lane in each phase of a rental, one job each.
+    """Kill -9 every process of the money lane in each phase of a rental, one job each.
 
     Nothing else may run in that lane.
     """

@@ -16,7 +16,7 @@ def test_message_that_nobody_can_read_lands_in_the_dead_letter_queue_alone(queue
 def test_message_of_a_job_that_does_not_exist_is_dropped(queues: Queues) -> None:
     job_id = "00000000000000000000000000000000"
 
-    queues.send("control", f'{{"job_id": "{job_id}", "seq": 1}}')
+    queues.send("money", f'{{"job_id": "{job_id}", "seq": 1}}')
 
     queues.wait_until_empty(job_id)
     assert queues.wrongly_dead() == []

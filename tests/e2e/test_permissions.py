@@ -142,7 +142,7 @@ EVERYBODY = (
 PERMITTED: Mapping[str, tuple[Attempt, ...]] = {
     # The limiter looks up one row, and has a transaction look at it.
     "api": (read_rows_together, read_a_row, check_a_row, read_a_document),
-    "worker-control": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
+    "worker-money": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
     "worker-inference": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
     "janitor": (read_rows_together, read_the_providers_key),
 }
@@ -155,7 +155,7 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
         write_a_result,
         read_the_providers_key,
     ),
-    "worker-control": (*EVERYBODY, read_a_row, check_a_row, take_a_step),
+    "worker-money": (*EVERYBODY, read_a_row, check_a_row, take_a_step),
     "worker-inference": (*EVERYBODY, read_a_row, check_a_row),
     "janitor": (
         *EVERYBODY,

@@ -93,7 +93,7 @@ def test_only_the_api_is_told_the_hashes(stack: Stack, tokens: dict[str, str]) -
 
     assert {role: set(shown) for role, shown in told.items()} == {
         "api": {True},
-        "worker-control": {False},
+        "worker-money": {False},
         "worker-inference": {False},
         "janitor": {False},
     }

@@ -17,7 +17,7 @@ LAYERS = {"arm64": "LayerArm64", "x86_64": "LayerX8664"}
 ELF_MACHINES = {"arm64": 183, "x86_64": 62}
 FUNCTIONS = {
     "ApiFunction": "api.handler",
-    "ControlWorkerFunction": "worker.handler",
+    "MoneyWorkerFunction": "worker.handler",
     "InferenceWorkerFunction": "worker.handler",
     "JanitorFunction": "janitor.handler",
 }
@@ -30,10 +30,10 @@ ENVIRONMENT = {
     "RUNE_STAGE": "local",
     "RUNE_TABLE": "table",
     "RUNE_BUCKET": "bucket",
-    "RUNE_CONTROL_QUEUE_URL": "http://127.0.0.1/0/control",
+    "RUNE_MONEY_QUEUE_URL": "http://127.0.0.1/0/money",
     "RUNE_INFERENCE_QUEUE_URL": "http://127.0.0.1/0/inference",
     "RUNE_DEAD_LETTER_QUEUE_URL": "http://127.0.0.1/0/dead",
-    "RUNE_LANE": "control",
+    "RUNE_LANE": "money",
     "RUNE_ALLOWED_NETWORKS": "",
     "RUNE_API_TOKENS": f"default:sha256:{'ab' * 32}",
     "RUNE_API_AUTH_DISABLED": "false",
@@ -136,7 +136,7 @@ def test_handler_imports_from_its_artifact_layer_and_runtime_alone(function: str
     assert Path(modules[FUNCTIONS[function]]).is_relative_to(BUILD / function)
 
 
-@pytest.mark.parametrize("function", ["ControlWorkerFunction", "InferenceWorkerFunction", "JanitorFunction"])
+@pytest.mark.parametrize("function", ["MoneyWorkerFunction", "InferenceWorkerFunction", "JanitorFunction"])
 def test_only_the_api_imports_the_web_framework(function: str) -> None:
     assert imported(function).keys() & {"fastapi", "starlette", "mangum"} == set()
 

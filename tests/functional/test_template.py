@@ -24,7 +24,7 @@ WORKER_VARIABLES = (
         "RUNE_LANE",
         "RUNE_TABLE",
         "RUNE_BUCKET",
-        "RUNE_CONTROL_QUEUE_URL",
+        "RUNE_MONEY_QUEUE_URL",
         "RUNE_INFERENCE_QUEUE_URL",
         "RUNE_DEAD_LETTER_QUEUE_URL",
         "RUNE_ALLOWED_NETWORKS",
@@ -36,7 +36,7 @@ VARIABLES = {
         "RUNE_STAGE",
         "RUNE_TABLE",
         "RUNE_BUCKET",
-        "RUNE_CONTROL_QUEUE_URL",
+        "RUNE_MONEY_QUEUE_URL",
         "RUNE_ALLOWED_NETWORKS",
         "RUNE_API_TOKENS",
         "RUNE_API_AUTH_DISABLED",
@@ -45,10 +45,10 @@ VARIABLES = {
         "RUNE_RETENTION_DAYS",
         "RUNE_JOB_DEADLINE_SECONDS",
     },
-    "ControlWorkerFunction": WORKER_VARIABLES,
+    "MoneyWorkerFunction": WORKER_VARIABLES,
     "InferenceWorkerFunction": WORKER_VARIABLES,
     "JanitorFunction": VAST_VARIABLES
-    | {"RUNE_STAGE", "RUNE_TABLE", "RUNE_CONTROL_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL"},
+    | {"RUNE_STAGE", "RUNE_TABLE", "RUNE_MONEY_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL"},
 }
 WRITE_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 LIST_BEDROCK = {"bedrock:ListFoundationModels", "bedrock:ListInferenceProfiles"}
@@ -73,7 +73,7 @@ ACTIONS = {
     | {"dynamodb:ConditionCheckItem", "dynamodb:Query", "sqs:SendMessage"}
     | {"s3:PutObject", "s3:GetObject", "ssm:GetParameter", "kms:Decrypt"}
     | LIST_BEDROCK,
-    "ControlWorkerRole": WORKER_ACTIONS | LIST_BEDROCK,
+    "MoneyWorkerRole": WORKER_ACTIONS | LIST_BEDROCK,
     "InferenceWorkerRole": WORKER_ACTIONS | LIST_BEDROCK | CALL_BEDROCK,
     "JanitorRole": WRITE_LOGS
     | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "sqs:SendMessage"}
@@ -158,7 +158,7 @@ def test_tls_is_demanded_for_every_queue_and_the_bucket() -> None:
 
 @pytest.mark.parametrize(
     ("function", "queue"),
-    [("ControlWorkerFunction", "ControlQueue"), ("InferenceWorkerFunction", "InferenceQueue")],
+    [("MoneyWorkerFunction", "MoneyQueue"), ("InferenceWorkerFunction", "InferenceQueue")],
 )
 def test_lane_takes_one_message_at_a_time_and_leaves_room_for_six_tries(function: str, queue: str) -> None:
     (event,) = FUNCTIONS[function]["Events"].values()
@@ -170,7 +170,7 @@ def test_lane_takes_one_message_at_a_time_and_leaves_room_for_six_tries(function
     assert QUEUES[queue]["VisibilityTimeout"] >= 6 * FUNCTIONS[function]["Timeout"]
 
 
-@pytest.mark.parametrize("function", ["ControlWorkerFunction", "InferenceWorkerFunction"])
+@pytest.mark.parametrize("function", ["MoneyWorkerFunction", "InferenceWorkerFunction"])
 def test_worker_may_go_round_as_often_as_a_job_has_steps(function: str) -> None:
     assert FUNCTIONS[function]["RecursiveLoop"] == "Allow"
 
@@ -226,7 +226,7 @@ def statement_under(condition: str, role: str, sid: str) -> Block:
     ("role", "sid"),
     [
         ("ApiRole", "ListBedrock"),
-        ("ControlWorkerRole", "ListBedrock"),
+        ("MoneyWorkerRole", "ListBedrock"),
         ("InferenceWorkerRole", "ListBedrock"),
         ("InferenceWorkerRole", "CallBedrock"),
     ],
@@ -249,7 +249,7 @@ def test_only_models_and_profiles_are_called() -> None:
     ]
 
 
-@pytest.mark.parametrize("role", ["ControlWorkerRole", "InferenceWorkerRole"])
+@pytest.mark.parametrize("role", ["MoneyWorkerRole", "InferenceWorkerRole"])
 def test_worker_reads_back_what_workers_wrote(role: str) -> None:
     (reading,) = [entry for entry in statements(ROLES[role]["Policies"]) if entry["Action"] == "s3:GetObject"]
 
@@ -266,7 +266,7 @@ def test_calls_to_models_have_a_whole_processor() -> None:
 
 TENANTS_PATH = {"Fn::If": ["HasTenantsPath", {"Ref": "TenantsPath"}, {"Fn::Sub": "/rune/${Stage}/tenants"}]}
 PARAMETER = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter"
-READERS = {"ApiRole": "ApiFunction", "ControlWorkerRole": "ControlWorkerFunction"} | {
+READERS = {"ApiRole": "ApiFunction", "MoneyWorkerRole": "MoneyWorkerFunction"} | {
     "InferenceWorkerRole": "InferenceWorkerFunction"
 }
 
@@ -290,13 +290,13 @@ def test_role_reads_parameters_below_the_path_that_its_function_is_told(role: st
 
 @pytest.mark.parametrize(
     ("role", "count"),
-    [("ApiRole", 1), ("ControlWorkerRole", 2), ("InferenceWorkerRole", 2), ("JanitorRole", 1)],
+    [("ApiRole", 1), ("MoneyWorkerRole", 2), ("InferenceWorkerRole", 2), ("JanitorRole", 1)],
 )
 def test_role_reads_no_other_parameter(role: str, count: int) -> None:
     assert len(readings(role)) == count
 
 
-@pytest.mark.parametrize("role", ["ControlWorkerRole", "InferenceWorkerRole", "JanitorRole"])
+@pytest.mark.parametrize("role", ["MoneyWorkerRole", "InferenceWorkerRole", "JanitorRole"])
 def test_only_functions_that_rent_read_the_providers_key(role: str) -> None:
     statement = statement_under("CanRent", role, "ReadVastaiKey")
 
@@ -313,7 +313,7 @@ def test_role_decrypts_with_the_operators_key_through_ssm_alone(role: str) -> No
     assert statement["Condition"] == {"StringEquals": {"kms:ViaService": service}}
 
 
-@pytest.mark.parametrize("function", ["ApiFunction", "ControlWorkerFunction"])
+@pytest.mark.parametrize("function", ["ApiFunction", "MoneyWorkerFunction"])
 def test_settings_that_are_not_understood_ring(function: str) -> None:
     alarms = of_type("AWS::CloudWatch::Alarm").values()
     dimension = {"Name": "FunctionName", "Value": {"Ref": function}}

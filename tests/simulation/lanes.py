@@ -19,7 +19,7 @@ from tests.template import load_template
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-VISIBILITY_SECONDS = {Lane.CONTROL: 360, Lane.INFERENCE: 5400}
+VISIBILITY_SECONDS = {Lane.MONEY: 360, Lane.INFERENCE: 5400}
 MAX_RECEIVES = 5
 
 HAND_OVER_SECONDS = 0.05

@@ -315,10 +315,10 @@ def test_every_route_file_has_async_routes() -> None:
 ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "eu-central-1",
     "RUNE_STAGE": "local",
-    "RUNE_LANE": "control",
+    "RUNE_LANE": "money",
     "RUNE_TABLE": "t",
     "RUNE_BUCKET": "b",
-    "RUNE_CONTROL_QUEUE_URL": "https://sqs/c",
+    "RUNE_MONEY_QUEUE_URL": "https://sqs/c",
     "RUNE_INFERENCE_QUEUE_URL": "https://sqs/i",
     "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/d",
 }

@@ -23,7 +23,7 @@ API = {
     "RUNE_STAGE": "dev",
     "RUNE_TABLE": "table",
     "RUNE_BUCKET": "bucket",
-    "RUNE_CONTROL_QUEUE_URL": "https://sqs/control",
+    "RUNE_MONEY_QUEUE_URL": "https://sqs/money",
     "RUNE_ALLOWED_NETWORKS": "10.0.0.0/8",
     "RUNE_API_AUTH_DISABLED": "true",
     "RUNE_RETENTION_DAYS": "30",
@@ -43,7 +43,7 @@ WORKER = {
     "RUNE_LANE": "inference",
     "RUNE_TABLE": "table",
     "RUNE_BUCKET": "bucket",
-    "RUNE_CONTROL_QUEUE_URL": "https://sqs/control",
+    "RUNE_MONEY_QUEUE_URL": "https://sqs/money",
     "RUNE_INFERENCE_QUEUE_URL": "https://sqs/inference",
     "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
     "RUNE_ALLOWED_NETWORKS": "10.0.0.0/8",
@@ -52,7 +52,7 @@ JANITOR = {
     **VAST,
     "RUNE_STAGE": "dev",
     "RUNE_TABLE": "table",
-    "RUNE_CONTROL_QUEUE_URL": "https://sqs/control",
+    "RUNE_MONEY_QUEUE_URL": "https://sqs/money",
     "RUNE_INFERENCE_QUEUE_URL": "https://sqs/inference",
 }
 
@@ -71,7 +71,7 @@ def test_api_settings_read_the_environment() -> None:
         stage="dev",
         table="table",
         bucket="bucket",
-        control_queue_url="https://sqs/control",
+        money_queue_url="https://sqs/money",
         allowed_networks="10.0.0.0/8",
         auth_disabled=True,
         tenants_path="/rune/dev/tenants",
@@ -88,7 +88,7 @@ def test_worker_settings_read_the_environment() -> None:
         lane="inference",
         table="table",
         bucket="bucket",
-        control_queue_url="https://sqs/control",
+        money_queue_url="https://sqs/money",
         inference_queue_url="https://sqs/inference",
         dead_letter_queue_url="https://sqs/dead",
         allowed_networks="10.0.0.0/8",
@@ -110,7 +110,7 @@ def test_worker_settings_know_where_they_run_when_aws_says_so() -> None:
 def test_janitor_settings_read_the_environment() -> None:
     assert JanitorSettings.from_environment(JANITOR) == JanitorSettings(
         table="table",
-        control_queue_url="https://sqs/control",
+        money_queue_url="https://sqs/money",
         inference_queue_url="https://sqs/inference",
         vastai=VASTAI,
     )
@@ -173,14 +173,14 @@ def test_settings_refuse_what_is_no_whole_number(name: str, value: str) -> None:
         ApiSettings.from_environment({**API, name: value})
 
 
-@pytest.mark.parametrize("lane", ["control", "inference", " control "])
+@pytest.mark.parametrize("lane", ["money", "inference", " money "])
 def test_worker_settings_take_a_lane_that_there_is(lane: str) -> None:
     assert WorkerSettings.from_environment({**WORKER, "RUNE_LANE": lane}).lane == lane.strip()
 
 
-@pytest.mark.parametrize("lane", ["Control", "INFERENCE", "gpu", "control,inference"])
+@pytest.mark.parametrize("lane", ["Money", "INFERENCE", "gpu", "money,inference"])
 def test_worker_settings_refuse_a_lane_that_there_is_not(lane: str) -> None:
-    with pytest.raises(SettingsError, match=r"^RUNE_LANE must be one of control, inference\."):
+    with pytest.raises(SettingsError, match=r"^RUNE_LANE must be one of money, inference\."):
         WorkerSettings.from_environment({**WORKER, "RUNE_LANE": lane})
 
 

@@ -244,7 +244,7 @@ class Engine:
             stored = self._store.read_with_result(job.job_id) if has_succeeded else None
             return None if stored is None else stored.result_json
 
-        limit_seconds = plan.LANE_TIME_LIMIT_SECONDS[Lane.CONTROL]
+        limit_seconds = plan.LANE_TIME_LIMIT_SECONDS[Lane.MONEY]
         return await self._run_step_of(StepContext(job, request_json, limit_seconds, read_draft), lease)
 
     async def _run_step_of(self, context: StepContext, lease: Lease) -> Outcome:

@@ -13,7 +13,7 @@ from rune.jobs.record import Job, Status, StepName
 class Lane(StrEnum):
     """A queue with its function: for short steps, or for calls of a model."""
 
-    CONTROL = "control"
+    MONEY = "money"
     INFERENCE = "inference"
 
 
@@ -43,18 +43,18 @@ class StepPlan:
 
 STEPS = {
     StepName.RENT: StepPlan(
-        Lane.CONTROL, "vastai.instance.create", "Looking for a GPU to rent.", breaks_off=False
+        Lane.MONEY, "vastai.instance.create", "Looking for a GPU to rent.", breaks_off=False
     ),
     StepName.RECONCILE: StepPlan(
-        Lane.CONTROL, "vastai.instance.reconcile", "Finding out whether a GPU was rented."
+        Lane.MONEY, "vastai.instance.reconcile", "Finding out whether a GPU was rented."
     ),
-    StepName.BOOT: StepPlan(Lane.CONTROL, "vastai.instance.wait_running", "The rented machine boots."),
+    StepName.BOOT: StepPlan(Lane.MONEY, "vastai.instance.wait_running", "The rented machine boots."),
     StepName.PULL: StepPlan(Lane.INFERENCE, "vastai.model.pull", "The machine downloads the model."),
     StepName.RELEASE: StepPlan(
-        Lane.CONTROL, "provider.teardown", "Giving the machine back.", breaks_off=False
+        Lane.MONEY, "provider.teardown", "Giving the machine back.", breaks_off=False
     ),
-    StepName.CHECK: StepPlan(Lane.CONTROL, "backend.list_models", "Looking for the model on the server."),
-    StepName.CHECK_AGENT: StepPlan(Lane.CONTROL, "agent.check", "Looking for the agent and its model."),
+    StepName.CHECK: StepPlan(Lane.MONEY, "backend.list_models", "Looking for the model on the server."),
+    StepName.CHECK_AGENT: StepPlan(Lane.MONEY, "agent.check", "Looking for the agent and its model."),
     StepName.WARM_UP: StepPlan(Lane.INFERENCE, "backend.warmup", "Loading the model."),
     StepName.MEASURE: StepPlan(
         Lane.INFERENCE, "benchmark.measure", "The model is being measured.", keeps_state=True
@@ -63,7 +63,7 @@ STEPS = {
         Lane.INFERENCE, "benchmark.judge", "The answers are being judged.", keeps_state=True
     ),
     StepName.RUN_AGENT: StepPlan(Lane.INFERENCE, "agent.ask", "The agent is at work."),
-    StepName.VERIFY: StepPlan(Lane.CONTROL, "backend.list_models", "Asking the server whether it is there."),
+    StepName.VERIFY: StepPlan(Lane.MONEY, "backend.list_models", "Asking the server whether it is there."),
 }
 
 CLOSING_SECONDS = 15.0
@@ -73,13 +73,13 @@ CLOSING_GRACE = timedelta(minutes=3)
 """How long after the deadline such a step may still run. What it has measured is paid for, and the turn of a worker
 that is lost near the deadline is sent again only after its lease and a tick of the janitor."""
 
-LANE_TIME_LIMIT_SECONDS = {Lane.CONTROL: 45, Lane.INFERENCE: 870}
+LANE_TIME_LIMIT_SECONDS = {Lane.MONEY: 45, Lane.INFERENCE: 870}
 """Longest run of a step: the function's timeout (template.yaml) minus the time to claim and commit."""
 
 
 def lane_of(job: Job) -> Lane:
-    """Return the lane of the job's turn; a cancel is short work, so it goes to the control lane."""
-    return Lane.CONTROL if job.cancel_requested_at else STEPS[job.step].lane
+    """Return the lane of the job's turn; a cancel is short work, so it goes to the money lane."""
+    return Lane.MONEY if job.cancel_requested_at else STEPS[job.step].lane
 
 
 def describe(job: Job) -> str:

@@ -27,7 +27,7 @@ async def post_benchmark(request: Request) -> Mapping[str, object]:
     body = await request.json()
     row = {"pk": {"S": body["question"]}}
     _dynamodb.transact_write_items(TransactItems=[{"Put": {"TableName": "table", "Item": row}}])
-    sent = _sqs.send_message(QueueUrl="http://127.0.0.1/0/control", MessageBody=body["question"])
+    sent = _sqs.send_message(QueueUrl="http://127.0.0.1/0/money", MessageBody=body["question"])
     return {"id": sent["MessageId"]}
 
 

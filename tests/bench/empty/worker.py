@@ -31,4 +31,4 @@ async def _take(message: _Message) -> None:
         (await client.get("/api/tags")).raise_for_status()
         (await client.post("/api/show", json={"model": row["model"]["S"]})).raise_for_status()
     _dynamodb.transact_write_items(TransactItems=[{"Put": {"TableName": "table", "Item": key}}])
-    _sqs.send_message(QueueUrl="http://127.0.0.1/0/control", MessageBody=message.model_dump_json())
+    _sqs.send_message(QueueUrl="http://127.0.0.1/0/money", MessageBody=message.model_dump_json())

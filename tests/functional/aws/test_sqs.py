@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NOWHERE = "https://sqs.eu-central-1.amazonaws.com/123456789012/nowhere"
 
 
-@pytest.mark.parametrize(("lane", "other"), [("control", "inference"), ("inference", "control")])
+@pytest.mark.parametrize(("lane", "other"), [("money", "inference"), ("inference", "money")])
 def test_send_puts_the_message_into_its_lane(lane: str, other: str, cloud: Cloud) -> None:
     assert cloud.queue.send(a_send(lane=Lane(lane)))
 
@@ -33,7 +33,7 @@ def test_send_asks_for_the_delay(delay_seconds: int, cloud: Cloud) -> None:
     assert (call.operation, call.arguments) == (
         "SendMessage",
         {
-            "QueueUrl": cloud.queue_urls["control"],
+            "QueueUrl": cloud.queue_urls["money"],
             "MessageBody": json.dumps({"job_id": JOB_ID, "seq": 1}),
             "DelaySeconds": delay_seconds,
         },
@@ -45,7 +45,7 @@ def test_send_returns_false_and_says_so_when_the_queue_does_not_take_it(
 ) -> None:
     caplog.set_level(logging.WARNING, "rune")
 
-    assert not SqsStepQueue(lambda: cloud.sqs, {Lane.CONTROL: NOWHERE}).send(a_send())
+    assert not SqsStepQueue(lambda: cloud.sqs, {Lane.MONEY: NOWHERE}).send(a_send())
 
     assert [(record.msg, record.__dict__["job_id"]) for record in caplog.records] == [
         ("queue.send_failed", JOB_ID)

@@ -73,7 +73,7 @@ def test_post_accepts_the_job_in_two_calls(api: ModuleType, cloud: Cloud) -> Non
     assert response.headers["location"] == f"/v1/jobs/{job_id}"
     assert cloud.operations == ["TransactWriteItems", "SendMessage"]
     assert cloud.store.read(job_id) == a_job(job_id=job_id)
-    assert [json.loads(body) for body in cloud.received("control")] == [{"job_id": job_id, "seq": 1}]
+    assert [json.loads(body) for body in cloud.received("money")] == [{"job_id": job_id, "seq": 1}]
 
 
 TERMS = {key: FLAT[key] for key in ("template_hash", "min_dph", "max_dph", "reliability")}
@@ -121,7 +121,7 @@ def test_post_takes_a_body_in_base64(api: ModuleType, cloud: Cloud) -> None:
 
 
 def test_post_accepts_the_job_when_the_queue_is_away(api: ModuleType, cloud: Cloud, clock: FakeClock) -> None:
-    cloud.sqs.delete_queue(QueueUrl=cloud.queue_urls["control"])
+    cloud.sqs.delete_queue(QueueUrl=cloud.queue_urls["money"])
 
     response = post(api, FLAT)
 
@@ -402,7 +402,7 @@ def test_another_tenants_job_does_not_exist(
 
     assert_problem(response, a_problem(404, "job_not_found", f"There is no job '{JOB_ID}'."))
     assert cloud.store.read(JOB_ID) == job
-    assert cloud.received("control") == []
+    assert cloud.received("money") == []
 
 
 # ---------------------------------------------------------------- GET
@@ -536,7 +536,7 @@ def test_delete_cancels_at_once_when_nobody_has_begun(api: ModuleType, cloud: Cl
         202,
         a_record(status="cancelled", message="Cancelled, as was asked.", finished_at="2026-11-23T12:00:00Z"),
     )
-    assert cloud.received("control") == []
+    assert cloud.received("money") == []
 
 
 def test_delete_asks_to_stop_when_the_job_has_begun(api: ModuleType, cloud: Cloud) -> None:
@@ -554,7 +554,7 @@ def test_delete_asks_to_stop_when_the_job_has_begun(api: ModuleType, cloud: Clou
             started_at="2026-11-23T12:00:00Z",
         ),
     )
-    assert [json.loads(body) for body in cloud.received("control")] == [{"job_id": JOB_ID, "seq": 2}]
+    assert [json.loads(body) for body in cloud.received("money")] == [{"job_id": JOB_ID, "seq": 2}]
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED])
@@ -660,7 +660,7 @@ def test_start_takes_the_tokens_out_of_the_environment(cloud: Cloud) -> None:
         "RUNE_STAGE",
         "RUNE_TABLE",
         "RUNE_BUCKET",
-        "RUNE_CONTROL_QUEUE_URL",
+        "RUNE_MONEY_QUEUE_URL",
         "RUNE_RETENTION_DAYS",
         "RUNE_JOB_DEADLINE_SECONDS",
         "RUNE_API_TOKENS",

@@ -96,7 +96,7 @@ def test_job_is_stored_as_one_that_rents_in_two_calls(
     assert (response.status, response.document) == (202, {"job_id": job_id, "status": "accepted"})
     assert cloud.operations == ["TransactWriteItems", "SendMessage"]
     assert cloud.store.read(job_id) == a_job(job_id=job_id, kind=kind, step=StepName.RENT, rents=True)
-    assert [json.loads(message) for message in cloud.received("control")] == [{"job_id": job_id, "seq": 1}]
+    assert [json.loads(message) for message in cloud.received("money")] == [{"job_id": job_id, "seq": 1}]
 
 
 def test_request_to_rent_is_kept_with_its_defaults_and_no_server(renting: ModuleType, cloud: Cloud) -> None:

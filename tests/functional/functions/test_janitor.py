@@ -74,9 +74,9 @@ def test_tick_sends_late_turns_into_their_lanes(janitor: ModuleType, cloud: Clou
 
     sent = {
         lane: sorted(json.loads(body)["job_id"] for body in cloud.received(lane))
-        for lane in ("control", "inference")
+        for lane in ("money", "inference")
     }
-    assert sent == {"control": ["never-begun", "worker-lost"], "inference": ["waiting"]}
+    assert sent == {"money": ["never-begun", "worker-lost"], "inference": ["waiting"]}
 
 
 def test_tick_takes_four_calls_for_a_late_turn(janitor: ModuleType, cloud: Cloud) -> None:
@@ -149,7 +149,7 @@ def test_tick_sends_late_turns_when_the_sweep_of_machines_fails(
     assert janitor.handle(TICK, Context()) == what_was_done(sent=1)
 
 
-@pytest.mark.parametrize("missing", ["RUNE_TABLE", "RUNE_CONTROL_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL"])
+@pytest.mark.parametrize("missing", ["RUNE_TABLE", "RUNE_MONEY_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL"])
 def test_start_is_refused_when_a_setting_is_missing(missing: str, cloud: Cloud) -> None:
     environment = {**cloud.environment, missing: ""}
 

@@ -52,15 +52,15 @@ def lanes(shared_cloud: Cloud, server: FakeModelServer) -> Iterator[dict[str, Mo
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ServerOpener, "__call__", open_fake)
         with (
-            loaded("worker.handler", shared_cloud.environment) as control,
+            loaded("worker.handler", shared_cloud.environment) as money,
             loaded("worker.handler", of_inference) as inference,
         ):
-            yield {"control": control, "inference": inference}
+            yield {"money": money, "inference": inference}
 
 
 @pytest.fixture
-def control(lanes: dict[str, ModuleType]) -> ModuleType:
-    return lanes["control"]
+def money(lanes: dict[str, ModuleType]) -> ModuleType:
+    return lanes["money"]
 
 
 def put(cloud: Cloud, job: Job) -> None:
@@ -72,10 +72,10 @@ def body(seq: int = 1, job_id: str = JOB_ID) -> str:
     return json.dumps({"job_id": job_id, "seq": seq})
 
 
-def test_worker_takes_the_turn_of_the_sample_event(control: ModuleType, cloud: Cloud) -> None:
+def test_worker_takes_the_turn_of_the_sample_event(money: ModuleType, cloud: Cloud) -> None:
     put(cloud, a_job())
 
-    assert control.handle(a_sample_event("sqs-step"), None) == DONE
+    assert money.handle(a_sample_event("sqs-step"), None) == DONE
 
     job = cloud.store.read(JOB_ID)
     assert job
@@ -94,7 +94,7 @@ def test_job_ends_with_its_result_when_both_lanes_do_their_work(
     lanes: dict[str, ModuleType], cloud: Cloud
 ) -> None:
     put(cloud, a_job())
-    messages = [("control", body())]
+    messages = [("money", body())]
 
     while messages:
         lane, message = messages.pop()
@@ -127,12 +127,12 @@ def test_job_ends_with_its_result_when_both_lanes_do_their_work(
     ],
 )
 def test_worker_drops_the_message_when_there_is_nothing_to_do(
-    dropped: tuple[Job, int, str], control: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
+    dropped: tuple[Job, int, str], money: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:
     job, seq, reason = dropped
     put(cloud, job)
 
-    assert control.handle(an_sqs_event(body(seq)), None) == DONE
+    assert money.handle(an_sqs_event(body(seq)), None) == DONE
 
     assert cloud.operations == ["BatchGetItem", "UpdateItem"]
     assert cloud.store.read(job.job_id) == job
@@ -145,35 +145,35 @@ def test_worker_drops_the_message_when_there_is_nothing_to_do(
     ["{}", "not JSON", '{"job_id": "a", "seq": true}', '{"job_id": "a", "seq": 1, "x": 1}', "[" * 9999],
 )
 def test_worker_puts_what_nobody_can_read_where_the_alarm_looks(
-    unreadable: str, control: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
+    unreadable: str, money: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert control.handle(an_sqs_event(unreadable), None) == DONE
+    assert money.handle(an_sqs_event(unreadable), None) == DONE
 
     assert cloud.operations == ["SendMessage"]
     assert cloud.received("dead-letter") == [unreadable]
     assert [record.msg for record in caplog.records] == ["message.unreadable"]
 
 
-def test_worker_does_the_rest_when_one_message_is_unreadable(control: ModuleType, cloud: Cloud) -> None:
+def test_worker_does_the_rest_when_one_message_is_unreadable(money: ModuleType, cloud: Cloud) -> None:
     put(cloud, a_job())
 
-    assert control.handle(an_sqs_event("{}", body()), None) == DONE
+    assert money.handle(an_sqs_event("{}", body()), None) == DONE
 
     assert cloud.received("dead-letter") == ["{}"]
     assert [json.loads(sent) for sent in cloud.received("inference")] == [{"job_id": JOB_ID, "seq": 2}]
 
 
 def test_worker_fails_the_message_when_even_the_dead_letter_queue_is_away(
-    control: ModuleType, cloud: Cloud
+    money: ModuleType, cloud: Cloud
 ) -> None:
     cloud.sqs.delete_queue(QueueUrl=cloud.queue_urls["dead-letter"])
 
     with pytest.raises(ClientError):
-        control.handle(an_sqs_event("{}"), None)
+        money.handle(an_sqs_event("{}"), None)
 
 
 def test_worker_leaves_the_turn_to_the_janitor_when_the_store_is_away(
-    control: ModuleType,
+    money: ModuleType,
     cloud: Cloud,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -185,7 +185,7 @@ def test_worker_leaves_the_turn_to_the_janitor_when_the_store_is_away(
 
     with monkeypatch.context() as outage:
         outage.setattr(BaseClient, "_make_api_call", fail)
-        assert control.handle(an_sqs_event(body()), None) == DONE
+        assert money.handle(an_sqs_event(body()), None) == DONE
 
     record = caplog.records[-1]
     assert (record.msg, record.levelno) == ("turn.store_unavailable", logging.ERROR)
@@ -200,7 +200,7 @@ def test_worker_leaves_the_turn_to_the_janitor_when_the_store_is_away(
         "RUNE_LANE",
         "RUNE_TABLE",
         "RUNE_BUCKET",
-        "RUNE_CONTROL_QUEUE_URL",
+        "RUNE_MONEY_QUEUE_URL",
         "RUNE_INFERENCE_QUEUE_URL",
         "RUNE_DEAD_LETTER_QUEUE_URL",
     ],
@@ -213,13 +213,13 @@ def test_start_is_refused_when_a_setting_is_missing(missing: str, cloud: Cloud) 
 
 
 def test_worker_drops_the_message_of_a_job_that_it_does_not_understand(
-    control: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
+    money: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(cloud, a_job())
     cloud.write_field(JOB_ID, "step", "a_step_of_another_version")
     before = cloud.row(JOB_ID)
 
-    assert control.handle(an_sqs_event(body()), None) == DONE
+    assert money.handle(an_sqs_event(body()), None) == DONE
 
     assert cloud.row(JOB_ID) == before
     assert cloud.received("dead-letter") == []

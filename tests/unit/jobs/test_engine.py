@@ -48,7 +48,7 @@ class Rig:
 
     store: MemoryJobStore
     act: Callable[[StepContext], Outcome] = lambda _: Done("{}")
-    lane: Lane = Lane.CONTROL
+    lane: Lane = Lane.MONEY
     clock: FakeClock = field(default_factory=FakeClock)
     queue: RecordingQueue = field(default_factory=RecordingQueue)
     ran: list[StepContext] = field(default_factory=list)
@@ -170,8 +170,8 @@ def test_take_turn_claims_under_a_new_name_every_time() -> None:
 @pytest.mark.parametrize(
     ("lane", "left_seconds", "limit_seconds"),
     [
-        (Lane.CONTROL, 3600, 45),
-        (Lane.CONTROL, 44, 44),
+        (Lane.MONEY, 3600, 45),
+        (Lane.MONEY, 44, 44),
         (Lane.INFERENCE, 3600, 870),
         (Lane.INFERENCE, 869.5, 869.5),
     ],
@@ -179,7 +179,7 @@ def test_take_turn_claims_under_a_new_name_every_time() -> None:
 def test_take_turn_limits_the_step_to_its_lane_and_its_job(
     lane: Lane, left_seconds: float, limit_seconds: float
 ) -> None:
-    step = StepName.CHECK if lane is Lane.CONTROL else StepName.MEASURE
+    step = StepName.CHECK if lane is Lane.MONEY else StepName.MEASURE
     job = a_job(step=step, deadline_at=after(left_seconds))
 
     rig = Rig(a_store(job), lane=lane).take_turn()
@@ -247,12 +247,12 @@ def test_take_turn_takes_over_when_the_earlier_worker_was_lost() -> None:
 @pytest.mark.parametrize(
     ("lane", "step", "other"),
     [
-        (Lane.CONTROL, StepName.WARM_UP, Lane.INFERENCE),
-        (Lane.CONTROL, StepName.MEASURE, Lane.INFERENCE),
-        (Lane.CONTROL, StepName.RUN_AGENT, Lane.INFERENCE),
-        (Lane.INFERENCE, StepName.CHECK, Lane.CONTROL),
-        (Lane.INFERENCE, StepName.CHECK_AGENT, Lane.CONTROL),
-        (Lane.INFERENCE, StepName.VERIFY, Lane.CONTROL),
+        (Lane.MONEY, StepName.WARM_UP, Lane.INFERENCE),
+        (Lane.MONEY, StepName.MEASURE, Lane.INFERENCE),
+        (Lane.MONEY, StepName.RUN_AGENT, Lane.INFERENCE),
+        (Lane.INFERENCE, StepName.CHECK, Lane.MONEY),
+        (Lane.INFERENCE, StepName.CHECK_AGENT, Lane.MONEY),
+        (Lane.INFERENCE, StepName.VERIFY, Lane.MONEY),
     ],
 )
 def test_take_turn_hands_over_when_the_step_belongs_to_the_other_lane(
@@ -669,13 +669,13 @@ def test_take_turn_does_not_repeat_a_commit_that_is_refused_for_good() -> None:
 
 @pytest.mark.parametrize("lane", Lane)
 def test_take_turn_repeats_its_commit_no_longer_than_its_function_runs(lane: Lane) -> None:
-    step = StepName.CHECK if lane is Lane.CONTROL else StepName.MEASURE
+    step = StepName.CHECK if lane is Lane.MONEY else StepName.MEASURE
     rig = Rig(fill(ThrottledStore(10_000), a_job(step=step)), lambda _: Next(StepName.JUDGE), lane)
 
     with pytest.raises(StoreUnavailableError):
         rig.take_turn()
 
-    resource = {Lane.CONTROL: "ControlWorkerFunction", Lane.INFERENCE: "InferenceWorkerFunction"}[lane]
+    resource = {Lane.MONEY: "MoneyWorkerFunction", Lane.INFERENCE: "InferenceWorkerFunction"}[lane]
     timeout_seconds = load_template()["Resources"][resource]["Properties"]["Timeout"]
     assert timeout_seconds - 30 < rig.clock.elapsed_seconds < timeout_seconds - 4
 

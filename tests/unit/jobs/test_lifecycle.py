@@ -44,7 +44,7 @@ def test_accept_returns_a_queued_job_with_its_first_event_and_message(
         retention=timedelta(days=30),
     )
 
-    message = Send(Lane.CONTROL, StepMessage(JOB_ID, 1), delay_seconds=0)
+    message = Send(Lane.MONEY, StepMessage(JOB_ID, 1), delay_seconds=0)
     assert accepted == (a_job(kind=kind, step=first_step), Event(1, "job.accepted", "ok", NOW), message)
 
 
@@ -241,13 +241,13 @@ def test_is_late_holds_when_an_active_job_is_due(job: Job, *, expected: bool) ->
 @pytest.mark.parametrize(
     ("job", "lane"),
     [
-        (a_job(step=StepName.CHECK), Lane.CONTROL),
+        (a_job(step=StepName.CHECK), Lane.MONEY),
         (a_job(step=StepName.WARM_UP), Lane.INFERENCE),
         (a_job(step=StepName.MEASURE), Lane.INFERENCE),
-        (a_job(step=StepName.CHECK_AGENT), Lane.CONTROL),
+        (a_job(step=StepName.CHECK_AGENT), Lane.MONEY),
         (a_job(step=StepName.RUN_AGENT), Lane.INFERENCE),
-        (a_job(step=StepName.VERIFY), Lane.CONTROL),
-        (a_job(step=StepName.MEASURE, cancel_requested_at=NOW), Lane.CONTROL),
+        (a_job(step=StepName.VERIFY), Lane.MONEY),
+        (a_job(step=StepName.MEASURE, cancel_requested_at=NOW), Lane.MONEY),
     ],
 )
 def test_message_for_names_the_turn_and_its_lane(job: Job, lane: Lane) -> None:

@@ -105,7 +105,7 @@ class Engine(RuleBasedStateMachine):
         self.names = count(1)
         self.job_service = JobService(self.store, self, self.clock, LIMITS)
         self.engine = engine.Engine(
-            lane=Lane.CONTROL,
+            lane=Lane.MONEY,
             store=self.store,
             queue=self,
             clock=self.clock,

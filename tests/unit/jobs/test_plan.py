@@ -32,7 +32,7 @@ def test_plan_names_events_as_clients_know_them() -> None:
 
 @pytest.mark.parametrize(
     ("lane", "function"),
-    [(Lane.CONTROL, "ControlWorkerFunction"), (Lane.INFERENCE, "InferenceWorkerFunction")],
+    [(Lane.MONEY, "MoneyWorkerFunction"), (Lane.INFERENCE, "InferenceWorkerFunction")],
 )
 def test_lane_leaves_time_to_claim_and_commit_when_a_step_takes_all_it_may(lane: Lane, function: str) -> None:
     timeout_seconds = load_template()["Resources"][function]["Properties"]["Timeout"]
@@ -43,13 +43,13 @@ def test_lane_leaves_time_to_claim_and_commit_when_a_step_takes_all_it_may(lane:
 @pytest.mark.parametrize(
     ("job", "lane"),
     [
-        (a_job(step=StepName.CHECK), Lane.CONTROL),
+        (a_job(step=StepName.CHECK), Lane.MONEY),
         (a_job(step=StepName.WARM_UP), Lane.INFERENCE),
         (a_job(step=StepName.MEASURE), Lane.INFERENCE),
-        (a_job(step=StepName.CHECK_AGENT), Lane.CONTROL),
+        (a_job(step=StepName.CHECK_AGENT), Lane.MONEY),
         (a_job(step=StepName.RUN_AGENT), Lane.INFERENCE),
-        (a_job(step=StepName.VERIFY), Lane.CONTROL),
-        (a_job(step=StepName.WARM_UP, cancel_requested_at=NOW), Lane.CONTROL),
+        (a_job(step=StepName.VERIFY), Lane.MONEY),
+        (a_job(step=StepName.WARM_UP, cancel_requested_at=NOW), Lane.MONEY),
     ],
 )
 def test_lane_of_is_the_steps_own_unless_the_job_is_to_stop(job: Job, lane: Lane) -> None:

@@ -27,7 +27,7 @@ WARMING_UP = a_claimed_job(
 )
 FAILURE = Failure("model_not_found", "Unknown.", StepName.PULL, retryable=False)
 UNKNOWN_MODEL = Failed("model_not_found", "Unknown.", retryable=False)
-TO_RELEASE = Send(Lane.CONTROL, StepMessage(JOB_ID, 6), 0)
+TO_RELEASE = Send(Lane.MONEY, StepMessage(JOB_ID, 6), 0)
 
 ENDS: list[tuple[Outcome, Status]] = [
     (Done('{"answer": "x"}'), Status.SUCCEEDED),
@@ -222,7 +222,7 @@ class Turn:
     """One turn of a job that gives its machine back, taken by the engine."""
 
     def __init__(
-        self, outcome: Outcome | RuneError, lane: Lane = Lane.CONTROL, *, needs_draft: bool = False
+        self, outcome: Outcome | RuneError, lane: Lane = Lane.MONEY, *, needs_draft: bool = False
     ) -> None:
         self.outcome = outcome
         self.lane = lane
@@ -329,7 +329,7 @@ def test_engine_tries_a_release_again_when_the_result_it_completes_cannot_be_rea
     job = turn.take(fill(DownStore("read_with_result"), an_open_job()))
 
     assert (job.status, job.step, job.failures) == (Status.RUNNING, StepName.RELEASE, 1)
-    assert turn.queue.sent == [Send(Lane.CONTROL, StepMessage(JOB_ID, 6), 5)]
+    assert turn.queue.sent == [Send(Lane.MONEY, StepMessage(JOB_ID, 6), 5)]
 
 
 @pytest.mark.parametrize("ends_as", [Status.FAILED, Status.CANCELLED, None])
@@ -359,4 +359,4 @@ def test_engine_tries_a_release_again_when_it_fails() -> None:
     job = turn.take(a_store(an_open_job(ends_as=Status.CANCELLED, cancel_requested_at=after(1))))
 
     assert (job.status, job.step, job.ends_as) == (Status.RUNNING, StepName.RELEASE, Status.CANCELLED)
-    assert turn.queue.sent == [Send(Lane.CONTROL, StepMessage(JOB_ID, 6), 5)]
+    assert turn.queue.sent == [Send(Lane.MONEY, StepMessage(JOB_ID, 6), 5)]

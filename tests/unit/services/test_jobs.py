@@ -76,7 +76,7 @@ def test_submit_stores_the_job_and_sends_its_first_message() -> None:
     assert office.store.jobs == {job.job_id: job}
     assert office.store.read_request(job) == '{"question": "q"}'
     assert office.store.events_of(job.job_id) == (an_event(),)
-    assert office.queue.sent == [Send(Lane.CONTROL, StepMessage(job.job_id, 1), 0)]
+    assert office.queue.sent == [Send(Lane.MONEY, StepMessage(job.job_id, 1), 0)]
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -87,7 +87,7 @@ def test_submit_begins_a_job_with_the_first_step_of_its_kind(kind: Kind) -> None
 
     job = office.store.jobs[submitted.job_id]
     assert job == a_job(job_id=submitted.job_id, kind=kind, step=FIRST_STEPS[kind])
-    assert office.queue.sent == [Send(Lane.CONTROL, StepMessage(job.job_id, 1), 0)]
+    assert office.queue.sent == [Send(Lane.MONEY, StepMessage(job.job_id, 1), 0)]
 
 
 def test_submit_gives_every_job_its_own_id() -> None:
@@ -166,7 +166,7 @@ def test_submit_gives_the_first_job_again_when_key_and_request_are_the_same() ->
     assert first == Submitted(first.job_id, is_replay=False)
     assert again == [Submitted(first.job_id, is_replay=True)] * 2
     assert list(office.store.jobs.values()) == [a_job(job_id=first.job_id)]
-    assert office.queue.sent == [Send(Lane.CONTROL, StepMessage(first.job_id, 1), 0)]
+    assert office.queue.sent == [Send(Lane.MONEY, StepMessage(first.job_id, 1), 0)]
 
 
 def test_submit_gives_the_first_job_again_when_that_has_ended() -> None:
@@ -333,7 +333,7 @@ def test_cancel_asks_to_stop_when_the_job_has_begun(job: Job) -> None:
     asked = office.service.cancel(TENANT, JOB_ID)
 
     assert asked == apply(request_cancel(NOW), job) == office.job
-    assert office.queue.sent == [Send(Lane.CONTROL, StepMessage(JOB_ID, job.seq), 0)]
+    assert office.queue.sent == [Send(Lane.MONEY, StepMessage(JOB_ID, job.seq), 0)]
 
 
 def test_cancel_stands_when_the_queue_is_down() -> None:
@@ -373,7 +373,7 @@ def test_cancel_asks_to_stop_when_the_job_begins_between_read_and_cancel() -> No
 
     begun = a_claimed_job()
     assert asked == apply(request_cancel(NOW), begun) == office.job
-    assert office.queue.sent == [Send(Lane.CONTROL, StepMessage(JOB_ID, 1), 0)]
+    assert office.queue.sent == [Send(Lane.MONEY, StepMessage(JOB_ID, 1), 0)]
 
 
 @pytest.mark.parametrize("job", [a_job(), a_job(status=Status.RUNNING)], ids=["queued", "running"])

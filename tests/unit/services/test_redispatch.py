@@ -36,10 +36,10 @@ def swept(store: MemoryJobStore, queue: RecordingQueue | None = None) -> int:
 @pytest.mark.parametrize(
     ("job", "lane", "seq"),
     [
-        (a_job(due_at=NOW), Lane.CONTROL, 1),
+        (a_job(due_at=NOW), Lane.MONEY, 1),
         (LATE, Lane.INFERENCE, 2),
-        (a_claimed_job(due_at=after(-1), lease_until=after(-1)), Lane.CONTROL, 1),
-        (a_claimed_job(step=StepName.MEASURE, due_at=NOW, cancel_requested_at=NOW), Lane.CONTROL, 1),
+        (a_claimed_job(due_at=after(-1), lease_until=after(-1)), Lane.MONEY, 1),
+        (a_claimed_job(step=StepName.MEASURE, due_at=NOW, cancel_requested_at=NOW), Lane.MONEY, 1),
     ],
     ids=["never begun", "waiting", "worker lost", "to be cancelled"],
 )
