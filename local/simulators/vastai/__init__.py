@@ -5,6 +5,7 @@ reports of users of the API; checked with the official client (`vastai` 1.9.1). 
 use it: volumes, making and editing templates, rebooting and recycling.
 """
 
+from local.simulators.vastai.awkward_offers import OLD_OFFERS, OVERSTATED_OFFERS, SLICED_OFFERS
 from local.simulators.vastai.bills import Bill
 from local.simulators.vastai.boots import BootFailure, BootScript, Loss
 from local.simulators.vastai.contracts import Contract
@@ -22,6 +23,9 @@ from local.simulators.vastai.wire import Delivery, VastAnswer, VastRequest
 __all__ = [
     "DEFAULT_OFFERS",
     "DEFAULT_TEMPLATES",
+    "OLD_OFFERS",
+    "OVERSTATED_OFFERS",
+    "SLICED_OFFERS",
     "Bill",
     "BootFailure",
     "BootScript",

@@ -74,6 +74,8 @@ class Contract:
         `account`, `scoped`, `instance` or `provider`; None while it exists.
     is_foreign
         Whether another user of the account made it.
+    bandwidth_ratio
+        What its host really has of the bandwidth that its offer stated.
     """
 
     contract_id: int
@@ -93,6 +95,7 @@ class Contract:
     downloaded_bytes: int = 0
     destroyed_by: str | None = None
     is_foreign: bool = False
+    bandwidth_ratio: float = 1.0
 
     @property
     def api_key(self) -> str:
@@ -153,7 +156,7 @@ class Contract:
     def machine(self, started_at: float, download_bytes_per_second: float | None) -> RentedMachine:
         """Return what the host needs to start the container."""
         offer = self.listing.offer
-        own_bytes_per_second = offer.inet_down_mbit_per_second * 1_000_000 / 8
+        stated_bytes_per_second = offer.inet_down_mbit_per_second * 1_000_000 / 8
         return RentedMachine(
             contract_id=self.contract_id,
             label=self.label,
@@ -161,7 +164,8 @@ class Contract:
             image=self.order.image,
             env=self.order.env,
             disk_gb=self.order.disk_gb,
-            download_bytes_per_second=download_bytes_per_second or own_bytes_per_second,
+            download_bytes_per_second=(download_bytes_per_second or stated_bytes_per_second)
+            * self.bandwidth_ratio,
             opens_at=started_at + self.boot.server_delay_seconds,
         )
 

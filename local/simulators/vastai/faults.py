@@ -51,6 +51,8 @@ class VastaiFaultKind(StrEnum):
     """A listing shows no instances, although it counts them."""
     DEARER = "dearer"
     """The next contract's GPU costs `price_factor` times its offer's price."""
+    SLOW_HOST = "slow_host"
+    """The next contract's host has only `bandwidth_ratio` of the bandwidth that its offer states."""
     FILTERS_IGNORED = "filters_ignored"
     """A search filters nothing; order and limit stay."""
     DESTROY_IGNORED = "destroy_ignored"
@@ -79,6 +81,7 @@ EFFECTS = REFUSALS_OF_CREATE | frozenset(
         VastaiFaultKind.LOSS,
         VastaiFaultKind.READ_LAG,
         VastaiFaultKind.DEARER,
+        VastaiFaultKind.SLOW_HOST,
         VastaiFaultKind.ROWS_MISSING,
         VastaiFaultKind.FILTERS_IGNORED,
         VastaiFaultKind.DESTROY_IGNORED,
@@ -95,6 +98,7 @@ _ENDPOINT_OF: dict[StrEnum, frozenset[Endpoint]] = {
     VastaiFaultKind.LOSS: frozenset({Endpoint.CREATE}),
     VastaiFaultKind.READ_LAG: frozenset({Endpoint.CREATE}),
     VastaiFaultKind.DEARER: frozenset({Endpoint.CREATE}),
+    VastaiFaultKind.SLOW_HOST: frozenset({Endpoint.CREATE}),
     VastaiFaultKind.ROWS_MISSING: frozenset({Endpoint.LIST}),
     VastaiFaultKind.SEARCH_QUOTA: frozenset({Endpoint.SEARCH}),
     VastaiFaultKind.FILTERS_IGNORED: frozenset({Endpoint.SEARCH}),
@@ -144,6 +148,7 @@ class VastaiFault(Fault):
     delay_seconds: float = 0.0
     reads_count: int = 0
     price_factor: float = 1.0
+    bandwidth_ratio: float = 1.0
     boot: BootFailure | None = None
     loss: Loss = Loss.OFFLINE
 

@@ -110,7 +110,7 @@ class LoopbackHost(MachineHost):
         settings = replace(
             self._settings,
             models=(),
-            vram_bytes=offer.gpu_ram_mb * offer.gpu_count * _MEBIBYTE,
+            vram_bytes=offer.usable_vram_mb * _MEBIBYTE,
             pull_bytes_per_second=machine.download_bytes_per_second,
         )
         state = SimulatedOllama(settings, timeline=self._clock)

@@ -1,5 +1,6 @@
-"""The offers at a moment: ids that rotate, machines that are rented and return under another id."""
+"""The offers at a moment: ids that rotate, machines and slices that are rented and return under another id."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -12,16 +13,18 @@ ID_STRIDE = 100_000_000
 
 @dataclass(slots=True)
 class Listing:
-    """One machine's place on the market.
+    """One offer's place on the market.
 
     Attributes
     ----------
     relisted_count
         How often it was rented and offered again.
     contract_id
-        The contract that has it; None while it is free.
+        The contract that has it; None while it has none.
     is_withdrawn
         Whether it has left the market for good.
+    siblings
+        Other offers of the same machine that share a GPU with it.
     """
 
     offer: SimulatedOffer
@@ -30,6 +33,7 @@ class Listing:
     contract_id: int | None = None
     is_withdrawn: bool = False
     row: Json = field(default_factory=dict)
+    siblings: list["Listing"] = field(default_factory=list, repr=False)
 
     @property
     def ends_at(self) -> float:
@@ -43,24 +47,32 @@ class Listing:
         return self.offer.offer_id + ID_STRIDE * (self.relisted_count + turns_count)
 
     def is_free(self, now: float) -> bool:
-        """Return whether it can be rented."""
+        """Return whether it can be rented: none of its GPUs is."""
         if self.is_withdrawn or self.contract_id is not None or now >= self.ends_at:
+            return False
+        if any(sibling.contract_id is not None for sibling in self.siblings):
             return False
         leaves_after = self.offer.leaves_after_seconds
         return leaves_after is None or now < self.began_at + leaves_after
 
+    def withdraw(self) -> None:
+        """Let another account have its GPUs: it leaves the market for good, and so do its siblings."""
+        for listing in (self, *self.siblings):
+            listing.is_withdrawn = True
+
 
 class Market:
-    """All machines."""
+    """All offers."""
 
     def __init__(self, offers: Iterable[SimulatedOffer], began_at: float) -> None:
         self._began_at = began_at
         self._listings: dict[int, Listing] = {}
+        self._by_machine: defaultdict[int, list[Listing]] = defaultdict(list)
         for offer in offers:
             self.add(offer)
 
     def add(self, offer: SimulatedOffer) -> None:
-        """Put a machine on the market.
+        """Put a machine, or a slice of one, on the market.
 
         Raises
         ------
@@ -69,25 +81,28 @@ class Market:
         """
         if offer.offer_id in self._listings or not 0 < offer.offer_id < ID_STRIDE:
             raise ValueError(f"offer id {offer.offer_id} is taken or out of range")
-        self._listings[offer.offer_id] = Listing(offer, self._began_at, row=offer.describe())
+        listing = Listing(offer, self._began_at, row=offer.describe())
+        gpu_ids = set(offer.held_gpu_ids)
+        for other in self._by_machine[offer.machine_id]:
+            if not gpu_ids.isdisjoint(other.offer.held_gpu_ids):
+                listing.siblings.append(other)
+                other.siblings.append(listing)
+        self._by_machine[offer.machine_id].append(listing)
+        self._listings[offer.offer_id] = listing
 
     def find(self, offer_id: int) -> Listing | None:
         """Return the listing that has or had this id."""
         return self._listings.get(offer_id % ID_STRIDE)
 
     def free(self, now: float) -> Iterator[Listing]:
-        """Yield the machines that can be rented, in the order in which they were added."""
+        """Yield what can be rented, in the order in which they were added."""
         return (listing for listing in self._listings.values() if listing.is_free(now))
 
-    def of_machine(self, machine_id: int) -> Listing | None:
-        """Return a machine by its lasting id."""
-        found = (entry for entry in self._listings.values() if entry.offer.machine_id == machine_id)
-        return next(found, None)
-
     def release(self, listing: Listing) -> None:
-        """Offer a machine again, under another id."""
+        """Offer its GPUs again, under other ids."""
         listing.contract_id = None
-        listing.relisted_count += 1
+        for freed in (listing, *listing.siblings):
+            freed.relisted_count += 1
 
     def gpu_names(self) -> list[str]:
         """Return every name of a GPU once, sorted."""

@@ -1,4 +1,4 @@
-"""A machine on the market, and its row in a search."""
+"""An offer on the market, and its row in a search."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,13 @@ from local.simulators.vastai.wire import Json
 HOURS_PER_MONTH = 720
 """Vast.ai's month, which turns storage_cost ($/GB/month) into $/h."""
 
+OLDEST_COMPUTE_CAP = 500
+"""5.0, in Vast.ai's hundredths."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedOffer:
-    """One machine for rent.
+    """One machine for rent, or a slice of its GPUs.
 
     Attributes
     ----------
@@ -21,6 +24,19 @@ class SimulatedOffer:
         Per GPU, as hosts report it: a few per cent below the nominal size.
     gpu_usd_per_hour
         Of all GPUs together, without the disk.
+    gpu_ids
+        Which of the machine's GPUs it holds; empty for all. Offers of one machine that share a GPU cannot be
+        rented at the same time.
+    gpu_arch
+        `nvidia` or `amd`.
+    gpu_mem_bw_gb_per_second
+        Of each GPU.
+    machine_gpu_count
+        Of the whole machine; 0 for the GPUs of this offer.
+    stopped_storage_factor
+        How many times dearer the disk is while the instance is stopped.
+    bandwidth_ratio
+        What the host really has of the bandwidth that it states.
     inet_down_mbit_per_second, inet_up_mbit_per_second
         Megabits.
     available_seconds
@@ -39,8 +55,13 @@ class SimulatedOffer:
     gpu_usd_per_hour: float
     gpu_ram_mb: int
     gpu_count: int = 1
+    gpu_ids: tuple[int, ...] = ()
+    gpu_arch: str = "nvidia"
+    gpu_mem_bw_gb_per_second: float = 900.0
+    machine_gpu_count: int = 0
     host_id: int = 16_180
     storage_usd_per_gb_month: float = 0.2
+    stopped_storage_factor: float = 1.0
     reliability: float = 0.995
     verification: str = "verified"
     hosting_type: int = 0
@@ -51,6 +72,7 @@ class SimulatedOffer:
     inet_up_mbit_per_second: float = 700.0
     inet_down_usd_per_gb: float = 0.002
     inet_up_usd_per_gb: float = 0.002
+    bandwidth_ratio: float = 1.0
     cuda_max_good: float = 12.8
     compute_cap: int = 890
     driver_version: str = "570.133.07"
@@ -64,6 +86,21 @@ class SimulatedOffer:
     leaves_after_seconds: float | None = None
     id_rotation_seconds: float | None = None
     boot: BootScript | None = None
+
+    @property
+    def held_gpu_ids(self) -> tuple[int, ...]:
+        """The machine's GPUs that it holds."""
+        return self.gpu_ids or tuple(range(self.gpu_count))
+
+    @property
+    def usable_vram_mb(self) -> int:
+        """What CUDA finds; Ollama's image then runs on the CPU.
+
+        It needs an NVIDIA GPU of compute capability 5.0 or more
+        (https://github.com/ollama/ollama/blob/main/docs/gpu.mdx).
+        """
+        is_usable = self.gpu_arch == "nvidia" and self.compute_cap >= OLDEST_COMPUTE_CAP
+        return self.gpu_ram_mb * self.gpu_count if is_usable else 0
 
     @property
     def min_bid(self) -> float:
@@ -106,14 +143,14 @@ class SimulatedOffer:
             "num_gpus": count,
             "gpu_ram": self.gpu_ram_mb,
             "gpu_total_ram": self.gpu_ram_mb * count,
-            "gpu_frac": 1.0,
-            "gpu_arch": "nvidia",
+            "gpu_frac": count / (self.machine_gpu_count or count),
+            "gpu_arch": self.gpu_arch,
             "gpu_lanes": 16,
-            "gpu_mem_bw": 900.0,
+            "gpu_mem_bw": self.gpu_mem_bw_gb_per_second,
             "gpu_max_power": 450.0,
             "gpu_max_temp": 84.0,
             "gpu_display_active": False,
-            "gpu_ids": list(range(count)),
+            "gpu_ids": [*self.held_gpu_ids],
             "compute_cap": self.compute_cap,
             "cuda_max_good": self.cuda_max_good,
             "driver_version": self.driver_version,

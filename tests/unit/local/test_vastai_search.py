@@ -121,5 +121,5 @@ def test_default_market_holds_what_is_wanted_among_its_traps() -> None:
         allocated_storage=40.0,
     )
     assert sorted(offer["machine_id"] for offer in wanted) == [27_101, 27_102, 27_103, 27_104, 27_105]
-    assert len(DEFAULT_OFFERS) == 19
+    assert len(DEFAULT_OFFERS) == 26
     assert any(offer["gpu_total_ram"] >= 300_000 for offer in caller.offers())

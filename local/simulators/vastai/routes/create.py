@@ -51,10 +51,10 @@ def _refuse_by_fault(
 ) -> VastAnswer:
     match fault.kind:
         case VastaiFaultKind.ASK_GONE:
-            listing.is_withdrawn = True
+            listing.withdraw()
             answer = _gone(fault.status or world.settings.gone_offer_status, call.number)
         case VastaiFaultKind.UNAVAILABLE if asks_cancel(call.body, order):
-            listing.is_withdrawn = True
+            listing.withdraw()
             answer = _gone(410, call.number)
         case VastaiFaultKind.UNAVAILABLE:
             contract = open_contract(world, call, listing, order, start=[_waiting(call.now)])
@@ -85,6 +85,9 @@ def open_contract(
     )
     if fault := world.faults.take_effect(VastaiFaultKind.DEARER, call.endpoint, machine_id):
         usd_per_hour *= fault.price_factor
+    bandwidth_ratio = listing.offer.bandwidth_ratio
+    if fault := world.faults.take_effect(VastaiFaultKind.SLOW_HOST, call.endpoint, machine_id):
+        bandwidth_ratio = fault.bandwidth_ratio
     contract = Contract(
         contract_id=world.account.next_contract_id(),
         listing=listing,
@@ -98,6 +101,7 @@ def open_contract(
         public_ipaddr=settings.public_ipaddr or listing.offer.public_ipaddr,
         listed_at=call.now + settings.list_lag_seconds,
         hidden_reads_count=settings.read_lag_count,
+        bandwidth_ratio=bandwidth_ratio,
     )
     if fault := world.faults.take_effect(VastaiFaultKind.READ_LAG, call.endpoint, machine_id):
         contract.listed_at = call.now + fault.delay_seconds
