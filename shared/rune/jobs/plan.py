@@ -50,9 +50,7 @@ STEPS = {
     ),
     StepName.BOOT: StepPlan(Lane.MONEY, "vastai.instance.wait_running", "The rented machine boots."),
     StepName.PULL: StepPlan(Lane.INFERENCE, "vastai.model.pull", "The machine downloads the model."),
-    StepName.RELEASE: StepPlan(
-        Lane.MONEY, "provider.teardown", "Giving the machine back.", breaks_off=False
-    ),
+    StepName.RELEASE: StepPlan(Lane.MONEY, "provider.teardown", "Giving the machine back.", breaks_off=False),
     StepName.CHECK: StepPlan(Lane.MONEY, "backend.list_models", "Looking for the model on the server."),
     StepName.CHECK_AGENT: StepPlan(Lane.MONEY, "agent.check", "Looking for the agent and its model."),
     StepName.WARM_UP: StepPlan(Lane.INFERENCE, "backend.warmup", "Loading the model."),
