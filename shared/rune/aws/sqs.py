@@ -74,13 +74,16 @@ def encode(message: StepMessage) -> str:
 
 
 def decode(body: str) -> StepMessage | None:
-    """Return the message that a body holds, or None if it is not a step message."""
+    """Return the message that a body holds, or None if it is not a step message.
+
+    Members that a later version may add are ignored: the row decides, and a message only says where to look.
+    """
     try:
         plain = json.loads(body)
     except (ValueError, RecursionError):  # the latter: nested deeper than Python reads
         return None
     match plain:
-        case {"job_id": str(job_id), "seq": int(seq), **rest} if not rest and not isinstance(seq, bool):
+        case {"job_id": str(job_id), "seq": int(seq)} if not isinstance(seq, bool):
             return StepMessage(job_id, seq) if 0 < seq <= LARGEST_SEQ else None
         case _:
             return None
