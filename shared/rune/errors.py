@@ -46,7 +46,7 @@ RuneError
 │   ├── StoreRefusedError        it refuses the call, and would refuse it again
 │   ├── RentalContendedError     others write the rental all the time
 │   └── SettingsUnavailableError  a tenant's settings cannot be read now
-├── UnreadableRowError           this version does not understand a row of the table
+├── UnreadableRowError           this version does not understand a row of the table, or a document in one
 ├── LeaseLostError               another worker has taken over the step
 └── SettingsError                the deployment is configured wrongly; the function refuses to start
 """
@@ -453,9 +453,9 @@ class SettingsUnavailableError(StoreUnavailableError):
 
 
 class UnreadableRowError(RuneError):
-    """A row of the table that this version does not understand, such as one that a later version wrote.
+    """A row, or a document in one, that this version does not understand, such as one that a later version wrote.
 
-    The row is left as it is: the version that wrote it can go on with it.
+    It is left as it is: the version that wrote it can go on with it.
     """
 
     code = "row_unreadable"

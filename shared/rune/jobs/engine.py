@@ -33,6 +33,11 @@ OUTAGE_PAUSE_SECONDS = 30
 REQUEST_TRIES = 3
 """Failures of `release` after which it goes on without a request that cannot be read."""
 
+NOT_UNDERSTOOD_PAUSE_SECONDS = 60
+"""Until the next try of a turn whose request, state or rows this version does not understand."""
+
+NOT_UNDERSTOOD_METRIC = "RowsNotUnderstood"
+"""Counts what this version does not understand; an alarm rings for it (template.yaml)."""
 
 FIRST_COMMIT_PAUSE_SECONDS = 0.5
 LONGEST_COMMIT_PAUSE_SECONDS = 10.0
@@ -87,9 +92,8 @@ class Engine:
         """
         try:
             await self._take_turn(message)
-        except UnreadableRowError:
-            labels = {"job_id": message.job_id, "seq": message.seq}
-            log.warning("turn.not_understood", exc_info=True, extra=labels)
+        except UnreadableRowError as error:
+            _log_not_understood({"job_id": message.job_id, "seq": message.seq}, error)
 
     async def _take_turn(self, message: StepMessage) -> None:
         job = self._claim(message)
@@ -102,6 +106,9 @@ class Engine:
         except LeaseLostError as error:
             log.warning("turn.abandoned", extra={**_labels(job), "reason": error.sentence})
             return
+        except UnreadableRowError as error:
+            _log_not_understood(_labels(job), error)
+            outcome = _outcome_when_not_understood(job, error)
         duration_ms = round((self._clock.monotonic_seconds() - started_seconds) * 1000)
         transition = make_transition(job, outcome, self._clock.now(), duration_ms)
         last_try_seconds = started_seconds + plan.LANE_TIME_LIMIT_SECONDS[self._lane] + COMMIT_SECONDS
@@ -234,8 +241,9 @@ class Engine:
                 request_json = self._store.read_request(job)
             except JobNotFoundError:
                 log.warning("release.request_lost", extra=_labels(job))
-            except StoreUnavailableError as error:
-                # A large request is in the bucket. The machine bills, so the bucket is waited for only so long.
+            except (StoreUnavailableError, UnreadableRowError) as error:
+                # A large request is in the bucket. The machine bills, so the bucket is waited for only so long, and
+                # a version that understands the request too.
                 if job.failures < REQUEST_TRIES:
                     return Failed.from_error(error)
                 log.warning("release.request_unreadable", extra=_labels(job))
@@ -256,7 +264,7 @@ class Engine:
             has_state = context.state_json is not None
             timeout = Failed("step_timeout", "The step took longer than it may.", retryable=has_state)
             return forced_outcome(job, self._clock.now()) or timeout
-        except LeaseLostError:
+        except (LeaseLostError, UnreadableRowError):
             raise
         except RuneError as error:
             log.info("step.failed", extra={**_labels(job), "code": error.code})
@@ -265,6 +273,21 @@ class Engine:
             # The outermost edge of a step: an unforeseen error must end in the job, not in a queue.
             log.exception("step.crashed", extra=_labels(job))
             return Failed("internal_error", "RUNE failed; the log has the details.", retryable=True)
+
+
+def _outcome_when_not_understood(job: Job, error: UnreadableRowError) -> Outcome:
+    """Return the end of a turn that met a document or row which this version does not understand.
+
+    The job waits for a version that does, and its deadline ends it. `release` has no deadline, so its tries count.
+    """
+    if job.is_releasing:
+        return Failed.from_error(error)
+    return Again(NOT_UNDERSTOOD_PAUSE_SECONDS, dict(job.progress))
+
+
+def _log_not_understood(labels: Mapping[str, object], error: UnreadableRowError) -> None:
+    extra = {**labels, "reason": error.sentence, "metric": NOT_UNDERSTOOD_METRIC}
+    log.warning("turn.not_understood", exc_info=error, extra=extra)
 
 
 def _labels(job: Job) -> dict[str, object]:

@@ -49,6 +49,8 @@ def test_decode_returns_none_when_the_body_is_not_a_step_message(body: str) -> N
     assert decode(body) is None
 
 
-@pytest.mark.parametrize("more", ['"lane": "money"', '"seq_of": {"seq": 2}', '"job_ids": ["b"], "since": null'])
+@pytest.mark.parametrize(
+    "more", ['"lane": "money"', '"seq_of": {"seq": 2}', '"job_ids": ["b"], "since": null']
+)
 def test_decode_ignores_members_that_a_later_version_added(more: str) -> None:
     assert decode('{"job_id": "a", "seq": 1, ' + more + "}") == StepMessage("a", 1)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import override
 
-from rune.errors import JobNotFoundError, StoreUnavailableError
+from rune.errors import JobNotFoundError, RuneError, StoreUnavailableError
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job
 from rune.jobs.store import JobHistory, Refused, StoredJob, Submission
@@ -36,11 +36,12 @@ def request_json_of(job: Job) -> str:
 
 
 class DownStore(MemoryJobStore):
-    """Cannot be reached for the operations named in `down`."""
+    """Cannot be reached for the operations named in `down`, or fails at them in another way."""
 
-    def __init__(self, *down: str) -> None:
+    def __init__(self, *down: str, error: type[RuneError] = StoreUnavailableError) -> None:
         super().__init__()
         self.down = set(down)
+        self._error = error
 
     @override
     def update(self, job_id: str, change: Change) -> Job | Refused:
@@ -74,7 +75,7 @@ class DownStore(MemoryJobStore):
 
     def _fail(self, name: str) -> None:
         if name in self.down:
-            raise StoreUnavailableError("The table cannot be reached now.")
+            raise self._error("The table cannot be reached now.")
 
 
 class InterruptedStore(MemoryJobStore):

@@ -13,8 +13,9 @@ from rune.errors import (
     StoreRefusedError,
     StoreUnavailableError,
     StreamTruncatedError,
+    UnreadableRowError,
 )
-from rune.jobs.engine import OUTAGE_PAUSE_SECONDS, Engine
+from rune.jobs.engine import NOT_UNDERSTOOD_PAUSE_SECONDS, OUTAGE_PAUSE_SECONDS, Engine
 from rune.jobs.lease import Lease
 from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send, claim, request_cancel
 from rune.jobs.metrics import Tallies, Tally, tally
@@ -564,6 +565,40 @@ def test_take_turn_puts_the_turn_off_and_counts_no_lost_worker_when_reads_fail(o
 
 def test_take_turn_ends_the_job_at_its_deadline_when_reads_go_on_failing() -> None:
     rig = Rig(fill(DownStore("read_request"), a_job())).take_turn()
+    rig.clock.advance(3600)
+
+    rig.take_turn(2)
+
+    assert rig.job.failure
+    assert rig.job.failure.code == "deadline_exceeded"
+
+
+@pytest.mark.parametrize("operation", ["read_request", "read_state"])
+def test_take_turn_leaves_a_job_alone_for_a_while_when_its_documents_are_not_understood(
+    operation: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = a_job(step=StepName.MEASURE, failures=1, progress={"runs": 3})
+    rig = Rig(fill(DownStore(operation, error=UnreadableRowError), job), lane=Lane.INFERENCE).take_turn()
+
+    assert rig.ran == []
+    assert rig.job == carried_out(job, Again(NOT_UNDERSTOOD_PAUSE_SECONDS, {"runs": 3}))
+    assert rig.queue.sent == [Send(Lane.INFERENCE, StepMessage(JOB_ID, 2), NOT_UNDERSTOOD_PAUSE_SECONDS)]
+    (line,) = [record for record in caplog.records if record.levelno > logging.INFO]
+    assert (line.msg, line.__dict__["metric"]) == ("turn.not_understood", "RowsNotUnderstood")
+
+
+def test_take_turn_fails_no_job_when_its_step_does_not_understand_what_is_stored() -> None:
+    rig = Rig(a_store(a_job()), raising(UnreadableRowError("This version does not understand the request.")))
+
+    for seq in range(1, 2 * MAX_ATTEMPTS):
+        rig.take_turn(seq)
+
+    assert (rig.job.status, rig.job.failures, rig.job.seq) == (Status.RUNNING, 0, 2 * MAX_ATTEMPTS)
+    assert [event.name for event in rig.store.events_of(JOB_ID)] == ["job.accepted"]
+
+
+def test_take_turn_ends_a_job_that_is_not_understood_at_its_deadline() -> None:
+    rig = Rig(fill(DownStore("read_request", error=UnreadableRowError), a_job())).take_turn()
     rig.clock.advance(3600)
 
     rig.take_turn(2)

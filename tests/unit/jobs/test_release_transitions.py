@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from rune.errors import ProviderFailedError, RuneError
+from rune.errors import ProviderFailedError, RuneError, StoreUnavailableError, UnreadableRowError
 from rune.jobs import lifecycle, transitions
 from rune.jobs.engine import Engine
 from rune.jobs.lease import run_leased
@@ -341,16 +341,25 @@ def test_engine_reads_no_request_for_a_job_that_leaves_nothing_behind(ends_as: S
     assert [context.request_json for context in turn.seen] == ["{}"]
 
 
+@pytest.mark.parametrize("error", [StoreUnavailableError, UnreadableRowError])
 @pytest.mark.parametrize(("failures", "seen"), [(0, []), (2, []), (3, ["{}"]), (9, ["{}"])])
 def test_engine_waits_only_so_long_for_the_request_of_a_job_whose_machine_bills(
-    failures: int, seen: list[str]
+    failures: int, seen: list[str], error: type[RuneError]
 ) -> None:
     turn = Turn(Released())
 
-    job = turn.take(fill(DownStore("read_request"), an_open_job(failures=failures)))
+    job = turn.take(fill(DownStore("read_request", error=error), an_open_job(failures=failures)))
 
     assert [context.request_json for context in turn.seen] == seen
     assert (job.status is Status.SUCCEEDED, job.failures) == (bool(seen), failures + (not seen))
+
+
+def test_engine_counts_the_tries_of_a_release_that_does_not_understand_what_is_stored() -> None:
+    turn = Turn(UnreadableRowError("This version does not understand a row."))
+
+    job = turn.take(a_store(an_open_job(failures=4)))
+
+    assert (job.status, job.step, job.failures) == (Status.RUNNING, StepName.RELEASE, 5)
 
 
 def test_engine_tries_a_release_again_when_it_fails() -> None:
