@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from local.simulators.vastai import RentedMachine, SimulatedVastai
+from local.simulators.vastai import RentedMachine, SimulatedVastai, Traffic
 
 _FIRST_PORT = 40_000
 MODEL_BYTES = {"llama3.1:8b": 4_900_000_000, "qwen3:14b": 9_300_000_000}
@@ -37,7 +37,7 @@ class MachinePark:
 
     def __init__(self) -> None:
         self._disks: dict[int, Disk] = {}
-        self._downloaded_bytes: dict[int, int] = {}
+        self._traffic: dict[int, Traffic] = {}
         self._started_count = 0
 
     def start(self, machine: RentedMachine) -> int:
@@ -53,14 +53,18 @@ class MachinePark:
     def forget(self, contract_id: int) -> None:
         self._disks.pop(contract_id, None)
 
-    def downloaded_bytes(self, contract_id: int) -> int:
-        return self._downloaded_bytes.get(contract_id, 0)
+    def traffic(self, contract_id: int) -> Traffic:
+        return self._traffic.get(contract_id, Traffic())
+
+    def count(self, disk: Disk, traffic: Traffic) -> None:
+        """Bill what a machine has received and sent."""
+        contract_id = disk.machine.contract_id
+        self._traffic[contract_id] = self.traffic(contract_id) + traffic
 
     def download(self, disk: Disk, model: str, size_bytes: int) -> None:
         """Bring some of a model, and bill it."""
-        contract_id = disk.machine.contract_id
         disk.come[model] = disk.come.get(model, 0) + size_bytes
-        self._downloaded_bytes[contract_id] = self.downloaded_bytes(contract_id) + size_bytes
+        self.count(disk, Traffic(size_bytes))
 
     def finder(self, vastai: SimulatedVastai, url: str) -> Callable[[], Disk | None]:
         """Return what tells whose server answers at an address, each time anew."""

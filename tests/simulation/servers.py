@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, override
 from urllib.parse import urlsplit
 
+from local.simulators.vastai import Traffic
 from rune.errors import (
     ModelNotFoundError,
     ServerOverloadedError,
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 STANDING_HOST = "sim.example"
 PULL_SLICE_SECONDS = 15.0
+
+CALL_TRAFFIC = Traffic(received_bytes=4_000, sent_bytes=400_000)
+"""Of one call of a machine's server; each token of an answer comes in a line of its own of some 200 bytes."""
 
 
 def open_server(world: World) -> OpenServer:
@@ -178,8 +182,9 @@ class MachineServer(SimulatedServer):
     @override
     async def _work(self, name: str, seconds: float) -> None:
         """Take a call's time, or find out that the machine is gone."""
-        self._reach()
+        disk = self._reach()
         await super()._work(name, seconds)
+        self._park.count(disk, CALL_TRAFFIC)
         if self._find() is None:
             raise StreamTruncatedError("Simulated: the machine is gone.")
 

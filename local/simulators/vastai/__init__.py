@@ -12,7 +12,7 @@ from local.simulators.vastai.contracts import Contract
 from local.simulators.vastai.default_market import DEFAULT_OFFERS, DEFAULT_TEMPLATES
 from local.simulators.vastai.endpoints import Endpoint, Scope
 from local.simulators.vastai.faults import RetryAfterIn, VastaiFault, VastaiFaultKind, VastaiFaults
-from local.simulators.vastai.machines import MachineHost, RentedMachine
+from local.simulators.vastai.machines import MachineHost, RentedMachine, Stream, Traffic
 from local.simulators.vastai.offers import SimulatedOffer
 from local.simulators.vastai.request_log import VastaiRequest
 from local.simulators.vastai.settings import VastaiSettings
@@ -40,6 +40,8 @@ __all__ = [
     "SimulatedOffer",
     "SimulatedTemplate",
     "SimulatedVastai",
+    "Stream",
+    "Traffic",
     "VastAnswer",
     "VastRequest",
     "VastaiFault",

@@ -88,7 +88,7 @@ class Account:
             No contract has had that id.
         """
         contract = self.instances[contract_id]
-        self._count_downloads(contract)
+        self._count_traffic(contract)
         return contract.bill(now)
 
     def credit_usd(self, now: float) -> Decimal:
@@ -103,24 +103,28 @@ class Account:
         if now < self._changes_at:
             return
         for contract in list(self.live.values()):
+            if contract.rise is not None and contract.rise.at <= now:
+                rise, contract.rise = contract.rise, None
+                contract.reprice(rise.at, rise.usd_per_hour)
             self._apply(contract, now)
-        planned = (
+        planned = [
             contract.moments[contract.applied_count].at
             for contract in self.live.values()
             if contract.applied_count < len(contract.moments)
-        )
+        ]
+        planned += [contract.rise.at for contract in self.live.values() if contract.rise is not None]
         self._changes_at = min(planned, default=math.inf)
 
     def _running_costs_usd(self, now: float) -> Decimal:
         total = Decimal(0)
         for contract in self.live.values():
-            self._count_downloads(contract)
+            self._count_traffic(contract)
             total += contract.bill(now).total_usd
         return total
 
-    def _count_downloads(self, contract: Contract) -> None:
+    def _count_traffic(self, contract: Contract) -> None:
         if contract.contract_id in self.live:
-            contract.downloaded_bytes = self._host.downloaded_bytes(contract.contract_id)
+            contract.traffic = self._host.traffic(contract.contract_id)
 
     def _apply(self, contract: Contract, now: float) -> None:
         moments = contract.moments
@@ -136,7 +140,7 @@ class Account:
         if moment.is_up and contract.host_port is None:
             contract.host_port = self._start(contract, moment.at)
         elif not moment.is_up and contract.host_port is not None:
-            self._count_downloads(contract)
+            self._count_traffic(contract)
             if contract.serves:
                 self._host.stop(contract.contract_id)
             contract.host_port = None
@@ -149,7 +153,7 @@ class Account:
         return self._host.start(contract.machine(started_at, self._download_bytes_per_second))
 
     def _close(self, contract: Contract) -> None:
-        self._count_downloads(contract)
+        self._count_traffic(contract)
         self._host.forget(contract.contract_id)
         contract.destroyed_by = contract.destroyed_by or "provider"
         self._closed_usd += contract.bill(contract.moments[-1].at).total_usd
@@ -172,12 +176,19 @@ class Account:
         self._solvent_until, self._changes_at = math.inf, -math.inf
 
     def _top_usd_per_second(self, contract: Contract) -> float:
-        """Return the highest cost of a contract per second, with downloads at full speed."""
+        """Return the highest cost of a contract per second, with its network at full speed in both directions."""
         machine = contract.machine(0.0, self._download_bytes_per_second)
         offer = contract.listing.offer
-        download_usd = machine.download_bytes_per_second / 1e9 * offer.inet_down_usd_per_gb
-        per_hour = contract.usd_per_hour + offer.disk_usd_per_hour(contract.order.disk_gb)
-        return per_hour / _SECONDS_PER_HOUR + download_usd
+        received = machine.download_bytes_per_second + sum(
+            s.received_bytes_per_second for s in contract.streams
+        )
+        sent = offer.inet_up_mbit_per_second * 125_000 + sum(
+            s.sent_bytes_per_second for s in contract.streams
+        )
+        traffic_usd = (received * offer.inet_down_usd_per_gb + sent * offer.inet_up_usd_per_gb) / 1e9
+        gpu_usd = max(contract.usd_per_hour, contract.rise.usd_per_hour if contract.rise else 0.0)
+        disk_usd = offer.disk_usd_per_hour(contract.order.disk_gb) * max(1.0, contract.stopped_disk_factor)
+        return (gpu_usd + disk_usd) / _SECONDS_PER_HOUR + traffic_usd
 
     def _exhausted_at(self, now: float) -> float:
         """Return when the credit reached zero, between the latest check and now."""

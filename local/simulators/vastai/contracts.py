@@ -1,13 +1,13 @@
 """One contract: the order, and its states in time, past and planned."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from local.simulators.vastai.bills import Bill, Prices, compute_bill
+from local.simulators.vastai.bills import Bill, Prices, compute_bill, seconds_up
 from local.simulators.vastai.boots import BootFailure, BootScript, Moment, stopped
-from local.simulators.vastai.machines import SERVER_PORT, RentedMachine, starts_server
+from local.simulators.vastai.machines import SERVER_PORT, RentedMachine, Stream, Traffic, starts_server
 from local.simulators.vastai.market import Listing
 
 
@@ -50,6 +50,14 @@ class Order:
         return len(self.port_keys) + (1 if self.runtype.startswith("ssh_direc") else 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """A price of the GPUs from a time on."""
+
+    at: float
+    usd_per_hour: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Contract:
     """One contract, existing or ended.
@@ -74,6 +82,16 @@ class Contract:
         `account`, `scoped`, `instance` or `provider`; None while it exists.
     is_foreign
         Whether another user of the account made it.
+    traffic
+        Of its server, as its host counts it.
+    foreign_traffic, streams
+        Of others who use its open port: what they have moved, and what they move steadily.
+    rise
+        Of its price, to come.
+    stopped_disk_factor
+        How many times dearer its disk is while it is stopped.
+    account_env
+        Variables that the account gives to every container.
     bandwidth_ratio
         What its host really has of the bandwidth that its offer stated.
     """
@@ -92,9 +110,14 @@ class Contract:
     hidden_reads_count: int = 0
     host_port: int | None = None
     applied_count: int = 0
-    downloaded_bytes: int = 0
+    traffic: Traffic = field(default_factory=Traffic)
+    foreign_traffic: Traffic = field(default_factory=Traffic)
+    streams: list[Stream] = field(default_factory=list)
+    rise: Rise | None = None
+    stopped_disk_factor: float = 1.0
     destroyed_by: str | None = None
     is_foreign: bool = False
+    account_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     bandwidth_ratio: float = 1.0
 
     @property
@@ -109,6 +132,12 @@ class Contract:
         if self.boot.failure is BootFailure.WRONG_PORT:
             return False
         return starts_server(order.image, order.runtype, order.onstart or "", order.args)
+
+    @property
+    def container_env(self) -> dict[str, str]:
+        """Variables in its container: the account's, the instance's own, and those of the order."""
+        own = {"CONTAINER_ID": str(self.contract_id), "CONTAINER_API_KEY": self.api_key}
+        return {**self.account_env, **own, **self.order.env}
 
     @property
     def has_port(self) -> bool:
@@ -143,15 +172,26 @@ class Contract:
         if last.exists and last.actual != "stopped" and ends_at > now:
             self.moments.append(stopped(ends_at, intended="running", text="the host's offer has ended"))
 
+    def reprice(self, at: float, usd_per_hour: float) -> None:
+        """Change what its GPUs cost from a time on, in its present state and in those to come."""
+        self.usd_per_hour = usd_per_hour
+        moments = [replace(self.moment(at), at=at), *(moment for moment in self.moments if moment.at > at)]
+        self.replan(at, [_repriced(moment, usd_per_hour) for moment in moments])
+
     def bill(self, now: float) -> Bill:
         """Return its cost so far."""
         offer = self.listing.offer
         prices = Prices(
             disk_usd_per_hour=offer.disk_usd_per_hour(self.order.disk_gb),
             download_usd_per_gb=offer.inet_down_usd_per_gb,
+            upload_usd_per_gb=offer.inet_up_usd_per_gb,
             image_gb=self.image_gb,
+            stopped_disk_factor=self.stopped_disk_factor,
         )
-        return compute_bill(self.contract_id, self.moments, prices, self.downloaded_bytes, now)
+        traffic = sum(
+            (self._flown(stream, now) for stream in self.streams), self.traffic + self.foreign_traffic
+        )
+        return compute_bill(self.contract_id, self.moments, prices, traffic, now)
 
     def machine(self, started_at: float, download_bytes_per_second: float | None) -> RentedMachine:
         """Return what the host needs to start the container."""
@@ -162,12 +202,17 @@ class Contract:
             label=self.label,
             offer=offer,
             image=self.order.image,
-            env=self.order.env,
+            env=self.container_env,
             disk_gb=self.order.disk_gb,
             download_bytes_per_second=(download_bytes_per_second or stated_bytes_per_second)
             * self.bandwidth_ratio,
             opens_at=started_at + self.boot.server_delay_seconds,
         )
+
+    def _flown(self, stream: Stream, now: float) -> Traffic:
+        seconds = seconds_up(self.moments, stream.since, now)
+        received, sent = stream.received_bytes_per_second, stream.sent_bytes_per_second
+        return Traffic(round(received * seconds), round(sent * seconds))
 
     def host_port_of(self, port_key: str) -> int | None:
         """Return the public port of a container's port; only the server's is real."""
@@ -176,6 +221,10 @@ class Contract:
         if port_key == f"{SERVER_PORT}/tcp":
             return self.host_port
         return 60_000 + (self.contract_id * 8 + self.order.port_keys.index(port_key)) % 5_000
+
+
+def _repriced(moment: Moment, usd_per_hour: float) -> Moment:
+    return replace(moment, gpu_usd_per_hour=usd_per_hour) if moment.gpu_usd_per_hour else moment
 
 
 def _time_of(moment: Moment) -> float:

@@ -14,6 +14,7 @@ from local.simulators.vastai.boots import Loss
 from local.simulators.vastai.contracts import Contract
 from local.simulators.vastai.faults import VastaiFault
 from local.simulators.vastai.local_stack import LocalVastai
+from local.simulators.vastai.machines import Stream, Traffic
 
 _BILL = TypeAdapter(Bill)
 
@@ -28,9 +29,23 @@ class _ForeignBody(BaseModel):
     label: str | None = None
 
 
-class _LossBody(BaseModel):
+class _ContractBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     contract_id: int
+
+
+class _TrafficBody(_ContractBody):
+    received_bytes: int = Field(0, ge=0)
+    sent_bytes: int = Field(0, ge=0)
+    received_bytes_per_second: float = Field(0.0, ge=0, allow_inf_nan=False)
+    sent_bytes_per_second: float = Field(0.0, ge=0, allow_inf_nan=False)
+
+
+class _PriceBody(_ContractBody):
+    price_factor: float = Field(gt=0, allow_inf_nan=False)
+
+
+class _LossBody(_ContractBody):
     loss: Loss
 
 
@@ -42,6 +57,9 @@ def control_routes(local: LocalVastai) -> list[BaseRoute]:
     `/_sim/instances`: GET returns every contract ever made, its state, its bill, and who destroyed it; POST
     `{"contract_id": n, "loss": "offline"}` loses a machine.
     `/_sim/bill`: GET returns the credit left and the cost of all contracts.
+    `/_sim/traffic`: POST `{"contract_id": n, "sent_bytes": n, "sent_bytes_per_second": n, …}` lets strangers use a
+    machine's open port, at once and steadily.
+    `/_sim/price`: POST `{"contract_id": n, "price_factor": 1.5}` raises a contract's price from now on.
     `/_sim/foreign`: POST `{"label": "…"}` adds an instance of another user, GET lists the requests that named one.
     """
     return [
@@ -50,6 +68,8 @@ def control_routes(local: LocalVastai) -> list[BaseRoute]:
         request_route(local.vastai.requests),
         Route("/_sim/instances", _instances(local), methods=["GET", "POST"]),
         Route("/_sim/bill", _bill(local), methods=["GET"]),
+        Route("/_sim/traffic", _traffic(local), methods=["POST"]),
+        Route("/_sim/price", _price(local), methods=["POST"]),
         Route("/_sim/foreign", _foreign(local), methods=["GET", "POST"]),
     ]
 
@@ -91,6 +111,43 @@ def _instances(local: LocalVastai) -> _Answer:
         return JSONResponse({"instances": [_describe(local, contract) for contract in contracts]})
 
     return instances
+
+
+def _traffic(local: LocalVastai) -> _Answer:
+    def apply(body: _TrafficBody) -> None:
+        stream = Stream(
+            since=local.clock.epoch_seconds(),
+            received_bytes_per_second=body.received_bytes_per_second,
+            sent_bytes_per_second=body.sent_bytes_per_second,
+        )
+        local.vastai.add_traffic(body.contract_id, Traffic(body.received_bytes, body.sent_bytes), stream)
+
+    return _change_of_contract(local, _TrafficBody, apply)
+
+
+def _price(local: LocalVastai) -> _Answer:
+    def apply(body: _PriceBody) -> None:
+        local.vastai.raise_price(body.contract_id, body.price_factor)
+
+    return _change_of_contract(local, _PriceBody, apply)
+
+
+def _change_of_contract[B: _ContractBody](
+    local: LocalVastai, body_type: type[B], apply: Callable[[B], None]
+) -> _Answer:
+    """Return the route that changes one contract, and answers with its description."""
+
+    async def change(request: Request) -> Response:
+        try:
+            body = body_type.model_validate_json(await request.body())
+            apply(body)
+        except ValidationError as error:
+            return explain_refusal(error)
+        except KeyError:
+            return JSONResponse({"error": "there is no such instance"}, 404)
+        return JSONResponse(_describe(local, local.vastai.instances[body.contract_id]))
+
+    return change
 
 
 def _bill(local: LocalVastai) -> _Answer:
@@ -136,6 +193,7 @@ def _describe(local: LocalVastai, contract: Contract) -> dict[str, object]:
         "host_port": contract.host_port,
         "destroyed_by": contract.destroyed_by,
         "is_foreign": contract.is_foreign,
+        "env": [*contract.container_env],
         "bill": _describe_bill(local.vastai.bill(contract.contract_id)),
     }
 

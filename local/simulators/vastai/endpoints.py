@@ -27,6 +27,7 @@ class Endpoint(StrEnum):
     SEARCH_TEMPLATES = "search_templates"
     USER = "user"
     GPU_NAMES = "gpu_names"
+    CHARGES = "charges"
 
 
 class Scope(StrEnum):
@@ -36,6 +37,7 @@ class Scope(StrEnum):
     INSTANCE_WRITE = "instance_write"
     USER_READ = "user_read"
     MISC = "misc"
+    BILLING_READ = "billing_read"
 
 
 _ROUTES: dict[tuple[str, str], Endpoint] = {
@@ -55,6 +57,7 @@ _ROUTES: dict[tuple[str, str], Endpoint] = {
     ("GET", "/api/v0/users/current/"): Endpoint.USER,
     ("GET", "/api/v0/users/current"): Endpoint.USER,
     ("GET", "/api/v0/gpu_names/unique/"): Endpoint.GPU_NAMES,
+    ("GET", "/api/v0/charges/"): Endpoint.CHARGES,
 }
 
 OPEN_ENDPOINTS = frozenset({Endpoint.SEARCH, Endpoint.GPU_NAMES})
@@ -79,6 +82,7 @@ INTERVAL_SECONDS: dict[Endpoint, float] = {
     Endpoint.DESTROY_MANY: 3.0,
     Endpoint.CHANGE_BID: 5.5,
     Endpoint.SEARCH_TEMPLATES: 3.0,
+    Endpoint.CHARGES: 1.0,
 }
 """Least time between two calls with one key."""
 
@@ -105,6 +109,8 @@ def scope_of(endpoint: Endpoint) -> Scope:
     """Return the right that an endpoint needs."""
     if endpoint in _OF_USER:
         return Scope.USER_READ
+    if endpoint is Endpoint.CHARGES:
+        return Scope.BILLING_READ
     if endpoint in _OF_MISC:
         return Scope.MISC
     return Scope.INSTANCE_READ if endpoint in _READING else Scope.INSTANCE_WRITE

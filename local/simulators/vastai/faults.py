@@ -51,6 +51,10 @@ class VastaiFaultKind(StrEnum):
     """A listing shows no instances, although it counts them."""
     DEARER = "dearer"
     """The next contract's GPU costs `price_factor` times its offer's price."""
+    PRICE_RISE = "price_rise"
+    """The next contract's GPU costs `price_factor` times as much from `delay_seconds` after the order on."""
+    STORAGE_DEARER = "storage_dearer"
+    """The next contract's disk costs `price_factor` times as much while the instance is stopped."""
     SLOW_HOST = "slow_host"
     """The next contract's host has only `bandwidth_ratio` of the bandwidth that its offer states."""
     FILTERS_IGNORED = "filters_ignored"
@@ -82,6 +86,8 @@ EFFECTS = REFUSALS_OF_CREATE | frozenset(
         VastaiFaultKind.READ_LAG,
         VastaiFaultKind.DEARER,
         VastaiFaultKind.SLOW_HOST,
+        VastaiFaultKind.PRICE_RISE,
+        VastaiFaultKind.STORAGE_DEARER,
         VastaiFaultKind.ROWS_MISSING,
         VastaiFaultKind.FILTERS_IGNORED,
         VastaiFaultKind.DESTROY_IGNORED,
@@ -99,6 +105,8 @@ _ENDPOINT_OF: dict[StrEnum, frozenset[Endpoint]] = {
     VastaiFaultKind.READ_LAG: frozenset({Endpoint.CREATE}),
     VastaiFaultKind.DEARER: frozenset({Endpoint.CREATE}),
     VastaiFaultKind.SLOW_HOST: frozenset({Endpoint.CREATE}),
+    VastaiFaultKind.PRICE_RISE: frozenset({Endpoint.CREATE}),
+    VastaiFaultKind.STORAGE_DEARER: frozenset({Endpoint.CREATE}),
     VastaiFaultKind.ROWS_MISSING: frozenset({Endpoint.LIST}),
     VastaiFaultKind.SEARCH_QUOTA: frozenset({Endpoint.SEARCH}),
     VastaiFaultKind.FILTERS_IGNORED: frozenset({Endpoint.SEARCH}),

@@ -12,8 +12,8 @@ import uvicorn
 from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import HOST
 from local.simulators.vastai.clock import SkippingClock
-from local.simulators.vastai.downloads import DownloadMeter
-from local.simulators.vastai.machines import MachineHost, RentedMachine
+from local.simulators.vastai.machines import MachineHost, RentedMachine, Traffic
+from local.simulators.vastai.traffic import TrafficMeter
 
 _MEBIBYTE = 1 << 20
 
@@ -31,7 +31,7 @@ class _InnerServer(uvicorn.Server):
 class _Disk:
     """What a stopped container keeps."""
 
-    meter: DownloadMeter
+    meter: TrafficMeter
 
 
 @dataclass(slots=True)
@@ -96,9 +96,9 @@ class LoopbackHost(MachineHost):
         self._disks.pop(contract_id, None)
 
     @override
-    def downloaded_bytes(self, contract_id: int) -> int:
+    def traffic(self, contract_id: int) -> Traffic:
         disk = self._disks.get(contract_id)
-        return disk.meter.total_bytes() if disk else 0
+        return disk.meter.total() if disk else Traffic()
 
     def close(self) -> None:
         """Stop everything."""
@@ -114,7 +114,7 @@ class LoopbackHost(MachineHost):
             pull_bytes_per_second=machine.download_bytes_per_second,
         )
         state = SimulatedOllama(settings, timeline=self._clock)
-        disk = _Disk(DownloadMeter(create_app(state), state))
+        disk = _Disk(TrafficMeter(create_app(state), state))
         self._disks[machine.contract_id] = disk
         return disk
 
@@ -125,7 +125,7 @@ class LoopbackHost(MachineHost):
         await server.serve([listener])
 
 
-def _create_server(meter: DownloadMeter) -> _InnerServer:
+def _create_server(meter: TrafficMeter) -> _InnerServer:
     return _InnerServer(
         uvicorn.Config(
             meter, lifespan="off", ws="none", access_log=False, log_config=None, log_level="critical"

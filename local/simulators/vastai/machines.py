@@ -33,6 +33,33 @@ class RentedMachine:
     opens_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes that a container has received and sent, without its image."""
+
+    received_bytes: int = 0
+    sent_bytes: int = 0
+
+    def __add__(self, other: "Traffic") -> "Traffic":
+        """Return both together."""
+        return Traffic(self.received_bytes + other.received_bytes, self.sent_bytes + other.sent_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """Steady traffic of strangers with an open port, for as long as the machine runs.
+
+    Attributes
+    ----------
+    since
+        Epoch seconds.
+    """
+
+    since: float
+    received_bytes_per_second: float = 0.0
+    sent_bytes_per_second: float = 0.0
+
+
 class MachineHost(Protocol):
     """Runs the containers of rented machines."""
 
@@ -48,8 +75,8 @@ class MachineHost(Protocol):
         """Delete the disk of a stopped container."""
         ...
 
-    def downloaded_bytes(self, contract_id: int) -> int:
-        """Return what the container has downloaded since its contract was made, without its image."""
+    def traffic(self, contract_id: int) -> Traffic:
+        """Return the container's traffic since its contract was made."""
         ...
 
 

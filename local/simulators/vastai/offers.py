@@ -33,8 +33,6 @@ class SimulatedOffer:
         Of each GPU.
     machine_gpu_count
         Of the whole machine; 0 for the GPUs of this offer.
-    stopped_storage_factor
-        How many times dearer the disk is while the instance is stopped.
     bandwidth_ratio
         What the host really has of the bandwidth that it states.
     inet_down_mbit_per_second, inet_up_mbit_per_second
@@ -61,7 +59,6 @@ class SimulatedOffer:
     machine_gpu_count: int = 0
     host_id: int = 16_180
     storage_usd_per_gb_month: float = 0.2
-    stopped_storage_factor: float = 1.0
     reliability: float = 0.995
     verification: str = "verified"
     hosting_type: int = 0

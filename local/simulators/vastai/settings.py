@@ -44,6 +44,10 @@ class VastaiSettings:
         How long lists leave out a new contract.
     log_delay_seconds
         From the request for a log until it can be read.
+    charges_lag_seconds
+        How late charges appear.
+    account_env
+        The account's own environment variables, which every container of it gets.
     download_bytes_per_second
         Of rented machines that pull models; None for each offer's own speed.
     public_ipaddr
@@ -64,6 +68,10 @@ class VastaiSettings:
     read_lag_count: int = 0
     list_lag_seconds: float = 0.0
     log_delay_seconds: float = 0.6
+    charges_lag_seconds: float = 3_600.0
+    account_env: Mapping[str, str] = field(
+        default_factory=lambda: {"ACCOUNT_SECRET": "simulated"}, repr=False
+    )
     download_bytes_per_second: float | None = None
     public_ipaddr: str | None = None
     faults: tuple[VastaiFault, ...] = ()

@@ -15,7 +15,7 @@ from local.simulators.vastai.faults import VastaiFault, VastaiFaults
 from local.simulators.vastai.faulty_answers import faulty_answer
 from local.simulators.vastai.foreign import plant_foreign
 from local.simulators.vastai.logs import LOGS_PATH
-from local.simulators.vastai.machines import MachineHost
+from local.simulators.vastai.machines import MachineHost, Stream, Traffic
 from local.simulators.vastai.offers import SimulatedOffer
 from local.simulators.vastai.rate_limits import Identity
 from local.simulators.vastai.request_log import VastaiRequest
@@ -115,6 +115,34 @@ class SimulatedVastai:
         contract = self.world.account.live[contract_id]
         now = self.now()
         self.world.account.replan(contract, now, [plan_loss(now, loss)])
+
+    def raise_price(self, contract_id: int, factor: float) -> None:
+        """Let a contract's GPUs cost that many times as much from now on, as after a rise that was accepted.
+
+        Raises
+        ------
+        KeyError
+            No contract with that id exists.
+        """
+        self.advance()
+        contract = self.world.account.live[contract_id]
+        contract.reprice(self.now(), contract.usd_per_hour * factor)
+        self.world.account.touch(self.now())
+
+    def add_traffic(self, contract_id: int, traffic: Traffic, stream: Stream | None = None) -> None:
+        """Let strangers use the open port of a machine: with so many bytes at once, and steadily from now on.
+
+        Raises
+        ------
+        KeyError
+            No contract with that id exists.
+        """
+        self.advance()
+        contract = self.world.account.live[contract_id]
+        contract.foreign_traffic += traffic
+        if stream is not None:
+            contract.streams.append(stream)
+        self.world.account.touch(self.now())
 
     def plant_foreign(self, label: str | None, *, offer: SimulatedOffer | None = None) -> int:
         """Return the id of a new running instance that another user of this account rents."""

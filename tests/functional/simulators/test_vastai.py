@@ -85,8 +85,27 @@ def test_life_of_an_instance_from_search_to_bill(api: httpx.Client) -> None:
     told = api.get("/_sim/instances").json()["instances"][0]
     assert (told["exists"], told["destroyed_by"], told["label"]) == (False, "account", "rune-1")
     # 1.9 GB of image and the model's megabyte, at a cent for a gigabyte.
-    assert told["bill"]["bandwidth_usd"] == pytest.approx(0.01901, abs=2e-6)
+    assert told["bill"]["download_usd"] == pytest.approx(0.01901, abs=2e-6)
     assert api.get("/_sim/bill").json()["total_usd"] == told["bill"]["total_usd"] < 0.03
+
+
+def test_answers_of_a_machine_are_billed_as_uploads(api: httpx.Client, local: LocalVastai) -> None:
+    contract_id = rent(api)
+    address = wait_for_address(api, contract_id)
+    before = local.host.traffic(contract_id)
+    answered = httpx.get(f"{address}/api/tags").content
+    assert local.host.traffic(contract_id).sent_bytes - before.sent_bytes == len(answered)
+
+    stream = {"contract_id": contract_id, "received_bytes": 1_000_000_000, "sent_bytes": 500_000_000_000}
+    bill = api.post("/_sim/traffic", json=stream).json()["bill"]
+    assert (bill["upload_usd"], bill["download_usd"]) == (pytest.approx(1.0, abs=1e-4), pytest.approx(0.029))
+
+
+def test_control_raises_a_price(api: httpx.Client) -> None:
+    contract_id = rent(api)
+    assert api.post("/_sim/price", json={"contract_id": contract_id, "price_factor": 2}).is_success
+    assert show(api, contract_id)["dph_base"] == pytest.approx(0.72)
+    assert api.post("/_sim/price", json={"contract_id": 1, "price_factor": 2}).status_code == 404
 
 
 def test_models_stay_on_a_disk_that_is_stopped_and_not_on_one_that_is_destroyed(api: httpx.Client) -> None:
@@ -281,6 +300,8 @@ def test_control_loses_a_machine_and_lists_what_named_a_foreign_one(api: httpx.C
         ("/_sim/faults", [{"kind": "nothing"}]),
         ("/_sim/foreign", {"lable": "x"}),
         ("/_sim/instances", {"contract_id": 1, "loss": "stolen"}),
+        ("/_sim/traffic", {"contract_id": 1, "sent_bytes": -1}),
+        ("/_sim/price", {"contract_id": 1, "price_factor": 0}),
     ],
 )
 def test_control_refuses_what_it_cannot_read(api: httpx.Client, path: str, body: object) -> None:

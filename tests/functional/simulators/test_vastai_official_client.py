@@ -27,7 +27,10 @@ CARD = SimulatedOffer(
 OFFERS = (CARD, replace(CARD, offer_id=112, machine_id=27_112, gpu_name="RTX 3090", gpu_usd_per_hour=0.2))
 INSTANT = BootScript(null_seconds=0, loading_seconds=0, restart_seconds=0)
 SETTINGS = replace(
-    quick_settings(VastaiSettings(offers=OFFERS, rate_limits=False, log_delay_seconds=0.05)), boot=INSTANT
+    quick_settings(
+        VastaiSettings(offers=OFFERS, rate_limits=False, log_delay_seconds=0.05, charges_lag_seconds=0.0)
+    ),
+    boot=INSTANT,
 )
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(CALL_TIMEOUT_SECONDS + 20)]
 
@@ -165,6 +168,13 @@ COMMANDS = (
         f"search templates hash_id={HASH}", ("GET /api/v0/template/ 200",), (f'"hash_id": "{HASH}"', "0.9.0")
     ),
     Command("search templates name=nothing --raw", ("GET /api/v0/template/ 200",), ("[]",)),
+    Command(
+        "show invoices-v1 --charges --raw",
+        ("GET /api/v0/charges/ 200",),
+        (f'"source": "instance-{FIRST}"', '"label": "rune-0"', '"type": "bwu"'),
+        rented=1,
+    ),
+    Command("show invoices-v1 --charges", ("GET /api/v0/charges/ 200",), ("No results found",)),
     Command(f"destroy instance {FIRST} -y", (f"DELETE {ONE} 200",), ("destroying instance",), rented=1),
     Command(f"destroy instance {FIRST} -y", (f"DELETE {ONE} 404",), (f"Instance {FIRST} not found.",)),
     Command(

@@ -199,6 +199,24 @@ def test_stopped_instance_starts_again_under_another_port() -> None:
     assert caller.host.told == [f"start {contract_id}", f"stop {contract_id}", f"start {contract_id}"]
 
 
+def test_container_gets_the_variables_of_the_account_and_its_own_key() -> None:
+    caller = Caller(replace(SETTINGS, account_env={"HF_TOKEN": "of-the-account", "OLLAMA_HOST": "1"}))
+    contract_id = caller.rent(env={"OLLAMA_HOST": "0.0.0.0"})  # noqa: S104 # nothing is bound
+    caller.now += 60
+    caller.vastai.advance()
+
+    env = caller.host.machines[contract_id].env
+    assert (env["HF_TOKEN"], env["OLLAMA_HOST"], env["CONTAINER_ID"]) == (
+        "of-the-account",
+        "0.0.0.0",  # noqa: S104 # nothing is bound
+        str(contract_id),
+    )
+    own = caller.ask(
+        "DELETE", f"/api/v0/instances/{contract_id}/", {}, key=f"Bearer {env['CONTAINER_API_KEY']}"
+    )
+    assert own.status == 200
+
+
 def test_next_change_is_known_in_advance() -> None:
     caller = Caller()
     caller.rent()

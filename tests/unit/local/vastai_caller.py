@@ -10,6 +10,7 @@ from local.simulators.vastai import (
     RentedMachine,
     SimulatedOffer,
     SimulatedVastai,
+    Traffic,
     VastaiSettings,
     VastAnswer,
     VastRequest,
@@ -32,12 +33,12 @@ SETTINGS = VastaiSettings(offers=(OFFER, SECOND_OFFER), boot=BOOT, rate_limits=F
 
 
 class RecordingHost(MachineHost):
-    """Records its calls, and reports the downloads that a test sets."""
+    """Records its calls, and reports the traffic that a test sets."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
         self.machines: dict[int, RentedMachine] = {}
-        self.bytes: dict[int, int] = {}
+        self.bytes: dict[int, Traffic] = {}
 
     @override
     def start(self, machine: RentedMachine) -> int:
@@ -54,8 +55,8 @@ class RecordingHost(MachineHost):
         self.told.append(f"forget {contract_id}")
 
     @override
-    def downloaded_bytes(self, contract_id: int) -> int:
-        return self.bytes.get(contract_id, 0)
+    def traffic(self, contract_id: int) -> Traffic:
+        return self.bytes.get(contract_id, Traffic())
 
 
 @dataclass

@@ -4,7 +4,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from local.simulators.vastai.boots import Moment, plan_boot, stopped
-from local.simulators.vastai.contracts import Contract, Order
+from local.simulators.vastai.contracts import Contract, Order, Rise
 from local.simulators.vastai.faults import VastaiFault, VastaiFaultKind
 from local.simulators.vastai.market import Listing
 from local.simulators.vastai.orders import OrderError, asks_cancel, read_order
@@ -85,9 +85,6 @@ def open_contract(
     )
     if fault := world.faults.take_effect(VastaiFaultKind.DEARER, call.endpoint, machine_id):
         usd_per_hour *= fault.price_factor
-    bandwidth_ratio = listing.offer.bandwidth_ratio
-    if fault := world.faults.take_effect(VastaiFaultKind.SLOW_HOST, call.endpoint, machine_id):
-        bandwidth_ratio = fault.bandwidth_ratio
     contract = Contract(
         contract_id=world.account.next_contract_id(),
         listing=listing,
@@ -101,16 +98,32 @@ def open_contract(
         public_ipaddr=settings.public_ipaddr or listing.offer.public_ipaddr,
         listed_at=call.now + settings.list_lag_seconds,
         hidden_reads_count=settings.read_lag_count,
-        bandwidth_ratio=bandwidth_ratio,
+        account_env=settings.account_env,
+        bandwidth_ratio=listing.offer.bandwidth_ratio,
     )
-    if fault := world.faults.take_effect(VastaiFaultKind.READ_LAG, call.endpoint, machine_id):
-        contract.listed_at = call.now + fault.delay_seconds
-        contract.hidden_reads_count = fault.reads_count
+    _spoil(world, call, contract)
     if start is None and order.is_stopped:
         start = [stopped(call.now)]
     contract.replan(call.now, start or plan_boot(script, call.now, usd_per_hour, order.image))
     world.account.open(contract, call.now)
     return contract
+
+
+def _spoil(world: World, call: VastaiCall, contract: Contract) -> None:
+    """Let a new contract have the faults that are due, besides those of its boot and its price."""
+
+    def take(kind: VastaiFaultKind) -> VastaiFault | None:
+        return world.faults.take_effect(kind, call.endpoint, contract.listing.offer.machine_id)
+
+    if fault := take(VastaiFaultKind.READ_LAG):
+        contract.listed_at = call.now + fault.delay_seconds
+        contract.hidden_reads_count = fault.reads_count
+    if fault := take(VastaiFaultKind.SLOW_HOST):
+        contract.bandwidth_ratio = fault.bandwidth_ratio
+    if fault := take(VastaiFaultKind.PRICE_RISE):
+        contract.rise = Rise(call.now + fault.delay_seconds, contract.usd_per_hour * fault.price_factor)
+    if fault := take(VastaiFaultKind.STORAGE_DEARER):
+        contract.stopped_disk_factor = fault.price_factor
 
 
 def _waiting(now: float) -> Moment:

@@ -32,13 +32,11 @@ def change_bid(world: World, call: VastaiCall) -> VastAnswer:
         return failure(400, "invalid_price", "price must be a positive number")
     if contract.order.bid_usd_per_hour is None:
         return failure(400, "invalid_args", f"Instance {call.number} is not interruptible.")
-    contract.usd_per_hour = float(price)
     contract.order = replace(contract.order, bid_usd_per_hour=float(price))
+    contract.reprice(call.now, float(price))
     if price < contract.listing.offer.min_bid:
-        world.account.replan(contract, call.now, [stopped(call.now, intended="running")])
-    else:
-        planned = [replace(contract.moment(call.now), at=call.now), *_later(contract, call.now)]
-        world.account.replan(contract, call.now, [_repriced(moment, float(price)) for moment in planned])
+        contract.replan(call.now, [stopped(call.now, intended="running")])
+    world.account.touch(call.now)
     return success()
 
 
@@ -129,11 +127,3 @@ def _end(world: World, call: VastaiCall, contract: Contract) -> None:
         return
     unloading = replace(contract.moment(call.now), at=call.now, intended="stopped", following="unloaded")
     world.account.replan(contract, call.now, [unloading, gone(call.now + slow.delay_seconds)])
-
-
-def _later(contract: Contract, now: float) -> list[Moment]:
-    return [moment for moment in contract.moments if moment.at > now]
-
-
-def _repriced(moment: Moment, usd_per_hour: float) -> Moment:
-    return replace(moment, gpu_usd_per_hour=usd_per_hour) if moment.gpu_usd_per_hour else moment

@@ -1,7 +1,7 @@
 """The function that answers each endpoint."""
 
 from local.simulators.vastai.endpoints import Endpoint
-from local.simulators.vastai.routes import create, managing, reading, search, templates, user
+from local.simulators.vastai.routes import charges, create, managing, reading, search, templates, user
 from local.simulators.vastai.world import Handler
 
 HANDLERS: dict[Endpoint, Handler] = {
@@ -19,4 +19,5 @@ HANDLERS: dict[Endpoint, Handler] = {
     Endpoint.SEARCH_TEMPLATES: templates.search,
     Endpoint.USER: user.current,
     Endpoint.GPU_NAMES: search.gpu_names,
+    Endpoint.CHARGES: charges.charges,
 }
