@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         ComparedValue,
         Comparison,
     )
-    from rune.contracts.document import Document
+    from rune.contracts.document import Document, read_stored
     from rune.contracts.links import RecordsLink, RecordsLinks
     from rune.contracts.metrics import EventMetrics, MetricsSummary
     from rune.contracts.models import Catalog, CatalogModel, ServerModels
@@ -140,6 +140,7 @@ __all__ = [
     "Url",
     "VastaiProvisioning",
     "Workload",
+    "read_stored",
 ]
 
 _MODULES = {
@@ -164,7 +165,7 @@ _MODULES = {
         "ComparedValue",
         "Comparison",
     ),
-    "document": ("Document",),
+    "document": ("Document", "read_stored"),
     "links": (
         "RecordsLink",
         "RecordsLinks",

@@ -6,9 +6,11 @@ from itertools import pairwise
 from textwrap import dedent
 from typing import override
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+
+from rune.errors import UnreadableRowError
 
 
 class Document(BaseModel):
@@ -39,6 +41,36 @@ class Document(BaseModel):
                 for name, text in _descriptions_in(document).items():
                     properties[name].setdefault("description", text)
         return schema
+
+
+_STORED = "stored"
+"""Pydantic's context while a stored document is read."""
+
+
+def read_stored[D: Document](kind: type[D], document_json: str) -> D:
+    """Return a document that RUNE has stored, also one of another version.
+
+    Members that this version does not know are ignored, at any depth, and so are rules about what a caller may send
+    (`is_stored`). Every value must be one that this version knows.
+
+    Raises
+    ------
+    UnreadableRowError
+        This version does not understand the document.
+    """
+    try:
+        return kind.model_validate_json(document_json, extra="ignore", context=_STORED)
+    except ValidationError as error:
+        # Pydantic's message quotes the document. Logs leave messages of causes out.
+        raise UnreadableRowError(f"This version does not understand a stored {kind.__name__}.") from error
+
+
+def is_stored(info: ValidationInfo) -> bool:
+    """Return whether a stored document is read, for validators with rules about what a caller may send.
+
+    A rule without which a document has no meaning, or two, holds for stored documents too.
+    """
+    return info.context == _STORED
 
 
 BUILT_AT_IMPORT = ConfigDict(defer_build=False)

@@ -5,9 +5,9 @@ A field that is not named here is refused by name, so that a misspelt option nev
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
-from rune.contracts.document import BUILT_AT_IMPORT, Document
+from rune.contracts.document import BUILT_AT_IMPORT, Document, is_stored
 from rune.contracts.names import ModelName
 from rune.contracts.workloads import Expectation, Workload, question_once
 
@@ -34,8 +34,8 @@ class VastaiProvisioning(Document):
     """Whether to give the machine back when the job ends."""
 
     @model_validator(mode="after")
-    def _refuse_reversed_prices(self) -> Self:
-        if self.min_dph > self.max_dph:
+    def _refuse_reversed_prices(self, info: ValidationInfo) -> Self:
+        if self.min_dph > self.max_dph and not is_stored(info):
             raise ValueError("min_dph is above max_dph.")
         return self
 
@@ -88,10 +88,14 @@ class RentalChoice(Document):
             "reliability": self.reliability,
         }
         chosen = {name: value for name, value in given.items() if value is not None}
-        return VastaiProvisioning(**chosen, stop_instance=self.vastai_stop_instance)  # type: ignore[arg-type]
+        # Every value was validated as a field of this document.
+        return VastaiProvisioning.model_construct(**chosen, stop_instance=self.vastai_stop_instance)  # type: ignore[arg-type]
 
     @model_validator(mode="after")
-    def _refuse_both_forms(self) -> Self:
+    def _refuse_both_forms(self, info: ValidationInfo) -> Self:
+        if is_stored(info):
+            # A stored document has every default in it, which a caller has not given.
+            return self
         nested = self.provisioning is not None and self.provisioning.vastai is not None
         flat = {"template_hash", "min_dph", "max_dph", "reliability", "vastai_stop_instance"}
         given = {name for name in flat & self.model_fields_set if getattr(self, name) is not None}

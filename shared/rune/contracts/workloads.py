@@ -4,9 +4,9 @@ import json
 from functools import cache
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from rune.contracts.document import Document
+from rune.contracts.document import Document, is_stored
 from rune.contracts.names import ModelName
 
 MAX_POINTS = 12
@@ -96,12 +96,18 @@ class Workload(Document):
     def _refuse_contradictions(self) -> Self:
         if self.prompts is not None and self.prompt_set is not None:
             raise ValueError("prompts and prompt_set are given at once.")
-        if self.prompts is not None and sum(map(len, self.prompts)) > MAX_PROMPT_CHARS:
-            raise ValueError(f"The prompts together are longer than {MAX_PROMPT_CHARS} characters.")
         if (self.prompt_set == "synthetic") != (self.input_tokens is not None):
             raise ValueError("input_tokens goes with prompt_set synthetic, and only with it.")
         if [self.concurrency is not None, self.request_rates is not None, self.sweep].count(True) > 1:
             raise ValueError("Give only one of concurrency, request_rates and sweep.")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_what_is_too_long_or_in_disorder(self, info: ValidationInfo) -> Self:
+        if is_stored(info):
+            return self
+        if self.prompts is not None and sum(map(len, self.prompts)) > MAX_PROMPT_CHARS:
+            raise ValueError(f"The prompts together are longer than {MAX_PROMPT_CHARS} characters.")
         for name in ("concurrency", "request_rates"):
             levels = getattr(self, name)
             if levels is not None and levels != sorted(set(levels)):

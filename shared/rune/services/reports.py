@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from rune.clock import Clock
-from rune.contracts import BenchmarkBookkeeping, BenchmarkReport, RecordsLink
-from rune.errors import JobNotFinishedError, NoReportError, NotABenchmarkError
+from rune.contracts import BenchmarkBookkeeping, BenchmarkReport, Document, RecordsLink, read_stored
+from rune.errors import JobNotFinishedError, NoReportError, NotABenchmarkError, UnreadableRowError
 from rune.jobs.record import Job, Kind, Status
 from rune.jobs.store import StoredJob
 from rune.services.jobs import Caller, JobService
@@ -96,9 +96,8 @@ class ReportService:
         if job.status is not Status.SUCCEEDED or stored.result_json is None:
             raise NoReportError(job.job_id, f"it {_ENDED_BY[job.status]}")
         try:
-            result = _Stored.model_validate_json(stored.result_json)
-        except ValidationError:
-            # Nothing of pydantic's is repeated: it quotes the result.
+            result = read_stored(_Stored, stored.result_json)
+        except UnreadableRowError:
             raise NoReportError(
                 job.job_id, "this version of RUNE cannot read the one that is there"
             ) from None
@@ -114,10 +113,8 @@ _ENDED_BY = {
 }
 
 
-class _Stored(BaseModel):
+class _Stored(Document):
     """The members of a `StoredBenchmarkResult` that are read here. The rest may be of any version."""
-
-    model_config = ConfigDict(extra="ignore")
 
     bookkeeping: BenchmarkBookkeeping = Field(default_factory=BenchmarkBookkeeping)
     report: BenchmarkReport | None = None

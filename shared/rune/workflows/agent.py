@@ -5,7 +5,14 @@ from functools import partial
 
 from rune.agents.protocol import AgentAnswer, AgentRequest
 from rune.agents.registry import find_agent, open_agent
-from rune.contracts import AgenticAgentRequest, AgenticAgentResult, PhaseLatency, Telemetry, TokenTelemetry
+from rune.contracts import (
+    AgenticAgentRequest,
+    AgenticAgentResult,
+    PhaseLatency,
+    Telemetry,
+    TokenTelemetry,
+    read_stored,
+)
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
@@ -69,7 +76,7 @@ class AgenticAgent:
 
 
 def _request(context: StepContext) -> AgenticAgentRequest:
-    return AgenticAgentRequest.model_validate_json(context.request_json)
+    return read_stored(AgenticAgentRequest, context.request_json)
 
 
 def _result(

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, RentalChoice
+from rune.contracts import (
+    AgenticAgentRequest,
+    BenchmarkRequest,
+    LlmInstanceRequest,
+    RentalChoice,
+    read_stored,
+)
 from rune.jobs.record import Kind, StepName
 
 if TYPE_CHECKING:
@@ -198,8 +204,8 @@ _REQUESTS: Mapping[Kind, type[BenchmarkRequest | AgenticAgentRequest | LlmInstan
 
 
 def parse_request(kind: Kind, request_json: str) -> Request:
-    """Return the request of a job; raises ValueError where it is none."""
-    return _REQUESTS[kind].model_validate_json(request_json)
+    """Return the request of a job; raises UnreadableRowError where this version does not understand it."""
+    return read_stored(_REQUESTS[kind], request_json)
 
 
 def _following(kind: Kind, request: Request, after: After) -> StepName:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rune.contracts import BackendChoice, LlmInstanceRequest, Question
+from rune.contracts import BackendChoice, LlmInstanceRequest, Question, read_stored
 from rune.errors import ServerUnreachableError, SettingsUnavailableError
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import Job, StepName
@@ -145,7 +145,7 @@ class ModelServerSteps:
         """Check that the server answers, and return its address as the result."""
         from rune.contracts import LlmInstanceResult  # noqa: PLC0415  # with all reports
 
-        request = LlmInstanceRequest.model_validate_json(context.request_json)
+        request = read_stored(LlmInstanceRequest, context.request_json)
         backend = self._backends.find(context.job, request)
         async with self._backends.using(backend) as server:
             await server.list_models()

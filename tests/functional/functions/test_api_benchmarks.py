@@ -23,6 +23,7 @@ from tests.builders import (
     after,
     an_ended_job,
 )
+from tests.document_strategies import as_later_version_wrote_it
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
     BENCHMARK,
@@ -119,6 +120,16 @@ def test_job_that_waits_long_says_when_to_come_again(api: ModuleType, cloud: Clo
     put(cloud, a_waiting_job(due_at=after(90)))
 
     assert get(api, BENCHMARK).headers["retry-after"] == "30"
+
+
+def test_report_of_a_later_version_is_shown_without_what_this_one_does_not_know(
+    api: ModuleType, cloud: Cloud
+) -> None:
+    report = a_report()
+    stored = as_later_version_wrote_it(report, report.model_dump_json(), {"later": [{"x": 1}]})
+    put_result(cloud, json.dumps({"report": json.loads(stored)}))
+
+    assert get(api, BENCHMARK).document == the_answer(report)
 
 
 UNREADABLE = {

@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
+from rune.errors import UnreadableRowError
 from rune.jobs.outcomes import Cancelled, Done, Failed, Outcome, Released
 from rune.jobs.record import Job, Kind, Status, StepName
 from rune.jobs.transitions import make_transition
@@ -245,7 +246,7 @@ def test_step_after_refuses_a_fact_that_ends_the_job() -> None:
 
 
 def test_parse_request_refuses_what_is_no_request_of_the_kind() -> None:
-    with pytest.raises(ValueError, match="question"):
+    with pytest.raises(UnreadableRowError, match="BenchmarkRequest"):
         parse_request(Kind.BENCHMARK, "{}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rune.bench.judging import judge_messages, parse_score
 from rune.bench.prompts import make_prompts
-from rune.contracts import BenchmarkRequest, Expectation, JudgeModel, PhaseLatency
+from rune.contracts import BenchmarkRequest, Expectation, JudgeModel, PhaseLatency, read_stored
 from rune.errors import (
     AddressError,
     AddressRefusedError,
@@ -78,11 +78,11 @@ class JudgeStep:
 
     async def judge(self, context: StepContext) -> Outcome:
         """Judge the next answers, or make the result with the scores so far."""
-        request = BenchmarkRequest.model_validate_json(context.request_json)
+        request = read_stored(BenchmarkRequest, context.request_json)
         expected = request.expected
         if context.state_json is None or expected is None or expected.judge is None:
             return Failed("internal_error", "There are no answers to judge.", retryable=False)
-        state = JudgingState.model_validate_json(context.state_json)
+        state = read_stored(JudgingState, context.state_json)
         warnings = _reasons_to_end(context, state)
         if warnings is not None:
             return self._finish(context, expected, state, *warnings)

@@ -17,7 +17,7 @@ from rune.bench.reports import make_report
 from rune.bench.runs import fold_run
 from rune.bench.sweeps import next_point
 from rune.bench.tasks import Task
-from rune.contracts import BenchmarkBookkeeping, BenchmarkRequest, RunReport, Workload
+from rune.contracts import BenchmarkBookkeeping, BenchmarkRequest, RunReport, Workload, read_stored
 from rune.contracts.benchmarks import EndedBy
 from rune.errors import (
     AddressError,
@@ -70,7 +70,7 @@ class MeasureStep:
 
     async def measure(self, context: StepContext) -> Outcome:
         """Measure the next point, or make the result of those that there are."""
-        request = BenchmarkRequest.model_validate_json(context.request_json)
+        request = read_stored(BenchmarkRequest, context.request_json)
         workload, state = request.measured, _state_of(context)
         decided = _decide(context, workload, state)
         if isinstance(decided, Point):
@@ -246,7 +246,7 @@ def _state_of(context: StepContext) -> MeasuringState | None:
     """Return what is measured so far on the job's present machine."""
     if context.state_json is None:
         return None
-    state = MeasuringState.model_validate_json(context.state_json)
+    state = read_stored(MeasuringState, context.state_json)
     return state if state.rental_id == context.job.rental_id else None
 
 

@@ -5,7 +5,7 @@ Measuring and judging are imported with the first turn that does so: another tur
 
 from collections.abc import Mapping
 
-from rune.contracts import BenchmarkRequest
+from rune.contracts import BenchmarkRequest, read_stored
 from rune.errors import ModelNotFoundError, ModelUnsupportedError
 from rune.jobs.outcomes import Next, Outcome
 from rune.jobs.record import StepName
@@ -33,7 +33,7 @@ class Benchmark:
 
     async def check(self, context: StepContext) -> Outcome:
         """Find out that the server answers and offers the model, and that the model can chat."""
-        request = BenchmarkRequest.model_validate_json(context.request_json)
+        request = read_stored(BenchmarkRequest, context.request_json)
         async with self._backends.using(self._backends.find(context.job, request)) as server:
             if not await server.has_model(request.model):
                 raise ModelNotFoundError(f"The server does not have the model {request.model!r}.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rune.clock import Clock
-from rune.contracts import BenchmarkRequest, LlmInstanceRequest
+from rune.contracts import BenchmarkRequest, LlmInstanceRequest, read_stored
 from rune.errors import ProviderBusyError, ProviderFailedError, RentalError
 from rune.jobs.outcomes import Again, Next, Outcome, Spending
 from rune.jobs.record import Job, Kind
@@ -122,9 +122,10 @@ def sum_attempts(attempts: tuple[Rental, ...], job_id: str, now: datetime) -> in
 
 
 def read_request(context: StepContext) -> RentalRequest:
-    """Return the request of a job that rents."""
-    kind = BenchmarkRequest if context.job.kind is Kind.BENCHMARK else LlmInstanceRequest
-    return kind.model_validate_json(context.request_json)
+    """Return the request of a job that rents; raises UnreadableRowError as `read_stored` does."""
+    if context.job.kind is Kind.BENCHMARK:
+        return read_stored(BenchmarkRequest, context.request_json)
+    return read_stored(LlmInstanceRequest, context.request_json)
 
 
 def required_model(request: RentalRequest) -> SizedModel:

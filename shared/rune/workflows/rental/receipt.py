@@ -12,6 +12,7 @@ from rune.contracts import (
     LlmInstanceResult,
     RentalReceipt,
     StoredBenchmarkResult,
+    read_stored,
 )
 from rune.jobs.record import Job, Kind
 from rune.rentals.record import MICRO_USD_PER_USD, Rental
@@ -86,11 +87,17 @@ def borrowed_gpu_time(cost_micro_usd: int, rental: Rental) -> timedelta:
 
 
 def add_receipt(kind: Kind, result_json: str, receipt: RentalReceipt, use: BilledUse) -> str:
-    """Return the result with the receipt in it, and the cost where clients look for it."""
+    """Return the result with the receipt in it, and the cost where clients look for it.
+
+    Raises
+    ------
+    UnreadableRowError
+        This version does not understand the result.
+    """
     update: dict[str, object] = {"rental": receipt, "contract_id": receipt.contract_id}
     if kind is Kind.LLM_INSTANCE:
-        return LlmInstanceResult.model_validate_json(result_json).model_copy(update=update).model_dump_json()
-    result = StoredBenchmarkResult.model_validate_json(result_json)
+        return read_stored(LlmInstanceResult, result_json).model_copy(update=update).model_dump_json()
+    result = read_stored(StoredBenchmarkResult, result_json)
     telemetry = result.telemetry.model_copy(update={"cost_estimate_usd": receipt.cost_usd})
     report = None if result.report is None else _priced(result, result.report, receipt, use)
     update = {**update, "telemetry": telemetry, "report": report}

@@ -8,6 +8,7 @@ from functools import partial
 
 from rune.contracts import BenchmarkRequest
 from rune.errors import RentalError, StoreUnavailableError, UnreadableRowError
+from rune.jobs.engine import NO_REQUEST, REQUEST_TRIES
 from rune.jobs.outcomes import Again, Outcome, Released, Spending
 from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
@@ -94,10 +95,16 @@ class ReleaseStep:
         is_wanted = context.job.ends_as is Status.SUCCEEDED and context.job.cancel_requested_at is None
         if not is_wanted or rental.state is not RentalState.RUNNING:
             return False
+        if context.request_json == NO_REQUEST:
+            # Nothing says that the machine is to be kept.
+            return False
         try:
             return keeps(context.job, read_request(context))
-        except ValueError:
-            # The request is no longer stored, so that nothing says that the machine is to be kept.
+        except UnreadableRowError:
+            # The machine bills, so a version that understands the request is waited for only so long.
+            if context.job.failures < REQUEST_TRIES:
+                raise
+            log.warning("release.request_unreadable", extra={"job_id": context.job.job_id})
             return False
 
     async def _destroy(self, rental: Rental) -> Rental:
@@ -208,7 +215,7 @@ def _read_or_miss[T](job: Job, what: str, missing: list[str], read: Callable[[],
             raise
         log.exception("release.incomplete", extra={"job_id": job.job_id, "reason": what})
     except Exception:
-        # Such as a result of another version: it stays as it is, and another try would not help.
+        # The outermost edge: nothing is held any more, and another try would not help.
         log.exception("release.incomplete", extra={"job_id": job.job_id, "reason": what})
     missing.append(what)
     return None
@@ -217,7 +224,7 @@ def _read_or_miss[T](job: Job, what: str, missing: list[str], read: Callable[[],
 def _judges_on_machine(context: StepContext) -> bool:
     try:
         request = read_request(context)
-    except ValueError:
-        # The request is no longer stored; a judge on another server is rare.
+    except UnreadableRowError:
+        # It is no longer stored, or this version does not understand it; a judge on another server is rare.
         return True
     return isinstance(request, BenchmarkRequest) and judges_on_own_server(request)

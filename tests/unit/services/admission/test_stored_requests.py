@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from hypothesis import given, settings
 
-from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
+from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, read_stored
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.requests import Renting, admit_agentic_agent, admit_benchmark, admit_llm_instance
 from rune.tenants.document import TenantAgents
@@ -37,7 +37,7 @@ def assert_reads_back(
     sent: BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest, stored_json: str
 ) -> None:
     """Assert that the stored document is valid, says what the caller said, and is the same when stored again."""
-    again = type(sent).model_validate_json(stored_json)
+    again = read_stored(type(sent), stored_json)
 
     assert again.model_dump_json(exclude_none=True) == stored_json
     unchanged = set(type(sent).model_fields) - CHANGED_AT_THE_DOOR - FORMS_OF_TERMS

@@ -12,7 +12,9 @@ from rune.errors import (
     ProviderKeyError,
     RentalError,
     StoreUnavailableError,
+    UnreadableRowError,
 )
+from rune.jobs.engine import NO_REQUEST, REQUEST_TRIES
 from rune.jobs.outcomes import Again, Done, Next, Released, Spending
 from rune.jobs.record import Job, Kind, Status, StepName
 from rune.jobs.step import StepContext
@@ -448,12 +450,14 @@ def test_release_leaves_the_result_without_receipt_when_it_can_never_be_read() -
 
 
 @pytest.mark.parametrize("draft_json", ["not JSON", '{"a_field_of_another_version": 1}'])
-def test_release_ends_at_once_when_the_result_is_not_understood(
+def test_release_waits_only_so_long_for_a_version_that_understands_the_result(
     draft_json: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = a_world(a_released_rental(), seconds=400)
 
-    outcome = world.run_with_draft(JOB, draft_json)
+    with pytest.raises(UnreadableRowError):
+        world.run_with_draft(a_releasing_job(failures=9), draft_json)
+    outcome = world.run_with_draft(a_releasing_job(failures=10), draft_json)
 
     labels = {"left": "nothing", "missing": "receipt"}
     assert outcome == Released(None, labels, Spending(RENTAL_ID, 51_400))
@@ -508,11 +512,24 @@ def test_job_goes_on_paying_for_a_machine_that_it_had_found_kept_and_lost() -> N
     assert rented.spending == Spending(RENTAL_ID, 10_334 + 4_000, 10_334)
 
 
-def test_release_destroys_the_machine_when_the_request_is_gone_from_the_table() -> None:
+@pytest.mark.parametrize("kind", [Kind.BENCHMARK, Kind.LLM_INSTANCE])
+def test_release_destroys_the_machine_when_the_request_is_gone_from_the_table(kind: Kind) -> None:
     world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
 
-    # What the engine gives a release whose request is lost.
-    outcome = world.run_context(StepContext(JOB, "{}", 45.0))
+    outcome = world.run_context(StepContext(a_releasing_job(kind=kind), NO_REQUEST, 45.0))
 
     assert isinstance(outcome, Released)
+    assert world.rental().state is RentalState.RELEASED
+
+
+def test_release_waits_only_so_long_for_a_version_that_understands_the_request() -> None:
+    world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
+    of_later_version = '{"vastai": true, "boot_timeout_seconds": 7200}'
+    waiting = a_releasing_job(kind=Kind.LLM_INSTANCE, failures=REQUEST_TRIES - 1)
+    tired = a_releasing_job(kind=Kind.LLM_INSTANCE, failures=REQUEST_TRIES)
+
+    with pytest.raises(UnreadableRowError):
+        world.run_context(StepContext(waiting, of_later_version, 45.0))
+    assert world.rental().state is RentalState.RUNNING
+    assert isinstance(world.run_context(StepContext(tired, of_later_version, 45.0)), Released)
     assert world.rental().state is RentalState.RELEASED
