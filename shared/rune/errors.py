@@ -27,6 +27,8 @@ RuneError
 │   ├── ModelNotFoundError       the server does not have the model
 │   ├── ModelUnsupportedError    the server has the model, but it cannot do what was asked
 │   ├── OutOfMemoryError         the model does not fit the server's memory
+│   ├── DiskFullError            the model does not fit the server's disk
+│   ├── RegistryFailedError      the registry that the server asked for the model fails
 │   ├── ContextOverflowError     the question is longer than the model's context
 │   ├── RequestRejectedError     any other 4xx
 │   ├── StreamTruncatedError     the answer broke off before its end marker
@@ -312,6 +314,19 @@ class OutOfMemoryError(ModelServerError):
     """The model does not fit the server's memory, or its runner was killed for memory."""
 
     code = "out_of_memory"
+
+
+class DiskFullError(ModelServerError):
+    """The model does not fit the disk of its server."""
+
+    code = "disk_full"
+
+
+class RegistryFailedError(ModelServerError):
+    """The registry from which the server downloads the model fails; every other server asks the same one."""
+
+    code = "registry_failed"
+    retryable = True
 
 
 class ContextOverflowError(ModelServerError):

@@ -93,6 +93,8 @@ class Failed:
     ----------
     retryable
         Whether another try may succeed; the number of tries is bounded.
+    is_final
+        Whether the step has had its tries, so that only another job may succeed.
     retry_after_seconds
         How long the other side asked to wait; None where it did not say.
     """
@@ -102,6 +104,7 @@ class Failed:
     retryable: bool
     retry_after_seconds: int | None = None
     notes: tuple[Note, ...] = ()
+    is_final: bool = False
 
     @classmethod
     def from_error(cls, error: RuneError) -> Self:

@@ -139,7 +139,7 @@ def _finish(job: Job, outcome: Done, now: datetime, duration_ms: int) -> Transit
 def _fail(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Transition:
     """Return the transition to another try of the step, or the failure of the job where no try is left."""
     notes = (*outcome.notes, _step_end(job, duration_ms, error_type=outcome.code))
-    if outcome.retryable and job.failures + 1 < MAX_FAILURES:
+    if outcome.retryable and not outcome.is_final and job.failures + 1 < MAX_FAILURES:
         delay_seconds = outcome.retry_after_seconds or RETRY_DELAYS_SECONDS[job.failures]
         # A turn that would only find the deadline passed would hide why the job failed.
         if forced_outcome(job, now + timedelta(seconds=delay_seconds)) is None:

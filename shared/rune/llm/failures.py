@@ -2,7 +2,8 @@
 
 Each technology has a reader that finds the cause in its own wording: `http_failures` for Ollama and the servers
 with OpenAI's API, `bedrock_failures` for Amazon Bedrock. A recognised cause gets a sentence of RUNE's. Only a cause
-that is not recognised quotes the server, briefly, since its text may repeat the question.
+that is not recognised quotes the server, briefly, since its text may repeat the question; so does one that keeps a
+model from being downloaded or loaded, of which the server alone knows the details, and not the question.
 """
 
 from collections.abc import Mapping
@@ -14,10 +15,12 @@ from pydantic import SecretStr
 from rune.errors import (
     BadResponseError,
     ContextOverflowError,
+    DiskFullError,
     ModelNotFoundError,
     ModelServerError,
     ModelUnsupportedError,
     OutOfMemoryError,
+    RegistryFailedError,
     RequestRejectedError,
     ServerAccessError,
     ServerFailedError,
@@ -38,11 +41,16 @@ class Cause(Enum):
 
     ACCESS_DENIED = auto()
     CONTEXT_OVERFLOW = auto()
+    DISK_FULL = auto()
     LOADING = auto()
     MODEL_NOT_FOUND = auto()
+    MODEL_UNLOADABLE = auto()
+    """The server's version does not know this kind of model."""
     MODEL_UNSUPPORTED = auto()
     OUT_OF_MEMORY = auto()
     OVERLOADED = auto()
+    REGISTRY_FAILED = auto()
+    REGISTRY_REFUSED = auto()
     REJECTED = auto()
     SERVER_FAILED = auto()
     STREAM_FAILED = auto()
@@ -113,11 +121,15 @@ class Wording:
 _ERRORS: Mapping[Cause, tuple[type[ModelServerError], str]] = {
     Cause.ACCESS_DENIED: (ServerAccessError, "{server} wants a credential that RUNE does not have."),
     Cause.CONTEXT_OVERFLOW: (ContextOverflowError, "The question is longer than the context of {model}."),
+    Cause.DISK_FULL: (DiskFullError, "{server} has too little disk for {model}.{quote}"),
     Cause.LOADING: (ServerOverloadedError, "{server} is still loading {model}."),
     Cause.MODEL_NOT_FOUND: (ModelNotFoundError, "{server} does not have {model}."),
+    Cause.MODEL_UNLOADABLE: (ModelUnsupportedError, "{server} cannot run {model}.{quote}"),
     Cause.MODEL_UNSUPPORTED: (ModelUnsupportedError, "{server} has {model}, but it cannot chat as asked."),
-    Cause.OUT_OF_MEMORY: (OutOfMemoryError, "{server} has too little memory for {model}."),
+    Cause.OUT_OF_MEMORY: (OutOfMemoryError, "{server} has too little memory for {model}.{quote}"),
     Cause.OVERLOADED: (ServerOverloadedError, "{server} is overloaded; try again later."),
+    Cause.REGISTRY_FAILED: (RegistryFailedError, "The registry of {model} fails.{quote}"),
+    Cause.REGISTRY_REFUSED: (RequestRejectedError, "The registry does not give {model}.{quote}"),
     Cause.REJECTED: (RequestRejectedError, "{server} refused the request{status}.{quote}"),
     Cause.SERVER_FAILED: (ServerFailedError, "{server} failed{status}.{quote}"),
     Cause.STREAM_FAILED: (StreamFailedError, "{server} ended its answer with an error.{quote}"),

@@ -113,14 +113,33 @@ def _read_detail(detail: object) -> str:
 _SERVER_SIDE = frozenset({424, *range(500, 600)})
 _CALLER_SIDE = frozenset(range(400, 500))
 
-# In this order: an exhausted memory may come with any 5xx, and a refused request may name the model too.
+# In this order: an exhausted memory may come with any 5xx, a process that ended names its cause or none, and a
+# refused request may name the model too. What Ollama says of a download: server/download.go and server/images.go.
 _RULES = (
+    _Rule(Cause.DISK_FULL, _SERVER_SIDE, re.compile(r"no space left on device|disk quota exceeded")),
+    _Rule(
+        Cause.MODEL_UNLOADABLE,
+        _SERVER_SIDE | {412},
+        re.compile(
+            r"requires a newer version of ollama|unknown model architecture|unsupported model architecture"
+        ),
+    ),
+    _Rule(
+        Cause.OUT_OF_MEMORY,
+        _SERVER_SIDE,
+        re.compile(r"out of memory|cudamalloc failed|failed to allocate|more system memory"),
+    ),
+    # A GPU or driver that does not work; the process ends then too.
+    _Rule(
+        Cause.SERVER_FAILED,
+        _SERVER_SIDE,
+        re.compile(r"cuda error|cuda driver|no cuda-capable device|no kernel image|nvml|ecc error"),
+    ),
     _Rule(
         Cause.OUT_OF_MEMORY,
         _SERVER_SIDE,
         re.compile(
-            r"out of memory|cudamalloc failed|failed to allocate|more system memory"
-            r"|llama-server process has terminated|llama runner process has terminated"
+            r"llama-server process has terminated|llama runner process has terminated"
             r"|model runner has unexpectedly stopped"
         ),
     ),
@@ -146,6 +165,13 @@ _RULES = (
             r"|pull model manifest: file does not exist"
         ),
     ),
+    # 408 and 429 concern the machine's own connection and address.
+    _Rule(
+        Cause.REGISTRY_REFUSED,
+        _SERVER_SIDE,
+        re.compile(r"pull model manifest: 4(?!08|29)[0-9]{2}\b|invalid model (?:name|path)"),
+    ),
+    _Rule(Cause.REGISTRY_FAILED, _SERVER_SIDE, re.compile(r"pull model manifest: 5[0-9]{2}\b")),
     # vLLM without its flags for tools, llama-server without its own; older llama-server calls that 500.
     _Rule(
         Cause.MODEL_UNSUPPORTED,

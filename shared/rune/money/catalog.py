@@ -9,7 +9,8 @@ _MB_PER_GIB = 1024
 """Vast.ai's "MB" of memory are MiB: an offer of 24 GB says 24576 or a little less."""
 
 _DISK_PERCENT_OF_VRAM = 115
-_SYSTEM_DISK_GB = 32
+SYSTEM_DISK_GB = 32
+"""Room on a disk beside the weights, for the image and the system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class SizedModel:
     @property
     def required_disk_gb(self) -> int:
         """Disk to rent: the weights, and 32 GB for the image."""
-        return self.download_gb + _SYSTEM_DISK_GB
+        return self.download_gb + SYSTEM_DISK_GB
 
 
 CATALOG: tuple[SizedModel, ...] = (

@@ -74,6 +74,16 @@ def a_send_of(seq: int, lane: Lane = Lane.INFERENCE, delay_seconds: int = 0) -> 
     return Send(lane, StepMessage(JOB_ID, seq), delay_seconds)
 
 
+def test_transition_fails_the_job_when_a_step_that_has_had_its_tries_fails() -> None:
+    outcome = replace(OVERLOADED, is_final=True)
+
+    transition = make_transition(a_claimed_job(failures=0), outcome, END, 1234)
+
+    failure = transition.change.sets["failure"]
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.retryable, transition.send) == ("server_overloaded", True, None)
+
+
 def test_transition_moves_on_when_the_step_is_complete() -> None:
     job = replace(CLAIMED, failures=1, progress={"chunks": 3}, phases_ms={"check": 5})
 

@@ -39,10 +39,11 @@ def test_cause_of_one_technology_has_its_own_sentence() -> None:
     [
         (None, 418, "It refused the request (418). It said: Tea. Wait."),
         (Cause.REJECTED, None, "It refused the request. It said: Tea. Wait."),
-        (Cause.OUT_OF_MEMORY, 500, 'It has too little memory for the model "llama3". Wait.'),
+        (Cause.OUT_OF_MEMORY, 500, 'It has too little memory for the model "llama3". It said: Tea. Wait.'),
+        (Cause.CONTEXT_OVERFLOW, 400, 'The question is longer than the context of the model "llama3". Wait.'),
     ],
 )
-def test_only_a_cause_that_is_not_recognised_quotes_the_server(
+def test_a_cause_that_may_repeat_the_question_does_not_quote_the_server(
     cause: Cause | None, status: int | None, expected: str
 ) -> None:
     assert sentence(cause, status=status) == expected

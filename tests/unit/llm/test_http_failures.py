@@ -7,10 +7,12 @@ from pydantic import SecretStr
 from rune.errors import (
     BadResponseError,
     ContextOverflowError,
+    DiskFullError,
     ModelNotFoundError,
     ModelServerError,
     ModelUnsupportedError,
     OutOfMemoryError,
+    RegistryFailedError,
     RequestRejectedError,
     ServerAccessError,
     ServerFailedError,
@@ -26,6 +28,8 @@ BUSY = "server busy, please try again.  maximum pending requests exceeded"
 NO_PARSER = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
 TOO_LONG = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens."
 
+TOO_NEW = "pull model manifest: 412: The model you are attempting to pull requires a newer version of Ollama."
+UNKNOWN_KIND = "error loading model architecture: unknown model architecture: 'qwen9'"
 TOO_LONG_NOW = "The prompt is 5000 tokens, which exceeds the model's context length of 4096 tokens."
 
 
@@ -134,6 +138,20 @@ def tgi(message: str, kind: str) -> object:
         (None, ollama(BUSY), ServerOverloadedError),
         (None, openai("slow down", "RateLimitError", 429), ServerOverloadedError),
         (None, ollama("model 'llama3' not found"), ModelNotFoundError),
+        (None, ollama(TOO_NEW), ModelUnsupportedError),
+        (500, ollama(f"llama runner process has terminated: {UNKNOWN_KIND}"), ModelUnsupportedError),
+        (None, ollama("max retries exceeded: write /root/.ollama: no space left on device"), DiskFullError),
+        (None, ollama("pull model manifest: 401: {}"), RequestRejectedError),
+        (None, ollama("pull model manifest: 408: "), StreamFailedError),
+        (None, ollama("pull model manifest: 429: too many requests"), StreamFailedError),
+        (None, ollama("pull model manifest: 503: unavailable"), RegistryFailedError),
+        (None, ollama('pull model manifest: Get "https://r": dial tcp: no such host'), StreamFailedError),
+        (None, ollama("invalid model name"), RequestRejectedError),
+        (
+            500,
+            ollama("llama runner process has terminated: CUDA error: no kernel image is available"),
+            ServerFailedError,
+        ),
     ],
 )
 @pytest.mark.parametrize("is_raw", [False, True])
@@ -160,6 +178,12 @@ def test_failure_names_the_model_when_the_server_does_not_have_it() -> None:
     error = describe_failure(404, ollama("model 'llama3' not found"), CONTEXT)
 
     assert error.sentence == 'The model server does not have the model "llama3".'
+
+
+def test_failure_keeps_the_server_s_words_when_it_cannot_have_the_model() -> None:
+    error = describe_failure(None, ollama(TOO_NEW), CONTEXT)
+
+    assert error.sentence == f'The model server cannot run the model "llama3". It said: {TOO_NEW}'
 
 
 def test_failure_quotes_the_server_briefly_when_the_cause_is_unknown() -> None:

@@ -3,9 +3,10 @@
 from datetime import datetime, timedelta
 
 from rune.errors import AddressError, ModelServerError
-from rune.jobs.outcomes import Again, Next, Outcome
+from rune.jobs.outcomes import Again, Failed, Next, Outcome
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle, reconciliation
+from rune.rentals.blame import Blame, find_boot_blame, has_failed_so
 from rune.rentals.instance import PORT_TIMEOUT, BootState, Instance, find_boot_state
 from rune.rentals.reconciliation import find_loss
 from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental
@@ -17,8 +18,8 @@ from rune.workflows.rental.dependencies import (
     RentalDependencies,
     RentalRequest,
     fact_of,
+    leave_and_rent_again,
     read_request,
-    release_and_rent_again,
 )
 
 # Between two looks, by how long the machine has been awaited: most come within two minutes, and a look costs a
@@ -77,6 +78,9 @@ class BootStep:
         now = self._dependencies.clock.now()
         state, reason = find_boot_state(rental, instance, PORT, now)
         if state is BootState.FAILED:
+            has_run_own_image = rental.template_hash is not None and instance.actual_status == "exited"
+            if find_boot_blame(instance.status_text, has_run_own_image=has_run_own_image) is Blame.REQUEST:
+                return self._end(context, rental, reason)
             return self._leave(context, rental, EndReason.BOOT_FAILED, reason)
         url = instance.url(PORT)
         if url is not None and await self._answers(url):
@@ -124,11 +128,17 @@ class BootStep:
             spending=dependencies.spending(context.job, running),
         )
 
+    def _end(self, context: StepContext, rental: Rental, detail: str) -> Outcome:
+        """Give the machine up and fail: the image is at fault, and would be on every other machine."""
+        self._dependencies.leave(context.job, rental, EndReason.BOOT_FAILED, detail)
+        return Failed("image_failed", f"The machine could not run the image. It is {detail}", retryable=False)
+
     def _leave(self, context: StepContext, rental: Rental, reason: EndReason, detail: str) -> Outcome:
-        self._dependencies.leave(context.job, rental, reason, detail)
-        return release_and_rent_again(
-            context, reason, detail, self._dependencies.spending(context.job, rental)
-        )
+        attempts = self._dependencies.rental_store.read_attempts(context.job.job_id)
+        if rental.template_hash is not None and has_failed_so(reason, detail, attempts):
+            # The caller's own image, on two machines.
+            return self._end(context, rental, detail)
+        return leave_and_rent_again(context, self._dependencies, rental, reason, detail)
 
 
 def _is_too_dear(rental: Rental, request: RentalRequest) -> bool:

@@ -1,13 +1,19 @@
 """What the steps of a rental share."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rune.clock import Clock
 from rune.contracts import BenchmarkRequest, LlmInstanceRequest, read_stored
-from rune.errors import ProviderBusyError, ProviderFailedError, RentalError
-from rune.jobs.outcomes import Again, Next, Outcome, Spending
+from rune.errors import (
+    AddressError,
+    ModelServerError,
+    ProviderBusyError,
+    ProviderFailedError,
+    RentalError,
+)
+from rune.jobs.outcomes import Again, Failed, Next, Outcome, Spending
 from rune.jobs.record import Job, Kind
 from rune.jobs.step import Step, StepContext
 from rune.llm.opener import OpenServer
@@ -15,6 +21,7 @@ from rune.money.catalog import SizedModel
 from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import reconciliation
 from rune.rentals.bills import cost_of_holder_micro_usd
+from rune.rentals.blame import is_same_again
 from rune.rentals.paced_provider import PacedProvider, ThrottledError
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.settings import RentalSettings
@@ -173,7 +180,27 @@ def fact_of(rental: Rental | None, job: Job) -> Fact:
             return Fact.MACHINE_GIVEN_UP
 
 
-def release_and_rent_again(context: StepContext, reason: EndReason, detail: str, spending: Spending) -> Next:
-    """Return the way from a machine that was given up to the next one."""
+def leave_and_rent_again(
+    context: StepContext, dependencies: RentalDependencies, rental: Rental, reason: EndReason, detail: str
+) -> Next:
+    """Give up the job's machine, or return a borrowed one to its tenant, and go on to the next."""
+    dependencies.leave(context.job, rental, reason, detail)
     step = step_after(context, Fact.MACHINE_GIVEN_UP)
+    spending = dependencies.spending(context.job, rental)
     return Next(step, labels={"detail": detail}, error_type=reason.value, spending=spending)
+
+
+def leave_for_its_model(
+    context: StepContext,
+    dependencies: RentalDependencies,
+    rental: Rental,
+    error: ModelServerError | AddressError,
+) -> Outcome:
+    """Go on to the next machine, since this one cannot get or load the model.
+
+    If another one of the job's failed in the same words, it is not the machine: the job fails in these words.
+    """
+    attempts = dependencies.rental_store.read_attempts(context.job.job_id)
+    if not rental.is_borrowed and is_same_again(error, EndReason.MODEL_FAILED, attempts):
+        return replace(Failed.from_error(error), retryable=True, is_final=True)
+    return leave_and_rent_again(context, dependencies, rental, EndReason.MODEL_FAILED, error.sentence)

@@ -2,48 +2,27 @@
 
 from dataclasses import replace
 
-from rune.errors import (
-    AddressError,
-    BadResponseError,
-    PullStalledError,
-    ServerFailedError,
-    ServerOverloadedError,
-    ServerTimeoutError,
-    ServerUnreachableError,
-    StreamFailedError,
-    StreamTruncatedError,
-)
+from rune.errors import AddressError, ModelServerError
 from rune.jobs.outcomes import Again, Failed, Next, Outcome
 from rune.jobs.step import StepContext
 from rune.jobs.transitions import MAX_FAILURES
 from rune.llm.protocol import PullProgress, PullRequest
+from rune.money.catalog import SYSTEM_DISK_GB
 from rune.money.sizing import size_model
 from rune.rentals import lifecycle
-from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.blame import Blame, Phase, find_blame
+from rune.rentals.record import Rental, RentalState
 from rune.storage.change import Change
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import time_left_seconds
 from rune.workflows.rental.dependencies import (
     SERVER_KIND,
     RentalDependencies,
+    leave_for_its_model,
     read_request,
-    release_and_rent_again,
 )
 
 _BYTES_PER_GB = 1_000_000_000
-
-# Errors that another machine may not have. A model that no registry has, or that the disk does not hold, is none.
-_MACHINE_ERRORS = (
-    AddressError,
-    BadResponseError,
-    PullStalledError,
-    ServerFailedError,
-    ServerOverloadedError,
-    ServerTimeoutError,
-    ServerUnreachableError,
-    StreamFailedError,
-    StreamTruncatedError,
-)
 
 
 class PullStep:
@@ -61,16 +40,8 @@ class PullStep:
         model = read_request(context).model or rental.model or ""
         try:
             is_complete, pulled_bytes = await self._download(context, rental, rental.url, model)
-        except _MACHINE_ERRORS as error:
-            if job.failures + 1 < MAX_FAILURES:
-                # Whether or not the error is retryable elsewhere: the same machine may do better a moment later.
-                return replace(Failed.from_error(error), retryable=True)
-            if rental.job_id != job.job_id:
-                # The machine runs and is its tenant's; only this job could not put its model there.
-                raise
-            dependencies.give_up(rental, EndReason.MODEL_FAILED, error.code)
-            spending = dependencies.spending(job, rental)
-            return release_and_rent_again(context, EndReason.MODEL_FAILED, error.code, spending)
+        except (ModelServerError, AddressError) as error:
+            return self._fail(context, rental, error)
         if not is_complete:
             return Again(0, dict(context.progress), dependencies.spending(job, rental))
         now = dependencies.clock.now()
@@ -84,6 +55,15 @@ class PullStep:
             labels={"model": model, "bytes": str(pulled_bytes or 0)},
             spending=dependencies.spending(job, rental),
         )
+
+    def _fail(self, context: StepContext, rental: Rental, error: ModelServerError | AddressError) -> Outcome:
+        """Return what follows from a failed download: another try, another machine, or the end of the job."""
+        if find_blame(error, Phase.PULL, is_only_here=_is_only_here(context, rental)) is Blame.REQUEST:
+            raise error
+        if context.job.failures + 1 < MAX_FAILURES:
+            # Whether or not the error is retryable elsewhere: the same machine may do better a moment later.
+            return replace(Failed.from_error(error), retryable=True)
+        return leave_for_its_model(context, self._dependencies, rental, error)
 
     async def _download(
         self, context: StepContext, rental: Rental, url: str, model: str
@@ -136,6 +116,17 @@ class PullStep:
         return self._dependencies.update(
             self._dependencies.rental_store.read(rental.rental_id) or rental, decide
         )
+
+
+def _is_only_here(context: StepContext, rental: Rental) -> bool:
+    """Return whether another machine would have the room that this one lacks.
+
+    One that was kept holds what other jobs have put there. One that the job rented has the disk that was asked for,
+    unless its host has less: then even the model's known size does not fit.
+    """
+    total_bytes = context.progress.get("total_bytes", 0)
+    room_gb = rental.machine.disk_gb - SYSTEM_DISK_GB
+    return rental.is_borrowed or 0 < total_bytes <= room_gb * _BYTES_PER_GB
 
 
 def _most_bytes(rental: Rental, model: str) -> int:

@@ -11,13 +11,13 @@ from rune.errors import (
     OfferGoneError,
     ProviderBusyError,
     ProviderFailedError,
-    ProviderRefusedError,
     RentalError,
 )
 from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle, self_destruct
+from rune.rentals.blame import Blame, Phase, find_blame, is_same_again
 from rune.rentals.offers import select_offers
 from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.provider import Order, Template
@@ -251,8 +251,11 @@ class RentStep:
                 spending=dependencies.spending(context.job, left),
             )
         reason = _REASONS.get(type(error), EndReason.CREATE_REFUSED)
-        dependencies.update(rental, lambda found: record_not_made(found, now, reason, error.code))
-        if isinstance(error, (OfferGoneError, ProviderRefusedError)):
+        attempts = dependencies.rental_store.read_attempts(context.job.job_id)
+        is_refused_again = is_same_again(error, reason, attempts)
+        dependencies.update(rental, lambda found: record_not_made(found, now, reason, error.sentence))
+        labels |= {"detail": error.sentence}
+        if find_blame(error, Phase.ORDER) is Blame.OFFER and not is_refused_again:
             return Next(step_after(context, Fact.ORDER_REFUSED), labels=labels, error_type=error.code)
         if isinstance(error, ProviderBusyError):
             delay_seconds = error.retry_after_seconds or _BUSY_DELAY_SECONDS
@@ -336,6 +339,9 @@ def _labels(rental: Rental) -> dict[str, str]:
 def _exhausted(attempts: tuple[Rental, ...]) -> Failed:
     reasons = Counter(rental.end_reason.value for rental in attempts if rental.end_reason)
     told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    return Failed(
-        "rental_failed", f"{len(attempts)} offers were ordered, and none worked: {told}.", retryable=True
-    )
+    sentence = f"{len(attempts)} offers were ordered, and none worked: {told}."
+    last = attempts[-1].end_detail
+    if last:
+        sentence = f"{sentence} The last: {last}"
+    # The step has had its tries; another job may find other machines.
+    return Failed("rental_failed", sentence, retryable=True, is_final=True)

@@ -11,10 +11,10 @@ from rune.errors import (
     ServerOverloadedError,
     ServerUnreachableError,
 )
-from rune.jobs.outcomes import Again, Next, Released, Spending
+from rune.jobs.outcomes import Again, Failed, Next, Released, Spending
 from rune.jobs.record import StepName
 from rune.rentals.instance import Instance
-from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.record import EndReason, Rental, RentalState, make_rental_id
 from rune.rentals.store import Endpoint
 from tests.builders import JOB_ID, after
 from tests.rental_builders import (
@@ -25,6 +25,7 @@ from tests.rental_builders import (
     URL,
     a_created_rental,
     a_kept_rental_of,
+    a_released_rental,
     a_rental,
     a_rental_of,
     a_running_rental,
@@ -82,7 +83,7 @@ def test_boot_notes_until_when_the_machine_was_seen_dark() -> None:
     ("instance", "seconds", "detail"),
     [
         (replace(LOADING, actual_status="exited", status_text="crash"), 5, "exited: crash"),
-        (replace(LOADING, status_text="manifest unknown"), 5, "loading: manifest unknown"),
+        (replace(LOADING, status_text="no space left"), 5, "loading: no space left"),
         (replace(LOADING, actual_status=None), 121, "host never reported"),
         (OUTBID, 30, "running: outbid"),
     ],
@@ -98,6 +99,46 @@ def test_boot_gives_a_machine_up_that_will_not_come(instance: Instance, seconds:
     assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.BOOT_FAILED)
     assert rental.end_detail == detail
     assert rental.holder == JOB_ID
+
+
+OWN_IMAGE = replace(DARK, template_hash="h")
+EXITED = replace(LOADING, actual_status="exited", status_text="crash")
+
+
+@pytest.mark.parametrize(
+    ("rental", "instance", "detail"),
+    [
+        (DARK, replace(LOADING, status_text="manifest unknown"), "loading: manifest unknown"),
+        (OWN_IMAGE, EXITED, "exited: crash"),
+    ],
+    ids=["no such image", "the caller's image ended"],
+)
+def test_boot_fails_the_job_with_the_first_machine_when_the_image_is_wrong(
+    rental: Rental, instance: Instance, detail: str
+) -> None:
+    world = a_world(rental, instances=(instance,), seconds=5)
+
+    outcome = world.run(JOB)
+
+    sentence = f"The machine could not run the image. It is {detail}"
+    assert outcome == Failed("image_failed", sentence, retryable=False)
+    assert (world.rental().state, world.rental().end_detail) == (RentalState.RELEASING, detail)
+
+
+@pytest.mark.parametrize(
+    ("rental", "is_over"), [(OWN_IMAGE, True), (DARK, False)], ids=["the caller's image", "the default image"]
+)
+def test_boot_blames_the_caller_s_image_when_two_machines_do_not_answer(
+    rental: Rental, is_over: bool
+) -> None:
+    timeout = {"end_reason": EndReason.BOOT_TIMEOUT, "end_detail": "not ready after 60 s"}
+    before = a_released_rental(rental_id=make_rental_id(JOB_ID, 2), attempt=2, **timeout)
+    world = a_world(rental, before, instances=(LOADING,), seconds=61)
+
+    outcome = world.run(JOB, boot_timeout_seconds=60)
+
+    assert isinstance(outcome, Failed) is is_over
+    assert world.rental().state is RentalState.RELEASING
 
 
 @pytest.mark.parametrize("seconds", [60, 61, 300])

@@ -4,11 +4,16 @@ import pytest
 
 from rune.errors import (
     AddressRefusedError,
+    BadResponseError,
+    ModelUnsupportedError,
+    OutOfMemoryError,
     ProviderBusyError,
     ProviderFailedError,
     ProviderKeyError,
     RentalError,
     RuneError,
+    ServerFailedError,
+    ServerTimeoutError,
     ServerUnreachableError,
     StreamTruncatedError,
 )
@@ -163,3 +168,60 @@ def test_step_that_goes_well_asks_nobody() -> None:
 
     assert world.run_replacing_lost_machine(step, JOB) == Done("{}")
     assert world.market.calls == []
+
+
+LOADING_JOB = a_renting_job(StepName.WARM_UP, failures=2)
+
+
+@pytest.mark.parametrize(
+    "error", [BROKEN, ServerFailedError("CUDA error."), BadResponseError("Garbage.")], ids=repr
+)
+def test_load_moves_on_to_another_machine_when_this_one_cannot(error: RuneError) -> None:
+    world = a_world(a_running_rental(), instances=(an_instance(),), seconds=400)
+
+    outcome = world.run_replacing_lost_machine(failing(error), LOADING_JOB)
+
+    assert isinstance(outcome, Next)
+    assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "model_failed")
+    rental = world.rental()
+    assert (rental.state, rental.end_detail) == (RentalState.RELEASING, error.sentence)
+
+
+def test_load_is_tried_again_before_the_machine_is_given_up() -> None:
+    world = a_world(a_running_rental(), instances=(an_instance(),), seconds=400)
+
+    with pytest.raises(StreamTruncatedError):
+        world.run_replacing_lost_machine(failing(BROKEN), replace(LOADING_JOB, failures=1))
+
+    assert world.rental().state is RentalState.RUNNING
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OutOfMemoryError("Full."), ModelUnsupportedError("Unknown kind."), ServerTimeoutError("Slow.")],
+    ids=repr,
+)
+def test_load_fails_the_job_with_the_first_machine_when_no_other_would_help(error: RuneError) -> None:
+    world = a_world(a_running_rental(), instances=(an_instance(),), seconds=400)
+
+    with pytest.raises(type(error)):
+        world.run_replacing_lost_machine(failing(error), LOADING_JOB)
+
+    assert world.rental().state is RentalState.RUNNING
+
+
+def test_load_returns_a_borrowed_machine_whose_memory_others_fill() -> None:
+    borrowed = a_running_rental(job_id=OTHER_JOB_ID, held_since=after(350))
+    world = a_world(borrowed, instances=(an_instance(),), seconds=400)
+
+    outcome = world.run_replacing_lost_machine(failing(OutOfMemoryError("Full.")), LOADING_JOB)
+
+    assert isinstance(outcome, Next)
+    assert (world.rental().state, world.rental().unfit_for) == (RentalState.KEPT, JOB_ID)
+
+
+def test_work_goes_on_with_its_machine_when_the_server_fails_after_the_load() -> None:
+    world = a_world(a_running_rental(), instances=(an_instance(),), seconds=400)
+
+    with pytest.raises(StreamTruncatedError):
+        world.run_replacing_lost_machine(failing(BROKEN), replace(JOB, failures=2))

@@ -5,10 +5,15 @@ import pytest
 from rune.errors import (
     AddressRefusedError,
     BadResponseError,
+    DiskFullError,
     ModelNotFoundError,
+    ModelUnsupportedError,
     OutOfMemoryError,
     PullStalledError,
+    RegistryFailedError,
+    RequestRejectedError,
     RuneError,
+    ServerAccessError,
     ServerFailedError,
     ServerOverloadedError,
     ServerTimeoutError,
@@ -23,10 +28,18 @@ from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import RentalRefused
 from rune.storage.change import Change
 from rune.workflows.rental.pull import percent
-from tests.builders import a_step_context, after
+from tests.builders import JOB_ID, a_step_context, after
 from tests.fake_model_server import FakeModelServer
 from tests.memory_rental_store import MemoryRentalStore
-from tests.rental_builders import ALIVE, MODEL, OTHER_JOB_ID, URL, a_running_rental
+from tests.rental_builders import (
+    ALIVE,
+    MODEL,
+    OTHER_JOB_ID,
+    URL,
+    a_released_rental,
+    a_rental_of,
+    a_running_rental,
+)
 from tests.unit.workflows.rental.world import a_renting_job, a_world
 
 JOB = a_renting_job(StepName.PULL)
@@ -236,22 +249,96 @@ def test_pull_moves_to_another_machine_after_the_third_failure(error: RuneError)
     assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "model_failed")
     rental = world.rental()
     assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.MODEL_FAILED)
-    assert rental.end_detail == error.code
+    assert rental.end_detail == error.sentence
 
 
-@pytest.mark.parametrize("error", MACHINE_ERRORS, ids=repr)
-def test_pull_leaves_a_machine_that_was_kept_to_its_tenant(error: RuneError) -> None:
-    taken = a_running_rental(job_id=OTHER_JOB_ID, held_since=after(1000))
-    world = a_world(taken, seconds=1100)
+BORROWED = a_running_rental(job_id=OTHER_JOB_ID, held_since=after(1000))
+
+
+@pytest.mark.parametrize("error", [*MACHINE_ERRORS, DiskFullError("Full.")], ids=repr)
+def test_pull_returns_a_borrowed_machine_and_rents_one_when_it_cannot_get_the_model(error: RuneError) -> None:
+    world = a_world(BORROWED, seconds=1100)
     world.server = FakeModelServer(models=(), error=error)
 
-    with pytest.raises(type(error)):
-        world.run(a_renting_job(StepName.PULL, failures=2))
+    outcome = world.run(a_renting_job(StepName.PULL, failures=2))
 
-    assert world.rental().state is RentalState.RUNNING
+    assert isinstance(outcome, Next)
+    assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "model_failed")
+    rental = world.rental()
+    assert (rental.state, rental.holder, rental.unfit_for) == (RentalState.KEPT, None, JOB_ID)
+    assert rental.end_reason is None
 
 
-@pytest.mark.parametrize("error", [ModelNotFoundError("Unknown."), OutOfMemoryError("Full.")], ids=repr)
+SERVERS_WORDS = StreamFailedError("The model server ended its answer with an error. It said: strange.")
+
+
+def failed_before(detail: str) -> Rental:
+    return a_released_rental(end_reason=EndReason.MODEL_FAILED, end_detail=detail)
+
+
+def second_machine() -> Rental:
+    second = a_rental_of(JOB_ID, 2)
+    return replace(EMPTY, rental_id=second.rental_id, label=second.label, attempt=2)
+
+
+def test_pull_fails_the_job_in_the_server_s_words_when_two_machines_say_the_same() -> None:
+    world = a_world(failed_before(SERVERS_WORDS.sentence), second_machine(), seconds=150)
+    world.server = FakeModelServer(models=(), error=SERVERS_WORDS)
+
+    outcome = world.run(a_renting_job(StepName.PULL, failures=2))
+
+    assert outcome == Failed("stream_failed", SERVERS_WORDS.sentence, retryable=True, is_final=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [(SERVERS_WORDS, "It said: another thing."), (ServerUnreachableError("Refused."), "Refused.")],
+    ids=["other words", "no words"],
+)
+def test_pull_tries_a_third_machine_when_two_did_not_say_the_same(error: RuneError, detail: str) -> None:
+    world = a_world(failed_before(detail), second_machine(), seconds=150)
+    world.server = FakeModelServer(models=(), error=error)
+
+    assert isinstance(world.run(a_renting_job(StepName.PULL, failures=2)), Next)
+
+
+class FullServer(FakeModelServer):
+    """Says how large the model is, then that it does not fit."""
+
+    told_bytes = 0
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        on_progress(PullProgress(1, self.told_bytes))
+        raise DiskFullError("No space left on device.")
+
+
+@pytest.mark.parametrize(("told_bytes", "is_hosts_fault"), [(0, False), (9 * 10**9, True), (10**10, False)])
+def test_pull_blames_the_host_for_a_full_disk_when_the_disk_that_was_rented_would_do(
+    told_bytes: int, is_hosts_fault: bool
+) -> None:
+    world = a_world(replace(EMPTY, machine=replace(EMPTY.machine, disk_gb=41)), seconds=150)
+    world.server = server = FullServer(models=())
+    server.told_bytes = told_bytes
+
+    if is_hosts_fault:
+        assert isinstance(world.run(a_renting_job(StepName.PULL, failures=2)), Next)
+    else:
+        with pytest.raises(DiskFullError):
+            world.run(a_renting_job(StepName.PULL, failures=2))
+
+
+NOT_THE_MACHINES: list[RuneError] = [
+    ModelNotFoundError("Unknown."),
+    ModelUnsupportedError("Needs a newer version."),
+    OutOfMemoryError("Full."),
+    DiskFullError("Full."),
+    RegistryFailedError("503."),
+    RequestRejectedError("Invalid name."),
+    ServerAccessError("Gated."),
+]
+
+
+@pytest.mark.parametrize("error", NOT_THE_MACHINES, ids=repr)
 @pytest.mark.parametrize("failures", [0, 2])
 def test_pull_fails_the_job_when_no_other_machine_would_help(error: RuneError, failures: int) -> None:
     world = a_world(EMPTY, seconds=150)

@@ -305,7 +305,18 @@ def test_rent_fails_when_enough_was_tried(orders: int, contracts: int) -> None:
     assert isinstance(outcome, Failed)
     assert outcome.code == "rental_failed"
     assert f"{orders} offers" in outcome.sentence
+    assert outcome.is_final
     assert world.market.calls == []
+
+
+def test_rent_tells_what_the_last_machine_said_when_enough_was_tried() -> None:
+    said = "The download stood still."
+    tried = [gone(n, contract_id=n, end_reason=EndReason.MODEL_FAILED, end_detail=said) for n in (1, 2, 3)]
+
+    outcome = a_world(*tried, seconds=600).run(JOB)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.sentence == f"3 offers were ordered, and none worked: model_failed 3. The last: {said}"
 
 
 def test_rent_never_orders_a_machine_that_failed_the_job_before() -> None:

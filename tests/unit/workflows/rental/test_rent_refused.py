@@ -21,6 +21,7 @@ from tests.rental_builders import (
     CONTRACT_ID,
     RENTAL_ID,
 )
+from tests.unit.rentals.scripted import an_offer
 from tests.unit.workflows.rental.world import a_renting_job, a_world
 
 JOB = a_renting_job()
@@ -63,6 +64,20 @@ def test_rent_goes_on_when_an_order_is_refused(
     assert isinstance(outcome, Next)
     assert (outcome.step, outcome.delay_seconds, outcome.error_type) == (following, delay_seconds, error.code)
     assert (world.rental().state, world.rental().cost_micro_usd) == (RentalState.RELEASED, 0)
+
+
+def test_rent_fails_when_two_offers_are_refused_in_the_same_words() -> None:
+    world = a_world()
+    world.market.offers = (an_offer(), an_offer(offer_id=2, machine_id=2))
+    world.market.errors["create"] = [
+        ProviderRefusedError("Refused (400)."),
+        ProviderRefusedError("Refused (400)."),
+    ]
+    world.run(JOB)
+    world.wait(10)
+
+    assert isinstance(outcome := world.run(JOB), Failed)
+    assert (outcome.code, outcome.sentence) == ("provider_refused", "Refused (400).")
 
 
 def test_rent_may_order_the_same_machine_again_when_it_only_asked_too_often() -> None:
