@@ -11,7 +11,7 @@ from local.simulators.vastai.boots import BootFailure, BootScript, Loss
 from local.simulators.vastai.contracts import Contract
 from local.simulators.vastai.default_market import DEFAULT_OFFERS, DEFAULT_TEMPLATES
 from local.simulators.vastai.endpoints import Endpoint, Scope
-from local.simulators.vastai.faults import RetryAfterIn, VastaiFault, VastaiFaultKind, VastaiFaults
+from local.simulators.vastai.faults import Counted, RetryAfterIn, VastaiFault, VastaiFaultKind, VastaiFaults
 from local.simulators.vastai.machines import MachineHost, RentedMachine, Stream, Traffic
 from local.simulators.vastai.offers import SimulatedOffer
 from local.simulators.vastai.request_log import VastaiRequest
@@ -30,6 +30,7 @@ __all__ = [
     "BootFailure",
     "BootScript",
     "Contract",
+    "Counted",
     "Delivery",
     "Endpoint",
     "Loss",

@@ -10,7 +10,7 @@ from local.simulators.vastai.contracts import Contract
 from local.simulators.vastai.machines import CLOSED_PORT, MachineHost
 from local.simulators.vastai.market import Market
 
-_FIRST_CONTRACT_ID = 12_345_678
+FIRST_CONTRACT_ID = 12_345_678
 _SECONDS_PER_HOUR = 3_600
 _EXHAUSTION_STEPS = 50
 
@@ -35,6 +35,7 @@ class Account:
         host: MachineHost,
         *,
         download_bytes_per_second: float | None = None,
+        first_contract_id: int = FIRST_CONTRACT_ID,
     ) -> None:
         self.instances: dict[int, Contract] = {}
         self.live: dict[int, Contract] = {}
@@ -43,7 +44,7 @@ class Account:
         self._download_bytes_per_second = download_bytes_per_second
         self._prepaid_usd = credit_usd
         self._closed_usd = Decimal(0)
-        self._next_contract_id = _FIRST_CONTRACT_ID
+        self._next_contract_id = first_contract_id
         self._changes_at = math.inf
         self._checked_at = -math.inf
         self._solvent_until = math.inf

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.requests import Request
@@ -34,6 +35,15 @@ class _ContractBody(BaseModel):
     contract_id: int
 
 
+class _KeyBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    api_key: str = Field(min_length=1)
+
+
+class _AccountBody(_KeyBody):
+    credit_usd: Decimal = Field(Decimal(100), allow_inf_nan=False)
+
+
 class _TrafficBody(_ContractBody):
     received_bytes: int = Field(0, ge=0)
     sent_bytes: int = Field(0, ge=0)
@@ -60,6 +70,8 @@ def control_routes(local: LocalVastai) -> list[BaseRoute]:
     `/_sim/traffic`: POST `{"contract_id": n, "sent_bytes": n, "sent_bytes_per_second": n, …}` lets strangers use a
     machine's open port, at once and steadily.
     `/_sim/price`: POST `{"contract_id": n, "price_factor": 1.5}` raises a contract's price from now on.
+    `/_sim/key`: POST `{"api_key": "…"}` gives the account another key; the present one is wrong from then on.
+    `/_sim/accounts`: POST `{"api_key": "…", "credit_usd": 10}` adds another account with its own key and machines.
     `/_sim/foreign`: POST `{"label": "…"}` adds an instance of another user, GET lists the requests that named one.
     """
     return [
@@ -70,6 +82,8 @@ def control_routes(local: LocalVastai) -> list[BaseRoute]:
         Route("/_sim/bill", _bill(local), methods=["GET"]),
         Route("/_sim/traffic", _traffic(local), methods=["POST"]),
         Route("/_sim/price", _price(local), methods=["POST"]),
+        Route("/_sim/key", _key(local), methods=["POST"]),
+        Route("/_sim/accounts", _accounts(local), methods=["POST"]),
         Route("/_sim/foreign", _foreign(local), methods=["GET", "POST"]),
     ]
 
@@ -111,6 +125,33 @@ def _instances(local: LocalVastai) -> _Answer:
         return JSONResponse({"instances": [_describe(local, contract) for contract in contracts]})
 
     return instances
+
+
+def _key(local: LocalVastai) -> _Answer:
+    def apply(body: _KeyBody) -> None:
+        local.vastai.change_key(body.api_key)
+
+    return _change_of_keys(_KeyBody, apply)
+
+
+def _accounts(local: LocalVastai) -> _Answer:
+    def apply(body: _AccountBody) -> None:
+        local.vastai.open_account(body.api_key, body.credit_usd)
+
+    return _change_of_keys(_AccountBody, apply)
+
+
+def _change_of_keys[B: _KeyBody](body_type: type[B], apply: Callable[[B], None]) -> _Answer:
+    """Return the route that changes who may do what; its answer tells no key."""
+
+    async def change(request: Request) -> Response:
+        try:
+            apply(body_type.model_validate_json(await request.body()))
+        except ValidationError as error:
+            return explain_refusal(error)
+        return JSONResponse({})
+
+    return change
 
 
 def _traffic(local: LocalVastai) -> _Answer:

@@ -48,7 +48,9 @@ class VastaiFaultKind(StrEnum):
     READ_LAG = "read_lag"
     """The next contract is null for `reads_count` single reads and not listed for `delay_seconds`."""
     ROWS_MISSING = "rows_missing"
-    """A listing shows no instances, although it counts them."""
+    """A listing lacks its latest `rows_count` instances, or all; `counted` says whether it counts them."""
+    NOT_SHOWN = "not_shown"
+    """A single read of an instance that exists is null."""
     DEARER = "dearer"
     """The next contract's GPU costs `price_factor` times its offer's price."""
     PRICE_RISE = "price_rise"
@@ -89,6 +91,7 @@ EFFECTS = REFUSALS_OF_CREATE | frozenset(
         VastaiFaultKind.PRICE_RISE,
         VastaiFaultKind.STORAGE_DEARER,
         VastaiFaultKind.ROWS_MISSING,
+        VastaiFaultKind.NOT_SHOWN,
         VastaiFaultKind.FILTERS_IGNORED,
         VastaiFaultKind.DESTROY_IGNORED,
         VastaiFaultKind.DESTROY_SLOW,
@@ -108,12 +111,24 @@ _ENDPOINT_OF: dict[StrEnum, frozenset[Endpoint]] = {
     VastaiFaultKind.PRICE_RISE: frozenset({Endpoint.CREATE}),
     VastaiFaultKind.STORAGE_DEARER: frozenset({Endpoint.CREATE}),
     VastaiFaultKind.ROWS_MISSING: frozenset({Endpoint.LIST}),
+    VastaiFaultKind.NOT_SHOWN: frozenset({Endpoint.SHOW}),
     VastaiFaultKind.SEARCH_QUOTA: frozenset({Endpoint.SEARCH}),
     VastaiFaultKind.FILTERS_IGNORED: frozenset({Endpoint.SEARCH}),
     VastaiFaultKind.DESTROY_IGNORED: frozenset({Endpoint.DESTROY, Endpoint.DESTROY_MANY}),
     VastaiFaultKind.DESTROY_SLOW: frozenset({Endpoint.DESTROY, Endpoint.DESTROY_MANY}),
     VastaiFaultKind.GPU_TAKEN: frozenset({Endpoint.MANAGE}),
 }
+
+
+class Counted(StrEnum):
+    """What a listing that lacks rows says of their number."""
+
+    KEPT = "kept"
+    """`total_instances` is right, so that the loss can be seen."""
+    LOWERED = "lowered"
+    """`total_instances` counts what is shown."""
+    ABSENT = "absent"
+    """There is no `total_instances`."""
 
 
 class RetryAfterIn(StrEnum):
@@ -155,6 +170,8 @@ class VastaiFault(Fault):
     retry_after_in: RetryAfterIn = RetryAfterIn.HEADER
     delay_seconds: float = 0.0
     reads_count: int = 0
+    rows_count: int | None = None
+    counted: Counted = Counted.KEPT
     price_factor: float = 1.0
     bandwidth_ratio: float = 1.0
     boot: BootFailure | None = None

@@ -1,10 +1,12 @@
 """The state of one simulated Vast.ai, and one request as its routes see it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from local.simulators.request_log import RequestLog
-from local.simulators.vastai.account import Account
+from local.simulators.vastai.account import FIRST_CONTRACT_ID, Account
 from local.simulators.vastai.contracts import Contract
 from local.simulators.vastai.endpoints import Endpoint
 from local.simulators.vastai.faults import VastaiFaults
@@ -16,12 +18,17 @@ from local.simulators.vastai.request_log import VastaiRequest
 from local.simulators.vastai.settings import VastaiSettings
 from local.simulators.vastai.wire import Json, VastAnswer, VastRequest
 
+FIRST_USER_ID = 123_456
+CONTRACTS_PER_ACCOUNT = 1_000_000
+"""Between the ids of two accounts' first contracts."""
+
 
 class World:
-    """Market, account, templates, logs and faults."""
+    """Market, account, templates, logs and faults, as one account sees them."""
 
     def __init__(self, settings: VastaiSettings, now: float, host: MachineHost) -> None:
         self.settings = settings
+        self.user_id = FIRST_USER_ID
         self.began_at = now
         self.market = Market(settings.offers, now)
         self.account = Account(
@@ -35,6 +42,20 @@ class World:
         self.limiter = RateLimiter()
         self.faults = VastaiFaults(settings.faults)
         self.requests = RequestLog(VastaiRequest)
+
+    def other_account(self, api_key: str, credit_usd: Decimal, host: MachineHost, number: int) -> "World":
+        """Return the same market as another account sees it, with its own key, contracts and credit."""
+        other = copy(self)
+        other.settings = replace(self.settings, api_key=api_key, scoped_keys={})
+        other.user_id = FIRST_USER_ID + number
+        other.account = Account(
+            credit_usd,
+            self.market,
+            host,
+            download_bytes_per_second=self.settings.download_bytes_per_second,
+            first_contract_id=FIRST_CONTRACT_ID + number * CONTRACTS_PER_ACCOUNT,
+        )
+        return other
 
     def find(self, contract_id: int | None) -> Contract | None:
         """Return an instance that exists."""

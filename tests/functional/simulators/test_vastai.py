@@ -293,6 +293,17 @@ def test_control_loses_a_machine_and_lists_what_named_a_foreign_one(api: httpx.C
     assert [record["body"]["label"] for record in created] == ["rune-1"]
 
 
+def test_control_changes_the_key_and_opens_another_account(api: httpx.Client) -> None:
+    rent(api)
+    api.post("/_sim/accounts", json={"api_key": "other", "credit_usd": 3}).raise_for_status()
+    api.post("/_sim/key", json={"api_key": "new"}).raise_for_status()
+    counts = {}
+    for key in (SETTINGS.api_key, "new", "other"):
+        headers = {"Authorization": f"Bearer {key}"}
+        counts[key] = api.get("/api/v1/instances/", headers=headers).json().get("total_instances")
+    assert counts == {SETTINGS.api_key: None, "new": 1, "other": 0}
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -302,6 +313,8 @@ def test_control_loses_a_machine_and_lists_what_named_a_foreign_one(api: httpx.C
         ("/_sim/instances", {"contract_id": 1, "loss": "stolen"}),
         ("/_sim/traffic", {"contract_id": 1, "sent_bytes": -1}),
         ("/_sim/price", {"contract_id": 1, "price_factor": 0}),
+        ("/_sim/key", {"api_key": ""}),
+        ("/_sim/accounts", {"credit_usd": 1}),
     ],
 )
 def test_control_refuses_what_it_cannot_read(api: httpx.Client, path: str, body: object) -> None:

@@ -8,6 +8,7 @@ from local.simulators.faults import FaultKind
 from local.simulators.request_log import Outcome
 from local.simulators.vastai import (
     BootFailure,
+    Counted,
     Delivery,
     Endpoint,
     Loss,
@@ -217,6 +218,56 @@ def test_listing_can_show_fewer_instances_than_it_counts() -> None:
     page = members(caller.ask("GET", "/api/v1/instances/"))
     assert (page["instances"], page["total_instances"], page["next_token"]) == ([], 1, None)
     assert caller.listed_ids() == [contract_id]
+
+
+@pytest.mark.parametrize(
+    ("counted", "lost", "ids", "found", "total"),
+    [
+        (Counted.KEPT, 1, [12_345_678], 1, 2),
+        (Counted.LOWERED, 1, [12_345_678], 1, 1),
+        (Counted.LOWERED, None, [], 0, 0),
+        (Counted.LOWERED, 7, [], 0, 0),
+        (Counted.ABSENT, None, [], 0, None),
+    ],
+)
+def test_listing_can_lose_rows_and_count_them_or_not(
+    counted: Counted, lost: int | None, ids: list[int], found: int, total: int | None
+) -> None:
+    caller = Caller()
+    caller.rent()
+    caller.rent(112)
+    fault = VastaiFault(kind=VastaiFaultKind.ROWS_MISSING, rows_count=lost, counted=counted)
+    caller.vastai.faults.add(fault)
+
+    page = caller.read("GET", "/api/v1/instances/")
+    assert [row["id"] for row in page["instances"]] == ids
+    assert (page["instances_found"], page.get("total_instances")) == (found, total)
+    assert len(caller.listed_ids()) == 2
+
+
+def test_single_read_can_miss_an_instance() -> None:
+    caller = Caller()
+    first, second = caller.rent(), caller.rent(112)
+    caller.vastai.faults.add(VastaiFault(kind=VastaiFaultKind.NOT_SHOWN, contract_id=first))
+
+    assert [caller.show(number) is None for number in (first, second, first)] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (VastaiFaultKind.TOO_FREQUENT, 429),
+        (VastaiFaultKind.FORBIDDEN, 403),
+        (VastaiFaultKind.SERVER_ERROR, 500),
+    ],
+)
+def test_api_can_refuse_listings_alone(kind: VastaiFaultKind, status: int) -> None:
+    caller = Caller()
+    contract_id = caller.rent()
+    caller.vastai.faults.add(VastaiFault(kind=kind, endpoint=Endpoint.LIST, times=None))
+
+    assert {caller.ask("GET", "/api/v1/instances/").status for _ in range(3)} == {status}
+    assert (caller.show(contract_id) is None, caller.destroy(contract_id).status) == (False, 200)
 
 
 def test_gpu_can_cost_more_than_its_offer_said() -> None:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from local.simulators.vastai.contracts import Contract
-from local.simulators.vastai.faults import VastaiFaultKind
+from local.simulators.vastai.faults import Counted, VastaiFaultKind
 from local.simulators.vastai.filters import FilterError, compare_rows, matches, sort_rows
 from local.simulators.vastai.views import STORED_COLUMNS, describe_instance, select_columns
 from local.simulators.vastai.wire import Json, JsonValue, VastAnswer, failure, success
@@ -28,6 +28,8 @@ def show(world: World, call: VastaiCall) -> VastAnswer:
     contract = world.find(call.number)
     if contract is not None and contract.hidden_reads_count > 0:
         contract.hidden_reads_count -= 1
+        contract = None
+    elif contract is not None and _is_hidden(world, call, contract):
         contract = None
     if contract is None:
         return VastAnswer(status=200, body={"instances": None})
@@ -60,12 +62,18 @@ def list_instances(world: World, call: VastaiCall) -> VastAnswer:
         return failure(400, "invalid_token", "after_token is not valid")
     except FilterError as error:
         return failure(400, "invalid_request", str(error))
-    if world.faults.take_effect(VastaiFaultKind.ROWS_MISSING, call.endpoint):
-        rest = []
+    total: Json = {"total_instances": len(rows)}
+    if fault := world.faults.take_effect(VastaiFaultKind.ROWS_MISSING, call.endpoint):
+        shown_count = 0 if fault.rows_count is None else max(0, len(rest) - fault.rows_count)
+        if fault.counted is Counted.LOWERED:
+            total["total_instances"] = len(rows) - len(rest) + shown_count
+        if fault.counted is Counted.ABSENT:
+            del total["total_instances"]
+        rest = rest[:shown_count]
     page = rest[:limit]
     return success(
-        instances_found=len(rows),
-        total_instances=len(listed),
+        instances_found=len(page),
+        **total,
         label_counts=_count_labels(listed),
         next_token=_write_token(page[-1], order) if len(rest) > len(page) else None,
         instances=[select_columns(row, columns) for row in page],
@@ -94,6 +102,14 @@ def request_logs(world: World, call: VastaiCall) -> VastAnswer:
         return failure(400, "invalid_args", "tail must be a number")
     path = world.logs.request(contract, tail_count, call.now)
     return success(result_url=f"{call.request.base_url}{path}", msg="Logs requested.")
+
+
+def _is_hidden(world: World, call: VastaiCall, contract: Contract) -> bool:
+    machine_id = contract.listing.offer.machine_id
+    fault = world.faults.take_effect(
+        VastaiFaultKind.NOT_SHOWN, call.endpoint, machine_id, contract.contract_id
+    )
+    return fault is not None
 
 
 def _fitting(world: World, call: VastaiCall, listed: list[Contract], filters: Json) -> list[Json]:

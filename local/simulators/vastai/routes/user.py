@@ -9,7 +9,7 @@ def current(world: World, call: VastaiCall) -> VastAnswer:
     return VastAnswer(
         status=200,
         body={
-            "id": 123_456,
+            "id": world.user_id,
             "email": "simulated@example.com",
             "username": "simulated",
             "fullname": "Simulated User",
