@@ -14,7 +14,16 @@ from rune.clock import to_epoch_ms
 from rune.errors import IdempotencyKeyReusedError, JobNotFoundError, StoreUnavailableError
 from rune.jobs.metrics import Tallies, merge
 from rune.jobs.record import Event, Job, Kind
-from rune.jobs.store import JobHistory, JobStore, ListedJob, Refused, StoredJob, Submission, Submitted
+from rune.jobs.store import (
+    IdempotencyKey,
+    JobHistory,
+    JobStore,
+    ListedJob,
+    Refused,
+    StoredJob,
+    Submission,
+    Submitted,
+)
 from rune.jobs.transitions import Transition
 from rune.storage.change import Change, allows, apply
 
@@ -33,7 +42,7 @@ class MemoryJobStore(JobStore):
         self._requests: dict[str, str] = {}
         self._results: dict[str, str] = {}
         self._states: dict[str, str] = {}
-        self._keys: dict[tuple[str, Kind, str], tuple[str, str]] = {}
+        self._keys: dict[tuple[str, Kind, str], tuple[IdempotencyKey, str]] = {}
         self._tallies: dict[str, Tallies] = {}
         # By number, as the table's sort key has it: an event of the same number would overwrite.
         self._events: dict[str, dict[int, Event]] = {}
@@ -44,10 +53,8 @@ class MemoryJobStore(JobStore):
         if job.job_id in self.jobs:
             raise StoreUnavailableError("A job with this id is there already.")
         if key is not None:
-            fingerprint, job_id = self._keys.setdefault(
-                (job.tenant, job.kind, key.key), (key.fingerprint, job.job_id)
-            )
-            if fingerprint != key.fingerprint:
+            first, job_id = self._keys.setdefault((job.tenant, job.kind, key.key), (key, job.job_id))
+            if not key.is_of_same_request(first.fingerprint, first.sent_fingerprint):
                 raise IdempotencyKeyReusedError("The Idempotency-Key came before, with another request.")
             if job_id != job.job_id:
                 return Submitted(job_id, is_replay=True)

@@ -170,6 +170,8 @@ def key_write(table: str, job: Job, key: IdempotencyKey) -> TransactWriteItemTyp
         "fingerprint": {"S": key.fingerprint},
         "expires_at": attribute("expires_at", expires_at),
     }
+    if key.sent_fingerprint is not None:
+        item["sent_fingerprint"] = {"S": key.sent_fingerprint}
     return {
         "Put": {
             "TableName": table,

@@ -299,6 +299,7 @@ def _replay(found: Item | None, submission: Submission) -> Submitted:
     """Return the job that the key already stands for, if the request is the same."""
     if found is None or submission.idempotency_key is None:
         raise StoreUnavailableError("The idempotency key is being written by another request.")
-    if found["fingerprint"]["S"] != submission.idempotency_key.fingerprint:
+    sent_fingerprint = found["sent_fingerprint"]["S"] if "sent_fingerprint" in found else None
+    if not submission.idempotency_key.is_of_same_request(found["fingerprint"]["S"], sent_fingerprint):
         raise IdempotencyKeyReusedError("The Idempotency-Key came before, with another request.")
     return Submitted(found["job_id"]["S"], is_replay=True)

@@ -41,16 +41,25 @@ class JobHistory:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A caller's name for a request, with the request's fingerprint.
+    """A caller's name for a request, with the request's fingerprints.
 
     Attributes
     ----------
     fingerprint
-        Digest of the admitted request, in which spelling and defaults make no difference.
+        Digest of the admitted request, in which spelling and defaults make no difference to one version.
+    sent_fingerprint
+        Digest of what the caller sent, which is the same for versions with other defaults and fields; None where it
+        is not known.
     """
 
     key: str
     fingerprint: str
+    sent_fingerprint: str | None = None
+
+    def is_of_same_request(self, fingerprint: str, sent_fingerprint: str | None) -> bool:
+        """Return whether a key's stored fingerprints, of which one suffices, are those of the same request."""
+        is_sent_again = sent_fingerprint is not None and sent_fingerprint == self.sent_fingerprint
+        return is_sent_again or fingerprint == self.fingerprint
 
 
 @dataclass(frozen=True, slots=True)

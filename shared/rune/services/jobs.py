@@ -104,7 +104,8 @@ class JobService:
         )
         key = None
         if idempotency_key is not None:
-            key = IdempotencyKey(idempotency_key, hashlib.sha256(admitted.request_json.encode()).hexdigest())
+            sent = None if admitted.sent_json is None else _digest(admitted.sent_json)
+            key = IdempotencyKey(idempotency_key, _digest(admitted.request_json), sent)
         submitted = self._store.submit(Submission(job, admitted.request_json, event, key, caller.address))
         if not submitted.is_replay:
             # If this message is lost, the turn is late, and the janitor sends it.
@@ -221,6 +222,10 @@ class JobService:
     def _is_visible(self, job: Job, tenant: str) -> bool:
         # TTL deletes rows days late, so expired ones are hidden here.
         return job.tenant == tenant and job.expires_at > self._clock.now()
+
+
+def _digest(document_json: str) -> str:
+    return hashlib.sha256(document_json.encode()).hexdigest()
 
 
 def _known_shape(job_id: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.builders import FakeClock, an_http_event
+from tests.cloud import TABLE
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
     FLAT,
@@ -39,6 +40,14 @@ def job_of(response: Response) -> str:
 
 def keys_kept(cloud: Cloud) -> list[dict[str, object]]:
     return [row for row in cloud.rows() if row["pk"]["S"].startswith("KEY#")]
+
+
+def change_key(cloud: Cloud, stored: dict[str, str | None]) -> None:
+    """Give the row of the one key other fingerprints, or take them away."""
+    (row,) = keys_kept(cloud)
+    changed = {name: value for name, value in row.items() if name not in stored}
+    changed |= {name: {"S": value} for name, value in stored.items() if value is not None}
+    cloud.dynamodb.put_item(TableName=TABLE, Item=changed)  # type: ignore[arg-type]  # as it was read
 
 
 # ---------------------------------------------------------------- the same request
@@ -99,6 +108,29 @@ def test_key_itself_is_not_stored(api: ModuleType, cloud: Cloud) -> None:
 
     assert len(keys_kept(cloud)) == 1
     assert "perhaps-a-secret" not in str(cloud.rows())
+
+
+# ---------------------------------------------------------------- another version
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        pytest.param({"fingerprint": "another"}, id="one with other defaults or fields"),
+        pytest.param({"sent_fingerprint": "another"}, id="one that spells what was sent in another way"),
+        pytest.param({"sent_fingerprint": None}, id="an earlier one, which did not keep what was sent"),
+    ],
+)
+def test_request_is_the_same_when_another_version_took_it_first(
+    stored: dict[str, str | None], api: ModuleType, cloud: Cloud
+) -> None:
+    first = job_of(post(api, FLAT, KEY))
+    change_key(cloud, stored)
+
+    second = post(api, dict(reversed(FLAT.items())), KEY)
+
+    assert (job_of(second), second.headers.get(REPLAYED)) == (first, "true")
+    assert_problem(post(api, {**FLAT, "question": "another"}, KEY), REUSED)
 
 
 # ---------------------------------------------------------------- another request

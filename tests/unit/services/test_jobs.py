@@ -156,6 +156,15 @@ def test_submit_stores_the_key_with_a_digest_of_the_request() -> None:
     assert [each.idempotency_key for each in store.submissions] == [IdempotencyKey("my-key", digest)]
 
 
+def test_submit_stores_the_key_with_a_digest_of_what_the_caller_sent() -> None:
+    store = WatchedStore()
+
+    Office(store).service.submit(CALLER, replace(admitted(), sent_json='{"a": 1}'), "my-key")
+
+    digests = [hashlib.sha256(text).hexdigest() for text in (b"{}", b'{"a": 1}')]
+    assert [each.idempotency_key for each in store.submissions] == [IdempotencyKey("my-key", *digests)]
+
+
 def test_submit_gives_the_first_job_again_when_key_and_request_are_the_same() -> None:
     office = Office(a_store())
     first = office.service.submit(CALLER, admitted(), "my-key")

@@ -1,9 +1,10 @@
 """What is refused at the door, so that no job is accepted which could only fail later."""
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
+from rune.contracts import AgenticAgentRequest, BenchmarkRequest, Document, LlmInstanceRequest
 from rune.errors import InvalidRequestError
 from rune.jobs.record import Kind, StepName
 from rune.money.sizing import size_model
@@ -36,13 +37,17 @@ class Admitted:
     ----------
     request_json
         The request as the job keeps it: understood, defaulted, without what the job does not use. Two requests
-        that mean the same have the same document.
+        that mean the same to this version have the same document.
+    sent_json
+        What the caller sent, in one spelling. Versions with other defaults have the same document; None where no
+        caller sent it.
     """
 
     kind: Kind
     first_step: StepName
     request_json: str
     rents: bool = False
+    sent_json: str | None = None
 
 
 def admit_benchmark(
@@ -64,7 +69,7 @@ def admit_benchmark(
         else {"backend_url": check_backend(backends, request, policy, model=request.model)}
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
-    return _admitted(Kind.BENCHMARK, admit_work(known, policy, backends), backends)
+    return _admitted(Kind.BENCHMARK, request, admit_work(known, policy, backends), backends)
 
 
 def admit_agentic_agent(
@@ -84,7 +89,7 @@ def admit_agentic_agent(
         else {"backend_url": None, "backend_credential": None}
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
-    return _admitted(Kind.AGENTIC_AGENT, known, backends)
+    return _admitted(Kind.AGENTIC_AGENT, request, known, backends)
 
 
 def admit_llm_instance(
@@ -99,18 +104,25 @@ def admit_llm_instance(
         if request.wants_rental
         else {"backend_url": check_backend(backends, request, policy, model=request.model)}
     )
-    return _admitted(Kind.LLM_INSTANCE, request.model_copy(update=server), backends)
+    return _admitted(Kind.LLM_INSTANCE, request, request.model_copy(update=server), backends)
 
 
-def _admitted(kind: Kind, request: Request, backends: TenantBackends) -> Admitted:
+def _admitted(kind: Kind, sent: Request, known: Request, backends: TenantBackends) -> Admitted:
     """Return what is kept of a request. Every kind of job passes here, and with it the budget for Bedrock."""
-    check_bedrock_budget(request, backends)
+    check_bedrock_budget(known, backends)
     return Admitted(
         kind,
-        first_step(kind, request),
-        request.model_dump_json(exclude_none=True),
-        rents=Trait.RENTS in traits_of(kind, request),
+        first_step(kind, known),
+        known.model_dump_json(exclude_none=True),
+        rents=Trait.RENTS in traits_of(kind, known),
+        sent_json=normalize_sent(sent),
     )
+
+
+def normalize_sent(request: Document) -> str:
+    """Return what a caller sent in one spelling: members sorted, numbers as their fields have them, no nulls."""
+    sent = request.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    return json.dumps(sent, sort_keys=True)
 
 
 def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Renting) -> dict[str, object]:

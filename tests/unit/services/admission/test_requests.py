@@ -12,6 +12,7 @@ from rune.services.admission.requests import (
     admit_agentic_agent,
     admit_benchmark,
     admit_llm_instance,
+    normalize_sent,
 )
 from rune.tenants.document import HolmesSettings, TenantAgents
 from tests.builders import a_benchmark_request
@@ -115,7 +116,8 @@ def test_admit_keeps_the_same_document_of_requests_that_mean_the_same(overrides:
     request = BenchmarkRequest.model_validate(a_benchmark_request(**overrides))
     plain = BenchmarkRequest.model_validate(a_benchmark_request())
 
-    assert admit_benchmark(request, LOOPBACK) == admit_benchmark(plain, LOOPBACK)
+    kept, kept_plain = (admit_benchmark(each, LOOPBACK).request_json for each in (request, plain))
+    assert kept == kept_plain
 
 
 # An agent's job.
@@ -229,3 +231,59 @@ def test_admit_refuses_an_instance_that_could_only_fail(
 
     assert (caught.value.pointer, caught.value.specific_code) == (pointer, code)
     assert caught.value.sentence
+
+
+class LaterBenchmark(BenchmarkRequest):
+    """A benchmark as a later version may define it: with another default and one more field."""
+
+    timeout_seconds: int = 900
+    retries: int = 3
+
+
+SENT = {
+    "question": "q",
+    "model": "m",
+    "backend_url": "http://8.8.8.8",
+    "workload": {"goodput": {"ttft_ms": 5.0}},
+}
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        dict(reversed(SENT.items())),
+        {**SENT, "workload": {"goodput": {"ttft_ms": 5}, "prompts": None}, "expected": None},
+    ],
+)
+def test_sent_request_is_the_same_in_any_spelling_and_version(again: dict[str, object]) -> None:
+    first = BenchmarkRequest.model_validate_json(json.dumps(SENT))
+    later = LaterBenchmark.model_validate_json(json.dumps(again))
+
+    assert normalize_sent(later) == normalize_sent(first)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**SENT, "timeout_seconds": 600},
+        {**SENT, "workload": {"goodput": {"ttft_ms": 5.5}}},
+        {**SENT, "expected": {"json_schema": {"const": None}}},
+    ],
+)
+def test_sent_request_is_another_one_when_the_caller_sent_something_else(other: dict[str, object]) -> None:
+    first = BenchmarkRequest.model_validate_json(json.dumps(SENT))
+
+    assert normalize_sent(BenchmarkRequest.model_validate_json(json.dumps(other))) != normalize_sent(first)
+
+
+def test_sent_schemas_differ_where_only_a_null_does() -> None:
+    schemas: list[dict[str, object]] = [{"const": None}, {}]
+
+    sent = {
+        normalize_sent(
+            BenchmarkRequest.model_validate_json(json.dumps({**SENT, "expected": {"json_schema": each}}))
+        )
+        for each in schemas
+    }
+
+    assert len(sent) == 2
