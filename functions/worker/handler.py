@@ -14,8 +14,8 @@ from rune import logs
 from rune.aws.sqs import decode
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
-from rune.errors import StoreUnavailableError
-from rune.jobs.engine import Engine
+from rune.errors import StoreUnavailableError, UnreadableRowError
+from rune.jobs.engine import NOT_UNDERSTOOD_METRIC, Engine
 from rune.jobs.lease import pause_with_jitter, run_leased
 from rune.jobs.plan import Lane
 from rune.llm.opener import ServerOpener
@@ -96,7 +96,12 @@ def handle(event: dict[str, list[dict[str, str]]], _context: object) -> dict[str
 
 
 def _take(body: str) -> None:
-    message = decode(body)
+    try:
+        message = decode(body)
+    except UnreadableRowError:
+        # The version that sent it sends it again, once its turn is late.
+        log.warning("message.not_understood", exc_info=True, extra={"metric": NOT_UNDERSTOOD_METRIC})
+        return
     if message is None:
         # Another delivery would not help, so it goes to the dead-letter queue at once, which has an alarm.
         dead_letters.put(body)

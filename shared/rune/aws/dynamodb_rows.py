@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     type Item = Mapping[str, AttributeValueTypeDef]
 
 TTL_FIELD = "expires_at"
+
+FORMAT = 1
+"""Of rows, in their attribute `format`; a row without one, such as the small row of a job, is of the first.
+
+A version writes a higher number into rows that earlier versions would misread. They leave those rows alone. What
+earlier versions may ignore is no reason for one.
+"""
 
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
@@ -48,14 +55,21 @@ def to_row(record: DataclassInstance) -> dict[str, AttributeValueTypeDef]:
     return {name: attribute(name, value) for name, value in values.items() if value is not None}
 
 
+def check_format(row: Item) -> None:
+    """Raise UnreadableRowError where a row is in a later format than this version knows."""
+    if "format" in row and int(row["format"]["N"]) > FORMAT:
+        raise UnreadableRowError(f"This version does not understand rows in format {row['format']['N']}.")
+
+
 def from_row[T: DataclassInstance](kind: type[T], row: Item) -> T:
     """Return the record that a row holds; attributes that are not fields are ignored.
 
     Raises
     ------
     UnreadableRowError
-        A field is missing, or has a value that this version does not know.
+        A field is missing, or has a value that this version does not know, or the row is in a later format.
     """
+    check_format(row)
     readers = _readers(kind)
     try:
         return kind(
@@ -167,6 +181,8 @@ def _readers(kind: type) -> Mapping[str, Callable[[Any], Any]]:
 def _reader(hint: Any) -> Callable[[Any], Any]:  # noqa: ANN401  # a type as `get_type_hints` gives it
     if isinstance(hint, types.UnionType):
         (hint,) = (each for each in get_args(hint) if each is not types.NoneType)
+    if get_origin(hint) is Literal:
+        return _reader_of_words(get_args(hint))
     if get_origin(hint) is not None:
         return _reader_of_many(hint)
     if hint is datetime:
@@ -180,6 +196,11 @@ def _reader(hint: Any) -> Callable[[Any], Any]:  # noqa: ANN401  # a type as `ge
             **{name: readers[name](member) for name, member in stored.items() if name in readers}
         )
     return lambda stored: stored
+
+
+def _reader_of_words(words: tuple[str, ...]) -> Callable[[Any], str]:
+    known = {word: word for word in words}
+    return lambda stored: known[stored]
 
 
 def _reader_of_many(hint: Any) -> Callable[[Any], Any]:  # noqa: ANN401  # as above

@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from rune.aws.dynamodb_rows import Expression, attribute, from_row, to_expression, to_row
-from rune.clock import from_epoch_ms, to_epoch_ms
+from rune.clock import to_epoch_ms
 from rune.errors import UnreadableRowError
 from rune.jobs.metrics import Tallies, Tally
 from rune.jobs.record import Event, Job, Kind
@@ -80,33 +80,13 @@ def job_expression(change: Change) -> Expression:
 
 def event_item(job: Job, event: Event) -> dict[str, AttributeValueTypeDef]:
     """Return an event as a row that leaves the table together with its job."""
-    plain = {
-        "number": event.number,
-        "name": event.name,
-        "status": event.status,
-        "recorded_at": to_epoch_ms(event.recorded_at),
-        "duration_ms": event.duration_ms,
-        "error_type": event.error_type,
-        "labels": dict(event.labels),
-        "expires_at": int(job.expires_at.timestamp()),
-    }
-    stored = {name: _serializer.serialize(value) for name, value in plain.items() if value is not None}
-    return {**job_key(job.job_id, event_sort_key(event.number)), **stored}
+    expires_at = {"expires_at": attribute("expires_at", job.expires_at)}
+    return {**job_key(job.job_id, event_sort_key(event.number)), **to_row(event), **expires_at}
 
 
 def event_from_item(item: Item) -> Event:
-    """Return the event that a row holds."""
-    plain = {name: _deserializer.deserialize(value) for name, value in item.items()}
-    duration_ms = plain.get("duration_ms")
-    return Event(
-        number=int(plain["number"]),
-        name=plain["name"],
-        status=cast("Literal['ok', 'error']", plain["status"]),
-        recorded_at=from_epoch_ms(int(plain["recorded_at"])),
-        duration_ms=None if duration_ms is None else int(duration_ms),
-        error_type=plain.get("error_type"),
-        labels=plain["labels"],
-    )
+    """Return the event that a row holds; raises UnreadableRowError as `from_row` does."""
+    return from_row(Event, item)
 
 
 def listed_item(job: Job, tallies: Tallies | None = None) -> dict[str, AttributeValueTypeDef]:

@@ -26,7 +26,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, override
 
 from rune.aws import job_rows
-from rune.aws.dynamodb_rows import attribute
+from rune.aws.dynamodb_rows import FORMAT, attribute, check_format
 from rune.aws.dynamodb_table import ConditionFailedError, ConflictError, DynamoTable
 from rune.errors import (
     IdempotencyKeyReusedError,
@@ -36,7 +36,7 @@ from rune.errors import (
     UnreadableRowError,
 )
 from rune.jobs.metrics import Tallies, merge
-from rune.jobs.record import Job
+from rune.jobs.record import Event, Job
 from rune.jobs.store import (
     JobHistory,
     JobStore,
@@ -215,9 +215,8 @@ class DynamoJobStore(JobStore):
         ]
         if not rows or rows[-1]["sk"]["S"] != job_rows.HOT_KEY:
             return None
-        return JobHistory(
-            job_rows.job_from_item(rows[-1]), tuple(job_rows.event_from_item(row) for row in rows[:-1])
-        )
+        events = tuple(event for event in map(_understood_event, rows[:-1]) if event is not None)
+        return JobHistory(job_rows.job_from_item(rows[-1]), events)
 
     @override
     def read_request(self, job: Job) -> str:
@@ -266,6 +265,7 @@ class DynamoJobStore(JobStore):
         """Return the row for a body. A large body is stored in the bucket before the row that points there."""
         row = {
             **job_rows.job_key(job.job_id, sort_key),
+            "format": attribute("format", FORMAT),
             "expires_at": attribute("expires_at", job.expires_at),
         }
         if len(text.encode()) <= LARGEST_ROW_BYTES:
@@ -274,6 +274,7 @@ class DynamoJobStore(JobStore):
         return {**row, "object_key": {"S": key}}
 
     def _body(self, item: Item) -> str:
+        check_format(item)
         return item["body"]["S"] if "body" in item else self._bodies.get(item["object_key"]["S"])
 
 
@@ -281,6 +282,15 @@ def _understood_job(row: Item) -> Job | None:
     """Return the job; None, and a log line, for a row that this version does not understand."""
     try:
         return job_rows.job_from_item(row)
+    except UnreadableRowError:
+        log.warning("row.unreadable", exc_info=True, extra={"job_id": job_rows.job_id_of(row)})
+        return None
+
+
+def _understood_event(row: Item) -> Event | None:
+    """Return the event; None, and a log line, for one that this version does not understand."""
+    try:
+        return job_rows.event_from_item(row)
     except UnreadableRowError:
         log.warning("row.unreadable", exc_info=True, extra={"job_id": job_rows.job_id_of(row)})
         return None

@@ -78,8 +78,12 @@ class DynamoProviderLimits(ProviderLimits):
         rows = self._table.get([_key(_LISTING)])
         if not rows:
             return None
-        instances = (_read_instance(each) for each in json.loads(rows[0]["instances"]["S"]))
-        return Listing(from_epoch_ms(int(rows[0]["begun_at"]["N"])), tuple(instances))
+        try:
+            instances = tuple(_read_instance(each) for each in json.loads(rows[0]["instances"]["S"]))
+        except TypeError:
+            # A newer version wrote it without a member that this one needs. It is as if none were shared.
+            return None
+        return Listing(from_epoch_ms(int(rows[0]["begun_at"]["N"])), instances)
 
     @override
     def share_listing(self, listing: Listing) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, override
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rune.errors import UnreadableRowError
 from rune.jobs.lifecycle import Send
 from rune.jobs.plan import Lane
 from rune.jobs.record import StepMessage
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Of messages; a later version writes a higher number, as `format`, into those that this one would misread."""
 
 LARGEST_SEQ = 10**9
 """Highest turn that is read; no job takes as many. boto3 raises on numbers too long for DynamoDB (38 digits)."""
@@ -77,12 +81,19 @@ def decode(body: str) -> StepMessage | None:
     """Return the message that a body holds, or None if it is not a step message.
 
     Members that a later version may add are ignored: the row decides, and a message only says where to look.
+
+    Raises
+    ------
+    UnreadableRowError
+        It is in a later format.
     """
     try:
         plain = json.loads(body)
     except (ValueError, RecursionError):  # the latter: nested deeper than Python reads
         return None
     match plain:
+        case {"format": int(number)} if number > FORMAT:
+            raise UnreadableRowError(f"This version does not understand messages in format {number}.")
         case {"job_id": str(job_id), "seq": int(seq)} if not isinstance(seq, bool):
             return StepMessage(job_id, seq) if 0 < seq <= LARGEST_SEQ else None
         case _:

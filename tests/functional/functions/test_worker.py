@@ -225,3 +225,15 @@ def test_worker_drops_the_message_of_a_job_that_it_does_not_understand(
     assert cloud.received("dead-letter") == []
     (line,) = caplog.records
     assert (line.msg, line.__dict__["metric"]) == ("turn.not_understood", "RowsNotUnderstood")
+
+
+def test_worker_leaves_a_message_in_a_later_format_to_the_version_that_sent_it(
+    money: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = {"job_ids": ["a", "b"], "format": 2}
+
+    assert money.handle(an_sqs_event(json.dumps(message)), None) == DONE
+
+    assert cloud.received("dead-letter") == []
+    (line,) = [record for record in caplog.records if record.levelno > logging.INFO]
+    assert (line.msg, line.__dict__["metric"]) == ("message.not_understood", "RowsNotUnderstood")
