@@ -11,6 +11,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import EndpointConnectionError
 
 from rune.errors import SettingsError, StoreUnavailableError
+from rune.jobs.engine import NOT_UNDERSTOOD_METRIC
 from rune.jobs.record import Job
 from rune.jobs.store import Submission
 from rune.logs import NAMESPACE
@@ -186,7 +187,16 @@ def test_tick_leaves_a_row_that_is_not_understood_alone_for_five_minutes(
 
 
 def test_alarm_rings_when_a_row_is_not_understood() -> None:
-    alarm = load_template()["Resources"]["RowAlarm"]["Properties"]
+    total, *metrics = load_template()["Resources"]["RowAlarm"]["Properties"]["Metrics"]
 
-    assert (alarm["Namespace"], alarm["MetricName"]) == (NAMESPACE, "RowsNotUnderstood")
-    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": "JanitorFunction"}}]
+    assert total["Expression"] == "SUM(FILL(METRICS(), 0))"
+    counted = [metric["MetricStat"]["Metric"] for metric in metrics]
+    assert {(each["Namespace"], each["MetricName"]) for each in counted} == {
+        (NAMESPACE, NOT_UNDERSTOOD_METRIC)
+    }
+    functions = {dimension["Value"]["Ref"] for each in counted for dimension in each["Dimensions"]}
+    assert functions == {
+        name
+        for name, resource in load_template()["Resources"].items()
+        if resource.get("Properties", {}).get("Handler", "").startswith(("janitor.", "worker."))
+    }
