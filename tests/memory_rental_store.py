@@ -49,7 +49,7 @@ class MemoryRentalStore(RentalStore):
         return tuple(sorted(rented, key=lambda rental: rental.attempt))
 
     @override
-    def read_alive(self, tenant: str) -> tuple[Rental, ...]:
+    def read_alive(self, tenant: str, *, needed_by: str | None = None) -> tuple[Rental, ...]:
         alive = (each for each in self.rentals.values() if each.is_alive and each.tenant == tenant)
         return tuple(sorted(alive, key=lambda rental: (rental.intended_at, rental.rental_id)))
 

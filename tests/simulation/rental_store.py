@@ -201,8 +201,8 @@ class FaultyRentalStore(RentalStore):
         return self._calls.read("read attempts", lambda: self._rental_store.read_attempts(job_id))
 
     @override
-    def read_alive(self, tenant: str) -> tuple[Rental, ...]:
-        return self._read("read alive", lambda: self._rental_store.read_alive(tenant))
+    def read_alive(self, tenant: str, *, needed_by: str | None = None) -> tuple[Rental, ...]:
+        return self._read("read alive", lambda: self._rental_store.read_alive(tenant, needed_by=needed_by))
 
     @override
     def find_alive(self, limit: int) -> tuple[str, ...]:

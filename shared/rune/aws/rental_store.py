@@ -14,12 +14,14 @@ bucket of their own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, override
 
 from rune.aws.dynamodb_rows import TTL_FIELD, attribute, from_row, to_expression, to_row
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
+from rune.errors import UnreadableRowError
 from rune.rentals.record import Rental, make_rental_id, parse_rental_id
 from rune.rentals.store import RentalRefused, RentalStore
 from rune.storage.change import Change, Value
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
     type Item = Mapping[str, AttributeValueTypeDef]
     type Key = dict[str, AttributeValueTypeDef]
+
+log = logging.getLogger(__name__)
 
 ALIVE_BUCKET = "RENTAL"
 _PREFIX = "RENTAL#"
@@ -89,23 +93,20 @@ class DynamoRentalStore(RentalStore):
         return tuple(from_row(Rental, row) for row in self._table.query(f"JOB#{job_id}", _PREFIX, _LAST))
 
     @override
-    def read_alive(self, tenant: str) -> tuple[Rental, ...]:
+    def read_alive(self, tenant: str, *, needed_by: str | None = None) -> tuple[Rental, ...]:
         lines = self._table.query(f"TENANT#{tenant}", _PREFIX, _LAST)
         ids = [parse_rental_id(line["rental_id"]["S"]) for line in lines if TTL_FIELD not in line]
         keys = [_key(*parsed) for parsed in ids if parsed]
         rows: list[Item] = []
         for start in range(0, len(keys), _READ_AT_ONCE):
             rows += self._table.get(keys[start : start + _READ_AT_ONCE])
-        rentals = (from_row(Rental, row) for row in rows)
+        rentals = [rental for row in rows if (rental := _read_or_leave_out(row, needed_by)) is not None]
         return tuple(sorted((r for r in rentals if r.is_alive), key=lambda r: (r.intended_at, r.rental_id)))
 
     @override
     def find_alive(self, limit: int) -> tuple[str, ...]:
         rows = self._table.query_due(ALIVE_BUCKET, attribute("due_at", _END_OF_TIME), limit)
-        return tuple(
-            make_rental_id(row["pk"]["S"].removeprefix("JOB#"), int(row["sk"]["S"].removeprefix(_PREFIX)))
-            for row in rows
-        )
+        return tuple(_rental_id_of(row) for row in rows)
 
     def _line_write(self, rental: Rental, *, expired_at: Value) -> TransactWriteItemTypeDef:
         values: dict[str, AttributeValueTypeDef] = {":rental_id": {"S": rental.rental_id}}
@@ -122,6 +123,23 @@ class DynamoRentalStore(RentalStore):
                 "ExpressionAttributeValues": values,
             }
         }
+
+
+def _read_or_leave_out(row: Item, needed_by: str | None) -> Rental | None:
+    """Return the rental; None for a row that cannot be read, unless a job needs it."""
+    try:
+        return from_row(Rental, row)
+    except UnreadableRowError:
+        if needed_by is not None and (
+            row["pk"] == {"S": f"JOB#{needed_by}"} or row.get("holder") == {"S": needed_by}
+        ):
+            raise
+        log.exception("row.unreadable", extra={"rental_id": _rental_id_of(row)})
+        return None
+
+
+def _rental_id_of(row: Item) -> str:
+    return make_rental_id(row["pk"]["S"].removeprefix("JOB#"), int(row["sk"]["S"].removeprefix(_PREFIX)))
 
 
 def _key(job_id: str, attempt: int) -> Key:

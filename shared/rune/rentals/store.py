@@ -38,8 +38,21 @@ class RentalStore(Protocol):
         """Return all that a job rented, in order, as all earlier writes left it."""
         ...
 
-    def read_alive(self, tenant: str) -> tuple[Rental, ...]:
-        """Return a tenant's rentals that are not proven gone, as all earlier writes left them."""
+    def read_alive(self, tenant: str, *, needed_by: str | None = None) -> tuple[Rental, ...]:
+        """Return a tenant's rentals that are not proven gone, as all earlier writes left them.
+
+        A row that this version does not understand is left out and named in the log; the janitor rings for it.
+
+        Parameters
+        ----------
+        needed_by
+            A job that would rent again if its own rental were left out.
+
+        Raises
+        ------
+        UnreadableRowError
+            The row left out is one that this job opened or holds.
+        """
         ...
 
     def find_alive(self, limit: int) -> tuple[str, ...]:

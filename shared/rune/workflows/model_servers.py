@@ -75,7 +75,7 @@ class Backends:
             return self.find_named(job, choice, model)
         from rune.rentals.record import RentalState  # noqa: PLC0415  # few jobs rent
 
-        alive = self._rental_store.read_alive(job.tenant)
+        alive = self._rental_store.read_alive(job.tenant, needed_by=job.job_id)
         held = next((rental for rental in alive if rental.holder == job.job_id), None)
         if held is None or held.url is None or held.state is not RentalState.RUNNING:
             raise ServerUnreachableError("The rented machine is not there any more.")

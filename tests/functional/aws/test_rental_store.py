@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rune.aws.rental_store import DynamoRentalStore
-from rune.errors import StoreUnavailableError
+from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.rentals import lifecycle
 from rune.rentals.record import Rental, RentalState
 from rune.rentals.store import RentalRefused, RentalStore
@@ -165,6 +165,45 @@ def test_line_of_a_rental_that_is_gone_shows_nothing(cloud: Cloud) -> None:
 
     assert lines(cloud) == [RENTAL_ID]
     assert DynamoRentalStore(cloud.dynamodb, TABLE).read_alive("default") == ()
+
+
+def write_unknown_state(cloud: Cloud, rental: Rental) -> None:
+    """Give a rental's row a state that only another version may know."""
+    cloud.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": f"JOB#{rental.job_id}"}, "sk": {"S": f"RENTAL#{rental.attempt:04d}"}},
+        UpdateExpression="SET #state = :state",
+        ExpressionAttributeNames={"#state": "state"},
+        ExpressionAttributeValues={":state": {"S": "of another version"}},
+    )
+
+
+def test_row_that_is_not_understood_costs_itself_alone(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    open_all(rental_store, a_rental(), a_rental_of(OTHER_JOB_ID))
+    write_unknown_state(cloud, a_rental())
+
+    assert rental_store.read_alive("default") == (a_rental_of(OTHER_JOB_ID),)
+    assert rental_store.read_alive("default", needed_by=OTHER_JOB_ID) == (a_rental_of(OTHER_JOB_ID),)
+
+    named = [line.__dict__["rental_id"] for line in caplog.records if line.msg == "row.unreadable"]
+    assert named == [RENTAL_ID, RENTAL_ID]
+
+
+@pytest.mark.parametrize("needed_by", [OTHER_JOB_ID, JOB_ID], ids=["opened by the job", "held by the job"])
+def test_row_that_is_not_understood_is_not_left_out_for_the_job_that_needs_it(
+    needed_by: str, cloud: Cloud
+) -> None:
+    """A job whose own rental were left out would rent a second machine."""
+    borrowed = a_rental_of(OTHER_JOB_ID, holder=JOB_ID)
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    open_all(rental_store, borrowed)
+    write_unknown_state(cloud, borrowed)
+
+    with pytest.raises(UnreadableRowError):
+        rental_store.read_alive("default", needed_by=needed_by)
 
 
 # ---------------------------------------------------------------- find_alive

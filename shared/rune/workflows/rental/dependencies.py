@@ -58,7 +58,7 @@ class RentalDependencies:
 
     def find_rental(self, job: Job) -> Rental | None:
         """Return the rental that the job holds, whether or not its machine was made; read from the store."""
-        alive = self.rental_store.read_alive(job.tenant)
+        alive = self.rental_store.read_alive(job.tenant, needed_by=job.job_id)
         return next((rental for rental in alive if rental.holder == job.job_id), None)
 
     def update(self, rental: Rental, decide: Decide) -> Rental:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import override
 
 import pytest
 
@@ -100,8 +101,9 @@ def test_rent_uses_a_kept_machine_whose_disk_has_room(overrides: dict[str, objec
 class StaleStore(MemoryRentalStore):
     """Another job takes every kept machine right after it was seen."""
 
-    def read_alive(self, tenant: str) -> tuple[Rental, ...]:
-        seen = super().read_alive(tenant)
+    @override
+    def read_alive(self, tenant: str, *, needed_by: str | None = None) -> tuple[Rental, ...]:
+        seen = super().read_alive(tenant, needed_by=needed_by)
         for rental in seen:
             self.update(rental, lifecycle.take_kept(rental, "another", after(0)))
         return seen
