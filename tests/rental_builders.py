@@ -20,6 +20,7 @@ from tests.builders import JOB_ID, NOW, TENANT, after
 STAGE = "local"
 RENTAL_ID = f"{JOB_ID}-1"
 CONTRACT_ID = 28_104_977
+ACCOUNT_ID = 123_456
 URL = "http://203.0.113.7:40123"
 MODEL = "llama3.1:8b"
 OTHER_JOB_ID = "0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d"
@@ -51,6 +52,7 @@ _INTENDED = Rental(
     ),
     ceiling_at=NOW + timedelta(hours=5),
     due_at=NOW,
+    account_id=ACCOUNT_ID,
     holder=JOB_ID,
     held_since=NOW,
 )
@@ -173,6 +175,15 @@ def an_instance(**overrides: object) -> Instance:
     return replace(running, **overrides)  # type: ignore[arg-type]  # replace() refuses unknown names
 
 
-def a_listing(*instances: Instance, begun_at: datetime = NOW) -> Listing:
-    """Return a complete listing."""
-    return Listing(begun_at, instances)
+def a_listing(*instances: Instance, begun_at: datetime = NOW, account_id: int | None = ACCOUNT_ID) -> Listing:
+    """Return a complete listing of the account that pays for the builders' rental."""
+    return Listing(begun_at, instances, "key", account_id)
+
+
+def a_confirmed_listing(
+    *instances: Instance, begun_at: datetime = NOW, account_id: int | None = ACCOUNT_ID
+) -> Listing:
+    """Return a complete listing; where it lacks the builders' machine, a read of that does not show it either."""
+    listing = a_listing(*instances, begun_at=begun_at, account_id=account_id)
+    is_listed = any(each.contract_id == CONTRACT_ID for each in instances)
+    return listing if is_listed else replace(listing, unshown=frozenset({CONTRACT_ID}))

@@ -80,6 +80,7 @@ PURE_FILES = (
     "rentals/instance.py",
     "rentals/lifecycle.py",
     "rentals/offers.py",
+    "rentals/proof.py",
     "rentals/reconciliation.py",
     "rentals/record.py",
     "money/*.py",

@@ -4,7 +4,8 @@
 pk        sk                   what
 ========  ===================  =========================================================================
 PROVIDER  PACE#<endpoint>      `next_at` (ms): no call of the endpoint before
-PROVIDER  LISTING              `begun_at` (ms) and `instances` (JSON): the latest listing of all machines
+PROVIDER  LISTING              the latest listing of all machines: `begun_at` (ms), `instances` (JSON), `key_mark`,
+                               `account_id`
 ========  ===================  =========================================================================
 """
 
@@ -78,25 +79,39 @@ class DynamoProviderLimits(ProviderLimits):
         rows = self._table.get([_key(_LISTING)])
         if not rows:
             return None
+        row = rows[0]
         try:
-            instances = tuple(_read_instance(each) for each in json.loads(rows[0]["instances"]["S"]))
+            instances = tuple(_read_instance(each) for each in json.loads(row["instances"]["S"]))
         except TypeError:
             # A newer version wrote it without a member that this one needs. It is as if none were shared.
             return None
-        return Listing(from_epoch_ms(int(rows[0]["begun_at"]["N"])), instances)
+        return Listing(
+            begun_at=from_epoch_ms(int(row["begun_at"]["N"])),
+            instances=instances,
+            key_mark=row["key_mark"]["S"] if "key_mark" in row else "",
+            account_id=int(row["account_id"]["N"]) if "N" in row.get("account_id", {}) else None,
+        )
 
     @override
     def share_listing(self, listing: Listing) -> None:
         text = json.dumps([asdict(instance) for instance in listing.instances], separators=(",", ":"))
         if len(text.encode()) > MAX_SHARED_BYTES:
             return
+        account_id = listing.account_id
         expression = Expression(
-            "SET #begun_at = :begun, #instances = :instances",
+            "SET #begun_at = :begun, #instances = :instances, #key_mark = :key_mark, #account_id = :account_id",
             "attribute_not_exists(#begun_at) OR #begun_at < :begun OR #begun_at > :wrong",
-            {"#begun_at": "begun_at", "#instances": "instances"},
+            {
+                "#begun_at": "begun_at",
+                "#instances": "instances",
+                "#key_mark": "key_mark",
+                "#account_id": "account_id",
+            },
             {
                 ":begun": _number(listing.begun_at),
                 ":instances": {"S": text},
+                ":key_mark": {"S": listing.key_mark},
+                ":account_id": {"NULL": True} if account_id is None else {"N": str(account_id)},
                 ":wrong": _number(listing.begun_at + MAX_CLOCK_ERROR),
             },
         )

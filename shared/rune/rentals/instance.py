@@ -69,10 +69,19 @@ class Listing:
     ----------
     begun_at
         When the first page was asked for: a machine that was gone by then is not in it.
+    key_mark
+        Which key all its pages were read with, without telling the key.
+    account_id
+        The account of that key; None where it could not be read.
+    unshown
+        Contracts that it lacks, and that a later read of the machine itself with the same key did not show.
     """
 
     begun_at: datetime
     instances: tuple[Instance, ...]
+    key_mark: str = ""
+    account_id: int | None = None
+    unshown: frozenset[int] = frozenset()
 
     def find(self, rental: Rental) -> Instance | None:
         """Return the rental's machine, by contract and else by label."""

@@ -68,6 +68,16 @@ def note_price(rental: Rental, micro_usd_per_hour: int, now: datetime) -> Change
     )
 
 
+def note_account(rental: Rental, account_id: int, now: datetime) -> Change:
+    """Return the write that says which account pays for the machine."""
+    return make_change(
+        "note_account",
+        now,
+        requires=(IsOneOf("state", (*_NOT_ENDING, RentalState.RELEASING)), Is("version", rental.version)),
+        sets={"account_id": account_id},
+    )
+
+
 def note_running(rental: Rental, url: str, now: datetime) -> Change:
     """Return the write that says the machine's server answered at an address."""
     return make_change(

@@ -7,14 +7,16 @@ so the number of workers must not matter. No call waits: one that comes too earl
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from rune.clock import Clock
-from rune.errors import ProviderBusyError
+from rune.errors import ProviderBusyError, RentalError
 from rune.rentals.instance import CLOCK_SKEW, Listing
 from rune.rentals.offers import Offer, Requirements
-from rune.rentals.provider import Order, Provider, Template
+from rune.rentals.proof import Presence, find_presence
+from rune.rentals.provider import Account, Order, Provider, Template
+from rune.rentals.record import Rental
 from rune.rentals.store import Endpoint, ProviderLimits
 
 log = logging.getLogger(__name__)
@@ -64,6 +66,7 @@ class PacedProvider:
         self._provider = provider
         self._provider_limits = provider_limits
         self._clock = clock
+        self._accounts: dict[str, int | None] = {}
 
     async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
         """Return offers that may fit."""
@@ -73,9 +76,11 @@ class PacedProvider:
         """Return a stored template, or None."""
         return await self._paced(Endpoint.TEMPLATES, lambda: self._provider.find_template(template_hash))
 
-    async def read_credit_usd(self) -> Decimal | None:
-        """Return the money left, or None where the key has no right to read it."""
-        return await self._paced(Endpoint.ACCOUNT, self._provider.read_credit_usd)
+    async def read_account(self) -> Account:
+        """Return the key's account, as far as the key may read it."""
+        account = await self._paced(Endpoint.ACCOUNT, self._provider.read_account)
+        self._accounts[account.key_mark] = account.account_id
+        return account
 
     def reserve_create(self) -> None:
         """Take the next order of the rate limit, before the intent is written: an intent cannot be taken back."""
@@ -105,13 +110,44 @@ class PacedProvider:
         oldest = now - LISTING_AGE if begun_after is None else begun_after + CLOCK_SKEW
         shared = self._provider_limits.read_listing()
         # A listing of the future comes from a wrong clock, and would count as fresh long after.
+        if shared is not None and shared.account_id is not None:
+            self._accounts[shared.key_mark] = shared.account_id
         if shared is not None and oldest < shared.begun_at <= now + CLOCK_SKEW:
-            return shared
+            return shared if shared.account_id is not None else await self._with_account(shared)
         self._reserve(Endpoint.LIST)
         begun_at = self._clock.now()
         listing = await self._noting_refusal(Endpoint.LIST, lambda: self._provider.list_instances(begun_at))
+        listing = await self._with_account(listing)
         self._provider_limits.share_listing(listing)
         return listing
+
+    async def look_for(self, rental: Rental, begun_after: datetime | None = None) -> Listing:
+        """Return a complete listing, and where that lacks the machine, what a read of the machine itself shows."""
+        return await self.confirm_absence(rental, await self.list_instances(begun_after))
+
+    async def confirm_absence(self, rental: Rental, listing: Listing) -> Listing:
+        """Return the listing with what a read of the machine itself shows, if only that is missing for a proof."""
+        contract_id = rental.contract_id
+        if contract_id is None or find_presence(rental, listing) is not Presence.UNCONFIRMED:
+            return listing
+        sight = await self._paced(Endpoint.SHOW, lambda: self._provider.show(contract_id))
+        if sight.instance is not None:
+            log.warning("provider.listing_lacks", extra={"rental_id": rental.rental_id})
+            return replace(listing, instances=(*listing.instances, sight.instance))
+        if sight.key_mark != listing.key_mark:
+            # The key has changed in between: perhaps to that of another account, which shows nothing of ours.
+            return listing
+        return replace(listing, unshown=listing.unshown | {contract_id})
+
+    async def _with_account(self, listing: Listing) -> Listing:
+        """Return the listing with the account of its key, which is read once for each key."""
+        if listing.key_mark not in self._accounts:
+            try:
+                await self.read_account()
+            except (ThrottledError, RentalError):
+                # A listing shows machines all the same; it proves the end of none that has an account written.
+                log.warning("provider.account_unknown")
+        return replace(listing, account_id=self._accounts.get(listing.key_mark))
 
     async def _paced[T](self, endpoint: Endpoint, call: Callable[[], Awaitable[T]]) -> T:
         self._reserve(endpoint)

@@ -55,6 +55,31 @@ class Template:
     starts_itself: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account of a key, as far as the key may read it.
+
+    Attributes
+    ----------
+    key_mark
+        Which key it was read with, without telling the key.
+    credit_usd
+        The money left.
+    """
+
+    key_mark: str = ""
+    account_id: int | None = None
+    credit_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a read of one machine showed. None is no proof of absence, since fresh machines are shown late."""
+
+    instance: Instance | None
+    key_mark: str = ""
+
+
 class Provider(Protocol):
     """A market of rented machines."""
 
@@ -66,8 +91,8 @@ class Provider(Protocol):
         """Return a stored template, or None."""
         ...
 
-    async def read_credit_usd(self) -> Decimal | None:
-        """Return the money left, or None where the key has no right to read it."""
+    async def read_account(self) -> Account:
+        """Return the key's account; nothing of it is known where the key has no right to read it."""
         ...
 
     async def create(self, order: Order) -> int:
@@ -83,11 +108,14 @@ class Provider(Protocol):
         ...
 
     async def list_instances(self, begun_at: datetime) -> Listing:
-        """Return every machine of the account; anything less is an error, and never an empty listing."""
+        """Return every machine of the account; anything less is an error, and never an empty listing.
+
+        The account's id is left open: `read_account` has it.
+        """
         ...
 
-    async def show(self, contract_id: int) -> Instance | None:
-        """Return one machine; None is no proof of absence, since fresh machines are shown late."""
+    async def show(self, contract_id: int) -> Sight:
+        """Return what a read of one machine shows."""
         ...
 
     async def label(self, contract_id: int, label: str) -> None:

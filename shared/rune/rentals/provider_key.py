@@ -1,6 +1,8 @@
 """The provider's key, which may change while a function lives."""
 
+import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol, override
 
 from rune.errors import ProviderFailedError, ProviderKeyError, SettingsUnavailableError
@@ -50,7 +52,8 @@ class KeyedTransport(VastaiTransport):
             if not api_key:
                 raise ProviderKeyError("There is no key for Vast.ai.")
             transport = self._open_transport(api_key)
-            return await transport(method, path, timeout_seconds=timeout_seconds, query=query, body=body)
+            response = await transport(method, path, timeout_seconds=timeout_seconds, query=query, body=body)
+            return replace(response, key_mark=make_key_mark(api_key))
 
         try:
             used = self._keys.current()
@@ -61,6 +64,11 @@ class KeyedTransport(VastaiTransport):
             return response
         fresh = self._keys.reread()
         return response if fresh == used or _is_order(method, path) else await send(fresh)
+
+
+def make_key_mark(api_key: str) -> str:
+    """Return a short name of a key that tells two keys apart; a key is random, so that it cannot be guessed."""
+    return hashlib.sha256(api_key.encode()).hexdigest()[:12]
 
 
 def _is_key_refused(response: VastaiResponse) -> bool:

@@ -10,20 +10,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from rune.rentals import lifecycle
-from rune.rentals.instance import CLOCK_SKEW, Instance, Listing, describe_state, has_stopped
+from rune.rentals.instance import CLOCK_SKEW, Instance, Listing, has_stopped
+from rune.rentals.proof import find_loss, is_of_other_account, is_proven_gone
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change
-
-RECONCILE_WINDOW = timedelta(seconds=120)
-"""How long after its intent the machine of a lost create may still show up. The call itself lasts 20 s at most,
-and listings show a fresh contract some seconds late (https://github.com/skypilot-org/skypilot and
-https://github.com/dstackai/dstack poll for it)."""
-
-LISTING_LAG = timedelta(seconds=120)
-"""How long complete listings may lack a machine that was just created."""
-
-USUAL_LISTING_LAG = timedelta(seconds=30)
-"""The same for a machine of which the provider says that it destroys it: it knows the contract by then."""
 
 ORPHAN_GRACE = timedelta(seconds=60)
 """How long the janitor leaves a rental without a job alone: its row may be about to change hands."""
@@ -31,73 +21,11 @@ ORPHAN_GRACE = timedelta(seconds=60)
 OVERDUE_LIMIT = timedelta(minutes=10)
 """How long a job may take to release a machine; then the janitor does it."""
 
-
 DESTROY_AGAIN_AFTER = timedelta(seconds=15)
 """A machine that is still listed so long after the provider took the order to destroy it is destroyed again."""
 
 DESTROY_UNSEEN_AGAIN_AFTER = timedelta(minutes=5)
 """The same without a listing that shows the machine."""
-
-
-class Presence(StrEnum):
-    """What a complete listing says about a rental's machine."""
-
-    LISTED = "listed"
-    UNKNOWN = "unknown"
-    """Not listed, but the listing began too early to say anything."""
-    ABSENT = "absent"
-    """Not listed, although it should be if it exists."""
-
-
-def find_presence(rental: Rental, listing: Listing) -> Presence:
-    """Return whether a complete listing shows the rental's machine, or should show it and does not."""
-    if listing.find(rental) is not None:
-        return Presence.LISTED
-    return Presence.ABSENT if listing.begun_at >= earliest_absence_at(rental) else Presence.UNKNOWN
-
-
-def is_proven_gone(rental: Rental, listing: Listing) -> bool:
-    """Return whether the rental's machine is absent, from a listing that began after an order to destroy it.
-
-    Where a contract is known, absence alone is no proof: the order to destroy it is the second source.
-    """
-    if find_presence(rental, listing) is not Presence.ABSENT:
-        return False
-    if rental.contract_id is None:
-        return True
-    return rental.destroy_asked_at is not None and listing.begun_at >= rental.destroy_asked_at
-
-
-def earliest_absence_at(rental: Rental) -> datetime:
-    """Return when a listing must begin, at the earliest, for the absence of the rental's machine to mean anything.
-
-    That is after the last sign of the machine. A machine that no listing has shown yet may be too fresh for
-    listings, and an order without an answer may still take effect.
-    """
-    if rental.contract_id is None:
-        return rental.intended_at + RECONCILE_WINDOW
-    signs = (rental.last_seen_stopped_at, rental.first_seen_running_at, rental.running_at)
-    lag = timedelta(0)
-    if not rental.was_seen:
-        lag = LISTING_LAG if rental.destroyed_at is None else USUAL_LISTING_LAG
-    return max([rental.intended_at + lag, *(sign for sign in signs if sign is not None)])
-
-
-def choose_listing_start(rental: Rental, now: datetime) -> datetime | None:
-    """Return when the next listing must begin to show that the machine does not exist.
-
-    None while no listing can show that yet: then any recent one may show the machine.
-    """
-    earliest = earliest_absence_at(rental)
-    return earliest if now > earliest else None
-
-
-def find_loss(rental: Rental, listing: Listing) -> str | None:
-    """Return in a few words how a machine that should run was lost; None as long as nothing shows it."""
-    instance = listing.find(rental)
-    if instance is None:
-        return "not listed any more" if find_presence(rental, listing) is Presence.ABSENT else None
-    return describe_state(instance) if has_stopped(instance) else None
 
 
 def adopt_contract(rental: Rental, contract_id: int, now: datetime) -> Change | None:
@@ -140,6 +68,14 @@ def record_price(rental: Rental, instance: Instance, now: datetime) -> Change | 
     if not rental.is_alive or price is None or price <= rental.prices.micro_usd_per_hour:
         return None
     return lifecycle.note_price(rental, price, now)
+
+
+def record_account(rental: Rental, listing: Listing, now: datetime) -> Change | None:
+    """Return the write of the account whose listing shows the machine, where another one, or none, is written."""
+    if not rental.is_alive or listing.account_id is None or listing.find(rental) is None:
+        return None
+    is_written = not is_of_other_account(rental, listing) and rental.account_id is not None
+    return None if is_written else lifecycle.note_account(rental, listing.account_id, now)
 
 
 def record_gone(

@@ -110,6 +110,8 @@ class Rental:
         The provider's template that it was made from, if any.
     image_bytes
         Upper bound of the download of its image.
+    account_id
+        The provider's account that pays; None for a rental of an earlier version, and where no key may read it.
     last_seen_stopped_at
         Latest moment at which it was seen not running; its GPU is counted as billed from there.
     first_seen_running_at
@@ -153,6 +155,7 @@ class Rental:
     model: str | None = None
     template_hash: str | None = None
     image_bytes: int = OLLAMA_IMAGE_BYTES
+    account_id: int | None = None
     contract_id: int | None = None
     url: str | None = None
     last_seen_stopped_at: datetime | None = None

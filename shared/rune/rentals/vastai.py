@@ -7,13 +7,12 @@ does not know of: an order is never sent twice, and only a complete listing says
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Literal, Protocol, override
 
 from rune.errors import CreateLostError, ProviderFailedError, ProviderKeyError
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.offers import Offer, Requirements
-from rune.rentals.provider import Order, Provider, Template
+from rune.rentals.provider import Account, Order, Provider, Sight, Template
 from rune.rentals.vastai_responses import (
     Members,
     VastaiResponse,
@@ -115,13 +114,15 @@ class VastAi(Provider):
         return None if row is None else read_template(row)
 
     @override
-    async def read_credit_usd(self) -> Decimal | None:
+    async def read_account(self) -> Account:
         """`GET /users/current/`; `credit` is the prepaid money, `balance` belongs to the invoices."""
+        response = await self._send("GET", "/api/v0/users/current/")
         try:
-            return read_money(await self._call("GET", "/api/v0/users/current/"), "credit")
+            members = _require_success(response)
         except ProviderKeyError:
             # A key may lack this right alone; if it is wrong, the next call fails.
-            return None
+            return Account(response.key_mark)
+        return Account(response.key_mark, read_int(members, "id"), read_money(members, "credit"))
 
     @override
     async def create(self, order: Order) -> int:
@@ -153,8 +154,13 @@ class VastAi(Provider):
         """`GET /api/v1/instances/`, page by page to the end."""
         found: list[Instance] = []
         token: str | None = None
+        key_mark: str | None = None
         for _ in range(MAX_PAGES):
-            page = await self._list_page(token)
+            response = await self._list_page(token)
+            page = _require_success(response)
+            if key_mark not in (None, response.key_mark):
+                raise ProviderFailedError("The key changed during a listing.")
+            key_mark = response.key_mark
             rows = page.get("instances")
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise ProviderFailedError("Vast.ai's listing holds no instances.")
@@ -162,9 +168,13 @@ class VastAi(Provider):
             next_token = page.get("next_token")
             if not next_token:
                 # New machines come on later pages, and one that goes lowers the count: it never exceeds what came.
-                if (read_int(page, "total_instances") or 0) > len(found):
-                    raise ProviderFailedError("Vast.ai lists fewer machines than it counts.")
-                return Listing(begun_at, tuple(found))
+                # `instances_found` would not do: it counts the page.
+                total_count = read_int(page, "total_instances")
+                if total_count is None or total_count > len(found):
+                    raise ProviderFailedError(
+                        "Vast.ai lists fewer machines than it counts, or does not count."
+                    )
+                return Listing(begun_at, tuple(found), key_mark)
             if not isinstance(next_token, str) or next_token == token:
                 raise ProviderFailedError("Vast.ai's listing does not come to an end.")
             token = next_token
@@ -172,13 +182,18 @@ class VastAi(Provider):
         raise ProviderFailedError("Vast.ai's listing does not come to an end.")
 
     @override
-    async def show(self, contract_id: int) -> Instance | None:
+    async def show(self, contract_id: int) -> Sight:
         """`GET /instances/{id}/`; null and 404 both mean that the machine is not shown."""
         response = await self._send("GET", f"/api/v0/instances/{contract_id}/")
         if is_gone(response):
-            return None
-        shown = _require_success(response).get("instances")
-        return read_instance(shown) if isinstance(shown, dict) else None
+            return Sight(None, response.key_mark)
+        members = _require_success(response)
+        shown = members.get("instances")
+        if "instances" not in members or not (shown is None or isinstance(shown, dict)):
+            raise ProviderFailedError(
+                "Vast.ai's answer shows no machine, and does not say that there is none."
+            )
+        return Sight(read_instance(shown) if shown else None, response.key_mark)
 
     @override
     async def label(self, contract_id: int, label: str) -> None:
@@ -205,13 +220,13 @@ class VastAi(Provider):
             raise ProviderFailedError("Vast.ai's answer names no log.")
         return url
 
-    async def _list_page(self, token: str | None) -> Members:
+    async def _list_page(self, token: str | None) -> VastaiResponse:
         query = {
             "select_filters": "{}",
             "order_by": '[{"col": "id", "dir": "asc"}]',
             "limit": str(PAGE_SIZE),
         }
-        return await self._call(
+        return await self._send(
             "GET", "/api/v1/instances/", query=query if token is None else {**query, "after_token": token}
         )
 

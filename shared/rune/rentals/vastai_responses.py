@@ -62,11 +62,14 @@ class VastaiResponse:
     ----------
     retry_after
         The `Retry-After` header, empty where there is none.
+    key_mark
+        Which key the request carried, without telling the key.
     """
 
     status: int
     text: str
     retry_after: str = ""
+    key_mark: str = ""
 
     def members(self) -> Members:
         """Return the JSON object in the body; empty where there is none."""

@@ -11,7 +11,15 @@ from rune.jobs.store import JobStore
 from rune.rentals import lifecycle
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.paced_provider import PacedProvider, ThrottledError
-from rune.rentals.reconciliation import Action, decide_action, record_destroyed, record_price, write_decision
+from rune.rentals.proof import is_of_other_account
+from rune.rentals.reconciliation import (
+    Action,
+    decide_action,
+    record_account,
+    record_destroyed,
+    record_price,
+    write_decision,
+)
 from rune.rentals.record import Rental, RentalState, parse_label
 from rune.rentals.store import RentalStore, update_rental
 from rune.storage.change import Change
@@ -158,13 +166,14 @@ class OrphanSweep:
         is_listing_ahead: bool,
     ) -> None:
         rental = self._rental_store.read(rental_id)
-        if rental is not None and instance is None and listing is not None:
-            instance = listing.find(rental)
         if rental is None and instance is None:
             return
         if is_listing_ahead and rental is not None and not rental.was_seen:
             return
         held_until = None if rental is None else self._held_until(rental)
+        if rental is not None and listing is not None:
+            rental, listing = await self._look_closer(sweep, rental, listing, held_until)
+            instance = instance or listing.find(rental)
         decision = decide_action(rental, listing, instance, held_until=held_until, now=self._clock.now())
         if decision.action is Action.LEAVE:
             return
@@ -181,6 +190,23 @@ class OrphanSweep:
             log.error("rental.out_of_hand", extra={**extra, "metric": "RentalsOutOfHand"})
         if decision.action is Action.DESTROY:
             await self._destroy(sweep, rental_id, rental, instance)
+
+    async def _look_closer(
+        self, sweep: _Sweep, rental: Rental, listing: Listing, held_until: datetime | None
+    ) -> tuple[Rental, Listing]:
+        """Return the rental with its account, and the listing with what the machine itself shows if it lacks it."""
+        now = self._clock.now()
+        rental = update_rental(self._rental_store, rental, lambda found: record_account(found, listing, now))
+        if rental.is_alive and is_of_other_account(rental, listing):
+            # This key cannot show whether the machine exists, and cannot destroy it.
+            sweep.result.alarm_count += 1
+            extra = {"rental_id": rental.rental_id, "metric": "RentalsOutOfHand"}
+            log.error("rental.of_other_account", extra=extra)
+        if held_until is not None and now <= held_until:
+            # Its job looks for it.
+            return rental, listing
+        confirmed = await self._when_allowed(sweep, lambda: self._provider.confirm_absence(rental, listing))
+        return rental, confirmed or listing
 
     def _held_until(self, rental: Rental) -> datetime | None:
         """Return when the job that holds the rental should have released it; None where no active job holds it."""
@@ -223,7 +249,7 @@ class OrphanSweep:
         contract_id = instance.contract_id if instance is not None else written_id
         if contract_id is None:
             return
-        is_taken = await self._ask_to_destroy(sweep, contract_id)
+        is_taken = await self._when_allowed(sweep, lambda: self._provider.destroy(contract_id))
         if is_taken is None:
             return
         log.info("rental.destroyed", extra={"rental_id": rental_id})
@@ -236,11 +262,11 @@ class OrphanSweep:
                 lambda found: record_destroyed(found, asked_at, is_taken=is_taken),
             )
 
-    async def _ask_to_destroy(self, sweep: _Sweep, contract_id: int) -> bool | None:
-        """Return whether the provider took the order; None where it did not answer in the time that is left."""
+    async def _when_allowed[T](self, sweep: _Sweep, call: Callable[[], Awaitable[T]]) -> T | None:
+        """Return the provider's answer; None where there is none in the time that is left."""
         while True:
             try:
-                return await self._provider.destroy(contract_id)
+                return await call()
             except ThrottledError as early:
                 if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not sweep.may_go_on():
                     return None

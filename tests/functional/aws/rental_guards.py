@@ -54,6 +54,15 @@ NOTE_CONTRACT = tuple(
     )
     for rental in (a_rental(), a_releasing_rental(contract_id=None))
 )
+NOTE_ACCOUNT = tuple(
+    Guarded(
+        "note_account",
+        lifecycle.note_account(rental, 7, after(21)),
+        rental,
+        (("state", a_released_rental(version=rental.version)), *of_other_versions(rental)),
+    )
+    for rental in (a_rental(), a_created_rental(), a_running_rental(), a_kept_rental(), a_releasing_rental())
+)
 NOTE_AWAKE = Guarded(
     "note_seen_running",
     lifecycle.note_seen_running(a_created_rental(), after(20), after(21)),
@@ -191,6 +200,7 @@ REOPEN = Guarded(
 
 GUARDED = (
     *NOTE_CONTRACT,
+    *NOTE_ACCOUNT,
     NOTE_AWAKE,
     NOTE_DARK,
     *NOTE_PRICE,

@@ -114,6 +114,7 @@ def test_no_listing_is_there_before_one_is_shared(provider_limits: ProviderLimit
 
 LISTINGS = {
     "of nothing": a_listing(),
+    "of an unknown account": a_listing(account_id=None),
     "of one machine": a_listing(an_instance()),
     "of machines that say little": a_listing(
         an_instance(

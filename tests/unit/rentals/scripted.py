@@ -11,10 +11,10 @@ from typing import override
 
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.offers import Offer, Requirements
-from rune.rentals.provider import Order, Provider, Template
+from rune.rentals.provider import Account, Order, Provider, Sight, Template
 from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError, VastaiTransport
 from rune.rentals.vastai_responses import VastaiResponse
-from tests.rental_builders import CONTRACT_ID, an_instance
+from tests.rental_builders import ACCOUNT_ID, CONTRACT_ID, an_instance
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class ScriptedMarket(Provider):
         Whether machines go when they are destroyed; else they go on being listed.
     is_shown_at_once
         Whether listings show a machine as soon as it is made.
+    unlisted
+        Contracts of machines that listings leave out.
     """
 
     instances: list[Instance] = field(default_factory=list)
@@ -77,6 +79,8 @@ class ScriptedMarket(Provider):
     errors: dict[str, list[Exception]] = field(default_factory=dict)
     is_destroying: bool = True
     is_shown_at_once: bool = True
+    unlisted: frozenset[int] = frozenset()
+    account_id: int | None = ACCOUNT_ID
     calls: list[tuple[str, object]] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
 
@@ -95,9 +99,9 @@ class ScriptedMarket(Provider):
         return self.templates.get(template_hash)
 
     @override
-    async def read_credit_usd(self) -> Decimal | None:
-        self._note("read_credit_usd", None)
-        return self.credit_usd
+    async def read_account(self) -> Account:
+        self._note("read_account", None)
+        return Account("key", self.account_id, self.credit_usd)
 
     @override
     async def create(self, order: Order) -> int:
@@ -115,12 +119,14 @@ class ScriptedMarket(Provider):
     @override
     async def list_instances(self, begun_at: datetime) -> Listing:
         self._note("list", begun_at)
-        return Listing(begun_at, tuple(self.instances))
+        listed = (each for each in self.instances if each.contract_id not in self.unlisted)
+        return Listing(begun_at, tuple(listed), "key")
 
     @override
-    async def show(self, contract_id: int) -> Instance | None:
+    async def show(self, contract_id: int) -> Sight:
         self._note("show", contract_id)
-        return next((each for each in self.instances if each.contract_id == contract_id), None)
+        shown = (each for each in self.instances if each.contract_id == contract_id)
+        return Sight(next(shown, None), "key")
 
     @override
     async def label(self, contract_id: int, label: str) -> None:

@@ -1,16 +1,27 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from rune.errors import ProviderBusyError, ProviderFailedError, RentalError, SearchQuotaError
+from rune.rentals.instance import Listing
 from rune.rentals.paced_provider import INTERVALS, LISTING_AGE, PacedProvider, ThrottledError
+from rune.rentals.proof import Presence, find_presence
 from rune.rentals.provider import Order
+from rune.rentals.record import Rental
 from rune.rentals.store import Endpoint
 from tests.builders import NOW, FakeClock, after
 from tests.memory_rental_store import MemoryProviderLimits
-from tests.rental_builders import a_listing, an_instance
+from tests.rental_builders import (
+    ACCOUNT_ID,
+    CONTRACT_ID,
+    a_listing,
+    a_releasing_rental,
+    a_rental,
+    an_instance,
+)
 from tests.unit.rentals.scripted import ScriptedMarket, a_wanted
 
 ORDER = Order(offer_id=111, label="rune-x", disk_gb=40, ports=(11434,))
@@ -38,7 +49,7 @@ def run[T](call: Awaitable[T]) -> T:
 CALLS: dict[Endpoint, tuple[str, Callable[[PacedProvider], Awaitable[object]]]] = {
     Endpoint.SEARCH: ("search", lambda provider: provider.search(a_wanted())),
     Endpoint.TEMPLATES: ("find_template", lambda provider: provider.find_template("hash")),
-    Endpoint.ACCOUNT: ("read_credit_usd", lambda provider: provider.read_credit_usd()),
+    Endpoint.ACCOUNT: ("read_account", lambda provider: provider.read_account()),
     Endpoint.EDIT: ("label", lambda provider: provider.label(1, "x")),
     Endpoint.DESTROY: ("destroy", lambda provider: provider.destroy(1)),
     Endpoint.LIST: ("list", lambda provider: provider.list_instances(begun_after=NOW)),
@@ -195,3 +206,80 @@ def test_provider_lists_itself_when_told_to_look_after_a_moment_that_is_now() ->
     yard.clock.advance(2)
 
     assert run(yard.worker().list_instances(begun_after=after(2))).begun_at == after(2)
+
+
+# ---------------------------------------------------------------- account, absence
+
+
+def test_account_of_a_key_is_read_once_for_all_workers() -> None:
+    yard = Yard()
+    listings = []
+
+    for _ in range(3):
+        yard.clock.advance(60)
+        listings.append(run(yard.worker().list_instances()))
+
+    assert [listing.account_id for listing in listings] == [ACCOUNT_ID] * 3
+    assert len(yard.market.called("read_account")) == 1
+
+
+def test_account_that_could_not_be_read_is_read_with_the_next_listing() -> None:
+    yard = Yard()
+    yard.market.errors["read_account"] = [ProviderFailedError("500.")]
+
+    first = run(yard.worker().list_instances())
+    yard.clock.advance(2)
+    shared = run(yard.worker().list_instances())
+
+    assert (first.account_id, shared.account_id) == (None, ACCOUNT_ID)
+    assert len(yard.market.called("list")) == 1
+
+
+GONE = a_releasing_rental(destroy_asked_at=after(310))
+LISTING = a_listing(begun_at=after(400))
+
+
+def test_absence_is_confirmed_by_a_read_of_the_machine_itself() -> None:
+    yard = Yard()
+    yard.market.instances = []
+
+    confirmed = run(yard.worker().confirm_absence(GONE, LISTING))
+
+    assert (find_presence(GONE, LISTING), find_presence(GONE, confirmed)) == (
+        Presence.UNCONFIRMED,
+        Presence.ABSENT,
+    )
+    assert yard.market.called("show") == [CONTRACT_ID]
+
+
+def test_machine_that_only_the_listing_lacks_counts_as_listed() -> None:
+    yard = Yard()
+
+    confirmed = run(yard.worker().confirm_absence(GONE, LISTING))
+
+    assert confirmed == replace(LISTING, instances=(an_instance(),))
+
+
+def test_read_with_another_key_than_the_listing_confirms_nothing() -> None:
+    yard = Yard()
+    yard.market.instances = []
+    listing = replace(LISTING, key_mark="the key before")
+
+    assert run(yard.worker().confirm_absence(GONE, listing)) == listing
+
+
+@pytest.mark.parametrize(
+    ("rental", "listing"),
+    [
+        (GONE, a_listing(an_instance(), begun_at=after(400))),
+        (GONE, a_listing(begun_at=after(10))),
+        (GONE, a_listing(begun_at=after(400), account_id=ACCOUNT_ID + 1)),
+        (a_rental(), a_listing(begun_at=after(400))),
+    ],
+    ids=["listed", "too early", "another account", "no contract"],
+)
+def test_machine_is_not_read_where_that_would_prove_nothing(rental: Rental, listing: Listing) -> None:
+    yard = Yard()
+
+    assert run(yard.worker().confirm_absence(rental, listing)) == listing
+    assert yard.market.calls == []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import override
 
 import pytest
 
 from rune.errors import ProviderFailedError, ProviderKeyError, SettingsUnavailableError
-from rune.rentals.provider_key import KeyedTransport, KeySource
+from rune.rentals.provider_key import KeyedTransport, KeySource, make_key_mark
 from rune.rentals.vastai import Method
 from rune.rentals.vastai_responses import VastaiResponse
 from tests.unit.rentals.scripted import ScriptedTransport, an_answer
@@ -66,6 +66,11 @@ class Wire:
         return asyncio.run(transport(method, path, timeout_seconds=10))
 
 
+def marked(answer: VastaiResponse, api_key: str) -> VastaiResponse:
+    """Return the answer with the mark of the key that the request carried."""
+    return replace(answer, key_mark=make_key_mark(api_key))
+
+
 def a_wire(*answers: VastaiResponse, later: str = "old") -> Wire:
     return Wire(Keys(later=later), ScriptedTransport([*answers]))
 
@@ -73,7 +78,7 @@ def a_wire(*answers: VastaiResponse, later: str = "old") -> Wire:
 def test_request_is_sent_once_with_the_key_of_the_moment() -> None:
     wire = a_wire(FINE)
 
-    assert wire.call() == FINE
+    assert wire.call() == marked(FINE, "old")
     assert (wire.opened, wire.keys.reread_count) == (["old"], 0)
 
 
@@ -92,7 +97,7 @@ def test_request_is_sent_again_with_the_new_key_when_the_old_one_is_refused(
 ) -> None:
     wire = a_wire(refusal, FINE, later="new")
 
-    assert wire.call(method, path) == FINE
+    assert wire.call(method, path) == marked(FINE, "new")
     assert wire.opened == ["old", "new"]
     assert wire.transport.sent[0] == wire.transport.sent[1]
 
@@ -101,7 +106,7 @@ def test_request_is_sent_again_with_the_new_key_when_the_old_one_is_refused(
 def test_refusal_is_handed_on_when_the_key_is_still_the_same(refusal: VastaiResponse) -> None:
     wire = a_wire(refusal)
 
-    assert wire.call() == refusal
+    assert wire.call() == marked(refusal, "old")
     assert (wire.opened, wire.keys.reread_count) == (["old"], 1)
 
 
@@ -109,7 +114,7 @@ def test_refusal_is_handed_on_when_the_key_is_still_the_same(refusal: VastaiResp
 def test_order_is_never_sent_again(refusal: VastaiResponse) -> None:
     wire = a_wire(refusal, later="new")
 
-    assert wire.call("PUT", "/api/v0/asks/111/") == refusal
+    assert wire.call("PUT", "/api/v0/asks/111/") == marked(refusal, "old")
     assert (wire.opened, wire.keys.key) == (["old"], "new")
 
 
@@ -117,7 +122,7 @@ def test_order_is_never_sent_again(refusal: VastaiResponse) -> None:
 def test_other_failures_read_no_key(failure: VastaiResponse) -> None:
     wire = a_wire(failure)
 
-    assert wire.call() == failure
+    assert wire.call() == marked(failure, "old")
     assert wire.keys.reread_count == 0
 
 

@@ -5,20 +5,22 @@ from datetime import datetime, timedelta
 import pytest
 
 from rune.rentals.instance import CLOCK_SKEW, Instance, Listing
-from rune.rentals.reconciliation import (
+from rune.rentals.proof import (
     LISTING_LAG,
-    ORPHAN_GRACE,
-    OVERDUE_LIMIT,
     RECONCILE_WINDOW,
     USUAL_LISTING_LAG,
-    Action,
-    Decision,
     Presence,
-    adopt_contract,
     choose_listing_start,
-    decide_action,
     find_loss,
     find_presence,
+)
+from rune.rentals.reconciliation import (
+    ORPHAN_GRACE,
+    OVERDUE_LIMIT,
+    Action,
+    Decision,
+    adopt_contract,
+    decide_action,
     record_gone,
     record_look,
     record_not_made,
@@ -32,9 +34,9 @@ from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
     OTHER_JOB_ID,
+    a_confirmed_listing,
     a_created_rental,
     a_kept_rental,
-    a_listing,
     a_released_rental,
     a_releasing_rental,
     a_rental,
@@ -70,7 +72,7 @@ def decided(
     begun_at: datetime | None = None,
 ) -> Decision:
     """Return the decision on a machine, seen by a listing that began at once."""
-    listing = a_listing(*([instance] if instance else []), begun_at=begun_at or now)
+    listing = a_confirmed_listing(*([instance] if instance else []), begun_at=begun_at or now)
     return decide_action(rental, listing, instance, held_until=held_until, now=now)
 
 
@@ -265,9 +267,9 @@ def test_absence_means_something_only_after_the_last_sign_of_the_machine(
 ) -> None:
     too_early = earliest - timedelta(milliseconds=1)
 
-    assert find_presence(rental, a_listing(begun_at=too_early)) is Presence.UNKNOWN
-    assert find_presence(rental, a_listing(begun_at=earliest)) is Presence.ABSENT
-    assert find_presence(rental, a_listing(MACHINE, begun_at=LATER)) is Presence.LISTED
+    assert find_presence(rental, a_confirmed_listing(begun_at=too_early)) is Presence.UNKNOWN
+    assert find_presence(rental, a_confirmed_listing(begun_at=earliest)) is Presence.ABSENT
+    assert find_presence(rental, a_confirmed_listing(MACHINE, begun_at=LATER)) is Presence.LISTED
 
 
 @pytest.mark.parametrize(("seconds", "start"), [(120, None), (120.001, NOW + RECONCILE_WINDOW)])
@@ -291,7 +293,7 @@ def test_next_listing_must_begin_late_enough_once_absence_means_something(
 def test_loss_is_what_a_listing_shows_or_proves(
     rental: Rental, instance: Instance | None, loss: str | None
 ) -> None:
-    listing = a_listing(*([instance] if instance else []), begun_at=after(399))
+    listing = a_confirmed_listing(*([instance] if instance else []), begun_at=after(399))
 
     assert find_loss(rental, listing) == loss
 
@@ -338,7 +340,7 @@ def test_price_is_written_only_when_it_rises(make: Callable[[], Rental]) -> None
 
 
 def test_rental_that_was_never_made_ends_for_the_reason_found() -> None:
-    change = record_gone(a_rental(), a_listing(begun_at=LATER), LATER, EndReason.CREATE_LOST, "why")
+    change = record_gone(a_rental(), a_confirmed_listing(begun_at=LATER), LATER, EndReason.CREATE_LOST, "why")
 
     assert change is not None
     ended = apply(change, a_rental())
@@ -347,7 +349,7 @@ def test_rental_that_was_never_made_ends_for_the_reason_found() -> None:
 
 
 def test_rental_proven_gone_keeps_the_reason_of_its_release() -> None:
-    change = record_gone(DESTROYED, a_listing(begun_at=LATER), LATER, EndReason.VANISHED)
+    change = record_gone(DESTROYED, a_confirmed_listing(begun_at=LATER), LATER, EndReason.VANISHED)
 
     assert change is not None
     assert apply(change, DESTROYED).end_reason is EndReason.JOB_ENDED
@@ -355,7 +357,7 @@ def test_rental_proven_gone_keeps_the_reason_of_its_release() -> None:
 
 @pytest.mark.parametrize("make", [a_created_rental, a_running_rental, a_kept_rental, a_releasing_rental])
 def test_absence_is_no_proof_before_an_order_to_destroy(make: Callable[[], Rental]) -> None:
-    listing = a_listing(begun_at=LATER)
+    listing = a_confirmed_listing(begun_at=LATER)
 
     assert find_presence(make(), listing) is Presence.ABSENT
     assert record_gone(make(), listing, LATER, EndReason.ORPHANED) is None
@@ -414,11 +416,11 @@ def test_overdue_machine_of_a_job_is_destroyed_without_a_listing(rental: Rental,
 @pytest.mark.parametrize(
     ("rental", "listing"),
     [
-        (a_releasing_rental(), a_listing(MACHINE, begun_at=LATER)),
-        (a_releasing_rental(destroy_asked_at=LATER), a_listing(begun_at=after(3598))),
-        (a_released_rental(), a_listing(begun_at=LATER)),
+        (a_releasing_rental(), a_confirmed_listing(MACHINE, begun_at=LATER)),
+        (a_releasing_rental(destroy_asked_at=LATER), a_confirmed_listing(begun_at=after(3598))),
+        (a_released_rental(), a_confirmed_listing(begun_at=LATER)),
         # Another worker has found the contract meanwhile.
-        (a_created_rental(), a_listing(begun_at=after(100))),
+        (a_created_rental(), a_confirmed_listing(begun_at=after(100))),
     ],
 )
 def test_nothing_is_written_where_nothing_is_proven(rental: Rental, listing: Listing) -> None:
@@ -457,7 +459,7 @@ def test_look_is_written_only_while_the_machine_boots(make: Callable[[], Rental]
 
 def test_orphan_without_a_contract_is_given_up_and_tied_to_its_machine_in_one_write() -> None:
     decision = Decision(Action.DESTROY, EndReason.ORPHANED, "its job has ended")
-    change = write_decision(a_rental(), decision, a_listing(MACHINE), MACHINE, LATER)
+    change = write_decision(a_rental(), decision, a_confirmed_listing(MACHINE), MACHINE, LATER)
 
     assert change is not None
     written = apply(change, a_rental())

@@ -12,6 +12,7 @@ from rune.errors import (
     RentalError,
     SearchQuotaError,
 )
+from rune.rentals.provider import Account, Sight
 from rune.rentals.vastai import CALL_TIMEOUT_SECONDS, RequestNotSentError, ResponseLostError, VastAi
 from rune.rentals.vastai_responses import VastaiResponse
 from tests.rental_builders import CONTRACT_ID
@@ -106,27 +107,31 @@ def test_template_is_none_when_no_row_has_exactly_that_hash(templates: list[obje
 
 
 @pytest.mark.parametrize(
-    ("body", "credit"),
-    [({"credit": 25.5, "balance": 1}, Decimal("25.5")), ({"balance": 1}, None), ({"credit": None}, None)],
+    ("body", "account"),
+    [
+        ({"id": 7, "credit": 25.5, "balance": 1}, Account("", 7, Decimal("25.5"))),
+        ({"balance": 1}, Account()),
+        ({"id": "seven", "credit": None}, Account()),
+    ],
 )
-def test_credit_is_the_prepaid_money(body: object, credit: Decimal | None) -> None:
+def test_account_has_its_number_and_the_prepaid_money(body: object, account: Account) -> None:
     client, transport = a_client(an_answer(body))
 
-    assert run(client.read_credit_usd()) == credit
+    assert run(client.read_account()) == account
     assert transport.sent == [Sent("GET", "/api/v0/users/current/")]
 
 
 @pytest.mark.parametrize(("status", "body"), [(403, {"error": "not_authorized"}), (404, BAD_KEY)])
-def test_credit_is_unknown_when_the_key_may_not_know(status: int, body: object) -> None:
+def test_account_is_unknown_when_the_key_may_not_know(status: int, body: object) -> None:
     client, _ = a_client(an_answer(body, status))
 
-    assert run(client.read_credit_usd()) is None
+    assert run(client.read_account()) == Account()
 
 
 def test_show_returns_the_machine() -> None:
     client, transport = a_client(an_answer({"instances": INSTANCE}))
 
-    shown = run(client.show(CONTRACT_ID))
+    shown = run(client.show(CONTRACT_ID)).instance
 
     assert shown is not None
     assert shown.contract_id == 12_345_678
@@ -137,7 +142,15 @@ def test_show_returns_the_machine() -> None:
 def test_show_returns_none_when_the_provider_shows_none(status: int, body: object) -> None:
     client, _ = a_client(an_answer(body, status))
 
-    assert run(client.show(CONTRACT_ID)) is None
+    assert run(client.show(CONTRACT_ID)) == Sight(None)
+
+
+@pytest.mark.parametrize("body", [{"success": True}, {"instances": []}, {"instances": "none"}])
+def test_show_takes_nothing_else_for_none(body: object) -> None:
+    client, _ = a_client(an_answer(body))
+
+    with pytest.raises(ProviderFailedError):
+        run(client.show(CONTRACT_ID))
 
 
 def test_label_names_the_machine() -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -37,7 +38,8 @@ class Account:
 
 def a_page(*ids: int, next_token: object = None, **members: object) -> VastaiResponse:
     rows = [{**INSTANCE, "id": number} for number in ids]
-    return an_answer({"success": True, "instances": rows, "next_token": next_token, **members})
+    counted = {"instances_found": len(ids), "total_instances": len(ids)}
+    return an_answer({"success": True, "instances": rows, "next_token": next_token, **counted, **members})
 
 
 def test_listing_asks_for_all_machines_in_the_order_of_their_ids() -> None:
@@ -70,7 +72,7 @@ def test_listing_is_empty_only_when_the_provider_lists_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "is_whole"), [(None, True), ("x", True), (0, True), (1, True), (2, True), (3, False)]
+    ("total", "is_whole"), [(None, False), ("x", False), (0, True), (1, True), (2, True), (3, False)]
 )
 def test_listing_is_whole_only_when_as_many_came_as_are_counted(total: object, is_whole: bool) -> None:
     account = Account(a_page(1, next_token="a", total_instances=9), a_page(2, total_instances=total))
@@ -80,6 +82,19 @@ def test_listing_is_whole_only_when_as_many_came_as_are_counted(total: object, i
     else:
         with pytest.raises(ProviderFailedError):
             account.list()
+
+
+def test_listing_without_a_count_is_not_whole() -> None:
+    with pytest.raises(ProviderFailedError, match="count"):
+        Account(an_answer({"success": True, "instances": [], "instances_found": 7})).list()
+
+
+def test_listing_fails_when_its_pages_were_read_with_two_keys() -> None:
+    pages = (a_page(1, next_token="a"), a_page(2))
+    account = Account(*(replace(page, key_mark=mark) for page, mark in zip(pages, "xy", strict=True)))
+
+    with pytest.raises(ProviderFailedError, match="key"):
+        account.list()
 
 
 SPOILED: list[tuple[str, VastaiResponse | RequestNotSentError | ResponseLostError, type[RentalError]]] = [

@@ -24,6 +24,7 @@ from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job, after, an_ende
 from tests.memory_job_store import MemoryJobStore
 from tests.memory_rental_store import ContestedRentalStore, MemoryProviderLimits, MemoryRentalStore
 from tests.rental_builders import (
+    ACCOUNT_ID,
     CONTRACT_ID,
     OTHER_JOB_ID,
     RENTAL_ID,
@@ -81,6 +82,8 @@ class Tick:
 
 def a_tick(*rentals: Rental, instances: tuple[Instance, ...] = (), jobs: tuple[Job, ...] = ()) -> Tick:
     tick = Tick(ScriptedMarket(list(instances)), MemoryRentalStore(*rentals))
+    # An earlier tick has read which account the key is of.
+    tick.provider_limits.share_listing(a_listing(begun_at=NOW))
     if jobs:
         tick.jobs = a_store(*jobs)
     return tick
@@ -189,7 +192,7 @@ def test_sweep_destroys_before_it_lists(rental: Rental) -> None:
 
     tick.sweep()
 
-    assert [name for name, _ in tick.market.calls] == ["destroy", "list"]
+    assert [name for name, _ in tick.market.calls] == ["destroy", "list", "show"]
 
 
 def test_sweep_leaves_what_is_not_due_when_no_listing_can_be_read() -> None:
@@ -232,6 +235,106 @@ def test_sweep_raises_the_alarm_when_a_kept_machine_vanishes() -> None:
 
     assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
     assert tick.rental().end_reason is EndReason.VANISHED
+
+
+def test_sweep_leaves_a_kept_machine_that_a_listing_lacks_and_a_read_of_itself_shows() -> None:
+    kept = a_kept_rental(kept_until=after(9999))
+    tick = a_tick(kept, instances=(MACHINE,))
+    tick.market.unlisted = frozenset({CONTRACT_ID})
+
+    assert tick.sweep() == SweepResult(is_complete=True)
+    assert tick.rental() == kept
+
+
+def test_sweep_calls_no_machine_gone_that_a_read_of_itself_shows() -> None:
+    tick = a_tick(a_releasing_rental(), instances=(MACHINE,))
+    tick.market.unlisted = frozenset({CONTRACT_ID})
+    tick.market.is_destroying = False
+
+    tick.sweep()
+
+    assert tick.market.called("show") == [CONTRACT_ID]
+    assert tick.rental().state is RentalState.RELEASING
+
+
+def test_sweep_calls_no_machine_gone_while_it_cannot_be_read() -> None:
+    tick = a_tick(a_releasing_rental(destroy_asked_at=after(2990), destroyed_at=after(2990)))
+    tick.market.errors["show"] = [ProviderFailedError("500.")]
+
+    tick.sweep()
+    assert tick.rental().state is RentalState.RELEASING
+
+    tick.clock.advance(60)
+    tick.sweep()
+    assert tick.rental().state is RentalState.RELEASED
+
+
+OTHER_ACCOUNT_ID = ACCOUNT_ID + 1
+
+
+@pytest.mark.parametrize(
+    "rental",
+    [
+        a_releasing_rental(destroy_asked_at=after(2990), destroyed_at=after(2990)),
+        a_kept_rental(kept_until=after(9999)),
+        a_rental_of(JOB_ID, holder=None, updated_at=after(2999), state=RentalState.CREATED, contract_id=7),
+    ],
+)
+def test_sweep_proves_nothing_of_another_account_and_rings(
+    rental: Rental, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The key was exchanged for one of another account, which shows none of the old one's machines."""
+    tick = a_tick(replace(rental, account_id=OTHER_ACCOUNT_ID))
+
+    assert tick.sweep().alarm_count == 1
+    assert tick.rental().state is rental.state
+    (line,) = [each for each in caplog.records if each.msg == "rental.of_other_account"]
+    assert (line.__dict__["rental_id"], line.__dict__["metric"]) == (RENTAL_ID, "RentalsOutOfHand")
+
+
+def test_sweep_proves_a_machine_gone_again_when_the_right_key_is_back() -> None:
+    asked = a_releasing_rental(destroy_asked_at=after(2990), destroyed_at=after(2990))
+    tick = a_tick(asked)
+    tick.provider_limits = MemoryProviderLimits()
+    tick.market.account_id = OTHER_ACCOUNT_ID
+    tick.sweep()
+    assert tick.rental().is_alive
+
+    tick.provider_limits = MemoryProviderLimits()
+    tick.market.account_id = ACCOUNT_ID
+    tick.clock.advance(60)
+
+    assert tick.sweep() == SweepResult(is_complete=True, proven_count=1)
+
+
+def test_sweep_ends_a_rental_of_an_earlier_version_that_has_no_account() -> None:
+    tick = a_tick(a_releasing_rental(account_id=None))
+
+    assert tick.sweep().proven_count == 1
+
+
+@pytest.mark.parametrize("written", [None, OTHER_ACCOUNT_ID])
+def test_sweep_writes_the_account_whose_listing_shows_the_machine(written: int | None) -> None:
+    kept = a_kept_rental(kept_until=after(9999), account_id=written)
+    tick = a_tick(kept, instances=(MACHINE,))
+
+    assert tick.sweep() == SweepResult(is_complete=True)
+    assert tick.rental() == replace(
+        kept, account_id=ACCOUNT_ID, version=kept.version + 1, updated_at=after(3000)
+    )
+
+
+@pytest.mark.parametrize("error", [ProviderFailedError("500."), ProviderBusyError("429.", 5)], ids=repr)
+def test_sweep_proves_nothing_while_the_account_of_the_key_is_unknown(error: RentalError) -> None:
+    tick = a_tick(a_releasing_rental(destroy_asked_at=after(2990), destroyed_at=after(2990)))
+    tick.provider_limits = MemoryProviderLimits()
+    tick.market.errors["read_account"] = [error]
+
+    tick.sweep()
+    assert tick.rental().is_alive
+
+    tick.clock.advance(60)
+    assert tick.sweep().proven_count == 1
 
 
 def test_sweep_waits_its_turn_for_a_listing() -> None:

@@ -8,7 +8,7 @@ from rune.jobs.step import StepContext
 from rune.rentals import lifecycle, reconciliation
 from rune.rentals.blame import Blame, find_boot_blame, has_failed_so
 from rune.rentals.instance import PORT_TIMEOUT, BootState, Instance, find_boot_state
-from rune.rentals.reconciliation import find_loss
+from rune.rentals.proof import find_loss
 from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental
 from rune.storage.change import Change
 from rune.workflows.graph import Fact, step_after
@@ -43,7 +43,7 @@ class BootStep:
         rental = dependencies.find_rental(job)
         if rental is None or not rental.is_used_by(job.job_id):
             return Next(step_after(context, fact_of(rental, job)))
-        listing = await dependencies.provider.list_instances()
+        listing = await dependencies.provider.look_for(rental)
         instance = listing.find(rental)
         if instance is not None:
             return await self._look(context, rental, instance, listing.begun_at)

@@ -23,6 +23,7 @@ from rune.rentals import reconciliation
 from rune.rentals.bills import cost_of_holder_micro_usd
 from rune.rentals.blame import is_same_again
 from rune.rentals.paced_provider import PacedProvider, ThrottledError
+from rune.rentals.proof import choose_listing_start
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.settings import RentalSettings
 from rune.rentals.store import Decide, RentalStore, update_rental
@@ -93,7 +94,7 @@ class RentalDependencies:
             With its contract if a machine was made, released if a listing proves that none was; as it was while
             that is open.
         """
-        start = reconciliation.choose_listing_start(rental, self.clock.now())
+        start = choose_listing_start(rental, self.clock.now())
         listing = await self.provider.list_instances(begun_after=start)
         instance, now = listing.find(rental), self.clock.now()
         if instance is None:

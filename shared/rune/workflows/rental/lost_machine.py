@@ -9,7 +9,7 @@ from rune.jobs.step import Step, StepContext
 from rune.jobs.transitions import MAX_FAILURES
 from rune.rentals.blame import Blame, Phase, find_blame
 from rune.rentals.paced_provider import ThrottledError
-from rune.rentals.reconciliation import find_loss
+from rune.rentals.proof import find_loss
 from rune.rentals.record import EndReason
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.rental.boot import BootStep
@@ -66,7 +66,7 @@ async def _replace_if_lost(context: StepContext, dependencies: RentalDependencie
         # The janitor was faster: the machine is proven gone already.
         return Next(step_after(context, Fact.NO_MACHINE), error_type=EndReason.MACHINE_LOST.value)
     try:
-        listing = await dependencies.provider.list_instances()
+        listing = await dependencies.provider.look_for(rental)
     except (ThrottledError, RentalError):
         return None
     loss = find_loss(rental, listing)

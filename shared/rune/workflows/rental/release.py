@@ -14,6 +14,7 @@ from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
 from rune.rentals.paced_provider import ThrottledError
+from rune.rentals.proof import is_of_other_account
 from rune.rentals.reconciliation import DESTROY_AGAIN_AFTER, record_destroyed, record_gone, record_price
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change
@@ -31,6 +32,9 @@ from rune.workflows.rental.selection import keeps
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 3
+_OTHER_ACCOUNT_SECONDS = 60
+"""Between two looks with the key of another account, which cannot show that the machine is gone."""
+
 _CLOSING_TRIES = 10
 """Failures after which a job that holds nothing ends without what cannot be read: about seven minutes."""
 
@@ -69,10 +73,10 @@ class ReleaseStep:
             is_kept = self._let_go(rental, job, lambda found: lifecycle.keep(found, until, now))
             return self._released(context) if is_kept else self._again(job, rental, 1)
         try:
-            left = await self._destroy(rental)
+            left, delay_seconds = await self._destroy(rental)
         except (ThrottledError, RentalError) as error:
             return self._again(job, rental, delay_after(error))
-        return self._again(job, left, _POLL_SECONDS) if left.is_alive else self._released(context)
+        return self._again(job, left, delay_seconds) if left.is_alive else self._released(context)
 
     def _let_go(self, rental: Rental, job: Job, write: Callable[[Rental], Change]) -> bool:
         """Leave the machine alive without this job; return False where the job still holds it, in another state."""
@@ -107,14 +111,20 @@ class ReleaseStep:
             log.warning("release.request_unreadable", extra={"job_id": context.job.job_id})
             return False
 
-    async def _destroy(self, rental: Rental) -> Rental:
-        """Destroy the machine and look whether it is gone; return the rental as it then is."""
+    async def _destroy(self, rental: Rental) -> tuple[Rental, int]:
+        """Destroy the machine and look whether it is gone.
+
+        Returns
+        -------
+        tuple[Rental, int]
+            The rental as it then is, and in how many seconds to look again if its machine is not proven gone.
+        """
         dependencies = self._dependencies
         rental = dependencies.give_up(rental, EndReason.JOB_ENDED)
         if rental.contract_id is None and rental.is_alive:
             rental = await dependencies.resolve_create(rental)
         if rental.contract_id is None or not rental.is_alive:
-            return rental
+            return rental, _POLL_SECONDS
         contract_id = rental.contract_id
         if rental.destroyed_at is None and not rental.was_seen:
             rental = await self._learn_price(rental)
@@ -125,15 +135,16 @@ class ReleaseStep:
             rental = dependencies.update(
                 rental, lambda found: record_destroyed(found, asked_at, is_taken=is_taken)
             )
-        listing = await dependencies.provider.list_instances(begun_after=rental.destroy_asked_at)
+        listing = await dependencies.provider.look_for(rental, begun_after=rental.destroy_asked_at)
         listed = listing.find(rental)
         if listed is not None and listed.contract_id != contract_id:
             # Two machines with one label: an order was carried out twice on its way.
             await dependencies.provider.destroy(listed.contract_id)
         now = dependencies.clock.now()
-        return dependencies.update(
+        left = dependencies.update(
             rental, lambda found: record_gone(found, listing, now, EndReason.JOB_ENDED)
         )
+        return left, _OTHER_ACCOUNT_SECONDS if is_of_other_account(left, listing) else _POLL_SECONDS
 
     async def _learn_price(self, rental: Rental) -> Rental:
         """Look once, if that is possible now, at a machine that no listing has shown: its price may have risen."""

@@ -201,8 +201,10 @@ class RentStep:
     ) -> Outcome:
         """Order the planned machine, if the account can pay for it and no other worker has ordered one."""
         job, provider = context.job, self._dependencies.provider
-        credit_usd = await provider.read_credit_usd()
-        if credit_usd is not None and credit_usd < least_credit_usd(planned.offer, planned.requirements):
+        account = await provider.read_account()
+        if account.credit_usd is not None and account.credit_usd < least_credit_usd(
+            planned.offer, planned.requirements
+        ):
             raise NoCreditError("The Vast.ai account has too little credit for this machine.")
         if self._dependencies.clock.now() - began_at > LONGEST_SEARCH:
             # The rest of the step's time might end during the order.
@@ -212,7 +214,7 @@ class RentStep:
         if self._dependencies.find_rental(job) is not None:
             # Another worker took this turn while this one paused.
             return Again(0)
-        rental = self._intend(job, attempt, planned)
+        rental = replace(self._intend(job, attempt, planned), account_id=account.account_id)
         if not self._dependencies.rental_store.open(rental):
             return Next(step_after(context, Fact.ORDER_UNANSWERED))
         return await self._create(context, rental, self._order_of(rental, planned.template))

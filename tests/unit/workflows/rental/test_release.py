@@ -24,6 +24,7 @@ from rune.rentals.store import Endpoint
 from tests.builders import JOB_ID, FakeClock, a_step_context, after
 from tests.memory_rental_store import MemoryRentalStore
 from tests.rental_builders import (
+    ACCOUNT_ID,
     ALIVE,
     CONTRACT_ID,
     MODEL,
@@ -70,7 +71,25 @@ def test_release_destroys_the_machine_and_proves_it_gone_by_a_listing_of_its_own
     assert (rental.state, rental.end_reason) == (RentalState.RELEASED, EndReason.JOB_ENDED)
     assert (rental.released_at, rental.cost_micro_usd) == (after(400), COST_AT_400)
     assert (rental.due_at, rental.holder) == (None, None)
-    assert [name for name, _ in world.market.calls] == ["destroy", "list"]
+    assert [name for name, _ in world.market.calls] == ["destroy", "list", "show"]
+
+
+def test_release_proves_nothing_with_the_key_of_another_account() -> None:
+    world = a_world(a_running_rental(account_id=ACCOUNT_ID + 1), seconds=400)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Again)
+    assert (outcome.delay_seconds, world.rental().state) == (60, RentalState.RELEASING)
+
+
+def test_release_proves_nothing_while_a_read_of_the_machine_itself_shows_it() -> None:
+    world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
+    world.market.unlisted = frozenset({CONTRACT_ID})
+    world.market.is_destroying = False
+
+    assert isinstance(world.run(JOB), Again)
+    assert world.rental().state is RentalState.RELEASING
 
 
 @pytest.mark.parametrize("ends_as", [Status.FAILED, Status.CANCELLED, None])
@@ -486,7 +505,7 @@ def test_release_never_ends_without_proof_when_the_rentals_cannot_be_read() -> N
         """Does not tell what is held."""
 
         @override
-        def read_alive(self, tenant: str) -> tuple[Rental, ...]:
+        def read_alive(self, tenant: str, *, needed_by: str | None = None) -> tuple[Rental, ...]:
             raise StoreUnavailableError("The table cannot be reached now.")
 
     with pytest.raises(StoreUnavailableError):

@@ -20,7 +20,7 @@ from rune.workflows.rental.lost_machine import make_rental_steps, replacing_lost
 from tests.builders import JOB_ID, NOW, TENANT, FakeClock, a_claimed_job, a_step_context
 from tests.fake_model_server import FakeModelServer
 from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
-from tests.rental_builders import MODEL, RENTAL_ID, STAGE
+from tests.rental_builders import MODEL, RENTAL_ID, STAGE, a_listing
 from tests.tenant_builders import tenants_with
 from tests.unit.rentals.scripted import ScriptedMarket, an_offer
 
@@ -89,6 +89,8 @@ def a_world(*rentals: Rental, instances: tuple[Instance, ...] = (), seconds: flo
     """Return a world some time after `NOW`, with what it holds then."""
     world = World(MemoryRentalStore(*rentals), clock=FakeClock(NOW + timedelta(seconds=seconds)))
     world.market.instances = list(instances)
+    # An earlier worker has read which account the key is of.
+    world.provider_limits.share_listing(a_listing(begun_at=NOW - timedelta(hours=1)))
     return world
 
 

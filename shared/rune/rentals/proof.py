@@ -1,0 +1,100 @@
+"""What shows that a rental's machine exists, or that it does not: plain functions over plain data.
+
+No single answer of the provider is proof of an absence. Listings have come back empty without an error
+(https://github.com/vast-ai/vast-cli/issues/415), a fresh machine is shown late, and the key of another account
+shows nothing of ours. So a machine counts as absent only where a complete listing of its own account lacks it,
+which began late enough, and a read of the machine itself (`GET /instances/{id}/`) does not show it either.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from rune.rentals.instance import Listing, describe_state, has_stopped
+from rune.rentals.record import Rental
+
+RECONCILE_WINDOW = timedelta(seconds=120)
+"""How long after its intent the machine of a lost create may still show up. The call itself lasts 20 s at most,
+and listings show a fresh contract some seconds late (https://github.com/skypilot-org/skypilot and
+https://github.com/dstackai/dstack poll for it)."""
+
+LISTING_LAG = timedelta(seconds=120)
+"""How long complete listings may lack a machine that was just created."""
+
+USUAL_LISTING_LAG = timedelta(seconds=30)
+"""The same for a machine of which the provider says that it destroys it: it knows the contract by then."""
+
+
+class Presence(StrEnum):
+    """What a complete listing, and a read of the machine itself, say about a rental's machine."""
+
+    LISTED = "listed"
+    UNKNOWN = "unknown"
+    """Not listed, but the listing began too early to say anything, or is of another account."""
+    UNCONFIRMED = "unconfirmed"
+    """Not listed, although it should be if it exists; the machine itself has not been asked for."""
+    ABSENT = "absent"
+    """Not listed, and a read of the machine itself does not show it either."""
+
+
+def find_presence(rental: Rental, listing: Listing) -> Presence:
+    """Return what a complete listing says about the rental's machine.
+
+    Of an order whose contract is not known there is no machine to ask for: two minutes of listings that lack its
+    label are all that can be had.
+    """
+    if listing.find(rental) is not None:
+        return Presence.LISTED
+    if is_of_other_account(rental, listing) or listing.begun_at < earliest_absence_at(rental):
+        return Presence.UNKNOWN
+    if rental.contract_id is None or rental.contract_id in listing.unshown:
+        return Presence.ABSENT
+    return Presence.UNCONFIRMED
+
+
+def is_of_other_account(rental: Rental, listing: Listing) -> bool:
+    """Return whether the listing may be of another account than the one that pays for the machine.
+
+    A rental of an earlier version has no account written: for it every listing counts, as it did then.
+    """
+    return rental.account_id is not None and rental.account_id != listing.account_id
+
+
+def is_proven_gone(rental: Rental, listing: Listing) -> bool:
+    """Return whether the rental's machine is absent, by answers from after an order to destroy it."""
+    if find_presence(rental, listing) is not Presence.ABSENT:
+        return False
+    if rental.contract_id is None:
+        return True
+    return rental.destroy_asked_at is not None and listing.begun_at >= rental.destroy_asked_at
+
+
+def earliest_absence_at(rental: Rental) -> datetime:
+    """Return when a listing must begin, at the earliest, for the absence of the rental's machine to mean anything.
+
+    That is after the last sign of the machine. A machine that no listing has shown yet may be too fresh for
+    listings, and an order without an answer may still take effect.
+    """
+    if rental.contract_id is None:
+        return rental.intended_at + RECONCILE_WINDOW
+    signs = (rental.last_seen_stopped_at, rental.first_seen_running_at, rental.running_at)
+    lag = timedelta(0)
+    if not rental.was_seen:
+        lag = LISTING_LAG if rental.destroyed_at is None else USUAL_LISTING_LAG
+    return max([rental.intended_at + lag, *(sign for sign in signs if sign is not None)])
+
+
+def choose_listing_start(rental: Rental, now: datetime) -> datetime | None:
+    """Return when the next listing must begin to show that the machine does not exist.
+
+    None while no listing can show that yet: then any recent one may show the machine.
+    """
+    earliest = earliest_absence_at(rental)
+    return earliest if now > earliest else None
+
+
+def find_loss(rental: Rental, listing: Listing) -> str | None:
+    """Return in a few words how a machine that should run was lost; None as long as nothing shows it."""
+    instance = listing.find(rental)
+    if instance is None:
+        return "not listed any more" if find_presence(rental, listing) is Presence.ABSENT else None
+    return describe_state(instance) if has_stopped(instance) else None

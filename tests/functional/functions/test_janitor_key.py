@@ -1,0 +1,77 @@
+"""The janitor's order to destroy a machine survives a revoked key, in a process that has read the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.simulators.serving import running_server
+from local.simulators.vastai.app import create_app
+from local.simulators.vastai.local_stack import LocalVastai
+from rune.aws.rental_store import DynamoRentalStore
+from rune.rentals.record import RentalState
+from tests.cloud import TABLE
+from tests.functional.functions.loading import loaded
+from tests.functional.functions.test_janitor import TICK, Context
+from tests.parameters import Ssm
+from tests.rental_builders import RENTAL_ID, a_releasing_rental
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+KEY_NAME = "/rune/test/vastai-key"
+
+
+@pytest.fixture
+def local() -> LocalVastai:
+    return LocalVastai.create()
+
+
+@pytest.fixture
+def janitor(cloud: Cloud, local: LocalVastai) -> Iterator[ModuleType]:
+    Ssm().write(KEY_NAME, local.vastai.settings.api_key)
+    with running_server(create_app(local)) as address:
+        environment = {**cloud.environment, "VAST_API_URL": address, "VAST_API_KEY_PARAMETER": KEY_NAME}
+        with loaded("janitor.handler", environment) as handler:
+            yield handler
+
+
+def revoke_key(local: LocalVastai, new_key: str) -> None:
+    """Exchange the account's key at the provider."""
+    local.vastai.world.settings = replace(local.vastai.world.settings, api_key=new_key)
+
+
+def test_tick_destroys_with_the_new_key_right_after_the_old_one_was_revoked(
+    janitor: ModuleType, cloud: Cloud, local: LocalVastai
+) -> None:
+    janitor.handle(TICK, Context())  # the process is warm, and has read the old key
+    rental = a_releasing_rental(contract_id=local.vastai.plant_foreign(None), account_id=None)
+    DynamoRentalStore(cloud.dynamodb, TABLE).open(rental)
+    revoke_key(local, "the-new-key")
+    Ssm.write(KEY_NAME, "the-new-key")
+
+    assert janitor.handle(TICK, Context())["destroyed"] == 1
+    assert local.vastai.live() == []
+
+
+def test_tick_destroys_nothing_while_no_key_is_accepted_and_goes_on_when_one_is(
+    janitor: ModuleType, cloud: Cloud, local: LocalVastai
+) -> None:
+    old_key = local.vastai.settings.api_key
+    janitor.handle(TICK, Context())
+    rental = a_releasing_rental(contract_id=local.vastai.plant_foreign(None), account_id=None)
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    rental_store.open(rental)
+    revoke_key(local, "the-new-key")
+
+    assert janitor.handle(TICK, Context())["destroyed"] == 0
+    still = rental_store.read(RENTAL_ID)
+    assert still
+    assert (still.state, still.destroy_asked_at) == (RentalState.RELEASING, None)
+
+    revoke_key(local, old_key)
+    assert janitor.handle(TICK, Context())["destroyed"] == 1
