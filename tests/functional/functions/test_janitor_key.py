@@ -14,6 +14,7 @@ from local.simulators.vastai.app import create_app
 from local.simulators.vastai.local_stack import LocalVastai
 from rune.aws.rental_store import DynamoRentalStore
 from rune.rentals.record import RentalState
+from tests.builders import FakeClock
 from tests.cloud import TABLE
 from tests.functional.functions.loading import loaded
 from tests.functional.functions.test_janitor import TICK, Context
@@ -32,11 +33,15 @@ def local() -> LocalVastai:
 
 
 @pytest.fixture
-def janitor(cloud: Cloud, local: LocalVastai) -> Iterator[ModuleType]:
+def janitor(cloud: Cloud, local: LocalVastai, clock: FakeClock) -> Iterator[ModuleType]:
+    async def pause(seconds: float) -> None:
+        clock.advance(seconds)
+
     Ssm().write(KEY_NAME, local.vastai.settings.api_key)
     with running_server(create_app(local)) as address:
         environment = {**cloud.environment, "VAST_API_URL": address, "VAST_API_KEY_PARAMETER": KEY_NAME}
         with loaded("janitor.handler", environment) as handler:
+            handler.orphan_sweep._pause = pause
             yield handler
 
 
@@ -46,20 +51,21 @@ def revoke_key(local: LocalVastai, new_key: str) -> None:
 
 
 def test_tick_destroys_with_the_new_key_right_after_the_old_one_was_revoked(
-    janitor: ModuleType, cloud: Cloud, local: LocalVastai
+    janitor: ModuleType, cloud: Cloud, local: LocalVastai, clock: FakeClock
 ) -> None:
     janitor.handle(TICK, Context())  # the process is warm, and has read the old key
     rental = a_releasing_rental(contract_id=local.vastai.plant_foreign(None), account_id=None)
     DynamoRentalStore(cloud.dynamodb, TABLE).open(rental)
     revoke_key(local, "the-new-key")
     Ssm.write(KEY_NAME, "the-new-key")
+    clock.advance(10)  # a key is used for 30 s before it is read again
 
     assert janitor.handle(TICK, Context())["destroyed"] == 1
     assert local.vastai.live() == []
 
 
 def test_tick_destroys_nothing_while_no_key_is_accepted_and_goes_on_when_one_is(
-    janitor: ModuleType, cloud: Cloud, local: LocalVastai
+    janitor: ModuleType, cloud: Cloud, local: LocalVastai, clock: FakeClock
 ) -> None:
     old_key = local.vastai.settings.api_key
     janitor.handle(TICK, Context())
@@ -67,6 +73,7 @@ def test_tick_destroys_nothing_while_no_key_is_accepted_and_goes_on_when_one_is(
     rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
     rental_store.open(rental)
     revoke_key(local, "the-new-key")
+    clock.advance(10)
 
     assert janitor.handle(TICK, Context())["destroyed"] == 0
     still = rental_store.read(RENTAL_ID)
@@ -74,4 +81,5 @@ def test_tick_destroys_nothing_while_no_key_is_accepted_and_goes_on_when_one_is(
     assert (still.state, still.destroy_asked_at) == (RentalState.RELEASING, None)
 
     revoke_key(local, old_key)
+    clock.advance(60)
     assert janitor.handle(TICK, Context())["destroyed"] == 1
