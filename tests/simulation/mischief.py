@@ -29,6 +29,15 @@ MARKET: tuple[SimulatedOffer, ...] = tuple(
 )
 """Five machines that will do, one that will not: few enough that a search takes no time."""
 
+LISTING_REFUSALS = (
+    VastaiFaultKind.UNAUTHORIZED,
+    VastaiFaultKind.FORBIDDEN,
+    VastaiFaultKind.NO_MEMBERS,
+    VastaiFaultKind.TOO_FREQUENT,
+    VastaiFaultKind.SERVER_ERROR,
+)
+"""Ways in which listings alone fail, while machines can be ordered and destroyed."""
+
 SETTINGS = VastaiSettings(offers=MARKET, boot=QUICK_BOOT, credit_usd=Decimal(1000))
 
 _BENCHMARK = (Kind.BENCHMARK,)
@@ -49,6 +58,8 @@ class Mischief:
         When the account's money is gone; None never.
     foreign_machines
         Further machines of the same account, besides those that always exist.
+    new_key_after_seconds
+        When the account gets another key; None never.
     """
 
     name: str
@@ -58,6 +69,7 @@ class Mischief:
     late_orders_seconds: tuple[float, ...] = ()
     broke_after_seconds: float | None = None
     foreign_machines: int = 0
+    new_key_after_seconds: float | None = None
 
 
 def _spoiled_answers() -> Iterator[Mischief]:
@@ -140,6 +152,15 @@ def _bad_boots() -> Iterator[Mischief]:
     yield Mischief("boot_lags", settings=replace(SETTINGS, boot=lagging))
 
 
+def _bad_hosts() -> Iterator[Mischief]:
+    """Yield machines that pull slower than they state, or whose disk is dearer once they are stopped."""
+    slow = VastaiFault(kind=VastaiFaultKind.SLOW_HOST, bandwidth_ratio=0.1)
+    yield Mischief("slow_host", (slow,), _BOTH)
+    stopped = VastaiFault(kind=VastaiFaultKind.LOSS, loss=Loss.STOPPED, delay_seconds=20.0)
+    dearer = VastaiFault(kind=VastaiFaultKind.STORAGE_DEARER, price_factor=4.0)
+    yield Mischief("lost_stopped_with_dearer_storage", (dearer, stopped))
+
+
 def _losses() -> Iterator[Mischief]:
     """Yield machines lost while they download, load and answer, and while they are kept."""
     for loss in Loss:
@@ -173,7 +194,7 @@ def _bad_listings() -> Iterator[Mischief]:
     # Every other page fails, so that a listing is never seen whole until they are used up.
     halves = tuple(replace(page, after_requests=1 + n) for n in range(3))
     yield Mischief("listing_breaks_off_in_its_middle", halves, foreign_machines=30)
-    for kind in (VastaiFaultKind.UNAUTHORIZED, VastaiFaultKind.NO_MEMBERS, VastaiFaultKind.TOO_FREQUENT):
+    for kind in LISTING_REFUSALS:
         down = VastaiFault(kind=kind, endpoint=Endpoint.LIST, times=25)
         yield Mischief(f"listing_{kind}_for_long", (down,), _BOTH)
     for times in (1, 8):
@@ -190,6 +211,8 @@ def _bad_searches() -> Iterator[Mischief]:
     yield Mischief("search_finds_nothing", settings=replace(SETTINGS, offers=()))
     strict = replace(SETTINGS, unauthorized_status=401)
     wrong_key = VastaiFault(kind=VastaiFaultKind.UNAUTHORIZED, times=None)
+    for seconds in (0.5, 20.0, 100.0):
+        yield Mischief(f"key_changed_after_{seconds:g}s", kinds=_BOTH, new_key_after_seconds=seconds)
     yield Mischief("key_revoked_401", (replace(wrong_key, times=12),), settings=strict)
     yield Mischief("key_revoked_meanwhile", (replace(wrong_key, after_requests=4, times=30),), _BOTH)
 
@@ -200,6 +223,7 @@ MISCHIEFS: tuple[Mischief, ...] = (
     *_refused_orders(),
     *_lost_orders(),
     *_bad_boots(),
+    *_bad_hosts(),
     *_losses(),
     *_bad_ends(),
     *_bad_listings(),

@@ -17,6 +17,7 @@ from local.simulators.vastai import (
 )
 from rune.jobs.record import Job
 from rune.rentals.paced_provider import PacedProvider
+from rune.rentals.provider_key import KeyedTransport, KeySource
 from rune.rentals.record import Rental, RentalState
 from rune.rentals.settings import RentalSettings
 from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError, VastAi, VastaiTransport
@@ -43,6 +44,9 @@ STAGE = "sim"
 CALL_SECONDS = 0.15
 """What a call of the provider takes (measured by several clients of Vast.ai: 0.1 to 0.3 s)."""
 
+KEY_AGE_SECONDS = 30.0
+"""For how long a process remembers the key."""
+
 _SETTINGS = RentalSettings(STAGE, "https://vastai.example", "ollama/ollama:0.13.0")
 
 
@@ -55,6 +59,8 @@ class Account:
         Orders sent, by label.
     late_orders_seconds
         For the next orders: how long each is under way, so that its answer is lost.
+    api_key
+        The key that the operator has written down for the deployment.
     """
 
     def __init__(self, world: World, settings: VastaiSettings, unguarded: Collection[Guard]) -> None:
@@ -65,13 +71,21 @@ class Account:
         self.provider_limits = WatchedProviderLimits(world, self)
         self.orders: Counter[str] = Counter()
         self.late_orders_seconds: deque[float] = deque()
+        self.api_key = settings.api_key
 
     def now(self) -> float:
         return self._world.now.timestamp()
 
+    def change_key(self) -> None:
+        """Give the account another key; the operator writes it down, and the present one is wrong at once."""
+        self.api_key = f"{self.api_key}-next"
+        self.vastai.change_key(self.api_key)
+
     def provider(self, clock: SkewedClock, meter: Meter | None = None) -> PacedProvider:
         """Return one process's way to the provider."""
-        transport = SimulatedTransport(self._world, self)
+        transport = KeyedTransport(
+            RememberedKey(self), lambda api_key: SimulatedTransport(self._world, self, api_key)
+        )
         return PacedProvider(
             VastAi(transport, pause), FaultyProviderLimits(self._world, self.provider_limits, meter), clock
         )
@@ -146,12 +160,31 @@ class Account:
             self._world.violate(f"{label} was ordered without an intent")
 
 
+class RememberedKey(KeySource):
+    """One process's memory of the key."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self.reread()
+
+    @override
+    def current(self) -> str:
+        is_old = self._account.now() - self._read_at > KEY_AGE_SECONDS
+        return self.reread() if is_old else self._key
+
+    @override
+    def reread(self) -> str:
+        self._key, self._read_at = self._account.api_key, self._account.now()
+        return self._key
+
+
 class SimulatedTransport(VastaiTransport):
     """A `VastaiTransport` with the simulator itself at the other end."""
 
-    def __init__(self, world: World, account: Account) -> None:
+    def __init__(self, world: World, account: Account, api_key: str) -> None:
         self._world = world
         self._account = account
+        self._api_key = api_key
 
     @override
     async def __call__(
@@ -171,7 +204,7 @@ class SimulatedTransport(VastaiTransport):
             path=path,
             query=dict(query or {}),
             body=None if body is None else dict(body),
-            authorization=f"Bearer {self._account.vastai.settings.api_key}",
+            authorization=f"Bearer {self._api_key}",
         )
         if "/asks/" in path and self._account.late_orders_seconds:
             late_seconds = self._account.late_orders_seconds.popleft()

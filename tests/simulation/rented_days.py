@@ -8,11 +8,11 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
-from local.simulators.vastai import DEFAULT_OFFERS, BootScript, Loss, VastaiFault, VastaiSettings
+from local.simulators.vastai import DEFAULT_OFFERS, BootScript, Endpoint, Loss, VastaiFault, VastaiSettings
 from rune.services.admission.requests import Admitted
 from rune.services.rentals import RentalService
 from tests.simulation.faults import Fault, Odds
-from tests.simulation.mischief import MISCHIEFS, QUICK_BOOT
+from tests.simulation.mischief import LISTING_REFUSALS, MISCHIEFS, QUICK_BOOT
 from tests.simulation.provider import Account
 from tests.simulation.renting import FOREIGN_LABELS
 from tests.simulation.requests import (
@@ -118,6 +118,9 @@ def run_rented_day(
     for _ in range(2):
         world.plan(world.random.uniform(0.0, span_seconds), lambda: _lose_one(world, account))
         world.plan(world.random.uniform(0.0, span_seconds), world.resend_by_hand)
+    for _ in range(2):
+        world.plan(world.random.uniform(0.0, span_seconds), lambda: _refuse_listings(world, account))
+    world.plan(world.random.uniform(0.0, span_seconds), account.change_key)
     if world.random.random() < 0.3:
         account.late_orders_seconds.append(world.random.uniform(20.0, 300.0))
     return world.run(hours=24.0, until_kept_are_gone=True, until_redelivered=False)
@@ -151,6 +154,14 @@ def run_contended_day(seed: int, *, odds: Odds = CONTENDED, unguarded: Collectio
         trouble = partial(account.vastai.faults.add, world.random.choice(TROUBLES))
         world.plan(world.random.uniform(0.0, 900.0), trouble)
     return world.run(hours=24.0, until_kept_are_gone=True, until_redelivered=False)
+
+
+def _refuse_listings(world: World, account: Account) -> None:
+    """Let listings alone fail for some minutes, in one way."""
+    kind = world.random.choice(LISTING_REFUSALS)
+    account.vastai.faults.add(
+        VastaiFault(kind=kind, endpoint=Endpoint.LIST, times=world.random.randint(5, 60))
+    )
 
 
 def _visit(world: World) -> None:

@@ -98,6 +98,8 @@ def enact(
     account.late_orders_seconds.extend(mischief.late_orders_seconds)
     if mischief.broke_after_seconds is not None:
         world.at(mischief.broke_after_seconds, lambda: account.vastai.add_credit(Decimal(-10_000)))
+    if mischief.new_key_after_seconds is not None:
+        world.at(mischief.new_key_after_seconds, account.change_key)
     world.submit(REQUESTS[kind])
     return world.run(until_kept_are_gone=True, until_redelivered=False)
 

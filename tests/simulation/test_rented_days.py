@@ -62,7 +62,7 @@ def test_no_machine_is_lost_when_many_want_the_same_one(
 @cache
 def some_days() -> tuple[World, ...]:
     """Return days to look at more than once."""
-    return tuple(run_rented_day(seed) for seed in range(40))
+    return tuple(run_rented_day(seed) for seed in range(50))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -44,6 +44,7 @@ FATAL = {
         "list_unauthorized",
         "list_forbidden",
         "listing_unauthorized_for_long",
+        "listing_forbidden_for_long",
         "key_revoked_401",
         "key_revoked_meanwhile",
     ),
@@ -65,6 +66,7 @@ FATAL = {
     ),
     "no_offer_fits": ("every_ask_gone", "search_finds_nothing"),
     "rental_failed": ("every_boot_exits",),
+    "image_failed": ("boot_pull_error",),
     "search_quota": ("search_quota",),
 }
 """What a job cannot survive, by the code with which it then fails; everything else it does."""
