@@ -41,6 +41,7 @@ def job_record(stored: StoredJob) -> JobRecord:
         error_code=failure.code if failure else None,
         error_stage=failure.stage.value if failure else None,
         error_retryable=failure.retryable if failure else None,
+        warnings=[*(job.warnings or ())],
     )
 
 

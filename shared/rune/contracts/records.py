@@ -51,6 +51,8 @@ class JobRecord(Document):
     """The step in which it failed."""
     error_retryable: bool | None
     """Whether the same job may succeed if it is posted again later."""
+    warnings: list[str]
+    """What is done otherwise than asked, by name: `template_not_allowed`."""
 
 
 class JobEvent(Document):

@@ -63,6 +63,7 @@ def accept(
     deadline: timedelta,
     retention: timedelta,
     rents: bool = False,
+    warnings: tuple[str, ...] = (),
 ) -> tuple[Job, Event, Send]:
     """Return a new job, its first event and its first message.
 
@@ -72,6 +73,8 @@ def accept(
         How long after `now` the job must have ended.
     retention
         How long after `now` its rows are deleted.
+    warnings
+        What is done otherwise than asked, by name.
     """
     job = Job(
         job_id=job_id,
@@ -89,6 +92,7 @@ def accept(
         expires_at=now + retention,
         due_at=now + DISPATCH_GRACE,
         rents=rents,
+        warnings=warnings or None,
     )
     return job, Event(1, "job.accepted", "ok", now), message_for(job)
 

@@ -63,7 +63,7 @@ class Failure:
     code
         Stable snake_case name.
     sentence
-        One sentence for a person; at most 240 bytes of it are kept, because the hot item is small.
+        One sentence for a person; at most 208 bytes of it are kept, because the hot item is small.
     stage
         The step in which it happened.
     retryable
@@ -114,6 +114,8 @@ class Job:
         What its rentals have cost so far, in millionths of a US dollar.
     borrowed_micro_usd
         The part of it for kept machines that it used earlier.
+    warnings
+        What is done otherwise than asked, by name.
     """
 
     job_id: str
@@ -146,6 +148,7 @@ class Job:
     ends_as: Status | None = None
     cost_micro_usd: int = 0
     borrowed_micro_usd: int = 0
+    warnings: tuple[str, ...] | None = None
 
     @property
     def is_active(self) -> bool:

@@ -101,6 +101,7 @@ class JobService:
             deadline=self._limits.deadline,
             retention=self._limits.retention,
             rents=admitted.rents,
+            warnings=admitted.warnings,
         )
         key = None
         if idempotency_key is not None:

@@ -101,7 +101,8 @@ class TenantDocument(_Section):
         None, description="The tenant's share of Amazon Bedrock; without it there is none."
     )
     templates: tuple[str, ...] = _listed(
-        "Templates of Vast.ai, by hash, that requests may name in `template_hash`; others are refused. Vast.ai "
+        "Templates of Vast.ai, by hash, that requests may name in `template_hash`; for others the plain image "
+        "runs. Vast.ai "
         "hands the account's own environment variables to every template.",
         default=(),
     )

@@ -10,7 +10,7 @@ from rune.tenants.document import DEFAULT_KEEP_LIMIT_SECONDS, TenantAgents
 from rune.tenants.tokens import TokenBook, admits
 
 TEMPLATE_NOT_ALLOWED = "Your tenant may not name this template; the operator allows templates by hash."
-"""Why a `template_hash` is refused, at admission and again when the machine is ordered."""
+"""Why a job fails whose template the operator no longer allows when the machine is ordered."""
 
 
 @dataclass(frozen=True, slots=True)

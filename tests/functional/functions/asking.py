@@ -203,6 +203,7 @@ def a_record(**overrides: object) -> dict[str, object]:
         "error_code": None,
         "error_stage": None,
         "error_retryable": None,
+        "warnings": [],
         **overrides,
     }
 

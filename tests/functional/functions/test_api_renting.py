@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rune.jobs.record import Kind, StepName
-from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
 from tests.builders import a_job
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
@@ -156,17 +155,19 @@ def test_tenant_keeps_machines_up_to_its_own_limit(
 # ---------------------------------------------------------------- which templates it may name
 
 
-def test_template_that_the_tenants_document_does_not_allow_is_refused(
+def test_template_that_the_tenants_document_does_not_allow_is_left_out_with_a_warning(
     renting: ModuleType, cloud: Cloud
 ) -> None:
     named = {"template_hash": "c166c11f"}
 
-    refused = post(renting, {**BENCHMARK, **named}, OF_ACME, token=ACMES_TOKEN)
+    of_acme = post(renting, {**BENCHMARK, **named}, OF_ACME, token=ACMES_TOKEN).document["job_id"]
+    own = post(renting, {**BENCHMARK, **named}).document["job_id"]
 
-    pointer = "/template_hash"
-    assert_problem(refused, a_refusal("template_not_allowed", pointer, TEMPLATE_NOT_ALLOWED))
-    taken = post(renting, {**BENCHMARK, **named})
-    assert kept(cloud, taken.document["job_id"])["template_hash"] == "c166c11f"
+    assert kept(cloud, of_acme).get("template_hash") is None
+    assert kept(cloud, own)["template_hash"] == "c166c11f"
+    shown = get(renting, f"/v1/jobs/{of_acme}", OF_ACME, token=ACMES_TOKEN).document
+    assert shown["warnings"] == ["template_not_allowed"]
+    assert get(renting, f"/v1/jobs/{own}").document["warnings"] == []
 
 
 # ---------------------------------------------------------------- refused

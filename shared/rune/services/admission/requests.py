@@ -13,7 +13,6 @@ from rune.services.admission.bedrock_budget import check_bedrock_budget
 from rune.services.admission.workloads import admit_work
 from rune.tenants.backends import NO_BACKENDS, TenantBackends, check_backend
 from rune.tenants.document import TenantAgents
-from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
 from rune.workflows.graph import Request, Trait, first_step, traits_of
 
 
@@ -25,6 +24,9 @@ class Renting:
     longest_keep: timedelta
     templates: frozenset[str] = frozenset()
 
+
+TEMPLATE_WARNING = "template_not_allowed"
+"""The tenant may not name the template that the request names, and the plain image runs instead."""
 
 NO_RENTING = Renting(is_possible=False, longest_keep=timedelta(0))
 
@@ -38,6 +40,8 @@ class Admitted:
     request_json
         The request as the job keeps it: understood, defaulted, without what the job does not use. Two requests
         that mean the same to this version have the same document.
+    warnings
+        What is done otherwise than asked, by name.
     sent_json
         What the caller sent, in one spelling. Versions with other defaults have the same document; None where no
         caller sent it.
@@ -47,6 +51,7 @@ class Admitted:
     first_step: StepName
     request_json: str
     rents: bool = False
+    warnings: tuple[str, ...] = ()
     sent_json: str | None = None
 
 
@@ -69,7 +74,8 @@ def admit_benchmark(
         else {"backend_url": check_backend(backends, request, policy, model=request.model)}
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
-    return _admitted(Kind.BENCHMARK, request, admit_work(known, policy, backends), backends)
+    work = admit_work(known, policy, backends)
+    return _admitted(Kind.BENCHMARK, request, work, backends, _warnings_about(request, renting))
 
 
 def admit_agentic_agent(
@@ -104,10 +110,13 @@ def admit_llm_instance(
         if request.wants_rental
         else {"backend_url": check_backend(backends, request, policy, model=request.model)}
     )
-    return _admitted(Kind.LLM_INSTANCE, request, request.model_copy(update=server), backends)
+    known = request.model_copy(update=server)
+    return _admitted(Kind.LLM_INSTANCE, request, known, backends, _warnings_about(request, renting))
 
 
-def _admitted(kind: Kind, sent: Request, known: Request, backends: TenantBackends) -> Admitted:
+def _admitted(
+    kind: Kind, sent: Request, known: Request, backends: TenantBackends, warnings: tuple[str, ...] = ()
+) -> Admitted:
     """Return what is kept of a request. Every kind of job passes here, and with it the budget for Bedrock."""
     check_bedrock_budget(known, backends)
     return Admitted(
@@ -115,6 +124,7 @@ def _admitted(kind: Kind, sent: Request, known: Request, backends: TenantBackend
         first_step(kind, known),
         known.model_dump_json(exclude_none=True),
         rents=Trait.RENTS in traits_of(kind, known),
+        warnings=warnings,
         sent_json=normalize_sent(sent),
     )
 
@@ -123,6 +133,20 @@ def normalize_sent(request: Document) -> str:
     """Return what a caller sent in one spelling: members sorted, numbers as their fields have them, no nulls."""
     sent = request.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     return json.dumps(sent, sort_keys=True)
+
+
+def _warnings_about(request: BenchmarkRequest | LlmInstanceRequest, renting: Renting) -> tuple[str, ...]:
+    """Return what is done otherwise than asked.
+
+    Clients in the field name a template in every request, so one that is not allowed is left out and not refused.
+    """
+    is_refused = request.wants_rental and not _may_name_template(request, renting)
+    return (TEMPLATE_WARNING,) if is_refused else ()
+
+
+def _may_name_template(request: BenchmarkRequest | LlmInstanceRequest, renting: Renting) -> bool:
+    named = request.rental_terms.template_hash
+    return not named or named in renting.templates
 
 
 def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Renting) -> dict[str, object]:
@@ -169,16 +193,10 @@ def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Re
             pointer="/max_dph" if request.max_dph is not None else "/provisioning/vastai/max_dph",
             code="max_dph_zero",
         )
-    if terms.template_hash and terms.template_hash not in renting.templates:
-        raise InvalidRequestError(
-            TEMPLATE_NOT_ALLOWED,
-            pointer="/template_hash" if request.template_hash else "/provisioning/vastai/template_hash",
-            code="template_not_allowed",
-        )
     return {
         "vastai": True,
         "provisioning": None,
-        "template_hash": terms.template_hash,
+        "template_hash": terms.template_hash if _may_name_template(request, renting) else None,
         "min_dph": terms.min_dph,
         "max_dph": terms.max_dph,
         "reliability": terms.reliability,
