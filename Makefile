@@ -109,6 +109,11 @@ lock: $(UV) ## Compile the requirement files again (UPGRADE=1 takes newer versio
 			$$name.in --output-file $$name.txt; \
 	done
 
+.PHONY: pin-image
+pin-image: ## Move the image of rented machines in the template (IMAGE=ollama/ollama:0.34.0, or with @sha256:…)
+	@test -n "$(IMAGE)" || { echo 'pin-image needs IMAGE=name:version or IMAGE=name:version@sha256:…' >&2; exit 2; }
+	sed -i.old '/^  VastaiImage:/,/Default:/s|Default: .*|Default: $(IMAGE)|' template.yaml && rm template.yaml.old
+
 .PHONY: clean
 clean: ## Remove what was built and cached; environments stay (rm -rf .venv .local removes them)
 	rm -rf .aws-sam $(STAMPS)/build .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -44,7 +44,7 @@ class VastaiSettings:
             stage=read_text(environment, "RUNE_STAGE"),
             api_url=environment.get("VAST_API_URL", "") or "https://console.vast.ai",
             api_key_parameter=environment.get("VAST_API_KEY_PARAMETER", ""),
-            image=environment.get("VAST_IMAGE", "") or "ollama/ollama:latest",
+            image=environment.get("VAST_IMAGE", ""),
         )
 
 

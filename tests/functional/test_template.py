@@ -382,3 +382,27 @@ def test_prod_is_refused_without_authentication() -> None:
     rule = TEMPLATE["Rules"]["ProdNeedsAuthentication"]
     assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "Stage"}, "prod"]}
     assert rule["Assertions"][0]["Assert"] == {"Fn::Equals": [{"Ref": "AuthDisabled"}, "false"]}
+
+
+def _takes_image(image: str) -> bool:
+    return re.search(TEMPLATE["Parameters"]["VastaiImage"]["AllowedPattern"], image) is not None
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        TEMPLATE["Parameters"]["VastaiImage"]["Default"],
+        f"ollama/ollama:0.33.3@sha256:{'0' * 64}",
+        f"registry.example:5000/ollama@sha256:{'0' * 64}",
+        "registry.example:5000/ollama:0.33.3",
+    ],
+)
+def test_image_of_rented_machines_is_named_by_version_or_digest(image: str) -> None:
+    assert _takes_image(image)
+
+
+@pytest.mark.parametrize(
+    "image", ["", "ollama/ollama", "ollama/ollama:latest", "registry.example:5000/ollama", "a b:1"]
+)
+def test_image_of_rented_machines_is_refused_when_it_may_change(image: str) -> None:
+    assert not _takes_image(image)

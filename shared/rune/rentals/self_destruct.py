@@ -69,5 +69,5 @@ def fits(template: Template | None) -> bool:
 
 
 def is_ollama(image: str) -> bool:
-    """Return whether an image, with or without its tag, is Ollama's own."""
-    return image.partition(":")[0].removeprefix("docker.io/") == "ollama/ollama"
+    """Return whether an image, with or without its tag and digest, is Ollama's own."""
+    return image.partition("@")[0].partition(":")[0].removeprefix("docker.io/") == "ollama/ollama"

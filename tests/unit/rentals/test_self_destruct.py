@@ -183,6 +183,8 @@ def test_environment_gives_rune_a_quarter_of_an_hour_beyond_the_ceiling() -> Non
         ("ollama/ollama", True, True),
         ("ollama/ollama:0.9.0", True, True),
         ("docker.io/ollama/ollama:latest", True, True),
+        (f"ollama/ollama:0.33.3@sha256:{'0' * 64}", True, True),
+        (f"ollama/ollama@sha256:{'0' * 64}", True, True),
         ("ollama/ollama:latest", False, False),
         ("ollama/ollama-rocm:latest", True, False),
         ("ghcr.io/ollama/ollama:latest", True, False),
