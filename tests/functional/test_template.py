@@ -321,7 +321,7 @@ def test_settings_that_are_not_understood_ring(function: str) -> None:
     (alarm,) = [
         found
         for found in alarms
-        if (found.get("MetricName"), found.get("Dimensions")) == (NOT_UNDERSTOOD_METRIC, [dimension])
+        if (found["MetricName"], found["Dimensions"]) == (NOT_UNDERSTOOD_METRIC, [dimension])
     ]
     assert (alarm["Namespace"], alarm["Threshold"]) == (NAMESPACE, 1)
 
