@@ -14,15 +14,21 @@ def variables_of(state: StackState) -> Mapping[str, str]:
 
     `RUNE_API_BASE_URL`, `RUNE_API_TENANT` and `RUNE_API_TOKEN` are the names that RUNE's clients read. Each
     simulated server has its address in `<NAME>_URL`, the emulator in `EMULATOR_URL`. The token is left out where
-    the stack has only its hash.
+    the stack has only its hash. `VAST_URL` and `VAST_API_KEY` are the names that Vast.ai's own client reads.
     """
     token = {} if state.token is None else {"RUNE_API_TOKEN": state.token}
+    account = (
+        {}
+        if state.vastai_key is None
+        else {"VAST_URL": state.simulators["vastai"], "VAST_API_KEY": state.vastai_key}
+    )
     return {
         "RUNE_API_BASE_URL": state.base_url,
         "RUNE_API_TENANT": state.tenant,
         **token,
         "EMULATOR_URL": state.emulator_url,
         **{f"{name.upper()}_URL": address for name, address in state.simulators.items()},
+        **account,
     }
 
 

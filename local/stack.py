@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -32,6 +32,11 @@ from local.tokens import LocalTokens, make_tokens
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
 _READY_LIMIT_SECONDS = 60.0
+MARKET_COMMAND = (
+    '(eval "$(make -s env)"; HOME=$PWD/.local/vastai-home .local/venvs/vastai/bin/vastai search offers -n)'
+)
+"""Shows the simulated market with Vast.ai's own client, which keeps its files in that home."""
+
 _SHOWN_TOKEN_CHARS = 6
 _SIMULATOR_LIMIT_SECONDS = 30.0
 _LISTENING = re.compile(r"listening on (http://\S+)")
@@ -123,6 +128,8 @@ def running_stack(settings: StackSettings, *, say: Say = print) -> Iterator[Stac
         stops.enter_context(proxy.serving(app, listeners))
         port = int(listeners[0].getsockname()[1])
         state = _describe(f"http://localhost:{port}", tokens, emulator, outputs, simulators)
+        if "vastai" in simulators:
+            state = replace(state, vastai_key=vastai_key)
         processes = (emulator.process, *(process for process, _ in simulators.values()))
         stack = Stack(state, emulator.session(), processes)
         with _timed(say, "answering"):
@@ -267,7 +274,8 @@ def _timed(say: Say, what: str) -> Iterator[None]:
     say(f"  {what:<12} {time.monotonic() - started:5.1f} s")
 
 
-def _introduce(stack: Stack, say: Say) -> None:
+def introduce(stack: Stack, say: Say) -> None:
+    """Say where everything of a running stack is."""
     state = stack.state
     say(f"\nRUNE answers at {state.base_url}")
     say(f"  tenant       {state.tenant}")
@@ -276,6 +284,8 @@ def _introduce(stack: Stack, say: Say) -> None:
     say(f"  tenants      {state.tenants_path}/<tenant> in its SSM (docs/tenants.md)")
     for name, address in state.simulators.items():
         say(f"  {name:<12} {address} (simulated)")
+    if state.vastai_key is not None:
+        say(f"  its market   {MARKET_COMMAND}")
     say("The functions' logs follow. Ctrl-C stops everything.\n")
 
 
@@ -290,7 +300,7 @@ def _run_in_foreground(settings: StackSettings) -> None:
     """Run until Ctrl-C or SIGTERM (KeyboardInterrupt), or until a process of the stack ends (StackError)."""
     stop = threading.Event()
     with running_stack(settings, say=_say) as stack:
-        _introduce(stack, _say)
+        introduce(stack, _say)
         follower = threading.Thread(target=stack.follow_logs, args=(_say, stop), name="logs", daemon=True)
         follower.start()
         try:

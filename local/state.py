@@ -32,6 +32,8 @@ class StackState:
         Names, by role: api, worker-money, worker-inference, janitor.
     simulators
         Addresses, by name: ollama, bedrock, vastai.
+    vastai_key
+        Of the account with the simulated Vast.ai; None where there is none.
     pids
         Process ids, by name: stack (also the proxy), emulator, and each simulator.
     """
@@ -50,6 +52,7 @@ class StackState:
     functions: dict[str, str]
     log_groups: dict[str, str]
     simulators: dict[str, str] = field(default_factory=dict)
+    vastai_key: str | None = None
     pids: dict[str, int] = field(default_factory=dict)
 
 

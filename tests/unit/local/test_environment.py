@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from local import environment
+from local.emulator import AwsSession
+from local.stack import MARKET_COMMAND, Stack, introduce
 from local.state import StackState, holding, write_state
 
 STATE = StackState(
@@ -35,6 +37,24 @@ def test_variables_are_those_that_clients_read() -> None:
         "OLLAMA_URL": "http://127.0.0.1:1",
         "VASTAI_URL": "http://127.0.0.1:2",
     }
+
+
+def test_variables_lead_the_official_client_to_the_simulated_account() -> None:
+    found = environment.variables_of(replace(STATE, vastai_key="a-key"))
+
+    assert (found["VAST_URL"], found["VAST_API_KEY"]) == ("http://127.0.0.1:2", "a-key")
+
+
+@pytest.mark.parametrize(("key", "is_shown"), [("a-key", True), (None, False)])
+def test_stack_tells_how_to_look_at_the_simulated_market_but_not_the_key(
+    key: str | None, *, is_shown: bool
+) -> None:
+    lines: list[str] = []
+
+    introduce(Stack(replace(STATE, vastai_key=key), AwsSession("http://127.0.0.1:4566"), ()), lines.append)
+
+    assert any(MARKET_COMMAND in line for line in lines) is is_shown
+    assert not any("a-key" in line for line in lines)
 
 
 def test_variables_hold_no_token_when_the_stack_knows_only_its_hash() -> None:
