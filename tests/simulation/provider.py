@@ -87,7 +87,10 @@ class Account:
             RememberedKey(self), lambda api_key: SimulatedTransport(self._world, self, api_key)
         )
         return PacedProvider(
-            VastAi(transport, pause), FaultyProviderLimits(self._world, self.provider_limits, meter), clock
+            VastAi(transport, pause),
+            FaultyProviderLimits(self._world, self.provider_limits, meter),
+            clock,
+            pause,
         )
 
     def dependencies(self, clock: SkewedClock, meter: Meter) -> RentalDependencies:

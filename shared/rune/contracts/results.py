@@ -88,6 +88,8 @@ class RentalReceipt(Document):
     """When the machine was proven gone; null for one that is kept."""
     kept_until: datetime | None
     """When RUNE destroys a kept machine by itself."""
+    chosen_because: str | None = None
+    """Why this machine was taken: what the job was expected to cost on it, and on the next one."""
     is_open_to_the_world: bool
     """Whether the server asks for no credential, so that anyone with the address can use it."""
     destroys_itself: bool

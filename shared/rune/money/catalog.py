@@ -15,10 +15,20 @@ SYSTEM_DISK_GB = 32
 
 @dataclass(frozen=True, slots=True)
 class SizedModel:
-    """A model and the GPU memory it needs, all GPUs of the machine together."""
+    """A model and the GPU memory it needs, all GPUs of the machine together.
+
+    Attributes
+    ----------
+    vram_mb
+        With a context of 8,192 tokens.
+    kib_per_token
+        What each token of its context takes: 2 x layers x heads of keys and values x their width x 2 bytes, from
+        the model's `config.json`. None where it is not known.
+    """
 
     name: str
     vram_mb: int
+    kib_per_token: int | None = None
 
     @property
     def download_gb(self) -> int:
@@ -33,14 +43,14 @@ class SizedModel:
 
 
 CATALOG: tuple[SizedModel, ...] = (
-    SizedModel("llama3.1:405b", 260_000),
-    SizedModel("mixtral:8x22b", 95_000),
-    SizedModel("command-r-plus:104b", 75_000),
-    SizedModel("qwen2.5-coder:72b", 55_000),
-    SizedModel("llama3.1:70b", 50_000),
-    SizedModel("mixtral:8x7b", 32_000),
-    SizedModel("command-r:35b", 28_000),
-    SizedModel("llama3.1:8b", 8_000),
+    SizedModel("llama3.1:405b", 260_000, 504),
+    SizedModel("mixtral:8x22b", 95_000, 224),
+    SizedModel("command-r-plus:104b", 75_000, 256),
+    SizedModel("qwen2.5-coder:72b", 55_000, 320),
+    SizedModel("llama3.1:70b", 50_000, 320),
+    SizedModel("mixtral:8x7b", 32_000, 128),
+    SizedModel("command-r:35b", 28_000, 160),
+    SizedModel("llama3.1:8b", 8_000, 128),
 )
 """Largest first."""
 

@@ -24,6 +24,20 @@ _USUAL_BYTES_PER_PARAMETER = 0.72
 _BASE_MB = 2_000
 """For a small model's context and buffers."""
 
+_LIKELY_GB_PER_BILLION = 0.61
+"""Of a download in that quantisation: 4.9 GB for 8.03 billion parameters, 43 for 70.6, 243 for 405.9 (as above)."""
+
+_USUAL_SHARE_OF_BOUND = 0.6
+"""Of the upper bound of a download: 4.9 of 9 GB for llama3.1:8b, 243 of 292 for 405b."""
+
+INCLUDED_CONTEXT_TOKENS = 8192
+"""Context that a model's memory includes."""
+
+_KIB_PER_TOKEN = ((5, 144), (16, 200), (110, 384))
+_MOST_KIB_PER_TOKEN = 512
+"""Of models with up to so many billion parameters, at most: Qwen3-4B 144; Phi-4 (14B) 200; Gemma 2 27B 368;
+Llama-3.1-405B 504. From their `config.json`, as `SizedModel.kib_per_token`."""
+
 
 def size_model(model: str, min_vram_mb: int | None = None) -> SizedModel:
     """Return the model with the memory it needs.
@@ -54,13 +68,42 @@ def estimate_vram_mb(model: str) -> int | None:
     Every expert counts in full, although experts share some weights. A size of zero, or one that needs more memory
     than a caller may ask for, is no size.
     """
-    size = _SIZE.search(model.rpartition(":")[2]) or _SIZE.search(model)
-    if size is None:
+    billions = _billions(model)
+    if billions is None:
         return None
-    billions = float(size["billions"]) * int(size["experts"] or 1)
-    quantised = next((each for pattern, each in _BYTES_PER_PARAMETER if pattern.search(model.lower())), None)
-    vram_mb = round(billions * (quantised or _USUAL_BYTES_PER_PARAMETER) * 1000) + _BASE_MB
+    gb_per_billion = _find_quantisation(model) or _USUAL_BYTES_PER_PARAMETER
+    vram_mb = round(billions * gb_per_billion * 1000) + _BASE_MB
     return vram_mb if billions and vram_mb <= LARGEST_VRAM_MB else None
+
+
+def estimate_weights_gb(model: SizedModel) -> float:
+    """Return how much a model's download probably takes; `SizedModel.download_gb` is the most that it may take."""
+    quantised = _find_quantisation(model.name)
+    billions = _billions(model.name)
+    if billions is None:
+        return model.download_gb * _USUAL_SHARE_OF_BOUND
+    return min(billions * (quantised or _LIKELY_GB_PER_BILLION), float(model.download_gb))
+
+
+def context_vram_mb(model: SizedModel, context_tokens: int) -> int:
+    """Return the memory that a context needs beyond the one that is included in the model's own."""
+    more_tokens = max(0, context_tokens - INCLUDED_CONTEXT_TOKENS)
+    kib_per_token = model.kib_per_token or _estimate_kib_per_token(model)
+    return -(-more_tokens * kib_per_token // 1024)
+
+
+def _estimate_kib_per_token(model: SizedModel) -> int:
+    billions = _billions(model.name) or model.vram_mb / 1000 / _USUAL_BYTES_PER_PARAMETER
+    return next((kib for most, kib in _KIB_PER_TOKEN if billions <= most), _MOST_KIB_PER_TOKEN)
+
+
+def _billions(model: str) -> float | None:
+    size = _SIZE.search(model.rpartition(":")[2]) or _SIZE.search(model)
+    return None if size is None else float(size["billions"]) * int(size["experts"] or 1)
+
+
+def _find_quantisation(model: str) -> float | None:
+    return next((each for pattern, each in _BYTES_PER_PARAMETER if pattern.search(model.lower())), None)
 
 
 def largest_model(vram_mb: int) -> SizedModel | None:

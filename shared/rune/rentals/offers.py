@@ -1,11 +1,12 @@
-"""Which offer to take. Vast.ai's filters are not relied on: every number is checked again here."""
+"""Which offer fits. Vast.ai's filters are not relied on: every number is checked again here."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 
+from rune.rentals.images import OLLAMA, GpuNeeds, least_cuda_version
 from rune.rentals.record import MICRO_USD_PER_USD, Prices
 
 VRAM_MARGIN_PERCENT = 10
@@ -33,8 +34,16 @@ class Offer:
         As quoted, with the disk that the search asked for.
     gpu_usd_per_hour, storage_usd_per_gb_month
         Its parts.
-    speed
-        Vast.ai's DLPerf score.
+    memory_gb_per_second
+        Of each GPU; 0 where the host states none.
+    disk_mb_per_second
+        0 where the host states none.
+    compute_capability
+        In hundredths: 890 is 8.9. 0 where the host states none.
+    cuda_version
+        The newest that its driver serves; 0 where the host states none.
+    gpu_maker, cpu_architecture
+        In Vast.ai's words, such as `nvidia` and `amd64`; empty where the host states none.
     time_left
         Until the host takes the machine back.
     """
@@ -54,7 +63,12 @@ class Offer:
     port_count: int
     download_mbit_per_second: float
     time_left: timedelta
-    speed: float
+    memory_gb_per_second: float
+    disk_mb_per_second: float
+    compute_capability: int
+    cuda_version: float
+    gpu_maker: str
+    cpu_architecture: str
     place: str
     is_rentable: bool
 
@@ -88,6 +102,8 @@ class Requirements:
         The most that its weights take.
     time_needed
         How long the machine must be there.
+    gpu
+        What the image needs.
     """
 
     vram_mb: int
@@ -98,6 +114,7 @@ class Requirements:
     reliability_ratio: float
     port_count: int
     time_needed: timedelta
+    gpu: GpuNeeds = OLLAMA
 
     @property
     def offered_vram_mb(self) -> int:
@@ -117,6 +134,11 @@ class RejectionReason(StrEnum):
 
     TAKEN = "taken"
     FAILED_BEFORE = "failed_before"
+    FAILED_LATELY = "failed_lately"
+    """It failed another job."""
+    ARCHITECTURE = "architecture"
+    COMPUTE_CAPABILITY = "compute_capability"
+    CUDA = "cuda"
     VRAM = "vram"
     DISK = "disk"
     BELOW_MIN_PRICE = "below_min_dph"
@@ -129,35 +151,35 @@ class RejectionReason(StrEnum):
     ENDS_SOON = "time_left"
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Offers that fit, best value first, and why each other machine was rejected."""
-
-    offers: tuple[Offer, ...]
-    rejections: tuple[tuple[int, RejectionReason], ...]
-
-
-def select_offers(
-    offers: Sequence[Offer], requirements: Requirements, failed_machines: Collection[int]
-) -> Selection:
-    """Return what fits, ordered by speed per dollar."""
-    judged = [(offer, find_rejection_reason(offer, requirements, failed_machines)) for offer in offers]
-    fitting = [offer for offer, reason in judged if reason is None]
-    return Selection(
-        # Equal value: the more reliable host, then the lower id, so that the same market gives the same choice.
-        tuple(sorted(fitting, key=lambda o: (-_value(o, requirements), -o.reliability_ratio, o.offer_id))),
-        tuple((offer.machine_id, reason) for offer, reason in judged if reason is not None),
-    )
-
-
 def find_rejection_reason(
-    offer: Offer, requirements: Requirements, failed_machines: Collection[int]
+    offer: Offer,
+    requirements: Requirements,
+    failed_machines: Collection[int] = (),
+    hosts_to_avoid: Collection[int] = (),
 ) -> RejectionReason | None:
-    """Return the first reason against an offer, or None."""
+    """Return the first reason against an offer, or None.
+
+    Parameters
+    ----------
+    failed_machines
+        Those that failed this job.
+    hosts_to_avoid
+        Those that failed other jobs lately.
+    """
     price = offer.usd_per_hour(requirements.disk_gb)
     rejections = (
         (RejectionReason.TAKEN, not offer.is_rentable),
         (RejectionReason.FAILED_BEFORE, offer.machine_id in failed_machines),
+        (RejectionReason.FAILED_LATELY, offer.machine_id in hosts_to_avoid),
+        (RejectionReason.ARCHITECTURE, not _has_known_architecture(offer)),
+        (
+            RejectionReason.COMPUTE_CAPABILITY,
+            offer.compute_capability < requirements.gpu.compute_capability,
+        ),
+        (
+            RejectionReason.CUDA,
+            offer.cuda_version < least_cuda_version(requirements.gpu, offer.compute_capability),
+        ),
         (RejectionReason.VRAM, offer.vram_mb < requirements.offered_vram_mb),
         (RejectionReason.DISK, offer.disk_gb < requirements.disk_gb),
         (RejectionReason.BELOW_MIN_PRICE, price < requirements.min_usd_per_hour),
@@ -175,8 +197,9 @@ def find_rejection_reason(
     return next((reason for reason, applies in rejections if applies), None)
 
 
-def _value(offer: Offer, requirements: Requirements) -> float:
-    return offer.speed / float(max(offer.usd_per_hour(requirements.disk_gb), Decimal("0.001")))
+def _has_known_architecture(offer: Offer) -> bool:
+    """Return whether the images run there: they are built for NVIDIA's GPUs, and tested on amd64 alone."""
+    return offer.gpu_maker in ("nvidia", "") and offer.cpu_architecture in ("amd64", "x86_64", "")
 
 
 def _micro(usd: Decimal) -> int:

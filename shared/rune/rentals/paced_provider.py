@@ -1,25 +1,41 @@
 """Calls of the provider, paced for all workers together, with one listing that they share.
 
 Vast.ai limits calls per key and endpoint (https://docs.vast.ai/api-reference/rate-limits-and-errors, August 2026),
-so the number of workers must not matter. No call waits: one that comes too early raises ThrottledError.
+so the number of workers must not matter. No call waits, but for the pages of a search: one that comes too early
+raises ThrottledError.
 """
 
+import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from rune.clock import Clock
 from rune.errors import ProviderBusyError, RentalError
 from rune.rentals.instance import CLOCK_SKEW, Listing
 from rune.rentals.offers import Offer, Requirements
 from rune.rentals.proof import Presence, find_presence
-from rune.rentals.provider import Account, Order, Provider, Template
+from rune.rentals.provider import Account, OfferPage, Order, Provider, Template
 from rune.rentals.record import Rental
 from rune.rentals.store import Endpoint, ProviderLimits
 
 log = logging.getLogger(__name__)
+
+MAX_SEARCHES = 3
+"""Pages of one search: 192 offers."""
+
+LONGEST_PAGING = timedelta(seconds=13)
+"""After this no further page is asked for; a step that orders has 45 s."""
+
+ANY_PRICE = Decimal("Infinity")
+"""Where no further page can be had."""
+
+type IsEnough = Callable[[tuple[Offer, ...], Decimal], bool]
+type Pause = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds."""
 
 LISTING_AGE = timedelta(seconds=5)
 """How old a shared listing may be where no proof is needed."""
@@ -60,17 +76,66 @@ class ThrottledError(Exception):
 
 
 class PacedProvider:
-    """Every method may raise ThrottledError, `RentalError` and StoreUnavailableError."""
+    """Every method may raise ThrottledError, `RentalError` and StoreUnavailableError.
 
-    def __init__(self, provider: Provider, provider_limits: ProviderLimits, clock: Clock) -> None:
+    Parameters
+    ----------
+    pause
+        Waits between two pages of one search; no other call waits.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        provider_limits: ProviderLimits,
+        clock: Clock,
+        pause: Pause = asyncio.sleep,
+    ) -> None:
         self._provider = provider
+        self._pause = pause
         self._provider_limits = provider_limits
         self._clock = clock
         self._accounts: dict[str, int | None] = {}
 
-    async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
-        """Return offers that may fit."""
-        return await self._paced(Endpoint.SEARCH, lambda: self._provider.search(requirements))
+    async def search(self, requirements: Requirements, is_enough: IsEnough) -> tuple[Offer, ...]:
+        """Return offers that may fit, cheapest first, those below the lowest price that is accepted among them.
+
+        One search returns a page. The next begins at the price of the last offer, or at the lowest accepted one,
+        after the provider's interval.
+
+        Parameters
+        ----------
+        is_enough
+            Told all offers so far, and from which hourly price the next page would go on.
+        """
+        began_at, found = self._clock.now(), dict[int, Offer]()
+        from_usd = Decimal(0)
+        for number in range(MAX_SEARCHES):
+            try:
+                page = await self._search_page(requirements, from_usd, is_first=number == 0)
+            except (ThrottledError, RentalError):
+                if not is_enough(tuple(found.values()), ANY_PRICE):
+                    raise
+                break
+            found |= {offer.offer_id: offer for offer in page.offers}
+            last_usd = max((offer.price_usd_per_hour for offer in page.offers), default=from_usd)
+            next_usd = max(last_usd, requirements.min_usd_per_hour)
+            is_over = not page.is_full or next_usd <= from_usd
+            if is_over or self._clock.now() - began_at > LONGEST_PAGING:
+                break
+            if is_enough(tuple(found.values()), next_usd):
+                break
+            from_usd = next_usd
+        return tuple(found.values())
+
+    async def _search_page(
+        self, requirements: Requirements, from_usd_per_hour: Decimal, *, is_first: bool
+    ) -> OfferPage:
+        if not is_first:
+            await self._pause(INTERVALS[Endpoint.SEARCH].total_seconds())
+        return await self._paced(
+            Endpoint.SEARCH, lambda: self._provider.search(requirements, from_usd_per_hour)
+        )
 
     async def find_template(self, template_hash: str) -> Template | None:
         """Return a stored template, or None."""

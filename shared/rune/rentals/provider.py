@@ -37,6 +37,20 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferPage:
+    """What one search found, cheapest first.
+
+    Attributes
+    ----------
+    is_full
+        Whether there may be more: the provider bounds what one search returns.
+    """
+
+    offers: tuple[Offer, ...]
+    is_full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """A template stored with the provider.
 
@@ -83,8 +97,8 @@ class Sight:
 class Provider(Protocol):
     """A market of rented machines."""
 
-    async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
-        """Return offers that may fit; the provider's filters are no promise."""
+    async def search(self, requirements: Requirements, from_usd_per_hour: Decimal) -> OfferPage:
+        """Return the cheapest offers at or above a price that may fit; the provider's filters are no promise."""
         ...
 
     async def find_template(self, template_hash: str) -> Template | None:

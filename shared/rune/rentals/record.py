@@ -108,6 +108,8 @@ class Rental:
         The model that was downloaded to it.
     template_hash
         The provider's template that it was made from, if any.
+    choice
+        Why this machine was chosen, in a sentence.
     image_bytes
         Upper bound of the download of its image.
     account_id
@@ -154,6 +156,7 @@ class Rental:
     unfit_for: str | None = None
     model: str | None = None
     template_hash: str | None = None
+    choice: str | None = None
     image_bytes: int = OLLAMA_IMAGE_BYTES
     account_id: int | None = None
     contract_id: int | None = None

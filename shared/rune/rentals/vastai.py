@@ -7,12 +7,13 @@ does not know of: an order is never sent twice, and only a complete listing says
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal, Protocol, override
 
 from rune.errors import CreateLostError, ProviderFailedError, ProviderKeyError
 from rune.rentals.instance import Instance, Listing
-from rune.rentals.offers import Offer, Requirements
-from rune.rentals.provider import Account, Order, Provider, Sight, Template
+from rune.rentals.offers import MAX_DOWNLOAD_USD_PER_GB, Requirements
+from rune.rentals.provider import Account, OfferPage, Order, Provider, Sight, Template
 from rune.rentals.vastai_responses import (
     Members,
     VastaiResponse,
@@ -89,16 +90,17 @@ class VastAi(Provider):
         self._pause = pause
 
     @override
-    async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
-        """`POST /bundles/`: up to 64 on-demand offers, by value."""
-        found = await self._call("POST", "/api/v0/bundles/", body=_search_body(requirements))
+    async def search(self, requirements: Requirements, from_usd_per_hour: Decimal) -> OfferPage:
+        """`POST /bundles/`: up to 64 on-demand offers, cheapest first."""
+        body = _search_body(requirements, from_usd_per_hour)
+        found = await self._call("POST", "/api/v0/bundles/", body=body)
         offers = found.get("offers")
         if isinstance(offers, dict):
             offers = [offers]
         if not isinstance(offers, list):
             raise ProviderFailedError("Vast.ai's answer to a search holds no offers.")
         read = (read_offer(members) for members in offers if isinstance(members, dict))
-        return tuple(offer for offer in read if offer is not None)
+        return OfferPage(tuple(offer for offer in read if offer is not None), len(offers) >= MAX_OFFERS)
 
     @override
     async def find_template(self, template_hash: str) -> Template | None:
@@ -267,7 +269,7 @@ def _require_success(response: VastaiResponse) -> Members:
     return members
 
 
-def _search_body(requirements: Requirements) -> dict[str, object]:
+def _search_body(requirements: Requirements, from_usd_per_hour: Decimal) -> dict[str, object]:
     return {
         "verified": {"eq": True},
         "external": {"eq": False},
@@ -275,15 +277,18 @@ def _search_body(requirements: Requirements) -> dict[str, object]:
         "rented": {"eq": False},
         "gpu_total_ram": {"gte": requirements.offered_vram_mb},
         "disk_space": {"gte": requirements.disk_gb},
-        "dph_total": {
-            "gte": float(requirements.min_usd_per_hour),
-            "lte": float(requirements.max_usd_per_hour),
-        },
+        "dph_total": {"gte": float(from_usd_per_hour), "lte": float(requirements.max_usd_per_hour)},
+        "gpu_arch": {"eq": "nvidia"},
+        "cpu_arch": {"eq": "amd64"},
+        # Both: with the second alone some GPUs are not shown (https://github.com/dstackai/gpuhunt/pull/142).
+        "compute_cap": {"gte": requirements.gpu.compute_capability},
+        "cuda_max_good": {"gte": requirements.gpu.cuda_version},
         "reliability": {"gte": requirements.reliability_ratio},
         "direct_port_count": {"gte": requirements.port_count},
         "inet_down": {"gte": requirements.download_mbit_per_second},
+        "inet_down_cost": {"lte": float(MAX_DOWNLOAD_USD_PER_GB)},
         "duration": {"gte": requirements.time_needed.total_seconds()},
-        "order": [["dlperf_per_dphtotal", "desc"]],
+        "order": [["dph_total", "asc"]],
         "type": "on-demand",
         "limit": MAX_OFFERS,
         # Without it the quoted price includes a disk of another size.

@@ -140,7 +140,12 @@ def read_offer(members: Members) -> Offer | None:
             port_count=_whole(members.get("direct_port_count") or 0),
             download_mbit_per_second=float(_decimal(members.get("inet_down") or 0)),
             time_left=timedelta(seconds=min(float(_decimal(members.get("duration") or 0)), 1e9)),
-            speed=float(_decimal(members.get("dlperf") or 0)),
+            memory_gb_per_second=float(_decimal(members.get("gpu_mem_bw") or 0)),
+            disk_mb_per_second=float(_decimal(members.get("disk_bw") or 0)),
+            compute_capability=_whole(members.get("compute_cap") or 0),
+            cuda_version=float(_decimal(members.get("cuda_max_good") or 0)),
+            gpu_maker=str(members.get("gpu_arch") or "").lower(),
+            cpu_architecture=str(members.get("cpu_arch") or "").lower(),
             place=" ".join(str(members.get("geolocation") or "").split())[:64],
             is_rentable=members.get("rentable") is not False and not members.get("rented"),
         )

@@ -4,7 +4,14 @@ from hypothesis import strategies as st
 
 from rune.errors import InvalidRequestError
 from rune.money.catalog import CATALOG, SizedModel, find_model
-from rune.money.sizing import SMALLEST_MODEL, estimate_vram_mb, largest_model, size_model
+from rune.money.sizing import (
+    SMALLEST_MODEL,
+    context_vram_mb,
+    estimate_vram_mb,
+    estimate_weights_gb,
+    largest_model,
+    size_model,
+)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +124,44 @@ def test_largest_model_never_needs_more_than_there_is(vram_mb: int) -> None:
 
     assert (model and model.vram_mb) == max(fitting, default=None)
     assert SMALLEST_MODEL.vram_mb == min(each.vram_mb for each in CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("name", "min_vram_mb", "weights_gb"),
+    [
+        ("llama3.1:8b", None, 4.9),
+        ("llama3.1:70b", None, 43),
+        ("llama3.1:405b", None, 243),
+        ("qwen3:14b", None, 9.3),
+        ("qwen3:14b-q8_0", None, 16),
+        ("house-model", 8_000, 5),
+    ],
+)
+def test_weights_are_estimated_as_the_library_has_them(
+    name: str, min_vram_mb: int | None, weights_gb: float
+) -> None:
+    model = size_model(name, min_vram_mb)
+
+    assert estimate_weights_gb(model) == pytest.approx(weights_gb, rel=0.1)
+    assert estimate_weights_gb(model) <= model.download_gb
+
+
+@pytest.mark.parametrize(
+    ("name", "context_tokens", "mib"),
+    [
+        ("llama3.1:8b", 0, 0),
+        ("llama3.1:8b", 8_192, 0),
+        ("llama3.1:8b", 131_072, 15_360),
+        ("llama3.1:70b", 32_768, 7_680),
+        ("qwen3:14b", 32_768, 4_800),
+        ("qwen3:4b", 32_768, 3_456),
+        ("gemma2:27b", 16_384, 3_072),
+        ("deepseek-v3:671b", 16_384, 4_096),
+    ],
+)
+def test_context_beyond_the_usual_needs_memory_of_its_own(name: str, context_tokens: int, mib: int) -> None:
+    assert context_vram_mb(size_model(name), context_tokens) == mib
+
+
+def test_context_of_a_model_without_a_size_in_its_name_is_estimated_from_its_memory() -> None:
+    assert context_vram_mb(size_model("house-model", 8_000), 9_216) == 200

@@ -11,7 +11,7 @@ from typing import override
 
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.offers import Offer, Requirements
-from rune.rentals.provider import Account, Order, Provider, Sight, Template
+from rune.rentals.provider import Account, OfferPage, Order, Provider, Sight, Template
 from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError, VastaiTransport
 from rune.rentals.vastai_responses import VastaiResponse
 from tests.rental_builders import ACCOUNT_ID, CONTRACT_ID, an_instance
@@ -64,6 +64,8 @@ class ScriptedMarket(Provider):
 
     Attributes
     ----------
+    page_size
+        Offers that one search returns.
     is_destroying
         Whether machines go when they are destroyed; else they go on being listed.
     is_shown_at_once
@@ -77,6 +79,7 @@ class ScriptedMarket(Provider):
     templates: dict[str, Template] = field(default_factory=dict)
     credit_usd: Decimal | None = Decimal(25)
     errors: dict[str, list[Exception]] = field(default_factory=dict)
+    page_size: int = 64
     is_destroying: bool = True
     is_shown_at_once: bool = True
     unlisted: frozenset[int] = frozenset()
@@ -89,9 +92,11 @@ class ScriptedMarket(Provider):
         return [argument for called, argument in self.calls if called == name]
 
     @override
-    async def search(self, requirements: Requirements) -> tuple[Offer, ...]:
+    async def search(self, requirements: Requirements, from_usd_per_hour: Decimal) -> OfferPage:
         self._note("search", requirements)
-        return self.offers
+        found = [each for each in self.offers if each.price_usd_per_hour >= from_usd_per_hour]
+        found.sort(key=lambda each: each.price_usd_per_hour)
+        return OfferPage(tuple(found[: self.page_size]), len(found) > self.page_size)
 
     @override
     async def find_template(self, template_hash: str) -> Template | None:
@@ -167,7 +172,12 @@ def an_offer(**overrides: object) -> Offer:
         port_count=249,
         download_mbit_per_second=912.3,
         time_left=timedelta(days=170),
-        speed=98.4,
+        memory_gb_per_second=1008.0,
+        disk_mb_per_second=2900.0,
+        compute_capability=890,
+        cuda_version=12.8,
+        gpu_maker="nvidia",
+        cpu_architecture="amd64",
         place="Quebec, CA",
         is_rentable=True,
     )

@@ -2,14 +2,24 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from rune.errors import ProviderBusyError, ProviderFailedError, RentalError, SearchQuotaError
 from rune.rentals.instance import Listing
-from rune.rentals.paced_provider import INTERVALS, LISTING_AGE, PacedProvider, ThrottledError
+from rune.rentals.offers import Offer, Requirements
+from rune.rentals.paced_provider import (
+    ANY_PRICE,
+    INTERVALS,
+    LISTING_AGE,
+    MAX_SEARCHES,
+    IsEnough,
+    PacedProvider,
+    ThrottledError,
+)
 from rune.rentals.proof import Presence, find_presence
-from rune.rentals.provider import Order
+from rune.rentals.provider import OfferPage, Order
 from rune.rentals.record import Rental
 from rune.rentals.store import Endpoint
 from tests.builders import NOW, FakeClock, after
@@ -22,7 +32,7 @@ from tests.rental_builders import (
     a_rental,
     an_instance,
 )
-from tests.unit.rentals.scripted import ScriptedMarket, a_wanted
+from tests.unit.rentals.scripted import ScriptedMarket, a_wanted, an_offer
 
 ORDER = Order(offer_id=111, label="rune-x", disk_gb=40, ports=(11434,))
 
@@ -36,7 +46,17 @@ class Yard:
         self.clock = FakeClock()
 
     def worker(self, clock: FakeClock | None = None) -> PacedProvider:
-        return PacedProvider(self.market, self.provider_limits, clock or self.clock)
+        own_clock = clock or self.clock
+
+        async def pause(seconds: float) -> None:
+            own_clock.advance(seconds)
+
+        return PacedProvider(self.market, self.provider_limits, own_clock, pause)
+
+
+def enough(offers: tuple[Offer, ...], _from_usd_per_hour: Decimal) -> bool:
+    """Let a search end with its first page, if that holds an offer."""
+    return bool(offers)
 
 
 def run[T](call: Awaitable[T]) -> T:
@@ -47,7 +67,7 @@ def run[T](call: Awaitable[T]) -> T:
 
 
 CALLS: dict[Endpoint, tuple[str, Callable[[PacedProvider], Awaitable[object]]]] = {
-    Endpoint.SEARCH: ("search", lambda provider: provider.search(a_wanted())),
+    Endpoint.SEARCH: ("search", lambda provider: provider.search(a_wanted(), enough)),
     Endpoint.TEMPLATES: ("find_template", lambda provider: provider.find_template("hash")),
     Endpoint.ACCOUNT: ("read_account", lambda provider: provider.read_account()),
     Endpoint.EDIT: ("label", lambda provider: provider.label(1, "x")),
@@ -140,7 +160,7 @@ def test_provider_passes_other_errors_on_and_keeps_nobody_away(error: RentalErro
     yard.market.errors["search"] = [error]
 
     with pytest.raises(type(error)):
-        run(yard.worker().search(a_wanted()))
+        run(yard.worker().search(a_wanted(), enough))
 
     assert yard.provider_limits.next_at == {Endpoint.SEARCH: after(6)}
 
@@ -283,3 +303,80 @@ def test_machine_is_not_read_where_that_would_prove_nothing(rental: Rental, list
 
     assert run(yard.worker().confirm_absence(rental, listing)) == listing
     assert yard.market.calls == []
+
+
+def a_market(*prices: str, page_size: int = 2) -> Yard:
+    """Return a provider whose searches return two offers each."""
+    yard = Yard()
+    yard.market.page_size = page_size
+    yard.market.offers = tuple(
+        an_offer(offer_id=number, price_usd_per_hour=Decimal(price)) for number, price in enumerate(prices, 1)
+    )
+    return yard
+
+
+def never_enough(_offers: tuple[Offer, ...], _from_usd_per_hour: Decimal) -> bool:
+    return False
+
+
+def search(yard: Yard, is_enough: IsEnough = never_enough, min_usd: str = "0") -> list[int]:
+    wanted = a_wanted(min_usd_per_hour=Decimal(min_usd))
+    return [offer.offer_id for offer in run(yard.worker().search(wanted, is_enough))]
+
+
+def test_search_goes_on_page_by_page_at_the_provider_s_pace() -> None:
+    yard = a_market("0.1", "0.2", "0.3", "0.4")
+
+    assert search(yard) == [1, 2, 3, 4]
+    assert yard.clock.now() == after(12)
+    assert len(yard.market.called("search")) == 3
+
+
+def test_search_ends_after_so_many_pages() -> None:
+    yard = a_market(*(f"{n / 100}" for n in range(1, 20)))
+
+    assert search(yard) == [1, 2, 3, 4]
+    assert len(yard.market.called("search")) == MAX_SEARCHES
+
+
+def test_search_ends_with_the_page_that_is_enough() -> None:
+    yard = a_market("0.1", "0.2", "0.3")
+    told: list[tuple[int, Decimal]] = []
+
+    def is_enough(offers: tuple[Offer, ...], from_usd_per_hour: Decimal) -> bool:
+        told.append((len(offers), from_usd_per_hour))
+        return True
+
+    assert search(yard, is_enough) == [1, 2]
+    assert told == [(2, Decimal("0.2"))]
+
+
+def test_search_goes_on_at_the_lowest_accepted_price_when_a_page_is_below_it() -> None:
+    yard = a_market("0.1", "0.2", "0.3", "2.5")
+
+    assert search(yard, min_usd="2.3") == [1, 2, 4]
+
+
+def test_search_ends_when_a_page_brings_nothing_new() -> None:
+    yard = a_market("0.1", "0.1", "0.1")
+
+    assert search(yard) == [1, 2]
+    assert len(yard.market.called("search")) == 2
+
+
+@pytest.mark.parametrize("error", [ProviderBusyError("Too often."), SearchQuotaError("Tomorrow.")], ids=repr)
+def test_search_keeps_to_what_it_has_when_a_further_page_is_refused(error: RentalError) -> None:
+    yard = a_market("0.1", "0.2", "0.3")
+    first = yard.market.search
+
+    async def refusing(requirements: Requirements, from_usd_per_hour: Decimal) -> OfferPage:
+        if from_usd_per_hour:
+            raise error
+        return await first(requirements, from_usd_per_hour)
+
+    yard.market.search = refusing  # type: ignore[method-assign]
+
+    assert search(yard, lambda _, usd: usd == ANY_PRICE) == [1, 2]
+    yard.clock.advance(60)
+    with pytest.raises(type(error)):
+        search(yard)

@@ -12,7 +12,7 @@ from rune.errors import (
     RentalError,
     SearchQuotaError,
 )
-from rune.rentals.provider import Account, Sight
+from rune.rentals.provider import Account, OfferPage, Sight
 from rune.rentals.vastai import CALL_TIMEOUT_SECONDS, RequestNotSentError, ResponseLostError, VastAi
 from rune.rentals.vastai_responses import VastaiResponse
 from tests.rental_builders import CONTRACT_ID
@@ -44,7 +44,7 @@ def run[T](call: Awaitable[T]) -> T:
 def test_search_asks_for_everything_that_a_decision_looks_at() -> None:
     client, transport = a_client(an_answer({"offers": []}))
 
-    assert run(client.search(a_wanted())) == ()
+    assert run(client.search(a_wanted(), Decimal("0.1"))) == OfferPage(())
     assert transport.sent == [
         Sent(
             "POST",
@@ -57,11 +57,16 @@ def test_search_asks_for_everything_that_a_decision_looks_at() -> None:
                 "gpu_total_ram": {"gte": 22_000},
                 "disk_space": {"gte": 55},
                 "dph_total": {"gte": 0.1, "lte": 0.5},
+                "gpu_arch": {"eq": "nvidia"},
+                "cpu_arch": {"eq": "amd64"},
+                "compute_cap": {"gte": 500},
+                "cuda_max_good": {"gte": 12.4},
                 "reliability": {"gte": 0.99},
                 "direct_port_count": {"gte": 1},
                 "inet_down": {"gte": 23 * 8000 / 1200},
+                "inet_down_cost": {"lte": 0.02},
                 "duration": {"gte": 7200.0},
-                "order": [["dlperf_per_dphtotal", "desc"]],
+                "order": [["dph_total", "asc"]],
                 "type": "on-demand",
                 "limit": 64,
                 "allocated_storage": 55.0,
@@ -74,13 +79,22 @@ def test_search_returns_offers_and_leaves_out_what_is_none() -> None:
     other = {**OFFER, "id": 2}
     client, _ = a_client(an_answer({"offers": [OFFER, {"id": 1}, None, "x", other]}))
 
-    assert [offer.offer_id for offer in run(client.search(a_wanted()))] == [31_415_926, 2]
+    assert [offer.offer_id for offer in run(client.search(a_wanted(), Decimal(0))).offers] == [31_415_926, 2]
+
+
+@pytest.mark.parametrize(("count", "is_full"), [(63, False), (64, True)])
+def test_search_tells_whether_there_may_be_more_offers(count: int, is_full: bool) -> None:
+    # One of them cannot be read, and counts.
+    rows = [{"id": 1}, *({**OFFER, "id": 2 + number} for number in range(count - 1))]
+    client, _ = a_client(an_answer({"offers": rows}))
+
+    assert run(client.search(a_wanted(), Decimal(0))).is_full is is_full
 
 
 def test_search_takes_a_single_offer_for_a_list_of_one() -> None:
     client, _ = a_client(an_answer({"offers": OFFER}))
 
-    assert [offer.machine_id for offer in run(client.search(a_wanted()))] == [27_182]
+    assert [offer.machine_id for offer in run(client.search(a_wanted(), Decimal(0))).offers] == [27_182]
 
 
 def test_template_is_asked_for_by_its_hash() -> None:
@@ -208,7 +222,7 @@ def test_destroy_fails_when_the_answer_does_not_say_that_the_machine_goes(
 
 
 READS = {
-    "search": lambda client: client.search(a_wanted()),
+    "search": lambda client: client.search(a_wanted(), Decimal(0)),
     "find_template": lambda client: client.find_template(HASH),
     "show": lambda client: client.show(1),
     "label": lambda client: client.label(1, "x"),

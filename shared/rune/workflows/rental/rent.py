@@ -18,13 +18,11 @@ from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle, self_destruct
 from rune.rentals.blame import Blame, Phase, find_blame, is_same_again
-from rune.rentals.offers import select_offers
 from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.provider import Order, Template
 from rune.rentals.reconciliation import record_not_made
 from rune.rentals.record import (
     MICRO_USD_PER_USD,
-    OLLAMA_IMAGE_BYTES,
     EndReason,
     Machine,
     Rental,
@@ -33,7 +31,6 @@ from rune.rentals.record import (
     make_rental_id,
 )
 from rune.storage.change import Change
-from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.rental.dependencies import (
     PORT,
@@ -43,17 +40,8 @@ from rune.workflows.rental.dependencies import (
     fact_of,
     read_request,
 )
-from rune.workflows.rental.selection import (
-    PlannedOrder,
-    best_fit,
-    describe_needs,
-    describe_selection,
-    failed_machines,
-    fits_kept,
-    latest_end,
-    least_credit_usd,
-    summarize_rejections,
-)
+from rune.workflows.rental.search import image_of, most_image_bytes, plan_order
+from rune.workflows.rental.selection import PlannedOrder, fits_kept, least_credit_usd
 
 MAX_ORDERS = 8
 """Offers ordered for one job, those included that were rented already."""
@@ -71,10 +59,6 @@ CONTEXT_VARIABLE = "OLLAMA_CONTEXT_LENGTH"
 CONTEXT_TOKENS = 8192
 """Of a model for which no call names a context. Ollama's own default is 262,144 from 47 GiB of GPU memory on
 (https://github.com/ollama/ollama/blob/main/docs/context-length.mdx); its cache does not fit beside the model."""
-
-MOST_IMAGE_BYTES = 15_000_000_000
-"""Upper bound of the download of a template's image. Its size is unknown before the order, and traffic is billed;
-images with CUDA and a server have 5 to 12 GB compressed (vllm/vllm-openai, nvcr.io/nvidia/pytorch)."""
 
 _BUSY_DELAY_SECONDS = 12
 
@@ -151,45 +135,20 @@ class RentStep:
     async def _order(
         self, context: StepContext, request: RentalRequest, attempts: tuple[Rental, ...]
     ) -> Outcome:
-        job, provider, clock = context.job, self._dependencies.provider, self._dependencies.clock
-        terms, tenant = request.rental_terms, self._dependencies.tenants.of(job.tenant)
-        began_at = clock.now()
-        template = None
-        if terms.template_hash:
-            if terms.template_hash not in tenant.templates:
-                return Failed("template_not_allowed", TEMPLATE_NOT_ALLOWED, retryable=False)
-            template = await provider.find_template(terms.template_hash)
-            if template is None:
-                return Failed("template_not_found", "Vast.ai has no such template.", retryable=False)
-        ceiling_at = latest_end(job, request, tenant.keep_limit)
-        requirements = describe_needs(request, template, ceiling_at - began_at)
-        offers = await provider.search(requirements)
-        selection = select_offers(offers, requirements, failed_machines(attempts))
-        searched_ms = round((clock.now() - began_at).total_seconds() * 1000)
-        search = Note("vastai.offer_search", describe_selection(selection), duration_ms=searched_ms)
-        if not selection.offers:
-            sentence = (
-                f"None of {len(offers)} offers fits: {summarize_rejections(selection)}."
-                if offers
-                else "Vast.ai has no offer with the memory, disk, reliability and price that the job asks for."
-            )
-            return Failed("no_offer_fits", sentence, retryable=True, notes=(search,))
-        model, requirements = best_fit(request, selection.offers[0], requirements)
+        began_at = self._dependencies.clock.now()
+        plan = await plan_order(self._dependencies, context.job, request, attempts)
+        if isinstance(plan, Failed):
+            return plan
         outcome: Outcome
         try:
-            outcome = await self._buy(
-                context,
-                attempts,
-                PlannedOrder(selection.offers[0], requirements, model, template, ceiling_at),
-                began_at,
-            )
+            outcome = await self._buy(context, attempts, plan.order, began_at)
         except NoCreditError as error:
             outcome = Failed.from_error(error)
         match outcome:
             case Next():
-                return replace(outcome, notes=(search,), phases_ms={"search": searched_ms})
+                return replace(outcome, notes=(plan.note,), phases_ms={"search": plan.note.duration_ms or 0})
             case Failed():
-                return replace(outcome, notes=(search,))
+                return replace(outcome, notes=(plan.note,))
         return outcome
 
     async def _buy(
@@ -269,7 +228,7 @@ class RentStep:
         offer = planned.offer
         now = self._dependencies.clock.now()
         script = self_destruct.make_script(self._dependencies.settings.api_url)
-        image = planned.template.image if planned.template else self._dependencies.settings.image
+        image = image_of(self._dependencies, planned.template)
         return Rental(
             rental_id=make_rental_id(job.job_id, attempt),
             label=make_label(self._dependencies.settings.stage, job.job_id, attempt),
@@ -297,7 +256,8 @@ class RentStep:
             held_since=now,
             model=planned.model.name,
             template_hash=planned.template.template_hash if planned.template else None,
-            image_bytes=OLLAMA_IMAGE_BYTES if self_destruct.is_ollama(image) else MOST_IMAGE_BYTES,
+            image_bytes=most_image_bytes(image),
+            choice=planned.reason,
             has_self_destruct=script is not None and self_destruct.fits(planned.template),
         )
 

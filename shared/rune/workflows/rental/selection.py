@@ -6,31 +6,42 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from rune.bench.prompts import make_prompts
+from rune.contracts import BenchmarkRequest
 from rune.jobs.record import Job
 from rune.llm.names import is_same_model
 from rune.money.catalog import SizedModel
-from rune.money.sizing import largest_model
+from rune.money.sizing import context_vram_mb, estimate_weights_gb, largest_model
+from rune.rentals.forecast import ExpectedUse
+from rune.rentals.images import find_gpu_needs
 from rune.rentals.lifecycle import RELEASE_MARGIN
-from rune.rentals.offers import VRAM_MARGIN_PERCENT, Offer, Requirements, Selection, select_offers
+from rune.rentals.offers import VRAM_MARGIN_PERCENT, Offer, Requirements, find_rejection_reason
 from rune.rentals.provider import Template
+from rune.rentals.ranking import Selection, explain_choice, name_gpus
 from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental, RentalState
+from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.rental.dependencies import RentalRequest, required_model
 
 _LISTED_REJECTIONS = 40
 _BYTES_PER_GB = 1_000_000_000
+
+LIKELY_OUTPUT_TOKENS = 500
+"""Of an answer whose length is not limited: a page."""
+
 _SPARE_DISK_GB = 8
 """Room on a machine's disk for logs and parts of a download."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrder:
-    """What is to be ordered, and for which model."""
+    """What is to be ordered, for which model, and why."""
 
     offer: Offer
     requirements: Requirements
     model: SizedModel
     template: Template | None
     ceiling_at: datetime
+    reason: str
 
 
 def latest_end(job: Job, request: RentalRequest, longest_keep: timedelta) -> datetime:
@@ -39,11 +50,13 @@ def latest_end(job: Job, request: RentalRequest, longest_keep: timedelta) -> dat
     return ends_at + longest_keep if keeps(job, request) else ends_at
 
 
-def describe_needs(request: RentalRequest, template: Template | None, time_needed: timedelta) -> Requirements:
+def describe_needs(
+    request: RentalRequest, template: Template | None, image: str, time_needed: timedelta
+) -> Requirements:
     """Return what an offer must have."""
     model, terms = required_model(request), request.rental_terms
     return Requirements(
-        vram_mb=model.vram_mb,
+        vram_mb=required_vram_mb(request, model),
         disk_gb=max(model.required_disk_gb, template.disk_gb if template else 0),
         download_gb=model.download_gb,
         min_usd_per_hour=Decimal(repr(terms.min_dph)),
@@ -51,7 +64,28 @@ def describe_needs(request: RentalRequest, template: Template | None, time_neede
         reliability_ratio=terms.reliability,
         port_count=1,
         time_needed=time_needed,
+        gpu=find_gpu_needs(image),
     )
+
+
+def required_vram_mb(request: RentalRequest, model: SizedModel) -> int:
+    """Return the memory for the model with the context in which the job loads it."""
+    return model.vram_mb + context_vram_mb(model, context_tokens_of(request, rents=True) or 0)
+
+
+def describe_use(job: Job, request: RentalRequest, model: SizedModel, image_bytes: int) -> ExpectedUse:
+    """Return what the job will do with its machine, as far as its request tells."""
+    kept = timedelta(seconds=request.keep_seconds) if keeps(job, request) else timedelta(0)
+    tokens = count_output_tokens(request) if isinstance(request, BenchmarkRequest) else 0
+    return ExpectedUse(image_bytes / _BYTES_PER_GB, estimate_weights_gb(model), tokens, kept)
+
+
+def count_output_tokens(request: BenchmarkRequest) -> int:
+    """Return how many tokens the model will probably write, warm-ups included."""
+    workload = request.measured
+    prompt_count = len(make_prompts(request.question, workload))
+    per_point = prompt_count * workload.repetitions + workload.warmup_requests
+    return workload.point_count * per_point * (workload.output_tokens or LIKELY_OUTPUT_TOKENS)
 
 
 def keeps(job: Job, request: RentalRequest) -> bool:
@@ -62,6 +96,7 @@ def keeps(job: Job, request: RentalRequest) -> bool:
 def fits_kept(rental: Rental, job: Job, request: RentalRequest, now: datetime) -> bool:
     """Return whether a tenant's kept machine fits a job until its deadline."""
     terms, model = request.rental_terms, required_model(request)
+    vram_mb = required_vram_mb(request, model)
     usd_per_hour = rental.prices.micro_usd_per_hour / MICRO_USD_PER_USD
     return (
         rental.state is RentalState.KEPT
@@ -71,7 +106,7 @@ def fits_kept(rental: Rental, job: Job, request: RentalRequest, now: datetime) -
         and rental.kept_until > now
         and rental.ceiling_at >= job.deadline_at
         and rental.template_hash == terms.template_hash
-        and rental.machine.vram_mb * 100 >= model.vram_mb * (100 + VRAM_MARGIN_PERCENT)
+        and rental.machine.vram_mb * 100 >= vram_mb * (100 + VRAM_MARGIN_PERCENT)
         and rental.machine.disk_gb >= model.required_disk_gb
         and _has_room(rental, model)
         and rental.machine.reliability_percent >= int(terms.reliability * 100)
@@ -97,11 +132,11 @@ def best_fit(
     while (model := largest_model(vram_mb)) is not None:
         grown = replace(
             requirements,
-            vram_mb=model.vram_mb,
+            vram_mb=required_vram_mb(request, model),
             disk_gb=max(requirements.disk_gb, model.required_disk_gb),
             download_gb=model.download_gb,
         )
-        if select_offers([offer], grown, ()).offers:
+        if find_rejection_reason(offer, grown) is None:
             return model, grown
         vram_mb = model.vram_mb - 1
     return required_model(request), requirements
@@ -129,13 +164,20 @@ def describe_selection(selection: Selection) -> dict[str, str]:
     """Return the labels of the search's event: the chosen machine, and why each other was rejected."""
     listed = [f"{machine_id} {reason}" for machine_id, reason in selection.rejections]
     labels = {
-        "fitting": str(len(selection.offers)),
+        "fitting": str(len(selection.candidates)),
         "rejected": "; ".join(listed[:_LISTED_REJECTIONS]),
     }
     if len(listed) > _LISTED_REJECTIONS:
         labels["also_rejected"] = str(len(listed) - _LISTED_REJECTIONS)
-    if selection.offers:
-        labels["chosen"] = f"{selection.offers[0].machine_id} {selection.offers[0].gpu_name}"
+    if selection.floor is not None:
+        labels["floor"] = (
+            f"min_dph excluded {selection.floor.count} cheaper offers,"
+            f" from {selection.floor.from_usd_per_hour:.4f} USD per hour"
+        )
+    if selection.candidates:
+        offer = selection.candidates[0].offer
+        labels["chosen"] = f"{offer.machine_id} {name_gpus(offer)}"
+        labels["why"] = explain_choice(selection)
     return labels
 
 

@@ -383,7 +383,10 @@ def test_release_is_done_when_the_janitor_was_faster() -> None:
 def test_release_puts_the_receipt_into_the_result() -> None:
     failed = a_released_rental(cost_micro_usd=10_000, contract_id=7)
     used: Rental = replace(
-        a_running_rental(has_self_destruct=True), rental_id=f"{JOB_ID}-2", attempt=2, label="rune-x"
+        a_running_rental(has_self_destruct=True, choice="It was the only one."),
+        rental_id=f"{JOB_ID}-2",
+        attempt=2,
+        label="rune-x",
     )
     world = a_world(failed, used, instances=(replace(MACHINE, label="rune-x"),), seconds=400)
 
@@ -412,6 +415,7 @@ def test_release_puts_the_receipt_into_the_result() -> None:
         "rented_at": "2026-11-23T12:00:00Z",
         "released_at": None,
         "kept_until": "2026-11-23T12:16:40Z",
+        "chosen_because": "It was the only one.",
         "is_open_to_the_world": True,
         "destroys_itself": True,
     }

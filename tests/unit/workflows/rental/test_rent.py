@@ -54,10 +54,16 @@ def a_named(attempt: int) -> dict[str, object]:
     return {"rental_id": named.rental_id, "label": named.label, "attempt": attempt}
 
 
+WHY = (
+    "0.0218 USD expected: 0.3581 USD per hour for 79 s, 0.0138 USD of traffic, odds 0.996;"
+    " next 1 1x RTX 4090 0.0909"
+)
+
+
 def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
     world = a_world()
-    best = an_offer(offer_id=5, machine_id=27_182, speed=200.0)
-    world.market.offers = (an_offer(machine_id=1), best)
+    best = an_offer(offer_id=5, machine_id=27_182)
+    world.market.offers = (an_offer(machine_id=1, download_usd_per_gb=Decimal("0.012")), best)
 
     outcome = world.run(JOB)
 
@@ -68,7 +74,7 @@ def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
         notes=(
             Note(
                 "vastai.offer_search",
-                {"fitting": "2", "rejected": "", "chosen": "27182 RTX 4090"},
+                {"fitting": "2", "rejected": "", "chosen": "27182 1x RTX 4090", "why": WHY},
                 duration_ms=0,
             ),
         ),
@@ -83,8 +89,60 @@ def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
         prices=Prices(346_700, 11_389, 2_000),
         ceiling_at=JOB.deadline_at + timedelta(minutes=5),
         model=MODEL,
+        choice=WHY,
         has_self_destruct=True,
     )
+
+
+def test_rent_tells_what_the_floor_excluded() -> None:
+    world = a_world()
+    dear = {"price_usd_per_hour": Decimal("2.4"), "gpu_usd_per_hour": Decimal("2.4")}
+    world.market.offers = (an_offer(), an_offer(offer_id=2, machine_id=2, **dear))
+
+    outcome = world.run(JOB, min_dph=2.3)
+
+    assert isinstance(outcome, Next)
+    labels = outcome.notes[0].labels
+    assert labels["chosen"] == "2 1x RTX 4090"
+    assert labels["floor"] == "min_dph excluded 1 cheaper offers, from 0.3581 USD per hour"
+
+
+def test_rent_asks_for_memory_for_the_context_that_the_job_loads() -> None:
+    world = a_world()
+    world.run(JOB, context_tokens=131_072)
+
+    (requirements,) = world.market.called("search")
+    # 8,000 MB for the model with 8,192 tokens, and 128 KiB for each further one.
+    assert requirements.vram_mb == 8_000 + 122_880 * 128 // 1024  # type: ignore[attr-defined]
+    assert requirements.download_gb == 9  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("image", "cuda_version"), [("ollama/ollama", 12.4), ("vllm/vllm-openai:v0.33.0", 13.0)]
+)
+def test_rent_asks_for_what_the_image_needs_of_the_gpu(image: str, cuda_version: float) -> None:
+    world = a_world()
+    world.market.templates["h"] = Template("h", image, "", disk_gb=40, starts_itself=True)
+    world.run(JOB, template_hash="h")
+
+    (requirements,) = world.market.called("search")
+    assert requirements.gpu.cuda_version == cuda_version  # type: ignore[attr-defined]
+
+
+def test_rent_looks_at_more_of_the_market_while_a_dearer_offer_may_cost_the_job_less() -> None:
+    world = a_world()
+    world.market.page_size = 2
+    slow = {"download_mbit_per_second": 100.0}
+    world.market.offers = (
+        an_offer(offer_id=1, machine_id=1, port_count=0, price_usd_per_hour=Decimal("0.1")),
+        an_offer(offer_id=2, machine_id=2, price_usd_per_hour=Decimal("0.37"), **slow),
+        an_offer(offer_id=3, machine_id=3, price_usd_per_hour=Decimal("0.38")),
+    )
+
+    world.run(JOB)
+
+    assert len(world.market.called("search")) == 2
+    assert world.rental().machine.machine_id == 3
 
 
 def test_rent_orders_a_machine_that_destroys_itself() -> None:
@@ -150,7 +208,10 @@ def test_rent_takes_the_largest_model_that_the_best_offer_holds_when_none_is_nam
 
 def test_rent_fails_with_every_flaw_told_when_no_offer_fits() -> None:
     world = a_world()
-    world.market.offers = (an_offer(machine_id=1, vram_mb=4000), an_offer(machine_id=2, vram_mb=4000))
+    world.market.offers = (
+        an_offer(offer_id=1, machine_id=1, vram_mb=4000),
+        an_offer(offer_id=2, machine_id=2, vram_mb=4000),
+    )
 
     outcome = world.run(JOB)
 
@@ -194,6 +255,7 @@ def test_rent_orders_the_template_and_its_own_start_unless_it_is_ollamas(
     image: str, script: str | None
 ) -> None:
     world = a_world()
+    world.market.offers = (an_offer(cuda_version=13.0),)
     world.market.templates["h"] = Template("h", image, "", disk_gb=90, starts_itself=True)
 
     world.run(JOB, template_hash="h")
@@ -209,6 +271,7 @@ def test_rent_orders_the_template_and_its_own_start_unless_it_is_ollamas(
 )
 def test_rent_counts_an_image_that_is_not_ollamas_at_its_largest(image: str, image_gb: int) -> None:
     world = a_world()
+    world.market.offers = (an_offer(cuda_version=13.0),)
     world.market.templates["h"] = Template("h", image, "", disk_gb=40, starts_itself=True)
 
     world.run(JOB, template_hash="h")

@@ -52,7 +52,10 @@ class World:
 
     @property
     def dependencies(self) -> RentalDependencies:
-        provider = PacedProvider(self.market, self.provider_limits, self.clock)
+        async def pause(seconds: float) -> None:
+            self.clock.advance(seconds)
+
+        provider = PacedProvider(self.market, self.provider_limits, self.clock, pause)
         return RentalDependencies(
             provider, self.rental_store, self.clock, self.server.open, self.settings, self.tenants
         )

@@ -1,0 +1,147 @@
+"""Which of the offers that fit is taken: the one on which the job is expected to cost least."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from rune.rentals.forecast import ExpectedUse, Forecast, forecast, least_usd
+from rune.rentals.hosts import UNKNOWN_HOST, HostRecord
+from rune.rentals.offers import Offer, RejectionReason, Requirements, find_rejection_reason
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An offer that fits, with what the job is expected to cost on it."""
+
+    offer: Offer
+    forecast: Forecast
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What the lowest price that the caller accepts has excluded.
+
+    Attributes
+    ----------
+    count
+        Offers that fit but for being cheaper.
+    from_usd_per_hour
+        The cheapest of them.
+    """
+
+    count: int
+    from_usd_per_hour: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Offers that fit, cheapest for the job first, and why each other machine was rejected."""
+
+    candidates: tuple[Candidate, ...]
+    rejections: tuple[tuple[int, RejectionReason], ...]
+    floor: Floor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What is known when an offer is chosen, beside the offers.
+
+    Attributes
+    ----------
+    failed_machines
+        Those that failed this job.
+    hosts
+        What earlier jobs know, by machine.
+    """
+
+    failed_machines: Collection[int] = ()
+    hosts: Mapping[int, HostRecord] | None = None
+    now: datetime | None = None
+
+    def record_of(self, offer: Offer) -> HostRecord:
+        """Return what is known of an offer's host."""
+        return (self.hosts or {}).get(offer.machine_id, UNKNOWN_HOST)
+
+    def hosts_to_avoid(self) -> frozenset[int]:
+        """Return the hosts that failed too lately."""
+        if self.now is None:
+            return frozenset()
+        until = {number: record.excluded_until() for number, record in (self.hosts or {}).items()}
+        return frozenset(number for number, moment in until.items() if moment and moment > self.now)
+
+
+def select_offers(
+    offers: Iterable[Offer], requirements: Requirements, use: ExpectedUse, market: Market
+) -> Selection:
+    """Return what fits, ordered by what the job is expected to cost on it."""
+    avoided = market.hosts_to_avoid()
+    judged = [
+        (offer, find_rejection_reason(offer, requirements, market.failed_machines, avoided))
+        for offer in offers
+    ]
+    candidates = [
+        Candidate(offer, forecast(offer, use, requirements.disk_gb, market.record_of(offer)))
+        for offer, reason in judged
+        if reason is None
+    ]
+    return Selection(
+        # At the same cost: fewer GPUs, the surer host, the lower id, so that one market gives one choice.
+        tuple(
+            sorted(
+                candidates,
+                key=lambda each: (
+                    each.forecast.expected_usd,
+                    each.offer.gpu_count,
+                    -each.offer.reliability_ratio,
+                    each.offer.offer_id,
+                ),
+            )
+        ),
+        tuple((offer.machine_id, reason) for offer, reason in judged if reason is not None),
+        _find_floor([offer for offer, _ in judged], requirements, market.failed_machines, avoided),
+    )
+
+
+def is_settled(selection: Selection, use: ExpectedUse, from_usd_per_hour: Decimal) -> bool:
+    """Return whether no offer at or above an hourly price can cost the job less than the best one found."""
+    if not selection.candidates:
+        return False
+    return least_usd(from_usd_per_hour, use) >= selection.candidates[0].forecast.expected_usd
+
+
+def explain_choice(selection: Selection) -> str:
+    """Return in a sentence why the first offer was chosen."""
+    best, *others = selection.candidates
+    told = best.forecast
+    sentence = (
+        f"{told.expected_usd:.4f} USD expected: {told.usd_per_hour:.4f} USD per hour for"
+        f" {told.busy.total_seconds():.0f} s, {told.traffic_usd:.4f} USD of traffic, odds {told.odds_ratio:.3f}"
+    )
+    if others:
+        other = others[0]
+        sentence += (
+            f"; next {other.offer.machine_id} {name_gpus(other.offer)} {other.forecast.expected_usd:.4f}"
+        )
+    return sentence
+
+
+def name_gpus(offer: Offer) -> str:
+    """Return how many GPUs of which kind an offer has."""
+    return f"{offer.gpu_count}x {offer.gpu_name}"
+
+
+def _find_floor(
+    offers: Iterable[Offer],
+    requirements: Requirements,
+    failed_machines: Collection[int],
+    avoided: Collection[int],
+) -> Floor | None:
+    without = replace(requirements, min_usd_per_hour=Decimal(0))
+    cheaper = [
+        price
+        for offer in offers
+        if (price := offer.usd_per_hour(requirements.disk_gb)) < requirements.min_usd_per_hour
+        and find_rejection_reason(offer, without, failed_machines, avoided) is None
+    ]
+    return Floor(len(cheaper), min(cheaper)) if cheaper else None

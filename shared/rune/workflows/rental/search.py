@@ -1,0 +1,85 @@
+"""Looking at the market for a job, and planning its order."""
+
+from dataclasses import dataclass
+
+from rune.jobs.outcomes import Failed, Note
+from rune.jobs.record import Job
+from rune.rentals import self_destruct
+from rune.rentals.offers import Offer
+from rune.rentals.provider import Template
+from rune.rentals.ranking import Market, Selection, explain_choice, is_settled, select_offers
+from rune.rentals.record import OLLAMA_IMAGE_BYTES, Rental
+from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
+from rune.workflows.rental.dependencies import RentalDependencies, RentalRequest, required_model
+from rune.workflows.rental.selection import (
+    PlannedOrder,
+    best_fit,
+    describe_needs,
+    describe_selection,
+    describe_use,
+    failed_machines,
+    latest_end,
+    summarize_rejections,
+)
+
+MOST_IMAGE_BYTES = 15_000_000_000
+"""Upper bound of the download of a template's image. Its size is unknown before the order, and traffic is billed;
+images with CUDA and a server have 5 to 12 GB compressed (vllm/vllm-openai, nvcr.io/nvidia/pytorch)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlan:
+    """The order to send, and the event that tells of the search."""
+
+    order: PlannedOrder
+    note: Note
+
+
+async def plan_order(
+    dependencies: RentalDependencies, job: Job, request: RentalRequest, attempts: tuple[Rental, ...]
+) -> OrderPlan | Failed:
+    """Search the market, and return what to order for the job; a failure where nothing fits."""
+    began_at = dependencies.clock.now()
+    tenant, template_hash = dependencies.tenants.of(job.tenant), request.rental_terms.template_hash
+    template = None
+    if template_hash:
+        if template_hash not in tenant.templates:
+            return Failed("template_not_allowed", TEMPLATE_NOT_ALLOWED, retryable=False)
+        template = await dependencies.provider.find_template(template_hash)
+        if template is None:
+            return Failed("template_not_found", "Vast.ai has no such template.", retryable=False)
+    ceiling_at = latest_end(job, request, tenant.keep_limit)
+    image = image_of(dependencies, template)
+    requirements = describe_needs(request, template, image, ceiling_at - began_at)
+    use = describe_use(job, request, required_model(request), most_image_bytes(image))
+    market = Market(failed_machines(attempts), {}, began_at)
+
+    def select(offers: tuple[Offer, ...]) -> Selection:
+        return select_offers(offers, requirements, use, market)
+
+    offers = await dependencies.provider.search(
+        requirements, lambda found, usd: is_settled(select(found), use, usd)
+    )
+    selection = select(offers)
+    took_ms = round((dependencies.clock.now() - began_at).total_seconds() * 1000)
+    note = Note("vastai.offer_search", describe_selection(selection), duration_ms=took_ms)
+    if not selection.candidates:
+        sentence = (
+            f"None of {len(offers)} offers fits: {summarize_rejections(selection)}."
+            if offers
+            else "Vast.ai has no offer with the memory, disk, reliability and price that the job asks for."
+        )
+        return Failed("no_offer_fits", sentence, retryable=True, notes=(note,))
+    offer = selection.candidates[0].offer
+    model, grown = best_fit(request, offer, requirements)
+    return OrderPlan(PlannedOrder(offer, grown, model, template, ceiling_at, explain_choice(selection)), note)
+
+
+def image_of(dependencies: RentalDependencies, template: Template | None) -> str:
+    """Return which image the machine is made from."""
+    return template.image if template else dependencies.settings.image
+
+
+def most_image_bytes(image: str) -> int:
+    """Return the most that an image's download takes."""
+    return OLLAMA_IMAGE_BYTES if self_destruct.is_ollama(image) else MOST_IMAGE_BYTES
