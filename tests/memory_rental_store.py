@@ -9,10 +9,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import override
 
+from rune.rentals.deployment import Deployment, DeploymentStore
 from rune.rentals.instance import Listing
 from rune.rentals.record import Rental
 from rune.rentals.store import MAX_CLOCK_ERROR, Endpoint, ProviderLimits, RentalRefused, RentalStore
 from rune.storage.change import Change, allows, apply
+from tests.rental_builders import DEPLOYMENT_ID
 
 
 class MemoryRentalStore(RentalStore):
@@ -118,3 +120,14 @@ class MemoryProviderLimits(ProviderLimits):
         known = self.listing.begun_at if self.listing else None
         if known is None or known < listing.begun_at or known > listing.begun_at + MAX_CLOCK_ERROR:
             self.listing = listing
+
+
+class MemoryDeploymentStore(DeploymentStore):
+    """The deployment of the builders, or another one."""
+
+    def __init__(self, deployment_id: str = DEPLOYMENT_ID) -> None:
+        self.deployment = Deployment(deployment_id)
+
+    @override
+    def read(self) -> Deployment:
+        return self.deployment

@@ -6,18 +6,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rune.rentals.instance import Instance, Listing
+from rune.rentals.labels import make_label
 from rune.rentals.record import (
     EndReason,
     Machine,
     Prices,
     Rental,
     RentalState,
-    make_label,
     make_rental_id,
 )
 from tests.builders import JOB_ID, NOW, TENANT, after
 
 STAGE = "local"
+DEPLOYMENT_ID = "0f1e2d3c4b"
 RENTAL_ID = f"{JOB_ID}-1"
 CONTRACT_ID = 28_104_977
 ACCOUNT_ID = 123_456
@@ -27,7 +28,7 @@ OTHER_JOB_ID = "0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d"
 
 _INTENDED = Rental(
     rental_id=RENTAL_ID,
-    label=make_label(STAGE, JOB_ID, 1),
+    label=make_label(STAGE, DEPLOYMENT_ID, JOB_ID, 1),
     tenant=TENANT,
     job_id=JOB_ID,
     attempt=1,
@@ -139,10 +140,20 @@ def a_released_rental(**overrides: object) -> Rental:
     return a_releasing_rental(**{**released, **overrides})
 
 
+def a_label(job_id: str = JOB_ID, attempt: int = 1) -> str:
+    """Return the label of a job's attempt in the builders' deployment."""
+    return make_label(STAGE, DEPLOYMENT_ID, job_id, attempt)
+
+
+def an_old_label(job_id: str = JOB_ID, attempt: int = 1, stage: str = STAGE) -> str:
+    """Return a label of the form that had no id of the deployment."""
+    return f"rune-{stage}-{job_id}-{attempt}"
+
+
 def _names(job_id: str, attempt: int) -> dict[str, object]:
     return {
         "rental_id": make_rental_id(job_id, attempt),
-        "label": make_label(STAGE, job_id, attempt),
+        "label": make_label(STAGE, DEPLOYMENT_ID, job_id, attempt),
         "job_id": job_id,
         "attempt": attempt,
     }
@@ -162,7 +173,7 @@ def an_instance(**overrides: object) -> Instance:
     """Return the running machine of the builders' rental, as a listing shows it."""
     running = Instance(
         contract_id=CONTRACT_ID,
-        label=make_label(STAGE, JOB_ID, 1),
+        label=make_label(STAGE, DEPLOYMENT_ID, JOB_ID, 1),
         machine_id=15_401,
         actual_status="running",
         intended_status="running",

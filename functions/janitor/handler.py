@@ -45,6 +45,7 @@ def _make_orphan_sweep() -> OrphanSweep | None:
         jobs=store,
         clock=clock,
         stage=settings.vastai.stage,
+        deployments=clients.deployment_store(settings.table),
         pause=sleep,
     )
 

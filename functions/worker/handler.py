@@ -61,6 +61,7 @@ def _rental_dependencies() -> RentalDependencies | None:
         open_server=open_model_server,
         settings=RentalSettings(vastai.stage, vastai.api_url, vastai.image),
         tenants=tenants,
+        deployments=clients.deployment_store(settings.table),
     )
 
 

@@ -54,6 +54,7 @@ class Janitor:
                 jobs=store,
                 clock=clock,
                 stage=STAGE,
+                deployments=world.account.deployments,
                 pause=pause,
             )
             try:

@@ -23,6 +23,8 @@ from rune.rentals.settings import RentalSettings
 from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError, VastAi, VastaiTransport
 from rune.rentals.vastai_responses import VastaiResponse
 from rune.workflows.rental.dependencies import RentalDependencies
+from tests.memory_rental_store import MemoryDeploymentStore
+from tests.rental_builders import DEPLOYMENT_ID
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.machines import MachinePark
 from tests.simulation.metering import Meter
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 STAGE = "sim"
+NEIGHBOUR_ID = "a9b8c7d6e5"
+"""Of the second deployment of the stage, where there are two on one account."""
+
 CALL_SECONDS = 0.15
 """What a call of the provider takes (measured by several clients of Vast.ai: 0.1 to 0.3 s)."""
 
@@ -63,12 +68,21 @@ class Account:
         The key that the operator has written down for the deployment.
     """
 
-    def __init__(self, world: World, settings: VastaiSettings, unguarded: Collection[Guard]) -> None:
+    def __init__(
+        self,
+        world: World,
+        settings: VastaiSettings,
+        unguarded: Collection[Guard],
+        neighbour: Account | None = None,
+    ) -> None:
         self._world = world
-        self.park = MachinePark()
-        self.vastai = SimulatedVastai(settings, now=self.now, host=self.park)
+        self.park: MachinePark = MachinePark() if neighbour is None else neighbour.park
+        self.vastai: SimulatedVastai = (
+            SimulatedVastai(settings, now=self.now, host=self.park) if neighbour is None else neighbour.vastai
+        )
         self.rental_store = WatchedRentalStore(world, self, unguarded)
         self.provider_limits = WatchedProviderLimits(world, self)
+        self.deployments = MemoryDeploymentStore(DEPLOYMENT_ID if neighbour is None else NEIGHBOUR_ID)
         self.orders: Counter[str] = Counter()
         self.late_orders_seconds: deque[float] = deque()
         self.api_key = settings.api_key
@@ -102,13 +116,18 @@ class Account:
             open_server=open_server(self._world),
             settings=_SETTINGS,
             tenants=TENANTS,
+            deployments=self.deployments,
         )
 
     def our_contracts(self) -> list[tuple[Contract, Rental | None]]:
         """Return every existing machine that we have ordered, whatever its label is now, with its row."""
         by_label = {rental.label: rental for rental in self.rental_store.rentals.values()}
-        ours = (contract for contract in self.vastai.live() if not contract.is_foreign)
+        ours = (contract for contract in self.vastai.live() if self._is_ours(contract))
         return [(contract, by_label.get(contract.order.label or "")) for contract in ours]
+
+    def _is_ours(self, contract: Contract) -> bool:
+        """Return whether this deployment has ordered the machine: another one may rent with the same account."""
+        return not contract.is_foreign and (contract.order.label or "") in self.orders
 
     def contracts_of(self, rental: Rental) -> list[Contract]:
         """Return the existing machines that were ordered for a rental."""
@@ -127,10 +146,12 @@ class Account:
         if method == "PUT" and "/asks/" in path:
             self._watch_order(str((body or {}).get("label")))
         number = path.removeprefix("/api/v0/instances/").rstrip("/")
-        if method in {"PUT", "DELETE"} and number.isdigit():
-            contract = self.vastai.instances.get(int(number))
-            if contract is None or contract.is_foreign:
-                self._world.violate(f"{method} of a machine that is not ours: {number}")
+        named = (body or {}).get("instance_ids")
+        numbers = [int(number)] if number.isdigit() else named if isinstance(named, list) else []
+        for each in numbers if method in {"PUT", "DELETE"} else ():
+            contract = self.vastai.instances.get(each)
+            if contract is None or not self._is_ours(contract):
+                self._world.violate(f"{method} of a machine that is not ours: {each}")
 
     def watch_job_end(self, job: Job) -> None:
         """Look at what a job leaves behind at the moment at which it ends."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rune.jobs.record import Kind
+from rune.rentals.labels import make_label
+from tests.rental_builders import DEPLOYMENT_ID
 from tests.simulation.faults import CALM, Fault, Odds
 from tests.simulation.mischief import Mischief
 from tests.simulation.provider import STAGE
@@ -19,10 +21,10 @@ JOB_ID_OF_OTHERS = "0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d"
 FOREIGN_LABELS = (
     None,
     "somebody-else",
-    f"rune-prod-{JOB_ID_OF_OTHERS}-1",
-    f"rune-{STAGE}-two-{JOB_ID_OF_OTHERS}-1",
-    f"rune-{STAGE}-by-hand-1",
-    f"xrune-{STAGE}-{JOB_ID_OF_OTHERS}-1",
+    make_label(STAGE, "a9b8c7d6e5", JOB_ID_OF_OTHERS, 1),
+    f"rune-{STAGE}-{JOB_ID_OF_OTHERS}-1",
+    f"rune-{STAGE}-{DEPLOYMENT_ID}-by-hand-1",
+    f"x{make_label(STAGE, DEPLOYMENT_ID, JOB_ID_OF_OTHERS, 1)}",
 )
 """Labels of machines of the same account that RUNE must not touch; some of them are almost like ours."""
 

@@ -52,6 +52,8 @@ class World:
         Names of changes, each with the field whose requirement the tables forget to check.
     vastai
         The provider as the deployment finds it; None for a deployment that rents nothing.
+    neighbour
+        Another deployment with the same account, whose provider it shares.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class World:
         seed: int = 0,
         odds: Odds = CALM,
         planned: dict[int, Fault] | None = None,
+        *,
         unguarded: Collection[Guard] = (),
         vastai: VastaiSettings | None = None,
+        neighbour: World | None = None,
     ) -> None:
         self.random = random.Random(seed)
         self.odds = odds
@@ -81,7 +85,8 @@ class World:
         self._plans = 0
         self._stalled = 0
         self.table = WatchedTable(self, unguarded)
-        self.account = Account(self, vastai, unguarded) if vastai else None
+        shared = neighbour.account if neighbour else None
+        self.account: Account | None = Account(self, vastai, unguarded, shared) if vastai else None
         self.queue = SimulatedQueue(self)
         self.janitor = Janitor(self)
         clock = SkewedClock(self)
@@ -160,11 +165,20 @@ class World:
             )
         ):
             self.let_pass((self._agenda[0][0] - self.now).total_seconds())
+        return self.check()
+
+    def check(self) -> World:
+        """Look whether every rule holds at rest."""
         rest.check_jobs(self)
         if self.account is not None:
             rest.check_machines(self, self.account)
             rest.check_money(self, self.account)
         return self
+
+    @property
+    def next_at(self) -> datetime:
+        """When something happens next; the janitor always comes again."""
+        return self._agenda[0][0]
 
     def seconds_since_start(self, instant: datetime) -> float:
         """Return simulated seconds."""

@@ -83,6 +83,7 @@ PURE_FILES = (
     "rentals/images.py",
     "rentals/ranking.py",
     "rentals/instance.py",
+    "rentals/labels.py",
     "rentals/lifecycle.py",
     "rentals/offers.py",
     "rentals/proof.py",

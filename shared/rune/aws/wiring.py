@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
     from rune.aws.auth_limiter import DynamoLimiter
+    from rune.aws.deployment_store import DynamoDeploymentStore
     from rune.aws.rental_store import DynamoRentalStore
     from rune.aws.s3 import S3Links, S3ObjectStore
     from rune.aws.settings_store import ParameterReader
@@ -132,6 +133,12 @@ class Clients:
         from rune.aws.rental_store import DynamoRentalStore
 
         return DynamoRentalStore(self._dynamodb, table)
+
+    def deployment_store(self, table: str) -> DynamoDeploymentStore:
+        """Return the deployment in the table."""
+        from rune.aws.deployment_store import DynamoDeploymentStore
+
+        return DynamoDeploymentStore(self._dynamodb, table)
 
     def provider(self, table: str, settings: VastaiSettings, clock: Clock) -> PacedProvider:
         """Return the way to Vast.ai, which reads the key when it is needed."""

@@ -8,7 +8,7 @@ raises ThrottledError.
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -162,6 +162,10 @@ class PacedProvider:
     async def destroy(self, contract_id: int) -> bool:
         """Ask to destroy a machine; see `Provider.destroy`."""
         return await self._paced(Endpoint.DESTROY, lambda: self._provider.destroy(contract_id))
+
+    async def destroy_many(self, contract_ids: Sequence[int]) -> bool:
+        """Ask to destroy several machines with one call; see `Provider.destroy_many`."""
+        return await self._paced(Endpoint.DESTROY, lambda: self._provider.destroy_many(contract_ids))
 
     async def list_instances(self, begun_after: datetime | None = None) -> Listing:
         """Return a complete listing.

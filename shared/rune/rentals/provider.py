@@ -1,6 +1,6 @@
 """The port to a provider of GPUs, as plain data. Every method may raise `RentalError`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -141,4 +141,8 @@ class Provider(Protocol):
 
         An unknown machine is no error: it is gone, or too fresh to be seen. Neither answer is proof.
         """
+        ...
+
+    async def destroy_many(self, contract_ids: Sequence[int]) -> bool:
+        """Ask to destroy several machines; return True: the answer does not tell what became of each."""
         ...

@@ -5,6 +5,7 @@ Steps and the janitor share these rules. Functions that return `Change | None` a
 wrote meanwhile.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -39,6 +40,22 @@ def adopt_contract(rental: Rental, contract_id: int, now: datetime) -> Change | 
         return lifecycle.reopen(rental, contract_id, now)
     # Of two machines with one label the row keeps the first; the other one is destroyed by its label.
     return lifecycle.note_contract(rental, contract_id, now) if rental.contract_id is None else None
+
+
+def split_machines(
+    rental: Rental | None, labelled: Sequence[Instance]
+) -> tuple[Instance | None, Sequence[Instance]]:
+    """Return the rental's own machine of those that carry its label, and those beside it that should not exist.
+
+    Two machines have one label where an order was carried out twice on its way. As long as the contract is not
+    known, the first is taken for the rental's own, and the others are left until it is.
+    """
+    if rental is None or not rental.is_alive:
+        return (labelled[0], labelled[1:]) if labelled else (None, ())
+    if rental.contract_id is None:
+        return (labelled[0], ()) if labelled else (None, ())
+    own = next((each for each in labelled if each.contract_id == rental.contract_id), None)
+    return own, [each for each in labelled if each is not own]
 
 
 def record_look(rental: Rental, instance: Instance, seen_at: datetime, now: datetime) -> Change | None:

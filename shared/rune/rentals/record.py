@@ -11,8 +11,6 @@ OLLAMA_IMAGE_BYTES = 2_000_000_000
 """Upper bound of the download of ollama/ollama: 1.9 GB compressed (https://hub.docker.com/r/ollama/ollama/tags,
 versions 0.9 to 0.13)."""
 
-_LABEL = re.compile(r"rune-(?P<stage>.+)-(?P<job_id>[0-9a-f]{32})-(?P<attempt>[0-9]{1,4})")
-
 
 class RentalState(StrEnum):
     """Where a rental stands; only the last is final."""
@@ -199,34 +197,9 @@ class Rental:
         return self.state is not RentalState.RELEASED
 
 
-@dataclass(frozen=True, slots=True)
-class LabelParts:
-    """The parts of a label."""
-
-    stage: str
-    job_id: str
-    attempt: int
-
-    @property
-    def rental_id(self) -> str:
-        """The id of the rental that carries the label."""
-        return make_rental_id(self.job_id, self.attempt)
-
-
 def make_rental_id(job_id: str, attempt: int) -> str:
     """Return the id of a job's attempt."""
     return f"{job_id}-{attempt}"
-
-
-def make_label(stage: str, job_id: str, attempt: int) -> str:
-    """Return the label of a job's attempt; `parse_label` reads it back."""
-    return f"rune-{stage}-{job_id}-{attempt}"
-
-
-def parse_label(label: str | None) -> LabelParts | None:
-    """Return the parts of a label that RUNE made; None for any other label."""
-    match = _LABEL.fullmatch(label or "")
-    return None if match is None else LabelParts(match["stage"], match["job_id"], int(match["attempt"]))
 
 
 def parse_rental_id(rental_id: str) -> tuple[str, int] | None:

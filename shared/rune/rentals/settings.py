@@ -10,7 +10,7 @@ class RentalSettings:
     Attributes
     ----------
     stage
-        Part of every label: only machines labelled for this stage are ever touched.
+        Part of every label, for people.
     api_url
         Of the provider's API.
     image

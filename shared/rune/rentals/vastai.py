@@ -5,7 +5,7 @@ does not know of: an order is never sent twice, and only a complete listing says
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol, override
@@ -209,6 +209,15 @@ class VastAi(Provider):
         if is_gone(response):
             return False
         _require_success(response)
+        return True
+
+    @override
+    async def destroy_many(self, contract_ids: Sequence[int]) -> bool:
+        """`DELETE /instances/`; that one of them does not exist says nothing about the others."""
+        body = {"instance_ids": [*contract_ids]}
+        response = await self._send("DELETE", "/api/v0/instances/", body=body)
+        if not is_gone(response):
+            _require_success(response)
         return True
 
     async def read_log_url(self, contract_id: int, tail_lines: int) -> str:

@@ -1,27 +1,30 @@
 """The sweep of rented machines: those with our label that should not be alive are destroyed."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from rune.clock import Clock
-from rune.errors import RentalContendedError, RentalError, StoreUnavailableError
+from rune.errors import RentalContendedError, RentalError, StoreUnavailableError, UnreadableRowError
 from rune.jobs.store import JobStore
 from rune.rentals import lifecycle
+from rune.rentals.deployment import DeploymentStore
 from rune.rentals.instance import Instance, Listing
+from rune.rentals.labels import parse_label
 from rune.rentals.paced_provider import PacedProvider, ThrottledError
 from rune.rentals.proof import is_of_other_account
 from rune.rentals.reconciliation import (
     Action,
     decide_action,
     record_account,
-    record_destroyed,
     record_price,
+    split_machines,
     write_decision,
 )
-from rune.rentals.record import Rental, RentalState, parse_label
+from rune.rentals.record import Rental, RentalState
 from rune.rentals.store import RentalStore, update_rental
+from rune.services.destroy_orders import LONGEST_PAUSE_SECONDS, DestroyOrders, PatientCalls
 from rune.storage.change import Change
 
 log = logging.getLogger(__name__)
@@ -29,9 +32,6 @@ log = logging.getLogger(__name__)
 RENTALS_PER_SWEEP = 500
 LISTING_TRIES = 5
 """Workers may take the provider's next call first."""
-
-_LONGEST_PAUSE_SECONDS = 8
-"""A call that must wait longer is left to the next tick."""
 
 
 @dataclass(slots=True)
@@ -52,17 +52,17 @@ class SweepResult:
 
 @dataclass(slots=True)
 class _Sweep:
-    """A sweep under way.
+    """A sweep under way."""
 
-    Attributes
-    ----------
-    asked_at
-        When the provider last answered an order to destroy a machine; None before the first.
-    """
-
-    may_go_on: Callable[[], bool]
+    calls: PatientCalls
+    orders: DestroyOrders
     result: SweepResult
-    asked_at: datetime | None = None
+
+    def ring(self, event: str, rental_id: str, *, code: str | None = None, reason: str | None = None) -> None:
+        """Tell the operator about a machine."""
+        self.result.alarm_count += 1
+        told = {"code": code, "reason": reason} if code or reason else {}
+        log.error(event, extra={"rental_id": rental_id, **told, "metric": "RentalsOutOfHand"})
 
 
 class OrphanSweep:
@@ -70,8 +70,9 @@ class OrphanSweep:
 
     Parameters
     ----------
-    stage
-        Only machines with a label of this stage are touched.
+    stage, deployments
+        Only machines with this deployment's label are touched, and those with a label of an earlier version, which
+        names the stage alone, if their row is here.
     pause
         Waits for seconds: unlike a step, a sweep may wait for the provider's rate limit.
     """
@@ -84,6 +85,7 @@ class OrphanSweep:
         jobs: JobStore,
         clock: Clock,
         stage: str,
+        deployments: DeploymentStore,
         pause: Callable[[float], Awaitable[None]],
     ) -> None:
         self._provider = provider
@@ -91,6 +93,7 @@ class OrphanSweep:
         self._jobs = jobs
         self._clock = clock
         self._stage = stage
+        self._deployments = deployments
         self._pause = pause
 
     async def sweep(self, may_go_on: Callable[[], bool]) -> SweepResult:
@@ -99,56 +102,92 @@ class OrphanSweep:
         What a row alone decides does not wait for a listing, which may fail. Only a machine that no listing has
         shown waits until one was asked for: it may show that the machine costs more than its offer said.
         """
-        sweep = _Sweep(may_go_on, SweepResult())
+        calls = PatientCalls(self._pause, may_go_on)
+        orders = DestroyOrders(self._provider, self._rental_store, self._clock, calls)
+        sweep = _Sweep(calls, orders, SweepResult())
+        try:
+            await self._sweep(sweep)
+        finally:
+            sweep.result.destroyed_count = orders.destroyed_count
+        return sweep.result
+
+    async def _sweep(self, sweep: _Sweep) -> None:
         # Rows first: a machine that is ordered after this is missing from them, but is read by its label below.
         rental_ids = self._rental_store.find_alive(RENTALS_PER_SWEEP)
-        await self._reconcile_all(sweep, dict.fromkeys(rental_ids), None, is_listing_ahead=True)
+        rows_alone: dict[str, Sequence[Instance]] = dict.fromkeys(rental_ids, ())
+        await self._reconcile_all(sweep, rows_alone, None, is_listing_ahead=True)
         listing = await self._list(sweep)
         if listing is None:
             log.error("rentals.unknown", extra={"metric": "RentalListingsFailed"})
-            await self._reconcile_all(sweep, dict.fromkeys(rental_ids), None)
-            return sweep.result
+            await self._reconcile_all(sweep, rows_alone, None)
+            return
         sweep.result.is_complete = True
-        ours = {
-            parts.rental_id: instance
-            for instance in listing.instances
-            if (parts := parse_label(instance.label)) and parts.stage == self._stage
-        }
-        await self._reconcile_all(sweep, {**ours, **{each: ours.get(each) for each in rental_ids}}, listing)
-        return sweep.result
+        ours = self._find_ours(listing)
+        await self._reconcile_all(
+            sweep, {**ours, **{each: ours.get(each, ()) for each in rental_ids}}, listing
+        )
+
+    def _find_ours(self, listing: Listing) -> Mapping[str, Sequence[Instance]]:
+        """Return the listed machines with a label of this deployment, by the rental that they name."""
+        deployment_id = self._deployments.read().deployment_id
+        ours: dict[str, list[Instance]] = {}
+        for instance in listing.instances:
+            parts = parse_label(instance.label)
+            if parts is None:
+                continue
+            is_old = parts.deployment_id is None and parts.stage == self._stage
+            if parts.deployment_id == deployment_id or (is_old and self._has_row(parts.rental_id, instance)):
+                ours.setdefault(parts.rental_id, []).append(instance)
+        return ours
+
+    def _has_row(self, rental_id: str, instance: Instance) -> bool:
+        """Return whether a machine with a label of an earlier version is ours: only ours have a row here."""
+        try:
+            rental = self._rental_store.read(rental_id)
+        except UnreadableRowError:
+            return True
+        if rental is not None and rental.label == instance.label:
+            return True
+        log.warning("rental.not_ours", extra={"rental_id": rental_id})
+        return False
 
     async def _reconcile_all(
         self,
         sweep: _Sweep,
-        instances: Mapping[str, Instance | None],
+        machines: Mapping[str, Sequence[Instance]],
         listing: Listing | None,
         *,
         is_listing_ahead: bool = False,
     ) -> None:
         """Reconcile rentals by id; the failure of one does not keep the others from being reconciled."""
-        for rental_id, instance in instances.items():
-            if not sweep.may_go_on():
-                log.warning("sweep.out_of_time")
-                return
-            try:
-                await self._reconcile(sweep, rental_id, instance, listing, is_listing_ahead=is_listing_ahead)
-            except RentalContendedError:
-                # Others are at work on it; the next tick looks again.
-                log.warning("rental.contended", extra={"rental_id": rental_id})
-            except StoreUnavailableError:
-                raise
-            except Exception:
-                sweep.result.alarm_count += 1
-                extra = {"rental_id": rental_id, "metric": "RentalsOutOfHand"}
-                log.exception("rental.not_understood", extra=extra)
+        try:
+            for rental_id, labelled in machines.items():
+                if not sweep.calls.may_go_on():
+                    log.warning("sweep.out_of_time")
+                    return
+                try:
+                    await self._reconcile(
+                        sweep, rental_id, labelled, listing, is_listing_ahead=is_listing_ahead
+                    )
+                except RentalContendedError:
+                    # Others are at work on it; the next tick looks again.
+                    log.warning("rental.contended", extra={"rental_id": rental_id})
+                except StoreUnavailableError:
+                    raise
+                except Exception:
+                    sweep.result.alarm_count += 1
+                    extra = {"rental_id": rental_id, "metric": "RentalsOutOfHand"}
+                    log.exception("rental.not_understood", extra=extra)
+        finally:
+            await sweep.orders.send()
 
     async def _list(self, sweep: _Sweep) -> Listing | None:
         """Return a listing, begun after the sweep's last order to destroy; None where none can be read now."""
         for _ in range(LISTING_TRIES):
             try:
-                return await self._provider.list_instances(begun_after=sweep.asked_at)
+                return await self._provider.list_instances(begun_after=sweep.orders.asked_at)
             except ThrottledError as early:
-                if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not sweep.may_go_on():
+                if early.delay_seconds > LONGEST_PAUSE_SECONDS or not sweep.calls.may_go_on():
                     return None
                 await self._pause(early.delay_seconds)
             except RentalError as error:
@@ -160,12 +199,13 @@ class OrphanSweep:
         self,
         sweep: _Sweep,
         rental_id: str,
-        instance: Instance | None,
+        labelled: Sequence[Instance],
         listing: Listing | None,
         *,
         is_listing_ahead: bool,
     ) -> None:
         rental = self._rental_store.read(rental_id)
+        instance = self._find_own(sweep, rental_id, rental, labelled)
         if rental is None and instance is None:
             return
         if is_listing_ahead and rental is not None and not rental.was_seen:
@@ -185,11 +225,22 @@ class OrphanSweep:
             sweep.result.proven_count += not written.is_alive
             rental = written
         if decision.is_alarming:
-            sweep.result.alarm_count += 1
-            extra = {"rental_id": rental_id, "code": decision.reason, "reason": decision.detail}
-            log.error("rental.out_of_hand", extra={**extra, "metric": "RentalsOutOfHand"})
+            sweep.ring("rental.out_of_hand", rental_id, code=decision.reason, reason=decision.detail)
         if decision.action is Action.DESTROY:
-            await self._destroy(sweep, rental_id, rental, instance)
+            written_id = rental.contract_id if rental is not None else None
+            contract_id = instance.contract_id if instance is not None else written_id
+            if contract_id is not None:
+                sweep.orders.add(rental_id, contract_id, rental)
+
+    def _find_own(
+        self, sweep: _Sweep, rental_id: str, rental: Rental | None, labelled: Sequence[Instance]
+    ) -> Instance | None:
+        """Return the rental's own machine of those with its label, and have the others destroyed."""
+        own, others = split_machines(rental, labelled)
+        for other in others:
+            sweep.ring("rental.out_of_hand", rental_id, reason="a second machine has its label")
+            sweep.orders.add(rental_id, other.contract_id, None)
+        return own
 
     async def _look_closer(
         self, sweep: _Sweep, rental: Rental, listing: Listing, held_until: datetime | None
@@ -199,13 +250,11 @@ class OrphanSweep:
         rental = update_rental(self._rental_store, rental, lambda found: record_account(found, listing, now))
         if rental.is_alive and is_of_other_account(rental, listing):
             # This key cannot show whether the machine exists, and cannot destroy it.
-            sweep.result.alarm_count += 1
-            extra = {"rental_id": rental.rental_id, "metric": "RentalsOutOfHand"}
-            log.error("rental.of_other_account", extra=extra)
+            sweep.ring("rental.of_other_account", rental.rental_id)
         if held_until is not None and now <= held_until:
             # Its job looks for it.
             return rental, listing
-        confirmed = await self._when_allowed(sweep, lambda: self._provider.confirm_absence(rental, listing))
+        confirmed = await sweep.calls.answer(lambda: self._provider.confirm_absence(rental, listing))
         return rental, confirmed or listing
 
     def _held_until(self, rental: Rental) -> datetime | None:
@@ -240,37 +289,3 @@ class OrphanSweep:
         if instance is None or written.state is not RentalState.RELEASING:
             return written
         return update_rental(self._rental_store, written, lambda found: record_price(found, instance, now))
-
-    async def _destroy(
-        self, sweep: _Sweep, rental_id: str, rental: Rental | None, instance: Instance | None
-    ) -> None:
-        """Ask the provider to destroy the listed machine, or else the row's."""
-        written_id = rental.contract_id if rental is not None else None
-        contract_id = instance.contract_id if instance is not None else written_id
-        if contract_id is None:
-            return
-        is_taken = await self._when_allowed(sweep, lambda: self._provider.destroy(contract_id))
-        if is_taken is None:
-            return
-        log.info("rental.destroyed", extra={"rental_id": rental_id})
-        sweep.result.destroyed_count += 1
-        sweep.asked_at = asked_at = self._clock.now()
-        if rental is not None and rental.contract_id == contract_id:
-            update_rental(
-                self._rental_store,
-                rental,
-                lambda found: record_destroyed(found, asked_at, is_taken=is_taken),
-            )
-
-    async def _when_allowed[T](self, sweep: _Sweep, call: Callable[[], Awaitable[T]]) -> T | None:
-        """Return the provider's answer; None where there is none in the time that is left."""
-        while True:
-            try:
-                return await call()
-            except ThrottledError as early:
-                if early.delay_seconds > _LONGEST_PAUSE_SECONDS or not sweep.may_go_on():
-                    return None
-                await self._pause(early.delay_seconds)
-            except RentalError as error:
-                log.warning("provider.failed", extra={"code": error.code, "reason": error.sentence})
-                return None

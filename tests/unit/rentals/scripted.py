@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -147,6 +147,13 @@ class ScriptedMarket(Provider):
         if self.is_destroying:
             self.instances = [each for each in self.instances if each.contract_id != contract_id]
         return is_known
+
+    @override
+    async def destroy_many(self, contract_ids: Sequence[int]) -> bool:
+        self._note("destroy_many", tuple(contract_ids))
+        if self.is_destroying:
+            self.instances = [each for each in self.instances if each.contract_id not in contract_ids]
+        return True
 
     def _note(self, name: str, argument: object) -> None:
         self.calls.append((name, argument))

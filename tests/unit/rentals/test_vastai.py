@@ -167,6 +167,14 @@ def test_show_takes_nothing_else_for_none(body: object) -> None:
         run(client.show(CONTRACT_ID))
 
 
+@pytest.mark.parametrize(("status", "body"), [(200, {"success": True}), (404, NO_INSTANCE)])
+def test_destroy_many_names_all_machines_in_one_order(status: int, body: object) -> None:
+    client, transport = a_client(an_answer(body, status))
+
+    assert run(client.destroy_many([1, 2]))
+    assert transport.sent == [Sent("DELETE", "/api/v0/instances/", None, {"instance_ids": [1, 2]})]
+
+
 def test_label_names_the_machine() -> None:
     client, transport = a_client(an_answer({"success": True, "msg": "label set"}))
 
@@ -225,6 +233,7 @@ READS = {
     "search": lambda client: client.search(a_wanted(), Decimal(0)),
     "find_template": lambda client: client.find_template(HASH),
     "show": lambda client: client.show(1),
+    "destroy_many": lambda client: client.destroy_many([1, 2]),
     "label": lambda client: client.label(1, "x"),
     "read_log_url": lambda client: client.read_log_url(1, 50),
 }

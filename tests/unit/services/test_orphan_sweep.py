@@ -9,28 +9,37 @@ from rune.errors import (
     ProviderBusyError,
     ProviderFailedError,
     ProviderKeyError,
+    ProviderRefusedError,
     RentalError,
     StoreUnavailableError,
 )
 from rune.jobs.record import Job
 from rune.rentals import lifecycle
 from rune.rentals.instance import Instance
+from rune.rentals.labels import make_label
 from rune.rentals.paced_provider import PacedProvider
-from rune.rentals.record import EndReason, Rental, RentalState, make_label
+from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import Endpoint
 from rune.services.orphan_sweep import OrphanSweep, SweepResult
 from rune.storage.change import Change, apply, make_change
 from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job, after, an_ended_job
 from tests.memory_job_store import MemoryJobStore
-from tests.memory_rental_store import ContestedRentalStore, MemoryProviderLimits, MemoryRentalStore
+from tests.memory_rental_store import (
+    ContestedRentalStore,
+    MemoryDeploymentStore,
+    MemoryProviderLimits,
+    MemoryRentalStore,
+)
 from tests.rental_builders import (
     ACCOUNT_ID,
     CONTRACT_ID,
+    DEPLOYMENT_ID,
     OTHER_JOB_ID,
     RENTAL_ID,
     STAGE,
     a_created_rental,
     a_kept_rental,
+    a_label,
     a_listing,
     a_released_rental,
     a_releasing_rental,
@@ -38,11 +47,13 @@ from tests.rental_builders import (
     a_rental_of,
     a_running_rental,
     an_instance,
+    an_old_label,
 )
 from tests.unit.jobs.stores import a_store
 from tests.unit.rentals.scripted import ScriptedMarket
 
 MACHINE = an_instance()
+TWIN = an_instance(contract_id=7)
 
 
 @dataclass
@@ -55,6 +66,7 @@ class Tick:
     clock: FakeClock = field(default_factory=lambda: FakeClock(after(3000)))
     provider_limits: MemoryProviderLimits = field(default_factory=MemoryProviderLimits)
     stage: str = STAGE
+    deployments: MemoryDeploymentStore = field(default_factory=MemoryDeploymentStore)
     pauses_seconds: list[float] = field(default_factory=list)
 
     def sweep(self, may_go_on: Callable[[], bool] = lambda: True) -> SweepResult:
@@ -64,6 +76,7 @@ class Tick:
             jobs=self.jobs,
             clock=self.clock,
             stage=self.stage,
+            deployments=self.deployments,
             pause=self._pause,
         )
         return asyncio.run(orphan_sweep.sweep(may_go_on))
@@ -89,26 +102,29 @@ def a_tick(*rentals: Rental, instances: tuple[Instance, ...] = (), jobs: tuple[J
     return tick
 
 
+OTHER_DEPLOYMENT_ID = "a9b8c7d6e5"
+
+
 @pytest.mark.parametrize(
     "label",
     [
         None,
         "",
         "my-training-box",
-        make_label("prod", JOB_ID, 1),
-        make_label("local2", JOB_ID, 1),
-        make_label("local-eu", JOB_ID, 1),
-        make_label("eu-local", JOB_ID, 1),
-        make_label("loca", JOB_ID, 1),
-        make_label("Local", JOB_ID, 1),
+        make_label(STAGE, OTHER_DEPLOYMENT_ID, JOB_ID, 1),
+        make_label("prod", OTHER_DEPLOYMENT_ID, JOB_ID, 1),
+        an_old_label(),
+        an_old_label(stage="prod"),
+        an_old_label(stage="local-eu"),
         f"rune-{JOB_ID}-1",
-        f"rune-{STAGE}-experiment",
-        f"x-rune-{STAGE}-{JOB_ID}-1",
-        f"rune-{STAGE}-{JOB_ID}-1-copy",
-        make_label(f"{STAGE}-{JOB_ID}-1", OTHER_JOB_ID, 1),
+        f"rune-{STAGE}-{DEPLOYMENT_ID}-experiment",
+        f"rune-{STAGE}-{DEPLOYMENT_ID.upper()}-{JOB_ID}-1",
+        f"x-{a_label()}",
+        f"{a_label()}-copy",
+        f"{a_label()}-{OTHER_JOB_ID}-1",
     ],
 )
-def test_sweep_never_touches_a_machine_that_is_not_labelled_for_its_stage(label: str | None) -> None:
+def test_sweep_never_touches_a_machine_that_is_not_labelled_for_its_deployment(label: str | None) -> None:
     tick = a_tick(instances=(an_instance(contract_id=7, label=label),))
 
     assert tick.sweep() == SweepResult(is_complete=True)
@@ -116,16 +132,28 @@ def test_sweep_never_touches_a_machine_that_is_not_labelled_for_its_stage(label:
 
 
 @pytest.mark.parametrize(
-    ("stage", "other"), [("eu-west", "eu"), ("eu", "eu-west"), ("a-b", "b"), ("dev-1", "dev")]
+    "rental",
+    [
+        a_running_rental(label=an_old_label()),
+        a_kept_rental(label=an_old_label(), kept_until=after(2999)),
+        a_released_rental(label=an_old_label(), contract_id=None),
+    ],
 )
-def test_sweep_tells_stages_with_dashes_apart(stage: str, other: str) -> None:
-    own = an_instance(contract_id=1, label=make_label(stage, JOB_ID, 1))
-    foreign = an_instance(contract_id=2, label=make_label(other, JOB_ID, 1))
-    tick = a_tick(instances=(own, foreign))
-    tick.stage = stage
+def test_sweep_knows_a_machine_with_a_label_of_an_earlier_version_by_its_row(rental: Rental) -> None:
+    tick = a_tick(rental, instances=(an_instance(label=an_old_label()),))
 
     assert tick.sweep().destroyed_count == 1
-    assert tick.destroyed == [1]
+    assert tick.destroyed == [CONTRACT_ID]
+
+
+def test_sweep_leaves_a_machine_with_a_label_of_an_earlier_version_and_no_row_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tick = a_tick(instances=(an_instance(label=an_old_label()),))
+
+    assert tick.sweep() == SweepResult(is_complete=True)
+    (line,) = [each for each in caplog.records if each.msg == "rental.not_ours"]
+    assert (line.__dict__["rental_id"], line.__dict__.get("metric")) == (RENTAL_ID, None)
 
 
 def test_sweep_destroys_a_machine_that_has_no_row_and_raises_the_alarm() -> None:
@@ -456,7 +484,7 @@ def test_sweep_sees_a_machine_through_to_its_proven_end_in_two_ticks() -> None:
 
 
 def test_sweep_goes_on_with_the_next_machine_when_one_cannot_be_destroyed() -> None:
-    other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
+    other = an_instance(contract_id=7, label=a_label(OTHER_JOB_ID))
     tick = a_tick(instances=(MACHINE, other))
     tick.market.errors["destroy"] = [ProviderFailedError("Down.")]
 
@@ -465,22 +493,91 @@ def test_sweep_goes_on_with_the_next_machine_when_one_cannot_be_destroyed() -> N
 
 
 def test_sweep_keeps_the_providers_pace_between_two_machines() -> None:
-    other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
+    other = an_instance(contract_id=7, label=a_label(OTHER_JOB_ID))
     tick = a_tick(instances=(MACHINE, other))
 
     assert tick.sweep().destroyed_count == 2
     assert tick.pauses_seconds == [3]
 
 
-def test_sweep_destroys_both_when_two_machines_carry_one_label() -> None:
-    twin = replace(MACHINE, contract_id=7)
-    tick = a_tick(a_releasing_rental(), instances=(MACHINE, twin))
+@pytest.mark.parametrize("twins", [(MACHINE, TWIN), (TWIN, MACHINE)])
+@pytest.mark.parametrize(
+    "rental", [a_kept_rental(kept_until=after(9999)), a_running_rental(holder=OTHER_JOB_ID)]
+)
+def test_sweep_destroys_a_second_machine_with_one_label_and_leaves_the_first(
+    rental: Rental, twins: tuple[Instance, ...]
+) -> None:
+    tick = a_tick(rental, instances=twins, jobs=(a_claimed_job(job_id=OTHER_JOB_ID),))
+
+    assert tick.sweep() == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)
+    assert tick.destroyed == [7]
+    assert tick.rental() == rental
+
+
+@pytest.mark.parametrize("rentals", [(), (a_releasing_rental(),), (a_released_rental(),)])
+def test_sweep_destroys_all_machines_of_one_label_in_one_tick(rentals: tuple[Rental, ...]) -> None:
+    third = replace(MACHINE, contract_id=8)
+    tick = a_tick(*rentals, instances=(MACHINE, TWIN, third))
 
     tick.sweep()
+
+    assert sorted(str(each) for each in tick.destroyed) == sorted([str(CONTRACT_ID), "7", "8"])
+
+
+def test_sweep_leaves_both_machines_of_an_order_whose_contract_is_not_known_yet() -> None:
+    tick = a_tick(a_rental(), instances=(MACHINE, TWIN), jobs=(a_claimed_job(),))
+
+    assert tick.sweep() == SweepResult(is_complete=True)
+
+
+def due_rentals(count: int) -> tuple[tuple[Rental, ...], tuple[Instance, ...]]:
+    """Return rentals of as many jobs that are to be destroyed, and their machines."""
+    job_ids = [f"{number:032x}" for number in range(count)]
+    rentals = [
+        a_rental_of(
+            each,
+            state=RentalState.RELEASING,
+            contract_id=100 + number,
+            holder=None,
+            running_at=after(90),
+            release_asked_at=after(300),
+        )
+        for number, each in enumerate(job_ids)
+    ]
+    machines = [an_instance(contract_id=100 + n, label=a_label(each)) for n, each in enumerate(job_ids)]
+    return tuple(rentals), tuple(machines)
+
+
+def test_sweep_names_many_machines_in_one_order() -> None:
+    rentals, machines = due_rentals(45)
+    tick = a_tick(*rentals, instances=machines)
+
+    assert tick.sweep().destroyed_count == 45
+    named = [len(numbers) for numbers in tick.market.called("destroy_many") if isinstance(numbers, tuple)]
+    assert (named, tick.destroyed) == ([20, 20, 5], [])
+    assert all(each.destroy_asked_at is not None for each in tick.rental_store.rentals.values())
+
+
+def test_sweep_orders_one_by_one_what_exists_after_an_order_of_many() -> None:
+    rentals, machines = due_rentals(2)
+    tick = a_tick(*rentals, instances=machines)
+    tick.market.is_destroying = False
+    tick.sweep()
+    assert tick.destroyed == []
+
     tick.clock.advance(60)
     tick.sweep()
 
-    assert sorted(str(each) for each in tick.destroyed) == sorted([str(CONTRACT_ID), "7"])
+    assert tick.destroyed == [100, 101]
+
+
+def test_sweep_orders_one_by_one_when_the_order_of_many_fails() -> None:
+    rentals, machines = due_rentals(2)
+    tick = a_tick(*rentals, instances=machines)
+    tick.market.errors["destroy_many"] = [ProviderRefusedError("No such endpoint.")]
+
+    assert tick.sweep().destroyed_count == 2
+    assert tick.destroyed == [100, 101]
 
 
 def change_the_version(rental: Rental) -> Change:
@@ -498,7 +595,7 @@ def test_sweep_decides_again_when_the_row_has_changed_meanwhile(rental: Rental) 
 
 @pytest.mark.parametrize("rental", [a_running_rental(), a_kept_rental(kept_until=NOW), a_released_rental()])
 def test_sweep_destroys_nothing_that_others_write_all_the_time(rental: Rental) -> None:
-    other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
+    other = an_instance(contract_id=7, label=a_label(OTHER_JOB_ID))
     tick = a_tick(instances=(MACHINE, other))
     tick.rental_store = ContestedRentalStore(rental, *[change_the_version] * 50)
 
@@ -544,7 +641,7 @@ class UnreadableRow(MemoryRentalStore):
 
 
 def test_sweep_sees_to_all_other_machines_when_one_row_cannot_be_read() -> None:
-    other = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
+    other = an_instance(contract_id=7, label=a_label(OTHER_JOB_ID))
     tick = a_tick(instances=(MACHINE, other))
     tick.rental_store = UnreadableRow()
 
@@ -590,9 +687,9 @@ def limited(turns: int) -> Callable[[], bool]:
 
 
 # Asked before every machine, and again before every wait for the provider's next call.
-@pytest.mark.parametrize(("turns", "destroyed_count"), [(0, 0), (1, 1), (2, 1), (3, 2), (7, 4), (9, 4)])
+@pytest.mark.parametrize(("turns", "destroyed_count"), [(0, 0), (1, 1), (3, 1), (5, 2), (7, 4), (9, 4)])
 def test_sweep_stops_when_its_time_is_over(turns: int, destroyed_count: int) -> None:
-    labels = [make_label(STAGE, f"{number:032x}", 1) for number in range(4)]
+    labels = [a_label(f"{number:032x}") for number in range(4)]
     machines = [an_instance(contract_id=n, label=label) for n, label in enumerate(labels, 1)]
     tick = a_tick(instances=tuple(machines))
 
@@ -601,7 +698,7 @@ def test_sweep_stops_when_its_time_is_over(turns: int, destroyed_count: int) -> 
 
 def test_sweep_looks_at_unlisted_rows_only_after_every_machine() -> None:
     gone = a_releasing_rental(destroy_asked_at=after(2990))
-    machine = an_instance(contract_id=7, label=make_label(STAGE, OTHER_JOB_ID, 1))
+    machine = an_instance(contract_id=7, label=a_label(OTHER_JOB_ID))
     tick = a_tick(gone, instances=(machine,))
 
     assert tick.sweep(limited(2)) == SweepResult(is_complete=True, destroyed_count=1, alarm_count=1)

@@ -22,6 +22,7 @@ from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import reconciliation
 from rune.rentals.bills import cost_of_holder_micro_usd
 from rune.rentals.blame import is_same_again
+from rune.rentals.deployment import DeploymentStore
 from rune.rentals.paced_provider import PacedProvider, ThrottledError
 from rune.rentals.proof import choose_listing_start
 from rune.rentals.record import EndReason, Rental, RentalState
@@ -56,6 +57,7 @@ class RentalDependencies:
     open_server: OpenServer
     settings: RentalSettings
     tenants: TenantSource
+    deployments: DeploymentStore
 
     def find_rental(self, job: Job) -> Rental | None:
         """Return the rental that the job holds, whether or not its machine was made; read from the store."""

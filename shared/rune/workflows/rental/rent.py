@@ -18,6 +18,7 @@ from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle, self_destruct
 from rune.rentals.blame import Blame, Phase, find_blame, is_same_again
+from rune.rentals.labels import make_label
 from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.provider import Order, Template
 from rune.rentals.reconciliation import record_not_made
@@ -27,7 +28,6 @@ from rune.rentals.record import (
     Machine,
     Rental,
     RentalState,
-    make_label,
     make_rental_id,
 )
 from rune.storage.change import Change
@@ -225,13 +225,15 @@ class RentStep:
         return Failed.from_error(error)
 
     def _intend(self, job: Job, attempt: int, planned: PlannedOrder) -> Rental:
-        offer = planned.offer
+        offer, deployment = planned.offer, self._dependencies.deployments.read()
         now = self._dependencies.clock.now()
         script = self_destruct.make_script(self._dependencies.settings.api_url)
         image = image_of(self._dependencies, planned.template)
         return Rental(
             rental_id=make_rental_id(job.job_id, attempt),
-            label=make_label(self._dependencies.settings.stage, job.job_id, attempt),
+            label=make_label(
+                self._dependencies.settings.stage, deployment.deployment_id, job.job_id, attempt
+            ),
             tenant=job.tenant,
             job_id=job.job_id,
             attempt=attempt,

@@ -19,7 +19,7 @@ from rune.workflows.rental.dependencies import RentalDependencies
 from rune.workflows.rental.lost_machine import make_rental_steps, replacing_lost_machine
 from tests.builders import JOB_ID, NOW, TENANT, FakeClock, a_claimed_job, a_step_context
 from tests.fake_model_server import FakeModelServer
-from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
+from tests.memory_rental_store import MemoryDeploymentStore, MemoryProviderLimits, MemoryRentalStore
 from tests.rental_builders import MODEL, RENTAL_ID, STAGE, a_listing
 from tests.tenant_builders import tenants_with
 from tests.unit.rentals.scripted import ScriptedMarket, an_offer
@@ -49,6 +49,7 @@ class World:
     provider_limits: MemoryProviderLimits = field(default_factory=MemoryProviderLimits)
     settings: RentalSettings = SETTINGS
     tenants: FixedTenants = ALLOWING
+    deployments: MemoryDeploymentStore = field(default_factory=MemoryDeploymentStore)
 
     @property
     def dependencies(self) -> RentalDependencies:
@@ -57,7 +58,13 @@ class World:
 
         provider = PacedProvider(self.market, self.provider_limits, self.clock, pause)
         return RentalDependencies(
-            provider, self.rental_store, self.clock, self.server.open, self.settings, self.tenants
+            provider,
+            self.rental_store,
+            self.clock,
+            self.server.open,
+            self.settings,
+            self.tenants,
+            self.deployments,
         )
 
     def run(self, job: Job, **request: object) -> Outcome:
