@@ -62,6 +62,7 @@ def _rental_dependencies() -> RentalDependencies | None:
         settings=RentalSettings(vastai.stage, vastai.api_url, vastai.image),
         tenants=tenants,
         deployments=clients.deployment_store(settings.table),
+        hosts=clients.host_store(settings.table),
     )
 
 

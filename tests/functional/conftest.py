@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rune.aws.host_store import DynamoHostStore
 from rune.aws.provider_limits import DynamoProviderLimits
 from rune.aws.rental_store import DynamoRentalStore
+from rune.rentals.hosts import HostStore
 from rune.rentals.store import ProviderLimits, RentalStore
+from tests.memory_host_store import MemoryHostStore
 from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
 
 if TYPE_CHECKING:
@@ -36,6 +39,14 @@ def rental_store(request: pytest.FixtureRequest) -> RentalStore:
         return MemoryRentalStore()
     cloud: Cloud = request.getfixturevalue("cloud")
     return DynamoRentalStore(cloud.dynamodb, "rune-test")
+
+
+@pytest.fixture(params=in_both)
+def host_store(request: pytest.FixtureRequest) -> HostStore:
+    if request.param == "memory":
+        return MemoryHostStore()
+    cloud: Cloud = request.getfixturevalue("cloud")
+    return DynamoHostStore(cloud.dynamodb, "rune-test")
 
 
 @pytest.fixture(params=in_both)

@@ -23,12 +23,14 @@ from rune.rentals.settings import RentalSettings
 from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError, VastAi, VastaiTransport
 from rune.rentals.vastai_responses import VastaiResponse
 from rune.workflows.rental.dependencies import RentalDependencies
+from tests.memory_host_store import MemoryHostStore
 from tests.memory_rental_store import MemoryDeploymentStore
 from tests.rental_builders import DEPLOYMENT_ID
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.machines import MachinePark
 from tests.simulation.metering import Meter
 from tests.simulation.rental_store import (
+    FaultyHostStore,
     FaultyProviderLimits,
     FaultyRentalStore,
     WatchedProviderLimits,
@@ -81,6 +83,7 @@ class Account:
             SimulatedVastai(settings, now=self.now, host=self.park) if neighbour is None else neighbour.vastai
         )
         self.rental_store = WatchedRentalStore(world, self, unguarded)
+        self.host_store = MemoryHostStore()
         self.provider_limits = WatchedProviderLimits(world, self)
         self.deployments = MemoryDeploymentStore(DEPLOYMENT_ID if neighbour is None else NEIGHBOUR_ID)
         self.orders: Counter[str] = Counter()
@@ -117,6 +120,7 @@ class Account:
             settings=_SETTINGS,
             tenants=TENANTS,
             deployments=self.deployments,
+            hosts=FaultyHostStore(self._world, self.host_store, meter),
         )
 
     def our_contracts(self) -> list[tuple[Contract, Rental | None]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, override
 
+from rune.rentals.hosts import HostRecord, HostReport, HostStore
 from rune.rentals.instance import Listing
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import Endpoint, ProviderLimits, RentalRefused, RentalStore
@@ -241,3 +242,19 @@ class FaultyProviderLimits(ProviderLimits):
     @override
     def share_listing(self, listing: Listing) -> None:
         self._calls.update("share listing", lambda: self._provider_limits.share_listing(listing))
+
+
+class FaultyHostStore(HostStore):
+    """One process's way to what is known of hosts."""
+
+    def __init__(self, world: World, host_store: HostStore, meter: Meter | None = None) -> None:
+        self._host_store = host_store
+        self._calls = FaultyCalls(world, meter)
+
+    @override
+    def read(self, machine_ids: Collection[int], now: datetime) -> Mapping[int, HostRecord]:
+        return self._calls.read("read hosts", lambda: self._host_store.read(machine_ids, now))
+
+    @override
+    def note(self, report: HostReport) -> None:
+        self._calls.update("note host", lambda: self._host_store.note(report))

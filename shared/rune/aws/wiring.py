@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rune.aws.auth_limiter import DynamoLimiter
     from rune.aws.deployment_store import DynamoDeploymentStore
+    from rune.aws.host_store import DynamoHostStore
     from rune.aws.rental_store import DynamoRentalStore
     from rune.aws.s3 import S3Links, S3ObjectStore
     from rune.aws.settings_store import ParameterReader
@@ -139,6 +140,12 @@ class Clients:
         from rune.aws.deployment_store import DynamoDeploymentStore
 
         return DynamoDeploymentStore(self._dynamodb, table)
+
+    def host_store(self, table: str) -> DynamoHostStore:
+        """Return what is known of hosts, in the table."""
+        from rune.aws.host_store import DynamoHostStore
+
+        return DynamoHostStore(self._dynamodb, table)
 
     def provider(self, table: str, settings: VastaiSettings, clock: Clock) -> PacedProvider:
         """Return the way to Vast.ai, which reads the key when it is needed."""

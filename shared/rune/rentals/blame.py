@@ -129,6 +129,11 @@ def is_same_again(error: RuneError, reason: EndReason, attempts: Iterable[Rental
     return isinstance(error, _IN_SERVERS_WORDS) and has_failed_so(reason, error.sentence, attempts)
 
 
+def quotes_server(detail: str) -> bool:
+    """Return whether a failure's sentence quotes a server, as `rune.llm.failures` writes it."""
+    return " It said: " in detail
+
+
 def has_failed_so(reason: EndReason, detail: str, attempts: Iterable[Rental]) -> bool:
     """Return whether an earlier attempt of the job ended for the same reason, in the same words."""
     told = (reason, detail[:LONGEST_DETAIL])

@@ -43,6 +43,8 @@ class EndReason(StrEnum):
     BOOT_FAILED = "boot_failed"
     BOOT_TIMEOUT = "boot_timeout"
     MODEL_FAILED = "model_failed"
+    PULL_TOO_SLOW = "pull_too_slow"
+    """The model came so slowly that another machine was expected to cost less."""
     MACHINE_LOST = "machine_lost"
     VANISHED = "vanished"
     ORPHANED = "orphaned"

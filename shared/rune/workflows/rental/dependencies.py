@@ -23,6 +23,7 @@ from rune.rentals import reconciliation
 from rune.rentals.bills import cost_of_holder_micro_usd
 from rune.rentals.blame import is_same_again
 from rune.rentals.deployment import DeploymentStore
+from rune.rentals.hosts import HostStore
 from rune.rentals.paced_provider import PacedProvider, ThrottledError
 from rune.rentals.proof import choose_listing_start
 from rune.rentals.record import EndReason, Rental, RentalState
@@ -58,6 +59,7 @@ class RentalDependencies:
     settings: RentalSettings
     tenants: TenantSource
     deployments: DeploymentStore
+    hosts: HostStore
 
     def find_rental(self, job: Job) -> Rental | None:
         """Return the rental that the job holds, whether or not its machine was made; read from the store."""

@@ -13,6 +13,7 @@ from rune.jobs.outcomes import Again, Outcome, Released, Spending
 from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
+from rune.rentals.hosts import make_report
 from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.proof import is_of_other_account
 from rune.rentals.reconciliation import DESTROY_AGAIN_AFTER, record_destroyed, record_gone, record_price
@@ -179,7 +180,22 @@ class ReleaseStep:
         labels = {"left": "kept" if is_kept else "nothing"}
         if missing:
             labels["missing"] = missing[0]
+        self._report_host(job, bill.attempts)
         return Released(result_json, labels, bill.spending)
+
+    def _report_host(self, job: Job, attempts: tuple[Rental, ...]) -> None:
+        """Tell later jobs what the latest machine has shown of its host, if that is possible now.
+
+        It comes last: nothing that bills waits for it.
+        """
+        now = self._dependencies.clock.now()
+        report = make_report(attempts[-1], job.phases_ms.get("pull"), now) if attempts else None
+        if report is None:
+            return
+        try:
+            self._dependencies.hosts.note(report)
+        except StoreUnavailableError:
+            log.warning("host.unreported", extra={"job_id": job.job_id}, exc_info=True)
 
     def _read_bill(self, job: Job, borrowed: Rental | None) -> _Bill:
         attempts = self._dependencies.rental_store.read_attempts(job.job_id)

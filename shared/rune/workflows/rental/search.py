@@ -1,10 +1,15 @@
 """Looking at the market for a job, and planning its order."""
 
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from rune.errors import StoreUnavailableError
 from rune.jobs.outcomes import Failed, Note
 from rune.jobs.record import Job
 from rune.rentals import self_destruct
+from rune.rentals.hosts import HostRecord, HostStore
 from rune.rentals.offers import Offer
 from rune.rentals.provider import Template
 from rune.rentals.ranking import Market, Selection, explain_choice, is_settled, select_offers
@@ -22,6 +27,8 @@ from rune.workflows.rental.selection import (
     summarize_rejections,
 )
 
+log = logging.getLogger(__name__)
+
 MOST_IMAGE_BYTES = 15_000_000_000
 """Upper bound of the download of a template's image. Its size is unknown before the order, and traffic is billed;
 images with CUDA and a server have 5 to 12 GB compressed (vllm/vllm-openai, nvcr.io/nvidia/pytorch)."""
@@ -33,6 +40,27 @@ class OrderPlan:
 
     order: PlannedOrder
     note: Note
+
+
+class _KnownHosts:
+    """What earlier jobs know of the hosts of a search, each read once."""
+
+    def __init__(self, hosts: HostStore, now: datetime) -> None:
+        self._hosts = hosts
+        self._now = now
+        self._asked: set[int] = set()
+        self._records: dict[int, HostRecord] = {}
+
+    def records_of(self, offers: Iterable[Offer]) -> Mapping[int, HostRecord]:
+        new = {offer.machine_id for offer in offers} - self._asked
+        if new:
+            self._asked |= new
+            try:
+                self._records |= self._hosts.read(new, self._now)
+            except StoreUnavailableError:
+                # A choice without it is still a good one.
+                log.warning("hosts.unread", exc_info=True)
+        return self._records
 
 
 async def plan_order(
@@ -52,9 +80,10 @@ async def plan_order(
     image = image_of(dependencies, template)
     requirements = describe_needs(request, template, image, ceiling_at - began_at)
     use = describe_use(job, request, required_model(request), most_image_bytes(image))
-    market = Market(failed_machines(attempts), {}, began_at)
+    known = _KnownHosts(dependencies.hosts, began_at)
 
     def select(offers: tuple[Offer, ...]) -> Selection:
+        market = Market(failed_machines(attempts), known.records_of(offers), began_at)
         return select_offers(offers, requirements, use, market)
 
     offers = await dependencies.provider.search(

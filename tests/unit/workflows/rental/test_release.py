@@ -18,10 +18,12 @@ from rune.jobs.engine import NO_REQUEST, REQUEST_TRIES
 from rune.jobs.outcomes import Again, Done, Next, Released, Spending
 from rune.jobs.record import Job, Kind, Status, StepName
 from rune.jobs.step import StepContext
+from rune.rentals.hosts import HostRecord, HostReport
 from rune.rentals.instance import Listing
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import Endpoint
 from tests.builders import JOB_ID, FakeClock, a_step_context, after
+from tests.memory_host_store import MemoryHostStore
 from tests.memory_rental_store import MemoryRentalStore
 from tests.rental_builders import (
     ACCOUNT_ID,
@@ -556,3 +558,46 @@ def test_release_waits_only_so_long_for_a_version_that_understands_the_request()
     assert world.rental().state is RentalState.RUNNING
     assert isinstance(world.run_context(StepContext(tired, of_later_version, 45.0)), Released)
     assert world.rental().state is RentalState.RELEASED
+
+
+def test_release_tells_later_jobs_how_fast_the_host_was() -> None:
+    world = a_world(a_running_rental(), seconds=400)
+
+    assert isinstance(world.run(a_releasing_job(phases_ms={"pull": 49_000})), Released)
+
+    assert world.hosts.read({15_401}, after(400)) == {15_401: HostRecord(0, None, 800.0)}
+
+
+def test_release_tells_later_jobs_that_the_host_failed_once_its_machine_is_gone() -> None:
+    failed = a_releasing_rental(end_reason=EndReason.BOOT_FAILED, end_detail="host never reported")
+    world = a_world(failed, instances=(MACHINE,), seconds=400)
+    world.market.is_destroying = False
+
+    assert isinstance(world.run(JOB), Again)
+    assert world.hosts.read({15_401}, after(400)) == {}
+
+    world.market.instances = []
+    world.wait(3)
+    assert isinstance(world.run(JOB), Released)
+    assert world.hosts.read({15_401}, after(403)) == {15_401: HostRecord(1, after(403))}
+
+
+class UnreachableHosts(MemoryHostStore):
+    @override
+    def note(self, report: HostReport) -> None:
+        raise StoreUnavailableError("Down.")
+
+
+def test_release_does_not_wait_for_a_report_that_cannot_be_written() -> None:
+    world = a_world(a_running_rental(), seconds=400)
+    world.hosts = UnreachableHosts()
+
+    assert isinstance(world.run(JOB), Released)
+
+
+def test_release_does_not_report_the_host_of_a_machine_that_it_borrowed() -> None:
+    borrowed = a_running_rental(job_id=OTHER_JOB_ID, held_since=after(350))
+    world = a_world(borrowed, seconds=400)
+
+    assert isinstance(world.run(a_releasing_job(phases_ms={"pull": 49_000})), Released)
+    assert world.hosts.read({15_401}, after(400)) == {}

@@ -1,21 +1,25 @@
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from rune.errors import (
     ProviderBusyError,
+    StoreUnavailableError,
 )
 from rune.jobs.outcomes import Again, Failed, Next, Note, Spending
 from rune.jobs.record import Kind, StepName
 from rune.rentals import self_destruct
+from rune.rentals.hosts import HostRecord
 from rune.rentals.provider import Order, Template
 from rune.rentals.record import EndReason, Machine, Prices, Rental, RentalState
 from rune.rentals.store import Endpoint
 from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
 from rune.workflows.rental.rent import MAX_MACHINES, MAX_ORDERS
 from tests.builders import JOB_ID, NOW, after
+from tests.memory_host_store import MemoryHostStore
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
@@ -402,3 +406,27 @@ def test_rent_tells_how_long_the_search_took_of_a_worker_that_was_lost(
 
     assert isinstance(outcome, Next)
     assert outcome.phases_ms == {"search": search_ms}
+
+
+def test_rent_leaves_a_host_alone_that_failed_another_job_lately() -> None:
+    world = a_world()
+    world.market.offers = (an_offer(), an_offer(offer_id=2, machine_id=2, price_usd_per_hour=Decimal("0.4")))
+    world.hosts = MemoryHostStore({27_182: HostRecord(1, NOW)})
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    assert outcome.notes[0].labels["rejected"] == "27182 failed_lately"
+    assert world.rental().machine.machine_id == 2
+
+
+class UnreachableHosts(MemoryHostStore):
+    def read(self, machine_ids: Collection[int], now: datetime) -> Mapping[int, HostRecord]:
+        raise StoreUnavailableError("Down.")
+
+
+def test_rent_chooses_without_what_is_known_of_hosts_when_that_cannot_be_read() -> None:
+    world = a_world()
+    world.hosts = UnreachableHosts()
+
+    assert isinstance(world.run(JOB), Next)

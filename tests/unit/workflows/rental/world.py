@@ -10,6 +10,7 @@ from datetime import timedelta
 from rune.jobs.outcomes import Outcome
 from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.step import Step, StepContext
+from rune.rentals.hosts import HostStore
 from rune.rentals.instance import Instance
 from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.record import Rental
@@ -19,6 +20,7 @@ from rune.workflows.rental.dependencies import RentalDependencies
 from rune.workflows.rental.lost_machine import make_rental_steps, replacing_lost_machine
 from tests.builders import JOB_ID, NOW, TENANT, FakeClock, a_claimed_job, a_step_context
 from tests.fake_model_server import FakeModelServer
+from tests.memory_host_store import MemoryHostStore
 from tests.memory_rental_store import MemoryDeploymentStore, MemoryProviderLimits, MemoryRentalStore
 from tests.rental_builders import MODEL, RENTAL_ID, STAGE, a_listing
 from tests.tenant_builders import tenants_with
@@ -50,6 +52,7 @@ class World:
     settings: RentalSettings = SETTINGS
     tenants: FixedTenants = ALLOWING
     deployments: MemoryDeploymentStore = field(default_factory=MemoryDeploymentStore)
+    hosts: HostStore = field(default_factory=MemoryHostStore)
 
     @property
     def dependencies(self) -> RentalDependencies:
@@ -65,6 +68,7 @@ class World:
             self.settings,
             self.tenants,
             self.deployments,
+            self.hosts,
         )
 
     def run(self, job: Job, **request: object) -> Outcome:
