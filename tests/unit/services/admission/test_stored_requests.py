@@ -9,7 +9,14 @@ from hypothesis import given, settings
 
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, read_stored
 from rune.net.addresses import AddressPolicy
-from rune.services.admission.requests import Renting, admit_agentic_agent, admit_benchmark, admit_llm_instance
+from rune.services.admission.requests import (
+    Admitted,
+    Renting,
+    admit_agentic_agent,
+    admit_benchmark,
+    admit_llm_instance,
+    normalize_sent,
+)
 from rune.tenants.document import TenantAgents
 from tests import request_strategies as requests
 from tests.request_strategies import Body
@@ -34,9 +41,11 @@ FORMS_OF_TERMS = {
 
 
 def assert_reads_back(
-    sent: BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest, stored_json: str
+    sent: BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest, admitted: Admitted
 ) -> None:
     """Assert that the stored document is valid, says what the caller said, and is the same when stored again."""
+    stored_json = admitted.request_json
+    assert admitted.sent_json == normalize_sent(sent)
     again = read_stored(type(sent), stored_json)
 
     assert again.model_dump_json(exclude_none=True) == stored_json
@@ -56,7 +65,7 @@ def assert_reads_back(
 def test_stored_benchmark_reads_back_equal(body: Body) -> None:
     sent = BenchmarkRequest.model_validate_json(json.dumps(body))
 
-    assert_reads_back(sent, admit_benchmark(sent, LOOPBACK, RENTING).request_json)
+    assert_reads_back(sent, admit_benchmark(sent, LOOPBACK, RENTING))
 
 
 @settings(max_examples=EXAMPLES)
@@ -64,7 +73,7 @@ def test_stored_benchmark_reads_back_equal(body: Body) -> None:
 def test_stored_agent_request_reads_back_equal(body: Body) -> None:
     sent = AgenticAgentRequest.model_validate_json(json.dumps(body))
 
-    assert_reads_back(sent, admit_agentic_agent(sent, LOOPBACK, TenantAgents()).request_json)
+    assert_reads_back(sent, admit_agentic_agent(sent, LOOPBACK, TenantAgents()))
 
 
 @settings(max_examples=EXAMPLES)
@@ -72,4 +81,4 @@ def test_stored_agent_request_reads_back_equal(body: Body) -> None:
 def test_stored_instance_request_reads_back_equal(body: Body) -> None:
     sent = LlmInstanceRequest.model_validate_json(json.dumps(body))
 
-    assert_reads_back(sent, admit_llm_instance(sent, LOOPBACK, RENTING).request_json)
+    assert_reads_back(sent, admit_llm_instance(sent, LOOPBACK, RENTING))
