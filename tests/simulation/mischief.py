@@ -11,6 +11,7 @@ from local.simulators.vastai import (
     DEFAULT_OFFERS,
     BootFailure,
     BootScript,
+    Counted,
     Endpoint,
     Loss,
     RetryAfterIn,
@@ -60,6 +61,8 @@ class Mischief:
         Further machines of the same account, besides those that always exist.
     new_key_after_seconds
         When the account gets another key; None never.
+    other_account_after_seconds
+        When the deployment gets the key of another account, for ten minutes; None never.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Mischief:
     broke_after_seconds: float | None = None
     foreign_machines: int = 0
     new_key_after_seconds: float | None = None
+    other_account_after_seconds: float | None = None
 
 
 def _spoiled_answers() -> Iterator[Mischief]:
@@ -200,6 +204,9 @@ def _bad_listings() -> Iterator[Mischief]:
     for times in (1, 8):
         missing = VastaiFault(kind=VastaiFaultKind.ROWS_MISSING, times=times, after_requests=2)
         yield Mischief(f"listing_lacks_rows_{times}_times", (missing,), _BOTH)
+        for counted in (Counted.LOWERED, Counted.ABSENT):
+            untold = replace(missing, counted=counted)
+            yield Mischief(f"listing_lacks_rows_{times}_times_{counted}", (untold,), _BOTH)
     lagging = replace(SETTINGS, list_lag_seconds=25.0)
     yield Mischief("listing_lags", settings=lagging)
 
@@ -229,3 +236,10 @@ MISCHIEFS: tuple[Mischief, ...] = (
     *_bad_listings(),
     *_bad_searches(),
 )
+
+WRONG_KEYS: tuple[Mischief, ...] = tuple(
+    Mischief(f"key_of_another_account_after_{seconds:g}s", kinds=_BOTH, other_account_after_seconds=seconds)
+    for seconds in (20.0, 60.0, 100.0)
+)
+"""Apart from the others, because after a death the job orders later: then with the other account's key, which alone
+can destroy that machine."""

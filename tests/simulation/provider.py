@@ -98,6 +98,17 @@ class Account:
         self.api_key = f"{self.api_key}-next"
         self.vastai.change_key(self.api_key)
 
+    def use_other_account(self, seconds: float) -> None:
+        """Let the operator write down the key of another account by mistake, and later the right one again."""
+        own_key, other_key = self.api_key, f"{self.api_key}-of-another-account"
+        self.vastai.open_account(other_key)
+        self.api_key = other_key
+
+        def mend() -> None:
+            self.api_key = own_key
+
+        self._world.plan(seconds, mend)
+
     def provider(self, clock: SkewedClock, meter: Meter | None = None) -> PacedProvider:
         """Return one process's way to the provider."""
         transport = KeyedTransport(

@@ -118,9 +118,9 @@ def run_rented_day(
     for _ in range(2):
         world.plan(world.random.uniform(0.0, span_seconds), lambda: _lose_one(world, account))
         world.plan(world.random.uniform(0.0, span_seconds), world.resend_by_hand)
-    for _ in range(2):
-        world.plan(world.random.uniform(0.0, span_seconds), lambda: _refuse_listings(world, account))
-    world.plan(world.random.uniform(0.0, span_seconds), account.change_key)
+    world.plan(world.random.uniform(0.0, span_seconds), lambda: _refuse_listings(world, account))
+    if world.random.random() < 0.5:
+        world.plan(world.random.uniform(0.0, span_seconds), account.change_key)
     if world.random.random() < 0.3:
         account.late_orders_seconds.append(world.random.uniform(20.0, 300.0))
     return world.run(hours=24.0, until_kept_are_gone=True, until_redelivered=False)

@@ -102,6 +102,8 @@ def enact(
         world.at(mischief.broke_after_seconds, lambda: account.vastai.add_credit(Decimal(-10_000)))
     if mischief.new_key_after_seconds is not None:
         world.at(mischief.new_key_after_seconds, account.change_key)
+    if mischief.other_account_after_seconds is not None:
+        world.at(mischief.other_account_after_seconds, lambda: account.use_other_account(600.0))
     world.submit(REQUESTS[kind])
     return world.run(until_kept_are_gone=True, until_redelivered=False)
 

@@ -82,10 +82,18 @@ def check_money(world: World, account: Account) -> None:
 
 
 def bill_micro_usd(account: Account, rental: Rental) -> Decimal:
-    """Return what the provider charges for a rental, whichever machines were made for it."""
+    """Return what the provider charges for a rental, whichever machines were made for it.
+
+    A price above the offer's is seen in listings. Where none ever showed the machine, the offer's counts.
+    """
     contracts = [c for c in account.vastai.instances.values() if c.order.label == rental.label]
-    bills = (account.vastai.bill(contract.contract_id).total_usd for contract in contracts)
-    return sum(bills, Decimal(0)) * MICRO_USD_PER_USD
+    usd = Decimal(0)
+    for contract in contracts:
+        bill = account.vastai.bill(contract.contract_id)
+        offered = Decimal(contract.listing.offer.gpu_usd_per_hour) / Decimal(contract.usd_per_hour)
+        known = Decimal(1) if rental.was_seen else min(Decimal(1), offered)
+        usd += bill.total_usd - bill.gpu_usd + bill.gpu_usd * known
+    return usd * MICRO_USD_PER_USD
 
 
 def written_micro_usd(world: World, rental: Rental) -> int:

@@ -19,7 +19,7 @@ import pytest
 
 from rune.jobs.record import Job, Kind, Status
 from tests.simulation.faults import Fault
-from tests.simulation.mischief import MISCHIEFS, Mischief
+from tests.simulation.mischief import MISCHIEFS, WRONG_KEYS, Mischief
 from tests.simulation.renting import MESSAGES, Death, enact, list_deaths
 from tests.simulation.world import World
 
@@ -146,6 +146,15 @@ def test_rented_job_ends_as_it_should_when_the_provider_misbehaves(mischief: Mis
 
     assert world.violations == []
     assert the_end(world) == expected_end(mischief)
+
+
+@pytest.mark.parametrize("kind", [Kind.BENCHMARK, Kind.LLM_INSTANCE])
+@pytest.mark.parametrize("mischief", WRONG_KEYS, ids=lambda mischief: mischief.name)
+def test_no_machine_is_called_gone_by_the_key_of_another_account(mischief: Mischief, kind: Kind) -> None:
+    world = enact(mischief, kind)
+
+    assert world.violations == []
+    assert the_end(world) == (Status.SUCCEEDED, None)
 
 
 @pytest.mark.parametrize(("mischief", "kind"), PLAYS, ids=IDS)

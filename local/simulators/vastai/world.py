@@ -1,5 +1,6 @@
 """The state of one simulated Vast.ai, and one request as its routes see it."""
 
+import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ class World:
         self.settings = settings
         self.user_id = FIRST_USER_ID
         self.began_at = now
+        self.hid_rows_at = -math.inf
+        """When a listing last lacked rows without a sign of it."""
         self.market = Market(settings.offers, now)
         self.account = Account(
             settings.credit_usd,

@@ -67,6 +67,7 @@ def list_instances(world: World, call: VastaiCall) -> VastAnswer:
         shown_count = 0 if fault.rows_count is None else max(0, len(rest) - fault.rows_count)
         if fault.counted is Counted.LOWERED:
             total["total_instances"] = len(rows) - len(rest) + shown_count
+            world.hid_rows_at = call.now
         if fault.counted is Counted.ABSENT:
             del total["total_instances"]
         rest = rest[:shown_count]
