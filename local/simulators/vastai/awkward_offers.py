@@ -1,6 +1,6 @@
 """Offers that a market has and that a careless choice takes.
 
-Of these the default market has the slices and the traps; the others are added by who wants them.
+Of these the default market has all but the hosts that overstate their bandwidth, which are added by who wants them.
 """
 
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """The default market and templates: suitable offers among those that a careless choice takes."""
 
-from local.simulators.vastai.awkward_offers import SLICED_OFFERS, TRAP_OFFERS
+from local.simulators.vastai.awkward_offers import OLD_OFFERS, SLICED_OFFERS, TRAP_OFFERS
 from local.simulators.vastai.offers import SimulatedOffer
 from local.simulators.vastai.templates import SimulatedTemplate
 
@@ -179,7 +179,14 @@ LARGE_OFFERS = (
     ),
 )
 
-DEFAULT_OFFERS = (*WANTED_OFFERS, *CHEAP_OFFERS, *LARGE_OFFERS, *SLICED_OFFERS, *TRAP_OFFERS)
+DEFAULT_OFFERS = (
+    *WANTED_OFFERS,
+    *CHEAP_OFFERS,
+    *LARGE_OFFERS,
+    *SLICED_OFFERS,
+    *OLD_OFFERS,
+    *TRAP_OFFERS,
+)
 
 DEFAULT_TEMPLATES = (
     # The default of clients in the field.

@@ -111,6 +111,7 @@ def test_default_market_holds_what_is_wanted_among_its_traps() -> None:
     caller = Caller(VastaiSettings(rate_limits=False))
     wanted = caller.offers(
         verified={"eq": True},
+        gpu_arch={"eq": "nvidia"},
         reliability={"gte": 0.99},
         direct_port_count={"gte": 1},
         inet_down={"gte": 200},
@@ -121,5 +122,5 @@ def test_default_market_holds_what_is_wanted_among_its_traps() -> None:
         allocated_storage=40.0,
     )
     assert sorted(offer["machine_id"] for offer in wanted) == [27_101, 27_102, 27_103, 27_104, 27_105]
-    assert len(DEFAULT_OFFERS) == 26
+    assert len(DEFAULT_OFFERS) == 29
     assert any(offer["gpu_total_ram"] >= 300_000 for offer in caller.offers())
