@@ -34,6 +34,7 @@ RuneError
 │   ├── StreamTruncatedError     the answer broke off before its end marker
 │   ├── StreamFailedError        an error arrived inside a 200
 │   ├── PullStalledError         a model's download makes no progress
+│   ├── PullTooSlowError         a model's download makes too little of it
 │   └── BadResponseError         not the protocol: wrong type, not JSON, over a limit
 ├── RentalError                  the provider of GPUs
 │   ├── OfferGoneError           the offer was taken
@@ -359,6 +360,12 @@ class PullStalledError(ModelServerError):
 
     code = "pull_stalled"
     retryable = True
+
+
+class PullTooSlowError(ModelServerError):
+    """The server's download of a model is so slow that another machine is expected to cost less."""
+
+    code = "pull_too_slow"
 
 
 class BadResponseError(ModelServerError):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from rune.rentals.blame import Blame, find_boot_blame, quotes_server
+from rune.rentals.pull_pace import read_speed
 from rune.rentals.record import EndReason, Rental
 
 EXCLUDED = timedelta(hours=1)
@@ -118,7 +119,9 @@ def make_report(rental: Rental, pull_ms: int | None, now: datetime) -> HostRepor
         mbit = None if not pull_ms else rental.downloaded_bytes * 8 / 1000 / pull_ms
         return HostReport(machine_id, rental.rental_id, now, mbit_per_second=mbit)
     failure = _find_fault(rental)
-    return None if failure is None else HostReport(machine_id, rental.rental_id, now, failure)
+    if failure is None:
+        return None
+    return HostReport(machine_id, rental.rental_id, now, failure, read_speed(rental.end_detail))
 
 
 def _find_fault(rental: Rental) -> str | None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from rune.rentals.forecast import ExpectedUse, Forecast, forecast, least_usd
 from rune.rentals.hosts import UNKNOWN_HOST, HostRecord
 from rune.rentals.offers import Offer, RejectionReason, Requirements, find_rejection_reason
+from rune.rentals.record import Alternative
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,17 @@ def is_settled(selection: Selection, use: ExpectedUse, from_usd_per_hour: Decima
     if not selection.candidates:
         return False
     return least_usd(from_usd_per_hour, use) >= selection.candidates[0].forecast.expected_usd
+
+
+def find_alternative(selection: Selection, market: Market, disk_gb: int) -> Alternative | None:
+    """Return the best offer of another machine than the chosen one; None where no other fits."""
+    best, *others = selection.candidates
+    other = next((each.offer for each in others if each.offer.machine_id != best.offer.machine_id), None)
+    if other is None:
+        return None
+    prices = other.prices(disk_gb)
+    mbit = market.record_of(other).believable_mbit_per_second(other.download_mbit_per_second)
+    return Alternative(max(1, int(mbit)), prices.micro_usd_per_hour, prices.download_micro_usd_per_gb)
 
 
 def explain_choice(selection: Selection) -> str:

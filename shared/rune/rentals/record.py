@@ -75,6 +75,21 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """The next best offer of another machine, when this one was chosen.
+
+    Attributes
+    ----------
+    mbit_per_second
+        With which it was reckoned to download.
+    """
+
+    mbit_per_second: int
+    micro_usd_per_hour: int
+    download_micro_usd_per_gb: int
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """What was rented, as the offer described it."""
 
@@ -110,6 +125,8 @@ class Rental:
         The provider's template that it was made from, if any.
     choice
         Why this machine was chosen, in a sentence.
+    alternative
+        None where no other machine fitted.
     image_bytes
         Upper bound of the download of its image.
     account_id
@@ -157,6 +174,7 @@ class Rental:
     model: str | None = None
     template_hash: str | None = None
     choice: str | None = None
+    alternative: Alternative | None = None
     image_bytes: int = OLLAMA_IMAGE_BYTES
     account_id: int | None = None
     contract_id: int | None = None

@@ -60,6 +60,15 @@ def test_machine_that_got_its_model_reports_how_fast(rental: Rental) -> None:
     assert make_report(rental, 49_000, NOW) == HostReport(15_401, RENTAL_ID, NOW, mbit_per_second=800.0)
 
 
+def test_machine_that_was_too_slow_reports_how_slow() -> None:
+    detail = "The model came with 8.0 Mbit/s, and would have taken 82 min more."
+
+    report = make_report(ended(EndReason.PULL_TOO_SLOW, detail), None, NOW)
+
+    assert report is not None
+    assert report.mbit_per_second == 8.0
+
+
 def ended(reason: EndReason, detail: str, **overrides: object) -> Rental:
     return a_released_rental(end_reason=reason, end_detail=detail, **overrides)
 

@@ -40,6 +40,9 @@ PORT = 11434
 
 SERVER_KIND = "ollama"
 
+MAX_MACHINES = 3
+"""Machines made for one job; each that fails has cost money."""
+
 _PROVIDER_DELAY_SECONDS = 10
 """Wait after the provider failed while a machine was being watched or destroyed."""
 

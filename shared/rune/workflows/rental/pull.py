@@ -1,9 +1,11 @@
 """Putting the model on a rented machine, in slices that fit a function's time."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from rune.errors import AddressError, ModelServerError
+from rune.errors import AddressError, ModelServerError, PullTooSlowError
 from rune.jobs.outcomes import Again, Failed, Next, Outcome
+from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.jobs.transitions import MAX_FAILURES
 from rune.llm.protocol import PullProgress, PullRequest
@@ -11,13 +13,17 @@ from rune.money.catalog import SYSTEM_DISK_GB
 from rune.money.sizing import size_model
 from rune.rentals import lifecycle
 from rune.rentals.blame import Blame, Phase, find_blame
-from rune.rentals.record import Rental, RentalState
+from rune.rentals.pull_pace import SLOW_WINDOWS, Download, PullWatch, is_worth_leaving, tell_speed
+from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import time_left_seconds
 from rune.workflows.rental.dependencies import (
+    MAX_MACHINES,
     SERVER_KIND,
     RentalDependencies,
+    RentalRequest,
+    leave_and_rent_again,
     leave_for_its_model,
     read_request,
 )
@@ -37,9 +43,11 @@ class PullStep:
         rental = dependencies.find_rental(job)
         if rental is None or rental.state is not RentalState.RUNNING or rental.url is None:
             return Next(step_after(context, Fact.MACHINE_NOT_RUNNING))
-        model = read_request(context).model or rental.model or ""
+        request = read_request(context)
+        model = request.model or rental.model or ""
+        most_bytes = _most_bytes(request, rental, model)
         try:
-            is_complete, pulled_bytes = await self._download(context, rental, rental.url, model)
+            is_complete, pulled_bytes = await self._download(context, rental, rental.url, model, most_bytes)
         except (ModelServerError, AddressError) as error:
             return self._fail(context, rental, error)
         if not is_complete:
@@ -58,6 +66,9 @@ class PullStep:
 
     def _fail(self, context: StepContext, rental: Rental, error: ModelServerError | AddressError) -> Outcome:
         """Return what follows from a failed download: another try, another machine, or the end of the job."""
+        if isinstance(error, PullTooSlowError):
+            reason, dependencies = EndReason.PULL_TOO_SLOW, self._dependencies
+            return leave_and_rent_again(context, dependencies, rental, reason, error.sentence)
         if find_blame(error, Phase.PULL, is_only_here=_is_only_here(context, rental)) is Blame.REQUEST:
             raise error
         if context.job.failures + 1 < MAX_FAILURES:
@@ -66,37 +77,67 @@ class PullStep:
         return leave_for_its_model(context, self._dependencies, rental, error)
 
     async def _download(
-        self, context: StepContext, rental: Rental, url: str, model: str
+        self, context: StepContext, rental: Rental, url: str, model: str, most_bytes: int
     ) -> tuple[bool, int | None]:
         """Return whether the model is there, and how many bytes came; None where it was there already."""
         server = self._dependencies.open_server(SERVER_KIND, url)
         try:
             if await server.has_model(model):
                 return True, None
-            if not self._record_pulling(rental, context.job.job_id, model):
+            if not self._record_pulling(rental, context.job.job_id, model, most_bytes):
                 # Another job has the machine by now, and would pay for this download.
                 return False, None
             seen = PullProgress(0, 0)
+            require_pace = self._pace_watcher(context.job, rental)
 
             def show(progress: PullProgress) -> None:
                 nonlocal seen
                 seen = progress
+                require_pace(progress)
                 context.progress["pulled_bytes"] = progress.completed_bytes
                 context.progress["total_bytes"] = progress.total_bytes
                 context.progress["pulled_percent"] = percent(progress)
 
             request = PullRequest(model, slice_seconds=time_left_seconds(context))
-            is_complete = await server.pull(request, show)
-            return is_complete, _believable_bytes(seen.total_bytes, rental, model)
+            try:
+                is_complete = await server.pull(request, show)
+            finally:
+                pulled_bytes = _believable_bytes(seen.total_bytes, most_bytes, rental)
+                if pulled_bytes > most_bytes:
+                    # Larger than its name says.
+                    self._record_pulling(rental, context.job.job_id, model, pulled_bytes)
+            return is_complete, pulled_bytes
         finally:
             await server.aclose()
 
-    def _record_pulling(self, rental: Rental, job_id: str, model: str) -> bool:
-        """Write down what the download may cost before it begins; return False if the job has lost the machine."""
-        most_bytes, now = _most_bytes(rental, model), self._dependencies.clock.now()
+    def _pace_watcher(self, job: Job, rental: Rental) -> Callable[[PullProgress], None]:
+        """Return a function that raises PullTooSlowError once another machine is expected to cost the job less."""
+        other, clock, watch = rental.alternative, self._dependencies.clock, PullWatch()
+        attempts = self._dependencies.rental_store.read_attempts(job.job_id)
+        is_last = len([each for each in attempts if each.contract_id is not None]) >= MAX_MACHINES
+        slow_windows = 0
+
+        def require_pace(progress: PullProgress) -> None:
+            nonlocal slow_windows
+            now = clock.now()
+            mbit = watch.look(progress.completed_bytes, now)
+            if mbit is None or other is None or is_last:
+                return
+            download = Download(progress.completed_bytes, progress.total_bytes, mbit)
+            time_left = job.deadline_at - now
+            is_slow = is_worth_leaving(download, rental.prices, other, rental.image_bytes, time_left)
+            slow_windows = slow_windows + 1 if is_slow else 0
+            if slow_windows >= SLOW_WINDOWS:
+                raise PullTooSlowError(tell_speed(download))
+
+        return require_pace
+
+    def _record_pulling(self, rental: Rental, job_id: str, model: str, most_bytes: int) -> bool:
+        """Write down what the download may cost, at first before it begins; return False if the machine is lost."""
+        now = self._dependencies.clock.now()
 
         def decide(found: Rental) -> Change | None:
-            is_written = (found.model, found.pulling_bytes) == (model, most_bytes)
+            is_written = found.model == model and found.pulling_bytes >= most_bytes
             if is_written or not found.is_used_by(job_id):
                 return None
             return lifecycle.note_pulling(found, model, most_bytes, now)
@@ -129,15 +170,15 @@ def _is_only_here(context: StepContext, rental: Rental) -> bool:
     return rental.is_borrowed or 0 < total_bytes <= room_gb * _BYTES_PER_GB
 
 
-def _most_bytes(rental: Rental, model: str) -> int:
-    return size_model(model, rental.machine.vram_mb).download_gb * _BYTES_PER_GB
+def _most_bytes(request: RentalRequest, rental: Rental, model: str) -> int:
+    """Return the most that a model's download takes before its server has said so; the disk holds no more."""
+    sized_gb = size_model(model, request.min_vram_mb).download_gb
+    return min(sized_gb, rental.machine.disk_gb) * _BYTES_PER_GB
 
 
-def _believable_bytes(reported_bytes: int, rental: Rental, model: str) -> int:
-    """Return what the host reports of a download if its disk holds that, else the most that it may have taken."""
-    if 0 < reported_bytes <= rental.machine.disk_gb * _BYTES_PER_GB:
-        return reported_bytes
-    return _most_bytes(rental, model)
+def _believable_bytes(reported_bytes: int, most_bytes: int, rental: Rental) -> int:
+    """Return how large the host says that the model is, as far as its disk holds that; else the most."""
+    return min(reported_bytes, rental.machine.disk_gb * _BYTES_PER_GB) if reported_bytes > 0 else most_bytes
 
 
 def percent(progress: PullProgress) -> int:

@@ -33,6 +33,7 @@ from rune.rentals.record import (
 from rune.storage.change import Change
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.rental.dependencies import (
+    MAX_MACHINES,
     PORT,
     RentalDependencies,
     RentalRequest,
@@ -45,9 +46,6 @@ from rune.workflows.rental.selection import PlannedOrder, fits_kept, least_credi
 
 MAX_ORDERS = 8
 """Offers ordered for one job, those included that were rented already."""
-
-MAX_MACHINES = 3
-"""Machines made for one job; each that fails has cost money."""
 
 LONGEST_SEARCH = timedelta(seconds=20)
 """A step has 45 s, and an order takes up to 20 s."""
@@ -260,6 +258,7 @@ class RentStep:
             template_hash=planned.template.template_hash if planned.template else None,
             image_bytes=most_image_bytes(image),
             choice=planned.reason,
+            alternative=planned.alternative,
             has_self_destruct=script is not None and self_destruct.fits(planned.template),
         )
 

@@ -12,7 +12,14 @@ from rune.rentals import self_destruct
 from rune.rentals.hosts import HostRecord, HostStore
 from rune.rentals.offers import Offer
 from rune.rentals.provider import Template
-from rune.rentals.ranking import Market, Selection, explain_choice, is_settled, select_offers
+from rune.rentals.ranking import (
+    Market,
+    Selection,
+    explain_choice,
+    find_alternative,
+    is_settled,
+    select_offers,
+)
 from rune.rentals.record import OLLAMA_IMAGE_BYTES, Rental
 from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
 from rune.workflows.rental.dependencies import RentalDependencies, RentalRequest, required_model
@@ -82,9 +89,11 @@ async def plan_order(
     use = describe_use(job, request, required_model(request), most_image_bytes(image))
     known = _KnownHosts(dependencies.hosts, began_at)
 
+    def look(offers: tuple[Offer, ...]) -> Market:
+        return Market(failed_machines(attempts), known.records_of(offers), began_at)
+
     def select(offers: tuple[Offer, ...]) -> Selection:
-        market = Market(failed_machines(attempts), known.records_of(offers), began_at)
-        return select_offers(offers, requirements, use, market)
+        return select_offers(offers, requirements, use, look(offers))
 
     offers = await dependencies.provider.search(
         requirements, lambda found, usd: is_settled(select(found), use, usd)
@@ -101,7 +110,9 @@ async def plan_order(
         return Failed("no_offer_fits", sentence, retryable=True, notes=(note,))
     offer = selection.candidates[0].offer
     model, grown = best_fit(request, offer, requirements)
-    return OrderPlan(PlannedOrder(offer, grown, model, template, ceiling_at, explain_choice(selection)), note)
+    alternative = find_alternative(selection, look(offers), grown.disk_gb)
+    reason = explain_choice(selection)
+    return OrderPlan(PlannedOrder(offer, grown, model, template, ceiling_at, reason, alternative), note)
 
 
 def image_of(dependencies: RentalDependencies, template: Template | None) -> str:

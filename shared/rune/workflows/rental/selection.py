@@ -18,7 +18,7 @@ from rune.rentals.lifecycle import RELEASE_MARGIN
 from rune.rentals.offers import VRAM_MARGIN_PERCENT, Offer, Requirements, find_rejection_reason
 from rune.rentals.provider import Template
 from rune.rentals.ranking import Selection, explain_choice, name_gpus
-from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental, RentalState
+from rune.rentals.record import MICRO_USD_PER_USD, Alternative, EndReason, Rental, RentalState
 from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.rental.dependencies import RentalRequest, required_model
 
@@ -42,6 +42,7 @@ class PlannedOrder:
     template: Template | None
     ceiling_at: datetime
     reason: str
+    alternative: Alternative | None = None
 
 
 def latest_end(job: Job, request: RentalRequest, longest_keep: timedelta) -> datetime:

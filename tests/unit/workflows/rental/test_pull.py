@@ -21,14 +21,14 @@ from rune.errors import (
     StreamFailedError,
     StreamTruncatedError,
 )
-from rune.jobs.outcomes import Again, Failed, Next
+from rune.jobs.outcomes import Again, Failed, Next, Outcome
 from rune.jobs.record import Kind, StepName
 from rune.llm.protocol import OnPull, PullProgress, PullRequest
-from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.record import Alternative, EndReason, Rental, RentalState
 from rune.rentals.store import RentalRefused
 from rune.storage.change import Change
 from rune.workflows.rental.pull import percent
-from tests.builders import JOB_ID, a_step_context, after
+from tests.builders import JOB_ID, FakeClock, a_step_context, after
 from tests.fake_model_server import FakeModelServer
 from tests.memory_rental_store import MemoryRentalStore
 from tests.rental_builders import (
@@ -40,7 +40,7 @@ from tests.rental_builders import (
     a_rental_of,
     a_running_rental,
 )
-from tests.unit.workflows.rental.world import a_renting_job, a_world
+from tests.unit.workflows.rental.world import World, a_renting_job, a_world
 
 JOB = a_renting_job(StepName.PULL)
 EMPTY = a_running_rental(downloaded_bytes=0, model=None)
@@ -114,10 +114,10 @@ def test_pull_counts_the_most_that_may_come_while_it_does_not_know() -> None:
 
     outcome = world.run(JOB)
 
-    # All the memory of the machine, with 15 %: 24,564 MB make 28 GB.
-    assert world.rental().pulling_bytes == 28_000_000_000
-    # 150 s of disk, 90 s of GPU, and 30 GB.
-    assert outcome.spending.cost_micro_usd == 500 + 9_000 + 90_000  # type: ignore[union-attr]
+    # 8,000 MB of memory and 15 %: 9 GB.
+    assert world.rental().pulling_bytes == 9_000_000_000
+    # 150 s of disk, 90 s of GPU, and 11 GB.
+    assert outcome.spending.cost_micro_usd == 500 + 9_000 + 33_000  # type: ignore[union-attr]
 
 
 class OvertakenStore(MemoryRentalStore):
@@ -141,7 +141,7 @@ def test_pull_downloads_only_what_is_written_down_first() -> None:
     world.run(JOB)
 
     assert len(world.server.pulls) == 1
-    assert world.rental().pulling_bytes == 28_000_000_000
+    assert world.rental().pulling_bytes == 9_000_000_000
 
 
 class LyingServer(FakeModelServer):
@@ -159,9 +159,9 @@ class LyingServer(FakeModelServer):
     [
         (1, 1),
         (40_000_000_000, 40_000_000_000),
-        (40_000_000_001, 28_000_000_000),
-        (2**53, 28_000_000_000),
-        (0, 28_000_000_000),
+        (40_000_000_001, 40_000_000_000),
+        (2**53, 40_000_000_000),
+        (0, 9_000_000_000),
     ],
 )
 def test_pull_believes_no_host_that_tells_of_more_than_its_disk_or_of_nothing(
@@ -174,6 +174,90 @@ def test_pull_believes_no_host_that_tells_of_more_than_its_disk_or_of_nothing(
     world.run(JOB)
 
     assert world.rental().downloaded_bytes == noted_bytes
+
+
+class UnfinishedServer(LyingServer):
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        await super().pull(request, on_progress)
+        return False
+
+
+@pytest.mark.parametrize("told_bytes", [8_000_000_000, 12_000_000_000])
+def test_pull_counts_what_a_model_takes_that_is_larger_than_its_name_says(told_bytes: int) -> None:
+    world = a_world(EMPTY, seconds=150)
+    world.server = server = UnfinishedServer(models=())
+    server.told_bytes = told_bytes
+
+    world.run(JOB)
+    assert world.rental().pulling_bytes == max(9_000_000_000, told_bytes)
+
+    world.server = SlowServer(models=())
+    world.run(JOB)
+    assert world.rental().pulling_bytes == max(9_000_000_000, told_bytes)
+
+
+class CrawlingServer(FakeModelServer):
+    """Gets some bytes in each interval of 15 s, and has got some before."""
+
+    def __init__(self, clock: FakeClock, mbit_per_second: float, total_bytes: int = 4_900_000_000) -> None:
+        super().__init__(models=())
+        self._clock = clock
+        self._step_bytes = round(mbit_per_second * 1_000_000 / 8 * 15)
+        self._total_bytes = total_bytes
+
+    async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
+        self.pulls.append(request)
+        completed_bytes = 1_000_000
+        for _ in range(20):
+            on_progress(PullProgress(completed_bytes, self._total_bytes))
+            self._clock.advance(15)
+            completed_bytes += self._step_bytes
+        return False
+
+
+OTHER = Alternative(mbit_per_second=900, micro_usd_per_hour=360_000, download_micro_usd_per_gb=3_000)
+WITH_ANOTHER = replace(EMPTY, alternative=OTHER)
+
+
+def crawl(world: World, mbit_per_second: float, **overrides: object) -> Outcome:
+    world.server = CrawlingServer(world.clock, mbit_per_second)
+    return world.run(a_renting_job(StepName.PULL, **overrides))
+
+
+def test_pull_gives_up_a_machine_that_is_so_slow_that_another_costs_less() -> None:
+    world = a_world(WITH_ANOTHER, seconds=150)
+
+    outcome = crawl(world, 8.0)
+
+    assert isinstance(outcome, Next)
+    assert (outcome.step, outcome.error_type) == (StepName.RELEASE, "pull_too_slow")
+    # Two windows of 45 s.
+    assert world.clock.now() == after(150 + 90)
+    rental = world.rental()
+    assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.PULL_TOO_SLOW)
+    assert rental.end_detail == "The model came with 8.0 Mbit/s, and would have taken 80 min more."
+    assert world.server.close_count == 1
+
+
+def test_pull_stays_when_the_machine_is_fast_enough() -> None:
+    assert isinstance(crawl(a_world(WITH_ANOTHER, seconds=150), 80.0), Again)
+
+
+def test_pull_stays_when_no_other_machine_fits() -> None:
+    assert isinstance(crawl(a_world(EMPTY, seconds=150), 8.0), Again)
+
+
+def test_pull_stays_when_the_job_may_make_no_further_machine() -> None:
+    before = [a_released_rental(rental_id=f"{JOB_ID}-{n}", attempt=n, contract_id=n) for n in (2, 3)]
+
+    assert isinstance(crawl(a_world(WITH_ANOTHER, *before, seconds=150), 8.0), Again)
+
+
+def test_pull_returns_a_slow_machine_that_it_borrowed() -> None:
+    world = a_world(replace(BORROWED, alternative=OTHER), seconds=1100)
+
+    assert isinstance(crawl(world, 8.0), Next)
+    assert (world.rental().state, world.rental().unfit_for) == (RentalState.KEPT, JOB_ID)
 
 
 def test_pull_downloads_nothing_when_the_model_is_there() -> None:

@@ -14,10 +14,11 @@ from rune.jobs.record import Kind, StepName
 from rune.rentals import self_destruct
 from rune.rentals.hosts import HostRecord
 from rune.rentals.provider import Order, Template
-from rune.rentals.record import EndReason, Machine, Prices, Rental, RentalState
+from rune.rentals.record import Alternative, EndReason, Machine, Prices, Rental, RentalState
 from rune.rentals.store import Endpoint
 from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
-from rune.workflows.rental.rent import MAX_MACHINES, MAX_ORDERS
+from rune.workflows.rental.dependencies import MAX_MACHINES
+from rune.workflows.rental.rent import MAX_ORDERS
 from tests.builders import JOB_ID, NOW, after
 from tests.memory_host_store import MemoryHostStore
 from tests.rental_builders import (
@@ -94,8 +95,20 @@ def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
         ceiling_at=JOB.deadline_at + timedelta(minutes=5),
         model=MODEL,
         choice=WHY,
+        alternative=Alternative(912, 358_089, 12_000),
         has_self_destruct=True,
     )
+
+
+def test_rent_notes_the_next_best_machine_for_a_download_that_is_slow() -> None:
+    world = a_world()
+    slice_of_it = an_offer(offer_id=2, price_usd_per_hour=Decimal("0.36"))
+    other = an_offer(offer_id=3, machine_id=3, price_usd_per_hour=Decimal("0.4"))
+    world.market.offers = (an_offer(), slice_of_it, other)
+
+    world.run(JOB)
+
+    assert world.rental().alternative == Alternative(912, 400_001, 2_000)
 
 
 def test_rent_tells_what_the_floor_excluded() -> None:

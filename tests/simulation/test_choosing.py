@@ -1,0 +1,69 @@
+"""Which machines simulated jobs rent, on a market with hosts that lie, fail, or cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from local.simulators.vastai import OLD_OFFERS, OVERSTATED_OFFERS, BootFailure, BootScript, SimulatedOffer
+from rune.jobs.record import Status
+from rune.rentals.record import EndReason, Rental
+from tests.simulation.mischief import MARKET, SETTINGS
+from tests.simulation.requests import rented_benchmark
+from tests.simulation.world import World
+
+LIAR = OVERSTATED_OFFERS[0]
+"""States 2000 Mbit/s and has 8."""
+
+DEAD = replace(LIAR, bandwidth_ratio=1.0, boot=BootScript(failure=BootFailure.STUCK_NULL))
+
+
+def a_world(*offers: SimulatedOffer) -> World:
+    return World(0, vastai=replace(SETTINGS, offers=(*MARKET, *offers)))
+
+
+def run_jobs(world: World, count: int) -> list[list[Rental]]:
+    """Run jobs one after the other, and return what each has rented."""
+    assert world.account is not None
+    rented: list[list[Rental]] = []
+    for _ in range(count):
+        job_id = world.submit(rented_benchmark())
+        world.run(until_redelivered=False)
+        assert job_id
+        assert world.table.jobs[job_id].status is Status.SUCCEEDED
+        rented.append(list(world.account.rental_store.read_attempts(job_id)))
+    assert world.violations == []
+    return rented
+
+
+def test_machine_that_lies_about_its_bandwidth_is_given_up_within_minutes() -> None:
+    ((liar, other),) = run_jobs(a_world(LIAR), 1)
+
+    assert (liar.machine.machine_id, liar.end_reason) == (LIAR.machine_id, EndReason.PULL_TOO_SLOW)
+    assert other.end_reason is EndReason.JOB_ENDED
+    assert liar.released_at is not None
+    lasted = liar.released_at - liar.intended_at
+    # 82 minutes of download would have cost 0.40 USD.
+    assert lasted.total_seconds() < 240
+    assert (liar.cost_micro_usd or 0) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"), [(LIAR, EndReason.PULL_TOO_SLOW), (DEAD, EndReason.BOOT_FAILED)], ids=["slow", "dead"]
+)
+def test_host_that_failed_one_job_is_not_the_first_choice_of_the_next(
+    bad: SimulatedOffer, reason: EndReason
+) -> None:
+    first, *others = run_jobs(a_world(bad), 5)
+
+    assert [rental.end_reason for rental in first] == [reason, EndReason.JOB_ENDED]
+    assert [[rental.end_reason for rental in each] for each in others] == [[EndReason.JOB_ENDED]] * 4
+
+
+def test_machines_that_the_image_cannot_use_are_never_rented() -> None:
+    cheapest = [replace(offer, gpu_usd_per_hour=0.01) for offer in OLD_OFFERS]
+
+    ((rental,),) = run_jobs(a_world(*cheapest), 1)
+
+    assert rental.machine.machine_id not in {offer.machine_id for offer in OLD_OFFERS}
