@@ -1,9 +1,11 @@
 """Waiting for a rented machine, a look at a time."""
 
 from datetime import datetime, timedelta
+from math import inf
 
 from rune.errors import AddressError, ModelServerError
-from rune.jobs.outcomes import Again, Failed, Next, Outcome
+from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
+from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle, reconciliation
 from rune.rentals.blame import Blame, find_boot_blame, has_failed_so
@@ -28,7 +30,7 @@ _DELAYS = ((timedelta(seconds=10), 2), (timedelta(seconds=60), 5), (timedelta(se
 _LONGEST_DELAY_SECONDS = 15
 
 _PRICE_TOLERANCE = 1.01
-"""The provider's own rounding of what a disk costs by the hour."""
+"""The provider's own rounding of what a disk costs by the hour. The job's events tell of it."""
 
 
 class BootStep:
@@ -78,7 +80,7 @@ class BootStep:
         now = self._dependencies.clock.now()
         state, reason = find_boot_state(rental, instance, PORT, now)
         if state is BootState.FAILED:
-            has_run_own_image = rental.template_hash is not None and instance.actual_status == "exited"
+            has_run_own_image = _is_of_own_image(rental, context.job) and instance.actual_status == "exited"
             if find_boot_blame(instance.status_text, has_run_own_image=has_run_own_image) is Blame.REQUEST:
                 return self._end(context, rental, reason)
             return self._leave(context, rental, EndReason.BOOT_FAILED, reason)
@@ -125,6 +127,7 @@ class BootStep:
             step_after(context, Fact.MACHINE_ANSWERS),
             phases_ms={"boot": took_ms},
             labels={"contract_id": str(running.contract_id)},
+            notes=_tell_price(running, read_request(context)) if running.job_id == job_id else (),
             spending=dependencies.spending(context.job, running),
         )
 
@@ -135,16 +138,36 @@ class BootStep:
 
     def _leave(self, context: StepContext, rental: Rental, reason: EndReason, detail: str) -> Outcome:
         attempts = self._dependencies.rental_store.read_attempts(context.job.job_id)
-        if rental.template_hash is not None and has_failed_so(reason, detail, attempts):
-            # The caller's own image, on two machines.
+        if _is_of_own_image(rental, context.job) and has_failed_so(reason, detail, attempts):
+            # On two machines.
             return self._end(context, rental, detail)
         return leave_and_rent_again(context, self._dependencies, rental, reason, detail)
 
 
+def _is_of_own_image(rental: Rental, job: Job) -> bool:
+    """Return whether the job made the machine, from an image that its caller chose."""
+    return rental.template_hash is not None and rental.job_id == job.job_id
+
+
 def _is_too_dear(rental: Rental, request: RentalRequest) -> bool:
     """Return whether the machine costs more than the caller allows, by more than rounding may explain."""
+    return _share_of_most(rental, request) > _PRICE_TOLERANCE
+
+
+def _tell_price(rental: Rental, request: RentalRequest) -> tuple[Note, ...]:
+    """Return the event for a machine that costs more than the caller allows, though only by rounding."""
+    if _share_of_most(rental, request) <= 1:
+        return ()
+    labels = {
+        "usd_per_hour": f"{rental.prices.micro_usd_per_hour / MICRO_USD_PER_USD:.6f}",
+        "max_dph": f"{request.rental_terms.max_dph:g}",
+    }
+    return (Note("vastai.price_above_max", labels),)
+
+
+def _share_of_most(rental: Rental, request: RentalRequest) -> float:
     most_micro_usd = request.rental_terms.max_dph * MICRO_USD_PER_USD
-    return rental.prices.micro_usd_per_hour > most_micro_usd * _PRICE_TOLERANCE
+    return rental.prices.micro_usd_per_hour / most_micro_usd if most_micro_usd else inf
 
 
 def _awaited_since(rental: Rental) -> datetime:

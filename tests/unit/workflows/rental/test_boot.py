@@ -11,7 +11,7 @@ from rune.errors import (
     ServerOverloadedError,
     ServerUnreachableError,
 )
-from rune.jobs.outcomes import Again, Failed, Next, Released, Spending
+from rune.jobs.outcomes import Again, Failed, Next, Note, Released, Spending
 from rune.jobs.record import StepName
 from rune.rentals.instance import Instance
 from rune.rentals.record import EndReason, Rental, RentalState, make_rental_id
@@ -363,6 +363,32 @@ def test_boot_gives_a_machine_up_that_costs_more_than_the_caller_allows(told: in
         assert world.rental().state is RentalState.RELEASING
     else:
         assert outcome.step is StepName.PULL
+
+
+@pytest.mark.parametrize(
+    ("told", "notes"),
+    [
+        (500_000, ()),
+        (500_001, (Note("vastai.price_above_max", {"usd_per_hour": "0.500001", "max_dph": "0.5"}),)),
+    ],
+)
+def test_boot_tells_of_a_price_that_is_above_the_highest_by_rounding(
+    told: int, notes: tuple[Note, ...]
+) -> None:
+    world = a_world(DARK, instances=(an_instance(micro_usd_per_hour=told),), seconds=30)
+
+    outcome = world.run(JOB, min_dph=0, max_dph=0.5)
+
+    assert isinstance(outcome, Next)
+    assert outcome.notes == notes
+
+
+def test_boot_returns_a_borrowed_machine_of_the_caller_s_image_that_has_ended() -> None:
+    borrowed = a_running_rental(job_id=OTHER_JOB_ID, held_since=after(1000), template_hash="h")
+    world = a_world(borrowed, instances=(EXITED,), seconds=1001)
+
+    assert isinstance(world.run(JOB), Next)
+    assert world.rental().state is RentalState.KEPT
 
 
 def test_boot_leaves_the_intent_of_another_job_alone() -> None:
