@@ -64,5 +64,5 @@ def _record(request: Request, rental: Rental) -> RentalRecord:
         kept_until=rental.kept_until if rental.state is RentalState.KEPT else None,
         ceiling_at=rental.ceiling_at,
         is_open_to_the_world=rental.is_open,
-        destroys_itself=rental.has_self_destruct,
+        destroys_itself=rental.destroys_itself,
     )

@@ -35,8 +35,8 @@ class RentalRecord(Document):
     """The latest moment to which that can be put off."""
     is_open_to_the_world: bool
     """Whether anybody who finds the address can use the server: it asks for no credential."""
-    destroys_itself: bool
-    """Whether the machine would also end without RUNE."""
+    destroys_itself: bool | None
+    """Whether the machine would also end without RUNE; null where that was not shown."""
 
 
 class RentalList(Document):

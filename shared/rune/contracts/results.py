@@ -92,8 +92,8 @@ class RentalReceipt(Document):
     """Why this machine was taken: what the job was expected to cost on it, and on the next one."""
     is_open_to_the_world: bool
     """Whether the server asks for no credential, so that anyone with the address can use it."""
-    destroys_itself: bool
-    """Whether the machine would also end without RUNE."""
+    destroys_itself: bool | None
+    """Whether the machine would also end without RUNE; null where that was not shown."""
 
 
 class BenchmarkResult(Document):

@@ -146,7 +146,10 @@ class Rental:
     destroyed_at
         When the provider last took such an order, which is no proof.
     has_self_destruct
-        Whether the machine destroys itself some time after `ceiling_at`.
+        Whether it was ordered with a script that destroys it some time after `ceiling_at`. Whether that runs is not
+        known: an image may lack what it needs.
+    self_destruct_seen_at
+        When the script was seen to have started.
     is_open
         Whether anyone who finds the address can use the server, since it asks for no credential.
     due_at
@@ -193,6 +196,7 @@ class Rental:
     released_at: datetime | None = None
     cost_micro_usd: int | None = None
     has_self_destruct: bool = False
+    self_destruct_seen_at: datetime | None = None
     is_open: bool = True
     expires_at: datetime | None = None
 
@@ -201,6 +205,13 @@ class Rental:
         """Whether a listing has shown the machine."""
         seen = (self.last_seen_stopped_at, self.first_seen_running_at, self.running_at)
         return any(moment is not None for moment in seen)
+
+    @property
+    def destroys_itself(self) -> bool | None:
+        """Whether the machine would also end without RUNE; None where that was not shown."""
+        if not self.has_self_destruct:
+            return False
+        return None if self.self_destruct_seen_at is None else True
 
     def is_used_by(self, job_id: str) -> bool:
         """Return whether the machine boots or runs for the job."""

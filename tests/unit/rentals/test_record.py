@@ -1,9 +1,11 @@
+from datetime import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rune.rentals.record import make_rental_id, parse_rental_id
-from tests.builders import JOB_ID
+from tests.builders import JOB_ID, after
 from tests.rental_builders import (
     a_created_rental,
     a_kept_rental,
@@ -39,3 +41,15 @@ def test_rental_is_alive_until_it_is_proven_gone() -> None:
 
     assert all(make().is_alive for make in made)
     assert not a_released_rental().is_alive
+
+
+@pytest.mark.parametrize(
+    ("has_script", "seen_at", "destroys_itself"),
+    [(False, None, False), (True, None, None), (True, after(120), True)],
+)
+def test_machine_is_said_to_destroy_itself_only_where_that_was_shown(
+    has_script: bool, seen_at: datetime | None, destroys_itself: bool | None
+) -> None:
+    rental = a_running_rental(has_self_destruct=has_script, self_destruct_seen_at=seen_at)
+
+    assert rental.destroys_itself is destroys_itself

@@ -62,7 +62,7 @@ def make_receipt(job: Job, rental: Rental, attempt_count: int, cost_micro_usd: i
         kept_until=rental.kept_until if rental.is_alive else None,
         chosen_because=rental.choice,
         is_open_to_the_world=rental.is_open,
-        destroys_itself=rental.has_self_destruct,
+        destroys_itself=rental.destroys_itself,
     )
 
 

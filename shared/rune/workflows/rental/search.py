@@ -83,7 +83,7 @@ async def plan_order(
         template = await dependencies.provider.find_template(template_hash)
         if template is None:
             return Failed("template_not_found", "Vast.ai has no such template.", retryable=False)
-    ceiling_at = latest_end(job, request, tenant.keep_limit)
+    ceiling_at = latest_end(job, request)
     image = image_of(dependencies, template)
     requirements = describe_needs(request, template, image, ceiling_at - began_at)
     use = describe_use(job, request, required_model(request), most_image_bytes(image))

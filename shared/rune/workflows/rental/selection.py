@@ -45,10 +45,13 @@ class PlannedOrder:
     alternative: Alternative | None = None
 
 
-def latest_end(job: Job, request: RentalRequest, longest_keep: timedelta) -> datetime:
-    """Return the latest moment at which the machine may still be needed."""
+def latest_end(job: Job, request: RentalRequest) -> datetime:
+    """Return the latest moment at which the machine may still be needed, by what the request itself asks for.
+
+    The machine's own net is set from it, and cannot be moved later.
+    """
     ends_at = job.deadline_at + RELEASE_MARGIN
-    return ends_at + longest_keep if keeps(job, request) else ends_at
+    return ends_at + timedelta(seconds=request.keep_seconds) if keeps(job, request) else ends_at
 
 
 def describe_needs(

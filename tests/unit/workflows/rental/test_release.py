@@ -419,7 +419,7 @@ def test_release_puts_the_receipt_into_the_result() -> None:
         "kept_until": "2026-11-23T12:16:40Z",
         "chosen_because": "It was the only one.",
         "is_open_to_the_world": True,
-        "destroys_itself": True,
+        "destroys_itself": None,
     }
 
 

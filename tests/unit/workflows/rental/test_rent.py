@@ -209,9 +209,18 @@ def test_rent_asks_the_market_for_what_the_request_says() -> None:
 
 def test_rent_needs_a_machine_for_as_long_as_it_may_be_kept() -> None:
     world = a_world()
-    world.run(JOB, vastai_stop_instance=False)
+    world.run(JOB, vastai_stop_instance=False, keep_seconds=60)
 
-    assert world.rental().ceiling_at == JOB.deadline_at + timedelta(minutes=5, hours=4)
+    assert world.rental().ceiling_at == JOB.deadline_at + timedelta(minutes=5, seconds=60)
+
+
+def test_net_on_the_machine_fires_a_quarter_of_an_hour_after_what_this_job_asked_for() -> None:
+    world = a_world()
+    world.run(JOB, vastai_stop_instance=False, keep_seconds=60)
+
+    (order,) = world.market.orders
+    fires_at = JOB.deadline_at + timedelta(minutes=5 + 15, seconds=60)
+    assert order.env["RUNE_EXPIRES_AT"] == str(int(fires_at.timestamp()))
 
 
 def test_rent_takes_the_largest_model_that_the_best_offer_holds_when_none_is_named() -> None:
