@@ -6,6 +6,7 @@ They check and apply a `Change` with `rune.storage.change`; `tests/functional/aw
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import override
 
@@ -130,4 +131,14 @@ class MemoryDeploymentStore(DeploymentStore):
 
     @override
     def read(self) -> Deployment:
+        return self.deployment
+
+    @override
+    def close(self, now: datetime) -> Deployment:
+        self.deployment = replace(self.deployment, closed_at=self.deployment.closed_at or now)
+        return self.deployment
+
+    @override
+    def reopen(self) -> Deployment:
+        self.deployment = replace(self.deployment, closed_at=None)
         return self.deployment

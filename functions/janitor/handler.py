@@ -30,6 +30,12 @@ queue = clients.step_queue(
 clock = SystemClock()
 
 
+LEAVE_EVENT = {"give_back": "all"}
+"""Sent by an operator, by a call of the function (docs/deploy.md); no schedule sends it."""
+
+RENT_AGAIN_EVENT = {"give_back": "none"}
+
+
 def _make_orphan_sweep() -> OrphanSweep | None:
     """Return what destroys rented machines that should not be alive; None where the deployment has no account."""
     if not settings.vastai.is_present:
@@ -53,6 +59,9 @@ def _make_orphan_sweep() -> OrphanSweep | None:
 orphan_sweep = _make_orphan_sweep()
 
 TIME_TO_STOP_MS = 5_000
+TIME_TO_LEAVE_MS = 15_000
+"""A call of the provider takes up to 10 s."""
+
 TIME_FOR_TURNS_MS = 25_000
 """Reserved for late turns, which come after the machines: a late turn costs nothing, a machine bills."""
 
@@ -65,8 +74,13 @@ class Context(Protocol):
         ...
 
 
-def handle(_event: dict[str, object], context: Context) -> dict[str, int]:
-    """Destroy machines that should not be alive, then send late turns again, as far as the time allows."""
+def handle(event: dict[str, object], context: Context) -> dict[str, object]:
+    """Destroy machines that should not be alive, then send late turns again, as far as the time allows.
+
+    For an operator's event, give back everything that is rented, or allow renting again.
+    """
+    if event in (LEAVE_EVENT, RENT_AGAIN_EVENT):
+        return _leave(context, is_final=event == LEAVE_EVENT)
     swept = None if orphan_sweep is None else _sweep_orphans(orphan_sweep, context)
     destroyed_count, proven_count = (swept.destroyed_count, swept.proven_count) if swept else (0, 0)
     sent_count = redispatch_late_turns(
@@ -74,6 +88,38 @@ def handle(_event: dict[str, object], context: Context) -> dict[str, int]:
     )
     log.info("tick.done", extra={"sent": sent_count, "destroyed": destroyed_count})
     return {"sent": sent_count, "destroyed": destroyed_count, "proven": proven_count}
+
+
+def _leave(context: Context, *, is_final: bool) -> dict[str, object]:
+    """Return how far giving everything back has come; it is to be called again until it is done."""
+    # Imported here: an operator asks for it once in the life of a deployment.
+    import asyncio  # noqa: PLC0415
+
+    from rune.services.leaving import Leaving  # noqa: PLC0415
+
+    leaving = Leaving(
+        rental_store=clients.rental_store(settings.table),
+        deployments=clients.deployment_store(settings.table),
+        jobs=store,
+        queue=queue,
+        clock=clock,
+        sweep=orphan_sweep,
+        pause=asyncio.sleep,
+    )
+    if not is_final:
+        leaving.rent_again()
+        log.info("renting.reopened")
+        return {"renting": "open"}
+    given_back = leaving.give_back_all(lambda: context.get_remaining_time_in_millis() > TIME_TO_LEAVE_MS)
+    result = asyncio.run(given_back, loop_factory=asyncio.new_event_loop)
+    log.info("renting.closed", extra={"destroyed": result.destroyed_count})
+    return {
+        "renting": "closed",
+        "done": result.is_done,
+        "destroyed": result.destroyed_count,
+        "proven": result.proven_count,
+        "left": result.left,
+    }
 
 
 def _sweep_orphans(orphans: OrphanSweep, context: Context) -> SweepResult | None:

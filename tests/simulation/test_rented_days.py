@@ -22,8 +22,8 @@ type RecordProperty = Callable[[str, object], None]
 DAY_COUNT = int(os.environ.get("RUNE_SIMULATED_DAYS", "100"))
 DAYS_AT_ONCE = 20
 
-UNLIKELY_ENDS = {EndReason.CREATE_PUT_OFF, EndReason.BOOT_TIMEOUT}
-"""A matter of seconds, so that a handful of days may do without."""
+UNLIKELY_ENDS = {EndReason.CREATE_PUT_OFF, EndReason.BOOT_TIMEOUT, EndReason.DEPLOYMENT_CLOSED}
+"""Two are a matter of seconds, so that a handful of days may do without; no day ends a deployment."""
 
 
 def count_figures(days: Iterable[World]) -> dict[str, int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, override
 
-from rune.aws.dynamodb_rows import Expression
+from rune.aws.dynamodb_rows import Expression, attribute
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
+from rune.clock import from_epoch_ms
 from rune.rentals.deployment import Deployment, DeploymentStore, make_deployment_id
 
 if TYPE_CHECKING:
@@ -29,6 +31,21 @@ class DynamoDeploymentStore(DeploymentStore):
         rows = self._table.get([_KEY])
         return _read(rows[0] if rows else self._make())
 
+    @override
+    def close(self, now: datetime) -> Deployment:
+        update = "SET #closed_at = if_not_exists(#closed_at, :now)"
+        return self._write(update, {":now": attribute("closed_at", now)})
+
+    @override
+    def reopen(self) -> Deployment:
+        return self._write("REMOVE #closed_at", {})
+
+    def _write(self, update: str, values: dict[str, AttributeValueTypeDef]) -> Deployment:
+        deployment = self.read()  # makes the row where there is none
+        names = {"#closed_at": "closed_at", "#id": "deployment_id"}
+        values = {**values, ":id": {"S": deployment.deployment_id}}
+        return _read(self._table.update(_KEY, Expression(update, "#id = :id", names, values)))
+
     def _make(self) -> Item:
         """Return the row with a new id, or as another process has just made it."""
         expression = Expression(
@@ -45,4 +62,5 @@ class DynamoDeploymentStore(DeploymentStore):
 
 
 def _read(row: Item) -> Deployment:
-    return Deployment(row["deployment_id"]["S"])
+    closed_at = from_epoch_ms(int(row["closed_at"]["N"])) if "closed_at" in row else None
+    return Deployment(row["deployment_id"]["S"], closed_at)

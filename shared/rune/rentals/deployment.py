@@ -6,6 +6,7 @@ id does.
 
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 _ID_BYTES = 5
@@ -21,9 +22,12 @@ class Deployment:
     ----------
     deployment_id
         Ten hexadecimal digits; never changes.
+    closed_at
+        Since when nothing may be rented any more; None while it may.
     """
 
     deployment_id: str
+    closed_at: datetime | None = None
 
 
 class DeploymentStore(Protocol):
@@ -31,6 +35,14 @@ class DeploymentStore(Protocol):
 
     def read(self) -> Deployment:
         """Return the deployment as all earlier writes left it; the first call of all makes its id."""
+        ...
+
+    def close(self, now: datetime) -> Deployment:
+        """End renting, unless it has ended before; return the deployment as it then is."""
+        ...
+
+    def reopen(self) -> Deployment:
+        """Let machines be rented again; return the deployment as it then is."""
         ...
 
 

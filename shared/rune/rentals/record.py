@@ -48,6 +48,8 @@ class EndReason(StrEnum):
     MACHINE_LOST = "machine_lost"
     VANISHED = "vanished"
     ORPHANED = "orphaned"
+    DEPLOYMENT_CLOSED = "deployment_closed"
+    """The operator had everything given back."""
 
 
 @dataclass(frozen=True, slots=True)

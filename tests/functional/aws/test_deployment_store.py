@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rune.aws.deployment_store import DynamoDeploymentStore
 from rune.errors import StoreUnavailableError
+from tests.builders import after
 from tests.cloud import TABLE
 
 if TYPE_CHECKING:
@@ -45,6 +47,21 @@ def test_process_that_was_overtaken_takes_the_others_id(cloud: Cloud) -> None:
     others = DynamoDeploymentStore(cloud.dynamodb, TABLE).read()
 
     assert store._make()["deployment_id"] == {"S": others.deployment_id}
+
+
+def test_renting_ends_at_the_first_close_and_begins_again(cloud: Cloud) -> None:
+    store = DynamoDeploymentStore(cloud.dynamodb, TABLE)
+    before = store.read()
+
+    assert store.close(after(10)) == replace(before, closed_at=after(10))
+    assert store.close(after(20)) == store.read() == replace(before, closed_at=after(10))
+    assert store.reopen() == store.read() == before
+
+
+def test_close_makes_the_row_where_there_is_none(cloud: Cloud) -> None:
+    closed = DynamoDeploymentStore(cloud.dynamodb, TABLE).close(after(10))
+
+    assert (len(closed.deployment_id), closed.closed_at) == (10, after(10))
 
 
 def test_read_says_when_the_table_cannot_be_reached(cloud: Cloud) -> None:

@@ -70,16 +70,19 @@ class Tick:
     pauses_seconds: list[float] = field(default_factory=list)
 
     def sweep(self, may_go_on: Callable[[], bool] = lambda: True) -> SweepResult:
-        orphan_sweep = OrphanSweep(
+        return asyncio.run(self.orphan_sweep.sweep(may_go_on))
+
+    @property
+    def orphan_sweep(self) -> OrphanSweep:
+        return OrphanSweep(
             provider=PacedProvider(self.market, self.provider_limits, self.clock),
             rental_store=self.rental_store,
             jobs=self.jobs,
             clock=self.clock,
             stage=self.stage,
             deployments=self.deployments,
-            pause=self._pause,
+            pause=self.pause,
         )
-        return asyncio.run(orphan_sweep.sweep(may_go_on))
 
     @property
     def destroyed(self) -> list[object]:
@@ -88,7 +91,7 @@ class Tick:
     def rental(self, rental_id: str = RENTAL_ID) -> Rental:
         return self.rental_store.rentals[rental_id]
 
-    async def _pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         self.pauses_seconds.append(seconds)
         self.clock.advance(seconds)
 

@@ -18,6 +18,7 @@ from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle, self_destruct
 from rune.rentals.blame import Blame, Phase, find_blame, is_same_again
+from rune.rentals.deployment import Deployment
 from rune.rentals.labels import make_label
 from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.provider import Order, Template
@@ -166,12 +167,17 @@ class RentStep:
         if self._dependencies.clock.now() - began_at > LONGEST_SEARCH:
             # The rest of the step's time might end during the order.
             return Again(2)
+        deployment = self._dependencies.deployments.read()
+        if deployment.closed_at is not None:
+            sentence = "This deployment gives all its machines back and rents no more."
+            return Failed("renting_closed", sentence, retryable=True)
         provider.reserve_create()
         attempt = 1 + max((rental.attempt for rental in attempts), default=0)
         if self._dependencies.find_rental(job) is not None:
             # Another worker took this turn while this one paused.
             return Again(0)
-        rental = replace(self._intend(job, attempt, planned), account_id=account.account_id)
+        intended = self._intend(job, attempt, planned, deployment)
+        rental = replace(intended, account_id=account.account_id)
         if not self._dependencies.rental_store.open(rental):
             return Next(step_after(context, Fact.ORDER_UNANSWERED))
         return await self._create(context, rental, self._order_of(rental, planned.template))
@@ -222,8 +228,8 @@ class RentStep:
             return Next(step, delay_seconds=delay_seconds, labels=labels, error_type=error.code)
         return Failed.from_error(error)
 
-    def _intend(self, job: Job, attempt: int, planned: PlannedOrder) -> Rental:
-        offer, deployment = planned.offer, self._dependencies.deployments.read()
+    def _intend(self, job: Job, attempt: int, planned: PlannedOrder, deployment: Deployment) -> Rental:
+        offer = planned.offer
         now = self._dependencies.clock.now()
         script = self_destruct.make_script(self._dependencies.settings.api_url)
         image = image_of(self._dependencies, planned.template)

@@ -220,3 +220,14 @@ def test_rent_goes_on_with_a_machine_that_was_found_although_its_order_was_refus
     assert isinstance(outcome, Next)
     assert outcome.step is StepName.BOOT
     assert (world.rental().state, world.rental().contract_id) == (RentalState.CREATED, CONTRACT_ID)
+
+
+def test_rent_orders_nothing_once_the_deployment_gives_everything_back() -> None:
+    world = a_world()
+    world.deployments.close(after(-60))
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == ("renting_closed", True)
+    assert (world.attempts, world.market.orders) == ((), [])

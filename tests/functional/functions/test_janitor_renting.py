@@ -1,9 +1,9 @@
-"""The janitor's order to destroy a machine survives a revoked key, in a process that has read the old one."""
+"""The janitor with an account: its order survives a revoked key, and an operator has everything given back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,9 @@ import pytest
 
 from local.simulators.serving import running_server
 from local.simulators.vastai.app import create_app
-from local.simulators.vastai.local_stack import LocalVastai
+from local.simulators.vastai.local_stack import LocalVastai, quick_settings
+from local.simulators.vastai.settings import VastaiSettings
+from rune.aws.deployment_store import DynamoDeploymentStore
 from rune.aws.rental_store import DynamoRentalStore
 from rune.rentals.record import RentalState
 from tests.builders import FakeClock
@@ -19,7 +21,7 @@ from tests.cloud import TABLE
 from tests.functional.functions.loading import loaded
 from tests.functional.functions.test_janitor import TICK, Context
 from tests.parameters import Ssm
-from tests.rental_builders import RENTAL_ID, a_releasing_rental
+from tests.rental_builders import RENTAL_ID, a_kept_rental, a_label, a_releasing_rental
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -29,7 +31,8 @@ KEY_NAME = "/rune/test/vastai-key"
 
 @pytest.fixture
 def local() -> LocalVastai:
-    return LocalVastai.create()
+    # The handler's clock stands still, so that the simulator's rate limits would meet calls that come at once.
+    return LocalVastai.create(quick_settings(VastaiSettings(rate_limits=False)))
 
 
 @pytest.fixture
@@ -43,6 +46,17 @@ def janitor(cloud: Cloud, local: LocalVastai, clock: FakeClock) -> Iterator[Modu
         with loaded("janitor.handler", environment) as handler:
             handler.orphan_sweep._pause = pause
             yield handler
+
+
+@dataclass
+class ShortContext:
+    """An invocation with time for one sweep."""
+
+    remaining_ms: int = 50_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        self.remaining_ms -= 12_000
+        return self.remaining_ms
 
 
 def revoke_key(local: LocalVastai, new_key: str) -> None:
@@ -83,3 +97,24 @@ def test_tick_destroys_nothing_while_no_key_is_accepted_and_goes_on_when_one_is(
     revoke_key(local, old_key)
     clock.advance(60)
     assert janitor.handle(TICK, Context())["destroyed"] == 1
+
+
+def test_operator_has_everything_given_back_by_a_call_of_the_function(
+    janitor: ModuleType, cloud: Cloud, local: LocalVastai, clock: FakeClock
+) -> None:
+    clock.advance(1800)
+    stranger = local.vastai.plant_foreign("my-training-box")
+    kept = a_kept_rental(contract_id=local.vastai.plant_foreign(a_label()), account_id=None)
+    DynamoRentalStore(cloud.dynamodb, TABLE).open(kept)
+
+    first = janitor.handle({"give_back": "all"}, ShortContext())
+    clock.advance(130)
+    second = janitor.handle({"give_back": "all"}, ShortContext())
+
+    assert first == {"renting": "closed", "done": False, "destroyed": 1, "proven": 1, "left": {}}
+    assert second == {"renting": "closed", "done": True, "destroyed": 0, "proven": 0, "left": {}}
+    assert [contract.contract_id for contract in local.vastai.live()] == [stranger]
+    assert DynamoDeploymentStore(cloud.dynamodb, TABLE).read().closed_at is not None
+
+    assert janitor.handle({"give_back": "none"}, ShortContext()) == {"renting": "open"}
+    assert DynamoDeploymentStore(cloud.dynamodb, TABLE).read().closed_at is None
