@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from local.simulators.vastai import OLD_OFFERS, OVERSTATED_OFFERS, BootFailure, BootScript, SimulatedOffer
 from rune.jobs.record import Status
 from rune.rentals.record import EndReason, Rental
+from tests.simulation.choices import JOBS, SPECIFICATION, choose
 from tests.simulation.mischief import MARKET, SETTINGS
 from tests.simulation.requests import rented_benchmark
 from tests.simulation.world import World
@@ -67,3 +69,26 @@ def test_machines_that_the_image_cannot_use_are_never_rented() -> None:
     ((rental,),) = run_jobs(a_world(*cheapest), 1)
 
     assert rental.machine.machine_id not in {offer.machine_id for offer in OLD_OFFERS}
+
+
+@pytest.mark.parametrize("document", JOBS, ids=lambda document: document["model"])
+def test_job_takes_a_machine_on_which_it_costs_no_more_than_by_dlperf_per_dollar(
+    document: Mapping[str, object],
+) -> None:
+    before, after = choose(document, is_usable=True)
+
+    assert before is not None
+    assert after is not None
+    assert after.flaw is None
+    assert after.usd_per_hour >= document.get("min_dph", 0)  # type: ignore[operator]  # a number
+    assert after.expected_usd <= before.expected_usd
+
+
+def test_specification_s_own_example_takes_the_faster_gpu_at_the_lower_price() -> None:
+    before, after = choose(SPECIFICATION, is_usable=True)
+
+    assert before is not None
+    assert after is not None
+    assert (before.offer.gpu_count, before.offer.gpu_name) == (2, "RTX PRO 6000 S")
+    assert (after.offer.gpu_count, after.offer.gpu_name) == (1, "H100 SXM")
+    assert after.usd_per_hour < before.usd_per_hour
