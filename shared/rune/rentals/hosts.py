@@ -130,7 +130,7 @@ def _find_fault(rental: Rental) -> str | None:
     match rental.end_reason:
         case EndReason.PULL_TOO_SLOW:
             is_hosts = True
-        case _ if rental.template_hash is not None:
+        case _ if rental.has_foreign_image:
             is_hosts = False
         case EndReason.BOOT_FAILED:
             is_hosts = find_boot_blame(detail) is Blame.MACHINE

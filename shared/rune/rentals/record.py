@@ -225,6 +225,11 @@ class Rental:
         return self.state is RentalState.RUNNING and self.holder not in (None, self.job_id)
 
     @property
+    def has_foreign_image(self) -> bool:
+        """Whether it is made from a caller's template with another image than Ollama's."""
+        return self.template_hash is not None and self.image_bytes > OLLAMA_IMAGE_BYTES
+
+    @property
     def is_alive(self) -> bool:
         """Whether the machine may exist and bill."""
         return self.state is not RentalState.RELEASED

@@ -74,13 +74,15 @@ def ended(reason: EndReason, detail: str, **overrides: object) -> Rental:
 
 
 HURRIED = {"intended_at": NOW, "release_asked_at": after(299)}
-OWN_TEMPLATE = {"template_hash": "h"}
+OWN_TEMPLATE = {"template_hash": "h", "image_bytes": 15_000_000_000}
+OLLAMA_TEMPLATE = {"template_hash": "h"}
 
 
 @pytest.mark.parametrize(
     ("rental", "failure"),
     [
         (ended(EndReason.BOOT_FAILED, "host never reported"), "boot_failed: host never reported"),
+        (ended(EndReason.BOOT_FAILED, "exited", **OLLAMA_TEMPLATE), "boot_failed: exited"),
         (ended(EndReason.BOOT_TIMEOUT, "not ready"), "boot_timeout: not ready"),
         (ended(EndReason.MODEL_FAILED, "No connection."), "model_failed: No connection."),
         (ended(EndReason.MACHINE_LOST, "offline"), "machine_lost: offline"),

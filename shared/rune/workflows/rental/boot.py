@@ -146,7 +146,7 @@ class BootStep:
 
 def _is_of_own_image(rental: Rental, job: Job) -> bool:
     """Return whether the job made the machine, from an image that its caller chose."""
-    return rental.template_hash is not None and rental.job_id == job.job_id
+    return rental.has_foreign_image and rental.job_id == job.job_id
 
 
 def _is_too_dear(rental: Rental, request: RentalRequest) -> bool:

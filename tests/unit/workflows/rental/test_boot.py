@@ -101,8 +101,18 @@ def test_boot_gives_a_machine_up_that_will_not_come(instance: Instance, seconds:
     assert rental.holder == JOB_ID
 
 
-OWN_IMAGE = replace(DARK, template_hash="h")
+OWN_IMAGE = replace(DARK, template_hash="h", image_bytes=15_000_000_000)
+OLLAMA_TEMPLATE = replace(DARK, template_hash="h")
 EXITED = replace(LOADING, actual_status="exited", status_text="crash")
+
+
+def test_boot_goes_on_to_another_machine_when_a_template_with_ollama_s_image_ends() -> None:
+    world = a_world(OLLAMA_TEMPLATE, instances=(EXITED,), seconds=5)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    assert outcome.error_type == "boot_failed"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +136,9 @@ def test_boot_fails_the_job_with_the_first_machine_when_the_image_is_wrong(
 
 
 @pytest.mark.parametrize(
-    ("rental", "is_over"), [(OWN_IMAGE, True), (DARK, False)], ids=["the caller's image", "the default image"]
+    ("rental", "is_over"),
+    [(OWN_IMAGE, True), (OLLAMA_TEMPLATE, False), (DARK, False)],
+    ids=["the caller's image", "a template with Ollama's image", "the default image"],
 )
 def test_boot_blames_the_caller_s_image_when_two_machines_do_not_answer(
     rental: Rental, is_over: bool
@@ -384,7 +396,9 @@ def test_boot_tells_of_a_price_that_is_above_the_highest_by_rounding(
 
 
 def test_boot_returns_a_borrowed_machine_of_the_caller_s_image_that_has_ended() -> None:
-    borrowed = a_running_rental(job_id=OTHER_JOB_ID, held_since=after(1000), template_hash="h")
+    borrowed = replace(
+        OWN_IMAGE, state=RentalState.RUNNING, job_id=OTHER_JOB_ID, held_since=after(1000), url=URL
+    )
     world = a_world(borrowed, instances=(EXITED,), seconds=1001)
 
     assert isinstance(world.run(JOB), Next)
