@@ -24,6 +24,8 @@ class StackSettings:
         Networks in which model servers may live, comma separated CIDRs (ALLOWED_NETWORKS).
     api_concurrency
         Requests that the proxy has in flight at once; the emulator starts a process for each (API_CONCURRENCY).
+    running_jobs
+        Jobs that run at once; the others wait (RUNNING_JOBS).
     with_simulators
         Whether to start the simulated model server, Bedrock and Vast.ai (SIMULATORS, 0 or 1).
     tenants
@@ -41,6 +43,7 @@ class StackSettings:
     api_tokens: str = ""
     allowed_networks: str = "127.0.0.0/8,::1/128"
     api_concurrency: int = 8
+    running_jobs: int = 5
     with_simulators: bool = True
     tenants: str = field(default="", repr=False)
     vastai_api_url: str = ""
@@ -68,6 +71,7 @@ class StackSettings:
             api_tokens=given.get("RUNE_API_TOKENS", cls.api_tokens),
             allowed_networks=given.get("ALLOWED_NETWORKS", cls.allowed_networks).replace(" ", ""),
             api_concurrency=_number(given, "API_CONCURRENCY", cls.api_concurrency, least=1, most=100),
+            running_jobs=_number(given, "RUNNING_JOBS", cls.running_jobs, least=2, most=100),
             vastai_api_url=given.get("VAST_API_URL", ""),
             vastai_api_key=given.get("VAST_API_KEY", "") if "VAST_API_URL" in given else "",
             with_simulators=bool(_number(given, "SIMULATORS", int(cls.with_simulators), least=0, most=1)),

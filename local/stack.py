@@ -219,6 +219,7 @@ def _parameters(
         "Architecture": machine_architecture(),
         "ApiTokens": tokens.deployed,
         "AllowedNetworks": settings.allowed_networks,
+        "InferenceConcurrency": str(settings.running_jobs),
     }
 
 

@@ -12,7 +12,7 @@ from typing import cast, override
 from rune.clock import Clock
 from rune.jobs.lifecycle import LEASE, Send
 from rune.jobs.plan import Lane
-from rune.jobs.record import Event, Failure, Job, Kind, Status, StepMessage, StepName
+from rune.jobs.record import DueClass, Event, Failure, Job, Kind, Status, StepMessage, StepName
 from rune.jobs.step import StepContext
 from rune.jobs.store import StepQueue
 
@@ -50,6 +50,7 @@ _QUEUED = Job(
     deadline_at=NOW + timedelta(hours=1),
     expires_at=NOW + timedelta(days=30),
     due_at=NOW + timedelta(seconds=60),
+    due_class=DueClass.MESSAGE,
 )
 
 
@@ -73,6 +74,7 @@ def a_claimed_job(**overrides: object) -> Job:
         "lease_owner": "worker-1",
         "lease_until": NOW + LEASE,
         "due_at": NOW + LEASE,
+        "due_class": DueClass.LEASE,
         "started_at": NOW,
     }
     return a_job(**{**claimed, **overrides})
@@ -105,6 +107,7 @@ def an_ended_job(status: Status = Status.SUCCEEDED, **overrides: object) -> Job:
         "started_at": NOW,
         "finished_at": after(60),
         "due_at": None,
+        "due_class": None,
         "failure": a_failure() if status is Status.FAILED else None,
     }
     return a_job(**{**ended, **overrides})
@@ -224,9 +227,14 @@ class RecordingQueue(StepQueue):
 
     sent: list[Send] = field(default_factory=list)
     is_down: bool = False
+    backlog_count: int = 0
 
     @override
     def send(self, send: Send) -> bool:
         if not self.is_down:
             self.sent.append(send)
         return not self.is_down
+
+    @override
+    def count_backlog(self, lane: Lane) -> int:
+        return self.backlog_count

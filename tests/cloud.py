@@ -75,7 +75,9 @@ class Cloud:
             "RUNE_API_DOCS": "true",
             "RUNE_ALLOWED_NETWORKS": "127.0.0.0/8",
             "RUNE_RETENTION_DAYS": "30",
-            "RUNE_JOB_DEADLINE_SECONDS": "3600",
+            "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
+            "RUNE_MAX_RUNTIME_SECONDS": "3600",
+            "RUNE_RUNNING_JOBS": "5",
         }
 
     @property

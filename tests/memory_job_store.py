@@ -13,8 +13,10 @@ from typing import override
 from rune.clock import to_epoch_ms
 from rune.errors import IdempotencyKeyReusedError, JobNotFoundError, StoreUnavailableError
 from rune.jobs.metrics import Tallies, merge
-from rune.jobs.record import Event, Job, Kind
+from rune.jobs.places import JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
+from rune.jobs.record import DueClass, Event, Job, Kind
 from rune.jobs.store import (
+    CompanionsRefused,
     IdempotencyKey,
     JobHistory,
     JobStore,
@@ -35,10 +37,14 @@ class MemoryJobStore(JobStore):
     ----------
     jobs
         The hot items by id.
+    slots, shares
+        Which jobs run, and how many of each tenant run and wait.
     """
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
+        self.slots: dict[int, Slot] = {}
+        self.shares: dict[str, Share] = {}
         self._requests: dict[str, str] = {}
         self._results: dict[str, str] = {}
         self._states: dict[str, str] = {}
@@ -48,16 +54,20 @@ class MemoryJobStore(JobStore):
         self._events: dict[str, dict[int, Event]] = {}
 
     @override
-    def submit(self, submission: Submission) -> Submitted:
+    def submit(self, submission: Submission) -> Submitted | CompanionsRefused:
         job, key = submission.job, submission.idempotency_key
         if job.job_id in self.jobs:
             raise StoreUnavailableError("A job with this id is there already.")
-        if key is not None:
-            first, job_id = self._keys.setdefault((job.tenant, job.kind, key.key), (key, job.job_id))
+        named = None if key is None else (job.tenant, job.kind, key.key)
+        if key is not None and named in self._keys:
+            first, job_id = self._keys[named]
             if not key.is_of_same_request(first.fingerprint, first.sent_fingerprint):
                 raise IdempotencyKeyReusedError("The Idempotency-Key came before, with another request.")
-            if job_id != job.job_id:
-                return Submitted(job_id, is_replay=True)
+            return Submitted(job_id, is_replay=True)
+        if self.write_rows(submission.companions):
+            return CompanionsRefused()
+        if key is not None and named is not None:
+            self._keys[named] = (key, job.job_id)
         self.jobs[job.job_id] = job
         self._requests[job.job_id] = submission.request_json
         self._events[job.job_id] = {submission.event.number: submission.event}
@@ -73,7 +83,8 @@ class MemoryJobStore(JobStore):
 
     @override
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
-        if isinstance(self.update(job.job_id, transition.change), Refused):
+        own = RowChange(JobRow(job.job_id), transition.change)
+        if self.write_rows((own, *transition.companions)):
             return False
         self._events[job.job_id] |= {event.number: event for event in transition.events}
         if transition.result_json is not None:
@@ -83,6 +94,69 @@ class MemoryJobStore(JobStore):
         if tallies is not None:
             self._tallies[job.job_id] = tallies
         return True
+
+    @override
+    def write_rows(self, changes: Sequence[RowChange]) -> tuple[int, ...]:
+        found = [self._row(change.row) for change in changes]
+        refused = [
+            position
+            for position, (change, row) in enumerate(zip(changes, found, strict=True))
+            if row is None or not allows(change.change, row)
+        ]
+        if not refused:
+            for change in changes:
+                self._apply(change)
+        return tuple(refused)
+
+    def _row(self, row: JobRow | SlotRow | ShareRow) -> Job | Slot | Share | None:
+        match row:
+            case JobRow(job_id):
+                return self.jobs.get(job_id)
+            case SlotRow(number):
+                return self.slots.get(number, Slot(number))
+            case ShareRow(tenant):
+                return self.shares.get(tenant, Share(tenant))
+
+    def _apply(self, change: RowChange) -> None:
+        match change.row:
+            case JobRow(job_id):
+                self.update(job_id, change.change)
+            case SlotRow(number):
+                self.slots[number] = apply(change.change, self.slots.get(number, Slot(number)))
+            case ShareRow(tenant):
+                self.shares[tenant] = apply(change.change, self.shares.get(tenant, Share(tenant)))
+
+    @override
+    def read_places(self) -> Places:
+        taken = tuple(slot for _, slot in sorted(self.slots.items()) if slot.job_id is not None)
+        return Places(taken, tuple(self.shares.values()))
+
+    @override
+    def find_waiting(self, tenant: str, limit: int) -> tuple[str, ...]:
+        waiting = [
+            (job.waiting_since, job.job_id)
+            for job in self.jobs.values()
+            if job.tenant == tenant and job.waiting_since is not None
+        ]
+        return tuple(job_id for _, job_id in sorted(waiting)[:limit])
+
+    @override
+    def count_waiting_before(self, job: Job, limit: int) -> int:
+        since = job.waiting_since
+        return min(
+            limit,
+            sum(
+                each.tenant == job.tenant
+                and each.waiting_since is not None
+                and since is not None
+                and each.waiting_since < since
+                for each in self.jobs.values()
+            ),
+        )
+
+    @override
+    def glance(self, job_id: str) -> Job | None:
+        return self.jobs.get(job_id)
 
     @override
     def read(self, job_id: str) -> Job | None:
@@ -135,8 +209,12 @@ class MemoryJobStore(JobStore):
         return self._states.get(job.job_id)
 
     @override
-    def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
-        late = [(job.due_at, job.job_id) for job in self.jobs.values() if job.due_at and job.due_at <= now]
+    def find_late(self, due_class: DueClass, now: datetime, limit: int) -> tuple[str, ...]:
+        late = [
+            (job.due_at, job.job_id)
+            for job in self.jobs.values()
+            if job.due_class is due_class and job.due_at and job.due_at <= now
+        ]
         return tuple(job_id for _, job_id in sorted(late)[:limit])
 
     def put_result(self, job_id: str, result_json: str) -> None:

@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api import problems
 from api.services import Services, services_of
 from rune.errors import RateLimitedError, RuneError, TenantSuspendedError, UnauthorizedError
+from rune.jobs.places import Terms
 from rune.services.jobs import Caller
 from rune.tenants.entries import TENANT
 from rune.tenants.limiter import subject_of
@@ -61,7 +62,7 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
     if not services.has_authentication:
         if not is_name:
             raise UnauthorizedError(REFUSED)
-        return Caller(tenant), _active(services.tenants.of(tenant))
+        return _caller(tenant, None, _active(services.tenants.of(tenant)))
     # The TCP peer as the gateway saw it; X-Forwarded-For is the caller's own claim.
     subject = subject_of(request.client.host if request.client else "")
     _refuse_blocked(services.limiter.recall(subject))
@@ -73,7 +74,12 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
         if settings is None or not settings.is_suspended:
             _refuse_blocked(services.limiter.count_failure(subject))
         raise UnauthorizedError(REFUSED)
-    return Caller(tenant, subject), _active(settings)
+    return _caller(tenant, subject, _active(settings))
+
+
+def _caller(tenant: str, address: str | None, settings: TenantSettings) -> tuple[Caller, TenantSettings]:
+    terms = Terms(settings.weight, settings.max_running_jobs, settings.max_waiting_jobs)
+    return Caller(tenant, address, terms, settings.max_runtime), settings
 
 
 def _find_settings(services: Services, tenant: str, subject: str) -> TenantSettings:

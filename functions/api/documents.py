@@ -13,6 +13,7 @@ from rune.contracts import (
 from rune.contracts.records import BOOKKEEPING
 from rune.errors import InvalidRequestError
 from rune.jobs import plan
+from rune.jobs.places import QueuePlace
 from rune.jobs.record import Event, Job
 from rune.jobs.store import StoredJob
 from rune.services.jobs import JobPage
@@ -20,14 +21,16 @@ from rune.services.jobs import JobPage
 _POSITION = re.compile(r"[0-9]{13}#[0-9a-f]{32}")
 
 
-def job_record(stored: StoredJob) -> JobRecord:
-    """Return where a job stands."""
+def job_record(stored: StoredJob, place: QueuePlace | None = None) -> JobRecord:
+    """Return where a job stands; `place` is that of a job that waits."""
     job, failure = stored.job, stored.job.failure
     return JobRecord(
         job_id=job.job_id,
         kind=job.kind.value,
         status=job.status.value,
-        message=plan.describe(job),
+        message=plan.describe(job, place),
+        queue_position=place.position if place else None,
+        queue_wait_seconds=place.wait_seconds if place else None,
         progress={"step": job.step.value, "try": job.failures + 1, **job.progress},
         created_at=job.created_at,
         updated_at=job.updated_at,

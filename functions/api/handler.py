@@ -47,9 +47,10 @@ if token_book.is_empty and not settings.tenants_path and not settings.auth_disab
     )
 jobs = JobService(
     clients.job_store(settings.table, settings.bucket, limiter),
-    clients.step_queue({Lane.MONEY: settings.money_queue_url}),
+    clients.step_queue({Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}),
     clock,
-    JobLimits(deadline=settings.job_deadline, retention=settings.retention),
+    JobLimits(settings.queue_timeout, settings.max_runtime, settings.retention),
+    settings.running_jobs,
 )
 
 

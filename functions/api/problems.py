@@ -34,6 +34,7 @@ from rune.errors import (
     RuneError,
     StoreUnavailableError,
     TenantSuspendedError,
+    TooManyWaitingJobsError,
     UnauthorizedError,
     UnreadableRowError,
 )
@@ -47,6 +48,7 @@ STATUSES: Mapping[type[RuneError], int] = {
     UnauthorizedError: 401,
     RateLimitedError: 401,
     TenantSuspendedError: 403,
+    TooManyWaitingJobsError: 429,
     IdempotencyKeyReusedError: 422,
     JobNotFoundError: 404,
     JobFinishedError: 409,
@@ -156,7 +158,7 @@ def as_response(error: RuneError) -> Response:
     if isinstance(error, InvalidRequestError):
         errors = [{"pointer": error.pointer, "detail": error.sentence}]
         return Problem(status, error.specific_code, error.sentence, {"errors": errors}).as_response()
-    if isinstance(error, (RateLimitedError, JobNotFinishedError)):
+    if isinstance(error, (RateLimitedError, JobNotFinishedError, TooManyWaitingJobsError)):
         extra = {"retry_after_seconds": error.retry_after_seconds}
         headers = {"Retry-After": str(error.retry_after_seconds)}
         return Problem(status, error.code, error.sentence, extra, headers).as_response()

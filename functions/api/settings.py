@@ -24,14 +24,17 @@ class ApiSettings:
         Whether the deployment has an account with a provider of GPUs.
     retention
         How long a job is kept after it was posted.
-    job_deadline
-        How long a job may take from being posted to its end.
+    queue_timeout, max_runtime
+        How long a job may wait to be begun, and how long it may run.
+    running_jobs
+        Jobs that run at the same time.
     """
 
     stage: str
     table: str
     bucket: str
     money_queue_url: str
+    inference_queue_url: str
     allowed_networks: str
     auth_disabled: bool
     tenants_path: str
@@ -39,7 +42,9 @@ class ApiSettings:
     with_docs: bool
     can_rent: bool
     retention: timedelta
-    job_deadline: timedelta
+    queue_timeout: timedelta
+    max_runtime: timedelta
+    running_jobs: int
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -49,6 +54,7 @@ class ApiSettings:
             table=read_text(environment, "RUNE_TABLE"),
             bucket=read_text(environment, "RUNE_BUCKET"),
             money_queue_url=read_text(environment, "RUNE_MONEY_QUEUE_URL"),
+            inference_queue_url=read_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
             auth_disabled=read_flag(environment, "RUNE_API_AUTH_DISABLED"),
             tenants_path=environment.get("RUNE_TENANTS_PATH", ""),
@@ -56,5 +62,7 @@ class ApiSettings:
             with_docs=read_flag(environment, "RUNE_API_DOCS"),
             can_rent=read_flag(environment, "RUNE_CAN_RENT"),
             retention=timedelta(days=read_whole_number(environment, "RUNE_RETENTION_DAYS")),
-            job_deadline=timedelta(seconds=read_whole_number(environment, "RUNE_JOB_DEADLINE_SECONDS")),
+            queue_timeout=timedelta(seconds=read_whole_number(environment, "RUNE_QUEUE_TIMEOUT_SECONDS")),
+            max_runtime=timedelta(seconds=read_whole_number(environment, "RUNE_MAX_RUNTIME_SECONDS")),
+            running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
         )

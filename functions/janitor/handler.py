@@ -11,8 +11,10 @@ from rune import logs
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError
+from rune.jobs.admission import Admission
 from rune.jobs.plan import Lane
-from rune.services.redispatch import redispatch_late_turns
+from rune.services.late_jobs import LateJobSweep
+from rune.services.tick import JobTick
 
 if TYPE_CHECKING:
     from rune.services.orphan_sweep import OrphanSweep, SweepResult
@@ -28,6 +30,7 @@ queue = clients.step_queue(
     sends_seldom=True,
 )
 clock = SystemClock()
+admission = Admission(store, queue, clock, settings.running_jobs)
 
 
 LEAVE_EVENT = {"give_back": "all"}
@@ -75,19 +78,38 @@ class Context(Protocol):
 
 
 def handle(event: dict[str, object], context: Context) -> dict[str, object]:
-    """Destroy machines that should not be alive, then send late turns again, as far as the time allows.
+    """Do what is due, as far as the time allows: first what bills, then late turns, then what waits.
 
     For an operator's event, give back everything that is rented, or allow renting again.
+
+    Raises
+    ------
+    StoreUnavailableError
+        A part of the tick failed, after all others were done. The next tick does its work.
     """
     if event in (LEAVE_EVENT, RENT_AGAIN_EVENT):
         return _leave(context, is_final=event == LEAVE_EVENT)
+
+    def may_go_on() -> bool:
+        return context.get_remaining_time_in_millis() > TIME_TO_STOP_MS
+
+    tick = JobTick(LateJobSweep(store, queue, clock, admission), admission)
+    tick.send_releases(may_go_on)
     swept = None if orphan_sweep is None else _sweep_orphans(orphan_sweep, context)
-    destroyed_count, proven_count = (swept.destroyed_count, swept.proven_count) if swept else (0, 0)
-    sent_count = redispatch_late_turns(
-        store, queue, clock, lambda: context.get_remaining_time_in_millis() > TIME_TO_STOP_MS
-    )
-    log.info("tick.done", extra={"sent": sent_count, "destroyed": destroyed_count})
-    return {"sent": sent_count, "destroyed": destroyed_count, "proven": proven_count}
+    tick.send_late_and_admit(may_go_on)
+    done: dict[str, object] = {
+        "sent": tick.result.sent_count,
+        "ended": tick.result.ended_count,
+        "left": tick.result.left_count,
+        "freed": tick.result.freed_count,
+        "admitted": tick.result.admitted_count,
+        "destroyed": swept.destroyed_count if swept else 0,
+        "proven": swept.proven_count if swept else 0,
+    }
+    log.info("tick.done", extra={**done, "failed": tick.result.failed})
+    if tick.result.failed:
+        raise StoreUnavailableError(f"Parts of the tick failed: {', '.join(tick.result.failed)}.")
+    return done
 
 
 def _leave(context: Context, *, is_final: bool) -> dict[str, object]:

@@ -4,17 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from rune.settings import VastaiSettings, read_text
+from rune.settings import VastaiSettings, read_text, read_whole_number
 
 
 @dataclass(frozen=True, slots=True)
 class JanitorSettings:
-    """Settings of the janitor function."""
+    """Settings of the janitor function.
+
+    Attributes
+    ----------
+    running_jobs
+        Jobs that run at the same time.
+    """
 
     table: str
     money_queue_url: str
     inference_queue_url: str
     vastai: VastaiSettings
+    running_jobs: int
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -24,4 +31,5 @@ class JanitorSettings:
             money_queue_url=read_text(environment, "RUNE_MONEY_QUEUE_URL"),
             inference_queue_url=read_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
             vastai=VastaiSettings.from_environment(environment),
+            running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
         )

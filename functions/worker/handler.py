@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 # Nearly every turn calls a server over HTTP, and the client takes 25 ms of a whole processor, which Lambda gives to
 # imports and not to turns.
@@ -15,6 +15,7 @@ from rune.aws.sqs import decode
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError, UnreadableRowError
+from rune.jobs.admission import Admission
 from rune.jobs.engine import NOT_UNDERSTOOD_METRIC, Engine
 from rune.jobs.lease import pause_with_jitter, run_leased
 from rune.jobs.plan import Lane
@@ -66,12 +67,14 @@ def _rental_dependencies() -> RentalDependencies | None:
     )
 
 
+store = clients.job_store(settings.table, settings.bucket)
+queue = clients.step_queue(
+    {Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}
+)
 engine = Engine(
     lane=Lane(settings.lane),
-    store=clients.job_store(settings.table, settings.bucket),
-    queue=clients.step_queue(
-        {Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}
-    ),
+    store=store,
+    queue=queue,
     clock=clock,
     steps=make_steps(
         open_model_server,
@@ -87,17 +90,26 @@ engine = Engine(
     ),
     run_step=run_leased,
     pause=pause_with_jitter,
+    admission=Admission(store, queue, clock, settings.running_jobs),
 )
 
 
-def handle(event: dict[str, list[dict[str, str]]], _context: object) -> dict[str, list[object]]:
+class Context(Protocol):
+    """What Lambda says about the invocation."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return milliseconds until Lambda ends the invocation."""
+        ...
+
+
+def handle(event: dict[str, list[dict[str, str]]], context: Context) -> dict[str, list[object]]:
     """Take the turn that each message names, and report no message as failed."""
     for record in event["Records"]:
-        _take(record["body"])
+        _take(record["body"], context.get_remaining_time_in_millis() / 1000)
     return {"batchItemFailures": []}
 
 
-def _take(body: str) -> None:
+def _take(body: str, time_left_seconds: float) -> None:
     try:
         message = decode(body)
     except UnreadableRowError:
@@ -111,7 +123,7 @@ def _take(body: str) -> None:
         return
     try:
         # With a factory, asyncio.run does not change the current event loop of the process.
-        asyncio.run(engine.take_turn(message), loop_factory=asyncio.new_event_loop)
+        asyncio.run(engine.take_turn(message, time_left_seconds), loop_factory=asyncio.new_event_loop)
     except StoreUnavailableError:
         # The turn is late now or soon, and the janitor sends it again. A failed message would go to the dead-letter
         # queue after some deliveries in an outage, though nothing is wrong with it.

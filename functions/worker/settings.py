@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from rune.settings import BedrockAccess, VastaiSettings, read_one_of, read_text
+from rune.settings import BedrockAccess, VastaiSettings, read_one_of, read_text, read_whole_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class WorkerSettings:
 
     Attributes
     ----------
-    tenants_path
+    tenants_path, running_jobs
         As of the API.
     region, memory_mb
         Where it runs, as AWS says; None elsewhere.
@@ -29,6 +29,7 @@ class WorkerSettings:
     tenants_path: str
     bedrock: BedrockAccess
     vastai: VastaiSettings
+    running_jobs: int
     region: str | None = None
     memory_mb: int | None = None
 
@@ -47,6 +48,7 @@ class WorkerSettings:
             tenants_path=environment.get("RUNE_TENANTS_PATH", ""),
             bedrock=BedrockAccess.from_environment(environment),
             vastai=VastaiSettings.from_environment(environment),
+            running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
             region=environment.get("AWS_REGION"),
             memory_mb=int(memory_mb) if memory_mb.isdecimal() else None,
         )

@@ -14,6 +14,7 @@ RuneError
 │   ├── RentalNotFoundError      no such rental for this tenant, or it is gone
 │   ├── RentalInUseError         a job uses the rental
 │   ├── RentalEndingError        the rental is being given back
+│   ├── TooManyWaitingJobsError  the tenant has as many waiting jobs as it may have
 │   └── IdempotencyKeyReusedError  the key was used before, with another request
 ├── AddressError                 an address that a caller chose
 │   ├── AddressRefusedError      RUNE does not connect to it
@@ -116,6 +117,23 @@ class TenantSuspendedError(RequestError):
 
     def __init__(self) -> None:
         super().__init__("The operator has suspended this tenant.")
+
+
+class TooManyWaitingJobsError(RequestError):
+    """The tenant has as many waiting jobs as it may have.
+
+    Parameters
+    ----------
+    limit
+        How many that is.
+    """
+
+    code = "too_many_waiting_jobs"
+    retryable = True
+    retry_after_seconds: ClassVar[int] = 60
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} jobs of your tenant wait already; post this one when some have ended.")
 
 
 class RateLimitedError(RequestError):

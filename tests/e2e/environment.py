@@ -80,6 +80,10 @@ class Environment:
         return TypeAdapter(cls).validate_python(data)
 
 
+RUNNING_JOBS = 16
+"""Tests of several processes share the stack, and their jobs shall not wait for one another."""
+
+
 @contextmanager
 def running_environment(folder: Path, *, with_losses: bool) -> Iterator[Environment]:
     """Run the stack and what stands beside it; when it has stopped, nothing of it may be left.
@@ -99,6 +103,7 @@ def running_environment(folder: Path, *, with_losses: bool) -> Iterator[Environm
             port=0,
             api_tokens=",".join(f"{tenant}:{token}" for tenant, token in tokens.items()),
             state_path=state_path,
+            running_jobs=RUNNING_JOBS,
             tenants=tenant_documents(keyed),
             vastai_api_url=vastai_url,
             vastai_api_key=vastai_key,

@@ -37,6 +37,7 @@ class Odds:
     skew_seconds: float = 0.0
     answer_seconds: tuple[float, float] = (12.0, 12.0)
     pause_seconds: tuple[float, ...] = (200.0,)
+    index_lag_seconds: float = 0.0
 
 
 CALM = Odds()

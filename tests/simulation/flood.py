@@ -1,6 +1,7 @@
 """One tenant floods the deployment, another posts two jobs: what becomes of each.
 
-`python -m tests.simulation.flood 0 100 400 800` prints a row for each number of flooding jobs.
+`python -m tests.simulation.flood 0 100 400 800` prints a row for each number of flooding jobs. With `silent` before
+the numbers, the flooding jobs name a server that says nothing.
 """
 
 # ruff: noqa: T201  # a command line
@@ -17,7 +18,7 @@ from rune.services.admission.requests import Admitted
 from rune.services.jobs import Caller
 from tests.simulation.faults import Odds
 from tests.simulation.mischief import SETTINGS
-from tests.simulation.requests import BENCHMARK, CALLER, rented_benchmark
+from tests.simulation.requests import BENCHMARK, CALLER, SILENT, rented_benchmark
 from tests.simulation.world import World
 
 FLOODER = Caller("flooder")
@@ -52,11 +53,11 @@ class FloodResult:
         return self.flooder_endings[Status.SUCCEEDED]
 
 
-def run_flood(flooding_count: int, *, hours: float) -> FloodResult:
+def run_flood(flooding_count: int, *, hours: float, request: Admitted = BENCHMARK) -> FloodResult:
     """Post that many jobs of one tenant, then two of another; return what became of them after some hours."""
     world = World(0, Odds(answer_seconds=(ANSWER_SECONDS, ANSWER_SECONDS)), vastai=SETTINGS)
     for number in range(flooding_count):
-        world.plan(number / POSTS_PER_SECOND, lambda: world.job_service.submit(FLOODER, BENCHMARK))
+        world.plan(number / POSTS_PER_SECOND, lambda: world.job_service.submit(FLOODER, request))
     bystanders: list[str] = []
 
     def post(request: Admitted) -> None:
@@ -97,8 +98,10 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     print("| flooder's jobs | how they ended | plain job | rented job | longest backlog | messages |")
     print("|---|---|---|---|---|---|")
-    for count in map(int, sys.argv[1:]):
-        result = run_flood(count, hours=24.0)
+    arguments = sys.argv[1:]
+    is_silent = "silent" in arguments
+    for count in (int(argument) for argument in arguments if argument != "silent"):
+        result = run_flood(count, hours=24.0, request=SILENT if is_silent else BENCHMARK)
         endings = (
             ", ".join(f"{name} {number}" for name, number in result.flooder_endings.most_common()) or "-"
         )

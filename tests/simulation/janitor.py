@@ -6,11 +6,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rune.errors import StoreUnavailableError
-from rune.services import redispatch as sweep
+from rune.jobs.admission import Admission
+from rune.services.late_jobs import LateJobSweep
 from rune.services.orphan_sweep import OrphanSweep, SweepResult
+from rune.services.tick import JobTick
 from tests.simulation.faults import Fault
 from tests.simulation.provider import STAGE
 from tests.simulation.rental_store import FaultyRentalStore
+from tests.simulation.slots import job_slots
 from tests.simulation.table import FaultyStore
 from tests.simulation.timing import Ending, SkewedClock, pause, resume
 
@@ -31,6 +34,8 @@ class Janitor:
         self._good_count = 0
         self.is_at_work = False
         self.swept = SweepResult()
+        self.ended_count = 0
+        self.freed_count = 0
 
     def tick(self) -> None:
         """Begin a tick, and plan the next one, which comes even if this one fails."""
@@ -47,6 +52,12 @@ class Janitor:
         def has_more_than(seconds: int) -> bool:
             return world.now < began_at + timedelta(seconds=TIMEOUT_SECONDS - seconds)
 
+        def may_go_on() -> bool:
+            return has_more_than(TIME_TO_STOP_SECONDS)
+
+        admission = Admission(store, world.queue, clock, job_slots())
+        tick = JobTick(LateJobSweep(store, world.queue, clock, admission), admission)
+        tick.send_releases(may_go_on)
         if world.account is not None:
             orphan_sweep = OrphanSweep(
                 provider=world.account.provider(clock),
@@ -62,7 +73,11 @@ class Janitor:
             except StoreUnavailableError:
                 swept = SweepResult()
             self._add_up(swept)
-        sweep.redispatch_late_turns(store, world.queue, clock, lambda: has_more_than(TIME_TO_STOP_SECONDS))
+        tick.send_late_and_admit(may_go_on)
+        self.ended_count += tick.result.ended_count
+        self.freed_count += tick.result.freed_count
+        if tick.result.failed:
+            raise StoreUnavailableError(", ".join(tick.result.failed))
 
     def _add_up(self, swept: SweepResult) -> None:
         self.swept.destroyed_count += swept.destroyed_count

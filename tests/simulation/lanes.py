@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, override
 
 from rune.jobs.lifecycle import Send
@@ -12,9 +11,9 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import StepMessage
 from rune.jobs.store import StepQueue
 from tests.simulation.faults import Crash, Fault
+from tests.simulation.slots import slots_of
 from tests.simulation.timing import Ending, resume
 from tests.simulation.workers import Worker
-from tests.template import load_template
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -24,13 +23,6 @@ MAX_RECEIVES = 5
 
 HAND_OVER_SECONDS = 0.05
 """From the end of an invocation to the next one in the same execution environment."""
-
-
-@cache
-def slots_of(lane: Lane) -> int:
-    """Return how many turns of a lane run at the same time, as the template decides by default."""
-    parameter = f"{lane.value.capitalize()}Concurrency"
-    return int(load_template()["Parameters"][parameter]["Default"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +50,8 @@ class SimulatedQueue(StepQueue):
         Most messages that ever waited for a slot, by lane.
     sent_count
         Messages that were ever sent.
+    live
+        Messages of each job that some worker may still receive.
     """
 
     def __init__(self, world: World) -> None:
@@ -68,6 +62,8 @@ class SimulatedQueue(StepQueue):
         self.sent_count = 0
         self.dead_letters: list[StepMessage] = []
         self.longest_backlog: Counter[Lane] = Counter()
+        self.live: Counter[str] = Counter()
+        self._allowed: Counter[str] = Counter()
         self._busy: Counter[Lane] = Counter()
         self._backlog: dict[Lane, deque[Arrived]] = {lane: deque() for lane in Lane}
 
@@ -82,6 +78,9 @@ class SimulatedQueue(StepQueue):
         # A message takes its own time, so two of them arrive in any order.
         transit = self._world.random.uniform(0.01, 0.5)
         late = self._world.random.uniform(0, 900) if fault is Fault.DELAY else 0.0
+        if fault in (Fault.DUPLICATE, Fault.DELAY):
+            # One that is late counts as lost, and the janitor sends another.
+            self.allow_one_more(send.message)
         self._put(send, send.delay_seconds + transit + late)
         if fault is Fault.DUPLICATE:
             self._put(send, send.delay_seconds + self._world.random.choice((transit, 1.0, 40.0, 300.0)))
@@ -89,9 +88,33 @@ class SimulatedQueue(StepQueue):
             raise Crash
         return True
 
+    @override
+    def count_backlog(self, lane: Lane) -> int:
+        return len(self._backlog[lane])
+
     def deliver(self, message: StepMessage, lane: Lane, receives: int = 1, deaths: int = 0) -> None:
         """Hand a message to a worker as soon as its lane has a slot, as the event source mapping does."""
+        self._count_live(message)
+        self._enqueue(message, lane, receives, deaths)
+
+    def has_arrived(self, job_id: str) -> bool:
+        """Return whether a message of the job waits for a slot of its lane."""
+        return any(
+            arrived.message.job_id == job_id for backlog in self._backlog.values() for arrived in backlog
+        )
+
+    def allow_one_more(self, message: StepMessage) -> None:
+        """Let the job have one more live message, because of something that the world did to it."""
+        self._allowed[message.job_id] += 1
+
+    def _count_live(self, message: StepMessage) -> None:
+        self.live[message.job_id] += 1
+        if self.live[message.job_id] > 1 + self._allowed[message.job_id]:
+            self._world.violate(f"I5: {message.job_id} has {self.live[message.job_id]} live messages")
+
+    def _enqueue(self, message: StepMessage, lane: Lane, receives: int, deaths: int) -> None:
         if receives > MAX_RECEIVES:
+            self.live[message.job_id] -= 1
             # A message that killed each of its workers belongs there. A worker must not fail any other message.
             self.dead_letters += [message] if deaths < MAX_RECEIVES else []
             return
@@ -119,6 +142,7 @@ class SimulatedQueue(StepQueue):
     def _begin_turn(self, arrived: Arrived, lane: Lane) -> None:
         delivery = Delivery(self._world, arrived.message, lane, arrived.receives, arrived.deaths)
         self.waiting -= 1
+        self.live[arrived.message.job_id] -= 1
         self.in_flight += 1
         self._world.at(VISIBILITY_SECONDS[lane], delivery.come_again)
         self.at_work += 1
@@ -128,11 +152,12 @@ class SimulatedQueue(StepQueue):
     def _put(self, send: Send, seconds: float) -> None:
         self.waiting += 1
         self.sent_count += 1
+        self._count_live(send.message)
         self._world.at(seconds, lambda: self._arrive(send))
 
     def _arrive(self, send: Send) -> None:
         self.waiting -= 1
-        self.deliver(send.message, send.lane)
+        self._enqueue(send.message, send.lane, 1, 0)
 
 
 class Delivery:
@@ -159,6 +184,7 @@ class Delivery:
         """Be visible again."""
         if not self._is_deleted:
             self._delete()
+            self._world.queue.allow_one_more(self._message)
             self._world.queue.deliver(self._message, self._lane, self._receives + 1, self._deaths)
 
     def _delete(self) -> None:

@@ -13,7 +13,9 @@ from rune.services.jobs import Caller, JobLimits
 from rune.tenants.settings import FixedTenants, TenantSettings
 
 CALLER = Caller("acme")
-LIMITS = JobLimits(deadline=timedelta(hours=1), retention=timedelta(days=30))
+LIMITS = JobLimits(
+    queue_timeout=timedelta(days=1), max_runtime=timedelta(hours=1), retention=timedelta(days=30)
+)
 LONGEST_KEEP = timedelta(hours=2)
 TENANTS = FixedTenants({CALLER.tenant: TenantSettings(keep_limit=LONGEST_KEEP)})
 
@@ -25,6 +27,7 @@ QUESTION_JSON = (
 )
 BENCHMARK = Admitted(Kind.BENCHMARK, StepName.CHECK, QUESTION_JSON)
 SWEEP = {"concurrency": [1, 2, 4], "repetitions": 3, "warmup_requests": 1}
+SILENT = Admitted(Kind.BENCHMARK, StepName.CHECK, QUESTION_JSON.replace("sim.example", "silent.example"))
 MEASURED = Admitted(
     Kind.BENCHMARK, StepName.CHECK, json.dumps({**json.loads(QUESTION_JSON), "workload": SWEEP})
 )

@@ -9,7 +9,6 @@ from rune.jobs.metrics import merge, tally
 from rune.jobs.record import ACTIVE, Job, Status
 from rune.rentals.bills import cost_micro_usd
 from rune.rentals.record import MICRO_USD_PER_USD, Rental, RentalState
-from tests.simulation.requests import CALLER
 
 if TYPE_CHECKING:
     from tests.simulation.provider import Account
@@ -29,13 +28,30 @@ def check_jobs(world: World) -> None:
             world.violate(f"{job.job_id} is {job.status} but has_result={has_result}")
         if job.status is Status.SUCCEEDED and not has_result:
             world.violate(f"{job.job_id} succeeded without a result")
-    ended = [job.job_id for job in world.table.jobs.values() if job.status not in ACTIVE]
-    if world.table.read_tallies(CALLER.tenant, world.now) != merge(
-        tally(world.table.events_of(one)) for one in ended
-    ):
-        world.violate("the tenant's tallies are not those of its jobs' events")
+    _check_places(world)
+    for tenant in {job.tenant for job in world.table.jobs.values()}:
+        ended = [job for job in world.table.jobs.values() if not job.is_active and job.tenant == tenant]
+        if world.table.read_tallies(tenant, world.now) != merge(
+            tally(world.table.events_of(job.job_id)) for job in ended
+        ):
+            world.violate(f"the tallies of {tenant} are not those of its jobs' events")
     if world.queue.dead_letters:
         world.violate("I9: a step message reached the dead-letter queue")
+
+
+def _check_places(world: World) -> None:
+    """Look at slots and shares: they hold and count just the jobs that run and wait."""
+    running = {job.job_id for job in world.table.jobs.values() if job.is_active and not job.is_waiting}
+    held = {slot.job_id for slot in world.table.slots.values() if slot.job_id is not None}
+    if held - running:
+        world.violate(f"slots of jobs that have ended: {sorted(map(str, held - running))}")
+    for share in world.table.shares.values():
+        has = sum(slot.tenant == share.tenant for slot in world.table.slots.values())
+        waits = sum(job.is_waiting and job.tenant == share.tenant for job in world.table.jobs.values())
+        if (share.running, share.waiting) != (has, waits):
+            world.violate(
+                f"the share of {share.tenant} counts {share.running}, {share.waiting}: {has}, {waits}"
+            )
 
 
 def check_machines(world: World, account: Account) -> None:

@@ -10,6 +10,7 @@ from local.simulators.vastai import Traffic
 from rune.errors import (
     ModelNotFoundError,
     ServerOverloadedError,
+    ServerTimeoutError,
     ServerUnreachableError,
     StreamTruncatedError,
 )
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 STANDING_HOST = "sim.example"
+SILENT_HOST = "silent.example"
+SILENCE_SECONDS = 15.0
+"""Until a client gives up a server that takes connections and says nothing."""
+
 PULL_SLICE_SECONDS = 15.0
 
 CALL_TRAFFIC = Traffic(received_bytes=4_000, sent_bytes=400_000)
@@ -51,7 +56,10 @@ def open_server(world: World) -> OpenServer:
     """Return what opens the server at an address: the one that always runs, or that of a rented machine."""
 
     def open_one(_kind: str, url: str, _api_key: str | None = None) -> ModelServer:
-        if urlsplit(url).hostname == STANDING_HOST or world.account is None:
+        host = urlsplit(url).hostname
+        if host == SILENT_HOST:
+            return SilentServer(world)
+        if host == STANDING_HOST or world.account is None:
             return SimulatedServer(world)
         return MachineServer(world, world.account, url)
 
@@ -146,6 +154,15 @@ class SimulatedServer(ModelServer):
     def _fail_by_chance(self) -> None:
         if self._world.random.random() < self._world.odds.overload:
             raise ServerOverloadedError("Come later.", retry_after_seconds=30)
+
+
+class SilentServer(SimulatedServer):
+    """A server that takes connections and says nothing."""
+
+    @override
+    async def has_model(self, model: str) -> bool:
+        await Sleep(SILENCE_SECONDS)
+        raise ServerTimeoutError("The server says nothing.")
 
 
 class MachineServer(SimulatedServer):

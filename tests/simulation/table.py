@@ -7,10 +7,21 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, override
 
-from rune.errors import StoreUnavailableError
+from rune.errors import StoreUnavailableError, UnreadableRowError
+from rune.jobs import closing
 from rune.jobs.metrics import Tallies
-from rune.jobs.record import ACTIVE, Job
-from rune.jobs.store import JobHistory, JobStore, ListedJob, Refused, StoredJob, Submission, Submitted
+from rune.jobs.places import Places, RowChange
+from rune.jobs.record import ACTIVE, DueClass, Job, StepMessage
+from rune.jobs.store import (
+    CompanionsRefused,
+    JobHistory,
+    JobStore,
+    ListedJob,
+    Refused,
+    StoredJob,
+    Submission,
+    Submitted,
+)
 from rune.jobs.transitions import Transition
 from rune.storage.change import Change, Is
 from tests.memory_job_store import MemoryJobStore
@@ -40,13 +51,27 @@ class WatchedTable(MemoryJobStore):
         self._unguarded = unguarded
         self._sent_again: set[tuple[str, object]] = set()
         self.not_before: dict[tuple[str, int], datetime] = {}
+        self.not_understood: set[str] = set()
+        self._earlier: dict[str, Job | None] = {}
+        self._written_at: dict[str, datetime] = {}
+
+    @override
+    def submit(self, submission: Submission) -> Submitted | CompanionsRefused:
+        submitted = super().submit(submission)
+        self._note_written(submission.job.job_id, None)
+        return submitted
 
     @override
     def update(self, job_id: str, change: Change) -> Job | Refused:
         before = self.jobs.get(job_id)
         self._world.guards |= {(change.name, requirement.field) for requirement in change.requires}
         written = super().update(job_id, drop_guards(change, self._unguarded))
+        if job_id in self.not_understood:
+            # The write is carried out, and its answer is not understood.
+            self._note_written(job_id, before)
+            raise UnreadableRowError("Simulated: of another version.")
         if isinstance(written, Job) and before is not None:
+            self._note_written(job_id, before)
             self._watch(before, written)
             if change.name == "claim":
                 self._watch_claim(before, written)
@@ -55,14 +80,59 @@ class WatchedTable(MemoryJobStore):
         return written
 
     @override
-    def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
+    def find_late(self, due_class: DueClass, now: datetime, limit: int) -> tuple[str, ...]:
         # Of jobs that were due at the same instant the older one comes first: ids differ from run to run.
-        late = [job for job in self.jobs.values() if job.due_at and job.due_at <= now]
+        late = [
+            job
+            for job in self._indexed(lambda job: job.due_class is due_class)
+            if job.due_at and job.due_at <= now
+        ]
         return tuple(job.job_id for job in sorted(late, key=lambda job: job.due_at or now)[:limit])
+
+    @override
+    def find_waiting(self, tenant: str, limit: int) -> tuple[str, ...]:
+        waiting = self._indexed(lambda job: job.is_waiting and job.tenant == tenant)
+        waiting.sort(key=lambda job: job.waiting_since or job.created_at)
+        return tuple(job.job_id for job in waiting[:limit])
+
+    @override
+    def read(self, job_id: str) -> Job | None:
+        if job_id in self.not_understood:
+            raise UnreadableRowError("Simulated: of another version.")
+        return super().read(job_id)
+
+    @override
+    def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
+        return super().read_many([job_id for job_id in job_ids if job_id not in self.not_understood])
+
+    @override
+    def glance(self, job_id: str) -> Job | None:
+        return self.read(job_id)
+
+    def _indexed(self, is_shown: Callable[[Job], bool]) -> list[Job]:
+        """Return the jobs that an index shows: some as they were a moment ago."""
+        lag = timedelta(seconds=self._world.odds.index_lag_seconds)
+        shown = []
+        for job in self.jobs.values():
+            earlier = self._earlier.get(job.job_id)
+            is_new = self._written_at.get(job.job_id, START) + lag > self._world.now
+            found = earlier if is_new else job
+            if found is not None and is_shown(found):
+                shown.append(found)
+        return shown
+
+    def _note_written(self, job_id: str, before: Job | None) -> None:
+        if self._world.odds.index_lag_seconds:
+            self._earlier[job_id] = before
+            self._written_at[job_id] = self._world.now
 
     @override
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         is_written = super().commit(job, transition, tallies)
+        if is_written and transition.send is None and self.jobs[job.job_id].is_active:
+            # The same worker goes on at once.
+            holders = self._world.at_work[(job.job_id, self.jobs[job.job_id].seq)]
+            self._watch_going_on(job.job_id, holders)
         if is_written and transition.send:
             begins = self._world.now + timedelta(seconds=transition.send.delay_seconds)
             self.not_before[(job.job_id, self.jobs[job.job_id].seq)] = begins
@@ -82,6 +152,10 @@ class WatchedTable(MemoryJobStore):
         if delay_seconds and job.cancel_requested_at is not None and not job.is_releasing:
             self._world.violate(f"{job.job_id} was put off although it was asked to stop")
 
+    def _watch_going_on(self, job_id: str, holders: set[str | None]) -> None:
+        if holders:
+            self._world.violate(f"a worker went on with a turn of {job_id} that another one runs")
+
     def _watch_claim(self, before: Job, claimed: Job) -> None:
         begins = self.not_before.get((claimed.job_id, claimed.seq), START)
         is_asked_to_stop = claimed.cancel_requested_at is not None
@@ -97,6 +171,13 @@ class WatchedTable(MemoryJobStore):
         if (written.job_id, seen) in self._sent_again:
             self._world.violate(f"I5: {written.job_id} was sent twice for one due time")
         self._sent_again.add((written.job_id, seen))
+        if self._world.queue.has_arrived(written.job_id):
+            # Frozen workers hold the slots of its lane.
+            self._world.queue.allow_one_more(StepMessage(written.job_id, written.seq))
+
+
+THROTTLED_RATIO = 0.9
+"""Ratio of the writes that fail while the table throttles."""
 
 
 class FaultyCalls:
@@ -116,6 +197,11 @@ class FaultyCalls:
         if fault is Fault.OUTAGE:
             raise StoreUnavailableError("Simulated outage.")
 
+    def _throttle(self) -> None:
+        """Let a write fail while the table throttles, most of the time."""
+        if self._world.now < self._world.throttled_until and self._world.random.random() < THROTTLED_RATIO:
+            raise StoreUnavailableError("Simulated throttle.")
+
     def read[T](self, name: str, look: Callable[[], T]) -> T:
         """Return what is read."""
         self.before(name)
@@ -124,6 +210,7 @@ class FaultyCalls:
     def update[T](self, name: str, write: Callable[[], T]) -> T:
         """Return the answer of a conditional write of one row."""
         self.before(name)
+        self._throttle()
         written = write()
         fault = self._world.fault_at(f"after {name}", Fault.CRASH, Fault.LOST_ANSWER)
         if fault is Fault.CRASH:
@@ -134,6 +221,7 @@ class FaultyCalls:
     def transact[T](self, name: str, write: Callable[[], T]) -> T:
         """Return the answer of a transaction."""
         self.before(name)
+        self._throttle()
         written = write()
         fault = self._world.fault_at(f"after {name}", Fault.CRASH, Fault.LOST_ANSWER)
         if fault is Fault.CRASH:
@@ -158,12 +246,40 @@ class FaultyStore(JobStore):
         self._calls = FaultyCalls(world, meter)
 
     @override
-    def submit(self, submission: Submission) -> Submitted:
+    def submit(self, submission: Submission) -> Submitted | CompanionsRefused:
         return self._calls.transact("submit", lambda: self._world.table.submit(submission))
 
     @override
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
-        return self._calls.transact("commit", lambda: self._world.table.commit(job, transition, tallies))
+        def write() -> bool:
+            return self._world.table.commit(job, transition, tallies)
+
+        is_one_row = not transition.events and transition.state_json is None and not closing.ends(transition)
+        # A write of one row is repeated by the client, a transaction by the engine.
+        call = self._calls.update if is_one_row and transition.result_json is None else self._calls.transact
+        return call("commit", write)
+
+    @override
+    def write_rows(self, changes: Sequence[RowChange]) -> tuple[int, ...]:
+        return self._calls.transact("write_rows", lambda: self._world.table.write_rows(changes))
+
+    @override
+    def read_places(self) -> Places:
+        return self._calls.read("read_places", self._world.table.read_places)
+
+    @override
+    def find_waiting(self, tenant: str, limit: int) -> tuple[str, ...]:
+        return self._calls.read("find_waiting", lambda: self._world.table.find_waiting(tenant, limit))
+
+    @override
+    def count_waiting_before(self, job: Job, limit: int) -> int:
+        return self._calls.read(
+            "count_waiting_before", lambda: self._world.table.count_waiting_before(job, limit)
+        )
+
+    @override
+    def glance(self, job_id: str) -> Job | None:
+        return self._calls.read("glance", lambda: self._world.table.glance(job_id))
 
     @override
     def update(self, job_id: str, change: Change) -> Job | Refused:
@@ -209,5 +325,5 @@ class FaultyStore(JobStore):
         return self._calls.read("read_state", lambda: self._world.table.read_state(job))
 
     @override
-    def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
-        return self._calls.read("find_late", lambda: self._world.table.find_late(now, limit))
+    def find_late(self, due_class: DueClass, now: datetime, limit: int) -> tuple[str, ...]:
+        return self._calls.read("find_late", lambda: self._world.table.find_late(due_class, now, limit))

@@ -13,11 +13,16 @@ GUARDS = [
     ("claim", "seq"),
     ("claim", "status"),
     ("claim", "lease_until"),
+    ("claim", "waiting_since"),
+    ("claim", "started_at"),
     ("renew", "lease_owner"),
     ("commit", "epoch"),
+    ("commit", "seq"),
     ("commit", "cancel_requested_at"),
     ("cancel_queued", "status"),
+    ("cancel_queued", "waiting_since"),
     ("request_cancel", "status"),
+    ("request_cancel", "waiting_since"),
     ("redispatch", "due_at"),
 ]
 

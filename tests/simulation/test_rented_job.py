@@ -104,20 +104,20 @@ def test_waiting_for_a_slow_boot_costs_next_to_nothing(record_property: RecordPr
     assert job.status is Status.SUCCEEDED
     assert job.finished_at
     wall_seconds = (job.finished_at - job.created_at).total_seconds()
-    control_seconds = world.billed.seconds[job.job_id, Lane.MONEY]
+    money_seconds = world.billed.seconds[job.job_id, Lane.MONEY]
     inference_seconds = world.billed.seconds[job.job_id, Lane.INFERENCE]
     served = world.billed.server_seconds
     server_seconds = sum(served[name] for name in ("has_model", "pull", "warm_up", "chat"))
     figures: Figures = {
         "wall_seconds": round(wall_seconds, 1),
-        "money_lane_seconds": round(control_seconds, 2),
-        "money_lane_percent_of_wall": round(100 * control_seconds / wall_seconds, 2),
+        "money_lane_seconds": round(money_seconds, 2),
+        "money_lane_percent_of_wall": round(100 * money_seconds / wall_seconds, 2),
         "money_lane_turns": world.billed.turns[job.job_id, Lane.MONEY],
         "inference_lane_seconds": round(inference_seconds, 2),
         "model_server_seconds": round(server_seconds, 2),
     }
     record_property("figures", figures)
-    assert control_seconds <= 0.02 * wall_seconds
+    assert money_seconds <= 0.02 * wall_seconds
     assert inference_seconds <= 1.05 * server_seconds
 
 

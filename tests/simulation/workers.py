@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rune.errors import RuneError
-from rune.jobs import plan
+from rune.jobs.admission import Admission
 from rune.jobs.engine import Engine
-from rune.jobs.lease import RENEWAL_SECONDS, Lease
+from rune.jobs.lease import LOOK_SECONDS, Lease
 from rune.jobs.outcomes import Cancelled, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, StepMessage
@@ -20,6 +20,7 @@ from tests.simulation.measuring import measuring_tools
 from tests.simulation.metering import Meter
 from tests.simulation.requests import TENANTS
 from tests.simulation.servers import open_server
+from tests.simulation.slots import job_slots
 from tests.simulation.table import FaultyStore
 from tests.simulation.timing import SkewedClock, Sleep, pause
 
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 LONGEST_SLICE_SECONDS = 20.0
-"""Between renewals of a long call: ten of the engine's own, so that hours stay cheap."""
+"""Between looks at the lease in a long call: ten of the engine's own, so that hours stay cheap."""
+
+
+FROZEN_TICKS = 4
+"""Of the janitor while a worker is frozen."""
 
 
 class Worker:
@@ -39,9 +44,10 @@ class Worker:
         skew_seconds = world.random.uniform(-1, 1) * world.odds.skew_seconds
         clock = SkewedClock(world, skew_seconds)
         rental = world.account.dependencies(clock, self._meter) if world.account else None
+        store = FaultyStore(world, meter=self._meter)
         self.engine = Engine(
             lane=lane,
-            store=FaultyStore(world, meter=self._meter),
+            store=store,
             queue=world.queue,
             clock=clock,
             steps=make_steps(
@@ -53,6 +59,7 @@ class Worker:
             ),
             run_step=self.run_step,
             pause=pause,
+            admission=Admission(store, world.queue, clock, job_slots()),
         )
 
     async def take_turn(self, message: StepMessage) -> None:
@@ -75,7 +82,7 @@ class Worker:
             await Sleep(self._world.random.uniform(0.0, 30.0))
 
     async def _run_beside_lease(self, step: Step, context: StepContext, lease: Lease) -> Outcome:
-        """Run a step with renewals between slices of its sleep, and die or stall where the world says so."""
+        """Run a step, look at its lease between slices of its sleep, and die or stall where the world says so."""
         job = context.job
         holders = self._world.at_work[(job.job_id, job.seq)]
         if holders:
@@ -100,7 +107,7 @@ class Worker:
 
 
 class _Beside:
-    """What goes on beside a step: renewals, the time limit, and bad luck."""
+    """What goes on beside a step: looks at its lease, the time limit, and bad luck."""
 
     def __init__(self, world: World, context: StepContext, lease: Lease, let_go: Callable[[], None]) -> None:
         self._world = world
@@ -108,15 +115,17 @@ class _Beside:
         self._lease = lease
         self._let_go = let_go
         self._left_seconds = context.time_limit_seconds
-        self._unrenewed_seconds = 0.0
+        self._unseen_seconds = 0.0
 
     async def pass_cut_point(self, place: str) -> None:
         fault = self._world.fault_at(place, Fault.CRASH, Fault.PAUSE)
         if fault is Fault.CRASH:
             raise Crash
         if fault is Fault.PAUSE:
-            # From now on it is a zombie.
+            # From now on it is a zombie. Others may be sent for it, one at each tick.
             self._let_go()
+            for _ in range(FROZEN_TICKS):
+                self._world.queue.allow_one_more(StepMessage(self._context.job.job_id, 0))
             await Sleep(self._world.pause_seconds())
 
     async def sleep(self, seconds: float) -> bool:
@@ -130,19 +139,18 @@ class _Beside:
             await Sleep(slice_seconds)
             seconds -= slice_seconds
             self._left_seconds -= slice_seconds
-            self._unrenewed_seconds += slice_seconds
-            if self._unrenewed_seconds >= RENEWAL_SECONDS and self._renew():
+            self._unseen_seconds += slice_seconds
+            if self._unseen_seconds >= LOOK_SECONDS and self._look():
                 return True
             if self._left_seconds <= 0:
                 raise TimeoutError
         return False
 
-    def _renew(self) -> bool:
-        self._unrenewed_seconds = 0.0
-        job = self._context.job
-        is_unwanted = self._lease.renew(self._context.progress)
-        self._check_owner(job)
-        return is_unwanted and plan.STEPS[job.step].breaks_off
+    def _look(self) -> bool:
+        self._unseen_seconds = 0.0
+        must_stop = self._lease.must_stop(self._context)
+        self._check_owner(self._context.job)
+        return must_stop
 
     def _check_owner(self, job: Job) -> None:
         if self._world.table.jobs[job.job_id].lease_owner != job.lease_owner:

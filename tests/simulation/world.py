@@ -24,7 +24,7 @@ from rune.errors import JobFinishedError, RequestError, StoreUnavailableError
 from rune.jobs.plan import Lane
 from rune.jobs.record import ACTIVE, StepMessage
 from rune.services.admission.requests import Admitted
-from rune.services.jobs import JobService
+from rune.services.jobs import Caller, JobService
 from rune.services.rentals import RentalService
 from tests.simulation import rest
 from tests.simulation.faults import CALM, Crash, Fault, Odds
@@ -34,6 +34,7 @@ from tests.simulation.metering import Billed
 from tests.simulation.provider import Account
 from tests.simulation.rental_store import FaultyRentalStore
 from tests.simulation.requests import BENCHMARK, CALLER, LIMITS
+from tests.simulation.slots import job_slots
 from tests.simulation.table import FaultyStore, Guard, WatchedTable
 from tests.simulation.timing import START, SkewedClock
 
@@ -80,6 +81,7 @@ class World:
         self.guards: set[Guard] = set()
         self.watch_cut_point: Callable[[World], None] | None = None
         self.billed = Billed()
+        self.throttled_until = START
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._plans = 0
@@ -90,7 +92,8 @@ class World:
         self.queue = SimulatedQueue(self)
         self.janitor = Janitor(self)
         clock = SkewedClock(self)
-        self.job_service = JobService(FaultyStore(self, overlap=True), self.queue, clock, LIMITS)
+        store = FaultyStore(self, overlap=True)
+        self.job_service = JobService(store, self.queue, clock, LIMITS, job_slots())
         self.at(TICK_SECONDS, self.janitor.tick)
 
     @property
@@ -112,18 +115,32 @@ class World:
 
         self.at(seconds, carry_out)
 
-    def submit(self, request: Admitted = BENCHMARK) -> str | None:
+    def submit(self, request: Admitted = BENCHMARK, caller: Caller = CALLER) -> str | None:
         """Post a job; return its id if it was stored, also where the answer was lost."""
         known = set(self.table.jobs)
         # The caller may see a 5xx; a job that is there all the same must end like any other.
         with suppress(Crash, StoreUnavailableError):
-            self.job_service.submit(CALLER, request)
+            self.job_service.submit(caller, request)
         return next((job_id for job_id in self.table.jobs if job_id not in known), None)
 
     def cancel(self, job_id: str) -> None:
         """Ask to cancel; the answer may get lost, or come too late."""
+        # Its message comes beside the one that may be under way.
+        self.queue.allow_one_more(StepMessage(job_id, 0))
         with suppress(Crash, StoreUnavailableError, JobFinishedError):
-            self.job_service.cancel(CALLER.tenant, job_id)
+            self.job_service.cancel(self.table.jobs[job_id].tenant, job_id)
+
+    def throttle(self, seconds: float) -> None:
+        """Let nearly all writes of the table fail for a time."""
+        self.throttled_until = self.now + timedelta(seconds=seconds)
+
+    def hide_a_job(self, seconds: float) -> None:
+        """Let the row of some active job be one that this version does not understand, for a time."""
+        active = [job.job_id for job in self.table.jobs.values() if job.is_active and not job.is_waiting]
+        if active:
+            job_id = self.random.choice(active)
+            self.table.not_understood.add(job_id)
+            self.plan(seconds, lambda: self.table.not_understood.discard(job_id))
 
     def visit_rentals(self, act: Callable[[RentalService, str], object]) -> None:
         """Let a caller act on one of its machines; that may be refused, or its answer may be lost."""
@@ -142,6 +159,7 @@ class World:
             job = self.random.choice([*self.table.jobs.values()])
             self.table.not_before.pop((job.job_id, job.seq), None)  # the operator means now
             message = StepMessage(job.job_id, job.seq)
+            self.queue.allow_one_more(message)
             self.queue.deliver(message, self.random.choice([*Lane]))
 
     def run(
@@ -226,6 +244,8 @@ class World:
         if any(job.status in ACTIVE for job in self.table.jobs.values()):
             return False
         if self._plans or self.queue.waiting or self.queue.at_work:
+            return False
+        if any(slot.job_id is not None for slot in self.table.slots.values()):
             return False
         if until_redelivered and self.queue.in_flight:
             return False

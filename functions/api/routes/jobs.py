@@ -10,6 +10,7 @@ from api.etags import matches
 from api.problems import responses
 from api.services import services_of
 from rune.contracts import JobEvents, JobList, JobRecord
+from rune.jobs.places import QueuePlace
 from rune.jobs.record import Kind, Status
 from rune.jobs.store import StoredJob
 
@@ -44,11 +45,12 @@ async def get_job(
     """Return where a job stands, and its result or error once it has ended."""
     jobs = services_of(request).jobs
     stored = jobs.find(caller_of(request), job_id)
-    headers = _polling_headers(stored, jobs.seconds_until_news(stored.job))
+    place = jobs.find_place(stored.job)
+    headers = _polling_headers(stored, place, jobs.seconds_until_news(stored.job))
     if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)  # type: ignore[return-value]  # no document
     response.headers.update(headers)
-    return documents.job_record(stored)
+    return documents.job_record(stored, place)
 
 
 @router.delete("/{job_id}", status_code=202, responses=responses(404, 409))
@@ -70,9 +72,14 @@ async def get_events(
     return JobEvents(job_id=job_id, events=[documents.job_event(event) for event in history.events])
 
 
-def _polling_headers(stored: StoredJob, seconds_until_news: int | None) -> dict[str, str]:
-    # The version rises with every write, and the document is a function of the row alone.
-    headers = {"ETag": f'"j{stored.job.version}"', "Cache-Control": "private, no-cache"}
+def _polling_headers(
+    stored: StoredJob, place: QueuePlace | None, seconds_until_news: int | None
+) -> dict[str, str]:
+    # The version rises with every write, and the document is a function of the row and its place in the queue.
+    version = f"j{stored.job.version}"
+    if place is not None:
+        version += f".{place.position}.{place.wait_seconds or 0}"
+    headers = {"ETag": f'"{version}"', "Cache-Control": "private, no-cache"}
     if seconds_until_news is not None:
         headers["Retry-After"] = str(seconds_until_news)
     return headers

@@ -18,7 +18,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from rune.clock import from_epoch_ms, to_epoch_ms
 from rune.errors import UnreadableRowError
-from rune.storage.change import Change, Is, IsAbsentOrBefore, IsOneOf, Requirement, Value
+from rune.storage.change import Change, Is, IsAbsentOrBefore, IsBelow, IsOneOf, Requirement, Value
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -92,7 +92,7 @@ def attribute(name: str, value: Value) -> AttributeValueTypeDef:
     return _serializer.serialize(_plain(value))
 
 
-def to_expression(change: Change, due_bucket: str) -> Expression:
+def to_expression(change: Change, due_bucket: str | None = None) -> Expression:
     """Return the change as one update with its condition.
 
     Every path is a plain attribute name, since DynamoDB refuses overlapping paths, which emulators accept.
@@ -100,21 +100,23 @@ def to_expression(change: Change, due_bucket: str) -> Expression:
     Parameters
     ----------
     due_bucket
-        Partition of the index `due` in which the row stands as long as it has a `due_at`.
+        Partition of the index `due` in which the row stands as long as it has a `due_at`; None for rows that never
+        have one.
     """
     words = _Words()
     removed = [name for name, value in change.sets.items() if value is None]
     sets = [f"{words.name(n)} = {words.value(n, v)}" for n, v in change.sets.items() if v is not None]
-    sets += [f"{words.name(n)} = {words.name(n)} + {words.value(n, v)}" for n, v in change.adds.items()]
     sets += [
         f"{words.name(n)} = if_not_exists({words.name(n)}, {words.value(n, v)})"
         for n, v in change.sets_once.items()
     ]
-    if change.sets.get("due_at") is not None:
+    if due_bucket is not None and change.sets.get("due_at") is not None:
         sets.append(f"{words.name('due_bucket')} = {words.value('due_bucket', due_bucket)}")
     elif "due_at" in change.sets:
         removed.append("due_bucket")
     update = "SET " + ", ".join(sets)
+    if change.adds:
+        update += " ADD " + ", ".join(f"{words.name(n)} {words.value(n, v)}" for n, v in change.adds.items())
     if removed:
         update += " REMOVE " + ", ".join(words.name(name) for name in removed)
     condition = " AND ".join(_condition(requirement, words) for requirement in change.requires)
@@ -150,6 +152,9 @@ def _condition(requirement: Requirement, words: _Words) -> str:
         case IsAbsentOrBefore(instant=instant):
             earlier = f"{name} < {words.value(requirement.field, instant)}"
             return f"(attribute_not_exists({name}) OR {earlier})"
+        case IsBelow(limit=limit):
+            lower = f"{name} < {words.value(requirement.field, limit)}"
+            return f"(attribute_not_exists({name}) OR {lower})"
 
 
 def _plain(value: object) -> object:

@@ -67,14 +67,20 @@ class DynamoTable:
         self._client = client
         self.name = name
 
-    def get(self, keys: Sequence[Item]) -> list[Item]:
-        """Return those of up to 100 rows that are there, in no order, as all earlier writes left them."""
+    def get(self, keys: Sequence[Item], *, is_consistent: bool = True) -> list[Item]:
+        """Return those of up to 100 rows that are there, in no order.
+
+        Parameters
+        ----------
+        is_consistent
+            Whether as all earlier writes left them; without it a read costs half.
+        """
         rows: list[Item] = []
         wanted = [*keys]
         for _ in range(MAX_TRIES):
             with store_errors(_SENTENCE):
                 answer = self._client.batch_get_item(
-                    RequestItems={self.name: {"Keys": wanted, "ConsistentRead": True}}
+                    RequestItems={self.name: {"Keys": wanted, "ConsistentRead": is_consistent}}
                 )
             rows += answer["Responses"].get(self.name, [])
             unread = answer.get("UnprocessedKeys", {})
@@ -121,6 +127,29 @@ class DynamoTable:
                 Limit=limit,
             )
         return page["Items"]
+
+    def query_waiting(
+        self, tenant: str, *, limit: int, before: AttributeValueTypeDef | None = None
+    ) -> Sequence[Item]:
+        """Return keys of a tenant's rows in the index `waiting`, earliest first; the index lags behind the table.
+
+        Parameters
+        ----------
+        before
+            Only rows earlier than this.
+        """
+        request: QueryInputTypeDef = {
+            "TableName": self.name,
+            "IndexName": "waiting",
+            "KeyConditionExpression": "tenant = :tenant",
+            "ExpressionAttributeValues": {":tenant": {"S": tenant}},
+            "Limit": limit,
+        }
+        if before is not None:
+            request["KeyConditionExpression"] = "tenant = :tenant AND waiting_since < :before"
+            request["ExpressionAttributeValues"] = {":tenant": {"S": tenant}, ":before": before}
+        with store_errors(_SENTENCE):
+            return self._client.query(**request)["Items"]
 
     def update(self, key: Item, expression: Expression) -> Item:
         """Return the row as the update left it.
@@ -207,16 +236,18 @@ class DynamoTable:
 
     def change(self, key: Item, expression: Expression) -> TransactWriteItemTypeDef:
         """Return the conditional update of a row, for `transact`."""
-        return {
+        write: TransactWriteItemTypeDef = {
             "Update": {
                 "TableName": self.name,
                 "Key": key,
                 "UpdateExpression": expression.update,
-                "ConditionExpression": expression.condition,
                 "ExpressionAttributeNames": expression.names,
                 "ExpressionAttributeValues": expression.values,
             }
         }
+        if expression.condition:
+            write["Update"]["ConditionExpression"] = expression.condition
+        return write
 
 
 def _tries(count: int) -> Iterator[int]:

@@ -10,11 +10,14 @@ JOB#<job id>           RESULT                      the result
 JOB#<job id>           STATE                       what a step of many turns continues from
 TENANT#<tenant>        JOB#<created ms>#<job id>   a line of the tenant's list; once the job has ended, its tallies
 KEY#<tenant>#<kind>    <sha256 of the key>         an idempotency key: which job it stands for
+PLACES                 SHARE#<tenant>              how many jobs of the tenant run and wait
+PLACES                 SLOT#<4 digits>             which job has the slot
 LIMIT#<address>        LIMIT                       failed authentications; see rune.tenants
 =====================  ==========================  ==========================================================
 
 The keys sort so that "EVENT#n" to "JOB" is a job with its later events. The index `due` holds the hot items of
-active jobs by `due_at`. All rows of a job carry the same `expires_at`, the table's TTL.
+active jobs by class and `due_at`, the index `waiting` those of waiting jobs by tenant and `waiting_since`. All
+rows of a job carry the same `expires_at`, the table's TTL.
 """
 
 from __future__ import annotations
@@ -36,8 +39,10 @@ from rune.errors import (
     UnreadableRowError,
 )
 from rune.jobs.metrics import Tallies, merge
-from rune.jobs.record import Event, Job
+from rune.jobs.places import Places, RowChange
+from rune.jobs.record import DueClass, Event, Job
 from rune.jobs.store import (
+    CompanionsRefused,
     JobHistory,
     JobStore,
     ListedJob,
@@ -96,7 +101,7 @@ class DynamoJobStore(JobStore):
         self._limiter = limiter
 
     @override
-    def submit(self, submission: Submission) -> Submitted:
+    def submit(self, submission: Submission) -> Submitted | CompanionsRefused:
         job = submission.job
         request = self._body_item(
             job, job_rows.REQUEST_KEY, submission.request_json, f"requests/{job.job_id}.json"
@@ -107,13 +112,18 @@ class DynamoJobStore(JobStore):
             self._table.put(job_rows.event_item(job, submission.event)),
             self._table.put(job_rows.listed_item(job)),
         ]
+        key_position = len(writes)
         if submission.idempotency_key:
             writes.append(job_rows.key_write(self._table.name, job, submission.idempotency_key))
+        first_companion = len(writes)
+        writes += self._row_writes(submission.companions)
         try:
             self._write_unless_blocked(submission.address, writes)
         except ConditionFailedError as error:
-            if submission.idempotency_key and len(writes) - 1 in error.found:
-                return _replay(error.found[len(writes) - 1], submission)
+            if submission.idempotency_key and key_position in error.found:
+                return _replay(error.found[key_position], submission)
+            if any(position >= first_companion for position in error.found):
+                return CompanionsRefused()
             raise StoreUnavailableError("A job with this id exists already.") from None
         return Submitted(job.job_id)
 
@@ -138,7 +148,7 @@ class DynamoJobStore(JobStore):
     @override
     def update(self, job_id: str, change: Change) -> Job | Refused:
         try:
-            written = self._table.update(job_rows.job_key(job_id), job_rows.job_expression(change))
+            written = self._table.update(job_rows.job_key(job_id), job_rows.job_expression(job_id, change))
         except ConditionFailedError as error:
             found = error.found[0]
             return Refused(job_rows.job_from_item(found) if found else None)
@@ -146,30 +156,70 @@ class DynamoJobStore(JobStore):
 
     @override
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
-        writes = [
-            self._table.change(job_rows.job_key(job.job_id), job_rows.job_expression(transition.change))
-        ]
+        key, expression = (
+            job_rows.job_key(job.job_id),
+            job_rows.job_expression(job.job_id, transition.change),
+        )
+        writes = [self._table.change(key, expression), *self._row_writes(transition.companions)]
         writes += [self._table.put(job_rows.event_item(job, event)) for event in transition.events]
         if transition.result_json is not None:
             # The epoch in the name keeps a worker that lost its lease from overwriting the winner's result.
-            key = f"results/{job.job_id}/{job.epoch}.json"
+            name = f"results/{job.job_id}/{job.epoch}.json"
             writes.append(
-                self._table.put(self._body_item(job, job_rows.RESULT_KEY, transition.result_json, key))
+                self._table.put(self._body_item(job, job_rows.RESULT_KEY, transition.result_json, name))
             )
         if transition.state_json is not None:
-            key = f"results/{job.job_id}/state-{job.epoch}.json"
+            name = f"results/{job.job_id}/state-{job.epoch}.json"
             writes.append(
-                self._table.put(self._body_item(job, job_rows.STATE_KEY, transition.state_json, key))
+                self._table.put(self._body_item(job, job_rows.STATE_KEY, transition.state_json, name))
             )
         if tallies is not None:
             writes.append(self._table.put(job_rows.listed_item(job, tallies)))
         # The engine repeats a commit whose answer was lost; the first one must not take effect beside it.
         token = hashlib.sha256(repr((job.job_id, transition)).encode()).hexdigest()[:TOKEN_LENGTH]
         try:
-            self._table.transact(writes, token=token)
+            if len(writes) == 1:
+                # Half the price of a transaction. A repeated one is refused by its own effect on `seq`.
+                self._table.update(key, expression)
+            else:
+                self._table.transact(writes, token=token)
         except ConditionFailedError:
             return False
         return True
+
+    @override
+    def write_rows(self, changes: Sequence[RowChange]) -> tuple[int, ...]:
+        try:
+            self._table.transact(self._row_writes(changes))
+        except ConditionFailedError as error:
+            return tuple(error.found)
+        return ()
+
+    @override
+    def read_places(self) -> Places:
+        return job_rows.places_from_items(self._table.query(job_rows.PLACES_PARTITION, "A", "Z"))
+
+    @override
+    def find_waiting(self, tenant: str, limit: int) -> tuple[str, ...]:
+        return tuple(job_rows.job_id_of(row) for row in self._table.query_waiting(tenant, limit=limit))
+
+    @override
+    def count_waiting_before(self, job: Job, limit: int) -> int:
+        if job.waiting_since is None:
+            return 0
+        before = attribute("waiting_since", job.waiting_since)
+        rows = self._table.query_waiting(job.tenant, limit=limit, before=before)
+        return len(rows)
+
+    @override
+    def glance(self, job_id: str) -> Job | None:
+        rows = self._table.get([job_rows.job_key(job_id)], is_consistent=False)
+        return job_rows.job_from_item(rows[0]) if rows else None
+
+    def _row_writes(self, changes: Sequence[RowChange]) -> list[TransactWriteItemTypeDef]:
+        return [
+            self._table.change(job_rows.row_key(each.row), job_rows.row_expression(each)) for each in changes
+        ]
 
     @override
     def read(self, job_id: str) -> Job | None:
@@ -251,9 +301,14 @@ class DynamoJobStore(JobStore):
         return merge(_understood_tallies(row) for row in rows if not job_rows.is_expired(row, now))
 
     @override
-    def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
-        rows = self._table.query_due(job_rows.DUE_BUCKET, attribute("due_at", now), limit)
-        return tuple(job_rows.job_id_of(row) for row in rows)
+    def find_late(self, due_class: DueClass, now: datetime, limit: int) -> tuple[str, ...]:
+        buckets = job_rows.due_buckets(due_class)
+        if due_class is DueClass.MESSAGE:
+            buckets = (*buckets, job_rows.EARLIER_DUE_BUCKET)
+        until = attribute("due_at", now)
+        rows = [row for bucket in buckets for row in self._table.query_due(bucket, until, limit)]
+        rows.sort(key=lambda row: int(row["due_at"]["N"]))
+        return tuple(job_rows.job_id_of(row) for row in rows[:limit])
 
     def _refuse_blocked(self, address: str | None, row: Item | None) -> None:
         if address is not None and self._limiter:

@@ -53,6 +53,17 @@ class SqsStepQueue(StepQueue):
             return False
         return True
 
+    @override
+    def count_backlog(self, lane: Lane) -> int:
+        try:
+            answer = self._get_client().get_queue_attributes(
+                QueueUrl=self._queue_urls[lane], AttributeNames=["ApproximateNumberOfMessages"]
+            )
+            return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+        except (BotoCoreError, ClientError, KeyError, ValueError):
+            log.warning("queue.count_failed", exc_info=True, extra={"lane": lane})
+            return 0
+
 
 class SqsDeadLetters:
     """The dead-letter queue, for messages that are not step messages."""

@@ -32,6 +32,10 @@ class JobRecord(Document):
     status: StatusName
     message: str
     """One sentence for a person who waits."""
+    queue_position: int | None
+    """Of a job that waits to be begun: 1 for the next of your tenant's; null for other jobs."""
+    queue_wait_seconds: int | None
+    """About how long it still waits, in seconds; null where nothing is known."""
     progress: dict[str, str | int]
     """`step` and its `try`, and the step's counts: `chunks` is the number of chunks of the answer so far."""
     created_at: datetime

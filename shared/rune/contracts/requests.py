@@ -107,7 +107,17 @@ class RentalChoice(Document):
         return self
 
 
-class BackendChoice(Document):
+class JobTimes(Document):
+    """How long the job may wait and run. Each may be shorter than what your deployment and tenant allow."""
+
+    queue_timeout_seconds: int | None = Field(None, ge=1, le=604_800)
+    """Longest time that the job may wait to be begun, in seconds; null takes the deployment's, a day by default."""
+    max_runtime_seconds: int | None = Field(None, ge=30, le=86_400)
+    """Longest time that the job may run once it is begun, in seconds; null takes your tenant's or the
+    deployment's."""
+
+
+class BackendChoice(JobTimes):
     """A model server that runs already."""
 
     backend_url: Url | None = None

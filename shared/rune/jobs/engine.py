@@ -1,8 +1,12 @@
-"""One step of one job: claim, effect, commit, send."""
+"""Turns of one job: claim, effect, commit, and the next turn or its message."""
+
+from __future__ import annotations
 
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 
 from rune.clock import Clock
 from rune.errors import (
@@ -12,15 +16,16 @@ from rune.errors import (
     StoreUnavailableError,
     UnreadableRowError,
 )
-from rune.jobs import lifecycle, plan
+from rune.jobs import closing, lifecycle, plan
+from rune.jobs.admission import Admission
 from rune.jobs.lease import Lease, StepRunner
-from rune.jobs.metrics import Tallies, tally
 from rune.jobs.outcomes import Again, Cancelled, Failed, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import JobStore, StepQueue
-from rune.jobs.transitions import Transition, forced_outcome, make_transition
+from rune.jobs.transitions import Transition, forced_outcome, keep_hold, make_transition
+from rune.storage.change import apply
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +52,22 @@ COMMIT_SECONDS = 10
 """How long after the longest step a further try of its commit may begin; see `plan.LANE_TIME_LIMIT_SECONDS`."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """The time of one invocation, on the monotonic clock.
+
+    Attributes
+    ----------
+    last_begin_seconds
+        When a further turn may begin at the latest.
+    ends_seconds
+        When each step must have ended.
+    """
+
+    last_begin_seconds: float
+    ends_seconds: float
+
+
 class Engine:
     """Takes turns of jobs in one lane.
 
@@ -58,6 +79,8 @@ class Engine:
         Runs a step and renews its lease meanwhile.
     pause
         Waits for up to so many seconds before a commit is repeated.
+    admission
+        Takes the slot of a job that has ended, for one that waits.
     """
 
     def __init__(
@@ -70,8 +93,10 @@ class Engine:
         steps: Mapping[StepName, Step],
         run_step: StepRunner,
         pause: Callable[[float], Awaitable[None]],
+        admission: Admission,
     ) -> None:
         self._lane = lane
+        self._admission = admission
         self._store = store
         self._queue = queue
         self._clock = clock
@@ -79,49 +104,73 @@ class Engine:
         self._run_step = run_step
         self._pause = pause
 
-    async def take_turn(self, message: StepMessage) -> None:
-        """Take the turn that the message names, if it can still be taken.
+    async def take_turn(self, message: StepMessage, time_left_seconds: float | None = None) -> None:
+        """Take the turn that the message names, if it can still be taken, and those after it while there is time.
 
         The message is done with afterwards, however the turn ended: the janitor sends the message of a late turn
         again. A job whose row this version does not understand is left as it is.
+
+        Parameters
+        ----------
+        time_left_seconds
+            Until the function is ended, as Lambda says; None takes the lane's usual time.
 
         Raises
         ------
         StoreUnavailableError
             The store cannot be reached.
         """
+        began_seconds = self._clock.monotonic_seconds()
+        lane_seconds = float(plan.LANE_TIME_LIMIT_SECONDS[self._lane])
+        if time_left_seconds is not None:
+            lane_seconds = min(lane_seconds, time_left_seconds - plan.SPARE_SECONDS)
+        time = _Time(began_seconds + plan.GO_ON_SECONDS[self._lane], began_seconds + lane_seconds)
         try:
-            await self._take_turn(message)
+            job = self._claim(message)
+            while job is not None:
+                job = await self._take_claimed(job, time)
         except UnreadableRowError as error:
             _log_not_understood({"job_id": message.job_id, "seq": message.seq}, error)
 
-    async def _take_turn(self, message: StepMessage) -> None:
-        job = self._claim(message)
-        if job is None:
-            return
+    async def _take_claimed(self, job: Job, time: _Time) -> Job | None:
+        """Take a turn that was claimed; return the job with its next turn claimed, or None where that is not."""
         lease = Lease(job, self._store, self._clock)
         started_seconds = self._clock.monotonic_seconds()
         try:
-            outcome = await self._run(job, lease)
+            outcome = await self._run(job, lease, time.ends_seconds - started_seconds)
         except LeaseLostError as error:
             log.warning("turn.abandoned", extra={**_labels(job), "reason": error.sentence})
-            return
+            return None
         except UnreadableRowError as error:
             _log_not_understood(_labels(job), error)
             outcome = _outcome_when_not_understood(job, error)
-        duration_ms = round((self._clock.monotonic_seconds() - started_seconds) * 1000)
-        transition = make_transition(job, outcome, self._clock.now(), duration_ms)
-        last_try_seconds = started_seconds + plan.LANE_TIME_LIMIT_SECONDS[self._lane] + COMMIT_SECONDS
-        if await self._commit_within(last_try_seconds, job, transition, lease):
+        ended_seconds = self._clock.monotonic_seconds()
+        duration_ms = round((ended_seconds - started_seconds) * 1000)
+        transition, held = make_transition(job, outcome, self._clock.now(), duration_ms), None
+        if self._goes_on(transition) and ended_seconds <= time.last_begin_seconds:
+            transition, held = keep_hold(job, transition, uuid.uuid4().hex, self._clock.now())
+        if await self._commit_within(time.ends_seconds + COMMIT_SECONDS, job, transition, lease):
             log.info("turn.committed", extra={**_labels(job), "outcome": type(outcome).__name__})
-        elif not self._commit_cancel(job):
+            return held
+        if not self._commit_cancel(job):
             log.warning("turn.fenced_off", extra=_labels(job))
+        return None
+
+    def _goes_on(self, transition: Transition) -> bool:
+        """Return whether the next turn is to be taken at once and in this lane."""
+        send = transition.send
+        return send is not None and send.lane is self._lane and send.delay_seconds == 0
 
     def _claim(self, message: StepMessage) -> Job | None:
-        # Read first: a row that this version does not understand must not count an attempt.
-        self._store.read(message.job_id)
+        # A row that this version does not understand must not count an attempt.
+        job = self._store.read(message.job_id)
+        if job is None:
+            log.info(
+                "turn.dropped", extra={"job_id": message.job_id, "seq": message.seq, "reason": "unknown_job"}
+            )
+            return None
         owner = uuid.uuid4().hex
-        change = lifecycle.claim(message.seq, owner, self._clock.now())
+        change = lifecycle.claim(job, message.seq, owner, self._clock.now())
         claimed = self._store.update(message.job_id, change)
         if isinstance(claimed, Job):
             return claimed
@@ -137,7 +186,8 @@ class Engine:
         """Commit the turn's end, again and again while the store throttles or is away; see `_commit`.
 
         What the step has done was paid for. Before each further try the lease is renewed, and the row is read: an
-        earlier try may have been carried out, and only its answer was lost.
+        earlier try may have been carried out, and only its answer was lost. If another worker has claimed the turn,
+        the commit is refused.
 
         Parameters
         ----------
@@ -148,7 +198,7 @@ class Engine:
         is_repeated = False
         while True:
             try:
-                if is_repeated and self._send_if_committed(job, transition):
+                if is_repeated and self._follow_if_committed(job, transition):
                     return True
                 return self._commit(job, transition)
             except StoreUnavailableError as error:
@@ -159,30 +209,35 @@ class Engine:
             is_repeated = True
             await self._pause(pause_seconds)
             pause_seconds = min(2 * pause_seconds, LONGEST_COMMIT_PAUSE_SECONDS)
-            try:
+            # A lease that is lost decides nothing here: the row does, at the next try. Where the table could not be
+            # reached for so long that the lease ran out, no other worker may have reached it either.
+            with suppress(LeaseLostError):
                 lease.renew()
-            except LeaseLostError:
-                return self._send_if_committed(job, transition)
 
     def _commit(self, job: Job, transition: Transition) -> bool:
-        """Commit the turn's end and send the next message; return False if the commit was refused."""
-        if not self._store.commit(job, transition, self._tallies(job, transition)):
-            return False
-        self._send(transition)
+        """Commit the turn's end and do what follows; return False if the commit was refused."""
+        if not closing.commit(self._store, job, transition):
+            # The client repeats a call whose answer was lost, and its own write refuses the second one.
+            return self._follow_if_committed(job, transition)
+        self._follow(job, transition)
         return True
 
-    def _send_if_committed(self, job: Job, transition: Transition) -> bool:
-        """Send the next message if the commit was carried out; return whether it was."""
+    def _follow_if_committed(self, job: Job, transition: Transition) -> bool:
+        """Do what follows from the commit if it was carried out; return whether it was."""
         found = self._store.read(job.job_id)
         # Only the holder of the epoch ends a turn, and no worker has claimed since.
-        if found is None or (found.epoch, found.seq) != (job.epoch, job.seq + 1):
+        epoch = job.epoch + transition.change.adds.get("epoch", 0)
+        if found is None or (found.epoch, found.seq) != (epoch, job.seq + 1):
             return False
-        self._send(transition)
+        self._follow(job, transition)
         return True
 
-    def _send(self, transition: Transition) -> None:
+    def _follow(self, job: Job, transition: Transition) -> None:
+        """Do what follows from a commit that was carried out: send the next message, or give up the job's slot."""
         if transition.send:
             self._queue.send(transition.send)
+        if closing.ends(transition):
+            self._admission.leave(apply(transition.change, job))
 
     def _commit_cancel(self, job: Job) -> bool:
         """Cancel the job if its commit was refused because of a cancel request; return whether that was so.
@@ -198,17 +253,10 @@ class Engine:
             log.info("turn.committed", extra={**_labels(found), "outcome": Cancelled.__name__})
         return is_committed
 
-    def _tallies(self, job: Job, transition: Transition) -> Tallies | None:
-        """Return the tallies of all the job's events, once it is over."""
-        if transition.send is not None:
-            return None
-        history = self._store.read_events(job.job_id, after=0)
-        return tally([*(history.events if history else ()), *transition.events])
-
-    async def _run(self, job: Job, lease: Lease) -> Outcome:
+    async def _run(self, job: Job, lease: Lease, lane_seconds: float) -> Outcome:
         now = self._clock.now()
         if job.is_releasing:
-            return await self._release(job, lease)
+            return await self._release(job, lease, lane_seconds)
         forced = forced_outcome(job, now)
         if forced is not None:
             return forced
@@ -227,11 +275,11 @@ class Engine:
         time_left_seconds = (job.deadline_at - now).total_seconds()
         if step.keeps_state:
             time_left_seconds = max(time_left_seconds, plan.CLOSING_SECONDS)
-        time_limit_seconds = min(plan.LANE_TIME_LIMIT_SECONDS[self._lane], time_left_seconds)
+        time_limit_seconds = min(plan.time_limit_seconds_of(job.step), time_left_seconds, lane_seconds)
         context = StepContext(job, request_json, time_limit_seconds, state_json=state_json)
         return await self._run_step_of(context, lease)
 
-    async def _release(self, job: Job, lease: Lease) -> Outcome:
+    async def _release(self, job: Job, lease: Lease, lane_seconds: float) -> Outcome:
         """Run the step `release`: in either lane, after the deadline too, and without what cannot be read."""
         request_json = NO_REQUEST
         has_succeeded = job.ends_as is Status.SUCCEEDED
@@ -252,7 +300,7 @@ class Engine:
             stored = self._store.read_with_result(job.job_id) if has_succeeded else None
             return None if stored is None else stored.result_json
 
-        limit_seconds = plan.LANE_TIME_LIMIT_SECONDS[Lane.MONEY]
+        limit_seconds = min(plan.time_limit_seconds_of(StepName.RELEASE), lane_seconds)
         return await self._run_step_of(StepContext(job, request_json, limit_seconds, read_draft), lease)
 
     async def _run_step_of(self, context: StepContext, lease: Lease) -> Outcome:

@@ -2,19 +2,20 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
 from rune.clock import Clock
-from rune.errors import LeaseLostError, StoreUnavailableError
+from rune.errors import LeaseLostError, StoreUnavailableError, UnreadableRowError
 from rune.jobs import lifecycle, plan
 from rune.jobs.outcomes import Cancelled, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import Progress, Step, StepContext
 from rune.jobs.store import JobStore, Refused
 
-RENEWAL_SECONDS = float(lifecycle.PROGRESS_SECONDS)
-"""Between renewals. A renewal also writes progress and reads cancel requests; 900 s of renewals cost $0.0003."""
+LOOK_SECONDS = 2.0
+"""Between two looks at a lease. A look reads the row, which costs a twentieth of a write, or renews the lease."""
 
 
 class Lease:
@@ -24,8 +25,45 @@ class Lease:
         self._job = job
         self._store = store
         self._clock = clock
-        self._held_until: datetime = job.lease_until or clock.now()
+        self._began_at = self._renewed_at = clock.now()
+        self._held_until: datetime = job.lease_until or self._renewed_at
         self._progress: Progress = job.progress
+
+    def must_stop(self, context: StepContext) -> bool:
+        """Look after the lease of a running step; return whether the step is to be interrupted.
+
+        A cancel request interrupts only a step that may be interrupted (`StepPlan.breaks_off`).
+
+        Raises
+        ------
+        LeaseLostError
+            As `renew`.
+        """
+        is_cancelled = self.keep(dict(context.progress))
+        return is_cancelled and plan.STEPS[context.job.step].breaks_off
+
+    def keep(self, progress: Progress) -> bool:
+        """Renew the lease if it is time to, and look for a cancel request if not; return whether there is one.
+
+        Raises
+        ------
+        LeaseLostError
+            As `renew`.
+        """
+        now = self._clock.now()
+        pace = lifecycle.renewal_pace(now - self._began_at, has_progress=progress != self._progress)
+        if now - self._renewed_at >= pace:
+            return self.renew(progress)
+        try:
+            found = self._store.glance(self._job.job_id)
+        except (StoreUnavailableError, UnreadableRowError):
+            return False
+        if found is None or found.epoch < self._job.epoch:
+            # Older than the claim.
+            return False
+        if found.epoch > self._job.epoch:
+            raise LeaseLostError("Another worker has taken the turn.")
+        return found.cancel_requested_at is not None
 
     def renew(self, progress: Progress | None = None) -> bool:
         """Extend the lease; return whether a cancel is requested. Without progress, show what was shown before.
@@ -36,17 +74,19 @@ class Lease:
             Another worker has the turn, or may have it because the store could not be reached in time.
         """
         self._progress = self._progress if progress is None else progress
-        now = self._clock.now()
+        change = lifecycle.renew(self._job, self._progress, self._clock.now())
         try:
-            change = lifecycle.renew(self._job, self._progress, now)
             renewed = self._store.update(self._job.job_id, change)
         except StoreUnavailableError:
-            if now >= self._held_until:
+            # The call may have taken seconds.
+            if self._clock.now() >= self._held_until:
                 raise LeaseLostError("The lease ran out while the table could not be reached.") from None
             return False
         if isinstance(renewed, Refused):
             raise LeaseLostError("Another worker has taken the turn.")
-        self._held_until = renewed.lease_until or now
+        self._renewed_at = self._clock.now()
+        self._job = replace(self._job, due_at=renewed.due_at)
+        self._held_until = renewed.lease_until or self._renewed_at
         return renewed.cancel_requested_at is not None
 
 
@@ -64,17 +104,13 @@ class StepRunner(Protocol):
 
 
 async def run_leased(step: Step, context: StepContext, lease: Lease) -> Outcome:
-    """Run the step and renew its lease meanwhile; interrupt it when the lease is lost or the time is over.
-
-    A cancel request interrupts only a step that may be interrupted (`StepPlan.breaks_off`).
-    """
+    """Run the step and keep its lease meanwhile; interrupt it when the lease is lost or the time is over."""
     async with asyncio.timeout(context.time_limit_seconds):
         task = asyncio.create_task(step(context))
         try:
-            while not (await asyncio.wait({task}, timeout=RENEWAL_SECONDS))[0]:
+            while not (await asyncio.wait({task}, timeout=LOOK_SECONDS))[0]:
                 # In a thread: a table call takes milliseconds, and the step takes its time stamps in this loop.
-                is_cancelled = await asyncio.to_thread(lease.renew, dict(context.progress))
-                if is_cancelled and plan.STEPS[context.job.step].breaks_off:
+                if await asyncio.to_thread(lease.must_stop, context):
                     return Cancelled()
             return task.result()
         finally:

@@ -6,14 +6,14 @@ late turns again.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from rune.jobs import plan
 from rune.jobs.plan import Lane
-from rune.jobs.record import ACTIVE, Event, Job, Kind, Status, StepMessage, StepName
-from rune.storage.change import Change, Is, IsAbsentOrBefore, IsOneOf, make_change
+from rune.jobs.record import ACTIVE, DueClass, Event, Job, Kind, Status, StepMessage, StepName
+from rune.storage.change import Change, Is, IsAbsentOrBefore, IsOneOf, Requirement, Value, make_change
 
 LEASE = timedelta(seconds=60)
 """How long a claim or a renewal holds. With the janitor's minute, a crash is noticed within two minutes."""
@@ -28,8 +28,23 @@ SET_ASIDE = timedelta(minutes=5)
 """How long the janitor leaves a job alone whose row this version does not understand. The version that wrote it may
 be back by then, and until then the row must not stand before others in the list of what is late."""
 
-PROGRESS_SECONDS = 2
-"""Between two renewals, which also write the progress that callers see."""
+RENEWAL = timedelta(seconds=20)
+"""Between two renewals of a lease. One that fails is followed by another before the lease runs out."""
+
+PROGRESS_RENEWAL = timedelta(seconds=10)
+"""Between two renewals of a long step while there is new progress, which a renewal writes."""
+
+PROGRESS_PARTS = 4
+"""Progress of a young step is written after each such part of its time, so that people see it begin."""
+
+NEWS_SECONDS = 2
+"""When to ask again for a job that a worker has in hand: a short step may have ended by then."""
+
+LONGEST_NEWS_SECONDS = 60
+"""A caller is never asked to wait longer before it looks again."""
+
+OVERRUN = timedelta(minutes=2)
+"""How long after the end of its time a job may still end by way of its own lane. Then the janitor ends it."""
 
 MAX_ATTEMPTS = 4
 """Workers that may be lost on one turn. A step that kills its function each time must end too."""
@@ -42,6 +57,7 @@ class Refusal(StrEnum):
     TERMINAL = "terminal"
     STALE = "stale"
     HELD = "held"
+    WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +76,26 @@ def accept(
     kind: Kind,
     first_step: StepName,
     now: datetime,
-    deadline: timedelta,
+    queue_timeout: timedelta,
+    max_runtime: timedelta,
     retention: timedelta,
     rents: bool = False,
     warnings: tuple[str, ...] = (),
-) -> tuple[Job, Event, Send]:
-    """Return a new job, its first event and its first message.
+) -> tuple[Job, Event]:
+    """Return a new job that waits for a slot, and its first event.
 
     Parameters
     ----------
-    deadline
-        How long after `now` the job must have ended.
+    queue_timeout
+        How long after `now` a worker must have begun it.
+    max_runtime
+        How long after that it must have ended.
     retention
-        How long after `now` its rows are deleted.
+        How long after `now` its rows are deleted, unless it may be active for longer.
     warnings
         What is done otherwise than asked, by name.
     """
+    deadline_at = now + queue_timeout
     job = Job(
         job_id=job_id,
         tenant=tenant,
@@ -88,35 +108,64 @@ def accept(
         event_count=1,
         created_at=now,
         updated_at=now,
-        deadline_at=now + deadline,
-        expires_at=now + retention,
-        due_at=now + DISPATCH_GRACE,
+        deadline_at=deadline_at,
+        expires_at=now + max(retention, queue_timeout + max_runtime + _LONGEST_END),
+        max_runtime_seconds=int(max_runtime.total_seconds()),
+        waiting_since=now,
+        due_at=deadline_at,
+        due_class=DueClass.WAIT,
         rents=rents,
         warnings=warnings or None,
     )
-    return job, Event(1, "job.accepted", "ok", now), message_for(job)
+    return job, Event(1, "job.accepted", "ok", now)
 
 
-def claim(seq: int, owner: str, now: datetime) -> Change:
-    """Return the write that takes a turn: `seq` matches, the job is active, and no lease is alive."""
-    return make_change(
-        "claim",
-        now,
-        requires=(
-            Is("seq", seq),
-            IsOneOf("status", ACTIVE),
-            IsAbsentOrBefore("lease_until", now),
-        ),
-        sets={
-            "status": Status.RUNNING,
-            "lease_owner": owner,
-            "lease_until": now + LEASE,
-            # From here on the turn is late when its lease has run out.
-            "due_at": now + LEASE,
-        },
-        adds={"epoch": 1, "attempts": 1},
-        sets_once={"started_at": now},
+_LONGEST_END = timedelta(days=2)
+"""How long a job may be active beyond its time: until its machine is proven gone."""
+
+
+def place(job: Job, slot: int, now: datetime) -> Job:
+    """Return a new job that is admitted before it is stored."""
+    return replace(
+        job,
+        waiting_since=None,
+        slot=slot,
+        due_at=now + DISPATCH_GRACE,
+        due_class=DueClass.MESSAGE,
     )
+
+
+def admit(job: Job, slot: int, now: datetime) -> Change:
+    """Return the write that ends a job's waiting."""
+    return make_change(
+        "admit",
+        now,
+        requires=(Is("status", Status.QUEUED), Is("waiting_since", job.waiting_since)),
+        sets={"waiting_since": None, "slot": slot, **_due(now + DISPATCH_GRACE, DueClass.MESSAGE)},
+    )
+
+
+def claim(job: Job, seq: int, owner: str, now: datetime) -> Change:
+    """Return the write that takes a turn.
+
+    It holds if `seq` matches, the job is active and has a slot, and no lease is alive.
+
+    Parameters
+    ----------
+    job
+        The job as it was just read: with its first claim its running time begins.
+    """
+    requires: tuple[Requirement, ...] = (
+        Is("seq", seq),
+        IsOneOf("status", ACTIVE),
+        IsAbsentOrBefore("lease_until", now),
+        Is("waiting_since", None),
+    )
+    sets: dict[str, Value] = {"status": Status.RUNNING, **_hold(job.is_releasing, owner, now)}
+    if job.started_at is None:
+        requires = (*requires, Is("started_at", None))
+        sets |= {"started_at": now, "deadline_at": now + timedelta(seconds=job.max_runtime_seconds)}
+    return make_change("claim", now, requires=requires, sets=sets, adds={"epoch": 1, "attempts": 1})
 
 
 def explain_refusal(job: Job | None, seq: int) -> Refusal:
@@ -125,6 +174,8 @@ def explain_refusal(job: Job | None, seq: int) -> Refusal:
         return Refusal.UNKNOWN_JOB
     if job.status not in ACTIVE:
         return Refusal.TERMINAL
+    if job.is_waiting:
+        return Refusal.WAITING
     return Refusal.STALE if job.seq != seq else Refusal.HELD
 
 
@@ -137,38 +188,105 @@ def is_own_claim(job: Job | None, seq: int, owner: str) -> bool:
 
 
 def renew(job: Job, progress: Mapping[str, int], now: datetime) -> Change:
-    """Return the write that extends the lease and shows progress."""
+    """Return the write that extends the lease and shows progress.
+
+    Parameters
+    ----------
+    job
+        With `due_at` as this worker's last claim or renewal wrote it. It is written again only shortly before it
+        comes: each new value moves the row in an index, which costs more than the row.
+    """
+    sets: dict[str, Value] = {"lease_until": now + LEASE, "progress": dict(progress)}
+    if job.due_at is None or job.due_at - now <= RENEWAL:
+        sets |= _due(now + LEASE, _class_of_lease(is_releasing=job.is_releasing))
     return make_change(
         "renew",
         now,
         # The owner is unique to the claim and removed by the commit, so a late renewal is refused.
         requires=(Is("lease_owner", job.lease_owner or ""),),
-        sets={"lease_until": now + LEASE, "due_at": now + LEASE, "progress": dict(progress)},
+        sets=sets,
     )
 
 
-def request_cancel(now: datetime) -> Change:
-    """Return the write of a cancel request, which the next claim sees, or the next renewal of the lease."""
+def renewal_pace(held: timedelta, *, has_progress: bool) -> timedelta:
+    """Return how long after the last renewal a lease that was held for so long is renewed."""
+    return min(PROGRESS_RENEWAL, held / PROGRESS_PARTS) if has_progress else RENEWAL
+
+
+def request_cancel(job: Job, now: datetime) -> Change:
+    """Return the write of a cancel request, which the next claim sees, or the worker that has the turn."""
     return make_change(
         "request_cancel",
         now,
-        requires=(IsOneOf("status", ACTIVE),),
+        # One that waits is cancelled at once.
+        requires=(IsOneOf("status", ACTIVE), Is("waiting_since", None)),
         # Due at once: if the message is lost, the next tick of the janitor sends it.
-        sets={"cancel_requested_at": now, "due_at": now},
+        sets={"cancel_requested_at": now, **due_for_message(job.step, now)},
     )
 
 
 def redispatch(job: Job, now: datetime) -> Change:
     """Return the write before a late turn's message is sent again; of two janitors at once, one has it refused."""
     grace = min(DISPATCH_GRACE * 2**job.dispatches, DISPATCH_GRACE_LIMIT)
+    due_at = now + grace
+    if not job.is_releasing and now < overrun_at(job):
+        due_at = min(due_at, overrun_at(job))
     return make_change(
         "redispatch",
         now,
         # A job that has ended meanwhile has no due time, so it is refused too.
         requires=(Is("due_at", job.due_at or now),),
-        sets={"due_at": now + grace},
+        sets=due_for_message(job.step, due_at),
         adds={"dispatches": 1},
     )
+
+
+def put_off(job: Job, now: datetime) -> Change:
+    """Return the write that makes a late turn late again at the next tick, because its lane has a backlog.
+
+    Its message is most likely among those that wait, and one more would lengthen the backlog.
+    """
+    return make_change(
+        "put_off",
+        now,
+        requires=(Is("due_at", job.due_at or now),),
+        sets=due_for_message(job.step, min(now + DISPATCH_GRACE, max(now, overrun_at(job)))),
+    )
+
+
+def overrun_at(job: Job) -> datetime:
+    """Return when the janitor ends a job whose own lane has not ended it.
+
+    Before, the job's deadline has passed and, where its step can make a result of what it has, the closing grace. A
+    job that waits has no lane.
+    """
+    if job.is_waiting:
+        return job.deadline_at
+    return job.deadline_at + plan.closing_grace_of(job.step) + OVERRUN
+
+
+def due_for_message(step: StepName, due_at: datetime) -> dict[str, Value]:
+    """Return the fields of a job whose turn's message is under way."""
+    return _due(due_at, DueClass.RELEASE if step is StepName.RELEASE else DueClass.MESSAGE)
+
+
+def hold(step: StepName, owner: str, now: datetime) -> dict[str, Value]:
+    """Return the fields of a job whose next turn the same worker takes in the write that ends this one."""
+    return {**_hold(step is StepName.RELEASE, owner, now), "attempts": 1}
+
+
+def _hold(is_releasing: bool, owner: str, now: datetime) -> dict[str, Value]:  # noqa: FBT001  # private
+    # From here on the turn is late when its lease has run out.
+    due = _due(now + LEASE, _class_of_lease(is_releasing=is_releasing))
+    return {"lease_owner": owner, "lease_until": now + LEASE, **due}
+
+
+def _class_of_lease(*, is_releasing: bool) -> DueClass:
+    return DueClass.RELEASE if is_releasing else DueClass.LEASE
+
+
+def _due(due_at: datetime, due_class: DueClass) -> dict[str, Value]:
+    return {"due_at": due_at, "due_class": due_class}
 
 
 def set_aside(now: datetime) -> Change:
@@ -178,7 +296,7 @@ def set_aside(now: datetime) -> Change:
         now,
         # A worker that understands the row may have claimed it meanwhile.
         requires=(IsOneOf("status", ACTIVE), IsAbsentOrBefore("due_at", now)),
-        sets={"due_at": now + SET_ASIDE},
+        sets=_due(now + SET_ASIDE, DueClass.MESSAGE),
     )
 
 
@@ -191,10 +309,12 @@ def seconds_until_news(job: Job, now: datetime) -> int | None:
     """Return when to ask for the job again, in whole seconds from 1 to 60; None once it has ended."""
     if job.status not in ACTIVE or job.due_at is None:
         return None
+    if job.is_waiting:
+        return LONGEST_NEWS_SECONDS // 4
     if job.lease_until is not None and job.lease_until > now:
-        return PROGRESS_SECONDS
+        return NEWS_SECONDS
     waiting_seconds = (job.due_at - DISPATCH_GRACE - now).total_seconds()
-    return max(1, min(60, math.ceil(waiting_seconds)))
+    return max(1, min(LONGEST_NEWS_SECONDS, math.ceil(waiting_seconds)))
 
 
 def message_for(job: Job) -> Send:

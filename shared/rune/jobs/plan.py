@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from rune.jobs.places import QueuePlace
 from rune.jobs.record import Job, Status, StepName
 
 
 class Lane(StrEnum):
-    """A queue with its function: for short steps, or for calls of a model."""
+    """A queue with its function: for what a rented machine costs, or for servers that a caller chose.
+
+    No step of the money lane waits for such a server, so a server that is silent keeps no machine billing.
+    """
 
     MONEY = "money"
     INFERENCE = "inference"
@@ -32,6 +36,8 @@ class StepPlan:
     keeps_state
         Whether it goes on from the `state_json` of its last turn or of the step before. Such a step still runs for
         a while after the deadline, to make a result of what its state holds.
+    time_limit_seconds
+        Longest run; None leaves it at the lane's.
     """
 
     lane: Lane
@@ -39,6 +45,11 @@ class StepPlan:
     doing: str
     breaks_off: bool = True
     keeps_state: bool = False
+    time_limit_seconds: int | None = None
+
+
+CHECK_SECONDS = 20
+"""Longest look at a server. One that is silent for so long is not there."""
 
 
 STEPS = {
@@ -51,8 +62,18 @@ STEPS = {
     StepName.BOOT: StepPlan(Lane.MONEY, "vastai.instance.wait_running", "The rented machine boots."),
     StepName.PULL: StepPlan(Lane.INFERENCE, "vastai.model.pull", "The machine downloads the model."),
     StepName.RELEASE: StepPlan(Lane.MONEY, "provider.teardown", "Giving the machine back.", breaks_off=False),
-    StepName.CHECK: StepPlan(Lane.MONEY, "backend.list_models", "Looking for the model on the server."),
-    StepName.CHECK_AGENT: StepPlan(Lane.MONEY, "agent.check", "Looking for the agent and its model."),
+    StepName.CHECK: StepPlan(
+        Lane.INFERENCE,
+        "backend.list_models",
+        "Looking for the model on the server.",
+        time_limit_seconds=CHECK_SECONDS,
+    ),
+    StepName.CHECK_AGENT: StepPlan(
+        Lane.INFERENCE,
+        "agent.check",
+        "Looking for the agent and its model.",
+        time_limit_seconds=CHECK_SECONDS,
+    ),
     StepName.WARM_UP: StepPlan(Lane.INFERENCE, "backend.warmup", "Loading the model."),
     StepName.MEASURE: StepPlan(
         Lane.INFERENCE, "benchmark.measure", "The model is being measured.", keeps_state=True
@@ -61,7 +82,12 @@ STEPS = {
         Lane.INFERENCE, "benchmark.judge", "The answers are being judged.", keeps_state=True
     ),
     StepName.RUN_AGENT: StepPlan(Lane.INFERENCE, "agent.ask", "The agent is at work."),
-    StepName.VERIFY: StepPlan(Lane.MONEY, "backend.list_models", "Asking the server whether it is there."),
+    StepName.VERIFY: StepPlan(
+        Lane.INFERENCE,
+        "backend.list_models",
+        "Asking the server whether it is there.",
+        time_limit_seconds=CHECK_SECONDS,
+    ),
 }
 
 CLOSING_SECONDS = 15.0
@@ -71,20 +97,38 @@ CLOSING_GRACE = timedelta(minutes=3)
 """How long after the deadline such a step may still run. What it has measured is paid for, and the turn of a worker
 that is lost near the deadline is sent again only after its lease and a tick of the janitor."""
 
+GO_ON_SECONDS = {Lane.MONEY: 10, Lane.INFERENCE: 60}
+"""So far into an invocation a worker still begins the job's next turn. What is left is enough for each step."""
+
 LANE_TIME_LIMIT_SECONDS = {Lane.MONEY: 45, Lane.INFERENCE: 870}
 """Longest run of a step: the function's timeout (template.yaml) minus the time to claim and commit."""
 
 
+SPARE_SECONDS = 15
+"""Of a function's time, for the claim before a step and the commit after it."""
+
+
+def time_limit_seconds_of(step: StepName) -> int:
+    """Return the longest run of a step."""
+    step_plan = STEPS[step]
+    return step_plan.time_limit_seconds or LANE_TIME_LIMIT_SECONDS[step_plan.lane]
+
+
+def closing_grace_of(step: StepName) -> timedelta:
+    """Return how long after the job's deadline a step may still run."""
+    return CLOSING_GRACE if STEPS[step].keeps_state else timedelta(0)
+
+
 def lane_of(job: Job) -> Lane:
-    """Return the lane of the job's turn; a cancel is short work, so it goes to the money lane."""
+    """Return the lane of the job's turn; a cancel is short work and may give a machine back."""
     return Lane.MONEY if job.cancel_requested_at else STEPS[job.step].lane
 
 
-def describe(job: Job) -> str:
+def describe(job: Job, place: QueuePlace | None = None) -> str:
     """Return one sentence on the state of the job, for a person who waits for it."""
     match job.status:
         case Status.QUEUED:
-            return "Waiting for a worker."
+            return _describe_waiting(place) if job.is_waiting else "Waiting for a worker."
         case Status.RUNNING if job.cancel_requested_at and not job.is_releasing:
             return "Stopping, as was asked."
         case Status.RUNNING:
@@ -95,3 +139,14 @@ def describe(job: Job) -> str:
             return "Cancelled, as was asked."
         case Status.FAILED:
             return job.failure.sentence if job.failure else "Failed."
+
+
+def _describe_waiting(place: QueuePlace | None) -> str:
+    if place is None:
+        return "Waiting for other jobs."
+    number = f"number {place.position}" if place.is_exact else f"number {place.position} or later"
+    sentence = f"Waiting for other jobs, as {number} of your jobs that wait"
+    if place.wait_seconds is None:
+        return f"{sentence}."
+    minutes = max(1, round(place.wait_seconds / 60))
+    return f"{sentence}, for about {minutes} more {'minute' if minutes == 1 else 'minutes'}."

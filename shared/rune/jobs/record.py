@@ -54,6 +54,23 @@ class StepName(StrEnum):
     VERIFY = "verify"
 
 
+class DueClass(StrEnum):
+    """Why a job is due at its `due_at`. The janitor takes the classes in this order."""
+
+    RELEASE = "release"
+    """Its machine is being given back, and bills."""
+    LEASE = "lease"
+    """A worker has the turn; it is lost if its lease is not renewed."""
+    MESSAGE = "message"
+    """A message is under way; it is lost if no worker takes it."""
+    WAIT = "wait"
+    """The job waits to be admitted, for so long at most."""
+
+
+DEFAULT_MAX_RUNTIME_SECONDS = 3600
+"""Of a job that was stored without one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a job did not succeed.
@@ -91,9 +108,17 @@ class Job:
     lease_owner, lease_until
         Which claim holds the turn, and until when other workers leave it alone. It only saves work: safety rests on
         `epoch`.
-    due_at
-        When the turn's message or its worker counts as lost, and the janitor sends the message again; absent once
-        the job has ended.
+    deadline_at
+        Until a worker takes the first turn: when the job's waiting ends. From then on: when its running ends.
+    max_runtime_seconds
+        How long it may run from its first claim on.
+    waiting_since
+        Since when it waits for a slot; absent once it is admitted. A waiting job has no message.
+    slot
+        Number of the slot that it was given; see `rune.jobs.places`.
+    due_at, due_class
+        When the turn's message or its worker counts as lost, and the janitor sends the message again, and which of
+        these it is; absent once the job has ended.
     attempts
         Claims of this turn; more than one means that a worker was lost.
     failures
@@ -131,7 +156,11 @@ class Job:
     updated_at: datetime
     deadline_at: datetime
     expires_at: datetime
+    max_runtime_seconds: int = DEFAULT_MAX_RUNTIME_SECONDS
+    waiting_since: datetime | None = None
+    slot: int | None = None
     due_at: datetime | None = None
+    due_class: DueClass | None = None
     lease_owner: str | None = None
     lease_until: datetime | None = None
     cancel_requested_at: datetime | None = None
@@ -154,6 +183,11 @@ class Job:
     def is_active(self) -> bool:
         """Whether it has not ended."""
         return self.status in ACTIVE
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for a slot."""
+        return self.waiting_since is not None
 
     @property
     def is_releasing(self) -> bool:

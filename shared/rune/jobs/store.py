@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from rune.jobs.lifecycle import Send
 from rune.jobs.metrics import Tallies
-from rune.jobs.record import Event, Job, Kind
+from rune.jobs.places import Places, RowChange
+from rune.jobs.plan import Lane
+from rune.jobs.record import DueClass, Event, Job, Kind
 from rune.storage.change import Change
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ class Submission:
     ----------
     address
         The caller's; the same call refuses it if it is blocked. None is not looked up.
+    companions
+        Changes of the rows that say which jobs run and wait, in the same write.
     """
 
     job: Job
@@ -77,6 +81,12 @@ class Submission:
     event: Event
     idempotency_key: IdempotencyKey | None = None
     address: str | None = None
+    companions: tuple[RowChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CompanionsRefused:
+    """A requirement of a submission's companion did not hold, and nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +119,8 @@ class JobStore(Protocol):
     whose row this version does not understand.
     """
 
-    def submit(self, submission: Submission) -> Submitted:
-        """Write a new job with its request and first event, all or nothing.
+    def submit(self, submission: Submission) -> Submitted | CompanionsRefused:
+        """Write a new job with its request, its first event and the companions, all or nothing.
 
         Raises
         ------
@@ -135,8 +145,28 @@ class JobStore(Protocol):
         """
         ...
 
+    def write_rows(self, changes: Sequence[RowChange]) -> tuple[int, ...]:
+        """Write several rows, all or nothing; return the positions of those whose requirements do not hold."""
+        ...
+
+    def read_places(self) -> Places:
+        """Return which jobs have slots, and all tenants' shares, as all earlier writes left them."""
+        ...
+
+    def find_waiting(self, tenant: str, limit: int) -> tuple[str, ...]:
+        """Return ids of a tenant's waiting jobs, longest waiting first; the latest writes may be missing."""
+        ...
+
+    def count_waiting_before(self, job: Job, limit: int) -> int:
+        """Return how many jobs of its tenant wait for longer, up to the limit; the latest writes may be missing."""
+        ...
+
     def read(self, job_id: str) -> Job | None:
         """Return the job as all earlier writes left it."""
+        ...
+
+    def glance(self, job_id: str) -> Job | None:
+        """Return the job as some earlier write left it, for half the price of `read`."""
         ...
 
     def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
@@ -177,8 +207,11 @@ class JobStore(Protocol):
         """Return the tallies of a tenant's ended jobs, without those that have expired."""
         ...
 
-    def find_late(self, now: datetime, limit: int) -> tuple[str, ...]:
-        """Return ids of jobs that were due by `now`, longest overdue first; the latest writes may be missing."""
+    def find_late(self, due_class: DueClass, now: datetime, limit: int) -> tuple[str, ...]:
+        """Return ids of jobs of a class that were due by `now`, longest overdue first.
+
+        The latest writes may be missing.
+        """
         ...
 
 
@@ -199,4 +232,8 @@ class StepQueue(Protocol):
 
     def send(self, send: Send) -> bool:
         """Send the message; return False if the queue did not take it. The janitor then sends it again."""
+        ...
+
+    def count_backlog(self, lane: Lane) -> int:
+        """Return about how many messages of a lane wait for a worker; 0 where that is unknown."""
         ...

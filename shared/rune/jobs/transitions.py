@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rune.jobs import plan
-from rune.jobs.lifecycle import DISPATCH_GRACE, MAX_ATTEMPTS, Send
+from rune.jobs.lifecycle import DISPATCH_GRACE, MAX_ATTEMPTS, Send, due_for_message, hold
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome, Released, Spending
+from rune.jobs.places import RowChange, ShareRow, count_given_up
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
-from rune.storage.change import Change, Is, IsAbsentOrBefore, Requirement, Value, make_change
+from rune.storage.change import Change, Is, IsAbsentOrBefore, Requirement, Value, apply, make_change
 
 MAX_FAILURES = 3
 """Tries of a step whose failures are retryable."""
@@ -34,6 +35,8 @@ class Transition:
     ----------
     state_json
         What the next turn goes on from; None leaves what is there.
+    companions
+        Changes of other rows in the same write. They have no requirements.
     """
 
     change: Change
@@ -41,6 +44,7 @@ class Transition:
     result_json: str | None
     send: Send | None
     state_json: str | None = None
+    companions: tuple[RowChange, ...] = ()
 
 
 def forced_outcome(job: Job, now: datetime) -> Outcome | None:
@@ -53,9 +57,8 @@ def forced_outcome(job: Job, now: datetime) -> Outcome | None:
         return None
     if job.cancel_requested_at is not None:
         return Cancelled()
-    grace = plan.CLOSING_GRACE if plan.STEPS[job.step].keeps_state else timedelta(0)
-    if now >= job.deadline_at + grace:
-        return Failed("deadline_exceeded", "The job did not end within its time limit.", retryable=True)
+    if now >= job.deadline_at + plan.closing_grace_of(job.step):
+        return deadline_exceeded()
     if job.attempts > MAX_ATTEMPTS:
         return Failed("worker_lost", f"{MAX_ATTEMPTS} workers were lost on this step.", retryable=True)
     return None
@@ -87,11 +90,54 @@ def make_transition(job: Job, outcome: Outcome, now: datetime, duration_ms: int)
             return _end_release(job, outcome, now, duration_ms)
 
 
+def deadline_exceeded() -> Failed:
+    """Return the outcome of a job whose running time is over."""
+    return Failed("deadline_exceeded", "The job did not end within its time limit.", retryable=True)
+
+
 def cancel_queued(job: Job, now: datetime) -> Transition:
     """Return the write that ends a job which no worker has claimed yet."""
-    transition = _end(job, now, Status.CANCELLED)
-    untouched = replace(transition.change, name="cancel_queued", requires=(Is("status", Status.QUEUED),))
-    return replace(transition, change=untouched)
+    return _end_queued("cancel_queued", job, _end(job, now, Status.CANCELLED), now)
+
+
+def expire_queued(job: Job, now: datetime) -> Transition:
+    """Return the write that fails a job which no worker has claimed in its time to wait."""
+    failure = Failure(
+        "queue_timeout", "The job was not begun within its time to wait.", job.step, retryable=True
+    )
+    return _end_queued("expire_queued", job, _end(job, now, Status.FAILED, failure=failure), now)
+
+
+def _end_queued(name: str, job: Job, end: Transition, now: datetime) -> Transition:
+    requires = (Is("status", Status.QUEUED), Is("waiting_since", job.waiting_since))
+    counts = (RowChange(ShareRow(job.tenant), count_given_up(now)),) if job.is_waiting else ()
+    return replace(end, change=replace(end.change, name=name, requires=requires), companions=counts)
+
+
+def keep_hold(job: Job, transition: Transition, owner: str, now: datetime) -> tuple[Transition, Job]:
+    """Return the transition with the next turn claimed in the same write, and the job as that leaves it.
+
+    The same worker goes on: there is no message, and no write of a claim. If the worker is lost, the turn is late
+    like one whose worker was lost after its claim.
+
+    Parameters
+    ----------
+    owner
+        Of the next turn's lease: unique to it.
+    """
+    change = transition.change
+    not_asked_to_stop = IsAbsentOrBefore("cancel_requested_at", job.created_at)
+    requires = (
+        change.requires if not_asked_to_stop in change.requires else (*change.requires, not_asked_to_stop)
+    )
+    step = StepName(str(change.sets["step"]))
+    held = replace(
+        change,
+        requires=requires,
+        sets={**change.sets, **hold(step, owner, now)},
+        adds={**change.adds, "epoch": 1},
+    )
+    return replace(transition, change=held, send=None), apply(held, job)
 
 
 def _repeat(job: Job, outcome: Again, now: datetime) -> Transition:
@@ -238,7 +284,7 @@ def _go_on(
 ) -> Transition:
     """Return the transition of a job that goes on: its next turn, and the message for it."""
     delay_seconds = max(0, min(delay_seconds, LONGEST_DELAY_SECONDS))
-    requires: tuple[Requirement, ...] = (Is("epoch", job.epoch),)
+    requires: tuple[Requirement, ...] = _own_turn(job)
     if delay_seconds and not job.is_releasing:
         # A cancel request that came while the step ran must not wait until the delay is over.
         requires = (*requires, IsAbsentOrBefore("cancel_requested_at", job.created_at))
@@ -249,7 +295,7 @@ def _go_on(
         requires=requires,
         sets={
             "step": step,
-            "due_at": now + timedelta(seconds=delay_seconds) + DISPATCH_GRACE,
+            **due_for_message(step, now + timedelta(seconds=delay_seconds) + DISPATCH_GRACE),
             "lease_owner": None,
             "lease_until": None,
             "attempts": 0,
@@ -279,7 +325,7 @@ def _end(
     change = make_change(
         "commit",
         now,
-        requires=(Is("epoch", job.epoch),),
+        requires=_own_turn(job),
         sets={
             "status": status,
             "finished_at": now,
@@ -287,6 +333,8 @@ def _end(
             # Counts of an unfinished step are no result; the result has its own numbers.
             "progress": {},
             "due_at": None,
+            "due_class": None,
+            "waiting_since": None,
             "lease_owner": None,
             "lease_until": None,
             **(sets or {}),
@@ -294,6 +342,11 @@ def _end(
         adds={"seq": 1, "event_count": len(events)},
     )
     return Transition(change, events, result_json, send=None)
+
+
+def _own_turn(job: Job) -> tuple[Requirement, ...]:
+    """Return what must hold of a turn that its worker ends: `seq` keeps a repeated call from ending it twice."""
+    return Is("epoch", job.epoch), Is("seq", job.seq)
 
 
 def _step_end(

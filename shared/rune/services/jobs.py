@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from rune.clock import Clock
-from rune.errors import JobFinishedError, JobNotFoundError
+from rune.errors import InvalidRequestError, JobFinishedError, JobNotFoundError, StoreUnavailableError
 from rune.jobs import lifecycle
+from rune.jobs.admission import Admission
 from rune.jobs.metrics import Tallies, tally
+from rune.jobs.places import DEFAULT_TERMS, QueuePlace, Terms
 from rune.jobs.record import ACTIVE, Job, Kind, Status
 from rune.jobs.store import (
     IdempotencyKey,
@@ -28,6 +30,9 @@ from rune.storage.change import apply
 _LONGEST_JOB_ID = 64
 _JOB_ID = re.compile(rf"[0-9A-Za-z_-]{{1,{_LONGEST_JOB_ID}}}")
 
+_CANCEL_TRIES = 3
+"""Of a cancel while the job changes its state."""
+
 LISTED_AT_ONCE = 100
 """Most jobs of one round of two calls. One batch read holds as many."""
 
@@ -37,17 +42,20 @@ LONGEST_SEARCH_PAGES = 5
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """Limits of each job, counted from its acceptance.
+    """Limits of each job.
 
     Attributes
     ----------
-    deadline
-        After this it must have ended.
+    queue_timeout
+        For so long it may wait to be begun, unless its request asks for less.
+    max_runtime
+        For so long it may run, unless its request asks for less.
     retention
         After this its rows are deleted.
     """
 
-    deadline: timedelta
+    queue_timeout: timedelta
+    max_runtime: timedelta
     retention: timedelta
 
 
@@ -59,10 +67,16 @@ class Caller:
     ----------
     address
         The source address, as the limiter counts it; None where no limiter counts.
+    terms
+        How many jobs the tenant may have running and waiting, and its share beside others.
+    max_runtime
+        How long the tenant's jobs may run; None leaves it at the deployment's limit.
     """
 
     tenant: str
     address: str | None = None
+    terms: Terms = DEFAULT_TERMS
+    max_runtime: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +90,14 @@ class JobPage:
 class JobService:
     """The jobs of the caller's own tenant; a job of another tenant counts as not found."""
 
-    def __init__(self, store: JobStore, queue: StepQueue, clock: Clock, limits: JobLimits) -> None:
+    def __init__(
+        self, store: JobStore, queue: StepQueue, clock: Clock, limits: JobLimits, slot_count: int
+    ) -> None:
         self._store = store
         self._queue = queue
         self._clock = clock
         self._limits = limits
+        self._admission = Admission(store, queue, clock, slot_count)
 
     def submit(self, caller: Caller, admitted: Admitted, idempotency_key: str | None = None) -> Submitted:
         """Accept a job, or return the one that was accepted for the same key.
@@ -91,14 +108,23 @@ class JobService:
             The key was used before with another request.
         RateLimitedError
             The caller's address is blocked.
+        InvalidRequestError
+            It asks for more time than the tenant may have.
+        TooManyWaitingJobsError
+            The tenant has as many waiting jobs as it may have.
         """
-        job, event, send = lifecycle.accept(
+        job, event = lifecycle.accept(
             job_id=uuid.uuid4().hex,
             tenant=caller.tenant,
             kind=admitted.kind,
             first_step=admitted.first_step,
             now=self._clock.now(),
-            deadline=self._limits.deadline,
+            queue_timeout=_within(
+                self._limits.queue_timeout, admitted.queue_timeout, "queue_timeout_seconds"
+            ),
+            max_runtime=_within(
+                caller.max_runtime or self._limits.max_runtime, admitted.max_runtime, "max_runtime_seconds"
+            ),
             retention=self._limits.retention,
             rents=admitted.rents,
             warnings=admitted.warnings,
@@ -107,11 +133,8 @@ class JobService:
         if idempotency_key is not None:
             sent = None if admitted.sent_json is None else _digest(admitted.sent_json)
             key = IdempotencyKey(idempotency_key, _digest(admitted.request_json), sent)
-        submitted = self._store.submit(Submission(job, admitted.request_json, event, key, caller.address))
-        if not submitted.is_replay:
-            # If this message is lost, the turn is late, and the janitor sends it.
-            self._queue.send(send)
-        return submitted
+        submission = Submission(job, admitted.request_json, event, key, caller.address)
+        return self._admission.submit(submission, caller.terms)
 
     def find(self, caller: Caller, job_id: str) -> StoredJob:
         """Return the job and its result; raises JobNotFoundError, RateLimitedError."""
@@ -200,21 +223,42 @@ class JobService:
         job = self._store.read(_known_shape(job_id))
         if job is None or not self._is_visible(job, tenant):
             raise JobNotFoundError(job_id)
-        now = self._clock.now()
-        if job.status is Status.QUEUED:
-            # Imported here: outcomes of steps are no matter of the other requests.
-            from rune.jobs.transitions import cancel_queued  # noqa: PLC0415
+        for _ in range(_CANCEL_TRIES):
+            if job.status not in ACTIVE:
+                raise JobFinishedError(job_id, job.status)
+            if job.cancel_requested_at is not None:
+                # Asked before: the janitor sends that message again if it was lost.
+                return job
+            cancelled = self._cancel_queued(job) if job.status is Status.QUEUED else self._flag(job)
+            if isinstance(cancelled, Job):
+                return cancelled
+            # The job was admitted, claimed or ended since it was read.
+            job = cancelled.found or job
+        raise StoreUnavailableError("The job changes all the time; try again.")
 
-            cancelled = cancel_queued(job, now)
-            if self._store.commit(job, cancelled, tally(cancelled.events)):
-                return apply(cancelled.change, job)
-        if job.status not in ACTIVE:
-            raise JobFinishedError(job_id, job.status)
-        flagged = self._store.update(job_id, lifecycle.request_cancel(now))
-        if isinstance(flagged, Refused):
-            raise JobFinishedError(job_id, flagged.found.status if flagged.found else job.status)
-        self._queue.send(lifecycle.message_for(flagged))
+    def _cancel_queued(self, job: Job) -> Job | Refused:
+        """End a job that no worker has claimed."""
+        # Imported here: outcomes of steps are no matter of the other requests.
+        from rune.jobs import closing  # noqa: PLC0415
+        from rune.jobs.transitions import cancel_queued  # noqa: PLC0415
+
+        cancelled = cancel_queued(job, self._clock.now())
+        if not closing.commit(self._store, job, cancelled):
+            return Refused(self._store.read(job.job_id))
+        ended = apply(cancelled.change, job)
+        self._admission.leave(ended)
+        return ended
+
+    def _flag(self, job: Job) -> Job | Refused:
+        """Ask the worker of a job to end it."""
+        flagged = self._store.update(job.job_id, lifecycle.request_cancel(job, self._clock.now()))
+        if isinstance(flagged, Job):
+            self._queue.send(lifecycle.message_for(flagged))
         return flagged
+
+    def find_place(self, job: Job) -> QueuePlace | None:
+        """Return where a waiting job stands; None for a job that does not wait."""
+        return self._admission.find_place(job)
 
     def seconds_until_news(self, job: Job) -> int | None:
         """Return when to ask for the job again, in seconds; None once it has ended."""
@@ -227,6 +271,17 @@ class JobService:
 
 def _digest(document_json: str) -> str:
     return hashlib.sha256(document_json.encode()).hexdigest()
+
+
+def _within(limit: timedelta, asked: timedelta | None, field: str) -> timedelta:
+    """Return the time that is asked for, or the limit; raises InvalidRequestError where more is asked for."""
+    if asked is not None and asked > limit:
+        raise InvalidRequestError(
+            f"{field} may be at most {int(limit.total_seconds())} here.",
+            pointer=f"/{field}",
+            code="time_too_long",
+        )
+    return limit if asked is None else asked
 
 
 def _known_shape(job_id: str) -> str:

@@ -43,7 +43,15 @@ class IsAbsentOrBefore:
     instant: datetime
 
 
-type Requirement = Is | IsOneOf | IsAbsentOrBefore
+@dataclass(frozen=True, slots=True)
+class IsBelow:
+    """The count is lower than the limit; an absent field counts as 0."""
+
+    field: str
+    limit: int
+
+
+type Requirement = Is | IsOneOf | IsAbsentOrBefore | IsBelow
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,7 @@ class Change:
     sets
         New values by field; None removes the field.
     adds
-        Numbers to add, by field.
+        Numbers to add, by field; an absent field counts as 0.
     sets_once
         Values for fields that are absent.
     """
@@ -81,6 +89,8 @@ def satisfies(record: DataclassInstance, requirement: Requirement) -> bool:
             return value in wanted_values
         case IsAbsentOrBefore(instant=instant):
             return value is None or value < instant
+        case IsBelow(limit=limit):
+            return value is None or value < limit
 
 
 def allows(change: Change, record: DataclassInstance) -> bool:

@@ -19,6 +19,13 @@ MIN_KEEP_LIMIT_SECONDS = 60
 MAX_KEEP_LIMIT_SECONDS = 604_800
 """The bounds of `keep_seconds` in a request."""
 
+MAX_WEIGHT = 100
+MAX_JOBS = 1000
+DEFAULT_MAX_WAITING_JOBS = 1000
+MAX_WAITING_JOBS = 100_000
+MIN_RUNTIME_SECONDS = 60
+MAX_RUNTIME_SECONDS = 86_400
+
 _URL = Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARS)]
 _EntryName = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
 
@@ -105,6 +112,29 @@ class TenantDocument(_Section):
         "runs. Vast.ai "
         "hands the account's own environment variables to every template.",
         default=(),
+    )
+    weight: int = Field(
+        1,
+        ge=1,
+        le=MAX_WEIGHT,
+        description="Its share of the jobs that run while others wait: a tenant with 2 has twice as many running "
+        "as one with 1.",
+    )
+    max_running_jobs: int = Field(
+        MAX_JOBS, ge=1, le=MAX_JOBS, description="Most of its jobs that run at the same time."
+    )
+    max_waiting_jobs: int = Field(
+        DEFAULT_MAX_WAITING_JOBS,
+        ge=1,
+        le=MAX_WAITING_JOBS,
+        description="Most of its jobs that wait at the same time. A further one is refused with 429.",
+    )
+    max_runtime_seconds: int | None = Field(
+        None,
+        ge=MIN_RUNTIME_SECONDS,
+        le=MAX_RUNTIME_SECONDS,
+        description="Seconds that a job may run, unless its request asks for less; without it the deployment's "
+        "`MaxRuntimeSeconds`.",
     )
     keep_limit_seconds: int = Field(
         DEFAULT_KEEP_LIMIT_SECONDS,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from difflib import SequenceMatcher
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,8 +13,13 @@ from pydantic import BaseModel, ValidationError
 from rune.net.addresses import AddressPolicy
 from rune.tenants.backends import Credential, TenantBackends, origin_of
 from rune.tenants.document import (
+    MAX_JOBS,
     MAX_KEEP_LIMIT_SECONDS,
+    MAX_RUNTIME_SECONDS,
+    MAX_WAITING_JOBS,
+    MAX_WEIGHT,
     MIN_KEEP_LIMIT_SECONDS,
+    MIN_RUNTIME_SECONDS,
     BedrockSettings,
     CredentialSettings,
     HolmesSettings,
@@ -109,12 +115,16 @@ class _Reader:
             ),
             templates=frozenset(self._read_templates()),
         )
-        limit_seconds = self._read_one(
-            "keep_limit_seconds", "keep_limit_seconds", _read_keep_limit, otherwise=MIN_KEEP_LIMIT_SECONDS
-        )
-        if limit_seconds is None:
-            return settings
-        return replace(settings, keep_limit=timedelta(seconds=limit_seconds))
+        return replace(settings, **self._read_limits())
+
+    def _read_limits(self) -> dict[str, Any]:
+        """Return the limits that stand in the document. One that is not understood counts as the least."""
+        limits: dict[str, Any] = {}
+        for name, (field, least, most) in _LIMITS.items():
+            number = self._read_one(name, name, partial(_read_limit, least, most), otherwise=least)
+            if number is not None:
+                limits[field] = timedelta(seconds=number) if name.endswith("_seconds") else number
+        return limits
 
     def _read_suspended(self) -> bool:
         value = self._members.get("suspended", False)
@@ -205,8 +215,17 @@ def _read_token_hash(name: str, value: object) -> bytes:
     return read_hash(value)
 
 
-def _read_keep_limit(value: object) -> int:
-    least, most = MIN_KEEP_LIMIT_SECONDS, MAX_KEEP_LIMIT_SECONDS
+_LIMITS = {
+    "keep_limit_seconds": ("keep_limit", MIN_KEEP_LIMIT_SECONDS, MAX_KEEP_LIMIT_SECONDS),
+    "max_runtime_seconds": ("max_runtime", MIN_RUNTIME_SECONDS, MAX_RUNTIME_SECONDS),
+    "max_running_jobs": ("max_running_jobs", 1, MAX_JOBS),
+    "max_waiting_jobs": ("max_waiting_jobs", 1, MAX_WAITING_JOBS),
+    "weight": ("weight", 1, MAX_WEIGHT),
+}
+"""Of each number in the document: its name in `TenantSettings`, the least and the most."""
+
+
+def _read_limit(least: int, most: int, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise EntryError(f"It is no whole number from {least} to {most}, and counts as {least}.")
     return value

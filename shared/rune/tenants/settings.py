@@ -6,7 +6,12 @@ from datetime import timedelta
 from typing import Protocol, override
 
 from rune.tenants.backends import NO_BACKENDS, TenantBackends
-from rune.tenants.document import DEFAULT_KEEP_LIMIT_SECONDS, TenantAgents
+from rune.tenants.document import (
+    DEFAULT_KEEP_LIMIT_SECONDS,
+    DEFAULT_MAX_WAITING_JOBS,
+    MAX_JOBS,
+    TenantAgents,
+)
 from rune.tenants.tokens import TokenBook, admits
 
 TEMPLATE_NOT_ALLOWED = "Your tenant may not name this template; the operator allows templates by hash."
@@ -27,6 +32,12 @@ class TenantSettings:
         Templates of the provider that its requests may name.
     keep_limit
         How long it may keep a rented machine after its job, at most.
+    weight
+        Its share of the jobs that run while jobs wait.
+    max_running_jobs, max_waiting_jobs
+        Most of its jobs that run, and that wait, at the same time.
+    max_runtime
+        How long its jobs may run; None leaves it at the deployment's limit.
     """
 
     is_suspended: bool = False
@@ -36,6 +47,10 @@ class TenantSettings:
     backends: TenantBackends = NO_BACKENDS
     templates: frozenset[str] = frozenset()
     keep_limit: timedelta = timedelta(seconds=DEFAULT_KEEP_LIMIT_SECONDS)
+    weight: int = 1
+    max_running_jobs: int = MAX_JOBS
+    max_waiting_jobs: int = DEFAULT_MAX_WAITING_JOBS
+    max_runtime: timedelta | None = None
 
     def admits(self, token: str) -> bool:
         """Return whether the token is one of the tenant's."""

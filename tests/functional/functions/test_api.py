@@ -73,7 +73,7 @@ def test_post_accepts_the_job_in_two_calls(api: ModuleType, cloud: Cloud) -> Non
     assert response.headers["location"] == f"/v1/jobs/{job_id}"
     assert cloud.operations == ["TransactWriteItems", "SendMessage"]
     assert cloud.store.read(job_id) == a_job(job_id=job_id)
-    assert [json.loads(body) for body in cloud.received("money")] == [{"job_id": job_id, "seq": 1}]
+    assert [json.loads(body) for body in cloud.received("inference")] == [{"job_id": job_id, "seq": 1}]
 
 
 TERMS = {key: FLAT[key] for key in ("template_hash", "min_dph", "max_dph", "reliability")}
@@ -402,7 +402,7 @@ def test_another_tenants_job_does_not_exist(
 
     assert_problem(response, a_problem(404, "job_not_found", f"There is no job '{JOB_ID}'."))
     assert cloud.store.read(JOB_ID) == job
-    assert cloud.received("money") == []
+    assert cloud.received("inference") == []
 
 
 # ---------------------------------------------------------------- GET
@@ -536,7 +536,7 @@ def test_delete_cancels_at_once_when_nobody_has_begun(api: ModuleType, cloud: Cl
         202,
         a_record(status="cancelled", message="Cancelled, as was asked.", finished_at="2026-11-23T12:00:00Z"),
     )
-    assert cloud.received("money") == []
+    assert cloud.received("inference") == []
 
 
 def test_delete_asks_to_stop_when_the_job_has_begun(api: ModuleType, cloud: Cloud) -> None:
@@ -554,7 +554,7 @@ def test_delete_asks_to_stop_when_the_job_has_begun(api: ModuleType, cloud: Clou
             started_at="2026-11-23T12:00:00Z",
         ),
     )
-    assert [json.loads(body) for body in cloud.received("money")] == [{"job_id": JOB_ID, "seq": 2}]
+    assert [json.loads(body) for body in cloud.received("inference")] == [{"job_id": JOB_ID, "seq": 2}]
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED])

@@ -161,7 +161,7 @@ def test_job_is_refused_before_anything_is_written(
     response = post(api, {**QUESTION, **KINDS[path], **changes}, path=path)
 
     assert_problem(response, a_refusal(code, pointer, sentence))
-    assert cloud.received("money") == []
+    assert cloud.received("inference") == []
 
 
 def test_nothing_of_one_tenant_serves_another(api: ModuleType, cloud: Cloud, server: FakeModelServer) -> None:

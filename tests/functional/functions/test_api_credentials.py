@@ -219,7 +219,7 @@ def test_route_is_closed(
 
     assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
     assert cloud.operations == ["PutItem"]
-    assert cloud.received("money") == []
+    assert cloud.received("inference") == []
 
 
 @every_route

@@ -62,7 +62,7 @@ def test_same_request_is_the_same_job_and_sends_no_second_message(api: ModuleTyp
     assert second.headers["location"] == first.headers["location"]
     assert (first.headers.get(REPLAYED), second.headers.get(REPLAYED)) == (None, "true")
     assert cloud.operations == ["TransactWriteItems"]
-    assert [json.loads(body) for body in cloud.received("money")] == [{"job_id": job_of(first), "seq": 1}]
+    assert [json.loads(body) for body in cloud.received("inference")] == [{"job_id": job_of(first), "seq": 1}]
     assert len(get(api, "/v1/jobs").document["jobs"]) == 1
 
 
@@ -148,10 +148,10 @@ OTHERS: dict[str, object] = {
 @pytest.mark.parametrize("body", OTHERS.values(), ids=OTHERS.keys())
 def test_key_is_refused_with_another_request(body: object, api: ModuleType, cloud: Cloud) -> None:
     first = job_of(post(api, FLAT, KEY))
-    cloud.received("money")
+    cloud.received("inference")
 
     assert_problem(post(api, body, KEY), REUSED)
-    assert cloud.received("money") == []
+    assert cloud.received("inference") == []
     assert [job["job_id"] for job in get(api, "/v1/jobs").document["jobs"]] == [first]
 
 
@@ -274,7 +274,7 @@ def test_hundred_equal_requests_at_once_are_one_job(api: ModuleType, cloud: Clou
     assert Counter(response.status for response in responses) == {202: 100}
     assert len({response.document["job_id"] for response in responses}) == 1
     assert Counter(response.headers.get(REPLAYED) for response in responses) == {"true": 99, None: 1}
-    assert len(cloud.received("money")) == 1
+    assert len(cloud.received("inference")) == 1
     assert len(get(api, "/v1/jobs").document["jobs"]) == 1
 
 
@@ -286,4 +286,4 @@ def test_of_two_requests_at_once_under_one_key_the_other_is_refused(api: ModuleT
 
     assert Counter(response.status for response in responses) == {202: 20, 422: 20}
     assert len({response.document["job_id"] for response in responses if response.status == 202}) == 1
-    assert len(cloud.received("money")) == 1
+    assert len(cloud.received("inference")) == 1

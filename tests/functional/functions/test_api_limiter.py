@@ -173,7 +173,7 @@ def test_valid_token_is_blocked_by_one_call_that_stores_nothing(
     assert_blocked(response, 60)
     assert asked == operations
     assert cloud.rows() == before
-    assert cloud.received("money") == []
+    assert cloud.received("inference") == []
 
 
 @pytest.mark.parametrize("route", ROUTES.values(), ids=ROUTES.keys())

@@ -78,7 +78,7 @@ def test_agent_is_set_to_work_in_two_calls(api: ModuleType, cloud: Cloud) -> Non
     assert cloud.store.read(job_id) == a_job(
         job_id=job_id, kind=Kind.AGENTIC_AGENT, step=StepName.CHECK_AGENT
     )
-    assert [json.loads(body) for body in cloud.received("money")] == [{"job_id": job_id, "seq": 1}]
+    assert [json.loads(body) for body in cloud.received("inference")] == [{"job_id": job_id, "seq": 1}]
 
 
 KEPT_OF_AGENTS: dict[str, tuple[dict[str, object], dict[str, object]]] = {

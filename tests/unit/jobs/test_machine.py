@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from rune.services.redispatch import redispatch_late_turns
 
 from rune.errors import JobFinishedError
 from rune.jobs import engine, lifecycle, transitions
@@ -28,7 +29,6 @@ from rune.jobs.record import ACTIVE, Job, Kind, Status, StepMessage, StepName
 from rune.jobs.store import Refused, Submission
 from rune.jobs.transitions import Transition, cancel_queued, make_transition
 from rune.services.jobs import JobLimits, JobService
-from rune.services.redispatch import redispatch_late_turns
 from tests.builders import TENANT, FakeClock
 from tests.memory_job_store import MemoryJobStore
 

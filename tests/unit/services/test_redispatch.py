@@ -3,6 +3,7 @@ from datetime import datetime
 from typing import override
 
 import pytest
+from rune.services.redispatch import redispatch_late_turns
 
 from rune.errors import StoreUnavailableError
 from rune.jobs.lifecycle import Send, redispatch, set_aside
@@ -10,7 +11,6 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import Job, StepMessage, StepName
 from rune.jobs.store import Refused
 from rune.services import redispatch as sweep
-from rune.services.redispatch import redispatch_late_turns
 from rune.storage.change import Change, allows, apply
 from tests.builders import (
     JOB_ID,

@@ -45,6 +45,8 @@ class Admitted:
     sent_json
         What the caller sent, in one spelling. Versions with other defaults have the same document; None where no
         caller sent it.
+    queue_timeout, max_runtime
+        How long the job may wait to be begun, and run, if the request says so.
     """
 
     kind: Kind
@@ -53,6 +55,8 @@ class Admitted:
     rents: bool = False
     warnings: tuple[str, ...] = ()
     sent_json: str | None = None
+    queue_timeout: timedelta | None = None
+    max_runtime: timedelta | None = None
 
 
 def admit_benchmark(
@@ -126,6 +130,8 @@ def _admitted(
         rents=Trait.RENTS in traits_of(kind, known),
         warnings=warnings,
         sent_json=normalize_sent(sent),
+        queue_timeout=_seconds(known.queue_timeout_seconds),
+        max_runtime=_seconds(known.max_runtime_seconds),
     )
 
 
@@ -133,6 +139,10 @@ def normalize_sent(request: Document) -> str:
     """Return what a caller sent in one spelling: members sorted, numbers as their fields have them, no nulls."""
     sent = request.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     return json.dumps(sent, sort_keys=True)
+
+
+def _seconds(seconds: int | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _warnings_about(request: BenchmarkRequest | LlmInstanceRequest, renting: Renting) -> tuple[str, ...]:

@@ -1,0 +1,233 @@
+"""Which jobs run: a bounded number; the others wait in the table and are admitted in turn.
+
+Whoever has room made, or finds some, admits: a submit, a worker that has ended a job, and the janitor every minute.
+No admission is lost with a process: what one does not do, the next does.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from rune.clock import Clock
+from rune.errors import StoreUnavailableError, TooManyWaitingJobsError, UnreadableRowError
+from rune.jobs import lifecycle
+from rune.jobs.places import (
+    JobRow,
+    QueuePlace,
+    RowChange,
+    Share,
+    ShareRow,
+    SlotRow,
+    Terms,
+    choose_share,
+    count_admitted,
+    count_begun,
+    count_ended,
+    count_waiting,
+    estimate_wait_seconds,
+    free_slot,
+    may_begin_at_once,
+    take_slot,
+)
+from rune.jobs.record import Job
+from rune.jobs.store import CompanionsRefused, JobStore, StepQueue, Submission, Submitted
+
+log = logging.getLogger(__name__)
+
+TRIES = 3
+"""Of one admission. Each failed one means that another process admitted a job at the same moment."""
+
+CANDIDATES = 25
+"""Waiting jobs that are looked at for one admission: the index may still show some that were admitted just now."""
+
+COUNTED = 100
+"""Places in the queue that are told exactly."""
+
+READ_AT_ONCE = 100
+
+
+class Admission:
+    """Gives slots to jobs, and takes them back.
+
+    Parameters
+    ----------
+    slot_count
+        Jobs that run at the same time.
+    """
+
+    def __init__(self, store: JobStore, queue: StepQueue, clock: Clock, slot_count: int) -> None:
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._slot_count = slot_count
+
+    def submit(self, submission: Submission, terms: Terms) -> Submitted:
+        """Store a new job: with a slot if it is its turn, otherwise as one that waits.
+
+        Raises
+        ------
+        TooManyWaitingJobsError
+            The tenant has as many waiting jobs as it may have.
+        IdempotencyKeyReusedError, RateLimitedError
+            As `JobStore.submit`.
+        """
+        for _ in range(TRIES):
+            places = self._store.read_places()
+            free = places.free_numbers(self._slot_count)
+            if not free or not may_begin_at_once(places, submission.job.tenant, terms):
+                break
+            submitted = self._begin(submission, terms, free[0])
+            if submitted is not None:
+                return submitted
+        return self._wait(submission, terms)
+
+    def admit_waiting(self, may_go_on: Callable[[], bool] = lambda: True) -> int:
+        """Give the free slots to waiting jobs in their turn; return how many were admitted.
+
+        Parameters
+        ----------
+        may_go_on
+            Called before each admission; once it returns False, the rest is left to the next call.
+        """
+        admitted_count = failed_count = 0
+        passed_over: set[str] = set()
+        while failed_count < TRIES and may_go_on():
+            places = self._store.read_places()
+            free = places.free_numbers(self._slot_count)
+            share = choose_share(places.shares, passed_over)
+            if not free or share is None:
+                break
+            job = self._find_next(share.tenant)
+            if job is None:
+                # The index does not show the tenant's new jobs yet.
+                passed_over.add(share.tenant)
+            elif self._admit(job, share, free[0]):
+                admitted_count += 1
+            else:
+                failed_count += 1
+        return admitted_count
+
+    def leave(self, job: Job) -> None:
+        """Take the slot of a job that has ended, and admit what waits for it.
+
+        A failure is left to the janitor, which finds slots of ended jobs.
+        """
+        try:
+            if job.slot is not None:
+                self._free(job.slot, job.job_id, job.tenant, job)
+            self.admit_waiting()
+        except StoreUnavailableError:
+            log.warning("slot.not_freed", exc_info=True, extra={"job_id": job.job_id})
+
+    def free_lost_slots(self) -> int:
+        """Take the slots of jobs that have ended without giving theirs back; return how many."""
+        freed_count = 0
+        slots = self._store.read_places().slots
+        for start in range(0, len(slots), READ_AT_ONCE):
+            some = slots[start : start + READ_AT_ONCE]
+            held = {slot.job_id: slot for slot in some if slot.job_id is not None}
+            # One that cannot be understood may be running: it keeps its slot.
+            found = {job.job_id: job for job in self._store.read_many([*held])}
+            for job_id, slot in held.items():
+                job = found.get(job_id)
+                if slot.tenant is None or (job is None and self._is_there(job_id)):
+                    continue
+                if job is None or not job.is_active:
+                    freed_count += self._free(slot.number, job_id, slot.tenant, job)
+                    log.warning("slot.lost", extra={"job_id": job_id})
+        return freed_count
+
+    def find_place(self, job: Job) -> QueuePlace | None:
+        """Return where a waiting job stands; None for a job that does not wait."""
+        if not job.is_waiting:
+            return None
+        before_count = self._store.count_waiting_before(job, COUNTED)
+        position = before_count + 1
+        wait_seconds = estimate_wait_seconds(
+            self._store.read_places(), job.tenant, position, self._slot_count
+        )
+        return QueuePlace(position, before_count < COUNTED, wait_seconds)
+
+    def _begin(self, submission: Submission, terms: Terms, slot: int) -> Submitted | None:
+        """Store a new job with a slot; return None if the slot or the tenant's last running job was taken."""
+        now = self._clock.now()
+        job = lifecycle.place(submission.job, slot, now)
+        companions = (
+            RowChange(SlotRow(slot), take_slot(job, now)),
+            RowChange(ShareRow(job.tenant), count_begun(terms, now)),
+        )
+        submitted = self._store.submit(replace(submission, job=job, companions=companions))
+        if isinstance(submitted, CompanionsRefused):
+            return None
+        if not submitted.is_replay:
+            # If this message is lost, the turn is late, and the janitor sends it.
+            self._queue.send(lifecycle.message_for(job))
+        return submitted
+
+    def _wait(self, submission: Submission, terms: Terms) -> Submitted:
+        job, now = submission.job, self._clock.now()
+        companions = (RowChange(ShareRow(job.tenant), count_waiting(terms, now)),)
+        submitted = self._store.submit(replace(submission, companions=companions))
+        if isinstance(submitted, CompanionsRefused):
+            raise TooManyWaitingJobsError(terms.max_waiting)
+        if not submitted.is_replay:
+            self._admit_new(job)
+        return submitted
+
+    def _admit_new(self, job: Job) -> None:
+        """Admit what may be admitted, since a slot may have become free before the new job was stored."""
+        try:
+            places = self._store.read_places()
+            free = places.free_numbers(self._slot_count)
+            share = choose_share(places.shares)
+            if free and share is not None:
+                # The index need not show the new job yet.
+                is_alone = share.tenant == job.tenant and share.waiting == 1
+                if not (is_alone and self._admit(job, share, free[0])):
+                    self.admit_waiting()
+        except StoreUnavailableError:
+            # The job is stored, and the janitor admits it.
+            log.warning("admission.put_off", exc_info=True, extra={"job_id": job.job_id})
+
+    def _find_next(self, tenant: str) -> Job | None:
+        """Return the tenant's job that waits the longest; None where none is seen."""
+        ids = self._store.find_waiting(tenant, CANDIDATES)
+        waiting = [job for job in self._store.read_many(ids) if job.is_waiting] if ids else []
+        return min(waiting, key=lambda job: (job.waiting_since or job.created_at, job.job_id), default=None)
+
+    def _admit(self, job: Job, share: Share, slot: int) -> bool:
+        """Give a slot to a waiting job; return False if the job, the slot or the tenant's share was not as read."""
+        now = self._clock.now()
+        refused = self._store.write_rows(
+            (
+                RowChange(JobRow(job.job_id), lifecycle.admit(job, slot, now)),
+                RowChange(SlotRow(slot), take_slot(job, now)),
+                RowChange(ShareRow(job.tenant), count_admitted(share, now)),
+            )
+        )
+        if refused:
+            return False
+        log.info("job.admitted", extra={"job_id": job.job_id})
+        self._queue.send(lifecycle.message_for(job))
+        return True
+
+    def _is_there(self, job_id: str) -> bool:
+        """Return whether there is such a job, even one that this version does not understand."""
+        try:
+            return self._store.read(job_id) is not None
+        except UnreadableRowError:
+            return True
+
+    def _free(self, slot: int, job_id: str, tenant: str, job: Job | None) -> bool:
+        now = self._clock.now()
+        share = self._store.read_places().share_of(tenant)
+        ran_seconds = 0.0
+        if job is not None and job.finished_at is not None:
+            ran_seconds = (job.finished_at - (job.started_at or job.finished_at)).total_seconds()
+        refused = self._store.write_rows(
+            (
+                RowChange(SlotRow(slot), free_slot(job_id, now)),
+                RowChange(ShareRow(tenant), count_ended(share, ran_seconds, now)),
+            )
+        )
+        return not refused

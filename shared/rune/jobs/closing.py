@@ -1,0 +1,23 @@
+"""The end of a job, in whichever process it comes."""
+
+from rune.jobs.metrics import Tallies, tally
+from rune.jobs.record import Job
+from rune.jobs.store import JobStore
+from rune.jobs.transitions import Transition
+
+
+def commit(store: JobStore, job: Job, transition: Transition) -> bool:
+    """Commit a transition, at a job's end with the tallies of all its events; return False if it was refused."""
+    return store.commit(job, transition, _tallies(store, job, transition))
+
+
+def _tallies(store: JobStore, job: Job, transition: Transition) -> Tallies | None:
+    if not ends(transition):
+        return None
+    history = store.read_events(job.job_id, after=0)
+    return tally([*(history.events if history else ()), *transition.events])
+
+
+def ends(transition: Transition) -> bool:
+    """Return whether the job is over with this transition."""
+    return "finished_at" in transition.change.sets

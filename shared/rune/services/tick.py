@@ -1,0 +1,80 @@
+"""The minute tick: what bills first, then what is late, then what waits."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rune.errors import RuneError, StoreUnavailableError
+from rune.jobs.admission import Admission
+from rune.jobs.record import DueClass
+from rune.services.late_jobs import LateJobs, LateJobSweep
+
+log = logging.getLogger(__name__)
+
+BEFORE_MACHINES = (DueClass.RELEASE,)
+AFTER_MACHINES = (DueClass.LEASE, DueClass.MESSAGE, DueClass.WAIT)
+
+
+@dataclass(slots=True)
+class TickResult:
+    """What a tick did.
+
+    Attributes
+    ----------
+    freed_count
+        Slots of jobs that had ended without giving theirs back.
+    failed
+        Names of the parts that failed; the next tick does their work.
+    """
+
+    sent_count: int = 0
+    ended_count: int = 0
+    left_count: int = 0
+    freed_count: int = 0
+    admitted_count: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+class JobTick:
+    """The parts of a tick that are about jobs. One that fails does not keep the others from being done."""
+
+    def __init__(self, late_jobs: LateJobSweep, admission: Admission) -> None:
+        self._late_jobs = late_jobs
+        self._admission = admission
+        self.result = TickResult()
+
+    def send_releases(self, may_go_on: Callable[[], bool]) -> None:
+        """Send the late messages of jobs that give a machine back."""
+        self._sweep(BEFORE_MACHINES, may_go_on)
+
+    def send_late_and_admit(self, may_go_on: Callable[[], bool]) -> None:
+        """Send all other late messages, end what is overdue, and admit what may begin."""
+        for due_class in AFTER_MACHINES:
+            self._sweep((due_class,), may_go_on)
+        self._try("slots", self._free_slots)
+        self._try("admission", lambda: self._admit(may_go_on))
+
+    def _sweep(self, classes: tuple[DueClass, ...], may_go_on: Callable[[], bool]) -> None:
+        def sweep() -> None:
+            found: LateJobs = self._late_jobs.sweep(classes, may_go_on)
+            self.result.sent_count += found.sent_count
+            self.result.ended_count += found.ended_count
+            self.result.left_count += found.left_count
+
+        self._try(classes[0].value, sweep)
+
+    def _free_slots(self) -> None:
+        self.result.freed_count += self._admission.free_lost_slots()
+
+    def _admit(self, may_go_on: Callable[[], bool]) -> None:
+        self.result.admitted_count += self._admission.admit_waiting(may_go_on)
+
+    def _try(self, name: str, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except StoreUnavailableError:
+            log.warning("tick.part_failed", exc_info=True, extra={"part": name})
+            self.result.failed.append(name)
+        except RuneError:
+            log.exception("tick.part_failed", extra={"part": name, "metric": "RowsNotUnderstood"})
+            self.result.failed.append(name)

@@ -1,0 +1,71 @@
+"""More jobs than can run, of many tenants, while things break: none is lost, doubled or starved."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from rune.jobs.record import Status
+from tests.simulation.crowded_days import run_crowded_day
+from tests.simulation.flood import lasted_seconds, run_flood
+from tests.simulation.requests import SILENT
+from tests.simulation.slots import job_slots
+
+pytestmark = pytest.mark.slow
+
+JOB_COUNT = int(os.environ.get("RUNE_SIMULATED_JOBS", "200"))
+"""Of a day of ten times as many minutes; 2,000 of 20 tenants take half a minute."""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_job_is_lost_or_starved_when_a_crowded_day_is_stormy(
+    seed: int, record_property: Callable[[str, object], None]
+) -> None:
+    day = run_crowded_day(seed, job_count=JOB_COUNT, tenant_count=JOB_COUNT // 20, hours=JOB_COUNT / 80)
+
+    figures = {
+        "jobs": len(day.world.table.jobs),
+        "longest_wait_seconds": round(day.longest_wait_seconds),
+        "largest_wait_beside_a_fair_one": round(day.largest_wait_ratio, 2),
+    }
+    record_property("figures", figures)
+    assert day.world.violations == []
+    # A post that failed may have been stored: then its job ends like any other.
+    assert day.posted_count - day.refused_count <= len(day.world.table.jobs) <= day.posted_count
+    assert day.endings["succeeded"] >= 0.75 * len(day.world.table.jobs)
+    assert day.largest_wait_ratio < 2
+
+
+def test_flood_of_one_tenant_succeeds_and_delays_others_by_one_job(
+    record_property: Callable[[str, object], None],
+) -> None:
+    undisturbed, flooded = run_flood(0, hours=24.0), run_flood(200, hours=24.0)
+
+    plain_seconds = lasted_seconds(flooded.plain_job) or 0
+    rented_seconds = lasted_seconds(flooded.rented_job) or 0
+    record_property(
+        "figures", {"plain_seconds": round(plain_seconds), "rented_seconds": round(rented_seconds)}
+    )
+    assert flooded.violations == []
+    assert flooded.succeeded_count == 200
+    assert flooded.rented_job.cost_micro_usd <= 1.01 * undisturbed.rented_job.cost_micro_usd
+    one_job_seconds = lasted_seconds(undisturbed.plain_job) or 0
+    assert plain_seconds <= 2 * one_job_seconds
+    assert rented_seconds <= (lasted_seconds(undisturbed.rented_job) or 0) + one_job_seconds
+
+
+def test_silent_servers_of_one_tenant_do_not_delay_the_machine_of_another() -> None:
+    undisturbed, flooded = run_flood(0, hours=24.0), run_flood(50, hours=24.0, request=SILENT)
+
+    assert flooded.violations == []
+    assert flooded.rented_job.status is Status.SUCCEEDED
+    assert flooded.rented_job.cost_micro_usd <= 1.01 * undisturbed.rented_job.cost_micro_usd
+    assert (lasted_seconds(flooded.rented_job) or 0) <= 1.6 * (lasted_seconds(undisturbed.rented_job) or 0)
+
+
+def test_messages_of_waiting_jobs_are_not_sent_by_the_janitor() -> None:
+    flooded = run_flood(200, hours=24.0)
+
+    # A rented job takes nine, each plain one the first message and the one after its warm-up.
+    assert flooded.sent_count <= 2 * 201 + 9
+    assert max(flooded.longest_backlog.values()) <= job_slots()
