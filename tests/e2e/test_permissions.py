@@ -68,20 +68,12 @@ def drop_the_table(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
     return role.client("dynamodb").delete_table(TableName=role.state.table)
 
 
-def write_a_job(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
-    return role.client("dynamodb").put_item(TableName=role.state.table, Item=key())
-
-
 def take_a_step(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
     return role.client("sqs").receive_message(QueueUrl=role.state.inference_queue_url)
 
 
 def read_dead_letters(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
     return role.client("sqs").receive_message(QueueUrl=role.state.dead_letter_queue_url)
-
-
-def send_to_inference(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
-    return role.client("sqs").send_message(QueueUrl=role.state.inference_queue_url, MessageBody="x")
 
 
 def read_a_request(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
@@ -150,7 +142,6 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
     "api": (
         *EVERYBODY,
         take_a_step,
-        send_to_inference,
         read_a_request,
         write_a_result,
         read_the_providers_key,
@@ -163,7 +154,6 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
         read_a_row,
         check_a_row,
         take_a_step,
-        write_a_job,
         read_a_request,
         write_a_result,
     ),
