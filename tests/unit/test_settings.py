@@ -28,7 +28,9 @@ API = {
     "RUNE_ALLOWED_NETWORKS": "10.0.0.0/8",
     "RUNE_API_AUTH_DISABLED": "true",
     "RUNE_RETENTION_DAYS": "30",
-    "RUNE_JOB_DEADLINE_SECONDS": "3600",
+    "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
+    "RUNE_MAX_RUNTIME_SECONDS": "3600",
+    "RUNE_RUNNING_JOBS": "5",
     "RUNE_API_DOCS": "true",
     "RUNE_CAN_RENT": "true",
 }
@@ -48,6 +50,7 @@ WORKER = {
     "RUNE_INFERENCE_QUEUE_URL": "https://sqs/inference",
     "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
     "RUNE_ALLOWED_NETWORKS": "10.0.0.0/8",
+    "RUNE_RUNNING_JOBS": "5",
 }
 JANITOR = {
     **VAST,
@@ -55,6 +58,7 @@ JANITOR = {
     "RUNE_TABLE": "table",
     "RUNE_MONEY_QUEUE_URL": "https://sqs/money",
     "RUNE_INFERENCE_QUEUE_URL": "https://sqs/inference",
+    "RUNE_RUNNING_JOBS": "5",
 }
 
 
@@ -81,7 +85,9 @@ def test_api_settings_read_the_environment() -> None:
         with_docs=True,
         can_rent=True,
         retention=timedelta(days=30),
-        job_deadline=timedelta(hours=1),
+        queue_timeout=timedelta(days=1),
+        max_runtime=timedelta(hours=1),
+        running_jobs=5,
     )
 
 
@@ -97,6 +103,7 @@ def test_worker_settings_read_the_environment() -> None:
         tenants_path="/rune/dev/tenants",
         bedrock=BEDROCK,
         vastai=VASTAI,
+        running_jobs=5,
         region="eu-north-1",
     )
 
@@ -115,6 +122,7 @@ def test_janitor_settings_read_the_environment() -> None:
         money_queue_url="https://sqs/money",
         inference_queue_url="https://sqs/inference",
         vastai=VASTAI,
+        running_jobs=5,
     )
 
 
@@ -168,11 +176,25 @@ def test_region_is_the_one_that_people_set_where_lambda_sets_none() -> None:
     assert read.region == "eu-west-1"
 
 
-@pytest.mark.parametrize("name", ["RUNE_RETENTION_DAYS", "RUNE_JOB_DEADLINE_SECONDS"])
+NUMBERS = [(read, given, name) for read, given, name in NEEDED if given[name].isdecimal()]
+
+
+def test_numbers_of_the_settings_are_those_that_say_how_long_and_how_many() -> None:
+    assert {name for _, _, name in NUMBERS} == {
+        "RUNE_RETENTION_DAYS",
+        "RUNE_QUEUE_TIMEOUT_SECONDS",
+        "RUNE_MAX_RUNTIME_SECONDS",
+        "RUNE_RUNNING_JOBS",
+    }
+
+
+@pytest.mark.parametrize(("read", "given", "name"), NUMBERS)
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "1e3", "ten", "٣", "0x10", "1_000", "+1"])
-def test_settings_refuse_what_is_no_whole_number(name: str, value: str) -> None:
+def test_settings_refuse_what_is_no_whole_number(
+    read: Callable[[Mapping[str, str]], object], given: Mapping[str, str], name: str, value: str
+) -> None:
     with pytest.raises(SettingsError, match=f"^{name} must be a whole number above 0"):
-        ApiSettings.from_environment({**API, name: value})
+        read({**given, name: value})
 
 
 @pytest.mark.parametrize("lane", ["money", "inference", " money "])

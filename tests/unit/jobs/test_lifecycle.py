@@ -7,7 +7,7 @@ from rune.jobs import lifecycle, transitions
 from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send
 from rune.jobs.outcomes import Cancelled, Failed, Outcome
 from rune.jobs.plan import Lane
-from rune.jobs.record import Event, Job, Kind, Status, StepMessage, StepName
+from rune.jobs.record import DueClass, Event, Job, Kind, Status, StepMessage, StepName
 from rune.storage.change import allows, apply
 from tests.builders import (
     JOB_ID,
@@ -31,21 +31,27 @@ ENDED = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
         (Kind.LLM_INSTANCE, StepName.VERIFY),
     ],
 )
-def test_accept_returns_a_queued_job_with_its_first_event_and_message(
-    kind: Kind, first_step: StepName
-) -> None:
+def test_accept_returns_a_job_that_waits_and_its_first_event(kind: Kind, first_step: StepName) -> None:
     accepted = lifecycle.accept(
         job_id=JOB_ID,
         tenant=TENANT,
         kind=kind,
         first_step=first_step,
         now=NOW,
-        deadline=timedelta(hours=1),
+        queue_timeout=timedelta(hours=2),
+        max_runtime=timedelta(hours=1),
         retention=timedelta(days=30),
     )
 
-    message = Send(Lane.MONEY, StepMessage(JOB_ID, 1), delay_seconds=0)
-    assert accepted == (a_job(kind=kind, step=first_step), Event(1, "job.accepted", "ok", NOW), message)
+    waiting = a_job(
+        kind=kind,
+        step=first_step,
+        waiting_since=NOW,
+        deadline_at=after(7200),
+        due_at=after(7200),
+        due_class=DueClass.WAIT,
+    )
+    assert accepted == (waiting, Event(1, "job.accepted", "ok", NOW))
 
 
 CLAIMS: list[tuple[str, Job, int, bool]] = [
@@ -64,11 +70,11 @@ CLAIMS: list[tuple[str, Job, int, bool]] = [
 
 @pytest.mark.parametrize(("job", "seq", "expected"), [row[1:] for row in CLAIMS], ids=[r[0] for r in CLAIMS])
 def test_claim_is_allowed_when_the_turn_is_free(job: Job, seq: int, *, expected: bool) -> None:
-    assert allows(lifecycle.claim(seq, "me", NOW), job) is expected
+    assert allows(lifecycle.claim(job, seq, "me", NOW), job) is expected
 
 
 def test_claim_takes_the_turn_when_it_is_the_first() -> None:
-    claimed = apply(lifecycle.claim(1, "worker-1", NOW), a_job())
+    claimed = apply(lifecycle.claim(a_job(), 1, "worker-1", NOW), a_job())
 
     assert claimed == a_claimed_job()
 
@@ -76,7 +82,7 @@ def test_claim_takes_the_turn_when_it_is_the_first() -> None:
 def test_claim_counts_the_lost_worker_when_the_lease_ran_out() -> None:
     abandoned = a_claimed_job(lease_until=after(-1), started_at=after(-61), due_at=after(-1))
 
-    claimed = apply(lifecycle.claim(1, "worker-2", NOW), abandoned)
+    claimed = apply(lifecycle.claim(abandoned, 1, "worker-2", NOW), abandoned)
 
     assert claimed == replace(
         abandoned,
@@ -129,7 +135,6 @@ def test_renew_keeps_the_turn_and_shows_progress() -> None:
     assert renewed == replace(
         job,
         lease_until=after(80),
-        due_at=after(80),
         progress={"chunks": 7},
         updated_at=after(20),
         version=3,
@@ -180,16 +185,21 @@ def test_forced_outcome_ends_a_turn_that_is_not_to_be_run(job: Job, expected: Ou
 def test_request_cancel_flags_the_job_and_makes_it_due_at_once() -> None:
     job = a_claimed_job()
 
-    flagged = apply(lifecycle.request_cancel(after(3)), job)
+    flagged = apply(lifecycle.request_cancel(job, after(3)), job)
 
     assert flagged == replace(
-        job, cancel_requested_at=after(3), due_at=after(3), updated_at=after(3), version=3
+        job,
+        cancel_requested_at=after(3),
+        due_at=after(3),
+        due_class=DueClass.MESSAGE,
+        updated_at=after(3),
+        version=3,
     )
 
 
 @pytest.mark.parametrize("status", ENDED)
 def test_request_cancel_is_refused_when_the_job_has_ended(status: Status) -> None:
-    assert not allows(lifecycle.request_cancel(NOW), an_ended_job(status))
+    assert not allows(lifecycle.request_cancel(a_claimed_job(), NOW), an_ended_job(status))
 
 
 @pytest.mark.parametrize(
@@ -241,12 +251,12 @@ def test_is_late_holds_when_an_active_job_is_due(job: Job, *, expected: bool) ->
 @pytest.mark.parametrize(
     ("job", "lane"),
     [
-        (a_job(step=StepName.CHECK), Lane.MONEY),
+        (a_job(step=StepName.CHECK), Lane.INFERENCE),
         (a_job(step=StepName.WARM_UP), Lane.INFERENCE),
         (a_job(step=StepName.MEASURE), Lane.INFERENCE),
-        (a_job(step=StepName.CHECK_AGENT), Lane.MONEY),
+        (a_job(step=StepName.CHECK_AGENT), Lane.INFERENCE),
         (a_job(step=StepName.RUN_AGENT), Lane.INFERENCE),
-        (a_job(step=StepName.VERIFY), Lane.MONEY),
+        (a_job(step=StepName.VERIFY), Lane.INFERENCE),
         (a_job(step=StepName.MEASURE, cancel_requested_at=NOW), Lane.MONEY),
     ],
 )

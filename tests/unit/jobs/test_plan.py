@@ -1,6 +1,7 @@
 import pytest
 
 from rune.jobs import plan
+from rune.jobs.places import QueuePlace
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, Status, StepName
 from tests.builders import NOW, a_claimed_job, a_failure, a_job, an_ended_job
@@ -38,17 +39,40 @@ def test_lane_leaves_time_to_claim_and_commit_when_a_step_takes_all_it_may(lane:
     timeout_seconds = load_template()["Resources"][function]["Properties"]["Timeout"]
 
     assert 10 <= timeout_seconds - plan.LANE_TIME_LIMIT_SECONDS[lane] <= 30
+    assert timeout_seconds - plan.LANE_TIME_LIMIT_SECONDS[lane] >= plan.SPARE_SECONDS
+
+
+@pytest.mark.parametrize("step", StepName)
+def test_time_limit_of_a_step_is_its_lanes_unless_it_only_looks_at_a_server(step: StepName) -> None:
+    looks = {StepName.CHECK, StepName.CHECK_AGENT, StepName.VERIFY}
+
+    limit_seconds = plan.LANE_TIME_LIMIT_SECONDS[plan.STEPS[step].lane]
+    assert plan.time_limit_seconds_of(step) == (20 if step in looks else limit_seconds)
+
+
+def test_no_step_of_the_money_lane_waits_for_a_server_that_a_caller_chose() -> None:
+    assert {step for step, known in plan.STEPS.items() if known.lane is Lane.MONEY} == {
+        StepName.RENT,
+        StepName.RECONCILE,
+        StepName.BOOT,
+        StepName.RELEASE,
+    }
 
 
 @pytest.mark.parametrize(
     ("job", "lane"),
     [
-        (a_job(step=StepName.CHECK), Lane.MONEY),
+        (a_job(step=StepName.CHECK), Lane.INFERENCE),
         (a_job(step=StepName.WARM_UP), Lane.INFERENCE),
         (a_job(step=StepName.MEASURE), Lane.INFERENCE),
-        (a_job(step=StepName.CHECK_AGENT), Lane.MONEY),
+        (a_job(step=StepName.CHECK_AGENT), Lane.INFERENCE),
         (a_job(step=StepName.RUN_AGENT), Lane.INFERENCE),
-        (a_job(step=StepName.VERIFY), Lane.MONEY),
+        (a_job(step=StepName.VERIFY), Lane.INFERENCE),
+        (a_job(step=StepName.RENT), Lane.MONEY),
+        (a_job(step=StepName.RECONCILE), Lane.MONEY),
+        (a_job(step=StepName.BOOT), Lane.MONEY),
+        (a_job(step=StepName.RELEASE), Lane.MONEY),
+        (a_job(step=StepName.PULL), Lane.INFERENCE),
         (a_job(step=StepName.WARM_UP, cancel_requested_at=NOW), Lane.MONEY),
     ],
 )
@@ -75,3 +99,25 @@ def test_lane_of_is_the_steps_own_unless_the_job_is_to_stop(job: Job, lane: Lane
 )
 def test_describe_says_where_the_job_stands(job: Job, sentence: str) -> None:
     assert plan.describe(job) == sentence
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        (None, "Waiting for other jobs."),
+        (
+            QueuePlace(1, is_exact=True, wait_seconds=None),
+            "Waiting for other jobs, as number 1 of your jobs that wait.",
+        ),
+        (
+            QueuePlace(2, is_exact=True, wait_seconds=1),
+            "Waiting for other jobs, as number 2 of your jobs that wait, for about 1 more minute.",
+        ),
+        (
+            QueuePlace(101, is_exact=False, wait_seconds=7200),
+            "Waiting for other jobs, as number 101 or later of your jobs that wait, for about 120 more minutes.",
+        ),
+    ],
+)
+def test_describe_says_where_a_waiting_job_stands(place: QueuePlace | None, sentence: str) -> None:
+    assert plan.describe(a_job(waiting_since=NOW), place) == sentence

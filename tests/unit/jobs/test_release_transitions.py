@@ -7,6 +7,7 @@ import pytest
 
 from rune.errors import ProviderFailedError, RuneError, StoreUnavailableError, UnreadableRowError
 from rune.jobs import lifecycle, transitions
+from rune.jobs.admission import Admission
 from rune.jobs.engine import Engine
 from rune.jobs.lease import run_leased
 from rune.jobs.lifecycle import Send
@@ -92,11 +93,14 @@ def test_forced_outcome_leads_to_the_release_when_the_job_may_not_go_on(
     assert (following.step, following.ends_as) == (StepName.RELEASE, ends_as)
 
 
-def test_transition_asks_nothing_but_the_epoch_of_who_gives_the_machine_back() -> None:
+def test_transition_asks_nothing_but_the_turn_of_who_gives_the_machine_back() -> None:
     cancelled_meanwhile = a_releasing_job(cancel_requested_at=after(5))
 
     for outcome in (Again(30), Failed("provider_failed", "Down.", retryable=True)):
-        assert make_transition(cancelled_meanwhile, outcome, END, 7).change.requires == (Is("epoch", 7),)
+        assert make_transition(cancelled_meanwhile, outcome, END, 7).change.requires == (
+            Is("epoch", 7),
+            Is("seq", 5),
+        )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +139,7 @@ def test_release_does_not_end_a_job_as_succeeded_that_was_cancelled_while_the_st
 def test_release_ends_a_job_that_did_not_succeed_whether_or_not_it_was_cancelled(ends_as: Status) -> None:
     transition = make_transition(a_releasing_job(ends_as=ends_as), Released(), END, 7)
 
-    assert transition.change.requires == (Is("epoch", 7),)
+    assert transition.change.requires == (Is("epoch", 7), Is("seq", 5))
 
 
 def test_transition_rents_anew_when_the_machine_had_failed_the_job() -> None:
@@ -232,14 +236,16 @@ class Turn:
         self.queue = RecordingQueue()
 
     def take(self, store: MemoryJobStore) -> Job:
+        clock = FakeClock(END)
         engine = Engine(
             lane=self.lane,
             store=store,
             queue=self.queue,
-            clock=FakeClock(END),
+            clock=clock,
             steps=self._steps,
             run_step=run_leased,
             pause=asyncio.sleep,
+            admission=Admission(store, self.queue, clock, slot_count=5),
         )
         asyncio.run(engine.take_turn(StepMessage(JOB_ID, 5)))
         return store.jobs[JOB_ID]

@@ -6,7 +6,7 @@ import pytest
 from rune.jobs.lifecycle import Send
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome
 from rune.jobs.plan import Lane
-from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
+from rune.jobs.record import DueClass, Event, Failure, Job, Status, StepMessage, StepName
 from rune.jobs.transitions import Transition, cancel_queued, make_transition
 from rune.storage.change import Is, IsAbsentOrBefore, Requirement, allows, apply
 from tests.builders import JOB_ID, NOW, a_claimed_job, a_job, after, an_ended_job
@@ -40,6 +40,7 @@ def a_next_turn(job: Job, delay_seconds: int = 0, **overrides: object) -> Job:
         version=job.version + 1,
         updated_at=END,
         due_at=END + timedelta(seconds=delay_seconds + 60),
+        due_class=DueClass.MESSAGE,
         lease_owner=None,
         lease_until=None,
         attempts=0,
@@ -59,6 +60,7 @@ def an_end(job: Job, status: Status, event_count: int, failure: Failure | None =
         updated_at=END,
         finished_at=END,
         due_at=None,
+        due_class=None,
         lease_owner=None,
         lease_until=None,
         failure=failure,
@@ -108,9 +110,9 @@ def test_transition_keeps_the_steps_own_phases_when_it_names_them() -> None:
 
 
 def test_transition_sends_to_the_next_steps_lane_when_that_is_another() -> None:
-    check = a_claimed_job(step=StepName.CHECK)
+    boot = a_claimed_job(step=StepName.BOOT)
 
-    _, transition = carried_out(check, Next(StepName.WARM_UP, delay_seconds=7))
+    _, transition = carried_out(boot, Next(StepName.WARM_UP, delay_seconds=7))
 
     assert transition.send == a_send_of(2, Lane.INFERENCE, delay_seconds=7)
 
@@ -258,18 +260,18 @@ def test_transition_tells_of_lost_workers_first_when_there_were_any(outcome: Out
     assert third.change.adds == {**alone.change.adds, "event_count": len(alone.events) + 1}
 
 
-OWN_TURN = Is("epoch", 5)
+OWN_EPOCH, OWN_SEQ = Is("epoch", 5), Is("seq", 2)
 NO_CANCEL_REQUEST = IsAbsentOrBefore("cancel_requested_at", CLAIMED.created_at)
 REQUIRED: list[tuple[Outcome, tuple[Requirement, ...]]] = [
-    (Next(StepName.MEASURE), (OWN_TURN,)),
-    (Next(StepName.MEASURE, delay_seconds=1), (OWN_TURN, NO_CANCEL_REQUEST)),
-    (Again(0), (OWN_TURN,)),
-    (Again(-5), (OWN_TURN,)),
-    (Again(30), (OWN_TURN, NO_CANCEL_REQUEST)),
-    (OVERLOADED, (OWN_TURN, NO_CANCEL_REQUEST)),
-    (UNKNOWN_MODEL, (OWN_TURN,)),
-    (Done("{}"), (OWN_TURN,)),
-    (Cancelled(), (OWN_TURN,)),
+    (Next(StepName.MEASURE), (OWN_EPOCH, OWN_SEQ)),
+    (Next(StepName.MEASURE, delay_seconds=1), (OWN_EPOCH, OWN_SEQ, NO_CANCEL_REQUEST)),
+    (Again(0), (OWN_EPOCH, OWN_SEQ)),
+    (Again(-5), (OWN_EPOCH, OWN_SEQ)),
+    (Again(30), (OWN_EPOCH, OWN_SEQ, NO_CANCEL_REQUEST)),
+    (OVERLOADED, (OWN_EPOCH, OWN_SEQ, NO_CANCEL_REQUEST)),
+    (UNKNOWN_MODEL, (OWN_EPOCH, OWN_SEQ)),
+    (Done("{}"), (OWN_EPOCH, OWN_SEQ)),
+    (Cancelled(), (OWN_EPOCH, OWN_SEQ)),
 ]
 
 
@@ -281,6 +283,7 @@ def test_transition_is_refused_when_another_worker_has_claimed_since(
 
     assert transition.change.requires == requires
     assert not allows(transition.change, replace(CLAIMED, epoch=6))
+    assert not allows(transition.change, replace(CLAIMED, seq=3))
 
 
 @pytest.mark.parametrize(("outcome", "requires"), REQUIRED, ids=[repr(row[0]) for row in REQUIRED])

@@ -17,11 +17,13 @@ from tests.builders import NOW, TENANT, FakeClock, RecordingQueue, a_job, after,
 from tests.memory_job_store import MemoryJobStore
 from tests.unit.jobs.stores import a_store, fill
 
-LIMITS = JobLimits(deadline=timedelta(hours=1), retention=timedelta(days=30))
+LIMITS = JobLimits(
+    queue_timeout=timedelta(days=1), max_runtime=timedelta(hours=1), retention=timedelta(days=30)
+)
 
 
 def a_service(store: MemoryJobStore) -> JobService:
-    return JobService(store, RecordingQueue(), FakeClock(), LIMITS)
+    return JobService(store, RecordingQueue(), FakeClock(), LIMITS, slot_count=5)
 
 
 def old(seconds: int, **overrides: object) -> Job:

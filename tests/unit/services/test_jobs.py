@@ -16,7 +16,7 @@ from rune.jobs.metrics import Tally, tally
 from rune.jobs.outcomes import Done, Failed, Next, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Job, Kind, Status, StepMessage, StepName
-from rune.jobs.store import IdempotencyKey, JobHistory, StoredJob, Submission, Submitted
+from rune.jobs.store import CompanionsRefused, IdempotencyKey, JobHistory, StoredJob, Submission, Submitted
 from rune.jobs.transitions import cancel_queued, make_transition
 from rune.services.admission.requests import Admitted
 from rune.services.jobs import Caller, JobLimits, JobService
@@ -43,7 +43,9 @@ FIRST_STEPS = {
     Kind.AGENTIC_AGENT: StepName.CHECK_AGENT,
     Kind.LLM_INSTANCE: StepName.VERIFY,
 }
-LIMITS = JobLimits(deadline=timedelta(hours=1), retention=timedelta(days=30))
+LIMITS = JobLimits(
+    queue_timeout=timedelta(days=1), max_runtime=timedelta(hours=1), retention=timedelta(days=30)
+)
 
 
 def admitted(request_json: str = "{}", kind: Kind = Kind.BENCHMARK) -> Admitted:
@@ -60,7 +62,7 @@ class Office:
 
     @property
     def service(self) -> JobService:
-        return JobService(self.store, self.queue, self.clock, LIMITS)
+        return JobService(self.store, self.queue, self.clock, LIMITS, slot_count=5)
 
     @property
     def job(self) -> Job:
@@ -108,7 +110,7 @@ def test_submit_accepts_the_job_when_the_queue_is_down() -> None:
 
 def test_submit_sends_nothing_when_the_store_is_down() -> None:
     class Down(MemoryJobStore):
-        def submit(self, submission: Submission) -> Submitted:
+        def submit(self, submission: Submission) -> Submitted | CompanionsRefused:
             raise StoreUnavailableError("Down.")
 
     office = Office(Down())
@@ -127,7 +129,7 @@ class WatchedStore(MemoryJobStore):
         self.submissions: list[Submission] = []
         self.addresses: list[str | None] = []
 
-    def submit(self, submission: Submission) -> Submitted:
+    def submit(self, submission: Submission) -> Submitted | CompanionsRefused:
         self.submissions.append(submission)
         return super().submit(submission)
 
@@ -341,7 +343,7 @@ def test_cancel_asks_to_stop_when_the_job_has_begun(job: Job) -> None:
 
     asked = office.service.cancel(TENANT, JOB_ID)
 
-    assert asked == apply(request_cancel(NOW), job) == office.job
+    assert asked == apply(request_cancel(job, NOW), job) == office.job
     assert office.queue.sent == [Send(Lane.MONEY, StepMessage(JOB_ID, job.seq), 0)]
 
 
@@ -366,7 +368,7 @@ def test_cancel_is_refused_when_the_job_has_ended(status: Status) -> None:
 
 
 def begin(store: MemoryJobStore) -> None:
-    store.update(JOB_ID, claim(1, "worker-1", NOW))
+    store.update(JOB_ID, claim(store.jobs[JOB_ID], 1, "worker-1", NOW))
 
 
 def begin_and_finish(store: MemoryJobStore) -> None:
@@ -381,7 +383,7 @@ def test_cancel_asks_to_stop_when_the_job_begins_between_read_and_cancel() -> No
     asked = office.service.cancel(TENANT, JOB_ID)
 
     begun = a_claimed_job()
-    assert asked == apply(request_cancel(NOW), begun) == office.job
+    assert asked == apply(request_cancel(begun, NOW), begun) == office.job
     assert office.queue.sent == [Send(Lane.MONEY, StepMessage(JOB_ID, 1), 0)]
 
 
@@ -411,7 +413,7 @@ def test_cancelled_job_is_not_begun_when_its_message_arrives() -> None:
     office.service.cancel(TENANT, JOB_ID)
     ended = replace(office.job)
 
-    office.store.update(JOB_ID, claim(1, "worker-1", after(1)))
+    office.store.update(JOB_ID, claim(ended, 1, "worker-1", after(1)))
 
     assert office.job == ended
 
