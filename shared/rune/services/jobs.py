@@ -232,8 +232,10 @@ class JobService:
             cancelled = self._cancel_queued(job) if job.status is Status.QUEUED else self._flag(job)
             if isinstance(cancelled, Job):
                 return cancelled
+            if cancelled.found is None:
+                raise JobNotFoundError(job_id)
             # The job was admitted, claimed or ended since it was read.
-            job = cancelled.found or job
+            job = cancelled.found
         raise StoreUnavailableError("The job changes all the time; try again.")
 
     def _cancel_queued(self, job: Job) -> Job | Refused:

@@ -7,13 +7,16 @@ import pytest
 
 from rune.errors import (
     IdempotencyKeyReusedError,
+    InvalidRequestError,
     JobFinishedError,
     JobNotFoundError,
     StoreUnavailableError,
+    TooManyWaitingJobsError,
 )
-from rune.jobs.lifecycle import Send, claim, request_cancel
+from rune.jobs.lifecycle import Send, admit, claim, request_cancel
 from rune.jobs.metrics import Tally, tally
 from rune.jobs.outcomes import Done, Failed, Next, Outcome
+from rune.jobs.places import Terms
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Job, Kind, Status, StepMessage, StepName
 from rune.jobs.store import CompanionsRefused, IdempotencyKey, JobHistory, StoredJob, Submission, Submitted
@@ -69,16 +72,21 @@ class Office:
         return self.store.jobs[JOB_ID]
 
 
+def admitted_at_once(job_id: str, **overrides: object) -> Job:
+    """Return a job that was given the first slot when it was posted."""
+    return a_job(**{"job_id": job_id, "slot": 0, "deadline_at": after(86400), **overrides})
+
+
 def test_submit_stores_the_job_and_sends_its_first_message() -> None:
     office = Office(a_store())
 
     submitted = office.service.submit(CALLER, admitted('{"question": "q"}'))
 
-    job = a_job(job_id=submitted.job_id)
+    job = admitted_at_once(submitted.job_id)
     assert office.store.jobs == {job.job_id: job}
     assert office.store.read_request(job) == '{"question": "q"}'
     assert office.store.events_of(job.job_id) == (an_event(),)
-    assert office.queue.sent == [Send(Lane.MONEY, StepMessage(job.job_id, 1), 0)]
+    assert office.queue.sent == [Send(Lane.INFERENCE, StepMessage(job.job_id, 1), 0)]
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -88,8 +96,63 @@ def test_submit_begins_a_job_with_the_first_step_of_its_kind(kind: Kind) -> None
     submitted = office.service.submit(CALLER, admitted("{}", kind))
 
     job = office.store.jobs[submitted.job_id]
-    assert job == a_job(job_id=submitted.job_id, kind=kind, step=FIRST_STEPS[kind])
-    assert office.queue.sent == [Send(Lane.MONEY, StepMessage(job.job_id, 1), 0)]
+    assert job == admitted_at_once(submitted.job_id, kind=kind, step=FIRST_STEPS[kind])
+    assert office.queue.sent == [Send(Lane.INFERENCE, StepMessage(job.job_id, 1), 0)]
+
+
+def test_submit_gives_the_job_the_times_that_its_request_asks_for() -> None:
+    office = Office(a_store())
+    asked = replace(admitted(), queue_timeout=timedelta(minutes=5), max_runtime=timedelta(minutes=10))
+
+    job = office.store.jobs[office.service.submit(CALLER, asked).job_id]
+
+    assert (job.deadline_at, job.max_runtime_seconds) == (after(300), 600)
+
+
+def test_submit_gives_the_job_its_tenants_time_to_run() -> None:
+    office = Office(a_store())
+    caller = Caller(TENANT, max_runtime=timedelta(hours=2))
+    whole = replace(admitted(), max_runtime=timedelta(hours=2))
+
+    jobs = [office.store.jobs[office.service.submit(caller, each).job_id] for each in (admitted(), whole)]
+
+    assert [job.max_runtime_seconds for job in jobs] == [7200, 7200]
+
+
+TOO_LONG = [
+    (CALLER, {"queue_timeout": timedelta(days=1, seconds=1)}, "/queue_timeout_seconds"),
+    (CALLER, {"max_runtime": timedelta(hours=1, seconds=1)}, "/max_runtime_seconds"),
+    (
+        Caller(TENANT, max_runtime=timedelta(minutes=1)),
+        {"max_runtime": timedelta(hours=1)},
+        "/max_runtime_seconds",
+    ),
+]
+
+
+@pytest.mark.parametrize(("caller", "times", "pointer"), TOO_LONG)
+def test_submit_is_refused_when_it_asks_for_more_time_than_the_tenant_has(
+    caller: Caller, times: dict[str, timedelta], pointer: str
+) -> None:
+    office = Office(a_store())
+
+    with pytest.raises(InvalidRequestError) as caught:
+        office.service.submit(caller, replace(admitted(), **times))  # type: ignore[arg-type]  # names of fields
+
+    assert (caught.value.specific_code, caught.value.pointer) == ("time_too_long", pointer)
+    assert (office.store.jobs, office.queue.sent) == ({}, [])
+
+
+def test_submit_is_refused_when_the_tenant_has_as_many_waiting_jobs_as_it_may_have() -> None:
+    office = Office(a_store())
+    caller = Caller(TENANT, terms=Terms(max_running=1, max_waiting=1))
+    for _ in range(2):
+        office.service.submit(caller, admitted())
+
+    with pytest.raises(TooManyWaitingJobsError):
+        office.service.submit(caller, admitted())
+
+    assert (len(office.store.jobs), len(office.queue.sent)) == (2, 1)
 
 
 def test_submit_gives_every_job_its_own_id() -> None:
@@ -176,8 +239,8 @@ def test_submit_gives_the_first_job_again_when_key_and_request_are_the_same() ->
 
     assert first == Submitted(first.job_id, is_replay=False)
     assert again == [Submitted(first.job_id, is_replay=True)] * 2
-    assert list(office.store.jobs.values()) == [a_job(job_id=first.job_id)]
-    assert office.queue.sent == [Send(Lane.MONEY, StepMessage(first.job_id, 1), 0)]
+    assert list(office.store.jobs.values()) == [admitted_at_once(first.job_id)]
+    assert office.queue.sent == [Send(Lane.INFERENCE, StepMessage(first.job_id, 1), 0)]
 
 
 def test_submit_gives_the_first_job_again_when_that_has_ended() -> None:
@@ -334,9 +397,8 @@ def test_cancel_ends_the_job_at_once_when_nobody_has_begun_it() -> None:
         a_waiting_job(),
         a_claimed_job(),
         a_waiting_job(step=StepName.MEASURE),
-        a_waiting_job(cancel_requested_at=after(-5)),
     ],
-    ids=["waiting", "at work", "asking", "again"],
+    ids=["waiting", "at work", "asking"],
 )
 def test_cancel_asks_to_stop_when_the_job_has_begun(job: Job) -> None:
     office = Office(a_store(job))
@@ -345,6 +407,44 @@ def test_cancel_asks_to_stop_when_the_job_has_begun(job: Job) -> None:
 
     assert asked == apply(request_cancel(job, NOW), job) == office.job
     assert office.queue.sent == [Send(Lane.MONEY, StepMessage(JOB_ID, job.seq), 0)]
+
+
+def test_cancel_sends_no_second_message_when_it_is_repeated() -> None:
+    asked = a_waiting_job(cancel_requested_at=after(-5))
+    office = Office(a_store(asked))
+
+    assert office.service.cancel(TENANT, JOB_ID) == office.job == asked
+    assert office.queue.sent == []
+
+
+def test_cancel_ends_a_job_that_waits_and_counts_it_out() -> None:
+    office = Office(a_store())
+    ids = [office.service.submit(CALLER, admitted()).job_id for _ in range(6)]
+
+    cancelled = office.service.cancel(TENANT, ids[5])
+
+    assert (cancelled.status, cancelled.is_waiting, cancelled.due_at) == (Status.CANCELLED, False, None)
+    assert (office.store.shares[TENANT].waiting, office.store.shares[TENANT].running) == (0, 5)
+    assert len(office.queue.sent) == 5
+
+
+def test_cancel_gives_the_slot_of_a_queued_job_to_the_next() -> None:
+    office = Office(a_store())
+    ids = [office.service.submit(CALLER, admitted()).job_id for _ in range(6)]
+
+    office.service.cancel(TENANT, ids[2])
+
+    assert (office.store.jobs[ids[5]].is_waiting, office.store.jobs[ids[5]].slot) == (False, 2)
+    assert (office.store.shares[TENANT].waiting, office.store.shares[TENANT].running) == (0, 5)
+    assert office.queue.sent[-1].message == StepMessage(ids[5], 1)
+
+
+def test_cancel_ends_a_job_that_was_admitted_between_read_and_cancel() -> None:
+    waiting = a_job(waiting_since=NOW)
+    store = InterruptedStore(after_read=lambda inner: inner.update(JOB_ID, admit(waiting, 3, NOW)))
+    office = Office(fill(store, waiting))
+
+    assert office.service.cancel(TENANT, JOB_ID).status is Status.CANCELLED
 
 
 def test_cancel_stands_when_the_queue_is_down() -> None:
@@ -404,7 +504,7 @@ def test_cancel_is_refused_when_the_row_is_gone_between_read_and_cancel() -> Non
 
     office = Office(fill(InterruptedStore(after_read=remove), a_waiting_job()))
 
-    with pytest.raises(JobFinishedError):
+    with pytest.raises(JobNotFoundError):
         office.service.cancel(TENANT, JOB_ID)
 
 
