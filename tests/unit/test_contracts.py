@@ -19,6 +19,8 @@ from rune.contracts import (
 from rune.contracts.records import BOOKKEEPING
 from tests.builders import a_benchmark_request
 
+type JobRequest = BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest
+
 LEAST = {"question": "q", "model": "m"}
 
 
@@ -51,6 +53,8 @@ def test_request_has_the_defaults_that_clients_count_on() -> None:
         "context_tokens": None,
         "workload": None,
         "expected": None,
+        "queue_timeout_seconds": None,
+        "max_runtime_seconds": None,
     }
 
 
@@ -213,6 +217,8 @@ def test_agents_request_has_the_defaults_that_clients_count_on() -> None:
         "kubeconfig": None,
         "backend_credential": None,
         "agent": "ask",
+        "queue_timeout_seconds": None,
+        "max_runtime_seconds": None,
     }
 
 
@@ -233,7 +239,38 @@ def test_instances_request_has_the_defaults_that_clients_count_on() -> None:
         "model": None,
         "backend_credential": None,
         "backend_warmup_timeout": 300,
+        "queue_timeout_seconds": None,
+        "max_runtime_seconds": None,
     }
+
+
+TIMES: list[tuple[str, int, bool]] = [
+    ("queue_timeout_seconds", 0, False),
+    ("queue_timeout_seconds", 1, True),
+    ("queue_timeout_seconds", 604_800, True),
+    ("queue_timeout_seconds", 604_801, False),
+    ("max_runtime_seconds", 29, False),
+    ("max_runtime_seconds", 30, True),
+    ("max_runtime_seconds", 86_400, True),
+    ("max_runtime_seconds", 86_401, False),
+]
+
+
+@pytest.mark.parametrize(("field", "seconds", "is_allowed"), TIMES)
+@pytest.mark.parametrize(
+    ("request_type", "least"),
+    [(BenchmarkRequest, LEAST), (AgenticAgentRequest, LEAST), (LlmInstanceRequest, {})],
+)
+def test_request_may_say_how_long_its_job_waits_and_runs(
+    request_type: type[JobRequest], least: dict[str, object], field: str, seconds: int, *, is_allowed: bool
+) -> None:
+    document = {**least, field: seconds}
+
+    if is_allowed:
+        assert getattr(request_type.model_validate(document), field) == seconds
+    else:
+        with pytest.raises(ValidationError, match=field):
+            request_type.model_validate(document)
 
 
 OTHERS_FIELDS: list[tuple[type[Document], dict[str, object], str]] = [

@@ -328,6 +328,7 @@ ENVIRONMENT = {
     "RUNE_MONEY_QUEUE_URL": "https://sqs/c",
     "RUNE_INFERENCE_QUEUE_URL": "https://sqs/i",
     "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/d",
+    "RUNE_RUNNING_JOBS": "5",
 }
 WEB = {"fastapi", "starlette", "mangum"}
 
@@ -410,7 +411,8 @@ RARE_IN_WORKER = {
 OF_THE_API = {
     "RUNE_API_TOKENS": f"t:{'x' * 40}",
     "RUNE_RETENTION_DAYS": "30",
-    "RUNE_JOB_DEADLINE_SECONDS": "3600",
+    "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
+    "RUNE_MAX_RUNTIME_SECONDS": "3600",
 }
 
 

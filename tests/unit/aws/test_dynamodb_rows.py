@@ -10,7 +10,7 @@ import pytest
 
 from rune.aws.dynamodb_rows import from_row, to_expression, to_row
 from rune.errors import UnreadableRowError
-from rune.storage.change import Is, make_change
+from rune.storage.change import Is, IsBelow, make_change
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -71,6 +71,38 @@ def test_change_leaves_the_index_when_nothing_is_due() -> None:
 
     assert expression.condition == "attribute_not_exists(#size)"
     assert "REMOVE #due_at, #due_bucket" in expression.update
+
+
+def test_change_adds_to_counts_that_a_row_may_not_have_yet() -> None:
+    change = make_change(
+        "count",
+        NOW,
+        requires=(IsBelow("size", 5),),
+        sets={"name": "a", "part": None},
+        adds={"size": 1, "left": -1},
+    )
+
+    expression = to_expression(change)
+
+    sets, _, rest = expression.update.partition(" ADD ")
+    adds, _, removes = rest.partition(" REMOVE ")
+    assert sets == "SET #updated_at = :v0, #name = :v1"
+    assert adds == "#version :v2, #size :v3, #left :v4"
+    assert removes == "#part"
+    assert expression.condition == "(attribute_not_exists(#size) OR #size < :v5)"
+    assert [expression.values[word] for word in (":v3", ":v4", ":v5")] == [
+        {"N": "1"},
+        {"N": "-1"},
+        {"N": "5"},
+    ]
+
+
+def test_change_stands_in_no_index_when_its_row_never_does() -> None:
+    change = make_change("count", NOW, requires=(), sets={"name": "a"}, adds={"size": 1})
+
+    expression = to_expression(change)
+
+    assert (expression.condition, "due_bucket" in expression.update) == ("", False)
 
 
 def test_members_that_this_version_does_not_know_are_ignored() -> None:

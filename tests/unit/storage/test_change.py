@@ -3,7 +3,17 @@ from dataclasses import replace
 import pytest
 
 from rune.jobs.record import ACTIVE, Job, Status
-from rune.storage.change import Change, Is, IsAbsentOrBefore, IsOneOf, Requirement, allows, apply, make_change
+from rune.storage.change import (
+    Change,
+    Is,
+    IsAbsentOrBefore,
+    IsBelow,
+    IsOneOf,
+    Requirement,
+    allows,
+    apply,
+    make_change,
+)
 from tests.builders import NOW, a_claimed_job, a_job, after, an_ended_job
 
 JUDGEMENTS: list[tuple[Requirement, Job, bool]] = [
@@ -20,6 +30,10 @@ JUDGEMENTS: list[tuple[Requirement, Job, bool]] = [
     (IsAbsentOrBefore("lease_until", NOW), a_job(lease_until=after(-0.001)), True),
     (IsAbsentOrBefore("lease_until", NOW), a_job(lease_until=NOW), False),
     (IsAbsentOrBefore("lease_until", NOW), a_job(lease_until=after(0.001)), False),
+    (IsBelow("attempts", 3), a_job(attempts=2), True),
+    (IsBelow("attempts", 3), a_job(attempts=3), False),
+    (IsBelow("attempts", 3), a_job(attempts=4), False),
+    (IsBelow("slot", 1), a_job(), True),
 ]
 
 

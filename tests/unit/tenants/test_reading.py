@@ -29,6 +29,10 @@ WHOLE: dict[str, object] = {
     "credentials": {"lab": {"api_key": KEY, "url": LAB}},
     "bedrock": {"regions": ["us-east-1"], "models": ["anthropic.claude-*"]},
     "templates": ["c166c11f", "4e17788f"],
+    "weight": 2,
+    "max_running_jobs": 3,
+    "max_waiting_jobs": 40,
+    "max_runtime_seconds": 5400,
     "keep_limit_seconds": 7200,
 }
 
@@ -68,6 +72,8 @@ def test_whole_document_is_understood() -> None:
     assert settings.backends.home_region == HOME
     assert settings.templates == {"c166c11f", "4e17788f"}
     assert settings.keep_limit == timedelta(hours=2)
+    assert (settings.weight, settings.max_running_jobs, settings.max_waiting_jobs) == (2, 3, 40)
+    assert settings.max_runtime == timedelta(minutes=90)
 
 
 def test_schema_and_reader_agree_on_what_a_whole_document_is() -> None:
@@ -210,6 +216,16 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"keep_limit_seconds": True}, "keep_limit_seconds"),
     ({"keep_limit_seconds": 59}, "keep_limit_seconds"),
     ({"keep_limit_seconds": 604_801}, "keep_limit_seconds"),
+    ({"weight": 0}, "weight"),
+    ({"weight": 101}, "weight"),
+    ({"weight": 1.5}, "weight"),
+    ({"max_running_jobs": 0}, "max_running_jobs"),
+    ({"max_running_jobs": 1001}, "max_running_jobs"),
+    ({"max_waiting_jobs": 0}, "max_waiting_jobs"),
+    ({"max_waiting_jobs": 100_001}, "max_waiting_jobs"),
+    ({"max_runtime_seconds": 59}, "max_runtime_seconds"),
+    ({"max_runtime_seconds": 86_401}, "max_runtime_seconds"),
+    ({"max_runtime_seconds": "an hour"}, "max_runtime_seconds"),
 ]
 
 
@@ -236,6 +252,10 @@ def test_rest_of_the_document_goes_on(wrong: dict[str, object], place: str) -> N
         ("credentials", (settings.backends.credentials, whole.backends.credentials)),
         ("bedrock", (settings.backends.bedrock, whole.backends.bedrock)),
         ("templates", (settings.templates, whole.templates)),
+        ("weight", (settings.weight, whole.weight)),
+        ("max_running_jobs", (settings.max_running_jobs, whole.max_running_jobs)),
+        ("max_waiting_jobs", (settings.max_waiting_jobs, whole.max_waiting_jobs)),
+        ("max_runtime_seconds", (settings.max_runtime, whole.max_runtime)),
         ("keep_limit_seconds", (settings.keep_limit, whole.keep_limit)),
     ]:
         if section_name != section:
@@ -280,6 +300,10 @@ def test_null_is_understood_nowhere(section: str) -> None:
         "credentials": settings.backends.credentials == {},
         "bedrock": settings.backends.bedrock is None,
         "templates": settings.templates == frozenset(),
+        "weight": settings.weight == 1,
+        "max_running_jobs": settings.max_running_jobs == 1,
+        "max_waiting_jobs": settings.max_waiting_jobs == 1,
+        "max_runtime_seconds": settings.max_runtime == timedelta(minutes=1),
         "keep_limit_seconds": settings.keep_limit == timedelta(minutes=1),
     }
     assert [name for name, is_without in without.items() if is_without] == [section]
@@ -302,7 +326,35 @@ def test_null_within_an_entry_is_refused_with_it(document: dict[str, object], pl
 
 
 def test_limit_that_is_not_understood_counts_as_the_least() -> None:
-    assert read({"keep_limit_seconds": "600"})[0].keep_limit == timedelta(minutes=1)
+    limits = ("keep_limit_seconds", "max_runtime_seconds", "max_running_jobs", "max_waiting_jobs", "weight")
+
+    settings, refused = read(dict.fromkeys(limits, "600"))
+
+    assert len(refused) == len(limits)
+    assert (settings.keep_limit, settings.max_runtime) == (timedelta(minutes=1), timedelta(minutes=1))
+    assert (settings.max_running_jobs, settings.max_waiting_jobs, settings.weight) == (1, 1, 1)
+
+
+def test_tenant_without_limits_has_those_of_the_deployment() -> None:
+    settings = settings_of({})
+
+    assert (settings.weight, settings.max_running_jobs, settings.max_waiting_jobs) == (1, 1000, 1000)
+    assert settings.max_runtime is None
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("weight", 1, 100),
+        ("max_running_jobs", 1, 1000),
+        ("max_waiting_jobs", 1, 100_000),
+        ("max_runtime_seconds", 60, 86_400),
+    ],
+)
+def test_limit_is_understood_from_the_least_to_the_most(name: str, least: int, most: int) -> None:
+    for number in (least, most):
+        settings_of({name: number})
+        TenantDocument.model_validate({name: number})
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9000", "http://localhost:9000", "http://10.1.255.1"])
