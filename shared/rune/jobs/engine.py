@@ -124,7 +124,9 @@ class Engine:
         lane_seconds = float(plan.LANE_TIME_LIMIT_SECONDS[self._lane])
         if time_left_seconds is not None:
             lane_seconds = min(lane_seconds, time_left_seconds - plan.SPARE_SECONDS)
-        time = _Time(began_seconds + plan.GO_ON_SECONDS[self._lane], began_seconds + lane_seconds)
+        ends_seconds = began_seconds + lane_seconds
+        longest_step_seconds = plan.LANE_TIME_LIMIT_SECONDS[self._lane] - plan.GO_ON_SECONDS[self._lane]
+        time = _Time(ends_seconds - longest_step_seconds, ends_seconds)
         try:
             job = self._claim(message)
             while job is not None:
@@ -225,9 +227,13 @@ class Engine:
     def _follow_if_committed(self, job: Job, transition: Transition) -> bool:
         """Do what follows from the commit if it was carried out; return whether it was."""
         found = self._store.read(job.job_id)
-        # Only the holder of the epoch ends a turn, and no worker has claimed since.
-        epoch = job.epoch + transition.change.adds.get("epoch", 0)
-        if found is None or (found.epoch, found.seq) != (epoch, job.seq + 1):
+        # Only the holder of the epoch ends a turn, and no worker has claimed since. Where this worker goes on, the
+        # epoch alone does not tell: another may have claimed this turn, and ended it.
+        epoch, owner = (
+            job.epoch + transition.change.adds.get("epoch", 0),
+            transition.change.sets["lease_owner"],
+        )
+        if found is None or (found.epoch, found.seq, found.lease_owner) != (epoch, job.seq + 1, owner):
             return False
         self._follow(job, transition)
         return True

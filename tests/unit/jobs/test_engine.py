@@ -15,13 +15,16 @@ from rune.errors import (
     StreamTruncatedError,
     UnreadableRowError,
 )
+from rune.jobs import plan
+from rune.jobs.admission import Admission
 from rune.jobs.engine import NOT_UNDERSTOOD_PAUSE_SECONDS, OUTAGE_PAUSE_SECONDS, Engine
 from rune.jobs.lease import Lease
 from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send, claim, request_cancel
 from rune.jobs.metrics import Tallies, Tally, tally
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
+from rune.jobs.places import Share, Slot
 from rune.jobs.plan import Lane
-from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
+from rune.jobs.record import DueClass, Event, Failure, Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import Refused
 from rune.jobs.transitions import Transition, make_transition
@@ -45,17 +48,23 @@ from tests.unit.jobs.stores import DownStore, ForgetfulStore, RequestlessStore, 
 
 @dataclass
 class Rig:
-    """A worker with everything around it in memory; every step does what `act` does."""
+    """A worker with everything around it in memory; every step does what `act` does.
+
+    It takes one turn, because its function has no time for another one, unless `goes_on`.
+    """
 
     store: MemoryJobStore
     act: Callable[[StepContext], Outcome] = lambda _: Done("{}")
-    lane: Lane = Lane.MONEY
+    lane: Lane = Lane.INFERENCE
+    goes_on: bool = False
     clock: FakeClock = field(default_factory=FakeClock)
     queue: RecordingQueue = field(default_factory=RecordingQueue)
     ran: list[StepContext] = field(default_factory=list)
     on_pause: Callable[[], object] = lambda: None
 
-    def take_turn(self, seq: int = 1) -> Rig:
+    def take_turn(self, seq: int = 1, time_left_seconds: float | None = None) -> Rig:
+        if time_left_seconds is None and not self.goes_on:
+            time_left_seconds = time_for_one_turn_seconds(self.lane)
         engine = Engine(
             lane=self.lane,
             store=self.store,
@@ -64,8 +73,9 @@ class Rig:
             steps=dict.fromkeys(StepName, self._step),
             run_step=self._run,
             pause=self._pause,
+            admission=Admission(self.store, self.queue, self.clock, slot_count=5),
         )
-        asyncio.run(engine.take_turn(StepMessage(JOB_ID, seq)))
+        asyncio.run(engine.take_turn(StepMessage(JOB_ID, seq), time_left_seconds))
         return self
 
     @property
@@ -84,6 +94,11 @@ class Rig:
         return await step(context)
 
 
+def time_for_one_turn_seconds(lane: Lane) -> float:
+    """Return a time in which a worker begins no second turn."""
+    return plan.LANE_TIME_LIMIT_SECONDS[lane] + plan.SPARE_SECONDS - plan.GO_ON_SECONDS[lane] - 1.0
+
+
 def raising(error: Exception) -> Callable[[StepContext], Outcome]:
     def act(_context: StepContext) -> Outcome:
         raise error
@@ -93,7 +108,7 @@ def raising(error: Exception) -> Callable[[StepContext], Outcome]:
 
 def carried_out(job: Job, outcome: Outcome, duration_ms: int = 0) -> Job:
     """Return a job after a turn in which it was claimed and committed at `NOW`."""
-    claimed = apply(claim(job.seq, "anybody", NOW), job)
+    claimed = apply(claim(job, job.seq, "anybody", NOW), job)
     return apply(make_transition(claimed, outcome, NOW, duration_ms).change, claimed)
 
 
@@ -118,7 +133,7 @@ def test_take_turn_shows_the_step_its_job_request_and_time() -> None:
 
     (context,) = rig.ran
     owner = context.job.lease_owner
-    assert context == StepContext(a_claimed_job(lease_owner=owner), request_json_of(a_job()), 45.0)
+    assert context == StepContext(a_claimed_job(lease_owner=owner), request_json_of(a_job()), 20.0)
     assert owner
 
 
@@ -127,7 +142,7 @@ def test_take_turn_shows_the_step_its_job_request_and_time() -> None:
 )
 def test_take_turn_shows_the_state_to_steps_that_keep_one(step: StepName, state_json: str | None) -> None:
     store = a_store(a_job(step=step))
-    claimed = apply(claim(1, "worker-0", after(-90)), a_job(step=step))
+    claimed = apply(claim(a_job(), 1, "worker-0", after(-90)), a_job(step=step))
     store.jobs[JOB_ID] = claimed
     assert store.commit(claimed, make_transition(claimed, Again(0, state_json="[1]"), NOW, 5))
 
@@ -140,7 +155,7 @@ def test_take_turn_leaves_no_state_when_another_worker_has_claimed_meanwhile() -
     store = a_store(a_job(step=StepName.MEASURE))
 
     def act(_context: StepContext) -> Outcome:
-        store.update(JOB_ID, claim(1, "worker-2", after(61)))
+        store.update(JOB_ID, claim(a_claimed_job(), 1, "worker-2", after(61)))
         return Again(0, state_json="[1]")
 
     rig = Rig(store, act, Lane.INFERENCE).take_turn()
@@ -154,9 +169,9 @@ def test_take_turn_leaves_no_state_when_another_worker_has_claimed_meanwhile() -
 def test_take_turn_lets_a_step_with_a_state_end_a_little_after_the_jobs_time(
     late_seconds: float, limits: list[float]
 ) -> None:
-    job = a_job(step=StepName.MEASURE, deadline_at=after(-late_seconds))
+    job = a_job(step=StepName.MEASURE, deadline_at=after(-late_seconds), started_at=NOW)
 
-    rig = Rig(a_store(job), lane=Lane.INFERENCE).take_turn()
+    rig = Rig(a_store(job), goes_on=True).take_turn()
 
     assert [context.time_limit_seconds for context in rig.ran] == limits
     assert rig.job.status is (Status.SUCCEEDED if limits else Status.FAILED)
@@ -180,10 +195,10 @@ def test_take_turn_claims_under_a_new_name_every_time() -> None:
 def test_take_turn_limits_the_step_to_its_lane_and_its_job(
     lane: Lane, left_seconds: float, limit_seconds: float
 ) -> None:
-    step = StepName.CHECK if lane is Lane.MONEY else StepName.MEASURE
-    job = a_job(step=step, deadline_at=after(left_seconds))
+    step = StepName.RENT if lane is Lane.MONEY else StepName.WARM_UP
+    job = a_job(step=step, deadline_at=after(left_seconds), started_at=NOW)
 
-    rig = Rig(a_store(job), lane=lane).take_turn()
+    rig = Rig(a_store(job), lane=lane, goes_on=True).take_turn()
 
     assert rig.ran[0].time_limit_seconds == limit_seconds
 
@@ -251,9 +266,9 @@ def test_take_turn_takes_over_when_the_earlier_worker_was_lost() -> None:
         (Lane.MONEY, StepName.WARM_UP, Lane.INFERENCE),
         (Lane.MONEY, StepName.MEASURE, Lane.INFERENCE),
         (Lane.MONEY, StepName.RUN_AGENT, Lane.INFERENCE),
-        (Lane.INFERENCE, StepName.CHECK, Lane.MONEY),
-        (Lane.INFERENCE, StepName.CHECK_AGENT, Lane.MONEY),
-        (Lane.INFERENCE, StepName.VERIFY, Lane.MONEY),
+        (Lane.INFERENCE, StepName.RENT, Lane.MONEY),
+        (Lane.INFERENCE, StepName.RECONCILE, Lane.MONEY),
+        (Lane.INFERENCE, StepName.BOOT, Lane.MONEY),
     ],
 )
 def test_take_turn_hands_over_when_the_step_belongs_to_the_other_lane(
@@ -316,7 +331,7 @@ def test_take_turn_names_the_deadline_when_the_step_ran_into_it() -> None:
 
 def test_take_turn_gives_a_step_with_a_state_another_try_when_it_took_too_long() -> None:
     store = a_store(a_job(step=StepName.MEASURE))
-    claimed = apply(claim(1, "worker-0", after(-90)), a_job(step=StepName.MEASURE))
+    claimed = apply(claim(a_job(), 1, "worker-0", after(-90)), a_job(step=StepName.MEASURE))
     store.jobs[JOB_ID] = claimed
     assert store.commit(claimed, make_transition(claimed, Again(0, state_json="[1]"), NOW, 5))
 
@@ -340,7 +355,7 @@ def test_take_turn_sends_nothing_when_another_worker_has_claimed_meanwhile(outco
     store = a_store(a_job())
 
     def act(_context: StepContext) -> Outcome:
-        store.update(JOB_ID, claim(1, "worker-2", after(61)))
+        store.update(JOB_ID, claim(a_claimed_job(), 1, "worker-2", after(61)))
         return outcome
 
     rig = Rig(store, act).take_turn()
@@ -359,7 +374,7 @@ ENDS: list[tuple[str, Job, Outcome]] = [
     ("cancel", a_job(cancel_requested_at=NOW), Cancelled()),
     (
         "deadline",
-        a_job(deadline_at=NOW),
+        a_job(deadline_at=NOW, started_at=NOW),
         Failed("deadline_exceeded", "The job did not end within its time limit.", retryable=True),
     ),
     (
@@ -387,7 +402,7 @@ def test_take_turn_lets_a_cancel_wait_when_it_came_after_the_last_renewal() -> N
     store = a_store(a_job())
 
     def act(_context: StepContext) -> Outcome:
-        store.update(JOB_ID, request_cancel(NOW))
+        store.update(JOB_ID, request_cancel(a_claimed_job(), NOW))
         return Next(StepName.WARM_UP)
 
     rig = Rig(store, act).take_turn()
@@ -408,7 +423,7 @@ def cancelling(store: MemoryJobStore, outcome: Outcome) -> Callable[[StepContext
     """Return a step at whose end a cancel is requested."""
 
     def act(_context: StepContext) -> Outcome:
-        store.update(JOB_ID, request_cancel(NOW))
+        store.update(JOB_ID, request_cancel(a_claimed_job(), NOW))
         return outcome
 
     return act
@@ -420,9 +435,10 @@ def test_take_turn_ends_the_job_when_a_cancel_would_wait_out_a_delay(outcome: Ou
 
     rig = Rig(store, cancelling(store, outcome)).take_turn()
 
-    claimed = apply(claim(1, "anybody", NOW), a_job())
+    claimed = apply(claim(a_job(), 1, "anybody", NOW), a_job())
     assert rig.job == apply(
-        make_transition(claimed, Cancelled(), NOW, 0).change, apply(request_cancel(NOW), claimed)
+        make_transition(claimed, Cancelled(), NOW, 0).change,
+        apply(request_cancel(a_claimed_job(), NOW), claimed),
     )
     assert store.events_of(JOB_ID)[1:] == (Event(2, "job.cancelled", "ok", NOW, 0, None, {}),)
     assert store.read_tallies(TENANT, NOW) == {"job.cancelled": Tally(1, 0, 0, 0, 0)}
@@ -452,18 +468,18 @@ def test_take_turn_keeps_an_end_that_a_cancel_came_too_late_for(outcome: Outcome
 
 
 def taken_over(store: MemoryJobStore) -> None:
-    store.update(JOB_ID, claim(1, "worker-2", after(61)))
-    store.update(JOB_ID, request_cancel(after(62)))
+    store.update(JOB_ID, claim(a_claimed_job(), 1, "worker-2", after(61)))
+    store.update(JOB_ID, request_cancel(a_claimed_job(), after(62)))
 
 
 def already_written(store: MemoryJobStore) -> None:
     job = store.jobs[JOB_ID]
     store.commit(job, make_transition(job, Again(30), NOW, 0))
-    store.update(JOB_ID, request_cancel(NOW))
+    store.update(JOB_ID, request_cancel(a_claimed_job(), NOW))
 
 
 def ended(store: MemoryJobStore) -> None:
-    store.update(JOB_ID, request_cancel(NOW))
+    taken_over(store)
     job = store.jobs[JOB_ID]
     store.commit(job, make_transition(job, Cancelled(), NOW, 0))
 
@@ -472,7 +488,7 @@ def gone(store: MemoryJobStore) -> None:
     del store.jobs[JOB_ID]
 
 
-FENCED = [taken_over, already_written, ended, gone]
+FENCED = [taken_over, ended, gone]
 
 
 @pytest.mark.parametrize("outcome", [row[1] for row in DELAYED], ids=[row[0] for row in DELAYED])
@@ -640,7 +656,7 @@ def test_take_turn_repeats_the_commit_while_the_table_throttles(caplog: pytest.L
 def test_take_turn_keeps_its_lease_while_it_repeats_the_commit() -> None:
     store = fill(ThrottledStore(12), a_job(step=StepName.MEASURE))
     rig = Rig(store, lambda _: Next(StepName.JUDGE), Lane.INFERENCE)
-    rig.on_pause = lambda: rivals.append(store.update(JOB_ID, claim(1, "worker-2", rig.clock.now())))
+    rig.on_pause = lambda: rivals.append(store.update(JOB_ID, claim(rig.job, 1, "worker-2", rig.clock.now())))
     rivals: list[Job | Refused] = []
 
     rig.take_turn()
@@ -686,7 +702,7 @@ def test_take_turn_commits_once_when_the_answer_was_lost_and_the_lease_cannot_be
 def test_take_turn_sends_nothing_when_another_worker_came_while_it_repeated_its_commit() -> None:
     store = ThrottledStore(9)
     rig = Rig(fill(store, a_job()), lambda _: Next(StepName.WARM_UP))
-    rig.on_pause = lambda: store.update(JOB_ID, claim(1, "worker-2", after(3600)))
+    rig.on_pause = lambda: store.update(JOB_ID, claim(a_claimed_job(), 1, "worker-2", after(3600)))
 
     rig.take_turn()
 
@@ -704,8 +720,8 @@ def test_take_turn_does_not_repeat_a_commit_that_is_refused_for_good() -> None:
 
 @pytest.mark.parametrize("lane", Lane)
 def test_take_turn_repeats_its_commit_no_longer_than_its_function_runs(lane: Lane) -> None:
-    step = StepName.CHECK if lane is Lane.MONEY else StepName.MEASURE
-    rig = Rig(fill(ThrottledStore(10_000), a_job(step=step)), lambda _: Next(StepName.JUDGE), lane)
+    step = StepName.BOOT if lane is Lane.MONEY else StepName.MEASURE
+    rig = Rig(fill(ThrottledStore(10_000), a_job(step=step)), lambda _: Again(5), lane, goes_on=True)
 
     with pytest.raises(StoreUnavailableError):
         rig.take_turn()
@@ -724,3 +740,216 @@ def test_take_turn_raises_when_the_store_cannot_be_reached(operation: str) -> No
 
     assert rig.queue.sent == []
     assert (rig.job.seq, len(rig.store.events_of(JOB_ID))) == (1, 1)
+
+
+def test_take_turn_sends_the_message_when_its_commit_is_refused_by_its_own_first_try() -> None:
+    rig = Rig(fill(CoveredStore(already_written), a_job()), lambda _: Again(30)).take_turn()
+
+    assert rig.job.seq == 2
+    assert rig.queue.sent == [Send(Lane.INFERENCE, StepMessage(JOB_ID, 2), 30)]
+
+
+# The next turn in the same invocation.
+
+
+def acting(*outcomes: Outcome) -> Callable[[StepContext], Outcome]:
+    """Return a step that ends its turns in these ways."""
+    following = iter(outcomes)
+    return lambda _: next(following)
+
+
+def test_take_turn_goes_on_without_messages_until_the_job_has_ended() -> None:
+    outcomes = (Next(StepName.WARM_UP), Next(StepName.MEASURE), Again(0, state_json="[1]"), Done("{}"))
+
+    rig = Rig(a_store(a_job()), acting(*outcomes), goes_on=True).take_turn()
+
+    steps = [StepName.CHECK, StepName.WARM_UP, StepName.MEASURE, StepName.MEASURE]
+    assert [context.job.step for context in rig.ran] == steps
+    assert [(context.job.seq, context.job.epoch, context.job.attempts) for context in rig.ran] == [
+        (1, 1, 1),
+        (2, 2, 1),
+        (3, 3, 1),
+        (4, 4, 1),
+    ]
+    assert len({context.job.lease_owner for context in rig.ran}) == 4
+    assert rig.ran[-1].state_json == "[1]"
+    assert (rig.job.status, rig.job.started_at, rig.queue.sent) == (Status.SUCCEEDED, NOW, [])
+
+
+def test_take_turn_shows_the_step_of_a_further_turn_the_job_as_it_is_stored() -> None:
+    store = a_store(a_job())
+    stored: list[Job] = []
+
+    def act(context: StepContext) -> Outcome:
+        stored.append(store.jobs[JOB_ID])
+        return Next(StepName.WARM_UP) if context.job.seq == 1 else Done("{}")
+
+    rig = Rig(store, act, goes_on=True).take_turn()
+
+    assert [context.job for context in rig.ran] == stored
+    assert (stored[1].due_at, stored[1].due_class, stored[1].lease_until) == (
+        after(60),
+        DueClass.LEASE,
+        after(60),
+    )
+
+
+GOES_ON_ELSEWHERE: list[tuple[str, Lane, StepName, Outcome, Send]] = [
+    (
+        "another lane",
+        Lane.MONEY,
+        StepName.BOOT,
+        Next(StepName.PULL),
+        Send(Lane.INFERENCE, StepMessage(JOB_ID, 2), 0),
+    ),
+    (
+        "a delay",
+        Lane.INFERENCE,
+        StepName.CHECK,
+        Next(StepName.WARM_UP, delay_seconds=1),
+        Send(Lane.INFERENCE, StepMessage(JOB_ID, 2), 1),
+    ),
+    (
+        "another try",
+        Lane.INFERENCE,
+        StepName.CHECK,
+        Failed("server_overloaded", "Come later.", retryable=True),
+        Send(Lane.INFERENCE, StepMessage(JOB_ID, 2), 5),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("lane", "step", "outcome", "send"),
+    [row[1:] for row in GOES_ON_ELSEWHERE],
+    ids=[row[0] for row in GOES_ON_ELSEWHERE],
+)
+def test_take_turn_sends_a_message_for_a_turn_that_is_not_to_be_taken_here_and_now(
+    lane: Lane, step: StepName, outcome: Outcome, send: Send
+) -> None:
+    rig = Rig(a_store(a_job(step=step)), acting(outcome), lane, goes_on=True).take_turn()
+
+    assert rig.queue.sent == [send]
+    assert (len(rig.ran), rig.job.lease_owner, rig.job.attempts, rig.job.epoch) == (1, None, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("lane", "step", "seconds", "turns"),
+    [
+        (Lane.INFERENCE, StepName.WARM_UP, 60, 2),
+        (Lane.INFERENCE, StepName.WARM_UP, 60.001, 1),
+        (Lane.MONEY, StepName.BOOT, 10, 2),
+        (Lane.MONEY, StepName.BOOT, 10.001, 1),
+    ],
+)
+def test_take_turn_begins_no_further_turn_when_its_function_has_run_for_long(
+    lane: Lane, step: StepName, seconds: float, turns: int
+) -> None:
+    rig = Rig(a_store(a_job(step=step)), lane=lane, goes_on=True)
+
+    def act(context: StepContext) -> Outcome:
+        rig.clock.elapsed_seconds += seconds
+        return Again(0) if context.job.seq == 1 else Done("{}")
+
+    rig.act = act
+    rig.take_turn()
+
+    assert len(rig.ran) == turns
+    assert [send.message.seq for send in rig.queue.sent] == [2] * (2 - turns)
+
+
+@pytest.mark.parametrize(
+    ("time_left_seconds", "limits"), [(885.0, [870, 870]), (1000.0, [870, 870]), (824.0, [809]), (20.0, [5])]
+)
+def test_take_turn_keeps_to_the_time_that_lambda_leaves_it(
+    time_left_seconds: float, limits: list[float]
+) -> None:
+    job = a_job(step=StepName.MEASURE)
+    rig = Rig(a_store(job), acting(Again(0), Done("{}"))).take_turn(time_left_seconds=time_left_seconds)
+
+    assert [context.time_limit_seconds for context in rig.ran] == limits
+    assert len(rig.queue.sent) == 2 - len(limits)
+
+
+def test_take_turn_gives_a_further_turn_only_what_is_left_of_the_time() -> None:
+    rig = Rig(a_store(a_job(step=StepName.MEASURE)), goes_on=True)
+
+    def act(context: StepContext) -> Outcome:
+        rig.clock.elapsed_seconds += 50
+        return Again(0) if context.job.seq == 1 else Done("{}")
+
+    rig.act = act
+    rig.take_turn()
+
+    assert [context.time_limit_seconds for context in rig.ran] == [870, 820]
+
+
+def test_take_turn_does_not_go_on_when_a_cancel_came_meanwhile() -> None:
+    store = a_store(a_job())
+
+    rig = Rig(store, cancelling(store, Next(StepName.WARM_UP)), goes_on=True).take_turn()
+
+    assert (len(rig.ran), rig.job.status, rig.queue.sent) == (1, Status.CANCELLED, [])
+
+
+def test_take_turn_goes_on_when_only_the_answer_to_such_a_commit_was_lost() -> None:
+    store = fill(ThrottledStore(1, loses_answers=True), a_job())
+
+    rig = Rig(store, acting(Next(StepName.WARM_UP), Done("{}")), goes_on=True).take_turn()
+
+    assert ([context.job.seq for context in rig.ran], store.tries) == ([1, 2], 2)
+    assert (rig.job.status, rig.queue.sent) == (Status.SUCCEEDED, [])
+
+
+def taken_over_and_ended(store: MemoryJobStore) -> None:
+    taken = store.update(JOB_ID, claim(a_claimed_job(), 1, "worker-2", after(61)))
+    assert isinstance(taken, Job)
+    assert store.commit(taken, make_transition(taken, Next(StepName.WARM_UP), after(62), 0))
+
+
+def test_take_turn_does_not_take_what_another_worker_has_written_for_its_own() -> None:
+    # The other worker's claim and commit leave the epoch and the turn that this worker's own commit would have left.
+    store = CoveredStore(taken_over_and_ended)
+
+    rig = Rig(fill(store, a_job()), acting(Next(StepName.WARM_UP)), goes_on=True).take_turn()
+
+    assert (len(rig.ran), rig.store.jobs, rig.queue.sent) == (1, store.jobs_then, [])
+
+
+def test_take_turn_leaves_a_further_turn_to_the_janitor_when_its_worker_is_lost() -> None:
+    rig = Rig(a_store(a_job()), goes_on=True)
+
+    def act(context: StepContext) -> Outcome:
+        if context.job.seq == 1:
+            return Next(StepName.WARM_UP)
+        raise LeaseLostError("Gone.")
+
+    rig.act = act
+    rig.take_turn()
+
+    assert (rig.job.seq, rig.job.step, rig.job.attempts) == (2, StepName.WARM_UP, 1)
+    assert (rig.job.due_at, rig.job.due_class, rig.queue.sent) == (after(60), DueClass.LEASE, [])
+
+
+@pytest.mark.parametrize("outcome", [Done("{}"), TIMEOUT, Cancelled()], ids=repr)
+def test_take_turn_gives_the_slot_of_an_ended_job_to_the_one_that_waits(outcome: Outcome) -> None:
+    waiting = a_job(job_id="waiting", waiting_since=NOW)
+    store = a_store(a_job(slot=0), waiting)
+    store.slots = {n: Slot(n, job_id=JOB_ID if n == 0 else f"job-{n}", tenant=TENANT) for n in range(5)}
+    store.shares = {TENANT: Share(TENANT, running=5, waiting=1)}
+
+    rig = Rig(store, acting(outcome)).take_turn()
+
+    assert (store.slots[0].job_id, store.jobs["waiting"].slot) == ("waiting", 0)
+    assert (store.shares[TENANT].running, store.shares[TENANT].waiting) == (5, 0)
+    assert rig.queue.sent == [Send(Lane.INFERENCE, StepMessage("waiting", 1), 0)]
+
+
+def test_take_turn_drops_the_message_of_a_job_that_waits(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rune")
+    waiting = a_job(waiting_since=NOW)
+
+    rig = Rig(a_store(waiting)).take_turn()
+
+    assert (rig.job, rig.ran) == (waiting, [])
+    assert [record.__dict__["reason"] for record in caplog.records] == [Refusal.WAITING]
