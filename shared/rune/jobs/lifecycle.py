@@ -31,6 +31,10 @@ be back by then, and until then the row must not stand before others in the list
 RENEWAL = timedelta(seconds=20)
 """Between two renewals of a lease. One that fails is followed by another before the lease runs out."""
 
+DUE_MARGIN = timedelta(seconds=10)
+"""How much later than `RENEWAL` the next renewal may come: a worker looks only every few seconds, and a call to the
+table takes some. The turn must not count as late meanwhile."""
+
 PROGRESS_RENEWAL = timedelta(seconds=10)
 """Between two renewals of a long step while there is new progress, which a renewal writes."""
 
@@ -197,7 +201,7 @@ def renew(job: Job, progress: Mapping[str, int], now: datetime) -> Change:
         comes: each new value moves the row in an index, which costs more than the row.
     """
     sets: dict[str, Value] = {"lease_until": now + LEASE, "progress": dict(progress)}
-    if job.due_at is None or job.due_at - now <= RENEWAL:
+    if job.due_at is None or job.due_at - now <= RENEWAL + DUE_MARGIN:
         sets |= _due(now + LEASE, _class_of_lease(is_releasing=job.is_releasing))
     return make_change(
         "renew",

@@ -908,7 +908,7 @@ def taken_over_and_ended(store: MemoryJobStore) -> None:
 
 
 def test_take_turn_does_not_take_what_another_worker_has_written_for_its_own() -> None:
-    # The other worker's claim and commit leave the epoch and the turn that this worker's own commit would have left.
+    # Its claim and commit leave the epoch and the turn that this worker's own commit would have left.
     store = CoveredStore(taken_over_and_ended)
 
     rig = Rig(fill(store, a_job()), acting(Next(StepName.WARM_UP)), goes_on=True).take_turn()

@@ -1,21 +1,25 @@
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
+from typing import override
 
 import pytest
 
 from rune.errors import LeaseLostError, StreamTruncatedError
-from rune.jobs import lease
+from rune.jobs import lease, lifecycle
 from rune.jobs.lease import Lease, run_leased
-from rune.jobs.lifecycle import claim, renew, request_cancel
+from rune.jobs.lifecycle import claim, is_late, renew, request_cancel
 from rune.jobs.outcomes import Cancelled, Done, Outcome
-from rune.jobs.record import Job, Status, StepName
+from rune.jobs.record import DueClass, Job, Status, StepName
 from rune.jobs.step import Step, StepContext
-from rune.storage.change import apply
+from rune.jobs.store import Refused
+from rune.storage.change import Change, apply
 from tests.builders import (
     JOB_ID,
     NOW,
     FakeClock,
     a_claimed_job,
+    a_job,
     a_step_context,
     a_waiting_job,
     after,
@@ -85,6 +89,137 @@ def test_renew_counts_from_the_last_success_when_the_store_goes_down_later() -> 
         held.renew({})
 
 
+# Looks at the lease, and renewals.
+
+
+class CountingStore(DownStore):
+    """Counts the reads and the writes of a lease; it cannot be reached for what is named in `down`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    @override
+    def update(self, job_id: str, change: Change) -> Job | Refused:
+        self.calls.append(change.name)
+        return super().update(job_id, change)
+
+    @override
+    def glance(self, job_id: str) -> Job | None:
+        self.calls.append("glance")
+        self._fail("glance")
+        return super().glance(job_id)
+
+
+def kept_for(
+    seconds: int, store: CountingStore, progress: Callable[[int], dict[str, int]] = lambda _: {}
+) -> list[Job]:
+    """Look after a lease every two seconds; return the job as each look left it."""
+    clock = FakeClock()
+    held = a_lease(store, clock)
+    jobs = []
+    for second in range(2, seconds + 1, 2):
+        clock.advance(2)
+        held.keep(progress(second))
+        jobs.append(store.jobs[JOB_ID])
+    return jobs
+
+
+def test_keep_reads_the_row_and_renews_every_twenty_seconds() -> None:
+    store = fill(CountingStore(), a_claimed_job())
+
+    kept_for(60, store)
+
+    assert store.calls == [*["glance"] * 9, "renew"] * 3
+
+
+def test_keep_shows_new_progress_every_ten_seconds() -> None:
+    store = fill(CountingStore(), a_claimed_job())
+
+    jobs = kept_for(60, store, lambda second: {"chunks": second})
+
+    assert store.calls == [*["glance"] * 4, "renew"] * 6
+    assert dict(jobs[-1].progress) == {"chunks": 60}
+
+
+def test_keep_renews_at_the_slower_pace_once_the_progress_is_shown() -> None:
+    store = fill(CountingStore(), a_claimed_job())
+
+    kept_for(50, store, lambda _: {"chunks": 7})
+
+    assert [number for number, call in enumerate(store.calls, 1) if call == "renew"] == [5, 15, 25]
+
+
+@pytest.mark.parametrize("shown_at", range(60))
+def test_keep_never_lets_a_turn_be_late_while_its_worker_is_alive(shown_at: int) -> None:
+    # New progress moves the renewals; a look comes every 2.2 s, because a call to the table takes some time.
+    store, clock = fill(CountingStore(), a_claimed_job()), FakeClock()
+    held = a_lease(store, clock)
+
+    for number in range(80):
+        clock.advance(2.2)
+        assert not is_late(store.jobs[JOB_ID], clock.now()), f"late at look {number}"
+        held.keep({"chunks": int(number >= shown_at)})
+
+
+def test_keep_writes_the_due_time_only_before_it_comes() -> None:
+    store = fill(CountingStore(), a_claimed_job())
+
+    jobs = kept_for(120, store)
+
+    assert sorted({job.due_at for job in jobs if job.due_at}) == [
+        after(60),
+        after(100),
+        after(140),
+        after(180),
+    ]
+    assert {job.due_class for job in jobs} == {DueClass.LEASE}
+
+
+def test_keep_tells_when_the_caller_asks_to_cancel() -> None:
+    store = fill(CountingStore(), a_claimed_job(cancel_requested_at=NOW))
+
+    assert a_lease(store).keep({})
+    assert store.calls == ["glance"]
+
+
+@pytest.mark.parametrize("found", [(), (a_job(),)], ids=["gone", "as before the claim"])
+def test_keep_goes_on_when_the_read_is_older_than_the_claim(found: tuple[Job, ...]) -> None:
+    store = fill(CountingStore(), *found)
+
+    assert a_lease(store).keep({}) is False
+
+
+def test_keep_fails_when_another_worker_has_claimed_the_turn() -> None:
+    store = fill(CountingStore(), a_claimed_job(epoch=2, lease_owner="worker-2"))
+
+    with pytest.raises(LeaseLostError, match="Another worker"):
+        a_lease(store).keep({})
+
+
+def test_keep_goes_on_when_the_row_cannot_be_read_and_fails_once_the_lease_ran_out() -> None:
+    store = fill(CountingStore(), a_claimed_job())
+    store.down = {"glance", "renew"}
+
+    with pytest.raises(LeaseLostError, match="ran out"):
+        kept_for(120, store)
+
+    assert len(store.calls) == 30
+
+
+def test_keep_makes_a_turn_due_by_its_lease_again_after_a_cancel_request() -> None:
+    store = fill(CountingStore(), a_claimed_job(step=StepName.RENT))
+    clock = FakeClock()
+    held = a_lease(store, clock)
+    store.update(JOB_ID, request_cancel(store.jobs[JOB_ID], NOW))
+
+    for _ in range(2):
+        clock.advance(20)
+        held.keep({})
+
+    assert (store.jobs[JOB_ID].due_at, store.jobs[JOB_ID].due_class) == (after(100), DueClass.LEASE)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Return once the condition holds; the store is written from another thread, which sets no event."""
     while not condition():  # noqa: ASYNC110
@@ -112,9 +247,11 @@ class StuckStep:
         return Done("{}")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.002)
+    monkeypatch.setattr(lease, "LOOK_SECONDS", 0.002)
+    monkeypatch.setattr(lifecycle, "RENEWAL", timedelta(0))
+    monkeypatch.setattr(lifecycle, "PROGRESS_RENEWAL", timedelta(0))
 
 
 def run(
@@ -130,6 +267,7 @@ def run(
     return asyncio.run(run_leased(step, context, a_lease(store, clock)))
 
 
+@pytest.mark.usefixtures("often")
 def test_run_leased_returns_the_outcome_without_a_renewal_when_the_step_is_quick() -> None:
     store = a_store(a_claimed_job())
 
@@ -140,6 +278,7 @@ def test_run_leased_returns_the_outcome_without_a_renewal_when_the_step_is_quick
     assert store.jobs[JOB_ID] == a_claimed_job()
 
 
+@pytest.mark.usefixtures("often")
 def test_run_leased_carries_progress_out_while_the_step_runs() -> None:
     store = a_store(a_claimed_job())
 
@@ -152,6 +291,7 @@ def test_run_leased_carries_progress_out_while_the_step_runs() -> None:
     assert run(step, store) == Done("{}")
 
 
+@pytest.mark.usefixtures("often")
 def test_run_leased_renews_again_and_again_while_the_step_runs() -> None:
     store = a_store(a_claimed_job())
 
@@ -162,14 +302,16 @@ def test_run_leased_renews_again_and_again_while_the_step_runs() -> None:
     assert run(step, store) == Done("{}")
 
 
+@pytest.mark.usefixtures("often")
 def test_run_leased_breaks_the_step_off_when_the_caller_cancels() -> None:
     store = a_store(a_claimed_job())
-    step = StuckStep(meanwhile=lambda: store.update(JOB_ID, request_cancel(NOW)))
+    step = StuckStep(meanwhile=lambda: store.update(JOB_ID, request_cancel(a_claimed_job(), NOW)))
 
     assert run(step, store) == Cancelled()
     assert (step.was_broken_off, step.has_cleaned_up) == (True, True)
 
 
+@pytest.mark.usefixtures("often")
 @pytest.mark.parametrize("name", [StepName.RENT, StepName.RELEASE])
 def test_run_leased_lets_a_step_end_that_orders_or_destroys_machines_when_the_caller_cancels(
     name: StepName,
@@ -178,7 +320,7 @@ def test_run_leased_lets_a_step_end_that_orders_or_destroys_machines_when_the_ca
     store = a_store(job)
 
     async def step(context: StepContext) -> Outcome:
-        store.update(JOB_ID, request_cancel(NOW))
+        store.update(JOB_ID, request_cancel(a_claimed_job(), NOW))
         version = store.jobs[JOB_ID].version
         # Two renewals have seen the cancel request by then.
         await until(lambda: store.jobs[JOB_ID].version >= version + 2)
@@ -187,9 +329,10 @@ def test_run_leased_lets_a_step_end_that_orders_or_destroys_machines_when_the_ca
     assert run(step, store, job=job) == Done("{}")
 
 
+@pytest.mark.usefixtures("often")
 def test_run_leased_breaks_the_step_off_when_the_turn_was_taken_over() -> None:
     store = a_store(a_claimed_job())
-    step = StuckStep(meanwhile=lambda: store.update(JOB_ID, claim(1, "worker-2", after(61))))
+    step = StuckStep(meanwhile=lambda: store.update(JOB_ID, claim(a_claimed_job(), 1, "worker-2", after(61))))
 
     with pytest.raises(LeaseLostError):
         run(step, store)
@@ -198,6 +341,7 @@ def test_run_leased_breaks_the_step_off_when_the_turn_was_taken_over() -> None:
     assert store.jobs[JOB_ID].lease_owner == "worker-2"
 
 
+@pytest.mark.usefixtures("often")
 def test_run_leased_breaks_the_step_off_when_the_lease_ran_out_unrenewed() -> None:
     clock = FakeClock()
     store = fill(DownStore("renew"), a_claimed_job())
@@ -209,6 +353,7 @@ def test_run_leased_breaks_the_step_off_when_the_lease_ran_out_unrenewed() -> No
     assert (step.was_broken_off, step.has_cleaned_up) == (True, True)
 
 
+@pytest.mark.usefixtures("often")
 def test_run_leased_goes_on_when_the_store_comes_back_in_time() -> None:
     store = fill(DownStore("renew"), a_claimed_job())
 
@@ -221,6 +366,7 @@ def test_run_leased_goes_on_when_the_store_comes_back_in_time() -> None:
     assert run(step, store) == Done("{}")
 
 
+@pytest.mark.usefixtures("often")
 def test_run_leased_breaks_the_step_off_when_its_time_is_over() -> None:
     store = a_store(a_claimed_job())
     step = StuckStep()
@@ -231,6 +377,7 @@ def test_run_leased_breaks_the_step_off_when_its_time_is_over() -> None:
     assert (step.was_broken_off, step.has_cleaned_up) == (True, True)
 
 
+@pytest.mark.usefixtures("often")
 def test_run_leased_raises_what_the_step_raises() -> None:
     async def step(context: StepContext) -> Outcome:
         raise StreamTruncatedError("Cut.")
@@ -239,6 +386,7 @@ def test_run_leased_raises_what_the_step_raises() -> None:
         run(step, a_store(a_claimed_job()))
 
 
+@pytest.mark.usefixtures("often")
 def test_run_leased_leaves_the_job_to_the_commit() -> None:
     store = a_store(a_claimed_job())
 
