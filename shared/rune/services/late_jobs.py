@@ -17,7 +17,13 @@ from rune.jobs.admission import Admission
 from rune.jobs.plan import Lane
 from rune.jobs.record import DueClass, Job, Status
 from rune.jobs.store import JobStore, Refused, StepQueue
-from rune.jobs.transitions import Transition, deadline_exceeded, expire_queued, make_transition
+from rune.jobs.transitions import (
+    Transition,
+    deadline_exceeded,
+    expire_queued,
+    forced_outcome,
+    make_transition,
+)
 from rune.storage.change import apply
 
 log = logging.getLogger(__name__)
@@ -172,7 +178,8 @@ class LateJobSweep:
         claimed = self._store.update(job.job_id, lifecycle.claim(job, job.seq, uuid.uuid4().hex, now))
         if isinstance(claimed, Refused):
             return False
-        return self._commit(claimed, make_transition(claimed, deadline_exceeded(), now, 0))
+        outcome = forced_outcome(claimed, now) or deadline_exceeded()
+        return self._commit(claimed, make_transition(claimed, outcome, now, 0))
 
     def _commit(self, job: Job, transition: Transition) -> bool:
         if not closing.commit(self._store, job, transition):
