@@ -286,3 +286,183 @@ NEWS: list[tuple[str, Job, int | None]] = [
 @pytest.mark.parametrize(("job", "expected"), [row[1:] for row in NEWS], ids=[row[0] for row in NEWS])
 def test_seconds_until_news_says_when_to_ask_again(job: Job, expected: int | None) -> None:
     assert lifecycle.seconds_until_news(job, NOW) == expected
+
+
+# The time to wait and the time to run.
+
+
+def accepted(**times: timedelta) -> Job:
+    job, _ = lifecycle.accept(
+        job_id=JOB_ID,
+        tenant=TENANT,
+        kind=Kind.BENCHMARK,
+        first_step=StepName.CHECK,
+        now=NOW,
+        queue_timeout=times.get("queue_timeout", timedelta(hours=2)),
+        max_runtime=times.get("max_runtime", timedelta(minutes=10)),
+        retention=times.get("retention", timedelta(days=30)),
+    )
+    return job
+
+
+def test_accept_keeps_a_jobs_rows_for_longer_than_it_may_be_active() -> None:
+    job = accepted(queue_timeout=timedelta(days=7), retention=timedelta(days=1))
+
+    assert job.expires_at - NOW == timedelta(days=7) + timedelta(minutes=10) + timedelta(days=2)
+    assert accepted().expires_at == NOW + timedelta(days=30)
+
+
+def test_place_gives_a_new_job_a_slot_and_a_message() -> None:
+    placed = lifecycle.place(accepted(), 3, after(1))
+
+    assert placed == replace(
+        accepted(), waiting_since=None, slot=3, due_at=after(61), due_class=DueClass.MESSAGE
+    )
+
+
+def test_admit_ends_the_waiting_of_a_job() -> None:
+    waiting = accepted()
+
+    admitted = apply(lifecycle.admit(waiting, 3, after(9)), waiting)
+
+    assert admitted == replace(
+        waiting,
+        waiting_since=None,
+        slot=3,
+        due_at=after(69),
+        due_class=DueClass.MESSAGE,
+        updated_at=after(9),
+        version=2,
+    )
+
+
+@pytest.mark.parametrize(
+    "found",
+    [a_job(slot=1), a_claimed_job(), an_ended_job(Status.CANCELLED)],
+    ids=["admitted already", "begun", "cancelled"],
+)
+def test_admit_is_refused_when_the_job_no_longer_waits(found: Job) -> None:
+    assert not allows(lifecycle.admit(accepted(), 0, NOW), found)
+
+
+def test_claim_is_refused_while_the_job_waits() -> None:
+    waiting = accepted()
+
+    assert not allows(lifecycle.claim(waiting, 1, "worker-1", NOW), waiting)
+    assert lifecycle.explain_refusal(waiting, 1) is Refusal.WAITING
+
+
+def test_claim_begins_the_running_time_with_the_first_turn() -> None:
+    placed = lifecycle.place(accepted(), 0, NOW)
+
+    claimed = apply(lifecycle.claim(placed, 1, "worker-1", after(7000)), placed)
+
+    assert (claimed.started_at, claimed.deadline_at) == (after(7000), after(7600))
+
+
+def test_claim_leaves_the_deadline_as_it_is_after_the_first_turn() -> None:
+    job = a_waiting_job(deadline_at=after(50))
+
+    claimed = apply(lifecycle.claim(job, 2, "worker-2", after(40)), job)
+
+    assert (claimed.started_at, claimed.deadline_at) == (NOW, after(50))
+
+
+def test_claim_that_would_begin_the_running_time_is_refused_when_it_has_begun() -> None:
+    # The first worker's turn was lost, and this one has read the row before.
+    assert not allows(lifecycle.claim(a_job(), 1, "worker-2", after(99)), a_claimed_job())
+
+
+@pytest.mark.parametrize(
+    ("step", "due_class"), [(StepName.WARM_UP, DueClass.LEASE), (StepName.RELEASE, DueClass.RELEASE)]
+)
+def test_claim_is_due_by_its_lease_unless_a_machine_bills(step: StepName, due_class: DueClass) -> None:
+    job = a_waiting_job(step=step)
+
+    claimed = apply(lifecycle.claim(job, 2, "worker-2", NOW), job)
+
+    assert (claimed.due_at, claimed.due_class) == (after(60), due_class)
+    assert lifecycle.hold(step, "worker-2", NOW) == {
+        "lease_owner": "worker-2",
+        "lease_until": after(60),
+        "due_at": after(60),
+        "due_class": due_class,
+        "attempts": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("due_seconds", "written"), [(60, False), (50.001, False), (50, True), (21, True), (19, True)]
+)
+def test_renew_writes_the_due_time_only_shortly_before_it_comes(due_seconds: float, *, written: bool) -> None:
+    job = a_claimed_job(due_at=after(due_seconds))
+
+    renewed = apply(lifecycle.renew(job, {}, after(20)), job)
+
+    assert renewed.lease_until == after(80)
+    assert renewed.due_at == (after(80) if written else after(due_seconds))
+
+
+@pytest.mark.parametrize(
+    ("step", "due_class"), [(StepName.WARM_UP, DueClass.LEASE), (StepName.RELEASE, DueClass.RELEASE)]
+)
+def test_renew_keeps_the_class_of_the_turn(step: StepName, due_class: DueClass) -> None:
+    job = a_claimed_job(step=step, due_at=NOW, due_class=DueClass.MESSAGE)
+
+    assert apply(lifecycle.renew(job, {}, NOW), job).due_class is due_class
+
+
+def test_request_cancel_is_refused_while_the_job_waits() -> None:
+    assert not allows(lifecycle.request_cancel(accepted(), NOW), accepted())
+
+
+def test_request_cancel_of_a_release_stays_in_the_class_that_comes_first() -> None:
+    job = a_claimed_job(step=StepName.RELEASE)
+
+    assert apply(lifecycle.request_cancel(job, NOW), job).due_class is DueClass.RELEASE
+
+
+OVERRUNS: list[tuple[str, Job, float]] = [
+    ("waiting", a_job(waiting_since=NOW, deadline_at=after(50)), 50),
+    ("queued", a_job(deadline_at=after(50)), 170),
+    ("at work", a_claimed_job(deadline_at=after(50)), 170),
+    ("with a state", a_claimed_job(step=StepName.MEASURE, deadline_at=after(50)), 350),
+    ("with a state, judging", a_claimed_job(step=StepName.JUDGE, deadline_at=after(50)), 350),
+]
+
+
+@pytest.mark.parametrize(("job", "seconds"), [row[1:] for row in OVERRUNS], ids=[row[0] for row in OVERRUNS])
+def test_overrun_comes_after_all_that_the_jobs_own_lane_may_do(job: Job, seconds: float) -> None:
+    assert lifecycle.overrun_at(job) == after(seconds)
+
+
+def test_redispatch_makes_the_turn_due_no_later_than_its_overrun() -> None:
+    job = a_waiting_job(due_at=NOW, dispatches=9, deadline_at=after(30))
+
+    assert apply(lifecycle.redispatch(job, NOW), job).due_at == after(150)
+
+
+def test_redispatch_of_a_release_knows_no_overrun() -> None:
+    job = a_waiting_job(step=StepName.RELEASE, due_at=NOW, dispatches=9, deadline_at=after(30))
+
+    dispatched = apply(lifecycle.redispatch(job, NOW), job)
+
+    assert (dispatched.due_at, dispatched.due_class) == (after(900), DueClass.RELEASE)
+
+
+@pytest.mark.parametrize(
+    ("deadline_seconds", "due_seconds"), [(3600, 60), (-90, 30), (-119.5, 0.5), (-120, 0), (-500, 0)]
+)
+def test_put_off_makes_the_turn_late_again_at_the_next_tick(
+    deadline_seconds: float, due_seconds: float
+) -> None:
+    job = a_waiting_job(due_at=after(-5), deadline_at=after(deadline_seconds), dispatches=2)
+
+    put_off = apply(lifecycle.put_off(job, NOW), job)
+
+    assert put_off == replace(job, due_at=after(due_seconds), updated_at=NOW, version=4)
+    assert not allows(lifecycle.put_off(job, NOW), a_waiting_job(due_at=after(60)))
+
+
+def test_news_of_a_waiting_job_is_asked_for_four_times_a_minute() -> None:
+    assert lifecycle.seconds_until_news(accepted(), NOW) == 15

@@ -1,15 +1,17 @@
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from rune.jobs.lifecycle import Send
+from rune.jobs.lifecycle import Send, claim
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome
+from rune.jobs.places import RowChange, ShareRow, count_given_up
 from rune.jobs.plan import Lane
 from rune.jobs.record import DueClass, Event, Failure, Job, Status, StepMessage, StepName
-from rune.jobs.transitions import Transition, cancel_queued, make_transition
+from rune.jobs.transitions import Transition, cancel_queued, expire_queued, keep_hold, make_transition
 from rune.storage.change import Is, IsAbsentOrBefore, Requirement, allows, apply
-from tests.builders import JOB_ID, NOW, a_claimed_job, a_job, after, an_ended_job
+from tests.builders import JOB_ID, NOW, TENANT, a_claimed_job, a_job, after, an_ended_job
 
 END = after(10)
 CLAIMED = a_claimed_job(step=StepName.WARM_UP, seq=2, epoch=5, version=9, event_count=3, dispatches=2)
@@ -309,3 +311,105 @@ def test_cancel_queued_ends_a_job_that_no_worker_has_claimed() -> None:
 @pytest.mark.parametrize("found", [a_claimed_job(), an_ended_job(), an_ended_job(Status.CANCELLED)])
 def test_cancel_queued_is_refused_when_the_job_is_no_longer_queued(found: Job) -> None:
     assert not allows(cancel_queued(a_job(), END).change, found)
+
+
+WAITING = a_job(waiting_since=NOW, due_at=after(3600), due_class=DueClass.WAIT)
+
+
+def test_cancel_queued_counts_a_job_out_that_waited() -> None:
+    transition = cancel_queued(WAITING, END)
+
+    ended = apply(transition.change, WAITING)
+    assert (ended.status, ended.waiting_since, ended.due_class) == (Status.CANCELLED, None, None)
+    assert transition.companions == (RowChange(ShareRow(TENANT), count_given_up(END)),)
+    assert cancel_queued(a_job(), END).companions == ()
+
+
+@pytest.mark.parametrize("end_queued", [cancel_queued, expire_queued])
+def test_end_of_a_waiting_job_is_refused_when_it_was_admitted_meanwhile(
+    end_queued: Callable[[Job, datetime], Transition],
+) -> None:
+    assert not allows(end_queued(WAITING, END).change, a_job(slot=0))
+    assert not allows(end_queued(WAITING, END).change, a_claimed_job())
+    assert not allows(end_queued(a_job(), END).change, WAITING)
+
+
+def test_expire_queued_fails_a_job_that_was_not_begun_in_its_time() -> None:
+    transition = expire_queued(WAITING, END)
+
+    failure = Failure(
+        "queue_timeout", "The job was not begun within its time to wait.", StepName.CHECK, retryable=True
+    )
+    assert apply(transition.change, WAITING) == an_end(
+        replace(WAITING, waiting_since=None), Status.FAILED, 2, failure
+    )
+    assert transition.events == (Event(2, "job.failed", "error", END, 10_000, "queue_timeout", {}),)
+    assert transition.companions == (RowChange(ShareRow(TENANT), count_given_up(END)),)
+
+
+# The next turn in the same write.
+
+
+def test_keep_hold_claims_the_next_turn_in_the_write_that_ends_this_one() -> None:
+    transition = make_transition(CLAIMED, Next(StepName.MEASURE, state_json="[1]"), END, 1234)
+
+    held, job = keep_hold(CLAIMED, transition, "worker-2", END)
+
+    assert job == apply(held.change, CLAIMED)
+    assert job == a_next_turn(
+        CLAIMED,
+        step=StepName.MEASURE,
+        phases_ms={"warm_up": 1234},
+        event_count=4,
+        epoch=6,
+        attempts=1,
+        lease_owner="worker-2",
+        lease_until=END + timedelta(seconds=60),
+        due_class=DueClass.LEASE,
+    )
+    assert held.send is None
+    assert (held.events, held.state_json) == (transition.events, transition.state_json)
+
+
+def test_keep_hold_leaves_the_turn_as_a_claim_of_its_message_would() -> None:
+    transition = make_transition(CLAIMED, Again(0), END, 1234)
+    ended = apply(transition.change, CLAIMED)
+    claimed = apply(claim(ended, ended.seq, "worker-2", END), ended)
+
+    _, held = keep_hold(CLAIMED, transition, "worker-2", END)
+
+    assert replace(held, version=claimed.version) == claimed
+
+
+def test_keep_hold_of_a_release_is_due_in_the_class_that_comes_first() -> None:
+    renting = replace(CLAIMED, rents=True, step=StepName.BOOT)
+
+    _, job = keep_hold(renting, make_transition(renting, Cancelled(), END, 0), "worker-2", END)
+
+    assert (job.step, job.due_class) == (StepName.RELEASE, DueClass.RELEASE)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        replace(CLAIMED, epoch=6),
+        replace(CLAIMED, seq=3),
+        replace(CLAIMED, cancel_requested_at=CLAIMED.created_at),
+        replace(CLAIMED, cancel_requested_at=END),
+    ],
+    ids=["claimed since", "ended since", "cancelled at once", "cancelled just now"],
+)
+def test_keep_hold_is_refused_when_the_job_is_not_to_go_on(found: Job) -> None:
+    held, _ = keep_hold(CLAIMED, make_transition(CLAIMED, Again(0), END, 0), "worker-2", END)
+
+    assert allows(held.change, CLAIMED)
+    assert not allows(held.change, found)
+
+
+def test_keep_hold_requires_nothing_twice() -> None:
+    job = replace(CLAIMED, ends_as=Status.SUCCEEDED)
+    transition = make_transition(job, Again(5), END, 0)
+
+    held, _ = keep_hold(job, transition, "worker-2", END)
+
+    assert held.change.requires == transition.change.requires == (OWN_EPOCH, OWN_SEQ, NO_CANCEL_REQUEST)
