@@ -16,25 +16,32 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from rune.services.redispatch import redispatch_late_turns
 
 from rune.errors import JobFinishedError
-from rune.jobs import engine, lifecycle, transitions
+from rune.jobs import closing, engine, lifecycle, transitions
+from rune.jobs.admission import Admission
 from rune.jobs.lease import run_leased
 from rune.jobs.lifecycle import Send
 from rune.jobs.metrics import Tallies
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
+from rune.jobs.places import DEFAULT_TERMS, Share
 from rune.jobs.plan import Lane
-from rune.jobs.record import ACTIVE, Job, Kind, Status, StepMessage, StepName
+from rune.jobs.record import ACTIVE, DueClass, Job, Kind, Status, StepMessage, StepName
 from rune.jobs.store import Refused, Submission
-from rune.jobs.transitions import Transition, cancel_queued, make_transition
+from rune.jobs.transitions import Transition, cancel_queued, keep_hold, make_transition
 from rune.services.jobs import JobLimits, JobService
+from rune.services.late_jobs import LateJobSweep
+from rune.services.tick import JobTick
 from tests.builders import TENANT, FakeClock
 from tests.memory_job_store import MemoryJobStore
 
 pytestmark = pytest.mark.slow
 
-LIMITS = JobLimits(deadline=timedelta(hours=1), retention=timedelta(days=30))
+LIMITS = JobLimits(
+    queue_timeout=timedelta(hours=6), max_runtime=timedelta(hours=1), retention=timedelta(days=30)
+)
+SLOT_COUNT = 2
+
 FOLLOWING = {StepName.CHECK: Next(StepName.WARM_UP), StepName.WARM_UP: Next(StepName.MEASURE)}
 
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
@@ -103,7 +110,8 @@ class Engine(RuleBasedStateMachine):
         self.workers: list[Worker] = []
         self.seen: dict[str, Job] = {}
         self.names = count(1)
-        self.job_service = JobService(self.store, self, self.clock, LIMITS)
+        self.job_service = JobService(self.store, self, self.clock, LIMITS, SLOT_COUNT)
+        self.admission = Admission(self.store, self, self.clock, SLOT_COUNT)
         self.engine = engine.Engine(
             lane=Lane.MONEY,
             store=self.store,
@@ -112,6 +120,7 @@ class Engine(RuleBasedStateMachine):
             steps={},
             run_step=run_leased,
             pause=no_pause,
+            admission=self.admission,
         )
 
     def send(self, send: Send) -> bool:
@@ -120,32 +129,36 @@ class Engine(RuleBasedStateMachine):
         self.messages.append(Waiting(send, self.clock.now() + timedelta(seconds=send.delay_seconds)))
         return True
 
+    def count_backlog(self, lane: Lane) -> int:
+        """Count what waits, as the queue does."""
+        return sum(message.send.lane is lane for message in self.visible)
+
     @property
     def visible(self) -> list[Waiting]:
         return [message for message in self.messages if message.visible_at <= self.clock.now()]
 
-    @precondition(lambda self: len(self.store.jobs) < 2)
+    @precondition(lambda self: len(self.store.jobs) < 4)
     @rule()
     def submit(self) -> None:
-        job, event, send = lifecycle.accept(
+        job, event = lifecycle.accept(
             # The service draws its ids, and the same run must be the same again.
             job_id=f"job-{next(self.names)}",
             tenant=TENANT,
             kind=Kind.BENCHMARK,
             first_step=StepName.CHECK,
             now=self.clock.now(),
-            deadline=LIMITS.deadline,
+            queue_timeout=LIMITS.queue_timeout,
+            max_runtime=LIMITS.max_runtime,
             retention=LIMITS.retention,
         )
-        self.store.submit(Submission(job, "{}", event))
-        self.send(send)
+        self.admission.submit(Submission(job, "{}", event), DEFAULT_TERMS)
 
     @precondition(lambda self: self.visible)
-    @rule(position=positions, outcome=outcomes, is_sent=st.booleans())
-    def deliver_and_commit(self, position: int, outcome: Outcome, *, is_sent: bool) -> None:
+    @rule(position=positions, outcome=outcomes, is_sent=st.booleans(), keeps=st.booleans())
+    def deliver_and_commit(self, position: int, outcome: Outcome, *, is_sent: bool, keeps: bool) -> None:
         worker = self.claim(self.take(position))
         if worker:
-            self.commit_turn(worker, outcome, is_sent=is_sent)
+            self.commit_turn(worker, outcome, is_sent=is_sent, keeps=keeps)
 
     @precondition(lambda self: self.visible)
     @rule(position=positions)
@@ -170,9 +183,10 @@ class Engine(RuleBasedStateMachine):
         self.messages.pop(position % len(self.messages))
 
     @precondition(lambda self: self.workers)
-    @rule(position=positions, outcome=outcomes, is_sent=st.booleans())
-    def commit_late(self, position: int, outcome: Outcome, *, is_sent: bool) -> None:
-        self.commit_turn(self.workers.pop(position % len(self.workers)), outcome, is_sent=is_sent)
+    @rule(position=positions, outcome=outcomes, is_sent=st.booleans(), keeps=st.booleans())
+    def commit_late(self, position: int, outcome: Outcome, *, is_sent: bool, keeps: bool) -> None:
+        worker = self.workers.pop(position % len(self.workers))
+        self.commit_turn(worker, outcome, is_sent=is_sent, keeps=keeps)
 
     @precondition(lambda self: self.workers)
     @rule(position=positions, stops=st.booleans())
@@ -224,11 +238,15 @@ class Engine(RuleBasedStateMachine):
         if is_overlapping:
             self.tick_twice_at_once()
         else:
-            redispatch_late_turns(self.store, self, self.clock, lambda: True)
+            tick = JobTick(LateJobSweep(self.store, self, self.clock, self.admission), self.admission)
+            tick.send_releases(lambda: True)
+            tick.send_late_and_admit(lambda: True)
+            assert tick.result.failed == []
 
     def tick_twice_at_once(self) -> None:
         now = self.clock.now()
-        for job_id in self.store.find_late(now, 100):
+        with_messages = (DueClass.RELEASE, DueClass.LEASE, DueClass.MESSAGE)
+        for job_id in [each for due in with_messages for each in self.store.find_late(due, now, 100)]:
             # Both have read the row before either writes.
             found = self.store.jobs[job_id]
             answers = [self.store.update(job_id, lifecycle.redispatch(found, now)) for _ in range(2)]
@@ -267,6 +285,16 @@ class Engine(RuleBasedStateMachine):
             assert (job.due_at is not None) == (job.status in ACTIVE)
             assert (job.finished_at is not None) == (job.status not in ACTIVE)
 
+    @invariant()
+    def slots_and_counts_agree_with_the_jobs(self) -> None:
+        jobs = self.store.jobs
+        held = {slot.job_id: number for number, slot in self.store.slots.items() if slot.job_id}
+        running = {job_id: job.slot for job_id, job in jobs.items() if job.is_active and not job.is_waiting}
+        assert len(held) <= SLOT_COUNT
+        assert running.items() <= held.items(), "a job runs without its slot"
+        share = self.store.shares.get(TENANT, Share(TENANT))
+        assert (share.running, share.waiting) == (len(held), sum(job.is_waiting for job in jobs.values()))
+
     def teardown(self) -> None:
         """From here on nothing fails; then every job must end."""
         zombies, self.workers = self.workers, []
@@ -289,12 +317,13 @@ class Engine(RuleBasedStateMachine):
         self.counters_only_rise()
         self.events_are_numbered_without_a_gap()
         self.only_a_succeeded_job_has_a_result()
+        self.slots_and_counts_agree_with_the_jobs()
         self.a_job_is_found_by_the_janitor_until_it_has_ended()
 
     def cancel_as_seen(self, job: Job) -> None:
         now = self.clock.now()
         if not self.store.commit(job, cancel_queued(job, now)):
-            flagged = self.store.update(job.job_id, lifecycle.request_cancel(now))
+            flagged = self.store.update(job.job_id, lifecycle.request_cancel(job, now))
             if isinstance(flagged, Job):
                 self.send(lifecycle.message_for(flagged))
 
@@ -310,25 +339,41 @@ class Engine(RuleBasedStateMachine):
         """Return a worker at work on the message's turn, or None where that is not to be had."""
         now, owner = self.clock.now(), f"worker-{next(self.names)}"
         message = send.message
-        claimed = self.store.update(message.job_id, lifecycle.claim(message.seq, owner, now))
+        job = self.store.jobs[message.job_id]
+        claimed = self.store.update(message.job_id, lifecycle.claim(job, message.seq, owner, now))
         if isinstance(claimed, Refused):
             lifecycle.explain_refusal(claimed.found, message.seq)
             return None
         assert claimed.seq == message.seq, "a stale message began another turn"
+        assert self.store.slots[claimed.slot or 0].job_id == claimed.job_id, "a job without a slot was begun"
         for other in self.workers:
             if (other.job.job_id, other.job.seq) == (claimed.job_id, claimed.seq):
                 assert other.held_until < now, "two workers hold the same turn"
         return Worker(claimed, claimed.lease_until or now)
 
-    def commit_turn(self, worker: Worker, outcome: Outcome, *, is_sent: bool) -> None:
-        """Commit what the engine would, at this instant; only the winner sends, and that may get lost."""
+    def commit_turn(self, worker: Worker, outcome: Outcome, *, is_sent: bool, keeps: bool = False) -> None:
+        """Commit what the engine would, at this instant; only the winner goes on or sends, and it may get lost."""
         now = self.clock.now()
         forced = transitions.forced_outcome(worker.job, now)
         transition = make_transition(worker.job, forced or outcome, now, duration_ms=1)
+        held: Job | None = None
+        if keeps and transition.send and transition.send.delay_seconds == 0:
+            transition, held = keep_hold(worker.job, transition, f"worker-{next(self.names)}", now)
         if not self.store.commit(worker.job, transition):
             self.engine._commit_cancel(worker.job)
-        elif transition.send and is_sent:
-            self.send(transition.send)
+        elif held:
+            found = self.store.jobs[held.job_id]
+            assert replace(held, version=found.version) == found, (
+                "a worker goes on with another job than is stored"
+            )
+            # Where nothing is sent, the worker is lost.
+            if is_sent:
+                self.workers.append(Worker(held, held.lease_until or now))
+        elif is_sent:
+            if transition.send:
+                self.send(transition.send)
+            if closing.ends(transition):
+                self.admission.leave(self.store.jobs[worker.job.job_id])
 
 
 Engine.TestCase.settings = settings(max_examples=600, stateful_step_count=50)

@@ -341,11 +341,14 @@ def test_sweep_asks_for_the_backlog_of_a_lane_once() -> None:
 # ---------------------------------------------------------------- jobs whose time is over
 
 
-def ended_by_sweep(job: Job, **shares: int) -> tuple[LateJobs, MemoryJobStore, RecordingQueue]:
+def ended_by_sweep(
+    job: Job, *, running: int = 0, waiting: int = 0
+) -> tuple[LateJobs, MemoryJobStore, RecordingQueue]:
+    """Sweep all classes of a store with one job, whose tenant has so many jobs by its share."""
     store, queue = a_store(job), RecordingQueue()
     if job.slot is not None:
         store.slots = {job.slot: Slot(job.slot, job_id=job.job_id, tenant=job.tenant)}
-    store.shares = {job.tenant: Share(job.tenant, **shares)}
+    store.shares = {job.tenant: Share(job.tenant, running=running, waiting=waiting)}
     return a_sweep(store, queue).sweep(DueClass, lambda: True), store, queue
 
 
