@@ -50,7 +50,7 @@ def test_table_of_guards_names_every_function_that_makes_a_change() -> None:
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__
         and not name.startswith("_")
-        and function.__annotations__["return"] in (Change, Transition)
+        and function.__annotations__["return"] in (Change, Transition, tuple[Transition, Job])
     }
 
     assert {guarded.function for guarded in GUARDED} == makers
@@ -139,12 +139,12 @@ def test_submit_refuses_when_the_id_is_taken(found: Job, store: JobStore) -> Non
 
 
 WORDS = re.compile(r"#?:?[A-Za-z_]\w*")
-ALLOWED_WORDS = {"SET", "REMOVE", "AND", "OR", "IN", "if_not_exists", "attribute_not_exists"}
+ALLOWED_WORDS = {"SET", "ADD", "REMOVE", "AND", "OR", "IN", "if_not_exists", "attribute_not_exists"}
 
 
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)
 def test_expression_holds_only_placeholders_of_plain_names(guarded: Guarded[Job]) -> None:
-    expression = job_expression(guarded.change)
+    expression = job_expression(JOB_ID, guarded.change)
 
     words = set(WORDS.findall(expression.update + " " + expression.condition)) - ALLOWED_WORDS
     assert words == {*expression.names, *expression.values}
@@ -156,11 +156,14 @@ def test_expression_holds_only_placeholders_of_plain_names(guarded: Guarded[Job]
 @pytest.mark.parametrize("guarded", GUARDED, ids=lambda guarded: guarded.function)
 def test_expression_writes_no_path_twice(guarded: Guarded[Job]) -> None:
     """DynamoDB refuses overlapping paths; emulators take them."""
-    assigned, _, removed = job_expression(guarded.change).update.removeprefix("SET ").partition(" REMOVE ")
+    update = job_expression(JOB_ID, guarded.change).update
+    rest, _, removed = update.removeprefix("SET ").partition(" REMOVE ")
+    assigned, _, added = rest.partition(" ADD ")
 
     # A comma inside if_not_exists(…) begins no assignment.
     targets = [part.split(" = ")[0] for part in assigned.split(", #") if " = " in part]
     paths = [target.removeprefix("#") for target in targets]
+    paths += [part.split()[0].removeprefix("#") for part in added.split(", ") if part]
     paths += [name.removeprefix("#") for name in removed.split(", ") if name]
     assert sorted(paths) == sorted(set(paths))
     assert not {"job_id", "tenant", "created_at", "expires_at", "pk", "sk"} & set(paths)
