@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rune.jobs import lifecycle
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
-from rune.jobs.record import Event, Failure, Job, Kind, Status, StepName
+from rune.jobs.record import DueClass, Event, Failure, Job, Kind, Status, StepName
 from rune.jobs.transitions import cancel_queued, make_transition
 from rune.storage.change import Change
 from tests.builders import JOB_ID, NOW
@@ -37,7 +37,11 @@ jobs = st.builds(
     deadline_at=instants,
     # DynamoDB's TTL counts in seconds.
     expires_at=instants.map(lambda instant: instant.replace(microsecond=0)),
+    max_runtime_seconds=st.integers(30, 86_400),
+    waiting_since=st.none() | instants,
+    slot=st.none() | st.integers(0, 999),
     due_at=st.none() | instants,
+    due_class=st.none() | st.sampled_from(DueClass),
     lease_owner=st.none() | st.sampled_from(["worker-1", "worker-2"]),
     lease_until=st.none() | instants,
     cancel_requested_at=st.none() | instants,
@@ -82,11 +86,11 @@ def changes_of(draw: st.DrawFn, job: Job) -> Change:
         )
     ):
         case "claim":
-            return lifecycle.claim(seen.seq, "worker-9", now)
+            return lifecycle.claim(seen, seen.seq, "worker-9", now)
         case "renew":
             return lifecycle.renew(seen, draw(count_maps), now)
         case "request_cancel":
-            return lifecycle.request_cancel(now)
+            return lifecycle.request_cancel(seen, now)
         case "redispatch":
             return lifecycle.redispatch(seen, now)
         case "cancel_queued":

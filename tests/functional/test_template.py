@@ -8,7 +8,10 @@ import pytest
 import yaml  # type: ignore[import-untyped] # no stubs beside it; used for this one file
 
 from local.settings import ROOT
+from rune.contracts.requests import JobTimes
+from rune.jobs.record import DEFAULT_MAX_RUNTIME_SECONDS
 from rune.logs import NAMESPACE
+from rune.tenants.document import MAX_RUNTIME_SECONDS
 from rune.tenants.entries import NOT_UNDERSTOOD_METRIC
 
 type Block = dict[str, Any]
@@ -28,6 +31,7 @@ WORKER_VARIABLES = (
         "RUNE_INFERENCE_QUEUE_URL",
         "RUNE_DEAD_LETTER_QUEUE_URL",
         "RUNE_ALLOWED_NETWORKS",
+        "RUNE_RUNNING_JOBS",
     }
 )
 VARIABLES = {
@@ -37,18 +41,21 @@ VARIABLES = {
         "RUNE_TABLE",
         "RUNE_BUCKET",
         "RUNE_MONEY_QUEUE_URL",
+        "RUNE_INFERENCE_QUEUE_URL",
         "RUNE_ALLOWED_NETWORKS",
         "RUNE_API_TOKENS",
         "RUNE_API_AUTH_DISABLED",
         "RUNE_API_DOCS",
         "RUNE_CAN_RENT",
         "RUNE_RETENTION_DAYS",
-        "RUNE_JOB_DEADLINE_SECONDS",
+        "RUNE_QUEUE_TIMEOUT_SECONDS",
+        "RUNE_MAX_RUNTIME_SECONDS",
+        "RUNE_RUNNING_JOBS",
     },
     "MoneyWorkerFunction": WORKER_VARIABLES,
     "InferenceWorkerFunction": WORKER_VARIABLES,
     "JanitorFunction": VAST_VARIABLES
-    | {"RUNE_STAGE", "RUNE_TABLE", "RUNE_MONEY_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL"},
+    | {"RUNE_STAGE", "RUNE_TABLE", "RUNE_MONEY_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL", "RUNE_RUNNING_JOBS"},
 }
 WRITE_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 LIST_BEDROCK = {"bedrock:ListFoundationModels", "bedrock:ListInferenceProfiles"}
@@ -76,7 +83,8 @@ ACTIONS = {
     "MoneyWorkerRole": WORKER_ACTIONS | LIST_BEDROCK,
     "InferenceWorkerRole": WORKER_ACTIONS | LIST_BEDROCK | CALL_BEDROCK,
     "JanitorRole": WRITE_LOGS
-    | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "sqs:SendMessage"}
+    | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
+    | {"sqs:SendMessage", "sqs:GetQueueAttributes"}
     | {"ssm:GetParameter", "kms:Decrypt"},
 }
 
@@ -175,6 +183,85 @@ def test_worker_may_go_round_as_often_as_a_job_has_steps(function: str) -> None:
     assert FUNCTIONS[function]["RecursiveLoop"] == "Allow"
 
 
+# New accounts have fewer than the usual 1000: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+EXECUTIONS_OF_A_YOUNG_ACCOUNT = 10
+EXECUTIONS_OF_THE_JANITOR = 1
+LEFT_TO_THE_API = 2
+LANES = {"MoneyWorkerFunction": "MoneyConcurrency", "InferenceWorkerFunction": "InferenceConcurrency"}
+
+
+def test_lanes_leave_the_api_two_executions_of_a_young_account() -> None:
+    concurrency = {
+        FUNCTIONS[function]["Events"]["Step"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]["Ref"]
+        for function in LANES
+    }
+    in_lanes = sum(TEMPLATE["Parameters"][name]["Default"] for name in concurrency)
+
+    assert concurrency == {*LANES.values()}
+    assert FUNCTIONS["JanitorFunction"]["Events"]["Tick"]["Type"] == "Schedule"
+    left = EXECUTIONS_OF_A_YOUNG_ACCOUNT - in_lanes - EXECUTIONS_OF_THE_JANITOR
+    assert left >= LEFT_TO_THE_API
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_as_many_jobs_run_as_the_inference_lane_has_executions(name: str) -> None:
+    variables = FUNCTIONS[name]["Environment"]["Variables"]
+
+    assert variables["RUNE_RUNNING_JOBS"] == {"Ref": "InferenceConcurrency"}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "variable"),
+    [
+        ("QueueTimeoutSeconds", "RUNE_QUEUE_TIMEOUT_SECONDS"),
+        ("MaxRuntimeSeconds", "RUNE_MAX_RUNTIME_SECONDS"),
+    ],
+)
+def test_api_is_told_each_time_limit(parameter: str, variable: str) -> None:
+    assert FUNCTIONS["ApiFunction"]["Environment"]["Variables"][variable] == {"Ref": parameter}
+    assert (
+        TEMPLATE["Parameters"][parameter]["Default"]
+        == {
+            "QueueTimeoutSeconds": 86_400,
+            "MaxRuntimeSeconds": DEFAULT_MAX_RUNTIME_SECONDS,
+        }[parameter]
+    )
+    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert [parameter in group["Parameters"] for group in groups].count(True) == 1
+
+
+def test_most_that_a_request_may_ask_for_is_the_most_that_the_deployment_may_allow() -> None:
+    longest = {
+        name: parameter["MaxValue"]
+        for name, parameter in TEMPLATE["Parameters"].items()
+        if name in ("QueueTimeoutSeconds", "MaxRuntimeSeconds")
+    }
+    asked = {
+        name: next(rule.le for rule in field.metadata if hasattr(rule, "le"))
+        for name, field in JobTimes.model_fields.items()
+    }
+
+    assert longest["QueueTimeoutSeconds"] == asked["queue_timeout_seconds"]
+    assert longest["MaxRuntimeSeconds"] == asked["max_runtime_seconds"] == MAX_RUNTIME_SECONDS
+
+
+INDEXES = {"due": ("due_bucket", "due_at"), "waiting": ("tenant", "waiting_since")}
+
+
+@pytest.mark.parametrize(("name", "attributes"), INDEXES.items())
+def test_index_is_sparse_and_holds_keys_alone(name: str, attributes: tuple[str, str]) -> None:
+    table = RESOURCES["Table"]["Properties"]
+    (index,) = [each for each in table["GlobalSecondaryIndexes"] if each["IndexName"] == name]
+    types = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
+
+    assert index["KeySchema"] == [
+        {"AttributeName": attributes[0], "KeyType": "HASH"},
+        {"AttributeName": attributes[1], "KeyType": "RANGE"},
+    ]
+    assert [types[attribute] for attribute in attributes] == ["S", "N"]
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_no_function_reserves_concurrency(name: str) -> None:
     assert "ReservedConcurrentExecutions" not in FUNCTIONS[name]
@@ -198,6 +285,55 @@ def test_role_has_exactly_the_actions_of_its_function(name: str) -> None:
     granted = [action for entry in statements(ROLES[name]["Policies"]) for action in listed(entry["Action"])]
     assert set(granted) == ACTIONS[name]
     assert "ManagedPolicyArns" not in ROLES[name]
+
+
+TABLE = {"Fn::GetAtt": ["Table", "Arn"]}
+WAITING = {"Fn::Sub": "${Table.Arn}/index/waiting"}
+DUE = {"Fn::Sub": "${Table.Arn}/index/due"}
+QUERIED = {
+    "ApiRole": [TABLE, WAITING],
+    "MoneyWorkerRole": [TABLE, WAITING],
+    "InferenceWorkerRole": [TABLE, WAITING],
+    "JanitorRole": [DUE, WAITING, TABLE],
+}
+SENT_TO = ["MoneyQueue", "InferenceQueue"]
+
+
+def resources_of(role: str, action: str) -> list[Block]:
+    """Return what a role may do an action on, whatever the deployment is given."""
+    return [
+        resource
+        for entry in statements(ROLES[role]["Policies"])
+        if action in listed(entry["Action"])
+        for resource in listed(entry["Resource"])
+    ]
+
+
+@pytest.mark.parametrize(("role", "queried"), QUERIED.items())
+def test_role_queries_the_table_and_the_indexes_that_its_function_needs(
+    role: str, queried: list[Block]
+) -> None:
+    found = resources_of(role, "dynamodb:Query")
+
+    assert sorted(found, key=str) == sorted(queried, key=str)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_writes_to_the_table_alone(role: str) -> None:
+    assert [resources_of(role, f"dynamodb:{name}Item") for name in ("Put", "Update")] == [[TABLE], [TABLE]]
+
+
+@pytest.mark.parametrize("role", ["ApiRole", "JanitorRole"])
+def test_role_sends_into_both_lanes_and_nowhere_else(role: str) -> None:
+    found = resources_of(role, "sqs:SendMessage")
+
+    assert found == [{"Fn::GetAtt": [name, "Arn"]} for name in SENT_TO]
+
+
+def test_janitor_may_ask_how_many_messages_wait_in_each_lane() -> None:
+    found = resources_of("JanitorRole", "sqs:GetQueueAttributes")
+
+    assert found == [{"Fn::GetAtt": [name, "Arn"]} for name in SENT_TO]
 
 
 @pytest.mark.parametrize("name", ROLES)

@@ -17,7 +17,7 @@ from rune.aws.job_store import LARGEST_ROW_BYTES, DynamoJobStore, NoObjectStore
 from rune.errors import StoreRefusedError, StoreUnavailableError
 from rune.jobs.lifecycle import claim, request_cancel
 from rune.jobs.outcomes import Again, Done, Next
-from rune.jobs.record import Event, Failure, Job, Kind, Status, StepName
+from rune.jobs.record import DueClass, Event, Failure, Job, Kind, Status, StepName
 from rune.jobs.store import JobHistory, JobStore, Refused, StoredJob, Submission
 from rune.jobs.transitions import LONGEST_SENTENCE_BYTES, make_transition
 from rune.storage.change import allows, apply
@@ -282,18 +282,18 @@ def test_find_late_returns_the_longest_overdue_first(cloud: Cloud) -> None:
         an_ended_job(job_id="ended"),
     )
 
-    assert store.find_late(NOW, 10) == ("latest", "late", "due now")
-    assert store.find_late(NOW, 2) == ("latest", "late")
+    assert store.find_late(DueClass.MESSAGE, NOW, 10) == ("latest", "late", "due now")
+    assert store.find_late(DueClass.MESSAGE, NOW, 2) == ("latest", "late")
 
 
 def test_find_late_forgets_a_job_when_it_has_ended(cloud: Cloud) -> None:
     job = a_claimed_job(due_at=after(-1))
     store = put(cloud, job)
-    assert store.find_late(NOW, 10) == (JOB_ID,)
+    assert store.find_late(DueClass.LEASE, NOW, 10) == (JOB_ID,)
 
     store.commit(job, make_transition(job, Done("{}"), NOW, 5))
 
-    assert store.find_late(after(9999), 10) == ()
+    assert store.find_late(DueClass.LEASE, after(9999), 10) == ()
 
 
 @pytest.mark.slow
@@ -484,15 +484,17 @@ def test_update_is_tried_again_when_a_transaction_is_at_work_on_the_row(
 
     monkeypatch.setattr(BaseClient, "_make_api_call", contended)
 
-    assert cloud.store.update(JOB_ID, request_cancel(NOW)) == apply(request_cancel(NOW), a_job())
+    assert cloud.store.update(JOB_ID, request_cancel(a_job(), NOW)) == apply(
+        request_cancel(a_job(), NOW), a_job()
+    )
 
 
 OPERATIONS: dict[str, Callable[[JobStore], object]] = {
     **READS,
     "submit": lambda store: store.submit(Submission(a_job(job_id="new"), "{}", an_event())),
-    "update": lambda store: store.update(JOB_ID, request_cancel(NOW)),
+    "update": lambda store: store.update(JOB_ID, request_cancel(a_job(), NOW)),
     "commit": lambda store: store.commit(a_job(), make_transition(a_job(), Done("{}"), NOW, 5)),
-    "find_late": lambda store: store.find_late(NOW, 10),
+    "find_late": lambda store: store.find_late(DueClass.MESSAGE, NOW, 10),
 }
 
 
@@ -535,7 +537,7 @@ def test_update_returns_the_job_as_it_was_when_it_refuses(cloud: Cloud) -> None:
     store = put(cloud, a_waiting_job(progress={"chunks": 3}))
     cloud.calls.clear()
 
-    refused = store.update(JOB_ID, claim(1, "worker-9", NOW))
+    refused = store.update(JOB_ID, claim(a_waiting_job(), 1, "worker-9", NOW))
 
     assert refused == Refused(a_waiting_job(progress={"chunks": 3}))
     assert cloud.operations == ["UpdateItem"]

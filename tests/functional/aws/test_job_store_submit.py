@@ -42,8 +42,12 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def submit(store: JobStore, job: Job, key: IdempotencyKey | None = KEY, **named: str) -> Submitted:
-    return store.submit(Submission(job, "{}", an_event(), key, **named))
+def submit(
+    store: JobStore, job: Job, key: IdempotencyKey | None = KEY, address: str | None = None
+) -> Submitted:
+    submitted = store.submit(Submission(job, "{}", an_event(), key, address))
+    assert isinstance(submitted, Submitted)
+    return submitted
 
 
 # ---------------------------------------------------------------- idempotency keys

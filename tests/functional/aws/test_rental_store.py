@@ -11,6 +11,7 @@ import pytest
 
 from rune.aws.rental_store import DynamoRentalStore
 from rune.errors import StoreUnavailableError, UnreadableRowError
+from rune.jobs.record import DueClass
 from rune.rentals import lifecycle
 from rune.rentals.record import Rental, RentalState
 from rune.rentals.store import RentalRefused, RentalStore
@@ -246,7 +247,8 @@ def test_jobs_that_are_due_are_not_found_among_rentals(cloud: Cloud) -> None:
     rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
     open_all(rental_store, a_kept_rental())
 
-    assert cloud.store.find_late(after(86_400), 10) == ()
+    found = [cloud.store.find_late(due_class, after(86_400), 10) for due_class in DueClass]
+    assert found == [()] * len(DueClass)
     assert rental_store.find_alive(10) == (RENTAL_ID,)
 
 

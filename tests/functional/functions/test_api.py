@@ -13,7 +13,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from rune.errors import SettingsError
 from rune.jobs.outcomes import Done, Next
-from rune.jobs.record import Job, Status, StepName
+from rune.jobs.record import DueClass, Job, Status, StepName
 from rune.jobs.transitions import make_transition
 from tests.builders import (
     JOB_ID,
@@ -121,13 +121,13 @@ def test_post_takes_a_body_in_base64(api: ModuleType, cloud: Cloud) -> None:
 
 
 def test_post_accepts_the_job_when_the_queue_is_away(api: ModuleType, cloud: Cloud, clock: FakeClock) -> None:
-    cloud.sqs.delete_queue(QueueUrl=cloud.queue_urls["money"])
+    cloud.sqs.delete_queue(QueueUrl=cloud.queue_urls["inference"])
 
     response = post(api, FLAT)
 
     assert response.status == 202
     clock.advance(60)
-    assert cloud.store.find_late(clock.now(), 10) == (response.document["job_id"],)
+    assert cloud.store.find_late(DueClass.MESSAGE, clock.now(), 10) == (response.document["job_id"],)
 
 
 NO_DICTIONARY = "Input should be a valid dictionary or object to extract fields from"
@@ -662,7 +662,10 @@ def test_start_takes_the_tokens_out_of_the_environment(cloud: Cloud) -> None:
         "RUNE_BUCKET",
         "RUNE_MONEY_QUEUE_URL",
         "RUNE_RETENTION_DAYS",
-        "RUNE_JOB_DEADLINE_SECONDS",
+        "RUNE_INFERENCE_QUEUE_URL",
+        "RUNE_QUEUE_TIMEOUT_SECONDS",
+        "RUNE_MAX_RUNTIME_SECONDS",
+        "RUNE_RUNNING_JOBS",
         "RUNE_API_TOKENS",
     ],
 )

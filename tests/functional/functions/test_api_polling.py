@@ -85,7 +85,7 @@ def test_tag_changes_with_every_write(api: ModuleType, cloud: Cloud) -> None:
     put(cloud, job)
     tags = [get(api, JOB).headers["etag"]]
 
-    cloud.store.update(JOB_ID, request_cancel(NOW))
+    cloud.store.update(JOB_ID, request_cancel(job, NOW))
     tags.append(get(api, JOB).headers["etag"])
     cloud.store.commit(job, make_transition(job, Next(StepName.WARM_UP), after(1), 5))
     tags.append(get(api, JOB).headers["etag"])

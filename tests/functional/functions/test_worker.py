@@ -122,7 +122,7 @@ def test_job_ends_with_its_result_when_both_lanes_do_their_work(
     [
         (a_job(job_id="another"), 1, "unknown_job"),
         (a_waiting_job(), 1, "stale"),
-        (apply(claim(1, "worker-1", NOW), a_job()), 1, "held"),
+        (apply(claim(a_job(), 1, "worker-1", NOW), a_job()), 1, "held"),
         (an_ended_job(), 4, "terminal"),
     ],
 )
