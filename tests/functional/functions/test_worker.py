@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,12 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from rune.errors import SettingsError
+from rune.aws.job_store import DynamoJobStore
+from rune.errors import SettingsError, StoreUnavailableError
+from rune.jobs.admission import Admission
 from rune.jobs.lifecycle import claim
-from rune.jobs.record import Job, Status, StepName
+from rune.jobs.places import Terms
+from rune.jobs.record import Job, Status, StepMessage, StepName
 from rune.jobs.store import Submission
 from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
@@ -20,6 +24,8 @@ from rune.storage.change import apply
 from tests.builders import (
     JOB_ID,
     NOW,
+    TENANT,
+    FakeClock,
     a_benchmark_request,
     a_job,
     a_sample_event,
@@ -37,6 +43,19 @@ if TYPE_CHECKING:
 DONE: dict[str, list[object]] = {"batchItemFailures": []}
 
 
+@dataclass(frozen=True)
+class Context:
+    """What Lambda tells of an invocation."""
+
+    remaining_ms: int = 900_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining_ms
+
+
+CONTEXT = Context()
+
+
 @pytest.fixture(scope="module")
 def server() -> FakeModelServer:
     return FakeModelServer()
@@ -48,11 +67,12 @@ def lanes(shared_cloud: Cloud, server: FakeModelServer) -> Iterator[dict[str, Mo
         assert self.policy == AddressPolicy.parse("127.0.0.0/8")
         return server.open(kind, url, api_key)
 
-    of_inference = {**shared_cloud.environment, "RUNE_LANE": "inference"}
+    one_at_a_time = {**shared_cloud.environment, "RUNE_RUNNING_JOBS": "1"}
+    of_inference = {**one_at_a_time, "RUNE_LANE": "inference"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ServerOpener, "__call__", open_fake)
         with (
-            loaded("worker.handler", shared_cloud.environment) as money,
+            loaded("worker.handler", one_at_a_time) as money,
             loaded("worker.handler", of_inference) as inference,
         ):
             yield {"money": money, "inference": inference}
@@ -63,49 +83,69 @@ def money(lanes: dict[str, ModuleType]) -> ModuleType:
     return lanes["money"]
 
 
+@pytest.fixture
+def inference(lanes: dict[str, ModuleType]) -> ModuleType:
+    return lanes["inference"]
+
+
 def put(cloud: Cloud, job: Job) -> None:
     cloud.store.submit(Submission(job, json.dumps(a_benchmark_request()), an_event()))
     cloud.calls.clear()
+
+
+def submit(cloud: Cloud, clock: FakeClock, job_id: str) -> None:
+    """Hand a job in as the API does, where one job runs at a time."""
+    now = clock.now()
+    job = a_job(job_id=job_id, created_at=now, waiting_since=now)
+    submission = Submission(job, json.dumps(a_benchmark_request()), an_event())
+    Admission(cloud.store, cloud.queue, clock, slot_count=1).submit(submission, Terms())
+    cloud.calls.clear()
+
+
+def sent_to(cloud: Cloud, lane: str) -> list[object]:
+    return [json.loads(sent) for sent in cloud.received(lane)]
 
 
 def body(seq: int = 1, job_id: str = JOB_ID) -> str:
     return json.dumps({"job_id": job_id, "seq": seq})
 
 
-def test_worker_takes_the_turn_of_the_sample_event(money: ModuleType, cloud: Cloud) -> None:
+def test_worker_takes_the_turn_of_the_sample_event(inference: ModuleType, cloud: Cloud) -> None:
     put(cloud, a_job())
 
-    assert money.handle(a_sample_event("sqs-step"), None) == DONE
+    assert inference.handle(a_sample_event("sqs-step"), CONTEXT) == DONE
+
+    assert cloud.operations[:4] == ["BatchGetItem", "UpdateItem", "BatchGetItem", "TransactWriteItems"]
+    history = cloud.store.read_events(JOB_ID, 1)
+    assert history
+    assert history.events[0].name == "backend.list_models"
+
+
+def test_worker_sends_a_turn_of_the_other_lane_there(money: ModuleType, cloud: Cloud) -> None:
+    put(cloud, a_job())
+
+    assert money.handle(an_sqs_event(body()), CONTEXT) == DONE
 
     job = cloud.store.read(JOB_ID)
     assert job
-    assert (job.status, job.step, job.seq, job.epoch) == (Status.RUNNING, StepName.WARM_UP, 2, 1)
-    assert [json.loads(sent) for sent in cloud.received("inference")] == [{"job_id": JOB_ID, "seq": 2}]
-    assert cloud.operations[:5] == [
-        "BatchGetItem",
-        "UpdateItem",
-        "BatchGetItem",
-        "TransactWriteItems",
-        "SendMessage",
-    ]
+    assert (job.status, job.step, job.seq, job.epoch) == (Status.RUNNING, StepName.CHECK, 2, 1)
+    assert sent_to(cloud, "inference") == [{"job_id": JOB_ID, "seq": 2}]
+    # Neither an event nor the request belongs to it, so its commit is half the price of a transaction.
+    assert cloud.operations[:4] == ["BatchGetItem", "UpdateItem", "UpdateItem", "SendMessage"]
 
 
-def test_job_ends_with_its_result_when_both_lanes_do_their_work(
-    lanes: dict[str, ModuleType], cloud: Cloud
-) -> None:
+def test_job_goes_on_to_its_result_in_the_same_invocation(lanes: dict[str, ModuleType], cloud: Cloud) -> None:
     put(cloud, a_job())
-    messages = [("money", body())]
 
-    while messages:
-        lane, message = messages.pop()
-        lanes[lane].handle(an_sqs_event(message), None)
-        messages += [(name, sent) for name in lanes for sent in cloud.received(name)]
+    lanes["inference"].handle(an_sqs_event(body()), CONTEXT)
 
     stored, history = cloud.store.read_with_result(JOB_ID), cloud.store.read_events(JOB_ID, 0)
+    assert [sent_to(cloud, lane) for lane in lanes] == [[], []]
     assert stored
     assert stored.result_json
     assert history
-    assert (stored.job.status, stored.job.seq) == (Status.SUCCEEDED, 5)
+    # Each turn has an epoch of its own, as if its worker had claimed it.
+    assert (stored.job.status, stored.job.seq, stored.job.epoch) == (Status.SUCCEEDED, 5, 4)
     assert json.loads(stored.result_json)["answer"] == "Two pods crash."
     assert [(event.number, event.name) for event in history.events] == [
         (1, "job.accepted"),
@@ -117,6 +157,81 @@ def test_job_ends_with_its_result_when_both_lanes_do_their_work(
     ]
 
 
+def test_worker_claims_once_for_all_turns_of_an_invocation(inference: ModuleType, cloud: Cloud) -> None:
+    put(cloud, a_job())
+
+    inference.handle(an_sqs_event(body()), CONTEXT)
+
+    # A claim raises the epoch and leaves the turn as it is.
+    updates = [call.arguments["UpdateExpression"] for call in cloud.calls if call.operation == "UpdateItem"]
+    claims = [update for update in updates if "#epoch" in update and "#seq" not in update]
+    assert len(claims) == 1
+    assert "SendMessage" not in cloud.operations
+
+
+def test_next_job_is_admitted_when_one_has_ended(
+    lanes: dict[str, ModuleType], cloud: Cloud, clock: FakeClock
+) -> None:
+    for job_id in (JOB_ID, "second", "third"):
+        submit(cloud, clock, job_id)
+        clock.advance(1)
+    assert sent_to(cloud, "inference") == [{"job_id": JOB_ID, "seq": 1}]
+
+    lanes["inference"].handle(an_sqs_event(body()), CONTEXT)
+
+    places = cloud.store.read_places()
+    share = places.share_of(TENANT)
+    assert [(slot.number, slot.job_id) for slot in places.slots] == [(0, "second")]
+    assert (share.running, share.waiting) == (1, 1)
+    assert sent_to(cloud, "inference") == [{"job_id": "second", "seq": 1}]
+    assert sent_to(cloud, "money") == []
+
+
+def test_slot_is_free_when_the_last_job_has_ended(
+    lanes: dict[str, ModuleType], cloud: Cloud, clock: FakeClock
+) -> None:
+    submit(cloud, clock, JOB_ID)
+
+    lanes["inference"].handle(an_sqs_event(body()), CONTEXT)
+
+    places = cloud.store.read_places()
+    assert (places.slots, places.share_of(TENANT).running) == ((), 0)
+
+
+def test_job_ends_when_its_slot_cannot_be_given_back(
+    lanes: dict[str, ModuleType], cloud: Cloud, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(cloud, clock, JOB_ID)
+
+    def fail(*_arguments: object) -> None:
+        raise StoreUnavailableError("places")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(DynamoJobStore, "read_places", fail)
+        assert lanes["inference"].handle(an_sqs_event(body()), CONTEXT) == DONE
+
+    job = cloud.store.read(JOB_ID)
+    assert job
+    assert job.status is Status.SUCCEEDED
+    assert [slot.job_id for slot in cloud.store.read_places().slots] == [JOB_ID]
+
+
+def test_engine_is_told_how_much_time_the_invocation_has_left(
+    inference: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    class Engine:
+        async def take_turn(self, message: StepMessage, time_left_seconds: float) -> None:
+            told.append((message, time_left_seconds))
+
+    monkeypatch.setattr(inference, "engine", Engine())
+
+    inference.handle(an_sqs_event(body()), Context(remaining_ms=61_500))
+
+    assert told == [(StepMessage(JOB_ID, 1), 61.5)]
+
+
 @pytest.mark.parametrize(
     "dropped",
     [
@@ -124,6 +239,7 @@ def test_job_ends_with_its_result_when_both_lanes_do_their_work(
         (a_waiting_job(), 1, "stale"),
         (apply(claim(a_job(), 1, "worker-1", NOW), a_job()), 1, "held"),
         (an_ended_job(), 4, "terminal"),
+        (a_job(waiting_since=NOW), 1, "waiting"),
     ],
 )
 def test_worker_drops_the_message_when_there_is_nothing_to_do(
@@ -132,9 +248,10 @@ def test_worker_drops_the_message_when_there_is_nothing_to_do(
     job, seq, reason = dropped
     put(cloud, job)
 
-    assert money.handle(an_sqs_event(body(seq)), None) == DONE
+    assert money.handle(an_sqs_event(body(seq)), CONTEXT) == DONE
 
-    assert cloud.operations == ["BatchGetItem", "UpdateItem"]
+    # A job that is not there is known from the read alone.
+    assert cloud.operations == ["BatchGetItem", "UpdateItem"][: 1 if reason == "unknown_job" else 2]
     assert cloud.store.read(job.job_id) == job
     reasons = [record.__dict__["reason"] for record in caplog.records if record.msg == "turn.dropped"]
     assert reasons == [reason]
@@ -147,7 +264,7 @@ def test_worker_drops_the_message_when_there_is_nothing_to_do(
 def test_worker_puts_what_nobody_can_read_where_the_alarm_looks(
     unreadable: str, money: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert money.handle(an_sqs_event(unreadable), None) == DONE
+    assert money.handle(an_sqs_event(unreadable), CONTEXT) == DONE
 
     assert cloud.operations == ["SendMessage"]
     assert cloud.received("dead-letter") == [unreadable]
@@ -157,7 +274,7 @@ def test_worker_puts_what_nobody_can_read_where_the_alarm_looks(
 def test_worker_does_the_rest_when_one_message_is_unreadable(money: ModuleType, cloud: Cloud) -> None:
     put(cloud, a_job())
 
-    assert money.handle(an_sqs_event("{}", body()), None) == DONE
+    assert money.handle(an_sqs_event("{}", body()), CONTEXT) == DONE
 
     assert cloud.received("dead-letter") == ["{}"]
     assert [json.loads(sent) for sent in cloud.received("inference")] == [{"job_id": JOB_ID, "seq": 2}]
@@ -169,7 +286,7 @@ def test_worker_fails_the_message_when_even_the_dead_letter_queue_is_away(
     cloud.sqs.delete_queue(QueueUrl=cloud.queue_urls["dead-letter"])
 
     with pytest.raises(ClientError):
-        money.handle(an_sqs_event("{}"), None)
+        money.handle(an_sqs_event("{}"), CONTEXT)
 
 
 def test_worker_leaves_the_turn_to_the_janitor_when_the_store_is_away(
@@ -185,7 +302,7 @@ def test_worker_leaves_the_turn_to_the_janitor_when_the_store_is_away(
 
     with monkeypatch.context() as outage:
         outage.setattr(BaseClient, "_make_api_call", fail)
-        assert money.handle(an_sqs_event(body()), None) == DONE
+        assert money.handle(an_sqs_event(body()), CONTEXT) == DONE
 
     record = caplog.records[-1]
     assert (record.msg, record.levelno) == ("turn.store_unavailable", logging.ERROR)
@@ -203,6 +320,7 @@ def test_worker_leaves_the_turn_to_the_janitor_when_the_store_is_away(
         "RUNE_MONEY_QUEUE_URL",
         "RUNE_INFERENCE_QUEUE_URL",
         "RUNE_DEAD_LETTER_QUEUE_URL",
+        "RUNE_RUNNING_JOBS",
     ],
 )
 def test_start_is_refused_when_a_setting_is_missing(missing: str, cloud: Cloud) -> None:
@@ -219,7 +337,7 @@ def test_worker_drops_the_message_of_a_job_that_it_does_not_understand(
     cloud.write_field(JOB_ID, "step", "a_step_of_another_version")
     before = cloud.row(JOB_ID)
 
-    assert money.handle(an_sqs_event(body()), None) == DONE
+    assert money.handle(an_sqs_event(body()), CONTEXT) == DONE
 
     assert cloud.row(JOB_ID) == before
     assert cloud.received("dead-letter") == []
