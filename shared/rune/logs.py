@@ -10,13 +10,21 @@ import traceback
 from datetime import UTC, datetime
 
 FIELDS = (
+    "admitted",
     "code",
     "destroyed",
+    "ended",
     "epoch",
+    "failed",
+    "freed",
     "job_id",
+    "lane",
+    "left",
     "lost",
     "outcome",
+    "part",
     "place",
+    "proven",
     "reason",
     "rental_id",
     "request_id",
