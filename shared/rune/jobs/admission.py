@@ -190,9 +190,11 @@ class Admission:
             log.warning("admission.put_off", exc_info=True, extra={"job_id": job.job_id})
 
     def _find_next(self, tenant: str) -> Job | None:
-        """Return the tenant's job that waits the longest; None where none is seen."""
+        """Return the tenant's job that waits the longest of those that may still begin; None where none is seen."""
         ids = self._store.find_waiting(tenant, CANDIDATES)
-        waiting = [job for job in self._store.read_many(ids) if job.is_waiting] if ids else []
+        now = self._clock.now()
+        # One whose time to wait is over is not begun any more; the janitor ends it.
+        waiting = [job for job in self._store.read_many(ids) if job.is_waiting and job.deadline_at > now]
         return min(waiting, key=lambda job: (job.waiting_since or job.created_at, job.job_id), default=None)
 
     def _admit(self, job: Job, share: Share, slot: int) -> bool:
