@@ -18,7 +18,9 @@ from rune.services.admission.requests import (
     admit_llm_instance,
 )
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=responses(400, 401, 403, 413, 415, 422, 503))
+router = APIRouter(
+    prefix="/v1/jobs", tags=["jobs"], responses=responses(400, 401, 403, 413, 415, 422, 429, 503)
+)
 
 _KEY = re.compile(
     r'"([\x21\x23-\x7e][\x20\x21\x23-\x7e]{0,254})"|([\x21\x23-\x7e][\x20\x21\x23-\x7e]{0,254})'
