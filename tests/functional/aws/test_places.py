@@ -540,7 +540,7 @@ def act(store: JobStore, number: int, one: tuple[str, str, int, int]) -> object:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(acts=st.lists(ACTS, max_size=14))
 def test_both_stores_do_the_same_step_by_step(
     acts: list[tuple[str, str, int, int]], shared_cloud: Cloud

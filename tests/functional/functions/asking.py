@@ -191,6 +191,8 @@ def a_record(**overrides: object) -> dict[str, object]:
         "kind": "benchmark",
         "status": "queued",
         "message": "Waiting for a worker.",
+        "queue_position": None,
+        "queue_wait_seconds": None,
         "progress": {"step": "check", "try": 1},
         "created_at": "2026-11-23T12:00:00Z",
         "updated_at": "2026-11-23T12:00:00Z",
