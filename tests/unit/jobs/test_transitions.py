@@ -235,16 +235,16 @@ def test_transition_tries_again_when_the_deadline_is_just_after_the_next_try() -
 @pytest.mark.parametrize(
     ("sentence", "kept"),
     [
-        ("x" * 208, "x" * 208),
-        ("x" * 209, "x" * 208),
-        ("x" * 9000, "x" * 208),
-        # The 208th byte lies within a letter, which is left out whole.
-        ("x" + "é" * 240, "x" + "é" * 103),
-        ("x" + "漢" * 240, "x" + "漢" * 69),
-        ("xx" + "🚀" * 240, "xx" + "🚀" * 51),
+        ("x" * 148, "x" * 148),
+        ("x" * 149, "x" * 148),
+        ("x" * 9000, "x" * 148),
+        # The 148th byte lies within a letter, which is left out whole.
+        ("x" + "é" * 240, "x" + "é" * 73),
+        ("x" + "漢" * 240, "x" + "漢" * 49),
+        ("xx" + "🚀" * 240, "xx" + "🚀" * 36),
     ],
 )
-def test_transition_shortens_the_sentence_when_it_is_longer_than_208_bytes(sentence: str, kept: str) -> None:
+def test_transition_shortens_the_sentence_when_it_is_longer_than_148_bytes(sentence: str, kept: str) -> None:
     after_it, _ = carried_out(CLAIMED, replace(UNKNOWN_MODEL, sentence=sentence))
 
     assert after_it.failure == Failure("model_not_found", kept, StepName.WARM_UP, retryable=False)
