@@ -16,7 +16,7 @@ from rune.aws.job_rows import event_from_item, event_item, hot_item, job_from_it
 from rune.aws.job_store import LARGEST_ROW_BYTES, DynamoJobStore, NoObjectStore
 from rune.errors import StoreRefusedError, StoreUnavailableError
 from rune.jobs.lifecycle import claim, request_cancel
-from rune.jobs.outcomes import Again, Done, Next
+from rune.jobs.outcomes import Again, Done, Next, Outcome
 from rune.jobs.record import DueClass, Event, Failure, Job, Kind, Status, StepName
 from rune.jobs.store import JobHistory, JobStore, Refused, StoredJob, Submission
 from rune.jobs.transitions import LONGEST_SENTENCE_BYTES, make_transition
@@ -116,6 +116,9 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
         kind=Kind.LLM_INSTANCE,
         step=StepName.RELEASE,
         due_at=NOW,
+        due_class=DueClass.RELEASE,
+        max_runtime_seconds=86_400,
+        slot=999,
         lease_owner="f" * 32,
         lease_until=NOW,
         cancel_requested_at=NOW,
@@ -139,7 +142,8 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
 
     row = hot_item(job)
 
-    assert set(Job.__slots__) - set(row) <= {"failure"}
+    # One that waits has neither a machine nor a worker.
+    assert set(Job.__slots__) - set(row) <= {"failure", "waiting_since"}
     assert sum(len(name) + size_bytes(dict(value)) for name, value in row.items()) < 1024
 
 
@@ -186,16 +190,37 @@ def test_commit_writes_job_events_and_result(cloud: Cloud) -> None:
     assert store.read_events(JOB_ID, 0) == JobHistory(ended, (an_event(), *transition.events))
 
 
+def commit(store: JobStore, job: Job, outcome: Outcome) -> Job:
+    """Commit a turn's end, and return the job as that left it."""
+    transition = make_transition(job, outcome, NOW, 5)
+    assert store.commit(job, transition)
+    return apply(transition.change, job)
+
+
+def test_commit_of_one_row_is_an_update_and_happens_once(cloud: Cloud) -> None:
+    job = a_claimed_job()
+    store = put(cloud, job)
+    cloud.calls.clear()
+    transition = make_transition(job, Again(0), NOW, 5)
+
+    assert store.commit(job, transition)
+    # Without a token the second call is refused by what the first one wrote.
+    assert not store.commit(job, transition)
+
+    assert cloud.operations == ["UpdateItem", "UpdateItem"]
+    assert store.read(JOB_ID) == apply(transition.change, job)
+
+
 def test_commit_writes_the_state_that_the_next_turn_reads(cloud: Cloud) -> None:
     job = a_claimed_job()
     store = put(cloud, job)
     assert store.read_state(job) is None
 
-    assert store.commit(job, make_transition(job, Again(0, state_json='{"runs": 1}'), NOW, 5))
+    job = commit(store, job, Again(0, state_json='{"runs": 1}'))
     assert store.read_state(job) == '{"runs": 1}'
-    assert store.commit(job, make_transition(job, Again(0), NOW, 5))
+    job = commit(store, job, Again(0))
     assert store.read_state(job) == '{"runs": 1}'
-    assert store.commit(job, make_transition(job, Next(StepName.JUDGE, state_json='{"runs": 2}'), NOW, 5))
+    commit(store, job, Next(StepName.JUDGE, state_json='{"runs": 2}'))
     assert store.read_state(job) == '{"runs": 2}'
 
 
@@ -238,7 +263,9 @@ def test_read_events_reads_on_when_there_are_several_pages(cloud: Cloud) -> None
     # A page ends at 1 MB.
     for first in range(2, 14, 3):
         long = tuple(an_event(n, labels={"step": "x" * 120_000}) for n in range(first, first + 3))
-        assert store.commit(job, replace(make_transition(job, Next(StepName.WARM_UP), NOW, 5), events=long))
+        transition = replace(make_transition(job, Next(StepName.WARM_UP), NOW, 5), events=long)
+        assert store.commit(job, transition)
+        job = apply(transition.change, job)
     cloud.calls.clear()
 
     history = store.read_events(JOB_ID, 0)
@@ -458,11 +485,13 @@ def test_commit_is_not_repeated_when_another_try_does_not_help(codes: list[str],
 
 
 def test_each_commit_is_a_transaction_of_its_own_unless_it_is_repeated(cloud: Cloud) -> None:
-    store, client = scripted(cloud, None, CONFLICT, None, None)
+    store, client = scripted(cloud, CONFLICT, None, None)
 
-    for seconds in (0, 0, 1):
-        transition = make_transition(a_claimed_job(), Next(StepName.WARM_UP), after(seconds), 5)
-        assert store.commit(a_claimed_job(), transition)
+    job = a_claimed_job()
+    for seconds in (0, 1):
+        transition = make_transition(job, Next(StepName.WARM_UP), after(seconds), 5)
+        assert store.commit(job, transition)
+        job = apply(transition.change, job)
 
     first, *repeated, second = client.tokens
     assert set(repeated) == {first}

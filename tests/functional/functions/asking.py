@@ -17,7 +17,17 @@ from rune.jobs.store import Submission
 from rune.jobs.transitions import make_transition
 from rune.rentals.record import Rental
 from tests.benchmark_builders import a_report, a_result_json
-from tests.builders import JOB_ID, NOW, TOKEN, a_benchmark_request, a_claimed_job, an_event, an_http_event
+from tests.builders import (
+    JOB_ID,
+    NOW,
+    TOKEN,
+    a_benchmark_request,
+    a_claimed_job,
+    a_job,
+    after,
+    an_event,
+    an_http_event,
+)
 from tests.rental_builders import CONTRACT_ID, MODEL, RENTAL_ID, URL
 
 if TYPE_CHECKING:
@@ -182,6 +192,11 @@ def assert_blocked(response: Response, seconds: int) -> None:
     assert_problem(response, a_block(seconds))
     assert response.headers["retry-after"] == str(seconds)
     assert response.headers["www-authenticate"] == 'Bearer realm="rune"'
+
+
+def a_posted_job(**overrides: object) -> Job:
+    """Return a job that was posted at `NOW` and began at once, in the first slot."""
+    return a_job(**{"deadline_at": after(86_400), "slot": 0, **overrides})
 
 
 def a_record(**overrides: object) -> dict[str, object]:

@@ -38,6 +38,7 @@ from tests.functional.functions.asking import (
     POST,
     SERVER,
     UNAUTHORIZED,
+    a_posted_job,
     a_problem,
     a_record,
     a_refusal,
@@ -64,15 +65,15 @@ def test_health_is_told_to_anybody_without_a_call(api: ModuleType, cloud: Cloud)
 # ---------------------------------------------------------------- POST
 
 
-def test_post_accepts_the_job_in_two_calls(api: ModuleType, cloud: Cloud) -> None:
+def test_post_accepts_the_job_in_three_calls(api: ModuleType, cloud: Cloud) -> None:
     response = ask(api, a_sample_event("api-post-benchmark"))
 
     job_id = response.document["job_id"]
     assert response.status == 202
     assert response.document == {"job_id": job_id, "status": "accepted"}
     assert response.headers["location"] == f"/v1/jobs/{job_id}"
-    assert cloud.operations == ["TransactWriteItems", "SendMessage"]
-    assert cloud.store.read(job_id) == a_job(job_id=job_id)
+    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage"]
+    assert cloud.store.read(job_id) == a_posted_job(job_id=job_id)
     assert [json.loads(body) for body in cloud.received("inference")] == [{"job_id": job_id, "seq": 1}]
 
 
@@ -554,7 +555,18 @@ def test_delete_asks_to_stop_when_the_job_has_begun(api: ModuleType, cloud: Clou
             started_at="2026-11-23T12:00:00Z",
         ),
     )
-    assert [json.loads(body) for body in cloud.received("inference")] == [{"job_id": JOB_ID, "seq": 2}]
+    assert [json.loads(body) for body in cloud.received("money")] == [{"job_id": JOB_ID, "seq": 2}]
+
+
+def test_second_delete_sends_no_second_message(api: ModuleType, cloud: Cloud) -> None:
+    put(cloud, a_waiting_job())
+    first = ask(api, a_sample_event("api-delete-job"))
+    cloud.calls.clear()
+
+    again = ask(api, a_sample_event("api-delete-job"))
+
+    assert (again.status, again.document) == (202, first.document)
+    assert cloud.operations == ["GetItem", "BatchGetItem"]
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED])

@@ -61,7 +61,7 @@ def test_same_request_is_the_same_job_and_sends_no_second_message(api: ModuleTyp
     assert (second.status, second.document) == (202, first.document)
     assert second.headers["location"] == first.headers["location"]
     assert (first.headers.get(REPLAYED), second.headers.get(REPLAYED)) == (None, "true")
-    assert cloud.operations == ["TransactWriteItems"]
+    assert cloud.operations == ["Query", "TransactWriteItems"]
     assert [json.loads(body) for body in cloud.received("inference")] == [{"job_id": job_of(first), "seq": 1}]
     assert len(get(api, "/v1/jobs").document["jobs"]) == 1
 

@@ -18,6 +18,7 @@ from tests.functional.functions.asking import (
     OF_ACME,
     POST,
     SERVER,
+    a_posted_job,
     a_refusal,
     a_wrong_field,
     assert_problem,
@@ -84,7 +85,7 @@ def kept(cloud: Cloud, job_id: str) -> dict[str, object]:
 
 
 @every_form
-def test_job_is_stored_as_one_that_rents_in_two_calls(
+def test_job_is_stored_as_one_that_rents_in_three_calls(
     form: tuple[str, dict[str, object], Kind], renting: ModuleType, cloud: Cloud
 ) -> None:
     path, body, kind = form
@@ -93,8 +94,8 @@ def test_job_is_stored_as_one_that_rents_in_two_calls(
 
     job_id = response.document["job_id"]
     assert (response.status, response.document) == (202, {"job_id": job_id, "status": "accepted"})
-    assert cloud.operations == ["TransactWriteItems", "SendMessage"]
-    assert cloud.store.read(job_id) == a_job(job_id=job_id, kind=kind, step=StepName.RENT, rents=True)
+    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage"]
+    assert cloud.store.read(job_id) == a_posted_job(job_id=job_id, kind=kind, step=StepName.RENT, rents=True)
     assert [json.loads(message) for message in cloud.received("money")] == [{"job_id": job_id, "seq": 1}]
 
 
@@ -117,7 +118,7 @@ def test_job_that_rents_tells_what_it_has_cost_so_far(renting: ModuleType, cloud
 def test_job_on_a_server_that_runs_rents_nothing(renting: ModuleType, cloud: Cloud) -> None:
     job_id = post(renting, {**QUESTION, **SERVER}).document["job_id"]
 
-    assert cloud.store.read(job_id) == a_job(job_id=job_id)
+    assert cloud.store.read(job_id) == a_posted_job(job_id=job_id)
     assert get(renting, f"/v1/jobs/{job_id}").document["cost_usd"] is None
 
 

@@ -17,6 +17,7 @@ from tests.functional.functions.asking import (
     NO_VASTAI,
     OF_ACME,
     SERVER,
+    a_posted_job,
     a_refusal,
     a_wrong_field,
     assert_problem,
@@ -67,15 +68,15 @@ def kept(cloud: Cloud, job_id: str) -> object:
 # ---------------------------------------------------------------- agentic-agent
 
 
-def test_agent_is_set_to_work_in_two_calls(api: ModuleType, cloud: Cloud) -> None:
+def test_agent_is_set_to_work_in_three_calls(api: ModuleType, cloud: Cloud) -> None:
     response = post(api, AS_CLIENTS_SEND_IT, path=AGENT)
 
     job_id = response.document["job_id"]
     assert (response.status, response.document) == (202, {"job_id": job_id, "status": "accepted"})
     assert response.headers["location"] == f"/v1/jobs/{job_id}"
     assert not OF_DEPRECATION & response.headers.keys()
-    assert cloud.operations == ["TransactWriteItems", "SendMessage"]
-    assert cloud.store.read(job_id) == a_job(
+    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage"]
+    assert cloud.store.read(job_id) == a_posted_job(
         job_id=job_id, kind=Kind.AGENTIC_AGENT, step=StepName.CHECK_AGENT
     )
     assert [json.loads(body) for body in cloud.received("inference")] == [{"job_id": job_id, "seq": 1}]
@@ -168,14 +169,16 @@ def test_holmes_of_one_tenant_does_not_serve_another(with_holmes: ModuleType, cl
 
 
 @pytest.mark.parametrize("path", [INSTANCE, ALIAS])
-def test_instance_is_looked_for_in_two_calls(path: str, api: ModuleType, cloud: Cloud) -> None:
+def test_instance_is_looked_for_in_three_calls(path: str, api: ModuleType, cloud: Cloud) -> None:
     response = post(api, {"provisioning": None, **SERVER, "backend_type": "openai"}, path=path)
 
     job_id = response.document["job_id"]
     assert (response.status, response.document) == (202, {"job_id": job_id, "status": "accepted"})
     assert response.headers["location"] == f"/v1/jobs/{job_id}"
-    assert cloud.operations == ["TransactWriteItems", "SendMessage"]
-    assert cloud.store.read(job_id) == a_job(job_id=job_id, kind=Kind.LLM_INSTANCE, step=StepName.VERIFY)
+    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage"]
+    assert cloud.store.read(job_id) == a_posted_job(
+        job_id=job_id, kind=Kind.LLM_INSTANCE, step=StepName.VERIFY
+    )
     assert kept(cloud, job_id) == {
         **SERVER,
         "backend_type": "openai",
