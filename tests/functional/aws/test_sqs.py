@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from rune.aws.sqs import SqsDeadLetters, SqsStepQueue
 from rune.jobs.plan import Lane
+from rune.jobs.record import StepMessage
 from tests.builders import JOB_ID, a_send
 
 if TYPE_CHECKING:
@@ -49,6 +50,33 @@ def test_send_returns_false_and_says_so_when_the_queue_does_not_take_it(
 
     assert [(record.msg, record.__dict__["job_id"]) for record in caplog.records] == [
         ("queue.send_failed", JOB_ID)
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_backlog_is_what_waits_in_the_lane(count: int, cloud: Cloud) -> None:
+    for seq in range(count):
+        cloud.queue.send(a_send(lane=Lane.INFERENCE, message=StepMessage(JOB_ID, seq + 1)))
+
+    assert [cloud.queue.count_backlog(lane) for lane in (Lane.INFERENCE, Lane.MONEY)] == [count, 0]
+
+
+def test_message_under_way_is_no_backlog(cloud: Cloud) -> None:
+    cloud.queue.send(a_send())
+    cloud.received("money")
+
+    assert cloud.queue.count_backlog(Lane.MONEY) == 0
+
+
+def test_backlog_counts_as_none_and_says_so_when_it_is_unknown(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "rune")
+
+    assert SqsStepQueue(lambda: cloud.sqs, {Lane.MONEY: NOWHERE}).count_backlog(Lane.MONEY) == 0
+
+    assert [(record.msg, record.__dict__["lane"]) for record in caplog.records] == [
+        ("queue.count_failed", Lane.MONEY)
     ]
 
 
