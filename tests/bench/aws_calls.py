@@ -131,10 +131,10 @@ def _count_ticks(notebook: _Notebook, cloud: Cloud) -> None:
 def _worker(cloud: Cloud, lane: str) -> Iterator[Callable[[str, int], object]]:
     """Give a worker of the lane, which takes the turn of a job by its number.
 
-    It renews no lease meanwhile: how often it would depends on how long a turn takes on this machine.
+    It looks at no lease meanwhile: how often it would depends on how long a turn takes on this machine.
     """
     with (
-        patch.object(lease, "RENEWAL_SECONDS", UNREACHED_SECONDS),
+        patch.object(lease, "LOOK_SECONDS", UNREACHED_SECONDS),
         loaded("worker", {**cloud.environment, "RUNE_LANE": lane}) as worker,
     ):
 

@@ -102,7 +102,10 @@ def _app_without_aws() -> Handle:
     job = an_ended_job(Status.SUCCEEDED, expires_at=clock.now() + timedelta(days=1))
     store.submit(Submission(job, "{}", an_event()))
     store.put_result(JOB_ID, a_result().model_dump_json())
-    jobs = JobService(store, RecordingQueue(), clock, JobLimits(timedelta(hours=1), timedelta(days=30)))
+    limits = JobLimits(
+        queue_timeout=timedelta(days=1), max_runtime=timedelta(hours=1), retention=timedelta(days=30)
+    )
+    jobs = JobService(store, RecordingQueue(), clock, limits, slot_count=5)
     services = Services(
         jobs=jobs,
         reports=lambda: ReportService(jobs, _NoLinks(), clock),
