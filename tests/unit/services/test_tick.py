@@ -112,7 +112,7 @@ FAILING: list[tuple[DueClass | str, list[str], TickResult]] = [
     ),
     (
         DueClass.WAIT,
-        ["release", "late", "overdue"],
+        ["release", "late", "waiting"],
         TickResult(sent_count=2, freed_count=1, admitted_count=1, failed=["wait"]),
     ),
 ]
