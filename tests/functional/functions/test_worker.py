@@ -350,7 +350,7 @@ def test_worker_leaves_a_message_in_a_later_format_to_the_version_that_sent_it(
 ) -> None:
     message = {"job_ids": ["a", "b"], "format": 2}
 
-    assert money.handle(an_sqs_event(json.dumps(message)), None) == DONE
+    assert money.handle(an_sqs_event(json.dumps(message)), CONTEXT) == DONE
 
     assert cloud.received("dead-letter") == []
     (line,) = [record for record in caplog.records if record.levelno > logging.INFO]
