@@ -50,6 +50,8 @@ class SimulatedQueue(StepQueue):
         Most messages that ever waited for a slot, by lane.
     sent_count
         Messages that were ever sent.
+    dead_lanes
+        Lanes whose function cannot start: every invocation fails.
     live
         Messages of each job that some worker may still receive.
     """
@@ -62,6 +64,7 @@ class SimulatedQueue(StepQueue):
         self.sent_count = 0
         self.dead_letters: list[StepMessage] = []
         self.longest_backlog: Counter[Lane] = Counter()
+        self.dead_lanes: set[Lane] = set()
         self.live: Counter[str] = Counter()
         self._allowed: Counter[str] = Counter()
         self._busy: Counter[Lane] = Counter()
@@ -146,6 +149,9 @@ class SimulatedQueue(StepQueue):
         self.in_flight += 1
         self._world.at(VISIBILITY_SECONDS[lane], delivery.come_again)
         self.at_work += 1
+        if lane in self.dead_lanes:
+            self._world.at(1.0, lambda: delivery.end(Crash()))
+            return
         worker = Worker(self._world, lane)
         resume(self._world, worker.take_turn(arrived.message), delivery.end)
 

@@ -2,14 +2,20 @@
 
 import os
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 
+from rune.jobs.lifecycle import OVERRUN
+from rune.jobs.plan import CLOSING_GRACE, Lane
 from rune.jobs.record import Status
 from tests.simulation.crowded_days import run_crowded_day
 from tests.simulation.flood import lasted_seconds, run_flood
-from tests.simulation.requests import SILENT
+from tests.simulation.janitor import TICK_SECONDS
+from tests.simulation.mischief import SETTINGS
+from tests.simulation.requests import BENCHMARK, SILENT, rented_benchmark
 from tests.simulation.slots import job_slots
+from tests.simulation.world import World
 
 pytestmark = pytest.mark.slow
 
@@ -69,3 +75,28 @@ def test_messages_of_waiting_jobs_are_not_sent_by_the_janitor() -> None:
     # A rented job takes nine, each plain one the first message and the one after its warm-up.
     assert flooded.sent_count <= 2 * 201 + 9
     assert max(flooded.longest_backlog.values()) <= job_slots()
+
+
+def test_job_ends_at_its_time_and_gives_its_machine_back_when_its_lane_is_dead() -> None:
+    world = World(vastai=SETTINGS)
+    world.submit(rented_benchmark())
+    # Its machine boots by then.
+    world.plan(15.0, lambda: world.queue.dead_lanes.add(Lane.INFERENCE))
+    world.plan(20.0, lambda: world.submit(BENCHMARK))
+
+    world.run(hours=30.0, until_redelivered=False)
+
+    rented, plain = world.table.jobs.values()
+    assert world.violations == []
+    assert rented.failure
+    assert plain.failure
+    assert (rented.failure.code, plain.failure.code) == ("deadline_exceeded", "queue_timeout")
+    late_seconds = [seconds_between(job.deadline_at, job.finished_at) for job in (rented, plain)]
+    assert max(late_seconds) <= (OVERRUN + CLOSING_GRACE).total_seconds() + 3 * TICK_SECONDS
+    assert world.account
+    assert world.account.our_contracts() == []
+
+
+def seconds_between(earlier: datetime, later: datetime | None) -> float:
+    assert later is not None
+    return (later - earlier).total_seconds()
