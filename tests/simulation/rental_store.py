@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, override
 
+from rune.rentals.bills import cost_so_far_micro_usd
 from rune.rentals.hosts import HostRecord, HostReport, HostStore
 from rune.rentals.instance import Listing
 from rune.rentals.record import EndReason, Rental, RentalState
@@ -69,6 +70,7 @@ class WatchedRentalStore(MemoryRentalStore):
             self._watch_state(before, written)
             self._watch_hands(before, written)
             self._watch_promise(before, written)
+            self._watch_cost(before, written)
             if change.name == "note_pulled":
                 self._watch_traffic(written)
             if change.name == "prove_release":
@@ -125,6 +127,17 @@ class WatchedRentalStore(MemoryRentalStore):
             self._world.violate(f"{name} {after.end_reason} while {before.holder} works on it")
         if after.end_reason is EndReason.EXPIRED and before.kept_until and before.kept_until > now:
             self._world.violate(f"{name} expired before its time")
+
+    def _watch_cost(self, before: Rental, after: Rental) -> None:
+        """What a caller is told of the cost never falls with what is learned."""
+        told, now = (
+            cost_so_far_micro_usd(before, self._world.now),
+            cost_so_far_micro_usd(after, self._world.now),
+        )
+        # Two workers' clocks, and a bill that was closed by the clock of one.
+        slack = round(2 * self._world.skew.total_seconds() * before.prices.micro_usd_per_hour / 3600) + 3
+        if now < told - slack:
+            self._world.violate(f"the cost of {before.rental_id} fell from {told} to {now} in {before.state}")
 
     def _watch_taking(self, after: Rental) -> None:
         """A worker that stood still takes a machine for a job that ends: the janitor gives it back."""

@@ -146,6 +146,9 @@ class WatchedTable(MemoryJobStore):
             self._world.violate(f"I3: {before.job_id} was written after it had ended")
         if after.seq < before.seq or after.epoch < before.epoch or after.version <= before.version:
             self._world.violate(f"I3: seq, epoch or version of {before.job_id} fell")
+        if after.cost_micro_usd < before.cost_micro_usd:
+            fall = f"from {before.cost_micro_usd} to {after.cost_micro_usd}"
+            self._world.violate(f"the cost of {before.job_id} fell {fall} in {before.step}")
 
     def _watch_delay(self, job: Job, delay_seconds: int) -> None:
         # A release is not interrupted by a cancel request, and waits for the provider.

@@ -11,7 +11,7 @@ from rune.errors import (
     RentalNotFoundError,
 )
 from rune.rentals import lifecycle
-from rune.rentals.bills import cost_micro_usd
+from rune.rentals.bills import cost_so_far_micro_usd
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import RentalStore, update_rental
 from rune.storage.change import Change
@@ -79,8 +79,8 @@ class RentalService:
         return self._update(tenant, rental_id, decide)
 
     def cost_micro_usd(self, rental: Rental) -> int:
-        """Return what the rental has cost up to now, in millionths of a dollar."""
-        return cost_micro_usd(rental, self._clock.now())
+        """Return what the rental has cost, or costs so far, in millionths of a dollar; it never falls."""
+        return cost_so_far_micro_usd(rental, self._clock.now())
 
     def _update(
         self, tenant: str, rental_id: str, decide: Callable[[Rental, datetime], Change | None]

@@ -16,7 +16,7 @@ from rune.errors import (
     StoreUnavailableError,
 )
 from rune.rentals import lifecycle
-from rune.rentals.bills import cost_micro_usd
+from rune.rentals.bills import cost_so_far_micro_usd
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import RentalStore
 from rune.services.rentals import RentalService
@@ -96,7 +96,9 @@ def test_extend_sets_the_end_from_now(keep: timedelta, rental_store: RentalStore
 
 @pytest.mark.parametrize("make", [*ALIVE.values()], ids=[*ALIVE])
 def test_cost_is_the_bill_up_to_now(make: Callable[[], Rental]) -> None:
-    assert a_service(MemoryRentalStore()).cost_micro_usd(make()) == cost_micro_usd(make(), after(LATER))
+    assert a_service(MemoryRentalStore()).cost_micro_usd(make()) == cost_so_far_micro_usd(
+        make(), after(LATER)
+    )
 
 
 # ---------------------------------------------------------------- what is refused

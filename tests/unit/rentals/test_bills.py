@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 
@@ -5,10 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rune.rentals.bills import cost_micro_usd, cost_of_holder_micro_usd
-from rune.rentals.record import Prices, Rental
+from rune.rentals.bills import cost_micro_usd, cost_of_holder_micro_usd, cost_so_far_micro_usd
+from rune.rentals.record import Prices, Rental, RentalState
 from tests.builders import JOB_ID, NOW, after
-from tests.rental_builders import OTHER_JOB_ID, a_created_rental, a_rental, a_running_rental
+from tests.rental_builders import (
+    OTHER_JOB_ID,
+    a_created_rental,
+    a_released_rental,
+    a_rental,
+    a_running_rental,
+)
 
 HOUR_MS = 3_600_000
 TRAFFIC_OF_IMAGE = 6_000
@@ -105,3 +112,37 @@ def test_cost_covers_the_true_bill_whenever_the_machine_began_to_run(
     assert told >= true
     if ran_after_ms == 0:
         assert told < true + 3  # nothing but each part's rounding
+
+
+LOOKS = (
+    (5, {"state": RentalState.CREATED, "contract_id": 7}),
+    (20, {"last_seen_stopped_at": after(19)}),
+    (40, {"last_seen_stopped_at": after(39)}),
+    (60, {"first_seen_running_at": after(59)}),
+    (70, {"state": RentalState.RUNNING, "running_at": after(70)}),
+    (71, {"pulling_bytes": 40_000_000_000}),
+    (300, {"pulling_bytes": 0, "downloaded_bytes": 4_900_000_000}),
+    (310, {"state": RentalState.KEPT, "holder": None}),
+    (400, {"state": RentalState.RUNNING, "holder": OTHER_JOB_ID, "held_since": after(400)}),
+    (410, {"pulling_bytes": 40_000_000_000}),
+    (500, {"state": RentalState.KEPT, "holder": None, "held_since": None}),
+    (600, {"state": RentalState.RELEASING}),
+)
+"""What is learned of a machine, at which second. The second download is interrupted."""
+
+
+@pytest.mark.parametrize("end", range(1, len(LOOKS) + 1))
+def test_cost_that_is_shown_never_falls_and_never_exceeds_the_bill(end: int) -> None:
+    rental, shown = a_rental(), [0]
+
+    for second, learned in LOOKS[:end]:
+        shown.append(cost_so_far_micro_usd(rental, after(second)))
+        rental = replace(rental, **learned)
+        shown.append(cost_so_far_micro_usd(rental, after(second)))
+
+    assert shown == sorted(shown)
+    assert shown[-1] <= cost_micro_usd(rental, after(LOOKS[end - 1][0]))
+
+
+def test_cost_that_is_shown_of_an_ended_rental_is_its_bill() -> None:
+    assert cost_so_far_micro_usd(a_released_rental(cost_micro_usd=51_400), after(9999)) == 51_400

@@ -124,6 +124,8 @@ class RentalDependencies:
         total = own + before
         if is_borrowing and rental is not None:
             total += cost_of_holder_micro_usd(rental, now)
+        # What was told never falls: two workers' clocks may be seconds apart.
+        total = max(total, job.cost_micro_usd)
         return Spending(rental.rental_id if rental else None, total, before or None)
 
 

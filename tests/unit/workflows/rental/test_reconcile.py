@@ -27,7 +27,7 @@ def test_reconcile_finds_the_machine_of_a_lost_order_by_its_label() -> None:
     assert outcome == Next(
         StepName.BOOT,
         labels={"contract_id": str(CONTRACT_ID)},
-        spending=Spending(RENTAL_ID, 6_000 + 67 + 2_000),
+        spending=Spending(RENTAL_ID, 6_000 + 67),
     )
     assert (world.rental().state, world.rental().contract_id) == (RentalState.CREATED, CONTRACT_ID)
 
