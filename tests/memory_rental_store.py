@@ -10,10 +10,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import override
 
+from rune.clock import to_epoch_ms
 from rune.rentals.deployment import Deployment, DeploymentStore
 from rune.rentals.instance import Listing
 from rune.rentals.record import Rental
-from rune.rentals.store import MAX_CLOCK_ERROR, Endpoint, ProviderLimits, RentalRefused, RentalStore
+from rune.rentals.store import (
+    MAX_CLOCK_ERROR,
+    EndedPage,
+    Endpoint,
+    ProviderLimits,
+    RentalRefused,
+    RentalStore,
+)
 from rune.storage.change import Change, allows, apply
 from tests.rental_builders import DEPLOYMENT_ID
 
@@ -55,6 +63,17 @@ class MemoryRentalStore(RentalStore):
     def read_alive(self, tenant: str, *, needed_by: str | None = None) -> tuple[Rental, ...]:
         alive = (each for each in self.rentals.values() if each.is_alive and each.tenant == tenant)
         return tuple(sorted(alive, key=lambda rental: (rental.intended_at, rental.rental_id)))
+
+    @override
+    def read_ended(self, tenant: str, before: str | None, limit: int) -> EndedPage:
+        ended = {
+            f"{to_epoch_ms(each.released_at):013d}#{each.rental_id}": each
+            for each in self.rentals.values()
+            if each.tenant == tenant and each.released_at is not None and each.contract_id is not None
+        }
+        older = sorted((line for line in ended if before is None or line < before), reverse=True)
+        position = older[limit - 1] if len(older) > limit else None
+        return EndedPage(tuple(ended[line] for line in older[:limit]), position)
 
     @override
     def find_alive(self, limit: int) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from rune.jobs.record import Event, Job
 from rune.jobs.store import StoredJob
 from rune.services.jobs import JobPage
 
-_POSITION = re.compile(r"[0-9]{13}#[0-9a-f]{32}")
+_POSITION = re.compile(r"[0-9]{13}#[0-9a-f]{32}(-[0-9]{1,4})?")
+"""A moment, and a job or a rental."""
 
 
 def job_record(stored: StoredJob, place: QueuePlace | None = None) -> JobRecord:
@@ -40,6 +41,7 @@ def job_record(stored: StoredJob, place: QueuePlace | None = None) -> JobRecord:
         result=_shown(stored.result_json) if stored.result_json and not job.is_active else None,
         cost_usd=_cost_usd(job),
         rental_id=job.rental_id,
+        rentals_url=f"/v1/rentals?job_id={job.job_id}" if job.rents else None,
         error=failure.sentence if failure else None,
         error_code=failure.code if failure else None,
         error_stage=failure.stage.value if failure else None,

@@ -10,7 +10,7 @@ from rune.rentals.bills import cost_so_far_micro_usd
 from rune.rentals.hosts import HostRecord, HostReport, HostStore
 from rune.rentals.instance import Listing
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.rentals.store import Endpoint, ProviderLimits, RentalRefused, RentalStore
+from rune.rentals.store import EndedPage, Endpoint, ProviderLimits, RentalRefused, RentalStore
 from rune.storage.change import Change
 from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
 from tests.simulation.faults import Fault
@@ -220,6 +220,10 @@ class FaultyRentalStore(RentalStore):
     @override
     def read_alive(self, tenant: str, *, needed_by: str | None = None) -> tuple[Rental, ...]:
         return self._read("read alive", lambda: self._rental_store.read_alive(tenant, needed_by=needed_by))
+
+    @override
+    def read_ended(self, tenant: str, before: str | None, limit: int) -> EndedPage:
+        return self._calls.read("read ended", lambda: self._rental_store.read_ended(tenant, before, limit))
 
     @override
     def find_alive(self, limit: int) -> tuple[str, ...]:

@@ -1,28 +1,58 @@
 """Routes that list, extend and end rentals."""
 
 from datetime import timedelta
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
+from api import documents
 from api.auth import admitted_caller_of
 from api.problems import responses
 from api.services import services_of
 from rune.contracts import RentalExtension, RentalList, RentalRecord
+from rune.contracts.rentals import RentalStateName
 from rune.rentals.record import MICRO_USD_PER_USD, Rental, RentalState
 
 router = APIRouter(prefix="/v1/rentals", tags=["rentals"], responses=responses(401, 403, 422, 503))
 
 
 @router.get("")
-async def list_rentals(request: Request) -> RentalList:
+async def list_rentals(  # the query, one parameter each
+    request: Request,
+    state: Annotated[
+        RentalStateName | None,
+        Query(description="Only those in this state; `released` lists ended ones, newest first."),
+    ] = None,
+    job_id: Annotated[
+        str | None,
+        Query(max_length=64, description="All that this job has rented, in any state, in order."),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="Longest page of ended ones.")] = 20,
+    cursor: Annotated[
+        str | None, Query(max_length=128, description="`next_cursor` of the page before.")
+    ] = None,
+) -> RentalList:
     """Return the tenant's machines that are not proven gone, oldest first, each with its cost so far."""
-    rentals = services_of(request).rentals().list_rentals(admitted_caller_of(request).tenant)
-    return RentalList(rentals=[_record(request, rental) for rental in rentals])
+    service, tenant = services_of(request).rentals(), admitted_caller_of(request).tenant
+    position = None
+    if job_id is not None:
+        found = service.list_of_job(tenant, job_id)
+        rentals = tuple(rental for rental in found if state in (None, rental.state.value))
+    elif state == RentalState.RELEASED.value:
+        before = None if cursor is None else documents.from_cursor(cursor)
+        page = service.list_ended(tenant, before=before, limit=limit)
+        rentals, position = page.rentals, page.position
+    else:
+        rentals = service.list_rentals(tenant, None if state is None else RentalState(state))
+    return RentalList(
+        rentals=[_record(request, rental) for rental in rentals],
+        next_cursor=None if position is None else documents.to_cursor(position),
+    )
 
 
 @router.get("/{rental_id}", responses=responses(404))
 async def get_rental(request: Request, rental_id: str) -> RentalRecord:
-    """Return a machine that is not proven gone."""
+    """Return a machine: one that ended stays for 30 days, with its whole bill."""
     tenant = admitted_caller_of(request).tenant
     return _record(request, services_of(request).rentals().find(tenant, rental_id))
 
@@ -47,7 +77,7 @@ def _record(request: Request, rental: Rental) -> RentalRecord:
     machine = rental.machine
     return RentalRecord(
         rental_id=rental.rental_id,
-        state=rental.state.value,  # type: ignore[arg-type]  # all states but the last, which the service hides
+        state=rental.state.value,
         job_id=rental.job_id,
         used_by_job_id=rental.holder,
         contract_id=rental.contract_id,
@@ -65,4 +95,6 @@ def _record(request: Request, rental: Rental) -> RentalRecord:
         ceiling_at=rental.ceiling_at,
         is_open_to_the_world=rental.is_open,
         destroys_itself=rental.destroys_itself,
+        released_at=rental.released_at,
+        end_reason=None if rental.end_reason is None else rental.end_reason.value,
     )

@@ -5,11 +5,13 @@ pk                sk                     what
 ================  =====================  ===================================================================
 JOB#<job id>      RENTAL#<4 digits>      one attempt of the job to rent a machine
 TENANT#<tenant>   RENTAL#<rental id>     a line of the tenant's list; expires once the rental is proven gone
+TENANT#<tenant>   ENDED#<ms>#<id>        a line of its ended rentals, by the moment of the end
 ================  =====================  ===================================================================
 
-Row and line are written in one transaction. The line of a released rental gets an `expires_at`, and the table's
-TTL deletes it: so no function needs the right to delete. The index `due` holds the rows that have a `due_at`, in a
-bucket of their own.
+Row and lines are written in one transaction. The line of a released rental gets an `expires_at`, and the table's
+TTL deletes it: so no function needs the right to delete. Lists of the living do not grow with the ended. A rental
+that was opened again leaves a line of its earlier end behind, which is not shown. The index `due` holds the rows
+that have a `due_at`, in a bucket of their own.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from typing import TYPE_CHECKING, override
 
 from rune.aws.dynamodb_rows import TTL_FIELD, attribute, from_row, to_expression, to_row
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
+from rune.clock import to_epoch_ms
 from rune.errors import UnreadableRowError
 from rune.rentals.record import Rental, make_rental_id, parse_rental_id
-from rune.rentals.store import RentalRefused, RentalStore
+from rune.rentals.store import EndedPage, RentalRefused, RentalStore
 from rune.storage.change import Change, Value
 
 if TYPE_CHECKING:
@@ -38,6 +41,8 @@ log = logging.getLogger(__name__)
 ALIVE_BUCKET = "RENTAL"
 _PREFIX = "RENTAL#"
 _LAST = "RENTAL$"
+_ENDED = "ENDED#"
+_LAST_ENDED = "ENDED$"
 _READ_AT_ONCE = 100
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -75,8 +80,10 @@ class DynamoRentalStore(RentalStore):
                 return from_row(Rental, self._table.update(key, expression))
             # The rental enters or leaves its tenant's list.
             is_alive = change.sets["due_at"] is not None
-            line = self._line_write(rental, expired_at=None if is_alive else change.sets["updated_at"])
-            self._table.transact([self._table.change(key, expression), line])
+            lines = [self._line_write(rental, expired_at=None if is_alive else change.sets["updated_at"])]
+            if not is_alive and rental.contract_id is not None:
+                lines.append(self._ended_write(rental, change))
+            self._table.transact([self._table.change(key, expression), *lines])
         except ConditionFailedError as error:
             found = error.found.get(0)
             return RentalRefused(from_row(Rental, found) if found else self.read(rental.rental_id))
@@ -104,9 +111,45 @@ class DynamoRentalStore(RentalStore):
         return tuple(sorted((r for r in rentals if r.is_alive), key=lambda r: (r.intended_at, r.rental_id)))
 
     @override
+    def read_ended(self, tenant: str, before: str | None, limit: int) -> EndedPage:
+        # One more than asked for shows whether there are older ones; the query begins at the position itself.
+        last = f"{_ENDED}{before}" if before is not None else _LAST_ENDED
+        found = self._table.query(f"TENANT#{tenant}", _ENDED, last, newest_first=True, limit=limit + 2)
+        lines = [line["sk"]["S"].removeprefix(_ENDED) for line in found]
+        older = [line for line in lines if line != before]
+        shown = older[:limit]
+        ended_at = {line.partition("#")[2]: int(line.partition("#")[0]) for line in reversed(shown)}
+        keys = [_key(*parsed) for rental_id in ended_at if (parsed := parse_rental_id(rental_id))]
+        rows = self._table.get(keys) if keys else []
+        rentals = [rental for row in rows if (rental := _read_or_leave_out(row, None)) is not None]
+        ended = [
+            rental
+            for rental in rentals
+            if rental.released_at and to_epoch_ms(rental.released_at) == ended_at[rental.rental_id]
+        ]
+        ended.sort(key=lambda rental: ended_at[rental.rental_id], reverse=True)
+        return EndedPage(tuple(ended), shown[-1] if len(older) > limit else None)
+
+    @override
     def find_alive(self, limit: int) -> tuple[str, ...]:
         rows = self._table.query_due(ALIVE_BUCKET, attribute("due_at", _END_OF_TIME), limit)
         return tuple(_rental_id_of(row) for row in rows)
+
+    def _ended_write(self, rental: Rental, change: Change) -> TransactWriteItemTypeDef:
+        ended_at = change.sets["released_at"]
+        if not isinstance(ended_at, datetime):
+            raise TypeError("A rental ends at a moment.")
+        return {
+            "Update": {
+                "TableName": self._table.name,
+                "Key": {
+                    "pk": {"S": f"TENANT#{rental.tenant}"},
+                    "sk": {"S": f"{_ENDED}{to_epoch_ms(ended_at):013d}#{rental.rental_id}"},
+                },
+                "UpdateExpression": f"SET {TTL_FIELD} = :at",
+                "ExpressionAttributeValues": {":at": attribute(TTL_FIELD, change.sets[TTL_FIELD])},
+            }
+        }
 
     def _line_write(self, rental: Rental, *, expired_at: Value) -> TransactWriteItemTypeDef:
         values: dict[str, AttributeValueTypeDef] = {":rental_id": {"S": rental.rental_id}}

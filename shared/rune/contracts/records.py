@@ -47,6 +47,8 @@ class JobRecord(Document):
     """What rented machines have cost so far; null for a job that rents none."""
     rental_id: str | None
     """The rental that the job uses, or used last."""
+    rentals_url: str | None = None
+    """Where all that the job has rented is listed, with its cost to the end; null for a job that rents none."""
     error: str | None
     """Why the job failed, as one sentence."""
     error_code: str | None

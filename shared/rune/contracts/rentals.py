@@ -7,13 +7,15 @@ from pydantic import Field
 
 from rune.contracts.document import Document
 
+type RentalStateName = Literal["intended", "created", "running", "kept", "releasing", "released"]
+
 
 class RentalRecord(Document):
-    """A machine that RUNE rents for you now."""
+    """A machine that RUNE rents for you, or has rented in the last 30 days."""
 
     rental_id: str
-    state: Literal["intended", "created", "running", "kept", "releasing"]
-    """`running` is used by a job, `kept` by none; `releasing` is being destroyed."""
+    state: RentalStateName
+    """`running` is used by a job, `kept` by none; `releasing` is being destroyed; `released` is proven gone."""
     job_id: str
     """The job that rented it."""
     used_by_job_id: str | None
@@ -27,7 +29,7 @@ class RentalRecord(Document):
     backend_url: str | None
     price_usd_per_hour: float
     cost_usd: float
-    """So far, in USD."""
+    """In USD: so far, without what is not known yet; of one that is proven gone, its whole bill. It never falls."""
     rented_at: datetime
     kept_until: datetime | None
     """When RUNE destroys it by itself; null while a job has it."""
@@ -38,11 +40,18 @@ class RentalRecord(Document):
     destroys_itself: bool | None
     """Whether the machine would also end without RUNE; null where that was not shown."""
 
+    released_at: datetime | None = None
+    """When it was proven gone; null before."""
+    end_reason: str | None = None
+    """Why it ends or has ended, as a stable name such as `expired`; null before."""
+
 
 class RentalList(Document):
-    """Your rented machines, oldest first."""
+    """Your rented machines: those that are not proven gone, oldest first; ended ones, newest first."""
 
     rentals: list[RentalRecord]
+    next_cursor: str | None = None
+    """What to send as `cursor` for older ones that have ended; null where there are none."""
 
 
 class RentalExtension(Document):

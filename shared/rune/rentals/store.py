@@ -19,6 +19,20 @@ class RentalRefused:
     found: Rental | None
 
 
+@dataclass(frozen=True, slots=True)
+class EndedPage:
+    """Some of a tenant's ended rentals, newest first.
+
+    Attributes
+    ----------
+    position
+        After which older ones follow; None where there are none.
+    """
+
+    rentals: tuple[Rental, ...]
+    position: str | None = None
+
+
 class RentalStore(Protocol):
     """Where rentals are stored. Every method raises StoreUnavailableError when the store cannot be reached."""
 
@@ -52,6 +66,14 @@ class RentalStore(Protocol):
         ------
         UnreadableRowError
             The row left out is one that this job opened or holds.
+        """
+        ...
+
+    def read_ended(self, tenant: str, before: str | None, limit: int) -> EndedPage:
+        """Return up to `limit` of a tenant's rentals whose machine is proven gone, by their end, newest first.
+
+        They are remembered for `rune.rentals.lifecycle.REMEMBERED`. A rental for which no machine was made is not
+        among them.
         """
         ...
 

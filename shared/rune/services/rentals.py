@@ -1,6 +1,8 @@
 """What a tenant's callers do with rentals: list, find, end and extend them."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rune.clock import Clock
@@ -13,14 +15,18 @@ from rune.errors import (
 from rune.rentals import lifecycle
 from rune.rentals.bills import cost_so_far_micro_usd
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.rentals.store import RentalStore, update_rental
+from rune.rentals.store import EndedPage, RentalStore, update_rental
 from rune.storage.change import Change
 
 _LONGEST_RENTAL_ID = 64
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
+_ENDING = (RentalState.RELEASING, RentalState.RELEASED)
 
 
 class RentalService:
-    """Rentals as one tenant's callers see them: other tenants' rentals and released ones do not exist for them.
+    """Rentals as one tenant's callers see them: other tenants' rentals do not exist for them.
+
+    An ended rental is there for 30 days; one for which no machine was made is not.
 
     Every method raises StoreUnavailableError when the rental store cannot be reached.
     """
@@ -29,16 +35,31 @@ class RentalService:
         self._rental_store = rental_store
         self._clock = clock
 
-    def list_rentals(self, tenant: str) -> tuple[Rental, ...]:
-        """Return the tenant's rentals that may bill, oldest first."""
-        return self._rental_store.read_alive(tenant)
+    def list_rentals(self, tenant: str, state: RentalState | None = None) -> tuple[Rental, ...]:
+        """Return the tenant's rentals that may bill, oldest first; those of one state where one is named."""
+        alive = self._rental_store.read_alive(tenant)
+        return tuple(rental for rental in alive if state in (None, rental.state))
+
+    def list_ended(self, tenant: str, *, before: str | None, limit: int) -> EndedPage:
+        """Return the tenant's ended rentals, newest first, after a position."""
+        page = self._rental_store.read_ended(tenant, before, limit)
+        return replace(page, rentals=tuple(each for each in page.rentals if self._is_remembered(each)))
+
+    def list_of_job(self, tenant: str, job_id: str) -> tuple[Rental, ...]:
+        """Return what a job of the tenant has rented, in order, and the kept machine that it uses now."""
+        own = self._rental_store.read_attempts(job_id) if _JOB_ID.fullmatch(job_id) else ()
+        used = (each for each in self._rental_store.read_alive(tenant) if each.holder == job_id)
+        shown = {each.rental_id: each for each in (*own, *used) if each.tenant == tenant}
+        return tuple(each for each in shown.values() if self._is_remembered(each))
 
     def find(self, tenant: str, rental_id: str) -> Rental:
         """Return the rental; raises RentalNotFoundError."""
-        return _visible(self._rental_store.read(rental_id), tenant, rental_id)
+        return self._visible(self._rental_store.read(rental_id), tenant, rental_id)
 
     def end(self, tenant: str, rental_id: str) -> Rental:
         """Return the rental with its release asked for; the janitor destroys the machine until it is proven gone.
+
+        Of an ended rental nothing is asked.
 
         Raises
         ------
@@ -49,7 +70,7 @@ class RentalService:
         """
 
         def decide(rental: Rental, now: datetime) -> Change | None:
-            if rental.state is RentalState.RELEASING:
+            if rental.state in _ENDING:
                 return None
             _require_kept(rental)
             return lifecycle.ask_release(rental, EndReason.CALLER_ENDED, now)
@@ -70,7 +91,7 @@ class RentalService:
         """
 
         def decide(rental: Rental, now: datetime) -> Change:
-            if rental.state is RentalState.RELEASING:
+            if rental.state in _ENDING:
                 raise RentalEndingError(rental.rental_id)
             _require_kept(rental)
             _require_below_ceiling(rental, now + keep)
@@ -88,16 +109,24 @@ class RentalService:
         now = self._clock.now()
 
         def decide_visible(found: Rental) -> Change | None:
-            return decide(_visible(found, tenant, rental_id), now)
+            return decide(self._visible(found, tenant, rental_id), now)
 
         return update_rental(self._rental_store, self.find(tenant, rental_id), decide_visible)
 
+    def _visible(self, found: Rental | None, tenant: str, rental_id: str) -> Rental:
+        # The rental store reads an attempt `01` as 1, but a rental has one name.
+        if found is None or (found.tenant, found.rental_id) != (tenant, rental_id):
+            raise RentalNotFoundError(rental_id[:_LONGEST_RENTAL_ID])
+        if not self._is_remembered(found):
+            raise RentalNotFoundError(rental_id)
+        return found
 
-def _visible(found: Rental | None, tenant: str, rental_id: str) -> Rental:
-    # The rental store reads an attempt `01` as 1, but a rental has one name.
-    if found is None or not found.is_alive or (found.tenant, found.rental_id) != (tenant, rental_id):
-        raise RentalNotFoundError(rental_id[:_LONGEST_RENTAL_ID])
-    return found
+    def _is_remembered(self, rental: Rental) -> bool:
+        """Return whether the rental is shown: the table deletes expired rows days late."""
+        if rental.is_alive:
+            return True
+        is_expired = rental.expires_at is not None and rental.expires_at <= self._clock.now()
+        return rental.contract_id is not None and not is_expired
 
 
 def _require_kept(rental: Rental) -> None:

@@ -14,7 +14,7 @@ from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.jobs.record import DueClass
 from rune.rentals import lifecycle
 from rune.rentals.record import Rental, RentalState
-from rune.rentals.store import RentalRefused, RentalStore
+from rune.rentals.store import EndedPage, RentalRefused, RentalStore
 from tests.builders import JOB_ID, after
 from tests.rental_builders import (
     ALIVE,
@@ -50,7 +50,8 @@ def open_all(rental_store: RentalStore, *rentals: Rental) -> None:
 
 def lines(cloud: Cloud) -> list[str]:
     """Return the rentals whose lines are not struck out."""
-    rows = [row for row in cloud.rows() if row["pk"]["S"].startswith("TENANT#")]
+    rows = [row for row in cloud.rows() if row["sk"]["S"].startswith("RENTAL#") and "rental_id" in row]
+    rows = [row for row in rows if row["pk"]["S"].startswith("TENANT#")]
     return [row["rental_id"]["S"] for row in rows if "expires_at" not in row]
 
 
@@ -140,12 +141,15 @@ def test_line_is_struck_out_when_the_rental_is_proven_gone_and_returns_when_it_t
     assert isinstance(gone, Rental)
     assert gone == a_released_rental(cost_micro_usd=gone.cost_micro_usd)
     assert lines(cloud) == []
-    (struck,) = [row for row in cloud.rows() if row["pk"]["S"].startswith("TENANT#")]
+    ended, struck = [row for row in cloud.rows() if row["pk"]["S"].startswith("TENANT#")]
     assert struck["expires_at"] == {"N": str(int(after(360).timestamp()))}
+    assert ended["expires_at"] == {"N": str(int((after(360) + lifecycle.REMEMBERED).timestamp()))}
+    assert rental_store.read_ended("default", None, 10) == EndedPage((gone,))
 
     reopened = rental_store.update(gone, lifecycle.reopen(gone, CONTRACT_ID, after(900)))
     assert lines(cloud) == [RENTAL_ID]
     assert rental_store.read_alive("default") == (reopened,)
+    assert rental_store.read_ended("default", None, 10) == EndedPage(())
 
 
 def test_line_stays_when_the_proof_is_refused(cloud: Cloud) -> None:
@@ -166,6 +170,28 @@ def test_line_of_a_rental_that_is_gone_shows_nothing(cloud: Cloud) -> None:
 
     assert lines(cloud) == [RENTAL_ID]
     assert DynamoRentalStore(cloud.dynamodb, TABLE).read_alive("default") == ()
+
+
+def test_ended_are_the_tenants_own_newest_first_a_page_at_a_time(rental_store: RentalStore) -> None:
+    names = [f"{number:032x}" for number in (3, 1, 2)]
+    for number, name in enumerate([*names, "f" * 32]):
+        tenant = "acme" if name == "f" * 32 else "default"
+        rental = a_rental_of(name, tenant=tenant, contract_id=number + 1)
+        open_all(rental_store, rental)
+        rental_store.update(rental, lifecycle.prove_release(rental, after(400 + number), after(401 + number)))
+
+    first = rental_store.read_ended("default", None, 2)
+    second = rental_store.read_ended("default", first.position, 2)
+
+    assert [each.job_id for each in first.rentals] == [names[2], names[1]]
+    assert ([each.job_id for each in second.rentals], second.position) == ([names[0]], None)
+
+
+def test_order_that_made_no_machine_is_not_among_the_ended(rental_store: RentalStore) -> None:
+    open_all(rental_store, a_rental())
+    rental_store.update(a_rental(), lifecycle.prove_release(a_rental(), after(400), after(401)))
+
+    assert rental_store.read_ended("default", None, 2) == EndedPage(())
 
 
 def write_unknown_state(cloud: Cloud, rental: Rental) -> None:
@@ -264,6 +290,7 @@ def test_every_call_says_when_the_table_cannot_be_reached(cloud: Cloud) -> None:
         lambda: rental_store.read(RENTAL_ID),
         lambda: rental_store.read_attempts(JOB_ID),
         lambda: rental_store.read_alive("default"),
+        lambda: rental_store.read_ended("default", None, 1),
         lambda: rental_store.find_alive(1),
     ]
 

@@ -216,6 +216,7 @@ def a_record(**overrides: object) -> dict[str, object]:
         "result": None,
         "cost_usd": None,
         "rental_id": None,
+        "rentals_url": None,
         "error": None,
         "error_code": None,
         "error_stage": None,
@@ -247,5 +248,7 @@ def a_rental_record(**overrides: object) -> dict[str, object]:
         "ceiling_at": "2026-11-23T17:00:00Z",
         "is_open_to_the_world": True,
         "destroys_itself": False,
+        "released_at": None,
+        "end_reason": None,
         **overrides,
     }

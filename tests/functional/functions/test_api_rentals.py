@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -30,12 +31,13 @@ from tests.functional.functions.asking import (
 )
 from tests.rental_builders import (
     ALIVE,
+    CONTRACT_ID,
     OTHER_JOB_ID,
     RENTAL_ID,
     a_kept_rental,
     a_kept_rental_of,
-    a_released_rental,
     a_releasing_rental,
+    a_rental,
     a_running_rental,
 )
 
@@ -51,7 +53,7 @@ IN_USE = a_problem(
     "rental_in_use",
     f"Job '{OTHER_JOB_ID}' uses rental '{RENTAL_ID}': cancel the job, or wait until it ends.",
 )
-RELEASING = a_rental_record(state="releasing", kept_until=None)
+RELEASING = a_rental_record(state="releasing", kept_until=None, end_reason="caller_ended")
 HELD = [RentalState.INTENDED, RentalState.CREATED, RentalState.RUNNING]
 
 
@@ -79,11 +81,13 @@ ACTS: dict[str, Callable[[ModuleType], Response]] = {
 NEVER_SEEN = {"model": None, "backend_url": None, "kept_until": None, "used_by_job_id": JOB_ID}
 RECORDS: dict[RentalState, dict[str, object]] = {
     RentalState.INTENDED: a_rental_record(state="intended", **NEVER_SEEN, contract_id=None, cost_usd=0.0),
-    # Half an hour of everything, and the image of 2 GB.
-    RentalState.CREATED: a_rental_record(state="created", **NEVER_SEEN, cost_usd=0.192),
+    # Half an hour of the disk, and the image of 2 GB. Whether its GPU is billed yet is not known.
+    RentalState.CREATED: a_rental_record(state="created", **NEVER_SEEN, cost_usd=0.012),
     RentalState.RUNNING: a_rental_record(state="running", used_by_job_id=JOB_ID, kept_until=None),
     RentalState.KEPT: a_rental_record(),
-    RentalState.RELEASING: a_rental_record(state="releasing", used_by_job_id=JOB_ID, kept_until=None),
+    RentalState.RELEASING: a_rental_record(
+        state="releasing", used_by_job_id=JOB_ID, kept_until=None, end_reason="job_ended"
+    ),
 }
 
 
@@ -93,7 +97,7 @@ RECORDS: dict[RentalState, dict[str, object]] = {
 def test_list_is_empty_before_anything_is_rented(api: ModuleType, cloud: Cloud) -> None:
     response = get(api, "/v1/rentals")
 
-    assert (response.status, response.document) == (200, {"rentals": []})
+    assert (response.status, response.document) == (200, {"rentals": [], "next_cursor": None})
     assert cloud.operations == ["GetItem", "Query"]
 
 
@@ -132,7 +136,7 @@ def test_machine_is_shown_in_every_state_alone_and_in_the_list(
 
     assert (alone.status, alone.document) == (200, RECORDS[state])
     assert cloud.operations == ["GetItem", "BatchGetItem"]
-    assert get(api, "/v1/rentals").document == {"rentals": [RECORDS[state]]}
+    assert get(api, "/v1/rentals").document == {"rentals": [RECORDS[state]], "next_cursor": None}
 
 
 def test_end_of_a_machine_is_not_shown_while_a_job_has_it(api: ModuleType, cloud: Cloud) -> None:
@@ -185,7 +189,7 @@ def test_delete_is_answered_when_the_janitor_was_first(api: ModuleType, cloud: C
 
     response = delete(api)
 
-    assert (response.status, response.document) == (202, RELEASING)
+    assert (response.status, response.document) == (202, {**RELEASING, "end_reason": "expired"})
     assert the_rental_store(cloud).read(RENTAL_ID) == a_releasing_rental(
         end_reason=EndReason.EXPIRED, holder=None
     )
@@ -279,24 +283,128 @@ def test_machine_that_never_was_is_not_found(
     assert cloud.operations == ["GetItem", "BatchGetItem"]
 
 
-@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
-def test_machine_that_is_proven_gone_is_not_found(
-    act: Callable[[ModuleType], Response], api: ModuleType, cloud: Cloud
-) -> None:
-    put_rentals(cloud, a_releasing_rental())
-    proof = lifecycle.prove_release(a_releasing_rental(), after(355), after(360))
-    gone = the_rental_store(cloud).update(a_releasing_rental(), proof)
+def put_gone(cloud: Cloud, *rentals: Rental, ended_after: float = 355) -> None:
+    """Write rentals that are proven gone, each ten seconds after the one before."""
+    for number, rental in enumerate(rentals):
+        put_rentals(cloud, rental)
+        gone_at = after(ended_after + 10 * number)
+        assert isinstance(
+            the_rental_store(cloud).update(rental, lifecycle.prove_release(rental, gone_at, gone_at)), Rental
+        )
+    cloud.calls.clear()
 
-    assert_problem(act(api), NOT_FOUND)
-    assert get(api, "/v1/rentals").document == {"rentals": []}
-    assert isinstance(gone, Rental)
-    assert gone == a_released_rental(cost_micro_usd=gone.cost_micro_usd)
+
+# 355 s of disk, 295 s of GPU, and 6.9 GB.
+GONE = a_rental_record(
+    state="released",
+    kept_until=None,
+    cost_usd=0.001184 + 0.0295 + 0.0207,
+    released_at="2026-11-23T12:05:55Z",
+    end_reason="job_ended",
+)
+
+
+def test_machine_that_is_proven_gone_is_shown_with_its_whole_bill_for_30_days(
+    api: ModuleType, cloud: Cloud, clock: FakeClock
+) -> None:
+    put_gone(cloud, a_releasing_rental())
+
+    assert get(api, RENTAL).document == {**GONE, "cost_usd": pytest.approx(GONE["cost_usd"])}
+    listed = get(api, "/v1/rentals?state=released").document
+    assert ([each["rental_id"] for each in listed["rentals"]], listed["next_cursor"]) == ([RENTAL_ID], None)
+    assert get(api, "/v1/rentals").document == {"rentals": [], "next_cursor": None}
+
+    clock.advance(30 * 86_400)
+    assert_problem(get(api, RENTAL), NOT_FOUND)
+    assert get(api, "/v1/rentals?state=released").document["rentals"] == []
+
+
+def test_order_that_made_no_machine_is_not_shown(api: ModuleType, cloud: Cloud) -> None:
+    put_gone(cloud, a_rental())
+
+    assert_problem(get(api, RENTAL), NOT_FOUND)
+    assert get(api, "/v1/rentals?state=released").document["rentals"] == []
+    assert get(api, f"/v1/rentals?job_id={JOB_ID}").document["rentals"] == []
+
+
+def test_ended_machines_are_listed_newest_first_a_page_at_a_time(api: ModuleType, cloud: Cloud) -> None:
+    names = [f"{number:032x}" for number in (3, 1, 2, 5, 4)]
+    put_gone(cloud, *(a_kept_rental_of(name) for name in names))
+    put_gone(cloud, a_kept_rental_of("d" * 32, tenant="acme"))
+
+    pages, cursor = [], ""
+    for _ in range(3):
+        page = get(api, f"/v1/rentals?state=released&limit=2{cursor}").document
+        pages.append([each["job_id"] for each in page["rentals"]])
+        cursor = f"&cursor={page['next_cursor']}"
+
+    assert pages == [[names[4], names[3]], [names[2], names[1]], [names[0]]]
+    assert cursor == "&cursor=None"
+
+
+def test_machine_that_turned_up_again_is_listed_once_and_by_its_last_end(
+    api: ModuleType, cloud: Cloud
+) -> None:
+    put_gone(cloud, a_releasing_rental())
+    store = the_rental_store(cloud)
+    gone = store.read(RENTAL_ID)
+    assert gone
+    again = store.update(gone, lifecycle.reopen(gone, CONTRACT_ID, after(900)))
+    assert get(api, "/v1/rentals?state=released").document["rentals"] == []
+
+    assert isinstance(again, Rental)
+    store.update(again, lifecycle.prove_release(again, after(1000), after(1000)))
+
+    (listed,) = get(api, "/v1/rentals?state=released").document["rentals"]
+    assert listed["released_at"] == "2026-11-23T12:16:40Z"
+
+
+@pytest.mark.parametrize("state", ["kept", "running", "releasing"])
+def test_list_of_one_state_holds_that_state_alone(state: str, api: ModuleType, cloud: Cloud) -> None:
+    of_states = (a_kept_rental(), a_running_rental(), a_releasing_rental())
+    names = [f"{number:032x}" for number in range(3)]
+    rentals = [
+        replace(rental, rental_id=f"{name}-1", job_id=name)
+        for name, rental in zip(names, of_states, strict=True)
+    ]
+    put_rentals(cloud, *rentals)
+
+    listed = get(api, f"/v1/rentals?state={state}").document["rentals"]
+
+    assert [each["state"] for each in listed] == [state]
+
+
+def test_list_of_a_job_holds_all_that_it_rented_in_any_state(api: ModuleType, cloud: Cloud) -> None:
+    put_gone(cloud, a_releasing_rental())
+    put_rentals(cloud, a_kept_rental_of(JOB_ID, attempt=2), a_kept_rental_of("e" * 32))
+    cloud.calls.clear()
+
+    listed = get(api, f"/v1/rentals?job_id={JOB_ID}").document["rentals"]
+
+    assert [(each["rental_id"], each["state"]) for each in listed] == [
+        (RENTAL_ID, "released"),
+        (f"{JOB_ID}-2", "kept"),
+    ]
+    assert get(api, f"/v1/rentals?job_id={JOB_ID}", OF_ACME, token=ACMES_TOKEN).document["rentals"] == []
+    assert get(api, "/v1/rentals?job_id=%00").document["rentals"] == []
+
+
+def test_ended_machine_is_ended_already_and_cannot_be_kept_longer(api: ModuleType, cloud: Cloud) -> None:
+    put_gone(cloud, a_releasing_rental())
+
+    ended = delete(api)
+
+    assert (ended.status, ended.document["state"]) == (202, "released")
+    assert_problem(extend(api), ENDING)
 
 
 def test_list_holds_nothing_of_another_tenant(api: ModuleType, cloud: Cloud) -> None:
     put_rentals(cloud, a_kept_rental())
 
-    assert get(api, "/v1/rentals", OF_ACME, token=ACMES_TOKEN).document == {"rentals": []}
+    assert get(api, "/v1/rentals", OF_ACME, token=ACMES_TOKEN).document == {
+        "rentals": [],
+        "next_cursor": None,
+    }
 
 
 ODD_IDS = ["\0", "..", "a b", "é", "a" * 65, "a" * 5000, "'", f"{JOB_ID}-01", f"{JOB_ID}-", JOB_ID, "{}"]
