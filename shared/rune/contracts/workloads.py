@@ -146,6 +146,11 @@ class JudgeModel(Document):
     backend_credential: str | None = Field(None, min_length=1, max_length=64)
     """Name of the tenant's credential for it."""
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it runs on another server than the one that is measured."""
+        return self.backend_url is not None or self.backend_type == "bedrock"
+
 
 class Expectation(Document):
     """What a right answer is; exactly one method."""

@@ -286,7 +286,7 @@ class Engine:
         return await self._run_step_of(context, lease)
 
     async def _release(self, job: Job, lease: Lease, lane_seconds: float) -> Outcome:
-        """Run the step `release`: in either lane, after the deadline too, and without what cannot be read."""
+        """Give a machine back: in either lane, after the deadline too, and without what cannot be read."""
         request_json = NO_REQUEST
         has_succeeded = job.ends_as is Status.SUCCEEDED
         if has_succeeded:
@@ -306,7 +306,7 @@ class Engine:
             stored = self._store.read_with_result(job.job_id) if has_succeeded else None
             return None if stored is None else stored.result_json
 
-        limit_seconds = min(plan.time_limit_seconds_of(StepName.RELEASE), lane_seconds)
+        limit_seconds = min(plan.time_limit_seconds_of(job.step), lane_seconds)
         return await self._run_step_of(StepContext(job, request_json, limit_seconds, read_draft), lease)
 
     async def _run_step_of(self, context: StepContext, lease: Lease) -> Outcome:

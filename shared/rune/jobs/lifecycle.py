@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from rune.jobs import plan
 from rune.jobs.plan import Lane
-from rune.jobs.record import ACTIVE, DueClass, Event, Job, Kind, Status, StepMessage, StepName
+from rune.jobs.record import ACTIVE, RELEASING, DueClass, Event, Job, Kind, Status, StepMessage, StepName
 from rune.storage.change import Change, Is, IsAbsentOrBefore, IsOneOf, Requirement, Value, make_change
 
 LEASE = timedelta(seconds=60)
@@ -271,12 +271,12 @@ def overrun_at(job: Job) -> datetime:
 
 def due_for_message(step: StepName, due_at: datetime) -> dict[str, Value]:
     """Return the fields of a job whose turn's message is under way."""
-    return _due(due_at, DueClass.RELEASE if step is StepName.RELEASE else DueClass.MESSAGE)
+    return _due(due_at, DueClass.RELEASE if step in RELEASING else DueClass.MESSAGE)
 
 
 def hold(step: StepName, owner: str, now: datetime) -> dict[str, Value]:
     """Return the fields of a job whose next turn the same worker takes in the write that ends this one."""
-    return {**_hold(step is StepName.RELEASE, owner, now), "attempts": 1}
+    return {**_hold(step in RELEASING, owner, now), "attempts": 1}
 
 
 def _hold(is_releasing: bool, owner: str, now: datetime) -> dict[str, Value]:  # noqa: FBT001  # private

@@ -61,6 +61,9 @@ STEPS = {
     ),
     StepName.BOOT: StepPlan(Lane.MONEY, "vastai.instance.wait_running", "The rented machine boots."),
     StepName.PULL: StepPlan(Lane.INFERENCE, "vastai.model.pull", "The machine downloads the model."),
+    StepName.GIVE_BACK: StepPlan(
+        Lane.MONEY, "provider.teardown", "Giving the machine back.", breaks_off=False
+    ),
     StepName.RELEASE: StepPlan(Lane.MONEY, "provider.teardown", "Giving the machine back.", breaks_off=False),
     StepName.CHECK: StepPlan(
         Lane.INFERENCE,

@@ -44,6 +44,8 @@ class StepName(StrEnum):
     RECONCILE = "reconcile"
     BOOT = "boot"
     PULL = "pull"
+    GIVE_BACK = "give_back"
+    """As `release`, but the job goes on without the machine."""
     RELEASE = "release"
     CHECK = "check"
     CHECK_AGENT = "check_agent"
@@ -52,6 +54,10 @@ class StepName(StrEnum):
     JUDGE = "judge"
     RUN_AGENT = "run_agent"
     VERIFY = "verify"
+
+
+RELEASING = frozenset({StepName.GIVE_BACK, StepName.RELEASE})
+"""Steps that give a machine back, which neither a cancel request nor the deadline interrupts."""
 
 
 class DueClass(StrEnum):
@@ -191,8 +197,8 @@ class Job:
 
     @property
     def is_releasing(self) -> bool:
-        """Whether it is in `release`, which neither a cancel request nor the deadline interrupts."""
-        return self.step is StepName.RELEASE
+        """Whether its machine is being given back, which neither a cancel request nor the deadline interrupts."""
+        return self.step in RELEASING
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,15 +217,17 @@ def _retry_release(job: Job, outcome: Failed, now: datetime, duration_ms: int) -
 
 
 def _end_release(job: Job, outcome: Released, now: datetime, duration_ms: int) -> Transition:
-    """Return the end in the status `ends_as`; without one the machine failed the job, and it rents another.
+    """Return the end in the status `ends_as`; without one the job goes on.
 
+    It is judged after `give_back`. Otherwise the machine failed it, and it rents another.
     A cancel request that came during the release counts: a job that was to succeed is cancelled.
     """
     notes = (_step_end(job, duration_ms, labels=outcome.labels),)
     spent = _spent(outcome.spending)
     if job.ends_as is None:
         sets = {**_FRESH, **spent}
-        return _go_on(job, now, step=StepName.RENT, delay_seconds=0, notes=notes, sets=sets)
+        step = StepName.JUDGE if job.step is StepName.GIVE_BACK else StepName.RENT
+        return _go_on(job, now, step=step, delay_seconds=0, notes=notes, sets=sets)
     if job.ends_as is Status.SUCCEEDED and job.cancel_requested_at is not None:
         return _end(job, now, Status.CANCELLED, notes=notes, sets=spent)
     end = _end(

@@ -52,6 +52,8 @@ class Fact(StrEnum):
     """Done, failed or cancelled."""
     RELEASED_AT_THE_END = "machine gone, job over"
     RELEASED_TO_RENT_ANEW = "machine gone, job not over"
+    GIVEN_BACK = "machine given back"
+    """It is gone, or the order to destroy it was given and the proof is left to `release`."""
 
 
 class Trait(StrEnum):
@@ -62,6 +64,8 @@ class Trait(StrEnum):
     LLM_INSTANCE = "llm-instance"
     RENTS = "rents"
     WARMS_UP = "warm-up"
+    JUDGED_ELSEWHERE = "rents, judged elsewhere"
+    """The machine is not kept, and another server judges the answers: the machine need not wait for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +141,10 @@ EDGES = (
     Edge((StepName.CHECK_AGENT, StepName.WARM_UP), Fact.MODEL_READY, StepName.RUN_AGENT, Trait.AGENTIC_AGENT),
     Edge((StepName.WARM_UP,), Fact.MODEL_READY, StepName.VERIFY, Trait.LLM_INSTANCE),
     Edge((StepName.CHECK_AGENT,), Fact.AGENT_ALONE, StepName.RUN_AGENT),
+    Edge((StepName.MEASURE,), Fact.ANSWERS_TO_JUDGE, StepName.GIVE_BACK, Trait.JUDGED_ELSEWHERE),
     Edge((StepName.MEASURE,), Fact.ANSWERS_TO_JUDGE, StepName.JUDGE),
     # The engine decides these (`rune.jobs.transitions`): a job that rents ends only by way of `release`.
+    Edge((StepName.GIVE_BACK,), Fact.GIVEN_BACK, StepName.JUDGE),
     Edge(RENTING, Fact.OVER, StepName.RELEASE),
     Edge(USING, Fact.OVER, StepName.RELEASE, Trait.RENTS),
     Edge(USING, Fact.OVER, END),
@@ -192,6 +198,7 @@ def traits_of(kind: Kind, request: Request) -> frozenset[Trait]:
         Trait(kind.value): True,
         Trait.RENTS: isinstance(request, RentalChoice) and request.wants_rental,
         Trait.WARMS_UP: isinstance(request, LlmInstanceRequest) or request.backend_warmup,
+        Trait.JUDGED_ELSEWHERE: isinstance(request, BenchmarkRequest) and _is_judged_elsewhere(request),
     }
     return frozenset(trait for trait, holds in known.items() if holds)
 
@@ -206,6 +213,12 @@ _REQUESTS: Mapping[Kind, type[BenchmarkRequest | AgenticAgentRequest | LlmInstan
 def parse_request(kind: Kind, request_json: str) -> Request:
     """Return the request of a job; raises UnreadableRowError where this version does not understand it."""
     return read_stored(_REQUESTS[kind], request_json)
+
+
+def _is_judged_elsewhere(request: BenchmarkRequest) -> bool:
+    judge = None if request.expected is None else request.expected.judge
+    is_elsewhere = judge is not None and judge.is_elsewhere
+    return is_elsewhere and request.wants_rental and request.rental_terms.stop_instance
 
 
 def _following(kind: Kind, request: Request, after: After) -> StepName:

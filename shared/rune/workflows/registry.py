@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
-from rune.jobs.record import StepName
+from rune.jobs.record import RELEASING, StepName
 from rune.jobs.step import Step
 from rune.workflows.benchmark.steps import Benchmark
 from rune.workflows.model_servers import Backends, ModelServerSteps
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rune.workflows.benchmark.dependencies import BenchmarkDependencies
     from rune.workflows.rental.dependencies import RentalDependencies
 
-TEARDOWN = frozenset({StepName.RECONCILE, StepName.RELEASE})
+TEARDOWN = RELEASING | {StepName.RECONCILE}
 """Steps that end what may bill; no setting of a tenant keeps them from running."""
 
 

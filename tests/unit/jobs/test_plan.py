@@ -20,6 +20,7 @@ def test_plan_names_events_as_clients_know_them() -> None:
         StepName.RECONCILE: "vastai.instance.reconcile",
         StepName.BOOT: "vastai.instance.wait_running",
         StepName.PULL: "vastai.model.pull",
+        StepName.GIVE_BACK: "provider.teardown",
         StepName.RELEASE: "provider.teardown",
         StepName.CHECK: "backend.list_models",
         StepName.WARM_UP: "backend.warmup",
@@ -55,6 +56,7 @@ def test_no_step_of_the_money_lane_waits_for_a_server_that_a_caller_chose() -> N
         StepName.RENT,
         StepName.RECONCILE,
         StepName.BOOT,
+        StepName.GIVE_BACK,
         StepName.RELEASE,
     }
 

@@ -7,7 +7,7 @@ import pytest
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
 from rune.errors import UnreadableRowError
 from rune.jobs.outcomes import Cancelled, Done, Failed, Outcome, Released
-from rune.jobs.record import Job, Kind, Status, StepName
+from rune.jobs.record import RELEASING, Job, Kind, Status, StepName
 from rune.jobs.transitions import make_transition
 from rune.storage.change import apply
 from rune.workflows.graph import (
@@ -34,6 +34,11 @@ RENTED: dict[str, object] = {"vastai": True}
 NESTED: dict[str, object] = {"provisioning": {"vastai": {}}}
 COLD: dict[str, object] = {"backend_warmup": False}
 WORK: dict[str, object] = {"workload": {}}
+OWN_JUDGE: dict[str, object] = {"expected": {"judge": {"model": "j:1b", "rubric": "Good?"}}}
+JUDGE: dict[str, object] = {
+    "expected": {"judge": {"model": "j:1b", "rubric": "Good?", "backend_url": "http://judge:11434"}}
+}
+KEPT: dict[str, object] = {"vastai_stop_instance": False}
 
 
 def a_benchmark(**members: object) -> BenchmarkRequest:
@@ -53,6 +58,7 @@ REQUESTS: list[tuple[Kind, Request]] = [
         (Kind.BENCHMARK, a_benchmark(**a, **b, **c))
         for a, b, c in product(({}, RENTED), ({}, COLD), ({}, WORK))
     ),
+    *((Kind.BENCHMARK, a_benchmark(**JUDGE, **a)) for a in ({}, RENTED, {**RENTED, **KEPT})),
     (Kind.AGENTIC_AGENT, an_agent()),
     (Kind.AGENTIC_AGENT, an_agent(**COLD)),
     (Kind.LLM_INSTANCE, an_instance()),
@@ -74,6 +80,26 @@ PATHS: list[tuple[Kind, Request, list[Fact], str]] = [
     (Kind.BENCHMARK, a_benchmark(**NESTED), [*MACHINE, READY, READY], "rent boot pull warm_up measure"),
     (Kind.BENCHMARK, a_benchmark(**RENTED, **COLD), [*MACHINE, READY], "rent boot pull measure"),
     (Kind.BENCHMARK, a_benchmark(**RENTED, **WORK, **COLD), [*MACHINE, READY], "rent boot pull measure"),
+    # A machine is given back before another server judges, unless it is kept.
+    (
+        Kind.BENCHMARK,
+        a_benchmark(**RENTED, **COLD, **JUDGE),
+        [*MACHINE, READY, JUDGED, Fact.GIVEN_BACK, Fact.OVER],
+        "rent boot pull measure give_back judge release",
+    ),
+    (
+        Kind.BENCHMARK,
+        a_benchmark(**RENTED, **COLD, **JUDGE, **KEPT),
+        [*MACHINE, READY, JUDGED],
+        "rent boot pull measure judge",
+    ),
+    (
+        Kind.BENCHMARK,
+        a_benchmark(**RENTED, **COLD, **OWN_JUDGE),
+        [*MACHINE, READY, JUDGED],
+        "rent boot pull measure judge",
+    ),
+    (Kind.BENCHMARK, a_benchmark(**COLD, **JUDGE), [READY, JUDGED], "check measure judge"),
     (Kind.AGENTIC_AGENT, an_agent(), [READY, READY], "check_agent warm_up run_agent"),
     (Kind.AGENTIC_AGENT, an_agent(**COLD), [READY], "check_agent run_agent"),
     (Kind.AGENTIC_AGENT, an_agent(), [ALONE], "check_agent run_agent"),
@@ -130,7 +156,7 @@ def test_job_rents_anew_when_its_machine_is_lost_at_work(step: StepName) -> None
 
 
 def test_groups_hold_every_step_once() -> None:
-    assert sorted([*RENTING, *USING, *UNRENTED, StepName.RELEASE]) == sorted(StepName)
+    assert sorted([*RENTING, *USING, *UNRENTED, *RELEASING]) == sorted(StepName)
 
 
 def ways_of(kind: Kind, request: Request) -> dict[StepName, set[StepName | None]]:
@@ -166,7 +192,7 @@ def test_job_that_rents_ends_by_way_of_release_and_no_other_reaches_it(kind: Kin
     if Trait.RENTS in traits_of(kind, request_):
         assert {step for step in ways if END in ways[step]} == {StepName.RELEASE}
     else:
-        assert not set(ways) & {*RENTING, StepName.RELEASE}
+        assert not set(ways) & {*RENTING, *RELEASING}
 
 
 def test_every_step_is_reached_by_some_job() -> None:
@@ -214,6 +240,15 @@ def test_engine_goes_on_from_a_release_as_the_graph_says(ends_as: Status | None,
 
     assert following(job, Released()) is next_step(
         job.kind, request_for(rents=True), After(StepName.RELEASE, fact)
+    )
+
+
+def test_engine_goes_on_to_the_judge_when_the_machine_is_given_back() -> None:
+    job = a_claimed_job(step=StepName.GIVE_BACK, rents=True)
+
+    request = a_benchmark(**RENTED, **JUDGE)
+    assert following(job, Released()) is next_step(
+        job.kind, request, After(StepName.GIVE_BACK, Fact.GIVEN_BACK)
     )
 
 

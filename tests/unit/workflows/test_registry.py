@@ -3,7 +3,7 @@ import pytest
 from rune.contracts import AgenticAgentResult, Document, LlmInstanceResult, StoredBenchmarkResult
 from rune.errors import AddressRefusedError, InvalidRequestError
 from rune.jobs.outcomes import Again, Done, Next
-from rune.jobs.record import Kind, StepName
+from rune.jobs.record import RELEASING, Kind, StepName
 from rune.net.addresses import AddressPolicy
 from rune.tenants.settings import FixedTenants
 from rune.workflows.registry import make_steps
@@ -16,7 +16,7 @@ NO_AGENTS = FixedTenants()
 HOLMES_AT_HOME = tenants_with({"agents": {"holmes": {"base_url": "http://127.0.0.1:1"}}})
 
 
-RENTING = {StepName.RENT, StepName.RECONCILE, StepName.BOOT, StepName.PULL, StepName.RELEASE}
+RENTING = {StepName.RENT, StepName.RECONCILE, StepName.BOOT, StepName.PULL, *RELEASING}
 
 
 def test_registry_has_every_step_but_renting_when_there_is_no_account() -> None:

@@ -16,7 +16,7 @@ from rune.errors import (
     StoreUnavailableError,
 )
 from rune.jobs.outcomes import Again, Failed, Next, Outcome
-from rune.jobs.record import StepName
+from rune.jobs.record import RELEASING, StepName
 from rune.jobs.step import StepContext
 from rune.net.addresses import AddressPolicy
 from rune.tenants.settings import TenantSettings, TenantSource
@@ -147,4 +147,4 @@ def test_every_step_but_teardown_heeds_suspension() -> None:
         return outcome == Failed("tenant_suspended", "The tenant is suspended.", retryable=False)
 
     heeding = {name for name in steps if asyncio.run(fails(name))}
-    assert heeding == set(StepName) - {StepName.RECONCILE, StepName.RELEASE}
+    assert heeding == set(StepName) - {StepName.RECONCILE, *RELEASING}

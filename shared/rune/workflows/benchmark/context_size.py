@@ -20,7 +20,7 @@ JUDGE_REPLY_TOKENS = 2048
 def judges_on_own_server(request: BenchmarkRequest) -> bool:
     """Return whether the answers are judged on the server that is measured, or on none."""
     judge = None if request.expected is None else request.expected.judge
-    return judge is None or (judge.backend_url is None and judge.backend_type != "bedrock")
+    return judge is None or not judge.is_elsewhere
 
 
 def context_tokens_of(

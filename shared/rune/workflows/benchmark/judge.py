@@ -32,6 +32,7 @@ from rune.workflows.benchmark.context_size import JUDGE_REPLY_TOKENS, judges_on_
 from rune.workflows.benchmark.dependencies import BenchmarkDependencies
 from rune.workflows.benchmark.grades import with_quality
 from rune.workflows.benchmark.state import AnswerToJudge, JudgingState, judgement_lines
+from rune.workflows.graph import Trait, traits_of
 from rune.workflows.model_servers import Backend, Backends
 
 SLICE_ANSWERS = 20
@@ -93,7 +94,7 @@ class JudgeStep:
             return self._finish(context, expected, state, "judge_failed")
         note = Note("benchmark.judge", {"judge": expected.judge.model}, error.code)
         delay_seconds = _delay_seconds(error, state.failed_tries)
-        if context.job.rents:
+        if context.job.rents and Trait.JUDGED_ELSEWHERE not in traits_of(context.job.kind, request):
             delay_seconds = min(delay_seconds, LONGEST_RENTED_DELAY_SECONDS)
         return _again(state, delay_seconds, note)
 

@@ -26,13 +26,14 @@ from rune.workflows.rental.rent import RentStep
 
 def make_rental_steps(dependencies: RentalDependencies) -> Mapping[StepName, Step]:
     """Return every step that deals with the machine itself."""
-    rent = RentStep(dependencies)
+    rent, release = RentStep(dependencies), ReleaseStep(dependencies)
     return {
         StepName.RENT: rent.rent,
         StepName.RECONCILE: retrying_provider_errors(rent.reconcile),
         StepName.BOOT: retrying_provider_errors(BootStep(dependencies).boot),
         StepName.PULL: PullStep(dependencies).pull,
-        StepName.RELEASE: ReleaseStep(dependencies).release,
+        StepName.GIVE_BACK: release.give_back,
+        StepName.RELEASE: release.release,
     }
 
 

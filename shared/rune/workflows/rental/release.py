@@ -36,6 +36,9 @@ _POLL_SECONDS = 3
 _OTHER_ACCOUNT_SECONDS = 60
 """Between two looks with the key of another account, which cannot show that the machine is gone."""
 
+LONGEST_WAIT_FOR_PROOF = timedelta(seconds=60)
+"""Of a job that goes on without its machine; it is less than the closing grace after the deadline."""
+
 _CLOSING_TRIES = 10
 """Failures after which a job that holds nothing ends without what cannot be read: about seven minutes."""
 
@@ -50,7 +53,7 @@ class _Bill:
 
 
 class ReleaseStep:
-    """The step `release`: what a job holds is destroyed and proven gone, or kept on purpose.
+    """The steps `release` and `give_back`: what a job holds is destroyed and proven gone, or kept on purpose.
 
     Cancel and deadline do not interrupt it, because the machine bills. After a cancel request nothing is kept.
     """
@@ -78,6 +81,21 @@ class ReleaseStep:
         except (ThrottledError, RentalError) as error:
             return self._again(job, rental, delay_after(error))
         return self._again(job, left, delay_seconds) if left.is_alive else self._released(context)
+
+    async def give_back(self, context: StepContext) -> Outcome:
+        """Give the machine back before another server judges; what is not proven soon is left to `release`.
+
+        A measurement that is paid for must not meet the job's deadline because the provider is out of order.
+        """
+        outcome = await self.release(context)
+        if not isinstance(outcome, Again) or not self._has_waited_for_proof(context.job):
+            return outcome
+        return Released(None, {"left": "unproven"}, outcome.spending)
+
+    def _has_waited_for_proof(self, job: Job) -> bool:
+        rental = self._dependencies.find_rental(job)
+        asked_at = None if rental is None else rental.release_asked_at
+        return asked_at is not None and self._dependencies.clock.now() - asked_at > LONGEST_WAIT_FOR_PROOF
 
     def _let_go(self, rental: Rental, job: Job, write: Callable[[Rental], Change]) -> bool:
         """Leave the machine alive without this job; return False where the job still holds it, in another state."""

@@ -155,6 +155,19 @@ def test_judge_keeps_no_rented_machine_waiting_for_as_long_as_its_server_likes()
     assert outcome.delay_seconds == 30
 
 
+def test_judge_waits_as_long_as_its_server_likes_when_the_machine_is_given_back() -> None:
+    elsewhere = {
+        "vastai": True,
+        "expected": {"judge": {**JUDGE, "backend_url": "http://judge.example:11434"}},
+    }
+    bench = a_judging_bench(ServerOverloadedError("Later.", retry_after_seconds=900))
+
+    outcome = bench.turn({**JUDGED, **elsewhere}, rents=True)
+
+    assert isinstance(outcome, Again)
+    assert outcome.delay_seconds == 900
+
+
 def test_judge_asks_again_for_the_answers_that_its_server_had_no_time_for() -> None:
     full = ServerOverloadedError("Later.")
     bench = a_judging_bench('{"score": 8}', full, full, '{"score": 8}')

@@ -601,3 +601,41 @@ def test_release_does_not_report_the_host_of_a_machine_that_it_borrowed() -> Non
 
     assert isinstance(world.run(a_releasing_job(phases_ms={"pull": 49_000})), Released)
     assert world.hosts.read({15_401}, after(400)) == {}
+
+
+def a_job_giving_back(**overrides: object) -> Job:
+    return a_renting_job(StepName.GIVE_BACK, **{"rental_id": RENTAL_ID, **overrides})
+
+
+def test_giving_back_destroys_the_machine_and_closes_its_bill() -> None:
+    world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
+
+    outcome = world.run(a_job_giving_back())
+
+    assert outcome == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, COST_AT_400))
+    assert (world.rental().state, world.rental().cost_micro_usd) == (RentalState.RELEASED, COST_AT_400)
+
+
+def test_giving_back_waits_for_the_proof_only_so_long() -> None:
+    world = a_world(a_running_rental(), instances=(MACHINE,), seconds=400)
+    world.market.is_destroying = False
+
+    outcomes = []
+    for _ in range(2):
+        outcomes.append(world.run(a_job_giving_back()))
+        world.wait(61)
+
+    assert [type(outcome) for outcome in outcomes] == [Again, Released]
+    assert isinstance(outcomes[1], Released)
+    assert outcomes[1].labels == {"left": "unproven"}
+    assert (world.rental().state, world.rental().holder) == (RentalState.RELEASING, JOB_ID)
+    assert world.market.called("destroy") == [CONTRACT_ID, CONTRACT_ID]
+
+
+def test_release_proves_what_was_given_back_without_a_proof() -> None:
+    world = a_world(a_releasing_rental(), instances=(), seconds=400)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Released)
+    assert world.rental().state is RentalState.RELEASED
