@@ -24,7 +24,7 @@ FUNCTIONS = {"api": "ApiFunction", "worker": "InferenceWorkerFunction", "janitor
 
 ENVIRONMENT: Mapping[str, str] = {
     "RUNE_STAGE": "local",
-    "RUNE_LANE": "money",
+    "RUNE_LANE": "inference",
     "RUNE_TABLE": "table",
     "RUNE_BUCKET": "bucket",
     "RUNE_MONEY_QUEUE_URL": "http://127.0.0.1/0/money",

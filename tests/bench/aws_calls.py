@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from unittest.mock import patch
 
 from botocore.session import Session
@@ -20,13 +20,16 @@ from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import running_server
 from rune.clock import SystemClock
 from rune.jobs import lease
-from tests.bench.handlers import Context, Handle, loaded
+from tests.bench.handlers import WHOLE_INVOCATION_MS, Context, Handle, loaded
 from tests.builders import a_benchmark_request, an_http_event, an_sqs_event
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
 
 UNREACHED_SECONDS = 3600.0
+
+ONE_TURN_MS = 50_000
+"""With so little time left a worker of the inference lane begins no further turn."""
 
 INSTANT = OllamaSettings(load_seconds=0.0, output_tokens_per_second=10_000.0, answer_tokens=5)
 
@@ -83,10 +86,9 @@ def count_aws_calls() -> list[Calls]:
     ):
         body = a_benchmark_request(backend_url=model_server)
         _count_requests(notebook, api, body)
-        _count_turns(notebook, cloud, _post(api, body))
-        _count_cancel(notebook, cloud, api, _post(api, body))
-        _post(api, body)
-        _count_ticks(notebook, cloud)
+        _count_invocations(notebook, cloud, api, body)
+        _count_waiting(notebook, cloud, api, body)
+        _count_ticks(notebook, cloud, api, body)
     return notebook.acts
 
 
@@ -98,37 +100,45 @@ def _count_requests(notebook: _Notebook, api: Handle, body: dict[str, object]) -
     notebook.note("GET events", lambda: _ask(api, "GET", f"{path}/events"))
     notebook.note("401", lambda: _ask(api, "GET", path, token=None, status=401))
     notebook.note("422", lambda: _ask(api, "POST", "/v1/jobs/benchmark", refused, status=422))
-    notebook.note("DELETE job, queued", lambda: _ask(api, "DELETE", path, status=202))
 
 
-def _count_turns(notebook: _Notebook, cloud: Cloud, job_id: str) -> None:
-    """Take the job's turns, each in its lane, as the queues hand them out; the last one twice."""
-    with _worker(cloud, "money") as take:
-        notebook.note("turn, check", lambda: take(job_id, 1))
+def _count_invocations(notebook: _Notebook, cloud: Cloud, api: Handle, body: dict[str, object]) -> None:
+    """Take the turns of three jobs: one alone, all of a job, and one that sees a cancel. The last comes twice."""
     with _worker(cloud, "inference") as take:
-        notebook.note("turn, warm up", lambda: take(job_id, 2))
-        notebook.note("turn, measure", lambda: take(job_id, 3))
-        notebook.note("turn, result", lambda: take(job_id, 4))
-        notebook.note("turn, duplicate", lambda: take(job_id, 4))
-
-
-def _count_cancel(notebook: _Notebook, cloud: Cloud, api: Handle, job_id: str) -> None:
-    with _worker(cloud, "money") as take:
-        take(job_id, 1)
+        job_id = _post(api, body)
+        notebook.note("one turn of a job", lambda: take(job_id, 1))
         notebook.note("DELETE job, running", lambda: _ask(api, "DELETE", f"/v1/jobs/{job_id}", status=202))
         notebook.note("turn, cancelled", lambda: take(job_id, 2))
+        whole_id = _post(api, body)
+        notebook.note("all turns of a job", lambda: take(whole_id, 1, WHOLE_INVOCATION_MS))
+        notebook.note("message, duplicate", lambda: take(whole_id, 1))
 
 
-def _count_ticks(notebook: _Notebook, cloud: Cloud) -> None:
+def _count_waiting(notebook: _Notebook, cloud: Cloud, api: Handle, body: dict[str, object]) -> None:
+    """Fill the slots, and look at what waits."""
+    first_id = _post(api, body)
+    while not _post_waits(api, body):
+        pass
+    job_id = notebook.note("POST job, waits", lambda: _post(api, body))
+    path = f"/v1/jobs/{job_id}"
+    notebook.note("GET job, waiting", lambda: _ask(api, "GET", path))
+    notebook.note("DELETE job, waiting", lambda: _ask(api, "DELETE", path, status=202))
+    with _worker(cloud, "inference") as take:
+        notebook.note("all turns, and the next job's slot", lambda: take(first_id, 1, WHOLE_INVOCATION_MS))
+
+
+def _count_ticks(notebook: _Notebook, cloud: Cloud, api: Handle, body: dict[str, object]) -> None:
     now = SystemClock().now()
+    cloud.empty()
     with loaded("janitor", cloud.environment) as janitor:
         notebook.note("tick, nothing late", lambda: janitor({}, Context()))
+        _post(api, body)
         with patch.object(SystemClock, "now", lambda _clock: now + timedelta(minutes=5)):
             notebook.note("tick, one late turn", lambda: janitor({}, Context()))
 
 
 @contextmanager
-def _worker(cloud: Cloud, lane: str) -> Iterator[Callable[[str, int], object]]:
+def _worker(cloud: Cloud, lane: str) -> Iterator[_Take]:
     """Give a worker of the lane, which takes the turn of a job by its number.
 
     It looks at no lease meanwhile: how often it would depends on how long a turn takes on this machine.
@@ -138,10 +148,24 @@ def _worker(cloud: Cloud, lane: str) -> Iterator[Callable[[str, int], object]]:
         loaded("worker", {**cloud.environment, "RUNE_LANE": lane}) as worker,
     ):
 
-        def take(job_id: str, seq: int) -> object:
-            return worker(an_sqs_event(json.dumps({"job_id": job_id, "seq": seq})), Context())
+        def take(job_id: str, seq: int, remaining_ms: int = ONE_TURN_MS) -> object:
+            return worker(an_sqs_event(json.dumps({"job_id": job_id, "seq": seq})), Context(remaining_ms))
 
         yield take
+
+
+class _Take(Protocol):
+    """Takes the turn of a job by its number, and those after it as far as the time allows."""
+
+    def __call__(self, job_id: str, seq: int, remaining_ms: int = ONE_TURN_MS) -> object:
+        """Return the handler's answer."""
+        ...
+
+
+def _post_waits(api: Handle, body: dict[str, object]) -> bool:
+    """Post a job, and return whether it waits for a slot."""
+    job_id = _post(api, body)
+    return str(_ask(api, "GET", f"/v1/jobs/{job_id}")["message"]).startswith("Waiting for other jobs")
 
 
 def _post(api: Handle, body: dict[str, object]) -> str:

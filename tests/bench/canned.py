@@ -18,10 +18,12 @@ _WRITTEN: Answers = {
     "SendMessage": {"MessageId": "1", "MD5OfMessageBody": "0" * 32},
 }
 
+_FOUND_NOTHING = {"Items": [], "Count": 0, "ScannedCount": 0}
+
 
 def answers_to_post() -> Answers:
-    """Return what the API is answered that takes a job in."""
-    return _WRITTEN
+    """Return what the API is answered that takes a job in: every slot is free."""
+    return {**_WRITTEN, "Query": _FOUND_NOTHING}
 
 
 def answers_to_get() -> Answers:
@@ -53,8 +55,8 @@ def answers_to_turn(model_server: str) -> Answers:
 
 
 def answers_to_tick() -> Answers:
-    """Return what the janitor is answered: no turn is late."""
-    return {"Query": {"Items": [], "Count": 0, "ScannedCount": 0}}
+    """Return what the janitor is answered: no turn is late, and no job runs or waits."""
+    return {"Query": _FOUND_NOTHING}
 
 
 def _found(*rows: object) -> object:

@@ -1,4 +1,4 @@
-"""An HTTP API that reads a row, or writes one and sends a message."""
+"""An HTTP API that reads a row, or reads some, writes one and sends a message."""
 
 import asyncio
 from collections.abc import Mapping
@@ -23,8 +23,13 @@ async def get_job(request: Request) -> Mapping[str, object]:
 
 @app.post("/v1/jobs/benchmark", response_model=None, status_code=202)
 async def post_benchmark(request: Request) -> Mapping[str, object]:
-    """Write a row, and send a message."""
+    """Look at the places, write a row, and send a message."""
     body = await request.json()
+    _dynamodb.query(
+        TableName="table",
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": "PLACES"}},
+    )
     row = {"pk": {"S": body["question"]}}
     _dynamodb.transact_write_items(TransactItems=[{"Put": {"TableName": "table", "Item": row}}])
     sent = _sqs.send_message(QueueUrl="http://127.0.0.1/0/money", MessageBody=body["question"])

@@ -24,6 +24,7 @@ def handle(event: Mapping[str, list[dict[str, str]]], _context: object) -> None:
 
 async def _take(message: _Message) -> None:
     key = {"pk": {"S": f"JOB#{message.job_id}"}, "sk": {"S": "REQUEST"}}
+    _dynamodb.batch_get_item(RequestItems={"table": {"Keys": [key]}})
     _dynamodb.update_item(TableName="table", Key=key)
     found = _dynamodb.batch_get_item(RequestItems={"table": {"Keys": [key]}})
     (row,) = found["Responses"]["table"]
