@@ -158,7 +158,7 @@ def _bad_boots() -> Iterator[Mischief]:
 
 def _bad_hosts() -> Iterator[Mischief]:
     """Yield machines that pull slower than they state, or whose disk is dearer once they are stopped."""
-    slow = VastaiFault(kind=VastaiFaultKind.SLOW_HOST, bandwidth_ratio=0.1)
+    slow = VastaiFault(kind=VastaiFaultKind.SLOW_HOST, bandwidth_ratio=0.2)
     yield Mischief("slow_host", (slow,), _BOTH)
     yield Mischief("very_slow_host", (replace(slow, bandwidth_ratio=0.004),), _BOTH)
     stopped = VastaiFault(kind=VastaiFaultKind.LOSS, loss=Loss.STOPPED, delay_seconds=20.0)
