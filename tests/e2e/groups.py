@@ -14,6 +14,7 @@ SPREAD = {"test_rental", "test_stack_processes"}
 
 FIRST = (
     "test_kept_instance_is_listed_extended_used_and_ended",
+    "test_versions",
     "test_settings_change",
     "blocked address",
     "test_machine_is_gone_when_the_job_is_cancelled_while_it_boots",
