@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,10 +10,15 @@ import yaml  # type: ignore[import-untyped] # no stubs beside it; used for this 
 
 from local.settings import ROOT
 from rune.contracts.requests import JobTimes
+from rune.jobs.lifecycle import redispatch
+from rune.jobs.plan import LANE_TIME_LIMIT_SECONDS, Lane
 from rune.jobs.record import DEFAULT_MAX_RUNTIME_SECONDS
+from rune.jobs.transitions import LONGEST_DELAY_SECONDS
 from rune.logs import NAMESPACE
+from rune.storage.change import apply
 from rune.tenants.document import MAX_RUNTIME_SECONDS
 from rune.tenants.entries import NOT_UNDERSTOOD_METRIC
+from tests.builders import NOW, a_job
 
 type Block = dict[str, Any]
 
@@ -460,6 +466,79 @@ def test_settings_that_are_not_understood_ring(function: str) -> None:
         if (found["MetricName"], found["Dimensions"]) == (NOT_UNDERSTOOD_METRIC, [dimension])
     ]
     assert (alarm["Namespace"], alarm["Threshold"]) == (NAMESPACE, 1)
+
+
+ALARMS = of_type("AWS::CloudWatch::Alarm")
+DESCRIBED_ALARM = re.compile(r"`(\w+Alarm)`")
+
+
+def alarms_of(metric: str, dimension: str) -> dict[str, Block]:
+    """Return the alarms for a metric by the function or queue that each looks at."""
+    found = {}
+    for alarm in ALARMS.values():
+        (watched,) = alarm["Dimensions"]
+        if (alarm["MetricName"], watched["Name"]) == (metric, dimension):
+            value = watched["Value"]
+            found[value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]] = alarm
+    return found
+
+
+def test_each_alarm_is_described_once_in_the_operators_page() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    table = page.partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    described = [name for row in rows for name in DESCRIBED_ALARM.findall(row.split("|")[1])]
+
+    assert sorted(described) == sorted(ALARMS)
+    assert all(len([cell for cell in row.split(" | ") if cell.strip("| ")]) == 4 for row in rows)
+
+
+def test_each_alarm_tells_the_operator() -> None:
+    told = {"Fn::If": ["HasAlarmEmail", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
+
+    assert [alarm["AlarmActions"] for alarm in ALARMS.values()] == [told] * len(ALARMS)
+
+
+def test_cost_of_the_alarms_is_told() -> None:
+    row = re.search(r"\| (\w+) alarms \| ([\d.]+) \|", (ROOT / "docs/deploy.md").read_text())
+
+    assert row is not None
+    number_words = {19: "nineteen", 20: "twenty", 21: "twenty-one"}
+    assert row.groups() == (number_words[len(ALARMS)], f"{len(ALARMS) * 0.1:.2f}")
+
+
+@pytest.mark.parametrize("metric", ["Errors", "Throttles"])
+def test_errors_and_throttles_of_each_function_ring(metric: str) -> None:
+    found = alarms_of(metric, "FunctionName")
+
+    assert found.keys() == FUNCTIONS.keys()
+    assert {(alarm["Statistic"], alarm["Threshold"]) for alarm in found.values()} == {("Sum", 1)}
+
+
+def test_janitor_that_fails_or_is_not_called_in_four_of_five_minutes_rings() -> None:
+    alarm = alarms_of("Errors", "FunctionName")["JanitorFunction"]
+
+    assert FUNCTIONS["JanitorFunction"]["Events"]["Tick"]["Properties"]["Schedule"] == "rate(1 minute)"
+    assert (alarm["Period"], alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (60, 4, 5)
+    assert alarm["TreatMissingData"] == "breaching"
+
+
+@pytest.mark.parametrize(("queue", "lane"), [("MoneyQueue", Lane.MONEY), ("InferenceQueue", Lane.INFERENCE)])
+def test_message_older_than_the_longest_delay_and_step_rings(queue: str, lane: Lane) -> None:
+    alarm = alarms_of("ApproximateAgeOfOldestMessage", "QueueName")[queue]
+
+    usual_seconds = LONGEST_DELAY_SECONDS + LANE_TIME_LIMIT_SECONDS[lane]
+    assert usual_seconds < alarm["Threshold"] <= 2 * usual_seconds
+
+
+def test_late_turns_of_more_than_one_job_ring() -> None:
+    alarm = alarms_of("LateTurns", "FunctionName")["JanitorFunction"]
+    job, now, sent_count = a_job(), NOW, 0
+    while now < NOW + timedelta(seconds=alarm["Period"]):
+        job, sent_count = apply(redispatch(job, now), job), sent_count + 1
+        now = job.due_at or now
+
+    assert alarm["Threshold"] == sent_count + 1
 
 
 TWO_HASHES = [f"acme:sha256:{'a' * 64}", f"team:sha256:{'b' * 64}"]
