@@ -108,7 +108,8 @@ class WatchedRentalStore(MemoryRentalStore):
             is_left = after.unfit_for == before.holder
             if job is not None and job.is_active and not job.is_releasing and not is_left:
                 self._world.violate(f"{before.rental_id} was put aside while {job.job_id} works on it")
-        if before.is_borrowed and after.state is RentalState.RELEASING:
+        is_closed = after.end_reason is EndReason.DEPLOYMENT_CLOSED
+        if before.is_borrowed and after.state is RentalState.RELEASING and not is_closed:
             self._world.violate(f"{before.rental_id} was given up while {before.holder} had borrowed it")
         if after.kept_until and after.kept_until > after.ceiling_at:
             self._world.violate(f"{before.rental_id} is kept beyond its ceiling")
