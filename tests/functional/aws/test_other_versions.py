@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,7 +29,8 @@ def fill(cloud: Cloud) -> None:
     job = a_claimed_job()
     cloud.store.submit(Submission(job, '{"question": "q"}', an_event()))
     cloud.store.commit(job, make_transition(job, Again(0, state_json="[1]"), NOW, 5))
-    cloud.store.commit(job, make_transition(job, Done('{"answer": "a"}'), NOW, 5))
+    last = replace(job, seq=job.seq + 1)
+    cloud.store.commit(last, make_transition(last, Done('{"answer": "a"}'), NOW, 5))
 
 
 def write(cloud: Cloud, sort_key: str, name: str, value: AttributeValueTypeDef) -> None:

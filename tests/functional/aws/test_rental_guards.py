@@ -111,7 +111,7 @@ def test_update_leaves_row_and_line_as_a_new_rental_would_have_them(
 
 
 WORDS = re.compile(r"#?:?[A-Za-z_]\w*")
-ALLOWED_WORDS = {"SET", "REMOVE", "AND", "OR", "IN", "if_not_exists", "attribute_not_exists"}
+ALLOWED_WORDS = {"SET", "ADD", "REMOVE", "AND", "OR", "IN", "if_not_exists", "attribute_not_exists"}
 FIXED = {
     "rental_id",
     "label",
