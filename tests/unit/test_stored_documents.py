@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from rune.aws.dynamodb_rows import from_row, to_row
+from rune.aws.sqs import decode
 from rune.contracts import (
     AgenticAgentRequest,
     AgenticAgentResult,
@@ -23,6 +25,8 @@ from rune.contracts import (
     read_stored,
 )
 from rune.errors import UnreadableRowError
+from rune.jobs.record import Event, Job, StepMessage
+from rune.rentals.record import Rental
 from rune.workflows.benchmark.state import JudgingState, MeasuringState
 from tests import request_strategies as requests
 from tests.document_strategies import as_later_version_wrote_it, documents_of, later_members
@@ -66,6 +70,9 @@ def test_stored_request_reads_equal_when_a_later_version_has_more_members(
     assert read_stored(kind, text) == request
     assert read_stored(kind, as_later_version_wrote_it(request, text, data.draw(later_members))) == request
 
+
+IN_FORMAT_1: dict[str, Any] = json.loads((Path(__file__).parent / "stored_in_format_1.json").read_text())
+"""One of each that is stored, as the version of 29 November 2026 wrote it. Entries are added and never changed."""
 
 ASKED = {"question": "What?", "model": "m"}
 
@@ -120,6 +127,31 @@ def test_caller_is_refused_what_a_stored_document_may_have() -> None:
         Workload.model_validate_json('{"later": 1}')
 
     assert read_stored(Workload, '{"later": 1}') == Workload()
+
+
+def as_text(kind: type) -> str:
+    return json.dumps(IN_FORMAT_1[kind.__name__])
+
+
+@pytest.mark.parametrize("kind", [*REQUESTS, *KEPT[:4]], ids=named)
+def test_document_in_the_first_format_keeps_its_meaning(kind: type[Document]) -> None:
+    # A member that was renamed would be ignored, and a new one without a default would be missed.
+    document = read_stored(kind, as_text(kind))
+
+    assert document.model_dump(mode="json", exclude_unset=True) == IN_FORMAT_1[kind.__name__]
+
+
+@pytest.mark.parametrize("kind", [Job, Rental, Event], ids=lambda kind: kind.__name__)
+def test_row_in_the_first_format_keeps_its_meaning(kind: type[Job | Rental | Event]) -> None:
+    row = IN_FORMAT_1[kind.__name__]
+
+    assert row.items() <= to_row(from_row(kind, row)).items()
+
+
+def test_message_in_the_first_format_keeps_its_meaning() -> None:
+    message = IN_FORMAT_1["message"]
+
+    assert decode(json.dumps(message)) == StepMessage(message["job_id"], message["seq"])
 
 
 def test_nothing_stored_is_read_in_another_way() -> None:
