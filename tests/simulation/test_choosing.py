@@ -9,10 +9,14 @@ import pytest
 
 from local.simulators.vastai import OLD_OFFERS, OVERSTATED_OFFERS, BootFailure, BootScript, SimulatedOffer
 from rune.jobs.record import Status
+from rune.llm.failures import FailureContext
+from rune.llm.http_failures import describe_failure
+from rune.llm.protocol import OnPull, PullRequest
 from rune.rentals.record import EndReason, Rental
 from tests.simulation.choices import JOBS, SPECIFICATION, choose
 from tests.simulation.mischief import MARKET, SETTINGS
 from tests.simulation.requests import rented_benchmark
+from tests.simulation.servers import MachineServer
 from tests.simulation.world import World
 
 LIAR = OVERSTATED_OFFERS[0]
@@ -69,6 +73,40 @@ def test_machines_that_the_image_cannot_use_are_never_rented() -> None:
     ((rental,),) = run_jobs(a_world(*cheapest), 1)
 
     assert rental.machine.machine_id not in {offer.machine_id for offer in OLD_OFFERS}
+
+
+NEEDS_NEWER = "412: The model you are attempting to pull requires a newer version of Ollama."
+FAILURES = {
+    "pull model manifest: " + NEEDS_NEWER: ("model_unsupported", 1),
+    "write /root/.ollama/models/blobs/sha256-1: no space left on device": ("disk_full", 1),
+    "pull model manifest: 401: unauthorized": ("request_rejected", 1),
+    "pull model manifest: 503: unavailable": ("registry_failed", 1),
+    "something that RUNE has never heard": ("stream_failed", 2),
+}
+"""How a download ends on every machine: the job's error code, and how many machines are paid for."""
+
+
+@pytest.mark.parametrize("words", FAILURES)
+def test_cause_that_no_machine_mends_is_paid_for_once_and_told_in_the_server_s_words(
+    words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_self: MachineServer, request: PullRequest, _on_progress: OnPull) -> bool:
+        raise describe_failure(None, {"error": words}, FailureContext(request.model))
+
+    monkeypatch.setattr(MachineServer, "pull", fail)
+    world = a_world()
+    job_id = world.submit(rented_benchmark())
+    world.run()
+
+    assert world.account is not None
+    assert job_id
+    failure = world.table.jobs[job_id].failure
+    assert failure is not None
+    code, machine_count = FAILURES[words]
+    assert failure.code == code
+    assert failure.sentence.endswith(f"It said: {words}")
+    assert len(world.account.rental_store.read_attempts(job_id)) == machine_count
+    assert world.violations == []
 
 
 @pytest.mark.parametrize("document", JOBS, ids=lambda document: document["model"])

@@ -183,7 +183,7 @@ def test_failure_names_the_model_when_the_server_does_not_have_it() -> None:
 def test_failure_keeps_the_server_s_words_when_it_cannot_have_the_model() -> None:
     error = describe_failure(None, ollama(TOO_NEW), CONTEXT)
 
-    assert error.sentence == f'The model server cannot run the model "llama3". It said: {TOO_NEW}'
+    assert error.sentence == f"The model server cannot run the model. It said: {TOO_NEW}"
 
 
 def test_failure_quotes_the_server_briefly_when_the_cause_is_unknown() -> None:
