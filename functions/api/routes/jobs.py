@@ -78,7 +78,8 @@ def _polling_headers(
     # The version rises with every write, and the document is a function of the row and its place in the queue.
     version = f"j{stored.job.version}"
     if place is not None:
-        version += f".{place.position}.{place.wait_seconds or 0}"
+        wait = "" if place.wait_seconds is None else place.wait_seconds
+        version += f".{place.position}.{wait}"
     headers = {"ETag": f'"{version}"', "Cache-Control": "private, no-cache"}
     if seconds_until_news is not None:
         headers["Retry-After"] = str(seconds_until_news)

@@ -249,15 +249,16 @@ def test_tag_changes_with_the_place(crowded: ModuleType, cloud: Cloud, clock: Fa
     tags = [get(crowded, f"/v1/jobs/{third}").headers["etag"]]
     version = read(cloud, third).version
 
-    set_mean_run_seconds(cloud, 60)
-    tags.append(get(crowded, f"/v1/jobs/{third}").headers["etag"])
+    for seconds in (0, 60):
+        set_mean_run_seconds(cloud, seconds)
+        tags.append(get(crowded, f"/v1/jobs/{third}").headers["etag"])
     delete(crowded, second)
     tags.append(get(crowded, f"/v1/jobs/{third}").headers["etag"])
 
-    assert len(set(tags)) == 3
+    assert len(set(tags)) == 4
     assert read(cloud, third).version == version
-    assert get(crowded, f"/v1/jobs/{third}", {"if-none-match": tags[1]}).status == 200
-    unchanged = get(crowded, f"/v1/jobs/{third}", {"if-none-match": tags[2]})
+    assert get(crowded, f"/v1/jobs/{third}", {"if-none-match": tags[2]}).status == 200
+    unchanged = get(crowded, f"/v1/jobs/{third}", {"if-none-match": tags[3]})
     assert (unchanged.status, unchanged.headers["retry-after"]) == (304, "15")
 
 
