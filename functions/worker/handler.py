@@ -16,7 +16,7 @@ from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.jobs.admission import Admission
-from rune.jobs.engine import NOT_UNDERSTOOD_METRIC, Engine
+from rune.jobs.engine import Engine
 from rune.jobs.lease import pause_with_jitter, run_leased
 from rune.jobs.plan import Lane
 from rune.llm.opener import ServerOpener
@@ -114,7 +114,9 @@ def _take(body: str, time_left_seconds: float) -> None:
         message = decode(body)
     except UnreadableRowError:
         # The version that sent it sends it again, once its turn is late.
-        log.warning("message.not_understood", exc_info=True, extra={"metric": NOT_UNDERSTOOD_METRIC})
+        log.warning(
+            "message.not_understood", exc_info=True, extra={"metric": logs.ROWS_NOT_UNDERSTOOD_METRIC}
+        )
         return
     if message is None:
         # Another delivery would not help, so it goes to the dead-letter queue at once, which has an alarm.

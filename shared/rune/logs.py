@@ -40,6 +40,9 @@ FIELDS = (
 NAMESPACE = "RUNE"
 """Namespace of the metrics in log lines; alarms in the template refer to it."""
 
+ROWS_NOT_UNDERSTOOD_METRIC = "RowsNotUnderstood"
+"""Counts rows and documents that this version does not understand; an alarm rings for it (template.yaml)."""
+
 OWN = ("rune", "api", "worker", "janitor")
 """Loggers whose messages are stable names."""
 

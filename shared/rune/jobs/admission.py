@@ -5,7 +5,8 @@ No admission is lost with a process: what one does not do, the next does.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from rune.clock import Clock
@@ -31,6 +32,7 @@ from rune.jobs.places import (
 )
 from rune.jobs.record import Job
 from rune.jobs.store import CompanionsRefused, JobStore, StepQueue, Submission, Submitted
+from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 
 log = logging.getLogger(__name__)
 
@@ -112,12 +114,11 @@ class Admission:
 
         A failure is left to the janitor, which finds slots of ended jobs.
         """
-        try:
-            if job.slot is not None:
-                self._free(job.slot, job.job_id, job.tenant, job)
+        if job.slot is None:
+            return
+        with _left_to_the_janitor("slot.not_freed", job):
+            self._free(job.slot, job.job_id, job.tenant, job)
             self.admit_waiting()
-        except StoreUnavailableError:
-            log.warning("slot.not_freed", exc_info=True, extra={"job_id": job.job_id})
 
     def free_lost_slots(self) -> int:
         """Take the slots of jobs that have ended without giving theirs back; return how many."""
@@ -176,7 +177,7 @@ class Admission:
 
     def _admit_new(self, job: Job) -> None:
         """Admit what may be admitted, since a slot may have become free before the new job was stored."""
-        try:
+        with _left_to_the_janitor("admission.put_off", job):
             places = self._store.read_places()
             free = places.free_numbers(self._slot_count)
             share = choose_share(places.shares)
@@ -185,9 +186,6 @@ class Admission:
                 is_alone = share.tenant == job.tenant and share.waiting == 1
                 if not (is_alone and self._admit(job, share, free[0])):
                     self.admit_waiting()
-        except StoreUnavailableError:
-            # The job is stored, and the janitor admits it.
-            log.warning("admission.put_off", exc_info=True, extra={"job_id": job.job_id})
 
     def _find_next(self, tenant: str) -> Job | None:
         """Return the tenant's job that waits the longest of those that may still begin; None where none is seen."""
@@ -222,10 +220,10 @@ class Admission:
 
     def _free(self, slot: int, job_id: str, tenant: str, job: Job | None) -> bool:
         now = self._clock.now()
-        share = self._store.read_places().share_of(tenant)
-        ran_seconds = 0.0
-        if job is not None and job.finished_at is not None:
-            ran_seconds = (job.finished_at - (job.started_at or job.finished_at)).total_seconds()
+        share, ran_seconds = Share(tenant), None
+        if job is not None and job.started_at is not None and job.finished_at is not None:
+            share = self._store.read_places().share_of(tenant)
+            ran_seconds = (job.finished_at - job.started_at).total_seconds()
         refused = self._store.write_rows(
             (
                 RowChange(SlotRow(slot), free_slot(job_id, now)),
@@ -233,3 +231,18 @@ class Admission:
             )
         )
         return not refused
+
+
+@contextmanager
+def _left_to_the_janitor(event: str, job: Job) -> Iterator[None]:
+    """Log what keeps slots from being given or taken, after a job was stored or has ended.
+
+    Neither may be undone or reported as failed, and the janitor does the rest.
+    """
+    try:
+        yield
+    except StoreUnavailableError:
+        log.warning(event, exc_info=True, extra={"job_id": job.job_id})
+    except UnreadableRowError:
+        extra = {"job_id": job.job_id, "metric": ROWS_NOT_UNDERSTOOD_METRIC}
+        log.exception(event, extra=extra)

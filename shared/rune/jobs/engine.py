@@ -25,6 +25,7 @@ from rune.jobs.record import Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import JobStore, StepQueue
 from rune.jobs.transitions import Transition, forced_outcome, keep_hold, make_transition
+from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 from rune.storage.change import apply
 
 log = logging.getLogger(__name__)
@@ -40,9 +41,6 @@ REQUEST_TRIES = 3
 
 NOT_UNDERSTOOD_PAUSE_SECONDS = 60
 """Until the next try of a turn whose request, state or rows this version does not understand."""
-
-NOT_UNDERSTOOD_METRIC = "RowsNotUnderstood"
-"""Counts what this version does not understand; an alarm rings for it (template.yaml)."""
 
 FIRST_COMMIT_PAUSE_SECONDS = 0.5
 LONGEST_COMMIT_PAUSE_SECONDS = 10.0
@@ -340,7 +338,7 @@ def _outcome_when_not_understood(job: Job, error: UnreadableRowError) -> Outcome
 
 
 def _log_not_understood(labels: Mapping[str, object], error: UnreadableRowError) -> None:
-    extra = {**labels, "reason": error.sentence, "metric": NOT_UNDERSTOOD_METRIC}
+    extra = {**labels, "reason": error.sentence, "metric": ROWS_NOT_UNDERSTOOD_METRIC}
     log.warning("turn.not_understood", exc_info=error, extra=extra)
 
 

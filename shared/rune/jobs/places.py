@@ -230,18 +230,21 @@ def count_given_up(now: datetime) -> Change:
     return make_change("count_given_up", now, requires=(), sets={}, adds={"waiting": -1})
 
 
-def count_ended(share: Share, ran_seconds: float, now: datetime) -> Change:
-    """Return the write of a tenant's share for a job that no longer has its slot."""
-    mean_seconds = ran_seconds
-    if share.mean_run_seconds is not None:
-        mean_seconds = (1 - _MEAN_WEIGHT) * share.mean_run_seconds + _MEAN_WEIGHT * ran_seconds
-    return make_change(
-        "count_ended",
-        now,
-        requires=(),
-        sets={"mean_run_seconds": max(1, round(mean_seconds)), "expires_at": now + SHARE_KEPT},
-        adds={"running": -1},
-    )
+def count_ended(share: Share, ran_seconds: float | None, now: datetime) -> Change:
+    """Return the write of a tenant's share for a job that no longer has its slot.
+
+    Parameters
+    ----------
+    ran_seconds
+        How long it ran; None for a job that was never begun, which says nothing of how long jobs run.
+    """
+    sets: dict[str, Value] = {"expires_at": now + SHARE_KEPT}
+    if ran_seconds is not None:
+        mean_seconds = ran_seconds
+        if share.mean_run_seconds is not None:
+            mean_seconds = (1 - _MEAN_WEIGHT) * share.mean_run_seconds + _MEAN_WEIGHT * ran_seconds
+        sets["mean_run_seconds"] = max(1, round(mean_seconds))
+    return make_change("count_ended", now, requires=(), sets=sets, adds={"running": -1})
 
 
 def _count(

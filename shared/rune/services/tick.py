@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from rune.errors import RuneError, StoreUnavailableError
 from rune.jobs.admission import Admission
 from rune.jobs.record import DueClass
+from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 from rune.services.late_jobs import LateJobs, LateJobSweep
 
 log = logging.getLogger(__name__)
@@ -76,5 +77,5 @@ class JobTick:
             log.warning("tick.part_failed", exc_info=True, extra={"part": name})
             self.result.failed.append(name)
         except RuneError:
-            log.exception("tick.part_failed", extra={"part": name, "metric": "RowsNotUnderstood"})
+            log.exception("tick.part_failed", extra={"part": name, "metric": ROWS_NOT_UNDERSTOOD_METRIC})
             self.result.failed.append(name)

@@ -71,6 +71,7 @@ SHARES: tuple[Guarded[Share], ...] = (
     ),
     # What has ended is counted without a condition: the same write frees its slot or ends its job.
     Guarded("count_given_up", places.count_given_up(after(5)), a_share(waiting=1), ()),
+    Guarded("count_ended", places.count_ended(a_share(running=1), None, after(5)), a_share(running=1), ()),
     Guarded("count_ended", places.count_ended(a_share(running=1), 30.4, after(5)), a_share(running=1), ()),
     Guarded(
         "count_ended",

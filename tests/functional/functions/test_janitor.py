@@ -15,13 +15,12 @@ from rune.aws.job_rows import DUE_SHARDS, EARLIER_DUE_BUCKET, due_buckets, hot_i
 from rune.aws.job_store import DynamoJobStore
 from rune.errors import SettingsError, StoreUnavailableError
 from rune.jobs.admission import Admission
-from rune.jobs.engine import NOT_UNDERSTOOD_METRIC
 from rune.jobs.lifecycle import OVERRUN, accept
 from rune.jobs.places import Terms
 from rune.jobs.record import DueClass, Job, Kind, Status, StepName
 from rune.jobs.store import Submission
 from rune.jobs.transitions import cancel_queued
-from rune.logs import NAMESPACE, JsonFormatter
+from rune.logs import NAMESPACE, ROWS_NOT_UNDERSTOOD_METRIC, JsonFormatter
 from rune.services.late_jobs import BACKLOG
 from rune.services.orphan_sweep import SweepResult
 from tests.builders import (
@@ -557,7 +556,7 @@ def test_alarm_rings_when_a_row_is_not_understood() -> None:
     resources = load_template()["Resources"]
 
     counted = [each.get("Properties", {}) for each in resources.values()]
-    ringing = [each for each in counted if each.get("MetricName") == NOT_UNDERSTOOD_METRIC]
+    ringing = [each for each in counted if each.get("MetricName") == ROWS_NOT_UNDERSTOOD_METRIC]
     assert {each["Namespace"] for each in ringing} == {NAMESPACE}
     assert {dimension["Value"]["Ref"] for each in ringing for dimension in each["Dimensions"]} == {
         name

@@ -37,7 +37,7 @@ from rune.jobs.store import CompanionsRefused, IdempotencyKey, Submission, Submi
 from rune.jobs.transitions import make_transition
 from tests.builders import NOW, TENANT, FakeClock, RecordingQueue, a_job, after, an_ended_job
 from tests.memory_job_store import MemoryJobStore
-from tests.unit.jobs.stores import fill
+from tests.unit.jobs.stores import UntouchableStore, fill
 
 
 def a_submission(job_id: str = "job", tenant: str = TENANT, key: IdempotencyKey | None = None) -> Submission:
@@ -391,6 +391,17 @@ def test_leave_learns_how_long_the_tenants_jobs_run() -> None:
     assert house.store.shares[TENANT].mean_run_seconds == 90
 
 
+def test_leave_learns_nothing_from_a_job_that_was_never_begun() -> None:
+    house = House().submit("a", "b")
+    house.admission.leave(replace(house.end("a"), started_at=NOW, finished_at=after(90)))
+    cancelled = replace(house.store.jobs["b"], status=Status.CANCELLED, finished_at=after(3))
+
+    house.admission.leave(cancelled)
+
+    assert (house.slots, house.counts()) == ({}, (0, 0))
+    assert house.store.shares[TENANT].mean_run_seconds == 90
+
+
 def test_leave_frees_a_slot_once() -> None:
     house = House().submit("a", "b")
     ended = house.end("a")
@@ -407,6 +418,14 @@ def test_leave_of_a_job_without_a_slot_takes_none() -> None:
     house.admission.leave(an_ended_job(job_id="c"))
 
     assert (house.slots, house.counts()) == ({0: "a"}, (1, 1))
+
+
+def test_leave_of_a_job_without_a_slot_is_no_call() -> None:
+    house = House(UntouchableStore())
+
+    house.admission.leave(an_ended_job(job_id="c"))
+
+    assert house.queue.sent == []
 
 
 def test_leave_is_left_to_the_janitor_when_the_store_fails(caplog: pytest.LogCaptureFixture) -> None:
@@ -429,6 +448,49 @@ def test_leave_is_left_to_the_janitor_when_the_store_fails(caplog: pytest.LogCap
     assert (house.slots, [line.msg for line in caplog.records]) == ({0: "a"}, ["slot.not_freed"])
     store.is_down = False
     assert (house.admission.free_lost_slots(), house.slots, house.counts()) == (1, {}, (0, 0))
+
+
+class LaterStore(MemoryJobStore):
+    """Holds a row of places, after so many readings, that this version does not understand."""
+
+    readings_left = 0
+
+    @override
+    def read_places(self) -> Places:
+        if not self.readings_left:
+            raise UnreadableRowError("Of a later version.")
+        self.readings_left -= 1
+        return super().read_places()
+
+
+def test_submit_accepts_a_job_when_the_places_are_not_understood_after_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = LaterStore()
+    store.readings_left = 3
+    house = House(store, slot_count=1).submit("a")
+    store.readings_left = 1
+
+    house.submit("b")
+
+    assert house.store.jobs["b"].is_waiting
+    (line,) = caplog.records
+    assert (line.msg, line.__dict__["job_id"]) == ("admission.put_off", "b")
+    assert line.__dict__["metric"] == "RowsNotUnderstood"
+
+
+def test_leave_is_left_to_the_janitor_when_the_places_are_not_understood(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = LaterStore()
+    store.readings_left = 1
+    house = House(store).submit("a")
+
+    house.admission.leave(house.end("a"))
+
+    (line,) = caplog.records
+    assert (line.msg, line.__dict__["job_id"]) == ("slot.not_freed", "a")
+    assert line.__dict__["metric"] == "RowsNotUnderstood"
 
 
 def test_free_lost_slots_takes_those_of_jobs_that_have_ended_or_are_gone(
