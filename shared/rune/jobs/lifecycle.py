@@ -293,14 +293,20 @@ def _due(due_at: datetime, due_class: DueClass) -> dict[str, Value]:
     return {"due_at": due_at, "due_class": due_class}
 
 
-def set_aside(now: datetime) -> Change:
-    """Return the write that makes a late job due again later; nothing else of its row is read or written."""
+def set_aside(due_class: DueClass, now: datetime) -> Change:
+    """Return the write that makes a late job due again later; nothing else of its row is read or written.
+
+    Parameters
+    ----------
+    due_class
+        In which it was found late, and stays: a job that gives its machine back still goes first.
+    """
     return make_change(
         "set_aside",
         now,
         # A worker that understands the row may have claimed it meanwhile.
         requires=(IsOneOf("status", ACTIVE), IsAbsentOrBefore("due_at", now)),
-        sets=_due(now + SET_ASIDE, DueClass.MESSAGE),
+        sets=_due(now + SET_ASIDE, due_class),
     )
 
 

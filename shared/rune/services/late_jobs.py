@@ -24,6 +24,7 @@ from rune.jobs.transitions import (
     forced_outcome,
     make_transition,
 )
+from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 from rune.storage.change import apply
 
 log = logging.getLogger(__name__)
@@ -101,14 +102,14 @@ class LateJobSweep:
         for due_class in classes:
             ids = self._store.find_late(due_class, self._clock.now(), JOBS_PER_CLASS)
             for start in range(0, len(ids), READ_AT_ONCE):
-                self._sweep_some(tick, ids[start : start + READ_AT_ONCE])
+                self._sweep_some(tick, due_class, ids[start : start + READ_AT_ONCE])
         if tick.found.left_count:
             log.warning("sweep.left", extra={"left": tick.found.left_count})
         if tick.failure is not None:
             raise tick.failure
         return tick.found
 
-    def _sweep_some(self, tick: _Tick, ids: tuple[str, ...]) -> None:
+    def _sweep_some(self, tick: _Tick, due_class: DueClass, ids: tuple[str, ...]) -> None:
         """Deal with up to `READ_AT_ONCE` jobs that were read together; the index may be older than the rows."""
         if not tick.may_go_on():
             tick.found.left_count += len(ids)
@@ -119,7 +120,7 @@ class LateJobSweep:
                 tick.found.left_count += len(ids) - number
                 return
             try:
-                self._deal_with(tick, job_id, jobs.get(job_id))
+                self._deal_with(tick, due_class, job_id, jobs.get(job_id))
                 tick.failures_in_a_row = 0
             except StoreUnavailableError as error:
                 tick.failure = error
@@ -129,7 +130,7 @@ class LateJobSweep:
                 # It is still late at the next tick.
                 log.warning("turn.store_unavailable", exc_info=True, extra={"job_id": job_id})
 
-    def _deal_with(self, tick: _Tick, job_id: str, job: Job | None) -> None:
+    def _deal_with(self, tick: _Tick, due_class: DueClass, job_id: str, job: Job | None) -> None:
         try:
             # Those that are gone, and those that were not understood, are not among the jobs read together.
             job = job or self._store.read(job_id)
@@ -144,9 +145,9 @@ class LateJobSweep:
             raise
         except Exception:
             # The outermost edge of one job: an unforeseen error must not keep the other jobs waiting.
-            log.exception("row.unreadable", extra={"job_id": job_id, "metric": "RowsNotUnderstood"})
+            log.exception("row.unreadable", extra={"job_id": job_id, "metric": ROWS_NOT_UNDERSTOOD_METRIC})
             with suppress(UnreadableRowError):
-                self._store.update(job_id, lifecycle.set_aside(self._clock.now()))
+                self._store.update(job_id, lifecycle.set_aside(due_class, self._clock.now()))
 
     def _send_again(self, tick: _Tick, job: Job) -> bool:
         now, lane = self._clock.now(), plan.lane_of(job)

@@ -97,7 +97,7 @@ PUT_OFF = Guarded(
 )
 SET_ASIDE = Guarded(
     "set_aside",
-    lifecycle.set_aside(after(61)),
+    lifecycle.set_aside(DueClass.RELEASE, after(61)),
     a_waiting_job(due_at=after(60)),
     (
         ("due_at", a_waiting_job(due_at=after(61))),

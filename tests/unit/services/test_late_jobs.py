@@ -229,8 +229,17 @@ def test_sweep_sets_one_job_aside_when_it_meets_something_unforeseen(
 
 
 def test_set_aside_is_refused_when_another_worker_has_claimed_the_turn() -> None:
-    assert not allows(set_aside(NOW), a_claimed_job())
-    assert not allows(set_aside(NOW), an_ended_job())
+    assert not allows(set_aside(DueClass.LEASE, NOW), a_claimed_job())
+    assert not allows(set_aside(DueClass.LEASE, NOW), an_ended_job())
+
+
+@pytest.mark.parametrize("due_class", [DueClass.RELEASE, DueClass.LEASE, DueClass.MESSAGE])
+def test_sweep_leaves_a_job_that_it_sets_aside_in_its_class(due_class: DueClass) -> None:
+    store = fill(BrokenStore(), a_claimed_job(job_id="job-0", due_at=after(-1), due_class=due_class))
+
+    swept(store)
+
+    assert (store.jobs["job-0"].due_at, store.jobs["job-0"].due_class) == (after(300), due_class)
 
 
 # ---------------------------------------------------------------- classes and batches
