@@ -147,7 +147,9 @@ class Engine:
         ended_seconds = self._clock.monotonic_seconds()
         duration_ms = round((ended_seconds - started_seconds) * 1000)
         transition, held = make_transition(job, outcome, self._clock.now(), duration_ms), None
-        if self._goes_on(transition) and ended_seconds <= time.last_begin_seconds:
+        # A job that is asked to stop is never held on to, so that write would be refused.
+        may_go_on = job.cancel_requested_at is None and ended_seconds <= time.last_begin_seconds
+        if may_go_on and self._goes_on(transition):
             transition, held = keep_hold(job, transition, uuid.uuid4().hex, self._clock.now())
         if await self._commit_within(time.ends_seconds + COMMIT_SECONDS, job, transition, lease):
             log.info("turn.committed", extra={**_labels(job), "outcome": type(outcome).__name__})

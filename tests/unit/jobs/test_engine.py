@@ -445,6 +445,23 @@ def test_take_turn_ends_the_job_when_a_cancel_would_wait_out_a_delay(outcome: Ou
     assert rig.queue.sent == []
 
 
+def test_take_turn_writes_the_end_of_a_turn_once_when_the_job_is_asked_to_stop() -> None:
+    class Counted(MemoryJobStore):
+        commit_count = 0
+
+        def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
+            self.commit_count += 1
+            return super().commit(job, transition, tallies)
+
+    asked_to_stop = a_job(rents=True, step=StepName.BOOT, cancel_requested_at=NOW)
+    store = fill(Counted(), asked_to_stop)
+
+    rig = Rig(store, lane=Lane.MONEY, goes_on=True).take_turn()
+
+    assert (rig.job.step, store.commit_count) == (StepName.RELEASE, 1)
+    assert rig.queue.sent == [Send(Lane.MONEY, StepMessage(JOB_ID, 2), 0)]
+
+
 def test_take_turn_tells_of_lost_workers_when_a_cancel_ends_the_job() -> None:
     store = a_store(a_claimed_job(lease_until=after(-1)))
 
