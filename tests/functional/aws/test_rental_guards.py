@@ -10,6 +10,7 @@ import pytest
 
 from rune.aws.dynamodb_rows import to_expression, to_row
 from rune.aws.rental_store import ALIVE_BUCKET, DynamoRentalStore
+from rune.clock import to_epoch_ms
 from rune.rentals import lifecycle
 from rune.rentals.record import Rental
 from rune.rentals.store import RentalRefused, RentalStore
@@ -107,6 +108,9 @@ def test_update_leaves_row_and_line_as_a_new_rental_would_have_them(
     if not left.is_alive:
         struck_out = {"expires_at": {"N": str(int(left.updated_at.timestamp()))}}
         expected = [row, line | {"rental_id": {"S": RENTAL_ID}} | struck_out]
+    if left.released_at and left.contract_id is not None:
+        sort_key = f"ENDED#{to_epoch_ms(left.released_at):013d}#{RENTAL_ID}"
+        expected.insert(1, {"pk": line["pk"], "sk": {"S": sort_key}, "expires_at": row["expires_at"]})
     assert cloud.rows() == expected
 
 
