@@ -103,6 +103,8 @@ def run_departure(seed: int) -> tuple[World, Operator]:
     for number in range(9):
         at_seconds = world.random.uniform(0.0, 1.2 * LEAVES_AT_SECONDS)
         world.plan(at_seconds, partial(world.submit, requests[number % 3]))
+    # Long after all is given back.
+    world.plan(2 * LEAVES_AT_SECONDS, partial(world.submit, requests[0]))
     operator = Operator(world)
     world.plan(LEAVES_AT_SECONDS, operator.call)
     return world.run(hours=6.0, until_kept_are_gone=True), operator
@@ -118,4 +120,7 @@ def test_nothing_is_left_when_leaving_is_done_in_the_middle_of_the_work(seed: in
     assert world.account.our_contracts() == []
     states = {rental.state for rental in world.account.rental_store.rentals.values()}
     assert states == {RentalState.RELEASED}
+    last = max(world.table.jobs.values(), key=lambda job: job.created_at)
+    assert last.failure is not None
+    assert (last.failure.code, last.cost_micro_usd) == ("renting_closed", 0)
     assert [each for each in world.violations if "was promised until" not in each] == []

@@ -1,5 +1,7 @@
 """Logs of instances, which can be read some time after they were requested."""
 
+import re
+import shlex
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -35,6 +37,14 @@ def _lines_of(contract: Contract, now: float) -> list[str]:
         if moment.at > now:
             break
         lines.append(f"{moment.at:.3f} {moment.actual or 'scheduling'} {moment.text.strip()}".rstrip())
+        if moment.is_up and contract.order.onstart == "/bin/sh":
+            lines += _echoed_by(contract.order.args)
         if moment.is_up and contract.serves:
             lines.append(f"{moment.at:.3f} Listening on [::]:11434 (version 0.33.0)")
     return lines
+
+
+def _echoed_by(args: tuple[str, ...]) -> list[str]:
+    """Return what the lines `echo "..."` of a script write, those without variables."""
+    found = [line for script in args for line in re.findall(r"^ *echo ([^$\n]*)$", script, re.MULTILINE)]
+    return [" ".join(shlex.split(words)) for words in found]

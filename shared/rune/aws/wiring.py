@@ -164,8 +164,14 @@ class Clients:
 
             return HttpVastaiTransport(settings.api_url, api_key)
 
+        async def fetch_log(url: str) -> str | None:
+            from rune.rentals.vastai_http import fetch_log
+
+            return await fetch_log(url)
+
         provider_limits = DynamoProviderLimits(self._dynamodb, table)
-        return PacedProvider(VastAi(KeyedTransport(keys, open_transport), sleep), provider_limits, clock)
+        vastai = VastAi(KeyedTransport(keys, open_transport), sleep, fetch_log)
+        return PacedProvider(vastai, provider_limits, clock)
 
     def step_queue(self, queue_urls: Mapping[Lane, str], *, sends_seldom: bool = False) -> SqsStepQueue:
         """Return the queues of the lanes; for a function that seldom sends, the client is made when it does."""

@@ -78,6 +78,19 @@ def note_account(rental: Rental, account_id: int, now: datetime) -> Change:
     )
 
 
+def note_self_destruct(rental: Rental, seen_at: datetime) -> Change:
+    """Return the write that says that the script which destroys the machine was seen to have started."""
+    return make_change(
+        "note_self_destruct",
+        seen_at,
+        requires=(
+            IsOneOf("state", (RentalState.RUNNING, RentalState.KEPT)),
+            Is("version", rental.version),
+        ),
+        sets={"self_destruct_seen_at": seen_at},
+    )
+
+
 def note_running(rental: Rental, url: str, now: datetime) -> Change:
     """Return the write that says the machine's server answered at an address."""
     return make_change(

@@ -159,6 +159,10 @@ class PacedProvider:
         """Name a machine."""
         await self._paced(Endpoint.EDIT, lambda: self._provider.label(contract_id, label))
 
+    async def read_log(self, contract_id: int, tail_lines: int) -> str:
+        """Return the end of a machine's log; see `Provider.read_log`."""
+        return await self._paced(Endpoint.EDIT, lambda: self._provider.read_log(contract_id, tail_lines))
+
     async def destroy(self, contract_id: int) -> bool:
         """Ask to destroy a machine; see `Provider.destroy`."""
         return await self._paced(Endpoint.DESTROY, lambda: self._provider.destroy(contract_id))

@@ -136,6 +136,10 @@ class Provider(Protocol):
         """Name a machine."""
         ...
 
+    async def read_log(self, contract_id: int, tail_lines: int) -> str:
+        """Return the end of a machine's log, secrets included: it is to be searched, and never shown or kept."""
+        ...
+
     async def destroy(self, contract_id: int) -> bool:
         """Ask to destroy a machine; return whether the provider knew it and took the order.
 

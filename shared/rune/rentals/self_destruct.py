@@ -19,7 +19,14 @@ LIFE_VARIABLE = "RUNE_LIFE_SECONDS"
 START = "exec ollama serve"
 """The command of the image's own entrypoint."""
 
+STARTED = "rune: this machine destroys itself"
+"""What the script writes to the container's log if the image has what it needs. The script itself holds it in two
+parts, so that a log which repeats the command shows nothing."""
+
 _SCRIPT = """\
+if command -v openssl >/dev/null && command -v timeout >/dev/null && [ -n "$CONTAINER_API_KEY" ]; then
+  echo "{first}" "{last}"
+fi
 (
   left="${life}"
   while [ "$(date +%s)" -lt "${expires}" ] && [ "$left" -gt 0 ]; do sleep 20; left=$((left - 20)); done
@@ -48,7 +55,9 @@ def make_script(base_url: str, start: str = START) -> str | None:
         return None
     # Shell variables, so that the script itself is the same for every rental.
     variables = {"expires": "{" + EXPIRES_VARIABLE + "}", "life": "{" + LIFE_VARIABLE + "}"}
-    return _SCRIPT.format(**variables, host=url.hostname, port=url.port or 443, start=start)
+    port = url.port or 443
+    first, _, last = STARTED.rpartition(" ")
+    return _SCRIPT.format(**variables, host=url.hostname, port=port, start=start, first=first, last=last)
 
 
 def make_environment(ordered_at: datetime, ceiling_at: datetime) -> dict[str, str]:

@@ -46,6 +46,15 @@ type Pause = Callable[[float], Awaitable[None]]
 type Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 
+type LogFetcher = Callable[[str], Awaitable[str | None]]
+"""Returns the log at an address; None while it is not there."""
+
+LOG_TRIES = 3
+LOG_INTERVAL_SECONDS = 1.5
+"""A log appears within seconds (the official client asks for nine). All of it takes 21 s at most, less than the
+janitor reserves for what comes after."""
+
+
 class RequestNotSentError(Exception):
     """No connection could be made, so Vast.ai has done nothing."""
 
@@ -83,11 +92,14 @@ class VastAi(Provider):
     ----------
     pause
         Waits between pages. An account with more than 25 machines pays for a second of a function per page.
+    fetch_log
+        Reads logs; None for a process that reads none.
     """
 
-    def __init__(self, transport: VastaiTransport, pause: Pause) -> None:
+    def __init__(self, transport: VastaiTransport, pause: Pause, fetch_log: LogFetcher | None = None) -> None:
         self._transport = transport
         self._pause = pause
+        self._fetch_log = fetch_log
 
     @override
     async def search(self, requirements: Requirements, from_usd_per_hour: Decimal) -> OfferPage:
@@ -219,6 +231,19 @@ class VastAi(Provider):
         if not is_gone(response):
             _require_success(response)
         return True
+
+    @override
+    async def read_log(self, contract_id: int, tail_lines: int) -> str:
+        """`PUT /instances/request_logs/{id}/`, then the address that it answers, without the key."""
+        if self._fetch_log is None:
+            raise ProviderFailedError("This process reads no logs.")
+        url = await self.read_log_url(contract_id, tail_lines)
+        for _ in range(LOG_TRIES):
+            await self._pause(LOG_INTERVAL_SECONDS)
+            text = await self._fetch_log(url)
+            if text is not None:
+                return text
+        raise ProviderFailedError("A machine's log did not appear.")
 
     async def read_log_url(self, contract_id: int, tail_lines: int) -> str:
         """Return where the machine's log will appear within seconds: `PUT /instances/request_logs/{id}/`.

@@ -12,6 +12,7 @@ from rune.rentals.vastai_responses import VastaiResponse
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 """A search of 64 offers takes some 200 KB."""
 
+LOG_TIMEOUT_SECONDS = 2.0
 _CONNECT_TIMEOUT_SECONDS = 5.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
@@ -59,6 +60,22 @@ class HttpVastaiTransport(VastaiTransport):
             raise RequestNotSentError from error
         except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
             raise ResponseLostError from error
+
+
+async def fetch_log(url: str) -> str | None:
+    """Return the text at an address that the provider named for a log; None while there is none.
+
+    It is another host's, so it is asked without the key.
+    """
+    try:
+        async with (
+            asyncio.timeout(LOG_TIMEOUT_SECONDS),
+            httpx.AsyncClient(trust_env=False, timeout=LOG_TIMEOUT_SECONDS) as client,
+            client.stream("GET", url) as response,
+        ):
+            return await _read(response) if response.status_code == httpx.codes.OK else None
+    except (httpx.HTTPError, httpx.InvalidURL, ResponseLostError, TimeoutError):
+        return None
 
 
 async def _read(response: httpx.Response) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from rune.clock import Clock
@@ -25,6 +25,7 @@ from rune.rentals.reconciliation import (
 from rune.rentals.record import Rental, RentalState
 from rune.rentals.store import RentalStore, update_rental
 from rune.services.destroy_orders import LONGEST_PAUSE_SECONDS, DestroyOrders, PatientCalls
+from rune.services.self_destruct_looks import SelfDestructLooks
 from rune.storage.change import Change
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class _Sweep:
     calls: PatientCalls
     orders: DestroyOrders
     result: SweepResult
+    seen: list[Rental] = field(default_factory=list)
 
     def ring(self, event: str, rental_id: str, *, code: str | None = None, reason: str | None = None) -> None:
         """Tell the operator about a machine."""
@@ -107,6 +109,8 @@ class OrphanSweep:
         sweep = _Sweep(calls, orders, SweepResult())
         try:
             await self._sweep(sweep)
+            looks = SelfDestructLooks(self._provider, self._rental_store, self._clock, calls)
+            await looks.look(sweep.seen)
         finally:
             sweep.result.destroyed_count = orders.destroyed_count
         return sweep.result
@@ -248,6 +252,8 @@ class OrphanSweep:
         """Return the rental with its account, and the listing with what the machine itself shows if it lacks it."""
         now = self._clock.now()
         rental = update_rental(self._rental_store, rental, lambda found: record_account(found, listing, now))
+        if listing.find(rental) is not None:
+            sweep.seen.append(rental)
         if rental.is_alive and is_of_other_account(rental, listing):
             # This key cannot show whether the machine exists, and cannot destroy it.
             sweep.ring("rental.of_other_account", rental.rental_id)

@@ -63,6 +63,18 @@ NOTE_ACCOUNT = tuple(
     )
     for rental in (a_rental(), a_created_rental(), a_running_rental(), a_kept_rental(), a_releasing_rental())
 )
+NOTE_SELF_DESTRUCT = tuple(
+    Guarded(
+        "note_self_destruct",
+        lifecycle.note_self_destruct(rental, after(400)),
+        rental,
+        (
+            *in_other_states(rental, RentalState.RUNNING, RentalState.KEPT),
+            *of_other_versions(rental),
+        ),
+    )
+    for rental in (a_running_rental(), a_kept_rental())
+)
 NOTE_AWAKE = Guarded(
     "note_seen_running",
     lifecycle.note_seen_running(a_created_rental(), after(20), after(21)),
@@ -201,6 +213,7 @@ REOPEN = Guarded(
 GUARDED = (
     *NOTE_CONTRACT,
     *NOTE_ACCOUNT,
+    *NOTE_SELF_DESTRUCT,
     NOTE_AWAKE,
     NOTE_DARK,
     *NOTE_PRICE,

@@ -83,6 +83,7 @@ class ScriptedMarket(Provider):
     is_destroying: bool = True
     is_shown_at_once: bool = True
     unlisted: frozenset[int] = frozenset()
+    log_text: str = ""
     account_id: int | None = ACCOUNT_ID
     calls: list[tuple[str, object]] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
@@ -147,6 +148,11 @@ class ScriptedMarket(Provider):
         if self.is_destroying:
             self.instances = [each for each in self.instances if each.contract_id != contract_id]
         return is_known
+
+    @override
+    async def read_log(self, contract_id: int, tail_lines: int) -> str:
+        self._note("read_log", contract_id)
+        return self.log_text
 
     @override
     async def destroy_many(self, contract_ids: Sequence[int]) -> bool:

@@ -13,6 +13,7 @@ from rune.rentals.self_destruct import (
     EXPIRES_VARIABLE,
     LIFE_VARIABLE,
     START,
+    STARTED,
     fits,
     make_environment,
     make_script,
@@ -142,7 +143,25 @@ def test_machine_starts_its_server_at_once_and_in_place_of_the_shell() -> None:
 
     with running(script, a_machine(Path("/nonexistent"), "99999999999")) as process:
         assert process.stdout is not None
+        assert process.stdout.readline() == f"{STARTED}\n".encode()
         assert process.stdout.readline() == f"{process.pid}\n".encode()
+
+
+def test_machine_does_not_say_that_it_destroys_itself_without_what_that_takes(tmp_path: Path) -> None:
+    script = make_script("https://localhost:9", start='echo "$$"; exec /bin/sleep 60')
+    assert script is not None
+    has_no_openssl = {**a_machine(Path("/nonexistent"), "99999999999"), "PATH": str(tmp_path)}
+
+    with running(script, has_no_openssl) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{process.pid}\n".encode()
+
+
+def test_script_itself_does_not_hold_the_line_that_shows_its_start() -> None:
+    script = make_script("https://console.vast.ai")
+
+    assert script is not None
+    assert STARTED not in script
 
 
 @pytest.mark.parametrize(
