@@ -12,7 +12,8 @@ from typing import override
 
 from rune.clock import to_epoch_ms
 from rune.errors import IdempotencyKeyReusedError, JobNotFoundError, StoreUnavailableError
-from rune.jobs.metrics import Tallies, merge
+from rune.jobs import closing
+from rune.jobs.metrics import Summary, SummaryKey, Tallies, fold, merge, summary_key
 from rune.jobs.places import JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
 from rune.jobs.record import DueClass, Event, Job, Kind
 from rune.jobs.store import (
@@ -49,7 +50,7 @@ class MemoryJobStore(JobStore):
         self._results: dict[str, str] = {}
         self._states: dict[str, str] = {}
         self._keys: dict[tuple[str, Kind, str], tuple[IdempotencyKey, str]] = {}
-        self._tallies: dict[str, Tallies] = {}
+        self._summaries: dict[SummaryKey, Summary] = {}
         # By number, as the table's sort key has it: an event of the same number would overwrite.
         self._events: dict[str, dict[int, Event]] = {}
 
@@ -91,8 +92,10 @@ class MemoryJobStore(JobStore):
             self._results[job.job_id] = transition.result_json
         if transition.state_json is not None:
             self._states[job.job_id] = transition.state_json
-        if tallies is not None:
-            self._tallies[job.job_id] = tallies
+        ended_at = closing.ended_at(transition)
+        if tallies and ended_at is not None:
+            key = summary_key(job, ended_at)
+            self._summaries[key] = fold(self._summaries.get(key, Summary()), tallies, job.expires_at)
         return True
 
     @override
@@ -178,8 +181,11 @@ class MemoryJobStore(JobStore):
 
     @override
     def read_tallies(self, tenant: str, now: datetime) -> Tallies:
-        jobs = {job_id for job_id, job in self.jobs.items() if job.tenant == tenant and job.expires_at > now}
-        return merge(each for job_id, each in self._tallies.items() if job_id in jobs)
+        return merge(
+            each.tallies
+            for key, each in self._summaries.items()
+            if key.tenant == tenant and each.expires_at is not None and each.expires_at > now
+        )
 
     @override
     def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:

@@ -159,7 +159,7 @@ class DynamoTable:
         ConditionFailedError
             Its condition did not hold; `found[0]` is the row.
         """
-        for _ in _tries(MAX_TRIES):
+        for _ in tries(MAX_TRIES):
             with store_errors(_SENTENCE):
                 try:
                     written = self._client.update_item(
@@ -184,7 +184,7 @@ class DynamoTable:
         raise ConflictError(_CONTENDED)
 
     def transact(
-        self, writes: Sequence[TransactWriteItemTypeDef], tries: int = MAX_TRIES, token: str | None = None
+        self, writes: Sequence[TransactWriteItemTypeDef], try_count: int = MAX_TRIES, token: str | None = None
     ) -> None:
         """Write all or nothing.
 
@@ -206,7 +206,7 @@ class DynamoTable:
         # One token for all tries: a try that was carried out but whose answer was lost is not repeated.
         token = token or str(uuid.uuid4())
         codes: set[object] = set()
-        for _ in _tries(tries):
+        for _ in tries(try_count):
             with store_errors(_SENTENCE):
                 try:
                     self._client.transact_write_items(TransactItems=writes, ClientRequestToken=token)
@@ -250,7 +250,7 @@ class DynamoTable:
         return write
 
 
-def _tries(count: int) -> Iterator[int]:
+def tries(count: int) -> Iterator[int]:
     """Yield the number of each try, with a growing pause before each but the first."""
     for number in range(count):
         if number:

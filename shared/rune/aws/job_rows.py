@@ -5,16 +5,11 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
-
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from rune.aws.dynamodb_rows import Expression, attribute, from_row, to_expression, to_row
 from rune.clock import to_epoch_ms
-from rune.errors import UnreadableRowError
-from rune.jobs.metrics import Tallies, Tally
 from rune.jobs.places import JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
 from rune.jobs.record import DueClass, Event, Job, Kind
 from rune.jobs.store import ListedJob
@@ -42,9 +37,6 @@ EARLIER_DUE_BUCKET = "DUE"
 PLACES_PARTITION = "PLACES"
 SLOT_PREFIX = "SLOT#"
 SHARE_PREFIX = "SHARE#"
-
-_serializer = TypeSerializer()
-_deserializer = TypeDeserializer()
 
 
 def job_key(job_id: str, sort_key: str = HOT_KEY) -> dict[str, AttributeValueTypeDef]:
@@ -143,18 +135,15 @@ def event_from_item(item: Item) -> Event:
     return from_row(Event, item)
 
 
-def listed_item(job: Job, tallies: Tallies | None = None) -> dict[str, AttributeValueTypeDef]:
-    """Return the job's line in its tenant's list. It is always written whole: only its tallies ever change."""
-    line: dict[str, AttributeValueTypeDef] = {
+def listed_item(job: Job) -> dict[str, AttributeValueTypeDef]:
+    """Return the job's line in its tenant's list. It never changes."""
+    return {
         "pk": {"S": tenant_partition(job.tenant)},
         "sk": {"S": f"{LIST_PREFIX}{to_epoch_ms(job.created_at):013d}#{job.job_id}"},
         "job_id": {"S": job.job_id},
         "kind": {"S": job.kind.value},
         "expires_at": attribute("expires_at", job.expires_at),
     }
-    if tallies is not None:
-        line["tallies"] = _serializer.serialize({name: asdict(each) for name, each in tallies.items()})
-    return line
 
 
 def listed_from_item(item: Item) -> ListedJob:
@@ -167,30 +156,6 @@ def listed_from_item(item: Item) -> ListedJob:
 def position_key(position: str | None) -> str:
     """Return the sort key of a position in a tenant's list; for None, a key after the newest job's."""
     return f"{LIST_PREFIX}{'~' if position is None else position}"
-
-
-def is_expired(item: Item, now: datetime) -> bool:
-    """Return whether a row has expired, though TTL has not removed it yet."""
-    return int(item["expires_at"]["N"]) <= now.timestamp()
-
-
-def tallies_from_item(item: Item) -> Tallies:
-    """Return the tallies in a line of a tenant's list; none for a job that has not ended.
-
-    Raises
-    ------
-    UnreadableRowError
-        They are not of the form that this version writes.
-    """
-    if "tallies" not in item:
-        return {}
-    plain = _deserializer.deserialize(item["tallies"])
-    try:
-        return {
-            name: Tally(**{key: int(count) for key, count in each.items()}) for name, each in plain.items()
-        }
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UnreadableRowError("This version does not understand the tallies of a job.") from error
 
 
 def key_write(table: str, job: Job, key: IdempotencyKey) -> TransactWriteItemTypeDef:

@@ -8,7 +8,8 @@ JOB#<job id>           JOB                         the hot item
 JOB#<job id>           REQUEST                     the request as submitted
 JOB#<job id>           RESULT                      the result
 JOB#<job id>           STATE                       what a step of many turns continues from
-TENANT#<tenant>        JOB#<created ms>#<job id>   a line of the tenant's list; once the job has ended, its tallies
+TENANT#<tenant>        JOB#<created ms>#<job id>   a line of the tenant's list
+SUMMARY#<tenant>       DAY#<yyyy-mm-dd>#<shard>    what its jobs that ended then have done; see `job_summaries`
 KEY#<tenant>#<kind>    <sha256 of the key>         an idempotency key: which job it stands for
 PLACES                 SHARE#<tenant>              how many jobs of the tenant run and wait
 PLACES                 SLOT#<4 digits>             which job has the slot
@@ -30,7 +31,8 @@ from typing import TYPE_CHECKING, override
 
 from rune.aws import job_rows
 from rune.aws.dynamodb_rows import FORMAT, attribute, check_format
-from rune.aws.dynamodb_table import ConditionFailedError, ConflictError, DynamoTable
+from rune.aws.dynamodb_table import ConditionFailedError, ConflictError, DynamoTable, tries
+from rune.aws.job_summaries import DynamoSummaries
 from rune.errors import (
     IdempotencyKeyReusedError,
     JobNotFoundError,
@@ -38,7 +40,8 @@ from rune.errors import (
     StoreUnavailableError,
     UnreadableRowError,
 )
-from rune.jobs.metrics import Tallies, merge
+from rune.jobs import closing
+from rune.jobs.metrics import Tallies
 from rune.jobs.places import Places, RowChange
 from rune.jobs.record import DueClass, Event, Job
 from rune.jobs.store import (
@@ -67,6 +70,9 @@ log = logging.getLogger(__name__)
 
 LARGEST_ROW_BYTES = 300_000
 """Longer bodies go to the bucket; an item may have 400 KB with its names (DynamoDB service quotas)."""
+
+SUMMARY_TRIES = 8
+"""Of a job's end while other jobs of its tenant end, with up to 2.5 s of pauses. Then the engine repeats it."""
 
 TOKEN_LENGTH = 36
 """Longest ClientRequestToken of TransactWriteItems."""
@@ -97,6 +103,7 @@ class DynamoJobStore(JobStore):
         self, client: DynamoDBClient, table: str, bodies: ObjectStore, limiter: DynamoLimiter | None = None
     ) -> None:
         self._table = DynamoTable(client, table)
+        self._summaries = DynamoSummaries(self._table)
         self._bodies = bodies
         self._limiter = limiter
 
@@ -132,7 +139,7 @@ class DynamoJobStore(JobStore):
         if address is None or self._limiter is None:
             return self._table.transact(writes)
         try:
-            return self._table.transact([*writes, self._limiter.not_blocked(address)], tries=1)
+            return self._table.transact([*writes, self._limiter.not_blocked(address)], try_count=1)
         except ConditionFailedError as error:
             if len(writes) in error.found:
                 self._refuse_blocked(address, error.found[len(writes)])
@@ -173,19 +180,49 @@ class DynamoJobStore(JobStore):
             writes.append(
                 self._table.put(self._body_item(job, job_rows.STATE_KEY, transition.state_json, name))
             )
-        if tallies is not None:
-            writes.append(self._table.put(job_rows.listed_item(job, tallies)))
-        # The engine repeats a commit whose answer was lost; the first one must not take effect beside it.
-        token = hashlib.sha256(repr((job.job_id, transition)).encode()).hexdigest()[:TOKEN_LENGTH]
         try:
-            if len(writes) == 1:
+            if len(writes) == 1 and not tallies:
                 # Half the price of a transaction. A repeated one is refused by its own effect on `seq`.
                 self._table.update(key, expression)
             else:
-                self._table.transact(writes, token=token)
+                self._transact_with_summary(job, transition, writes, tallies)
         except ConditionFailedError:
             return False
         return True
+
+    def _transact_with_summary(
+        self,
+        job: Job,
+        transition: Transition,
+        writes: Sequence[TransactWriteItemTypeDef],
+        tallies: Tallies | None,
+    ) -> None:
+        """Write all or nothing, and the tallies into the summary of the day on which the job ends.
+
+        Another job may end in the same summary meanwhile; then the summary is read again.
+
+        Raises
+        ------
+        ConditionFailedError
+            The job is not as it was read.
+        ConflictError
+            Every try met another job's end.
+        """
+        ended_at = closing.ended_at(transition)
+        for _ in tries(SUMMARY_TRIES):
+            folds = []
+            if tallies and ended_at is not None:
+                folds = [self._summaries.fold_write(job, ended_at, tallies)]
+            all_writes = [*writes, *(write for write in folds if write is not None)]
+            # The engine repeats a commit whose answer was lost; the first one must not take effect beside it. With
+            # another summary it is another transaction, and what it requires of the job refuses one of the two.
+            token = hashlib.sha256(repr((job.job_id, transition, folds)).encode()).hexdigest()[:TOKEN_LENGTH]
+            try:
+                return self._table.transact(all_writes, token=token)
+            except ConditionFailedError as error:
+                if [*error.found] != [len(writes)]:
+                    raise
+        raise ConflictError("Other jobs of the tenant ended at the same moment all the time.")
 
     @override
     def write_rows(self, changes: Sequence[RowChange]) -> tuple[int, ...]:
@@ -295,10 +332,7 @@ class DynamoJobStore(JobStore):
 
     @override
     def read_tallies(self, tenant: str, now: datetime) -> Tallies:
-        rows = self._table.query(
-            job_rows.tenant_partition(tenant), job_rows.LIST_PREFIX, job_rows.position_key(None)
-        )
-        return merge(_understood_tallies(row) for row in rows if not job_rows.is_expired(row, now))
+        return self._summaries.read(tenant, now)
 
     @override
     def find_late(self, due_class: DueClass, now: datetime, limit: int) -> tuple[str, ...]:
@@ -349,15 +383,6 @@ def _understood_event(row: Item) -> Event | None:
     except UnreadableRowError:
         log.warning("row.unreadable", exc_info=True, extra={"job_id": job_rows.job_id_of(row)})
         return None
-
-
-def _understood_tallies(row: Item) -> Tallies:
-    """Return the tallies; none, and a log line, for those that this version does not understand."""
-    try:
-        return job_rows.tallies_from_item(row)
-    except UnreadableRowError:
-        log.warning("row.unreadable", exc_info=True, extra={"job_id": row["job_id"]["S"]})
-        return {}
 
 
 def _replay(found: Item | None, submission: Submission) -> Submitted:

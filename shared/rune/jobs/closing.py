@@ -1,5 +1,7 @@
 """The end of a job, in whichever process it comes."""
 
+from datetime import datetime
+
 from rune.jobs.metrics import Tallies, tally
 from rune.jobs.record import Job
 from rune.jobs.store import JobStore
@@ -18,6 +20,12 @@ def _tallies(store: JobStore, job: Job, transition: Transition) -> Tallies | Non
     return tally([*(history.events if history else ()), *transition.events])
 
 
+def ended_at(transition: Transition) -> datetime | None:
+    """Return when the job ends with this transition; None where it goes on."""
+    finished_at = transition.change.sets.get("finished_at")
+    return finished_at if isinstance(finished_at, datetime) else None
+
+
 def ends(transition: Transition) -> bool:
     """Return whether the job is over with this transition."""
-    return "finished_at" in transition.change.sets
+    return ended_at(transition) is not None

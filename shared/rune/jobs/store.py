@@ -139,9 +139,11 @@ class JobStore(Protocol):
         ...
 
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
-        """Write change, events, result, state and tallies, all or nothing.
+        """Write change, events, result and state, and add tallies to the tenant's summary, all or nothing.
 
-        Return False if a requirement did not hold; then nothing was written.
+        The tallies come with the end of a job, and count for its day. A summary that this version does not
+        understand is left as it is, and the job ends without it. Return False if a requirement did not hold; then
+        nothing was written.
         """
         ...
 
@@ -204,7 +206,10 @@ class JobStore(Protocol):
         ...
 
     def read_tallies(self, tenant: str, now: datetime) -> Tallies:
-        """Return the tallies of a tenant's ended jobs, without those that have expired."""
+        """Return the tallies of a tenant's ended jobs, by whole days, without those that have expired.
+
+        A day's jobs expire together, with the last of them in the same summary.
+        """
         ...
 
     def find_late(self, due_class: DueClass, now: datetime, limit: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rune.aws.dynamodb_table import MAX_TRIES
-from rune.aws.job_rows import listed_from_item, listed_item, tallies_from_item
+from rune.aws.job_rows import listed_from_item, listed_item
 from rune.aws.job_store import DynamoJobStore, NoObjectStore
 from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.jobs.metrics import Tally
@@ -98,70 +98,14 @@ def test_list_is_one_call_of_the_size_that_was_asked(cloud: Cloud) -> None:
     assert [call.arguments["Limit"] for call in cloud.calls] == [4]
 
 
-# ---------------------------------------------------------------- tallies
-
-
-def end(store: JobStore, job: Job, tallies: dict[str, Tally]) -> None:
-    put(store, job)
-    assert store.commit(job, make_transition(job, Done("{}"), NOW, 5), tallies)
-
-
-def test_tallies_of_ended_jobs_add_up(store: JobStore) -> None:
-    end(store, a_claimed_job(job_id="a"), TALLIES)
-    end(store, a_claimed_job(job_id="b"), {"agent.ask": Tally(0, 1, 7, 7, 7)})
-    end(store, a_claimed_job(job_id="c", tenant="acme"), TALLIES)
-    put(store, a_job(job_id="runs"))
-
-    assert store.read_tallies("default", NOW) == {
-        "agent.ask": Tally(1, 1, 127, 7, 120),
-        "backend.warmup": Tally(0, 2, 30, 10, 20),
-    }
-    assert store.read_tallies("nobody", NOW) == {}
-
-
-def test_tallies_without_anything_in_them_are_kept(store: JobStore) -> None:
-    end(store, a_claimed_job(), {})
-
-    assert store.read_tallies("default", NOW) == {}
-
-
-def test_tallies_of_a_job_go_with_it(store: JobStore) -> None:
-    end(store, a_claimed_job(expires_at=after(100)), TALLIES)
-
-    assert store.read_tallies("default", after(99)) == TALLIES
-    assert store.read_tallies("default", after(100)) == {}
-
-
-def test_tallies_are_not_written_when_the_commit_is_refused(store: JobStore) -> None:
-    put(store, a_claimed_job(epoch=2))
-    zombie = a_claimed_job(epoch=1)
-
-    assert not store.commit(zombie, make_transition(zombie, Done("{}"), NOW, 5), TALLIES)
-    assert store.read_tallies("default", NOW) == {}
-
-
-def test_line_keeps_its_place_when_the_job_has_ended(cloud: Cloud) -> None:
-    end(cloud.store, a_claimed_job(), TALLIES)
+def test_line_stays_as_it_is_when_the_job_has_ended(cloud: Cloud) -> None:
+    put(cloud.store, a_claimed_job())
+    assert cloud.store.commit(a_claimed_job(), make_transition(a_claimed_job(), Done("{}"), NOW, 5), TALLIES)
 
     (row,) = [row for row in cloud.rows() if row["pk"]["S"] == "TENANT#default"]
-    assert row == listed_item(a_claimed_job(), TALLIES)
+    assert row == listed_item(a_claimed_job())
     assert listed_from_item(row) == ListedJob(JOB_ID, Kind.BENCHMARK, POSITION)
-    assert tallies_from_item(row) == TALLIES
     assert row["expires_at"] == {"N": str(int(after(30 * 86400).timestamp()))}
-
-
-def test_tallies_are_read_on_when_there_are_several_pages(cloud: Cloud) -> None:
-    # A page ends at 1 MB.
-    long = {f"event-{n}-{'x' * 3000}": Tally(1, 0, 1, 1, 1) for n in range(100)}
-    for number in range(5):
-        line: Any = listed_item(a_job(job_id=f"job-{number}"), long)
-        cloud.dynamodb.put_item(TableName="rune-test", Item=line)
-    cloud.calls.clear()
-
-    tallies = cloud.store.read_tallies("default", NOW)
-
-    assert set(tallies.values()) == {Tally(5, 0, 5, 1, 1)}
-    assert len(cloud.operations) > 1
 
 
 # ---------------------------------------------------------------- many rows in one read
@@ -270,14 +214,3 @@ def test_line_of_the_list_has_no_kind_when_it_is_of_an_unknown_one() -> None:
     line = {**listed_item(a_job()), "kind": {"S": "a-kind-of-another-version"}}
 
     assert listed_from_item(line) == ListedJob(JOB_ID, None, POSITION)  # type: ignore[arg-type]  # a row
-
-
-def test_tallies_leave_out_a_job_whose_tallies_are_not_understood(cloud: Cloud) -> None:
-    put(cloud.store, a_job(), a_job(job_id="another", created_at=after(1)))
-    for line, stored in (
-        (listed_item(a_job(), TALLIES), {}),
-        (listed_item(a_job(job_id="another", created_at=after(1))), {"tallies": {"S": "another form"}}),
-    ):
-        cloud.dynamodb.put_item(TableName="rune-test", Item={**line, **stored})
-
-    assert cloud.store.read_tallies("default", NOW) == TALLIES
