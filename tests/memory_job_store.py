@@ -19,6 +19,7 @@ from rune.jobs.record import DueClass, Event, Job, Kind
 from rune.jobs.store import (
     CompanionsRefused,
     IdempotencyKey,
+    IsWanted,
     JobHistory,
     JobStore,
     ListedJob,
@@ -188,13 +189,19 @@ class MemoryJobStore(JobStore):
         )
 
     @override
-    def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
+    def read_with_result(
+        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+    ) -> StoredJob | None:
         job = self.jobs.get(job_id)
-        return None if job is None else StoredJob(job, self.result_of(job_id))
+        if job is None:
+            return None
+        return StoredJob(job, self.result_of(job_id) if is_wanted is None or is_wanted(job) else None)
 
     @override
-    def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
-        found = [self.read_with_result(job_id, address) for job_id in job_ids]
+    def read_results(
+        self, job_ids: Sequence[str], address: str | None = None, is_wanted: IsWanted | None = None
+    ) -> tuple[StoredJob, ...]:
+        found = [self.read_with_result(job_id, address, is_wanted) for job_id in job_ids]
         return tuple(stored for stored in found if stored is not None)
 
     @override

@@ -14,6 +14,7 @@ from rune.jobs.places import Places, RowChange
 from rune.jobs.record import ACTIVE, DueClass, Job, StepMessage
 from rune.jobs.store import (
     CompanionsRefused,
+    IsWanted,
     JobHistory,
     JobStore,
     ListedJob,
@@ -308,12 +309,20 @@ class FaultyStore(JobStore):
         return self._calls.read("read_tallies", lambda: self._world.table.read_tallies(tenant, now))
 
     @override
-    def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
-        return self._calls.read("read_with_result", lambda: self._world.table.read_with_result(job_id))
+    def read_with_result(
+        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+    ) -> StoredJob | None:
+        return self._calls.read(
+            "read_with_result", lambda: self._world.table.read_with_result(job_id, address, is_wanted)
+        )
 
     @override
-    def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
-        return self._calls.read("read_results", lambda: self._world.table.read_results(job_ids))
+    def read_results(
+        self, job_ids: Sequence[str], address: str | None = None, is_wanted: IsWanted | None = None
+    ) -> tuple[StoredJob, ...]:
+        return self._calls.read(
+            "read_results", lambda: self._world.table.read_results(job_ids, address, is_wanted)
+        )
 
     @override
     def read_events(self, job_id: str, after: int) -> JobHistory | None:

@@ -11,7 +11,7 @@ from api.problems import responses
 from api.services import services_of
 from rune.contracts import JobEvents, JobList, JobRecord
 from rune.jobs.places import QueuePlace
-from rune.jobs.record import Kind, Status
+from rune.jobs.record import Job, Kind, Status
 from rune.jobs.store import StoredJob
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=responses(401, 403, 422, 503))
@@ -44,9 +44,13 @@ async def get_job(
 ) -> JobRecord:
     """Return where a job stands, and its result or error once it has ended."""
     jobs = services_of(request).jobs
-    stored = jobs.find(caller_of(request), job_id)
+
+    def is_new(job: Job) -> bool:
+        return not matches(if_none_match, _tag(job, None))
+
+    stored = jobs.find(caller_of(request), job_id, is_new)
     place = jobs.find_place(stored.job)
-    headers = _polling_headers(stored, place, jobs.seconds_until_news(stored.job))
+    headers = _polling_headers(_tag(stored.job, place), jobs.seconds_until_news(stored.job))
     if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)  # type: ignore[return-value]  # no document
     response.headers.update(headers)
@@ -72,15 +76,18 @@ async def get_events(
     return JobEvents(job_id=job_id, events=[documents.job_event(event) for event in history.events])
 
 
-def _polling_headers(
-    stored: StoredJob, place: QueuePlace | None, seconds_until_news: int | None
-) -> dict[str, str]:
+def _tag(job: Job, place: QueuePlace | None) -> str:
+    """Return the job's `ETag`. A job that has ended has no place."""
     # The version rises with every write, and the document is a function of the row and its place in the queue.
-    version = f"j{stored.job.version}"
+    version = f"j{job.version}"
     if place is not None:
         wait = "" if place.wait_seconds is None else place.wait_seconds
         version += f".{place.position}.{wait}"
-    headers = {"ETag": f'"{version}"', "Cache-Control": "private, no-cache"}
+    return f'"{version}"'
+
+
+def _polling_headers(tag: str, seconds_until_news: int | None) -> dict[str, str]:
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if seconds_until_news is not None:
         headers["Retry-After"] = str(seconds_until_news)
     return headers

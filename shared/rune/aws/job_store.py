@@ -46,6 +46,7 @@ from rune.jobs.places import Places, RowChange
 from rune.jobs.record import DueClass, Event, Job
 from rune.jobs.store import (
     CompanionsRefused,
+    IsWanted,
     JobHistory,
     JobStore,
     ListedJob,
@@ -269,12 +270,16 @@ class DynamoJobStore(JobStore):
         return tuple(job for job in map(_understood_job, rows) if job is not None)
 
     @override
-    def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
-        found = self.read_results([job_id], address)
+    def read_with_result(
+        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+    ) -> StoredJob | None:
+        found = self.read_results([job_id], address, is_wanted)
         return found[0] if found else None
 
     @override
-    def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
+    def read_results(
+        self, job_ids: Sequence[str], address: str | None = None, is_wanted: IsWanted | None = None
+    ) -> tuple[StoredJob, ...]:
         keys = [
             job_rows.job_key(job_id, sort_key)
             for job_id in job_ids
@@ -289,8 +294,10 @@ class DynamoJobStore(JobStore):
         found = []
         for partition in map(job_rows.job_partition, job_ids):
             if hot := rows.get((partition, job_rows.HOT_KEY)):
+                job = job_rows.job_from_item(hot)
                 result = rows.get((partition, job_rows.RESULT_KEY))
-                found.append(StoredJob(job_rows.job_from_item(hot), self._body(result) if result else None))
+                is_read = result is not None and (is_wanted is None or is_wanted(job))
+                found.append(StoredJob(job, self._body(result) if result and is_read else None))
         return tuple(found)
 
     @override

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -27,10 +27,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class StoredJob:
-    """A job with its result, a JSON document; None until it has one."""
+    """A job with its result, a JSON document; None until it has one, and where it was not wanted."""
 
     job: Job
     result_json: str | None
+
+
+type IsWanted = Callable[[Job], bool]
+"""Whether the result of a job is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,17 +175,26 @@ class JobStore(Protocol):
         """Return the job as some earlier write left it, for half the price of `read`."""
         ...
 
-    def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
+    def read_with_result(
+        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+    ) -> StoredJob | None:
         """Return the job and its result as all earlier writes left them.
 
         The same call raises RateLimitedError where an address is given and is blocked.
+
+        Parameters
+        ----------
+        is_wanted
+            Whether the job's result is read, which may be another call; None for always.
         """
         ...
 
-    def read_results(self, job_ids: Sequence[str], address: str | None = None) -> tuple[StoredJob, ...]:
+    def read_results(
+        self, job_ids: Sequence[str], address: str | None = None, is_wanted: IsWanted | None = None
+    ) -> tuple[StoredJob, ...]:
         """Return those of up to 40 jobs that exist with their results, in no order.
 
-        Raises RateLimitedError as `read_with_result` does.
+        Parameters and errors are those of `read_with_result`.
         """
         ...
 

@@ -16,6 +16,7 @@ from rune.jobs.places import DEFAULT_TERMS, QueuePlace, Terms
 from rune.jobs.record import ACTIVE, Job, Kind, Status
 from rune.jobs.store import (
     IdempotencyKey,
+    IsWanted,
     JobHistory,
     JobStore,
     Refused,
@@ -136,9 +137,19 @@ class JobService:
         submission = Submission(job, admitted.request_json, event, key, caller.address)
         return self._admission.submit(submission, caller.terms)
 
-    def find(self, caller: Caller, job_id: str) -> StoredJob:
-        """Return the job and its result; raises JobNotFoundError, RateLimitedError."""
-        stored = self._store.read_with_result(_known_shape(job_id), caller.address)
+    def find(self, caller: Caller, job_id: str, is_wanted: IsWanted = lambda _job: True) -> StoredJob:
+        """Return the job, and its result if it has ended; raises JobNotFoundError, RateLimitedError.
+
+        Parameters
+        ----------
+        is_wanted
+            Whether the result of the job is wanted. It may be in the bucket, which is another call.
+        """
+
+        def has_wanted_result(job: Job) -> bool:
+            return self._has_result_for(caller, job) and is_wanted(job)
+
+        stored = self._store.read_with_result(_known_shape(job_id), caller.address, has_wanted_result)
         if stored is None or not self._is_visible(stored.job, caller.tenant):
             raise JobNotFoundError(job_id)
         return stored
@@ -153,10 +164,14 @@ class JobService:
         RateLimitedError
             The caller's address is blocked.
         """
+
+        def has_result(job: Job) -> bool:
+            return self._has_result_for(caller, job)
+
         known = [_known_shape(job_id) for job_id in job_ids]
         found = {
             stored.job.job_id: stored
-            for stored in self._store.read_results(known, caller.address)
+            for stored in self._store.read_results(known, caller.address, has_result)
             if self._is_visible(stored.job, caller.tenant)
         }
         for job_id in known:
@@ -265,6 +280,10 @@ class JobService:
     def seconds_until_news(self, job: Job) -> int | None:
         """Return when to ask for the job again, in seconds; None once it has ended."""
         return lifecycle.seconds_until_news(job, self._clock.now())
+
+    def _has_result_for(self, caller: Caller, job: Job) -> bool:
+        # Before a job's end its result is a draft.
+        return not job.is_active and self._is_visible(job, caller.tenant)
 
     def _is_visible(self, job: Job, tenant: str) -> bool:
         # TTL deletes rows days late, so expired ones are hidden here.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rune.aws.job_store import LARGEST_ROW_BYTES
 from rune.jobs.lifecycle import request_cancel
-from rune.jobs.outcomes import Next
+from rune.jobs.outcomes import Done, Next
 from rune.jobs.record import Job, Status, StepName
 from rune.jobs.transitions import make_transition
 from tests.builders import (
@@ -69,6 +71,55 @@ def test_get_says_nothing_again_when_nothing_has_changed(
     assert response.headers["cache-control"] == "private, no-cache"
     assert not {"content-type", "content-length"} & response.headers.keys()
     assert cloud.operations == ["BatchGetItem"]
+
+
+LARGE_RESULT = f'{{"answer": "{"x" * LARGEST_ROW_BYTES}"}}'
+
+
+def end_with_a_large_result(cloud: Cloud) -> Job:
+    """Store a job that has ended, its result in the bucket; return it."""
+    put(cloud, a_claimed_job())
+    assert cloud.store.commit(a_claimed_job(), make_transition(a_claimed_job(), Done(LARGE_RESULT), NOW, 5))
+    job = cloud.store.read(JOB_ID)
+    cloud.calls.clear()
+    assert job
+    return job
+
+
+def test_get_reads_the_bucket_when_its_answer_holds_a_large_result(api: ModuleType, cloud: Cloud) -> None:
+    end_with_a_large_result(cloud)
+
+    response = get(api, JOB)
+
+    assert (response.status, response.document["result"]) == (200, json.loads(LARGE_RESULT))
+    assert cloud.operations == ["BatchGetItem", "GetObject"]
+
+
+def test_get_reads_no_bucket_when_nothing_has_changed(api: ModuleType, cloud: Cloud) -> None:
+    job = end_with_a_large_result(cloud)
+
+    response = get(api, JOB, {"if-none-match": f'"j{job.version}"'})
+
+    assert (response.status, cloud.operations) == (304, ["BatchGetItem"])
+
+
+def test_get_reads_no_bucket_when_the_result_is_a_draft(api: ModuleType, cloud: Cloud) -> None:
+    job = a_claimed_job(rents=True, step=StepName.MEASURE)
+    put(cloud, job)
+    assert cloud.store.commit(job, make_transition(job, Done(LARGE_RESULT), NOW, 5))
+    cloud.calls.clear()
+
+    response = get(api, JOB)
+
+    assert (response.status, response.document["result"]) == (200, None)
+    assert cloud.operations == ["BatchGetItem"]
+
+
+def test_get_reads_no_bucket_when_the_job_is_another_tenants(api: ModuleType, cloud: Cloud) -> None:
+    end_with_a_large_result(cloud)
+
+    assert get(api, JOB, OF_ACME, token=ACMES_TOKEN).status == 404
+    assert "GetObject" not in cloud.operations
 
 
 @pytest.mark.parametrize("tag", ['"j6"', '"j77"', "j7", '"J7"', "", '"*"'])

@@ -9,7 +9,7 @@ from typing import override
 from rune.errors import JobNotFoundError, RuneError, StoreUnavailableError
 from rune.jobs.metrics import Tallies
 from rune.jobs.record import Event, Job
-from rune.jobs.store import JobHistory, Refused, StoredJob, Submission
+from rune.jobs.store import IsWanted, JobHistory, Refused, StoredJob, Submission
 from rune.jobs.transitions import Transition
 from rune.storage.change import Change
 from tests.builders import REQUEST, an_event
@@ -64,9 +64,11 @@ class DownStore(MemoryJobStore):
         return super().read_state(job)
 
     @override
-    def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
+    def read_with_result(
+        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+    ) -> StoredJob | None:
         self._fail("read_with_result")
-        return super().read_with_result(job_id, address)
+        return super().read_with_result(job_id, address, is_wanted)
 
     @override
     def read_events(self, job_id: str, after: int) -> JobHistory | None:

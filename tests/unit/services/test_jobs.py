@@ -19,7 +19,15 @@ from rune.jobs.outcomes import Done, Failed, Next, Outcome
 from rune.jobs.places import Terms
 from rune.jobs.plan import Lane
 from rune.jobs.record import Event, Job, Kind, Status, StepMessage, StepName
-from rune.jobs.store import CompanionsRefused, IdempotencyKey, JobHistory, StoredJob, Submission, Submitted
+from rune.jobs.store import (
+    CompanionsRefused,
+    IdempotencyKey,
+    IsWanted,
+    JobHistory,
+    StoredJob,
+    Submission,
+    Submitted,
+)
 from rune.jobs.transitions import cancel_queued, make_transition
 from rune.services.admission.requests import Admitted
 from rune.services.jobs import Caller, JobLimits, JobService
@@ -196,9 +204,11 @@ class WatchedStore(MemoryJobStore):
         self.submissions.append(submission)
         return super().submit(submission)
 
-    def read_with_result(self, job_id: str, address: str | None = None) -> StoredJob | None:
+    def read_with_result(
+        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+    ) -> StoredJob | None:
         self.addresses.append(address)
-        return super().read_with_result(job_id, address)
+        return super().read_with_result(job_id, address, is_wanted)
 
 
 @pytest.mark.parametrize("address", [None, "203.0.113.7"])
