@@ -344,6 +344,16 @@ def test_sweep_ends_a_rental_of_an_earlier_version_that_has_no_account() -> None
     assert tick.sweep().proven_count == 1
 
 
+def test_sweep_writes_a_price_that_has_risen_while_the_machine_is_kept() -> None:
+    kept = a_kept_rental(kept_until=after(9999))
+    risen = replace(MACHINE, micro_usd_per_hour=kept.prices.micro_usd_per_hour + 100_000)
+    tick = a_tick(kept, instances=(risen,))
+
+    assert tick.sweep() == SweepResult(is_complete=True)
+    assert tick.rental().prices.micro_usd_per_hour == kept.prices.micro_usd_per_hour + 100_000
+    assert tick.rental().state is RentalState.KEPT
+
+
 @pytest.mark.parametrize("written", [None, OTHER_ACCOUNT_ID])
 def test_sweep_writes_the_account_whose_listing_shows_the_machine(written: int | None) -> None:
     kept = a_kept_rental(kept_until=after(9999), account_id=written)
