@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from local.stack import Stack
+from rune.aws.deployment_store import DynamoDeploymentStore
 from rune.contracts import BenchmarkResult, LlmInstanceResult, RentalList, RentalRecord
+from rune.rentals.labels import make_label
 from tests.e2e.client import RuneClient, read_result
 from tests.e2e.market import FRAIL_OFFER, FRAIL_RANGE, Market
 from tests.e2e.waiting import wait_until
@@ -143,9 +146,14 @@ def test_failing_machine_is_given_back_and_another_one_does_the_work(
     assert sum(contract.total_usd for contract in contracts) <= result.rental.cost_usd
 
 
-def test_what_carries_our_label_without_a_row_is_destroyed_and_nothing_else(market: Market) -> None:
-    ours = market.plant_foreign(f"rune-local-{'a' * 32}-1")
-    others = [market.plant_foreign(label) for label in (None, "mine", f"rune-prod-{'a' * 32}-1")]
+def test_what_carries_our_label_without_a_row_is_destroyed_and_nothing_else(
+    market: Market, stack: Stack
+) -> None:
+    deployment = DynamoDeploymentStore(stack.aws.client("dynamodb"), stack.state.table).read()
+    job_id = "a" * 32
+    ours = market.plant_foreign(make_label("local", deployment.deployment_id, job_id, 1))
+    labels = (None, "mine", make_label("local", "0123456789", job_id, 1), f"rune-local-{job_id}-1")
+    others = [market.plant_foreign(label) for label in labels]
 
     def is_reaped() -> bool:
         return not {each.contract_id: each.exists for each in market.contracts()}[ours]

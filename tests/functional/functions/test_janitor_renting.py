@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from tests.cloud import TABLE
 from tests.functional.functions.loading import loaded
 from tests.functional.functions.test_janitor import TICK, Context
 from tests.parameters import Ssm
-from tests.rental_builders import RENTAL_ID, a_kept_rental, a_label, a_releasing_rental
+from tests.rental_builders import DEPLOYMENT_ID, RENTAL_ID, a_kept_rental, a_label, a_releasing_rental
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -59,18 +59,13 @@ class ShortContext:
         return self.remaining_ms
 
 
-def revoke_key(local: LocalVastai, new_key: str) -> None:
-    """Exchange the account's key at the provider."""
-    local.vastai.world.settings = replace(local.vastai.world.settings, api_key=new_key)
-
-
 def test_tick_destroys_with_the_new_key_right_after_the_old_one_was_revoked(
     janitor: ModuleType, cloud: Cloud, local: LocalVastai, clock: FakeClock
 ) -> None:
     janitor.handle(TICK, Context())  # the process is warm, and has read the old key
     rental = a_releasing_rental(contract_id=local.vastai.plant_foreign(None), account_id=None)
     DynamoRentalStore(cloud.dynamodb, TABLE).open(rental)
-    revoke_key(local, "the-new-key")
+    local.vastai.change_key("the-new-key")
     Ssm.write(KEY_NAME, "the-new-key")
     clock.advance(10)  # a key is used for 30 s before it is read again
 
@@ -86,7 +81,7 @@ def test_tick_destroys_nothing_while_no_key_is_accepted_and_goes_on_when_one_is(
     rental = a_releasing_rental(contract_id=local.vastai.plant_foreign(None), account_id=None)
     rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
     rental_store.open(rental)
-    revoke_key(local, "the-new-key")
+    local.vastai.change_key("the-new-key")
     clock.advance(10)
 
     assert janitor.handle(TICK, Context())["destroyed"] == 0
@@ -94,9 +89,49 @@ def test_tick_destroys_nothing_while_no_key_is_accepted_and_goes_on_when_one_is(
     assert still
     assert (still.state, still.destroy_asked_at) == (RentalState.RELEASING, None)
 
-    revoke_key(local, old_key)
+    local.vastai.change_key(old_key)
     clock.advance(60)
     assert janitor.handle(TICK, Context())["destroyed"] == 1
+
+
+def test_key_of_another_account_proves_nothing_and_the_old_one_ends_the_rental(
+    janitor: ModuleType, cloud: Cloud, local: LocalVastai, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock.advance(1800)
+    contract_id = local.vastai.plant_foreign(a_label())
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    rental_store.open(a_kept_rental(contract_id=contract_id, account_id=None, label=a_label()))
+    write_deployment(cloud)
+    janitor.handle(TICK, Context())  # it writes down which account lists the machine
+    local.vastai.open_account("key-of-another-account")
+
+    Ssm.write(KEY_NAME, "key-of-another-account")
+    for _ in range(3):
+        clock.advance(1801)  # the machine's time is over by the second of these ticks
+        janitor.handle(TICK, Context())
+
+    still = rental_store.read(RENTAL_ID)
+    assert still
+    assert (still.state, still.account_id) == (RentalState.RELEASING, 123_456)
+    assert [contract.contract_id for contract in local.vastai.live()] == [contract_id]
+    rung = [line for line in caplog.records if line.msg == "rental.of_other_account"]
+    assert len(rung) == 3
+
+    Ssm.write(KEY_NAME, local.vastai.settings.api_key)
+    for _ in range(2):
+        clock.advance(60)
+        janitor.handle(TICK, Context())
+
+    gone = rental_store.read(RENTAL_ID)
+    assert gone
+    assert (gone.state, local.vastai.live()) == (RentalState.RELEASED, [])
+
+
+def write_deployment(cloud: Cloud) -> None:
+    """Give the table the id that the builders' labels have."""
+    row = {"pk": "DEPLOYMENT", "sk": "DEPLOYMENT", "deployment_id": DEPLOYMENT_ID}
+    item = {name: {"S": value} for name, value in row.items()}
+    cloud.dynamodb.put_item(TableName=TABLE, Item=item)
 
 
 def test_operator_has_everything_given_back_by_a_call_of_the_function(
