@@ -46,12 +46,10 @@ tenants = clients.tenants(
 open_model_server = ServerOpener(address_policy, settings.bedrock.url)
 
 
-def _rental_dependencies() -> RentalDependencies | None:
-    """Return what renting needs; None for a deployment without an account."""
+def _rental_dependencies() -> RentalDependencies:
+    """Return what renting needs."""
     vastai = settings.vastai
-    if not vastai.is_present:
-        return None
-    # Imported here: without an account no step needs anything of renting.
+    # Imported here: without an account hardly a step needs anything of renting.
     from rune.rentals.settings import RentalSettings  # noqa: PLC0415
     from rune.workflows.rental.dependencies import RentalDependencies  # noqa: PLC0415
 
@@ -80,7 +78,8 @@ engine = Engine(
         open_model_server,
         tenants,
         address_policy,
-        _rental_dependencies(),
+        _rental_dependencies() if settings.vastai.is_present else None,
+        load_rental=_rental_dependencies,
         measuring=BenchmarkDependencies(
             records=clients.record_files(settings.bucket),
             clock=clock,

@@ -148,16 +148,18 @@ class Clients:
         return DynamoHostStore(self._dynamodb, table)
 
     def provider(self, table: str, settings: VastaiSettings, clock: Clock) -> PacedProvider:
-        """Return the way to Vast.ai, which reads the key when it is needed."""
+        """Return the way to Vast.ai, which reads the key when it is needed; without an account each call fails."""
         from asyncio import sleep
 
         from rune.aws.provider_key import SsmKey
         from rune.aws.provider_limits import DynamoProviderLimits
         from rune.rentals.paced_provider import PacedProvider
-        from rune.rentals.provider_key import KeyedTransport
+        from rune.rentals.provider_key import KeyedTransport, KeySource, NoKey
         from rune.rentals.vastai import VastAi
 
-        keys = SsmKey(lambda: self._ssm, settings.api_key_parameter, clock)
+        keys: KeySource = NoKey()
+        if settings.is_present:
+            keys = SsmKey(lambda: self._ssm, settings.api_key_parameter, clock)
 
         def open_transport(api_key: str) -> VastaiTransport:
             from rune.rentals.vastai_http import HttpVastaiTransport

@@ -22,6 +22,18 @@ class KeySource(Protocol):
         ...
 
 
+class NoKey(KeySource):
+    """The key of a deployment without an account, such as one whose account was taken away."""
+
+    @override
+    def current(self) -> str:
+        return ""
+
+    @override
+    def reread(self) -> str:
+        return ""
+
+
 class KeyedTransport(VastaiTransport):
     """A `VastaiTransport` with the key of each moment.
 

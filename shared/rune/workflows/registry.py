@@ -32,8 +32,18 @@ def make_steps(
     rental: RentalDependencies | None = None,
     *,
     measuring: BenchmarkDependencies,
+    load_rental: Callable[[], RentalDependencies] | None = None,
 ) -> Mapping[StepName, Step]:
-    """Return every step by its name; without `rental`, none of those that rent."""
+    """Return every step by its name.
+
+    Parameters
+    ----------
+    rental
+        What renting needs; None for a deployment without an account.
+    load_rental
+        The same for jobs that were accepted while such a deployment still had its account: it is called with the
+        first turn of one.
+    """
     backends = Backends(open_server, rental.rental_store if rental else None, tenants)
 
     def load_agent() -> Mapping[StepName, Step]:
@@ -54,7 +64,25 @@ def make_steps(
 
         steps = {name: replacing_lost_machine(step, rental) for name, step in steps.items()}
         steps |= make_rental_steps(rental)
+    elif load_rental is not None:
+        steps |= _rental_steps_without_account(load_rental)
     return {name: step if name in TEARDOWN else heeding_tenant(step, tenants) for name, step in steps.items()}
+
+
+def _rental_steps_without_account(load_rental: Callable[[], RentalDependencies]) -> dict[StepName, Step]:
+    """Return the steps of renting where every call of the provider fails, because there is no key.
+
+    A job that holds no machine ends by way of them. One whose machine may still be alive waits in `release`, since
+    nothing can prove the machine gone.
+    """
+
+    def load() -> Mapping[StepName, Step]:
+        from rune.workflows.rental.lost_machine import make_rental_steps  # noqa: PLC0415
+
+        return make_rental_steps(load_rental())
+
+    names = (StepName.RENT, StepName.RECONCILE, StepName.BOOT, StepName.PULL)
+    return _loaded_with_first_turn(load, *names, *sorted(RELEASING))
 
 
 def _loaded_with_first_turn(

@@ -12,6 +12,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from rune.aws.job_store import DynamoJobStore
+from rune.aws.rental_store import DynamoRentalStore
 from rune.errors import SettingsError, StoreUnavailableError
 from rune.jobs.admission import Admission
 from rune.jobs.lifecycle import claim
@@ -36,6 +37,7 @@ from tests.builders import (
 )
 from tests.fake_model_server import FakeModelServer
 from tests.functional.functions.loading import loaded
+from tests.rental_builders import a_running_rental
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -355,3 +357,32 @@ def test_worker_leaves_a_message_in_a_later_format_to_the_version_that_sent_it(
     assert cloud.received("dead-letter") == []
     (line,) = [record for record in caplog.records if record.levelno > logging.INFO]
     assert (line.msg, line.__dict__["metric"]) == ("message.not_understood", "RowsNotUnderstood")
+
+
+def a_releasing_job() -> Job:
+    """Return a job that was accepted while the deployment had an account with Vast.ai."""
+    return a_job(step=StepName.RELEASE, rents=True, ends_as=Status.CANCELLED)
+
+
+def test_worker_without_an_account_ends_a_job_that_holds_no_machine(cloud: Cloud, money: ModuleType) -> None:
+    put(cloud, a_releasing_job())
+
+    money.handle(an_sqs_event(body()), CONTEXT)
+
+    job = cloud.store.read(JOB_ID)
+    assert job is not None
+    assert job.status is Status.CANCELLED
+
+
+def test_worker_without_an_account_lets_a_job_wait_whose_machine_may_be_alive(
+    cloud: Cloud, money: ModuleType
+) -> None:
+    put(cloud, a_releasing_job())
+    DynamoRentalStore(cloud.dynamodb, cloud.environment["RUNE_TABLE"]).open(a_running_rental())
+
+    money.handle(an_sqs_event(body()), CONTEXT)
+
+    history = cloud.store.read_events(JOB_ID, after=0)
+    assert history is not None
+    assert (history.job.status, history.job.step) == (Status.RUNNING, StepName.RELEASE)
+    assert history.events[-1].error_type == "provider_key"

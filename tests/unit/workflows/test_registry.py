@@ -2,14 +2,17 @@ import pytest
 
 from rune.contracts import AgenticAgentResult, Document, LlmInstanceResult, StoredBenchmarkResult
 from rune.errors import AddressRefusedError, InvalidRequestError
-from rune.jobs.outcomes import Again, Done, Next
-from rune.jobs.record import RELEASING, Kind, StepName
+from rune.jobs.outcomes import Again, Done, Next, Released
+from rune.jobs.record import RELEASING, Kind, Status, StepName
 from rune.net.addresses import AddressPolicy
 from rune.tenants.settings import FixedTenants
 from rune.workflows.registry import make_steps
+from rune.workflows.rental.dependencies import RentalDependencies
+from tests.builders import a_step_context
 from tests.fake_model_server import FakeModelServer
 from tests.measuring import a_tool_box
 from tests.tenant_builders import tenants_with
+from tests.unit.workflows.rental.world import World, a_renting_job, run_step
 from tests.unit.workflows.turns import a_context, run
 
 NO_AGENTS = FixedTenants()
@@ -23,6 +26,25 @@ def test_registry_has_every_step_but_renting_when_there_is_no_account() -> None:
     steps = make_steps(FakeModelServer().open, NO_AGENTS, AddressPolicy(), measuring=a_tool_box())
 
     assert set(steps) == set(StepName) - RENTING
+
+
+def test_registry_has_the_steps_of_renting_for_jobs_of_an_account_that_was_taken_away() -> None:
+    world, loaded_count = World(), 0
+
+    def load() -> RentalDependencies:
+        nonlocal loaded_count
+        loaded_count += 1
+        return world.dependencies
+
+    steps = make_steps(
+        FakeModelServer().open, NO_AGENTS, AddressPolicy(), measuring=a_tool_box(), load_rental=load
+    )
+
+    assert (set(steps), loaded_count) == (set(StepName), 0)
+    for _ in range(2):
+        job = a_renting_job(StepName.RELEASE, ends_as=Status.FAILED)
+        assert isinstance(run_step(steps[StepName.RELEASE], a_step_context(job, {})), Released)
+    assert loaded_count == 1
 
 
 WAYS: list[tuple[Kind, bool, list[StepName], type[Document]]] = [

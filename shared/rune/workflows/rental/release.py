@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
 from rune.contracts import BenchmarkRequest
-from rune.errors import RentalError, StoreUnavailableError, UnreadableRowError
+from rune.errors import ProviderKeyError, RentalError, StoreUnavailableError, UnreadableRowError
+from rune.jobs import plan
 from rune.jobs.engine import NO_REQUEST, REQUEST_TRIES
-from rune.jobs.outcomes import Again, Outcome, Released, Spending
+from rune.jobs.outcomes import Again, Note, Outcome, Released, Spending
 from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
@@ -33,6 +34,9 @@ from rune.workflows.rental.selection import keeps
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 3
+_NO_KEY_SECONDS = 60
+"""After a key was refused, or is not there; a new one holds within 30 seconds."""
+
 _OTHER_ACCOUNT_SECONDS = 60
 """Between two looks with the key of another account, which cannot show that the machine is gone."""
 
@@ -79,7 +83,7 @@ class ReleaseStep:
         try:
             left, delay_seconds = await self._destroy(rental)
         except (ThrottledError, RentalError) as error:
-            return self._again(job, rental, delay_after(error))
+            return self._try_again(job, rental, error)
         return self._again(job, left, delay_seconds) if left.is_alive else self._released(context)
 
     async def give_back(self, context: StepContext) -> Outcome:
@@ -176,6 +180,28 @@ class ReleaseStep:
             return rental
         return self._dependencies.update(rental, lambda found: record_price(found, instance, now))
 
+    def _try_again(self, job: Job, rental: Rental, error: ThrottledError | RentalError) -> Again:
+        """Return another try after the provider did not do its part.
+
+        The job's events tell why at the first try, and then once whenever the wait has doubled: a provider that is
+        out of order for days must not fill them.
+
+        Parameters
+        ----------
+        rental
+            As it was at the beginning of this turn.
+        """
+        delay_seconds = _NO_KEY_SECONDS if isinstance(error, ProviderKeyError) else delay_after(error)
+        again = self._again(job, rental, delay_seconds)
+        asked_at = rental.release_asked_at
+        waited = None if asked_at is None else self._dependencies.clock.now() - asked_at
+        if isinstance(error, ThrottledError) or not _is_told(waited, delay_seconds):
+            return again
+        labels = {"step": job.step.value, "detail": error.sentence}
+        note = Note(plan.STEPS[job.step].event, labels, error.code)
+        log.warning("release.hindered", extra={"job_id": job.job_id, "code": error.code})
+        return replace(again, notes=(note,))
+
     def _again(self, job: Job, rental: Rental, delay_seconds: int) -> Again:
         return Again(delay_seconds, spending=self._dependencies.spending(job, rental))
 
@@ -243,6 +269,14 @@ class ReleaseStep:
         if job.rental_id is not None:
             return self._dependencies.rental_store.read(job.rental_id)
         return next((rental for rental in reversed(attempts) if rental.contract_id is not None), None)
+
+
+def _is_told(waited: timedelta | None, delay_seconds: int) -> bool:
+    """Return whether a try is the first, or the last before the wait comes to 1, 2, 4, 8 … minutes."""
+    if waited is None:
+        return True
+    minutes, later_minutes = (int((waited.total_seconds() + more) / 60) for more in (0, delay_seconds))
+    return minutes.bit_length() < later_minutes.bit_length()
 
 
 def _read_or_miss[T](job: Job, what: str, missing: list[str], read: Callable[[], T]) -> T | None:

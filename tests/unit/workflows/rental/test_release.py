@@ -121,11 +121,11 @@ def test_release_waits_as_long_as_the_machine_is_listed() -> None:
     ("call", "error", "delay_seconds"),
     [
         ("destroy", ProviderFailedError("Down."), 10),
-        ("destroy", ProviderKeyError("Unknown key."), 10),
+        ("destroy", ProviderKeyError("Unknown key."), 60),
         ("destroy", ProviderBusyError("Too often.", 30), 30),
         ("destroy", ProviderBusyError("Too often.", 900), 60),
         ("list", ProviderFailedError("Half a page."), 10),
-        ("list", ProviderKeyError("Unknown key."), 10),
+        ("list", ProviderKeyError("Unknown key."), 60),
         ("list", ProviderBusyError("Too often."), 10),
     ],
 )
@@ -138,6 +138,23 @@ def test_release_reads_no_error_as_absence(call: str, error: RentalError, delay_
     assert isinstance(outcome, Again)
     assert outcome.delay_seconds == delay_seconds
     assert world.rental().state is RentalState.RELEASING
+
+
+def test_release_tells_why_it_waits_whenever_the_wait_has_doubled() -> None:
+    world = a_world(a_running_rental(), seconds=400)
+    told_after_minutes = []
+
+    for number in range(6 * 60):
+        world.market.errors["destroy"] = [ProviderFailedError("Down.")]
+        outcome = world.run(JOB)
+        assert isinstance(outcome, Again)
+        for note in outcome.notes:
+            assert (note.name, note.error_type) == ("provider.teardown", "provider_failed")
+            assert note.labels == {"step": "release", "detail": "Down."}
+            told_after_minutes.append(number // 6)
+        world.wait(outcome.delay_seconds)
+
+    assert told_after_minutes == [0, 0, 1, 3, 7, 15, 31]
 
 
 @pytest.mark.parametrize("endpoint", [Endpoint.DESTROY, Endpoint.LIST])
