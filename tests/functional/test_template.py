@@ -541,6 +541,10 @@ def test_late_turns_of_more_than_one_job_ring() -> None:
     assert alarm["Threshold"] == sent_count + 1
 
 
+def test_release_that_takes_too_long_rings() -> None:
+    assert alarms_of("LongReleases", "FunctionName")["JanitorFunction"]["Threshold"] == 1
+
+
 TWO_HASHES = [f"acme:sha256:{'a' * 64}", f"team:sha256:{'b' * 64}"]
 
 

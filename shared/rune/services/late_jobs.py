@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rune.clock import Clock
 from rune.errors import StoreUnavailableError, UnreadableRowError
-from rune.jobs import closing, lifecycle, plan
+from rune.jobs import closing, lifecycle, plan, releases
 from rune.jobs.admission import Admission
 from rune.jobs.plan import Lane
 from rune.jobs.record import DueClass, Job, Status
@@ -38,6 +38,9 @@ READ_AT_ONCE = 100
 BACKLOG = 20
 """Messages that wait in a lane, from which on no copies of late ones are added: the lost ones are most likely among
 them. Jobs are admitted by slots, so a lane that works has fewer."""
+
+LONGEST_RELEASE_PAUSE = lifecycle.DISPATCH_GRACE_LIMIT
+"""Until the next due time of a job that gives a machine back."""
 
 OUTAGE_ROWS = 3
 """After so many jobs one after another at which the store failed, the tick fails. One alone may be contended."""
@@ -108,6 +111,24 @@ class LateJobSweep:
         if tick.failure is not None:
             raise tick.failure
         return tick.found
+
+    def tell_long_releases(self, may_go_on: Callable[[], bool]) -> int:
+        """Tell the operator of the jobs that have been giving a machine back for too long; return how many.
+
+        Such a job need not be late: each of its tries may be on time.
+        """
+        now, told_count = self._clock.now(), 0
+        ids = self._store.find_late(DueClass.RELEASE, now + LONGEST_RELEASE_PAUSE, READ_AT_ONCE)
+        for job in self._store.read_many(ids):
+            if not may_go_on():
+                break
+            history = self._store.read_events(job.job_id, after=0) if releases.may_be_long(job, now) else None
+            if history is not None and releases.is_long(history.job, history.events, now):
+                reason = releases.find_hindrance(history.events)
+                extra = {"job_id": job.job_id, "code": reason, "metric": "LongReleases"}
+                log.error("release.long", extra=extra)
+                told_count += 1
+        return told_count
 
     def _sweep_some(self, tick: _Tick, due_class: DueClass, ids: tuple[str, ...]) -> None:
         """Deal with up to `READ_AT_ONCE` jobs that were read together; the index may be older than the rows."""

@@ -49,11 +49,12 @@ class JobTick:
         self._sweep(BEFORE_MACHINES, may_go_on)
 
     def send_late_and_admit(self, may_go_on: Callable[[], bool]) -> None:
-        """Send all other late messages, end what is overdue, and admit what may begin."""
+        """Send all other late messages, end what is overdue, admit what may begin, and tell of long releases."""
         for due_class in AFTER_MACHINES:
             self._sweep((due_class,), may_go_on)
         self._try("slots", self._free_slots)
         self._try("admission", lambda: self._admit(may_go_on))
+        self._try("long_releases", lambda: self._tell_long_releases(may_go_on))
 
     def _sweep(self, classes: tuple[DueClass, ...], may_go_on: Callable[[], bool]) -> None:
         def sweep() -> None:
@@ -69,6 +70,9 @@ class JobTick:
 
     def _admit(self, may_go_on: Callable[[], bool]) -> None:
         self.result.admitted_count += self._admission.admit_waiting(may_go_on)
+
+    def _tell_long_releases(self, may_go_on: Callable[[], bool]) -> None:
+        self._late_jobs.tell_long_releases(may_go_on)
 
     def _try(self, name: str, act: Callable[[], None]) -> None:
         try:

@@ -113,8 +113,9 @@ def messages_of(cloud: Cloud) -> list[str]:
     return [json.loads(body)["job_id"] for body in bodies]
 
 
-QUERIES_OF_A_TICK = len(DueClass) * DUE_SHARDS + 1 + 2
-"""Each shard of each class, the jobs that an earlier version wrote last, and the places of running jobs twice."""
+QUERIES_OF_A_TICK = (len(DueClass) + 1) * DUE_SHARDS + 1 + 2
+"""Each shard of each class, those of releases twice, the jobs that an earlier version wrote last, and the places of
+running jobs twice."""
 
 
 def what_was_done(**counts: int) -> dict[str, int]:

@@ -13,7 +13,7 @@ from rune.jobs.metrics import Tally
 from rune.jobs.places import Share, Slot
 from rune.jobs.plan import Lane
 from rune.jobs.record import DueClass, Job, Status, StepMessage, StepName
-from rune.jobs.store import Refused
+from rune.jobs.store import Refused, Submission
 from rune.services import late_jobs as late_jobs_module
 from rune.services.late_jobs import BACKLOG, LateJobs, LateJobSweep
 from rune.storage.change import Change, allows, apply
@@ -27,6 +27,7 @@ from tests.builders import (
     a_waiting_job,
     after,
     an_ended_job,
+    an_event,
 )
 from tests.memory_job_store import MemoryJobStore
 from tests.unit.jobs.stores import a_store, fill
@@ -433,6 +434,31 @@ def test_sweep_never_ends_a_job_that_gives_its_machine_back() -> None:
     assert found == LateJobs(sent_count=1)
     assert (store.jobs[JOB_ID].step, store.jobs[JOB_ID].ends_as) == (StepName.RELEASE, Status.SUCCEEDED)
     assert queue.sent == [Send(Lane.MONEY, StepMessage(JOB_ID, job.seq), 0)]
+
+
+def test_sweep_tells_of_a_release_that_takes_too_long_and_is_not_late(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    began_at = after(-4_000)
+    job = a_waiting_job(
+        rents=True,
+        step=StepName.RELEASE,
+        created_at=began_at,
+        started_at=began_at,
+        due_at=after(50),
+        due_class=DueClass.RELEASE,
+        ends_as=Status.FAILED,
+    )
+    store = a_store(replace(job, job_id="b" * 32, started_at=after(-60)))
+    failed = replace(an_event(), labels={"step": "release"}, error_type="provider_failed")
+    store.submit(Submission(job, "{}", failed))
+
+    assert a_sweep(store).tell_long_releases(lambda: True) == 1
+    (line,) = [record for record in caplog.records if record.message == "release.long"]
+    assert {"job_id": JOB_ID, "code": "provider_failed", "metric": "LongReleases"}.items() <= vars(
+        line
+    ).items()
+    assert a_sweep(store).tell_long_releases(lambda: False) == 0
 
 
 def test_sweep_leaves_a_job_to_the_worker_whose_lease_is_alive() -> None:
