@@ -450,6 +450,18 @@ def test_commit_is_refused_when_the_condition_failed_beside_a_conflict(cloud: Cl
     assert len(client.tokens) == 1
 
 
+def test_commit_that_is_repeated_after_an_outage_is_the_same_transaction(cloud: Cloud) -> None:
+    store, client = scripted(cloud, *[CONFLICT] * MAX_TRIES, None)
+    transition = make_transition(a_claimed_job(), Done("{}"), NOW, 5)
+    with pytest.raises(StoreUnavailableError):
+        store.commit(a_claimed_job(), transition)
+
+    assert store.commit(a_claimed_job(), transition)
+
+    assert len(client.tokens) == MAX_TRIES + 1
+    assert len(set(client.tokens)) == 1
+
+
 THROTTLED = ["ThrottlingError", "ProvisionedThroughputExceeded"]
 
 

@@ -328,6 +328,15 @@ def test_admit_waiting_goes_on_with_the_next_tenant_when_the_index_shows_nothing
     assert (house.counts("acme"), house.counts("bcme")) == ((0, 1), (0, 1))
 
 
+def test_admit_waiting_begins_no_job_whose_time_to_wait_is_over() -> None:
+    house = House(slot_count=1).submit("a", "b")
+    house.clock.advance((house.store.jobs["b"].deadline_at - house.clock.now()).total_seconds())
+    house.slot_count = 2
+
+    assert house.admission.admit_waiting() == 0
+    assert (house.slots, house.sent) == ({0: "a"}, ["a"])
+
+
 class LosingStore(MemoryJobStore):
     """Lets another process be faster at so many admissions, or at all."""
 

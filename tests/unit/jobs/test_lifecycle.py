@@ -6,7 +6,7 @@ import pytest
 from rune.jobs import lifecycle, transitions
 from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send
 from rune.jobs.outcomes import Cancelled, Failed, Outcome
-from rune.jobs.plan import Lane
+from rune.jobs.plan import CLOSING_GRACE, Lane
 from rune.jobs.record import DueClass, Event, Job, Kind, Status, StepMessage, StepName
 from rune.storage.change import allows, apply
 from tests.builders import (
@@ -176,6 +176,8 @@ TOO_MANY = Failed("worker_lost", "4 workers were lost on this step.", retryable=
         (a_claimed_job(cancel_requested_at=NOW), Cancelled()),
         (a_claimed_job(cancel_requested_at=NOW, deadline_at=NOW, attempts=9), Cancelled()),
         (a_claimed_job(deadline_at=NOW, attempts=9), TOO_LATE),
+        (a_claimed_job(step=StepName.MEASURE, deadline_at=after(0.001) - CLOSING_GRACE), None),
+        (a_claimed_job(step=StepName.MEASURE, deadline_at=NOW - CLOSING_GRACE), TOO_LATE),
     ],
 )
 def test_forced_outcome_ends_a_turn_that_is_not_to_be_run(job: Job, expected: Outcome | None) -> None:
