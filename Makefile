@@ -84,6 +84,10 @@ coverage: $(STAMPS)/dev ## Print the lines and branches that tests reach, by roo
 	.venv/bin/coverage combine --quiet
 	.venv/bin/coverage json --quiet -o - | $(PYTHON) -m tests.coverage_by_room
 
+.PHONY: mutants
+mutants: $(STAMPS)/dev ## Take the guards away one by one, and see a test fail for each (WORDS="cancel release")
+	$(PYTHON) -m tests.mutants $(WORDS)
+
 .PHONY: test-real
 test-real: $(STAMPS)/dev $(STAMPS)/real $(STAMPS)/real-peer $(LLAMA_SERVER) ## Build a real model server once, and test against it (TESTS="tests/real -k …")
 	RUNE_LLAMA_SERVER=$(LLAMA_SERVER) $(PYTHON) -m pytest $(or $(TESTS),tests/real)

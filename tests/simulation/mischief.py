@@ -157,14 +157,10 @@ def _bad_boots() -> Iterator[Mischief]:
 
 
 def _bad_hosts() -> Iterator[Mischief]:
-    """Yield machines that pull slower than they state, or that get dearer."""
+    """Yield machines that pull slower than they state, or whose disk is dearer once they are stopped."""
     slow = VastaiFault(kind=VastaiFaultKind.SLOW_HOST, bandwidth_ratio=0.2)
     yield Mischief("slow_host", (slow,), _BOTH)
     yield Mischief("very_slow_host", (replace(slow, bandwidth_ratio=0.004),), _BOTH)
-    for seconds in (20.0, 60.0):
-        for name, factor in (("a_little", 1.2), ("much", 5.0)):
-            rise = VastaiFault(kind=VastaiFaultKind.PRICE_RISE, delay_seconds=seconds, price_factor=factor)
-            yield Mischief(f"price_rises_{name}_after_{seconds:.0f}s", (rise,), _BOTH)
     stopped = VastaiFault(kind=VastaiFaultKind.LOSS, loss=Loss.STOPPED, delay_seconds=20.0)
     dearer = VastaiFault(kind=VastaiFaultKind.STORAGE_DEARER, price_factor=4.0)
     yield Mischief("lost_stopped_with_dearer_storage", (dearer, stopped))

@@ -156,10 +156,6 @@ class WatchedRentalStore(MemoryRentalStore):
     def _watch_proof(self, before: Rental, after: Rental) -> None:
         """What is called gone was gone by then, by the provider's own books and not by what it says."""
         gone_at = after.released_at or self._world.now
-        hid_rows_at = self._account.vastai.world.hid_rows_at
-        if before.contract_id is None and hid_rows_at >= before.intended_at.timestamp():
-            # An order without an answer has listings alone, and these did not tell that they lacked rows.
-            return
         # A machine that an order makes later does not count: the worker with that order destroys it.
         shown_by = (gone_at - self._world.skew).timestamp()
         if any(contract.listed_at <= shown_by for contract in self._account.contracts_of(before)):

@@ -10,9 +10,6 @@ from rune.jobs.record import ACTIVE, Job, Status
 from rune.rentals.bills import cost_micro_usd
 from rune.rentals.record import MICRO_USD_PER_USD, Rental, RentalState
 
-LONGEST_UNSEEN_SECONDS = 130.0
-"""From one listing of the janitor to the next but one: it may die in one of its ticks."""
-
 if TYPE_CHECKING:
     from tests.simulation.provider import Account
     from tests.simulation.world import World
@@ -86,17 +83,14 @@ def check_money(world: World, account: Account) -> None:
         written = written_micro_usd(world, rental)
         if _was_never_heard_of(account, rental):
             billed[rental.rental_id] = Decimal(0)
-        unseen = _unseen_rise_micro_usd(account, rental)
-        if billed[rental.rental_id] > written + _slack_micro_usd(world, rental) + unseen:
+        if billed[rental.rental_id] > written + _slack_micro_usd(world, rental):
             bill = billed[rental.rental_id]
             world.violate(f"{rental.rental_id} cost {bill:.0f} micro USD and {written} are written")
     for job in world.table.jobs.values():
         own = [
             rental for rental in account.rental_store.rentals.values() if _is_only_of(account, rental, job)
         ]
-        slack = sum(
-            _slack_micro_usd(world, rental) + _unseen_rise_micro_usd(account, rental) for rental in own
-        )
+        slack = sum(_slack_micro_usd(world, rental) for rental in own)
         bill = sum((billed[rental.rental_id] for rental in own), Decimal(0))
         if bill > job.cost_micro_usd + slack:
             world.violate(f"{job.job_id} cost {bill:.0f} micro USD and says {job.cost_micro_usd}")
@@ -144,13 +138,6 @@ def _was_never_heard_of(account: Account, rental: Rental) -> bool:
     """Return whether an order was lost, and its machine before it was seen; then its cost cannot be known."""
     contracts = [c for c in account.vastai.instances.values() if c.order.label == rental.label]
     return rental.contract_id is None and all(c.destroyed_by == "provider" for c in contracts)
-
-
-def _unseen_rise_micro_usd(account: Account, rental: Rental) -> int:
-    """Return what a price that rises costs until the janitor's next tick sees it."""
-    contracts = [c for c in account.vastai.instances.values() if c.order.label == rental.label]
-    risen = sum(max(0.0, c.usd_per_hour - c.ordered_usd_per_hour) for c in contracts)
-    return round(risen * MICRO_USD_PER_USD * LONGEST_UNSEEN_SECONDS / 3600)
 
 
 def _slack_micro_usd(world: World, rental: Rental) -> int:

@@ -66,8 +66,8 @@ class Contract:
     ----------
     contract_id
         The instance's id.
-    usd_per_hour, ordered_usd_per_hour
-        Of its GPUs while it runs, for a bid the bid; and what that was at first.
+    usd_per_hour
+        Of its GPUs while it runs; for a bid, the bid.
     moments
         Its states in time, past and planned.
     host_port
@@ -117,7 +117,6 @@ class Contract:
     stopped_disk_factor: float = 1.0
     destroyed_by: str | None = None
     is_foreign: bool = False
-    ordered_usd_per_hour: float = 0.0
     account_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     bandwidth_ratio: float = 1.0
 

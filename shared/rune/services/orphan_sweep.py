@@ -249,11 +249,10 @@ class OrphanSweep:
     async def _look_closer(
         self, sweep: _Sweep, rental: Rental, listing: Listing, held_until: datetime | None
     ) -> tuple[Rental, Listing]:
-        """Return the rental with its account and price, and the listing with what the machine itself shows."""
-        now, listed = self._clock.now(), listing.find(rental)
+        """Return the rental with its account, and the listing with what the machine itself shows if it lacks it."""
+        now = self._clock.now()
         rental = update_rental(self._rental_store, rental, lambda found: record_account(found, listing, now))
-        if listed is not None:
-            rental = update_rental(self._rental_store, rental, lambda found: record_price(found, listed, now))
+        if listing.find(rental) is not None:
             sweep.seen.append(rental)
         if rental.is_alive and is_of_other_account(rental, listing):
             # This key cannot show whether the machine exists, and cannot destroy it.

@@ -98,7 +98,6 @@ def open_contract(
         public_ipaddr=settings.public_ipaddr or listing.offer.public_ipaddr,
         listed_at=call.now + settings.list_lag_seconds,
         hidden_reads_count=settings.read_lag_count,
-        ordered_usd_per_hour=usd_per_hour,
         account_env=settings.account_env,
         bandwidth_ratio=listing.offer.bandwidth_ratio,
     )

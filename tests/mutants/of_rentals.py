@@ -1,0 +1,407 @@
+"""Mutants of the rules of a rental: proof, reconciliation, its writes, blame."""
+
+from tests.mutants.mutant import RENTALS, TEST_RENTALS, TEST_RENTING, TEST_SERVICES, Mutant
+
+PROOF = RENTALS + "proof.py"
+RECONCILIATION = RENTALS + "reconciliation.py"
+LIFECYCLE = RENTALS + "lifecycle.py"
+BLAME = RENTALS + "blame.py"
+PACED = RENTALS + "paced_provider.py"
+
+RECONCILIATION_TESTS = (TEST_RENTALS + "test_reconciliation.py",)
+BLAME_TESTS = (TEST_RENTALS + "test_blame.py",)
+PACED_TESTS = (TEST_RENTALS + "test_paced_provider.py",)
+SWEEP_TESTS = (TEST_SERVICES + "test_orphan_sweep.py",)
+TABLE_OF_GUARDS = (
+    "tests/functional/aws/test_rental_guards.py::test_table_of_guards_names_every_requirement",
+)
+
+PROOFS = (
+    Mutant(
+        "one source proves a machine gone",
+        PROOF,
+        "return Presence.UNCONFIRMED",
+        "return Presence.ABSENT",
+        "Listings have come back empty without an error.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "listing of another account proves",
+        PROOF,
+        "rental.account_id is not None and rental.account_id != listing.account_id",
+        "False",
+        "The key of another account shows nothing of ours.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "early listing proves",
+        PROOF,
+        "if is_of_other_account(rental, listing) or listing.begun_at < earliest_absence_at(rental):",
+        "if is_of_other_account(rental, listing):",
+        "A fresh machine is shown late.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "absence before an order to destroy proves",
+        PROOF,
+        "return rental.destroy_asked_at is not None and listing.begun_at >= rental.destroy_asked_at",
+        "return True",
+        "A machine that two answers lacked would never be destroyed.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "listing before the order to destroy proves",
+        PROOF,
+        "return rental.destroy_asked_at is not None and listing.begun_at >= rental.destroy_asked_at",
+        "return rental.destroy_asked_at is not None",
+        "An answer from before the order says nothing of after it.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "lost order is gone at once",
+        PROOF,
+        "return rental.intended_at + RECONCILE_WINDOW",
+        "return rental.intended_at",
+        "A machine of a lost order would bill unseen.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "last sign of the machine does not count",
+        PROOF,
+        "*(sign for sign in signs if sign is not None)",
+        "",
+        "A listing from before the machine was seen would prove it gone.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "read with another key confirms",
+        PACED,
+        "if sight.key_mark != listing.key_mark:",
+        "if False:",
+        "The key of another account shows nothing of ours.",
+        PACED_TESTS,
+    ),
+    Mutant(
+        "machine that a read shows is absent",
+        PACED,
+        "if sight.instance is not None:",
+        "if False:",
+        "A machine that the listing lacks would bill unseen.",
+        PACED_TESTS,
+    ),
+)
+
+DECISIONS = (
+    Mutant(
+        "machine without a row lives",
+        RECONCILIATION,
+        'return Decision(Action.DESTROY, EndReason.ORPHANED, "no row", is_alarming=True)',
+        "return LEAVE",
+        "A machine that nothing knows would bill for ever.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "held machine is destroyed at once",
+        RECONCILIATION,
+        "if now - held_until <= OVERDUE_LIMIT:",
+        "if False:",
+        "The janitor would destroy the machine of a running job.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "overdue job keeps its machine",
+        RECONCILIATION,
+        "if now - held_until <= OVERDUE_LIMIT:",
+        "if True:",
+        "A job that hangs would bill for ever.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "borrowed machine of an overdue job is destroyed",
+        RECONCILIATION,
+        "if rental.is_borrowed:\n        return RETURN_TO_TENANT\n    return Decision(Action.DESTROY, "
+        'EndReason.ORPHANED, "its job is long overdue"',
+        'return Decision(Action.DESTROY, EndReason.ORPHANED, "its job is long overdue"',
+        "A machine that a tenant keeps would be destroyed for a job's sake.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "borrowed machine of an ended job is destroyed",
+        RECONCILIATION,
+        "if rental.is_borrowed:\n        return RETURN_TO_TENANT\n    return Decision(Action.DESTROY, "
+        'EndReason.ORPHANED, "its job has ended"',
+        'return Decision(Action.DESTROY, EndReason.ORPHANED, "its job has ended"',
+        "A machine that a tenant keeps would be destroyed for a job's sake.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "rental without a job has no grace",
+        RECONCILIATION,
+        "if now - rental.updated_at <= ORPHAN_GRACE:",
+        "if False:",
+        "A machine that changes hands would be destroyed.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "kept machine never expires",
+        RECONCILIATION,
+        "if rental.kept_until is None or rental.kept_until <= now:",
+        "if rental.kept_until is None:",
+        "A kept machine would bill for ever.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "release that hangs is left to its job",
+        RECONCILIATION,
+        "if now - asked_at <= OVERDUE_LIMIT:",
+        "if True:",
+        "A machine would bill as long as its job's step fails.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "machine that was taken for gone lives",
+        RECONCILIATION,
+        'return Decision(Action.DESTROY, EndReason.ORPHANED, "it was taken for gone", is_alarming=True)',
+        "return LEAVE",
+        "A machine that shows up late would bill for ever.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "old listing revives a machine",
+        RECONCILIATION,
+        "if listing is None or instance is None or listing.begun_at <= proven_at + CLOCK_SKEW:",
+        "if listing is None or instance is None:",
+        "A listing from before the end would ring for a machine that is gone.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "gone although alive",
+        RECONCILIATION,
+        "if not rental.is_alive or not is_proven_gone(rental, listing):",
+        "if not rental.is_alive:",
+        "A job would end while its machine bills.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "order that is taken is sent each time",
+        RECONCILIATION,
+        "return rental.destroyed_at is None or now - rental.destroyed_at > DESTROY_AGAIN_AFTER",
+        "return True",
+        "The rate limit would be used up by repeated orders.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "listed machine is never destroyed again",
+        RECONCILIATION,
+        "return rental.destroyed_at is None or now - rental.destroyed_at > DESTROY_AGAIN_AFTER",
+        "return rental.destroyed_at is None",
+        "An order that the provider has lost would let the machine bill for ever.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "unseen machine is never destroyed again",
+        RECONCILIATION,
+        "asked_at is None or now - asked_at > DESTROY_UNSEEN_AGAIN_AFTER",
+        "asked_at is None",
+        "An order that the provider has lost would let the machine bill as long as nothing can be listed.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "other machine of the label is not destroyed",
+        RECONCILIATION,
+        "if instance.contract_id != rental.contract_id:\n        return True",
+        "if False:\n        return True",
+        "A machine that was made twice would bill.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "refused order with a machine is never made",
+        RECONCILIATION,
+        "if rental.state is not RentalState.INTENDED or rental.contract_id is not None:",
+        "if rental.state is RentalState.RELEASED:",
+        "A machine that an order made all the same would bill.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "risen price is not written",
+        RECONCILIATION,
+        "price is None or price <= rental.prices.micro_usd_per_hour:",
+        "True:",
+        "The job would be billed less than the provider charges.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "job gives up a machine of its tenant",
+        RECONCILIATION,
+        "if rental.is_borrowed:\n        return lifecycle.give_back",
+        "if False:\n        return lifecycle.give_back",
+        "A machine that a tenant keeps would be destroyed for a job's sake.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "machine of another holder is returned",
+        RECONCILIATION,
+        "return lifecycle.give_back(rental, now, unfit_for=job_id) if rental.holder == job_id else None",
+        "return lifecycle.give_back(rental, now, unfit_for=job_id)",
+        "A job would take a machine from another one.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "contract of a released rental is forgotten",
+        RECONCILIATION,
+        "return lifecycle.reopen(rental, contract_id, now)\n    # Of two",
+        "return None\n    # Of two",
+        "A machine that shows up late would bill for ever.",
+        RECONCILIATION_TESTS,
+    ),
+)
+
+WRITES = (
+    Mutant(
+        "prove_release without version",
+        LIFECYCLE,
+        'Is("version", rental.version),\n        ),\n        sets=sets,',
+        "),\n        sets=sets,",
+        "A rental would end although its contract was just learned.",
+        TABLE_OF_GUARDS,
+    ),
+    Mutant(
+        "note_contract of a second machine",
+        LIFECYCLE,
+        'requires=(Is("contract_id", None), Is("version", rental.version))',
+        'requires=(Is("version", rental.version),)',
+        "The row would forget the first machine.",
+        TABLE_OF_GUARDS,
+    ),
+    Mutant(
+        "note_running for another holder",
+        LIFECYCLE,
+        'requires=(IsOneOf("state", _HELD), Is("holder", rental.holder)),\n        sets={'
+        '"state": RentalState.RUNNING',
+        'requires=(IsOneOf("state", _HELD),),\n        sets={"state": RentalState.RUNNING',
+        "A job would use a machine that another has.",
+        TABLE_OF_GUARDS,
+    ),
+    Mutant(
+        "note_running of a machine that is given up",
+        LIFECYCLE,
+        'requires=(IsOneOf("state", _HELD), Is("holder", rental.holder)),\n        sets={'
+        '"state": RentalState.RUNNING',
+        'requires=(Is("holder", rental.holder),),\n        sets={"state": RentalState.RUNNING',
+        "A machine that is being destroyed would count as running.",
+        TABLE_OF_GUARDS,
+    ),
+    Mutant(
+        "take_kept by two jobs",
+        LIFECYCLE,
+        'requires=(Is("state", RentalState.KEPT), Is("version", rental.version)),\n        sets={"state"',
+        'requires=(Is("state", RentalState.KEPT),),\n        sets={"state"',
+        "Two jobs would use one machine.",
+        TABLE_OF_GUARDS,
+    ),
+    Mutant(
+        "keep beyond the ceiling",
+        LIFECYCLE,
+        '"kept_until": min(until, rental.ceiling_at)',
+        '"kept_until": until',
+        "A machine would be kept beyond the time that was paid for.",
+        (TEST_RENTALS + "test_record.py", TEST_RENTING + "test_release.py", *TABLE_OF_GUARDS),
+    ),
+    Mutant(
+        "keep by another job",
+        LIFECYCLE,
+        'requires=(Is("state", RentalState.RUNNING), Is("holder", rental.holder)),\n        sets={\n'
+        '            "state": RentalState.KEPT,\n            "kept_until"',
+        'requires=(Is("state", RentalState.RUNNING),),\n        sets={\n'
+        '            "state": RentalState.KEPT,\n            "kept_until"',
+        "A job would give away a machine that another one uses.",
+        TABLE_OF_GUARDS,
+    ),
+    Mutant(
+        "give_back by another job",
+        LIFECYCLE,
+        'requires=(Is("state", RentalState.RUNNING), Is("holder", rental.holder)),\n        sets={"state"',
+        'requires=(Is("state", RentalState.RUNNING),),\n        sets={"state"',
+        "A job would give away a machine that another one uses.",
+        TABLE_OF_GUARDS,
+    ),
+    Mutant(
+        "download is counted twice",
+        LIFECYCLE,
+        "# The version keeps one download from being counted twice.\n"
+        '        requires=(IsOneOf("state", _HELD), Is("holder", rental.holder), '
+        'Is("version", rental.version)),',
+        'requires=(IsOneOf("state", _HELD), Is("holder", rental.holder)),',
+        "A tenant would pay twice for one download.",
+        TABLE_OF_GUARDS,
+    ),
+    Mutant(
+        "reopened rental is not due",
+        LIFECYCLE,
+        '"due_at": now,\n            "released_at": None,',
+        '"released_at": None,',
+        "The janitor would not see a machine that shows up late.",
+        (*RECONCILIATION_TESTS, *SWEEP_TESTS),
+    ),
+    Mutant(
+        "bill ends with the listing's begin",
+        LIFECYCLE,
+        "cost_micro_usd(rental, max(gone_at, now))",
+        "cost_micro_usd(rental, gone_at)",
+        "The bill would be lower than what the provider charges.",
+        RECONCILIATION_TESTS,
+    ),
+)
+
+BLAMES = (
+    Mutant(
+        "failure that no machine mends rents again",
+        BLAME,
+        "ModelNotFoundError: Blame.REQUEST,",
+        "ModelNotFoundError: Blame.MACHINE,",
+        "Three machines would be paid for a model that does not exist.",
+        BLAME_TESTS,
+    ),
+    Mutant(
+        "busy provider costs an offer",
+        BLAME,
+        "ProviderBusyError: Blame.PROVIDER,",
+        "ProviderBusyError: Blame.REQUEST,",
+        "A rate limit would fail the job.",
+        (*BLAME_TESTS, TEST_RENTING + "test_rent_refused.py"),
+    ),
+    Mutant(
+        "offer that is gone fails the job",
+        BLAME,
+        "OfferGoneError: Blame.OFFER,",
+        "OfferGoneError: Blame.REQUEST,",
+        "A job would fail for an offer that another has taken.",
+        (*BLAME_TESTS, TEST_RENTING + "test_rent_refused.py"),
+    ),
+    Mutant(
+        "wrong image rents again",
+        BLAME,
+        "is_image = has_run_own_image or _IMAGE_IS_WRONG.search(status_text) is not None",
+        "is_image = False",
+        "Three machines would be paid for an image that does not exist.",
+        BLAME_TESTS,
+    ),
+    Mutant(
+        "full kept machine fails the job",
+        BLAME,
+        "if is_only_here and isinstance(error, _OF_THIS_MACHINE_ALONE):",
+        "if False:",
+        "A job would fail for what other jobs have left on a machine.",
+        BLAME_TESTS,
+    ),
+    Mutant(
+        "same failure rents again",
+        BLAME,
+        "return any((rental.end_reason, rental.end_detail) == told for rental in attempts)",
+        "return False",
+        "A third machine would be paid for the same failure.",
+        BLAME_TESTS,
+    ),
+)
+
+MUTANTS = (*PROOFS, *DECISIONS, *WRITES, *BLAMES)
