@@ -16,7 +16,7 @@ from local.simulators.vastai.settings import VastaiSettings
 from rune.aws.deployment_store import DynamoDeploymentStore
 from rune.aws.rental_store import DynamoRentalStore
 from rune.rentals.record import RentalState
-from tests.builders import FakeClock
+from tests.builders import FakeClock, a_sample_event
 from tests.cloud import TABLE
 from tests.functional.functions.loading import loaded
 from tests.functional.functions.test_janitor import TICK, Context
@@ -142,9 +142,9 @@ def test_operator_has_everything_given_back_by_a_call_of_the_function(
     kept = a_kept_rental(contract_id=local.vastai.plant_foreign(a_label()), account_id=None)
     DynamoRentalStore(cloud.dynamodb, TABLE).open(kept)
 
-    first = janitor.handle({"give_back": "all"}, ShortContext())
+    first = janitor.handle(a_sample_event("operator-give-back"), ShortContext())
     clock.advance(130)
-    second = janitor.handle({"give_back": "all"}, ShortContext())
+    second = janitor.handle(a_sample_event("operator-give-back"), ShortContext())
 
     assert first == {"renting": "closed", "done": False, "destroyed": 1, "proven": 1, "left": {}}
     assert second == {"renting": "closed", "done": True, "destroyed": 0, "proven": 0, "left": {}}
