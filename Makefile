@@ -102,7 +102,7 @@ check: setup ## Format, lint, types, template
 	$(VENVS)/audit/bin/checkov --file template.yaml --framework cloudformation --skip-download --quiet --compact
 
 .PHONY: bench
-bench: $(STAMPS)/dev build ## Measure: cold starts, warm requests, AWS calls per request
+bench: $(STAMPS)/dev build ## Measure: cold starts, warm requests, AWS calls per request, the cost of a job
 	$(PYTHON) -m tests.bench
 
 .PHONY: lock

@@ -1,4 +1,4 @@
-"""`python -m tests.bench` (make bench): what a cold start, a request and a step cost.
+"""`python -m tests.bench` (make bench): what a cold start, a request, a step and a job cost.
 
 Times are of this machine and not of Lambda: what carries over are the ratios, each taken within one run. A figure
 here is never a test; `test_bench_runs.py` holds the counts alone.
@@ -18,6 +18,7 @@ from tests.bench.artifacts import NotBuiltError
 from tests.bench.aws_calls import Calls, count_aws_calls
 from tests.bench.cold_imports import WATCHED, ColdImport, measure_cold_imports
 from tests.bench.cold_starts import ColdStart, Pairs, measure_cold_starts
+from tests.bench.engine_costs import WAITING_COUNTS, Cost, measure_engine_costs
 from tests.bench.warm_requests import WarmRequest, measure_warm_requests
 
 DEFAULT_RUNS = 9
@@ -34,15 +35,19 @@ class Report:
     cold_imports: list[ColdImport]
     warm_requests: list[WarmRequest]
     aws_calls: list[Calls]
+    costs: list[Cost]
 
 
-def measure(runs: int, pairs: int, before: Path | None = None) -> Report:
+def measure(
+    runs: int, pairs: int, before: Path | None = None, waiting_counts: Sequence[int] = WAITING_COUNTS
+) -> Report:
     """Return a report; what is cold first, while nothing else runs here."""
     return Report(
         measure_cold_starts(pairs, before),
         measure_cold_imports(runs),
         measure_warm_requests(runs * WARM_RUNS_PER_RUN),
         count_aws_calls(),
+        measure_engine_costs(waiting_counts),
     )
 
 
@@ -75,7 +80,33 @@ def tabulate(report: Report) -> str:
     calls += [
         (act.act, str(len(act.operations)), ", ".join(act.operations) or "-") for act in report.aws_calls
     ]
-    return "\n".join([*_align(_cold_start_rows(report.cold_starts)), "", *table, "", *_align(calls)])
+    return "\n".join(
+        [
+            *_align(_cold_start_rows(report.cold_starts)),
+            "",
+            *table,
+            "",
+            *_align(calls),
+            "",
+            *_align(_cost_rows(report.costs)),
+        ]
+    )
+
+
+def _cost_rows(costs: Sequence[Cost]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        (
+            *("cost of the engine", "waiting", "tenants", "calls", "write units", "of indexes", "read units"),
+            *("messages", "SQS requests", "S3 puts", "S3 gets", "USD per million"),
+        )
+    ]
+    for cost in costs:
+        used = cost.usage
+        counts = (used.calls, used.write_units, used.index_units, used.read_units, used.messages)
+        rest = (used.sqs_requests, used.s3_puts, used.s3_gets)
+        beside = (str(cost.waiting), str(cost.tenants)) if cost.waiting else ("", "")
+        rows.append((cost.act, *beside, *map(str, (*counts, *rest)), f"{used.usd * 1_000_000:.1f}"))
+    return rows
 
 
 def _cold_start_rows(starts: Sequence[ColdStart]) -> list[tuple[str, ...]]:
@@ -123,8 +154,10 @@ def as_json(report: Report) -> str:
             ],
             "warm_requests": [{**asdict(warm), "ratio": warm.ratio} for warm in report.warm_requests],
             "aws_calls": {calls.act: calls.operations for calls in report.aws_calls},
+            "costs": [{**asdict(cost), "usd": cost.usage.usd} for cost in report.costs],
         },
         indent=2,
+        default=float,  # of Decimal
     )
 
 
@@ -141,9 +174,21 @@ def main() -> int:
     parser.add_argument(
         "--before", type=Path, metavar="BUILD", help=".aws-sam/build of another commit, to measure in turn"
     )
+    parser.add_argument(
+        "--waiting",
+        type=int,
+        nargs="+",
+        default=WAITING_COUNTS,
+        metavar="JOBS",
+        help="waiting jobs beside which the engine's cost is counted (%(default)s)",
+    )
+    parser.add_argument("--costs", action="store_true", help="count the engine's cost alone; needs no build")
     chosen = parser.parse_args()
+    if chosen.costs:
+        print("\n".join(_align(_cost_rows(measure_engine_costs(chosen.waiting)))))  # noqa: T201
+        return 0
     try:
-        report = measure(chosen.runs, chosen.pairs, chosen.before)
+        report = measure(chosen.runs, chosen.pairs, chosen.before, chosen.waiting)
     except NotBuiltError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a terminal program
         return 2

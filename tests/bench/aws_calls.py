@@ -14,16 +14,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 from unittest.mock import patch
 
-from botocore.session import Session
-
 from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import running_server
 from rune.clock import SystemClock
 from rune.jobs import lease
 from tests.bench.handlers import WHOLE_INVOCATION_MS, Context, Handle, loaded
+from tests.bench.meter import watched_clients
 from tests.builders import a_benchmark_request, an_http_event, an_sqs_event
 
 if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
     from tests.cloud import Cloud
 
 UNREACHED_SECONDS = 3600.0
@@ -52,15 +53,11 @@ class _Notebook:
     @contextmanager
     def open(self) -> Iterator[None]:
         """Note what clients of sessions made in the block send."""
-        create_client = Session.create_client
-
-        def create_noted(session: Session, *arguments: object, **options: object) -> object:
-            client = create_client(session, *arguments, **options)  # type: ignore[arg-type]  # passed on
-            client.meta.events.register_first("before-send.*.*", self._note)
-            return client
-
-        with patch.object(Session, "create_client", create_noted):
+        with watched_clients(self._watch):
             yield
+
+    def _watch(self, client: BaseClient) -> None:
+        client.meta.events.register_first("before-send.*.*", self._note)
 
     def _note(self, event_name: str, **_rest: object) -> None:
         self._operations.append(event_name.rpartition(".")[2])

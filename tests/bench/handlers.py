@@ -51,7 +51,7 @@ def loaded(package: str, environment: Mapping[str, str]) -> Iterator[Handle]:
         try:
             yield module.handle
         finally:
-            del sys.modules[name]
+            sys.modules.pop(name, None)
 
 
 @contextmanager

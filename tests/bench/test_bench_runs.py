@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,21 +16,38 @@ from tests.bench.artifacts import BUILD
 from tests.bench.aws_calls import Calls
 from tests.bench.cold_imports import ColdImport
 from tests.bench.cold_starts import ColdStart, Pairs
+from tests.bench.costs import Usage
+from tests.bench.engine_costs import Cost
 from tests.bench.warm_requests import WarmRequest
 
-pytestmark = pytest.mark.skipif(not BUILD.exists(), reason="nothing is built: make build")
+pytestmark = [
+    pytest.mark.skipif(not BUILD.exists(), reason="nothing is built: make build"),
+    pytest.mark.timeout(300),
+]
 
 
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:
     """Return what the program prints; a process of its own keeps moto and the handlers out of this one."""
     finished = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "--json", "--runs", "1", "--pairs", "1"],
+        [
+            sys.executable,
+            "-m",
+            "tests.bench",
+            "--json",
+            "--runs",
+            "1",
+            "--pairs",
+            "1",
+            "--waiting",
+            "10",
+            "300",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
-        timeout=100.0,
+        timeout=280.0,
     )
     assert finished.returncode == 0, finished.stderr
     printed: dict[str, Any] = json.loads(finished.stdout)
@@ -39,6 +57,9 @@ def report() -> dict[str, Any]:
 CLAIM = ["BatchGetItem", "UpdateItem"]
 REQUEST, STATE = ["BatchGetItem"], ["BatchGetItem"]
 COMMIT = ["TransactWriteItems"]
+TALLY = ["Query", "BatchGetItem"]
+"""The job's events, and the summary that they are added to."""
+
 FREE_SLOT = ["Query", "TransactWriteItems", "Query"]
 ADMIT = ["Query", "BatchGetItem", "TransactWriteItems", "SendMessage", "Query"]
 """The index `waiting`, its first jobs, the admission, and the places again."""
@@ -48,7 +69,7 @@ ALL_TURNS = [
     *(*REQUEST, *COMMIT),
     *(*REQUEST, *COMMIT),
     *(*REQUEST, *STATE, *COMMIT),
-    *(*REQUEST, *STATE, "Query", *COMMIT),
+    *(*REQUEST, *STATE, *TALLY, *COMMIT),
     *FREE_SLOT,
 ]
 
@@ -63,10 +84,10 @@ ALL_TURNS = [
         ("GET events", ["GetItem", "Query"]),
         ("401", ["PutItem"]),
         ("422", []),
-        ("DELETE job, waiting", ["GetItem", "BatchGetItem", "Query", "TransactWriteItems", "Query"]),
+        ("DELETE job, waiting", ["GetItem", "BatchGetItem", *TALLY, *COMMIT]),
         ("DELETE job, running", ["GetItem", "BatchGetItem", "UpdateItem", "SendMessage"]),
         ("one turn of a job", [*CLAIM, *REQUEST, *COMMIT, "SendMessage"]),
-        ("turn, cancelled", [*CLAIM, "Query", *COMMIT, *FREE_SLOT]),
+        ("turn, cancelled", [*CLAIM, *TALLY, *COMMIT, *FREE_SLOT]),
         ("all turns of a job", ALL_TURNS),
         ("all turns, and the next job's slot", [*ALL_TURNS, *ADMIT]),
         ("message, duplicate", CLAIM),
@@ -93,6 +114,28 @@ def test_request_stays_within_its_budget_of_aws_calls(
     report: dict[str, Any], request_: str, most: int
 ) -> None:
     assert len(report["aws_calls"][request_]) <= most
+
+
+@pytest.mark.parametrize("tenants", [1, 100])
+@pytest.mark.parametrize(
+    "act",
+    [
+        "POST of a job that waits",
+        "one turn with its message",
+        "the job's other turns, and the next job's admission",
+        "tick with nothing late",
+    ],
+)
+def test_act_writes_and_calls_as_much_beside_few_and_many_waiting_jobs(
+    report: dict[str, Any], act: str, tenants: int
+) -> None:
+    few, many = (
+        {**cost["usage"], "read_units": None}
+        for cost in report["costs"]
+        if (cost["act"], cost["tenants"]) == (act, tenants)
+    )
+
+    assert few == many
 
 
 def test_no_function_imports_what_it_does_not_use(report: dict[str, Any]) -> None:
@@ -136,7 +179,10 @@ def test_table_shows_every_figure() -> None:
     warm = WarmRequest("GET job", request_ms=0.5, without_aws_ms=0.15, empty_ms=0.1)
     calls = [Calls("GET job", ("Query",)), Calls("401", ())]
 
-    table = tabulate(Report([start], [cold], [warm], calls))
+    usage = Usage(5, 20, 3, Decimal("2.5"), 1, 3, 2, 4)
+    costs = [Cost("a job", usage), Cost("a tick", usage.times(2), waiting=10, tenants=1)]
+
+    table = tabulate(Report([start], [cold], [warm], calls, costs))
 
     assert table.splitlines() == [
         "cold start  until    processor  x empty function  empty        pairs",
@@ -157,4 +203,17 @@ def test_table_shows_every_figure() -> None:
         "AWS calls  count  in order",
         "GET job    1      Query",
         "401        0      -",
+        "",
+        (
+            "cost of the engine  waiting  tenants  calls  write units  of indexes  read units  "
+            "messages  SQS requests  S3 puts  S3 gets  USD per million"
+        ),
+        (
+            "a job                                 5      20           3           2.5         "
+            "1         3             2        4        27.5"
+        ),
+        (
+            "a tick              10       1        10     40           6           5.0         "
+            "2         6             4        8        55.0"
+        ),
     ]
