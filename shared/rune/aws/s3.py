@@ -19,7 +19,7 @@ class S3ObjectStore(ObjectStore):
     Parameters
     ----------
     get_client
-        Called for each text: few are large enough to come here, and the client takes 50 ms to make.
+        Called for each text: many invocations have none, and the client takes 50 ms to make.
     content_type
         Media type with which the bucket serves them.
     """

@@ -347,6 +347,7 @@ FITTING = {
     "longest": "x" * LARGEST_ROW_BYTES,
     "longest in two bytes": "é" * (LARGEST_ROW_BYTES // 2),
 }
+LARGE_TEXT, OTHER_LARGE_TEXT = "w" * (LARGEST_ROW_BYTES + 1), "z" * (LARGEST_ROW_BYTES + 1)
 LARGE = {
     "one too long": "x" * (LARGEST_ROW_BYTES + 1),
     "one too long in two bytes": "é" * (LARGEST_ROW_BYTES // 2) + "x",
@@ -383,28 +384,28 @@ def test_body_is_in_the_bucket_when_it_is_large(body: str, cloud: Cloud) -> None
 def test_large_result_stays_the_winners_when_a_zombie_commits_later(cloud: Cloud) -> None:
     zombie, winner = a_claimed_job(epoch=1), a_claimed_job(epoch=2)
     store = put(cloud, winner)
-    assert store.commit(winner, make_transition(winner, Done("w" * 300_001), NOW, 5))
+    assert store.commit(winner, make_transition(winner, Done(LARGE_TEXT), NOW, 5))
 
-    assert not store.commit(zombie, make_transition(zombie, Done("z" * 300_001), NOW, 5))
+    assert not store.commit(zombie, make_transition(zombie, Done(OTHER_LARGE_TEXT), NOW, 5))
 
     stored = store.read_with_result(JOB_ID)
     assert stored
-    assert stored.result_json == "w" * 300_001
+    assert stored.result_json == LARGE_TEXT
 
 
 def test_large_state_stays_the_winners_when_a_zombie_commits_later(cloud: Cloud) -> None:
     zombie, winner = a_claimed_job(epoch=1), a_claimed_job(epoch=2)
     store = put(cloud, winner)
-    assert store.commit(winner, make_transition(winner, Again(0, state_json="w" * 300_001), NOW, 5))
+    assert store.commit(winner, make_transition(winner, Again(0, state_json=LARGE_TEXT), NOW, 5))
 
-    assert not store.commit(zombie, make_transition(zombie, Again(0, state_json="z" * 300_001), NOW, 5))
+    assert not store.commit(zombie, make_transition(zombie, Again(0, state_json=OTHER_LARGE_TEXT), NOW, 5))
 
-    assert store.read_state(winner) == "w" * 300_001
+    assert store.read_state(winner) == LARGE_TEXT
     assert cloud.object_keys() == [f"results/{JOB_ID}/state-1.json", f"results/{JOB_ID}/state-2.json"]
 
 
 def test_large_body_is_in_the_bucket_before_the_row_that_points_there(cloud: Cloud) -> None:
-    cloud.store.submit(Submission(a_job(), "x" * 300_001, an_event()))
+    cloud.store.submit(Submission(a_job(), LARGE_TEXT, an_event()))
 
     assert cloud.operations == ["PutObject", "TransactWriteItems"]
 
