@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rune.aws.errors import log_failed_call
 from rune.clock import Clock, to_epoch_ms
 from rune.tenants.limiter import EMPTY, FAILURE_LIMIT, SlidingWindow, after_failure, seconds_blocked
 
@@ -98,7 +99,7 @@ class DynamoLimiter:
         try:
             found = self._client.get_item(TableName=self._table, Key=key(subject), ConsistentRead=True)
         except (BotoCoreError, ClientError) as error:
-            _note_unreachable(error)
+            log_failed_call(log, "limiter.unreachable", error)
             return None
         return self.learn(subject, found.get("Item"))
 
@@ -137,7 +138,7 @@ class DynamoLimiter:
             try:
                 found = self._replace(subject, window, following, now_ms)
             except (BotoCoreError, ClientError) as error:
-                _note_unreachable(error)
+                log_failed_call(log, "limiter.unreachable", error)
                 found = following
             self._memory.keep(subject, found)
             if found is following:
@@ -231,10 +232,6 @@ class _Memory:
             self._windows[subject] = window
             while len(self._windows) > self._size:
                 self._windows.popitem(last=False)
-
-
-def _note_unreachable(error: Exception) -> None:
-    log.warning("limiter.unreachable", extra={"reason": type(error).__name__})
 
 
 def _number(value: int) -> AttributeValueTypeDef:

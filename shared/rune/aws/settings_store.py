@@ -21,6 +21,7 @@ from typing import Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rune.aws.errors import is_transient, reason_of
 from rune.clock import Clock
 from rune.errors import SettingsUnavailableError
 from rune.tenants.entries import NOT_UNDERSTOOD_METRIC
@@ -141,10 +142,12 @@ class ParameterCache[T]:
             try:
                 text = self._read_text(name)
             except (BotoCoreError, ClientError) as error:
-                log.error(  # noqa: TRY400  # no trace: one of many
-                    "settings.unreadable",
-                    extra={"place": name, "reason": _reason_of(error), "metric": NOT_UNDERSTOOD_METRIC},
-                )
+                # No trace: one of many. The alarm rings for both, since tenants are refused in the end.
+                extra = {"place": name, "reason": reason_of(error), "metric": NOT_UNDERSTOOD_METRIC}
+                if is_transient(error):
+                    log.warning("settings.unreadable", extra=extra)
+                else:
+                    log.error("settings.refused", extra=extra)  # noqa: TRY400
                 self._note_failure(name, last, now)
             else:
                 value = self._understand(name, text)
@@ -187,10 +190,3 @@ def _put[T](memory: OrderedDict[str, T], name: str, value: T) -> None:
 def _is_within(since: datetime | None, now: datetime, limit: timedelta) -> bool:
     """Return whether less than the limit has passed; a clock that went back counts as passed."""
     return since is not None and timedelta(0) <= now - since < limit
-
-
-def _reason_of(error: Exception) -> str:
-    """Return the service's code, or the type: messages may repeat what was sent."""
-    if isinstance(error, ClientError):
-        return error.response["Error"]["Code"]
-    return type(error).__name__

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, override
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rune.aws.errors import log_failed_call
 from rune.errors import UnreadableRowError
 from rune.jobs.lifecycle import Send
 from rune.jobs.plan import Lane
@@ -48,8 +49,8 @@ class SqsStepQueue(StepQueue):
                 MessageBody=encode(send.message),
                 DelaySeconds=send.delay_seconds,
             )
-        except (BotoCoreError, ClientError):
-            log.warning("queue.send_failed", exc_info=True, extra={"job_id": send.message.job_id})
+        except (BotoCoreError, ClientError) as error:
+            log_failed_call(log, "queue.send_failed", error, {"job_id": send.message.job_id})
             return False
         return True
 
@@ -60,7 +61,10 @@ class SqsStepQueue(StepQueue):
                 QueueUrl=self._queue_urls[lane], AttributeNames=["ApproximateNumberOfMessages"]
             )
             return int(answer["Attributes"]["ApproximateNumberOfMessages"])
-        except (BotoCoreError, ClientError, KeyError, ValueError):
+        except (BotoCoreError, ClientError) as error:
+            log_failed_call(log, "queue.count_failed", error, {"lane": lane})
+            return 0
+        except (KeyError, ValueError):
             log.warning("queue.count_failed", exc_info=True, extra={"lane": lane})
             return 0
 

@@ -445,6 +445,17 @@ def test_limiter_counts_by_itself_when_the_table_cannot_be_reached(
     assert {record.__dict__["reason"] for record in caplog.records} == {"EndpointConnectionError"}
 
 
+def test_limiter_names_a_refusal_when_the_table_refuses_its_call(
+    cloud: Cloud, limiter: DynamoLimiter, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Before(cloud.dynamodb, lambda _: refusing("AccessDeniedException")):
+        assert limiter.count_failure(SUBJECT) is None
+
+    (record,) = caplog.records
+    assert (record.levelno, record.__dict__["reason"]) == (logging.ERROR, "AccessDeniedException")
+    assert record.__dict__["metric"] == "CallsRefused"
+
+
 def test_limiter_returns_to_the_row_when_the_table_is_back(cloud: Cloud, limiter: DynamoLimiter) -> None:
     fail(limiter, 2)
     with Before(cloud.dynamodb, lambda _: refusing("ProvisionedThroughputExceededException")):

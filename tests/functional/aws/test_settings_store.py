@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import ClientError
 
 from rune.aws import settings_store
 from rune.aws.provider_key import SsmKey
@@ -182,7 +184,7 @@ def test_failed_reading_is_logged_by_its_parameter_and_rings(
 
     (record,) = caplog.records
     assert (record.levelno, record.getMessage(), record.exc_info) == (
-        logging.ERROR,
+        logging.WARNING,
         "settings.unreadable",
         None,
     )
@@ -192,6 +194,26 @@ def test_failed_reading_is_logged_by_its_parameter_and_rings(
         "EndpointConnectionError",
         "SettingsNotUnderstood",
     )
+
+
+def test_refused_reading_is_no_outage(
+    cache: ParameterCache[str | None],
+    ssm: Ssm,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(**_: object) -> Mapping[str, Mapping[str, object]]:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetParameter")
+
+    monkeypatch.setattr(ssm, "get_parameter", refuse)
+
+    with pytest.raises(SettingsUnavailableError):
+        cache.get(NAME)
+
+    (record,) = caplog.records
+    told = record.__dict__
+    assert (record.levelno, record.getMessage()) == (logging.ERROR, "settings.refused")
+    assert (told["reason"], told["metric"]) == ("AccessDeniedException", "SettingsNotUnderstood")
 
 
 def test_names_without_a_parameter_displace_none_that_has_one(

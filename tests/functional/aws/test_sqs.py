@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -48,9 +48,34 @@ def test_send_returns_false_and_says_so_when_the_queue_does_not_take_it(
 
     assert not SqsStepQueue(lambda: cloud.sqs, {Lane.MONEY: NOWHERE}).send(a_send())
 
-    assert [(record.msg, record.__dict__["job_id"]) for record in caplog.records] == [
-        ("queue.send_failed", JOB_ID)
+    (record,) = caplog.records
+    assert (record.msg, record.__dict__["job_id"]) == ("queue.send_failed", JOB_ID)
+    # There is no such queue, and there will be none.
+    assert (record.levelno, record.__dict__["metric"]) == (logging.ERROR, "CallsRefused")
+
+
+class ThrottledQueue:
+    """A client of SQS that is asked too often."""
+
+    def send_message(self, **_: object) -> object:
+        raise ClientError({"Error": {"Code": "RequestThrottled"}}, "SendMessage")
+
+    def get_queue_attributes(self, **_: object) -> object:
+        raise ClientError({"Error": {"Code": "RequestThrottled"}}, "GetQueueAttributes")
+
+
+def test_queue_that_throttles_is_no_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "rune")
+    client: Any = ThrottledQueue()
+    queue = SqsStepQueue(lambda: client, {Lane.MONEY: NOWHERE})
+
+    assert (queue.send(a_send()), queue.count_backlog(Lane.MONEY)) == (False, 0)
+
+    assert [(record.msg, record.levelno, record.__dict__["reason"]) for record in caplog.records] == [
+        ("queue.send_failed", logging.WARNING, "RequestThrottled"),
+        ("queue.count_failed", logging.WARNING, "RequestThrottled"),
     ]
+    assert not any("metric" in record.__dict__ for record in caplog.records)
 
 
 @pytest.mark.parametrize("count", [0, 3])
@@ -75,9 +100,9 @@ def test_backlog_counts_as_none_and_says_so_when_it_is_unknown(
 
     assert SqsStepQueue(lambda: cloud.sqs, {Lane.MONEY: NOWHERE}).count_backlog(Lane.MONEY) == 0
 
-    assert [(record.msg, record.__dict__["lane"]) for record in caplog.records] == [
-        ("queue.count_failed", Lane.MONEY)
-    ]
+    (record,) = caplog.records
+    assert (record.msg, record.__dict__["lane"]) == ("queue.count_failed", Lane.MONEY)
+    assert (record.levelno, record.__dict__["metric"]) == (logging.ERROR, "CallsRefused")
 
 
 def test_dead_letters_keep_the_body_as_it_came(cloud: Cloud) -> None:
