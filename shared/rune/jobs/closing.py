@@ -1,11 +1,16 @@
 """The end of a job, in whichever process it comes."""
 
+from __future__ import annotations
+
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rune.jobs.metrics import Tallies, tally
 from rune.jobs.record import Job
 from rune.jobs.store import JobStore
-from rune.jobs.transitions import Transition
+
+if TYPE_CHECKING:
+    from rune.jobs.transitions import Transition
 
 
 def commit(store: JobStore, job: Job, transition: Transition) -> bool:
