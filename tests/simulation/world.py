@@ -38,6 +38,9 @@ from tests.simulation.slots import job_slots
 from tests.simulation.table import FaultyStore, Guard, WatchedTable
 from tests.simulation.timing import START, SkewedClock
 
+STALLED_TICKS = 4
+"""Of the janitor while a process stands still."""
+
 DEEPEST_STALL = 4
 """How many processes may stand still at once, one inside the other's standstill."""
 
@@ -237,6 +240,8 @@ class World:
             return
         self._stalled += 1
         is_slow = fault is Fault.OVERTAKEN
+        # Meanwhile the janitor sends others for a worker that seems lost, one at each tick.
+        self.queue.allow_more_of_any(STALLED_TICKS)
         self.let_pass(self.random.uniform(0.0, 90.0) if is_slow else self.pause_seconds())
         self._stalled -= 1
 
