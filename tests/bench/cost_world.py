@@ -227,14 +227,19 @@ def many_rows_allowed() -> Iterator[None]:
 
 
 def put_rows(rows: Sequence[Item]) -> None:
-    """Put rows into moto's table itself: its API would take minutes for so many."""
+    """Put rows into moto itself: its API would take minutes for so many, as would its check of sizes."""
     from moto.dynamodb.models import dynamodb_backends  # noqa: PLC0415  # it takes a second to load
+    from moto.dynamodb.models.dynamo_type import DynamoType  # noqa: PLC0415
+    from moto.dynamodb.models.dynamo_type import Item as MotoItem  # noqa: PLC0415
 
     from tests.cloud import TABLE  # noqa: PLC0415
 
     table = dynamodb_backends["123456789012"]["eu-central-1"].tables[TABLE]
     for row in rows:
-        table.put_item(cast("dict[str, Any]", dict(row)), overwrite=True)
+        values = {name: DynamoType(cast("dict[str, Any]", value)) for name, value in row.items()}
+        item = MotoItem(values["pk"], values["sk"], {})
+        dict.update(item.attrs, values)
+        table.items[values["pk"]][values["sk"]] = item
 
 
 @contextmanager

@@ -22,7 +22,7 @@ POINTS = 12
 """The most that a workload may have."""
 
 MANY = 1_000
-WAITING_COUNTS = (10, 1_000)
+WAITING_COUNTS = (10, 1_000, 100_000)
 TENANT_COUNTS = (1, 100)
 
 
