@@ -165,7 +165,7 @@ MUTANTS = (
         'if "format" in row and int(row["format"]["N"]) > FORMAT:',
         "if False:",
         "A row of a later version would be misread.",
-        ROW_TESTS,
+        _tests("other_versions", "row_in_a_later_format_is_not_understood"),
     ),
     Mutant(
         "other request has the same key",

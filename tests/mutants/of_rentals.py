@@ -23,7 +23,7 @@ PROOFS = (
         "return Presence.UNCONFIRMED",
         "return Presence.ABSENT",
         "Listings have come back empty without an error.",
-        RECONCILIATION_TESTS,
+        SWEEP_TESTS,
     ),
     Mutant(
         "listing of another account proves",
@@ -31,7 +31,7 @@ PROOFS = (
         "rental.account_id is not None and rental.account_id != listing.account_id",
         "False",
         "The key of another account shows nothing of ours.",
-        RECONCILIATION_TESTS,
+        SWEEP_TESTS,
     ),
     Mutant(
         "early listing proves",
@@ -236,7 +236,7 @@ DECISIONS = (
         "if rental.is_borrowed:\n        return lifecycle.give_back",
         "if False:\n        return lifecycle.give_back",
         "A machine that a tenant keeps would be destroyed for a job's sake.",
-        RECONCILIATION_TESTS,
+        (TEST_RENTING + "test_lost_machine.py",),
     ),
     Mutant(
         "machine of another holder is returned",
@@ -244,7 +244,7 @@ DECISIONS = (
         "return lifecycle.give_back(rental, now, unfit_for=job_id) if rental.holder == job_id else None",
         "return lifecycle.give_back(rental, now, unfit_for=job_id)",
         "A job would take a machine from another one.",
-        RECONCILIATION_TESTS,
+        (TEST_RENTING + "test_lost_machine.py", TEST_RENTING + "test_pull.py"),
     ),
     Mutant(
         "contract of a released rental is forgotten",
@@ -349,7 +349,7 @@ WRITES = (
         "cost_micro_usd(rental, max(gone_at, now))",
         "cost_micro_usd(rental, gone_at)",
         "The bill would be lower than what the provider charges.",
-        RECONCILIATION_TESTS,
+        SWEEP_TESTS,
     ),
 )
 
@@ -360,7 +360,7 @@ BLAMES = (
         "ModelNotFoundError: Blame.REQUEST,",
         "ModelNotFoundError: Blame.MACHINE,",
         "Three machines would be paid for a model that does not exist.",
-        BLAME_TESTS,
+        (TEST_RENTING + "test_pull.py",),
     ),
     Mutant(
         "busy provider costs an offer",

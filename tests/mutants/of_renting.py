@@ -11,6 +11,7 @@ DEPENDENCIES = RENTING + "dependencies.py"
 LOST = RENTING + "lost_machine.py"
 
 RENT_TESTS = (TEST_RENTING + "test_rent.py",)
+PAUSED_TESTS = (TEST_RENTING + "test_rent_paused.py",)
 REFUSED_TESTS = (TEST_RENTING + "test_rent_refused.py",)
 KEPT_TESTS = (TEST_RENTING + "test_rent_kept.py",)
 RECONCILE_TESTS = (TEST_RENTING + "test_reconcile.py",)
@@ -34,7 +35,7 @@ ORDERS = (
         "if self._dependencies.find_rental(job) is not None:",
         "if False:",
         "A worker that paused would rent a second machine.",
-        RENT_TESTS,
+        PAUSED_TESTS,
     ),
     Mutant(
         "rent beside the job's machine",
@@ -66,7 +67,7 @@ ORDERS = (
         "if dependencies.clock.now() - rental.intended_at > ORDER_FRESHNESS:",
         "if False:",
         "A worker that paused would order what was given up.",
-        RENT_TESTS,
+        PAUSED_TESTS,
     ),
     Mutant(
         "order after a long search",
@@ -74,7 +75,7 @@ ORDERS = (
         "if self._dependencies.clock.now() - began_at > LONGEST_SEARCH:",
         "if False:",
         "The function would be ended during the order.",
-        RENT_TESTS,
+        PAUSED_TESTS,
     ),
     Mutant(
         "order without credit",
@@ -90,7 +91,7 @@ ORDERS = (
         "if deployment.closed_at is not None:",
         "if False:",
         "A machine would be left without a deployment.",
-        RENT_TESTS,
+        REFUSED_TESTS,
     ),
     Mutant(
         "order without the rate limit",
