@@ -22,14 +22,14 @@ _POSITION = re.compile(r"[0-9]{13}#[0-9a-f]{32}(-[0-9]{1,4})?")
 """A moment, and a job or a rental."""
 
 
-def job_record(stored: StoredJob, place: QueuePlace | None = None) -> JobRecord:
-    """Return where a job stands; `place` is that of a job that waits."""
+def job_record(stored: StoredJob, place: QueuePlace | None = None, hindrance: str | None = None) -> JobRecord:
+    """Return where a job stands; `place` and `hindrance` are as in `plan.describe`."""
     job, failure = stored.job, stored.job.failure
     return JobRecord(
         job_id=job.job_id,
         kind=job.kind.value,
         status=job.status.value,
-        message=plan.describe(job, place),
+        message=plan.describe(job, place, hindrance),
         queue_position=place.position if place else None,
         queue_wait_seconds=place.wait_seconds if place else None,
         progress={"step": job.step.value, "try": job.failures + 1, **job.progress},

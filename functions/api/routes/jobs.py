@@ -54,7 +54,7 @@ async def get_job(
     if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)  # type: ignore[return-value]  # no document
     response.headers.update(headers)
-    return documents.job_record(stored, place)
+    return documents.job_record(stored, place, jobs.find_hindrance(stored.job))
 
 
 @router.delete("/{job_id}", status_code=202, responses=responses(404, 409))

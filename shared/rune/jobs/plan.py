@@ -127,21 +127,33 @@ def lane_of(job: Job) -> Lane:
     return Lane.MONEY if job.cancel_requested_at else STEPS[job.step].lane
 
 
-def describe(job: Job, place: QueuePlace | None = None) -> str:
-    """Return one sentence on the state of the job, for a person who waits for it."""
+def describe(job: Job, place: QueuePlace | None = None, hindrance: str | None = None) -> str:
+    """Return one sentence on the state of the job, for a person who waits for it.
+
+    Parameters
+    ----------
+    place
+        Of a job that waits.
+    hindrance
+        Why the machine is not given back yet, as a sentence or code.
+    """
     match job.status:
         case Status.QUEUED:
             return _describe_waiting(place) if job.is_waiting else "Waiting for a worker."
-        case Status.RUNNING if job.cancel_requested_at and not job.is_releasing:
-            return "Stopping, as was asked."
         case Status.RUNNING:
-            return STEPS[job.step].doing
+            return _describe_running(job, hindrance)
         case Status.SUCCEEDED:
             return "Done."
         case Status.CANCELLED:
             return "Cancelled, as was asked."
         case Status.FAILED:
             return job.failure.sentence if job.failure else "Failed."
+
+
+def _describe_running(job: Job, hindrance: str | None) -> str:
+    if not job.is_releasing:
+        return "Stopping, as was asked." if job.cancel_requested_at else STEPS[job.step].doing
+    return f"{STEPS[job.step].doing} Not yet possible: {hindrance}" if hindrance else STEPS[job.step].doing
 
 
 def _describe_waiting(place: QueuePlace | None) -> str:

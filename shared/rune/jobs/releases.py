@@ -29,6 +29,13 @@ def find_hindrance(events: Sequence[Event]) -> str | None:
     return None
 
 
+def explain_hindrance(events: Sequence[Event]) -> str | None:
+    """Return the sentence of what the last event tells of a hindrance, or its code where it has no sentence."""
+    if not events or not _is_of_release(events[-1]) or events[-1].error_type is None:
+        return None
+    return events[-1].labels.get("detail", events[-1].error_type)
+
+
 def _began_at(job: Job, events: Sequence[Event]) -> datetime:
     """Return when the present release began: after the last event of another step, or with the cancel request."""
     before = max((e.recorded_at for e in events if not _is_of_release(e)), default=job.created_at)

@@ -14,6 +14,7 @@ from rune.jobs.admission import Admission
 from rune.jobs.metrics import Tallies, tally
 from rune.jobs.places import DEFAULT_TERMS, QueuePlace, Terms
 from rune.jobs.record import ACTIVE, Job, Kind, Status
+from rune.jobs.releases import explain_hindrance
 from rune.jobs.store import (
     IdempotencyKey,
     IsWanted,
@@ -272,6 +273,13 @@ class JobService:
         if isinstance(flagged, Job):
             self._queue.send(lifecycle.message_for(flagged))
         return flagged
+
+    def find_hindrance(self, job: Job) -> str | None:
+        """Return why a job's machine is not given back yet, where its last event tells; None otherwise."""
+        if not job.is_releasing or not job.is_active:
+            return None
+        history = self._store.read_events(job.job_id, after=job.event_count - 1)
+        return None if history is None else explain_hindrance(history.events)
 
     def find_place(self, job: Job) -> QueuePlace | None:
         """Return where a waiting job stands; None for a job that does not wait."""

@@ -13,6 +13,7 @@ from rune.aws.job_store import LARGEST_ROW_BYTES
 from rune.jobs.lifecycle import request_cancel
 from rune.jobs.outcomes import Done, Next
 from rune.jobs.record import Job, Status, StepName
+from rune.jobs.store import Submission
 from rune.jobs.transitions import make_transition
 from tests.builders import (
     JOB_ID,
@@ -112,7 +113,8 @@ def test_get_reads_no_bucket_when_the_result_is_a_draft(api: ModuleType, cloud: 
     response = get(api, JOB)
 
     assert (response.status, response.document["result"]) == (200, None)
-    assert cloud.operations == ["BatchGetItem"]
+    # The query looks for what keeps the machine from being given back.
+    assert cloud.operations == ["BatchGetItem", "Query"]
 
 
 def test_get_reads_no_bucket_when_the_job_is_another_tenants(api: ModuleType, cloud: Cloud) -> None:
@@ -245,3 +247,27 @@ def test_events_after_no_number_are_refused(
 
     assert_problem(response, a_wrong_field("/after", sentence))
     assert cloud.calls == []
+
+
+# ---------------------------------------------------------------- why a machine is not given back yet
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            {"step": "release", "detail": "There is no key for Vast.ai."},
+            "Giving the machine back. Not yet possible: There is no key for Vast.ai.",
+        ),
+        ({"step": "measure", "detail": "There is no key for Vast.ai."}, "Giving the machine back."),
+    ],
+    ids=["told", "of another step"],
+)
+def test_get_says_why_a_machine_is_not_given_back_yet(
+    api: ModuleType, cloud: Cloud, labels: dict[str, str], message: str
+) -> None:
+    job = a_job(step=StepName.RELEASE, status=Status.RUNNING, rents=True, ends_as=Status.FAILED)
+    hindered = replace(an_event(), labels=labels, status="error", error_type="provider_key")
+    cloud.store.submit(Submission(job, "{}", hindered))
+
+    assert get(api, JOB).document["message"] == message

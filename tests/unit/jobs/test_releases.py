@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from rune.jobs.record import Event, Job, StepName
-from rune.jobs.releases import LONGEST_USUAL_RELEASE, find_hindrance, is_long, may_be_long
+from rune.jobs.releases import LONGEST_USUAL_RELEASE, explain_hindrance, find_hindrance, is_long, may_be_long
 from tests.builders import NOW, a_claimed_job, an_event
 
 HOUR = LONGEST_USUAL_RELEASE
@@ -47,6 +47,14 @@ def test_release_cannot_be_long_in_the_first_hour_of_its_job() -> None:
     assert not may_be_long(RELEASING, NOW + HOUR)
     assert may_be_long(RELEASING, NOW + 2 * HOUR)
     assert not may_be_long(replace(RELEASING, step=StepName.BOOT), NOW + 2 * HOUR)
+
+
+def test_hindrance_is_explained_by_the_last_event_alone() -> None:
+    told = replace(HISTORY[2], labels={"step": "release", "detail": "Vast.ai is down."})
+
+    assert explain_hindrance((told,)) == "Vast.ai is down."
+    assert explain_hindrance(HISTORY[:3]) == "provider_failed"
+    assert (explain_hindrance(HISTORY), explain_hindrance(HISTORY[:2]), explain_hindrance(())) == (None,) * 3
 
 
 def test_hindrance_is_the_last_that_is_told_of_the_present_release() -> None:
