@@ -23,6 +23,9 @@ LONGEST_DELAY_SECONDS = 900
 LONGEST_RELEASE_DELAY_SECONDS = 60
 """Between two tries of `release`; the machine bills meanwhile."""
 
+TOLD_RELEASES = 8
+"""Failed tries of `release` of which each has an event."""
+
 LONGEST_SENTENCE_BYTES = 148
 """Of a failure, because the hot item is small."""
 
@@ -204,15 +207,19 @@ def _fail(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Transit
 def _retry_release(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Transition:
     """Return the transition to another try to give the machine back.
 
-    There is no last try: what bills must be proven gone, for however long the provider is out of order.
+    There is no last try: what bills must be proven gone, for however long the provider is out of order. The first
+    tries are told, and then each whose number is a power of two, so that days of them do not fill the history.
     """
+    tries = job.failures + 1
+    is_told = tries <= TOLD_RELEASES or tries.bit_count() == 1
+    notes = (*outcome.notes, _step_end(job, duration_ms, error_type=outcome.code)) if is_told else ()
     return _go_on(
         job,
         now,
         step=job.step,
         delay_seconds=min(LONGEST_RELEASE_DELAY_SECONDS, 5 * 2 ** min(job.failures, 5)),
-        notes=(*outcome.notes, _step_end(job, duration_ms, error_type=outcome.code)),
-        sets={"failures": job.failures + 1},
+        notes=notes,
+        sets={"failures": tries},
     )
 
 

@@ -178,6 +178,16 @@ def test_transition_never_gives_a_release_up(error: Failed, ends_as: Status | No
     assert (job.failures, job.failure) == (50, None)
 
 
+def test_transition_tells_of_ever_fewer_failed_releases() -> None:
+    told = [
+        failures + 1
+        for failures in range(200)
+        if carried_out(a_releasing_job(failures=failures), ERRORS[0])[1].events
+    ]
+
+    assert told == [1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64, 128]
+
+
 @pytest.mark.parametrize(
     ("failures", "delay_seconds"), [(0, 5), (1, 10), (2, 20), (3, 40), (4, 60), (9, 60), (10**6, 60)]
 )
