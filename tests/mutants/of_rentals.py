@@ -244,7 +244,7 @@ DECISIONS = (
         "return lifecycle.give_back(rental, now, unfit_for=job_id) if rental.holder == job_id else None",
         "return lifecycle.give_back(rental, now, unfit_for=job_id)",
         "A job would take a machine from another one.",
-        (TEST_RENTING + "test_lost_machine.py", TEST_RENTING + "test_pull.py"),
+        RECONCILIATION_TESTS,
     ),
     Mutant(
         "contract of a released rental is forgotten",
@@ -349,7 +349,7 @@ WRITES = (
         "cost_micro_usd(rental, max(gone_at, now))",
         "cost_micro_usd(rental, gone_at)",
         "The bill would be lower than what the provider charges.",
-        SWEEP_TESTS,
+        RECONCILIATION_TESTS,
     ),
 )
 

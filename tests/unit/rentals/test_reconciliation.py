@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from rune.rentals.bills import cost_micro_usd
 from rune.rentals.instance import CLOCK_SKEW, Instance, Listing
 from rune.rentals.proof import (
     LISTING_LAG,
@@ -21,6 +22,7 @@ from rune.rentals.reconciliation import (
     Decision,
     adopt_contract,
     decide_action,
+    leave_machine,
     record_gone,
     record_look,
     record_not_made,
@@ -346,6 +348,23 @@ def test_rental_that_was_never_made_ends_for_the_reason_found() -> None:
     ended = apply(change, a_rental())
     found = (ended.state, ended.end_reason, ended.end_detail)
     assert found == (RentalState.RELEASED, EndReason.CREATE_LOST, "why")
+
+
+def test_bill_of_a_rental_goes_up_to_when_the_proof_had_come() -> None:
+    change = record_gone(DESTROYED, a_confirmed_listing(begun_at=LATER), after(3700), EndReason.VANISHED)
+
+    assert change is not None
+    ended = apply(change, DESTROYED)
+    assert (ended.released_at, ended.cost_micro_usd) == (LATER, cost_micro_usd(DESTROYED, after(3700)))
+
+
+@pytest.mark.parametrize(("holder", "is_returned"), [(JOB_ID, True), ("a later job", False)])
+def test_borrowed_machine_is_returned_by_the_job_that_has_it_alone(holder: str, is_returned: bool) -> None:
+    borrowed = a_running_rental(job_id=OTHER_JOB_ID, holder=holder)
+
+    change = leave_machine(borrowed, JOB_ID, LATER, EndReason.MACHINE_LOST, "exited")
+
+    assert (change is not None) is is_returned
 
 
 def test_rental_proven_gone_keeps_the_reason_of_its_release() -> None:

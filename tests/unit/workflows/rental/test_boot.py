@@ -13,10 +13,12 @@ from rune.errors import (
 )
 from rune.jobs.outcomes import Again, Failed, Next, Note, Released, Spending
 from rune.jobs.record import StepName
+from rune.rentals import lifecycle
 from rune.rentals.instance import Instance
 from rune.rentals.record import EndReason, Rental, RentalState, make_rental_id
 from rune.rentals.store import Endpoint
 from tests.builders import JOB_ID, after
+from tests.memory_rental_store import ContestedRentalStore
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
@@ -375,6 +377,30 @@ def test_boot_gives_a_machine_up_that_costs_more_than_the_caller_allows(told: in
         assert world.rental().state is RentalState.RELEASING
     else:
         assert outcome.step is StepName.PULL
+
+
+def test_boot_goes_on_to_the_release_of_a_machine_that_the_janitor_gives_up_meanwhile() -> None:
+    seen = a_created_rental(first_seen_running_at=after(20))
+    world = a_world(instances=(an_instance(),), seconds=30)
+    world.rental_store = ContestedRentalStore(
+        seen, lambda found: lifecycle.ask_release(found, EndReason.ORPHANED, after(30))
+    )
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    assert (outcome.step, world.rental().state) == (StepName.RELEASE, RentalState.RELEASING)
+
+
+def test_boot_uses_a_borrowed_machine_whose_price_has_risen_since_it_was_taken() -> None:
+    kept = a_kept_rental_of(OTHER_JOB_ID)
+    borrowed = replace(kept, state=RentalState.RUNNING, holder=JOB_ID, held_since=after(1000))
+    world = a_world(borrowed, instances=(an_instance(micro_usd_per_hour=900_000),), seconds=1001)
+
+    outcome = world.run(JOB, min_dph=0, max_dph=0.5)
+
+    assert isinstance(outcome, Next)
+    assert outcome.step is StepName.PULL
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,11 @@ from rune.jobs.record import Kind, StepName
 from rune.llm.protocol import OnPull, PullProgress, PullRequest
 from rune.rentals.record import Alternative, EndReason, Rental, RentalState
 from rune.rentals.store import RentalRefused
-from rune.storage.change import Change
+from rune.storage.change import Change, make_change
 from rune.workflows.rental.pull import percent
-from tests.builders import JOB_ID, FakeClock, a_step_context, after
+from tests.builders import JOB_ID, NOW, FakeClock, a_step_context, after
 from tests.fake_model_server import FakeModelServer
-from tests.memory_rental_store import MemoryRentalStore
+from tests.memory_rental_store import ContestedRentalStore, MemoryRentalStore
 from tests.rental_builders import (
     ALIVE,
     MODEL,
@@ -142,6 +142,19 @@ def test_pull_downloads_only_what_is_written_down_first() -> None:
 
     assert len(world.server.pulls) == 1
     assert world.rental().pulling_bytes == 9_000_000_000
+
+
+def test_pull_begins_nothing_on_a_machine_that_another_job_has_by_now() -> None:
+    def take(found: Rental) -> Change:
+        return make_change("take", NOW, requires=(), sets={"holder": OTHER_JOB_ID})
+
+    world = a_world(seconds=150)
+    world.rental_store = ContestedRentalStore(EMPTY, take)
+    world.server = SlowServer(models=())
+
+    world.run(JOB)
+
+    assert (world.server.pulls, world.rental().pulling_bytes) == ([], 0)
 
 
 class LyingServer(FakeModelServer):

@@ -62,6 +62,7 @@ def test_rent_uses_a_machine_that_its_tenant_keeps() -> None:
         {"kept_until": None},
         {"ceiling_at": after(3599)},
         {"template_hash": "another"},
+        {"unfit_for": JOB_ID},
         {"machine": replace(FITTING, vram_mb=8_799)},
         {"machine": replace(FITTING, disk_gb=40)},
         {"downloaded_bytes": 24_000_000_001},
