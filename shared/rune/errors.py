@@ -133,7 +133,7 @@ class TooManyWaitingJobsError(RequestError):
     retry_after_seconds: ClassVar[int] = 60
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} jobs of your tenant wait already; post this one when some have ended.")
+        super().__init__(f"{limit} jobs of your tenant wait already; post this one when some have begun.")
 
 
 class RateLimitedError(RequestError):

@@ -97,6 +97,15 @@ class WatchedTable(MemoryJobStore):
         return tuple(job.job_id for job in waiting[:limit])
 
     @override
+    def write_rows(self, changes: Sequence[RowChange]) -> tuple[int, ...]:
+        self._world.guards |= {
+            (each.change.name, requirement.field) for each in changes for requirement in each.change.requires
+        }
+        return super().write_rows(
+            [replace(each, change=drop_guards(each.change, self._unguarded)) for each in changes]
+        )
+
+    @override
     def read(self, job_id: str) -> Job | None:
         if job_id in self.not_understood:
             raise UnreadableRowError("Simulated: of another version.")

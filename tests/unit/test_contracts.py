@@ -249,8 +249,8 @@ TIMES: list[tuple[str, int, bool]] = [
     ("queue_timeout_seconds", 1, True),
     ("queue_timeout_seconds", 604_800, True),
     ("queue_timeout_seconds", 604_801, False),
-    ("max_runtime_seconds", 29, False),
-    ("max_runtime_seconds", 30, True),
+    ("max_runtime_seconds", 59, False),
+    ("max_runtime_seconds", 60, True),
     ("max_runtime_seconds", 86_400, True),
     ("max_runtime_seconds", 86_401, False),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import zlib
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from rune.aws.dynamodb_rows import Expression, attribute, from_row, to_expression, to_row
 from rune.clock import to_epoch_ms
+from rune.errors import UnreadableRowError
 from rune.jobs.places import JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
 from rune.jobs.record import DueClass, Event, Job, Kind
 from rune.jobs.store import ListedJob
+from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 from rune.storage.change import Change
 
 if TYPE_CHECKING:
@@ -33,6 +36,11 @@ DUE_SHARDS = 4
 
 EARLIER_DUE_BUCKET = "DUE"
 """Partition of the jobs that a version without classes wrote last."""
+
+log = logging.getLogger(__name__)
+
+UNKNOWN_JOB = "unknown"
+"""Stands for the job of a slot that this version does not understand. No job has this id."""
 
 PLACES_PARTITION = "PLACES"
 SLOT_PREFIX = "SLOT#"
@@ -103,14 +111,33 @@ def row_expression(change: RowChange) -> Expression:
 
 def places_from_items(items: Iterable[Item]) -> Places:
     """Return the places that all rows of their partition hold."""
-    slots, shares = [], []
+    slots: list[Slot] = []
+    shares: list[Share] = []
     for item in items:
         sort_key = item["sk"]["S"]
         if sort_key.startswith(SLOT_PREFIX):
-            slots.append(from_row(Slot, {**item, "number": {"N": sort_key.removeprefix(SLOT_PREFIX)}}))
+            slots.append(_slot_from_item(item, sort_key.removeprefix(SLOT_PREFIX)))
         elif sort_key.startswith(SHARE_PREFIX):
-            shares.append(from_row(Share, {**item, "tenant": {"S": sort_key.removeprefix(SHARE_PREFIX)}}))
+            shares += _share_from_item(item, sort_key.removeprefix(SHARE_PREFIX))
     return Places(tuple(slot for slot in slots if slot.job_id is not None), tuple(shares))
+
+
+def _slot_from_item(item: Item, number: str) -> Slot:
+    """Return a slot; one that this version does not understand is taken, by a job that it does not know."""
+    try:
+        return from_row(Slot, {**item, "number": {"N": number}})
+    except UnreadableRowError:
+        log.exception("row.unreadable", extra={"metric": ROWS_NOT_UNDERSTOOD_METRIC})
+        return Slot(int(number), job_id=UNKNOWN_JOB)
+
+
+def _share_from_item(item: Item, tenant: str) -> tuple[Share, ...]:
+    """Return a tenant's share; none where this version does not understand it: its waiting jobs go on waiting."""
+    try:
+        return (from_row(Share, {**item, "tenant": {"S": tenant}}),)
+    except UnreadableRowError:
+        log.exception("row.unreadable", extra={"tenant": tenant, "metric": ROWS_NOT_UNDERSTOOD_METRIC})
+        return ()
 
 
 def job_from_item(item: Item) -> Job:

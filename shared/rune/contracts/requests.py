@@ -112,7 +112,7 @@ class JobTimes(Document):
 
     queue_timeout_seconds: int | None = Field(None, ge=1, le=604_800)
     """Longest time that the job may wait to be begun, in seconds; null takes the deployment's, a day by default."""
-    max_runtime_seconds: int | None = Field(None, ge=30, le=86_400)
+    max_runtime_seconds: int | None = Field(None, ge=60, le=86_400)
     """Longest time that the job may run once it is begun, in seconds; null takes your tenant's or the
     deployment's."""
 

@@ -76,7 +76,7 @@ class Admission:
         for _ in range(TRIES):
             places = self._store.read_places()
             free = places.free_numbers(self._slot_count)
-            if not free or not may_begin_at_once(places, submission.job.tenant, terms):
+            if not free or not may_begin_at_once(places, submission.job.tenant, terms, self._clock.now()):
                 break
             submitted = self._begin(submission, terms, free[0])
             if submitted is not None:
@@ -96,7 +96,7 @@ class Admission:
         while failed_count < TRIES and may_go_on():
             places = self._store.read_places()
             free = places.free_numbers(self._slot_count)
-            share = choose_share(places.shares, passed_over)
+            share = choose_share(places.shares, self._clock.now(), passed_over)
             if not free or share is None:
                 break
             job = self._find_next(share.tenant)
@@ -180,7 +180,7 @@ class Admission:
         with _left_to_the_janitor("admission.put_off", job):
             places = self._store.read_places()
             free = places.free_numbers(self._slot_count)
-            share = choose_share(places.shares)
+            share = choose_share(places.shares, self._clock.now())
             if free and share is not None:
                 # The index need not show the new job yet.
                 is_alone = share.tenant == job.tenant and share.waiting == 1

@@ -144,11 +144,11 @@ class QueuePlace:
     wait_seconds: int | None
 
 
-def choose_share(shares: Sequence[Share], excluded: Collection[str] = ()) -> Share | None:
+def choose_share(shares: Sequence[Share], now: datetime, excluded: Collection[str] = ()) -> Share | None:
     """Return the tenant whose job is admitted next; None where no job may be.
 
     It is the one with the fewest running jobs for its weight, and of those alike the one whose last admission is
-    the longest ago. A tenant at its own limit is passed over.
+    the longest ago, where time counts by weight too. A tenant at its own limit is passed over.
     """
     entitled = [
         share
@@ -157,19 +157,23 @@ def choose_share(shares: Sequence[Share], excluded: Collection[str] = ()) -> Sha
     ]
     return min(
         entitled,
-        key=lambda share: ((share.running + 1) / share.weight, share.admitted_at or _LONG_AGO, share.tenant),
+        key=lambda share: (
+            share.running / share.weight,
+            -share.weight * (now - (share.admitted_at or _LONG_AGO)),
+            share.tenant,
+        ),
         default=None,
     )
 
 
-def may_begin_at_once(places: Places, tenant: str, terms: Terms) -> bool:
+def may_begin_at_once(places: Places, tenant: str, terms: Terms, now: datetime) -> bool:
     """Return whether a new job would be the next to be admitted, before all that wait."""
     share = places.share_of(tenant)
     if share.waiting:
         return False
     asking = replace(share, waiting=1, weight=terms.weight, max_running=terms.max_running)
     others = tuple(each for each in places.shares if each.tenant != tenant)
-    chosen = choose_share((*others, asking))
+    chosen = choose_share((*others, asking), now)
     return chosen is asking
 
 

@@ -93,6 +93,8 @@ STEPS = {
     ),
 }
 
+_MINUTE_SECONDS = 60
+
 CLOSING_SECONDS = 15.0
 """Least time of a step that keeps a state, so that it can make a result of what it has."""
 
@@ -163,5 +165,7 @@ def _describe_waiting(place: QueuePlace | None) -> str:
     sentence = f"Waiting for other jobs, as {number} of your jobs that wait"
     if place.wait_seconds is None:
         return f"{sentence}."
-    minutes = max(1, round(place.wait_seconds / 60))
+    if place.wait_seconds < _MINUTE_SECONDS:
+        return f"{sentence}, for less than a minute more."
+    minutes = round(place.wait_seconds / _MINUTE_SECONDS)
     return f"{sentence}, for about {minutes} more {'minute' if minutes == 1 else 'minutes'}."

@@ -168,7 +168,7 @@ def test_post_is_refused_when_too_many_jobs_wait(crowded: ModuleType, cloud: Clo
 
     response = post(crowded, LEAST)
 
-    sentence = "2 jobs of your tenant wait already; post this one when some have ended."
+    sentence = "2 jobs of your tenant wait already; post this one when some have begun."
     problem = {**a_problem(429, "too_many_waiting_jobs", sentence), "retry_after_seconds": 60}
     assert_problem(response, problem)
     assert response.headers["retry-after"] == "60"
@@ -313,13 +313,13 @@ def test_slot_of_a_cancelled_job_goes_to_the_next(
 def test_job_waits_and_runs_for_as_long_as_its_request_says(
     crowded: ModuleType, cloud: Cloud, clock: FakeClock
 ) -> None:
-    body = {**LEAST, "queue_timeout_seconds": 60, "max_runtime_seconds": 30}
+    body = {**LEAST, "queue_timeout_seconds": 50, "max_runtime_seconds": 60}
 
     job = read(cloud, post(crowded, body).document["job_id"])
 
-    assert (job.deadline_at, job.max_runtime_seconds) == (after(60), 30)
+    assert (job.deadline_at, job.max_runtime_seconds) == (after(50), 60)
     kept = json.loads(cloud.store.read_request(job))
-    assert (kept["queue_timeout_seconds"], kept["max_runtime_seconds"]) == (60, 30)
+    assert (kept["queue_timeout_seconds"], kept["max_runtime_seconds"]) == (50, 60)
 
 
 def test_job_waits_and_runs_for_as_long_as_the_deployment_allows(crowded: ModuleType, cloud: Cloud) -> None:
@@ -363,7 +363,7 @@ def test_more_time_than_is_allowed_is_refused(
     [
         ("queue_timeout_seconds", 0, "Input should be greater than or equal to 1"),
         ("queue_timeout_seconds", 604_801, "Input should be less than or equal to 604800"),
-        ("max_runtime_seconds", 29, "Input should be greater than or equal to 30"),
+        ("max_runtime_seconds", 59, "Input should be greater than or equal to 60"),
         ("max_runtime_seconds", 86_401, "Input should be less than or equal to 86400"),
     ],
 )

@@ -49,7 +49,7 @@ CHOICES: list[tuple[str, list[Share], str | None]] = [
 def test_choose_share_takes_the_tenant_with_the_fewest_running_jobs_for_its_weight(
     shares: list[Share], chosen: str | None
 ) -> None:
-    share = choose_share(shares)
+    share = choose_share(shares, NOW)
 
     assert (share.tenant if share else None) == chosen
 
@@ -57,8 +57,8 @@ def test_choose_share_takes_the_tenant_with_the_fewest_running_jobs_for_its_weig
 def test_choose_share_takes_none_that_is_excluded() -> None:
     shares = [a_share("a"), a_share("b", 5)]
 
-    assert choose_share(shares, {"a"}) == shares[1]
-    assert choose_share(shares, {"a", "b"}) is None
+    assert choose_share(shares, NOW, {"a"}) == shares[1]
+    assert choose_share(shares, NOW, {"a", "b"}) is None
 
 
 def test_slots_go_to_tenants_by_weight_while_all_have_jobs_that_wait() -> None:
@@ -67,11 +67,24 @@ def test_slots_go_to_tenants_by_weight_while_all_have_jobs_that_wait() -> None:
     }
 
     for second in range(12):
-        chosen = choose_share([*shares.values()])
+        chosen = choose_share([*shares.values()], after(second))
         assert chosen is not None
         shares[chosen.tenant] = replace(chosen, running=chosen.running + 1, admitted_at=after(second))
 
     assert {name: share.running for name, share in shares.items()} == {"a": 2, "b": 4, "c": 6}
+
+
+def test_one_slot_goes_round_by_weight_and_starves_no_tenant() -> None:
+    shares = {name: a_share(name, weight=weight, waiting=99) for name, weight in [("a", 1), ("b", 3)]}
+    chosen_names = []
+
+    for second in range(100):
+        chosen = choose_share([*shares.values()], after(second))
+        assert chosen is not None
+        chosen_names.append(chosen.tenant)
+        shares[chosen.tenant] = replace(chosen, admitted_at=after(second))
+
+    assert 20 <= chosen_names.count("a") <= 35
 
 
 BEGINNINGS: list[tuple[str, tuple[Share, ...], Terms, bool]] = [
@@ -93,7 +106,7 @@ BEGINNINGS: list[tuple[str, tuple[Share, ...], Terms, bool]] = [
 def test_job_may_begin_at_once_when_it_would_be_the_next_to_be_admitted(
     shares: tuple[Share, ...], terms: Terms, *, expected: bool
 ) -> None:
-    assert may_begin_at_once(Places((), shares), TENANT, terms) is expected
+    assert may_begin_at_once(Places((), shares), TENANT, terms, NOW) is expected
 
 
 ESTIMATES: list[tuple[str, tuple[Share, ...], int, int, int | None]] = [

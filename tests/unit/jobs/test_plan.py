@@ -113,7 +113,7 @@ def test_describe_says_where_the_job_stands(job: Job, sentence: str) -> None:
         ),
         (
             QueuePlace(2, is_exact=True, wait_seconds=1),
-            "Waiting for other jobs, as number 2 of your jobs that wait, for about 1 more minute.",
+            "Waiting for other jobs, as number 2 of your jobs that wait, for less than a minute more.",
         ),
         (
             QueuePlace(101, is_exact=False, wait_seconds=7200),

@@ -84,7 +84,7 @@ class MeasureStep:
                     return Failed.from_error(error)
                 decided = _GIVEN_UP
         if state is None:
-            return Failed("deadline_exceeded", "No time was left to measure anything.", retryable=True)
+            return Failed("deadline_exceeded", "No time was left to measure anything.", retryable=False)
         return await self._finish(context, request, state, decided)
 
     async def _measure_point(

@@ -202,7 +202,7 @@ def test_measure_fails_when_the_time_is_over_and_there_is_nothing(left_seconds: 
     outcome = Bench().turn(a_sweep(), left_seconds)
 
     assert isinstance(outcome, Failed)
-    assert (outcome.code, outcome.retryable) == ("deadline_exceeded", True)
+    assert (outcome.code, outcome.retryable) == ("deadline_exceeded", False)
 
 
 @pytest.mark.parametrize(
