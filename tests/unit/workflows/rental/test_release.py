@@ -22,9 +22,10 @@ from rune.rentals.hosts import HostRecord, HostReport
 from rune.rentals.instance import Listing
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import Endpoint
+from rune.storage.change import Change, make_change
 from tests.builders import JOB_ID, FakeClock, a_step_context, after
 from tests.memory_host_store import MemoryHostStore
-from tests.memory_rental_store import MemoryRentalStore
+from tests.memory_rental_store import ContestedRentalStore, MemoryRentalStore
 from tests.rental_builders import (
     ACCOUNT_ID,
     ALIVE,
@@ -374,6 +375,34 @@ def test_release_leaves_a_machine_that_it_found_kept_as_it_found_it(ends_as: Sta
     assert outcome == Released(None, {"left": "kept"}, Spending(RENTAL_ID, 334 + 10_000))
     assert world.rental() == replace(kept, version=7, updated_at=after(500))
     assert world.market.calls == []
+
+
+def a_borrowed_rental() -> Rental:
+    """Return a machine of another job's that was kept, and that the job has taken."""
+    return replace(a_kept_rental_of(OTHER_JOB_ID), state=RentalState.RUNNING, holder=JOB_ID, contract_id=7)
+
+
+def test_release_goes_on_until_the_job_holds_nothing_when_it_holds_two_machines() -> None:
+    world = a_world(a_borrowed_rental(), a_running_rental(), instances=(MACHINE,), seconds=400)
+
+    first, second = world.run(JOB), world.run(JOB)
+
+    assert isinstance(first, Again)
+    assert (first.delay_seconds, isinstance(second, Released)) == (1, True)
+    assert world.market.called("destroy") == [CONTRACT_ID]
+    assert [rental.holder for rental in world.rental_store.rentals.values()] == [None, None]
+
+
+def test_release_leaves_a_borrowed_machine_alone_that_another_job_has_by_now() -> None:
+    def take(found: Rental) -> Change:
+        return make_change("take", after(400), requires=(), sets={"holder": "a later job"})
+
+    borrowed = a_borrowed_rental()
+    world = World(ContestedRentalStore(borrowed, take))
+
+    assert isinstance(world.run(JOB), Released)
+    left = world.rental(borrowed.rental_id)
+    assert (left.state, left.holder) == (RentalState.RUNNING, "a later job")
 
 
 def test_release_destroys_a_machine_that_it_found_kept_when_that_was_given_up() -> None:
