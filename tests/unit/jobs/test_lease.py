@@ -313,7 +313,7 @@ def test_run_leased_breaks_the_step_off_when_the_caller_cancels() -> None:
 
 
 @pytest.mark.usefixtures("often")
-@pytest.mark.parametrize("name", [StepName.RENT, StepName.RELEASE])
+@pytest.mark.parametrize("name", [StepName.RENT, StepName.GIVE_BACK, StepName.RELEASE])
 def test_run_leased_lets_a_step_end_that_orders_or_destroys_machines_when_the_caller_cancels(
     name: StepName,
 ) -> None:
