@@ -632,7 +632,7 @@ PLACES_OF_JOBS = (
     Mutant(
         "unfair share",
         PLACES,
-        "(share.running + 1) / share.weight",
+        "share.running / share.weight",
         "0",
         "The tenant with the most jobs would have all slots.",
         PLACES_TESTS,
