@@ -17,10 +17,13 @@ from tests.e2e.client import ENDED, RuneClient, bearer
 from tests.e2e.deployed_versions import NEXT_VERSION, THIS_VERSION, deploy, deploy_first
 from tests.e2e.market import Market
 from tests.e2e.model_server import ModelServer, model_server
-from tests.e2e.next_version import MEMBER
 from tests.e2e.queues import Queues
 from tests.e2e.sweeps import PACED, a_sweep
 from tests.e2e.waiting import wait_until
+
+MEMBER = "of_next_version"
+"""As in `tests.e2e.next_version`, which must not be imported here: it changes the process that imports it."""
+
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef

@@ -122,5 +122,7 @@ def test_nothing_is_left_when_leaving_is_done_in_the_middle_of_the_work(seed: in
     assert states == {RentalState.RELEASED}
     last = max(world.table.jobs.values(), key=lambda job: job.created_at)
     assert last.failure is not None
-    assert (last.failure.code, last.cost_micro_usd) == ("renting_closed", 0)
+    # On a stormy day the provider may refuse the search before.
+    assert last.failure.code in {"renting_closed", "provider_failed"}
+    assert last.cost_micro_usd == 0
     assert [each for each in world.violations if "was promised until" not in each] == []
