@@ -179,7 +179,7 @@ def test_changed_credential_holds_at_once_in_every_function(
     done_at = {event.event: event.recorded_at for event in rune.get_events(job_id) if event.status == "ok"}
     rows: dict[str, float | str] = {
         "api: until /v1/llm/models answers with the new key": of_api,
-        "worker-money: until the server's models are read": done_at["backend.list_models"] - changed_at,
+        "worker-inference: until the server's models are read": done_at["backend.list_models"] - changed_at,
         "worker-inference: until the model is loaded": done_at["backend.warmup"] - changed_at,
         "refused requests on the way": str(len(keyed.read_refused()) - refused_count),
     }

@@ -12,8 +12,8 @@ SETTINGS_DELAY_SECONDS = 20
 def heeding_tenant(step: Step, tenants: TenantSource) -> Step:
     """Return a step that does not run for a suspended tenant, and takes up a key that has changed.
 
-    A server that refuses a key has done nothing, so the step may run again. It does so if the tenant's keys have
-    changed since it began, as often as any step whose failure passes.
+    A server that refuses a key has done nothing, so the step may run again. It does so at once, and once, if the
+    tenant's keys have changed since it began. A later turn may come to a process that still has the old key.
     """
 
     async def run(context: StepContext) -> Outcome:
@@ -25,10 +25,10 @@ def heeding_tenant(step: Step, tenants: TenantSource) -> Step:
             return await step(context)
         except SettingsUnavailableError:
             return Again(SETTINGS_DELAY_SECONDS, dict(context.job.progress))
-        except ServerAccessError as error:
+        except ServerAccessError:
             if before is None or _keys_of(tenants.reread(tenant)) == _keys_of(before):
                 raise
-            return Failed(error.code, error.sentence, retryable=True)
+        return await step(context)
 
     return run
 

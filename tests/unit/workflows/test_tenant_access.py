@@ -66,12 +66,16 @@ class Tenants(TenantSource):
 
 
 def run(
-    tenants: TenantSource, error: Exception | None = None, ran: list[StepContext] | None = None
+    tenants: TenantSource,
+    error: Exception | None = None,
+    ran: list[StepContext] | None = None,
+    refused_count: int = 9,
 ) -> Outcome:
+    runs = [] if ran is None else ran
+
     async def step(context: StepContext) -> Outcome:
-        if ran is not None:
-            ran.append(context)
-        if error:
+        runs.append(context)
+        if error and len(runs) <= refused_count:
             raise error
         return DONE
 
@@ -96,8 +100,19 @@ def test_step_of_a_suspended_tenant_does_not_run() -> None:
 
 def test_step_runs_again_when_its_key_was_refused_and_has_changed() -> None:
     tenants = Tenants(with_key("old-key-of-the-lab"), with_key("new-key-of-the-lab"))
+    ran: list[StepContext] = []
 
-    assert run(tenants, REFUSED) == Failed("server_access_denied", "Who are you?", retryable=True)
+    assert run(tenants, REFUSED, ran, refused_count=1) == DONE
+    assert (len(ran), tenants.reread_count) == (2, 1)
+
+
+def test_step_runs_again_once_when_the_new_key_is_refused_too() -> None:
+    tenants = Tenants(with_key("old-key-of-the-lab"), with_key("new-key-of-the-lab"))
+    ran: list[StepContext] = []
+
+    with pytest.raises(ServerAccessError):
+        run(tenants, REFUSED, ran)
+    assert len(ran) == 2
 
 
 @pytest.mark.parametrize(
