@@ -1,6 +1,6 @@
 """Which jobs run: a bounded number; the others wait in the table and are admitted in turn.
 
-Whoever has room made, or finds some, admits: a submit, a worker that has ended a job, and the janitor every minute.
+A submit admits, a worker that has ended a job does, and so does the janitor every minute.
 No admission is lost with a process: what one does not do, the next does.
 """
 
