@@ -54,6 +54,22 @@ CLAIMS = (
         LIFECYCLE_TESTS,
     ),
     Mutant(
+        "begun after its time to wait",
+        ENGINE,
+        "if lifecycle.is_too_late_to_begin(job, now):",
+        "if False:",
+        "A machine would be rented after its caller's time.",
+        ENGINE_TESTS,
+    ),
+    Mutant(
+        "late beginning left to the lane",
+        LIFECYCLE,
+        "if job.status is Status.QUEUED:\n        return job.deadline_at",
+        "if job.is_waiting:\n        return job.deadline_at",
+        "The janitor would send the message of a job that no worker may begin.",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
         "first claim without started_at",
         LIFECYCLE,
         'requires = (*requires, Is("started_at", None))',
@@ -196,8 +212,8 @@ OTHER_WRITES = (
     Mutant(
         "overrun of a waiting job",
         LIFECYCLE,
-        "if job.is_waiting:\n        return job.deadline_at",
-        "if job.is_waiting:\n        return job.deadline_at + OVERRUN",
+        "if job.status is Status.QUEUED:\n        return job.deadline_at",
+        "if job.status is Status.QUEUED:\n        return job.deadline_at + OVERRUN",
         "A job would wait for longer than its time to wait.",
         LIFECYCLE_TESTS,
     ),

@@ -170,6 +170,8 @@ class WatchedTable(MemoryJobStore):
             self._world.violate(f"a worker went on with a turn of {job_id} that another one runs")
 
     def _watch_claim(self, before: Job, claimed: Job) -> None:
+        if before.started_at is None and claimed.started_at and claimed.started_at >= before.deadline_at:
+            self._world.violate(f"{claimed.job_id} was begun after its time to wait")
         begins = self.not_before.get((claimed.job_id, claimed.seq), START)
         is_asked_to_stop = claimed.cancel_requested_at is not None
         if self._world.now < begins and not is_asked_to_stop:

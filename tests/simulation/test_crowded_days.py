@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from rune.jobs.lifecycle import OVERRUN
 from rune.jobs.plan import CLOSING_GRACE, Lane
-from rune.jobs.record import Status
+from rune.jobs.record import Status, StepMessage
 from tests.simulation.crowded_days import run_crowded_day
 from tests.simulation.flood import lasted_seconds, run_flood
 from tests.simulation.janitor import TICK_SECONDS
@@ -95,6 +96,30 @@ def test_job_ends_at_its_time_and_gives_its_machine_back_when_its_lane_is_dead()
     assert max(late_seconds) <= (OVERRUN + CLOSING_GRACE).total_seconds() + 3 * TICK_SECONDS
     assert world.account
     assert world.account.our_contracts() == []
+
+
+def test_machine_is_not_rented_for_a_job_whose_message_comes_after_its_time_to_wait() -> None:
+    world = World(vastai=SETTINGS)
+    world.plan(0.0, lambda: world.queue.dead_lanes.add(Lane.MONEY))
+    world.plan(1.0, lambda: world.submit(replace(rented_benchmark(), queue_timeout=timedelta(seconds=90))))
+
+    def repeat_message() -> None:
+        # Before the janitor looks.
+        message = StepMessage(next(iter(world.table.jobs)), 1)
+        world.queue.dead_lanes.clear()
+        world.queue.allow_one_more(message)
+        world.queue.deliver(message, Lane.MONEY)
+
+    world.plan(100.0, repeat_message)
+
+    world.run(hours=3.0)
+
+    (job,) = world.table.jobs.values()
+    assert world.violations == []
+    assert job.failure
+    assert (job.failure.code, job.started_at, job.cost_micro_usd) == ("queue_timeout", None, 0)
+    assert world.account
+    assert world.account.rental_store.rentals == {}
 
 
 def seconds_between(earlier: datetime, later: datetime | None) -> float:

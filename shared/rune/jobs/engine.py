@@ -24,7 +24,7 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import JobStore, StepQueue
-from rune.jobs.transitions import Transition, forced_outcome, keep_hold, make_transition
+from rune.jobs.transitions import Transition, expire_queued, forced_outcome, keep_hold, make_transition
 from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 from rune.storage.change import apply
 
@@ -171,8 +171,13 @@ class Engine:
                 "turn.dropped", extra={"job_id": message.job_id, "seq": message.seq, "reason": "unknown_job"}
             )
             return None
+        now = self._clock.now()
+        if lifecycle.is_too_late_to_begin(job, now):
+            if self._commit(job, expire_queued(job, now)):
+                log.info("turn.committed", extra={**_labels(job), "outcome": Failed.__name__})
+            return None
         owner = uuid.uuid4().hex
-        change = lifecycle.claim(job, message.seq, owner, self._clock.now())
+        change = lifecycle.claim(job, message.seq, owner, now)
         claimed = self._store.update(message.job_id, change)
         if isinstance(claimed, Job):
             return claimed

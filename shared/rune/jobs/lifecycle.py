@@ -172,6 +172,14 @@ def claim(job: Job, seq: int, owner: str, now: datetime) -> Change:
     return make_change("claim", now, requires=requires, sets=sets, adds={"epoch": 1, "attempts": 1})
 
 
+def is_too_late_to_begin(job: Job, now: datetime) -> bool:
+    """Return whether the job's time to wait is over before a worker has begun it.
+
+    It may have a slot and a message under way. What it would rent, its caller does not want any more.
+    """
+    return job.status is Status.QUEUED and now >= job.deadline_at
+
+
 def explain_refusal(job: Job | None, seq: int) -> Refusal:
     """Return why `claim` was refused, from the item as it was found."""
     if job is None:
@@ -262,9 +270,9 @@ def overrun_at(job: Job) -> datetime:
     """Return when the janitor ends a job whose own lane has not ended it.
 
     Before, the job's deadline has passed and, where its step can make a result of what it has, the closing grace. A
-    job that waits has no lane.
+    job that was not begun has nothing to end, and its lane may not begin it any more.
     """
-    if job.is_waiting:
+    if job.status is Status.QUEUED:
         return job.deadline_at
     return job.deadline_at + plan.closing_grace_of(job.step) + OVERRUN
 

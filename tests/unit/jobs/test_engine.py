@@ -27,7 +27,7 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import DueClass, Event, Failure, Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import Refused
-from rune.jobs.transitions import Transition, make_transition
+from rune.jobs.transitions import Transition, expire_queued, make_transition
 from rune.storage.change import Change, apply
 from tests.builders import (
     JOB_ID,
@@ -169,7 +169,9 @@ def test_take_turn_leaves_no_state_when_another_worker_has_claimed_meanwhile() -
 def test_take_turn_lets_a_step_with_a_state_end_a_little_after_the_jobs_time(
     late_seconds: float, limits: list[float]
 ) -> None:
-    job = a_job(step=StepName.MEASURE, deadline_at=after(-late_seconds), started_at=NOW)
+    job = a_job(
+        step=StepName.MEASURE, status=Status.RUNNING, deadline_at=after(-late_seconds), started_at=NOW
+    )
 
     rig = Rig(a_store(job), goes_on=True).take_turn()
 
@@ -374,7 +376,7 @@ ENDS: list[tuple[str, Job, Outcome]] = [
     ("cancel", a_job(cancel_requested_at=NOW), Cancelled()),
     (
         "deadline",
-        a_job(deadline_at=NOW, started_at=NOW),
+        a_job(deadline_at=NOW, started_at=NOW, status=Status.RUNNING),
         Failed("deadline_exceeded", "The job did not end within its time limit.", retryable=True),
     ),
     (
@@ -961,6 +963,31 @@ def test_take_turn_gives_the_slot_of_an_ended_job_to_the_one_that_waits(outcome:
     assert (store.slots[0].job_id, store.jobs["waiting"].slot) == ("waiting", 0)
     assert (store.shares[TENANT].running, store.shares[TENANT].waiting) == (5, 0)
     assert rig.queue.sent == [Send(Lane.INFERENCE, StepMessage("waiting", 1), 0)]
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_take_turn_runs_no_step_of_a_job_whose_time_to_wait_is_over(lane: Lane) -> None:
+    job = a_job(step=StepName.RENT, rents=True, slot=3, deadline_at=NOW)
+    store = a_store(job)
+    store.slots, store.shares = {3: Slot(3, job_id=JOB_ID, tenant=TENANT)}, {TENANT: Share(TENANT, running=1)}
+
+    rig = Rig(store, lane=lane).take_turn()
+
+    assert (rig.ran, rig.queue.sent) == ([], [])
+    assert rig.job == apply(expire_queued(job, NOW).change, job)
+    assert (store.slots[3].job_id, store.shares[TENANT].running) == (None, 0)
+
+
+def test_take_turn_leaves_a_job_that_was_begun_in_time_since_it_was_read() -> None:
+    class SlowStore(MemoryJobStore):
+        def read(self, job_id: str) -> Job | None:
+            return late if self.jobs[job_id].epoch == 1 else self.jobs[job_id]
+
+    late, begun = a_job(deadline_at=NOW), a_claimed_job()
+
+    rig = Rig(fill(SlowStore(), begun)).take_turn()
+
+    assert (rig.job, rig.ran, rig.queue.sent) == (begun, [], [])
 
 
 def test_take_turn_drops_the_message_of_a_job_that_waits(caplog: pytest.LogCaptureFixture) -> None:

@@ -426,7 +426,7 @@ def test_request_cancel_of_a_release_stays_in_the_class_that_comes_first() -> No
 
 OVERRUNS: list[tuple[str, Job, float]] = [
     ("waiting", a_job(waiting_since=NOW, deadline_at=after(50)), 50),
-    ("queued", a_job(deadline_at=after(50)), 170),
+    ("queued", a_job(deadline_at=after(50)), 50),
     ("at work", a_claimed_job(deadline_at=after(50)), 170),
     ("with a state", a_claimed_job(step=StepName.MEASURE, deadline_at=after(50)), 350),
     ("with a state, judging", a_claimed_job(step=StepName.JUDGE, deadline_at=after(50)), 350),
@@ -436,6 +436,21 @@ OVERRUNS: list[tuple[str, Job, float]] = [
 @pytest.mark.parametrize(("job", "seconds"), [row[1:] for row in OVERRUNS], ids=[row[0] for row in OVERRUNS])
 def test_overrun_comes_after_all_that_the_jobs_own_lane_may_do(job: Job, seconds: float) -> None:
     assert lifecycle.overrun_at(job) == after(seconds)
+
+
+@pytest.mark.parametrize(
+    ("job", "is_too_late"),
+    [
+        (a_job(deadline_at=after(0.001)), False),
+        (a_job(deadline_at=NOW), True),
+        (a_job(deadline_at=NOW, waiting_since=NOW), True),
+        (a_claimed_job(deadline_at=NOW), False),
+        (an_ended_job(deadline_at=NOW), False),
+    ],
+    ids=["in time", "too late", "waiting", "begun", "ended"],
+)
+def test_is_too_late_to_begin_once_the_time_to_wait_is_over(job: Job, *, is_too_late: bool) -> None:
+    assert lifecycle.is_too_late_to_begin(job, NOW) is is_too_late
 
 
 def test_redispatch_makes_the_turn_due_no_later_than_its_overrun() -> None:
