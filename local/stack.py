@@ -26,7 +26,14 @@ from local.logs import LogReader, follow_logs, now_milliseconds
 from local.ports import PortBusyError, find_free_port, listen_on_loopback, require_free
 from local.settings import ROOT, StackSettings
 from local.state import StackRunsError, StackState, holding, write_state
-from local.tenants import TENANTS_PATH, VASTAI_KEY_PARAMETER, make_documents, write_documents, write_secret
+from local.tenants import (
+    SIGNING_KEY_PARAMETER,
+    TENANTS_PATH,
+    VASTAI_KEY_PARAMETER,
+    make_documents,
+    write_documents,
+    write_secret,
+)
 from local.tokens import LocalTokens, make_tokens
 
 EXIT_FAILED = 1
@@ -121,6 +128,7 @@ def running_stack(settings: StackSettings, *, say: Say = print) -> Iterator[Stac
             aws, make_documents(settings.tenants, tokens.tenants, has_bedrock="bedrock" in simulators)
         )
         write_secret(aws, VASTAI_KEY_PARAMETER, vastai_key)
+        write_secret(aws, SIGNING_KEY_PARAMETER, secrets.token_urlsafe(32))
         with _timed(say, "deployed"):
             outputs = deploy(aws, _parameters(settings, tokens, simulators), run_folder / "deploy.log")
         upstream = f"{emulator.url}/_aws/execute-api/{outputs['ApiId']}/$default"
@@ -219,6 +227,7 @@ def _parameters(
         "Architecture": machine_architecture(),
         "ApiTokens": tokens.deployed,
         "AllowedNetworks": settings.allowed_networks,
+        "SigningKeyParameter": SIGNING_KEY_PARAMETER,
         "InferenceConcurrency": str(settings.running_jobs),
     }
 

@@ -1,4 +1,4 @@
-"""What the local stack's operator decides: the tenants' documents and the provider's key, in the emulator's SSM."""
+"""What the local stack's operator decides: tenants' documents and two keys, in the emulator's SSM."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from local.emulator import REGION, AwsSession
 # What the template makes of Stage=local.
 TENANTS_PATH = "/rune/local/tenants"
 VASTAI_KEY_PARAMETER = "/rune/local/vastai-key"
+SIGNING_KEY_PARAMETER = "/rune/local/signing-key"
 
 # The template by which clients in the field rent; the simulated Vast.ai has it.
 FIELD_TEMPLATE = "c166c11f035d3a97871a23bd32ca6aba"

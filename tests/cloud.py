@@ -72,6 +72,7 @@ class Cloud:
             "RUNE_API_TOKENS": f"{TENANT}:{TOKEN},acme:{TOKEN[::-1]}",
             # Said, since what another handler was loaded with stays in the environment.
             "RUNE_TENANTS_PATH": "",
+            "RUNE_SIGNING_KEY_PARAMETER": "",
             "RUNE_API_DOCS": "true",
             "RUNE_ALLOWED_NETWORKS": "127.0.0.0/8",
             "RUNE_RETENTION_DAYS": "30",

@@ -18,6 +18,8 @@ class ApiSettings:
         CIDR blocks, comma-separated, that callers may address although they are not public.
     tenants_path
         Path of the SSM parameters with the tenants' documents; empty where no tenant has one.
+    signing_key_parameter
+        Name of the SSM parameter from which keys for signing are derived; empty where there is none.
     with_docs
         Whether the API's documentation is served.
     can_rent
@@ -38,6 +40,7 @@ class ApiSettings:
     allowed_networks: str
     auth_disabled: bool
     tenants_path: str
+    signing_key_parameter: str
     bedrock: BedrockAccess
     with_docs: bool
     can_rent: bool
@@ -58,6 +61,7 @@ class ApiSettings:
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
             auth_disabled=read_flag(environment, "RUNE_API_AUTH_DISABLED"),
             tenants_path=environment.get("RUNE_TENANTS_PATH", ""),
+            signing_key_parameter=environment.get("RUNE_SIGNING_KEY_PARAMETER", ""),
             bedrock=BedrockAccess.from_environment(environment),
             with_docs=read_flag(environment, "RUNE_API_DOCS"),
             can_rent=read_flag(environment, "RUNE_CAN_RENT"),

@@ -53,6 +53,7 @@ VARIABLES = {
         "RUNE_API_AUTH_DISABLED",
         "RUNE_API_DOCS",
         "RUNE_CAN_RENT",
+        "RUNE_SIGNING_KEY_PARAMETER",
         "RUNE_RETENTION_DAYS",
         "RUNE_QUEUE_TIMEOUT_SECONDS",
         "RUNE_MAX_RUNTIME_SECONDS",
@@ -432,7 +433,7 @@ def test_role_reads_parameters_below_the_path_that_its_function_is_told(role: st
 
 @pytest.mark.parametrize(
     ("role", "count"),
-    [("ApiRole", 1), ("MoneyWorkerRole", 2), ("InferenceWorkerRole", 2), ("JanitorRole", 1)],
+    [("ApiRole", 2), ("MoneyWorkerRole", 2), ("InferenceWorkerRole", 2), ("JanitorRole", 1)],
 )
 def test_role_reads_no_other_parameter(role: str, count: int) -> None:
     assert len(readings(role)) == count
@@ -444,6 +445,14 @@ def test_only_functions_that_rent_read_the_providers_key(role: str) -> None:
 
     assert statement["Resource"] == {"Fn::Sub": f"{PARAMETER}${{VastaiApiKeyParameter}}"}
     assert statement["Resource"] not in readings("ApiRole")
+
+
+@pytest.mark.parametrize("role", ["ApiRole"])
+def test_only_functions_that_sign_read_the_signing_key(role: str) -> None:
+    statement = statement_under("HasSigningKey", role, "ReadSigningKey")
+
+    assert statement["Resource"] == {"Fn::Sub": f"{PARAMETER}${{SigningKeyParameter}}"}
+    assert not any(statement["Resource"] in readings(other) for other in ROLES if other != role)
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -33,6 +33,7 @@ API = {
     "RUNE_RUNNING_JOBS": "5",
     "RUNE_API_DOCS": "true",
     "RUNE_CAN_RENT": "true",
+    "RUNE_SIGNING_KEY_PARAMETER": "/rune/dev/signing-key",
 }
 VAST = {
     "VAST_API_URL": "https://vast.example",
@@ -81,6 +82,7 @@ def test_api_settings_read_the_environment() -> None:
         allowed_networks="10.0.0.0/8",
         auth_disabled=True,
         tenants_path="/rune/dev/tenants",
+        signing_key_parameter="/rune/dev/signing-key",
         bedrock=BEDROCK,
         with_docs=True,
         can_rent=True,
@@ -137,6 +139,7 @@ OPTIONAL = {
     *LENT,
     *VAST,
     "RUNE_CAN_RENT",
+    "RUNE_SIGNING_KEY_PARAMETER",
     "RUNE_ALLOWED_NETWORKS",
     "RUNE_API_AUTH_DISABLED",
     "RUNE_API_DOCS",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rune.rentals.paced_provider import PacedProvider
     from rune.rentals.vastai import VastaiTransport
     from rune.settings import VastaiSettings
+    from rune.signing_keys import SigningKeySource
     from rune.tenants.reading import DocumentContext
     from rune.tenants.settings import TenantSource
     from rune.tenants.tokens import TokenBook
@@ -128,6 +129,16 @@ class Clients:
         style: Literal["virtual", "path"] = "virtual" if ".amazonaws.com" in endpoint else "path"
         config = Config(signature_version="s3v4", s3={"addressing_style": style})
         return self._session.client("s3", config=CONFIG.merge(config))
+
+    def signing_keys(self, parameter: str, clock: Clock) -> SigningKeySource:
+        """Return the keys for signing; without a parameter there are none."""
+        if not parameter:
+            from rune.signing_keys import NoSigningKeys
+
+            return NoSigningKeys()
+        from rune.aws.signing_keys import SsmSigningKeys
+
+        return SsmSigningKeys(lambda: self._ssm, parameter, clock)
 
     def rental_store(self, table: str) -> DynamoRentalStore:
         """Return the rental store in the table."""
