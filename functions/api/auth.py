@@ -5,8 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import problems
 from api.services import Services, services_of
-from rune.errors import RateLimitedError, RuneError, TenantSuspendedError, UnauthorizedError
-from rune.jobs.places import Terms
+from rune.errors import RateLimitedError, RuneError, UnauthorizedError
 from rune.services.jobs import Caller
 from rune.tenants.entries import TENANT
 from rune.tenants.limiter import subject_of
@@ -62,24 +61,20 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
     if not services.has_authentication:
         if not is_name:
             raise UnauthorizedError(REFUSED)
-        return _caller(tenant, None, _active(services.tenants.of(tenant)))
+        settings = services.tenants.of(tenant)
+        return Caller.of(tenant, settings), settings
     # The TCP peer as the gateway saw it; X-Forwarded-For is the caller's own claim.
     subject = subject_of(request.client.host if request.client else "")
     _refuse_blocked(services.limiter.recall(subject))
     token = _token(request)
-    settings = _find_settings(services, tenant, subject) if is_name and token is not None else None
-    if settings is None or token is None or not settings.admits(token):
+    found = _find_settings(services, tenant, subject) if is_name and token is not None else None
+    if found is None or token is None or not found.admits(token):
         # A document that is not understood suspends its tenant, and its tokens are unknown. If calls of its clients
         # counted, they would block the other tenants at their address.
-        if settings is None or not settings.is_suspended:
+        if found is None or not found.is_suspended:
             _refuse_blocked(services.limiter.count_failure(subject))
         raise UnauthorizedError(REFUSED)
-    return _caller(tenant, subject, _active(settings))
-
-
-def _caller(tenant: str, address: str | None, settings: TenantSettings) -> tuple[Caller, TenantSettings]:
-    terms = Terms(settings.weight, settings.max_running_jobs, settings.max_waiting_jobs)
-    return Caller(tenant, address, terms, settings.max_runtime), settings
+    return Caller.of(tenant, found, subject), found
 
 
 def _find_settings(services: Services, tenant: str, subject: str) -> TenantSettings:
@@ -89,12 +84,6 @@ def _find_settings(services: Services, tenant: str, subject: str) -> TenantSetti
         return settings
     _refuse_blocked(services.limiter.read(subject))
     return services.tenants.of(tenant)
-
-
-def _active(settings: TenantSettings) -> TenantSettings:
-    if settings.is_suspended:
-        raise TenantSuspendedError
-    return settings
 
 
 def tenant_settings_of(request: Request) -> TenantSettings:

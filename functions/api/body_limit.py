@@ -2,7 +2,8 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.problems import Problem
+from api.problems import respond
+from rune.contracts.problems import Problem
 
 LARGEST_BODY_BYTES = 10 * 1024 * 1024
 """Largest body. API Gateway refuses more than 10 MB, and Lambda an event of more than 6 MB (Lambda quotas)."""
@@ -17,7 +18,7 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         problem = _judge(scope) if scope["type"] == "http" else None
-        await (problem.as_response() if problem else self._app)(scope, receive, send)
+        await (respond(problem) if problem else self._app)(scope, receive, send)
 
 
 def _judge(scope: Scope) -> Problem | None:

@@ -12,12 +12,13 @@ from mangum import Mangum
 from mangum.types import LambdaContext, LambdaEvent
 
 from api.app import create_app
-from api.problems import Problem
+from api.problems import respond_to_lambda
 from api.services import Services
 from api.settings import ApiSettings
 from rune import logs
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
+from rune.contracts.problems import Problem
 from rune.errors import SettingsError
 from rune.jobs.plan import Lane
 from rune.net.addresses import AddressPolicy
@@ -110,7 +111,7 @@ def handle(event: LambdaEvent, context: LambdaContext) -> Mapping[str, object]:
     except (KeyError, UnicodeDecodeError, ValueError):
         # Mangum reads Host and X-Forwarded-Port outside the app, and raises on odd ones such as "[::1]".
         log.exception("request.unreadable")
-        return Problem(400, "bad_request", "The request's headers cannot be read.").as_lambda_response()
+        return respond_to_lambda(Problem(400, "bad_request", "The request's headers cannot be read."))
     if response["statusCode"] == HTTPStatus.NOT_MODIFIED:
         # Mangum gives every answer a type, also one without a body.
         response["headers"].pop("content-type", None)

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.problems import ProblemDocument
+from rune.contracts.problems import ProblemDocument
 
 API_VERSION = "1.0.0"
 

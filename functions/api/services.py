@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from fastapi import Request
 
 from rune.net.addresses import AddressPolicy
-from rune.services.admission.requests import Renting
 from rune.services.jobs import JobService
-from rune.tenants.settings import TenantSettings, TenantSource
+from rune.tenants.settings import TenantSource
 
 if TYPE_CHECKING:
     # Made for rare routes; a cold start does without their modules.
@@ -59,10 +58,6 @@ class Services:
     rentals: Callable[[], RentalService]
     can_rent: bool
     has_authentication: bool = True
-
-    def renting_of(self, tenant: TenantSettings) -> Renting:
-        """Return what a tenant may rent."""
-        return Renting(self.can_rent, tenant.keep_limit, tenant.templates)
 
 
 def services_of(request: Request) -> Services:

@@ -11,12 +11,8 @@ from api.problems import responses
 from api.services import services_of
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, JobAccepted, LlmInstanceRequest
 from rune.errors import InvalidRequestError
-from rune.services.admission.requests import (
-    Admitted,
-    admit_agentic_agent,
-    admit_benchmark,
-    admit_llm_instance,
-)
+from rune.services.admission.requests import admit
+from rune.workflows.graph import Request as JobRequest
 
 router = APIRouter(
     prefix="/v1/jobs", tags=["jobs"], responses=responses(400, 401, 403, 413, 415, 422, 429, 503)
@@ -48,9 +44,7 @@ async def post_benchmark(
     response: Response,
 ) -> JobAccepted:
     """Ask a model one question and measure the answer."""
-    services, tenant = services_of(request), tenant_settings_of(request)
-    admitted = admit_benchmark(body, services.address_policy, services.renting_of(tenant), tenant.backends)
-    return _submit(request, admitted, response)
+    return _submit(request, body, response)
 
 
 @router.post("/agentic-agent", status_code=202, openapi_extra=_KEY_PARAMETER)
@@ -60,9 +54,7 @@ async def post_agentic_agent(
     response: Response,
 ) -> JobAccepted:
     """Let an agent answer a question."""
-    services, tenant = services_of(request), tenant_settings_of(request)
-    admitted = admit_agentic_agent(body, services.address_policy, tenant.agents, tenant.backends)
-    return _submit(request, admitted, response)
+    return _submit(request, body, response)
 
 
 @router.post("/llm-instance", status_code=202, openapi_extra=_KEY_PARAMETER)
@@ -72,9 +64,7 @@ async def post_llm_instance(
     response: Response,
 ) -> JobAccepted:
     """Get the address of a model server that answers."""
-    services, tenant = services_of(request), tenant_settings_of(request)
-    admitted = admit_llm_instance(body, services.address_policy, services.renting_of(tenant), tenant.backends)
-    return _submit(request, admitted, response)
+    return _submit(request, body, response)
 
 
 @router.post(
@@ -93,10 +83,12 @@ async def post_ollama_instance(
     return await post_llm_instance(request, body, response)
 
 
-def _submit(request: Request, admitted: Admitted, response: Response) -> JobAccepted:
+def _submit(request: Request, body: JobRequest, response: Response) -> JobAccepted:
+    services, tenant = services_of(request), tenant_settings_of(request)
+    admitted = admit(body, tenant, services.address_policy, has_provider=services.can_rent)
     offered = request.headers.get("idempotency-key")
     key = None if offered is None else _bare(offered)
-    submitted = services_of(request).jobs.submit(caller_of(request), admitted, key)
+    submitted = services.jobs.submit(caller_of(request), admitted, key)
     response.headers["Location"] = f"/v1/jobs/{submitted.job_id}"
     if submitted.is_replay:
         response.headers["Idempotency-Replayed"] = "true"

@@ -6,9 +6,16 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 from rune.clock import Clock
-from rune.errors import InvalidRequestError, JobFinishedError, JobNotFoundError, StoreUnavailableError
+from rune.errors import (
+    InvalidRequestError,
+    JobFinishedError,
+    JobNotFoundError,
+    StoreUnavailableError,
+    TenantSuspendedError,
+)
 from rune.jobs import lifecycle
 from rune.jobs.admission import Admission
 from rune.jobs.metrics import Tallies, tally
@@ -28,6 +35,7 @@ from rune.jobs.store import (
 )
 from rune.services.admission.requests import Admitted
 from rune.storage.change import apply
+from rune.tenants.settings import TenantSettings
 
 _LONGEST_JOB_ID = 64
 _JOB_ID = re.compile(rf"[0-9A-Za-z_-]{{1,{_LONGEST_JOB_ID}}}")
@@ -79,6 +87,20 @@ class Caller:
     address: str | None = None
     terms: Terms = DEFAULT_TERMS
     max_runtime: timedelta | None = None
+
+    @classmethod
+    def of(cls, tenant: str, settings: TenantSettings, address: str | None = None) -> Self:
+        """Return a caller of a tenant with the tenant's terms.
+
+        Raises
+        ------
+        TenantSuspendedError
+            The operator has suspended the tenant.
+        """
+        if settings.is_suspended:
+            raise TenantSuspendedError
+        terms = Terms(settings.weight, settings.max_running_jobs, settings.max_waiting_jobs)
+        return cls(tenant, address, terms, settings.max_runtime)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from rune.services.admission.bedrock_budget import check_bedrock_budget
 from rune.services.admission.workloads import admit_work
 from rune.tenants.backends import NO_BACKENDS, TenantBackends, check_backend
 from rune.tenants.document import TenantAgents
+from rune.tenants.settings import TenantSettings
 from rune.workflows.graph import Request, Trait, first_step, traits_of
 
 
@@ -57,6 +58,24 @@ class Admitted:
     sent_json: str | None = None
     queue_timeout: timedelta | None = None
     max_runtime: timedelta | None = None
+
+
+def admit(request: Request, tenant: TenantSettings, policy: AddressPolicy, *, has_provider: bool) -> Admitted:
+    """Return what is to be done for a tenant, by its settings, whichever way the request came in.
+
+    Parameters
+    ----------
+    has_provider
+        Whether the deployment has an account with a provider of GPUs.
+    """
+    renting = Renting(has_provider, tenant.keep_limit, tenant.templates)
+    match request:
+        case BenchmarkRequest():
+            return admit_benchmark(request, policy, renting, tenant.backends)
+        case AgenticAgentRequest():
+            return admit_agentic_agent(request, policy, tenant.agents, tenant.backends)
+        case LlmInstanceRequest():
+            return admit_llm_instance(request, policy, renting, tenant.backends)
 
 
 def admit_benchmark(

@@ -1,0 +1,159 @@
+"""Every error as RFC 9457 problem+json, and the table from errors to statuses.
+
+The API answers with these documents, and so does every other way in. Besides the standard members each problem has
+`code`, a stable name for comparing, and `error`, the sentence again, which existing clients read first.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from rune.contracts.document import Document
+from rune.errors import (
+    AddressError,
+    IdempotencyKeyReusedError,
+    InvalidRequestError,
+    JobFinishedError,
+    JobNotFinishedError,
+    JobNotFoundError,
+    ModelServerError,
+    NoReportError,
+    NotABenchmarkError,
+    RateLimitedError,
+    RentalEndingError,
+    RentalInUseError,
+    RentalNotFoundError,
+    RuneError,
+    StoreUnavailableError,
+    TenantSuspendedError,
+    TooManyWaitingJobsError,
+    UnauthorizedError,
+    UnreadableRowError,
+)
+
+STATUSES: Mapping[type[RuneError], int] = {
+    InvalidRequestError: 422,
+    UnauthorizedError: 401,
+    RateLimitedError: 401,
+    TenantSuspendedError: 403,
+    TooManyWaitingJobsError: 429,
+    IdempotencyKeyReusedError: 422,
+    JobNotFoundError: 404,
+    JobFinishedError: 409,
+    JobNotFinishedError: 409,
+    NotABenchmarkError: 404,
+    NoReportError: 409,
+    RentalNotFoundError: 404,
+    RentalInUseError: 409,
+    RentalEndingError: 409,
+    StoreUnavailableError: 503,
+    UnreadableRowError: 503,
+    # Of a server that the caller named, called while the caller waits.
+    AddressError: 422,
+    ModelServerError: 502,
+}
+
+
+class ProblemField(Document):
+    """A field that is wrong."""
+
+    pointer: str
+    """JSON pointer (RFC 6901) into the body, or the name of a parameter."""
+    detail: str
+
+
+class ProblemDocument(Document):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    """Stable name, for comparing."""
+    detail: str
+    """One sentence for a person."""
+    error: str
+    """The same as `detail`."""
+    errors: list[ProblemField] | None = None
+    """Which fields are wrong."""
+    retry_after_seconds: int | None = None
+    """When to ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One error as a caller sees it.
+
+    Attributes
+    ----------
+    extra
+        Further members: `errors` lists the fields that are wrong, each with a JSON pointer and a sentence.
+    headers
+        What an answer over HTTP says besides.
+    """
+
+    status: int
+    code: str
+    detail: str
+    extra: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def as_document(self) -> dict[str, object]:
+        """Return the members of the document."""
+        return {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            "error": self.detail,
+            **self.extra,
+        }
+
+    def as_json(self) -> str:
+        """Return the document as JSON."""
+        return json.dumps(self.as_document())
+
+
+UNFORESEEN = Problem(500, "internal_error", "RUNE failed; the log has the details.")
+
+INVALID_JSON = Problem(400, "invalid_json", "The body is not JSON.")
+
+
+def problem_of(error: RuneError) -> Problem:
+    """Return the problem that stands for an error of RUNE's; `UNFORESEEN` for one that no caller should meet."""
+    status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
+    if status is None:
+        return UNFORESEEN
+    if isinstance(error, InvalidRequestError):
+        errors = [{"pointer": error.pointer, "detail": error.sentence}]
+        return Problem(status, error.specific_code, error.sentence, {"errors": errors})
+    if isinstance(error, (RateLimitedError, JobNotFinishedError, TooManyWaitingJobsError)):
+        extra = {"retry_after_seconds": error.retry_after_seconds}
+        headers = {"Retry-After": str(error.retry_after_seconds)}
+        return Problem(status, error.code, error.sentence, extra, headers)
+    return Problem(status, error.code, error.sentence)
+
+
+def problem_of_validation(found: Sequence[Mapping[str, object]]) -> Problem:
+    """Return the problem for what pydantic has found, of which there is at least one thing.
+
+    Neither the input nor pydantic's context is repeated: they may hold a secret, or NaN.
+    """
+    errors = [{"pointer": _pointer(item["loc"]), "detail": _sentence(item)} for item in found]
+    first = errors[0]
+    detail = f"{first['pointer'] or 'The body'}: {first['detail']}"
+    return Problem(422, "invalid_request", detail, {"errors": errors})
+
+
+def _pointer(location: object) -> str:
+    """Return a JSON pointer into the body (RFC 6901), empty for the body itself."""
+    parts = location if isinstance(location, (list, tuple)) else ()
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _sentence(item: Mapping[str, object]) -> str:
+    if item["type"] == "extra_forbidden":
+        return "There is no such field."
+    return str(item["msg"]).removeprefix("Value error, ")
