@@ -46,8 +46,7 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
 RENTED: dict[str, tuple[str, dict[str, Any]]] = {
     "benchmark, rented flat": ("benchmark", {**RENTED_FLAT, **ASKED, "attestation_required": False}),
     "benchmark, rented nested": ("benchmark", {**RENTED_NESTED, **ASKED, "attestation_required": False}),
-    # With a model, unlike theirs: the largest that the offer holds would take a minute to download.
-    "instance, rented nested": ("llm-instance", {**RENTED_NESTED, "backend_type": "ollama", "model": MODEL}),
+    "instance, rented nested": ("llm-instance", {**RENTED_NESTED, "backend_type": "ollama"}),
 }
 RESULT_FIELDS = {
     "benchmark": {

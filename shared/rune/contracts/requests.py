@@ -177,6 +177,6 @@ class LlmInstanceRequest(BackendChoice, RentalChoice):
     """Get the address of a model server that answers, on a machine that RUNE rents or on one that is there."""
 
     model: ModelName | None = None
-    """The model to put on a rented machine; null takes the largest of the catalog that the best offer holds."""
+    """The model to put on a rented machine; null takes `llama3.1:8b`, the smallest of the catalog."""
     backend_warmup_timeout: int = Field(300, ge=30, le=900)
     """Longest time that loading it may take, in seconds."""

@@ -106,9 +106,6 @@ def _find_quantisation(model: str) -> float | None:
     return next((each for pattern, each in _BYTES_PER_PARAMETER if pattern.search(model.lower())), None)
 
 
-def largest_model(vram_mb: int) -> SizedModel | None:
-    """Return the largest model of the catalog that needs no more than this, or None."""
-    return next((model for model in CATALOG if model.vram_mb <= vram_mb), None)
-
-
 SMALLEST_MODEL = CATALOG[-1]
+"""What a rented machine gets where its caller names no model: the cheapest to rent for, and the default of RUNE's
+clients."""

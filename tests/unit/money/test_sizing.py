@@ -1,6 +1,4 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rune.errors import InvalidRequestError
 from rune.money.catalog import CATALOG, SizedModel, find_model
@@ -9,7 +7,6 @@ from rune.money.sizing import (
     context_vram_mb,
     estimate_vram_mb,
     estimate_weights_gb,
-    largest_model,
     size_model,
 )
 
@@ -106,23 +103,6 @@ def test_size_is_asked_for_when_nothing_tells_it() -> None:
     assert (raised.value.specific_code, raised.value.pointer) == ("model_size_unknown", "/min_vram_mb")
     assert "'house-model'" in raised.value.sentence
 
-
-@pytest.mark.parametrize(
-    ("vram_mb", "name"),
-    [(7_999, None), (8_000, "llama3.1:8b"), (27_999, "llama3.1:8b"), (32_000, "mixtral:8x7b")],
-)
-def test_largest_model_is_the_one_that_just_fits(vram_mb: int, name: str | None) -> None:
-    model = largest_model(vram_mb)
-
-    assert (model and model.name) == name
-
-
-@given(st.integers(0, 400_000))
-def test_largest_model_never_needs_more_than_there_is(vram_mb: int) -> None:
-    model = largest_model(vram_mb)
-    fitting = [each.vram_mb for each in CATALOG if each.vram_mb <= vram_mb]
-
-    assert (model and model.vram_mb) == max(fitting, default=None)
     assert SMALLEST_MODEL.vram_mb == min(each.vram_mb for each in CATALOG)
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, Document, LlmInstanceRequest
 from rune.errors import InvalidRequestError
 from rune.jobs.record import Kind, StepName
-from rune.money.sizing import size_model
+from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.bedrock_budget import check_bedrock_budget
 from rune.services.admission.workloads import admit_work
@@ -206,8 +206,9 @@ def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Re
             pointer="/backend_credential",
             code="rental_backend_credential",
         )
-    if request.model is not None:
-        size_model(request.model, request.min_vram_mb)
+    # What nobody asked for must not cost more than it needs to: a large model is dear to download and to hold.
+    model = request.model or SMALLEST_MODEL.name
+    size_model(model, request.min_vram_mb)
     longest_seconds = int(renting.longest_keep.total_seconds())
     if "keep_seconds" in request.model_fields_set and request.keep_seconds > longest_seconds:
         raise InvalidRequestError(
@@ -225,6 +226,7 @@ def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Re
     return {
         "vastai": True,
         "provisioning": None,
+        "model": model,
         "template_hash": terms.template_hash if _may_name_template(request, renting) else None,
         "min_dph": terms.min_dph,
         "max_dph": terms.max_dph,

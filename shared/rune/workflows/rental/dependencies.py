@@ -146,10 +146,8 @@ def read_request(context: StepContext) -> RentalRequest:
 
 
 def required_model(request: RentalRequest) -> SizedModel:
-    """Return the model that the machine must hold; where none is named, the smallest of the catalog."""
-    if request.model is None:
-        return SMALLEST_MODEL
-    return size_model(request.model, request.min_vram_mb)
+    """Return the model that the machine must hold; an earlier version stored requests that name none."""
+    return size_model(request.model or SMALLEST_MODEL.name, request.min_vram_mb)
 
 
 def retrying_provider_errors(step: Step) -> Step:

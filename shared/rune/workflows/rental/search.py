@@ -25,7 +25,6 @@ from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
 from rune.workflows.rental.dependencies import RentalDependencies, RentalRequest, required_model
 from rune.workflows.rental.selection import (
     PlannedOrder,
-    best_fit,
     describe_needs,
     describe_selection,
     describe_use,
@@ -86,7 +85,8 @@ async def plan_order(
     ceiling_at = latest_end(job, request)
     image = image_of(dependencies, template)
     requirements = describe_needs(request, template, image, ceiling_at - began_at)
-    use = describe_use(job, request, required_model(request), most_image_bytes(image))
+    model = required_model(request)
+    use = describe_use(job, request, model, most_image_bytes(image))
     known = _KnownHosts(dependencies.hosts, began_at)
 
     def look(offers: tuple[Offer, ...]) -> Market:
@@ -109,10 +109,10 @@ async def plan_order(
         )
         return Failed("no_offer_fits", sentence, retryable=True, notes=(note,))
     offer = selection.candidates[0].offer
-    model, grown = best_fit(request, offer, requirements)
-    alternative = find_alternative(selection, look(offers), grown.disk_gb)
+    alternative = find_alternative(selection, look(offers), requirements.disk_gb)
     reason = explain_choice(selection)
-    return OrderPlan(PlannedOrder(offer, grown, model, template, ceiling_at, reason, alternative), note)
+    order = PlannedOrder(offer, requirements, model, template, ceiling_at, reason, alternative)
+    return OrderPlan(order, note)
 
 
 def image_of(dependencies: RentalDependencies, template: Template | None) -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -11,11 +11,11 @@ from rune.contracts import BenchmarkRequest
 from rune.jobs.record import Job
 from rune.llm.names import is_same_model
 from rune.money.catalog import SizedModel
-from rune.money.sizing import context_vram_mb, estimate_weights_gb, largest_model
+from rune.money.sizing import context_vram_mb, estimate_weights_gb
 from rune.rentals.forecast import ExpectedUse
 from rune.rentals.images import find_gpu_needs
 from rune.rentals.lifecycle import RELEASE_MARGIN
-from rune.rentals.offers import VRAM_MARGIN_PERCENT, Offer, Requirements, find_rejection_reason
+from rune.rentals.offers import VRAM_MARGIN_PERCENT, Offer, Requirements
 from rune.rentals.provider import Template
 from rune.rentals.ranking import Selection, explain_choice, name_gpus
 from rune.rentals.record import MICRO_USD_PER_USD, Alternative, EndReason, Rental, RentalState
@@ -124,26 +124,6 @@ def _has_room(rental: Rental, model: SizedModel) -> bool:
         return True
     taken_gb = -(-(rental.downloaded_bytes + rental.pulling_bytes) // _BYTES_PER_GB)
     return taken_gb + model.download_gb + _SPARE_DISK_GB <= rental.machine.disk_gb
-
-
-def best_fit(
-    request: RentalRequest, offer: Offer, requirements: Requirements
-) -> tuple[SizedModel, Requirements]:
-    """Return the model for an offer, with its requirements: the one named, or the largest that the offer holds."""
-    if request.model is not None:
-        return required_model(request), requirements
-    vram_mb = offer.vram_mb * 100 // (100 + VRAM_MARGIN_PERCENT)
-    while (model := largest_model(vram_mb)) is not None:
-        grown = replace(
-            requirements,
-            vram_mb=required_vram_mb(request, model),
-            disk_gb=max(requirements.disk_gb, model.required_disk_gb),
-            download_gb=model.download_gb,
-        )
-        if find_rejection_reason(offer, grown) is None:
-            return model, grown
-        vram_mb = model.vram_mb - 1
-    return required_model(request), requirements
 
 
 def least_credit_usd(offer: Offer, requirements: Requirements) -> Decimal:

@@ -88,6 +88,16 @@ def test_admitted_request_to_rent_can_be_read_again() -> None:
     assert (again.rental_terms.max_dph, again.rental_terms.stop_instance) == (1.5, False)
 
 
+def test_instance_that_names_no_model_gets_the_cheapest_one() -> None:
+    nested: dict[str, Any] = {"vastai": False, "provisioning": {"vastai": {}}}
+
+    admitted = [instance(), instance(model=None), instance(**nested), instance(min_vram_mb=40_000)]
+
+    assert {json.loads(each.request_json)["model"] for each in admitted} == {"llama3.1:8b"}
+    # The caller's own words are kept apart: a repeated request is the same whatever the default is by then.
+    assert json.loads(admitted[0].sent_json or "") == {"vastai": True}
+
+
 TEMPLATE = "c166c11f035d3a97871a23bd32ca6aba"
 NAMED: tuple[dict[str, object], ...] = (
     {"template_hash": TEMPLATE},
@@ -184,10 +194,6 @@ def test_model_is_admitted_when_its_size_is_known_from_anywhere(
     known: dict[str, object], admit: Admit
 ) -> None:
     assert admit(**known).rents
-
-
-def test_instance_without_a_model_is_admitted() -> None:
-    assert "model" not in json.loads(instance().request_json)
 
 
 @pytest.mark.parametrize("first", [{}, {"keep_seconds": 3600}, {"vastai_stop_instance": True}])

@@ -26,8 +26,8 @@ RENTING = Renting(is_possible=True, longest_keep=timedelta(hours=2), templates=f
 EXAMPLES = 300
 """Of each kind; every form, and every default given or left out, is among them many times."""
 
-CHANGED_AT_THE_DOOR = {"kubeconfig", "backend_url", "expected"}
-"""What is dropped, or kept in its one spelling."""
+CHANGED_AT_THE_DOOR = {"kubeconfig", "backend_url", "expected", "model"}
+"""What is dropped, chosen where it was not named, or kept in its one spelling."""
 
 FORMS_OF_TERMS = {
     "vastai",
@@ -53,6 +53,8 @@ def assert_reads_back(
     assert {name: getattr(again, name) for name in unchanged} == {
         name: getattr(sent, name) for name in unchanged
     }
+    is_to_choose = isinstance(sent, LlmInstanceRequest) and sent.wants_rental and sent.model is None
+    assert again.model == ("llama3.1:8b" if is_to_choose else sent.model)
     if isinstance(sent, BenchmarkRequest) and sent.expected is not None and sent.expected.judge is None:
         assert isinstance(again, BenchmarkRequest)
         assert again.expected == sent.expected

@@ -223,13 +223,16 @@ def test_net_on_the_machine_fires_a_quarter_of_an_hour_after_what_this_job_asked
     assert order.env["RUNE_EXPIRES_AT"] == str(int(fires_at.timestamp()))
 
 
-def test_rent_takes_the_largest_model_that_the_best_offer_holds_when_none_is_named() -> None:
+@pytest.mark.parametrize(("min_vram_mb", "disk_gb"), [(None, 9 + 32), (36_000, 41 + 32)])
+def test_rent_takes_the_smallest_model_whatever_the_offer_holds_when_a_stored_request_names_none(
+    min_vram_mb: int | None, disk_gb: int
+) -> None:
     world = a_world()
-    world.market.offers = (an_offer(vram_mb=36_000, gpu_count=2),)
+    world.market.offers = (an_offer(vram_mb=80_000),)
 
-    world.run(a_renting_job(kind=Kind.LLM_INSTANCE), model=None)
+    world.run(a_renting_job(kind=Kind.LLM_INSTANCE), model=None, min_vram_mb=min_vram_mb)
 
-    assert (world.rental().model, world.rental().machine.disk_gb) == ("mixtral:8x7b", 36 + 32)
+    assert (world.rental().model, world.rental().machine.disk_gb) == ("llama3.1:8b", disk_gb)
 
 
 def test_rent_fails_with_every_flaw_told_when_no_offer_fits() -> None:
