@@ -15,7 +15,7 @@ from rune.errors import IdempotencyKeyReusedError, JobNotFoundError, StoreUnavai
 from rune.jobs import closing
 from rune.jobs.metrics import Summary, SummaryKey, Tallies, fold, merge, summary_key
 from rune.jobs.places import JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
-from rune.jobs.record import DueClass, Event, Job, Kind
+from rune.jobs.record import Callback, DueClass, Event, Job, Kind
 from rune.jobs.store import (
     CompanionsRefused,
     IdempotencyKey,
@@ -50,6 +50,7 @@ class MemoryJobStore(JobStore):
         self._requests: dict[str, str] = {}
         self._results: dict[str, str] = {}
         self._states: dict[str, str] = {}
+        self._callbacks: dict[str, Callback] = {}
         self._keys: dict[tuple[str, Kind, str], tuple[IdempotencyKey, str]] = {}
         self._summaries: dict[SummaryKey, Summary] = {}
         # By number, as the table's sort key has it: an event of the same number would overwrite.
@@ -72,6 +73,8 @@ class MemoryJobStore(JobStore):
             self._keys[named] = (key, job.job_id)
         self.jobs[job.job_id] = job
         self._requests[job.job_id] = submission.request_json
+        if submission.callback:
+            self._callbacks[job.job_id] = submission.callback
         self._events[job.job_id] = {submission.event.number: submission.event}
         return Submitted(job.job_id)
 
@@ -220,6 +223,17 @@ class MemoryJobStore(JobStore):
     @override
     def read_state(self, job: Job) -> str | None:
         return self._states.get(job.job_id)
+
+    @override
+    def read_callback(self, job: Job) -> Callback | None:
+        return self._callbacks.get(job.job_id) if job.calls_back else None
+
+    @override
+    def replace_callback(self, job: Job, callback: Callback) -> bool:
+        if job.job_id not in self._callbacks:
+            return False
+        self._callbacks[job.job_id] = callback
+        return True
 
     @override
     def find_late(self, due_class: DueClass, now: datetime, limit: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.jobs import closing
 from rune.jobs.metrics import Tallies
 from rune.jobs.places import Places, RowChange
-from rune.jobs.record import ACTIVE, DueClass, Job, StepMessage
+from rune.jobs.record import ACTIVE, Callback, DueClass, Job, StepMessage
 from rune.jobs.store import (
     CompanionsRefused,
     IsWanted,
@@ -310,6 +310,16 @@ class FaultyStore(JobStore):
     @override
     def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
         return self._calls.read("read_many", lambda: self._world.table.read_many(job_ids))
+
+    @override
+    def read_callback(self, job: Job) -> Callback | None:
+        return self._calls.read("read_callback", lambda: self._world.table.read_callback(job))
+
+    @override
+    def replace_callback(self, job: Job, callback: Callback) -> bool:
+        return self._calls.transact(
+            "replace_callback", lambda: self._world.table.replace_callback(job, callback)
+        )
 
     @override
     def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:

@@ -13,7 +13,7 @@ from rune.aws.dynamodb_rows import Expression, attribute, from_row, to_expressio
 from rune.clock import to_epoch_ms
 from rune.errors import UnreadableRowError
 from rune.jobs.places import JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
-from rune.jobs.record import DueClass, Event, Job, Kind
+from rune.jobs.record import Callback, DueClass, Event, Job, Kind
 from rune.jobs.store import ListedJob
 from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 from rune.storage.change import Change
@@ -29,6 +29,7 @@ HOT_KEY = "JOB"
 RESULT_KEY = "RESULT"
 REQUEST_KEY = "REQUEST"
 STATE_KEY = "STATE"
+CALLBACK_KEY = "CALLBACK"
 LIST_PREFIX = "JOB#"
 DUE_SHARDS = 4
 """Partitions of the index `due` for each class. One takes 1,000 writes a second, and a turn takes four
@@ -160,6 +161,17 @@ def event_item(job: Job, event: Event) -> dict[str, AttributeValueTypeDef]:
 def event_from_item(item: Item) -> Event:
     """Return the event that a row holds; raises UnreadableRowError as `from_row` does."""
     return from_row(Event, item)
+
+
+def callback_item(job: Job, callback: Callback) -> dict[str, AttributeValueTypeDef]:
+    """Return a job's callback as a row that leaves the table together with it."""
+    expires_at = {"expires_at": attribute("expires_at", job.expires_at)}
+    return {**job_key(job.job_id, CALLBACK_KEY), **to_row(callback), **expires_at}
+
+
+def callback_from_item(item: Item) -> Callback:
+    """Return the callback that a row holds; raises UnreadableRowError as `from_row` does."""
+    return from_row(Callback, item)
 
 
 def listed_item(job: Job) -> dict[str, AttributeValueTypeDef]:

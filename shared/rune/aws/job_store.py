@@ -3,8 +3,10 @@
 =====================  ==========================  ==========================================================
 pk                     sk                          what
 =====================  ==========================  ==========================================================
+JOB#<job id>           CALLBACK                    whom it tells, besides those who are told of all
 JOB#<job id>           EVENT#<8 digits>            one event
 JOB#<job id>           JOB                         the hot item
+JOB#<job id>           OUTBOX                      how far its events are published; see `outbox`
 JOB#<job id>           REQUEST                     the request as submitted
 JOB#<job id>           RESULT                      the result
 JOB#<job id>           STATE                       what a step of many turns continues from
@@ -43,7 +45,7 @@ from rune.errors import (
 from rune.jobs import closing
 from rune.jobs.metrics import Tallies
 from rune.jobs.places import Places, RowChange
-from rune.jobs.record import DueClass, Event, Job
+from rune.jobs.record import Callback, DueClass, Event, Job
 from rune.jobs.store import (
     CompanionsRefused,
     IsWanted,
@@ -133,6 +135,8 @@ class DynamoJobStore(JobStore):
             self._table.put(job_rows.event_item(job, submission.event)),
             self._table.put(job_rows.listed_item(job)),
         ]
+        if submission.callback:
+            writes.append(self._table.put(job_rows.callback_item(job, submission.callback)))
         key_position = len(writes)
         if submission.idempotency_key:
             writes.append(job_rows.key_write(self._table.name, job, submission.idempotency_key))
@@ -336,6 +340,22 @@ class DynamoJobStore(JobStore):
     def read_state(self, job: Job) -> str | None:
         rows = self._table.get([job_rows.job_key(job.job_id, job_rows.STATE_KEY)])
         return self._body(rows[0]) if rows else None
+
+    @override
+    def read_callback(self, job: Job) -> Callback | None:
+        if not job.calls_back:
+            return None
+        rows = self._table.get([job_rows.job_key(job.job_id, job_rows.CALLBACK_KEY)])
+        return job_rows.callback_from_item(rows[0]) if rows else None
+
+    @override
+    def replace_callback(self, job: Job, callback: Callback) -> bool:
+        write = self._table.put(job_rows.callback_item(job, callback), "attribute_exists(pk)")
+        try:
+            self._table.transact([write])
+        except ConditionFailedError:
+            return False
+        return True
 
     @override
     def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:

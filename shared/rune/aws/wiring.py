@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rune.aws.auth_limiter import DynamoLimiter
     from rune.aws.deployment_store import DynamoDeploymentStore
     from rune.aws.host_store import DynamoHostStore
+    from rune.aws.notices import SqsNoticeQueue
+    from rune.aws.outbox import DynamoOutbox
     from rune.aws.rental_store import DynamoRentalStore
     from rune.aws.s3 import S3Links, S3ObjectStore
     from rune.aws.settings_store import ParameterReader
@@ -191,6 +193,18 @@ class Clients:
         if not sends_seldom:
             _ = self._sqs
         return SqsStepQueue(lambda: self._sqs, queue_urls)
+
+    def notice_queue(self, queue_url: str) -> SqsNoticeQueue:
+        """Return the queue of the notifier."""
+        from rune.aws.notices import SqsNoticeQueue
+
+        return SqsNoticeQueue(lambda: self._sqs, queue_url)
+
+    def outbox(self, table: str) -> DynamoOutbox:
+        """Return how far events are published, in the table."""
+        from rune.aws.outbox import DynamoOutbox
+
+        return DynamoOutbox(self._dynamodb, table)
 
     def dead_letters(self, queue_url: str) -> SqsDeadLetters:
         """Return the dead-letter queue."""

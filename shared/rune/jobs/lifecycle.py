@@ -85,6 +85,7 @@ def accept(
     retention: timedelta,
     rents: bool = False,
     warnings: tuple[str, ...] = (),
+    calls_back: bool = False,
 ) -> tuple[Job, Event]:
     """Return a new job that waits for a slot, and its first event.
 
@@ -120,6 +121,7 @@ def accept(
         due_class=DueClass.WAIT,
         rents=rents,
         warnings=warnings or None,
+        calls_back=calls_back,
     )
     return job, Event(1, "job.accepted", "ok", now)
 

@@ -147,6 +147,8 @@ class Job:
         The part of it for kept machines that it used earlier.
     warnings
         What is done otherwise than asked, by name.
+    calls_back
+        Whether it has a `Callback`, which stands in a row of its own.
     """
 
     job_id: str
@@ -184,6 +186,7 @@ class Job:
     cost_micro_usd: int = 0
     borrowed_micro_usd: int = 0
     warnings: tuple[str, ...] | None = None
+    calls_back: bool = False
 
     @property
     def is_active(self) -> bool:
@@ -220,6 +223,25 @@ class Event:
     duration_ms: int | None = None
     error_type: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """Who is told of one job's events besides those who are told of all.
+
+    Attributes
+    ----------
+    callback_url
+        Gets them by POST.
+    task_token
+        Of the workflow that waits for the job; its holder may end that workflow, so it is in no log.
+    execution
+        The workflow's execution, by its ARN.
+    """
+
+    callback_url: str | None = None
+    task_token: str | None = field(default=None, repr=False)
+    execution: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

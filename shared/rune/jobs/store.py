@@ -11,7 +11,7 @@ from rune.jobs.lifecycle import Send
 from rune.jobs.metrics import Tallies
 from rune.jobs.places import Places, RowChange
 from rune.jobs.plan import Lane
-from rune.jobs.record import DueClass, Event, Job, Kind
+from rune.jobs.record import Callback, DueClass, Event, Job, Kind
 from rune.storage.change import Change
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class Submission:
         The caller's; the same call refuses it if it is blocked. None is not looked up.
     companions
         Changes of the rows that say which jobs run and wait, in the same write.
+    callback
+        Of a job that calls back.
     """
 
     job: Job
@@ -86,6 +88,7 @@ class Submission:
     idempotency_key: IdempotencyKey | None = None
     address: str | None = None
     companions: tuple[RowChange, ...] = ()
+    callback: Callback | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class JobStore(Protocol):
     """
 
     def submit(self, submission: Submission) -> Submitted | CompanionsRefused:
-        """Write a new job with its request, its first event and the companions, all or nothing.
+        """Write a new job with its request, its first event, its callback and the companions, all or nothing.
 
         Raises
         ------
@@ -208,6 +211,18 @@ class JobStore(Protocol):
 
     def read_state(self, job: Job) -> str | None:
         """Return the state of the latest commit that had one; None where there was none."""
+        ...
+
+    def read_callback(self, job: Job) -> Callback | None:
+        """Return whom the job tells; None where it tells nobody."""
+        ...
+
+    def replace_callback(self, job: Job, callback: Callback) -> bool:
+        """Tell others than before, such as the newest task token of a workflow that asked again.
+
+        Return False where the job has no callback; then nothing is written. What was told before is not told again:
+        whoever replaces the callback of a job that has ended tells its end by itself.
+        """
         ...
 
     def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:

@@ -20,7 +20,7 @@ from rune.jobs import lifecycle
 from rune.jobs.admission import Admission
 from rune.jobs.metrics import Tallies, tally
 from rune.jobs.places import DEFAULT_TERMS, QueuePlace, Terms
-from rune.jobs.record import ACTIVE, Job, Kind, Status
+from rune.jobs.record import ACTIVE, Callback, Job, Kind, Status
 from rune.jobs.releases import explain_hindrance
 from rune.jobs.store import (
     IdempotencyKey,
@@ -123,8 +123,14 @@ class JobService:
         self._limits = limits
         self._admission = Admission(store, queue, clock, slot_count)
 
-    def submit(self, caller: Caller, admitted: Admitted, idempotency_key: str | None = None) -> Submitted:
-        """Accept a job, or return the one that was accepted for the same key.
+    def submit(
+        self,
+        caller: Caller,
+        admitted: Admitted,
+        idempotency_key: str | None = None,
+        callback: Callback | None = None,
+    ) -> Submitted:
+        """Accept a job, or return the one that was accepted for the same key, whose callback stays as it was.
 
         Raises
         ------
@@ -152,12 +158,13 @@ class JobService:
             retention=self._limits.retention,
             rents=admitted.rents,
             warnings=admitted.warnings,
+            calls_back=callback is not None,
         )
         key = None
         if idempotency_key is not None:
             sent = None if admitted.sent_json is None else _digest(admitted.sent_json)
             key = IdempotencyKey(idempotency_key, _digest(admitted.request_json), sent)
-        submission = Submission(job, admitted.request_json, event, key, caller.address)
+        submission = Submission(job, admitted.request_json, event, key, caller.address, callback=callback)
         return self._admission.submit(submission, caller.terms)
 
     def find(self, caller: Caller, job_id: str, is_wanted: IsWanted = lambda _job: True) -> StoredJob:

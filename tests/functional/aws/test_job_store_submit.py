@@ -13,7 +13,7 @@ from rune.aws.job_rows import key_write
 from rune.aws.job_store import DynamoJobStore, NoObjectStore
 from rune.clock import to_epoch_ms
 from rune.errors import IdempotencyKeyReusedError, RateLimitedError, StoreUnavailableError
-from rune.jobs.record import Job, Kind
+from rune.jobs.record import Callback, Job, Kind
 from rune.jobs.store import IdempotencyKey, JobStore, Submission, Submitted
 from tests.builders import JOB_ID, NOW, FakeClock, a_job, after, an_event
 from tests.functional.aws.scripted import CONFLICT, ScriptedTransactions
@@ -272,3 +272,51 @@ def test_read_is_blocked_whether_or_not_the_job_is_there(job_id: str, cloud: Clo
         store.read_with_result(job_id, ADDRESS)
 
     assert cloud.operations == ["BatchGetItem"]
+
+
+# ---------------------------------------------------------------- callbacks
+
+CALLBACK = Callback("https://hooks.example.com/a", "token-1", "arn:aws:states:eu-central-1:1:execution:x:y")
+
+
+def test_callback_is_stored_with_its_job(store: JobStore) -> None:
+    store.submit(Submission(a_job(calls_back=True), "{}", an_event(), callback=CALLBACK))
+
+    job = store.read(JOB_ID)
+
+    assert job is not None
+    assert job.calls_back
+    assert store.read_callback(job) == CALLBACK
+
+
+def test_job_without_callback_tells_nobody(store: JobStore) -> None:
+    submit(store, a_job())
+
+    assert store.read_callback(a_job()) is None
+    assert not store.replace_callback(a_job(), CALLBACK)
+    assert store.read_callback(a_job(calls_back=True)) is None
+
+
+def test_newest_task_token_takes_the_place_of_the_earlier_one(store: JobStore) -> None:
+    job = a_job(calls_back=True)
+    store.submit(Submission(job, "{}", an_event(), callback=CALLBACK))
+    newest = Callback(None, "token-2", CALLBACK.execution)
+
+    assert store.replace_callback(job, newest)
+
+    assert store.read_callback(job) == newest
+
+
+def test_callback_stays_as_it_was_when_the_request_is_repeated(store: JobStore) -> None:
+    job = a_job(calls_back=True)
+    store.submit(Submission(job, "{}", an_event(), KEY, callback=CALLBACK))
+    again = Submission(
+        a_job(job_id="b", calls_back=True), "{}", an_event(), KEY, callback=Callback("https://b")
+    )
+
+    assert store.submit(again) == Submitted(JOB_ID, is_replay=True)
+    assert store.read_callback(job) == CALLBACK
+
+
+def test_task_token_is_not_shown() -> None:
+    assert "token-1" not in repr(CALLBACK)

@@ -1,0 +1,64 @@
+"""Outboxes in memory: for unit tests and the simulation.
+
+That the one in DynamoDB does the same is tested in `tests/functional/aws/test_outbox.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import override
+
+from rune.events.outbox import Outbox, OutboxState, fall_due
+from rune.events.record import PublicEvent, Subject
+from rune.storage.change import Change, allows, apply
+
+
+class MemoryOutbox(Outbox):
+    """Outboxes in memory.
+
+    Attributes
+    ----------
+    states
+        By subject.
+    """
+
+    def __init__(self) -> None:
+        self.states: dict[Subject, OutboxState] = {}
+        self._logs: dict[Subject, dict[int, PublicEvent]] = {}
+
+    def write_log(self, events: Sequence[PublicEvent], expires_at: datetime) -> None:
+        """Do what the writes of `rune.aws.outbox.log_writes` do, for doubles of stores that write events."""
+        if not events:
+            return
+        subject = events[0].subject
+        log = self._logs.setdefault(subject, {})
+        for event in events:
+            log[event.sequence] = event
+        self.update(subject, fall_due(max(event.occurred_at for event in events), expires_at))
+
+    @override
+    def read(self, subject: Subject) -> OutboxState:
+        return self.states.get(subject, OutboxState())
+
+    @override
+    def update(self, subject: Subject, change: Change) -> bool:
+        found = self.read(subject)
+        if not allows(change, found):
+            return False
+        self.states[subject] = apply(change, found)
+        return True
+
+    @override
+    def read_log(self, subject: Subject, after: int) -> tuple[PublicEvent, ...]:
+        log = self._logs.get(subject, {})
+        return tuple(log[sequence] for sequence in sorted(log) if sequence > after)
+
+    @override
+    def find_due(self, now: datetime, limit: int) -> tuple[Subject, ...]:
+        due = [
+            (state.due_at, str(subject), subject)
+            for subject, state in self.states.items()
+            if state.due_at is not None and state.due_at <= now
+        ]
+        return tuple(subject for _, _, subject in sorted(due)[:limit])
