@@ -95,6 +95,9 @@ PURE_FILES = (
     "rentals/reconciliation.py",
     "rentals/record.py",
     "money/*.py",
+    "schedules/aws_cron.py",
+    "schedules/expressions.py",
+    "schedules/occurrences.py",
 )
 HTTP = {"httpx", "httpcore", "requests", "urllib3", "http.client", "urllib.request"}
 AWS = {

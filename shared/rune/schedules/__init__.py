@@ -1,0 +1,1 @@
+"""Recurring schedules: when each is due, its row, and what becomes of it."""
