@@ -18,7 +18,7 @@ SCHEMA_VERSION = "1.0"
 class EventDocument(Document):
     """Base of what is published."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", json_schema_serialization_defaults_required=True)
 
 
 class EventMetadata(EventDocument):
