@@ -237,6 +237,14 @@ OTHER_WRITES = (
 
 ENDS_OF_TURNS = (
     Mutant(
+        "job's own limit told as a server's silence",
+        TRANSITIONS,
+        "if isinstance(error, ServerTimeoutError) and now >= ends_at - _TIMER_TOLERANCE:",
+        "if False:",
+        "A server would be blamed for the few seconds that its job had left.",
+        TRANSITION_TESTS,
+    ),
+    Mutant(
         "commit without epoch",
         TRANSITIONS,
         'return Is("epoch", job.epoch), Is("seq", job.seq)',

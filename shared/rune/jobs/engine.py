@@ -24,7 +24,14 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import JobStore, StepQueue
-from rune.jobs.transitions import Transition, expire_queued, forced_outcome, keep_hold, make_transition
+from rune.jobs.transitions import (
+    Transition,
+    expire_queued,
+    failure_of,
+    forced_outcome,
+    keep_hold,
+    make_transition,
+)
 from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 from rune.storage.change import apply
 
@@ -327,7 +334,7 @@ class Engine:
             raise
         except RuneError as error:
             log.info("step.failed", extra={**_labels(job), "code": error.code})
-            return Failed.from_error(error)
+            return failure_of(job, error, self._clock.now())
         except Exception:
             # The outermost edge of a step: an unforeseen error must end in the job, not in a queue.
             log.exception("step.crashed", extra=_labels(job))

@@ -98,6 +98,9 @@ _MINUTE_SECONDS = 60
 CLOSING_SECONDS = 15.0
 """Least time of a step that keeps a state, so that it can make a result of what it has."""
 
+CALL_HEADROOM_SECONDS = 5.0
+"""Time of any other step after its longest call, in which the call's failure is committed."""
+
 CLOSING_GRACE = timedelta(minutes=3)
 """How long after the deadline such a step may still run. What it has measured is paid for, and the turn of a worker
 that is lost near the deadline is sent again only after its lease and a tick of the janitor."""
@@ -122,6 +125,11 @@ def time_limit_seconds_of(step: StepName) -> int:
 def closing_grace_of(step: StepName) -> timedelta:
     """Return how long after the job's deadline a step may still run."""
     return CLOSING_GRACE if STEPS[step].keeps_state else timedelta(0)
+
+
+def headroom_of(step: StepName) -> timedelta:
+    """Return how long before the end of its time a step's longest call ends."""
+    return timedelta(seconds=CLOSING_SECONDS if STEPS[step].keeps_state else CALL_HEADROOM_SECONDS)
 
 
 def lane_of(job: Job) -> Lane:

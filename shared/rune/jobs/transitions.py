@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from rune.errors import RuneError, ServerTimeoutError
 from rune.jobs import plan
 from rune.jobs.lifecycle import DISPATCH_GRACE, MAX_ATTEMPTS, Send, due_for_message, hold
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome, Released, Spending
@@ -61,7 +62,7 @@ def forced_outcome(job: Job, now: datetime) -> Outcome | None:
     if job.cancel_requested_at is not None:
         return Cancelled()
     if now >= job.deadline_at + plan.closing_grace_of(job.step):
-        return deadline_exceeded()
+        return deadline_exceeded(job)
     if job.attempts > MAX_ATTEMPTS:
         return Failed("worker_lost", f"{MAX_ATTEMPTS} workers were lost on this step.", retryable=True)
     return None
@@ -93,9 +94,29 @@ def make_transition(job: Job, outcome: Outcome, now: datetime, duration_ms: int)
             return _end_release(job, outcome, now, duration_ms)
 
 
-def deadline_exceeded() -> Failed:
+def deadline_exceeded(job: Job) -> Failed:
     """Return the outcome of a job whose running time is over."""
-    return Failed("deadline_exceeded", "The job did not end within its time limit.", retryable=True)
+    return Failed("deadline_exceeded", f"{_too_late(job)}.", retryable=True)
+
+
+def failure_of(job: Job, error: RuneError, now: datetime) -> Failed:
+    """Return the outcome of a step that raised an error.
+
+    A call that ended because the job's time was over says nothing about its server, which may have had seconds.
+    """
+    ends_at = job.deadline_at - plan.headroom_of(job.step)
+    if isinstance(error, ServerTimeoutError) and now >= ends_at - _TIMER_TOLERANCE:
+        sentence = f"{_too_late(job)}; the model server had not answered by then."
+        return Failed("deadline_exceeded", sentence, retryable=True, is_final=True)
+    return Failed.from_error(error)
+
+
+def _too_late(job: Job) -> str:
+    return f"The job did not end within its time limit of {job.max_runtime_seconds} seconds"
+
+
+_TIMER_TOLERANCE = timedelta(seconds=1)
+"""Between the monotonic clock, by which calls end, and the time of day."""
 
 
 def cancel_queued(job: Job, now: datetime) -> Transition:

@@ -200,7 +200,7 @@ class LateJobSweep:
         claimed = self._store.update(job.job_id, lifecycle.claim(job, job.seq, uuid.uuid4().hex, now))
         if isinstance(claimed, Refused):
             return False
-        outcome = forced_outcome(claimed, now) or deadline_exceeded()
+        outcome = forced_outcome(claimed, now) or deadline_exceeded(claimed)
         return self._commit(claimed, make_transition(claimed, outcome, now, 0))
 
     def _commit(self, job: Job, transition: Transition) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rune.contracts import BackendChoice, LlmInstanceRequest, Question, read_stored
 from rune.errors import ServerUnreachableError, SettingsUnavailableError
 from rune.jobs.outcomes import Done, Next, Outcome
+from rune.jobs.plan import CALL_HEADROOM_SECONDS
 from rune.jobs.record import Job, StepName
 from rune.jobs.step import Step, StepContext
 from rune.tenants.backends import NamedBackend, api_key_for
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 IDLE_TIMEOUT_SECONDS = 60.0
 """Longest silence between two chunks of an answer, once the model is loaded."""
-
-HEADROOM_SECONDS = 5.0
-"""Time of a step after its longest call, in which the call's failure is committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,4 +157,4 @@ class ModelServerSteps:
 
 def time_left_seconds(context: StepContext) -> float:
     """Return how long a call of this turn may take; at least one second."""
-    return max(1.0, context.time_limit_seconds - HEADROOM_SECONDS)
+    return max(1.0, context.time_limit_seconds - CALL_HEADROOM_SECONDS)

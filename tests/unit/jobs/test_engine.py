@@ -10,6 +10,7 @@ import pytest
 from rune.errors import (
     LeaseLostError,
     ModelNotFoundError,
+    ServerTimeoutError,
     StoreRefusedError,
     StoreUnavailableError,
     StreamTruncatedError,
@@ -331,6 +332,24 @@ def test_take_turn_names_the_deadline_when_the_step_ran_into_it() -> None:
     assert rig.job.failure.code == "deadline_exceeded"
 
 
+@pytest.mark.parametrize(
+    ("late_seconds", "code"),
+    [(0, "server_timeout"), (3595, "deadline_exceeded"), (3600, "deadline_exceeded")],
+)
+def test_take_turn_names_the_deadline_when_it_cut_off_a_silent_server(late_seconds: float, code: str) -> None:
+    rig = Rig(a_store(a_job()))
+
+    def act(_context: StepContext) -> Outcome:
+        rig.clock.advance(late_seconds)
+        raise ServerTimeoutError("The server was silent for 43.2871 seconds.")
+
+    rig.act = act
+    rig.take_turn()
+
+    assert rig.job.failure
+    assert rig.job.failure.code == code
+
+
 def test_take_turn_gives_a_step_with_a_state_another_try_when_it_took_too_long() -> None:
     store = a_store(a_job(step=StepName.MEASURE))
     claimed = apply(claim(a_job(), 1, "worker-0", after(-90)), a_job(step=StepName.MEASURE))
@@ -377,7 +396,9 @@ ENDS: list[tuple[str, Job, Outcome]] = [
     (
         "deadline",
         a_job(deadline_at=NOW, started_at=NOW, status=Status.RUNNING),
-        Failed("deadline_exceeded", "The job did not end within its time limit.", retryable=True),
+        Failed(
+            "deadline_exceeded", "The job did not end within its time limit of 3600 seconds.", retryable=True
+        ),
     ),
     (
         "lost workers",

@@ -160,7 +160,9 @@ def test_renew_is_refused_when_neither_has_an_owner() -> None:
     assert not allows(lifecycle.renew(unclaimed, {}, NOW), unclaimed)
 
 
-TOO_LATE = Failed("deadline_exceeded", "The job did not end within its time limit.", retryable=True)
+TOO_LATE = Failed(
+    "deadline_exceeded", "The job did not end within its time limit of 3600 seconds.", retryable=True
+)
 TOO_MANY = Failed("worker_lost", "4 workers were lost on this step.", retryable=True)
 
 

@@ -4,12 +4,20 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from rune.errors import RuneError, ServerTimeoutError, ServerUnreachableError
 from rune.jobs.lifecycle import Send, claim
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome
 from rune.jobs.places import RowChange, ShareRow, count_given_up
 from rune.jobs.plan import Lane
 from rune.jobs.record import DueClass, Event, Failure, Job, Status, StepMessage, StepName
-from rune.jobs.transitions import Transition, cancel_queued, expire_queued, keep_hold, make_transition
+from rune.jobs.transitions import (
+    Transition,
+    cancel_queued,
+    expire_queued,
+    failure_of,
+    keep_hold,
+    make_transition,
+)
 from rune.storage.change import Is, IsAbsentOrBefore, Requirement, allows, apply
 from tests.builders import JOB_ID, NOW, TENANT, a_claimed_job, a_job, after, an_ended_job
 
@@ -332,6 +340,41 @@ def test_end_of_a_waiting_job_is_refused_when_it_was_admitted_meanwhile(
     assert not allows(end_queued(WAITING, END).change, a_job(slot=0))
     assert not allows(end_queued(WAITING, END).change, a_claimed_job())
     assert not allows(end_queued(a_job(), END).change, WAITING)
+
+
+SILENT = ServerTimeoutError("The server's answer took longer than 43.2871 seconds.")
+
+
+@pytest.mark.parametrize(
+    ("step", "left_seconds", "error", "code"),
+    [
+        (StepName.WARM_UP, 5, SILENT, "deadline_exceeded"),
+        (StepName.WARM_UP, 7, SILENT, "server_timeout"),
+        (StepName.MEASURE, 15, SILENT, "deadline_exceeded"),
+        (StepName.MEASURE, 17, SILENT, "server_timeout"),
+        (StepName.WARM_UP, 5, ServerUnreachableError("No connection."), "server_unreachable"),
+    ],
+)
+def test_failure_of_a_call_that_the_jobs_own_time_cut_off_is_not_its_servers(
+    step: StepName, left_seconds: float, error: RuneError, code: str
+) -> None:
+    job = a_claimed_job(step=step, deadline_at=after(left_seconds), max_runtime_seconds=60)
+
+    failure = failure_of(job, error, NOW)
+
+    cut_off = (
+        "The job did not end within its time limit of 60 seconds; the model server had not answered by then."
+    )
+    assert failure.code == code
+    assert failure.sentence == (cut_off if code == "deadline_exceeded" else error.sentence)
+
+
+def test_job_whose_time_cut_off_a_call_ends_without_another_try() -> None:
+    job = a_claimed_job(step=StepName.MEASURE, deadline_at=after(15))
+
+    transition = make_transition(job, failure_of(job, SILENT, NOW), NOW, 5)
+
+    assert transition.change.sets["status"] is Status.FAILED
 
 
 def test_expire_queued_fails_a_job_that_was_not_begun_in_its_time() -> None:

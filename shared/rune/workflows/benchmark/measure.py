@@ -30,6 +30,7 @@ from rune.errors import (
 )
 from rune.jobs.lifecycle import MAX_ATTEMPTS
 from rune.jobs.outcomes import Again, Failed, Note, Outcome
+from rune.jobs.plan import CLOSING_SECONDS
 from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.jobs.transitions import MAX_FAILURES
@@ -43,7 +44,7 @@ from rune.workflows.benchmark.server_snapshot import ServerSnapshot, take_snapsh
 from rune.workflows.benchmark.state import MeasuringState
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends
 
-RESERVE_SECONDS = 15.0
+RESERVE_SECONDS = CLOSING_SECONDS
 """Kept of a turn's time after its point: to fold it, to write its records and to commit."""
 
 LEAST_POINT_SECONDS = 20.0
