@@ -1,9 +1,9 @@
 """Who calls: which tenant, from which address, and whether they may."""
 
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import problems
+from api import event_streams, problems
 from api.services import Services, services_of
 from rune.errors import RateLimitedError, RuneError, UnauthorizedError
 from rune.services.jobs import Caller
@@ -33,9 +33,15 @@ class Authentication:
             try:
                 scope["caller"], scope["tenant_settings"] = authenticate(Request(scope), self._services)
             except RuneError as error:
-                await problems.as_response(error)(scope, receive, send)
+                await _refusal(Request(scope), error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _refusal(request: Request, error: RuneError) -> Response:
+    """Return a problem; for what passes by itself, a pause to a stream, which a problem would end for good."""
+    paused = event_streams.pause(error) if event_streams.is_asked_for(request) else None
+    return problems.as_response(error) if paused is None else paused
 
 
 def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSettings]:

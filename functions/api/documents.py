@@ -7,6 +7,7 @@ import re
 from rune.contracts import (
     JobEvent,
     JobList,
+    JobProgress,
     JobRecord,
     JobSummary,
 )
@@ -32,7 +33,7 @@ def job_record(stored: StoredJob, place: QueuePlace | None = None, hindrance: st
         message=plan.describe(job, place, hindrance),
         queue_position=place.position if place else None,
         queue_wait_seconds=place.wait_seconds if place else None,
-        progress={"step": job.step.value, "try": job.failures + 1, **job.progress},
+        progress=_progress(job),
         created_at=job.created_at,
         updated_at=job.updated_at,
         started_at=job.started_at,
@@ -48,6 +49,24 @@ def job_record(stored: StoredJob, place: QueuePlace | None = None, hindrance: st
         error_retryable=failure.retryable if failure else None,
         warnings=[*(job.warnings or ())],
     )
+
+
+def job_progress(job: Job, place: QueuePlace | None = None, hindrance: str | None = None) -> JobProgress:
+    """Return where a job stands, without its result; `place` and `hindrance` are as in `plan.describe`."""
+    return JobProgress(
+        job_id=job.job_id,
+        status=job.status.value,
+        message=plan.describe(job, place, hindrance),
+        queue_position=place.position if place else None,
+        queue_wait_seconds=place.wait_seconds if place else None,
+        progress=_progress(job),
+        cost_usd=_cost_usd(job),
+        updated_at=job.updated_at,
+    )
+
+
+def _progress(job: Job) -> dict[str, str | int]:
+    return {"step": job.step.value, "try": job.failures + 1, **job.progress}
 
 
 def _shown(result_json: str) -> dict[str, object]:

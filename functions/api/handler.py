@@ -112,7 +112,7 @@ def handle(event: LambdaEvent, context: LambdaContext) -> Mapping[str, object]:
         # Mangum reads Host and X-Forwarded-Port outside the app, and raises on odd ones such as "[::1]".
         log.exception("request.unreadable")
         return respond_to_lambda(Problem(400, "bad_request", "The request's headers cannot be read."))
-    if response["statusCode"] == HTTPStatus.NOT_MODIFIED:
+    if response["statusCode"] in {HTTPStatus.NOT_MODIFIED, HTTPStatus.NO_CONTENT}:
         # Mangum gives every answer a type, also one without a body.
         response["headers"].pop("content-type", None)
     return response

@@ -20,6 +20,8 @@ SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"api_key": []}]
 type OpenApi = dict[str, Any]
 
 EXAMPLES = {
+    ("/v1/jobs/{job_id}/events", "application/json"): {"history": "events.json"},
+    ("/v1/jobs/{job_id}/events", "text/event-stream"): {"stream": "events.txt"},
     ("/v1/benchmarks/compare", "application/json"): {"comparison": "comparison.json"},
     ("/v1/benchmarks/compare", "text/markdown"): {"comparison": "comparison.md"},
     ("/v1/benchmarks/{job_id}", "application/json"): {

@@ -1,18 +1,52 @@
 """Jobs are asked for, and taken back."""
 
-from typing import Annotated
+import logging
+import re
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from api import documents
+from api import documents, event_streams
 from api.auth import admitted_caller_of, caller_of
 from api.etags import matches
 from api.problems import responses
 from api.services import services_of
 from rune.contracts import JobEvents, JobList, JobRecord
+from rune.errors import RuneError
 from rune.jobs.places import QueuePlace
 from rune.jobs.record import Job, Kind, Status
 from rune.jobs.store import StoredJob
+
+log = logging.getLogger(__name__)
+
+_EVENTS_TAG = re.compile(r'(?:W/)?"e([0-9]{1,8})"')
+
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {event_streams.MEDIA_TYPE: {"schema": {"type": "string"}}}},
+    204: {"description": "As a stream: the job has ended, and you have seen its end."},
+    304: {"description": "As JSON: nothing has changed."},
+}
+
+_STREAM_PARAMETERS: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "required": False,
+            "description": "As a stream: only events with a higher id. It counts more than `after`, as EventSource "
+            "repeats its address.",
+            "schema": {"type": "string", "pattern": "^[0-9]{0,8}$"},
+        },
+        {
+            "name": "If-None-Match",
+            "in": "header",
+            "required": False,
+            "description": "As JSON: the `ETag` of the last answer.",
+            "schema": {"type": "string"},
+        },
+    ]
+}
+"""Documented here and read from the request: resolving a parameter takes FastAPI longer than all that RUNE does."""
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=responses(401, 403, 422, 503))
 
@@ -64,16 +98,62 @@ async def cancel_job(request: Request, job_id: str) -> JobRecord:
     return documents.job_record(StoredJob(services_of(request).jobs.cancel(tenant, job_id), None))
 
 
-@router.get("/{job_id}/events", responses=responses(404))
+@router.get("/{job_id}/events", responses=responses(404) | _STREAM, openapi_extra=_STREAM_PARAMETERS)
 async def get_events(
     request: Request,
     job_id: str,
+    response: Response,
     after: Annotated[int, Query(ge=0, le=99_999_999, description="Only events with a higher id.")] = 0,
 ) -> JobEvents:
-    """Return a job's history, oldest first."""
-    tenant = admitted_caller_of(request).tenant
-    history = services_of(request).jobs.find_events(tenant, job_id, after)
+    """Return a job's history, oldest first; with `Accept: text/event-stream` as a stream for EventSource."""
+    if event_streams.is_asked_for(request):
+        return _stream_events(request, job_id, after)  # type: ignore[return-value]  # no document
+    tenant, jobs = admitted_caller_of(request).tenant, services_of(request).jobs
+    if_none_match = request.headers.get("if-none-match")
+    # One whose tag still is the right one costs a read of the job's row alone.
+    known = _events_known(if_none_match)
+    history = jobs.find_events(tenant, job_id, max(after, known))
+    headers = _polling_headers(_events_tag(history.job), jobs.seconds_until_news(history.job))
+    headers["Vary"] = "Accept"
+    if matches(if_none_match, headers["ETag"]):
+        return Response(status_code=304, headers=headers)  # type: ignore[return-value]  # no document
+    if known > after:
+        history = jobs.find_events(tenant, job_id, after)
+        headers["ETag"] = _events_tag(history.job)
+    response.headers.update(headers)
     return JobEvents(job_id=job_id, events=[documents.job_event(event) for event in history.events])
+
+
+def _stream_events(request: Request, job_id: str, after: int) -> Response:
+    """Return what is new as a stream. What passes by itself is a pause, as an error would end an EventSource."""
+    jobs, position = services_of(request).jobs, event_streams.position_of(request, after)
+    try:
+        history = jobs.find_events(admitted_caller_of(request).tenant, job_id, position)
+        job = history.job
+        progress = documents.job_progress(job, jobs.find_place(job), jobs.find_hindrance(job))
+    except RuneError as error:
+        paused = event_streams.pause(error)
+        if paused is None:
+            raise
+        log.warning("stream.paused", extra={"code": error.code})
+        return paused
+    return event_streams.answer(
+        [documents.job_event(event) for event in history.events],
+        progress,
+        position=position,
+        next_seconds=jobs.seconds_until_news(job),
+    )
+
+
+def _events_tag(job: Job) -> str:
+    """Return the `ETag` of a job's history, which only ever gets longer."""
+    return f'"e{job.event_count}"'
+
+
+def _events_known(if_none_match: str | None) -> int:
+    """Return how long a history the caller has, by a single tag of ours; 0 where its header says anything else."""
+    found = _EVENTS_TAG.fullmatch(if_none_match.strip()) if if_none_match else None
+    return int(found[1]) if found else 0
 
 
 def _tag(job: Job, place: QueuePlace | None) -> str:

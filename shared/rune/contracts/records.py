@@ -82,6 +82,24 @@ class JobEvents(Document):
     events: list[JobEvent]
 
 
+class JobProgress(Document):
+    """Where a job stands, for a live view; `GET /v1/jobs/{job_id}` has the rest."""
+
+    job_id: str
+    status: StatusName
+    message: str
+    """One sentence for a person who waits."""
+    queue_position: int | None
+    """As in the job."""
+    queue_wait_seconds: int | None
+    """As in the job."""
+    progress: dict[str, str | int]
+    """As in the job."""
+    cost_usd: float | None
+    """What rented machines have cost so far; null for a job that rents none."""
+    updated_at: datetime
+
+
 class JobSummary(Document):
     """One line of a list of jobs."""
 

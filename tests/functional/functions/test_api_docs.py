@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api import openapi
+from api import documents, event_streams, openapi
 from api.openapi import read_example
-from rune.contracts import BenchmarkReport, Comparison, Document, RecordsLinks
+from rune.contracts import BenchmarkReport, Comparison, Document, JobEvents, RecordsLinks
+from rune.jobs.record import StepName
 from tests.benchmark_builders import EXAMPLES as EXAMPLES_FOLDER
 from tests.benchmark_builders import the_examples
-from tests.builders import an_http_event
+from tests.builders import a_claimed_job, an_http_event
 from tests.functional.functions.asking import (
     UNAUTHORIZED,
     a_problem,
@@ -63,6 +64,7 @@ EXAMPLES: dict[str, type[Document]] = {
     "report.json": BenchmarkReport,
     "comparison.json": Comparison,
     "records.json": RecordsLinks,
+    "events.json": JobEvents,
 }
 
 
@@ -78,6 +80,16 @@ def test_example_is_what_becomes_of_the_reports_example(file: str, text: str) ->
     assert (EXAMPLES_FOLDER / file).read_text() == text
 
 
+def test_example_of_a_stream_is_that_of_the_history() -> None:
+    history = JobEvents.model_validate_json(json.dumps(read_example("events.json")))
+    job = a_claimed_job(job_id=history.job_id, step=StepName.MEASURE, progress={"chunks": 31})
+    progress = documents.job_progress(job)
+
+    stream = event_streams.answer(history.events, progress, position=0, next_seconds=2)
+
+    assert bytes(stream.body).decode() == read_example("events.txt")
+
+
 def test_every_example_is_shown(api: ModuleType) -> None:
     document = api.app.openapi()
 
@@ -88,7 +100,7 @@ def test_every_example_is_shown(api: ModuleType) -> None:
             "examples"
         ].items()
     }
-    assert {"rune", "vllm", "aiperf", "links", "comparison"} == shown.keys()
+    assert {"rune", "vllm", "aiperf", "links", "comparison", "history", "stream"} == shown.keys()
 
 
 def test_page_names_every_call_and_every_shape(api: ModuleType, cloud: Cloud) -> None:
