@@ -53,6 +53,7 @@ _FUNCTIONS = {
     "worker-money": "MoneyWorker",
     "worker-inference": "InferenceWorker",
     "janitor": "Janitor",
+    "notifier": "Notifier",
 }
 
 type Say = Callable[[str], None]
@@ -249,7 +250,9 @@ def _describe(
         bucket=outputs["BucketName"],
         money_queue_url=outputs["MoneyQueueUrl"],
         inference_queue_url=outputs["InferenceQueueUrl"],
+        notice_queue_url=outputs["NoticeQueueUrl"],
         dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
+        event_bus=outputs["EventBusName"],
         tenants_path=TENANTS_PATH,
         functions={short: outputs[f"{name}FunctionName"] for short, name in _FUNCTIONS.items()},
         log_groups={short: outputs[f"{name}LogGroupName"] for short, name in _FUNCTIONS.items()},

@@ -26,10 +26,12 @@ class StackState:
         Credentials of a caller; the token is None when the stack got only hashes.
     emulator_url
         AWS endpoint; access key and secret are `test`, the region is us-east-1.
+    event_bus
+        Name of the bus with RUNE's events.
     tenants_path
         Path of the tenants' documents in the emulator's SSM.
     functions, log_groups
-        Names, by role: api, worker-money, worker-inference, janitor.
+        Names, by role: api, worker-money, worker-inference, janitor, notifier.
     simulators
         Addresses, by name: ollama, bedrock, vastai.
     vastai_key
@@ -47,7 +49,9 @@ class StackState:
     bucket: str
     money_queue_url: str
     inference_queue_url: str
+    notice_queue_url: str
     dead_letter_queue_url: str
+    event_bus: str
     tenants_path: str
     functions: dict[str, str]
     log_groups: dict[str, str]

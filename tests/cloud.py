@@ -18,6 +18,7 @@ from moto import mock_aws
 from moto.dynamodb.models import DynamoDBBackend
 
 from rune.aws.job_store import DynamoJobStore
+from rune.aws.outbox import DynamoOutbox
 from rune.aws.s3 import S3ObjectStore
 from rune.aws.sqs import SqsDeadLetters, SqsStepQueue
 from rune.jobs.plan import Lane
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 TABLE = "rune-test"
 BUCKET = "rune-test"
+BUS = "rune-test"
 OF_CREATE_TABLE = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
 
@@ -68,7 +70,9 @@ class Cloud:
             "RUNE_BUCKET": BUCKET,
             "RUNE_MONEY_QUEUE_URL": self.queue_urls["money"],
             "RUNE_INFERENCE_QUEUE_URL": self.queue_urls["inference"],
+            "RUNE_NOTICE_QUEUE_URL": self.queue_urls["notice"],
             "RUNE_DEAD_LETTER_QUEUE_URL": self.queue_urls["dead-letter"],
+            "RUNE_EVENT_BUS": BUS,
             "RUNE_API_TOKENS": f"{TENANT}:{TOKEN},acme:{TOKEN[::-1]}",
             # Said, since what another handler was loaded with stays in the environment.
             "RUNE_TENANTS_PATH": "",
@@ -92,6 +96,11 @@ class Cloud:
         return SqsStepQueue(lambda: self.sqs, {lane: self.queue_urls[lane] for lane in Lane})
 
     @property
+    def outbox(self) -> DynamoOutbox:
+        """How far events are published."""
+        return DynamoOutbox(self.dynamodb, TABLE)
+
+    @property
     def dead_letters(self) -> SqsDeadLetters:
         """The dead-letter queue."""
         return SqsDeadLetters(self.sqs, self.queue_urls["dead-letter"])
@@ -108,7 +117,7 @@ class Cloud:
         self.dynamodb.create_table(TableName=TABLE, **table_definition())
         for url in self.sqs.list_queues().get("QueueUrls", []):
             self.sqs.delete_queue(QueueUrl=url)
-        for name in ("money", "inference", "dead-letter"):
+        for name in ("money", "inference", "notice", "dead-letter"):
             self.queue_urls[name] = self.sqs.create_queue(QueueName=name)["QueueUrl"]
         for found in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
             self.s3.delete_object(Bucket=BUCKET, Key=found["Key"])

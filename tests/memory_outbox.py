@@ -50,9 +50,9 @@ class MemoryOutbox(Outbox):
         return True
 
     @override
-    def read_log(self, subject: Subject, after: int) -> tuple[PublicEvent, ...]:
+    def read_log(self, subject: Subject, after: int, limit: int) -> tuple[PublicEvent, ...]:
         log = self._logs.get(subject, {})
-        return tuple(log[sequence] for sequence in sorted(log) if sequence > after)
+        return tuple(log[sequence] for sequence in sorted(log) if sequence > after)[:limit]
 
     @override
     def find_due(self, now: datetime, limit: int) -> tuple[Subject, ...]:

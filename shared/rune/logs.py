@@ -21,6 +21,7 @@ FIELDS = (
     "lane",
     "left",
     "lost",
+    "notice",
     "outcome",
     "part",
     "place",
@@ -31,8 +32,11 @@ FIELDS = (
     "route",
     "sent",
     "seq",
+    "sequence",
+    "sink",
     "status",
     "step",
+    "subject",
     "tenant",
 )
 
@@ -43,7 +47,7 @@ NAMESPACE = "RUNE"
 ROWS_NOT_UNDERSTOOD_METRIC = "RowsNotUnderstood"
 """Counts rows and documents that this version does not understand; an alarm rings for it (template.yaml)."""
 
-OWN = ("rune", "api", "worker", "janitor")
+OWN = ("rune", "api", "worker", "janitor", "notifier")
 """Loggers whose messages are stable names."""
 
 

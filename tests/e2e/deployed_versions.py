@@ -17,6 +17,7 @@ BUILT = {
     "worker-money": "MoneyWorkerFunction",
     "worker-inference": "InferenceWorkerFunction",
     "janitor": "JanitorFunction",
+    "notifier": "NotifierFunction",
 }
 """The folder of each function's code in the build artifact."""
 

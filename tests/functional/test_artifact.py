@@ -20,6 +20,7 @@ FUNCTIONS = {
     "MoneyWorkerFunction": "worker.handler",
     "InferenceWorkerFunction": "worker.handler",
     "JanitorFunction": "janitor.handler",
+    "NotifierFunction": "notifier.handler",
 }
 ARTIFACTS = [*LAYERS.values(), *FUNCTIONS]
 # PEP 552: the second word of a .pyc. Bit 0: checked by hash, not by time; bit 1: check the source at import.
@@ -32,6 +33,7 @@ ENVIRONMENT = {
     "RUNE_BUCKET": "bucket",
     "RUNE_MONEY_QUEUE_URL": "http://127.0.0.1/0/money",
     "RUNE_INFERENCE_QUEUE_URL": "http://127.0.0.1/0/inference",
+    "RUNE_NOTICE_QUEUE_URL": "http://127.0.0.1/0/notice",
     "RUNE_DEAD_LETTER_QUEUE_URL": "http://127.0.0.1/0/dead",
     "RUNE_LANE": "money",
     "RUNE_ALLOWED_NETWORKS": "",
@@ -138,7 +140,7 @@ def test_handler_imports_from_its_artifact_layer_and_runtime_alone(function: str
     assert Path(modules[FUNCTIONS[function]]).is_relative_to(BUILD / function)
 
 
-@pytest.mark.parametrize("function", ["MoneyWorkerFunction", "InferenceWorkerFunction", "JanitorFunction"])
+@pytest.mark.parametrize("function", sorted(FUNCTIONS.keys() - {"ApiFunction"}))
 def test_only_the_api_imports_the_web_framework(function: str) -> None:
     assert imported(function).keys() & {"fastapi", "starlette", "mangum"} == set()
 

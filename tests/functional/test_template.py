@@ -10,6 +10,7 @@ import yaml  # type: ignore[import-untyped] # no stubs beside it; used for this 
 
 from local.settings import ROOT
 from rune.contracts.requests import JobTimes
+from rune.events.outbox import OutboxState, advance
 from rune.jobs.lifecycle import redispatch
 from rune.jobs.plan import LANE_TIME_LIMIT_SECONDS, Lane
 from rune.jobs.record import DEFAULT_MAX_RUNTIME_SECONDS
@@ -35,6 +36,7 @@ WORKER_VARIABLES = (
         "RUNE_BUCKET",
         "RUNE_MONEY_QUEUE_URL",
         "RUNE_INFERENCE_QUEUE_URL",
+        "RUNE_NOTICE_QUEUE_URL",
         "RUNE_DEAD_LETTER_QUEUE_URL",
         "RUNE_ALLOWED_NETWORKS",
         "RUNE_RUNNING_JOBS",
@@ -48,6 +50,7 @@ VARIABLES = {
         "RUNE_BUCKET",
         "RUNE_MONEY_QUEUE_URL",
         "RUNE_INFERENCE_QUEUE_URL",
+        "RUNE_NOTICE_QUEUE_URL",
         "RUNE_ALLOWED_NETWORKS",
         "RUNE_API_TOKENS",
         "RUNE_API_AUTH_DISABLED",
@@ -62,7 +65,15 @@ VARIABLES = {
     "MoneyWorkerFunction": WORKER_VARIABLES,
     "InferenceWorkerFunction": WORKER_VARIABLES,
     "JanitorFunction": VAST_VARIABLES
-    | {"RUNE_STAGE", "RUNE_TABLE", "RUNE_MONEY_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL", "RUNE_RUNNING_JOBS"},
+    | {"RUNE_STAGE", "RUNE_TABLE", "RUNE_MONEY_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL", "RUNE_RUNNING_JOBS"}
+    | {"RUNE_NOTICE_QUEUE_URL"},
+    "NotifierFunction": {
+        "RUNE_STAGE",
+        "RUNE_TABLE",
+        "RUNE_NOTICE_QUEUE_URL",
+        "RUNE_DEAD_LETTER_QUEUE_URL",
+        "RUNE_EVENT_BUS",
+    },
 }
 WRITE_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 LIST_BEDROCK = {"bedrock:ListFoundationModels", "bedrock:ListInferenceProfiles"}
@@ -93,6 +104,9 @@ ACTIONS = {
     | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
     | {"sqs:SendMessage", "sqs:GetQueueAttributes"}
     | {"ssm:GetParameter", "kms:Decrypt"},
+    "NotifierRole": WRITE_LOGS
+    | {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"}
+    | {"dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:UpdateItem", "events:PutEvents"},
 }
 
 
@@ -185,6 +199,15 @@ def test_lane_takes_one_message_at_a_time_and_leaves_room_for_six_tries(function
     assert QUEUES[queue]["VisibilityTimeout"] >= 6 * FUNCTIONS[function]["Timeout"]
 
 
+def test_notices_come_ten_at_a_time_and_leave_room_for_six_tries() -> None:
+    (event,) = FUNCTIONS["NotifierFunction"]["Events"].values()
+    source = event["Properties"]
+    assert source["Queue"] == {"Fn::GetAtt": ["NoticeQueue", "Arn"]}
+    assert source["BatchSize"] == 10
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert QUEUES["NoticeQueue"]["VisibilityTimeout"] >= 6 * FUNCTIONS["NotifierFunction"]["Timeout"]
+
+
 @pytest.mark.parametrize("function", ["MoneyWorkerFunction", "InferenceWorkerFunction"])
 def test_worker_may_go_round_as_often_as_a_job_has_steps(function: str) -> None:
     assert FUNCTIONS[function]["RecursiveLoop"] == "Allow"
@@ -195,22 +218,26 @@ EXECUTIONS_OF_A_YOUNG_ACCOUNT = 10
 EXECUTIONS_OF_THE_JANITOR = 1
 LEFT_TO_THE_API = 2
 LANES = {"MoneyWorkerFunction": "MoneyConcurrency", "InferenceWorkerFunction": "InferenceConcurrency"}
+QUEUED = {**LANES, "NotifierFunction": "NoticeConcurrency"}
+"""How many executions each function takes that a queue calls."""
 
 
 def test_lanes_leave_the_api_two_executions_of_a_young_account() -> None:
     concurrency = {
-        FUNCTIONS[function]["Events"]["Step"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]["Ref"]
-        for function in LANES
+        name: event["Properties"]["ScalingConfig"]["MaximumConcurrency"]["Ref"]
+        for name, function in FUNCTIONS.items()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "SQS"
     }
-    in_lanes = sum(TEMPLATE["Parameters"][name]["Default"] for name in concurrency)
+    in_lanes = sum(TEMPLATE["Parameters"][name]["Default"] for name in concurrency.values())
 
-    assert concurrency == {*LANES.values()}
+    assert concurrency == QUEUED
     assert FUNCTIONS["JanitorFunction"]["Events"]["Tick"]["Type"] == "Schedule"
     left = EXECUTIONS_OF_A_YOUNG_ACCOUNT - in_lanes - EXECUTIONS_OF_THE_JANITOR
     assert left >= LEFT_TO_THE_API
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - {"NotifierFunction"}))
 def test_as_many_jobs_run_as_the_inference_lane_has_executions(name: str) -> None:
     variables = FUNCTIONS[name]["Environment"]["Variables"]
 
@@ -302,8 +329,10 @@ QUERIED = {
     "MoneyWorkerRole": [TABLE, WAITING],
     "InferenceWorkerRole": [TABLE, WAITING],
     "JanitorRole": [DUE, WAITING, TABLE],
+    "NotifierRole": [TABLE],
 }
-SENT_TO = ["MoneyQueue", "InferenceQueue"]
+LANE_QUEUES = ["MoneyQueue", "InferenceQueue"]
+SENT_TO = [*LANE_QUEUES, "NoticeQueue"]
 
 
 def resources_of(role: str, action: str) -> list[Block]:
@@ -327,11 +356,14 @@ def test_role_queries_the_table_and_the_indexes_that_its_function_needs(
 
 @pytest.mark.parametrize("role", ROLES)
 def test_role_writes_to_the_table_alone(role: str) -> None:
-    assert [resources_of(role, f"dynamodb:{name}Item") for name in ("Put", "Update")] == [[TABLE], [TABLE]]
+    actions = [name for name in ("Put", "Update") if f"dynamodb:{name}Item" in ACTIONS[role]]
+
+    assert actions
+    assert [resources_of(role, f"dynamodb:{name}Item") for name in actions] == [[TABLE] for _ in actions]
 
 
 @pytest.mark.parametrize("role", ["ApiRole", "JanitorRole"])
-def test_role_sends_into_both_lanes_and_nowhere_else(role: str) -> None:
+def test_role_sends_into_both_lanes_and_notices_and_nowhere_else(role: str) -> None:
     found = resources_of(role, "sqs:SendMessage")
 
     assert found == [{"Fn::GetAtt": [name, "Arn"]} for name in SENT_TO]
@@ -340,7 +372,15 @@ def test_role_sends_into_both_lanes_and_nowhere_else(role: str) -> None:
 def test_janitor_may_ask_how_many_messages_wait_in_each_lane() -> None:
     found = resources_of("JanitorRole", "sqs:GetQueueAttributes")
 
-    assert found == [{"Fn::GetAtt": [name, "Arn"]} for name in SENT_TO]
+    assert found == [{"Fn::GetAtt": [name, "Arn"]} for name in LANE_QUEUES]
+
+
+def test_notifier_publishes_on_the_deployments_own_bus_alone() -> None:
+    found = resources_of("NotifierRole", "events:PutEvents")
+
+    assert found == [{"Fn::GetAtt": ["EventBus", "Arn"]}]
+    assert FUNCTIONS["NotifierFunction"]["Environment"]["Variables"]["RUNE_EVENT_BUS"] == {"Ref": "EventBus"}
+    assert TEMPLATE["Outputs"]["EventBusName"]["Value"] == {"Ref": "EventBus"}
 
 
 @pytest.mark.parametrize("name", ROLES)
@@ -455,7 +495,7 @@ def test_only_functions_that_sign_read_the_signing_key(role: str) -> None:
     assert not any(statement["Resource"] in readings(other) for other in ROLES if other != role)
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", sorted(ROLES.keys() - {"NotifierRole"}))
 def test_role_decrypts_with_the_operators_key_through_ssm_alone(role: str) -> None:
     statement = statement_under("HasSettingsKey", role, "DecryptSettings")
 
@@ -509,10 +549,10 @@ def test_each_alarm_tells_the_operator() -> None:
 
 
 def test_cost_of_the_alarms_is_told() -> None:
-    row = re.search(r"\| (\w+) alarms \| ([\d.]+) \|", (ROOT / "docs/deploy.md").read_text())
+    row = re.search(r"\| ([\w-]+) alarms \| ([\d.]+) \|", (ROOT / "docs/deploy.md").read_text())
 
     assert row is not None
-    number_words = {19: "nineteen", 20: "twenty", 21: "twenty-one"}
+    number_words = {23: "twenty-three", 24: "twenty-four", 25: "twenty-five", 26: "twenty-six"}
     assert row.groups() == (number_words[len(ALARMS)], f"{len(ALARMS) * 0.1:.2f}")
 
 
@@ -548,6 +588,18 @@ def test_late_turns_of_more_than_one_job_ring() -> None:
         now = job.due_at or now
 
     assert alarm["Threshold"] == sent_count + 1
+
+
+def test_way_out_that_fails_for_a_quarter_of_an_hour_rings() -> None:
+    alarm = alarms_of("EventsNotPublished", "FunctionName")["NotifierFunction"]
+    state, now, tries = OutboxState(), NOW, 0
+    while now < NOW + timedelta(seconds=alarm["Period"]):
+        failed = advance(state, {}, now, has_failed=True, expires_at=NOW)
+        state, tries = apply(failed, state), tries + 1
+        # The janitor's next minute.
+        now += timedelta(minutes=-(-((state.due_at or now) - now) // timedelta(minutes=1)))
+
+    assert tries - 3 <= alarm["Threshold"] <= tries - 1
 
 
 def test_release_that_takes_too_long_rings() -> None:

@@ -335,6 +335,7 @@ ENVIRONMENT = {
     "RUNE_BUCKET": "b",
     "RUNE_MONEY_QUEUE_URL": "https://sqs/c",
     "RUNE_INFERENCE_QUEUE_URL": "https://sqs/i",
+    "RUNE_NOTICE_QUEUE_URL": "https://sqs/n",
     "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/d",
     "RUNE_RUNNING_JOBS": "5",
 }
@@ -343,7 +344,11 @@ WEB = {"fastapi", "starlette", "mangum"}
 
 @pytest.mark.parametrize(
     ("function", "never"),
-    [("worker", WEB), ("janitor", {*WEB, "asyncio", "pydantic", "pydantic_core", "httpx", "httpcore"})],
+    [
+        ("worker", WEB),
+        ("notifier", WEB),
+        ("janitor", {*WEB, "asyncio", "pydantic", "pydantic_core", "httpx", "httpcore"}),
+    ],
 )
 def test_function_loads_nothing_that_it_does_not_use(function: str, never: set[str]) -> None:
     script = f"import sys, {function}.handler; print(*{{name.split('.')[0] for name in sys.modules}})"

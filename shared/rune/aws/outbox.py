@@ -71,8 +71,9 @@ class DynamoOutbox(Outbox):
         return True
 
     @override
-    def read_log(self, subject: Subject, after: int) -> tuple[PublicEvent, ...]:
-        rows = self._table.query(_partition(subject), _event_sort_key(after + 1), f"{_EVENT_PREFIX}~")
+    def read_log(self, subject: Subject, after: int, limit: int) -> tuple[PublicEvent, ...]:
+        first, last = _event_sort_key(after + 1), f"{_EVENT_PREFIX}~"
+        rows = self._table.query(_partition(subject), first, last, limit=limit)
         return tuple(_event_from_item(subject, row) for row in rows)
 
     @override

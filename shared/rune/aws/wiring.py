@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rune.aws.auth_limiter import DynamoLimiter
     from rune.aws.deployment_store import DynamoDeploymentStore
+    from rune.aws.event_bus import EventBus, EventPutter
     from rune.aws.host_store import DynamoHostStore
     from rune.aws.notices import SqsNoticeQueue
     from rune.aws.outbox import DynamoOutbox
@@ -75,6 +76,11 @@ class Clients:
     @cached_property
     def _ssm(self) -> ParameterReader:
         client: ParameterReader = self._session.client("ssm", config=SETTINGS_CONFIG)
+        return client
+
+    @cached_property
+    def _events(self) -> EventPutter:
+        client: EventPutter = self._session.client("events", config=CONFIG)
         return client
 
     def tenants(
@@ -205,6 +211,12 @@ class Clients:
         from rune.aws.outbox import DynamoOutbox
 
         return DynamoOutbox(self._dynamodb, table)
+
+    def event_bus(self, name: str) -> EventBus:
+        """Return the bus of this name as a sink of events."""
+        from rune.aws.event_bus import EventBus
+
+        return EventBus(lambda: self._events, name)
 
     def dead_letters(self, queue_url: str) -> SqsDeadLetters:
         """Return the dead-letter queue."""

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from rune.events.record import PublicEvent, Subject
-from rune.storage.change import Change, Is, IsBelow, make_change
+from rune.storage.change import Change, Is, IsAbsentOrBefore, IsBelow, Value, make_change
 
 NOTICE_GRACE = timedelta(seconds=60)
 """How long a notice may be under way before the janitor sends it again."""
@@ -75,8 +75,8 @@ class Outbox(Protocol):
         """Write the state if the change's requirements hold; return whether they did."""
         ...
 
-    def read_log(self, subject: Subject, after: int) -> tuple[PublicEvent, ...]:
-        """Return a subject's events with sequences above `after`, in order; a job's are in the store of jobs.
+    def read_log(self, subject: Subject, after: int, limit: int) -> tuple[PublicEvent, ...]:
+        """Return a subject's first events with sequences above `after`, in order; a job's are in the store of jobs.
 
         Raises
         ------
@@ -118,8 +118,24 @@ def send_again(state: OutboxState, now: datetime) -> Change:
     )
 
 
+def set_aside(now: datetime) -> Change:
+    """Return the write that makes a row due again later which this version does not understand."""
+    return make_change(
+        "set_aside",
+        now,
+        requires=(IsAbsentOrBefore("due_at", now),),
+        sets={"due_at": now + NOTICE_GRACE_LIMIT},
+    )
+
+
 def advance(
-    state: OutboxState, pointers: Mapping[str, int], now: datetime, *, has_failed: bool, expires_at: datetime
+    state: OutboxState,
+    pointers: Mapping[str, int],
+    now: datetime,
+    *,
+    has_failed: bool,
+    expires_at: datetime,
+    is_all: bool = True,
 ) -> Change:
     """Return the write after a publisher has given events to the sinks.
 
@@ -133,8 +149,11 @@ def advance(
         Whether a sink has not taken all. Then the rest is due again, later after each failure in a row.
     expires_at
         Of a row that is not there yet.
+    is_all
+        Whether the sinks were given all that there was. Otherwise what is due stays due.
     """
     failures = state.failures + 1 if has_failed else 0
+    due: dict[str, Value] = {"due_at": now + _retry_pause(failures)} if has_failed else {"due_at": None}
     return make_change(
         "advance",
         now,
@@ -142,7 +161,7 @@ def advance(
         requires=(IsBelow("version", state.version + 1),),
         sets={
             "pointers": {**state.pointers, **pointers},
-            "due_at": now + _retry_pause(failures) if has_failed else None,
+            **(due if has_failed or is_all else {}),
             "failures": failures,
             "dispatches": 0,
         },
@@ -154,6 +173,14 @@ def _retry_pause(failures: int) -> timedelta:
     return min(FIRST_RETRY * (1 << min(failures - 1, 20)), LAST_RETRY)
 
 
+def pointer_of(state: OutboxState, sink: str) -> int:
+    """Return the sequence up to which a sink has taken everything.
+
+    One that is new begins where the others are: it does not get what happened before it was there.
+    """
+    return state.pointers.get(sink, min(state.pointers.values(), default=0))
+
+
 def lowest(state: OutboxState, sinks: Sequence[str]) -> int:
     """Return the sequence up to which all of these sinks have taken everything."""
-    return min((state.pointers.get(name, 0) for name in sinks), default=0)
+    return min((pointer_of(state, name) for name in sinks), default=0)

@@ -50,7 +50,7 @@ def an_event(sequence: int = 1, subject: Subject = SCHEDULE, seconds: float = 0)
 
 def test_outbox_without_a_row_is_new(outbox: Outbox) -> None:
     assert outbox.read(JOB) == OutboxState()
-    assert outbox.read_log(SCHEDULE, after=0) == ()
+    assert outbox.read_log(SCHEDULE, after=0, limit=100) == ()
 
 
 def test_log_gives_back_events_above_a_sequence_in_order(outbox: WritingOutbox | MemoryOutbox) -> None:
@@ -58,9 +58,10 @@ def test_log_gives_back_events_above_a_sequence_in_order(outbox: WritingOutbox |
     outbox.write_log(events[:2], EXPIRES_AT)
     outbox.write_log(events[2:], EXPIRES_AT)
 
-    assert outbox.read_log(SCHEDULE, after=0) == (*events,)
-    assert outbox.read_log(SCHEDULE, after=4) == (events[2],)
-    assert outbox.read_log(Subject(SubjectKind.RENTAL, "nightly"), after=0) == ()
+    assert outbox.read_log(SCHEDULE, after=0, limit=100) == (*events,)
+    assert outbox.read_log(SCHEDULE, after=0, limit=2) == (*events[:2],)
+    assert outbox.read_log(SCHEDULE, after=4, limit=100) == (events[2],)
+    assert outbox.read_log(Subject(SubjectKind.RENTAL, "nightly"), after=0, limit=100) == ()
 
 
 def test_log_that_was_written_is_due_after_its_grace(outbox: WritingOutbox | MemoryOutbox) -> None:
@@ -143,7 +144,7 @@ def test_event_row_of_a_later_format_is_not_read(cloud: Cloud) -> None:
     )
 
     with pytest.raises(UnreadableRowError):
-        outbox.read_log(SCHEDULE, after=0)
+        outbox.read_log(SCHEDULE, after=0, limit=100)
 
 
 def test_due_subject_of_a_kind_that_only_a_later_version_knows_is_left_alone(cloud: Cloud) -> None:

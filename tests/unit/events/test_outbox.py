@@ -43,7 +43,8 @@ def test_notices_that_are_sent_again_come_later_each_time_up_to_a_quarter_of_an_
     [
         ({}, ("bus",), 0),
         ({"bus": 4}, ("bus",), 4),
-        ({"bus": 4}, ("bus", "archive"), 0),
+        ({"bus": 4}, ("bus", "archive"), 4),
+        ({"bus": 4, "webhooks": 3}, ("bus", "archive"), 3),
         ({"bus": 4, "archive": 2}, ("bus", "archive"), 2),
         ({"bus": 4, "gone": 1}, ("bus",), 4),
         ({"bus": 4}, (), 0),

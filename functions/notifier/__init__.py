@@ -1,0 +1,1 @@
+"""The notifier: tells others what has happened."""

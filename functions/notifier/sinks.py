@@ -1,0 +1,17 @@
+"""Who gets the events: one line for each way out. A way whose setting is absent is left out."""
+
+from collections.abc import Iterator
+
+from notifier.settings import NotifierSettings
+from rune.aws.wiring import Clients
+from rune.events.sink import Sink
+
+
+def make_sinks(clients: Clients, settings: NotifierSettings) -> tuple[Sink, ...]:
+    """Return the deployment's sinks. They are served in this order, and do not wait for each other's success."""
+    return tuple(_sinks(clients, settings))
+
+
+def _sinks(clients: Clients, settings: NotifierSettings) -> Iterator[Sink]:
+    if settings.event_bus:
+        yield clients.event_bus(settings.event_bus)

@@ -1,0 +1,190 @@
+"""The notifier's handler, with moto behind it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rune.errors import StoreUnavailableError, UnreadableRowError
+from rune.events.outbox import OutboxState, fall_due
+from rune.events.record import Subject, SubjectKind
+from rune.jobs.store import Submission
+from rune.services.publishing import Publisher
+from tests.builders import JOB_ID, NOW, a_job, a_sample_event, after, an_event, an_sqs_event
+from tests.functional.functions.loading import loaded
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+DONE: dict[str, list[object]] = {"batchItemFailures": []}
+JOB = Subject(SubjectKind.JOB, JOB_ID)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What Lambda tells of an invocation."""
+
+    remaining_ms: int = 60_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining_ms
+
+
+CONTEXT = Context()
+
+
+@pytest.fixture(scope="module")
+def notifier(shared_cloud: Cloud) -> Iterator[ModuleType]:
+    with loaded("notifier.handler", shared_cloud.environment) as handler:
+        yield handler
+
+
+@pytest.fixture
+def bus(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, notifier: ModuleType) -> list[dict[str, object]]:
+    """The entries that were put on the bus."""
+    taken: list[dict[str, object]] = []
+
+    class Putter:
+        def put_events(self, *, Entries: list[dict[str, object]]) -> dict[str, object]:  # noqa: N803  # AWS's
+            taken.extend(Entries)
+            return {"FailedEntryCount": 0, "Entries": [{"EventId": "an id"} for _ in Entries]}
+
+    monkeypatch.setitem(notifier.clients.__dict__, "_events", Putter())
+    return taken
+
+
+def put(cloud: Cloud) -> None:
+    cloud.store.submit(Submission(a_job(), "{}", an_event()))
+    cloud.calls.clear()
+
+
+@pytest.fixture
+def accepted(cloud: Cloud) -> None:
+    """Store the job of the builders."""
+    put(cloud)
+
+
+def test_notice_of_the_sample_event_publishes_the_jobs_events(
+    notifier: ModuleType, cloud: Cloud, bus: list[dict[str, object]]
+) -> None:
+    put(cloud)
+
+    assert notifier.handle(a_sample_event("sqs-notice"), CONTEXT) == DONE
+
+    assert [(entry["DetailType"], entry["EventBusName"]) for entry in bus] == [
+        ("rune.job.accepted", "rune-test")
+    ]
+    assert json.loads(str(bus[0]["Detail"]))["metadata"]["event_id"] == f"evt_job_{JOB_ID}_1"
+    assert cloud.outbox.read(JOB).pointers == {"bus": 1}
+    assert cloud.operations == ["BatchGetItem", "Query", "UpdateItem", "BatchGetItem"]
+
+
+def test_notices_of_one_subject_in_a_batch_are_followed_once(
+    notifier: ModuleType, cloud: Cloud, bus: list[dict[str, object]]
+) -> None:
+    put(cloud)
+    body = json.dumps({"subject": str(JOB)})
+
+    assert notifier.handle(an_sqs_event(body, body, body), CONTEXT) == DONE
+
+    assert cloud.operations == ["BatchGetItem", "Query", "UpdateItem"]
+    assert len(bus) == 1
+
+
+def test_message_that_is_no_notice_goes_to_the_dead_letters_and_keeps_no_other_waiting(
+    notifier: ModuleType, cloud: Cloud, bus: list[dict[str, object]]
+) -> None:
+    put(cloud)
+
+    assert notifier.handle(an_sqs_event("hello", json.dumps({"subject": str(JOB)})), CONTEXT) == DONE
+
+    assert cloud.received("dead-letter") == ["hello"]
+    assert len(bus) == 1
+
+
+def test_notice_of_a_later_version_is_dropped(
+    notifier: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert notifier.handle(an_sqs_event('{"subject": "planet:earth"}'), CONTEXT) == DONE
+
+    assert cloud.received("dead-letter") == []
+    (record,) = caplog.records
+    assert (record.getMessage(), record.__dict__["metric"]) == ("notice.not_understood", "RowsNotUnderstood")
+
+
+FAILURES: dict[str, tuple[Exception, str | None]] = {
+    "notice.store_unavailable": (StoreUnavailableError("Down."), None),
+    "row.unreadable": (UnreadableRowError("Of a later version."), "RowsNotUnderstood"),
+    "notice.failed": (KeyError("a bug"), "EventsNotPublished"),
+}
+"""By the line that tells of each: what goes wrong, and what is counted."""
+
+
+@pytest.mark.parametrize("line", FAILURES)
+@pytest.mark.usefixtures("accepted")
+def test_notice_that_fails_is_told_and_costs_itself_alone(
+    line: str,
+    notifier: ModuleType,
+    bus: list[dict[str, object]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error, metric = FAILURES[line]
+    publish = Publisher.publish
+
+    def fail_at_one(self: Publisher, subject: Subject) -> None:
+        if subject.kind is SubjectKind.RENTAL:
+            raise error
+        publish(self, subject)
+
+    monkeypatch.setattr(Publisher, "publish", fail_at_one)
+    bodies = [json.dumps({"subject": "rental:a"}), json.dumps({"subject": str(JOB)})]
+
+    assert notifier.handle(an_sqs_event(*bodies), CONTEXT) == DONE
+
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert (record.getMessage(), record.__dict__.get("metric")) == (line, metric)
+    assert len(bus) == 1
+
+
+def test_bus_that_does_not_take_an_event_leaves_the_job_due(
+    notifier: ModuleType, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Refusing:
+        def put_events(self, *, Entries: list[object]) -> dict[str, object]:  # noqa: N803  # AWS's
+            failed = {"ErrorCode": "ThrottlingException", "ErrorMessage": "…"}
+            return {"FailedEntryCount": len(Entries), "Entries": [failed for _ in Entries]}
+
+    monkeypatch.setitem(notifier.clients.__dict__, "_events", Refusing())
+    put(cloud)
+
+    assert notifier.handle(a_sample_event("sqs-notice"), CONTEXT) == DONE
+
+    state = cloud.outbox.read(JOB)
+    assert (state.pointers, state.due_at, state.failures) == ({"bus": 0}, after(5), 1)
+    (record,) = caplog.records
+    assert (record.getMessage(), record.__dict__["metric"]) == ("events.not_published", "EventsNotPublished")
+
+
+def test_early_notice_does_nothing(notifier: ModuleType, cloud: Cloud, bus: list[dict[str, object]]) -> None:
+    assert notifier.handle(a_sample_event("sqs-notice"), CONTEXT) == DONE
+
+    assert bus == []
+    assert cloud.outbox.read(JOB) == OutboxState()
+
+
+def test_deployment_without_a_bus_publishes_nowhere_and_owes_nothing(
+    shared_cloud: Cloud, cloud: Cloud
+) -> None:
+    put(cloud)
+    cloud.outbox.update(JOB, fall_due(NOW, after(86_400)))
+    with loaded("notifier.handler", {**shared_cloud.environment, "RUNE_EVENT_BUS": ""}) as handler:
+        assert handler.handle(a_sample_event("sqs-notice"), CONTEXT) == DONE
+
+    assert cloud.outbox.read(JOB).due_at is None
