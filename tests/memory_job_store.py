@@ -230,7 +230,10 @@ class MemoryJobStore(JobStore):
 
     @override
     def replace_callback(self, job: Job, callback: Callback) -> bool:
-        if job.job_id not in self._callbacks:
+        found = self._callbacks.get(job.job_id)
+        if found is None:
+            return False
+        if callback.asked_at and found.asked_at and found.asked_at > callback.asked_at:
             return False
         self._callbacks[job.job_id] = callback
         return True

@@ -15,7 +15,7 @@ from rune.contracts.problems import (
     UNFORESEEN,
     Problem,
     problem_of,
-    problem_of_validation,
+    refuse_document,
 )
 from rune.errors import RuneError, StoreUnavailableError, UnreadableRowError
 
@@ -80,7 +80,8 @@ async def _answer_validation_error(_request: Request, error: Exception) -> Respo
     found = error.errors()
     if any(item["type"] == "json_invalid" for item in found):
         return respond(INVALID_JSON)
-    return respond(problem_of_validation([{**item, "loc": _inside(item["loc"])} for item in found]))
+    inside = [{**item, "loc": _inside(item["loc"])} for item in found]
+    return respond(problem_of(refuse_document(inside)))
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

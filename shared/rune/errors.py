@@ -3,8 +3,11 @@
 RuneError
 ├── RequestError                 the caller can correct it; raised before anything is stored
 │   ├── InvalidRequestError      a field is wrong or two fields contradict each other
+│   ├── InvalidDocumentError     the same, of several fields of a document that another service sent
+│   ├── NotJsonError             what another service sent is not JSON
 │   ├── UnauthorizedError        no token, or one that does not belong to the tenant
 │   ├── TenantSuspendedError     the operator has suspended the tenant
+│   ├── TenantUnknownError       an intake names a tenant that has no document
 │   ├── RateLimitedError         too many failed authentications from the caller's address
 │   ├── JobNotFoundError         no such job for this tenant
 │   ├── JobFinishedError         the job has ended, so it can no longer be changed
@@ -55,6 +58,7 @@ RuneError
 └── SettingsError                the deployment is configured wrongly; the function refuses to start
 """
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -104,6 +108,31 @@ class InvalidRequestError(RequestError):
         self.specific_code = code or self.code
 
 
+class InvalidDocumentError(RequestError):
+    """Fields of a document that another service sent are wrong.
+
+    Parameters
+    ----------
+    errors
+        Each as `{"pointer", "detail"}`, at least one; the pointers are JSON pointers (RFC 6901) into the document.
+    """
+
+    code = "invalid_request"
+
+    def __init__(self, sentence: str, errors: Sequence[Mapping[str, str]]) -> None:
+        super().__init__(sentence)
+        self.errors = tuple(errors)
+
+
+class NotJsonError(RequestError):
+    """What another service sent cannot be read as JSON."""
+
+    code = "invalid_json"
+
+    def __init__(self) -> None:
+        super().__init__("The body is not JSON.")
+
+
 class UnauthorizedError(RequestError):
     """The request has no token, or one that does not belong to the named tenant."""
 
@@ -117,6 +146,15 @@ class TenantSuspendedError(RequestError):
 
     def __init__(self) -> None:
         super().__init__("The operator has suspended this tenant.")
+
+
+class TenantUnknownError(RequestError):
+    """Something came in for a tenant that has no document."""
+
+    code = "tenant_unknown"
+
+    def __init__(self) -> None:
+        super().__init__("The tenant is not known here: it has no document.")
 
 
 class TooManyWaitingJobsError(RequestError):

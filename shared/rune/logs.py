@@ -38,6 +38,7 @@ FIELDS = (
     "step",
     "subject",
     "tenant",
+    "way",
 )
 
 
@@ -47,7 +48,7 @@ NAMESPACE = "RUNE"
 ROWS_NOT_UNDERSTOOD_METRIC = "RowsNotUnderstood"
 """Counts rows and documents that this version does not understand; an alarm rings for it (template.yaml)."""
 
-OWN = ("rune", "api", "worker", "janitor", "notifier")
+OWN = ("rune", "api", "worker", "janitor", "notifier", "trigger")
 """Loggers whose messages are stable names."""
 
 

@@ -169,6 +169,18 @@ def callback_item(job: Job, callback: Callback) -> dict[str, AttributeValueTypeD
     return {**job_key(job.job_id, CALLBACK_KEY), **to_row(callback), **expires_at}
 
 
+def callback_replacement(table: str, job: Job, callback: Callback) -> TransactWriteItemTypeDef:
+    """Return the write that puts a callback in place of one that was not asked for later."""
+    item = callback_item(job, callback)
+    put: TransactWriteItemTypeDef = {
+        "Put": {"TableName": table, "Item": item, "ConditionExpression": "attribute_exists(pk)"}
+    }
+    if "asked_at" in item:
+        put["Put"]["ConditionExpression"] += " AND (attribute_not_exists(asked_at) OR asked_at <= :asked_at)"
+        put["Put"]["ExpressionAttributeValues"] = {":asked_at": item["asked_at"]}
+    return put
+
+
 def callback_from_item(item: Item) -> Callback:
     """Return the callback that a row holds; raises UnreadableRowError as `from_row` does."""
     return from_row(Callback, item)

@@ -350,7 +350,7 @@ class DynamoJobStore(JobStore):
 
     @override
     def replace_callback(self, job: Job, callback: Callback) -> bool:
-        write = self._table.put(job_rows.callback_item(job, callback), "attribute_exists(pk)")
+        write = job_rows.callback_replacement(self._table.name, job, callback)
         try:
             self._table.transact([write])
         except ConditionFailedError:

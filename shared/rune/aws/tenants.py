@@ -79,4 +79,5 @@ class SsmTenants(TenantSource):
             return TenantSettings(token_digests=of_book)
         settings, refused = read_document(text, self._context)
         log_refused(refused, tenant)
-        return replace(settings, token_digests=(*of_book, *settings.token_digests))
+        digests = (*of_book, *settings.token_digests)
+        return replace(settings, token_digests=digests, has_document=True)

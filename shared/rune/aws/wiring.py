@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from rune.aws.deployment_store import DynamoDeploymentStore
     from rune.aws.event_bus import EventBus, EventPutter
     from rune.aws.host_store import DynamoHostStore
+    from rune.aws.inbox import S3Inbox
+    from rune.aws.intake_queues import SqsIntake
     from rune.aws.notices import SqsNoticeQueue
     from rune.aws.outbox import DynamoOutbox
     from rune.aws.rental_store import DynamoRentalStore
@@ -147,6 +149,18 @@ class Clients:
         from rune.aws.signing_keys import SsmSigningKeys
 
         return SsmSigningKeys(lambda: self._ssm, parameter, clock)
+
+    def inbox(self, bucket: str, owner: str) -> S3Inbox:
+        """Return the bucket of what others put in."""
+        from rune.aws.inbox import S3Inbox
+
+        return S3Inbox(lambda: self._s3, bucket, owner)
+
+    def intake(self, failure_urls: Mapping[str, str]) -> SqsIntake:
+        """Return the queues of the ways in."""
+        from rune.aws.intake_queues import SqsIntake
+
+        return SqsIntake(lambda: self._sqs, failure_urls)
 
     def rental_store(self, table: str) -> DynamoRentalStore:
         """Return the rental store in the table."""

@@ -13,6 +13,7 @@ from rune.contracts.document import Document
 from rune.errors import (
     AddressError,
     IdempotencyKeyReusedError,
+    InvalidDocumentError,
     InvalidRequestError,
     JobFinishedError,
     JobNotFinishedError,
@@ -20,6 +21,7 @@ from rune.errors import (
     ModelServerError,
     NoReportError,
     NotABenchmarkError,
+    NotJsonError,
     RateLimitedError,
     RentalEndingError,
     RentalInUseError,
@@ -27,6 +29,7 @@ from rune.errors import (
     RuneError,
     StoreUnavailableError,
     TenantSuspendedError,
+    TenantUnknownError,
     TooManyWaitingJobsError,
     UnauthorizedError,
     UnreadableRowError,
@@ -34,9 +37,12 @@ from rune.errors import (
 
 STATUSES: Mapping[type[RuneError], int] = {
     InvalidRequestError: 422,
+    InvalidDocumentError: 422,
+    NotJsonError: 400,
     UnauthorizedError: 401,
     RateLimitedError: 401,
     TenantSuspendedError: 403,
+    TenantUnknownError: 403,
     TooManyWaitingJobsError: 429,
     IdempotencyKeyReusedError: 422,
     JobNotFoundError: 404,
@@ -129,6 +135,8 @@ def problem_of(error: RuneError) -> Problem:
     if isinstance(error, InvalidRequestError):
         errors = [{"pointer": error.pointer, "detail": error.sentence}]
         return Problem(status, error.specific_code, error.sentence, {"errors": errors})
+    if isinstance(error, InvalidDocumentError):
+        return Problem(status, error.code, error.sentence, {"errors": [*error.errors]})
     if isinstance(error, (RateLimitedError, JobNotFinishedError, TooManyWaitingJobsError)):
         extra = {"retry_after_seconds": error.retry_after_seconds}
         headers = {"Retry-After": str(error.retry_after_seconds)}
@@ -136,15 +144,14 @@ def problem_of(error: RuneError) -> Problem:
     return Problem(status, error.code, error.sentence)
 
 
-def problem_of_validation(found: Sequence[Mapping[str, object]]) -> Problem:
-    """Return the problem for what pydantic has found, of which there is at least one thing.
+def refuse_document(found: Sequence[Mapping[str, object]]) -> InvalidDocumentError:
+    """Return the error for what pydantic has found in a document, of which there is at least one thing.
 
     Neither the input nor pydantic's context is repeated: they may hold a secret, or NaN.
     """
     errors = [{"pointer": _pointer(item["loc"]), "detail": _sentence(item)} for item in found]
     first = errors[0]
-    detail = f"{first['pointer'] or 'The body'}: {first['detail']}"
-    return Problem(422, "invalid_request", detail, {"errors": errors})
+    return InvalidDocumentError(f"{first['pointer'] or 'The body'}: {first['detail']}", errors)
 
 
 def _pointer(location: object) -> str:

@@ -237,11 +237,14 @@ class Callback:
         Of the workflow that waits for the job; its holder may end that workflow, so it is in no log.
     execution
         The workflow's execution, by its ARN.
+    asked_at
+        When the workflow asked with this token, by the queue's clock: the latest token is the one that counts.
     """
 
     callback_url: str | None = None
     task_token: str | None = field(default=None, repr=False)
     execution: str | None = None
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,8 +220,9 @@ class JobStore(Protocol):
     def replace_callback(self, job: Job, callback: Callback) -> bool:
         """Tell others than before, such as the newest task token of a workflow that asked again.
 
-        Return False where the job has no callback; then nothing is written. What was told before is not told again:
-        whoever replaces the callback of a job that has ended tells its end by itself.
+        Return False where the job has no callback, or one that was asked for later; then nothing is written. What
+        was told before is not told again: whoever replaces the callback of a job that has ended tells its end by
+        itself.
         """
         ...
 

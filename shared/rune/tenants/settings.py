@@ -38,6 +38,8 @@ class TenantSettings:
         Most of its jobs that run, and that wait, at the same time.
     max_runtime
         How long its jobs may run; None leaves it at the deployment's limit.
+    has_document
+        Whether the operator has written a document for it. Without one, its tokens alone make it a tenant.
     """
 
     is_suspended: bool = False
@@ -51,6 +53,7 @@ class TenantSettings:
     max_running_jobs: int = MAX_JOBS
     max_waiting_jobs: int = DEFAULT_MAX_WAITING_JOBS
     max_runtime: timedelta | None = None
+    has_document: bool = False
 
     def admits(self, token: str) -> bool:
         """Return whether the token is one of the tenant's."""

@@ -203,16 +203,17 @@ def traits_of(kind: Kind, request: Request) -> frozenset[Trait]:
     return frozenset(trait for trait, holds in known.items() if holds)
 
 
-_REQUESTS: Mapping[Kind, type[BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest]] = {
+REQUESTS: Mapping[Kind, type[BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest]] = {
     Kind.BENCHMARK: BenchmarkRequest,
     Kind.AGENTIC_AGENT: AgenticAgentRequest,
     Kind.LLM_INSTANCE: LlmInstanceRequest,
 }
+"""Of each kind of job: the document that asks for it."""
 
 
 def parse_request(kind: Kind, request_json: str) -> Request:
     """Return the request of a job; raises UnreadableRowError where this version does not understand it."""
-    return read_stored(_REQUESTS[kind], request_json)
+    return read_stored(REQUESTS[kind], request_json)
 
 
 def _is_judged_elsewhere(request: BenchmarkRequest) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -305,6 +306,20 @@ def test_newest_task_token_takes_the_place_of_the_earlier_one(store: JobStore) -
     assert store.replace_callback(job, newest)
 
     assert store.read_callback(job) == newest
+
+
+@pytest.mark.parametrize(("asked_seconds", "is_latest"), [(-1, False), (0, True), (1, True)])
+def test_token_that_was_asked_for_later_stays(
+    store: JobStore, asked_seconds: int, *, is_latest: bool
+) -> None:
+    job = a_job(calls_back=True)
+    first = Callback(None, "token-1", CALLBACK.execution, NOW)
+    other = replace(first, task_token="token-2", asked_at=after(asked_seconds))
+    store.submit(Submission(job, "{}", an_event(), callback=first))
+
+    assert store.replace_callback(job, other) is is_latest
+
+    assert store.read_callback(job) == (other if is_latest else first)
 
 
 def test_callback_stays_as_it_was_when_the_request_is_repeated(store: JobStore) -> None:
