@@ -39,6 +39,7 @@ RuneError
 │   ├── StreamFailedError        an error arrived inside a 200
 │   ├── PullStalledError         a model's download makes no progress
 │   ├── PullTooSlowError         a model's download makes too little of it
+│   │   └── PullTooLateError     and misses the job's deadline
 │   └── BadResponseError         not the protocol: wrong type, not JSON, over a limit
 ├── RentalError                  the provider of GPUs
 │   ├── OfferGoneError           the offer was taken
@@ -422,6 +423,10 @@ class PullTooSlowError(ModelServerError):
     """The server's download of a model is so slow that another machine is expected to cost less."""
 
     code = "pull_too_slow"
+
+
+class PullTooLateError(PullTooSlowError):
+    """The download misses the job's deadline, and no other machine is expected to make it."""
 
 
 class BadResponseError(ModelServerError):

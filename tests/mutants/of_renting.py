@@ -265,6 +265,22 @@ WATCHING = (
         BOOT_TESTS,
     ),
     Mutant(
+        "late download goes on",
+        PULL,
+        "if late_windows >= LATE_WINDOWS:",
+        "if False:",
+        "A machine would be paid until the deadline for a model that cannot come by then.",
+        PULL_TESTS,
+    ),
+    Mutant(
+        "late download rents again",
+        PULL,
+        "if isinstance(error, PullTooLateError):",
+        "if False:",
+        "Another machine would be paid for what none can do in the job's time.",
+        PULL_TESTS,
+    ),
+    Mutant(
         "download is not written before it begins",
         PULL,
         "if not self._record_pulling(rental, context.job.job_id, model, most_bytes):",

@@ -55,6 +55,21 @@ def test_machine_that_lies_about_its_bandwidth_is_given_up_within_minutes() -> N
     assert (liar.cost_micro_usd or 0) < 60_000
 
 
+def test_job_ends_within_minutes_when_the_model_is_slow_to_come_everywhere() -> None:
+    world = World(0, vastai=replace(SETTINGS, download_bytes_per_second=1.0e6))
+    job_id = world.submit(rented_benchmark())
+
+    world.run()
+
+    assert world.account is not None
+    job = world.table.jobs[job_id or ""]
+    assert job.failure is not None
+    assert job.failure.code == "pull_too_slow"
+    # Until its deadline, an hour later, it would have cost 0.52 USD.
+    assert job.cost_micro_usd < 350_000
+    assert world.violations == []
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"), [(LIAR, EndReason.PULL_TOO_SLOW), (DEAD, EndReason.BOOT_FAILED)], ids=["slow", "dead"]
 )

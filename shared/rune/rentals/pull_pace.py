@@ -12,6 +12,13 @@ WINDOW = timedelta(seconds=45)
 SLOW_WINDOWS = 2
 """So many in a row before a machine is given up: 90 s, as long as a download may stand still."""
 
+LATE_WINDOWS = 4
+"""So many in a row in which a download would miss the job's deadline, and the job ends where no other machine could
+make it. Twice as many as above, because a speed may recover, and there is nothing else to try."""
+
+LATE_FACTOR = 1.25
+"""So many times the time that is left must a download still take to count as one that misses the deadline."""
+
 LEAVING_FACTOR = 2
 """So many times dearer must it be to stay: what has come is lost, and the other machine may be slow too."""
 
@@ -69,6 +76,11 @@ def is_worth_leaving(
     traffic_gb = (image_bytes + download.total_bytes) / _BYTES_PER_GB
     other_usd = other.micro_usd_per_hour * (other_time / _HOUR) + other.download_micro_usd_per_gb * traffic_gb
     return prices.micro_usd_per_hour * (download.left / _HOUR) > LEAVING_FACTOR * other_usd
+
+
+def is_late(download: Download, time_left: timedelta) -> bool:
+    """Return whether the download misses the job's deadline, also if it becomes somewhat faster."""
+    return download.left > LATE_FACTOR * time_left
 
 
 class PullWatch:

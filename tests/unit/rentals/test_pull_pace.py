@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rune.rentals.pull_pace import (
     Download,
     PullWatch,
+    is_late,
     is_worth_leaving,
     read_speed,
     tell_speed,
@@ -104,3 +105,13 @@ def test_speed_is_read_back_from_the_sentence(mbit_per_second: float) -> None:
 @pytest.mark.parametrize("detail", [None, "", "The download stood still."])
 def test_speed_is_unknown_from_another_sentence(detail: str | None) -> None:
     assert read_speed(detail) is None
+
+
+@pytest.mark.parametrize(("minutes", "is_too_late"), [(60, True), (63, True), (65, False), (90, False)])
+def test_download_is_late_when_it_takes_a_quarter_more_than_the_time_that_is_left(
+    minutes: float, *, is_too_late: bool
+) -> None:
+    # 80 minutes.
+    download = Download(100_000_000, 4_900_000_000, 8.0)
+
+    assert is_late(download, timedelta(minutes=minutes)) is is_too_late

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from rune.errors import AddressError, ModelServerError, PullTooSlowError
+from rune.errors import AddressError, ModelServerError, PullTooLateError, PullTooSlowError
 from rune.jobs.outcomes import Again, Failed, Next, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import StepContext
@@ -13,7 +13,15 @@ from rune.money.catalog import SYSTEM_DISK_GB
 from rune.money.sizing import size_model
 from rune.rentals import lifecycle
 from rune.rentals.blame import Blame, Phase, find_blame
-from rune.rentals.pull_pace import SLOW_WINDOWS, Download, PullWatch, is_worth_leaving, tell_speed
+from rune.rentals.pull_pace import (
+    LATE_WINDOWS,
+    SLOW_WINDOWS,
+    Download,
+    PullWatch,
+    is_late,
+    is_worth_leaving,
+    tell_speed,
+)
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change
 from rune.workflows.graph import Fact, step_after
@@ -68,6 +76,9 @@ class PullStep:
         """Return what follows from a failed download: another try, another machine, or the end of the job."""
         if isinstance(error, PullTooSlowError):
             reason, dependencies = EndReason.PULL_TOO_SLOW, self._dependencies
+            if isinstance(error, PullTooLateError):
+                dependencies.leave(context.job, rental, reason, error.sentence)
+                return replace(Failed.from_error(error), retryable=True, is_final=True)
             return leave_and_rent_again(context, dependencies, rental, reason, error.sentence)
         if find_blame(error, Phase.PULL, is_only_here=_is_only_here(context, rental)) is Blame.REQUEST:
             raise error
@@ -111,24 +122,35 @@ class PullStep:
             await server.aclose()
 
     def _pace_watcher(self, job: Job, rental: Rental) -> Callable[[PullProgress], None]:
-        """Return a function that raises PullTooSlowError once another machine is expected to cost the job less."""
+        """Return a function that raises PullTooSlowError once the machine is to be given up.
+
+        Another machine is expected to cost the job less, or, for PullTooLateError, every further minute is paid in
+        vain.
+        """
         other, clock, watch = rental.alternative, self._dependencies.clock, PullWatch()
         attempts = self._dependencies.rental_store.read_attempts(job.job_id)
         is_last = len([each for each in attempts if each.contract_id is not None]) >= MAX_MACHINES
-        slow_windows = 0
+        slow_windows = late_windows = 0
 
         def require_pace(progress: PullProgress) -> None:
-            nonlocal slow_windows
+            nonlocal slow_windows, late_windows
             now = clock.now()
             mbit = watch.look(progress.completed_bytes, now)
-            if mbit is None or other is None or is_last:
+            if mbit is None:
                 return
             download = Download(progress.completed_bytes, progress.total_bytes, mbit)
             time_left = job.deadline_at - now
-            is_slow = is_worth_leaving(download, rental.prices, other, rental.image_bytes, time_left)
+            is_slow = (
+                other is not None
+                and not is_last
+                and is_worth_leaving(download, rental.prices, other, rental.image_bytes, time_left)
+            )
             slow_windows = slow_windows + 1 if is_slow else 0
+            late_windows = late_windows + 1 if is_late(download, time_left) else 0
             if slow_windows >= SLOW_WINDOWS:
                 raise PullTooSlowError(tell_speed(download))
+            if late_windows >= LATE_WINDOWS:
+                raise PullTooLateError(tell_speed(download))
 
         return require_pace
 

@@ -256,14 +256,34 @@ def test_pull_stays_when_the_machine_is_fast_enough() -> None:
     assert isinstance(crawl(a_world(WITH_ANOTHER, seconds=150), 80.0), Again)
 
 
-def test_pull_stays_when_no_other_machine_fits() -> None:
-    assert isinstance(crawl(a_world(EMPTY, seconds=150), 8.0), Again)
+TWO_BEFORE = tuple(a_released_rental(rental_id=f"{JOB_ID}-{n}", attempt=n, contract_id=n) for n in (2, 3))
+NO_OTHER = pytest.mark.parametrize(
+    "rentals", [(EMPTY,), (WITH_ANOTHER, *TWO_BEFORE)], ids=["no other fits", "no further machine"]
+)
 
 
-def test_pull_stays_when_the_job_may_make_no_further_machine() -> None:
-    before = [a_released_rental(rental_id=f"{JOB_ID}-{n}", attempt=n, contract_id=n) for n in (2, 3)]
+@NO_OTHER
+def test_pull_stays_on_a_slow_machine_while_there_is_no_better_one_and_it_is_in_time(
+    rentals: tuple[Rental, ...],
+) -> None:
+    assert isinstance(crawl(a_world(*rentals, seconds=150), 12.0), Again)
 
-    assert isinstance(crawl(a_world(WITH_ANOTHER, *before, seconds=150), 8.0), Again)
+
+@NO_OTHER
+def test_pull_ends_the_job_when_the_model_cannot_come_in_its_time_on_any_machine(
+    rentals: tuple[Rental, ...],
+) -> None:
+    world = a_world(*rentals, seconds=150)
+
+    outcome = crawl(world, 8.0)
+
+    sentence = "The model came with 8.0 Mbit/s, and would have taken 79 min more."
+    assert outcome == Failed("pull_too_slow", sentence, retryable=True, is_final=True)
+    # Four windows of 45 s.
+    assert world.clock.now() == after(150 + 180)
+    rental = world.rental()
+    assert (rental.state, rental.end_reason) == (RentalState.RELEASING, EndReason.PULL_TOO_SLOW)
+    assert rental.end_detail == sentence
 
 
 def test_pull_returns_a_slow_machine_that_it_borrowed() -> None:
