@@ -6,7 +6,7 @@ connection is made, in `guarded_network`.
 
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
@@ -40,6 +40,7 @@ _REFUSED_NETWORKS: tuple[Network, ...] = (
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?", re.ASCII)
 _PATH = re.compile(r"(?:/[A-Za-z0-9\-._~!$&'()*+,;=:@%]*)*", re.ASCII)
+_QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@%/?]*", re.ASCII)
 _MAX_HOST_CHARS = 253
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -52,9 +53,12 @@ class AddressPolicy:
     ----------
     allowed_networks
         Reachable although not public. The local stack allows loopback; on Lambda that is the runtime API's address.
+    allows_public
+        False for what may not leave the operator's own networks.
     """
 
     allowed_networks: tuple[Network, ...] = ()
+    allows_public: bool = True
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -77,7 +81,7 @@ class AddressPolicy:
         address = _without_nat64(unmapped(address))
         if any(address in network for network in self.allowed_networks):
             return True
-        return _is_public(address)
+        return self.allows_public and _is_public(address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,32 @@ def parse_backend_url(url: str, policy: AddressPolicy) -> BackendUrl:
     shown_port = "" if port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
     normalised = f"{parts.scheme}://{shown_host}{shown_port}{parts.path.rstrip('/')}"
     return BackendUrl(url=normalised, scheme=parts.scheme, host=host, port=port)
+
+
+def parse_receiver_url(url: str, policy: AddressPolicy) -> str:
+    """Return the address of a receiver of events, checked as far as possible without a name server.
+
+    Unlike a model server's it may have a query, and its path is kept as it is. It must be https, except in the
+    networks that the operator allows: what is sent tells of the tenant's work.
+
+    Raises
+    ------
+    AddressRefusedError
+        As `parse_backend_url`, or http to where the operator allows nothing.
+    """
+    parts = _split(url, may_have_query=True)
+    shown_port = "" if (port := _port(parts)) == _DEFAULT_PORTS[parts.scheme] else f":{port}"
+    host = _checked_host(parts.hostname or "", receiver_policy(parts.scheme, policy))
+    if parts.scheme == "http" and not policy.allowed_networks:
+        raise AddressRefusedError("The address must begin with https://.")
+    shown_host = f"[{host}]" if ":" in host else host
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{shown_host}{shown_port}{parts.path or '/'}{query}"
+
+
+def receiver_policy(scheme: str, policy: AddressPolicy) -> AddressPolicy:
+    """Return to where a receiver's name may lead: without TLS only into the operator's own networks."""
+    return replace(policy, allows_public=False) if scheme == "http" else policy
 
 
 def numeric_address(host: str) -> Address | None:
@@ -159,7 +189,7 @@ def _parse_network(entry: str) -> Network:
         raise SettingsError(f"The allowed network {entry!r} is not a network: {error}.") from error
 
 
-def _split(url: str) -> SplitResult:
+def _split(url: str, *, may_have_query: bool = False) -> SplitResult:
     if len(url) > MAX_URL_CHARS:
         raise AddressRefusedError(f"The address is longer than {MAX_URL_CHARS} characters.")
     # Before urlsplit, which silently removes tabs and line ends.
@@ -176,10 +206,16 @@ def _split(url: str) -> SplitResult:
     if "@" in parts.netloc:
         raise AddressRefusedError("The address may not hold a user name or a password.")
     # By the characters, since `parts` does not show an empty query or fragment.
-    if "?" in url or "#" in url:
-        raise AddressRefusedError("The address may not have a query (?) or a fragment (#).")
+    if "#" in url or ("?" in url and not may_have_query):
+        raise AddressRefusedError(
+            "The address may not have a fragment (#)."
+            if may_have_query
+            else "The address may not have a query (?) or a fragment (#)."
+        )
     if not _PATH.fullmatch(parts.path):
         raise AddressRefusedError("The path of the address holds characters that a URL may not hold.")
+    if not _QUERY.fullmatch(parts.query):
+        raise AddressRefusedError("The query of the address holds characters that a URL may not hold.")
     return parts
 
 

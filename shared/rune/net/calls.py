@@ -69,7 +69,7 @@ class Reply:
         self._now_ns = now_ns
         self.status = response.status_code
         self.media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        self.retry_after_seconds = _retry_after_seconds(response.headers)
+        self.retry_after_seconds = retry_after_seconds(response.headers)
         self.sent_ns = sent_ns
         self.headers_ns = headers_ns
         self.api_key = api_key
@@ -194,7 +194,7 @@ class ServerConnection:
                 f"The server's answer took longer than {total_timeout_seconds:g} seconds."
             ) from error
         except httpx.TransportError as error:
-            raise _server_error(error, has_begun=has_begun, idle_seconds=idle_seconds) from error
+            raise server_error(error, has_begun=has_begun, idle_seconds=idle_seconds) from error
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -269,7 +269,14 @@ def _is_closed_by_server(error: httpx.TransportError) -> bool:
     return not isinstance(error, httpx.RemoteProtocolError) or "disconnected" in str(error)
 
 
-def _server_error(error: httpx.TransportError, *, has_begun: bool, idle_seconds: float) -> ModelServerError:
+def server_error(error: httpx.TransportError, *, has_begun: bool, idle_seconds: float) -> ModelServerError:
+    """Return RUNE's error for one of httpx.
+
+    Parameters
+    ----------
+    has_begun
+        Whether the answer's head had come.
+    """
     if isinstance(error, (httpx.ConnectTimeout, httpx.ConnectError, httpx.PoolTimeout)):
         return ServerUnreachableError("No connection to the server could be made.")
     if isinstance(error, httpx.TimeoutException):
@@ -281,7 +288,7 @@ def _server_error(error: httpx.TransportError, *, has_begun: bool, idle_seconds:
     return ServerUnreachableError("The connection broke before the server answered.")
 
 
-def _retry_after_seconds(headers: httpx.Headers) -> int | None:
+def retry_after_seconds(headers: httpx.Headers) -> int | None:
     """Read RFC 9110, section 10.2.3: seconds, or a date, taken against the answer's own Date."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
