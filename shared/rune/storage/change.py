@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-type Value = str | int | datetime | StrEnum | DataclassInstance | Mapping[str, int] | None
+type Value = (
+    str
+    | int
+    | datetime
+    | StrEnum
+    | DataclassInstance
+    | Mapping[str, int]
+    | tuple[str, ...]
+    | tuple[DataclassInstance, ...]
+    | None
+)
 
 
 @dataclass(frozen=True, slots=True)
