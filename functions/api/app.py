@@ -58,9 +58,9 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
 
     @cache
     def add() -> None:
-        from api.routes import benchmarks, docs, estimates, metrics, models, rentals  # noqa: PLC0415
+        from api.routes import benchmarks, docs, estimates, links, metrics, models, rentals  # noqa: PLC0415
 
-        for rare in (estimates, models, metrics, rentals, benchmarks):
+        for rare in (estimates, models, metrics, rentals, benchmarks, links):
             app.router.routes.extend(rare.router.routes)
         if with_docs:
             app.router.routes.extend(docs.router.routes)

@@ -10,10 +10,16 @@ from rune.services.jobs import Caller
 from rune.tenants.entries import TENANT
 from rune.tenants.limiter import subject_of
 from rune.tenants.settings import TenantSettings
+from rune.tenants.tokens import digest_of
 
 DEFAULT_TENANT = "default"
 
 REFUSED = "A valid token of this tenant is needed: Authorization: Bearer <token>, or X-API-Key: <token>."
+
+
+REFUSED_LINK = (
+    "The link does not open this: it was made for another path or changed, or its token or key is gone."
+)
 
 
 class Authentication:
@@ -48,7 +54,7 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
     """Return the caller, whose address is still to be looked up with the next read, and its tenant.
 
     The tenant is `X-Tenant-ID`, or "default"; the token comes as a bearer or as `X-API-Key`. Where both are sent,
-    they must be equal.
+    they must be equal. Without a token, a link stands in for one at what links may open (`rune.services.links`).
 
     Raises
     ------
@@ -57,11 +63,16 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
         suspended.
     RateLimitedError
         Too many of those came from the address within 60 seconds.
+    LinkExpiredError
+        The link was made for this path, and its time is over.
     TenantSuspendedError
-        The token is the tenant's, and the tenant is suspended.
+        The token or the link is the tenant's, and the tenant is suspended.
     StoreUnavailableError
         The tenant's settings cannot be known now.
     """
+    link = _link_in(request)
+    if link is not None:
+        return _authenticate_link(request, services, link)
     tenant = request.headers.get("x-tenant-id", DEFAULT_TENANT)
     is_name = TENANT.fullmatch(tenant) is not None
     if not services.has_authentication:
@@ -69,26 +80,76 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
             raise UnauthorizedError(REFUSED)
         settings = services.tenants.of(tenant)
         return Caller.of(tenant, settings), settings
-    # The TCP peer as the gateway saw it; X-Forwarded-For is the caller's own claim.
-    subject = subject_of(request.client.host if request.client else "")
+    subject = _subject_of(request)
     _refuse_blocked(services.limiter.recall(subject))
     token = _token(request)
     found = _find_settings(services, tenant, subject) if is_name and token is not None else None
     if found is None or token is None or not found.admits(token):
-        # A document that is not understood suspends its tenant, and its tokens are unknown. If calls of its clients
-        # counted, they would block the other tenants at their address.
-        if found is None or not found.is_suspended:
-            _refuse_blocked(services.limiter.count_failure(subject))
+        _count_failure(services, found, subject)
         raise UnauthorizedError(REFUSED)
     return Caller.of(tenant, found, subject), found
 
 
-def _find_settings(services: Services, tenant: str, subject: str) -> TenantSettings:
+def _link_in(request: Request) -> str | None:
+    """Return the link that stands in for a token; None where there is a token, or links count for nothing."""
+    if b"link=" not in request.scope["query_string"] or request.method != "GET":
+        return None
+    if "authorization" in request.headers or "x-api-key" in request.headers:
+        return None
+    # Imported here: few requests bring a link, and no other one should start more slowly for them.
+    from rune.services.links import is_linkable  # noqa: PLC0415
+    from rune.tenants.links import PARAMETER  # noqa: PLC0415
+
+    found = request.query_params.getlist(PARAMETER)
+    return found[0] if len(found) == 1 and is_linkable(request.scope["path"]) else None
+
+
+def _authenticate_link(request: Request, services: Services, text: str) -> tuple[Caller, TenantSettings]:
+    """Return whom a link stands for, and its tenant; the errors are those of `authenticate`."""
+    from rune.tenants.links import NO_TOKEN, Link  # noqa: PLC0415
+
+    subject = _subject_of(request) if services.has_authentication else None
+    if subject is not None:
+        _refuse_blocked(services.limiter.recall(subject))
+    link = Link.parse(text)
+    if link is not None and request.headers.get("x-tenant-id", link.tenant) != link.tenant:
+        link = None
+    settings = None
+    if link is not None:
+        settings = _find_settings(services, link.tenant, subject)
+        digests = settings.token_digests if services.has_authentication else (NO_TOKEN,)
+        if services.links().opens(link, digests, request.scope["path"]):
+            return Caller.of(link.tenant, settings, subject), settings
+    if subject is not None:
+        _count_failure(services, settings, subject)
+    raise UnauthorizedError(REFUSED_LINK)
+
+
+def _count_failure(services: Services, settings: TenantSettings | None, subject: str) -> None:
+    # A document that is not understood suspends its tenant, and its tokens are unknown. If calls of its clients
+    # counted, they would block the other tenants at their address.
+    if settings is None or not settings.is_suspended:
+        _refuse_blocked(services.limiter.count_failure(subject))
+
+
+def _subject_of(request: Request) -> str:
+    """Return the address whose failures count: the TCP peer, as X-Forwarded-For is the caller's own claim."""
+    return subject_of(request.client.host if request.client else "")
+
+
+def token_digest_of(request: Request) -> bytes:
+    """Return the digest of the token with which the caller was let in; empty where none was asked for."""
+    token = _token(request) if services_of(request).has_authentication else None
+    return b"" if token is None else digest_of(token)
+
+
+def _find_settings(services: Services, tenant: str, subject: str | None) -> TenantSettings:
     """Return the tenant's settings; where they must be read, a blocked address is refused before."""
     settings = services.tenants.recall(tenant)
     if settings is not None:
         return settings
-    _refuse_blocked(services.limiter.read(subject))
+    if subject is not None:
+        _refuse_blocked(services.limiter.read(subject))
     return services.tenants.of(tenant)
 
 

@@ -29,6 +29,7 @@ from rune.tenants.tokens import VARIABLE, TokenBook
 
 if TYPE_CHECKING:
     from rune.llm.protocol import ModelServer
+    from rune.services.links import LinkService
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
 
@@ -72,6 +73,14 @@ def find_rental_service() -> "RentalService":
     return RentalService(clients.rental_store(settings.table), clock)
 
 
+@cache
+def find_link_service() -> "LinkService":
+    """Return the signer of links."""
+    from rune.services.links import LinkService  # noqa: PLC0415
+
+    return LinkService(clients.signing_keys(settings.signing_key_parameter, clock), clock)
+
+
 def open_server(kind: str, url: str, api_key: str | None = None, /) -> "ModelServer":
     """Return the model server at an address."""
     from rune.llm.opener import ServerOpener  # noqa: PLC0415
@@ -93,6 +102,7 @@ app = create_app(
         address_policy=address_policy,
         open_server=open_server,
         rentals=find_rental_service,
+        links=find_link_service,
         can_rent=settings.can_rent,
         has_authentication=not settings.auth_disabled,
     ),

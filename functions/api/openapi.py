@@ -30,6 +30,7 @@ EXAMPLES = {
         "aiperf": "aiperf.json",
     },
     ("/v1/benchmarks/{job_id}/records", "application/json"): {"links": "records.json"},
+    ("/v1/jobs/{job_id}/links", "application/json"): {"link": "link.json"},
 }
 """Examples of answers by path and media type: names in the document, and files in `examples/`."""
 
@@ -64,6 +65,9 @@ def install(app: FastAPI, add_rare_routes: Callable[[], None]) -> None:
 
 def make_document(app: FastAPI) -> OpenApi:
     """Return the OpenAPI 3.1 document with problems, security and the tenant's header."""
+    from rune.services.links import PATHS as LINKED_PATHS  # noqa: PLC0415  # as few requests have a link
+    from rune.tenants.links import PARAMETER  # noqa: PLC0415
+
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
@@ -78,13 +82,23 @@ def make_document(app: FastAPI) -> OpenApi:
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer"},
         "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "link": {
+            "type": "apiKey",
+            "in": "query",
+            "name": PARAMETER,
+            "description": "Of POST /v1/jobs/{job_id}/links, and for the path that it was made for alone.",
+        },
     }
     for path, operations in document["paths"].items():
         if path not in OPEN_PATHS:
             for operation in operations.values():
                 _secure(operation)
+    for path in LINKED_PATHS.values():
+        document["paths"][path]["get"]["security"] = [*SECURITY, {"link": []}]
     for (path, media_type), names in EXAMPLES.items():
-        content = document["paths"][path]["get"]["responses"]["200"]["content"][media_type]
+        operations = document["paths"][path]
+        operation = operations.get("get") or operations["post"]
+        content = operation["responses"]["200"]["content"][media_type]
         content["examples"] = {name: {"value": read_example(file)} for name, file in names.items()}
     return document
 

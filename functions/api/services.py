@@ -15,6 +15,7 @@ from rune.tenants.settings import TenantSource
 if TYPE_CHECKING:
     # Made for rare routes; a cold start does without their modules.
     from rune.llm.opener import OpenServer
+    from rune.services.links import LinkService
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
 
@@ -41,8 +42,8 @@ class Services:
 
     Attributes
     ----------
-    reports, rentals, open_server
-        Called by the routes that need them.
+    reports, rentals, links, open_server
+        Called by what needs them.
     has_authentication
         False in development alone.
     can_rent
@@ -56,6 +57,7 @@ class Services:
     address_policy: AddressPolicy
     open_server: OpenServer
     rentals: Callable[[], RentalService]
+    links: Callable[[], LinkService]
     can_rent: bool
     has_authentication: bool = True
 

@@ -6,6 +6,8 @@ RuneError
 │   ├── InvalidDocumentError     the same, of several fields of a document that another service sent
 │   ├── NotJsonError             what another service sent is not JSON
 │   ├── UnauthorizedError        no token, or one that does not belong to the tenant
+│   ├── LinkExpiredError         the time of a link is over
+│   ├── SigningKeyMissingError   the deployment has no key to sign with
 │   ├── TenantSuspendedError     the operator has suspended the tenant
 │   ├── TenantUnknownError       an intake names a tenant that has no document
 │   ├── RateLimitedError         too many failed authentications from the caller's address
@@ -138,6 +140,24 @@ class UnauthorizedError(RequestError):
     """The request has no token, or one that does not belong to the named tenant."""
 
     code = "unauthorized"
+
+
+class LinkExpiredError(RequestError):
+    """The link is one that RUNE has made, and its time is over."""
+
+    code = "link_expired"
+
+    def __init__(self) -> None:
+        super().__init__("The time of this link is over; ask for a new one.")
+
+
+class SigningKeyMissingError(RequestError):
+    """The request needs a signature, and the operator has given the deployment no key."""
+
+    code = "signing_key_missing"
+
+    def __init__(self) -> None:
+        super().__init__("This deployment has no key to sign with, so it cannot do that.")
 
 
 class TenantSuspendedError(RequestError):

@@ -19,8 +19,10 @@ from rune.jobs.store import StoredJob, Submission
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
 from rune.services.jobs import JobLimits, JobService
+from rune.services.links import LinkService
 from rune.services.rentals import RentalService
 from rune.services.reports import ReportService
+from rune.signing_keys import NoSigningKeys
 from rune.tenants.settings import FixedTenants
 from rune.tenants.tokens import TokenBook
 from tests.bench.artifacts import ENVIRONMENT
@@ -114,6 +116,7 @@ def _app_without_aws() -> Handle:
         address_policy=AddressPolicy.parse("127.0.0.0/8"),
         open_server=_no_server,
         rentals=lambda: RentalService(MemoryRentalStore(), clock),
+        links=lambda: LinkService(NoSigningKeys(), clock),
         can_rent=False,
     )
     return Mangum(create_app(services, with_docs=False), lifespan="off", text_mime_types=["json"])

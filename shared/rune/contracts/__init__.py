@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         Comparison,
     )
     from rune.contracts.document import Document, read_stored
-    from rune.contracts.links import RecordsLink, RecordsLinks
+    from rune.contracts.links import JobLink, LinkRequest, RecordsLink, RecordsLinks
     from rune.contracts.metrics import EventMetrics, MetricsSummary
     from rune.contracts.models import Catalog, CatalogModel, ServerModels
     from rune.contracts.records import (
@@ -106,12 +106,14 @@ __all__ = [
     "JobAccepted",
     "JobEvent",
     "JobEvents",
+    "JobLink",
     "JobList",
     "JobProgress",
     "JobRecord",
     "JobSummary",
     "JudgeModel",
     "KindName",
+    "LinkRequest",
     "LlmInstanceRequest",
     "LlmInstanceResult",
     "Measurements",
@@ -169,6 +171,8 @@ _MODULES = {
     ),
     "document": ("Document", "read_stored"),
     "links": (
+        "JobLink",
+        "LinkRequest",
         "RecordsLink",
         "RecordsLinks",
     ),

@@ -1,7 +1,9 @@
-"""Where the files of a benchmark can be downloaded."""
+"""Links: where the files of a benchmark can be downloaded, and to documents without a token."""
 
 from datetime import datetime
 from typing import Literal
+
+from pydantic import Field
 
 from rune.contracts.document import Document
 
@@ -25,3 +27,27 @@ class RecordsLinks(Document):
     job_id: str
     records: list[RecordsLink]
     """By run; empty for a benchmark that asked its question once."""
+
+
+type LinkTargetName = Literal["job", "events", "report"]
+
+
+class LinkRequest(Document):
+    """Which document of a job a link should open, and for how long."""
+
+    what: LinkTargetName
+    """`job`: where it stands, with its result; `events`: its history, also as a stream; `report`: a benchmark's."""
+    lifetime_seconds: int = Field(default=600, ge=10, le=3600)
+    """How long it opens."""
+
+
+class JobLink(Document):
+    """A link to one document of a job."""
+
+    job_id: str
+    what: LinkTargetName
+    url: str
+    """Path and query at the API's base URL. It opens with GET and without a token; anyone with it can read the
+    document, so keep it secret. Other members may be added to its query, such as `after`."""
+    expires_at: datetime
+    """From then on it opens nothing. A stream that has begun is not broken off."""

@@ -62,12 +62,17 @@ def read_token(text: str) -> bytes:
         raise EntryError("It looks like a hash and is none: a hash is `sha256:` and 64 hexadecimal digits.")
     if len(text) < SHORTEST_TOKEN_CHARS:
         raise EntryError(f"The token is shorter than {SHORTEST_TOKEN_CHARS} characters.")
-    return hashlib.sha256(text.encode()).digest()
+    return digest_of(text)
+
+
+def digest_of(token: str) -> bytes:
+    """Return the digest by which a token is known."""
+    return hashlib.sha256(token.encode()).digest()
 
 
 def admits(digests: Sequence[bytes], token: str) -> bool:
     """Return whether the token is one of those; takes as long where there are none."""
-    offered = hashlib.sha256(token.encode()).digest()
+    offered = digest_of(token)
     matches = [hmac.compare_digest(offered, known) for known in digests or _NO_TOKENS]
     return any(matches) and bool(digests)
 

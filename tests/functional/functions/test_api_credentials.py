@@ -14,6 +14,7 @@ import pytest
 from api.openapi import OPEN_PATHS
 from rune.aws.auth_limiter import DynamoLimiter
 from rune.rentals.record import Rental
+from rune.services.links import PATHS as LINKED
 from tests.builders import JOB_ID, TOKEN, FakeClock, a_job, a_waiting_job, an_ended_job, an_http_event
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
@@ -54,6 +55,7 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/jobs/{job_id}"): ("", None),
     ("DELETE", "/v1/jobs/{job_id}"): ("", None),
     ("GET", "/v1/jobs/{job_id}/events"): ("after=0", None),
+    ("POST", "/v1/jobs/{job_id}/links"): ("", {"what": "events"}),
     ("POST", "/v1/jobs/benchmark"): ("", FLAT),
     ("POST", "/v1/jobs/agentic-agent"): ("", A_QUESTION),
     ("POST", "/v1/jobs/llm-instance"): ("", SERVER),
@@ -74,6 +76,7 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
 """A request that is in order, by method and path: its query and its body."""
 
 PATH = "/rune/credentials/tenants"
+KEY = "/rune/credentials/signing-key"
 REVOKED = "a-token-that-was-revoked-0123456789-abc"
 VALID = {"default": (TOKEN,), "acme": (ACMES_TOKEN,)}
 
@@ -84,6 +87,8 @@ def api(shared_cloud: Cloud) -> Iterator[ModuleType]:
     for tenant, tokens in VALID.items():
         write_tokens(tenant, *tokens)
     environment = {**shared_cloud.environment, "RUNE_API_TOKENS": "", "RUNE_TENANTS_PATH": PATH}
+    Ssm.write(KEY, "k" * 32)
+    environment["RUNE_SIGNING_KEY_PARAMETER"] = KEY
     with loaded("api.handler", environment) as handler:
         yield handler
 
@@ -176,7 +181,10 @@ def test_every_route_says_that_it_wants_a_token(api: ModuleType) -> None:
 
     for method, path in CASES:
         operation = document["paths"][path][method.lower()]
-        assert operation["security"] == [{"bearer": []}, {"api_key": []}]
+        link: list[dict[str, list[str]]] = (
+            [{"link": []}] if method == "GET" and path in LINKED.values() else []
+        )
+        assert operation["security"] == [{"bearer": []}, {"api_key": []}, *link]
         assert "401" in operation["responses"]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from api import documents, event_streams, openapi
 from api.openapi import read_example
-from rune.contracts import BenchmarkReport, Comparison, Document, JobEvents, RecordsLinks
+from rune.contracts import BenchmarkReport, Comparison, Document, JobEvents, JobLink, RecordsLinks
 from rune.jobs.record import StepName
 from tests.benchmark_builders import EXAMPLES as EXAMPLES_FOLDER
 from tests.benchmark_builders import the_examples
@@ -65,6 +65,7 @@ EXAMPLES: dict[str, type[Document]] = {
     "comparison.json": Comparison,
     "records.json": RecordsLinks,
     "events.json": JobEvents,
+    "link.json": JobLink,
 }
 
 
@@ -96,11 +97,15 @@ def test_every_example_is_shown(api: ModuleType) -> None:
     shown = {
         name: example["value"]
         for path, media_type in openapi.EXAMPLES
-        for name, example in document["paths"][path]["get"]["responses"]["200"]["content"][media_type][
-            "examples"
-        ].items()
+        for operation in document["paths"][path].values()
+        for name, example in operation["responses"]
+        .get("200", {})
+        .get("content", {})
+        .get(media_type, {})
+        .get("examples", {})
+        .items()
     }
-    assert {"rune", "vllm", "aiperf", "links", "comparison", "history", "stream"} == shown.keys()
+    assert {"rune", "vllm", "aiperf", "links", "comparison", "history", "stream", "link"} == shown.keys()
 
 
 def test_page_names_every_call_and_every_shape(api: ModuleType, cloud: Cloud) -> None:

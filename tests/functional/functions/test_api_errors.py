@@ -35,12 +35,14 @@ IN_ORDER: dict[str, dict[str, object]] = {
     "/v1/jobs/ollama-instance": dict(SERVER),
     "/v1/estimates": {"vastai": True, "model": "llama3.1:8b"},
     f"{RENTAL}/extend": {"keep_seconds": 60},
+    f"{JOB}/links": {"what": "events", "lifetime_seconds": 60},
 }
 """A body that is taken, by route."""
 
 A_NUMBER = dict.fromkeys(IN_ORDER, "min_dph") | {
     "/v1/jobs/agentic-agent": "timeout_seconds",
     f"{RENTAL}/extend": "keep_seconds",
+    f"{JOB}/links": "lifetime_seconds",
 }
 every_post = pytest.mark.parametrize("path", IN_ORDER)
 

@@ -139,6 +139,7 @@ ROUTES: dict[str, tuple[str, str, object, list[str]]] = {
     "ollama-instance": ("POST", "/v1/jobs/ollama-instance", SERVER, ["Query", "TransactWriteItems"]),
     "list": ("GET", "/v1/jobs", None, ["GetItem"]),
     "events": ("GET", f"{JOB}/events", None, ["GetItem"]),
+    "link": ("POST", f"{JOB}/links", {"what": "job"}, ["BatchGetItem"]),
     "cancel": ("DELETE", JOB, None, ["GetItem"]),
     "estimate": ("POST", "/v1/estimates", {"vastai": True, "model": "llama3.1:8b"}, ["GetItem"]),
     "catalog": ("GET", "/v1/catalog/vastai-models", None, ["GetItem"]),
