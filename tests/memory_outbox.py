@@ -37,6 +37,11 @@ class MemoryOutbox(Outbox):
             log[event.sequence] = event
         self.update(subject, fall_due(max(event.occurred_at for event in events), expires_at))
 
+    def log_of(self, subject: Subject) -> tuple[PublicEvent, ...]:
+        """Return all events of a subject that is no job, in order."""
+        log = self._logs.get(subject, {})
+        return tuple(log[sequence] for sequence in sorted(log))
+
     @override
     def read(self, subject: Subject) -> OutboxState:
         return self.states.get(subject, OutboxState())

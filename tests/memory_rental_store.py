@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 from typing import override
 
 from rune.clock import to_epoch_ms
+from rune.events.record import PublicEvent
 from rune.rentals.deployment import Deployment, DeploymentStore
 from rune.rentals.instance import Listing
+from rune.rentals.public_events import keep_events_until, rental_event
 from rune.rentals.record import Rental
 from rune.rentals.store import (
     MAX_CLOCK_ERROR,
@@ -23,6 +25,7 @@ from rune.rentals.store import (
     RentalStore,
 )
 from rune.storage.change import Change, allows, apply
+from tests.memory_outbox import MemoryOutbox
 from tests.rental_builders import DEPLOYMENT_ID
 
 
@@ -33,10 +36,13 @@ class MemoryRentalStore(RentalStore):
     ----------
     rentals
         The rows by rental id, in the order in which they were opened.
+    outbox
+        The events that writes have left.
     """
 
     def __init__(self, *rentals: Rental) -> None:
         self.rentals: dict[str, Rental] = {rental.rental_id: rental for rental in rentals}
+        self.outbox = MemoryOutbox()
 
     @override
     def open(self, rental: Rental) -> bool:
@@ -48,7 +54,17 @@ class MemoryRentalStore(RentalStore):
         if found is None or not allows(change, found):
             return RentalRefused(found)
         self.rentals[rental.rental_id] = written = apply(change, found)
+        event = rental_event(found, change)
+        if event is not None:
+            self.outbox.write_log([event], keep_events_until(found, event))
         return written
+
+    @override
+    def tell_once(self, event: PublicEvent, expires_at: datetime) -> bool:
+        if self.outbox.log_of(event.subject):
+            return False
+        self.outbox.write_log([event], expires_at)
+        return True
 
     @override
     def read(self, rental_id: str) -> Rental | None:

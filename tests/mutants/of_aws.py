@@ -225,6 +225,22 @@ MUTANTS = (
         _tests("rental_store", "row_that_is_not_understood_is_not_left_out_for_the_job_that_needs_it"),
     ),
     Mutant(
+        "rental's event is not written",
+        RENTAL_STORE,
+        "*self._line_writes(rental, change), *events]",
+        "*self._line_writes(rental, change)]",
+        "Nobody would hear of a machine that is rented, or gone.",
+        _tests("rental_guards", "update_leaves_the_event_that_the_change_has"),
+    ),
+    Mutant(
+        "machine is told of again",
+        RENTAL_STORE,
+        'told["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"',
+        'told["Put"].pop("ConditionExpression", None)',
+        "One machine would be told of at each tick.",
+        _tests("rental_store", "machine_is_told_of_once"),
+    ),
+    Mutant(
         "throttled transaction is final",
         ERRORS,
         "return bool(codes) and codes <= TRANSIENT_CODES",

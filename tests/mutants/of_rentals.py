@@ -4,6 +4,7 @@ from tests.mutants.mutant import RENTALS, TEST_RENTALS, TEST_RENTING, TEST_SERVI
 
 PROOF = RENTALS + "proof.py"
 RECONCILIATION = RENTALS + "reconciliation.py"
+PUBLIC_EVENTS = RENTALS + "public_events.py"
 LIFECYCLE = RENTALS + "lifecycle.py"
 BLAME = RENTALS + "blame.py"
 PACED = RENTALS + "paced_provider.py"
@@ -276,18 +277,20 @@ WRITES = (
     Mutant(
         "note_running for another holder",
         LIFECYCLE,
-        'requires=(IsOneOf("state", _HELD), Is("holder", rental.holder)),\n        sets={'
-        '"state": RentalState.RUNNING',
-        'requires=(IsOneOf("state", _HELD),),\n        sets={"state": RentalState.RUNNING',
+        'requires=(IsOneOf("state", _HELD), Is("holder", rental.holder), Is("version", rental.version)),\n'
+        '        sets={"state": RentalState.RUNNING',
+        'requires=(IsOneOf("state", _HELD), Is("version", rental.version)),\n'
+        '        sets={"state": RentalState.RUNNING',
         "A job would use a machine that another has.",
         TABLE_OF_GUARDS,
     ),
     Mutant(
         "note_running of a machine that is given up",
         LIFECYCLE,
-        'requires=(IsOneOf("state", _HELD), Is("holder", rental.holder)),\n        sets={'
-        '"state": RentalState.RUNNING',
-        'requires=(Is("holder", rental.holder),),\n        sets={"state": RentalState.RUNNING',
+        'requires=(IsOneOf("state", _HELD), Is("holder", rental.holder), Is("version", rental.version)),\n'
+        '        sets={"state": RentalState.RUNNING',
+        'requires=(Is("holder", rental.holder), Is("version", rental.version)),\n'
+        '        sets={"state": RentalState.RUNNING',
         "A machine that is being destroyed would count as running.",
         TABLE_OF_GUARDS,
     ),
@@ -310,20 +313,46 @@ WRITES = (
     Mutant(
         "keep by another job",
         LIFECYCLE,
-        'requires=(Is("state", RentalState.RUNNING), Is("holder", rental.holder)),\n        sets={\n'
-        '            "state": RentalState.KEPT,\n            "kept_until"',
-        'requires=(Is("state", RentalState.RUNNING),),\n        sets={\n'
-        '            "state": RentalState.KEPT,\n            "kept_until"',
+        '            Is("holder", rental.holder),\n            Is("version", rental.version),\n        ),\n'
+        '        sets={\n            "state": RentalState.KEPT,\n            "kept_until"',
+        '            Is("version", rental.version),\n        ),\n'
+        '        sets={\n            "state": RentalState.KEPT,\n            "kept_until"',
         "A job would give away a machine that another one uses.",
         TABLE_OF_GUARDS,
     ),
     Mutant(
         "give_back by another job",
         LIFECYCLE,
-        'requires=(Is("state", RentalState.RUNNING), Is("holder", rental.holder)),\n        sets={"state"',
-        'requires=(Is("state", RentalState.RUNNING),),\n        sets={"state"',
+        '            Is("holder", rental.holder),\n            Is("version", rental.version),\n        ),\n'
+        '        sets={"state"',
+        '            Is("version", rental.version),\n        ),\n        sets={"state"',
         "A job would give away a machine that another one uses.",
         TABLE_OF_GUARDS,
+    ),
+    Mutant(
+        "event of a keep without its number",
+        LIFECYCLE,
+        '            Is("version", rental.version),\n        ),\n'
+        '        sets={\n            "state": RentalState.KEPT,\n            "kept_until"',
+        '        ),\n        sets={\n            "state": RentalState.KEPT,\n            "kept_until"',
+        "Two events of one rental would have one number, and the second take the place of the first.",
+        TABLE_OF_GUARDS,
+    ),
+    Mutant(
+        "gone is not told",
+        PUBLIC_EVENTS,
+        ', RentalState.RELEASED: "gone"}',
+        "}",
+        "Nobody would hear of the final bill.",
+        (TEST_RENTALS + "test_public_events.py",),
+    ),
+    Mutant(
+        "order without a machine is told of",
+        PUBLIC_EVENTS,
+        "or after.contract_id is None or",
+        "or",
+        "A rental would be gone that was never rented.",
+        (TEST_RENTALS + "test_public_events.py",),
     ),
     Mutant(
         "download is counted twice",

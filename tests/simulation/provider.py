@@ -137,10 +137,10 @@ class Account:
     def our_contracts(self) -> list[tuple[Contract, Rental | None]]:
         """Return every existing machine that we have ordered, whatever its label is now, with its row."""
         by_label = {rental.label: rental for rental in self.rental_store.rentals.values()}
-        ours = (contract for contract in self.vastai.live() if self._is_ours(contract))
+        ours = (contract for contract in self.vastai.live() if self.is_ours(contract))
         return [(contract, by_label.get(contract.order.label or "")) for contract in ours]
 
-    def _is_ours(self, contract: Contract) -> bool:
+    def is_ours(self, contract: Contract) -> bool:
         """Return whether this deployment has ordered the machine: another one may rent with the same account."""
         return not contract.is_foreign and (contract.order.label or "") in self.orders
 
@@ -165,7 +165,7 @@ class Account:
         numbers = [int(number)] if number.isdigit() else named if isinstance(named, list) else []
         for each in numbers if method in {"PUT", "DELETE"} else ():
             contract = self.vastai.instances.get(each)
-            if contract is None or not self._is_ours(contract):
+            if contract is None or not self.is_ours(contract):
                 self._world.violate(f"{method} of a machine that is not ours: {each}")
 
     def watch_job_end(self, job: Job) -> None:

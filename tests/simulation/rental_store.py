@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, override
 
+from rune.events.record import PublicEvent
 from rune.rentals.bills import cost_so_far_micro_usd
 from rune.rentals.hosts import HostRecord, HostReport, HostStore
 from rune.rentals.instance import Listing
+from rune.rentals.public_events import rental_event
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import EndedPage, Endpoint, ProviderLimits, RentalRefused, RentalStore
 from rune.storage.change import Change
@@ -41,6 +44,8 @@ class WatchedRentalStore(MemoryRentalStore):
         Rentals that were begun, or taken, when the job was about to end, or had ended.
     reopened
         Rentals whose machine turned up after they had been given up.
+    happened
+        What became of each whose machine is known, in order: the words of its events.
     """
 
     def __init__(self, world: World, account: Account, unguarded: Collection[Guard]) -> None:
@@ -51,6 +56,7 @@ class WatchedRentalStore(MemoryRentalStore):
         self._pulled: set[tuple[str, str | None]] = set()
         self.strays: set[str] = set()
         self.reopened: set[str] = set()
+        self.happened: defaultdict[str, list[str]] = defaultdict(list)
 
     @override
     def open(self, rental: Rental) -> bool:
@@ -68,6 +74,7 @@ class WatchedRentalStore(MemoryRentalStore):
         written = super().update(rental, drop_guards(change, self._unguarded))
         if isinstance(written, Rental) and before is not None:
             self._watch_state(before, written)
+            self._note_what_happened(before, written)
             self._watch_hands(before, written)
             self._watch_promise(before, written)
             self._watch_cost(before, written)
@@ -98,6 +105,16 @@ class WatchedRentalStore(MemoryRentalStore):
             and after.last_seen_stopped_at < before.last_seen_stopped_at
         ):
             self._world.violate(f"{name} was dark until an earlier moment than before")
+
+    def _note_what_happened(self, before: Rental, after: Rental) -> None:
+        happened = self.happened[after.rental_id]
+        is_named = before.contract_id is None and after.contract_id is not None
+        if is_named or before.state is RentalState.RELEASED:
+            happened.append("rented")
+        elif after.state is not before.state and after.contract_id is not None:
+            words = {RentalState.RELEASED: "gone", RentalState.RELEASING: None}
+            word = words.get(after.state, after.state.value)
+            happened += [word] if word else []
 
     def _watch_hands(self, before: Rental, after: Rental) -> None:
         """A machine gets a holder only when it has none, and no job at work loses its machine."""
@@ -206,9 +223,15 @@ class FaultyRentalStore(RentalStore):
 
     @override
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
-        # A row enters or leaves the tenant's list in a transaction; other writes concern the row alone.
-        call = self._calls.transact if "due_at" in change.sets else self._calls.update
+        # A row enters or leaves the tenant's list, or leaves an event, in a transaction; other writes concern the
+        # row alone.
+        is_alone = "due_at" not in change.sets and rental_event(rental, change) is None
+        call = self._calls.update if is_alone else self._calls.transact
         return call(change.name, lambda: self._rental_store.update(rental, change))
+
+    @override
+    def tell_once(self, event: PublicEvent, expires_at: datetime) -> bool:
+        return self._calls.transact("tell once", lambda: self._rental_store.tell_once(event, expires_at))
 
     @override
     def read(self, rental_id: str) -> Rental | None:

@@ -14,7 +14,7 @@ from rune.services.rentals import RentalService
 from tests.simulation.faults import Fault, Odds
 from tests.simulation.mischief import LISTING_REFUSALS, MISCHIEFS, QUICK_BOOT
 from tests.simulation.provider import Account
-from tests.simulation.renting import FOREIGN_LABELS
+from tests.simulation.renting import FOREIGN_LABELS, WITHOUT_RENTAL, plant_stray
 from tests.simulation.requests import (
     AGENTIC_AGENT,
     BENCHMARK,
@@ -119,6 +119,7 @@ def run_rented_day(
         world.plan(world.random.uniform(0.0, span_seconds), lambda: _lose_one(world, account))
         world.plan(world.random.uniform(0.0, span_seconds), world.resend_by_hand)
     world.plan(world.random.uniform(0.0, span_seconds), lambda: _refuse_listings(world, account))
+    world.plan(span_seconds / 2, lambda: plant_stray(account, WITHOUT_RENTAL))
     if world.random.random() < 0.5:
         world.plan(world.random.uniform(0.0, span_seconds), account.change_key)
     if world.random.random() < 0.3:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from rune.jobs.record import Kind
@@ -10,7 +10,7 @@ from rune.rentals.labels import make_label
 from tests.rental_builders import DEPLOYMENT_ID
 from tests.simulation.faults import CALM, Fault, Odds
 from tests.simulation.mischief import Mischief
-from tests.simulation.provider import STAGE
+from tests.simulation.provider import STAGE, Account
 from tests.simulation.requests import rented_benchmark, rented_instance
 from tests.simulation.world import World
 
@@ -30,6 +30,9 @@ FOREIGN_LABELS = (
 
 FOREIGN_LABELS_IN_TABLE = FOREIGN_LABELS[2:4]
 """The two most dangerous in thousands of runs: what is listed is written and read again each time."""
+
+WITHOUT_RENTAL = make_label(STAGE, DEPLOYMENT_ID, JOB_ID_OF_OTHERS, 1)
+"""Of a machine of ours whose rental nobody knows."""
 
 REQUESTS = {
     Kind.BENCHMARK: rented_benchmark(boot_timeout_seconds=150),
@@ -106,6 +109,14 @@ def enact(
         world.at(mischief.other_account_after_seconds, lambda: account.use_other_account(600.0))
     world.submit(REQUESTS[kind])
     return world.run(until_kept_are_gone=True, until_redelivered=False)
+
+
+def plant_stray(account: Account, label: str) -> None:
+    """Let there be a machine of ours that no row knows, as an order makes one that is carried out twice."""
+    contract_id = account.vastai.plant_foreign(label)
+    contract = account.vastai.instances[contract_id]
+    contract.is_foreign, contract.order = False, replace(contract.order, label=f"stray {contract_id}")
+    account.orders[contract.order.label or ""] += 1
 
 
 def list_deaths(mischief: Mischief, kind: Kind, odds: Odds = CALM) -> tuple[World, list[Death]]:

@@ -26,7 +26,7 @@ from rune.jobs.record import ACTIVE, StepMessage
 from rune.services.admission.requests import Admitted
 from rune.services.jobs import Caller, JobService
 from rune.services.rentals import RentalService
-from tests.simulation import rest
+from tests.simulation import rest, telling
 from tests.simulation.faults import CALM, Crash, Fault, Odds
 from tests.simulation.janitor import TICK_SECONDS, Janitor
 from tests.simulation.lanes import SimulatedQueue
@@ -194,6 +194,7 @@ class World:
         if self.account is not None:
             rest.check_machines(self, self.account)
             rest.check_money(self, self.account)
+            telling.check_machines_are_told_of(self, self.account)
         return self
 
     @property

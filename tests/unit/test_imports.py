@@ -96,6 +96,7 @@ PURE_FILES = (
     "rentals/lifecycle.py",
     "rentals/offers.py",
     "rentals/proof.py",
+    "rentals/public_events.py",
     "rentals/reconciliation.py",
     "rentals/record.py",
     "money/*.py",

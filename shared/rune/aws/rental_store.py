@@ -8,7 +8,8 @@ TENANT#<tenant>   RENTAL#<rental id>     a line of the tenant's list; expires on
 TENANT#<tenant>   ENDED#<ms>#<id>        a line of its ended rentals, by the moment of the end
 ================  =====================  ===================================================================
 
-Row and lines are written in one transaction. The line of a released rental gets an `expires_at`, and the table's
+The rental's events and how far they are published stand in a partition of their own (`outbox`). Row, lines and
+events are written in one transaction. The line of a released rental gets an `expires_at`, and the table's
 TTL deletes it: so no function needs the right to delete. Lists of the living do not grow with the ended. A rental
 that was opened again leaves a line of its earlier end behind, which is not shown. The index `due` holds the rows
 that have a `due_at`, in a bucket of their own.
@@ -23,11 +24,15 @@ from typing import TYPE_CHECKING, override
 
 from rune.aws.dynamodb_rows import TTL_FIELD, attribute, from_row, to_expression, to_row
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
+from rune.aws.outbox import log_writes
 from rune.clock import to_epoch_ms
 from rune.errors import UnreadableRowError
+from rune.events.notices import NoticeQueue, SubjectNotice
+from rune.events.record import PublicEvent
+from rune.rentals.public_events import keep_events_until, rental_event
 from rune.rentals.record import Rental, make_rental_id, parse_rental_id
 from rune.rentals.store import EndedPage, RentalRefused, RentalStore
-from rune.storage.change import Change, Value
+from rune.storage.change import Change, Value, apply
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -48,10 +53,17 @@ _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class DynamoRentalStore(RentalStore):
-    """Rentals in a DynamoDB table."""
+    """Rentals in a DynamoDB table.
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
+    Parameters
+    ----------
+    notices
+        Who publishes events hears of them here, once they are written; without it, from the janitor.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str, notices: NoticeQueue | None = None) -> None:
         self._table = DynamoTable(client, table)
+        self._notices = notices
 
     @override
     def open(self, rental: Rental) -> bool:
@@ -75,19 +87,37 @@ class DynamoRentalStore(RentalStore):
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
         key = _key(rental.job_id, rental.attempt)
         expression = to_expression(change, ALIVE_BUCKET)
+        event = rental_event(rental, change)
+        events: list[TransactWriteItemTypeDef] = []
+        if event is not None:
+            events = log_writes(self._table, [event], keep_events_until(rental, event))
         try:
-            if "due_at" not in change.sets:
+            if "due_at" not in change.sets and not events:
                 return from_row(Rental, self._table.update(key, expression))
-            # The rental enters or leaves its tenant's list.
-            is_alive = change.sets["due_at"] is not None
-            lines = [self._line_write(rental, expired_at=None if is_alive else change.sets["updated_at"])]
-            if not is_alive and rental.contract_id is not None:
-                lines.append(self._ended_write(rental, change))
-            self._table.transact([self._table.change(key, expression), *lines])
+            self._table.transact(
+                [self._table.change(key, expression), *self._line_writes(rental, change), *events]
+            )
         except ConditionFailedError as error:
             found = error.found.get(0)
             return RentalRefused(from_row(Rental, found) if found else self.read(rental.rental_id))
-        return self.read(rental.rental_id) or rental
+        self._notify(event)
+        # A transaction answers no row. Each of these writes requires the version, so this is the row.
+        return apply(change, rental)
+
+    @override
+    def tell_once(self, event: PublicEvent, expires_at: datetime) -> bool:
+        told, *others = log_writes(self._table, [event], expires_at)
+        told["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
+        try:
+            self._table.transact([told, *others])
+        except ConditionFailedError:
+            return False
+        self._notify(event)
+        return True
+
+    def _notify(self, event: PublicEvent | None) -> None:
+        if event is not None and self._notices is not None:
+            self._notices.send(SubjectNotice(event.subject))
 
     @override
     def read(self, rental_id: str) -> Rental | None:
@@ -134,6 +164,16 @@ class DynamoRentalStore(RentalStore):
     def find_alive(self, limit: int) -> tuple[str, ...]:
         rows = self._table.query_due(ALIVE_BUCKET, attribute("due_at", _END_OF_TIME), limit)
         return tuple(_rental_id_of(row) for row in rows)
+
+    def _line_writes(self, rental: Rental, change: Change) -> list[TransactWriteItemTypeDef]:
+        """Return the writes by which the rental enters or leaves its tenant's list."""
+        if "due_at" not in change.sets:
+            return []
+        is_alive = change.sets["due_at"] is not None
+        writes = [self._line_write(rental, expired_at=None if is_alive else change.sets["updated_at"])]
+        if not is_alive and rental.contract_id is not None:
+            writes.append(self._ended_write(rental, change))
+        return writes
 
     def _ended_write(self, rental: Rental, change: Change) -> TransactWriteItemTypeDef:
         ended_at = change.sets["released_at"]

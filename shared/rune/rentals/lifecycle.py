@@ -2,7 +2,8 @@
 
 `intended -> created -> running -> (kept ->) releasing -> released`. A row goes to `releasing` from any other state,
 and from `released` back to it if the provider lists the machine again. `rune.rentals.reconciliation` decides which
-write is due.
+write is due. A write that changes the state requires the version, by which the event that it leaves is numbered
+(`rune.rentals.public_events`).
 """
 
 from dataclasses import replace
@@ -96,7 +97,7 @@ def note_running(rental: Rental, url: str, now: datetime) -> Change:
     return make_change(
         "note_running",
         now,
-        requires=(IsOneOf("state", _HELD), Is("holder", rental.holder)),
+        requires=(IsOneOf("state", _HELD), Is("holder", rental.holder), Is("version", rental.version)),
         sets={"state": RentalState.RUNNING, "url": url},
         sets_once={"running_at": now},
     )
@@ -134,7 +135,11 @@ def keep(rental: Rental, until: datetime, now: datetime) -> Change:
     return make_change(
         "keep",
         now,
-        requires=(Is("state", RentalState.RUNNING), Is("holder", rental.holder)),
+        requires=(
+            Is("state", RentalState.RUNNING),
+            Is("holder", rental.holder),
+            Is("version", rental.version),
+        ),
         sets={
             "state": RentalState.KEPT,
             "kept_until": min(until, rental.ceiling_at),
@@ -166,7 +171,11 @@ def give_back(rental: Rental, now: datetime, *, unfit_for: str | None = None) ->
     return make_change(
         "give_back",
         now,
-        requires=(Is("state", RentalState.RUNNING), Is("holder", rental.holder)),
+        requires=(
+            Is("state", RentalState.RUNNING),
+            Is("holder", rental.holder),
+            Is("version", rental.version),
+        ),
         sets={"state": RentalState.KEPT, "holder": None, "held_since": None, **unfit},
     )
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from rune.errors import RentalContendedError, RentalNotFoundError
+from rune.events.record import PublicEvent
 from rune.rentals.instance import Listing
 from rune.rentals.record import Rental
 from rune.storage.change import Change
@@ -41,7 +42,17 @@ class RentalStore(Protocol):
         ...
 
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
-        """Write the rental if the change's requirements hold; return it as written."""
+        """Write the rental if the change's requirements hold, with the event that it leaves; return it as written.
+
+        Parameters
+        ----------
+        rental
+            The row that the change was decided on.
+        """
+        ...
+
+    def tell_once(self, event: PublicEvent, expires_at: datetime) -> bool:
+        """Write an event of a machine that is no rental's own; return False if it is written already."""
         ...
 
     def read(self, rental_id: str) -> Rental | None:

@@ -26,6 +26,7 @@ from rune.rentals.record import Rental, RentalState
 from rune.rentals.store import RentalStore, update_rental
 from rune.services.destroy_orders import LONGEST_PAUSE_SECONDS, DestroyOrders, PatientCalls
 from rune.services.self_destruct_looks import SelfDestructLooks
+from rune.services.stray_machines import StrayMachines
 from rune.storage.change import Change
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class OrphanSweep:
         self._stage = stage
         self._deployments = deployments
         self._pause = pause
+        self._strays = StrayMachines(rental_store, jobs, clock)
 
     async def sweep(self, may_go_on: Callable[[], bool]) -> SweepResult:
         """Destroy every machine that should not be alive, and end every rental whose machine is proven gone.
@@ -241,6 +243,8 @@ class OrphanSweep:
     ) -> Instance | None:
         """Return the rental's own machine of those with its label, and have the others destroyed."""
         own, others = split_machines(rental, labelled)
+        for stray in labelled if rental is None else others:
+            self._strays.tell_of(stray, rental_id, rental)
         for other in others:
             sweep.ring("rental.out_of_hand", rental_id, reason="a second machine has its label")
             sweep.orders.add(rental_id, other.contract_id, None)

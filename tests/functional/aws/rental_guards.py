@@ -110,6 +110,7 @@ WHILE_HELD = tuple(
         (
             *in_other_states(rental, RentalState.CREATED, RentalState.RUNNING),
             *of_other_holders(rental),
+            *of_other_versions(rental),
         ),
     )
     for rental in (a_created_rental(), a_running_rental())
@@ -140,6 +141,7 @@ WHILE_RUNNING = tuple(
         (
             *in_other_states(a_running_rental(), RentalState.RUNNING),
             *of_other_holders(a_running_rental()),
+            *of_other_versions(a_running_rental()),
         ),
     )
     for change in (

@@ -9,21 +9,28 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rune.aws.dynamodb_rows import to_expression, to_row
+from rune.aws.outbox import DynamoOutbox
 from rune.aws.rental_store import ALIVE_BUCKET, DynamoRentalStore
 from rune.clock import to_epoch_ms
+from rune.events.notices import SubjectNotice
+from rune.events.record import Subject, SubjectKind
 from rune.rentals import lifecycle
+from rune.rentals.public_events import rental_event
 from rune.rentals.record import Rental
 from rune.rentals.store import RentalRefused, RentalStore
-from rune.storage.change import Change, allows, apply, satisfies
+from rune.storage.change import Change, Is, allows, apply, satisfies
 from tests.builders import JOB_ID
 from tests.functional.aws.guarded import Guarded
 from tests.functional.aws.rental_guards import GUARDED
+from tests.memory_notices import MemoryNoticeQueue
 from tests.rental_builders import RENTAL_ID
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
 
 pytestmark = pytest.mark.slow
+
+RENTAL = Subject(SubjectKind.RENTAL, RENTAL_ID)
 
 KEPT_OUT = [(guarded, field, rental) for guarded in GUARDED for field, rental in guarded.refuses]
 NAMES = [f"{guarded.function}-{field}-{rental.state}" for guarded, field, rental in KEPT_OUT]
@@ -111,7 +118,42 @@ def test_update_leaves_row_and_line_as_a_new_rental_would_have_them(
     if left.released_at and left.contract_id is not None:
         sort_key = f"ENDED#{to_epoch_ms(left.released_at):013d}#{RENTAL_ID}"
         expected.insert(1, {"pk": line["pk"], "sk": {"S": sort_key}, "expires_at": row["expires_at"]})
-    assert cloud.rows() == expected
+    assert [row for row in cloud.rows() if not row["pk"]["S"].startswith("LOG#")] == expected
+
+
+@every_guarded
+def test_change_with_an_event_requires_the_version_by_which_it_is_numbered(guarded: Guarded[Rental]) -> None:
+    event = rental_event(guarded.accepts, guarded.change)
+
+    assert event is None or Is("version", guarded.accepts.version) in guarded.change.requires
+    assert event is None or event.sequence == apply(guarded.change, guarded.accepts).version
+
+
+@every_guarded
+def test_update_leaves_the_event_that_the_change_has(guarded: Guarded[Rental], cloud: Cloud) -> None:
+    notices = MemoryNoticeQueue()
+    rental_store = DynamoRentalStore(cloud.dynamodb, "rune-test", notices)
+    rental_store.open(guarded.accepts)
+    rental_store.update(guarded.accepts, guarded.change)
+
+    event = rental_event(guarded.accepts, guarded.change)
+    assert DynamoOutbox(cloud.dynamodb, "rune-test").read_log(RENTAL, after=0, limit=9) == (
+        (event,) if event else ()
+    )
+    assert notices.sent == ([SubjectNotice(RENTAL)] if event else [])
+
+
+@everything_kept_out
+def test_update_that_is_refused_leaves_no_event(
+    guarded: Guarded[Rental], field: str, rental: Rental, cloud: Cloud
+) -> None:
+    notices = MemoryNoticeQueue()
+    rental_store = DynamoRentalStore(cloud.dynamodb, "rune-test", notices)
+    rental_store.open(rental)
+    rental_store.update(guarded.accepts, guarded.change)
+
+    assert [row for row in cloud.rows() if row["pk"]["S"].startswith("LOG#")] == []
+    assert notices.sent == []
 
 
 WORDS = re.compile(r"#?:?[A-Za-z_]\w*")

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rune.aws.outbox import DynamoOutbox
 from rune.aws.rental_store import DynamoRentalStore
 from rune.errors import StoreUnavailableError, UnreadableRowError
+from rune.events.notices import SubjectNotice
 from rune.jobs.record import DueClass
 from rune.rentals import lifecycle
+from rune.rentals.public_events import destroyed_machine
 from rune.rentals.record import Rental, RentalState
 from rune.rentals.store import EndedPage, RentalRefused, RentalStore
 from tests.builders import JOB_ID, after
+from tests.memory_notices import MemoryNoticeQueue
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
@@ -297,3 +301,43 @@ def test_every_call_says_when_the_table_cannot_be_reached(cloud: Cloud) -> None:
     for call in calls:
         with pytest.raises(StoreUnavailableError):
             call()
+
+
+# ---------------------------------------------------------------- events
+
+
+def test_machine_is_told_of_once(cloud: Cloud) -> None:
+    notices = MemoryNoticeQueue()
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE, notices)
+    event = destroyed_machine(CONTRACT_ID, RENTAL_ID, "acme", after(60), has_rental=True)
+    again = destroyed_machine(CONTRACT_ID, RENTAL_ID, "acme", after(120), has_rental=True)
+
+    told = [rental_store.tell_once(each, after(3600)) for each in (event, again)]
+
+    outbox = DynamoOutbox(cloud.dynamodb, TABLE)
+    assert told == [True, False]
+    assert outbox.read_log(event.subject, after=0, limit=9) == (event,)
+    assert outbox.read(event.subject).due_at == after(120)
+    assert notices.sent == [SubjectNotice(event.subject)]
+
+
+def test_change_with_an_event_is_one_call_and_reads_nothing(cloud: Cloud) -> None:
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    open_all(rental_store, a_rental())
+    cloud.calls.clear()
+
+    rented = rental_store.update(a_rental(), lifecycle.note_contract(a_rental(), CONTRACT_ID, after(3)))
+
+    assert isinstance(rented, Rental)
+    assert rented.contract_id == CONTRACT_ID
+    assert cloud.operations == ["TransactWriteItems"]
+
+
+def test_row_of_a_rentals_event_is_billed_as_one_kb(cloud: Cloud) -> None:
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    rental = a_releasing_rental(tenant="t" * 64)
+    open_all(rental_store, rental)
+    rental_store.update(rental, lifecycle.prove_release(rental, after(355), after(360)))
+
+    (event,) = [row for row in cloud.rows() if row["sk"]["S"].startswith("EVENT#")]
+    assert sum(len(name) + len(*value.values()) for name, value in event.items()) < 1_024

@@ -13,6 +13,7 @@ from rune.errors import (
     RentalError,
     StoreUnavailableError,
 )
+from rune.events.record import PublicEvent, Subject, SubjectKind
 from rune.jobs.record import Job
 from rune.rentals import lifecycle
 from rune.rentals.instance import Instance
@@ -533,6 +534,53 @@ def test_sweep_destroys_all_machines_of_one_label_in_one_tick(rentals: tuple[Ren
     tick.sweep()
 
     assert sorted(str(each) for each in tick.destroyed) == sorted([str(CONTRACT_ID), "7", "8"])
+
+
+def told_of(tick: Tick, instance: Instance) -> list[tuple[str, object]]:
+    """Return tenant and reason of the events that tell of a machine."""
+    subject = Subject(SubjectKind.MACHINE, str(instance.contract_id))
+    return [(event.tenant, event.data["reason"]) for event in tick.rental_store.outbox.log_of(subject)]
+
+
+def test_sweep_tells_once_of_a_second_machine_however_often_it_finds_it() -> None:
+    tick = a_tick(a_running_rental(tenant="acme"), instances=(MACHINE, TWIN), jobs=(a_claimed_job(),))
+
+    for _ in range(2):
+        tick.sweep()
+        tick.clock.advance(60)
+
+    assert told_of(tick, TWIN) == [("acme", "second_machine")]
+    assert told_of(tick, MACHINE) == []
+
+
+@pytest.mark.parametrize(
+    ("jobs", "tenant"), [((an_ended_job(tenant="acme"),), "acme"), ((an_ended_job(job_id=OTHER_JOB_ID),), "")]
+)
+def test_sweep_tells_of_a_machine_without_a_row_to_the_tenant_of_its_job(
+    jobs: tuple[Job, ...], tenant: str
+) -> None:
+    tick = a_tick(instances=(MACHINE,), jobs=jobs)
+
+    tick.sweep()
+
+    assert told_of(tick, MACHINE) == [(tenant, "no_rental")]
+
+
+class DeafRentalStore(MemoryRentalStore):
+    """Takes no event."""
+
+    def tell_once(self, event: PublicEvent, expires_at: datetime) -> bool:
+        raise StoreUnavailableError("away")
+
+
+def test_sweep_tells_of_a_machine_before_it_has_it_destroyed() -> None:
+    tick = a_tick(instances=(MACHINE,))
+    tick.rental_store = DeafRentalStore()
+
+    with pytest.raises(StoreUnavailableError):
+        tick.sweep()
+
+    assert tick.destroyed == []
 
 
 def test_sweep_leaves_both_machines_of_an_order_whose_contract_is_not_known_yet() -> None:
