@@ -174,3 +174,32 @@ _own_machine: st.SearchStrategy[Body] = st.fixed_dictionaries(
 )
 estimates = _merged(_durations, st.one_of(_rented_hours, _own_machine))
 extensions: st.SearchStrategy[Body] = st.fixed_dictionaries({"keep_seconds": st.integers(60, 7200)})
+
+_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}", fullmatch=True)
+_minutes = st.one_of(st.integers(0, 59).map(str), st.sampled_from(("*", "*/15", "0,30", "5-10")))
+_crons = st.one_of(
+    st.tuples(_minutes, st.integers(0, 23), st.sampled_from(("*", "1", "L", "29")), st.integers(1, 12)).map(
+        lambda drawn: f"{drawn[0]} {drawn[1]} {drawn[2]} {drawn[3]} *"
+    ),
+    st.sampled_from(("0 9 * * MON-FRI", "cron(0 9 ? * 2#1 *)", "*/5 * * * *", "30 2 LW * *")),
+)
+_rates = st.tuples(st.integers(1, 366), st.sampled_from(("minutes", "hours", "days"))).map(
+    lambda drawn: f"rate({drawn[0]} {drawn[1]})"
+)
+_rules = st.one_of(_crons.map(lambda cron: {"cron": cron}), _rates.map(lambda rate: {"rate": rate}))
+_posted: st.SearchStrategy[Body] = st.one_of(
+    benchmarks.map(lambda body: {"kind": "benchmark", "request": body}),
+    agentic_agents.map(lambda body: {"kind": "agentic-agent", "request": body}),
+    llm_instances.map(lambda body: {"kind": "llm-instance", "request": body}),
+)
+_ends = st.none() | st.sampled_from(("2099-01-01T00:00:00Z", "2063-04-05T11:00:00.123456+02:00"))
+_zones = st.sampled_from(("UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/New_York"))
+_overlaps = st.sampled_from(("skip", "allow", "cancel_running"))
+_schedule_options = _optional(timezone=_zones, paused=st.booleans(), ends_at=_ends, overlap=_overlaps)
+
+schedules = _merged(_names.map(lambda name: {"name": name}), _rules, _posted, _schedule_options)
+schedule_changes: st.SearchStrategy[Body] = st.one_of(
+    _merged(_rules, _optional(timezone=_zones, ends_at=_ends, overlap=_overlaps, name=_names)),
+    _optional(timezone=_zones, ends_at=_ends, overlap=_overlaps),
+    benchmarks.map(lambda body: {"request": body}),
+)

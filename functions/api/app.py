@@ -58,9 +58,18 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
 
     @cache
     def add() -> None:
-        from api.routes import benchmarks, docs, estimates, links, metrics, models, rentals  # noqa: PLC0415
+        from api.routes import (  # noqa: PLC0415
+            benchmarks,
+            docs,
+            estimates,
+            links,
+            metrics,
+            models,
+            rentals,
+            schedules,
+        )
 
-        for rare in (estimates, models, metrics, rentals, benchmarks, links):
+        for rare in (estimates, models, metrics, rentals, benchmarks, links, schedules):
             app.router.routes.extend(rare.router.routes)
         if with_docs:
             app.router.routes.extend(docs.router.routes)

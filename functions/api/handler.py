@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rune.services.links import LinkService
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
+    from rune.services.schedules import ScheduleService
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "api"))
 log = logging.getLogger(__name__)
@@ -47,8 +48,9 @@ if token_book.is_empty and not settings.tenants_path and not settings.auth_disab
     raise SettingsError(
         f"There is no token in {VARIABLE} and no path of tenants, so no call would be allowed."
     )
+job_store = clients.job_store(settings.table, settings.bucket, limiter)
 jobs = JobService(
-    clients.job_store(settings.table, settings.bucket, limiter),
+    job_store,
     clients.step_queue({Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}),
     clock,
     JobLimits(settings.queue_timeout, settings.max_runtime, settings.retention),
@@ -81,6 +83,21 @@ def find_link_service() -> "LinkService":
     return LinkService(clients.signing_keys(settings.signing_key_parameter, clock), clock)
 
 
+@cache
+def find_schedule_service() -> "ScheduleService":
+    """Return the way to schedules."""
+    from rune.services.schedule_jobs import ScheduleJobs  # noqa: PLC0415
+    from rune.services.schedules import ScheduleService  # noqa: PLC0415
+
+    return ScheduleService(
+        clients.schedule_store(settings.table),
+        job_store,
+        ScheduleJobs(jobs, address_policy, has_provider=settings.can_rent),
+        clock,
+        notices=None,
+    )
+
+
 def open_server(kind: str, url: str, api_key: str | None = None, /) -> "ModelServer":
     """Return the model server at an address."""
     from rune.llm.opener import ServerOpener  # noqa: PLC0415
@@ -103,6 +120,7 @@ app = create_app(
         open_server=open_server,
         rentals=find_rental_service,
         links=find_link_service,
+        schedules=find_schedule_service,
         can_rent=settings.can_rent,
         has_authentication=not settings.auth_disabled,
     ),

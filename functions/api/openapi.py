@@ -31,6 +31,8 @@ EXAMPLES = {
     },
     ("/v1/benchmarks/{job_id}/records", "application/json"): {"links": "records.json"},
     ("/v1/jobs/{job_id}/links", "application/json"): {"link": "link.json"},
+    ("/v1/schedules", "application/json"): {"two": "schedules.json"},
+    ("/v1/schedules/{schedule_id}", "application/json"): {"nightly": "schedule.json"},
 }
 """Examples of answers by path and media type: names in the document, and files in `examples/`."""
 

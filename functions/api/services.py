@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rune.services.links import LinkService
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
+    from rune.services.schedules import ScheduleService
 
 
 class Limiter(Protocol):
@@ -42,7 +43,7 @@ class Services:
 
     Attributes
     ----------
-    reports, rentals, links, open_server
+    reports, rentals, links, schedules, open_server
         Called by what needs them.
     has_authentication
         False in development alone.
@@ -58,6 +59,7 @@ class Services:
     open_server: OpenServer
     rentals: Callable[[], RentalService]
     links: Callable[[], LinkService]
+    schedules: Callable[[], ScheduleService]
     can_rent: bool
     has_authentication: bool = True
 

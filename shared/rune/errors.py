@@ -19,6 +19,9 @@ RuneError
 │   ├── RentalNotFoundError      no such rental for this tenant, or it is gone
 │   ├── RentalInUseError         a job uses the rental
 │   ├── RentalEndingError        the rental is being given back
+│   ├── ScheduleNotFoundError    no such schedule for this tenant
+│   ├── ScheduleNameTakenError   another schedule of the tenant has the name
+│   ├── TooManySchedulesError    the tenant has as many schedules as it may have
 │   ├── TooManyWaitingJobsError  the tenant has as many waiting jobs as it may have
 │   └── IdempotencyKeyReusedError  the key was used before, with another request
 ├── AddressError                 an address that a caller chose
@@ -306,6 +309,41 @@ class RentalEndingError(RequestError):
     def __init__(self, rental_id: str) -> None:
         super().__init__(f"Rental {rental_id!r} is being given back.")
         self.rental_id = rental_id
+
+
+class ScheduleNotFoundError(RequestError):
+    """No such schedule, deleted, or another tenant's; the caller cannot tell the three apart."""
+
+    code = "schedule_not_found"
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"There is no schedule {schedule_id!r}.")
+        self.schedule_id = schedule_id
+
+
+class ScheduleNameTakenError(RequestError):
+    """Another schedule of the tenant has the name."""
+
+    code = "schedule_name_taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Your tenant has a schedule {name!r} already.")
+        self.name = name
+
+
+class TooManySchedulesError(RequestError):
+    """The tenant has as many schedules as it may have.
+
+    Parameters
+    ----------
+    limit
+        How many that is.
+    """
+
+    code = "too_many_schedules"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Your tenant has {limit} schedules already; delete one that is no longer needed.")
 
 
 class AddressError(RuneError):

@@ -22,6 +22,7 @@ from rune.services.jobs import JobLimits, JobService
 from rune.services.links import LinkService
 from rune.services.rentals import RentalService
 from rune.services.reports import ReportService
+from rune.services.schedules import ScheduleService
 from rune.signing_keys import NoSigningKeys
 from rune.tenants.settings import FixedTenants
 from rune.tenants.tokens import TokenBook
@@ -117,6 +118,7 @@ def _app_without_aws() -> Handle:
         open_server=_no_server,
         rentals=lambda: RentalService(MemoryRentalStore(), clock),
         links=lambda: LinkService(NoSigningKeys(), clock),
+        schedules=_no_schedules,
         can_rent=False,
     )
     return Mangum(create_app(services, with_docs=False), lifespan="off", text_mime_types=["json"])
@@ -156,6 +158,10 @@ class _NobodyIsBlocked:
 class _NoLinks:
     def link(self, key: str, lifetime: timedelta) -> str:
         raise NotImplementedError
+
+
+def _no_schedules() -> ScheduleService:
+    raise NotImplementedError
 
 
 def _no_server(kind: str, url: str, api_key: str | None = None) -> ModelServer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -79,9 +80,9 @@ class Conformance:
         What proves who calls; sent with every request, whatever was made up for them.
     bodies
         By path, bodies that are taken. The document alone gives few: it cannot say which fields go together.
-    job_id, backend_url, rental_id
-        A job, a model server and a rental that exist; no rental where none can be made. Every other case that
-        could name one names these: what is made up would find none.
+    job_id, backend_url, rental_id, schedule_id
+        A job, a model server, a rental and a schedule that exist; no rental where none can be made. Every other
+        case that could name one names these: what is made up would find none.
     benchmark_ids
         Benchmarks with reports; none where none can be made.
     statuses
@@ -99,6 +100,7 @@ class Conformance:
     bodies: Bodies
     rental_id: str | None = None
     benchmark_ids: tuple[str, ...] = ()
+    schedule_id: str | None = None
     base_url: str | None = None
     session: requests.Session | None = None
     statuses: dict[str, Counter[int]] = field(default_factory=dict)
@@ -136,7 +138,7 @@ class Conformance:
         modes = list(GenerationMode) if has_input else [GenerationMode.POSITIVE]
         for mode in modes:
             self._send_made_up(operation, mode, max(1, examples // len(modes)))
-        if path in self.bodies:
+        if path in self.bodies and operation.body:
             self._send_taken(operation, self.bodies[path], taken)
         self.seconds += time.monotonic() - started
         return {kind: text for kind, text in self.failures.items() if kind not in known}
@@ -149,6 +151,21 @@ class Conformance:
         response = case.call(base_url=self.base_url, session=self.session, headers=dict(self.headers))
         assert response.status_code == HTTPStatus.ACCEPTED, response.text
         return str(response.json()["job_id"])
+
+    def post_schedule(self) -> str:
+        """Return the id of a new schedule that is never due by itself, which cases can name."""
+        operation = self.schema["/v1/schedules"]["POST"]
+        body: dict[str, Any] = {
+            "name": uuid.uuid4().hex,
+            "rate": "1 day",
+            "paused": True,
+            "kind": "benchmark",
+            "request": {"question": "Why?", "model": "llama3.1:8b", "backend_url": self.backend_url},
+        }
+        case = operation.Case(body=body, media_type="application/json")
+        response = case.call(base_url=self.base_url, session=self.session, headers=dict(self.headers))
+        assert response.status_code == HTTPStatus.CREATED, response.text
+        return str(response.json()["schedule_id"])
 
     def send(self, case: Case) -> None:
         """Send one case and judge the answer."""
@@ -202,7 +219,8 @@ class Conformance:
         @_same_examples(count)
         @given(body=bodies)
         def send(body: dict[str, Any]) -> None:
-            named = {"rental_id": self.rental_id} if "{rental_id}" in operation.path else {}
+            known = {"rental_id": self.rental_id, "schedule_id": self.schedule_id}
+            named = {name: value for name, value in known.items() if f"{{{name}}}" in operation.path}
             case = operation.Case(path_parameters=named, body=body, media_type="application/json")
             self._send_as_it_is(case)
 
@@ -230,6 +248,8 @@ class Conformance:
             case.path_parameters["job_id"] = self.job_id
         if self.rental_id and "rental_id" in (case.path_parameters or {}):
             case.path_parameters["rental_id"] = self.rental_id
+        if self.schedule_id and "schedule_id" in (case.path_parameters or {}):
+            case.path_parameters["schedule_id"] = self.schedule_id
         if self.benchmark_ids and case.operation.path.startswith("/v1/benchmarks"):
             self._name_benchmarks(case)
         if "job_id" in (case.query or {}):

@@ -37,6 +37,8 @@ BODIES = {
     "/v1/jobs/ollama-instance": request_strategies.llm_instances,
     "/v1/estimates": request_strategies.estimates,
     "/v1/rentals/{rental_id}/extend": request_strategies.extensions,
+    "/v1/schedules": request_strategies.schedules,
+    "/v1/schedules/{schedule_id}": request_strategies.schedule_changes,
 }
 
 
@@ -93,6 +95,7 @@ def _known_things(cloud: Cloud, conformance: Conformance) -> None:
     cloud.empty()
     conformance.benchmark_ids = tuple(put_benchmark(cloud) for _ in range(3))
     conformance.rental_id = put_kept_rental(cloud)
+    conformance.schedule_id = conformance.post_schedule()
     conformance.job_id = conformance.post_job()
 
 

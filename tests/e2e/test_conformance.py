@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -53,6 +54,15 @@ def bodies_for(url: str) -> Bodies:
         "/v1/jobs/llm-instance": server,
         "/v1/jobs/ollama-instance": server,
         "/v1/estimates": request_strategies.estimates,
+        "/v1/schedules": asked.map(
+            lambda body: {
+                "name": uuid.uuid4().hex,
+                "rate": "1 day",
+                "paused": True,
+                "kind": "benchmark",
+                "request": body,
+            }
+        ),
     }
 
 
@@ -62,6 +72,9 @@ def test_document_is_the_one_of_this_code(rune: RuneClient) -> None:
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_answer_is_as_the_document_says(conformance: Conformance, method: str, path: str) -> None:
+    if "{schedule_id}" in path:
+        conformance.schedule_id = conformance.post_schedule()
+
     assert conformance.run(method, path, examples=EXAMPLES, taken=TAKEN, boundaries=BOUNDARIES) == {}
 
 

@@ -102,7 +102,10 @@ PURE_FILES = (
     "money/*.py",
     "schedules/aws_cron.py",
     "schedules/expressions.py",
+    "schedules/lifecycle.py",
     "schedules/occurrences.py",
+    "schedules/record.py",
+    "schedules/telling.py",
 )
 HTTP = {"httpx", "httpcore", "requests", "urllib3", "http.client", "urllib.request"}
 AWS = {
@@ -352,7 +355,10 @@ WEB = {"fastapi", "starlette", "mangum"}
     [
         ("worker", WEB),
         ("notifier", WEB),
-        ("janitor", {*WEB, "asyncio", "pydantic", "pydantic_core", "httpx", "httpcore"}),
+        (
+            "janitor",
+            {*WEB, "asyncio", "pydantic", "pydantic_core", "httpx", "httpcore", "cronsim", "zoneinfo"},
+        ),
     ],
 )
 def test_function_loads_nothing_that_it_does_not_use(function: str, never: set[str]) -> None:
@@ -378,6 +384,8 @@ RARE_IN_API = {
     "api.routes.metrics",
     "api.routes.models",
     "api.routes.rentals",
+    "api.routes.schedules",
+    "cronsim",
     "httpx",
     "jsonschema_rs",
     "rune.agents.registry",
@@ -394,11 +402,13 @@ RARE_IN_API = {
     "rune.contracts.models",
     "rune.contracts.rentals",
     "rune.contracts.results",
+    "rune.contracts.schedules",
     "rune.llm.opener",
     "rune.llm.protocol",
     "rune.money.estimates",
     "rune.net.client",
     "rune.services.rentals",
+    "rune.services.schedules",
     "rune.rentals.record",
     "rune.services.reports",
 }

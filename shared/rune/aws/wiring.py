@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rune.aws.auth_limiter import DynamoLimiter
     from rune.aws.deployment_store import DynamoDeploymentStore
+    from rune.aws.due_schedules import DynamoDueSchedules
     from rune.aws.event_bus import EventBus, EventPutter
     from rune.aws.host_store import DynamoHostStore
     from rune.aws.inbox import S3Inbox
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rune.aws.outbox import DynamoOutbox
     from rune.aws.rental_store import DynamoRentalStore
     from rune.aws.s3 import S3Links, S3ObjectStore
+    from rune.aws.schedule_store import DynamoScheduleStore
     from rune.aws.settings_store import ParameterReader
     from rune.jobs.store import ObjectStore
     from rune.rentals.paced_provider import PacedProvider
@@ -173,6 +175,18 @@ class Clients:
         from rune.aws.deployment_store import DynamoDeploymentStore
 
         return DynamoDeploymentStore(self._dynamodb, table)
+
+    def schedule_store(self, table: str) -> DynamoScheduleStore:
+        """Return the schedules in the table."""
+        from rune.aws.schedule_store import DynamoScheduleStore
+
+        return DynamoScheduleStore(self._dynamodb, table)
+
+    def due_schedules(self, table: str) -> DynamoDueSchedules:
+        """Return which schedules are due."""
+        from rune.aws.due_schedules import DynamoDueSchedules
+
+        return DynamoDueSchedules(self._dynamodb, table)
 
     def host_store(self, table: str) -> DynamoHostStore:
         """Return what is known of hosts, in the table."""

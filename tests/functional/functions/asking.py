@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from rune.aws.rental_store import DynamoRentalStore
+from rune.aws.schedule_store import DynamoScheduleStore
 from rune.contracts import BenchmarkReport
 from rune.jobs.outcomes import Done
 from rune.jobs.record import Job, StepName
 from rune.jobs.store import Submission
 from rune.jobs.transitions import make_transition
 from rune.rentals.record import Rental
+from rune.schedules.record import Schedule
 from tests.benchmark_builders import a_report, a_result_json
 from tests.builders import (
     JOB_ID,
@@ -29,6 +31,7 @@ from tests.builders import (
     an_http_event,
 )
 from tests.rental_builders import CONTRACT_ID, MODEL, RENTAL_ID, URL
+from tests.schedule_builders import A_SCHEDULE
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -145,6 +148,18 @@ def put_rentals(cloud: Cloud, *rentals: Rental) -> None:
     """Write rentals down as a worker would, and forget the calls."""
     for rental in rentals:
         assert the_rental_store(cloud).open(rental)
+    cloud.calls.clear()
+
+
+def the_schedule_store(cloud: Cloud) -> DynamoScheduleStore:
+    """Return the store of schedules that the API writes to."""
+    return DynamoScheduleStore(cloud.dynamodb, cloud.environment["RUNE_TABLE"])
+
+
+def put_schedule(cloud: Cloud, schedule: Schedule, request: Mapping[str, object] | None = None) -> None:
+    """Store a schedule as the API would, and forget the calls."""
+    request_json = json.dumps(A_SCHEDULE["request"] if request is None else request)
+    assert the_schedule_store(cloud).create(schedule, request_json, 100) == schedule
     cloud.calls.clear()
 
 

@@ -30,7 +30,9 @@ from tests.functional.functions.asking import (
     put,
     put_benchmark,
     put_rentals,
+    put_schedule,
     the_rental_store,
+    the_schedule_store,
 )
 from tests.functional.functions.loading import loaded
 from tests.parameters import Ssm, a_hash
@@ -41,11 +43,14 @@ from tests.rental_builders import (
     a_kept_rental_of,
     a_released_rental,
 )
+from tests.schedule_builders import A_SCHEDULE, SCHEDULE_ID, a_schedule
+from tests.schedule_builders import KEY as SCHEDULE_KEY
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
 
 A_QUESTION: dict[str, object] = {"question": "q", "model": "m", **SERVER}
+DONE = {200, 201, 202, 204}
 A_SERVER = "backend_url=http%3A%2F%2F127.0.0.1%3A1"
 OTHER_ID = "e" * 32
 """Another job of the same tenant, for routes that need two."""
@@ -69,11 +74,21 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/rentals/{rental_id}"): ("", None),
     ("DELETE", "/v1/rentals/{rental_id}"): ("", None),
     ("POST", "/v1/rentals/{rental_id}/extend"): ("", {"keep_seconds": 60}),
+    ("POST", "/v1/schedules"): ("", {**A_SCHEDULE, "name": "another"}),
+    ("GET", "/v1/schedules"): ("", None),
+    ("GET", "/v1/schedules/{schedule_id}"): ("", None),
+    ("PATCH", "/v1/schedules/{schedule_id}"): ("", {"rate": "2 hours"}),
+    ("DELETE", "/v1/schedules/{schedule_id}"): ("", None),
+    ("POST", "/v1/schedules/{schedule_id}/pause"): ("", {}),
+    ("POST", "/v1/schedules/{schedule_id}/resume"): ("", {}),
+    ("POST", "/v1/schedules/{schedule_id}/run"): ("", {}),
     ("GET", "/v1/benchmarks/compare"): (f"jobs={JOB_ID},{OTHER_ID}", None),
     ("GET", "/v1/benchmarks/{job_id}"): ("format=vllm&run=0", None),
     ("GET", "/v1/benchmarks/{job_id}/records"): ("", None),
 }
 """A request that is in order, by method and path: its query and its body."""
+
+NAMED = {"job_id": JOB_ID, "rental_id": RENTAL_ID, "schedule_id": SCHEDULE_ID}
 
 PATH = "/rune/credentials/tenants"
 KEY = "/rune/credentials/signing-key"
@@ -113,9 +128,7 @@ def a_request(
 ) -> dict[str, object]:
     method, path = route
     query, body = CASES[route]
-    return an_http_event(
-        method, f"{path.format(job_id=JOB_ID, rental_id=RENTAL_ID)}?{query}", body, headers, **options
-    )
+    return an_http_event(method, f"{path.format(**NAMED)}?{query}", body, headers, **options)
 
 
 def operations(document: dict[str, Any]) -> set[tuple[str, str]]:
@@ -128,7 +141,7 @@ def operations(document: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 def takes_an_id(route: tuple[str, str]) -> bool:
-    return takes_a_jobs_id(route) or "{rental_id}" in route[1]
+    return takes_a_jobs_id(route) or any(f"{{{name}}}" in route[1] for name in NAMED)
 
 
 def takes_a_jobs_id(route: tuple[str, str]) -> bool:
@@ -145,8 +158,10 @@ FILTERED = {("GET", "/v1/rentals")}
 every_route = pytest.mark.parametrize("route", CASES, ids=" ".join)
 with_a_jobs_id = [route for route in CASES if takes_a_jobs_id(route)]
 every_route_with_a_jobs_id = pytest.mark.parametrize("route", with_a_jobs_id, ids=" ".join)
-with_a_rentals_id = [route for route in CASES if takes_an_id(route) and not takes_a_jobs_id(route)]
+with_a_rentals_id = [route for route in CASES if "{rental_id}" in route[1]]
 every_route_with_a_rentals_id = pytest.mark.parametrize("route", with_a_rentals_id, ids=" ".join)
+with_a_schedules_id = [route for route in CASES if "{schedule_id}" in route[1]]
+every_route_with_a_schedules_id = pytest.mark.parametrize("route", with_a_schedules_id, ids=" ".join)
 
 
 # ---------------------------------------------------------------- the table
@@ -198,11 +213,12 @@ def test_route_answers_its_case_when_the_token_is_valid(
     else:
         put(cloud, a_job())
     put_rentals(cloud, a_kept_rental())
+    put_schedule(cloud, a_schedule())
 
     response = ask(api, a_request(route, address=address))
 
     # Nobody listens at the address of the server.
-    assert response.status in ({502} if "models" in route[1] and "catalog" not in route[1] else {200, 202})
+    assert response.status in ({502} if "models" in route[1] and "catalog" not in route[1] else DONE)
 
 
 # ---------------------------------------------------------------- credentials
@@ -321,12 +337,28 @@ def test_another_tenants_rental_is_not_found(
     assert theirs == nobodys
 
 
+@every_route_with_a_schedules_id
+def test_another_tenants_schedule_is_not_found(
+    route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
+) -> None:
+    put_schedule(cloud, a_schedule())
+    theirs = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
+    assert the_schedule_store(cloud).read(SCHEDULE_KEY) == a_schedule()
+    cloud.empty()
+
+    nobodys = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
+
+    assert_problem(theirs, a_problem(404, "schedule_not_found", f"There is no schedule '{SCHEDULE_ID}'."))
+    assert theirs == nobodys
+
+
 @every_route
 def test_answer_to_one_tenant_holds_nothing_of_another(
     route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
 ) -> None:
     put(cloud, an_ended_job(job_id=JOB_ID), an_ended_job(job_id="f" * 32))
     put_rentals(cloud, a_kept_rental(), a_kept_rental_of("f" * 32))
+    put_schedule(cloud, a_schedule(schedule_id="f" * 32, name="f" * 32))
 
     response = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
 

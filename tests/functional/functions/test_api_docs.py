@@ -11,6 +11,7 @@ import pytest
 from api import documents, event_streams, openapi
 from api.openapi import read_example
 from rune.contracts import BenchmarkReport, Comparison, Document, JobEvents, JobLink, RecordsLinks
+from rune.contracts.schedules import ScheduleList, ScheduleRecord
 from rune.jobs.record import StepName
 from tests.benchmark_builders import EXAMPLES as EXAMPLES_FOLDER
 from tests.benchmark_builders import the_examples
@@ -66,6 +67,8 @@ EXAMPLES: dict[str, type[Document]] = {
     "records.json": RecordsLinks,
     "events.json": JobEvents,
     "link.json": JobLink,
+    "schedule.json": ScheduleRecord,
+    "schedules.json": ScheduleList,
 }
 
 
@@ -105,7 +108,18 @@ def test_every_example_is_shown(api: ModuleType) -> None:
         .get("examples", {})
         .items()
     }
-    assert {"rune", "vllm", "aiperf", "links", "comparison", "history", "stream", "link"} == shown.keys()
+    assert {
+        "rune",
+        "vllm",
+        "aiperf",
+        "links",
+        "comparison",
+        "history",
+        "stream",
+        "link",
+        "two",
+        "nightly",
+    } == shown.keys()
 
 
 def test_page_names_every_call_and_every_shape(api: ModuleType, cloud: Cloud) -> None:

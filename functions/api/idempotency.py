@@ -1,0 +1,54 @@
+"""Idempotency keys, as callers send them, and the answer to what was accepted under one."""
+
+import re
+from typing import Any
+
+from fastapi import Request, Response
+
+from rune.contracts import JobAccepted
+from rune.errors import InvalidRequestError
+from rune.jobs.store import Submitted
+
+_KEY = re.compile(
+    r'"([\x21\x23-\x7e][\x20\x21\x23-\x7e]{0,254})"|([\x21\x23-\x7e][\x20\x21\x23-\x7e]{0,254})'
+)
+
+KEY_PARAMETER: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "Your own name for this request, up to 255 printable characters, bare or quoted. The "
+            "same key with the same request is the same job, for as long as the job is kept and a day more.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 257},
+        }
+    ]
+}
+"""Documented here and read from the request: resolving a parameter takes FastAPI longer than all that RUNE does."""
+
+
+def key_of(request: Request) -> str | None:
+    """Return the request's key; None where it has none."""
+    offered = request.headers.get("idempotency-key")
+    return None if offered is None else _bare(offered)
+
+
+def accepted(submitted: Submitted, response: Response) -> JobAccepted:
+    """Return the answer to a job that was accepted, now or earlier under the same key."""
+    response.headers["Location"] = f"/v1/jobs/{submitted.job_id}"
+    if submitted.is_replay:
+        response.headers["Idempotency-Replayed"] = "true"
+    return JobAccepted(job_id=submitted.job_id)
+
+
+def _bare(key: str) -> str:
+    """Return the key without the quotes that the IETF's draft asks for and most clients leave out."""
+    match = _KEY.fullmatch(key.strip())
+    if match is None:
+        raise InvalidRequestError(
+            "Idempotency-Key must be 1 to 255 printable ASCII characters.",
+            pointer="/header/Idempotency-Key",
+            code="invalid_idempotency_key",
+        )
+    return match[1] or match[2]
