@@ -201,6 +201,14 @@ MUTANTS = (
         _tests("job_store_lists", "read_many_leaves_out_and_names_what_it_does_not_understand"),
     ),
     Mutant(
+        "gap in a history is left",
+        STORE,
+        "if not _is_whole(rows, after):",
+        "if not rows:",
+        "Who goes on after the last event would miss one of a commit that was being written.",
+        _tests("job_store", "read_events_leaves_out_none_of_a_commit_that_is_being_written"),
+    ),
+    Mutant(
         "rental is opened twice",
         RENTAL_STORE,
         'self._table.put(row, condition="attribute_not_exists(pk)")',

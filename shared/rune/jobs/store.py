@@ -202,7 +202,10 @@ class JobStore(Protocol):
         ...
 
     def read_events(self, job_id: str, after: int) -> JobHistory | None:
-        """Return the job and its events numbered above `after`."""
+        """Return the job and its events numbered above `after`, none left out that a later one follows.
+
+        So who goes on after the last of them misses nothing, also where a commit is being written at that moment.
+        """
         ...
 
     def read_request(self, job: Job) -> str:

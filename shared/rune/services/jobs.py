@@ -249,15 +249,7 @@ class JobService:
         return tally(self.find_events(tenant, job_id).events)
 
     def find_events(self, tenant: str, job_id: str, after: int = 0) -> JobHistory:
-        """Return the job and its events numbered above `after`; raises JobNotFoundError.
-
-        Who goes on after the last of them misses none: of a commit that is just being written a read may bring some
-        rows and not the others, and then it is made once more. What is missing then is not understood.
-        """
-        history = self._read_history(tenant, job_id, after)
-        return history if _is_whole(history, after) else self._read_history(tenant, job_id, after)
-
-    def _read_history(self, tenant: str, job_id: str, after: int) -> JobHistory:
+        """Return the job and its events numbered above `after`; raises JobNotFoundError."""
         history = self._store.read_events(_known_shape(job_id), after)
         if history is None or not self._is_visible(history.job, tenant):
             raise JobNotFoundError(job_id)
@@ -333,12 +325,6 @@ class JobService:
     def _is_visible(self, job: Job, tenant: str) -> bool:
         # TTL deletes rows days late, so expired ones are hidden here.
         return job.tenant == tenant and job.expires_at > self._clock.now()
-
-
-def _is_whole(history: JobHistory, after: int) -> bool:
-    """Return whether no event is missing between the one after which was read, and the last that is known."""
-    last = max([history.job.event_count, *(event.number for event in history.events)])
-    return [event.number for event in history.events] == [*range(after + 1, last + 1)]
 
 
 def _digest(document_json: str) -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -256,6 +256,40 @@ def test_read_events_returns_the_later_ones_in_order(after_number: int, numbers:
 
     assert history
     assert [event.number for event in history.events] == list(numbers)
+
+
+@pytest.mark.parametrize("seen", [(), (1,), (1, 3), (3,), (2, 3), (1, 2)], ids=str)
+@pytest.mark.parametrize("after_number", [0, 1])
+def test_read_events_leaves_out_none_of_a_commit_that_is_being_written(
+    after_number: int, seen: tuple[int, ...], cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = a_claimed_job(attempts=2)
+    store = put(cloud, job)
+    assert store.commit(job, make_transition(job, Next(StepName.WARM_UP), NOW, 5))
+    query, answers = store._table.query, []
+
+    def query_beside_a_commit(*key: str) -> Iterator[Mapping[str, Any]]:
+        """Bring each row as it was before the commit or as it is after it, the first time."""
+        answers.append(key)
+        is_seen = {f"EVENT#{number:08d}" for number in seen} | {"JOB"}
+        return (row for row in query(*key) if len(answers) > 1 or row["sk"]["S"] in is_seen)
+
+    monkeypatch.setattr(store._table, "query", query_beside_a_commit)
+    history = store.read_events(JOB_ID, after_number)
+
+    assert history
+    assert [event.number for event in history.events] == [*range(after_number + 1, 4)]
+
+
+def test_read_events_reads_twice_at_most(cloud: Cloud) -> None:
+    store = put(cloud, an_ended_job(event_count=9))
+    cloud.calls.clear()
+
+    history = store.read_events(JOB_ID, 0)
+
+    assert history
+    assert [event.number for event in history.events] == [1]
+    assert cloud.operations == ["Query", "Query"]
 
 
 def test_read_events_reads_on_when_there_are_several_pages(cloud: Cloud) -> None:

@@ -121,50 +121,6 @@ def test_tag_opens_no_history_of_another_tenant(api: ModuleType, cloud: Cloud) -
     assert response.status == 404
 
 
-# ---------------------------------------------------------------- a history that is just being written
-
-
-class Torn:
-    """Answers as DynamoDB may while a transaction is being written: each row as it was, or as it is."""
-
-    def __init__(self, whole: JobHistory, *seen: int) -> None:
-        self.answers = [
-            replace(whole, events=tuple(each for each in whole.events if each.number in seen)),
-            whole,
-        ]
-
-    def __call__(self, _job_id: str, after: int) -> JobHistory:
-        found = self.answers.pop(0)
-        return replace(found, events=tuple(event for event in found.events if event.number > after))
-
-
-@pytest.mark.parametrize("seen", [(1,), (1, 3), (3,), (2, 3), ()], ids=str)
-@pytest.mark.parametrize("headers", [{}, STREAM], ids=["JSON", "stream"])
-def test_event_of_a_commit_that_is_being_written_is_not_passed_over(
-    seen: tuple[int, ...],
-    headers: dict[str, str],
-    api: ModuleType,
-    cloud: Cloud,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ended = an_ended_job(event_count=3)
-    whole = JobHistory(ended, tuple(an_event(number) for number in (1, 2, 3)))
-    monkeypatch.setattr(api.jobs._store, "read_events", Torn(whole, *seen))
-
-    response = get(api, EVENTS, headers)
-
-    if headers:
-        assert re_ids(response) == [1, 2, 3]
-    else:
-        assert [event["id"] for event in response.document["events"]] == [1, 2, 3]
-
-
-def re_ids(response: Response) -> list[int]:
-    source = EventSource()
-    take(source, response)
-    return source.ids_of("job.event")
-
-
 def test_event_that_is_not_understood_holds_up_nothing(
     api: ModuleType, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
