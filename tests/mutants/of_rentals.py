@@ -61,9 +61,25 @@ PROOFS = (
     Mutant(
         "lost order is gone at once",
         PROOF,
-        "return rental.intended_at + RECONCILE_WINDOW",
-        "return rental.intended_at",
+        "first_look_at = rental.intended_at + RECONCILE_WINDOW",
+        "first_look_at = rental.intended_at",
         "A machine of a lost order would bill unseen.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "one listing proves a lost order",
+        PROOF,
+        "Presence.UNCONFIRMED if rental.missed_at is None else Presence.ABSENT",
+        "Presence.ABSENT",
+        "A listing that has lost rows, and counts the rest, would have a second machine rented.",
+        RECONCILIATION_TESTS,
+    ),
+    Mutant(
+        "second look at a lost order at once",
+        PROOF,
+        "first_look_at if rental.missed_at is None else rental.missed_at + SECOND_LOOK",
+        "first_look_at",
+        "A listing that loses rows does so for a while.",
         RECONCILIATION_TESTS,
     ),
     Mutant(

@@ -38,6 +38,16 @@ def note_contract(rental: Rental, contract_id: int, now: datetime) -> Change:
     )
 
 
+def note_missed(rental: Rental, missed_at: datetime, now: datetime) -> Change:
+    """Return the write that says a listing lacks the machine of an order whose contract is not known."""
+    return make_change(
+        "note_missed",
+        now,
+        requires=(Is("version", rental.version), Is("contract_id", None)),
+        sets={"missed_at": missed_at},
+    )
+
+
 def note_seen_stopped(rental: Rental, seen_at: datetime, now: datetime) -> Change:
     """Return the write that says the machine was seen not running."""
     return make_change(

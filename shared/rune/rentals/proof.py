@@ -17,6 +17,10 @@ RECONCILE_WINDOW = timedelta(seconds=120)
 and listings show a fresh contract some seconds late (https://github.com/skypilot-org/skypilot and
 https://github.com/dstackai/dstack poll for it)."""
 
+SECOND_LOOK = timedelta(seconds=60)
+"""Between two complete listings that lack the machine of a lost create, which then counts as never made. No machine
+can be read by itself there, and listings that lose rows do so for a while."""
+
 LISTING_LAG = timedelta(seconds=120)
 """How long complete listings may lack a machine that was just created."""
 
@@ -31,24 +35,25 @@ class Presence(StrEnum):
     UNKNOWN = "unknown"
     """Not listed, but the listing began too early to say anything, or is of another account."""
     UNCONFIRMED = "unconfirmed"
-    """Not listed, although it should be if it exists; the machine itself has not been asked for."""
+    """Not listed, although it should be if it exists; there was no second look yet."""
     ABSENT = "absent"
-    """Not listed, and a read of the machine itself does not show it either."""
+    """Not listed, and not shown at another look either: a read of the machine itself, or, where its contract is not
+    known, an earlier listing."""
 
 
 def find_presence(rental: Rental, listing: Listing) -> Presence:
     """Return what a complete listing says about the rental's machine.
 
-    Of an order whose contract is not known there is no machine to ask for: two minutes of listings that lack its
-    label are all that can be had.
+    Of an order whose contract is not known there is no machine to ask for. Two listings that lack its label, one
+    well after the other, are all that can be had.
     """
     if listing.find(rental) is not None:
         return Presence.LISTED
     if is_of_other_account(rental, listing) or listing.begun_at < earliest_absence_at(rental):
         return Presence.UNKNOWN
-    if rental.contract_id is None or rental.contract_id in listing.unshown:
-        return Presence.ABSENT
-    return Presence.UNCONFIRMED
+    if rental.contract_id is None:
+        return Presence.UNCONFIRMED if rental.missed_at is None else Presence.ABSENT
+    return Presence.ABSENT if rental.contract_id in listing.unshown else Presence.UNCONFIRMED
 
 
 def is_of_other_account(rental: Rental, listing: Listing) -> bool:
@@ -75,7 +80,8 @@ def earliest_absence_at(rental: Rental) -> datetime:
     listings, and an order without an answer may still take effect.
     """
     if rental.contract_id is None:
-        return rental.intended_at + RECONCILE_WINDOW
+        first_look_at = rental.intended_at + RECONCILE_WINDOW
+        return first_look_at if rental.missed_at is None else rental.missed_at + SECOND_LOOK
     signs = (rental.last_seen_stopped_at, rental.first_seen_running_at, rental.running_at)
     lag = timedelta(0)
     if not rental.was_seen:

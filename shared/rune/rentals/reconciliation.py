@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from rune.rentals import lifecycle
 from rune.rentals.instance import CLOCK_SKEW, Instance, Listing, has_stopped
-from rune.rentals.proof import find_loss, is_of_other_account, is_proven_gone
+from rune.rentals.proof import Presence, find_loss, find_presence, is_of_other_account, is_proven_gone
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change
 
@@ -93,6 +93,14 @@ def record_account(rental: Rental, listing: Listing, now: datetime) -> Change | 
         return None
     is_written = not is_of_other_account(rental, listing) and rental.account_id is not None
     return None if is_written else lifecycle.note_account(rental, listing.account_id, now)
+
+
+def record_missed(rental: Rental, listing: Listing, now: datetime) -> Change | None:
+    """Return the write of the first listing that lacks the machine of an order whose contract is not known."""
+    if not rental.is_alive or rental.contract_id is not None:
+        return None
+    is_first = find_presence(rental, listing) is Presence.UNCONFIRMED
+    return lifecycle.note_missed(rental, listing.begun_at, now) if is_first else None
 
 
 def record_gone(

@@ -133,6 +133,9 @@ class Rental:
         Upper bound of the download of its image.
     account_id
         The provider's account that pays; None for a rental of an earlier version, and where no key may read it.
+    missed_at
+        When the first listing began that lacked the machine of an order whose contract is not known, though it
+        should have shown it by then.
     last_seen_stopped_at
         Latest moment at which it was seen not running; its GPU is counted as billed from there.
     first_seen_running_at
@@ -183,6 +186,7 @@ class Rental:
     image_bytes: int = OLLAMA_IMAGE_BYTES
     account_id: int | None = None
     contract_id: int | None = None
+    missed_at: datetime | None = None
     url: str | None = None
     last_seen_stopped_at: datetime | None = None
     first_seen_running_at: datetime | None = None

@@ -18,6 +18,7 @@ from rune.rentals.reconciliation import (
     Action,
     decide_action,
     record_account,
+    record_missed,
     record_price,
     split_machines,
     write_decision,
@@ -264,6 +265,7 @@ class OrphanSweep:
         if held_until is not None and now <= held_until:
             # Its job looks for it.
             return rental, listing
+        rental = update_rental(self._rental_store, rental, lambda found: record_missed(found, listing, now))
         confirmed = await sweep.calls.answer(lambda: self._provider.confirm_absence(rental, listing))
         return rental, confirmed or listing
 

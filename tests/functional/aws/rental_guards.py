@@ -54,6 +54,15 @@ NOTE_CONTRACT = tuple(
     )
     for rental in (a_rental(), a_releasing_rental(contract_id=None))
 )
+NOTE_MISSED = tuple(
+    Guarded(
+        "note_missed",
+        lifecycle.note_missed(rental, after(120), after(121)),
+        rental,
+        (("contract_id", replace(rental, contract_id=CONTRACT_ID)), *of_other_versions(rental)),
+    )
+    for rental in (a_rental(), a_releasing_rental(contract_id=None))
+)
 NOTE_ACCOUNT = tuple(
     Guarded(
         "note_account",
@@ -214,6 +223,7 @@ REOPEN = Guarded(
 
 GUARDED = (
     *NOTE_CONTRACT,
+    *NOTE_MISSED,
     *NOTE_ACCOUNT,
     *NOTE_SELF_DESTRUCT,
     NOTE_AWAKE,

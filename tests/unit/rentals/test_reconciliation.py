@@ -9,6 +9,7 @@ from rune.rentals.instance import CLOCK_SKEW, Instance, Listing
 from rune.rentals.proof import (
     LISTING_LAG,
     RECONCILE_WINDOW,
+    SECOND_LOOK,
     USUAL_LISTING_LAG,
     Presence,
     choose_listing_start,
@@ -25,6 +26,7 @@ from rune.rentals.reconciliation import (
     leave_machine,
     record_gone,
     record_look,
+    record_missed,
     record_not_made,
     record_price,
     write_decision,
@@ -33,6 +35,7 @@ from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import apply
 from tests.builders import JOB_ID, NOW, after
 from tests.rental_builders import (
+    ACCOUNT_ID,
     ALIVE,
     CONTRACT_ID,
     OTHER_JOB_ID,
@@ -91,7 +94,8 @@ ASKED = {"destroy_asked_at": after(9)}
     [
         (None, MACHINE, NO_ROW),
         (a_rental(), MACHINE, LEFT_BEHIND),
-        (a_rental(), None, NEVER_MADE),
+        (a_rental(), None, LEAVE),
+        (a_rental(missed_at=after(120)), None, NEVER_MADE),
         (a_created_rental(), MACHINE, LEFT_BEHIND),
         (a_created_rental(), None, LEFT_BEHIND),
         (RUNNING_ALONE, MACHINE, LEFT_BEHIND),
@@ -102,7 +106,8 @@ ASKED = {"destroy_asked_at": after(9)}
         (a_releasing_rental(), None, DESTROY),
         (DESTROYED, None, RECORD_GONE),
         (DESTROYED, MACHINE, DESTROY),
-        (a_releasing_rental(contract_id=None), None, RECORD_GONE),
+        (a_releasing_rental(contract_id=None), None, LEAVE),
+        (a_releasing_rental(contract_id=None, missed_at=after(120)), None, RECORD_GONE),
         (a_released_rental(), MACHINE, CAME_BACK),
         (a_released_rental(), None, LEAVE),
     ],
@@ -125,7 +130,7 @@ def test_janitor_leaves_a_machine_to_the_job_that_holds_it(rental: Rental, insta
         (a_releasing_rental(), after(300), NOT_DESTROYED, NOT_DESTROYED),
         (a_releasing_rental(release_asked_at=None), after(300), NOT_DESTROYED, NOT_DESTROYED),
         (DESTROYED, after(300), NOT_DESTROYED, NOT_NOTED),
-        (a_rental(), HELD_UNTIL, OVERDUE, OVERDUE_GONE),
+        (a_rental(missed_at=after(120)), HELD_UNTIL, OVERDUE, OVERDUE_GONE),
         (a_created_rental(), HELD_UNTIL, OVERDUE, OVERDUE),
         (a_running_rental(), HELD_UNTIL, OVERDUE, OVERDUE),
     ],
@@ -161,8 +166,8 @@ def test_janitor_gives_a_row_a_minute_to_change_hands(rental: Rental) -> None:
 @pytest.mark.parametrize(
     ("rental", "limit", "decision"),
     [
-        (a_rental(), RECONCILE_WINDOW, NEVER_MADE),
-        (a_releasing_rental(contract_id=None), RECONCILE_WINDOW, RECORD_GONE),
+        (a_rental(missed_at=NOW), SECOND_LOOK, NEVER_MADE),
+        (a_releasing_rental(contract_id=None, missed_at=NOW), SECOND_LOOK, RECORD_GONE),
         (
             a_releasing_rental(last_seen_stopped_at=None, running_at=None, **ASKED),
             LISTING_LAG,
@@ -255,8 +260,8 @@ def test_janitor_destroys_a_machine_that_came_back_whoever_seems_to_hold_it(
 @pytest.mark.parametrize(
     ("rental", "earliest"),
     [
-        (a_rental(), NOW + RECONCILE_WINDOW),
-        (a_releasing_rental(contract_id=None), NOW + RECONCILE_WINDOW),
+        (a_rental(missed_at=after(130)), after(130) + SECOND_LOOK),
+        (a_releasing_rental(contract_id=None, missed_at=after(130)), after(130) + SECOND_LOOK),
         (a_created_rental(), NOW + LISTING_LAG),
         (a_created_rental(destroyed_at=after(9)), NOW + USUAL_LISTING_LAG),
         (a_created_rental(last_seen_stopped_at=after(20)), after(20)),
@@ -272,6 +277,36 @@ def test_absence_means_something_only_after_the_last_sign_of_the_machine(
     assert find_presence(rental, a_confirmed_listing(begun_at=too_early)) is Presence.UNKNOWN
     assert find_presence(rental, a_confirmed_listing(begun_at=earliest)) is Presence.ABSENT
     assert find_presence(rental, a_confirmed_listing(MACHINE, begun_at=LATER)) is Presence.LISTED
+
+
+@pytest.mark.parametrize(
+    ("rental", "begun_at", "missed_at"),
+    [
+        (a_rental(), after(119.999), None),
+        (a_rental(), after(120), after(120)),
+        (a_releasing_rental(contract_id=None), after(120), after(120)),
+        (a_rental(missed_at=after(120)), after(400), None),
+        (a_rental(account_id=ACCOUNT_ID + 1), after(400), None),
+        (a_created_rental(), after(400), None),
+        (a_released_rental(contract_id=None), after(400), None),
+    ],
+    ids=["early", "first", "releasing", "second", "another account's", "known contract", "ended"],
+)
+def test_first_listing_that_lacks_a_lost_order_is_written_and_proves_nothing(
+    rental: Rental, begun_at: datetime, missed_at: datetime | None
+) -> None:
+    listing = a_confirmed_listing(begun_at=begun_at)
+
+    change = record_missed(rental, listing, LATER)
+
+    assert (None if change is None else apply(change, rental).missed_at) == missed_at
+    if missed_at is not None:
+        assert find_presence(rental, listing) is Presence.UNCONFIRMED
+        assert record_gone(rental, listing, LATER, EndReason.CREATE_LOST) is None
+
+
+def test_lost_order_that_a_listing_shows_was_not_missed() -> None:
+    assert record_missed(a_rental(), a_confirmed_listing(MACHINE, begun_at=LATER), LATER) is None
 
 
 @pytest.mark.parametrize(("seconds", "start"), [(120, None), (120.001, NOW + RECONCILE_WINDOW)])
@@ -342,10 +377,12 @@ def test_price_is_written_only_when_it_rises(make: Callable[[], Rental]) -> None
 
 
 def test_rental_that_was_never_made_ends_for_the_reason_found() -> None:
-    change = record_gone(a_rental(), a_confirmed_listing(begun_at=LATER), LATER, EndReason.CREATE_LOST, "why")
+    missed = a_rental(missed_at=after(120))
+
+    change = record_gone(missed, a_confirmed_listing(begun_at=LATER), LATER, EndReason.CREATE_LOST, "why")
 
     assert change is not None
-    ended = apply(change, a_rental())
+    ended = apply(change, missed)
     found = (ended.state, ended.end_reason, ended.end_detail)
     assert found == (RentalState.RELEASED, EndReason.CREATE_LOST, "why")
 

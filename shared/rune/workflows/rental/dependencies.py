@@ -98,8 +98,8 @@ class RentalDependencies:
         Returns
         -------
         Rental
-            With its contract if a machine was made, released if a listing proves that none was; as it was while
-            that is open.
+            With its contract if a machine was made, released if listings prove that none was; alive without one
+            while that is open.
         """
         start = choose_listing_start(rental, self.clock.now())
         listing = await self.provider.list_instances(begun_after=start)
@@ -107,7 +107,10 @@ class RentalDependencies:
         if instance is None:
             return self.update(
                 rental,
-                lambda found: reconciliation.record_gone(found, listing, now, EndReason.CREATE_LOST),
+                lambda found: (
+                    reconciliation.record_missed(found, listing, now)
+                    or reconciliation.record_gone(found, listing, now, EndReason.CREATE_LOST)
+                ),
             )
         adopted = self.adopt_contract(rental, instance.contract_id)
         return self.update(adopted, lambda found: reconciliation.record_price(found, instance, now))

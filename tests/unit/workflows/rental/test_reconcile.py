@@ -40,13 +40,29 @@ def test_reconcile_goes_on_looking_as_long_as_the_machine_may_turn_up(seconds: f
     assert world.rental() == a_rental()
 
 
-def test_reconcile_gives_the_order_up_after_a_listing_that_began_late_enough() -> None:
+def test_reconcile_gives_the_order_up_after_two_listings_a_minute_apart() -> None:
     world = a_world(a_rental(), seconds=120.001)
+
+    assert world.run(JOB) == Again(5)
+    assert (world.rental().state, world.rental().missed_at) == (RentalState.INTENDED, after(120.001))
+    world.wait(59)
+    assert world.run(JOB) == Again(5)
+    world.wait(6)
 
     assert world.run(JOB) == Next(StepName.RENT, error_type="create_lost")
     rental = world.rental()
     assert (rental.state, rental.end_reason) == (RentalState.RELEASED, EndReason.CREATE_LOST)
-    assert (rental.released_at, rental.cost_micro_usd) == (after(120.001), 0)
+    assert (rental.released_at, rental.cost_micro_usd) == (after(185.001), 0)
+
+
+def test_reconcile_finds_the_machine_that_one_listing_has_lost() -> None:
+    world = a_world(a_rental(), seconds=121)
+    world.run(JOB)
+    world.market.instances = [an_instance()]
+    world.wait(6)
+
+    assert isinstance(world.run(JOB), Next)
+    assert (world.rental().state, world.rental().contract_id) == (RentalState.CREATED, CONTRACT_ID)
 
 
 def test_reconcile_takes_no_listing_that_may_have_begun_before_the_window_ended() -> None:
