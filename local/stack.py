@@ -22,6 +22,7 @@ from local import proxy
 from local.deploy import DeployError, build, deploy, machine_architecture
 from local.emulator import REGION, AwsSession, Emulator, EmulatorError, start_emulator
 from local.guard import GuardedProcess, NotStartedError, start_guarded
+from local.intakes import failure_queues, intake_parameters, intake_queues
 from local.logs import LogReader, follow_logs, now_milliseconds
 from local.ports import PortBusyError, find_free_port, listen_on_loopback, require_free
 from local.settings import ROOT, StackSettings
@@ -54,6 +55,8 @@ _FUNCTIONS = {
     "worker-inference": "InferenceWorker",
     "janitor": "Janitor",
     "notifier": "Notifier",
+    "trigger": "Trigger",
+    "invoke": "Invoke",
 }
 
 type Say = Callable[[str], None]
@@ -224,6 +227,7 @@ def _parameters(
     return {
         **renting,
         **bedrock,
+        **intake_parameters(tokens.tenant),
         "Stage": "local",
         "Architecture": machine_architecture(),
         "ApiTokens": tokens.deployed,
@@ -253,6 +257,12 @@ def _describe(
         notice_queue_url=outputs["NoticeQueueUrl"],
         dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
         event_bus=outputs["EventBusName"],
+        inbox_bucket=outputs["InboxBucketName"],
+        intake_queue_url=outputs["IntakeQueueUrl"],
+        intake_topic_arn=outputs["IntakeTopicArn"],
+        workflow_queue_url=outputs["WorkflowQueueUrl"],
+        intake_queue_urls=intake_queues(outputs),
+        failure_queue_urls=failure_queues(outputs),
         tenants_path=TENANTS_PATH,
         functions={short: outputs[f"{name}FunctionName"] for short, name in _FUNCTIONS.items()},
         log_groups={short: outputs[f"{name}LogGroupName"] for short, name in _FUNCTIONS.items()},

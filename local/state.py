@@ -28,10 +28,16 @@ class StackState:
         AWS endpoint; access key and secret are `test`, the region is us-east-1.
     event_bus
         Name of the bus with RUNE's events.
+    inbox_bucket, intake_queue_url, intake_topic_arn, workflow_queue_url
+        Where other services put what is to become jobs: in the bucket for the tenant that the key names, elsewhere
+        for the tenant here.
+    intake_queue_urls, failure_queue_urls
+        What has arrived, and what was refused, by way: drop, bus, queue, topic, workflow, and of what was refused
+        invoke.
     tenants_path
         Path of the tenants' documents in the emulator's SSM.
     functions, log_groups
-        Names, by role: api, worker-money, worker-inference, janitor, notifier.
+        Names, by role: api, worker-money, worker-inference, janitor, notifier, trigger, invoke.
     simulators
         Addresses, by name: ollama, bedrock, vastai.
     vastai_key
@@ -52,9 +58,15 @@ class StackState:
     notice_queue_url: str
     dead_letter_queue_url: str
     event_bus: str
+    inbox_bucket: str
+    intake_queue_url: str
+    intake_topic_arn: str
+    workflow_queue_url: str
     tenants_path: str
     functions: dict[str, str]
     log_groups: dict[str, str]
+    intake_queue_urls: dict[str, str] = field(default_factory=dict)
+    failure_queue_urls: dict[str, str] = field(default_factory=dict)
     simulators: dict[str, str] = field(default_factory=dict)
     vastai_key: str | None = None
     pids: dict[str, int] = field(default_factory=dict)

@@ -13,8 +13,10 @@ from typing import Any, Literal, override
 import yaml  # type: ignore[import-untyped]  # no stubs among our tools
 from pydantic.json_schema import GenerateJsonSchema
 
+from rune.contracts import Document
 from rune.contracts import events as documents
-from rune.contracts.events import BusDetail, EventDocument, JobRequested, WebhookBody
+from rune.contracts.events import BusDetail, EventDocument, WebhookBody
+from rune.contracts.orders import JobRequested
 from rune.events.catalog import CATALOG, REQUESTED, EventType
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +56,7 @@ def detail_of(example: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": example["metadata"], "data": example["data"]}
 
 
-def schema_of(document: type[EventDocument], title: str, sentence: str, example: object) -> dict[str, Any]:
+def schema_of(document: type[Document], title: str, sentence: str, example: object) -> dict[str, Any]:
     """Return the JSON Schema of a document, with an example."""
     # A sender may leave out what has a default; RUNE leaves out nothing.
     mode: Literal["validation", "serialization"] = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from rune.settings import read_text
+from rune.settings import read_flag, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +15,15 @@ class NotifierSettings:
     ----------
     event_bus
         Name of the bus on which events are published; empty for none.
+    with_workflows
+        Whether state machines wait for jobs.
     """
 
     table: str
     dead_letter_queue_url: str
     notice_queue_url: str
     event_bus: str
+    with_workflows: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -30,4 +33,5 @@ class NotifierSettings:
             dead_letter_queue_url=read_text(environment, "RUNE_DEAD_LETTER_QUEUE_URL"),
             notice_queue_url=read_text(environment, "RUNE_NOTICE_QUEUE_URL"),
             event_bus=environment.get("RUNE_EVENT_BUS", ""),
+            with_workflows=read_flag(environment, "RUNE_WORKFLOWS"),
         )

@@ -15,3 +15,8 @@ def make_sinks(clients: Clients, settings: NotifierSettings) -> tuple[Sink, ...]
 def _sinks(clients: Clients, settings: NotifierSettings) -> Iterator[Sink]:
     if settings.event_bus:
         yield clients.event_bus(settings.event_bus)
+    if settings.with_workflows:
+        # Imported here: most deployments have none.
+        from rune.services.workflow_answers import WorkflowAnswers  # noqa: PLC0415
+
+        yield WorkflowAnswers(clients.job_store(settings.table, bucket=None), clients.workflow_tasks())

@@ -21,6 +21,8 @@ FUNCTIONS = {
     "InferenceWorkerFunction": "worker.handler",
     "JanitorFunction": "janitor.handler",
     "NotifierFunction": "notifier.handler",
+    "TriggerFunction": "trigger.handler",
+    "InvokeFunction": "trigger.invoke_handler",
 }
 ARTIFACTS = [*LAYERS.values(), *FUNCTIONS]
 # PEP 552: the second word of a .pyc. Bit 0: checked by hash, not by time; bit 1: check the source at import.

@@ -16,6 +16,7 @@ from rune.jobs.plan import LANE_TIME_LIMIT_SECONDS, Lane
 from rune.jobs.record import DEFAULT_MAX_RUNTIME_SECONDS
 from rune.jobs.transitions import LONGEST_DELAY_SECONDS
 from rune.logs import NAMESPACE
+from rune.services.intake.ways import Way
 from rune.storage.change import apply
 from rune.tenants.document import MAX_RUNTIME_SECONDS
 from rune.tenants.entries import NOT_UNDERSTOOD_METRIC
@@ -42,7 +43,31 @@ WORKER_VARIABLES = (
         "RUNE_RUNNING_JOBS",
     }
 )
+SUBMIT_VARIABLES = TENANT_VARIABLES | {
+    "RUNE_STAGE",
+    "RUNE_TABLE",
+    "RUNE_BUCKET",
+    "RUNE_MONEY_QUEUE_URL",
+    "RUNE_INFERENCE_QUEUE_URL",
+    "RUNE_NOTICE_QUEUE_URL",
+    "RUNE_ALLOWED_NETWORKS",
+    "RUNE_CAN_RENT",
+    "RUNE_RETENTION_DAYS",
+    "RUNE_QUEUE_TIMEOUT_SECONDS",
+    "RUNE_MAX_RUNTIME_SECONDS",
+    "RUNE_RUNNING_JOBS",
+    "RUNE_INTAKE_TENANT",
+}
 VARIABLES = {
+    "TriggerFunction": SUBMIT_VARIABLES
+    | {"RUNE_ACCOUNT", "RUNE_BUS_TENANTS", "RUNE_INTAKE_TOPIC", "RUNE_INBOX"}
+    | {
+        f"RUNE_{way.upper()}_{queue}_URL"
+        for way in Way
+        if way is not Way.INVOKE
+        for queue in ("QUEUE", "FAILURE_QUEUE")
+    },
+    "InvokeFunction": SUBMIT_VARIABLES | {"RUNE_INVOKE_FAILURE_QUEUE_URL"},
     "ApiFunction": TENANT_VARIABLES
     | {
         "RUNE_STAGE",
@@ -73,6 +98,7 @@ VARIABLES = {
         "RUNE_NOTICE_QUEUE_URL",
         "RUNE_DEAD_LETTER_QUEUE_URL",
         "RUNE_EVENT_BUS",
+        "RUNE_WORKFLOWS",
     },
 }
 WRITE_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
@@ -92,6 +118,17 @@ WORKER_ACTIONS = WRITE_LOGS | {
     "ssm:GetParameter",
     "kms:Decrypt",
 }
+ANSWER_TASKS = {"states:SendTaskSuccess", "states:SendTaskFailure", "states:SendTaskHeartbeat"}
+SUBMIT_ACTIONS = WRITE_LOGS | {
+    "dynamodb:BatchGetItem",
+    "dynamodb:PutItem",
+    "dynamodb:Query",
+    "dynamodb:UpdateItem",
+    "sqs:SendMessage",
+    "s3:PutObject",
+    "ssm:GetParameter",
+    "kms:Decrypt",
+}
 ACTIONS = {
     "ApiRole": WRITE_LOGS
     | {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem"}
@@ -106,7 +143,13 @@ ACTIONS = {
     | {"ssm:GetParameter", "kms:Decrypt"},
     "NotifierRole": WRITE_LOGS
     | {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"}
-    | {"dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:UpdateItem", "events:PutEvents"},
+    | {"dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:UpdateItem", "events:PutEvents"}
+    | ANSWER_TASKS,
+    "TriggerRole": SUBMIT_ACTIONS
+    | ANSWER_TASKS
+    | {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}
+    | {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"},
+    "InvokeRole": SUBMIT_ACTIONS,
 }
 
 
@@ -154,14 +197,18 @@ ROLES = of_type("AWS::IAM::Role")
 LOG_GROUPS = of_type("AWS::Logs::LogGroup")
 
 
-@pytest.mark.parametrize("name", sorted(QUEUES.keys() - {"DeadLetterQueue"}))
+INTAKES = frozenset(name for name, block in RESOURCES.items() if "Condition" in block)
+"""What a deployment has only where a parameter turns it on; `test_template_intakes.py` looks at the ways in."""
+
+
+@pytest.mark.parametrize("name", sorted(QUEUES.keys() - {"DeadLetterQueue"} - INTAKES))
 def test_queue_gives_up_to_the_dead_letter_queue_after_five_receives(name: str) -> None:
     redrive = QUEUES[name]["RedrivePolicy"]
     assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
     assert redrive["maxReceiveCount"] >= 5
 
 
-@pytest.mark.parametrize("name", sorted(QUEUES.keys() - {"DeadLetterQueue"}))
+@pytest.mark.parametrize("name", sorted(QUEUES.keys() - {"DeadLetterQueue"} - INTAKES))
 def test_dead_letters_outlive_the_queue_that_they_come_from(name: str) -> None:
     kept = QUEUES["DeadLetterQueue"]["MessageRetentionPeriod"]
     assert kept == 1209600
@@ -174,9 +221,8 @@ def test_queue_is_encrypted(name: str) -> None:
 
 
 def test_tls_is_demanded_for_every_queue_and_the_bucket() -> None:
-    (queues,) = of_type("AWS::SQS::QueuePolicy").values()
-    (bucket,) = of_type("AWS::S3::BucketPolicy").values()
-    assert queues["Queues"] == [{"Ref": name} for name in QUEUES]
+    queues, bucket = (RESOURCES[name]["Properties"] for name in ("QueuePolicy", "BucketPolicy"))
+    assert queues["Queues"] == [{"Ref": name} for name in QUEUES if name not in INTAKES]
     for (statement,) in (
         queues["PolicyDocument"]["Statement"],
         bucket["PolicyDocument"]["Statement"],
@@ -252,7 +298,8 @@ def test_as_many_jobs_run_as_the_inference_lane_has_executions(name: str) -> Non
     ],
 )
 def test_api_is_told_each_time_limit(parameter: str, variable: str) -> None:
-    assert FUNCTIONS["ApiFunction"]["Environment"]["Variables"][variable] == {"Ref": parameter}
+    for function in ("ApiFunction", "TriggerFunction", "InvokeFunction"):
+        assert FUNCTIONS[function]["Environment"]["Variables"][variable] == {"Ref": parameter}
     assert (
         TEMPLATE["Parameters"][parameter]["Default"]
         == {
@@ -330,6 +377,8 @@ QUERIED = {
     "InferenceWorkerRole": [TABLE, WAITING],
     "JanitorRole": [DUE, WAITING, TABLE],
     "NotifierRole": [TABLE],
+    "TriggerRole": [TABLE, WAITING],
+    "InvokeRole": [TABLE, WAITING],
 }
 LANE_QUEUES = ["MoneyQueue", "InferenceQueue"]
 SENT_TO = [*LANE_QUEUES, "NoticeQueue"]
@@ -391,7 +440,7 @@ def test_role_names_every_resource(name: str) -> None:
         for resource in listed(entry["Resource"]):
             assert isinstance(resource, dict), f"{entry['Sid']} of {name} names {resource}"
             pattern = str(listed(resource.get("Fn::Sub", ""))[0])
-            folders = ("/requests/*", "/results/*", ":parameter${Path}/*")
+            folders = ("/requests/*", "/results/*", "/inbox/*", "/outbox/*", ":parameter${Path}/*")
             assert "*" not in pattern or pattern.endswith(folders), f"{entry['Sid']} of {name}"
 
 
@@ -450,7 +499,9 @@ def test_calls_to_models_have_a_whole_processor() -> None:
 TENANTS_PATH = {"Fn::If": ["HasTenantsPath", {"Ref": "TenantsPath"}, {"Fn::Sub": "/rune/${Stage}/tenants"}]}
 PARAMETER = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter"
 READERS = {"ApiRole": "ApiFunction", "MoneyWorkerRole": "MoneyWorkerFunction"} | {
-    "InferenceWorkerRole": "InferenceWorkerFunction"
+    "InferenceWorkerRole": "InferenceWorkerFunction",
+    "TriggerRole": "TriggerFunction",
+    "InvokeRole": "InvokeFunction",
 }
 
 
@@ -473,7 +524,14 @@ def test_role_reads_parameters_below_the_path_that_its_function_is_told(role: st
 
 @pytest.mark.parametrize(
     ("role", "count"),
-    [("ApiRole", 2), ("MoneyWorkerRole", 2), ("InferenceWorkerRole", 2), ("JanitorRole", 1)],
+    [
+        ("ApiRole", 2),
+        ("MoneyWorkerRole", 2),
+        ("InferenceWorkerRole", 2),
+        ("JanitorRole", 1),
+        ("TriggerRole", 1),
+        ("InvokeRole", 1),
+    ],
 )
 def test_role_reads_no_other_parameter(role: str, count: int) -> None:
     assert len(readings(role)) == count
@@ -552,15 +610,18 @@ def test_cost_of_the_alarms_is_told() -> None:
     row = re.search(r"\| ([\w-]+) alarms \| ([\d.]+) \|", (ROOT / "docs/deploy.md").read_text())
 
     assert row is not None
+    always = [name for name in ALARMS if name not in INTAKES]
     number_words = {23: "twenty-three", 24: "twenty-four", 25: "twenty-five", 26: "twenty-six"}
-    assert row.groups() == (number_words[len(ALARMS)], f"{len(ALARMS) * 0.1:.2f}")
+    assert row.groups() == (number_words[len(always)], f"{len(always) * 0.1:.2f}")
 
 
 @pytest.mark.parametrize("metric", ["Errors", "Throttles"])
 def test_errors_and_throttles_of_each_function_ring(metric: str) -> None:
+    # What fails in the functions of the intakes comes again, and rings in the end by its failure queue.
+    of_intakes = {"Errors": {"TriggerFunction"}, "Throttles": set[str]()}
     found = alarms_of(metric, "FunctionName")
 
-    assert found.keys() == FUNCTIONS.keys()
+    assert found.keys() == (FUNCTIONS.keys() - INTAKES) | of_intakes[metric]
     assert {(alarm["Statistic"], alarm["Threshold"]) for alarm in found.values()} == {("Sum", 1)}
 
 

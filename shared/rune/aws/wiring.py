@@ -6,7 +6,7 @@ What not every function uses is imported by the method that makes it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal
 
 import boto3
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rune.aws.s3 import S3Links, S3ObjectStore
     from rune.aws.schedule_store import DynamoScheduleStore
     from rune.aws.settings_store import ParameterReader
+    from rune.aws.step_functions import StepFunctionsTasks, TaskClient
     from rune.jobs.store import ObjectStore
     from rune.rentals.paced_provider import PacedProvider
     from rune.rentals.vastai import VastaiTransport
@@ -163,6 +164,16 @@ class Clients:
         from rune.aws.intake_queues import SqsIntake
 
         return SqsIntake(lambda: self._sqs, failure_urls)
+
+    def workflow_tasks(self) -> StepFunctionsTasks:
+        """Return the tasks of state machines that wait for jobs."""
+        from rune.aws.step_functions import StepFunctionsTasks
+
+        def make_client() -> TaskClient:
+            client: TaskClient = self._session.client("stepfunctions", config=CONFIG)
+            return client
+
+        return StepFunctionsTasks(cache(make_client))
 
     def rental_store(self, table: str) -> DynamoRentalStore:
         """Return the rental store in the table."""

@@ -7,7 +7,7 @@ type says is only ever added to; anything else is a new type.
 from datetime import datetime
 from typing import Literal
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, JsonValue
 
 from rune.contracts.document import Document
 
@@ -259,26 +259,3 @@ class PingData(EventDocument):
     """A test event, which a caller asked for."""
 
     webhook_id: str
-
-
-class JobRequestedMetadata(EventDocument):
-    """What the sender of a request says of it."""
-
-    idempotency_key: str | None = Field(default=None, min_length=1, max_length=255)
-    """Requests with the same key make one job; without one, the `id` of the event on the bus is the key."""
-
-
-class JobRequestedData(EventDocument):
-    """The job that a sender wants."""
-
-    kind: str
-    """As in `POST /v1/jobs/{kind}`."""
-    request: dict[str, JsonValue]
-    """The body of that request."""
-
-
-class JobRequested(EventDocument):
-    """The `detail` of an event on the bus that asks for a job."""
-
-    metadata: JobRequestedMetadata = JobRequestedMetadata()
-    data: JobRequestedData

@@ -1,8 +1,11 @@
-"""What other services send: a job's kind and the request that the API takes for that kind."""
+"""What other services send: a job's kind and the request that the API takes for that kind.
+
+A field that is not named here is refused by name, as in a request.
+"""
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from rune.contracts.document import Document
 from rune.contracts.records import KindName
@@ -15,9 +18,9 @@ class JobOrder(Document):
     """A job that another service wants done."""
 
     kind: KindName
-    """As in the path of the API's route."""
+    """As in `POST /v1/jobs/{kind}`."""
     request: dict[str, Any]
-    """The body of that route."""
+    """The body of that request."""
 
 
 class KeyedJobOrder(JobOrder):
@@ -37,14 +40,20 @@ class WorkflowJobOrder(KeyedJobOrder):
     """`$$.State.Name`."""
 
 
-class RequestedMetadata(Document):
-    """What the sender of an event says of it. A tenant is none of that."""
+class JobRequestedMetadata(Document):
+    """What the sender of an event says of it; what RUNE does not know of it is ignored.
+
+    The tenant is none of that: it follows from the event's source.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     idempotency_key: ProducersKey | None = None
+    """Requests with the same key make one job; without one, the `id` of the event on the bus is the key."""
 
 
-class RequestedDetail(Document):
-    """The detail of `rune.job.requested`."""
+class JobRequested(Document):
+    """The `detail` of an event on the bus that asks for a job."""
 
-    metadata: RequestedMetadata = RequestedMetadata.model_construct()
+    metadata: JobRequestedMetadata = JobRequestedMetadata.model_construct()
     data: JobOrder

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-OWN_LOGGERS = ("rune", "api", "worker", "janitor")
+OWN_LOGGERS = ("rune", "api", "worker", "janitor", "notifier", "trigger")
 
 
 @contextmanager

@@ -17,11 +17,8 @@ ENVELOPES = {
     "JobEndData",
     "RentalEventData",
     "ScheduleEventData",
-    "JobRequested",
-    "JobRequestedData",
-    "JobRequestedMetadata",
 }
-"""Documents that are no type's data: envelopes, bases, and what RUNE takes."""
+"""Documents that are no type's data: envelopes and bases."""
 
 
 def test_every_type_has_its_document_and_every_document_its_type() -> None:

@@ -14,7 +14,8 @@ import jsonschema_rs
 import pytest
 import yaml  # type: ignore[import-untyped]  # no stubs among our tools
 
-from rune.contracts.events import JobRequested, WebhookBody
+from rune.contracts.events import WebhookBody
+from rune.contracts.orders import JobRequested
 from rune.events.catalog import CATALOG, REQUESTED
 from rune.events.envelopes import bus_detail_json, webhook_body_json
 from rune.events.record import PublicEvent, Subject

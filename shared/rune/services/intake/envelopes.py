@@ -13,13 +13,11 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from rune.contracts import Document
-from rune.contracts.orders import JobOrder, KeyedJobOrder, RequestedDetail, WorkflowJobOrder
+from rune.contracts.orders import JobOrder, JobRequested, KeyedJobOrder, WorkflowJobOrder
 from rune.contracts.problems import refuse_document
 from rune.errors import InvalidRequestError, NotJsonError
+from rune.events.catalog import REQUESTED
 from rune.jobs.record import Kind
-
-REQUESTED = "rune.job.requested"
-"""The detail-type of an event that asks for a job."""
 
 type Body = Mapping[str, Any]
 
@@ -101,7 +99,7 @@ def read_event(body: str) -> Event:
         _refuse_foreign("The event has no source or no id.")
     if envelope.get("detail-type") != REQUESTED:
         _refuse_foreign(f"The bus asks for jobs with events of the detail-type {REQUESTED} alone.")
-    detail = _validate(RequestedDetail, envelope.get("detail"))
+    detail = _validate(JobRequested, envelope.get("detail"))
     key = detail.metadata.idempotency_key
     # Two senders may use the same keys.
     identity = ("event", event_id) if key is None else ("key", source, key)

@@ -48,6 +48,15 @@ def test_what_comes_in_twice_is_one_job_of_the_intakes_tenant(office: Office, wa
     assert len(office.queue.sent) == 1
 
 
+def test_tenant_that_an_event_claims_is_not_asked_for(office: Office) -> None:
+    event = json.loads(a_body(Way.BUS))
+    event["detail"]["metadata"] = {"tenant": "default", "idempotency_key": "k"}
+
+    office.take(Way.BUS, json.dumps(event))
+
+    assert [job.tenant for job in office.jobs] == ["acme"]
+
+
 def test_order_is_admitted_as_the_api_would_admit_it(office: Office) -> None:
     office.take(Way.QUEUE, a_body(Way.QUEUE))
 

@@ -159,7 +159,12 @@ def test_items_of_a_map_state_are_orders_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("detail", "pointer"),
     [
-        ({"metadata": {"tenant": "acme"}, "data": {"kind": "benchmark", "request": {}}}, "/metadata/tenant"),
+        ({"tenant": "acme", "data": {"kind": "benchmark", "request": {}}}, "/tenant"),
+        ({"data": {"tenant": "acme", "kind": "benchmark", "request": {}}}, "/data/tenant"),
+        (
+            {"metadata": {"idempotency_key": 7}, "data": {"kind": "benchmark", "request": {}}},
+            "/metadata/idempotency_key",
+        ),
         ({"data": {"kind": "chat", "request": {}}}, "/data/kind"),
         ({"data": {"kind": "benchmark"}}, "/data/request"),
         ({}, "/data"),

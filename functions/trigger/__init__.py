@@ -1,0 +1,1 @@
+"""What other AWS services send: an intake for each way in."""
