@@ -82,6 +82,7 @@ class Cloud:
             "RUNE_RETENTION_DAYS": "30",
             "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
             "RUNE_MAX_RUNTIME_SECONDS": "3600",
+            "RUNE_MAX_COST_USD": "10",
             "RUNE_RUNNING_JOBS": "5",
         }
 

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts import (
     JobEvent,
     JobList,
@@ -41,6 +42,7 @@ def job_record(stored: StoredJob, place: QueuePlace | None = None, hindrance: st
         # Before the end it is a draft without its receipt.
         result=_shown(stored.result_json) if stored.result_json and not job.is_active else None,
         cost_usd=_cost_usd(job),
+        max_cost_usd=None if job.cap_micro_usd is None else job.cap_micro_usd / MICRO_USD_PER_USD,
         rental_id=job.rental_id,
         rentals_url=f"/v1/rentals?job_id={job.job_id}" if job.rents else None,
         error=failure.sentence if failure else None,
@@ -116,9 +118,6 @@ def from_cursor(cursor: str) -> str:
 def _cost_usd(job: Job) -> float | None:
     if not job.rents:
         return None
-    # Imported for jobs that rent: few do, and the modules of renting are a hundredth of a cold start.
-    from rune.rentals.record import MICRO_USD_PER_USD  # noqa: PLC0415
-
     return job.cost_micro_usd / MICRO_USD_PER_USD
 
 

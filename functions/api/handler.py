@@ -22,7 +22,7 @@ from rune.contracts.problems import Problem
 from rune.errors import SettingsError
 from rune.jobs.plan import Lane
 from rune.net.addresses import AddressPolicy
-from rune.services.jobs import JobLimits, JobService
+from rune.services.jobs import JobService
 from rune.tenants.entries import log_refused
 from rune.tenants.reading import DocumentContext
 from rune.tenants.tokens import VARIABLE, TokenBook
@@ -53,7 +53,7 @@ jobs = JobService(
     job_store,
     clients.step_queue({Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}),
     clock,
-    JobLimits(settings.queue_timeout, settings.max_runtime, settings.retention),
+    settings.limits,
     settings.running_jobs,
 )
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Self
 
+from rune.services.jobs import JobLimits
 from rune.settings import BedrockAccess, read_flag, read_text, read_whole_number
 
 
@@ -24,10 +24,8 @@ class ApiSettings:
         Whether the API's documentation is served.
     can_rent
         Whether the deployment has an account with a provider of GPUs.
-    retention
-        How long a job is kept after it was posted.
-    queue_timeout, max_runtime
-        How long a job may wait to be begun, and how long it may run.
+    limits
+        Of each job.
     running_jobs
         Jobs that run at the same time.
     """
@@ -44,9 +42,7 @@ class ApiSettings:
     bedrock: BedrockAccess
     with_docs: bool
     can_rent: bool
-    retention: timedelta
-    queue_timeout: timedelta
-    max_runtime: timedelta
+    limits: JobLimits
     running_jobs: int
 
     @classmethod
@@ -65,8 +61,6 @@ class ApiSettings:
             bedrock=BedrockAccess.from_environment(environment),
             with_docs=read_flag(environment, "RUNE_API_DOCS"),
             can_rent=read_flag(environment, "RUNE_CAN_RENT"),
-            retention=timedelta(days=read_whole_number(environment, "RUNE_RETENTION_DAYS")),
-            queue_timeout=timedelta(seconds=read_whole_number(environment, "RUNE_QUEUE_TIMEOUT_SECONDS")),
-            max_runtime=timedelta(seconds=read_whole_number(environment, "RUNE_MAX_RUNTIME_SECONDS")),
+            limits=JobLimits.from_environment(environment),
             running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
         )

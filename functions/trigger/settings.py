@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Self
 
 from rune.errors import SettingsError
 from rune.services.intake.ways import Way
+from rune.services.jobs import JobLimits
 from rune.settings import BedrockAccess, read_flag, read_text, read_whole_number
 
 
@@ -36,9 +36,7 @@ class TriggerSettings:
     tenants_path: str
     bedrock: BedrockAccess
     can_rent: bool
-    retention: timedelta
-    queue_timeout: timedelta
-    max_runtime: timedelta
+    limits: JobLimits
     running_jobs: int
     account: str
     tenant: str
@@ -60,9 +58,7 @@ class TriggerSettings:
             tenants_path=environment.get("RUNE_TENANTS_PATH", ""),
             bedrock=BedrockAccess.from_environment(environment),
             can_rent=read_flag(environment, "RUNE_CAN_RENT"),
-            retention=timedelta(days=read_whole_number(environment, "RUNE_RETENTION_DAYS")),
-            queue_timeout=timedelta(seconds=read_whole_number(environment, "RUNE_QUEUE_TIMEOUT_SECONDS")),
-            max_runtime=timedelta(seconds=read_whole_number(environment, "RUNE_MAX_RUNTIME_SECONDS")),
+            limits=JobLimits.from_environment(environment),
             running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
             account=environment.get("RUNE_ACCOUNT", ""),
             tenant=environment.get("RUNE_INTAKE_TENANT", ""),

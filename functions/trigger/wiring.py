@@ -10,7 +10,7 @@ from rune.jobs.store import JobStore
 from rune.net.addresses import AddressPolicy
 from rune.services.intake.orders import Orders
 from rune.services.intake.ways import Way
-from rune.services.jobs import JobLimits, JobService
+from rune.services.jobs import JobService
 from rune.tenants.reading import DocumentContext
 from trigger.settings import TriggerSettings
 
@@ -36,10 +36,9 @@ def make_orders(settings: TriggerSettings, clients: Clients, store: JobStore) ->
     queue = clients.step_queue(
         {Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}
     )
-    limits = JobLimits(settings.queue_timeout, settings.max_runtime, settings.retention)
     context = DocumentContext(policy, settings.bedrock.region, settings.bedrock.is_allowed)
     return Orders(
-        JobService(store, queue, clock, limits, settings.running_jobs),
+        JobService(store, queue, clock, settings.limits, settings.running_jobs),
         clients.tenants(settings.tenants_path, clock, context),
         policy,
         has_provider=settings.can_rent,

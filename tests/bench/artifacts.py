@@ -35,6 +35,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "RUNE_RETENTION_DAYS": "30",
     "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
     "RUNE_MAX_RUNTIME_SECONDS": "3600",
+    "RUNE_MAX_COST_USD": "10",
     "RUNE_RUNNING_JOBS": "5",
     "AWS_DEFAULT_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "testing",

@@ -106,7 +106,10 @@ def _app_without_aws() -> Handle:
     store.submit(Submission(job, "{}", an_event()))
     store.put_result(JOB_ID, a_result().model_dump_json())
     limits = JobLimits(
-        queue_timeout=timedelta(days=1), max_runtime=timedelta(hours=1), retention=timedelta(days=30)
+        queue_timeout=timedelta(days=1),
+        max_runtime=timedelta(hours=1),
+        retention=timedelta(days=30),
+        max_cost_micro_usd=10_000_000,
     )
     jobs = JobService(store, RecordingQueue(), clock, limits, slot_count=5)
     services = Services(

@@ -55,6 +55,7 @@ SUBMIT_VARIABLES = TENANT_VARIABLES | {
     "RUNE_RETENTION_DAYS",
     "RUNE_QUEUE_TIMEOUT_SECONDS",
     "RUNE_MAX_RUNTIME_SECONDS",
+    "RUNE_MAX_COST_USD",
     "RUNE_RUNNING_JOBS",
     "RUNE_INTAKE_TENANT",
 }
@@ -85,6 +86,7 @@ VARIABLES = {
         "RUNE_RETENTION_DAYS",
         "RUNE_QUEUE_TIMEOUT_SECONDS",
         "RUNE_MAX_RUNTIME_SECONDS",
+        "RUNE_MAX_COST_USD",
         "RUNE_RUNNING_JOBS",
     },
     "MoneyWorkerFunction": WORKER_VARIABLES,
@@ -295,9 +297,10 @@ def test_as_many_jobs_run_as_the_inference_lane_has_executions(name: str) -> Non
     [
         ("QueueTimeoutSeconds", "RUNE_QUEUE_TIMEOUT_SECONDS"),
         ("MaxRuntimeSeconds", "RUNE_MAX_RUNTIME_SECONDS"),
+        ("MaxCostUsd", "RUNE_MAX_COST_USD"),
     ],
 )
-def test_api_is_told_each_time_limit(parameter: str, variable: str) -> None:
+def test_api_is_told_each_limit_of_a_job(parameter: str, variable: str) -> None:
     for function in ("ApiFunction", "TriggerFunction", "InvokeFunction"):
         assert FUNCTIONS[function]["Environment"]["Variables"][variable] == {"Ref": parameter}
     assert (
@@ -305,6 +308,7 @@ def test_api_is_told_each_time_limit(parameter: str, variable: str) -> None:
         == {
             "QueueTimeoutSeconds": 86_400,
             "MaxRuntimeSeconds": DEFAULT_MAX_RUNTIME_SECONDS,
+            "MaxCostUsd": 10,
         }[parameter]
     )
     groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]

@@ -136,7 +136,7 @@ ORDERS = (
     Mutant(
         "lost order is repeated at once",
         RENT,
-        "if found.contract_id is None:\n            return Again(5)",
+        "if found.contract_id is None:\n            return Again(5, spending=dependencies.spending(job, found))",
         "if found.contract_id is None:\n            return Next(step_after(context, Fact.ORDER_LOST))",
         "A second machine would be ordered beside one that may exist.",
         RECONCILE_TESTS,
@@ -454,7 +454,7 @@ ENDS = (
     Mutant(
         "bill without what was borrowed before",
         DEPENDENCIES,
-        "before = max(before, job.cost_micro_usd - own)",
+        "before = borrowed = max(before, job.cost_micro_usd - own)",
         "pass",
         "What a borrowed machine cost would be missing from the bill.",
         (*RELEASE_TESTS, *BOOT_TESTS, *RENT_TESTS, *KEPT_TESTS),

@@ -221,9 +221,17 @@ MUTANTS = (
     Mutant(
         "ended job holds its machine",
         SWEEP,
-        "if job is None or not job.is_active:\n            return None",
-        "if job is None:\n            return None",
+        "if job is None or not job.is_active:\n            return NO_HOLD",
+        "if job is None:\n            return NO_HOLD",
         "A machine of a job that has ended would bill for ever.",
+        SWEEP_TESTS,
+    ),
+    Mutant(
+        "sweep leaves a job without money its machine",
+        SWEEP,
+        "stopped_by = None if job.cost_cap_at is None else job.cost_cap_at + JANITOR_DELAY",
+        "stopped_by = None",
+        "Where its worker is lost, a job would cost more than it may.",
         SWEEP_TESTS,
     ),
     Mutant(

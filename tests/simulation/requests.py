@@ -14,7 +14,10 @@ from rune.tenants.settings import FixedTenants, TenantSettings
 
 CALLER = Caller("acme")
 LIMITS = JobLimits(
-    queue_timeout=timedelta(days=1), max_runtime=timedelta(hours=1), retention=timedelta(days=30)
+    queue_timeout=timedelta(days=1),
+    max_runtime=timedelta(hours=1),
+    retention=timedelta(days=30),
+    max_cost_micro_usd=10_000_000,
 )
 LONGEST_KEEP = timedelta(hours=2)
 TENANTS = FixedTenants({CALLER.tenant: TenantSettings(keep_limit=LONGEST_KEEP)})

@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.jobs.metrics import merge, tally
 from rune.jobs.record import ACTIVE, Job, Status
 from rune.rentals.bills import cost_micro_usd
-from rune.rentals.record import MICRO_USD_PER_USD, Rental, RentalState
+from rune.rentals.record import Rental, RentalState
 
 if TYPE_CHECKING:
     from tests.simulation.provider import Account

@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.events.record import Subject, SubjectKind
-from rune.rentals.record import MICRO_USD_PER_USD, Rental
+from rune.rentals.record import Rental
 
 if TYPE_CHECKING:
     from tests.simulation.provider import Account

@@ -28,7 +28,15 @@ def rooms_of(page: str) -> Mapping[str, frozenset[str]]:
 MAY_IMPORT = rooms_of((ROOT / "docs" / "architecture.md").read_text())
 """What each room of `rune` may import besides itself. Only functions import `aws`."""
 
-BASE = {"rune", "rune.errors", "rune.clock", "rune.settings", "rune.logs", "rune.signing_keys"}
+BASE = {
+    "rune",
+    "rune.amounts",
+    "rune.errors",
+    "rune.clock",
+    "rune.settings",
+    "rune.logs",
+    "rune.signing_keys",
+}
 
 AWS_FILES = ("rune/aws/*.py", "llm/bedrock*.py")
 HTTP_FILES = (
@@ -441,6 +449,7 @@ OF_THE_API = {
     "RUNE_RETENTION_DAYS": "30",
     "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
     "RUNE_MAX_RUNTIME_SECONDS": "3600",
+    "RUNE_MAX_COST_USD": "10",
 }
 
 

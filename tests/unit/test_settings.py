@@ -9,6 +9,7 @@ from api.settings import ApiSettings
 from janitor.settings import JanitorSettings
 from rune.errors import SettingsError
 from rune.jobs.plan import Lane
+from rune.services.jobs import JobLimits
 from rune.settings import BedrockAccess, VastaiSettings
 from worker.settings import WorkerSettings
 
@@ -30,6 +31,7 @@ API = {
     "RUNE_RETENTION_DAYS": "30",
     "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
     "RUNE_MAX_RUNTIME_SECONDS": "3600",
+    "RUNE_MAX_COST_USD": "10",
     "RUNE_RUNNING_JOBS": "5",
     "RUNE_API_DOCS": "true",
     "RUNE_CAN_RENT": "true",
@@ -86,9 +88,7 @@ def test_api_settings_read_the_environment() -> None:
         bedrock=BEDROCK,
         with_docs=True,
         can_rent=True,
-        retention=timedelta(days=30),
-        queue_timeout=timedelta(days=1),
-        max_runtime=timedelta(hours=1),
+        limits=JobLimits(timedelta(days=1), timedelta(hours=1), timedelta(days=30), 10_000_000),
         running_jobs=5,
     )
 
@@ -187,6 +187,7 @@ def test_numbers_of_the_settings_are_those_that_say_how_long_and_how_many() -> N
         "RUNE_RETENTION_DAYS",
         "RUNE_QUEUE_TIMEOUT_SECONDS",
         "RUNE_MAX_RUNTIME_SECONDS",
+        "RUNE_MAX_COST_USD",
         "RUNE_RUNNING_JOBS",
     }
 

@@ -9,9 +9,10 @@ from api import documents
 from api.auth import admitted_caller_of
 from api.problems import responses
 from api.services import services_of
+from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts import RentalExtension, RentalList, RentalRecord
 from rune.contracts.rentals import RentalStateName
-from rune.rentals.record import MICRO_USD_PER_USD, Rental, RentalState
+from rune.rentals.record import Rental, RentalState
 
 router = APIRouter(prefix="/v1/rentals", tags=["rentals"], responses=responses(401, 403, 422, 503))
 

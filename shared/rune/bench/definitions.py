@@ -99,6 +99,9 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
             "way: the server had less load than request_rate_per_s says."
         ),
         # Of the whole.
+        "cost_cap_reached": (
+            "The job's money was over before its work: what was measured until then is in the numbers."
+        ),
         "partial_gpu_offload": "A part of the model is not in GPU memory and runs on the CPU.",
         "server_parallel_exceeded": (
             "More requests were under way than the server answers at a time: beyond that its queue was measured."

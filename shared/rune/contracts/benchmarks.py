@@ -11,7 +11,7 @@ from rune.contracts.document import Document
 
 SCHEMA_VERSION = "1.0"
 
-type EndedBy = Literal["all_measured", "throughput_flat", "goodput_failed", "errors", "time_over"]
+type EndedBy = Literal["all_measured", "throughput_flat", "goodput_failed", "errors", "time_over", "cost_cap"]
 
 
 class Distribution(Document):

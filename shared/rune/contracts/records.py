@@ -45,6 +45,8 @@ class JobRecord(Document):
     result: dict[str, object] | None
     cost_usd: float | None
     """What rented machines have cost so far; null for a job that rents none."""
+    max_cost_usd: float | None = None
+    """What they may cost; then the job stops. Null for a job that rents none."""
     rental_id: str | None
     """The rental that the job uses, or used last."""
     rentals_url: str | None = None

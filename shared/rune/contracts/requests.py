@@ -16,6 +16,8 @@ type BackendType = Literal["ollama", "openai", "bedrock"]
 LARGEST_VRAM_MB = 4_000_000
 """GPU memory that a job may ask for: above every machine that is offered for rent."""
 
+LARGEST_COST_USD = 10_000.0
+
 type Url = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
@@ -68,6 +70,9 @@ class RentalChoice(Document):
     """GPU memory that the model needs, in MB; only for a model whose size RUNE does not know."""
     boot_timeout_seconds: int = Field(360, ge=60, le=1800)
     """Longest time that a rented machine may take to boot, in seconds; then another one is tried."""
+    max_cost_usd: float | None = Field(None, gt=0, le=LARGEST_COST_USD)
+    """Most that the job may cost, in USD: machines, traffic, and the time for which one is kept. Then it stops with
+    what it has. Null takes your tenant's or the deployment's limit."""
     keep_seconds: int = Field(3600, ge=60, le=604_800)
     """How long a machine that is kept stays, in seconds from the job's end; your tenant has a ceiling."""
 

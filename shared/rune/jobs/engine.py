@@ -290,7 +290,7 @@ class Engine:
             # An outage is no lost worker. The job waits for its end, or for its own deadline.
             log.warning("turn.put_off", extra={**_labels(job), "reason": error.sentence})
             return Again(OUTAGE_PAUSE_SECONDS, dict(job.progress))
-        time_left_seconds = (job.deadline_at - now).total_seconds()
+        time_left_seconds = (job.ends_at - now).total_seconds()
         if step.keeps_state:
             time_left_seconds = max(time_left_seconds, plan.CLOSING_SECONDS)
         time_limit_seconds = min(plan.time_limit_seconds_of(job.step), time_left_seconds, lane_seconds)

@@ -84,6 +84,7 @@ def accept(
     max_runtime: timedelta,
     retention: timedelta,
     rents: bool = False,
+    cap_micro_usd: int | None = None,
     warnings: tuple[str, ...] = (),
     calls_back: bool = False,
 ) -> tuple[Job, Event]:
@@ -97,6 +98,8 @@ def accept(
         How long after that it must have ended.
     retention
         How long after `now` its rows are deleted, unless it may be active for longer.
+    cap_micro_usd
+        What it may cost at most; None for a job that rents nothing.
     warnings
         What is done otherwise than asked, by name.
     """
@@ -120,6 +123,7 @@ def accept(
         due_at=deadline_at,
         due_class=DueClass.WAIT,
         rents=rents,
+        cap_micro_usd=cap_micro_usd,
         warnings=warnings or None,
         calls_back=calls_back,
     )
@@ -276,7 +280,7 @@ def overrun_at(job: Job) -> datetime:
     """
     if job.status is Status.QUEUED:
         return job.deadline_at
-    return job.deadline_at + plan.closing_grace_of(job.step) + OVERRUN
+    return job.ends_at + plan.closing_grace_of(job.step) + OVERRUN
 
 
 def due_for_message(step: StepName, due_at: datetime) -> dict[str, Value]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Self
 
 from rune.errors import InvalidRequestError, RuneError, ServerOverloadedError
@@ -28,6 +29,7 @@ class Spending:
     rental_id: str | None = None
     cost_micro_usd: int | None = None
     borrowed_micro_usd: int | None = None
+    cost_cap_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,10 @@ class Job:
         What its rentals have cost so far, in millionths of a US dollar.
     borrowed_micro_usd
         The part of it for kept machines that it used earlier.
+    cap_micro_usd
+        What it may cost at most; absent for a job that rents nothing.
+    cost_cap_at
+        When its machine will have cost so much that the job must stop; absent while it has no machine.
     warnings
         What is done otherwise than asked, by name.
     calls_back
@@ -185,8 +189,20 @@ class Job:
     ends_as: Status | None = None
     cost_micro_usd: int = 0
     borrowed_micro_usd: int = 0
+    cap_micro_usd: int | None = None
+    cost_cap_at: datetime | None = None
     warnings: tuple[str, ...] | None = None
     calls_back: bool = False
+
+    @property
+    def ends_at(self) -> datetime:
+        """The end of its time or of its money, whichever comes first."""
+        return self.deadline_at if self.cost_cap_at is None else min(self.deadline_at, self.cost_cap_at)
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether its money ends before its time."""
+        return self.cost_cap_at is not None and self.cost_cap_at < self.deadline_at
 
     @property
     def is_active(self) -> bool:

@@ -61,8 +61,8 @@ def forced_outcome(job: Job, now: datetime) -> Outcome | None:
         return None
     if job.cancel_requested_at is not None:
         return Cancelled()
-    if now >= job.deadline_at + plan.closing_grace_of(job.step):
-        return deadline_exceeded(job)
+    if now >= job.ends_at + plan.closing_grace_of(job.step):
+        return out_of_time(job)
     if job.attempts > MAX_ATTEMPTS:
         return Failed("worker_lost", f"{MAX_ATTEMPTS} workers were lost on this step.", retryable=True)
     return None
@@ -94,8 +94,10 @@ def make_transition(job: Job, outcome: Outcome, now: datetime, duration_ms: int)
             return _end_release(job, outcome, now, duration_ms)
 
 
-def deadline_exceeded(job: Job) -> Failed:
-    """Return the outcome of a job whose running time is over."""
+def out_of_time(job: Job) -> Failed:
+    """Return the outcome of a job whose running time, or whose money, is over."""
+    if job.is_capped:
+        return Failed("cost_cap_reached", "The job would have cost more than its cap.", retryable=False)
     return Failed("deadline_exceeded", f"{_too_late(job)}.", retryable=True)
 
 
@@ -104,8 +106,10 @@ def failure_of(job: Job, error: RuneError, now: datetime) -> Failed:
 
     A call that ended because the job's time was over says nothing about its server, which may have had seconds.
     """
-    ends_at = job.deadline_at - plan.headroom_of(job.step)
+    ends_at = job.ends_at - plan.headroom_of(job.step)
     if isinstance(error, ServerTimeoutError) and now >= ends_at - _TIMER_TOLERANCE:
+        if job.is_capped:
+            return out_of_time(job)
         sentence = f"{_too_late(job)}; the model server had not answered by then."
         return Failed("deadline_exceeded", sentence, retryable=True, is_final=True)
     return Failed.from_error(error)
@@ -253,7 +257,8 @@ def _end_release(job: Job, outcome: Released, now: datetime, duration_ms: int) -
     notes = (_step_end(job, duration_ms, labels=outcome.labels),)
     spent = _spent(outcome.spending)
     if job.ends_as is None:
-        sets = {**_FRESH, **spent}
+        # Without a machine nothing costs anything, so no cap ends the job's time.
+        sets = {**_FRESH, **spent, "cost_cap_at": None}
         step = StepName.JUDGE if job.step is StepName.GIVE_BACK else StepName.RENT
         return _go_on(job, now, step=step, delay_seconds=0, notes=notes, sets=sets)
     if job.ends_as is Status.SUCCEEDED and job.cancel_requested_at is not None:
@@ -412,6 +417,7 @@ def _spent(spending: Spending) -> dict[str, Value]:
         "rental_id": spending.rental_id,
         "cost_micro_usd": spending.cost_micro_usd,
         "borrowed_micro_usd": spending.borrowed_micro_usd,
+        "cost_cap_at": spending.cost_cap_at,
     }
     return {name: value for name, value in known.items() if value is not None}
 

@@ -50,12 +50,15 @@ class ExpectedUse:
         Output tokens of all answers together, one after the other.
     kept
         How long the machine stays after its work, whatever its speed.
+    most_usd
+        What the job may still cost; None for no limit.
     """
 
     image_gb: float
     weights_gb: float
     token_count: int
     kept: timedelta = timedelta(0)
+    most_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Forecast:
         How long the GPU is billed.
     odds_ratio
         That the host does not fail.
+    once_usd
+        The cost of one try.
     """
 
     expected_usd: Decimal
@@ -77,6 +82,7 @@ class Forecast:
     busy: timedelta
     traffic_usd: Decimal
     odds_ratio: float
+    once_usd: Decimal = Decimal(0)
 
 
 def forecast(offer: Offer, use: ExpectedUse, disk_gb: int, host: HostRecord = UNKNOWN_HOST) -> Forecast:
@@ -97,7 +103,7 @@ def forecast(offer: Offer, use: ExpectedUse, disk_gb: int, host: HostRecord = UN
     traffic_usd = offer.download_usd_per_gb * Decimal(use.image_gb + use.weights_gb)
     once_usd = price * _hours(busy) + offer.disk_usd_per_hour(disk_gb) * _hours(image) + traffic_usd
     odds = offer.reliability_ratio * host.odds_ratio
-    return Forecast(once_usd / Decimal(max(odds, 0.01)), price, busy, traffic_usd, odds)
+    return Forecast(once_usd / Decimal(max(odds, 0.01)), price, busy, traffic_usd, odds, once_usd)
 
 
 def least_usd(usd_per_hour: Decimal, use: ExpectedUse) -> Decimal:

@@ -140,8 +140,15 @@ def note_pulled(rental: Rental, model: str, pulled_bytes: int, now: datetime) ->
     )
 
 
-def keep(rental: Rental, until: datetime, now: datetime) -> Change:
-    """Return the write that leaves the machine alive without a job, until a moment or its ceiling."""
+def keep(rental: Rental, until: datetime, now: datetime, paid_until: datetime | None = None) -> Change:
+    """Return the write that leaves the machine alive without a job, until a moment or its ceiling.
+
+    Parameters
+    ----------
+    paid_until
+        For how long its job's money lasts, to which the ceiling comes down; None where that has no end.
+    """
+    ceiling_at = rental.ceiling_at if paid_until is None else min(rental.ceiling_at, paid_until)
     return make_change(
         "keep",
         now,
@@ -152,7 +159,8 @@ def keep(rental: Rental, until: datetime, now: datetime) -> Change:
         ),
         sets={
             "state": RentalState.KEPT,
-            "kept_until": min(until, rental.ceiling_at),
+            "kept_until": min(until, ceiling_at),
+            "ceiling_at": ceiling_at,
             "holder": None,
             "held_since": None,
         },

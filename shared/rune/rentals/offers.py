@@ -6,8 +6,9 @@ from datetime import timedelta
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.rentals.images import OLLAMA, GpuNeeds, least_cuda_version
-from rune.rentals.record import MICRO_USD_PER_USD, Prices
+from rune.rentals.record import Prices
 
 VRAM_MARGIN_PERCENT = 10
 """Memory beyond what the model needs: offers include memory that the driver reserves."""
@@ -149,6 +150,8 @@ class RejectionReason(StrEnum):
     SLOW_NETWORK = "bandwidth"
     TRAFFIC_PRICE = "traffic_price"
     ENDS_SOON = "time_left"
+    COST_CAP = "cost_cap"
+    """The job is expected to cost more on it than it may."""
 
 
 def find_rejection_reason(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.events.record import PublicEvent
 from rune.rentals.lifecycle import REMEMBERED
-from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental, RentalState
+from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change, apply
 
 if TYPE_CHECKING:

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from rune.rentals.cost_cap import STOP_MARGIN
 from rune.rentals.forecast import ExpectedUse, Forecast, forecast, least_usd
 from rune.rentals.hosts import UNKNOWN_HOST, HostRecord
 from rune.rentals.offers import Offer, RejectionReason, Requirements, find_rejection_reason
@@ -37,11 +38,19 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Offers that fit, cheapest for the job first, and why each other machine was rejected."""
+    """Offers that fit, cheapest for the job first, and why each other machine was rejected.
+
+    Attributes
+    ----------
+    least_usd_beyond_cap
+        What the job is expected to cost on the cheapest offer that fits but for costing more than the job may; None
+        where there is none.
+    """
 
     candidates: tuple[Candidate, ...]
     rejections: tuple[tuple[int, RejectionReason], ...]
     floor: Floor | None = None
+    least_usd_beyond_cap: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +90,13 @@ def select_offers(
         (offer, find_rejection_reason(offer, requirements, market.failed_machines, avoided))
         for offer in offers
     ]
-    candidates = [
+    fitting = [
         Candidate(offer, forecast(offer, use, requirements.disk_gb, market.record_of(offer)))
         for offer, reason in judged
         if reason is None
     ]
+    candidates = [each for each in fitting if _is_affordable(each.forecast, use)]
+    unaffordable = [each for each in fitting if not _is_affordable(each.forecast, use)]
     return Selection(
         # At the same cost: fewer GPUs, the surer host, the lower id, so that one market gives one choice.
         tuple(
@@ -99,9 +110,22 @@ def select_offers(
                 ),
             )
         ),
-        tuple((offer.machine_id, reason) for offer, reason in judged if reason is not None),
+        (
+            *((offer.machine_id, reason) for offer, reason in judged if reason is not None),
+            *((each.offer.machine_id, RejectionReason.COST_CAP) for each in unaffordable),
+        ),
         _find_floor([offer for offer, _ in judged], requirements, market.failed_machines, avoided),
+        min((_most_usd(each.forecast) for each in unaffordable), default=None),
     )
+
+
+def _is_affordable(told: Forecast, use: ExpectedUse) -> bool:
+    return use.most_usd is None or _most_usd(told) <= use.most_usd
+
+
+def _most_usd(told: Forecast) -> Decimal:
+    """Return what one try costs, with what is kept for the job's end."""
+    return told.once_usd + told.usd_per_hour * (STOP_MARGIN // timedelta(seconds=1)) / 3600
 
 
 def is_settled(selection: Selection, use: ExpectedUse, from_usd_per_hour: Decimal) -> bool:

@@ -199,6 +199,7 @@ def decide_action(
     *,
     held_until: datetime | None,
     now: datetime,
+    stopped_by: datetime | None = None,
 ) -> Decision:
     """Return what the janitor does.
 
@@ -214,13 +215,15 @@ def decide_action(
     held_until
         When the job that holds the rental should have released it; until then that job alone deals with it. None
         where no active job holds it.
+    stopped_by
+        When the job that holds the rental should have stopped, because its money is over; None where it has no end.
     """
     if rental is None:
         return Decision(Action.DESTROY, EndReason.ORPHANED, "no row", is_alarming=True)
     if rental.state is RentalState.RELEASED:
         return _decide_released(rental, listing, instance)
     if held_until is not None:
-        decision = _decide_held(rental, held_until, now)
+        decision = _decide_held(rental, held_until, stopped_by, now)
     elif rental.state is RentalState.KEPT:
         decision = _decide_kept(rental, listing, now)
     else:
@@ -252,17 +255,22 @@ def write_decision(
     return lifecycle.ask_release(rental, reason, now, decision.detail, rental.contract_id or found_id)
 
 
-def _decide_held(rental: Rental, held_until: datetime, now: datetime) -> Decision:
-    """Leave the machine to its job, unless the job should have released it long ago."""
+def _decide_held(
+    rental: Rental, held_until: datetime, stopped_by: datetime | None, now: datetime
+) -> Decision:
+    """Leave the machine to its job, unless the job should have released it long ago, or has no money left."""
+    is_without_money = stopped_by is not None and now >= stopped_by
     if rental.state is RentalState.RELEASING:
         asked_at = rental.release_asked_at or rental.updated_at
         if now - asked_at <= OVERDUE_LIMIT:
-            return LEAVE
+            return DESTROY if is_without_money else LEAVE
         return Decision(Action.DESTROY, None, "its job does not get it destroyed", is_alarming=True)
-    if now - held_until <= OVERDUE_LIMIT:
+    if now - held_until <= OVERDUE_LIMIT and not is_without_money:
         return LEAVE
     if rental.is_borrowed:
         return RETURN_TO_TENANT
+    if is_without_money:
+        return Decision(Action.DESTROY, EndReason.COST_CAP, "its job may cost no more")
     return Decision(Action.DESTROY, EndReason.ORPHANED, "its job is long overdue", is_alarming=True)
 
 

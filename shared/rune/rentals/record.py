@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-MICRO_USD_PER_USD = 1_000_000
-
 OLLAMA_IMAGE_BYTES = 2_000_000_000
 """Upper bound of the download of ollama/ollama: 1.9 GB compressed (https://hub.docker.com/r/ollama/ollama/tags,
 versions 0.9 to 0.13)."""
@@ -48,6 +46,8 @@ class EndReason(StrEnum):
     MACHINE_LOST = "machine_lost"
     VANISHED = "vanished"
     ORPHANED = "orphaned"
+    COST_CAP = "cost_cap"
+    """Its job may cost no more."""
     DEPLOYMENT_CLOSED = "deployment_closed"
     """The operator had everything given back."""
 
@@ -131,6 +131,8 @@ class Rental:
         None where no other machine fitted.
     image_bytes
         Upper bound of the download of its image.
+    model_bytes
+        Upper bound of the download of the model that it was rented for; 0 where a version without it has written.
     account_id
         The provider's account that pays; None for a rental of an earlier version, and where no key may read it.
     missed_at
@@ -184,6 +186,7 @@ class Rental:
     choice: str | None = None
     alternative: Alternative | None = None
     image_bytes: int = OLLAMA_IMAGE_BYTES
+    model_bytes: int = 0
     account_id: int | None = None
     contract_id: int | None = None
     missed_at: datetime | None = None

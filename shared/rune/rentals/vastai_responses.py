@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.errors import (
     NoCreditError,
     OfferGoneError,
@@ -24,7 +25,6 @@ from rune.errors import (
 from rune.rentals.instance import Instance
 from rune.rentals.offers import MAX_DOWNLOAD_USD_PER_GB, Offer
 from rune.rentals.provider import Template
-from rune.rentals.record import MICRO_USD_PER_USD
 
 type Members = Mapping[str, object]
 

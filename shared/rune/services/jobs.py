@@ -3,11 +3,12 @@
 import hashlib
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.clock import Clock
 from rune.errors import (
     InvalidRequestError,
@@ -34,6 +35,7 @@ from rune.jobs.store import (
     Submitted,
 )
 from rune.services.admission.requests import Admitted
+from rune.settings import read_whole_number
 from rune.storage.change import apply
 from rune.tenants.settings import TenantSettings
 
@@ -62,11 +64,24 @@ class JobLimits:
         For so long it may run, unless its request asks for less.
     retention
         After this its rows are deleted.
+    max_cost_micro_usd
+        So much it may cost, unless its request asks for less.
     """
 
     queue_timeout: timedelta
     max_runtime: timedelta
     retention: timedelta
+    max_cost_micro_usd: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Return the limits of the deployment; raises SettingsError naming the variable that is wrong."""
+        return cls(
+            queue_timeout=timedelta(seconds=read_whole_number(environment, "RUNE_QUEUE_TIMEOUT_SECONDS")),
+            max_runtime=timedelta(seconds=read_whole_number(environment, "RUNE_MAX_RUNTIME_SECONDS")),
+            retention=timedelta(days=read_whole_number(environment, "RUNE_RETENTION_DAYS")),
+            max_cost_micro_usd=read_whole_number(environment, "RUNE_MAX_COST_USD") * MICRO_USD_PER_USD,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +96,15 @@ class Caller:
         How many jobs the tenant may have running and waiting, and its share beside others.
     max_runtime
         How long the tenant's jobs may run; None leaves it at the deployment's limit.
+    max_cost_micro_usd
+        What each of them may cost; None leaves it at the deployment's limit.
     """
 
     tenant: str
     address: str | None = None
     terms: Terms = DEFAULT_TERMS
     max_runtime: timedelta | None = None
+    max_cost_micro_usd: int | None = None
 
     @classmethod
     def of(cls, tenant: str, settings: TenantSettings, address: str | None = None) -> Self:
@@ -100,7 +118,7 @@ class Caller:
         if settings.is_suspended:
             raise TenantSuspendedError
         terms = Terms(settings.weight, settings.max_running_jobs, settings.max_waiting_jobs)
-        return cls(tenant, address, terms, settings.max_runtime)
+        return cls(tenant, address, terms, settings.max_runtime, settings.max_cost_micro_usd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +157,7 @@ class JobService:
         RateLimitedError
             The caller's address is blocked.
         InvalidRequestError
-            It asks for more time than the tenant may have.
+            It asks for more time or money than the tenant may have.
         TooManyWaitingJobsError
             The tenant has as many waiting jobs as it may have.
         """
@@ -157,6 +175,7 @@ class JobService:
             ),
             retention=self._limits.retention,
             rents=admitted.rents,
+            cap_micro_usd=self._cap_of(caller, admitted) if admitted.rents else None,
             warnings=admitted.warnings,
             calls_back=callback is not None,
         )
@@ -166,6 +185,20 @@ class JobService:
             key = IdempotencyKey(idempotency_key, _digest(admitted.request_json), sent)
         submission = Submission(job, admitted.request_json, event, key, caller.address, callback=callback)
         return self._admission.submit(submission, caller.terms)
+
+    def _cap_of(self, caller: Caller, admitted: Admitted) -> int:
+        """Return what a job may cost; raises InvalidRequestError where more is asked for."""
+        limit = caller.max_cost_micro_usd
+        if limit is None:
+            limit = self._limits.max_cost_micro_usd
+        asked = admitted.max_cost_micro_usd
+        if asked is not None and asked > limit:
+            raise InvalidRequestError(
+                f"max_cost_usd may be at most {limit / MICRO_USD_PER_USD:g} here.",
+                pointer="/max_cost_usd",
+                code="cost_cap_too_high",
+            )
+        return limit if asked is None else asked
 
     def find(self, caller: Caller, job_id: str, is_wanted: IsWanted = lambda _job: True) -> StoredJob:
         """Return the job, and its result if it has ended; raises JobNotFoundError, RateLimitedError.

@@ -19,10 +19,10 @@ from rune.jobs.record import DueClass, Job, Status
 from rune.jobs.store import JobStore, Refused, StepQueue
 from rune.jobs.transitions import (
     Transition,
-    deadline_exceeded,
     expire_queued,
     forced_outcome,
     make_transition,
+    out_of_time,
 )
 from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 from rune.storage.change import apply
@@ -200,7 +200,7 @@ class LateJobSweep:
         claimed = self._store.update(job.job_id, lifecycle.claim(job, job.seq, uuid.uuid4().hex, now))
         if isinstance(claimed, Refused):
             return False
-        outcome = forced_outcome(claimed, now) or deadline_exceeded(claimed)
+        outcome = forced_outcome(claimed, now) or out_of_time(claimed)
         return self._commit(claimed, make_transition(claimed, outcome, now, 0))
 
     def _commit(self, job: Job, transition: Transition) -> bool:

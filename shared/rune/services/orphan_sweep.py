@@ -9,6 +9,7 @@ from rune.clock import Clock
 from rune.errors import RentalContendedError, RentalError, StoreUnavailableError, UnreadableRowError
 from rune.jobs.store import JobStore
 from rune.rentals import lifecycle
+from rune.rentals.cost_cap import JANITOR_DELAY
 from rune.rentals.deployment import DeploymentStore
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.labels import parse_label
@@ -67,6 +68,25 @@ class _Sweep:
         self.result.alarm_count += 1
         told = {"code": code, "reason": reason} if code or reason else {}
         log.error(event, extra={"rental_id": rental_id, **told, "metric": "RentalsOutOfHand"})
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An active job's hold on a rental.
+
+    Attributes
+    ----------
+    until
+        When the job should have released it; None where no active job holds it.
+    stopped_by
+        When the job should have stopped because its money is over; None where that has no end.
+    """
+
+    until: datetime | None = None
+    stopped_by: datetime | None = None
+
+
+NO_HOLD = Hold()
 
 
 class OrphanSweep:
@@ -217,15 +237,22 @@ class OrphanSweep:
             return
         if is_listing_ahead and rental is not None and not rental.was_seen:
             return
-        held_until = None if rental is None else self._held_until(rental)
+        hold = NO_HOLD if rental is None else self._find_hold(rental)
         if rental is not None and listing is not None:
-            rental, listing = await self._look_closer(sweep, rental, listing, held_until)
+            rental, listing = await self._look_closer(sweep, rental, listing, hold)
             instance = instance or listing.find(rental)
-        decision = decide_action(rental, listing, instance, held_until=held_until, now=self._clock.now())
+        decision = decide_action(
+            rental,
+            listing,
+            instance,
+            held_until=hold.until,
+            stopped_by=hold.stopped_by,
+            now=self._clock.now(),
+        )
         if decision.action is Action.LEAVE:
             return
         if rental is not None:
-            written = self._write(rental, listing, instance, held_until)
+            written = self._write(rental, listing, instance, hold)
             if written.is_alive and written.state is not RentalState.RELEASING:
                 # Returned to its tenant, or others have changed what should become of it.
                 return
@@ -252,7 +279,7 @@ class OrphanSweep:
         return own
 
     async def _look_closer(
-        self, sweep: _Sweep, rental: Rental, listing: Listing, held_until: datetime | None
+        self, sweep: _Sweep, rental: Rental, listing: Listing, hold: Hold
     ) -> tuple[Rental, Listing]:
         """Return the rental with its account, and the listing with what the machine itself shows if it lacks it."""
         now = self._clock.now()
@@ -262,29 +289,30 @@ class OrphanSweep:
         if rental.is_alive and is_of_other_account(rental, listing):
             # This key cannot show whether the machine exists, and cannot destroy it.
             sweep.ring("rental.of_other_account", rental.rental_id)
-        if held_until is not None and now <= held_until:
+        if hold.until is not None and now <= hold.until:
             # Its job looks for it.
             return rental, listing
         rental = update_rental(self._rental_store, rental, lambda found: record_missed(found, listing, now))
         confirmed = await sweep.calls.answer(lambda: self._provider.confirm_absence(rental, listing))
         return rental, confirmed or listing
 
-    def _held_until(self, rental: Rental) -> datetime | None:
-        """Return when the job that holds the rental should have released it; None where no active job holds it."""
+    def _find_hold(self, rental: Rental) -> Hold:
+        """Return until when an active job may hold the rental."""
         if rental.holder is None:
-            return None
+            return NO_HOLD
         job = self._jobs.read(rental.holder)
         if job is None or not job.is_active:
-            return None
+            return NO_HOLD
+        stopped_by = None if job.cost_cap_at is None else job.cost_cap_at + JANITOR_DELAY
         # Not the ceiling alone: that includes the time for which the machine may be kept afterwards.
-        return min(job.deadline_at + lifecycle.RELEASE_MARGIN, rental.ceiling_at)
+        return Hold(min(job.deadline_at + lifecycle.RELEASE_MARGIN, rental.ceiling_at), stopped_by)
 
     def _write(
         self,
         rental: Rental,
         listing: Listing | None,
         instance: Instance | None,
-        held_until: datetime | None,
+        hold: Hold,
     ) -> Rental:
         """Write what is decided before anything is done, and a risen price; return the rental as it then is."""
         now = self._clock.now()
@@ -293,8 +321,10 @@ class OrphanSweep:
             if found.holder not in (rental.holder, None):
                 # Another job has it by now: whether that job is active is for the next tick to look up.
                 return None
-            until = held_until if found.holder is not None else None
-            decision = decide_action(found, listing, instance, held_until=until, now=now)
+            held = hold if found.holder is not None else NO_HOLD
+            decision = decide_action(
+                found, listing, instance, held_until=held.until, stopped_by=held.stopped_by, now=now
+            )
             return write_decision(found, decision, listing, instance, now)
 
         written = update_rental(self._rental_store, rental, decide)

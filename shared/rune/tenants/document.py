@@ -19,6 +19,8 @@ MIN_KEEP_LIMIT_SECONDS = 60
 MAX_KEEP_LIMIT_SECONDS = 604_800
 """The bounds of `keep_seconds` in a request."""
 
+MIN_COST_USD = 0.01
+MAX_COST_USD = 10_000.0
 MAX_WEIGHT = 100
 MAX_JOBS = 1000
 DEFAULT_MAX_WAITING_JOBS = 1000
@@ -135,6 +137,13 @@ class TenantDocument(_Section):
         le=MAX_RUNTIME_SECONDS,
         description="Seconds that a job may run, unless its request asks for less; without it the deployment's "
         "`MaxRuntimeSeconds`.",
+    )
+    max_cost_usd: float | None = Field(
+        None,
+        ge=MIN_COST_USD,
+        le=MAX_COST_USD,
+        description="Dollars that one job may cost, unless its request asks for less; without it the deployment's "
+        "`MaxCostUsd`. A value that is not understood counts as the least.",
     )
     keep_limit_seconds: int = Field(
         DEFAULT_KEEP_LIMIT_SECONDS,

@@ -10,14 +10,17 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from rune.amounts import to_micro_usd
 from rune.net.addresses import AddressPolicy
 from rune.tenants.backends import Credential, TenantBackends, origin_of
 from rune.tenants.document import (
+    MAX_COST_USD,
     MAX_JOBS,
     MAX_KEEP_LIMIT_SECONDS,
     MAX_RUNTIME_SECONDS,
     MAX_WAITING_JOBS,
     MAX_WEIGHT,
+    MIN_COST_USD,
     MIN_KEEP_LIMIT_SECONDS,
     MIN_RUNTIME_SECONDS,
     BedrockSettings,
@@ -124,7 +127,10 @@ class _Reader:
             number = self._read_one(name, name, partial(_read_limit, least, most), otherwise=least)
             if number is not None:
                 limits[field] = timedelta(seconds=number) if name.endswith("_seconds") else number
-        return limits
+        cost = self._read_one(
+            "max_cost_usd", "max_cost_usd", _read_cost, otherwise=to_micro_usd(MIN_COST_USD)
+        )
+        return limits if cost is None else {**limits, "max_cost_micro_usd": cost}
 
     def _read_suspended(self) -> bool:
         value = self._members.get("suspended", False)
@@ -229,6 +235,18 @@ def _read_limit(least: int, most: int, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise EntryError(f"It is no whole number from {least} to {most}, and counts as {least}.")
     return value
+
+
+def _read_cost(value: object) -> int:
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not MIN_COST_USD <= value <= MAX_COST_USD
+    ):
+        raise EntryError(
+            f"It is no number from {MIN_COST_USD:g} to {MAX_COST_USD:g}, and counts as {MIN_COST_USD:g}."
+        )
+    return to_micro_usd(value)
 
 
 def _validate[T: BaseModel](model: type[T], value: Any) -> T:  # noqa: ANN401  # what JSON holds

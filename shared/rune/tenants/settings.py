@@ -38,6 +38,8 @@ class TenantSettings:
         Most of its jobs that run, and that wait, at the same time.
     max_runtime
         How long its jobs may run; None leaves it at the deployment's limit.
+    max_cost_micro_usd
+        What each of its jobs may cost; None leaves it at the deployment's limit.
     has_document
         Whether the operator has written a document for it. Without one, its tokens alone make it a tenant.
     """
@@ -53,6 +55,7 @@ class TenantSettings:
     max_running_jobs: int = MAX_JOBS
     max_waiting_jobs: int = DEFAULT_MAX_WAITING_JOBS
     max_runtime: timedelta | None = None
+    max_cost_micro_usd: int | None = None
     has_document: bool = False
 
     def admits(self, token: str) -> bool:

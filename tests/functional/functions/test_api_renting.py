@@ -95,7 +95,9 @@ def test_job_is_stored_as_one_that_rents_in_three_calls(
     job_id = response.document["job_id"]
     assert (response.status, response.document) == (202, {"job_id": job_id, "status": "accepted"})
     assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage"]
-    assert cloud.store.read(job_id) == a_posted_job(job_id=job_id, kind=kind, step=StepName.RENT, rents=True)
+    assert cloud.store.read(job_id) == a_posted_job(
+        job_id=job_id, kind=kind, step=StepName.RENT, rents=True, cap_micro_usd=10_000_000
+    )
     assert [json.loads(message) for message in cloud.received("money")] == [{"job_id": job_id, "seq": 1}]
 
 
@@ -105,6 +107,28 @@ def test_request_to_rent_is_kept_with_its_defaults_and_no_server(renting: Module
     document = {name: value for name, value in KEPT.items() if name != "backend_url"}
     terms = {"vastai": True, "min_dph": 0.0, "max_dph": 3.0, "reliability": 0.99}
     assert kept(cloud, response.document["job_id"]) == {**document, **terms}
+
+
+@pytest.mark.parametrize(
+    ("body", "micro_usd"),
+    [({}, 10_000_000), ({"max_cost_usd": 0.25}, 250_000), ({"max_cost_usd": 10}, 10_000_000)],
+)
+def test_job_that_rents_may_cost_what_its_request_or_the_deployment_says(
+    body: dict[str, object], micro_usd: int, renting: ModuleType, cloud: Cloud
+) -> None:
+    job_id = post(renting, BENCHMARK | body).document["job_id"]
+
+    job = cloud.store.read(job_id)
+    assert job is not None
+    assert job.cap_micro_usd == micro_usd
+    assert get(renting, f"/v1/jobs/{job_id}").document["max_cost_usd"] == micro_usd / 1_000_000
+
+
+def test_job_may_not_cost_more_than_the_deployment_allows(renting: ModuleType) -> None:
+    refused = post(renting, BENCHMARK | {"max_cost_usd": 10.01})
+
+    sentence = "max_cost_usd may be at most 10 here."
+    assert_problem(refused, a_refusal("cost_cap_too_high", "/max_cost_usd", sentence))
 
 
 def test_job_that_rents_tells_what_it_has_cost_so_far(renting: ModuleType, cloud: Cloud) -> None:

@@ -163,6 +163,7 @@ def test_renew_is_refused_when_neither_has_an_owner() -> None:
 TOO_LATE = Failed(
     "deadline_exceeded", "The job did not end within its time limit of 3600 seconds.", retryable=True
 )
+TOO_DEAR = Failed("cost_cap_reached", "The job would have cost more than its cap.", retryable=False)
 TOO_MANY = Failed("worker_lost", "4 workers were lost on this step.", retryable=True)
 
 
@@ -180,6 +181,11 @@ TOO_MANY = Failed("worker_lost", "4 workers were lost on this step.", retryable=
         (a_claimed_job(deadline_at=NOW, attempts=9), TOO_LATE),
         (a_claimed_job(step=StepName.MEASURE, deadline_at=after(0.001) - CLOSING_GRACE), None),
         (a_claimed_job(step=StepName.MEASURE, deadline_at=NOW - CLOSING_GRACE), TOO_LATE),
+        (a_claimed_job(cost_cap_at=after(0.001)), None),
+        (a_claimed_job(cost_cap_at=NOW), TOO_DEAR),
+        (a_claimed_job(cost_cap_at=NOW, deadline_at=after(-1)), TOO_LATE),
+        (a_claimed_job(step=StepName.MEASURE, cost_cap_at=after(0.001) - CLOSING_GRACE), None),
+        (a_claimed_job(step=StepName.MEASURE, cost_cap_at=NOW - CLOSING_GRACE), TOO_DEAR),
     ],
 )
 def test_forced_outcome_ends_a_turn_that_is_not_to_be_run(job: Job, expected: Outcome | None) -> None:

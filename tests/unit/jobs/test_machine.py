@@ -38,7 +38,10 @@ from tests.memory_job_store import MemoryJobStore
 pytestmark = pytest.mark.slow
 
 LIMITS = JobLimits(
-    queue_timeout=timedelta(hours=6), max_runtime=timedelta(hours=1), retention=timedelta(days=30)
+    queue_timeout=timedelta(hours=6),
+    max_runtime=timedelta(hours=1),
+    retention=timedelta(days=30),
+    max_cost_micro_usd=10_000_000,
 )
 SLOT_COUNT = 2
 

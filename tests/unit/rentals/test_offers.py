@@ -75,7 +75,8 @@ def test_find_rejection_reason_refuses_a_machine_that_failed_before_under_whatev
 
 
 def test_find_rejection_reason_covers_every_reason() -> None:
-    others = {RejectionReason.FAILED_BEFORE, RejectionReason.FAILED_LATELY}
+    # The cap is a matter of what the job is expected to cost: tests of the ranking.
+    others = {RejectionReason.FAILED_BEFORE, RejectionReason.FAILED_LATELY, RejectionReason.COST_CAP}
     assert {reason for reason, _ in REJECTED} | others == set(RejectionReason)
 
 

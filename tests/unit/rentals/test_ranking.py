@@ -216,3 +216,26 @@ def test_selection_is_the_same_however_the_market_is_listed(found: list[Offer]) 
     assert forward.candidates == backward.candidates
     assert forward.floor == backward.floor
     assert forward.floor is None or isinstance(forward.floor, Floor)
+
+
+def test_select_offers_leaves_out_what_costs_more_than_the_job_may() -> None:
+    free = select_offers([RTX_4090, H100], replace(REQUIREMENTS, max_usd_per_hour=Decimal(5)), LONG, Market())
+    dear, cheap = free.candidates[1].forecast, free.candidates[0].forecast
+    between = replace(LONG, most_usd=(dear.once_usd + cheap.once_usd) / 2)
+
+    capped = select_offers(
+        [RTX_4090, H100], replace(REQUIREMENTS, max_usd_per_hour=Decimal(5)), between, Market()
+    )
+
+    assert [each.offer.machine_id for each in capped.candidates] == [1]
+    assert capped.rejections == ((3, RejectionReason.COST_CAP),)
+    # With what two minutes of the machine cost.
+    assert capped.least_usd_beyond_cap == dear.once_usd + dear.usd_per_hour * 120 / 3600
+
+
+def test_select_offers_counts_what_is_kept_for_the_end() -> None:
+    (only,) = select_offers([RTX_4090], REQUIREMENTS, USE, Market()).candidates
+    enough = only.forecast.once_usd + only.forecast.usd_per_hour * 120 / 3600
+
+    assert choose(RTX_4090, use=replace(USE, most_usd=enough)) == [1]
+    assert choose(RTX_4090, use=replace(USE, most_usd=enough - Decimal("1e-9"))) == []

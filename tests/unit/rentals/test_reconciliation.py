@@ -146,6 +146,31 @@ def test_janitor_steps_in_when_the_job_should_have_been_done_long_ago(
     assert decided(rental, None, too_late, held_until=HELD_UNTIL) == absent
 
 
+STOPPED_BY = after(900)
+
+
+@pytest.mark.parametrize(
+    ("rental", "expected"),
+    [
+        (a_created_rental(), Decision(Action.DESTROY, EndReason.COST_CAP, "its job may cost no more")),
+        (a_running_rental(), Decision(Action.DESTROY, EndReason.COST_CAP, "its job may cost no more")),
+        # A janitor has written that it is to be destroyed, and died.
+        (a_releasing_rental(release_asked_at=after(890)), Decision(Action.DESTROY)),
+        (
+            a_kept_rental(state=RentalState.RUNNING, holder=OTHER_JOB_ID),
+            Decision(Action.RETURN_TO_TENANT),
+        ),
+    ],
+)
+def test_janitor_steps_in_when_the_job_s_money_is_over(rental: Rental, expected: Decision) -> None:
+    def decide(now: datetime) -> Decision:
+        listing = a_confirmed_listing(MACHINE, begun_at=now)
+        return decide_action(rental, listing, MACHINE, held_until=HELD_UNTIL, stopped_by=STOPPED_BY, now=now)
+
+    assert decide(after(899.999)) == LEAVE
+    assert decide(STOPPED_BY) == expected
+
+
 def test_janitor_returns_a_borrowed_machine_to_its_tenant_when_the_job_is_long_overdue() -> None:
     borrowed = a_kept_rental(state=RentalState.RUNNING, holder=OTHER_JOB_ID)
     too_late = HELD_UNTIL + OVERDUE_LIMIT + timedelta(milliseconds=1)

@@ -18,7 +18,10 @@ from tests.memory_job_store import MemoryJobStore
 from tests.unit.jobs.stores import a_store, fill
 
 LIMITS = JobLimits(
-    queue_timeout=timedelta(days=1), max_runtime=timedelta(hours=1), retention=timedelta(days=30)
+    queue_timeout=timedelta(days=1),
+    max_runtime=timedelta(hours=1),
+    retention=timedelta(days=30),
+    max_cost_micro_usd=10_000_000,
 )
 
 

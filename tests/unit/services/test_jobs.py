@@ -55,7 +55,10 @@ FIRST_STEPS = {
     Kind.LLM_INSTANCE: StepName.VERIFY,
 }
 LIMITS = JobLimits(
-    queue_timeout=timedelta(days=1), max_runtime=timedelta(hours=1), retention=timedelta(days=30)
+    queue_timeout=timedelta(days=1),
+    max_runtime=timedelta(hours=1),
+    retention=timedelta(days=30),
+    max_cost_micro_usd=10_000_000,
 )
 
 

@@ -33,6 +33,7 @@ WHOLE: dict[str, object] = {
     "max_running_jobs": 3,
     "max_waiting_jobs": 40,
     "max_runtime_seconds": 5400,
+    "max_cost_usd": 2.5,
     "keep_limit_seconds": 7200,
 }
 
@@ -224,6 +225,11 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"max_waiting_jobs": 0}, "max_waiting_jobs"),
     ({"max_waiting_jobs": 100_001}, "max_waiting_jobs"),
     ({"max_runtime_seconds": 59}, "max_runtime_seconds"),
+    ({"max_cost_usd": 0}, "max_cost_usd"),
+    ({"max_cost_usd": 0.0099}, "max_cost_usd"),
+    ({"max_cost_usd": 10_001}, "max_cost_usd"),
+    ({"max_cost_usd": True}, "max_cost_usd"),
+    ({"max_cost_usd": "5"}, "max_cost_usd"),
     ({"max_runtime_seconds": 86_401}, "max_runtime_seconds"),
     ({"max_runtime_seconds": "an hour"}, "max_runtime_seconds"),
 ]
@@ -256,6 +262,7 @@ def test_rest_of_the_document_goes_on(wrong: dict[str, object], place: str) -> N
         ("max_running_jobs", (settings.max_running_jobs, whole.max_running_jobs)),
         ("max_waiting_jobs", (settings.max_waiting_jobs, whole.max_waiting_jobs)),
         ("max_runtime_seconds", (settings.max_runtime, whole.max_runtime)),
+        ("max_cost_usd", (settings.max_cost_micro_usd, whole.max_cost_micro_usd)),
         ("keep_limit_seconds", (settings.keep_limit, whole.keep_limit)),
     ]:
         if section_name != section:
@@ -304,6 +311,7 @@ def test_null_is_understood_nowhere(section: str) -> None:
         "max_running_jobs": settings.max_running_jobs == 1,
         "max_waiting_jobs": settings.max_waiting_jobs == 1,
         "max_runtime_seconds": settings.max_runtime == timedelta(minutes=1),
+        "max_cost_usd": settings.max_cost_micro_usd == 10_000,
         "keep_limit_seconds": settings.keep_limit == timedelta(minutes=1),
     }
     assert [name for name, is_without in without.items() if is_without] == [section]
@@ -326,13 +334,21 @@ def test_null_within_an_entry_is_refused_with_it(document: dict[str, object], pl
 
 
 def test_limit_that_is_not_understood_counts_as_the_least() -> None:
-    limits = ("keep_limit_seconds", "max_runtime_seconds", "max_running_jobs", "max_waiting_jobs", "weight")
+    limits = (
+        "keep_limit_seconds",
+        "max_runtime_seconds",
+        "max_running_jobs",
+        "max_waiting_jobs",
+        "max_cost_usd",
+        "weight",
+    )
 
     settings, refused = read(dict.fromkeys(limits, "600"))
 
     assert len(refused) == len(limits)
     assert (settings.keep_limit, settings.max_runtime) == (timedelta(minutes=1), timedelta(minutes=1))
     assert (settings.max_running_jobs, settings.max_waiting_jobs, settings.weight) == (1, 1, 1)
+    assert settings.max_cost_micro_usd == 10_000
 
 
 def test_tenant_without_limits_has_those_of_the_deployment() -> None:

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 
+from rune.amounts import to_micro_usd
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, Document, LlmInstanceRequest
 from rune.errors import InvalidRequestError
 from rune.jobs.record import Kind, StepName
@@ -48,6 +49,8 @@ class Admitted:
         caller sent it.
     queue_timeout, max_runtime
         How long the job may wait to be begun, and run, if the request says so.
+    max_cost_micro_usd
+        What it may cost, if the request says so.
     """
 
     kind: Kind
@@ -58,6 +61,7 @@ class Admitted:
     sent_json: str | None = None
     queue_timeout: timedelta | None = None
     max_runtime: timedelta | None = None
+    max_cost_micro_usd: int | None = None
 
 
 def admit(request: Request, tenant: TenantSettings, policy: AddressPolicy, *, has_provider: bool) -> Admitted:
@@ -151,6 +155,7 @@ def _admitted(
         sent_json=normalize_sent(sent),
         queue_timeout=_seconds(known.queue_timeout_seconds),
         max_runtime=_seconds(known.max_runtime_seconds),
+        max_cost_micro_usd=_most_cost_micro_usd(known),
     )
 
 
@@ -162,6 +167,11 @@ def normalize_sent(request: Document) -> str:
 
 def _seconds(seconds: int | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
+
+
+def _most_cost_micro_usd(request: Request) -> int | None:
+    asked = None if isinstance(request, AgenticAgentRequest) else request.max_cost_usd
+    return None if asked is None else to_micro_usd(asked)
 
 
 def _warnings_about(request: BenchmarkRequest | LlmInstanceRequest, renting: Renting) -> tuple[str, ...]:

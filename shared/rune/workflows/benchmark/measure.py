@@ -7,7 +7,8 @@ what its caller may ask of it: the question as it is, and a limit on the time of
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from rune.bench.driver import learn_tokens_per_word
 from rune.bench.prompts import make_prompts
@@ -33,7 +34,7 @@ from rune.jobs.outcomes import Again, Failed, Note, Outcome
 from rune.jobs.plan import CLOSING_SECONDS
 from rune.jobs.record import Job
 from rune.jobs.step import StepContext
-from rune.jobs.transitions import MAX_FAILURES
+from rune.jobs.transitions import MAX_FAILURES, out_of_time
 from rune.llm.protocol import ModelFacts, ModelServer
 from rune.workflows.benchmark import server_snapshot
 from rune.workflows.benchmark.context_size import context_tokens_of
@@ -46,6 +47,8 @@ from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends
 
 RESERVE_SECONDS = CLOSING_SECONDS
 """Kept of a turn's time after its point: to fold it, to write its records and to commit."""
+
+_ALMOST = timedelta(seconds=RESERVE_SECONDS)
 
 LEAST_POINT_SECONDS = 20.0
 """With less than this no point is begun."""
@@ -85,7 +88,7 @@ class MeasureStep:
                     return Failed.from_error(error)
                 decided = _GIVEN_UP
         if state is None:
-            return Failed("deadline_exceeded", "No time was left to measure anything.", retryable=False)
+            return replace(out_of_time(context.job), retryable=False)
         return await self._finish(context, request, state, decided)
 
     async def _measure_point(
@@ -119,6 +122,8 @@ class MeasureStep:
             # The next point, or the next try of this one, has the key that is there now.
             self._backends.reread_key(context.job)
         if not state.runs and not run.completed:
+            if context.job.is_capped and self._dependencies.clock.now() >= context.job.ends_at - _ALMOST:
+                return out_of_time(context.job)
             raise _error_of(run, measured.first_errors)
         key = None
         if request.workload is not None:
@@ -255,13 +260,17 @@ def _decide(context: StepContext, workload: Workload, state: MeasuringState | No
     """Return the point to measure now, or why there is none."""
     following = next_point(workload, state.runs if state else ())
     if isinstance(following, str):
-        return _End(following)
+        return _time_end(context) if following == "time_over" else _End(following)
     if _time_left_seconds(context) < LEAST_POINT_SECONDS:
-        return _End("time_over")
+        return _time_end(context)
     if state is not None and _is_last_try(context.job):
         # This point ends every worker. The points before it must not be lost with it.
         return _GIVEN_UP
     return following
+
+
+def _time_end(context: StepContext) -> _End:
+    return _End("cost_cap", ("cost_cap_reached",)) if context.job.is_capped else _End("time_over")
 
 
 def _time_left_seconds(context: StepContext) -> float:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from math import inf
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.errors import AddressError, ModelServerError
 from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
 from rune.jobs.record import Job
@@ -11,7 +12,7 @@ from rune.rentals import lifecycle, reconciliation
 from rune.rentals.blame import Blame, find_boot_blame, has_failed_so
 from rune.rentals.instance import PORT_TIMEOUT, BootState, Instance, find_boot_state
 from rune.rentals.proof import find_loss
-from rune.rentals.record import MICRO_USD_PER_USD, EndReason, Rental
+from rune.rentals.record import EndReason, Rental
 from rune.storage.change import Change
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.rental.dependencies import (

@@ -22,6 +22,7 @@ from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import reconciliation
 from rune.rentals.bills import cost_of_holder_micro_usd
 from rune.rentals.blame import is_same_again
+from rune.rentals.cost_cap import most_cost_micro_usd, stop_at
 from rune.rentals.deployment import DeploymentStore
 from rune.rentals.hosts import HostStore
 from rune.rentals.paced_provider import PacedProvider, ThrottledError
@@ -118,18 +119,49 @@ class RentalDependencies:
     def spending(self, job: Job, rental: Rental | None) -> Spending:
         """Return what the job's rentals cost up to now: its own, those that it had borrowed, the one it uses."""
         now = self.clock.now()
-        own = sum_attempts(self.rental_store.read_attempts(job.job_id), job.job_id, now)
-        is_borrowing = rental is not None and rental.job_id != job.job_id and rental.holder == job.job_id
-        before = job.borrowed_micro_usd
-        if not is_borrowing and job.rental_id and not job.rental_id.startswith(job.job_id):
-            # It had borrowed a kept machine and no longer has it: only the job's row knows what that cost.
-            before = max(before, job.cost_micro_usd - own)
-        total = own + before
-        if is_borrowing and rental is not None:
-            total += cost_of_holder_micro_usd(rental, now)
+        attempts = self.rental_store.read_attempts(job.job_id)
+        own = sum_attempts(attempts, job.job_id, now)
+        held = rental if rental is not None and rental.holder == job.job_id else None
+        before = borrowed = job.borrowed_micro_usd
+        if held is not None and held.job_id != job.job_id:
+            borrowed += cost_of_holder_micro_usd(held, now)
+        elif has_borrowed(job):
+            # It no longer has the kept machine, and only the job's row knows what that cost.
+            before = borrowed = max(before, job.cost_micro_usd - own)
+        cost_cap_at = None
+        if held is not None and held.is_alive:
+            left = left_micro_usd(job, attempts, borrowed, now)
+            cost_cap_at = None if left is None else stop_at(held.prices, left, now)
         # What was told never falls: two workers' clocks may be seconds apart.
-        total = max(total, job.cost_micro_usd)
-        return Spending(rental.rental_id if rental else None, total, before or None)
+        total = max(own + borrowed, job.cost_micro_usd)
+        return Spending(rental.rental_id if rental else None, total, before or None, cost_cap_at)
+
+
+def has_borrowed(job: Job) -> bool:
+    """Return whether the job uses, or used last, a machine that another job had rented."""
+    return job.rental_id is not None and not job.rental_id.startswith(job.job_id)
+
+
+def left_micro_usd(
+    job: Job, attempts: tuple[Rental, ...], borrowed_micro_usd: int, now: datetime
+) -> int | None:
+    """Return how much more the job may cost, when each of its own machines is reckoned at the most it can cost.
+
+    Parameters
+    ----------
+    borrowed_micro_usd
+        What kept machines have cost it.
+
+    Returns
+    -------
+    int or None
+        In millionths of a dollar; negative where the cap is passed. None for a job without a cap, as earlier
+        versions stored them.
+    """
+    if job.cap_micro_usd is None:
+        return None
+    own = sum(most_cost_micro_usd(each, now) for each in attempts if each.job_id == job.job_id)
+    return job.cap_micro_usd - own - borrowed_micro_usd
 
 
 def sum_attempts(attempts: tuple[Rental, ...], job_id: str, now: datetime) -> int:

@@ -139,7 +139,7 @@ class PullStep:
             if mbit is None:
                 return
             download = Download(progress.completed_bytes, progress.total_bytes, mbit)
-            time_left = job.deadline_at - now
+            time_left = job.ends_at - now
             is_slow = (
                 other is not None
                 and not is_last

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.bench.costs import add_cost, time_to_ready
 from rune.contracts import (
     BenchmarkReport,
@@ -15,7 +16,7 @@ from rune.contracts import (
     read_stored,
 )
 from rune.jobs.record import Job, Kind
-from rune.rentals.record import MICRO_USD_PER_USD, Rental
+from rune.rentals.record import Rental
 
 _BUSY_PHASES = frozenset({"pull", "load", "first_token", "measure"})
 """Phases in which the machine pulls the model, loads it or is asked; `judge` is one where it judges too."""

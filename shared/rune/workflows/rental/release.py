@@ -78,7 +78,8 @@ class ReleaseStep:
             return self._released(context, borrowed=rental) if is_returned else self._again(job, rental, 1)
         if self._is_to_be_kept(context, rental):
             until = now + timedelta(seconds=read_request(context).keep_seconds)
-            is_kept = self._let_go(rental, job, lambda found: lifecycle.keep(found, until, now))
+            paid_until = dependencies.spending(job, rental).cost_cap_at
+            is_kept = self._let_go(rental, job, lambda found: lifecycle.keep(found, until, now, paid_until))
             return self._released(context) if is_kept else self._again(job, rental, 1)
         try:
             left, delay_seconds = await self._destroy(rental)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.errors import (
     CreateLostError,
     NoCreditError,
@@ -23,14 +24,7 @@ from rune.rentals.labels import make_label
 from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.provider import Order, Template
 from rune.rentals.reconciliation import record_not_made
-from rune.rentals.record import (
-    MICRO_USD_PER_USD,
-    EndReason,
-    Machine,
-    Rental,
-    RentalState,
-    make_rental_id,
-)
+from rune.rentals.record import EndReason, Machine, Rental, RentalState, make_rental_id
 from rune.storage.change import Change
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.rental.dependencies import (
@@ -60,6 +54,7 @@ CONTEXT_TOKENS = 8192
 (https://github.com/ollama/ollama/blob/main/docs/context-length.mdx); its cache does not fit beside the model."""
 
 _BUSY_DELAY_SECONDS = 12
+_BYTES_PER_GB = 1_000_000_000
 
 _REASONS: Mapping[type[RentalError], EndReason] = {
     OfferGoneError: EndReason.OFFER_GONE,
@@ -108,7 +103,7 @@ class RentStep:
         if not found.is_alive:
             return Next(step_after(context, Fact.ORDER_LOST), error_type=EndReason.CREATE_LOST.value)
         if found.contract_id is None:
-            return Again(5)
+            return Again(5, spending=dependencies.spending(job, found))
         labels = {"contract_id": str(found.contract_id)}
         step = step_after(context, fact_of(found, job))
         return Next(step, labels=labels, spending=dependencies.spending(job, found))
@@ -263,6 +258,7 @@ class RentStep:
             model=planned.model.name,
             template_hash=planned.template.template_hash if planned.template else None,
             image_bytes=most_image_bytes(image),
+            model_bytes=planned.model.download_gb * _BYTES_PER_GB,
             choice=planned.reason,
             alternative=planned.alternative,
             has_self_destruct=script is not None and self_destruct.fits(planned.template),

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.errors import StoreUnavailableError
 from rune.jobs.outcomes import Failed, Note
 from rune.jobs.record import Job
@@ -22,7 +24,12 @@ from rune.rentals.ranking import (
 )
 from rune.rentals.record import OLLAMA_IMAGE_BYTES, Rental
 from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
-from rune.workflows.rental.dependencies import RentalDependencies, RentalRequest, required_model
+from rune.workflows.rental.dependencies import (
+    RentalDependencies,
+    RentalRequest,
+    left_micro_usd,
+    required_model,
+)
 from rune.workflows.rental.selection import (
     PlannedOrder,
     describe_needs,
@@ -85,8 +92,11 @@ async def plan_order(
     ceiling_at = latest_end(job, request)
     image = image_of(dependencies, template)
     requirements = describe_needs(request, template, image, ceiling_at - began_at)
+    left = left_micro_usd(job, attempts, job.borrowed_micro_usd, began_at)
+    if left is not None and left <= 0:
+        return Failed("cost_cap_reached", "The job has cost as much as it may.", retryable=False)
     model = required_model(request)
-    use = describe_use(job, request, model, most_image_bytes(image))
+    use = describe_use(job, request, model, most_image_bytes(image), left)
     known = _KnownHosts(dependencies.hosts, began_at)
 
     def look(offers: tuple[Offer, ...]) -> Market:
@@ -101,6 +111,8 @@ async def plan_order(
     selection = select(offers)
     took_ms = round((dependencies.clock.now() - began_at).total_seconds() * 1000)
     note = Note("vastai.offer_search", describe_selection(selection), duration_ms=took_ms)
+    if not selection.candidates and selection.least_usd_beyond_cap is not None:
+        return replace(too_dear(job, selection.least_usd_beyond_cap, left or 0), notes=(note,))
     if not selection.candidates:
         sentence = (
             f"None of {len(offers)} offers fits: {summarize_rejections(selection)}."
@@ -113,6 +125,15 @@ async def plan_order(
     reason = explain_choice(selection)
     order = PlannedOrder(offer, requirements, model, template, ceiling_at, reason, alternative)
     return OrderPlan(order, note)
+
+
+def too_dear(job: Job, least_usd: Decimal, left: int) -> Failed:
+    """Return the failure of a job for which every machine that fits would cost too much."""
+    left_usd = Decimal(left) / MICRO_USD_PER_USD
+    sentence = f"It would cost {least_usd:.4f} USD on the cheapest offer, and may cost {left_usd:.4f} more."
+    if job.cost_micro_usd:
+        return Failed("cost_cap_reached", sentence, retryable=False)
+    return Failed("cost_cap_too_low", sentence, retryable=True, is_final=True)
 
 
 def image_of(dependencies: RentalDependencies, template: Template | None) -> str:

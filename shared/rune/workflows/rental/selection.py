@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.bench.prompts import make_prompts
 from rune.contracts import BenchmarkRequest
 from rune.jobs.record import Job
@@ -18,7 +19,7 @@ from rune.rentals.lifecycle import RELEASE_MARGIN
 from rune.rentals.offers import VRAM_MARGIN_PERCENT, Offer, Requirements
 from rune.rentals.provider import Template
 from rune.rentals.ranking import Selection, explain_choice, name_gpus
-from rune.rentals.record import MICRO_USD_PER_USD, Alternative, EndReason, Rental, RentalState
+from rune.rentals.record import Alternative, EndReason, Rental, RentalState
 from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.rental.dependencies import RentalRequest, required_model
 
@@ -77,11 +78,20 @@ def required_vram_mb(request: RentalRequest, model: SizedModel) -> int:
     return model.vram_mb + context_vram_mb(model, context_tokens_of(request, rents=True) or 0)
 
 
-def describe_use(job: Job, request: RentalRequest, model: SizedModel, image_bytes: int) -> ExpectedUse:
-    """Return what the job will do with its machine, as far as its request tells."""
+def describe_use(
+    job: Job, request: RentalRequest, model: SizedModel, image_bytes: int, left_micro_usd: int | None = None
+) -> ExpectedUse:
+    """Return what the job will do with its machine, as far as its request tells.
+
+    Parameters
+    ----------
+    left_micro_usd
+        What it may still cost, in millionths of a dollar; None for no limit.
+    """
     kept = timedelta(seconds=request.keep_seconds) if keeps(job, request) else timedelta(0)
     tokens = count_output_tokens(request) if isinstance(request, BenchmarkRequest) else 0
-    return ExpectedUse(image_bytes / _BYTES_PER_GB, estimate_weights_gb(model), tokens, kept)
+    most_usd = None if left_micro_usd is None else Decimal(left_micro_usd) / MICRO_USD_PER_USD
+    return ExpectedUse(image_bytes / _BYTES_PER_GB, estimate_weights_gb(model), tokens, kept, most_usd)
 
 
 def count_output_tokens(request: BenchmarkRequest) -> int:

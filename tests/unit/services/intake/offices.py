@@ -32,7 +32,7 @@ SAMPLES = {
     Way.TOPIC: "intake-topic",
     Way.WORKFLOW: "intake-workflow",
 }
-LIMITS = JobLimits(timedelta(days=1), timedelta(hours=1), timedelta(days=30))
+LIMITS = JobLimits(timedelta(days=1), timedelta(hours=1), timedelta(days=30), 10_000_000)
 
 ALWAYS = lambda: True  # noqa: E731  # as the services take it
 

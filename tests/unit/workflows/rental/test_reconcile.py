@@ -36,7 +36,7 @@ def test_reconcile_finds_the_machine_of_a_lost_order_by_its_label() -> None:
 def test_reconcile_goes_on_looking_as_long_as_the_machine_may_turn_up(seconds: float) -> None:
     world = a_world(a_rental(), seconds=seconds)
 
-    assert world.run(JOB) == Again(5)
+    assert world.run(JOB) == Again(5, spending=Spending(RENTAL_ID, 0))
     assert world.rental() == a_rental()
 
 

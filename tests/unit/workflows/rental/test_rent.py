@@ -94,6 +94,7 @@ def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
         prices=Prices(346_700, 11_389, 2_000),
         ceiling_at=JOB.deadline_at + timedelta(minutes=5),
         model=MODEL,
+        model_bytes=9_000_000_000,
         choice=WHY,
         alternative=Alternative(912, 358_089, 12_000),
         has_self_destruct=True,

@@ -1,0 +1,55 @@
+"""When a job must stop so that its machine does not cost more than the job may.
+
+A cap is a moment: the machine's price is known, so the time that the money buys is too. Nothing has to be watched
+between two looks.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from rune.rentals.bills import cost_micro_usd
+from rune.rentals.record import Prices, Rental
+
+_BYTES_PER_GB = 1_000_000_000
+
+STOP_MARGIN = timedelta(minutes=2)
+"""Of a job's money, kept for its end: the step in hand ends and its result is written (15 s), and the machine is
+destroyed and proven gone (10 to 30 s). If that worker is lost, the janitor does it instead: `JANITOR_DELAY` and a
+minute's tick later."""
+
+JANITOR_DELAY = timedelta(seconds=50)
+"""How long after the moment at which the job must stop the janitor leaves the machine to the job's own worker."""
+
+
+def most_cost_micro_usd(rental: Rental, until: datetime) -> int:
+    """Return the most that a rental can have cost up to a moment, with the download that is still to come.
+
+    An order without an answer counts as a machine that has been there since the order.
+    """
+    if not rental.is_alive:
+        return rental.cost_micro_usd or 0
+    machine = rental if rental.contract_id is not None else replace(rental, contract_id=0)
+    return cost_micro_usd(machine, until) + _download_to_come_micro_usd(rental)
+
+
+def stop_at(prices: Prices, left_micro_usd: int, now: datetime) -> datetime:
+    """Return when a job must stop whose machine bills from now on.
+
+    Parameters
+    ----------
+    left_micro_usd
+        What is left of the job's money, in millionths of a dollar; it may be negative.
+    """
+    hours = left_micro_usd / prices.micro_usd_per_hour if prices.micro_usd_per_hour else _FOREVER_HOURS
+    return now + timedelta(hours=min(hours, _FOREVER_HOURS)) - STOP_MARGIN
+
+
+_FOREVER_HOURS = 24 * 365
+"""Of a machine that costs nothing by the hour."""
+
+
+def _download_to_come_micro_usd(rental: Rental) -> int:
+    if rental.downloaded_bytes or rental.pulling_bytes:
+        # It is in the bill.
+        return 0
+    return -(-rental.model_bytes * rental.prices.download_micro_usd_per_gb // _BYTES_PER_GB)
