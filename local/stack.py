@@ -233,6 +233,7 @@ def _parameters(
         "ApiTokens": tokens.deployed,
         "AllowedNetworks": settings.allowed_networks,
         "SigningKeyParameter": SIGNING_KEY_PARAMETER,
+        "ArchiveTable": "true",
         "InferenceConcurrency": str(settings.running_jobs),
     }
 
@@ -252,6 +253,7 @@ def _describe(
         api_id=outputs["ApiId"],
         table=outputs["TableName"],
         bucket=outputs["BucketName"],
+        archive_bucket=outputs["ArchiveBucketName"],
         money_queue_url=outputs["MoneyQueueUrl"],
         inference_queue_url=outputs["InferenceQueueUrl"],
         notice_queue_url=outputs["NoticeQueueUrl"],

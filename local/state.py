@@ -24,6 +24,8 @@ class StackState:
         Address of the API.
     tenant, token
         Credentials of a caller; the token is None when the stack got only hashes.
+    archive_bucket
+        Where a line is kept of each job that has ended.
     emulator_url
         AWS endpoint; access key and secret are `test`, the region is us-east-1.
     event_bus
@@ -53,6 +55,7 @@ class StackState:
     api_id: str
     table: str
     bucket: str
+    archive_bucket: str
     money_queue_url: str
     inference_queue_url: str
     notice_queue_url: str

@@ -15,6 +15,10 @@ class NotifierSettings:
     ----------
     event_bus
         Name of the bus on which events are published; empty for none.
+    bucket
+        Where large requests and results are read.
+    archive_bucket
+        Where a line is kept of each job that has ended; empty for nowhere.
     with_workflows
         Whether state machines wait for jobs.
     """
@@ -23,6 +27,8 @@ class NotifierSettings:
     dead_letter_queue_url: str
     notice_queue_url: str
     event_bus: str
+    bucket: str
+    archive_bucket: str
     with_workflows: bool = False
 
     @classmethod
@@ -33,5 +39,7 @@ class NotifierSettings:
             dead_letter_queue_url=read_text(environment, "RUNE_DEAD_LETTER_QUEUE_URL"),
             notice_queue_url=read_text(environment, "RUNE_NOTICE_QUEUE_URL"),
             event_bus=environment.get("RUNE_EVENT_BUS", ""),
+            bucket=read_text(environment, "RUNE_BUCKET"),
+            archive_bucket=environment.get("RUNE_ARCHIVE_BUCKET", ""),
             with_workflows=read_flag(environment, "RUNE_WORKFLOWS"),
         )

@@ -20,3 +20,8 @@ def _sinks(clients: Clients, settings: NotifierSettings) -> Iterator[Sink]:
         from rune.services.workflow_answers import WorkflowAnswers  # noqa: PLC0415
 
         yield WorkflowAnswers(clients.job_store(settings.table, bucket=None), clients.workflow_tasks())
+    if settings.archive_bucket:
+        from rune.services.archive import ArchiveSink  # noqa: PLC0415
+
+        jobs = clients.job_store(settings.table, settings.bucket)
+        yield ArchiveSink(jobs, clients.archive(settings.archive_bucket))

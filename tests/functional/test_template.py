@@ -101,6 +101,8 @@ VARIABLES = {
         "RUNE_DEAD_LETTER_QUEUE_URL",
         "RUNE_EVENT_BUS",
         "RUNE_WORKFLOWS",
+        "RUNE_BUCKET",
+        "RUNE_ARCHIVE_BUCKET",
     },
 }
 WRITE_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
@@ -146,6 +148,7 @@ ACTIONS = {
     "NotifierRole": WRITE_LOGS
     | {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"}
     | {"dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:UpdateItem", "events:PutEvents"}
+    | {"s3:GetObject", "s3:PutObject"}
     | ANSWER_TASKS,
     "TriggerRole": SUBMIT_ACTIONS
     | ANSWER_TASKS
@@ -222,13 +225,12 @@ def test_queue_is_encrypted(name: str) -> None:
     assert QUEUES[name]["SqsManagedSseEnabled"] is True
 
 
-def test_tls_is_demanded_for_every_queue_and_the_bucket() -> None:
-    queues, bucket = (RESOURCES[name]["Properties"] for name in ("QueuePolicy", "BucketPolicy"))
+def test_tls_is_demanded_for_every_queue_and_bucket() -> None:
+    queues = RESOURCES["QueuePolicy"]["Properties"]
+    buckets = of_type("AWS::S3::BucketPolicy").values()
     assert queues["Queues"] == [{"Ref": name} for name in QUEUES if name not in INTAKES]
-    for (statement,) in (
-        queues["PolicyDocument"]["Statement"],
-        bucket["PolicyDocument"]["Statement"],
-    ):
+    assert [each["Bucket"] for each in buckets] == [{"Ref": name} for name in of_type("AWS::S3::Bucket")]
+    for statement in (each["PolicyDocument"]["Statement"][0] for each in (queues, *buckets)):
         assert statement["Effect"] == "Deny"
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
@@ -436,6 +438,18 @@ def test_notifier_publishes_on_the_deployments_own_bus_alone() -> None:
     assert TEMPLATE["Outputs"]["EventBusName"]["Value"] == {"Ref": "EventBus"}
 
 
+def test_notifier_alone_writes_the_archive_and_nobody_reads_it() -> None:
+    written = {name: resources_of(name, "s3:PutObject") for name in ROLES}
+    everything = str({name: statements(role["Policies"]) for name, role in ROLES.items()})
+
+    assert written["NotifierRole"] == [{"Fn::Sub": "${ArchiveBucket.Arn}/archive/*"}]
+    assert everything.count("ArchiveBucket") == 1
+    assert statement_under("HasArchive", "NotifierRole", "WriteArchive")
+    assert statement_under("HasArchive", "NotifierRole", "ReadRequestsAndResults")["Resource"] == [
+        {"Fn::Sub": f"${{Bucket.Arn}}/{folder}/*"} for folder in ("requests", "results")
+    ]
+
+
 @pytest.mark.parametrize("name", ROLES)
 def test_role_names_every_resource(name: str) -> None:
     for entry in statements(ROLES[name]["Policies"]):
@@ -444,7 +458,14 @@ def test_role_names_every_resource(name: str) -> None:
         for resource in listed(entry["Resource"]):
             assert isinstance(resource, dict), f"{entry['Sid']} of {name} names {resource}"
             pattern = str(listed(resource.get("Fn::Sub", ""))[0])
-            folders = ("/requests/*", "/results/*", "/inbox/*", "/outbox/*", ":parameter${Path}/*")
+            folders = (
+                "/requests/*",
+                "/results/*",
+                "/archive/*",
+                "/inbox/*",
+                "/outbox/*",
+                ":parameter${Path}/*",
+            )
             assert "*" not in pattern or pattern.endswith(folders), f"{entry['Sid']} of {name}"
 
 

@@ -257,6 +257,12 @@ class Clients:
 
         return EventBus(lambda: self._events, name)
 
+    def archive(self, bucket: str) -> S3ObjectStore:
+        """Return the bucket of the archive."""
+        from rune.aws.s3 import S3ObjectStore
+
+        return S3ObjectStore(lambda: self._s3, bucket, JSON_LINES)
+
     def dead_letters(self, queue_url: str) -> SqsDeadLetters:
         """Return the dead-letter queue."""
         return SqsDeadLetters(self._sqs, queue_url)

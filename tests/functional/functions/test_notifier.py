@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rune.aws.job_store import LARGEST_ROW_BYTES
 from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.events.outbox import OutboxState, fall_due
 from rune.events.record import Subject, SubjectKind
+from rune.jobs.outcomes import Done
+from rune.jobs.record import StepName
 from rune.jobs.store import Submission
+from rune.jobs.transitions import make_transition
 from rune.services.publishing import Publisher
-from tests.builders import JOB_ID, NOW, a_job, a_sample_event, after, an_event, an_sqs_event
+from tests.builders import JOB_ID, NOW, a_claimed_job, a_job, a_sample_event, after, an_event, an_sqs_event
 from tests.functional.functions.loading import loaded
 
 if TYPE_CHECKING:
@@ -188,3 +192,82 @@ def test_deployment_without_a_bus_publishes_nowhere_and_owes_nothing(
         assert handler.handle(a_sample_event("sqs-notice"), CONTEXT) == DONE
 
     assert cloud.outbox.read(JOB).due_at is None
+
+
+# ---------------------------------------------------------------- the archive
+
+
+ARCHIVE = "rune-test-archive"
+
+
+@pytest.fixture
+def archiving(cloud: Cloud) -> Iterator[ModuleType]:
+    """A notifier whose only sink is the archive."""
+    cloud.s3.create_bucket(
+        Bucket=ARCHIVE,
+        CreateBucketConfiguration={"LocationConstraint": "eu-central-1"},
+    )
+    environment = {**cloud.environment, "RUNE_EVENT_BUS": "", "RUNE_ARCHIVE_BUCKET": ARCHIVE}
+    with loaded("notifier.handler", environment) as handler:
+        yield handler
+    for found in cloud.s3.list_objects_v2(Bucket=ARCHIVE).get("Contents", []):
+        cloud.s3.delete_object(Bucket=ARCHIVE, Key=found["Key"])
+    cloud.s3.delete_bucket(Bucket=ARCHIVE)
+
+
+def put_ended(cloud: Cloud, result_json: str) -> None:
+    job = a_claimed_job(step=StepName.MEASURE)
+    cloud.store.submit(Submission(job, json.dumps({"model": "llama3.1:8b"}), an_event()))
+    assert cloud.store.commit(job, make_transition(job, Done(result_json), after(9), 5))
+    cloud.calls.clear()
+
+
+@pytest.mark.parametrize("answer", ["a", "a" * 2 * LARGEST_ROW_BYTES], ids=["in the table", "in the bucket"])
+def test_job_that_has_ended_is_a_line_in_the_archive(
+    answer: str, archiving: ModuleType, cloud: Cloud
+) -> None:
+    put_ended(cloud, json.dumps({"answer": answer}))
+
+    assert archiving.handle(a_sample_event("sqs-notice"), CONTEXT) == DONE
+
+    (found,) = cloud.s3.list_objects_v2(Bucket=ARCHIVE)["Contents"]
+    assert found["Key"] == f"archive/default/benchmark/2026-11-23/{JOB_ID}.json"
+    stored = cloud.s3.get_object(Bucket=ARCHIVE, Key=found["Key"])
+    (line,) = stored["Body"].read().decode().splitlines()
+    assert json.loads(json.loads(line)["result"]) == {"answer": answer}
+    assert (json.loads(line)["model"], stored["ContentType"]) == ("llama3.1:8b", "application/x-ndjson")
+    assert cloud.outbox.read(JOB).pointers == {"archive": 3}
+
+
+def test_line_is_written_at_a_price_that_is_told(archiving: ModuleType, cloud: Cloud) -> None:
+    put_ended(cloud, "{}")
+
+    archiving.handle(a_sample_event("sqs-notice"), CONTEXT)
+
+    # Of these the second and third BatchGetItem and the PutObject are the archive's (docs/archive.md).
+    assert cloud.operations == [
+        "BatchGetItem",
+        "Query",
+        "BatchGetItem",
+        "BatchGetItem",
+        "PutObject",
+        "UpdateItem",
+    ]
+
+
+def test_archive_that_cannot_be_written_is_tried_again(
+    archiving: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_ended(cloud, "{}")
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailableError("The bucket cannot be reached now.")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr("rune.aws.s3.S3ObjectStore.put", fail)
+        assert archiving.handle(a_sample_event("sqs-notice"), CONTEXT) == DONE
+
+    assert [record.msg for record in caplog.records] == ["events.not_published"]
+    assert cloud.outbox.read(JOB).due_at is not None
+    archiving.handle(a_sample_event("sqs-notice"), CONTEXT)
+    assert cloud.s3.list_objects_v2(Bucket=ARCHIVE)["KeyCount"] == 1

@@ -18,6 +18,7 @@ STATE = StackState(
     api_id="a",
     table="t",
     bucket="b",
+    archive_bucket="b",
     money_queue_url="c",
     inference_queue_url="i",
     notice_queue_url="n",

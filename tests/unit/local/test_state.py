@@ -17,6 +17,7 @@ STATE = StackState(
     api_id="abc",
     table="table",
     bucket="bucket",
+    archive_bucket="bucket",
     money_queue_url="money",
     inference_queue_url="inference",
     notice_queue_url="notice",
