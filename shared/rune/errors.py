@@ -486,6 +486,9 @@ class PullTooSlowError(ModelServerError):
 class PullTooLateError(PullTooSlowError):
     """The download misses the job's deadline, and no other machine is expected to make it."""
 
+    code = "pull_too_late"
+    retryable = True
+
 
 class BadResponseError(ModelServerError):
     """The answer does not follow the protocol: wrong content type, not JSON, fields missing, over a size limit."""

@@ -64,7 +64,7 @@ def test_job_ends_within_minutes_when_the_model_is_slow_to_come_everywhere() -> 
     assert world.account is not None
     job = world.table.jobs[job_id or ""]
     assert job.failure is not None
-    assert job.failure.code == "pull_too_slow"
+    assert job.failure.code == "pull_too_late"
     # Until its deadline, an hour later, it would have cost 0.52 USD.
     assert job.cost_micro_usd < 350_000
     assert world.violations == []

@@ -78,7 +78,7 @@ class PullStep:
             reason, dependencies = EndReason.PULL_TOO_SLOW, self._dependencies
             if isinstance(error, PullTooLateError):
                 dependencies.leave(context.job, rental, reason, error.sentence)
-                return replace(Failed.from_error(error), retryable=True, is_final=True)
+                return replace(Failed.from_error(error), is_final=True)
             return leave_and_rent_again(context, dependencies, rental, reason, error.sentence)
         if find_blame(error, Phase.PULL, is_only_here=_is_only_here(context, rental)) is Blame.REQUEST:
             raise error

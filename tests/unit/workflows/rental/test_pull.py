@@ -278,7 +278,7 @@ def test_pull_ends_the_job_when_the_model_cannot_come_in_its_time_on_any_machine
     outcome = crawl(world, 8.0)
 
     sentence = "The model came with 8.0 Mbit/s, and would have taken 79 min more."
-    assert outcome == Failed("pull_too_slow", sentence, retryable=True, is_final=True)
+    assert outcome == Failed("pull_too_late", sentence, retryable=True, is_final=True)
     # Four windows of 45 s.
     assert world.clock.now() == after(150 + 180)
     rental = world.rental()
