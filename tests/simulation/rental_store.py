@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, override
 
+from local.simulators.vastai import Contract
 from rune.events.record import PublicEvent
 from rune.rentals.bills import cost_so_far_micro_usd
 from rune.rentals.hosts import HostRecord, HostReport, HostStore
@@ -175,8 +176,13 @@ class WatchedRentalStore(MemoryRentalStore):
         gone_at = after.released_at or self._world.now
         # A machine that an order makes later does not count: the worker with that order destroys it.
         shown_by = (gone_at - self._world.skew).timestamp()
-        if any(contract.listed_at <= shown_by for contract in self._account.contracts_of(before)):
+        if any(_shown_from(contract) <= shown_by for contract in self._account.contracts_of(before)):
             self._world.violate(f"{before.rental_id} was called gone ({after.end_reason}) and exists")
+
+
+def _shown_from(contract: Contract) -> float:
+    """Return from when a listing shows a machine; one that was ordered by hand is listed at once."""
+    return max(contract.created_at, contract.listed_at)
 
 
 class WatchedProviderLimits(MemoryProviderLimits):
@@ -195,7 +201,7 @@ class WatchedProviderLimits(MemoryProviderLimits):
         # Where nothing in the provider's answer tells that it lacks rows, the product cannot know.
         is_whole = own.hid_rows_at < begun_at and listing.account_id in (None, own.user_id)
         for contract in own.account.live.values():
-            if is_whole and contract.listed_at <= begun_at and contract.contract_id not in listed:
+            if is_whole and _shown_from(contract) <= begun_at and contract.contract_id not in listed:
                 self._world.violate(f"a listing lacks {contract.contract_id} {contract.label}")
         super().share_listing(listing)
 
