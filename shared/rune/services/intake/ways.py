@@ -35,4 +35,4 @@ def key_of(way: Way, tenant: str, *identity: str) -> str:
         What is the same at every redelivery, and different for everything else.
     """
     digest = hashlib.sha256(json.dumps([way, tenant, *identity]).encode()).hexdigest()
-    return f"{KEY_PREFIX}{way}:{digest}"
+    return KEY_PREFIX + digest
