@@ -203,3 +203,21 @@ schedule_changes: st.SearchStrategy[Body] = st.one_of(
     _optional(timezone=_zones, ends_at=_ends, overlap=_overlaps),
     benchmarks.map(lambda body: {"request": body}),
 )
+
+_receivers = st.sampled_from(
+    ("https://ci.example/", "https://ci.example:8443/in?key=1", "http://127.0.0.1:9/")
+)
+_filters = st.lists(
+    st.sampled_from(("*", "rune.*", "rune.job.*", "rune.job.succeeded")), min_size=1, max_size=4
+)
+webhooks: st.SearchStrategy[Body] = _merged(
+    st.fixed_dictionaries({"url": _receivers}),
+    _optional(events=_filters, description=st.none() | st.text(max_size=20)),
+)
+webhook_revisions: st.SearchStrategy[Body] = _optional(
+    url=st.none() | _receivers,
+    events=st.none() | _filters,
+    description=st.none() | st.text(max_size=20),
+    status=st.none() | st.sampled_from(("enabled", "disabled")),
+)
+secret_rotations: st.SearchStrategy[Body] = _optional(overlap_seconds=st.integers(0, 86_400))

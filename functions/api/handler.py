@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
     from rune.services.schedules import ScheduleService
+    from rune.services.webhooks import WebhookService
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "api"))
 log = logging.getLogger(__name__)
@@ -98,6 +99,20 @@ def find_schedule_service() -> "ScheduleService":
     )
 
 
+@cache
+def find_webhook_service() -> "WebhookService":
+    """Return the way to webhooks."""
+    from rune.services.webhook_queue import WebhookQueue  # noqa: PLC0415
+    from rune.services.webhooks import WebhookService  # noqa: PLC0415
+
+    store = clients.webhook_store(settings.table)
+    queue = WebhookQueue(
+        store, clients.notice_queue(settings.notice_queue_url), clock, settings.limits.retention
+    )
+    keys = clients.signing_keys(settings.signing_key_parameter, clock)
+    return WebhookService(queue, keys, address_policy, clock)
+
+
 def open_server(kind: str, url: str, api_key: str | None = None, /) -> "ModelServer":
     """Return the model server at an address."""
     from rune.llm.opener import ServerOpener  # noqa: PLC0415
@@ -121,6 +136,7 @@ app = create_app(
         rentals=find_rental_service,
         links=find_link_service,
         schedules=find_schedule_service,
+        webhooks=find_webhook_service,
         can_rent=settings.can_rent,
         has_authentication=not settings.auth_disabled,
     ),
@@ -135,6 +151,9 @@ adapter = Mangum(app, lifespan="off", text_mime_types=["text/", "json", "javascr
 def handle(event: LambdaEvent, context: LambdaContext) -> Mapping[str, object]:
     """Return the API's response to an HTTP request (payload format 2.0)."""
     try:
+        if not event.get("body"):
+            # A POST that announces no length would count as one with a body, as only this event tells.
+            event["headers"].setdefault("content-length", "0")
         response = adapter(event, context)
     except (KeyError, UnicodeDecodeError, ValueError):
         # Mangum reads Host and X-Forwarded-Port outside the app, and raises on odd ones such as "[::1]".

@@ -33,8 +33,13 @@ EXAMPLES = {
     ("/v1/jobs/{job_id}/links", "application/json"): {"link": "link.json"},
     ("/v1/schedules", "application/json"): {"two": "schedules.json"},
     ("/v1/schedules/{schedule_id}", "application/json"): {"nightly": "schedule.json"},
+    ("/v1/webhooks/{webhook_id}", "application/json"): {"webhook": "webhook.json"},
+    ("/v1/webhooks/{webhook_id}/deliveries", "application/json"): {"deliveries": "deliveries.json"},
 }
 """Examples of answers by path and media type: names in the document, and files in `examples/`."""
+
+POSTED = {"/v1/webhooks": ("webhook_request.json", "201", "webhook_created.json")}
+"""By path: an example of what is posted, the status of the answer, and an example of it."""
 
 _FOLDER = Path(__file__).with_name("examples")
 
@@ -102,6 +107,11 @@ def make_document(app: FastAPI) -> OpenApi:
         operation = operations.get("get") or operations["post"]
         content = operation["responses"]["200"]["content"][media_type]
         content["examples"] = {name: {"value": read_example(file)} for name, file in names.items()}
+    for path, (sent, status, answered) in POSTED.items():
+        operation = document["paths"][path]["post"]
+        of_request, of_answer = operation["requestBody"], operation["responses"][status]
+        of_request["content"]["application/json"]["example"] = read_example(sent)
+        of_answer["content"]["application/json"]["example"] = read_example(answered)
     return document
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
     from rune.services.schedules import ScheduleService
+    from rune.services.webhooks import WebhookService
 
 
 class Limiter(Protocol):
@@ -43,7 +44,7 @@ class Services:
 
     Attributes
     ----------
-    reports, rentals, links, schedules, open_server
+    reports, rentals, links, schedules, webhooks, open_server
         Called by what needs them.
     has_authentication
         False in development alone.
@@ -60,6 +61,7 @@ class Services:
     rentals: Callable[[], RentalService]
     links: Callable[[], LinkService]
     schedules: Callable[[], ScheduleService]
+    webhooks: Callable[[], WebhookService]
     can_rent: bool
     has_authentication: bool = True
 

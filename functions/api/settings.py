@@ -35,6 +35,7 @@ class ApiSettings:
     bucket: str
     money_queue_url: str
     inference_queue_url: str
+    notice_queue_url: str
     allowed_networks: str
     auth_disabled: bool
     tenants_path: str
@@ -54,6 +55,7 @@ class ApiSettings:
             bucket=read_text(environment, "RUNE_BUCKET"),
             money_queue_url=read_text(environment, "RUNE_MONEY_QUEUE_URL"),
             inference_queue_url=read_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
+            notice_queue_url=read_text(environment, "RUNE_NOTICE_QUEUE_URL"),
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
             auth_disabled=read_flag(environment, "RUNE_API_AUTH_DISABLED"),
             tenants_path=environment.get("RUNE_TENANTS_PATH", ""),

@@ -22,6 +22,10 @@ RuneError
 │   ├── ScheduleNotFoundError    no such schedule for this tenant
 │   ├── ScheduleNameTakenError   another schedule of the tenant has the name
 │   ├── TooManySchedulesError    the tenant has as many schedules as it may have
+│   ├── WebhookNotFoundError     no such webhook for this tenant, or it is removed
+│   ├── DeliveryNotFoundError    the webhook never got the event, or it is too long ago
+│   ├── WebhookDisabledError     the webhook gets no events now
+│   ├── TooManyWebhooksError     the tenant has as many webhooks as it may have
 │   ├── TooManyWaitingJobsError  the tenant has as many waiting jobs as it may have
 │   └── IdempotencyKeyReusedError  the key was used before, with another request
 ├── AddressError                 an address that a caller chose
@@ -344,6 +348,51 @@ class TooManySchedulesError(RequestError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"Your tenant has {limit} schedules already; delete one that is no longer needed.")
+
+
+class WebhookNotFoundError(RequestError):
+    """No such webhook, removed, or another tenant's; the caller cannot tell the three apart."""
+
+    code = "webhook_not_found"
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"There is no webhook {webhook_id!r}.")
+        self.webhook_id = webhook_id
+
+
+class DeliveryNotFoundError(RequestError):
+    """The webhook never got the event, or its delivery is no longer kept."""
+
+    code = "delivery_not_found"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"There is no delivery of {event_id!r}.")
+        self.event_id = event_id
+
+
+class WebhookDisabledError(RequestError):
+    """The webhook gets no events until it is enabled."""
+
+    code = "webhook_disabled"
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"Webhook {webhook_id!r} is disabled: enable it first.")
+        self.webhook_id = webhook_id
+
+
+class TooManyWebhooksError(RequestError):
+    """The tenant has as many webhooks as it may have.
+
+    Parameters
+    ----------
+    limit
+        How many that is.
+    """
+
+    code = "too_many_webhooks"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Your tenant has {limit} webhooks already; remove one first.")
 
 
 class AddressError(RuneError):

@@ -23,6 +23,7 @@ from rune.services.links import LinkService
 from rune.services.rentals import RentalService
 from rune.services.reports import ReportService
 from rune.services.schedules import ScheduleService
+from rune.services.webhooks import WebhookService
 from rune.signing_keys import NoSigningKeys
 from rune.tenants.settings import FixedTenants
 from rune.tenants.tokens import TokenBook
@@ -122,6 +123,7 @@ def _app_without_aws() -> Handle:
         rentals=lambda: RentalService(MemoryRentalStore(), clock),
         links=lambda: LinkService(NoSigningKeys(), clock),
         schedules=_no_schedules,
+        webhooks=_no_webhooks,
         can_rent=False,
     )
     return Mangum(create_app(services, with_docs=False), lifespan="off", text_mime_types=["json"])
@@ -164,6 +166,10 @@ class _NoLinks:
 
 
 def _no_schedules() -> ScheduleService:
+    raise NotImplementedError
+
+
+def _no_webhooks() -> WebhookService:
     raise NotImplementedError
 
 

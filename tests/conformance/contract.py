@@ -83,6 +83,8 @@ class Conformance:
     job_id, backend_url, rental_id, schedule_id
         A job, a model server, a rental and a schedule that exist; no rental where none can be made. Every other
         case that could name one names these: what is made up would find none.
+    webhook_id, event_id
+        A webhook and an event that it has got, made anew for each operation that names one.
     benchmark_ids
         Benchmarks with reports; none where none can be made.
     statuses
@@ -99,6 +101,8 @@ class Conformance:
     backend_url: str
     bodies: Bodies
     rental_id: str | None = None
+    webhook_id: str = ""
+    event_id: str = ""
     benchmark_ids: tuple[str, ...] = ()
     schedule_id: str | None = None
     base_url: str | None = None
@@ -123,6 +127,8 @@ class Conformance:
             Most cases from the document's limits, spread evenly over what there is; None sends all.
         """
         started = time.monotonic()
+        if "{webhook_id}" in path:
+            self.webhook_id, self.event_id = self._post_webhook()
         known = set(self.failures)
         operation = self.schema[path][method.upper()]
         every = list(
@@ -166,6 +172,26 @@ class Conformance:
         response = case.call(base_url=self.base_url, session=self.session, headers=dict(self.headers))
         assert response.status_code == HTTPStatus.CREATED, response.text
         return str(response.json()["schedule_id"])
+
+    def _post_webhook(self) -> tuple[str, str]:
+        """Return the ids of a new webhook, in the place of all others, and of a test event that it gets."""
+        for webhook in self._call("GET", "/v1/webhooks")["webhooks"]:
+            self._call("DELETE", "/v1/webhooks/{webhook_id}", webhook["webhook_id"])
+        webhook_id = self._call("POST", "/v1/webhooks", body={"url": self.backend_url})["webhook_id"]
+        event_id = self._call("POST", "/v1/webhooks/{webhook_id}/test", webhook_id)["event_id"]
+        return str(webhook_id), str(event_id)
+
+    def _call(
+        self, method: str, path: str, webhook_id: str | None = None, body: object = None
+    ) -> dict[str, Any]:
+        operation = self.schema[path][method]
+        of_path = {} if webhook_id is None else {"webhook_id": webhook_id}
+        given: dict[str, Any] = {} if body is None else {"body": body, "media_type": "application/json"}
+        case = operation.Case(path_parameters=of_path, **given)
+        response = case.call(base_url=self.base_url, session=self.session, headers=dict(self.headers))
+        assert response.status_code < HTTPStatus.BAD_REQUEST, response.text
+        answered: dict[str, Any] = response.json() if response.content else {}
+        return answered
 
     def send(self, case: Case) -> None:
         """Send one case and judge the answer."""
@@ -219,7 +245,11 @@ class Conformance:
         @_same_examples(count)
         @given(body=bodies)
         def send(body: dict[str, Any]) -> None:
-            known = {"rental_id": self.rental_id, "schedule_id": self.schedule_id}
+            known = {
+                "rental_id": self.rental_id,
+                "schedule_id": self.schedule_id,
+                "webhook_id": self.webhook_id,
+            }
             named = {name: value for name, value in known.items() if f"{{{name}}}" in operation.path}
             case = operation.Case(path_parameters=named, body=body, media_type="application/json")
             self._send_as_it_is(case)
@@ -250,6 +280,7 @@ class Conformance:
             case.path_parameters["rental_id"] = self.rental_id
         if self.schedule_id and "schedule_id" in (case.path_parameters or {}):
             case.path_parameters["schedule_id"] = self.schedule_id
+        self._name_webhook(case)
         if self.benchmark_ids and case.operation.path.startswith("/v1/benchmarks"):
             self._name_benchmarks(case)
         if "job_id" in (case.query or {}):
@@ -260,6 +291,13 @@ class Conformance:
             case.body["backend_url"] = self.backend_url
         if isinstance(case.body, dict) and case.operation.path == "/v1/estimates":
             case.body = {**case.body, **ONE_DRIVER}
+
+    def _name_webhook(self, case: Case) -> None:
+        for name, known in (("webhook_id", self.webhook_id), ("event_id", self.event_id)):
+            if name in (case.path_parameters or {}):
+                case.path_parameters[name] = known
+        if isinstance(case.body, dict) and case.operation.path.endswith("/redeliver"):
+            case.body = {"event_id": self.event_id}
 
     def _name_benchmarks(self, case: Case) -> None:
         if "job_id" in (case.path_parameters or {}):

@@ -22,7 +22,9 @@ from tests.benchmark_builders import a_report, a_result_json
 from tests.builders import TENANT, TOKEN, a_claimed_job, an_event
 from tests.conformance.contract import OPERATIONS, Conformance, open_document
 from tests.functional.functions.loading import loaded
+from tests.parameters import Ssm
 from tests.rental_builders import a_kept_rental_of
+from tests.webhook_builders import MASTER_KEY
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 type RecordProperty = Callable[[str, object], None]
 
 EXAMPLES = 150
+SIGNING_KEY = "/rune/test/signing-key"
 BODIES = {
     "/v1/jobs/benchmark": request_strategies.benchmarks,
     "/v1/jobs/agentic-agent": request_strategies.agentic_agents,
@@ -39,6 +42,10 @@ BODIES = {
     "/v1/rentals/{rental_id}/extend": request_strategies.extensions,
     "/v1/schedules": request_strategies.schedules,
     "/v1/schedules/{schedule_id}": request_strategies.schedule_changes,
+    "/v1/webhooks": request_strategies.webhooks,
+    "/v1/webhooks/{webhook_id}": request_strategies.webhook_revisions,
+    "/v1/webhooks/{webhook_id}/rotate-secret": request_strategies.secret_rotations,
+    "/v1/webhooks/callback-secret/rotate-secret": request_strategies.secret_rotations,
 }
 
 
@@ -58,9 +65,13 @@ def backend_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def conformance(cloud: Cloud, backend_url: str) -> Iterator[Conformance]:
-    with loaded(
-        "api.handler", {**cloud.environment, "RUNE_API_DOCS": "true", "RUNE_CAN_RENT": "true"}
-    ) as handler:
+    Ssm().write(SIGNING_KEY, MASTER_KEY)
+    more = {
+        "RUNE_API_DOCS": "true",
+        "RUNE_CAN_RENT": "true",
+        "RUNE_SIGNING_KEY_PARAMETER": SIGNING_KEY,
+    }
+    with loaded("api.handler", {**cloud.environment, **more}) as handler:
         yield Conformance(
             open_document(handler.app),
             headers={"X-Tenant-ID": TENANT, "Authorization": f"Bearer {TOKEN}"},

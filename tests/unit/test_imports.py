@@ -394,6 +394,7 @@ RARE_IN_API = {
     "api.routes.rentals",
     "api.routes.schedules",
     "cronsim",
+    "api.routes.webhooks",
     "httpx",
     "jsonschema_rs",
     "rune.agents.registry",
@@ -411,6 +412,7 @@ RARE_IN_API = {
     "rune.contracts.rentals",
     "rune.contracts.results",
     "rune.contracts.schedules",
+    "rune.contracts.webhooks",
     "rune.llm.opener",
     "rune.llm.protocol",
     "rune.money.estimates",
@@ -419,6 +421,8 @@ RARE_IN_API = {
     "rune.services.schedules",
     "rune.rentals.record",
     "rune.services.reports",
+    "rune.services.webhooks",
+    "rune.webhooks.record",
 }
 """What few requests need, and each cold start would pay for."""
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rune.aws.schedule_store import DynamoScheduleStore
     from rune.aws.settings_store import ParameterReader
     from rune.aws.step_functions import StepFunctionsTasks, TaskClient
+    from rune.aws.webhook_store import DynamoWebhookStore
     from rune.jobs.store import ObjectStore
     from rune.rentals.paced_provider import PacedProvider
     from rune.rentals.vastai import VastaiTransport
@@ -180,6 +181,12 @@ class Clients:
         from rune.aws.rental_store import DynamoRentalStore
 
         return DynamoRentalStore(self._dynamodb, table)
+
+    def webhook_store(self, table: str) -> DynamoWebhookStore:
+        """Return the webhooks in the table."""
+        from rune.aws.webhook_store import DynamoWebhookStore
+
+        return DynamoWebhookStore(self._dynamodb, table)
 
     def deployment_store(self, table: str) -> DynamoDeploymentStore:
         """Return the deployment in the table."""

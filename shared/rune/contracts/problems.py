@@ -12,6 +12,7 @@ from http import HTTPStatus
 from rune.contracts.document import Document
 from rune.errors import (
     AddressError,
+    DeliveryNotFoundError,
     IdempotencyKeyReusedError,
     InvalidDocumentError,
     InvalidRequestError,
@@ -36,8 +37,11 @@ from rune.errors import (
     TenantUnknownError,
     TooManySchedulesError,
     TooManyWaitingJobsError,
+    TooManyWebhooksError,
     UnauthorizedError,
     UnreadableRowError,
+    WebhookDisabledError,
+    WebhookNotFoundError,
 )
 
 STATUSES: Mapping[type[RuneError], int] = {
@@ -63,6 +67,10 @@ STATUSES: Mapping[type[RuneError], int] = {
     ScheduleNotFoundError: 404,
     ScheduleNameTakenError: 409,
     TooManySchedulesError: 409,
+    WebhookNotFoundError: 404,
+    DeliveryNotFoundError: 404,
+    WebhookDisabledError: 409,
+    TooManyWebhooksError: 409,
     StoreUnavailableError: 503,
     UnreadableRowError: 503,
     # Of a server that the caller named, called while the caller waits.

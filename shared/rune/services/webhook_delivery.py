@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rune.errors import StoreUnavailableError
 from rune.events.notices import EndpointNotice, SubjectNotice
 from rune.events.record import PublicEvent
+from rune.services.callback_secrets import read_callback_secrets
 from rune.storage.change import apply
 from rune.tenants.entries import NOT_UNDERSTOOD_METRIC
 from rune.webhooks import attempts, lifecycle
@@ -155,10 +156,10 @@ class WebhookDelivery:
     def _secrets_of(self, endpoint: Endpoint) -> list[bytes]:
         now = self._clock.now()
         known, owner = endpoint.secrets, endpoint.endpoint_id
-        if endpoint.is_callback:
-            known = self._store.read_tenant(endpoint.tenant, now).callback_secrets
-            owner = callback_owner(endpoint.tenant)
         keys = self._keys.current()
+        if endpoint.is_callback:
+            known = read_callback_secrets(self._store, keys, endpoint.tenant, now)
+            owner = callback_owner(endpoint.tenant)
         derived = (derive_secret(keys, owner, each) for each in lifecycle.signing_secrets(known, now))
         return [secret for secret in derived if secret is not None]
 

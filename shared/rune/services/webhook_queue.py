@@ -54,8 +54,12 @@ class WebhookQueue:
                 present = self._enqueue_some(present, events[start : start + MAX_ENQUEUED], is_test=is_test)
         now = self.clock.now()
         if present is not None and (present.not_before is None or present.not_before <= now):
-            self.notices.send(EndpointNotice(present.key))
+            self.wake(present)
         return present
+
+    def wake(self, endpoint: Endpoint) -> None:
+        """Send a notice that there may be something to do."""
+        self.notices.send(EndpointNotice(endpoint.key))
 
     def _enqueue_some(
         self, endpoint: Endpoint, events: Sequence[PublicEvent], *, is_test: bool

@@ -13,9 +13,12 @@ import pytest
 
 from api.openapi import OPEN_PATHS
 from rune.aws.auth_limiter import DynamoLimiter
+from rune.aws.webhook_store import DynamoWebhookStore
 from rune.rentals.record import Rental
 from rune.services.links import PATHS as LINKED
-from tests.builders import JOB_ID, TOKEN, FakeClock, a_job, a_waiting_job, an_ended_job, an_http_event
+from rune.storage.change import make_change
+from rune.webhooks.lifecycle import POSTPONED, enqueue
+from tests.builders import JOB_ID, NOW, TOKEN, FakeClock, a_job, a_waiting_job, an_ended_job, an_http_event
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
     FLAT,
@@ -45,6 +48,7 @@ from tests.rental_builders import (
 )
 from tests.schedule_builders import A_SCHEDULE, SCHEDULE_ID, a_schedule
 from tests.schedule_builders import KEY as SCHEDULE_KEY
+from tests.webhook_builders import ENDPOINT_ID, a_delivery, an_endpoint
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
 A_QUESTION: dict[str, object] = {"question": "q", "model": "m", **SERVER}
 DONE = {200, 201, 202, 204}
 A_SERVER = "backend_url=http%3A%2F%2F127.0.0.1%3A1"
+EVENT_ID = "evt_job_1_1"
 OTHER_ID = "e" * 32
 """Another job of the same tenant, for routes that need two."""
 
@@ -82,13 +87,31 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("POST", "/v1/schedules/{schedule_id}/pause"): ("", {}),
     ("POST", "/v1/schedules/{schedule_id}/resume"): ("", {}),
     ("POST", "/v1/schedules/{schedule_id}/run"): ("", {}),
+    ("POST", "/v1/webhooks"): ("", {"url": "https://ci.example/"}),
+    ("GET", "/v1/webhooks"): ("", None),
+    ("GET", "/v1/webhooks/callback-secret"): ("", None),
+    ("POST", "/v1/webhooks/callback-secret/rotate-secret"): ("", {}),
+    ("GET", "/v1/webhooks/{webhook_id}"): ("", None),
+    ("PATCH", "/v1/webhooks/{webhook_id}"): ("", {"description": "d"}),
+    ("DELETE", "/v1/webhooks/{webhook_id}"): ("", None),
+    ("POST", "/v1/webhooks/{webhook_id}/rotate-secret"): ("", {}),
+    ("POST", "/v1/webhooks/{webhook_id}/test"): ("", None),
+    ("GET", "/v1/webhooks/{webhook_id}/deliveries"): ("", None),
+    ("GET", "/v1/webhooks/{webhook_id}/deliveries/{event_id}"): ("", None),
+    ("POST", "/v1/webhooks/{webhook_id}/redeliver"): ("", {"event_id": EVENT_ID}),
     ("GET", "/v1/benchmarks/compare"): (f"jobs={JOB_ID},{OTHER_ID}", None),
     ("GET", "/v1/benchmarks/{job_id}"): ("format=vllm&run=0", None),
     ("GET", "/v1/benchmarks/{job_id}/records"): ("", None),
 }
 """A request that is in order, by method and path: its query and its body."""
 
-NAMED = {"job_id": JOB_ID, "rental_id": RENTAL_ID, "schedule_id": SCHEDULE_ID}
+NAMED = {
+    "job_id": JOB_ID,
+    "rental_id": RENTAL_ID,
+    "schedule_id": SCHEDULE_ID,
+    "webhook_id": ENDPOINT_ID,
+    "event_id": EVENT_ID,
+}
 
 PATH = "/rune/credentials/tenants"
 KEY = "/rune/credentials/signing-key"
@@ -113,6 +136,16 @@ def _fresh_settings(api: ModuleType, cloud: Cloud) -> None:
     """Read every tenant's settings at the time of this test: another test's clock may be minutes ahead."""
     for tenant in VALID:
         api.app.state.services.tenants.of(tenant)
+    cloud.calls.clear()
+
+
+def put_webhook(cloud: Cloud) -> None:
+    """Store a webhook that has got one event, and forget the calls."""
+    store, endpoint = DynamoWebhookStore(cloud.dynamodb, "rune-test"), an_endpoint()
+    assert store.create(
+        endpoint, make_change("create", NOW, requires=(), sets={}, adds={"endpoint_count": 1})
+    )
+    store.enqueue(endpoint, enqueue(endpoint, 1, NOW), [a_delivery(event_id=EVENT_ID)])
     cloud.calls.clear()
 
 
@@ -162,6 +195,8 @@ with_a_rentals_id = [route for route in CASES if "{rental_id}" in route[1]]
 every_route_with_a_rentals_id = pytest.mark.parametrize("route", with_a_rentals_id, ids=" ".join)
 with_a_schedules_id = [route for route in CASES if "{schedule_id}" in route[1]]
 every_route_with_a_schedules_id = pytest.mark.parametrize("route", with_a_schedules_id, ids=" ".join)
+with_a_webhooks_id = [route for route in CASES if "{webhook_id}" in route[1]]
+every_route_with_a_webhooks_id = pytest.mark.parametrize("route", with_a_webhooks_id, ids=" ".join)
 
 
 # ---------------------------------------------------------------- the table
@@ -214,6 +249,7 @@ def test_route_answers_its_case_when_the_token_is_valid(
         put(cloud, a_job())
     put_rentals(cloud, a_kept_rental())
     put_schedule(cloud, a_schedule())
+    put_webhook(cloud)
 
     response = ask(api, a_request(route, address=address))
 
@@ -349,6 +385,23 @@ def test_another_tenants_schedule_is_not_found(
     nobodys = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
 
     assert_problem(theirs, a_problem(404, "schedule_not_found", f"There is no schedule '{SCHEDULE_ID}'."))
+    assert theirs == nobodys
+
+
+@every_route_with_a_webhooks_id
+def test_another_tenants_webhook_is_not_found(
+    route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
+) -> None:
+    put_webhook(cloud)
+    theirs = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
+    assert DynamoWebhookStore(cloud.dynamodb, "rune-test").read("default", ENDPOINT_ID) == an_endpoint(
+        last_position=1, due_at=NOW + POSTPONED, version=2
+    )
+    cloud.empty()
+
+    nobodys = ask(api, a_request(route, OF_ACME, token=ACMES_TOKEN, address=address))
+
+    assert_problem(theirs, a_problem(404, "webhook_not_found", f"There is no webhook '{ENDPOINT_ID}'."))
     assert theirs == nobodys
 
 

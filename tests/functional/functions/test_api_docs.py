@@ -12,6 +12,7 @@ from api import documents, event_streams, openapi
 from api.openapi import read_example
 from rune.contracts import BenchmarkReport, Comparison, Document, JobEvents, JobLink, RecordsLinks
 from rune.contracts.schedules import ScheduleList, ScheduleRecord
+from rune.contracts.webhooks import DeliveryList, WebhookCreated, WebhookRecord, WebhookRequest
 from rune.jobs.record import StepName
 from tests.benchmark_builders import EXAMPLES as EXAMPLES_FOLDER
 from tests.benchmark_builders import the_examples
@@ -69,6 +70,9 @@ EXAMPLES: dict[str, type[Document]] = {
     "link.json": JobLink,
     "schedule.json": ScheduleRecord,
     "schedules.json": ScheduleList,
+    "webhook_created.json": WebhookCreated,
+    "webhook.json": WebhookRecord,
+    "deliveries.json": DeliveryList,
 }
 
 
@@ -119,7 +123,18 @@ def test_every_example_is_shown(api: ModuleType) -> None:
         "link",
         "two",
         "nightly",
+        "webhook",
+        "deliveries",
     } == shown.keys()
+
+
+def test_example_of_a_webhook_is_posted_and_answered(api: ModuleType) -> None:
+    operation = api.app.openapi()["paths"]["/v1/webhooks"]["post"]
+
+    sent = operation["requestBody"]["content"]["application/json"]["example"]
+    answered = operation["responses"]["201"]["content"]["application/json"]["example"]
+    assert WebhookRequest.model_validate(sent).url == answered["url"]
+    assert set(read_example("webhook.json")) | {"secret"} == set(answered)
 
 
 def test_page_names_every_call_and_every_shape(api: ModuleType, cloud: Cloud) -> None:
