@@ -12,6 +12,7 @@ from typing import override
 
 from rune.clock import to_epoch_ms
 from rune.errors import IdempotencyKeyReusedError, JobNotFoundError, StoreUnavailableError
+from rune.events.outbox import OutboxRow, OutboxState
 from rune.jobs import closing
 from rune.jobs.metrics import Summary, SummaryKey, Tallies, fold, merge, summary_key
 from rune.jobs.places import JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
@@ -30,6 +31,7 @@ from rune.jobs.store import (
 )
 from rune.jobs.transitions import Transition
 from rune.storage.change import Change, allows, apply
+from tests.memory_outbox import MemoryOutbox
 
 
 class MemoryJobStore(JobStore):
@@ -41,12 +43,15 @@ class MemoryJobStore(JobStore):
         The hot items by id.
     slots, shares
         Which jobs run, and how many of each tenant run and wait.
+    outbox
+        How far the jobs' events are published.
     """
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         self.slots: dict[int, Slot] = {}
         self.shares: dict[str, Share] = {}
+        self.outbox = MemoryOutbox()
         self._requests: dict[str, str] = {}
         self._results: dict[str, str] = {}
         self._states: dict[str, str] = {}
@@ -87,6 +92,13 @@ class MemoryJobStore(JobStore):
         return self.jobs[job_id]
 
     @override
+    def begin(self, job: Job, change: Change, event: Event) -> Job | Refused:
+        begun = self.update(job.job_id, change)
+        if isinstance(begun, Job):
+            self._events[job.job_id][event.number] = event
+        return begun
+
+    @override
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         own = RowChange(JobRow(job.job_id), transition.change)
         if self.write_rows((own, *transition.companions)):
@@ -115,8 +127,10 @@ class MemoryJobStore(JobStore):
                 self._apply(change)
         return tuple(refused)
 
-    def _row(self, row: JobRow | SlotRow | ShareRow) -> Job | Slot | Share | None:
+    def _row(self, row: JobRow | SlotRow | ShareRow | OutboxRow) -> Job | Slot | Share | OutboxState | None:
         match row:
+            case OutboxRow(subject):
+                return self.outbox.read(subject)
             case JobRow(job_id):
                 return self.jobs.get(job_id)
             case SlotRow(number):
@@ -126,6 +140,8 @@ class MemoryJobStore(JobStore):
 
     def _apply(self, change: RowChange) -> None:
         match change.row:
+            case OutboxRow(subject):
+                self.outbox.update(subject, change.change)
             case JobRow(job_id):
                 self.update(job_id, change.change)
             case SlotRow(number):

@@ -1,6 +1,6 @@
-"""Outboxes in memory: for unit tests and the simulation.
+"""Outboxes in memory, for unit tests and the simulation, and a queue of notices for unit tests.
 
-That the one in DynamoDB does the same is tested in `tests/functional/aws/test_outbox.py`.
+That the outbox in DynamoDB does the same is tested in `tests/functional/aws/test_outbox.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import override
 
+from rune.events.notices import Notice, NoticeQueue, SubjectNotice
 from rune.events.outbox import Outbox, OutboxState, fall_due
 from rune.events.record import PublicEvent, Subject
 from rune.storage.change import Change, allows, apply
@@ -67,3 +68,21 @@ class MemoryOutbox(Outbox):
             if state.due_at is not None and state.due_at <= now
         ]
         return tuple(subject for _, _, subject in sorted(due)[:limit])
+
+
+class RecordingNotices(NoticeQueue):
+    """Notes what is sent; it takes nothing while it is down."""
+
+    def __init__(self, *, is_down: bool = False) -> None:
+        self.sent: list[Notice] = []
+        self._is_down = is_down
+
+    @override
+    def send(self, notice: Notice, delay_seconds: int = 0) -> bool:
+        if not self._is_down:
+            self.sent.append(notice)
+        return not self._is_down
+
+    @property
+    def names(self) -> list[str]:
+        return [notice.subject.subject_id for notice in self.sent if isinstance(notice, SubjectNotice)]

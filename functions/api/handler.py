@@ -49,7 +49,7 @@ if token_book.is_empty and not settings.tenants_path and not settings.auth_disab
     raise SettingsError(
         f"There is no token in {VARIABLE} and no path of tenants, so no call would be allowed."
     )
-job_store = clients.job_store(settings.table, settings.bucket, limiter)
+job_store = clients.telling_job_store(settings.table, settings.bucket, settings.notice_queue_url, limiter)
 jobs = JobService(
     job_store,
     clients.step_queue({Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}),

@@ -14,6 +14,7 @@ from rune.errors import StoreUnavailableError
 from rune.jobs.admission import Admission
 from rune.jobs.plan import Lane
 from rune.services.late_jobs import LateJobSweep
+from rune.services.notices import NoticeSweep
 from rune.services.tick import JobTick
 
 if TYPE_CHECKING:
@@ -24,13 +25,16 @@ log = logging.getLogger(__name__)
 
 settings = JanitorSettings.from_environment(os.environ)
 clients = Clients()
-store = clients.job_store(settings.table, bucket=None)
+store = clients.telling_job_store(settings.table, None, settings.notice_queue_url)
 queue = clients.step_queue(
     {Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url},
     sends_seldom=True,
 )
 clock = SystemClock()
 admission = Admission(store, queue, clock, settings.running_jobs)
+notice_sweep = NoticeSweep(
+    clients.outbox(settings.table), clients.notice_queue(settings.notice_queue_url), clock
+)
 
 
 LEAVE_EVENT = {"give_back": "all"}
@@ -78,7 +82,9 @@ class Context(Protocol):
 
 
 def handle(event: dict[str, object], context: Context) -> dict[str, object]:
-    """Do what is due, as far as the time allows: first what bills, then late turns, then what waits.
+    """Do what is due, as far as the time allows.
+
+    First comes what bills, then late turns, what waits, and what is to be told others.
 
     For an operator's event, give back everything that is rented, or allow renting again.
 
@@ -93,16 +99,18 @@ def handle(event: dict[str, object], context: Context) -> dict[str, object]:
     def may_go_on() -> bool:
         return context.get_remaining_time_in_millis() > TIME_TO_STOP_MS
 
-    tick = JobTick(LateJobSweep(store, queue, clock, admission), admission)
+    tick = JobTick(LateJobSweep(store, queue, clock, admission), admission, notice_sweep)
     tick.send_releases(may_go_on)
     swept = None if orphan_sweep is None else _sweep_orphans(orphan_sweep, context)
     tick.send_late_and_admit(may_go_on)
+    tick.send_notices(may_go_on)
     done: dict[str, object] = {
         "sent": tick.result.sent_count,
         "ended": tick.result.ended_count,
         "left": tick.result.left_count,
         "freed": tick.result.freed_count,
         "admitted": tick.result.admitted_count,
+        "notices": tick.result.notice_count,
         "destroyed": swept.destroyed_count if swept else 0,
         "proven": swept.proven_count if swept else 0,
     }

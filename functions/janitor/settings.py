@@ -20,6 +20,7 @@ class JanitorSettings:
     table: str
     money_queue_url: str
     inference_queue_url: str
+    notice_queue_url: str
     vastai: VastaiSettings
     running_jobs: int
 
@@ -30,6 +31,7 @@ class JanitorSettings:
             table=read_text(environment, "RUNE_TABLE"),
             money_queue_url=read_text(environment, "RUNE_MONEY_QUEUE_URL"),
             inference_queue_url=read_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
+            notice_queue_url=read_text(environment, "RUNE_NOTICE_QUEUE_URL"),
             vastai=VastaiSettings.from_environment(environment),
             running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
         )

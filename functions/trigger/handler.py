@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 settings = TriggerSettings.from_environment(os.environ)
 clients = Clients()
-store = clients.job_store(settings.table, settings.bucket)
+store = clients.telling_job_store(settings.table, settings.bucket, settings.notice_queue_url)
 orders = make_orders(settings, clients, store)
 queues = clients.intake({})
 desk = Desk(

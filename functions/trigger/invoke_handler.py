@@ -13,7 +13,8 @@ logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "invoke"))
 
 settings = TriggerSettings.from_environment(os.environ)
 clients = Clients()
-orders = make_orders(settings, clients, clients.job_store(settings.table, settings.bucket))
+store = clients.telling_job_store(settings.table, settings.bucket, settings.notice_queue_url)
+orders = make_orders(settings, clients, store)
 refusals = FailureQueues(clients, settings.failure_queue_urls)
 
 

@@ -32,6 +32,7 @@ class TriggerSettings:
     bucket: str
     money_queue_url: str
     inference_queue_url: str
+    notice_queue_url: str
     allowed_networks: str
     tenants_path: str
     bedrock: BedrockAccess
@@ -54,6 +55,7 @@ class TriggerSettings:
             bucket=read_text(environment, "RUNE_BUCKET"),
             money_queue_url=read_text(environment, "RUNE_MONEY_QUEUE_URL"),
             inference_queue_url=read_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
+            notice_queue_url=read_text(environment, "RUNE_NOTICE_QUEUE_URL"),
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
             tenants_path=environment.get("RUNE_TENANTS_PATH", ""),
             bedrock=BedrockAccess.from_environment(environment),

@@ -65,7 +65,7 @@ def _rental_dependencies() -> RentalDependencies:
     )
 
 
-store = clients.job_store(settings.table, settings.bucket)
+store = clients.telling_job_store(settings.table, settings.bucket, settings.notice_queue_url)
 queue = clients.step_queue(
     {Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}
 )

@@ -24,6 +24,7 @@ class WorkerSettings:
     bucket: str
     money_queue_url: str
     inference_queue_url: str
+    notice_queue_url: str
     dead_letter_queue_url: str
     allowed_networks: str
     tenants_path: str
@@ -43,6 +44,7 @@ class WorkerSettings:
             bucket=read_text(environment, "RUNE_BUCKET"),
             money_queue_url=read_text(environment, "RUNE_MONEY_QUEUE_URL"),
             inference_queue_url=read_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
+            notice_queue_url=read_text(environment, "RUNE_NOTICE_QUEUE_URL"),
             dead_letter_queue_url=read_text(environment, "RUNE_DEAD_LETTER_QUEUE_URL"),
             allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
             tenants_path=environment.get("RUNE_TENANTS_PATH", ""),

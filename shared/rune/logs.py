@@ -22,6 +22,7 @@ FIELDS = (
     "left",
     "lost",
     "notice",
+    "notices",
     "outcome",
     "part",
     "place",

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from rune.errors import StoreUnavailableError
 from rune.jobs.admission import Admission
+from rune.jobs.telling import TellingStore
 from rune.services.late_jobs import LateJobSweep
+from rune.services.notices import NoticeSweep
 from rune.services.orphan_sweep import OrphanSweep, SweepResult
 from rune.services.tick import JobTick
 from tests.simulation.faults import Fault
+from tests.simulation.notifier import FaultyOutbox
 from tests.simulation.provider import STAGE
 from tests.simulation.rental_store import FaultyRentalStore
 from tests.simulation.slots import job_slots
@@ -47,7 +50,7 @@ class Janitor:
     async def _run(self, began_at: datetime) -> None:
         world = self._world
         clock = SkewedClock(world)
-        store = FaultyStore(world, overlap=True)
+        store = TellingStore(FaultyStore(world, overlap=True), world.notices)
 
         def has_more_than(seconds: int) -> bool:
             return world.now < began_at + timedelta(seconds=TIMEOUT_SECONDS - seconds)
@@ -56,7 +59,8 @@ class Janitor:
             return has_more_than(TIME_TO_STOP_SECONDS)
 
         admission = Admission(store, world.queue, clock, job_slots())
-        tick = JobTick(LateJobSweep(store, world.queue, clock, admission), admission)
+        notices = NoticeSweep(FaultyOutbox(world), world.notices, clock)
+        tick = JobTick(LateJobSweep(store, world.queue, clock, admission), admission, notices)
         tick.send_releases(may_go_on)
         if world.account is not None:
             orphan_sweep = OrphanSweep(
@@ -74,6 +78,7 @@ class Janitor:
                 swept = SweepResult()
             self._add_up(swept)
         tick.send_late_and_admit(may_go_on)
+        tick.send_notices(may_go_on)
         self.ended_count += tick.result.ended_count
         self.freed_count += tick.result.freed_count
         if tick.result.failed:
@@ -99,3 +104,6 @@ class Janitor:
         for job in self._world.table.jobs.values():
             if job.due_at and job.due_at < oldest:
                 self._world.violate(f"I6: {job.job_id} has been late for more than two ticks")
+        for subject, state in self._world.table.outbox.states.items():
+            if state.due_at and state.due_at < oldest:
+                self._world.violate(f"I6: the notice of {subject} has been late for more than two ticks")

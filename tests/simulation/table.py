@@ -11,7 +11,7 @@ from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.jobs import closing
 from rune.jobs.metrics import Tallies
 from rune.jobs.places import Places, RowChange
-from rune.jobs.record import ACTIVE, Callback, DueClass, Job, StepMessage
+from rune.jobs.record import ACTIVE, Callback, DueClass, Event, Job, StepMessage
 from rune.jobs.store import (
     CompanionsRefused,
     IsWanted,
@@ -263,6 +263,12 @@ class FaultyStore(JobStore):
     @override
     def submit(self, submission: Submission) -> Submitted | CompanionsRefused:
         return self._calls.transact("submit", lambda: self._world.table.submit(submission))
+
+    @override
+    def begin(self, job: Job, change: Change, event: Event) -> Job | Refused:
+        begun = self._calls.transact(change.name, lambda: self._world.table.begin(job, change, event))
+        # The client reads what the transaction has written.
+        return self.read(job.job_id) or begun if isinstance(begun, Job) else begun
 
     @override
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:

@@ -19,6 +19,7 @@ GUARDS = [
     ("cancel_queued", "status"),
     ("request_cancel", "status"),
     ("redispatch", "due_at"),
+    ("advance", "version"),
 ]
 
 SHOWN_ELSEWHERE = [
@@ -32,6 +33,8 @@ SHOWN_ELSEWHERE = [
     ("take_slot", "job_id"),
     ("free_slot", "job_id"),
     ("count_begun", "running"),
+    # Without it a notice is sent twice, which does no harm.
+    ("send_again", "due_at"),
 ]
 
 # Half of the processes are overtaken between reading and writing, and most callers cancel.

@@ -13,6 +13,7 @@ from rune.jobs.outcomes import Cancelled, Outcome
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, StepMessage
 from rune.jobs.step import Step, StepContext
+from rune.jobs.telling import TellingStore
 from rune.net.addresses import AddressPolicy
 from rune.workflows.registry import make_steps
 from tests.simulation.faults import Crash, Fault
@@ -44,7 +45,7 @@ class Worker:
         skew_seconds = world.random.uniform(-1, 1) * world.odds.skew_seconds
         clock = SkewedClock(world, skew_seconds)
         rental = world.account.dependencies(clock, self._meter) if world.account else None
-        store = FaultyStore(world, meter=self._meter)
+        store = TellingStore(FaultyStore(world, meter=self._meter), world.notices)
         self.engine = Engine(
             lane=lane,
             store=store,

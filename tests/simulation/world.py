@@ -23,6 +23,7 @@ from local.simulators.vastai import VastaiSettings
 from rune.errors import JobFinishedError, RequestError, StoreUnavailableError
 from rune.jobs.plan import Lane
 from rune.jobs.record import ACTIVE, StepMessage
+from rune.jobs.telling import TellingStore
 from rune.services.admission.requests import Admitted
 from rune.services.jobs import Caller, JobService
 from rune.services.rentals import RentalService
@@ -31,6 +32,7 @@ from tests.simulation.faults import CALM, Crash, Fault, Odds
 from tests.simulation.janitor import TICK_SECONDS, Janitor
 from tests.simulation.lanes import SimulatedQueue
 from tests.simulation.metering import Billed
+from tests.simulation.notifier import SimulatedNotices, WatchedOutbox, check_published
 from tests.simulation.provider import Account
 from tests.simulation.rental_store import FaultyRentalStore
 from tests.simulation.requests import BENCHMARK, CALLER, LIMITS
@@ -90,12 +92,14 @@ class World:
         self._plans = 0
         self._stalled = 0
         self.table = WatchedTable(self, unguarded)
+        self.table.outbox = WatchedOutbox(self, unguarded)
         shared = neighbour.account if neighbour else None
         self.account: Account | None = Account(self, vastai, unguarded, shared) if vastai else None
         self.queue = SimulatedQueue(self)
+        self.notices = SimulatedNotices(self)
         self.janitor = Janitor(self)
         clock = SkewedClock(self)
-        store = FaultyStore(self, overlap=True)
+        store = TellingStore(FaultyStore(self, overlap=True), self.notices)
         self.job_service = JobService(store, self.queue, clock, LIMITS, job_slots())
         self.at(TICK_SECONDS, self.janitor.tick)
 
@@ -191,6 +195,7 @@ class World:
     def check(self) -> World:
         """Look whether every rule holds at rest."""
         rest.check_jobs(self)
+        check_published(self)
         if self.account is not None:
             rest.check_machines(self, self.account)
             rest.check_money(self, self.account)
@@ -250,6 +255,8 @@ class World:
         if any(job.status in ACTIVE for job in self.table.jobs.values()):
             return False
         if self._plans or self.queue.waiting or self.queue.at_work:
+            return False
+        if any(state.due_at is not None for state in self.table.outbox.states.values()):
             return False
         if any(slot.job_id is not None for slot in self.table.slots.values()):
             return False

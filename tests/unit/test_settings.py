@@ -7,6 +7,7 @@ import pytest
 
 from api.settings import ApiSettings
 from janitor.settings import JanitorSettings
+from notifier.settings import NotifierSettings
 from rune.errors import SettingsError
 from rune.jobs.plan import Lane
 from rune.services.jobs import JobLimits
@@ -52,6 +53,7 @@ WORKER = {
     "RUNE_BUCKET": "bucket",
     "RUNE_MONEY_QUEUE_URL": "https://sqs/money",
     "RUNE_INFERENCE_QUEUE_URL": "https://sqs/inference",
+    "RUNE_NOTICE_QUEUE_URL": "https://sqs/notice",
     "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
     "RUNE_ALLOWED_NETWORKS": "10.0.0.0/8",
     "RUNE_RUNNING_JOBS": "5",
@@ -62,6 +64,7 @@ JANITOR = {
     "RUNE_TABLE": "table",
     "RUNE_MONEY_QUEUE_URL": "https://sqs/money",
     "RUNE_INFERENCE_QUEUE_URL": "https://sqs/inference",
+    "RUNE_NOTICE_QUEUE_URL": "https://sqs/notice",
     "RUNE_RUNNING_JOBS": "5",
 }
 
@@ -102,6 +105,7 @@ def test_worker_settings_read_the_environment() -> None:
         bucket="bucket",
         money_queue_url="https://sqs/money",
         inference_queue_url="https://sqs/inference",
+        notice_queue_url="https://sqs/notice",
         dead_letter_queue_url="https://sqs/dead",
         allowed_networks="10.0.0.0/8",
         tenants_path="/rune/dev/tenants",
@@ -120,11 +124,26 @@ def test_worker_settings_know_where_they_run_when_aws_says_so() -> None:
     assert (settings.region, settings.memory_mb) == ("eu-north-1", 1024)
 
 
+def test_notifier_settings_read_the_environment() -> None:
+    environment = {
+        "RUNE_TABLE": "table",
+        "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
+        "RUNE_NOTICE_QUEUE_URL": "https://sqs/notice",
+        "RUNE_BUCKET": "bucket",
+    }
+
+    settings = NotifierSettings.from_environment(environment)
+    assert (settings.table, settings.notice_queue_url) == ("table", "https://sqs/notice")
+    assert (settings.event_bus, settings.archive_bucket) == ("", "")
+    assert NotifierSettings.from_environment({**environment, "RUNE_EVENT_BUS": "b"}).event_bus == "b"
+
+
 def test_janitor_settings_read_the_environment() -> None:
     assert JanitorSettings.from_environment(JANITOR) == JanitorSettings(
         table="table",
         money_queue_url="https://sqs/money",
         inference_queue_url="https://sqs/inference",
+        notice_queue_url="https://sqs/notice",
         vastai=VASTAI,
         running_jobs=5,
     )

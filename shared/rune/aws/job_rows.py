@@ -10,8 +10,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rune.aws.dynamodb_rows import Expression, attribute, from_row, to_expression, to_row
+from rune.aws.outbox import outbox_expression, outbox_key
 from rune.clock import to_epoch_ms
 from rune.errors import UnreadableRowError
+from rune.events.outbox import OutboxRow
 from rune.jobs.places import JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
 from rune.jobs.store import ListedJob
@@ -91,11 +93,13 @@ def due_buckets(due_class: DueClass) -> tuple[str, ...]:
     return tuple(f"DUE#{due_class.value}#{shard}" for shard in range(DUE_SHARDS))
 
 
-def row_key(row: JobRow | SlotRow | ShareRow) -> dict[str, AttributeValueTypeDef]:
+def row_key(row: JobRow | SlotRow | ShareRow | OutboxRow) -> dict[str, AttributeValueTypeDef]:
     """Return the primary key of a row that is changed together with others."""
     match row:
         case JobRow(job_id):
             return job_key(job_id)
+        case OutboxRow(subject):
+            return outbox_key(subject)
         case SlotRow(number):
             sort_key = f"{SLOT_PREFIX}{number:04d}"
         case ShareRow(tenant):
@@ -105,9 +109,13 @@ def row_key(row: JobRow | SlotRow | ShareRow) -> dict[str, AttributeValueTypeDef
 
 def row_expression(change: RowChange) -> Expression:
     """Return the change of a row as one update with its condition."""
-    if isinstance(change.row, JobRow):
-        return job_expression(change.row.job_id, change.change)
-    return to_expression(change.change)
+    match change.row:
+        case JobRow(job_id):
+            return job_expression(job_id, change.change)
+        case OutboxRow(subject):
+            return outbox_expression(subject, change.change)
+        case _:
+            return to_expression(change.change)
 
 
 def places_from_items(items: Iterable[Item]) -> Places:

@@ -180,6 +180,18 @@ class DynamoJobStore(JobStore):
         return job_rows.job_from_item(written)
 
     @override
+    def begin(self, job: Job, change: Change, event: Event) -> Job | Refused:
+        own = self._table.change(job_rows.job_key(job.job_id), job_rows.job_expression(job.job_id, change))
+        own["Update"]["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        try:
+            self._table.transact([own, self._table.put(job_rows.event_item(job, event))])
+        except ConditionFailedError as error:
+            found = error.found[0]
+            return Refused(job_rows.job_from_item(found) if found else None)
+        # A transaction does not return what it has written.
+        return self.read(job.job_id) or Refused(None)
+
+    @override
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         key, expression = (
             job_rows.job_key(job.job_id),

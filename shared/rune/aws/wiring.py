@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rune.aws.step_functions import StepFunctionsTasks, TaskClient
     from rune.aws.webhook_store import DynamoWebhookStore
     from rune.jobs.store import ObjectStore
+    from rune.jobs.telling import TellingStore
     from rune.rentals.paced_provider import PacedProvider
     from rune.rentals.vastai import VastaiTransport
     from rune.settings import VastaiSettings
@@ -123,6 +124,14 @@ class Clients:
 
             bodies = S3ObjectStore(lambda: self._s3, bucket)
         return DynamoJobStore(self._dynamodb, table, bodies, limiter)
+
+    def telling_job_store(
+        self, table: str, bucket: str | None, notice_queue_url: str, limiter: DynamoLimiter | None = None
+    ) -> TellingStore:
+        """Return the jobs in the table for who writes them: what is written is told to the notifier."""
+        from rune.jobs.telling import TellingStore
+
+        return TellingStore(self.job_store(table, bucket, limiter), self.notice_queue(notice_queue_url))
 
     def record_files(self, bucket: str) -> S3ObjectStore:
         """Return where files of JSON lines go."""

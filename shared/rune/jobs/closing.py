@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from rune.events.outbox import OutboxRow, fall_due
+from rune.events.record import Subject, SubjectKind
 from rune.jobs.metrics import Tallies, tally
+from rune.jobs.places import RowChange
 from rune.jobs.record import Job
 from rune.jobs.store import JobStore
 
@@ -14,8 +18,20 @@ if TYPE_CHECKING:
 
 
 def commit(store: JobStore, job: Job, transition: Transition) -> bool:
-    """Commit a transition, at a job's end with the tallies of all its events; return False if it was refused."""
-    return store.commit(job, transition, _tallies(store, job, transition))
+    """Commit a transition, at a job's end with the tallies of all its events; return False if it was refused.
+
+    The end also makes the job's events due to be published. Before it, its next write sends a notice of them.
+    """
+    return store.commit(job, _with_outbox(job, transition), _tallies(store, job, transition))
+
+
+def _with_outbox(job: Job, transition: Transition) -> Transition:
+    now = ended_at(transition)
+    if now is None:
+        return transition
+    row = OutboxRow(Subject(SubjectKind.JOB, job.job_id))
+    due = RowChange(row, fall_due(now, job.expires_at))
+    return replace(transition, companions=(*transition.companions, due))
 
 
 def _tallies(store: JobStore, job: Job, transition: Transition) -> Tallies | None:

@@ -184,8 +184,10 @@ class Engine:
                 log.info("turn.committed", extra={**_labels(job), "outcome": Failed.__name__})
             return None
         owner = uuid.uuid4().hex
-        change = lifecycle.claim(job, message.seq, owner, now)
-        claimed = self._store.update(message.job_id, change)
+        if job.started_at is None:
+            claimed = self._store.begin(job, *lifecycle.begin(job, message.seq, owner, now))
+        else:
+            claimed = self._store.update(message.job_id, lifecycle.claim(job, message.seq, owner, now))
         if isinstance(claimed, Job):
             return claimed
         if claimed.found and lifecycle.is_own_claim(claimed.found, message.seq, owner):

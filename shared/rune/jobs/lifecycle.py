@@ -186,6 +186,19 @@ def is_too_late_to_begin(job: Job, now: datetime) -> bool:
     return job.status is Status.QUEUED and now >= job.deadline_at
 
 
+def begin(job: Job, seq: int, owner: str, now: datetime) -> tuple[Change, Event]:
+    """Return the write that takes the first turn of a job, and the event that comes with it.
+
+    Parameters
+    ----------
+    job
+        As of `claim`. Until its first claim only its end writes an event, so its next number is known.
+    """
+    change = claim(job, seq, owner, now)
+    counted = replace(change, adds={**change.adds, "event_count": 1})
+    return counted, Event(job.event_count + 1, "job.running", "ok", now)
+
+
 def explain_refusal(job: Job | None, seq: int) -> Refusal:
     """Return why `claim` was refused, from the item as it was found."""
     if job is None:

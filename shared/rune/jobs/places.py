@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from rune.events.outbox import OutboxRow
 from rune.jobs.record import Job
 from rune.storage.change import Change, Is, IsBelow, Value, make_change
 
@@ -119,9 +120,9 @@ class ShareRow:
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """A change of one row, which is written together with others. A slot or share without a row is as new."""
+    """A change of one row, which is written together with others. All but a job's are as new without a row."""
 
-    row: JobRow | SlotRow | ShareRow
+    row: JobRow | SlotRow | ShareRow | OutboxRow
     change: Change
 
 

@@ -86,7 +86,7 @@ class Failure:
     code
         Stable snake_case name.
     sentence
-        One sentence for a person; at most 148 bytes of it are kept, because the hot item is small.
+        One sentence for a person; at most 140 bytes of it are kept, because the hot item is small.
     stage
         The step in which it happened.
     retryable

@@ -145,6 +145,16 @@ class JobStore(Protocol):
         """
         ...
 
+    def begin(self, job: Job, change: Change, event: Event) -> Job | Refused:
+        """Write the hot item and an event, all or nothing, if the change's requirements hold; return it as written.
+
+        Parameters
+        ----------
+        job
+            As it was read.
+        """
+        ...
+
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
         """Write change, events, result and state, and add tallies to the tenant's summary, all or nothing.
 

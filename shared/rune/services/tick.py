@@ -1,4 +1,4 @@
-"""The minute tick: what bills first, then what is late, then what waits."""
+"""The minute tick: what bills first, then what is late, then what waits, then what is to be told others."""
 
 import logging
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from rune.jobs.admission import Admission
 from rune.jobs.record import DueClass
 from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 from rune.services.late_jobs import LateJobs, LateJobSweep
+from rune.services.notices import NoticeSweep
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ class TickResult:
     ----------
     freed_count
         Slots of jobs that had ended without giving theirs back.
+    notice_count
+        Notices that were sent again.
     failed
         Names of the parts that failed; the next tick does their work.
     """
@@ -33,15 +36,17 @@ class TickResult:
     left_count: int = 0
     freed_count: int = 0
     admitted_count: int = 0
+    notice_count: int = 0
     failed: list[str] = field(default_factory=list)
 
 
 class JobTick:
     """The parts of a tick that are about jobs. One that fails does not keep the others from being done."""
 
-    def __init__(self, late_jobs: LateJobSweep, admission: Admission) -> None:
+    def __init__(self, late_jobs: LateJobSweep, admission: Admission, notices: NoticeSweep) -> None:
         self._late_jobs = late_jobs
         self._admission = admission
+        self._notices = notices
         self.result = TickResult()
 
     def send_releases(self, may_go_on: Callable[[], bool]) -> None:
@@ -55,6 +60,14 @@ class JobTick:
         self._try("slots", self._free_slots)
         self._try("admission", lambda: self._admit(may_go_on))
         self._try("long_releases", lambda: self._tell_long_releases(may_go_on))
+
+    def send_notices(self, may_go_on: Callable[[], bool]) -> None:
+        """Send notices again for events that must still be published."""
+
+        def send() -> None:
+            self.result.notice_count += self._notices.sweep(may_go_on)
+
+        self._try("notices", send)
 
     def _sweep(self, classes: tuple[DueClass, ...], may_go_on: Callable[[], bool]) -> None:
         def sweep() -> None:

@@ -65,15 +65,17 @@ def test_health_is_told_to_anybody_without_a_call(api: ModuleType, cloud: Cloud)
 # ---------------------------------------------------------------- POST
 
 
-def test_post_accepts_the_job_in_three_calls(api: ModuleType, cloud: Cloud) -> None:
+def test_post_accepts_the_job_in_four_calls(api: ModuleType, cloud: Cloud) -> None:
     response = ask(api, a_sample_event("api-post-benchmark"))
 
     job_id = response.document["job_id"]
     assert response.status == 202
     assert response.document == {"job_id": job_id, "status": "accepted"}
     assert response.headers["location"] == f"/v1/jobs/{job_id}"
-    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage"]
+    # The last two: the notice of its first event, and the message for its first turn.
+    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage", "SendMessage"]
     assert cloud.store.read(job_id) == a_posted_job(job_id=job_id)
+    assert [json.loads(body) for body in cloud.received("notice")] == [{"subject": f"job:{job_id}"}]
     assert [json.loads(body) for body in cloud.received("inference")] == [{"job_id": job_id, "seq": 1}]
 
 
@@ -675,6 +677,7 @@ def test_start_takes_the_tokens_out_of_the_environment(cloud: Cloud) -> None:
         "RUNE_MONEY_QUEUE_URL",
         "RUNE_RETENTION_DAYS",
         "RUNE_INFERENCE_QUEUE_URL",
+        "RUNE_NOTICE_QUEUE_URL",
         "RUNE_QUEUE_TIMEOUT_SECONDS",
         "RUNE_MAX_RUNTIME_SECONDS",
         "RUNE_MAX_COST_USD",

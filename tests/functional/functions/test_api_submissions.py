@@ -68,14 +68,14 @@ def kept(cloud: Cloud, job_id: str) -> object:
 # ---------------------------------------------------------------- agentic-agent
 
 
-def test_agent_is_set_to_work_in_three_calls(api: ModuleType, cloud: Cloud) -> None:
+def test_agent_is_set_to_work_in_four_calls(api: ModuleType, cloud: Cloud) -> None:
     response = post(api, AS_CLIENTS_SEND_IT, path=AGENT)
 
     job_id = response.document["job_id"]
     assert (response.status, response.document) == (202, {"job_id": job_id, "status": "accepted"})
     assert response.headers["location"] == f"/v1/jobs/{job_id}"
     assert not OF_DEPRECATION & response.headers.keys()
-    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage"]
+    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage", "SendMessage"]
     assert cloud.store.read(job_id) == a_posted_job(
         job_id=job_id, kind=Kind.AGENTIC_AGENT, step=StepName.CHECK_AGENT
     )
@@ -169,13 +169,13 @@ def test_holmes_of_one_tenant_does_not_serve_another(with_holmes: ModuleType, cl
 
 
 @pytest.mark.parametrize("path", [INSTANCE, ALIAS])
-def test_instance_is_looked_for_in_three_calls(path: str, api: ModuleType, cloud: Cloud) -> None:
+def test_instance_is_looked_for_in_four_calls(path: str, api: ModuleType, cloud: Cloud) -> None:
     response = post(api, {"provisioning": None, **SERVER, "backend_type": "openai"}, path=path)
 
     job_id = response.document["job_id"]
     assert (response.status, response.document) == (202, {"job_id": job_id, "status": "accepted"})
     assert response.headers["location"] == f"/v1/jobs/{job_id}"
-    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage"]
+    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage", "SendMessage"]
     assert cloud.store.read(job_id) == a_posted_job(
         job_id=job_id, kind=Kind.LLM_INSTANCE, step=StepName.VERIFY
     )

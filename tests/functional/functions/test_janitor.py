@@ -13,7 +13,10 @@ from botocore.exceptions import EndpointConnectionError
 
 from rune.aws.job_rows import DUE_SHARDS, EARLIER_DUE_BUCKET, due_buckets, hot_item
 from rune.aws.job_store import DynamoJobStore
+from rune.aws.outbox import DUE_SHARDS as NOTICE_SHARDS
 from rune.errors import SettingsError, StoreUnavailableError
+from rune.events.record import Subject, SubjectKind
+from rune.jobs import closing
 from rune.jobs.admission import Admission
 from rune.jobs.lifecycle import OVERRUN, accept
 from rune.jobs.places import Terms
@@ -110,17 +113,17 @@ def end_without_giving_back(cloud: Cloud, job_id: str) -> None:
 def messages_of(cloud: Cloud) -> list[str]:
     """Return which jobs' messages were sent, in order."""
     bodies = [call.arguments["MessageBody"] for call in cloud.calls if call.operation == "SendMessage"]
-    return [json.loads(body)["job_id"] for body in bodies]
+    return [message["job_id"] for message in map(json.loads, bodies) if "job_id" in message]
 
 
-QUERIES_OF_A_TICK = (len(DueClass) + 1) * DUE_SHARDS + 1 + 2
-"""Each shard of each class, those of releases twice, the jobs that an earlier version wrote last, and the places of
-running jobs twice."""
+QUERIES_OF_A_TICK = (len(DueClass) + 1) * DUE_SHARDS + 1 + 2 + NOTICE_SHARDS
+"""Each shard of each class, those of releases twice, the jobs that an earlier version wrote last, the places of
+running jobs twice, and each shard of the outboxes."""
 
 
 def what_was_done(**counts: int) -> dict[str, int]:
     """Return the answer of a tick that did so much and nothing else."""
-    parts = ("sent", "ended", "left", "freed", "admitted", "destroyed", "proven")
+    parts = ("sent", "ended", "left", "freed", "admitted", "notices", "destroyed", "proven")
     assert counts.keys() <= set(parts)
     return {**dict.fromkeys(parts, 0), **counts}
 
@@ -511,7 +514,14 @@ def test_tick_sends_late_turns_when_the_sweep_of_machines_fails(
 
 
 @pytest.mark.parametrize(
-    "missing", ["RUNE_TABLE", "RUNE_MONEY_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL", "RUNE_RUNNING_JOBS"]
+    "missing",
+    [
+        "RUNE_TABLE",
+        "RUNE_MONEY_QUEUE_URL",
+        "RUNE_INFERENCE_QUEUE_URL",
+        "RUNE_NOTICE_QUEUE_URL",
+        "RUNE_RUNNING_JOBS",
+    ],
 )
 def test_start_is_refused_when_a_setting_is_missing(missing: str, cloud: Cloud) -> None:
     environment = {**cloud.environment, missing: ""}
@@ -558,5 +568,34 @@ def test_alarm_rings_when_a_row_is_not_understood() -> None:
     assert {dimension["Value"]["Ref"] for each in ringing for dimension in each["Dimensions"]} == {
         name
         for name, resource in resources.items()
-        if resource.get("Properties", {}).get("Handler", "").startswith(("janitor.", "worker."))
+        if resource.get("Properties", {}).get("Handler", "").startswith(("janitor.", "notifier.", "worker."))
     }
+
+
+# ---------------------------------------------------------------- events that must still be published
+
+
+def test_tick_sends_the_notice_of_a_job_that_ended_without_one(janitor: ModuleType, cloud: Cloud) -> None:
+    subject = Subject(SubjectKind.JOB, JOB_ID)
+    put(cloud, a_job(waiting_since=after(0)))
+    job = cloud.store.read(JOB_ID)
+    assert job
+    # The process that commits the end dies before it sends the notice.
+    assert closing.commit(cloud.store, job, cancel_queued(job, after(-61)))
+    cloud.calls.clear()
+
+    assert [janitor.handle(TICK, Context())["notices"] for _ in range(2)] == [1, 0]
+
+    assert [json.loads(body) for body in cloud.received("notice")] == [{"subject": str(subject)}]
+    assert cloud.outbox.read(subject).due_at == after(60)
+
+
+def test_job_that_the_tick_ends_is_told_at_once(janitor: ModuleType, cloud: Cloud) -> None:
+    overdue = a_job(
+        waiting_since=after(-60), deadline_at=after(-1), due_at=after(-1), due_class=DueClass.WAIT
+    )
+    put(cloud, overdue)
+
+    assert janitor.handle(TICK, Context()) == what_was_done(ended=1)
+
+    assert [json.loads(body) for body in cloud.received("notice")] == [{"subject": f"job:{JOB_ID}"}]

@@ -397,7 +397,7 @@ def test_call_that_is_refused_is_answered_and_kept(
 # ---------------------------------------------------------------- what it takes
 
 
-SUBMIT = ["Query", "TransactWriteItems", "SendMessage"]
+SUBMIT = ["Query", "TransactWriteItems", "SendMessage", "SendMessage"]
 CALLS = dict.fromkeys(QUEUED, SUBMIT) | {Way.DROP: ["GetObject", *SUBMIT, "PutObject"]}
 
 

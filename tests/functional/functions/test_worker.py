@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from rune.aws.job_store import DynamoJobStore
 from rune.aws.rental_store import DynamoRentalStore
 from rune.errors import SettingsError, StoreUnavailableError
+from rune.events.record import Subject, SubjectKind
 from rune.jobs.admission import Admission
 from rune.jobs.lifecycle import claim
 from rune.jobs.places import Terms
@@ -31,6 +32,7 @@ from tests.builders import (
     a_job,
     a_sample_event,
     a_waiting_job,
+    after,
     an_ended_job,
     an_event,
     an_sqs_event,
@@ -117,10 +119,11 @@ def test_worker_takes_the_turn_of_the_sample_event(inference: ModuleType, cloud:
 
     assert inference.handle(a_sample_event("sqs-step"), CONTEXT) == DONE
 
-    assert cloud.operations[:4] == ["BatchGetItem", "UpdateItem", "BatchGetItem", "TransactWriteItems"]
+    begins = ["BatchGetItem", "TransactWriteItems", "BatchGetItem", "SendMessage"]
+    assert cloud.operations[:7] == [*begins, "BatchGetItem", "TransactWriteItems", "SendMessage"]
     history = cloud.store.read_events(JOB_ID, 1)
     assert history
-    assert history.events[0].name == "backend.list_models"
+    assert [event.name for event in history.events][:2] == ["job.running", "backend.list_models"]
 
 
 def test_worker_sends_a_turn_of_the_other_lane_there(money: ModuleType, cloud: Cloud) -> None:
@@ -133,7 +136,8 @@ def test_worker_sends_a_turn_of_the_other_lane_there(money: ModuleType, cloud: C
     assert (job.status, job.step, job.seq, job.epoch) == (Status.RUNNING, StepName.CHECK, 2, 1)
     assert sent_to(cloud, "inference") == [{"job_id": JOB_ID, "seq": 2}]
     # Neither an event nor the request belongs to it, so its commit is half the price of a transaction.
-    assert cloud.operations[:4] == ["BatchGetItem", "UpdateItem", "UpdateItem", "SendMessage"]
+    assert cloud.operations[4:6] == ["UpdateItem", "SendMessage"]
+    assert sent_to(cloud, "notice") == [{"subject": f"job:{JOB_ID}"}]
 
 
 def test_job_goes_on_to_its_result_in_the_same_invocation(lanes: dict[str, ModuleType], cloud: Cloud) -> None:
@@ -151,12 +155,17 @@ def test_job_goes_on_to_its_result_in_the_same_invocation(lanes: dict[str, Modul
     assert json.loads(stored.result_json)["answer"] == "Two pods crash."
     assert [(event.number, event.name) for event in history.events] == [
         (1, "job.accepted"),
-        (2, "backend.list_models"),
-        (3, "backend.warmup"),
-        (4, "benchmark.point"),
-        (5, "benchmark.measure"),
-        (6, "job.succeeded"),
+        (2, "job.running"),
+        (3, "backend.list_models"),
+        (4, "backend.warmup"),
+        (5, "benchmark.point"),
+        (6, "benchmark.measure"),
+        (7, "job.succeeded"),
     ]
+    # One for each write that has events.
+    assert sent_to(cloud, "notice") == [{"subject": f"job:{JOB_ID}"}] * 5
+    outbox = cloud.outbox.read(Subject(SubjectKind.JOB, JOB_ID))
+    assert (outbox.due_at, outbox.expires_at) == (after(60), stored.job.expires_at)
 
 
 def test_worker_claims_once_for_all_turns_of_an_invocation(inference: ModuleType, cloud: Cloud) -> None:
@@ -165,10 +174,14 @@ def test_worker_claims_once_for_all_turns_of_an_invocation(inference: ModuleType
     inference.handle(an_sqs_event(body()), CONTEXT)
 
     # A claim raises the epoch and leaves the turn as it is.
-    updates = [call.arguments["UpdateExpression"] for call in cloud.calls if call.operation == "UpdateItem"]
+    writes = [
+        call.arguments["TransactItems"] for call in cloud.calls if call.operation == "TransactWriteItems"
+    ]
+    updates = [write["Update"]["UpdateExpression"] for each in writes for write in each if "Update" in write]
     claims = [update for update in updates if "#epoch" in update and "#seq" not in update]
     assert len(claims) == 1
-    assert "SendMessage" not in cloud.operations
+    assert "UpdateItem" not in cloud.operations
+    assert [sent_to(cloud, lane) for lane in ("money", "inference")] == [[], []]
 
 
 def test_next_job_is_admitted_when_one_has_ended(
@@ -252,8 +265,9 @@ def test_worker_drops_the_message_when_there_is_nothing_to_do(
 
     assert money.handle(an_sqs_event(body(seq)), CONTEXT) == DONE
 
-    # A job that is not there is known from the read alone.
-    assert cloud.operations == ["BatchGetItem", "UpdateItem"][: 1 if reason == "unknown_job" else 2]
+    # A job that is not there is known from the read alone. The first claim comes with an event.
+    claim = ["UpdateItem"] if job.started_at else ["TransactWriteItems"]
+    assert cloud.operations == ["BatchGetItem", *([] if reason == "unknown_job" else claim)]
     assert cloud.store.read(job.job_id) == job
     reasons = [record.__dict__["reason"] for record in caplog.records if record.msg == "turn.dropped"]
     assert reasons == [reason]
@@ -321,6 +335,7 @@ def test_worker_leaves_the_turn_to_the_janitor_when_the_store_is_away(
         "RUNE_BUCKET",
         "RUNE_MONEY_QUEUE_URL",
         "RUNE_INFERENCE_QUEUE_URL",
+        "RUNE_NOTICE_QUEUE_URL",
         "RUNE_DEAD_LETTER_QUEUE_URL",
         "RUNE_RUNNING_JOBS",
     ],

@@ -20,7 +20,7 @@ from rune.jobs import plan
 from rune.jobs.admission import Admission
 from rune.jobs.engine import NOT_UNDERSTOOD_PAUSE_SECONDS, OUTAGE_PAUSE_SECONDS, Engine
 from rune.jobs.lease import Lease
-from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send, claim, request_cancel
+from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send, begin, claim, request_cancel
 from rune.jobs.metrics import Tallies, Tally, tally
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
 from rune.jobs.places import Share, Slot
@@ -107,9 +107,16 @@ def raising(error: Exception) -> Callable[[StepContext], Outcome]:
     return act
 
 
+def taken(job: Job) -> Job:
+    """Return a job whose turn a worker took at `NOW`."""
+    is_first = job.started_at is None
+    change = begin(job, job.seq, "anybody", NOW)[0] if is_first else claim(job, job.seq, "anybody", NOW)
+    return apply(change, job)
+
+
 def carried_out(job: Job, outcome: Outcome, duration_ms: int = 0) -> Job:
     """Return a job after a turn in which it was claimed and committed at `NOW`."""
-    claimed = apply(claim(job, job.seq, "anybody", NOW), job)
+    claimed = taken(job)
     return apply(make_transition(claimed, outcome, NOW, duration_ms).change, claimed)
 
 
@@ -118,7 +125,7 @@ def test_take_turn_commits_and_sends_when_the_step_goes_on() -> None:
 
     assert rig.job == carried_out(a_job(), Next(StepName.WARM_UP, delay_seconds=4))
     assert rig.queue.sent == [Send(Lane.INFERENCE, StepMessage(JOB_ID, 2), 4)]
-    assert [event.number for event in rig.store.events_of(JOB_ID)] == [1, 2]
+    assert [event.number for event in rig.store.events_of(JOB_ID)] == [1, 2, 3]
 
 
 def test_take_turn_keeps_the_result_when_the_job_is_done() -> None:
@@ -134,7 +141,9 @@ def test_take_turn_shows_the_step_its_job_request_and_time() -> None:
 
     (context,) = rig.ran
     owner = context.job.lease_owner
-    assert context == StepContext(a_claimed_job(lease_owner=owner), request_json_of(a_job()), 20.0)
+    assert context == StepContext(
+        a_claimed_job(lease_owner=owner, event_count=2), request_json_of(a_job()), 20.0
+    )
     assert owner
 
 
@@ -216,7 +225,7 @@ def test_take_turn_measures_the_step_on_the_monotonic_clock() -> None:
     rig.act = act
     rig.take_turn()
 
-    assert rig.store.events_of(JOB_ID)[1].duration_ms == 1250
+    assert rig.store.events_of(JOB_ID)[2].duration_ms == 1250
 
 
 DROPPED: list[tuple[list[Job], int, Refusal]] = [
@@ -244,9 +253,9 @@ def test_take_turn_drops_the_message_when_there_is_nothing_to_do(
 
 
 def test_take_turn_goes_on_when_only_the_answer_to_its_claim_was_lost() -> None:
-    rig = Rig(fill(ForgetfulStore(), a_job())).take_turn()
+    rig = Rig(fill(ForgetfulStore(), a_waiting_job())).take_turn(2)
 
-    assert rig.job == carried_out(a_job(), Done("{}"))
+    assert rig.job == carried_out(a_waiting_job(), Done("{}"))
 
 
 def test_take_turn_takes_over_when_the_earlier_worker_was_lost() -> None:
@@ -365,8 +374,8 @@ def test_take_turn_gives_a_step_with_a_state_another_try_when_it_took_too_long()
 def test_take_turn_commits_and_sends_nothing_when_the_lease_was_lost() -> None:
     rig = Rig(a_store(a_job()), raising(LeaseLostError("Gone."))).take_turn()
 
-    assert rig.job == a_claimed_job(lease_owner=rig.ran[0].job.lease_owner)
-    assert (rig.queue.sent, len(rig.store.events_of(JOB_ID))) == ([], 1)
+    assert rig.job == a_claimed_job(lease_owner=rig.ran[0].job.lease_owner, event_count=2)
+    assert (rig.queue.sent, len(rig.store.events_of(JOB_ID))) == ([], 2)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +391,7 @@ def test_take_turn_sends_nothing_when_another_worker_has_claimed_meanwhile(outco
     rig = Rig(store, act).take_turn()
 
     assert (rig.job.lease_owner, rig.job.epoch, rig.job.status) == ("worker-2", 2, Status.RUNNING)
-    assert (rig.queue.sent, store.result_of(JOB_ID), len(store.events_of(JOB_ID))) == ([], None, 1)
+    assert (rig.queue.sent, store.result_of(JOB_ID), len(store.events_of(JOB_ID))) == ([], None, 2)
 
 
 def test_take_turn_is_content_when_the_queue_does_not_take_the_message() -> None:
@@ -458,12 +467,12 @@ def test_take_turn_ends_the_job_when_a_cancel_would_wait_out_a_delay(outcome: Ou
 
     rig = Rig(store, cancelling(store, outcome)).take_turn()
 
-    claimed = apply(claim(a_job(), 1, "anybody", NOW), a_job())
+    claimed = taken(a_job())
     assert rig.job == apply(
         make_transition(claimed, Cancelled(), NOW, 0).change,
         apply(request_cancel(a_claimed_job(), NOW), claimed),
     )
-    assert store.events_of(JOB_ID)[1:] == (Event(2, "job.cancelled", "ok", NOW, 0, None, {}),)
+    assert store.events_of(JOB_ID)[2:] == (Event(3, "job.cancelled", "ok", NOW, 0, None, {}),)
     assert store.read_tallies(TENANT, NOW) == {"job.cancelled": Tally(1, 0, 0, 0, 0)}
     assert rig.queue.sent == []
 
@@ -650,7 +659,7 @@ def test_take_turn_fails_no_job_when_its_step_does_not_understand_what_is_stored
         rig.take_turn(seq)
 
     assert (rig.job.status, rig.job.failures, rig.job.seq) == (Status.RUNNING, 0, 2 * MAX_ATTEMPTS)
-    assert [event.name for event in rig.store.events_of(JOB_ID)] == ["job.accepted"]
+    assert [event.name for event in rig.store.events_of(JOB_ID)] == ["job.accepted", "job.running"]
 
 
 def test_take_turn_ends_a_job_that_is_not_understood_at_its_deadline() -> None:
@@ -780,7 +789,8 @@ def test_take_turn_raises_when_the_store_cannot_be_reached(operation: str) -> No
         rig.take_turn()
 
     assert rig.queue.sent == []
-    assert (rig.job.seq, len(rig.store.events_of(JOB_ID))) == (1, 1)
+    assert rig.job.seq == 1
+    assert len(rig.store.events_of(JOB_ID)) == (1 if operation == "claim" else 2)
 
 
 def test_take_turn_sends_the_message_when_its_commit_is_refused_by_its_own_first_try() -> None:

@@ -31,9 +31,11 @@ from rune.jobs.store import Refused, Submission
 from rune.jobs.transitions import Transition, cancel_queued, keep_hold, make_transition
 from rune.services.jobs import JobLimits, JobService
 from rune.services.late_jobs import LateJobSweep
+from rune.services.notices import NoticeSweep
 from rune.services.tick import JobTick
 from tests.builders import TENANT, FakeClock
 from tests.memory_job_store import MemoryJobStore
+from tests.memory_outbox import RecordingNotices
 
 pytestmark = pytest.mark.slow
 
@@ -241,7 +243,10 @@ class Engine(RuleBasedStateMachine):
         if is_overlapping:
             self.tick_twice_at_once()
         else:
-            tick = JobTick(LateJobSweep(self.store, self, self.clock, self.admission), self.admission)
+            notices = NoticeSweep(self.store.outbox, RecordingNotices(), self.clock)
+            tick = JobTick(
+                LateJobSweep(self.store, self, self.clock, self.admission), self.admission, notices
+            )
             tick.send_releases(lambda: True)
             tick.send_late_and_admit(lambda: True)
             assert tick.result.failed == []
@@ -343,7 +348,10 @@ class Engine(RuleBasedStateMachine):
         now, owner = self.clock.now(), f"worker-{next(self.names)}"
         message = send.message
         job = self.store.jobs[message.job_id]
-        claimed = self.store.update(message.job_id, lifecycle.claim(job, message.seq, owner, now))
+        if job.started_at is None:
+            claimed = self.store.begin(job, *lifecycle.begin(job, message.seq, owner, now))
+        else:
+            claimed = self.store.update(message.job_id, lifecycle.claim(job, message.seq, owner, now))
         if isinstance(claimed, Refused):
             lifecycle.explain_refusal(claimed.found, message.seq)
             return None

@@ -8,36 +8,17 @@ from typing import override
 import pytest
 
 from rune.errors import StoreUnavailableError, UnreadableRowError
-from rune.events.notices import Notice, NoticeQueue, SubjectNotice
 from rune.events.outbox import NOTICE_GRACE_LIMIT, OutboxState, advance, fall_due
 from rune.events.record import Subject, SubjectKind
 from rune.services.notices import NoticeSweep
 from tests.builders import NOW, FakeClock, after
-from tests.memory_outbox import MemoryOutbox
+from tests.memory_outbox import MemoryOutbox, RecordingNotices
 
 EXPIRES_AT = after(86_400)
 
 
 def a_subject(name: str = "a") -> Subject:
     return Subject(SubjectKind.JOB, name)
-
-
-class RecordingNotices(NoticeQueue):
-    """Notes what is sent; it takes nothing while it is down."""
-
-    def __init__(self, *, is_down: bool = False) -> None:
-        self.sent: list[Notice] = []
-        self._is_down = is_down
-
-    @override
-    def send(self, notice: Notice, delay_seconds: int = 0) -> bool:
-        if not self._is_down:
-            self.sent.append(notice)
-        return not self._is_down
-
-    @property
-    def names(self) -> list[str]:
-        return [notice.subject.subject_id for notice in self.sent if isinstance(notice, SubjectNotice)]
 
 
 class Minute:

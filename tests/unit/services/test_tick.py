@@ -9,13 +9,18 @@ from typing import override
 import pytest
 
 from rune.errors import RuneError, StoreUnavailableError, UnreadableRowError
+from rune.events.notices import SubjectNotice
+from rune.events.outbox import fall_due
+from rune.events.record import Subject, SubjectKind
 from rune.jobs.admission import Admission
 from rune.jobs.places import Places, Share, Slot
 from rune.jobs.record import DueClass, Job, StepName
 from rune.services.late_jobs import LateJobSweep
+from rune.services.notices import NoticeSweep
 from rune.services.tick import JobTick, TickResult
 from tests.builders import TENANT, FakeClock, RecordingQueue, a_job, a_waiting_job, after, an_ended_job
 from tests.memory_job_store import MemoryJobStore
+from tests.memory_outbox import MemoryOutbox, RecordingNotices
 from tests.unit.jobs.stores import fill
 
 RELEASING = a_waiting_job(
@@ -69,12 +74,15 @@ class Minute:
         self.store.shares = {TENANT: Share(TENANT, running=1, waiting=2)}
         self.queue, clock = RecordingQueue(), FakeClock()
         admission = Admission(self.store, self.queue, clock, slot_count=1)
-        self.tick = JobTick(LateJobSweep(self.store, self.queue, clock, admission), admission)
+        self.notices = RecordingNotices()
+        sweep = NoticeSweep(self.store.outbox, self.notices, clock)
+        self.tick = JobTick(LateJobSweep(self.store, self.queue, clock, admission), admission, sweep)
 
     def run(self, answers: Sequence[bool] = ()) -> TickResult:
         given = iter(answers)
         self.tick.send_releases(lambda: next(given, True))
         self.tick.send_late_and_admit(lambda: next(given, True))
+        self.tick.send_notices(lambda: next(given, True))
         return self.tick.result
 
     @property
@@ -156,3 +164,29 @@ def test_tick_tells_what_it_left_to_the_next_when_time_is_short() -> None:
 
     assert result == TickResult(left_count=3, freed_count=1)
     assert minute.sent == []
+
+
+ENDED_SUBJECT = Subject(SubjectKind.JOB, "ended")
+
+
+def test_tick_sends_notices_again_for_what_must_still_be_published() -> None:
+    minute = Minute(FailingStore())
+    minute.store.outbox.update(ENDED_SUBJECT, fall_due(after(-61), after(86_400)))
+
+    assert minute.run().notice_count == 1
+    assert minute.notices.sent == [SubjectNotice(ENDED_SUBJECT)]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError, UnreadableRowError])
+def test_tick_names_the_notices_when_they_fail(error: type[RuneError]) -> None:
+    class Down(MemoryOutbox):
+        @override
+        def find_due(self, now: datetime, limit: int) -> tuple[Subject, ...]:
+            raise error("Down.")
+
+    store = FailingStore()
+    store.outbox = Down()
+    minute = Minute(store)
+
+    assert minute.run().failed == ["notices"]
+    assert minute.sent == ["release", "late", "waiting"]
