@@ -120,6 +120,18 @@ def read_the_api_settings(role: Role) -> Any:  # noqa: ANN401 - an answer of bot
     return role.client("lambda").get_function_configuration(FunctionName=role.state.functions["api"])
 
 
+def take_an_order(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
+    return role.client("sqs").receive_message(QueueUrl=role.state.intake_queue_url)
+
+
+def read_refusals(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
+    return role.client("sqs").receive_message(QueueUrl=role.state.failure_queue_urls["drop"])
+
+
+def read_the_inbox(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
+    return role.client("s3").get_object(Bucket=role.state.inbox_bucket, Key="inbox/none.json")
+
+
 EVERYBODY = (
     delete_a_job,
     scan_the_table,
@@ -131,12 +143,23 @@ EVERYBODY = (
     list_documents,
     read_the_api_settings,
 )
+SUBMITTERS = (
+    read_a_row,
+    check_a_row,
+    take_a_step,
+    read_a_request,
+    write_a_result,
+    read_the_providers_key,
+    read_refusals,
+)
 PERMITTED: Mapping[str, tuple[Attempt, ...]] = {
     # The limiter looks up one row, and has a transaction look at it.
     "api": (read_rows_together, read_a_row, check_a_row, read_a_document),
     "worker-money": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
     "worker-inference": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
     "janitor": (read_rows_together, read_the_providers_key),
+    "trigger": (read_rows_together, read_a_document),
+    "invoke": (read_rows_together, read_a_document),
 }
 FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
     "api": (
@@ -157,6 +180,8 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
         read_a_request,
         write_a_result,
     ),
+    "trigger": (*EVERYBODY, *SUBMITTERS),
+    "invoke": (*EVERYBODY, *SUBMITTERS, take_an_order, read_the_inbox),
 }
 type Case = tuple[str, Attempt]
 
