@@ -90,6 +90,23 @@ def write_a_result(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
     return role.client("s3").put_object(Bucket=role.state.bucket, Key="results/none.json", Body=b"{}")
 
 
+def write_into_the_archive(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
+    key = "archive/nobody/benchmark/2026-11-23/none.json"
+    return role.client("s3").put_object(Bucket=role.state.archive_bucket, Key=key, Body=b"{}\n")
+
+
+def write_beside_the_archive(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
+    return role.client("s3").put_object(Bucket=role.state.archive_bucket, Key="athena/none.json", Body=b"{}")
+
+
+def read_the_archive(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
+    return role.client("s3").get_object(Bucket=role.state.archive_bucket, Key="archive/none.json")
+
+
+def list_the_archive(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
+    return role.client("s3").list_objects_v2(Bucket=role.state.archive_bucket)
+
+
 def list_the_bucket(role: Role) -> Any:  # noqa: ANN401 - an answer of boto3
     return role.client("s3").list_objects_v2(Bucket=role.state.bucket)
 
@@ -142,6 +159,9 @@ EVERYBODY = (
     write_a_document,
     list_documents,
     read_the_api_settings,
+    write_beside_the_archive,
+    read_the_archive,
+    list_the_archive,
 )
 SUBMITTERS = (
     read_a_row,
@@ -160,6 +180,7 @@ PERMITTED: Mapping[str, tuple[Attempt, ...]] = {
     "janitor": (read_rows_together, read_the_providers_key),
     "trigger": (read_rows_together, read_a_document),
     "invoke": (read_rows_together, read_a_document),
+    "notifier": (read_rows_together, write_into_the_archive),
 }
 FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
     "api": (
@@ -167,10 +188,11 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
         take_a_step,
         read_a_request,
         write_a_result,
+        write_into_the_archive,
         read_the_providers_key,
     ),
-    "worker-money": (*EVERYBODY, read_a_row, check_a_row, take_a_step),
-    "worker-inference": (*EVERYBODY, read_a_row, check_a_row),
+    "worker-money": (*EVERYBODY, read_a_row, check_a_row, take_a_step, write_into_the_archive),
+    "worker-inference": (*EVERYBODY, read_a_row, check_a_row, write_into_the_archive),
     "janitor": (
         *EVERYBODY,
         read_a_document,
@@ -179,8 +201,17 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
         take_a_step,
         read_a_request,
         write_a_result,
+        write_into_the_archive,
     ),
-    "trigger": (*EVERYBODY, *SUBMITTERS),
+    "notifier": (
+        *EVERYBODY,
+        check_a_row,
+        take_a_step,
+        write_a_result,
+        read_a_document,
+        read_the_providers_key,
+    ),
+    "trigger": (*EVERYBODY, *SUBMITTERS, write_into_the_archive),
     "invoke": (*EVERYBODY, *SUBMITTERS, take_an_order, read_the_inbox),
 }
 type Case = tuple[str, Attempt]
