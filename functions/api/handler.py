@@ -95,7 +95,7 @@ def find_schedule_service() -> "ScheduleService":
         job_store,
         ScheduleJobs(jobs, address_policy, has_provider=settings.can_rent),
         clock,
-        notices=None,
+        clients.notice_queue(settings.notice_queue_url),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from janitor.settings import JanitorSettings
@@ -13,12 +14,16 @@ from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError
 from rune.jobs.admission import Admission
 from rune.jobs.plan import Lane
+from rune.schedules.due import MOST_AT_ONCE
 from rune.services.late_jobs import LateJobSweep
 from rune.services.notices import NoticeSweep
 from rune.services.tick import JobTick
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rune.services.orphan_sweep import OrphanSweep, SweepResult
+    from rune.services.schedule_tick import ScheduleTick
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "janitor"))
 log = logging.getLogger(__name__)
@@ -35,6 +40,7 @@ admission = Admission(store, queue, clock, settings.running_jobs)
 notice_sweep = NoticeSweep(
     clients.outbox(settings.table), clients.notice_queue(settings.notice_queue_url), clock
 )
+due_schedules = clients.due_schedules(settings.table)
 
 
 LEAVE_EVENT = {"give_back": "all"}
@@ -84,7 +90,7 @@ class Context(Protocol):
 def handle(event: dict[str, object], context: Context) -> dict[str, object]:
     """Do what is due, as far as the time allows.
 
-    First comes what bills, then late turns, what waits, and what is to be told others.
+    First comes what bills, then late turns, what waits, schedules, and what is to be told others.
 
     For an operator's event, give back everything that is rented, or allow renting again.
 
@@ -103,6 +109,7 @@ def handle(event: dict[str, object], context: Context) -> dict[str, object]:
     tick.send_releases(may_go_on)
     swept = None if orphan_sweep is None else _sweep_orphans(orphan_sweep, context)
     tick.send_late_and_admit(may_go_on)
+    tick.fire_schedules(lambda: _fire_schedules(may_go_on))
     tick.send_notices(may_go_on)
     done: dict[str, object] = {
         "sent": tick.result.sent_count,
@@ -111,6 +118,7 @@ def handle(event: dict[str, object], context: Context) -> dict[str, object]:
         "freed": tick.result.freed_count,
         "admitted": tick.result.admitted_count,
         "notices": tick.result.notice_count,
+        "fired": tick.result.fired_count,
         "destroyed": swept.destroyed_count if swept else 0,
         "proven": swept.proven_count if swept else 0,
     }
@@ -118,6 +126,54 @@ def handle(event: dict[str, object], context: Context) -> dict[str, object]:
     if tick.result.failed:
         raise StoreUnavailableError(f"Parts of the tick failed: {', '.join(tick.result.failed)}.")
     return done
+
+
+def _fire_schedules(may_go_on: Callable[[], bool]) -> tuple[int, int]:
+    """Return how many jobs were posted for schedules, and how many schedules were left to the next tick.
+
+    Raises
+    ------
+    StoreUnavailableError
+        Some could not be dealt with; they stay due.
+    """
+    due = due_schedules.find_due(clock.now(), MOST_AT_ONCE)
+    if not due:
+        return 0, 0
+    try:
+        fired = _schedule_tick().fire(due, may_go_on)
+    except StoreUnavailableError:
+        raise
+    except Exception as error:
+        # The outermost edge: what comes after the schedules must be done.
+        log.exception("schedules.failed")
+        raise StoreUnavailableError("Schedules could not be dealt with.") from error
+    return fired.fired_count, fired.left_count
+
+
+@cache
+def _schedule_tick() -> ScheduleTick:
+    """Return what posts the jobs of schedules. Most ticks find none that is due, and load nothing of this."""
+    from rune.net.addresses import AddressPolicy  # noqa: PLC0415
+    from rune.services.jobs import JobLimits, JobService  # noqa: PLC0415
+    from rune.services.schedule_jobs import ScheduleJobs  # noqa: PLC0415
+    from rune.services.schedule_tick import ScheduleTick  # noqa: PLC0415
+    from rune.tenants.reading import DocumentContext  # noqa: PLC0415
+
+    given = settings.schedules
+    policy = AddressPolicy.parse(given.allowed_networks)
+    job_store = clients.telling_job_store(settings.table, given.bucket, settings.notice_queue_url)
+    limits = JobLimits.from_environment(os.environ)
+    jobs = JobService(job_store, queue, clock, limits, settings.running_jobs)
+    context = DocumentContext(policy, given.bedrock.region, given.bedrock.is_allowed)
+    return ScheduleTick(
+        schedules=clients.schedule_store(settings.table),
+        jobs=jobs,
+        job_store=job_store,
+        schedule_jobs=ScheduleJobs(jobs, policy, has_provider=settings.vastai.is_present),
+        tenants=clients.tenants(given.tenants_path, clock, context, knows_all=True),
+        clock=clock,
+        notices=clients.notice_queue(settings.notice_queue_url),
+    )
 
 
 def _leave(context: Context, *, is_final: bool) -> dict[str, object]:

@@ -4,7 +4,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from rune.settings import VastaiSettings, read_text, read_whole_number
+from rune.settings import BedrockAccess, VastaiSettings, read_text, read_whole_number
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSettings:
+    """What it takes to post the jobs of schedules, as the API posts others; each is as in the API's settings."""
+
+    bucket: str
+    allowed_networks: str
+    tenants_path: str
+    bedrock: BedrockAccess
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Return the settings; raises SettingsError naming the variable that is wrong."""
+        return cls(
+            bucket=read_text(environment, "RUNE_BUCKET"),
+            allowed_networks=environment.get("RUNE_ALLOWED_NETWORKS", ""),
+            tenants_path=environment.get("RUNE_TENANTS_PATH", ""),
+            bedrock=BedrockAccess.from_environment(environment),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +43,7 @@ class JanitorSettings:
     notice_queue_url: str
     vastai: VastaiSettings
     running_jobs: int
+    schedules: ScheduleSettings
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -34,4 +55,5 @@ class JanitorSettings:
             notice_queue_url=read_text(environment, "RUNE_NOTICE_QUEUE_URL"),
             vastai=VastaiSettings.from_environment(environment),
             running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
+            schedules=ScheduleSettings.from_environment(environment),
         )

@@ -92,7 +92,7 @@ ALL_TURNS = [
         ("all turns of a job", ALL_TURNS),
         ("all turns, and the next job's slot", [*ALL_TURNS, *ADMIT]),
         ("message, duplicate", CLAIM),
-        ("tick, nothing late", 23 * ["Query"]),
+        ("tick, nothing late", 24 * ["Query"]),
         (
             "tick, one late turn",
             [
@@ -100,7 +100,7 @@ ALL_TURNS = [
                 *("BatchGetItem", "GetQueueAttributes", "UpdateItem", "SendMessage"),
                 *(5 * ["Query"]),
                 *("BatchGetItem", "Query"),
-                *(4 * ["Query"]),
+                *(5 * ["Query"]),
             ],
         ),
     ],

@@ -93,7 +93,10 @@ VARIABLES = {
     "InferenceWorkerFunction": WORKER_VARIABLES,
     "JanitorFunction": VAST_VARIABLES
     | {"RUNE_STAGE", "RUNE_TABLE", "RUNE_MONEY_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL", "RUNE_RUNNING_JOBS"}
-    | {"RUNE_NOTICE_QUEUE_URL"},
+    | {"RUNE_NOTICE_QUEUE_URL"}
+    | {"RUNE_BUCKET", "RUNE_ALLOWED_NETWORKS", "RUNE_TENANTS_PATH", "RUNE_BEDROCK_ACCESS"}
+    | {"RUNE_RETENTION_DAYS", "RUNE_QUEUE_TIMEOUT_SECONDS", "RUNE_MAX_RUNTIME_SECONDS"}
+    | {"RUNE_MAX_COST_USD"},
     "NotifierFunction": {
         "RUNE_STAGE",
         "RUNE_TABLE",
@@ -144,7 +147,7 @@ ACTIONS = {
     "JanitorRole": WRITE_LOGS
     | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
     | {"sqs:SendMessage", "sqs:GetQueueAttributes"}
-    | {"ssm:GetParameter", "kms:Decrypt"},
+    | {"ssm:GetParameter", "kms:Decrypt", "s3:PutObject"},
     "NotifierRole": WRITE_LOGS
     | {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"}
     | {"dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:UpdateItem", "events:PutEvents"}
@@ -515,6 +518,28 @@ def test_worker_reads_back_what_workers_wrote(role: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("role", ["ApiRole", "JanitorRole"])
+def test_large_requests_are_written_by_those_who_post_jobs(role: str) -> None:
+    assert resources_of(role, "s3:PutObject") == [{"Fn::Sub": "${Bucket.Arn}/requests/*"}]
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "RUNE_RETENTION_DAYS",
+        "RUNE_QUEUE_TIMEOUT_SECONDS",
+        "RUNE_MAX_RUNTIME_SECONDS",
+        "RUNE_MAX_COST_USD",
+    ],
+)
+def test_jobs_of_schedules_have_the_times_of_others(variable: str) -> None:
+    api, janitor = (
+        FUNCTIONS[name]["Environment"]["Variables"] for name in ("ApiFunction", "JanitorFunction")
+    )
+
+    assert janitor[variable] == api[variable]
+
+
 def test_calls_to_models_have_a_whole_processor() -> None:
     assert FUNCTIONS["InferenceWorkerFunction"]["MemorySize"] == {"Ref": "InferenceMemoryMb"}
     # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
@@ -527,6 +552,7 @@ READERS = {"ApiRole": "ApiFunction", "MoneyWorkerRole": "MoneyWorkerFunction"} |
     "InferenceWorkerRole": "InferenceWorkerFunction",
     "TriggerRole": "TriggerFunction",
     "InvokeRole": "InvokeFunction",
+    "JanitorRole": "JanitorFunction",
 }
 
 
@@ -553,7 +579,7 @@ def test_role_reads_parameters_below_the_path_that_its_function_is_told(role: st
         ("ApiRole", 2),
         ("MoneyWorkerRole", 2),
         ("InferenceWorkerRole", 2),
-        ("JanitorRole", 1),
+        ("JanitorRole", 2),
         ("TriggerRole", 1),
         ("InvokeRole", 1),
     ],

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from api.settings import ApiSettings
-from janitor.settings import JanitorSettings
+from janitor.settings import JanitorSettings, ScheduleSettings
 from notifier.settings import NotifierSettings
 from rune.errors import SettingsError
 from rune.jobs.plan import Lane
@@ -66,6 +66,9 @@ JANITOR = {
     "RUNE_INFERENCE_QUEUE_URL": "https://sqs/inference",
     "RUNE_NOTICE_QUEUE_URL": "https://sqs/notice",
     "RUNE_RUNNING_JOBS": "5",
+    **LENT,
+    "RUNE_BUCKET": "bucket",
+    "RUNE_ALLOWED_NETWORKS": "10.0.0.0/8",
 }
 
 
@@ -146,6 +149,12 @@ def test_janitor_settings_read_the_environment() -> None:
         notice_queue_url="https://sqs/notice",
         vastai=VASTAI,
         running_jobs=5,
+        schedules=ScheduleSettings(
+            bucket="bucket",
+            allowed_networks="10.0.0.0/8",
+            tenants_path="/rune/dev/tenants",
+            bedrock=BEDROCK,
+        ),
     )
 
 

@@ -35,8 +35,8 @@ router = APIRouter(prefix="/v1/schedules", tags=["schedules"], responses=respons
 @router.post("", status_code=201, responses=responses(400, 409, 413, 415))
 async def create_schedule(request: Request, body: ScheduleCreation, response: Response) -> ScheduleRecord:
     """Post a job again and again, when a cron expression or a rate says so."""
-    service, tenant = services_of(request).schedules(), admitted_caller_of(request).tenant
-    created = service.create(tenant, tenant_settings_of(request), body)
+    service, caller = services_of(request).schedules(), admitted_caller_of(request)
+    created = service.create(caller, tenant_settings_of(request), body)
     response.headers["Location"] = f"/v1/schedules/{created.schedule_id}"
     return _record(service.describe(created))
 
@@ -59,8 +59,8 @@ async def get_schedule(request: Request, schedule_id: str) -> ScheduleRecord:
 @router.patch("/{schedule_id}", responses=responses(400, 404, 409, 413, 415))
 async def change_schedule(request: Request, schedule_id: str, body: ScheduleChange) -> ScheduleRecord:
     """Change a schedule; what is left out stays. It holds from the next occurrence on."""
-    service, tenant = services_of(request).schedules(), admitted_caller_of(request).tenant
-    return _record(service.describe(service.change(tenant, tenant_settings_of(request), schedule_id, body)))
+    service, caller = services_of(request).schedules(), admitted_caller_of(request)
+    return _record(service.describe(service.change(caller, tenant_settings_of(request), schedule_id, body)))
 
 
 @router.delete("/{schedule_id}", status_code=204, responses=responses(404))

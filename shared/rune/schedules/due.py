@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+MOST_AT_ONCE = 100
+"""Schedules of one tick; the others are still due at the next one."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScheduleKey:

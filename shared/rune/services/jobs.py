@@ -122,6 +122,15 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Granted:
+    """The time and money that a job may take; None for the money of a job that rents nothing."""
+
+    queue_timeout: timedelta
+    max_runtime: timedelta
+    cap_micro_usd: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class JobPage:
     """Some of a tenant's jobs, and the position after which older ones follow; None where there are none."""
 
@@ -161,21 +170,18 @@ class JobService:
         TooManyWaitingJobsError
             The tenant has as many waiting jobs as it may have.
         """
+        granted = self.judge(caller, admitted)
         job, event = lifecycle.accept(
             job_id=uuid.uuid4().hex,
             tenant=caller.tenant,
             kind=admitted.kind,
             first_step=admitted.first_step,
             now=self._clock.now(),
-            queue_timeout=_within(
-                self._limits.queue_timeout, admitted.queue_timeout, "queue_timeout_seconds"
-            ),
-            max_runtime=_within(
-                caller.max_runtime or self._limits.max_runtime, admitted.max_runtime, "max_runtime_seconds"
-            ),
+            queue_timeout=granted.queue_timeout,
+            max_runtime=granted.max_runtime,
             retention=self._limits.retention,
             rents=admitted.rents,
-            cap_micro_usd=self._cap_of(caller, admitted) if admitted.rents else None,
+            cap_micro_usd=granted.cap_micro_usd,
             warnings=admitted.warnings,
             calls_back=callback is not None,
         )
@@ -185,6 +191,16 @@ class JobService:
             key = IdempotencyKey(idempotency_key, _digest(admitted.request_json), sent)
         submission = Submission(job, admitted.request_json, event, key, caller.address, callback=callback)
         return self._admission.submit(submission, caller.terms)
+
+    def judge(self, caller: Caller, admitted: Admitted) -> Granted:
+        """Return the time and money that a job may take; raises InvalidRequestError where more is asked for."""
+        return Granted(
+            _within(self._limits.queue_timeout, admitted.queue_timeout, "queue_timeout_seconds"),
+            _within(
+                caller.max_runtime or self._limits.max_runtime, admitted.max_runtime, "max_runtime_seconds"
+            ),
+            self._cap_of(caller, admitted) if admitted.rents else None,
+        )
 
     def _cap_of(self, caller: Caller, admitted: Admitted) -> int:
         """Return what a job may cost; raises InvalidRequestError where more is asked for."""

@@ -40,7 +40,9 @@ class ScheduleJobs:
         self._policy = policy
         self._has_provider = has_provider
 
-    def check(self, kind: Kind, request: Mapping[str, object], settings: TenantSettings) -> str:
+    def check(
+        self, kind: Kind, request: Mapping[str, object], caller: Caller, settings: TenantSettings
+    ) -> str:
         """Return a request as a schedule keeps it.
 
         Raises
@@ -50,7 +52,7 @@ class ScheduleJobs:
         """
         understood = _parse(kind, request)
         try:
-            self._admit(understood, settings)
+            self._jobs.judge(caller, self._admit(understood, settings))
         except InvalidRequestError as error:
             pointer = f"/request{error.pointer}"
             raise InvalidRequestError(error.sentence, pointer=pointer, code=error.specific_code) from None

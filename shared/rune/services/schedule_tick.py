@@ -40,8 +40,6 @@ from rune.tenants.settings import TenantSource
 
 log = logging.getLogger(__name__)
 
-SCHEDULES_PER_TICK = 100
-
 OUTAGE_ROWS = 3
 """After so many schedules one after another at which the store failed, the tick gives up."""
 
@@ -86,7 +84,7 @@ class ScheduleTick:
         schedule_jobs: ScheduleJobs,
         tenants: TenantSource,
         clock: Clock,
-        notices: NoticeQueue | None,
+        notices: NoticeQueue,
     ) -> None:
         self._schedules = schedules
         self._jobs = jobs
@@ -95,7 +93,6 @@ class ScheduleTick:
         self._tenants = tenants
         self._clock = clock
         self._notices = notices
-        self._result = FiredSchedules()
 
     def fire(self, due: Iterable[ScheduleKey], may_go_on: Callable[[], bool]) -> FiredSchedules:
         """Deal with schedules that the index shows as due; it may be older than their rows.
@@ -111,14 +108,15 @@ class ScheduleTick:
             The store failed at some, which stay due. The others were dealt with, unless it failed at several in a
             row.
         """
+        result = FiredSchedules()
         failure: StoreUnavailableError | None = None
         failures_in_a_row = 0
         for key in due:
             if not may_go_on():
-                self._result.left_count += 1
+                result.left_count += 1
                 continue
             try:
-                self._deal_with(key)
+                result.fired_count += self._deal_with(key)
                 failures_in_a_row = 0
             except StoreUnavailableError as error:
                 failure = error
@@ -128,44 +126,47 @@ class ScheduleTick:
                 log.warning("schedule.store_unavailable", exc_info=True, extra=_named(key))
         if failure is not None:
             raise failure
-        return self._result
+        return result
 
-    def _deal_with(self, key: ScheduleKey) -> None:
+    def _deal_with(self, key: ScheduleKey) -> int:
+        """Return how many jobs were posted."""
         try:
             for _ in range(_TRIES):
-                if self._is_done(key):
-                    return
+                fired_count = self._take_step(key)
+                if fired_count is not None:
+                    return fired_count
         except StoreUnavailableError:
             raise
         except Exception:
             # The outermost edge of one schedule: an unforeseen error must not keep the others waiting.
             log.exception("row.unreadable", extra={**_named(key), "metric": ROWS_NOT_UNDERSTOOD_METRIC})
             self._schedules.set_aside(key, self._clock.now() + SET_ASIDE)
+        return 0
 
-    def _is_done(self, key: ScheduleKey) -> bool:
-        """Take the next step of a schedule; return False if it has to be looked at again."""
+    def _take_step(self, key: ScheduleKey) -> int | None:
+        """Return how many jobs were posted; None if the schedule has to be looked at again."""
         found = self._schedules.read(key)
         if found is None:
-            return True
+            return 0
         known, now = with_outcomes(found, self._outcomes_of(found)), self._clock.now()
         match lifecycle.decide(known, now):
             case Step.NOTHING:
-                return True
+                return 0
             case Step.CATCH_UP:
                 self._replace(found, lifecycle.catch_up(known, now), now)
-                return False
+                return None
             case Step.PAUSE:
-                log.warning("schedule.failing", extra={**_named(key), "failures": known.failures})
-                return self._replace(found, lifecycle.pause(known, PauseReason.FAILURES, now), now)
+                log.warning("schedule.failing", extra=_named(key))
+                written = lifecycle.pause(known, PauseReason.FAILURES, now)
             case Step.SKIP:
-                return self._replace(found, lifecycle.skip(known, now), now)
+                written = lifecycle.skip(known, now)
             case Step.FIRE:
-                self._fire(found, known, known.next_at or now)
-                return True
+                return self._fire(found, known, known.next_at or now)
+        return 0 if self._replace(found, written, now) else None
 
-    def _fire(self, found: Schedule, known: Schedule, due_at: datetime) -> None:
-        """Post the job of an occurrence, or note why there is none."""
-        is_failure = False
+    def _fire(self, found: Schedule, known: Schedule, due_at: datetime) -> int:
+        """Post the job of an occurrence, or note why there is none; return how many were posted."""
+        is_failure, fired_count = False, 0
         try:
             settings = self._tenants.of(found.tenant)
         except SettingsUnavailableError:
@@ -186,11 +187,12 @@ class ScheduleTick:
         else:
             now = self._clock.now()
             run = Run(due_at, now, job_id=submitted.job_id)
-            self._result.fired_count += not submitted.is_replay
+            fired_count = int(not submitted.is_replay)
             if known.overlap is Overlap.CANCEL_RUNNING:
                 # After the new one is accepted: if it were refused, there would be none.
                 self._cancel_unfinished(known)
         self._note(found, known, run, is_failure=is_failure)
+        return fired_count
 
     def _note(self, found: Schedule, known: Schedule, run: Run, *, is_failure: bool) -> None:
         """Write down what became of an occurrence; callers may have changed the schedule meanwhile.

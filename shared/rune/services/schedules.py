@@ -73,7 +73,7 @@ class ScheduleService:
         job_store: JobStore,
         schedule_jobs: ScheduleJobs,
         clock: Clock,
-        notices: NoticeQueue | None,
+        notices: NoticeQueue,
     ) -> None:
         self._schedules = schedules
         self._job_store = job_store
@@ -81,7 +81,7 @@ class ScheduleService:
         self._clock = clock
         self._notices = notices
 
-    def create(self, tenant: str, settings: TenantSettings, asked: ScheduleCreation) -> Schedule:
+    def create(self, caller: Caller, settings: TenantSettings, asked: ScheduleCreation) -> Schedule:
         """Return a new schedule.
 
         Raises
@@ -92,10 +92,10 @@ class ScheduleService:
             The tenant has one of this name, or as many as it may have.
         """
         kind, now = Kind(asked.kind), self._clock.now()
-        request_json = self._schedule_jobs.check(kind, asked.request, settings)
+        request_json = self._schedule_jobs.check(kind, asked.request, caller, settings)
         schedule = Schedule(
             schedule_id=uuid.uuid4().hex,
-            tenant=tenant,
+            tenant=caller.tenant,
             name=asked.name,
             kind=kind,
             state=ScheduleState.ACTIVE,
@@ -138,7 +138,7 @@ class ScheduleService:
         )
 
     def change(
-        self, tenant: str, settings: TenantSettings, schedule_id: str, asked: ScheduleChange
+        self, caller: Caller, settings: TenantSettings, schedule_id: str, asked: ScheduleChange
     ) -> Schedule:
         """Return a schedule with what a caller wants to be different.
 
@@ -151,8 +151,8 @@ class ScheduleService:
         """
         request_json = None
         if asked.request is not None:
-            kind = self._find(tenant, schedule_id).kind
-            request_json = self._schedule_jobs.check(kind, asked.request, settings)
+            kind = self._find(caller.tenant, schedule_id).kind
+            request_json = self._schedule_jobs.check(kind, asked.request, caller, settings)
 
         def decide(found: Schedule, now: datetime) -> Written:
             changed = lifecycle.change(found, _changed(found, asked), now)
@@ -161,7 +161,7 @@ class ScheduleService:
             # Its jobs may succeed now.
             return Written(changed if request_json is None else replace(changed, failures=0))
 
-        return self._write(tenant, schedule_id, decide, request_json)
+        return self._write(caller.tenant, schedule_id, decide, request_json)
 
     def pause(self, tenant: str, schedule_id: str) -> Schedule:
         """Return a schedule that posts no jobs from its next occurrence on; raises ScheduleNotFoundError."""
@@ -239,9 +239,9 @@ class ScheduleService:
         raise StoreUnavailableError("The schedule changes all the time; try again.")
 
 
-def send_notice(notices: NoticeQueue | None, written: Written) -> None:
+def send_notice(notices: NoticeQueue, written: Written) -> None:
     """Tell the notifier that there are events; a lost notice is made good by the tick."""
-    if notices is not None and written.events:
+    if written.events:
         notices.send(SubjectNotice(Subject(SubjectKind.SCHEDULE, written.schedule.schedule_id)))
 
 

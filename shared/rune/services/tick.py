@@ -25,6 +25,8 @@ class TickResult:
     ----------
     freed_count
         Slots of jobs that had ended without giving theirs back.
+    fired_count
+        Jobs that were posted for schedules.
     notice_count
         Notices that were sent again.
     failed
@@ -36,6 +38,7 @@ class TickResult:
     left_count: int = 0
     freed_count: int = 0
     admitted_count: int = 0
+    fired_count: int = 0
     notice_count: int = 0
     failed: list[str] = field(default_factory=list)
 
@@ -60,6 +63,22 @@ class JobTick:
         self._try("slots", self._free_slots)
         self._try("admission", lambda: self._admit(may_go_on))
         self._try("long_releases", lambda: self._tell_long_releases(may_go_on))
+
+    def fire_schedules(self, fire: Callable[[], tuple[int, int]]) -> None:
+        """Post the jobs of schedules that are due.
+
+        Parameters
+        ----------
+        fire
+            Posts them, and returns how many jobs were posted and how many schedules were left to the next tick.
+        """
+
+        def act() -> None:
+            fired_count, left_count = fire()
+            self.result.fired_count += fired_count
+            self.result.left_count += left_count
+
+        self._try("schedules", act)
 
     def send_notices(self, may_go_on: Callable[[], bool]) -> None:
         """Send notices again for events that must still be published."""

@@ -129,6 +129,14 @@ def test_all_that_may_be_said_of_a_schedule_is_kept(api: ModuleType, cloud: Clou
             a_wrong_field("/request/modell", "There is no such field."),
         ),
         (
+            {"request": {**REQUEST, "max_runtime_seconds": 3601}},
+            a_refusal(
+                "time_too_long",
+                "/request/max_runtime_seconds",
+                "max_runtime_seconds may be at most 3600 here.",
+            ),
+        ),
+        (
             {"request": {**REQUEST, "backend_url": "http://10.0.0.1"}},
             a_refusal(
                 "address_refused",

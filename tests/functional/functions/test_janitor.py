@@ -116,14 +116,14 @@ def messages_of(cloud: Cloud) -> list[str]:
     return [message["job_id"] for message in map(json.loads, bodies) if "job_id" in message]
 
 
-QUERIES_OF_A_TICK = (len(DueClass) + 1) * DUE_SHARDS + 1 + 2 + NOTICE_SHARDS
+QUERIES_OF_A_TICK = (len(DueClass) + 1) * DUE_SHARDS + 1 + 2 + 1 + NOTICE_SHARDS
 """Each shard of each class, those of releases twice, the jobs that an earlier version wrote last, the places of
-running jobs twice, and each shard of the outboxes."""
+running jobs twice, schedules, and each shard of the outboxes."""
 
 
 def what_was_done(**counts: int) -> dict[str, int]:
     """Return the answer of a tick that did so much and nothing else."""
-    parts = ("sent", "ended", "left", "freed", "admitted", "notices", "destroyed", "proven")
+    parts = ("sent", "ended", "left", "freed", "admitted", "fired", "notices", "destroyed", "proven")
     assert counts.keys() <= set(parts)
     return {**dict.fromkeys(parts, 0), **counts}
 
