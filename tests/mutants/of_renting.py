@@ -332,6 +332,22 @@ WATCHING = (
 
 ENDS = (
     Mutant(
+        "late worker gives up a machine that its job uses",
+        RELEASE,
+        "if _is_taken_since(rental, job):",
+        "if False:",
+        "A job at work would lose its machine.",
+        RELEASE_TESTS,
+    ),
+    Mutant(
+        "machine that was taken again is given back",
+        RELEASE,
+        "if is_running and found.held_since == rental.held_since else None",
+        "if is_running else None",
+        "A job at work would lose its machine.",
+        RELEASE_TESTS,
+    ),
+    Mutant(
         "machine is kept after a cancel request",
         RELEASE,
         "context.job.ends_as is Status.SUCCEEDED and context.job.cancel_requested_at is None",
@@ -430,7 +446,7 @@ ENDS = (
     Mutant(
         "machine of another holder is let go",
         RELEASE,
-        "return write(found) if is_running else None",
+        "return write(found) if is_running and found.held_since == rental.held_since else None",
         "return write(found)",
         "A job would give away a machine that another one uses.",
         RELEASE_TESTS,

@@ -15,6 +15,7 @@ from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
 from rune.rentals.hosts import make_report
+from rune.rentals.instance import CLOCK_SKEW
 from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.proof import is_of_other_account
 from rune.rentals.reconciliation import DESTROY_AGAIN_AFTER, record_destroyed, record_gone, record_price
@@ -71,6 +72,8 @@ class ReleaseStep:
         rental = dependencies.find_rental(job) or self._find_kept_in_vain(job)
         if rental is None:
             return self._released(context)
+        if _is_taken_since(rental, job):
+            return self._again(job, rental, 1)
         now = dependencies.clock.now()
         if rental.job_id != job.job_id and rental.state is RentalState.RUNNING:
             # It was kept before this job borrowed it, and only its tenant ends it.
@@ -107,7 +110,7 @@ class ReleaseStep:
 
         def decide(found: Rental) -> Change | None:
             is_running = found.is_used_by(job.job_id) and found.state is RentalState.RUNNING
-            return write(found) if is_running else None
+            return write(found) if is_running and found.held_since == rental.held_since else None
 
         return self._dependencies.update(rental, decide).holder != job.job_id
 
@@ -270,6 +273,15 @@ class ReleaseStep:
         if job.rental_id is not None:
             return self._dependencies.rental_store.read(job.rental_id)
         return next((rental for rental in reversed(attempts) if rental.contract_id is not None), None)
+
+
+def _is_taken_since(rental: Rental, job: Job) -> bool:
+    """Return whether the job began to use the machine after this turn was claimed.
+
+    Then this worker was taken for lost while it stood still, and the job goes on with that machine; or a worker
+    that stood still has taken it, and the next turn lets it go.
+    """
+    return rental.held_since is not None and rental.held_since > job.updated_at + CLOCK_SKEW
 
 
 def _is_told(waited: timedelta | None, delay_seconds: int) -> bool:

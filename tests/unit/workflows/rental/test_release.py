@@ -55,7 +55,8 @@ COST_AT_400 = 1_334 + 34_000 + 14_700 + 6_000
 
 
 def a_releasing_job(ends_as: Status | None = Status.SUCCEEDED, **overrides: object) -> Job:
-    return a_renting_job(StepName.RELEASE, **{"ends_as": ends_as, "rental_id": RENTAL_ID, **overrides})
+    claimed = {"ends_as": ends_as, "rental_id": RENTAL_ID, "updated_at": after(400)}
+    return a_renting_job(StepName.RELEASE, **{**claimed, **overrides})
 
 
 JOB = a_releasing_job()
@@ -405,6 +406,34 @@ def test_release_leaves_a_borrowed_machine_alone_that_another_job_has_by_now() -
     assert isinstance(world.run(JOB), Released)
     left = world.rental(borrowed.rental_id)
     assert (left.state, left.holder) == (RentalState.RUNNING, "a later job")
+
+
+@pytest.mark.parametrize(
+    "later",
+    [a_running_rental(held_since=after(470)), replace(a_borrowed_rental(), held_since=after(470))],
+    ids=["rented", "borrowed"],
+)
+def test_release_leaves_a_machine_alone_that_the_job_took_after_the_turn_began(later: Rental) -> None:
+    """The worker stood still and was taken for lost, and the job goes on with this machine."""
+    world = a_world(later, instances=(MACHINE,), seconds=500)
+
+    outcome = world.run(a_releasing_job(None))
+
+    assert isinstance(outcome, Again)
+    assert world.rental(later.rental_id) == later
+    assert world.market.calls == []
+
+
+def test_release_leaves_a_machine_alone_that_the_job_gave_back_and_took_again_meanwhile() -> None:
+    def take_again(found: Rental) -> Change:
+        return make_change("take", after(470), requires=(), sets={"held_since": after(470)})
+
+    borrowed = replace(a_borrowed_rental(), held_since=after(300))
+    world = World(ContestedRentalStore(borrowed, take_again))
+
+    assert isinstance(world.run(JOB), Again)
+    left = world.rental(borrowed.rental_id)
+    assert (left.state, left.holder) == (RentalState.RUNNING, JOB_ID)
 
 
 def test_release_destroys_a_machine_that_it_found_kept_when_that_was_given_up() -> None:
