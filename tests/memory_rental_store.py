@@ -40,9 +40,9 @@ class MemoryRentalStore(RentalStore):
         The events that writes have left.
     """
 
-    def __init__(self, *rentals: Rental) -> None:
+    def __init__(self, *rentals: Rental, outbox: MemoryOutbox | None = None) -> None:
         self.rentals: dict[str, Rental] = {rental.rental_id: rental for rental in rentals}
-        self.outbox = MemoryOutbox()
+        self.outbox = outbox or MemoryOutbox()
 
     @override
     def open(self, rental: Rental) -> bool:

@@ -60,7 +60,7 @@ def _make_orphan_sweep() -> OrphanSweep | None:
 
     return OrphanSweep(
         provider=clients.provider(settings.table, settings.vastai, clock),
-        rental_store=clients.rental_store(settings.table),
+        rental_store=clients.rental_store(settings.table, settings.notice_queue_url),
         jobs=store,
         clock=clock,
         stage=settings.vastai.stage,
@@ -184,7 +184,7 @@ def _leave(context: Context, *, is_final: bool) -> dict[str, object]:
     from rune.services.leaving import Leaving  # noqa: PLC0415
 
     leaving = Leaving(
-        rental_store=clients.rental_store(settings.table),
+        rental_store=clients.rental_store(settings.table, settings.notice_queue_url),
         deployments=clients.deployment_store(settings.table),
         jobs=store,
         queue=queue,

@@ -55,7 +55,7 @@ def _rental_dependencies() -> RentalDependencies:
 
     return RentalDependencies(
         provider=clients.provider(settings.table, vastai, clock),
-        rental_store=clients.rental_store(settings.table),
+        rental_store=clients.rental_store(settings.table, settings.notice_queue_url),
         clock=clock,
         open_server=open_model_server,
         settings=RentalSettings(vastai.stage, vastai.api_url, vastai.image),

@@ -189,7 +189,7 @@ class SimulatedNotices(NoticeQueue):
 
 
 def check_published(world: World) -> None:
-    """Look at what each sink was given: all public events of each job, in order, each under an id of its own."""
+    """Look at what each sink was given: all events of each subject, in order, each under an id of its own."""
     for name, taken in world.notices.taken.items():
         told: dict[str, PublicEvent] = {}
         first: dict[Subject, list[PublicEvent]] = {}
@@ -199,16 +199,27 @@ def check_published(world: World) -> None:
             so_far = first.setdefault(event.subject, [])
             if event not in so_far:
                 so_far.append(event)
-        for job in world.table.jobs.values():
-            events = (public_event(job, each) for each in world.table.events_of(job.job_id))
-            due = [event for event in events if event is not None]
-            found = first.get(Subject(SubjectKind.JOB, job.job_id), [])
+        for subject, due in _written_events(world).items():
+            found = first.get(subject, [])
             if found != due:
                 numbers = [event.sequence for event in found]
-                world.violate(f"I10: {name} was told {numbers} of {job.job_id}, not {len(due)} events")
+                world.violate(f"I10: {name} was told {numbers} of {subject}, not {len(due)} events")
     for subject, state in world.table.outbox.states.items():
         if state.due_at is not None:
             world.violate(f"I10: {subject} must still be published")
+
+
+def _written_events(world: World) -> dict[Subject, list[PublicEvent]]:
+    """Return all public events that were written, by subject."""
+    written = {}
+    for job in world.table.jobs.values():
+        events = (public_event(job, each) for each in world.table.events_of(job.job_id))
+        subject = Subject(SubjectKind.JOB, job.job_id)
+        written[subject] = [event for event in events if event is not None]
+    for subject in world.table.outbox.states:
+        if subject.kind is not SubjectKind.JOB:
+            written[subject] = [*world.table.outbox.log_of(subject)]
+    return written
 
 
 def count_by_id(taken: Sequence[PublicEvent]) -> Counter[str]:

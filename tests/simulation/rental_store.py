@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, override
 
 from local.simulators.vastai import Contract
+from rune.events.notices import SubjectNotice
 from rune.events.record import PublicEvent
 from rune.rentals.bills import cost_so_far_micro_usd
 from rune.rentals.hosts import HostRecord, HostReport, HostStore
@@ -50,7 +51,7 @@ class WatchedRentalStore(MemoryRentalStore):
     """
 
     def __init__(self, world: World, account: Account, unguarded: Collection[Guard]) -> None:
-        super().__init__()
+        super().__init__(outbox=world.table.outbox)
         self._world = world
         self._account = account
         self._unguarded = unguarded
@@ -233,11 +234,21 @@ class FaultyRentalStore(RentalStore):
         # row alone.
         is_alone = "due_at" not in change.sets and rental_event(rental, change) is None
         call = self._calls.update if is_alone else self._calls.transact
-        return call(change.name, lambda: self._rental_store.update(rental, change))
+        written = call(change.name, lambda: self._rental_store.update(rental, change))
+        if not isinstance(written, RentalRefused):
+            self._notify(rental_event(rental, change))
+        return written
 
     @override
     def tell_once(self, event: PublicEvent, expires_at: datetime) -> bool:
-        return self._calls.transact("tell once", lambda: self._rental_store.tell_once(event, expires_at))
+        is_new = self._calls.transact("tell once", lambda: self._rental_store.tell_once(event, expires_at))
+        if is_new:
+            self._notify(event)
+        return is_new
+
+    def _notify(self, event: PublicEvent | None) -> None:
+        if event is not None:
+            self._world.notices.send(SubjectNotice(event.subject))
 
     @override
     def read(self, rental_id: str) -> Rental | None:

@@ -185,11 +185,12 @@ class Clients:
 
         return StepFunctionsTasks(cache(make_client))
 
-    def rental_store(self, table: str) -> DynamoRentalStore:
-        """Return the rental store in the table."""
+    def rental_store(self, table: str, notice_queue_url: str | None = None) -> DynamoRentalStore:
+        """Return the rental store in the table; with a queue what is written is told to the notifier."""
         from rune.aws.rental_store import DynamoRentalStore
 
-        return DynamoRentalStore(self._dynamodb, table)
+        notices = None if notice_queue_url is None else self.notice_queue(notice_queue_url)
+        return DynamoRentalStore(self._dynamodb, table, notices)
 
     def webhook_store(self, table: str) -> DynamoWebhookStore:
         """Return the webhooks in the table."""

@@ -22,7 +22,7 @@ from rune.storage.change import Change, Is, allows, apply, satisfies
 from tests.builders import JOB_ID
 from tests.functional.aws.guarded import Guarded
 from tests.functional.aws.rental_guards import GUARDED
-from tests.memory_notices import MemoryNoticeQueue
+from tests.memory_outbox import RecordingNotices
 from tests.rental_builders import RENTAL_ID
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def test_change_with_an_event_requires_the_version_by_which_it_is_numbered(guard
 
 @every_guarded
 def test_update_leaves_the_event_that_the_change_has(guarded: Guarded[Rental], cloud: Cloud) -> None:
-    notices = MemoryNoticeQueue()
+    notices = RecordingNotices()
     rental_store = DynamoRentalStore(cloud.dynamodb, "rune-test", notices)
     rental_store.open(guarded.accepts)
     rental_store.update(guarded.accepts, guarded.change)
@@ -147,7 +147,7 @@ def test_update_leaves_the_event_that_the_change_has(guarded: Guarded[Rental], c
 def test_update_that_is_refused_leaves_no_event(
     guarded: Guarded[Rental], field: str, rental: Rental, cloud: Cloud
 ) -> None:
-    notices = MemoryNoticeQueue()
+    notices = RecordingNotices()
     rental_store = DynamoRentalStore(cloud.dynamodb, "rune-test", notices)
     rental_store.open(rental)
     rental_store.update(guarded.accepts, guarded.change)

@@ -19,7 +19,7 @@ from rune.rentals.public_events import destroyed_machine
 from rune.rentals.record import Rental, RentalState
 from rune.rentals.store import EndedPage, RentalRefused, RentalStore
 from tests.builders import JOB_ID, after
-from tests.memory_notices import MemoryNoticeQueue
+from tests.memory_outbox import RecordingNotices
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
@@ -307,7 +307,7 @@ def test_every_call_says_when_the_table_cannot_be_reached(cloud: Cloud) -> None:
 
 
 def test_machine_is_told_of_once(cloud: Cloud) -> None:
-    notices = MemoryNoticeQueue()
+    notices = RecordingNotices()
     rental_store = DynamoRentalStore(cloud.dynamodb, TABLE, notices)
     event = destroyed_machine(CONTRACT_ID, RENTAL_ID, "acme", after(60), has_rental=True)
     again = destroyed_machine(CONTRACT_ID, RENTAL_ID, "acme", after(120), has_rental=True)
