@@ -14,6 +14,7 @@ from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.events.notices import EndpointNotice, Notice, SubjectNotice
+from rune.events.record import Subject
 from rune.services.publishing import NOT_PUBLISHED_METRIC, Publisher
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "notifier"))
@@ -26,9 +27,13 @@ dead_letters = clients.dead_letters(settings.dead_letter_queue_url)
 publisher = Publisher(
     clients.outbox(settings.table),
     clients.job_store(settings.table, bucket=None),
-    make_sinks(clients, settings),
+    make_sinks(clients, settings, clock),
     clock,
 )
+
+
+TIME_FOR_ATTEMPT_MS = 20_000
+"""An attempt takes up to 17 s, and is written down afterwards."""
 
 
 class Context(Protocol):
@@ -40,11 +45,21 @@ class Context(Protocol):
 
 
 def handle(event: dict[str, list[dict[str, str]]], context: Context) -> dict[str, list[object]]:
-    """Follow each notice once, and report no message as failed: what is due stays due without one."""
+    """Follow each notice once, and report no message as failed: what is due stays due without one.
+
+    What may wait for a receiver comes last, and no receiver is waited for by another's events.
+    """
     notices = (_read(record["body"]) for record in event["Records"])
     # A job that goes on quickly has several among the ten, and the first one publishes everything.
+    endpoints: list[str] = []
     for notice in dict.fromkeys(notice for notice in notices if notice is not None):
-        _follow(notice, context)
+        match notice:
+            case EndpointNotice(endpoint):
+                endpoints.append(endpoint)
+            case SubjectNotice(subject):
+                _publish(subject)
+    if endpoints:
+        _deliver(endpoints, context)
     return {"batchItemFailures": []}
 
 
@@ -62,14 +77,10 @@ def _read(body: str) -> Notice | None:
     return notice
 
 
-def _follow(notice: Notice, _context: Context) -> None:
-    labels = {"notice": encode(notice)}
+def _publish(subject: Subject) -> None:
+    labels = {"notice": encode(SubjectNotice(subject))}
     try:
-        match notice:
-            case SubjectNotice(subject):
-                publisher.publish(subject)
-            case EndpointNotice():
-                log.warning("notice.not_understood", extra=labels)
+        publisher.publish(subject)
     except StoreUnavailableError:
         # What is due is found by the janitor. A failed message would go to the dead-letter queue after some
         # deliveries in an outage, though nothing is wrong with it.
@@ -79,3 +90,35 @@ def _follow(notice: Notice, _context: Context) -> None:
     except Exception:
         # The outermost edge of one notice: an unforeseen error must not keep the others of the batch waiting.
         log.exception("notice.failed", extra={**labels, "metric": NOT_PUBLISHED_METRIC})
+
+
+def _deliver(endpoints: list[str], context: Context) -> None:
+    """Post what is due to these webhooks, all at the same time."""
+    # Imported here: most notices are of subjects, and the HTTP client takes as long as everything else.
+    import asyncio  # noqa: PLC0415
+    import random  # noqa: PLC0415
+
+    from rune.net.addresses import AddressPolicy  # noqa: PLC0415
+    from rune.net.posts import PostClient  # noqa: PLC0415
+    from rune.services.webhook_delivery import WebhookDelivery  # noqa: PLC0415
+    from rune.webhooks.http_sender import HttpSender  # noqa: PLC0415
+
+    async def deliver() -> int:
+        client = PostClient(AddressPolicy.parse(settings.allowed_networks))
+        delivery = WebhookDelivery(
+            clients.webhook_store(settings.table),
+            HttpSender(client, clock),
+            clients.signing_keys(settings.signing_key_parameter, clock),
+            clients.notice_queue(settings.notice_queue_url),
+            clock,
+            random.random,
+        )
+        try:
+            return await delivery.deliver_all(
+                endpoints, lambda: context.get_remaining_time_in_millis() > TIME_FOR_ATTEMPT_MS
+            )
+        finally:
+            await client.aclose()
+
+    attempt_count = asyncio.run(deliver(), loop_factory=asyncio.new_event_loop)
+    log.info("webhooks.delivered", extra={"endpoints": len(endpoints), "attempts": attempt_count})

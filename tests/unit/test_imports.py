@@ -354,6 +354,7 @@ ENVIRONMENT = {
     "RUNE_NOTICE_QUEUE_URL": "https://sqs/n",
     "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/d",
     "RUNE_RUNNING_JOBS": "5",
+    "RUNE_RETENTION_DAYS": "30",
 }
 WEB = {"fastapi", "starlette", "mangum"}
 

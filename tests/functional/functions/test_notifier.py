@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rune.aws.job_store import LARGEST_ROW_BYTES
+from rune.aws.webhook_store import DynamoWebhookStore
 from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.events.outbox import OutboxState, fall_due
 from rune.events.record import Subject, SubjectKind
@@ -20,14 +21,20 @@ from rune.jobs.record import StepName
 from rune.jobs.store import Submission
 from rune.jobs.transitions import make_transition
 from rune.services.publishing import Publisher
+from rune.storage.change import make_change
+from rune.webhooks.record import DeliveryState, Endpoint
 from tests.builders import JOB_ID, NOW, a_claimed_job, a_job, a_sample_event, after, an_event, an_sqs_event
 from tests.functional.functions.loading import loaded
+from tests.parameters import Ssm
+from tests.webhook_builders import MASTER_KEY, an_endpoint, shown_secret, verify
+from tests.webhook_receiver import running_receiver
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
 
 DONE: dict[str, list[object]] = {"batchItemFailures": []}
 JOB = Subject(SubjectKind.JOB, JOB_ID)
+SIGNING_KEY = "/rune/notifier/signing-key"
 
 
 @dataclass(frozen=True)
@@ -271,3 +278,93 @@ def test_archive_that_cannot_be_written_is_tried_again(
     assert cloud.outbox.read(JOB).due_at is not None
     archiving.handle(a_sample_event("sqs-notice"), CONTEXT)
     assert cloud.s3.list_objects_v2(Bucket=ARCHIVE)["KeyCount"] == 1
+
+
+# ---------------------------------------------------------------- webhooks
+
+
+@pytest.fixture
+def posting(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """A notifier of a deployment with a key to sign with."""
+    Ssm().write(SIGNING_KEY, MASTER_KEY)
+    monkeypatch.setattr("random.random", lambda: 0.5)
+    key = {"RUNE_SIGNING_KEY_PARAMETER": SIGNING_KEY}
+    with loaded("notifier.handler", {**cloud.environment, **key}) as handler:
+        handler.clients.__dict__["_events"] = Taker()
+        cloud.calls.clear()
+        yield handler
+
+
+class Taker:
+    """A bus that takes everything."""
+
+    def put_events(self, *, Entries: list[dict[str, object]]) -> dict[str, object]:  # noqa: N803  # AWS's
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "an id"} for _ in Entries]}
+
+
+def put_webhook(cloud: Cloud, url: str) -> Endpoint:
+    endpoint = an_endpoint(url=f"{url}/in?key=1")
+    assert DynamoWebhookStore(cloud.dynamodb, "rune-test").create(
+        endpoint, make_change("create", NOW, requires=(), sets={})
+    )
+    return endpoint
+
+
+def test_event_goes_to_the_webhooks_and_the_next_notice_posts_it(posting: ModuleType, cloud: Cloud) -> None:
+    with running_receiver(lambda number: 500 if number == 1 else 204) as receiver:
+        endpoint = put_webhook(cloud, receiver.url)
+        put(cloud)
+
+        posting.handle(a_sample_event("sqs-notice"), CONTEXT)
+        (notice,) = cloud.received("notice")
+        posting.handle(an_sqs_event(notice), CONTEXT)
+
+    assert json.loads(notice) == {"endpoint": endpoint.key}
+    assert cloud.outbox.read(JOB).pointers == {"bus": 1, "webhooks": 1}
+    (post,) = receiver.posts
+    assert (post.url, post.webhook_id) == ("/in?key=1", f"evt_job_{JOB_ID}_1")
+    assert verify(replace(post, at=NOW), shown_secret())
+    (delivery,) = DynamoWebhookStore(cloud.dynamodb, "rune-test").read_from(endpoint, 1)
+    assert (delivery.state, delivery.due_at) == (DeliveryState.RETRYING, after(5 * 1.05))
+
+
+def test_events_are_published_before_receivers_are_waited_for(
+    posting: ModuleType, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_receiver() as receiver:
+        endpoint = put_webhook(cloud, receiver.url)
+        put(cloud)
+        done: list[str] = []
+        monkeypatch.setattr(posting.publisher, "publish", lambda subject: done.append(str(subject)))
+        monkeypatch.setattr(posting, "_deliver", lambda endpoints, _context: done.extend(endpoints))
+
+        posting.handle(
+            an_sqs_event(json.dumps({"endpoint": endpoint.key}), json.dumps({"subject": str(JOB)})), CONTEXT
+        )
+
+    assert done == [str(JOB), endpoint.key]
+
+
+def test_receiver_is_not_asked_when_the_time_is_over(posting: ModuleType, cloud: Cloud) -> None:
+    with running_receiver() as receiver:
+        put_webhook(cloud, receiver.url)
+        put(cloud)
+        posting.handle(a_sample_event("sqs-notice"), CONTEXT)
+        (notice,) = cloud.received("notice")
+
+        posting.handle(an_sqs_event(notice), Context(remaining_ms=19_000))
+
+    assert receiver.posts == []
+    assert cloud.received("notice") == [notice]
+
+
+def test_deployment_without_a_key_gives_nothing_to_webhooks(
+    notifier: ModuleType, cloud: Cloud, bus: list[dict[str, object]]
+) -> None:
+    endpoint = put_webhook(cloud, "http://127.0.0.1:9")
+    put(cloud)
+
+    notifier.handle(a_sample_event("sqs-notice"), CONTEXT)
+
+    assert cloud.outbox.read(JOB).pointers == {"bus": 1}
+    assert DynamoWebhookStore(cloud.dynamodb, "rune-test").read_from(endpoint, 1) == ()
