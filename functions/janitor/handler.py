@@ -22,6 +22,7 @@ from rune.services.tick import JobTick
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rune.services.late_webhooks import LateWebhooks
     from rune.services.orphan_sweep import OrphanSweep, SweepResult
     from rune.services.schedule_tick import ScheduleTick
 
@@ -42,6 +43,18 @@ notice_sweep = NoticeSweep(
 )
 due_schedules = clients.due_schedules(settings.table)
 
+
+def _make_late_webhooks() -> LateWebhooks | None:
+    """Return what finds webhooks with something to do; None where the deployment has none."""
+    if not settings.has_webhooks:
+        return None
+    from rune.services.late_webhooks import LateWebhooks  # noqa: PLC0415
+
+    store = clients.webhook_store(settings.table)
+    return LateWebhooks(store, clients.notice_queue(settings.notice_queue_url), clock)
+
+
+late_webhooks = _make_late_webhooks()
 
 LEAVE_EVENT = {"give_back": "all"}
 """Sent by an operator, by a call of the function (docs/deploy.md); no schedule sends it."""
@@ -105,7 +118,7 @@ def handle(event: dict[str, object], context: Context) -> dict[str, object]:
     def may_go_on() -> bool:
         return context.get_remaining_time_in_millis() > TIME_TO_STOP_MS
 
-    tick = JobTick(LateJobSweep(store, queue, clock, admission), admission, notice_sweep)
+    tick = JobTick(LateJobSweep(store, queue, clock, admission), admission, notice_sweep, late_webhooks)
     tick.send_releases(may_go_on)
     swept = None if orphan_sweep is None else _sweep_orphans(orphan_sweep, context)
     tick.send_late_and_admit(may_go_on)

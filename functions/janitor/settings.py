@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from rune.settings import BedrockAccess, VastaiSettings, read_text, read_whole_number
+from rune.settings import BedrockAccess, VastaiSettings, read_flag, read_text, read_whole_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class JanitorSettings:
     ----------
     running_jobs
         Jobs that run at the same time.
+    has_webhooks
+        Whether the deployment has a key to sign with, and so webhooks.
     """
 
     table: str
@@ -44,6 +46,7 @@ class JanitorSettings:
     vastai: VastaiSettings
     running_jobs: int
     schedules: ScheduleSettings
+    has_webhooks: bool
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -56,4 +59,5 @@ class JanitorSettings:
             vastai=VastaiSettings.from_environment(environment),
             running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
             schedules=ScheduleSettings.from_environment(environment),
+            has_webhooks=read_flag(environment, "RUNE_WEBHOOKS"),
         )

@@ -133,9 +133,11 @@ def test_notifier_settings_read_the_environment() -> None:
         "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
         "RUNE_NOTICE_QUEUE_URL": "https://sqs/notice",
         "RUNE_BUCKET": "bucket",
+        "RUNE_RETENTION_DAYS": "30",
     }
 
     settings = NotifierSettings.from_environment(environment)
+    assert (settings.retention, settings.signing_key_parameter) == (timedelta(days=30), "")
     assert (settings.table, settings.notice_queue_url) == ("table", "https://sqs/notice")
     assert (settings.event_bus, settings.archive_bucket) == ("", "")
     assert NotifierSettings.from_environment({**environment, "RUNE_EVENT_BUS": "b"}).event_bus == "b"
@@ -155,6 +157,7 @@ def test_janitor_settings_read_the_environment() -> None:
             tenants_path="/rune/dev/tenants",
             bedrock=BEDROCK,
         ),
+        has_webhooks=False,
     )
 
 

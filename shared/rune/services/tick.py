@@ -1,8 +1,11 @@
 """The minute tick: what bills first, then what is late, then what waits, then what is to be told others."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rune.errors import RuneError, StoreUnavailableError
 from rune.jobs.admission import Admission
@@ -10,6 +13,9 @@ from rune.jobs.record import DueClass
 from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 from rune.services.late_jobs import LateJobs, LateJobSweep
 from rune.services.notices import NoticeSweep
+
+if TYPE_CHECKING:
+    from rune.services.late_webhooks import LateWebhooks
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +52,17 @@ class TickResult:
 class JobTick:
     """The parts of a tick that are about jobs. One that fails does not keep the others from being done."""
 
-    def __init__(self, late_jobs: LateJobSweep, admission: Admission, notices: NoticeSweep) -> None:
+    def __init__(
+        self,
+        late_jobs: LateJobSweep,
+        admission: Admission,
+        notices: NoticeSweep,
+        webhooks: LateWebhooks | None = None,
+    ) -> None:
         self._late_jobs = late_jobs
         self._admission = admission
         self._notices = notices
+        self._webhooks = webhooks
         self.result = TickResult()
 
     def send_releases(self, may_go_on: Callable[[], bool]) -> None:
@@ -81,12 +94,17 @@ class JobTick:
         self._try("schedules", act)
 
     def send_notices(self, may_go_on: Callable[[], bool]) -> None:
-        """Send notices again for events that must still be published."""
+        """Send notices for events that must still be published, and for webhooks with something to do."""
 
         def send() -> None:
             self.result.notice_count += self._notices.sweep(may_go_on)
 
+        def send_of_webhooks() -> None:
+            if self._webhooks is not None:
+                self.result.notice_count += self._webhooks.send(may_go_on)
+
         self._try("notices", send)
+        self._try("webhooks", send_of_webhooks)
 
     def _sweep(self, classes: tuple[DueClass, ...], may_go_on: Callable[[], bool]) -> None:
         def sweep() -> None:

@@ -14,6 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 from rune.aws.job_rows import DUE_SHARDS, EARLIER_DUE_BUCKET, due_buckets, hot_item
 from rune.aws.job_store import DynamoJobStore
 from rune.aws.outbox import DUE_SHARDS as NOTICE_SHARDS
+from rune.aws.webhook_store import DynamoWebhookStore
 from rune.errors import SettingsError, StoreUnavailableError
 from rune.events.record import Subject, SubjectKind
 from rune.jobs import closing
@@ -26,8 +27,11 @@ from rune.jobs.transitions import cancel_queued
 from rune.logs import NAMESPACE, ROWS_NOT_UNDERSTOOD_METRIC, JsonFormatter
 from rune.services.late_jobs import BACKLOG
 from rune.services.orphan_sweep import SweepResult
+from rune.storage.change import make_change
+from rune.webhooks.lifecycle import postpone
 from tests.builders import (
     JOB_ID,
+    NOW,
     TENANT,
     FakeClock,
     a_claimed_job,
@@ -40,6 +44,7 @@ from tests.builders import (
 )
 from tests.functional.functions.loading import loaded
 from tests.template import load_template
+from tests.webhook_builders import an_endpoint
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -599,3 +604,49 @@ def test_job_that_the_tick_ends_is_told_at_once(janitor: ModuleType, cloud: Clou
     assert janitor.handle(TICK, Context()) == what_was_done(ended=1)
 
     assert [json.loads(body) for body in cloud.received("notice")] == [{"subject": f"job:{JOB_ID}"}]
+
+
+# ---------------------------------------------------------------- webhooks
+
+
+def test_webhook_with_something_to_do_gets_one_notice_in_two_minutes(cloud: Cloud, clock: FakeClock) -> None:
+    store = DynamoWebhookStore(cloud.dynamodb, "rune-test")
+    for name, due_seconds in (("late", -1.0), ("not_yet", 30.0)):
+        endpoint = an_endpoint(endpoint_id=f"wh_{name}", due_at=None)
+        store.create(endpoint, make_change("create", NOW, requires=(), sets={}))
+        store.update(endpoint, postpone(endpoint, NOW, after(due_seconds)))
+    with loaded("janitor.handler", {**cloud.environment, "RUNE_WEBHOOKS": "true"}) as with_webhooks:
+        first = with_webhooks.handle({}, Context())
+        sent = cloud.received("notice")
+        second = with_webhooks.handle({}, Context())
+        clock.advance(121)
+        with_webhooks.handle({}, Context())
+
+    assert (first["notices"], second["notices"]) == (1, 0)
+    assert sent == [json.dumps({"endpoint": "default/wh_late"})]
+    assert len(cloud.received("notice")) == 2
+
+
+def test_webhook_that_is_not_understood_keeps_no_other_from_its_notice(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = DynamoWebhookStore(cloud.dynamodb, "rune-test")
+    for name in ("a", "b"):
+        endpoint = an_endpoint(endpoint_id=f"wh_{name}")
+        store.create(endpoint, make_change("create", NOW, requires=(), sets={}))
+        store.update(endpoint, postpone(endpoint, NOW, NOW))
+    key = {"pk": {"S": "TENANT#default"}, "sk": {"S": "WEBHOOK#wh_a"}}
+    cloud.dynamodb.update_item(
+        TableName="rune-test",
+        Key=key,
+        UpdateExpression="SET #format = :later",
+        ExpressionAttributeNames={"#format": "format"},
+        ExpressionAttributeValues={":later": {"N": "99"}},
+    )
+    with loaded("janitor.handler", {**cloud.environment, "RUNE_WEBHOOKS": "true"}) as with_webhooks:
+        done = with_webhooks.handle({}, Context())
+
+    assert done["notices"] == 1
+    assert [vars(line)["endpoint"] for line in caplog.records if line.msg == "row.unreadable"] == [
+        "default/wh_a"
+    ]
