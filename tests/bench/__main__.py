@@ -97,13 +97,13 @@ def _cost_rows(costs: Sequence[Cost]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
         (
             *("cost of the engine", "waiting", "tenants", "calls", "write units", "of indexes", "read units"),
-            *("messages", "SQS requests", "S3 puts", "S3 gets", "USD per million"),
+            *("messages", "SQS requests", "S3 puts", "S3 gets", "bus", "USD per million"),
         )
     ]
     for cost in costs:
         used = cost.usage
         counts = (used.calls, used.write_units, used.index_units, used.read_units, used.messages)
-        rest = (used.sqs_requests, used.s3_puts, used.s3_gets)
+        rest = (used.sqs_requests, used.s3_puts, used.s3_gets, used.bus_events)
         beside = (str(cost.waiting), str(cost.tenants)) if cost.waiting else ("", "")
         rows.append((cost.act, *beside, *map(str, (*counts, *rest)), f"{used.usd * 1_000_000:.1f}"))
     return rows

@@ -29,6 +29,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "RUNE_BUCKET": "bucket",
     "RUNE_MONEY_QUEUE_URL": "http://127.0.0.1/0/money",
     "RUNE_INFERENCE_QUEUE_URL": "http://127.0.0.1/0/inference",
+    "RUNE_NOTICE_QUEUE_URL": "http://127.0.0.1/0/notice",
     "RUNE_DEAD_LETTER_QUEUE_URL": "http://127.0.0.1/0/dead",
     "RUNE_ALLOWED_NETWORKS": "127.0.0.0/8",
     "RUNE_API_TOKENS": "default:local-token-that-opens-nothing-but-tests",

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
+import boto3
+
 from rune.aws.dynamodb_rows import to_row
 from rune.aws.job_rows import hot_item, row_key
 from rune.clock import SystemClock
@@ -23,7 +25,7 @@ from rune.jobs.record import Kind, StepName
 from rune.jobs.step import Step, StepContext
 from tests.bench.costs import Item, Usage
 from tests.bench.handlers import WHOLE_INVOCATION_MS, Context, Handle, loaded
-from tests.bench.meter import Meter, watched_clients
+from tests.bench.meter import Meter, SentMessage, watched_clients
 from tests.builders import a_benchmark_request, an_http_event, an_sqs_event
 
 if TYPE_CHECKING:
@@ -251,7 +253,7 @@ def put_rows(rows: Sequence[Item]) -> None:
 @contextmanager
 def simulated_world(model_server: str) -> Iterator[World]:
     """Give an empty world while the block runs; its jobs measure this model server."""
-    from tests.cloud import TABLE, simulated_cloud, table_definition  # noqa: PLC0415  # moto takes a second to load
+    from tests.cloud import BUS, TABLE, simulated_cloud, table_definition  # noqa: PLC0415  # moto takes a second to load
 
     time = _MovedTime()
     script = _Script(time)
@@ -261,12 +263,22 @@ def simulated_world(model_server: str) -> Iterator[World]:
         meter = Meter(cloud.dynamodb, TABLE, index_keys)
         functions.enter_context(watched_clients(meter.watch))
         workers = {}
-        for lane in cloud.queue_urls:
-            if lane != "dead-letter":
-                worker = loaded("worker", {**cloud.environment, "RUNE_LANE": lane})
-                workers[lane] = functions.enter_context(worker)
-                engine: Any = workers[lane].__globals__["engine"]
-                engine._run_step = script.run  # looks that no clock waits for
+        notifier = functions.enter_context(loaded("notifier", cloud.environment))
+        boto3.client("events").create_event_bus(Name=BUS)
+
+        def follow(message: SentMessage) -> bool:
+            """Follow a notice as soon as it is sent, so that no two are followed by one publication."""
+            is_notice = message.queue_url == cloud.queue_urls["notice"]
+            if is_notice:
+                notifier(an_sqs_event(message.body), Context())
+            return is_notice
+
+        meter.take_at_once = follow
+        for lane in ("money", "inference"):
+            worker = loaded("worker", {**cloud.environment, "RUNE_LANE": lane})
+            workers[lane] = functions.enter_context(worker)
+            engine: Any = workers[lane].__globals__["engine"]
+            engine._run_step = script.run  # looks that no clock waits for
         yield World(
             cloud,
             meter,

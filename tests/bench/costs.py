@@ -21,10 +21,11 @@ USD_PER_MILLION = {
     "sqs_requests": Decimal("0.40"),
     "s3_puts": Decimal("5.00"),
     "s3_gets": Decimal("0.40"),
+    "bus_events": Decimal("1.00"),
 }
 """List prices in us-east-1 on 29 November 2026, without free tiers: DynamoDB on demand, SQS standard queues, S3
-Standard (https://aws.amazon.com/dynamodb/pricing/on-demand/, https://aws.amazon.com/sqs/pricing/,
-https://aws.amazon.com/s3/pricing/)."""
+Standard, custom events of EventBridge (https://aws.amazon.com/dynamodb/pricing/on-demand/,
+https://aws.amazon.com/sqs/pricing/, https://aws.amazon.com/s3/pricing/, https://aws.amazon.com/eventbridge/pricing/)."""
 
 REQUESTS_PER_MESSAGE = 3
 """SendMessage, and the ReceiveMessage and DeleteMessage that Lambda makes for it."""
@@ -41,7 +42,7 @@ class Usage:
     read_units
         Read request units of both.
     messages
-        Sent to a lane; each is `REQUESTS_PER_MESSAGE` of the `sqs_requests`.
+        Sent to a lane or to the notifier; each is `REQUESTS_PER_MESSAGE` of the `sqs_requests`.
     """
 
     calls: int = 0
@@ -52,6 +53,7 @@ class Usage:
     sqs_requests: int = 0
     s3_puts: int = 0
     s3_gets: int = 0
+    bus_events: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
@@ -79,6 +81,7 @@ class Usage:
             "sqs_requests": self.sqs_requests,
             "s3_puts": self.s3_puts,
             "s3_gets": self.s3_gets,
+            "bus_events": self.bus_events,
         }
         prices = (amount * USD_PER_MILLION[name] for name, amount in amounts.items())
         return sum(prices, Decimal(0)) / 1_000_000

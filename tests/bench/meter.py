@@ -54,6 +54,11 @@ class SentMessage:
 class Meter:
     """Adds up what watched clients use, and keeps the messages that they send.
 
+    Attributes
+    ----------
+    take_at_once
+        Called with each message; one that it takes is not kept.
+
     Parameters
     ----------
     dynamodb
@@ -68,6 +73,7 @@ class Meter:
         self._index_keys = [(*TABLE_KEYS, *keys) for keys in index_keys]
         self.usage = Usage()
         self.sent: list[SentMessage] = []
+        self.take_at_once: Callable[[SentMessage], bool] = lambda _: False
 
     def watch(self, client: BaseClient) -> None:
         """Count what this client does from now on."""
@@ -96,14 +102,15 @@ class Meter:
             used += Usage(read_units=_read_by(operation, params, parsed))
         elif operation == "SendMessage":
             used += Usage(messages=1, sqs_requests=REQUESTS_PER_MESSAGE)
-            self.sent.append(
-                SentMessage(params["QueueUrl"], params["MessageBody"], params.get("DelaySeconds", 0))
-            )
+            message = SentMessage(params["QueueUrl"], params["MessageBody"], params.get("DelaySeconds", 0))
+            if not self.take_at_once(message):
+                self.sent.append(message)
         else:
             used += Usage(
                 sqs_requests=int(operation == "GetQueueAttributes"),
                 s3_puts=int(operation == "PutObject"),
                 s3_gets=int(operation == "GetObject"),
+                bus_events=len(params["Entries"]) if operation == "PutEvents" else 0,
             )
         self.usage += used
 

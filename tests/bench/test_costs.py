@@ -96,11 +96,11 @@ def test_usage_has_a_price_for_each_of_its_parts() -> None:
         sqs_requests=1_000_000,
         s3_puts=1_000_000,
         s3_gets=1_000_000,
+        bus_events=1_000_000,
     )
 
-    assert usage.usd == Decimal("1.25") + Decimal("0.125") + Decimal("0.40") + Decimal("5.00") + Decimal(
-        "0.40"
-    )
+    parts = ("1.25", "0.125", "0.40", "5.00", "0.40", "1.00")
+    assert usage.usd == sum(map(Decimal, parts))
 
 
 def test_usage_is_added_subtracted_and_repeated() -> None:

@@ -90,11 +90,12 @@ def test_events_tell_the_job_in_order(rune: RuneClient, job_id: str) -> None:
 
     assert steps_of(events) == [
         (1, "job.accepted", "ok"),
-        (2, "backend.list_models", "ok"),
-        (3, "backend.warmup", "ok"),
-        (4, "benchmark.point", "ok"),
-        (5, "benchmark.measure", "ok"),
-        (6, "job.succeeded", "ok"),
+        (2, "job.running", "ok"),
+        (3, "backend.list_models", "ok"),
+        (4, "backend.warmup", "ok"),
+        (5, "benchmark.point", "ok"),
+        (6, "benchmark.measure", "ok"),
+        (7, "job.succeeded", "ok"),
     ]
     assert [event.recorded_at for event in events] == sorted(event.recorded_at for event in events)
     assert time.time() - events[0].recorded_at < 3600
@@ -151,6 +152,7 @@ def test_cold_model_is_loaded_within_the_answer_when_no_warm_up_is_asked(
 
     assert [event.event for event in rune.get_events(job_id)] == [
         "job.accepted",
+        "job.running",
         "backend.list_models",
         "benchmark.point",
         "benchmark.measure",

@@ -21,6 +21,7 @@ JOB_COUNT = 200
 MODELS = [f"many-{number:03}:latest" for number in range(JOB_COUNT)]
 UNDISTURBED = (
     "job.accepted",
+    "job.running",
     "backend.list_models",
     "benchmark.point",
     "benchmark.measure",

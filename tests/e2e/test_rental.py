@@ -67,6 +67,7 @@ def test_events_tell_of_every_step_of_a_rental(rune: RuneClient) -> None:
 
     assert list(events) == [
         "job.accepted",
+        "job.running",
         "vastai.offer_search",
         "vastai.instance.create",
         "vastai.instance.wait_running",

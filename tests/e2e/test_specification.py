@@ -341,6 +341,7 @@ def test_spec_get_job_events_returns_the_jobs_events(rune: RuneClient, benchmark
     assert document["job_id"] == benchmark_job
     assert [event.event for event in JobEvents.model_validate(document).events] == [
         "job.accepted",
+        "job.running",
         "backend.list_models",
         "backend.warmup",
         "benchmark.point",

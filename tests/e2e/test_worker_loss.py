@@ -26,13 +26,14 @@ def test_job_succeeds_exactly_once_when_its_worker_is_killed_in_the_middle_of_th
     events = rune.get_events(lost.job_id)
     assert [(event.event, event.error_type) for event in events] == [
         ("job.accepted", None),
+        ("job.running", None),
         ("backend.list_models", None),
         ("worker.lost", "worker_lost"),
         ("benchmark.point", None),
         ("benchmark.measure", None),
         ("job.succeeded", None),
     ]
-    assert events[2].labels == {"step": "measure", "lost": "1"}
+    assert events[3].labels == {"step": "measure", "lost": "1"}
     asked = lost.read_chats()
     assert [request.outcome for request in asked] == ["cancelled", "completed"]
     assert 0 < asked[0].chunk_count < asked[1].chunk_count
