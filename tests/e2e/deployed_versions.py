@@ -18,6 +18,8 @@ BUILT = {
     "worker-inference": "InferenceWorkerFunction",
     "janitor": "JanitorFunction",
     "notifier": "NotifierFunction",
+    "trigger": "TriggerFunction",
+    "invoke": "InvokeFunction",
 }
 """The folder of each function's code in the build artifact."""
 
