@@ -64,12 +64,11 @@ class NoticeSweep:
             log.exception("row.unreadable", extra=extra)
             self._outbox.update(subject, set_aside(now))
             return False
-        if (
-            state.due_at is None
-            or state.due_at > now
-            or not self._outbox.update(subject, send_again(state, now))
-        ):
-            # Published meanwhile, or taken up by another janitor; the index lags.
+        if state.due_at is None or state.due_at > now:
+            # Published meanwhile: the index lags.
+            return False
+        if not self._outbox.update(subject, send_again(state, now)):
+            # Published, or taken up by another janitor, since it was read.
             return False
         log.info("notice.sent_again", extra={"subject": str(subject)})
         return self._notices.send(SubjectNotice(subject))
