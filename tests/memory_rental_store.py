@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from typing import override
 
 from rune.clock import to_epoch_ms
+from rune.errors import CreditReservedError
 from rune.events.record import PublicEvent
 from rune.rentals.deployment import Deployment, DeploymentStore
 from rune.rentals.instance import Listing
+from rune.rentals.lifecycle import reservation_change_micro_usd
 from rune.rentals.public_events import keep_events_until, rental_event
 from rune.rentals.record import Rental
 from rune.rentals.store import (
@@ -38,15 +40,29 @@ class MemoryRentalStore(RentalStore):
         The rows by rental id, in the order in which they were opened.
     outbox
         The events that writes have left.
+    reserved_micro_usd
+        What the living have reserved of the account's credit.
     """
 
     def __init__(self, *rentals: Rental, outbox: MemoryOutbox | None = None) -> None:
         self.rentals: dict[str, Rental] = {rental.rental_id: rental for rental in rentals}
         self.outbox = outbox or MemoryOutbox()
+        self.reserved_micro_usd = sum(rental.reserved_micro_usd for rental in rentals if rental.is_alive)
 
     @override
-    def open(self, rental: Rental) -> bool:
-        return self.rentals.setdefault(rental.rental_id, rental) is rental
+    def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
+        if rental.rental_id in self.rentals:
+            return False
+        reserved = self.reserved_micro_usd + rental.reserved_micro_usd
+        if rental.reserved_micro_usd and credit_micro_usd is not None and reserved > credit_micro_usd:
+            raise CreditReservedError("The account's credit is kept for machines that are rented now.")
+        self.rentals[rental.rental_id] = rental
+        self.reserved_micro_usd = reserved
+        return True
+
+    @override
+    def read_reserved_micro_usd(self) -> int:
+        return self.reserved_micro_usd
 
     @override
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
@@ -54,6 +70,7 @@ class MemoryRentalStore(RentalStore):
         if found is None or not allows(change, found):
             return RentalRefused(found)
         self.rentals[rental.rental_id] = written = apply(change, found)
+        self.reserved_micro_usd += reservation_change_micro_usd(found, change)
         event = rental_event(found, change)
         if event is not None:
             self.outbox.write_log([event], keep_events_until(found, event))

@@ -53,6 +53,7 @@ RuneError
 ├── RentalError                  the provider of GPUs
 │   ├── OfferGoneError           the offer was taken
 │   ├── NoCreditError            the account cannot pay, or may not yet
+│   ├── CreditReservedError      the account's credit is kept for other machines
 │   ├── ProviderKeyError         the key is wrong, or may not do this
 │   ├── ProviderBusyError        429: too many calls; try again later
 │   ├── SearchQuotaError         the day's searches are used up
@@ -572,6 +573,13 @@ class NoCreditError(RentalError):
     """The account has too little credit, no billing, or is new and limited; another offer does not help."""
 
     code = "no_credit"
+
+
+class CreditReservedError(RentalError):
+    """The account could pay for the machine, but not beside what others may still cost; nothing was done."""
+
+    code = "credit_reserved"
+    retryable = True
 
 
 class ProviderKeyError(RentalError):

@@ -217,6 +217,22 @@ MUTANTS = (
         _tests("rental_store", "second_open_of_an_attempt_writes_nothing"),
     ),
     Mutant(
+        "reservation without a limit",
+        RENTAL_STORE,
+        "if credit_micro_usd is not None:",
+        "if False:",
+        "Two jobs at once would rent on the same dollar.",
+        _tests("rental_store", "open_writes_nothing_when_too_much_of_the_credit_is_reserved"),
+    ),
+    Mutant(
+        "reservation is never given back",
+        RENTAL_STORE,
+        "*([self._reserve(reserved)] if reserved else []),",
+        "",
+        "After some jobs no credit would be left for others.",
+        _tests("rental_store", "open_reserves_what_the_rental_may_cost_until_it_is_proven_gone"),
+    ),
+    Mutant(
         "intent is not in the index",
         RENTAL_STORE,
         '            "due_bucket": {"S": ALIVE_BUCKET},\n',
@@ -235,8 +251,8 @@ MUTANTS = (
     Mutant(
         "rental's event is not written",
         RENTAL_STORE,
-        "*self._line_writes(rental, change), *events]",
-        "*self._line_writes(rental, change)]",
+        "                    *events,\n",
+        "",
         "Nobody would hear of a machine that is rented, or gone.",
         _tests("rental_guards", "update_leaves_the_event_that_the_change_has"),
     ),

@@ -61,8 +61,8 @@ class WatchedRentalStore(MemoryRentalStore):
         self.happened: defaultdict[str, list[str]] = defaultdict(list)
 
     @override
-    def open(self, rental: Rental) -> bool:
-        is_new = super().open(rental)
+    def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
+        is_new = super().open(rental, credit_micro_usd)
         job = self._world.table.jobs.get(rental.job_id)
         if is_new and (job is None or not job.is_active or job.is_releasing):
             # Whoever writes this stood still for minutes. Nobody can keep it from that, so it is the janitor's.
@@ -225,8 +225,12 @@ class FaultyRentalStore(RentalStore):
         self._calls = FaultyCalls(world, meter)
 
     @override
-    def open(self, rental: Rental) -> bool:
-        return self._calls.transact("open", lambda: self._rental_store.open(rental))
+    def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
+        return self._calls.transact("open", lambda: self._rental_store.open(rental, credit_micro_usd))
+
+    @override
+    def read_reserved_micro_usd(self) -> int:
+        return self._calls.read("read_reserved", self._rental_store.read_reserved_micro_usd)
 
     @override
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:

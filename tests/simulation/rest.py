@@ -67,6 +67,9 @@ def check_machines(world: World, account: Account) -> None:
         world.foreign_touched += 1
         world.violate(f"a foreign machine was touched: {record.method} {record.path}")
     alive = [rental for rental in account.rental_store.rentals.values() if rental.is_alive]
+    reserved = sum(rental.reserved_micro_usd for rental in alive)
+    if account.rental_store.reserved_micro_usd != reserved:
+        world.violate(f"{account.rental_store.reserved_micro_usd} are reserved, of the living {reserved}")
     for rental in alive:
         if rental.state is not RentalState.KEPT:
             world.violate(f"{rental.rental_id} is still {rental.state}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -97,3 +98,31 @@ def test_kept_machine_can_be_extended_for_its_job_s_money_alone() -> None:
     (overshoot,) = find_overshoots(world)
     assert (rental.end_reason, rental.kept_until) == (EndReason.EXPIRED, rental.ceiling_at)
     assert -150 < overshoot.seconds <= 0
+
+
+@pytest.mark.parametrize("odds", [CALM, STORMY])
+def test_twelve_jobs_share_little_credit_one_after_the_other(odds: Odds) -> None:
+    world = World(
+        3, replace(odds, answer_seconds=(10.0, 10.0)), vastai=replace(SETTINGS, credit_usd=Decimal("1.00"))
+    )
+    for _ in range(12):
+        world.submit(rented_benchmark(MODEL))
+    world.run(hours=12.0)
+
+    codes = [job.failure.code for job in world.table.jobs.values() if job.failure]
+    assert world.violations == []
+    assert "no_credit" not in codes
+    # Those that a storm has ended have cost something too.
+    assert sum(job.status is Status.SUCCEEDED for job in world.table.jobs.values()) >= 10
+
+
+def test_job_fails_at_once_when_the_credit_alone_is_too_little() -> None:
+    world = World(vastai=replace(SETTINGS, credit_usd=Decimal("0.02")))
+    world.submit(rented_benchmark(MODEL))
+    world.run()
+
+    (job,) = world.table.jobs.values()
+    assert world.account is not None
+    assert world.account.rental_store.rentals == {}
+    assert job.failure is not None
+    assert job.failure.code == "no_credit"

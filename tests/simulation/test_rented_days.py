@@ -22,8 +22,14 @@ type RecordProperty = Callable[[str, object], None]
 DAY_COUNT = int(os.environ.get("RUNE_SIMULATED_DAYS", "100"))
 DAYS_AT_ONCE = 20
 
-UNLIKELY_ENDS = {EndReason.CREATE_PUT_OFF, EndReason.BOOT_TIMEOUT, EndReason.DEPLOYMENT_CLOSED}
-"""Two are a matter of seconds, so that a handful of days may do without; no day ends a deployment."""
+UNLIKELY_ENDS = {
+    EndReason.CREATE_PUT_OFF,
+    EndReason.BOOT_TIMEOUT,
+    EndReason.DEPLOYMENT_CLOSED,
+    EndReason.COST_CAP,
+}
+"""Two are a matter of seconds, so that a handful of days may do without; no day ends a deployment; no job of these
+days comes to its cap, as those of `caps` do."""
 
 
 def count_figures(days: Iterable[World]) -> dict[str, int]:

@@ -90,6 +90,7 @@ ENDS_NO_JOB = {
     "model_server_error": "a base that is never raised",
     "provider_error": "a base that is never raised",
     "provider_busy": "waited for, until the job's deadline",
+    "credit_reserved": "waited for, until the job's deadline",
     "create_lost": "the machine is looked for by its label",
     "pull_too_slow": "another machine is rented",
     "lease_lost": "another worker goes on",

@@ -6,6 +6,7 @@ pk                sk                     what
 JOB#<job id>      RENTAL#<4 digits>      one attempt of the job to rent a machine
 TENANT#<tenant>   RENTAL#<rental id>     a line of the tenant's list; expires once the rental is proven gone
 TENANT#<tenant>   ENDED#<ms>#<id>        a line of its ended rentals, by the moment of the end
+CREDIT            CREDIT                 what living rentals have reserved of the account's credit
 ================  =====================  ===================================================================
 
 The rental's events and how far they are published stand in a partition of their own (`outbox`). Row, lines and
@@ -22,13 +23,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, override
 
-from rune.aws.dynamodb_rows import TTL_FIELD, attribute, from_row, to_expression, to_row
+from rune.aws.dynamodb_rows import TTL_FIELD, Expression, attribute, from_row, to_expression, to_row
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
 from rune.aws.outbox import log_writes
 from rune.clock import to_epoch_ms
-from rune.errors import UnreadableRowError
+from rune.errors import CreditReservedError, UnreadableRowError
 from rune.events.notices import NoticeQueue, SubjectNotice
 from rune.events.record import PublicEvent
+from rune.rentals.lifecycle import reservation_change_micro_usd
 from rune.rentals.public_events import keep_events_until, rental_event
 from rune.rentals.record import Rental, make_rental_id, parse_rental_id
 from rune.rentals.store import EndedPage, RentalRefused, RentalStore
@@ -49,6 +51,7 @@ _LAST = "RENTAL$"
 _ENDED = "ENDED#"
 _LAST_ENDED = "ENDED$"
 _READ_AT_ONCE = 100
+_CREDIT_KEY: Item = {"pk": {"S": "CREDIT"}, "sk": {"S": "CREDIT"}}
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -66,22 +69,48 @@ class DynamoRentalStore(RentalStore):
         self._notices = notices
 
     @override
-    def open(self, rental: Rental) -> bool:
+    def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
         row: Item = {
             **_key(rental.job_id, rental.attempt),
             **to_row(rental),
             "due_bucket": {"S": ALIVE_BUCKET},
         }
+        reserving = []
+        if rental.reserved_micro_usd:
+            reserving = [self._reserve(rental.reserved_micro_usd, credit_micro_usd)]
         try:
             self._table.transact(
                 [
                     self._table.put(row, condition="attribute_not_exists(pk)"),
                     self._line_write(rental, expired_at=None),
+                    *reserving,
                 ]
             )
-        except ConditionFailedError:
-            return False
+        except ConditionFailedError as error:
+            if 0 in error.found:
+                return False
+            raise CreditReservedError(
+                "The account's credit is kept for machines that are rented now."
+            ) from None
         return True
+
+    @override
+    def read_reserved_micro_usd(self) -> int:
+        rows = self._table.get([_CREDIT_KEY])
+        return int(rows[0]["reserved_micro_usd"]["N"]) if rows else 0
+
+    def _reserve(self, micro_usd: int, credit_micro_usd: int | None = None) -> TransactWriteItemTypeDef:
+        """Return the write that reserves an amount, or gives one back, if all together stay within the credit."""
+        values = {":more": attribute("reserved_micro_usd", micro_usd)}
+        condition = ""
+        if credit_micro_usd is not None:
+            # A condition cannot add.
+            values[":most"] = attribute("reserved_micro_usd", credit_micro_usd - micro_usd)
+            condition = "attribute_not_exists(#reserved) OR #reserved <= :most"
+        update = "ADD #reserved :more"
+        return self._table.change(
+            _CREDIT_KEY, Expression(update, condition, {"#reserved": "reserved_micro_usd"}, values)
+        )
 
     @override
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
@@ -94,8 +123,14 @@ class DynamoRentalStore(RentalStore):
         try:
             if "due_at" not in change.sets and not events:
                 return from_row(Rental, self._table.update(key, expression))
+            reserved = reservation_change_micro_usd(rental, change)
             self._table.transact(
-                [self._table.change(key, expression), *self._line_writes(rental, change), *events]
+                [
+                    self._table.change(key, expression),
+                    *self._line_writes(rental, change),
+                    *events,
+                    *([self._reserve(reserved)] if reserved else []),
+                ]
             )
         except ConditionFailedError as error:
             found = error.found.get(0)

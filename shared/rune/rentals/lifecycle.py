@@ -311,3 +311,11 @@ def prove_release(
 
 def _ended(reason: EndReason, detail: str | None) -> dict[str, Value]:
     return {"end_reason": reason, "end_detail": None if detail is None else detail[:LONGEST_DETAIL]}
+
+
+def reservation_change_micro_usd(rental: Rental, change: Change) -> int:
+    """Return by how much a write of the rental changes what is reserved: the living have a reservation."""
+    if "due_at" not in change.sets:
+        return 0
+    is_alive_after = change.sets["due_at"] is not None
+    return rental.reserved_micro_usd * (is_alive_after - rental.is_alive)

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from math import floor
 from typing import Protocol
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.offers import Offer, Requirements
 
@@ -84,6 +86,11 @@ class Account:
     key_mark: str = ""
     account_id: int | None = None
     credit_usd: Decimal | None = None
+
+    @property
+    def credit_micro_usd(self) -> int | None:
+        """The money left in millionths of a dollar, rounded down."""
+        return None if self.credit_usd is None else floor(self.credit_usd * MICRO_USD_PER_USD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,17 +115,17 @@ def select_offers(
             *((each.offer.machine_id, RejectionReason.COST_CAP) for each in unaffordable),
         ),
         _find_floor([offer for offer, _ in judged], requirements, market.failed_machines, avoided),
-        min((_most_usd(each.forecast) for each in unaffordable), default=None),
+        min((least_usd_of(each.forecast) for each in unaffordable), default=None),
     )
 
 
-def _is_affordable(told: Forecast, use: ExpectedUse) -> bool:
-    return use.most_usd is None or _most_usd(told) <= use.most_usd
-
-
-def _most_usd(told: Forecast) -> Decimal:
-    """Return what one try costs, with what is kept for the job's end."""
+def least_usd_of(told: Forecast) -> Decimal:
+    """Return what one try is expected to cost, with what is kept for the job's end: with less it is not begun."""
     return told.once_usd + told.usd_per_hour * (STOP_MARGIN // timedelta(seconds=1)) / 3600
+
+
+def _is_affordable(told: Forecast, use: ExpectedUse) -> bool:
+    return use.most_usd is None or least_usd_of(told) <= use.most_usd
 
 
 def is_settled(selection: Selection, use: ExpectedUse, from_usd_per_hour: Decimal) -> bool:

@@ -133,6 +133,8 @@ class Rental:
         Upper bound of the download of its image.
     model_bytes
         Upper bound of the download of the model that it was rented for; 0 where a version without it has written.
+    reserved_micro_usd
+        What the account's credit is reserved for it as long as it is alive: the most that its job may spend on it.
     account_id
         The provider's account that pays; None for a rental of an earlier version, and where no key may read it.
     missed_at
@@ -187,6 +189,7 @@ class Rental:
     alternative: Alternative | None = None
     image_bytes: int = OLLAMA_IMAGE_BYTES
     model_bytes: int = 0
+    reserved_micro_usd: int = 0
     account_id: int | None = None
     contract_id: int | None = None
     missed_at: datetime | None = None

@@ -37,8 +37,25 @@ class EndedPage:
 class RentalStore(Protocol):
     """Where rentals are stored. Every method raises StoreUnavailableError when the store cannot be reached."""
 
-    def open(self, rental: Rental) -> bool:
-        """Write a new rental; return False if this attempt of the job is written already."""
+    def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
+        """Write a new rental, and reserve what it may cost; return False if this attempt is written already.
+
+        What is reserved for it is given back in the write that proves its end.
+
+        Parameters
+        ----------
+        credit_micro_usd
+            The account's credit, which is the most that all living rentals may reserve. None where it is not known.
+
+        Raises
+        ------
+        CreditReservedError
+            Other rentals have reserved too much of it.
+        """
+        ...
+
+    def read_reserved_micro_usd(self) -> int:
+        """Return what all living rentals have reserved."""
         ...
 
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:

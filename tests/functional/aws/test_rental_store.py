@@ -11,14 +11,14 @@ import pytest
 
 from rune.aws.outbox import DynamoOutbox
 from rune.aws.rental_store import DynamoRentalStore
-from rune.errors import StoreUnavailableError, UnreadableRowError
+from rune.errors import CreditReservedError, StoreUnavailableError, UnreadableRowError
 from rune.events.notices import SubjectNotice
 from rune.jobs.record import DueClass
 from rune.rentals import lifecycle
 from rune.rentals.public_events import destroyed_machine
 from rune.rentals.record import Rental, RentalState
 from rune.rentals.store import EndedPage, RentalRefused, RentalStore
-from tests.builders import JOB_ID, after
+from tests.builders import JOB_ID, NOW, after
 from tests.memory_outbox import RecordingNotices
 from tests.rental_builders import (
     ALIVE,
@@ -84,6 +84,52 @@ def test_open_is_one_call(cloud: Cloud) -> None:
     DynamoRentalStore(cloud.dynamodb, TABLE).open(a_rental())
 
     assert cloud.operations == ["TransactWriteItems"]
+
+
+def test_open_reserves_what_the_rental_may_cost_until_it_is_proven_gone(rental_store: RentalStore) -> None:
+    rental = a_rental(reserved_micro_usd=400)
+    other = a_rental_of(OTHER_JOB_ID, reserved_micro_usd=300)
+
+    assert rental_store.open(rental, 700)
+    assert rental_store.open(other, 700)
+    assert rental_store.read_reserved_micro_usd() == 700
+
+    gone = rental_store.update(rental, lifecycle.prove_release(rental, NOW, NOW))
+    assert isinstance(gone, Rental)
+    assert rental_store.read_reserved_micro_usd() == 300
+
+    rental_store.update(gone, lifecycle.reopen(gone, CONTRACT_ID, NOW))
+    assert rental_store.read_reserved_micro_usd() == 700
+
+
+def test_open_writes_nothing_when_too_much_of_the_credit_is_reserved(rental_store: RentalStore) -> None:
+    rental_store.open(a_rental_of(OTHER_JOB_ID, reserved_micro_usd=300))
+
+    with pytest.raises(CreditReservedError):
+        rental_store.open(a_rental(reserved_micro_usd=401), 700)
+
+    assert rental_store.read(RENTAL_ID) is None
+    assert rental_store.read_reserved_micro_usd() == 300
+
+
+def test_open_reserves_once_when_it_is_repeated(rental_store: RentalStore) -> None:
+    rental = a_rental(reserved_micro_usd=400)
+
+    assert rental_store.open(rental, 700)
+    assert not rental_store.open(rental, 700)
+
+    assert rental_store.read_reserved_micro_usd() == 400
+
+
+def test_write_that_is_refused_gives_nothing_back(rental_store: RentalStore) -> None:
+    rental = a_rental(reserved_micro_usd=400)
+    rental_store.open(rental, 700)
+    rental_store.update(rental, lifecycle.prove_release(rental, NOW, NOW))
+
+    again = rental_store.update(rental, lifecycle.prove_release(rental, NOW, NOW))
+
+    assert isinstance(again, RentalRefused)
+    assert rental_store.read_reserved_micro_usd() == 0
 
 
 NO_IDS = ["", JOB_ID, f"{JOB_ID}-", f"{JOB_ID}-x", f"{JOB_ID.upper()}-1", f"{RENTAL_ID}2345", f"{JOB_ID}-2"]

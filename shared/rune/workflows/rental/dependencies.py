@@ -131,6 +131,9 @@ class RentalDependencies:
         cost_cap_at = None
         if held is not None and held.is_alive:
             left = left_micro_usd(job, attempts, borrowed, now)
+            if held.reserved_micro_usd and held.job_id == job.job_id:
+                of_credit = held.reserved_micro_usd - most_cost_micro_usd(held, now)
+                left = of_credit if left is None else min(left, of_credit)
             cost_cap_at = None if left is None else stop_at(held.prices, left, now)
         # What was told never falls: two workers' clocks may be seconds apart.
         total = max(own + borrowed, job.cost_micro_usd)

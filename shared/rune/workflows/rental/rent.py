@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from rune.amounts import MICRO_USD_PER_USD
 from rune.errors import (
     CreateLostError,
+    CreditReservedError,
     NoCreditError,
     OfferGoneError,
     ProviderBusyError,
@@ -22,7 +23,7 @@ from rune.rentals.blame import Blame, Phase, find_blame, is_same_again
 from rune.rentals.deployment import Deployment
 from rune.rentals.labels import make_label
 from rune.rentals.paced_provider import ThrottledError
-from rune.rentals.provider import Order, Template
+from rune.rentals.provider import Account, Order, Template
 from rune.rentals.reconciliation import record_not_made
 from rune.rentals.record import EndReason, Machine, Rental, RentalState, make_rental_id
 from rune.storage.change import Change
@@ -34,10 +35,11 @@ from rune.workflows.rental.dependencies import (
     RentalRequest,
     delay_after,
     fact_of,
+    left_micro_usd,
     read_request,
 )
-from rune.workflows.rental.search import image_of, most_image_bytes, plan_order
-from rune.workflows.rental.selection import PlannedOrder, fits_kept, least_credit_usd
+from rune.workflows.rental.search import plan_order
+from rune.workflows.rental.selection import PlannedOrder, fits_kept, most_cost_of_order_micro_usd
 
 MAX_ORDERS = 8
 """Offers ordered for one job, those included that were rented already."""
@@ -54,6 +56,13 @@ CONTEXT_TOKENS = 8192
 (https://github.com/ollama/ollama/blob/main/docs/context-length.mdx); its cache does not fit beside the model."""
 
 _BUSY_DELAY_SECONDS = 12
+
+_CREDIT_DELAY_SECONDS = 20
+"""Before another look at the account, whose credit is kept for other machines."""
+
+_CREDIT_NEEDED = "credit_needed_micro_usd"
+"""In the progress of a job that waits for credit: how much it needs."""
+
 _BYTES_PER_GB = 1_000_000_000
 
 _REASONS: Mapping[type[RentalError], EndReason] = {
@@ -88,7 +97,7 @@ class RentStep:
         try:
             return await self._order(context, request, attempts)
         except (ThrottledError, ProviderBusyError) as error:
-            return Again(delay_after(error))
+            return Again(delay_after(error), dict(job.progress))
 
     async def reconcile(self, context: StepContext) -> Outcome:
         """Look for the machine of a create whose answer was lost; rent anew once a listing proves there is none."""
@@ -126,18 +135,42 @@ class RentStep:
                 return Next(step, notes=(note,), spending=dependencies.spending(job, taken))
         return None
 
+    async def _read_account_of_waiting(self, job: Job) -> Account | None:
+        """Return the account for a job that has found too little credit before; None for another job.
+
+        Raises
+        ------
+        CreditReservedError
+            There still is too little: a search would be in vain, and a key is granted few of them a day.
+        """
+        if _CREDIT_NEEDED not in job.progress:
+            return None
+        account = await self._dependencies.provider.read_account()
+        credit = account.credit_micro_usd
+        reserved = self._dependencies.rental_store.read_reserved_micro_usd()
+        if credit is not None and reserved + job.progress[_CREDIT_NEEDED] > credit:
+            raise CreditReservedError("The account's credit is kept for machines that are rented now.")
+        return account
+
     async def _order(
         self, context: StepContext, request: RentalRequest, attempts: tuple[Rental, ...]
     ) -> Outcome:
         began_at = self._dependencies.clock.now()
+        try:
+            account = await self._read_account_of_waiting(context.job)
+        except CreditReservedError:
+            return _wait_for_credit(context.job, context.job.progress[_CREDIT_NEEDED])
         plan = await plan_order(self._dependencies, context.job, request, attempts)
         if isinstance(plan, Failed):
             return plan
         outcome: Outcome
         try:
-            outcome = await self._buy(context, attempts, plan.order, began_at)
+            account = account or await self._dependencies.provider.read_account()
+            outcome = await self._buy(context, attempts, plan.order, account, began_at)
         except NoCreditError as error:
             outcome = Failed.from_error(error)
+        except CreditReservedError:
+            return _wait_for_credit(context.job, plan.order.least_micro_usd)
         match outcome:
             case Next():
                 return replace(outcome, notes=(plan.note,), phases_ms={"search": plan.note.duration_ms or 0})
@@ -150,15 +183,12 @@ class RentStep:
         context: StepContext,
         attempts: tuple[Rental, ...],
         planned: PlannedOrder,
+        account: Account,
         began_at: datetime,
     ) -> Outcome:
         """Order the planned machine, if the account can pay for it and no other worker has ordered one."""
         job, provider = context.job, self._dependencies.provider
-        account = await provider.read_account()
-        if account.credit_usd is not None and account.credit_usd < least_credit_usd(
-            planned.offer, planned.requirements
-        ):
-            raise NoCreditError("The Vast.ai account has too little credit for this machine.")
+        reserved = self._reserve(job, attempts, planned, account, began_at)
         if self._dependencies.clock.now() - began_at > LONGEST_SEARCH:
             # The rest of the step's time might end during the order.
             return Again(2)
@@ -172,10 +202,42 @@ class RentStep:
             # Another worker took this turn while this one paused.
             return Again(0)
         intended = self._intend(job, attempt, planned, deployment)
-        rental = replace(intended, account_id=account.account_id)
-        if not self._dependencies.rental_store.open(rental):
+        rental = replace(intended, account_id=account.account_id, reserved_micro_usd=reserved)
+        if not self._dependencies.rental_store.open(rental, account.credit_micro_usd):
             return Next(step_after(context, Fact.ORDER_UNANSWERED))
         return await self._create(context, rental, self._order_of(rental, planned.template))
+
+    def _reserve(
+        self,
+        job: Job,
+        attempts: tuple[Rental, ...],
+        planned: PlannedOrder,
+        account: Account,
+        now: datetime,
+    ) -> int:
+        """Return how much of the credit the machine may use up: all that it may cost, or what others leave of it.
+
+        In millionths of a dollar. What is reserved is a cap: the job stops before its machine has cost so much.
+
+        Raises
+        ------
+        NoCreditError, CreditReservedError
+            It is less than the job is expected to cost, with all of the credit, or beside other machines.
+        """
+        most, least = most_cost_of_order_micro_usd(planned, now), planned.least_micro_usd
+        left = left_micro_usd(job, attempts, job.borrowed_micro_usd, now)
+        most = most if left is None else min(most, left)
+        credit = account.credit_micro_usd
+        if credit is None:
+            return most
+        if credit < least:
+            raise NoCreditError(
+                f"The Vast.ai account has too little credit: the job is expected to cost {_usd(least)} USD."
+            )
+        reserved = min(most, credit - self._dependencies.rental_store.read_reserved_micro_usd())
+        if reserved < least:
+            raise CreditReservedError("The account's credit is kept for machines that are rented now.")
+        return reserved
 
     async def _create(self, context: StepContext, rental: Rental, order: Order) -> Next | Failed:
         """Send the order of a written intent, once, and return what follows from the answer."""
@@ -227,7 +289,6 @@ class RentStep:
         offer = planned.offer
         now = self._dependencies.clock.now()
         script = self_destruct.make_script(self._dependencies.settings.api_url)
-        image = image_of(self._dependencies, planned.template)
         return Rental(
             rental_id=make_rental_id(job.job_id, attempt),
             label=make_label(
@@ -257,7 +318,7 @@ class RentStep:
             held_since=now,
             model=planned.model.name,
             template_hash=planned.template.template_hash if planned.template else None,
-            image_bytes=most_image_bytes(image),
+            image_bytes=planned.image_bytes,
             model_bytes=planned.model.download_gb * _BYTES_PER_GB,
             choice=planned.reason,
             alternative=planned.alternative,
@@ -281,6 +342,20 @@ class RentStep:
             script=self_destruct.make_script(settings.api_url) if rental.has_self_destruct else None,
             env=env,
         )
+
+
+def _wait_for_credit(job: Job, micro_usd: int) -> Again:
+    """Return a later look at the account, of which the first is told."""
+    labels = {
+        "detail": f"{_usd(micro_usd)} USD of credit are needed, and kept for machines that are rented now."
+    }
+    is_told = _CREDIT_NEEDED in job.progress
+    notes = () if is_told else (Note("vastai.credit_reserved", labels, CreditReservedError.code),)
+    return Again(_CREDIT_DELAY_SECONDS, {_CREDIT_NEEDED: micro_usd}, notes=notes)
+
+
+def _usd(micro_usd: int) -> str:
+    return f"{micro_usd / MICRO_USD_PER_USD:.4f}"
 
 
 def _searched(job: Job, rental: Rental) -> dict[str, int]:

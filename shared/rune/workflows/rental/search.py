@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from math import ceil
 
 from rune.amounts import MICRO_USD_PER_USD
 from rune.errors import StoreUnavailableError
@@ -20,6 +21,7 @@ from rune.rentals.ranking import (
     explain_choice,
     find_alternative,
     is_settled,
+    least_usd_of,
     select_offers,
 )
 from rune.rentals.record import OLLAMA_IMAGE_BYTES, Rental
@@ -123,7 +125,11 @@ async def plan_order(
     offer = selection.candidates[0].offer
     alternative = find_alternative(selection, look(offers), requirements.disk_gb)
     reason = explain_choice(selection)
-    order = PlannedOrder(offer, requirements, model, template, ceiling_at, reason, alternative)
+    image_bytes = most_image_bytes(image)
+    least = ceil(least_usd_of(selection.candidates[0].forecast) * MICRO_USD_PER_USD)
+    order = PlannedOrder(
+        offer, requirements, model, template, ceiling_at, reason, alternative, image_bytes, least
+    )
     return OrderPlan(order, note)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import ceil
 
 from rune.amounts import MICRO_USD_PER_USD
 from rune.bench.prompts import make_prompts
@@ -35,7 +36,13 @@ _SPARE_DISK_GB = 8
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrder:
-    """What is to be ordered, for which model, and why."""
+    """What is to be ordered, for which model, and why.
+
+    Attributes
+    ----------
+    least_micro_usd
+        What the job is expected to cost on it, in millionths of a dollar: with less money it is not ordered.
+    """
 
     offer: Offer
     requirements: Requirements
@@ -44,6 +51,8 @@ class PlannedOrder:
     ceiling_at: datetime
     reason: str
     alternative: Alternative | None = None
+    image_bytes: int = 0
+    least_micro_usd: int = 0
 
 
 def latest_end(job: Job, request: RentalRequest) -> datetime:
@@ -136,13 +145,12 @@ def _has_room(rental: Rental, model: SizedModel) -> bool:
     return taken_gb + model.download_gb + _SPARE_DISK_GB <= rental.machine.disk_gb
 
 
-def least_credit_usd(offer: Offer, requirements: Requirements) -> Decimal:
-    """Return the credit that an order needs: the job's time, up to an hour, and the download."""
-    hours = Decimal(min(requirements.time_needed, timedelta(hours=1)).total_seconds()) / 3600
-    return (
-        offer.usd_per_hour(requirements.disk_gb) * hours
-        + offer.download_usd_per_gb * requirements.download_gb
-    )
+def most_cost_of_order_micro_usd(planned: PlannedOrder, now: datetime) -> int:
+    """Return the most that a machine may cost from its order to its ceiling, the downloads included."""
+    prices = planned.offer.prices(planned.requirements.disk_gb)
+    hours = max(timedelta(0), planned.ceiling_at - now) / timedelta(hours=1)
+    traffic_gb = planned.image_bytes / _BYTES_PER_GB + planned.model.download_gb
+    return ceil(prices.micro_usd_per_hour * hours + prices.download_micro_usd_per_gb * traffic_gb)
 
 
 def failed_machines(attempts: Iterable[Rental]) -> frozenset[int]:

@@ -43,10 +43,10 @@ def test_reconcile_goes_on_looking_as_long_as_the_machine_may_turn_up(seconds: f
 def test_reconcile_gives_the_order_up_after_two_listings_a_minute_apart() -> None:
     world = a_world(a_rental(), seconds=120.001)
 
-    assert world.run(JOB) == Again(5)
+    assert world.run(JOB) == Again(5, spending=Spending(RENTAL_ID, 0))
     assert (world.rental().state, world.rental().missed_at) == (RentalState.INTENDED, after(120.001))
     world.wait(59)
-    assert world.run(JOB) == Again(5)
+    assert world.run(JOB) == Again(5, spending=Spending(RENTAL_ID, 0))
     world.wait(6)
 
     assert world.run(JOB) == Next(StepName.RENT, error_type="create_lost")

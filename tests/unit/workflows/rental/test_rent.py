@@ -72,6 +72,7 @@ def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
 
     outcome = world.run(JOB)
 
+    assert isinstance(outcome, Next)
     assert outcome == Next(
         StepName.BOOT,
         phases_ms={"search": 0},
@@ -83,7 +84,8 @@ def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
                 duration_ms=0,
             ),
         ),
-        spending=Spending(RENTAL_ID, 4_000),  # the image's traffic: 2 GB at 0.002 USD
+        # The image's traffic: 2 GB at 0.002 USD. What is reserved lasts until after the deadline.
+        spending=Spending(RENTAL_ID, 4_000, cost_cap_at=outcome.spending.cost_cap_at),
     )
     assert world.rental() == replace(
         a_rental(),
@@ -95,6 +97,7 @@ def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
         ceiling_at=JOB.deadline_at + timedelta(minutes=5),
         model=MODEL,
         model_bytes=9_000_000_000,
+        reserved_micro_usd=409_930,
         choice=WHY,
         alternative=Alternative(912, 358_089, 12_000),
         has_self_destruct=True,
@@ -320,29 +323,6 @@ def test_rent_leaves_the_context_to_a_template_that_names_one(flags: str, contex
     world.run(JOB, template_hash="h")
 
     assert world.market.orders[0].env.get("OLLAMA_CONTEXT_LENGTH") == context
-
-
-@pytest.mark.parametrize("credit", ["0", "0.37", "-5"])
-def test_rent_fails_before_it_orders_when_the_credit_is_too_low(credit: str) -> None:
-    world = a_world()
-    world.market.credit_usd = Decimal(credit)
-
-    outcome = world.run(JOB)
-
-    assert isinstance(outcome, Failed)
-    assert (outcome.code, outcome.retryable) == ("no_credit", False)
-    assert [note.name for note in outcome.notes] == ["vastai.offer_search"]
-
-    assert (world.market.orders, world.attempts) == ([], ())
-
-
-@pytest.mark.parametrize("credit", ["0.38", None])
-def test_rent_orders_when_the_credit_is_enough_or_unknown(credit: str | None) -> None:
-    world = a_world()
-    world.market.credit_usd = None if credit is None else Decimal(credit)
-
-    assert isinstance(world.run(JOB), Next)
-    assert len(world.market.orders) == 1
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ class PausingStore(MemoryRentalStore):
     happens: Callable[[], object]
 
     @override
-    def open(self, rental: Rental) -> bool:
-        is_opened = super().open(rental)
+    def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
+        is_opened = super().open(rental, credit_micro_usd)
         self.happens()
         return is_opened
 
