@@ -7,7 +7,7 @@ from typing import Protocol, TypedDict
 
 from rune import logs
 from rune.aws.wiring import Clients
-from rune.clock import from_epoch_ms
+from rune.clock import SystemClock, from_epoch_ms
 from rune.services.intake.desk import Addresses, Desk, Message
 from rune.services.intake.inbox import DropService
 from rune.services.workflow_answers import WorkflowAnswers
@@ -26,8 +26,9 @@ desk = Desk(
     orders,
     DropService(clients.inbox(settings.inbox, settings.account), orders),
     WorkflowAnswers(store, clients.workflow_tasks()),
-    FailureQueues(clients, settings.failure_queue_urls),
-    Addresses(settings.tenant, settings.bus_tenants, settings.topic, settings.inbox),
+    refusals=FailureQueues(clients, settings.failure_queue_urls),
+    addresses=Addresses(settings.tenant, settings.bus_tenants, settings.topic, settings.inbox),
+    clock=SystemClock(),
 )
 
 TIME_FOR_A_LINE_MS = 15_000
@@ -76,4 +77,5 @@ def _message(record: Record) -> Message:
         record["messageId"],
         int(attributes["ApproximateReceiveCount"]),
         from_epoch_ms(int(attributes["SentTimestamp"])),
+        from_epoch_ms(int(attributes["ApproximateFirstReceiveTimestamp"])),
     )

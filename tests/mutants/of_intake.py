@@ -108,7 +108,7 @@ MUTANTS = (
     Mutant(
         "patience has no end",
         DESK,
-        "if is_final or patience.is_over(message.receive_count):",
+        "if is_final or self._is_over(message):",
         "if is_final:",
         "A message would be tried again until the queue forgets it, without a reason.",
         DESK_TESTS,

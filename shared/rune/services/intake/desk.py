@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from rune.clock import Clock
 from rune.contracts.problems import UNFORESEEN, Problem, problem_of
 from rune.errors import InvalidRequestError, RequestError, RuneError, TooManyWaitingJobsError
 from rune.jobs.record import Callback
@@ -34,7 +35,7 @@ class Message:
         The same for each delivery of this message, and another one when its sender sends it again.
     receive_count
         Deliveries so far, this one included.
-    sent_at
+    sent_at, first_received_at
         By the queue's clock; the same for each delivery.
     """
 
@@ -42,6 +43,7 @@ class Message:
     message_id: str
     receive_count: int
     sent_at: datetime
+    first_received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,17 @@ class Desk:
         orders: Orders,
         drops: DropService,
         workflows: WorkflowAnswers,
+        *,
         refusals: Refusals,
         addresses: Addresses,
+        clock: Clock,
     ) -> None:
         self._orders = orders
         self._drops = drops
         self._workflows = workflows
         self._refusals = refusals
         self._addresses = addresses
+        self._clock = clock
 
     def take(self, way: Way, message: Message, may_go_on: Callable[[], bool]) -> int | None:
         """Return after how many seconds the message is to come again; None if it is settled.
@@ -159,7 +164,7 @@ class Desk:
         if drop.is_folder_marker:
             return None
         answered = self._drops.take(drop, may_go_on)
-        if not answered.is_complete and not patience.is_over(message.receive_count):
+        if not answered.is_complete and not self._is_over(message):
             return AT_ONCE_SECONDS
         if not answered.is_complete:
             self._refuse(Way.DROP, message, NOT_FINISHED, drop)
@@ -174,12 +179,16 @@ class Desk:
     def _put_off_or_refuse(self, way: Way, message: Message, error: Exception) -> int | None:
         problem = problem_of(error) if isinstance(error, RuneError) else UNFORESEEN
         is_final = isinstance(error, RequestError) and not error.retryable
-        if is_final or patience.is_over(message.receive_count):
+        if is_final or self._is_over(message):
             self._refuse(way, message, problem, self._find_drop(way, message))
             return None
         asked_seconds = error.retry_after_seconds if isinstance(error, TooManyWaitingJobsError) else 0
         log.warning("intake.put_off", exc_info=error, extra={"way": way, "code": problem.code})
         return patience.delay_seconds(message.receive_count, asked_seconds)
+
+    def _is_over(self, message: Message) -> bool:
+        age = self._clock.now() - message.first_received_at
+        return patience.is_over(message.receive_count, age)
 
     def _find_drop(self, way: Way, message: Message) -> Drop | None:
         if way is not Way.DROP:

@@ -45,7 +45,7 @@ def a_body(way: Way) -> str:
 
 def a_message(body: str, **overrides: object) -> Message:
     """Return the first delivery of a message."""
-    return replace(Message(body, "message-1", 1, NOW), **overrides)  # type: ignore[arg-type]  # refuses unknown names
+    return replace(Message(body, "message-1", 1, NOW, NOW), **overrides)  # type: ignore[arg-type]  # refuses unknown names
 
 
 def a_drop_event(key: str = "inbox/default/benchmark/a.json", **of_object: object) -> str:
@@ -165,7 +165,14 @@ class Office:
 
     @property
     def desk(self) -> Desk:
-        return Desk(self.orders, self.drops, self.workflows, self.refusals, ADDRESSES)
+        return Desk(
+            self.orders,
+            self.drops,
+            self.workflows,
+            refusals=self.refusals,
+            addresses=ADDRESSES,
+            clock=self.clock,
+        )
 
     def take(
         self, way: Way, body: str, may_go_on: Callable[[], bool] = ALWAYS, **message: object

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from itertools import cycle
 
 import pytest
 
@@ -143,12 +144,13 @@ def test_tenant_with_too_many_waiting_jobs_is_asked_again_later_and_not_for_ever
     for number in range(2):
         office.take(Way.QUEUE, an_order(idempotency_key=str(number)))
 
-    delays = [
-        office.take(Way.QUEUE, an_order(idempotency_key="2"), receive_count=count)
-        for count in range(1, patience.MOST_RECEIVES + 1)
-    ]
+    delays: list[int | None] = []
+    while None not in delays:
+        receive_count = len(delays) + 1
+        delays.append(office.take(Way.QUEUE, an_order(idempotency_key="2"), receive_count=receive_count))
+        office.clock.advance(delays[-1] or 0)
 
-    assert delays == [60, 60, 60, 120, 240, 480] + [900] * 11 + [None]
+    assert delays == [60, 60, 60, 120, 240, 480, *[900] * 11, None]
     assert office.refusals.codes == ["too_many_waiting_jobs"]
     assert len(office.jobs) == 2
 
@@ -165,7 +167,8 @@ def test_failure_of_ours_is_tried_again_and_not_for_ever(
     assert office.take(Way.QUEUE, an_order()) == 15
     assert office.take(Way.QUEUE, an_order(), receive_count=4) == 120
     assert office.refusals.kept == []
-    assert office.take(Way.QUEUE, an_order(), receive_count=patience.MOST_RECEIVES) is None
+    office.clock.advance(patience.PATIENCE.total_seconds())
+    assert office.take(Way.QUEUE, an_order(), receive_count=5) is None
     assert office.refusals.codes in (["store_unavailable"], ["internal_error"])
 
 
@@ -297,6 +300,23 @@ def test_lines_go_on_at_once_when_the_time_is_over() -> None:
     assert [answer["line"] for answer in office.inbox.answer(OF_LINES)] == [1, 2]
     assert office.take(Way.DROP, a_drop_event(LINES), receive_count=2) is None
     assert len(office.jobs) == 5
+
+
+def test_lines_for_which_there_is_never_time_are_refused_in_the_end() -> None:
+    office = inbox_with(LINES, *[a_benchmark_request(question=str(number)) for number in range(99)])
+    takes: list[int | None] = []
+    left = cycle([True, True, False])
+    while None not in takes:
+        receive_count = len(takes) + 1
+        takes.append(
+            office.take(Way.DROP, a_drop_event(LINES), lambda: next(left), receive_count=receive_count)
+        )
+
+    assert takes == [1] * (patience.MOST_RECEIVES - 1) + [None]
+    assert office.refusals.codes == ["not_finished"]
+    answers = office.inbox.answer(OF_LINES)
+    assert [answer["line"] for answer in answers] == [*range(1, 2 * patience.MOST_RECEIVES + 2)]
+    assert answers[-1]["status"] == 503
 
 
 def test_lines_for_which_there_is_no_room_wait_and_are_refused_in_the_end() -> None:
