@@ -77,6 +77,7 @@ class Cloud:
             # Said, since what another handler was loaded with stays in the environment.
             "RUNE_TENANTS_PATH": "",
             "RUNE_SIGNING_KEY_PARAMETER": "",
+            "RUNE_WEBHOOKS": "",
             "RUNE_API_DOCS": "true",
             "RUNE_ALLOWED_NETWORKS": "127.0.0.0/8",
             "RUNE_RETENTION_DAYS": "30",

@@ -56,6 +56,7 @@ def test_request_has_the_defaults_that_clients_count_on() -> None:
         "expected": None,
         "queue_timeout_seconds": None,
         "max_runtime_seconds": None,
+        "callback_url": None,
     }
 
 
@@ -220,6 +221,7 @@ def test_agents_request_has_the_defaults_that_clients_count_on() -> None:
         "agent": "ask",
         "queue_timeout_seconds": None,
         "max_runtime_seconds": None,
+        "callback_url": None,
     }
 
 
@@ -243,6 +245,7 @@ def test_instances_request_has_the_defaults_that_clients_count_on() -> None:
         "backend_warmup_timeout": 300,
         "queue_timeout_seconds": None,
         "max_runtime_seconds": None,
+        "callback_url": None,
     }
 
 

@@ -122,7 +122,14 @@ class JobTimes(Document):
     deployment's."""
 
 
-class BackendChoice(JobTimes):
+class JobTerms(JobTimes):
+    """What a caller may say of each job."""
+
+    callback_url: Url | None = None
+    """Where the job's end is posted, signed as webhooks are; https."""
+
+
+class BackendChoice(JobTerms):
     """A model server that runs already."""
 
     backend_url: Url | None = None

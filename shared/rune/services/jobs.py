@@ -4,7 +4,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Self
 
@@ -14,6 +14,7 @@ from rune.errors import (
     InvalidRequestError,
     JobFinishedError,
     JobNotFoundError,
+    SigningKeyMissingError,
     StoreUnavailableError,
     TenantSuspendedError,
 )
@@ -35,7 +36,7 @@ from rune.jobs.store import (
     Submitted,
 )
 from rune.services.admission.requests import Admitted
-from rune.settings import read_whole_number
+from rune.settings import read_flag, read_whole_number
 from rune.storage.change import apply
 from rune.tenants.settings import TenantSettings
 
@@ -66,12 +67,15 @@ class JobLimits:
         After this its rows are deleted.
     max_cost_micro_usd
         So much it may cost, unless its request asks for less.
+    calls_back
+        Whether it may tell a `callback_url`: the deployment has a key to sign with.
     """
 
     queue_timeout: timedelta
     max_runtime: timedelta
     retention: timedelta
     max_cost_micro_usd: int
+    calls_back: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -81,6 +85,7 @@ class JobLimits:
             max_runtime=timedelta(seconds=read_whole_number(environment, "RUNE_MAX_RUNTIME_SECONDS")),
             retention=timedelta(days=read_whole_number(environment, "RUNE_RETENTION_DAYS")),
             max_cost_micro_usd=read_whole_number(environment, "RUNE_MAX_COST_USD") * MICRO_USD_PER_USD,
+            calls_back=read_flag(environment, "RUNE_WEBHOOKS"),
         )
 
 
@@ -166,11 +171,14 @@ class JobService:
         RateLimitedError
             The caller's address is blocked.
         InvalidRequestError
-            It asks for more time or money than the tenant may have.
+            It asks for more time or money than the tenant may have, or for a callback that could not be signed.
         TooManyWaitingJobsError
             The tenant has as many waiting jobs as it may have.
         """
         granted = self.judge(caller, admitted)
+        if admitted.callback_url is not None:
+            self._require_key()
+            callback = replace(callback or Callback(), callback_url=admitted.callback_url)
         job, event = lifecycle.accept(
             job_id=uuid.uuid4().hex,
             tenant=caller.tenant,
@@ -188,7 +196,8 @@ class JobService:
         key = None
         if idempotency_key is not None:
             sent = None if admitted.sent_json is None else _digest(admitted.sent_json)
-            key = IdempotencyKey(idempotency_key, _digest(admitted.request_json), sent)
+            understood = admitted.request_json + (admitted.callback_url or "")
+            key = IdempotencyKey(idempotency_key, _digest(understood), sent)
         submission = Submission(job, admitted.request_json, event, key, caller.address, callback=callback)
         return self._admission.submit(submission, caller.terms)
 
@@ -201,6 +210,12 @@ class JobService:
             ),
             self._cap_of(caller, admitted) if admitted.rents else None,
         )
+
+    def _require_key(self) -> None:
+        if not self._limits.calls_back:
+            raise InvalidRequestError(
+                SigningKeyMissingError().sentence, pointer="/callback_url", code=SigningKeyMissingError.code
+            )
 
     def _cap_of(self, caller: Caller, admitted: Admitted) -> int:
         """Return what a job may cost; raises InvalidRequestError where more is asked for."""

@@ -10,7 +10,6 @@ from functools import cached_property
 from rune.clock import Clock
 from rune.contracts.events import PingData
 from rune.errors import (
-    AddressRefusedError,
     InvalidRequestError,
     SigningKeyMissingError,
     StoreUnavailableError,
@@ -19,7 +18,8 @@ from rune.errors import (
     WebhookNotFoundError,
 )
 from rune.events.catalog import CATALOG, make_event
-from rune.net.addresses import AddressPolicy, parse_receiver_url
+from rune.net.addresses import AddressPolicy
+from rune.services.admission.receivers import check_receiver
 from rune.services.callback_secrets import read_callback_secrets, rotate_callback_secret
 from rune.services.webhook_log import WebhookLog
 from rune.services.webhook_queue import WebhookQueue
@@ -259,14 +259,6 @@ class WebhookService:
         if derived is None:
             raise SigningKeyMissingError
         return ShownSecret(show_secret(derived), _old_secret_valid_until(secrets, self._clock.now()))
-
-
-def check_receiver(url: str, policy: AddressPolicy, pointer: str) -> str:
-    """Return the address in its one spelling; raises InvalidRequestError where RUNE does not post to it."""
-    try:
-        return parse_receiver_url(url, policy)
-    except AddressRefusedError as error:
-        raise InvalidRequestError(error.sentence, pointer=pointer, code=error.code) from error
 
 
 def _old_secret_valid_until(secrets: tuple[Secret, ...], now: datetime) -> datetime | None:

@@ -13,13 +13,16 @@ import pytest
 
 from rune.aws.webhook_store import DynamoWebhookStore
 from rune.events.notices import EndpointNotice
+from rune.events.record import Subject, SubjectKind
+from rune.services.job_callbacks import JobCallbacks
 from rune.services.webhook_delivery import WebhookDelivery
 from rune.services.webhook_queue import WebhookQueue, WebhookSink
 from rune.webhooks.answers import AttemptError
-from tests.builders import JOB_ID, FakeClock, an_http_event
+from tests.builders import JOB_ID, FakeClock, a_job, an_http_event
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
     OF_ACME,
+    SERVER,
     Response,
     a_problem,
     a_refusal,
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 
 WEBHOOKS = "/v1/webhooks"
 CALLBACK_SECRET = f"{WEBHOOKS}/callback-secret"
+BENCHMARK: dict[str, object] = {"question": "q", "model": "m", **SERVER}
 URL = "https://ci.example/rune?job=1"
 KEY_NAME = "/rune/test/signing-key"
 UNKNOWN = f"wh_{'0' * 32}"
@@ -57,7 +61,7 @@ NO_KEY = a_problem(
 @pytest.fixture(scope="module")
 def api(shared_cloud: Cloud) -> Iterator[ModuleType]:
     Ssm().write(KEY_NAME, MASTER_KEY)
-    key = {"RUNE_SIGNING_KEY_PARAMETER": KEY_NAME}
+    key = {"RUNE_SIGNING_KEY_PARAMETER": KEY_NAME, "RUNE_WEBHOOKS": "true"}
     with loaded("api.handler", {**shared_cloud.environment, **key}) as handler:
         yield handler
 
@@ -495,6 +499,59 @@ def test_test_event_does_not_wait_for_a_receiver_that_is_left_alone(
     assert json.loads(world.sender.posts[-1].body)["type"] == "rune.ping"
 
 
+# ---------------------------------------------------------------- one job
+
+
+def test_end_of_a_job_is_posted_to_its_callback(
+    api: ModuleType, cloud: Cloud, world: World, clock: FakeClock
+) -> None:
+    accepted = post(api, {**BENCHMARK, "callback_url": "https://ci.example:443/done?key=1"})
+    assert accepted.status == 202, accepted.document
+    job_id = accepted.document["job_id"]
+    ask(api, an_http_event("DELETE", f"/v1/jobs/{job_id}"))
+    find = JobCallbacks(cloud.store).find
+    sink = WebhookSink(WebhookQueue(world.store, world.notices, clock, RETENTION), find)
+    subject = Subject(SubjectKind.JOB, job_id)
+
+    sink.publish([a_public_event(1, subject=subject)])
+    assert world.notices.sent == [], "only of its end"
+    sink.publish([a_public_event(2, "rune.job.cancelled", subject=subject)])
+
+    assert world.deliver(f"cb_{job_id}") == 1
+    assert world.sender.posts[0].url == "https://ci.example/done?key=1"
+    secret = get(api, CALLBACK_SECRET).document["secret"]
+    assert verify(world.sender.posts[0], secret)
+    assert "callback_url" not in str(cloud.store.read_request(a_job(job_id=job_id)))
+    again = post(api, {"event_id": f"evt_job_{job_id}_2"}, path=f"{WEBHOOKS}/cb_{job_id}/redeliver")
+    assert again.document["redelivered_count"] == 1
+    assert world.deliver(f"cb_{job_id}") == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("https://169.254.169.254/", "'169.254.169.254' is in a network to which RUNE does not connect."),
+        ("http://8.8.8.8/", "'8.8.8.8' is in a network to which RUNE does not connect."),
+    ],
+)
+def test_callback_to_where_rune_does_not_post_is_refused(
+    url: str, sentence: str, api: ModuleType, cloud: Cloud
+) -> None:
+    response = post(api, {**BENCHMARK, "callback_url": url})
+
+    assert_problem(response, a_refusal("address_refused", "/callback_url", sentence))
+    assert cloud.received("inference") == []
+
+
+def test_another_callback_is_another_request(api: ModuleType, cloud: Cloud) -> None:
+    key = {"idempotency-key": "k"}
+    first = post(api, {**BENCHMARK, "callback_url": "https://a.example/"}, key)
+
+    assert post(api, {**BENCHMARK, "callback_url": "https://A.example"}, key).document == first.document
+    other = post(api, {**BENCHMARK, "callback_url": "https://b.example/"}, key)
+    assert (other.status, other.document["code"]) == (422, "idempotency_key_reused")
+
+
 # ---------------------------------------------------------------- without a key
 
 
@@ -504,3 +561,6 @@ def test_deployment_without_a_key_says_so(cloud: Cloud) -> None:
         assert_problem(get(without_key, CALLBACK_SECRET), NO_KEY)
         assert_problem(post(without_key, {}, path=f"{CALLBACK_SECRET}/rotate-secret"), NO_KEY)
         assert get(without_key, WEBHOOKS).document == {"webhooks": []}
+        sentence = "This deployment has no key to sign with, so it cannot do that."
+        refused = post(without_key, {**BENCHMARK, "callback_url": "https://ci.example/"})
+        assert_problem(refused, a_refusal("signing_key_missing", "/callback_url", sentence))

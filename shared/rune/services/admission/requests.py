@@ -1,7 +1,7 @@
 """What is refused at the door, so that no job is accepted which could only fail later."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from rune.amounts import to_micro_usd
@@ -11,6 +11,7 @@ from rune.jobs.record import Kind, StepName
 from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.bedrock_budget import check_bedrock_budget
+from rune.services.admission.receivers import check_receiver
 from rune.services.admission.workloads import admit_work
 from rune.tenants.backends import NO_BACKENDS, TenantBackends, check_backend
 from rune.tenants.document import TenantAgents
@@ -51,6 +52,8 @@ class Admitted:
         How long the job may wait to be begun, and run, if the request says so.
     max_cost_micro_usd
         What it may cost, if the request says so.
+    callback_url
+        Where the job's end is to be posted.
     """
 
     kind: Kind
@@ -62,6 +65,7 @@ class Admitted:
     queue_timeout: timedelta | None = None
     max_runtime: timedelta | None = None
     max_cost_micro_usd: int | None = None
+    callback_url: str | None = None
 
 
 def admit(request: Request, tenant: TenantSettings, policy: AddressPolicy, *, has_provider: bool) -> Admitted:
@@ -75,11 +79,14 @@ def admit(request: Request, tenant: TenantSettings, policy: AddressPolicy, *, ha
     renting = Renting(has_provider, tenant.keep_limit, tenant.templates)
     match request:
         case BenchmarkRequest():
-            return admit_benchmark(request, policy, renting, tenant.backends)
+            admitted = admit_benchmark(request, policy, renting, tenant.backends)
         case AgenticAgentRequest():
-            return admit_agentic_agent(request, policy, tenant.agents, tenant.backends)
+            admitted = admit_agentic_agent(request, policy, tenant.agents, tenant.backends)
         case LlmInstanceRequest():
-            return admit_llm_instance(request, policy, renting, tenant.backends)
+            admitted = admit_llm_instance(request, policy, renting, tenant.backends)
+    if request.callback_url is None:
+        return admitted
+    return replace(admitted, callback_url=check_receiver(request.callback_url, policy, "/callback_url"))
 
 
 def admit_benchmark(
@@ -149,7 +156,8 @@ def _admitted(
     return Admitted(
         kind,
         first_step(kind, known),
-        known.model_dump_json(exclude_none=True),
+        # Whom the job tells is kept apart, since no step needs it.
+        known.model_dump_json(exclude_none=True, exclude={"callback_url"}),
         rents=Trait.RENTS in traits_of(kind, known),
         warnings=warnings,
         sent_json=normalize_sent(sent),
