@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, override
 
 from rune.contracts.problems import Problem
@@ -107,13 +107,20 @@ class WorkflowAnswers(Sink):
         An end that was told to an earlier token is told again, to this one. The job is read after the token was
         written: if it ends later, the end is told to this token in the usual way.
         """
-        job = self._jobs.read(job_id)
-        if job is None or not self._jobs.replace_callback(job, callback):
+        if not self._replace(job_id, callback):
             log.info("task.not_followed", extra={"job_id": job_id})
             return
         job = self._jobs.read(job_id)
         if job is not None and not job.is_active and callback.task_token is not None:
             self._tell(job, callback.task_token)
+
+    def _replace(self, job_id: str, callback: Callback) -> bool:
+        job = self._jobs.read(job_id)
+        found = None if job is None else self._jobs.read_callback(job)
+        if job is None or found is None:
+            return False
+        # Where else the job tells of its end stays as it is.
+        return self._jobs.replace_callback(job, replace(callback, callback_url=found.callback_url))
 
     def refuse(self, token: str, problem: Problem) -> None:
         """End a task whose order was not accepted."""

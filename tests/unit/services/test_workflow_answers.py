@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -86,6 +87,28 @@ def test_publisher_hears_that_a_task_could_not_be_told() -> None:
 
     with pytest.raises(StoreUnavailableError):
         answers.publish([an_event_of("rune.job.running")])
+
+
+def test_new_token_leaves_the_jobs_other_receiver_as_it_was() -> None:
+    store, url = MemoryJobStore(), "https://hooks.example.com/a"
+    first, second = (Callback(None, token, "execution-1", NOW) for token in ("first", "second"))
+    job = a_job(calls_back=True)
+    store.submit(Submission(job, "{}", an_event(), callback=replace(first, callback_url=url)))
+
+    WorkflowAnswers(store, MemoryTasks()).follow(JOB_ID, second)
+
+    assert store.read_callback(job) == replace(second, callback_url=url)
+
+
+@pytest.mark.parametrize("job", [None, a_job()])
+def test_job_that_is_gone_or_tells_nobody_follows_no_token(job: Job | None) -> None:
+    store, tasks = MemoryJobStore(), MemoryTasks()
+    if job is not None:
+        store.submit(Submission(job, "{}", an_event()))
+
+    WorkflowAnswers(store, tasks).follow(JOB_ID, TOKEN)
+
+    assert tasks.answers == []
 
 
 def test_answer_is_never_longer_than_a_state_takes() -> None:
