@@ -177,7 +177,7 @@ PERMITTED: Mapping[str, tuple[Attempt, ...]] = {
     "api": (read_rows_together, read_a_row, check_a_row, read_a_document),
     "worker-money": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
     "worker-inference": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
-    "janitor": (read_rows_together, read_the_providers_key),
+    "janitor": (read_rows_together, read_a_document, read_the_providers_key),
     "trigger": (read_rows_together, read_a_document),
     "invoke": (read_rows_together, read_a_document),
     "notifier": (read_rows_together, write_into_the_archive),
@@ -195,7 +195,6 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
     "worker-inference": (*EVERYBODY, read_a_row, check_a_row, write_into_the_archive),
     "janitor": (
         *EVERYBODY,
-        read_a_document,
         read_a_row,
         check_a_row,
         take_a_step,
