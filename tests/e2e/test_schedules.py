@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from rune.jobs.record import Status
 from tests.e2e.client import RuneClient
 from tests.e2e.model_server import ModelServer
 from tests.e2e.waiting import wait_until
@@ -33,5 +32,5 @@ def test_schedule_posts_a_job_within_two_ticks_and_none_once_it_is_deleted(
     deleted = rune.http.delete(path)
 
     assert (run["due_at"], run["reason"]) == (created.json()["next_at"], None)
-    assert rune.wait_for_end(run["job_id"]).status == Status.SUCCEEDED
+    assert rune.wait_for_end(run["job_id"]).status == "succeeded"
     assert (deleted.status_code, rune.http.get(path).status_code) == (204, 404)

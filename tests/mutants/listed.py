@@ -6,6 +6,7 @@ from tests.mutants.of_intake import MUTANTS as OF_INTAKE
 from tests.mutants.of_jobs import MUTANTS as OF_JOBS
 from tests.mutants.of_rentals import MUTANTS as OF_RENTALS
 from tests.mutants.of_renting import MUTANTS as OF_RENTING
+from tests.mutants.of_schedules import MUTANTS as OF_SCHEDULES
 from tests.mutants.of_services import MUTANTS as OF_SERVICES
 
-MUTANTS = (*OF_JOBS, *OF_SERVICES, *OF_AWS, *OF_RENTALS, *OF_RENTING, *OF_INTAKE, *OF_EVENTS)
+MUTANTS = (*OF_JOBS, *OF_SERVICES, *OF_AWS, *OF_RENTALS, *OF_RENTING, *OF_INTAKE, *OF_EVENTS, *OF_SCHEDULES)
