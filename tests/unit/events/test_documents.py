@@ -189,3 +189,11 @@ def test_asyncapi_document_has_each_type_on_its_ways() -> None:
 
 def test_schemas_are_valid_json_schemas() -> None:
     assert [name for name, schema in schemas().items() if not jsonschema_rs.meta.is_valid(schema)] == []
+
+
+def test_patterns_of_the_page_name_types_that_there_are() -> None:
+    lists = re.findall(r'"detail-type": (\[[^]]*\])', PAGE.read_text())
+
+    named = {name for found in lists for name in json.loads(found)}
+    assert len(lists) == 2
+    assert named <= CATALOG.keys()
