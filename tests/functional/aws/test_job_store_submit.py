@@ -14,8 +14,13 @@ from rune.aws.job_rows import key_write
 from rune.aws.job_store import DynamoJobStore, NoObjectStore
 from rune.clock import to_epoch_ms
 from rune.errors import IdempotencyKeyReusedError, RateLimitedError, StoreUnavailableError
-from rune.jobs.record import Callback, Job, Kind
-from rune.jobs.store import IdempotencyKey, JobStore, Submission, Submitted
+from rune.events.outbox import OutboxState, advance
+from rune.events.record import Subject, SubjectKind
+from rune.jobs import closing
+from rune.jobs.lifecycle import begin
+from rune.jobs.record import Callback, Event, Job, Kind, Status
+from rune.jobs.store import IdempotencyKey, JobStore, Refused, Submission, Submitted
+from rune.jobs.transitions import cancel_queued
 from tests.builders import JOB_ID, NOW, FakeClock, a_job, after, an_event
 from tests.functional.aws.scripted import CONFLICT, ScriptedTransactions
 from tests.memory_job_store import MemoryJobStore
@@ -335,3 +340,78 @@ def test_callback_stays_as_it_was_when_the_request_is_repeated(store: JobStore) 
 
 def test_task_token_is_not_shown() -> None:
     assert "token-1" not in repr(CALLBACK)
+
+
+# ---------------------------------------------------------------- the first claim
+
+
+def test_first_claim_is_written_with_its_event(store: JobStore) -> None:
+    submit(store, a_job())
+
+    begun = store.begin(a_job(), *begin(a_job(), 1, "worker-1", after(5)))
+
+    assert begun == store.read(JOB_ID)
+    assert isinstance(begun, Job)
+    assert (begun.lease_owner, begun.event_count, begun.started_at) == ("worker-1", 2, after(5))
+    history = store.read_events(JOB_ID, 0)
+    assert history
+    assert history.events == (an_event(), Event(2, "job.running", "ok", after(5)))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        a_job(status=Status.CANCELLED),
+        a_job(started_at=after(-5)),
+        a_job(waiting_since=NOW),
+        a_job(seq=2),
+        a_job(lease_until=after(60)),
+    ],
+    ids=["ended", "begun", "waiting", "stale", "held"],
+)
+def test_first_claim_that_is_refused_writes_no_event_and_shows_the_job(found: Job, store: JobStore) -> None:
+    submit(store, found)
+
+    assert store.begin(a_job(), *begin(a_job(), 1, "worker-1", after(5))) == Refused(found)
+
+    history = store.read_events(JOB_ID, 0)
+    assert history
+    assert (history.job, len(history.events)) == (found, 1)
+
+
+def test_first_claim_of_a_job_that_is_gone_is_refused(store: JobStore) -> None:
+    assert store.begin(a_job(), *begin(a_job(), 1, "worker-1", after(5))) == Refused(None)
+
+
+# ---------------------------------------------------------------- the outbox of a job
+
+
+@pytest.fixture
+def cloud_store(cloud: Cloud) -> DynamoJobStore:
+    return cloud.store
+
+
+def test_end_of_a_job_makes_its_outbox_due_in_the_same_transaction(
+    cloud: Cloud, cloud_store: DynamoJobStore
+) -> None:
+    subject = Subject(SubjectKind.JOB, JOB_ID)
+    submit(cloud_store, a_job())
+    cloud.outbox.update(
+        subject, advance(OutboxState(), {"bus": 1}, NOW, has_failed=False, expires_at=a_job().expires_at)
+    )
+    cloud.calls.clear()
+
+    assert closing.commit(cloud_store, a_job(), cancel_queued(a_job(), after(5)))
+
+    assert cloud.operations.count("TransactWriteItems") == 1
+    state = cloud.outbox.read(subject)
+    assert (state.pointers, state.due_at, state.version) == ({"bus": 1}, after(65), 2)
+    assert cloud.outbox.find_due(after(65), 10) == (subject,)
+
+
+def test_end_that_is_refused_makes_nothing_due(cloud: Cloud, cloud_store: DynamoJobStore) -> None:
+    submit(cloud_store, a_job(status=Status.RUNNING))
+
+    assert not closing.commit(cloud_store, a_job(), cancel_queued(a_job(), after(5)))
+
+    assert cloud.outbox.read(Subject(SubjectKind.JOB, JOB_ID)) == OutboxState()
