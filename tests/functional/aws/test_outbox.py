@@ -9,7 +9,7 @@ import pytest
 from rune.aws.dynamodb_table import DynamoTable
 from rune.aws.outbox import DynamoOutbox, log_writes
 from rune.errors import UnreadableRowError
-from rune.events.outbox import Outbox, OutboxState, advance, fall_due, send_again
+from rune.events.outbox import Outbox, OutboxState, advance, fall_due, send_again, set_aside
 from rune.events.record import JsonValue, PublicEvent, Subject, SubjectKind
 from tests.builders import JOB_ID, NOW, TENANT, after
 from tests.memory_outbox import MemoryOutbox
@@ -169,3 +169,35 @@ def test_rows_leave_the_table_with_the_subjects_last_event(cloud: Cloud) -> None
         "EVENT#00000002": int(after(200).timestamp()),
         "OUTBOX": int(after(200).timestamp()),
     }
+
+
+OWN_KEY = {"pk": {"S": f"JOB#{JOB_ID}"}, "sk": {"S": "OUTBOX"}}
+
+
+def test_row_with_what_a_later_version_added_is_read_and_keeps_it(cloud: Cloud) -> None:
+    outbox = WritingOutbox(cloud)
+    outbox.update(JOB, fall_due(NOW, EXPIRES_AT))
+    row = cloud.dynamodb.get_item(TableName="rune-test", Key=OWN_KEY)["Item"]
+    cloud.dynamodb.put_item(TableName="rune-test", Item={**row, "of_next_version": {"S": "kept"}})
+
+    assert outbox.update(
+        JOB, advance(outbox.read(JOB), {"bus": 7}, NOW, has_failed=False, expires_at=EXPIRES_AT)
+    )
+
+    written = cloud.dynamodb.get_item(TableName="rune-test", Key=OWN_KEY)["Item"]
+    assert written["of_next_version"] == {"S": "kept"}
+    assert outbox.read(JOB).pointers == {"bus": 7}
+
+
+def test_row_of_a_later_format_is_not_understood_and_can_be_set_aside(cloud: Cloud) -> None:
+    outbox = WritingOutbox(cloud)
+    outbox.update(JOB, fall_due(NOW, EXPIRES_AT))
+    row = cloud.dynamodb.get_item(TableName="rune-test", Key=OWN_KEY)["Item"]
+    cloud.dynamodb.put_item(TableName="rune-test", Item={**row, "format": {"N": "9"}})
+
+    with pytest.raises(UnreadableRowError):
+        outbox.read(JOB)
+
+    assert outbox.update(JOB, set_aside(after(61)))
+    assert outbox.find_due(after(600), 10) == ()
+    assert outbox.find_due(after(61 + 900), 10) == (JOB,)

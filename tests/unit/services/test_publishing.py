@@ -15,7 +15,7 @@ from rune.jobs.record import Event, Job
 from rune.jobs.store import Submission
 from rune.services.publishing import EVENTS_AT_ONCE, TRIES, Publisher
 from rune.storage.change import Change
-from tests.builders import JOB_ID, NOW, TENANT, FakeClock, a_job, after, an_ended_job
+from tests.builders import JOB_ID, NOW, TENANT, FakeClock, a_claimed_job, a_job, after, an_ended_job
 from tests.memory_job_store import MemoryJobStore
 from tests.memory_outbox import MemoryOutbox
 
@@ -310,3 +310,16 @@ def test_pointer_never_falls() -> None:
     world.publish()
 
     assert world.outbox.read(JOB).pointers == {"bus": 7, "archive": 1}
+
+
+def test_job_of_an_earlier_version_is_told_what_it_has() -> None:
+    """It has no outbox and no event of its beginning; and a later version may write events with unknown names."""
+    world = World(a_claimed_job())
+    world.add_events("an.event.of.a.later.version", "backend.list_models")
+    world.publish()
+    world.add_events("job.succeeded")
+    world.publish()
+
+    types = [event.event_type for event in world.sinks[0].taken]
+    assert types == ["rune.job.accepted", "rune.job.succeeded"]
+    assert world.outbox.read(JOB).pointers == {"bus": 4, "archive": 4}
