@@ -173,6 +173,10 @@ _own_machine: st.SearchStrategy[Body] = st.fixed_dictionaries(
     }
 )
 estimates = _merged(_durations, st.one_of(_rented_hours, _own_machine))
+links: st.SearchStrategy[Body] = _merged(
+    st.fixed_dictionaries({"what": st.sampled_from(("job", "events", "report"))}),
+    _optional(lifetime_seconds=st.integers(10, 3600)),
+)
 extensions: st.SearchStrategy[Body] = st.fixed_dictionaries({"keep_seconds": st.integers(60, 7200)})
 
 _names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}", fullmatch=True)

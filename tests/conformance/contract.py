@@ -246,6 +246,7 @@ class Conformance:
         @given(body=bodies)
         def send(body: dict[str, Any]) -> None:
             known = {
+                "job_id": self.job_id,
                 "rental_id": self.rental_id,
                 "schedule_id": self.schedule_id,
                 "webhook_id": self.webhook_id,

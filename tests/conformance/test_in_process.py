@@ -40,6 +40,7 @@ BODIES = {
     "/v1/jobs/ollama-instance": request_strategies.llm_instances,
     "/v1/estimates": request_strategies.estimates,
     "/v1/rentals/{rental_id}/extend": request_strategies.extensions,
+    "/v1/jobs/{job_id}/links": request_strategies.links,
     "/v1/schedules": request_strategies.schedules,
     "/v1/schedules/{schedule_id}": request_strategies.schedule_changes,
     "/v1/webhooks": request_strategies.webhooks,

@@ -2,6 +2,7 @@
 
 from tests.mutants.of_aws import MUTANTS as OF_AWS
 from tests.mutants.of_events import MUTANTS as OF_EVENTS
+from tests.mutants.of_following import MUTANTS as OF_FOLLOWING
 from tests.mutants.of_intake import MUTANTS as OF_INTAKE
 from tests.mutants.of_jobs import MUTANTS as OF_JOBS
 from tests.mutants.of_rentals import MUTANTS as OF_RENTALS
@@ -9,4 +10,14 @@ from tests.mutants.of_renting import MUTANTS as OF_RENTING
 from tests.mutants.of_schedules import MUTANTS as OF_SCHEDULES
 from tests.mutants.of_services import MUTANTS as OF_SERVICES
 
-MUTANTS = (*OF_JOBS, *OF_SERVICES, *OF_AWS, *OF_RENTALS, *OF_RENTING, *OF_INTAKE, *OF_EVENTS, *OF_SCHEDULES)
+MUTANTS = (
+    *OF_JOBS,
+    *OF_SERVICES,
+    *OF_AWS,
+    *OF_RENTALS,
+    *OF_RENTING,
+    *OF_EVENTS,
+    *OF_FOLLOWING,
+    *OF_INTAKE,
+    *OF_SCHEDULES,
+)
