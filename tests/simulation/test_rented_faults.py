@@ -71,8 +71,9 @@ FATAL = {
 }
 """What a job cannot survive, by the code with which it then fails; everything else it does."""
 
-LONGEST_RECOVERY_SECONDS = 300.0
-"""Of a job whose worker has died: lease, tick and the step once more, and the provider's own pace."""
+LONGEST_RECOVERY_SECONDS = 360.0
+"""Of a job whose worker has died: lease, tick and the step once more, the provider's own pace, and three minutes of
+looking for an order that may have been sent."""
 
 
 @dataclass(frozen=True, slots=True)
