@@ -536,6 +536,7 @@ def test_large_requests_are_written_by_those_who_post_jobs(role: str) -> None:
         "RUNE_QUEUE_TIMEOUT_SECONDS",
         "RUNE_MAX_RUNTIME_SECONDS",
         "RUNE_MAX_COST_USD",
+        "RUNE_WEBHOOKS",
     ],
 )
 def test_jobs_of_schedules_have_the_times_of_others(variable: str) -> None:

@@ -36,7 +36,7 @@ from tests.simulation.faults import Crash, Fault
 SHORTEST_RETENTION = timedelta(days=1)
 """The shortest that a deployment may have: its idempotency keys are forgotten the soonest."""
 
-LIMITS = JobLimits(timedelta(hours=1), timedelta(hours=1), SHORTEST_RETENTION, 10_000_000)
+LIMITS = JobLimits(timedelta(hours=1), timedelta(hours=1), SHORTEST_RETENTION, 10_000_000, calls_back=True)
 TENANT = "acme"
 REQUEST_JSON = '{"question": "q", "model": "m", "backend_url": "http://sim.example:11434"}'
 

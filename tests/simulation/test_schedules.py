@@ -90,7 +90,7 @@ def test_occurrence_has_one_job_when_one_thing_goes_wrong(number: int, fault: Fa
     assert_one_job_an_occurrence(run_three_hours(ScheduleWorld({number: fault})))
 
 
-@pytest.mark.parametrize("second", [1, 2, 3, 7])
+@pytest.mark.parametrize("second", [1, 3])
 @pytest.mark.parametrize("number", range(len(CUT_POINTS)))
 def test_occurrence_has_one_job_when_two_things_go_wrong(number: int, second: int) -> None:
     planned = {number: Fault.CRASH, number + second: Fault.OUTAGE}
@@ -207,6 +207,34 @@ def told(world: ScheduleWorld) -> list[str]:
         str(event.data.get("reason") or event.event_type.removeprefix("rune.schedule."))
         for event in world.events_of(SCHEDULE_ID)
     ]
+
+
+def test_job_of_a_schedule_calls_back_where_its_request_says_so() -> None:
+    world = ScheduleWorld()
+    schedule = world.put(hourly())
+    asking = REQUEST_JSON.replace('"q"', '"q", "callback_url": "https://hooks.example/rune"')
+    world.schedules.replace(schedule, schedule, request_json=asking, now=NOW)
+
+    tick_at(world, 1)
+
+    (job,) = world.jobs.jobs.values()
+    callback = world.jobs.read_callback(job)
+    assert callback is not None
+    assert callback.callback_url == "https://hooks.example/rune"
+
+
+def test_schedule_of_a_tenant_that_is_gone_posts_nothing_and_pauses_itself() -> None:
+    """Its document was deleted; a tenant that never had one is known by its tokens alone."""
+    world = ScheduleWorld(tenants=FixedTenants({TENANT: TenantSettings(has_document=True)}))
+    world.put(hourly(overlap=Overlap.ALLOW))
+    tick_at(world, 1)
+    world.tenants = FixedTenants()
+
+    for hour in range(2, 9):
+        tick_at(world, hour)
+
+    assert told(world) == ["fired", *["tenant_unknown"] * 5, "failures"]
+    assert len(world.jobs.jobs) == 1
 
 
 def test_occurrence_is_skipped_while_a_job_runs() -> None:

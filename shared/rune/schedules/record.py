@@ -100,6 +100,9 @@ class Schedule:
         Jobs in a row that failed, as far as is known. Those that were cancelled do not count.
     event_count
         Number of its last event.
+    has_document
+        Whether its tenant had a document of the operator's, when it was made or at an occurrence since. If it has
+        none any more, the tenant is gone.
     version
         Rises with each write; a write requires that nobody has written since the row was read.
     """
@@ -124,6 +127,7 @@ class Schedule:
     runs: tuple[Run, ...] = ()
     failures: int = 0
     event_count: int = 0
+    has_document: bool = False
     expires_at: datetime | None = None
 
     @property

@@ -177,7 +177,6 @@ class JobService:
         """
         granted = self.judge(caller, admitted)
         if admitted.callback_url is not None:
-            self._require_key()
             callback = replace(callback or Callback(), callback_url=admitted.callback_url)
         job, event = lifecycle.accept(
             job_id=uuid.uuid4().hex,
@@ -202,7 +201,15 @@ class JobService:
         return self._admission.submit(submission, caller.terms)
 
     def judge(self, caller: Caller, admitted: Admitted) -> Granted:
-        """Return the time and money that a job may take; raises InvalidRequestError where more is asked for."""
+        """Return the time and money that a job may take.
+
+        Raises
+        ------
+        InvalidRequestError
+            More is asked for, or a callback that could not be signed.
+        """
+        if admitted.callback_url is not None:
+            self._require_key()
         return Granted(
             _within(self._limits.queue_timeout, admitted.queue_timeout, "queue_timeout_seconds"),
             _within(

@@ -14,6 +14,7 @@ from rune.errors import (
     RequestError,
     SettingsUnavailableError,
     StoreUnavailableError,
+    TenantUnknownError,
     UnreadableRowError,
 )
 from rune.events.notices import NoticeQueue
@@ -174,13 +175,17 @@ class ScheduleTick:
             self._replace(found, Written(replace(found, due_at=now + PUT_OFF)), now)
             raise
         try:
+            if found.has_document and not settings.has_document:
+                raise TenantUnknownError
+            known = replace(known, has_document=settings.has_document)
             caller = Caller.of(found.tenant, settings)
             submitted = self._schedule_jobs.post(
                 found, self._schedules.read_request(found), caller, settings, occurrence(found, due_at)
             )
         except RequestError as error:
             now = self._clock.now()
-            is_failure = isinstance(error, InvalidRequestError)
+            # The next one would be refused too.
+            is_failure = isinstance(error, (InvalidRequestError, TenantUnknownError))
             code = error.specific_code if isinstance(error, InvalidRequestError) else error.code
             log.warning("schedule.refused", extra={"schedule_id": found.schedule_id, "code": code})
             run = Run(due_at, now, reason=code)

@@ -105,6 +105,7 @@ class ScheduleService:
             updated_at=now,
             anchor_at=now,
             ends_at=_to_the_millisecond(asked.ends_at),
+            has_document=settings.has_document,
         )
         begun = lifecycle.begin(_with_rule(schedule, asked.cron, asked.rate), now, is_paused=asked.paused)
         _require_due(begun)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rune.aws.schedule_store import DynamoScheduleStore
-from rune.errors import StoreUnavailableError
+from rune.errors import SigningKeyMissingError, StoreUnavailableError
 from rune.jobs.record import Kind, Status
 from rune.schedules.record import Overlap, PauseReason, Run, RunOutcome
 from rune.schedules.store import Stale
@@ -135,6 +135,10 @@ def test_all_that_may_be_said_of_a_schedule_is_kept(api: ModuleType, cloud: Clou
                 "/request/max_runtime_seconds",
                 "max_runtime_seconds may be at most 3600 here.",
             ),
+        ),
+        (
+            {"request": {**REQUEST, "callback_url": "https://hooks.example/rune"}},
+            a_refusal("signing_key_missing", "/request/callback_url", SigningKeyMissingError().sentence),
         ),
         (
             {"request": {**REQUEST, "backend_url": "http://10.0.0.1"}},
