@@ -11,12 +11,17 @@ import pytest
 from rune.contracts.archive import ArchivedJob
 from rune.errors import JobNotFoundError, StoreUnavailableError, UnreadableRowError
 from rune.events.record import PublicEvent, Subject, SubjectKind
-from rune.jobs.record import Job, Kind, Status
+from rune.jobs.outcomes import Done
+from rune.jobs.record import Job, Kind, Status, StepName
 from rune.jobs.store import ObjectStore, StoredJob, Submission
+from rune.jobs.transitions import make_transition
 from rune.services.archive import ENDS, ArchiveSink, archive_key, archived_job
+from rune.services.publishing import Publisher
+from rune.storage.change import Change
 from tests.archive_docs import EXAMPLE, PAGE, SCHEMA, page_text, schema_text
-from tests.builders import JOB_ID, NOW, a_claimed_job, a_failure, after, an_ended_job, an_event
+from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job, a_failure, after, an_ended_job, an_event
 from tests.memory_job_store import MemoryJobStore
+from tests.memory_outbox import MemoryOutbox
 
 KEY = f"archive/default/benchmark/2026-11-23/{JOB_ID}.json"
 REQUEST = {"question": "q", "model": "llama3.1:8b", "backend_type": "openai"}
@@ -149,6 +154,36 @@ def test_same_job_is_the_same_object_with_the_same_text() -> None:
 
     assert len(world.bucket.writes) == 3
     assert len(set(world.bucket.writes)) == 1
+
+
+class DyingOutbox(MemoryOutbox):
+    """An outbox whose process dies before it says how far it got, the first time."""
+
+    deaths = 1
+
+    @override
+    def update(self, subject: Subject, change: Change) -> bool:
+        if self.deaths:
+            self.deaths -= 1
+            raise KeyboardInterrupt
+        return super().update(subject, change)
+
+
+def test_publisher_that_dies_after_the_line_was_written_writes_it_again_as_it_was() -> None:
+    world, outbox = World(a_claimed_job(step=StepName.MEASURE)), DyingOutbox()
+    job = world.jobs.jobs[JOB_ID]
+    assert world.jobs.commit(job, make_transition(job, Done('{"answer":"a"}'), after(9), 5))
+    publisher = Publisher(outbox, world.jobs, [world.sink], FakeClock())
+    subject = Subject(SubjectKind.JOB, JOB_ID)
+
+    with pytest.raises(KeyboardInterrupt):
+        publisher.publish(subject)
+    publisher.publish(subject)
+    publisher.publish(subject)
+
+    assert len(world.bucket.writes) == 2
+    assert len(set(world.bucket.writes)) == 1
+    assert outbox.read(subject).pointers == {"archive": 3}
 
 
 def test_line_is_one_line_whatever_is_in_it() -> None:
