@@ -1,7 +1,8 @@
 """The hot item of a job, and the rows beside it.
 
-The hot item is written at each turn, and a write is billed by the KB, so it stays under 1 KB. The request, the
-result and the events are rows of their own.
+The hot item is written at each turn, and a write is billed by the KB, so it stays under 1 KB. (A job with a
+cost cap that fails with everything at its longest has some bytes more.) The request, the result and the events are
+rows of their own.
 """
 
 from collections.abc import Mapping

@@ -230,6 +230,7 @@ def a_record(**overrides: object) -> dict[str, object]:
         "finished_at": None,
         "result": None,
         "cost_usd": None,
+        "max_cost_usd": None,
         "rental_id": None,
         "rentals_url": None,
         "error": None,
