@@ -20,6 +20,7 @@ from tests.e2e.blocked import BlockedAddress, blocked_address
 from tests.e2e.client import RuneClient, bearer
 from tests.e2e.environment import (
     COUNTING_TENANT,
+    HOOKED_TENANT,
     KEEPING_TENANT,
     TENANT,
     Environment,
@@ -149,6 +150,13 @@ def keeper(environment: Environment) -> Iterator[RuneClient]:
 def counter(environment: Environment) -> Iterator[RuneClient]:
     """Give a tenant whose jobs are counted."""
     with client_of(environment, COUNTING_TENANT) as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+def hooked(environment: Environment) -> Iterator[RuneClient]:
+    """Give a tenant whose events go to the webhooks of one test file."""
+    with client_of(environment, HOOKED_TENANT) as client:
         yield client
 
 

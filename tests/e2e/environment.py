@@ -33,7 +33,17 @@ KEEPING_TENANT = "keeper"
 """Of tests that keep a machine, like the one before: it would serve every other rental of its tenant."""
 COUNTING_TENANT = "counter"
 """Of a test that counts all its jobs."""
-TENANTS = (TENANT, OTHER_TENANT, FIELD_TENANT, FIELD_KEEPING_TENANT, KEEPING_TENANT, COUNTING_TENANT)
+HOOKED_TENANT = "hooked"
+"""Its webhooks get all its events, so no other test posts jobs for it."""
+TENANTS = (
+    TENANT,
+    OTHER_TENANT,
+    FIELD_TENANT,
+    FIELD_KEEPING_TENANT,
+    KEEPING_TENANT,
+    COUNTING_TENANT,
+    HOOKED_TENANT,
+)
 
 
 @dataclass(frozen=True, slots=True)

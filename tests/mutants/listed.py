@@ -9,6 +9,7 @@ from tests.mutants.of_rentals import MUTANTS as OF_RENTALS
 from tests.mutants.of_renting import MUTANTS as OF_RENTING
 from tests.mutants.of_schedules import MUTANTS as OF_SCHEDULES
 from tests.mutants.of_services import MUTANTS as OF_SERVICES
+from tests.mutants.of_webhooks import MUTANTS as OF_WEBHOOKS
 
 MUTANTS = (
     *OF_JOBS,
@@ -20,4 +21,5 @@ MUTANTS = (
     *OF_FOLLOWING,
     *OF_INTAKE,
     *OF_SCHEDULES,
+    *OF_WEBHOOKS,
 )

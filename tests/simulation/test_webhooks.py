@@ -271,6 +271,26 @@ def test_second_worker_at_the_same_time_sends_nothing(at: int) -> None:
     assert len(world.posts["it"]) <= POSTS + 2, "what fails first, fails in another order"
 
 
+@pytest.mark.parametrize("at", range(CUTS))
+def test_event_that_comes_while_a_worker_is_at_work_is_found_without_its_notice(at: int) -> None:
+    world, passed = a_world(), Counter[str]()
+    late = a_public_event(99)
+
+    def cut(name: str) -> None:
+        passed.update([name])
+        if passed.total() == at + 1:
+            world.notices.loses = lambda: True
+            world.sink.publish([late])
+            world.notices.loses = lambda: False
+
+    world.store.cut = cut
+
+    world.run_until(after(5 * 3600))
+
+    assert late.event_id in {post.webhook_id for post in world.posts["it"]}
+    assert world.endpoint("it").open_count == 0
+
+
 def test_index_that_lags_loses_nothing() -> None:
     world = a_world()
     world.store.index_lag = timedelta(seconds=90)

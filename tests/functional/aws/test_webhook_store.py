@@ -173,6 +173,24 @@ def test_nothing_is_added_to_an_endpoint_that_has_changed(
     assert store.read_from(stale, 1) == ()
 
 
+def test_one_worker_has_an_endpoint_until_its_lease_is_over(store: WebhookStore) -> None:
+    endpoint = claim(store, add(store, put(store), "evt_a"))
+
+    refused = store.update(endpoint, lifecycle.claim(after(89)))
+    taken_over = store.update(endpoint, lifecycle.claim(NOW + lifecycle.LEASE))
+
+    assert refused == EndpointRefused(endpoint)
+    assert isinstance(taken_over, Endpoint)
+    assert taken_over.epoch == endpoint.epoch + 1
+
+
+def test_endpoint_that_is_left_alone_is_claimed_by_nobody(store: WebhookStore) -> None:
+    endpoint = put(store, an_endpoint(not_before=after(60)))
+
+    assert isinstance(store.update(endpoint, lifecycle.claim(after(59))), EndpointRefused)
+    assert isinstance(store.update(endpoint, lifecycle.claim(after(60))), Endpoint)
+
+
 def test_attempts_are_logged_with_the_delivery(store: WebhookStore) -> None:
     endpoint = claim(store, add(store, put(store), "evt_a"))
     (delivery,) = store.read_from(endpoint, 1)
