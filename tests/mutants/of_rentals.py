@@ -328,8 +328,8 @@ WRITES = (
     Mutant(
         "take_kept by two jobs",
         LIFECYCLE,
-        'requires=(Is("state", RentalState.KEPT), Is("version", rental.version)),\n        sets={"state"',
-        'requires=(Is("state", RentalState.KEPT),),\n        sets={"state"',
+        'requires=(Is("state", RentalState.KEPT), Is("version", rental.version)),\n        sets={\n',
+        'requires=(Is("state", RentalState.KEPT),),\n        sets={\n',
         "Two jobs would use one machine.",
         TABLE_OF_GUARDS,
     ),

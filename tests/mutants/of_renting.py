@@ -5,6 +5,7 @@ from tests.mutants.mutant import RENTING, TEST_RENTING, Mutant
 RENT = RENTING + "rent.py"
 BOOT = RENTING + "boot.py"
 PULL = RENTING + "pull.py"
+PULL_NOTES = RENTING + "pull_notes.py"
 RELEASE = RENTING + "release.py"
 SELECTION = RENTING + "selection.py"
 DEPENDENCIES = RENTING + "dependencies.py"
@@ -168,8 +169,8 @@ ORDERS = (
     Mutant(
         "kept machine is not asked whether it fits",
         RENT,
-        "lifecycle.take_kept(found, job.job_id, now) if fits_kept(found, job, request, now) else None",
-        "lifecycle.take_kept(found, job.job_id, now)",
+        "if not fits_kept(found, job, request, now):",
+        "if False:",
         "A job would get a machine that cannot hold its model.",
         KEPT_TESTS,
     ),
@@ -299,18 +300,26 @@ WATCHING = (
     Mutant(
         "download is not written before it begins",
         PULL,
-        "if not self._record_pulling(rental, context.job.job_id, model, most_bytes):",
+        "if not notes.begin(most_bytes):",
         "if False:",
         "Traffic would be charged that the bill does not have.",
         PULL_TESTS,
     ),
     Mutant(
         "download for another job",
-        PULL,
-        "if is_written or not found.is_used_by(job_id):",
+        PULL_NOTES,
+        "if is_written or not found.is_used_by(self._job_id):",
         "if is_written:",
         "Another job would pay for this download.",
         PULL_TESTS,
+    ),
+    Mutant(
+        "earlier worker says what has come",
+        PULL_NOTES,
+        "if is_overtaken or not found.is_used_by(self._job_id):",
+        "if not found.is_used_by(self._job_id):",
+        "The bill would lack what another worker has downloaded since.",
+        (TEST_RENTING + "test_pull_bill.py",),
     ),
     Mutant(
         "failed download for the request's sake rents again",

@@ -13,6 +13,21 @@ MODEL_BYTES = {"llama3.1:8b": 4_900_000_000, "qwen3:14b": 9_300_000_000}
 """As ollama.com/library has them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A piece of a model that comes with the machine's bandwidth.
+
+    Attributes
+    ----------
+    since
+        Epoch seconds.
+    """
+
+    model: str
+    since: float
+    most_bytes: int
+
+
 @dataclass(slots=True)
 class Disk:
     """What a contract's machine holds, from its first start until it is destroyed.
@@ -21,12 +36,15 @@ class Disk:
     ----------
     come
         Bytes of each model that are there.
+    flow
+        What comes now.
     """
 
     machine: RentedMachine
     port: int
     is_up: bool = True
     come: dict[str, int] = field(default_factory=dict)
+    flow: Flow | None = None
 
     def has(self, model: str) -> bool:
         return model in MODEL_BYTES and self.come.get(model) == MODEL_BYTES[model]
@@ -35,7 +53,8 @@ class Disk:
 class MachinePark:
     """Implements `local.simulators.vastai.MachineHost`."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
         self._disks: dict[int, Disk] = {}
         self._traffic: dict[int, Traffic] = {}
         self._started_count = 0
@@ -54,17 +73,32 @@ class MachinePark:
         self._disks.pop(contract_id, None)
 
     def traffic(self, contract_id: int) -> Traffic:
-        return self._traffic.get(contract_id, Traffic())
+        counted = self._traffic.get(contract_id, Traffic())
+        disk = self._disks.get(contract_id)
+        return counted if disk is None else counted + Traffic(self._flown_bytes(disk, self._now()))
 
     def count(self, disk: Disk, traffic: Traffic) -> None:
         """Bill what a machine has received and sent."""
         contract_id = disk.machine.contract_id
-        self._traffic[contract_id] = self.traffic(contract_id) + traffic
+        self._traffic[contract_id] = self._traffic.get(contract_id, Traffic()) + traffic
 
-    def download(self, disk: Disk, model: str, size_bytes: int) -> None:
-        """Bring some of a model, and bill it."""
-        disk.come[model] = disk.come.get(model, 0) + size_bytes
-        self.count(disk, Traffic(size_bytes))
+    def begin_flow(self, disk: Disk, model: str, most_bytes: int) -> None:
+        """Let a piece of a model begin to come; it counts as it comes, until it is all there or is cut off."""
+        disk.flow = Flow(model, self._now(), most_bytes)
+
+    def cut_flow(self, disk: Disk, *, after_seconds: float = 0.0) -> None:
+        """Let no more come than has come by now, or somewhat later; what has come stays."""
+        if disk.flow is not None:
+            flown_bytes = self._flown_bytes(disk, self._now() + after_seconds)
+            flow, disk.flow = disk.flow, None
+            disk.come[flow.model] = disk.come.get(flow.model, 0) + flown_bytes
+            self.count(disk, Traffic(flown_bytes))
+
+    def _flown_bytes(self, disk: Disk, now: float) -> int:
+        if disk.flow is None:
+            return 0
+        seconds = max(0.0, now - disk.flow.since)
+        return min(disk.flow.most_bytes, round(seconds * disk.machine.download_bytes_per_second))
 
     def finder(self, vastai: SimulatedVastai, url: str) -> Callable[[], Disk | None]:
         """Return what tells whose server answers at an address, each time anew."""

@@ -78,7 +78,7 @@ class Account:
         neighbour: Account | None = None,
     ) -> None:
         self._world = world
-        self.park: MachinePark = MachinePark() if neighbour is None else neighbour.park
+        self.park: MachinePark = MachinePark(self.now) if neighbour is None else neighbour.park
         self.vastai: SimulatedVastai = (
             SimulatedVastai(settings, now=self.now, host=self.park) if neighbour is None else neighbour.vastai
         )

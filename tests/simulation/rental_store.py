@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, override
 from local.simulators.vastai import Contract
 from rune.events.notices import SubjectNotice
 from rune.events.record import PublicEvent
-from rune.rentals.bills import cost_so_far_micro_usd
+from rune.rentals.bills import cost_so_far_micro_usd, fastest_bytes, traffic_micro_usd
 from rune.rentals.hosts import HostRecord, HostReport, HostStore
 from rune.rentals.instance import Listing
 from rune.rentals.public_events import rental_event
@@ -155,7 +155,10 @@ class WatchedRentalStore(MemoryRentalStore):
             cost_so_far_micro_usd(after, self._world.now),
         )
         # Two workers' clocks, and a bill that was closed by the clock of one.
-        slack = round(2 * self._world.skew.total_seconds() * before.prices.micro_usd_per_hour / 3600) + 3
+        apart = 2 * self._world.skew
+        unseen_bytes = fastest_bytes(before.mbit_per_second or 0, apart // timedelta(milliseconds=1))
+        traffic = traffic_micro_usd(before, min(unseen_bytes, before.pulling_bytes))
+        slack = round(apart.total_seconds() * before.prices.micro_usd_per_hour / 3600) + traffic + 3
         if now < told - slack:
             self._world.violate(f"the cost of {before.rental_id} fell from {told} to {now} in {before.state}")
 
@@ -167,9 +170,9 @@ class WatchedRentalStore(MemoryRentalStore):
 
     def _watch_traffic(self, after: Rental) -> None:
         """A model is put on a machine once, so its download is paid once."""
-        pulled = (after.rental_id, after.model)
+        pulled = (after.rental_id, after.pulling_model)
         if pulled in self._pulled:
-            self._world.violate(f"{after.rental_id} counts the download of {after.model} twice")
+            self._world.violate(f"{after.rental_id} counts the download of {after.pulling_model} twice")
         self._pulled.add(pulled)
 
     def _watch_proof(self, before: Rental, after: Rental) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, override
 from urllib.parse import urlsplit
@@ -46,7 +47,10 @@ SILENT_HOST = "silent.example"
 SILENCE_SECONDS = 15.0
 """Until a client gives up a server that takes connections and says nothing."""
 
-PULL_SLICE_SECONDS = 15.0
+PULL_SLICE_SECONDS = 5.0
+
+CLOSING_SECONDS = 1.0
+"""Until a server has noticed that its client has closed the connection."""
 
 CALL_TRAFFIC = Traffic(received_bytes=4_000, sent_bytes=400_000)
 """Of one call of a machine's server; each token of an answer comes in a line of its own of some 200 bytes."""
@@ -175,17 +179,30 @@ class MachineServer(SimulatedServer):
 
     @override
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
-        """Bring the model piece by piece; what is on its way counts from the moment it was sent for."""
+        """Bring the model piece by piece.
+
+        Where the client closes its connection, some more comes until the server has noticed. Where it is silent, as
+        a frozen or lost worker is, the piece comes to its end.
+        """
+        if request.model not in MODEL_BYTES:
+            raise ModelNotFoundError(f"The registry does not know the model {request.model!r}.")
         total_bytes = MODEL_BYTES[request.model]
         left_seconds = request.slice_seconds
         while True:
             disk = self._reach()
+            self._park.cut_flow(disk)
             missing_bytes = total_bytes - disk.come.get(request.model, 0)
             bytes_per_second = disk.machine.download_bytes_per_second
             seconds = min(PULL_SLICE_SECONDS, left_seconds, missing_bytes / bytes_per_second)
             piece_bytes = min(missing_bytes, round(seconds * bytes_per_second))
-            self._park.download(disk, request.model, piece_bytes)
-            await self._work("pull", seconds)
+            self._park.begin_flow(disk, request.model, piece_bytes)
+            try:
+                await self._work("pull", seconds)
+            except asyncio.CancelledError:
+                self._park.cut_flow(disk, after_seconds=CLOSING_SECONDS)
+                raise
+            # Clocks count in floats, and every byte has come.
+            self._park.cut_flow(disk, after_seconds=1.0)
             on_progress(PullProgress(total_bytes - missing_bytes + piece_bytes, total_bytes))
             left_seconds -= seconds
             if piece_bytes == missing_bytes or left_seconds <= 0:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from rune.errors import RuneError
 from rune.jobs.admission import Admission
@@ -101,10 +104,25 @@ class Worker:
                     outcome: Outcome = end.value
                     return outcome
                 if await beside.sleep(left_seconds):
+                    _cancel(running)
                     return Cancelled()
+        except (RuneError, TimeoutError):
+            _cancel(running)
+            raise
         finally:
+            # Of a process that has died, nothing runs any more.
             running.close()
             holders.discard(job.lease_owner)
+
+
+def _cancel(running: Coroutine[Any, Any, Outcome]) -> None:
+    """Break a step off as the engine does: it learns of it, and may write what it knows."""
+    if inspect.getcoroutinestate(running) == inspect.CORO_CLOSED:
+        # It has ended by itself.
+        return
+    with suppress(StopIteration, asyncio.CancelledError):
+        running.throw(asyncio.CancelledError())
+        raise AssertionError("A step that is broken off waits for something.")
 
 
 class _Beside:

@@ -80,9 +80,9 @@ class RentalReceipt(Document):
     attempt_count: int
     """Offers that were ordered until one worked."""
     downloaded_bytes: int
-    """What the model's download took."""
+    """What the job's download of the model took; 0 where the model was there."""
     is_reused: bool
-    """Whether the machine was there already; then only its time in this job is counted."""
+    """Whether the machine was there already; then only this job's time and download are counted."""
     rented_at: datetime
     released_at: datetime | None
     """When the machine was proven gone; null for one that is kept."""

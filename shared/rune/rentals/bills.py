@@ -3,7 +3,8 @@
 Vast.ai charges disk from creation until destruction, the GPU while the machine runs, and all traffic
 (https://docs.vast.ai/guides/instances/pricing). Every unknown is taken at its upper bound, so that the
 recorded cost covers the charge: the GPU counts from the last moment at which the machine was seen not running, and
-everything until the listing had come that proved the machine gone.
+everything until the listing had come that proved the machine gone. A download that has not ended counts with what
+was seen of it, and what the machine may have received since.
 """
 
 from dataclasses import replace
@@ -11,8 +12,14 @@ from datetime import datetime, timedelta
 
 from rune.rentals.record import Rental, RentalState
 
+FASTEST_FACTOR = 2
+"""So many times as fast as it states, or was seen, may a machine download: what hosts state is a test
+of their own."""
+
 _BYTES_PER_GB = 1_000_000_000
+_BYTES_PER_MBIT_AND_MS = 125
 _HOUR = timedelta(hours=1)
+_MILLISECOND = timedelta(milliseconds=1)
 _UNKNOWN_YET = (RentalState.CREATED, RentalState.RUNNING, RentalState.KEPT)
 """States in which something of the bill may still be learned; later its upper bound counts."""
 
@@ -22,31 +29,62 @@ def cost_micro_usd(rental: Rental, until: datetime) -> int:
     if rental.contract_id is None:
         return 0
     disk = _share(rental.prices.disk_micro_usd_per_hour, rental.intended_at, until)
-    return disk + _gpu(rental, rental.intended_at, until) + _traffic(rental)
+    received_bytes = rental.image_bytes + rental.downloaded_bytes + come_bytes(rental, until)
+    return disk + _gpu(rental, rental.intended_at, until) + traffic_micro_usd(rental, received_bytes)
 
 
 def cost_so_far_micro_usd(rental: Rental, until: datetime) -> int:
     """Return what is shown of a rental's cost before its end. It never falls, and never exceeds the final bill.
 
-    What is not known yet is left out: the GPU's time before a booting machine was seen running, and a download that
-    has not ended. Taken at their upper bound they would fall again with each look.
+    What is not known yet is left out: the GPU's time before a booting machine was seen running, and what was not
+    yet seen of a download. Taken at their upper bound they would fall again with each look.
     """
     if rental.cost_micro_usd is not None:
         return rental.cost_micro_usd
     if rental.state not in _UNKNOWN_YET:
         return cost_micro_usd(rental, until)
-    gone_by = replace(rental, pulling_bytes=0)
+    gone_by = replace(rental, pulling_bytes=rental.pulled_bytes)
     if rental.state is RentalState.CREATED:
         gone_by = replace(gone_by, last_seen_stopped_at=rental.first_seen_running_at or until)
     return cost_micro_usd(gone_by, until)
 
 
 def cost_of_holder_micro_usd(rental: Rental, until: datetime) -> int:
-    """Return the present holder's share so far: all for the job that rented it, the time of use for a borrower."""
+    """Return the present holder's share so far: all for the job that rented it.
+
+    A borrower pays for its time of use and for what it has downloaded.
+    """
     if rental.holder == rental.job_id or rental.held_since is None:
         return cost_so_far_micro_usd(rental, until)
     disk = _share(rental.prices.disk_micro_usd_per_hour, rental.held_since, until)
-    return disk + _gpu(rental, rental.held_since, until)
+    time = disk + _gpu(rental, rental.held_since, until)
+    return time + traffic_micro_usd(rental, borrowers_bytes(rental))
+
+
+def borrowers_bytes(rental: Rental) -> int:
+    """Return how many bytes of models the machine is known to have received for the job that borrowed it last."""
+    if rental.borrowed_from_bytes is None:
+        return 0
+    return max(0, rental.downloaded_bytes + rental.pulled_bytes - rental.borrowed_from_bytes)
+
+
+def come_bytes(rental: Rental, until: datetime) -> int:
+    """Return the most that can have come by a moment of a download that has not ended."""
+    if rental.pulled_at is None or rental.mbit_per_second is None:
+        return rental.pulling_bytes
+    milliseconds = max(timedelta(0), until - rental.pulled_at) // _MILLISECOND
+    unseen_bytes = fastest_bytes(rental.mbit_per_second, milliseconds)
+    return min(rental.pulling_bytes, rental.pulled_bytes + unseen_bytes)
+
+
+def fastest_bytes(mbit_per_second: int, milliseconds: int) -> int:
+    """Return the most that a machine downloads in a time."""
+    return FASTEST_FACTOR * mbit_per_second * _BYTES_PER_MBIT_AND_MS * milliseconds
+
+
+def traffic_micro_usd(rental: Rental, received_bytes: int) -> int:
+    """Return what it costs that the machine has received some bytes, rounded up."""
+    return -(-received_bytes * rental.prices.download_micro_usd_per_gb // _BYTES_PER_GB)
 
 
 def _gpu(rental: Rental, since: datetime, until: datetime) -> int:
@@ -54,11 +92,6 @@ def _gpu(rental: Rental, since: datetime, until: datetime) -> int:
     return _share(rental.prices.gpu_micro_usd_per_hour, max(since, billed_from), until)
 
 
-def _traffic(rental: Rental) -> int:
-    received = rental.image_bytes + rental.downloaded_bytes + rental.pulling_bytes
-    return -(-received * rental.prices.download_micro_usd_per_gb // _BYTES_PER_GB)
-
-
 def _share(micro_usd_per_hour: int, since: datetime, until: datetime) -> int:
-    milliseconds = max(timedelta(0), until - since) // timedelta(milliseconds=1)
-    return -(-micro_usd_per_hour * milliseconds // (_HOUR // timedelta(milliseconds=1)))
+    milliseconds = max(timedelta(0), until - since) // _MILLISECOND
+    return -(-micro_usd_per_hour * milliseconds // (_HOUR // _MILLISECOND))

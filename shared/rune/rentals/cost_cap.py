@@ -7,10 +7,8 @@ between two looks.
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rune.rentals.bills import cost_micro_usd
+from rune.rentals.bills import cost_micro_usd, cost_of_holder_micro_usd, traffic_micro_usd
 from rune.rentals.record import Prices, Rental
-
-_BYTES_PER_GB = 1_000_000_000
 
 STOP_MARGIN = timedelta(minutes=2)
 """Of a job's money, kept for its end: the step in hand ends and its result is written (15 s), and the machine is
@@ -28,8 +26,14 @@ def most_cost_micro_usd(rental: Rental, until: datetime) -> int:
     """
     if not rental.is_alive:
         return rental.cost_micro_usd or 0
-    machine = rental if rental.contract_id is not None else replace(rental, contract_id=0)
+    machine = _with_whole_download(rental)
+    machine = machine if machine.contract_id is not None else replace(machine, contract_id=0)
     return cost_micro_usd(machine, until) + _download_to_come_micro_usd(rental)
+
+
+def most_cost_of_borrower_micro_usd(rental: Rental, until: datetime) -> int:
+    """Return the most that a job's use of a kept machine can have cost it up to a moment, with its download."""
+    return cost_of_holder_micro_usd(_with_whole_download(rental), until) + _download_to_come_micro_usd(rental)
 
 
 def stop_at(prices: Prices, left_micro_usd: int, now: datetime) -> datetime:
@@ -48,8 +52,15 @@ _FOREVER_HOURS = 24 * 365
 """Of a machine that costs nothing by the hour."""
 
 
+def _with_whole_download(rental: Rental) -> Rental:
+    """Return the rental as if all of the download under way had come: it may come by the end."""
+    return replace(rental, pulled_bytes=rental.pulling_bytes)
+
+
 def _download_to_come_micro_usd(rental: Rental) -> int:
-    if rental.downloaded_bytes or rental.pulling_bytes:
+    has_come = rental.downloaded_bytes > (rental.borrowed_from_bytes or 0)
+    if has_come and not rental.pulling_bytes:
         # It is in the bill.
         return 0
-    return -(-rental.model_bytes * rental.prices.download_micro_usd_per_gb // _BYTES_PER_GB)
+    # One that was broken off may be tried again.
+    return traffic_micro_usd(rental, max(0, rental.model_bytes - rental.pulling_bytes))

@@ -116,15 +116,53 @@ def note_running(rental: Rental, url: str, now: datetime) -> Change:
 def note_pulling(rental: Rental, model: str, most_bytes: int, now: datetime) -> Change:
     """Return the write that says which model the machine downloads, and how many bytes that may take at most.
 
-    An incomplete download of another model counts as complete.
+    What has come of the same model before goes on to count, and the most that may come never falls. Of another
+    model all counts that may have come.
     """
-    left_behind = rental.pulling_bytes if rental.model != model else 0
+    goes_on = rental.pulling_model == model and rental.pulling_bytes > 0
+    begun: dict[str, Value] = {} if goes_on else {"pulled_bytes": 0, "pulled_at": now}
     return make_change(
         "note_pulling",
         now,
         requires=(IsOneOf("state", _HELD), Is("holder", rental.holder), Is("version", rental.version)),
-        sets={"model": model, "pulling_bytes": most_bytes},
-        adds={"downloaded_bytes": left_behind},
+        sets={
+            "pulling_model": model,
+            "pulling_bytes": max(most_bytes, rental.pulling_bytes) if goes_on else most_bytes,
+            **_model_of_its_job(rental, model),
+            **begun,
+        },
+        adds={"downloaded_bytes": 0 if goes_on else rental.pulling_bytes},
+    )
+
+
+def note_pull_seen(
+    rental: Rental,
+    pulled_bytes: int,
+    seen_at: datetime,
+    now: datetime,
+    *,
+    mbit_per_second: int,
+    is_over: bool,
+) -> Change:
+    """Return the write that says how much of a download was seen to have come, and with which speed.
+
+    Parameters
+    ----------
+    is_over
+        Whether no more of it comes, so that what has come is the most.
+    """
+    come = max(rental.pulled_bytes, min(pulled_bytes, rental.pulling_bytes))
+    ended: dict[str, Value] = {"pulling_bytes": come} if is_over else {}
+    return make_change(
+        "note_pull_seen",
+        now,
+        requires=(IsOneOf("state", _HELD), Is("holder", rental.holder), Is("version", rental.version)),
+        sets={
+            "pulled_bytes": come,
+            "pulled_at": seen_at,
+            "mbit_per_second": max(mbit_per_second, rental.mbit_per_second or 0),
+            **ended,
+        },
     )
 
 
@@ -135,9 +173,20 @@ def note_pulled(rental: Rental, model: str, pulled_bytes: int, now: datetime) ->
         now,
         # The version keeps one download from being counted twice.
         requires=(IsOneOf("state", _HELD), Is("holder", rental.holder), Is("version", rental.version)),
-        sets={"model": model, "pulling_bytes": 0},
-        adds={"downloaded_bytes": pulled_bytes},
+        sets={
+            "pulling_model": model,
+            "pulling_bytes": 0,
+            "pulled_bytes": 0,
+            "pulled_at": None,
+            **_model_of_its_job(rental, model),
+        },
+        adds={"downloaded_bytes": max(pulled_bytes, rental.pulled_bytes)},
     )
+
+
+def _model_of_its_job(rental: Rental, model: str) -> dict[str, Value]:
+    """Return what a download changes of the model that the machine was rented for: a borrower's, nothing."""
+    return {} if rental.is_borrowed else {"model": model}
 
 
 def keep(rental: Rental, until: datetime, now: datetime, paid_until: datetime | None = None) -> Change:
@@ -167,13 +216,33 @@ def keep(rental: Rental, until: datetime, now: datetime, paid_until: datetime | 
     )
 
 
-def take_kept(rental: Rental, job_id: str, now: datetime) -> Change:
-    """Return the write that gives a kept machine to a job; of two jobs one wins."""
+def take_kept(rental: Rental, job_id: str, now: datetime, model_bytes: int = 0) -> Change:
+    """Return the write that gives a kept machine to a job; of two jobs one wins.
+
+    A download that an earlier job has left counts with all that may have come of it.
+
+    Parameters
+    ----------
+    model_bytes
+        The most that the job's own model takes; 0 where it is there.
+    """
+    received_bytes = rental.downloaded_bytes + rental.pulling_bytes
+    left: dict[str, Value] = {}
+    if rental.pulling_bytes:
+        left = {"pulling_model": None, "pulling_bytes": 0, "pulled_bytes": 0, "pulled_at": None}
     return make_change(
         "take_kept",
         now,
         requires=(Is("state", RentalState.KEPT), Is("version", rental.version)),
-        sets={"state": RentalState.RUNNING, "holder": job_id, "held_since": now},
+        sets={
+            "state": RentalState.RUNNING,
+            "holder": job_id,
+            "held_since": now,
+            "downloaded_bytes": received_bytes,
+            "borrowed_from_bytes": received_bytes,
+            "model_bytes": model_bytes,
+            **left,
+        },
     )
 
 

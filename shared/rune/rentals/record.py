@@ -122,7 +122,9 @@ class Rental:
     unfit_for
         The job that borrowed it last and could not use it.
     model
-        The model that was downloaded to it.
+        The model that it was rented for.
+    pulling_model
+        The model of the latest download to it, complete or not; another than `model` where a job has borrowed it.
     template_hash
         The provider's template that it was made from, if any.
     choice
@@ -132,9 +134,12 @@ class Rental:
     image_bytes
         Upper bound of the download of its image.
     model_bytes
-        Upper bound of the download of the model that it was rented for; 0 where a version without it has written.
+        Upper bound of the download of the model that its holder needs; 0 where a version without it has written.
     reserved_micro_usd
         What the account's credit is reserved for it as long as it is alive: the most that its job may spend on it.
+    mbit_per_second
+        How fast it downloads: as its offer states, or more where it was seen to be faster. None where a version
+        without it has written.
     account_id
         The provider's account that pays; None for a rental of an earlier version, and where no key may read it.
     missed_at
@@ -147,7 +152,11 @@ class Rental:
     downloaded_bytes
         Size of all completed downloads of models.
     pulling_bytes
-        Upper bound of the download under way; 0 where there is none.
+        Upper bound of the download under way, or of one that was broken off; 0 where there is none.
+    pulled_bytes, pulled_at
+        How much of that had come, and when that was seen; None where a version without it has written.
+    borrowed_from_bytes
+        How many bytes of models it had received when a job borrowed it last; what came later is that job's.
     kept_until, ceiling_at
         When a kept machine ends, and the latest moment to which that can be moved.
     destroy_asked_at
@@ -184,12 +193,14 @@ class Rental:
     held_since: datetime | None = None
     unfit_for: str | None = None
     model: str | None = None
+    pulling_model: str | None = None
     template_hash: str | None = None
     choice: str | None = None
     alternative: Alternative | None = None
     image_bytes: int = OLLAMA_IMAGE_BYTES
     model_bytes: int = 0
     reserved_micro_usd: int = 0
+    mbit_per_second: int | None = None
     account_id: int | None = None
     contract_id: int | None = None
     missed_at: datetime | None = None
@@ -199,6 +210,9 @@ class Rental:
     running_at: datetime | None = None
     downloaded_bytes: int = 0
     pulling_bytes: int = 0
+    pulled_bytes: int = 0
+    pulled_at: datetime | None = None
+    borrowed_from_bytes: int | None = None
     kept_until: datetime | None = None
     end_reason: EndReason | None = None
     end_detail: str | None = None

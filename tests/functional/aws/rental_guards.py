@@ -139,6 +139,9 @@ WHILE_PULLING = tuple(
     for rental in (a_created_rental(), a_running_rental())
     for change in (
         lifecycle.note_pulling(rental, MODEL, 9_000_000_000, after(120)),
+        lifecycle.note_pull_seen(
+            rental, 1_900_000_000, after(119), after(120), mbit_per_second=800, is_over=True
+        ),
         lifecycle.note_pulled(rental, MODEL, 4_900_000_000, after(120)),
     )
 )

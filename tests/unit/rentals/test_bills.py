@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rune.rentals.bills import cost_micro_usd, cost_of_holder_micro_usd, cost_so_far_micro_usd
+from rune.rentals.bills import (
+    come_bytes,
+    cost_micro_usd,
+    cost_of_holder_micro_usd,
+    cost_so_far_micro_usd,
+)
 from rune.rentals.record import Prices, Rental, RentalState
 from tests.builders import JOB_ID, NOW, after
 from tests.rental_builders import (
@@ -57,6 +62,45 @@ def test_holder_pays_its_time_when_it_found_the_machine_kept() -> None:
     borrowed = a_running_rental(holder=OTHER_JOB_ID, held_since=after(1800))
 
     assert cost_of_holder_micro_usd(borrowed, after(3600)) == 6_000 + 180_000
+
+
+def test_borrower_pays_for_what_it_has_downloaded() -> None:
+    borrowed = a_running_rental(
+        holder=OTHER_JOB_ID, held_since=after(1800), downloaded_bytes=9 * 10**9, borrowed_from_bytes=8 * 10**9
+    )
+
+    assert cost_of_holder_micro_usd(borrowed, after(3600)) == 6_000 + 180_000 + 3_000
+
+
+UNFINISHED = a_running_rental(
+    downloaded_bytes=0,
+    mbit_per_second=800,
+    pulling_bytes=9 * 10**9,
+    pulled_bytes=10**9,
+    pulled_at=after(3600),
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rental", "come"),
+    [
+        # 100 MB in a second, and a machine may be twice as fast.
+        (3610, UNFINISHED, 3 * 10**9),
+        (3600, UNFINISHED, 10**9),
+        (3599, UNFINISHED, 10**9),
+        (9999, UNFINISHED, 9 * 10**9),
+        (3601, replace(UNFINISHED, pulling_bytes=10**9), 10**9),
+        # Of an earlier version: all may have come.
+        (3601, replace(UNFINISHED, mbit_per_second=None), 9 * 10**9),
+        (3601, replace(UNFINISHED, pulled_at=None), 9 * 10**9),
+    ],
+)
+def test_unfinished_download_counts_with_what_may_have_come(seconds: int, rental: Rental, come: int) -> None:
+    without = replace(rental, pulling_bytes=0, pulled_bytes=0)
+
+    assert come_bytes(rental, after(seconds)) == come
+    bill = cost_micro_usd(rental, after(seconds))
+    assert bill - cost_micro_usd(without, after(seconds)) == come * 3_000 // 10**9
 
 
 def test_holder_pays_all_when_nobody_holds_the_machine() -> None:
@@ -121,10 +165,12 @@ LOOKS = (
     (60, {"first_seen_running_at": after(59)}),
     (70, {"state": RentalState.RUNNING, "running_at": after(70)}),
     (71, {"pulling_bytes": 40_000_000_000}),
-    (300, {"pulling_bytes": 0, "downloaded_bytes": 4_900_000_000}),
+    (90, {"pulled_bytes": 1_900_000_000, "pulled_at": after(89), "mbit_per_second": 80}),
+    (300, {"pulling_bytes": 0, "pulled_bytes": 0, "pulled_at": None, "downloaded_bytes": 4_900_000_000}),
     (310, {"state": RentalState.KEPT, "holder": None}),
     (400, {"state": RentalState.RUNNING, "holder": OTHER_JOB_ID, "held_since": after(400)}),
-    (410, {"pulling_bytes": 40_000_000_000}),
+    (410, {"pulling_bytes": 40_000_000_000, "pulled_at": after(410)}),
+    (450, {"pulled_bytes": 900_000_000, "pulled_at": after(450)}),
     (500, {"state": RentalState.KEPT, "holder": None, "held_since": None}),
     (600, {"state": RentalState.RELEASING}),
 )

@@ -20,9 +20,9 @@ from rune.llm.opener import OpenServer
 from rune.money.catalog import SizedModel
 from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import reconciliation
-from rune.rentals.bills import cost_of_holder_micro_usd
+from rune.rentals.bills import come_bytes, cost_of_holder_micro_usd
 from rune.rentals.blame import is_same_again
-from rune.rentals.cost_cap import most_cost_micro_usd, stop_at
+from rune.rentals.cost_cap import most_cost_micro_usd, most_cost_of_borrower_micro_usd, stop_at
 from rune.rentals.deployment import DeploymentStore
 from rune.rentals.hosts import HostStore
 from rune.rentals.paced_provider import PacedProvider, ThrottledError
@@ -69,6 +69,15 @@ class RentalDependencies:
         """Return the rental that the job holds, whether or not its machine was made; read from the store."""
         alive = self.rental_store.read_alive(job.tenant, needed_by=job.job_id)
         return next((rental for rental in alive if rental.holder == job.job_id), None)
+
+    def reread(self, rental: Rental) -> Rental:
+        """Return a rental as all earlier writes left it."""
+        return self.rental_store.read(rental.rental_id) or rental
+
+    def last_look(self, rental: Rental) -> Rental:
+        """Return a rental as its holder leaves it: of an unfinished download all counts that may have come."""
+        rental = self.reread(rental)
+        return replace(rental, pulled_bytes=come_bytes(rental, self.clock.now()))
 
     def update(self, rental: Rental, decide: Decide) -> Rental:
         """Write what is decided; see `rune.rentals.store.update_rental`."""
@@ -122,15 +131,16 @@ class RentalDependencies:
         attempts = self.rental_store.read_attempts(job.job_id)
         own = sum_attempts(attempts, job.job_id, now)
         held = rental if rental is not None and rental.holder == job.job_id else None
-        before = borrowed = job.borrowed_micro_usd
+        before = borrowed = most_borrowed = job.borrowed_micro_usd
         if held is not None and held.job_id != job.job_id:
             borrowed += cost_of_holder_micro_usd(held, now)
+            most_borrowed += most_cost_of_borrower_micro_usd(held, now)
         elif has_borrowed(job):
             # It no longer has the kept machine, and only the job's row knows what that cost.
             before = borrowed = max(before, job.cost_micro_usd - own)
         cost_cap_at = None
         if held is not None and held.is_alive:
-            left = left_micro_usd(job, attempts, borrowed, now)
+            left = left_micro_usd(job, attempts, max(borrowed, most_borrowed), now)
             if held.reserved_micro_usd and held.job_id == job.job_id:
                 of_credit = held.reserved_micro_usd - most_cost_micro_usd(held, now)
                 left = of_credit if left is None else min(left, of_credit)
@@ -230,6 +240,7 @@ def leave_and_rent_again(
     context: StepContext, dependencies: RentalDependencies, rental: Rental, reason: EndReason, detail: str
 ) -> Next:
     """Give up the job's machine, or return a borrowed one to its tenant, and go on to the next."""
+    rental = dependencies.last_look(rental)
     dependencies.leave(context.job, rental, reason, detail)
     step = step_after(context, Fact.MACHINE_GIVEN_UP)
     spending = dependencies.spending(context.job, rental)

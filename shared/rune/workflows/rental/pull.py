@@ -1,14 +1,22 @@
 """Putting the model on a rented machine, in slices that fit a function's time."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
-from rune.errors import AddressError, ModelServerError, PullTooLateError, PullTooSlowError
+from rune.errors import (
+    AddressError,
+    ModelServerError,
+    PullTooLateError,
+    PullTooSlowError,
+    StoreUnavailableError,
+)
 from rune.jobs.outcomes import Again, Failed, Next, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.jobs.transitions import MAX_FAILURES
-from rune.llm.protocol import PullProgress, PullRequest
+from rune.llm.protocol import ModelServer, OnPull, PullProgress, PullRequest
 from rune.money.catalog import SYSTEM_DISK_GB
 from rune.money.sizing import size_model
 from rune.rentals import lifecycle
@@ -35,6 +43,7 @@ from rune.workflows.rental.dependencies import (
     leave_for_its_model,
     read_request,
 )
+from rune.workflows.rental.pull_notes import PullNotes
 
 _BYTES_PER_GB = 1_000_000_000
 
@@ -59,6 +68,7 @@ class PullStep:
         except (ModelServerError, AddressError) as error:
             return self._fail(context, rental, error)
         if not is_complete:
+            rental = dependencies.reread(rental)
             return Again(0, dict(context.progress), dependencies.spending(job, rental))
         now = dependencies.clock.now()
         if pulled_bytes is not None:
@@ -91,33 +101,27 @@ class PullStep:
         self, context: StepContext, rental: Rental, url: str, model: str, most_bytes: int
     ) -> tuple[bool, int | None]:
         """Return whether the model is there, and how many bytes came; None where it was there already."""
-        server = self._dependencies.open_server(SERVER_KIND, url)
+        dependencies = self._dependencies
+        server = dependencies.open_server(SERVER_KIND, url)
         try:
             if await server.has_model(model):
                 return True, None
-            if not self._record_pulling(rental, context.job.job_id, model, most_bytes):
+            notes = PullNotes(dependencies.update, dependencies.clock, rental, context.job.job_id, model)
+            if not notes.begin(most_bytes):
                 # Another job has the machine by now, and would pay for this download.
                 return False, None
-            seen = PullProgress(0, 0)
             require_pace = self._pace_watcher(context.job, rental)
 
             def show(progress: PullProgress) -> None:
-                nonlocal seen
-                seen = progress
+                notes.see(progress)
                 require_pace(progress)
                 context.progress["pulled_bytes"] = progress.completed_bytes
                 context.progress["total_bytes"] = progress.total_bytes
                 context.progress["pulled_percent"] = percent(progress)
 
             request = PullRequest(model, slice_seconds=time_left_seconds(context))
-            try:
-                is_complete = await server.pull(request, show)
-            finally:
-                pulled_bytes = _believable_bytes(seen.total_bytes, most_bytes, rental)
-                if pulled_bytes > most_bytes:
-                    # Larger than its name says.
-                    self._record_pulling(rental, context.job.job_id, model, pulled_bytes)
-            return is_complete, pulled_bytes
+            is_complete = await _pull(server, request, show, notes)
+            return is_complete, _believable_bytes(notes.seen.total_bytes, most_bytes, rental)
         finally:
             await server.aclose()
 
@@ -154,24 +158,12 @@ class PullStep:
 
         return require_pace
 
-    def _record_pulling(self, rental: Rental, job_id: str, model: str, most_bytes: int) -> bool:
-        """Write down what the download may cost, at first before it begins; return False if the machine is lost."""
-        now = self._dependencies.clock.now()
-
-        def decide(found: Rental) -> Change | None:
-            is_written = found.model == model and found.pulling_bytes >= most_bytes
-            if is_written or not found.is_used_by(job_id):
-                return None
-            return lifecycle.note_pulling(found, model, most_bytes, now)
-
-        return self._dependencies.update(rental, decide).is_used_by(job_id)
-
     def _record_pulled(self, rental: Rental, job_id: str, model: str, pulled_bytes: int) -> Rental:
         """Write down what a complete download took, once."""
         now = self._dependencies.clock.now()
 
         def decide(found: Rental) -> Change | None:
-            is_counted = found.model != model or not found.pulling_bytes
+            is_counted = found.pulling_model != model or not found.pulling_bytes
             if is_counted or not found.is_used_by(job_id):
                 return None
             return lifecycle.note_pulled(found, model, pulled_bytes, now)
@@ -179,6 +171,26 @@ class PullStep:
         return self._dependencies.update(
             self._dependencies.rental_store.read(rental.rental_id) or rental, decide
         )
+
+
+async def _pull(server: ModelServer, request: PullRequest, show: OnPull, notes: PullNotes) -> bool:
+    """Download for a slice of time, and write down how far it came, however it ends."""
+    try:
+        is_complete = await server.pull(request, show)
+    except asyncio.CancelledError:
+        with suppress(StoreUnavailableError):
+            # What is written already covers it, with more.
+            notes.stop()
+        raise
+    except PullTooSlowError:
+        notes.stop()
+        raise
+    except (ModelServerError, AddressError) as error:
+        notes.end(error)
+        raise
+    if not is_complete:
+        notes.pause()
+    return is_complete
 
 
 def _is_only_here(context: StepContext, rental: Rental) -> bool:

@@ -16,6 +16,7 @@ from rune.contracts import (
     read_stored,
 )
 from rune.jobs.record import Job, Kind
+from rune.rentals.bills import borrowers_bytes
 from rune.rentals.record import Rental
 
 _BUSY_PHASES = frozenset({"pull", "load", "first_token", "measure"})
@@ -43,7 +44,7 @@ class BilledUse:
 
 def make_receipt(job: Job, rental: Rental, attempt_count: int, cost_micro_usd: int) -> RentalReceipt:
     """Return the receipt of a job for the machine that it used last; the cost is that of all."""
-    machine = rental.machine
+    machine, is_reused = rental.machine, rental.job_id != job.job_id
     return RentalReceipt(
         rental_id=rental.rental_id,
         contract_id=rental.contract_id or 0,
@@ -56,8 +57,8 @@ def make_receipt(job: Job, rental: Rental, attempt_count: int, cost_micro_usd: i
         price_usd_per_hour=to_usd(rental.prices.micro_usd_per_hour),
         cost_usd=to_usd(cost_micro_usd),
         attempt_count=max(1, attempt_count),
-        downloaded_bytes=rental.downloaded_bytes,
-        is_reused=rental.job_id != job.job_id,
+        downloaded_bytes=borrowers_bytes(rental) if is_reused else rental.downloaded_bytes,
+        is_reused=is_reused,
         rented_at=rental.intended_at,
         released_at=rental.released_at,
         kept_until=rental.kept_until if rental.is_alive else None,
@@ -82,7 +83,7 @@ def sum_gpu_time(attempts: Iterable[Rental], now: datetime) -> timedelta:
 
 
 def borrowed_gpu_time(cost_micro_usd: int, rental: Rental) -> timedelta:
-    """Return how long a job used kept machines, from its cost for that: time alone, at the price of this one."""
+    """Return how long a job used kept machines, from its cost for that time, at the price of this one."""
     if not rental.prices.micro_usd_per_hour:
         return timedelta(0)
     return timedelta(hours=cost_micro_usd / rental.prices.micro_usd_per_hour)
@@ -130,13 +131,11 @@ def _priced(
         disk_gb=machine.disk_gb,
         place=machine.place,
     )
-    # The job did not wait for what a kept machine had downloaded before.
-    pull_bytes = 0 if receipt.is_reused else receipt.downloaded_bytes
     warnings = [*priced.warnings, *(["cost_so_far"] if use.rental.is_alive else [])]
     return priced.model_copy(
         update={
             "hardware": hardware,
-            "time_to_ready": time_to_ready(phases_ms, pull_bytes),
+            "time_to_ready": time_to_ready(phases_ms, receipt.downloaded_bytes),
             "warnings": warnings,
         }
     )

@@ -14,6 +14,7 @@ from rune.jobs.outcomes import Again, Note, Outcome, Released, Spending
 from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
+from rune.rentals.bills import borrowers_bytes, traffic_micro_usd
 from rune.rentals.hosts import make_report
 from rune.rentals.instance import CLOCK_SKEW
 from rune.rentals.paced_provider import ThrottledError
@@ -77,8 +78,9 @@ class ReleaseStep:
         now = dependencies.clock.now()
         if rental.job_id != job.job_id and rental.state is RentalState.RUNNING:
             # It was kept before this job borrowed it, and only its tenant ends it.
+            used = dependencies.last_look(rental)
             is_returned = self._let_go(rental, job, lambda found: lifecycle.give_back(found, now))
-            return self._released(context, borrowed=rental) if is_returned else self._again(job, rental, 1)
+            return self._released(context, borrowed=used) if is_returned else self._again(job, rental, 1)
         if self._is_to_be_kept(context, rental):
             until = now + timedelta(seconds=read_request(context).keep_seconds)
             paid_until = dependencies.spending(job, rental).cost_cap_at
@@ -264,8 +266,10 @@ class ReleaseStep:
         self, context: StepContext, used: Rental, attempts: tuple[Rental, ...], cost_micro_usd: int
     ) -> BilledUse:
         job, now = context.job, self._dependencies.clock.now()
-        borrowed_micro_usd = max(0, cost_micro_usd - sum_attempts(attempts, job.job_id, now))
-        borrowed = borrowed_gpu_time(borrowed_micro_usd, used)
+        borrowed_micro_usd = cost_micro_usd - sum_attempts(attempts, job.job_id, now)
+        if used.job_id != job.job_id:
+            borrowed_micro_usd -= traffic_micro_usd(used, borrowers_bytes(used))
+        borrowed = borrowed_gpu_time(max(0, borrowed_micro_usd), used)
         return BilledUse(used, sum_gpu_time(attempts, now) + borrowed, _judges_on_machine(context))
 
     def _find_used(self, job: Job, attempts: tuple[Rental, ...]) -> Rental | None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import ceil
 
 from rune.amounts import MICRO_USD_PER_USD
 from rune.errors import (
@@ -39,7 +40,12 @@ from rune.workflows.rental.dependencies import (
     read_request,
 )
 from rune.workflows.rental.search import plan_order
-from rune.workflows.rental.selection import PlannedOrder, fits_kept, most_cost_of_order_micro_usd
+from rune.workflows.rental.selection import (
+    PlannedOrder,
+    bytes_to_come,
+    fits_kept,
+    most_cost_of_order_micro_usd,
+)
 
 MAX_ORDERS = 8
 """Offers ordered for one job, those included that were rented already."""
@@ -123,9 +129,9 @@ class RentStep:
         now = dependencies.clock.now()
 
         def decide(found: Rental) -> Change | None:
-            return (
-                lifecycle.take_kept(found, job.job_id, now) if fits_kept(found, job, request, now) else None
-            )
+            if not fits_kept(found, job, request, now):
+                return None
+            return lifecycle.take_kept(found, job.job_id, now, bytes_to_come(found, request))
 
         for kept in dependencies.rental_store.read_alive(job.tenant):
             taken = dependencies.update(kept, decide)
@@ -320,6 +326,7 @@ class RentStep:
             template_hash=planned.template.template_hash if planned.template else None,
             image_bytes=planned.image_bytes,
             model_bytes=planned.model.download_gb * _BYTES_PER_GB,
+            mbit_per_second=ceil(offer.download_mbit_per_second),
             choice=planned.reason,
             alternative=planned.alternative,
             has_self_destruct=script is not None and self_destruct.fits(planned.template),

@@ -139,7 +139,7 @@ def fits_kept(rental: Rental, job: Job, request: RentalRequest, now: datetime) -
 
 def _has_room(rental: Rental, model: SizedModel) -> bool:
     """Return whether the disk holds the model beside all earlier downloads; nothing is ever deleted."""
-    if rental.model is not None and is_same_model(rental.model, model.name):
+    if _is_there(rental, model):
         return True
     taken_gb = -(-(rental.downloaded_bytes + rental.pulling_bytes) // _BYTES_PER_GB)
     return taken_gb + model.download_gb + _SPARE_DISK_GB <= rental.machine.disk_gb
@@ -151,6 +151,18 @@ def most_cost_of_order_micro_usd(planned: PlannedOrder, now: datetime) -> int:
     hours = max(timedelta(0), planned.ceiling_at - now) / timedelta(hours=1)
     traffic_gb = planned.image_bytes / _BYTES_PER_GB + planned.model.download_gb
     return ceil(prices.micro_usd_per_hour * hours + prices.download_micro_usd_per_gb * traffic_gb)
+
+
+def bytes_to_come(rental: Rental, request: RentalRequest) -> int:
+    """Return the most that a job's model takes on a kept machine; 0 where it is there."""
+    model = required_model(request)
+    return 0 if _is_there(rental, model) else model.download_gb * _BYTES_PER_GB
+
+
+def _is_there(rental: Rental, model: SizedModel) -> bool:
+    """Return whether the machine was rented for the model, or had it put there last."""
+    names = (rental.model, rental.pulling_model)
+    return any(name is not None and is_same_model(name, model.name) for name in names)
 
 
 def failed_machines(attempts: Iterable[Rental]) -> frozenset[int]:

@@ -98,6 +98,7 @@ def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
         model=MODEL,
         model_bytes=9_000_000_000,
         reserved_micro_usd=409_930,
+        mbit_per_second=913,
         choice=WHY,
         alternative=Alternative(912, 358_089, 12_000),
         has_self_destruct=True,
