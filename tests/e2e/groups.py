@@ -19,6 +19,7 @@ FIRST = (
     "blocked address",
     "test_machine_is_gone_when_the_job_is_cancelled_while_it_boots",
     "test_what_carries_our_label_without_a_row_is_destroyed_and_nothing_else",
+    "test_schedules",
     "test_conformance",
     "test_field_clients",
     "test_specification",
