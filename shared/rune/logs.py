@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 
 FIELDS = (
     "admitted",
+    "attempts",
     "code",
     "destroyed",
     "ended",
+    "endpoint",
+    "endpoints",
     "epoch",
     "failed",
     "fired",
