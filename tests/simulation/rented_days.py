@@ -123,7 +123,7 @@ def run_rented_day(
     if world.random.random() < 0.5:
         world.plan(world.random.uniform(0.0, span_seconds), account.change_key)
     if world.random.random() < 0.3:
-        account.late_orders_seconds.append(world.random.uniform(20.0, 300.0))
+        account.late_orders_seconds.append(world.random.uniform(20.0, 900.0))
     return world.run(hours=24.0, until_kept_are_gone=True, until_redelivered=False)
 
 
