@@ -185,6 +185,8 @@ class Account:
     def _watch_machine(self, rental: Rental) -> None:
         if rental.state is not RentalState.RELEASED or rental.released_at is None:
             return
+        if rental.rental_id in self.rental_store.deceived:
+            return
         # One that was made after that came from an order which stood still, and is the janitor's.
         gone_at = (rental.released_at + self._world.skew).timestamp()
         for contract in self.contracts_of(rental):

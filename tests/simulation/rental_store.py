@@ -46,6 +46,8 @@ class WatchedRentalStore(MemoryRentalStore):
         Rentals that were begun, or taken, when the job was about to end, or had ended.
     reopened
         Rentals whose machine turned up after they had been given up.
+    deceived
+        Rentals of lost orders that were given up because both looks were at listings which had lost rows unseen.
     happened
         What became of each whose machine is known, in order: the words of its events.
     """
@@ -58,6 +60,7 @@ class WatchedRentalStore(MemoryRentalStore):
         self._pulled: set[tuple[str, str | None]] = set()
         self.strays: set[str] = set()
         self.reopened: set[str] = set()
+        self.deceived: set[str] = set()
         self.happened: defaultdict[str, list[str]] = defaultdict(list)
 
     @override
@@ -178,6 +181,10 @@ class WatchedRentalStore(MemoryRentalStore):
     def _watch_proof(self, before: Rental, after: Rental) -> None:
         """What is called gone was gone by then, by the provider's own books and not by what it says."""
         gone_at = after.released_at or self._world.now
+        if before.contract_id is None and {before.missed_at, gone_at} <= self._account.provider_limits.lossy:
+            # Nothing that the product can ask for shows the machine. It must be destroyed as soon as one is right.
+            self.deceived.add(before.rental_id)
+            return
         # A machine that an order makes later does not count: the worker with that order destroys it.
         shown_by = (gone_at - self._world.skew).timestamp()
         if any(_shown_from(contract) <= shown_by for contract in self._account.contracts_of(before)):
@@ -190,12 +197,19 @@ def _shown_from(contract: Contract) -> float:
 
 
 class WatchedProviderLimits(MemoryProviderLimits):
-    """The provider limits, which notes a listing that lacks a machine."""
+    """The provider limits, which notes a listing that lacks a machine.
+
+    Attributes
+    ----------
+    lossy
+        When those listings began that may have lost rows without telling.
+    """
 
     def __init__(self, world: World, account: Account) -> None:
         super().__init__()
         self._world = world
         self._account = account
+        self.lossy: set[datetime | None] = set()
 
     @override
     def share_listing(self, listing: Listing) -> None:
@@ -203,6 +217,8 @@ class WatchedProviderLimits(MemoryProviderLimits):
         begun_at = (listing.begun_at - self._world.skew).timestamp()
         own = self._account.vastai.world
         # Where nothing in the provider's answer tells that it lacks rows, the product cannot know.
+        if own.hid_rows_at >= begun_at:
+            self.lossy.add(listing.begun_at)
         is_whole = own.hid_rows_at < begun_at and listing.account_id in (None, own.user_id)
         for contract in own.account.live.values():
             if is_whole and _shown_from(contract) <= begun_at and contract.contract_id not in listed:
