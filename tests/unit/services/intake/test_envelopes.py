@@ -69,7 +69,7 @@ def test_form_is_told_by_the_marks_of_an_envelope(body: dict[str, object], form:
     assert envelopes.form_of(body) is form
 
 
-@pytest.mark.parametrize("way", READERS.keys() - {Way.INVOKE})
+@pytest.mark.parametrize("way", [way for way in READERS if way is not Way.INVOKE])
 @pytest.mark.parametrize(
     ("body", "error"),
     [
