@@ -63,7 +63,7 @@ _rental_limits = _optional(boot_timeout_seconds=st.integers(60, 1800), keep_seco
 
 _rented_flat = _merged(st.just({"vastai": True}), _flat_terms, _no_provisioning, _rental_limits)
 _rented_nested = _merged(
-    _optional(vastai=st.booleans()),
+    _optional(vastai=st.just(value=True)),
     _nested_terms.map(lambda terms: {"provisioning": {"vastai": terms}}),
     _rental_limits,
 )

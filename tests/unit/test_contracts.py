@@ -151,11 +151,23 @@ def test_request_is_refused_when_the_terms_are_given_twice(flat: dict[str, objec
         read(provisioning={"vastai": {}}, **flat)
 
 
+@pytest.mark.parametrize("terms", [{}, {"max_dph": 1.0}])
+def test_request_is_refused_when_one_form_says_no_and_the_other_asks_for_a_machine(
+    terms: dict[str, object],
+) -> None:
+    with pytest.raises(
+        ValidationError, match=r"vastai is false, and provisioning\.vastai asks for a machine"
+    ):
+        read(vastai=False, provisioning={"vastai": terms})
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
         ({}, False),
         ({"vastai": True}, True),
+        ({"vastai": False, "provisioning": None}, False),
+        ({"vastai": True, "provisioning": {"vastai": {}}}, True),
         ({"provisioning": None}, False),
         ({"provisioning": {}}, False),
         ({"provisioning": {"vastai": None}}, False),

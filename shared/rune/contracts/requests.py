@@ -106,6 +106,8 @@ class RentalChoice(Document):
         given = {name for name in flat & self.model_fields_set if getattr(self, name) is not None}
         if nested and given:
             raise ValueError("Vast.ai's terms are given twice: flat and under provisioning.")
+        if nested and "vastai" in self.model_fields_set and not self.vastai:
+            raise ValueError("vastai is false, and provisioning.vastai asks for a machine: send one of them.")
         highest = VastaiProvisioning().max_dph if self.max_dph is None else self.max_dph
         if self.min_dph is not None and self.min_dph > highest:
             raise ValueError(f"min_dph is above max_dph, which is {highest:g}.")

@@ -28,13 +28,17 @@ SERVER = "http://127.0.0.1:11434"
 KNOWN, SIZED, UNKNOWN = "llama3.1:8b", "some-model:14b", "a-name-without-a-size"
 
 
+def asks_for_a_machine(overrides: dict[str, object]) -> dict[str, object]:
+    return {} if "provisioning" in overrides else {"vastai": True}
+
+
 def benchmark(renting: Renting = RENTING, **overrides: object) -> Admitted:
-    body = {"question": "q", "model": KNOWN, "vastai": True, **overrides}
+    body = {"question": "q", "model": KNOWN, **asks_for_a_machine(overrides), **overrides}
     return admit_benchmark(BenchmarkRequest.model_validate(body), POLICY, renting)
 
 
 def instance(renting: Renting = RENTING, **overrides: object) -> Admitted:
-    body = {"vastai": True, **overrides}
+    body = {**asks_for_a_machine(overrides), **overrides}
     return admit_llm_instance(LlmInstanceRequest.model_validate(body), POLICY, renting)
 
 
@@ -45,7 +49,7 @@ both = pytest.mark.parametrize("admit", [benchmark, instance], ids=["benchmark",
 @pytest.mark.parametrize(("admit", "kind"), KINDS)
 @pytest.mark.parametrize(
     "terms",
-    [{}, {"min_dph": 0.2, "max_dph": 1.0}, {"vastai": False, "provisioning": {"vastai": {"max_dph": 1.0}}}],
+    [{}, {"min_dph": 0.2, "max_dph": 1.0}, {"provisioning": {"vastai": {"max_dph": 1.0}}}],
     ids=["flat", "flat with prices", "nested"],
 )
 def test_admitted_job_begins_by_renting(admit: Admit, kind: Kind, terms: dict[str, object]) -> None:
@@ -89,7 +93,7 @@ def test_admitted_request_to_rent_can_be_read_again() -> None:
 
 
 def test_instance_that_names_no_model_gets_the_cheapest_one() -> None:
-    nested: dict[str, Any] = {"vastai": False, "provisioning": {"vastai": {}}}
+    nested: dict[str, Any] = {"provisioning": {"vastai": {}}}
 
     admitted = [instance(), instance(model=None), instance(**nested), instance(min_vram_mb=40_000)]
 
@@ -101,7 +105,7 @@ def test_instance_that_names_no_model_gets_the_cheapest_one() -> None:
 TEMPLATE = "c166c11f035d3a97871a23bd32ca6aba"
 NAMED: tuple[dict[str, object], ...] = (
     {"template_hash": TEMPLATE},
-    {"vastai": False, "provisioning": {"vastai": {"template_hash": TEMPLATE}}},
+    {"provisioning": {"vastai": {"template_hash": TEMPLATE}}},
 )
 
 
@@ -152,7 +156,7 @@ REFUSALS: dict[str, tuple[Renting, dict[str, object], str, str]] = {
     "no account": (NO_RENTING, {}, "/vastai", "vastai_not_available"),
     "no account, nested": (
         NO_RENTING,
-        {"vastai": False, "provisioning": {"vastai": {}}},
+        {"provisioning": {"vastai": {}}},
         "/provisioning/vastai",
         "vastai_not_available",
     ),
@@ -162,7 +166,7 @@ REFUSALS: dict[str, tuple[Renting, dict[str, object], str, str]] = {
     "for nothing": (RENTING, {"max_dph": 0.0}, "/max_dph", "max_dph_zero"),
     "for nothing, nested": (
         RENTING,
-        {"vastai": False, "provisioning": {"vastai": {"max_dph": 0.0}}},
+        {"provisioning": {"vastai": {"max_dph": 0.0}}},
         "/provisioning/vastai/max_dph",
         "max_dph_zero",
     ),
