@@ -26,6 +26,7 @@ from rune.jobs.step import Step, StepContext
 from rune.jobs.store import JobStore, StepQueue
 from rune.jobs.transitions import (
     Transition,
+    cut_off,
     expire_queued,
     failure_of,
     forced_outcome,
@@ -161,7 +162,7 @@ class Engine:
         if await self._commit_within(time.ends_seconds + COMMIT_SECONDS, job, transition, lease):
             log.info("turn.committed", extra={**_labels(job), "outcome": type(outcome).__name__})
             return held
-        if not self._commit_cancel(job):
+        if not self._commit_cancel(job, outcome, duration_ms):
             log.warning("turn.fenced_off", extra=_labels(job))
         return None
 
@@ -259,7 +260,7 @@ class Engine:
         if closing.ends(transition):
             self._admission.leave(apply(transition.change, job))
 
-    def _commit_cancel(self, job: Job) -> bool:
+    def _commit_cancel(self, job: Job, outcome: Outcome, duration_ms: int) -> bool:
         """Cancel the job if its commit was refused because of a cancel request; return whether that was so.
 
         The other cause of a refusal is another worker that has claimed the turn since.
@@ -268,7 +269,9 @@ class Engine:
         is_own = found is not None and (found.epoch, found.lease_owner) == (job.epoch, job.lease_owner)
         if found is None or not is_own or found.cancel_requested_at is None:
             return False
-        is_committed = self._commit(found, make_transition(found, Cancelled(), self._clock.now(), 0))
+        # What the step did is told all the same: it may have rented a machine.
+        cancelled = cut_off(found, outcome, duration_ms)
+        is_committed = self._commit(found, make_transition(found, cancelled, self._clock.now(), duration_ms))
         if is_committed:
             log.info("turn.committed", extra={**_labels(found), "outcome": Cancelled.__name__})
         return is_committed

@@ -118,7 +118,16 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A cancel request was seen."""
+    """A cancel request was seen.
+
+    Attributes
+    ----------
+    notes, spending
+        Of the step that had ended by then.
+    """
+
+    notes: tuple[Note, ...] = ()
+    spending: Spending = Spending()
 
 
 @dataclass(frozen=True, slots=True)

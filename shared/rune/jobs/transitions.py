@@ -89,9 +89,24 @@ def make_transition(job: Job, outcome: Outcome, now: datetime, duration_ms: int)
             fail = _retry_release if job.is_releasing else _fail
             return fail(job, outcome, now, duration_ms)
         case Cancelled():
-            return _conclude(job, now, Status.CANCELLED)
+            spent = _spent(outcome.spending)
+            return _conclude(job, now, Status.CANCELLED, notes=outcome.notes, spent=spent)
         case Released():
             return _end_release(job, outcome, now, duration_ms)
+
+
+def cut_off(job: Job, outcome: Outcome, duration_ms: int) -> Cancelled:
+    """Return the outcome of a turn whose step had ended when the cancel request was seen: it still tells of the step."""
+    match outcome:
+        case Again():
+            return Cancelled(outcome.notes, outcome.spending)
+        case Next():
+            step_end = _step_end(job, duration_ms, error_type=outcome.error_type, labels=outcome.labels)
+            return Cancelled((*outcome.notes, step_end), outcome.spending)
+        case Failed():
+            return Cancelled((*outcome.notes, _step_end(job, duration_ms, error_type=outcome.code)))
+        case _:
+            return Cancelled()
 
 
 def out_of_time(job: Job) -> Failed:
@@ -287,17 +302,18 @@ def _conclude(
     notes: tuple[Note, ...] = (),
     failure: Failure | None = None,
     result_json: str | None = None,
+    spent: Mapping[str, Value] | None = None,
 ) -> Transition:
     """Return the end of a job, or the way to it: one that may have rented a machine gives it back first."""
     if not job.rents:
-        return _end(job, now, status, notes=notes, failure=failure, result_json=result_json)
+        return _end(job, now, status, notes=notes, failure=failure, result_json=result_json, sets=spent)
     return _go_on(
         job,
         now,
         step=StepName.RELEASE,
         delay_seconds=0,
         notes=notes,
-        sets={**_FRESH, "ends_as": status, "failure": failure},
+        sets={**_FRESH, "ends_as": status, "failure": failure, **(spent or {})},
         result_json=result_json,
     )
 

@@ -22,13 +22,13 @@ from rune.jobs.engine import NOT_UNDERSTOOD_PAUSE_SECONDS, OUTAGE_PAUSE_SECONDS,
 from rune.jobs.lease import Lease
 from rune.jobs.lifecycle import MAX_ATTEMPTS, Refusal, Send, begin, claim, request_cancel
 from rune.jobs.metrics import Tallies, Tally, tally
-from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome, Spending
 from rune.jobs.places import Share, Slot
 from rune.jobs.plan import Lane
 from rune.jobs.record import DueClass, Event, Failure, Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import Refused
-from rune.jobs.transitions import Transition, expire_queued, make_transition
+from rune.jobs.transitions import Transition, cut_off, expire_queued, make_transition
 from rune.storage.change import Change, apply
 from tests.builders import (
     JOB_ID,
@@ -469,12 +469,27 @@ def test_take_turn_ends_the_job_when_a_cancel_would_wait_out_a_delay(outcome: Ou
 
     claimed = taken(a_job())
     assert rig.job == apply(
-        make_transition(claimed, Cancelled(), NOW, 0).change,
+        make_transition(claimed, cut_off(claimed, outcome, 0), NOW, 0).change,
         apply(request_cancel(a_claimed_job(), NOW), claimed),
     )
-    assert store.events_of(JOB_ID)[2:] == (Event(3, "job.cancelled", "ok", NOW, 0, None, {}),)
-    assert store.read_tallies(TENANT, NOW) == {"job.cancelled": Tally(1, 0, 0, 0, 0)}
+    told = [event.name for event in store.events_of(JOB_ID)[2:]]
+    assert told == ([] if isinstance(outcome, Again) else ["backend.list_models"]) + ["job.cancelled"]
+    assert store.read_tallies(TENANT, NOW)["job.cancelled"] == Tally(1, 0, 0, 0, 0)
     assert rig.queue.sent == []
+
+
+def test_take_turn_tells_of_a_machine_that_was_rented_when_a_cancel_came_meanwhile() -> None:
+    search, spending = Note("vastai.offer_search"), Spending("r-1", 4_000)
+    rented = Next(StepName.BOOT, notes=(search,), labels={"contract_id": "7"}, spending=spending)
+    store = a_store(a_job(rents=True, step=StepName.RENT))
+
+    rig = Rig(store, cancelling(store, rented), lane=Lane.MONEY, goes_on=True).take_turn()
+
+    told = store.events_of(JOB_ID)[2:]
+    assert [event.name for event in told] == ["vastai.offer_search", "vastai.instance.create"]
+    assert told[1].labels["contract_id"] == "7"
+    assert (rig.job.step, rig.job.ends_as) == (StepName.RELEASE, Status.CANCELLED)
+    assert (rig.job.rental_id, rig.job.cost_micro_usd) == ("r-1", 4_000)
 
 
 def test_take_turn_writes_the_end_of_a_turn_once_when_the_job_is_asked_to_stop() -> None:
