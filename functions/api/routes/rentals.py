@@ -12,6 +12,7 @@ from api.services import services_of
 from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts import RentalExtension, RentalList, RentalRecord
 from rune.contracts.rentals import RentalStateName
+from rune.errors import JobNotFoundError
 from rune.rentals.record import Rental, RentalState
 
 router = APIRouter(prefix="/v1/rentals", tags=["rentals"], responses=responses(401, 403, 422, 503))
@@ -26,7 +27,10 @@ async def list_rentals(  # the query, one parameter each
     ] = None,
     job_id: Annotated[
         str | None,
-        Query(max_length=64, description="All that this job has rented, in any state, in order."),
+        Query(
+            max_length=64,
+            description="All that this job has rented, in order, in any state, and the kept one that it used last.",
+        ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="Longest page of ended ones.")] = 20,
     cursor: Annotated[
@@ -37,7 +41,7 @@ async def list_rentals(  # the query, one parameter each
     service, tenant = services_of(request).rentals(), admitted_caller_of(request).tenant
     position = None
     if job_id is not None:
-        found = service.list_of_job(tenant, job_id)
+        found = service.list_of_job(tenant, job_id, _used_last(request, job_id))
         rentals = tuple(rental for rental in found if state in (None, rental.state.value))
     elif state == RentalState.RELEASED.value:
         before = None if cursor is None else documents.from_cursor(cursor)
@@ -71,6 +75,14 @@ async def extend_rental(request: Request, rental_id: str, body: RentalExtension)
     tenant = admitted_caller_of(request).tenant
     keep = timedelta(seconds=body.keep_seconds)
     return _record(request, services_of(request).rentals().extend(tenant, rental_id, keep))
+
+
+def _used_last(request: Request, job_id: str) -> str | None:
+    try:
+        stored = services_of(request).jobs.find(admitted_caller_of(request), job_id, lambda _job: False)
+    except JobNotFoundError:
+        return None
+    return stored.job.rental_id
 
 
 def _record(request: Request, rental: Rental) -> RentalRecord:

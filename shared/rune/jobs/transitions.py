@@ -96,7 +96,7 @@ def make_transition(job: Job, outcome: Outcome, now: datetime, duration_ms: int)
 
 
 def cut_off(job: Job, outcome: Outcome, duration_ms: int) -> Cancelled:
-    """Return the outcome of a turn whose step had ended when the cancel request was seen: it still tells of the step."""
+    """Return the outcome of a turn whose step had ended when the cancel request was seen; it tells of the step."""
     match outcome:
         case Again():
             return Cancelled(outcome.notes, outcome.spending)

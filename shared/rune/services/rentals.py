@@ -45,11 +45,19 @@ class RentalService:
         page = self._rental_store.read_ended(tenant, before, limit)
         return replace(page, rentals=tuple(each for each in page.rentals if self._is_remembered(each)))
 
-    def list_of_job(self, tenant: str, job_id: str) -> tuple[Rental, ...]:
-        """Return what a job of the tenant has rented, in order, and the kept machine that it uses now."""
+    def list_of_job(self, tenant: str, job_id: str, used_last: str | None = None) -> tuple[Rental, ...]:
+        """Return what a job of the tenant has rented, in order, and the kept machines that it uses or used last.
+
+        Parameters
+        ----------
+        used_last
+            The rental that the job's row names; None where that is not known.
+        """
         own = self._rental_store.read_attempts(job_id) if _JOB_ID.fullmatch(job_id) else ()
         used = (each for each in self._rental_store.read_alive(tenant) if each.holder == job_id)
-        shown = {each.rental_id: each for each in (*own, *used) if each.tenant == tenant}
+        last = None if used_last is None else self._rental_store.read(used_last)
+        all_of_it = (*own, *used, *(() if last is None else (last,)))
+        shown = {each.rental_id: each for each in all_of_it if each.tenant == tenant}
         return tuple(each for each in shown.values() if self._is_remembered(each))
 
     def find(self, tenant: str, rental_id: str) -> Rental:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rune.jobs.record import Kind, StepName
-from tests.builders import a_job
+from rune.storage.change import make_change
+from tests.builders import NOW, a_job
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
     KEPT,
@@ -24,9 +25,11 @@ from tests.functional.functions.asking import (
     assert_problem,
     get,
     post,
+    put_rentals,
 )
 from tests.functional.functions.loading import loaded
 from tests.parameters import Ssm
+from tests.rental_builders import OTHER_JOB_ID, a_kept_rental_of
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -122,6 +125,19 @@ def test_job_that_rents_may_cost_what_its_request_or_the_deployment_says(
     assert job is not None
     assert job.cap_micro_usd == micro_usd
     assert get(renting, f"/v1/jobs/{job_id}").document["max_cost_usd"] == micro_usd / 1_000_000
+
+
+def test_job_that_borrowed_a_kept_machine_leads_to_it_after_its_end(
+    renting: ModuleType, cloud: Cloud
+) -> None:
+    job_id = post(renting, BENCHMARK).document["job_id"]
+    put_rentals(cloud, a_kept_rental_of(OTHER_JOB_ID))
+    borrowed = make_change("borrow", NOW, requires=(), sets={"rental_id": f"{OTHER_JOB_ID}-1"})
+    cloud.store.update(job_id, borrowed)
+
+    url = get(renting, f"/v1/jobs/{job_id}").document["rentals_url"]
+
+    assert [each["rental_id"] for each in get(renting, url).document["rentals"]] == [f"{OTHER_JOB_ID}-1"]
 
 
 def test_job_may_not_cost_more_than_the_deployment_allows(renting: ModuleType) -> None:

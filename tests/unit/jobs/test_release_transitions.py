@@ -135,6 +135,15 @@ def test_release_does_not_end_a_job_as_succeeded_that_was_cancelled_while_the_st
     assert not allows(transition.change, a_releasing_job(cancel_requested_at=after(5)))
 
 
+def test_release_keeps_the_failure_of_a_job_that_was_cancelled_only_then() -> None:
+    failure = Failure("provider_key", "The key is refused.", StepName.BOOT, retryable=False)
+    asked = a_releasing_job(ends_as=Status.FAILED, failure=failure, cancel_requested_at=END)
+
+    job, _ = carried_out(asked, Released())
+
+    assert (job.status, job.failure) == (Status.FAILED, failure)
+
+
 @pytest.mark.parametrize("ends_as", [Status.FAILED, Status.CANCELLED])
 def test_release_ends_a_job_that_did_not_succeed_whether_or_not_it_was_cancelled(ends_as: Status) -> None:
     transition = make_transition(a_releasing_job(ends_as=ends_as), Released(), END, 7)

@@ -23,6 +23,10 @@ _BUSY_PHASES = frozenset({"pull", "load", "first_token", "measure"})
 """Phases in which the machine pulls the model, loads it or is asked; `judge` is one where it judges too."""
 
 
+CHOSEN_AS_KEPT = "It was kept, and fits; a machine that is there is not searched for."
+"""Why a job has a machine that it has not rented; the plan of the order was its owner's."""
+
+
 @dataclass(frozen=True, slots=True)
 class BilledUse:
     """The use of a job's machines that was billed.
@@ -62,7 +66,7 @@ def make_receipt(job: Job, rental: Rental, attempt_count: int, cost_micro_usd: i
         rented_at=rental.intended_at,
         released_at=rental.released_at,
         kept_until=rental.kept_until if rental.is_alive else None,
-        chosen_because=rental.choice,
+        chosen_because=CHOSEN_AS_KEPT if is_reused else rental.choice,
         is_open_to_the_world=rental.is_open,
         destroys_itself=rental.destroys_itself,
     )
@@ -131,7 +135,9 @@ def _priced(
         disk_gb=machine.disk_gb,
         place=machine.place,
     )
-    warnings = [*priced.warnings, *(["cost_so_far"] if use.rental.is_alive else [])]
+    # A borrower's bill ends when it gives the machine back.
+    is_open = use.rental.is_alive and not receipt.is_reused
+    warnings = [*priced.warnings, *(["cost_so_far"] if is_open else [])]
     return priced.model_copy(
         update={
             "hardware": hardware,

@@ -23,6 +23,7 @@ from rune.rentals.instance import Listing
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import Endpoint
 from rune.storage.change import Change, make_change
+from rune.workflows.rental.receipt import CHOSEN_AS_KEPT
 from tests.builders import JOB_ID, FakeClock, a_step_context, after
 from tests.memory_host_store import MemoryHostStore
 from tests.memory_rental_store import ContestedRentalStore, MemoryRentalStore
@@ -517,6 +518,20 @@ def test_release_puts_the_cost_where_clients_look_for_it() -> None:
     assert result.telemetry.cost_estimate_usd == COST_AT_400 / 1_000_000
     assert result.rental is not None
     assert (result.rental.released_at, result.rental.kept_until) == (after(400), None)
+
+
+def test_release_closes_a_borrower_s_bill_and_tells_why_it_has_that_machine() -> None:
+    kept = replace(a_borrowed_rental(), choice="The owner's plan.", held_since=after(300))
+    world = a_world(kept, seconds=400)
+
+    outcome = world.run_with_draft(JOB, a_benchmark_draft())
+
+    assert isinstance(outcome, Released)
+    result = StoredBenchmarkResult.model_validate_json(outcome.result_json or "")
+    assert result.rental is not None
+    assert result.report is not None
+    assert (result.rental.chosen_because, result.rental.downloaded_bytes) == (CHOSEN_AS_KEPT, 0)
+    assert "cost_so_far" not in result.report.warnings
 
 
 def unreadable() -> str:
