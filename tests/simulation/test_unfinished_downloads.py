@@ -101,3 +101,22 @@ def test_borrower_pays_for_its_own_download_and_changes_nothing_else(model: str,
     traffic_micro_usd = bytes_more * kept.prices.download_micro_usd_per_gb // 10**9
     assert traffic_micro_usd <= borrower.cost_micro_usd <= time_micro_usd + traffic_micro_usd + 1
     assert owner.cost_micro_usd > 0
+
+
+def test_cost_of_a_job_rises_while_its_machine_downloads() -> None:
+    world = a_world()
+    world.submit(rented_benchmark())
+    told: set[int] = set()
+
+    def look() -> None:
+        job = the_job(world)
+        if job.step is StepName.PULL:
+            told.add(job.cost_micro_usd)
+        if job.is_active:
+            world.plan(1.0, look)
+
+    world.plan(1.0, look)
+    world.run()
+
+    assert world.violations == []
+    assert len(told) > 2

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -39,10 +40,10 @@ class Lease:
         LeaseLostError
             As `renew`.
         """
-        is_cancelled = self.keep(dict(context.progress))
+        is_cancelled = self.keep(dict(context.progress), context.cost_at)
         return is_cancelled and plan.STEPS[context.job.step].breaks_off
 
-    def keep(self, progress: Progress) -> bool:
+    def keep(self, progress: Progress, cost_at: Callable[[datetime], int] | None = None) -> bool:
         """Renew the lease if it is time to, and look for a cancel request if not; return whether there is one.
 
         Raises
@@ -53,7 +54,7 @@ class Lease:
         now = self._clock.now()
         pace = lifecycle.renewal_pace(now - self._began_at, has_progress=progress != self._progress)
         if now - self._renewed_at >= pace:
-            return self.renew(progress)
+            return self.renew(progress, None if cost_at is None else cost_at(now))
         try:
             found = self._store.glance(self._job.job_id)
         except (StoreUnavailableError, UnreadableRowError):
@@ -65,7 +66,7 @@ class Lease:
             raise LeaseLostError("Another worker has taken the turn.")
         return found.cancel_requested_at is not None
 
-    def renew(self, progress: Progress | None = None) -> bool:
+    def renew(self, progress: Progress | None = None, cost_micro_usd: int | None = None) -> bool:
         """Extend the lease; return whether a cancel is requested. Without progress, show what was shown before.
 
         Raises
@@ -74,7 +75,7 @@ class Lease:
             Another worker has the turn, or may have it because the store could not be reached in time.
         """
         self._progress = self._progress if progress is None else progress
-        change = lifecycle.renew(self._job, self._progress, self._clock.now())
+        change = lifecycle.renew(self._job, self._progress, self._clock.now(), cost_micro_usd)
         try:
             renewed = self._store.update(self._job.job_id, change)
         except StoreUnavailableError:

@@ -218,7 +218,7 @@ def is_own_claim(job: Job | None, seq: int, owner: str) -> bool:
     return job is not None and job.seq == seq and job.lease_owner == owner
 
 
-def renew(job: Job, progress: Mapping[str, int], now: datetime) -> Change:
+def renew(job: Job, progress: Mapping[str, int], now: datetime, cost_micro_usd: int | None = None) -> Change:
     """Return the write that extends the lease and shows progress.
 
     Parameters
@@ -226,8 +226,12 @@ def renew(job: Job, progress: Mapping[str, int], now: datetime) -> Change:
     job
         With `due_at` as this worker's last claim or renewal wrote it. It is written again only shortly before it
         comes: each new value moves the row in an index, which costs more than the row.
+    cost_micro_usd
+        What the job has cost by now; None leaves what is known.
     """
     sets: dict[str, Value] = {"lease_until": now + LEASE, "progress": dict(progress)}
+    if cost_micro_usd is not None and cost_micro_usd > job.cost_micro_usd:
+        sets["cost_micro_usd"] = cost_micro_usd
     if job.due_at is None or job.due_at - now <= RENEWAL + DUE_MARGIN:
         sets |= _due(now + LEASE, _class_of_lease(is_releasing=job.is_releasing))
     return make_change(

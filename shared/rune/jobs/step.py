@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from rune.jobs.outcomes import Outcome
@@ -33,6 +34,9 @@ class StepContext:
         state.
     progress
         Small counts for people who wait. The step sets them at any time; the lease writes them with each renewal.
+    cost_at
+        Returns what the job has cost by a moment, in millionths of a dollar, while the step runs; None where that
+        does not rise. The lease writes it with the progress.
     """
 
     job: Job
@@ -41,6 +45,7 @@ class StepContext:
     read_draft: Callable[[], str | None] = field(default=_no_draft, compare=False)
     state_json: str | None = None
     progress: dict[str, int] = field(default_factory=dict)
+    cost_at: Callable[[datetime], int] | None = field(default=None, compare=False)
 
 
 type Step = Callable[[StepContext], Coroutine[Any, Any, Outcome]]

@@ -43,6 +43,29 @@ def test_renew_keeps_the_turn_for_another_minute() -> None:
     assert store.jobs[JOB_ID].lease_until == after(90)
 
 
+def test_renew_shows_what_the_job_has_cost_by_now_and_never_less_than_before() -> None:
+    store = a_store(a_claimed_job(cost_micro_usd=5_000))
+    held = Lease(a_claimed_job(cost_micro_usd=5_000), store, FakeClock(after(30)))
+
+    held.renew({}, 4_000)
+    assert store.jobs[JOB_ID].cost_micro_usd == 5_000
+
+    held.renew({}, 6_000)
+    assert store.jobs[JOB_ID].cost_micro_usd == 6_000
+
+
+def test_must_stop_writes_what_a_running_step_costs() -> None:
+    store, clock = a_store(a_claimed_job()), FakeClock()
+    held = a_lease(store, clock)
+    clock.advance(31)
+    context = a_step_context(a_claimed_job())
+    context.cost_at = lambda now: round((now - NOW).total_seconds())
+
+    held.must_stop(context)
+
+    assert store.jobs[JOB_ID].cost_micro_usd == 31
+
+
 def test_renew_tells_when_the_caller_asks_to_cancel() -> None:
     assert a_lease(a_store(a_claimed_job(cancel_requested_at=NOW))).renew({})
 

@@ -1,6 +1,7 @@
 """What the steps of a rental share."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -148,6 +149,18 @@ class RentalDependencies:
         # What was told never falls: two workers' clocks may be seconds apart.
         total = max(own + borrowed, job.cost_micro_usd)
         return Spending(rental.rental_id if rental else None, total, before or None, cost_cap_at)
+
+
+def rising_cost(spent_micro_usd: int, rental: Rental, since: datetime) -> Callable[[datetime], int]:
+    """Return what tells what a job has cost by a moment, while it does nothing but use its machine.
+
+    Parameters
+    ----------
+    spent_micro_usd
+        What it had cost at a moment before, `since`.
+    """
+    share = cost_of_holder_micro_usd(rental, since)
+    return lambda now: spent_micro_usd + max(0, cost_of_holder_micro_usd(rental, now) - share)
 
 
 def has_borrowed(job: Job) -> bool:

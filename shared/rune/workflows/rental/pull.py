@@ -42,6 +42,7 @@ from rune.workflows.rental.dependencies import (
     leave_and_rent_again,
     leave_for_its_model,
     read_request,
+    rising_cost,
 )
 from rune.workflows.rental.pull_notes import PullNotes
 
@@ -111,6 +112,8 @@ class PullStep:
                 # Another job has the machine by now, and would pay for this download.
                 return False, None
             require_pace = self._pace_watcher(context.job, rental)
+            spent = dependencies.spending(context.job, rental).cost_micro_usd or 0
+            context.cost_at = rising_cost(spent, rental, dependencies.clock.now())
 
             def show(progress: PullProgress) -> None:
                 notes.see(progress)

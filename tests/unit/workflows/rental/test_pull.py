@@ -486,6 +486,19 @@ def test_pull_shows_its_progress_while_it_runs() -> None:
     assert context.progress["pulled_percent"] == 33
 
 
+def test_pull_shows_what_the_job_costs_while_it_runs() -> None:
+    context = a_step_context(JOB, REQUEST)
+    world = a_world(EMPTY, seconds=150)
+    world.server = SlowServer(models=())
+
+    world.run_context(context)
+
+    assert context.cost_at is not None
+    # 150 s of disk, 90 s of GPU, and the image; an hour later 0.372 USD more.
+    assert context.cost_at(after(150)) == 500 + 9_000 + 6_000
+    assert context.cost_at(after(3750)) == 500 + 9_000 + 6_000 + 372_000
+
+
 @pytest.mark.parametrize(
     ("completed", "total", "shown"),
     [(0, 0, 0), (0, 10, 0), (1, 3, 33), (999, 1000, 99), (10, 10, 100), (10**30, 1, 100)],
