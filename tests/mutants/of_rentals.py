@@ -406,7 +406,7 @@ WRITES = (
     Mutant(
         "bill ends with the listing's begin",
         LIFECYCLE,
-        "cost_micro_usd(rental, max(gone_at, now))",
+        "cost_micro_usd(rental, rental.absent_at or max(gone_at, now))",
         "cost_micro_usd(rental, gone_at)",
         "The bill would be lower than what the provider charges.",
         RECONCILIATION_TESTS,

@@ -11,6 +11,7 @@ from local.simulators.vastai import BootScript, Contract, Endpoint
 from rune.contracts import LlmInstanceResult, StoredBenchmarkResult
 from rune.jobs.plan import Lane
 from rune.jobs.record import Job, Status
+from rune.rentals.bills import cost_micro_usd
 from rune.rentals.record import OLLAMA_IMAGE_BYTES, EndReason, Rental, RentalState
 from tests.simulation.mischief import SETTINGS
 from tests.simulation.provider import Account
@@ -134,7 +135,7 @@ def test_kept_machine_serves_the_next_job_and_is_paid_once() -> None:
     assert (first.status, second.status) == (Status.SUCCEEDED, Status.SUCCEEDED)
     assert (rental.state, first.rental_id, second.rental_id) == (RentalState.KEPT, *2 * [rental.rental_id])
     assert count_requests(account)[Endpoint.CREATE] == 1
-    assert world.model_calls["pull"] == 3  # slices of the first job's; the second finds the model there
+    assert world.model_calls["pull"] == 9  # slices of the first job's; the second finds the model there
 
 
 def test_kept_machine_is_paid_for_every_model_that_was_put_on_it() -> None:
@@ -228,3 +229,23 @@ def test_instance_is_not_kept_when_it_is_cancelled_at_any_moment() -> None:
 def the_contract(account: Account) -> Contract:
     (contract,) = (each for each in account.vastai.instances.values() if not each.is_foreign)
     return contract
+
+
+def test_machine_that_is_cancelled_while_it_boots_is_billed_until_it_was_gone() -> None:
+    world, account = make_world(replace(SLOW_BOOT, list_lag_seconds=8.0))
+    world.submit(rented_benchmark())
+    world.plan(3.0, lambda: world.cancel(the_job(world).job_id))
+
+    world.run()
+
+    rental = the_rental(account)
+    (contract,) = (c for c in account.vastai.instances.values() if c.order.label == rental.label)
+    destroyed_at = account.vastai.bill(contract.contract_id).destroyed_at
+    assert (world.violations, the_job(world).status) == ([], Status.CANCELLED)
+    assert destroyed_at is not None
+    assert rental.absent_at is not None
+    assert rental.released_at is not None
+    # It was too fresh for a proof, which came half a minute later.
+    assert 0 <= rental.absent_at.timestamp() - destroyed_at < 5
+    assert rental.released_at.timestamp() - destroyed_at > 20
+    assert rental.cost_micro_usd == cost_micro_usd(rental, rental.absent_at)

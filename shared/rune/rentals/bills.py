@@ -42,7 +42,7 @@ def cost_so_far_micro_usd(rental: Rental, until: datetime) -> int:
     if rental.cost_micro_usd is not None:
         return rental.cost_micro_usd
     if rental.state not in _UNKNOWN_YET:
-        return cost_micro_usd(rental, until)
+        return cost_micro_usd(rental, min(until, rental.absent_at or until))
     gone_by = replace(rental, pulling_bytes=rental.pulled_bytes)
     if rental.state is RentalState.CREATED:
         gone_by = replace(gone_by, last_seen_stopped_at=rental.first_seen_running_at or until)

@@ -318,6 +318,16 @@ def note_destroyed(rental: Rental, now: datetime, *, is_taken: bool) -> Change:
     )
 
 
+def note_absent(rental: Rental, absent_at: datetime | None, now: datetime) -> Change:
+    """Return the write that says since when no look has shown a machine that is being destroyed."""
+    return make_change(
+        "note_absent",
+        now,
+        requires=(Is("state", RentalState.RELEASING), Is("version", rental.version)),
+        sets={"absent_at": absent_at},
+    )
+
+
 def reopen(rental: Rental, contract_id: int, now: datetime) -> Change:
     """Return the write for a machine whose rental was recorded as gone or never made."""
     return make_change(
@@ -331,6 +341,7 @@ def reopen(rental: Rental, contract_id: int, now: datetime) -> Change:
             "released_at": None,
             "destroy_asked_at": None,
             "destroyed_at": None,
+            "absent_at": None,
             "expires_at": None,
             "cost_micro_usd": None,
             **_ended(EndReason.ORPHANED, None),
@@ -352,14 +363,15 @@ def prove_release(
     gone_at
         When that listing began.
     now
-        When it had come: the machine may have been there until it was answered, so the bill is made up to here.
+        When it had come: the machine may have been there until it was answered, so the bill is made up to here, or
+        up to `absent_at`.
     reason
         For a rental of which no release was asked.
     """
     sets: dict[str, Value] = {
         "state": RentalState.RELEASED,
         "released_at": gone_at,
-        "cost_micro_usd": cost_micro_usd(rental, max(gone_at, now)),
+        "cost_micro_usd": cost_micro_usd(rental, rental.absent_at or max(gone_at, now)),
         "due_at": None,
         "holder": None,
         "expires_at": (now + REMEMBERED).replace(microsecond=0),

@@ -17,7 +17,7 @@ from rune.clock import Clock
 from rune.errors import ProviderBusyError, RentalError
 from rune.rentals.instance import CLOCK_SKEW, Listing
 from rune.rentals.offers import Offer, Requirements
-from rune.rentals.proof import Presence, find_presence
+from rune.rentals.proof import Presence, find_presence, is_missing_since_destroyed
 from rune.rentals.provider import Account, OfferPage, Order, Provider, Template
 from rune.rentals.record import Rental
 from rune.rentals.store import Endpoint, ProviderLimits
@@ -201,7 +201,10 @@ class PacedProvider:
     async def confirm_absence(self, rental: Rental, listing: Listing) -> Listing:
         """Return the listing with what a read of the machine itself shows, if only that is missing for a proof."""
         contract_id = rental.contract_id
-        if contract_id is None or find_presence(rental, listing) is not Presence.UNCONFIRMED:
+        is_wanted = find_presence(rental, listing) is Presence.UNCONFIRMED or (
+            rental.absent_at is None and is_missing_since_destroyed(rental, listing)
+        )
+        if contract_id is None or not is_wanted or contract_id in listing.unshown:
             return listing
         sight = await self._paced(Endpoint.SHOW, lambda: self._provider.show(contract_id))
         if sight.instance is not None:

@@ -73,6 +73,18 @@ def is_proven_gone(rental: Rental, listing: Listing) -> bool:
     return rental.destroy_asked_at is not None and listing.begun_at >= rental.destroy_asked_at
 
 
+def is_missing_since_destroyed(rental: Rental, listing: Listing) -> bool:
+    """Return whether a listing of its account lacks a machine, begun after the order to destroy it was taken."""
+    destroyed_at = rental.destroyed_at
+    is_late_enough = destroyed_at is not None and listing.begun_at >= destroyed_at
+    return is_late_enough and listing.find(rental) is None and not is_of_other_account(rental, listing)
+
+
+def is_unseen_since_destroyed(rental: Rental, listing: Listing) -> bool:
+    """Return whether neither such a listing nor a read of the machine itself shows it; less than a proof."""
+    return is_missing_since_destroyed(rental, listing) and rental.contract_id in listing.unshown
+
+
 def earliest_absence_at(rental: Rental) -> datetime:
     """Return when a listing must begin, at the earliest, for the absence of the rental's machine to mean anything.
 

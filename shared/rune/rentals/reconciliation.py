@@ -12,7 +12,14 @@ from enum import StrEnum
 
 from rune.rentals import lifecycle
 from rune.rentals.instance import CLOCK_SKEW, Instance, Listing, has_stopped
-from rune.rentals.proof import Presence, find_loss, find_presence, is_of_other_account, is_proven_gone
+from rune.rentals.proof import (
+    Presence,
+    find_loss,
+    find_presence,
+    is_of_other_account,
+    is_proven_gone,
+    is_unseen_since_destroyed,
+)
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change
 
@@ -120,6 +127,22 @@ def record_gone(
     if rental.state is RentalState.RELEASING:
         return lifecycle.prove_release(rental, listing.begun_at, now)
     return lifecycle.prove_release(rental, listing.begun_at, now, reason, detail)
+
+
+def record_absent(rental: Rental, listing: Listing, now: datetime) -> Change | None:
+    """Return the write for a look at a machine that is being destroyed, and is too fresh for a proof.
+
+    Parameters
+    ----------
+    now
+        When the listing, and the read of the machine itself, had come.
+    """
+    if rental.state is not RentalState.RELEASING or rental.contract_id is None:
+        return None
+    if listing.find(rental) is not None:
+        return None if rental.absent_at is None else lifecycle.note_absent(rental, None, now)
+    is_first = rental.absent_at is None and is_unseen_since_destroyed(rental, listing)
+    return lifecycle.note_absent(rental, now, now) if is_first else None
 
 
 def record_not_made(rental: Rental, now: datetime, reason: EndReason, detail: str) -> Change | None:

@@ -163,6 +163,10 @@ class Rental:
         When the provider last answered an order to destroy the machine.
     destroyed_at
         When the provider last took such an order, which is no proof.
+    absent_at
+        When neither a listing nor a read of the machine showed it first, after the provider had taken the order to
+        destroy it. It is too fresh for that to be proof, but if it is proven gone later, it was gone by then. None
+        again once a look shows it.
     has_self_destruct
         Whether it was ordered with a script that destroys it some time after `ceiling_at`. Whether that runs is not
         known: an image may lack what it needs.
@@ -219,6 +223,7 @@ class Rental:
     release_asked_at: datetime | None = None
     destroy_asked_at: datetime | None = None
     destroyed_at: datetime | None = None
+    absent_at: datetime | None = None
     released_at: datetime | None = None
     cost_micro_usd: int | None = None
     has_self_destruct: bool = False

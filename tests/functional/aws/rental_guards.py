@@ -192,15 +192,19 @@ ASK_RELEASE = tuple(
 )
 NOTE_DESTROYED = tuple(
     Guarded(
-        "note_destroyed",
-        lifecycle.note_destroyed(a_releasing_rental(), after(310), is_taken=is_taken),
+        change.name,
+        change,
         a_releasing_rental(),
         (
             *in_other_states(a_releasing_rental(), RentalState.RELEASING),
             *of_other_versions(a_releasing_rental()),
         ),
     )
-    for is_taken in (True, False)
+    for change in (
+        lifecycle.note_destroyed(a_releasing_rental(), after(310), is_taken=True),
+        lifecycle.note_destroyed(a_releasing_rental(), after(310), is_taken=False),
+        lifecycle.note_absent(a_releasing_rental(), after(310), after(310)),
+    )
 )
 PROVE_RELEASE = tuple(
     Guarded(

@@ -19,7 +19,13 @@ from rune.rentals.hosts import make_report
 from rune.rentals.instance import CLOCK_SKEW
 from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.proof import is_of_other_account
-from rune.rentals.reconciliation import DESTROY_AGAIN_AFTER, record_destroyed, record_gone, record_price
+from rune.rentals.reconciliation import (
+    DESTROY_AGAIN_AFTER,
+    record_absent,
+    record_destroyed,
+    record_gone,
+    record_price,
+)
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change
 from rune.workflows.benchmark.context_size import judges_on_own_server
@@ -171,7 +177,10 @@ class ReleaseStep:
             await dependencies.provider.destroy(listed.contract_id)
         now = dependencies.clock.now()
         left = dependencies.update(
-            rental, lambda found: record_gone(found, listing, now, EndReason.JOB_ENDED)
+            rental,
+            lambda found: (
+                record_gone(found, listing, now, EndReason.JOB_ENDED) or record_absent(found, listing, now)
+            ),
         )
         return left, _OTHER_ACCOUNT_SECONDS if is_of_other_account(left, listing) else _POLL_SECONDS
 

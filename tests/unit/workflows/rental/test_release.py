@@ -534,6 +534,39 @@ def test_release_closes_a_borrower_s_bill_and_tells_why_it_has_that_machine() ->
     assert "cost_so_far" not in result.report.warnings
 
 
+def test_release_bills_a_fresh_machine_only_until_no_look_showed_it() -> None:
+    fresh = a_created_rental(state=RentalState.RELEASING, release_asked_at=after(5))
+    world = a_world(fresh, instances=(MACHINE,), seconds=5)
+    world.market.unlisted = {CONTRACT_ID}
+
+    world.run(JOB)
+    # Two listings in a second are too many.
+    world.wait(2)
+    world.run(JOB)
+    world.wait(40)
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Released)
+    assert world.rental().absent_at == after(7)
+    # 7 s of disk and of GPU, and the image.
+    assert world.rental().cost_micro_usd == 24 + 700 + 6_000
+
+
+def test_release_bills_a_machine_on_that_a_later_look_shows() -> None:
+    gone_for_a_while = a_created_rental(
+        state=RentalState.RELEASING,
+        release_asked_at=after(5),
+        destroy_asked_at=after(5),
+        destroyed_at=after(5),
+        absent_at=after(6),
+    )
+    world = a_world(gone_for_a_while, instances=(MACHINE,), seconds=12)
+
+    world.run(JOB)
+
+    assert world.rental().absent_at is None
+
+
 def unreadable() -> str:
     raise StoreUnavailableError("The bucket cannot be reached now.")
 
