@@ -371,7 +371,7 @@ class Engine(RuleBasedStateMachine):
         if keeps and transition.send and transition.send.delay_seconds == 0:
             transition, held = keep_hold(worker.job, transition, f"worker-{next(self.names)}", now)
         if not self.store.commit(worker.job, transition):
-            self.engine._commit_cancel(worker.job)
+            self.engine._commit_cancel(worker.job, forced or outcome, 1)
         elif held:
             found = self.store.jobs[held.job_id]
             assert replace(held, version=found.version) == found, (

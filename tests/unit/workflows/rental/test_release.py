@@ -537,7 +537,7 @@ def test_release_closes_a_borrower_s_bill_and_tells_why_it_has_that_machine() ->
 def test_release_bills_a_fresh_machine_only_until_no_look_showed_it() -> None:
     fresh = a_created_rental(state=RentalState.RELEASING, release_asked_at=after(5))
     world = a_world(fresh, instances=(MACHINE,), seconds=5)
-    world.market.unlisted = {CONTRACT_ID}
+    world.market.unlisted = frozenset({CONTRACT_ID})
 
     world.run(JOB)
     # Two listings in a second are too many.
