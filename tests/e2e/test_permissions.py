@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from local.emulator import REGION
 from local.stack import Stack
-from local.tenants import VASTAI_KEY_PARAMETER
+from local.tenants import SIGNING_KEY_PARAMETER, VASTAI_KEY_PARAMETER
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 type Attempt = Callable[["Role"], Any]
@@ -124,6 +124,10 @@ def read_the_providers_key(role: Role) -> object:
     return role.client("ssm").get_parameter(Name=VASTAI_KEY_PARAMETER, WithDecryption=True)
 
 
+def read_the_key_to_sign_with(role: Role) -> object:
+    return role.client("ssm").get_parameter(Name=SIGNING_KEY_PARAMETER, WithDecryption=True)
+
+
 def write_a_document(role: Role) -> object:
     name = f"{role.state.tenants_path}/nobody"
     return role.client("ssm").put_parameter(Name=name, Value="{}", Type="SecureString")
@@ -172,15 +176,16 @@ SUBMITTERS = (
     read_the_providers_key,
     read_refusals,
 )
+NOT_OF_WORKERS = (write_into_the_archive, read_the_key_to_sign_with)
 PERMITTED: Mapping[str, tuple[Attempt, ...]] = {
     # The limiter looks up one row, and has a transaction look at it.
-    "api": (read_rows_together, read_a_row, check_a_row, read_a_document),
+    "api": (read_rows_together, read_a_row, check_a_row, read_a_document, read_the_key_to_sign_with),
     "worker-money": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
     "worker-inference": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
     "janitor": (read_rows_together, read_a_document, read_the_providers_key),
     "trigger": (read_rows_together, read_a_document),
     "invoke": (read_rows_together, read_a_document),
-    "notifier": (read_rows_together, write_into_the_archive),
+    "notifier": (read_rows_together, write_into_the_archive, read_the_key_to_sign_with),
 }
 FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
     "api": (
@@ -191,8 +196,8 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
         write_into_the_archive,
         read_the_providers_key,
     ),
-    "worker-money": (*EVERYBODY, read_a_row, check_a_row, take_a_step, write_into_the_archive),
-    "worker-inference": (*EVERYBODY, read_a_row, check_a_row, write_into_the_archive),
+    "worker-money": (*EVERYBODY, read_a_row, check_a_row, take_a_step, *NOT_OF_WORKERS),
+    "worker-inference": (*EVERYBODY, read_a_row, check_a_row, *NOT_OF_WORKERS),
     "janitor": (
         *EVERYBODY,
         read_a_row,
@@ -201,6 +206,7 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
         read_a_request,
         write_a_result,
         write_into_the_archive,
+        read_the_key_to_sign_with,
     ),
     "notifier": (
         *EVERYBODY,
