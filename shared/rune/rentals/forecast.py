@@ -52,6 +52,8 @@ class ExpectedUse:
         How long the machine stays after its work, whatever its speed.
     most_usd
         What the job may still cost; None for no limit.
+    time_left
+        How long it may still run; None for no limit.
     """
 
     image_gb: float
@@ -59,6 +61,7 @@ class ExpectedUse:
     token_count: int
     kept: timedelta = timedelta(0)
     most_usd: Decimal | None = None
+    time_left: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class Forecast:
         That the host does not fail.
     once_usd
         The cost of one try.
+    loaded_after
+        From the order to a loaded model: image, weights and load alone.
     """
 
     expected_usd: Decimal
@@ -83,6 +88,7 @@ class Forecast:
     traffic_usd: Decimal
     odds_ratio: float
     once_usd: Decimal = Decimal(0)
+    loaded_after: timedelta = timedelta(0)
 
 
 def forecast(offer: Offer, use: ExpectedUse, disk_gb: int, host: HostRecord = UNKNOWN_HOST) -> Forecast:
@@ -93,17 +99,23 @@ def forecast(offer: Offer, use: ExpectedUse, disk_gb: int, host: HostRecord = UN
     """
     mbit_per_second = host.believable_mbit_per_second(offer.download_mbit_per_second)
     image = timedelta(seconds=use.image_gb * _MBIT_PER_GB / mbit_per_second)
-    busy = use.kept + timedelta(
-        seconds=START_SECONDS
-        + use.weights_gb * _MBIT_PER_GB / mbit_per_second
-        + use.weights_gb / _load_gb_per_second(offer)
-        + use.token_count * _seconds_per_token(use.weights_gb, _memory_gb_per_second(offer))
+    model = timedelta(
+        seconds=use.weights_gb * _MBIT_PER_GB / mbit_per_second + use.weights_gb / _load_gb_per_second(offer)
+    )
+    busy = (
+        use.kept
+        + model
+        + timedelta(
+            seconds=START_SECONDS
+            + use.token_count * _seconds_per_token(use.weights_gb, _memory_gb_per_second(offer))
+        )
     )
     price = offer.usd_per_hour(disk_gb)
     traffic_usd = offer.download_usd_per_gb * Decimal(use.image_gb + use.weights_gb)
     once_usd = price * _hours(busy) + offer.disk_usd_per_hour(disk_gb) * _hours(image) + traffic_usd
     odds = offer.reliability_ratio * host.odds_ratio
-    return Forecast(once_usd / Decimal(max(odds, 0.01)), price, busy, traffic_usd, odds, once_usd)
+    expected_usd = once_usd / Decimal(max(odds, 0.01))
+    return Forecast(expected_usd, price, busy, traffic_usd, odds, once_usd, image + model)
 
 
 def least_usd(usd_per_hour: Decimal, use: ExpectedUse) -> Decimal:

@@ -150,6 +150,8 @@ class RejectionReason(StrEnum):
     SLOW_NETWORK = "bandwidth"
     TRAFFIC_PRICE = "traffic_price"
     ENDS_SOON = "time_left"
+    TOO_LATE = "too_late"
+    """The job's time would be over before the model is loaded on it."""
     COST_CAP = "cost_cap"
     """The job is expected to cost more on it than it may."""
 

@@ -11,6 +11,10 @@ from rune.rentals.hosts import UNKNOWN_HOST, HostRecord
 from rune.rentals.offers import Offer, RejectionReason, Requirements, find_rejection_reason
 from rune.rentals.record import Alternative
 
+IN_VAIN_SHARE = 0.5
+"""Of the time that a loaded model is expected to take: a job with less time left has no result from the machine. A
+host may have the image already, or be faster than it states."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -45,12 +49,16 @@ class Selection:
     least_usd_beyond_cap
         What the job is expected to cost on the cheapest offer that fits but for costing more than the job may; None
         where there is none.
+    least_loaded_after
+        When the model is expected to be loaded on the fastest offer that fits but for the job's time, counted from
+        the order; None where there is none.
     """
 
     candidates: tuple[Candidate, ...]
     rejections: tuple[tuple[int, RejectionReason], ...]
     floor: Floor | None = None
     least_usd_beyond_cap: Decimal | None = None
+    least_loaded_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +103,10 @@ def select_offers(
         for offer, reason in judged
         if reason is None
     ]
-    candidates = [each for each in fitting if _is_affordable(each.forecast, use)]
-    unaffordable = [each for each in fitting if not _is_affordable(each.forecast, use)]
+    in_time = [each for each in fitting if _is_in_time(each.forecast, use)]
+    late = [each for each in fitting if not _is_in_time(each.forecast, use)]
+    candidates = [each for each in in_time if _is_affordable(each.forecast, use)]
+    unaffordable = [each for each in in_time if not _is_affordable(each.forecast, use)]
     return Selection(
         # At the same cost: fewer GPUs, the surer host, the lower id, so that one market gives one choice.
         tuple(
@@ -112,10 +122,12 @@ def select_offers(
         ),
         (
             *((offer.machine_id, reason) for offer, reason in judged if reason is not None),
+            *((each.offer.machine_id, RejectionReason.TOO_LATE) for each in late),
             *((each.offer.machine_id, RejectionReason.COST_CAP) for each in unaffordable),
         ),
         _find_floor([offer for offer, _ in judged], requirements, market.failed_machines, avoided),
         min((least_usd_of(each.forecast) for each in unaffordable), default=None),
+        min((each.forecast.loaded_after for each in late), default=None),
     )
 
 
@@ -126,6 +138,10 @@ def least_usd_of(told: Forecast) -> Decimal:
 
 def _is_affordable(told: Forecast, use: ExpectedUse) -> bool:
     return use.most_usd is None or least_usd_of(told) <= use.most_usd
+
+
+def _is_in_time(told: Forecast, use: ExpectedUse) -> bool:
+    return use.time_left is None or told.loaded_after * IN_VAIN_SHARE <= use.time_left
 
 
 def is_settled(selection: Selection, use: ExpectedUse, from_usd_per_hour: Decimal) -> bool:

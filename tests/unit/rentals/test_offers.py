@@ -75,8 +75,13 @@ def test_find_rejection_reason_refuses_a_machine_that_failed_before_under_whatev
 
 
 def test_find_rejection_reason_covers_every_reason() -> None:
-    # The cap is a matter of what the job is expected to cost: tests of the ranking.
-    others = {RejectionReason.FAILED_BEFORE, RejectionReason.FAILED_LATELY, RejectionReason.COST_CAP}
+    # The cap and the time are matters of what is expected of the job: tests of the ranking.
+    others = {
+        RejectionReason.FAILED_BEFORE,
+        RejectionReason.FAILED_LATELY,
+        RejectionReason.COST_CAP,
+        RejectionReason.TOO_LATE,
+    }
     assert {reason for reason, _ in REJECTED} | others == set(RejectionReason)
 
 

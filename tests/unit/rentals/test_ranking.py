@@ -130,6 +130,22 @@ def test_selection_tells_the_reason_of_every_machine_that_it_leaves() -> None:
     )
 
 
+@pytest.mark.parametrize(("seconds", "machines"), [(600, [1, 5]), (300, [1]), (60, [])])
+def test_machine_is_left_on_which_the_job_would_end_before_its_model_is_loaded(
+    seconds: float, machines: list[int]
+) -> None:
+    # 15 GB at 160 and at 913 Mbit/s, and a load of 6.5 s: 757 and 138 s, of which half must fit.
+    use = replace(USE, time_left=timedelta(seconds=seconds))
+
+    wanted = replace(REQUIREMENTS, max_usd_per_hour=Decimal(5))
+    selection = select_offers([SLOW_HOST, RTX_4090], wanted, use, NOTHING_KNOWN)
+
+    assert [each.offer.machine_id for each in selection.candidates] == machines
+    late = {1, 5} - set(machines)
+    assert {number for number, reason in selection.rejections if reason is RejectionReason.TOO_LATE} == late
+    assert (selection.least_loaded_after is None) is (not late)
+
+
 def test_choice_is_explained_by_its_cost_and_the_next_best() -> None:
     selection = select_offers(
         [RTX_4090, TWO_RTX_4090], replace(REQUIREMENTS, max_usd_per_hour=Decimal(1)), USE, NOTHING_KNOWN

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from math import ceil
 
@@ -98,7 +98,8 @@ async def plan_order(
     if left is not None and left <= 0:
         return Failed("cost_cap_reached", "The job has cost as much as it may.", retryable=False)
     model = required_model(request)
-    use = describe_use(job, request, model, most_image_bytes(image), left)
+    time_left = job.deadline_at - began_at
+    use = replace(describe_use(job, request, model, most_image_bytes(image), left), time_left=time_left)
     known = _KnownHosts(dependencies.hosts, began_at)
 
     def look(offers: tuple[Offer, ...]) -> Market:
@@ -113,15 +114,9 @@ async def plan_order(
     selection = select(offers)
     took_ms = round((dependencies.clock.now() - began_at).total_seconds() * 1000)
     note = Note("vastai.offer_search", describe_selection(selection), duration_ms=took_ms)
-    if not selection.candidates and selection.least_usd_beyond_cap is not None:
-        return replace(too_dear(job, selection.least_usd_beyond_cap, left or 0), notes=(note,))
     if not selection.candidates:
-        sentence = (
-            f"None of {len(offers)} offers fits: {summarize_rejections(selection)}."
-            if offers
-            else "Vast.ai has no offer with the memory, disk, reliability and price that the job asks for."
-        )
-        return Failed("no_offer_fits", sentence, retryable=True, notes=(note,))
+        failed = _explain_failure(job, selection, len(offers), left or 0, time_left)
+        return replace(failed, notes=(note,))
     offer = selection.candidates[0].offer
     alternative = find_alternative(selection, look(offers), requirements.disk_gb)
     reason = explain_choice(selection)
@@ -133,6 +128,21 @@ async def plan_order(
     return OrderPlan(order, note)
 
 
+def _explain_failure(
+    job: Job, selection: Selection, offer_count: int, left_micro_usd: int, time_left: timedelta
+) -> Failed:
+    """Return the failure of a job for which no offer fits."""
+    if selection.least_usd_beyond_cap is not None:
+        return too_dear(job, selection.least_usd_beyond_cap, left_micro_usd)
+    if selection.least_loaded_after is not None:
+        return too_late(selection.least_loaded_after, time_left)
+    if not offer_count:
+        sentence = "Vast.ai has no offer with the memory, disk, reliability and price that the job asks for."
+    else:
+        sentence = f"None of {offer_count} offers fits: {summarize_rejections(selection)}."
+    return Failed("no_offer_fits", sentence, retryable=True)
+
+
 def too_dear(job: Job, least_usd: Decimal, left: int) -> Failed:
     """Return the failure of a job for which every machine that fits would cost too much."""
     left_usd = Decimal(left) / MICRO_USD_PER_USD
@@ -140,6 +150,15 @@ def too_dear(job: Job, least_usd: Decimal, left: int) -> Failed:
     if job.cost_micro_usd:
         return Failed("cost_cap_reached", sentence, retryable=False)
     return Failed("cost_cap_too_low", sentence, retryable=True, is_final=True)
+
+
+def too_late(loaded_after: timedelta, time_left: timedelta) -> Failed:
+    """Return the failure of a job whose time is over before any machine that fits has the model."""
+    sentence = (
+        f"The model would be loaded after some {loaded_after.total_seconds():.0f} s on the fastest offer that fits,"
+        f" and the job has {max(0.0, time_left.total_seconds()):.0f} s left."
+    )
+    return Failed("max_runtime_too_short", sentence, retryable=True, is_final=True)
 
 
 def image_of(dependencies: RentalDependencies, template: Template | None) -> str:

@@ -240,6 +240,21 @@ def test_rent_takes_the_smallest_model_whatever_the_offer_holds_when_a_stored_re
     assert (world.rental().model, world.rental().machine.disk_gb) == ("llama3.1:8b", disk_gb)
 
 
+def test_rent_orders_nothing_for_a_job_that_would_be_over_before_its_model_is_loaded() -> None:
+    world = a_world()
+
+    outcome = world.run(replace(JOB, deadline_at=after(20)))
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.is_final) == ("max_runtime_too_short", True)
+    assert outcome.sentence == (
+        "The model would be loaded after some 63 s on the fastest offer that fits, and the job has 20 s left."
+    )
+    assert outcome.notes[0].labels["rejected"] == "27182 too_late"
+    assert world.attempts == ()
+    assert world.market.called("create") == []
+
+
 def test_rent_fails_with_every_flaw_told_when_no_offer_fits() -> None:
     world = a_world()
     world.market.offers = (
