@@ -65,8 +65,7 @@ FATAL = {
         "out_of_credit_meanwhile",
     ),
     "no_offer_fits": ("every_ask_gone", "search_finds_nothing"),
-    "rental_failed": ("every_boot_exits",),
-    "image_failed": ("boot_pull_error",),
+    "image_failed": ("boot_pull_error", "every_boot_exits"),
     "search_quota": ("search_quota",),
 }
 """What a job cannot survive, by the code with which it then fails; everything else it does."""

@@ -95,6 +95,10 @@ _IMAGE_IS_WRONG = re.compile(
 A full disk, a network or a runtime that fails is the host's."""
 
 
+_MAY_BE_THE_IMAGE = re.compile(r"^exited: |oci runtime create failed", re.IGNORECASE)
+"""What a host says of a container that ended, or that its runtime could not make."""
+
+
 def find_blame(error: RuneError, phase: Phase, *, is_only_here: bool = False) -> Blame:
     """Return who is to blame for an error.
 
@@ -122,6 +126,11 @@ def find_boot_blame(status_text: str, *, has_run_own_image: bool = False) -> Bla
     """
     is_image = has_run_own_image or _IMAGE_IS_WRONG.search(status_text) is not None
     return Blame.REQUEST if is_image else Blame.MACHINE
+
+
+def may_be_the_image(detail: str) -> bool:
+    """Return whether a boot failed for what two hosts say in the same words only if their image is at fault."""
+    return _MAY_BE_THE_IMAGE.search(detail) is not None
 
 
 def is_same_again(error: RuneError, reason: EndReason, attempts: Iterable[Rental]) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from rune.rentals.blame import Blame, find_boot_blame, quotes_server
+from rune.rentals.blame import Blame, find_boot_blame, has_failed_so, may_be_the_image, quotes_server
 from rune.rentals.pull_pace import read_speed
 from rune.rentals.record import EndReason, Rental
 
@@ -102,13 +102,17 @@ class HostStore(Protocol):
         ...
 
 
-def make_report(rental: Rental, pull_ms: int | None, now: datetime) -> HostReport | None:
+def make_report(
+    rental: Rental, pull_ms: int | None, now: datetime, earlier: Collection[Rental] = ()
+) -> HostReport | None:
     """Return what an ended or kept rental shows of its host; None where it shows nothing.
 
     Parameters
     ----------
     pull_ms
         How long the download of the model took, where it was completed.
+    earlier
+        The job's machines before this one.
     """
     machine_id = rental.machine.machine_id
     if rental.contract_id is None:
@@ -119,9 +123,19 @@ def make_report(rental: Rental, pull_ms: int | None, now: datetime) -> HostRepor
         mbit = None if not pull_ms else rental.downloaded_bytes * 8 / 1000 / pull_ms
         return HostReport(machine_id, rental.rental_id, now, mbit_per_second=mbit)
     failure = _find_fault(rental)
-    if failure is None:
+    if failure is None or _is_images(rental, earlier):
         return None
     return HostReport(machine_id, rental.rental_id, now, failure, read_speed(rental.end_detail))
+
+
+def _is_images(rental: Rental, earlier: Collection[Rental]) -> bool:
+    """Return whether another host said the same of the image."""
+    detail = rental.end_detail or ""
+    return (
+        rental.end_reason is EndReason.BOOT_FAILED
+        and may_be_the_image(detail)
+        and has_failed_so(EndReason.BOOT_FAILED, detail, earlier)
+    )
 
 
 def _find_fault(rental: Rental) -> str | None:

@@ -96,6 +96,25 @@ def test_machine_that_failed_reports_its_host(rental: Rental, failure: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("detail", "before", "is_blamed"),
+    [
+        ("exited: crash", "exited: crash", False),
+        ("exited: crash", "exited: another crash", True),
+        ("exited", "exited", True),
+        ("host never reported", "host never reported", True),
+    ],
+)
+def test_host_is_not_blamed_when_another_said_the_same_of_the_image(
+    detail: str, before: str, *, is_blamed: bool
+) -> None:
+    failed = ended(EndReason.BOOT_FAILED, detail)
+
+    report = make_report(failed, None, NOW, [ended(EndReason.BOOT_FAILED, before)])
+
+    assert (report is not None) is is_blamed
+
+
+@pytest.mark.parametrize(
     "rental",
     [
         a_rental(),

@@ -9,7 +9,7 @@ from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle, reconciliation
-from rune.rentals.blame import Blame, find_boot_blame, has_failed_so
+from rune.rentals.blame import Blame, find_boot_blame, has_failed_so, may_be_the_image
 from rune.rentals.instance import PORT_TIMEOUT, BootState, Instance, find_boot_state
 from rune.rentals.proof import find_loss
 from rune.rentals.record import EndReason, Rental
@@ -139,7 +139,8 @@ class BootStep:
 
     def _leave(self, context: StepContext, rental: Rental, reason: EndReason, detail: str) -> Outcome:
         attempts = self._dependencies.rental_store.read_attempts(context.job.job_id)
-        if _is_of_own_image(rental, context.job) and has_failed_so(reason, detail, attempts):
+        is_images = rental.has_foreign_image or may_be_the_image(detail)
+        if is_images and rental.job_id == context.job.job_id and has_failed_so(reason, detail, attempts):
             # On two machines.
             return self._end(context, rental, detail)
         return leave_and_rent_again(context, self._dependencies, rental, reason, detail)

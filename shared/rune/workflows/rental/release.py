@@ -248,7 +248,10 @@ class ReleaseStep:
         It comes last: nothing that bills waits for it.
         """
         now = self._dependencies.clock.now()
-        report = make_report(attempts[-1], job.phases_ms.get("pull"), now) if attempts else None
+        if not attempts:
+            return
+        *earlier, latest = attempts
+        report = make_report(latest, job.phases_ms.get("pull"), now, earlier)
         if report is None:
             return
         try:

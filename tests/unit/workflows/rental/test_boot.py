@@ -155,6 +155,38 @@ def test_boot_blames_the_caller_s_image_when_two_machines_do_not_answer(
     assert world.rental().state is RentalState.RELEASING
 
 
+OCI_ERROR = "loading: OCI runtime create failed: no such file"
+
+
+@pytest.mark.parametrize(
+    ("instance", "before", "is_over"),
+    [
+        (EXITED, "exited: crash", True),
+        (replace(LOADING, status_text="OCI runtime create failed: no such file"), OCI_ERROR, True),
+        (EXITED, "exited: another crash", False),
+        (replace(EXITED, status_text=""), "exited", False),
+        (replace(LOADING, status_text="no space left"), "loading: no space left", False),
+        (OUTBID, "running: outbid", False),
+    ],
+    ids=["ended", "not made", "other words", "no words", "full disk", "outbid"],
+)
+def test_boot_blames_the_plain_image_when_it_ends_in_the_same_words_on_two_machines(
+    instance: Instance, before: str, *, is_over: bool
+) -> None:
+    failed = a_released_rental(
+        rental_id=make_rental_id(JOB_ID, 2), attempt=2, end_reason=EndReason.BOOT_FAILED, end_detail=before
+    )
+    world = a_world(DARK, failed, instances=(instance,), seconds=30)
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Failed) is is_over
+    if isinstance(outcome, Failed):
+        assert (outcome.code, outcome.retryable) == ("image_failed", False)
+        assert outcome.sentence == f"The machine could not run the image. It is {before}"
+    assert world.rental().state is RentalState.RELEASING
+
+
 @pytest.mark.parametrize("seconds", [60, 61, 300])
 def test_boot_takes_no_longer_than_the_request_allows(seconds: float) -> None:
     world = a_world(a_created_rental(), instances=(LOADING,), seconds=seconds)
