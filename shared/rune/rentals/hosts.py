@@ -12,6 +12,9 @@ from rune.rentals.record import EndReason, Rental
 EXCLUDED = timedelta(hours=1)
 """How long a host is left alone after a failure; twice as long after each further one in a row."""
 
+LEAST_EXCLUDED = timedelta(minutes=10)
+"""How long it is left alone at least: after that it is taken where no other host fits."""
+
 LONGEST_EXCLUDED = timedelta(hours=24)
 
 REMEMBERED = timedelta(days=7)

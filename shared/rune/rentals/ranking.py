@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from rune.rentals.cost_cap import STOP_MARGIN
 from rune.rentals.forecast import ExpectedUse, Forecast, forecast, least_usd
-from rune.rentals.hosts import UNKNOWN_HOST, HostRecord
+from rune.rentals.hosts import LEAST_EXCLUDED, UNKNOWN_HOST, HostRecord
 from rune.rentals.offers import Offer, RejectionReason, Requirements, find_rejection_reason
 from rune.rentals.record import Alternative
 
@@ -52,6 +52,8 @@ class Selection:
     least_loaded_after
         When the model is expected to be loaded on the fastest offer that fits but for the job's time, counted from
         the order; None where there is none.
+    is_last_resort
+        Whether every candidate's host failed lately: no other fits.
     """
 
     candidates: tuple[Candidate, ...]
@@ -59,6 +61,7 @@ class Selection:
     floor: Floor | None = None
     least_usd_beyond_cap: Decimal | None = None
     least_loaded_after: timedelta | None = None
+    is_last_resort: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +91,39 @@ class Market:
         until = {number: record.excluded_until() for number, record in (self.hosts or {}).items()}
         return frozenset(number for number, moment in until.items() if moment and moment > self.now)
 
+    def hosts_just_failed(self) -> frozenset[int]:
+        """Return those of them that are not even taken where no other host fits."""
+        return frozenset(
+            number
+            for number in self.hosts_to_avoid()
+            if (failed_at := (self.hosts or {})[number].failed_at) is not None
+            and self.now is not None
+            and self.now - failed_at < LEAST_EXCLUDED
+        )
+
 
 def select_offers(
     offers: Iterable[Offer], requirements: Requirements, use: ExpectedUse, market: Market
 ) -> Selection:
-    """Return what fits, ordered by what the job is expected to cost on it."""
-    avoided = market.hosts_to_avoid()
+    """Return what fits, ordered by what the job is expected to cost on it.
+
+    Where nothing does, hosts that failed others lately are taken, but for those that have just failed.
+    """
+    offers, avoided, just_failed = tuple(offers), market.hosts_to_avoid(), market.hosts_just_failed()
+    selection = _select(offers, requirements, use, market, avoided)
+    if selection.candidates or just_failed == avoided:
+        return selection
+    last = _select(offers, requirements, use, market, just_failed)
+    return replace(last, is_last_resort=True) if last.candidates else selection
+
+
+def _select(
+    offers: Collection[Offer],
+    requirements: Requirements,
+    use: ExpectedUse,
+    market: Market,
+    avoided: frozenset[int],
+) -> Selection:
     judged = [
         (offer, find_rejection_reason(offer, requirements, market.failed_machines, avoided))
         for offer in offers
@@ -146,7 +176,7 @@ def _is_in_time(told: Forecast, use: ExpectedUse) -> bool:
 
 def is_settled(selection: Selection, use: ExpectedUse, from_usd_per_hour: Decimal) -> bool:
     """Return whether no offer at or above an hourly price can cost the job less than the best one found."""
-    if not selection.candidates:
+    if not selection.candidates or selection.is_last_resort:
         return False
     return least_usd(from_usd_per_hour, use) >= selection.candidates[0].forecast.expected_usd
 

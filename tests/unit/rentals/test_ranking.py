@@ -94,6 +94,30 @@ def test_host_that_failed_lately_is_left_alone_and_then_taken_last() -> None:
     assert choose(RTX_4090, other, market=later) == [2, 1]
 
 
+@pytest.mark.parametrize(("minutes", "machines"), [(9.9, []), (10.1, [1])])
+def test_host_that_failed_lately_is_taken_after_some_minutes_where_no_other_fits(
+    minutes: float, machines: list[int]
+) -> None:
+    unfit = an_offer(machine_id=2, vram_mb=8_000)
+    market = Market(hosts={1: HostRecord(1, NOW)}, now=NOW + timedelta(minutes=minutes))
+
+    selection = select_offers(
+        [RTX_4090, unfit], replace(REQUIREMENTS, max_usd_per_hour=Decimal(5)), USE, market
+    )
+
+    assert [each.offer.machine_id for each in selection.candidates] == machines
+    assert selection.is_last_resort is bool(machines)
+    # Another one may fit that is dearer.
+    assert not is_settled(selection, USE, Decimal("Infinity"))
+    assert (2, RejectionReason.VRAM) in selection.rejections
+
+
+def test_host_that_failed_this_job_is_not_taken_where_no_other_fits() -> None:
+    market = Market({1}, {1: HostRecord(1, NOW)}, NOW + timedelta(minutes=30))
+
+    assert choose(RTX_4090, market=market) == []
+
+
 def test_host_that_downloaded_slowly_is_taken_last() -> None:
     slow = Market(hosts={1: HostRecord(mbit_per_second=8.0)}, now=NOW)
 

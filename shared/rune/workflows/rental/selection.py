@@ -188,6 +188,8 @@ def describe_selection(selection: Selection) -> dict[str, str]:
             f"min_dph excluded {selection.floor.count} cheaper offers,"
             f" from {selection.floor.from_usd_per_hour:.4f} USD per hour"
         )
+    if selection.is_last_resort:
+        labels["last_resort"] = "every host that fits failed a job lately"
     if selection.candidates:
         offer = selection.candidates[0].offer
         labels["chosen"] = f"{offer.machine_id} {name_gpus(offer)}"
