@@ -109,11 +109,16 @@ def handle(event: dict[str, object], context: Context) -> dict[str, object]:
 
     Raises
     ------
+    ValueError
+        An operator's event that is neither of the two.
     StoreUnavailableError
         A part of the tick failed, after all others were done. The next tick does its work.
     """
     if event in (LEAVE_EVENT, RENT_AGAIN_EVENT):
         return _leave(context, is_final=event == LEAVE_EVENT)
+    if "give_back" in event:
+        # An operator who mistypes it must not take a tick's answer for what was asked.
+        raise ValueError('give_back must be "all" or "none", and stand alone in the event.')
 
     def may_go_on() -> bool:
         return context.get_remaining_time_in_millis() > TIME_TO_STOP_MS

@@ -127,6 +127,22 @@ def test_key_of_another_account_proves_nothing_and_the_old_one_ends_the_rental(
     assert (gone.state, local.vastai.live()) == (RentalState.RELEASED, [])
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"give_back": "ALL"},
+        {"give_back": True},
+        {"give_back": ["all"]},
+        {"give_back": None},
+        {"give_back": "all", "stage": "dev"},
+    ],
+    ids=str,
+)
+def test_operator_s_event_that_is_mistyped_is_refused(janitor: ModuleType, event: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match='give_back must be "all" or "none"'):
+        janitor.handle(event, ShortContext())
+
+
 def write_deployment(cloud: Cloud) -> None:
     """Give the table the id that the builders' labels have."""
     row = {"pk": "DEPLOYMENT", "sk": "DEPLOYMENT", "deployment_id": DEPLOYMENT_ID}
