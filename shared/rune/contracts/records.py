@@ -60,7 +60,7 @@ class JobRecord(Document):
     error_retryable: bool | None
     """Whether the same job may succeed if it is posted again later."""
     warnings: list[str]
-    """What is done otherwise than asked, by name: `template_not_allowed`."""
+    """What is done otherwise than asked, by name: `template_not_allowed`; `renting_closed`."""
 
 
 class JobEvent(Document):

@@ -12,7 +12,18 @@ from enum import StrEnum
 
 from rune.jobs import plan
 from rune.jobs.plan import Lane
-from rune.jobs.record import ACTIVE, RELEASING, DueClass, Event, Job, Kind, Status, StepMessage, StepName
+from rune.jobs.record import (
+    ACTIVE,
+    RELEASING,
+    RENTING_CLOSED,
+    DueClass,
+    Event,
+    Job,
+    Kind,
+    Status,
+    StepMessage,
+    StepName,
+)
 from rune.storage.change import Change, Is, IsAbsentOrBefore, IsOneOf, Requirement, Value, make_change
 
 LEASE = timedelta(seconds=60)
@@ -248,15 +259,16 @@ def renewal_pace(held: timedelta, *, has_progress: bool) -> timedelta:
     return min(PROGRESS_RENEWAL, held / PROGRESS_PARTS) if has_progress else RENEWAL
 
 
-def request_cancel(job: Job, now: datetime) -> Change:
+def request_cancel(job: Job, now: datetime, *, by_operator: bool = False) -> Change:
     """Return the write of a cancel request, which the next claim sees, or the worker that has the turn."""
+    told: dict[str, Value] = {"warnings": (*(job.warnings or ()), RENTING_CLOSED)} if by_operator else {}
     return make_change(
         "request_cancel",
         now,
         # One that waits is cancelled at once.
         requires=(IsOneOf("status", ACTIVE), Is("waiting_since", None)),
         # Due at once: if the message is lost, the next tick of the janitor sends it.
-        sets={"cancel_requested_at": now, **due_for_message(job.step, now)},
+        sets={"cancel_requested_at": now, **told, **due_for_message(job.step, now)},
     )
 
 

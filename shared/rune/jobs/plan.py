@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from rune.jobs.places import QueuePlace
-from rune.jobs.record import Job, Status, StepName
+from rune.jobs.record import RENTING_CLOSED, Job, Status, StepName
 
 
 class Lane(StrEnum):
@@ -155,15 +155,21 @@ def describe(job: Job, place: QueuePlace | None = None, hindrance: str | None = 
         case Status.SUCCEEDED:
             return "Done."
         case Status.CANCELLED:
-            return "Cancelled, as was asked."
+            return f"Cancelled, {_why_cancelled(job)}."
         case Status.FAILED:
             return job.failure.sentence if job.failure else "Failed."
 
 
 def _describe_running(job: Job, hindrance: str | None) -> str:
     if not job.is_releasing:
-        return "Stopping, as was asked." if job.cancel_requested_at else STEPS[job.step].doing
+        return f"Stopping, {_why_cancelled(job)}." if job.cancel_requested_at else STEPS[job.step].doing
     return f"{STEPS[job.step].doing} Not yet possible: {hindrance}" if hindrance else STEPS[job.step].doing
+
+
+def _why_cancelled(job: Job) -> str:
+    if RENTING_CLOSED in (job.warnings or ()):
+        return "since the operator has every rented machine given back"
+    return "as was asked"
 
 
 def _describe_waiting(place: QueuePlace | None) -> str:

@@ -61,6 +61,10 @@ RELEASING = frozenset({StepName.GIVE_BACK, StepName.RELEASE})
 """Steps that give a machine back, which neither a cancel request nor the deadline interrupts."""
 
 
+RENTING_CLOSED = "renting_closed"
+"""Among the warnings of a job that the operator has cancelled, to have every machine given back."""
+
+
 class DueClass(StrEnum):
     """Why a job is due at its `due_at`. The janitor takes the classes in this order."""
 

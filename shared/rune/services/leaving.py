@@ -142,6 +142,8 @@ class Leaving:
         job = self._jobs.read(job_id)
         if job is None or not job.is_active or job.cancel_requested_at is not None:
             return
-        flagged = self._jobs.update(job_id, lifecycle.request_cancel(job, self._clock.now()))
+        flagged = self._jobs.update(
+            job_id, lifecycle.request_cancel(job, self._clock.now(), by_operator=True)
+        )
         if not isinstance(flagged, Refused):
             self._queue.send(lifecycle.message_for(flagged))

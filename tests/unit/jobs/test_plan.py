@@ -95,6 +95,10 @@ def test_lane_of_is_the_steps_own_unless_the_job_is_to_stop(job: Job, lane: Lane
         (a_claimed_job(step=StepName.MEASURE, cancel_requested_at=NOW), "Stopping, as was asked."),
         (an_ended_job(), "Done."),
         (an_ended_job(Status.CANCELLED), "Cancelled, as was asked."),
+        (
+            an_ended_job(Status.CANCELLED, warnings=("renting_closed",)),
+            "Cancelled, since the operator has every rented machine given back.",
+        ),
         (an_ended_job(Status.FAILED, failure=a_failure(sentence="It broke.")), "It broke."),
         (an_ended_job(Status.FAILED, failure=None), "Failed."),
     ],

@@ -5,6 +5,7 @@ import pytest
 
 from rune.errors import ProviderFailedError, UnreadableRowError
 from rune.jobs.lifecycle import Send
+from rune.jobs.plan import describe
 from rune.jobs.record import StepMessage
 from rune.rentals.deployment import Deployment
 from rune.rentals.record import EndReason, Rental, RentalState
@@ -98,7 +99,9 @@ def test_job_that_holds_a_machine_is_cancelled_so_that_it_rents_no_other() -> No
     departure.call(seconds=0)
     departure.call(seconds=0)
 
-    assert departure.tick.jobs.jobs[JOB_ID].cancel_requested_at == after(3000)
+    job = departure.tick.jobs.jobs[JOB_ID]
+    assert (job.cancel_requested_at, job.warnings) == (after(3000), ("renting_closed",))
+    assert describe(job) == "Stopping, since the operator has every rented machine given back."
     assert [send.message for send in departure.queue.sent] == [StepMessage(JOB_ID, 1)]
     assert isinstance(departure.queue.sent[0], Send)
 
