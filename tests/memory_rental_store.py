@@ -23,6 +23,7 @@ from rune.rentals.store import (
     EndedPage,
     Endpoint,
     ProviderLimits,
+    ReleaseQueue,
     RentalRefused,
     RentalStore,
 )
@@ -112,6 +113,24 @@ class MemoryRentalStore(RentalStore):
     def find_alive(self, limit: int) -> tuple[str, ...]:
         due = [(rental.due_at, rental.rental_id) for rental in self.rentals.values() if rental.due_at]
         return tuple(rental_id for _, rental_id in sorted(due)[:limit])
+
+
+class MemoryReleaseQueue(ReleaseQueue):
+    """The queue for releases that tenants ask for.
+
+    Attributes
+    ----------
+    rental_ids
+        Of the messages, in their order.
+    """
+
+    def __init__(self) -> None:
+        self.rental_ids: list[str] = []
+
+    @override
+    def send(self, rental_id: str) -> bool:
+        self.rental_ids.append(rental_id)
+        return True
 
 
 class ContestedRentalStore(MemoryRentalStore):

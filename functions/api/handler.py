@@ -73,7 +73,8 @@ def find_rental_service() -> "RentalService":
     """Return the way to rented machines."""
     from rune.services.rentals import RentalService  # noqa: PLC0415
 
-    return RentalService(clients.rental_store(settings.table), clock)
+    releases = clients.release_queue(settings.money_queue_url)
+    return RentalService(clients.rental_store(settings.table), clock, releases)
 
 
 @cache

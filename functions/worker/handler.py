@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 # imports and not to turns.
 import rune.net.client  # noqa: F401
 from rune import logs
-from rune.aws.sqs import decode
+from rune.aws.sqs import decode, decode_release
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError, UnreadableRowError
@@ -93,6 +93,10 @@ engine = Engine(
 )
 
 
+RELEASE_SECONDS = 20.0
+"""So long an order to destroy a machine waits for the provider's pace; then the janitor sends it."""
+
+
 class Context(Protocol):
     """What Lambda says about the invocation."""
 
@@ -109,6 +113,10 @@ def handle(event: dict[str, list[dict[str, str]]], context: Context) -> dict[str
 
 
 def _take(body: str, time_left_seconds: float) -> None:
+    rental_id = decode_release(body)
+    if rental_id is not None:
+        _release(rental_id)
+        return
     try:
         message = decode(body)
     except UnreadableRowError:
@@ -129,3 +137,34 @@ def _take(body: str, time_left_seconds: float) -> None:
         # The turn is late now or soon, and the janitor sends it again. A failed message would go to the dead-letter
         # queue after some deliveries in an outage, though nothing is wrong with it.
         log.exception("turn.store_unavailable", extra={"job_id": message.job_id, "seq": message.seq})
+
+
+def _release(rental_id: str) -> None:
+    """Send the order to destroy the machine of a rental that its tenant has ended."""
+    if not settings.vastai.is_present:
+        log.warning("release.without_account", extra={"rental_id": rental_id})
+        return
+    # Imported here: a tenant ends a machine rarely.
+    from rune.services.orphan_sweep import OrphanSweep  # noqa: PLC0415
+
+    sweep = OrphanSweep(
+        provider=clients.provider(settings.table, settings.vastai, clock),
+        rental_store=clients.rental_store(settings.table, settings.notice_queue_url),
+        jobs=store,
+        clock=clock,
+        stage=settings.vastai.stage,
+        deployments=clients.deployment_store(settings.table),
+        pause=asyncio.sleep,
+    )
+    ends_seconds = clock.monotonic_seconds() + RELEASE_SECONDS
+
+    def may_go_on() -> bool:
+        return clock.monotonic_seconds() < ends_seconds
+
+    try:
+        result = asyncio.run(sweep.destroy(rental_id, may_go_on), loop_factory=asyncio.new_event_loop)
+    except StoreUnavailableError:
+        # The janitor's next tick does the same.
+        log.exception("release.store_unavailable", extra={"rental_id": rental_id})
+    else:
+        log.info("release.ordered", extra={"rental_id": rental_id, "destroyed": result.destroyed_count})

@@ -42,7 +42,7 @@ from tests.builders import (
     an_http_event,
 )
 from tests.memory_job_store import MemoryJobStore
-from tests.memory_rental_store import MemoryRentalStore
+from tests.memory_rental_store import MemoryReleaseQueue, MemoryRentalStore
 
 REQUESTS = {
     "GET /healthz": an_http_event("GET", "/healthz", token=None),
@@ -120,7 +120,7 @@ def _app_without_aws() -> Handle:
         limiter=_NobodyIsBlocked(),
         address_policy=AddressPolicy.parse("127.0.0.0/8"),
         open_server=_no_server,
-        rentals=lambda: RentalService(MemoryRentalStore(), clock),
+        rentals=lambda: RentalService(MemoryRentalStore(), clock, MemoryReleaseQueue()),
         links=lambda: LinkService(NoSigningKeys(), clock),
         schedules=_no_schedules,
         webhooks=_no_webhooks,

@@ -14,6 +14,7 @@ from rune.errors import InvalidRequestError
 from rune.jobs.record import Status
 from rune.rentals.record import EndReason, RentalState
 from rune.services.rentals import RentalService
+from tests.memory_rental_store import MemoryReleaseQueue
 from tests.simulation.caps import REQUESTS, SLOW_SECONDS, Overshoot, find_overshoots, run_capped_day
 from tests.simulation.faults import CALM, Odds
 from tests.simulation.rented_days import SETTINGS, STORMY
@@ -82,7 +83,7 @@ def test_kept_machine_can_be_extended_for_its_job_s_money_alone() -> None:
     world.submit(rented_instance(MODEL, keep_seconds=300, max_cost_usd=0.08, max_runtime_seconds=600))
     account = world.account
     assert account is not None
-    rentals = RentalService(account.rental_store, SkewedClock(world))
+    rentals = RentalService(account.rental_store, SkewedClock(world), MemoryReleaseQueue())
 
     def extend() -> None:
         (rental,) = account.rental_store.rentals.values()

@@ -27,6 +27,7 @@ from rune.jobs.telling import TellingStore
 from rune.services.admission.requests import Admitted
 from rune.services.jobs import Caller, JobService
 from rune.services.rentals import RentalService
+from tests.memory_rental_store import MemoryReleaseQueue
 from tests.simulation import rest, telling
 from tests.simulation.faults import CALM, Crash, Fault, Odds
 from tests.simulation.janitor import TICK_SECONDS, Janitor
@@ -154,7 +155,7 @@ class World:
         if self.account is None:
             return
         rental_store = FaultyRentalStore(self, self.account.rental_store, stall=Fault.OVERTAKEN)
-        service = RentalService(rental_store, SkewedClock(self))
+        service = RentalService(rental_store, SkewedClock(self), MemoryReleaseQueue())
         with suppress(Crash, StoreUnavailableError, RequestError):
             rentals = service.list_rentals(CALLER.tenant)
             if rentals:

@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 """Of messages; a later version writes a higher number, as `format`, into those that this one would misread."""
 
+RELEASE_FORMAT = 2
+"""Of messages for the release of a rental. A version that does not know them leaves them alone, and its janitor
+destroys the machine a tick later."""
+
 LARGEST_SEQ = 10**9
 """Highest turn that is read; no job takes as many. boto3 raises on numbers too long for DynamoDB (38 digits)."""
 
@@ -92,6 +96,20 @@ def encode(message: StepMessage) -> str:
     return json.dumps({"job_id": message.job_id, "seq": message.seq})
 
 
+def encode_release(rental_id: str) -> str:
+    """Return the body of a message for the release of a rental."""
+    return json.dumps({"format": RELEASE_FORMAT, "release": rental_id})
+
+
+def decode_release(body: str) -> str | None:
+    """Return the rental that a body asks to release, or None if it is another message."""
+    match _read(body):
+        case {"format": number, "release": str(rental_id)} if number == RELEASE_FORMAT:
+            return rental_id
+        case _:
+            return None
+
+
 def decode(body: str) -> StepMessage | None:
     """Return the message that a body holds, or None if it is not a step message.
 
@@ -102,14 +120,18 @@ def decode(body: str) -> StepMessage | None:
     UnreadableRowError
         It is in a later format.
     """
-    try:
-        plain = json.loads(body)
-    except (ValueError, RecursionError):  # the latter: nested deeper than Python reads
-        return None
-    match plain:
+    match _read(body):
         case {"format": int(number)} if number > FORMAT:
             raise UnreadableRowError(f"This version does not understand messages in format {number}.")
         case {"job_id": str(job_id), "seq": int(seq)} if not isinstance(seq, bool):
             return StepMessage(job_id, seq) if 0 < seq <= LARGEST_SEQ else None
         case _:
             return None
+
+
+def _read(body: str) -> object:
+    """Return what a body holds; None where it is no JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):  # the latter: nested deeper than Python reads
+        return None

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rune.aws.intake_queues import SqsIntake
     from rune.aws.notices import SqsNoticeQueue
     from rune.aws.outbox import DynamoOutbox
+    from rune.aws.release_queue import SqsReleaseQueue
     from rune.aws.rental_store import DynamoRentalStore
     from rune.aws.s3 import S3Links, S3ObjectStore
     from rune.aws.schedule_store import DynamoScheduleStore
@@ -279,6 +280,12 @@ class Clients:
         from rune.aws.s3 import S3ObjectStore
 
         return S3ObjectStore(lambda: self._s3, bucket, JSON_LINES)
+
+    def release_queue(self, queue_url: str) -> SqsReleaseQueue:
+        """Return the way to who destroys machines, through the queue of the money lane."""
+        from rune.aws.release_queue import SqsReleaseQueue
+
+        return SqsReleaseQueue(lambda: self._sqs, queue_url)
 
     def dead_letters(self, queue_url: str) -> SqsDeadLetters:
         """Return the dead-letter queue."""

@@ -34,6 +34,14 @@ class EndedPage:
     position: str | None = None
 
 
+class ReleaseQueue(Protocol):
+    """Who destroys machines hears of a rental that its tenant has ended."""
+
+    def send(self, rental_id: str) -> bool:
+        """Send the message; return False if the queue did not take it. The janitor's tick does the same work."""
+        ...
+
+
 class RentalStore(Protocol):
     """Where rentals are stored. Every method raises StoreUnavailableError when the store cannot be reached."""
 

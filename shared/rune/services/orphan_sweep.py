@@ -138,6 +138,15 @@ class OrphanSweep:
             sweep.result.destroyed_count = orders.destroyed_count
         return sweep.result
 
+    async def destroy(self, rental_id: str, may_go_on: Callable[[], bool]) -> SweepResult:
+        """Destroy the machine of one rental if its row says that it should not be alive; the sweep proves it."""
+        calls = PatientCalls(self._pause, may_go_on)
+        orders = DestroyOrders(self._provider, self._rental_store, self._clock, calls)
+        sweep = _Sweep(calls, orders, SweepResult())
+        await self._reconcile_all(sweep, {rental_id: ()}, None)
+        sweep.result.destroyed_count = orders.destroyed_count
+        return sweep.result
+
     async def _sweep(self, sweep: _Sweep) -> None:
         # Rows first: a machine that is ordered after this is missing from them, but is read by its label below.
         rental_ids = self._rental_store.find_alive(RENTALS_PER_SWEEP)

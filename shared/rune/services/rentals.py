@@ -15,7 +15,7 @@ from rune.errors import (
 from rune.rentals import lifecycle
 from rune.rentals.bills import cost_so_far_micro_usd
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.rentals.store import EndedPage, RentalStore, update_rental
+from rune.rentals.store import EndedPage, ReleaseQueue, RentalStore, update_rental
 from rune.storage.change import Change
 
 _LONGEST_RENTAL_ID = 64
@@ -31,9 +31,10 @@ class RentalService:
     Every method raises StoreUnavailableError when the rental store cannot be reached.
     """
 
-    def __init__(self, rental_store: RentalStore, clock: Clock) -> None:
+    def __init__(self, rental_store: RentalStore, clock: Clock, releases: ReleaseQueue) -> None:
         self._rental_store = rental_store
         self._clock = clock
+        self._releases = releases
 
     def list_rentals(self, tenant: str, state: RentalState | None = None) -> tuple[Rental, ...]:
         """Return the tenant's rentals that may bill, oldest first; those of one state where one is named."""
@@ -65,9 +66,10 @@ class RentalService:
         return self._visible(self._rental_store.read(rental_id), tenant, rental_id)
 
     def end(self, tenant: str, rental_id: str) -> Rental:
-        """Return the rental with its release asked for; the janitor destroys the machine until it is proven gone.
+        """Return the rental with its release asked for.
 
-        Of an ended rental nothing is asked.
+        A worker sends the order to destroy the machine at once, and the janitor goes on until it is proven gone. Of
+        an ended rental nothing is asked.
 
         Raises
         ------
@@ -83,7 +85,10 @@ class RentalService:
             _require_kept(rental)
             return lifecycle.ask_release(rental, EndReason.CALLER_ENDED, now)
 
-        return self._update(tenant, rental_id, decide)
+        rental = self._update(tenant, rental_id, decide)
+        if rental.state is RentalState.RELEASING:
+            self._releases.send(rental.rental_id)
+        return rental
 
     def extend(self, tenant: str, rental_id: str, keep: timedelta) -> Rental:
         """Return the rental with its end moved to `keep` from now, which may be earlier than before.

@@ -165,7 +165,7 @@ def test_delete_gives_a_kept_machine_back(api: ModuleType, cloud: Cloud) -> None
     response = delete(api)
 
     assert (response.status, response.document) == (202, RELEASING)
-    assert cloud.operations == ["GetItem", "BatchGetItem", "UpdateItem"]
+    assert cloud.operations == ["GetItem", "BatchGetItem", "UpdateItem", "SendMessage"]
     assert the_rental_store(cloud).read(RENTAL_ID) == a_kept_rental(
         state=RentalState.RELEASING,
         version=7,

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from rune.aws.job_store import DynamoJobStore
 from rune.aws.rental_store import DynamoRentalStore
+from rune.aws.sqs import encode_release
 from rune.errors import SettingsError, StoreUnavailableError
 from rune.events.record import Subject, SubjectKind
 from rune.jobs.admission import Admission
@@ -401,3 +402,12 @@ def test_worker_without_an_account_lets_a_job_wait_whose_machine_may_be_alive(
     assert history is not None
     assert (history.job.status, history.job.step) == (Status.RUNNING, StepName.RELEASE)
     assert history.events[-1].error_type == "provider_key"
+
+
+def test_worker_without_an_account_leaves_a_release_to_the_operator(
+    cloud: Cloud, money: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert money.handle(an_sqs_event(encode_release(f"{JOB_ID}-1")), CONTEXT) == DONE
+
+    assert cloud.received("dead-letter") == []
+    assert "release.without_account" in [record.msg for record in caplog.records]

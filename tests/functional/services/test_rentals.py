@@ -22,7 +22,7 @@ from rune.rentals.store import RentalStore
 from rune.services.rentals import RentalService
 from rune.storage.change import Change
 from tests.builders import JOB_ID, FakeClock, after
-from tests.memory_rental_store import ContestedRentalStore, MemoryRentalStore
+from tests.memory_rental_store import ContestedRentalStore, MemoryReleaseQueue, MemoryRentalStore
 from tests.rental_builders import (
     ALIVE,
     OTHER_JOB_ID,
@@ -47,7 +47,7 @@ HELD = (RentalState.INTENDED, RentalState.CREATED, RentalState.RUNNING)
 
 
 def a_service(rental_store: RentalStore, seconds: float = LATER) -> RentalService:
-    return RentalService(rental_store, FakeClock(after(seconds)))
+    return RentalService(rental_store, FakeClock(after(seconds)), MemoryReleaseQueue())
 
 
 # ---------------------------------------------------------------- what happens
@@ -75,6 +75,16 @@ def test_end_gives_a_kept_machine_up(rental_store: RentalStore) -> None:
         end_reason=EndReason.CALLER_ENDED,
         release_asked_at=after(LATER),
     )
+
+
+def test_end_has_the_machine_destroyed_at_once(rental_store: RentalStore) -> None:
+    rental_store.open(a_kept_rental())
+    releases = MemoryReleaseQueue()
+    service = RentalService(rental_store, FakeClock(after(LATER)), releases)
+
+    service.end("default", RENTAL_ID)
+
+    assert releases.rental_ids == [RENTAL_ID]
 
 
 def test_end_changes_nothing_when_the_machine_is_given_up_already(rental_store: RentalStore) -> None:

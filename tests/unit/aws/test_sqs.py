@@ -1,6 +1,7 @@
 import pytest
 
-from rune.aws.sqs import decode, encode
+from rune.aws.sqs import decode, decode_release, encode, encode_release
+from rune.errors import UnreadableRowError
 from rune.jobs.record import StepMessage
 from tests.builders import JOB_ID, a_sample_event, an_sqs_event
 
@@ -54,3 +55,28 @@ def test_decode_returns_none_when_the_body_is_not_a_step_message(body: str) -> N
 )
 def test_decode_ignores_members_that_a_later_version_added(more: str) -> None:
     assert decode('{"job_id": "a", "seq": 1, ' + more + "}") == StepMessage("a", 1)
+
+
+def test_decode_release_returns_what_was_encoded() -> None:
+    assert decode_release(encode_release("a-1")) == "a-1"
+
+
+def test_message_for_a_release_is_none_of_a_step_and_left_alone_by_earlier_versions() -> None:
+    with pytest.raises(UnreadableRowError):
+        decode(encode_release("a-1"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[" * 99_999,
+        "null",
+        encode(StepMessage(JOB_ID, 1)),
+        '{"release": "a-1"}',
+        '{"format": 3, "release": "a-1"}',
+        '{"format": 2, "release": 1}',
+    ],
+)
+def test_decode_release_returns_none_when_the_body_is_another_message(body: str) -> None:
+    assert decode_release(body) is None

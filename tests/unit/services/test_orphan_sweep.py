@@ -779,3 +779,30 @@ def test_sweep_never_waits_beyond_its_time(endpoint: Endpoint) -> None:
     tick.sweep(lambda: tick.clock.now() - began_at < BUDGET)
 
     assert sum(tick.pauses_seconds) <= BUDGET.total_seconds()
+
+
+def destroy(tick: Tick, rental_id: str = RENTAL_ID) -> SweepResult:
+    return asyncio.run(tick.orphan_sweep.destroy(rental_id, lambda: True))
+
+
+def test_destroy_sends_the_order_for_a_rental_that_its_tenant_has_ended() -> None:
+    ended = a_kept_rental(state=RentalState.RELEASING, release_asked_at=after(3000))
+    tick = a_tick(ended, instances=(MACHINE,))
+
+    result = destroy(tick)
+
+    assert result.destroyed_count == 1
+    assert tick.market.called("destroy") == [CONTRACT_ID]
+    assert tick.market.called("list_instances") == []
+
+
+@pytest.mark.parametrize("rental", [a_kept_rental(kept_until=after(9000)), a_released_rental()])
+def test_destroy_leaves_a_rental_alone_that_should_be_as_it_is(rental: Rental) -> None:
+    tick = a_tick(rental, instances=(MACHINE,))
+
+    assert destroy(tick).destroyed_count == 0
+    assert tick.market.called("destroy") == []
+
+
+def test_destroy_does_nothing_for_a_rental_that_is_unknown() -> None:
+    assert destroy(a_tick(), f"{OTHER_JOB_ID}-1").destroyed_count == 0
