@@ -263,6 +263,7 @@ def test_notices_come_ten_at_a_time_and_leave_room_for_six_tries() -> None:
     source = event["Properties"]
     assert source["Queue"] == {"Fn::GetAtt": ["NoticeQueue", "Arn"]}
     assert source["BatchSize"] == 10
+    assert source["MaximumBatchingWindowInSeconds"] == 1
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert QUEUES["NoticeQueue"]["VisibilityTimeout"] >= 6 * FUNCTIONS["NotifierFunction"]["Timeout"]
 
