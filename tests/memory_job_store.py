@@ -7,6 +7,7 @@ does the same is tested in `tests/functional/aws/test_job_store.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import override
 
@@ -245,13 +246,11 @@ class MemoryJobStore(JobStore):
         return self._callbacks.get(job.job_id) if job.calls_back else None
 
     @override
-    def replace_callback(self, job: Job, callback: Callback) -> bool:
+    def replace_callback(self, job: Job, before: Callback, after: Callback) -> bool:
         found = self._callbacks.get(job.job_id)
-        if found is None:
+        if found is None or found.version != before.version:
             return False
-        if callback.asked_at and found.asked_at and found.asked_at > callback.asked_at:
-            return False
-        self._callbacks[job.job_id] = callback
+        self._callbacks[job.job_id] = replace(after, version=before.version + 1)
         return True
 
     @override

@@ -138,6 +138,14 @@ MUTANTS = (
         DESK_TESTS,
     ),
     Mutant(
+        "newer token takes the answer of an earlier one",
+        ANSWERS,
+        "            for token in callback.tokens:\n",
+        "            for token in callback.tokens[:1]:\n",
+        "Whoever may send could take the answer of another workflow, which would wait until it times out.",
+        DESK_TESTS,
+    ),
+    Mutant(
         "end is not told to a new token",
         ANSWERS,
         "if job is not None and not job.is_active and callback.task_token is not None:",
@@ -146,11 +154,11 @@ MUTANTS = (
         DESK_TESTS,
     ),
     Mutant(
-        "older token takes the place of a newer one",
+        "token is written over one that came at the same moment",
         ROWS,
-        " AND (attribute_not_exists(asked_at) OR asked_at <= :asked_at)",
-        " AND attribute_exists(pk) OR asked_at <= :asked_at",
-        "Messages that come out of order would leave a token on the job for which nothing waits.",
+        "(attribute_not_exists(version) OR version = :before)",
+        "(attribute_not_exists(version) OR version <> :before OR version = :before)",
+        "The workflow that waits with the lost token would never be answered.",
         ("tests/functional/aws/test_job_store_submit.py",),
     ),
 )

@@ -322,9 +322,9 @@ class FaultyStore(JobStore):
         return self._calls.read("read_callback", lambda: self._world.table.read_callback(job))
 
     @override
-    def replace_callback(self, job: Job, callback: Callback) -> bool:
+    def replace_callback(self, job: Job, before: Callback, after: Callback) -> bool:
         return self._calls.transact(
-            "replace_callback", lambda: self._world.table.replace_callback(job, callback)
+            "replace_callback", lambda: self._world.table.replace_callback(job, before, after)
         )
 
     @override

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -177,16 +178,18 @@ def callback_item(job: Job, callback: Callback) -> dict[str, AttributeValueTypeD
     return {**job_key(job.job_id, CALLBACK_KEY), **to_row(callback), **expires_at}
 
 
-def callback_replacement(table: str, job: Job, callback: Callback) -> TransactWriteItemTypeDef:
-    """Return the write that puts a callback in place of one that was not asked for later."""
-    item = callback_item(job, callback)
-    put: TransactWriteItemTypeDef = {
-        "Put": {"TableName": table, "Item": item, "ConditionExpression": "attribute_exists(pk)"}
+def callback_replacement(table: str, job: Job, before: Callback, after: Callback) -> TransactWriteItemTypeDef:
+    """Return the write that puts a callback in place of one that nobody has written since it was read."""
+    # Rows of earlier versions have no number.
+    is_as_read = "attribute_exists(pk) AND (attribute_not_exists(version) OR version = :before)"
+    return {
+        "Put": {
+            "TableName": table,
+            "Item": callback_item(job, replace(after, version=before.version + 1)),
+            "ConditionExpression": is_as_read,
+            "ExpressionAttributeValues": {":before": attribute("version", before.version)},
+        }
     }
-    if "asked_at" in item:
-        put["Put"]["ConditionExpression"] += " AND (attribute_not_exists(asked_at) OR asked_at <= :asked_at)"
-        put["Put"]["ExpressionAttributeValues"] = {":asked_at": item["asked_at"]}
-    return put
 
 
 def callback_from_item(item: Item) -> Callback:

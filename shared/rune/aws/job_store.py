@@ -365,8 +365,8 @@ class DynamoJobStore(JobStore):
         return job_rows.callback_from_item(rows[0]) if rows else None
 
     @override
-    def replace_callback(self, job: Job, callback: Callback) -> bool:
-        write = job_rows.callback_replacement(self._table.name, job, callback)
+    def replace_callback(self, job: Job, before: Callback, after: Callback) -> bool:
+        write = job_rows.callback_replacement(self._table.name, job, before, after)
         try:
             self._table.transact([write])
         except ConditionFailedError:

@@ -259,13 +259,24 @@ class Callback:
     execution
         The workflow's execution, by its ARN.
     asked_at
-        When the workflow asked with this token, by the queue's clock: the latest token is the one that counts.
+        When the workflow asked with this token, by the queue's clock.
+    other_tokens
+        Of the same workflow, the newest first. Which of all still waits is not known here.
+    version
+        Rises with each write.
     """
 
     callback_url: str | None = None
     task_token: str | None = field(default=None, repr=False)
     execution: str | None = None
     asked_at: datetime | None = None
+    other_tokens: tuple[str, ...] = field(default=(), repr=False)
+    version: int = 1
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """All that are known."""
+        return self.other_tokens if self.task_token is None else (self.task_token, *self.other_tokens)
 
 
 @dataclass(frozen=True, slots=True)

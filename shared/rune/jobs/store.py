@@ -230,12 +230,12 @@ class JobStore(Protocol):
         """Return whom the job tells; None where it tells nobody."""
         ...
 
-    def replace_callback(self, job: Job, callback: Callback) -> bool:
+    def replace_callback(self, job: Job, before: Callback, after: Callback) -> bool:
         """Tell others than before, such as the newest task token of a workflow that asked again.
 
-        Return False where the job has no callback, or one that was asked for later; then nothing is written. What
-        was told before is not told again: whoever replaces the callback of a job that has ended tells its end by
-        itself.
+        Return False where the job has no callback, or it was written since `before` was read; then nothing is
+        written. What was told before is not told again: whoever replaces the callback of a job that has ended tells
+        its end by itself.
         """
         ...
 

@@ -120,8 +120,8 @@ class TellingStore(JobStore):
         return self._store.read_callback(job)
 
     @override
-    def replace_callback(self, job: Job, callback: Callback) -> bool:
-        return self._store.replace_callback(job, callback)
+    def replace_callback(self, job: Job, before: Callback, after: Callback) -> bool:
+        return self._store.replace_callback(job, before, after)
 
     @override
     def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, override
 
 from rune.contracts.problems import Problem
+from rune.errors import StoreUnavailableError
 from rune.events.record import PublicEvent, SubjectKind
 from rune.events.sink import Sink
 from rune.jobs.record import Callback, Job, Status
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 LONGEST_ERROR = 256
 LONGEST_CAUSE = 32_768
 """In characters. https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskFailure.html"""
+
+MOST_TOKENS = 5
+"""Of a job, the newest. A state that is tried again has one that waits; the others are gone, or not its own."""
 
 ENDS = frozenset({"rune.job.succeeded", "rune.job.failed", "rune.job.cancelled"})
 
@@ -77,6 +81,14 @@ def answer_of(job: Job) -> Succeeded | Unsuccessful:
     return Unsuccessful(failure.code if failure else job.status.value, json.dumps(told)[:LONGEST_CAUSE])
 
 
+def with_token(found: Callback, asking: Callback) -> Callback:
+    """Return what a job tells once another token has asked: to the latest tokens, and where else as before."""
+    is_earlier = bool(asking.asked_at and found.asked_at and asking.asked_at < found.asked_at)
+    newest, other = (found, asking) if is_earlier else (asking, found)
+    others = dict.fromkeys((*other.tokens, *newest.other_tokens))
+    return replace(newest, callback_url=found.callback_url, other_tokens=tuple(others)[: MOST_TOKENS - 1])
+
+
 class WorkflowAnswers(Sink):
     """Answers the tokens of jobs that have one, each once."""
 
@@ -98,29 +110,41 @@ class WorkflowAnswers(Sink):
         is_end = any(event.event_type in ENDS for event in events)
         job = (self._jobs.read if is_end else self._jobs.glance)(subject.subject_id)
         callback = None if job is None else self._jobs.read_callback(job)
-        if job is not None and callback is not None and callback.task_token is not None:
-            self._tell(job, callback.task_token)
+        if job is not None and callback is not None:
+            for token in callback.tokens:
+                self._tell(job, token)
 
     def follow(self, job_id: str, callback: Callback) -> None:
         """Have a job that is there tell the one who asks now, as after a retry of a state.
 
         An end that was told to an earlier token is told again, to this one. The job is read after the token was
         written: if it ends later, the end is told to this token in the usual way.
+
+        The earlier tokens stay. Who may send can claim any execution, and must not take its answer away; to a token
+        that nothing waits for, an answer does nothing.
+
+        Raises
+        ------
+        StoreUnavailableError
+            Another token was written at the same moment; the next try finds it.
         """
-        if not self._replace(job_id, callback):
+        if not self._add(job_id, callback):
             log.info("task.not_followed", extra={"job_id": job_id})
             return
         job = self._jobs.read(job_id)
         if job is not None and not job.is_active and callback.task_token is not None:
             self._tell(job, callback.task_token)
 
-    def _replace(self, job_id: str, callback: Callback) -> bool:
+    def _add(self, job_id: str, callback: Callback) -> bool:
         job = self._jobs.read(job_id)
         found = None if job is None else self._jobs.read_callback(job)
         if job is None or found is None:
             return False
-        # Where else the job tells of its end stays as it is.
-        return self._jobs.replace_callback(job, replace(callback, callback_url=found.callback_url))
+        if callback.task_token in found.tokens:
+            return True
+        if not self._jobs.replace_callback(job, found, with_token(found, callback)):
+            raise StoreUnavailableError("The job's tokens are being written by others.")
+        return True
 
     def refuse(self, token: str, problem: Problem) -> None:
         """End a task whose order was not accepted."""

@@ -299,32 +299,29 @@ def test_job_without_callback_tells_nobody(store: JobStore) -> None:
     submit(store, a_job())
 
     assert store.read_callback(a_job()) is None
-    assert not store.replace_callback(a_job(), CALLBACK)
+    assert not store.replace_callback(a_job(), CALLBACK, CALLBACK)
     assert store.read_callback(a_job(calls_back=True)) is None
 
 
 def test_newest_task_token_takes_the_place_of_the_earlier_one(store: JobStore) -> None:
     job = a_job(calls_back=True)
     store.submit(Submission(job, "{}", an_event(), callback=CALLBACK))
-    newest = Callback(None, "token-2", CALLBACK.execution)
+    newest = Callback(None, "token-2", CALLBACK.execution, NOW, ("token-1",))
 
-    assert store.replace_callback(job, newest)
+    assert store.replace_callback(job, CALLBACK, newest)
 
-    assert store.read_callback(job) == newest
+    assert store.read_callback(job) == replace(newest, version=2)
 
 
-@pytest.mark.parametrize(("asked_seconds", "is_latest"), [(-1, False), (0, True), (1, True)])
-def test_token_that_was_asked_for_later_stays(
-    store: JobStore, asked_seconds: int, *, is_latest: bool
-) -> None:
+def test_token_that_was_written_meanwhile_stays(store: JobStore) -> None:
     job = a_job(calls_back=True)
-    first = Callback(None, "token-1", CALLBACK.execution, NOW)
-    other = replace(first, task_token="token-2", asked_at=after(asked_seconds))
-    store.submit(Submission(job, "{}", an_event(), callback=first))
+    store.submit(Submission(job, "{}", an_event(), callback=CALLBACK))
+    meanwhile = replace(CALLBACK, other_tokens=("token-2",))
+    assert store.replace_callback(job, CALLBACK, meanwhile)
 
-    assert store.replace_callback(job, other) is is_latest
+    assert not store.replace_callback(job, CALLBACK, replace(CALLBACK, other_tokens=("token-3",)))
 
-    assert store.read_callback(job) == (other if is_latest else first)
+    assert store.read_callback(job) == replace(meanwhile, version=2)
 
 
 def test_callback_stays_as_it_was_when_the_request_is_repeated(store: JobStore) -> None:

@@ -97,7 +97,7 @@ def test_new_token_leaves_the_jobs_other_receiver_as_it_was() -> None:
 
     WorkflowAnswers(store, MemoryTasks()).follow(JOB_ID, second)
 
-    assert store.read_callback(job) == replace(second, callback_url=url)
+    assert store.read_callback(job) == replace(second, callback_url=url, other_tokens=("first",), version=2)
 
 
 @pytest.mark.parametrize("job", [None, a_job()])

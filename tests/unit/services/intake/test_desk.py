@@ -7,10 +7,12 @@ from itertools import cycle
 import pytest
 
 from rune.errors import StoreUnavailableError
+from rune.events.record import PublicEvent, Subject, SubjectKind
 from rune.jobs.record import Callback, Kind, Status
 from rune.services.intake import patience
 from rune.services.intake.inbox import LINES_BETWEEN_ANSWERS
 from rune.services.intake.ways import Way
+from rune.services.workflow_answers import MOST_TOKENS, WorkflowAnswers
 from rune.tenants.settings import TenantSettings
 from tests.builders import NOW, a_benchmark_request, a_failure, after, an_ended_job
 from tests.unit.services.intake.offices import Office, a_body, a_drop_event, an_order, known_tenants
@@ -394,7 +396,41 @@ def test_newest_token_stays_on_the_job_in_whatever_order_they_come(
     (job,) = office.jobs
     callback = office.store.read_callback(job)
     assert callback is not None
-    assert callback.task_token == "second"
+    assert callback.tokens == ("second", "first")
+
+
+def test_end_is_told_to_each_known_token(office: Office) -> None:
+    for number, token in enumerate(("real", "claimed", "real")):
+        office.take(Way.WORKFLOW, a_task(token), sent_at=after(number))
+    (job,) = office.jobs
+    office.store.jobs[job.job_id] = an_ended_job(job_id=job.job_id, calls_back=True)
+
+    subject = Subject(SubjectKind.JOB, job.job_id)
+    end = PublicEvent("rune.job.succeeded", job.tenant, subject, 2, NOW, {})
+    WorkflowAnswers(office.store, office.tasks).publish([end])
+
+    assert {answer[:2] for answer in office.tasks.answers} == {("succeed", "real"), ("succeed", "claimed")}
+
+
+def test_newest_few_tokens_are_kept(office: Office) -> None:
+    for number in range(MOST_TOKENS + 2):
+        office.take(Way.WORKFLOW, a_task(f"token-{number}"), sent_at=after(number))
+
+    (job,) = office.jobs
+    callback = office.store.read_callback(job)
+    assert callback is not None
+    assert callback.tokens == ("token-6", "token-5", "token-4", "token-3", "token-2")
+
+
+def test_task_comes_again_when_another_token_was_written_at_the_same_moment(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.take(Way.WORKFLOW, a_task("first"))
+    with monkeypatch.context() as patch:
+        patch.setattr(office.store, "replace_callback", lambda *_: False)
+        assert office.take(Way.WORKFLOW, a_task("second"), sent_at=after(1)) is not None
+
+    assert office.take(Way.WORKFLOW, a_task("second"), sent_at=after(1), receive_count=2) is None
 
 
 def test_job_that_has_ended_answers_a_new_token_at_once(office: Office) -> None:
