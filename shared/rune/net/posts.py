@@ -15,9 +15,6 @@ from rune.net.client import open_client
 from rune.net.guarded_network import GuardedNetwork, Resolve, resolve_ipv4
 
 CONNECT_TIMEOUT_SECONDS = 5.0
-READ_TIMEOUT_SECONDS = 10.0
-"""Of silence before the answer's head; with connecting no more than the total."""
-
 TOTAL_TIMEOUT_SECONDS = 15.0
 
 _BODY_SECONDS = 2.0
@@ -92,7 +89,9 @@ class PostClient:
                 f"There was no answer within {self._total_timeout_seconds:g} seconds."
             ) from error
         except httpx.TransportError as error:
-            raise server_error(error, has_begun=has_begun, idle_seconds=READ_TIMEOUT_SECONDS) from error
+            raise server_error(
+                error, has_begun=has_begun, idle_seconds=self._total_timeout_seconds
+            ) from error
         return PostAnswer(response.status_code, retry_after_seconds(response.headers), head)
 
     async def aclose(self) -> None:
@@ -108,7 +107,7 @@ class PostClient:
             self._clients[scheme] = open_client(
                 policy,
                 connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
-                read_timeout_seconds=READ_TIMEOUT_SECONDS,
+                read_timeout_seconds=self._total_timeout_seconds,
                 network=GuardedNetwork(policy, resolve=self._resolve),
             )
         return self._clients[scheme]

@@ -4,6 +4,7 @@ import asyncio
 import time
 from ipaddress import ip_address
 
+import httpx
 import pytest
 
 from rune.errors import (
@@ -15,8 +16,9 @@ from rune.errors import (
     ServerUnreachableError,
 )
 from rune.net.addresses import Address, AddressPolicy, parse_receiver_url
-from rune.net.guarded_network import Resolve, resolve_ipv4
-from rune.net.posts import PostAnswer, PostClient
+from rune.net.client import open_client
+from rune.net.guarded_network import GuardedNetwork, Resolve, resolve_ipv4
+from rune.net.posts import TOTAL_TIMEOUT_SECONDS, PostAnswer, PostClient
 from tests.unit.llm.scripted_server import (
     Hold,
     Pause,
@@ -165,6 +167,31 @@ def test_receiver_has_so_long_to_answer(script: Script) -> None:
 
     assert isinstance(answer, ServerTimeoutError)
     assert time.monotonic() - began < 1
+
+
+def test_receiver_may_be_silent_for_all_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_timeouts: list[float] = []
+
+    def open_watched(
+        policy: AddressPolicy,
+        *,
+        connect_timeout_seconds: float,
+        read_timeout_seconds: float,
+        network: GuardedNetwork,
+    ) -> httpx.AsyncClient:
+        read_timeouts.append(read_timeout_seconds)
+        return open_client(
+            policy,
+            connect_timeout_seconds=connect_timeout_seconds,
+            read_timeout_seconds=read_timeout_seconds,
+            network=network,
+        )
+
+    monkeypatch.setattr("rune.net.posts.open_client", open_watched)
+
+    post([whole(200, 1)], timeout_seconds=TOTAL_TIMEOUT_SECONDS)
+
+    assert read_timeouts == [15]
 
 
 def test_status_counts_though_the_body_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
