@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from api.auth import admitted_caller_of
 from api.problems import responses
@@ -28,11 +28,15 @@ from rune.contracts.webhooks import (
     WebhookStatusName,
 )
 from rune.services.webhooks import ShownSecret, WebhookService
+from rune.webhooks.lifecycle import find_next_attempt
 from rune.webhooks.record import Delivery, DeliveryState, Endpoint
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=responses(401, 403, 422, 503))
 
 _WITH_BODY = responses(400, 413, 415)
+
+type Rotation = Annotated[SecretRotation, Body(default_factory=SecretRotation)]
+"""A request without a body asks for the defaults."""
 
 type WebhookId = Annotated[str, Path(description="`wh_…`, or `cb_<job_id>` for a job's `callback_url`.")]
 
@@ -62,7 +66,7 @@ async def get_callback_secret(request: Request) -> WebhookSecret:
 
 
 @router.post("/callback-secret/rotate-secret", responses=_WITH_BODY | responses(409))
-async def rotate_callback_secret(request: Request, body: SecretRotation) -> WebhookSecret:
+async def rotate_callback_secret(request: Request, body: Rotation) -> WebhookSecret:
     """Replace that secret; for a while deliveries are signed with both."""
     service, tenant = _service_for(request)
     return _secret(service.rotate_callback_secret(tenant, timedelta(seconds=body.overlap_seconds)))
@@ -98,7 +102,7 @@ async def remove_webhook(request: Request, webhook_id: WebhookId) -> None:
 
 
 @router.post("/{webhook_id}/rotate-secret", responses=_WITH_BODY | responses(404, 409))
-async def rotate_secret(request: Request, webhook_id: WebhookId, body: SecretRotation) -> WebhookSecret:
+async def rotate_secret(request: Request, webhook_id: WebhookId, body: Rotation) -> WebhookSecret:
     """Replace a webhook's secret; for a while deliveries are signed with both. The new one is shown once."""
     service, tenant = _service_for(request)
     return _secret(service.rotate(tenant, webhook_id, timedelta(seconds=body.overlap_seconds)))
@@ -133,7 +137,7 @@ async def list_deliveries(  # the query, one parameter each
         state=None if state is None else DeliveryState(state),
     )
     return DeliveryList(
-        deliveries=[_summary(each) for each in page.deliveries],
+        deliveries=[_summary(endpoint, each) for each in page.deliveries],
         next_cursor=None if page.position is None else str(page.position),
     )
 
@@ -144,7 +148,7 @@ async def get_delivery(request: Request, webhook_id: WebhookId, event_id: str) -
     service, tenant = _service_for(request)
     endpoint = service.find(tenant, webhook_id, or_callback=True)
     delivery = service.log.find(endpoint, event_id)
-    return DeliveryRecord(**_summary(delivery).model_dump(), body=json.loads(delivery.body))
+    return DeliveryRecord(**_summary(endpoint, delivery).model_dump(), body=json.loads(delivery.body))
 
 
 @router.post("/{webhook_id}/redeliver", status_code=202, responses=_WITH_BODY | responses(404, 409))
@@ -189,13 +193,13 @@ def _secret(secret: ShownSecret) -> WebhookSecret:
     return WebhookSecret(secret=secret.text, old_secret_valid_until=secret.old_valid_until)
 
 
-def _summary(delivery: Delivery) -> DeliverySummary:
+def _summary(endpoint: Endpoint, delivery: Delivery) -> DeliverySummary:
     return DeliverySummary(
         event_id=delivery.event_id,
         type=delivery.event_type,
         state=delivery.state.value,
         created_at=delivery.created_at,
-        next_attempt_at=delivery.due_at,
+        next_attempt_at=find_next_attempt(endpoint, delivery),
         attempts=[
             AttemptRecord(
                 number=each.number,

@@ -121,7 +121,7 @@ class DeliverySummary(Document):
     """`pending` was never tried; `failed` is not tried again by itself."""
     created_at: datetime
     next_attempt_at: datetime | None
-    """When it is tried again, at the soonest; null unless `retrying`."""
+    """When it is tried again, at the soonest; null unless `retrying`, and while the webhook is disabled."""
     attempts: list[AttemptRecord]
     """The newest 20, oldest first."""
     response: str | None

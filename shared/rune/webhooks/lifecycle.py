@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rune.storage.change import Change, Is, IsAbsentOrBefore, Value, make_change
-from rune.webhooks.record import READ_AT_ONCE, DisabledReason, Endpoint, EndpointStatus, Secret
+from rune.webhooks.record import READ_AT_ONCE, Delivery, DisabledReason, Endpoint, EndpointStatus, Secret
 
 LEASE = timedelta(seconds=90)
 """For how long other workers leave an endpoint to the worker that claimed it; longer than any attempt."""
@@ -126,6 +126,13 @@ def find_next(endpoint: Endpoint, retries_at: Sequence[datetime], now: datetime)
     if not moments:
         return None
     return max(min(moments), endpoint.not_before or min(moments), now)
+
+
+def find_next_attempt(endpoint: Endpoint, delivery: Delivery) -> datetime | None:
+    """Return when a delivery is tried again, at the soonest; None unless that has a moment of its own."""
+    if delivery.due_at is None or endpoint.status is not EndpointStatus.ENABLED:
+        return None
+    return max(delivery.due_at, endpoint.not_before or delivery.due_at)
 
 
 def enqueue(endpoint: Endpoint, count: int, now: datetime, *, is_test: bool = False) -> Change:

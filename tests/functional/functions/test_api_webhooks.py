@@ -285,6 +285,15 @@ def test_both_secrets_sign_after_a_rotation(
     assert get(api, f"{WEBHOOKS}/{webhook_id}").document["old_secret_valid_until"] is None
 
 
+def test_rotation_without_a_body_takes_the_default_overlap(api: ModuleType, cloud: Cloud) -> None:
+    webhook_id = created(api)
+    get(api, CALLBACK_SECRET)
+
+    for path in (f"{WEBHOOKS}/{webhook_id}", CALLBACK_SECRET):
+        rotated = post(api, None, path=f"{path}/rotate-secret")
+        assert (rotated.status, rotated.document["old_secret_valid_until"]) == (200, "2026-11-24T12:00:00Z")
+
+
 def test_secret_of_callbacks_is_shown_and_rotated(api: ModuleType, cloud: Cloud, world: World) -> None:
     world.callback_url = "https://ci.example/done"
     world.sink.publish([a_public_event()])
