@@ -75,13 +75,15 @@ def conclude(
     state = DeliveryState.FAILED if delay is None else DeliveryState.RETRYING
     failures = endpoint.failures_in_row + 1
     is_left_alone = answer.is_unwell or failures >= FAILURES_UNTIL_PAUSE
+    # The failures until the first pause can come within a second, from a backlog: together they are one step.
+    step = failures if answer.is_unwell else failures - FAILURES_UNTIL_PAUSE + 1
     since = _failing_since(endpoint, now)
     disabled = _find_reason(endpoint, answer, since, now)
     of_endpoint = {
         "failures_in_row": failures,
         "failing_since": since,
         "last_failed_at": now,
-        "not_before": now + find_back_off(failures, answer.retry_after) if is_left_alone else None,
+        "not_before": now + find_back_off(step, answer.retry_after) if is_left_alone else None,
         **_renewed(endpoint, now),
     }
     return Consequence(

@@ -20,7 +20,7 @@ JITTER_RATIO = 0.1
 """By how much of it a delay is longer at the most; never shorter, since a receiver may have asked for it."""
 
 BACK_OFFS = (timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
-"""For how long a receiver is left alone after its first failure in a row, its second, and so on.
+"""For how long a receiver is left alone the first time in a row, the second, and so on.
 
 Each is at most the delay of a delivery that failed as often, so that a single delivery keeps its schedule.
 """
@@ -50,7 +50,16 @@ def find_delay(tries_made: int, retry_after: timedelta | None, jitter: float) ->
     return max(DELAYS[tries_made], asked) * (1 + JITTER_RATIO * jitter)
 
 
-def find_back_off(failures_in_row: int, retry_after: timedelta | None) -> timedelta:
-    """Return for how long nothing is sent to a receiver after so many failures in a row, at least 1."""
-    asked = min(retry_after or timedelta(0), LONGEST_RETRY_AFTER)
-    return max(BACK_OFFS[min(failures_in_row, len(BACK_OFFS)) - 1], asked)
+def find_back_off(step: int, retry_after: timedelta | None) -> timedelta:
+    """Return for how long nothing is sent to a receiver that fails: as long as it asks, within bounds.
+
+    Parameters
+    ----------
+    step
+        At least 1; rises while the receiver goes on failing.
+    retry_after
+        What the receiver asked for.
+    """
+    if retry_after is not None:
+        return min(max(retry_after, BACK_OFFS[0]), LONGEST_RETRY_AFTER)
+    return BACK_OFFS[min(step, len(BACK_OFFS)) - 1]

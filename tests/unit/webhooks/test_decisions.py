@@ -8,8 +8,8 @@ import pytest
 from rune.webhooks.answers import Answer, AttemptError
 from rune.webhooks.attempts import conclude, is_too_old
 from rune.webhooks.filters import is_filter, wants
-from rune.webhooks.lifecycle import count_again, find_next
-from rune.webhooks.record import DisabledReason, EndpointStatus, parse_key
+from rune.webhooks.lifecycle import count_again, find_next, find_next_attempt
+from rune.webhooks.record import DisabledReason, Endpoint, EndpointStatus, parse_key
 from rune.webhooks.schedule import BACK_OFFS, DELAYS, find_back_off, find_delay
 from tests.builders import NOW, after
 from tests.webhook_builders import a_delivery, an_endpoint
@@ -76,7 +76,42 @@ def test_receiver_is_never_left_alone_for_longer_than_a_single_delivery_would_wa
     for failures in range(1, len(DELAYS)):
         assert find_back_off(failures, None) <= DELAYS[failures]
     assert find_back_off(1000, None) == BACK_OFFS[-1]
-    assert find_back_off(1, timedelta(minutes=30)) == timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(("asked_seconds", "seconds"), [(0, 5), (7, 7), (1800, 1800), (7200, 3600)])
+def test_receiver_is_left_alone_for_as_long_as_it_asks(asked_seconds: int, seconds: int) -> None:
+    for step in (1, 9):
+        assert find_back_off(step, timedelta(seconds=asked_seconds)) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("failures_before", "status", "seconds"),
+    [(3, 500, None), (4, 500, 5), (5, 500, 60), (7, 500, 900), (0, 503, 5), (1, 503, 60)],
+)
+def test_failures_of_one_burst_are_one_step(failures_before: int, status: int, seconds: int | None) -> None:
+    endpoint = an_endpoint(failures_in_row=failures_before, failing_since=NOW, last_failed_at=NOW)
+
+    concluded = conclude(endpoint, a_delivery(), answered(status), NOW, 0)
+
+    assert concluded.endpoint.sets["not_before"] == (None if seconds is None else after(seconds))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "seconds"),
+    [
+        (an_endpoint(), 5),
+        (an_endpoint(not_before=after(3)), 5),
+        (an_endpoint(not_before=after(900)), 900),
+        (an_endpoint(status=EndpointStatus.DISABLED), None),
+    ],
+)
+def test_next_attempt_is_not_told_for_a_moment_when_the_receiver_is_left_alone(
+    endpoint: Endpoint, seconds: int | None
+) -> None:
+    expected = None if seconds is None else after(seconds)
+
+    assert find_next_attempt(endpoint, a_delivery(due_at=after(5))) == expected
+    assert find_next_attempt(endpoint, a_delivery()) is None
 
 
 def answered(status: int | None = None, error: AttemptError | None = None) -> Answer:
