@@ -121,4 +121,4 @@ def _deliver(endpoints: list[str], context: Context) -> None:
             await client.aclose()
 
     attempt_count = asyncio.run(deliver(), loop_factory=asyncio.new_event_loop)
-    log.info("webhooks.delivered", extra={"endpoints": len(endpoints), "attempts": attempt_count})
+    log.info("webhooks.delivered", extra={"endpoints": endpoints, "attempts": attempt_count})

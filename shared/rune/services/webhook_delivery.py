@@ -236,10 +236,11 @@ class WebhookDelivery:
     def _events(self, endpoint: Endpoint, disabled: DisabledReason | None) -> list[PublicEvent]:
         if disabled is None:
             return []
-        log.warning("webhook.disabled", extra={"endpoint": endpoint.key, "reason": disabled.value})
         if endpoint.is_callback:
             # It is no webhook that anybody could enable again.
+            log.info("webhook.callback_gone", extra={"endpoint": endpoint.key})
             return []
+        log.warning("webhook.disabled", extra={"endpoint": endpoint.key, "reason": disabled.value})
         return [_make_disabled_event(endpoint, disabled, self._clock.now())]
 
     def _leave(self, work: _Work) -> bool:

@@ -203,6 +203,18 @@ def test_end_of_a_job_is_posted_to_its_callback_signed_by_its_tenant() -> None:
     assert asyncio.run(world.delivery.deliver(key, lambda: True)) == 0
 
 
+def test_callback_that_is_gone_is_not_told_as_a_disabled_webhook(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.callback_url = "https://ci.example/done"
+    world.scripted.answers = [410]
+    world.sink.publish([a_public_event(7, "rune.job.succeeded")])
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(world.delivery.deliver(f"default/cb_{JOB_ID}", lambda: True))
+
+    assert [(each.levelname, each.msg) for each in caplog.records] == [("INFO", "webhook.callback_gone")]
+
+
 def test_event_of_no_tenant_goes_nowhere() -> None:
     world = World("a")
 
