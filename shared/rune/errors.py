@@ -307,12 +307,12 @@ class RentalInUseError(RequestError):
 
 
 class RentalEndingError(RequestError):
-    """The rental is being given back, which cannot be undone."""
+    """The rental is being given back, which cannot be undone, or has been."""
 
     code = "rental_ending"
 
-    def __init__(self, rental_id: str) -> None:
-        super().__init__(f"Rental {rental_id!r} is being given back.")
+    def __init__(self, rental_id: str, *, is_over: bool = False) -> None:
+        super().__init__(f"Rental {rental_id!r} {'has been' if is_over else 'is being'} given back.")
         self.rental_id = rental_id
 
 

@@ -40,11 +40,12 @@ async def list_rentals(  # the query, one parameter each
     """Return the tenant's machines that are not proven gone, oldest first, each with its cost so far."""
     service, tenant = services_of(request).rentals(), admitted_caller_of(request).tenant
     position = None
+    # Refused wherever it stands, though only ended ones have pages.
+    before = None if cursor is None else documents.from_cursor(cursor)
     if job_id is not None:
         found = service.list_of_job(tenant, job_id, _used_last(request, job_id))
         rentals = tuple(rental for rental in found if state in (None, rental.state.value))
     elif state == RentalState.RELEASED.value:
-        before = None if cursor is None else documents.from_cursor(cursor)
         page = service.list_ended(tenant, before=before, limit=limit)
         rentals, position = page.rentals, page.position
     else:

@@ -105,7 +105,7 @@ class RentalService:
 
         def decide(rental: Rental, now: datetime) -> Change:
             if rental.state in _ENDING:
-                raise RentalEndingError(rental.rental_id)
+                raise RentalEndingError(rental.rental_id, is_over=not rental.is_alive)
             _require_kept(rental)
             _require_below_ceiling(rental, now + keep)
             return lifecycle.extend(rental, now + keep, now)

@@ -48,6 +48,7 @@ LATER = 1800.0
 EXTEND = f"{RENTAL}/extend"
 NOT_FOUND = a_problem(404, "rental_not_found", f"There is no rental '{RENTAL_ID}'.")
 ENDING = a_problem(409, "rental_ending", f"Rental '{RENTAL_ID}' is being given back.")
+ENDED = a_problem(409, "rental_ending", f"Rental '{RENTAL_ID}' has been given back.")
 IN_USE = a_problem(
     409,
     "rental_in_use",
@@ -342,6 +343,14 @@ def test_ended_machines_are_listed_newest_first_a_page_at_a_time(api: ModuleType
     assert cursor == "&cursor=None"
 
 
+@pytest.mark.parametrize("query", ["", "&state=kept", "&state=released", f"&job_id={JOB_ID}"])
+def test_cursor_that_was_never_given_out_is_refused_whatever_is_listed(query: str, api: ModuleType) -> None:
+    sentence = "The cursor is not one that this API gave out."
+    problem = a_problem(422, "invalid_request", sentence, ("/cursor", sentence))
+
+    assert_problem(get(api, f"/v1/rentals?cursor=garbage{query}"), problem)
+
+
 def test_machine_that_turned_up_again_is_listed_once_and_by_its_last_end(
     api: ModuleType, cloud: Cloud
 ) -> None:
@@ -395,7 +404,7 @@ def test_ended_machine_is_ended_already_and_cannot_be_kept_longer(api: ModuleTyp
     ended = delete(api)
 
     assert (ended.status, ended.document["state"]) == (202, "released")
-    assert_problem(extend(api), ENDING)
+    assert_problem(extend(api), ENDED)
 
 
 def test_list_holds_nothing_of_another_tenant(api: ModuleType, cloud: Cloud) -> None:
