@@ -320,6 +320,7 @@ def test_other_requests_are_refused_at_the_field_that_is_wrong(
 
 
 BLANK, CONTROL = "The model's name is blank.", "The model's name holds a control character or a line break."
+UNSEEN = "The model's name holds a character that cannot be seen."
 NO_MODELS: dict[str, str] = {
     " ": BLANK,
     "\t\n": BLANK,
@@ -329,6 +330,10 @@ NO_MODELS: dict[str, str] = {
     "a\x7fb": CONTROL,
     "a\x85b": CONTROL,
     "a\u2028b": CONTROL,
+    "llama3.1\u200b:8b": UNSEEN,
+    "\u202eb8:1.3amall": UNSEEN,
+    "a\u2066b": UNSEEN,
+    "\ufeffa": UNSEEN,
 }
 WITH_A_MODEL: list[tuple[type[Document], dict[str, object]]] = [
     (BenchmarkRequest, {"question": "q"}),

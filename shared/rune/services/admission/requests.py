@@ -1,6 +1,7 @@
 """What is refused at the door, so that no job is accepted which could only fail later."""
 
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -30,6 +31,10 @@ class Renting:
 
 TEMPLATE_WARNING = "template_not_allowed"
 """The tenant may not name the template that the request names, and the plain image runs instead."""
+
+_OLLAMA_NAME = re.compile(r"[A-Za-z0-9_](?:[/:@]?[A-Za-z0-9_.-])*")
+"""Wider than Ollama's own rule (https://github.com/ollama/ollama/blob/main/types/model/name.go), which is checked
+only on a machine that has been paid for."""
 
 NO_RENTING = Renting(is_possible=False, longest_keep=timedelta(0))
 
@@ -226,6 +231,12 @@ def _terms_of_rental(request: BenchmarkRequest | LlmInstanceRequest, renting: Re
         )
     # What nobody asked for must not cost more than it needs to: a large model is dear to download and to hold.
     model = request.model or SMALLEST_MODEL.name
+    if not _OLLAMA_NAME.fullmatch(model):
+        raise InvalidRequestError(
+            "Ollama has no model of this name: it is letters, digits and _.-, parted by / and :.",
+            pointer="/model",
+            code="rental_model_name",
+        )
     size_model(model, request.min_vram_mb)
     longest_seconds = int(renting.longest_keep.total_seconds())
     if "keep_seconds" in request.model_fields_set and request.keep_seconds > longest_seconds:

@@ -58,6 +58,22 @@ def test_admitted_job_begins_by_renting(admit: Admit, kind: Kind, terms: dict[st
     assert (admitted.kind, admitted.first_step, admitted.rents) == (kind, StepName.RENT, True)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        "llama3.1:8b",
+        "ollama/llama3.1:8b",
+        "qwen3:14b-q8_0",
+        "hf.co/bartowski/Llama-3.2-3B-Instruct-GGUF:Q4_K_M",
+        "registry.example:5000/ns/model:8b",
+    ],
+)
+def test_name_that_ollama_may_have_is_rented_for(model: str) -> None:
+    admitted = benchmark(model=model, min_vram_mb=8_000)
+
+    assert json.loads(admitted.request_json)["model"] == model
+
+
 def test_job_on_a_server_that_runs_rents_nothing_where_renting_is_possible() -> None:
     admitted = benchmark(vastai=False, backend_url=SERVER)
 
@@ -162,6 +178,15 @@ REFUSALS: dict[str, tuple[Renting, dict[str, object], str, str]] = {
     ),
     "a server too": (RENTING, {"backend_url": SERVER}, "/backend_url", "backend_url_and_vastai"),
     "another kind of server": (RENTING, {"backend_type": "openai"}, "/backend_type", "rental_backend_type"),
+    "shell in the model's name": (
+        RENTING,
+        {"model": "llama3.1:8b; rm -rf /"},
+        "/model",
+        "rental_model_name",
+    ),
+    # A pattern that tries every way to part it would take longer than anybody waits.
+    "a long name": (RENTING, {"model": "a" * 127 + "!"}, "/model", "rental_model_name"),
+    "address for a model": (RENTING, {"model": "http://evil:8b"}, "/model", "rental_model_name"),
     "model of no known size": (RENTING, {"model": UNKNOWN}, "/min_vram_mb", "model_size_unknown"),
     "for nothing": (RENTING, {"max_dph": 0.0}, "/max_dph", "max_dph_zero"),
     "for nothing, nested": (
