@@ -84,7 +84,7 @@ MUTANTS = (
     Mutant(
         "lines begin anew",
         INBOX,
-        "if number <= progress.last_line:",
+        "if number in progress.answers:",
         "if False:",
         "A file that was interrupted would be answered twice, and never end if it is long.",
         DESK_TESTS,
@@ -100,9 +100,25 @@ MUTANTS = (
     Mutant(
         "answers so far are not kept",
         INBOX,
-        "if len(answers) > len(progress.lines):",
+        "if len(answers) > len(progress.answers):",
         "if False:",
         "A line that must wait would cost all the answers before it.",
+        DESK_TESTS,
+    ),
+    Mutant(
+        "refused lines stay refused",
+        DESK,
+        "is_first_time = message.receive_count == 1",
+        "is_first_time = False",
+        "A file sent again after its cause was mended would get its old refusals.",
+        DESK_TESTS,
+    ),
+    Mutant(
+        "refusals are forgotten by one process alone",
+        INBOX,
+        "        self._write_lines(drop, accepted.answers)\n",
+        "",
+        "A process that dies would bring the old refusals back.",
         DESK_TESTS,
     ),
     Mutant(

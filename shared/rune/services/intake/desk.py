@@ -163,7 +163,8 @@ class Desk:
         drop = read_drop(envelopes.read_created_object(message.body, self._addresses.bucket))
         if drop.is_folder_marker:
             return None
-        answered = self._drops.take(drop, may_go_on)
+        is_first_time = message.receive_count == 1
+        answered = self._drops.take(drop, may_go_on, is_first_time=is_first_time)
         if not answered.is_complete and not self._is_over(message):
             return AT_ONCE_SECONDS
         if not answered.is_complete:

@@ -1,8 +1,10 @@
 """Objects that were put into the inbox: where they are, whose they are, and what may be in them."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rune.contracts.problems import Problem
@@ -179,39 +181,43 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an object's lines have been answered.
+    """Which of an object's lines have been answered.
 
     Attributes
     ----------
-    lines
-        The answers, as they stand in the outbox.
-    refused_count
-        How many of them are refusals.
+    answers
+        By the line's number, as they stand in the outbox.
+    refused
+        Lines whose answer is a refusal.
     """
 
-    lines: tuple[str, ...] = ()
-    last_line: int = 0
-    refused_count: int = 0
+    answers: Mapping[int, str] = field(default_factory=dict)
+    refused: frozenset[int] = frozenset()
+
+    def without_refusals(self) -> Progress:
+        """Return the lines that became jobs."""
+        return Progress({line: text for line, text in self.answers.items() if line not in self.refused})
 
 
 FOR_GOOD = frozenset({400, 422})
-"""Statuses that the same line meets each time."""
+"""Statuses that the same line meets each time, until somebody mends the cause."""
 
 
 def read_progress(answers: str) -> Progress:
-    """Return how far the lines were answered for good.
+    """Return which lines were answered for good.
 
-    A problem that another try may not meet, such as too many waiting jobs, ends the answers: it was written when
+    A problem that another try may not meet, such as too many waiting jobs, answers no line: it was written when
     patience had ended, and an operator has sent the message again.
     """
-    lines: list[str] = []
-    last_line = refused_count = 0
-    for line in answers.splitlines():
-        answer = json.loads(line)
+    found: dict[int, str] = {}
+    refused: set[int] = set()
+    for text in answers.splitlines():
+        answer = json.loads(text)
         number, status = answer.get("line"), answer["status"]
-        if number is None or (isinstance(status, int) and status not in FOR_GOOD):
-            break
-        lines.append(line)
-        last_line = number
-        refused_count += isinstance(status, int)
-    return Progress(tuple(lines), last_line, refused_count)
+        is_refusal = isinstance(status, int)
+        if number is None or (is_refusal and status not in FOR_GOOD):
+            continue
+        found[number] = text
+        if is_refusal:
+            refused.add(number)
+    return Progress(found, frozenset(refused))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,7 +76,7 @@ class DropService:
         self._inbox = inbox
         self._orders = orders
 
-    def take(self, drop: Drop, may_go_on: Callable[[], bool]) -> Answered:
+    def take(self, drop: Drop, may_go_on: Callable[[], bool], *, is_first_time: bool) -> Answered:
         """Submit what is in the object, and write the answer.
 
         What is refused line by line is in the answer alone. All else is raised, after the answers so far were
@@ -86,6 +86,9 @@ class DropService:
         ----------
         may_go_on
             Called before each line; once it returns False, the rest is left to the next call.
+        is_first_time
+            Whether the message has not been delivered before. Lines that were refused by then are judged again: an
+            operator has mended the cause, and sent the message again.
 
         Raises
         ------
@@ -101,7 +104,8 @@ class DropService:
         if len(text) > LARGEST_BYTES:
             refuse_size()
         if drop.has_lines:
-            return self._take_lines(drop, place, text, may_go_on)
+            lines = lines_of(text)
+            return self._take_lines(drop, place, lines, self._begin(drop, is_first_time), may_go_on)
         order = order_of(place.kind, text, drop.identity)
         submitted = self._orders.submit(Way.DROP, place.tenant, order)
         self._write(drop, Answer(0, submitted.job_id).as_json())
@@ -109,33 +113,47 @@ class DropService:
 
     def end_with(self, drop: Drop, problem: Problem) -> None:
         """Write why an object, or the rest of it, was refused."""
-        if drop.has_lines and (progress := self._read_progress(drop)).lines:
-            last = Answer(progress.last_line + 1, problem=problem)
-            self._write(drop, *progress.lines, last.as_json())
+        if drop.has_lines and (answers := self._read_progress(drop).answers):
+            last = Answer(max(answers) + 1, problem=problem)
+            self._write_lines(drop, {**answers, last.line: last.as_json()})
         else:
             self._write(drop, Answer(0, problem=problem).as_json())
 
-    def _take_lines(self, drop: Drop, place: Place, text: bytes, may_go_on: Callable[[], bool]) -> Answered:
-        lines = lines_of(text)
+    def _begin(self, drop: Drop, is_first_time: bool) -> Progress:  # noqa: FBT001  # private
         progress = self._read_progress(drop)
-        answers, refused_count = [*progress.lines], progress.refused_count
+        if not is_first_time or not progress.refused:
+            return progress
+        accepted = progress.without_refusals()
+        # At once: the next delivery takes what stands there for answered.
+        self._write_lines(drop, accepted.answers)
+        return accepted
+
+    def _take_lines(
+        self,
+        drop: Drop,
+        place: Place,
+        lines: Iterator[tuple[int, bytes]],
+        progress: Progress,
+        may_go_on: Callable[[], bool],
+    ) -> Answered:
+        answers, refused_count = {**progress.answers}, len(progress.refused)
         is_complete = True
         try:
             for number, line in lines:
-                if number <= progress.last_line:
+                if number in progress.answers:
                     continue
                 if not may_go_on():
                     is_complete = False
                     break
                 answer = self._take_line(drop, place, number, line)
                 refused_count += answer.problem is not None
-                answers.append(answer.as_json())
+                answers[number] = answer.as_json()
                 if len(answers) % LINES_BETWEEN_ANSWERS == 0:
-                    self._write(drop, *answers)
+                    self._write_lines(drop, answers)
         finally:
             # Also where a line could not be submitted now: the next call goes on there.
-            if len(answers) > len(progress.lines):
-                self._write(drop, *answers)
+            if len(answers) > len(progress.answers):
+                self._write_lines(drop, answers)
         return Answered(len(answers), refused_count, is_complete)
 
     def _take_line(self, drop: Drop, place: Place, number: int, line: bytes) -> Answer:
@@ -151,6 +169,9 @@ class DropService:
         if drop.answer_key is None:
             return Progress()
         return read_progress(self._inbox.read_answer(drop.answer_key, _id_of(drop)) or "")
+
+    def _write_lines(self, drop: Drop, answers: Mapping[int, str]) -> None:
+        self._write(drop, *(answers[number] for number in sorted(answers)))
 
     def _write(self, drop: Drop, *documents: str) -> None:
         if drop.answer_key is None:

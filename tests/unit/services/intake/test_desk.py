@@ -15,6 +15,7 @@ from rune.services.intake.ways import Way
 from rune.services.workflow_answers import MOST_TOKENS, WorkflowAnswers
 from rune.tenants.settings import TenantSettings
 from tests.builders import NOW, a_benchmark_request, a_failure, after, an_ended_job
+from tests.memory_job_store import MemoryJobStore
 from tests.unit.services.intake.offices import Office, a_body, a_drop_event, an_order, known_tenants
 
 KEY = "inbox/default/benchmark/a.json"
@@ -353,6 +354,51 @@ def test_lines_go_on_when_an_operator_sends_their_message_again() -> None:
 
     assert [answer["status"] for answer in office.inbox.answer(OF_LINES)] == ["accepted"] * 3
     assert len(office.jobs) == 3
+
+
+def test_refused_lines_are_judged_again_when_their_message_is_sent_again() -> None:
+    requests = [a_benchmark_request(question=str(number), max_runtime_seconds=61) for number in range(4)]
+    office = inbox_with(LINES, *requests)
+    one_minute = TenantSettings(has_document=True, max_runtime=timedelta(seconds=60))
+    office.tenants = known_tenants(default=one_minute)
+    office.take(Way.DROP, a_drop_event(LINES))
+    assert office.refusals.codes == ["lines_refused"]
+    assert [answer["status"] for answer in office.inbox.answer(OF_LINES)] == [422] * 4
+    office.tenants = known_tenants()
+    left = iter([True, True, False])
+
+    # Also where the time is over between them.
+    assert office.take(Way.DROP, office.refusals.kept[0][1], lambda: next(left)) == 1
+    assert office.take(Way.DROP, office.refusals.kept[0][1], receive_count=2) is None
+
+    answers = office.inbox.answer(OF_LINES)
+    assert [(answer["line"], answer["status"]) for answer in answers] == [
+        (number, "accepted") for number in range(1, 5)
+    ]
+    assert len(office.jobs) == 4
+    assert len(office.refusals.kept) == 1
+
+
+def test_accepted_lines_keep_their_answer_when_their_message_is_sent_again() -> None:
+    office = inbox_with(LINES, "not JSON", a_benchmark_request(), "[]", a_benchmark_request(question="2"))
+    office.take(Way.DROP, a_drop_event(LINES))
+    first = office.inbox.answers[OF_LINES]
+    # The keys of their jobs are forgotten earlier than the failure queue forgets the message.
+    office.store = MemoryJobStore()
+
+    assert office.take(Way.DROP, office.refusals.kept[0][1]) is None
+
+    assert office.inbox.answers[OF_LINES] == first
+    assert office.jobs == []
+
+
+def test_refused_lines_are_forgotten_before_one_is_judged_again() -> None:
+    office = inbox_with(LINES, a_benchmark_request(), "not JSON")
+    office.take(Way.DROP, a_drop_event(LINES))
+
+    office.take(Way.DROP, office.refusals.kept[0][1], lambda: False)
+
+    assert [answer["line"] for answer in office.inbox.answer(OF_LINES)] == [1]
 
 
 def test_answer_that_cannot_be_written_is_written_again() -> None:

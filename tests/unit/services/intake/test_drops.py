@@ -177,12 +177,12 @@ REFUSED = Answer(3, problem=PROBLEM).as_json()
     ("answers", "progress"),
     [
         ([], Progress()),
-        ([ACCEPTED], Progress((ACCEPTED,), 1, 0)),
-        ([ACCEPTED, REFUSED], Progress((ACCEPTED, REFUSED), 3, 1)),
+        ([ACCEPTED], Progress({1: ACCEPTED})),
+        ([ACCEPTED, REFUSED], Progress({1: ACCEPTED, 3: REFUSED}, frozenset({3}))),
         *[
             (
                 [ACCEPTED, Answer(3, problem=Problem(status, "code", "")).as_json()],
-                Progress((ACCEPTED,), 1, 0),
+                Progress({1: ACCEPTED}),
             )
             for status in (429, 503, 500, 403)
         ],
