@@ -41,6 +41,7 @@ class MemoryWebhookStore(WebhookStore):
         self.outbox = outbox or MemoryOutbox()
         self.index_lag = timedelta(0)
         self.now: datetime | None = None
+        self.slow_lane_until: datetime | None = None
 
     @override
     def create(self, endpoint: Endpoint, of_tenant: Change) -> bool:
@@ -165,6 +166,18 @@ class MemoryWebhookStore(WebhookStore):
             if each.due_at is not None and each.due_at <= now and self._is_indexed(each.updated_at)
         ]
         return [(tenant, endpoint_id) for _, tenant, endpoint_id in sorted(due)[:limit]]
+
+    @override
+    def claim_slow_lane(self, now: datetime, until: datetime) -> bool:
+        if self.slow_lane_until is not None and self.slow_lane_until >= now:
+            return False
+        self.slow_lane_until = until
+        return True
+
+    @override
+    def leave_slow_lane(self, until: datetime, now: datetime) -> None:
+        if self.slow_lane_until == until:
+            self.slow_lane_until = None
 
     def put(self, delivery: Delivery) -> None:
         """Write a row as it is."""

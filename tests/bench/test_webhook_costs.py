@@ -73,6 +73,8 @@ def row_of(act: str, usage: Usage) -> str:
 
 
 def test_page_tells_what_a_delivery_costs(world: World) -> None:
+    world.publish(4)
+    unproven = world.deliver(204)
     made = world.publish(1)
     first = world.deliver(204)
     world.publish(2)
@@ -85,6 +87,7 @@ def test_page_tells_what_a_delivery_costs(world: World) -> None:
         row_of("an event for a tenant without webhooks", nobody),
         row_of("an event for one webhook", made),
         row_of("its delivery, taken at once", first),
+        row_of("the first delivery to a receiver, or a callback, taken at once", unproven),
         row_of("a try that fails", failed),
         row_of("the next try, taken", again),
     ]

@@ -107,9 +107,17 @@ MUTANTS = (
     Mutant(
         "webhook receivers wait for each other",
         SERVICES + "webhook_delivery.py",
-        "made = await asyncio.gather(*(self._deliver_alone(key, may_go_on) for key in wanted))",
-        "made = [await self._deliver_alone(key, may_go_on) for key in wanted]",
+        "made = await asyncio.gather(*(self._deliver_alone(key, may_go_on, lane) for key in wanted))",
+        "made = [await self._deliver_alone(key, may_go_on, lane) for key in wanted]",
         "One receiver that hangs would delay the others of its batch.",
+        DELIVERY_TESTS,
+    ),
+    Mutant(
+        "webhook receivers that may hang take every invocation",
+        LIFECYCLE,
+        "return endpoint.last_succeeded_at is not None and endpoint.failures_in_row == 0",
+        "return True",
+        "Receivers that hang would hold up the bus and all other receivers.",
         DELIVERY_TESTS,
     ),
     Mutant(

@@ -96,6 +96,19 @@ class CutStore(MemoryWebhookStore):
         return written
 
     @override
+    def claim_slow_lane(self, *arguments: Any) -> bool:
+        self.cut("before lane")
+        has_claimed = super().claim_slow_lane(*arguments)
+        self.cut("after lane")
+        return has_claimed
+
+    @override
+    def leave_slow_lane(self, *arguments: Any) -> None:
+        self.cut("before leaving the lane")
+        super().leave_slow_lane(*arguments)
+        self.cut("after leaving the lane")
+
+    @override
     def read_from(self, *arguments: Any, **more: Any) -> tuple[Delivery, ...]:
         self.cut("before read")
         return super().read_from(*arguments, **more)

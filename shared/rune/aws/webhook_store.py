@@ -8,6 +8,7 @@ TENANT#<tenant>         CALLBACK#<id>           the same of one job's `callback_
 TENANT#<tenant>         WEBHOOKS                how many endpoints there are, and the secret of callbacks
 WEBHOOK#<id>            DELIVERY#<10 digits>    one event for one endpoint, by its position
 WEBHOOK#<id>            EVENT#<event id>        its position, so that an endpoint gets each event once
+WEBHOOKS                SLOW_LANE               until when one invocation has the right to wait for slow receivers
 ======================  ======================  =============================================================
 
 The index `due` holds endpoints with something to do, in one bucket, and deliveries that are to be tried again, in a
@@ -24,7 +25,7 @@ from rune.aws.dynamodb_rows import TTL_FIELD, attribute, from_row, to_expression
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
 from rune.aws.outbox import log_writes
 from rune.events.record import PublicEvent
-from rune.storage.change import Change, apply
+from rune.storage.change import Change, Is, IsAbsentOrBefore, apply, make_change
 from rune.webhooks.record import (
     CALLBACK_PREFIX,
     READ_AT_ONCE,
@@ -51,6 +52,7 @@ _TENANT = "TENANT#"
 _OF_TENANT = "WEBHOOKS"
 _DELIVERY = "DELIVERY#"
 _LAST_POSITION = 10**10 - 1
+_SLOW_LANE: Key = {"pk": {"S": "WEBHOOKS"}, "sk": {"S": "SLOW_LANE"}}
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 _IS_NEW = "attribute_not_exists(pk)"
 
@@ -196,6 +198,23 @@ class DynamoWebhookStore(WebhookStore):
     def find_due(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
         rows = self._table.query_due(DUE_BUCKET, attribute("due_at", now), limit)
         return [(row["pk"]["S"].removeprefix(_TENANT), row["sk"]["S"].partition("#")[2]) for row in rows]
+
+    @override
+    def claim_slow_lane(self, now: datetime, until: datetime) -> bool:
+        free = IsAbsentOrBefore("lease_until", now)
+        return self._write_lane(make_change("claim", now, requires=(free,), sets={"lease_until": until}))
+
+    @override
+    def leave_slow_lane(self, until: datetime, now: datetime) -> None:
+        own = Is("lease_until", until)
+        self._write_lane(make_change("leave", now, requires=(own,), sets={"lease_until": None}))
+
+    def _write_lane(self, change: Change) -> bool:
+        try:
+            self._table.update(_SLOW_LANE, to_expression(change))
+        except ConditionFailedError:
+            return False
+        return True
 
     def _try(self, writes: list[TransactWriteItemTypeDef]) -> bool:
         try:

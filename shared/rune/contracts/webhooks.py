@@ -65,6 +65,7 @@ class WebhookRecord(Document):
     paused_until: datetime | None
     """Until when nothing is sent, as the receiver fails or asked for it; null where that is not so."""
     last_succeeded_at: datetime | None
+    """When an event was last taken at the present address."""
     old_secret_valid_until: datetime | None
     """Until when deliveries are also signed with the secret before the present one."""
 

@@ -14,6 +14,8 @@ from rune.errors import StoreUnavailableError
 from rune.events.notices import EndpointNotice, SubjectNotice
 from rune.events.record import PublicEvent
 from rune.services.callback_secrets import read_callback_secrets
+from rune.services.slow_lane import SlowLane
+from rune.services.webhook_events import make_disabled_event
 from rune.storage.change import apply
 from rune.tenants.entries import NOT_UNDERSTOOD_METRIC
 from rune.webhooks import attempts, lifecycle
@@ -42,6 +44,9 @@ WAKE = timedelta(seconds=20)
 
 LONGEST_NOTICE_DELAY_SECONDS = 900
 """Of SQS. What is due later, the tick finds."""
+
+LANE_AGAIN_SECONDS = (2, 6)
+"""After which a notice comes again that found the lane taken; spread, so that not all come at once."""
 
 TRIES = 5
 """Of leaving an endpoint to which others add."""
@@ -88,12 +93,13 @@ class WebhookDelivery:
         What fails for one is logged, and done by a later notice.
         """
         wanted = list(dict.fromkeys(keys))
-        made = await asyncio.gather(*(self._deliver_alone(key, may_go_on) for key in wanted))
+        lane = SlowLane(self._store, self._clock)
+        made = await asyncio.gather(*(self._deliver_alone(key, may_go_on, lane) for key in wanted))
         return sum(made)
 
-    async def _deliver_alone(self, key: str, may_go_on: Callable[[], bool]) -> int:
+    async def _deliver_alone(self, key: str, may_go_on: Callable[[], bool], lane: SlowLane) -> int:
         try:
-            return await self.deliver(key, may_go_on)
+            return await self.deliver(key, may_go_on, lane)
         except StoreUnavailableError:
             log.warning("webhook.store_unavailable", exc_info=True, extra={"endpoint": key})
         except Exception:
@@ -101,7 +107,7 @@ class WebhookDelivery:
             log.exception("webhook.failed", extra={"endpoint": key})
         return 0
 
-    async def deliver(self, key: str, may_go_on: Callable[[], bool]) -> int:
+    async def deliver(self, key: str, may_go_on: Callable[[], bool], lane: SlowLane | None = None) -> int:
         """Deliver what is due to one endpoint; return the attempts made.
 
         Nothing is done while another worker has the endpoint, or its receiver is left alone.
@@ -110,6 +116,8 @@ class WebhookDelivery:
         ----------
         may_go_on
             Whether there is time for one more attempt.
+        lane
+            Of the invocation, where it delivers to several.
 
         Raises
         ------
@@ -125,6 +133,24 @@ class WebhookDelivery:
             self._store.update(found, lifecycle.postpone(found, self._clock.now(), self._key_again_at()))
             log.error("webhook.key_missing", extra={"endpoint": key, "metric": NOT_UNDERSTOOD_METRIC})
             return 0
+        if lifecycle.is_proven(found):
+            return await self._deliver_to(found, secrets, may_go_on)
+        lane = lane or SlowLane(self._store, self._clock)
+        if not lane.enter():
+            # Its `due_at` stands, in case that this notice is lost.
+            soonest, latest = LANE_AGAIN_SECONDS
+            delay_seconds = round(soonest + (latest - soonest) * self._chance())
+            self._notices.send(EndpointNotice(key), delay_seconds)
+            return 0
+        try:
+            attempt_count = await self._deliver_to(found, secrets, may_go_on)
+        except Exception:
+            lane.leave()
+            raise
+        lane.leave()
+        return attempt_count
+
+    async def _deliver_to(self, found: Endpoint, secrets: list[bytes], may_go_on: Callable[[], bool]) -> int:
         claimed = self._store.update(found, lifecycle.claim(self._clock.now()))
         if isinstance(claimed, EndpointRefused):
             return 0
@@ -241,7 +267,7 @@ class WebhookDelivery:
             log.info("webhook.callback_gone", extra={"endpoint": endpoint.key})
             return []
         log.warning("webhook.disabled", extra={"endpoint": endpoint.key, "reason": disabled.value})
-        return [_make_disabled_event(endpoint, disabled, self._clock.now())]
+        return [make_disabled_event(endpoint, disabled, self._clock.now())]
 
     def _leave(self, work: _Work) -> bool:
         """Leave the endpoint; return False if there is more to do than was known, which is looked at again."""
@@ -266,24 +292,3 @@ class WebhookDelivery:
             if delay_seconds <= LONGEST_NOTICE_DELAY_SECONDS:
                 self._notices.send(EndpointNotice(work.endpoint.key), delay_seconds)
         return True
-
-
-def _make_disabled_event(endpoint: Endpoint, reason: DisabledReason, now: datetime) -> PublicEvent:
-    # Imported here: pydantic makes documents, and few endpoints are disabled.
-    from rune.contracts.events import WebhookDisabledData  # noqa: PLC0415
-    from rune.events.catalog import make_event  # noqa: PLC0415
-
-    data = WebhookDisabledData(
-        webhook_id=endpoint.endpoint_id,
-        webhook_url=f"/v1/webhooks/{endpoint.endpoint_id}",
-        reason=reason.value,
-        failing_since=endpoint.failing_since if reason is DisabledReason.FAILURES else None,
-    )
-    return make_event(
-        "rune.webhook.disabled",
-        data,
-        tenant=endpoint.tenant,
-        subject_id=endpoint.endpoint_id,
-        sequence=endpoint.event_count + 1,
-        occurred_at=now,
-    )

@@ -34,6 +34,11 @@ WELL: Mapping[str, Value] = {"failures_in_row": 0, "failing_since": None, "not_b
 """What is known of a receiver that has taken an event, and assumed of a new one."""
 
 
+def is_proven(endpoint: Endpoint) -> bool:
+    """Return whether the receiver has taken the last that was sent to its present address."""
+    return endpoint.last_succeeded_at is not None and endpoint.failures_in_row == 0
+
+
 def claim(now: datetime) -> Change:
     """Return the write by which a worker takes the endpoint; refused while another has it, or it is left alone."""
     return make_change(
@@ -201,6 +206,9 @@ def revise(
         sets |= WELL
         if endpoint.open_count:
             sets["due_at"] = now + POSTPONED
+    if url != endpoint.url:
+        # Nothing is known of the new one (`is_proven`).
+        sets["last_succeeded_at"] = None
     return _by_caller("revise", endpoint, sets, now)
 
 

@@ -121,6 +121,14 @@ class WebhookStore(Protocol):
         """Return tenant and id of endpoints that were due by `now`, longest overdue first; may lag."""
         ...
 
+    def claim_slow_lane(self, now: datetime, until: datetime) -> bool:
+        """Take the one right to wait for receivers that may hang; return False while another has it."""
+        ...
+
+    def leave_slow_lane(self, until: datetime, now: datetime) -> None:
+        """Give back the right that was taken until then; nothing happens where another has it by now."""
+        ...
+
 
 class Sender(Protocol):
     """Posts to a receiver."""

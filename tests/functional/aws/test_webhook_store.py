@@ -323,3 +323,13 @@ def test_each_method_says_when_the_table_is_away(cloud: Cloud) -> None:
     ):
         with pytest.raises(StoreUnavailableError):
             call()
+
+
+def test_slow_lane_is_one_invocations_until_it_is_left_or_its_lease_ends(store: WebhookStore) -> None:
+    assert store.claim_slow_lane(NOW, after(60))
+    assert not store.claim_slow_lane(after(1), after(61))
+    store.leave_slow_lane(after(60), after(2))
+    assert store.claim_slow_lane(after(3), after(63))
+    assert store.claim_slow_lane(after(64), after(124)), "the lease had ended"
+    store.leave_slow_lane(after(63), after(65))
+    assert not store.claim_slow_lane(after(66), after(126)), "who was overtaken takes nothing away"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import override
 
@@ -12,6 +13,7 @@ import pytest
 
 from rune.errors import StoreUnavailableError
 from rune.events.notices import EndpointNotice
+from rune.services.slow_lane import LANE_LEASE
 from rune.services.webhook_delivery import WebhookDelivery
 from rune.services.webhook_queue import WebhookQueue, WebhookSink
 from rune.webhooks.answers import Answer
@@ -87,6 +89,70 @@ def test_receiver_that_hangs_delays_no_other_in_the_same_batch() -> None:
 
     assert world.deliver_all("hangs", "well") == 2
     assert sender.asked == ["https://hangs.example/", "https://well.example/"]
+
+
+class WithAnotherInvocation(ScriptedSender):
+    """Receivers of which the one that hangs is waited for while another invocation does its work."""
+
+    other_world: World | None = None
+    other_made: int | None = None
+
+    @override
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        answer = await super().post(url, body, headers)
+        if "hangs" in url and self.other_world is not None:
+            other, self.other_world = self.other_world, None
+            keys = ["default/wh_new", "default/wh_failed", "default/wh_well"]
+            self.other_made = await other.delivery.deliver_all(keys, lambda: True)
+        return answer
+
+
+def test_receiver_that_hangs_holds_one_invocation_and_not_well_receivers_of_another() -> None:
+    sender = WithAnotherInvocation(FakeClock())
+    world = World("hangs", "new", "failed", "well", sender=sender)
+    sender.other_world = world
+    proven = {"well": 0, "failed": 1}
+    for name, failures in proven.items():
+        world.store.endpoints["default", f"wh_{name}"] = replace(
+            world.endpoint(name), last_succeeded_at=NOW, failures_in_row=failures
+        )
+    world.sink.publish([a_public_event()])
+    world.notices.sent.clear()
+
+    assert world.deliver_all("hangs") == 1
+
+    assert sender.other_made == 1
+    assert [post.url for post in sender.posts] == ["https://hangs.example/", "https://well.example/"]
+    assert world.notices.sent == [
+        (EndpointNotice("default/wh_new"), 2),
+        (EndpointNotice("default/wh_failed"), 2),
+    ]
+    assert world.endpoint("new").due_at is not None
+    assert world.deliver_all("new", "failed") == 2, "the lane was left"
+
+
+def test_lane_of_an_invocation_that_died_is_free_after_a_minute() -> None:
+    world = World("a")
+    world.sink.publish([a_public_event()])
+    assert world.store.claim_slow_lane(NOW, NOW + LANE_LEASE)
+
+    assert world.deliver_all("a") == 0
+    world.clock.advance(61)
+    assert world.deliver_all("a") == 1
+
+
+def test_lane_is_left_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World("a", "b")
+    world.sink.publish([a_public_event()])
+
+    def fail(*_: object) -> Endpoint:
+        raise StoreUnavailableError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.store, "conclude", fail)
+        assert world.deliver_all("a") == 0
+
+    assert world.deliver_all("b") == 1
 
 
 def test_endpoint_that_is_named_twice_is_delivered_to_once() -> None:

@@ -5,10 +5,11 @@ from itertools import accumulate
 
 import pytest
 
+from rune.storage.change import apply
 from rune.webhooks.answers import Answer, AttemptError
 from rune.webhooks.attempts import conclude, is_too_old
 from rune.webhooks.filters import is_filter, wants
-from rune.webhooks.lifecycle import count_again, find_next, find_next_attempt
+from rune.webhooks.lifecycle import count_again, find_next, find_next_attempt, is_proven, revise
 from rune.webhooks.record import DisabledReason, Endpoint, EndpointStatus, parse_key
 from rune.webhooks.schedule import BACK_OFFS, DELAYS, find_back_off, find_delay
 from tests.builders import NOW, after
@@ -216,3 +217,20 @@ def test_key_of_nothing(key: str) -> None:
 
 def test_key_names_tenant_and_endpoint() -> None:
     assert parse_key(an_endpoint().key) == ("default", an_endpoint().endpoint_id)
+
+
+def test_receiver_is_proven_by_what_it_took_last() -> None:
+    assert not is_proven(an_endpoint())
+    assert is_proven(an_endpoint(last_succeeded_at=NOW))
+    assert not is_proven(an_endpoint(last_succeeded_at=NOW, failures_in_row=1))
+
+
+@pytest.mark.parametrize(
+    ("url", "stays_proven"), [("https://a.example/", True), ("https://b.example/", False)]
+)
+def test_new_address_is_not_proven(url: str, stays_proven: bool) -> None:
+    endpoint = an_endpoint(url="https://a.example/", last_succeeded_at=NOW)
+
+    change = revise(endpoint, NOW, url=url, events=("*",), description=None, status=EndpointStatus.ENABLED)
+
+    assert is_proven(apply(change, endpoint)) is stays_proven
