@@ -88,7 +88,7 @@ def kept(cloud: Cloud, job_id: str) -> dict[str, object]:
 
 
 @every_form
-def test_job_is_stored_as_one_that_rents_in_three_calls(
+def test_job_is_stored_as_one_that_rents_in_four_calls(
     form: tuple[str, dict[str, object], Kind], renting: ModuleType, cloud: Cloud
 ) -> None:
     path, body, kind = form
@@ -97,7 +97,7 @@ def test_job_is_stored_as_one_that_rents_in_three_calls(
 
     job_id = response.document["job_id"]
     assert (response.status, response.document) == (202, {"job_id": job_id, "status": "accepted"})
-    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage"]
+    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage", "SendMessage"]
     assert cloud.store.read(job_id) == a_posted_job(
         job_id=job_id, kind=kind, step=StepName.RENT, rents=True, cap_micro_usd=10_000_000
     )
