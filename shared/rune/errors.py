@@ -140,8 +140,8 @@ class NotJsonError(RequestError):
 
     code = "invalid_json"
 
-    def __init__(self) -> None:
-        super().__init__("The body is not JSON.")
+    def __init__(self, what: str = "The body") -> None:
+        super().__init__(f"{what} is not JSON.")
 
 
 class UnauthorizedError(RequestError):

@@ -5,13 +5,25 @@ A field that is not named here is refused by name, as in a request.
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from rune.contracts.document import Document
 from rune.contracts.records import KindName
 
-type ProducersKey = Annotated[str, Field(min_length=1, max_length=255)]
-"""The sender's own name for what it wants done; the same name is the same job."""
+
+def _refuse_null(value: object) -> object:
+    if value is None:
+        raise ValueError("Leave the key out, or give one of 1 to 255 printable ASCII characters.")
+    return value
+
+
+type ProducersKey = Annotated[
+    Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[ -~]+$")] | None,
+    BeforeValidator(_refuse_null),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}),
+]
+"""The sender's own name for what it wants done; the same name is the same job. A null is a mistake, such as
+a placeholder for what was absent: without a key it would become a second job."""
 
 
 class JobOrder(Document):
@@ -26,7 +38,7 @@ class JobOrder(Document):
 class KeyedJobOrder(JobOrder):
     """A job with the sender's name for it."""
 
-    idempotency_key: ProducersKey | None = None
+    idempotency_key: ProducersKey = None
 
 
 class WorkflowJobOrder(KeyedJobOrder):
@@ -48,7 +60,7 @@ class JobRequestedMetadata(Document):
 
     model_config = ConfigDict(extra="ignore")
 
-    idempotency_key: ProducersKey | None = None
+    idempotency_key: ProducersKey = None
     """Requests with the same key make one job; without one, the `id` of the event on the bus is the key."""
 
 

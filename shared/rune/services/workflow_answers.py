@@ -10,7 +10,7 @@ from rune.contracts.problems import Problem
 from rune.errors import StoreUnavailableError
 from rune.events.record import PublicEvent, SubjectKind
 from rune.events.sink import Sink
-from rune.jobs.record import Callback, Job, Status
+from rune.jobs.record import Callback, Failure, Job, Status
 from rune.jobs.store import JobStore
 
 log = logging.getLogger(__name__)
@@ -77,8 +77,18 @@ def answer_of(job: Job) -> Succeeded | Unsuccessful:
     if job.status is Status.SUCCEEDED:
         return Succeeded(json.dumps(document))
     failure = job.failure
-    told = {**document, "error": failure.sentence, "error_stage": failure.stage} if failure else document
+    told = {**document, **_error_of(failure)} if failure else document
     return Unsuccessful(failure.code if failure else job.status.value, json.dumps(told)[:LONGEST_CAUSE])
+
+
+def _error_of(failure: Failure) -> dict[str, object]:
+    """Return the members that the API shows of a failure."""
+    return {
+        "error": failure.sentence,
+        "error_code": failure.code,
+        "error_stage": failure.stage,
+        "error_retryable": failure.retryable,
+    }
 
 
 def with_token(found: Callback, asking: Callback) -> Callback:

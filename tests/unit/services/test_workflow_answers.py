@@ -56,6 +56,14 @@ def test_task_is_told_why_there_is_no_result(job: Job, error: str) -> None:
     assert json.loads(cause)["status"] == job.status
 
 
+def test_cause_has_what_a_state_needs_to_choose_by() -> None:
+    ((*_, cause),) = told(an_ended_job(Status.FAILED, calls_back=True), "rune.job.failed")
+
+    shown = json.loads(cause)
+    assert (shown["error_code"], shown["error_retryable"]) == ("stream_truncated", a_failure().retryable)
+    assert {"error", "error_stage"} <= shown.keys()
+
+
 @pytest.mark.parametrize("callback", [None, Callback("https://hooks.example.com/a")])
 def test_job_that_no_workflow_waits_for_tells_none(callback: Callback | None) -> None:
     job = an_ended_job(calls_back=callback is not None)

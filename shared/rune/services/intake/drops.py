@@ -11,6 +11,7 @@ from rune.contracts.problems import Problem
 from rune.errors import InvalidRequestError
 from rune.jobs.record import Kind
 from rune.services.intake.envelopes import Order, parse_json
+from rune.tenants.entries import TENANT
 
 INBOX = "inbox/"
 OUTBOX = "outbox/"
@@ -103,7 +104,8 @@ def place_of(drop: Drop) -> Place:
     parts = drop.key.split("/", _PATH_PARTS - 1)
     kinds = {kind.value: kind for kind in Kind}
     is_file = drop.key.endswith((".json", ".jsonl"))
-    if len(parts) < _PATH_PARTS or parts[2] not in kinds or not is_file:
+    has_parts = len(parts) == _PATH_PARTS and TENANT.fullmatch(parts[1]) and parts[2] in kinds
+    if not has_parts or not is_file:
         raise InvalidRequestError(
             f"An object's key is {INBOX}<tenant>/<kind>/<name>.json or .jsonl, where the kind is one of "
             f"{', '.join(kinds)}.",

@@ -21,6 +21,8 @@ from rune.jobs.record import Kind
 
 type Body = Mapping[str, Any]
 
+_BODY = "The body"
+
 
 class Form(StrEnum):
     """What a body looks like."""
@@ -85,10 +87,12 @@ def read_invocation(payload: object, request_id: str) -> Order:
 def read_notification(body: str, topic: str) -> Order:
     """Return the order in a message of the topic, whose envelope is taken off once."""
     envelope = _in_form(_parse(body), Form.NOTIFICATION)
+    if envelope.get("Type") == "UnsubscribeConfirmation":
+        _refuse_foreign("Somebody has ended the queue's subscription to the topic; this is no order.")
     message, message_id = envelope.get("Message"), envelope.get("MessageId")
     if envelope.get("TopicArn") != topic or not isinstance(message, str) or not isinstance(message_id, str):
         _refuse_foreign("The message is none of this deployment's topic.")
-    return _keyed_order(_in_form(_parse(message), Form.REQUEST), ("notification", message_id))
+    return _keyed_order(_in_form(_parse(message, "The Message"), Form.REQUEST), ("notification", message_id))
 
 
 def read_event(body: str) -> Event:
@@ -164,21 +168,28 @@ def form_of(body: Body) -> Form:
     return Form.TASK if "task_token" in body else Form.REQUEST
 
 
-def parse_json(text: str | bytes) -> object:
-    """Return what a text says; raises NotJsonError."""
+def parse_json(text: str | bytes, what: str = _BODY) -> object:
+    """Return what a text in UTF-8 says; raises NotJsonError.
+
+    Parameters
+    ----------
+    what
+        What the sender calls the text.
+    """
     try:
-        return json.loads(text)
+        # Python would also read UTF-16 and UTF-32, which the API refuses.
+        return json.loads(text if isinstance(text, str) else text.decode("utf-8-sig"))
     except (ValueError, RecursionError):  # the latter: nested deeper than Python reads
-        raise NotJsonError from None
+        raise NotJsonError(what) from None
 
 
-def _parse(body: str) -> Body:
-    return _object(parse_json(body))
+def _parse(body: str, what: str = _BODY) -> Body:
+    return _object(parse_json(body, what), what)
 
 
-def _object(value: object) -> Body:
+def _object(value: object, what: str = _BODY) -> Body:
     if not isinstance(value, dict):
-        raise InvalidRequestError("The body must be a JSON object.", pointer="")
+        raise InvalidRequestError(f"{what} must be a JSON object.", pointer="")
     return value
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rune.contracts.problems import Problem
-from rune.errors import InvalidRequestError
+from rune.errors import InvalidRequestError, NotJsonError
 from rune.jobs.record import Kind
 from rune.services.intake.drops import (
     LARGEST_BYTES,
@@ -15,6 +15,7 @@ from rune.services.intake.drops import (
     Place,
     Progress,
     lines_of,
+    order_of,
     place_of,
     read_drop,
     read_progress,
@@ -49,6 +50,9 @@ def test_key_says_whose_job_it_is_and_of_which_kind(key: str, place: Place) -> N
         "inbox/acme/benchmark/a.json.gz",
         "inbox/acme/chat/a.json",
         "inbox//acme/benchmark/a.json",
+        "inbox//benchmark/a.json",
+        "inbox/../benchmark/a.json",
+        "inbox/a b/benchmark/a.json",
         "inbox/acme/ollama-instance/a.json",
     ],
 )
@@ -130,6 +134,20 @@ def test_key_that_has_no_room_for_the_answer_has_none(length: int, *, has_answer
 
 
 # ---------------------------------------------------------------- lines
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-32-be", "latin-1"])
+def test_request_that_is_not_in_utf_8_is_refused_as_by_the_api(encoding: str) -> None:
+    with pytest.raises(NotJsonError):
+        order_of(Kind.BENCHMARK, '{"question": "Warum so träge?"}'.encode(encoding), ("a",))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_request_in_utf_8_is_read(encoding: str) -> None:
+    request = {"question": "Warum so träge?"}
+    text = json.dumps(request, ensure_ascii=False).encode(encoding)
+
+    assert order_of(Kind.BENCHMARK, text, ("a",)).request == request
 
 
 def test_lines_keep_their_numbers_and_empty_ones_are_left_out() -> None:

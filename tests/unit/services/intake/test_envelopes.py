@@ -187,6 +187,9 @@ def test_events_detail_is_refused_by_field(detail: object, pointer: str) -> None
         ({"kind": "ollama-instance"}, "/kind"),
         ({"request": "text"}, "/request"),
         ({"idempotency_key": ""}, "/idempotency_key"),
+        ({"idempotency_key": None}, "/idempotency_key"),
+        ({"idempotency_key": "häh"}, "/idempotency_key"),
+        ({"idempotency_key": "a\n"}, "/idempotency_key"),
         ({"idempotency_key": "k" * 256}, "/idempotency_key"),
         ({"idempotency_key": 7}, "/idempotency_key"),
     ],
@@ -219,6 +222,24 @@ def test_message_of_another_topic_is_refused(change: dict[str, object]) -> None:
     envelope = {**json.loads(a_body(Way.TOPIC)), **change}
 
     with pytest.raises(InvalidRequestError, match="topic"):
+        envelopes.read_notification(json.dumps(envelope), TOPIC)
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [("Why?", "The Message is not JSON"), ("[]", "The Message must be a JSON object")],
+)
+def test_refusal_says_that_it_is_the_message_and_not_the_envelope(message: str, sentence: str) -> None:
+    envelope = {**json.loads(a_body(Way.TOPIC)), "Message": message}
+
+    with pytest.raises((InvalidRequestError, NotJsonError), match=sentence):
+        envelopes.read_notification(json.dumps(envelope), TOPIC)
+
+
+def test_end_of_the_subscription_is_named() -> None:
+    envelope = {**json.loads(a_body(Way.TOPIC)), "Type": "UnsubscribeConfirmation"}
+
+    with pytest.raises(InvalidRequestError, match="ended the queue's subscription"):
         envelopes.read_notification(json.dumps(envelope), TOPIC)
 
 
