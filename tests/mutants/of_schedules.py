@@ -65,6 +65,14 @@ MUTANTS = (
         LIFECYCLE_TESTS,
     ),
     Mutant(
+        "pause that is taken back costs an occurrence",
+        LIFECYCLE,
+        "next_at = held_at if is_recent else next_after(schedule.timing, now)",
+        "next_at = next_after(schedule.timing, now)",
+        "What was due before the pause would never be posted.",
+        LIFECYCLE_TESTS,
+    ),
+    Mutant(
         "run is noted twice",
         LIFECYCLE,
         "    if _is_noted(schedule, run):\n",

@@ -128,7 +128,7 @@ class ScheduleRecord(ScheduleSummary):
     """A schedule."""
 
     next_times: list[datetime]
-    """When it is due the next five times."""
+    """When it is due the next five times; while it is paused, when it would be if it were resumed now."""
     runs: list[ScheduleRun]
     """What became of the last ten occurrences, newest first."""
     request: JobBody

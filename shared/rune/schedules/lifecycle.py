@@ -23,6 +23,13 @@ An idempotency key is kept for a day after its job, and a job for a day at least
 posted by a process that died there is not posted a second time.
 """
 
+LONGEST_HOLD = timedelta(minutes=5)
+"""How long after it was due an occurrence is posted that a pause has held up.
+
+Long enough for a pause that is taken back before the tick has come. Where one is taken back hours later,
+nobody waits for that job any more.
+"""
+
 DELETED_KEPT = timedelta(days=1)
 """How long the row of a deleted schedule stays."""
 
@@ -87,6 +94,9 @@ def record_run(schedule: Schedule, run: Run, now: datetime, *, is_failure: bool 
     is_failure
         Whether the run counts as a job that failed.
     """
+    if schedule.held_at == run.due_at:
+        # It was being posted when a caller paused the schedule.
+        schedule = replace(schedule, held_at=None)
     if _is_noted(schedule, run):
         return Written(schedule)
     told = _add_run(replace(schedule, failures=schedule.failures + is_failure), run)
@@ -110,15 +120,21 @@ def pause(schedule: Schedule, reason: PauseReason, now: datetime) -> Written:
     """Post no more jobs until a caller resumes it; a schedule that posts none stays as it is."""
     if schedule.state is not ScheduleState.ACTIVE:
         return Written(schedule)
-    return _tell(_paused(schedule, reason), telling.paused, now)
+    paused = _paused(schedule, reason)
+    if reason is PauseReason.ASKED and schedule.next_at is not None and schedule.next_at <= now:
+        paused = replace(paused, held_at=schedule.next_at)
+    return _tell(paused, telling.paused, now)
 
 
 def resume(schedule: Schedule, now: datetime) -> Written:
     """Post jobs from the next occurrence on; a schedule that is not paused stays as it is."""
     if schedule.state is not ScheduleState.PAUSED:
         return Written(schedule)
-    resumed = replace(schedule, paused_because=None, failures=0)
-    return _tell(_wait_for(resumed, next_after(schedule.timing, now)), telling.resumed, now)
+    held_at = schedule.held_at
+    is_recent = held_at is not None and now - held_at <= LONGEST_HOLD
+    resumed = replace(schedule, paused_because=None, failures=0, held_at=None)
+    next_at = held_at if is_recent else next_after(schedule.timing, now)
+    return _tell(_wait_for(resumed, next_at), telling.resumed, now)
 
 
 def change(schedule: Schedule, changed: Schedule, now: datetime) -> Schedule:
@@ -134,7 +150,7 @@ def change(schedule: Schedule, changed: Schedule, now: datetime) -> Schedule:
     if changed.rate != schedule.rate:
         changed = replace(changed, anchor_at=now)
     if changed.state is ScheduleState.PAUSED:
-        return changed
+        return replace(changed, held_at=None)
     return _wait_for(changed, next_after(changed.timing, now))
 
 
@@ -145,8 +161,10 @@ def delete(schedule: Schedule, now: datetime) -> Schedule:
     )
 
 
-def next_times(schedule: Schedule, count: int) -> tuple[datetime, ...]:
-    """Return when the schedule is due next; never while it is paused."""
+def next_times(schedule: Schedule, count: int, now: datetime) -> tuple[datetime, ...]:
+    """Return when the schedule is due next; while it is paused, when it would be if it were resumed now."""
+    if schedule.state is ScheduleState.PAUSED:
+        return tuple(islice(occurrences_after(schedule.timing, now), count))
     if schedule.next_at is None:
         return ()
     later = occurrences_after(schedule.timing, schedule.next_at)

@@ -94,6 +94,8 @@ class Schedule:
         The next occurrence; with the id it names the job that is posted for it.
     due_at
         When the tick looks at it, in the index: `next_at`, or later where something was in the way.
+    held_at
+        An occurrence that was due, and not posted yet, when a caller paused the schedule.
     runs
         The latest, oldest first.
     failures
@@ -123,6 +125,7 @@ class Schedule:
     ends_at: datetime | None = None
     next_at: datetime | None = None
     due_at: datetime | None = None
+    held_at: datetime | None = None
     paused_because: PauseReason | None = None
     runs: tuple[Run, ...] = ()
     failures: int = 0

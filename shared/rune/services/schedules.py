@@ -134,7 +134,7 @@ class ScheduleService:
         return ShownSchedule(
             schedule,
             request,
-            lifecycle.next_times(schedule, TIMES_SHOWN),
+            lifecycle.next_times(schedule, TIMES_SHOWN, self._clock.now()),
             {job.job_id: job.status for job in jobs},
         )
 

@@ -284,7 +284,40 @@ def test_deleted_schedule_is_never_due() -> None:
     assert lifecycle.decide(deleted, after(10 * HOUR)) is Step.NOTHING
 
 
-def test_next_times_are_none_while_it_is_paused() -> None:
-    assert lifecycle.next_times(a_schedule(), 3) == (DUE, after(2 * HOUR), after(3 * HOUR))
-    assert lifecycle.next_times(a_schedule(ends_at=after(2 * HOUR)), 5) == (DUE, after(2 * HOUR))
-    assert lifecycle.next_times(a_paused_schedule(), 3) == ()
+def test_next_times_of_a_paused_schedule_are_those_it_would_have() -> None:
+    assert lifecycle.next_times(a_schedule(), 3, NOW) == (DUE, after(2 * HOUR), after(3 * HOUR))
+    assert lifecycle.next_times(a_schedule(ends_at=after(2 * HOUR)), 5, NOW) == (DUE, after(2 * HOUR))
+    late = after(4 * HOUR + 1)
+    assert lifecycle.next_times(a_paused_schedule(), 2, late) == (after(5 * HOUR), after(6 * HOUR))
+    assert lifecycle.next_times(a_paused_schedule(ends_at=after(60)), 2, NOW) == ()
+    ended = a_schedule(state=ScheduleState.ENDED, next_at=None, due_at=None)
+    assert lifecycle.next_times(ended, 2, NOW) == ()
+
+
+@pytest.mark.parametrize(("minutes", "is_posted"), [(2, True), (5, True), (6, False), (55, False)])
+def test_occurrence_that_a_pause_has_held_up_is_posted_if_it_is_taken_back_soon(
+    minutes: int, *, is_posted: bool
+) -> None:
+    paused = lifecycle.pause(a_schedule(), PauseReason.ASKED, after(HOUR + 1))
+
+    resumed = lifecycle.resume(paused.schedule, after(HOUR + 60 * minutes)).schedule
+
+    assert lifecycle.decide(paused.schedule, after(HOUR + 2)) is Step.NOTHING
+    assert (resumed.next_at, resumed.held_at) == (DUE if is_posted else after(2 * HOUR), None)
+
+
+def test_occurrence_that_was_posted_while_it_was_paused_is_not_posted_again() -> None:
+    paused = lifecycle.pause(a_schedule(), PauseReason.ASKED, after(HOUR + 1)).schedule
+    noted = lifecycle.record_run(paused, a_run(DUE), after(HOUR + 2)).schedule
+
+    assert lifecycle.resume(noted, after(HOUR + 3)).schedule.next_at == after(2 * HOUR)
+
+
+def test_nothing_is_held_for_another_rule_or_after_failures() -> None:
+    paused = lifecycle.pause(a_schedule(), PauseReason.ASKED, after(HOUR + 1)).schedule
+    changed = lifecycle.change(paused, replace(paused, rate="rate(2 hours)"), after(HOUR + 2))
+    failing = lifecycle.pause(a_schedule(failures=5), PauseReason.FAILURES, after(HOUR + 1)).schedule
+
+    assert paused.held_at == DUE
+    assert changed.held_at is None
+    assert failing.held_at is None
