@@ -17,6 +17,15 @@ _FIELDS = {
     "month": "month",
     "day-of-week": "day of the week",
 }
+_LONGEST_STEPS = {
+    "minute": 59,
+    "hour": 23,
+    "day-of-month": 31,
+    "month": 12,
+    "day-of-week": 7,
+}
+_STEP = re.compile(r"/([0-9]{1,4})(?![0-9])")
+_TURNED_RANGE = re.compile(r"[0-9A-Za-z]+-[0-9A-Za-z]+")
 _AWS = re.compile(r"cron\((.*)\)", re.IGNORECASE | re.DOTALL)
 _RATE = re.compile(r"(?:rate\(\s*([0-9]{1,6})\s+(\w+?)s?\s*\)|([0-9]{1,6})\s+(\w+?)s?)", re.IGNORECASE)
 _UNITS = {
@@ -44,6 +53,8 @@ def parse_cron(text: str) -> str:
             "AWS's form of six fields is written as cron(0 9 ? * MON *)."
         )
     five = " ".join(fields)
+    for (field, longest), part in zip(_LONGEST_STEPS.items(), fields, strict=True):
+        _refuse_long_step(field, longest, part)
     try:
         next(CronSim(five, _SOME_DAY))
     except CronSimError as error:
@@ -91,10 +102,24 @@ def _explained(fields: list[str], message: str) -> InvalidRequestError:
     if name not in _FIELDS:
         return _not_understood("This cron expression is not understood.")
     part = fields[[*_FIELDS].index(name)]
-    hint = " Only AWS's form has `?`." if "?" in part else ""
+    hint = ""
+    if "?" in part:
+        hint = " Only AWS's form has `?`."
+    elif _TURNED_RANGE.search(part):
+        hint = " A range goes upwards: write FRI-MON as FRI,SAT,SUN,MON, and 22-2 as 22,23,0-2."
     return _not_understood(
         f"The {_FIELDS[name]} of this cron expression is not understood: {part[:40]}.{hint}"
     )
+
+
+def _refuse_long_step(field: str, longest: int, part: str) -> None:
+    """Refuse a step that is longer than its field: it would count as none, such as `*/70` as every hour."""
+    step = max((int(found) for found in _STEP.findall(part)), default=0)
+    if step > longest:
+        raise _not_understood(
+            f"The {_FIELDS[field]} of this cron expression has a step of {step}; {longest} is the longest. "
+            "A rate such as rate(70 minutes) may be longer."
+        )
 
 
 def _is_right_in_some_month(fields: list[str]) -> bool:
