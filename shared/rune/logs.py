@@ -25,6 +25,7 @@ FIELDS = (
     "lane",
     "left",
     "lost",
+    "message_id",
     "notice",
     "notices",
     "outcome",

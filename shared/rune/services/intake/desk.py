@@ -184,7 +184,8 @@ class Desk:
             self._refuse(way, message, problem, self._find_drop(way, message))
             return None
         asked_seconds = error.retry_after_seconds if isinstance(error, TooManyWaitingJobsError) else 0
-        log.warning("intake.put_off", exc_info=error, extra={"way": way, "code": problem.code})
+        about = {"way": way, "code": problem.code, "message_id": message.message_id}
+        log.warning("intake.put_off", exc_info=error, extra=about)
         return patience.delay_seconds(message.receive_count, asked_seconds)
 
     def _is_over(self, message: Message) -> bool:
@@ -209,4 +210,5 @@ class Desk:
             # It is of no more use, and a secret until its task has ended.
             body = envelopes.without_task_token(body)
         self._refusals.put(way, body, problem)
-        log.warning("intake.refused", extra={"way": way, "code": problem.code})
+        about = {"way": way, "code": problem.code, "message_id": message.message_id}
+        log.warning("intake.refused", extra=about)

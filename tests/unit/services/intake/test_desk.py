@@ -9,6 +9,7 @@ import pytest
 from rune.errors import StoreUnavailableError
 from rune.events.record import PublicEvent, Subject, SubjectKind
 from rune.jobs.record import Callback, Kind, Status
+from rune.logs import JsonFormatter
 from rune.services.intake import patience
 from rune.services.intake.inbox import LINES_BETWEEN_ANSWERS
 from rune.services.intake.ways import Way
@@ -118,6 +119,15 @@ def test_what_can_never_be_accepted_is_refused_at_once_with_the_reason(
 
     assert office.jobs == []
     assert office.refusals.kept == [(way, body, code)]
+
+
+def test_refusal_is_logged_with_the_message_that_it_is_about(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.take(Way.QUEUE, "not JSON", message_id="m-1")
+
+    (line,) = [record for record in caplog.records if record.getMessage() == "intake.refused"]
+    assert json.loads(JsonFormatter().format(line))["message_id"] == "m-1"
 
 
 def test_same_key_with_another_request_is_refused(office: Office) -> None:
