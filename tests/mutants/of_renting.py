@@ -121,8 +121,8 @@ ORDERS = (
     Mutant(
         "intent without a reservation",
         RENT,
-        "replace(intended, account_id=account.account_id, reserved_micro_usd=reserved)",
-        "replace(intended, account_id=account.account_id)",
+        "            reserved_micro_usd=reservation.micro_usd,\n",
+        "",
         "Jobs would rent on the same dollar, and all would be cut off.",
         (TEST_RENTING + "test_rent_credit.py",),
     ),
@@ -137,8 +137,8 @@ ORDERS = (
     Mutant(
         "intent without an account",
         RENT,
-        "replace(intended, account_id=account.account_id, reserved_micro_usd=reserved)",
-        "replace(intended, reserved_micro_usd=reserved)",
+        "            account_id=account.account_id,\n            reserved_micro_usd",
+        "            reserved_micro_usd",
         "The key of another account would prove the machine gone.",
         RENT_TESTS,
     ),

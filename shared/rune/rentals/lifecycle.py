@@ -198,6 +198,7 @@ def keep(rental: Rental, until: datetime, now: datetime, paid_until: datetime | 
         For how long its job's money lasts, to which the ceiling comes down; None where that has no end.
     """
     ceiling_at = rental.ceiling_at if paid_until is None else min(rental.ceiling_at, paid_until)
+    lowered: dict[str, Value] = {} if paid_until is None else {"ceiling_at": ceiling_at}
     return make_change(
         "keep",
         now,
@@ -209,7 +210,7 @@ def keep(rental: Rental, until: datetime, now: datetime, paid_until: datetime | 
         sets={
             "state": RentalState.KEPT,
             "kept_until": min(until, ceiling_at),
-            "ceiling_at": ceiling_at,
+            **lowered,
             "holder": None,
             "held_since": None,
         },

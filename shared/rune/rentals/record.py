@@ -136,7 +136,9 @@ class Rental:
     model_bytes
         Upper bound of the download of the model that its holder needs; 0 where a version without it has written.
     reserved_micro_usd
-        What the account's credit is reserved for it as long as it is alive: the most that its job may spend on it.
+        What of the account's credit is reserved for it as long as it is alive.
+    is_credit_short
+        Whether that is less than it might cost. Then the reservation ends its job, as a cap does.
     mbit_per_second
         How fast it downloads: as its offer states, or more where it was seen to be faster. None where a version
         without it has written.
@@ -204,6 +206,7 @@ class Rental:
     image_bytes: int = OLLAMA_IMAGE_BYTES
     model_bytes: int = 0
     reserved_micro_usd: int = 0
+    is_credit_short: bool = False
     mbit_per_second: int | None = None
     account_id: int | None = None
     contract_id: int | None = None

@@ -32,13 +32,13 @@ def kept(cloud: Cloud, job_id: str) -> dict[str, object]:
     return document
 
 
-def test_workload_is_stored_with_its_defaults_in_three_calls(api: ModuleType, cloud: Cloud) -> None:
+def test_workload_is_stored_with_its_defaults_in_four_calls(api: ModuleType, cloud: Cloud) -> None:
     expected = {"regex": "(?i)probe"}
 
     response = post(api, {**QUESTION, "workload": WORKLOAD, "expected": expected, "context_tokens": 8192})
 
     assert response.status == 202
-    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage"]
+    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage", "SendMessage"]
     assert kept(cloud, response.document["job_id"]) == {
         **KEPT,
         "context_tokens": 8192,

@@ -142,7 +142,7 @@ class RentalDependencies:
         cost_cap_at = None
         if held is not None and held.is_alive:
             left = left_micro_usd(job, attempts, max(borrowed, most_borrowed), now)
-            if held.reserved_micro_usd and held.job_id == job.job_id:
+            if held.is_credit_short and held.job_id == job.job_id:
                 of_credit = held.reserved_micro_usd - most_cost_micro_usd(held, now)
                 left = of_credit if left is None else min(left, of_credit)
             cost_cap_at = None if left is None else stop_at(held.prices, left, now)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -76,6 +76,20 @@ _REASONS: Mapping[type[RentalError], EndReason] = {
     ProviderBusyError: EndReason.CREATE_PUT_OFF,
     ProviderFailedError: EndReason.CREATE_PUT_OFF,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What of the account's credit is kept for a machine.
+
+    Attributes
+    ----------
+    is_short
+        Whether it is less than the machine may cost. Then the job stops before it has cost so much.
+    """
+
+    micro_usd: int
+    is_short: bool = False
 
 
 class RentStep:
@@ -194,7 +208,7 @@ class RentStep:
     ) -> Outcome:
         """Order the planned machine, if the account can pay for it and no other worker has ordered one."""
         job, provider = context.job, self._dependencies.provider
-        reserved = self._reserve(job, attempts, planned, account, began_at)
+        reservation = self._reserve(job, attempts, planned, account, began_at)
         if self._dependencies.clock.now() - began_at > LONGEST_SEARCH:
             # The rest of the step's time might end during the order.
             return Again(2)
@@ -208,7 +222,12 @@ class RentStep:
             # Another worker took this turn while this one paused.
             return Again(0)
         intended = self._intend(job, attempt, planned, deployment)
-        rental = replace(intended, account_id=account.account_id, reserved_micro_usd=reserved)
+        rental = replace(
+            intended,
+            account_id=account.account_id,
+            reserved_micro_usd=reservation.micro_usd,
+            is_credit_short=reservation.is_short,
+        )
         if not self._dependencies.rental_store.open(rental, account.credit_micro_usd):
             return Next(step_after(context, Fact.ORDER_UNANSWERED))
         return await self._create(context, rental, self._order_of(rental, planned.template))
@@ -220,10 +239,8 @@ class RentStep:
         planned: PlannedOrder,
         account: Account,
         now: datetime,
-    ) -> int:
-        """Return how much of the credit the machine may use up: all that it may cost, or what others leave of it.
-
-        In millionths of a dollar. What is reserved is a cap: the job stops before its machine has cost so much.
+    ) -> Reservation:
+        """Return how much of the credit is kept for the machine: all that it may cost, or what others leave of it.
 
         Raises
         ------
@@ -235,7 +252,7 @@ class RentStep:
         most = most if left is None else min(most, left)
         credit = account.credit_micro_usd
         if credit is None:
-            return most
+            return Reservation(most)
         if credit < least:
             raise NoCreditError(
                 f"The Vast.ai account has too little credit: the job is expected to cost {_usd(least)} USD."
@@ -243,7 +260,7 @@ class RentStep:
         reserved = min(most, credit - self._dependencies.rental_store.read_reserved_micro_usd())
         if reserved < least:
             raise CreditReservedError("The account's credit is kept for machines that are rented now.")
-        return reserved
+        return Reservation(reserved, is_short=reserved < most)
 
     async def _create(self, context: StepContext, rental: Rental, order: Order) -> Next | Failed:
         """Send the order of a written intent, once, and return what follows from the answer."""

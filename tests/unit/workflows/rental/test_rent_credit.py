@@ -54,6 +54,7 @@ def test_rent_reserves_all_that_the_machine_may_cost_as_far_as_the_credit_goes(
     assert len(world.market.orders) == 1
     assert world.rental().reserved_micro_usd == reserved * 1_000_000
     assert world.rental_store.read_reserved_micro_usd() == reserved * 1_000_000
+    assert world.rental().is_credit_short is (reserved < MOST_USD)
 
 
 def test_rent_reserves_no_more_than_the_job_may_cost() -> None:
