@@ -144,12 +144,14 @@ def _event_sort_key(sequence: int) -> str:
 
 
 def _event_item(event: PublicEvent, expires_at: datetime) -> Item:
+    # `tenant` is a key of an index, and DynamoDB refuses a row in which such a key is empty.
+    tenant: Item = {"tenant": {"S": event.tenant}} if event.tenant else {}
     return {
         "pk": {"S": _partition(event.subject)},
         "sk": {"S": _event_sort_key(event.sequence)},
         "format": attribute("format", FORMAT),
         "event_type": {"S": event.event_type},
-        "tenant": {"S": event.tenant},
+        **tenant,
         "occurred_at": attribute("occurred_at", event.occurred_at),
         "data": {"S": json.dumps(event.data)},
         TTL_FIELD: attribute(TTL_FIELD, expires_at),
@@ -161,7 +163,7 @@ def _event_from_item(subject: Subject, row: Item) -> PublicEvent:
     try:
         return PublicEvent(
             event_type=row["event_type"]["S"],
-            tenant=row["tenant"]["S"],
+            tenant=row["tenant"]["S"] if "tenant" in row else "",
             subject=subject,
             sequence=int(row["sk"]["S"].removeprefix(_EVENT_PREFIX)),
             occurred_at=from_epoch_ms(int(row["occurred_at"]["N"])),

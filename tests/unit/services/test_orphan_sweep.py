@@ -11,6 +11,7 @@ from rune.errors import (
     ProviderKeyError,
     ProviderRefusedError,
     RentalError,
+    StoreRefusedError,
     StoreUnavailableError,
 )
 from rune.events.record import PublicEvent, Subject, SubjectKind
@@ -806,3 +807,15 @@ def test_destroy_leaves_a_rental_alone_that_should_be_as_it_is(rental: Rental) -
 
 def test_destroy_does_nothing_for_a_rental_that_is_unknown() -> None:
     assert destroy(a_tick(), f"{OTHER_JOB_ID}-1").destroyed_count == 0
+
+
+def test_machine_is_destroyed_although_its_event_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_event: object, _expires_at: object) -> bool:
+        raise StoreRefusedError("The table refuses the call.")
+
+    tick = a_tick(instances=(an_instance(label=a_label(OTHER_JOB_ID)),))
+    monkeypatch.setattr(tick.rental_store, "tell_once", refuse)
+
+    tick.sweep()
+
+    assert tick.market.called("destroy") == [CONTRACT_ID]
