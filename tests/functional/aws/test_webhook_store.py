@@ -285,6 +285,16 @@ def test_pages_of_deliveries_are_newest_first(store: WebhookStore) -> None:
     assert ([each.event_id for each in second.deliveries], second.position) == (["evt_a"], None)
 
 
+def test_nothing_is_before_the_first_position(store: WebhookStore, cloud: Cloud) -> None:
+    endpoint = add(store, put(store), "evt_a")
+    asked = cloud.operations.count("Query")
+
+    page = store.list_deliveries(endpoint, 0, 2)
+
+    # DynamoDB refuses a range that ends before it begins, which moto takes.
+    assert (page.deliveries, page.position, cloud.operations.count("Query")) == ((), None, asked)
+
+
 def test_endpoints_are_found_by_when_they_are_due(store: WebhookStore) -> None:
     later, sooner = put(store), put(store, an_endpoint(endpoint_id="wh_2"))
     callback = store.create_callback(an_endpoint(endpoint_id="cb_1"))
