@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypedDict
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts.events import (
     EventDocument,
     JobAcceptedData,
@@ -16,9 +17,7 @@ from rune.contracts.events import (
 from rune.events.catalog import make_event
 from rune.events.record import PublicEvent
 from rune.jobs import plan
-from rune.jobs.record import Event, Job, Kind
-
-_MICRO_USD_PER_USD = 1_000_000
+from rune.jobs.record import RENTING_CLOSED, Event, Job, Kind
 
 _STEP_EVENTS = frozenset(step.event for step in plan.STEPS.values())
 
@@ -86,14 +85,16 @@ def _of_end(job: Job, event: Event) -> _OfEnd:
     return {
         "started_at": job.started_at,
         "finished_at": event.recorded_at,
-        "cost_usd": job.cost_micro_usd / _MICRO_USD_PER_USD if job.rents else None,
+        "cost_usd": job.cost_micro_usd / MICRO_USD_PER_USD if job.rents else None,
         "rental_id": job.rental_id,
         "rentals_url": f"/v1/rentals?job_id={job.job_id}" if job.rents else None,
     }
 
 
 def _accepted(job: Job, _: Event) -> EventDocument:
-    return JobAcceptedData(**_of_job(job), rents=job.rents, warnings=[*(job.warnings or ())])
+    # The one that comes later is left out: an event is the same each time that it is told.
+    warnings = [name for name in job.warnings or () if name != RENTING_CLOSED]
+    return JobAcceptedData(**_of_job(job), rents=job.rents, warnings=warnings)
 
 
 def _running(job: Job, event: Event) -> EventDocument:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, override
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts.problems import Problem
 from rune.errors import StoreUnavailableError
 from rune.events.record import PublicEvent, SubjectKind
@@ -23,8 +24,6 @@ MOST_TOKENS = 5
 """Of a job, the newest. A state that is tried again has one that waits; the others are gone, or not its own."""
 
 ENDS = frozenset({"rune.job.succeeded", "rune.job.failed", "rune.job.cancelled"})
-
-_MICRO_USD_PER_USD = 1_000_000
 
 
 class Tasks(Protocol):
@@ -72,7 +71,7 @@ def answer_of(job: Job) -> Succeeded | Unsuccessful:
         "kind": job.kind,
         "status": job.status,
         "job_url": f"/v1/jobs/{job.job_id}",
-        "cost_usd": job.cost_micro_usd / _MICRO_USD_PER_USD if job.rents else None,
+        "cost_usd": job.cost_micro_usd / MICRO_USD_PER_USD if job.rents else None,
     }
     if job.status is Status.SUCCEEDED:
         return Succeeded(json.dumps(document))

@@ -32,6 +32,15 @@ def told(job: Job, event: Event) -> PublicEvent:
     return found
 
 
+def test_accepted_job_is_told_alike_before_and_after_the_operator_cancels_it() -> None:
+    accepted = Event(1, "job.accepted", "ok", NOW)
+
+    before = told(a_job(warnings=("template_not_allowed",)), accepted)
+    after = told(a_job(warnings=("template_not_allowed", "renting_closed")), accepted)
+
+    assert before == after
+
+
 def test_accepted_job_is_told_with_its_warnings() -> None:
     event = told(a_job(rents=True, warnings=("template_not_allowed",)), Event(1, "job.accepted", "ok", NOW))
 
