@@ -6,7 +6,9 @@ from tests.e2e.client import RuneClient
 from tests.e2e.environment import Losses
 from tests.e2e.queues import Queues
 
-RECOVERY_LIMIT_SECONDS = 180.0
+RECOVERY_LIMIT_SECONDS = 240.0
+"""From the kill: the lease, a tick, and the answer once more. Two ticks more where the message meets a dead
+process, which the emulator learns only then."""
 
 
 def test_job_succeeds_exactly_once_when_its_worker_is_killed_in_the_middle_of_the_answer(
@@ -19,9 +21,10 @@ def test_job_succeeds_exactly_once_when_its_worker_is_killed_in_the_middle_of_th
 
     assert job.status == "succeeded"
     assert job.finished_at
-    took_seconds = (job.finished_at - job.created_at).total_seconds()
+    since_kill_seconds = time.monotonic() - lost.killed_at
+    took_seconds = since_kill_seconds - (time.time() - job.finished_at.timestamp())
     # Shown by pytest -s; a figure to report, not to judge.
-    print(f"\nkilled in its middle, the job took {took_seconds:.1f} s")  # noqa: T201
+    print(f"\nkilled in its middle, the job ended {took_seconds:.1f} s later")  # noqa: T201
     assert took_seconds < RECOVERY_LIMIT_SECONDS
     events = rune.get_events(lost.job_id)
     assert [(event.event, event.error_type) for event in events] == [
