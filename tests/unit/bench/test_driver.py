@@ -222,9 +222,9 @@ def test_point_keeps_its_time_when_the_server_is_silent_before_it(
     monkeypatch.setattr(FakeModelServer, silent, hang)
     began_s = time.monotonic()
 
-    measured = measure(FakeModelServer(), time_limit_seconds=0.4)
+    measured = measure(FakeModelServer(), time_limit_seconds=1.2)
 
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 3
     assert [record.status for record in measured.records] == ["completed"] * 12
 
 
