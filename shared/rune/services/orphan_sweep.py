@@ -208,8 +208,13 @@ class OrphanSweep:
                 except RentalContendedError:
                     # Others are at work on it; the next tick looks again.
                     log.warning("rental.contended", extra={"rental_id": rental_id})
-                except StoreUnavailableError:
-                    raise
+                except StoreUnavailableError as error:
+                    if error.retryable:
+                        raise
+                    # A write that the store refuses for good costs this rental alone, at each tick.
+                    sweep.result.alarm_count += 1
+                    extra = {"rental_id": rental_id, "metric": "RentalsOutOfHand"}
+                    log.exception("rental.refused", extra=extra)
                 except Exception:
                     sweep.result.alarm_count += 1
                     extra = {"rental_id": rental_id, "metric": "RentalsOutOfHand"}

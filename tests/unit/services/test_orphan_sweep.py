@@ -21,7 +21,7 @@ from rune.rentals.instance import Instance
 from rune.rentals.labels import make_label
 from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.rentals.store import Endpoint
+from rune.rentals.store import Endpoint, RentalRefused
 from rune.services.orphan_sweep import OrphanSweep, SweepResult
 from rune.storage.change import Change, apply, make_change
 from tests.builders import JOB_ID, NOW, FakeClock, a_claimed_job, after, an_ended_job
@@ -41,6 +41,7 @@ from tests.rental_builders import (
     STAGE,
     a_created_rental,
     a_kept_rental,
+    a_kept_rental_of,
     a_label,
     a_listing,
     a_released_rental,
@@ -819,3 +820,23 @@ def test_machine_is_destroyed_although_its_event_is_refused(monkeypatch: pytest.
     tick.sweep()
 
     assert tick.market.called("destroy") == [CONTRACT_ID]
+
+
+def test_rental_whose_write_is_refused_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = a_kept_rental(kept_until=after(2000))
+    other = a_kept_rental_of(OTHER_JOB_ID, kept_until=after(2000), contract_id=TWIN.contract_id)
+    twin = an_instance(contract_id=TWIN.contract_id, label=other.label)
+    tick = a_tick(refused, other, instances=(MACHINE, twin))
+    update = tick.rental_store.update
+
+    def refuse_one(rental: Rental, change: Change) -> Rental | RentalRefused:
+        if rental.rental_id == refused.rental_id:
+            raise StoreRefusedError("The table refuses the call.")
+        return update(rental, change)
+
+    monkeypatch.setattr(tick.rental_store, "update", refuse_one)
+
+    result = tick.sweep()
+
+    assert tick.market.called("destroy") == [TWIN.contract_id]
+    assert result.alarm_count > 0
