@@ -176,6 +176,7 @@ def test_changed_credential_holds_at_once_in_every_function(
     of_api = time.time() - changed_at
     job = rune.wait_for_end(job_id)
 
+    assert (status, job.status, job.error) == (200, "succeeded", None)
     done_at = {event.event: event.recorded_at for event in rune.get_events(job_id) if event.status == "ok"}
     rows: dict[str, float | str] = {
         "api: until /v1/llm/models answers with the new key": of_api,
@@ -184,7 +185,6 @@ def test_changed_credential_holds_at_once_in_every_function(
         "refused requests on the way": str(len(keyed.read_refused()) - refused_count),
     }
     figures(record_property, "Changed key of a model server", rows)
-    assert (status, job.status, job.error) == (200, "succeeded", None)
     assert len(keyed.read_refused()) > refused_count
     assert max(value for value in rows.values() if isinstance(value, float)) <= 2 * PROMPTLY_SECONDS
 

@@ -35,7 +35,8 @@ RETRY_DELAY = timedelta(seconds=5)
 """How long a failed read is not repeated, so that requests do not all wait for SSM's timeout."""
 
 REREAD_INTERVAL = timedelta(seconds=1)
-"""Least time between two readings after a refusal."""
+"""Least time between two readings after refusals. A reading before the first refusal may be as old as the refused
+value, however young it is."""
 
 REMEMBERED_COUNT = 1024
 """Parameters kept in memory, and as many names that have none."""
@@ -59,12 +60,15 @@ class _Reading[T]:
         Whether the parameter is there.
     failed_at
         When a later reading failed.
+    is_reread
+        Whether it was read after a refusal.
     """
 
     value: T
     is_found: bool
     read_at: datetime
     failed_at: datetime | None = None
+    is_reread: bool = False
 
 
 class ParameterCache[T]:
@@ -124,9 +128,9 @@ class ParameterCache[T]:
     def reread(self, name: str) -> T:
         """Return the value, read again at any age; raises SettingsUnavailableError as `get` does."""
         reading = self._last(name)
-        if reading and _is_within(reading.read_at, self._clock.now(), REREAD_INTERVAL):
+        if reading and reading.is_reread and _is_within(reading.read_at, self._clock.now(), REREAD_INTERVAL):
             return reading.value
-        return self._read(name, reading, REREAD_INTERVAL)
+        return self._read(name, reading, REREAD_INTERVAL, is_reread=True)
 
     def _last(self, name: str) -> _Reading[T] | None:
         return self._found.get(name) or self._missing.get(name)
@@ -135,7 +139,9 @@ class ParameterCache[T]:
         age = MAX_AGE if reading.is_found else self._age_of_missing(name)
         return _is_within(reading.read_at, self._clock.now(), age)
 
-    def _read(self, name: str, last: _Reading[T] | None, retry_delay: timedelta) -> T:
+    def _read(
+        self, name: str, last: _Reading[T] | None, retry_delay: timedelta, *, is_reread: bool = False
+    ) -> T:
         now = self._clock.now()
         failed_at = last.failed_at if last else self._never_read.get(name)
         if not _is_within(failed_at, now, retry_delay):
@@ -151,7 +157,7 @@ class ParameterCache[T]:
                 self._note_failure(name, last, now)
             else:
                 value = self._understand(name, text)
-                self._keep(name, _Reading(value, is_found=text is not None, read_at=now))
+                self._keep(name, _Reading(value, text is not None, read_at=now, is_reread=is_reread))
                 return value
         if last is None or not _is_within(last.read_at, now, MAX_AGE + self._grace):
             raise SettingsUnavailableError("The settings cannot be read now.")
