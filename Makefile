@@ -61,14 +61,19 @@ setup: $(STAMPS)/dev $(STAMPS)/sam $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)
 .PHONY: build
 build: $(STAMPS)/build ## Build layers and functions into .aws-sam/build, if anything changed
 
+# Tests with a real clock share the machine with whatever runs on it. Those that fail are run once more, one at a time;
+# the first failure stays in the output, since it may be a race. Tests without a clock get no second try.
+FAILED := --last-failed --last-failed-no-failures none
+
 .PHONY: test
 test: $(STAMPS)/dev $(STAMPS)/emulator $(STAMPS)/vastai build ## Run every test: unit, functional, simulation, end to end (TESTS="tests/unit -k …")
 ifdef TESTS
 	$(PYTHON) -m pytest $(TESTS)
 else
 	$(PYTHON) -m pytest -n auto --dist worksteal -m "not e2e and not alone"
-	$(PYTHON) -m pytest -n 6 tests/e2e
-	$(PYTHON) -m pytest -m "alone" tests/unit tests/functional
+	$(PYTHON) -m pytest -n 6 tests/e2e || { [ $$? -eq 1 ] && $(PYTHON) -m pytest $(FAILED) tests/e2e; }
+	$(PYTHON) -m pytest -m "alone" tests/unit tests/functional || \
+		{ [ $$? -eq 1 ] && $(PYTHON) -m pytest -m "alone" $(FAILED) tests/unit tests/functional; }
 endif
 
 .PHONY: quick
