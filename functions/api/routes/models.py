@@ -12,7 +12,7 @@ from api.services import services_of
 from rune.contracts import BackendChoice, BackendType, Catalog, CatalogModel, ServerModels
 from rune.errors import ServerAccessError, ServerTimeoutError
 from rune.llm.protocol import ModelServer
-from rune.money.catalog import CATALOG
+from rune.money.catalog import CATALOG_ROWS, CatalogRow
 from rune.tenants.backends import api_key_for, check_backend
 
 LONGEST_WAIT_SECONDS = 10
@@ -43,12 +43,7 @@ BackendCredential = Annotated[
 async def list_vastai_models(request: Request) -> Catalog:
     """Return the models that RUNE knows to fit on rented GPUs."""
     admitted_caller_of(request)
-    return Catalog(
-        models=[
-            CatalogModel(name=model.name, vram_mb=model.vram_mb, required_disk_gb=model.required_disk_gb)
-            for model in CATALOG
-        ]
-    )
+    return Catalog(models=[_describe(row) for row in CATALOG_ROWS])
 
 
 @router.get("/v1/llm/models", responses=responses(502))
@@ -101,6 +96,20 @@ async def list_ollama_models(
 ) -> ServerModels:
     """Return the same as `/v1/llm/models`, of which this is the deprecated name."""
     return await list_llm_models(request, backend_url, backend_type, backend_credential)
+
+
+def _describe(row: CatalogRow) -> CatalogModel:
+    return CatalogModel(
+        name=row.name,
+        vram_mb=row.vram_mb,
+        required_disk_gb=row.disk_gb,
+        parameters_billions=row.parameters_billions,
+        quantisation=row.quantisation,
+        context_tokens=row.context_tokens,
+        weights_gb=row.weights_gb,
+        licence=row.licence,
+        note=row.note,
+    )
 
 
 async def _list(server: ModelServer) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -11,6 +11,18 @@ class CatalogModel(Document):
     """Memory of the GPU that it needs, in MB."""
     required_disk_gb: int
     """Disk that it needs, in GB."""
+    parameters_billions: float
+    """All its parameters, of all experts, in billions."""
+    quantisation: str
+    """Of the weights that are downloaded."""
+    context_tokens: int
+    """The context that `vram_mb` includes, in tokens."""
+    weights_gb: float
+    """Its download, in GB."""
+    licence: str
+    """SPDX identifier where there is one, else the licence's name."""
+    note: str | None = None
+    """What a person should know besides."""
 
 
 class Catalog(Document):

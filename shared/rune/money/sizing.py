@@ -30,9 +30,6 @@ _LIKELY_GB_PER_BILLION = 0.61
 _USUAL_SHARE_OF_BOUND = 0.6
 """Of the upper bound of a download: 4.9 of 9 GB for llama3.1:8b, 243 of 292 for 405b."""
 
-INCLUDED_CONTEXT_TOKENS = 8192
-"""Context that a model's memory includes."""
-
 _KIB_PER_TOKEN = ((5, 144), (16, 200), (110, 384))
 _MOST_KIB_PER_TOKEN = 512
 """Of models with up to so many billion parameters, at most: Qwen3-4B 144; Phi-4 (14B) 200; Gemma 2 27B 368;
@@ -78,6 +75,8 @@ def estimate_vram_mb(model: str) -> int | None:
 
 def estimate_weights_gb(model: SizedModel) -> float:
     """Return how much a model's download probably takes; `SizedModel.download_gb` is the most that it may take."""
+    if model.weights_gb is not None:
+        return model.weights_gb
     quantised = _find_quantisation(model.name)
     billions = _billions(model.name)
     if billions is None:
@@ -87,7 +86,7 @@ def estimate_weights_gb(model: SizedModel) -> float:
 
 def context_vram_mb(model: SizedModel, context_tokens: int) -> int:
     """Return the memory that a context needs beyond the one that is included in the model's own."""
-    more_tokens = max(0, context_tokens - INCLUDED_CONTEXT_TOKENS)
+    more_tokens = max(0, context_tokens - model.context_tokens)
     kib_per_token = model.kib_per_token or _estimate_kib_per_token(model)
     return -(-more_tokens * kib_per_token // 1024)
 

@@ -94,8 +94,19 @@ def test_catalog_holds_the_models_that_clients_know(api: ModuleType, cloud: Clou
     response = get(api, "/v1/catalog/vastai-models")
 
     assert response.status == 200
-    found = [(m["name"], m["vram_mb"], m["required_disk_gb"]) for m in response.document.pop("models")]
-    assert response.document == {}
+    found = [(m["name"], m["vram_mb"], m["required_disk_gb"]) for m in response.document["models"]]
+    assert response.document.keys() == {"models"}
+    assert response.document["models"][-1] == {
+        "name": "llama3.1:8b",
+        "vram_mb": 8_000,
+        "required_disk_gb": 41,
+        "parameters_billions": 8.03,
+        "quantisation": "Q4_K_M",
+        "context_tokens": 8_192,
+        "weights_gb": 4.9,
+        "licence": "Llama 3.1 Community License",
+        "note": None,
+    }
     # Disk by hand: ceil(GiB of memory x 1.15) + 32.
     assert found == [
         ("llama3.1:405b", 260_000, 324),

@@ -36,7 +36,7 @@ def test_use_of_a_benchmark_is_its_answers() -> None:
 
     use = describe_use(a_renting_job(), request, size_model(MODEL), 2_000_000_000)
 
-    assert use == ExpectedUse(image_gb=2.0, weights_gb=8 * 0.61, token_count=500)
+    assert use == ExpectedUse(image_gb=2.0, weights_gb=4.9, token_count=500)
 
 
 @pytest.mark.parametrize(
