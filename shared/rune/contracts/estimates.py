@@ -1,5 +1,6 @@
 """What `POST /v1/estimates` takes and answers."""
 
+from datetime import date
 from typing import Literal
 
 from pydantic import Field
@@ -23,11 +24,11 @@ class CostEstimationRequest(Document):
     vastai: bool = False
     """The run rents a GPU on Vast.ai."""
     aws: bool = False
-    """The run uses AWS. RUNE has no source of its prices, so true is refused."""
+    """The run uses AWS: priced by its list of prices, since RUNE rents nothing there."""
     gcp: bool = False
-    """The run uses Google Cloud. RUNE has no source of its prices, so true is refused."""
+    """The run uses Google Cloud: priced by its list of prices, since RUNE rents nothing there."""
     azure: bool = False
-    """The run uses Azure. RUNE has no source of its prices, so true is refused."""
+    """The run uses Azure: priced by its list of prices, since RUNE rents nothing there."""
     local_hardware: bool = False
     """The run uses a machine that the caller owns."""
     min_dph: float = Field(_RENTAL.min_dph, ge=0, le=1000)
@@ -46,10 +47,28 @@ class CostEstimationRequest(Document):
     """What the machine cost, in USD; 0 beside a lifespan for one that is written off."""
     local_hardware_lifespan_years: float | None = Field(None, ge=0, le=100)
     """Over how many years that price is spread."""
+    region: str | None = Field(None, max_length=64)
+    """Changes no price: `list_price` names the region for which it holds. Accepted because clients send it."""
     template_hash: str | None = Field(None, max_length=256)
     """Changes no price. Accepted because clients send it."""
     reliability: float | None = Field(None, ge=0, le=1)
     """Changes no upper bound of a price. Accepted because clients send it."""
+
+
+class ListPrice(Document):
+    """What a cloud asks for its cheapest machine in RUNE's table that holds the model, on demand."""
+
+    region: str
+    instance: str
+    """The cloud's name of the machine."""
+    gpu: str
+    gpu_count: int
+    usd_per_hour: float
+    """For the whole machine; disk and traffic are extra."""
+    as_of: date
+    """The day for which the price was stated."""
+    source: str
+    """The cloud's page of prices."""
 
 
 class CostEstimationResponse(Document):
@@ -67,3 +86,5 @@ class CostEstimationResponse(Document):
     """How sure it is that no more will be charged for the duration given. Clients stop below 0.95."""
     warning: str | None = None
     """What a person should know before spending this."""
+    list_price: ListPrice | None = None
+    """The machine of AWS, Google Cloud or Azure; null for other drivers."""

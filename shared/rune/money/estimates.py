@@ -10,15 +10,23 @@ do not spend below 0.95, so each number below decides whether they may:
     the catalog that is its download, whose size is known and, if it is large, named in the warning. On the caller's
     own machine the sum follows from the caller's numbers.
 0.80
-    Something that costs money has no bound: the download of a model of unknown size, or the wear of a machine
-    without a purchase price. A client stops; a person reads the warning and may go on.
+    Something that costs money has no bound: the download of a model of unknown size, the wear of a machine without
+    a purchase price, or a cloud's disk and traffic. A client stops; a person reads the warning and may go on.
 """
 
 from decimal import ROUND_CEILING, Decimal
 
-from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse, ResourceImpact
+from rune.amounts import MICRO_USD_PER_USD
+from rune.contracts.estimates import (
+    CostEstimationRequest,
+    CostEstimationResponse,
+    ListPrice,
+    ResourceImpact,
+)
 from rune.errors import InvalidRequestError
 from rune.money.catalog import SizedModel, find_model
+from rune.money.cloud_prices import Cloud, CloudPrice, find_cloud_price
+from rune.money.sizing import SMALLEST_MODEL, size_model
 
 BOUNDED_CONFIDENCE = 0.95
 UNBOUNDED_CONFIDENCE = 0.80
@@ -51,20 +59,17 @@ def estimate_cost(request: CostEstimationRequest) -> CostEstimationResponse:
     ------
     InvalidRequestError
         With one of these as `specific_code`: `cost_driver_missing`, `cost_driver_ambiguous` (a run uses one
-        machine), `price_unknown` (AWS, Google Cloud, Azure),
+        machine), `price_unknown` (no machine of a cloud in the table holds the model), `model_size_unknown`,
         `price_range_reversed`, `estimate_input_missing` (a number without which the cost has no bound), or
         `estimate_out_of_range`.
     """
-    driver = _chosen_driver(request)
-    if driver == "vastai":
-        return _estimate_rental(request)
-    if driver == "local_hardware":
-        return _estimate_own_machine(request)
-    raise InvalidRequestError(
-        f"RUNE has no source of {driver}'s prices, so it cannot say what this will cost.",
-        pointer=f"/{driver}",
-        code="price_unknown",
-    )
+    match _chosen_driver(request):
+        case "vastai":
+            return _estimate_rental(request)
+        case "aws" | "gcp" | "azure" as cloud:
+            return _estimate_cloud(request, cloud)
+        case _:
+            return _estimate_own_machine(request)
 
 
 def _chosen_driver(request: CostEstimationRequest) -> str:
@@ -110,6 +115,53 @@ def _traffic_caveat(model: SizedModel | None) -> str | None:
     if model.download_gb < LARGE_DOWNLOAD_GB:
         return None
     return f"A download of up to {model.download_gb} GB is billed beside it, by the offer's price per GB."
+
+
+def _estimate_cloud(request: CostEstimationRequest, cloud: Cloud) -> CostEstimationResponse:
+    model = request.model or SMALLEST_MODEL.name
+    price = find_cloud_price(cloud, _size(model).vram_mb)
+    if price is None:
+        raise InvalidRequestError(
+            f"No machine of {cloud} in RUNE's table of prices holds {model!r}.",
+            pointer=f"/{cloud}",
+            code="price_unknown",
+        )
+    usd_per_hour = Decimal(price.micro_usd_per_hour) / MICRO_USD_PER_USD
+    projected_usd = _projected_usd(usd_per_hour * _hours(request))
+    return CostEstimationResponse(
+        projected_cost_usd=float(projected_usd),
+        cost_driver=cloud,
+        resource_impact=_impact(projected_usd),
+        confidence_score=UNBOUNDED_CONFIDENCE,
+        warning=_warning(projected_usd, _list_price_caveat(price, model)),
+        list_price=ListPrice(
+            region=price.region,
+            instance=price.instance,
+            gpu=price.gpu,
+            gpu_count=price.gpu_count,
+            usd_per_hour=float(usd_per_hour),
+            as_of=price.as_of,
+            source=price.source,
+        ),
+    )
+
+
+def _size(model: str) -> SizedModel:
+    try:
+        return size_model(model)
+    except InvalidRequestError:
+        raise InvalidRequestError(
+            f"RUNE does not know how large {model!r} is, so it cannot say which machine holds it.",
+            pointer="/model",
+            code="model_size_unknown",
+        ) from None
+
+
+def _list_price_caveat(price: CloudPrice, model: str) -> str:
+    return (
+        f"This is the list price of {price.instance} in {price.region} as of {price.as_of}, the cheapest in"
+        f" RUNE's table that holds {model}. Disk, traffic and taxes are extra. RUNE rents nothing there."
+    )
 
 
 def _estimate_own_machine(request: CostEstimationRequest) -> CostEstimationResponse:

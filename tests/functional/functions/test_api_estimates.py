@@ -55,6 +55,7 @@ def an_estimate(**overrides: object) -> dict[str, object]:
         "local_energy_kwh": 0.0,
         "confidence_score": 0.95,
         "warning": None,
+        "list_price": None,
         **overrides,
     }
 
@@ -84,6 +85,28 @@ ESTIMATES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
         {**RENTAL, "estimated_duration_seconds": 36_000},
         an_estimate(projected_cost_usd=30.0, resource_impact="high", warning="This may cost 30.00 USD."),
     ),
+    "another cloud": (
+        {"azure": True, "region": "westeurope", "model": "command-r:35b"},
+        an_estimate(
+            projected_cost_usd=3.673,
+            cost_driver="azure",
+            confidence_score=0.8,
+            warning=(
+                "This is the list price of Standard_NC24ads_A100_v4 in eastus as of 2026-11-09, the cheapest"
+                " in RUNE's table that holds command-r:35b. Disk, traffic and taxes are extra. "
+                "RUNE rents nothing there."
+            ),
+            list_price={
+                "region": "eastus",
+                "instance": "Standard_NC24ads_A100_v4",
+                "gpu": "A100 PCIe",
+                "gpu_count": 1,
+                "usd_per_hour": 3.673,
+                "as_of": "2026-11-09",
+                "source": "https://azure.microsoft.com/pricing/details/virtual-machines/linux/",
+            },
+        ),
+    ),
     "own machine": (OWN, OWN_ESTIMATE),
     "own machine without wear": (
         {key: OWN[key] for key in ("local_hardware", "local_tdp_watts", "local_energy_rate_kwh")},
@@ -111,7 +134,7 @@ def missing(field: str, rule: str = "be above 0") -> dict[str, object]:
 
 
 def unpriced(driver: str) -> dict[str, object]:
-    sentence = f"RUNE has no source of {driver}'s prices, so it cannot say what this will cost."
+    sentence = f"No machine of {driver} in RUNE's table of prices holds 'huge:2000b'."
     return a_refusal("price_unknown", f"/{driver}", sentence)
 
 
@@ -127,9 +150,9 @@ REFUSED: dict[str, tuple[dict[str, object], dict[str, object]]] = {
             "Several cost drivers are chosen (vastai, local_hardware), and a run uses one: ask for each alone.",
         ),
     ),
-    "aws": ({"aws": True}, unpriced("aws")),
-    "gcp": ({"gcp": True}, unpriced("gcp")),
-    "azure": ({"azure": True}, unpriced("azure")),
+    "aws": ({"aws": True, "model": "huge:2000b"}, unpriced("aws")),
+    "gcp": ({"gcp": True, "model": "huge:2000b"}, unpriced("gcp")),
+    "azure": ({"azure": True, "model": "huge:2000b"}, unpriced("azure")),
     "prices crossed": (
         {**RENTAL, "min_dph": 3.5},
         a_refusal("price_range_reversed", "/min_dph", "min_dph is above max_dph."),

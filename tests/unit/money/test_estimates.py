@@ -1,9 +1,10 @@
 import json
+from datetime import date
 
 import pytest
 from pydantic import ValidationError
 
-from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse
+from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse, ListPrice
 from rune.errors import InvalidRequestError
 from rune.money.estimates import estimate_cost
 
@@ -118,9 +119,10 @@ def test_estimate_says_how_sure_it_is_and_what_to_know_when_renting(
         ({"model": KNOWN, "max_dph": 3.0}, "cost_driver_missing", ""),
         ({"vastai": True, **LOCAL}, "cost_driver_ambiguous", "/local_hardware"),
         ({"vastai": True, "aws": True}, "cost_driver_ambiguous", "/aws"),
-        ({"aws": True, "max_dph": 3.0}, "price_unknown", "/aws"),
-        ({"gcp": True}, "price_unknown", "/gcp"),
-        ({"azure": True}, "price_unknown", "/azure"),
+        ({"aws": True, "model": "huge:1200b"}, "price_unknown", "/aws"),
+        ({"gcp": True, "model": "huge:2000b"}, "price_unknown", "/gcp"),
+        ({"azure": True, "model": "huge:1200b"}, "price_unknown", "/azure"),
+        ({"azure": True, "model": "phi3"}, "model_size_unknown", "/model"),
         ({"vastai": True, "max_dph": 0.0}, "estimate_input_missing", "/max_dph"),
         ({"vastai": True, "min_dph": 3.1, "max_dph": 3.0}, "price_range_reversed", "/min_dph"),
         ({"local_hardware": True}, "estimate_input_missing", "/local_tdp_watts"),
@@ -145,9 +147,41 @@ def test_estimate_is_refused_by_code_when_it_would_be_a_guess(
     assert refusal(**fields) == (code, pointer)
 
 
-def test_refusal_names_the_driver_whose_prices_are_not_known() -> None:
-    with pytest.raises(InvalidRequestError, match="azure's prices"):
-        estimate_cost(request(azure=True))
+def test_refusal_names_the_cloud_whose_machines_are_too_small() -> None:
+    with pytest.raises(InvalidRequestError, match="No machine of azure"):
+        estimate_cost(request(azure=True, model="huge:1200b"))
+
+
+def test_estimate_of_a_cloud_is_the_list_price_of_the_machine_that_holds_the_model() -> None:
+    asked = request(aws=True, model="llama3.1:70b", max_dph=0.1, estimated_duration_seconds=1800)
+
+    assert estimate_cost(asked) == CostEstimationResponse(
+        projected_cost_usd=1.956,
+        cost_driver="aws",
+        resource_impact="medium",
+        confidence_score=0.80,
+        warning=(
+            "This is the list price of g4dn.12xlarge in us-east-1 as of 2026-11-30, the cheapest in RUNE's table"
+            " that holds llama3.1:70b. Disk, traffic and taxes are extra. RUNE rents nothing there."
+        ),
+        list_price=ListPrice(
+            region="us-east-1",
+            instance="g4dn.12xlarge",
+            gpu="T4",
+            gpu_count=4,
+            usd_per_hour=3.912,
+            as_of=date(2026, 11, 30),
+            source="https://aws.amazon.com/ec2/pricing/on-demand/",
+        ),
+    )
+
+
+@pytest.mark.parametrize("fields", [{}, {"model": None}, {"model": ""}, {"model": KNOWN}, {"region": "eu"}])
+def test_estimate_of_a_cloud_is_for_the_smallest_model_when_none_is_named(fields: dict[str, object]) -> None:
+    estimate = estimate_cost(request(gcp=True, **fields))
+
+    # 0.70683228 USD for an hour, rounded up.
+    assert (estimate.cost_driver, estimate.projected_cost_usd) == ("gcp", 0.7069)
 
 
 def test_estimate_ignores_the_price_range_of_rentals_when_the_machine_is_owned() -> None:
