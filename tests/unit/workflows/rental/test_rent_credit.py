@@ -14,7 +14,7 @@ from tests.unit.workflows.rental.world import a_renting_job, a_world
 JOB = a_renting_job()
 MICRO = Decimal("0.000001")
 SECOND = timedelta(seconds=1)
-LEAST_USD = Decimal("0.033656")
+LEAST_USD = Decimal("0.033716")
 """What the job is expected to cost on the offer, and two minutes of its machine."""
 MOST_USD = Decimal("0.409930")
 """From now to the machine's ceiling, 65 minutes later, with 2 GB of image and 9 GB of model."""
