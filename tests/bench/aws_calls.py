@@ -162,7 +162,7 @@ class _Take(Protocol):
 def _post_waits(api: Handle, body: dict[str, object]) -> bool:
     """Post a job, and return whether it waits for a slot."""
     job_id = _post(api, body)
-    return str(_ask(api, "GET", f"/v1/jobs/{job_id}")["message"]).startswith("Waiting for other jobs")
+    return _ask(api, "GET", f"/v1/jobs/{job_id}")["queue_position"] is not None
 
 
 def _post(api: Handle, body: dict[str, object]) -> str:

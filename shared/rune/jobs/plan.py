@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from rune.jobs.places import QueuePlace
 from rune.jobs.record import RENTING_CLOSED, Job, Status, StepName
+from rune.jobs.wants import describe_want
 
 
 class Lane(StrEnum):
@@ -149,7 +150,7 @@ def describe(job: Job, place: QueuePlace | None = None, hindrance: str | None = 
     """
     match job.status:
         case Status.QUEUED:
-            return _describe_waiting(place) if job.is_waiting else "Waiting for a worker."
+            return _describe_waiting(job, place) if job.is_waiting else "Waiting for a worker."
         case Status.RUNNING:
             return _describe_running(job, hindrance)
         case Status.SUCCEEDED:
@@ -162,7 +163,9 @@ def describe(job: Job, place: QueuePlace | None = None, hindrance: str | None = 
 
 def _describe_running(job: Job, hindrance: str | None) -> str:
     if not job.is_releasing:
-        return f"Stopping, {_why_cancelled(job)}." if job.cancel_requested_at else STEPS[job.step].doing
+        if job.cancel_requested_at:
+            return f"Stopping, {_why_cancelled(job)}."
+        return describe_want(job.progress) or STEPS[job.step].doing
     return f"{STEPS[job.step].doing} Not yet possible: {hindrance}" if hindrance else STEPS[job.step].doing
 
 
@@ -172,14 +175,21 @@ def _why_cancelled(job: Job) -> str:
     return "as was asked"
 
 
-def _describe_waiting(place: QueuePlace | None) -> str:
+def _describe_waiting(job: Job, place: QueuePlace | None) -> str:
+    slot = "a GPU slot" if job.rents else "a slot"
     if place is None:
-        return "Waiting for other jobs."
-    number = f"number {place.position}" if place.is_exact else f"number {place.position} or later"
-    sentence = f"Waiting for other jobs, as {number} of your jobs that wait"
+        return f"Waiting for {slot}."
+    sentence = f"Waiting for {slot}, {_count_before(place)} before it"
     if place.wait_seconds is None:
         return f"{sentence}."
     if place.wait_seconds < _MINUTE_SECONDS:
         return f"{sentence}, for less than a minute more."
     minutes = round(place.wait_seconds / _MINUTE_SECONDS)
     return f"{sentence}, for about {minutes} more {'minute' if minutes == 1 else 'minutes'}."
+
+
+def _count_before(place: QueuePlace) -> str:
+    before_count = place.position - 1
+    if not place.is_exact:
+        return f"{before_count} or more of your jobs"
+    return "none of your jobs" if before_count == 0 else f"{before_count} of your jobs"

@@ -218,7 +218,7 @@ def test_waiting_job_tells_its_place(crowded: ModuleType, cloud: Cloud, clock: F
 
     response = get(crowded, f"/v1/jobs/{third}")
 
-    sentence = "Waiting for other jobs, as number 2 of your jobs that wait."
+    sentence = "Waiting for a slot, 1 of your jobs before it."
     assert told(response) == ("queued", 2, None, sentence)
     assert response.headers["retry-after"] == "15"
     assert cloud.operations == ["BatchGetItem", "Query", "Query"]
@@ -229,9 +229,14 @@ def test_waiting_job_tells_for_about_how_long(crowded: ModuleType, cloud: Cloud,
     _, second, third = post_many(crowded, clock, 3)
     set_mean_run_seconds(cloud, 60)
 
-    sentence = "Waiting for other jobs, as number {} of your jobs that wait, for about {}."
-    assert told(get(crowded, f"/v1/jobs/{second}")) == ("queued", 1, 60, sentence.format(1, "1 more minute"))
-    assert told(get(crowded, f"/v1/jobs/{third}")) == ("queued", 2, 120, sentence.format(2, "2 more minutes"))
+    sentence = "Waiting for a slot, {} of your jobs before it, for about {}."
+    assert told(get(crowded, f"/v1/jobs/{second}")) == (
+        "queued",
+        1,
+        60,
+        sentence.format("none", "1 more minute"),
+    )
+    assert told(get(crowded, f"/v1/jobs/{third}")) == ("queued", 2, 120, sentence.format(1, "2 more minutes"))
 
 
 def test_job_that_does_not_wait_has_no_place(crowded: ModuleType, cloud: Cloud, clock: FakeClock) -> None:

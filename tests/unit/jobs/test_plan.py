@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from rune.jobs import plan
@@ -110,20 +112,36 @@ def test_describe_says_where_the_job_stands(job: Job, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("place", "sentence"),
     [
-        (None, "Waiting for other jobs."),
+        (None, "Waiting for a slot."),
         (
             QueuePlace(1, is_exact=True, wait_seconds=None),
-            "Waiting for other jobs, as number 1 of your jobs that wait.",
+            "Waiting for a slot, none of your jobs before it.",
         ),
         (
             QueuePlace(2, is_exact=True, wait_seconds=1),
-            "Waiting for other jobs, as number 2 of your jobs that wait, for less than a minute more.",
+            "Waiting for a slot, 1 of your jobs before it, for less than a minute more.",
         ),
         (
             QueuePlace(101, is_exact=False, wait_seconds=7200),
-            "Waiting for other jobs, as number 101 or later of your jobs that wait, for about 120 more minutes.",
+            "Waiting for a slot, 100 or more of your jobs before it, for about 120 more minutes.",
         ),
     ],
 )
 def test_describe_says_where_a_waiting_job_stands(place: QueuePlace | None, sentence: str) -> None:
     assert plan.describe(a_job(waiting_since=NOW), place) == sentence
+
+
+def test_describe_says_that_a_job_which_rents_waits_for_a_gpu_slot() -> None:
+    place = QueuePlace(4, is_exact=True, wait_seconds=None)
+
+    sentence = "Waiting for a GPU slot, 3 of your jobs before it."
+    assert plan.describe(a_job(waiting_since=NOW, rents=True), place) == sentence
+
+
+def test_describe_says_that_a_job_waits_for_credit_until_it_is_to_stop() -> None:
+    job = a_claimed_job(step=StepName.RENT, progress={"credit_needed_micro_usd": 33_000})
+
+    assert plan.describe(job) == (
+        "Waiting for 0.0330 USD of the provider's credit, which is kept for machines that are rented now."
+    )
+    assert plan.describe(replace(job, cancel_requested_at=NOW)) == "Stopping, as was asked."

@@ -19,6 +19,7 @@ from rune.errors import (
 from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import StepContext
+from rune.jobs.wants import CREDIT_NEEDED
 from rune.rentals import lifecycle, self_destruct
 from rune.rentals.blame import Blame, Phase, find_blame, is_same_again
 from rune.rentals.deployment import Deployment
@@ -65,9 +66,6 @@ _BUSY_DELAY_SECONDS = 12
 
 _CREDIT_DELAY_SECONDS = 20
 """Before another look at the account, whose credit is kept for other machines."""
-
-_CREDIT_NEEDED = "credit_needed_micro_usd"
-"""In the progress of a job that waits for credit: how much it needs."""
 
 _BYTES_PER_GB = 1_000_000_000
 
@@ -163,12 +161,12 @@ class RentStep:
         CreditReservedError
             There still is too little: a search would be in vain, and a key is granted few of them a day.
         """
-        if _CREDIT_NEEDED not in job.progress:
+        if CREDIT_NEEDED not in job.progress:
             return None
         account = await self._dependencies.provider.read_account()
         credit = account.credit_micro_usd
         reserved = self._dependencies.rental_store.read_reserved_micro_usd()
-        if credit is not None and reserved + job.progress[_CREDIT_NEEDED] > credit:
+        if credit is not None and reserved + job.progress[CREDIT_NEEDED] > credit:
             raise CreditReservedError("The account's credit is kept for machines that are rented now.")
         return account
 
@@ -179,7 +177,7 @@ class RentStep:
         try:
             account = await self._read_account_of_waiting(context.job)
         except CreditReservedError:
-            return _wait_for_credit(context.job, context.job.progress[_CREDIT_NEEDED])
+            return _wait_for_credit(context.job, context.job.progress[CREDIT_NEEDED])
         plan = await plan_order(self._dependencies, context.job, request, attempts)
         if isinstance(plan, Failed):
             return plan
@@ -373,9 +371,9 @@ def _wait_for_credit(job: Job, micro_usd: int) -> Again:
     labels = {
         "detail": f"{_usd(micro_usd)} USD of credit are needed, and kept for machines that are rented now."
     }
-    is_told = _CREDIT_NEEDED in job.progress
+    is_told = CREDIT_NEEDED in job.progress
     notes = () if is_told else (Note("vastai.credit_reserved", labels, CreditReservedError.code),)
-    return Again(_CREDIT_DELAY_SECONDS, {_CREDIT_NEEDED: micro_usd}, notes=notes)
+    return Again(_CREDIT_DELAY_SECONDS, {CREDIT_NEEDED: micro_usd}, notes=notes)
 
 
 def _usd(micro_usd: int) -> str:

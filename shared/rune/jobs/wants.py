@@ -1,0 +1,26 @@
+"""What a job with a slot waits for before it may rent: it has no machine yet, and costs nothing.
+
+A step that finds too little of something comes again later, with a count in the job's `progress` that names it.
+"""
+
+from collections.abc import Callable, Mapping
+
+from rune.amounts import MICRO_USD_PER_USD
+
+CREDIT_NEEDED = "credit_needed_micro_usd"
+"""How much of the account's credit the job needs; what it has is reserved for machines that are rented now."""
+
+
+def _describe_credit(micro_usd: int) -> str:
+    return (
+        f"Waiting for {micro_usd / MICRO_USD_PER_USD:.4f} USD of the provider's credit, which is kept for machines"
+        " that are rented now."
+    )
+
+
+_WANTS: Mapping[str, Callable[[int], str]] = {CREDIT_NEEDED: _describe_credit}
+
+
+def describe_want(progress: Mapping[str, int]) -> str | None:
+    """Return one sentence on what a job waits for by its progress; None where it waits for nothing of this kind."""
+    return next((describe(progress[name]) for name, describe in _WANTS.items() if name in progress), None)
