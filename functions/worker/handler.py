@@ -62,6 +62,7 @@ def _rental_dependencies() -> RentalDependencies:
         tenants=tenants,
         deployments=clients.deployment_store(settings.table),
         hosts=clients.host_store(settings.table),
+        market=clients.market_store(settings.table),
     )
 
 

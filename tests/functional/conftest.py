@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rune.aws.host_store import DynamoHostStore
+from rune.aws.market_store import DynamoMarketStore
 from rune.aws.provider_limits import DynamoProviderLimits
 from rune.aws.rental_store import DynamoRentalStore
 from rune.rentals.hosts import HostStore
+from rune.rentals.market import MarketStore
 from rune.rentals.store import ProviderLimits, RentalStore
 from tests.memory_host_store import MemoryHostStore
+from tests.memory_market_store import MemoryMarketStore
 from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
 
 if TYPE_CHECKING:
@@ -47,6 +50,14 @@ def host_store(request: pytest.FixtureRequest) -> HostStore:
         return MemoryHostStore()
     cloud: Cloud = request.getfixturevalue("cloud")
     return DynamoHostStore(cloud.dynamodb, "rune-test")
+
+
+@pytest.fixture(params=in_both)
+def market_store(request: pytest.FixtureRequest) -> MarketStore:
+    if request.param == "memory":
+        return MemoryMarketStore()
+    cloud: Cloud = request.getfixturevalue("cloud")
+    return DynamoMarketStore(cloud.dynamodb, "rune-test")
 
 
 @pytest.fixture(params=in_both)

@@ -22,7 +22,50 @@ def _tests(file: str, *names: str) -> tuple[str, ...]:
 ROW_TESTS = (TEST_AWS + "test_dynamodb_rows.py",)
 ERROR_TESTS = (TEST_AWS + "test_errors.py",)
 
+MARKET_STORE = AWS + "market_store.py"
+MARKET_TESTS = (IN_MOTO + "test_market_store.py",)
+
 MUTANTS = (
+    Mutant(
+        "older search replaces the market",
+        MARKET_STORE,
+        "(#as_of < :as_of AND (",
+        "(attribute_exists(#as_of) AND (",
+        "A worker that paused would put old offers in place of new ones.",
+        MARKET_TESTS,
+    ),
+    Mutant(
+        "narrow search replaces the market for ever less",
+        MARKET_STORE,
+        "#as_of < :old OR (",
+        "(#as_of < :old AND #as_of > :old) OR (",
+        "Narrow searches alone would never renew a row.",
+        MARKET_TESTS,
+    ),
+    Mutant(
+        "search for cheap machines replaces the market",
+        MARKET_STORE,
+        "#max_micro_usd_per_hour <= :max_micro_usd_per_hour AND ",
+        "",
+        "What dearer machines cost would be forgotten.",
+        MARKET_TESTS,
+    ),
+    Mutant(
+        "search for sure machines replaces the market",
+        MARKET_STORE,
+        "#reliability_ppm >= :reliability_ppm",
+        "attribute_exists(#as_of)",
+        "What less sure machines cost would be forgotten.",
+        MARKET_TESTS,
+    ),
+    Mutant(
+        "search for long use replaces the market",
+        MARKET_STORE,
+        '" AND #time_needed_seconds >= :time_needed_seconds)))"',
+        '")))"',
+        "Machines with little time left would be forgotten.",
+        MARKET_TESTS,
+    ),
     Mutant(
         "update drops its condition",
         TABLE,
@@ -58,8 +101,8 @@ MUTANTS = (
     Mutant(
         "query is not consistent",
         TABLE,
-        '"ConsistentRead": True,',
-        '"ConsistentRead": False,',
+        '"ConsistentRead": is_consistent,\n            "KeyConditionExpression": "pk',
+        '"ConsistentRead": False,\n            "KeyConditionExpression": "pk',
         "A job's rentals and the places would be read as they were.",
         _tests("places", "places_are_read_consistently_in_one_call"),
     ),

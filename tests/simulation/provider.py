@@ -24,6 +24,7 @@ from rune.rentals.vastai import Method, RequestNotSentError, ResponseLostError, 
 from rune.rentals.vastai_responses import VastaiResponse
 from rune.workflows.rental.dependencies import RentalDependencies
 from tests.memory_host_store import MemoryHostStore
+from tests.memory_market_store import MemoryMarketStore
 from tests.memory_rental_store import MemoryDeploymentStore
 from tests.rental_builders import DEPLOYMENT_ID
 from tests.simulation.faults import Crash, Fault
@@ -31,6 +32,7 @@ from tests.simulation.machines import MachinePark
 from tests.simulation.metering import Meter
 from tests.simulation.rental_store import (
     FaultyHostStore,
+    FaultyMarketStore,
     FaultyProviderLimits,
     FaultyRentalStore,
     WatchedProviderLimits,
@@ -84,6 +86,7 @@ class Account:
         )
         self.rental_store = WatchedRentalStore(world, self, unguarded)
         self.host_store = MemoryHostStore()
+        self.market_store = MemoryMarketStore()
         self.provider_limits = WatchedProviderLimits(world, self)
         self.deployments = MemoryDeploymentStore(DEPLOYMENT_ID if neighbour is None else NEIGHBOUR_ID)
         self.orders: Counter[str] = Counter()
@@ -132,6 +135,7 @@ class Account:
             tenants=TENANTS,
             deployments=self.deployments,
             hosts=FaultyHostStore(self._world, self.host_store, meter),
+            market=FaultyMarketStore(self._world, self.market_store, meter),
         )
 
     def our_contracts(self) -> list[tuple[Contract, Rental | None]]:

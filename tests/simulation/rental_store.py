@@ -13,6 +13,7 @@ from rune.events.record import PublicEvent
 from rune.rentals.bills import cost_so_far_micro_usd, fastest_bytes, traffic_micro_usd
 from rune.rentals.hosts import HostRecord, HostReport, HostStore
 from rune.rentals.instance import Listing
+from rune.rentals.market import MarketRow, MarketStore
 from rune.rentals.public_events import rental_event
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import EndedPage, Endpoint, ProviderLimits, RentalRefused, RentalStore
@@ -342,3 +343,19 @@ class FaultyHostStore(HostStore):
     @override
     def note(self, report: HostReport) -> None:
         self._calls.update("note host", lambda: self._host_store.note(report))
+
+
+class FaultyMarketStore(MarketStore):
+    """One process's way to the market as last seen."""
+
+    def __init__(self, world: World, market_store: MarketStore, meter: Meter | None = None) -> None:
+        self._market_store = market_store
+        self._calls = FaultyCalls(world, meter)
+
+    @override
+    def read(self, now: datetime) -> tuple[MarketRow, ...]:
+        return self._calls.read("read market", lambda: self._market_store.read(now))
+
+    @override
+    def note(self, row: MarketRow) -> None:
+        self._calls.update("note market", lambda: self._market_store.note(row))

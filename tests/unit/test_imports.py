@@ -102,6 +102,7 @@ PURE_FILES = (
     "rentals/instance.py",
     "rentals/labels.py",
     "rentals/lifecycle.py",
+    "rentals/market.py",
     "rentals/offers.py",
     "rentals/proof.py",
     "rentals/public_events.py",

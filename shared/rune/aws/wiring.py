@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rune.aws.host_store import DynamoHostStore
     from rune.aws.inbox import S3Inbox
     from rune.aws.intake_queues import SqsIntake
+    from rune.aws.market_store import DynamoMarketStore
     from rune.aws.notices import SqsNoticeQueue
     from rune.aws.outbox import DynamoOutbox
     from rune.aws.release_queue import SqsReleaseQueue
@@ -222,6 +223,12 @@ class Clients:
         from rune.aws.host_store import DynamoHostStore
 
         return DynamoHostStore(self._dynamodb, table)
+
+    def market_store(self, table: str) -> DynamoMarketStore:
+        """Return the market as last seen, in the table."""
+        from rune.aws.market_store import DynamoMarketStore
+
+        return DynamoMarketStore(self._dynamodb, table)
 
     def provider(self, table: str, settings: VastaiSettings, clock: Clock) -> PacedProvider:
         """Return the way to Vast.ai, which reads the key when it is needed; without an account each call fails."""

@@ -26,6 +26,7 @@ from rune.rentals.blame import is_same_again
 from rune.rentals.cost_cap import most_cost_micro_usd, most_cost_of_borrower_micro_usd, stop_at
 from rune.rentals.deployment import DeploymentStore
 from rune.rentals.hosts import HostStore
+from rune.rentals.market import MarketStore
 from rune.rentals.paced_provider import PacedProvider, ThrottledError
 from rune.rentals.proof import choose_listing_start
 from rune.rentals.record import EndReason, Rental, RentalState
@@ -65,6 +66,7 @@ class RentalDependencies:
     tenants: TenantSource
     deployments: DeploymentStore
     hosts: HostStore
+    market: MarketStore
 
     def find_rental(self, job: Job) -> Rental | None:
         """Return the rental that the job holds, whether or not its machine was made; read from the store."""

@@ -13,7 +13,8 @@ from rune.jobs.outcomes import Failed, Note
 from rune.jobs.record import Job
 from rune.rentals import self_destruct
 from rune.rentals.hosts import HostRecord, HostStore
-from rune.rentals.offers import Offer
+from rune.rentals.market import make_market_row
+from rune.rentals.offers import Offer, Requirements
 from rune.rentals.provider import Template
 from rune.rentals.ranking import (
     Market,
@@ -112,6 +113,7 @@ async def plan_order(
         requirements, lambda found, usd: is_settled(select(found), use, usd)
     )
     selection = select(offers)
+    _note_market(dependencies, requirements, offers, selection)
     took_ms = round((dependencies.clock.now() - began_at).total_seconds() * 1000)
     note = Note("vastai.offer_search", describe_selection(selection), duration_ms=took_ms)
     if not selection.candidates:
@@ -126,6 +128,19 @@ async def plan_order(
         offer, requirements, model, template, ceiling_at, reason, alternative, image_bytes, least
     )
     return OrderPlan(order, note)
+
+
+def _note_market(
+    dependencies: RentalDependencies,
+    requirements: Requirements,
+    offers: tuple[Offer, ...],
+    selection: Selection,
+) -> None:
+    """Keep what the search has seen for who asks for a price, if that is possible now."""
+    try:
+        dependencies.market.note(make_market_row(requirements, offers, selection, dependencies.clock.now()))
+    except StoreUnavailableError:
+        log.warning("market.unkept", exc_info=True)
 
 
 def _explain_failure(

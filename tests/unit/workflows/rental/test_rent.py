@@ -13,6 +13,7 @@ from rune.jobs.outcomes import Again, Failed, Next, Note, Spending
 from rune.jobs.record import Kind, StepName
 from rune.rentals import self_destruct
 from rune.rentals.hosts import HostRecord
+from rune.rentals.market import MarketRow
 from rune.rentals.provider import Order, Template
 from rune.rentals.record import Alternative, EndReason, Machine, Prices, Rental, RentalState
 from rune.rentals.store import Endpoint
@@ -21,6 +22,7 @@ from rune.workflows.rental.dependencies import MAX_MACHINES
 from rune.workflows.rental.rent import MAX_ORDERS
 from tests.builders import JOB_ID, NOW, after
 from tests.memory_host_store import MemoryHostStore
+from tests.memory_market_store import MemoryMarketStore
 from tests.rental_builders import (
     ALIVE,
     CONTRACT_ID,
@@ -450,5 +452,38 @@ class UnreachableHosts(MemoryHostStore):
 def test_rent_chooses_without_what_is_known_of_hosts_when_that_cannot_be_read() -> None:
     world = a_world()
     world.hosts = UnreachableHosts()
+
+    assert isinstance(world.run(JOB), Next)
+
+
+def test_search_leaves_what_it_has_seen_of_the_market() -> None:
+    world = a_world()
+    world.market.offers = (an_offer(disk_gb=812.0), an_offer(offer_id=2, is_verified=False))
+
+    world.run(JOB)
+
+    (row,) = world.seen.read(world.clock.now())
+    assert [offer.offer_id for offer in row.offers] == [31_415_926, 2]
+    assert (row.as_of, row.offer_count, row.scope.class_gb) == (NOW, 2, 8)
+
+
+def test_search_that_finds_nothing_says_so_too() -> None:
+    world = a_world()
+    world.market.offers = ()
+
+    assert isinstance(world.run(JOB), Failed)
+
+    (row,) = world.seen.read(world.clock.now())
+    assert (row.offers, row.offer_count) == ((), 0)
+
+
+class UnreachableMarket(MemoryMarketStore):
+    def note(self, row: MarketRow) -> None:
+        raise StoreUnavailableError("Down.")
+
+
+def test_rent_goes_on_when_what_it_has_seen_cannot_be_kept() -> None:
+    world = a_world()
+    world.seen = UnreachableMarket()
 
     assert isinstance(world.run(JOB), Next)

@@ -12,6 +12,7 @@ from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.step import Step, StepContext
 from rune.rentals.hosts import HostStore
 from rune.rentals.instance import Instance
+from rune.rentals.market import MarketStore
 from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.record import Rental
 from rune.rentals.settings import RentalSettings
@@ -21,6 +22,7 @@ from rune.workflows.rental.lost_machine import make_rental_steps, replacing_lost
 from tests.builders import JOB_ID, NOW, TENANT, FakeClock, a_claimed_job, a_step_context
 from tests.fake_model_server import FakeModelServer
 from tests.memory_host_store import MemoryHostStore
+from tests.memory_market_store import MemoryMarketStore
 from tests.memory_rental_store import MemoryDeploymentStore, MemoryProviderLimits, MemoryRentalStore
 from tests.rental_builders import MODEL, RENTAL_ID, STAGE, a_listing
 from tests.tenant_builders import tenants_with
@@ -53,6 +55,7 @@ class World:
     tenants: FixedTenants = ALLOWING
     deployments: MemoryDeploymentStore = field(default_factory=MemoryDeploymentStore)
     hosts: HostStore = field(default_factory=MemoryHostStore)
+    seen: MarketStore = field(default_factory=MemoryMarketStore)
 
     @property
     def dependencies(self) -> RentalDependencies:
@@ -69,6 +72,7 @@ class World:
             self.tenants,
             self.deployments,
             self.hosts,
+            self.seen,
         )
 
     def run(self, job: Job, **request: object) -> Outcome:
