@@ -6,9 +6,9 @@ does the same is tested in `tests/functional/aws/test_job_store.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import override
 
 from rune.clock import to_epoch_ms
@@ -31,6 +31,7 @@ from rune.jobs.store import (
     Submitted,
 )
 from rune.jobs.transitions import Transition
+from rune.jobs.usage import Usage, UsageRow
 from rune.storage.change import Change, allows, apply
 from tests.memory_outbox import MemoryOutbox
 
@@ -44,6 +45,8 @@ class MemoryJobStore(JobStore):
         The hot items by id.
     slots, shares
         Which jobs run, and how many of each tenant run and wait.
+    usages
+        What ended jobs have used.
     outbox
         How far the jobs' events are published.
     """
@@ -52,6 +55,7 @@ class MemoryJobStore(JobStore):
         self.jobs: dict[str, Job] = {}
         self.slots: dict[int, Slot] = {}
         self.shares: dict[str, Share] = {}
+        self.usages: dict[UsageRow, Usage] = {}
         self.outbox = MemoryOutbox()
         self._requests: dict[str, str] = {}
         self._results: dict[str, str] = {}
@@ -128,8 +132,12 @@ class MemoryJobStore(JobStore):
                 self._apply(change)
         return tuple(refused)
 
-    def _row(self, row: JobRow | SlotRow | ShareRow | OutboxRow) -> Job | Slot | Share | OutboxState | None:
+    def _row(
+        self, row: JobRow | SlotRow | ShareRow | OutboxRow | UsageRow
+    ) -> Job | Slot | Share | OutboxState | Usage | None:
         match row:
+            case UsageRow():
+                return self.usages.get(row, Usage())
             case OutboxRow(subject):
                 return self.outbox.read(subject)
             case JobRow(job_id):
@@ -141,6 +149,8 @@ class MemoryJobStore(JobStore):
 
     def _apply(self, change: RowChange) -> None:
         match change.row:
+            case UsageRow():
+                self.usages[change.row] = apply(change.change, self.usages.get(change.row, Usage()))
             case OutboxRow(subject):
                 self.outbox.update(subject, change.change)
             case JobRow(job_id):
@@ -199,6 +209,14 @@ class MemoryJobStore(JobStore):
         ]
         newest_first = sorted(listed, key=lambda line: line.position, reverse=True)
         return tuple(line for line in newest_first if before is None or line.position < before)[:limit]
+
+    @override
+    def read_usage(self, tenant: str, first: date, last: date) -> Mapping[UsageRow, Usage]:
+        return {
+            row: usage
+            for row, usage in self.usages.items()
+            if row.tenant == tenant and first <= row.day <= last
+        }
 
     @override
     def read_tallies(self, tenant: str, now: datetime) -> Tallies:

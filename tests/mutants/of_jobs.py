@@ -399,10 +399,18 @@ ENDS_OF_TURNS = (
     Mutant(
         "closing without tallies",
         CLOSING,
-        "if not ends(transition):",
-        "if True:",
+        "return store.commit(job, complete, tally([*events, *transition.events]))",
+        "return store.commit(job, complete)",
         "A job that has ended would be missing from its tenant's counts.",
         (TEST_JOBS + "test_closing.py",),
+    ),
+    Mutant(
+        "closing without usage",
+        CLOSING,
+        "companions=(*complete.companions, counted)",
+        "companions=complete.companions",
+        "What a job has used would be counted nowhere.",
+        ("tests/functional/aws/test_job_usage.py",),
     ),
 )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from rune.amounts import MICRO_USD_PER_USD
 from rune.jobs.metrics import merge, tally
 from rune.jobs.record import ACTIVE, Job, Status
+from rune.jobs.usage import add_up
 from rune.rentals.bills import cost_micro_usd
 from rune.rentals.record import Rental, RentalState
 
@@ -36,8 +38,21 @@ def check_jobs(world: World) -> None:
             tally(world.table.events_of(job.job_id)) for job in ended
         ):
             world.violate(f"the tallies of {tenant} are not those of its jobs' events")
+        _check_usage(world, tenant, ended)
     if world.queue.dead_letters:
         world.violate("I9: a step message reached the dead-letter queue")
+
+
+def _check_usage(world: World, tenant: str, ended: list[Job]) -> None:
+    """Look at the counts by day, kind and model: each ended job counts once, with what it cost."""
+    used = add_up(world.table.read_usage(tenant, date.min, date.max).values())
+    expected = (
+        len(ended),
+        sum(job.status is Status.SUCCEEDED for job in ended),
+        sum(job.cost_micro_usd for job in ended),
+    )
+    if (used.job_count, used.succeeded_count, used.cost_micro_usd) != expected:
+        world.violate(f"the usage of {tenant} is {used}, of its jobs {expected}")
 
 
 def _check_places(world: World) -> None:

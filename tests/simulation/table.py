@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, override
 
 from rune.errors import StoreUnavailableError, UnreadableRowError
@@ -24,6 +24,7 @@ from rune.jobs.store import (
     Submitted,
 )
 from rune.jobs.transitions import Transition
+from rune.jobs.usage import Usage, UsageRow
 from rune.storage.change import Change, Is
 from tests.memory_job_store import MemoryJobStore
 from tests.simulation.faults import Crash, Fault
@@ -330,6 +331,10 @@ class FaultyStore(JobStore):
     @override
     def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:
         return self._calls.read("list_jobs", lambda: self._world.table.list_jobs(tenant, before, limit))
+
+    @override
+    def read_usage(self, tenant: str, first: date, last: date) -> Mapping[UsageRow, Usage]:
+        return self._calls.read("read_usage", lambda: self._world.table.read_usage(tenant, first, last))
 
     @override
     def read_tallies(self, tenant: str, now: datetime) -> Tallies:

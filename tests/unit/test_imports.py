@@ -56,6 +56,7 @@ PURE_FILES = (
     "jobs/plan.py",
     "jobs/public_events.py",
     "jobs/record.py",
+    "jobs/usage.py",
     "workflows/graph.py",
     "workflows/benchmark/grades.py",
     "workflows/benchmark/result.py",

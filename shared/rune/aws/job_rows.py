@@ -7,7 +7,7 @@ import logging
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from rune.aws.dynamodb_rows import Expression, attribute, from_row, to_expression, to_row
@@ -18,6 +18,7 @@ from rune.events.outbox import OutboxRow
 from rune.jobs.places import JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
 from rune.jobs.store import ListedJob
+from rune.jobs.usage import Usage, UsageRow
 from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 from rune.storage.change import Change
 
@@ -94,9 +95,11 @@ def due_buckets(due_class: DueClass) -> tuple[str, ...]:
     return tuple(f"DUE#{due_class.value}#{shard}" for shard in range(DUE_SHARDS))
 
 
-def row_key(row: JobRow | SlotRow | ShareRow | OutboxRow) -> dict[str, AttributeValueTypeDef]:
+def row_key(row: JobRow | SlotRow | ShareRow | OutboxRow | UsageRow) -> dict[str, AttributeValueTypeDef]:
     """Return the primary key of a row that is changed together with others."""
     match row:
+        case UsageRow():
+            return usage_key(row)
         case JobRow(job_id):
             return job_key(job_id)
         case OutboxRow(subject):
@@ -106,6 +109,32 @@ def row_key(row: JobRow | SlotRow | ShareRow | OutboxRow) -> dict[str, Attribute
         case ShareRow(tenant):
             sort_key = f"{SHARE_PREFIX}{tenant}"
     return {"pk": {"S": PLACES_PARTITION}, "sk": {"S": sort_key}}
+
+
+def usage_partition(tenant: str) -> str:
+    """Return the partition key of what a tenant's jobs have used."""
+    return f"USAGE#{tenant}"
+
+
+def usage_key(row: UsageRow) -> dict[str, AttributeValueTypeDef]:
+    """Return the primary key of a row of usage; the model comes last, since it alone may hold the separator."""
+    sort_key = f"{usage_day(row.day)}#{row.kind}#{row.agent}#{row.model}"
+    return {"pk": {"S": usage_partition(row.tenant)}, "sk": {"S": sort_key}}
+
+
+def usage_day(day: date) -> str:
+    """Return the sort key before which no row of a day stands."""
+    return f"DAY#{day.isoformat()}"
+
+
+def usage_from_item(tenant: str, item: Item) -> tuple[UsageRow, Usage] | None:
+    """Return a row of usage; None, and a log line, for one that this version does not understand."""
+    try:
+        _, day, kind, agent, model = item["sk"]["S"].split("#", 4)
+        return UsageRow(tenant, date.fromisoformat(day), kind, agent, model), from_row(Usage, item)
+    except (UnreadableRowError, ValueError):
+        log.exception("row.unreadable", extra={"tenant": tenant, "metric": ROWS_NOT_UNDERSTOOD_METRIC})
+        return None
 
 
 def row_expression(change: RowChange) -> Expression:

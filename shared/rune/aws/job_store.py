@@ -12,6 +12,7 @@ JOB#<job id>           RESULT                      the result
 JOB#<job id>           STATE                       what a step of many turns continues from
 TENANT#<tenant>        JOB#<created ms>#<job id>   a line of the tenant's list
 SUMMARY#<tenant>       DAY#<yyyy-mm-dd>#<shard>    what its jobs that ended then have done; see `job_summaries`
+USAGE#<tenant>         DAY#<yyyy-mm-dd>#<kind>…    what those of a kind, agent and model have used; see `jobs/usage`
 KEY#<tenant>#<kind>    <sha256 of the key>         an idempotency key: which job it stands for
 PLACES                 SHARE#<tenant>              how many jobs of the tenant run and wait
 PLACES                 SLOT#<4 digits>             which job has the slot
@@ -28,7 +29,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, override
 
 from rune.aws import job_rows
@@ -58,6 +59,7 @@ from rune.jobs.store import (
     Submission,
     Submitted,
 )
+from rune.jobs.usage import Usage, UsageRow
 from rune.storage.change import Change
 
 if TYPE_CHECKING:
@@ -385,6 +387,16 @@ class DynamoJobStore(JobStore):
         )
         lines = [job_rows.listed_from_item(row) for row in rows]
         return tuple(line for line in lines if line.position != before)[:limit]
+
+    @override
+    def read_usage(self, tenant: str, first: date, last: date) -> Mapping[UsageRow, Usage]:
+        rows = self._table.query(
+            job_rows.usage_partition(tenant),
+            job_rows.usage_day(first),
+            f"{job_rows.usage_day(last)}~",
+        )
+        found = (job_rows.usage_from_item(tenant, row) for row in rows)
+        return dict(each for each in found if each is not None)
 
     @override
     def read_tallies(self, tenant: str, now: datetime) -> Tallies:

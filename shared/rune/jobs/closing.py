@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from rune.events.outbox import OutboxRow, fall_due
 from rune.events.record import Subject, SubjectKind
-from rune.jobs.metrics import Tallies, tally
+from rune.jobs.metrics import tally
 from rune.jobs.places import RowChange
-from rune.jobs.record import Job
+from rune.jobs.record import Event, Job
 from rune.jobs.store import JobStore
+from rune.jobs.usage import count_usage, usage_row
 
 if TYPE_CHECKING:
     from rune.jobs.transitions import Transition
@@ -22,7 +23,14 @@ def commit(store: JobStore, job: Job, transition: Transition) -> bool:
 
     The end also makes the job's events due to be published. Before it, its next write sends a notice of them.
     """
-    return store.commit(job, _with_outbox(job, transition), _tallies(store, job, transition))
+    now = ended_at(transition)
+    if now is None:
+        return store.commit(job, transition)
+    events = _events_of(store, job)
+    counted = RowChange(usage_row(job, events, now), count_usage(job, transition.change, now))
+    complete = _with_outbox(job, transition)
+    complete = replace(complete, companions=(*complete.companions, counted))
+    return store.commit(job, complete, tally([*events, *transition.events]))
 
 
 def _with_outbox(job: Job, transition: Transition) -> Transition:
@@ -34,11 +42,9 @@ def _with_outbox(job: Job, transition: Transition) -> Transition:
     return replace(transition, companions=(*transition.companions, due))
 
 
-def _tallies(store: JobStore, job: Job, transition: Transition) -> Tallies | None:
-    if not ends(transition):
-        return None
+def _events_of(store: JobStore, job: Job) -> tuple[Event, ...]:
     history = store.read_events(job.job_id, after=0)
-    return tally([*(history.events if history else ()), *transition.events])
+    return history.events if history else ()
 
 
 def ended_at(transition: Transition) -> datetime | None:

@@ -98,6 +98,7 @@ def accept(
     cap_micro_usd: int | None = None,
     warnings: tuple[str, ...] = (),
     calls_back: bool = False,
+    labels: Mapping[str, str] | None = None,
 ) -> tuple[Job, Event]:
     """Return a new job that waits for a slot, and its first event.
 
@@ -113,6 +114,8 @@ def accept(
         What it may cost at most; None for a job that rents nothing.
     warnings
         What is done otherwise than asked, by name.
+    labels
+        Of its first event.
     """
     deadline_at = now + queue_timeout
     job = Job(
@@ -138,7 +141,7 @@ def accept(
         warnings=warnings or None,
         calls_back=calls_back,
     )
-    return job, Event(1, "job.accepted", "ok", now)
+    return job, Event(1, "job.accepted", "ok", now, labels=labels or {})
 
 
 _LONGEST_END = timedelta(days=2)

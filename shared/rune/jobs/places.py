@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from rune.events.outbox import OutboxRow
 from rune.jobs.record import Job
+from rune.jobs.usage import UsageRow
 from rune.storage.change import Change, Is, IsBelow, Value, make_change
 
 SHARE_KEPT = timedelta(days=60)
@@ -122,7 +123,7 @@ class ShareRow:
 class RowChange:
     """A change of one row, which is written together with others. All but a job's are as new without a row."""
 
-    row: JobRow | SlotRow | ShareRow | OutboxRow
+    row: JobRow | SlotRow | ShareRow | OutboxRow | UsageRow
     change: Change
 
 

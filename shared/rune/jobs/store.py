@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from rune.jobs.lifecycle import Send
@@ -12,6 +12,7 @@ from rune.jobs.metrics import Tallies
 from rune.jobs.places import Places, RowChange
 from rune.jobs.plan import Lane
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
+from rune.jobs.usage import Usage, UsageRow
 from rune.storage.change import Change
 
 if TYPE_CHECKING:
@@ -252,6 +253,10 @@ class JobStore(Protocol):
 
         A day's jobs expire together, with the last of them in the same summary.
         """
+        ...
+
+    def read_usage(self, tenant: str, first: date, last: date) -> Mapping[UsageRow, Usage]:
+        """Return what a tenant's jobs have used that ended from the one day to the other."""
         ...
 
     def find_late(self, due_class: DueClass, now: datetime, limit: int) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from typing import TYPE_CHECKING, override
 
 from rune.events.notices import NoticeQueue, SubjectNotice
@@ -22,6 +22,7 @@ from rune.jobs.store import (
     Submission,
     Submitted,
 )
+from rune.jobs.usage import Usage, UsageRow
 from rune.storage.change import Change
 
 if TYPE_CHECKING:
@@ -130,6 +131,10 @@ class TellingStore(JobStore):
     @override
     def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:
         return self._store.list_jobs(tenant, before, limit)
+
+    @override
+    def read_usage(self, tenant: str, first: date, last: date) -> Mapping[UsageRow, Usage]:
+        return self._store.read_usage(tenant, first, last)
 
     @override
     def read_tallies(self, tenant: str, now: datetime) -> Tallies:

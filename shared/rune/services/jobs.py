@@ -35,6 +35,7 @@ from rune.jobs.store import (
     Submission,
     Submitted,
 )
+from rune.jobs.usage import AGENT_LABEL, MODEL_LABEL
 from rune.services.admission.requests import Admitted
 from rune.settings import read_flag, read_whole_number
 from rune.storage.change import apply
@@ -191,6 +192,7 @@ class JobService:
             cap_micro_usd=granted.cap_micro_usd,
             warnings=admitted.warnings,
             calls_back=callback is not None,
+            labels=_labels_of(admitted),
         )
         key = None
         if idempotency_key is not None:
@@ -396,6 +398,12 @@ class JobService:
     def _is_visible(self, job: Job, tenant: str) -> bool:
         # TTL deletes rows days late, so expired ones are hidden here.
         return job.tenant == tenant and job.expires_at > self._clock.now()
+
+
+def _labels_of(admitted: Admitted) -> dict[str, str]:
+    """Return what a job's first event tells of its request, and its usage is counted by."""
+    named = {MODEL_LABEL: admitted.model, AGENT_LABEL: admitted.agent}
+    return {label: name for label, name in named.items() if name}
 
 
 def _digest(document_json: str) -> str:

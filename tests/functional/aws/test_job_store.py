@@ -331,6 +331,7 @@ READS: dict[str, Callable[[JobStore], object]] = {
     "read_many": lambda store: store.read_many([JOB_ID, "another"]),
     "list_jobs": lambda store: store.list_jobs("default", None, 10),
     "read_tallies": lambda store: store.read_tallies("default", NOW),
+    "read_usage": lambda store: store.read_usage("default", NOW.date(), NOW.date()),
 }
 
 

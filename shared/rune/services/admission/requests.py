@@ -59,6 +59,8 @@ class Admitted:
         What it may cost, if the request says so.
     callback_url
         Where the job's end is to be posted.
+    model, agent
+        What works on it; None where it names none.
     """
 
     kind: Kind
@@ -71,6 +73,8 @@ class Admitted:
     max_runtime: timedelta | None = None
     max_cost_micro_usd: int | None = None
     callback_url: str | None = None
+    model: str | None = None
+    agent: str | None = None
 
 
 def admit(request: Request, tenant: TenantSettings, policy: AddressPolicy, *, has_provider: bool) -> Admitted:
@@ -158,17 +162,20 @@ def _admitted(
 ) -> Admitted:
     """Return what is kept of a request. Every kind of job passes here, and with it the budget for Bedrock."""
     check_bedrock_budget(known, backends)
+    rents = Trait.RENTS in traits_of(kind, known)
     return Admitted(
         kind,
         first_step(kind, known),
         # Whom the job tells is kept apart, since no step needs it.
         known.model_dump_json(exclude_none=True, exclude={"callback_url"}),
-        rents=Trait.RENTS in traits_of(kind, known),
+        rents=rents,
         warnings=warnings,
         sent_json=normalize_sent(sent),
         queue_timeout=_seconds(known.queue_timeout_seconds),
         max_runtime=_seconds(known.max_runtime_seconds),
         max_cost_micro_usd=_most_cost_micro_usd(known),
+        model=known.model or (SMALLEST_MODEL.name if rents else None),
+        agent=known.agent if isinstance(known, AgenticAgentRequest) else None,
     )
 
 
