@@ -16,7 +16,7 @@ from rune.errors import IdempotencyKeyReusedError, JobNotFoundError, StoreUnavai
 from rune.events.outbox import OutboxRow, OutboxState
 from rune.jobs import closing
 from rune.jobs.metrics import Summary, SummaryKey, Tallies, fold, merge, summary_key
-from rune.jobs.places import JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
+from rune.jobs.places import AnyRow, JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
 from rune.jobs.store import (
     CompanionsRefused,
@@ -32,7 +32,9 @@ from rune.jobs.store import (
 )
 from rune.jobs.transitions import Transition
 from rune.jobs.usage import Usage, UsageRow
+from rune.money.budgets import Balance, BudgetRow
 from rune.storage.change import Change, allows, apply
+from tests.memory_budget_store import MemoryBudgetStore
 from tests.memory_outbox import MemoryOutbox
 
 
@@ -49,6 +51,8 @@ class MemoryJobStore(JobStore):
         What ended jobs have used.
     outbox
         How far the jobs' events are published.
+    budgets
+        What is free, reserved and spent.
     """
 
     def __init__(self) -> None:
@@ -57,6 +61,7 @@ class MemoryJobStore(JobStore):
         self.shares: dict[str, Share] = {}
         self.usages: dict[UsageRow, Usage] = {}
         self.outbox = MemoryOutbox()
+        self.budgets = MemoryBudgetStore()
         self._requests: dict[str, str] = {}
         self._results: dict[str, str] = {}
         self._states: dict[str, str] = {}
@@ -77,8 +82,9 @@ class MemoryJobStore(JobStore):
             if not key.is_of_same_request(first.fingerprint, first.sent_fingerprint):
                 raise IdempotencyKeyReusedError("The Idempotency-Key came before, with another request.")
             return Submitted(job_id, is_replay=True)
-        if self.write_rows(submission.companions):
-            return CompanionsRefused()
+        refused = self.write_rows(submission.companions)
+        if refused:
+            return CompanionsRefused(refused)
         if key is not None and named is not None:
             self._keys[named] = (key, job.job_id)
         self.jobs[job.job_id] = job
@@ -132,12 +138,12 @@ class MemoryJobStore(JobStore):
                 self._apply(change)
         return tuple(refused)
 
-    def _row(
-        self, row: JobRow | SlotRow | ShareRow | OutboxRow | UsageRow
-    ) -> Job | Slot | Share | OutboxState | Usage | None:
+    def _row(self, row: AnyRow) -> Job | Slot | Share | OutboxState | Usage | Balance | None:
         match row:
             case UsageRow():
                 return self.usages.get(row, Usage())
+            case BudgetRow(window):
+                return self.budgets.balance_of(window)
             case OutboxRow(subject):
                 return self.outbox.read(subject)
             case JobRow(job_id):
@@ -151,6 +157,8 @@ class MemoryJobStore(JobStore):
         match change.row:
             case UsageRow():
                 self.usages[change.row] = apply(change.change, self.usages.get(change.row, Usage()))
+            case BudgetRow(window):
+                self.budgets.write(window, change.change)
             case OutboxRow(subject):
                 self.outbox.update(subject, change.change)
             case JobRow(job_id):

@@ -1,6 +1,7 @@
 """All mutants."""
 
 from tests.mutants.of_aws import MUTANTS as OF_AWS
+from tests.mutants.of_budgets import MUTANTS as OF_BUDGETS
 from tests.mutants.of_events import MUTANTS as OF_EVENTS
 from tests.mutants.of_following import MUTANTS as OF_FOLLOWING
 from tests.mutants.of_intake import MUTANTS as OF_INTAKE
@@ -17,6 +18,7 @@ MUTANTS = (
     *OF_AWS,
     *OF_RENTALS,
     *OF_RENTING,
+    *OF_BUDGETS,
     *OF_EVENTS,
     *OF_FOLLOWING,
     *OF_INTAKE,

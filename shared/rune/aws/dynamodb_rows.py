@@ -18,7 +18,16 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from rune.clock import from_epoch_ms, to_epoch_ms
 from rune.errors import UnreadableRowError
-from rune.storage.change import Change, Is, IsAbsentOrBefore, IsBelow, IsOneOf, Requirement, Value
+from rune.storage.change import (
+    Change,
+    Is,
+    IsAbsentOrBefore,
+    IsAtLeast,
+    IsBelow,
+    IsOneOf,
+    Requirement,
+    Value,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -155,6 +164,8 @@ def _condition(requirement: Requirement, words: _Words) -> str:
         case IsBelow(limit=limit):
             lower = f"{name} < {words.value(requirement.field, limit)}"
             return f"(attribute_not_exists({name}) OR {lower})"
+        case IsAtLeast(least=least):
+            return f"{name} >= {words.value(requirement.field, least)}"
 
 
 def _plain(value: object) -> object:

@@ -10,16 +10,18 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from rune.aws.budget_store import budget_key
 from rune.aws.dynamodb_rows import Expression, attribute, from_row, to_expression, to_row
 from rune.aws.outbox import outbox_expression, outbox_key
 from rune.clock import to_epoch_ms
 from rune.errors import UnreadableRowError
 from rune.events.outbox import OutboxRow
-from rune.jobs.places import JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
+from rune.jobs.places import AnyRow, JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
 from rune.jobs.store import ListedJob
 from rune.jobs.usage import Usage, UsageRow
 from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
+from rune.money.budgets import BudgetRow
 from rune.storage.change import Change
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ def due_buckets(due_class: DueClass) -> tuple[str, ...]:
     return tuple(f"DUE#{due_class.value}#{shard}" for shard in range(DUE_SHARDS))
 
 
-def row_key(row: JobRow | SlotRow | ShareRow | OutboxRow | UsageRow) -> dict[str, AttributeValueTypeDef]:
+def row_key(row: AnyRow) -> dict[str, AttributeValueTypeDef]:
     """Return the primary key of a row that is changed together with others."""
     match row:
         case UsageRow():
@@ -104,6 +106,8 @@ def row_key(row: JobRow | SlotRow | ShareRow | OutboxRow | UsageRow) -> dict[str
             return job_key(job_id)
         case OutboxRow(subject):
             return outbox_key(subject)
+        case BudgetRow(window):
+            return budget_key(window)
         case SlotRow(number):
             sort_key = f"{SLOT_PREFIX}{number:04d}"
         case ShareRow(tenant):

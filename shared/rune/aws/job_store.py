@@ -17,6 +17,7 @@ KEY#<tenant>#<kind>    <sha256 of the key>         an idempotency key: which job
 PLACES                 SHARE#<tenant>              how many jobs of the tenant run and wait
 PLACES                 SLOT#<4 digits>             which job has the slot
 LIMIT#<address>        LIMIT                       failed authentications; see rune.tenants
+BUDGET#<tenant>        DAY#…, MONTH#…              what is free, reserved and spent; see `budget_store`
 =====================  ==========================  ==========================================================
 
 The keys sort so that "EVENT#n" to "JOB" is a job with its later events. The index `due` holds the hot items of
@@ -149,8 +150,9 @@ class DynamoJobStore(JobStore):
         except ConditionFailedError as error:
             if submission.idempotency_key and key_position in error.found:
                 return _replay(error.found[key_position], submission)
-            if any(position >= first_companion for position in error.found):
-                return CompanionsRefused()
+            refused = [position - first_companion for position in sorted(error.found)]
+            if refused and refused[-1] >= 0:
+                return CompanionsRefused(tuple(position for position in refused if position >= 0))
             raise StoreUnavailableError("A job with this id exists already.") from None
         return Submitted(job.job_id)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
     from rune.aws.auth_limiter import DynamoLimiter
+    from rune.aws.budget_store import DynamoBudgetStore
     from rune.aws.deployment_store import DynamoDeploymentStore
     from rune.aws.due_schedules import DynamoDueSchedules
     from rune.aws.event_bus import EventBus, EventPutter
@@ -217,6 +218,12 @@ class Clients:
         from rune.aws.due_schedules import DynamoDueSchedules
 
         return DynamoDueSchedules(self._dynamodb, table)
+
+    def budget_store(self, table: str) -> DynamoBudgetStore:
+        """Return the budgets in the table."""
+        from rune.aws.budget_store import DynamoBudgetStore
+
+        return DynamoBudgetStore(self._dynamodb, table)
 
     def host_store(self, table: str) -> DynamoHostStore:
         """Return what is known of hosts, in the table."""

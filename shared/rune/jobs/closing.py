@@ -11,6 +11,7 @@ from rune.events.record import Subject, SubjectKind
 from rune.jobs.metrics import tally
 from rune.jobs.places import RowChange
 from rune.jobs.record import Event, Job
+from rune.jobs.settlement import settle
 from rune.jobs.store import JobStore
 from rune.jobs.usage import count_usage, usage_row
 
@@ -21,25 +22,25 @@ if TYPE_CHECKING:
 def commit(store: JobStore, job: Job, transition: Transition) -> bool:
     """Commit a transition, at a job's end with the tallies of all its events; return False if it was refused.
 
-    The end also makes the job's events due to be published. Before it, its next write sends a notice of them.
+    The end also settles what was reserved for the job, and makes its events due to be published. Before it, its
+    next write sends a notice of them.
     """
     now = ended_at(transition)
     if now is None:
         return store.commit(job, transition)
     events = _events_of(store, job)
     counted = RowChange(usage_row(job, events, now), count_usage(job, transition.change, now))
-    complete = _with_outbox(job, transition)
-    complete = replace(complete, companions=(*complete.companions, counted))
+    companions = [*transition.companions]
+    companions.append(_fall_due(job, now))
+    companions.append(counted)
+    companions += settle(job, transition)
+    complete = replace(transition, companions=tuple(companions))
     return store.commit(job, complete, tally([*events, *transition.events]))
 
 
-def _with_outbox(job: Job, transition: Transition) -> Transition:
-    now = ended_at(transition)
-    if now is None:
-        return transition
+def _fall_due(job: Job, now: datetime) -> RowChange:
     row = OutboxRow(Subject(SubjectKind.JOB, job.job_id))
-    due = RowChange(row, fall_due(now, job.expires_at))
-    return replace(transition, companions=(*transition.companions, due))
+    return RowChange(row, fall_due(now, job.expires_at))
 
 
 def _events_of(store: JobStore, job: Job) -> tuple[Event, ...]:

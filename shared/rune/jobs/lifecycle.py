@@ -96,6 +96,7 @@ def accept(
     retention: timedelta,
     rents: bool = False,
     cap_micro_usd: int | None = None,
+    reserved_micro_usd: int | None = None,
     warnings: tuple[str, ...] = (),
     calls_back: bool = False,
     labels: Mapping[str, str] | None = None,
@@ -112,6 +113,8 @@ def accept(
         How long after `now` its rows are deleted, unless it may be active for longer.
     cap_micro_usd
         What it may cost at most; None for a job that rents nothing.
+    reserved_micro_usd
+        What is reserved for it in the budgets; None where it can cost nothing.
     warnings
         What is done otherwise than asked, by name.
     labels
@@ -138,6 +141,7 @@ def accept(
         due_class=DueClass.WAIT,
         rents=rents,
         cap_micro_usd=cap_micro_usd,
+        reserved_micro_usd=reserved_micro_usd,
         warnings=warnings or None,
         calls_back=calls_back,
     )

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from rune.events.outbox import OutboxRow
 from rune.jobs.record import Job
 from rune.jobs.usage import UsageRow
+from rune.money.budgets import BudgetRow
 from rune.storage.change import Change, Is, IsBelow, Value, make_change
 
 SHARE_KEPT = timedelta(days=60)
@@ -119,11 +120,14 @@ class ShareRow:
     tenant: str
 
 
+type AnyRow = JobRow | SlotRow | ShareRow | OutboxRow | UsageRow | BudgetRow
+
+
 @dataclass(frozen=True, slots=True)
 class RowChange:
     """A change of one row, which is written together with others. All but a job's are as new without a row."""
 
-    row: JobRow | SlotRow | ShareRow | OutboxRow | UsageRow
+    row: AnyRow
     change: Change
 
 

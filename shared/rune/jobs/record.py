@@ -152,6 +152,11 @@ class Job:
         The part of it for kept machines that it used earlier.
     cap_micro_usd
         What it may cost at most; absent for a job that rents nothing.
+    reserved_micro_usd
+        What is reserved for it in the budgets until it ends; absent where it can cost nothing. See
+        `rune.jobs.settlement`.
+    shared_micro_usd
+        The part of its cost that is booked with a rental and not with the job: of machines that were kept.
     cost_cap_at
         When its machine will have cost so much that the job must stop; absent while it has no machine.
     warnings
@@ -195,6 +200,8 @@ class Job:
     cost_micro_usd: int = 0
     borrowed_micro_usd: int = 0
     cap_micro_usd: int | None = None
+    reserved_micro_usd: int | None = None
+    shared_micro_usd: int | None = None
     cost_cap_at: datetime | None = None
     warnings: tuple[str, ...] | None = None
     calls_back: bool = False

@@ -94,7 +94,15 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class CompanionsRefused:
-    """A requirement of a submission's companion did not hold, and nothing was written."""
+    """Requirements of a submission's companions did not hold, and nothing was written.
+
+    Attributes
+    ----------
+    positions
+        Of those companions.
+    """
+
+    positions: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,13 +218,19 @@ REFUSALS: dict[str, tuple[Slot | Share, tuple[RowChange, ...]]] = {
 }
 
 
+def is_of(found: Slot | Share, companion: RowChange) -> bool:
+    return isinstance(companion.row, SlotRow) is isinstance(found, Slot)
+
+
 @pytest.mark.parametrize(("found", "companions"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_submit_writes_nothing_when_a_companion_is_refused(
     found: Slot | Share, companions: tuple[RowChange, ...], store: JobStore, put: Put
 ) -> None:
     put(found)
 
-    assert submit(store, a_job(), *companions, key=KEY) == CompanionsRefused()
+    refused = submit(store, a_job(), *companions, key=KEY)
+
+    assert refused == CompanionsRefused((next(n for n, each in enumerate(companions) if is_of(found, each)),))
 
     assert store.read(JOB_ID) is None
     assert stored(store) == as_places(found)

@@ -50,7 +50,7 @@ def test_request_that_is_repeated_or_refused_is_not_told() -> None:
 
     class Crowded(MemoryJobStore):
         def submit(self, submission: Submission) -> Submitted | CompanionsRefused:
-            return CompanionsRefused()
+            return CompanionsRefused((0,))
 
     refusing = TellingStore(Crowded(), notices)
     refusing.submit(Submission(a_job(job_id="third"), "{}", an_event()))

@@ -1,0 +1,159 @@
+"""Budgets in DynamoDB and in memory alike: what is reserved and settled with jobs, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rune.aws.budget_store import DynamoBudgetStore, budget_key
+from rune.aws.dynamodb_rows import to_row
+from rune.jobs import closing
+from rune.jobs.outcomes import Done
+from rune.jobs.places import RowChange
+from rune.jobs.store import CompanionsRefused, JobStore, Submission, Submitted
+from rune.jobs.transitions import make_transition
+from rune.money.budgets import Balance, Budgets, BudgetStore, Limits, Window, reserve, windows_of
+from tests.budget_builders import a_balance, adds_up
+from tests.builders import JOB_ID, NOW, TENANT, a_claimed_job, a_job, after, an_event
+from tests.cloud import TABLE
+from tests.memory_job_store import MemoryJobStore
+
+if TYPE_CHECKING:
+    from tests.cloud import Cloud
+
+type Put = Callable[[Window, Balance], None]
+
+LIMITS = Limits(100, 100, 100, 100)
+WINDOWS = windows_of(TENANT, NOW)
+
+
+@pytest.fixture(params=["dynamodb", "memory"])
+def store(request: pytest.FixtureRequest) -> JobStore:
+    if request.param == "memory":
+        return MemoryJobStore()
+    cloud: Cloud = request.getfixturevalue("cloud")
+    return cloud.store
+
+
+@pytest.fixture
+def budgets(store: JobStore, request: pytest.FixtureRequest) -> BudgetStore:
+    if isinstance(store, MemoryJobStore):
+        return store.budgets
+    cloud: Cloud = request.getfixturevalue("cloud")
+    return DynamoBudgetStore(cloud.dynamodb, TABLE)
+
+
+@pytest.fixture
+def put(store: JobStore, request: pytest.FixtureRequest) -> Put:
+    """Write a budget's row down as it is."""
+
+    def put_in_memory(window: Window, balance: Balance) -> None:
+        assert isinstance(store, MemoryJobStore)
+        store.budgets.balances[window] = balance
+
+    def put_in_dynamodb(window: Window, balance: Balance) -> None:
+        cloud: Cloud = request.getfixturevalue("cloud")
+        cloud.dynamodb.put_item(TableName=TABLE, Item={**budget_key(window), **to_row(balance)})
+
+    return put_in_memory if isinstance(store, MemoryJobStore) else put_in_dynamodb
+
+
+def reserving(read: Budgets, micro_usd: int, limits: Limits = LIMITS) -> tuple[RowChange, ...]:
+    return tuple(RowChange(each.row, each.change) for each in reserve(read, limits, micro_usd, NOW))
+
+
+def submit(store: JobStore, job_id: str, companions: tuple[RowChange, ...]) -> Submitted | CompanionsRefused:
+    job = a_job(job_id=job_id, reserved_micro_usd=60)
+    return store.submit(Submission(job, "{}", an_event(), companions=companions))
+
+
+def test_budgets_without_rows_are_empty(budgets: BudgetStore) -> None:
+    found = budgets.read(TENANT, NOW)
+
+    assert found == Budgets.from_balances(WINDOWS, [Balance()] * 4)
+
+
+def test_four_budgets_are_rows_of_their_own(budgets: BudgetStore, put: Put) -> None:
+    balances = [a_balance(limit=limit) for limit in (1, 2, 3, 4)]
+    for window, balance in zip(WINDOWS, balances, strict=True):
+        put(window, balance)
+
+    assert budgets.read(TENANT, NOW) == Budgets.from_balances(WINDOWS, balances)
+    others = [Balance(), Balance(), balances[2], balances[3]]
+    assert [each.balance for each in budgets.read("acme", NOW).all] == others
+    next_month = budgets.read(TENANT, after(30 * 86_400))
+    assert [each.balance for each in next_month.all] == [Balance()] * 4
+
+
+def test_submission_reserves_in_four_rows_and_its_end_settles_them(
+    store: JobStore, budgets: BudgetStore
+) -> None:
+    assert submit(store, JOB_ID, reserving(budgets.read(TENANT, NOW), 60)) == Submitted(JOB_ID)
+    held = budgets.read(TENANT, NOW)
+
+    claimed = a_claimed_job(reserved_micro_usd=60, cost_micro_usd=25, epoch=0, seq=1)
+    assert closing.commit(store, claimed, make_transition(claimed, Done("{}"), after(90), 5))
+    settled = budgets.read(TENANT, NOW)
+
+    expires_at = [datetime(2027, 12, 29, tzinfo=UTC), datetime(2028, 1, 5, tzinfo=UTC)] * 2
+    assert [each.balance for each in held.all] == [
+        Balance(1, NOW, 100, 40, 60, 0, each) for each in expires_at
+    ]
+    assert [each.balance for each in settled.all] == [
+        Balance(2, after(90), 100, 75, 0, 25, each) for each in expires_at
+    ]
+
+
+def test_two_first_submissions_do_not_both_make_the_rows(store: JobStore, budgets: BudgetStore) -> None:
+    read = budgets.read(TENANT, NOW)
+
+    assert submit(store, "first", reserving(read, 60)) == Submitted("first")
+    assert submit(store, "second", reserving(read, 60)) == CompanionsRefused((0, 1, 2, 3))
+    assert store.read("second") is None
+    assert {each.reserved_micro_usd for each in budgets.read(TENANT, NOW).all} == {60}
+
+
+@pytest.mark.parametrize("short", [0, 1, 2, 3])
+def test_submission_is_refused_when_one_budget_is_short(
+    store: JobStore, budgets: BudgetStore, put: Put, short: int
+) -> None:
+    read = Budgets.from_balances(WINDOWS, [a_balance(limit=100)] * 4)
+    for position, window in enumerate(WINDOWS):
+        put(window, a_balance(limit=100, reserved=41 if position == short else 40))
+    before = budgets.read(TENANT, NOW)
+
+    assert submit(store, JOB_ID, reserving(read, 60)) == CompanionsRefused((short,))
+
+    assert store.read(JOB_ID) is None
+    assert budgets.read(TENANT, NOW) == before
+
+
+def test_submission_is_refused_when_the_limit_has_changed(
+    store: JobStore, budgets: BudgetStore, put: Put
+) -> None:
+    for window in WINDOWS:
+        put(window, a_balance(limit=100))
+    read = budgets.read(TENANT, NOW)
+    put(WINDOWS[1], a_balance(limit=1000))
+
+    assert submit(store, JOB_ID, reserving(read, 60)) == CompanionsRefused((1,))
+
+
+@pytest.mark.parametrize("limit", [60, 61, 130])
+def test_changed_limit_moves_what_is_free(
+    store: JobStore, budgets: BudgetStore, put: Put, limit: int
+) -> None:
+    for window in WINDOWS:
+        put(window, a_balance(limit=100, spent=30))
+    read = budgets.read(TENANT, NOW)
+
+    limits = Limits(limit, limit, limit, limit)
+    submitted = submit(store, JOB_ID, reserving(read, 30, limits))
+
+    found = [each.balance for each in budgets.read(TENANT, NOW).all]
+    assert submitted == Submitted(JOB_ID)
+    assert {(each.limit_micro_usd, each.free_micro_usd) for each in found} == {(limit, limit - 60)}
+    assert all(adds_up(each) for each in found)
