@@ -101,7 +101,11 @@ def _slowed(run: RunReport, ratio: float) -> RunReport:
     }
     rarer = {
         name: _scaled(each, 1 / ratio)
-        for name in ("output_throughput_windows_tokens_per_s", "output_tokens_per_s_per_user")
+        for name in (
+            "output_throughput_windows_tokens_per_s",
+            "steady_output_throughput_windows_tokens_per_s",
+            "output_tokens_per_s_per_user",
+        )
         if (each := getattr(run, name)) is not None
     }
     throughputs = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate
@@ -96,10 +96,27 @@ def a_failed(
     return RequestRecord(number, 0, 0, sent_ns, round(ended_ms * MS), "failed", 200, error_code=code)
 
 
-def a_cut_off(number: int = 0, *, sent_ms: float | None = 0, ended_ms: float = 10_000) -> RequestRecord:
-    """Return a request that was cut off."""
+def a_cut_off(
+    number: int = 0,
+    *,
+    sent_ms: float | None = 0,
+    ended_ms: float = 10_000,
+    due_ms: float = 0,
+    arrivals_ms: Iterable[float] = (),
+) -> RequestRecord:
+    """Return a request that was cut off, after chunks at these times."""
     sent_ns = None if sent_ms is None else round(sent_ms * MS)
-    return RequestRecord(number, 0, 0, sent_ns, round(ended_ms * MS), "cut_off", 200)
+    arrivals_ns = tuple(round(at_ms * MS) for at_ms in arrivals_ms)
+    return RequestRecord(
+        number,
+        0,
+        round(due_ms * MS),
+        sent_ns,
+        round(ended_ms * MS),
+        "cut_off",
+        200,
+        partial_arrivals_ns=arrivals_ns,
+    )
 
 
 def a_measured_point(*records: RequestRecord, **overrides: object) -> MeasuredPoint:

@@ -29,7 +29,7 @@ QUESTION_JSON = (
     '{"question": "What is unhealthy?", "model": "llama3.1:8b", "backend_url": "http://sim.example:11434"}'
 )
 BENCHMARK = Admitted(Kind.BENCHMARK, StepName.CHECK, QUESTION_JSON)
-SWEEP = {"concurrency": [1, 2, 4], "repetitions": 3, "warmup_requests": 1}
+SWEEP = {"concurrency": [1, 2, 4], "repetitions": 3, "min_waves": 0, "warmup_requests": 1}
 SILENT = Admitted(Kind.BENCHMARK, StepName.CHECK, QUESTION_JSON.replace("sim.example", "silent.example"))
 MEASURED = Admitted(
     Kind.BENCHMARK, StepName.CHECK, json.dumps({**json.loads(QUESTION_JSON), "workload": SWEEP})

@@ -22,6 +22,7 @@ _CONDITIONS: tuple[tuple[str, Callable[[BenchmarkReport], object]], ...] = (
         lambda r: sorted({(run.quality.method, run.quality.pass_score) for run in r.runs if run.quality}),
     ),
     ("region from which RUNE asked", lambda r: r.client_region),
+    ("formulas (version of the report)", lambda r: r.schema_version),
     ("version of RUNE", lambda r: r.tool_version),
 )
 """What should be alike, each with how to read it from a report."""

@@ -12,8 +12,9 @@ What stands for one independent value decides how honest that is:
   sure. The mean gap of a request is its TPOT times its tokens a chunk, so ITL is given TPOT's relative spread over
   requests. Its distribution over single gaps stays in the report.
 - Of throughput there is one a run, and its spread is that of ten equal windows; never more than there are requests.
+  Windows of the steady state have neither ramp nor drain in them, which differ from run to run.
 - Ratios (failed, good, passed requests) are means of zeros and ones.
-- Cost per token is the price, which is known exactly, over throughput: it has throughput's relative spread.
+- Cost per token is the price, which is known exactly, over steady throughput: it has its relative spread.
 - Requests per second are one number without spread, so they are shown and not judged.
 """
 
@@ -105,8 +106,18 @@ def _throughput(_report: BenchmarkReport, run: RunReport) -> Sample | None:
     return Sample(value, windows.std, min(windows.count, run.completed))
 
 
+def _steady_throughput(_report: BenchmarkReport, run: RunReport) -> Sample | None:
+    value, windows = (
+        run.steady_output_throughput_tokens_per_s,
+        run.steady_output_throughput_windows_tokens_per_s,
+    )
+    if value is None or windows is None:
+        return None
+    return Sample(value, windows.std, min(windows.count, run.completed))
+
+
 def _cost(report: BenchmarkReport, run: RunReport) -> Sample | None:
-    throughput = _throughput(report, run)
+    throughput = _steady_throughput(report, run) or _throughput(report, run)
     if report.cost is None or throughput is None or throughput.std is None:
         return None
     usd = usd_per_million_output_tokens(report.cost.price_usd_per_hour, run)
@@ -145,6 +156,7 @@ _METRICS = (
     _Metric("tpot_ms", "ms", "lower", _spread(lambda run: run.tpot_ms)),
     _Metric("itl_ms", "ms", "lower", _gaps),
     _Metric("e2el_ms", "ms", "lower", _spread(lambda run: run.e2el_ms)),
+    _Metric("steady_output_throughput_tokens_per_s", "tokens/s", "higher", _steady_throughput),
     _Metric("output_throughput_tokens_per_s", "tokens/s", "higher", _throughput),
     _Metric("request_throughput_per_s", "requests/s", "higher", _requests_per_s),
     _Metric(

@@ -7,7 +7,8 @@ halves to even; seconds have milliseconds.
 from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
-from rune.contracts import BenchmarkReport, CostReport, RunReport, TimeToReady
+from rune.bench import headline
+from rune.contracts import BenchmarkReport, CostReport, RunCost, RunReport, TimeToReady
 
 _EXACT = Context(prec=50, rounding=ROUND_HALF_EVEN)
 _PUBLISHED = Context(prec=6, rounding=ROUND_HALF_EVEN)
@@ -25,7 +26,7 @@ def add_cost(
     busy_seconds: float,
     warmup_output_tokens: int = 0,
 ) -> BenchmarkReport:
-    """Return the report with its cost, by the formulas of `rune.contracts.CostReport`.
+    """Return the report with its cost and that of each run, by the formulas of `rune.contracts.CostReport`.
 
     Parameters
     ----------
@@ -38,11 +39,14 @@ def add_cost(
     warmup_output_tokens
         Of all points; paid for, so part of the all-in figure.
     """
-    best = next((run for run in report.runs if run.index == report.best_run), None)
     output_tokens = sum(run.total_output_tokens for run in report.runs) + warmup_output_tokens
     with localcontext(_EXACT):
         usd_per_second = _decimal(price_usd_per_hour) / _SECONDS_PER_HOUR
-        per_output_token = _per_unit(usd_per_second, best.output_throughput_tokens_per_s if best else None)
+        costs = {run.index: _run_cost(usd_per_second, run) for run in report.runs}
+        best = next((run for run in report.runs if run.index == report.best_run), None)
+        of_best = _NO_COST if best is None else costs[best.index]
+        per_output_token = None if best is None else _per_output_token(usd_per_second, best)
+        are_counted = all(_has_counts(run) for run in report.runs)
         cost = CostReport(
             price_usd_per_hour=price_usd_per_hour,
             at_run=None if best is None else best.index,
@@ -50,29 +54,21 @@ def add_cost(
             billed_seconds=_seconds(_decimal(billed_seconds)),
             busy_seconds=_seconds(_decimal(busy_seconds)),
             idle_seconds=_seconds(max(_decimal(billed_seconds) - _decimal(busy_seconds), Decimal(0))),
-            usd_per_million_output_tokens=_published(per_output_token, _MILLION),
             usd_per_million_output_tokens_all_in=_published(
-                _per_unit(_decimal(billed_usd), float(output_tokens)), _MILLION
-            ),
-            usd_per_million_total_tokens=_published(
-                _per_unit(usd_per_second, best.total_throughput_tokens_per_s if best else None), _MILLION
+                _per_unit(_decimal(billed_usd), float(output_tokens)) if are_counted else None, _MILLION
             ),
             output_tokens_per_usd=_published(1 / per_output_token) if per_output_token else None,
-            usd_per_1k_requests=_published(
-                _per_unit(usd_per_second, best.request_throughput_per_s if best else None), 1000
-            ),
-            usd_per_good_request=_published(
-                _per_unit(usd_per_second, best.goodput_requests_per_s if best else None)
-            ),
+            **dict(of_best),
         )
-    return report.model_copy(update={"cost": cost})
+    runs = [run.model_copy(update={"cost": costs[run.index]}) for run in report.runs]
+    return report.model_copy(update={"runs": runs, "cost": cost})
 
 
 def usd_per_million_output_tokens(price_usd_per_hour: float, run: RunReport) -> float | None:
-    """Return the steady-state price of output at one run: price / 3600 / output throughput * 1e6."""
+    """Return the steady-state price of output at one run: price / 3600 / steady output throughput * 1e6."""
     with localcontext(_EXACT):
         usd_per_second = _decimal(price_usd_per_hour) / _SECONDS_PER_HOUR
-        return _published(_per_unit(usd_per_second, run.output_throughput_tokens_per_s), _MILLION)
+        return _published(_per_output_token(usd_per_second, run), _MILLION)
 
 
 def time_to_ready(phases_ms: Mapping[str, int], pull_bytes: int) -> TimeToReady:
@@ -88,6 +84,33 @@ def time_to_ready(phases_ms: Mapping[str, int], pull_bytes: int) -> TimeToReady:
     return TimeToReady(
         **known, pull_bytes=pull_bytes, total_ms=sum(value for value in known.values() if value is not None)
     )
+
+
+_NO_COST = RunCost(
+    usd_per_million_output_tokens=None,
+    usd_per_million_total_tokens=None,
+    usd_per_1k_requests=None,
+    usd_per_good_request=None,
+)
+
+
+def _run_cost(usd_per_second: Decimal, run: RunReport) -> RunCost:
+    per_total_token = _per_unit(usd_per_second, headline.total_rate(run)) if _has_counts(run) else None
+    return RunCost(
+        usd_per_million_output_tokens=_published(_per_output_token(usd_per_second, run), _MILLION),
+        usd_per_million_total_tokens=_published(per_total_token, _MILLION),
+        usd_per_1k_requests=_published(_per_unit(usd_per_second, headline.request_rate(run)), 1000),
+        usd_per_good_request=_published(_per_unit(usd_per_second, headline.good_rate(run))),
+    )
+
+
+def _per_output_token(usd_per_second: Decimal, run: RunReport) -> Decimal | None:
+    return _per_unit(usd_per_second, headline.output_rate(run)) if _has_counts(run) else None
+
+
+def _has_counts(run: RunReport) -> bool:
+    """Return whether the server counted the tokens. A price of tokens that RUNE guessed would be a guess."""
+    return run.token_count_source in {"usage", "server", None}
 
 
 def _decimal(value: float) -> Decimal:

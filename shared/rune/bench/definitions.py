@@ -19,13 +19,17 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "input_tokens": "tokens of each prompt, as the server counts",
         "output_tokens": "tokens of each answer, reasoning included, as the server counts",
         "mean_tokens_per_chunk": "output tokens / chunks with content, sums over completed requests",
-        "duration_s": "end of the last completed or failed request - first sending",
+        "duration_s": "end of the last completed request - first sending; of failed ones where none was completed",
         "request_throughput_per_s": "completed requests / duration",
         "output_throughput_tokens_per_s": "output tokens of completed requests / duration, ramp and drain included",
         "total_throughput_tokens_per_s": "(input tokens + output tokens) of completed requests / duration",
         "steady_output_throughput_tokens_per_s": (
-            "output tokens / time, from when all slots were first busy until fewer are for good; tokens of a "
-            "request lie evenly on its chunks"
+            "output tokens / time, from when all slots were first busy (of 5 requests a slot or more: when as many "
+            "had ended as there are slots) until fewer are for good; tokens of a request lie evenly on its "
+            "chunks, and chunks of one that was cut off have the mean of all"
+        ),
+        "steady_output_throughput_windows_tokens_per_s": (
+            "output tokens / time in each of ten equal parts of the time in which all slots were busy"
         ),
         "output_throughput_windows_tokens_per_s": (
             "output tokens / time in each of ten equal parts of the duration; tokens of a request lie evenly on "
@@ -46,18 +50,27 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
             "linear interpolation (NumPy's default) over completed requests; p90 needs 10, p95 20, p99 100 values"
         ),
         "std": "standard deviation of the sample (n - 1)",
+        "best_run": (
+            "run with the most good requests / s where there are limits, else with the highest steady output "
+            "throughput; first those of which at most 10 % failed, 90 % kept the limits, each slot had a request"
+        ),
         "usd_per_million_output_tokens": (
-            "price_usd_per_hour / 3600 / output_throughput_tokens_per_s of the best run * 1e6"
+            "price_usd_per_hour / 3600 / steady_output_throughput_tokens_per_s * 1e6; over the whole duration of "
+            "an open load, and where all slots were never busy; null where tokens are estimated"
         ),
         "usd_per_million_output_tokens_all_in": (
             "billed_usd / (output tokens of all runs' completed requests and of warm-up) * 1e6"
         ),
         "usd_per_million_total_tokens": (
-            "price_usd_per_hour / 3600 / total_throughput_tokens_per_s of the best run * 1e6"
+            "usd_per_million_output_tokens * output_throughput_tokens_per_s / total_throughput_tokens_per_s"
         ),
         "output_tokens_per_usd": "1e6 / usd_per_million_output_tokens, in tokens",
-        "usd_per_1k_requests": "price_usd_per_hour / 3600 / request_throughput_per_s of the best run * 1000",
-        "usd_per_good_request": "price_usd_per_hour / 3600 / goodput_requests_per_s of the best run",
+        "usd_per_1k_requests": (
+            "price_usd_per_hour / 3600 / (request_throughput_per_s * steady / whole output throughput) * 1000"
+        ),
+        "usd_per_good_request": (
+            "price_usd_per_hour / 3600 / (goodput_requests_per_s * steady / whole output throughput)"
+        ),
         "idle_seconds": "billed_seconds - busy_seconds, at least 0",
     }
 )
@@ -67,6 +80,14 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
     {
         # Of a run.
         "few_samples": "Fewer than 10 requests were completed: means and medians are rough.",
+        "few_waves": (
+            "Fewer than 5 requests for each slot were completed: ramp and drain are a large share of the run, and "
+            "its throughput over the whole duration is too low."
+        ),
+        "requests_stalled": (
+            "An answer stood still for over 2 seconds and then went on; its wait is in the throughput over the "
+            "whole duration."
+        ),
         "errors": "Requests failed; latencies are those of the others, and may flatter a server that refuses.",
         "cut_short": (
             "The point ended, by its time or at 2,000,000 chunks, before its requests did: those under way are in "

@@ -39,6 +39,7 @@ class _Outcome:
     status: RecordStatus
     error_code: str | None = None
     generation: Generation | None = None
+    partial_arrivals_ns: tuple[int, ...] = ()
 
 
 class LoadRunner:
@@ -130,19 +131,26 @@ class LoadRunner:
 
     async def _ask(self, number: int, due_ns: int, slots: asyncio.Semaphore | None = None) -> None:
         sent_ns: int | None = None
+        # What came of a request that is cut off was made by the server, and is in the throughput of its time.
+        arrivals_ns: list[int] = []
+
+        def count_chunk(_of_request: int) -> None:
+            arrivals_ns.append(time.monotonic_ns())
+            self._count_chunk()
+
         try:
             async with slots or nullcontext():
                 await self._wait_to_send()
                 request = self._task.chat(self._prompt(number), self._request_timeout_seconds)
                 sent_ns = time.monotonic_ns()
-                answer = await self._server.chat(request, self._count_chunk)
+                answer = await self._server.chat(request, count_chunk)
                 self._end(number, due_ns, sent_ns, "completed", generation=answer)
         except RuneError as error:
             # Without its frames, which would keep what they hold alive.
             self.first_errors.setdefault(error.code, error.with_traceback(None))
             self._end(number, due_ns, sent_ns, "failed", error_code=error.code)
         except asyncio.CancelledError:
-            self._end(number, due_ns, sent_ns, "cut_off")
+            self._end(number, due_ns, sent_ns, "cut_off", partial_arrivals_ns=tuple(arrivals_ns))
             raise
 
     async def _wait_to_send(self) -> None:
@@ -160,6 +168,7 @@ class LoadRunner:
         *,
         error_code: str | None = None,
         generation: Generation | None = None,
+        partial_arrivals_ns: tuple[int, ...] = (),
     ) -> None:
         ended_ns = time.monotonic_ns()
         if generation is not None and sent_ns is not None:
@@ -168,10 +177,12 @@ class LoadRunner:
             stamps, began_ns = generation.stamps, sent_ns
             sent_ns = stamps.sent_ns if began_ns <= stamps.sent_ns <= ended_ns else sent_ns
             ended_ns = stamps.ended_ns if began_ns <= stamps.ended_ns <= ended_ns else ended_ns
-        self._outcomes.append(_Outcome(number, due_ns, sent_ns, ended_ns, status, error_code, generation))
+        self._outcomes.append(
+            _Outcome(number, due_ns, sent_ns, ended_ns, status, error_code, generation, partial_arrivals_ns)
+        )
         self._on_progress(len(self._outcomes), self._chunk_count)
 
-    def _count_chunk(self, _of_request: int) -> None:
+    def _count_chunk(self) -> None:
         self._chunk_count += 1
         if self._chunk_count == MAX_CHUNKS and self._limit is not None and not self._limit.expired():
             self._limit.reschedule(asyncio.get_running_loop().time())
@@ -191,6 +202,7 @@ class LoadRunner:
             status=outcome.status,
             prompt_chars=len(prompt),
             error_code=outcome.error_code,
+            partial_arrivals_ns=tuple(at_ns - started_ns for at_ns in outcome.partial_arrivals_ns),
         )
         answer = outcome.generation
         if answer is None:

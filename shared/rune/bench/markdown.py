@@ -11,6 +11,7 @@ _LABELS = {
     "tpot_ms": "Time per output token",
     "itl_ms": "Gap between chunks",
     "e2el_ms": "End-to-end latency",
+    "steady_output_throughput_tokens_per_s": "Output throughput, steady",
     "output_throughput_tokens_per_s": "Output throughput",
     "request_throughput_per_s": "Request throughput",
     "output_tokens_per_s_per_user": "Speed for each user",

@@ -35,6 +35,8 @@ class RequestRecord:
         See `stream_buffered_count` and `prompt_truncated_count` of `rune.contracts.RunReport`.
     score
         0 to 1, where the answer was judged.
+    partial_arrivals_ns
+        Of one that was cut off: when its chunks with content were read, since the point began.
     """
 
     number: int
@@ -49,6 +51,7 @@ class RequestRecord:
     is_buffered: bool = False
     is_truncated: bool = False
     score: float | None = None
+    partial_arrivals_ns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from rune import __version__
 from rune.bench.definitions import FORMULAS
+from rune.bench.headline import best_run
 from rune.bench.server_side import without_doubtful_prefill
 from rune.contracts import (
     BenchmarkReport,
@@ -80,14 +81,6 @@ def make_report(
         warnings=list(dict.fromkeys([*warnings, *found])),
         formulas=dict(FORMULAS),
     )
-
-
-def best_run(runs: Sequence[RunReport]) -> int | None:
-    """Return the index of the run with the highest output throughput, the first of equals; None without one."""
-    measured = [run for run in runs if run.output_throughput_tokens_per_s]
-    if not measured:
-        return None
-    return max(measured, key=lambda run: run.output_throughput_tokens_per_s or 0.0).index
 
 
 def fingerprint(prompts: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain, pairwise
 from typing import Literal
 
 from rune.bench import formulas, timeline
@@ -25,6 +26,8 @@ _NS_PER_MS = 1_000_000
 _SCORE_SLACK = 1e-9  # shares such as 2/3 are not exact in binary
 
 FEW_SAMPLES = 10
+STALL_NS = 2_000_000_000
+STALL_RATIO = 20
 LOOP_LAG_LIMIT_MS = 5.0
 SHORT_ANSWER_TOKENS = 16
 CACHE_HIT_RATIO = 0.1
@@ -87,12 +90,15 @@ class _Fold:
 
     @cached_property
     def span_ns(self) -> tuple[int, int]:
-        """First sending to last end, of requests that were not cut off; of all where there is no such one."""
+        """First sending to the end of the last completed request; of all that failed where none was completed.
+
+        What ends later, as a request that stood still until its timeout, says nothing of how fast the others were.
+        """
         records = [r for r in self.measured.records if r.status != "cut_off"] or list(self.measured.records)
         sent = [record.sent_ns for record in records if record.sent_ns is not None]
         if not sent:
             return 0, 0
-        return min(sent), max(record.ended_ns for record in records)
+        return min(sent), max(record.ended_ns for record in self.completed or records)
 
     @property
     def duration_ns(self) -> int:
@@ -193,6 +199,7 @@ class _Fold:
             loop_lag_p99_ms=rounded(self.measured.loop_lag_p99_ms),
             quality=self.quality(),
             warnings=list(self.warnings()),
+            steady_output_throughput_windows_tokens_per_s=self.steady_windows(),
         )
 
     def is_underloaded(self) -> bool:
@@ -200,15 +207,44 @@ class _Fold:
         point, records = self.measured.point, self.measured.records
         return point.request_rate_per_s is None and timeline.max_concurrent(records) < point.concurrency
 
-    def steady_throughput(self) -> float | None:
+    @cached_property
+    def steady_window_ns(self) -> tuple[int, int] | None:
+        """When all slots of a closed load were busy."""
         point = self.measured.point
         if point.request_rate_per_s is not None or not self.completed:
             return None
-        window = timeline.steady_window_ns(self.measured.records, point.concurrency)
-        if window is None:
+        return timeline.steady_window_ns(self.measured.records, point.concurrency)
+
+    @cached_property
+    def steady_arrivals(self) -> list[timeline.TokenArrival]:
+        """All output, with what came of requests that were cut off."""
+        tokens_per_chunk = self.mean_tokens_per_chunk() or 0.0
+        partial = (timeline.partial_arrivals(record, tokens_per_chunk) for record in self.measured.records)
+        return [*self.arrivals, *chain.from_iterable(partial)]
+
+    def has_few_waves(self) -> bool:
+        """Return whether ramp and drain of a closed load are a large share of it."""
+        point = self.measured.point
+        is_open = point.request_rate_per_s is not None
+        return (
+            not is_open
+            and point.concurrency > 1
+            and len(self.completed) < timeline.FEW_WAVES * point.concurrency
+        )
+
+    def steady_throughput(self) -> float | None:
+        if self.steady_window_ns is None:
             return None
-        tokens = timeline.tokens_between(self.arrivals, *window)
-        return rounded(tokens * _NS_PER_SECOND / (window[1] - window[0]))
+        begin_ns, end_ns = self.steady_window_ns
+        tokens = timeline.tokens_between(self.steady_arrivals, begin_ns, end_ns)
+        return rounded(tokens * _NS_PER_SECOND / (end_ns - begin_ns))
+
+    def steady_windows(self) -> Distribution | None:
+        if self.steady_window_ns is None:
+            return None
+        begin_ns, end_ns = self.steady_window_ns
+        within = [(at_ns, tokens) for at_ns, tokens in self.steady_arrivals if begin_ns <= at_ns <= end_ns]
+        return _described(timeline.window_rates_per_s(within, begin_ns, end_ns))
 
     def good_ratio(self) -> float | None:
         counted = len(self.completed) + self.failed_count
@@ -243,6 +279,8 @@ class _Fold:
         late_count = sum(time_ms > LATE_ARRIVAL_MS for time_ms in self.queue_times_ms)
         holds = {
             "few_samples": len(self.completed) < FEW_SAMPLES,
+            "few_waves": self.has_few_waves(),
+            "requests_stalled": any(_is_stalled(generation) for generation in self.generations),
             "errors": self.failed_count > 0,
             "cut_short": self.cut_off_count > 0 or self.measured.unsent_count > 0,
             "stream_buffered": any(record.is_buffered for record in self.completed),
@@ -259,6 +297,12 @@ class _Fold:
             and late_count >= LATE_ARRIVAL_RATIO * len(self.queue_times_ms),
         }
         return (name for name, is_so in holds.items() if is_so)
+
+
+def _is_stalled(generation: Generation) -> bool:
+    """Return whether an answer stood still: for over two seconds, and far longer than between its other chunks."""
+    gaps_ns = sorted(later - earlier for earlier, later in pairwise(generation.chunk_arrivals_ns))
+    return bool(gaps_ns) and gaps_ns[-1] > max(STALL_NS, STALL_RATIO * gaps_ns[len(gaps_ns) // 2])
 
 
 def _errors_by_class(records: Sequence[RequestRecord]) -> dict[str, int]:

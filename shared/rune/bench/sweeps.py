@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from rune.bench.headline import MIN_GOOD_RATIO, has_empty_slots, output_rate
 from rune.bench.records import Point
 from rune.contracts.benchmarks import EndedBy, RunReport
 from rune.contracts.workloads import Workload
 
 _MIN_RISE_RATIO = 0.05
-_MIN_GOOD_RATIO = 0.9
 _MAX_FAILED_RATIO = 0.5
 
 
@@ -17,7 +17,8 @@ def next_point(workload: Workload, runs: Sequence[RunReport]) -> Point | EndedBy
     Points rise in load, so each reason holds for all that would follow. Of every workload: `errors` when more than
     half of a point's requests failed, `time_over` when the point's time ended before any request did,
     `all_measured` after the last. Of a sweep also: `goodput_failed` when fewer than 90 % of the requests kept the
-    limits, `throughput_flat` when output throughput rose by less than 5 % over the best before.
+    limits, `too_few_requests` when the last point had fewer requests than slots, `throughput_flat` when
+    output throughput (`headline.output_rate`) rose by less than 5 % over the best before.
     """
     points = _points(workload)
     if runs and (reason := _reason_to_stop(workload, runs)):
@@ -29,13 +30,7 @@ def _points(workload: Workload) -> list[Point]:
     if workload.request_rates is not None:
         rates = enumerate(workload.request_rates)
         return [Point(index, workload.max_concurrency, rate) for index, rate in rates]
-    levels = _doubled(workload) if workload.sweep else workload.concurrency or [1]
-    return [Point(index, level) for index, level in enumerate(levels)]
-
-
-def _doubled(workload: Workload) -> list[int]:
-    # 1, 2, 4 … and the limit itself, which need not be a power of two.
-    return [min(2**index, workload.max_concurrency) for index in range(workload.point_count)]
+    return [Point(index, level) for index, level in enumerate(workload.levels)]
 
 
 def _reason_to_stop(workload: Workload, runs: Sequence[RunReport]) -> EndedBy | None:
@@ -47,9 +42,17 @@ def _reason_to_stop(workload: Workload, runs: Sequence[RunReport]) -> EndedBy | 
         return "time_over"
     if not workload.sweep:
         return None
-    if workload.goodput is not None and last.good_ratio is not None and last.good_ratio < _MIN_GOOD_RATIO:
+    return _reason_to_end_sweep(workload, runs)
+
+
+def _reason_to_end_sweep(workload: Workload, runs: Sequence[RunReport]) -> EndedBy | None:
+    *others, last = runs
+    if has_empty_slots(last):
+        # More slots would stay as empty, and its throughput is that of fewer requests at a time.
+        return "too_few_requests"
+    if workload.goodput is not None and last.good_ratio is not None and last.good_ratio < MIN_GOOD_RATIO:
         return "goodput_failed"
-    before = [run.output_throughput_tokens_per_s or 0.0 for run in runs[:-1]]
-    if before and (last.output_throughput_tokens_per_s or 0.0) < (1 + _MIN_RISE_RATIO) * max(before):
+    before = [output_rate(run) or 0.0 for run in others]
+    if before and (output_rate(last) or 0.0) < (1 + _MIN_RISE_RATIO) * max(before):
         return "throughput_flat"
     return None

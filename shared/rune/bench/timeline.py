@@ -14,6 +14,9 @@ from rune.bench.records import RequestRecord
 _NS_PER_SECOND = 1_000_000_000
 WINDOW_COUNT = 10
 
+FEW_WAVES = 5
+"""Requests for each slot of a closed load: with fewer, ramp and drain are a large share of it."""
+
 type TokenArrival = tuple[int, float]
 """When some output came, and how many tokens it is."""
 
@@ -31,6 +34,12 @@ def token_arrivals(record: RequestRecord) -> Iterator[TokenArrival]:
     offset_ns = record.sent_ns - generation.stamps.sent_ns
     for arrived_ns in arrivals_ns:
         yield arrived_ns + offset_ns, token_count / len(arrivals_ns)
+
+
+def partial_arrivals(record: RequestRecord, tokens_per_chunk: float) -> Iterator[TokenArrival]:
+    """Yield what had come of a request when it was cut off, with as many tokens a chunk as those of others have."""
+    for arrived_ns in record.partial_arrivals_ns:
+        yield arrived_ns, tokens_per_chunk
 
 
 def window_rates_per_s(arrivals: Sequence[TokenArrival], begin_ns: int, end_ns: int) -> list[float]:
@@ -73,15 +82,17 @@ def steady_window_ns(records: Sequence[RequestRecord], concurrency: int) -> tupl
     """Return when all slots of a closed load were first busy, and when fewer were for good; None if never.
 
     Between an answer and the next request of its slot one fewer is under way for a moment, which does not count.
-    The window ends before the first request that was cut off, since the tokens of that one are not known.
+    The first requests of all slots begin together, and wait for their first tokens together. Where there are enough
+    others, the window begins when as many requests have ended as there are slots: by then they are out of step.
     """
     curve = list(_under_way(records))
     full = [index for index, (_, count) in enumerate(curve) if count >= concurrency]
     if not full:
         return None
     begin_ns, end_ns = curve[full[0]][0], curve[full[-1] + 1][0]
-    cut_off_ns = [r.sent_ns for r in records if r.status == "cut_off" and r.sent_ns is not None]
-    end_ns = min([end_ns, *cut_off_ns])
+    ended_ns = sorted(record.ended_ns for record in records if record.status == "completed")
+    if concurrency > 1 and len(ended_ns) >= FEW_WAVES * concurrency:
+        begin_ns = max(begin_ns, ended_ns[concurrency - 1])
     return (begin_ns, end_ns) if end_ns > begin_ns else None
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark reports: version 1 of RUNE's benchmark document (docs/benchmarks.md).
+"""What a benchmark reports: version 2 of RUNE's benchmark document (docs/benchmarks.md).
 
 The unit is in the name: `_ms`, `_s` (seconds), `_usd`, `_per_s`, `_ratio` (0 to 1). Null means that a number is not
 defined or cannot be known; nothing is ever filled in.
@@ -9,9 +9,12 @@ from typing import Literal
 
 from rune.contracts.document import Document
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
+"""Reports that were stored as 1.0 are read as they are: their numbers keep the meaning that their formulas name."""
 
-type EndedBy = Literal["all_measured", "throughput_flat", "goodput_failed", "errors", "time_over", "cost_cap"]
+type EndedBy = Literal[
+    "all_measured", "throughput_flat", "too_few_requests", "goodput_failed", "errors", "time_over", "cost_cap"
+]
 
 
 class Distribution(Document):
@@ -70,6 +73,19 @@ class ServerSide(Document):
     output_tokens_per_s: float | None
 
 
+class RunCost(Document):
+    """What one run's numbers cost on the machine that was rented, in its steady state.
+
+    Null where a number is not known, as where the server does not count tokens.
+    """
+
+    usd_per_million_output_tokens: float | None
+    usd_per_million_total_tokens: float | None
+    usd_per_1k_requests: float | None
+    usd_per_good_request: float | None
+    """Requests within all limits; null without limits."""
+
+
 class RunReport(Document):
     """One point of a workload."""
 
@@ -83,7 +99,8 @@ class RunReport(Document):
     """Of an open load."""
     started_at: datetime
     duration_s: float
-    """First request sent to the end of the last one that was not cut off; warm-up is before it."""
+    """First request sent to the end of the last completed one; warm-up is before it, and what failed later, as a
+    request that stood still, is after it."""
     num_prompts: int
     """Requests that were measured: completed, failed and cut off."""
     num_warmups: int
@@ -103,7 +120,8 @@ class RunReport(Document):
     """Output tokens of all completed requests / duration, ramp and drain included."""
     total_throughput_tokens_per_s: float | None
     steady_output_throughput_tokens_per_s: float | None
-    """The same within the time in which all slots of a closed load were busy; null where there was no such time."""
+    """The same within the time in which all slots of a closed load were busy, with what came of requests that were
+    cut off; null where there was no such time. Prices, `best_run` and sweeps go by it."""
     output_throughput_windows_tokens_per_s: Distribution | None
     """Of ten equal parts of the duration: how even the throughput was."""
     goodput_requests_per_s: float | None
@@ -139,6 +157,10 @@ class RunReport(Document):
     quality: QualityReport | None
     warnings: list[str]
     """Stable names of what makes these numbers doubtful; docs/benchmarks.md tells of each."""
+    steady_output_throughput_windows_tokens_per_s: Distribution | None = None
+    """Of ten equal parts of the time in which all slots were busy: the spread that a comparison goes by."""
+    cost: RunCost | None = None
+    """Of a rented machine."""
 
 
 class ModelReport(Document):
@@ -218,7 +240,7 @@ class TimeToReady(Document):
 class CostReport(Document):
     """What the numbers cost on the machine that was rented.
 
-    Steady-state figures hold for a machine that does nothing else, at the point with the highest throughput
+    Steady-state figures hold for a machine that does nothing else, at the best point
     (`at_run`); all-in figures are what this job paid, rent of the idle machine included, for all tokens that it
     measured or warmed up with.
     """
@@ -236,7 +258,8 @@ class CostReport(Document):
     idle_seconds: float
     """`billed_seconds - busy_seconds`, at least 0: boot, waiting between steps, teardown."""
     usd_per_million_output_tokens: float | None
-    """Steady state: `price_usd_per_hour / 3600 / output_throughput * 1e6`."""
+    """Steady state: `price_usd_per_hour / 3600 / steady output throughput * 1e6`; null where the server does not
+    count tokens."""
     usd_per_million_output_tokens_all_in: float | None
     """`billed_usd / output tokens * 1e6`."""
     usd_per_million_total_tokens: float | None
@@ -267,7 +290,8 @@ class BenchmarkReport(Document):
     sampling: SamplingReport
     runs: list[RunReport]
     best_run: int | None
-    """Index of the run with the highest output throughput."""
+    """Index of the run with the most good requests per second where there are limits, else with the highest output
+    throughput, among those that did what they are named after."""
     ended_by: EndedBy
     """Why there are not more runs."""
     client_region: str | None

@@ -179,6 +179,11 @@ class BenchmarkRequest(Question, RentalChoice):
         """What is measured: the workload, or the question once where none is given."""
         return self.workload or question_once()
 
+    @property
+    def grows(self) -> bool:
+        """Whether points may ask more than `repetitions` says (`Workload.repetitions_at`)."""
+        return self.workload is not None and (self.expected is None or self.expected.judge is None)
+
 
 class AgenticAgentRequest(Question):
     """Let an agent answer a question."""

@@ -21,6 +21,8 @@ MAX_JUDGED_BY_MODEL = 200
 MAX_PROMPT_CHARS = 1_000_000
 """Of all prompts of a request together."""
 
+_WARMUPS_PER_SLOT = 2
+
 type Prompt = Annotated[str, Field(min_length=1, max_length=100_000)]
 type Concurrency = Annotated[int, Field(ge=1, le=64)]
 type RequestRate = Annotated[float, Field(ge=0.01, le=100)]
@@ -65,8 +67,13 @@ class Workload(Document):
     """Double the concurrency from 1 until throughput rises by less than 5 % or goodput fails."""
     max_concurrency: int = Field(32, ge=1, le=64)
     """Where a sweep ends at the latest; also the most that `request_rates` may have under way."""
-    warmup_requests: int = Field(2, ge=0, le=64)
-    """Requests before each point, left out of all numbers."""
+    min_waves: int = Field(10, ge=0, le=100)
+    """Least requests for each slot of a point with several at a time: its prompts are repeated more often than
+    `repetitions` where that gives fewer. 0 repeats none more often; nor are they where a judge model reads the
+    answers."""
+    warmup_requests: int | None = Field(None, ge=0, le=64)
+    """Requests before each point, left out of all numbers; null takes two for each slot, and two before
+    `request_rates`."""
     input_tokens: int | None = Field(None, ge=16, le=32_768)
     """Length of each `synthetic` prompt, in tokens of the model, met within a few percent."""
     output_tokens: int | None = Field(None, ge=1, le=8192)
@@ -87,10 +94,48 @@ class Workload(Document):
     @property
     def point_count(self) -> int:
         """How many points there are at most."""
+        return len(self.levels)
+
+    @property
+    def levels(self) -> list[int]:
+        """Most requests under way at each point, in order."""
+        if self.request_rates is not None:
+            return [self.max_concurrency] * len(self.request_rates)
         if self.sweep:
-            # 1, 2, 4 … and the last at the limit itself.
-            return (self.max_concurrency - 1).bit_length() + 1
-        return len(self.concurrency or self.request_rates or [1])
+            # 1, 2, 4 … and the limit itself, which need not be a power of two.
+            doublings = (self.max_concurrency - 1).bit_length() + 1
+            return [min(2**index, self.max_concurrency) for index in range(doublings)]
+        return self.concurrency or [1]
+
+    def repetitions_at(self, level: int, prompt_count: int, *, grows: bool) -> int:
+        """Return how often each prompt is asked at a point with so many requests under way.
+
+        Ramp and drain of a closed load are a large share of it where each slot has few requests (`min_waves`).
+
+        Parameters
+        ----------
+        grows
+            False where each answer costs a call of a judge model.
+        """
+        if level == 1 or self.request_rates is not None or not grows:
+            return self.repetitions
+        return max(self.repetitions, -(-self.min_waves * level // prompt_count))
+
+    def warmups_at(self, level: int) -> int:
+        """Return how many requests come before a point with so many requests under way."""
+        if self.warmup_requests is not None:
+            return self.warmup_requests
+        return _WARMUPS_PER_SLOT * (1 if self.request_rates is not None else level)
+
+    def request_count(self, prompt_count: int, *, grows: bool) -> int:
+        """Return how many requests are measured at most, all points together."""
+        each = (self.repetitions_at(level, prompt_count, grows=grows) for level in self.levels)
+        return prompt_count * sum(each)
+
+    @property
+    def warmup_count(self) -> int:
+        """How many requests come before points at most, all points together."""
+        return sum(map(self.warmups_at, self.levels))
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:

@@ -4,9 +4,10 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ ROOT = Path(__file__).parents[3]
 
 @dataclass(frozen=True)
 class Served:
-    """A scripted server's script and options."""
+    """A scripted server's script and options; `scripts` are played in turn, one an answer, instead of one."""
 
     script: Script = field(default_factory=Script)
+    scripts: tuple[Script, ...] = ()
     slots: int | None = None
     context_tokens: int | None = None
 
@@ -27,7 +29,8 @@ class Served:
 @contextmanager
 def running_thread(served: Served) -> Iterator[tuple[str, list[Exchange]]]:
     """Serve while the block runs; gives the address, and the exchanges as they come."""
-    server = ScriptedServer(served.script, slots=served.slots, context_tokens=served.context_tokens)
+    script = _chooser(served.scripts) if served.scripts else served.script
+    server = ScriptedServer(script, slots=served.slots, context_tokens=served.context_tokens)
     with running_scripted(server) as address:
         yield address, server.exchanges
 
@@ -55,9 +58,15 @@ def running_process(served: Served) -> Iterator[tuple[str, list[Exchange]]]:
             process.kill()
 
 
+def _chooser(scripts: Sequence[Script]) -> Callable[[str], Script]:
+    in_turn = cycle(scripts)
+    return lambda _prompt: next(in_turn)
+
+
 async def serve(options: dict[str, Any]) -> None:
     """Serve until standard input ends, then write all exchanges to standard output."""
-    server = ScriptedServer(Script(**options.pop("script")), **options)
+    script, scripts = Script(**options.pop("script")), [Script(**each) for each in options.pop("scripts")]
+    server = ScriptedServer(_chooser(scripts) if scripts else script, **options)
     async with server.listening() as address:
         print(address, flush=True)  # noqa: T201 read by the parent
         await asyncio.to_thread(sys.stdin.read)

@@ -10,10 +10,11 @@ import pytest
 
 from local.simulators.scripted import Script
 from rune.bench.records import Point
-from rune.contracts import GoodputLimits
+from rune.contracts import GoodputLimits, Workload
 from tests.functional.bench.serving import Served
 from tests.functional.bench.truth import (
     TASK,
+    AllDay,
     Comparison,
     Trial,
     as_line,
@@ -76,6 +77,33 @@ def test_numbers_of_a_closed_load_are_the_truth(
     assert [str(row) for row in rows if not row.holds] == []
     assert trial.report.completed == 4 * concurrency
     assert trial.report.max_concurrent_requests == concurrency
+
+
+LENGTHS = (5, 5, 8, 10, 12, 15, 20, 25, 60, 150)
+"""Tokens of ten answers: one in ten is ten times as long as half of the others."""
+FORTY = Workload(prompts=list(TASK.prompts), repetitions=10)
+
+
+@pytest.mark.parametrize("concurrency", [8, 16, 32])
+def test_steady_throughput_is_what_the_server_does_all_day_when_answers_differ_in_length(
+    concurrency: int, record_property: Record
+) -> None:
+    ttft_ms, gap_ms = 60.0, 12.0
+    served = Served(scripts=tuple(Script(ttft_ms=ttft_ms, gap_ms=gap_ms, output_tokens=n) for n in LENGTHS))
+    repetitions = FORTY.repetitions_at(concurrency, len(TASK.prompts), grows=True)
+    task = replace(TASK, repetitions=repetitions, warmup_count=FORTY.warmups_at(concurrency))
+    # A slot that is never empty gives the tokens of all lengths in the time of all lengths.
+    seconds = sum(ttft_ms + gap_ms * (n - 1) for n in LENGTHS) / 1000
+    true = concurrency * sum(LENGTHS) / seconds
+
+    def look(trial: Trial) -> list[Comparison]:
+        return [AllDay("steady tokens/s", true, trial.report.steady_output_throughput_tokens_per_s)]
+
+    trial, rows = measure_truly("openai", served, task, Point(0, concurrency), goodput=LIMITS, look=look)
+
+    record_property("truth", f"unequal answers, {concurrency} at a time: {rows[0]}")
+    assert [str(row) for row in rows if not row.holds] == []
+    assert "few_waves" not in trial.report.warnings
 
 
 @pytest.mark.parametrize("kind", KINDS)

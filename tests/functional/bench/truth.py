@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import override
 
 from local.simulators.scripted import MODEL, Exchange
 from rune.bench.arrivals import poisson_arrivals_s
@@ -172,6 +173,16 @@ class Comparison:
     def __str__(self) -> str:
         measured = "none" if self.measured is None else f"{self.measured:10.3f}"
         return f"{self.name:38}{self.true:10.3f}{measured}{'' if self.holds else '  wrong'}"
+
+
+class AllDay(Comparison):
+    """A figure of the steady state, measured in a window: within 3 %."""
+
+    @property
+    @override
+    def holds(self) -> bool:
+        """Whether it is near enough."""
+        return self.measured is not None and abs(self.measured - self.true) <= 0.03 * self.true
 
 
 def compare(trial: Trial, limits: GoodputLimits) -> list[Comparison]:

@@ -46,7 +46,7 @@ def test_workload_is_stored_with_its_defaults_in_four_calls(api: ModuleType, clo
         "workload": {
             **WORKLOAD,
             "max_concurrency": 32,
-            "warmup_requests": 2,
+            "min_waves": 10,
             "ignore_eos": True,
             "prefix_cache": "busted",
             "seed": 0,

@@ -1,5 +1,7 @@
 from rune.bench.costs import add_cost, time_to_ready, usd_per_million_output_tokens
-from rune.contracts import BenchmarkReport, CostReport, GoodputLimits, RunReport, TimeToReady
+from rune.bench.records import Point
+from rune.contracts import BenchmarkReport, CostReport, GoodputLimits, RunCost, RunReport, TimeToReady
+from rune.llm.protocol import TokenCountSource
 from tests.measured_builders import a_completed, a_failed, a_report, a_run
 
 
@@ -106,7 +108,53 @@ def test_the_rest_of_the_report_stays() -> None:
 
     paid = add_cost(report, price_usd_per_hour=1.0, billed_usd=1.0, billed_seconds=1.0, busy_seconds=1.0)
 
-    assert paid.model_copy(update={"cost": None}) == report
+    unpriced = [run.model_copy(update={"cost": None}) for run in paid.runs]
+    assert paid.model_copy(update={"cost": None, "runs": unpriced}) == report
+
+
+def test_price_is_that_of_the_steady_state_where_there_is_one() -> None:
+    """Two slots, of which one is empty for the last second: 150 tokens in 2 s, and 100 a second before."""
+    long = a_completed(0, ttft_ms=100, gaps_ms=[100] * 19, output_tokens=100, input_tokens=300)
+    short = a_completed(1, ttft_ms=100, gaps_ms=[100] * 9, output_tokens=50, input_tokens=150)
+    run = a_run(long, short, point=Point(0, 2), goodput=GoodputLimits(ttft_ms=100))
+
+    report = add_cost(
+        a_report(run), price_usd_per_hour=0.36, billed_usd=1.0, billed_seconds=1.0, busy_seconds=1.0
+    )
+
+    assert (run.output_throughput_tokens_per_s, run.steady_output_throughput_tokens_per_s) == (75, 100)
+    assert report.runs[0].cost == RunCost(
+        usd_per_million_output_tokens=1.0,
+        usd_per_million_total_tokens=0.25,  # three tokens in for each that goes out
+        usd_per_1k_requests=0.075,  # 75 tokens each
+        usd_per_good_request=0.000075,
+    )
+    assert report.cost
+    assert report.cost.usd_per_million_output_tokens == 1.0
+
+
+def test_tokens_that_were_guessed_have_no_price() -> None:
+    run = a_run(a_completed(source=TokenCountSource.CHUNKS))
+
+    cost = priced(a_report(run))
+
+    assert (cost.usd_per_million_output_tokens, cost.output_tokens_per_usd) == (None, None)
+    assert (cost.usd_per_million_total_tokens, cost.usd_per_million_output_tokens_all_in) == (None, None)
+    assert cost.usd_per_1k_requests == 0.029  # 290 ms each
+
+
+def test_good_requests_are_priced_where_the_limits_were_kept() -> None:
+    """At twice the throughput no request was good: its price of a good one would be without end."""
+    limits = GoodputLimits(e2el_ms=1000)
+    kept = a_second_of_100_tokens(goodput=limits)
+    failed = a_run(
+        *(a_completed(n, ttft_ms=1100, gaps_ms=[1] * 399, output_tokens=400) for n in range(2)),
+        goodput=limits,
+    )
+
+    cost = priced(a_report(kept, failed.model_copy(update={"index": 1})))
+
+    assert (cost.at_run, cost.usd_per_good_request) == (0, exact(0.36 / 3600 / 2))
 
 
 def test_each_run_has_its_own_price() -> None:

@@ -6,7 +6,9 @@ import pytest
 
 import rune
 from rune.bench.definitions import FORMULAS, WARNINGS
-from rune.bench.reports import best_run, fingerprint
+from rune.bench.headline import best_run
+from rune.bench.records import Point
+from rune.bench.reports import fingerprint
 from rune.bench.runs import quality_of
 from rune.contracts import (
     BenchmarkReport,
@@ -14,6 +16,7 @@ from rune.contracts import (
     CostReport,
     DatasetReport,
     Expectation,
+    GoodputLimits,
     JudgeModel,
     ModelReport,
     SamplingReport,
@@ -119,6 +122,25 @@ def test_best_run_has_the_highest_throughput() -> None:
     assert best_run([slow, slow.model_copy(update={"index": 1})]) == 0
     assert best_run([a_run(a_failed())]) is None
     assert best_run([]) is None
+
+
+def test_best_run_is_no_run_that_most_requests_failed_in_or_that_had_empty_slots() -> None:
+    sound = a_run(a_completed(gaps_ms=[20] * 19))
+    failing = a_run(a_completed(), a_failed(1)).model_copy(update={"index": 1})
+    empty = a_run(a_completed(), point=Point(2, 2))
+
+    assert best_run([sound, failing, empty]) == 0
+    assert best_run([failing]) == 1
+
+
+def test_best_run_has_the_most_good_requests_where_there_are_limits() -> None:
+    limits = GoodputLimits(e2el_ms=1000)
+    kept = a_run(a_completed(), goodput=limits)
+    fast = a_run(a_completed(0), a_completed(1, gaps_ms=[1] * 999 + [5], output_tokens=1000), goodput=limits)
+
+    assert (fast.good_ratio or 0) < 0.9
+    assert (fast.output_throughput_tokens_per_s or 0) > (kept.output_throughput_tokens_per_s or 0)
+    assert best_run([kept, fast.model_copy(update={"index": 1})]) == 0
 
 
 @pytest.mark.parametrize(

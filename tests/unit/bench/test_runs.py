@@ -99,6 +99,10 @@ def test_two_answers_one_after_the_other_are_folded_as_by_hand() -> None:
         loop_lag_p99_ms=0.4,
         quality=None,
         warnings=["few_samples", "short_answers"],
+        # The same, since the one slot is busy from the first request to the last.
+        steady_output_throughput_windows_tokens_per_s=rounded(
+            describe([0, 45, 22.5, 45, 0, 0, 0, 22.5, 45, 45])
+        ),
     )
 
 
@@ -108,8 +112,8 @@ def rounded(whole: Distribution | None) -> Distribution:
     return whole.model_copy(update={name: round(number, 6) for name, number in numbers.items()})
 
 
-def test_a_failure_lengthens_the_duration_and_is_in_no_latency() -> None:
-    run = a_run(a_completed(0), a_failed(1, sent_ms=400, ended_ms=1000), a_failed(2, code="server_timeout"))
+def test_a_failure_before_the_end_lengthens_the_duration_and_is_in_no_latency() -> None:
+    run = a_run(a_failed(1, ended_ms=710), a_failed(2, code="server_timeout"), a_completed(0, sent_ms=710))
 
     assert (run.num_prompts, run.completed, run.failed) == (3, 1, 2)
     assert run.errors_by_class == {"server_overloaded": 1, "server_timeout": 1}
@@ -117,14 +121,52 @@ def test_a_failure_lengthens_the_duration_and_is_in_no_latency() -> None:
     assert (run.duration_s, run.output_throughput_tokens_per_s) == (1.0, 20.0)
 
 
-def test_a_request_that_was_cut_off_is_in_no_number() -> None:
+def test_a_request_that_stood_still_until_its_timeout_ends_the_duration_of_no_other() -> None:
+    """Four slots; one stands still for ten seconds, and the others answer twelve requests within one."""
+    answered = [
+        a_completed(3 * wave + slot, sent_ms=300 * wave, ttft_ms=100, gaps_ms=[10] * 19, output_tokens=20)
+        for wave in range(4)
+        for slot in range(3)
+    ]
+    stalled = a_failed(99, ended_ms=10_000, code="server_timeout")
+
+    run = a_run(*answered, stalled, point=Point(0, 4))
+
+    assert run.duration_s == 1.19
+    assert run.output_throughput_tokens_per_s == pytest.approx(12 * 20 / 1.19)
+    assert run.steady_output_throughput_tokens_per_s == pytest.approx(12 * 20 / 1.19, rel=0.01)
+
+
+def test_an_answer_that_stood_still_is_said() -> None:
+    still = a_completed(gaps_ms=[10] * 10 + [2010] + [10] * 8)
+
+    assert "requests_stalled" in a_run(still).warnings
+    assert "requests_stalled" not in a_run(a_completed(gaps_ms=[2010] * 19)).warnings
+    assert "requests_stalled" not in a_run(a_completed(gaps_ms=[10] * 10 + [1990] + [10] * 8)).warnings
+
+
+@pytest.mark.parametrize(
+    ("completed_count", "concurrency", "is_few"), [(9, 2, True), (10, 2, False), (1, 1, False)]
+)
+def test_few_requests_for_each_slot_are_said(completed_count: int, concurrency: int, is_few: bool) -> None:
+    run = a_run(*(a_completed(number) for number in range(completed_count)), point=Point(0, concurrency))
+
+    assert ("few_waves" in run.warnings) == is_few
+
+
+def test_a_request_that_was_cut_off_is_in_the_steady_state_alone() -> None:
+    """Its ten chunks of a token each come until 10 ms before the end of the point's time."""
     whole = a_run(a_completed(0))
 
-    cut = a_run(a_completed(0), a_cut_off(1, sent_ms=295))
+    cut = a_run(a_completed(0), a_cut_off(1, sent_ms=300, ended_ms=500, arrivals_ms=range(400, 500, 10)))
 
+    steady = {
+        name: getattr(cut, name)
+        for name in ("steady_output_throughput_tokens_per_s", "steady_output_throughput_windows_tokens_per_s")
+    }
     counted = {"num_prompts": 2, "cut_off": 1, "warnings": ["few_samples", "cut_short"]}
-    # Of the steady window nothing is known after 295 ms: 20 tokens in 295 instead of 290 ms.
-    assert cut == whole.model_copy(update={**counted, "steady_output_throughput_tokens_per_s": 67.79661})
+    assert cut == whole.model_copy(update={**counted, **steady})
+    assert cut.steady_output_throughput_tokens_per_s == 60  # 30 tokens within half a second
 
 
 def test_failures_alone_have_a_throughput_of_nothing() -> None:
@@ -413,7 +455,7 @@ def test_every_number_of_a_run_has_its_formula() -> None:
         "index", "load", "max_concurrency", "request_rate_per_s", "started_at", "num_prompts", "num_warmups",
         "completed", "failed", "cut_off", "errors_by_class", "total_input_tokens", "total_output_tokens",
         "total_cached_tokens", "token_count_source", "stream_buffered_count", "prompt_truncated_count", "rtt_ms",
-        "loop_lag_p99_ms", "server_side", "quality", "warnings",
+        "loop_lag_p99_ms", "server_side", "quality", "warnings", "cost",
     }  # fmt: skip
 
     assert set(RunReport.model_fields) - given_as_they_are <= set(FORMULAS)

@@ -18,6 +18,8 @@ def run(
     cut_off: int = 0,
     completed: int = 10,
     good_ratio: float | None = None,
+    steady: float | None = None,
+    slots: int = 1,
 ) -> RunReport:
     """Return a report of a point, with no more in it than a sweep looks at."""
     return NOTHING.model_copy(
@@ -28,6 +30,8 @@ def run(
             "cut_off": cut_off,
             "good_ratio": good_ratio,
             "output_throughput_tokens_per_s": throughput,
+            "steady_output_throughput_tokens_per_s": steady,
+            "max_concurrency": slots,
         }
     )
 
@@ -71,6 +75,12 @@ def test_points_follow_each_other_until_all_are_measured(
         (SWEEP, [run(None), run(1)], Point(2, 4)),
         (SWEEP, [run(100), run(200), run(205), run(500)], Point(4, 12)),
         (SWEEP, [run(300), run(200), run(310)], "throughput_flat"),  # the best before is the first
+        # Ramp and drain took a third of the second point's throughput.
+        (SWEEP, [run(100, steady=100), run(101, steady=150)], Point(2, 4)),
+        (SWEEP, [run(100, steady=150), run(140, steady=151)], "throughput_flat"),
+        (SWEEP, [run(100), run(100, slots=16)], "too_few_requests"),
+        (SWEEP, [run(100), run(100, slots=10)], "throughput_flat"),
+        ({"concurrency": [1, 16, 32]}, [run(100), run(100, slots=16)], Point(2, 32)),  # asked for
         ({"concurrency": [1, 2, 4]}, [run(100), run(100)], Point(2, 4)),  # asked for, so measured
         (GOODPUT, [run(good_ratio=0.9)], Point(1, 2)),
         (GOODPUT, [run(good_ratio=0.89)], "goodput_failed"),

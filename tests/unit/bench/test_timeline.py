@@ -77,10 +77,16 @@ def test_most_under_way_counts_all_that_was_sent(records: list[RequestRecord], e
             2, [lasting(0, 0, 90), lasting(1, 0, 50), lasting(2, 50, 80)], (0, 80), id="handed over"
         ),
         pytest.param(
-            1, [lasting(0, 0, 100), a_cut_off(1, sent_ms=110)], (0, 110), id="before the first cut off"
+            1, [lasting(0, 0, 100), a_cut_off(1, sent_ms=110)], (0, 10_000), id="until requests are cut off"
         ),
         pytest.param(
-            2, [lasting(0, 10, 100), a_cut_off(1, sent_ms=5)], None, id="nothing known of the other"
+            2, [lasting(0, 10, 100), a_cut_off(1, sent_ms=5)], (10, 100), id="beside one that is cut off"
+        ),
+        pytest.param(
+            2,
+            [lasting(n, n // 2 * 100 + n % 2, n // 2 * 100 + 90 + n % 2) for n in range(10)],
+            (91, 490),
+            id="out of step after the first of five",
         ),
         pytest.param(1, [a_failed(sent_ms=None)], None, id="never sent"),
     ],

@@ -81,7 +81,7 @@ def _most_tokens_of_work(request: BenchmarkRequest) -> int:
         )
     prompt_tokens = max(_prompt_bounds(request.question, workload)) + CHAT_FRAME_TOKENS
     answer_tokens = workload.output_tokens or UNLIMITED_ANSWER_TOKENS
-    asked_count = count_requests(workload) + workload.point_count * workload.warmup_requests
+    asked_count = count_requests(workload, grows=request.grows) + workload.warmup_count
     # A point whose prompts seem to be cut sends a part of one again, for one token.
     learning_tokens = workload.point_count * (prompt_tokens + 1) + _most_tokens_of_learning(workload)
     return WARM_UP_TOKENS + asked_count * (prompt_tokens + answer_tokens) + learning_tokens
@@ -119,4 +119,4 @@ def _most_tokens_of_judging(request: BenchmarkRequest, judge: JudgeModel) -> int
     longest_prompt = max(make_prompts(request.question, workload), key=most_tokens)
     chat = judge_messages(judge, longest_prompt, "")
     asked_tokens = sum(most_tokens(message.content) for message in chat) + LONGEST_JUDGED_BYTES
-    return count_requests(workload) * (asked_tokens + CHAT_FRAME_TOKENS + JUDGE_REPLY_TOKENS)
+    return count_requests(workload, grows=False) * (asked_tokens + CHAT_FRAME_TOKENS + JUDGE_REPLY_TOKENS)

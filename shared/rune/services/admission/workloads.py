@@ -26,7 +26,7 @@ def admit_work(
         expectation that cannot be used, or a judge that cannot judge.
     """
     _check_context(request)
-    request_count = 1 if request.workload is None else count_requests(request.workload)
+    request_count = 1 if request.workload is None else count_requests(request.workload, grows=request.grows)
     if request_count > MAX_REQUESTS:
         raise InvalidRequestError(
             f"The workload is {request_count:,} requests to be measured; a job may have {MAX_REQUESTS:,}.",
@@ -52,14 +52,20 @@ def admit_work(
     return request.model_copy(update={"expected": request.expected.model_copy(update={"judge": judge})})
 
 
-def count_requests(workload: Workload) -> int:
-    """Return how many requests are measured at most: points x prompts x repetitions."""
+def count_requests(workload: Workload, *, grows: bool) -> int:
+    """Return how many requests are measured at most: prompts x the repetitions of each point.
+
+    Parameters
+    ----------
+    grows
+        `BenchmarkRequest.grows`.
+    """
     # Imported at the first workload, with the prompts that RUNE brings.
     from rune.bench.prompts import make_prompts  # noqa: PLC0415
 
     # Only their number matters: a synthetic prompt of words without end is one word long.
     prompt_count = len(make_prompts("", workload, tokens_per_word=math.inf))
-    return workload.point_count * prompt_count * workload.repetitions
+    return workload.request_count(prompt_count, grows=grows)
 
 
 def _check_context(request: BenchmarkRequest) -> None:

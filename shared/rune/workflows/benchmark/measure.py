@@ -104,8 +104,8 @@ class MeasureStep:
         backend = self._backends.find(context.job, request)
         async with self._backends.using(backend) as server:
             if state is None:
-                state = await self._begin(context, request, workload, server, backend.url)
-            task = _task(context, request, state.tokens_per_word, ignores_eos=state.ignores_eos)
+                state = await self._begin(context, request, server, point=point, backend_url=backend.url)
+            task = _task(context, request, point, state.tokens_per_word, ignores_eos=state.ignores_eos)
             began_seconds = clock.monotonic_seconds()
             # A server that took long to describe itself has used up some of the turn.
             left_seconds = _time_left_seconds(context) - (began_seconds - turn_began_seconds)
@@ -143,11 +143,13 @@ class MeasureStep:
         self,
         context: StepContext,
         request: BenchmarkRequest,
-        workload: Workload,
         server: ModelServer,
+        *,
+        point: Point,
         backend_url: str,
     ) -> MeasuringState:
         """Find out what stays the same for all points."""
+        workload = request.measured
         started_at = self._dependencies.clock.now()
         before = await self._look(server, request.model)
         ignores_eos = False
@@ -155,7 +157,7 @@ class MeasureStep:
             ignores_eos = (await server.capabilities(request.model)).ignores_eos
         tokens_per_word = None
         if workload.prompt_set == "synthetic":
-            task = _task(context, request, None, ignores_eos=ignores_eos)
+            task = _task(context, request, point, None, ignores_eos=ignores_eos)
             tokens_per_word = await learn_tokens_per_word(server, task)
         return MeasuringState(
             rental_id=context.job.rental_id,
@@ -289,18 +291,20 @@ def _longest_point_seconds(request: BenchmarkRequest) -> float:
 def _task(
     context: StepContext,
     request: BenchmarkRequest,
+    point: Point,
     tokens_per_word: float | None,
     *,
     ignores_eos: bool,
 ) -> Task:
     workload = request.measured
+    prompts = make_prompts(request.question, workload, tokens_per_word=tokens_per_word)
     longest_answer_seconds = float(request.timeout_seconds) if request.workload is None else None
     longest_seconds = longest_answer_seconds or float(workload.point_seconds)
     return Task(
         model=request.model,
-        prompts=make_prompts(request.question, workload, tokens_per_word=tokens_per_word),
-        repetitions=workload.repetitions,
-        warmup_count=workload.warmup_requests,
+        prompts=prompts,
+        repetitions=workload.repetitions_at(point.concurrency, len(prompts), grows=request.grows),
+        warmup_count=workload.warmups_at(point.concurrency),
         max_output_tokens=workload.output_tokens,
         temperature=workload.temperature,
         ignore_eos=ignores_eos,

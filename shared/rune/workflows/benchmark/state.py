@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from rune.bench.headline import output_rate
 from rune.bench.measurements import measurements_of
 from rune.bench.records import MeasuredPoint, RequestRecord
 from rune.contracts import Document, Measurements, RunReport, StoredBenchmarkResult, Workload
@@ -137,7 +138,7 @@ def judgement_lines(answers: Sequence[AnswerToJudge]) -> str:
 def _better(
     best: RepresentativeAnswer | None, workload: Workload, run: RunReport, generations: Sequence[Generation]
 ) -> RepresentativeAnswer | None:
-    throughput = run.output_throughput_tokens_per_s or 0.0
+    throughput = output_rate(run) or 0.0
     if not generations or (best is not None and throughput <= best.throughput_tokens_per_s):
         return best
     return RepresentativeAnswer(

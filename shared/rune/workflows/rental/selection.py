@@ -107,8 +107,8 @@ def count_output_tokens(request: BenchmarkRequest) -> int:
     """Return how many tokens the model will probably write, warm-ups included."""
     workload = request.measured
     prompt_count = len(make_prompts(request.question, workload))
-    per_point = prompt_count * workload.repetitions + workload.warmup_requests
-    return workload.point_count * per_point * (workload.output_tokens or LIKELY_OUTPUT_TOKENS)
+    asked_count = workload.request_count(prompt_count, grows=request.grows) + workload.warmup_count
+    return asked_count * (workload.output_tokens or LIKELY_OUTPUT_TOKENS)
 
 
 def keeps(job: Job, request: RentalRequest) -> bool:

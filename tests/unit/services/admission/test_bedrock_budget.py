@@ -50,9 +50,9 @@ MOST_TOKENS = [
         id="a question in Chinese",
     ),
     pytest.param(
-        # Two points of three requests and two warm-ups each; the question has 8 bytes, its number 12.
+        # Three requests and two warm-ups one at a time, then 20 and 4; the question has 8 bytes, its number 12.
         {**ON_BEDROCK, "workload": {"repetitions": 3, "concurrency": [1, 2], "output_tokens": 100}},
-        2 * (3 + 2) * (20 + FRAME + 100) + 2 * (20 + FRAME + 1),
+        (3 + 2 + 20 + 4) * (20 + FRAME + 100) + 2 * (20 + FRAME + 1),
         id="a workload",
     ),
     pytest.param(

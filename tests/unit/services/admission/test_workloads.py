@@ -55,21 +55,23 @@ def deep(levels: int) -> dict[str, object]:
 LOADS: dict[str, tuple[dict[str, object] | None, int]] = {
     "the question once": (None, 1),
     "a workload of defaults": ({}, 1),
-    "own prompts": ({"prompts": ["a", "b", "c"], "repetitions": 5, "concurrency": [1, 2]}, 30),
+    "own prompts": ({"prompts": ["a", "b", "c"], "repetitions": 5, "concurrency": [1, 2]}, 15 + 21),
     "rates": ({"repetitions": 7, "request_rates": [0.5, 1, 2]}, 21),
-    "a sweep to 32": ({"sweep": True, "repetitions": 10}, 60),
-    "a sweep to 48": ({"sweep": True, "max_concurrency": 48}, 7),
+    "a sweep to 32": ({"sweep": True, "repetitions": 10}, 10 + 20 + 40 + 80 + 160 + 320),
+    "a sweep to 48": ({"sweep": True, "max_concurrency": 48}, 1 + 20 + 40 + 80 + 160 + 320 + 480),
+    "one request for each slot": ({"min_waves": 1, "concurrency": [1, 8]}, 1 + 8),
+    "more repetitions than slots need": ({"repetitions": 30, "concurrency": [2, 3]}, 60),
     "a sweep to 1": ({"sweep": True, "max_concurrency": 1}, 1),
 }
 
 
 @pytest.mark.parametrize(("workload", "count"), LOADS.values(), ids=LOADS.keys())
-def test_requests_are_points_by_prompts_by_repetitions(
+def test_requests_are_prompts_by_the_repetitions_of_each_point(
     workload: dict[str, object] | None, count: int
 ) -> None:
     request = BenchmarkRequest.model_validate(a_benchmark_request(workload=workload))
 
-    assert count_requests(request.measured) == count
+    assert count_requests(request.measured, grows=request.grows) == count
 
 
 @pytest.mark.parametrize("name", ["chat", "code", "summary", "synthetic"])
@@ -77,7 +79,16 @@ def test_requests_of_a_prompt_set_are_counted_by_its_prompts(name: str) -> None:
     lengths = {"input_tokens": 512} if name == "synthetic" else {}
     workload = Workload.model_validate({"prompt_set": name, "repetitions": 3, **lengths})
 
-    assert count_requests(workload) == 3 * len(make_prompts("q", workload))
+    assert count_requests(workload, grows=True) == 3 * len(make_prompts("q", workload))
+
+
+def test_answers_that_a_judge_reads_are_no_more_than_were_asked_for() -> None:
+    workload = {"repetitions": 3, "concurrency": [1, 8]}
+    judged = BenchmarkRequest.model_validate(
+        a_benchmark_request(workload=workload, expected={"judge": JUDGE})
+    )
+
+    assert count_requests(judged.measured, grows=judged.grows) == 6
 
 
 def test_most_requests_that_a_job_may_have_are_admitted() -> None:
@@ -91,7 +102,7 @@ def test_workload_is_kept_with_its_defaults() -> None:
         "repetitions": 3,
         "sweep": False,
         "max_concurrency": 32,
-        "warmup_requests": 2,
+        "min_waves": 10,
         "ignore_eos": True,
         "prefix_cache": "busted",
         "seed": 0,

@@ -79,7 +79,7 @@ class Bench:
 
 def a_sweep(**overrides: object) -> dict[str, object]:
     """Return a request with a workload of three points of ten requests."""
-    workload = {**WORKLOAD, **overrides}
+    workload = {**WORKLOAD, "min_waves": 0, **overrides}
     return a_benchmark_request(
         workload={name: value for name, value in workload.items() if value is not None}
     )

@@ -67,6 +67,25 @@ def test_measure_reports_every_point_once() -> None:
     assert (report.best_run, report.ended_by, report.model.digest) == (2, "all_measured", MODEL_FACTS.digest)
 
 
+def test_measure_asks_more_at_points_with_more_slots() -> None:
+    """Ten requests and two warm-ups for each slot, where the workload says nothing else."""
+    bench = Bench()
+
+    report = report_of(bench.run(a_sweep(min_waves=None, warmup_requests=None)))
+
+    assert [(run.max_concurrency, run.completed) for run in report.runs] == [(1, 10), (2, 20), (4, 40)]
+    assert [task.warmup_count for _, task, _ in bench.measure.measured] == [2, 4, 8]
+
+
+def test_measure_asks_no_more_than_it_was_told_to_where_each_answer_is_judged_by_a_model() -> None:
+    bench = Bench()
+    judge = {"model": "judge", "rubric": "Right?", "backend_url": "http://127.0.0.1:1"}
+
+    bench.commit(bench.turn({**a_sweep(min_waves=None, concurrency=[8]), "expected": {"judge": judge}}))
+
+    assert [task.request_count for _, task, _ in bench.measure.measured] == [10]
+
+
 def test_measure_tells_in_the_result_what_all_answers_took_and_one_of_them() -> None:
     result = result_of(Bench().run(a_sweep()))
 

@@ -20,8 +20,8 @@ ONCE = {"question": "Why?", "model": MODEL, "vastai": True}
         ({"output_tokens": 100, "warmup_requests": 0}, 100),
         ({"output_tokens": 100, "warmup_requests": 2, "repetitions": 5}, 700),
         ({"output_tokens": 10, "warmup_requests": 0, "prompts": ["a", "b", "c"]}, 30),
-        ({"output_tokens": 10, "warmup_requests": 0, "concurrency": [1, 2, 4]}, 30),
-        ({"output_tokens": 10, "warmup_requests": 0, "sweep": True, "max_concurrency": 8}, 40),
+        ({"output_tokens": 10, "warmup_requests": 0, "concurrency": [1, 2, 4]}, 610),
+        ({"output_tokens": 10, "warmup_requests": 0, "sweep": True, "max_concurrency": 8}, 1410),
     ],
     ids=str,
 )
