@@ -67,10 +67,11 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
             models,
             rentals,
             schedules,
+            usage,
             webhooks,
         )
 
-        for rare in (estimates, models, metrics, rentals, benchmarks, links, schedules, webhooks):
+        for rare in (estimates, models, metrics, rentals, benchmarks, links, schedules, usage, webhooks):
             app.router.routes.extend(rare.router.routes)
         if with_docs:
             app.router.routes.extend(docs.router.routes)

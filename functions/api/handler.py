@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
     from rune.services.schedules import ScheduleService
+    from rune.services.usage import UsageService
     from rune.services.webhooks import WebhookService
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "api"))
@@ -114,6 +115,14 @@ def find_webhook_service() -> "WebhookService":
     return WebhookService(queue, keys, address_policy, clock)
 
 
+@cache
+def find_usage_service() -> "UsageService":
+    """Return the way to what a tenant has used."""
+    from rune.services.usage import UsageService  # noqa: PLC0415
+
+    return UsageService(job_store, clock)
+
+
 def open_server(kind: str, url: str, api_key: str | None = None, /) -> "ModelServer":
     """Return the model server at an address."""
     from rune.llm.opener import ServerOpener  # noqa: PLC0415
@@ -138,6 +147,7 @@ app = create_app(
         links=find_link_service,
         schedules=find_schedule_service,
         webhooks=find_webhook_service,
+        usage=find_usage_service,
         can_rent=settings.can_rent,
         has_authentication=not settings.auth_disabled,
     ),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
     from rune.services.schedules import ScheduleService
+    from rune.services.usage import UsageService
     from rune.services.webhooks import WebhookService
 
 
@@ -44,7 +45,7 @@ class Services:
 
     Attributes
     ----------
-    reports, rentals, links, schedules, webhooks, open_server
+    reports, rentals, links, schedules, webhooks, usage, open_server
         Called by what needs them.
     has_authentication
         False in development alone.
@@ -62,6 +63,7 @@ class Services:
     links: Callable[[], LinkService]
     schedules: Callable[[], ScheduleService]
     webhooks: Callable[[], WebhookService]
+    usage: Callable[[], UsageService]
     can_rent: bool
     has_authentication: bool = True
 

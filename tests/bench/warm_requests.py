@@ -23,6 +23,7 @@ from rune.services.links import LinkService
 from rune.services.rentals import RentalService
 from rune.services.reports import ReportService
 from rune.services.schedules import ScheduleService
+from rune.services.usage import UsageService
 from rune.services.webhooks import WebhookService
 from rune.signing_keys import NoSigningKeys
 from rune.tenants.settings import FixedTenants
@@ -124,6 +125,7 @@ def _app_without_aws() -> Handle:
         links=lambda: LinkService(NoSigningKeys(), clock),
         schedules=_no_schedules,
         webhooks=_no_webhooks,
+        usage=lambda: UsageService(store, clock),
         can_rent=False,
     )
     return Mangum(create_app(services, with_docs=False), lifespan="off", text_mime_types=["json"])
