@@ -13,6 +13,7 @@ from typing import override
 from rune.clock import to_epoch_ms
 from rune.errors import CreditReservedError
 from rune.events.record import PublicEvent
+from rune.rentals.credit import Credit, CreditStore
 from rune.rentals.deployment import Deployment, DeploymentStore
 from rune.rentals.instance import Listing
 from rune.rentals.lifecycle import reservation_change_micro_usd
@@ -41,14 +42,25 @@ class MemoryRentalStore(RentalStore):
         The rows by rental id, in the order in which they were opened.
     outbox
         The events that writes have left.
-    reserved_micro_usd
+    credit
         What the living have reserved of the account's credit.
     """
 
     def __init__(self, *rentals: Rental, outbox: MemoryOutbox | None = None) -> None:
         self.rentals: dict[str, Rental] = {rental.rental_id: rental for rental in rentals}
         self.outbox = outbox or MemoryOutbox()
-        self.reserved_micro_usd = sum(rental.reserved_micro_usd for rental in rentals if rental.is_alive)
+        living_micro_usd = sum(rental.reserved_micro_usd for rental in rentals if rental.is_alive)
+        self.credit = Credit(living_micro_usd) if living_micro_usd else Credit()
+
+    @property
+    def reserved_micro_usd(self) -> int:
+        """What the row says."""
+        return self.credit.reserved_micro_usd or 0
+
+    def _reserve(self, micro_usd: int) -> None:
+        if micro_usd:
+            reserved_micro_usd = self.reserved_micro_usd + micro_usd
+            self.credit = replace(self.credit, reserved_micro_usd=reserved_micro_usd, doubted_at=None)
 
     @override
     def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
@@ -58,7 +70,7 @@ class MemoryRentalStore(RentalStore):
         if rental.reserved_micro_usd and credit_micro_usd is not None and reserved > credit_micro_usd:
             raise CreditReservedError("The account's credit is kept for machines that are rented now.")
         self.rentals[rental.rental_id] = rental
-        self.reserved_micro_usd = reserved
+        self._reserve(rental.reserved_micro_usd)
         return True
 
     @override
@@ -71,7 +83,7 @@ class MemoryRentalStore(RentalStore):
         if found is None or not allows(change, found):
             return RentalRefused(found)
         self.rentals[rental.rental_id] = written = apply(change, found)
-        self.reserved_micro_usd += reservation_change_micro_usd(found, change)
+        self._reserve(reservation_change_micro_usd(found, change))
         event = rental_event(found, change)
         if event is not None:
             self.outbox.write_log([event], keep_events_until(found, event))
@@ -113,6 +125,24 @@ class MemoryRentalStore(RentalStore):
     def find_alive(self, limit: int) -> tuple[str, ...]:
         due = [(rental.due_at, rental.rental_id) for rental in self.rentals.values() if rental.due_at]
         return tuple(rental_id for _, rental_id in sorted(due)[:limit])
+
+
+class MemoryCreditStore(CreditStore):
+    """The row of the account's credit, as the rental store has it."""
+
+    def __init__(self, rental_store: MemoryRentalStore) -> None:
+        self._rental_store = rental_store
+
+    @override
+    def read(self) -> Credit:
+        return self._rental_store.credit
+
+    @override
+    def write(self, change: Change) -> bool:
+        if not allows(change, self._rental_store.credit):
+            return False
+        self._rental_store.credit = apply(change, self._rental_store.credit)
+        return True
 
 
 class MemoryReleaseQueue(ReleaseQueue):

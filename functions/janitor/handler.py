@@ -22,6 +22,7 @@ from rune.services.tick import JobTick
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rune.services.credit_check import CreditCheck
     from rune.services.late_webhooks import LateWebhooks
     from rune.services.orphan_sweep import OrphanSweep, SweepResult
     from rune.services.schedule_tick import ScheduleTick
@@ -84,6 +85,19 @@ def _make_orphan_sweep() -> OrphanSweep | None:
 
 orphan_sweep = _make_orphan_sweep()
 
+
+def _make_credit_check() -> CreditCheck | None:
+    """Return what puts the row of reserved credit right; None where the deployment has no account."""
+    if not settings.vastai.is_present:
+        return None
+    from rune.services.credit_check import CreditCheck  # noqa: PLC0415
+
+    rental_store = clients.rental_store(settings.table)
+    return CreditCheck(rental_store, clients.credit_store(settings.table), clock)
+
+
+credit_check = _make_credit_check()
+
 TIME_TO_STOP_MS = 5_000
 TIME_TO_LEAVE_MS = 15_000
 """A call of the provider takes up to 10 s."""
@@ -127,6 +141,8 @@ def handle(event: dict[str, object], context: Context) -> dict[str, object]:
     tick.send_releases(may_go_on)
     swept = None if orphan_sweep is None else _sweep_orphans(orphan_sweep, context)
     tick.send_late_and_admit(may_go_on)
+    if credit_check is not None:
+        tick.check_credit(credit_check.check)
     tick.fire_schedules(lambda: _fire_schedules(may_go_on))
     tick.send_notices(may_go_on)
     done: dict[str, object] = {

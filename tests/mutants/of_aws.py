@@ -261,7 +261,7 @@ MUTANTS = (
     ),
     Mutant(
         "reservation without a limit",
-        RENTAL_STORE,
+        AWS + "credit_store.py",
         "if credit_micro_usd is not None:",
         "if False:",
         "Two jobs at once would rent on the same dollar.",
@@ -270,7 +270,7 @@ MUTANTS = (
     Mutant(
         "reservation is never given back",
         RENTAL_STORE,
-        "*([self._reserve(reserved)] if reserved else []),",
+        "*([reserve(self._table, reserved)] if reserved else []),",
         "",
         "After some jobs no credit would be left for others.",
         _tests("rental_store", "open_reserves_what_the_rental_may_cost_until_it_is_proven_gone"),

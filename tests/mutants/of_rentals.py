@@ -7,12 +7,15 @@ RECONCILIATION = RENTALS + "reconciliation.py"
 PUBLIC_EVENTS = RENTALS + "public_events.py"
 LIFECYCLE = RENTALS + "lifecycle.py"
 BLAME = RENTALS + "blame.py"
+CREDIT = RENTALS + "credit.py"
 PACED = RENTALS + "paced_provider.py"
 
 RECONCILIATION_TESTS = (TEST_RENTALS + "test_reconciliation.py",)
 BLAME_TESTS = (TEST_RENTALS + "test_blame.py",)
 PACED_TESTS = (TEST_RENTALS + "test_paced_provider.py",)
 SWEEP_TESTS = (TEST_SERVICES + "test_orphan_sweep.py",)
+CREDIT_TESTS = (TEST_SERVICES + "test_credit_check.py",)
+CREDIT_STORE_TESTS = ("tests/functional/aws/test_credit_store.py",)
 TABLE_OF_GUARDS = (
     "tests/functional/aws/test_rental_guards.py::test_table_of_guards_names_every_requirement",
 )
@@ -464,4 +467,39 @@ BLAMES = (
     ),
 )
 
-MUTANTS = (*PROOFS, *DECISIONS, *WRITES, *BLAMES)
+CREDITS = (
+    Mutant(
+        "credit corrected at once",
+        CREDIT,
+        "return None if now - credit.doubted_at < DOUBT else correct(",
+        "return correct(",
+        "The index may not show a rental that has just reserved.",
+        CREDIT_TESTS,
+    ),
+    Mutant(
+        "old doubt of another amount",
+        CREDIT,
+        "credit.doubted_at is None or credit.doubted_micro_usd != credit.reserved_micro_usd",
+        "credit.doubted_at is None",
+        "A rental that an earlier version has opened would lose its reservation.",
+        CREDIT_TESTS,
+    ),
+    Mutant(
+        "doubt stays",
+        CREDIT,
+        "return None if credit.doubted_at is None else trust(credit, now)",
+        "return None",
+        "A lag of seconds would be corrected, days after another one.",
+        CREDIT_TESTS,
+    ),
+    Mutant(
+        "reservation leaves the doubt",
+        "shared/rune/aws/credit_store.py",
+        " REMOVE #doubted",
+        "",
+        "A rental that is opened while the living are counted would lose its reservation.",
+        CREDIT_STORE_TESTS,
+    ),
+)
+
+MUTANTS = (*PROOFS, *DECISIONS, *WRITES, *BLAMES, *CREDITS)

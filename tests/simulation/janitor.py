@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rune.errors import StoreUnavailableError
 from rune.jobs.admission import Admission
 from rune.jobs.telling import TellingStore
+from rune.services.credit_check import CreditCheck
 from rune.services.late_jobs import LateJobSweep
 from rune.services.notices import NoticeSweep
 from rune.services.orphan_sweep import OrphanSweep, SweepResult
@@ -15,7 +16,7 @@ from rune.services.tick import JobTick
 from tests.simulation.faults import Fault
 from tests.simulation.notifier import FaultyOutbox
 from tests.simulation.provider import STAGE
-from tests.simulation.rental_store import FaultyRentalStore
+from tests.simulation.rental_store import FaultyCreditStore, FaultyRentalStore
 from tests.simulation.slots import job_slots
 from tests.simulation.table import FaultyStore
 from tests.simulation.timing import Ending, SkewedClock, pause, resume
@@ -78,6 +79,10 @@ class Janitor:
                 swept = SweepResult()
             self._add_up(swept)
         tick.send_late_and_admit(may_go_on)
+        if world.account is not None:
+            rental_store = FaultyRentalStore(world, world.account.rental_store, stall=Fault.OVERTAKEN)
+            credit_store = FaultyCreditStore(world, world.account.rental_store)
+            tick.check_credit(CreditCheck(rental_store, credit_store, clock).check)
         tick.send_notices(may_go_on)
         self.ended_count += tick.result.ended_count
         self.freed_count += tick.result.freed_count

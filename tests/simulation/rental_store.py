@@ -11,6 +11,7 @@ from local.simulators.vastai import Contract
 from rune.events.notices import SubjectNotice
 from rune.events.record import PublicEvent
 from rune.rentals.bills import cost_so_far_micro_usd, fastest_bytes, traffic_micro_usd
+from rune.rentals.credit import Credit, CreditStore
 from rune.rentals.hosts import HostRecord, HostReport, HostStore
 from rune.rentals.instance import Listing
 from rune.rentals.market import MarketRow, MarketStore
@@ -18,7 +19,7 @@ from rune.rentals.public_events import rental_event
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import EndedPage, Endpoint, ProviderLimits, RentalRefused, RentalStore
 from rune.storage.change import Change
-from tests.memory_rental_store import MemoryProviderLimits, MemoryRentalStore
+from tests.memory_rental_store import MemoryCreditStore, MemoryProviderLimits, MemoryRentalStore
 from tests.simulation.faults import Fault
 from tests.simulation.metering import Meter
 from tests.simulation.table import FaultyCalls, Guard, drop_guards
@@ -299,6 +300,26 @@ class FaultyRentalStore(RentalStore):
         if self._world.fault_at(f"after {name}", self._stall):
             self._world.stall(self._stall)
         return found
+
+
+class FaultyCreditStore(CreditStore):
+    """One process's way to the row of the account's credit, which others may change between a read and a write."""
+
+    def __init__(self, world: World, rental_store: WatchedRentalStore) -> None:
+        self._world = world
+        self._credit_store = MemoryCreditStore(rental_store)
+        self._calls = FaultyCalls(world, None)
+
+    @override
+    def read(self) -> Credit:
+        found = self._calls.read("read credit", self._credit_store.read)
+        if self._world.fault_at("after read credit", Fault.OVERTAKEN):
+            self._world.stall(Fault.OVERTAKEN)
+        return found
+
+    @override
+    def write(self, change: Change) -> bool:
+        return self._calls.update(change.name, lambda: self._credit_store.write(change))
 
 
 class FaultyProviderLimits(ProviderLimits):

@@ -23,7 +23,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, override
 
-from rune.aws.dynamodb_rows import TTL_FIELD, Expression, attribute, from_row, to_expression, to_row
+from rune.aws.credit_store import read_credit, reserve
+from rune.aws.dynamodb_rows import TTL_FIELD, attribute, from_row, to_expression, to_row
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
 from rune.aws.outbox import log_writes
 from rune.clock import to_epoch_ms
@@ -51,7 +52,6 @@ _LAST = "RENTAL$"
 _ENDED = "ENDED#"
 _LAST_ENDED = "ENDED$"
 _READ_AT_ONCE = 100
-_CREDIT_KEY: Item = {"pk": {"S": "CREDIT"}, "sk": {"S": "CREDIT"}}
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -77,7 +77,7 @@ class DynamoRentalStore(RentalStore):
         }
         reserving = []
         if rental.reserved_micro_usd:
-            reserving = [self._reserve(rental.reserved_micro_usd, credit_micro_usd)]
+            reserving = [reserve(self._table, rental.reserved_micro_usd, credit_micro_usd)]
         try:
             self._table.transact(
                 [
@@ -96,21 +96,7 @@ class DynamoRentalStore(RentalStore):
 
     @override
     def read_reserved_micro_usd(self) -> int:
-        rows = self._table.get([_CREDIT_KEY])
-        return int(rows[0]["reserved_micro_usd"]["N"]) if rows else 0
-
-    def _reserve(self, micro_usd: int, credit_micro_usd: int | None = None) -> TransactWriteItemTypeDef:
-        """Return the write that reserves an amount, or gives one back, if all together stay within the credit."""
-        values = {":more": attribute("reserved_micro_usd", micro_usd)}
-        condition = ""
-        if credit_micro_usd is not None:
-            # A condition cannot add.
-            values[":most"] = attribute("reserved_micro_usd", credit_micro_usd - micro_usd)
-            condition = "attribute_not_exists(#reserved) OR #reserved <= :most"
-        update = "ADD #reserved :more"
-        return self._table.change(
-            _CREDIT_KEY, Expression(update, condition, {"#reserved": "reserved_micro_usd"}, values)
-        )
+        return read_credit(self._table).reserved_micro_usd or 0
 
     @override
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
@@ -129,7 +115,7 @@ class DynamoRentalStore(RentalStore):
                     self._table.change(key, expression),
                     *self._line_writes(rental, change),
                     *events,
-                    *([self._reserve(reserved)] if reserved else []),
+                    *([reserve(self._table, reserved)] if reserved else []),
                 ]
             )
         except ConditionFailedError as error:

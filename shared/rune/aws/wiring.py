@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rune.aws.auth_limiter import DynamoLimiter
     from rune.aws.budget_store import DynamoBudgetStore
+    from rune.aws.credit_store import DynamoCreditStore
     from rune.aws.deployment_store import DynamoDeploymentStore
     from rune.aws.due_schedules import DynamoDueSchedules
     from rune.aws.event_bus import EventBus, EventPutter
@@ -194,6 +195,12 @@ class Clients:
 
         notices = None if notice_queue_url is None else self.notice_queue(notice_queue_url)
         return DynamoRentalStore(self._dynamodb, table, notices)
+
+    def credit_store(self, table: str) -> DynamoCreditStore:
+        """Return what is reserved of the account's credit, in the table."""
+        from rune.aws.credit_store import DynamoCreditStore
+
+        return DynamoCreditStore(self._dynamodb, table)
 
     def webhook_store(self, table: str) -> DynamoWebhookStore:
         """Return the webhooks in the table."""

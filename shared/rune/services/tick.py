@@ -77,6 +77,10 @@ class JobTick:
         self._try("admission", lambda: self._admit(may_go_on))
         self._try("long_releases", lambda: self._tell_long_releases(may_go_on))
 
+    def check_credit(self, check: Callable[[], None]) -> None:
+        """Check that the row of reserved credit is what living rentals have reserved."""
+        self._try("credit", check)
+
     def fire_schedules(self, fire: Callable[[], tuple[int, int]]) -> None:
         """Post the jobs of schedules that are due.
 

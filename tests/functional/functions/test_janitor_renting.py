@@ -73,6 +73,18 @@ def test_tick_destroys_with_the_new_key_right_after_the_old_one_was_revoked(
     assert local.vastai.live() == []
 
 
+def test_tick_frees_credit_that_no_living_rental_has_reserved(
+    janitor: ModuleType, cloud: Cloud, clock: FakeClock
+) -> None:
+    key = {"pk": {"S": "CREDIT"}, "sk": {"S": "CREDIT"}}
+    cloud.dynamodb.put_item(TableName=TABLE, Item={**key, "reserved_micro_usd": {"N": "990000"}})
+    for _ in range(6):
+        janitor.handle(TICK, Context())
+        clock.advance(60)
+
+    assert DynamoRentalStore(cloud.dynamodb, TABLE).read_reserved_micro_usd() == 0
+
+
 def test_tick_destroys_nothing_while_no_key_is_accepted_and_goes_on_when_one_is(
     janitor: ModuleType, cloud: Cloud, local: LocalVastai, clock: FakeClock
 ) -> None:
