@@ -29,6 +29,7 @@ from rune.tenants.tokens import VARIABLE, TokenBook
 
 if TYPE_CHECKING:
     from rune.llm.protocol import ModelServer
+    from rune.rentals.market import MarketRow
     from rune.services.links import LinkService
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
@@ -123,6 +124,11 @@ def find_usage_service() -> "UsageService":
     return UsageService(job_store, clock)
 
 
+def read_market() -> "tuple[MarketRow, ...]":
+    """Return what searches have last seen of the market."""
+    return clients.market_store(settings.table).read(clock.now())
+
+
 def open_server(kind: str, url: str, api_key: str | None = None, /) -> "ModelServer":
     """Return the model server at an address."""
     from rune.llm.opener import ServerOpener  # noqa: PLC0415
@@ -148,6 +154,7 @@ app = create_app(
         schedules=find_schedule_service,
         webhooks=find_webhook_service,
         usage=find_usage_service,
+        market=read_market,
         can_rent=settings.can_rent,
         has_authentication=not settings.auth_disabled,
     ),

@@ -15,6 +15,7 @@ from rune.tenants.settings import TenantSource
 if TYPE_CHECKING:
     # Made for rare routes; a cold start does without their modules.
     from rune.llm.opener import OpenServer
+    from rune.rentals.market import MarketRow
     from rune.services.links import LinkService
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
@@ -47,6 +48,8 @@ class Services:
     ----------
     reports, rentals, links, schedules, webhooks, usage, open_server
         Called by what needs them.
+    market
+        Reads what searches have last seen of the market.
     has_authentication
         False in development alone.
     can_rent
@@ -64,6 +67,7 @@ class Services:
     schedules: Callable[[], ScheduleService]
     webhooks: Callable[[], WebhookService]
     usage: Callable[[], UsageService]
+    market: Callable[[], tuple[MarketRow, ...]]
     can_rent: bool
     has_authentication: bool = True
 

@@ -126,6 +126,7 @@ def _app_without_aws() -> Handle:
         schedules=_no_schedules,
         webhooks=_no_webhooks,
         usage=lambda: UsageService(store, clock),
+        market=lambda: (),
         can_rent=False,
     )
     return Mangum(create_app(services, with_docs=False), lifespan="off", text_mime_types=["json"])

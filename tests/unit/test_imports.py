@@ -422,6 +422,7 @@ RARE_IN_API = {
     "rune.llm.protocol",
     "rune.money.estimates",
     "rune.net.client",
+    "rune.services.catalog_prices",
     "rune.services.rentals",
     "rune.services.schedules",
     "rune.services.usage",

@@ -1,6 +1,7 @@
 """Models that fit on rented GPUs, and models that a server offers."""
 
 import asyncio
+from decimal import ROUND_CEILING, Decimal
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -10,13 +11,17 @@ from api.deprecation import deprecated_alias_of
 from api.problems import responses
 from api.services import services_of
 from rune.contracts import BackendChoice, BackendType, Catalog, CatalogModel, ServerModels
+from rune.contracts.models import SeenPrice as SeenPriceDocument
 from rune.errors import ServerAccessError, ServerTimeoutError
 from rune.llm.protocol import ModelServer
 from rune.money.catalog import CATALOG_ROWS, CatalogRow
+from rune.services.catalog_prices import SeenPrice, find_cheapest
 from rune.tenants.backends import api_key_for, check_backend
 
 LONGEST_WAIT_SECONDS = 10
 """Less than the function's own 15 s (template.yaml), so that the caller gets an error with its reason."""
+
+_STEP_USD = Decimal("0.0001")
 
 router = APIRouter(tags=["models"], responses=responses(401, 403, 422, 503))
 
@@ -41,9 +46,10 @@ BackendCredential = Annotated[
 
 @router.get("/v1/catalog/vastai-models")
 async def list_vastai_models(request: Request) -> Catalog:
-    """Return the models that RUNE knows to fit on rented GPUs."""
+    """Return the models that RUNE knows to fit on rented GPUs, with the price at which each was last seen."""
     admitted_caller_of(request)
-    return Catalog(models=[_describe(row) for row in CATALOG_ROWS])
+    seen = services_of(request).market()
+    return Catalog(models=[_describe(row, find_cheapest(seen, row.sized())) for row in CATALOG_ROWS])
 
 
 @router.get("/v1/llm/models", responses=responses(502))
@@ -98,7 +104,7 @@ async def list_ollama_models(
     return await list_llm_models(request, backend_url, backend_type, backend_credential)
 
 
-def _describe(row: CatalogRow) -> CatalogModel:
+def _describe(row: CatalogRow, seen: SeenPrice | None) -> CatalogModel:
     return CatalogModel(
         name=row.name,
         vram_mb=row.vram_mb,
@@ -109,6 +115,16 @@ def _describe(row: CatalogRow) -> CatalogModel:
         weights_gb=row.weights_gb,
         licence=row.licence,
         note=row.note,
+        last_seen=None if seen is None else _describe_price(seen),
+    )
+
+
+def _describe_price(seen: SeenPrice) -> SeenPriceDocument:
+    return SeenPriceDocument(
+        usd_per_hour=float(seen.usd_per_hour.quantize(_STEP_USD, ROUND_CEILING)),
+        gpu=seen.offer.gpu_name,
+        gpu_count=seen.offer.gpu_count,
+        as_of=seen.as_of,
     )
 
 

@@ -1,6 +1,19 @@
 """What callers get about models and model servers."""
 
+from datetime import datetime
+
 from rune.contracts.document import Document
+
+
+class SeenPrice(Document):
+    """The cheapest offer on which a model fits, of those that searches of the last day saw."""
+
+    usd_per_hour: float
+    """With the disk that the model needs; traffic is extra."""
+    gpu: str
+    gpu_count: int
+    as_of: datetime
+    """When a search saw it. It may be taken by now."""
 
 
 class CatalogModel(Document):
@@ -23,6 +36,8 @@ class CatalogModel(Document):
     """SPDX identifier where there is one, else the licence's name."""
     note: str | None = None
     """What a person should know besides."""
+    last_seen: SeenPrice | None = None
+    """Null where no search of the last day saw an offer that fits."""
 
 
 class Catalog(Document):

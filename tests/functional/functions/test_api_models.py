@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Decimal
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
@@ -14,10 +15,14 @@ import pytest
 from api.routes import models
 from local.simulators.ollama import SimulatedOllama, create_app
 from local.simulators.serving import running_server
+from rune.aws.market_store import DynamoMarketStore
 from rune.errors import AddressUnresolvedError, BadResponseError, RuneError, ServerAccessError
 from rune.llm.opener import ServerOpener
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
+from rune.rentals.market import MarketRow, Scope
+from tests.builders import NOW
+from tests.cloud import TABLE
 from tests.functional.functions.asking import (
     Response,
     a_problem,
@@ -27,6 +32,7 @@ from tests.functional.functions.asking import (
     get,
 )
 from tests.functional.simulators.ollama_harness import FAST, TINY
+from tests.unit.rentals.scripted import a_wanted, an_offer
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -106,6 +112,7 @@ def test_catalog_holds_the_models_that_clients_know(api: ModuleType, cloud: Clou
         "weights_gb": 4.9,
         "licence": "Llama 3.1 Community License",
         "note": None,
+        "last_seen": None,
     }
     # Disk by hand: ceil(GiB of memory x 1.15) + 32.
     assert found == [
@@ -118,7 +125,30 @@ def test_catalog_holds_the_models_that_clients_know(api: ModuleType, cloud: Clou
         ("command-r:35b", 28_000, 64),
         ("llama3.1:8b", 8_000, 41),
     ]
-    assert cloud.operations == ["GetItem"]
+    assert cloud.operations == ["GetItem", "Query"]
+
+
+def test_catalog_tells_the_cheapest_offer_that_fits_as_last_seen(api: ModuleType, cloud: Cloud) -> None:
+    wanted = a_wanted(vram_mb=8_000)
+    offers = (
+        an_offer(offer_id=1, machine_id=1, vram_mb=24_564, price_usd_per_hour=Decimal("0.4")),
+        an_offer(offer_id=2, machine_id=2, vram_mb=8_799, price_usd_per_hour=Decimal("0.1")),
+    )
+    seen = MarketRow(Scope.of(wanted), NOW, offers, len(offers))
+    DynamoMarketStore(cloud.dynamodb, TABLE).note(seen)
+
+    prices = {
+        each["name"]: each["last_seen"] for each in get(api, "/v1/catalog/vastai-models").document["models"]
+    }
+
+    smallest = offers[0].usd_per_hour(41).quantize(Decimal("0.0001"), ROUND_CEILING)
+    assert prices["llama3.1:8b"] == {
+        "usd_per_hour": float(smallest),
+        "gpu": offers[0].gpu_name,
+        "gpu_count": 1,
+        "as_of": NOW.isoformat().replace("+00:00", "Z"),
+    }
+    assert prices["command-r:35b"] is None
 
 
 # ---------------------------------------------------------------- what a server offers
