@@ -18,6 +18,7 @@ from rune.jobs import closing
 from rune.jobs.metrics import Summary, SummaryKey, Tallies, fold, merge, summary_key
 from rune.jobs.places import AnyRow, JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
+from rune.jobs.samples import Sample, SampleRow
 from rune.jobs.store import (
     CompanionsRefused,
     IdempotencyKey,
@@ -53,6 +54,8 @@ class MemoryJobStore(JobStore):
         How far the jobs' events are published.
     budgets
         What is free, reserved and spent.
+    samples
+        What jobs that rented have taken.
     """
 
     def __init__(self) -> None:
@@ -62,6 +65,7 @@ class MemoryJobStore(JobStore):
         self.usages: dict[UsageRow, Usage] = {}
         self.outbox = MemoryOutbox()
         self.budgets = MemoryBudgetStore()
+        self.samples: dict[SampleRow, Sample] = {}
         self._requests: dict[str, str] = {}
         self._results: dict[str, str] = {}
         self._states: dict[str, str] = {}
@@ -138,7 +142,7 @@ class MemoryJobStore(JobStore):
                 self._apply(change)
         return tuple(refused)
 
-    def _row(self, row: AnyRow) -> Job | Slot | Share | OutboxState | Usage | Balance | None:
+    def _row(self, row: AnyRow) -> Job | Slot | Share | OutboxState | Usage | Balance | Sample | None:  # noqa: PLR0911 one for each row
         match row:
             case UsageRow():
                 return self.usages.get(row, Usage())
@@ -146,6 +150,8 @@ class MemoryJobStore(JobStore):
                 return self.budgets.balance_of(window)
             case OutboxRow(subject):
                 return self.outbox.read(subject)
+            case SampleRow():
+                return self.samples.get(row, Sample())
             case JobRow(job_id):
                 return self.jobs.get(job_id)
             case SlotRow(number):
@@ -161,6 +167,8 @@ class MemoryJobStore(JobStore):
                 self.budgets.write(window, change.change)
             case OutboxRow(subject):
                 self.outbox.update(subject, change.change)
+            case SampleRow():
+                self.samples[change.row] = apply(change.change, Sample())
             case JobRow(job_id):
                 self.update(job_id, change.change)
             case SlotRow(number):

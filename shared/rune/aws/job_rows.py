@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 from rune.aws.budget_store import budget_key
 from rune.aws.dynamodb_rows import Expression, attribute, from_row, to_expression, to_row
 from rune.aws.outbox import outbox_expression, outbox_key
+from rune.aws.sample_store import sample_key
 from rune.clock import to_epoch_ms
 from rune.errors import UnreadableRowError
 from rune.events.outbox import OutboxRow
 from rune.jobs.places import AnyRow, JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
+from rune.jobs.samples import SampleRow
 from rune.jobs.store import ListedJob
 from rune.jobs.usage import Usage, UsageRow
 from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
@@ -108,6 +110,8 @@ def row_key(row: AnyRow) -> dict[str, AttributeValueTypeDef]:
             return outbox_key(subject)
         case BudgetRow(window):
             return budget_key(window)
+        case SampleRow():
+            return sample_key(row)
         case SlotRow(number):
             sort_key = f"{SLOT_PREFIX}{number:04d}"
         case ShareRow(tenant):

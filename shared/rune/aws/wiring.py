@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rune.aws.release_queue import SqsReleaseQueue
     from rune.aws.rental_store import DynamoRentalStore
     from rune.aws.s3 import S3Links, S3ObjectStore
+    from rune.aws.sample_store import DynamoSampleStore
     from rune.aws.schedule_store import DynamoScheduleStore
     from rune.aws.settings_store import ParameterReader
     from rune.aws.step_functions import StepFunctionsTasks, TaskClient
@@ -243,6 +244,12 @@ class Clients:
         from rune.aws.market_store import DynamoMarketStore
 
         return DynamoMarketStore(self._dynamodb, table)
+
+    def sample_store(self, table: str) -> DynamoSampleStore:
+        """Return the samples of past jobs, in the table."""
+        from rune.aws.sample_store import DynamoSampleStore
+
+        return DynamoSampleStore(self._dynamodb, table)
 
     def provider(self, table: str, settings: VastaiSettings, clock: Clock) -> PacedProvider:
         """Return the way to Vast.ai, which reads the key when it is needed; without an account each call fails."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from rune.errors import InvalidRequestError, RuneError, ServerOverloadedError
+from rune.jobs.places import RowChange
 from rune.jobs.record import StepName
 
 
@@ -138,11 +139,14 @@ class Released:
     ----------
     result_json
         The job's result with the receipt in it; None for a job without a result.
+    companions
+        Changes of other rows that the job's end writes; where the job goes on they are not written.
     """
 
     result_json: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     spending: Spending = Spending()
+    companions: tuple[RowChange, ...] = ()
 
 
 type Outcome = Next | Again | Done | Failed | Cancelled | Released

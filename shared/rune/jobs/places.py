@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from rune.events.outbox import OutboxRow
 from rune.jobs.record import Job
+from rune.jobs.samples import SampleRow
 from rune.jobs.usage import UsageRow
 from rune.money.budgets import BudgetRow
 from rune.storage.change import Change, Is, IsBelow, Value, make_change
@@ -120,7 +121,7 @@ class ShareRow:
     tenant: str
 
 
-type AnyRow = JobRow | SlotRow | ShareRow | OutboxRow | UsageRow | BudgetRow
+type AnyRow = JobRow | SlotRow | ShareRow | OutboxRow | UsageRow | BudgetRow | SampleRow
 
 
 @dataclass(frozen=True, slots=True)

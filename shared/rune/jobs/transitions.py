@@ -277,7 +277,8 @@ def _end_release(job: Job, outcome: Released, now: datetime, duration_ms: int) -
         step = StepName.JUDGE if job.step is StepName.GIVE_BACK else StepName.RENT
         return _go_on(job, now, step=step, delay_seconds=0, notes=notes, sets=sets)
     if job.ends_as is Status.SUCCEEDED and job.cancel_requested_at is not None:
-        return _end(job, now, Status.CANCELLED, notes=notes, sets=spent)
+        cancelled = _end(job, now, Status.CANCELLED, notes=notes, sets=spent)
+        return replace(cancelled, companions=outcome.companions)
     end = _end(
         job,
         now,
@@ -287,6 +288,7 @@ def _end_release(job: Job, outcome: Released, now: datetime, duration_ms: int) -
         result_json=outcome.result_json,
         sets=spent,
     )
+    end = replace(end, companions=outcome.companions)
     if job.ends_as is not Status.SUCCEEDED:
         return end
     # The step knows nothing of a request that came while it ran, and may have kept the machine.

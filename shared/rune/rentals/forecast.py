@@ -65,6 +65,26 @@ class ExpectedUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Spans:
+    """How long each part of a try is expected to take.
+
+    Attributes
+    ----------
+    image, pull
+        Downloads of the image and of the model.
+    load
+        From the disk into the GPU.
+    work
+        Answers alone.
+    """
+
+    image: timedelta = timedelta(0)
+    pull: timedelta = timedelta(0)
+    load: timedelta = timedelta(0)
+    work: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """What a job is expected to cost on an offer, in USD.
 
@@ -80,6 +100,8 @@ class Forecast:
         The cost of one try.
     loaded_after
         From the order to a loaded model: image, weights and load alone.
+    spans
+        The parts of a try.
     """
 
     expected_usd: Decimal
@@ -89,6 +111,7 @@ class Forecast:
     odds_ratio: float
     once_usd: Decimal = Decimal(0)
     loaded_after: timedelta = timedelta(0)
+    spans: Spans = Spans()
 
 
 def forecast(offer: Offer, use: ExpectedUse, disk_gb: int, host: HostRecord = UNKNOWN_HOST) -> Forecast:
@@ -99,23 +122,27 @@ def forecast(offer: Offer, use: ExpectedUse, disk_gb: int, host: HostRecord = UN
     """
     mbit_per_second = host.believable_mbit_per_second(offer.download_mbit_per_second)
     image = timedelta(seconds=use.image_gb * _MBIT_PER_GB / mbit_per_second)
-    model = timedelta(
-        seconds=use.weights_gb * _MBIT_PER_GB / mbit_per_second + use.weights_gb / _load_gb_per_second(offer)
+    pull = timedelta(seconds=use.weights_gb * _MBIT_PER_GB / mbit_per_second)
+    load = timedelta(seconds=use.weights_gb / _load_gb_per_second(offer))
+    work = timedelta(
+        seconds=use.token_count * _seconds_per_token(use.weights_gb, _memory_gb_per_second(offer))
     )
-    busy = (
-        use.kept
-        + model
-        + timedelta(
-            seconds=START_SECONDS
-            + use.token_count * _seconds_per_token(use.weights_gb, _memory_gb_per_second(offer))
-        )
-    )
+    busy = use.kept + pull + load + timedelta(seconds=START_SECONDS) + work
     price = offer.usd_per_hour(disk_gb)
     traffic_usd = offer.download_usd_per_gb * Decimal(use.image_gb + use.weights_gb)
     once_usd = price * _hours(busy) + offer.disk_usd_per_hour(disk_gb) * _hours(image) + traffic_usd
     odds = offer.reliability_ratio * host.odds_ratio
     expected_usd = once_usd / Decimal(max(odds, 0.01))
-    return Forecast(expected_usd, price, busy, traffic_usd, odds, once_usd, image + model)
+    return Forecast(
+        expected_usd,
+        price,
+        busy,
+        traffic_usd,
+        odds,
+        once_usd,
+        image + pull + load,
+        Spans(image, pull, load, work),
+    )
 
 
 def least_usd(usd_per_hour: Decimal, use: ExpectedUse) -> Decimal:

@@ -92,6 +92,26 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """What a job was expected to take on a machine, when that was chosen.
+
+    Attributes
+    ----------
+    class_gb
+        The class of GPU memory that was searched for, in GiB.
+    micro_usd
+        The cost of one try, in millionths of a dollar, without the time for which the machine is kept.
+    """
+
+    class_gb: int
+    micro_usd: int
+    boot_ms: int
+    pull_ms: int
+    load_ms: int
+    work_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """What was rented, as the offer described it."""
 
@@ -131,6 +151,8 @@ class Rental:
         Why this machine was chosen, in a sentence.
     alternative
         None where no other machine fitted.
+    expected
+        What its job was expected to take on it; None where a version without it has written.
     image_bytes
         Upper bound of the download of its image.
     model_bytes
@@ -203,6 +225,7 @@ class Rental:
     template_hash: str | None = None
     choice: str | None = None
     alternative: Alternative | None = None
+    expected: Expected | None = None
     image_bytes: int = OLLAMA_IMAGE_BYTES
     model_bytes: int = 0
     reserved_micro_usd: int = 0

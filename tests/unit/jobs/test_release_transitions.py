@@ -12,12 +12,13 @@ from rune.jobs.engine import Engine
 from rune.jobs.lease import run_leased
 from rune.jobs.lifecycle import Send
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome, Released, Spending
+from rune.jobs.places import RowChange, ShareRow, count_given_up
 from rune.jobs.plan import Lane
 from rune.jobs.record import Failure, Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.transitions import Transition, cancel_queued, make_transition
 from rune.storage.change import Is, allows, apply
-from tests.builders import JOB_ID, NOW, FakeClock, RecordingQueue, a_claimed_job, a_job, after
+from tests.builders import JOB_ID, NOW, TENANT, FakeClock, RecordingQueue, a_claimed_job, a_job, after
 from tests.memory_job_store import MemoryJobStore
 from tests.unit.jobs.stores import DownStore, RequestlessStore, a_store, fill
 
@@ -394,3 +395,25 @@ def test_engine_tries_a_release_again_when_it_fails() -> None:
 
     assert (job.status, job.step, job.ends_as) == (Status.RUNNING, StepName.RELEASE, Status.CANCELLED)
     assert turn.queue.sent == [Send(Lane.MONEY, StepMessage(JOB_ID, 6), 5)]
+
+
+ROW = RowChange(ShareRow(TENANT), count_given_up(END))
+
+
+@pytest.mark.parametrize("ends_as", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED])
+def test_end_writes_the_other_rows_of_the_release(ends_as: Status) -> None:
+    transition = make_transition(a_releasing_job(ends_as=ends_as), Released(companions=(ROW,)), END, 7)
+
+    assert transition.companions == (ROW,)
+
+
+def test_end_of_a_job_whose_success_was_cancelled_writes_the_other_rows_too() -> None:
+    asked = a_releasing_job(ends_as=Status.SUCCEEDED, cancel_requested_at=NOW)
+
+    assert make_transition(asked, Released(companions=(ROW,)), END, 7).companions == (ROW,)
+
+
+def test_job_that_rents_again_writes_none_of_them() -> None:
+    transition = make_transition(a_releasing_job(ends_as=None), Released(companions=(ROW,)), END, 7)
+
+    assert transition.companions == ()

@@ -11,6 +11,7 @@ from rune.errors import ProviderKeyError, RentalError, StoreUnavailableError, Un
 from rune.jobs import plan
 from rune.jobs.engine import NO_REQUEST, REQUEST_TRIES
 from rune.jobs.outcomes import Again, Note, Outcome, Released, Spending
+from rune.jobs.places import RowChange
 from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
 from rune.rentals import lifecycle
@@ -37,6 +38,7 @@ from rune.workflows.rental.receipt import (
     make_receipt,
     sum_gpu_time,
 )
+from rune.workflows.rental.samples import make_samples
 from rune.workflows.rental.selection import keeps
 
 log = logging.getLogger(__name__)
@@ -230,17 +232,27 @@ class ReleaseStep:
         # Nothing is held from here on, so the job ends whatever cannot be read, with what is known.
         missing: list[str] = []
         bill = _read_or_miss(job, "bill", missing, lambda: self._read_bill(job, borrowed))
-        result_json = None
+        result_json, samples = None, None
         if bill is None:
             bill = _Bill(borrowed, (), Spending())
         else:
             result_json = _read_or_miss(job, "receipt", missing, partial(self._complete, context, bill))
+            samples = _read_or_miss(job, "sample", missing, partial(self._sample, context, bill))
         is_kept = bill.used is not None and bill.used.is_alive
         labels = {"left": "kept" if is_kept else "nothing"}
         if missing:
             labels["missing"] = missing[0]
         self._report_host(job, bill.attempts)
-        return Released(result_json, labels, bill.spending)
+        return Released(result_json, labels, bill.spending, samples or ())
+
+    def _sample(self, context: StepContext, bill: _Bill) -> tuple[RowChange, ...]:
+        return make_samples(
+            context.job,
+            bill.attempts,
+            bill.spending.cost_micro_usd or 0,
+            self._dependencies.clock.now(),
+            judges_on_machine=_judges_on_machine(context),
+        )
 
     def _report_host(self, job: Job, attempts: tuple[Rental, ...]) -> None:
         """Tell later jobs what the latest machine has shown of its host, if that is possible now.

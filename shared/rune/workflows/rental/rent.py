@@ -344,6 +344,7 @@ class RentStep:
             mbit_per_second=ceil(offer.download_mbit_per_second),
             choice=planned.reason,
             alternative=planned.alternative,
+            expected=planned.expected,
             has_self_destruct=script is not None and self_destruct.fits(planned.template),
         )
 

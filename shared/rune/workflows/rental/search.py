@@ -35,6 +35,7 @@ from rune.workflows.rental.dependencies import (
 )
 from rune.workflows.rental.selection import (
     PlannedOrder,
+    describe_expected,
     describe_needs,
     describe_selection,
     describe_use,
@@ -125,7 +126,16 @@ async def plan_order(
     image_bytes = most_image_bytes(image)
     least = ceil(least_usd_of(selection.candidates[0].forecast) * MICRO_USD_PER_USD)
     order = PlannedOrder(
-        offer, requirements, model, template, ceiling_at, reason, alternative, image_bytes, least
+        offer,
+        requirements,
+        model,
+        template,
+        ceiling_at,
+        reason,
+        alternative,
+        image_bytes,
+        least,
+        describe_expected(requirements, use, selection.candidates[0].forecast),
     )
     return OrderPlan(order, note)
 

@@ -14,13 +14,14 @@ from rune.jobs.record import Job
 from rune.llm.names import is_same_model
 from rune.money.catalog import SizedModel
 from rune.money.sizing import context_vram_mb, estimate_weights_gb
-from rune.rentals.forecast import ExpectedUse
+from rune.rentals.forecast import START_SECONDS, ExpectedUse, Forecast
 from rune.rentals.images import find_gpu_needs
 from rune.rentals.lifecycle import RELEASE_MARGIN
+from rune.rentals.market import Scope
 from rune.rentals.offers import VRAM_MARGIN_PERCENT, Offer, Requirements
 from rune.rentals.provider import Template
 from rune.rentals.ranking import Selection, explain_choice, name_gpus
-from rune.rentals.record import Alternative, EndReason, Rental, RentalState
+from rune.rentals.record import Alternative, EndReason, Expected, Rental, RentalState
 from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.rental.dependencies import RentalRequest, required_model
 
@@ -53,6 +54,7 @@ class PlannedOrder:
     alternative: Alternative | None = None
     image_bytes: int = 0
     least_micro_usd: int = 0
+    expected: Expected | None = None
 
 
 def latest_end(job: Job, request: RentalRequest) -> datetime:
@@ -109,6 +111,23 @@ def count_output_tokens(request: BenchmarkRequest) -> int:
     prompt_count = len(make_prompts(request.question, workload))
     asked_count = workload.request_count(prompt_count, grows=request.grows) + workload.warmup_count
     return asked_count * (workload.output_tokens or LIKELY_OUTPUT_TOKENS)
+
+
+def describe_expected(requirements: Requirements, use: ExpectedUse, told: Forecast) -> Expected:
+    """Return what is written down of the forecast of a chosen offer."""
+    spans, kept_hours = told.spans, Decimal(use.kept / timedelta(hours=1))
+    return Expected(
+        class_gb=Scope.of(requirements).class_gb,
+        micro_usd=ceil((told.once_usd - told.usd_per_hour * kept_hours) * MICRO_USD_PER_USD),
+        boot_ms=_to_ms(spans.image) + round(START_SECONDS * 1000),
+        pull_ms=_to_ms(spans.pull),
+        load_ms=_to_ms(spans.load),
+        work_ms=_to_ms(spans.work),
+    )
+
+
+def _to_ms(span: timedelta) -> int:
+    return span // timedelta(milliseconds=1)
 
 
 def keeps(job: Job, request: RentalRequest) -> bool:

@@ -15,7 +15,7 @@ from rune.rentals import self_destruct
 from rune.rentals.hosts import HostRecord
 from rune.rentals.market import MarketRow
 from rune.rentals.provider import Order, Template
-from rune.rentals.record import Alternative, EndReason, Machine, Prices, Rental, RentalState
+from rune.rentals.record import Alternative, EndReason, Expected, Machine, Prices, Rental, RentalState
 from rune.rentals.store import Endpoint
 from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
 from rune.workflows.rental.dependencies import MAX_MACHINES
@@ -103,6 +103,7 @@ def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
         mbit_per_second=913,
         choice=WHY,
         alternative=Alternative(912, 358_089, 12_000),
+        expected=Expected(8, 21_780, boot_ms=47_538, pull_ms=42_968, load_ms=2_450, work_ms=4_240),
         has_self_destruct=True,
     )
 
