@@ -71,7 +71,12 @@ def an_empty_generation(output_tokens: int = 0) -> Generation:
 
 
 def a_completed(
-    number: int = 0, *, sent_ms: float = 0, due_ms: float | None = None, **of_generation: object
+    number: int = 0,
+    *,
+    sent_ms: float = 0,
+    due_ms: float | None = None,
+    ready_ms: float | None = None,
+    **of_generation: object,
 ) -> RequestRecord:
     """Return a request with an answer; it ends with its last chunk."""
     generation = a_generation(sent_ms=sent_ms, **of_generation)  # type: ignore[arg-type]  # as named there
@@ -85,6 +90,7 @@ def a_completed(
         status="completed",
         prompt_chars=200,
         generation=generation,
+        ready_ns=round((sent_ms if ready_ms is None else ready_ms) * MS),
     )
 
 

@@ -38,9 +38,17 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "max_output_tokens_per_s": "output tokens in the busiest of the whole seconds since the first sending",
         "max_concurrent_requests": "most requests between sending and end at one instant",
         "goodput_requests_per_s": (
-            "completed requests within all limits / duration; the tpot of an answer of 1 token counts as 0"
+            "completed requests within all limits / duration; times of an open load begin when a request was due; "
+            "an answer of 1 token keeps the limit of tpot"
         ),
-        "good_ratio": "completed requests within all limits / (completed + failed)",
+        "good_ratio": (
+            "completed requests within all limits / (completed + failed + cut off after a limit had passed); those "
+            "whose tpot has a limit and is not defined are in neither"
+        ),
+        "achieved_request_rate_per_s": "requests sent / time from the point's beginning to the last sending",
+        "schedule_delay_ms": "having a slot and a turn - time at which it was due, of each request of an open load",
+        "ttft_from_due_ms": "ttft + sending - time at which it was due, of an open load",
+        "e2el_from_due_ms": "e2el + sending - time at which it was due, of an open load",
         "server_side.load_ms": "mean of what the server reports for completed requests; likewise the other _ms",
         "server_side.prompt_tokens_per_s": "(input tokens - cached tokens) / prompt_eval_ms, sums over requests",
         "server_side.output_tokens_per_s": "output tokens / eval_ms, sums over requests",
@@ -116,8 +124,12 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
         ),
         "empty_answers": "Some answers had no content; they have no latencies.",
         "arrivals_delayed": (
-            "At least 5 % of the requests were sent over 10 ms late, most often since max_concurrency were under "
+            "At least 5 % of the requests had a slot over 10 ms late, most often since max_concurrency were under "
             "way: the server had less load than request_rate_per_s says."
+        ),
+        "server_throttled": (
+            "The server refused requests for their number; RUNE waited before the next ones, as long as the server "
+            "asked, so the load was less than the workload says."
         ),
         # Of the whole.
         "cost_cap_reached": (

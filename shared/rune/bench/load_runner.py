@@ -5,17 +5,18 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rune.bench.anomalies import is_buffered, is_truncated
 from rune.bench.arrivals import poisson_arrivals_s
+from rune.bench.circuit_breaker import CircuitBreaker
 from rune.bench.judging import score_answer
 from rune.bench.loads import closed_load, open_load
 from rune.bench.records import Point, RecordStatus, RequestRecord
 from rune.bench.tasks import Task
 from rune.bench.token_bounds import PROSE_BYTES_PER_TOKEN
 from rune.clock import SystemClock, to_epoch_ms
-from rune.errors import RuneError
+from rune.errors import RuneError, ServerOverloadedError
 from rune.llm.protocol import Generation, ModelServer, Stamps
 
 MAX_CHUNKS = 2_000_000
@@ -40,6 +41,18 @@ class _Outcome:
     error_code: str | None = None
     generation: Generation | None = None
     partial_arrivals_ns: tuple[int, ...] = ()
+    ready_ns: int | None = None
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request under way, on `time.monotonic_ns`."""
+
+    number: int
+    due_ns: int
+    ready_ns: int | None = None
+    sent_ns: int | None = None
+    arrivals_ns: list[int] = field(default_factory=list)
 
 
 class LoadRunner:
@@ -76,6 +89,7 @@ class LoadRunner:
         self._on_progress = on_progress
         self._order = task.order()
         self._send_lock = asyncio.Lock()
+        self._breaker = CircuitBreaker()
         self._outcomes: list[_Outcome] = []
         self._chunk_count = 0
         self._limit: asyncio.Timeout | None = None
@@ -94,6 +108,7 @@ class LoadRunner:
             Any error that is no `RuneError` of a request.
         """
         count, point = len(self._order), self._point
+        self._breaker.deadline = deadline
         self._started_ns, self.started_at_ms = time.monotonic_ns(), to_epoch_ms(SystemClock().now())
         try:
             async with asyncio.timeout_at(deadline) as self._limit:
@@ -130,47 +145,50 @@ class LoadRunner:
         return tuple(records)
 
     async def _ask(self, number: int, due_ns: int, slots: asyncio.Semaphore | None = None) -> None:
-        sent_ns: int | None = None
-        # What came of a request that is cut off was made by the server, and is in the throughput of its time.
-        arrivals_ns: list[int] = []
+        asked = _Asked(number, due_ns)
 
         def count_chunk(_of_request: int) -> None:
-            arrivals_ns.append(time.monotonic_ns())
+            asked.arrivals_ns.append(time.monotonic_ns())
             self._count_chunk()
 
         try:
             async with slots or nullcontext():
-                await self._wait_to_send()
+                if not await self._wait_to_send():
+                    return
                 request = self._task.chat(self._prompt(number), self._request_timeout_seconds)
-                sent_ns = time.monotonic_ns()
+                asked.sent_ns = asked.ready_ns = time.monotonic_ns()
                 answer = await self._server.chat(request, count_chunk)
-                self._end(number, due_ns, sent_ns, "completed", generation=answer)
+                self._breaker.close()
+                self._end(asked, "completed", generation=answer)
         except RuneError as error:
+            if isinstance(error, ServerOverloadedError):
+                self._breaker.open(error.retry_after_seconds)
             # Without its frames, which would keep what they hold alive.
             self.first_errors.setdefault(error.code, error.with_traceback(None))
-            self._end(number, due_ns, sent_ns, "failed", error_code=error.code)
+            self._end(asked, "failed", error_code=error.code)
         except asyncio.CancelledError:
-            self._end(number, due_ns, sent_ns, "cut_off", partial_arrivals_ns=tuple(arrivals_ns))
+            self._end(asked, "cut_off")
             raise
 
-    async def _wait_to_send(self) -> None:
-        # Building a request takes a good part of a millisecond. Of many that become due together, one is sent in
-        # each turn of the loop, so that the loop stamps what has come between one and the next.
+    async def _wait_to_send(self) -> bool:
+        """Return whether the request is to be sent, when it is its turn.
+
+        Building a request takes a good part of a millisecond. Of many that become due together, one is sent in each
+        turn of the loop, so that the loop stamps what has come between one and the next.
+        """
         async with self._send_lock:
             await asyncio.sleep(0)
+            return await self._breaker.wait()
 
     def _end(
         self,
-        number: int,
-        due_ns: int,
-        sent_ns: int | None,
+        asked: _Asked,
         status: RecordStatus,
         *,
         error_code: str | None = None,
         generation: Generation | None = None,
-        partial_arrivals_ns: tuple[int, ...] = (),
     ) -> None:
-        ended_ns = time.monotonic_ns()
+        ended_ns, sent_ns = time.monotonic_ns(), asked.sent_ns
         if generation is not None and sent_ns is not None:
             # The connection's own stamps are nearer to the truth than those around the call. Not so where the
             # server is simulated, with a clock of its own.
@@ -178,7 +196,18 @@ class LoadRunner:
             sent_ns = stamps.sent_ns if began_ns <= stamps.sent_ns <= ended_ns else sent_ns
             ended_ns = stamps.ended_ns if began_ns <= stamps.ended_ns <= ended_ns else ended_ns
         self._outcomes.append(
-            _Outcome(number, due_ns, sent_ns, ended_ns, status, error_code, generation, partial_arrivals_ns)
+            _Outcome(
+                asked.number,
+                asked.due_ns,
+                sent_ns,
+                ended_ns,
+                status,
+                error_code,
+                generation,
+                # What came of a request that is cut off was made by the server, and counts as throughput.
+                tuple(asked.arrivals_ns) if status == "cut_off" else (),
+                asked.ready_ns,
+            )
         )
         self._on_progress(len(self._outcomes), self._chunk_count)
 
@@ -202,6 +231,7 @@ class LoadRunner:
             status=outcome.status,
             prompt_chars=len(prompt),
             error_code=outcome.error_code,
+            ready_ns=None if outcome.ready_ns is None else outcome.ready_ns - started_ns,
             partial_arrivals_ns=tuple(at_ns - started_ns for at_ns in outcome.partial_arrivals_ns),
         )
         answer = outcome.generation

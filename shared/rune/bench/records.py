@@ -35,6 +35,9 @@ class RequestRecord:
         See `stream_buffered_count` and `prompt_truncated_count` of `rune.contracts.RunReport`.
     score
         0 to 1, where the answer was judged.
+    ready_ns
+        When it had its slot and its turn, since the point began; a connection may have had to be opened after that.
+        None where it never had them.
     partial_arrivals_ns
         Of one that was cut off: when its chunks with content were read, since the point began.
     """
@@ -52,6 +55,7 @@ class RequestRecord:
     is_truncated: bool = False
     score: float | None = None
     partial_arrivals_ns: tuple[int, ...] = ()
+    ready_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Numbers are rounded by `rune.bench.rounding`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,12 +14,14 @@ from itertools import chain, pairwise
 from typing import Literal
 
 from rune.bench import formulas, timeline
+from rune.bench.goodput import GoodputJudge, lateness_ms
 from rune.bench.records import MeasuredPoint, RequestRecord
 from rune.bench.rounding import DECIMALS, rounded
 from rune.bench.server_side import server_side_of
 from rune.bench.statistics import describe, independent_count
 from rune.contracts import Distribution, Expectation, GoodputLimits, QualityReport, RunReport
-from rune.llm.protocol import Generation
+from rune.errors import ServerOverloadedError
+from rune.llm.protocol import Generation, Stamps
 
 _NS_PER_SECOND = 1_000_000_000
 _NS_PER_MS = 1_000_000
@@ -125,10 +127,40 @@ class _Fold:
         return sum(known) if known else None
 
     @cached_property
-    def good_count(self) -> int | None:
+    def verdicts(self) -> list[bool | None]:
+        """Whether each request was good by the limits; None for one of which that cannot be known."""
         if self.goodput is None:
+            return []
+        judge = GoodputJudge(self.goodput, is_open=self.is_open)
+        return [judge.is_good(record) for record in self.measured.records]
+
+    @property
+    def good_count(self) -> int | None:
+        return None if self.goodput is None else self.verdicts.count(True)
+
+    @property
+    def is_open(self) -> bool:
+        return self.measured.point.request_rate_per_s is not None
+
+    def from_due_ms(self, elapsed_ms: Callable[[Stamps], float | None]) -> Iterator[float | None]:
+        """Yield times of completed requests of an open load that begin when they were due."""
+        for record in self.completed if self.is_open else ():
+            if record.generation is not None:
+                counted_ms = elapsed_ms(record.generation.stamps)
+                yield None if counted_ms is None else counted_ms + lateness_ms(record)
+
+    @property
+    def schedule_delays_ms(self) -> list[float]:
+        """How long requests of an open load were due before they had a slot and their turn."""
+        records = self.measured.records if self.is_open else ()
+        return [(r.ready_ns - r.due_ns) / _NS_PER_MS for r in records if r.ready_ns is not None]
+
+    def achieved_rate_per_s(self) -> float | None:
+        """Return how many requests of an open load were sent per second until the last one was."""
+        sent_ns = [r.sent_ns for r in self.measured.records if r.sent_ns is not None]
+        if not self.is_open or not sent_ns or max(sent_ns) <= 0:
             return None
-        return sum(_is_good(generation, self.goodput) for generation in self.generations)
+        return rounded(len(sent_ns) * _NS_PER_SECOND / max(sent_ns))
 
     @cached_property
     def queue_times_ms(self) -> list[float]:
@@ -200,6 +232,10 @@ class _Fold:
             quality=self.quality(),
             warnings=list(self.warnings()),
             steady_output_throughput_windows_tokens_per_s=self.steady_windows(),
+            achieved_request_rate_per_s=self.achieved_rate_per_s(),
+            schedule_delay_ms=_in_order(self.schedule_delays_ms),
+            ttft_from_due_ms=_in_order(self.from_due_ms(formulas.time_to_first_token_ms)),
+            e2el_from_due_ms=_in_order(self.from_due_ms(formulas.end_to_end_latency_ms)),
         )
 
     def is_underloaded(self) -> bool:
@@ -247,8 +283,8 @@ class _Fold:
         return _described(timeline.window_rates_per_s(within, begin_ns, end_ns))
 
     def good_ratio(self) -> float | None:
-        counted = len(self.completed) + self.failed_count
-        return None if self.good_count is None or not counted else rounded(self.good_count / counted)
+        judged_count = len(self.verdicts) - self.verdicts.count(None)
+        return rounded(self.verdicts.count(True) / judged_count) if judged_count else None
 
     def mean_tokens_per_chunk(self) -> float | None:
         streamed = [generation for generation in self.generations if generation.chunk_arrivals_ns]
@@ -276,7 +312,8 @@ class _Fold:
         """Yield the names of `rune.bench.definitions.WARNINGS` that hold."""
         lag_ms, sources = self.measured.loop_lag_p99_ms, {g.tokens.source.value for g in self.generations}
         total_input, outputs = sum(self.input_tokens), _described(map(float, self.output_tokens))
-        late_count = sum(time_ms > LATE_ARRIVAL_MS for time_ms in self.queue_times_ms)
+        delays_ms = self.schedule_delays_ms
+        late_count = sum(delay_ms > LATE_ARRIVAL_MS for delay_ms in delays_ms)
         holds = {
             "few_samples": len(self.completed) < FEW_SAMPLES,
             "few_waves": self.has_few_waves(),
@@ -293,8 +330,8 @@ class _Fold:
             "short_answers": outputs is not None and outputs.median < SHORT_ANSWER_TOKENS,
             "reasoning_hidden": any(g.tokens.reasoning_count and not g.reasoning for g in self.generations),
             "empty_answers": any(g.stamps.first_content_ns is None for g in self.generations),
-            "arrivals_delayed": bool(late_count)
-            and late_count >= LATE_ARRIVAL_RATIO * len(self.queue_times_ms),
+            "arrivals_delayed": bool(late_count) and late_count >= LATE_ARRIVAL_RATIO * len(delays_ms),
+            "server_throttled": ServerOverloadedError.code in _errors_by_class(self.measured.records),
         }
         return (name for name, is_so in holds.items() if is_so)
 
@@ -317,19 +354,6 @@ def _token_count_source(
     if len(sources) > 1:
         return "mixed"
     return next((source.value for source in sources), None)
-
-
-def _is_good(generation: Generation, limits: GoodputLimits) -> bool:
-    """Return whether an answer is within all limits; one without content has no latency that could be."""
-    stamps, tokens = generation.stamps, generation.tokens
-    # vLLM's bench: an answer of one token has no time between tokens, and passes.
-    tpot_ms = 0.0 if tokens.output_count <= 1 else formulas.time_per_output_token_ms(stamps, tokens)
-    checks = (
-        (formulas.time_to_first_token_ms(stamps), limits.ttft_ms),
-        (tpot_ms, limits.tpot_ms),
-        (formulas.end_to_end_latency_ms(stamps), limits.e2el_ms),
-    )
-    return all(limit is None or (value is not None and value <= limit) for value, limit in checks)
 
 
 def _described(values: Iterable[float | None]) -> Distribution | None:

@@ -127,7 +127,8 @@ class RunReport(Document):
     goodput_requests_per_s: float | None
     """Requests within all limits / duration; null without limits."""
     good_ratio: float | None
-    """Requests within all limits / (completed + failed); null without limits."""
+    """Requests within all limits / (completed + failed + cut off after a limit had passed), less those of which
+    that cannot be known; null without limits."""
     ttft_ms: Distribution | None
     ttfo_ms: Distribution | None
     """To the first visible token; reasoning does not count."""
@@ -161,6 +162,14 @@ class RunReport(Document):
     """Of ten equal parts of the time in which all slots were busy: the spread that a comparison goes by."""
     cost: RunCost | None = None
     """Of a rented machine."""
+    achieved_request_rate_per_s: float | None = None
+    """Of an open load: requests sent / time until the last one was. `request_rate_per_s` is what was asked for."""
+    schedule_delay_ms: Distribution | None = None
+    """Due time to having a slot, of an open load: how late RUNE's own schedule was."""
+    ttft_from_due_ms: Distribution | None = None
+    """Due time to first token, of an open load: what a user waits. Goodput goes by it."""
+    e2el_from_due_ms: Distribution | None = None
+    """Due time to last token, of an open load."""
 
 
 class ModelReport(Document):

@@ -13,11 +13,14 @@ from rune.bench.records import Point
 from rune.contracts import GoodputLimits, Workload
 from tests.functional.bench.serving import Served
 from tests.functional.bench.truth import (
+    MS,
     TASK,
     AllDay,
     Comparison,
+    Rate,
     Trial,
     as_line,
+    clear_limit_ms,
     compare,
     measure_truly,
     true_queue_times_ms,
@@ -112,18 +115,32 @@ def test_numbers_of_an_open_load_are_the_truth_and_show_who_had_to_wait(
 ) -> None:
     script = Script(ttft_ms=30.0, gap_ms=10.0, output_tokens=4)
     task, point = replace(TASK, repetitions=6), Point(0, 2, request_rate_per_s=60.0)
+    limits = GoodputLimits(ttft_ms=clear_limit_ms(task, point, first_ms=30.0, answer_ms=61.0))
 
     def look(trial: Trial) -> list[Comparison]:
         queue_ms, found = true_queue_times_ms(trial, task, point), trial.report.client_queue_time_ms
+        came_ms = [exchange.received_ns / MS for exchange in trial.exchanges]
+        begun_ms = came_ms[0] - trial.measured.records[0].due_ns / MS
+        report, late = trial.report, statistics.median(queue_ms)
         return [
-            *compare(trial, LIMITS),
+            *compare(trial, limits, dict(enumerate(queue_ms))),
+            Comparison(
+                "achieved rate",
+                len(came_ms) * 1000 / (came_ms[-1] - begun_ms),
+                report.achieved_request_rate_per_s,
+            ),
+            Comparison(
+                "median ttft_from_due_ms",
+                30.0 + late,
+                report.ttft_from_due_ms.median if report.ttft_from_due_ms else None,
+            ),
             Comparison(
                 "median client_queue_time_ms", statistics.median(queue_ms), found.median if found else None
             ),
             Comparison("max client_queue_time_ms", max(queue_ms), found.max if found else None),
         ]
 
-    trial, rows = measure_truly(kind, Served(script), task, point, goodput=LIMITS, look=look)
+    trial, rows = measure_truly(kind, Served(script), task, point, goodput=limits, look=look)
 
     record_property("truth", as_line(f"{kind}, open load", rows))
     assert [str(row) for row in rows if not row.holds] == []
@@ -133,3 +150,24 @@ def test_numbers_of_an_open_load_are_the_truth_and_show_who_had_to_wait(
     assert queue_ms.median > 100
     assert ttft_ms is not None
     assert ttft_ms.median < 50
+    # Who counts the wait finds that most of the requests were bad.
+    assert trial.report.good_ratio is not None
+    assert trial.report.good_ratio < 0.5
+
+
+@pytest.mark.parametrize("rate_per_s", [20.0, 50.0])
+def test_open_load_below_capacity_reaches_the_rate_that_was_asked_for(
+    rate_per_s: float, record_property: Record
+) -> None:
+    task, point = replace(TASK, repetitions=10), Point(0, 32, request_rate_per_s=rate_per_s)
+
+    def look(trial: Trial) -> list[Comparison]:
+        return [Rate("achieved rate", rate_per_s, trial.report.achieved_request_rate_per_s)]
+
+    trial, rows = measure_truly(
+        "openai", Served(Script(output_tokens=2)), task, point, goodput=LIMITS, look=look
+    )
+
+    record_property("truth", f"open load at {rate_per_s:g}/s: {rows[0]}")
+    assert [str(row) for row in rows if not row.holds] == []
+    assert trial.report.warnings == ["short_answers"]

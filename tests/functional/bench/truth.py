@@ -4,8 +4,9 @@ Nothing here uses RUNE's formulas: the truth is computed from what the server se
 """
 
 import asyncio
+import heapq
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -185,14 +186,37 @@ class AllDay(Comparison):
         return self.measured is not None and abs(self.measured - self.true) <= 0.03 * self.true
 
 
-def compare(trial: Trial, limits: GoodputLimits) -> list[Comparison]:
-    """Return each published number beside the truth."""
+class Rate(Comparison):
+    """The rate of an open load: within 1 %."""
+
+    @property
+    @override
+    def holds(self) -> bool:
+        """Whether it is near enough."""
+        return self.measured is not None and abs(self.measured - self.true) <= 0.01 * self.true
+
+
+def compare(
+    trial: Trial, limits: GoodputLimits, waited_ms: Mapping[int, float] | None = None
+) -> list[Comparison]:
+    """Return each published number beside the truth.
+
+    Parameters
+    ----------
+    waited_ms
+        Of an open load, by number: how long each request had been due when it came to the server.
+    """
     report, exchanges = trial.report, trial.exchanges
     truths = [Truth.of(exchange) for exchange in exchanges]
     tokens = sum(exchange.output_tokens for exchange in exchanges)
     ended_ns = max(exchange.times_ns("end")[-1] for exchange in exchanges)
     duration_s = (ended_ns - min(exchange.received_ns for exchange in exchanges)) / 1e9
-    good = [truth for truth in truths if limits.ttft_ms and truth.ttft_ms <= limits.ttft_ms]
+    waited_ms = waited_ms or {}
+    good = [
+        record
+        for record, exchange in trial.pairs
+        if limits.ttft_ms and Truth.of(exchange).ttft_ms + waited_ms.get(record.number, 0.0) <= limits.ttft_ms
+    ]
     columns = {
         "ttft_ms": ([truth.ttft_ms for truth in truths], report.ttft_ms),
         "ttfo_ms": ([truth.ttfo_ms for truth in truths], report.ttfo_ms),
@@ -242,6 +266,20 @@ def as_line(title: str, rows: Sequence[Comparison]) -> str:
 def heading() -> str:
     """Return the line above those of `as_line`."""
     return f"{'true and measured, in ms':52}" + "".join(f"{name:>16}" for name in HEADINGS)
+
+
+def clear_limit_ms(task: Task, point: Point, *, first_ms: float, answer_ms: float) -> float:
+    """Return a limit of TTFT from the due time that no request comes near: a millisecond decides nothing."""
+    assert point.request_rate_per_s is not None
+    free_ms = [0.0] * point.concurrency
+    waits_ms = []
+    for due_s in poisson_arrivals_s(point.request_rate_per_s, task.request_count, task.seed):
+        begins_ms = max(due_s * 1000, heapq.heappop(free_ms))
+        waits_ms.append(begins_ms - due_s * 1000 + first_ms)
+        heapq.heappush(free_ms, begins_ms + answer_ms)
+    middle = sorted(waits_ms)[2 : 2 * task.request_count // 3]
+    widest = max(pairwise(middle), key=lambda pair: pair[1] - pair[0])
+    return statistics.mean(widest)
 
 
 def true_queue_times_ms(trial: Trial, task: Task, point: Point) -> list[float]:

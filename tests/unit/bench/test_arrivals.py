@@ -22,6 +22,12 @@ def test_arrivals_have_exponential_gaps_of_the_rate() -> None:
     assert statistics.median(gaps_s) == pytest.approx(0.6931 / 8, rel=0.03)
 
 
+@pytest.mark.parametrize("count", [1, 10, 40])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_arrivals_have_exactly_the_rate_that_was_asked_for(count: int, seed: int) -> None:
+    assert poisson_arrivals_s(8.0, count, seed=seed)[-1] == pytest.approx(count / 8)
+
+
 def test_arrivals_keep_their_pattern_when_the_rate_changes() -> None:
     slow_s, fast_s = poisson_arrivals_s(1.0, 50, seed=1), poisson_arrivals_s(4.0, 50, seed=1)
 

@@ -103,6 +103,31 @@ def test_point_asks_each_prompt_as_often_as_told_with_numbers_of_their_own(point
     assert sorted(record.prompt_index for record in measured.records) == [0] * 4 + [1] * 4 + [2] * 4
 
 
+def test_server_that_wants_to_be_left_alone_beyond_the_end_is_not_asked_again() -> None:
+    """Of 190 requests two are under way when the first is refused; before, all were sent within a second."""
+    error = ServerOverloadedError("Too many.", retry_after_seconds=60)
+    server = WatchedServer(answer_seconds=0.05, fail=lambda _: error)
+    began = time.monotonic()
+
+    measured = measure(server, replace(TASK, prompts=("One?",), repetitions=190, warmup_count=0))
+
+    assert [record.error_code for record in measured.records] == ["server_overloaded"] * 2
+    assert measured.unsent_count == 188
+    assert time.monotonic() - began < 2
+
+
+def test_server_that_asks_for_a_second_gets_it() -> None:
+    refused = ServerOverloadedError("Too many.", retry_after_seconds=1)
+    errors = [refused, refused]
+    server = WatchedServer(fail=lambda _: errors.pop() if errors else None)
+
+    measured = measure(server, replace(TASK, warmup_count=0))
+
+    sent_s = [(record.sent_ns or 0) / 1e9 for record in measured.records]
+    assert [record.status for record in measured.records] == ["failed"] * 2 + ["completed"] * 10
+    assert 1 <= min(sent_s[2:]) - max(sent_s[:2]) < 1.5
+
+
 def test_point_repeats_prompts_as_they_are_when_the_cache_may_help() -> None:
     server = FakeModelServer()
 

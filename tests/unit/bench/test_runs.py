@@ -222,6 +222,66 @@ def test_open_load_tells_how_long_requests_waited_to_be_sent() -> None:
     assert run.ttft_ms == of_requests(100, 10)
     assert run.steady_output_throughput_tokens_per_s is None
     assert run.warnings == ["arrivals_delayed"]
+    assert (run.schedule_delay_ms, run.ttft_from_due_ms) == (of_requests(30, 10), of_requests(130, 10))
+    assert run.e2el_from_due_ms == of_requests(320, 10)
+    assert run.achieved_request_rate_per_s == pytest.approx(10 / 0.93)
+
+
+def test_open_load_whose_idle_connections_are_opened_anew_is_on_time() -> None:
+    records = [a_completed(i, due_ms=5000 * i, ready_ms=5000 * i, sent_ms=5000 * i + 30) for i in range(10)]
+
+    run = a_run(*records, point=Point(0, 8, request_rate_per_s=0.2))
+
+    assert run.warnings == []
+    assert run.schedule_delay_ms == of_requests(0, 10)
+
+
+def test_goodput_of_an_open_load_counts_from_when_requests_were_due() -> None:
+    """Each waits a second for a slot, and then for 100 ms."""
+    late = [a_completed(i, due_ms=0, sent_ms=1000) for i in range(4)]
+
+    at_rate = a_run(*late, point=Point(0, 8, request_rate_per_s=10.0), goodput=GoodputLimits(ttft_ms=500))
+    closed = a_run(*late, point=Point(0, 8), goodput=GoodputLimits(ttft_ms=500))
+
+    assert (at_rate.good_ratio, closed.good_ratio) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("cut_off", "limits", "good_ratio"),
+    [
+        pytest.param(
+            a_cut_off(1, ended_ms=501), GoodputLimits(ttft_ms=500), 0.5, id="waits too long for its first"
+        ),
+        pytest.param(
+            a_cut_off(1, ended_ms=499), GoodputLimits(ttft_ms=500), 1, id="could still have been good"
+        ),
+        pytest.param(
+            a_cut_off(1, ended_ms=900, arrivals_ms=[400, 500]),
+            GoodputLimits(ttft_ms=500),
+            1,
+            id="was in time",
+        ),
+        pytest.param(
+            a_cut_off(1, ended_ms=900, arrivals_ms=[501]), GoodputLimits(ttft_ms=500), 0.5, id="was late"
+        ),
+        pytest.param(a_cut_off(1, ended_ms=1001), GoodputLimits(e2el_ms=1000), 0.5, id="lasts too long"),
+        pytest.param(
+            a_cut_off(1, sent_ms=None, ended_ms=501), GoodputLimits(ttft_ms=500), 0.5, id="never sent"
+        ),
+        pytest.param(
+            a_cut_off(1, sent_ms=600, ended_ms=1001), GoodputLimits(ttft_ms=500), 0.5, id="sent late"
+        ),
+        pytest.param(
+            a_cut_off(1, due_ms=600, sent_ms=600, ended_ms=1001), GoodputLimits(ttft_ms=500), 1, id="due late"
+        ),
+    ],
+)
+def test_a_request_that_was_cut_off_is_bad_once_a_limit_has_passed(
+    cut_off: RequestRecord, limits: GoodputLimits, good_ratio: float
+) -> None:
+    run = a_run(a_completed(), cut_off, goodput=limits, point=Point(0, 8, request_rate_per_s=10.0))
+
+    assert run.good_ratio == good_ratio
 
 
 def test_steady_throughput_leaves_ramp_and_drain_out() -> None:
@@ -277,7 +337,7 @@ def test_an_unknown_prompt_length_leaves_no_total_throughput() -> None:
 
 
 def many(**of_each: object) -> list[RequestRecord]:
-    return [a_completed(n, sent_ms=300 * n, due_ms=None, **of_each) for n in range(20)]
+    return [a_completed(n, sent_ms=300 * n, due_ms=None, **of_each) for n in range(20)]  # type: ignore[arg-type]  # as named there
 
 
 @pytest.mark.parametrize(
@@ -286,7 +346,8 @@ def many(**of_each: object) -> list[RequestRecord]:
         (many(), []),
         (many()[:10], []),
         (many()[:9], ["few_samples"]),
-        ([*many(), a_failed()], ["errors"]),
+        ([*many(), a_failed(code="server_failed")], ["errors"]),
+        ([*many(), a_failed(code="server_overloaded")], ["errors", "server_throttled"]),
         ([*many(), a_cut_off()], ["cut_short"]),
         ([*many(), replace(a_completed(), is_buffered=True)], ["stream_buffered"]),
         ([*many(), replace(a_completed(), is_truncated=True)], ["prompt_truncated"]),
