@@ -147,11 +147,18 @@ class Job:
     ends_as
         The status in which it ends once its rental is proven gone.
     cost_micro_usd
-        What its rentals have cost so far, in millionths of a US dollar.
+        What its rentals and the tokens that it bought have cost so far, in millionths of a US dollar.
     borrowed_micro_usd
         The part of it for kept machines that it used earlier.
+    token_micro_usd
+        The part of it for tokens of Amazon Bedrock; absent while none were bought.
+    token_bound_micro_usd
+        What that part may have become at most by now: written before tokens are bought, and removed with the turn's
+        end. What a lost worker bought counts up to it.
+    token_cap_micro_usd
+        What tokens may cost a job that rents, of its cap; absent for one that buys none, or nothing else.
     cap_micro_usd
-        What it may cost at most; absent for a job that rents nothing.
+        What it may cost at most; absent for a job that neither rents nor buys.
     reserved_micro_usd
         What is reserved for it in the budgets until it ends; absent where it can cost nothing. See
         `rune.jobs.settlement`.
@@ -199,6 +206,9 @@ class Job:
     ends_as: Status | None = None
     cost_micro_usd: int = 0
     borrowed_micro_usd: int = 0
+    token_micro_usd: int | None = None
+    token_bound_micro_usd: int | None = None
+    token_cap_micro_usd: int | None = None
     cap_micro_usd: int | None = None
     reserved_micro_usd: int | None = None
     shared_micro_usd: int | None = None
