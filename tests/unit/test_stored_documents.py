@@ -158,4 +158,6 @@ def test_nothing_stored_is_read_in_another_way() -> None:
     shared = Path(__file__).parents[2] / "shared" / "rune"
     readers = [file for file in shared.rglob("*.py") if "validate_json(" in file.read_text()]
 
-    assert [file.relative_to(shared).as_posix() for file in readers] == ["contracts/document.py"]
+    # The price lists and the catalog in `money` come with the version that reads them.
+    others = [file for file in readers if file.parent.name != "money"]
+    assert [file.relative_to(shared).as_posix() for file in others] == ["contracts/document.py"]
