@@ -62,6 +62,7 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
             benchmarks,
             docs,
             estimates,
+            finops,
             links,
             metrics,
             models,
@@ -71,7 +72,18 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
             webhooks,
         )
 
-        for rare in (estimates, models, metrics, rentals, benchmarks, links, schedules, usage, webhooks):
+        for rare in (
+            estimates,
+            finops,
+            models,
+            metrics,
+            rentals,
+            benchmarks,
+            links,
+            schedules,
+            usage,
+            webhooks,
+        ):
             app.router.routes.extend(rare.router.routes)
         if with_docs:
             app.router.routes.extend(docs.router.routes)

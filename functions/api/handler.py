@@ -30,6 +30,7 @@ from rune.tenants.tokens import VARIABLE, TokenBook
 if TYPE_CHECKING:
     from rune.llm.protocol import ModelServer
     from rune.rentals.market import MarketRow
+    from rune.services.finops import FinopsService
     from rune.services.links import LinkService
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
@@ -129,6 +130,14 @@ def read_market() -> "tuple[MarketRow, ...]":
     return clients.market_store(settings.table).read(clock.now())
 
 
+@cache
+def find_finops_service() -> "FinopsService":
+    """Return the way to simulations of cost."""
+    from rune.services.finops import FinopsService  # noqa: PLC0415
+
+    return FinopsService(job_store, clients.sample_store(settings.table), read_market, clock)
+
+
 def open_server(kind: str, url: str, api_key: str | None = None, /) -> "ModelServer":
     """Return the model server at an address."""
     from rune.llm.opener import ServerOpener  # noqa: PLC0415
@@ -154,6 +163,7 @@ app = create_app(
         schedules=find_schedule_service,
         webhooks=find_webhook_service,
         usage=find_usage_service,
+        finops=find_finops_service,
         market=read_market,
         can_rent=settings.can_rent,
         has_authentication=not settings.auth_disabled,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     # Made for rare routes; a cold start does without their modules.
     from rune.llm.opener import OpenServer
     from rune.rentals.market import MarketRow
+    from rune.services.finops import FinopsService
     from rune.services.links import LinkService
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
@@ -46,7 +47,7 @@ class Services:
 
     Attributes
     ----------
-    reports, rentals, links, schedules, webhooks, usage, open_server
+    reports, rentals, links, schedules, webhooks, usage, finops, open_server
         Called by what needs them.
     market
         Reads what searches have last seen of the market.
@@ -67,6 +68,7 @@ class Services:
     schedules: Callable[[], ScheduleService]
     webhooks: Callable[[], WebhookService]
     usage: Callable[[], UsageService]
+    finops: Callable[[], FinopsService]
     market: Callable[[], tuple[MarketRow, ...]]
     can_rent: bool
     has_authentication: bool = True

@@ -18,6 +18,7 @@ from rune.jobs.record import Status
 from rune.jobs.store import StoredJob, Submission
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
+from rune.services.finops import FinopsService
 from rune.services.jobs import JobLimits, JobService
 from rune.services.links import LinkService
 from rune.services.rentals import RentalService
@@ -44,6 +45,7 @@ from tests.builders import (
 )
 from tests.memory_job_store import MemoryJobStore
 from tests.memory_rental_store import MemoryReleaseQueue, MemoryRentalStore
+from tests.memory_sample_store import MemorySampleStore
 
 REQUESTS = {
     "GET /healthz": an_http_event("GET", "/healthz", token=None),
@@ -126,6 +128,7 @@ def _app_without_aws() -> Handle:
         schedules=_no_schedules,
         webhooks=_no_webhooks,
         usage=lambda: UsageService(store, clock),
+        finops=lambda: FinopsService(store, MemorySampleStore(store), lambda: (), clock),
         market=lambda: (),
         can_rent=False,
     )

@@ -69,6 +69,7 @@ def test_valid_token_from_a_blocked_address_is_blocked_on_every_way(blocked: Blo
         ("GET", "/v1/ollama/models?backend_url=http://127.0.0.1:9"),
         ("GET", "/v1/metrics/summary"),
         ("GET", "/v1/usage"),
+        ("GET", "/v1/finops/simulate"),
         ("POST", "/v1/estimates"),
         ("POST", "/v1/jobs/benchmark"),
         ("POST", "/v1/jobs/agentic-agent"),

@@ -76,6 +76,8 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/ollama/models"): (A_SERVER, None),
     ("GET", "/v1/metrics/summary"): (f"job_id={JOB_ID}", None),
     ("GET", "/v1/usage"): ("days=7", None),
+    ("GET", "/v1/finops/simulate"): ("gpu=rtx4090", None),
+    ("POST", "/v1/finops/simulate"): ("", {"gpu": "rtx4090"}),
     ("GET", "/v1/rentals"): ("", None),
     ("GET", "/v1/rentals/{rental_id}"): ("", None),
     ("DELETE", "/v1/rentals/{rental_id}"): ("", None),

@@ -145,6 +145,7 @@ ROUTES: dict[str, tuple[str, str, object, list[str]]] = {
     "catalog": ("GET", "/v1/catalog/vastai-models", None, ["GetItem"]),
     "models": ("GET", "/v1/llm/models?backend_url=http://127.0.0.1:1", None, ["GetItem"]),
     "ollama models": ("GET", "/v1/ollama/models?backend_url=http://127.0.0.1:1", None, ["GetItem"]),
+    "simulation": ("GET", "/v1/finops/simulate", None, ["GetItem"]),
     "usage": ("GET", "/v1/usage", None, ["GetItem"]),
     "metrics": ("GET", "/v1/metrics/summary", None, ["GetItem"]),
     "rentals": ("GET", "/v1/rentals", None, ["GetItem"]),

@@ -6,7 +6,7 @@ import pytest
 from rune.money.catalog import SizedModel
 from rune.rentals.market import MarketRow, Scope
 from rune.rentals.offers import Offer
-from rune.services.catalog_prices import find_cheapest
+from rune.services.catalog_prices import find_cheapest, find_fitting
 from tests.builders import NOW
 from tests.unit.rentals.scripted import a_wanted, an_offer
 
@@ -62,6 +62,14 @@ def test_cheapest_has_the_price_of_the_latest_search_that_saw_it() -> None:
 )
 def test_cheapest_leaves_out_what_a_job_would_not_take(unfit: dict[str, object]) -> None:
     assert find_cheapest([a_row(a_priced(1, "0.1", **unfit))], MODEL) is None
+
+
+def test_fitting_offers_come_cheapest_first() -> None:
+    found = find_fitting(
+        [a_row(a_priced(1, "0.5"), a_priced(2, "0.3"), a_priced(3, "0.1", disk_gb=1.0))], MODEL
+    )
+
+    assert [each.offer.offer_id for each in found] == [2, 1]
 
 
 def test_cheapest_is_none_where_nothing_was_seen() -> None:

@@ -1,0 +1,130 @@
+"""What runs are expected to cost, in the words of RUNE's clients."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from api.auth import admitted_caller_of
+from api.problems import responses
+from api.services import services_of
+from rune.amounts import MICRO_USD_PER_USD
+from rune.contracts.finops import (
+    MOST_PERIODS,
+    MOST_RUNS,
+    CostComponents,
+    SimulationReport,
+    SimulationRequest,
+)
+from rune.services.finops import Asked
+
+router = APIRouter(prefix="/v1/finops/simulate", tags=["money"], responses=responses(401, 403, 422, 503))
+
+AgentQuery = Annotated[str, Query(max_length=64, description="Only runs of this agent.")]
+ModelQuery = Annotated[str, Query(max_length=128, description="Name of the model, as on its server.")]
+GpuQuery = Annotated[
+    str, Query(min_length=1, max_length=64, description="`rtx4090`, `RTX 4090`, or `a100` in any form.")
+]
+SuiteQuery = Annotated[
+    str, Query(max_length=256, description="Accepted; history is not counted by suite, and a note says so.")
+]
+RunsQuery = Annotated[int, Query(ge=1, le=MOST_RUNS, description="Runs in a period.")]
+PeriodsQuery = Annotated[int, Query(ge=1, le=MOST_PERIODS, description="Periods.")]
+
+
+@router.get("")
+async def get_simulation(
+    request: Request,
+    *,
+    agent: AgentQuery = "",
+    model: ModelQuery = "",
+    gpu: GpuQuery = "RTX 4090",
+    suite: SuiteQuery = "",
+    runs_per_period: RunsQuery = 1,
+    period_days: PeriodsQuery = 1,
+) -> SimulationReport:
+    """Return what runs are expected to cost, and what that rests on."""
+    return _simulate(
+        request,
+        SimulationRequest(
+            agent=agent,
+            model=model,
+            gpu=gpu,
+            suite=suite,
+            runs_per_period=runs_per_period,
+            period_days=period_days,
+        ),
+    )
+
+
+@router.post("", responses=responses(400, 413, 415))
+async def post_simulation(
+    request: Request,
+    body: SimulationRequest | None = None,
+    *,
+    agent: AgentQuery = "",
+    model: ModelQuery = "",
+    gpu: GpuQuery = "RTX 4090",
+    suite: SuiteQuery = "",
+    runs_per_period: RunsQuery = 1,
+    period_days: PeriodsQuery = 1,
+) -> SimulationReport:
+    """Return the same, with the parameters in the body, in the query, or in both."""
+    sent = body or SimulationRequest()
+    return _simulate(
+        request,
+        SimulationRequest(
+            agent=agent if sent.agent is None else sent.agent,
+            model=model if sent.model is None else sent.model,
+            gpu=sent.gpu or gpu,
+            suite=suite if sent.suite is None else sent.suite,
+            runs_per_period=sent.runs_per_period or runs_per_period,
+            period_days=sent.period_days or period_days,
+        ),
+    )
+
+
+def _simulate(request: Request, asked: SimulationRequest) -> SimulationReport:
+    tenant = admitted_caller_of(request).tenant
+    runs, periods = asked.runs_per_period or 1, asked.period_days or 1
+    found = (
+        services_of(request)
+        .finops()
+        .simulate(
+            tenant,
+            Asked(asked.agent or "", asked.model or "", asked.gpu or "", asked.suite or "", runs * periods),
+        )
+    )
+    simulation, times, price = found.simulation, found.times, found.price
+    run_usd = _usd(simulation.run_micro_usd)
+    return SimulationReport(
+        agent=asked.agent or "",
+        model=found.model,
+        gpu=found.gpu,
+        total_cost_usd=run_usd,
+        gpu_cost_usd=run_usd,
+        token_cost_usd=0.0,
+        projected_cost_usd=run_usd,
+        projected_total_usd=_usd(simulation.total_micro_usd),
+        cost_low_usd=_usd(simulation.low_micro_usd),
+        cost_high_usd=_usd(simulation.high_micro_usd),
+        confidence=simulation.confidence,
+        confidence_score=simulation.confidence_score,
+        historical_match=times.run_count > 0,
+        historical_basis=simulation.basis,
+        historical_sample_count=times.run_count,
+        token_samples_from_history=0,
+        llm_input_tokens_assumed=0,
+        llm_output_tokens_assumed=0,
+        runs_per_period=runs,
+        period_days=periods,
+        avg_duration_seconds=round(times.mean_seconds, 3),
+        vast_pricing_source=price.source,
+        price_as_of=price.as_of,
+        price_usd_per_hour=_usd(price.likely_micro_usd),
+        components_usd=CostComponents(gpu_compute=run_usd, llm_tokens=0.0),
+        notes=list(found.notes),
+    )
+
+
+def _usd(micro_usd: int) -> float:
+    return micro_usd / MICRO_USD_PER_USD

@@ -1,0 +1,75 @@
+"""What `/v1/finops/simulate` takes and answers, in the words of RUNE's clients."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from rune.contracts.document import Document
+
+MOST_RUNS, MOST_PERIODS = 100_000, 3_660
+
+
+class SimulationRequest(Document):
+    """The same as the query; a member counts before the parameter of its name."""
+
+    agent: str | None = Field(None, max_length=64)
+    model: str | None = Field(None, max_length=128)
+    gpu: str | None = Field(None, max_length=64)
+    suite: str | None = Field(None, max_length=256)
+    runs_per_period: int | None = Field(None, ge=1, le=MOST_RUNS)
+    period_days: int | None = Field(None, ge=1, le=MOST_PERIODS)
+
+
+class CostComponents(Document):
+    """The parts of one run, in USD."""
+
+    gpu_compute: float
+    llm_tokens: float
+
+
+class SimulationReport(Document):
+    """What runs are expected to cost. It is no bound: a job's `max_cost_usd` is."""
+
+    agent: str
+    model: str
+    """`llama3.1:8b` where none was named."""
+    gpu: str
+    """As the machine's provider names it, with how many of them the model needs: `2x RTX 4090`."""
+    total_cost_usd: float
+    """Of one run."""
+    gpu_cost_usd: float
+    """Mean time of a run x the price of the GPU."""
+    token_cost_usd: float
+    """0: on a rented GPU tokens cost nothing."""
+    projected_cost_usd: float
+    """Of one run."""
+    projected_total_usd: float
+    """Of one run x `runs_per_period` x `period_days`."""
+    cost_low_usd: float
+    """Shortest time x lowest price."""
+    cost_high_usd: float
+    """Longest time x highest price."""
+    currency: Literal["USD"] = "USD"
+    confidence: Literal["low", "medium", "high"]
+    confidence_score: float
+    """0.4 without history, 0.7 with some, 0.9 from five runs on and with a price of today."""
+    historical_match: bool
+    """Whether the times are those of runs that took place."""
+    historical_basis: Literal["from_history", "scope_heuristic"]
+    historical_sample_count: int
+    """Of how many runs."""
+    token_samples_from_history: int
+    """0: see `token_cost_usd`."""
+    llm_input_tokens_assumed: int
+    llm_output_tokens_assumed: int
+    runs_per_period: int
+    period_days: int
+    avg_duration_seconds: float
+    vast_pricing_source: Literal["market_last_seen", "vastai_baseline"]
+    """`market_last_seen`: offers that searches of the last day saw. `vastai_baseline`: RUNE's dated table."""
+    price_as_of: datetime
+    price_usd_per_hour: float
+    components_usd: CostComponents
+    notes: list[str]
+    """What the numbers rest on, as sentences."""
