@@ -235,6 +235,14 @@ def _parameters(
         "SigningKeyParameter": SIGNING_KEY_PARAMETER,
         "ArchiveTable": "true",
         "InferenceConcurrency": str(settings.running_jobs),
+        # Tests share the stack.
+        "TenantDailyBudgetUsd": "100000",
+        "TenantMonthlyBudgetUsd": "100000",
+        "DailyBudgetUsd": "100000",
+        "MonthlyBudgetUsd": "100000",
+        "MaxMachines": "100",
+        "MaxUsdPerHour": "1000",
+        "MaxDph": "100",
     }
 
 

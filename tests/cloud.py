@@ -23,6 +23,7 @@ from rune.aws.s3 import S3ObjectStore
 from rune.aws.sqs import SqsDeadLetters, SqsStepQueue
 from rune.jobs.plan import Lane
 from tests.builders import TENANT, TOKEN
+from tests.spending import LARGE
 from tests.template import load_template
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Cloud:
             "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
             "RUNE_MAX_RUNTIME_SECONDS": "3600",
             "RUNE_MAX_COST_USD": "10",
+            "RUNE_SPENDING_LIMITS": LARGE,
             "RUNE_RUNNING_JOBS": "5",
         }
 

@@ -81,11 +81,9 @@ class MemoryJobStore(JobStore):
         if job.job_id in self.jobs:
             raise StoreUnavailableError("A job with this id is there already.")
         named = None if key is None else (job.tenant, job.kind, key.key)
-        if key is not None and named in self._keys:
-            first, job_id = self._keys[named]
-            if not key.is_of_same_request(first.fingerprint, first.sent_fingerprint):
-                raise IdempotencyKeyReusedError("The Idempotency-Key came before, with another request.")
-            return Submitted(job_id, is_replay=True)
+        replay = self.find_replay(submission)
+        if replay is not None:
+            return replay
         refused = self.write_rows(submission.companions)
         if refused:
             return CompanionsRefused(refused)
@@ -97,6 +95,17 @@ class MemoryJobStore(JobStore):
             self._callbacks[job.job_id] = submission.callback
         self._events[job.job_id] = {submission.event.number: submission.event}
         return Submitted(job.job_id)
+
+    @override
+    def find_replay(self, submission: Submission) -> Submitted | None:
+        job, key = submission.job, submission.idempotency_key
+        named = None if key is None else (job.tenant, job.kind, key.key)
+        if key is None or named not in self._keys:
+            return None
+        first, job_id = self._keys[named]
+        if not key.is_of_same_request(first.fingerprint, first.sent_fingerprint):
+            raise IdempotencyKeyReusedError("The Idempotency-Key came before, with another request.")
+        return Submitted(job_id, is_replay=True)
 
     @override
     def update(self, job_id: str, change: Change) -> Job | Refused:

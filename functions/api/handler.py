@@ -59,6 +59,7 @@ jobs = JobService(
     clock,
     settings.limits,
     settings.running_jobs,
+    budgets=clients.budget_store(settings.table),
 )
 
 

@@ -197,7 +197,8 @@ def _schedule_tick() -> ScheduleTick:
     policy = AddressPolicy.parse(given.allowed_networks)
     job_store = clients.telling_job_store(settings.table, given.bucket, settings.notice_queue_url)
     limits = JobLimits.from_environment(os.environ)
-    jobs = JobService(job_store, queue, clock, limits, settings.running_jobs)
+    budgets = clients.budget_store(settings.table)
+    jobs = JobService(job_store, queue, clock, limits, settings.running_jobs, budgets=budgets)
     context = DocumentContext(policy, given.bedrock.region, given.bedrock.is_allowed)
     return ScheduleTick(
         schedules=clients.schedule_store(settings.table),

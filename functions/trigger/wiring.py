@@ -38,7 +38,14 @@ def make_orders(settings: TriggerSettings, clients: Clients, store: JobStore) ->
     )
     context = DocumentContext(policy, settings.bedrock.region, settings.bedrock.is_allowed)
     return Orders(
-        JobService(store, queue, clock, settings.limits, settings.running_jobs),
+        JobService(
+            store,
+            queue,
+            clock,
+            settings.limits,
+            settings.running_jobs,
+            budgets=clients.budget_store(settings.table),
+        ),
         clients.tenants(settings.tenants_path, clock, context),
         policy,
         has_provider=settings.can_rent,

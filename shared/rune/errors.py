@@ -27,6 +27,7 @@ RuneError
 │   ├── WebhookDisabledError     the webhook gets no events now
 │   ├── TooManyWebhooksError     the tenant has as many webhooks as it may have
 │   ├── TooManyWaitingJobsError  the tenant has as many waiting jobs as it may have
+│   ├── BudgetExhaustedError     a budget has too little left for what the job may cost
 │   └── IdempotencyKeyReusedError  the key was used before, with another request
 ├── AddressError                 an address that a caller chose
 │   ├── AddressRefusedError      RUNE does not connect to it
@@ -62,6 +63,7 @@ RuneError
 │   └── ProviderFailedError      5xx, no connection, or an unreadable answer
 ├── StoreUnavailableError        the table or the bucket cannot be reached now
 │   ├── StoreRefusedError        it refuses the call, and would refuse it again
+│   ├── StoreContendedError      others write the same rows all the time
 │   ├── RentalContendedError     others write the rental all the time
 │   └── SettingsUnavailableError  a tenant's settings cannot be read now
 ├── UnreadableRowError           this version does not understand a row of the table, or a document in one
@@ -70,6 +72,7 @@ RuneError
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import ClassVar
 
 
@@ -201,6 +204,53 @@ class TooManyWaitingJobsError(RequestError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} jobs of your tenant wait already; post this one when some have begun.")
+
+
+class BudgetExhaustedError(RequestError):
+    """A budget has less left than the job may cost. Nothing was stored; a job that may cost less may be accepted.
+
+    Parameters
+    ----------
+    of_tenant
+        Whether it is the tenant's own budget; otherwise it is that of the whole deployment.
+    period
+        `day` or `month`, in UTC.
+    limit_micro_usd, left_micro_usd
+        The whole budget, and what of it is neither spent nor reserved; negative where more was spent.
+    needed_micro_usd
+        What the job may cost.
+    renews_at
+        When the next day or month begins, as text.
+    """
+
+    code = "budget_exhausted"
+    retryable = True
+
+    def __init__(
+        self,
+        *,
+        of_tenant: bool,
+        period: str,
+        limit_micro_usd: int,
+        left_micro_usd: int,
+        needed_micro_usd: int,
+        renews_at: str,
+    ) -> None:
+        whose = "Your tenant's" if of_tenant else "The whole deployment's"
+        needed, left, limit = (
+            f"{Decimal(micro_usd) / 1_000_000:f}"
+            for micro_usd in (needed_micro_usd, left_micro_usd, limit_micro_usd)
+        )
+        super().__init__(
+            f"{whose} budget for this {period} has {left} of {limit} USD left, and the job may cost {needed}. "
+            f"A job with a lower max_cost_usd may be accepted. The budget renews at {renews_at}."
+        )
+        self.of_tenant = of_tenant
+        self.period = period
+        self.limit_micro_usd = limit_micro_usd
+        self.left_micro_usd = left_micro_usd
+        self.needed_micro_usd = needed_micro_usd
+        self.renews_at = renews_at
 
 
 class RateLimitedError(RequestError):
@@ -643,6 +693,10 @@ class StoreRefusedError(StoreUnavailableError):
     """The table or the bucket refuses the call, and another try does not help: a permission, or a faulty call."""
 
     retryable = False
+
+
+class StoreContendedError(StoreUnavailableError):
+    """Others wrote the same rows at each of several tries; nothing was changed, and a later try may succeed."""
 
 
 class RentalContendedError(StoreUnavailableError):

@@ -15,6 +15,7 @@ from py_compile import PycInvalidationMode
 
 from local.deploy import machine_architecture
 from local.settings import ROOT
+from tests.spending import LARGE
 
 BUILD = ROOT / ".aws-sam" / "build"
 _LAYERS = {"arm64": "LayerArm64", "x86_64": "LayerX8664"}
@@ -37,6 +38,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
     "RUNE_MAX_RUNTIME_SECONDS": "3600",
     "RUNE_MAX_COST_USD": "10",
+    "RUNE_SPENDING_LIMITS": LARGE,
     "RUNE_RUNNING_JOBS": "5",
     "AWS_DEFAULT_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "testing",

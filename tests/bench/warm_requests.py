@@ -43,6 +43,7 @@ from tests.builders import (
     an_event,
     an_http_event,
 )
+from tests.memory_budget_store import MemoryBudgetStore
 from tests.memory_job_store import MemoryJobStore
 from tests.memory_rental_store import MemoryReleaseQueue, MemoryRentalStore
 from tests.memory_sample_store import MemorySampleStore
@@ -115,7 +116,7 @@ def _app_without_aws() -> Handle:
         retention=timedelta(days=30),
         max_cost_micro_usd=10_000_000,
     )
-    jobs = JobService(store, RecordingQueue(), clock, limits, slot_count=5)
+    jobs = JobService(store, RecordingQueue(), clock, limits, slot_count=5, budgets=MemoryBudgetStore())
     services = Services(
         jobs=jobs,
         reports=lambda: ReportService(jobs, _NoLinks(), clock),

@@ -10,6 +10,7 @@ import pytest
 
 from local.deploy import machine_architecture
 from local.settings import ROOT
+from tests.spending import LARGE
 
 BUILD = ROOT / ".aws-sam" / "build"
 LAYERS = {"arm64": "LayerArm64", "x86_64": "LayerX8664"}
@@ -45,6 +46,7 @@ ENVIRONMENT = {
     "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
     "RUNE_MAX_RUNTIME_SECONDS": "3600",
     "RUNE_MAX_COST_USD": "10",
+    "RUNE_SPENDING_LIMITS": LARGE,
     "RUNE_RUNNING_JOBS": "5",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",

@@ -21,6 +21,7 @@ from rune.storage.change import apply
 from rune.tenants.document import MAX_RUNTIME_SECONDS
 from rune.tenants.entries import NOT_UNDERSTOOD_METRIC
 from tests.builders import NOW, a_job
+from tests.spending import FRESH
 
 type Block = dict[str, Any]
 
@@ -56,6 +57,7 @@ SUBMIT_VARIABLES = TENANT_VARIABLES | {
     "RUNE_QUEUE_TIMEOUT_SECONDS",
     "RUNE_MAX_RUNTIME_SECONDS",
     "RUNE_MAX_COST_USD",
+    "RUNE_SPENDING_LIMITS",
     "RUNE_WEBHOOKS",
     "RUNE_RUNNING_JOBS",
     "RUNE_INTAKE_TENANT",
@@ -88,6 +90,7 @@ VARIABLES = {
         "RUNE_QUEUE_TIMEOUT_SECONDS",
         "RUNE_MAX_RUNTIME_SECONDS",
         "RUNE_MAX_COST_USD",
+        "RUNE_SPENDING_LIMITS",
         "RUNE_WEBHOOKS",
         "RUNE_RUNNING_JOBS",
     },
@@ -98,7 +101,7 @@ VARIABLES = {
     | {"RUNE_NOTICE_QUEUE_URL"}
     | {"RUNE_BUCKET", "RUNE_ALLOWED_NETWORKS", "RUNE_TENANTS_PATH", "RUNE_BEDROCK_ACCESS"}
     | {"RUNE_RETENTION_DAYS", "RUNE_QUEUE_TIMEOUT_SECONDS", "RUNE_MAX_RUNTIME_SECONDS"}
-    | {"RUNE_MAX_COST_USD", "RUNE_WEBHOOKS"},
+    | {"RUNE_MAX_COST_USD", "RUNE_SPENDING_LIMITS", "RUNE_WEBHOOKS"},
     "NotifierFunction": {
         "RUNE_STAGE",
         "RUNE_TABLE",
@@ -327,6 +330,15 @@ def test_api_is_told_each_limit_of_a_job(parameter: str, variable: str) -> None:
     assert [parameter in group["Parameters"] for group in groups].count(True) == 1
 
 
+def test_each_function_that_takes_jobs_is_told_what_may_be_spent() -> None:
+    for function in ("ApiFunction", "TriggerFunction", "InvokeFunction", "JanitorFunction"):
+        given = FUNCTIONS[function]["Environment"]["Variables"]["RUNE_SPENDING_LIMITS"]["Fn::Sub"]
+        defaults = re.sub(
+            r"\$\{(\w+)\}", lambda found: str(TEMPLATE["Parameters"][found[1]]["Default"]), given
+        )
+        assert defaults == FRESH
+
+
 def test_most_that_a_request_may_ask_for_is_the_most_that_the_deployment_may_allow() -> None:
     longest = {
         name: parameter["MaxValue"]
@@ -537,6 +549,7 @@ def test_large_requests_are_written_by_those_who_post_jobs(role: str) -> None:
         "RUNE_QUEUE_TIMEOUT_SECONDS",
         "RUNE_MAX_RUNTIME_SECONDS",
         "RUNE_MAX_COST_USD",
+        "RUNE_SPENDING_LIMITS",
         "RUNE_WEBHOOKS",
     ],
 )

@@ -1,12 +1,14 @@
 """Mutants of budgets: what is reserved, settled and limited."""
 
-from tests.mutants.mutant import JOBS, Mutant
+from tests.mutants.mutant import JOBS, SERVICES, Mutant
 
 BUDGETS = "shared/rune/money/budgets.py"
 CLOSING = JOBS + "closing.py"
+JOB_SERVICE = SERVICES + "jobs.py"
 SETTLEMENT = JOBS + "settlement.py"
 
 BUDGET_TESTS = ("tests/unit/money/test_budgets.py",)
+SUBMIT_TESTS = ("tests/unit/services/test_submit_budgets.py",)
 SETTLEMENT_TESTS = ("tests/unit/jobs/test_settlement.py",)
 
 MUTANTS = (
@@ -41,6 +43,30 @@ MUTANTS = (
         "pass",
         "What ended jobs have reserved would never be free again.",
         SETTLEMENT_TESTS,
+    ),
+    Mutant(
+        "exhausted budget refuses a replay",
+        JOB_SERVICE,
+        "if replay is not None:\n                return replay",
+        "if False:\n                return replay",
+        "A caller whose answer was lost would not learn of its job.",
+        SUBMIT_TESTS,
+    ),
+    Mutant(
+        "submit reserves nothing",
+        JOB_SERVICE,
+        "if not job.reserved_micro_usd:",
+        "if True:",
+        "Budgets would hold nothing.",
+        SUBMIT_TESTS,
+    ),
+    Mutant(
+        "full budget taken for a full queue",
+        JOBS + "admission.py",
+        "if submitted.positions[0] < len(own):\n                return submitted",
+        "if False:\n                return submitted",
+        "A job that others were quicker than would be refused for the queue.",
+        SUBMIT_TESTS,
     ),
     Mutant(
         "shared cost counts twice",

@@ -11,6 +11,7 @@ from rune.net.addresses import AddressPolicy
 from rune.services.admission.requests import Admitted, Renting, admit_benchmark, admit_llm_instance
 from rune.services.jobs import Caller, JobLimits
 from rune.tenants.settings import FixedTenants, TenantSettings
+from tests.spending import LARGE_LIMITS
 
 CALLER = Caller("acme")
 LIMITS = JobLimits(
@@ -18,6 +19,7 @@ LIMITS = JobLimits(
     max_runtime=timedelta(hours=1),
     retention=timedelta(days=30),
     max_cost_micro_usd=10_000_000,
+    spending=LARGE_LIMITS,
 )
 LONGEST_KEEP = timedelta(hours=2)
 TENANTS = FixedTenants({CALLER.tenant: TenantSettings(keep_limit=LONGEST_KEEP)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from rune.amounts import MICRO_USD_PER_USD
 from rune.jobs.metrics import merge, tally
 from rune.jobs.record import ACTIVE, Job, Status
 from rune.jobs.usage import add_up
+from rune.money.budgets import Window, windows_of
 from rune.rentals.bills import cost_micro_usd
 from rune.rentals.record import Rental, RentalState
 
@@ -32,6 +34,7 @@ def check_jobs(world: World) -> None:
         if job.status is Status.SUCCEEDED and not has_result:
             world.violate(f"{job.job_id} succeeded without a result")
     _check_places(world)
+    _check_budgets(world)
     for tenant in {job.tenant for job in world.table.jobs.values()}:
         ended = [job for job in world.table.jobs.values() if not job.is_active and job.tenant == tenant]
         if world.table.read_tallies(tenant, world.now) != merge(
@@ -53,6 +56,24 @@ def _check_usage(world: World, tenant: str, ended: list[Job]) -> None:
     )
     if (used.job_count, used.succeeded_count, used.cost_micro_usd) != expected:
         world.violate(f"the usage of {tenant} is {used}, of its jobs {expected}")
+
+
+def _check_budgets(world: World) -> None:
+    """Look at every budget: its amounts add up, and nothing is reserved for what has ended."""
+    for window, balance in world.table.budgets.balances.items():
+        free, reserved, spent = balance.free_micro_usd, balance.reserved_micro_usd, balance.spent_micro_usd
+        if free + reserved + spent != balance.limit_micro_usd:
+            world.violate(f"{window.tenant} {window.name}: {free} + {reserved} + {spent} is not the limit")
+        if reserved:
+            world.violate(f"{window.tenant} {window.name}: {reserved} are reserved, and all has ended")
+    booked: Counter[Window] = Counter()
+    for job in world.table.jobs.values():
+        cost = job.cost_micro_usd - (job.shared_micro_usd or 0)
+        booked.update(dict.fromkeys(windows_of(job.tenant, job.created_at), cost))
+    for window, cost in booked.items():
+        spent = world.table.budgets.balance_of(window).spent_micro_usd
+        if spent != cost:
+            world.violate(f"{window.tenant} {window.name}: {spent} are spent, and {cost} were")
 
 
 def _check_places(world: World) -> None:

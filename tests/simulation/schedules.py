@@ -153,7 +153,9 @@ class ScheduleWorld:
         )
 
     def _job_service(self) -> JobService:
-        return JobService(self.jobs, RecordingQueue(), self.clock, LIMITS, slot_count=10)
+        return JobService(
+            self.jobs, RecordingQueue(), self.clock, LIMITS, slot_count=10, budgets=self.jobs.budgets
+        )
 
     def _posting(self) -> ScheduleJobs:
         return ScheduleJobs(self._job_service(), AddressPolicy(), has_provider=False)

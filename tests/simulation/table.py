@@ -25,6 +25,7 @@ from rune.jobs.store import (
 )
 from rune.jobs.transitions import Transition
 from rune.jobs.usage import Usage, UsageRow
+from rune.money.budgets import Budgets, BudgetStore
 from rune.storage.change import Change, Is
 from tests.memory_job_store import MemoryJobStore
 from tests.simulation.faults import Crash, Fault
@@ -266,6 +267,10 @@ class FaultyStore(JobStore):
         return self._calls.transact("submit", lambda: self._world.table.submit(submission))
 
     @override
+    def find_replay(self, submission: Submission) -> Submitted | None:
+        return self._calls.read("find replay", lambda: self._world.table.find_replay(submission))
+
+    @override
     def begin(self, job: Job, change: Change, event: Event) -> Job | Refused:
         begun = self._calls.transact(change.name, lambda: self._world.table.begin(job, change, event))
         # The client reads what the transaction has written.
@@ -371,3 +376,15 @@ class FaultyStore(JobStore):
     @override
     def find_late(self, due_class: DueClass, now: datetime, limit: int) -> tuple[str, ...]:
         return self._calls.read("find_late", lambda: self._world.table.find_late(due_class, now, limit))
+
+
+class FaultyBudgets(BudgetStore):
+    """One process's way to the budgets."""
+
+    def __init__(self, world: World, meter: Meter | None = None) -> None:
+        self._world = world
+        self._calls = FaultyCalls(world, meter)
+
+    @override
+    def read(self, tenant: str, now: datetime) -> Budgets:
+        return self._calls.read("read budgets", lambda: self._world.table.budgets.read(tenant, now))

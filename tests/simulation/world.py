@@ -38,7 +38,7 @@ from tests.simulation.provider import Account
 from tests.simulation.rental_store import FaultyRentalStore
 from tests.simulation.requests import BENCHMARK, CALLER, LIMITS
 from tests.simulation.slots import job_slots
-from tests.simulation.table import FaultyStore, Guard, WatchedTable
+from tests.simulation.table import FaultyBudgets, FaultyStore, Guard, WatchedTable
 from tests.simulation.timing import START, SkewedClock
 
 STALLED_TICKS = 4
@@ -101,7 +101,9 @@ class World:
         self.janitor = Janitor(self)
         clock = SkewedClock(self)
         store = TellingStore(FaultyStore(self, overlap=True), self.notices)
-        self.job_service = JobService(store, self.queue, clock, LIMITS, job_slots())
+        self.job_service = JobService(
+            store, self.queue, clock, LIMITS, job_slots(), budgets=FaultyBudgets(self)
+        )
         self.at(TICK_SECONDS, self.janitor.tick)
 
     @property

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.spending import LARGE
+
 ROOT = Path(__file__).parents[2]
 SHARED, FUNCTIONS = ROOT / "shared", ROOT / "functions"
 FUNCTION_NAMES = sorted(path.parent.name for path in FUNCTIONS.glob("*/__init__.py"))
@@ -466,6 +468,7 @@ OF_THE_API = {
     "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
     "RUNE_MAX_RUNTIME_SECONDS": "3600",
     "RUNE_MAX_COST_USD": "10",
+    "RUNE_SPENDING_LIMITS": LARGE,
 }
 
 

@@ -10,8 +10,10 @@ from janitor.settings import JanitorSettings, ScheduleSettings
 from notifier.settings import NotifierSettings
 from rune.errors import SettingsError
 from rune.jobs.plan import Lane
+from rune.money.limits import SpendingLimits
 from rune.services.jobs import JobLimits
 from rune.settings import BedrockAccess, VastaiSettings
+from tests.spending import FRESH
 from worker.settings import WorkerSettings
 
 LENT = {
@@ -34,6 +36,7 @@ API = {
     "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
     "RUNE_MAX_RUNTIME_SECONDS": "3600",
     "RUNE_MAX_COST_USD": "10",
+    "RUNE_SPENDING_LIMITS": FRESH,
     "RUNE_RUNNING_JOBS": "5",
     "RUNE_API_DOCS": "true",
     "RUNE_CAN_RENT": "true",
@@ -96,7 +99,9 @@ def test_api_settings_read_the_environment() -> None:
         bedrock=BEDROCK,
         with_docs=True,
         can_rent=True,
-        limits=JobLimits(timedelta(days=1), timedelta(hours=1), timedelta(days=30), 10_000_000),
+        limits=JobLimits(
+            timedelta(days=1), timedelta(hours=1), timedelta(days=30), 10_000_000, spending=SpendingLimits()
+        ),
         running_jobs=5,
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from botocore.exceptions import ClientError
 
 from rune.aws.errors import cancellation_reasons, code_of, is_transient, store_errors
-from rune.errors import StoreUnavailableError
+from rune.errors import StoreContendedError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -32,6 +32,9 @@ read in part."""
 _FIRST_PAUSE_SECONDS = 0.02
 """Before the second try, at the most; it doubles with each one, to 0.6 s in all."""
 
+_LONGEST_PAUSE_SECONDS = 1.28
+"""Before any try, at the most; reached by writes with more tries than `MAX_TRIES`."""
+
 _SENTENCE = "The table cannot be reached now."
 _CONTENDED = "Other writes of the same row went on for too long."
 
@@ -50,7 +53,7 @@ class ConditionFailedError(Exception):
         self.found = found
 
 
-class ConflictError(StoreUnavailableError):
+class ConflictError(StoreContendedError):
     """Every try met another write of the same rows; nothing was written."""
 
 
@@ -268,5 +271,6 @@ def tries(count: int) -> Iterator[int]:
     for number in range(count):
         if number:
             jitter = random.uniform(0.5, 1)  # noqa: S311 nothing secret: writers must not meet again
-            time.sleep(jitter * _FIRST_PAUSE_SECONDS * 2 ** (number - 1))
+            pause_seconds = min(_FIRST_PAUSE_SECONDS * 2 ** (number - 1), _LONGEST_PAUSE_SECONDS)
+            time.sleep(jitter * pause_seconds)
         yield number

@@ -257,13 +257,20 @@ def position_key(position: str | None) -> str:
     return f"{LIST_PREFIX}{'~' if position is None else position}"
 
 
+def idempotency_row_key(job: Job, key: IdempotencyKey) -> dict[str, AttributeValueTypeDef]:
+    """Return the primary key of the row of an idempotency key of the job's tenant and kind."""
+    return {
+        "pk": {"S": f"KEY#{job.tenant}#{job.kind.value}"},
+        "sk": {"S": hashlib.sha256(key.key.encode()).hexdigest()},
+    }
+
+
 def key_write(table: str, job: Job, key: IdempotencyKey) -> TransactWriteItemTypeDef:
     """Return the write that makes an idempotency key stand for the job, unless it stands for another one."""
     # The key outlives the job by a day: a late repetition then gets the old job's id and makes no new job.
     expires_at = job.expires_at + timedelta(days=1)
     item: dict[str, AttributeValueTypeDef] = {
-        "pk": {"S": f"KEY#{job.tenant}#{job.kind.value}"},
-        "sk": {"S": hashlib.sha256(key.key.encode()).hexdigest()},
+        **idempotency_row_key(job, key),
         "job_id": {"S": job.job_id},
         "fingerprint": {"S": key.fingerprint},
         "expires_at": attribute("expires_at", expires_at),

@@ -34,7 +34,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, override
 
 from rune.aws import job_rows
-from rune.aws.dynamodb_rows import FORMAT, attribute, check_format
+from rune.aws.dynamodb_rows import FORMAT, TTL_FIELD, attribute, check_format
 from rune.aws.dynamodb_table import ConditionFailedError, ConflictError, DynamoTable, tries
 from rune.aws.job_summaries import DynamoSummaries
 from rune.errors import (
@@ -92,6 +92,10 @@ https://aws.amazon.com/dynamodb/pricing/on-demand/ https://aws.amazon.com/s3/pri
 
 SUMMARY_TRIES = 8
 """Of a job's end while other jobs of its tenant end, with up to 2.5 s of pauses. Then the engine repeats it."""
+
+SUBMIT_TRIES = 10
+"""Of a new job, with up to 6.4 s of pauses: all jobs that may cost something write the deployment's budgets, where
+one transaction takes some 20 ms. The API has 15 s."""
 
 TOKEN_LENGTH = 36
 """Longest ClientRequestToken of TransactWriteItems."""
@@ -156,10 +160,27 @@ class DynamoJobStore(JobStore):
             raise StoreUnavailableError("A job with this id exists already.") from None
         return Submitted(job.job_id)
 
+    @override
+    def find_replay(self, submission: Submission) -> Submitted | None:
+        key, address, job = submission.idempotency_key, submission.address, submission.job
+        keys = [] if key is None else [job_rows.idempotency_row_key(job, key)]
+        limiter = None if address is None else self._limiter
+        if address is not None and limiter is not None:
+            keys.append(limiter.row_key(address))
+        if not keys:
+            return None
+        rows = {(row["pk"]["S"], row["sk"]["S"]): row for row in self._table.get(keys)}
+        if address is not None and limiter is not None:
+            self._refuse_blocked(address, rows.get((keys[-1]["pk"]["S"], keys[-1]["sk"]["S"])))
+        found = None if key is None else rows.get((keys[0]["pk"]["S"], keys[0]["sk"]["S"]))
+        if found is None or int(found[TTL_FIELD]["N"]) < int(job.created_at.timestamp()):
+            return None
+        return _replay(found, submission)
+
     def _write_unless_blocked(self, address: str | None, writes: Sequence[TransactWriteItemTypeDef]) -> None:
         """Write all or nothing, or raise RateLimitedError if the address is blocked."""
         if address is None or self._limiter is None:
-            return self._table.transact(writes)
+            return self._table.transact(writes, SUBMIT_TRIES)
         try:
             return self._table.transact([*writes, self._limiter.not_blocked(address)], try_count=1)
         except ConditionFailedError as error:
@@ -172,7 +193,7 @@ class DynamoJobStore(JobStore):
             remaining_seconds = self._limiter.read(address)
             if remaining_seconds is not None:
                 raise RateLimitedError(remaining_seconds) from None
-            return self._table.transact(writes)
+            return self._table.transact(writes, SUBMIT_TRIES)
 
     @override
     def update(self, job_id: str, change: Change) -> Job | Refused:

@@ -8,10 +8,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Literal
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts.document import Document
 from rune.errors import (
     AddressError,
+    BudgetExhaustedError,
     DeliveryNotFoundError,
     IdempotencyKeyReusedError,
     InvalidDocumentError,
@@ -55,6 +58,7 @@ STATUSES: Mapping[type[RuneError], int] = {
     TenantSuspendedError: 403,
     TenantUnknownError: 403,
     TooManyWaitingJobsError: 429,
+    BudgetExhaustedError: 402,
     IdempotencyKeyReusedError: 422,
     JobNotFoundError: 404,
     JobFinishedError: 409,
@@ -103,6 +107,18 @@ class ProblemDocument(Document):
     """Which fields are wrong."""
     retry_after_seconds: int | None = None
     """When to ask again."""
+    budget: Literal["tenant", "deployment"] | None = None
+    """Whose budget has too little left."""
+    period: Literal["day", "month"] | None = None
+    """For how long that budget is, in UTC."""
+    limit_usd: float | None = None
+    """The whole budget."""
+    left_usd: float | None = None
+    """What of it is neither spent nor reserved."""
+    needed_usd: float | None = None
+    """What the job may cost at most."""
+    renews_at: str | None = None
+    """When the next day or month begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +175,20 @@ def problem_of(error: RuneError) -> Problem:
         extra = {"retry_after_seconds": error.retry_after_seconds}
         headers = {"Retry-After": str(error.retry_after_seconds)}
         return Problem(status, error.code, error.sentence, extra, headers)
+    if isinstance(error, BudgetExhaustedError):
+        return Problem(status, error.code, error.sentence, _budget_members(error))
     return Problem(status, error.code, error.sentence)
+
+
+def _budget_members(error: BudgetExhaustedError) -> Mapping[str, object]:
+    return {
+        "budget": "tenant" if error.of_tenant else "deployment",
+        "period": error.period,
+        "limit_usd": error.limit_micro_usd / MICRO_USD_PER_USD,
+        "left_usd": error.left_micro_usd / MICRO_USD_PER_USD,
+        "needed_usd": error.needed_micro_usd / MICRO_USD_PER_USD,
+        "renews_at": error.renews_at,
+    }
 
 
 def refuse_document(found: Sequence[Mapping[str, object]]) -> InvalidDocumentError:

@@ -63,8 +63,13 @@ class Admission:
         self._clock = clock
         self._slot_count = slot_count
 
-    def submit(self, submission: Submission, terms: Terms) -> Submitted:
+    def submit(self, submission: Submission, terms: Terms) -> Submitted | CompanionsRefused:
         """Store a new job: with a slot if it is its turn, otherwise as one that waits.
+
+        Parameters
+        ----------
+        submission
+            Its own companions come first; where one of them is refused, that is the answer.
 
         Raises
         ------
@@ -149,7 +154,7 @@ class Admission:
         )
         return QueuePlace(position, before_count < COUNTED, wait_seconds)
 
-    def _begin(self, submission: Submission, terms: Terms, slot: int) -> Submitted | None:
+    def _begin(self, submission: Submission, terms: Terms, slot: int) -> Submitted | CompanionsRefused | None:
         """Store a new job with a slot; return None if the slot or the tenant's last running job was taken."""
         now = self._clock.now()
         job = lifecycle.place(submission.job, slot, now)
@@ -157,19 +162,23 @@ class Admission:
             RowChange(SlotRow(slot), take_slot(job, now)),
             RowChange(ShareRow(job.tenant), count_begun(terms, now)),
         )
-        submitted = self._store.submit(replace(submission, job=job, companions=companions))
+        own = submission.companions
+        submitted = self._store.submit(replace(submission, job=job, companions=(*own, *companions)))
         if isinstance(submitted, CompanionsRefused):
-            return None
+            return submitted if submitted.positions[0] < len(own) else None
         if not submitted.is_replay:
             # If this message is lost, the turn is late, and the janitor sends it.
             self._queue.send(lifecycle.message_for(job))
         return submitted
 
-    def _wait(self, submission: Submission, terms: Terms) -> Submitted:
+    def _wait(self, submission: Submission, terms: Terms) -> Submitted | CompanionsRefused:
         job, now = submission.job, self._clock.now()
         companions = (RowChange(ShareRow(job.tenant), count_waiting(terms, now)),)
-        submitted = self._store.submit(replace(submission, companions=companions))
+        own = submission.companions
+        submitted = self._store.submit(replace(submission, companions=(*own, *companions)))
         if isinstance(submitted, CompanionsRefused):
+            if submitted.positions[0] < len(own):
+                return submitted
             raise TooManyWaitingJobsError(terms.max_waiting)
         if not submitted.is_replay:
             self._admit_new(job)

@@ -147,6 +147,16 @@ class JobStore(Protocol):
         """
         ...
 
+    def find_replay(self, submission: Submission) -> Submitted | None:
+        """Return the earlier job that a submission's key stands for; None where it would be a new one.
+
+        Raises
+        ------
+        IdempotencyKeyReusedError, RateLimitedError
+            As `submit`.
+        """
+        ...
+
     def update(self, job_id: str, change: Change) -> Job | Refused:
         """Write the hot item if the change's requirements hold, and return it as written.
 

@@ -48,6 +48,10 @@ class TellingStore(JobStore):
         return submitted
 
     @override
+    def find_replay(self, submission: Submission) -> Submitted | None:
+        return self._store.find_replay(submission)
+
+    @override
     def begin(self, job: Job, change: Change, event: Event) -> Job | Refused:
         begun = self._store.begin(job, change, event)
         if isinstance(begun, Job):

@@ -4,24 +4,26 @@ import hashlib
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Self
 
 from rune.amounts import MICRO_USD_PER_USD
 from rune.clock import Clock
 from rune.errors import (
+    BudgetExhaustedError,
     InvalidRequestError,
     JobFinishedError,
     JobNotFoundError,
     SigningKeyMissingError,
+    StoreContendedError,
     StoreUnavailableError,
     TenantSuspendedError,
 )
 from rune.jobs import lifecycle
 from rune.jobs.admission import Admission
 from rune.jobs.metrics import Tallies, tally
-from rune.jobs.places import DEFAULT_TERMS, QueuePlace, Terms
+from rune.jobs.places import DEFAULT_TERMS, QueuePlace, RowChange, Terms
 from rune.jobs.record import ACTIVE, Callback, Job, Kind, Status
 from rune.jobs.releases import explain_hindrance
 from rune.jobs.store import (
@@ -36,6 +38,8 @@ from rune.jobs.store import (
     Submitted,
 )
 from rune.jobs.usage import AGENT_LABEL, MODEL_LABEL
+from rune.money.budgets import Budget, Budgets, BudgetStore, reserve
+from rune.money.limits import NO_LIMITS_OF_ITS_OWN, SpendingLimits, TenantSpending
 from rune.services.admission.requests import Admitted
 from rune.settings import read_flag, read_whole_number
 from rune.storage.change import apply
@@ -43,6 +47,10 @@ from rune.tenants.settings import TenantSettings
 
 _LONGEST_JOB_ID = 64
 _JOB_ID = re.compile(rf"[0-9A-Za-z_-]{{1,{_LONGEST_JOB_ID}}}")
+
+_RESERVATION_TRIES = 5
+"""Of a submit whose budgets were read, and then changed in another way than by becoming less: a first reservation
+of the day, or another limit."""
 
 _CANCEL_TRIES = 3
 """Of a cancel while the job changes its state."""
@@ -68,6 +76,8 @@ class JobLimits:
         After this its rows are deleted.
     max_cost_micro_usd
         So much it may cost, unless its request asks for less.
+    spending
+        What all jobs together may spend.
     calls_back
         Whether it may tell a `callback_url`: the deployment has a key to sign with.
     """
@@ -77,6 +87,7 @@ class JobLimits:
     retention: timedelta
     max_cost_micro_usd: int
     calls_back: bool = False
+    spending: SpendingLimits = field(default_factory=SpendingLimits)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -87,6 +98,7 @@ class JobLimits:
             retention=timedelta(days=read_whole_number(environment, "RUNE_RETENTION_DAYS")),
             max_cost_micro_usd=read_whole_number(environment, "RUNE_MAX_COST_USD") * MICRO_USD_PER_USD,
             calls_back=read_flag(environment, "RUNE_WEBHOOKS"),
+            spending=SpendingLimits.from_environment(environment),
         )
 
 
@@ -104,6 +116,8 @@ class Caller:
         How long the tenant's jobs may run; None leaves it at the deployment's limit.
     max_cost_micro_usd
         What each of them may cost; None leaves it at the deployment's limit.
+    spending
+        What the tenant may spend instead of what the deployment says.
     """
 
     tenant: str
@@ -111,6 +125,7 @@ class Caller:
     terms: Terms = DEFAULT_TERMS
     max_runtime: timedelta | None = None
     max_cost_micro_usd: int | None = None
+    spending: TenantSpending = NO_LIMITS_OF_ITS_OWN
 
     @classmethod
     def of(cls, tenant: str, settings: TenantSettings, address: str | None = None) -> Self:
@@ -124,7 +139,8 @@ class Caller:
         if settings.is_suspended:
             raise TenantSuspendedError
         terms = Terms(settings.weight, settings.max_running_jobs, settings.max_waiting_jobs)
-        return cls(tenant, address, terms, settings.max_runtime, settings.max_cost_micro_usd)
+        spending = TenantSpending.of(settings)
+        return cls(tenant, address, terms, settings.max_runtime, settings.max_cost_micro_usd, spending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +150,11 @@ class Granted:
     queue_timeout: timedelta
     max_runtime: timedelta
     cap_micro_usd: int | None
+
+    @property
+    def reserved_micro_usd(self) -> int | None:
+        """What is reserved for it in the budgets; None where it can cost nothing."""
+        return self.cap_micro_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +169,16 @@ class JobService:
     """The jobs of the caller's own tenant; a job of another tenant counts as not found."""
 
     def __init__(
-        self, store: JobStore, queue: StepQueue, clock: Clock, limits: JobLimits, slot_count: int
+        self,
+        store: JobStore,
+        queue: StepQueue,
+        clock: Clock,
+        limits: JobLimits,
+        slot_count: int,
+        *,
+        budgets: BudgetStore,
     ) -> None:
+        self._budgets = budgets
         self._store = store
         self._queue = queue
         self._clock = clock
@@ -175,6 +204,8 @@ class JobService:
             It asks for more time or money than the tenant may have, or for a callback that could not be signed.
         TooManyWaitingJobsError
             The tenant has as many waiting jobs as it may have.
+        BudgetExhaustedError
+            A budget has too little left for what the job may cost.
         """
         granted = self.judge(caller, admitted)
         if admitted.callback_url is not None:
@@ -190,6 +221,7 @@ class JobService:
             retention=self._limits.retention,
             rents=admitted.rents,
             cap_micro_usd=granted.cap_micro_usd,
+            reserved_micro_usd=granted.reserved_micro_usd,
             warnings=admitted.warnings,
             calls_back=callback is not None,
             labels=_labels_of(admitted),
@@ -200,7 +232,45 @@ class JobService:
             understood = admitted.request_json + (admitted.callback_url or "")
             key = IdempotencyKey(idempotency_key, _digest(understood), sent)
         submission = Submission(job, admitted.request_json, event, key, caller.address, callback=callback)
-        return self._admission.submit(submission, caller.terms)
+        for _ in range(_RESERVATION_TRIES):
+            reserving = self._reserve(submission, caller)
+            if isinstance(reserving, Submitted):
+                return reserving
+            submitted = self._admission.submit(replace(submission, companions=reserving), caller.terms)
+            if isinstance(submitted, Submitted):
+                return submitted
+        raise StoreContendedError("The budgets change all the time; try again.")
+
+    def _reserve(self, submission: Submission, caller: Caller) -> Submitted | tuple[RowChange, ...]:
+        """Return the writes that reserve what the job may cost, or its earlier job if the request came before.
+
+        Raises
+        ------
+        BudgetExhaustedError
+            Too little is left.
+        """
+        job = submission.job
+        if not job.reserved_micro_usd:
+            return ()
+        limits = self.limits_of(caller).budgets
+        found = self._budgets.read(job.tenant, job.created_at)
+        exhausted = found.under(limits).find_exhausted(job.reserved_micro_usd)
+        if exhausted is not None:
+            replay = self._store.find_replay(submission)
+            if replay is not None:
+                return replay
+            raise _refuse(exhausted, job.reserved_micro_usd)
+        changes = reserve(found, limits, job.reserved_micro_usd, job.created_at)
+        return tuple(RowChange(each.row, each.change) for each in changes)
+
+    def limits_of(self, caller: Caller) -> SpendingLimits:
+        """Return what the caller's tenant may spend."""
+        return self._limits.spending.for_tenant(caller.spending)
+
+    def find_budgets(self, caller: Caller) -> Budgets:
+        """Return the budgets of this moment under the limits of now."""
+        budgets = self._budgets.read(caller.tenant, self._clock.now())
+        return budgets.under(self.limits_of(caller).budgets)
 
     def judge(self, caller: Caller, admitted: Admitted) -> Granted:
         """Return the time and money that a job may take.
@@ -408,6 +478,17 @@ def _labels_of(admitted: Admitted) -> dict[str, str]:
 
 def _digest(document_json: str) -> str:
     return hashlib.sha256(document_json.encode()).hexdigest()
+
+
+def _refuse(budget: Budget, needed_micro_usd: int) -> BudgetExhaustedError:
+    return BudgetExhaustedError(
+        of_tenant=budget.window.tenant is not None,
+        period=budget.window.period.value,
+        limit_micro_usd=budget.limit_micro_usd,
+        left_micro_usd=budget.free_micro_usd,
+        needed_micro_usd=needed_micro_usd,
+        renews_at=f"{budget.renews_at:%Y-%m-%dT%H:%M:%SZ}",
+    )
 
 
 def _within(limit: timedelta, asked: timedelta | None, field: str) -> timedelta:

@@ -21,6 +21,8 @@ MAX_KEEP_LIMIT_SECONDS = 604_800
 
 MIN_COST_USD = 0.01
 MAX_COST_USD = 10_000.0
+MAX_BUDGET_USD = 1_000_000.0
+MAX_MACHINES = 1000
 MAX_WEIGHT = 100
 MAX_JOBS = 1000
 DEFAULT_MAX_WAITING_JOBS = 1000
@@ -144,6 +146,41 @@ class TenantDocument(_Section):
         le=MAX_COST_USD,
         description="Dollars that one job may cost, unless its request asks for less; without it the deployment's "
         "`MaxCostUsd`. A value that is not understood counts as the least.",
+    )
+    daily_budget_usd: float | None = Field(
+        None,
+        ge=0,
+        le=MAX_BUDGET_USD,
+        description="Dollars that its jobs may cost together in a day (UTC), what they have reserved included; 0 "
+        "is nothing. Without it the deployment's `TenantDailyBudgetUsd`. A value that is not understood counts as "
+        "0.",
+    )
+    monthly_budget_usd: float | None = Field(
+        None,
+        ge=0,
+        le=MAX_BUDGET_USD,
+        description="The same in a month; without it the deployment's `TenantMonthlyBudgetUsd`.",
+    )
+    max_machines: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_MACHINES,
+        description="Most rented machines that it has at the same time, kept ones included; without it the "
+        "deployment's `MaxMachines`. A job that would need one more waits.",
+    )
+    max_usd_per_hour: float | None = Field(
+        None,
+        ge=0,
+        le=MAX_BUDGET_USD,
+        description="Most dollars that its machines cost an hour together; without it the deployment's "
+        "`MaxUsdPerHour`. A job that would pass it waits.",
+    )
+    max_dph: float | None = Field(
+        None,
+        ge=0,
+        le=MAX_BUDGET_USD,
+        description="Most dollars that one machine costs an hour; without it the deployment's `MaxDph`. A request "
+        "that asks for more is refused.",
     )
     keep_limit_seconds: int = Field(
         DEFAULT_KEEP_LIMIT_SECONDS,

@@ -14,9 +14,11 @@ from rune.amounts import to_micro_usd
 from rune.net.addresses import AddressPolicy
 from rune.tenants.backends import Credential, TenantBackends, origin_of
 from rune.tenants.document import (
+    MAX_BUDGET_USD,
     MAX_COST_USD,
     MAX_JOBS,
     MAX_KEEP_LIMIT_SECONDS,
+    MAX_MACHINES,
     MAX_RUNTIME_SECONDS,
     MAX_WAITING_JOBS,
     MAX_WEIGHT,
@@ -130,7 +132,13 @@ class _Reader:
         cost = self._read_one(
             "max_cost_usd", "max_cost_usd", _read_cost, otherwise=to_micro_usd(MIN_COST_USD)
         )
-        return limits if cost is None else {**limits, "max_cost_micro_usd": cost}
+        if cost is not None:
+            limits["max_cost_micro_usd"] = cost
+        for name, field in _AMOUNTS.items():
+            amount = self._read_one(name, name, _read_amount, otherwise=0)
+            if amount is not None:
+                limits[field] = amount
+        return limits
 
     def _read_suspended(self) -> bool:
         value = self._members.get("suspended", False)
@@ -224,6 +232,7 @@ def _read_token_hash(name: str, value: object) -> bytes:
 _LIMITS = {
     "keep_limit_seconds": ("keep_limit", MIN_KEEP_LIMIT_SECONDS, MAX_KEEP_LIMIT_SECONDS),
     "max_runtime_seconds": ("max_runtime", MIN_RUNTIME_SECONDS, MAX_RUNTIME_SECONDS),
+    "max_machines": ("max_machines", 0, MAX_MACHINES),
     "max_running_jobs": ("max_running_jobs", 1, MAX_JOBS),
     "max_waiting_jobs": ("max_waiting_jobs", 1, MAX_WAITING_JOBS),
     "weight": ("weight", 1, MAX_WEIGHT),
@@ -231,10 +240,25 @@ _LIMITS = {
 """Of each number in the document: its name in `TenantSettings`, the least and the most."""
 
 
+_AMOUNTS = {
+    "daily_budget_usd": "daily_budget_micro_usd",
+    "monthly_budget_usd": "monthly_budget_micro_usd",
+    "max_usd_per_hour": "max_micro_usd_per_hour",
+    "max_dph": "max_dph_micro_usd",
+}
+"""Of each amount of dollars in the document: its name in `TenantSettings`."""
+
+
 def _read_limit(least: int, most: int, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise EntryError(f"It is no whole number from {least} to {most}, and counts as {least}.")
     return value
+
+
+def _read_amount(value: object) -> int:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= MAX_BUDGET_USD:
+        raise EntryError(f"It is no number from 0 to {MAX_BUDGET_USD:g}, and counts as 0.")
+    return to_micro_usd(value)
 
 
 def _read_cost(value: object) -> int:

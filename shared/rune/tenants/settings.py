@@ -40,6 +40,13 @@ class TenantSettings:
         How long its jobs may run; None leaves it at the deployment's limit.
     max_cost_micro_usd
         What each of its jobs may cost; None leaves it at the deployment's limit.
+    daily_budget_micro_usd, monthly_budget_micro_usd
+        What its jobs may cost together in a day, and in a month; None leaves it, and those below, at the
+        deployment's limit.
+    max_machines, max_micro_usd_per_hour
+        Most machines that it has at the same time, and most that they cost an hour together.
+    max_dph_micro_usd
+        Most that one of them costs an hour.
     has_document
         Whether the operator has written a document for it. Without one, its tokens alone make it a tenant.
     """
@@ -56,6 +63,11 @@ class TenantSettings:
     max_waiting_jobs: int = DEFAULT_MAX_WAITING_JOBS
     max_runtime: timedelta | None = None
     max_cost_micro_usd: int | None = None
+    daily_budget_micro_usd: int | None = None
+    monthly_budget_micro_usd: int | None = None
+    max_machines: int | None = None
+    max_micro_usd_per_hour: int | None = None
+    max_dph_micro_usd: int | None = None
     has_document: bool = False
 
     def admits(self, token: str) -> bool:

@@ -681,6 +681,7 @@ def test_start_takes_the_tokens_out_of_the_environment(cloud: Cloud) -> None:
         "RUNE_QUEUE_TIMEOUT_SECONDS",
         "RUNE_MAX_RUNTIME_SECONDS",
         "RUNE_MAX_COST_USD",
+        "RUNE_SPENDING_LIMITS",
         "RUNE_RUNNING_JOBS",
         "RUNE_API_TOKENS",
     ],

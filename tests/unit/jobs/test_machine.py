@@ -36,6 +36,7 @@ from rune.services.tick import JobTick
 from tests.builders import TENANT, FakeClock
 from tests.memory_job_store import MemoryJobStore
 from tests.memory_outbox import RecordingNotices
+from tests.spending import LARGE_LIMITS
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +45,7 @@ LIMITS = JobLimits(
     max_runtime=timedelta(hours=1),
     retention=timedelta(days=30),
     max_cost_micro_usd=10_000_000,
+    spending=LARGE_LIMITS,
 )
 SLOT_COUNT = 2
 
@@ -115,7 +117,9 @@ class Engine(RuleBasedStateMachine):
         self.workers: list[Worker] = []
         self.seen: dict[str, Job] = {}
         self.names = count(1)
-        self.job_service = JobService(self.store, self, self.clock, LIMITS, SLOT_COUNT)
+        self.job_service = JobService(
+            self.store, self, self.clock, LIMITS, SLOT_COUNT, budgets=self.store.budgets
+        )
         self.admission = Admission(self.store, self, self.clock, SLOT_COUNT)
         self.engine = engine.Engine(
             lane=Lane.MONEY,

@@ -14,6 +14,7 @@ from rune.jobs.store import ListedJob
 from rune.services import jobs as service_module
 from rune.services.jobs import LISTED_AT_ONCE, LONGEST_SEARCH_PAGES, JobLimits, JobPage, JobService
 from tests.builders import NOW, TENANT, FakeClock, RecordingQueue, a_job, after, an_ended_job
+from tests.memory_budget_store import MemoryBudgetStore
 from tests.memory_job_store import MemoryJobStore
 from tests.unit.jobs.stores import a_store, fill
 
@@ -26,7 +27,7 @@ LIMITS = JobLimits(
 
 
 def a_service(store: MemoryJobStore) -> JobService:
-    return JobService(store, RecordingQueue(), FakeClock(), LIMITS, slot_count=5)
+    return JobService(store, RecordingQueue(), FakeClock(), LIMITS, slot_count=5, budgets=MemoryBudgetStore())
 
 
 def old(seconds: int, **overrides: object) -> Job:

@@ -76,7 +76,9 @@ class Office:
 
     @property
     def service(self) -> JobService:
-        return JobService(self.store, self.queue, self.clock, LIMITS, slot_count=5)
+        return JobService(
+            self.store, self.queue, self.clock, LIMITS, slot_count=5, budgets=self.store.budgets
+        )
 
     @property
     def job(self) -> Job:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rune.money.limits import TenantSpending
 from rune.net.addresses import AddressPolicy
 from rune.tenants.document import BedrockSettings, HolmesSettings, TenantDocument
 from rune.tenants.entries import RefusedEntry
@@ -34,6 +35,11 @@ WHOLE: dict[str, object] = {
     "max_waiting_jobs": 40,
     "max_runtime_seconds": 5400,
     "max_cost_usd": 2.5,
+    "daily_budget_usd": 20,
+    "monthly_budget_usd": 200.5,
+    "max_machines": 3,
+    "max_usd_per_hour": 12,
+    "max_dph": 2.5,
     "keep_limit_seconds": 7200,
 }
 
@@ -75,6 +81,7 @@ def test_whole_document_is_understood() -> None:
     assert settings.keep_limit == timedelta(hours=2)
     assert (settings.weight, settings.max_running_jobs, settings.max_waiting_jobs) == (2, 3, 40)
     assert settings.max_runtime == timedelta(minutes=90)
+    assert TenantSpending.of(settings) == TenantSpending(20_000_000, 200_500_000, 3, 12_000_000, 2_500_000)
 
 
 def test_schema_and_reader_agree_on_what_a_whole_document_is() -> None:
@@ -230,6 +237,12 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"max_cost_usd": 10_001}, "max_cost_usd"),
     ({"max_cost_usd": True}, "max_cost_usd"),
     ({"max_cost_usd": "5"}, "max_cost_usd"),
+    ({"daily_budget_usd": -1}, "daily_budget_usd"),
+    ({"monthly_budget_usd": "unlimited"}, "monthly_budget_usd"),
+    ({"max_usd_per_hour": True}, "max_usd_per_hour"),
+    ({"max_dph": 1_000_001}, "max_dph"),
+    ({"max_machines": -1}, "max_machines"),
+    ({"max_machines": 1001}, "max_machines"),
     ({"max_runtime_seconds": 86_401}, "max_runtime_seconds"),
     ({"max_runtime_seconds": "an hour"}, "max_runtime_seconds"),
 ]
@@ -263,6 +276,11 @@ def test_rest_of_the_document_goes_on(wrong: dict[str, object], place: str) -> N
         ("max_waiting_jobs", (settings.max_waiting_jobs, whole.max_waiting_jobs)),
         ("max_runtime_seconds", (settings.max_runtime, whole.max_runtime)),
         ("max_cost_usd", (settings.max_cost_micro_usd, whole.max_cost_micro_usd)),
+        ("daily_budget_usd", (settings.daily_budget_micro_usd, whole.daily_budget_micro_usd)),
+        ("monthly_budget_usd", (settings.monthly_budget_micro_usd, whole.monthly_budget_micro_usd)),
+        ("max_machines", (settings.max_machines, whole.max_machines)),
+        ("max_usd_per_hour", (settings.max_micro_usd_per_hour, whole.max_micro_usd_per_hour)),
+        ("max_dph", (settings.max_dph_micro_usd, whole.max_dph_micro_usd)),
         ("keep_limit_seconds", (settings.keep_limit, whole.keep_limit)),
     ]:
         if section_name != section:
@@ -312,6 +330,11 @@ def test_null_is_understood_nowhere(section: str) -> None:
         "max_waiting_jobs": settings.max_waiting_jobs == 1,
         "max_runtime_seconds": settings.max_runtime == timedelta(minutes=1),
         "max_cost_usd": settings.max_cost_micro_usd == 10_000,
+        "daily_budget_usd": settings.daily_budget_micro_usd == 0,
+        "monthly_budget_usd": settings.monthly_budget_micro_usd == 0,
+        "max_machines": settings.max_machines == 0,
+        "max_usd_per_hour": settings.max_micro_usd_per_hour == 0,
+        "max_dph": settings.max_dph_micro_usd == 0,
         "keep_limit_seconds": settings.keep_limit == timedelta(minutes=1),
     }
     assert [name for name, is_without in without.items() if is_without] == [section]
@@ -340,6 +363,11 @@ def test_limit_that_is_not_understood_counts_as_the_least() -> None:
         "max_running_jobs",
         "max_waiting_jobs",
         "max_cost_usd",
+        "daily_budget_usd",
+        "monthly_budget_usd",
+        "max_machines",
+        "max_usd_per_hour",
+        "max_dph",
         "weight",
     )
 
@@ -349,6 +377,7 @@ def test_limit_that_is_not_understood_counts_as_the_least() -> None:
     assert (settings.keep_limit, settings.max_runtime) == (timedelta(minutes=1), timedelta(minutes=1))
     assert (settings.max_running_jobs, settings.max_waiting_jobs, settings.weight) == (1, 1, 1)
     assert settings.max_cost_micro_usd == 10_000
+    assert TenantSpending.of(settings) == TenantSpending(0, 0, 0, 0, 0)
 
 
 def test_tenant_without_limits_has_those_of_the_deployment() -> None:

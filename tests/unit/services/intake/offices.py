@@ -152,7 +152,9 @@ class Office:
 
     @property
     def orders(self) -> Orders:
-        jobs = JobService(self.store, self.queue, self.clock, LIMITS, slot_count=5)
+        jobs = JobService(
+            self.store, self.queue, self.clock, LIMITS, slot_count=5, budgets=self.store.budgets
+        )
         return Orders(jobs, self.tenants, EVERYWHERE, has_provider=False)
 
     @property
