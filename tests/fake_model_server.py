@@ -35,6 +35,7 @@ GENERATION = Generation(
     tokens=TokenCounts(12, 21, 4, 6, TokenCountSource.USAGE),
     stamps=Stamps(0, 50 * MS, 80 * MS, 100 * MS, 300 * MS, 1100 * MS, 1150 * MS),
     chunk_arrivals_ns=(100 * MS, 300 * MS, 1100 * MS),
+    chunk_chars=(1, 10, 10),
     server_timings=ServerTimings(1200.0, 150.0, 90.0, 840.0),
 )
 """21 tokens in three chunks, the first after 100 ms, the last after 1100 ms."""

@@ -38,7 +38,8 @@ def a_generation(
     cached_tokens: int | None = None,
     source: TokenCountSource = TokenCountSource.USAGE,
     timings: ServerTimings | None = None,
-    text: str = "An answer.",
+    text: str | None = None,
+    chunk_chars: Sequence[int] = (),
 ) -> Generation:
     """Return an answer whose first chunk comes after `ttft_ms`, and each other one a gap later."""
     sent_ns = CLOCK_START_NS + round(sent_ms * MS)
@@ -53,13 +54,15 @@ def a_generation(
         ended_ns=arrivals_ns[-1] + MS,
     )
     return Generation(
-        text=text,
+        # Three letters and a space for each token, as prose has.
+        text=" tok" * output_tokens if text is None else text,
         reasoning="",
         finish_reason=FinishReason.LENGTH,
         tokens=TokenCounts(input_tokens, output_tokens, cached_tokens, None, source),
         stamps=stamps,
         chunk_arrivals_ns=arrivals_ns,
         server_timings=timings or ServerTimings(),
+        chunk_chars=tuple(chunk_chars),
     )
 
 

@@ -101,7 +101,7 @@ def _ttft_to_server(answer: Generation) -> float:
 
 
 def _tpot_to_server(answer: Generation) -> float:
-    ours, own = time_per_output_token_ms(answer.stamps, answer.tokens), answer.server_timings.eval_ms
+    ours, own = time_per_output_token_ms(answer), answer.server_timings.eval_ms
     assert ours
     assert own
     return ours * answer.tokens.output_count / own

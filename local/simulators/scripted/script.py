@@ -32,6 +32,10 @@ class Script:
         Tokens in all, and per chunk: ten tokens make four chunks at 2.5, twenty at 0.5.
     reasoning_chunks
         The first so many chunks are reasoning.
+    thinking_chunks
+        The first so many chunks are text between `<think>` and `</think>`.
+    hidden_tokens
+        Counted with the others, and never sent.
     chunks_per_segment
         Chunks that are written together, when the last of them is due.
     ending, chunks_before_ending
@@ -52,6 +56,8 @@ class Script:
     output_tokens: int = 10
     tokens_per_chunk: float = 1.0
     reasoning_chunks: int = 0
+    thinking_chunks: int = 0
+    hidden_tokens: int = 0
     chunks_per_segment: int = 1
     ending: Ending = "complete"
     chunks_before_ending: int | None = None

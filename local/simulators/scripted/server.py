@@ -192,11 +192,20 @@ def _chunks(chat: Wire, script: Script, exchange: Exchange) -> Iterator[_Send]:
     waiting: list[_Send] = []
     for index, due_ms in zip(range(count), script.chunk_times_ms(), strict=False):
         is_reasoning = index < script.reasoning_chunks
-        data = chat.chunk(f" w{index}", is_reasoning=is_reasoning)
+        data = chat.chunk(_text(script, index), is_reasoning=is_reasoning)
         waiting.append(_Send(due_ms, ("reasoning" if is_reasoning else "text",), data))
         if len(waiting) == script.chunks_per_segment or index == count - 1:
             yield _joined(waiting)
             waiting = []
+
+
+def _text(script: Script, index: int) -> str:
+    """Return the text of a chunk: about four characters for each token, of which a number tells the chunk."""
+    text = f" w{index}" + " tok" * (round(script.tokens_per_chunk) - 1)
+    if script.thinking_chunks:
+        text = ("<think>" if index == 0 else "") + text
+        text += "</think>" if index == script.thinking_chunks - 1 else ""
+    return text
 
 
 def _joined(sends: list[_Send]) -> _Send:

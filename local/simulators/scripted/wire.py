@@ -56,8 +56,8 @@ class OpenAiWire(Wire):
         if script.has_usage:
             usage: dict[str, object] = {
                 "prompt_tokens": exchange.prompt_tokens,
-                "completion_tokens": exchange.output_tokens,
-                "total_tokens": exchange.prompt_tokens + exchange.output_tokens,
+                "completion_tokens": exchange.output_tokens + script.hidden_tokens,
+                "total_tokens": exchange.prompt_tokens + exchange.output_tokens + script.hidden_tokens,
             }
             if script.cached_tokens is not None:
                 usage["prompt_tokens_details"] = {"cached_tokens": script.cached_tokens}
@@ -96,7 +96,10 @@ class OllamaWire(Wire):
     @override
     def end(self, script: Script, exchange: Exchange) -> bytes:
         # Go leaves zeros out, so a server without counts has no members for them.
-        counts = {"prompt_eval_count": exchange.prompt_tokens, "eval_count": exchange.output_tokens}
+        counts = {
+            "prompt_eval_count": exchange.prompt_tokens,
+            "eval_count": exchange.output_tokens + script.hidden_tokens,
+        }
         empty = {"role": "assistant", "content": ""}
         return _line(message=empty, done=True, done_reason="stop", **(counts if script.has_usage else {}))
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from rune.bench.formulas import count_bursts
 from rune.bench.token_bounds import PROSE_BYTES_PER_TOKEN
 
 _BUFFERED_WITHIN_NS = 5_000_000
 _BUFFERED_RATIO = 0.9
 _MIN_CHUNKS = 8
+_MIN_IN_BURST = 2
 
 LONG_PROMPT_BYTES = 2000
 """From which length on a prompt is looked at for truncation: no server in use has so small a context."""
@@ -15,16 +17,19 @@ _TRUNCATED_RATIO = 0.5
 
 
 def is_buffered(arrivals_ns: Sequence[int]) -> bool:
-    """Return whether something on the way held the stream back and let it go at once.
+    """Return whether something on the way held the stream back and let much of it go at once.
 
-    So it is when over 90 % of the chunks come within 5 ms after the first. TTFT is then the whole answer's time and
-    ITL about 0, which says nothing of the model. False for fewer than 8 chunks, which may come together by chance.
+    So it is when nine of ten chunks come together with the one before, in one burst or in several: ITL is then
+    about 0, and TPOT is one between bursts, or none. Also when over 90 % of eight chunks or more come within 5 ms
+    after the first.
     """
-    if len(arrivals_ns) < _MIN_CHUNKS:
+    if len(arrivals_ns) < _MIN_IN_BURST:
         return False
+    if len(arrivals_ns) - count_bursts(arrivals_ns) >= _BUFFERED_RATIO * (len(arrivals_ns) - 1):
+        return True
     burst_ends_ns = arrivals_ns[0] + _BUFFERED_WITHIN_NS
     together_count = sum(arrival_ns <= burst_ends_ns for arrival_ns in arrivals_ns)
-    return together_count > _BUFFERED_RATIO * len(arrivals_ns)
+    return len(arrivals_ns) >= _MIN_CHUNKS and together_count > _BUFFERED_RATIO * len(arrivals_ns)
 
 
 def is_truncated(prompt_tokens: int | None, prompt_bytes: int, bytes_per_token: float | None) -> bool:

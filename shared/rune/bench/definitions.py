@@ -11,7 +11,10 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
     {
         "ttft_ms": "arrival of the first chunk with text, reasoning or a tool call - sending of the request",
         "ttfo_ms": "arrival of the first chunk with text - sending of the request",
-        "tpot_ms": "(e2el - ttft) / (output tokens - 1), per request with 2 tokens or more",
+        "tpot_ms": (
+            "(e2el - ttft) / (output tokens - those that came first, by their characters), per request with 2 "
+            "tokens or more that came at 2 instants or more; undefined where reasoning is hidden"
+        ),
         "itl_ms": "gaps between neighbouring chunks with content, of all requests together",
         "e2el_ms": "arrival of the last chunk with content - sending of the request",
         "client_queue_time_ms": "sending of the request - time at which it was due, of an open load",
@@ -102,8 +105,8 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
             "no other number, and those to come were not sent."
         ),
         "stream_buffered": (
-            "Answers came all at once, not as they were made: something on the way holds streams back, so times "
-            "per token say nothing."
+            "Answers came at once or in bursts, not as they were made: something on the way holds streams back, so "
+            "gaps between chunks say nothing, and times per token little."
         ),
         "prompt_truncated": "The server counted far fewer tokens than prompts have: it dropped some silently.",
         "client_overloaded": "RUNE's own event loop was over 5 ms late (p99): its stamps are doubtful.",
@@ -111,7 +114,10 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
             "Never were max_concurrency requests under way: there are too few of them, or the server answers "
             "faster than RUNE asks. The numbers are those of max_concurrent_requests."
         ),
-        "token_counts_estimated": "The server does not say how many tokens answers have; chunks were counted.",
+        "token_counts_estimated": (
+            "The server does not say how many tokens answers have: chunks were counted, or characters where chunks "
+            "are no tokens. Tokens have no price then."
+        ),
         "input_tokens_unknown": "The server did not say for each prompt how many tokens it has.",
         "prefix_cache_hits": (
             "Over a tenth of the prompts' tokens came from the server's cache: times to first token are shorter "
@@ -119,10 +125,13 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
         ),
         "short_answers": "Half of the answers have fewer than 16 tokens: times per token are mostly noise.",
         "reasoning_hidden": (
-            "The server counted tokens of reasoning that it did not send: times per token come out too short, and "
-            "times to first token hold the reasoning."
+            "The server counted tokens that it did not send, as those of hidden reasoning: such answers have no "
+            "time per token, and their times to first token hold the reasoning."
         ),
-        "empty_answers": "Some answers had no content; they have no latencies.",
+        "few_pieces": (
+            "Half of the longer answers came in fewer than 4 pieces: times per token are rough, or not defined."
+        ),
+        "empty_answers": "Some answers had no text beside what the model thought, and no tool call.",
         "arrivals_delayed": (
             "At least 5 % of the requests had a slot over 10 ms late, most often since max_concurrency were under "
             "way: the server had less load than request_rate_per_s says."

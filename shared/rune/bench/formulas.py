@@ -9,13 +9,20 @@ tokens, which is not the number of chunks.
 Every result is in the unit of its name, and None where the formula is not defined.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
-from rune.llm.protocol import Stamps, TokenCounts
+from rune.bench.reasoning import is_reasoning_hidden
+from rune.llm.protocol import Generation, Stamps, TokenCounts
 
 _NS_PER_MS = 1_000_000
 _MS_PER_SECOND = 1000
 _MIN_TOKENS_BETWEEN = 2
+_ABOUT_ONE = 1.3
+"""Tokens a chunk of a server that sends them one by one: a character may take two."""
+
+BURST_NS = 500_000
+"""Between chunks that came together: faster than that no model writes for one user."""
 
 
 def time_to_first_token_ms(stamps: Stamps) -> float | None:
@@ -44,16 +51,43 @@ def end_to_end_latency_ms(stamps: Stamps) -> float | None:
     return _elapsed_ms(stamps.sent_ns, stamps.last_content_ns)
 
 
-def time_per_output_token_ms(stamps: Stamps, tokens: TokenCounts) -> float | None:
-    """Return TPOT: (E2EL - TTFT) / (N - 1).
+def time_per_output_token_ms(generation: Generation) -> float | None:
+    """Return TPOT: (E2EL - TTFT) / (N - tokens that came first).
 
-    As vLLM's bench, and as aiperf's inter-token latency; guidellm's TPOT is E2EL / N. None for N < 2, and for
-    an answer without content.
+    As aiperf's inter-token latency. vLLM's bench divides by N - 1, which is the same where one token comes first;
+    guidellm's TPOT is E2EL / N. What came first is all chunks until the stream paused for the first time, with the
+    share of the tokens that they have of the characters. None for N < 2, for an answer that came at one instant,
+    and where the server counts tokens that it did not send: then nobody knows the time between tokens.
     """
-    between_ms = _elapsed_ms(stamps.first_content_ns, stamps.last_content_ns)
-    if between_ms is None or tokens.output_count < _MIN_TOKENS_BETWEEN:
+    arrivals_ns, token_count = generation.chunk_arrivals_ns, generation.tokens.output_count
+    first_count = _chunks_in_first_burst(arrivals_ns)
+    if (
+        token_count < _MIN_TOKENS_BETWEEN
+        or first_count == len(arrivals_ns)
+        or is_reasoning_hidden(generation)
+    ):
         return None
-    return between_ms / (tokens.output_count - 1)
+    later_count = token_count * (1 - _share_of_first(generation, first_count))
+    return (arrivals_ns[-1] - arrivals_ns[0]) / _NS_PER_MS / later_count if later_count > 0 else None
+
+
+def count_bursts(arrivals_ns: Sequence[int]) -> int:
+    """Return at how many instants chunks came: those within half a millisecond of the one before came together."""
+    if not arrivals_ns:
+        return 0
+    return 1 + sum(later - earlier > BURST_NS for earlier, later in pairwise(arrivals_ns))
+
+
+def _chunks_in_first_burst(arrivals_ns: Sequence[int]) -> int:
+    gaps = enumerate(pairwise(arrivals_ns), start=1)
+    return next((count for count, (earlier, later) in gaps if later - earlier > BURST_NS), len(arrivals_ns))
+
+
+def _share_of_first(generation: Generation, first_count: int) -> float:
+    chars, chunk_count = generation.chunk_chars, len(generation.chunk_arrivals_ns)
+    # A token a chunk needs no estimate by characters, of which tokens have more and less.
+    is_estimated = generation.tokens.output_count > _ABOUT_ONE * chunk_count and sum(chars) > 0
+    return sum(chars[:first_count]) / sum(chars) if is_estimated else first_count / chunk_count
 
 
 def output_throughput_tokens_per_s(stamps: Stamps, tokens: TokenCounts) -> float | None:
@@ -66,13 +100,12 @@ def output_throughput_tokens_per_s(stamps: Stamps, tokens: TokenCounts) -> float
     return tokens.output_count / duration_ms * _MS_PER_SECOND if duration_ms else None
 
 
-def output_tokens_per_s_per_user(stamps: Stamps, tokens: TokenCounts) -> float | None:
+def output_tokens_per_s_per_user(generation: Generation) -> float | None:
     """Return 1 / TPOT: how fast the text runs once it has begun.
 
-    As aiperf's output_token_throughput_per_user. None where TPOT is, and where all chunks came at one instant
-    (a proxy has held the stream back).
+    As aiperf's output_token_throughput_per_user. None where TPOT is.
     """
-    per_token_ms = time_per_output_token_ms(stamps, tokens)
+    per_token_ms = time_per_output_token_ms(generation)
     return _MS_PER_SECOND / per_token_ms if per_token_ms else None
 
 

@@ -53,7 +53,7 @@ class GoodputJudge:
         # vLLM's bench: an answer of one token has no time between tokens, and passes.
         if limits.tpot_ms is None or tokens.output_count <= 1:
             return True
-        per_token_ms = formulas.time_per_output_token_ms(stamps, tokens)
+        per_token_ms = formulas.time_per_output_token_ms(generation)
         return None if per_token_ms is None else per_token_ms <= limits.tpot_ms
 
     def _is_over(self, record: RequestRecord) -> bool:

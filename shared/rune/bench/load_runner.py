@@ -15,6 +15,7 @@ from rune.bench.loads import closed_load, open_load
 from rune.bench.records import Point, RecordStatus, RequestRecord
 from rune.bench.tasks import Task
 from rune.bench.token_bounds import PROSE_BYTES_PER_TOKEN
+from rune.bench.token_estimates import with_estimates
 from rune.clock import SystemClock, to_epoch_ms
 from rune.errors import RuneError, ServerOverloadedError
 from rune.llm.protocol import Generation, ModelServer, Stamps
@@ -137,12 +138,22 @@ class LoadRunner:
     async def records(self, bytes_per_token: float | None) -> tuple[RequestRecord, ...]:
         """Return what was measured, by number, and forget it; times count from the beginning of the run."""
         self._outcomes.sort(key=lambda outcome: outcome.number, reverse=True)
+        self._estimate_tokens()
         records: list[RequestRecord] = []
         while self._outcomes:  # taken out, so that a long answer's arrivals are not in memory twice
             records.append(self._record(self._outcomes.pop(), bytes_per_token))
             # Judging thousands of answers takes seconds, in which others on this loop have work to do.
             await asyncio.sleep(0)
         return tuple(records)
+
+    def _estimate_tokens(self) -> None:
+        """Give answers that no server counted the tokens that they probably have."""
+        answered = [each for each in self._outcomes if each.generation is not None]
+        estimated = with_estimates([each.generation for each in answered if each.generation is not None])
+        known = dict(zip((each.number for each in answered), estimated, strict=True))
+        self._outcomes = [
+            replace(each, generation=known.get(each.number, each.generation)) for each in self._outcomes
+        ]
 
     async def _ask(self, number: int, due_ns: int, slots: asyncio.Semaphore | None = None) -> None:
         asked = _Asked(number, due_ns)

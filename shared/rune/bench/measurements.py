@@ -13,10 +13,10 @@ def measurements_of(generation: Generation, workload: Workload) -> Measurements:
     return Measurements(
         ttft_ms=rounded(formulas.time_to_first_token_ms(stamps)),
         ttfo_ms=rounded(formulas.time_to_first_visible_token_ms(stamps)),
-        tpot_ms=rounded(formulas.time_per_output_token_ms(stamps, tokens)),
+        tpot_ms=rounded(formulas.time_per_output_token_ms(generation)),
         e2el_ms=rounded(formulas.end_to_end_latency_ms(stamps)),
         output_throughput_tokens_per_s=rounded(formulas.output_throughput_tokens_per_s(stamps, tokens)),
-        output_tokens_per_s_per_user=rounded(formulas.output_tokens_per_s_per_user(stamps, tokens)),
+        output_tokens_per_s_per_user=rounded(formulas.output_tokens_per_s_per_user(generation)),
         input_tokens=tokens.prompt_count,
         output_tokens=tokens.output_count,
         cached_tokens=tokens.cached_count,

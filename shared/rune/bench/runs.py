@@ -15,10 +15,11 @@ from typing import Literal
 
 from rune.bench import formulas, timeline
 from rune.bench.goodput import GoodputJudge, lateness_ms
+from rune.bench.reasoning import is_reasoning_hidden
 from rune.bench.records import MeasuredPoint, RequestRecord
 from rune.bench.rounding import DECIMALS, rounded
 from rune.bench.server_side import server_side_of
-from rune.bench.statistics import describe, independent_count
+from rune.bench.statistics import describe, independent_count, low_percentiles
 from rune.contracts import Distribution, Expectation, GoodputLimits, QualityReport, RunReport
 from rune.errors import ServerOverloadedError
 from rune.llm.protocol import Generation, Stamps
@@ -32,6 +33,7 @@ STALL_NS = 2_000_000_000
 STALL_RATIO = 20
 LOOP_LAG_LIMIT_MS = 5.0
 SHORT_ANSWER_TOKENS = 16
+FEW_PIECES = 4
 CACHE_HIT_RATIO = 0.1
 LATE_ARRIVAL_MS = 10.0
 LATE_ARRIVAL_RATIO = 0.05
@@ -210,14 +212,12 @@ class _Fold:
             good_ratio=self.good_ratio(),
             ttft_ms=_in_order(map(formulas.time_to_first_token_ms, stamps)),
             ttfo_ms=_in_order(map(formulas.time_to_first_visible_token_ms, stamps)),
-            tpot_ms=_in_order(
-                formulas.time_per_output_token_ms(g.stamps, g.tokens) for g in self.generations
-            ),
+            tpot_ms=_in_order(map(formulas.time_per_output_token_ms, self.generations)),
             itl_ms=_described(self.gaps_ms()),
             e2el_ms=_in_order(map(formulas.end_to_end_latency_ms, stamps)),
             client_queue_time_ms=_in_order(self.queue_times_ms),
-            output_tokens_per_s_per_user=_in_order(
-                formulas.output_tokens_per_s_per_user(g.stamps, g.tokens) for g in self.generations
+            output_tokens_per_s_per_user=_with_low_tail(
+                map(formulas.output_tokens_per_s_per_user, self.generations)
             ),
             input_tokens=_described(map(float, self.input_tokens)),
             output_tokens=_described(map(float, self.output_tokens)),
@@ -257,6 +257,12 @@ class _Fold:
         tokens_per_chunk = self.mean_tokens_per_chunk() or 0.0
         partial = (timeline.partial_arrivals(record, tokens_per_chunk) for record in self.measured.records)
         return [*self.arrivals, *chain.from_iterable(partial)]
+
+    def has_few_pieces(self) -> bool:
+        """Return whether half of the answers came in so few pieces that their time per token is rough."""
+        long = [g for g in self.generations if g.tokens.output_count >= SHORT_ANSWER_TOKENS]
+        few = sum(formulas.count_bursts(g.chunk_arrivals_ns) < FEW_PIECES for g in long)
+        return bool(few) and 2 * few >= len(long)
 
     def has_few_waves(self) -> bool:
         """Return whether ramp and drain of a closed load are a large share of it."""
@@ -324,12 +330,13 @@ class _Fold:
             "prompt_truncated": any(record.is_truncated for record in self.completed),
             "client_overloaded": lag_ms is not None and lag_ms > LOOP_LAG_LIMIT_MS,
             "concurrency_not_reached": self.is_underloaded(),
-            "token_counts_estimated": "chunks" in sources,
+            "token_counts_estimated": bool({"chunks", "characters"} & sources),
             "input_tokens_unknown": len(self.input_tokens) < len(self.generations),
             "prefix_cache_hits": (self.cached_tokens or 0) > CACHE_HIT_RATIO * total_input,
             "short_answers": outputs is not None and outputs.median < SHORT_ANSWER_TOKENS,
-            "reasoning_hidden": any(g.tokens.reasoning_count and not g.reasoning for g in self.generations),
-            "empty_answers": any(g.stamps.first_content_ns is None for g in self.generations),
+            "few_pieces": self.has_few_pieces(),
+            "reasoning_hidden": any(map(is_reasoning_hidden, self.generations)),
+            "empty_answers": any(not (g.text.strip() or g.tool_calls) for g in self.generations),
             "arrivals_delayed": bool(late_count) and late_count >= LATE_ARRIVAL_RATIO * len(delays_ms),
             "server_throttled": ServerOverloadedError.code in _errors_by_class(self.measured.records),
         }
@@ -349,7 +356,7 @@ def _errors_by_class(records: Sequence[RequestRecord]) -> dict[str, int]:
 
 def _token_count_source(
     generations: Sequence[Generation],
-) -> Literal["usage", "server", "chunks", "mixed"] | None:
+) -> Literal["usage", "server", "chunks", "characters", "mixed"] | None:
     sources = {generation.tokens.source for generation in generations}
     if len(sources) > 1:
         return "mixed"
@@ -371,3 +378,10 @@ def _in_order(values: Iterable[float | None]) -> Distribution | None:
     known = [value for value in values if value is not None]
     whole = _described(known)
     return whole and whole.model_copy(update={"independent_count": independent_count(known)})
+
+
+def _with_low_tail(values: Iterable[float | None]) -> Distribution | None:
+    """Return the same of a number of which the low values are the bad ones."""
+    known = [value for value in values if value is not None]
+    whole = _in_order(known)
+    return whole and whole.model_copy(update={n: rounded(v) for n, v in low_percentiles(known).items()})

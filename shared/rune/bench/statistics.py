@@ -55,6 +55,15 @@ def describe(values: Sequence[float]) -> Distribution | None:
     )
 
 
+def low_percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    """Return p10, p5 and p1 as `Distribution` names them; None below the samples that p90, p95 and p99 need."""
+    ordered = sorted(values)
+    return {
+        f"p{100 - percent}": _percentile(ordered, 100 - percent) if len(ordered) >= least else None
+        for percent, least in MIN_SAMPLES.items()
+    }
+
+
 def independent_count(values: Sequence[float]) -> int | None:
     """Return how many independent values these are worth, given in the order in which they came; None below two.
 

@@ -39,6 +39,10 @@ class Distribution(Document):
 
     Requests that wait in one queue are late together; comparisons count them as no more than they are worth.
     """
+    p10: float | None = None
+    """Of numbers of which the low values are the bad ones; null for all others."""
+    p5: float | None = None
+    p1: float | None = None
 
 
 class QualityReport(Document):
@@ -113,8 +117,8 @@ class RunReport(Document):
     total_input_tokens: int
     total_output_tokens: int
     total_cached_tokens: int | None
-    token_count_source: Literal["usage", "server", "chunks", "mixed"] | None
-    """Who counted the output's tokens; `chunks` is an estimate."""
+    token_count_source: Literal["usage", "server", "chunks", "characters", "mixed"] | None
+    """Who counted the output's tokens; `chunks` and `characters` are estimates."""
     request_throughput_per_s: float | None
     output_throughput_tokens_per_s: float | None
     """Output tokens of all completed requests / duration, ramp and drain included."""
@@ -139,7 +143,7 @@ class RunReport(Document):
     client_queue_time_ms: Distribution | None
     """Due time to sending, of an open load: what a closed loop would hide. `ttft_ms` begins at the sending."""
     output_tokens_per_s_per_user: Distribution | None
-    """1 / TPOT of each request."""
+    """1 / TPOT of each request. The slow users are in `p10`, `p5` and `p1`."""
     input_tokens: Distribution | None
     output_tokens: Distribution | None
     mean_tokens_per_chunk: float | None
@@ -147,7 +151,8 @@ class RunReport(Document):
     max_output_tokens_per_s: float | None
     """Busiest second."""
     stream_buffered_count: int
-    """Answers of which over 90 % came within 5 ms of the first chunk: something on the way holds streams back."""
+    """Answers of which nine of ten chunks came together with the one before, or within 5 ms of the first: something
+    on the way holds streams back."""
     prompt_truncated_count: int
     """Prompts of which the server counted far fewer tokens than they have: it dropped some without a word."""
     server_side: ServerSide

@@ -41,7 +41,7 @@ class Measurements(Document):
     ttfo_ms: float | None
     """Request sent to first chunk with text: what a reader of a reasoning model waits."""
     tpot_ms: float | None
-    """(end-to-end latency - time to first token) / (output tokens - 1)."""
+    """(end-to-end latency - time to first token) / (output tokens - those that came first)."""
     e2el_ms: float | None
     """Request sent to last chunk with content."""
     output_throughput_tokens_per_s: float | None
@@ -52,8 +52,8 @@ class Measurements(Document):
     output_tokens: int
     cached_tokens: int | None
     reasoning_tokens: int | None
-    token_count_source: Literal["usage", "server", "chunks"]
-    """Who counted: the server's usage field, its timings, or RUNE by chunks, which is an estimate."""
+    token_count_source: Literal["usage", "server", "chunks", "characters"]
+    """Who counted: the server's usage field, its timings, or RUNE by chunks or characters, which are estimates."""
     finish_reason: Literal["stop", "length", "tool_calls", "content_filter", "other"]
     server_side: ServerSide
 

@@ -16,6 +16,7 @@ from rune.llm.protocol import (
     TokenCountSource,
     ToolCall,
 )
+from rune.llm.thinking import visible_from
 
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,
@@ -51,6 +52,9 @@ class AnswerInProgress:
         self._texts: list[str] = []
         self._reasonings: list[str] = []
         self._arrivals_ns: list[int] = []
+        self._text_chars: list[int] = []
+        self._reasoning_chars: list[int] = []
+        self._has_hidden_reasoning = False
         self._first_chunk_ns: int | None = None
         self._first_visible_ns: int | None = None
         self._has_tool_call = False
@@ -77,7 +81,13 @@ class AnswerInProgress:
             self._reasonings.append(reasoning)
         self._has_tool_call |= has_tool_call
         self._arrivals_ns.append(arrived_ns)
+        self._text_chars.append(len(text))
+        self._reasoning_chars.append(len(reasoning))
         self._on_chunk(len(self._arrivals_ns))
+
+    def hide_reasoning(self) -> None:
+        """Note that the server keeps a part of the reasoning to itself."""
+        self._has_hidden_reasoning = True
 
     def finish(self, word: str) -> None:
         """Note the finish reason as the server calls it."""
@@ -123,10 +133,11 @@ class AnswerInProgress:
         """
         if self._finish_word is None or self._first_chunk_ns is None:
             raise StreamTruncatedError("The server ended its answer without saying why.")
-        arrivals_ns = self._arrivals_ns
+        arrivals_ns, text = self._arrivals_ns, "".join(self._texts)
+        visible_at = visible_from(text)
         return Generation(
-            text=mend_text("".join(self._texts)),
-            reasoning=mend_text("".join(self._reasonings)),
+            text=mend_text(text[visible_at:]),
+            reasoning=mend_text("".join(self._reasonings) + text[:visible_at]),
             finish_reason=self._finish_reason(self._finish_word),
             tokens=tokens,
             stamps=Stamps(
@@ -134,14 +145,25 @@ class AnswerInProgress:
                 headers_ns=self._headers_ns,
                 first_chunk_ns=self._first_chunk_ns,
                 first_content_ns=arrivals_ns[0] if arrivals_ns else None,
-                first_visible_ns=self._first_visible_ns,
+                first_visible_ns=self._first_visible_at(visible_at) if visible_at else self._first_visible_ns,
                 last_content_ns=arrivals_ns[-1] if arrivals_ns else None,
                 ended_ns=ended_ns,
             ),
             chunk_arrivals_ns=tuple(arrivals_ns),
             server_timings=timings,
             tool_calls=tool_calls,
+            chunk_chars=tuple(map(sum, zip(self._text_chars, self._reasoning_chars, strict=True))),
+            has_hidden_reasoning=self._has_hidden_reasoning,
         )
+
+    def _first_visible_at(self, visible_at: int) -> int | None:
+        """Return when the character of the text came with which the visible answer begins."""
+        until = 0
+        for chars, arrived_ns in zip(self._text_chars, self._arrivals_ns, strict=True):
+            until += chars
+            if until > visible_at:
+                return arrived_ns
+        return None
 
     def _finish_reason(self, word: str) -> FinishReason:
         if word in _GIVEN_UP:

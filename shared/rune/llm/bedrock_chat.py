@@ -175,6 +175,8 @@ class ConverseAnswer:
         arguments = read_text(as_object(delta.get("toolUse")), "input")
         if arguments:
             self._calls.add({"index": index, "function": {"arguments": arguments}})
+        if "redactedContent" in as_object(delta.get("reasoningContent")):
+            self._answer.hide_reasoning()
         self._add(
             arrived_ns,
             text=read_text(delta, "text"),

@@ -82,10 +82,12 @@ class ChatStream:
             self._calls.add(fragment)
         self._answer.add_content(
             frame.arrived_ns,
-            text=read_text(delta, "content"),
+            text=read_text(delta, "content") or _read_parts(delta, "text"),
             # `reasoning` is sent by vLLM and Ollama, `reasoning_content` by llama.cpp and older vLLM. A server that
             # sends both sends the same text twice.
-            reasoning=read_text(delta, "reasoning") or read_text(delta, "reasoning_content"),
+            reasoning=read_text(delta, "reasoning")
+            or read_text(delta, "reasoning_content")
+            or _read_parts(delta, "thinking"),
             has_tool_call=bool(fragments),
         )
         if reason := read_text(choice, "finish_reason"):
@@ -131,6 +133,21 @@ def _write_message(turn: Message) -> dict[str, object]:
         "content": turn.content or None,
         "tool_calls": [write_openai_call(call) for call in turn.tool_calls],
     }
+
+
+def _read_parts(delta: Mapping[str, object], kind: str) -> str:
+    """Return the text of all parts of a kind, where `content` is a list of parts (Mistral).
+
+    A part of thinking holds a list of parts with text itself.
+    """
+    parts = [as_object(part) for part in as_list(delta.get("content"))]
+    chosen = [part for part in parts if read_text(part, "type") == kind]
+    if kind == "thinking":
+        inner = [as_object(each) for part in chosen for each in as_list(part.get("thinking"))]
+        return "".join(
+            [*(read_text(part, "thinking") for part in chosen), *(read_text(each, "text") for each in inner)]
+        )
+    return "".join(read_text(part, "text") for part in chosen)
 
 
 def _read_fragments(delta: Mapping[str, object]) -> list[object]:

@@ -133,11 +133,13 @@ class Stamps:
 
 
 class TokenCountSource(StrEnum):
-    """Who counted the tokens: the server's usage field, its timings, or RUNE by chunks; the most exact first."""
+    """Who counted the tokens: the server's usage field, its timings, or RUNE, by chunks or by characters."""
 
     USAGE = "usage"
     SERVER = "server"
     CHUNKS = "chunks"
+    CHARACTERS = "characters"
+    """An estimate for chunks of several tokens each; see `rune.bench.token_estimates`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +180,15 @@ class Generation:
 
     Attributes
     ----------
+    text, reasoning
+        What the model thought aloud before its answer (`<think>`) is a part of the reasoning, wherever the server
+        put it.
     chunk_arrivals_ns
         Arrival of every chunk with content, on the clock of `stamps`.
+    chunk_chars
+        Characters of text and reasoning in each of these chunks; empty where they are not known.
+    has_hidden_reasoning
+        Whether the server said that it keeps a part of the reasoning to itself.
     """
 
     text: str
@@ -190,6 +199,8 @@ class Generation:
     chunk_arrivals_ns: tuple[int, ...]
     server_timings: ServerTimings
     tool_calls: tuple[ToolCall, ...] = ()
+    chunk_chars: tuple[int, ...] = ()
+    has_hidden_reasoning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

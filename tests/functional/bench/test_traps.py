@@ -11,7 +11,7 @@ from local.simulators.scripted import Script
 from rune.bench.prompts import make_prompts
 from rune.bench.records import Point
 from rune.bench.tasks import Task
-from rune.contracts.workloads import Workload
+from rune.contracts.workloads import GoodputLimits, Workload
 from tests.functional.bench.serving import Served
 from tests.functional.bench.truth import TASK, Trial, learn, measure
 
@@ -99,10 +99,38 @@ ANSWERS: dict[str, tuple[Script, Sees, object]] = {
         lambda trial: trial.report.stream_buffered_count,
         0,
     ),
-    "a short answer that comes at once is not called buffered": (
-        Script(is_buffered=True, output_tokens=7),
+    "a short answer that comes at once is found out too": (
+        Script(is_buffered=True, output_tokens=5),
+        lambda trial: (trial.report.stream_buffered_count, trial.report.tpot_ms),
+        (4, None),
+    ),
+    "a stream that is let go twenty tokens at a time is found out": (
+        Script(output_tokens=60, chunks_per_segment=20),
         lambda trial: trial.report.stream_buffered_count,
-        0,
+        4,
+    ),
+    "an answer in one piece has no time per token": (
+        Script(output_tokens=50, tokens_per_chunk=50.0),
+        lambda trial: (trial.report.tpot_ms, trial.report.good_ratio, "few_pieces" in trial.report.warnings),
+        (None, None, True),
+    ),
+    "tokens that are counted and not sent have no time": (
+        Script(output_tokens=20, hidden_tokens=400),
+        lambda trial: (trial.report.tpot_ms, "reasoning_hidden" in trial.report.warnings),
+        (None, True),
+    ),
+    "pieces of ten tokens without usage are not ten tokens": (
+        Script(has_usage=False, output_tokens=100, tokens_per_chunk=10.0),
+        lambda trial: (trial.report.token_count_source, trial.report.total_output_tokens),
+        ("characters", pytest.approx(400, rel=0.05)),
+    ),
+    "what a model thinks aloud is no visible answer": (
+        Script(ttft_ms=20.0, gap_ms=20.0, output_tokens=8, thinking_chunks=4),
+        lambda trial: (
+            trial.report.ttfo_ms and trial.report.ttfo_ms.min >= least_ttft_ms(trial) + 70,
+            {record.generation.text for record in trial.records if record.generation},
+        ),
+        (True, {"w4 w5 w6 w7"}),
     ),
 }
 
@@ -112,7 +140,7 @@ ANSWERS: dict[str, tuple[Script, Sees, object]] = {
 def test_trap_is_caught(kind: str, name: str) -> None:
     script, see, expected = ANSWERS[name]
 
-    assert see(measure(kind, Served(script))) == expected
+    assert see(measure(kind, Served(script), goodput=GoodputLimits(tpot_ms=1000.0))) == expected
 
 
 def test_role_without_content_is_no_first_token() -> None:

@@ -40,10 +40,12 @@ SERVERS = {
     "half a token a chunk, four chunks a segment": Served(
         replace(BASE, output_tokens=8, tokens_per_chunk=0.5, chunks_per_segment=4)
     ),
+    "ten tokens a chunk": Served(replace(BASE, output_tokens=60, tokens_per_chunk=10.0, gap_ms=(30.0, 50.0))),
+    "twenty let go at a time": Served(replace(BASE, output_tokens=80, gap_ms=3.0, chunks_per_segment=20)),
     "a queue in the server": Served(BASE, slots=2),
     "48 at a time": Served(replace(BASE, ttft_ms=150.0, gap_ms=(30.0, 34.0), output_tokens=12)),
 }
-CASES = [(kind, served, 4) for kind in KINDS for served in list(SERVERS)[:3]]
+CASES = [(kind, served, 4) for kind in KINDS for served in list(SERVERS)[:5]]
 CASES += [("openai", "a queue in the server", 4), ("openai", "48 at a time", 48)]
 
 type Record = Callable[[str, object], None]

@@ -152,9 +152,17 @@ class Truth:
             ttft_ms=(first_ns - exchange.received_ns) / MS,
             ttfo_ms=(exchange.times_ns("text")[0] - exchange.received_ns) / MS,
             e2el_ms=(last_ns - exchange.received_ns) / MS,
-            tpot_ms=(last_ns - first_ns) / MS / (exchange.output_tokens - 1),
+            # All chunks have equally many tokens. Those that were sent with the first one came with it.
+            tpot_ms=(last_ns - first_ns)
+            / MS
+            / exchange.output_tokens
+            / (1 - _together(chunks_ns) / len(chunks_ns)),
             gaps_ms=tuple((later - earlier) / MS for earlier, later in pairwise(chunks_ns)),
         )
+
+
+def _together(chunks_ns: Sequence[int]) -> int:
+    return sum(sent_ns - chunks_ns[0] < MS for sent_ns in chunks_ns)
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,22 @@ def arrivals_ns(*times_ms: float) -> list[int]:
     ("times_ms", "expected"),
     [
         ([0.0] * 8, True),
-        ([0.0] * 7, False),  # too few to tell
+        ([0.0] * 5, True),
+        ([0.0] * 2, True),
+        ([0.0], False),  # nothing came together
+        ([20.0 * (number // 20) for number in range(100)], True),  # let go twenty at a time
+        ([20.0 * (number // 4) for number in range(16)], False),  # four in a segment
+        ([2.0 * number for number in range(5)], False),
         ([], False),
         ([0.1 * number for number in range(40)], True),
         ([20.0 * number for number in range(40)], False),
         ([0.0] * 19 + [900.0], True),  # 95 % at once
-        ([0.0] * 9 + [900.0], False),  # 90 % are not over 90 %
+        ([0.6 * number for number in range(8)] + [9.0, 14.0], False),  # fast, and not at once
         ([0.0] * 10 + [5.0], True),
-        ([0.0] * 9 + [5.1, 5.2], False),
+        ([0.6 * number for number in range(9)] + [9.0, 14.0], False),
     ],
 )
-def test_stream_is_buffered_when_over_nine_tenths_come_within_5_ms(
-    times_ms: list[float], expected: bool
-) -> None:
+def test_stream_is_buffered_when_nine_tenths_come_together(times_ms: list[float], expected: bool) -> None:
     assert is_buffered(arrivals_ns(*times_ms)) is expected
 
 

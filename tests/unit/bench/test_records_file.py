@@ -14,6 +14,7 @@ def test_a_completed_request_is_a_line_with_all_its_evidence() -> None:
         ttft_ms=100.1234,
         gaps_ms=[10, 20.0006],
         output_tokens=4,
+        text="An answer.",
         cached_tokens=5,
         timings=ServerTimings(load_ms=1.23456, prompt_eval_ms=20, eval_ms=30),
     )
@@ -37,7 +38,7 @@ def test_a_completed_request_is_a_line_with_all_its_evidence() -> None:
         "first_chunk_ms": 1.0,
         "ttft_ms": 100.123,
         "ttfo_ms": 100.123,
-        "tpot_ms": 10.0,
+        "tpot_ms": 11.25,
         "e2el_ms": 130.124,
         "itl_ms": [10.0, 20.001],
         "input_tokens": 50,
@@ -49,6 +50,7 @@ def test_a_completed_request_is_a_line_with_all_its_evidence() -> None:
         "server_load_ms": 1.235,
         "server_prompt_eval_ms": 20,
         "server_eval_ms": 30,
+        "reasoning_chars": 0,
         "answer": "An answer.",
         "answer_chars": 10,
     }

@@ -37,7 +37,32 @@ def test_answer_is_whole_when_all_kinds_of_chunks_have_come() -> None:
         stamps=Stamps(1, 2, 3, 4, 5, 6, 9),
         chunk_arrivals_ns=(4, 5, 6),
         server_timings=TIMINGS,
+        chunk_chars=(2, 1, 1),
     )
+
+
+def test_visible_answer_begins_after_what_the_model_thought_aloud() -> None:
+    answer = begin()
+    answer.add_chunk(3)
+    for at_ns, text in ((4, "<thi"), (5, "nk>Hm, 42?"), (6, "</think>"), (7, "\n\n"), (8, "Seven"), (9, ".")):
+        answer.add_content(at_ns, text=text, reasoning="", has_tool_call=False)
+    answer.finish("stop")
+
+    generation = answer.complete(10, TOKENS, TIMINGS)
+
+    assert (generation.text, generation.reasoning) == ("Seven.", "<think>Hm, 42?</think>\n\n")
+    assert (generation.stamps.first_content_ns, generation.stamps.first_visible_ns) == (4, 8)
+
+
+def test_thought_without_an_end_leaves_no_visible_answer() -> None:
+    answer = begin()
+    answer.add_chunk(3)
+    answer.add_content(4, text="<think>The answer is 42", reasoning="", has_tool_call=False)
+    answer.finish("length")
+
+    generation = answer.complete(10, TOKENS, TIMINGS)
+
+    assert (generation.text, generation.stamps.first_visible_ns) == ("", None)
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,15 @@ def test_answer_is_added_up() -> None:
         stamps=Stamps(0, 1, 2, 3, 6, 7, 99),
         chunk_arrivals_ns=(3, 6, 7),
         server_timings=ServerTimings(total_ms=321.0),
+        chunk_chars=(3, 4, 5),
     )
+
+
+def test_reasoning_that_bedrock_keeps_to_itself_is_noted() -> None:
+    redacted = delta(reasoningContent={"redactedContent": b"..."})
+
+    assert read(START, redacted, delta(1, text="Two."), STOP, COUNTED).has_hidden_reasoning
+    assert not read(START, delta(1, text="Two."), STOP, COUNTED).has_hidden_reasoning
 
 
 def test_calls_are_put_together_by_their_block() -> None:

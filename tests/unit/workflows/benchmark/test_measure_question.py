@@ -233,7 +233,7 @@ def test_report_has_one_run_of_one_request() -> None:
 
     (run,) = whole.runs
     assert (run.completed, run.num_warmups, run.total_output_tokens, run.rtt_ms) == (1, 0, 21, 1.5)
-    assert (run.loop_lag_p99_ms, run.warnings) == (0.5, ["few_samples", "prefix_cache_hits"])
+    assert (run.loop_lag_p99_ms, run.warnings) == (0.5, ["few_samples", "prefix_cache_hits", "few_pieces"])
     assert run.ttft_ms is not None
     assert run.e2el_ms is not None
     assert (run.ttft_ms.median, run.e2el_ms.median) == (100.0, 1100.0)
