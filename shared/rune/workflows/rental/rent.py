@@ -159,14 +159,16 @@ class RentStep:
         Raises
         ------
         CreditReservedError
-            There still is too little: a search would be in vain, and a key is granted few of them a day.
+            Others still keep too much: a search would be in vain, and a key is granted few of them a day. Where the
+            credit alone is too little by now, none of theirs will come back, and the search finds that out.
         """
         if CREDIT_NEEDED not in job.progress:
             return None
         account = await self._dependencies.provider.read_account()
         credit = account.credit_micro_usd
+        needed = job.progress[CREDIT_NEEDED]
         reserved = self._dependencies.rental_store.read_reserved_micro_usd()
-        if credit is not None and reserved + job.progress[CREDIT_NEEDED] > credit:
+        if credit is not None and needed <= credit < reserved + needed:
             raise CreditReservedError("The account's credit is kept for machines that are rented now.")
         return account
 

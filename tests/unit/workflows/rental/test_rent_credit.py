@@ -99,6 +99,16 @@ def test_rent_waits_when_the_credit_is_kept_for_other_machines() -> None:
     assert isinstance(world.run(replace(JOB, progress=needed)), Next)
 
 
+def test_rent_waits_no_longer_when_others_have_used_up_the_credit() -> None:
+    world = a_world(a_rental_of(OTHER_JOB_ID, tenant="acme", reserved_micro_usd=80_000))
+    world.market.credit_usd = LEAST_USD - MICRO
+
+    outcome = world.run(replace(JOB, progress={"credit_needed_micro_usd": int(LEAST_USD * 1_000_000)}))
+
+    assert isinstance(outcome, Failed)
+    assert outcome.code == "no_credit"
+
+
 def test_rent_waits_when_another_job_reserves_first() -> None:
     world = a_world()
     world.market.credit_usd = Decimal("0.1")
