@@ -17,7 +17,6 @@ from tests.simulation.faults import Fault
 from tests.simulation.notifier import FaultyOutbox
 from tests.simulation.provider import STAGE
 from tests.simulation.rental_store import FaultyCreditStore, FaultyRentalStore
-from tests.simulation.slots import job_slots
 from tests.simulation.table import FaultyStore
 from tests.simulation.timing import Ending, SkewedClock, pause, resume
 
@@ -59,7 +58,7 @@ class Janitor:
         def may_go_on() -> bool:
             return has_more_than(TIME_TO_STOP_SECONDS)
 
-        admission = Admission(store, world.queue, clock, job_slots())
+        admission = Admission(store, world.queue, clock, world.job_slots)
         notices = NoticeSweep(FaultyOutbox(world), world.notices, clock)
         tick = JobTick(LateJobSweep(store, world.queue, clock, admission), admission, notices)
         tick.send_releases(may_go_on)

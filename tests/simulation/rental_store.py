@@ -52,7 +52,11 @@ class WatchedRentalStore(MemoryRentalStore):
         Rentals of lost orders that were given up because both looks were at listings which had lost rows unseen.
     happened
         What became of each whose machine is known, in order: the words of its events.
+    counts_credit
+        Whether what the living have reserved counts against the credit.
     """
+
+    counts_credit = True
 
     def __init__(self, world: World, account: Account, unguarded: Collection[Guard]) -> None:
         super().__init__(outbox=world.table.outbox)
@@ -67,12 +71,16 @@ class WatchedRentalStore(MemoryRentalStore):
 
     @override
     def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
-        is_new = super().open(rental, credit_micro_usd)
+        is_new = super().open(rental, credit_micro_usd if self.counts_credit else None)
         job = self._world.table.jobs.get(rental.job_id)
         if is_new and (job is None or not job.is_active or job.is_releasing):
             # Whoever writes this stood still for minutes. Nobody can keep it from that, so it is the janitor's.
             self.strays.add(rental.rental_id)
         return is_new
+
+    @override
+    def read_reserved_micro_usd(self) -> int:
+        return super().read_reserved_micro_usd() if self.counts_credit else 0
 
     @override
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:

@@ -24,7 +24,6 @@ from tests.simulation.measuring import measuring_tools
 from tests.simulation.metering import Meter
 from tests.simulation.requests import TENANTS
 from tests.simulation.servers import open_server
-from tests.simulation.slots import job_slots
 from tests.simulation.table import FaultyStore
 from tests.simulation.timing import SkewedClock, Sleep, pause
 
@@ -63,7 +62,7 @@ class Worker:
             ),
             run_step=self.run_step,
             pause=pause,
-            admission=Admission(store, world.queue, clock, job_slots()),
+            admission=Admission(store, world.queue, clock, world.job_slots),
         )
 
     async def take_turn(self, message: StepMessage) -> None:

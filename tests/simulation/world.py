@@ -44,6 +44,9 @@ from tests.simulation.timing import START, SkewedClock
 STALLED_TICKS = 4
 """Of the janitor while a process stands still."""
 
+UNLIMITED_SLOTS = 1000
+"""More than any run has jobs."""
+
 DEEPEST_STALL = 4
 """How many processes may stand still at once, one inside the other's standstill."""
 
@@ -61,6 +64,8 @@ class World:
         The provider as the deployment finds it; None for a deployment that rents nothing.
     neighbour
         Another deployment with the same account, whose provider it shares.
+    has_capacity_rules
+        Whether a job needs a slot before it rents, and reserves credit. Until November 2026 neither was so.
     """
 
     def __init__(
@@ -72,8 +77,10 @@ class World:
         unguarded: Collection[Guard] = (),
         vastai: VastaiSettings | None = None,
         neighbour: World | None = None,
+        has_capacity_rules: bool = True,
     ) -> None:
         self.random = random.Random(seed)
+        self.job_slots = job_slots() if has_capacity_rules else UNLIMITED_SLOTS
         self.odds = odds
         self.planned = planned or {}
         self.now = START
@@ -96,13 +103,15 @@ class World:
         self.table.outbox = WatchedOutbox(self, unguarded)
         shared = neighbour.account if neighbour else None
         self.account: Account | None = Account(self, vastai, unguarded, shared) if vastai else None
+        if self.account is not None:
+            self.account.rental_store.counts_credit = has_capacity_rules
         self.queue = SimulatedQueue(self)
         self.notices = SimulatedNotices(self)
         self.janitor = Janitor(self)
         clock = SkewedClock(self)
         store = TellingStore(FaultyStore(self, overlap=True), self.notices)
         self.job_service = JobService(
-            store, self.queue, clock, LIMITS, job_slots(), budgets=FaultyBudgets(self)
+            store, self.queue, clock, LIMITS, self.job_slots, budgets=FaultyBudgets(self)
         )
         self.at(TICK_SECONDS, self.janitor.tick)
 
