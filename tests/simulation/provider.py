@@ -70,6 +70,8 @@ class Account:
         For the next orders: how long each is under way, so that its answer is lost.
     api_key
         The key that the operator has written down for the deployment.
+    destroyed_from
+        When the first order to destroy each contract was sent, by contract; it may have been refused.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Account:
         self.orders: Counter[str] = Counter()
         self.late_orders_seconds: deque[float] = deque()
         self.api_key = settings.api_key
+        self.destroyed_from: dict[int, float] = {}
 
     def now(self) -> float:
         return self._world.now.timestamp()
@@ -167,6 +170,9 @@ class Account:
         number = path.removeprefix("/api/v0/instances/").rstrip("/")
         named = (body or {}).get("instance_ids")
         numbers = [int(number)] if number.isdigit() else named if isinstance(named, list) else []
+        if method == "DELETE":
+            for each in numbers:
+                self.destroyed_from.setdefault(each, self.now())
         for each in numbers if method in {"PUT", "DELETE"} else ():
             contract = self.vastai.instances.get(each)
             if contract is None or not self.is_ours(contract):

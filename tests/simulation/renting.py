@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from rune.jobs.record import Kind
 from rune.rentals.labels import make_label
+from rune.services.admission.requests import Admitted
 from tests.rental_builders import DEPLOYMENT_ID
 from tests.simulation.faults import CALM, Fault, Odds
 from tests.simulation.mischief import Mischief
@@ -95,9 +97,20 @@ def enact(
     kind: Kind,
     odds: Odds = CALM,
     planned: dict[int, Fault] | None = None,
+    *,
     scenery: Scenery | None = None,
+    request: Admitted | None = None,
+    prepare: Callable[[World], None] | None = None,
 ) -> World:
-    """Return the world in which one job has met the mischief, once everything has come to rest."""
+    """Return the world in which one job has met the mischief, once everything has come to rest.
+
+    Parameters
+    ----------
+    request
+        The job's, if it is not the usual one of its kind.
+    prepare
+        Puts what else is to happen on the world's agenda.
+    """
     world = World(0, odds, planned, vastai=mischief.settings)
     account = world.account
     assert account is not None
@@ -113,7 +126,9 @@ def enact(
         world.at(mischief.new_key_after_seconds, account.change_key)
     if mischief.other_account_after_seconds is not None:
         world.at(mischief.other_account_after_seconds, lambda: account.use_other_account(600.0))
-    world.submit(REQUESTS[kind])
+    if prepare is not None:
+        prepare(world)
+    world.submit(request or REQUESTS[kind])
     return world.run(until_kept_are_gone=True, until_redelivered=False)
 
 
@@ -125,7 +140,13 @@ def plant_stray(account: Account, label: str) -> None:
     account.orders[contract.order.label or ""] += 1
 
 
-def list_deaths(mischief: Mischief, kind: Kind, odds: Odds = CALM) -> tuple[World, list[Death]]:
+def list_deaths(
+    mischief: Mischief,
+    kind: Kind,
+    odds: Odds = CALM,
+    request: Admitted | None = None,
+    prepare: Callable[[World], None] | None = None,
+) -> tuple[World, list[Death]]:
     """Return the run without a death, and every death that makes a difference in it.
 
     A process that dies anywhere between two effects leaves the same world, so the places right after an effect
@@ -133,7 +154,7 @@ def list_deaths(mischief: Mischief, kind: Kind, odds: Odds = CALM) -> tuple[Worl
     the first and the last count.
     """
     scenery = Scenery()
-    world = enact(mischief, kind, odds, scenery=scenery)
+    world = enact(mischief, kind, odds, scenery=scenery, request=request, prepare=prepare)
     first: dict[tuple[str, Scene], Death] = {}
     last: dict[tuple[str, Scene], Death] = {}
     for death in scenery.deaths:
