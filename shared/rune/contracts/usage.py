@@ -65,3 +65,4 @@ class UsageReport(Document):
     by_model: list[UsedOfModel]
     """By cost, then by name; at most 100, the rest is in `totals` alone."""
     budgets: list[BudgetLeft]
+    """Of today and of this month."""

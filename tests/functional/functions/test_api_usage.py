@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rune.aws.budget_store import DynamoBudgetStore
 from rune.jobs import closing
 from rune.jobs.outcomes import Done, Failed
+from rune.jobs.places import RowChange
 from rune.jobs.record import Event, Kind
 from rune.jobs.store import Submission
 from rune.jobs.transitions import make_transition
+from rune.money.budgets import book, reserve
+from rune.money.limits import SpendingLimits
 from rune.services.usage import MOST_MODELS
 from tests.builders import NOW, FakeClock, a_claimed_job, after
+from tests.cloud import TABLE
 from tests.functional.functions.asking import ACMES_TOKEN, OF_ACME, a_wrong_field, assert_problem, get
 
 if TYPE_CHECKING:
@@ -57,7 +62,9 @@ def test_usage_adds_up_own_jobs_by_day_kind_and_model(
     response = get(api, f"{USAGE}?days=2")
 
     today, tomorrow = NOW.date(), NOW.date() + timedelta(days=1)
-    assert (response.status, cloud.operations) == (200, ["GetItem", "Query"])
+    assert (response.status, cloud.operations) == (200, ["GetItem", "Query", "BatchGetItem"])
+    budgets = response.document.pop("budgets")
+    assert [budget["window"] for budget in budgets] == ["day", "month"]
     assert response.document == {
         "first_day": today.isoformat(),
         "last_day": tomorrow.isoformat(),
@@ -75,7 +82,6 @@ def test_usage_adds_up_own_jobs_by_day_kind_and_model(
             {"model": "llama3.1:8b", **counts(2, 2, 1.5)},
             {"model": None, **counts(1, 1, 0.0)},
         ],
-        "budgets": [],
     }
 
 
@@ -85,6 +91,38 @@ def test_usage_is_of_the_days_that_are_asked_for(api: ModuleType, cloud: Cloud, 
 
     assert get(api, USAGE).document["totals"]["job_count"] == 1
     assert get(api, f"{USAGE}?days=29").document["totals"]["job_count"] == 0
+
+
+def test_usage_tells_what_is_left_of_the_budgets(api: ModuleType, cloud: Cloud) -> None:
+    job = a_claimed_job()
+    limits = SpendingLimits.from_environment(cloud.environment).budgets
+    found = DynamoBudgetStore(cloud.dynamodb, TABLE).read(job.tenant, NOW)
+    reserving = [RowChange(each.row, each.change) for each in reserve(found, limits, 10_000_000, NOW)]
+    assert not cloud.store.write_rows(reserving)
+    spent = book(job.tenant, NOW, NOW, freed_micro_usd=4_000_000, spent_micro_usd=1_500_000)
+    assert not cloud.store.write_rows([RowChange(each.row, each.change) for each in spent])
+
+    day, month = get(api, USAGE).document["budgets"]
+
+    limit_usd = limits.tenant_day_micro_usd / 1_000_000
+    assert day == {
+        "window": "day",
+        "limit_usd": limit_usd,
+        "spent_usd": 1.5,
+        "reserved_usd": 6.0,
+        "remaining_usd": limit_usd - 7.5,
+        "renews_at": f"{NOW.date() + timedelta(days=1)}T00:00:00Z",
+    }
+    assert (month["window"], month["spent_usd"], month["reserved_usd"]) == ("month", 1.5, 6.0)
+
+
+def test_usage_has_nothing_remaining_where_more_was_spent_than_the_limit(
+    api: ModuleType, cloud: Cloud
+) -> None:
+    spent = book("default", NOW, NOW, spent_micro_usd=10**12)
+    assert not cloud.store.write_rows([RowChange(each.row, each.change) for each in spent])
+
+    assert [each["remaining_usd"] for each in get(api, USAGE).document["budgets"]] == [0.0, 0.0]
 
 
 def test_usage_of_another_tenant_is_its_own(api: ModuleType, cloud: Cloud) -> None:
