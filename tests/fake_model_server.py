@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import override
 
-from rune.errors import RuneError
+from rune.errors import RuneError, ServerAccessError
 from rune.llm.protocol import (
     Capabilities,
     ChatRequest,
@@ -62,6 +62,8 @@ class FakeModelServer(ModelServer):
     ----------
     opened, api_keys
         Kind and URL, and the key, of each `open`.
+    key
+        What a list of models and a pull ask for; None for a server that is open.
     """
 
     models: tuple[str, ...] = ("llama3.1:8b",)
@@ -77,6 +79,7 @@ class FakeModelServer(ModelServer):
     warm_ups: list[WarmUpRequest] = field(default_factory=list)
     chats: list[ChatRequest] = field(default_factory=list)
     close_count: int = 0
+    key: str | None = None
 
     def open(self, kind: str, url: str, api_key: str | None = None) -> ModelServer:
         """Return itself, as `rune.llm.opener.OpenServer` returns a server."""
@@ -84,8 +87,13 @@ class FakeModelServer(ModelServer):
         self.api_keys.append(api_key)
         return self
 
+    def _require_key(self) -> None:
+        if self.key is not None and self.api_keys[-1] != self.key:
+            raise ServerAccessError("The server wants a credential.")
+
     @override
     async def list_models(self) -> tuple[str, ...]:
+        self._require_key()
         return self.models
 
     @override
@@ -143,5 +151,6 @@ class FakeModelServer(ModelServer):
         self.close_count += 1
 
     def _fail(self) -> None:
+        self._require_key()
         if self.error:
             raise self.error

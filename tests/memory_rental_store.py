@@ -42,6 +42,8 @@ class MemoryRentalStore(RentalStore):
         The rows by rental id, in the order in which they were opened.
     outbox
         The events that writes have left.
+    keys
+        Of guarded machines' servers, by rental id.
     credit
         What the living have reserved of the account's credit.
     """
@@ -49,6 +51,7 @@ class MemoryRentalStore(RentalStore):
     def __init__(self, *rentals: Rental, outbox: MemoryOutbox | None = None) -> None:
         self.rentals: dict[str, Rental] = {rental.rental_id: rental for rental in rentals}
         self.outbox = outbox or MemoryOutbox()
+        self.keys: dict[str, str] = {}
         living_micro_usd = sum(rental.reserved_micro_usd for rental in rentals if rental.is_alive)
         self.credit = Credit(living_micro_usd) if living_micro_usd else Credit()
 
@@ -63,15 +66,21 @@ class MemoryRentalStore(RentalStore):
             self.credit = replace(self.credit, reserved_micro_usd=reserved_micro_usd, doubted_at=None)
 
     @override
-    def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
+    def open(self, rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
         if rental.rental_id in self.rentals:
             return False
         reserved = self.reserved_micro_usd + rental.reserved_micro_usd
         if rental.reserved_micro_usd and credit_micro_usd is not None and reserved > credit_micro_usd:
             raise CreditReservedError("The account's credit is kept for machines that are rented now.")
         self.rentals[rental.rental_id] = rental
+        if key is not None:
+            self.keys[rental.rental_id] = key
         self._reserve(rental.reserved_micro_usd)
         return True
+
+    @override
+    def read_key(self, rental_id: str) -> str | None:
+        return self.keys.get(rental_id)
 
     @override
     def read_reserved_micro_usd(self) -> int:

@@ -25,7 +25,8 @@ ORDERS = (
     Mutant(
         "order without an intent",
         RENT,
-        "if not self._dependencies.rental_store.open(rental, account.credit_micro_usd):\n            return",
+        "if not self._dependencies.rental_store.open(rental, account.credit_micro_usd, key=key):\n"
+        "            return",
         "if False:\n            return",
         "A machine whose answer is lost would bill unseen.",
         RENT_TESTS,

@@ -70,8 +70,8 @@ class WatchedRentalStore(MemoryRentalStore):
         self.happened: defaultdict[str, list[str]] = defaultdict(list)
 
     @override
-    def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
-        is_new = super().open(rental, credit_micro_usd if self.counts_credit else None)
+    def open(self, rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
+        is_new = super().open(rental, credit_micro_usd if self.counts_credit else None, key=key)
         job = self._world.table.jobs.get(rental.job_id)
         if is_new and (job is None or not job.is_active or job.is_releasing):
             # Whoever writes this stood still for minutes. Nobody can keep it from that, so it is the janitor's.
@@ -254,8 +254,14 @@ class FaultyRentalStore(RentalStore):
         self._calls = FaultyCalls(world, meter)
 
     @override
-    def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
-        return self._calls.transact("open", lambda: self._rental_store.open(rental, credit_micro_usd))
+    def open(self, rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
+        return self._calls.transact(
+            "open", lambda: self._rental_store.open(rental, credit_micro_usd, key=key)
+        )
+
+    @override
+    def read_key(self, rental_id: str) -> str | None:
+        return self._read("read key", lambda: self._rental_store.read_key(rental_id))
 
     @override
     def read_reserved_micro_usd(self) -> int:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, override
 from urllib.parse import urlsplit
 
 from local.simulators.vastai import Traffic
+from local.simulators.vastai.machines import finds_key
 from rune.errors import (
     ModelNotFoundError,
+    ServerAccessError,
     ServerOverloadedError,
     ServerTimeoutError,
     ServerUnreachableError,
@@ -59,13 +61,13 @@ CALL_TRAFFIC = Traffic(received_bytes=4_000, sent_bytes=400_000)
 def open_server(world: World) -> OpenServer:
     """Return what opens the server at an address: the one that always runs, or that of a rented machine."""
 
-    def open_one(_kind: str, url: str, _api_key: str | None = None) -> ModelServer:
+    def open_one(_kind: str, url: str, api_key: str | None = None) -> ModelServer:
         host = urlsplit(url).hostname
         if host == SILENT_HOST:
             return SilentServer(world)
         if host == STANDING_HOST or world.account is None:
             return SimulatedServer(world)
-        return MachineServer(world, world.account, url)
+        return MachineServer(world, world.account, url, api_key)
 
     return open_one
 
@@ -172,8 +174,9 @@ class SilentServer(SimulatedServer):
 class MachineServer(SimulatedServer):
     """The server at a rented machine's address, as long as that machine runs there."""
 
-    def __init__(self, world: World, account: Account, url: str) -> None:
+    def __init__(self, world: World, account: Account, url: str, key: str | None = None) -> None:
         super().__init__(world)
+        self._key = key
         self._park = account.park
         self._find: Callable[[], Disk | None] = account.park.finder(account.vastai, url)
 
@@ -226,4 +229,7 @@ class MachineServer(SimulatedServer):
         disk = self._find()
         if disk is None:
             raise ServerUnreachableError("Simulated: connection refused.")
+        digest = disk.machine.key_digest
+        if digest is not None and not finds_key(digest, self._key):
+            raise ServerAccessError("Simulated: the key is missing or wrong.")
         return disk

@@ -7,7 +7,17 @@ from hashlib import sha256
 
 from local.simulators.vastai.bills import Bill, Prices, compute_bill, seconds_up
 from local.simulators.vastai.boots import BootFailure, BootScript, Moment, stopped
-from local.simulators.vastai.machines import SERVER_PORT, RentedMachine, Stream, Traffic, starts_server
+from local.simulators.vastai.machines import (
+    DIGEST_VARIABLE,
+    HOST_VARIABLE,
+    SERVER_PORT,
+    RentedMachine,
+    Stream,
+    Traffic,
+    listens_on_loopback,
+    starts_proxy,
+    starts_server,
+)
 from local.simulators.vastai.market import Listing
 
 
@@ -131,7 +141,15 @@ class Contract:
         order = self.order
         if self.boot.failure is BootFailure.WRONG_PORT:
             return False
-        return starts_server(order.image, order.runtype, order.onstart or "", order.args)
+        if not starts_server(order.image, order.runtype, order.onstart or "", order.args):
+            return False
+        return self.key_digest is not None or not listens_on_loopback(order.env.get(HOST_VARIABLE, ""))
+
+    @property
+    def key_digest(self) -> str | None:
+        """SHA-256 of the key that the proxy in front of its server asks for; None where there is none."""
+        order = self.order
+        return order.env.get(DIGEST_VARIABLE) if starts_proxy(order.runtype, order.args) else None
 
     @property
     def container_env(self) -> dict[str, str]:
@@ -207,6 +225,7 @@ class Contract:
             download_bytes_per_second=(download_bytes_per_second or stated_bytes_per_second)
             * self.bandwidth_ratio,
             opens_at=started_at + self.boot.server_delay_seconds,
+            key_digest=self.key_digest,
         )
 
     def _flown(self, stream: Stream, now: float) -> Traffic:

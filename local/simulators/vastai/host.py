@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import override
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import HOST
 from local.simulators.vastai.clock import SkippingClock
+from local.simulators.vastai.guarded import GuardedServer
 from local.simulators.vastai.machines import MachineHost, RentedMachine, Traffic
 from local.simulators.vastai.traffic import TrafficMeter
 
@@ -114,7 +116,10 @@ class LoopbackHost(MachineHost):
             pull_bytes_per_second=machine.download_bytes_per_second,
         )
         state = SimulatedOllama(settings, timeline=self._clock)
-        disk = _Disk(TrafficMeter(create_app(state), state))
+        app: ASGIApp = create_app(state)
+        if machine.key_digest is not None:
+            app = GuardedServer(app, machine.key_digest)
+        disk = _Disk(TrafficMeter(app, state))
         self._disks[machine.contract_id] = disk
         return disk
 

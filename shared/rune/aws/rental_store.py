@@ -4,6 +4,7 @@
 pk                sk                     what
 ================  =====================  ===================================================================
 JOB#<job id>      RENTAL#<4 digits>      one attempt of the job to rent a machine
+JOB#<job id>      KEY#<4 digits>         the key of that machine's server, a secret; expires a day after its ceiling
 TENANT#<tenant>   RENTAL#<rental id>     a line of the tenant's list; expires once the rental is proven gone
 TENANT#<tenant>   ENDED#<ms>#<id>        a line of its ended rentals, by the moment of the end
 CREDIT            CREDIT                 what living rentals have reserved of the account's credit
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, override
 
 from rune.aws.credit_store import read_credit, reserve
@@ -48,6 +49,8 @@ log = logging.getLogger(__name__)
 
 ALIVE_BUCKET = "RENTAL"
 _PREFIX = "RENTAL#"
+_KEY_PREFIX = "KEY#"
+_KEY_OUTLIVES = timedelta(days=1)
 _LAST = "RENTAL$"
 _ENDED = "ENDED#"
 _LAST_ENDED = "ENDED$"
@@ -69,7 +72,7 @@ class DynamoRentalStore(RentalStore):
         self._notices = notices
 
     @override
-    def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
+    def open(self, rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
         row: Item = {
             **_key(rental.job_id, rental.attempt),
             **to_row(rental),
@@ -84,6 +87,7 @@ class DynamoRentalStore(RentalStore):
                     self._table.put(row, condition="attribute_not_exists(pk)"),
                     self._line_write(rental, expired_at=None),
                     *reserving,
+                    *([] if key is None else [self._key_write(rental, key)]),
                 ]
             )
         except ConditionFailedError as error:
@@ -93,6 +97,22 @@ class DynamoRentalStore(RentalStore):
                 "The account's credit is kept for machines that are rented now."
             ) from None
         return True
+
+    def _key_write(self, rental: Rental, key: str) -> TransactWriteItemTypeDef:
+        # In a row of its own: a rental's row is shown, logged and copied.
+        expires_at = (rental.ceiling_at + _KEY_OUTLIVES).replace(microsecond=0)
+        row: Item = {
+            **_server_key(rental.job_id, rental.attempt),
+            "server_key": {"S": key},
+            TTL_FIELD: attribute(TTL_FIELD, expires_at),
+        }
+        return self._table.put(row)
+
+    @override
+    def read_key(self, rental_id: str) -> str | None:
+        parsed = parse_rental_id(rental_id)
+        rows = self._table.get([_server_key(*parsed)]) if parsed else []
+        return rows[0]["server_key"]["S"] if rows else None
 
     @override
     def read_reserved_micro_usd(self) -> int:
@@ -248,6 +268,10 @@ def _rental_id_of(row: Item) -> str:
 
 def _key(job_id: str, attempt: int) -> Key:
     return {"pk": {"S": f"JOB#{job_id}"}, "sk": {"S": f"{_PREFIX}{attempt:04d}"}}
+
+
+def _server_key(job_id: str, attempt: int) -> Key:
+    return {"pk": {"S": f"JOB#{job_id}"}, "sk": {"S": f"{_KEY_PREFIX}{attempt:04d}"}}
 
 
 def _line_key(rental: Rental) -> Key:

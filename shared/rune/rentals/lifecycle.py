@@ -102,13 +102,19 @@ def note_self_destruct(rental: Rental, seen_at: datetime) -> Change:
     )
 
 
-def note_running(rental: Rental, url: str, now: datetime) -> Change:
-    """Return the write that says the machine's server answered at an address."""
+def note_running(rental: Rental, url: str, now: datetime, *, is_open: bool = True) -> Change:
+    """Return the write that says the machine's server answered at an address.
+
+    Parameters
+    ----------
+    is_open
+        Whether it answers anyone; False if it has refused a request without its key.
+    """
     return make_change(
         "note_running",
         now,
         requires=(IsOneOf("state", _HELD), Is("holder", rental.holder), Is("version", rental.version)),
-        sets={"state": RentalState.RUNNING, "url": url},
+        sets={"state": RentalState.RUNNING, "url": url, "is_open": is_open},
         sets_once={"running_at": now},
     )
 

@@ -196,8 +196,11 @@ class Rental:
         known: an image may lack what it needs.
     self_destruct_seen_at
         When the script was seen to have started.
+    is_guarded
+        Whether it was ordered with a key of its own in front of its server (`rune.rentals.guard`).
     is_open
-        Whether anyone who finds the address can use the server, since it asks for no credential.
+        Whether anyone who finds the address can use the server, since it asks for no credential. False only once a
+        request without the key was refused.
     due_at
         Present until the rental is proven gone; the index of rentals that may bill.
     cost_micro_usd
@@ -254,6 +257,7 @@ class Rental:
     cost_micro_usd: int | None = None
     has_self_destruct: bool = False
     self_destruct_seen_at: datetime | None = None
+    is_guarded: bool = False
     is_open: bool = True
     expires_at: datetime | None = None
 

@@ -45,7 +45,7 @@ class ReleaseQueue(Protocol):
 class RentalStore(Protocol):
     """Where rentals are stored. Every method raises StoreUnavailableError when the store cannot be reached."""
 
-    def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
+    def open(self, rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
         """Write a new rental, and reserve what it may cost; return False if this attempt is written already.
 
         What is reserved for it is given back in the write that proves its end.
@@ -54,11 +54,20 @@ class RentalStore(Protocol):
         ----------
         credit_micro_usd
             The account's credit, which is the most that all living rentals may reserve. None where it is not known.
+        key
+            Of the machine's server, written in a row of its own; None for a machine without one.
 
         Raises
         ------
         CreditReservedError
             Other rentals have reserved too much of it.
+        """
+        ...
+
+    def read_key(self, rental_id: str) -> str | None:
+        """Return the key of a guarded machine's server; None where there is none, or no more.
+
+        It is a secret: in no result, event or log.
         """
         ...
 

@@ -189,6 +189,12 @@ class TenantDocument(_Section):
         description="Seconds that a rented machine may be kept after its job, at most. A value that is not "
         "understood counts as the least.",
     )
+    guard_instances: bool = Field(
+        default=False,
+        description="Whether machines that an `llm-instance` hands over ask for a key, which `POST "
+        "/v1/rentals/{id}/key` tells. A client that reads `backend_url` alone cannot use them. Machines of other "
+        "jobs ask for one in any case.",
+    )
 
 
 def _matches(pattern: str, text: str) -> bool:

@@ -110,7 +110,7 @@ class _Reader:
             self._refuse("suspended", "A field has almost this name, and suspends the tenant.")
         bedrock = self._read_one("bedrock", "bedrock", lambda value: _validate(BedrockSettings, value))
         settings = TenantSettings(
-            is_suspended=self._read_suspended() or meant_to_suspend,
+            is_suspended=self._read_true_or_false("suspended") or meant_to_suspend,
             token_digests=tuple(self._read_named("tokens", _read_token_hash).values()),
             agents=self._read_agents(),
             backends=TenantBackends(
@@ -119,6 +119,7 @@ class _Reader:
                 self._context.home_region,
             ),
             templates=frozenset(self._read_templates()),
+            guards_instances=self._read_true_or_false("guard_instances"),
         )
         return replace(settings, **self._read_limits())
 
@@ -140,11 +141,12 @@ class _Reader:
                 limits[field] = amount
         return limits
 
-    def _read_suspended(self) -> bool:
-        value = self._members.get("suspended", False)
+    def _read_true_or_false(self, name: str) -> bool:
+        """Return an entry of which true is the safe direction."""
+        value = self._members.get(name, False)
         if isinstance(value, bool):
             return value
-        self._refuse("suspended", "It is neither true nor false, and counts as true.")
+        self._refuse(name, "It is neither true nor false, and counts as true.")
         return True
 
     def _read_agents(self) -> TenantAgents:

@@ -47,6 +47,8 @@ class TenantSettings:
         Most machines that it has at the same time, and most that they cost an hour together.
     max_dph_micro_usd
         Most that one of them costs an hour.
+    guards_instances
+        Whether machines that are handed over ask for a key.
     has_document
         Whether the operator has written a document for it. Without one, its tokens alone make it a tenant.
     """
@@ -68,6 +70,7 @@ class TenantSettings:
     max_machines: int | None = None
     max_micro_usd_per_hour: int | None = None
     max_dph_micro_usd: int | None = None
+    guards_instances: bool = False
     has_document: bool = False
 
     def admits(self, token: str) -> bool:

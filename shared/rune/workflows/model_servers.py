@@ -36,7 +36,7 @@ class Backend:
     model
         The model on a rented machine; None for a server that the request names.
     api_key
-        Of the credential that the request names; None where it names none.
+        Of the credential that the request names, or of the rented machine; None where neither has one.
     """
 
     kind: str
@@ -77,7 +77,8 @@ class Backends:
         held = next((rental for rental in alive if rental.holder == job.job_id), None)
         if held is None or held.url is None or held.state is not RentalState.RUNNING:
             raise ServerUnreachableError("The rented machine is not there any more.")
-        return Backend(choice.backend_type, held.url, held.model)
+        key = self._rental_store.read_key(held.rental_id) if held.is_guarded else None
+        return Backend(choice.backend_type, held.url, held.model, key)
 
     def find_named(self, job: Job, choice: NamedBackend, model: str | None) -> Backend:
         """Return a server that the request names, such as that of a judge; also for a job that rents.

@@ -71,6 +71,50 @@ def test_rental_comes_back_as_it_was_opened(state: RentalState, rental_store: Re
     assert rental_store.read(RENTAL_ID) == rental
 
 
+def test_key_of_a_rental_is_read_by_its_id(rental_store: RentalStore) -> None:
+    assert rental_store.open(a_rental(reserved_micro_usd=400), 700, key="of-this-one")
+    assert rental_store.open(a_rental_of(OTHER_JOB_ID), key="of-the-other")
+    assert rental_store.open(a_rental_of(OTHER_JOB_ID, 2))
+
+    keys = [
+        rental_store.read_key(each) for each in (RENTAL_ID, f"{OTHER_JOB_ID}-1", f"{OTHER_JOB_ID}-2", "?")
+    ]
+
+    assert keys == ["of-this-one", "of-the-other", None, None]
+
+
+def test_key_of_the_first_open_stays(rental_store: RentalStore) -> None:
+    assert rental_store.open(a_rental(), key="of-this-one")
+    assert not rental_store.open(a_rental(), key="another")
+
+    assert rental_store.read_key(RENTAL_ID) == "of-this-one"
+
+
+def test_key_is_not_written_when_the_rental_is_not(rental_store: RentalStore) -> None:
+    rental_store.open(a_rental_of(OTHER_JOB_ID, reserved_micro_usd=300))
+
+    with pytest.raises(CreditReservedError):
+        rental_store.open(a_rental(reserved_micro_usd=401), 700, key="of-this-one")
+
+    assert rental_store.read_key(RENTAL_ID) is None
+
+
+def test_key_is_in_a_row_of_its_own_that_expires_a_day_after_the_machine_must_be_gone(cloud: Cloud) -> None:
+    rental = a_rental()
+    DynamoRentalStore(cloud.dynamodb, TABLE).open(rental, key="of-this-one")
+
+    assert cloud.operations == ["TransactWriteItems"]
+    with_key = [row for row in cloud.rows() if "of-this-one" in str(row)]
+    assert with_key == [
+        {
+            "pk": {"S": f"JOB#{JOB_ID}"},
+            "sk": {"S": "KEY#0001"},
+            "server_key": {"S": "of-this-one"},
+            "expires_at": {"N": str(int(rental.ceiling_at.timestamp()) + 86_400)},
+        }
+    ]
+
+
 def test_second_open_of_an_attempt_writes_nothing(rental_store: RentalStore) -> None:
     open_all(rental_store, a_rental())
 

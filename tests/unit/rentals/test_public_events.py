@@ -65,8 +65,8 @@ def test_rental_is_rented_when_a_machine_is_found_that_is_given_up_at_once() -> 
 
 
 def test_rental_is_running_once_its_server_answers() -> None:
-    rental = a_created_rental(is_open=False)
-    event = told(rental, lifecycle.note_running(rental, URL, after(60)))
+    rental = a_created_rental(is_guarded=True)
+    event = told(rental, lifecycle.note_running(rental, URL, after(60), is_open=False))
 
     assert event.event_type == "rune.rental.running"
     assert event.data == {**OF_RENTAL, "used_by_job_id": JOB_ID, "is_open_to_the_world": False}

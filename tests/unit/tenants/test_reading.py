@@ -41,6 +41,7 @@ WHOLE: dict[str, object] = {
     "max_usd_per_hour": 12,
     "max_dph": 2.5,
     "keep_limit_seconds": 7200,
+    "guard_instances": False,
 }
 
 
@@ -224,6 +225,8 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"keep_limit_seconds": True}, "keep_limit_seconds"),
     ({"keep_limit_seconds": 59}, "keep_limit_seconds"),
     ({"keep_limit_seconds": 604_801}, "keep_limit_seconds"),
+    ({"guard_instances": "no"}, "guard_instances"),
+    ({"guard_instances": 0}, "guard_instances"),
     ({"weight": 0}, "weight"),
     ({"weight": 101}, "weight"),
     ({"weight": 1.5}, "weight"),
@@ -282,6 +285,7 @@ def test_rest_of_the_document_goes_on(wrong: dict[str, object], place: str) -> N
         ("max_usd_per_hour", (settings.max_micro_usd_per_hour, whole.max_micro_usd_per_hour)),
         ("max_dph", (settings.max_dph_micro_usd, whole.max_dph_micro_usd)),
         ("keep_limit_seconds", (settings.keep_limit, whole.keep_limit)),
+        ("guard_instances", (settings.guards_instances, whole.guards_instances)),
     ]:
         if section_name != section:
             assert told[0] == told[1], f"{place} changed {section_name}"
@@ -336,6 +340,7 @@ def test_null_is_understood_nowhere(section: str) -> None:
         "max_usd_per_hour": settings.max_micro_usd_per_hour == 0,
         "max_dph": settings.max_dph_micro_usd == 0,
         "keep_limit_seconds": settings.keep_limit == timedelta(minutes=1),
+        "guard_instances": settings.guards_instances,
     }
     assert [name for name, is_without in without.items() if is_without] == [section]
 

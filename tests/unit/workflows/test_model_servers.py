@@ -2,15 +2,19 @@ import json
 
 import pytest
 
-from rune.contracts import BackendChoice, LlmInstanceResult
+from rune.contracts import BackendChoice, BenchmarkRequest, LlmInstanceResult
 from rune.errors import InvalidRequestError, OutOfMemoryError, RuneError, ServerUnreachableError
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import Kind, StepName
 from rune.jobs.step import StepContext
 from rune.llm.bedrock_address import bedrock_url
 from rune.llm.protocol import WarmUpRequest
+from rune.rentals.record import RentalState
 from rune.workflows.model_servers import Backends, ModelServerSteps, time_left_seconds
+from tests.builders import a_claimed_job
 from tests.fake_model_server import FakeModelServer
+from tests.memory_rental_store import MemoryRentalStore
+from tests.rental_builders import MODEL, OTHER_JOB_ID, a_kept_rental_of
 from tests.tenant_builders import tenants_with
 from tests.unit.workflows.turns import URL, FailingServer, a_context, run
 
@@ -159,3 +163,21 @@ def test_verify_hands_over_the_address_of_a_server_that_answers() -> None:
 )
 def test_time_left_keeps_enough_to_write_a_failure_down(limit_seconds: float, left_seconds: float) -> None:
     assert time_left_seconds(a_context(left_seconds=limit_seconds)) == left_seconds
+
+
+@pytest.mark.parametrize(("is_guarded", "key"), [(True, "of-this-rental"), (False, None)])
+def test_rented_machine_gets_its_own_key_also_from_a_job_that_has_borrowed_it(
+    is_guarded: bool, key: str | None
+) -> None:
+    job = a_claimed_job(rents=True)
+    rental = a_kept_rental_of(
+        OTHER_JOB_ID, state=RentalState.RUNNING, holder=job.job_id, is_guarded=is_guarded
+    )
+    store = MemoryRentalStore(rental)
+    store.keys[rental.rental_id] = "of-this-rental"
+    choice = BenchmarkRequest.model_validate({"question": "Why?", "model": MODEL, "vastai": True})
+
+    backend = Backends(FakeModelServer().open, store).find(job, choice)
+
+    assert (backend.url, backend.api_key) == (rental.url, key)
+    assert "of-this-rental" not in repr(backend)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from math import inf
 
 from rune.amounts import MICRO_USD_PER_USD
-from rune.errors import AddressError, ModelServerError
+from rune.errors import AddressError, ModelServerError, ServerAccessError
 from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import StepContext
@@ -86,8 +86,9 @@ class BootStep:
                 return self._end(context, rental, reason)
             return self._leave(context, rental, EndReason.BOOT_FAILED, reason)
         url = instance.url(PORT)
-        if url is not None and await self._answers(url):
-            return self._go_on(context, rental, url)
+        used = None if url is None else await self._use(context, rental, url)
+        if used is not None:
+            return used
         awaited_since = _awaited_since(rental)
         limit = timedelta(seconds=read_request(context).boot_timeout_seconds)
         if now - awaited_since > limit:
@@ -100,9 +101,33 @@ class BootStep:
         delay_seconds = _delay_seconds(now - awaited_since)
         return Again(delay_seconds, progress, self._dependencies.spending(context.job, rental))
 
-    async def _answers(self, url: str) -> bool:
+    async def _use(self, context: StepContext, rental: Rental, url: str) -> Outcome | None:
+        """Return what follows from a server that answers, to its key alone if so ordered; None before that."""
+        if not await self._answers(rental, url):
+            return None
+        if not rental.is_guarded:
+            return self._go_on(context, rental, url, is_open=True)
+        is_closed = await self._refuses_strangers(url)
+        if is_closed is False:
+            return self._leave(context, rental, EndReason.BOOT_FAILED, "its server asks for no key")
+        return self._go_on(context, rental, url, is_open=False) if is_closed else None
+
+    async def _refuses_strangers(self, url: str) -> bool | None:
+        """Return whether the server refuses a request without the key; None where it did not say."""
+        server = self._dependencies.open_server(SERVER_KIND, url)
         try:
-            server = self._dependencies.open_server(SERVER_KIND, url)
+            await server.list_models()
+        except ServerAccessError:
+            return True
+        except (ModelServerError, AddressError):
+            return None
+        finally:
+            await server.aclose()
+        return False
+
+    async def _answers(self, rental: Rental, url: str) -> bool:
+        try:
+            server = self._dependencies.open_machine(rental, url)
         except AddressError:
             return False
         try:
@@ -113,12 +138,14 @@ class BootStep:
             await server.aclose()
         return True
 
-    def _go_on(self, context: StepContext, rental: Rental, url: str) -> Outcome:
+    def _go_on(self, context: StepContext, rental: Rental, url: str, *, is_open: bool) -> Outcome:
         dependencies, job_id = self._dependencies, context.job.job_id
         now = dependencies.clock.now()
 
         def decide(found: Rental) -> Change | None:
-            return lifecycle.note_running(found, url, now) if found.is_used_by(job_id) else None
+            if not found.is_used_by(job_id):
+                return None
+            return lifecycle.note_running(found, url, now, is_open=is_open)
 
         running = dependencies.update(rental, decide)
         if not running.is_used_by(job_id):

@@ -18,6 +18,7 @@ from rune.jobs.outcomes import Again, Failed, Next, Outcome, Spending
 from rune.jobs.record import Job, Kind
 from rune.jobs.step import Step, StepContext
 from rune.llm.opener import OpenServer
+from rune.llm.protocol import ModelServer
 from rune.money.catalog import SizedModel
 from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import reconciliation
@@ -72,6 +73,25 @@ class RentalDependencies:
         """Return the rental that the job holds, whether or not its machine was made; read from the store."""
         alive = self.rental_store.read_alive(job.tenant, needed_by=job.job_id)
         return next((rental for rental in alive if rental.holder == job.job_id), None)
+
+    def guards(self, job: Job) -> bool:
+        """Return whether a job's machine gets a key in front of its server.
+
+        Clients that are handed a machine read its address alone, so it is open to them unless their tenant's
+        document says otherwise.
+        """
+        return not job.kind.hands_over or self.tenants.of(job.tenant).guards_instances
+
+    def open_machine(self, rental: Rental, url: str) -> ModelServer:
+        """Return the server of a rented machine, which the caller closes; RUNE sends it the machine's own key.
+
+        Raises
+        ------
+        AddressRefusedError
+            The address is refused as it is written.
+        """
+        key = self.rental_store.read_key(rental.rental_id) if rental.is_guarded else None
+        return self.open_server(SERVER_KIND, url, key)
 
     def reread(self, rental: Rental) -> Rental:
         """Return a rental as all earlier writes left it."""

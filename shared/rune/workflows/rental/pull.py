@@ -10,6 +10,7 @@ from rune.errors import (
     ModelServerError,
     PullTooLateError,
     PullTooSlowError,
+    ServerAccessError,
     StoreUnavailableError,
 )
 from rune.jobs.outcomes import Again, Failed, Next, Outcome
@@ -36,7 +37,6 @@ from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import time_left_seconds
 from rune.workflows.rental.dependencies import (
     MAX_MACHINES,
-    SERVER_KIND,
     RentalDependencies,
     RentalRequest,
     leave_and_rent_again,
@@ -91,7 +91,9 @@ class PullStep:
                 dependencies.leave(context.job, rental, reason, error.sentence)
                 return replace(Failed.from_error(error), is_final=True)
             return leave_and_rent_again(context, dependencies, rental, reason, error.sentence)
-        if find_blame(error, Phase.PULL, is_only_here=_is_only_here(context, rental)) is Blame.REQUEST:
+        is_impostor = rental.is_guarded and isinstance(error, ServerAccessError)
+        is_only_here = _is_only_here(context, rental)
+        if not is_impostor and find_blame(error, Phase.PULL, is_only_here=is_only_here) is Blame.REQUEST:
             raise error
         if context.job.failures + 1 < MAX_FAILURES:
             # Whether or not the error is retryable elsewhere: the same machine may do better a moment later.
@@ -103,7 +105,7 @@ class PullStep:
     ) -> tuple[bool, int | None]:
         """Return whether the model is there, and how many bytes came; None where it was there already."""
         dependencies = self._dependencies
-        server = dependencies.open_server(SERVER_KIND, url)
+        server = dependencies.open_machine(rental, url)
         try:
             if await server.has_model(model):
                 return True, None

@@ -20,7 +20,7 @@ from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import StepContext
 from rune.jobs.wants import CREDIT_NEEDED
-from rune.rentals import lifecycle, self_destruct
+from rune.rentals import guard, lifecycle, self_destruct
 from rune.rentals.blame import Blame, Phase, find_blame, is_same_again
 from rune.rentals.deployment import Deployment
 from rune.rentals.labels import make_label
@@ -221,16 +221,19 @@ class RentStep:
         if self._dependencies.find_rental(job) is not None:
             # Another worker took this turn while this one paused.
             return Again(0)
+        is_guarded = guard.fits(planned.template) and self._dependencies.guards(job)
+        key = guard.make_key() if is_guarded else None
         intended = self._intend(job, attempt, planned, deployment)
         rental = replace(
             intended,
             account_id=account.account_id,
             reserved_micro_usd=reservation.micro_usd,
             is_credit_short=reservation.is_short,
+            is_guarded=is_guarded,
         )
-        if not self._dependencies.rental_store.open(rental, account.credit_micro_usd):
+        if not self._dependencies.rental_store.open(rental, account.credit_micro_usd, key=key):
             return Next(step_after(context, Fact.ORDER_UNANSWERED))
-        return await self._create(context, rental, self._order_of(rental, planned.template))
+        return await self._create(context, rental, self._order_of(rental, planned.template, key))
 
     def _reserve(
         self,
@@ -350,9 +353,10 @@ class RentStep:
             has_self_destruct=script is not None and self_destruct.fits(planned.template),
         )
 
-    def _order_of(self, rental: Rental, template: Template | None) -> Order:
+    def _order_of(self, rental: Rental, template: Template | None, key: str | None) -> Order:
         settings = self._dependencies.settings
-        env = {"OLLAMA_HOST": f"0.0.0.0:{PORT}"}
+        # Of the key, the machine gets the digest alone.
+        env = {guard.HOST_VARIABLE: f"0.0.0.0:{PORT}"} if key is None else guard.make_environment(key)
         if template is None or CONTEXT_VARIABLE not in template.flags:
             env[CONTEXT_VARIABLE] = str(CONTEXT_TOKENS)
         if rental.has_self_destruct:
@@ -364,9 +368,17 @@ class RentStep:
             ports=(PORT,),
             image=None if template else settings.image,
             template_hash=template.template_hash if template else None,
-            script=self_destruct.make_script(settings.api_url) if rental.has_self_destruct else None,
+            script=_make_script(rental, settings.api_url),
             env=env,
         )
+
+
+def _make_script(rental: Rental, api_url: str) -> str | None:
+    """Return what the machine runs in place of its image's own start; None where that start is right."""
+    start = guard.guard_start(self_destruct.START) if rental.is_guarded else None
+    if rental.has_self_destruct:
+        return self_destruct.make_script(api_url, start or self_destruct.START)
+    return start
 
 
 def _wait_for_credit(job: Job, micro_usd: int) -> Again:

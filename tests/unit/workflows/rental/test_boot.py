@@ -13,6 +13,7 @@ from rune.errors import (
 )
 from rune.jobs.outcomes import Again, Failed, Next, Note, Released, Spending
 from rune.jobs.record import StepName
+from rune.llm.protocol import ModelServer
 from rune.rentals import lifecycle
 from rune.rentals.instance import Instance
 from rune.rentals.record import EndReason, Rental, RentalState, make_rental_id
@@ -33,7 +34,7 @@ from tests.rental_builders import (
     a_running_rental,
     an_instance,
 )
-from tests.unit.workflows.rental.world import a_renting_job, a_world
+from tests.unit.workflows.rental.world import World, a_renting_job, a_world
 from tests.unit.workflows.turns import FailingServer
 
 JOB = a_renting_job(StepName.BOOT)
@@ -58,6 +59,71 @@ def test_boot_goes_on_when_the_machines_server_answers() -> None:
     rental = world.rental()
     assert (rental.state, rental.url, rental.running_at) == (RentalState.RUNNING, URL, after(30))
     assert (world.server.opened, world.server.close_count) == ([("ollama", URL)], 1)
+
+
+GUARDED = a_created_rental(last_seen_stopped_at=after(20), is_guarded=True)
+
+
+def a_guarded_world() -> World:
+    world = a_world(GUARDED, instances=(an_instance(),), seconds=30)
+    world.rental_store.keys[RENTAL_ID] = world.server.key = "of-this-rental"
+    return world
+
+
+def test_boot_sends_the_key_and_calls_the_machine_closed_once_it_refuses_a_request_without() -> None:
+    world = a_guarded_world()
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    assert outcome.step is StepName.PULL
+    assert world.server.api_keys == ["of-this-rental", None]
+    assert world.server.close_count == 2
+    assert (world.rental().state, world.rental().is_open) == (RentalState.RUNNING, False)
+
+
+def test_boot_gives_a_machine_up_whose_server_asks_for_no_key_although_it_should() -> None:
+    world = a_guarded_world()
+    world.server.key = None
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    assert outcome.step is StepName.RELEASE
+    rental = world.rental()
+    assert (rental.state, rental.end_detail) == (RentalState.RELEASING, "its server asks for no key")
+
+
+def test_boot_waits_for_a_server_that_does_not_take_its_key() -> None:
+    world = a_guarded_world()
+    world.server.key = "of another machine"
+
+    assert isinstance(world.run(JOB), Again)
+
+    assert (world.rental().state, world.rental().is_open) == (RentalState.CREATED, True)
+
+
+def test_boot_waits_while_it_is_not_known_whether_the_machine_is_closed() -> None:
+    world = a_guarded_world()
+    open_one = world.server.open
+
+    def open_or_fail(kind: str, url: str, api_key: str | None = None) -> ModelServer:
+        server = open_one(kind, url, api_key)
+        return server if api_key else FailingServer(ServerUnreachableError("The connection broke."))
+
+    world.server.open = open_or_fail  # type: ignore[method-assign]
+
+    assert isinstance(world.run(JOB), Again)
+
+    assert (world.rental().state, world.rental().is_open) == (RentalState.CREATED, True)
+
+
+def test_boot_calls_a_machine_open_that_was_ordered_so() -> None:
+    world = a_world(DARK, instances=(an_instance(),), seconds=30)
+
+    world.run(JOB)
+
+    assert (world.rental().is_open, world.server.api_keys) == (True, [None])
 
 
 @pytest.mark.parametrize(

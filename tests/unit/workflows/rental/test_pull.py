@@ -89,6 +89,35 @@ def test_pull_downloads_the_model_and_notes_what_it_took() -> None:
     assert (world.server.opened, world.server.close_count) == ([("ollama", URL)], 1)
 
 
+def a_guarded_world() -> World:
+    world = a_world(replace(EMPTY, is_guarded=True), seconds=150)
+    world.server.models = ()
+    world.rental_store.keys[EMPTY.rental_id] = world.server.key = "of-this-rental"
+    return world
+
+
+def test_pull_sends_the_machines_key() -> None:
+    world = a_guarded_world()
+
+    outcome = world.run(JOB)
+
+    assert isinstance(outcome, Next)
+    assert world.server.api_keys == ["of-this-rental"]
+    assert "of-this-rental" not in repr((outcome, world.rental()))
+
+
+def test_pull_blames_the_machine_whose_server_does_not_take_the_key_that_it_was_ordered_with() -> None:
+    world = a_guarded_world()
+    world.server.key = "of another machine"
+
+    first, last = world.run(JOB), world.run(replace(JOB, failures=2))
+
+    assert isinstance(first, Failed)
+    assert (first.code, first.retryable, first.is_final) == ("server_access_denied", True, False)
+    assert isinstance(last, Next)
+    assert world.rental().end_reason is EndReason.MODEL_FAILED
+
+
 def test_pull_goes_on_in_slices_until_the_model_is_there() -> None:
     world = a_world(EMPTY, seconds=150)
     world.server = SlowServer(models=())

@@ -11,7 +11,7 @@ from rune.errors import (
 )
 from rune.jobs.outcomes import Again, Failed, Next, Note, Spending
 from rune.jobs.record import Kind, StepName
-from rune.rentals import self_destruct
+from rune.rentals import guard, self_destruct
 from rune.rentals.hosts import HostRecord
 from rune.rentals.market import MarketRow
 from rune.rentals.provider import Order, Template
@@ -49,6 +49,7 @@ LABELS = {
     "usd_per_hour": "0.3581",
 }
 SCRIPT = self_destruct.make_script(SETTINGS.api_url)
+GUARDED_SCRIPT = self_destruct.make_script(SETTINGS.api_url, guard.guard_start(self_destruct.START))
 
 
 def gone(attempt: int, **overrides: object) -> Rental:
@@ -105,6 +106,7 @@ def test_rent_writes_the_intent_and_orders_the_best_offer() -> None:
         alternative=Alternative(912, 358_089, 12_000),
         expected=Expected(8, 21_780, boot_ms=47_538, pull_ms=42_968, load_ms=2_450, work_ms=4_240),
         has_self_destruct=True,
+        is_guarded=True,
     )
 
 
@@ -182,9 +184,9 @@ def test_rent_orders_a_machine_that_destroys_itself() -> None:
             disk_gb=DISK_GB,
             ports=(11434,),
             image="ollama/ollama:0.9.0",
-            script=SCRIPT,
+            script=GUARDED_SCRIPT,
             env={
-                "OLLAMA_HOST": "0.0.0.0:11434",
+                **guard.make_environment(world.rental_store.keys[RENTAL_ID]),
                 "OLLAMA_CONTEXT_LENGTH": "8192",
                 "RUNE_EXPIRES_AT": expires,
                 "RUNE_LIFE_SECONDS": str(

@@ -38,8 +38,8 @@ class PausingStore(MemoryRentalStore):
     happens: Callable[[], object]
 
     @override
-    def open(self, rental: Rental, credit_micro_usd: int | None = None) -> bool:
-        is_opened = super().open(rental, credit_micro_usd)
+    def open(self, rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
+        is_opened = super().open(rental, credit_micro_usd, key=key)
         self.happens()
         return is_opened
 
