@@ -379,7 +379,7 @@ class FaultyStore(JobStore):
 
 
 class FaultyBudgets(BudgetStore):
-    """One process's way to the budgets."""
+    """One process's way to the budgets; others may reserve between its look and its write."""
 
     def __init__(self, world: World, meter: Meter | None = None) -> None:
         self._world = world
@@ -387,4 +387,7 @@ class FaultyBudgets(BudgetStore):
 
     @override
     def read(self, tenant: str, now: datetime) -> Budgets:
-        return self._calls.read("read budgets", lambda: self._world.table.budgets.read(tenant, now))
+        found = self._calls.read("read budgets", lambda: self._world.table.budgets.read(tenant, now))
+        if self._world.fault_at("after read budgets", Fault.OVERTAKEN):
+            self._world.let_pass(self._world.random.uniform(0.0, 30.0))
+        return found

@@ -25,7 +25,7 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import ACTIVE, StepMessage
 from rune.jobs.telling import TellingStore
 from rune.services.admission.requests import Admitted
-from rune.services.jobs import Caller, JobService
+from rune.services.jobs import Caller, JobLimits, JobService
 from rune.services.rentals import RentalService
 from tests.memory_rental_store import MemoryReleaseQueue
 from tests.simulation import rest, telling
@@ -66,6 +66,8 @@ class World:
         Another deployment with the same account, whose provider it shares.
     has_capacity_rules
         Whether a job needs a slot before it rents, and reserves credit. Until November 2026 neither was so.
+    limits
+        Of time and money.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class World:
         vastai: VastaiSettings | None = None,
         neighbour: World | None = None,
         has_capacity_rules: bool = True,
+        limits: JobLimits = LIMITS,
     ) -> None:
         self.random = random.Random(seed)
         self.job_slots = job_slots() if has_capacity_rules else UNLIMITED_SLOTS
@@ -111,7 +114,7 @@ class World:
         clock = SkewedClock(self)
         store = TellingStore(FaultyStore(self, overlap=True), self.notices)
         self.job_service = JobService(
-            store, self.queue, clock, LIMITS, self.job_slots, budgets=FaultyBudgets(self)
+            store, self.queue, clock, limits, self.job_slots, budgets=FaultyBudgets(self)
         )
         self.at(TICK_SECONDS, self.janitor.tick)
 
