@@ -30,6 +30,7 @@ from rune.tenants.tokens import VARIABLE, TokenBook
 if TYPE_CHECKING:
     from rune.llm.protocol import ModelServer
     from rune.rentals.market import MarketRow
+    from rune.services.estimates import EstimateService
     from rune.services.finops import FinopsService
     from rune.services.links import LinkService
     from rune.services.rentals import RentalService
@@ -126,6 +127,20 @@ def find_usage_service() -> "UsageService":
     return UsageService(job_store, clock)
 
 
+@cache
+def find_estimate_service() -> "EstimateService":
+    """Return the way to estimates."""
+    from rune.services.estimates import EstimateService  # noqa: PLC0415
+
+    return EstimateService(
+        jobs,
+        clients.market_store(settings.table),
+        clients.host_store(settings.table),
+        clients.sample_store(settings.table),
+        clock,
+    )
+
+
 def read_market() -> "tuple[MarketRow, ...]":
     """Return what searches have last seen of the market."""
     return clients.market_store(settings.table).read(clock.now())
@@ -165,6 +180,7 @@ app = create_app(
         webhooks=find_webhook_service,
         usage=find_usage_service,
         finops=find_finops_service,
+        estimates=find_estimate_service,
         market=read_market,
         can_rent=settings.can_rent,
         has_authentication=not settings.auth_disabled,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     # Made for rare routes; a cold start does without their modules.
     from rune.llm.opener import OpenServer
     from rune.rentals.market import MarketRow
+    from rune.services.estimates import EstimateService
     from rune.services.finops import FinopsService
     from rune.services.links import LinkService
     from rune.services.rentals import RentalService
@@ -47,7 +48,7 @@ class Services:
 
     Attributes
     ----------
-    reports, rentals, links, schedules, webhooks, usage, finops, open_server
+    reports, rentals, links, schedules, webhooks, usage, finops, estimates, open_server
         Called by what needs them.
     market
         Reads what searches have last seen of the market.
@@ -69,6 +70,7 @@ class Services:
     webhooks: Callable[[], WebhookService]
     usage: Callable[[], UsageService]
     finops: Callable[[], FinopsService]
+    estimates: Callable[[], EstimateService]
     market: Callable[[], tuple[MarketRow, ...]]
     can_rent: bool
     has_authentication: bool = True

@@ -18,6 +18,7 @@ from rune.jobs.record import Status
 from rune.jobs.store import StoredJob, Submission
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
+from rune.services.estimates import EstimateService
 from rune.services.finops import FinopsService
 from rune.services.jobs import JobLimits, JobService
 from rune.services.links import LinkService
@@ -130,6 +131,7 @@ def _app_without_aws() -> Handle:
         webhooks=_no_webhooks,
         usage=lambda: UsageService(store, clock),
         finops=lambda: FinopsService(store, MemorySampleStore(store), lambda: (), clock),
+        estimates=_no_estimates,
         market=lambda: (),
         can_rent=False,
     )
@@ -177,6 +179,10 @@ def _no_schedules() -> ScheduleService:
 
 
 def _no_webhooks() -> WebhookService:
+    raise NotImplementedError
+
+
+def _no_estimates() -> EstimateService:
     raise NotImplementedError
 
 

@@ -243,8 +243,8 @@ def test_spec_post_estimates_answers_a_cost_estimation_response(rune: RuneClient
 
     assert response.status_code == 200, response.text
     estimate = CostEstimationResponse.model_validate_json(response.content)
-    # An hour at the highest price that the caller takes.
-    assert (estimate.projected_cost_usd, estimate.cost_driver) == (3.0, "vastai")
+    assert estimate.cost_driver == "vastai"
+    assert 0 < estimate.projected_cost_usd == estimate.high_usd
 
 
 def test_spec_jobs_are_processed_asynchronously(rune: RuneClient, ollama: ModelServer) -> None:

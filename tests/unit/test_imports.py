@@ -113,6 +113,7 @@ PURE_FILES = (
     "rentals/reconciliation.py",
     "rentals/record.py",
     "money/*.py",
+    "workflows/rental/estimate.py",
     "workflows/rental/samples.py",
     "schedules/aws_cron.py",
     "schedules/expressions.py",

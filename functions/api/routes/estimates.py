@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter, Request
 
-from api.auth import admitted_caller_of
+from api.auth import admitted_caller_of, tenant_settings_of
 from api.problems import responses
+from api.services import services_of
 from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse
-from rune.money.estimates import estimate_cost
 
 router = APIRouter(
     prefix="/v1/estimates", tags=["money"], responses=responses(400, 401, 403, 413, 415, 422, 503)
@@ -14,6 +14,6 @@ router = APIRouter(
 
 @router.post("")
 async def post_estimate(request: Request, body: CostEstimationRequest) -> CostEstimationResponse:
-    """Return an upper bound of a run's cost, or a refusal where RUNE cannot know it."""
-    admitted_caller_of(request)
-    return estimate_cost(body)
+    """Return what a run would cost, by the market as last seen and what past jobs took."""
+    services = services_of(request)
+    return services.estimates().estimate(admitted_caller_of(request), tenant_settings_of(request), body)

@@ -1,11 +1,12 @@
 """What `POST /v1/estimates` takes and answers."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 from pydantic import Field
 
 from rune.contracts import Document, VastaiProvisioning
+from rune.contracts.requests import LARGEST_COST_USD, LARGEST_VRAM_MB
 
 type CostDriver = Literal["vastai", "aws", "gcp", "azure", "local"]
 
@@ -38,7 +39,12 @@ class CostEstimationRequest(Document):
     model: str | None = Field(None, max_length=128)
     """Name of the model, as on its server."""
     estimated_duration_seconds: int = Field(3600, ge=1, le=2_592_000)
-    """How long the machine is used, in seconds, boot and download included; at most 30 days."""
+    """How long the machine is used, in seconds, boot and download included; at most 30 days. For Vast.ai a request
+    that leaves it out is estimated for one question."""
+    max_cost_usd: float | None = Field(None, gt=0, le=LARGEST_COST_USD)
+    """What the job will be posted with; null takes your tenant's or the deployment's limit."""
+    min_vram_mb: int | None = Field(None, ge=1000, le=LARGEST_VRAM_MB)
+    """As in the request of a job: GPU memory of a model whose size RUNE does not know, in MB."""
     local_tdp_watts: float | None = Field(None, ge=0, le=100_000)
     """Power that the machine draws under load, in watts."""
     local_energy_rate_kwh: float | None = Field(None, ge=0, le=100)
@@ -50,9 +56,9 @@ class CostEstimationRequest(Document):
     region: str | None = Field(None, max_length=64)
     """Changes no price: `list_price` names the region for which it holds. Accepted because clients send it."""
     template_hash: str | None = Field(None, max_length=256)
-    """Changes no price. Accepted because clients send it."""
+    """Hash of the Vast.ai template to boot, if your tenant may name it."""
     reliability: float | None = Field(None, ge=0, le=1)
-    """Changes no upper bound of a price. Accepted because clients send it."""
+    """Lowest reliability of the host, as a ratio; null takes what a job takes."""
 
 
 class ListPrice(Document):
@@ -71,6 +77,73 @@ class ListPrice(Document):
     """The cloud's page of prices."""
 
 
+class Range(Document):
+    """A quantity as it is seldom below, usually, and seldom above."""
+
+    low: float = Field(ge=0)
+    likely: float = Field(ge=0)
+    high: float = Field(ge=0)
+
+
+type PhaseName = Literal["search", "boot", "image", "pull", "load", "work", "release", "traffic"]
+
+
+class PhaseEstimate(Document):
+    """What one phase of a job on one machine takes. The ranges do not add up to the job's: phases vary apart."""
+
+    phase: PhaseName
+    """`image` is the download before the container runs, `boot` from there until the server answers, `work` all
+    answers or the time for which an instance is kept, `traffic` both downloads' price by the GB."""
+    seconds: Range
+    usd: Range
+
+
+class OfferEstimate(Document):
+    """The offer that would be taken now, by the ranking that rents."""
+
+    machine_id: int
+    gpu_name: str
+    gpu_count: int
+    vram_mb: int
+    place: str
+    usd_per_hour: float
+    """With the disk that the job needs."""
+    download_usd_per_gb: float
+    reliability: float
+    why: str
+    """Why it comes first, in a sentence."""
+
+
+class RefusedOffers(Document):
+    """Offers that were seen and would not be taken."""
+
+    reason: str
+    """As in the event `vastai.offer_search`."""
+    count: int
+
+
+type EstimateBasis = Literal["samples", "prior", "limits", "list_price", "own_numbers"]
+
+
+class RentalEstimate(Document):
+    """What a job that rents costs, by the market as last seen and what jobs of its shape took."""
+
+    low_usd: float | None
+    likely_usd: float | None
+    """Null where the market is not known."""
+    high_usd: float
+    confidence_score: float
+    basis: EstimateBasis
+    sample_count: int
+    phases: list[PhaseEstimate]
+    offer: OfferEstimate | None
+    refused: list[RefusedOffers]
+    as_of: datetime | None
+    """When a search last saw the market."""
+    notes: list[str]
+    """What a person should know."""
+
+
 class CostEstimationResponse(Document):
     """What a run is projected to cost."""
 
@@ -83,8 +156,27 @@ class CostEstimationResponse(Document):
     local_energy_kwh: float = Field(0.0, ge=0)
     """Energy that the caller's own machine takes, in kilowatt-hours; 0 for rented ones."""
     confidence_score: float = Field(ge=0, le=1)
-    """How sure it is that no more will be charged for the duration given. Clients stop below 0.95."""
+    """How often jobs of this shape ended at or below the projection. Clients stop below 0.95."""
     warning: str | None = None
     """What a person should know before spending this."""
     list_price: ListPrice | None = None
     """The machine of AWS, Google Cloud or Azure; null for other drivers."""
+    low_usd: float | None = None
+    """Seldom less; null where the market is not known, and for other drivers than Vast.ai."""
+    likely_usd: float | None = None
+    """Half of the jobs cost less; null as above."""
+    high_usd: float | None = None
+    """`projected_cost_usd` under its other name. A job that is posted with it as `max_cost_usd` costs no more."""
+    phases: list[PhaseEstimate] = Field(default_factory=list)
+    """Of a job on the first machine."""
+    offer: OfferEstimate | None = None
+    """The offer that would be taken; null where none is known to fit."""
+    refused: list[RefusedOffers] = Field(default_factory=list)
+    """The others that were seen, by why they would not be taken."""
+    as_of: datetime | None = None
+    """When a search last saw the market."""
+    sample_count: int = 0
+    """Past jobs of this shape that the figures were made of."""
+    basis: EstimateBasis = "own_numbers"
+    """`samples`: of past jobs alone; `prior`: too few of them, filled up by a measured simulation; `limits`: the
+    market is not known, so what the job's limits allow; `list_price`, `own_numbers`: other drivers."""

@@ -1,14 +1,10 @@
-"""An upper bound of what a run will cost, or a refusal; never 0.00 for something that has a price.
+"""What a run costs on a cloud or on the caller's machine, or a refusal; never 0.00 for something that has a price.
 
-`confidence_score` is how sure RUNE is that *no more than the projection* is charged for the duration given. It does
-not say how near the projection is to the bill: a rental below its cap makes the projection too high. RUNE's clients
-do not spend below 0.95, so each number below decides whether they may:
+`confidence_score` is how often a run costs no more than the projection. RUNE's clients do not spend below 0.95, so
+each number below decides whether they may:
 
 0.95
-    Everything that scales is bounded. On Vast.ai no offer above `max_dph` is taken, and that price includes the
-    disk. Not above 0.95, because traffic is billed in addition (0 to a few cents per GB): for a model in
-    the catalog that is its download, whose size is known and, if it is large, named in the warning. On the caller's
-    own machine the sum follows from the caller's numbers.
+    Everything that scales is bounded: on the caller's own machine the sum follows from the caller's numbers.
 0.80
     Something that costs money has no bound: the download of a model of unknown size, the wear of a machine without
     a purchase price, or a cloud's disk and traffic. A client stops; a person reads the warning and may go on.
@@ -21,10 +17,11 @@ from rune.contracts.estimates import (
     CostEstimationRequest,
     CostEstimationResponse,
     ListPrice,
+    RentalEstimate,
     ResourceImpact,
 )
 from rune.errors import InvalidRequestError
-from rune.money.catalog import SizedModel, find_model
+from rune.money.catalog import SizedModel
 from rune.money.cloud_prices import Cloud, CloudPrice, find_cloud_price
 from rune.money.sizing import SMALLEST_MODEL, size_model
 
@@ -39,9 +36,6 @@ MEDIUM_IMPACT_USD = Decimal("1.00")
 MAX_PROJECTION_USD = Decimal(1_000_000_000)
 """Above it an estimate is refused: the bounds of the single fields allow a lifespan near zero."""
 
-LARGE_DOWNLOAD_GB = 50
-"""From this size on the warning names the traffic: at 0.02 USD per GB it costs a dollar."""
-
 _CENT_USD = Decimal("0.01")
 _STEP_USD = Decimal("0.0001")
 _STEP_KWH = Decimal("0.000001")
@@ -53,26 +47,27 @@ _DRIVER_FIELDS = ("vastai", "aws", "gcp", "azure", "local_hardware")
 
 
 def estimate_cost(request: CostEstimationRequest) -> CostEstimationResponse:
-    """Return the upper bound of the run's cost, from the caller's numbers.
+    """Return what a run costs on a cloud, by list prices, or on the caller's machine, by the caller's numbers.
+
+    What a job costs that rents is in `rune.workflows.rental.estimate`.
 
     Raises
     ------
     InvalidRequestError
         With one of these as `specific_code`: `cost_driver_missing`, `cost_driver_ambiguous` (a run uses one
         machine), `price_unknown` (no machine of a cloud in the table holds the model), `model_size_unknown`,
-        `price_range_reversed`, `estimate_input_missing` (a number without which the cost has no bound), or
+        `estimate_input_missing` (a number without which the cost has no bound), or
         `estimate_out_of_range`.
     """
-    match _chosen_driver(request):
-        case "vastai":
-            return _estimate_rental(request)
+    match choose_driver(request):
         case "aws" | "gcp" | "azure" as cloud:
             return _estimate_cloud(request, cloud)
         case _:
             return _estimate_own_machine(request)
 
 
-def _chosen_driver(request: CostEstimationRequest) -> str:
+def choose_driver(request: CostEstimationRequest) -> str:
+    """Return the field of the cost driver; raises InvalidRequestError where none is true, or more than one."""
     chosen = [name for name in _DRIVER_FIELDS if getattr(request, name)]
     if not chosen:
         raise InvalidRequestError(
@@ -89,32 +84,44 @@ def _chosen_driver(request: CostEstimationRequest) -> str:
     return chosen[0]
 
 
-def _estimate_rental(request: CostEstimationRequest) -> CostEstimationResponse:
-    cap_usd_per_hour = _required(request.max_dph, "max_dph")
+def check_rental(request: CostEstimationRequest) -> None:
+    """Raise InvalidRequestError where Vast.ai's terms name no price, or a range that is none."""
+    _required(request.max_dph, "max_dph")
     if request.min_dph > request.max_dph:
         raise InvalidRequestError(
             "min_dph is above max_dph.", pointer="/min_dph", code="price_range_reversed"
         )
-    model = None if request.model is None else find_model(request.model)
-    projected_usd = _projected_usd(cap_usd_per_hour * _hours(request))
+
+
+def answer_rental(
+    estimate: RentalEstimate, *caveats: str, confidence: float | None = None
+) -> CostEstimationResponse:
+    """Return the answer for a job that rents: its high figure is the projection.
+
+    Parameters
+    ----------
+    caveats
+        What a person should know besides.
+    confidence
+        Instead of the estimate's.
+    """
+    projected_usd = Decimal(str(estimate.high_usd))
     return CostEstimationResponse(
-        projected_cost_usd=float(projected_usd),
+        projected_cost_usd=estimate.high_usd,
         cost_driver="vastai",
         resource_impact=_impact(projected_usd),
-        confidence_score=UNBOUNDED_CONFIDENCE if model is None else BOUNDED_CONFIDENCE,
-        warning=_warning(projected_usd, _traffic_caveat(model)),
+        confidence_score=estimate.confidence_score if confidence is None else confidence,
+        warning=_warning(projected_usd, " ".join([*caveats, *estimate.notes]) or None),
+        low_usd=estimate.low_usd,
+        likely_usd=estimate.likely_usd,
+        high_usd=estimate.high_usd,
+        phases=estimate.phases,
+        offer=estimate.offer,
+        refused=estimate.refused,
+        as_of=estimate.as_of,
+        sample_count=estimate.sample_count,
+        basis=estimate.basis,
     )
-
-
-def _traffic_caveat(model: SizedModel | None) -> str | None:
-    if model is None:
-        return (
-            "The model is not in RUNE's catalog: its download is billed beside the hourly price, and RUNE does not"
-            " know how large it is."
-        )
-    if model.download_gb < LARGE_DOWNLOAD_GB:
-        return None
-    return f"A download of up to {model.download_gb} GB is billed beside it, by the offer's price per GB."
 
 
 def _estimate_cloud(request: CostEstimationRequest, cloud: Cloud) -> CostEstimationResponse:
@@ -134,6 +141,7 @@ def _estimate_cloud(request: CostEstimationRequest, cloud: Cloud) -> CostEstimat
         resource_impact=_impact(projected_usd),
         confidence_score=UNBOUNDED_CONFIDENCE,
         warning=_warning(projected_usd, _list_price_caveat(price, model)),
+        basis="list_price",
         list_price=ListPrice(
             region=price.region,
             instance=price.instance,

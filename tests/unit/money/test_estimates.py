@@ -4,19 +4,20 @@ from datetime import date
 import pytest
 from pydantic import ValidationError
 
-from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse, ListPrice
+from rune.contracts.estimates import (
+    CostEstimationRequest,
+    CostEstimationResponse,
+    ListPrice,
+    RentalEstimate,
+)
 from rune.errors import InvalidRequestError
-from rune.money.estimates import estimate_cost
+from rune.money.estimates import answer_rental, check_rental, estimate_cost
 
 KNOWN = "llama3.1:8b"
 LOCAL = {"local_hardware": True, "local_tdp_watts": 350, "local_energy_rate_kwh": 0.3}
 UNSET = {"local_hardware_purchase_price": 0, "local_hardware_lifespan_years": 0}
 OWNED = {**LOCAL, "local_hardware_purchase_price": 1752, "local_hardware_lifespan_years": 2}
 
-UNKNOWN_MODEL = (
-    "The model is not in RUNE's catalog: its download is billed beside the hourly price, and RUNE does not know"
-    " how large it is."
-)
 NO_WEAR = "The wear of the machine is not counted: give its purchase price and its lifespan."
 
 
@@ -29,39 +30,6 @@ def refusal(**fields: object) -> tuple[str, str]:
     with pytest.raises(InvalidRequestError) as caught:
         estimate_cost(request(**fields))
     return caught.value.specific_code, caught.value.pointer
-
-
-def test_estimate_is_the_dearest_allowed_offer_for_the_whole_time_when_renting() -> None:
-    # The example of the specification: 3.0 USD per hour for 3600 s.
-    asked = request(vastai=True, min_dph=0.0, max_dph=3.0, model=KNOWN, estimated_duration_seconds=3600)
-
-    assert estimate_cost(asked) == CostEstimationResponse(
-        projected_cost_usd=3.0, cost_driver="vastai", resource_impact="medium", confidence_score=0.95
-    )
-
-
-@pytest.mark.parametrize(
-    ("max_dph", "seconds", "projected_usd", "impact"),
-    [
-        (2.3, 3600, 2.3, "medium"),
-        (0.1, 10_800, 0.3, "low"),  # in binary fractions 0.30000000000000004, which would round up to 0.3001
-        (0.3578, 600, 0.0597, "low"),  # 0.05963..., rounded up
-        (0.9999, 3600, 0.9999, "low"),
-        (1.0, 3600, 1.0, "medium"),
-        (5.0, 3600, 5.0, "medium"),
-        (5.0, 3601, 5.0014, "high"),  # 5.00138...
-        (1000.0, 2_592_000, 720_000.0, "high"),
-        (0.0001, 1, 0.0001, "low"),  # 0.00000003: never nothing
-    ],
-)
-def test_estimate_of_a_rental_matches_the_hand_computed_table(
-    max_dph: float, seconds: int, projected_usd: float, impact: str
-) -> None:
-    estimate = estimate_cost(
-        request(vastai=True, max_dph=max_dph, model=KNOWN, estimated_duration_seconds=seconds)
-    )
-
-    assert (estimate.projected_cost_usd, estimate.resource_impact) == (projected_usd, impact)
 
 
 @pytest.mark.parametrize(
@@ -89,30 +57,6 @@ def test_estimate_of_an_own_machine_matches_the_hand_computed_table(
 
 
 @pytest.mark.parametrize(
-    ("fields", "confidence", "warning"),
-    [
-        ({"max_dph": 5.0, "model": KNOWN}, 0.95, None),
-        ({"max_dph": 5.0001, "model": KNOWN}, 0.95, "This may cost 5.01 USD."),
-        ({"model": "phi3"}, 0.80, UNKNOWN_MODEL),
-        ({"model": ""}, 0.80, UNKNOWN_MODEL),
-        ({}, 0.80, UNKNOWN_MODEL),
-        ({"max_dph": 6, "model": "phi3"}, 0.80, f"This may cost 6.00 USD. {UNKNOWN_MODEL}"),
-        (
-            {"max_dph": 3.0, "model": "llama3.1:70b"},
-            0.95,
-            "A download of up to 57 GB is billed beside it, by the offer's price per GB.",
-        ),
-    ],
-)
-def test_estimate_says_how_sure_it_is_and_what_to_know_when_renting(
-    fields: dict[str, object], confidence: float, warning: str | None
-) -> None:
-    estimate = estimate_cost(request(vastai=True, **fields))
-
-    assert (estimate.confidence_score, estimate.warning) == (confidence, warning)
-
-
-@pytest.mark.parametrize(
     ("fields", "code", "pointer"),
     [
         ({}, "cost_driver_missing", ""),
@@ -123,8 +67,6 @@ def test_estimate_says_how_sure_it_is_and_what_to_know_when_renting(
         ({"gcp": True, "model": "huge:2000b"}, "price_unknown", "/gcp"),
         ({"azure": True, "model": "huge:1200b"}, "price_unknown", "/azure"),
         ({"azure": True, "model": "phi3"}, "model_size_unknown", "/model"),
-        ({"vastai": True, "max_dph": 0.0}, "estimate_input_missing", "/max_dph"),
-        ({"vastai": True, "min_dph": 3.1, "max_dph": 3.0}, "price_range_reversed", "/min_dph"),
         ({"local_hardware": True}, "estimate_input_missing", "/local_tdp_watts"),
         (LOCAL | {"local_tdp_watts": 0.0}, "estimate_input_missing", "/local_tdp_watts"),
         (LOCAL | {"local_energy_rate_kwh": 0.0}, "estimate_input_missing", "/local_energy_rate_kwh"),
@@ -164,6 +106,7 @@ def test_estimate_of_a_cloud_is_the_list_price_of_the_machine_that_holds_the_mod
             "This is the list price of g4dn.12xlarge in us-east-1 as of 2026-11-30, the cheapest in RUNE's table"
             " that holds llama3.1:70b. Disk, traffic and taxes are extra. RUNE rents nothing there."
         ),
+        basis="list_price",
         list_price=ListPrice(
             region="us-east-1",
             instance="g4dn.12xlarge",
@@ -211,24 +154,48 @@ def test_request_is_refused_when_a_number_is_none_or_a_field_is_unknown(fields: 
         CostEstimationRequest.model_validate(json.loads(fields))
 
 
-def test_estimate_is_given_when_a_client_sends_zeros_for_what_its_user_left_out() -> None:
-    estimate = estimate_cost(
-        request(
-            vastai=True,
-            aws=False,
-            gcp=False,
-            azure=False,
-            local_hardware=False,
-            template_hash="",
-            min_dph=2.3,
-            max_dph=3.0,
-            reliability=0.99,
-            local_tdp_watts=0,
-            local_energy_rate_kwh=0,
-            **UNSET,
-            model=KNOWN,
-            estimated_duration_seconds=3600,
-        )
+@pytest.mark.parametrize(
+    ("fields", "code", "pointer"),
+    [
+        ({"max_dph": 0.0}, "estimate_input_missing", "/max_dph"),
+        ({"min_dph": 3.1, "max_dph": 3.0}, "price_range_reversed", "/min_dph"),
+    ],
+)
+def test_terms_of_a_rental_are_refused_that_name_no_price(
+    fields: dict[str, object], code: str, pointer: str
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        check_rental(request(vastai=True, **fields))
+    assert (caught.value.specific_code, caught.value.pointer) == (code, pointer)
+
+
+@pytest.mark.parametrize(
+    ("high_usd", "impact", "warning"),
+    [
+        (0.9999, "low", None),
+        (1.0, "medium", None),
+        (5.0, "medium", None),
+        (5.0001, "high", "This may cost 5.01 USD."),
+    ],
+)
+def test_answer_warns_above_five_dollars(high_usd: float, impact: str, warning: str | None) -> None:
+    told = RentalEstimate(
+        low_usd=0.5,
+        likely_usd=0.7,
+        high_usd=high_usd,
+        confidence_score=0.96,
+        basis="prior",
+        sample_count=3,
+        phases=[],
+        offer=None,
+        refused=[],
+        as_of=None,
+        notes=[],
     )
 
-    assert (estimate.projected_cost_usd, estimate.confidence_score) == (3.0, 0.95)
+    answer = answer_rental(told)
+
+    assert (answer.projected_cost_usd, answer.high_usd) == (high_usd, high_usd)
+    assert (answer.resource_impact, answer.warning, answer.confidence_score) == (impact, warning, 0.96)
+    assert answer_rental(told, "A caveat.", confidence=0.8).confidence_score == 0.8
+    assert (answer_rental(told, "A caveat.").warning or "").endswith("A caveat.")

@@ -1,0 +1,156 @@
+"""What a job would cost, before it is posted."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from rune.amounts import MICRO_USD_PER_USD, to_micro_usd
+from rune.clock import Clock
+from rune.contracts import BenchmarkRequest, VastaiProvisioning
+from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse, RentalEstimate
+from rune.errors import InvalidRequestError
+from rune.jobs import lifecycle
+from rune.jobs.record import Job, Kind, StepName
+from rune.jobs.samples import SampleStore, Shape
+from rune.money.estimates import (
+    UNBOUNDED_CONFIDENCE,
+    answer_rental,
+    check_rental,
+    choose_driver,
+    estimate_cost,
+)
+from rune.money.sizing import SMALLEST_MODEL
+from rune.rentals.hosts import HostStore
+from rune.rentals.market import MarketStore, Scope
+from rune.services.admission.requests import Admitted
+from rune.services.jobs import Caller, Granted, JobService
+from rune.tenants.settings import TenantSettings
+from rune.workflows.rental.dependencies import RentalRequest
+from rune.workflows.rental.estimate import Asked, Evidence, estimate_rental, find_fresh, find_needs
+
+NO_MODEL = f"No model is named, so this is for {SMALLEST_MODEL.name}, which such a job rents a machine for."
+NO_SIZE = (
+    "RUNE does not know how large the model is: say in min_vram_mb how much GPU memory it needs. This is the most"
+    " that a job may cost."
+)
+NO_TEMPLATE = "Your tenant may not name this template, so a job runs the plain image."
+
+_NO_JOB = "0" * 32
+_RETENTION = timedelta(days=1)
+
+
+class EstimateService:
+    """Estimates for callers, by what searches and past jobs have left. It reads, and spends nothing."""
+
+    def __init__(
+        self, jobs: JobService, market: MarketStore, hosts: HostStore, samples: SampleStore, clock: Clock
+    ) -> None:
+        self._jobs = jobs
+        self._market = market
+        self._hosts = hosts
+        self._samples = samples
+        self._clock = clock
+
+    def estimate(
+        self, caller: Caller, tenant: TenantSettings, request: CostEstimationRequest
+    ) -> CostEstimationResponse:
+        """Return what a run would cost; raises InvalidRequestError as `estimate_cost` does."""
+        if choose_driver(request) != "vastai":
+            return estimate_cost(request)
+        check_rental(request)
+        is_allowed = request.template_hash in tenant.templates
+        body = _as_benchmark(request, request.template_hash if is_allowed else None)
+        micro_usd = None if request.max_cost_usd is None else to_micro_usd(request.max_cost_usd)
+        admitted = Admitted(
+            Kind.BENCHMARK, StepName.RENT, "", rents=True, max_cost_micro_usd=micro_usd, model=body.model
+        )
+        granted = self._jobs.judge(caller, admitted)
+        used_for = None
+        if "estimated_duration_seconds" in request.model_fields_set:
+            used_for = timedelta(seconds=request.estimated_duration_seconds)
+        caveats = [] if request.model else [NO_MODEL]
+        if request.template_hash and not is_allowed and tenant.templates:
+            caveats.append(NO_TEMPLATE)
+        try:
+            found = self.estimate_job(caller, admitted, body, granted, used_for)
+        except InvalidRequestError as error:
+            if error.specific_code != "model_size_unknown":
+                raise
+            return answer_rental(_most(granted.cap_micro_usd or 0), NO_SIZE, confidence=UNBOUNDED_CONFIDENCE)
+        return answer_rental(found, *caveats)
+
+    def estimate_job(
+        self,
+        caller: Caller,
+        admitted: Admitted,
+        request: RentalRequest,
+        granted: Granted,
+        used_for: timedelta | None = None,
+    ) -> RentalEstimate:
+        """Return what an admitted job would cost that rents a machine.
+
+        Raises
+        ------
+        InvalidRequestError
+            `model_size_unknown`.
+        """
+        asked = Asked(self._begun(caller, admitted, granted), request, granted.cap_micro_usd or 0, used_for)
+        now = self._clock.now()
+        needs, rows = find_needs(asked, now), self._market.read(now)
+        machines = {offer.machine_id for offer in find_fresh(rows, now).offers}
+        shape = Shape(admitted.kind, Scope.of(needs).class_gb)
+        evidence = Evidence(
+            rows=rows,
+            hosts=self._hosts.read(machines, now) if machines else {},
+            samples=self._samples.read(shape, now) if machines else (),
+            now=now,
+        )
+        return estimate_rental(asked, evidence)
+
+    def _begun(self, caller: Caller, admitted: Admitted, granted: Granted) -> Job:
+        """Return the job as it would be if it began now."""
+        now = self._clock.now()
+        job, _ = lifecycle.accept(
+            job_id=_NO_JOB,
+            tenant=caller.tenant,
+            kind=admitted.kind,
+            first_step=admitted.first_step,
+            now=now,
+            queue_timeout=granted.queue_timeout,
+            max_runtime=granted.max_runtime,
+            retention=_RETENTION,
+            rents=True,
+            cap_micro_usd=granted.cap_micro_usd,
+        )
+        return replace(job, deadline_at=now + granted.max_runtime, started_at=now)
+
+
+def _as_benchmark(request: CostEstimationRequest, template_hash: str | None) -> BenchmarkRequest:
+    """Return the job that the estimate is of: one question to the model, under these terms."""
+    usual = VastaiProvisioning()
+    # Every value was validated as a field of the estimate's request, with the same bounds.
+    return BenchmarkRequest.model_construct(
+        question="?",
+        model=request.model or SMALLEST_MODEL.name,
+        vastai=True,
+        template_hash=template_hash,
+        min_dph=request.min_dph,
+        max_dph=request.max_dph,
+        reliability=usual.reliability if not request.reliability else request.reliability,
+        min_vram_mb=request.min_vram_mb,
+    )
+
+
+def _most(cap_micro_usd: int) -> RentalEstimate:
+    return RentalEstimate(
+        low_usd=None,
+        likely_usd=None,
+        high_usd=cap_micro_usd / MICRO_USD_PER_USD,
+        confidence_score=UNBOUNDED_CONFIDENCE,
+        basis="limits",
+        sample_count=0,
+        phases=[],
+        offer=None,
+        refused=[],
+        as_of=None,
+        notes=[],
+    )

@@ -1,0 +1,419 @@
+"""What a job that rents would cost: by the market as last seen, the ranking that rents, and what past jobs took.
+
+Plain functions over plain data. docs/estimates.md says what each figure means.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
+from math import ceil
+
+from rune.amounts import MICRO_USD_PER_USD
+from rune.contracts.estimates import (
+    OfferEstimate,
+    PhaseEstimate,
+    PhaseName,
+    Range,
+    RefusedOffers,
+    RentalEstimate,
+)
+from rune.jobs.record import Job, Status
+from rune.jobs.samples import Sample
+from rune.rentals.forecast import START_SECONDS, ExpectedUse
+from rune.rentals.hosts import HostRecord
+from rune.rentals.market import MarketRow, Scope
+from rune.rentals.offers import MAX_DOWNLOAD_USD_PER_GB, Offer, Requirements
+from rune.rentals.ranking import Candidate, Market, Selection, explain_choice, select_offers
+from rune.rentals.record import OLLAMA_IMAGE_BYTES
+from rune.workflows.rental.dependencies import MAX_MACHINES, RentalRequest, required_model
+from rune.workflows.rental.search import MOST_IMAGE_BYTES
+from rune.workflows.rental.selection import describe_needs, describe_use, latest_end
+
+LONGEST_AGE = timedelta(hours=6)
+"""Of what a search has seen. What is older says nothing of the prices of now."""
+
+ENOUGH_SAMPLES = 20
+"""From so many past jobs of a shape on, nothing else counts; below, the prior fills up."""
+
+ENOUGH_OF_GPU = 20
+"""From so many on the same GPU on, those on others do not count."""
+
+BOUNDED_CONFIDENCE = 0.95
+"""Of a figure that the job's limits enforce, and the least of a high figure that past jobs give."""
+
+_LOW_SHARE = 0.03
+"""Of past jobs, which cost less than the low figure."""
+
+PRIOR_RATIOS: tuple[float, ...] = (
+    0.75, 0.8, 0.85, 0.88, 0.9, 0.92, 0.94, 0.96, 0.98, 1.0, 1.02, 1.05, 1.08, 1.1, 1.15, 1.2, 1.3, 1.4, 1.6, 2.2,
+)  # fmt: skip
+"""What jobs cost, by what was expected, in twenty equal parts."""
+
+_PRIOR_PHASES: Mapping[str, tuple[float, float, float]] = {
+    "boot": (0.7, 1.0, 2.0),
+    "pull": (0.9, 1.0, 1.4),
+    "load": (0.8, 1.0, 2.0),
+    "work": (0.8, 1.0, 1.5),
+}
+"""What phases took by what was expected, seldom less, usually, and seldom more."""
+
+_PRIOR_SECONDS: Mapping[str, tuple[float, float, float]] = {
+    "search": (1.0, 2.0, 20.0),
+    "release": (3.0, 10.0, 60.0),
+}
+
+_STEP_USD = Decimal("0.0001")
+_HOUR = timedelta(hours=1)
+_BYTES_PER_GB = 1_000_000_000
+_PHASE_SHARES = (0.05, 0.5, 0.95)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The job that is estimated.
+
+    Attributes
+    ----------
+    job
+        As it would be if it began now: its deadline is the end of its running time.
+    used_for
+        How long the machine is used, boot and download included, as the caller says; None where the request tells.
+    """
+
+    job: Job
+    request: RentalRequest
+    cap_micro_usd: int
+    used_for: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known.
+
+    Attributes
+    ----------
+    rows
+        What searches have seen.
+    hosts
+        What earlier jobs know of the hosts of its offers.
+    samples
+        Of past jobs of the shape, the newest first.
+    """
+
+    rows: Sequence[MarketRow]
+    hosts: Mapping[int, HostRecord]
+    samples: Sequence[Sample]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Offers that are fresh enough to reckon with, and when each was seen."""
+
+    offers: tuple[Offer, ...]
+    as_of: Mapping[int, datetime]
+
+
+def find_needs(asked: Asked, now: datetime) -> Requirements:
+    """Return what an offer must have for the job; raises InvalidRequestError for a model of unknown size."""
+    request = asked.request
+    return describe_needs(request, None, "", latest_end(asked.job, request) - now)
+
+
+def find_fresh(rows: Sequence[MarketRow], now: datetime) -> Seen:
+    """Return the offers of all rows that are not too old; of a machine, those of the latest row that has it."""
+    fresh = sorted((row for row in rows if now - row.as_of <= LONGEST_AGE), key=lambda row: row.as_of)
+    latest = {offer.machine_id: row.as_of for row in fresh for offer in row.offers}
+    offers = {
+        offer.offer_id: offer
+        for row in fresh
+        for offer in row.offers
+        if latest[offer.machine_id] == row.as_of
+    }
+    return Seen(
+        tuple(offers.values()), {number: latest[offer.machine_id] for number, offer in offers.items()}
+    )
+
+
+def estimate_rental(asked: Asked, evidence: Evidence) -> RentalEstimate:
+    """Return what the job would cost; raises InvalidRequestError for a model of unknown size."""
+    now = evidence.now
+    needs, seen = find_needs(asked, now), find_fresh(evidence.rows, now)
+    use = _use(asked, now)
+    selection = select_offers(seen.offers, needs, use, Market((), evidence.hosts, now))
+    limit = min(asked.cap_micro_usd, most_by_limits_micro_usd(asked, needs))
+    if not selection.candidates:
+        return _without_offer(selection, needs, evidence, limit)
+    best = selection.candidates[0]
+    samples = _of_same_gpu(evidence.samples, best.offer)
+    figures = _reckon(asked, best, use, samples, limit)
+    notes = [*figures.notes]
+    if selection.floor is not None:
+        notes.append(
+            f"min_dph excludes {selection.floor.count} cheaper offers, from"
+            f" {selection.floor.from_usd_per_hour:.4f} USD per hour."
+        )
+    return RentalEstimate(
+        low_usd=figures.low_usd,
+        likely_usd=figures.likely_usd,
+        high_usd=figures.high_usd,
+        confidence_score=figures.confidence,
+        basis="samples" if len(figures.of_samples) >= ENOUGH_SAMPLES else "prior",
+        sample_count=len(figures.of_samples),
+        phases=_phases(best, use, figures, needs),
+        offer=_offer(best, selection, needs),
+        refused=_refused(selection),
+        as_of=seen.as_of[best.offer.offer_id],
+        notes=notes,
+    )
+
+
+def most_by_limits_micro_usd(asked: Asked, needs: Requirements) -> int:
+    """Return the most that max_dph, the job's time and the highest price of traffic allow together."""
+    traffic_gb = _image_gb(asked.request) + needs.download_gb
+    hours = Decimal(needs.time_needed / _HOUR)
+    usd = needs.max_usd_per_hour * hours + MAX_DOWNLOAD_USD_PER_GB * MAX_MACHINES * Decimal(traffic_gb)
+    return ceil(usd * MICRO_USD_PER_USD)
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    low_usd: float
+    likely_usd: float
+    high_usd: float
+    confidence: float
+    of_samples: tuple[Sample, ...]
+    work: tuple[timedelta, timedelta, timedelta]
+    notes: tuple[str, ...]
+
+
+def _reckon(
+    asked: Asked, best: Candidate, use: ExpectedUse, samples: tuple[Sample, ...], limit_micro_usd: int
+) -> _Figures:
+    told, notes = best.forecast, list[str]()
+    counted = tuple(each for each in samples if _counts(each))
+    ratios = _pool(counted)
+    price, kept_usd = told.usd_per_hour, told.usd_per_hour * Decimal(use.kept / _HOUR)
+    uncertain, certain = told.once_usd - kept_usd, kept_usd
+    work = _by_phase(counted, "work", told.spans.work)
+    if asked.used_for is not None:
+        ready = told.spans.image + told.spans.pull + told.spans.load + timedelta(seconds=START_SECONDS)
+        most = use.time_left or asked.used_for
+        if asked.used_for > most:
+            notes.append(
+                f"The job may run for {most.total_seconds():.0f} s, which is less than"
+                " estimated_duration_seconds."
+            )
+        given = max(timedelta(0), min(asked.used_for, most) - ready)
+        if not given:
+            notes.append(
+                f"The model is expected to be ready after {ready.total_seconds():.0f} s, which is longer than"
+                " estimated_duration_seconds."
+            )
+        uncertain -= price * Decimal(told.spans.work / _HOUR)
+        certain += price * Decimal(given / _HOUR)
+        work = (given, given, given)
+    elif use.kept:
+        work = (use.kept, use.kept, use.kept)
+    low, likely, wide = (
+        uncertain * Decimal(_quantile(ratios, share)) + certain for share in (_LOW_SHARE, 0.5, None)
+    )
+    limit = Decimal(limit_micro_usd) / MICRO_USD_PER_USD
+    high, confidence = wide, _confidence(ratios, float((wide - certain) / uncertain))
+    if wide > limit:
+        high, confidence = limit, BOUNDED_CONFIDENCE
+        within = _share_within(ratios, float((limit - certain) / uncertain))
+        notes.append(f"About {within:.0%} of such jobs end by themselves before they have cost so much.")
+    high_usd = high.quantize(_STEP_USD, ROUND_CEILING)
+    return _Figures(
+        low_usd=_usd(min(low, likely, high_usd)),
+        likely_usd=_usd(min(likely, high_usd)),
+        high_usd=float(high_usd),
+        confidence=confidence,
+        of_samples=counted,
+        work=work,
+        notes=tuple(notes),
+    )
+
+
+def _without_offer(
+    selection: Selection, needs: Requirements, evidence: Evidence, limit_micro_usd: int
+) -> RentalEstimate:
+    """Return the estimate where no offer is known to fit: what the job's limits allow."""
+    scope = Scope.of(needs)
+    known = [row for row in evidence.rows if row.scope.holds(scope)]
+    latest = max((row.as_of for row in known), default=None)
+    if latest is None:
+        note = "No search has seen the market for this yet, so this is the most that the job's limits allow."
+    elif evidence.now - latest > LONGEST_AGE:
+        note = (
+            f"The market was last seen {_ago(evidence.now - latest)} ago, which is too long, so this is the most"
+            " that the job's limits allow."
+        )
+    elif selection.least_usd_beyond_cap is not None:
+        note = (
+            f"No offer that was seen fits: the job would cost {selection.least_usd_beyond_cap:.4f} USD on the"
+            " cheapest, and may cost less."
+        )
+    else:
+        note = "No offer that was seen fits, so the job would rent nothing."
+    return RentalEstimate(
+        low_usd=None,
+        likely_usd=None,
+        high_usd=float((Decimal(limit_micro_usd) / MICRO_USD_PER_USD).quantize(_STEP_USD, ROUND_CEILING)),
+        confidence_score=BOUNDED_CONFIDENCE,
+        basis="limits",
+        sample_count=0,
+        phases=[],
+        offer=None,
+        refused=_refused(selection),
+        as_of=latest,
+        notes=[note],
+    )
+
+
+def _use(asked: Asked, now: datetime) -> ExpectedUse:
+    model = required_model(asked.request)
+    image_bytes = round(_image_gb(asked.request) * _BYTES_PER_GB)
+    use = describe_use(asked.job, asked.request, model, image_bytes, asked.cap_micro_usd)
+    return replace(use, time_left=asked.job.deadline_at - now)
+
+
+def _image_gb(request: RentalRequest) -> float:
+    """Return the most that the image takes; only the provider knows what image a template has."""
+    image_bytes = MOST_IMAGE_BYTES if request.rental_terms.template_hash else OLLAMA_IMAGE_BYTES
+    return image_bytes / _BYTES_PER_GB
+
+
+def _of_same_gpu(samples: Sequence[Sample], offer: Offer) -> tuple[Sample, ...]:
+    gpu = f"{offer.gpu_count}x {offer.gpu_name}"
+    same = tuple(each for each in samples if each.gpu == gpu)
+    return same if len(same) >= ENOUGH_OF_GPU else tuple(samples)
+
+
+def _counts(sample: Sample) -> bool:
+    """Return whether a job says what such jobs cost: one that was cancelled does not."""
+    return sample.expected_micro_usd > 0 and sample.status is not Status.CANCELLED
+
+
+def _pool(samples: Sequence[Sample]) -> list[float]:
+    """Return what jobs cost by what was expected, ascending; the prior stands for those that are missing."""
+    ratios = [each.cost_micro_usd / each.expected_micro_usd for each in samples]
+    missing = ENOUGH_SAMPLES - len(ratios)
+    if missing > 0:
+        step = len(PRIOR_RATIOS) / missing
+        ratios += [PRIOR_RATIOS[int((number + 0.5) * step)] for number in range(missing)]
+    return sorted(ratios)
+
+
+def _quantile(ascending: Sequence[float], share: float | None) -> float:
+    """Return the value that a share does not exceed; for None the lowest that gives the confidence of a bound."""
+    count = len(ascending)
+    if share is None:
+        needed = ceil(BOUNDED_CONFIDENCE * (count + 2)) - 1
+        return ascending[min(count, needed) - 1]
+    place = share * (count - 1)
+    below = int(place)
+    above = min(below + 1, count - 1)
+    return ascending[below] + (ascending[above] - ascending[below]) * (place - below)
+
+
+def _share_within(ratios: Sequence[float], most: float) -> float:
+    return sum(each <= most + 1e-9 for each in ratios) / len(ratios)
+
+
+def _confidence(ratios: Sequence[float], most: float) -> float:
+    """Return how often a job costs no more, by Laplace's rule of succession."""
+    within = sum(each <= most + 1e-9 for each in ratios)
+    return round((within + 1) / (len(ratios) + 2), 4)
+
+
+def _by_phase(
+    samples: Sequence[Sample], phase: str, expected: timedelta
+) -> tuple[timedelta, timedelta, timedelta]:
+    """Return how long a phase takes: seldom less, usually, seldom more."""
+    ratios = sorted(
+        each.phases_ms[phase] / each.expected_ms[phase]
+        for each in samples
+        if each.status is Status.SUCCEEDED and phase in each.phases_ms and each.expected_ms.get(phase)
+    )
+    if len(ratios) >= ENOUGH_SAMPLES:
+        low, likely, high = (_quantile(ratios, share) for share in _PHASE_SHARES)
+    else:
+        low, likely, high = _PRIOR_PHASES[phase]
+    return expected * low, expected * likely, expected * high
+
+
+def _own_seconds(samples: Sequence[Sample], phase: str) -> tuple[timedelta, timedelta, timedelta]:
+    """Return how long a phase takes that depends on RUNE and the provider alone."""
+    spans = sorted(each.phases_ms[phase] / 1000 for each in samples if phase in each.phases_ms)
+    if len(spans) >= ENOUGH_SAMPLES:
+        low, likely, high = (_quantile(spans, share) for share in _PHASE_SHARES)
+    else:
+        low, likely, high = _PRIOR_SECONDS[phase]
+    return timedelta(seconds=low), timedelta(seconds=likely), timedelta(seconds=high)
+
+
+def _phases(best: Candidate, use: ExpectedUse, figures: _Figures, needs: Requirements) -> list[PhaseEstimate]:
+    offer, spans, samples = best.offer, best.forecast.spans, figures.of_samples
+    price, disk = best.forecast.usd_per_hour, offer.disk_usd_per_hour(needs.disk_gb)
+    boot = _by_phase(samples, "boot", timedelta(seconds=START_SECONDS))
+    gb = (
+        use.image_gb * 0.9 + use.weights_gb,
+        use.image_gb + use.weights_gb,
+        use.image_gb + needs.download_gb,
+    )
+    spent = [float(offer.download_usd_per_gb * Decimal(each)) for each in gb]
+    return [
+        _phase("search", _own_seconds(samples, "search"), Decimal(0)),
+        _phase("image", _by_phase(samples, "boot", spans.image), disk),
+        _phase("boot", boot, price),
+        _phase("pull", _by_phase(samples, "pull", spans.pull), price),
+        _phase("load", _by_phase(samples, "load", spans.load), price),
+        _phase("work", figures.work, price),
+        _phase("release", _own_seconds(samples, "release"), price),
+        PhaseEstimate(phase="traffic", seconds=_range(0, 0, 0), usd=_range(*spent)),
+    ]
+
+
+def _phase(
+    phase: PhaseName, spans: tuple[timedelta, timedelta, timedelta], usd_per_hour: Decimal
+) -> PhaseEstimate:
+    seconds = [each.total_seconds() for each in spans]
+    usd = [float(usd_per_hour) * each / _HOUR.total_seconds() for each in seconds]
+    return PhaseEstimate(phase=phase, seconds=_range(*(round(each, 1) for each in seconds)), usd=_range(*usd))
+
+
+def _range(low: float, likely: float, high: float) -> Range:
+    return Range(low=round(low, 6), likely=round(likely, 6), high=round(high, 6))
+
+
+def _offer(best: Candidate, selection: Selection, needs: Requirements) -> OfferEstimate:
+    offer = best.offer
+    return OfferEstimate(
+        machine_id=offer.machine_id,
+        gpu_name=offer.gpu_name,
+        gpu_count=offer.gpu_count,
+        vram_mb=offer.vram_mb,
+        place=offer.place,
+        usd_per_hour=round(float(offer.usd_per_hour(needs.disk_gb)), 6),
+        download_usd_per_gb=float(offer.download_usd_per_gb),
+        reliability=offer.reliability_ratio,
+        why=explain_choice(selection),
+    )
+
+
+def _refused(selection: Selection) -> list[RefusedOffers]:
+    counts = Counter(reason.value for _, reason in selection.rejections)
+    return [RefusedOffers(reason=reason, count=count) for reason, count in counts.most_common()]
+
+
+def _usd(amount: Decimal) -> float:
+    return float(amount.quantize(_STEP_USD, ROUND_HALF_UP))
+
+
+def _ago(age: timedelta) -> str:
+    minutes = round(age.total_seconds() / 60)
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"  # noqa: PLR2004

@@ -1,0 +1,91 @@
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse
+from rune.errors import InvalidRequestError
+from rune.jobs.samples import Sample, SampleRow, Shape
+from rune.rentals.hosts import HostRecord
+from rune.rentals.market import MarketRow, Scope
+from rune.services.estimates import NO_MODEL, NO_SIZE, NO_TEMPLATE, EstimateService
+from rune.services.jobs import Caller, JobLimits, JobService
+from rune.tenants.settings import TenantSettings
+from tests.builders import NOW, FakeClock, RecordingQueue
+from tests.memory_host_store import MemoryHostStore
+from tests.memory_job_store import MemoryJobStore
+from tests.memory_market_store import MemoryMarketStore
+from tests.memory_sample_store import MemorySampleStore
+from tests.unit.rentals.scripted import an_offer
+
+LIMITS = JobLimits(
+    queue_timeout=timedelta(days=1),
+    max_runtime=timedelta(hours=1),
+    retention=timedelta(days=30),
+    max_cost_micro_usd=10_000_000,
+)
+SCOPE = Scope(8_800, 41, Decimal(3), 0.99, timedelta(minutes=10))
+
+
+class Desk:
+    """The service with its stores."""
+
+    def __init__(self) -> None:
+        self.jobs = MemoryJobStore()
+        self.market = MemoryMarketStore()
+        self.hosts = MemoryHostStore({27_182: HostRecord(1, NOW)})
+        clock = FakeClock(NOW)
+        service = JobService(
+            self.jobs, RecordingQueue(), clock, LIMITS, slot_count=5, budgets=self.jobs.budgets
+        )
+        self.service = EstimateService(service, self.market, self.hosts, MemorySampleStore(self.jobs), clock)
+
+    def estimate(self, tenant: TenantSettings | None = None, **members: object) -> CostEstimationResponse:
+        body = CostEstimationRequest.model_validate({"vastai": True, "model": "llama3.1:8b", **members})
+        return self.service.estimate(Caller("acme"), tenant or TenantSettings(), body)
+
+
+def test_estimate_reads_market_hosts_and_samples() -> None:
+    desk = Desk()
+    other = an_offer(offer_id=2, machine_id=2, price_usd_per_hour=Decimal("0.4"))
+    desk.market.note(MarketRow(SCOPE, NOW, (an_offer(), other), 2))
+    row = SampleRow(Shape("benchmark", 8), NOW, "a")
+    desk.jobs.samples[row] = Sample(
+        "a", "benchmark", 8, expected_micro_usd=1, cost_micro_usd=1, expires_at=NOW + timedelta(days=1)
+    )
+
+    found = desk.estimate()
+
+    assert found.offer is not None
+    # The other host has just failed a job.
+    assert (found.offer.machine_id, found.sample_count, found.basis) == (2, 1, "prior")
+    assert found.projected_cost_usd == found.high_usd
+    assert found.confidence_score >= 0.95
+
+
+@pytest.mark.parametrize("model", [None, ""])
+def test_no_model_is_the_smallest(model: str | None) -> None:
+    assert (Desk().estimate(model=model).warning or "").startswith(NO_MODEL)
+
+
+def test_model_of_unknown_size_is_told_and_costs_up_to_the_cap() -> None:
+    found = Desk().estimate(model="my-own", max_cost_usd=2.5)
+
+    assert (found.projected_cost_usd, found.confidence_score, found.warning) == (2.5, 0.8, NO_SIZE)
+    assert Desk().estimate(model="my-own", min_vram_mb=8_000).confidence_score == 0.95
+
+
+def test_higher_cap_than_the_caller_may_have_is_refused() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        Desk().estimate(max_cost_usd=11.0)
+
+    assert caught.value.specific_code == "cost_cap_too_high"
+
+
+def test_template_counts_where_the_tenant_may_name_it() -> None:
+    allowed = TenantSettings(templates=frozenset({"h"}))
+
+    # An unknown image may take 15 GB, three times.
+    assert Desk().estimate(allowed, template_hash="h").projected_cost_usd == pytest.approx(3.91 + 0.78)
+    assert NO_TEMPLATE in (Desk().estimate(allowed, template_hash="x").warning or "")
+    assert NO_TEMPLATE not in (Desk().estimate(template_hash="x").warning or "")
