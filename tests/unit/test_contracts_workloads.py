@@ -1,5 +1,7 @@
 """What a workload and an expectation may say."""
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
@@ -147,3 +149,44 @@ def test_benchmark_is_refused_beyond_its_bounds(fields: dict[str, object]) -> No
 
 def test_goodput_of_one_limit_is_enough() -> None:
     assert GoodputLimits.model_validate({"e2el_ms": 3_600_000}).ttft_ms is None
+
+
+@pytest.mark.parametrize(
+    ("workload", "question"),
+    [({"prompts": ["Why?", "How?"]}, "Why?"), ({"prompt_set": "chat"}, "chat")],
+)
+def test_question_is_left_to_a_workload_that_brings_prompts(
+    workload: dict[str, object], question: str
+) -> None:
+    request = BenchmarkRequest.model_validate_json(json.dumps({"model": "m", "workload": workload}))
+
+    assert request.question == question
+    assert "question" not in BenchmarkRequest.model_json_schema()["required"]
+
+
+@pytest.mark.parametrize(
+    "rest", [{}, {"workload": None}, {"workload": {"repetitions": 3}}, {"workload": {"prompts": []}}]
+)
+def test_question_is_required_where_no_prompt_stands_for_it(rest: dict[str, object]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        BenchmarkRequest.model_validate_json(json.dumps({"model": "m", **rest}))
+
+    assert ("question",) in [error["loc"] for error in refused.value.errors()]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "ignores"),
+    [
+        (None, None, True),
+        (None, {"numeric": {"value": 42}}, False),
+        (True, {"numeric": {"value": 42}}, True),
+        (False, None, False),
+    ],
+)
+def test_end_of_text_is_not_ignored_where_answers_are_judged_unless_asked_for(
+    given: bool | None, expected: dict[str, object] | None, ignores: bool
+) -> None:
+    workload = {} if given is None else {"ignore_eos": given}
+    request = BenchmarkRequest.model_validate({**LEAST, "workload": workload, "expected": expected})
+
+    assert request.ignores_eos is ignores

@@ -151,6 +151,10 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
         "eos_not_ignored": (
             "The server cannot be told to go on to output_tokens, so answers have different lengths."
         ),
+        "ignore_eos_suspected": (
+            "Answers broke off with an error while the server was told to go on after the model's end of text, "
+            "which some models do not bear: send ignore_eos false."
+        ),
         "context_differs": "The model is loaded with another context than was asked for.",
         "server_changed": (
             "The server says otherwise of the model than at the beginning, or has other models in memory."

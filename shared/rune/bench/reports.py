@@ -20,6 +20,7 @@ from rune.contracts import (
     Workload,
 )
 from rune.contracts.benchmarks import EndedBy
+from rune.errors import StreamFailedError
 from rune.llm.protocol import ModelFacts, ServerFacts
 
 _ENDPOINT_TYPES = {"ollama": "ollama-chat", "openai": "openai-chat", "bedrock": "bedrock-converse"}
@@ -139,7 +140,9 @@ def _warnings(
         yield "partial_gpu_offload"
     if server.parallel_count is not None and under_way > server.parallel_count:
         yield "server_parallel_exceeded"
-    if workload.ignore_eos and workload.output_tokens and not ignores_eos:
+    if ignores_eos and any(StreamFailedError.code in run.errors_by_class for run in runs):
+        yield "ignore_eos_suspected"
+    if request.ignores_eos and workload.output_tokens and not ignores_eos:
         yield "eos_not_ignored"
     if context_tokens is not None and loaded is not None and context_tokens != loaded:
         yield "context_differs"

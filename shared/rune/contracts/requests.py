@@ -5,7 +5,8 @@ A field that is not named here is refused by name, so that a misspelt option nev
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, model_validator
+from pydantic.config import JsonDict
 
 from rune.contracts.document import BUILT_AT_IMPORT, Document, is_stored
 from rune.contracts.names import ModelName
@@ -159,10 +160,22 @@ class Question(BackendChoice):
     """Ignored: a path on the caller's machine, which means nothing here. Accepted because clients send it."""
 
 
-class BenchmarkRequest(Question, RentalChoice):
-    """Ask a model one question, or put it to work, and measure the answers."""
+def _leave_the_question_to_the_workload(schema: JsonDict) -> None:
+    """Take the question out of what a request must have: a workload may bring prompts instead."""
+    required = schema.get("required")
+    schema["required"] = (
+        [name for name in required if name != "question"] if isinstance(required, list) else []
+    )
 
-    model_config = BUILT_AT_IMPORT
+
+class BenchmarkRequest(Question, RentalChoice):
+    """Ask a model one question, or put it to work, and measure the answers.
+
+    `question` may be left out beside a workload that brings prompts (`prompts` or `prompt_set`). Then the first
+    prompt, or the set's name, stands for it.
+    """
+
+    model_config = ConfigDict(**BUILT_AT_IMPORT, json_schema_extra=_leave_the_question_to_the_workload)
 
     attestation_required: bool = False
     """Whether the machine must prove what it is. Not offered, so true is refused."""
@@ -173,6 +186,25 @@ class BenchmarkRequest(Question, RentalChoice):
     """How often, how many at a time, and what is asked; null asks the question once."""
     expected: Expectation | None = None
     """What a right answer is; null judges none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_prompts(cls, given: object) -> object:
+        # Kept with the request, so that every version reads it: none asks a workload's prompts by the question.
+        if not isinstance(given, dict) or "question" in given or not isinstance(given.get("workload"), dict):
+            return given
+        prompts, prompt_set = given["workload"].get("prompts"), given["workload"].get("prompt_set")
+        first = prompts[0] if isinstance(prompts, list) and prompts else prompt_set
+        return {**given, "question": first} if isinstance(first, str) else given
+
+    @property
+    def ignores_eos(self) -> bool:
+        """Whether answers are to go on after the model's end of text, where the server can be told so.
+
+        What a model writes after its end is no answer, and would be judged as one.
+        """
+        wanted = self.measured.ignore_eos
+        return self.expected is None if wanted is None else wanted
 
     @property
     def measured(self) -> Workload:

@@ -78,8 +78,9 @@ class Workload(Document):
     """Length of each `synthetic` prompt, in tokens of the model, met within a few percent."""
     output_tokens: int | None = Field(None, ge=1, le=8192)
     """Longest answer, in tokens; null leaves the server's own limit."""
-    ignore_eos: bool = True
-    """Whether an answer goes on to `output_tokens` where the server can be told so (vLLM, llama.cpp)."""
+    ignore_eos: bool | None = None
+    """Whether an answer goes on to `output_tokens` where the server can be told so (vLLM, SGLang, llama.cpp and
+    others); null means true, and false where answers are judged (`expected`)."""
     temperature: float | None = Field(None, ge=0, le=2)
     """Sampling temperature; null leaves the server's own."""
     prefix_cache: Literal["busted", "shared"] = "busted"

@@ -47,7 +47,6 @@ def test_workload_is_stored_with_its_defaults_in_four_calls(api: ModuleType, clo
             **WORKLOAD,
             "max_concurrency": 32,
             "min_waves": 10,
-            "ignore_eos": True,
             "prefix_cache": "busted",
             "seed": 0,
             "point_seconds": 300,

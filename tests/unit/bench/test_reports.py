@@ -184,6 +184,14 @@ TWO_AT_ONCE = a_run(a_completed(0), a_completed(1))
         ({"server": ServerFacts(parallel_count=2)}, []),
         ({"request": asking(output_tokens=64)}, ["eos_not_ignored"]),
         ({"request": asking(output_tokens=64), "ignores_eos": True}, []),
+        (
+            {
+                "request": BenchmarkRequest.model_validate(
+                    {**REQUEST, "workload": {"output_tokens": 64}, "expected": {"contains": ["a"]}}
+                )
+            },
+            [],
+        ),
         ({"request": asking(output_tokens=64, ignore_eos=False)}, []),
         ({"context_tokens": 4096, "model": ModelFacts(context_tokens_loaded=2048)}, ["context_differs"]),
         ({"context_tokens": 4096, "model": ModelFacts(context_tokens_loaded=4096)}, []),
@@ -211,3 +219,11 @@ def test_every_cost_has_its_formula() -> None:
     }  # fmt: skip
 
     assert set(CostReport.model_fields) - given_as_they_are <= set(FORMULAS)
+
+
+def test_broken_answers_are_said_to_be_perhaps_of_an_end_that_was_ignored() -> None:
+    broken = a_run(a_completed(), a_failed(1, code="stream_failed"))
+
+    assert "ignore_eos_suspected" in a_report(broken, ignores_eos=True).warnings
+    assert "ignore_eos_suspected" not in a_report(broken, ignores_eos=False).warnings
+    assert "ignore_eos_suspected" not in a_report(a_run(a_completed()), ignores_eos=True).warnings

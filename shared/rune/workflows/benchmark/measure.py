@@ -28,6 +28,7 @@ from rune.errors import (
     ServerAccessError,
     ServerTimeoutError,
     ServerUnreachableError,
+    StreamFailedError,
 )
 from rune.jobs.lifecycle import MAX_ATTEMPTS
 from rune.jobs.outcomes import Again, Failed, Note, Outcome
@@ -61,6 +62,8 @@ class _End:
     ended_by: EndedBy
     warnings: tuple[str, ...] = ()
 
+
+_WITHOUT_EOS = " The server was told to go on after the model's end of text; ignore_eos false would not."
 
 _GIVEN_UP = _End("errors", ("point_given_up",))
 
@@ -124,7 +127,7 @@ class MeasureStep:
         if not state.runs and not run.completed:
             if context.job.is_capped and self._dependencies.clock.now() >= context.job.ends_at - _ALMOST:
                 return out_of_time(context.job)
-            raise _error_of(run, measured.first_errors)
+            raise _error_of(run, measured.first_errors, ignores_eos=task.ignore_eos)
         key = None
         if request.workload is not None:
             # Before the commit that names it. The file of a worker that is lost between the two is never read.
@@ -153,7 +156,7 @@ class MeasureStep:
         started_at = self._dependencies.clock.now()
         before = await self._look(server, request.model)
         ignores_eos = False
-        if workload.ignore_eos and workload.output_tokens is not None:
+        if request.ignores_eos and workload.output_tokens is not None:
             ignores_eos = (await server.capabilities(request.model)).ignores_eos
         tokens_per_word = None
         if workload.prompt_set == "synthetic":
@@ -351,15 +354,17 @@ def _labels(run: RunReport) -> dict[str, str]:
     return {name: f"{value:.6g}" for name, value in known.items() if value is not None}
 
 
-def _error_of(run: RunReport, first_errors: Mapping[str, RuneError]) -> RuneError:
+def _error_of(run: RunReport, first_errors: Mapping[str, RuneError], *, ignores_eos: bool) -> RuneError:
     """Return the error that stands for a first point without a single answer: the most frequent one."""
     if not run.errors_by_class:
         return ServerTimeoutError("No request of the first point ended within its time.")
     code, count = Counter(run.errors_by_class).most_common(1)[0]
     error = first_errors[code]
+    # Some models fail after their end of text (gpt-oss on vLLM, vllm-project/guidellm#979).
+    hint = _WITHOUT_EOS if ignores_eos and code == StreamFailedError.code else ""
     if run.failed == 1:
-        return error
+        return type(error)(error.sentence + hint) if hint else error
     sentence = (
         f"Every request of the first point failed, {count} of {run.failed} with {code}: {error.sentence}"
     )
-    return type(error)(sentence)
+    return type(error)(sentence + hint)

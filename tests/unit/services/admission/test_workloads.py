@@ -103,7 +103,6 @@ def test_workload_is_kept_with_its_defaults() -> None:
         "sweep": False,
         "max_concurrency": 32,
         "min_waves": 10,
-        "ignore_eos": True,
         "prefix_cache": "busted",
         "seed": 0,
         "point_seconds": 300,
