@@ -48,6 +48,7 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
             "completed requests within all limits / (completed + failed + cut off after a limit had passed); those "
             "whose tpot has a limit and is not defined are in neither"
         ),
+        "resent_count": "requests sent anew on a new connection, sum over completed requests",
         "achieved_request_rate_per_s": "requests sent / time from the point's beginning to the last sending",
         "schedule_delay_ms": "having a slot and a turn - time at which it was due, of each request of an open load",
         "ttft_from_due_ms": "ttft + sending - time at which it was due, of an open load",
@@ -135,6 +136,10 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
         "arrivals_delayed": (
             "At least 5 % of the requests had a slot over 10 ms late, most often since max_concurrency were under "
             "way: the server had less load than request_rate_per_s says."
+        ),
+        "model_reloaded": (
+            "The server says that it loaded the model for a measured request: another model had taken its place, "
+            "or it was not loaded before. The load is in that request's times."
         ),
         "server_throttled": (
             "The server refused requests for their number; RUNE waited before the next ones, as long as the server "

@@ -34,6 +34,8 @@ STALL_RATIO = 20
 LOOP_LAG_LIMIT_MS = 5.0
 SHORT_ANSWER_TOKENS = 16
 FEW_PIECES = 4
+RELOAD_MS = 1000.0
+RELOAD_RATIO = 5
 CACHE_HIT_RATIO = 0.1
 LATE_ARRIVAL_MS = 10.0
 LATE_ARRIVAL_RATIO = 0.05
@@ -232,6 +234,7 @@ class _Fold:
             quality=self.quality(),
             warnings=list(self.warnings()),
             steady_output_throughput_windows_tokens_per_s=self.steady_windows(),
+            resent_count=sum(generation.resent_count for generation in self.generations),
             achieved_request_rate_per_s=self.achieved_rate_per_s(),
             schedule_delay_ms=_in_order(self.schedule_delays_ms),
             ttft_from_due_ms=_in_order(self.from_due_ms(formulas.time_to_first_token_ms)),
@@ -257,6 +260,15 @@ class _Fold:
         tokens_per_chunk = self.mean_tokens_per_chunk() or 0.0
         partial = (timeline.partial_arrivals(record, tokens_per_chunk) for record in self.measured.records)
         return [*self.arrivals, *chain.from_iterable(partial)]
+
+    def was_model_reloaded(self) -> bool:
+        """Return whether the server loaded the model for a measured request, by its own word."""
+        loads_ms = [
+            g.server_timings.load_ms for g in self.generations if g.server_timings.load_ms is not None
+        ]
+        # Looking for a model that is loaded takes Ollama up to a few hundred milliseconds, each time alike.
+        usual_ms = sorted(loads_ms)[(len(loads_ms) - 1) // 2] if len(loads_ms) > 1 else 0.0
+        return max(loads_ms, default=0.0) > max(RELOAD_MS, RELOAD_RATIO * usual_ms)
 
     def has_few_pieces(self) -> bool:
         """Return whether half of the answers came in so few pieces that their time per token is rough."""
@@ -338,6 +350,7 @@ class _Fold:
             "reasoning_hidden": any(map(is_reasoning_hidden, self.generations)),
             "empty_answers": any(not (g.text.strip() or g.tool_calls) for g in self.generations),
             "arrivals_delayed": bool(late_count) and late_count >= LATE_ARRIVAL_RATIO * len(delays_ms),
+            "model_reloaded": self.was_model_reloaded(),
             "server_throttled": ServerOverloadedError.code in _errors_by_class(self.measured.records),
         }
         return (name for name, is_so in holds.items() if is_so)

@@ -167,6 +167,8 @@ class RunReport(Document):
     """Of ten equal parts of the time in which all slots were busy: the spread that a comparison goes by."""
     cost: RunCost | None = None
     """Of a rented machine."""
+    resent_count: int | None = None
+    """How often completed requests had been sent anew, on connections that the server was just closing."""
     achieved_request_rate_per_s: float | None = None
     """Of an open load: requests sent / time until the last one was. `request_rate_per_s` is what was asked for."""
     schedule_delay_ms: Distribution | None = None

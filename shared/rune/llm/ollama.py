@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal, override
 
 from rune.errors import BadResponseError, ModelNotFoundError
@@ -201,7 +202,7 @@ class OllamaServer(ModelServer):
             body = await open_stream(reply, model=request.model, media_types=_MEDIA_TYPES)
             stream = ChatStream(request.model, reply, bound_silence(body, request, on_chunk))
             await read_frames(body, NdjsonReader(), stream.take)
-            return stream.complete()
+            return replace(stream.complete(), resent_count=reply.resent_count)
 
     @override
     async def aclose(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import override
 
 from rune.errors import BadResponseError, ModelUnsupportedError, RequestRejectedError
@@ -144,7 +145,7 @@ class OpenAiServer(ModelServer):
             body = await open_stream(reply, model=request.model, media_types=_MEDIA_TYPES)
             stream = ChatStream(request.model, reply, bound_silence(body, request, on_chunk))
             await read_frames(body, SseReader(), stream.take)
-            return stream.complete()
+            return replace(stream.complete(), resent_count=reply.resent_count)
 
     @override
     async def aclose(self) -> None:

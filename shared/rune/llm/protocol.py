@@ -189,6 +189,8 @@ class Generation:
         Characters of text and reasoning in each of these chunks; empty where they are not known.
     has_hidden_reasoning
         Whether the server said that it keeps a part of the reasoning to itself.
+    resent_count
+        How often the request was sent anew before, on a connection that was just closing.
     """
 
     text: str
@@ -201,6 +203,7 @@ class Generation:
     tool_calls: tuple[ToolCall, ...] = ()
     chunk_chars: tuple[int, ...] = ()
     has_hidden_reasoning: bool = False
+    resent_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,9 +146,9 @@ def test_best_run_has_the_most_good_requests_where_there_are_limits() -> None:
 @pytest.mark.parametrize(
     ("workload", "cached_tokens", "expected"),
     [
-        ({"prefix_cache": "busted"}, None, 2500.0),
+        ({"prefix_cache": "busted"}, None, 128_000.0),
         ({"prefix_cache": "shared"}, None, None),
-        ({"prefix_cache": "shared"}, 10, 2000.0),
+        ({"prefix_cache": "shared"}, 560, 100_000.0),
         (None, None, None),
     ],
 )
@@ -156,7 +156,11 @@ def test_prefill_speed_is_left_out_where_a_cache_may_have_made_it(
     workload: dict[str, object] | None, cached_tokens: int | None, expected: float | None
 ) -> None:
     run = a_run(
-        a_completed(cached_tokens=cached_tokens, timings=ServerTimings(prompt_eval_ms=20, eval_ms=10))
+        a_completed(
+            input_tokens=2560,
+            cached_tokens=cached_tokens,
+            timings=ServerTimings(prompt_eval_ms=20, eval_ms=10),
+        )
     )
     request = BenchmarkRequest.model_validate({**REQUEST, "workload": workload})
 

@@ -100,6 +100,7 @@ def test_two_answers_one_after_the_other_are_folded_as_by_hand() -> None:
         loop_lag_p99_ms=0.4,
         quality=None,
         warnings=["few_samples", "short_answers"],
+        resent_count=0,
         # The same, since the one slot is busy from the first request to the last.
         steady_output_throughput_windows_tokens_per_s=rounded(
             describe([0, 45, 22.5, 45, 0, 0, 0, 22.5, 45, 45])
@@ -395,6 +396,42 @@ def test_tokens_that_were_counted_and_never_shown_are_told(reasoning: str, expec
     thinking = replace(a_completed(), generation=replace(generation, reasoning=reasoning, tokens=counted))
 
     assert a_run(*many(), thinking).warnings == expected
+
+
+def test_prefill_of_short_prompts_is_not_believed_where_the_template_may_be_cached() -> None:
+    """Half of each prompt is the template's, which the server counts and does not read again."""
+    short = a_run(a_completed(input_tokens=50, timings=ServerTimings(prompt_eval_ms=25.0)))
+    mixed = a_run(
+        a_completed(input_tokens=50, timings=ServerTimings(prompt_eval_ms=25.0)),
+        a_completed(1, input_tokens=3000, timings=ServerTimings(prompt_eval_ms=3000.0)),
+    )
+
+    assert short.server_side.prompt_tokens_per_s is None
+    assert mixed.server_side.prompt_tokens_per_s == 1000
+
+
+@pytest.mark.parametrize(
+    ("loads_ms", "is_told"),
+    [
+        ([20.0] * 9 + [1500.0], True),
+        ([20.0] * 9 + [900.0], False),
+        ([1500.0] * 9, False),
+        ([1500.0], True),
+        ([20.0], False),
+    ],
+)
+def test_a_model_that_was_loaded_for_a_measured_request_is_told(loads_ms: list[float], is_told: bool) -> None:
+    records = [a_completed(n, timings=ServerTimings(load_ms=load_ms)) for n, load_ms in enumerate(loads_ms)]
+
+    assert ("model_reloaded" in a_run(*records).warnings) == is_told
+
+
+def test_requests_that_were_sent_anew_are_counted() -> None:
+    record = a_completed()
+    assert record.generation
+    resent = replace(record, generation=replace(record.generation, resent_count=2))
+
+    assert a_run(resent, a_completed(1)).resent_count == 2
 
 
 def test_a_server_that_counts_more_from_its_cache_than_there_is_has_no_speed_below_zero() -> None:

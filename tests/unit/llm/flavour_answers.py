@@ -112,5 +112,8 @@ OLLAMA: Routes = {
     LIST: listing({"id": "m:latest", "owned_by": "library"}),
     "GET /api/version": {"version": "0.33.0"},
 }
+SGLANG: Routes = {LIST: listing({"id": "m", "owned_by": "sglang", "root": "m", "max_model_len": 4096})}
+TRT: Routes = {LIST: listing({"id": "m", "owned_by": "tensorrt_llm"})}
+LMDEPLOY: Routes = {LIST: listing({"id": "m", "owned_by": "lmdeploy"})}
 UNKNOWN: Routes = {LIST: listing({"id": "m", "owned_by": "me"})}
 NO_LIST: Routes = {}

@@ -26,13 +26,16 @@ from tests.unit.llm.flavour_answers import (
     CHAT,
     LIST,
     LLAMA,
+    LMDEPLOY,
     NO_LIST,
     OLD_LLAMA,
     OLD_STUDIO,
     OLLAMA,
     ROUTER,
+    SGLANG,
     STUDIO,
     TGI,
+    TRT,
     UNKNOWN,
     VLLM,
     Routes,
@@ -47,6 +50,9 @@ TOOL = ToolSpec("look", "Looks.", {"type": "object"})
     ("routes", "expected"),
     [
         (VLLM, ServerFacts("vllm", "0.16.0", None)),
+        (SGLANG, ServerFacts("sglang", None, None)),
+        (TRT, ServerFacts("tensorrt-llm", None, None)),
+        (LMDEPLOY, ServerFacts("lmdeploy", None, None)),
         (LLAMA, ServerFacts("llama.cpp", "b8000-abcdef", 4)),
         (OLD_LLAMA, ServerFacts("llama.cpp", None, None)),
         (ROUTER, ServerFacts("llama.cpp", "b8000-abcdef", 4)),
@@ -136,6 +142,13 @@ def test_server_has_model_only_when_its_list_says_so_although_it_answers_to_ever
     model: str, expected: bool
 ) -> None:
     assert ask_routes("openai", LLAMA, lambda server: server.has_model(model))[0] is expected
+
+
+@pytest.mark.parametrize("routes", [SGLANG, TRT, LMDEPLOY])
+def test_server_that_names_itself_can_be_told_to_ignore_the_end_of_text(routes: Routes) -> None:
+    facts, _ = ask_routes("openai", routes, lambda server: server.capabilities("m"))
+
+    assert facts.ignores_eos
 
 
 def test_server_is_recognised_once_and_only_when_that_is_needed() -> None:

@@ -241,6 +241,20 @@ def test_call_is_sent_again_when_the_kept_connection_was_closed_meanwhile(end: S
     assert (statuses, server.connection_count) == ([200, 200], 2)
 
 
+def test_reply_tells_how_often_its_call_was_sent_again() -> None:
+    async def go() -> list[int]:
+        async with serve([whole(200, 1)], [Close()], [whole(200, 2)]) as server:
+            connection, counts = connect(server), []
+            for _ in range(2):
+                async with connection.call("GET", server.url, total_timeout_seconds=5) as reply:
+                    await reply.body()
+                    counts.append(reply.resent_count)
+            await connection.aclose()
+            return counts
+
+    assert asyncio.run(go()) == [0, 1]
+
+
 def test_call_counts_from_when_it_was_sent_again() -> None:
     async def go() -> float:
         async with serve([whole(200, 1)], [Pause(0.1), Close()], [whole(200, 2)]) as server:

@@ -6,7 +6,8 @@ https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html,
 https://huggingface.co/docs/text-generation-inference, https://github.com/ollama/ollama/blob/main/docs/api.md.
 """
 
-from typing import override
+from collections.abc import Mapping
+from typing import ClassVar, override
 
 from rune.llm.fields import as_object, read_count, read_text
 from rune.llm.flavours.routes import Routes, find_entry, ids_of
@@ -70,6 +71,36 @@ class Vllm(OneModelServer):
     async def describe_server(self) -> ServerFacts:
         version = read_text(await self._routes.probe("/version"), "version")
         return ServerFacts(name="vllm", version=version or None)
+
+    @override
+    async def describe_model(self, model: str) -> ModelFacts:
+        entry = find_entry(await self._routes.list_models(), model) or {}
+        return ModelFacts(context_tokens_loaded=read_count(entry, "max_model_len"))
+
+
+class EosIgnorer(OneModelServer):
+    """A server that names itself in its list of models, takes `ignore_eos`, and is asked for nothing else.
+
+    SGLang (https://docs.sglang.ai/basic_usage/openai_api_completions.html), TensorRT-LLM
+    (https://nvidia.github.io/TensorRT-LLM/commands/trtllm-serve.html), LMDeploy
+    (https://lmdeploy.readthedocs.io/en/latest/llm/api_server.html).
+    """
+
+    ignores_eos = True
+    names: ClassVar[Mapping[str, str]] = {
+        "sglang": "sglang",
+        "tensorrt_llm": "tensorrt-llm",
+        "lmdeploy": "lmdeploy",
+    }
+    """What the servers say in `owned_by`, and how reports name them."""
+
+    def __init__(self, routes: Routes, owner: str) -> None:
+        super().__init__(routes)
+        self._owner = owner
+
+    @override
+    async def describe_server(self) -> ServerFacts:
+        return ServerFacts(name=self.names[self._owner])
 
     @override
     async def describe_model(self, model: str) -> ModelFacts:

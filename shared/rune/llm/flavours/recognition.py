@@ -1,7 +1,7 @@
 """Which software speaks OpenAI's API at an address."""
 
 from rune.llm.fields import as_object, read_text
-from rune.llm.flavours.flavour import Flavour, OllamaRoute, Tgi, Vllm, is_tgi_info
+from rune.llm.flavours.flavour import EosIgnorer, Flavour, OllamaRoute, Tgi, Vllm, is_tgi_info
 from rune.llm.flavours.llamacpp import LlamaRouter, LlamaServer, has_router_status
 from rune.llm.flavours.lmstudio import (
     MODELS_PATH,
@@ -17,8 +17,8 @@ from rune.llm.flavours.routes import Entry, Routes
 async def recognise(entries: tuple[Entry, ...], routes: Routes) -> Flavour:
     """Return the server's flavour, by its list of models, or else by a route that only one kind of server has.
 
-    vLLM and llama-server name themselves as `owned_by` in the list. The other servers name something else there, so
-    their own routes are probed, one after another until one fits.
+    vLLM, SGLang, TensorRT-LLM, LMDeploy and llama-server name themselves as `owned_by` in the list. The others name
+    something else there, so their own routes are probed, one after another until one fits.
 
     Raises
     ------
@@ -32,6 +32,8 @@ def _recognise_by_list(entries: tuple[Entry, ...], routes: Routes) -> Flavour | 
     owners = {read_text(entry, "owned_by") for entry in entries}
     if "vllm" in owners:
         return Vllm(routes)
+    if others := owners & EosIgnorer.names.keys():
+        return EosIgnorer(routes, min(others))
     if has_router_status(entries):
         return LlamaRouter(routes)
     if "llamacpp" in owners or any("n_ctx_train" in as_object(entry.get("meta")) for entry in entries):
