@@ -85,6 +85,11 @@ def test_price_is_that_of_the_bill(books: Books) -> None:
     assert books.cost.price_usd_per_hour == pytest.approx(usd_per_hour, rel=1e-4)
 
 
+def test_report_tells_how_many_the_rented_server_answers_at_a_time(books: Books) -> None:
+    assert books.report.server.parallel_count == 4
+    assert "server_parallel_exceeded" not in books.report.warnings
+
+
 def test_steady_state_figures_follow_from_price_and_speed(books: Books) -> None:
     cost, usd_per_s = books.cost, books.cost.price_usd_per_hour / 3600
 

@@ -153,6 +153,8 @@ class Rental:
         None where no other machine fitted.
     expected
         What its job was expected to take on it; None where a version without it has written.
+    parallel_count
+        Requests that its server was told to answer at a time; 0 where a template says how many.
     image_bytes
         Upper bound of the download of its image.
     model_bytes
@@ -230,6 +232,7 @@ class Rental:
     alternative: Alternative | None = None
     expected: Expected | None = None
     image_bytes: int = OLLAMA_IMAGE_BYTES
+    parallel_count: int = 1
     model_bytes: int = 0
     reserved_micro_usd: int = 0
     is_credit_short: bool = False

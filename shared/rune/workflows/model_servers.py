@@ -37,12 +37,15 @@ class Backend:
         The model on a rented machine; None for a server that the request names.
     api_key
         Of the credential that the request names, or of the rented machine; None where neither has one.
+    parallel_count
+        Requests that RUNE told a rented machine's server to answer at a time; None for another server.
     """
 
     kind: str
     url: str
     model: str | None = None
     api_key: str | None = field(default=None, repr=False)
+    parallel_count: int | None = None
 
 
 class Backends:
@@ -78,7 +81,7 @@ class Backends:
         if held is None or held.url is None or held.state is not RentalState.RUNNING:
             raise ServerUnreachableError("The rented machine is not there any more.")
         key = self._rental_store.read_key(held.rental_id) if held.is_guarded else None
-        return Backend(choice.backend_type, held.url, held.model, key)
+        return Backend(choice.backend_type, held.url, held.model, key, held.parallel_count or None)
 
     def find_named(self, job: Job, choice: NamedBackend, model: str | None) -> Backend:
         """Return a server that the request names, such as that of a judge; also for a job that rents.

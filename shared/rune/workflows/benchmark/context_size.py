@@ -7,6 +7,9 @@ from rune.bench.token_bounds import CHAT_FRAME_TOKENS, estimate_tokens, most_syn
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
 
 SMALLEST_CONTEXT_TOKENS = 8192
+SMALLEST_SHARED_CONTEXT_TOKENS = 2048
+"""The same of a server with several contexts in its memory, one for each request that it answers at a time."""
+
 LARGEST_CONTEXT_TOKENS = 131_072
 """Most that models in use were trained for (Llama 3.1, Qwen 3, Mistral: 128 Ki); more only fills GPU memory."""
 
@@ -38,8 +41,24 @@ def context_tokens_of(
     workload = request.measured
     output_tokens = workload.output_tokens or DEFAULT_OUTPUT_TOKENS
     if workload.input_tokens is not None:
-        return room_for(most_synthetic_tokens(workload.input_tokens) + output_tokens)
-    return context_for(make_prompts(request.question, workload), output_tokens)
+        prompt_tokens = most_synthetic_tokens(workload.input_tokens)
+    else:
+        prompt_tokens = max(map(estimate_tokens, make_prompts(request.question, workload)), default=0)
+    smallest = SMALLEST_SHARED_CONTEXT_TOKENS if max(workload.levels) > 1 else SMALLEST_CONTEXT_TOKENS
+    return room_for(prompt_tokens + output_tokens, smallest)
+
+
+def parallel_count_of(request: BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest) -> int:
+    """Return how many requests the server of a rented machine is to answer at a time.
+
+    Ollama answers one unless it is told otherwise, and above that its queue would be measured. As many as the
+    workload has under way, of which all contexts together are at most `LARGEST_CONTEXT_TOKENS`: what is beyond that
+    waits, and `server_parallel_exceeded` says so.
+    """
+    if not isinstance(request, BenchmarkRequest):
+        return 1
+    context_tokens = context_tokens_of(request, rents=True) or SMALLEST_CONTEXT_TOKENS
+    return max(1, min(max(request.measured.levels), LARGEST_CONTEXT_TOKENS // context_tokens))
 
 
 def context_for(texts: Sequence[str], output_tokens: int) -> int:
@@ -47,7 +66,7 @@ def context_for(texts: Sequence[str], output_tokens: int) -> int:
     return room_for(max(map(estimate_tokens, texts), default=0) + output_tokens)
 
 
-def room_for(tokens: int) -> int:
+def room_for(tokens: int, smallest: int = SMALLEST_CONTEXT_TOKENS) -> int:
     """Return the context for so many tokens beside number and frame: a power of two between the limits."""
     needed = 1 << (tokens + NONCE_BYTES + CHAT_FRAME_TOKENS - 1).bit_length()
-    return min(max(SMALLEST_CONTEXT_TOKENS, needed), LARGEST_CONTEXT_TOKENS)
+    return min(max(smallest, needed), LARGEST_CONTEXT_TOKENS)

@@ -44,7 +44,7 @@ from rune.workflows.benchmark.finish import conclude
 from rune.workflows.benchmark.result import make_result
 from rune.workflows.benchmark.server_snapshot import ServerSnapshot, take_snapshot
 from rune.workflows.benchmark.state import MeasuringState
-from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends
+from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backend, Backends
 
 RESERVE_SECONDS = CLOSING_SECONDS
 """Kept of a turn's time after its point: to fold it, to write its records and to commit."""
@@ -107,7 +107,7 @@ class MeasureStep:
         backend = self._backends.find(context.job, request)
         async with self._backends.using(backend) as server:
             if state is None:
-                state = await self._begin(context, request, server, point=point, backend_url=backend.url)
+                state = await self._begin(context, request, server, point=point, backend=backend)
             task = _task(context, request, point, state.tokens_per_word, ignores_eos=state.ignores_eos)
             began_seconds = clock.monotonic_seconds()
             # A server that took long to describe itself has used up some of the turn.
@@ -149,12 +149,16 @@ class MeasureStep:
         server: ModelServer,
         *,
         point: Point,
-        backend_url: str,
+        backend: Backend,
     ) -> MeasuringState:
         """Find out what stays the same for all points."""
         workload = request.measured
         started_at = self._dependencies.clock.now()
         before = await self._look(server, request.model)
+        if before.server.parallel_count is None and backend.parallel_count is not None:
+            # Ollama does not say it; RUNE told it so.
+            facts = replace(before.server, parallel_count=backend.parallel_count)
+            before = before.model_copy(update={"server": facts})
         ignores_eos = False
         if request.ignores_eos and workload.output_tokens is not None:
             ignores_eos = (await server.capabilities(request.model)).ignores_eos
@@ -164,7 +168,7 @@ class MeasureStep:
             tokens_per_word = await learn_tokens_per_word(server, task)
         return MeasuringState(
             rental_id=context.job.rental_id,
-            backend_url=backend_url,
+            backend_url=backend.url,
             started_at=started_at,
             tokens_per_word=tokens_per_word,
             ignores_eos=ignores_eos,

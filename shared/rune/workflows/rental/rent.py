@@ -62,6 +62,9 @@ CONTEXT_TOKENS = 8192
 """Of a model for which no call names a context. Ollama's own default is 262,144 from 47 GiB of GPU memory on
 (https://github.com/ollama/ollama/blob/main/docs/context-length.mdx); its cache does not fit beside the model."""
 
+PARALLEL_VARIABLE = "OLLAMA_NUM_PARALLEL"
+"""Requests that Ollama answers at a time, each with a context of its own; 1 where nobody says otherwise."""
+
 _BUSY_DELAY_SECONDS = 12
 
 _CREDIT_DELAY_SECONDS = 20
@@ -315,6 +318,7 @@ class RentStep:
         offer = planned.offer
         now = self._dependencies.clock.now()
         script = self_destruct.make_script(self._dependencies.settings.api_url)
+        names_parallel = planned.template is not None and PARALLEL_VARIABLE in planned.template.flags
         return Rental(
             rental_id=make_rental_id(job.job_id, attempt),
             label=make_label(
@@ -350,6 +354,7 @@ class RentStep:
             choice=planned.reason,
             alternative=planned.alternative,
             expected=planned.expected,
+            parallel_count=0 if names_parallel else planned.parallel_count,
             has_self_destruct=script is not None and self_destruct.fits(planned.template),
         )
 
@@ -359,6 +364,8 @@ class RentStep:
         env = {guard.HOST_VARIABLE: f"0.0.0.0:{PORT}"} if key is None else guard.make_environment(key)
         if template is None or CONTEXT_VARIABLE not in template.flags:
             env[CONTEXT_VARIABLE] = str(CONTEXT_TOKENS)
+        if rental.parallel_count > 1:
+            env[PARALLEL_VARIABLE] = str(rental.parallel_count)
         if rental.has_self_destruct:
             env |= self_destruct.make_environment(rental.intended_at, rental.ceiling_at)
         return Order(

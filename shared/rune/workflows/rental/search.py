@@ -27,6 +27,7 @@ from rune.rentals.ranking import (
 )
 from rune.rentals.record import OLLAMA_IMAGE_BYTES, Rental
 from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
+from rune.workflows.benchmark.context_size import parallel_count_of
 from rune.workflows.rental.dependencies import (
     RentalDependencies,
     RentalRequest,
@@ -136,6 +137,7 @@ async def plan_order(
         image_bytes,
         least,
         describe_expected(requirements, use, selection.candidates[0].forecast),
+        parallel_count_of(request),
     )
     return OrderPlan(order, note)
 

@@ -22,7 +22,7 @@ from rune.rentals.offers import VRAM_MARGIN_PERCENT, Offer, Requirements
 from rune.rentals.provider import Template
 from rune.rentals.ranking import Selection, explain_choice, name_gpus
 from rune.rentals.record import Alternative, EndReason, Expected, Rental, RentalState
-from rune.workflows.benchmark.context_size import context_tokens_of
+from rune.workflows.benchmark.context_size import context_tokens_of, parallel_count_of
 from rune.workflows.rental.dependencies import RentalRequest, required_model
 
 _LISTED_REJECTIONS = 40
@@ -41,6 +41,8 @@ class PlannedOrder:
 
     Attributes
     ----------
+    parallel_count
+        Requests that the server is to answer at a time.
     least_micro_usd
         What the job is expected to cost on it, in millionths of a dollar: with less money it is not ordered.
     """
@@ -55,6 +57,7 @@ class PlannedOrder:
     image_bytes: int = 0
     least_micro_usd: int = 0
     expected: Expected | None = None
+    parallel_count: int = 1
 
 
 def latest_end(job: Job, request: RentalRequest) -> datetime:
@@ -85,8 +88,9 @@ def describe_needs(
 
 
 def required_vram_mb(request: RentalRequest, model: SizedModel) -> int:
-    """Return the memory for the model with the context in which the job loads it."""
-    return model.vram_mb + context_vram_mb(model, context_tokens_of(request, rents=True) or 0)
+    """Return the memory for the model with all contexts in which the job loads it."""
+    context_tokens = context_tokens_of(request, rents=True) or 0
+    return model.vram_mb + context_vram_mb(model, context_tokens * parallel_count_of(request))
 
 
 def describe_use(

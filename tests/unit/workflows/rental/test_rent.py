@@ -335,6 +335,32 @@ def test_rent_counts_an_image_that_is_not_ollamas_at_its_largest(image: str, ima
 
 
 @pytest.mark.parametrize(
+    ("workload", "flags", "parallel", "known"),
+    [
+        (None, None, None, 1),
+        ({"concurrency": [1, 4], "output_tokens": 64}, None, "4", 4),
+        ({"concurrency": [1, 4], "output_tokens": 64}, "-e OLLAMA_KEEP_ALIVE=-1", "4", 4),
+        ({"concurrency": [1, 4], "output_tokens": 64}, "-e OLLAMA_NUM_PARALLEL=2", None, 0),
+    ],
+)
+def test_rent_tells_the_server_how_many_the_workload_has_under_way(
+    workload: dict[str, object] | None, flags: str | None, parallel: str | None, known: int
+) -> None:
+    world = a_world()
+    asked: dict[str, object] = {} if workload is None else {"workload": workload}
+    if flags is not None:
+        world.market.templates["h"] = Template(
+            "h", "ollama/ollama:0.9.0", flags, disk_gb=40, starts_itself=True
+        )
+        asked["template_hash"] = "h"
+
+    world.run(JOB, **asked)
+
+    assert world.market.orders[0].env.get("OLLAMA_NUM_PARALLEL") == parallel
+    assert world.rental().parallel_count == known
+
+
+@pytest.mark.parametrize(
     ("flags", "context"), [("-e OLLAMA_KEEP_ALIVE=-1", "8192"), ("-e OLLAMA_CONTEXT_LENGTH=65536", None)]
 )
 def test_rent_leaves_the_context_to_a_template_that_names_one(flags: str, context: str | None) -> None:

@@ -4,9 +4,9 @@ import pytest
 
 from rune.contracts import BenchmarkRequest, LlmInstanceRequest
 from rune.jobs.record import Kind
-from rune.money.sizing import size_model
+from rune.money.sizing import context_vram_mb, size_model
 from rune.rentals.forecast import ExpectedUse
-from rune.workflows.rental.selection import count_output_tokens, describe_use
+from rune.workflows.rental.selection import count_output_tokens, describe_use, required_vram_mb
 from tests.rental_builders import MODEL
 from tests.unit.workflows.rental.world import a_renting_job
 
@@ -29,6 +29,19 @@ def test_output_tokens_are_those_of_all_requests(workload: dict[str, object] | N
     request = BenchmarkRequest.model_validate({**ONCE, "workload": workload})
 
     assert count_output_tokens(request) == tokens
+
+
+def test_memory_holds_a_context_for_each_request_under_way() -> None:
+    model = size_model(MODEL)
+    alone, beside = (
+        BenchmarkRequest.model_validate(
+            {**ONCE, "context_tokens": 4096, "workload": {"concurrency": [level], "output_tokens": 64}}
+        )
+        for level in (1, 8)
+    )
+
+    assert required_vram_mb(alone, model) == model.vram_mb + context_vram_mb(model, 4096)
+    assert required_vram_mb(beside, model) == model.vram_mb + context_vram_mb(model, 8 * 4096)
 
 
 def test_use_of_a_benchmark_is_its_answers() -> None:
