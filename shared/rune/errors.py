@@ -366,6 +366,16 @@ class RentalEndingError(RequestError):
         self.rental_id = rental_id
 
 
+class RentalOpenError(RequestError):
+    """The rented machine's server asks for no key, so there is none to tell."""
+
+    code = "rental_has_no_key"
+
+    def __init__(self, rental_id: str) -> None:
+        super().__init__(f"The server of rental {rental_id!r} asks for no key.")
+        self.rental_id = rental_id
+
+
 class ScheduleNotFoundError(RequestError):
     """No such schedule, deleted, or another tenant's; the caller cannot tell the three apart."""
 

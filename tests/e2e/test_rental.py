@@ -109,6 +109,7 @@ def test_kept_instance_is_listed_extended_used_and_ended(keeper: RuneClient, mar
     assert result.mode == "vastai"
     assert result.rental
     assert result.rental.is_open_to_the_world
+    assert result.warnings == ("open_to_the_world",)
     (rental,) = list_rentals(keeper)
     assert (rental.state, rental.backend_url) == ("kept", result.backend_url)
 

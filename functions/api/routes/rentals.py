@@ -3,14 +3,14 @@
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from api import documents
 from api.auth import admitted_caller_of
 from api.problems import responses
 from api.services import services_of
 from rune.amounts import MICRO_USD_PER_USD
-from rune.contracts import RentalExtension, RentalList, RentalRecord
+from rune.contracts import RentalExtension, RentalKey, RentalList, RentalRecord
 from rune.contracts.rentals import RentalStateName
 from rune.errors import JobNotFoundError
 from rune.rentals.record import Rental, RentalState
@@ -76,6 +76,17 @@ async def extend_rental(request: Request, rental_id: str, body: RentalExtension)
     tenant = admitted_caller_of(request).tenant
     keep = timedelta(seconds=body.keep_seconds)
     return _record(request, services_of(request).rentals().extend(tenant, rental_id, keep))
+
+
+@router.post("/{rental_id}/key", responses=responses(404, 409))
+async def tell_rental_key(request: Request, rental_id: str, response: Response) -> RentalKey:
+    """Tell the key that the machine's server asks for; it opens this one machine alone."""
+    tenant = admitted_caller_of(request).tenant
+    rental, key = services_of(request).rentals().read_key(tenant, rental_id)
+    response.headers["Cache-Control"] = "no-store"
+    return RentalKey(
+        rental_id=rental.rental_id, backend_url=rental.url, key=key, authorization=f"Bearer {key}"
+    )
 
 
 def _used_last(request: Request, job_id: str) -> str | None:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         KindName,
         StatusName,
     )
-    from rune.contracts.rentals import RentalExtension, RentalList, RentalRecord
+    from rune.contracts.rentals import RentalExtension, RentalKey, RentalList, RentalRecord
     from rune.contracts.requests import (
         AgenticAgentRequest,
         BackendChoice,
@@ -129,6 +129,7 @@ __all__ = [
     "RecordsLinks",
     "RentalChoice",
     "RentalExtension",
+    "RentalKey",
     "RentalList",
     "RentalReceipt",
     "RentalRecord",
@@ -190,7 +191,7 @@ _MODULES = {
         "KindName",
         "StatusName",
     ),
-    "rentals": ("RentalRecord", "RentalList", "RentalExtension"),
+    "rentals": ("RentalRecord", "RentalList", "RentalExtension", "RentalKey"),
     "metrics": ("EventMetrics", "MetricsSummary"),
     "models": ("CatalogModel", "Catalog", "ServerModels"),
     "requests": (

@@ -54,6 +54,17 @@ class RentalList(Document):
     """What to send as `cursor` for older ones that have ended; null where there are none."""
 
 
+class RentalKey(Document):
+    """The key of a machine's server. Keep it secret: it is in no other answer, event or log."""
+
+    rental_id: str
+    backend_url: str | None
+    """Where the server is; null while the machine boots."""
+    key: str
+    authorization: str
+    """The header `Authorization` of each request to it."""
+
+
 class RentalExtension(Document):
     """How much longer a kept machine is to stay."""
 

@@ -152,3 +152,5 @@ class LlmInstanceResult(Document):
     """The provider's number of what was rented; null where nothing was."""
     rental: RentalReceipt | None = None
     """The receipt so far; null where nothing was rented."""
+    warnings: tuple[str, ...] = ()
+    """`open_to_the_world`: anyone who finds the address can use the machine that RUNE rented."""

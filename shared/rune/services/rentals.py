@@ -11,6 +11,7 @@ from rune.errors import (
     RentalEndingError,
     RentalInUseError,
     RentalNotFoundError,
+    RentalOpenError,
 )
 from rune.rentals import lifecycle
 from rune.rentals.bills import cost_so_far_micro_usd
@@ -111,6 +112,26 @@ class RentalService:
             return lifecycle.extend(rental, now + keep, now)
 
         return self._update(tenant, rental_id, decide)
+
+    def read_key(self, tenant: str, rental_id: str) -> tuple[Rental, str]:
+        """Return the rental, and the key that its server asks for, which is a secret.
+
+        Raises
+        ------
+        RentalNotFoundError
+            The tenant has no such rental.
+        RentalEndingError
+            It is being given back, or has been.
+        RentalOpenError
+            Its server asks for no key.
+        """
+        rental = self.find(tenant, rental_id)
+        if rental.state in _ENDING:
+            raise RentalEndingError(rental.rental_id, is_over=not rental.is_alive)
+        key = self._rental_store.read_key(rental.rental_id) if rental.is_guarded else None
+        if key is None:
+            raise RentalOpenError(rental.rental_id)
+        return rental, key
 
     def cost_micro_usd(self, rental: Rental) -> int:
         """Return what the rental has cost, or costs so far, in millionths of a dollar; it never falls."""

@@ -82,6 +82,7 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/rentals/{rental_id}"): ("", None),
     ("DELETE", "/v1/rentals/{rental_id}"): ("", None),
     ("POST", "/v1/rentals/{rental_id}/extend"): ("", {"keep_seconds": 60}),
+    ("POST", "/v1/rentals/{rental_id}/key"): ("", {}),
     ("POST", "/v1/schedules"): ("", {**A_SCHEDULE, "name": "another"}),
     ("GET", "/v1/schedules"): ("", None),
     ("GET", "/v1/schedules/{schedule_id}"): ("", None),

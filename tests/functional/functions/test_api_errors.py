@@ -320,6 +320,7 @@ def test_every_other_method_is_refused(method: str, api: ModuleType, cloud: Clou
         ("/v1/rentals", {"GET"}),
         ("/v1/rentals/a", {"GET", "DELETE"}),
         ("/v1/rentals/a/extend", {"POST"}),
+        ("/v1/rentals/a/key", {"POST"}),
         ("/healthz", {"GET"}),
     ],
 )

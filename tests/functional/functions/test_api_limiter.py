@@ -152,6 +152,7 @@ ROUTES: dict[str, tuple[str, str, object, list[str]]] = {
     "rental": ("GET", RENTAL, None, ["GetItem"]),
     "end of a rental": ("DELETE", RENTAL, None, ["GetItem"]),
     "extension": ("POST", f"{RENTAL}/extend", {"keep_seconds": 60}, ["GetItem"]),
+    "key of a rental": ("POST", f"{RENTAL}/key", None, ["GetItem"]),
 }
 
 

@@ -254,6 +254,70 @@ def test_extend_says_what_is_wrong_and_touches_nothing(
     assert cloud.calls == []
 
 
+# ---------------------------------------------------------------- the key of its server
+
+KEY = "of-this-machine"
+
+
+def put_guarded(cloud: Cloud, rental: Rental) -> None:
+    assert the_rental_store(cloud).open(replace(rental, is_guarded=True, is_open=False), key=KEY)
+    cloud.calls.clear()
+
+
+def tell_key(api: ModuleType) -> Response:
+    return ask(api, an_http_event("POST", f"{RENTAL}/key"))
+
+
+@pytest.mark.parametrize("state", [*HELD, RentalState.KEPT])
+def test_key_of_an_own_machine_is_told_and_kept_by_no_cache(
+    state: RentalState, api: ModuleType, cloud: Cloud
+) -> None:
+    rental = ALIVE[state]()
+    put_guarded(cloud, rental)
+
+    response = tell_key(api)
+
+    assert (response.status, response.headers["cache-control"]) == (200, "no-store")
+    assert response.document == {
+        "rental_id": RENTAL_ID,
+        "backend_url": rental.url,
+        "key": KEY,
+        "authorization": f"Bearer {KEY}",
+    }
+
+
+def test_key_is_in_no_other_answer_and_in_no_log(
+    api: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_guarded(cloud, a_kept_rental())
+
+    tell_key(api)
+
+    for act in ("get", "extend", "delete"):
+        assert KEY not in str(ACTS[act](api))
+    assert KEY not in str(get(api, "/v1/rentals"))
+    assert KEY not in caplog.text
+
+
+def test_key_of_another_tenants_machine_is_not_found(api: ModuleType, cloud: Cloud) -> None:
+    put_guarded(cloud, a_kept_rental(tenant="acme"))
+
+    assert_problem(tell_key(api), NOT_FOUND)
+
+
+def test_open_machine_has_no_key(api: ModuleType, cloud: Cloud) -> None:
+    put_rentals(cloud, a_kept_rental())
+
+    sentence = f"The server of rental '{RENTAL_ID}' asks for no key."
+    assert_problem(tell_key(api), a_problem(409, "rental_has_no_key", sentence))
+
+
+def test_key_of_a_machine_that_is_given_back_is_told_no_more(api: ModuleType, cloud: Cloud) -> None:
+    put_guarded(cloud, a_releasing_rental())
+
+    assert_problem(tell_key(api), ENDING)
+
+
 # ---------------------------------------------------------------- refused by what the rental is
 
 

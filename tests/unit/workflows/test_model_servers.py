@@ -153,6 +153,7 @@ def test_verify_hands_over_the_address_of_a_server_that_answers() -> None:
         "model_name": None,
         "contract_id": None,
         "rental": None,
+        "warnings": [],
     }
     LlmInstanceResult.model_validate_json(outcome.result_json)
     assert (server.warm_ups, server.chats) == ([], [])

@@ -103,6 +103,7 @@ def add_receipt(kind: Kind, result_json: str, receipt: RentalReceipt, use: Bille
     """
     update: dict[str, object] = {"rental": receipt, "contract_id": receipt.contract_id}
     if kind is Kind.LLM_INSTANCE:
+        update["warnings"] = ("open_to_the_world",) if receipt.is_open_to_the_world else ()
         return read_stored(LlmInstanceResult, result_json).model_copy(update=update).model_dump_json()
     result = read_stored(StoredBenchmarkResult, result_json)
     telemetry = result.telemetry.model_copy(update={"cost_estimate_usd": receipt.cost_usd})

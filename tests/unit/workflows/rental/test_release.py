@@ -460,6 +460,18 @@ def test_release_is_done_when_the_janitor_was_faster() -> None:
     assert world.run(JOB) == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, 51_400))
 
 
+@pytest.mark.parametrize(("is_open", "warnings"), [(True, ["open_to_the_world"]), (False, [])])
+def test_release_warns_of_a_machine_that_is_open_to_the_world(is_open: bool, warnings: list[str]) -> None:
+    world = a_world(a_running_rental(is_open=is_open), instances=(MACHINE,), seconds=400)
+
+    outcome = world.run_with_draft(
+        a_releasing_job(kind=Kind.LLM_INSTANCE, rental_id=RENTAL_ID), LLM_DRAFT, keep_seconds=600
+    )
+
+    assert isinstance(outcome, Released)
+    assert json.loads(outcome.result_json or "")["warnings"] == warnings
+
+
 def test_release_puts_the_receipt_into_the_result() -> None:
     failed = a_released_rental(cost_micro_usd=10_000, contract_id=7)
     used: Rental = replace(
