@@ -151,7 +151,8 @@ def find_finops_service() -> "FinopsService":
     """Return the way to simulations of cost."""
     from rune.services.finops import FinopsService  # noqa: PLC0415
 
-    return FinopsService(job_store, clients.sample_store(settings.table), read_market, clock)
+    samples = clients.sample_store(settings.table)
+    return FinopsService(job_store, samples, read_market, clock, settings.bedrock.region)
 
 
 def open_server(kind: str, url: str, api_key: str | None = None, /) -> "ModelServer":

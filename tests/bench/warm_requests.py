@@ -130,7 +130,7 @@ def _app_without_aws() -> Handle:
         schedules=_no_schedules,
         webhooks=_no_webhooks,
         usage=lambda: UsageService(store, clock),
-        finops=lambda: FinopsService(store, MemorySampleStore(store), lambda: (), clock),
+        finops=lambda: FinopsService(store, MemorySampleStore(store), lambda: (), clock, "us-east-1"),
         estimates=_no_estimates,
         market=lambda: (),
         can_rent=False,

@@ -94,15 +94,16 @@ def _simulate(request: Request, asked: SimulationRequest) -> SimulationReport:
             Asked(asked.agent or "", asked.model or "", asked.gpu or "", asked.suite or "", runs * periods),
         )
     )
-    simulation, times, price = found.simulation, found.times, found.price
+    simulation, times, price, tokens = found.simulation, found.times, found.price, found.tokens
     run_usd = _usd(simulation.run_micro_usd)
+    gpu_usd, token_usd = _usd(simulation.gpu_micro_usd), _usd(simulation.token_micro_usd)
     return SimulationReport(
         agent=asked.agent or "",
         model=found.model,
         gpu=found.gpu,
         total_cost_usd=run_usd,
-        gpu_cost_usd=run_usd,
-        token_cost_usd=0.0,
+        gpu_cost_usd=gpu_usd,
+        token_cost_usd=token_usd,
         projected_cost_usd=run_usd,
         projected_total_usd=_usd(simulation.total_micro_usd),
         cost_low_usd=_usd(simulation.low_micro_usd),
@@ -112,16 +113,16 @@ def _simulate(request: Request, asked: SimulationRequest) -> SimulationReport:
         historical_match=times.run_count > 0,
         historical_basis=simulation.basis,
         historical_sample_count=times.run_count,
-        token_samples_from_history=0,
-        llm_input_tokens_assumed=0,
-        llm_output_tokens_assumed=0,
+        token_samples_from_history=tokens.run_count,
+        llm_input_tokens_assumed=tokens.input_assumed,
+        llm_output_tokens_assumed=tokens.output_assumed,
         runs_per_period=runs,
         period_days=periods,
         avg_duration_seconds=round(times.mean_seconds, 3),
-        vast_pricing_source=price.source,
-        price_as_of=price.as_of,
-        price_usd_per_hour=_usd(price.likely_micro_usd),
-        components_usd=CostComponents(gpu_compute=run_usd, llm_tokens=0.0),
+        vast_pricing_source="none" if price is None else price.source,
+        price_as_of=None if price is None else price.as_of,
+        price_usd_per_hour=0.0 if price is None else _usd(price.likely_micro_usd),
+        components_usd=CostComponents(gpu_compute=gpu_usd, llm_tokens=token_usd),
         notes=list(found.notes),
     )
 

@@ -59,4 +59,5 @@ def _counts(used: Usage) -> dict[str, Any]:
         "succeeded_count": used.succeeded_count,
         "run_seconds": used.run_seconds,
         "cost_usd": _usd(used.cost_micro_usd),
+        "token_cost_usd": _usd(used.token_micro_usd),
     }

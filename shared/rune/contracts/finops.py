@@ -35,13 +35,14 @@ class SimulationReport(Document):
     model: str
     """`llama3.1:8b` where none was named."""
     gpu: str
-    """As the machine's provider names it, with how many of them the model needs: `2x RTX 4090`."""
+    """As the machine's provider names it, with how many the model needs: `2x RTX 4090`. Empty for a model of
+    Amazon Bedrock."""
     total_cost_usd: float
     """Of one run."""
     gpu_cost_usd: float
     """Mean time of a run x the price of the GPU."""
     token_cost_usd: float
-    """0: on a rented GPU tokens cost nothing."""
+    """Of Amazon Bedrock, for the model or for judging; on a rented GPU tokens cost nothing."""
     projected_cost_usd: float
     """Of one run."""
     projected_total_usd: float
@@ -60,15 +61,17 @@ class SimulationReport(Document):
     historical_sample_count: int
     """Of how many runs."""
     token_samples_from_history: int
-    """0: see `token_cost_usd`."""
+    """Of how many runs the tokens' cost is known."""
     llm_input_tokens_assumed: int
     llm_output_tokens_assumed: int
+    """Of a model of Amazon Bedrock of which no run is known; else 0."""
     runs_per_period: int
     period_days: int
     avg_duration_seconds: float
-    vast_pricing_source: Literal["market_last_seen", "vastai_baseline"]
-    """`market_last_seen`: offers that searches of the last day saw. `vastai_baseline`: RUNE's dated table."""
-    price_as_of: datetime
+    vast_pricing_source: Literal["market_last_seen", "vastai_baseline", "none"]
+    """`market_last_seen`: offers that searches of the last day saw. `vastai_baseline`: RUNE's dated table. `none`:
+    for a model of Amazon Bedrock."""
+    price_as_of: datetime | None
     price_usd_per_hour: float
     components_usd: CostComponents
     notes: list[str]

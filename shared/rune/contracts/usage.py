@@ -15,6 +15,8 @@ class UsedCounts(Document):
     """From a job's first step to its end, of all jobs together."""
     cost_usd: float
     """What they cost, rented machines and tokens."""
+    token_cost_usd: float
+    """The part of it for tokens of Amazon Bedrock, by list price."""
 
 
 class UsedOfDay(UsedCounts):

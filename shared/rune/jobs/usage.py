@@ -49,7 +49,9 @@ class Usage:
         From a job's first claim to its end, of all jobs together; 0 for jobs that were never begun.
     cost_micro_usd
         What all jobs cost, also those that failed.
-    succeeded_run_seconds, succeeded_cost_micro_usd
+    token_micro_usd
+        The part of the cost that is for tokens.
+    succeeded_run_seconds, succeeded_cost_micro_usd, succeeded_token_micro_usd
         The part of those that succeeded.
     """
 
@@ -61,6 +63,8 @@ class Usage:
     cost_micro_usd: int = 0
     succeeded_run_seconds: int = 0
     succeeded_cost_micro_usd: int = 0
+    token_micro_usd: int = 0
+    succeeded_token_micro_usd: int = 0
     expires_at: datetime | None = None
 
     def plus(self, other: "Usage") -> "Usage":
@@ -72,6 +76,8 @@ class Usage:
             cost_micro_usd=self.cost_micro_usd + other.cost_micro_usd,
             succeeded_run_seconds=self.succeeded_run_seconds + other.succeeded_run_seconds,
             succeeded_cost_micro_usd=self.succeeded_cost_micro_usd + other.succeeded_cost_micro_usd,
+            token_micro_usd=self.token_micro_usd + other.token_micro_usd,
+            succeeded_token_micro_usd=self.succeeded_token_micro_usd + other.succeeded_token_micro_usd,
         )
 
 
@@ -101,12 +107,17 @@ def count_usage(job: Job, end: Change, ended_at: datetime) -> Change:
     began_at = ended.started_at or ended_at
     seconds = max(0, round((ended_at - began_at).total_seconds()))
     adds = {"job_count": 1, "run_seconds": seconds, "cost_micro_usd": ended.cost_micro_usd}
+    tokens = ended.token_micro_usd or 0
+    if tokens:
+        adds["token_micro_usd"] = tokens
     if ended.status is Status.SUCCEEDED:
         adds |= {
             "succeeded_count": 1,
             "succeeded_run_seconds": seconds,
             "succeeded_cost_micro_usd": ended.cost_micro_usd,
         }
+        if tokens:
+            adds["succeeded_token_micro_usd"] = tokens
     return make_change(
         "count_usage", ended_at, requires=(), sets={"expires_at": ended_at + USAGE_KEPT}, adds=adds
     )

@@ -24,7 +24,7 @@ _DOWNLOAD_GB_PER_SECOND = 0.0625
 """500 Mbit/s, as many hosts state."""
 
 SHORTEST_PART, LONGEST_PART = 0.5, 2.0
-"""Of the mean: the range of times where too few runs are known to have one."""
+"""Of the mean: the range of times where too few runs are known to have one, and of tokens."""
 
 LOWEST_PART, HIGHEST_PART = 0.75, 2.0
 """Of a price that is not the market's of today: the range in which today's lies, taken wide."""
@@ -58,10 +58,33 @@ class GpuPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCost:
+    """What the tokens of one run cost, in millionths of a dollar.
+
+    Attributes
+    ----------
+    run_count
+        Of how many runs that is known; 0 where it is an assumption, or nothing.
+    input_assumed, output_assumed
+        Tokens, where it is an assumption.
+    """
+
+    micro_usd: int = 0
+    run_count: int = 0
+    input_assumed: int = 0
+    output_assumed: int = 0
+
+
+ASSUMED_INPUT_TOKENS, ASSUMED_OUTPUT_TOKENS = 1_000, 500
+"""Of a run of which no token is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Simulation:
     """What one run, and all runs, are expected to cost, in millionths of a dollar."""
 
-    run_micro_usd: int
+    gpu_micro_usd: int
+    token_micro_usd: int
     low_micro_usd: int
     high_micro_usd: int
     total_micro_usd: int
@@ -69,22 +92,30 @@ class Simulation:
     confidence_score: float
     basis: HistoricalBasis
 
+    @property
+    def run_micro_usd(self) -> int:
+        """Of one run."""
+        return self.gpu_micro_usd + self.token_micro_usd
 
-def simulate(times: RunTimes, price: GpuPrice, run_count: int) -> Simulation:
+
+def simulate(times: RunTimes, price: GpuPrice | None, tokens: TokenCost, run_count: int) -> Simulation:
     """Return what runs are expected to cost.
 
     Parameters
     ----------
+    price
+        None where no machine is rented.
     run_count
         Of all periods together.
     """
-    run = _cost(times.mean_seconds, price.likely_micro_usd)
+    low, likely, high = (0, 0, 0) if price is None else _gpu_costs(times, price)
     confidence = _confidence(times, price)
     return Simulation(
-        run_micro_usd=run,
-        low_micro_usd=_cost(times.shortest_seconds, price.low_micro_usd),
-        high_micro_usd=_cost(times.longest_seconds, price.high_micro_usd),
-        total_micro_usd=run * run_count,
+        gpu_micro_usd=likely,
+        token_micro_usd=tokens.micro_usd,
+        low_micro_usd=low + int(tokens.micro_usd * SHORTEST_PART),
+        high_micro_usd=high + int(tokens.micro_usd * LONGEST_PART),
+        total_micro_usd=(likely + tokens.micro_usd) * run_count,
         confidence=confidence,
         confidence_score=_SCORES[confidence],
         basis="from_history" if times.run_count else "scope_heuristic",
@@ -106,10 +137,19 @@ def price_range(micro_usd: int, source: PricingSource, as_of: datetime) -> GpuPr
     return GpuPrice(int(micro_usd * LOWEST_PART), micro_usd, int(micro_usd * HIGHEST_PART), source, as_of)
 
 
-def _confidence(times: RunTimes, price: GpuPrice) -> ConfidenceWord:
+def _gpu_costs(times: RunTimes, price: GpuPrice) -> tuple[int, int, int]:
+    return (
+        _cost(times.shortest_seconds, price.low_micro_usd),
+        _cost(times.mean_seconds, price.likely_micro_usd),
+        _cost(times.longest_seconds, price.high_micro_usd),
+    )
+
+
+def _confidence(times: RunTimes, price: GpuPrice | None) -> ConfidenceWord:
     if not times.run_count:
         return "low"
-    is_high = times.run_count >= ENOUGH_RUNS and price.source == "market_last_seen"
+    is_todays = price is None or price.source == "market_last_seen"
+    is_high = times.run_count >= ENOUGH_RUNS and is_todays
     return "high" if is_high else "medium"
 
 

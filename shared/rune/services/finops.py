@@ -13,10 +13,22 @@ from rune.errors import InvalidRequestError
 from rune.jobs.record import Kind, Status
 from rune.jobs.samples import Sample, SampleStore, Shape
 from rune.jobs.store import JobStore
-from rune.jobs.usage import add_up
+from rune.jobs.usage import Usage, add_up
 from rune.money.catalog import SizedModel
-from rune.money.finops import GpuPrice, RunTimes, Simulation, assume_times, price_range, simulate, spread
+from rune.money.finops import (
+    ASSUMED_INPUT_TOKENS,
+    ASSUMED_OUTPUT_TOKENS,
+    GpuPrice,
+    RunTimes,
+    Simulation,
+    TokenCost,
+    assume_times,
+    price_range,
+    simulate,
+    spread,
+)
 from rune.money.sizing import SMALLEST_MODEL, size_model
+from rune.money.token_prices import TokenPrice, find_list_price, prices_read_on
 from rune.money.vastai_prices import find_baseline_price, is_gpu_named
 from rune.rentals.market import MarketRow, Scope
 from rune.rentals.ranking import name_gpus
@@ -48,7 +60,7 @@ class Simulated:
     Attributes
     ----------
     gpu
-        The machine, such as `2x RTX 4090`.
+        The machine, such as `2x RTX 4090`; empty where none is rented.
     notes
         What the numbers rest on, as sentences.
     """
@@ -57,7 +69,8 @@ class Simulated:
     model: str
     gpu: str
     times: RunTimes
-    price: GpuPrice
+    price: GpuPrice | None
+    tokens: TokenCost
     notes: tuple[str, ...]
 
 
@@ -70,11 +83,13 @@ class FinopsService:
         samples: SampleStore,
         read_market: Callable[[], tuple[MarketRow, ...]],
         clock: Clock,
+        bedrock_region: str,
     ) -> None:
         self._jobs = jobs
         self._samples = samples
         self._read_market = read_market
         self._clock = clock
+        self._bedrock_region = bedrock_region
 
     def simulate(self, tenant: str, asked: Asked) -> Simulated:
         """Return what runs are expected to cost.
@@ -84,29 +99,46 @@ class FinopsService:
         InvalidRequestError
             `model_size_unknown`, or `price_unknown` for a GPU of which no price is known.
         """
-        model = _size(_plain_name(asked.model) or SMALLEST_MODEL.name)
+        name = _plain_name(asked.model) or SMALLEST_MODEL.name
+        own = self._read_own(tenant, asked, name)
+        tokens = _mean_tokens(own)
+        token_price = find_list_price(name, self._bedrock_region)
+        if token_price is not None:
+            times = spread(_mean_seconds(own), own.succeeded_count)
+            if not tokens.run_count:
+                tokens = _assume_tokens(token_price)
+            return Simulated(
+                simulate(times, None, tokens, asked.run_count),
+                name,
+                "",
+                times,
+                None,
+                tokens,
+                (_token_note(tokens), *_suite_note(asked)),
+            )
+        model = _size(name)
         gpu, price, price_note = self._find_price(asked.gpu, model)
-        times, time_note = self._find_times(tenant, asked, model)
-        notes = [time_note, price_note]
-        if asked.suite:
-            notes.append("History is not counted by suite: runs of every suite are in it.")
-        simulation = simulate(times, price, asked.run_count)
-        return Simulated(simulation, model.name, gpu, times, price, tuple(notes))
+        times, time_note = self._find_times(own, asked, model)
+        simulation = simulate(times, price, tokens, asked.run_count)
+        notes = (time_note, price_note, *_suite_note(asked))
+        return Simulated(simulation, model.name, gpu, times, price, tokens, notes)
 
-    def _find_times(self, tenant: str, asked: Asked, model: SizedModel) -> tuple[RunTimes, str]:
+    def _read_own(self, tenant: str, asked: Asked, name: str) -> Usage:
+        """Return what the tenant's runs of 90 days have used, of the agent and the model that are named."""
         today = self._clock.now().astimezone(UTC).date()
         used = self._jobs.read_usage(tenant, today - timedelta(days=HISTORY_DAYS - 1), today)
-        own = add_up(
+        return add_up(
             usage
             for row, usage in used.items()
             if row.kind in _COUNTED_KINDS
             and (not asked.agent or row.agent == asked.agent)
-            and (not asked.model or row.model in {asked.model, model.name})
+            and (not asked.model or row.model in {asked.model, name})
         )
+
+    def _find_times(self, own: Usage, asked: Asked, model: SizedModel) -> tuple[RunTimes, str]:
         seconds = [] if asked.agent else self._read_seconds(model)
         if own.succeeded_count:
-            mean = own.succeeded_run_seconds / own.succeeded_count
-            return _ranged(mean, seconds, own.succeeded_count), (
+            return _ranged(_mean_seconds(own), seconds, own.succeeded_count), (
                 f"Times: the mean of your own runs in {HISTORY_DAYS} days that succeeded,"
                 f" {own.succeeded_count} in all."
             )
@@ -167,6 +199,32 @@ def _ranged(mean_seconds: float, others: Sequence[float], run_count: int) -> Run
         return spread(mean_seconds, run_count)
     shortest = mean_seconds * min(others) / mean_of_others
     return RunTimes(shortest, mean_seconds, mean_seconds * max(others) / mean_of_others, run_count)
+
+
+def _mean_seconds(own: Usage) -> float:
+    return own.succeeded_run_seconds / own.succeeded_count if own.succeeded_count else 0.0
+
+
+def _mean_tokens(own: Usage) -> TokenCost:
+    if not own.succeeded_token_micro_usd:
+        return TokenCost()
+    return TokenCost(-(-own.succeeded_token_micro_usd // own.succeeded_count), own.succeeded_count)
+
+
+def _assume_tokens(price: TokenPrice) -> TokenCost:
+    cost = price.cost_micro_usd(ASSUMED_INPUT_TOKENS, ASSUMED_OUTPUT_TOKENS)
+    return TokenCost(cost, 0, ASSUMED_INPUT_TOKENS, ASSUMED_OUTPUT_TOKENS)
+
+
+def _token_note(tokens: TokenCost) -> str:
+    if tokens.run_count:
+        count = tokens.run_count
+        return f"Tokens: the mean of your own runs in {HISTORY_DAYS} days that succeeded, {count} in all."
+    return f"Tokens: assumed, by the list prices of {prices_read_on()}."
+
+
+def _suite_note(asked: Asked) -> tuple[str, ...]:
+    return ("History is not counted by suite: runs of every suite are in it.",) if asked.suite else ()
 
 
 def _seconds_of(sample: Sample) -> float:

@@ -45,6 +45,7 @@ def counts(jobs: int, succeeded: int, cost_usd: float) -> dict[str, object]:
         "succeeded_count": succeeded,
         "run_seconds": 60 * jobs,
         "cost_usd": cost_usd,
+        "token_cost_usd": 0.0,
     }
 
 

@@ -50,6 +50,15 @@ def test_job_that_was_never_begun_has_run_for_no_time() -> None:
     assert (change.adds["job_count"], change.adds["run_seconds"]) == (1, 0)
 
 
+def test_part_of_the_cost_that_is_for_tokens_counts_of_its_own() -> None:
+    job = a_claimed_job(cost_micro_usd=9, token_micro_usd=4)
+    failed = Failed("model_not_found", "None.", retryable=False)
+
+    ended = [counted(job, Done("{}")), counted(job, failed)]
+
+    assert [(each.token_micro_usd, each.succeeded_token_micro_usd) for each in ended] == [(4, 4), (4, 0)]
+
+
 def test_cost_is_that_of_the_end_and_not_of_the_last_look() -> None:
     job = a_claimed_job(cost_micro_usd=5)
     end = make_transition(job, Done("{}"), NOW, 5).change
@@ -76,8 +85,8 @@ def test_row_is_without_a_model_when_the_history_does_not_name_it(events: list[E
 
 
 def test_usages_add_up() -> None:
-    some = Usage(3, NOW, 1, 1, 10, 100, 10, 100, NOW)
-    more = Usage(4, NOW, 2, 0, 20, 200, 0, 0, NOW)
+    some = Usage(3, NOW, 1, 1, 10, 100, 10, 100, 7, 7, NOW)
+    more = Usage(4, NOW, 2, 0, 20, 200, 0, 0, 5, 0, NOW)
 
-    assert add_up([some, more]) == Usage(0, None, 3, 1, 30, 300, 10, 100)
+    assert add_up([some, more]) == Usage(0, None, 3, 1, 30, 300, 10, 100, 12, 7)
     assert add_up([]) == Usage()

@@ -5,6 +5,7 @@ from rune.money.finops import (
     GpuPrice,
     RunTimes,
     Simulation,
+    TokenCost,
     assume_times,
     price_range,
     simulate,
@@ -17,21 +18,32 @@ PRICE = GpuPrice(300_000, 400_000, 600_000, "market_last_seen", NOW)
 
 def test_simulation_is_time_times_price() -> None:
     # 900 s at 0.4 USD; 600 s at 0.3 USD; 1,800 s at 0.6 USD.
-    assert simulate(RunTimes(600, 900, 1_800, 6), PRICE, run_count=30) == Simulation(
-        run_micro_usd=100_000,
-        low_micro_usd=50_000,
-        high_micro_usd=300_000,
-        total_micro_usd=3_000_000,
+    simulation = simulate(RunTimes(600, 900, 1_800, 6), PRICE, TokenCost(10), run_count=30)
+
+    assert simulation == Simulation(
+        gpu_micro_usd=100_000,
+        token_micro_usd=10,
+        low_micro_usd=50_005,
+        high_micro_usd=300_020,
+        total_micro_usd=3_000_300,
         confidence="high",
         confidence_score=0.9,
         basis="from_history",
     )
 
 
+def test_simulation_without_a_machine_costs_its_tokens() -> None:
+    simulation = simulate(RunTimes(1, 2, 3, 5), None, TokenCost(10), run_count=2)
+
+    assert (simulation.gpu_micro_usd, simulation.run_micro_usd, simulation.total_micro_usd) == (0, 10, 20)
+    assert (simulation.low_micro_usd, simulation.high_micro_usd) == (5, 20)
+    assert simulation.confidence == "high"
+
+
 def test_cost_is_rounded_up_to_whole_micro_dollars() -> None:
     price = GpuPrice(1, 1, 1, "market_last_seen", NOW)
 
-    assert simulate(RunTimes(1, 1, 1, 1), price, run_count=1).run_micro_usd == 1
+    assert simulate(RunTimes(1, 1, 1, 1), price, TokenCost(), run_count=1).run_micro_usd == 1
 
 
 @pytest.mark.parametrize(
@@ -49,7 +61,7 @@ def test_confidence_rests_on_runs_and_price(
 ) -> None:
     price = GpuPrice(1, 1, 1, source, NOW)  # type: ignore[arg-type]  # a word of the table
 
-    found = simulate(spread(60, run_count), price, run_count=1)
+    found = simulate(spread(60, run_count), price, TokenCost(), run_count=1)
 
     assert (found.confidence, found.confidence_score, found.basis) == (confidence, score, basis)
 

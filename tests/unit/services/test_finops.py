@@ -17,7 +17,8 @@ from rune.jobs.samples import Sample, SampleRow, record_sample
 from rune.jobs.store import Submission
 from rune.jobs.transitions import make_transition
 from rune.money.catalog import find_model
-from rune.money.finops import GpuPrice, RunTimes, assume_times
+from rune.money.finops import GpuPrice, RunTimes, TokenCost, assume_times
+from rune.money.token_prices import find_list_price, prices_read_on
 from rune.rentals.market import MarketRow, Scope
 from rune.rentals.offers import Offer
 from rune.services.finops import HISTORY_DAYS, Asked, FinopsService
@@ -39,7 +40,7 @@ class World:
     @property
     def service(self) -> FinopsService:
         row = MarketRow(Scope.of(a_wanted()), NOW, self.offers, len(self.offers))
-        return FinopsService(self.jobs, MemorySampleStore(self.jobs), lambda: (row,), self.clock)
+        return FinopsService(self.jobs, MemorySampleStore(self.jobs), lambda: (row,), self.clock, "us-east-1")
 
     def run(self, seconds: float, model: str = MODEL, agent: str = "", **overrides: object) -> None:
         """Let a job of the tenant take so long."""
@@ -196,6 +197,42 @@ def test_simulation_is_refused_when_it_would_be_a_guess(asked: Asked, code: str,
         World().service.simulate(TENANT, asked)
 
     assert (caught.value.specific_code, caught.value.pointer) == (code, pointer)
+
+
+BEDROCK = "amazon.nova-pro-v1:0"
+
+
+def test_model_of_bedrock_costs_the_tokens_that_own_runs_cost() -> None:
+    world = World()
+    for cost in (100, 301):
+        world.run(60, model=BEDROCK, cost_micro_usd=cost, token_micro_usd=cost)
+
+    found = world.service.simulate(TENANT, replace(ASKED, model=BEDROCK, run_count=3))
+
+    assert (found.gpu, found.price, found.tokens) == ("", None, TokenCost(201, 2))
+    assert (found.simulation.total_micro_usd, found.simulation.basis) == (603, "from_history")
+    assert found.notes == ("Tokens: the mean of your own runs in 90 days that succeeded, 2 in all.",)
+
+
+def test_model_of_bedrock_costs_assumed_tokens_when_no_run_is_known() -> None:
+    price = find_list_price(BEDROCK, "us-east-1")
+    assert price is not None
+
+    found = World().service.simulate(TENANT, replace(ASKED, model=BEDROCK))
+
+    assert found.tokens == TokenCost(price.cost_micro_usd(1_000, 500), 0, 1_000, 500)
+    assert (found.simulation.confidence_score, found.simulation.basis) == (0.4, "scope_heuristic")
+    assert found.notes == (f"Tokens: assumed, by the list prices of {prices_read_on()}.",)
+
+
+def test_tokens_of_judging_come_on_top_of_the_machine() -> None:
+    world = World()
+    world.run(60, cost_micro_usd=500, token_micro_usd=40)
+
+    found = world.service.simulate(TENANT, ASKED)
+
+    assert (found.simulation.token_micro_usd, found.tokens) == (40, TokenCost(40, 1))
+    assert found.simulation.gpu_micro_usd > 0
 
 
 def test_suite_is_not_passed_over_in_silence() -> None:
