@@ -17,6 +17,7 @@ from rune.events.outbox import OutboxRow, OutboxState
 from rune.jobs import closing
 from rune.jobs.metrics import Summary, SummaryKey, Tallies, fold, merge, summary_key
 from rune.jobs.places import AnyRow, JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
+from rune.jobs.receipts import ReceiptRow, StoredReceipt
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
 from rune.jobs.samples import Sample, SampleRow
 from rune.jobs.store import (
@@ -63,6 +64,7 @@ class MemoryJobStore(JobStore):
         self.slots: dict[int, Slot] = {}
         self.shares: dict[str, Share] = {}
         self.usages: dict[UsageRow, Usage] = {}
+        self.receipts: dict[str, StoredReceipt] = {}
         self.outbox = MemoryOutbox()
         self.budgets = MemoryBudgetStore()
         self.samples: dict[SampleRow, Sample] = {}
@@ -151,8 +153,12 @@ class MemoryJobStore(JobStore):
                 self._apply(change)
         return tuple(refused)
 
-    def _row(self, row: AnyRow) -> Job | Slot | Share | OutboxState | Usage | Balance | Sample | None:  # noqa: PLR0911 one for each row
+    def _row(  # noqa: PLR0911 one for each row
+        self, row: AnyRow
+    ) -> Job | Slot | Share | OutboxState | Usage | Balance | Sample | StoredReceipt | None:
         match row:
+            case ReceiptRow(job_id):
+                return self.receipts.get(job_id, StoredReceipt())
             case UsageRow():
                 return self.usages.get(row, Usage())
             case BudgetRow(window):
@@ -170,6 +176,8 @@ class MemoryJobStore(JobStore):
 
     def _apply(self, change: RowChange) -> None:
         match change.row:
+            case ReceiptRow(job_id):
+                self.receipts[job_id] = apply(change.change, self.receipts.get(job_id, StoredReceipt()))
             case UsageRow():
                 self.usages[change.row] = apply(change.change, self.usages.get(change.row, Usage()))
             case BudgetRow(window):
@@ -283,6 +291,10 @@ class MemoryJobStore(JobStore):
     @override
     def read_state(self, job: Job) -> str | None:
         return self._states.get(job.job_id)
+
+    @override
+    def read_receipt(self, job_id: str) -> StoredReceipt | None:
+        return self.receipts.get(job_id)
 
     @override
     def read_callback(self, job: Job) -> Callback | None:

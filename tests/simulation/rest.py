@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from rune.amounts import MICRO_USD_PER_USD
 from rune.jobs.metrics import merge, tally
+from rune.jobs.receipts import read_receipt
 from rune.jobs.record import ACTIVE, Job, Status
 from rune.jobs.usage import add_up
 from rune.money.budgets import Window, windows_of
+from rune.money.receipts import PROVIDERS, MachineUse, sum_of
 from rune.rentals.bills import cost_micro_usd
 from rune.rentals.record import Rental, RentalState
 
@@ -156,6 +158,37 @@ def written_micro_usd(world: World, rental: Rental) -> int:
     """Return what a rental has cost by the rental store."""
     known = rental.cost_micro_usd
     return cost_micro_usd(rental, world.now) if known is None else known
+
+
+def check_receipts(world: World, account: Account | None) -> None:
+    """Look at every receipt: each ended job has one, and its lines add up to what the job says that it cost."""
+    for job in world.table.jobs.values():
+        stored = world.table.receipts.get(job.job_id)
+        if (stored is None) != job.is_active:
+            world.violate(f"{job.job_id} is {job.status} and has_receipt={stored is not None}")
+        if stored is None:
+            continue
+        receipt = read_receipt(stored)
+        told = sum_of(receipt.lines, *PROVIDERS)
+        if told != job.cost_micro_usd:
+            world.violate(f"the receipt of {job.job_id} adds up to {told}, the job cost {job.cost_micro_usd}")
+        for use in receipt.uses:
+            _check_use(world, account, use)
+
+
+def _check_use(world: World, account: Account | None, use: MachineUse) -> None:
+    """Look at the lines of a machine that its job alone has used: they are the rental's whole cost."""
+    rental = account.rental_store.rentals.get(use.rental_id) if account else None
+    is_whole = rental is not None and use.attempt is not None and rental.kept_until is None
+    if (
+        rental is None
+        or not is_whole
+        or rental.rental_id in (account.rental_store.reopened if account else ())
+    ):
+        return
+    told = sum(line.micro_usd for line in use.lines)
+    if told != rental.cost_micro_usd:
+        world.violate(f"{use.rental_id} is {told} on a receipt and cost {rental.cost_micro_usd}")
 
 
 def _check_total(world: World, account: Account) -> None:

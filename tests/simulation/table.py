@@ -11,6 +11,7 @@ from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.jobs import closing
 from rune.jobs.metrics import Tallies
 from rune.jobs.places import Places, RowChange
+from rune.jobs.receipts import StoredReceipt
 from rune.jobs.record import ACTIVE, Callback, DueClass, Event, Job, StepMessage
 from rune.jobs.store import (
     CompanionsRefused,
@@ -322,6 +323,10 @@ class FaultyStore(JobStore):
     @override
     def read_many(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
         return self._calls.read("read_many", lambda: self._world.table.read_many(job_ids))
+
+    @override
+    def read_receipt(self, job_id: str) -> StoredReceipt | None:
+        return self._calls.read("read_receipt", lambda: self._world.table.read_receipt(job_id))
 
     @override
     def read_callback(self, job: Job) -> Callback | None:

@@ -210,6 +210,7 @@ class World:
     def check(self) -> World:
         """Look whether every rule holds at rest."""
         rest.check_jobs(self)
+        rest.check_receipts(self, self.account)
         check_published(self)
         if self.account is not None:
             rest.check_machines(self, self.account)

@@ -57,6 +57,7 @@ PURE_FILES = (
     "jobs/outcomes.py",
     "jobs/plan.py",
     "jobs/public_events.py",
+    "jobs/receipts.py",
     "jobs/record.py",
     "jobs/samples.py",
     "jobs/usage.py",

@@ -18,6 +18,7 @@ from rune.clock import to_epoch_ms
 from rune.errors import UnreadableRowError
 from rune.events.outbox import OutboxRow
 from rune.jobs.places import AnyRow, JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
+from rune.jobs.receipts import ReceiptRow, StoredReceipt
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
 from rune.jobs.samples import SampleRow
 from rune.jobs.store import ListedJob
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 HOT_KEY = "JOB"
 RESULT_KEY = "RESULT"
+RECEIPT_KEY = "RECEIPT"
 REQUEST_KEY = "REQUEST"
 STATE_KEY = "STATE"
 CALLBACK_KEY = "CALLBACK"
@@ -99,11 +101,13 @@ def due_buckets(due_class: DueClass) -> tuple[str, ...]:
     return tuple(f"DUE#{due_class.value}#{shard}" for shard in range(DUE_SHARDS))
 
 
-def row_key(row: AnyRow) -> dict[str, AttributeValueTypeDef]:
+def row_key(row: AnyRow) -> dict[str, AttributeValueTypeDef]:  # noqa: PLR0911 one for each row
     """Return the primary key of a row that is changed together with others."""
     match row:
         case UsageRow():
             return usage_key(row)
+        case ReceiptRow(job_id):
+            return job_key(job_id, RECEIPT_KEY)
         case JobRow(job_id):
             return job_key(job_id)
         case OutboxRow(subject):
@@ -227,6 +231,11 @@ def callback_replacement(table: str, job: Job, before: Callback, after: Callback
             "ExpressionAttributeValues": {":before": attribute("version", before.version)},
         }
     }
+
+
+def receipt_from_item(item: Item) -> StoredReceipt:
+    """Return the content of a receipt's row; raises UnreadableRowError as `from_row` does."""
+    return from_row(StoredReceipt, item)
 
 
 def callback_from_item(item: Item) -> Callback:

@@ -7,6 +7,7 @@ JOB#<job id>           CALLBACK                    whom it tells, besides those 
 JOB#<job id>           EVENT#<8 digits>            one event
 JOB#<job id>           JOB                         the hot item
 JOB#<job id>           OUTBOX                      how far its events are published; see `outbox`
+JOB#<job id>           RECEIPT                     what it cost, line by line, once it has ended
 JOB#<job id>           REQUEST                     the request as submitted
 JOB#<job id>           RESULT                      the result
 JOB#<job id>           STATE                       what a step of many turns continues from
@@ -47,6 +48,7 @@ from rune.errors import (
 from rune.jobs import closing
 from rune.jobs.metrics import Tallies
 from rune.jobs.places import Places, RowChange
+from rune.jobs.receipts import StoredReceipt
 from rune.jobs.record import Callback, DueClass, Event, Job
 from rune.jobs.store import (
     CompanionsRefused,
@@ -381,6 +383,11 @@ class DynamoJobStore(JobStore):
     def read_state(self, job: Job) -> str | None:
         rows = self._table.get([job_rows.job_key(job.job_id, job_rows.STATE_KEY)])
         return self._body(rows[0]) if rows else None
+
+    @override
+    def read_receipt(self, job_id: str) -> StoredReceipt | None:
+        rows = self._table.get([job_rows.job_key(job_id, job_rows.RECEIPT_KEY)])
+        return job_rows.receipt_from_item(rows[0]) if rows else None
 
     @override
     def read_callback(self, job: Job) -> Callback | None:

@@ -10,6 +10,7 @@ from rune.events.outbox import OutboxRow, fall_due
 from rune.events.record import Subject, SubjectKind
 from rune.jobs.metrics import tally
 from rune.jobs.places import RowChange
+from rune.jobs.receipts import ReceiptRow, write_receipt
 from rune.jobs.record import Event, Job
 from rune.jobs.settlement import settle
 from rune.jobs.store import JobStore
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
 def commit(store: JobStore, job: Job, transition: Transition) -> bool:
     """Commit a transition, at a job's end with the tallies of all its events; return False if it was refused.
 
-    The end also settles what was reserved for the job, and makes its events due to be published. Before it, its
-    next write sends a notice of them.
+    The end writes the job's receipt, settles what was reserved for it, and makes its events due to be published.
+    Before it, its next write sends a notice of them.
     """
     now = ended_at(transition)
     if now is None:
         return store.commit(job, transition)
     events = _events_of(store, job)
     counted = RowChange(usage_row(job, events, now), count_usage(job, transition.change, now))
+    receipt = RowChange(ReceiptRow(job.job_id), write_receipt(job, transition.change, transition.uses, now))
     companions = [*transition.companions]
     companions.append(_fall_due(job, now))
     companions.append(counted)
+    companions.append(receipt)
     companions += settle(job, transition)
     complete = replace(transition, companions=tuple(companions))
     return store.commit(job, complete, tally([*events, *transition.events]))

@@ -8,6 +8,7 @@ from typing import Self
 from rune.errors import InvalidRequestError, RuneError, ServerOverloadedError
 from rune.jobs.places import RowChange
 from rune.jobs.record import StepName
+from rune.money.receipts import MachineUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +142,15 @@ class Released:
         The job's result with the receipt in it; None for a job without a result.
     companions
         Changes of other rows that the job's end writes; where the job goes on they are not written.
+    uses
+        What each machine cost the job, as far as that could be read.
     """
 
     result_json: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     spending: Spending = Spending()
     companions: tuple[RowChange, ...] = ()
+    uses: tuple[MachineUse, ...] = ()
 
 
 type Outcome = Next | Again | Done | Failed | Cancelled | Released

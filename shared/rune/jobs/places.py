@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from rune.events.outbox import OutboxRow
+from rune.jobs.receipts import ReceiptRow
 from rune.jobs.record import Job
 from rune.jobs.samples import SampleRow
 from rune.jobs.usage import UsageRow
@@ -121,7 +122,7 @@ class ShareRow:
     tenant: str
 
 
-type AnyRow = JobRow | SlotRow | ShareRow | OutboxRow | UsageRow | BudgetRow | SampleRow
+type AnyRow = JobRow | SlotRow | ShareRow | OutboxRow | UsageRow | BudgetRow | SampleRow | ReceiptRow
 
 
 @dataclass(frozen=True, slots=True)

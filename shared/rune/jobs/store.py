@@ -11,6 +11,7 @@ from rune.jobs.lifecycle import Send
 from rune.jobs.metrics import Tallies
 from rune.jobs.places import Places, RowChange
 from rune.jobs.plan import Lane
+from rune.jobs.receipts import StoredReceipt
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
 from rune.jobs.usage import Usage, UsageRow
 from rune.storage.change import Change
@@ -243,6 +244,10 @@ class JobStore(Protocol):
 
     def read_state(self, job: Job) -> str | None:
         """Return the state of the latest commit that had one; None where there was none."""
+        ...
+
+    def read_receipt(self, job_id: str) -> StoredReceipt | None:
+        """Return the row of a job's receipt; None before its end, and for one that an earlier version ended."""
         ...
 
     def read_callback(self, job: Job) -> Callback | None:

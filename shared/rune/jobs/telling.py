@@ -10,6 +10,7 @@ from rune.events.notices import NoticeQueue, SubjectNotice
 from rune.events.record import Subject, SubjectKind
 from rune.jobs.metrics import Tallies
 from rune.jobs.places import Places, RowChange
+from rune.jobs.receipts import StoredReceipt
 from rune.jobs.record import Callback, DueClass, Event, Job
 from rune.jobs.store import (
     CompanionsRefused,
@@ -119,6 +120,10 @@ class TellingStore(JobStore):
     @override
     def read_state(self, job: Job) -> str | None:
         return self._store.read_state(job)
+
+    @override
+    def read_receipt(self, job_id: str) -> StoredReceipt | None:
+        return self._store.read_receipt(job_id)
 
     @override
     def read_callback(self, job: Job) -> Callback | None:

@@ -10,6 +10,7 @@ from rune.jobs.lifecycle import DISPATCH_GRACE, MAX_ATTEMPTS, Send, due_for_mess
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome, Released, Spending
 from rune.jobs.places import RowChange, ShareRow, count_given_up
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
+from rune.money.receipts import MachineUse
 from rune.storage.change import Change, Is, IsAbsentOrBefore, Requirement, Value, apply, make_change
 
 MAX_FAILURES = 3
@@ -41,6 +42,8 @@ class Transition:
         What the next turn goes on from; None leaves what is there.
     companions
         Changes of other rows in the same write. They have no requirements.
+    uses
+        Of a job that ends: what each machine cost it, for its receipt.
     """
 
     change: Change
@@ -49,6 +52,7 @@ class Transition:
     send: Send | None
     state_json: str | None = None
     companions: tuple[RowChange, ...] = ()
+    uses: tuple[MachineUse, ...] = ()
 
 
 def forced_outcome(job: Job, now: datetime) -> Outcome | None:
@@ -278,7 +282,7 @@ def _end_release(job: Job, outcome: Released, now: datetime, duration_ms: int) -
         return _go_on(job, now, step=step, delay_seconds=0, notes=notes, sets=sets)
     if job.ends_as is Status.SUCCEEDED and job.cancel_requested_at is not None:
         cancelled = _end(job, now, Status.CANCELLED, notes=notes, sets=spent)
-        return replace(cancelled, companions=outcome.companions)
+        return replace(cancelled, companions=outcome.companions, uses=outcome.uses)
     end = _end(
         job,
         now,
@@ -288,7 +292,7 @@ def _end_release(job: Job, outcome: Released, now: datetime, duration_ms: int) -
         result_json=outcome.result_json,
         sets=spent,
     )
-    end = replace(end, companions=outcome.companions)
+    end = replace(end, companions=outcome.companions, uses=outcome.uses)
     if job.ends_as is not Status.SUCCEEDED:
         return end
     # The step knows nothing of a request that came while it ran, and may have kept the machine.

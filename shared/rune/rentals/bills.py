@@ -7,7 +7,7 @@ everything until the listing had come that proved the machine gone. A download t
 was seen of it, and what the machine may have received since.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rune.rentals.record import Rental, RentalState
@@ -24,13 +24,43 @@ _UNKNOWN_YET = (RentalState.CREATED, RentalState.RUNNING, RentalState.KEPT)
 """States in which something of the bill may still be learned; later its upper bound counts."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a cost consists of, in millionths of a dollar.
+
+    Attributes
+    ----------
+    until
+        Up to which moment it is reckoned.
+    """
+
+    until: datetime
+    gpu_micro_usd: int = 0
+    disk_micro_usd: int = 0
+    traffic_micro_usd: int = 0
+
+    @property
+    def micro_usd(self) -> int:
+        """Their sum."""
+        return self.gpu_micro_usd + self.disk_micro_usd + self.traffic_micro_usd
+
+
 def cost_micro_usd(rental: Rental, until: datetime) -> int:
     """Return what the rental has cost up to a moment, in millionths of a dollar, rounded up."""
+    return cost_parts(rental, until).micro_usd
+
+
+def cost_parts(rental: Rental, until: datetime) -> Parts:
+    """Return what the rental's cost up to a moment consists of; each part is rounded up."""
     if rental.contract_id is None:
-        return 0
-    disk = _share(rental.prices.disk_micro_usd_per_hour, rental.intended_at, until)
+        return Parts(until)
     received_bytes = rental.image_bytes + rental.downloaded_bytes + come_bytes(rental, until)
-    return disk + _gpu(rental, rental.intended_at, until) + traffic_micro_usd(rental, received_bytes)
+    return Parts(
+        until,
+        _gpu(rental, rental.intended_at, until),
+        _share(rental.prices.disk_micro_usd_per_hour, rental.intended_at, until),
+        traffic_micro_usd(rental, received_bytes),
+    )
 
 
 def cost_so_far_micro_usd(rental: Rental, until: datetime) -> int:
@@ -41,12 +71,17 @@ def cost_so_far_micro_usd(rental: Rental, until: datetime) -> int:
     """
     if rental.cost_micro_usd is not None:
         return rental.cost_micro_usd
+    return parts_so_far(rental, until).micro_usd
+
+
+def parts_so_far(rental: Rental, until: datetime) -> Parts:
+    """Return what is shown of a rental's cost, of which the machine is not proven gone, in its parts."""
     if rental.state not in _UNKNOWN_YET:
-        return cost_micro_usd(rental, min(until, rental.absent_at or until))
+        return cost_parts(rental, min(until, rental.absent_at or until))
     gone_by = replace(rental, pulling_bytes=rental.pulled_bytes)
     if rental.state is RentalState.CREATED:
         gone_by = replace(gone_by, last_seen_stopped_at=rental.first_seen_running_at or until)
-    return cost_micro_usd(gone_by, until)
+    return cost_parts(gone_by, until)
 
 
 def cost_of_holder_micro_usd(rental: Rental, until: datetime) -> int:
@@ -56,9 +91,17 @@ def cost_of_holder_micro_usd(rental: Rental, until: datetime) -> int:
     """
     if rental.holder == rental.job_id or rental.held_since is None:
         return cost_so_far_micro_usd(rental, until)
-    disk = _share(rental.prices.disk_micro_usd_per_hour, rental.held_since, until)
-    time = disk + _gpu(rental, rental.held_since, until)
-    return time + traffic_micro_usd(rental, borrowers_bytes(rental))
+    return parts_of_borrower(rental, rental.held_since, until).micro_usd
+
+
+def parts_of_borrower(rental: Rental, since: datetime, until: datetime) -> Parts:
+    """Return a borrower's share of the cost, of a machine that it uses since a moment, in its parts."""
+    return Parts(
+        until,
+        _gpu(rental, since, until),
+        _share(rental.prices.disk_micro_usd_per_hour, since, until),
+        traffic_micro_usd(rental, borrowers_bytes(rental)),
+    )
 
 
 def borrowers_bytes(rental: Rental) -> int:

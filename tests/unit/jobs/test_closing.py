@@ -3,8 +3,10 @@ import pytest
 from rune.jobs import closing
 from rune.jobs.metrics import Tally, tally
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
+from rune.jobs.receipts import make_receipt, read_receipt
 from rune.jobs.record import Job, StepName
 from rune.jobs.transitions import cancel_queued, expire_queued, make_transition
+from rune.money.receipts import PROVIDERS, Line, LineKind, sum_of
 from tests.builders import JOB_ID, NOW, TENANT, a_claimed_job, a_job
 from tests.unit.jobs.stores import DownStore, a_store, fill
 
@@ -41,6 +43,39 @@ def test_commit_adds_up_all_events_of_a_job_that_ends() -> None:
 
     tallies = {"backend.list_models": Tally(2, 0, 12, 5, 7), "job.succeeded": Tally(1, 0, 0, 0, 0)}
     assert store.read_tallies(TENANT, NOW) == tallies == tally(store.events_of(JOB_ID))
+
+
+@pytest.mark.parametrize(("job", "outcome"), [(job, outcome) for job, outcome, ends in ENDS if ends])
+def test_commit_writes_a_receipt_however_the_job_ends(job: Job, outcome: Outcome) -> None:
+    store = a_store(job)
+
+    assert closing.commit(store, job, make_transition(job, outcome, NOW, 5))
+
+    stored = store.receipts[JOB_ID]
+    receipt = read_receipt(stored)
+    assert (receipt.uses, {line.kind for line in receipt.lines}) == ((), {LineKind.AWS})
+    assert stored.expires_at == job.expires_at
+
+
+def test_receipt_has_a_line_for_tokens_and_adds_up_to_the_cost() -> None:
+    receipt = make_receipt(a_job(cost_micro_usd=700, token_micro_usd=700), ())
+
+    assert Line(None, "work", LineKind.TOKENS, 700) in receipt.lines
+    assert sum_of(receipt.lines, *PROVIDERS) == 700
+
+
+def test_commit_writes_a_receipt_of_a_job_that_was_not_begun() -> None:
+    store = a_store(a_job())
+
+    assert closing.commit(store, a_job(), cancel_queued(a_job(), NOW))
+    assert JOB_ID in store.receipts
+
+
+def test_commit_writes_no_receipt_while_the_job_goes_on() -> None:
+    store = a_store(a_claimed_job())
+
+    assert closing.commit(store, a_claimed_job(), make_transition(a_claimed_job(), Again(30), NOW, 5))
+    assert store.receipts == {}
 
 
 def test_commit_reads_no_events_while_the_job_goes_on() -> None:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from rune.contracts import BenchmarkRequest
@@ -14,6 +14,7 @@ from rune.jobs.outcomes import Again, Note, Outcome, Released, Spending
 from rune.jobs.places import RowChange
 from rune.jobs.record import Job, Status
 from rune.jobs.step import StepContext
+from rune.money.receipts import MachineUse
 from rune.rentals import lifecycle
 from rune.rentals.bills import borrowers_bytes, traffic_micro_usd
 from rune.rentals.hosts import make_report
@@ -31,6 +32,7 @@ from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change
 from rune.workflows.benchmark.context_size import judges_on_own_server
 from rune.workflows.rental.dependencies import RentalDependencies, delay_after, read_request, sum_attempts
+from rune.workflows.rental.machine_uses import list_uses
 from rune.workflows.rental.receipt import (
     BilledUse,
     add_receipt,
@@ -59,11 +61,12 @@ _CLOSING_TRIES = 10
 
 @dataclass(frozen=True, slots=True)
 class _Bill:
-    """What the job has rented. `used` is the rental that it used last."""
+    """What the job has rented, and when that was read. `used` is the rental that it used last."""
 
     used: Rental | None
     attempts: tuple[Rental, ...]
     spending: Spending
+    at: datetime
 
 
 class ReleaseStep:
@@ -231,19 +234,22 @@ class ReleaseStep:
             return self._again(job, other, 1)
         # Nothing is held from here on, so the job ends whatever cannot be read, with what is known.
         missing: list[str] = []
+        uses: tuple[MachineUse, ...] = ()
         bill = _read_or_miss(job, "bill", missing, lambda: self._read_bill(job, borrowed))
         result_json, samples = None, None
         if bill is None:
-            bill = _Bill(borrowed, (), Spending())
+            bill = _Bill(borrowed, (), Spending(), dependencies.clock.now())
         else:
             result_json = _read_or_miss(job, "receipt", missing, partial(self._complete, context, bill))
             samples = _read_or_miss(job, "sample", missing, partial(self._sample, context, bill))
+            listed = partial(list_uses, job, bill.attempts, bill.used, bill.at)
+            uses = _read_or_miss(job, "lines", missing, listed) or ()
         is_kept = bill.used is not None and bill.used.is_alive
         labels = {"left": "kept" if is_kept else "nothing"}
         if missing:
             labels["missing"] = missing[0]
         self._report_host(job, bill.attempts)
-        return Released(result_json, labels, bill.spending, samples or ())
+        return Released(result_json, labels, bill.spending, samples or (), uses)
 
     def _sample(self, context: StepContext, bill: _Bill) -> tuple[RowChange, ...]:
         return make_samples(
@@ -274,7 +280,8 @@ class ReleaseStep:
     def _read_bill(self, job: Job, borrowed: Rental | None) -> _Bill:
         attempts = self._dependencies.rental_store.read_attempts(job.job_id)
         used = borrowed or self._find_used(job, attempts)
-        return _Bill(used, attempts, self._dependencies.spending(job, used))
+        at = self._dependencies.clock.now()
+        return _Bill(used, attempts, self._dependencies.spending(job, used), at)
 
     def _complete(self, context: StepContext, bill: _Bill) -> str | None:
         """Return the job's result with the receipt in it; None where it has no result."""

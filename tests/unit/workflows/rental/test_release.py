@@ -15,7 +15,7 @@ from rune.errors import (
     UnreadableRowError,
 )
 from rune.jobs.engine import NO_REQUEST, REQUEST_TRIES
-from rune.jobs.outcomes import Again, Done, Next, Released, Spending
+from rune.jobs.outcomes import Again, Done, Next, Outcome, Released, Spending
 from rune.jobs.record import Job, Kind, Status, StepName
 from rune.jobs.step import StepContext
 from rune.rentals.hosts import HostRecord, HostReport
@@ -55,6 +55,11 @@ COST_AT_400 = 1_334 + 34_000 + 14_700 + 6_000
 """400 s of disk, 340 s of GPU, 4.9 GB and the image, each rounded up."""
 
 
+def without_uses(outcome: Outcome) -> Outcome:
+    """Return an outcome without what each machine cost; see `test_machine_uses`."""
+    return replace(outcome, uses=()) if isinstance(outcome, Released) else outcome
+
+
 def a_releasing_job(ends_as: Status | None = Status.SUCCEEDED, **overrides: object) -> Job:
     claimed = {"ends_as": ends_as, "rental_id": RENTAL_ID, "updated_at": after(400)}
     return a_renting_job(StepName.RELEASE, **{**claimed, **overrides})
@@ -71,7 +76,7 @@ def test_release_destroys_the_machine_and_proves_it_gone_by_a_listing_of_its_own
 
     outcome = world.run(JOB)
 
-    assert outcome == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, COST_AT_400))
+    assert without_uses(outcome) == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, COST_AT_400))
     rental = world.rental()
     assert (rental.state, rental.end_reason) == (RentalState.RELEASED, EndReason.JOB_ENDED)
     assert (rental.released_at, rental.cost_micro_usd) == (after(400), COST_AT_400)
@@ -280,7 +285,7 @@ def test_release_keeps_the_machine_of_a_job_that_went_well_where_it_is_wanted(
 
     outcome = world.run(a_releasing_job(kind=kind), keep_seconds=600, **request_fields)
 
-    assert outcome == Released(None, {"left": "kept"}, Spending(RENTAL_ID, COST_AT_400))
+    assert without_uses(outcome) == Released(None, {"left": "kept"}, Spending(RENTAL_ID, COST_AT_400))
     rental = world.rental()
     assert (rental.state, rental.kept_until) == (RentalState.KEPT, after(1000))
     assert (rental.holder, world.market.calls) == (None, [])
@@ -376,7 +381,7 @@ def test_release_leaves_a_machine_that_it_found_kept_as_it_found_it(ends_as: Sta
     outcome = world.run(a_releasing_job(ends_as))
 
     # 100 s of disk and GPU, and nothing that came before.
-    assert outcome == Released(None, {"left": "kept"}, Spending(RENTAL_ID, 334 + 10_000))
+    assert without_uses(outcome) == Released(None, {"left": "kept"}, Spending(RENTAL_ID, 334 + 10_000))
     assert world.rental() == replace(kept, version=7, updated_at=after(500))
     assert world.market.calls == []
 
@@ -450,14 +455,14 @@ def test_release_has_nothing_to_do_when_the_job_never_rented() -> None:
 
     outcome = world.run(a_releasing_job(Status.FAILED, rental_id=None))
 
-    assert outcome == Released(None, {"left": "nothing"}, Spending(None, 0))
+    assert without_uses(outcome) == Released(None, {"left": "nothing"}, Spending(None, 0))
     assert world.market.calls == []
 
 
 def test_release_is_done_when_the_janitor_was_faster() -> None:
     world = a_world(a_released_rental(), seconds=400)
 
-    assert world.run(JOB) == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, 51_400))
+    assert without_uses(world.run(JOB)) == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, 51_400))
 
 
 @pytest.mark.parametrize(("is_open", "warnings"), [(True, ["open_to_the_world"]), (False, [])])
@@ -608,7 +613,7 @@ def test_release_leaves_the_result_without_receipt_when_it_can_never_be_read() -
     context = replace(a_step_context(a_releasing_job(failures=10)), read_draft=unreadable)
 
     labels = {"left": "nothing", "missing": "receipt"}
-    assert world.run_context(context) == Released(None, labels, Spending(RENTAL_ID, 51_400))
+    assert without_uses(world.run_context(context)) == Released(None, labels, Spending(RENTAL_ID, 51_400))
 
 
 @pytest.mark.parametrize("draft_json", ["not JSON", '{"a_field_of_another_version": 1}'])
@@ -622,7 +627,7 @@ def test_release_waits_only_so_long_for_a_version_that_understands_the_result(
     outcome = world.run_with_draft(a_releasing_job(failures=10), draft_json)
 
     labels = {"left": "nothing", "missing": "receipt"}
-    assert outcome == Released(None, labels, Spending(RENTAL_ID, 51_400))
+    assert without_uses(outcome) == Released(None, labels, Spending(RENTAL_ID, 51_400))
     (line,) = [record for record in caplog.records if record.msg == "release.incomplete"]
     assert (line.__dict__["job_id"], line.__dict__["reason"]) == (JOB_ID, "receipt")
 
@@ -749,7 +754,7 @@ def test_giving_back_destroys_the_machine_and_closes_its_bill() -> None:
 
     outcome = world.run(a_job_giving_back())
 
-    assert outcome == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, COST_AT_400))
+    assert without_uses(outcome) == Released(None, {"left": "nothing"}, Spending(RENTAL_ID, COST_AT_400))
     assert (world.rental().state, world.rental().cost_micro_usd) == (RentalState.RELEASED, COST_AT_400)
 
 

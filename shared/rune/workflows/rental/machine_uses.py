@@ -1,0 +1,128 @@
+"""What each of a job's machines cost it, by phase and kind, for its receipt."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from rune.jobs.record import Job
+from rune.money.receipts import Line, LineKind, MachineUse, Phase, make_lines, split
+from rune.rentals.bills import Parts, borrowers_bytes, come_bytes, cost_parts, parts_of_borrower, parts_so_far
+from rune.rentals.record import EndReason, Rental
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+_PHASES = {
+    "pull": Phase.PULL,
+    "load": Phase.LOAD,
+    "first_token": Phase.LOAD,
+    "measure": Phase.WORK,
+    "judge": Phase.JUDGE,
+}
+"""Which phase a measured time of a job (`Job.phases_ms`) belongs to, of those in which it has its machine."""
+
+_FAILED_BY_ITS_MODEL = frozenset({EndReason.MODEL_FAILED, EndReason.PULL_TOO_SLOW})
+
+
+def list_uses(
+    job: Job, attempts: tuple[Rental, ...], used: Rental | None, now: datetime
+) -> tuple[MachineUse, ...]:
+    """Return what a job's machines cost it up to now: its own attempts in order, then the one that it has borrowed.
+
+    An order for which no machine was made is left out.
+
+    Parameters
+    ----------
+    used
+        The rental that it used last; where it has borrowed that, as it was before it was given back.
+    """
+    own = tuple(
+        _use(each, each.attempt, _own_lines(each, job, now))
+        for each in attempts
+        if each.contract_id is not None
+    )
+    if used is None or used.job_id == job.job_id or used.contract_id is None:
+        return own
+    return (*own, _use(used, None, _borrowed_lines(used, job, now)))
+
+
+def _use(rental: Rental, attempt: int | None, lines: tuple[Line, ...]) -> MachineUse:
+    return MachineUse(
+        rental_id=rental.rental_id,
+        attempt=attempt,
+        gpu_name=rental.machine.gpu_name,
+        gpu_count=rental.machine.gpu_count,
+        micro_usd_per_hour=rental.prices.micro_usd_per_hour,
+        end_reason=None if rental.is_alive or rental.end_reason is None else rental.end_reason.value,
+        lines=lines,
+    )
+
+
+def _own_lines(rental: Rental, job: Job, now: datetime) -> tuple[Line, ...]:
+    parts = _parts_of_own(rental, now)
+    billed_from = rental.last_seen_stopped_at or rental.intended_at
+    image_bytes = rental.image_bytes
+    model_bytes = rental.downloaded_bytes + come_bytes(rental, parts.until)
+    gpu = _weights(rental, job, billed_from, parts.until)
+    disk = _weights(rental, job, rental.intended_at, parts.until)
+    return (
+        *make_lines(rental.attempt, LineKind.GPU, parts.gpu_micro_usd, gpu),
+        *make_lines(rental.attempt, LineKind.DISK, parts.disk_micro_usd, disk),
+        *make_lines(
+            rental.attempt,
+            LineKind.TRAFFIC,
+            parts.traffic_micro_usd,
+            {Phase.BOOT: image_bytes, Phase.PULL: model_bytes},
+        ),
+    )
+
+
+def _parts_of_own(rental: Rental, now: datetime) -> Parts:
+    """Return the parts of a rental's cost; of one that is proven gone they add up to what was written then."""
+    if rental.cost_micro_usd is None:
+        return parts_so_far(rental, now)
+    gone_at = rental.absent_at or max(rental.released_at or rental.updated_at, rental.updated_at)
+    known = cost_parts(rental, gone_at)
+    weights = (known.gpu_micro_usd, known.disk_micro_usd, known.traffic_micro_usd)
+    return Parts(gone_at, *split(rental.cost_micro_usd, weights))
+
+
+def _borrowed_lines(rental: Rental, job: Job, now: datetime) -> tuple[Line, ...]:
+    if rental.holder != job.job_id or rental.held_since is None:
+        return ()  # it was given back before: only the sum is known
+    parts = parts_of_borrower(rental, rental.held_since, now)
+    weights = _within(job, rental.held_since, now)
+    return (
+        *make_lines(None, LineKind.GPU, parts.gpu_micro_usd, weights),
+        *make_lines(None, LineKind.DISK, parts.disk_micro_usd, weights),
+        *make_lines(
+            None, LineKind.TRAFFIC, parts.traffic_micro_usd, {Phase.PULL: max(1, borrowers_bytes(rental))}
+        ),
+    )
+
+
+def _weights(rental: Rental, job: Job, since: datetime, until: datetime) -> Mapping[Phase, int]:
+    """Return how long each phase of a rental took within a span, in milliseconds."""
+    asked_at = min(rental.release_asked_at or until, until)
+    ready_at = min(rental.running_at or asked_at, asked_at)
+    weights = {Phase.BOOT: _span(since, ready_at)}
+    begun_at = max(since, ready_at)
+    if rental.rental_id == job.rental_id:
+        weights |= _within(job, begun_at, asked_at)
+    else:
+        phase = Phase.PULL if rental.end_reason in _FAILED_BY_ITS_MODEL else Phase.WORK
+        weights[phase] = _span(begun_at, asked_at)
+    return {**weights, Phase.RELEASE: _span(max(since, asked_at), until)}
+
+
+def _within(job: Job, since: datetime, until: datetime) -> dict[Phase, int]:
+    """Return how long the phases of a job took that fall into a span: what is not measured is waiting."""
+    left = _span(since, until)
+    weights: dict[Phase, int] = {}
+    for name, phase in _PHASES.items():
+        took = min(left, job.phases_ms.get(name, 0))
+        weights[phase] = weights.get(phase, 0) + took
+        left -= took
+    return {**weights, Phase.WAIT: left}
+
+
+def _span(since: datetime, until: datetime) -> int:
+    return max(timedelta(0), until - since) // _MILLISECOND

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rune.money.aws_prices import AwsUse, terms_of
+from rune.money.receipts import (
+    Line,
+    LineKind,
+    Phase,
+    add_up,
+    aws_lines,
+    describe_parts,
+    make_lines,
+    show_duration,
+    show_usd,
+    split,
+    sum_of,
+)
+
+GPU = Line(1, "work", LineKind.GPU, 70)
+DISK = Line(1, "work", LineKind.DISK, 30)
+
+
+@given(st.integers(0, 10**12), st.lists(st.integers(0, 10**10), min_size=1, max_size=12))
+def test_parts_add_up_to_the_amount(micro_usd: int, weights: list[int]) -> None:
+    parts = split(micro_usd, weights)
+
+    assert sum(parts) == micro_usd
+    assert all(part >= 0 for part in parts)
+    total = sum(weights)
+    if total:
+        assert all(
+            abs(part * total - micro_usd * weight) < total
+            for part, weight in zip(parts, weights, strict=True)
+        )
+
+
+@pytest.mark.parametrize(
+    ("micro_usd", "weights", "parts"),
+    [
+        (10, (1, 1, 1), (4, 3, 3)),
+        # 33.3, 66.6: the larger remainder is rounded up.
+        (100, (1, 2), (33, 67)),
+        (1, (1, 9), (0, 1)),
+        (7, (0, 0), (0, 7)),
+        (0, (3, 4), (0, 0)),
+    ],
+)
+def test_largest_remainders_are_rounded_up(
+    micro_usd: int, weights: tuple[int, ...], parts: tuple[int, ...]
+) -> None:
+    assert split(micro_usd, weights) == parts
+
+
+def test_lines_leave_out_what_is_nothing() -> None:
+    weights = {Phase.BOOT: 1, Phase.PULL: 0, Phase.WORK: 3}
+
+    assert make_lines(2, LineKind.GPU, 8, weights) == (
+        Line(2, "boot", LineKind.GPU, 2),
+        Line(2, "work", LineKind.GPU, 6),
+    )
+    assert make_lines(2, LineKind.GPU, 0, weights) == ()
+
+
+@pytest.mark.parametrize(
+    ("micro_usd", "lines"),
+    [
+        (100, (GPU, DISK)),
+        (105, (GPU, DISK, Line(None, "other", LineKind.GPU, 5))),
+        (90, (GPU, Line(1, "work", LineKind.DISK, 20))),
+        (70, (GPU,)),
+        (50, (Line(1, "work", LineKind.GPU, 50),)),
+        (0, ()),
+    ],
+)
+def test_lines_add_up_to_the_cost_of_the_job(micro_usd: int, lines: tuple[Line, ...]) -> None:
+    assert add_up((GPU, DISK), micro_usd) == lines
+
+
+def test_own_cost_has_a_line_for_each_term_and_grows_with_turns() -> None:
+    lines = aws_lines(AwsUse(turn_count=3, function_ms=10_000))
+
+    assert [line.phase for line in lines] == ["engine", "functions", "events", "receipt"]
+    assert {line.kind for line in lines} == {LineKind.AWS}
+    sums = [sum(terms_of(AwsUse(turns, 0)).values()) for turns in (1, 3, 20)]
+    assert all(less < more for less, more in pairwise(sums))
+
+
+def test_function_time_is_priced_by_the_second() -> None:
+    # 900 s of half a GB at 13.3334 millionths a GB second, and one invocation of 60 ms.
+    assert terms_of(AwsUse(1, 900_000))["functions"] == 6001
+
+
+def test_kinds_are_summed_apart() -> None:
+    assert sum_of((GPU, DISK, GPU), LineKind.GPU) == 140
+    assert describe_parts((GPU, DISK)) == "GPU less than $0.0001, disk less than $0.0001"
+    assert describe_parts(aws_lines(AwsUse(1, 0))) == ""
+
+
+@pytest.mark.parametrize(
+    ("micro_usd", "shown"),
+    [
+        (0, "$0.00"),
+        (99, "less than $0.0001"),
+        (100, "$0.0001"),
+        (71_349, "$0.0713"),
+        (71_350, "$0.0714"),
+        (1_004_999, "$1.00"),
+        (1_005_000, "$1.01"),
+        (1_234_567_890_000, "$1,234,567.89"),
+    ],
+)
+def test_amount_is_shown_with_the_digits_that_count(micro_usd: int, shown: str) -> None:
+    assert show_usd(micro_usd) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(-1, "0 s"), (59, "59 s"), (60, "1 min 0 s"), (724, "12 min 4 s"), (7500, "2 h 5 min")],
+)
+def test_duration_is_shown_in_two_units(seconds: int, shown: str) -> None:
+    assert show_duration(seconds) == shown

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from rune.jobs.record import Job
+from rune.money.receipts import Line, LineKind
+from rune.rentals.bills import cost_micro_usd, cost_of_holder_micro_usd
+from rune.rentals.lifecycle import prove_release
+from rune.rentals.record import EndReason, Rental, RentalState
+from rune.storage.change import apply
+from rune.workflows.rental.machine_uses import list_uses
+from tests.builders import JOB_ID, NOW, a_claimed_job, after
+from tests.rental_builders import (
+    OTHER_JOB_ID,
+    RENTAL_ID,
+    a_kept_rental_of,
+    a_rental,
+    a_rental_of,
+    a_running_rental,
+)
+
+PHASES_MS = {"pull": 200_000, "load": 30_000, "first_token": 10_000, "measure": 600_000}
+
+
+def a_renting_job(**overrides: object) -> Job:
+    return a_claimed_job(**{"rents": True, "rental_id": RENTAL_ID, "phases_ms": PHASES_MS, **overrides})
+
+
+def an_ended_rental(rental: Rental, asked_seconds: float, gone_seconds: float) -> Rental:
+    """Return a rental that was asked to end at a moment and proven gone at a later one."""
+    asked = replace(rental, state=RentalState.RELEASING, release_asked_at=after(asked_seconds))
+    gone_at = after(gone_seconds)
+    return apply(prove_release(asked, gone_at, gone_at, EndReason.JOB_ENDED), asked)
+
+
+def amounts(lines: Sequence[Line]) -> dict[tuple[str, str], int]:
+    return {(line.kind.value, line.phase): line.micro_usd for line in lines}
+
+
+def test_machine_is_paid_for_in_the_phases_of_its_job() -> None:
+    rental = an_ended_rental(a_running_rental(), 1_000, 1_060)
+
+    (use,) = list_uses(a_renting_job(), (rental,), rental, NOW)
+
+    # 100 millionths a second for the GPU from second 60, and 3.33 for the disk from the order. It answered at 90.
+    assert amounts(use.lines) == {
+        ("gpu", "boot"): 3_000,
+        ("gpu", "pull"): 20_000,
+        ("gpu", "load"): 4_000,
+        ("gpu", "work"): 60_000,
+        ("gpu", "wait"): 7_000,
+        ("gpu", "release"): 6_000,
+        ("disk", "boot"): 300,
+        ("disk", "pull"): 667,
+        ("disk", "load"): 133,
+        ("disk", "work"): 2_001,
+        ("disk", "wait"): 233,
+        ("disk", "release"): 200,
+        ("traffic", "boot"): 6_000,
+        ("traffic", "pull"): 14_700,
+    }
+    assert sum(line.micro_usd for line in use.lines) == rental.cost_micro_usd
+    assert (use.attempt, use.gpu_name, use.end_reason) == (1, "RTX 4090", "job_ended")
+
+
+@pytest.mark.parametrize(
+    ("reason", "phase"), [(EndReason.MODEL_FAILED, "pull"), (EndReason.MACHINE_LOST, "work")]
+)
+def test_earlier_attempt_is_paid_for_where_it_failed(reason: EndReason, phase: str) -> None:
+    first = replace(an_ended_rental(a_running_rental(), 300, 330), end_reason=reason)
+    second = an_ended_rental(
+        a_running_rental(rental_id=f"{JOB_ID}-2", attempt=2, holder=JOB_ID), 1_000, 1_060
+    )
+
+    uses = list_uses(a_renting_job(rental_id=second.rental_id), (first, second), second, NOW)
+
+    assert [use.attempt for use in uses] == [1, 2]
+    assert amounts(uses[0].lines)["gpu", phase] == 21_000
+    assert {line.attempt for line in uses[0].lines} == {1}
+
+
+def test_machine_that_never_answered_was_booting() -> None:
+    rental = an_ended_rental(a_running_rental(running_at=None, downloaded_bytes=0), 200, 260)
+
+    (use,) = list_uses(a_renting_job(phases_ms={}), (rental,), rental, NOW)
+
+    assert amounts(use.lines)["gpu", "boot"] == 14_000
+    assert amounts(use.lines)["gpu", "release"] == 6_000
+
+
+def test_order_without_a_machine_is_left_out() -> None:
+    assert list_uses(a_renting_job(), (a_rental(),), None, NOW) == ()
+
+
+def test_kept_machine_is_paid_for_up_to_now() -> None:
+    rental = a_running_rental()
+
+    (use,) = list_uses(a_renting_job(), (rental,), rental, after(500))
+
+    assert sum(line.micro_usd for line in use.lines) == cost_micro_usd(rental, after(500))
+    assert use.end_reason is None
+
+
+def test_borrowed_machine_is_paid_for_from_its_borrowing() -> None:
+    rental = a_kept_rental_of(
+        OTHER_JOB_ID,
+        state=RentalState.RUNNING,
+        holder=JOB_ID,
+        held_since=after(1_000),
+        borrowed_from_bytes=4_900_000_000,
+        downloaded_bytes=5_900_000_000,
+    )
+
+    (use,) = list_uses(a_renting_job(rental_id=rental.rental_id), (), rental, after(2_000))
+
+    assert sum(line.micro_usd for line in use.lines) == cost_of_holder_micro_usd(rental, after(2_000))
+    assert use.attempt is None
+    assert amounts(use.lines)["traffic", "pull"] == 3_000
+
+
+def test_borrowed_machine_that_was_given_back_has_no_lines_of_its_own() -> None:
+    rental = a_kept_rental_of(OTHER_JOB_ID)
+
+    (use,) = list_uses(a_renting_job(rental_id=rental.rental_id), (), rental, after(2_000))
+
+    assert use.lines == ()
+
+
+def test_cost_that_was_written_counts_where_it_differs_from_the_prices() -> None:
+    rental = replace(an_ended_rental(a_rental_of(JOB_ID, contract_id=1), 100, 200), cost_micro_usd=10_001)
+
+    (use,) = list_uses(a_renting_job(), (rental,), rental, NOW)
+
+    assert sum(line.micro_usd for line in use.lines) == 10_001
+    assert {line.kind for line in use.lines} == {LineKind.GPU, LineKind.DISK, LineKind.TRAFFIC}
