@@ -18,7 +18,13 @@ REQUESTS = 4
 
 def a_sweep(server: ModelServer, **workload: object) -> dict[str, object]:
     """Return a request for three points of four requests each."""
-    points = {"repetitions": REQUESTS, "concurrency": [1, 2, 4], "warmup_requests": 0, **workload}
+    points = {
+        "repetitions": REQUESTS,
+        "min_waves": 0,
+        "concurrency": [1, 2, 4],
+        "warmup_requests": 0,
+        **workload,
+    }
     return {
         "question": "Who measures twice?",
         "model": "llama3.1:8b",

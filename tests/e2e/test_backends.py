@@ -36,7 +36,13 @@ def test_benchmark_runs_on_bedrock(rune: RuneClient, stack: Stack) -> None:
 
 
 def test_workload_runs_on_bedrock(rune: RuneClient) -> None:
-    workload = {"repetitions": 6, "concurrency": [3], "output_tokens": 16, "warmup_requests": 1}
+    workload = {
+        "repetitions": 6,
+        "min_waves": 0,
+        "concurrency": [3],
+        "output_tokens": 16,
+        "warmup_requests": 1,
+    }
 
     job = rune.wait_for_end(rune.post_benchmark({**BEDROCK, "workload": workload}))
 

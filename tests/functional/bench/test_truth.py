@@ -11,7 +11,7 @@ import pytest
 from local.simulators.scripted import Script
 from rune.bench.records import Point
 from rune.contracts import GoodputLimits, Workload
-from tests.functional.bench.serving import Served
+from tests.functional.bench.serving import Served, running_process
 from tests.functional.bench.truth import (
     MS,
     TASK,
@@ -22,6 +22,7 @@ from tests.functional.bench.truth import (
     as_line,
     clear_limit_ms,
     compare,
+    measure,
     measure_truly,
     true_queue_times_ms,
 )
@@ -109,6 +110,47 @@ def test_steady_throughput_is_what_the_server_does_all_day_when_answers_differ_i
     record_property("truth", f"unequal answers, {concurrency} at a time: {rows[0]}")
     assert [str(row) for row in rows if not row.holds] == []
     assert "few_waves" not in trial.report.warnings
+
+
+def test_request_that_stands_still_is_in_no_throughput(record_property: Record) -> None:
+    """One of 60 stands still from its third token until its timeout; the others are as fast as without it."""
+    quick = Script(ttft_ms=30.0, gap_ms=5.0, output_tokens=15)
+    still = replace(quick, ending="hang", chunks_before_ending=3)
+    task = replace(TASK, repetitions=15, warmup_count=0, first_timeout_seconds=5.0, idle_timeout_seconds=4.0)
+
+    def look(trial: Trial) -> list[Comparison]:
+        answered = [exchange for _, exchange in trial.pairs if exchange.times_ns("end")]
+        began_ns = min(exchange.received_ns for exchange in trial.exchanges)
+        seconds = (max(exchange.times_ns("end")[-1] for exchange in answered) - began_ns) / 1e9
+        tokens = sum(exchange.output_tokens for exchange in answered)
+        report = trial.report
+        return [
+            Comparison("duration_ms", seconds * 1000, report.duration_s * 1000),
+            Comparison("tokens/s", tokens / seconds, report.output_throughput_tokens_per_s),
+        ]
+
+    scripts = (*[quick] * 30, still, *[quick] * 29)
+    trial, rows = measure_truly(
+        "openai", Served(scripts=scripts), task, Point(0, 4), goodput=LIMITS, look=look
+    )
+
+    record_property("truth", f"one of 60 stands still: {rows[1]}")
+    assert [str(row) for row in rows if not row.holds] == []
+    assert (trial.report.completed, trial.report.errors_by_class) == (59, {"server_timeout": 1})
+
+
+def test_steady_throughput_has_what_came_of_requests_that_were_cut_off(record_property: Record) -> None:
+    ttft_ms, gap_ms, tokens = 40.0, 20.0, 60
+    served = Served(Script(ttft_ms=ttft_ms, gap_ms=gap_ms, output_tokens=tokens))
+    task = replace(TASK, repetitions=10, warmup_count=0)
+    true = 4 * tokens / ((ttft_ms + gap_ms * (tokens - 1)) / 1000)
+
+    trial = measure("openai", served, task, Point(0, 4), time_limit_seconds=4.0, running=running_process)
+
+    row = AllDay("steady tokens/s", true, trial.report.steady_output_throughput_tokens_per_s)
+    record_property("truth", f"four of {trial.report.num_prompts} are cut off: {row}")
+    assert row.holds, str(row)
+    assert trial.report.cut_off == 4
 
 
 @pytest.mark.parametrize("kind", KINDS)
