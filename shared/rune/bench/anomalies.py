@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rune.bench.formulas import count_bursts
+from rune.bench.formulas import count_bursts, is_too_fast
 from rune.bench.token_bounds import PROSE_BYTES_PER_TOKEN
 
 _BUFFERED_WITHIN_NS = 5_000_000
@@ -16,15 +16,17 @@ LONG_PROMPT_BYTES = 2000
 _TRUNCATED_RATIO = 0.5
 
 
-def is_buffered(arrivals_ns: Sequence[int]) -> bool:
+def is_buffered(arrivals_ns: Sequence[int], token_count: int = 0) -> bool:
     """Return whether something on the way held the stream back and let much of it go at once.
 
     So it is when nine of ten chunks come together with the one before, in one burst or in several: ITL is then
     about 0, and TPOT is one between bursts, or none. Also when over 90 % of eight chunks or more come within 5 ms
-    after the first.
+    after the first, and when its tokens came faster than any model writes.
     """
     if len(arrivals_ns) < _MIN_IN_BURST:
         return False
+    if is_too_fast(arrivals_ns[-1] - arrivals_ns[0], token_count):
+        return True
     if len(arrivals_ns) - count_bursts(arrivals_ns) >= _BUFFERED_RATIO * (len(arrivals_ns) - 1):
         return True
     burst_ends_ns = arrivals_ns[0] + _BUFFERED_WITHIN_NS

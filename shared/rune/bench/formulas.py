@@ -21,6 +21,9 @@ _MIN_TOKENS_BETWEEN = 2
 _ABOUT_ONE = 1.3
 """Tokens a chunk of a server that sends them one by one: a character may take two."""
 
+LEAST_TOKEN_NS = 100_000
+"""Of a token: 10,000 a second. The fastest hardware in use makes 3,000 for one user (Cerebras, 2026)."""
+
 BURST_NS = 500_000
 """Between chunks that came together: faster than that no model writes for one user."""
 
@@ -56,8 +59,9 @@ def time_per_output_token_ms(generation: Generation) -> float | None:
 
     As aiperf's inter-token latency. vLLM's bench divides by N - 1, which is the same where one token comes first;
     guidellm's TPOT is E2EL / N. What came first is all chunks until the stream paused for the first time, with the
-    share of the tokens that they have of the characters. None for N < 2, for an answer that came at one instant,
-    and where the server counts tokens that it did not send: then nobody knows the time between tokens.
+    share of the tokens that they have of the characters. None for N < 2, for an answer that came at one instant
+    or faster than any model writes, and where the server counts tokens that it did not send: then nobody knows the
+    time between tokens.
     """
     arrivals_ns, token_count = generation.chunk_arrivals_ns, generation.tokens.output_count
     first_count = _chunks_in_first_burst(arrivals_ns)
@@ -68,7 +72,15 @@ def time_per_output_token_ms(generation: Generation) -> float | None:
     ):
         return None
     later_count = token_count * (1 - _share_of_first(generation, first_count))
-    return (arrivals_ns[-1] - arrivals_ns[0]) / _NS_PER_MS / later_count if later_count > 0 else None
+    between_ns = arrivals_ns[-1] - arrivals_ns[0]
+    if later_count <= 0 or is_too_fast(between_ns, later_count):
+        return None
+    return between_ns / _NS_PER_MS / later_count
+
+
+def is_too_fast(between_ns: int, token_count: float) -> bool:
+    """Return whether so many tokens came in less time than any model takes for one user: they were held back."""
+    return between_ns < LEAST_TOKEN_NS * token_count
 
 
 def count_bursts(arrivals_ns: Sequence[int]) -> int:

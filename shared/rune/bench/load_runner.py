@@ -252,7 +252,7 @@ class LoadRunner:
         return replace(
             record,
             generation=_since(answer, started_ns),
-            is_buffered=is_buffered(answer.chunk_arrivals_ns),
+            is_buffered=is_buffered(answer.chunk_arrivals_ns, answer.tokens.output_count),
             is_truncated=is_truncated(answer.tokens.prompt_count, len(prompt.encode()), bytes_per_token),
             score=score_answer(expected, answer.text) if expected and expected.method != "judge" else None,
         )

@@ -32,6 +32,13 @@ def test_stream_is_buffered_when_nine_tenths_come_together(times_ms: list[float]
     assert is_buffered(arrivals_ns(*times_ms)) is expected
 
 
+@pytest.mark.parametrize(("token_count", "expected"), [(300, True), (60, True), (50, False), (5, False)])
+def test_stream_is_buffered_when_tokens_come_faster_than_any_model_writes(
+    token_count: int, expected: bool
+) -> None:
+    assert is_buffered(arrivals_ns(0.0, 1.4, 2.8, 4.2, 5.6), token_count) is expected
+
+
 @pytest.mark.parametrize(
     ("prompt_tokens", "prompt_bytes", "bytes_per_token", "expected"),
     [

@@ -66,6 +66,7 @@ PACED: dict[str, tuple[Generation, float | None]] = {
         4,
     ),
     "all pieces at one instant": (a_generation(gaps_ms=[0.1] * 99, output_tokens=100), None),
+    "five pieces of sixty tokens within 6 ms": (a_generation(gaps_ms=[1.4] * 4, output_tokens=300), None),
     "one token": (a_generation(gaps_ms=[], output_tokens=1), None),
     "no content": (an_empty_generation(9), None),
     "1000 tokens that were not sent": (
