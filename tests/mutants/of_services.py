@@ -229,9 +229,25 @@ MUTANTS = (
     Mutant(
         "sweep leaves a job without money its machine",
         SWEEP,
-        "stopped_by = None if job.cost_cap_at is None else job.cost_cap_at + JANITOR_DELAY",
+        "stopped_by = None if stop_at is None else stop_at + JANITOR_DELAY",
         "stopped_by = None",
         "Where its worker is lost, a job would cost more than it may.",
+        SWEEP_TESTS,
+    ),
+    Mutant(
+        "sweep believes the job's old price",
+        SWEEP,
+        "rental = rental if risen is None else apply(risen, rental)",
+        "pass",
+        "Where a worker is lost before it sees the price, the machine would bill beyond its job's money.",
+        SWEEP_TESTS,
+    ),
+    Mutant(
+        "sweep forgets earlier machines",
+        SWEEP,
+        "if rental.attempt > 1:",
+        "if False:",
+        "The money of a job would be counted once for each of its machines.",
         SWEEP_TESTS,
     ),
     Mutant(

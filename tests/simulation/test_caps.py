@@ -101,8 +101,8 @@ def test_kept_machine_can_be_extended_for_its_job_s_money_alone() -> None:
     assert -150 < overshoot.seconds <= 0
 
 
-@pytest.mark.parametrize("odds", [CALM, STORMY])
-def test_twelve_jobs_share_little_credit_one_after_the_other(odds: Odds) -> None:
+@pytest.mark.parametrize(("odds", "least_count"), [(CALM, 10), (STORMY, 8)])
+def test_twelve_jobs_share_little_credit_one_after_the_other(odds: Odds, least_count: int) -> None:
     world = World(
         3, replace(odds, answer_seconds=(10.0, 10.0)), vastai=replace(SETTINGS, credit_usd=Decimal("1.00"))
     )
@@ -114,7 +114,7 @@ def test_twelve_jobs_share_little_credit_one_after_the_other(odds: Odds) -> None
     assert world.violations == []
     assert "no_credit" not in codes
     # Those that a storm has ended have cost something too.
-    assert sum(job.status is Status.SUCCEEDED for job in world.table.jobs.values()) >= 10
+    assert sum(job.status is Status.SUCCEEDED for job in world.table.jobs.values()) >= least_count
 
 
 def test_job_fails_at_once_when_the_credit_alone_is_too_little() -> None:

@@ -48,6 +48,21 @@ def stop_at(prices: Prices, left_micro_usd: int, now: datetime) -> datetime:
     return now + timedelta(hours=min(hours, _FOREVER_HOURS)) - STOP_MARGIN
 
 
+def stop_of_holder_at(rental: Rental, left_micro_usd: int, now: datetime) -> datetime:
+    """Return when the job must stop that rented the machine and holds it, by what is known of the machine now.
+
+    Parameters
+    ----------
+    left_micro_usd
+        What the job may cost without this machine.
+    """
+    most = most_cost_micro_usd(rental, now)
+    left = left_micro_usd - most
+    if rental.is_credit_short:
+        left = min(left, rental.reserved_micro_usd - most)
+    return stop_at(rental.prices, left, now)
+
+
 _FOREVER_HOURS = 24 * 365
 """Of a machine that costs nothing by the hour."""
 

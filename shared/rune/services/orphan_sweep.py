@@ -7,9 +7,10 @@ from datetime import datetime
 
 from rune.clock import Clock
 from rune.errors import RentalContendedError, RentalError, StoreUnavailableError, UnreadableRowError
+from rune.jobs.record import Job
 from rune.jobs.store import JobStore
 from rune.rentals import lifecycle
-from rune.rentals.cost_cap import JANITOR_DELAY
+from rune.rentals.cost_cap import JANITOR_DELAY, most_cost_micro_usd, stop_of_holder_at
 from rune.rentals.deployment import DeploymentStore
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.labels import parse_label
@@ -29,7 +30,7 @@ from rune.rentals.store import RentalStore, update_rental
 from rune.services.destroy_orders import LONGEST_PAUSE_SECONDS, DestroyOrders, PatientCalls
 from rune.services.self_destruct_looks import SelfDestructLooks
 from rune.services.stray_machines import StrayMachines
-from rune.storage.change import Change
+from rune.storage.change import Change, apply
 
 log = logging.getLogger(__name__)
 
@@ -251,7 +252,7 @@ class OrphanSweep:
             return
         if is_listing_ahead and rental is not None and not rental.was_seen:
             return
-        hold = NO_HOLD if rental is None else self._find_hold(rental)
+        hold = NO_HOLD if rental is None else self._find_hold(rental, listing, instance)
         if rental is not None and listing is not None:
             rental, listing = await self._look_closer(sweep, rental, listing, hold)
             instance = instance or listing.find(rental)
@@ -310,16 +311,37 @@ class OrphanSweep:
         confirmed = await sweep.calls.answer(lambda: self._provider.confirm_absence(rental, listing))
         return rental, confirmed or listing
 
-    def _find_hold(self, rental: Rental) -> Hold:
+    def _find_hold(self, rental: Rental, listing: Listing | None, instance: Instance | None) -> Hold:
         """Return until when an active job may hold the rental."""
         if rental.holder is None:
             return NO_HOLD
         job = self._jobs.read(rental.holder)
         if job is None or not job.is_active:
             return NO_HOLD
-        stopped_by = None if job.cost_cap_at is None else job.cost_cap_at + JANITOR_DELAY
+        if instance is None and listing is not None:
+            instance = listing.find(rental)
+        stop_at = self._find_stop(job, rental, instance)
+        stopped_by = None if stop_at is None else stop_at + JANITOR_DELAY
         # Not the ceiling alone: that includes the time for which the machine may be kept afterwards.
         return Hold(min(job.deadline_at + lifecycle.RELEASE_MARGIN, rental.ceiling_at), stopped_by)
+
+    def _find_stop(self, job: Job, rental: Rental, instance: Instance | None) -> datetime | None:
+        """Return when the job's money is over; None where it has no end.
+
+        The job's row has that moment as its last turn knew it. The machine may cost more since, and the worker that
+        would have found out may be lost.
+        """
+        if job.cap_micro_usd is None or rental.holder != rental.job_id:
+            return job.cost_cap_at
+        now = self._clock.now()
+        risen = None if instance is None else record_price(rental, instance, now)
+        rental = rental if risen is None else apply(risen, rental)
+        left = job.cap_micro_usd - job.borrowed_micro_usd
+        if rental.attempt > 1:
+            attempts = self._rental_store.read_attempts(job.job_id)
+            left -= sum(most_cost_micro_usd(each, now) for each in attempts if each.attempt != rental.attempt)
+        stop_at = stop_of_holder_at(rental, left, now)
+        return stop_at if job.cost_cap_at is None else min(stop_at, job.cost_cap_at)
 
     def _write(
         self,

@@ -20,7 +20,7 @@ from rune.rentals import lifecycle
 from rune.rentals.instance import Instance
 from rune.rentals.labels import make_label
 from rune.rentals.paced_provider import PacedProvider
-from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.record import EndReason, Rental, RentalState, make_rental_id
 from rune.rentals.store import Endpoint, RentalRefused
 from rune.services.orphan_sweep import OrphanSweep, SweepResult
 from rune.storage.change import Change, apply, make_change
@@ -416,6 +416,59 @@ def test_sweep_leaves_a_machine_to_the_job_that_works_on_it() -> None:
 
     assert tick.sweep() == SweepResult(is_complete=True)
     assert tick.rental() == a_running_rental()
+
+
+ENOUGH_MICRO_USD = 332_000
+"""For the builders' machine until the tick, and 70 s more. A job stops two minutes before the end of its money,
+and the janitor waits 50 s for that."""
+
+
+@pytest.mark.parametrize(
+    ("cap_micro_usd", "micro_usd_per_hour", "cost_before_micro_usd", "is_destroyed"),
+    [
+        (ENOUGH_MICRO_USD, None, 0, False),
+        (ENOUGH_MICRO_USD - 100, None, 0, True),
+        (ENOUGH_MICRO_USD, 372_000, 0, False),
+        (ENOUGH_MICRO_USD, 900_000, 0, True),
+        (ENOUGH_MICRO_USD, None, 500, True),
+        (ENOUGH_MICRO_USD + 500, None, 500, False),
+        (None, 900_000, 0, False),
+    ],
+)
+def test_sweep_destroys_a_machine_that_costs_more_than_its_lost_worker_knew(
+    cap_micro_usd: int | None,
+    micro_usd_per_hour: int | None,
+    cost_before_micro_usd: int,
+    *,
+    is_destroyed: bool,
+) -> None:
+    job = a_claimed_job(
+        deadline_at=after(20_000),
+        cap_micro_usd=cap_micro_usd,
+        cost_cap_at=after(9000) if cap_micro_usd else None,
+    )
+    first = a_released_rental(cost_micro_usd=cost_before_micro_usd)
+    second_id, label = make_rental_id(JOB_ID, 2), make_label(STAGE, DEPLOYMENT_ID, JOB_ID, 2)
+    second = a_running_rental(rental_id=second_id, attempt=2, label=label)
+    machine = an_instance(label=label, micro_usd_per_hour=micro_usd_per_hour)
+    tick = a_tick(first, second, instances=(machine,), jobs=(job,))
+
+    tick.sweep()
+
+    assert tick.destroyed == ([CONTRACT_ID] if is_destroyed else [])
+
+
+def test_sweep_leaves_a_borrowed_machine_to_the_moment_that_its_borrower_knows() -> None:
+    job = a_claimed_job(deadline_at=after(20_000), cap_micro_usd=1, cost_cap_at=after(9000))
+    names = a_rental_of(OTHER_JOB_ID)
+    borrowed = a_running_rental(
+        rental_id=names.rental_id, label=names.label, job_id=OTHER_JOB_ID, holder=JOB_ID
+    )
+    tick = a_tick(borrowed, instances=(an_instance(label=borrowed.label),), jobs=(job,))
+
+    tick.sweep()
+
+    assert tick.rental(borrowed.rental_id) == borrowed
 
 
 @pytest.mark.parametrize(("late_seconds", "is_destroyed"), [(0, False), (0.001, True)])
