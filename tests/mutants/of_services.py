@@ -243,6 +243,14 @@ MUTANTS = (
         SWEEP_TESTS,
     ),
     Mutant(
+        "kept machine's price is not looked at",
+        SWEEP,
+        "if rental.state is RentalState.KEPT:",
+        "if False:",
+        "A kept machine whose price rises would cost more than its job may.",
+        SWEEP_TESTS,
+    ),
+    Mutant(
         "sweep forgets earlier machines",
         SWEEP,
         "if rental.attempt > 1:",

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from local.simulators.vastai import VastaiFault, VastaiFaultKind
 from rune.amounts import MICRO_USD_PER_USD
 from rune.jobs.record import Kind
 from rune.rentals.record import Rental
@@ -37,6 +38,16 @@ REQUESTS = {
 extends it as far as the money goes."""
 
 EXTENDED_AFTER_SECONDS = 200.0
+
+PRICE_RISES = tuple(
+    Mischief(
+        f"price_rises_{factor:g}_times_after_{seconds:.0f}s",
+        (VastaiFault(kind=VastaiFaultKind.PRICE_RISE, price_factor=factor, delay_seconds=seconds),),
+        (Kind.BENCHMARK, Kind.LLM_INSTANCE),
+    )
+    for factor in (1.5, 3.0)
+    for seconds in (30.0, 120.0, 250.0)
+)
 
 SLOW = replace(CALM, answer_seconds=(60.0, 90.0))
 
@@ -86,14 +97,16 @@ class Cell:
 
 
 def deal(
-    stride: int = 1, mischiefs: Sequence[Mischief] = MISCHIEFS, wrong_keys: Sequence[Mischief] = WRONG_KEYS
+    stride: int = 1,
+    mischiefs: Sequence[Mischief] = MISCHIEFS,
+    without_deaths: Sequence[Mischief] = (*WRONG_KEYS, *PRICE_RISES),
 ) -> Iterator[Cell]:
     """Yield every n-th cell, and each play without a death.
 
     The key of another account comes without a death: a job that ordered with it has a machine which only that key
     can destroy.
     """
-    yield from (Cell(mischief, kind) for mischief in wrong_keys for kind in mischief.kinds)
+    yield from (Cell(mischief, kind) for mischief in without_deaths for kind in mischief.kinds)
     number = 0
     for mischief in mischiefs:
         for kind in mischief.kinds:

@@ -31,7 +31,7 @@ def test_no_job_overruns_its_cap_by_more_than_a_minute(
 
 def test_time_in_which_the_provider_refuses_to_destroy_is_told_apart() -> None:
     (ignored,) = (mischief for mischief in MISCHIEFS if mischief.name == "destroy_down_for_long")
-    cell = next(deal(mischiefs=[ignored], stride=10**6, wrong_keys=()))
+    cell = next(deal(mischiefs=[ignored], stride=10**6, without_deaths=()))
 
     (overrun,) = cell.run()
 

@@ -69,13 +69,22 @@ def note_seen_running(rental: Rental, seen_at: datetime, now: datetime) -> Chang
 
 
 def note_price(rental: Rental, micro_usd_per_hour: int, now: datetime) -> Change:
-    """Return the write for a machine that costs more than its offer said; the disk's share is unchanged."""
+    """Return the write for a machine that costs more than its offer said; the disk's share is unchanged.
+
+    A kept machine stays for as long as the money for the rest of its time lasts now.
+    """
     gpu_micro_usd = micro_usd_per_hour - rental.prices.disk_micro_usd_per_hour
+    shortened: dict[str, Value] = {}
+    if rental.state is RentalState.KEPT and rental.kept_until is not None and rental.ceiling_at > now:
+        rest = (rental.ceiling_at - now) * (rental.prices.micro_usd_per_hour / micro_usd_per_hour)
+        # Instants are stored as whole milliseconds.
+        ceiling_at = now + timedelta(milliseconds=rest // timedelta(milliseconds=1))
+        shortened = {"ceiling_at": ceiling_at, "kept_until": min(rental.kept_until, ceiling_at)}
     return make_change(
         "note_price",
         now,
         requires=(IsOneOf("state", (*_NOT_ENDING, RentalState.RELEASING)), Is("version", rental.version)),
-        sets={"prices": replace(rental.prices, gpu_micro_usd_per_hour=gpu_micro_usd)},
+        sets={"prices": replace(rental.prices, gpu_micro_usd_per_hour=gpu_micro_usd), **shortened},
     )
 
 

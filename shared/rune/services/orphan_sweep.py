@@ -299,8 +299,13 @@ class OrphanSweep:
         """Return the rental with its account, and the listing with what the machine itself shows if it lacks it."""
         now = self._clock.now()
         rental = update_rental(self._rental_store, rental, lambda found: record_account(found, listing, now))
-        if listing.find(rental) is not None:
+        instance = listing.find(rental)
+        if instance is not None:
             sweep.seen.append(rental)
+            if rental.state is RentalState.KEPT:
+                rental = update_rental(
+                    self._rental_store, rental, lambda found: record_price(found, instance, now)
+                )
         if rental.is_alive and is_of_other_account(rental, listing):
             # This key cannot show whether the machine exists, and cannot destroy it.
             sweep.ring("rental.of_other_account", rental.rental_id)

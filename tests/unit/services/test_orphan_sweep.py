@@ -458,6 +458,22 @@ def test_sweep_destroys_a_machine_that_costs_more_than_its_lost_worker_knew(
     assert tick.destroyed == ([CONTRACT_ID] if is_destroyed else [])
 
 
+def test_sweep_keeps_a_machine_for_less_time_when_its_price_has_risen() -> None:
+    dearer = an_instance(micro_usd_per_hour=744_000)
+    kept = a_kept_rental(ceiling_at=after(4000), kept_until=after(3900))
+    tick = a_tick(kept, instances=(dearer,))
+
+    tick.sweep()
+
+    rental = tick.rental()
+    assert rental.prices.micro_usd_per_hour == 744_000
+    # Twice the price: half of the 1000 s that were left.
+    assert (rental.ceiling_at, rental.kept_until) == (after(3500), after(3500))
+
+    tick.sweep()
+    assert tick.rental() == rental
+
+
 def test_sweep_leaves_a_borrowed_machine_to_the_moment_that_its_borrower_knows() -> None:
     job = a_claimed_job(deadline_at=after(20_000), cap_micro_usd=1, cost_cap_at=after(9000))
     names = a_rental_of(OTHER_JOB_ID)
