@@ -1,6 +1,6 @@
 """Mutants of the steps that rent, watch, load and give back a machine."""
 
-from tests.mutants.mutant import RENTING, TEST_RENTING, Mutant
+from tests.mutants.mutant import RENTALS, RENTING, TEST_RENTALS, TEST_RENTING, Mutant
 
 RENT = RENTING + "rent.py"
 BOOT = RENTING + "boot.py"
@@ -10,6 +10,7 @@ RELEASE = RENTING + "release.py"
 SELECTION = RENTING + "selection.py"
 DEPENDENCIES = RENTING + "dependencies.py"
 LOST = RENTING + "lost_machine.py"
+GUARD = RENTALS + "guard.py"
 
 RENT_TESTS = (TEST_RENTING + "test_rent.py",)
 PAUSED_TESTS = (TEST_RENTING + "test_rent_paused.py",)
@@ -18,6 +19,8 @@ KEPT_TESTS = (TEST_RENTING + "test_rent_kept.py",)
 RECONCILE_TESTS = (TEST_RENTING + "test_reconcile.py",)
 BOOT_TESTS = (TEST_RENTING + "test_boot.py",)
 PULL_TESTS = (TEST_RENTING + "test_pull.py",)
+GUARDED_TESTS = (TEST_RENTING + "test_rent_guarded.py",)
+PROXY_TESTS = (TEST_RENTALS + "test_guard.py",)
 RELEASE_TESTS = (TEST_RENTING + "test_release.py",)
 SELECTION_TESTS = (TEST_RENTING + "test_selection.py",)
 
@@ -503,4 +506,55 @@ ENDS = (
     ),
 )
 
-MUTANTS = (*ORDERS, *WATCHING, *ENDS)
+GUARDS = (
+    Mutant(
+        "key on a caller's template",
+        RENT,
+        "is_guarded = guard.fits(planned.template) and self._dependencies.guards(job)",
+        "is_guarded = self._dependencies.guards(job)",
+        "What the template starts would be replaced, or listen where nobody reaches it.",
+        GUARDED_TESTS,
+    ),
+    Mutant(
+        "key on every machine that is handed over",
+        DEPENDENCIES,
+        "return not job.kind.hands_over or self.tenants.of(job.tenant).guards_instances",
+        "return True",
+        "Clients that read the address alone would be locked out of what they pay for.",
+        GUARDED_TESTS,
+    ),
+    Mutant(
+        "closed without a look",
+        BOOT,
+        "is_closed = await self._refuses_strangers(url)",
+        "is_closed = True",
+        "A server that is open to the world would be called closed.",
+        BOOT_TESTS,
+    ),
+    Mutant(
+        "use of a server that should ask for its key",
+        BOOT,
+        "if is_closed is False:",
+        "if False:",
+        "A machine that is not what was ordered would be waited for, and paid.",
+        BOOT_TESTS,
+    ),
+    Mutant(
+        "own key refused for the request's sake",
+        PULL,
+        "if not is_impostor and find_blame(",
+        "if find_blame(",
+        "A job would fail because another machine answers at its machine's address.",
+        PULL_TESTS,
+    ),
+    Mutant(
+        "proxy without a key",
+        GUARD,
+        "return 401 unless @keys == 1 && is_key($keys[0]);",
+        "",
+        "Anyone who finds the address could use the machine.",
+        PROXY_TESTS,
+    ),
+)
+
+MUTANTS = (*ORDERS, *WATCHING, *ENDS, *GUARDS)
