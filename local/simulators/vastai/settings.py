@@ -46,6 +46,8 @@ class VastaiSettings:
         From the request for a log until it can be read.
     charges_lag_seconds
         How late charges appear.
+    charges_tell_labels
+        Whether they name the label; else the contract's number alone.
     account_env
         The account's own environment variables, which every container of it gets.
     download_bytes_per_second
@@ -69,6 +71,7 @@ class VastaiSettings:
     list_lag_seconds: float = 0.0
     log_delay_seconds: float = 0.6
     charges_lag_seconds: float = 3_600.0
+    charges_tell_labels: bool = True
     account_env: Mapping[str, str] = field(
         default_factory=lambda: {"ACCOUNT_SECRET": "simulated"}, repr=False
     )

@@ -7,11 +7,12 @@ from local.simulators.vastai import Scope, Traffic
 from tests.unit.local.vastai_caller import BEGAN_AT, SETTINGS, Caller
 
 DAY_SECONDS = 86_400
+MIDNIGHT = BEGAN_AT // DAY_SECONDS * DAY_SECONDS
 PROMPT = replace(SETTINGS, charges_lag_seconds=0.0, credit_usd=Decimal(100))
 
 
 def read_charges(
-    caller: Caller, *, since: float = BEGAN_AT, until: float | None = None, **query: str
+    caller: Caller, *, since: float = MIDNIGHT, until: float | None = None, **query: str
 ) -> dict[str, Any]:
     day = {"gte": since, "lte": caller.now if until is None else until}
     return caller.read("GET", "/api/v0/charges/", select_filters=json.dumps({"day": day}), **query)
@@ -66,9 +67,40 @@ def test_charges_of_one_day_leave_out_the_others() -> None:
     caller.now += 2 * DAY_SECONDS
     caller.destroy(contract_id)
 
-    second = read_charges(caller, since=BEGAN_AT + DAY_SECONDS)["results"][0]
-    assert amounts(second) == {"gpu": 8.64, "disk": 0.24, "bwd": 0.019, "bwu": 0.0}
-    assert read_charges(caller, since=BEGAN_AT + 3 * DAY_SECONDS)["results"] == []
+    first, second, third = read_charges(caller)["results"]
+    assert [row["start"] for row in (first, second, third)] == [
+        MIDNIGHT + number * DAY_SECONDS for number in range(3)
+    ]
+    assert amounts(second) == {"gpu": 8.64, "disk": 0.24, "bwd": 0.0, "bwu": 0.0}
+    # Traffic is charged once, on the last day.
+    assert (amounts(first)["bwd"], amounts(third)["bwd"]) == (0.0, 0.019)
+    assert read_charges(caller, since=MIDNIGHT + DAY_SECONDS)["results"] == [second, third]
+    assert read_charges(caller, since=MIDNIGHT + 3 * DAY_SECONDS)["results"] == []
+
+
+def test_charges_are_counted_by_contract_whose_days_are_on_one_page() -> None:
+    caller = Caller(PROMPT)
+    contract_id = caller.rent()
+    caller.now += 2 * DAY_SECONDS
+    caller.destroy(contract_id)
+
+    page = read_charges(caller, limit="1")
+    assert (page["count"], page["total"], len(page["results"]), page["next_token"]) == (1, 1, 3, None)
+
+
+def test_span_that_begins_after_midnight_leaves_the_day_out() -> None:
+    caller = Caller(PROMPT)
+    caller.destroy(caller.rent())
+
+    assert read_charges(caller, since=MIDNIGHT + 1)["results"] == []
+
+
+def test_charges_may_lack_the_label() -> None:
+    caller = Caller(replace(PROMPT, charges_tell_labels=False))
+    contract_id = caller.rent()
+
+    (row,) = read_charges(caller)["results"]
+    assert (row["metadata"], row["source"]) == ({}, f"instance-{contract_id}")
 
 
 def test_charges_come_in_pages_latest_first() -> None:

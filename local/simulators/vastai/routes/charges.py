@@ -1,7 +1,9 @@
 """What the account was charged, contract by contract: `GET /charges/`.
 
-Form and limits: vast-ai/docs, `auto_get_api_v0_charges` (August 2026). Amounts are rounded to a tenth of a cent and
-come late, as users of the API report.
+Form and limits: vast-ai/docs, `auto_get_api_v0_charges` (August 2026). As users of the API report, there is a row
+for each contract and day (UTC), whose `start` and `end` are that day's midnight; amounts are rounded to tenths of a
+cent in each row, and come late; `count`, `total` and `limit` are of contracts, so that all rows of one are on one
+page. A span that begins after midnight leaves that day out.
 """
 
 import base64
@@ -17,6 +19,7 @@ from local.simulators.vastai.world import VastaiCall, World
 
 DEFAULT_PAGE_COUNT = 100
 MAX_PAGE_COUNT = 500
+DAY_SECONDS = 86_400
 
 _UNIT_USD = Decimal("0.001")
 _NO_DAY_TEXT = "Must provide both 'day' gte and lte filters for instance charges"
@@ -41,44 +44,66 @@ def charges(world: World, call: VastaiCall) -> VastAnswer:
         limit = int(query.get("limit") or DEFAULT_PAGE_COUNT)
     except (ValueError, TypeError, KeyError, AttributeError):
         return failure(400, "invalid_request", _NO_DAY_TEXT)
-    known = min(span.until, call.now - world.settings.charges_lag_seconds)
-    account = world.account
-    bills = ((contract, account.bill(number, known)) for number, contract in account.instances.items())
-    rows = [
-        _describe(contract, bill, _Span(span.since, known))
-        for contract, bill in bills
-        if bill.created_at <= known and (bill.destroyed_at or known) >= span.since and "instance" in types
-    ]
-    rows.sort(key=_begin_of, reverse=str(query.get("latest_first", "true")).lower() != "false")
-    page = rows[first : first + max(1, min(limit, MAX_PAGE_COUNT))]
+    known_until = call.now - world.settings.charges_lag_seconds
+    settings = world.settings
+    charged = []
+    for number, contract in world.account.instances.items():
+        days = _days_of(contract, world.account.bill(number, known_until), span, known_until)
+        rows = [
+            _describe(
+                contract,
+                contract.bill(day.until),
+                day,
+                is_last=is_last,
+                has_label=settings.charges_tell_labels,
+            )
+            for day, is_last in days
+            if "instance" in types
+        ]
+        if rows:
+            charged.append(rows)
+    if str(query.get("latest_first", "true")).lower() != "false":
+        charged.reverse()
+    page = charged[first : first + max(1, min(limit, MAX_PAGE_COUNT))]
     last = first + len(page)
     return success(
         count=len(page),
-        total=len(rows),
-        results=[*page],
-        next_token=_write_token(last) if last < len(rows) else None,
+        total=len(charged),
+        results=[row for rows in page for row in rows],
+        next_token=_write_token(last) if last < len(charged) else None,
     )
 
 
-def _describe(contract: Contract, bill: Bill, span: _Span) -> Json:
+def _days_of(contract: Contract, bill: Bill, span: _Span, known_until: float) -> list[tuple[_Span, bool]]:
+    """Return the days in the span of a contract, as far as they are charged, and whether each is its last."""
+    end = min(bill.destroyed_at or known_until, known_until)
+    days = []
+    midnight = contract.created_at // DAY_SECONDS * DAY_SECONDS
+    while contract.created_at <= known_until and midnight <= end:
+        if span.since <= midnight <= span.until:
+            day = _Span(midnight, min(midnight + DAY_SECONDS, known_until))
+            days.append((day, end <= day.until))
+        midnight += DAY_SECONDS
+    return days
+
+
+def _describe(contract: Contract, bill: Bill, span: _Span, *, is_last: bool, has_label: bool) -> Json:
     before = contract.bill(span.since) if bill.created_at < span.since else None
-    # Traffic counts in the span in which the contract ends, or in the latest one.
-    ends_in_span = (bill.destroyed_at or span.until) <= span.until
-    traffic = (bill.download_usd, bill.upload_usd) if ends_in_span else (Decimal(0), Decimal(0))
+    # Traffic counts on the day on which the contract ends, or on the latest one.
+    traffic = (bill.download_usd, bill.upload_usd) if is_last else (Decimal(0), Decimal(0))
     parts = {
         "gpu": bill.gpu_usd - (before.gpu_usd if before else 0),
         "disk": bill.disk_usd - (before.disk_usd if before else 0),
         "bwd": traffic[0],
         "bwu": traffic[1],
     }
-    begin = max(bill.created_at, span.since)
-    end = min(bill.destroyed_at or span.until, span.until)
+    midnight = int(span.since)
     offer = contract.listing.offer
-    day = datetime.fromtimestamp(end, UTC).date()
+    day = datetime.fromtimestamp(midnight, UTC).date()
     items: list[JsonValue] = [
         {
-            "start": begin,
-            "end": end,
+            "start": midnight,
+            "end": midnight,
             "type": name,
             "source": None,
             "description": f"{name} {day}",
@@ -89,25 +114,20 @@ def _describe(contract: Contract, bill: Bill, span: _Span) -> Json:
         for name, usd in parts.items()
     ]
     return {
-        "start": begin,
-        "end": end,
+        "start": midnight,
+        "end": midnight,
         "type": "instance",
         "source": f"instance-{contract.contract_id}",
         "description": f"Instance {contract.contract_id}: {offer.gpu_count}x {offer.gpu_name}",
         # Of the exact sum: the rounded items need not add up to it.
         "amount": _rounded(sum(parts.values(), Decimal(0))),
-        "metadata": {"label": contract.label},
+        "metadata": {"label": contract.label} if has_label else {},
         "items": items,
     }
 
 
 def _rounded(usd: Decimal) -> float:
     return float(usd.quantize(_UNIT_USD, ROUND_HALF_UP))
-
-
-def _begin_of(row: Json) -> float:
-    begin = row["start"]
-    return begin if isinstance(begin, float) else 0.0
 
 
 def _write_token(first: int) -> str:
