@@ -57,6 +57,7 @@ def test_request_has_the_defaults_that_clients_count_on() -> None:
         "queue_timeout_seconds": None,
         "max_runtime_seconds": None,
         "callback_url": None,
+        "dry_run": False,
     }
 
 
@@ -234,6 +235,7 @@ def test_agents_request_has_the_defaults_that_clients_count_on() -> None:
         "queue_timeout_seconds": None,
         "max_runtime_seconds": None,
         "callback_url": None,
+        "dry_run": False,
     }
 
 
@@ -258,6 +260,7 @@ def test_instances_request_has_the_defaults_that_clients_count_on() -> None:
         "queue_timeout_seconds": None,
         "max_runtime_seconds": None,
         "callback_url": None,
+        "dry_run": False,
     }
 
 

@@ -1,8 +1,10 @@
 """Jobs are handed in."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
-from api.auth import caller_of, tenant_settings_of
+from api.auth import admitted_caller_of, caller_of, tenant_settings_of
 from api.deprecation import deprecated_alias_of
 from api.idempotency import KEY_PARAMETER, accepted, key_of
 from api.problems import responses
@@ -15,8 +17,16 @@ router = APIRouter(
     prefix="/v1/jobs", tags=["jobs"], responses=responses(400, 401, 403, 413, 415, 422, 429, 503)
 )
 
+PLANNED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "With `dry_run`: what would follow (docs/api.md, A plan). No job is made.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+"""Without its document, which few requests need: it takes each cold start longer than all else of this route."""
 
-@router.post("/benchmark", status_code=202, openapi_extra=KEY_PARAMETER)
+
+@router.post("/benchmark", status_code=202, responses=PLANNED, openapi_extra=KEY_PARAMETER)
 async def post_benchmark(
     request: Request,
     body: BenchmarkRequest,
@@ -26,7 +36,7 @@ async def post_benchmark(
     return _submit(request, body, response)
 
 
-@router.post("/agentic-agent", status_code=202, openapi_extra=KEY_PARAMETER)
+@router.post("/agentic-agent", status_code=202, responses=PLANNED, openapi_extra=KEY_PARAMETER)
 async def post_agentic_agent(
     request: Request,
     body: AgenticAgentRequest,
@@ -36,7 +46,7 @@ async def post_agentic_agent(
     return _submit(request, body, response)
 
 
-@router.post("/llm-instance", status_code=202, openapi_extra=KEY_PARAMETER)
+@router.post("/llm-instance", status_code=202, responses=PLANNED, openapi_extra=KEY_PARAMETER)
 async def post_llm_instance(
     request: Request,
     body: LlmInstanceRequest,
@@ -49,6 +59,7 @@ async def post_llm_instance(
 @router.post(
     "/ollama-instance",
     status_code=202,
+    responses=PLANNED,
     deprecated=True,
     openapi_extra=KEY_PARAMETER,
     dependencies=[deprecated_alias_of("/v1/jobs/llm-instance")],
@@ -62,7 +73,19 @@ async def post_ollama_instance(
     return await post_llm_instance(request, body, response)
 
 
+def _plan(request: Request, body: JobRequest) -> Response:
+    """Answer with what would follow; all is refused that would be refused of the job."""
+    services, tenant, caller = services_of(request), tenant_settings_of(request), admitted_caller_of(request)
+    key_of(request)
+    wanted = body.model_copy(update={"dry_run": False})
+    admitted = admit(wanted, tenant, services.address_policy, has_provider=services.can_rent)
+    plan = services.estimates().plan(caller, admitted)
+    return Response(plan.model_dump_json(), media_type="application/json")
+
+
 def _submit(request: Request, body: JobRequest, response: Response) -> JobAccepted:
     services, tenant = services_of(request), tenant_settings_of(request)
+    if body.dry_run:
+        return _plan(request, body)  # type: ignore[return-value]  # another document
     admitted = admit(body, tenant, services.address_policy, has_provider=services.can_rent)
     return accepted(services.jobs.submit(caller_of(request), admitted, key_of(request)), response)

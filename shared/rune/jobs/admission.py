@@ -143,6 +143,16 @@ class Admission:
                     log.warning("slot.lost", extra={"job_id": job_id})
         return freed_count
 
+    def would_wait(self, tenant: str, terms: Terms) -> bool:
+        """Return whether a new job would wait for a slot; raises TooManyWaitingJobsError where it may not."""
+        places, now = self._store.read_places(), self._clock.now()
+        is_free = bool(places.free_numbers(self._slot_count))
+        if is_free and may_begin_at_once(places, tenant, terms, now):
+            return False
+        if places.share_of(tenant).waiting >= terms.max_waiting:
+            raise TooManyWaitingJobsError(terms.max_waiting)
+        return True
+
     def find_place(self, job: Job) -> QueuePlace | None:
         """Return where a waiting job stands; None for a job that does not wait."""
         if not job.is_waiting:

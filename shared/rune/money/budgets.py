@@ -139,6 +139,15 @@ class Budget:
         """When the next window begins."""
         return self.window.renews_at
 
+    def after(self, micro_usd: int) -> "Budget":
+        """Return the budget as it is once so much more is reserved."""
+        balance = replace(
+            self.balance,
+            free_micro_usd=self.free_micro_usd - micro_usd,
+            reserved_micro_usd=self.reserved_micro_usd + micro_usd,
+        )
+        return Budget(self.window, balance)
+
     def under(self, limit_micro_usd: int) -> "Budget":
         """Return the budget as it is with this limit, which may be another than that of its row."""
         free = limit_micro_usd - self.reserved_micro_usd - self.spent_micro_usd
@@ -169,6 +178,10 @@ class Budgets:
     def under(self, limits: Limits) -> "Budgets":
         """Return the budgets as they are with these limits: a row holds those of its latest reservation."""
         return Budgets(*(budget.under(limits.of(budget.window)) for budget in self.all))
+
+    def after(self, micro_usd: int) -> "Budgets":
+        """Return the budgets as they are once so much more is reserved."""
+        return Budgets(*(budget.after(micro_usd) for budget in self.all))
 
     def find_exhausted(self, micro_usd: int) -> Budget | None:
         """Return the first budget that does not have so much free; None where all have."""

@@ -5,12 +5,15 @@ from datetime import timedelta
 
 from rune.amounts import MICRO_USD_PER_USD, to_micro_usd
 from rune.clock import Clock
-from rune.contracts import BenchmarkRequest, VastaiProvisioning
+from rune.contracts import BenchmarkRequest, LlmInstanceRequest, VastaiProvisioning, read_stored
 from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse, RentalEstimate
+from rune.contracts.plans import JobPlan
+from rune.contracts.usage import BudgetLeft
 from rune.errors import InvalidRequestError
 from rune.jobs import lifecycle
 from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.samples import SampleStore, Shape
+from rune.money.budgets import Budget
 from rune.money.estimates import (
     UNBOUNDED_CONFIDENCE,
     answer_rental,
@@ -78,6 +81,26 @@ class EstimateService:
             return answer_rental(_most(granted.cap_micro_usd or 0), NO_SIZE, confidence=UNBOUNDED_CONFIDENCE)
         return answer_rental(found, *caveats)
 
+    def plan(self, caller: Caller, admitted: Admitted) -> JobPlan:
+        """Return what would follow if the job were posted now; raises as `JobService.submit` does."""
+        preview = self._jobs.preview(caller, admitted)
+        granted, after = preview.granted, preview.budgets_after
+        estimate = None
+        if admitted.rents:
+            estimate = self.estimate_job(caller, admitted, _read_rental(admitted), granted)
+        cap = granted.cap_micro_usd
+        return JobPlan(
+            kind=admitted.kind.value,
+            rents=admitted.rents,
+            would_wait=preview.would_wait,
+            queue_timeout_seconds=int(granted.queue_timeout.total_seconds()),
+            max_runtime_seconds=int(granted.max_runtime.total_seconds()),
+            max_cost_usd=None if cap is None else cap / MICRO_USD_PER_USD,
+            estimate=estimate,
+            budgets_after=[tell_budget(each) for each in (after.tenant_day, after.tenant_month)],
+            warnings=list(admitted.warnings),
+        )
+
     def estimate_job(
         self,
         caller: Caller,
@@ -124,6 +147,13 @@ class EstimateService:
         return replace(job, deadline_at=now + granted.max_runtime, started_at=now)
 
 
+def _read_rental(admitted: Admitted) -> RentalRequest:
+    """Return the request as the job would keep it."""
+    if admitted.kind is Kind.BENCHMARK:
+        return read_stored(BenchmarkRequest, admitted.request_json)
+    return read_stored(LlmInstanceRequest, admitted.request_json)
+
+
 def _as_benchmark(request: CostEstimationRequest, template_hash: str | None) -> BenchmarkRequest:
     """Return the job that the estimate is of: one question to the model, under these terms."""
     usual = VastaiProvisioning()
@@ -137,6 +167,18 @@ def _as_benchmark(request: CostEstimationRequest, template_hash: str | None) -> 
         max_dph=request.max_dph,
         reliability=usual.reliability if not request.reliability else request.reliability,
         min_vram_mb=request.min_vram_mb,
+    )
+
+
+def tell_budget(budget: Budget) -> BudgetLeft:
+    """Return a budget as a document."""
+    return BudgetLeft(
+        window=budget.window.period.value,
+        limit_usd=budget.limit_micro_usd / MICRO_USD_PER_USD,
+        spent_usd=budget.spent_micro_usd / MICRO_USD_PER_USD,
+        reserved_usd=budget.reserved_micro_usd / MICRO_USD_PER_USD,
+        remaining_usd=max(0, budget.free_micro_usd) / MICRO_USD_PER_USD,
+        renews_at=budget.renews_at,
     )
 
 

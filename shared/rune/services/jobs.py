@@ -158,6 +158,21 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True)
+class Preview:
+    """What would follow if a job were posted.
+
+    Attributes
+    ----------
+    budgets_after
+        With what it would reserve.
+    """
+
+    granted: Granted
+    budgets_after: Budgets
+    would_wait: bool
+
+
+@dataclass(frozen=True, slots=True)
 class JobPage:
     """Some of a tenant's jobs, and the position after which older ones follow; None where there are none."""
 
@@ -262,6 +277,16 @@ class JobService:
             raise _refuse(exhausted, job.reserved_micro_usd)
         changes = reserve(found, limits, job.reserved_micro_usd, job.created_at)
         return tuple(RowChange(each.row, each.change) for each in changes)
+
+    def preview(self, caller: Caller, admitted: Admitted) -> Preview:
+        """Return what would follow if the job were posted now; raise as `submit` does, but for a repetition."""
+        granted = self.judge(caller, admitted)
+        micro_usd, budgets = granted.reserved_micro_usd or 0, self.find_budgets(caller)
+        exhausted = budgets.find_exhausted(micro_usd) if micro_usd else None
+        if exhausted is not None:
+            raise _refuse(exhausted, micro_usd)
+        would_wait = self._admission.would_wait(caller.tenant, caller.terms)
+        return Preview(granted, budgets.after(micro_usd), would_wait)
 
     def limits_of(self, caller: Caller) -> SpendingLimits:
         """Return what the caller's tenant may spend."""

@@ -263,3 +263,59 @@ def test_job_is_refused_where_there_is_no_account(
         post(without_account, body, path=path), a_refusal("vastai_not_available", pointer, NO_VASTAI)
     )
     assert cloud.calls == []
+
+
+DRY = {"dry_run": True}
+
+
+@every_form
+def test_dry_run_answers_with_the_plan_and_makes_no_job(
+    form: tuple[str, dict[str, object], Kind], renting: ModuleType, cloud: Cloud
+) -> None:
+    path, body, kind = form
+    response = post(renting, {**body, **DRY, "max_cost_usd": 2.0}, path=path)
+
+    plan = response.document
+    assert response.status == 200
+    assert (plan["dry_run"], plan["kind"], plan["rents"], plan["would_wait"]) == (
+        True,
+        kind.value,
+        True,
+        False,
+    )
+    assert (plan["max_cost_usd"], plan["max_runtime_seconds"]) == (2.0, 3600)
+    # No search has seen the market, so this is what the job may cost.
+    assert plan["estimate"]["basis"] == "limits"
+    assert 0 < plan["estimate"]["high_usd"] <= 2.0
+    assert [each["reserved_usd"] for each in plan["budgets_after"]] == [2.0, 2.0]
+    assert cloud.dynamodb.scan(TableName="rune-test")["Items"] == []
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{"max_dph": 0.0}, {"max_cost_usd": 9_999.0}, {"keep_seconds": 7201}, {"model": UNKNOWN}],
+    ids=["price", "cap", "keep", "model"],
+)
+def test_dry_run_is_refused_as_the_job_would_be(
+    members: dict[str, object], renting: ModuleType, cloud: Cloud
+) -> None:
+    planned = post(renting, {**BENCHMARK, **members, **DRY})
+    posted = post(renting, {**BENCHMARK, **members})
+
+    assert planned.status == posted.status == 422
+    assert planned.document["code"] == posted.document["code"]
+
+
+def test_dry_run_of_a_job_that_rents_nothing_has_no_estimate(renting: ModuleType, cloud: Cloud) -> None:
+    response = post(renting, {**QUESTION, **SERVER, **DRY})
+
+    assert response.status == 200
+    assert (response.document["rents"], response.document["estimate"]) == (False, None)
+    assert response.document["max_cost_usd"] is None
+
+
+def test_job_that_is_no_dry_run_is_stored_without_the_word(renting: ModuleType, cloud: Cloud) -> None:
+    posted = post(renting, {**BENCHMARK, "dry_run": False}, headers={"Idempotency-Key": "k"})
+    again = post(renting, BENCHMARK, headers={"Idempotency-Key": "k"})
+
+    assert (posted.status, again.document["job_id"]) == (202, posted.document["job_id"])

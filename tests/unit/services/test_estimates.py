@@ -35,10 +35,12 @@ class Desk:
         self.market = MemoryMarketStore()
         self.hosts = MemoryHostStore({27_182: HostRecord(1, NOW)})
         clock = FakeClock(NOW)
-        service = JobService(
+        self.job_service = JobService(
             self.jobs, RecordingQueue(), clock, LIMITS, slot_count=5, budgets=self.jobs.budgets
         )
-        self.service = EstimateService(service, self.market, self.hosts, MemorySampleStore(self.jobs), clock)
+        self.service = EstimateService(
+            self.job_service, self.market, self.hosts, MemorySampleStore(self.jobs), clock
+        )
 
     def estimate(self, tenant: TenantSettings | None = None, **members: object) -> CostEstimationResponse:
         body = CostEstimationRequest.model_validate({"vastai": True, "model": "llama3.1:8b", **members})

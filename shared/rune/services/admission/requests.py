@@ -85,6 +85,11 @@ def admit(request: Request, tenant: TenantSettings, policy: AddressPolicy, *, ha
     has_provider
         Whether the deployment has an account with a provider of GPUs.
     """
+    if request.dry_run:
+        # Who asks in another way than by POST gets no answer, and wants no job.
+        raise InvalidRequestError(
+            "Only POST /v1/jobs answers with a plan.", pointer="/dry_run", code="dry_run_not_here"
+        )
     renting = Renting(has_provider, tenant.keep_limit, tenant.templates)
     match request:
         case BenchmarkRequest():
@@ -167,7 +172,7 @@ def _admitted(
         kind,
         first_step(kind, known),
         # Whom the job tells is kept apart, since no step needs it.
-        known.model_dump_json(exclude_none=True, exclude={"callback_url"}),
+        known.model_dump_json(exclude_none=True, exclude={"callback_url", "dry_run"}),
         rents=rents,
         warnings=warnings,
         sent_json=normalize_sent(sent),
@@ -181,7 +186,7 @@ def _admitted(
 
 def normalize_sent(request: Document) -> str:
     """Return what a caller sent in one spelling: members sorted, numbers as their fields have them, no nulls."""
-    sent = request.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    sent = request.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"dry_run"})
     return json.dumps(sent, sort_keys=True)
 
 
