@@ -123,8 +123,10 @@ class SimulatedServer(ModelServer):
     async def warm_up(self, request: WarmUpRequest) -> WarmUp:
         self._fail_by_chance()
         self._require(request.model)
+        began_at = self._world.now
         await self._work("warm_up", 30.0)
-        return WarmUp(load_ms=29_000.0, first_token_ms=1_000.0)
+        took_ms = (self._world.now - began_at).total_seconds() * 1000
+        return WarmUp(load_ms=max(0.0, took_ms - 1_000.0), first_token_ms=1_000.0)
 
     @override
     async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
@@ -220,6 +222,8 @@ class MachineServer(SimulatedServer):
     async def _work(self, name: str, seconds: float) -> None:
         """Take a call's time, or find out that the machine is gone."""
         disk = self._reach()
+        if self._world.time_of_call is not None:
+            seconds = self._world.time_of_call(name, seconds, disk)
         await super()._work(name, seconds)
         self._park.count(disk, CALL_TRAFFIC)
         if self._find() is None:

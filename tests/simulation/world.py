@@ -32,6 +32,7 @@ from tests.simulation import rest, telling
 from tests.simulation.faults import CALM, Crash, Fault, Odds
 from tests.simulation.janitor import TICK_SECONDS, Janitor
 from tests.simulation.lanes import SimulatedQueue
+from tests.simulation.machines import Disk
 from tests.simulation.metering import Billed
 from tests.simulation.notifier import SimulatedNotices, WatchedOutbox, check_published
 from tests.simulation.provider import Account
@@ -97,6 +98,7 @@ class World:
         self.guards: set[Guard] = set()
         self.watch_cut_point: Callable[[World], None] | None = None
         self.billed = Billed()
+        self.time_of_call: Callable[[str, float, Disk], float] | None = None
         self.throttled_until = START
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = itertools.count()

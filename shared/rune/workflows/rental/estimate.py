@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, Decimal
 from math import ceil
 
 from rune.amounts import MICRO_USD_PER_USD
@@ -47,9 +47,10 @@ _LOW_SHARE = 0.03
 """Of past jobs, which cost less than the low figure."""
 
 PRIOR_RATIOS: tuple[float, ...] = (
-    0.75, 0.8, 0.85, 0.88, 0.9, 0.92, 0.94, 0.96, 0.98, 1.0, 1.02, 1.05, 1.08, 1.1, 1.15, 1.2, 1.3, 1.4, 1.6, 2.2,
+    0.884, 0.936, 0.956, 0.963, 0.974, 0.989, 1.011, 1.040, 1.056, 1.065,
+    1.071, 1.076, 1.083, 1.090, 1.101, 1.117, 1.155, 1.195, 1.223, 1.270,
 )  # fmt: skip
-"""What jobs cost, by what was expected, in twenty equal parts."""
+"""What jobs cost, by what was expected, in twenty equal parts: of 980 jobs in `tests.simulation.estimates`."""
 
 _PRIOR_PHASES: Mapping[str, tuple[float, float, float]] = {
     "boot": (0.7, 1.0, 2.0),
@@ -60,9 +61,15 @@ _PRIOR_PHASES: Mapping[str, tuple[float, float, float]] = {
 """What phases took by what was expected, seldom less, usually, and seldom more."""
 
 _PRIOR_SECONDS: Mapping[str, tuple[float, float, float]] = {
-    "search": (1.0, 2.0, 20.0),
-    "release": (3.0, 10.0, 60.0),
+    "search": (0.1, 2.0, 20.0),
+    "release": (0.1, 10.0, 60.0),
 }
+
+_TAKEN_SHARES = (0.8, 0.13, 0.05, 0.02)
+"""How often the first offer is taken, the second, and so on: others rent meanwhile what was seen."""
+
+_PRICE_MOVES = ((0.94, 0.25), (1.0, 0.5), (1.06, 0.25))
+"""By what a price has changed when the job orders, and how often, in the simulation of a moving market."""
 
 _STEP_USD = Decimal("0.0001")
 _HOUR = timedelta(hours=1)
@@ -148,7 +155,7 @@ def estimate_rental(asked: Asked, evidence: Evidence) -> RentalEstimate:
         return _without_offer(selection, needs, evidence, limit)
     best = selection.candidates[0]
     samples = _of_same_gpu(evidence.samples, best.offer)
-    figures = _reckon(asked, best, use, samples, limit)
+    figures = _reckon(asked, selection.candidates, use, samples, limit)
     notes = [*figures.notes]
     if selection.floor is not None:
         notes.append(
@@ -189,53 +196,121 @@ class _Figures:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What a job may cost, and how likely that is."""
+
+    usd: float
+    share: float
+
+
 def _reckon(
-    asked: Asked, best: Candidate, use: ExpectedUse, samples: tuple[Sample, ...], limit_micro_usd: int
+    asked: Asked,
+    candidates: Sequence[Candidate],
+    use: ExpectedUse,
+    samples: tuple[Sample, ...],
+    limit_micro_usd: int,
 ) -> _Figures:
-    told, notes = best.forecast, list[str]()
+    notes = list[str]()
     counted = tuple(each for each in samples if _counts(each))
-    ratios = _pool(counted)
-    price, kept_usd = told.usd_per_hour, told.usd_per_hour * Decimal(use.kept / _HOUR)
-    uncertain, certain = told.once_usd - kept_usd, kept_usd
-    work = _by_phase(counted, "work", told.spans.work)
+    ratios, spans = _pool(counted), candidates[0].forecast.spans
+    work, given = _by_phase(counted, "work", spans.work), None
     if asked.used_for is not None:
-        ready = told.spans.image + told.spans.pull + told.spans.load + timedelta(seconds=START_SECONDS)
-        most = use.time_left or asked.used_for
-        if asked.used_for > most:
-            notes.append(
-                f"The job may run for {most.total_seconds():.0f} s, which is less than"
-                " estimated_duration_seconds."
-            )
-        given = max(timedelta(0), min(asked.used_for, most) - ready)
-        if not given:
-            notes.append(
-                f"The model is expected to be ready after {ready.total_seconds():.0f} s, which is longer than"
-                " estimated_duration_seconds."
-            )
-        uncertain -= price * Decimal(told.spans.work / _HOUR)
-        certain += price * Decimal(given / _HOUR)
+        given = _work_given(asked.used_for, candidates[0], use.time_left, notes)
         work = (given, given, given)
     elif use.kept:
         work = (use.kept, use.kept, use.kept)
+    costs = _costs(candidates, use, ratios, given)
     low, likely, wide = (
-        uncertain * Decimal(_quantile(ratios, share)) + certain for share in (_LOW_SHARE, 0.5, None)
+        _quantile_of(costs, share) for share in (_LOW_SHARE, 0.5, _share_needed(len(ratios)))
     )
-    limit = Decimal(limit_micro_usd) / MICRO_USD_PER_USD
-    high, confidence = wide, _confidence(ratios, float((wide - certain) / uncertain))
+    limit = limit_micro_usd / MICRO_USD_PER_USD
+    high, confidence = wide, _succession(_share_within(costs, wide), len(ratios))
     if wide > limit:
         high, confidence = limit, BOUNDED_CONFIDENCE
-        within = _share_within(ratios, float((limit - certain) / uncertain))
+        within = _share_within(costs, limit)
         notes.append(f"About {within:.0%} of such jobs end by themselves before they have cost so much.")
-    high_usd = high.quantize(_STEP_USD, ROUND_CEILING)
+    high_usd = Decimal(str(round(high, 9))).quantize(_STEP_USD, ROUND_CEILING)
     return _Figures(
-        low_usd=_usd(min(low, likely, high_usd)),
-        likely_usd=_usd(min(likely, high_usd)),
+        low_usd=round(min(low, likely, high), 4),
+        likely_usd=round(min(likely, high), 4),
         high_usd=float(high_usd),
         confidence=confidence,
         of_samples=counted,
         work=work,
         notes=tuple(notes),
     )
+
+
+def _work_given(
+    used_for: timedelta, best: Candidate, time_left: timedelta | None, notes: list[str]
+) -> timedelta:
+    """Return what is left for work of the time that the caller names."""
+    spans = best.forecast.spans
+    ready = spans.image + spans.pull + spans.load + timedelta(seconds=START_SECONDS)
+    most = time_left or used_for
+    if used_for > most:
+        notes.append(
+            f"The job may run for {most.total_seconds():.0f} s, which is less than estimated_duration_seconds."
+        )
+    given = min(used_for, most) - ready
+    if given <= timedelta(0):
+        notes.append(
+            f"The model is expected to be ready after {ready.total_seconds():.0f} s, which is longer than"
+            " estimated_duration_seconds."
+        )
+    return max(timedelta(0), given)
+
+
+def _costs(
+    candidates: Sequence[Candidate], use: ExpectedUse, ratios: Sequence[float], work: timedelta | None
+) -> list[_Cost]:
+    """Return what the job costs on each of the first offers, at each price, as each past job went; ascending.
+
+    Parameters
+    ----------
+    work
+        How long the answers take, where the caller says; None for as long as past jobs' took.
+    """
+    shares = _TAKEN_SHARES[: len(candidates)]
+    costs = list[_Cost]()
+    for each, share in zip(candidates, shares, strict=False):
+        told, price = each.forecast, float(each.forecast.usd_per_hour)
+        certain = price * (use.kept / _HOUR)
+        uncertain = float(told.once_usd) - certain
+        if work is not None:
+            uncertain -= price * (told.spans.work / _HOUR)
+            certain += price * (work / _HOUR)
+        costs += [
+            _Cost((uncertain * ratio + certain) * move, share / sum(shares) * often / len(ratios))
+            for ratio in ratios
+            for move, often in _PRICE_MOVES
+        ]
+    return sorted(costs, key=lambda cost: cost.usd)
+
+
+def _quantile_of(ascending: Sequence[_Cost], share: float) -> float:
+    """Return the lowest cost that so many do not exceed."""
+    reached = 0.0
+    for cost in ascending:
+        reached += cost.share
+        if reached >= share - 1e-9:
+            return cost.usd
+    return ascending[-1].usd
+
+
+def _share_within(costs: Sequence[_Cost], most_usd: float) -> float:
+    return min(1.0, sum(cost.share for cost in costs if cost.usd <= most_usd + 1e-9))
+
+
+def _share_needed(count: int) -> float:
+    """Return which share of past jobs must be within a figure, so that it has the confidence of a bound."""
+    return min(1.0, (BOUNDED_CONFIDENCE * (count + 2) - 1) / count)
+
+
+def _succession(share: float, count: int) -> float:
+    """Return how often the next job is within, by Laplace's rule of succession."""
+    return round((share * count + 1) / (count + 2), 4)
 
 
 def _without_offer(
@@ -308,26 +383,12 @@ def _pool(samples: Sequence[Sample]) -> list[float]:
     return sorted(ratios)
 
 
-def _quantile(ascending: Sequence[float], share: float | None) -> float:
-    """Return the value that a share does not exceed; for None the lowest that gives the confidence of a bound."""
-    count = len(ascending)
-    if share is None:
-        needed = ceil(BOUNDED_CONFIDENCE * (count + 2)) - 1
-        return ascending[min(count, needed) - 1]
-    place = share * (count - 1)
+def _quantile(ascending: Sequence[float], share: float) -> float:
+    """Return the value that a share does not exceed."""
+    place = share * (len(ascending) - 1)
     below = int(place)
-    above = min(below + 1, count - 1)
+    above = min(below + 1, len(ascending) - 1)
     return ascending[below] + (ascending[above] - ascending[below]) * (place - below)
-
-
-def _share_within(ratios: Sequence[float], most: float) -> float:
-    return sum(each <= most + 1e-9 for each in ratios) / len(ratios)
-
-
-def _confidence(ratios: Sequence[float], most: float) -> float:
-    """Return how often a job costs no more, by Laplace's rule of succession."""
-    within = sum(each <= most + 1e-9 for each in ratios)
-    return round((within + 1) / (len(ratios) + 2), 4)
 
 
 def _by_phase(
@@ -408,10 +469,6 @@ def _offer(best: Candidate, selection: Selection, needs: Requirements) -> OfferE
 def _refused(selection: Selection) -> list[RefusedOffers]:
     counts = Counter(reason.value for _, reason in selection.rejections)
     return [RefusedOffers(reason=reason, count=count) for reason, count in counts.most_common()]
-
-
-def _usd(amount: Decimal) -> float:
-    return float(amount.quantize(_STEP_USD, ROUND_HALF_UP))
 
 
 def _ago(age: timedelta) -> str:

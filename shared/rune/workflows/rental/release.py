@@ -257,7 +257,6 @@ class ReleaseStep:
             bill.attempts,
             bill.spending.cost_micro_usd or 0,
             self._dependencies.clock.now(),
-            judges_on_machine=_judges_on_machine(context),
         )
 
     def _report_host(self, job: Job, attempts: tuple[Rental, ...]) -> None:

@@ -15,13 +15,12 @@ _PHASES: Mapping[str, tuple[str, ...]] = {
     "boot": ("boot",),
     "pull": ("pull",),
     "load": ("load", "first_token"),
-    "work": ("measure",),
 }
 """The phases of a sample, and the job's own of which they are made."""
 
 
 def make_samples(
-    job: Job, attempts: Sequence[Rental], cost_micro_usd: int, now: datetime, *, judges_on_machine: bool
+    job: Job, attempts: Sequence[Rental], cost_micro_usd: int, now: datetime
 ) -> tuple[RowChange, ...]:
     """Return the row that the job's end writes; none for a job that had no machine of its own.
 
@@ -29,8 +28,6 @@ def make_samples(
     ----------
     cost_micro_usd
         Of all its machines up to now.
-    judges_on_machine
-        Whether the answers were judged by the model that was measured: then that is work of the machine.
     """
     made = [rental for rental in attempts if rental.contract_id is not None and rental.job_id == job.job_id]
     if not made or made[0].expected is None or job.ends_as is None:
@@ -46,20 +43,25 @@ def make_samples(
         machine_count=len(made),
         cost_micro_usd=cost_micro_usd,
         expected_micro_usd=expected.micro_usd,
-        phases_ms=_phases_of(job, last, judges_on_machine=judges_on_machine),
+        phases_ms=_phases_of(job, last),
         expected_ms=_expected_ms(expected),
     )
     return (RowChange(SampleRow(sample.shape, now, job.job_id), record_sample(sample, now)),)
 
 
-def _phases_of(job: Job, last: Rental, *, judges_on_machine: bool) -> dict[str, int]:
-    phases = {**_PHASES, "work": ("measure", "judge")} if judges_on_machine else _PHASES
+def _phases_of(job: Job, last: Rental) -> dict[str, int]:
     known = {
         phase: sum(job.phases_ms.get(part, 0) for part in parts)
-        for phase, parts in phases.items()
+        for phase, parts in _PHASES.items()
         if parts[0] in job.phases_ms
     }
-    if last.released_at is not None and last.release_asked_at is not None:
+    if last.release_asked_at is None:
+        return known
+    if last.running_at is not None and "load" in known:
+        # All that came after: answers, those of the judge on the machine, and the steps' own time.
+        busy_ms = (last.release_asked_at - last.running_at) // _MILLISECOND
+        known["work"] = max(0, busy_ms - known.get("pull", 0) - known["load"])
+    if last.released_at is not None:
         known["release"] = max(0, (last.released_at - last.release_asked_at) // _MILLISECOND)
     return known
 
