@@ -251,7 +251,7 @@ def test_route_answers_its_case_when_the_token_is_valid(
         put_benchmark(cloud, job_id=OTHER_ID)
     else:
         put(cloud, a_job())
-    put_rentals(cloud, a_kept_rental())
+    assert the_rental_store(cloud).open(a_kept_rental(is_guarded=True), key="of-this-machine")
     put_schedule(cloud, a_schedule())
     put_webhook(cloud)
 
