@@ -8,24 +8,14 @@ from decimal import Decimal
 from math import ceil
 from typing import Any
 
+from rune.money.aws_prices import price_of
+
 type Item = Mapping[str, Mapping[str, Any]]
 """A row as DynamoDB takes it, such as `{"pk": {"S": "a"}}`."""
 
 WRITE_UNIT_BYTES = 1024
 READ_UNIT_BYTES = 4096
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html"""
-
-USD_PER_MILLION = {
-    "write_units": Decimal("0.625"),
-    "read_units": Decimal("0.125"),
-    "sqs_requests": Decimal("0.40"),
-    "s3_puts": Decimal("5.00"),
-    "s3_gets": Decimal("0.40"),
-    "bus_events": Decimal("1.00"),
-}
-"""List prices in us-east-1 on 29 November 2026, without free tiers: DynamoDB on demand, SQS standard queues, S3
-Standard, custom events of EventBridge (https://aws.amazon.com/dynamodb/pricing/on-demand/,
-https://aws.amazon.com/sqs/pricing/, https://aws.amazon.com/s3/pricing/, https://aws.amazon.com/eventbridge/pricing/)."""
 
 REQUESTS_PER_MESSAGE = 3
 """SendMessage, and the ReceiveMessage and DeleteMessage that Lambda makes for it."""
@@ -83,8 +73,7 @@ class Usage:
             "s3_gets": self.s3_gets,
             "bus_events": self.bus_events,
         }
-        prices = (amount * USD_PER_MILLION[name] for name, amount in amounts.items())
-        return sum(prices, Decimal(0)) / 1_000_000
+        return price_of(amounts)
 
 
 def item_bytes(item: Item) -> int:

@@ -1,6 +1,6 @@
 """What a job has cost, line by line."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Literal
 
 from rune.contracts.document import Document
@@ -13,7 +13,7 @@ class ReceiptLine(Document):
     """One line of a receipt."""
 
     attempt: int | None
-    """Number of the job's attempt to rent; null where it belongs to none."""
+    """Number of the job's attempt to rent; null where it belongs to none, as of a borrowed machine."""
     phase: str
     """When it was paid for: `boot` (with the image), `pull`, `load`, `work`, `judge`, `wait` (the machine was
     there, unused), `release`, or `other` where only the sum is known. Of `aws`: `engine`, `functions`, `events`,
@@ -21,7 +21,6 @@ class ReceiptLine(Document):
     kind: LineKindName
     micro_usd: int
     """Millionths of a US dollar."""
-    usd: float
 
 
 class ReceiptMachine(Document):
@@ -35,14 +34,9 @@ class ReceiptMachine(Document):
     price_usd_per_hour: float
     """Running, with its disk."""
     cost_usd: float
-    """What it cost this job."""
+    """What it cost this job: the sum of its lines."""
     ended_because: str | None
     """Null while it is kept."""
-    rental_cost_usd: float | None
-    """What it cost from its order to its proven end, by RUNE's record, for all jobs that used it; null before that,
-    and where the rental is forgotten."""
-    billed_usd: float | None
-    """What the provider charged for all of that; null until that was read."""
 
 
 class JobReceipt(Document):
@@ -51,20 +45,17 @@ class JobReceipt(Document):
     job_id: str
     kind: KindName
     status: StatusName
-    finished_at: datetime
+    finished_at: datetime | None
     display: str
     """One sentence for people."""
     cost_usd: float
     """What providers of machines and models charge for it by RUNE's record: the sum of all lines but those of
     `aws`. It is the job's `cost_usd`, which caps and budgets count."""
     aws_usd: float
-    """What it cost the deployment at AWS, by list prices: the sum of the lines of `aws`. No cap holds it."""
+    """What it costs the deployment at AWS, by list prices: the sum of the lines of `aws`. No cap holds it."""
     total_usd: float
     """Both."""
-    billed_usd: float | None
-    """What the provider charged for the job's machines, all together. Null until all of it was read, which is the
-    next day at the earliest, and for good where the provider's key may not read charges. Null too where a machine
-    was kept or borrowed, since then the charge is for others' use as well; see `machines`."""
     lines: list[ReceiptLine]
     machines: list[ReceiptMachine]
-    aws_prices_as_of: date
+    aws_prices_as_of: str
+    """The date of AWS's list prices."""

@@ -14,6 +14,7 @@ from rune.errors import (
     BudgetExhaustedError,
     InvalidRequestError,
     JobFinishedError,
+    JobNotFinishedError,
     JobNotFoundError,
     SigningKeyMissingError,
     StoreContendedError,
@@ -24,6 +25,7 @@ from rune.jobs import lifecycle
 from rune.jobs.admission import Admission
 from rune.jobs.metrics import Tallies, tally
 from rune.jobs.places import DEFAULT_TERMS, QueuePlace, RowChange, Terms
+from rune.jobs.receipts import Receipt, make_receipt, read_receipt
 from rune.jobs.record import ACTIVE, Callback, Job, Kind, Status
 from rune.jobs.releases import explain_hindrance
 from rune.jobs.store import (
@@ -351,6 +353,24 @@ class JobService:
         if stored is None or not self._is_visible(stored.job, caller.tenant):
             raise JobNotFoundError(job_id)
         return stored
+
+    def find_receipt(self, caller: Caller, job_id: str) -> tuple[Job, Receipt]:
+        """Return a job that has ended, with its receipt; of one that an earlier version ended, made from its row.
+
+        Raises
+        ------
+        JobNotFoundError
+            The tenant has no such job.
+        JobNotFinishedError
+            It has not ended.
+        RateLimitedError
+            The caller's address is blocked.
+        """
+        job = self.find(caller, job_id, lambda _job: False).job
+        if job.is_active:
+            raise JobNotFinishedError(job_id, self.seconds_until_news(job) or 1)
+        stored = self._store.read_receipt(job.job_id)
+        return job, make_receipt(job, ()) if stored is None else read_receipt(stored)
 
     def find_many(self, caller: Caller, job_ids: Sequence[str]) -> tuple[StoredJob, ...]:
         """Return up to 40 different jobs and their results, in the order of their ids, from one read.
