@@ -19,6 +19,7 @@ from rune.rentals.instance import Listing
 from rune.rentals.lifecycle import reservation_change_micro_usd
 from rune.rentals.public_events import keep_events_until, rental_event
 from rune.rentals.record import Rental
+from rune.rentals.settlement import budget_changes
 from rune.rentals.store import (
     MAX_CLOCK_ERROR,
     EndedPage,
@@ -29,6 +30,7 @@ from rune.rentals.store import (
     RentalStore,
 )
 from rune.storage.change import Change, allows, apply
+from tests.memory_budget_store import MemoryBudgetStore
 from tests.memory_outbox import MemoryOutbox
 from tests.rental_builders import DEPLOYMENT_ID
 
@@ -46,9 +48,17 @@ class MemoryRentalStore(RentalStore):
         Of guarded machines' servers, by rental id.
     credit
         What the living have reserved of the account's credit.
+    budgets
+        What is free, reserved and spent.
     """
 
-    def __init__(self, *rentals: Rental, outbox: MemoryOutbox | None = None) -> None:
+    def __init__(
+        self,
+        *rentals: Rental,
+        outbox: MemoryOutbox | None = None,
+        budgets: MemoryBudgetStore | None = None,
+    ) -> None:
+        self.budgets = budgets or MemoryBudgetStore()
         self.rentals: dict[str, Rental] = {rental.rental_id: rental for rental in rentals}
         self.outbox = outbox or MemoryOutbox()
         self.keys: dict[str, str] = {}
@@ -92,6 +102,7 @@ class MemoryRentalStore(RentalStore):
         if found is None or not allows(change, found):
             return RentalRefused(found)
         self.rentals[rental.rental_id] = written = apply(change, found)
+        self.budgets.write_all(budget_changes(found, change))
         self._reserve(reservation_change_micro_usd(found, change))
         event = rental_event(found, change)
         if event is not None:

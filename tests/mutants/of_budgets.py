@@ -1,6 +1,6 @@
 """Mutants of budgets: what is reserved, settled and limited."""
 
-from tests.mutants.mutant import JOBS, SERVICES, Mutant
+from tests.mutants.mutant import AWS, JOBS, RENTALS, SERVICES, Mutant
 
 BUDGETS = "shared/rune/money/budgets.py"
 CLOSING = JOBS + "closing.py"
@@ -8,6 +8,7 @@ JOB_SERVICE = SERVICES + "jobs.py"
 SETTLEMENT = JOBS + "settlement.py"
 
 BUDGET_TESTS = ("tests/unit/money/test_budgets.py",)
+RENTAL_TESTS = ("tests/unit/rentals/test_settlement.py",)
 SUBMIT_TESTS = ("tests/unit/services/test_submit_budgets.py",)
 SETTLEMENT_TESTS = ("tests/unit/jobs/test_settlement.py",)
 
@@ -43,6 +44,38 @@ MUTANTS = (
         "pass",
         "What ended jobs have reserved would never be free again.",
         SETTLEMENT_TESTS,
+    ),
+    Mutant(
+        "kept machine without a reservation",
+        RENTALS + "lifecycle.py",
+        'lowered["budget_micro_usd"] = max(0, min(may_cost, left_micro_usd or 0))',
+        'lowered["budget_micro_usd"] = 0',
+        "What a kept machine may still cost would be given to other jobs.",
+        RENTAL_TESTS,
+    ),
+    Mutant(
+        "end of a kept machine books all of it",
+        RENTALS + "settlement.py",
+        "spent_micro_usd = (after.booked_micro_usd or 0) - rental.booked_micro_usd",
+        "spent_micro_usd = after.booked_micro_usd or 0",
+        "What its job has booked would count twice.",
+        RENTAL_TESTS,
+    ),
+    Mutant(
+        "kept machine keeps its reservation",
+        RENTALS + "lifecycle.py",
+        'sets |= {"booked_micro_usd": cost, "budget_micro_usd": 0}',
+        'sets |= {"booked_micro_usd": cost}',
+        "What ended machines have reserved would never be free again.",
+        RENTAL_TESTS,
+    ),
+    Mutant(
+        "rental's writes leave the budgets alone",
+        AWS + "rental_store.py",
+        "*budget_writes(self._table, budget_changes(rental, change)),",
+        "",
+        "Kept machines would be in no budget.",
+        ("tests/functional/aws/test_budget_store.py",),
     ),
     Mutant(
         "exhausted budget refuses a replay",

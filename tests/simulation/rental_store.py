@@ -59,7 +59,7 @@ class WatchedRentalStore(MemoryRentalStore):
     counts_credit = True
 
     def __init__(self, world: World, account: Account, unguarded: Collection[Guard]) -> None:
-        super().__init__(outbox=world.table.outbox)
+        super().__init__(outbox=world.table.outbox, budgets=world.table.budgets)
         self._world = world
         self._account = account
         self._unguarded = unguarded

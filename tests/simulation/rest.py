@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from math import ceil
 from typing import TYPE_CHECKING
 
 from rune.amounts import MICRO_USD_PER_USD
@@ -66,16 +68,22 @@ def _check_budgets(world: World) -> None:
         free, reserved, spent = balance.free_micro_usd, balance.reserved_micro_usd, balance.spent_micro_usd
         if free + reserved + spent != balance.limit_micro_usd:
             world.violate(f"{window.tenant} {window.name}: {free} + {reserved} + {spent} is not the limit")
-        if reserved:
-            world.violate(f"{window.tenant} {window.name}: {reserved} are reserved, and all has ended")
-    booked: Counter[Window] = Counter()
-    for job in world.table.jobs.values():
-        cost = job.cost_micro_usd - (job.shared_micro_usd or 0)
-        booked.update(dict.fromkeys(windows_of(job.tenant, job.created_at), cost))
-    for window, cost in booked.items():
-        spent = world.table.budgets.balance_of(window).spent_micro_usd
-        if spent != cost:
-            world.violate(f"{window.tenant} {window.name}: {spent} are spent, and {cost} were")
+    rentals = [] if world.account is None else [*world.account.rental_store.rentals.values()]
+    kept: Counter[Window] = Counter()
+    for rental in rentals:
+        if rental.budget_at is None:
+            continue
+        windows = windows_of(rental.tenant, rental.budget_at)
+        if rental.is_alive:
+            kept.update(dict.fromkeys(windows, rental.budget_micro_usd))
+        elif rental.budget_micro_usd:
+            world.violate(f"{rental.rental_id} has ended, and {rental.budget_micro_usd} are reserved for it")
+    for window, balance in world.table.budgets.balances.items():
+        if balance.reserved_micro_usd != kept[window]:
+            world.violate(
+                f"{window.tenant} {window.name}: {balance.reserved_micro_usd} are reserved, and {kept[window]} "
+                "for what is kept"
+            )
 
 
 def _check_places(world: World) -> None:
@@ -137,6 +145,30 @@ def check_money(world: World, account: Account) -> None:
         if bill > job.cost_micro_usd + slack:
             world.violate(f"{job.job_id} cost {bill:.0f} micro USD and says {job.cost_micro_usd}")
     _check_total(world, account)
+    _check_spent(world, account, billed)
+
+
+def _check_spent(world: World, account: Account, billed: Mapping[str, Decimal]) -> None:
+    """Look at what the budgets call spent: it covers what ended machines were charged, and counts nothing twice."""
+    if account.rental_store.strays:
+        return  # a machine of a worker that stood still until its job had ended is in no job's cost
+    charged: Counter[Window] = Counter()
+    written: Counter[Window] = Counter()
+    slack: Counter[Window] = Counter()
+    for rental in account.rental_store.rentals.values():
+        if rental.budget_at is None:
+            continue
+        windows = windows_of(rental.tenant, rental.budget_at)
+        slack.update(dict.fromkeys(windows, _slack_micro_usd(world, rental)))
+        written.update(dict.fromkeys(windows, written_micro_usd(world, rental)))
+        if not rental.is_alive:
+            charged.update(dict.fromkeys(windows, ceil(billed[rental.rental_id])))
+    for window, balance in world.table.budgets.balances.items():
+        spent = balance.spent_micro_usd
+        if spent < charged[window] - slack[window]:
+            world.violate(f"{window.tenant} {window.name}: {spent} spent, and {charged[window]} charged")
+        if spent > written[window] + slack[window]:
+            world.violate(f"{window.tenant} {window.name}: {spent} spent, and {written[window]} written")
 
 
 def bill_micro_usd(account: Account, rental: Rental) -> Decimal:

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, override
 
+from rune.aws.budget_store import budget_writes
 from rune.aws.credit_store import read_credit, reserve
 from rune.aws.dynamodb_rows import TTL_FIELD, attribute, from_row, to_expression, to_row
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
@@ -35,6 +36,7 @@ from rune.events.record import PublicEvent
 from rune.rentals.lifecycle import reservation_change_micro_usd
 from rune.rentals.public_events import keep_events_until, rental_event
 from rune.rentals.record import Rental, make_rental_id, parse_rental_id
+from rune.rentals.settlement import budget_changes
 from rune.rentals.store import EndedPage, RentalRefused, RentalStore
 from rune.storage.change import Change, Value, apply
 
@@ -136,6 +138,7 @@ class DynamoRentalStore(RentalStore):
                     *self._line_writes(rental, change),
                     *events,
                     *([reserve(self._table, reserved)] if reserved else []),
+                    *budget_writes(self._table, budget_changes(rental, change)),
                 ]
             )
         except ConditionFailedError as error:

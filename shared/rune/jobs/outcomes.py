@@ -32,6 +32,12 @@ class Spending:
     cost_micro_usd: int | None = None
     borrowed_micro_usd: int | None = None
     cost_cap_at: datetime | None = None
+    shared_micro_usd: int | None = None
+
+    @property
+    def paid_micro_usd(self) -> int:
+        """What the job itself pays of its cost."""
+        return (self.cost_micro_usd or 0) - (self.shared_micro_usd or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -440,6 +440,7 @@ def _spent(spending: Spending) -> dict[str, Value]:
         "cost_micro_usd": spending.cost_micro_usd,
         "borrowed_micro_usd": spending.borrowed_micro_usd,
         "cost_cap_at": spending.cost_cap_at,
+        "shared_micro_usd": spending.shared_micro_usd,
     }
     return {name: value for name, value in known.items() if value is not None}
 

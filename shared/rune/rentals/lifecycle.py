@@ -9,7 +9,8 @@ write is due. A write that changes the state requires the version, by which the 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rune.rentals.bills import cost_micro_usd
+from rune.rentals.bills import cost_micro_usd, cost_so_far_micro_usd
+from rune.rentals.cost_cap import most_cost_micro_usd
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change, Is, IsOneOf, Value, make_change
 
@@ -204,16 +205,29 @@ def _model_of_its_job(rental: Rental, model: str) -> dict[str, Value]:
     return {} if rental.is_borrowed else {"model": model}
 
 
-def keep(rental: Rental, until: datetime, now: datetime, paid_until: datetime | None = None) -> Change:
+def keep(
+    rental: Rental,
+    until: datetime,
+    now: datetime,
+    paid_until: datetime | None = None,
+    left_micro_usd: int | None = None,
+) -> Change:
     """Return the write that leaves the machine alive without a job, until a moment or its ceiling.
 
     Parameters
     ----------
     paid_until
         For how long its job's money lasts, to which the ceiling comes down; None where that has no end.
+    left_micro_usd
+        What is left of the money that the budgets hold for its job: so much may be reserved for the machine.
     """
     ceiling_at = rental.ceiling_at if paid_until is None else min(rental.ceiling_at, paid_until)
     lowered: dict[str, Value] = {} if paid_until is None else {"ceiling_at": ceiling_at}
+    if rental.budget_at is not None:
+        booked = cost_so_far_micro_usd(rental, now)
+        may_cost = most_cost_micro_usd(rental, ceiling_at + RELEASE_MARGIN) - booked
+        lowered["of_job_micro_usd"] = lowered["booked_micro_usd"] = booked
+        lowered["budget_micro_usd"] = max(0, min(may_cost, left_micro_usd or 0))
     return make_change(
         "keep",
         now,
@@ -360,6 +374,9 @@ def reopen(rental: Rental, contract_id: int, now: datetime) -> Change:
             "absent_at": None,
             "expires_at": None,
             "cost_micro_usd": None,
+            # Its job's end books what was known when it was proven gone first.
+            **({"of_job_micro_usd": rental.cost_micro_usd} if rental.of_job_micro_usd is None else {}),
+            "booked_micro_usd": rental.cost_micro_usd,
             **_ended(EndReason.ORPHANED, None),
         },
     )
@@ -384,14 +401,17 @@ def prove_release(
     reason
         For a rental of which no release was asked.
     """
+    cost = cost_micro_usd(rental, rental.absent_at or max(gone_at, now))
     sets: dict[str, Value] = {
         "state": RentalState.RELEASED,
         "released_at": gone_at,
-        "cost_micro_usd": cost_micro_usd(rental, rental.absent_at or max(gone_at, now)),
+        "cost_micro_usd": cost,
         "due_at": None,
         "holder": None,
         "expires_at": (now + REMEMBERED).replace(microsecond=0),
     }
+    if rental.booked_micro_usd is not None:
+        sets |= {"booked_micro_usd": cost, "budget_micro_usd": 0}
     if reason is not None:
         sets.update(_ended(reason, detail))
     return make_change(

@@ -163,6 +163,15 @@ class Rental:
         What of the account's credit is reserved for it as long as it is alive.
     is_credit_short
         Whether that is less than it might cost. Then the reservation ends its job, as a cap does.
+    budget_at
+        When the job was accepted for which it was rented: it is booked to the budgets of that day and month. None
+        where nothing is reserved for that job.
+    budget_micro_usd
+        What the budgets hold reserved for it while it is kept.
+    of_job_micro_usd
+        What of its cost its job's end books; None where that is all of it.
+    booked_micro_usd
+        That, and what its own end has booked.
     mbit_per_second
         How fast it downloads: as its offer states, or more where it was seen to be faster. None where a version
         without it has written.
@@ -236,6 +245,10 @@ class Rental:
     model_bytes: int = 0
     reserved_micro_usd: int = 0
     is_credit_short: bool = False
+    budget_at: datetime | None = None
+    budget_micro_usd: int = 0
+    of_job_micro_usd: int | None = None
+    booked_micro_usd: int | None = None
     mbit_per_second: int | None = None
     account_id: int | None = None
     contract_id: int | None = None

@@ -10,16 +10,21 @@ import pytest
 
 from rune.aws.budget_store import DynamoBudgetStore, budget_key
 from rune.aws.dynamodb_rows import to_row
+from rune.aws.rental_store import DynamoRentalStore
 from rune.jobs import closing
 from rune.jobs.outcomes import Done
 from rune.jobs.places import RowChange
 from rune.jobs.store import CompanionsRefused, JobStore, Submission, Submitted
 from rune.jobs.transitions import make_transition
 from rune.money.budgets import Balance, Budgets, BudgetStore, Limits, Window, reserve, windows_of
+from rune.rentals import lifecycle
+from rune.rentals.record import EndReason, Rental
+from rune.storage.change import Change
 from tests.budget_builders import a_balance, adds_up
 from tests.builders import JOB_ID, NOW, TENANT, a_claimed_job, a_job, after, an_event
 from tests.cloud import TABLE
 from tests.memory_job_store import MemoryJobStore
+from tests.rental_builders import a_running_rental
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -157,3 +162,27 @@ def test_changed_limit_moves_what_is_free(
     assert submitted == Submitted(JOB_ID)
     assert {(each.limit_micro_usd, each.free_micro_usd) for each in found} == {(limit, limit - 60)}
     assert all(adds_up(each) for each in found)
+
+
+def test_machine_that_is_kept_reserves_and_books_in_the_writes_that_keep_and_end_it(cloud: Cloud) -> None:
+    rentals, budgets = DynamoRentalStore(cloud.dynamodb, TABLE), DynamoBudgetStore(cloud.dynamodb, TABLE)
+    rental = a_running_rental(tenant=TENANT, budget_at=NOW)
+    rentals.open(rental)
+
+    def write(rental: Rental, change: Change) -> Rental:
+        written = rentals.update(rental, change)
+        assert isinstance(written, Rental)
+        return written
+
+    kept = write(rental, lifecycle.keep(rental, after(3600), after(300), None, 7_000))
+    held = [each.balance for each in budgets.read(TENANT, NOW).all]
+    ending = write(kept, lifecycle.ask_release(kept, EndReason.EXPIRED, after(3600)))
+    gone = write(ending, lifecycle.prove_release(ending, after(3605), after(3606)))
+    settled = [each.balance for each in budgets.read(TENANT, NOW).all]
+
+    spent = (gone.cost_micro_usd or 0) - (kept.booked_micro_usd or 0)
+    assert spent > 0
+    assert {(each.reserved_micro_usd, each.spent_micro_usd) for each in held} == {(7_000, 0)}
+    assert {(each.reserved_micro_usd, each.spent_micro_usd) for each in settled} == {(0, spent)}
+    assert not isinstance(rentals.update(ending, lifecycle.prove_release(ending, after(1), after(2))), Rental)
+    assert [each.balance for each in budgets.read(TENANT, NOW).all] == settled

@@ -32,6 +32,7 @@ from rune.rentals.paced_provider import PacedProvider, ThrottledError
 from rune.rentals.proof import choose_listing_start
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.settings import RentalSettings
+from rune.rentals.settlement import shared_micro_usd
 from rune.rentals.store import Decide, RentalStore, update_rental
 from rune.storage.change import Change
 from rune.tenants.settings import TenantSource
@@ -170,7 +171,19 @@ class RentalDependencies:
             cost_cap_at = None if left is None else stop_at(held.prices, left, now)
         # What was told never falls: two workers' clocks may be seconds apart.
         total = max(own + borrowed, job.cost_micro_usd)
-        return Spending(rental.rental_id if rental else None, total, before or None, cost_cap_at)
+        shared = borrowed + sum(
+            shared_micro_usd(each, cost_of_attempt(each, now))
+            for each in attempts
+            if each.job_id == job.job_id
+        )
+        is_booked = job.reserved_micro_usd is not None and (shared or job.shared_micro_usd is not None)
+        return Spending(
+            rental.rental_id if rental else None,
+            total,
+            before or None,
+            cost_cap_at,
+            shared if is_booked else None,
+        )
 
 
 def rising_cost(spent_micro_usd: int, rental: Rental, since: datetime) -> Callable[[datetime], int]:
@@ -214,10 +227,13 @@ def left_micro_usd(
 
 def sum_attempts(attempts: tuple[Rental, ...], job_id: str, now: datetime) -> int:
     """Return what a job's own rentals cost it, in millionths of a dollar."""
-    return sum(
+    return sum(cost_of_attempt(rental, now) for rental in attempts if rental.job_id == job_id)
+
+
+def cost_of_attempt(rental: Rental, now: datetime) -> int:
+    """Return what one of a job's own rentals costs it, in millionths of a dollar."""
+    return (
         rental.cost_micro_usd if rental.cost_micro_usd is not None else cost_of_holder_micro_usd(rental, now)
-        for rental in attempts
-        if rental.job_id == job_id
     )
 
 

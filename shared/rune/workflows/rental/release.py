@@ -94,8 +94,14 @@ class ReleaseStep:
             return self._released(context, borrowed=used) if is_returned else self._again(job, rental, 1)
         if self._is_to_be_kept(context, rental):
             until = now + timedelta(seconds=read_request(context).keep_seconds)
-            paid_until = dependencies.spending(job, rental).cost_cap_at
-            is_kept = self._let_go(rental, job, lambda found: lifecycle.keep(found, until, now, paid_until))
+            spending = dependencies.spending(job, rental)
+            reserved = job.reserved_micro_usd
+            left_micro_usd = None if reserved is None else reserved - spending.paid_micro_usd
+
+            def keep(found: Rental) -> Change:
+                return lifecycle.keep(found, until, now, spending.cost_cap_at, left_micro_usd)
+
+            is_kept = self._let_go(rental, job, keep)
             return self._released(context) if is_kept else self._again(job, rental, 1)
         try:
             left, delay_seconds = await self._destroy(rental)

@@ -233,6 +233,7 @@ class RentStep:
             reserved_micro_usd=reservation.micro_usd,
             is_credit_short=reservation.is_short,
             is_guarded=is_guarded,
+            budget_at=None if job.reserved_micro_usd is None else job.created_at,
         )
         if not self._dependencies.rental_store.open(rental, account.credit_micro_usd, key=key):
             return Next(step_after(context, Fact.ORDER_UNANSWERED))

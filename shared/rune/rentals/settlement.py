@@ -1,0 +1,44 @@
+"""What the budgets have to do with a rental: of a machine that outlives its job, or comes back after it.
+
+A job's end books what its machines have cost. A machine that is kept costs more after that. So the write that keeps
+it reserves what it may still cost, and notes how much of its cost the job's end books; the write that proves its
+end books the rest. Where a process dies between the two writes, too much is reserved, and never too little.
+"""
+
+from rune.money.budgets import BudgetChange, book
+from rune.rentals.record import Rental
+from rune.storage.change import Change, apply
+
+
+def budget_changes(rental: Rental, change: Change) -> tuple[BudgetChange, ...]:
+    """Return the writes of the budgets that belong to a write of a rental; they have no requirements.
+
+    Parameters
+    ----------
+    rental
+        The row that the change was decided on. The changes that matter here require its version.
+    """
+    if rental.budget_at is None:
+        return ()
+    after = apply(change, rental)
+    spent_micro_usd = 0
+    if rental.is_alive and not after.is_alive and rental.booked_micro_usd is not None:
+        spent_micro_usd = (after.booked_micro_usd or 0) - rental.booked_micro_usd
+    return book(
+        rental.tenant,
+        rental.budget_at,
+        after.updated_at,
+        freed_micro_usd=rental.budget_micro_usd - after.budget_micro_usd,
+        spent_micro_usd=spent_micro_usd,
+    )
+
+
+def shared_micro_usd(rental: Rental, told_micro_usd: int) -> int:
+    """Return the part of what its own job says a rental has cost that the rental's end books, and not the job's.
+
+    Parameters
+    ----------
+    told_micro_usd
+        What of the rental's cost is in the job's.
+    """
+    return 0 if rental.of_job_micro_usd is None else told_micro_usd - rental.of_job_micro_usd
