@@ -94,6 +94,11 @@ def check_budgets(world: World) -> None:
         if job.is_active:
             windows = windows_of(job.tenant, job.created_at)
             reserved.update(dict.fromkeys(windows, job.reserved_micro_usd or 0))
+    kept: Counter[Window] = Counter()
+    for rental in world.account.rental_store.rentals.values() if world.account else ():
+        if rental.is_alive and rental.budget_at is not None:
+            windows = windows_of(rental.tenant, rental.budget_at)
+            kept.update(dict.fromkeys(windows, rental.budget_micro_usd))
     for window, balance in world.table.budgets.balances.items():
         free, held, spent = balance.free_micro_usd, balance.reserved_micro_usd, balance.spent_micro_usd
         if free + held + spent != balance.limit_micro_usd:
@@ -102,7 +107,8 @@ def check_budgets(world: World) -> None:
             world.violate(
                 f"{window.tenant} {window.name}: {held} are reserved, and jobs need {reserved[window]}"
             )
-        if free < 0:
+        # A kept machine's part is reserved before its job's end gives back the same money.
+        if free < -kept[window]:
             world.violate(
                 f"{window.tenant} {window.name}: {-free} more are spent or reserved than there may be"
             )
