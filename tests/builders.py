@@ -15,6 +15,7 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import DueClass, Event, Failure, Job, Kind, Status, StepMessage, StepName
 from rune.jobs.step import StepContext
 from rune.jobs.store import StepQueue
+from rune.jobs.tokens import TokenAccount
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 """The time of tests; builders' jobs were posted then."""
@@ -134,7 +135,8 @@ def a_send(**overrides: object) -> Send:
 def a_step_context(job: Job | None = None, request: Mapping[str, object] | None = None) -> StepContext:
     """Return the context of a step with ten minutes left."""
     document = a_benchmark_request() if request is None else request
-    return StepContext(job or a_claimed_job(), json.dumps(document), time_limit_seconds=600.0)
+    job = job or a_claimed_job()
+    return StepContext(job, json.dumps(document), time_limit_seconds=600.0, tokens=TokenAccount(job))
 
 
 def a_benchmark_request(**overrides: object) -> dict[str, object]:

@@ -61,6 +61,7 @@ RuneError
 │   ├── CreateLostError          it is unknown whether a machine was made
 │   ├── ProviderRefusedError     any other 4xx
 │   └── ProviderFailedError      5xx, no connection, or an unreadable answer
+├── CostCapReachedError          the job's cap does not leave enough for the next call
 ├── StoreUnavailableError        the table or the bucket cannot be reached now
 │   ├── StoreRefusedError        it refuses the call, and would refuse it again
 │   ├── StoreContendedError      others write the same rows all the time
@@ -476,9 +477,16 @@ class AddressUnresolvedError(AddressError):
 
 
 class ModelServerError(RuneError):
-    """A model server answered badly, or not at all."""
+    """A model server answered badly, or not at all.
+
+    Attributes
+    ----------
+    may_be_billed
+        Whether a server that bills by the token may have billed the call. False where it refused to begin.
+    """
 
     code = "model_server_error"
+    may_be_billed: bool = True
 
 
 class ServerUnreachableError(ModelServerError):
@@ -690,6 +698,15 @@ class ProviderFailedError(RentalError):
 
     code = "provider_failed"
     retryable = True
+
+
+class CostCapReachedError(RuneError):
+    """The job's cap does not leave enough for the next call of a server that bills by the token."""
+
+    code = "cost_cap_reached"
+
+    def __init__(self) -> None:
+        super().__init__("The job would have cost more than its cap.")
 
 
 class StoreUnavailableError(RuneError):

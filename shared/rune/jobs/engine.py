@@ -154,7 +154,8 @@ class Engine:
             outcome = _outcome_when_not_understood(job, error)
         ended_seconds = self._clock.monotonic_seconds()
         duration_ms = round((ended_seconds - started_seconds) * 1000)
-        transition, held = make_transition(job, outcome, self._clock.now(), duration_ms), None
+        tokens = lease.tokens.to_commit_micro_usd
+        transition, held = make_transition(job, outcome, self._clock.now(), duration_ms, tokens), None
         # A job that is asked to stop is never held on to, so that write would be refused.
         may_go_on = job.cancel_requested_at is None and ended_seconds <= time.last_begin_seconds
         if may_go_on and self._goes_on(transition):
@@ -162,7 +163,7 @@ class Engine:
         if await self._commit_within(time.ends_seconds + COMMIT_SECONDS, job, transition, lease):
             log.info("turn.committed", extra={**_labels(job), "outcome": type(outcome).__name__})
             return held
-        if not self._commit_cancel(job, outcome, duration_ms):
+        if not self._commit_cancel(job, outcome, duration_ms, tokens):
             log.warning("turn.fenced_off", extra=_labels(job))
         return None
 
@@ -260,7 +261,7 @@ class Engine:
         if closing.ends(transition):
             self._admission.leave(apply(transition.change, job))
 
-    def _commit_cancel(self, job: Job, outcome: Outcome, duration_ms: int) -> bool:
+    def _commit_cancel(self, job: Job, outcome: Outcome, duration_ms: int, tokens: int | None = None) -> bool:
         """Cancel the job if its commit was refused because of a cancel request; return whether that was so.
 
         The other cause of a refusal is another worker that has claimed the turn since.
@@ -271,7 +272,8 @@ class Engine:
             return False
         # What the step did is told all the same: it may have rented a machine.
         cancelled = cut_off(found, outcome, duration_ms)
-        is_committed = self._commit(found, make_transition(found, cancelled, self._clock.now(), duration_ms))
+        transition = make_transition(found, cancelled, self._clock.now(), duration_ms, tokens)
+        is_committed = self._commit(found, transition)
         if is_committed:
             log.info("turn.committed", extra={**_labels(found), "outcome": Cancelled.__name__})
         return is_committed
@@ -328,6 +330,7 @@ class Engine:
 
     async def _run_step_of(self, context: StepContext, lease: Lease) -> Outcome:
         job = context.job
+        context.tokens = lease.tokens
         try:
             return await self._run_step(self._steps[job.step], context, lease)
         except TimeoutError:

@@ -14,13 +14,20 @@ from rune.jobs.outcomes import Cancelled, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import Progress, Step, StepContext
 from rune.jobs.store import JobStore, Refused
+from rune.jobs.tokens import TokenAccount
 
 LOOK_SECONDS = 2.0
 """Between two looks at a lease. A look reads the row, which costs a twentieth of a write, or renews the lease."""
 
 
 class Lease:
-    """A worker's hold on one turn."""
+    """A worker's hold on one turn.
+
+    Attributes
+    ----------
+    tokens
+        What the turn buys.
+    """
 
     def __init__(self, job: Job, store: JobStore, clock: Clock) -> None:
         self._job = job
@@ -29,6 +36,7 @@ class Lease:
         self._began_at = self._renewed_at = clock.now()
         self._held_until: datetime = job.lease_until or self._renewed_at
         self._progress: Progress = job.progress
+        self.tokens = TokenAccount(job, self._announce)
 
     def must_stop(self, context: StepContext) -> bool:
         """Look after the lease of a running step; return whether the step is to be interrupted.
@@ -75,7 +83,9 @@ class Lease:
             Another worker has the turn, or may have it because the store could not be reached in time.
         """
         self._progress = self._progress if progress is None else progress
-        change = lifecycle.renew(self._job, self._progress, self._clock.now(), cost_micro_usd)
+        change = lifecycle.renew(
+            self._job, self._progress, self._clock.now(), cost_micro_usd, self.tokens.spent_micro_usd
+        )
         try:
             renewed = self._store.update(self._job.job_id, change)
         except StoreUnavailableError:
@@ -89,6 +99,20 @@ class Lease:
         self._job = replace(self._job, due_at=renewed.due_at)
         self._held_until = renewed.lease_until or self._renewed_at
         return renewed.cancel_requested_at is not None
+
+    def _announce(self, bound_micro_usd: int) -> None:
+        """Write what the tokens of the job may have cost by the end of the turn.
+
+        Raises
+        ------
+        LeaseLostError
+            Another worker has the turn.
+        StoreUnavailableError
+            It could not be written.
+        """
+        change = lifecycle.announce_tokens(self._job, bound_micro_usd, self._clock.now())
+        if isinstance(self._store.update(self._job.job_id, change), Refused):
+            raise LeaseLostError("Another worker has taken the turn.")
 
 
 async def pause_with_jitter(longest_seconds: float) -> None:

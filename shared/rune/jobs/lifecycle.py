@@ -96,6 +96,7 @@ def accept(
     retention: timedelta,
     rents: bool = False,
     cap_micro_usd: int | None = None,
+    token_cap_micro_usd: int | None = None,
     reserved_micro_usd: int | None = None,
     warnings: tuple[str, ...] = (),
     calls_back: bool = False,
@@ -112,7 +113,9 @@ def accept(
     retention
         How long after `now` its rows are deleted, unless it may be active for longer.
     cap_micro_usd
-        What it may cost at most; None for a job that rents nothing.
+        What it may cost at most; None for a job that neither rents nor buys tokens.
+    token_cap_micro_usd
+        What tokens may cost of it, where it rents too.
     reserved_micro_usd
         What is reserved for it in the budgets; None where it can cost nothing.
     warnings
@@ -141,6 +144,7 @@ def accept(
         due_class=DueClass.WAIT,
         rents=rents,
         cap_micro_usd=cap_micro_usd,
+        token_cap_micro_usd=token_cap_micro_usd,
         reserved_micro_usd=reserved_micro_usd,
         warnings=warnings or None,
         calls_back=calls_back,
@@ -236,7 +240,13 @@ def is_own_claim(job: Job | None, seq: int, owner: str) -> bool:
     return job is not None and job.seq == seq and job.lease_owner == owner
 
 
-def renew(job: Job, progress: Mapping[str, int], now: datetime, cost_micro_usd: int | None = None) -> Change:
+def renew(
+    job: Job,
+    progress: Mapping[str, int],
+    now: datetime,
+    cost_micro_usd: int | None = None,
+    token_micro_usd: int = 0,
+) -> Change:
     """Return the write that extends the lease and shows progress.
 
     Parameters
@@ -245,11 +255,17 @@ def renew(job: Job, progress: Mapping[str, int], now: datetime, cost_micro_usd: 
         With `due_at` as this worker's last claim or renewal wrote it. It is written again only shortly before it
         comes: each new value moves the row in an index, which costs more than the row.
     cost_micro_usd
-        What the job has cost by now; None leaves what is known.
+        What the job has cost by now, tokens that this turn has bought left out; None leaves what is known.
+    token_micro_usd
+        What its tokens have cost by now.
     """
     sets: dict[str, Value] = {"lease_until": now + LEASE, "progress": dict(progress)}
-    if cost_micro_usd is not None and cost_micro_usd > job.cost_micro_usd:
-        sets["cost_micro_usd"] = cost_micro_usd
+    bought = max(0, token_micro_usd - (job.token_micro_usd or 0))
+    cost = max(job.cost_micro_usd, cost_micro_usd or 0) + bought
+    if cost > job.cost_micro_usd:
+        sets["cost_micro_usd"] = cost
+    if bought:
+        sets["token_micro_usd"] = token_micro_usd
     if job.due_at is None or job.due_at - now <= RENEWAL + DUE_MARGIN:
         sets |= _due(now + LEASE, _class_of_lease(is_releasing=job.is_releasing))
     return make_change(
@@ -258,6 +274,19 @@ def renew(job: Job, progress: Mapping[str, int], now: datetime, cost_micro_usd: 
         # The owner is unique to the claim and removed by the commit, so a late renewal is refused.
         requires=(Is("lease_owner", job.lease_owner or ""),),
         sets=sets,
+    )
+
+
+def announce_tokens(job: Job, bound_micro_usd: int, now: datetime) -> Change:
+    """Return the write that says up to what the job's tokens may have cost by the end of the turn.
+
+    It comes before they are bought, and is refused to a worker that has lost the turn, which then buys nothing.
+    """
+    return make_change(
+        "announce_tokens",
+        now,
+        requires=(Is("lease_owner", job.lease_owner or ""),),
+        sets={"token_bound_micro_usd": bound_micro_usd},
     )
 
 

@@ -85,7 +85,7 @@ def _of_end(job: Job, event: Event) -> _OfEnd:
     return {
         "started_at": job.started_at,
         "finished_at": event.recorded_at,
-        "cost_usd": job.cost_micro_usd / MICRO_USD_PER_USD if job.rents else None,
+        "cost_usd": job.cost_micro_usd / MICRO_USD_PER_USD if job.is_billed else None,
         "rental_id": job.rental_id,
         "rentals_url": f"/v1/rentals?job_id={job.job_id}" if job.rents else None,
     }

@@ -227,6 +227,11 @@ class Job:
         return self.cost_cap_at is not None and self.cost_cap_at < self.deadline_at
 
     @property
+    def is_billed(self) -> bool:
+        """Whether it may cost money, so that what it has cost is told."""
+        return self.rents or self.cap_micro_usd is not None or self.token_micro_usd is not None
+
+    @property
     def is_active(self) -> bool:
         """Whether it has not ended."""
         return self.status in ACTIVE

@@ -7,6 +7,7 @@ from typing import Any
 
 from rune.jobs.outcomes import Outcome
 from rune.jobs.record import Job
+from rune.jobs.tokens import TokenAccount
 
 
 def _no_draft() -> str | None:
@@ -37,6 +38,8 @@ class StepContext:
     cost_at
         Returns what the job has cost by a moment, in millionths of a dollar, while the step runs; None where that
         does not rise. The lease writes it with the progress.
+    tokens
+        Where a step that buys tokens notes what they cost. The engine gives each turn one.
     """
 
     job: Job
@@ -46,6 +49,7 @@ class StepContext:
     state_json: str | None = None
     progress: dict[str, int] = field(default_factory=dict)
     cost_at: Callable[[datetime], int] | None = field(default=None, compare=False)
+    tokens: TokenAccount | None = field(default=None, compare=False)
 
 
 type Step = Callable[[StepContext], Coroutine[Any, Any, Outcome]]

@@ -10,6 +10,7 @@ from rune.jobs.lifecycle import DISPATCH_GRACE, MAX_ATTEMPTS, Send, due_for_mess
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome, Released, Spending
 from rune.jobs.places import RowChange, ShareRow, count_given_up
 from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
+from rune.jobs.tokens import charged_micro_usd
 from rune.money.receipts import MachineUse
 from rune.storage.change import Change, Is, IsAbsentOrBefore, Requirement, Value, apply, make_change
 
@@ -72,7 +73,9 @@ def forced_outcome(job: Job, now: datetime) -> Outcome | None:
     return None
 
 
-def make_transition(job: Job, outcome: Outcome, now: datetime, duration_ms: int) -> Transition:
+def make_transition(
+    job: Job, outcome: Outcome, now: datetime, duration_ms: int, token_micro_usd: int | None = None
+) -> Transition:
     """Return what follows from the outcome of a claimed turn.
 
     Parameters
@@ -81,7 +84,31 @@ def make_transition(job: Job, outcome: Outcome, now: datetime, duration_ms: int)
         The hot item as the claim left it.
     duration_ms
         How long the step ran.
+    token_micro_usd
+        What the job's tokens have cost with this turn; None for a turn that has bought none. Then all that a lost
+        worker may have bought counts.
     """
+    transition = _follow(job, outcome, now, duration_ms)
+    if token_micro_usd is None and job.token_bound_micro_usd is None:
+        return transition
+    token_micro_usd = charged_micro_usd(job) if token_micro_usd is None else token_micro_usd
+    return replace(transition, change=_with_tokens(job, transition.change, token_micro_usd))
+
+
+def _with_tokens(job: Job, change: Change, token_micro_usd: int) -> Change:
+    """Return the write with what tokens have cost; what it sets as the job's cost is without those of this turn."""
+    bought = max(0, token_micro_usd - (job.token_micro_usd or 0))
+    set_cost = change.sets.get("cost_micro_usd")
+    without = max(set_cost if isinstance(set_cost, int) else 0, job.cost_micro_usd)
+    sets: dict[str, Value] = {
+        "cost_micro_usd": without + bought,
+        "token_micro_usd": (job.token_micro_usd or 0) + bought or None,
+        "token_bound_micro_usd": None,
+    }
+    return replace(change, sets={**change.sets, **sets})
+
+
+def _follow(job: Job, outcome: Outcome, now: datetime, duration_ms: int) -> Transition:
     match outcome:
         case Again():
             return _repeat(job, outcome, now)

@@ -64,6 +64,15 @@ RENEW = Guarded(
         ("lease_owner", a_claimed_job(lease_owner=None)),
     ),
 )
+ANNOUNCE_TOKENS = Guarded(
+    "announce_tokens",
+    lifecycle.announce_tokens(a_claimed_job(), 5_000, after(20)),
+    a_claimed_job(),
+    (
+        ("lease_owner", a_claimed_job(lease_owner="worker-2")),
+        ("lease_owner", a_claimed_job(lease_owner=None)),
+    ),
+)
 REQUEST_CANCEL = Guarded(
     "request_cancel",
     lifecycle.request_cancel(a_waiting_job(), NOW),
@@ -179,6 +188,7 @@ GUARDED = (
     FIRST_CLAIM,
     CLAIM,
     RENEW,
+    ANNOUNCE_TOKENS,
     REQUEST_CANCEL,
     REDISPATCH,
     PUT_OFF,
