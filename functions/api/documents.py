@@ -116,7 +116,7 @@ def from_cursor(cursor: str) -> str:
 
 
 def _cost_usd(job: Job) -> float | None:
-    if not job.rents:
+    if not job.is_billed:
         return None
     return job.cost_micro_usd / MICRO_USD_PER_USD
 

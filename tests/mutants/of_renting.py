@@ -497,9 +497,17 @@ ENDS = (
         RELEASE_TESTS,
     ),
     Mutant(
+        "machine takes the tokens' money",
+        DEPENDENCIES,
+        "- borrowed_micro_usd - tokens",
+        "- borrowed_micro_usd",
+        "A judge on Bedrock would find the job's cap used up by its machine.",
+        ("tests/unit/workflows/test_token_meter.py",),
+    ),
+    Mutant(
         "bill without what was borrowed before",
         DEPENDENCIES,
-        "before = borrowed = max(before, job.cost_micro_usd - own)",
+        "before = borrowed = max(before, job.cost_micro_usd - own - tokens)",
         "pass",
         "What a borrowed machine cost would be missing from the bill.",
         (*RELEASE_TESTS, *BOOT_TESTS, *RENT_TESTS, *KEPT_TESTS),

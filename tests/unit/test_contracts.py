@@ -236,6 +236,7 @@ def test_agents_request_has_the_defaults_that_clients_count_on() -> None:
         "max_runtime_seconds": None,
         "callback_url": None,
         "dry_run": False,
+        "max_cost_usd": None,
     }
 
 

@@ -17,7 +17,7 @@ from rune.bench.tasks import Task
 from rune.bench.token_bounds import PROSE_BYTES_PER_TOKEN
 from rune.bench.token_estimates import with_estimates
 from rune.clock import SystemClock, to_epoch_ms
-from rune.errors import RuneError, ServerOverloadedError
+from rune.errors import CostCapReachedError, RuneError, ServerOverloadedError
 from rune.llm.protocol import Generation, ModelServer, Stamps
 
 MAX_CHUNKS = 2_000_000
@@ -93,6 +93,8 @@ class LoadRunner:
         self._breaker = CircuitBreaker()
         self._outcomes: list[_Outcome] = []
         self._chunk_count = 0
+        self._under_way = 0
+        self._is_over = False
         self._limit: asyncio.Timeout | None = None
         self._started_ns = 0
         self.started_at_ms = 0
@@ -101,7 +103,7 @@ class LoadRunner:
     async def run(self, deadline: float) -> None:
         """Put the point's load on the server until all is asked, or until `deadline` on the loop's clock.
 
-        It also ends with `MAX_CHUNKS`.
+        It also ends with `MAX_CHUNKS`, and where the job's cap leaves no more for a request.
 
         Raises
         ------
@@ -164,13 +166,21 @@ class LoadRunner:
 
         try:
             async with slots or nullcontext():
-                if not await self._wait_to_send():
+                if not await self._wait_to_send() or self._is_over:
                     return
                 request = self._task.chat(self._prompt(number), self._request_timeout_seconds)
                 asked.sent_ns = asked.ready_ns = time.monotonic_ns()
-                answer = await self._server.chat(request, count_chunk)
+                self._under_way += 1
+                try:
+                    answer = await self._server.chat(request, count_chunk)
+                finally:
+                    self._under_way -= 1
                 self._breaker.close()
                 self._end(asked, "completed", generation=answer)
+        except CostCapReachedError:
+            # It was not sent, so it is in no number. Those under way are paid for, and end the point.
+            self._is_over = True
+            self._end_if_over()
         except RuneError as error:
             if isinstance(error, ServerOverloadedError):
                 self._breaker.open(error.retry_after_seconds)
@@ -178,7 +188,8 @@ class LoadRunner:
             self.first_errors.setdefault(error.code, error.with_traceback(None))
             self._end(asked, "failed", error_code=error.code)
         except asyncio.CancelledError:
-            self._end(asked, "cut_off")
+            if asked.sent_ns is not None or not self._is_over:
+                self._end(asked, "cut_off")
             raise
 
     async def _wait_to_send(self) -> bool:
@@ -221,11 +232,21 @@ class LoadRunner:
             )
         )
         self._on_progress(len(self._outcomes), self._chunk_count)
+        self._end_if_over()
+
+    def _end_if_over(self) -> None:
+        """End the load once the job's cap has refused a request and no other is under way."""
+        if self._is_over and not self._under_way:
+            self._end_now()
+
+    def _end_now(self) -> None:
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     def _count_chunk(self) -> None:
         self._chunk_count += 1
-        if self._chunk_count == MAX_CHUNKS and self._limit is not None and not self._limit.expired():
-            self._limit.reschedule(asyncio.get_running_loop().time())
+        if self._chunk_count == MAX_CHUNKS:
+            self._end_now()
         self._on_progress(len(self._outcomes), self._chunk_count)
 
     def _prompt(self, number: int) -> str:

@@ -11,6 +11,9 @@ import string
 CHAT_FRAME_TOKENS = 128
 """Of one request, for what a chat template puts around its messages."""
 
+UNLIMITED_ANSWER_TOKENS = 65_536
+"""Of one answer without a limit: about the most that a model on Bedrock writes (model cards, November 2026)."""
+
 PROSE_BYTES_PER_TOKEN = 4.0
 """About the least of prose in any language that a tokenizer was trained on, Chinese and Japanese apart."""
 

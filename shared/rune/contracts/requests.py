@@ -72,8 +72,8 @@ class RentalChoice(Document):
     boot_timeout_seconds: int = Field(360, ge=60, le=1800)
     """Longest time that a rented machine may take to boot, in seconds; then another one is tried."""
     max_cost_usd: float | None = Field(None, gt=0, le=LARGEST_COST_USD)
-    """Most that the job may cost, in USD: machines, traffic, and the time for which one is kept. Then it stops with
-    what it has. Null takes your tenant's or the deployment's limit."""
+    """Most that the job may cost, in USD: machines, traffic, the time for which one is kept, and tokens of Amazon
+    Bedrock. Then it stops with what it has. Null takes your tenant's or the deployment's limit."""
     keep_seconds: int = Field(3600, ge=60, le=604_800)
     """How long a machine that is kept stays, in seconds from the job's end; your tenant has a ceiling."""
 
@@ -224,6 +224,9 @@ class AgenticAgentRequest(Question):
 
     agent: str = Field("ask", min_length=1, max_length=64)
     """Which agent: `ask` puts the question to the model, `holmes` to a HolmesGPT server of the tenant's."""
+    max_cost_usd: float | None = Field(None, gt=0, le=LARGEST_COST_USD)
+    """Most that the job may cost, in USD: tokens of Amazon Bedrock. Null takes your tenant's or the deployment's
+    limit."""
 
 
 class LlmInstanceRequest(BackendChoice, RentalChoice):

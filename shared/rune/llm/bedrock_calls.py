@@ -49,6 +49,10 @@ _READ_TIMEOUT_STEP_SECONDS = 30
 _MAX_RETRY_AFTER_SECONDS = 3600
 _NS_PER_SECOND = 1_000_000_000
 
+_REFUSED_STATUSES = frozenset({400, 401, 403, 404, 429, 503})
+"""Of calls that Bedrock did not begin to answer. After 408, 424 and 500 a model may have worked
+(https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html#API_runtime_ConverseStream_Errors)."""
+
 type TakeChunk = Callable[[Mapping[str, object], int], None]
 """Takes a chunk, which AWS calls an event, and when its last byte arrived."""
 
@@ -321,10 +325,10 @@ def _rune_errors(model: str | None = None) -> Iterator[None]:
 
 
 def _from_sdk_error(error: Exception) -> ModelServerError:
-    for kinds, make in _ERRORS:
-        if isinstance(error, kinds):
-            return make()
-    return ServerUnreachableError("Bedrock could not be called.")
+    made = (make() for kinds, make in _ERRORS if isinstance(error, kinds))
+    failure: ModelServerError = next(made, None) or ServerUnreachableError("Bedrock could not be called.")
+    failure.may_be_billed = not isinstance(error, _NEVER_SENT)
+    return failure
 
 
 def _from_client_error(error: aws.ClientError, model: str | None) -> ModelServerError:
@@ -333,17 +337,26 @@ def _from_client_error(error: aws.ClientError, model: str | None) -> ModelServer
     is_in_stream = isinstance(error, aws.EventStreamError)
     retry_after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
     context = FailureContext(model, _read_seconds(retry_after))
-    return describe_bedrock_failure(
-        told.get("Code", ""),
-        told.get("Message", ""),
-        None if is_in_stream else metadata.get("HTTPStatusCode", 500),
-        context,
-    )
+    status = None if is_in_stream else metadata.get("HTTPStatusCode", 500)
+    failure = describe_bedrock_failure(told.get("Code", ""), told.get("Message", ""), status, context)
+    failure.may_be_billed = status not in _REFUSED_STATUSES
+    return failure
 
 
 def _read_seconds(text: str) -> int | None:
     return min(int(text[:9]), _MAX_RETRY_AFTER_SECONDS) if text.isascii() and text.isdigit() else None
 
+
+_NEVER_SENT = (
+    aws.NoCredentialsError,
+    aws.PartialCredentialsError,
+    aws.CredentialRetrievalError,
+    aws.ParamValidationError,
+    aws.EndpointConnectionError,
+    aws.ConnectTimeoutError,
+    aws.ProxyConnectionError,
+    aws.SSLError,
+)
 
 _ERRORS: tuple[tuple[tuple[type[Exception], ...], Callable[[], ModelServerError]], ...] = (
     (

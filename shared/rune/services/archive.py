@@ -90,7 +90,7 @@ def archived_job(job: Job, request_json: str, result_json: str | None) -> Archiv
         phases_ms=dict(job.phases_ms),
         rents=job.rents,
         rental_id=job.rental_id,
-        cost_usd=job.cost_micro_usd * _MILLIONTH if job.rents else None,
+        cost_usd=job.cost_micro_usd * _MILLIONTH if job.is_billed else None,
         error=failure.sentence if failure else None,
         error_code=failure.code if failure else None,
         error_stage=failure.stage.value if failure else None,

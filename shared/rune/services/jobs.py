@@ -1,6 +1,7 @@
 """Jobs for their callers: submit, find, list, cancel."""
 
 import hashlib
+import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,9 @@ of the day, or another limit."""
 
 _CANCEL_TRIES = 3
 """Of a cancel while the job changes its state."""
+
+_MICRO_USD_PER_STEP = 100
+"""How exactly an amount is told to a person."""
 
 LISTED_AT_ONCE = 100
 """Most jobs of one round of two calls. One batch read holds as many."""
@@ -147,16 +151,25 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The time and money that a job may take; None for the money of a job that rents nothing."""
+    """The time and money that a job may take.
+
+    Attributes
+    ----------
+    cap_micro_usd
+        None for a job that neither rents nor buys tokens.
+    token_cap_micro_usd
+        What tokens may cost of it, for a job that rents too.
+    """
 
     queue_timeout: timedelta
     max_runtime: timedelta
     cap_micro_usd: int | None
+    token_cap_micro_usd: int | None = None
 
     @property
     def reserved_micro_usd(self) -> int | None:
         """What is reserved for it in the budgets; None where it can cost nothing."""
-        return self.cap_micro_usd
+        return self.cap_micro_usd or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +252,7 @@ class JobService:
             rents=admitted.rents,
             cap_micro_usd=granted.cap_micro_usd,
             reserved_micro_usd=granted.reserved_micro_usd,
+            token_cap_micro_usd=granted.token_cap_micro_usd,
             warnings=admitted.warnings,
             calls_back=callback is not None,
             labels=_labels_of(admitted),
@@ -314,7 +328,7 @@ class JobService:
             _within(
                 caller.max_runtime or self._limits.max_runtime, admitted.max_runtime, "max_runtime_seconds"
             ),
-            self._cap_of(caller, admitted) if admitted.rents else None,
+            *self._money_of(caller, admitted),
         )
 
     def _require_key(self) -> None:
@@ -322,6 +336,26 @@ class JobService:
             raise InvalidRequestError(
                 SigningKeyMissingError().sentence, pointer="/callback_url", code=SigningKeyMissingError.code
             )
+
+    def _money_of(self, caller: Caller, admitted: Admitted) -> tuple[int | None, int | None]:
+        """Return what a job may cost, and what its tokens may where it rents too; raises InvalidRequestError."""
+        tokens = admitted.tokens
+        if not admitted.rents and tokens is None:
+            return None, None
+        cap = self._cap_of(caller, admitted)
+        if tokens is None:
+            return cap, None
+        # The machine gets what the tokens leave.
+        least = tokens.most_micro_usd + 1 if admitted.rents else tokens.least_micro_usd
+        if cap < least:
+            usd = math.ceil(least / _MICRO_USD_PER_STEP) * _MICRO_USD_PER_STEP / MICRO_USD_PER_USD
+            raise InvalidRequestError(
+                f"The job's tokens alone may cost up to {usd:g} USD, and it may cost "
+                f"{cap / MICRO_USD_PER_USD:g}; ask for fewer or shorter answers, or raise max_cost_usd.",
+                pointer="/max_cost_usd",
+                code="cost_cap_too_low",
+            )
+        return (cap, tokens.most_micro_usd) if admitted.rents else (min(cap, tokens.most_micro_usd), None)
 
     def _cap_of(self, caller: Caller, admitted: Admitted) -> int:
         """Return what a job may cost; raises InvalidRequestError where more is asked for."""

@@ -71,7 +71,7 @@ def answer_of(job: Job) -> Succeeded | Unsuccessful:
         "kind": job.kind,
         "status": job.status,
         "job_url": f"/v1/jobs/{job.job_id}",
-        "cost_usd": job.cost_micro_usd / MICRO_USD_PER_USD if job.rents else None,
+        "cost_usd": job.cost_micro_usd / MICRO_USD_PER_USD if job.is_billed else None,
     }
     if job.status is Status.SUCCEEDED:
         return Succeeded(json.dumps(document))

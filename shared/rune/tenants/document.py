@@ -23,6 +23,8 @@ MIN_COST_USD = 0.01
 MAX_COST_USD = 10_000.0
 MAX_BUDGET_USD = 1_000_000.0
 MAX_MACHINES = 1000
+MAX_TOKEN_USD = 10_000.0
+"""For a million tokens."""
 MAX_WEIGHT = 100
 MAX_JOBS = 1000
 DEFAULT_MAX_WAITING_JOBS = 1000
@@ -71,6 +73,17 @@ class CredentialSettings(_Section):
     )
 
 
+class TokenPriceSettings(_Section):
+    """What tokens of a model cost."""
+
+    input_usd_per_million_tokens: float = Field(
+        ge=0, le=MAX_TOKEN_USD, description="Dollars for a million tokens of prompts."
+    )
+    output_usd_per_million_tokens: float = Field(
+        ge=0, le=MAX_TOKEN_USD, description="Dollars for a million tokens of answers."
+    )
+
+
 class BedrockSettings(_Section):
     """What a tenant may use of Amazon Bedrock, which bills the operator's account."""
 
@@ -86,10 +99,21 @@ class BedrockSettings(_Section):
         le=1_000_000_000,
         description="Tokens that one job may take at most, in and out together.",
     )
+    prices: dict[Annotated[str, Field(min_length=1, max_length=2048)], TokenPriceSettings] = Field(
+        {},
+        description="Prices that hold before RUNE's list prices, by the name of a model or profile as in requests; "
+        "`*` as in `models`. The exact name holds first, and of several others that match the dearest.",
+    )
 
     def allows_model(self, model: str) -> bool:
         """Return whether a model or an inference profile, by id or ARN, is among those named."""
         return any(_matches(pattern, model) for pattern in self.models)
+
+    def stated_prices(self, model: str) -> tuple[TokenPriceSettings, ...]:
+        """Return the prices that may hold for a model or an inference profile; the dearest of them does."""
+        if model in self.prices:
+            return (self.prices[model],)
+        return tuple(price for pattern, price in self.prices.items() if _matches(pattern, model))
 
 
 class TenantDocument(_Section):

@@ -59,12 +59,17 @@ class AgenticAgent:
             answer = await agent.ask(self._question(request, context), show_progress)
         finally:
             await agent.aclose()
-        return Done(_result(request, answer, context.job.phases_ms).model_dump_json())
+        from rune.workflows.token_meter import tokens_usd  # noqa: PLC0415  # comes with the server that was asked
+
+        result = _result(request, answer, context.job.phases_ms, tokens_usd(context))
+        return Done(result.model_dump_json())
 
     def _question(self, request: AgenticAgentRequest, context: StepContext) -> AgentRequest:
         open_model_server = None
         if request.backend_url is not None:
-            open_model_server = partial(self._backends.open, self._backends.find(context.job, request))
+            open_model_server = partial(
+                self._backends.open, self._backends.find(context.job, request), context
+            )
         return AgentRequest(
             question=request.question,
             model=request.model,
@@ -80,7 +85,10 @@ def _request(context: StepContext) -> AgenticAgentRequest:
 
 
 def _result(
-    request: AgenticAgentRequest, answer: AgentAnswer, phases_ms: Mapping[str, int]
+    request: AgenticAgentRequest,
+    answer: AgentAnswer,
+    phases_ms: Mapping[str, int],
+    cost_usd: float | None,
 ) -> AgenticAgentResult:
     tokens = answer.tokens
     phases = {**phases_ms, **answer.phases_ms}
@@ -98,6 +106,6 @@ def _result(
                 total=tokens.total,
             ),
             latency=[PhaseLatency(phase=phase, ms=ms) for phase, ms in phases.items()],
-            cost_estimate_usd=None,
+            cost_estimate_usd=cost_usd,
         ),
     )

@@ -14,6 +14,7 @@ from rune.jobs.plan import CALL_HEADROOM_SECONDS
 from rune.jobs.record import Job, StepName
 from rune.jobs.step import Step, StepContext
 from rune.tenants.backends import NamedBackend, api_key_for
+from rune.tenants.document import BedrockSettings
 from rune.tenants.settings import FixedTenants, TenantSource
 from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.graph import Fact, parse_request, step_after
@@ -39,6 +40,8 @@ class Backend:
         Of the credential that the request names, or of the rented machine; None where neither has one.
     parallel_count
         Requests that RUNE told a rented machine's server to answer at a time; None for another server.
+    bedrock
+        The tenant's share of Bedrock, which may state prices; None for other servers.
     """
 
     kind: str
@@ -46,6 +49,7 @@ class Backend:
     model: str | None = None
     api_key: str | None = field(default=None, repr=False)
     parallel_count: int | None = None
+    bedrock: BedrockSettings | None = None
 
 
 class Backends:
@@ -96,22 +100,30 @@ class Backends:
         InvalidRequestError
             The tenant may not use it; see `rune.tenants.backends.check_backend`.
         """
-        api_key = api_key_for(self._tenants.of(job.tenant).backends, choice, model=model)
-        return Backend(choice.backend_type, choice.backend_url or "", api_key=api_key)
+        backends = self._tenants.of(job.tenant).backends
+        api_key = api_key_for(backends, choice, model=model)
+        bedrock = backends.bedrock if choice.backend_type == "bedrock" else None
+        return Backend(choice.backend_type, choice.backend_url or "", api_key=api_key, bedrock=bedrock)
 
     def reread_key(self, job: Job) -> None:
         """Look at the tenant's keys again, since a server has refused one; what is found serves the next call."""
         with suppress(SettingsUnavailableError):
             self._tenants.reread(job.tenant)
 
-    def open(self, backend: Backend) -> ModelServer:
-        """Return the server, which the caller closes."""
-        return self._open_server(backend.kind, backend.url, backend.api_key)
+    def open(self, backend: Backend, context: StepContext) -> ModelServer:
+        """Return the server, which the caller closes; what it bills by the token is noted in the turn's account."""
+        server = self._open_server(backend.kind, backend.url, backend.api_key)
+        if backend.bedrock is None or context.tokens is None:
+            return server
+        from rune.workflows.token_meter import MeteredServer, find_price  # noqa: PLC0415  # few jobs use Bedrock
+
+        bedrock, url = backend.bedrock, backend.url
+        return MeteredServer(server, context.tokens, lambda model: find_price(bedrock, model, url))
 
     @asynccontextmanager
-    async def using(self, backend: Backend) -> AsyncIterator[ModelServer]:
-        """Open the server, and close it at the end."""
-        server = self.open(backend)
+    async def using(self, backend: Backend, context: StepContext) -> AsyncIterator[ModelServer]:
+        """Open the server as `open` does, and close it at the end."""
+        server = self.open(backend, context)
         try:
             yield server
         finally:
@@ -137,7 +149,7 @@ class ModelServerSteps:
         timeout_seconds = min(float(request.backend_warmup_timeout), time_left_seconds(context))
         backend = self._backends.find(context.job, request)
         model = request.model or backend.model or ""
-        async with self._backends.using(backend) as server:
+        async with self._backends.using(backend, context) as server:
             context_tokens = context_tokens_of(request, rents=context.job.rents)
             warm_up = await server.warm_up(WarmUpRequest(model, timeout_seconds, context_tokens))
         phases_ms = {"load": round(warm_up.load_ms), "first_token": round(warm_up.first_token_ms)}
@@ -149,7 +161,7 @@ class ModelServerSteps:
 
         request = read_stored(LlmInstanceRequest, context.request_json)
         backend = self._backends.find(context.job, request)
-        async with self._backends.using(backend) as server:
+        async with self._backends.using(backend, context) as server:
             await server.list_models()
         result = LlmInstanceResult(
             mode="vastai" if context.job.rents else "existing",

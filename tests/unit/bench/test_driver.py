@@ -14,7 +14,7 @@ from rune.bench.prompts import add_nonce
 from rune.bench.records import MeasuredPoint, Point
 from rune.bench.tasks import Task
 from rune.contracts.workloads import Expectation
-from rune.errors import RuneError, ServerOverloadedError, ServerUnreachableError
+from rune.errors import CostCapReachedError, RuneError, ServerOverloadedError, ServerUnreachableError
 from rune.llm.protocol import ChatRequest, Generation, OnChunk, Stamps
 from tests.fake_model_server import GENERATION, FakeModelServer
 
@@ -114,6 +114,34 @@ def test_server_that_wants_to_be_left_alone_beyond_the_end_is_not_asked_again() 
     assert [record.error_code for record in measured.records] == ["server_overloaded"] * 2
     assert measured.unsent_count == 188
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("point", [CLOSED, OPEN])
+def test_point_ends_with_what_is_paid_for_when_the_cap_leaves_no_more(point: Point) -> None:
+    """The third request is refused; those under way are waited for, and no later one is sent."""
+    server = CappedServer(answer_seconds=0.05, calls_left=2)
+    began = time.monotonic()
+
+    measured = measure(server, replace(TASK, repetitions=60, warmup_count=0), point)
+
+    assert {record.status for record in measured.records} <= {"completed"}
+    assert len(measured.records) == len(server.chats)
+    assert measured.unsent_count == 180 - len(server.chats)
+    assert (measured.first_errors, server.broken_off) == ({}, [])
+    assert time.monotonic() - began < 5
+
+
+@dataclass
+class CappedServer(WatchedServer):
+    """Stands for one whose calls are bounded by a job's cap."""
+
+    calls_left: int = 0
+
+    async def chat(self, request: ChatRequest, on_chunk: OnChunk) -> Generation:
+        if not self.calls_left:
+            raise CostCapReachedError
+        self.calls_left -= 1
+        return await super().chat(request, on_chunk)
 
 
 def test_server_that_asks_for_a_second_gets_it() -> None:

@@ -29,8 +29,9 @@ from rune.jobs.store import (
     Submitted,
 )
 from rune.jobs.transitions import cancel_queued, make_transition
+from rune.services.admission.bedrock_budget import TokenMoney
 from rune.services.admission.requests import Admitted
-from rune.services.jobs import Caller, JobLimits, JobService
+from rune.services.jobs import Caller, Granted, JobLimits, JobService
 from rune.storage.change import apply
 from tests.builders import (
     JOB_ID,
@@ -627,3 +628,46 @@ def test_find_many_asks_nobody_for_what_is_no_id(job_id: str) -> None:
 
     with pytest.raises(JobNotFoundError):
         service.find_many(CALLER, ["a", job_id])
+
+
+TOKENS = TokenMoney(most_micro_usd=2_000_000, least_micro_usd=50_000)
+
+
+def money_of(max_cost_micro_usd: int | None, tokens: TokenMoney | None, *, rents: bool) -> Granted:
+    service = Office(a_store()).service
+    asked = replace(admitted(), max_cost_micro_usd=max_cost_micro_usd, tokens=tokens, rents=rents)
+    return service.judge(CALLER, asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "tokens", "rents", "cap", "token_cap"),
+    [
+        (None, None, False, None, None),
+        (None, TOKENS, False, 2_000_000, None),
+        (1_500_000, TOKENS, False, 1_500_000, None),
+        (50_000, TOKENS, False, 50_000, None),
+        (None, TOKENS, True, 10_000_000, 2_000_000),
+        (2_000_001, TOKENS, True, 2_000_001, 2_000_000),
+    ],
+)
+def test_job_that_buys_tokens_may_cost_the_most_that_they_can_or_what_it_asks_for(
+    asked: int | None, tokens: TokenMoney | None, *, rents: bool, cap: int | None, token_cap: int | None
+) -> None:
+    granted = money_of(asked, tokens, rents=rents)
+
+    assert (granted.cap_micro_usd, granted.token_cap_micro_usd) == (cap, token_cap)
+    assert granted.reserved_micro_usd == cap
+
+
+@pytest.mark.parametrize(("asked", "rents"), [(49_999, False), (2_000_000, True)])
+def test_job_is_refused_when_its_tokens_cannot_fit_in_what_it_may_cost(asked: int, *, rents: bool) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        money_of(asked, TOKENS, rents=rents)
+
+    assert (refused.value.specific_code, refused.value.pointer) == ("cost_cap_too_low", "/max_cost_usd")
+
+
+def test_job_whose_tokens_cost_nothing_reserves_nothing() -> None:
+    granted = money_of(None, TokenMoney(0, 0), rents=False)
+
+    assert (granted.cap_micro_usd, granted.reserved_micro_usd) == (0, None)

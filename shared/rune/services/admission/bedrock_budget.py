@@ -1,25 +1,91 @@
-"""How many tokens a job may buy from Amazon Bedrock, which bills the operator's account by the token.
+"""What a job may buy from Amazon Bedrock, which bills the operator's account by the token: in tokens and in money.
 
 Every kind of job is counted here before it is accepted, by upper bounds: each call that the job could make, its
 prompt at one token for each byte (`most_tokens`), and its longest answer.
 """
 
-from rune.bench.token_bounds import CHAT_FRAME_TOKENS, most_synthetic_tokens, most_tokens
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rune.bench.token_bounds import (
+    CHAT_FRAME_TOKENS,
+    UNLIMITED_ANSWER_TOKENS,
+    most_synthetic_tokens,
+    most_tokens,
+)
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, JudgeModel, LlmInstanceRequest, Workload
 from rune.errors import InvalidRequestError
+from rune.money.token_prices import TokenPrice
 from rune.services.admission.workloads import count_requests
 from rune.tenants.backends import TenantBackends
+from rune.tenants.document import BedrockSettings
 from rune.workflows.graph import Request
-
-UNLIMITED_ANSWER_TOKENS = 65_536
-"""Of one answer without a limit: about the most that a model on Bedrock writes (model cards, November 2026)."""
 
 WARM_UP_TOKENS = CHAT_FRAME_TOKENS + 3
 """Of the request that warms a model up: two letters, and one token of an answer."""
 
 
-def check_bedrock_budget(request: Request, backends: TenantBackends) -> None:
-    """Refuse a job that could buy more of Bedrock than its tenant may have for one job.
+@dataclass(frozen=True, slots=True)
+class TokenMoney:
+    """What a job's tokens may cost, in millionths of a dollar.
+
+    Attributes
+    ----------
+    most_micro_usd
+        Every call once, and the dearest turn once more, since a turn that fails is taken again.
+    least_micro_usd
+        What the job needs to have a result: its first requests, at their upper bounds.
+    """
+
+    most_micro_usd: int
+    least_micro_usd: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Some calls that are alike: how many, and the most tokens of each."""
+
+    count: int
+    prompt_tokens: int
+    answer_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        return self.count * (self.prompt_tokens + self.answer_tokens)
+
+    def cost_micro_usd(self, price: TokenPrice) -> int:
+        return self.count * price.cost_micro_usd(self.prompt_tokens, self.answer_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a job asks of one model.
+
+    Attributes
+    ----------
+    once
+        All calls, each once.
+    turns
+        Those of each turn that could be taken again.
+    least
+        Those without which there is no result.
+    pointer
+        JSON pointer of the document that names the model.
+    """
+
+    model: str
+    url: str
+    once: Sequence[_Calls]
+    turns: Sequence[Sequence[_Calls]]
+    least: Sequence[_Calls]
+    pointer: str = ""
+
+
+_WARM_UP = _Calls(1, WARM_UP_TOKENS - 1, 1)
+
+
+def check_bedrock_budget(request: Request, backends: TenantBackends) -> TokenMoney | None:
+    """Return what a job may cost in tokens of Bedrock; None where it asks no model there.
 
     Parameters
     ----------
@@ -29,11 +95,13 @@ def check_bedrock_budget(request: Request, backends: TenantBackends) -> None:
     Raises
     ------
     InvalidRequestError
-        It could take more than `max_tokens_per_job`, in and out together; or a workload's answers have no limit.
+        It could take more than `max_tokens_per_job`, in and out together; a workload's answers have no limit; or no
+        price is known for a model.
     """
     if backends.bedrock is None:
-        return
-    could_take_tokens = _most_tokens_of(request)
+        return None
+    parts = _parts_of(request)
+    could_take_tokens = sum(calls.tokens for part in parts for calls in part.once)
     limit_tokens = backends.bedrock.max_tokens_per_job
     if could_take_tokens > limit_tokens:
         has_workload = isinstance(request, BenchmarkRequest) and request.workload is not None
@@ -43,21 +111,43 @@ def check_bedrock_budget(request: Request, backends: TenantBackends) -> None:
             pointer="/workload" if has_workload else "/question",
             code="bedrock_budget_exceeded",
         )
+    return _price(parts, backends.bedrock) if parts else None
 
 
-def _most_tokens_of(request: Request) -> int:
+def _price(parts: Sequence[_Part], bedrock: BedrockSettings) -> TokenMoney:
+    # Imported here: only who uses Bedrock needs it.
+    from rune.workflows.token_meter import find_price, price_unknown  # noqa: PLC0415
+
+    once = least = dearest = 0
+    for part in parts:
+        price = find_price(bedrock, part.model, part.url)
+        if price is None:
+            raise price_unknown(part.model, part.pointer)
+        once += _cost(part.once, price)
+        least = least or _cost(part.least, price)
+        dearest = max(dearest, *(_cost(turn, price) for turn in part.turns))
+    return TokenMoney(once + dearest, least)
+
+
+def _cost(calls: Sequence[_Calls], price: TokenPrice) -> int:
+    return sum(each.cost_micro_usd(price) for each in calls)
+
+
+def _parts_of(request: Request) -> list[_Part]:
+    """Return what is asked of each model on Bedrock, in the order in which it is."""
     match request:
         case LlmInstanceRequest():
-            return 0  # it lists models, and asks none
+            return []  # it lists models, and asks none
         case AgenticAgentRequest():
             # An agent with a server of its own has no backend_url. The other one, `ask`, asks the model once.
             is_bedrocks = request.backend_type == "bedrock" and request.backend_url is not None
-            return _most_tokens_of_question(request.question) + WARM_UP_TOKENS if is_bedrocks else 0
+            return [_part_of_question(request)] if is_bedrocks else []
         case BenchmarkRequest():
             judge = request.expected.judge if request.expected else None
-            work = _most_tokens_of_work(request) if request.backend_type == "bedrock" else 0
-            is_judged_there = judge is not None and _judges_on_bedrock(judge, request)
-            return work + (_most_tokens_of_judging(request, judge) if judge and is_judged_there else 0)
+            parts = [_part_of_work(request)] if request.backend_type == "bedrock" else []
+            if judge is not None and _judges_on_bedrock(judge, request):
+                parts.append(_part_of_judging(request, judge))
+            return parts
 
 
 def _judges_on_bedrock(judge: JudgeModel, request: BenchmarkRequest) -> bool:
@@ -66,11 +156,13 @@ def _judges_on_bedrock(judge: JudgeModel, request: BenchmarkRequest) -> bool:
     return judge.backend_url is None and request.backend_type == "bedrock"
 
 
-def _most_tokens_of_question(question: str) -> int:
-    return most_tokens(question) + CHAT_FRAME_TOKENS + UNLIMITED_ANSWER_TOKENS
+def _part_of_question(request: AgenticAgentRequest) -> _Part:
+    asked = _Calls(1, most_tokens(request.question) + CHAT_FRAME_TOKENS, UNLIMITED_ANSWER_TOKENS)
+    once = [_WARM_UP, asked]
+    return _Part(request.model, request.backend_url or "", once, [[asked]], once)
 
 
-def _most_tokens_of_work(request: BenchmarkRequest) -> int:
+def _part_of_work(request: BenchmarkRequest) -> _Part:
     """Return what warming up, measuring, and learning how the model counts could take."""
     workload = request.measured
     if request.workload is not None and workload.output_tokens is None:
@@ -81,10 +173,23 @@ def _most_tokens_of_work(request: BenchmarkRequest) -> int:
         )
     prompt_tokens = max(_prompt_bounds(request.question, workload)) + CHAT_FRAME_TOKENS
     answer_tokens = workload.output_tokens or UNLIMITED_ANSWER_TOKENS
-    asked_count = count_requests(workload, grows=request.grows) + workload.warmup_count
-    # A point whose prompts seem to be cut sends a part of one again, for one token.
-    learning_tokens = workload.point_count * (prompt_tokens + 1) + _most_tokens_of_learning(workload)
-    return WARM_UP_TOKENS + asked_count * (prompt_tokens + answer_tokens) + learning_tokens
+    # Only their number matters: a synthetic prompt of words without end is one word long.
+    prompt_count = count_requests(workload, grows=False) // (workload.point_count * workload.repetitions)
+    learning = _calls_of_learning(workload)
+    turns = []
+    for level in workload.levels:
+        repetitions = workload.repetitions_at(level, prompt_count, grows=request.grows)
+        count = prompt_count * repetitions + workload.warmups_at(level)
+        # A point whose prompts seem to be cut sends a part of one again, for one token.
+        turns.append([_Calls(count, prompt_tokens, answer_tokens), _Calls(1, prompt_tokens, 1)])
+    first = _Calls(1 + workload.warmups_at(workload.levels[0]), prompt_tokens, answer_tokens)
+    return _Part(
+        request.model,
+        request.backend_url or "",
+        once=[_WARM_UP, *learning, *(calls for turn in turns for calls in turn)],
+        turns=[[*learning, *turn] for turn in turns],
+        least=[_WARM_UP, *learning, first],
+    )
 
 
 def _prompt_bounds(question: str, workload: Workload) -> list[int]:
@@ -98,25 +203,33 @@ def _prompt_bounds(question: str, workload: Workload) -> list[int]:
     return [most_tokens(prompt) + nonce_tokens for prompt in make_prompts(question, workload)]
 
 
-def _most_tokens_of_learning(workload: Workload) -> int:
+def _calls_of_learning(workload: Workload) -> list[_Calls]:
     """Return what it takes to learn how many tokens a synthetic word is."""
     if workload.input_tokens is None:
-        return 0
+        return []
     from rune.bench.prompts import NONCE_BYTES, learning_prompts  # noqa: PLC0415  # as above
 
-    each = NONCE_BYTES + CHAT_FRAME_TOKENS + 1
-    return sum(most_tokens(prompt) + each for prompt in learning_prompts(workload.seed))
+    around = NONCE_BYTES + CHAT_FRAME_TOKENS
+    return [_Calls(1, most_tokens(prompt) + around, 1) for prompt in learning_prompts(workload.seed)]
 
 
-def _most_tokens_of_judging(request: BenchmarkRequest, judge: JudgeModel) -> int:
+def _part_of_judging(request: BenchmarkRequest, judge: JudgeModel) -> _Part:
     # Imported here: only who has answers judged on Bedrock needs it.
     from rune.bench.judging import judge_messages  # noqa: PLC0415
     from rune.bench.prompts import make_prompts  # noqa: PLC0415
     from rune.workflows.benchmark.context_size import JUDGE_REPLY_TOKENS  # noqa: PLC0415
+    from rune.workflows.benchmark.judge import SLICE_ANSWERS  # noqa: PLC0415
     from rune.workflows.benchmark.state import LONGEST_JUDGED_BYTES  # noqa: PLC0415
 
     workload = request.measured
     longest_prompt = max(make_prompts(request.question, workload), key=most_tokens)
     chat = judge_messages(judge, longest_prompt, "")
     asked_tokens = sum(most_tokens(message.content) for message in chat) + LONGEST_JUDGED_BYTES
-    return count_requests(workload, grows=False) * (asked_tokens + CHAT_FRAME_TOKENS + JUDGE_REPLY_TOKENS)
+    count = count_requests(workload, grows=False)
+
+    def calls(number: int) -> list[_Calls]:
+        return [_Calls(number, asked_tokens + CHAT_FRAME_TOKENS, JUDGE_REPLY_TOKENS)]
+
+    url = judge.backend_url or request.backend_url or ""
+    turns = [calls(min(count, SLICE_ANSWERS))]
+    return _Part(judge.model, url, calls(count), turns, calls(1), "/expected/judge")

@@ -11,7 +11,7 @@ from rune.errors import InvalidRequestError
 from rune.jobs.record import Kind, StepName
 from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.net.addresses import AddressPolicy
-from rune.services.admission.bedrock_budget import check_bedrock_budget
+from rune.services.admission.bedrock_budget import TokenMoney, check_bedrock_budget
 from rune.services.admission.receivers import check_receiver
 from rune.services.admission.workloads import admit_work
 from rune.tenants.backends import NO_BACKENDS, TenantBackends, check_backend
@@ -57,6 +57,8 @@ class Admitted:
         How long the job may wait to be begun, and run, if the request says so.
     max_cost_micro_usd
         What it may cost, if the request says so.
+    tokens
+        What its tokens of Bedrock may cost; None where it buys none.
     callback_url
         Where the job's end is to be posted.
     model, agent
@@ -72,6 +74,7 @@ class Admitted:
     queue_timeout: timedelta | None = None
     max_runtime: timedelta | None = None
     max_cost_micro_usd: int | None = None
+    tokens: TokenMoney | None = None
     callback_url: str | None = None
     model: str | None = None
     agent: str | None = None
@@ -166,7 +169,7 @@ def _admitted(
     kind: Kind, sent: Request, known: Request, backends: TenantBackends, warnings: tuple[str, ...] = ()
 ) -> Admitted:
     """Return what is kept of a request. Every kind of job passes here, and with it the budget for Bedrock."""
-    check_bedrock_budget(known, backends)
+    tokens = check_bedrock_budget(known, backends)
     rents = Trait.RENTS in traits_of(kind, known)
     return Admitted(
         kind,
@@ -178,7 +181,8 @@ def _admitted(
         sent_json=normalize_sent(sent),
         queue_timeout=_seconds(known.queue_timeout_seconds),
         max_runtime=_seconds(known.max_runtime_seconds),
-        max_cost_micro_usd=_most_cost_micro_usd(known),
+        max_cost_micro_usd=None if known.max_cost_usd is None else to_micro_usd(known.max_cost_usd),
+        tokens=tokens,
         model=known.model or (SMALLEST_MODEL.name if rents else None),
         agent=known.agent if isinstance(known, AgenticAgentRequest) else None,
     )
@@ -192,11 +196,6 @@ def normalize_sent(request: Document) -> str:
 
 def _seconds(seconds: int | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
-
-
-def _most_cost_micro_usd(request: Request) -> int | None:
-    asked = None if isinstance(request, AgenticAgentRequest) else request.max_cost_usd
-    return None if asked is None else to_micro_usd(asked)
 
 
 def _warnings_about(request: BenchmarkRequest | LlmInstanceRequest, renting: Renting) -> tuple[str, ...]:

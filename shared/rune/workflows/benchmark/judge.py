@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from rune.bench.judging import judge_messages, parse_score
 from rune.bench.prompts import make_prompts
+from rune.bench.token_bounds import most_tokens
 from rune.contracts import BenchmarkRequest, Expectation, JudgeModel, PhaseLatency, read_stored
 from rune.errors import (
     AddressError,
     AddressRefusedError,
     ContextOverflowError,
+    CostCapReachedError,
     InvalidRequestError,
     ModelNotFoundError,
     ModelServerError,
@@ -34,6 +36,7 @@ from rune.workflows.benchmark.grades import with_quality
 from rune.workflows.benchmark.state import AnswerToJudge, JudgingState, judgement_lines
 from rune.workflows.graph import Trait, traits_of
 from rune.workflows.model_servers import Backend, Backends
+from rune.workflows.token_meter import MeteredServer, tokens_usd
 
 SLICE_ANSWERS = 20
 SLICE_SECONDS = 60.0
@@ -67,7 +70,10 @@ _LASTING = (
 # The cause lies in the one answer. Others can be judged.
 _ANSWERS_FAULT = (ContextOverflowError, RequestRejectedError)
 
-type JudgeError = ModelServerError | AddressError | InvalidRequestError
+# The answer was not read, and can be by another try.
+_NOT_ASKED = (ServerOverloadedError, CostCapReachedError, InvalidRequestError)
+
+type JudgeError = ModelServerError | AddressError | InvalidRequestError | CostCapReachedError
 
 
 class JudgeStep:
@@ -88,6 +94,8 @@ class JudgeStep:
         if warnings is not None:
             return self._finish(context, expected, state, *warnings)
         state, error = await self._judge_some(context, request, expected.judge, state)
+        if context.tokens is not None and context.tokens.was_refused:
+            return self._finish(context, expected, state, "cost_cap_reached")
         if error is None:
             return _again(state, 0)
         if isinstance(error, _LASTING) or state.failed_tries >= MAX_FAILURES:
@@ -108,7 +116,9 @@ class JudgeStep:
         answers, error, count = list(state.answers), None, 0
         try:
             backend = self._find(context, request, judge)
-            async with self._backends.using(backend) as server:
+            async with self._backends.using(backend, context) as server:
+                if isinstance(server, MeteredServer):
+                    self._announce(server, judge, answers, state, prompts)
                 while (
                     error is None and count < SLICE_ANSWERS and (batch := _pending(answers)[:JUDGED_AT_ONCE])
                 ):
@@ -139,6 +149,22 @@ class JudgeStep:
         )
         return judged, error
 
+    def _announce(
+        self,
+        server: MeteredServer,
+        judge: JudgeModel,
+        answers: Sequence[AnswerToJudge],
+        state: JudgingState,
+        prompts: Sequence[str],
+    ) -> None:
+        """Announce the replies of one turn at once."""
+        batch = [answers[at] for at in _pending(answers)[:SLICE_ANSWERS]]
+        chats = [_chat(judge, prompts[each.prompt_index], each.text, state, 0.0) for each in batch]
+        longest = max(
+            (sum(most_tokens(message.content) for message in chat.messages) for chat in chats), default=0
+        )
+        server.announce(judge.model, len(batch), longest, JUDGE_REPLY_TOKENS)
+
     def _find(self, context: StepContext, request: BenchmarkRequest, judge: JudgeModel) -> Backend:
         if judges_on_own_server(request):
             return self._backends.find(context.job, request)
@@ -153,11 +179,13 @@ class JudgeStep:
             keys = (*bookkeeping.record_keys, key)
             bookkeeping = bookkeeping.model_copy(update={"record_keys": keys})
         latency = [*draft.telemetry.latency, PhaseLatency(phase="judge", ms=state.judged_ms)]
+        cost_usd = tokens_usd(context)
+        priced = {} if cost_usd is None else {"cost_estimate_usd": cost_usd}
         report = draft.report and with_quality(draft.report, expected, state.answers, warnings)
         result = draft.model_copy(
             update={
                 "bookkeeping": bookkeeping,
-                "telemetry": draft.telemetry.model_copy(update={"latency": latency}),
+                "telemetry": draft.telemetry.model_copy(update={"latency": latency, **priced}),
                 "report": report,
             }
         )
@@ -212,7 +240,7 @@ def _chat(
 async def _ask(server: ModelServer, chat: ChatRequest) -> str | JudgeError:
     try:
         generation = await server.chat(chat, _ignore)
-    except (ModelServerError, AddressError) as error:
+    except (ModelServerError, AddressError, InvalidRequestError, CostCapReachedError) as error:
         return error
     return generation.text
 
@@ -234,7 +262,7 @@ def _add_replies(
     for at, reply in zip(batch, replies, strict=True):
         if isinstance(reply, str):
             said = {"score": parse_score(reply), "reply": reply[:_KEPT_REPLY_CHARS]}
-        elif isinstance(reply, _ANSWERS_FAULT) or (works and not isinstance(reply, ServerOverloadedError)):
+        elif isinstance(reply, _ANSWERS_FAULT) or (works and not isinstance(reply, _NOT_ASKED)):
             said = {"score": None, "reply": None}
         else:
             error = reply

@@ -11,17 +11,19 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from rune.bench.driver import learn_tokens_per_word
-from rune.bench.prompts import make_prompts
+from rune.bench.prompts import NONCE_BYTES, make_prompts
 from rune.bench.records import Point
 from rune.bench.records_file import record_lines
 from rune.bench.reports import make_report
 from rune.bench.runs import fold_run
 from rune.bench.sweeps import next_point
 from rune.bench.tasks import Task
+from rune.bench.token_bounds import most_synthetic_tokens, most_tokens
 from rune.contracts import BenchmarkBookkeeping, BenchmarkRequest, RunReport, Workload, read_stored
 from rune.contracts.benchmarks import EndedBy
 from rune.errors import (
     AddressError,
+    CostCapReachedError,
     InvalidRequestError,
     ModelServerError,
     RuneError,
@@ -45,6 +47,7 @@ from rune.workflows.benchmark.result import make_result
 from rune.workflows.benchmark.server_snapshot import ServerSnapshot, take_snapshot
 from rune.workflows.benchmark.state import MeasuringState
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backend, Backends
+from rune.workflows.token_meter import MeteredServer, tokens_usd
 
 RESERVE_SECONDS = CLOSING_SECONDS
 """Kept of a turn's time after its point: to fold it, to write its records and to commit."""
@@ -66,6 +69,7 @@ class _End:
 _WITHOUT_EOS = " The server was told to go on after the model's end of text; ignore_eos false would not."
 
 _GIVEN_UP = _End("errors", ("point_given_up",))
+_OUT_OF_MONEY = _End("cost_cap", ("cost_cap_reached",))
 
 
 class MeasureStep:
@@ -83,6 +87,10 @@ class MeasureStep:
         if isinstance(decided, Point):
             try:
                 return await self._measure_point(context, request, workload, state, decided)
+            except CostCapReachedError:
+                if state is None or not state.runs:
+                    raise
+                decided = _OUT_OF_MONEY
             except (ModelServerError, AddressError, InvalidRequestError) as error:
                 if state is None:
                     raise
@@ -105,15 +113,16 @@ class MeasureStep:
         clock = self._dependencies.clock
         turn_began_seconds = clock.monotonic_seconds()
         backend = self._backends.find(context.job, request)
-        async with self._backends.using(backend) as server:
+        async with self._backends.using(backend, context) as server:
             if state is None:
                 state = await self._begin(context, request, server, point=point, backend=backend)
             task = _task(context, request, point, state.tokens_per_word, ignores_eos=state.ignores_eos)
+            asked = _announced(server, workload, task) if isinstance(server, MeteredServer) else server
             began_seconds = clock.monotonic_seconds()
             # A server that took long to describe itself has used up some of the turn.
             left_seconds = _time_left_seconds(context) - (began_seconds - turn_began_seconds)
             measured = await self._dependencies.measure(
-                server,
+                asked,
                 task,
                 point,
                 time_limit_seconds=max(1.0, min(_longest_point_seconds(request), left_seconds)),
@@ -125,6 +134,8 @@ class MeasureStep:
             # The next point, or the next try of this one, has the key that is there now.
             self._backends.reread_key(context.job)
         if not state.runs and not run.completed:
+            if _is_out_of_money(context):
+                raise CostCapReachedError
             if context.job.is_capped and self._dependencies.clock.now() >= context.job.ends_at - _ALMOST:
                 return out_of_time(context.job)
             raise _error_of(run, measured.first_errors, ignores_eos=task.ignore_eos)
@@ -135,6 +146,7 @@ class MeasureStep:
             self._dependencies.records.put(key, record_lines(point.index, measured.records))
         is_judged_later = request.expected is not None and request.expected.judge is not None
         state = state.with_point(workload, run, measured, key, took_ms, keeps_answers=is_judged_later)
+        state = state.model_copy(update={"is_out_of_money": _is_out_of_money(context)})
         return Again(
             0,
             {"point": len(state.runs), "points": workload.point_count},
@@ -228,6 +240,7 @@ class MeasureStep:
             bookkeeping=BenchmarkBookkeeping(
                 record_keys=state.record_keys, warmup_output_tokens=state.warmup_output_tokens
             ),
+            cost_usd=tokens_usd(context),
         )
         return conclude(
             context,
@@ -248,7 +261,7 @@ class MeasureStep:
         """
         try:
             backend = self._backends.find(context.job, request)
-            async with self._backends.using(backend) as server:
+            async with self._backends.using(backend, context) as server:
                 looking = take_snapshot(server, request.model)
                 after = await self._dependencies.within(server_snapshot.TIME_LIMIT_SECONDS, looking)
         except (ModelServerError, AddressError, InvalidRequestError, TimeoutError):
@@ -267,6 +280,8 @@ def _state_of(context: StepContext) -> MeasuringState | None:
 
 def _decide(context: StepContext, workload: Workload, state: MeasuringState | None) -> Point | _End:
     """Return the point to measure now, or why there is none."""
+    if state is not None and state.is_out_of_money:
+        return _OUT_OF_MONEY
     following = next_point(workload, state.runs if state else ())
     if isinstance(following, str):
         return _time_end(context) if following == "time_over" else _End(following)
@@ -278,8 +293,24 @@ def _decide(context: StepContext, workload: Workload, state: MeasuringState | No
     return following
 
 
+def _is_out_of_money(context: StepContext) -> bool:
+    return context.tokens is not None and context.tokens.was_refused
+
+
+def _announced(server: MeteredServer, workload: Workload, task: Task) -> MeteredServer:
+    """Return the server for a point, all of whose calls are announced at once."""
+    if workload.input_tokens is None:
+        prompt_tokens = max(map(most_tokens, task.prompts)) + (NONCE_BYTES if task.is_cache_busted else 0)
+    else:
+        prompt_tokens = most_synthetic_tokens(workload.input_tokens)
+        server = server.with_prompts_of(prompt_tokens)
+    count = task.warmup_count + task.request_count
+    server.announce(task.model, count, prompt_tokens, task.max_output_tokens)
+    return server
+
+
 def _time_end(context: StepContext) -> _End:
-    return _End("cost_cap", ("cost_cap_reached",)) if context.job.is_capped else _End("time_over")
+    return _OUT_OF_MONEY if context.job.is_capped else _End("time_over")
 
 
 def _time_left_seconds(context: StepContext) -> float:

@@ -50,6 +50,7 @@ def make_result(
     phases_ms: Mapping[str, int],
     report: BenchmarkReport,
     bookkeeping: BenchmarkBookkeeping,
+    cost_usd: float | None = None,
 ) -> StoredBenchmarkResult:
     """Return the result without its receipt.
 
@@ -60,6 +61,8 @@ def make_result(
         kept, and `metadata.answer_chars` tells its length.
     phases_ms
         All phases of the job in order, in milliseconds.
+    cost_usd
+        Of its tokens so far; None for a server that does not bill by the token.
     """
     clipped = {"answer_chars": str(len(answer))} if len(answer) > LONGEST_ANSWER_CHARS else {}
     return StoredBenchmarkResult(
@@ -78,7 +81,7 @@ def make_result(
                 total=tokens.prompt_count + tokens.output_count,
             ),
             latency=[PhaseLatency(phase=phase, ms=ms) for phase, ms in phases_ms.items()],
-            cost_estimate_usd=None,
+            cost_estimate_usd=cost_usd,
         ),
         model_name=request.model,
         backend_url=backend_url,

@@ -64,6 +64,8 @@ class MeasuringState(Document):
     measured_ms: int = 0
     """Time of all points with their warm-ups."""
     answers: tuple[AnswerToJudge, ...] = ()
+    is_out_of_money: bool = False
+    """Whether the job's cap refused a request of the last point."""
 
     def with_point(
         self,

@@ -34,7 +34,7 @@ class Benchmark:
     async def check(self, context: StepContext) -> Outcome:
         """Find out that the server answers and offers the model, and that the model can chat."""
         request = read_stored(BenchmarkRequest, context.request_json)
-        async with self._backends.using(self._backends.find(context.job, request)) as server:
+        async with self._backends.using(self._backends.find(context.job, request), context) as server:
             if not await server.has_model(request.model):
                 raise ModelNotFoundError(f"The server does not have the model {request.model!r}.")
             capabilities = await server.capabilities(request.model)

@@ -153,7 +153,7 @@ class RentalDependencies:
         """Return what the job's rentals cost up to now: its own, those that it had borrowed, the one it uses."""
         now = self.clock.now()
         attempts = self.rental_store.read_attempts(job.job_id)
-        own = sum_attempts(attempts, job.job_id, now)
+        own, tokens = sum_attempts(attempts, job.job_id, now), job.token_micro_usd or 0
         held = rental if rental is not None and rental.holder == job.job_id else None
         before = borrowed = most_borrowed = job.borrowed_micro_usd
         if held is not None and held.job_id != job.job_id:
@@ -161,7 +161,7 @@ class RentalDependencies:
             most_borrowed += most_cost_of_borrower_micro_usd(held, now)
         elif has_borrowed(job):
             # It no longer has the kept machine, and only the job's row knows what that cost.
-            before = borrowed = max(before, job.cost_micro_usd - own)
+            before = borrowed = max(before, job.cost_micro_usd - own - tokens)
         cost_cap_at = None
         if held is not None and held.is_alive:
             left = left_micro_usd(job, attempts, max(borrowed, most_borrowed), now)
@@ -170,7 +170,7 @@ class RentalDependencies:
                 left = of_credit if left is None else min(left, of_credit)
             cost_cap_at = None if left is None else stop_at(held.prices, left, now)
         # What was told never falls: two workers' clocks may be seconds apart.
-        total = max(own + borrowed, job.cost_micro_usd)
+        total = max(own + borrowed + tokens, job.cost_micro_usd)
         shared = borrowed + sum(
             shared_micro_usd(each, cost_of_attempt(each, now))
             for each in attempts
@@ -222,7 +222,9 @@ def left_micro_usd(
     if job.cap_micro_usd is None:
         return None
     own = sum(most_cost_micro_usd(each, now) for each in attempts if each.job_id == job.job_id)
-    return job.cap_micro_usd - own - borrowed_micro_usd
+    # What tokens may cost is kept for them: they are bought when the machine has been paid for.
+    tokens = max(job.token_micro_usd or 0, job.token_cap_micro_usd or 0)
+    return job.cap_micro_usd - own - borrowed_micro_usd - tokens
 
 
 def sum_attempts(attempts: tuple[Rental, ...], job_id: str, now: datetime) -> int:

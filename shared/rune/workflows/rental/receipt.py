@@ -93,8 +93,10 @@ def borrowed_gpu_time(cost_micro_usd: int, rental: Rental) -> timedelta:
     return timedelta(hours=cost_micro_usd / rental.prices.micro_usd_per_hour)
 
 
-def add_receipt(kind: Kind, result_json: str, receipt: RentalReceipt, use: BilledUse) -> str:
-    """Return the result with the receipt in it, and the cost where clients look for it.
+def add_receipt(
+    kind: Kind, result_json: str, receipt: RentalReceipt, use: BilledUse, token_micro_usd: int = 0
+) -> str:
+    """Return the result with the receipt in it, and the cost where clients look for it, that of tokens included.
 
     Raises
     ------
@@ -106,7 +108,8 @@ def add_receipt(kind: Kind, result_json: str, receipt: RentalReceipt, use: Bille
         update["warnings"] = ("open_to_the_world",) if receipt.is_open_to_the_world else ()
         return read_stored(LlmInstanceResult, result_json).model_copy(update=update).model_dump_json()
     result = read_stored(StoredBenchmarkResult, result_json)
-    telemetry = result.telemetry.model_copy(update={"cost_estimate_usd": receipt.cost_usd})
+    cost_usd = float(Decimal(repr(receipt.cost_usd)) + Decimal(token_micro_usd) / MICRO_USD_PER_USD)
+    telemetry = result.telemetry.model_copy(update={"cost_estimate_usd": cost_usd})
     report = None if result.report is None else _priced(result, result.report, receipt, use)
     update = {**update, "telemetry": telemetry, "report": report}
     return result.model_copy(update=update).model_dump_json()

@@ -293,10 +293,11 @@ class ReleaseStep:
         draft_json = context.read_draft()
         if draft_json is None or bill.used is None:
             return draft_json
-        job, cost_micro_usd = context.job, bill.spending.cost_micro_usd or 0
+        job, token_micro_usd = context.job, context.job.token_micro_usd or 0
+        cost_micro_usd = (bill.spending.cost_micro_usd or 0) - token_micro_usd
         receipt = make_receipt(job, bill.used, len(bill.attempts), cost_micro_usd)
         use = self._billed_use(context, bill.used, bill.attempts, cost_micro_usd)
-        return add_receipt(job.kind, draft_json, receipt, use)
+        return add_receipt(job.kind, draft_json, receipt, use, token_micro_usd)
 
     def _billed_use(
         self, context: StepContext, used: Rental, attempts: tuple[Rental, ...], cost_micro_usd: int

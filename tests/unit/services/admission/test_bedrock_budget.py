@@ -3,13 +3,14 @@
 import pytest
 
 from rune.bench.prompts import learning_prompts, make_prompts
-from rune.bench.token_bounds import CHAT_FRAME_TOKENS
+from rune.bench.token_bounds import CHAT_FRAME_TOKENS, UNLIMITED_ANSWER_TOKENS
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, Workload
 from rune.errors import InvalidRequestError
+from rune.money.token_prices import TokenPrice
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.bedrock_budget import (
-    UNLIMITED_ANSWER_TOKENS,
     WARM_UP_TOKENS,
+    TokenMoney,
     check_bedrock_budget,
 )
 from rune.services.admission.requests import admit_agentic_agent, admit_benchmark, admit_llm_instance
@@ -23,7 +24,12 @@ JUDGED_THERE = {"judge": {"model": "m", "rubric": "r" * 1000, "backend_type": "b
 
 
 def allowing(max_tokens_per_job: int) -> TenantBackends:
-    share = {"regions": ["us-east-1"], "models": ["*"], "max_tokens_per_job": max_tokens_per_job}
+    share = {
+        "regions": ["us-east-1"],
+        "models": ["*"],
+        "max_tokens_per_job": max_tokens_per_job,
+        "prices": {"*": {"input_usd_per_million_tokens": 1.0, "output_usd_per_million_tokens": 2.0}},
+    }
     return a_tenant({"bedrock": share}, home_region="us-east-1").backends
 
 
@@ -153,3 +159,70 @@ def test_every_kind_of_job_passes_the_budget() -> None:
     with pytest.raises(InvalidRequestError, match="tokens from Bedrock"):
         admit_agentic_agent(agent, ANYWHERE, TenantAgents(), allowing(1))
     assert admit_llm_instance(instance, ANYWHERE, backends=allowing(1)).rents is False
+
+
+PRICE = TokenPrice.of_usd(1.0, 2.0)
+WARM_UP_COST = PRICE.cost_micro_usd(WARM_UP_TOKENS - 1, 1)
+
+
+def money(asked: dict[str, object], backends: TenantBackends | None = None) -> TokenMoney | None:
+    request = BenchmarkRequest.model_validate(a_benchmark_request(**asked))
+    return check_bedrock_budget(request, backends or allowing(10**9))
+
+
+def test_question_may_cost_its_tokens_once_and_once_more() -> None:
+    asked = PRICE.cost_micro_usd(8 + FRAME, UNLIMITED_ANSWER_TOKENS)
+    cut = PRICE.cost_micro_usd(8 + FRAME, 1)
+
+    assert money(ON_BEDROCK) == TokenMoney(WARM_UP_COST + 2 * (asked + cut), WARM_UP_COST + asked)
+
+
+def test_workload_may_cost_each_point_once_and_the_dearest_once_more() -> None:
+    workload = {"repetitions": 3, "concurrency": [1, 2], "output_tokens": 100, "warmup_requests": 1}
+    each, cut = PRICE.cost_micro_usd(20 + FRAME, 100), PRICE.cost_micro_usd(20 + FRAME, 1)
+    # At two slots a point asks six instead of three, as no judge reads the answers.
+    request = BenchmarkRequest.model_validate(a_benchmark_request(**{**ON_BEDROCK, "workload": workload}))
+    counts = [1 + request.measured.repetitions_at(level, 1, grows=True) for level in (1, 2)]
+
+    assert money({**ON_BEDROCK, "workload": workload}) == TokenMoney(
+        WARM_UP_COST + (sum(counts) + max(counts)) * each + 3 * cut, WARM_UP_COST + 2 * each
+    )
+
+
+def test_judge_on_bedrock_has_the_price_of_its_own_model() -> None:
+    prices = {
+        "judge": {"input_usd_per_million_tokens": 0, "output_usd_per_million_tokens": 1},
+        "llama3.1:8b": {"input_usd_per_million_tokens": 0, "output_usd_per_million_tokens": 0},
+    }
+    share = {"regions": ["us-east-1"], "models": ["*"], "prices": prices}
+    backends = a_tenant({"bedrock": share}, home_region="us-east-1").backends
+    judged = {"judge": {"model": "judge", "rubric": "r", "backend_type": "bedrock"}}
+
+    asked = {"expected": judged, "workload": {"repetitions": 30}}
+    assert money(asked, backends) == TokenMoney(50 * 2048, 2048)
+
+
+def test_job_that_asks_nothing_of_bedrock_costs_no_tokens() -> None:
+    assert money({}) is None
+    assert check_bedrock_budget(LlmInstanceRequest(backend_type="bedrock"), allowing(1)) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "pointer"),
+    [
+        (ON_BEDROCK, "/model"),
+        (
+            {"expected": {"judge": {"model": "m", "rubric": "r", "backend_type": "bedrock"}}},
+            "/expected/judge/model",
+        ),
+    ],
+    ids=["measured", "judge"],
+)
+def test_model_without_a_price_is_refused(asked: dict[str, object], pointer: str) -> None:
+    share = {"regions": ["us-east-1"], "models": ["*"]}
+    backends = a_tenant({"bedrock": share}, home_region="us-east-1").backends
+
+    with pytest.raises(InvalidRequestError) as refused:
+        money(asked, backends)
+
+    assert (refused.value.specific_code, refused.value.pointer) == ("price_unknown", pointer)

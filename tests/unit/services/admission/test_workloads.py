@@ -139,7 +139,7 @@ REFUSALS: dict[str, tuple[dict[str, object], str, str]] = {
             "context_tokens": 4096,
             "backend_type": "bedrock",
             "backend_url": None,
-            "model": "anthropic.claude-3",
+            "model": "anthropic.claude-3-haiku-20240307-v1:0",
         },
         "/context_tokens",
         "context_tokens_unsupported",
@@ -203,7 +203,7 @@ REFUSALS: dict[str, tuple[dict[str, object], str, str]] = {
         {
             "backend_type": "bedrock",
             "backend_url": None,
-            "model": "anthropic.claude-3",
+            "model": "anthropic.claude-3-haiku-20240307-v1:0",
             "expected": {"judge": JUDGE},
         },
         "/expected/judge/model",
@@ -266,7 +266,7 @@ def test_judge_of_a_rented_machine_has_a_server_of_its_own() -> None:
 
 
 def test_judge_on_bedrock_is_kept_with_its_region() -> None:
-    kept = judged({"backend_type": "bedrock", "model": "anthropic.claude-3"})
+    kept = judged({"backend_type": "bedrock", "model": "anthropic.claude-3-haiku-20240307-v1:0"})
 
     assert kept["expected"]["judge"]["backend_url"] == BEDROCK
 
@@ -297,7 +297,7 @@ def test_credential_is_kept_by_name_alone() -> None:
 
 
 def test_bedrock_is_kept_with_its_region() -> None:
-    kept = admitted(backend_type="bedrock", backend_url=None, model="anthropic.claude-3")
+    kept = admitted(backend_type="bedrock", backend_url=None, model="anthropic.claude-3-haiku-20240307-v1:0")
 
     assert (kept["backend_type"], kept["backend_url"]) == ("bedrock", BEDROCK)
 

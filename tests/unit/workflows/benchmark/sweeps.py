@@ -11,6 +11,7 @@ from rune.contracts import BenchmarkReport, StoredBenchmarkResult
 from rune.jobs.outcomes import Again, Done, Next, Outcome
 from rune.jobs.record import Job, StepName
 from rune.jobs.step import StepContext
+from rune.jobs.tokens import TokenAccount
 from rune.tenants.settings import FixedTenants, TenantSource
 from rune.workflows.benchmark.dependencies import BenchmarkDependencies, MeasurePoint
 from rune.workflows.benchmark.steps import Benchmark
@@ -47,6 +48,7 @@ class Bench:
         job: Job = a_claimed_job(**{"step": self.step, "phases_ms": {"load": 900}, **overrides})
         context = StepContext(job, json.dumps(request), left_seconds, state_json=self.state_json)
         self.progress = context.progress
+        self.account = context.tokens = TokenAccount(job)
         tools = BenchmarkDependencies(self.records, self.clock, self.measuring or self.measure)
         steps = Benchmark(Backends(self.server.open, None, self.tenants), tools).steps
 
