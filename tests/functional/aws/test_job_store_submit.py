@@ -9,9 +9,8 @@ import pytest
 
 from rune.aws.auth_limiter import DynamoLimiter
 from rune.aws.auth_limiter import key as limiter_key
-from rune.aws.dynamodb_table import MAX_TRIES
 from rune.aws.job_rows import key_write
-from rune.aws.job_store import DynamoJobStore, NoObjectStore
+from rune.aws.job_store import SUBMIT_TRIES, DynamoJobStore, NoObjectStore
 from rune.clock import to_epoch_ms
 from rune.errors import IdempotencyKeyReusedError, RateLimitedError, StoreUnavailableError
 from rune.events.outbox import OutboxState, advance
@@ -251,12 +250,12 @@ def test_replay_is_found_after_a_conflict_too(cloud: Cloud, clock: FakeClock) ->
 
 
 def test_submission_gives_up_when_another_write_is_always_in_the_way(cloud: Cloud, clock: FakeClock) -> None:
-    store, client = limited(cloud, clock, *[CONFLICT] * (1 + MAX_TRIES))
+    store, client = limited(cloud, clock, *[CONFLICT] * (1 + SUBMIT_TRIES))
 
     with pytest.raises(StoreUnavailableError):
         submit(store, a_job(), address=ADDRESS)
 
-    assert len(client.sizes) == 1 + MAX_TRIES
+    assert len(client.sizes) == 1 + SUBMIT_TRIES
 
 
 def test_read_looks_up_the_address_in_the_same_call(cloud: Cloud, clock: FakeClock) -> None:
