@@ -5,13 +5,14 @@ They check and apply a `Change` with `rune.storage.change`; `tests/functional/aw
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import override
 
 from rune.clock import to_epoch_ms
-from rune.errors import CreditReservedError
+from rune.errors import CreditReservedError, RentalContendedError
 from rune.events.record import PublicEvent
 from rune.rentals.credit import Credit, CreditStore
 from rune.rentals.deployment import Deployment, DeploymentStore
@@ -46,6 +47,8 @@ class MemoryRentalStore(RentalStore):
         The events that writes have left.
     keys
         Of guarded machines' servers, by rental id.
+    opened_counts
+        How many rentals each tenant has opened.
     credit
         What the living have reserved of the account's credit.
     budgets
@@ -62,6 +65,7 @@ class MemoryRentalStore(RentalStore):
         self.rentals: dict[str, Rental] = {rental.rental_id: rental for rental in rentals}
         self.outbox = outbox or MemoryOutbox()
         self.keys: dict[str, str] = {}
+        self.opened_counts = Counter[str]()
         living_micro_usd = sum(rental.reserved_micro_usd for rental in rentals if rental.is_alive)
         self.credit = Credit(living_micro_usd) if living_micro_usd else Credit()
 
@@ -76,17 +80,32 @@ class MemoryRentalStore(RentalStore):
             self.credit = replace(self.credit, reserved_micro_usd=reserved_micro_usd, doubted_at=None)
 
     @override
-    def open(self, rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
+    def open(
+        self,
+        rental: Rental,
+        credit_micro_usd: int | None = None,
+        *,
+        key: str | None = None,
+        opened_count: int | None = None,
+    ) -> bool:
         if rental.rental_id in self.rentals:
             return False
+        if opened_count not in (None, self.opened_counts[rental.tenant]):
+            raise RentalContendedError("The tenant rents another machine at the same moment.")
         reserved = self.reserved_micro_usd + rental.reserved_micro_usd
         if rental.reserved_micro_usd and credit_micro_usd is not None and reserved > credit_micro_usd:
             raise CreditReservedError("The account's credit is kept for machines that are rented now.")
         self.rentals[rental.rental_id] = rental
         if key is not None:
             self.keys[rental.rental_id] = key
+        if opened_count is not None:
+            self.opened_counts[rental.tenant] += 1
         self._reserve(rental.reserved_micro_usd)
         return True
+
+    @override
+    def read_opened_count(self, tenant: str) -> int:
+        return self.opened_counts[tenant]
 
     @override
     def read_key(self, rental_id: str) -> str | None:

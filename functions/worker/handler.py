@@ -63,6 +63,7 @@ def _rental_dependencies() -> RentalDependencies:
         deployments=clients.deployment_store(settings.table),
         hosts=clients.host_store(settings.table),
         market=clients.market_store(settings.table),
+        spending_limits=settings.spending,
     )
 
 

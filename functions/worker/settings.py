@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from rune.money.limits import SpendingLimits
 from rune.settings import BedrockAccess, VastaiSettings, read_one_of, read_text, read_whole_number
 
 
@@ -13,7 +14,7 @@ class WorkerSettings:
 
     Attributes
     ----------
-    tenants_path, running_jobs
+    tenants_path, running_jobs, spending
         As of the API.
     region, memory_mb
         Where it runs, as AWS says; None elsewhere.
@@ -31,6 +32,7 @@ class WorkerSettings:
     bedrock: BedrockAccess
     vastai: VastaiSettings
     running_jobs: int
+    spending: SpendingLimits
     region: str | None = None
     memory_mb: int | None = None
 
@@ -51,6 +53,7 @@ class WorkerSettings:
             bedrock=BedrockAccess.from_environment(environment),
             vastai=VastaiSettings.from_environment(environment),
             running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
+            spending=SpendingLimits.from_environment(environment),
             region=environment.get("AWS_REGION"),
             memory_mb=int(memory_mb) if memory_mb.isdecimal() else None,
         )

@@ -42,6 +42,7 @@ WORKER_VARIABLES = (
         "RUNE_DEAD_LETTER_QUEUE_URL",
         "RUNE_ALLOWED_NETWORKS",
         "RUNE_RUNNING_JOBS",
+        "RUNE_SPENDING_LIMITS",
     }
 )
 SUBMIT_VARIABLES = TENANT_VARIABLES | {
@@ -330,8 +331,9 @@ def test_api_is_told_each_limit_of_a_job(parameter: str, variable: str) -> None:
     assert [parameter in group["Parameters"] for group in groups].count(True) == 1
 
 
-def test_each_function_that_takes_jobs_is_told_what_may_be_spent() -> None:
-    for function in ("ApiFunction", "TriggerFunction", "InvokeFunction", "JanitorFunction"):
+def test_each_function_that_takes_or_does_jobs_is_told_what_may_be_spent() -> None:
+    takers = ("ApiFunction", "TriggerFunction", "InvokeFunction", "JanitorFunction")
+    for function in (*takers, "MoneyWorkerFunction", "InferenceWorkerFunction"):
         given = FUNCTIONS[function]["Environment"]["Variables"]["RUNE_SPENDING_LIMITS"]["Fn::Sub"]
         defaults = re.sub(
             r"\$\{(\w+)\}", lambda found: str(TEMPLATE["Parameters"][found[1]]["Default"]), given

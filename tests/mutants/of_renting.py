@@ -14,6 +14,7 @@ GUARD = RENTALS + "guard.py"
 
 RENT_TESTS = (TEST_RENTING + "test_rent.py",)
 PAUSED_TESTS = (TEST_RENTING + "test_rent_paused.py",)
+LIMITS_TESTS = (TEST_RENTING + "test_rent_limits.py",)
 REFUSED_TESTS = (TEST_RENTING + "test_rent_refused.py",)
 KEPT_TESTS = (TEST_RENTING + "test_rent_kept.py",)
 RECONCILE_TESTS = (TEST_RENTING + "test_reconcile.py",)
@@ -28,16 +29,15 @@ ORDERS = (
     Mutant(
         "order without an intent",
         RENT,
-        "if not self._dependencies.rental_store.open(rental, account.credit_micro_usd, key=key):\n"
-        "            return",
-        "if False:\n            return",
+        "if not is_new:\n            return Next(step_after(context, Fact.ORDER_UNANSWERED))",
+        "if False:\n            return Next(step_after(context, Fact.ORDER_UNANSWERED))",
         "A machine whose answer is lost would bill unseen.",
         RENT_TESTS,
     ),
     Mutant(
         "order beside the job's machine",
         RENT,
-        "if self._dependencies.find_rental(job) is not None:",
+        "if find_held(alive, job) is not None:",
         "if False:",
         "A worker that paused would rent a second machine.",
         PAUSED_TESTS,
@@ -45,10 +45,35 @@ ORDERS = (
     Mutant(
         "rent beside the job's machine",
         RENT,
-        "rental = self._dependencies.find_rental(job)\n        if rental is not None:",
-        "rental = self._dependencies.find_rental(job)\n        if False:",
+        "rental = find_held(alive, job)\n        if rental is not None:",
+        "rental = find_held(alive, job)\n        if False:",
         "A repeated turn would rent a second machine.",
         RENT_TESTS,
+    ),
+    Mutant(
+        "machines of a tenant without limit",
+        RENT,
+        "want = find_want(alive, self._dependencies.limits_of(job.tenant), price)\n"
+        "        if want is not None:\n            return _wait_for_machines(job, want)\n        key",
+        "key",
+        "A tenant's machines would cost more an hour than they may.",
+        LIMITS_TESTS,
+    ),
+    Mutant(
+        "two last machines of a tenant",
+        RENT,
+        "key=key, opened_count=opened_count",
+        "key=key",
+        "Two jobs at once would both take the tenant's last place.",
+        LIMITS_TESTS,
+    ),
+    Mutant(
+        "dearer machine than the tenant may have",
+        RENTING + "search.py",
+        "max_usd_per_hour=min(requirements.max_usd_per_hour, most_usd)",
+        "max_usd_per_hour=requirements.max_usd_per_hour",
+        "An operator's limit of prices would hold only for requests that name one.",
+        LIMITS_TESTS,
     ),
     Mutant(
         "orders without limit",

@@ -70,8 +70,16 @@ class WatchedRentalStore(MemoryRentalStore):
         self.happened: defaultdict[str, list[str]] = defaultdict(list)
 
     @override
-    def open(self, rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
-        is_new = super().open(rental, credit_micro_usd if self.counts_credit else None, key=key)
+    def open(
+        self,
+        rental: Rental,
+        credit_micro_usd: int | None = None,
+        *,
+        key: str | None = None,
+        opened_count: int | None = None,
+    ) -> bool:
+        credit_micro_usd = credit_micro_usd if self.counts_credit else None
+        is_new = super().open(rental, credit_micro_usd, key=key, opened_count=opened_count)
         job = self._world.table.jobs.get(rental.job_id)
         if is_new and (job is None or not job.is_active or job.is_releasing):
             # Whoever writes this stood still for minutes. Nobody can keep it from that, so it is the janitor's.
@@ -254,10 +262,22 @@ class FaultyRentalStore(RentalStore):
         self._calls = FaultyCalls(world, meter)
 
     @override
-    def open(self, rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
+    def open(
+        self,
+        rental: Rental,
+        credit_micro_usd: int | None = None,
+        *,
+        key: str | None = None,
+        opened_count: int | None = None,
+    ) -> bool:
         return self._calls.transact(
-            "open", lambda: self._rental_store.open(rental, credit_micro_usd, key=key)
+            "open",
+            lambda: self._rental_store.open(rental, credit_micro_usd, key=key, opened_count=opened_count),
         )
+
+    @override
+    def read_opened_count(self, tenant: str) -> int:
+        return self._calls.read("read_opened_count", lambda: self._rental_store.read_opened_count(tenant))
 
     @override
     def read_key(self, rental_id: str) -> str | None:

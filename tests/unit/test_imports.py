@@ -363,6 +363,7 @@ ENVIRONMENT = {
     "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/d",
     "RUNE_RUNNING_JOBS": "5",
     "RUNE_RETENTION_DAYS": "30",
+    "RUNE_SPENDING_LIMITS": LARGE,
 }
 WEB = {"fastapi", "starlette", "mangum"}
 
@@ -470,7 +471,6 @@ OF_THE_API = {
     "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
     "RUNE_MAX_RUNTIME_SECONDS": "3600",
     "RUNE_MAX_COST_USD": "10",
-    "RUNE_SPENDING_LIMITS": LARGE,
 }
 
 

@@ -60,6 +60,7 @@ WORKER = {
     "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
     "RUNE_ALLOWED_NETWORKS": "10.0.0.0/8",
     "RUNE_RUNNING_JOBS": "5",
+    "RUNE_SPENDING_LIMITS": FRESH,
 }
 JANITOR = {
     **VAST,
@@ -120,6 +121,7 @@ def test_worker_settings_read_the_environment() -> None:
         bedrock=BEDROCK,
         vastai=VASTAI,
         running_jobs=5,
+        spending=SpendingLimits(),
         region="eu-north-1",
     )
 

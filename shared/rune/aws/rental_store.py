@@ -7,6 +7,7 @@ JOB#<job id>      RENTAL#<4 digits>      one attempt of the job to rent a machin
 JOB#<job id>      KEY#<4 digits>         the key of that machine's server, a secret; expires a day after its ceiling
 TENANT#<tenant>   RENTAL#<rental id>     a line of the tenant's list; expires once the rental is proven gone
 TENANT#<tenant>   ENDED#<ms>#<id>        a line of its ended rentals, by the moment of the end
+TENANT#<tenant>   OPENED                 how many rentals it has opened, which puts their openings in an order
 CREDIT            CREDIT                 what living rentals have reserved of the account's credit
 ================  =====================  ===================================================================
 
@@ -26,11 +27,11 @@ from typing import TYPE_CHECKING, override
 
 from rune.aws.budget_store import budget_writes
 from rune.aws.credit_store import read_credit, reserve
-from rune.aws.dynamodb_rows import TTL_FIELD, attribute, from_row, to_expression, to_row
+from rune.aws.dynamodb_rows import TTL_FIELD, Expression, attribute, from_row, to_expression, to_row
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
 from rune.aws.outbox import log_writes
 from rune.clock import to_epoch_ms
-from rune.errors import CreditReservedError, UnreadableRowError
+from rune.errors import CreditReservedError, RentalContendedError, UnreadableRowError
 from rune.events.notices import NoticeQueue, SubjectNotice
 from rune.events.record import PublicEvent
 from rune.rentals.lifecycle import reservation_change_micro_usd
@@ -57,6 +58,8 @@ _LAST = "RENTAL$"
 _ENDED = "ENDED#"
 _LAST_ENDED = "ENDED$"
 _READ_AT_ONCE = 100
+_COUNT_POSITION = 2
+"""Among the writes that open a rental."""
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -74,7 +77,14 @@ class DynamoRentalStore(RentalStore):
         self._notices = notices
 
     @override
-    def open(self, rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
+    def open(
+        self,
+        rental: Rental,
+        credit_micro_usd: int | None = None,
+        *,
+        key: str | None = None,
+        opened_count: int | None = None,
+    ) -> bool:
         row: Item = {
             **_key(rental.job_id, rental.attempt),
             **to_row(rental),
@@ -88,6 +98,7 @@ class DynamoRentalStore(RentalStore):
                 [
                     self._table.put(row, condition="attribute_not_exists(pk)"),
                     self._line_write(rental, expired_at=None),
+                    *([] if opened_count is None else [self._count_write(rental.tenant, opened_count)]),
                     *reserving,
                     *([] if key is None else [self._key_write(rental, key)]),
                 ]
@@ -95,10 +106,26 @@ class DynamoRentalStore(RentalStore):
         except ConditionFailedError as error:
             if 0 in error.found:
                 return False
+            if opened_count is not None and _COUNT_POSITION in error.found:
+                raise RentalContendedError("The tenant rents another machine at the same moment.") from None
             raise CreditReservedError(
                 "The account's credit is kept for machines that are rented now."
             ) from None
         return True
+
+    def _count_write(self, tenant: str, opened_count: int) -> TransactWriteItemTypeDef:
+        values = {":one": attribute("opened_count", 1)}
+        condition = "attribute_not_exists(#count)"
+        if opened_count:
+            values[":read"] = attribute("opened_count", opened_count)
+            condition = "#count = :read"
+        names = {"#count": "opened_count"}
+        return self._table.change(_count_key(tenant), Expression("ADD #count :one", condition, names, values))
+
+    @override
+    def read_opened_count(self, tenant: str) -> int:
+        rows = self._table.get([_count_key(tenant)])
+        return int(rows[0]["opened_count"]["N"]) if rows else 0
 
     def _key_write(self, rental: Rental, key: str) -> TransactWriteItemTypeDef:
         # In a row of its own: a rental's row is shown, logged and copied.
@@ -275,6 +302,10 @@ def _key(job_id: str, attempt: int) -> Key:
 
 def _server_key(job_id: str, attempt: int) -> Key:
     return {"pk": {"S": f"JOB#{job_id}"}, "sk": {"S": f"{_KEY_PREFIX}{attempt:04d}"}}
+
+
+def _count_key(tenant: str) -> Key:
+    return {"pk": {"S": f"TENANT#{tenant}"}, "sk": {"S": "OPENED"}}
 
 
 def _line_key(rental: Rental) -> Key:

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from rune.contracts import Document, VastaiProvisioning
-from rune.contracts.requests import LARGEST_COST_USD, LARGEST_VRAM_MB
+from rune.contracts.requests import LARGEST_COST_USD, LARGEST_VRAM_MB, LEAST_COST_USD
 
 type CostDriver = Literal["vastai", "aws", "gcp", "azure", "local"]
 
@@ -41,7 +41,7 @@ class CostEstimationRequest(Document):
     estimated_duration_seconds: int = Field(3600, ge=1, le=2_592_000)
     """How long the machine is used, in seconds, boot and download included; at most 30 days. For Vast.ai a request
     that leaves it out is estimated for one question."""
-    max_cost_usd: float | None = Field(None, gt=0, le=LARGEST_COST_USD)
+    max_cost_usd: float | None = Field(None, ge=LEAST_COST_USD, le=LARGEST_COST_USD)
     """What the job will be posted with; null takes your tenant's or the deployment's limit."""
     min_vram_mb: int | None = Field(None, ge=1000, le=LARGEST_VRAM_MB)
     """As in the request of a job: GPU memory of a model whose size RUNE does not know, in MB."""

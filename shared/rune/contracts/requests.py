@@ -17,6 +17,9 @@ type BackendType = Literal["ollama", "openai", "bedrock"]
 LARGEST_VRAM_MB = 4_000_000
 """GPU memory that a job may ask for: above every machine that is offered for rent."""
 
+LEAST_COST_USD = 0.000_001
+"""Of `max_cost_usd`: money is counted in millionths of a dollar, and a job that may cost nothing cannot rent."""
+
 LARGEST_COST_USD = 10_000.0
 
 type Url = Annotated[str, Field(min_length=1, max_length=2048)]
@@ -71,7 +74,7 @@ class RentalChoice(Document):
     """GPU memory that the model needs, in MB; only for a model whose size RUNE does not know."""
     boot_timeout_seconds: int = Field(360, ge=60, le=1800)
     """Longest time that a rented machine may take to boot, in seconds; then another one is tried."""
-    max_cost_usd: float | None = Field(None, gt=0, le=LARGEST_COST_USD)
+    max_cost_usd: float | None = Field(None, ge=LEAST_COST_USD, le=LARGEST_COST_USD)
     """Most that the job may cost, in USD: machines, traffic, the time for which one is kept, and tokens of Amazon
     Bedrock. Then it stops with what it has. Null takes your tenant's or the deployment's limit."""
     keep_seconds: int = Field(3600, ge=60, le=604_800)
@@ -224,7 +227,7 @@ class AgenticAgentRequest(Question):
 
     agent: str = Field("ask", min_length=1, max_length=64)
     """Which agent: `ask` puts the question to the model, `holmes` to a HolmesGPT server of the tenant's."""
-    max_cost_usd: float | None = Field(None, gt=0, le=LARGEST_COST_USD)
+    max_cost_usd: float | None = Field(None, ge=LEAST_COST_USD, le=LARGEST_COST_USD)
     """Most that the job may cost, in USD: tokens of Amazon Bedrock. Null takes your tenant's or the deployment's
     limit."""
 

@@ -10,6 +10,15 @@ from rune.amounts import MICRO_USD_PER_USD
 CREDIT_NEEDED = "credit_needed_micro_usd"
 """How much of the account's credit the job needs; what it has is reserved for machines that are rented now."""
 
+FEWER_MACHINES = "machines_at_most"
+"""How many machines the job's tenant may have, which it has."""
+
+LOWER_PRICE = "micro_usd_per_hour_at_most"
+"""What its tenant's machines may cost an hour together; one more would be too much."""
+
+NEXT_PRICE = "micro_usd_per_hour"
+"""Of the machine that the job would rent, beside `LOWER_PRICE`."""
+
 
 def _describe_credit(micro_usd: int) -> str:
     return (
@@ -18,7 +27,22 @@ def _describe_credit(micro_usd: int) -> str:
     )
 
 
-_WANTS: Mapping[str, Callable[[int], str]] = {CREDIT_NEEDED: _describe_credit}
+def _describe_machines(count: int) -> str:
+    return f"Waiting until one of your machines ends: your tenant may have {count} at a time."
+
+
+def _describe_price(micro_usd: int) -> str:
+    return (
+        "Waiting until one of your machines ends: your tenant's may cost"
+        f" {micro_usd / MICRO_USD_PER_USD:g} USD an hour together."
+    )
+
+
+_WANTS: Mapping[str, Callable[[int], str]] = {
+    CREDIT_NEEDED: _describe_credit,
+    FEWER_MACHINES: _describe_machines,
+    LOWER_PRICE: _describe_price,
+}
 
 
 def describe_want(progress: Mapping[str, int]) -> str | None:

@@ -45,7 +45,14 @@ class ReleaseQueue(Protocol):
 class RentalStore(Protocol):
     """Where rentals are stored. Every method raises StoreUnavailableError when the store cannot be reached."""
 
-    def open(self, rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
+    def open(
+        self,
+        rental: Rental,
+        credit_micro_usd: int | None = None,
+        *,
+        key: str | None = None,
+        opened_count: int | None = None,
+    ) -> bool:
         """Write a new rental, and reserve what it may cost; return False if this attempt is written already.
 
         What is reserved for it is given back in the write that proves its end.
@@ -54,6 +61,9 @@ class RentalStore(Protocol):
         ----------
         credit_micro_usd
             The account's credit, which is the most that all living rentals may reserve. None where it is not known.
+        opened_count
+            The tenant's, as it was read before the rental was decided on: so two workers do not both order the
+            tenant's last machine. None where it does not matter.
         key
             Of the machine's server, written in a row of its own; None for a machine without one.
 
@@ -61,6 +71,8 @@ class RentalStore(Protocol):
         ------
         CreditReservedError
             Other rentals have reserved too much of it.
+        RentalContendedError
+            The tenant has opened another rental since.
         """
         ...
 
@@ -69,6 +81,10 @@ class RentalStore(Protocol):
 
         It is a secret: in no result, event or log.
         """
+        ...
+
+    def read_opened_count(self, tenant: str) -> int:
+        """Return how many rentals a tenant has opened, as all earlier writes left it."""
         ...
 
     def read_reserved_micro_usd(self) -> int:

@@ -342,6 +342,8 @@ class JobService:
         tokens = admitted.tokens
         if not admitted.rents and tokens is None:
             return None, None
+        if admitted.rents:
+            self._check_machine(caller, admitted)
         cap = self._cap_of(caller, admitted)
         if tokens is None:
             return cap, None
@@ -356,6 +358,23 @@ class JobService:
                 code="cost_cap_too_low",
             )
         return (cap, tokens.most_micro_usd) if admitted.rents else (min(cap, tokens.most_micro_usd), None)
+
+    def _check_machine(self, caller: Caller, admitted: Admitted) -> None:
+        """Refuse a job that would wait in vain; raises InvalidRequestError."""
+        limits = self.limits_of(caller)
+        if limits.max_machines == 0 or limits.most_dph_micro_usd == 0:
+            raise InvalidRequestError(
+                "Your tenant may rent no machine; name a running model server in backend_url.",
+                pointer="/vastai",
+                code="renting_not_allowed",
+            )
+        asked = admitted.asked_micro_usd_per_hour
+        if asked is not None and asked > limits.most_dph_micro_usd:
+            raise InvalidRequestError(
+                f"max_dph may be at most {limits.most_dph_micro_usd / MICRO_USD_PER_USD:g} here.",
+                pointer="/max_dph",
+                code="max_dph_too_high",
+            )
 
     def _cap_of(self, caller: Caller, admitted: Admitted) -> int:
         """Return what a job may cost; raises InvalidRequestError where more is asked for."""

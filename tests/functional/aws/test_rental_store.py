@@ -11,7 +11,7 @@ import pytest
 
 from rune.aws.outbox import DynamoOutbox
 from rune.aws.rental_store import DynamoRentalStore
-from rune.errors import CreditReservedError, StoreUnavailableError, UnreadableRowError
+from rune.errors import CreditReservedError, RentalContendedError, StoreUnavailableError, UnreadableRowError
 from rune.events.notices import SubjectNotice
 from rune.jobs.record import DueClass
 from rune.rentals import lifecycle
@@ -154,6 +154,23 @@ def test_open_writes_nothing_when_too_much_of_the_credit_is_reserved(rental_stor
 
     assert rental_store.read(RENTAL_ID) is None
     assert rental_store.read_reserved_micro_usd() == 300
+
+
+def test_open_writes_nothing_when_the_tenant_has_opened_another_since(rental_store: RentalStore) -> None:
+    tenant = a_rental().tenant
+    assert rental_store.read_opened_count(tenant) == 0
+    rental_store.open(a_rental_of(OTHER_JOB_ID), opened_count=0)
+    assert rental_store.read_opened_count(tenant) == 1
+
+    for earlier in (0, 2):
+        with pytest.raises(RentalContendedError):
+            rental_store.open(a_rental(reserved_micro_usd=400), 700, opened_count=earlier)
+    assert (rental_store.read(RENTAL_ID), rental_store.read_reserved_micro_usd()) == (None, 0)
+
+    assert rental_store.open(a_rental(reserved_micro_usd=400), 700, opened_count=1)
+    assert rental_store.read_opened_count(tenant) == 2
+    assert not rental_store.open(a_rental(reserved_micro_usd=400), 700, opened_count=1)
+    assert rental_store.read_opened_count("another") == 0
 
 
 def test_open_reserves_once_when_it_is_repeated(rental_store: RentalStore) -> None:

@@ -88,7 +88,7 @@ def kept(cloud: Cloud, job_id: str) -> dict[str, object]:
 
 
 @every_form
-def test_job_is_stored_as_one_that_rents_in_four_calls(
+def test_job_is_stored_as_one_that_rents_in_five_calls(
     form: tuple[str, dict[str, object], Kind], renting: ModuleType, cloud: Cloud
 ) -> None:
     path, body, kind = form
@@ -97,9 +97,14 @@ def test_job_is_stored_as_one_that_rents_in_four_calls(
 
     job_id = response.document["job_id"]
     assert (response.status, response.document) == (202, {"job_id": job_id, "status": "accepted"})
-    assert cloud.operations == ["Query", "TransactWriteItems", "SendMessage", "SendMessage"]
+    assert cloud.operations == ["BatchGetItem", "Query", "TransactWriteItems", "SendMessage", "SendMessage"]
     assert cloud.store.read(job_id) == a_posted_job(
-        job_id=job_id, kind=kind, step=StepName.RENT, rents=True, cap_micro_usd=10_000_000
+        job_id=job_id,
+        kind=kind,
+        step=StepName.RENT,
+        rents=True,
+        cap_micro_usd=10_000_000,
+        reserved_micro_usd=10_000_000,
     )
     assert [json.loads(message) for message in cloud.received("money")] == [{"job_id": job_id, "seq": 1}]
 

@@ -22,7 +22,7 @@ def shown(record: dict[str, object]) -> str:
 LINES = [
     ("8 at a time", "609.6 tokens/s, first token 97.5 ms, then 12.4 ms each, 48 of 48 answered"),
     ("time to ready", "185.3 s: search 0.4, boot 61.2, pull 118.7, load 4.8, first token 0.1"),
-    ("1M output tokens", "$0.17 steady, $2.93 all in"),
+    ("1M output tokens", "$0.17 steady, $2.59 all in"),
     ("warnings", "eos_not_ignored"),
 ]
 

@@ -29,6 +29,7 @@ from rune.jobs.store import (
     Submitted,
 )
 from rune.jobs.transitions import cancel_queued, make_transition
+from rune.money.limits import TenantSpending
 from rune.services.admission.bedrock_budget import TokenMoney
 from rune.services.admission.requests import Admitted
 from rune.services.jobs import Caller, Granted, JobLimits, JobService
@@ -628,6 +629,30 @@ def test_find_many_asks_nobody_for_what_is_no_id(job_id: str) -> None:
 
     with pytest.raises(JobNotFoundError):
         service.find_many(CALLER, ["a", job_id])
+
+
+@pytest.mark.parametrize(
+    ("limits", "asked", "code", "pointer"),
+    [
+        ({"max_dph_micro_usd": 2_000_000}, 2_000_001, "max_dph_too_high", "/max_dph"),
+        ({"max_micro_usd_per_hour": 2_000_000}, 2_000_001, "max_dph_too_high", "/max_dph"),
+        ({"max_machines": 0}, None, "renting_not_allowed", "/vastai"),
+        ({"max_dph_micro_usd": 0}, None, "renting_not_allowed", "/vastai"),
+    ],
+)
+def test_job_that_would_wait_for_a_machine_in_vain_is_refused(
+    limits: dict[str, int], asked: int | None, code: str, pointer: str
+) -> None:
+    caller = replace(CALLER, spending=TenantSpending(**limits))
+    rented = replace(admitted(), rents=True, asked_micro_usd_per_hour=asked)
+    service = Office(a_store()).service
+
+    with pytest.raises(InvalidRequestError) as refused:
+        service.judge(caller, rented)
+
+    assert (refused.value.specific_code, refused.value.pointer) == (code, pointer)
+    assert service.judge(caller, replace(rented, rents=False)).cap_micro_usd is None
+    service.judge(CALLER, replace(rented, asked_micro_usd_per_hour=10_000_000))
 
 
 TOKENS = TokenMoney(most_micro_usd=2_000_000, least_micro_usd=50_000)

@@ -57,6 +57,8 @@ class Admitted:
         How long the job may wait to be begun, and run, if the request says so.
     max_cost_micro_usd
         What it may cost, if the request says so.
+    asked_micro_usd_per_hour
+        Its `max_dph`, if it rents and the request names one.
     tokens
         What its tokens of Bedrock may cost; None where it buys none.
     callback_url
@@ -73,6 +75,7 @@ class Admitted:
     sent_json: str | None = None
     queue_timeout: timedelta | None = None
     max_runtime: timedelta | None = None
+    asked_micro_usd_per_hour: int | None = None
     max_cost_micro_usd: int | None = None
     tokens: TokenMoney | None = None
     callback_url: str | None = None
@@ -182,10 +185,21 @@ def _admitted(
         queue_timeout=_seconds(known.queue_timeout_seconds),
         max_runtime=_seconds(known.max_runtime_seconds),
         max_cost_micro_usd=None if known.max_cost_usd is None else to_micro_usd(known.max_cost_usd),
+        asked_micro_usd_per_hour=_asked_micro_usd_per_hour(sent) if rents else None,
         tokens=tokens,
         model=known.model or (SMALLEST_MODEL.name if rents else None),
         agent=known.agent if isinstance(known, AgenticAgentRequest) else None,
     )
+
+
+def _asked_micro_usd_per_hour(sent: Request) -> int | None:
+    if isinstance(sent, AgenticAgentRequest):
+        return None
+    nested = sent.provisioning.vastai if sent.provisioning is not None else None
+    terms = sent if nested is None else nested
+    if "max_dph" not in terms.model_fields_set or terms.max_dph is None:
+        return None
+    return to_micro_usd(terms.max_dph)
 
 
 def normalize_sent(request: Document) -> str:

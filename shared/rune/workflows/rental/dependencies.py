@@ -1,7 +1,7 @@
 """What the steps of a rental share."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from rune.jobs.step import Step, StepContext
 from rune.llm.opener import OpenServer
 from rune.llm.protocol import ModelServer
 from rune.money.catalog import SizedModel
+from rune.money.limits import SpendingLimits, TenantSpending
 from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import reconciliation
 from rune.rentals.bills import come_bytes, cost_of_holder_micro_usd
@@ -69,11 +70,15 @@ class RentalDependencies:
     deployments: DeploymentStore
     hosts: HostStore
     market: MarketStore
+    spending_limits: SpendingLimits
+
+    def limits_of(self, tenant: str) -> SpendingLimits:
+        """Return what a tenant may spend."""
+        return self.spending_limits.for_tenant(TenantSpending.of(self.tenants.of(tenant)))
 
     def find_rental(self, job: Job) -> Rental | None:
         """Return the rental that the job holds, whether or not its machine was made; read from the store."""
-        alive = self.rental_store.read_alive(job.tenant, needed_by=job.job_id)
-        return next((rental for rental in alive if rental.holder == job.job_id), None)
+        return find_held(self.rental_store.read_alive(job.tenant, needed_by=job.job_id), job)
 
     def guards(self, job: Job) -> bool:
         """Return whether a job's machine gets a key in front of its server.
@@ -184,6 +189,11 @@ class RentalDependencies:
             cost_cap_at,
             shared if is_booked else None,
         )
+
+
+def find_held(alive: Iterable[Rental], job: Job) -> Rental | None:
+    """Return the rental of a tenant's living ones that the job holds."""
+    return next((rental for rental in alive if rental.holder == job.job_id), None)
 
 
 def rising_cost(spent_micro_usd: int, rental: Rental, since: datetime) -> Callable[[datetime], int]:

@@ -14,12 +14,13 @@ from rune.errors import (
     OfferGoneError,
     ProviderBusyError,
     ProviderFailedError,
+    RentalContendedError,
     RentalError,
 )
 from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
 from rune.jobs.record import Job
 from rune.jobs.step import StepContext
-from rune.jobs.wants import CREDIT_NEEDED
+from rune.jobs.wants import CREDIT_NEEDED, NEXT_PRICE, describe_want
 from rune.rentals import guard, lifecycle, self_destruct
 from rune.rentals.blame import Blame, Phase, find_blame, is_same_again
 from rune.rentals.deployment import Deployment
@@ -37,9 +38,11 @@ from rune.workflows.rental.dependencies import (
     RentalRequest,
     delay_after,
     fact_of,
+    find_held,
     left_micro_usd,
     read_request,
 )
+from rune.workflows.rental.fleet import find_want
 from rune.workflows.rental.search import plan_order
 from rune.workflows.rental.selection import (
     PlannedOrder,
@@ -68,7 +71,10 @@ PARALLEL_VARIABLE = "OLLAMA_NUM_PARALLEL"
 _BUSY_DELAY_SECONDS = 12
 
 _CREDIT_DELAY_SECONDS = 20
-"""Before another look at the account, whose credit is kept for other machines."""
+"""Before another look at the account, or at the tenant's machines, where others keep what the job needs."""
+
+_CONTENDED_DELAY_SECONDS = 2
+"""After another job of the tenant has ordered a machine at the same moment."""
 
 _BYTES_PER_GB = 1_000_000_000
 
@@ -102,7 +108,8 @@ class RentStep:
     async def rent(self, context: StepContext) -> Outcome:
         """Use a kept machine, or order one; after a crash, go on with the rental that the store shows."""
         job = context.job
-        rental = self._dependencies.find_rental(job)
+        alive = self._dependencies.rental_store.read_alive(job.tenant, needed_by=job.job_id)
+        rental = find_held(alive, job)
         if rental is not None:
             step = step_after(context, fact_of(rental, job))
             spending = self._dependencies.spending(job, rental)
@@ -115,6 +122,11 @@ class RentStep:
         reused = self._take_kept(context, request)
         if reused is not None:
             return reused
+        # Before a search, of which a key is granted few a day.
+        price = job.progress.get(NEXT_PRICE, 1)
+        want = find_want(alive, self._dependencies.limits_of(job.tenant), price)
+        if want is not None:
+            return _wait_for_machines(job, want)
         try:
             return await self._order(context, request, attempts)
         except (ThrottledError, ProviderBusyError) as error:
@@ -221,23 +233,41 @@ class RentStep:
             return Failed("renting_closed", sentence, retryable=True)
         provider.reserve_create()
         attempt = 1 + max((rental.attempt for rental in attempts), default=0)
-        if self._dependencies.find_rental(job) is not None:
-            # Another worker took this turn while this one paused.
-            return Again(0)
-        is_guarded = guard.fits(planned.template) and self._dependencies.guards(job)
-        key = guard.make_key() if is_guarded else None
-        intended = self._intend(job, attempt, planned, deployment)
         rental = replace(
-            intended,
+            self._intend(job, attempt, planned, deployment),
             account_id=account.account_id,
             reserved_micro_usd=reservation.micro_usd,
             is_credit_short=reservation.is_short,
-            is_guarded=is_guarded,
+            is_guarded=guard.fits(planned.template) and self._dependencies.guards(job),
             budget_at=None if job.reserved_micro_usd is None else job.created_at,
         )
-        if not self._dependencies.rental_store.open(rental, account.credit_micro_usd, key=key):
+        return await self._open(context, rental, planned.template, account.credit_micro_usd)
+
+    async def _open(
+        self, context: StepContext, rental: Rental, template: Template | None, credit_micro_usd: int | None
+    ) -> Outcome:
+        """Write the intent and send its order, if the tenant may have one more machine."""
+        job = context.job
+        # Read before the living rentals are: so what they leave is still there when the machine is opened.
+        opened_count = self._dependencies.rental_store.read_opened_count(job.tenant)
+        alive = self._dependencies.rental_store.read_alive(job.tenant, needed_by=job.job_id)
+        if find_held(alive, job) is not None:
+            # Another worker took this turn while this one paused.
+            return Again(0)
+        price = rental.prices.micro_usd_per_hour
+        want = find_want(alive, self._dependencies.limits_of(job.tenant), price)
+        if want is not None:
+            return _wait_for_machines(job, want)
+        key = guard.make_key() if rental.is_guarded else None
+        try:
+            is_new = self._dependencies.rental_store.open(
+                rental, credit_micro_usd, key=key, opened_count=opened_count
+            )
+        except RentalContendedError:
+            return Again(_CONTENDED_DELAY_SECONDS, dict(job.progress))
+        if not is_new:
             return Next(step_after(context, Fact.ORDER_UNANSWERED))
-        return await self._create(context, rental, self._order_of(rental, planned.template, key))
+        return await self._create(context, rental, self._order_of(rental, template, key))
 
     def _reserve(
         self,
@@ -387,6 +417,14 @@ def _make_script(rental: Rental, api_url: str) -> str | None:
     if rental.has_self_destruct:
         return self_destruct.make_script(api_url, start or self_destruct.START)
     return start
+
+
+def _wait_for_machines(job: Job, want: Mapping[str, int]) -> Again:
+    """Return a later look at the tenant's machines, of which the first is told."""
+    notes: tuple[Note, ...] = ()
+    if describe_want(job.progress) is None:
+        notes = (Note("vastai.tenant_limit", {"detail": describe_want(want) or ""}, "tenant_limit"),)
+    return Again(_CREDIT_DELAY_SECONDS, want, notes=notes)
 
 
 def _wait_for_credit(job: Job, micro_usd: int) -> Again:

@@ -38,8 +38,15 @@ class PausingStore(MemoryRentalStore):
     happens: Callable[[], object]
 
     @override
-    def open(self, rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
-        is_opened = super().open(rental, credit_micro_usd, key=key)
+    def open(
+        self,
+        rental: Rental,
+        credit_micro_usd: int | None = None,
+        *,
+        key: str | None = None,
+        opened_count: int | None = None,
+    ) -> bool:
+        is_opened = super().open(rental, credit_micro_usd, key=key, opened_count=opened_count)
         self.happens()
         return is_opened
 

@@ -154,8 +154,14 @@ def test_rent_orders_nothing_when_it_stood_still_after_the_intent() -> None:
     world = a_world()
     opened = world.rental_store.open
 
-    def open_slowly(rental: Rental, credit_micro_usd: int | None = None, *, key: str | None = None) -> bool:
-        is_new = opened(rental, credit_micro_usd, key=key)
+    def open_slowly(
+        rental: Rental,
+        credit_micro_usd: int | None = None,
+        *,
+        key: str | None = None,
+        opened_count: int | None = None,
+    ) -> bool:
+        is_new = opened(rental, credit_micro_usd, key=key, opened_count=opened_count)
         world.wait(10.001)
         return is_new
 

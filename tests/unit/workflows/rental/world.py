@@ -10,6 +10,7 @@ from datetime import timedelta
 from rune.jobs.outcomes import Outcome
 from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.step import Step, StepContext
+from rune.money.limits import SpendingLimits
 from rune.rentals.hosts import HostStore
 from rune.rentals.instance import Instance
 from rune.rentals.market import MarketStore
@@ -56,6 +57,7 @@ class World:
     deployments: MemoryDeploymentStore = field(default_factory=MemoryDeploymentStore)
     hosts: HostStore = field(default_factory=MemoryHostStore)
     seen: MarketStore = field(default_factory=MemoryMarketStore)
+    spending_limits: SpendingLimits = field(default_factory=SpendingLimits)
 
     @property
     def dependencies(self) -> RentalDependencies:
@@ -73,6 +75,7 @@ class World:
             self.deployments,
             self.hosts,
             self.seen,
+            self.spending_limits,
         )
 
     def run(self, job: Job, **request: object) -> Outcome:
