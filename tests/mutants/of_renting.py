@@ -543,8 +543,8 @@ GUARDS = (
     Mutant(
         "key on a caller's template",
         RENT,
-        "is_guarded = guard.fits(planned.template) and self._dependencies.guards(job)",
-        "is_guarded = self._dependencies.guards(job)",
+        "is_guarded=guard.fits(planned.template) and self._dependencies.guards(job)",
+        "is_guarded=self._dependencies.guards(job)",
         "What the template starts would be replaced, or listen where nobody reaches it.",
         GUARDED_TESTS,
     ),

@@ -90,7 +90,7 @@ def run_to_the_end(store: MemoryJobStore, seller: Seller) -> Rig:
     return rig
 
 
-def check(rig: Rig, seller: Seller, lost: int) -> None:
+def assert_accounted(rig: Rig, seller: Seller, lost: int) -> None:
     job = rig.job
     assert job.status is Status.SUCCEEDED
     assert (job.cost_micro_usd, job.token_bound_micro_usd) == (job.token_micro_usd, None)
@@ -108,7 +108,7 @@ def test_job_without_losses_costs_exactly_what_it_bought() -> None:
 
     rig = run_to_the_end(a_token_job(MemoryJobStore()), seller)
 
-    check(rig, seller, lost=0)
+    assert_accounted(rig, seller, lost=0)
     assert rig.job.cost_micro_usd == seller.billed == 900
 
 
@@ -116,7 +116,7 @@ def test_job_without_losses_costs_exactly_what_it_bought() -> None:
 def test_worker_that_is_lost_in_a_call_leaves_no_unknown_cost(call: int) -> None:
     seller = Seller(dies_in_call=call)
 
-    check(run_to_the_end(a_token_job(MemoryJobStore()), seller), seller, lost=1)
+    assert_accounted(run_to_the_end(a_token_job(MemoryJobStore()), seller), seller, lost=1)
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
@@ -127,5 +127,5 @@ def test_worker_that_is_lost_at_a_write_leaves_no_unknown_cost(write: int, *, be
     rig = run_to_the_end(a_token_job(store), seller)
 
     assert store.left <= 0, "The job has fewer writes."
-    check(rig, seller, lost=1)
+    assert_accounted(rig, seller, lost=1)
     assert store.jobs[JOB_ID] == rig.job
