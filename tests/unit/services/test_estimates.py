@@ -2,6 +2,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from pydantic import ValidationError
 
 from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse
 from rune.errors import InvalidRequestError
@@ -82,6 +83,13 @@ def test_higher_cap_than_the_caller_may_have_is_refused() -> None:
         Desk().estimate(max_cost_usd=11.0)
 
     assert caught.value.specific_code == "cost_cap_too_high"
+
+
+def test_cap_below_a_millionth_of_a_dollar_is_no_cap() -> None:
+    assert Desk().estimate(max_cost_usd=0.000_001).projected_cost_usd > 0
+
+    with pytest.raises(ValidationError, match="max_cost_usd"):
+        Desk().estimate(max_cost_usd=0.000_000_9)
 
 
 def test_template_counts_where_the_tenant_may_name_it() -> None:
