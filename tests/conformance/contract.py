@@ -282,7 +282,10 @@ class Conformance:
         if self.schedule_id and "schedule_id" in (case.path_parameters or {}):
             case.path_parameters["schedule_id"] = self.schedule_id
         self._name_webhook(case)
-        if self.benchmark_ids and case.operation.path.startswith("/v1/benchmarks"):
+        is_of_ended = case.operation.path.startswith("/v1/benchmarks") or case.operation.path.endswith(
+            "/receipt"
+        )
+        if self.benchmark_ids and is_of_ended:
             self._name_benchmarks(case)
         if "job_id" in (case.query or {}):
             case.query["job_id"] = self.job_id

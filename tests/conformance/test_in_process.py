@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,8 @@ def put_kept_rental(cloud: Cloud) -> str:
     now = SystemClock().now()
     job_id = uuid.uuid4().hex
     rental = a_kept_rental_of(job_id, intended_at=now, ceiling_at=now + timedelta(hours=5), due_at=now)
-    assert DynamoRentalStore(cloud.dynamodb, cloud.environment["RUNE_TABLE"]).open(rental)
+    rental = replace(rental, is_guarded=True)
+    assert DynamoRentalStore(cloud.dynamodb, cloud.environment["RUNE_TABLE"]).open(rental, key="a key")
     return rental.rental_id
 
 

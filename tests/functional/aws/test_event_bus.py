@@ -96,7 +96,7 @@ def test_entry_that_fails_each_time_is_told_to_the_operator(
         publish(ScriptedBus(None, code), 2)
 
     (record,) = caplog.records
-    assert (record.message, record.__dict__["metric"]) == ("bus.entry_refused", "CallsRefused")
+    assert (record.getMessage(), record.__dict__["metric"]) == ("bus.entry_refused", "CallsRefused")
     assert record.__dict__["reason"] == code
 
 

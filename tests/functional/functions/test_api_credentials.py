@@ -106,6 +106,7 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/benchmarks/compare"): (f"jobs={JOB_ID},{OTHER_ID}", None),
     ("GET", "/v1/benchmarks/{job_id}"): ("format=vllm&run=0", None),
     ("GET", "/v1/benchmarks/{job_id}/records"): ("", None),
+    ("GET", "/v1/jobs/{job_id}/receipt"): ("", None),
 }
 """A request that is in order, by method and path: its query and its body."""
 
@@ -246,7 +247,7 @@ def test_every_route_says_that_it_wants_a_token(api: ModuleType) -> None:
 def test_route_answers_its_case_when_the_token_is_valid(
     route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
 ) -> None:
-    if "benchmarks" in route[1]:
+    if "benchmarks" in route[1] or route[1].endswith("/receipt"):
         put_benchmark(cloud)
         put_benchmark(cloud, job_id=OTHER_ID)
     else:

@@ -55,7 +55,7 @@ def address(server: ScriptedServer) -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", ASK)
 def test_answer_is_what_the_protocol_says(kind: str, address: str) -> None:
-    assert ASK[kind](address) == ([" w0", " w1", " w2", " w3"], 15, 6)
+    assert ASK[kind](address) == ([" w0 tok", " w1 tok", " w2 tok", " w3 tok"], 15, 6)
 
 
 @pytest.mark.parametrize("kind", ASK)
