@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 type RecordProperty = Callable[[str, object], None]
 
-EXAMPLES = 150
+EXAMPLES = 100
 SIGNING_KEY = "/rune/test/signing-key"
 BODIES = {
     "/v1/jobs/benchmark": request_strategies.benchmarks,
