@@ -1,7 +1,7 @@
 """Choosing and ordering a machine, and resolving an order whose answer was lost."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
@@ -233,18 +233,25 @@ class RentStep:
             return Failed("renting_closed", sentence, retryable=True)
         provider.reserve_create()
         attempt = 1 + max((rental.attempt for rental in attempts), default=0)
-        rental = replace(
-            self._intend(job, attempt, planned, deployment),
-            account_id=account.account_id,
-            reserved_micro_usd=reservation.micro_usd,
-            is_credit_short=reservation.is_short,
-            is_guarded=guard.fits(planned.template) and self._dependencies.guards(job),
-            budget_at=None if job.reserved_micro_usd is None else job.created_at,
-        )
-        return await self._open(context, rental, planned.template, account.credit_micro_usd)
+
+        def intend() -> Rental:
+            return replace(
+                self._intend(job, attempt, planned, deployment),
+                account_id=account.account_id,
+                reserved_micro_usd=reservation.micro_usd,
+                is_credit_short=reservation.is_short,
+                is_guarded=guard.fits(planned.template) and self._dependencies.guards(job),
+                budget_at=None if job.reserved_micro_usd is None else job.created_at,
+            )
+
+        return await self._open(context, intend, planned.template, account.credit_micro_usd)
 
     async def _open(
-        self, context: StepContext, rental: Rental, template: Template | None, credit_micro_usd: int | None
+        self,
+        context: StepContext,
+        intend: Callable[[], Rental],
+        template: Template | None,
+        credit_micro_usd: int | None,
     ) -> Outcome:
         """Write the intent and send its order, if the tenant may have one more machine."""
         job = context.job
@@ -254,6 +261,7 @@ class RentStep:
         if find_held(alive, job) is not None:
             # Another worker took this turn while this one paused.
             return Again(0)
+        rental = intend()
         price = rental.prices.micro_usd_per_hour
         want = find_want(alive, self._dependencies.limits_of(job.tenant), price)
         if want is not None:
