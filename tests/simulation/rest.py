@@ -222,6 +222,8 @@ def _check_use(world: World, account: Account | None, use: MachineUse) -> None:
     """Look at the lines of a machine that its job alone has used: they are the rental's whole cost."""
     rental = account.rental_store.rentals.get(use.rental_id) if account else None
     is_whole = rental is not None and use.attempt is not None and rental.kept_until is None
+    if account is not None and use.rental_id in account.rental_store.reopened:
+        return  # it came back after it was called gone, with costs that the receipt did not know
     if (
         rental is None
         or not is_whole
