@@ -166,8 +166,8 @@ ORDERS = (
     Mutant(
         "intent without an account",
         RENT,
-        "            account_id=account.account_id,\n            reserved_micro_usd",
-        "            reserved_micro_usd",
+        "                account_id=account.account_id,\n                reserved_micro_usd",
+        "                reserved_micro_usd",
         "The key of another account would prove the machine gone.",
         RENT_TESTS,
     ),
