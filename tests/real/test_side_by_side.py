@@ -1,8 +1,9 @@
 """RUNE and aiperf measure the same server: each one's times are held against the server's own.
 
 On a quiet machine the plain medians agree; where processors are shared they do not: in aiperf's turns the server's
-own `prompt_ms` is longer too, presumably because aiperf's processes compete with it. So what is asserted is each
-number as a multiple of the server's own for the very same requests, and the plain numbers are recorded beside it.
+own `prompt_ms` is longer too, presumably because aiperf's processes compete with it. So each number is taken as a
+multiple of the server's own for the very same requests, and the plain numbers are recorded beside it. The peer is
+no truth: on a shared machine it is farther off. What is asserted is how far RUNE is from the server.
 """
 
 import asyncio
@@ -23,7 +24,9 @@ from tests.real.measuring import OUTPUT_TOKENS, measure_once, measure_with_aiper
 
 ROUNDS = 3
 REQUEST_COUNT = 40
-MOST_DIFFERENCE_RATIO = 0.05
+MOST_DISTANCE_RATIO = 0.05
+EVEN_RATIO = 0.005
+"""Two distances that differ by less are the same: a median of three rounds tells no more."""
 
 type RecordProperty = Callable[[str, object], None]
 
@@ -51,7 +54,7 @@ class Figures:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("concurrency", [1, 4])
-def test_rune_and_aiperf_agree(
+def test_rune_is_as_near_to_the_servers_own_times_as_aiperf(
     slow_llama: LlamaServer, folder: Path, concurrency: int, record_property: RecordProperty
 ) -> None:
     """They take turns, each alone with the server; the median of the rounds counts."""
@@ -65,8 +68,18 @@ def test_rune_and_aiperf_agree(
     record_property("figures", _table(our, their))
     # Of requests side by side the server's times overlap: there is no busy time to hold their throughput against.
     compared = ["ttft_to_server", "tpot_to_server", *(["throughput_to_server"] if concurrency == 1 else [])]
-    ratios = {name: getattr(our, name) / getattr(their, name) for name in compared}
-    assert ratios == dict.fromkeys(ratios, pytest.approx(1.0, abs=MOST_DIFFERENCE_RATIO)), _table(our, their)
+    distances = {name: (_distance(our, name), _distance(their, name)) for name in compared}
+    farther = {name: pair for name, pair in distances.items() if not _is_near_enough(*pair)}
+    assert farther == {}, _table(our, their)
+
+
+def _distance(figures: Figures, name: str) -> float:
+    """Return how far a multiple of the server's own number is from that number, as a ratio of it."""
+    return float(abs(getattr(figures, name) - 1.0))
+
+
+def _is_near_enough(our_ratio: float, their_ratio: float) -> bool:
+    return our_ratio <= min(MOST_DISTANCE_RATIO, their_ratio + EVEN_RATIO)
 
 
 def _ask_rune(server: LlamaServer, concurrency: int) -> Figures:
