@@ -100,6 +100,7 @@ PURE_FILES = (
     "bench/token_bounds.py",
     "rentals/bills.py",
     "rentals/blame.py",
+    "rentals/charges.py",
     "rentals/forecast.py",
     "rentals/hosts.py",
     "rentals/images.py",

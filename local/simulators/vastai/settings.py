@@ -48,6 +48,8 @@ class VastaiSettings:
         How late charges appear.
     charges_tell_labels
         Whether they name the label; else the contract's number alone.
+    charges_are_messy
+        Whether amounts are texts, rows stand in no order, and the last rows of a page come again on the next one.
     account_env
         The account's own environment variables, which every container of it gets.
     download_bytes_per_second
@@ -72,6 +74,7 @@ class VastaiSettings:
     log_delay_seconds: float = 0.6
     charges_lag_seconds: float = 3_600.0
     charges_tell_labels: bool = True
+    charges_are_messy: bool = False
     account_env: Mapping[str, str] = field(
         default_factory=lambda: {"ACCOUNT_SECRET": "simulated"}, repr=False
     )

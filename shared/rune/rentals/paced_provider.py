@@ -15,6 +15,7 @@ from decimal import Decimal
 
 from rune.clock import Clock
 from rune.errors import ProviderBusyError, RentalError
+from rune.rentals.charges import Charges
 from rune.rentals.instance import CLOCK_SKEW, Listing
 from rune.rentals.offers import Offer, Requirements
 from rune.rentals.proof import Presence, find_presence, is_missing_since_destroyed
@@ -49,8 +50,10 @@ INTERVALS = {
     Endpoint.DESTROY: timedelta(seconds=3),
     Endpoint.TEMPLATES: timedelta(seconds=3),
     Endpoint.ACCOUNT: timedelta(seconds=1),
+    # One reading serves all machines that have ended; its pages are paced by themselves.
+    Endpoint.CHARGES: timedelta(minutes=15),
 }
-"""Least time between two calls with one key, as published (link above)."""
+"""Least time between two calls with one key, as published (link above), or longer."""
 
 BUSY_DELAY = {Endpoint.CREATE: timedelta(seconds=12)}
 """Back-off after a 429 that names no time."""
@@ -154,6 +157,10 @@ class PacedProvider:
     async def create(self, order: Order) -> int:
         """Order a machine, after `reserve_create`; see `Provider.create`."""
         return await self._noting_refusal(Endpoint.CREATE, lambda: self._provider.create(order))
+
+    async def read_charges(self, since: datetime, until: datetime) -> Charges:
+        """Return what contracts were charged; see `Provider.read_charges`."""
+        return await self._paced(Endpoint.CHARGES, lambda: self._provider.read_charges(since, until))
 
     async def label(self, contract_id: int, label: str) -> None:
         """Name a machine."""

@@ -8,6 +8,7 @@ from math import floor
 from typing import Protocol
 
 from rune.amounts import MICRO_USD_PER_USD
+from rune.rentals.charges import Charges
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.offers import Offer, Requirements
 
@@ -132,6 +133,16 @@ class Provider(Protocol):
         """Return every machine of the account; anything less is an error, and never an empty listing.
 
         The account's id is left open: `read_account` has it.
+        """
+        ...
+
+    async def read_charges(self, since: datetime, until: datetime) -> Charges:
+        """Return what each contract was charged for the days of a span, as far as that is known yet.
+
+        Raises
+        ------
+        ProviderKeyError
+            The key may not read charges.
         """
         ...
 

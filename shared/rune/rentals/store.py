@@ -189,6 +189,7 @@ class Endpoint(StrEnum):
     DESTROY = "destroy"
     TEMPLATES = "templates"
     ACCOUNT = "account"
+    CHARGES = "charges"
 
 
 MAX_CLOCK_ERROR = timedelta(minutes=20)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Literal, Protocol, override
 
 from rune.errors import CreateLostError, ProviderFailedError, ProviderKeyError
+from rune.rentals.charges import Charges, add_up
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.offers import MAX_DOWNLOAD_USD_PER_GB, Requirements
 from rune.rentals.provider import Account, OfferPage, Order, Provider, Sight, Template
@@ -30,6 +31,12 @@ PAGE_SIZE = 25
 """Most that one page of a listing holds."""
 
 MAX_PAGES = 100
+CHARGES_PAGE_SIZE = 500
+"""Contracts on one page of charges."""
+
+MAX_CHARGE_PAGES = 10
+"""5,000 contracts in a span of days."""
+
 MAX_OFFERS = 64
 """Most that one search returns."""
 
@@ -208,6 +215,36 @@ class VastAi(Provider):
                 "Vast.ai's answer shows no machine, and does not say that there is none."
             )
         return Sight(read_instance(shown) if shown else None, response.key_mark)
+
+    @override
+    async def read_charges(self, since: datetime, until: datetime) -> Charges:
+        """`GET /charges/`, page by page to the end, oldest first: what is charged meanwhile comes last."""
+        filters = {"day": {"gte": int(since.timestamp()), "lte": int(until.timestamp())}}
+        query = {
+            "select_filters": json.dumps({**filters, "type": {"in": ["instance"]}}),
+            "latest_first": "false",
+            "limit": str(CHARGES_PAGE_SIZE),
+        }
+        rows: list[Members] = []
+        key_mark: str | None = None
+        for _ in range(MAX_CHARGE_PAGES):
+            response = await self._send("GET", "/api/v0/charges/", query=query)
+            page = _require_success(response)
+            if key_mark not in (None, response.key_mark):
+                raise ProviderFailedError("The key changed while charges were read.")
+            key_mark = response.key_mark
+            found = page.get("results")
+            if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+                raise ProviderFailedError("Vast.ai's answer holds no charges.")
+            rows += found
+            next_token = page.get("next_token")
+            if not next_token:
+                return add_up(rows)
+            if not isinstance(next_token, str) or next_token == query.get("after_token"):
+                break
+            query = {**query, "after_token": next_token}
+            await self._pause(PAGE_INTERVAL_SECONDS)
+        raise ProviderFailedError("Vast.ai's charges do not come to an end.")
 
     @override
     async def label(self, contract_id: int, label: str) -> None:

@@ -130,3 +130,16 @@ def test_charges_need_their_own_right() -> None:
         caller.ask("GET", "/api/v0/charges/", key=f"Bearer {key}", select_filters="{}").status for key in keys
     ]
     assert statuses == [403, 400]
+
+
+def test_messy_charges_are_texts_and_repeat_the_last_contract_of_a_page() -> None:
+    caller = Caller(replace(PROMPT, charges_are_messy=True))
+    first, second = caller.rent(), caller.rent(112)
+    caller.now += 60 + 3_600
+
+    page = read_charges(caller, limit="1", latest_first="false")
+    rest = read_charges(caller, limit="1", latest_first="false", after_token=page["next_token"])
+
+    assert [row["source"] for row in page["results"]] == [f"instance-{first}"]
+    assert [row["source"] for row in rest["results"]] == [f"instance-{second}", f"instance-{first}"]
+    assert {type(row["amount"]) for row in rest["results"]} == {str}

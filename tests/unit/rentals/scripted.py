@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import override
 
+from rune.rentals.charges import Charges
 from rune.rentals.instance import Instance, Listing
 from rune.rentals.offers import Offer, Requirements
 from rune.rentals.provider import Account, OfferPage, Order, Provider, Sight, Template
@@ -85,6 +86,7 @@ class ScriptedMarket(Provider):
     unlisted: frozenset[int] = frozenset()
     log_text: str = ""
     account_id: int | None = ACCOUNT_ID
+    charges: Charges = field(default_factory=Charges)
     calls: list[tuple[str, object]] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
 
@@ -108,6 +110,11 @@ class ScriptedMarket(Provider):
     async def read_account(self) -> Account:
         self._note("read_account", None)
         return Account("key", self.account_id, self.credit_usd)
+
+    @override
+    async def read_charges(self, since: datetime, until: datetime) -> Charges:
+        self._note("read_charges", (since, until))
+        return self.charges
 
     @override
     async def create(self, order: Order) -> int:

@@ -70,6 +70,7 @@ CALLS: dict[Endpoint, tuple[str, Callable[[PacedProvider], Awaitable[object]]]] 
     Endpoint.SEARCH: ("search", lambda provider: provider.search(a_wanted(), enough)),
     Endpoint.TEMPLATES: ("find_template", lambda provider: provider.find_template("hash")),
     Endpoint.ACCOUNT: ("read_account", lambda provider: provider.read_account()),
+    Endpoint.CHARGES: ("read_charges", lambda provider: provider.read_charges(NOW, NOW)),
     Endpoint.EDIT: ("label", lambda provider: provider.label(1, "x")),
     Endpoint.DESTROY: ("destroy", lambda provider: provider.destroy(1)),
     Endpoint.LIST: ("list", lambda provider: provider.list_instances(begun_after=NOW)),

@@ -3,7 +3,8 @@
 Form and limits: vast-ai/docs, `auto_get_api_v0_charges` (August 2026). As users of the API report, there is a row
 for each contract and day (UTC), whose `start` and `end` are that day's midnight; amounts are rounded to tenths of a
 cent in each row, and come late; `count`, `total` and `limit` are of contracts, so that all rows of one are on one
-page. A span that begins after midnight leaves that day out.
+page. A span that begins after midnight leaves that day out. `charges_are_messy` is what nobody has reported and the
+form allows.
 """
 
 import base64
@@ -66,10 +67,14 @@ def charges(world: World, call: VastaiCall) -> VastAnswer:
         charged.reverse()
     page = charged[first : first + max(1, min(limit, MAX_PAGE_COUNT))]
     last = first + len(page)
+    results = [row for rows in page for row in rows]
+    if settings.charges_are_messy:
+        again = charged[first - 1] if first else []
+        results = [_as_texts(row) for row in reversed([*again, *results])]
     return success(
         count=len(page),
         total=len(charged),
-        results=[row for rows in page for row in rows],
+        results=[*results],
         next_token=_write_token(last) if last < len(charged) else None,
     )
 
@@ -124,6 +129,17 @@ def _describe(contract: Contract, bill: Bill, span: _Span, *, is_last: bool, has
         "metadata": {"label": contract.label} if has_label else {},
         "items": items,
     }
+
+
+def _as_texts(row: Json) -> Json:
+    """Return a row whose amounts are texts."""
+    items = row["items"]
+    told: list[JsonValue] = [
+        {**item, "amount": str(item["amount"])}
+        for item in (items if isinstance(items, list) else ())
+        if isinstance(item, dict)
+    ]
+    return {**row, "amount": str(row["amount"]), "items": told}
 
 
 def _rounded(usd: Decimal) -> float:
