@@ -30,6 +30,14 @@ MUTANTS = (
         BUDGET_TESTS,
     ),
     Mutant(
+        "job that pays for who has its kept machine",
+        RENTALS + "bills.py",
+        "if rental.borrowed_from_bytes is not None and rental.of_job_micro_usd is not None:",
+        "if False:",
+        "A job that ends late would pay for another job's time, which is booked twice.",
+        ("tests/unit/rentals/test_bills.py",),
+    ),
+    Mutant(
         "first reservation twice",
         BUDGETS,
         'requires=(Is("limit_micro_usd", None),),',

@@ -532,7 +532,7 @@ ENDS = (
     Mutant(
         "bill without what was borrowed before",
         DEPENDENCIES,
-        "before = borrowed = max(before, job.cost_micro_usd - own - tokens)",
+        "before = borrowed = max(before, job.cost_micro_usd - own_micro_usd - tokens)",
         "pass",
         "What a borrowed machine cost would be missing from the bill.",
         (*RELEASE_TESTS, *BOOT_TESTS, *RENT_TESTS, *KEPT_TESTS),

@@ -163,7 +163,8 @@ class Job:
         What is reserved for it in the budgets until it ends; absent where it can cost nothing. See
         `rune.jobs.settlement`.
     shared_micro_usd
-        The part of its cost that is booked with a rental and not with the job: of machines that were kept.
+        The part of its cost that its end does not book: it is booked with a machine that was kept or came back, or
+        was told too much.
     cost_cap_at
         When its machine will have cost so much that the job must stop; absent while it has no machine.
     warnings

@@ -84,6 +84,16 @@ def parts_so_far(rental: Rental, until: datetime) -> Parts:
     return cost_parts(gone_by, until)
 
 
+def cost_to_job_micro_usd(rental: Rental, until: datetime) -> int:
+    """Return what a rental costs the job that rented it, up to a moment.
+
+    Of a machine that was kept and that another job has used since, it is what it had cost when it was kept.
+    """
+    if rental.borrowed_from_bytes is not None and rental.of_job_micro_usd is not None:
+        return rental.of_job_micro_usd
+    return cost_so_far_micro_usd(rental, until)
+
+
 def cost_of_holder_micro_usd(rental: Rental, until: datetime) -> int:
     """Return the present holder's share so far: all for the job that rented it.
 

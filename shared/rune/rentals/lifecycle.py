@@ -223,10 +223,10 @@ def keep(
     """
     ceiling_at = rental.ceiling_at if paid_until is None else min(rental.ceiling_at, paid_until)
     lowered: dict[str, Value] = {} if paid_until is None else {"ceiling_at": ceiling_at}
+    lowered["of_job_micro_usd"] = of_job = cost_so_far_micro_usd(rental, now)
     if rental.budget_at is not None:
-        booked = cost_so_far_micro_usd(rental, now)
-        may_cost = most_cost_micro_usd(rental, ceiling_at + RELEASE_MARGIN) - booked
-        lowered["of_job_micro_usd"] = lowered["booked_micro_usd"] = booked
+        may_cost = most_cost_micro_usd(rental, ceiling_at + RELEASE_MARGIN) - of_job
+        lowered["booked_micro_usd"] = of_job
         lowered["budget_micro_usd"] = max(0, min(may_cost, left_micro_usd or 0))
     return make_change(
         "keep",

@@ -169,7 +169,8 @@ class Rental:
     budget_micro_usd
         What the budgets hold reserved for it while it is kept.
     of_job_micro_usd
-        What of its cost its job's end books; None where that is all of it.
+        What of its cost its job's end books: what it had cost when it was kept, or when it was called gone before
+        it came back. None where that is all of it.
     booked_micro_usd
         That, and what its own end has booked.
     mbit_per_second

@@ -5,7 +5,10 @@ it reserves what it may still cost, and notes how much of its cost the job's end
 end books the rest. Where a process dies between the two writes, too much is reserved, and never too little.
 """
 
+from datetime import datetime
+
 from rune.money.budgets import BudgetChange, book
+from rune.rentals.bills import cost_to_job_micro_usd
 from rune.rentals.record import Rental
 from rune.storage.change import Change, apply
 
@@ -33,12 +36,6 @@ def budget_changes(rental: Rental, change: Change) -> tuple[BudgetChange, ...]:
     )
 
 
-def shared_micro_usd(rental: Rental, told_micro_usd: int) -> int:
-    """Return the part of what its own job says a rental has cost that the rental's end books, and not the job's.
-
-    Parameters
-    ----------
-    told_micro_usd
-        What of the rental's cost is in the job's.
-    """
-    return 0 if rental.of_job_micro_usd is None else told_micro_usd - rental.of_job_micro_usd
+def booked_by_job_micro_usd(rental: Rental, now: datetime) -> int:
+    """Return what of a rental's cost is booked by the end of the job that rented it, not by the rental's own."""
+    return cost_to_job_micro_usd(rental, now) if rental.of_job_micro_usd is None else rental.of_job_micro_usd

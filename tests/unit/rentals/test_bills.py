@@ -11,8 +11,11 @@ from rune.rentals.bills import (
     cost_micro_usd,
     cost_of_holder_micro_usd,
     cost_so_far_micro_usd,
+    cost_to_job_micro_usd,
 )
+from rune.rentals.lifecycle import give_back, keep, take_kept
 from rune.rentals.record import Prices, Rental, RentalState
+from rune.storage.change import apply
 from tests.builders import JOB_ID, NOW, after
 from tests.rental_builders import (
     OTHER_JOB_ID,
@@ -70,6 +73,19 @@ def test_borrower_pays_for_what_it_has_downloaded() -> None:
     )
 
     assert cost_of_holder_micro_usd(borrowed, after(3600)) == 6_000 + 180_000 + 3_000
+
+
+KEPT = apply(keep(a_running_rental(), after(7200), after(1800)), a_running_rental())
+
+
+def test_job_pays_for_its_kept_machine_until_another_job_has_used_it() -> None:
+    borrowed = apply(take_kept(KEPT, OTHER_JOB_ID, after(1900)), KEPT)
+    returned = apply(give_back(borrowed, after(2000)), borrowed)
+
+    assert cost_to_job_micro_usd(KEPT, after(3600)) == cost_micro_usd(KEPT, after(3600))
+    # Whoever has it: what the job that rented it pays was known when it was kept.
+    for rental in (borrowed, returned, replace(returned, cost_micro_usd=9_000_000)):
+        assert cost_to_job_micro_usd(rental, after(3600)) == cost_micro_usd(KEPT, after(1800))
 
 
 UNFINISHED = a_running_rental(

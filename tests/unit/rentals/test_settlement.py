@@ -4,8 +4,9 @@ import pytest
 
 from rune.money.budgets import Balance, book, windows_of
 from rune.rentals import lifecycle
+from rune.rentals.bills import cost_so_far_micro_usd
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.rentals.settlement import budget_changes, shared_micro_usd
+from rune.rentals.settlement import booked_by_job_micro_usd, budget_changes
 from rune.storage.change import Change, apply
 from tests.budget_builders import a_balance, adds_up
 from tests.builders import NOW, TENANT, after
@@ -100,7 +101,7 @@ def test_machine_that_comes_back_books_only_what_it_costs_more() -> None:
     assert the_balance(store).spent_micro_usd == last.cost_micro_usd - gone.cost_micro_usd > 0
     # Its job books the rest, also where it ends only now.
     assert last.of_job_micro_usd == gone.cost_micro_usd
-    assert shared_micro_usd(last, last.cost_micro_usd) == last.cost_micro_usd - gone.cost_micro_usd
+    assert booked_by_job_micro_usd(last, after(700)) == gone.cost_micro_usd
 
 
 def test_machine_that_its_job_pays_and_one_without_budget_change_nothing() -> None:
@@ -123,8 +124,8 @@ def test_booking_is_of_the_day_on_which_the_job_was_accepted() -> None:
     assert changes == book(TENANT, NOW, after(90_006), freed_micro_usd=7_000, spent_micro_usd=spent)
 
 
-def test_job_shares_what_its_kept_machine_has_cost_beyond_what_is_booked() -> None:
+def test_end_of_a_job_books_what_its_kept_machine_had_cost_and_all_of_another() -> None:
     kept = replace(RUNNING, of_job_micro_usd=100, booked_micro_usd=120)
 
-    assert (shared_micro_usd(kept, 130), shared_micro_usd(kept, 90)) == (30, -10)
-    assert shared_micro_usd(RUNNING, 130) == 0
+    assert booked_by_job_micro_usd(kept, after(900)) == 100
+    assert booked_by_job_micro_usd(RUNNING, after(900)) == cost_so_far_micro_usd(RUNNING, after(900))

@@ -23,7 +23,7 @@ from rune.money.catalog import SizedModel
 from rune.money.limits import SpendingLimits, TenantSpending
 from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import reconciliation
-from rune.rentals.bills import come_bytes, cost_of_holder_micro_usd
+from rune.rentals.bills import come_bytes, cost_of_holder_micro_usd, cost_to_job_micro_usd
 from rune.rentals.blame import is_same_again
 from rune.rentals.cost_cap import most_cost_micro_usd, most_cost_of_borrower_micro_usd, stop_at
 from rune.rentals.deployment import DeploymentStore
@@ -33,7 +33,7 @@ from rune.rentals.paced_provider import PacedProvider, ThrottledError
 from rune.rentals.proof import choose_listing_start
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.settings import RentalSettings
-from rune.rentals.settlement import shared_micro_usd
+from rune.rentals.settlement import booked_by_job_micro_usd
 from rune.rentals.store import Decide, RentalStore, update_rental
 from rune.storage.change import Change
 from rune.tenants.settings import TenantSource
@@ -158,7 +158,8 @@ class RentalDependencies:
         """Return what the job's rentals cost up to now: its own, those that it had borrowed, the one it uses."""
         now = self.clock.now()
         attempts = self.rental_store.read_attempts(job.job_id)
-        own, tokens = sum_attempts(attempts, job.job_id, now), job.token_micro_usd or 0
+        own = [each for each in attempts if each.job_id == job.job_id]
+        own_micro_usd, tokens = sum_attempts(attempts, job.job_id, now), job.token_micro_usd or 0
         held = rental if rental is not None and rental.holder == job.job_id else None
         before = borrowed = most_borrowed = job.borrowed_micro_usd
         if held is not None and held.job_id != job.job_id:
@@ -166,7 +167,7 @@ class RentalDependencies:
             most_borrowed += most_cost_of_borrower_micro_usd(held, now)
         elif has_borrowed(job):
             # It no longer has the kept machine, and only the job's row knows what that cost.
-            before = borrowed = max(before, job.cost_micro_usd - own - tokens)
+            before = borrowed = max(before, job.cost_micro_usd - own_micro_usd - tokens)
         cost_cap_at = None
         if held is not None and held.is_alive:
             left = left_micro_usd(job, attempts, max(borrowed, most_borrowed), now)
@@ -175,12 +176,9 @@ class RentalDependencies:
                 left = of_credit if left is None else min(left, of_credit)
             cost_cap_at = None if left is None else stop_at(held.prices, left, now)
         # What was told never falls: two workers' clocks may be seconds apart.
-        total = max(own + borrowed + tokens, job.cost_micro_usd)
-        shared = borrowed + sum(
-            shared_micro_usd(each, cost_of_attempt(each, now))
-            for each in attempts
-            if each.job_id == job.job_id
-        )
+        total = max(own_micro_usd + borrowed + tokens, job.cost_micro_usd)
+        # What was told too much is booked nowhere.
+        shared = total - tokens - sum(booked_by_job_micro_usd(each, now) for each in own)
         is_booked = job.reserved_micro_usd is not None and (shared or job.shared_micro_usd is not None)
         return Spending(
             rental.rental_id if rental else None,
@@ -239,14 +237,7 @@ def left_micro_usd(
 
 def sum_attempts(attempts: tuple[Rental, ...], job_id: str, now: datetime) -> int:
     """Return what a job's own rentals cost it, in millionths of a dollar."""
-    return sum(cost_of_attempt(rental, now) for rental in attempts if rental.job_id == job_id)
-
-
-def cost_of_attempt(rental: Rental, now: datetime) -> int:
-    """Return what one of a job's own rentals costs it, in millionths of a dollar."""
-    return (
-        rental.cost_micro_usd if rental.cost_micro_usd is not None else cost_of_holder_micro_usd(rental, now)
-    )
+    return sum(cost_to_job_micro_usd(rental, now) for rental in attempts if rental.job_id == job_id)
 
 
 def read_request(context: StepContext) -> RentalRequest:

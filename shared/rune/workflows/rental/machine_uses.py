@@ -5,7 +5,15 @@ from datetime import datetime, timedelta
 
 from rune.jobs.record import Job
 from rune.money.receipts import Line, LineKind, MachineUse, Phase, make_lines, split
-from rune.rentals.bills import Parts, borrowers_bytes, come_bytes, cost_parts, parts_of_borrower, parts_so_far
+from rune.rentals.bills import (
+    Parts,
+    borrowers_bytes,
+    come_bytes,
+    cost_parts,
+    cost_to_job_micro_usd,
+    parts_of_borrower,
+    parts_so_far,
+)
 from rune.rentals.record import EndReason, Rental
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -76,13 +84,14 @@ def _own_lines(rental: Rental, job: Job, now: datetime) -> tuple[Line, ...]:
 
 
 def _parts_of_own(rental: Rental, now: datetime) -> Parts:
-    """Return the parts of a rental's cost; of one that is proven gone they add up to what was written then."""
+    """Return the parts of what a rental costs the job that rented it."""
     if rental.cost_micro_usd is None:
-        return parts_so_far(rental, now)
-    gone_at = rental.absent_at or max(rental.released_at or rental.updated_at, rental.updated_at)
-    known = cost_parts(rental, gone_at)
+        known = parts_so_far(rental, now)
+    else:
+        gone_at = rental.absent_at or max(rental.released_at or rental.updated_at, rental.updated_at)
+        known = cost_parts(rental, gone_at)
     weights = (known.gpu_micro_usd, known.disk_micro_usd, known.traffic_micro_usd)
-    return Parts(gone_at, *split(rental.cost_micro_usd, weights))
+    return Parts(known.until, *split(cost_to_job_micro_usd(rental, now), weights))
 
 
 def _borrowed_lines(rental: Rental, job: Job, now: datetime) -> tuple[Line, ...]:

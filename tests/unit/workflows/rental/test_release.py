@@ -18,13 +18,14 @@ from rune.jobs.engine import NO_REQUEST, REQUEST_TRIES
 from rune.jobs.outcomes import Again, Done, Next, Outcome, Released, Spending
 from rune.jobs.record import Job, Kind, Status, StepName
 from rune.jobs.step import StepContext
+from rune.rentals import lifecycle
 from rune.rentals.hosts import HostRecord, HostReport
 from rune.rentals.instance import Listing
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import Endpoint
-from rune.storage.change import Change, make_change
+from rune.storage.change import Change, apply, make_change
 from rune.workflows.rental.receipt import CHOSEN_AS_KEPT
-from tests.builders import JOB_ID, FakeClock, a_step_context, after
+from tests.builders import JOB_ID, NOW, FakeClock, a_step_context, after
 from tests.memory_host_store import MemoryHostStore
 from tests.memory_rental_store import ContestedRentalStore, MemoryRentalStore
 from tests.rental_builders import (
@@ -315,6 +316,20 @@ def test_release_destroys_a_machine_that_was_kept_while_the_cancel_request_came(
     assert isinstance(first, Again)
     assert isinstance(second, Released)
     assert world.rental().state is RentalState.RELEASED
+
+
+def test_job_that_ends_after_another_has_taken_its_machine_books_what_that_had_cost() -> None:
+    running = a_running_rental(budget_at=NOW)
+    kept = apply(lifecycle.keep(running, after(900), after(400)), running)
+    taken = apply(lifecycle.take_kept(kept, OTHER_JOB_ID, after(410)), kept)
+    world = a_world(taken, instances=(MACHINE,), seconds=500)
+
+    # The worker that kept it died; what its job was told before was more, by another clock.
+    outcome = world.run(a_releasing_job(cost_micro_usd=COST_AT_400 + 9, reserved_micro_usd=10**6))
+
+    assert isinstance(outcome, Released)
+    assert outcome.spending == Spending(RENTAL_ID, COST_AT_400 + 9, shared_micro_usd=9)
+    assert sum(line.micro_usd for line in outcome.uses[0].lines) == COST_AT_400
 
 
 @pytest.mark.parametrize("ends_as", [Status.SUCCEEDED, Status.FAILED])
