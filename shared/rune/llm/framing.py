@@ -12,6 +12,11 @@ from rune.errors import BadResponseError, StreamTruncatedError
 from rune.llm.fields import parse_json
 from rune.net.bodies import MAX_LINE_BYTES, Line, LineSplitter, ReceivedBytes
 
+_HEARTBEATS = frozenset({b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
+"""Names of events that only show that the connection is alive."""
+
+_BOM = b"\xef\xbb\xbf"
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -90,7 +95,7 @@ class SseReader(FrameReader):
     """Server-sent events (WHATWG HTML, section 9.2), read more leniently where model servers need it.
 
     The last event counts also without the blank line after it. `event: error` marks an error, and so does the field
-    `error:` of llama.cpp before 2024.
+    `error:` of llama.cpp before 2024. Heartbeats are no frames: events without data, and those that are named so.
     """
 
     def __init__(self, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:
@@ -101,6 +106,7 @@ class SseReader(FrameReader):
         self._size_bytes = 0
         self._last_line: Line | None = None
         self._is_error = False
+        self._is_heartbeat = False
 
     @override
     def feed(self, received: ReceivedBytes) -> list[Frame]:
@@ -113,7 +119,7 @@ class SseReader(FrameReader):
     def _take(self, lines: list[Line]) -> list[Frame]:
         frames: list[Frame] = []
         for line in lines:
-            data = line.data.removeprefix(b"\xef\xbb\xbf") if self._is_first_line else line.data
+            data = line.data.removeprefix(_BOM) if self._is_first_line else line.data
             self._is_first_line = False
             if data:
                 self._take_field(data, line)
@@ -131,14 +137,81 @@ class SseReader(FrameReader):
             self._parts.append(value)
             self._last_line = line
         self._is_error |= name == b"error" or (name == b"event" and value == b"error")
+        self._is_heartbeat |= name == b"event" and value.strip().lower() in _HEARTBEATS
 
     def _end_event(self) -> list[Frame]:
         frames: list[Frame] = []
         if self._last_line is not None:
             data, line = b"\n".join(self._parts), self._last_line
-            frames.append(Frame(data, line.arrived_ns, line.terminated, self._is_error))
-        self._parts, self._size_bytes, self._last_line, self._is_error = [], 0, None, False
+            if self._is_error or (data.strip() and not self._is_heartbeat):
+                frames.append(Frame(data, line.arrived_ns, line.terminated, self._is_error))
+        self._parts, self._size_bytes, self._last_line = [], 0, None
+        self._is_error = self._is_heartbeat = False
         return frames
+
+
+class AnswerReader(FrameReader):
+    """Server-sent events, lines of JSON or one JSON document, told apart by what comes.
+
+    Servers and proxies in between name the wrong media type, and a server that cannot stream answers at once. A
+    document over several lines is one frame, which comes at its end.
+    """
+
+    def __init__(self, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self._max_bytes = max_line_bytes
+        self._blank = b""
+        self._reader: FrameReader | None = None
+        self._has_lines = False
+        self._document: list[Frame] = []
+        self._document_bytes = 0
+
+    @override
+    def feed(self, received: ReceivedBytes) -> list[Frame]:
+        if self._reader is None:
+            data = self._blank + received.data
+            if not data.strip() or data == _BOM[: len(data)]:
+                self._blank = data[: len(_BOM)]
+                return []
+            self._reader = self._reader_of(data.lstrip())
+            received = ReceivedBytes(data, received.arrived_ns)
+        return self._take(self._reader.feed(received))
+
+    @override
+    def finish(self) -> list[Frame]:
+        frames = [] if self._reader is None else self._take(self._reader.finish())
+        if self._document:
+            last = self._document[-1]
+            data = b"".join(line.data + b"\n" for line in self._document)
+            frames.append(Frame(data, last.arrived_ns, last.terminated))
+        return frames
+
+    def _reader_of(self, data: bytes) -> FrameReader:
+        if data.startswith(b"<"):
+            raise BadResponseError("The server answered with a page instead of an answer.")
+        if data.startswith((b"{", b"[")):
+            return NdjsonReader(max_line_bytes=self._max_bytes)
+        return SseReader(max_line_bytes=self._max_bytes)
+
+    def _take(self, frames: list[Frame]) -> list[Frame]:
+        if not frames or self._has_lines or isinstance(self._reader, SseReader):
+            return frames
+        # Of a document over several lines, the first one is not JSON.
+        if not self._document and _is_json(frames[0].data):
+            self._has_lines = True
+            return frames
+        self._document += frames
+        self._document_bytes += sum(len(frame.data) for frame in frames)
+        if self._document_bytes > self._max_bytes:
+            raise BadResponseError(f"The server's answer is longer than {self._max_bytes} bytes.")
+        return []
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        parse_json(data)
+    except ValueError:
+        return False
+    return True
 
 
 def _non_blank(lines: list[Line]) -> list[Frame]:

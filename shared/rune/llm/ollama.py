@@ -9,7 +9,7 @@ from typing import Literal, override
 from rune.errors import BadResponseError, ModelNotFoundError
 from rune.llm.fields import as_list, as_object, read_count, read_text
 from rune.llm.first_token import first_token_ms
-from rune.llm.framing import NdjsonReader
+from rune.llm.framing import AnswerReader
 from rune.llm.names import is_same_model
 from rune.llm.ollama_chat import ChatStream, write_chat
 from rune.llm.protocol import (
@@ -26,7 +26,7 @@ from rune.llm.protocol import (
     WarmUpRequest,
 )
 from rune.llm.pulls import PullStream
-from rune.llm.replies import bound_silence, open_stream, read_frames, read_object
+from rune.llm.replies import bound_silence, open_answer, read_frames, read_object
 from rune.net.addresses import AddressPolicy, BackendUrl
 from rune.net.calls import ServerConnection
 from rune.net.client import open_client
@@ -34,7 +34,6 @@ from rune.net.round_trip import measure_round_trip_ms
 
 _LIST_TIMEOUT_SECONDS = 15.0
 _NS_PER_MS = 1_000_000
-_MEDIA_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/json"})
 
 
 type _ListPath = Literal["/api/tags", "/api/ps"]
@@ -154,8 +153,8 @@ class OllamaServer(ModelServer):
                     idle_timeout_seconds=request.stall_seconds,
                 ) as reply,
             ):
-                body = await open_stream(reply, model=request.model, media_types=_MEDIA_TYPES)
-                await read_frames(body, NdjsonReader(), stream.take)
+                body = await open_answer(reply, model=request.model)
+                await read_frames(body, AnswerReader(), stream.take)
         except TimeoutError:
             return False
         stream.require_complete()
@@ -199,9 +198,9 @@ class OllamaServer(ModelServer):
             total_timeout_seconds=request.timeout_seconds,
             idle_timeout_seconds=request.first_timeout_seconds or request.idle_timeout_seconds,
         ) as reply:
-            body = await open_stream(reply, model=request.model, media_types=_MEDIA_TYPES)
+            body = await open_answer(reply, model=request.model)
             stream = ChatStream(request.model, reply, bound_silence(body, request, on_chunk))
-            await read_frames(body, NdjsonReader(), stream.take)
+            await read_frames(body, AnswerReader(), stream.take)
             return replace(stream.complete(), resent_count=reply.resent_count)
 
     @override

@@ -10,7 +10,7 @@ from rune.llm.first_token import first_token_ms
 from rune.llm.flavours.flavour import Flavour
 from rune.llm.flavours.recognition import recognise
 from rune.llm.flavours.routes import Entry, Routes, find_entry, ids_of
-from rune.llm.framing import SseReader
+from rune.llm.framing import AnswerReader
 from rune.llm.openai_chat import ChatStream, write_chat
 from rune.llm.protocol import (
     Capabilities,
@@ -25,13 +25,12 @@ from rune.llm.protocol import (
     WarmUp,
     WarmUpRequest,
 )
-from rune.llm.replies import bound_silence, open_stream, read_frames
+from rune.llm.replies import bound_silence, open_answer, read_frames
 from rune.net.addresses import AddressPolicy, BackendUrl
 from rune.net.calls import ServerConnection
 from rune.net.client import open_client
 from rune.net.round_trip import measure_round_trip_ms
 
-_MEDIA_TYPES = frozenset({"text/event-stream"})
 _MS_PER_SECOND = 1000.0
 
 
@@ -142,9 +141,9 @@ class OpenAiServer(ModelServer):
             total_timeout_seconds=request.timeout_seconds,
             idle_timeout_seconds=request.first_timeout_seconds or request.idle_timeout_seconds,
         ) as reply:
-            body = await open_stream(reply, model=request.model, media_types=_MEDIA_TYPES)
+            body = await open_answer(reply, model=request.model)
             stream = ChatStream(request.model, reply, bound_silence(body, request, on_chunk))
-            await read_frames(body, SseReader(), stream.take)
+            await read_frames(body, AnswerReader(), stream.take)
             return replace(stream.complete(), resent_count=reply.resent_count)
 
     @override

@@ -36,40 +36,29 @@ async def read_object(reply: Reply, *, model: str | None = None) -> Mapping[str,
     return value
 
 
-async def open_stream(reply: Reply, *, model: str, media_types: frozenset[str]) -> BodyReader:
-    """Return the body of a reply that streams.
+async def open_answer(reply: Reply, *, model: str) -> BodyReader:
+    """Return the body of an answer. Its media type is not looked at: `AnswerReader` tells what it is.
 
     Raises
     ------
     ModelServerError
-        The status is not 200, or the body is not a stream of the given types. A reply that names no type is
-        accepted: its frames are checked.
+        The status is not 200.
     """
-    context = await _require_ok(reply, model)
-    if reply.media_type and reply.media_type not in media_types:
-        head = await reply.body_head()
-        try:
-            value = parse_json(head)
-        except ValueError:
-            value = None
-        if is_failure(value):
-            raise describe_failure(None, value, context)
-        raise BadResponseError("The server's answer is not the stream that RUNE asked for.")
+    await _require_ok(reply, model)
     return reply.reader()
 
 
 def bound_silence(body: BodyReader, request: ChatRequest, on_chunk: OnChunk) -> OnChunk:
-    """Return an `on_chunk` that applies the request's idle timeout from the first chunk with content.
+    """Return an `on_chunk` after each of which the next may take as long as the request's idle timeout.
 
-    Before it, a server may keep a request in its queue for as long as the call allows.
+    Before the first chunk with content, a server may keep a request in its queue for as long as the call allows.
     """
 
     def tell(count: int) -> None:
-        if count == 1:
-            body.limit_silence(request.idle_timeout_seconds)
+        body.limit_silence(request.idle_timeout_seconds)
         on_chunk(count)
 
-    return on_chunk if request.first_timeout_seconds is None else tell
+    return tell
 
 
 async def read_frames(body: BodyReader, reader: FrameReader, take: Callable[[Frame], bool]) -> None:

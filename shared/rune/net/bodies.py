@@ -81,10 +81,15 @@ class BodyReader:
         self._read_bytes = 0
         self._now_ns = now_ns
         self._idle_seconds: float | None = None
+        self._silent_at: float | None = None
 
     def limit_silence(self, seconds: float) -> None:
-        """Limit the silence before each read from here on, below the limit of the call."""
+        """Allow so many seconds from now until this is called again, however many bytes come in between.
+
+        Call it with each sign of progress: a server may send comments for ever while nothing is generated.
+        """
         self._idle_seconds = seconds
+        self._silent_at = asyncio.get_running_loop().time() + seconds
 
     async def read(self) -> ReceivedBytes | None:
         """Return the next bytes, stamped in the event loop's callback; None at the end.
@@ -94,15 +99,15 @@ class BodyReader:
         BadResponseError
             The body passed its limit.
         ServerTimeoutError
-            Nothing came for as long as `limit_silence` allows.
+            The time that `limit_silence` allows is over.
         httpx.TransportError
             The connection broke or stayed silent.
         """
         try:
-            async with asyncio.timeout(self._idle_seconds):
+            async with asyncio.timeout_at(self._silent_at):
                 data = await anext(self._raw_body, None)
         except TimeoutError as error:
-            raise ServerTimeoutError(f"The server was silent for {self._idle_seconds:g} seconds.") from error
+            raise ServerTimeoutError(f"The answer stood still for {self._idle_seconds:g} seconds.") from error
         if data is None:
             return None
         arrived_ns = self._stream.arrived_ns if self._stream else self._now_ns()

@@ -4,6 +4,8 @@ httpx's errors become RUNE's own here.
 """
 
 import asyncio
+import math
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -29,6 +31,9 @@ from rune.net.streams import stamped_stream
 MAX_RETRY_AFTER_SECONDS = 3600
 """Longest wait that a server may ask for: no job runs longer."""
 
+_MEDIA_TYPE_END = re.compile("[;,]")
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
+
 # A server may close a connection that it has just promised to keep: llama-server does after every stream, up to
 # a millisecond later. A request sent on it meanwhile is lost, and the client learns that one round trip later, when
 # the connection is closed. Such a request is sent again (RFC 9112, 9.3.1), and counts from then.
@@ -46,7 +51,7 @@ class Reply:
     Attributes
     ----------
     media_type
-        Content type in lower case without parameters; empty where the server named none.
+        Content type in lower case without parameters, the first of several; empty where the server named none.
     retry_after_seconds
         What the server asked to wait, at most `MAX_RETRY_AFTER_SECONDS`; None where it asked nothing.
     sent_ns, headers_ns
@@ -71,7 +76,7 @@ class Reply:
         self._response = response
         self._now_ns = now_ns
         self.status = response.status_code
-        self.media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self.media_type = _MEDIA_TYPE_END.split(response.headers.get("content-type", ""))[0].strip().lower()
         self.retry_after_seconds = retry_after_seconds(response.headers)
         self.sent_ns = sent_ns
         self.headers_ns = headers_ns
@@ -295,11 +300,16 @@ def server_error(error: httpx.TransportError, *, has_begun: bool, idle_seconds: 
 
 
 def retry_after_seconds(headers: httpx.Headers) -> int | None:
-    """Read RFC 9110, section 10.2.3: seconds, or a date, taken against the answer's own Date."""
+    """Return the wait that an answer asks for, rounded up; None where it asks for none.
+
+    RFC 9110, section 10.2.3: seconds, or a date, taken against the answer's own Date. Servers also send fractions
+    of seconds, and OpenAI and Azure `retry-after-ms`, which is the more exact one.
+    """
+    for value, per_second in ((headers.get("retry-after-ms", ""), 1000), (headers.get("retry-after", ""), 1)):
+        if _SECONDS.fullmatch(value.strip()):
+            # Cut first: float() of many digits is infinite.
+            return min(math.ceil(float(value.strip()[:12]) / per_second), MAX_RETRY_AFTER_SECONDS)
     value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        # Cut first, since int() refuses thousands of digits.
-        return min(int(value[:9]), MAX_RETRY_AFTER_SECONDS)
     retry_at, answered_at = _http_date(value), _http_date(headers.get("date", ""))
     if retry_at is None or answered_at is None:
         return None

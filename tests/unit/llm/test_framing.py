@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rune.errors import BadResponseError, StreamTruncatedError
-from rune.llm.framing import Frame, FrameReader, NdjsonReader, SseReader
+from rune.llm.framing import AnswerReader, Frame, FrameReader, NdjsonReader, SseReader
 from rune.net.bodies import ReceivedBytes
 
 
@@ -28,7 +28,10 @@ def read(reader: FrameReader, data: bytes, cuts: list[int] | None = None) -> lis
         (b"data: a\r\n\r\n", [b"a"]),
         (b"data: a\r\r", [b"a"]),
         (b"data: a\ndata: b\n\n", [b"a\nb"]),
-        (b"data\n\n", [b""]),
+        (b"data\n\n", []),
+        (b"data:\n\ndata: \n\ndata: a\n\n", [b"a"]),
+        (b"event: ping\ndata: 1\n\ndata: a\n\n", [b"a"]),
+        (b"event: Heartbeat\ndata: {}\n\nevent: message\ndata: a\n\n", [b"a"]),
         (b": ping\n\n: ping\n\ndata: a\n\n", [b"a"]),
         (b"data: a\n: ping\ndata: b\n\n", [b"a\nb"]),
         (b"id: 1\nretry: 5\nevent: message\ndata: a\n\n", [b"a"]),
@@ -80,6 +83,49 @@ def test_readers_stamp_frame_with_the_arrival_of_its_line() -> None:
 )
 def test_ndjson_reader_gives_lines_also_without_the_last_newline(data: bytes, expected: list[Frame]) -> None:
     assert read(NdjsonReader(), data) == expected
+
+
+PRETTY = b'{\n  "a": [1,\n  2]\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"data: a\n\ndata: b\n\n", [b"a", b"b"]),
+        (b": ping\n\ndata: {}\n\n", [b"{}"]),
+        (b"\n \n: ping\n\ndata: {}\n\n", [b"{}"]),
+        (b"event: x\ndata: {}\n\n", [b"{}"]),
+        (b"\xef\xbb\xbfdata: a\n\n", [b"a"]),
+        (b'{"a": 1}\n{"a": 2}\n', [b'{"a": 1}', b'{"a": 2}']),
+        (b'\r\n {"a": 1}', [b' {"a": 1}']),
+        (b'[{"a": 1}]', [b'[{"a": 1}]']),
+        (PRETTY, [PRETTY]),
+        (b"", []),
+        (b" \n", []),
+    ],
+)
+def test_answer_reader_finds_the_framing_by_what_comes(data: bytes, expected: list[bytes]) -> None:
+    frames = [frame.data for frame in read(AnswerReader(), data)]
+
+    assert frames == expected
+    assert [frame.data for frame in read(AnswerReader(), data, list(range(len(data) + 1)))] == expected
+
+
+def test_answer_reader_refuses_a_page() -> None:
+    with pytest.raises(BadResponseError, match="page"):
+        read(AnswerReader(), b"\n<!doctype html>")
+
+
+def test_answer_reader_gives_lines_of_json_as_they_come() -> None:
+    reader = AnswerReader()
+
+    assert [frame.data for frame in reader.feed(ReceivedBytes(b'{"a": 1}\n{"a"', 1))] == [b'{"a": 1}']
+    assert [frame.data for frame in reader.feed(ReceivedBytes(b": 2}\n", 2))] == [b'{"a": 2}']
+
+
+def test_answer_reader_bounds_a_document() -> None:
+    with pytest.raises(BadResponseError):
+        read(AnswerReader(max_line_bytes=100), b"{\n" + b"1" * 60 + b"\n" + b"1" * 60)
 
 
 json_objects = st.dictionaries(st.text(max_size=3), st.text(max_size=5), max_size=2)

@@ -92,6 +92,13 @@ def test_chat_takes_first_content_for_the_first_token_when_a_role_comes_early(ro
         (sse(event(content="a"), STOP).replace(b"\n", b"\r\n"), "a", "", FinishReason.STOP),
         (sse(event(content="a"), STOP).replace(b"data: ", b"data:"), "a", "", FinishReason.STOP),
         (b": ping\n\n" + sse(event(content="a"), STOP) + b": bye\n\n", "a", "", FinishReason.STOP),
+        (b"data:\n\n" + sse(event(content="a"), STOP), "a", "", FinishReason.STOP),
+        (
+            b"event: ping\ndata: now\n\ndata: \n\n" + sse(event("stop", content="a")),
+            "a",
+            "",
+            FinishReason.STOP,
+        ),
         (sse(event(content="a"), STOP).rstrip(b"\n"), "a", "", FinishReason.STOP),
         (sse(event(content="a"), {"object": "x"}, {"choices": None}, STOP), "a", "", FinishReason.STOP),
         (sse({"choices": [{"delta": None}, None, 1]}, STOP), "", "", FinishReason.STOP),
@@ -105,6 +112,30 @@ def test_chat_returns_what_came_when_the_server_has_its_ways(
     answer = chat("openai", HEAD + body)
 
     assert (answer.text, answer.reasoning, answer.finish_reason) == (text, reasoning, finish_reason)
+
+
+def test_chat_reads_a_stream_whose_head_names_two_media_types() -> None:
+    answer = chat(
+        "openai", head(200, "application/json, text/event-stream") + sse(event("stop", content="a"))
+    )
+
+    assert answer.text == "a"
+
+
+@pytest.mark.parametrize("sign", [b": keep-alive\n\n", b"data:\n\n", sse(summary(), done=False)])
+def test_chat_gives_up_when_only_signs_of_life_come_after_the_first_piece(sign: bytes) -> None:
+    first = HEAD + sse(event(content="Paris"), done=False)
+    stalled: Script = [first, *(step for _ in range(12) for step in (Pause(0.04), sign))]
+
+    with pytest.raises(ServerTimeoutError, match=r"stood still for 0\.2 seconds"):
+        chat("openai", *stalled, request=replace(QUESTION, idle_timeout_seconds=0.2))
+
+
+def test_chat_waits_when_signs_of_life_come_before_the_first_piece() -> None:
+    waiting = (step for _ in range(6) for step in (Pause(0.04), b": keep-alive\n\n"))
+    queued: Script = [HEAD, *waiting, sse(event("stop", content="a"))]
+
+    assert chat("openai", *queued, request=replace(QUESTION, idle_timeout_seconds=0.2)).text == "a"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +190,7 @@ def test_chat_takes_the_latest_usage_when_every_chunk_carries_it() -> None:
         ([HEAD + b"data: hello\n\n"], BadResponseError),
         ([HEAD + b"data: " + b"x" * 2_000_000], BadResponseError),
         ([HEAD + b"data: xxxxxxxxxxxxxxxxxxx\n" * 60_000], BadResponseError),
-        ([whole(200, {"choices": [{"message": {"content": "not streamed"}}]})], BadResponseError),
+        ([whole(200, {"choices": [{"message": {"content": "not streamed"}}]})], StreamTruncatedError),
         ([whole(200, {"error": {"message": "strange"}})], StreamFailedError),
         ([head(200, "text/html") + b"<html>"], BadResponseError),
         ([whole(404, {"error": {"message": "The model `m` does not exist."}})], ModelNotFoundError),

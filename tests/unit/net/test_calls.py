@@ -150,16 +150,20 @@ def test_call_hangs_up_when_its_task_is_cancelled() -> None:
         (["Retry-After: " + "9" * 5000], MAX_RETRY_AFTER_SECONDS),
         (["Retry-After: -1"], None),
         (["Retry-After: soon"], None),
-        (["Retry-After: 1.5"], None),
+        (["Retry-After: 1.5"], 2),
+        (["Retry-After: 30.5"], 31),
+        (["Retry-After: " + "9" * 400 + ".5"], MAX_RETRY_AFTER_SECONDS),
+        (["Retry-After: .5"], None),
+        (["Retry-After: \u0661"], None),
+        (["retry-after-ms: 1200", "Retry-After: 9"], 2),
+        (["retry-after-ms: soon", "Retry-After: 9"], 9),
         (["Retry-After: Wed, 21 Oct 2026 07:28:30 GMT"], None),
         (["Date: Wed, 21 Oct 2026 07:28:00 GMT", "Retry-After: Wed, 21 Oct 2026 07:28:30 GMT"], 30),
         (["Date: Wed, 21 Oct 2026 07:29:00 GMT", "Retry-After: Wed, 21 Oct 2026 07:28:30 GMT"], 0),
         (["Date: Wed, 21 Oct 2026 07:29:00 GMT", "Retry-After: Wed, 99 Oct 2026 07:28:30 GMT"], None),
     ],
 )
-def test_reply_reads_retry_after_when_it_is_seconds_or_a_date(
-    headers: list[str], expected: int | None
-) -> None:
+def test_reply_reads_retry_after_in_every_form(headers: list[str], expected: int | None) -> None:
     assert call([whole(200, {}, *headers)])[0].retry_after_seconds == expected
 
 
