@@ -13,18 +13,16 @@ LIMITS = Limits(
 """Those of a fresh deployment."""
 
 
-def a_balance(limit: int = 100, reserved: int = 0, spent: int = 0, version: int = 3) -> Balance:
+def a_balance(reserved: int = 0, spent: int = 0, version: int = 3) -> Balance:
     """Return the row of a budget whose amounts add up."""
     return Balance(
         version=version,
-        limit_micro_usd=limit,
-        free_micro_usd=limit - reserved - spent,
+        used_micro_usd=reserved + spent,
         reserved_micro_usd=reserved,
         spent_micro_usd=spent,
     )
 
 
 def adds_up(balance: Balance) -> bool:
-    """Return whether what is free, reserved and spent is the limit."""
-    parts = balance.free_micro_usd + balance.reserved_micro_usd + balance.spent_micro_usd
-    return parts == balance.limit_micro_usd
+    """Return whether what is reserved and spent is what is used."""
+    return balance.reserved_micro_usd + balance.spent_micro_usd == balance.used_micro_usd

@@ -1,4 +1,4 @@
-"""Days on which budgets are small: what is free, reserved and spent adds up at each write, wherever a process dies.
+"""Days on which budgets are small: what is reserved and spent adds up at each write, wherever a process dies.
 
 `python -m tests.simulation.budget_days 40` lets one thing go wrong at one cut point in 40 of a day, and prints what
 became of the budgets; 1 takes every one.
@@ -100,17 +100,17 @@ def check_budgets(world: World) -> None:
             windows = windows_of(rental.tenant, rental.budget_at)
             kept.update(dict.fromkeys(windows, rental.budget_micro_usd))
     for window, balance in world.table.budgets.balances.items():
-        free, held, spent = balance.free_micro_usd, balance.reserved_micro_usd, balance.spent_micro_usd
-        if free + held + spent != balance.limit_micro_usd:
-            world.violate(f"{window.tenant} {window.name}: {free} + {held} + {spent} is not the limit")
+        used, held, spent = balance.used_micro_usd, balance.reserved_micro_usd, balance.spent_micro_usd
+        if held + spent != used:
+            world.violate(f"{window.tenant} {window.name}: {held} + {spent} is not {used}, what is used")
         if held < reserved[window]:
             world.violate(
                 f"{window.tenant} {window.name}: {held} are reserved, and jobs need {reserved[window]}"
             )
         # A kept machine's part is reserved before its job's end gives back the same money.
-        if free < -kept[window]:
+        if used > SMALL_LIMITS.budgets.of(window) + kept[window]:
             world.violate(
-                f"{window.tenant} {window.name}: {-free} more are spent or reserved than there may be"
+                f"{window.tenant} {window.name}: {used} are spent or reserved, more than there may be"
             )
 
 
@@ -131,8 +131,9 @@ def main(stride: int) -> None:
     print("undisturbed:", dict(calm.answers), calm.world.violations)
     for window, balance in calm.world.table.budgets.balances.items():
         print(
-            f"  {window.tenant or 'all'} {window.name}: free {balance.free_micro_usd}, reserved"
-            f" {balance.reserved_micro_usd}, spent {balance.spent_micro_usd}, limit {balance.limit_micro_usd}"
+            f"  {window.tenant or 'all'} {window.name}: used {balance.used_micro_usd}, reserved"
+            f" {balance.reserved_micro_usd}, spent {balance.spent_micro_usd}, limit"
+            f" {SMALL_LIMITS.budgets.of(window)}"
         )
     run_count = 0
     broken: list[str] = []

@@ -65,9 +65,9 @@ def _check_usage(world: World, tenant: str, ended: list[Job]) -> None:
 def _check_budgets(world: World) -> None:
     """Look at every budget: its amounts add up, and nothing is reserved for what has ended."""
     for window, balance in world.table.budgets.balances.items():
-        free, reserved, spent = balance.free_micro_usd, balance.reserved_micro_usd, balance.spent_micro_usd
-        if free + reserved + spent != balance.limit_micro_usd:
-            world.violate(f"{window.tenant} {window.name}: {free} + {reserved} + {spent} is not the limit")
+        used, reserved, spent = balance.used_micro_usd, balance.reserved_micro_usd, balance.spent_micro_usd
+        if reserved + spent != used:
+            world.violate(f"{window.tenant} {window.name}: {reserved} + {spent} is not {used}, what is used")
     rentals = [] if world.account is None else [*world.account.rental_store.rentals.values()]
     kept: Counter[Window] = Counter()
     for rental in rentals:

@@ -22,7 +22,6 @@ from rune.storage.change import (
     Change,
     Is,
     IsAbsentOrBefore,
-    IsAtLeast,
     IsBelow,
     IsOneOf,
     Requirement,
@@ -164,8 +163,6 @@ def _condition(requirement: Requirement, words: _Words) -> str:
         case IsBelow(limit=limit):
             lower = f"{name} < {words.value(requirement.field, limit)}"
             return f"(attribute_not_exists({name}) OR {lower})"
-        case IsAtLeast(least=least):
-            return f"{name} >= {words.value(requirement.field, least)}"
 
 
 def _plain(value: object) -> object:

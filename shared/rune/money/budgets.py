@@ -1,8 +1,9 @@
 """What a tenant, and the whole deployment, may spend in a day and in a month.
 
-A budget is a row of amounts: `free + reserved + spent == limit`. What a job may cost at most is reserved in the
-transaction that accepts it, and becomes what it has cost in the one that ends it. Both are booked to the day and
-the month (UTC) in which the job was accepted, so that a reservation ends in the window in which it began.
+A budget is a row of amounts: `used == reserved + spent`. What is free is the limit of now less what is used. What a
+job may cost at most is reserved in the transaction that accepts it, and becomes what it has cost in the one that
+ends it. Both are booked to the day and the month (UTC) in which the job was accepted, so that a reservation ends in
+the window in which it began.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from rune.storage.change import Change, Is, IsAtLeast, make_change
+from rune.storage.change import Change, IsBelow, make_change
 
 KEPT = timedelta(days=400)
 """How long a budget's row stays after its window; usage is read from it."""
@@ -73,18 +74,18 @@ class BudgetRow:
 class Balance:
     """The row of a budget, in millionths of a dollar.
 
+    It holds no limit: that is the operator's setting of now.
+
     Attributes
     ----------
-    limit_micro_usd
-        As the latest reservation found it; None where nothing was ever reserved.
-    free_micro_usd
-        What may still be reserved. Negative where jobs have cost more than was reserved, or the limit was lowered.
+    used_micro_usd
+        What is reserved and what is spent. It follows from the others, and is stored because a condition of
+        DynamoDB cannot add.
     """
 
     version: int = 0
     updated_at: datetime | None = None
-    limit_micro_usd: int | None = None
-    free_micro_usd: int = 0
+    used_micro_usd: int = 0
     reserved_micro_usd: int = 0
     spent_micro_usd: int = 0
     expires_at: datetime | None = None
@@ -109,20 +110,22 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The budget of a window, in millionths of a dollar: `free + reserved + spent == limit`."""
+    """The budget of a window, in millionths of a dollar: `free + reserved + spent == limit`.
+
+    Attributes
+    ----------
+    limit_micro_usd
+        What may be spent; 0 until `under` has named it.
+    """
 
     window: Window
     balance: Balance = field(default_factory=Balance)
-
-    @property
-    def limit_micro_usd(self) -> int:
-        """What may be spent; 0 where nothing was ever reserved."""
-        return self.balance.limit_micro_usd or 0
+    limit_micro_usd: int = 0
 
     @property
     def free_micro_usd(self) -> int:
-        """What may still be reserved."""
-        return self.balance.free_micro_usd
+        """What may still be reserved. Negative after a cost beyond its reservation, or under a lowered limit."""
+        return self.limit_micro_usd - self.balance.used_micro_usd
 
     @property
     def reserved_micro_usd(self) -> int:
@@ -143,17 +146,14 @@ class Budget:
         """Return the budget as it is once so much more is reserved."""
         balance = replace(
             self.balance,
-            free_micro_usd=self.free_micro_usd - micro_usd,
+            used_micro_usd=self.balance.used_micro_usd + micro_usd,
             reserved_micro_usd=self.reserved_micro_usd + micro_usd,
         )
-        return Budget(self.window, balance)
+        return replace(self, balance=balance)
 
     def under(self, limit_micro_usd: int) -> "Budget":
-        """Return the budget as it is with this limit, which may be another than that of its row."""
-        free = limit_micro_usd - self.reserved_micro_usd - self.spent_micro_usd
-        return Budget(
-            self.window, replace(self.balance, limit_micro_usd=limit_micro_usd, free_micro_usd=free)
-        )
+        """Return the budget as it is with this limit."""
+        return replace(self, limit_micro_usd=limit_micro_usd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +172,11 @@ class Budgets:
 
     @classmethod
     def from_balances(cls, windows: Iterable[Window], balances: Iterable[Balance]) -> "Budgets":
-        """Return the budgets of the windows of `windows_of`, in their order."""
+        """Return the budgets of the windows of `windows_of`, in their order, without limits."""
         return cls(*(Budget(window, balance) for window, balance in zip(windows, balances, strict=True)))
 
     def under(self, limits: Limits) -> "Budgets":
-        """Return the budgets as they are with these limits: a row holds those of its latest reservation."""
+        """Return the budgets as they are with these limits."""
         return Budgets(*(budget.under(limits.of(budget.window)) for budget in self.all))
 
     def after(self, micro_usd: int) -> "Budgets":
@@ -202,7 +202,7 @@ class BudgetStore(Protocol):
     def read(self, tenant: str, now: datetime) -> Budgets:
         """Return a tenant's budgets and the deployment's of this moment, as all earlier writes left them.
 
-        They have the limits of their latest reservations; `Budgets.under` gives them those of now.
+        They have no limits; `Budgets.under` gives them those of now.
         """
         ...
 
@@ -219,19 +219,19 @@ def windows_of(tenant: str, moment: datetime) -> tuple[Window, Window, Window, W
     )
 
 
-def reserve(budgets: Budgets, limits: Limits, micro_usd: int, now: datetime) -> tuple[BudgetChange, ...]:
-    """Return the writes that reserve an amount in all budgets, each on the condition that it is free.
+def reserve(tenant: str, limits: Limits, micro_usd: int, now: datetime) -> tuple[BudgetChange, ...]:
+    """Return the writes that reserve an amount in the windows of now, each on the condition that it is free.
 
-    A row whose limit is another one gets the new limit in the same write, and its free amount moves along.
+    The condition says all: it need not be known what a row holds, whether there is one, or who else reserves.
 
-    Parameters
-    ----------
-    budgets
-        As they were read. Others may reserve meanwhile: the conditions decide.
+    Raises
+    ------
+    ValueError
+        It is more than a whole budget. A condition cannot refuse that where there is no row.
     """
     return tuple(
-        BudgetChange(BudgetRow(budget.window), _reserve_in(budget, limits.of(budget.window), micro_usd, now))
-        for budget in budgets.all
+        BudgetChange(BudgetRow(window), _reserve_in(window, limits.of(window), micro_usd, now))
+        for window in windows_of(tenant, now)
     )
 
 
@@ -240,7 +240,7 @@ def book(
 ) -> tuple[BudgetChange, ...]:
     """Return the writes by which a reserved amount becomes a spent one, in the windows of a moment.
 
-    They have no requirements: what was spent is written down in any case, and may take the free amount below 0.
+    They have no requirements: what was spent is written down in any case, and may be more than the limit.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ def book(
         for name, amount in (
             ("reserved_micro_usd", -freed_micro_usd),
             ("spent_micro_usd", spent_micro_usd),
-            ("free_micro_usd", freed_micro_usd - spent_micro_usd),
+            ("used_micro_usd", spent_micro_usd - freed_micro_usd),
         )
         if amount
     }
@@ -266,26 +266,14 @@ def book(
     return tuple(BudgetChange(BudgetRow(window), change) for window in windows_of(tenant, moment))
 
 
-def _reserve_in(budget: Budget, limit_micro_usd: int, micro_usd: int, now: datetime) -> Change:
-    written = budget.balance.limit_micro_usd
-    # The TTL is stored in whole seconds, and the windows begin at them.
-    expires_at = budget.renews_at + KEPT
-    if written is None:
-        if micro_usd > limit_micro_usd:
-            raise ValueError("More than the whole budget was to be reserved.")
-        return make_change(
-            "reserve_first",
-            now,
-            requires=(Is("limit_micro_usd", None),),
-            sets={"limit_micro_usd": limit_micro_usd, "expires_at": expires_at},
-            adds={"free_micro_usd": limit_micro_usd - micro_usd, "reserved_micro_usd": micro_usd},
-        )
-    more = limit_micro_usd - written
+def _reserve_in(window: Window, limit_micro_usd: int, micro_usd: int, now: datetime) -> Change:
+    if micro_usd > limit_micro_usd:
+        raise ValueError("More than the whole budget was to be reserved.")
     return make_change(
         "reserve",
         now,
-        # A condition cannot add.
-        requires=(Is("limit_micro_usd", written), IsAtLeast("free_micro_usd", micro_usd - more)),
-        sets={"limit_micro_usd": limit_micro_usd},
-        adds={"free_micro_usd": more - micro_usd, "reserved_micro_usd": micro_usd},
+        requires=(IsBelow("used_micro_usd", limit_micro_usd - micro_usd + 1),),
+        # The TTL is stored in whole seconds, and the windows begin at them.
+        sets={"expires_at": window.renews_at + KEPT},
+        adds={"used_micro_usd": micro_usd, "reserved_micro_usd": micro_usd},
     )

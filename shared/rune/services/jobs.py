@@ -291,7 +291,7 @@ class JobService:
             if replay is not None:
                 return replay
             raise _refuse(exhausted, job.reserved_micro_usd)
-        changes = reserve(found, limits, job.reserved_micro_usd, job.created_at)
+        changes = reserve(job.tenant, limits, job.reserved_micro_usd, job.created_at)
         return tuple(RowChange(each.row, each.change) for each in changes)
 
     def preview(self, caller: Caller, admitted: Admitted) -> Preview:

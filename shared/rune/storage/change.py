@@ -61,15 +61,7 @@ class IsBelow:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class IsAtLeast:
-    """The field is present, and not lower than the least."""
-
-    field: str
-    least: int
-
-
-type Requirement = Is | IsOneOf | IsAbsentOrBefore | IsBelow | IsAtLeast
+type Requirement = Is | IsOneOf | IsAbsentOrBefore | IsBelow
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +101,6 @@ def satisfies(record: DataclassInstance, requirement: Requirement) -> bool:
             return value is None or value < instant
         case IsBelow(limit=limit):
             return value is None or value < limit
-        case IsAtLeast(least=least):
-            return value is not None and value >= least
 
 
 def allows(change: Change, record: DataclassInstance) -> bool:

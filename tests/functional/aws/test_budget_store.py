@@ -66,8 +66,8 @@ def put(store: JobStore, request: pytest.FixtureRequest) -> Put:
     return put_in_memory if isinstance(store, MemoryJobStore) else put_in_dynamodb
 
 
-def reserving(read: Budgets, micro_usd: int, limits: Limits = LIMITS) -> tuple[RowChange, ...]:
-    return tuple(RowChange(each.row, each.change) for each in reserve(read, limits, micro_usd, NOW))
+def reserving(micro_usd: int, limits: Limits = LIMITS) -> tuple[RowChange, ...]:
+    return tuple(RowChange(each.row, each.change) for each in reserve(TENANT, limits, micro_usd, NOW))
 
 
 def submit(store: JobStore, job_id: str, companions: tuple[RowChange, ...]) -> Submitted | CompanionsRefused:
@@ -82,7 +82,7 @@ def test_budgets_without_rows_are_empty(budgets: BudgetStore) -> None:
 
 
 def test_four_budgets_are_rows_of_their_own(budgets: BudgetStore, put: Put) -> None:
-    balances = [a_balance(limit=limit) for limit in (1, 2, 3, 4)]
+    balances = [a_balance(spent=spent) for spent in (1, 2, 3, 4)]
     for window, balance in zip(WINDOWS, balances, strict=True):
         put(window, balance)
 
@@ -96,7 +96,7 @@ def test_four_budgets_are_rows_of_their_own(budgets: BudgetStore, put: Put) -> N
 def test_submission_reserves_in_four_rows_and_its_end_settles_them(
     store: JobStore, budgets: BudgetStore
 ) -> None:
-    assert submit(store, JOB_ID, reserving(budgets.read(TENANT, NOW), 60)) == Submitted(JOB_ID)
+    assert submit(store, JOB_ID, reserving(60)) == Submitted(JOB_ID)
     held = budgets.read(TENANT, NOW)
 
     claimed = a_claimed_job(reserved_micro_usd=60, cost_micro_usd=25, epoch=0, seq=1)
@@ -104,64 +104,50 @@ def test_submission_reserves_in_four_rows_and_its_end_settles_them(
     settled = budgets.read(TENANT, NOW)
 
     expires_at = [datetime(2027, 12, 29, tzinfo=UTC), datetime(2028, 1, 5, tzinfo=UTC)] * 2
-    assert [each.balance for each in held.all] == [
-        Balance(1, NOW, 100, 40, 60, 0, each) for each in expires_at
-    ]
+    assert [each.balance for each in held.all] == [Balance(1, NOW, 60, 60, 0, each) for each in expires_at]
     assert [each.balance for each in settled.all] == [
-        Balance(2, after(90), 100, 75, 0, 25, each) for each in expires_at
+        Balance(2, after(90), 25, 0, 25, each) for each in expires_at
     ]
 
 
-def test_two_first_submissions_do_not_both_make_the_rows(store: JobStore, budgets: BudgetStore) -> None:
-    read = budgets.read(TENANT, NOW)
+def test_first_submissions_at_once_share_what_the_budgets_hold(store: JobStore, budgets: BudgetStore) -> None:
+    companions = reserving(40)
 
-    assert submit(store, "first", reserving(read, 60)) == Submitted("first")
-    assert submit(store, "second", reserving(read, 60)) == CompanionsRefused((0, 1, 2, 3))
-    assert store.read("second") is None
-    assert {each.reserved_micro_usd for each in budgets.read(TENANT, NOW).all} == {60}
+    assert submit(store, "first", companions) == Submitted("first")
+    assert submit(store, "second", companions) == Submitted("second")
+    assert submit(store, "third", companions) == CompanionsRefused((0, 1, 2, 3))
+    assert store.read("third") is None
+    assert {each.reserved_micro_usd for each in budgets.read(TENANT, NOW).all} == {80}
 
 
 @pytest.mark.parametrize("short", [0, 1, 2, 3])
 def test_submission_is_refused_when_one_budget_is_short(
     store: JobStore, budgets: BudgetStore, put: Put, short: int
 ) -> None:
-    read = Budgets.from_balances(WINDOWS, [a_balance(limit=100)] * 4)
     for position, window in enumerate(WINDOWS):
-        put(window, a_balance(limit=100, reserved=41 if position == short else 40))
+        put(window, a_balance(reserved=41 if position == short else 40))
     before = budgets.read(TENANT, NOW)
 
-    assert submit(store, JOB_ID, reserving(read, 60)) == CompanionsRefused((short,))
+    assert submit(store, JOB_ID, reserving(60)) == CompanionsRefused((short,))
 
     assert store.read(JOB_ID) is None
     assert budgets.read(TENANT, NOW) == before
 
 
-def test_submission_is_refused_when_the_limit_has_changed(
-    store: JobStore, budgets: BudgetStore, put: Put
-) -> None:
-    for window in WINDOWS:
-        put(window, a_balance(limit=100))
-    read = budgets.read(TENANT, NOW)
-    put(WINDOWS[1], a_balance(limit=1000))
-
-    assert submit(store, JOB_ID, reserving(read, 60)) == CompanionsRefused((1,))
-
-
 @pytest.mark.parametrize("limit", [60, 61, 130])
-def test_changed_limit_moves_what_is_free(
+def test_limit_of_the_submission_is_the_one_that_holds(
     store: JobStore, budgets: BudgetStore, put: Put, limit: int
 ) -> None:
     for window in WINDOWS:
-        put(window, a_balance(limit=100, spent=30))
-    read = budgets.read(TENANT, NOW)
-
+        put(window, a_balance(spent=30))
     limits = Limits(limit, limit, limit, limit)
-    submitted = submit(store, JOB_ID, reserving(read, 30, limits))
 
-    found = [each.balance for each in budgets.read(TENANT, NOW).all]
-    assert submitted == Submitted(JOB_ID)
-    assert {(each.limit_micro_usd, each.free_micro_usd) for each in found} == {(limit, limit - 60)}
-    assert all(adds_up(each) for each in found)
+    assert submit(store, "too much", reserving(limit - 29, limits)) == CompanionsRefused((0, 1, 2, 3))
+    assert submit(store, JOB_ID, reserving(limit - 30, limits)) == Submitted(JOB_ID)
+
+    found = budgets.read(TENANT, NOW).under(limits)
+    assert {(each.limit_micro_usd, each.free_micro_usd) for each in found.all} == {(limit, 0)}
+    assert all(adds_up(each.balance) for each in found.all)
 
 
 def test_machine_that_is_kept_reserves_and_books_in_the_writes_that_keep_and_end_it(cloud: Cloud) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rune.aws.budget_store import DynamoBudgetStore
 from rune.jobs import closing
 from rune.jobs.outcomes import Done, Failed
 from rune.jobs.places import RowChange
@@ -17,7 +16,6 @@ from rune.money.budgets import book, reserve
 from rune.money.limits import SpendingLimits
 from rune.services.usage import MOST_MODELS
 from tests.builders import NOW, FakeClock, a_claimed_job, after
-from tests.cloud import TABLE
 from tests.functional.functions.asking import ACMES_TOKEN, OF_ACME, a_wrong_field, assert_problem, get
 
 if TYPE_CHECKING:
@@ -97,8 +95,7 @@ def test_usage_is_of_the_days_that_are_asked_for(api: ModuleType, cloud: Cloud, 
 def test_usage_tells_what_is_left_of_the_budgets(api: ModuleType, cloud: Cloud) -> None:
     job = a_claimed_job()
     limits = SpendingLimits.from_environment(cloud.environment).budgets
-    found = DynamoBudgetStore(cloud.dynamodb, TABLE).read(job.tenant, NOW)
-    reserving = [RowChange(each.row, each.change) for each in reserve(found, limits, 10_000_000, NOW)]
+    reserving = [RowChange(each.row, each.change) for each in reserve(job.tenant, limits, 10_000_000, NOW)]
     assert not cloud.store.write_rows(reserving)
     spent = book(job.tenant, NOW, NOW, freed_micro_usd=4_000_000, spent_micro_usd=1_500_000)
     assert not cloud.store.write_rows([RowChange(each.row, each.change) for each in spent])

@@ -22,7 +22,7 @@ REFUSED = Failed("model_not_found", "None.", retryable=False)
 def a_store_with_budgets(job: Job) -> MemoryJobStore:
     store = a_store(job)
     for budget in store.budgets.read(TENANT, NOW).all:
-        store.budgets.balances[budget.window] = a_balance(limit=100, reserved=60)
+        store.budgets.balances[budget.window] = a_balance(reserved=60)
     return store
 
 
@@ -31,7 +31,7 @@ def balances_of(store: MemoryJobStore) -> set[Balance]:
 
 
 def spent(amount: int) -> set[Balance]:
-    return {a_balance(limit=100, spent=amount, version=0)}
+    return {a_balance(spent=amount, version=0)}
 
 
 ENDS: list[tuple[Job, Outcome, int]] = [

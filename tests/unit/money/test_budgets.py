@@ -78,18 +78,18 @@ def test_limits_are_those_of_the_window() -> None:
 
 @pytest.mark.parametrize("exhausted", [0, 1, 2, 3])
 def test_find_exhausted_names_the_one_budget_that_is_short(exhausted: int) -> None:
-    balances = [a_balance(limit=100, reserved=30, spent=20)] * 4
-    balances[exhausted] = a_balance(limit=100, reserved=30, spent=21)
-    budgets = some_budgets(*balances)
+    balances = [a_balance(reserved=30, spent=20)] * 4
+    balances[exhausted] = a_balance(reserved=30, spent=21)
+    budgets = some_budgets(*balances).under(ALIKE)
 
     found = budgets.find_exhausted(50)
 
-    assert found == Budget(WINDOWS[exhausted], balances[exhausted])
+    assert found == Budget(WINDOWS[exhausted], balances[exhausted], 100)
     assert budgets.find_exhausted(49) is None
 
 
 def test_budgets_under_other_limits_have_more_or_less_free() -> None:
-    budgets = some_budgets(*[a_balance(limit=100, reserved=30, spent=20)] * 3, Balance())
+    budgets = some_budgets(*[a_balance(reserved=30, spent=20)] * 3, Balance())
 
     under = budgets.under(Limits(200, 40, 100, 7))
 
@@ -99,69 +99,59 @@ def test_budgets_under_other_limits_have_more_or_less_free() -> None:
 
 
 def test_first_reservation_of_a_window_makes_its_row() -> None:
-    budgets = some_budgets()
-
-    changes = reserve(budgets, LIMITS, 10_000_000, NOW)
-    day, *_ = write([each.balance for each in budgets.all], changes)
+    changes = reserve(TENANT, LIMITS, 10_000_000, NOW)
+    day, *_ = write([Balance()] * 4, changes)
 
     assert day == Balance(
         version=1,
         updated_at=NOW,
-        limit_micro_usd=50_000_000,
-        free_micro_usd=40_000_000,
+        used_micro_usd=10_000_000,
         reserved_micro_usd=10_000_000,
         expires_at=datetime(2026, 11, 24, tzinfo=UTC) + timedelta(days=400),
     )
     assert tuple(each.row.window for each in changes) == WINDOWS
 
 
-def test_second_of_two_first_reservations_is_refused() -> None:
-    changes = reserve(some_budgets(), ALIKE, 60, NOW)
-    once = write([Balance()] * 4, changes)
+def test_reservations_of_the_same_moment_are_taken_as_long_as_the_limit_holds_them() -> None:
+    changes = reserve(TENANT, ALIKE, 50, NOW)
+    twice = write(write([Balance()] * 4, changes), changes)
 
-    assert write(once, changes) == once
+    assert {each.reserved_micro_usd for each in twice} == {100}
+    assert write(twice, changes) == twice
 
 
 def test_first_reservation_of_more_than_all_is_a_defect() -> None:
     with pytest.raises(ValueError, match="whole budget"):
-        reserve(some_budgets(), ALIKE, 101, NOW)
+        reserve(TENANT, ALIKE, 101, NOW)
 
 
 @pytest.mark.parametrize("limit", [100, 140, 80])
 def test_reservation_is_refused_as_soon_as_too_little_is_free(limit: int) -> None:
-    read = a_balance(limit=100, reserved=10, spent=20)
-    changes = reserve(some_budgets(*[read] * 4), Limits(*[limit] * 4), 50, NOW)
-    # Others reserve meanwhile, in one of the windows up to the last that is free, and in one more.
-    enough = a_balance(limit=100, reserved=limit - 50 - 20, spent=20)
-    too_little = a_balance(limit=100, reserved=limit - 50 - 19, spent=20)
+    changes = reserve(TENANT, Limits(*[limit] * 4), 50, NOW)
+    enough = a_balance(reserved=limit - 50 - 20, spent=20)
+    too_little = a_balance(reserved=limit - 50 - 19, spent=20)
 
-    taken, refused, *_ = write([enough, too_little, read, read], changes)
+    taken, refused, *_ = write([enough, too_little, enough, enough], changes)
 
-    assert (taken.limit_micro_usd, taken.free_micro_usd, taken.reserved_micro_usd) == (limit, 0, limit - 20)
+    assert (taken.used_micro_usd, taken.reserved_micro_usd) == (limit, limit - 20)
     assert adds_up(taken)
     assert refused == too_little
 
 
-def test_reservation_is_refused_when_the_limit_was_changed_meanwhile() -> None:
-    changes = reserve(some_budgets(*[a_balance(limit=100)] * 4), ALIKE, 50, NOW)
-    changed = a_balance(limit=101)
-
-    assert write([changed] * 4, changes) == (changed,) * 4
-
-
 def test_book_makes_what_was_reserved_free_and_spent_in_all_windows() -> None:
     changes = book(TENANT, NOW, after(90), freed_micro_usd=60, spent_micro_usd=25)
-    balances = write([a_balance(limit=100, reserved=60)] * 4, changes)
+    balances = write([a_balance(reserved=60)] * 4, changes)
 
-    assert {replace(each, updated_at=None) for each in balances} == {a_balance(100, 0, 25, version=4)}
+    assert {replace(each, updated_at=None) for each in balances} == {a_balance(0, 25, version=4)}
     assert tuple(each.row.window for each in changes) == WINDOWS
 
 
-def test_book_takes_the_free_amount_below_0_when_more_was_spent_than_reserved() -> None:
+def test_book_writes_down_what_was_spent_beyond_the_limit() -> None:
     changes = book(TENANT, NOW, NOW, freed_micro_usd=60, spent_micro_usd=125)
-    balance, *_ = write([a_balance(limit=100, reserved=60)] * 4, changes)
+    balance, *_ = write([a_balance(reserved=60)] * 4, changes)
 
-    assert (balance.free_micro_usd, balance.spent_micro_usd) == (-25, 125)
+    assert (balance.used_micro_usd, balance.spent_micro_usd) == (125, 125)
+    assert Budget(WINDOWS[0], balance, 100).free_micro_usd == -25
     assert adds_up(balance)
 
 
@@ -181,9 +171,9 @@ def test_amounts_always_add_up_and_reservations_return_to_0(
     for amount, cost, next_limit in acts:
         budgets = some_budgets(*balances)
         if budgets.under(limits).find_exhausted(amount) is None:
-            balances = write(balances, reserve(budgets, limits, amount, NOW))
+            balances = write(balances, reserve(TENANT, limits, amount, NOW))
             reserved.append((amount, cost))
-        assert all(adds_up(each) for each in balances if each.limit_micro_usd is not None)
+        assert all(adds_up(each) for each in balances)
         limits = Limits(*[next_limit] * 4)
     for amount, cost in reserved:
         balances = write(balances, book(TENANT, NOW, NOW, freed_micro_usd=amount, spent_micro_usd=cost))
@@ -191,4 +181,4 @@ def test_amounts_always_add_up_and_reservations_return_to_0(
 
     assert {each.reserved_micro_usd for each in balances} == {0}
     assert {each.spent_micro_usd for each in balances} == {spent}
-    assert all(adds_up(each) for each in balances if each.limit_micro_usd is not None)
+    assert all(adds_up(each) for each in balances)

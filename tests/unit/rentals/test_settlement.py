@@ -21,7 +21,7 @@ LIMIT = 100_000_000
 def a_store(rental: Rental) -> MemoryRentalStore:
     budgets = MemoryBudgetStore()
     for window in windows_of(TENANT, NOW):
-        budgets.balances[window] = a_balance(limit=LIMIT)
+        budgets.balances[window] = a_balance()
     return MemoryRentalStore(rental, budgets=budgets)
 
 

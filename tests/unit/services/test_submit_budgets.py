@@ -69,7 +69,7 @@ def test_submit_reserves_the_cap_in_four_budgets() -> None:
 
     assert office.store.jobs[submitted.job_id].reserved_micro_usd == 10
     assert office.reserved == [60] * 4
-    assert [b.limit_micro_usd for b in office.store.budgets.read(TENANT, NOW).all] == [100, 200, 300, 400]
+    assert [b.limit_micro_usd for b in office.service.find_budgets(CALLER).all] == [100, 200, 300, 400]
 
 
 def test_submit_of_what_can_cost_nothing_reads_and_reserves_nothing() -> None:
@@ -86,7 +86,7 @@ def test_submit_is_refused_when_one_budget_has_too_little_left(short: int) -> No
     office = Office(spending=SpendingLimits(100, 100, 100, 100))
     for position, window in enumerate(WINDOWS):
         spent = 91 if position == short else 90
-        office.store.budgets.balances[window] = a_balance(limit=100, spent=spent)
+        office.store.budgets.balances[window] = a_balance(spent=spent)
 
     with pytest.raises(BudgetExhaustedError) as refused:
         office.service.submit(CALLER, RENTS)
@@ -149,7 +149,7 @@ def test_limit_that_was_changed_holds_from_the_next_job_on() -> None:
         office.service.submit(lowered, RENTS)
 
     day = office.store.budgets.balances[WINDOWS[0]]
-    assert (day.limit_micro_usd, day.free_micro_usd, day.reserved_micro_usd) == (20, 0, 20)
+    assert (day.used_micro_usd, day.reserved_micro_usd) == (20, 20)
     assert all(adds_up(each) for each in office.store.budgets.balances.values())
 
 
@@ -171,7 +171,7 @@ def taking_all_but(left: int) -> Callable[[MemoryJobStore], object]:
     def take(store: MemoryJobStore) -> None:
         for window in WINDOWS:
             limit = Limits(100, 200, 300, 400).of(window)
-            store.budgets.balances[window] = a_balance(limit=limit, spent=limit - left)
+            store.budgets.balances[window] = a_balance(spent=limit - left)
 
     return take
 
@@ -221,7 +221,7 @@ def test_cancelled_job_gives_its_reservation_back() -> None:
     office.service.cancel(TENANT, submitted.job_id)
 
     assert office.reserved == [0] * 4
-    assert office.store.budgets.balances[WINDOWS[0]].free_micro_usd == 100
+    assert office.store.budgets.balances[WINDOWS[0]].used_micro_usd == 0
 
 
 def test_budgets_are_told_under_the_limits_of_now() -> None:

@@ -7,7 +7,6 @@ from rune.storage.change import (
     Change,
     Is,
     IsAbsentOrBefore,
-    IsAtLeast,
     IsBelow,
     IsOneOf,
     Requirement,
@@ -35,10 +34,6 @@ JUDGEMENTS: list[tuple[Requirement, Job, bool]] = [
     (IsBelow("attempts", 3), a_job(attempts=3), False),
     (IsBelow("attempts", 3), a_job(attempts=4), False),
     (IsBelow("slot", 1), a_job(), True),
-    (IsAtLeast("attempts", 3), a_job(attempts=2), False),
-    (IsAtLeast("attempts", 3), a_job(attempts=3), True),
-    (IsAtLeast("attempts", -3), a_job(attempts=-3), True),
-    (IsAtLeast("slot", -1), a_job(), False),
 ]
 
 
