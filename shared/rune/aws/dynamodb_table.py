@@ -270,7 +270,11 @@ def tries(count: int) -> Iterator[int]:
     """Yield the number of each try, with a growing pause before each but the first."""
     for number in range(count):
         if number:
-            jitter = random.uniform(0.5, 1)  # noqa: S311 nothing secret: writers must not meet again
-            pause_seconds = min(_FIRST_PAUSE_SECONDS * 2 ** (number - 1), _LONGEST_PAUSE_SECONDS)
-            time.sleep(jitter * pause_seconds)
+            pause(number)
         yield number
+
+
+def pause(number: int) -> None:
+    """Wait before the try of this number, counted from 0: writers that met must not meet again."""
+    jitter = random.uniform(0.5, 1)  # noqa: S311 nothing secret
+    time.sleep(jitter * min(_FIRST_PAUSE_SECONDS * 2 ** (number - 1), _LONGEST_PAUSE_SECONDS))

@@ -31,12 +31,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, override
 
 from rune.aws import job_rows
 from rune.aws.dynamodb_rows import FORMAT, TTL_FIELD, attribute, check_format
-from rune.aws.dynamodb_table import ConditionFailedError, ConflictError, DynamoTable, tries
+from rune.aws.dynamodb_table import ConditionFailedError, ConflictError, DynamoTable, pause, tries
 from rune.aws.job_summaries import DynamoSummaries
 from rune.errors import (
     IdempotencyKeyReusedError,
@@ -95,10 +96,6 @@ https://aws.amazon.com/dynamodb/pricing/on-demand/ https://aws.amazon.com/s3/pri
 SUMMARY_TRIES = 8
 """Of a job's end while other jobs of its tenant end, with up to 2.5 s of pauses. Then the engine repeats it."""
 
-SUBMIT_TRIES = 10
-"""Of a new job, with up to 6.4 s of pauses: all jobs that may cost something write the deployment's budgets, where
-one transaction takes some 20 ms. The API has 15 s."""
-
 TOKEN_LENGTH = 36
 """Longest ClientRequestToken of TransactWriteItems."""
 
@@ -152,7 +149,7 @@ class DynamoJobStore(JobStore):
         first_companion = len(writes)
         writes += self._row_writes(submission.companions)
         try:
-            self._write_unless_blocked(submission.address, writes)
+            self._write_unless_blocked(submission, writes)
         except ConditionFailedError as error:
             if submission.idempotency_key and key_position in error.found:
                 return _replay(error.found[key_position], submission)
@@ -179,10 +176,21 @@ class DynamoJobStore(JobStore):
             return None
         return _replay(found, submission)
 
-    def _write_unless_blocked(self, address: str | None, writes: Sequence[TransactWriteItemTypeDef]) -> None:
-        """Write all or nothing, or raise RateLimitedError if the address is blocked."""
-        if address is None or self._limiter is None:
-            return self._table.transact(writes, SUBMIT_TRIES)
+    def _write_unless_blocked(
+        self, submission: Submission, writes: Sequence[TransactWriteItemTypeDef]
+    ) -> None:
+        """Write all or nothing in one try, or raise RateLimitedError if the address is blocked.
+
+        A later round does not ask for the address again. Each one that meets another write waits before it says so:
+        whoever goes on looks at all rows first.
+        """
+        address = submission.address
+        if address is None or self._limiter is None or submission.round:
+            try:
+                return self._table.transact(writes, try_count=1)
+            except ConflictError:
+                pause(submission.round + 1)
+                raise
         try:
             return self._table.transact([*writes, self._limiter.not_blocked(address)], try_count=1)
         except ConditionFailedError as error:
@@ -195,7 +203,7 @@ class DynamoJobStore(JobStore):
             remaining_seconds = self._limiter.read(address)
             if remaining_seconds is not None:
                 raise RateLimitedError(remaining_seconds) from None
-            return self._table.transact(writes, SUBMIT_TRIES)
+            return self._write_unless_blocked(replace(submission, address=None), writes)
 
     @override
     def update(self, job_id: str, change: Change) -> Job | Refused:

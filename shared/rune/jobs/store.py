@@ -82,6 +82,8 @@ class Submission:
         Changes of the rows that say which jobs run and wait, in the same write.
     callback
         Of a job that calls back.
+    round
+        How often it met other writes of the same rows. The store waits the longer after the next one.
     """
 
     job: Job
@@ -91,6 +93,7 @@ class Submission:
     address: str | None = None
     companions: tuple[RowChange, ...] = ()
     callback: Callback | None = None
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,14 @@ import pytest
 from rune.aws.auth_limiter import DynamoLimiter
 from rune.aws.auth_limiter import key as limiter_key
 from rune.aws.job_rows import key_write
-from rune.aws.job_store import SUBMIT_TRIES, DynamoJobStore, NoObjectStore
+from rune.aws.job_store import DynamoJobStore, NoObjectStore
 from rune.clock import to_epoch_ms
-from rune.errors import IdempotencyKeyReusedError, RateLimitedError, StoreUnavailableError
+from rune.errors import (
+    IdempotencyKeyReusedError,
+    RateLimitedError,
+    StoreContendedError,
+    StoreUnavailableError,
+)
 from rune.events.outbox import OutboxState, advance
 from rune.events.record import Subject, SubjectKind
 from rune.jobs import closing
@@ -241,7 +246,7 @@ def test_blocked_address_is_found_by_reading_when_its_row_is_in_conflict(
 
 
 def test_replay_is_found_after_a_conflict_too(cloud: Cloud, clock: FakeClock) -> None:
-    store, _ = limited(cloud, clock, CONFLICT, CONFLICT, None)
+    store, _ = limited(cloud, clock, CONFLICT, None)
     submit(cloud.store, a_job())
 
     again = submit(store, a_job(job_id="second"), address=ADDRESS)
@@ -249,13 +254,29 @@ def test_replay_is_found_after_a_conflict_too(cloud: Cloud, clock: FakeClock) ->
     assert again == Submitted(JOB_ID, is_replay=True)
 
 
-def test_submission_gives_up_when_another_write_is_always_in_the_way(cloud: Cloud, clock: FakeClock) -> None:
-    store, client = limited(cloud, clock, *[CONFLICT] * (1 + SUBMIT_TRIES))
+def test_round_of_a_submission_ends_when_another_write_is_in_the_way(cloud: Cloud, clock: FakeClock) -> None:
+    store, client = limited(cloud, clock, CONFLICT, CONFLICT)
 
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(StoreContendedError):
         submit(store, a_job(), address=ADDRESS)
 
-    assert len(client.sizes) == 1 + SUBMIT_TRIES
+    # The second one does not hold the address's row, which other callers of the address hold too.
+    assert client.sizes == [6, 5]
+
+
+def test_later_round_of_a_submission_waits_longer_after_a_conflict(
+    cloud: Cloud, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("rune.aws.dynamodb_table.time.sleep", pauses.append)
+    store, _ = limited(cloud, clock, *[CONFLICT] * 3)
+
+    for number in (1, 4, 10):
+        with pytest.raises(StoreContendedError):
+            store.submit(Submission(a_job(), "{}", an_event(), address=ADDRESS, round=number))
+
+    longest = (0.04, 0.32, 1.28)
+    assert [most / 2 <= pause <= most for pause, most in zip(pauses, longest, strict=True)] == [True] * 3
 
 
 def test_read_looks_up_the_address_in_the_same_call(cloud: Cloud, clock: FakeClock) -> None:

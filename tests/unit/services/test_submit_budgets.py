@@ -193,6 +193,23 @@ def test_submit_is_refused_when_others_took_the_rest_meanwhile(slot_count: int) 
     assert office.store.jobs == {}
 
 
+def test_submit_looks_again_after_a_conflict() -> None:
+    rounds: list[int] = []
+
+    class Contended(MemoryJobStore):
+        @override
+        def submit(self, submission: Submission) -> Submitted | CompanionsRefused:
+            rounds.append(submission.round)
+            taking_all_but(50 - 20 * len(rounds))(self)
+            raise StoreContendedError("Others wrote.")
+
+    office = Office(Contended())
+
+    with pytest.raises(BudgetExhaustedError):
+        office.service.submit(CALLER, RENTS)
+    assert rounds == [0, 1, 2]
+
+
 def test_submit_ends_in_time_when_budgets_change_all_the_time() -> None:
     class Moving(MemoryJobStore):
         @override
