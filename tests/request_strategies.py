@@ -109,6 +109,14 @@ _levels: st.SearchStrategy[Body] = st.one_of(
     st.sets(st.integers(1, 64), min_size=1, max_size=4).map(lambda levels: {"concurrency": sorted(levels)}),
     st.sets(st.floats(0.01, 100), min_size=1, max_size=4).map(lambda rates: {"request_rates": sorted(rates)}),
     st.just({"sweep": True}),
+    st.fixed_dictionaries(
+        {"limits": st.floats(1, 1000).map(lambda limit_ms: {"ttft_ms": limit_ms})},
+        optional={
+            "good_ratio": st.floats(0.01, 0.99),
+            "load": st.sampled_from(("concurrency", "request_rate")),
+            "max_points": st.integers(1, 12),
+        },
+    ).map(lambda search: {"search": search}),
 )
 _workloads = _merged(
     _prompts,

@@ -24,6 +24,9 @@ ALLOWED: list[dict[str, object]] = [
     {"prompt_set": "synthetic", "input_tokens": 32_768, "output_tokens": 8192},
     {"temperature": 0, "seed": 2**31 - 1, "point_seconds": 800},
     {"goodput": {"tpot_ms": 0.001}, "point_seconds": 10},
+    {"search": {"limits": {"ttft_ms": 500}}},
+    {"search": {"limits": {"ttft_ms": 500}, "good_ratio": 0.99, "max_points": 12}, "sweep": True},
+    {"search": {"limits": {"ttft_ms": 500}, "load": "request_rate", "first_request_rate": 100}},
 ]
 
 
@@ -70,6 +73,15 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"goodput": {}}, "at least one limit"),
     ({"goodput": {"ttft_ms": 0}}, "ttft_ms"),
     ({"concurency": [1]}, "concurency"),
+    ({"search": {}}, "limits"),
+    ({"search": {"limits": {}}}, "at least one limit"),
+    ({"search": {"limits": {"ttft_ms": 5}, "good_ratio": 1}}, "good_ratio"),
+    ({"search": {"limits": {"ttft_ms": 5}, "max_points": 13}}, "max_points"),
+    ({"search": {"limits": {"ttft_ms": 5}, "resolution_ratio": 0.001}}, "resolution_ratio"),
+    ({"search": {"limits": {"ttft_ms": 5}, "first_request_rate": 9, "max_request_rate": 8}}, "not be above"),
+    ({"search": {"limits": {"ttft_ms": 5}}, "concurrency": [1]}, "chooses its loads"),
+    ({"search": {"limits": {"ttft_ms": 5}}, "request_rates": [1]}, "chooses its loads"),
+    ({"search": {"limits": {"ttft_ms": 5}}, "goodput": {"ttft_ms": 5}}, "limits of its own"),
 ]
 
 
@@ -89,12 +101,28 @@ POINTS: list[tuple[dict[str, object], int]] = [
     ({"sweep": True, "max_concurrency": 32}, 6),
     ({"sweep": True, "max_concurrency": 33}, 7),
     ({"sweep": True, "max_concurrency": 64}, 7),
+    ({"search": {"limits": {"ttft_ms": 5}}}, 10),
+    ({"search": {"limits": {"ttft_ms": 5}, "max_points": 12, "load": "request_rate"}}, 12),
 ]
 
 
 @pytest.mark.parametrize(("fields", "count"), POINTS)
 def test_workload_has_so_many_points_at_most(fields: dict[str, object], count: int) -> None:
     assert Workload.model_validate(fields).point_count == count
+
+
+LEVELS: list[tuple[dict[str, object], list[int]]] = [
+    ({"sweep": True, "max_concurrency": 6}, [1, 2, 4, 6]),
+    ({"search": {"limits": {"ttft_ms": 5}, "max_points": 5}, "max_concurrency": 6}, [1, 2, 4, 6, 6]),
+    ({"search": {"limits": {"ttft_ms": 5}, "max_points": 2, "load": "request_rate"}}, [32, 32]),
+]
+
+
+@pytest.mark.parametrize(("fields", "levels"), LEVELS)
+def test_workload_knows_the_most_requests_under_way_at_each_point(
+    fields: dict[str, object], levels: list[int]
+) -> None:
+    assert Workload.model_validate(fields).levels == levels
 
 
 METHODS: list[tuple[dict[str, object], str, float]] = [

@@ -61,7 +61,12 @@ def add_cost(
             **dict(of_best),
         )
     runs = [run.model_copy(update={"cost": costs[run.index]}) for run in report.runs]
-    return report.model_copy(update={"runs": runs, "cost": cost})
+    priced: dict[str, object] = {"runs": runs, "cost": cost}
+    capacity = report.capacity
+    if capacity is not None and capacity.at_run is not None:
+        price = costs[capacity.at_run].usd_per_good_request
+        priced["capacity"] = capacity.model_copy(update={"usd_per_good_request": price})
+    return report.model_copy(update=priced)
 
 
 def usd_per_million_output_tokens(price_usd_per_hour: float, run: RunReport) -> float | None:

@@ -32,7 +32,8 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
             "chunks, and chunks of one that was cut off have the mean of all"
         ),
         "steady_output_throughput_windows_tokens_per_s": (
-            "output tokens / time in each of ten equal parts of the time in which all slots were busy"
+            "output tokens / time in each of ten equal parts of the time in which all slots were busy; of several "
+            "blocks, in nearly equal parts none of which lies in two"
         ),
         "output_throughput_windows_tokens_per_s": (
             "output tokens / time in each of ten equal parts of the duration; tokens of a request lie evenly on "
@@ -47,6 +48,20 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "good_ratio": (
             "completed requests within all limits / (completed + failed + cut off after a limit had passed); those "
             "whose tpot has a limit and is not defined are in neither"
+        ),
+        "good_count": "completed requests within all limits",
+        "bad_count": "requests outside a limit, failed, or cut off after a limit had passed",
+        "blocks": (
+            "of each run of a point: the same formulas; the point's numbers of requests are of all its blocks "
+            "together, and its rates are sums over sums"
+        ),
+        "capacity.highest": (
+            "highest load at which good_count / (good_count + bad_count) >= good_ratio, below all at which it is "
+            "not"
+        ),
+        "capacity.good_ratio_low": (
+            "Wilson's 90 % interval of good_count / (good_count + bad_count), of as many requests as ttft and "
+            "e2el are worth independent ones"
         ),
         "resent_count": "requests sent anew on a new connection, sum over completed requests",
         "achieved_request_rate_per_s": "requests sent / time from the point's beginning to the last sending",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from rune import __version__
+from rune.bench.capacity import capacity_of
 from rune.bench.definitions import FORMULAS
 from rune.bench.headline import best_run
 from rune.bench.server_side import without_doubtful_prefill
@@ -57,6 +58,7 @@ def make_report(
         What only the one who measured can know; names of `rune.bench.definitions.WARNINGS`.
     """
     workload = request.measured
+    capacity = None if workload.search is None else capacity_of(workload.search, runs)
     found = _warnings(request, runs, model, server, ignores_eos=ignores_eos, context_tokens=context_tokens)
     return BenchmarkReport(
         benchmark_id=job_id,
@@ -75,8 +77,9 @@ def make_report(
             context_tokens=context_tokens,
         ),
         runs=[_without_doubtful_prefill(run, workload) for run in runs],
-        best_run=best_run(runs),
+        best_run=best_run(runs) if capacity is None or capacity.at_run is None else capacity.at_run,
         ended_by=ended_by,
+        capacity=capacity,
         client_region=client_region,
         client_memory_mb=client_memory_mb,
         warnings=list(dict.fromkeys([*warnings, *found])),

@@ -1,26 +1,31 @@
 """One point's requests, folded into its report.
 
+A point may be several runs, its blocks (`rune.bench.blocks`). Numbers of single requests are of all blocks
+together; what has a time line is computed for each block on its own, and summed.
+
 Every latency and throughput is of completed requests alone. A request that failed lengthens the duration and is
 counted by its class; one that was cut off at the end of the point's time is in no number but those that say so.
 Numbers are rounded by `rune.bench.rounding`.
 """
 
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Literal
 
 from rune.bench import formulas, timeline
+from rune.bench.blocks import Block, steady_rate_per_s, window_rates_per_s
 from rune.bench.goodput import GoodputJudge, lateness_ms
 from rune.bench.reasoning import is_reasoning_hidden
-from rune.bench.records import MeasuredPoint, RequestRecord
+from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.rounding import DECIMALS, rounded
 from rune.bench.server_side import server_side_of
 from rune.bench.statistics import describe, independent_count, low_percentiles
-from rune.contracts import Distribution, Expectation, GoodputLimits, QualityReport, RunReport
+from rune.contracts import BlockReport, Distribution, Expectation, GoodputLimits, QualityReport, RunReport
 from rune.errors import ServerOverloadedError
 from rune.llm.protocol import Generation, Stamps
 
@@ -39,6 +44,7 @@ RELOAD_RATIO = 5
 CACHE_HIT_RATIO = 0.1
 LATE_ARRIVAL_MS = 10.0
 LATE_ARRIVAL_RATIO = 0.05
+MIN_STEADY_RATIO = 0.5
 
 
 def fold_run(
@@ -50,7 +56,20 @@ def fold_run(
     `server_side.prompt_tokens_per_s` believes a server that does not tell of its cache: `make_report` takes the
     number out where the workload lets the cache hit.
     """
-    return _Fold(measured, goodput, expected).report()
+    return fold_blocks((measured,), goodput, expected)
+
+
+def fold_blocks(
+    blocks: Sequence[MeasuredPoint], goodput: GoodputLimits | None, expected: Expectation | None
+) -> RunReport:
+    """Return the report of a point that was measured in several runs, as `fold_run` does of one.
+
+    Parameters
+    ----------
+    blocks
+        In their order, at least one; their requests have different numbers.
+    """
+    return _Fold(tuple(map(Block, blocks)), goodput, expected).report()
 
 
 def quality_of(
@@ -74,13 +93,21 @@ def quality_of(
 class _Fold:
     """What is computed of one point; no number is computed twice."""
 
-    measured: MeasuredPoint
+    blocks: tuple[Block, ...]
     goodput: GoodputLimits | None
     expected: Expectation | None
 
+    @property
+    def point(self) -> Point:
+        return self.blocks[0].measured.point
+
+    @cached_property
+    def records(self) -> list[RequestRecord]:
+        return [record for block in self.blocks for record in block.measured.records]
+
     @cached_property
     def completed(self) -> list[RequestRecord]:
-        return [record for record in self.measured.records if record.status == "completed"]
+        return [record for block in self.blocks for record in block.completed]
 
     @cached_property
     def generations(self) -> list[Generation]:
@@ -88,32 +115,20 @@ class _Fold:
 
     @cached_property
     def failed_count(self) -> int:
-        return sum(record.status == "failed" for record in self.measured.records)
+        return sum(record.status == "failed" for record in self.records)
 
     @cached_property
     def cut_off_count(self) -> int:
-        return sum(record.status == "cut_off" for record in self.measured.records)
+        return sum(record.status == "cut_off" for record in self.records)
 
     @cached_property
-    def span_ns(self) -> tuple[int, int]:
-        """First sending to the end of the last completed request; of all that failed where none was completed.
+    def timed_blocks(self) -> list[Block]:
+        """Those of which the duration counts: with a request that ended, or all where none has one."""
+        return [block for block in self.blocks if block.has_ended] or list(self.blocks)
 
-        What ends later, as a request that stood still until its timeout, says nothing of how fast the others were.
-        """
-        records = [r for r in self.measured.records if r.status != "cut_off"] or list(self.measured.records)
-        sent = [record.sent_ns for record in records if record.sent_ns is not None]
-        if not sent:
-            return 0, 0
-        return min(sent), max(record.ended_ns for record in self.completed or records)
-
-    @property
+    @cached_property
     def duration_ns(self) -> int:
-        begin_ns, end_ns = self.span_ns
-        return end_ns - begin_ns
-
-    @cached_property
-    def arrivals(self) -> list[timeline.TokenArrival]:
-        return [arrival for record in self.completed for arrival in timeline.token_arrivals(record)]
+        return sum(block.duration_ns for block in self.timed_blocks)
 
     @cached_property
     def output_tokens(self) -> list[int]:
@@ -136,7 +151,7 @@ class _Fold:
         if self.goodput is None:
             return []
         judge = GoodputJudge(self.goodput, is_open=self.is_open)
-        return [judge.is_good(record) for record in self.measured.records]
+        return [judge.is_good(record) for record in self.records]
 
     @property
     def good_count(self) -> int | None:
@@ -144,7 +159,7 @@ class _Fold:
 
     @property
     def is_open(self) -> bool:
-        return self.measured.point.request_rate_per_s is not None
+        return self.point.request_rate_per_s is not None
 
     def from_due_ms(self, elapsed_ms: Callable[[Stamps], float | None]) -> Iterator[float | None]:
         """Yield times of completed requests of an open load that begin when they were due."""
@@ -156,20 +171,23 @@ class _Fold:
     @property
     def schedule_delays_ms(self) -> list[float]:
         """How long requests of an open load were due before they had a slot and their turn."""
-        records = self.measured.records if self.is_open else ()
+        records = self.records if self.is_open else ()
         return [(r.ready_ns - r.due_ns) / _NS_PER_MS for r in records if r.ready_ns is not None]
 
     def achieved_rate_per_s(self) -> float | None:
         """Return how many requests of an open load were sent per second until the last one was."""
-        sent_ns = [r.sent_ns for r in self.measured.records if r.sent_ns is not None]
-        if not self.is_open or not sent_ns or max(sent_ns) <= 0:
+        sent_ns = [
+            [r.sent_ns for r in block.measured.records if r.sent_ns is not None] for block in self.blocks
+        ]
+        elapsed_ns = sum(max(of_block, default=0) for of_block in sent_ns)
+        if not self.is_open or elapsed_ns <= 0:
             return None
-        return rounded(len(sent_ns) * _NS_PER_SECOND / max(sent_ns))
+        return rounded(sum(map(len, sent_ns)) * _NS_PER_SECOND / elapsed_ns)
 
     @cached_property
     def queue_times_ms(self) -> list[float]:
         """How long completed requests of an open load were due and not sent."""
-        if self.measured.point.request_rate_per_s is None:
+        if not self.is_open:
             return []
         return [(r.sent_ns - r.due_ns) / _NS_PER_MS for r in self.completed if r.sent_ns is not None]
 
@@ -180,21 +198,22 @@ class _Fold:
         return rounded(amount * _NS_PER_SECOND / self.duration_ns)
 
     def report(self) -> RunReport:
-        point, records = self.measured.point, self.measured.records
+        point, records = self.point, self.records
         stamps = [generation.stamps for generation in self.generations]
         all_inputs_known = len(self.input_tokens) == len(self.generations)
         total_output, total_input = sum(self.output_tokens), sum(self.input_tokens)
-        begin_ns, end_ns = self.span_ns
-        windows = timeline.window_rates_per_s(self.arrivals, begin_ns, end_ns) if self.completed else []
+        windows = window_rates_per_s([(b.arrivals, *b.span_ns) for b in self.blocks if b.completed])
+        measured = [block.measured for block in self.blocks]
+        busiest = (timeline.busiest_second_tokens(block.arrivals, block.span_ns[0]) for block in self.blocks)
         return RunReport(
             index=point.index,
             load="closed" if point.request_rate_per_s is None else "open",
             max_concurrency=point.concurrency,
             request_rate_per_s=point.request_rate_per_s,
-            started_at=datetime.fromtimestamp(self.measured.started_at_ms / 1000, UTC),
+            started_at=datetime.fromtimestamp(measured[0].started_at_ms / 1000, UTC),
             duration_s=round(self.duration_ns / _NS_PER_SECOND, DECIMALS),
             num_prompts=len(records),
-            num_warmups=self.measured.warmup_count,
+            num_warmups=sum(each.warmup_count for each in measured),
             completed=len(self.completed),
             failed=self.failed_count,
             cut_off=self.cut_off_count,
@@ -208,7 +227,9 @@ class _Fold:
             total_throughput_tokens_per_s=self.per_second(
                 total_input + total_output if all_inputs_known else None
             ),
-            steady_output_throughput_tokens_per_s=self.steady_throughput(),
+            steady_output_throughput_tokens_per_s=steady_rate_per_s(
+                self.blocks, self.mean_tokens_per_chunk() or 0.0
+            ),
             output_throughput_windows_tokens_per_s=_described(windows),
             goodput_requests_per_s=self.per_second(self.good_count),
             good_ratio=self.good_ratio(),
@@ -224,13 +245,15 @@ class _Fold:
             input_tokens=_described(map(float, self.input_tokens)),
             output_tokens=_described(map(float, self.output_tokens)),
             mean_tokens_per_chunk=self.mean_tokens_per_chunk(),
-            max_concurrent_requests=timeline.max_concurrent(records),
-            max_output_tokens_per_s=rounded(timeline.busiest_second_tokens(self.arrivals, begin_ns)),
+            max_concurrent_requests=self.max_concurrent(),
+            max_output_tokens_per_s=rounded(
+                max((most for most in busiest if most is not None), default=None)
+            ),
             stream_buffered_count=sum(record.is_buffered for record in self.completed),
             prompt_truncated_count=sum(record.is_truncated for record in self.completed),
             server_side=server_side_of(self.generations),
-            rtt_ms=rounded(self.measured.rtt_ms),
-            loop_lag_p99_ms=rounded(self.measured.loop_lag_p99_ms),
+            rtt_ms=rounded(_median(each.rtt_ms for each in measured)),
+            loop_lag_p99_ms=rounded(self.loop_lag_p99_ms()),
             quality=self.quality(),
             warnings=list(self.warnings()),
             steady_output_throughput_windows_tokens_per_s=self.steady_windows(),
@@ -239,27 +262,27 @@ class _Fold:
             schedule_delay_ms=_in_order(self.schedule_delays_ms),
             ttft_from_due_ms=_in_order(self.from_due_ms(formulas.time_to_first_token_ms)),
             e2el_from_due_ms=_in_order(self.from_due_ms(formulas.end_to_end_latency_ms)),
+            good_count=self.good_count,
+            bad_count=None if self.goodput is None else self.verdicts.count(False),
+            blocks=self.block_reports(),
         )
+
+    def max_concurrent(self) -> int:
+        return max(timeline.max_concurrent(block.measured.records) for block in self.blocks)
 
     def is_underloaded(self) -> bool:
         """Return whether a closed load never had as many requests under way as its name says."""
-        point, records = self.measured.point, self.measured.records
-        return point.request_rate_per_s is None and timeline.max_concurrent(records) < point.concurrency
+        return not self.is_open and self.max_concurrent() < self.point.concurrency
 
-    @cached_property
-    def steady_window_ns(self) -> tuple[int, int] | None:
-        """When all slots of a closed load were busy."""
-        point = self.measured.point
-        if point.request_rate_per_s is not None or not self.completed:
-            return None
-        return timeline.steady_window_ns(self.measured.records, point.concurrency)
+    def loop_lag_p99_ms(self) -> float | None:
+        """Return the largest of all blocks: percentiles cannot be added."""
+        lags_ms = (block.measured.loop_lag_p99_ms for block in self.blocks)
+        return max((lag_ms for lag_ms in lags_ms if lag_ms is not None), default=None)
 
-    @cached_property
-    def steady_arrivals(self) -> list[timeline.TokenArrival]:
-        """All output, with what came of requests that were cut off."""
-        tokens_per_chunk = self.mean_tokens_per_chunk() or 0.0
-        partial = (timeline.partial_arrivals(record, tokens_per_chunk) for record in self.measured.records)
-        return [*self.arrivals, *chain.from_iterable(partial)]
+    def is_cut_short(self) -> bool:
+        """Return whether the time ended before the requests did: what a block leaves, the next one asks."""
+        last = self.blocks[-1].measured
+        return last.unsent_count > 0 or any(record.status == "cut_off" for record in last.records)
 
     def was_model_reloaded(self) -> bool:
         """Return whether the server loaded the model for a measured request, by its own word."""
@@ -278,27 +301,30 @@ class _Fold:
 
     def has_few_waves(self) -> bool:
         """Return whether ramp and drain of a closed load are a large share of it."""
-        point = self.measured.point
-        is_open = point.request_rate_per_s is not None
-        return (
-            not is_open
-            and point.concurrency > 1
-            and len(self.completed) < timeline.FEW_WAVES * point.concurrency
-        )
-
-    def steady_throughput(self) -> float | None:
-        if self.steady_window_ns is None:
-            return None
-        begin_ns, end_ns = self.steady_window_ns
-        tokens = timeline.tokens_between(self.steady_arrivals, begin_ns, end_ns)
-        return rounded(tokens * _NS_PER_SECOND / (end_ns - begin_ns))
+        concurrency = self.point.concurrency
+        if self.is_open or concurrency == 1:
+            return False
+        if len(self.completed) < timeline.FEW_WAVES * concurrency:
+            return True
+        # Each block has a ramp and a drain of its own.
+        steady_ns = sum(block.steady_ns for block in self.blocks)
+        return len(self.blocks) > 1 and steady_ns < MIN_STEADY_RATIO * self.duration_ns
 
     def steady_windows(self) -> Distribution | None:
-        if self.steady_window_ns is None:
+        tokens_per_chunk = self.mean_tokens_per_chunk() or 0.0
+        spans = [
+            (block.steady_arrivals(tokens_per_chunk), *block.steady_window_ns)
+            for block in self.blocks
+            if block.steady_window_ns is not None
+        ]
+        return _described(window_rates_per_s(spans))
+
+    def block_reports(self) -> list[BlockReport] | None:
+        """Return each block's own figures; None for a point that was one run."""
+        if len(self.blocks) == 1:
             return None
-        begin_ns, end_ns = self.steady_window_ns
-        within = [(at_ns, tokens) for at_ns, tokens in self.steady_arrivals if begin_ns <= at_ns <= end_ns]
-        return _described(timeline.window_rates_per_s(within, begin_ns, end_ns))
+        tokens_per_chunk = self.mean_tokens_per_chunk() or 0.0
+        return [block.report(tokens_per_chunk) for block in self.blocks]
 
     def good_ratio(self) -> float | None:
         judged_count = len(self.verdicts) - self.verdicts.count(None)
@@ -328,7 +354,7 @@ class _Fold:
 
     def warnings(self) -> Iterator[str]:
         """Yield the names of `rune.bench.definitions.WARNINGS` that hold."""
-        lag_ms, sources = self.measured.loop_lag_p99_ms, {g.tokens.source.value for g in self.generations}
+        lag_ms, sources = self.loop_lag_p99_ms(), {g.tokens.source.value for g in self.generations}
         total_input, outputs = sum(self.input_tokens), _described(map(float, self.output_tokens))
         delays_ms = self.schedule_delays_ms
         late_count = sum(delay_ms > LATE_ARRIVAL_MS for delay_ms in delays_ms)
@@ -337,7 +363,7 @@ class _Fold:
             "few_waves": self.has_few_waves(),
             "requests_stalled": any(_is_stalled(generation) for generation in self.generations),
             "errors": self.failed_count > 0,
-            "cut_short": self.cut_off_count > 0 or self.measured.unsent_count > 0,
+            "cut_short": self.is_cut_short(),
             "stream_buffered": any(record.is_buffered for record in self.completed),
             "prompt_truncated": any(record.is_truncated for record in self.completed),
             "client_overloaded": lag_ms is not None and lag_ms > LOOP_LAG_LIMIT_MS,
@@ -351,7 +377,7 @@ class _Fold:
             "empty_answers": any(not (g.text.strip() or g.tool_calls) for g in self.generations),
             "arrivals_delayed": bool(late_count) and late_count >= LATE_ARRIVAL_RATIO * len(delays_ms),
             "model_reloaded": self.was_model_reloaded(),
-            "server_throttled": ServerOverloadedError.code in _errors_by_class(self.measured.records),
+            "server_throttled": ServerOverloadedError.code in _errors_by_class(self.records),
         }
         return (name for name, is_so in holds.items() if is_so)
 
@@ -360,6 +386,11 @@ def _is_stalled(generation: Generation) -> bool:
     """Return whether an answer stood still: for over two seconds, and far longer than between its other chunks."""
     gaps_ns = sorted(later - earlier for earlier, later in pairwise(generation.chunk_arrivals_ns))
     return bool(gaps_ns) and gaps_ns[-1] > max(STALL_NS, STALL_RATIO * gaps_ns[len(gaps_ns) // 2])
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
 
 
 def _errors_by_class(records: Sequence[RequestRecord]) -> dict[str, int]:

@@ -42,16 +42,18 @@ def partial_arrivals(record: RequestRecord, tokens_per_chunk: float) -> Iterator
         yield arrived_ns, tokens_per_chunk
 
 
-def window_rates_per_s(arrivals: Sequence[TokenArrival], begin_ns: int, end_ns: int) -> list[float]:
-    """Return the tokens per second in each of ten equal parts of the time; empty where there is no time."""
+def window_rates_per_s(
+    arrivals: Sequence[TokenArrival], begin_ns: int, end_ns: int, count: int = WINDOW_COUNT
+) -> list[float]:
+    """Return the tokens per second in each of so many equal parts of the time; empty where there is no time."""
     length_ns = end_ns - begin_ns
     if length_ns <= 0:
         return []
-    parts: list[list[float]] = [[] for _ in range(WINDOW_COUNT)]
+    parts: list[list[float]] = [[] for _ in range(count)]
     for arrived_ns, token_count in arrivals:
-        index = (arrived_ns - begin_ns) * WINDOW_COUNT // length_ns
-        parts[min(max(index, 0), WINDOW_COUNT - 1)].append(token_count)
-    return [math.fsum(part) * WINDOW_COUNT * _NS_PER_SECOND / length_ns for part in parts]
+        index = (arrived_ns - begin_ns) * count // length_ns
+        parts[min(max(index, 0), count - 1)].append(token_count)
+    return [math.fsum(part) * count * _NS_PER_SECOND / length_ns for part in parts]
 
 
 def busiest_second_tokens(arrivals: Sequence[TokenArrival], begin_ns: int) -> float | None:

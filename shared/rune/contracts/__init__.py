@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rune.contracts.benchmarks import (
         BenchmarkReport,
+        BlockReport,
+        CapacityLoad,
+        CapacityReport,
         CostReport,
         DatasetReport,
         Distribution,
@@ -89,6 +92,9 @@ __all__ = [
     "BenchmarkReport",
     "BenchmarkRequest",
     "BenchmarkResult",
+    "BlockReport",
+    "CapacityLoad",
+    "CapacityReport",
     "Catalog",
     "CatalogModel",
     "ComparedJob",
@@ -153,6 +159,9 @@ __all__ = [
 _MODULES = {
     "benchmarks": (
         "BenchmarkReport",
+        "BlockReport",
+        "CapacityLoad",
+        "CapacityReport",
         "CostReport",
         "DatasetReport",
         "Distribution",

@@ -8,12 +8,24 @@ from datetime import datetime
 from typing import Literal
 
 from rune.contracts.document import Document
+from rune.contracts.workloads import GoodputLimits
 
 SCHEMA_VERSION = "2.0"
 """Reports that were stored as 1.0 are read as they are: their numbers keep the meaning that their formulas name."""
 
+SearchEnd = Literal[
+    "capacity_found", "limits_never_reached", "none_within_limits", "search_undecided", "points_over"
+]
+
 type EndedBy = Literal[
-    "all_measured", "throughput_flat", "too_few_requests", "goodput_failed", "errors", "time_over", "cost_cap"
+    "all_measured",
+    "throughput_flat",
+    "too_few_requests",
+    "goodput_failed",
+    "errors",
+    "time_over",
+    "cost_cap",
+    SearchEnd,
 ]
 
 
@@ -88,6 +100,24 @@ class RunCost(Document):
     usd_per_1k_requests: float | None
     usd_per_good_request: float | None
     """Requests within all limits; null without limits."""
+
+
+class BlockReport(Document):
+    """One of several runs of a point, which are minutes apart."""
+
+    started_at: datetime
+    duration_s: float
+    num_prompts: int
+    num_warmups: int
+    completed: int
+    failed: int
+    cut_off: int
+    """Broken off at its end; the next block asked them again."""
+    output_throughput_tokens_per_s: float | None
+    steady_s: float
+    """How long all slots were busy."""
+    steady_output_throughput_tokens_per_s: float | None
+    """Within that time; the point's own figure is the mean of these, weighted by `steady_s`."""
 
 
 class RunReport(Document):
@@ -177,6 +207,52 @@ class RunReport(Document):
     """Due time to first token, of an open load: what a user waits. Goodput goes by it."""
     e2el_from_due_ms: Distribution | None = None
     """Due time to last token, of an open load."""
+    good_count: int | None = None
+    """Requests within all limits; null without limits."""
+    bad_count: int | None = None
+    """The others of `good_ratio`: failed, too late, or cut off after a limit had passed; null without limits."""
+    blocks: list[BlockReport] | None = None
+    """Of a point that was several runs (`max_blocks`), each by itself; null for one run. Numbers of requests are of
+    all blocks together, and those over time are summed: no window goes from one block into the next."""
+
+
+class CapacityLoad(Document):
+    """A load that a search tried."""
+
+    load: float
+    runs: list[int]
+    """Indices of its runs; their requests are counted together."""
+    good_ratio: float | None
+    good_ratio_low: float | None
+    good_ratio_high: float | None
+    """90 % interval (Wilson) of the share of good requests, of as many as they are independent."""
+    verdict: Literal["within", "beyond", "undecided"]
+    """`within` where the whole interval reaches the share that was asked for, `beyond` where none of it does."""
+
+
+class CapacityReport(Document):
+    """The highest load within limits that a search found."""
+
+    load: Literal["concurrency", "request_rate"]
+    """Which load: requests under way at a time, or requests per second."""
+    limits: GoodputLimits
+    good_ratio: float
+    """Share of good requests that was asked for."""
+    highest: float | None
+    """Highest load at which that share was reached, below all at which it was not; null where there is none."""
+    surely_within: float | None
+    """The highest load whose verdict is `within`, below all that are `beyond`."""
+    surely_beyond: float | None
+    """The lowest load whose verdict is `beyond`. What the server can carry lies between the two; null on a side
+    where nothing is sure."""
+    at_run: int | None
+    """Index of the run at `highest`."""
+    goodput_requests_per_s: float | None
+    """Good requests per second there."""
+    usd_per_good_request: float | None = None
+    """Price there, in the steady state, on the machine that was rented."""
+    loads: list[CapacityLoad]
+    """All that were tried, rising."""
 
 
 class ModelReport(Document):
@@ -310,6 +386,8 @@ class BenchmarkReport(Document):
     throughput, among those that did what they are named after."""
     ended_by: EndedBy
     """Why there are not more runs."""
+    capacity: CapacityReport | None = None
+    """What a search found; null without one."""
     client_region: str | None
     client_memory_mb: int | None
     hardware: HardwareReport | None = None

@@ -21,6 +21,10 @@ class JobPlan(Document):
     """How long it might wait to be begun."""
     max_runtime_seconds: int
     """How long it might run."""
+    point_count: int | None
+    """Points that a benchmark measures at most; null for other jobs."""
+    longest_measuring_seconds: int | None
+    """How long these may take, each with all of its time; what is beyond `max_runtime_seconds` is not measured."""
     max_cost_usd: float | None
     """What it might cost at most, and what would be reserved in the budgets; null where it costs nothing."""
     estimate: RentalEstimate | None

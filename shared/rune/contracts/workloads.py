@@ -45,12 +45,37 @@ class GoodputLimits(Document):
         return self
 
 
+class CapacitySearch(Document):
+    """Looks for the highest load at which enough requests keep the limits: by doubling, then by bisection."""
+
+    limits: GoodputLimits
+    """When a request is good."""
+    good_ratio: float = Field(0.9, gt=0, lt=1)
+    """Least share of good requests (0 to 1) at a load that counts as within the limits."""
+    load: Literal["concurrency", "request_rate"] = "concurrency"
+    """What is raised: requests under way at a time, up to `max_concurrency`, or requests per second."""
+    first_request_rate: RequestRate = 1.0
+    """Where a search of request rates begins, in requests per second; lower ones are tried if it is too high."""
+    max_request_rate: RequestRate = 100.0
+    """Where a search of request rates ends at the latest, in requests per second."""
+    resolution_ratio: float = Field(0.1, ge=0.01, le=0.5)
+    """How near the highest load within the limits and the lowest beyond must come, as a share of the former."""
+    max_points: int = Field(10, ge=1, le=MAX_POINTS)
+    """Most points to measure; a load may be measured more than once, to be surer."""
+
+    @model_validator(mode="after")
+    def _refuse_rates_in_disorder(self) -> Self:
+        if self.first_request_rate > self.max_request_rate:
+            raise ValueError("first_request_rate must not be above max_request_rate.")
+        return self
+
+
 class Workload(Document):
     """What is asked, how often, and how many at a time.
 
     One point is measured for each entry of `concurrency` (so many requests are under way all the time), of
     `request_rates` (requests arrive at random, also at a slow server), or for each doubling of a `sweep`. A
-    point asks every prompt `repetitions` times.
+    point asks every prompt `repetitions` times. A `search` chooses its points itself.
     """
 
     prompts: list[Prompt] | None = Field(None, min_length=1, max_length=500)
@@ -65,8 +90,10 @@ class Workload(Document):
     """Requests per second on average (Poisson), rising, one point each."""
     sweep: bool = False
     """Double the concurrency from 1 until throughput rises by less than 5 % or goodput fails."""
+    search: CapacitySearch | None = None
+    """Choose a sweep's points so that they find the highest load within limits."""
     max_concurrency: int = Field(32, ge=1, le=64)
-    """Where a sweep ends at the latest; also the most that `request_rates` may have under way."""
+    """Where a sweep or a search ends at the latest; also the most that `request_rates` may have under way."""
     min_waves: int = Field(10, ge=0, le=100)
     """Least requests for each slot of a point with several at a time: its prompts are repeated more often than
     `repetitions` where that gives fewer. 0 repeats none more often; nor are they where a judge model reads the
@@ -98,8 +125,30 @@ class Workload(Document):
         return len(self.levels)
 
     @property
+    def longest_seconds(self) -> int:
+        """How long all points may take."""
+        return self.point_count * self.point_seconds
+
+    @property
+    def limits(self) -> GoodputLimits | None:
+        """When a request is good."""
+        return self.goodput if self.search is None else self.search.limits
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests arrive at a rate, also at a slow server."""
+        return self.request_rates is not None or (
+            self.search is not None and self.search.load == "request_rate"
+        )
+
+    @property
     def levels(self) -> list[int]:
-        """Most requests under way at each point, in order."""
+        """Most requests under way at each point, in order; of a search, no fewer than it will have there."""
+        if self.search is not None:
+            count = self.search.max_points
+            if self.is_open:
+                return [self.max_concurrency] * count
+            return [min(2**index, self.max_concurrency) for index in range(count)]
         if self.request_rates is not None:
             return [self.max_concurrency] * len(self.request_rates)
         if self.sweep:
@@ -118,7 +167,7 @@ class Workload(Document):
         grows
             False where each answer costs a call of a judge model.
         """
-        if level == 1 or self.request_rates is not None or not grows:
+        if level == 1 or self.is_open or not grows:
             return self.repetitions
         return max(self.repetitions, -(-self.min_waves * level // prompt_count))
 
@@ -126,7 +175,7 @@ class Workload(Document):
         """Return how many requests come before a point with so many requests under way."""
         if self.warmup_requests is not None:
             return self.warmup_requests
-        return _WARMUPS_PER_SLOT * (1 if self.request_rates is not None else level)
+        return _WARMUPS_PER_SLOT * (1 if self.is_open else level)
 
     def request_count(self, prompt_count: int, *, grows: bool) -> int:
         """Return how many requests are measured at most, all points together."""
@@ -146,6 +195,12 @@ class Workload(Document):
             raise ValueError("input_tokens goes with prompt_set synthetic, and only with it.")
         if [self.concurrency is not None, self.request_rates is not None, self.sweep].count(True) > 1:
             raise ValueError("Give only one of concurrency, request_rates and sweep.")
+        if self.search is not None and (self.concurrency is not None or self.request_rates is not None):
+            raise ValueError(
+                "search chooses its loads itself, so concurrency and request_rates are not given."
+            )
+        if self.search is not None and self.goodput is not None:
+            raise ValueError("search has limits of its own, so goodput is not given beside it.")
         return self
 
     @model_validator(mode="after")

@@ -89,12 +89,15 @@ class EstimateService:
         if admitted.rents:
             estimate = self.estimate_job(caller, admitted, _read_rental(admitted), granted)
         cap = granted.cap_micro_usd
+        point_count, measuring_seconds = _measuring_of(admitted)
         return JobPlan(
             kind=admitted.kind.value,
             rents=admitted.rents,
             would_wait=preview.would_wait,
             queue_timeout_seconds=int(granted.queue_timeout.total_seconds()),
             max_runtime_seconds=int(granted.max_runtime.total_seconds()),
+            point_count=point_count,
+            longest_measuring_seconds=measuring_seconds,
             max_cost_usd=None if cap is None else cap / MICRO_USD_PER_USD,
             estimate=estimate,
             budgets_after=[tell_budget(each) for each in (after.tenant_day, after.tenant_month)],
@@ -152,6 +155,17 @@ def _read_rental(admitted: Admitted) -> RentalRequest:
     if admitted.kind is Kind.BENCHMARK:
         return read_stored(BenchmarkRequest, admitted.request_json)
     return read_stored(LlmInstanceRequest, admitted.request_json)
+
+
+def _measuring_of(admitted: Admitted) -> tuple[int | None, int | None]:
+    """Return how many points a benchmark has at most, and how many seconds they may take; None for other jobs."""
+    if admitted.kind is not Kind.BENCHMARK:
+        return None, None
+    request = read_stored(BenchmarkRequest, admitted.request_json)
+    workload = request.workload
+    return (
+        (1, request.timeout_seconds) if workload is None else (workload.point_count, workload.longest_seconds)
+    )
 
 
 def _as_benchmark(request: CostEstimationRequest, template_hash: str | None) -> BenchmarkRequest:

@@ -1,7 +1,16 @@
 from rune.bench.costs import add_cost, time_to_ready, usd_per_million_output_tokens
 from rune.bench.records import Point
-from rune.contracts import BenchmarkReport, CostReport, GoodputLimits, RunCost, RunReport, TimeToReady
+from rune.contracts import (
+    BenchmarkReport,
+    BenchmarkRequest,
+    CostReport,
+    GoodputLimits,
+    RunCost,
+    RunReport,
+    TimeToReady,
+)
 from rune.llm.protocol import TokenCountSource
+from tests.builders import REQUEST
 from tests.measured_builders import a_completed, a_failed, a_report, a_run
 
 
@@ -47,6 +56,29 @@ def test_cost_is_the_one_worked_by_hand() -> None:
         usd_per_1k_requests=exact(usd_per_second / 2 * 1000),  # 0.05 USD
         usd_per_good_request=exact(usd_per_second / 2),
     )
+
+
+def test_search_has_the_price_of_a_good_request_at_the_highest_load() -> None:
+    limits = GoodputLimits(ttft_ms=100)
+    carried = a_second_of_100_tokens(goodput=limits)
+    overload = a_run(*(a_completed(n, ttft_ms=200) for n in range(40)), goodput=limits)
+    request = BenchmarkRequest.model_validate(
+        {**REQUEST, "workload": {"search": {"limits": {"ttft_ms": 100}}}}
+    )
+    runs = [carried, overload.model_copy(update={"index": 1, "max_concurrency": 2})]
+
+    report = add_cost(
+        a_report(*runs, request=request),
+        price_usd_per_hour=0.36,
+        billed_usd=1,
+        billed_seconds=9,
+        busy_seconds=9,
+    )
+
+    assert report.capacity is not None
+    assert report.cost is not None
+    assert (report.capacity.highest, report.capacity.surely_beyond) == (1, 2)
+    assert report.capacity.usd_per_good_request == report.cost.usd_per_good_request == exact(0.36 / 3600 / 2)
 
 
 def test_steady_state_is_the_best_run_and_all_in_all_of_them() -> None:

@@ -52,6 +52,29 @@ def test_plan_tells_that_the_job_would_wait_or_refuses_as_the_job_would_be() -> 
         desk.service.plan(CALLER, RENTED)
 
 
+@pytest.mark.parametrize(
+    ("workload", "measuring"),
+    [
+        (None, (1, 600)),
+        ({"concurrency": [1, 2], "point_seconds": 100}, (2, 200)),
+        ({"search": {"limits": {"ttft_ms": 500}, "max_points": 9}, "point_seconds": 60}, (9, 540)),
+    ],
+)
+def test_plan_tells_how_many_points_there_are_and_how_long_they_may_take(
+    workload: dict[str, object] | None, measuring: tuple[int, int]
+) -> None:
+    request = BenchmarkRequest.model_validate(
+        {"question": "Why?", "model": "llama3.1:8b", "vastai": True, "workload": workload}
+    )
+    admitted = admit(
+        request, TenantSettings(keep_limit=timedelta(hours=1)), AddressPolicy(), has_provider=True
+    )
+
+    plan = Desk().service.plan(CALLER, admitted)
+
+    assert (plan.point_count, plan.longest_measuring_seconds) == measuring
+
+
 def test_ways_in_without_an_answer_refuse_a_dry_run() -> None:
     with pytest.raises(InvalidRequestError) as caught:
         admit(

@@ -129,7 +129,7 @@ class MeasureStep:
                 on_progress=_shower(context, workload, task, point),
             )
             took_ms = round((clock.monotonic_seconds() - began_seconds) * 1000)
-        run = fold_run(measured, workload.goodput, request.expected)
+        run = fold_run(measured, workload.limits, request.expected)
         if ServerAccessError.code in run.errors_by_class:
             # The next point, or the next try of this one, has the key that is there now.
             self._backends.reread_key(context.job)

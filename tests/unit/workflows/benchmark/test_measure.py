@@ -413,6 +413,20 @@ def test_measure_ends_a_sweep_when_throughput_no_longer_rises() -> None:
     assert report.ended_by == "throughput_flat"
 
 
+def test_measure_searches_the_highest_load_within_limits() -> None:
+    """All are good, so the largest load is measured until ten, twenty, thirty requests make that sure."""
+    bench = Bench()
+    search = {"limits": {"ttft_ms": 500.0}}
+
+    report = report_of(bench.run(a_sweep(concurrency=None, search=search, max_concurrency=4)))
+
+    assert [run.max_concurrency for run in report.runs] == [1, 2, 4, 4, 4]
+    assert report.ended_by == "limits_never_reached"
+    assert report.capacity is not None
+    assert (report.capacity.highest, report.capacity.at_run, report.best_run) == (4, 2, 2)
+    assert [each.verdict for each in report.capacity.loads] == ["undecided", "undecided", "within"]
+
+
 def test_measure_keeps_the_time_of_the_whole() -> None:
     bench = Bench(clock=FakeClock())
 
