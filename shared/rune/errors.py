@@ -61,6 +61,7 @@ RuneError
 │   ├── CreateLostError          it is unknown whether a machine was made
 │   ├── ProviderRefusedError     any other 4xx
 │   └── ProviderFailedError      5xx, no connection, or an unreadable answer
+├── LoadProcessError             one of the processes that put a load has ended before its time
 ├── CostCapReachedError          the job's cap does not leave enough for the next call
 ├── StoreUnavailableError        the table or the bucket cannot be reached now
 │   ├── StoreRefusedError        it refuses the call, and would refuse it again
@@ -96,6 +97,17 @@ class RuneError(Exception):
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
         self.sentence = sentence
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return how pickle makes the error anew: by its members, since constructors differ."""
+        return _remake, (type(self), self.args, self.__dict__)
+
+
+def _remake(kind: type[RuneError], arguments: tuple[object, ...], members: dict[str, object]) -> RuneError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(members)
+    return error
 
 
 class RequestError(RuneError):
@@ -697,6 +709,13 @@ class ProviderFailedError(RentalError):
     """The provider failed, could not be reached, or gave an unreadable answer."""
 
     code = "provider_failed"
+    retryable = True
+
+
+class LoadProcessError(RuneError):
+    """One of the processes that put a load on a server has ended before its time; a later try may succeed."""
+
+    code = "load_process_lost"
     retryable = True
 
 
