@@ -1,14 +1,16 @@
 """Measuring one point of a workload."""
 
 import asyncio
+from dataclasses import dataclass
 
 from rune.bench.load_runner import LoadRunner, OnProgress, gc_paused
 from rune.bench.loop_lag import watching_loop_lag
+from rune.bench.processor_use import ProcessorUse
 from rune.bench.prompts import LEARNING_WORDS, learning_prompts
 from rune.bench.records import MeasuredPoint, Point
 from rune.bench.tasks import Task
 from rune.bench.token_bounds import most_tokens
-from rune.bench.warm_up import median_round_trip_ms, open_connections, warm_up
+from rune.bench.warm_up import WarmUpStats, median_round_trip_ms, open_connections, warm_up
 from rune.errors import RuneError
 from rune.llm.protocol import ModelServer
 
@@ -44,33 +46,72 @@ async def measure_point(
     Exception
         Any error that is no `RuneError` of a request. It is a defect, and no part of a measurement.
     """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + time_limit_seconds
+    deadline = asyncio.get_running_loop().time() + time_limit_seconds
     runner = LoadRunner(
         server, task, point, request_timeout_seconds=time_limit_seconds, on_progress=on_progress
     )
-    aside_seconds = _ASIDE_RATIO * time_limit_seconds
-    rtt_ms = await median_round_trip_ms(server, time_limit_seconds=aside_seconds)
+    aside = aside_seconds(time_limit_seconds)
+    rtt_ms = await median_round_trip_ms(server, time_limit_seconds=aside)
     warm_up_stats = await warm_up(server, task, point, time_limit_seconds=time_limit_seconds / 2)
-    await open_connections(server, point.concurrency, time_limit_seconds=aside_seconds)
+    await open_connections(server, point.concurrency, time_limit_seconds=aside)
     with gc_paused():
         async with watching_loop_lag() as lag:
+            use = ProcessorUse()
             await runner.run(deadline)
+            processor_ratio = use.ratio()
+    figures = ClientFigures(rtt_ms, warm_up_stats, lag.p99_ms, processor_ratio)
+    return await conclude_point(server, task, point, runner, deadline=deadline, figures=figures)
+
+
+def aside_seconds(time_limit_seconds: float) -> float:
+    """Return how much of a point's time round trips and connections may take each."""
+    return _ASIDE_RATIO * time_limit_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFigures:
+    """What is known of RUNE's own side of a measurement; see `MeasuredPoint`."""
+
+    rtt_ms: float | None
+    warm_up: WarmUpStats
+    loop_lag_p99_ms: float | None
+    processor_ratio: float | None
+    process_count: int = 1
+
+
+async def conclude_point(
+    server: ModelServer,
+    task: Task,
+    point: Point,
+    runner: LoadRunner,
+    *,
+    deadline: float,
+    figures: ClientFigures,
+) -> MeasuredPoint:
+    """Return a point whose load is over, with what has to be learnt of the server for it.
+
+    Parameters
+    ----------
+    deadline
+        Of the point, on the loop's clock.
+    """
     bytes_per_token, learning_tokens = None, 0
     if runner.suspects_truncation():
-        left_seconds = deadline - loop.time()
+        left_seconds = deadline - asyncio.get_running_loop().time()
         bytes_per_token, learning_tokens = await _learn_bytes_per_token(server, task, point, left_seconds)
     records = await runner.records(bytes_per_token)
     return MeasuredPoint(
         point=point,
         started_at_ms=runner.started_at_ms,
         records=records,
-        warmup_count=warm_up_stats.request_count,
-        warmup_output_tokens=warm_up_stats.output_tokens + learning_tokens,
-        rtt_ms=rtt_ms,
-        loop_lag_p99_ms=lag.p99_ms,
+        warmup_count=figures.warm_up.request_count,
+        warmup_output_tokens=figures.warm_up.output_tokens + learning_tokens,
+        rtt_ms=figures.rtt_ms,
+        loop_lag_p99_ms=figures.loop_lag_p99_ms,
         unsent_count=task.request_count - len(records),
         first_errors=runner.first_errors,
+        processor_ratio=figures.processor_ratio,
+        process_count=figures.process_count,
     )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +11,7 @@ from rune.bench.anomalies import is_buffered, is_truncated
 from rune.bench.arrivals import poisson_arrivals_s
 from rune.bench.circuit_breaker import CircuitBreaker
 from rune.bench.judging import score_answer
-from rune.bench.loads import closed_load, open_load
+from rune.bench.loads import Ask, closed_load, open_load
 from rune.bench.records import Point, RecordStatus, RequestRecord
 from rune.bench.tasks import Task
 from rune.bench.token_bounds import PROSE_BYTES_PER_TOKEN
@@ -29,10 +29,13 @@ Measured: a chunk takes 250 bytes while a run is folded, so that these are 500 M
 type OnProgress = Callable[[int, int], None]
 """Called with the requests ended and the chunks that have come so far; must return at once."""
 
+type PutLoad = Callable[[Ask], Awaitable[None]]
+"""Asks for requests until there is nothing left to ask, as the functions of `rune.bench.loads` do."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
-    """How one request ended, on `time.monotonic_ns`."""
+class RequestOutcome:
+    """How one request ended, on `time.monotonic_ns`: what a `RequestRecord` is made of."""
 
     number: int
     due_ns: int
@@ -65,6 +68,8 @@ class LoadRunner:
     ----------
     request_timeout_seconds
         At least as long as the run, so that a request is broken off at its end and not before.
+    max_chunks
+        With so many chunks the run ends; None for `MAX_CHUNKS`.
 
     Attributes
     ----------
@@ -82,16 +87,18 @@ class LoadRunner:
         *,
         request_timeout_seconds: float,
         on_progress: OnProgress,
+        max_chunks: int | None = None,
     ) -> None:
         self._server = server
         self._task = task
         self._point = point
         self._request_timeout_seconds = request_timeout_seconds
         self._on_progress = on_progress
+        self._max_chunks = MAX_CHUNKS if max_chunks is None else max_chunks
         self._order = task.order()
         self._send_lock = asyncio.Lock()
         self._breaker = CircuitBreaker()
-        self._outcomes: list[_Outcome] = []
+        self._outcomes: list[RequestOutcome] = []
         self._chunk_count = 0
         self._under_way = 0
         self._is_over = False
@@ -100,10 +107,20 @@ class LoadRunner:
         self.started_at_ms = 0
         self.first_errors: dict[str, RuneError] = {}
 
-    async def run(self, deadline: float) -> None:
+    @property
+    def is_full(self) -> bool:
+        """Whether as many chunks have come as memory holds."""
+        return self._chunk_count >= self._max_chunks
+
+    async def run(self, deadline: float, put_load: PutLoad | None = None) -> None:
         """Put the point's load on the server until all is asked, or until `deadline` on the loop's clock.
 
-        It also ends with `MAX_CHUNKS`, and where the job's cap leaves no more for a request.
+        It also ends with `max_chunks`, and where the job's cap leaves no more for a request.
+
+        Parameters
+        ----------
+        put_load
+            Puts a share of the load instead of all of it.
 
         Raises
         ------
@@ -115,7 +132,9 @@ class LoadRunner:
         self._started_ns, self.started_at_ms = time.monotonic_ns(), to_epoch_ms(SystemClock().now())
         try:
             async with asyncio.timeout_at(deadline) as self._limit:
-                if point.request_rate_per_s is None:
+                if put_load is not None:
+                    await put_load(self._ask)
+                elif point.request_rate_per_s is None:
                     await closed_load(self._ask, count, point.concurrency)
                 else:
                     arrivals_s = poisson_arrivals_s(point.request_rate_per_s, count, self._task.seed)
@@ -124,6 +143,35 @@ class LoadRunner:
             pass  # what was under way has been noted as cut off
         finally:
             self._limit = None
+
+    def end(self) -> None:
+        """End the load now; what is under way is cut off."""
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    def take_outcomes(self) -> list[RequestOutcome]:
+        """Return how the requests ended, in that order, and forget it; another runner may `adopt` it."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def adopt(
+        self,
+        outcomes: Iterable[RequestOutcome],
+        *,
+        started_ns: int,
+        started_at_ms: int,
+        first_errors: Mapping[str, RuneError],
+    ) -> None:
+        """Take what other runners have measured for this one, as if it had run itself.
+
+        Parameters
+        ----------
+        started_ns
+            When the load began, on `time.monotonic_ns`, which is the same clock in all processes of a machine.
+        """
+        self._outcomes += outcomes
+        self._started_ns, self.started_at_ms = started_ns, started_at_ms
+        self.first_errors = dict(first_errors)
 
     def suspects_truncation(self) -> bool:
         """Return whether the server counted so few tokens of a prompt that it may have dropped a part of it."""
@@ -218,7 +266,7 @@ class LoadRunner:
             sent_ns = stamps.sent_ns if began_ns <= stamps.sent_ns <= ended_ns else sent_ns
             ended_ns = stamps.ended_ns if began_ns <= stamps.ended_ns <= ended_ns else ended_ns
         self._outcomes.append(
-            _Outcome(
+            RequestOutcome(
                 asked.number,
                 asked.due_ns,
                 sent_ns,
@@ -237,22 +285,18 @@ class LoadRunner:
     def _end_if_over(self) -> None:
         """End the load once the job's cap has refused a request and no other is under way."""
         if self._is_over and not self._under_way:
-            self._end_now()
-
-    def _end_now(self) -> None:
-        if self._limit is not None and not self._limit.expired():
-            self._limit.reschedule(asyncio.get_running_loop().time())
+            self.end()
 
     def _count_chunk(self) -> None:
         self._chunk_count += 1
-        if self._chunk_count == MAX_CHUNKS:
-            self._end_now()
+        if self._chunk_count == self._max_chunks:
+            self.end()
         self._on_progress(len(self._outcomes), self._chunk_count)
 
     def _prompt(self, number: int) -> str:
         return self._task.numbered(self._task.prompts[self._order[number]], self._point.index, number)
 
-    def _record(self, outcome: _Outcome, bytes_per_token: float | None) -> RequestRecord:
+    def _record(self, outcome: RequestOutcome, bytes_per_token: float | None) -> RequestRecord:
         prompt, started_ns = self._prompt(outcome.number), self._started_ns
         record = RequestRecord(
             number=outcome.number,

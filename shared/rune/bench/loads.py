@@ -1,11 +1,11 @@
-"""When requests are sent: a closed load and an open load.
+"""When requests are sent: a closed load and an open load, and the part of either that one process of several puts.
 
 What `ask` raises ends the load, breaks off all that is under way, and is raised as it is.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -58,8 +58,46 @@ async def open_load(ask: Ask, arrivals_s: Sequence[float], concurrency: int) -> 
     async with _tasks() as group:
         for number, arrival_s in enumerate(arrivals_s):
             due_ns = began_ns + round(arrival_s * _NS_PER_SECOND)
-            await asyncio.sleep(max(0.0, (due_ns - time.monotonic_ns()) / _NS_PER_SECOND))
+            await _until(due_ns)
             group.create_task(ask(number, due_ns, slots))
+
+
+async def shared_load(
+    ask: Ask, numbers: Iterator[int], slots: int, *, begins_ns: int, arrivals_s: Sequence[float] | None = None
+) -> None:
+    """Put a part of a load of which other processes put the rest: `slots` of its slots.
+
+    All take their next number from the same place, each when a slot is free, so together they are the one load that
+    a single process would put: a closed one asks when any slot is free, and an open one gives the slot that is free
+    first to the request that was due first.
+
+    Parameters
+    ----------
+    numbers
+        Gives each number to one of the processes, in order.
+    begins_ns
+        When the load begins in all of them, on `time.monotonic_ns`.
+    arrivals_s
+        Of an open load: when each request is due, in seconds after that; None for a closed one.
+    """
+
+    async def occupy_slot() -> None:
+        await _until(begins_ns)
+        for number in numbers:
+            if arrivals_s is None:
+                await ask(number, time.monotonic_ns())
+                continue
+            due_ns = begins_ns + round(arrivals_s[number] * _NS_PER_SECOND)
+            await _until(due_ns)
+            await ask(number, due_ns)
+
+    async with _tasks() as group:
+        for _ in range(slots):
+            group.create_task(occupy_slot())
+
+
+async def _until(due_ns: int) -> None:
+    await asyncio.sleep(max(0.0, (due_ns - time.monotonic_ns()) / _NS_PER_SECOND))
 
 
 @asynccontextmanager

@@ -90,11 +90,16 @@ class MeasuredPoint:
     rtt_ms
         Median time of a TCP handshake; None where it could not be measured.
     loop_lag_p99_ms
-        How late the event loop was; None where it was not watched long enough.
+        How late the event loop was, of several the latest; None where it was not watched long enough.
     unsent_count
         Requests that had not become due when the point ended, and are in no record.
     first_errors
         By its code, the first error of each kind that requests failed with.
+    processor_ratio
+        Processor time of the process that put the load, of several the busiest one, as a ratio of the time: 1 is
+        one whole processor. None for less than half a second.
+    process_count
+        How many processes put the load.
     """
 
     point: Point
@@ -106,3 +111,5 @@ class MeasuredPoint:
     loop_lag_p99_ms: float | None
     unsent_count: int = 0
     first_errors: Mapping[str, RuneError] = field(default_factory=dict)
+    processor_ratio: float | None = None
+    process_count: int = 1

@@ -43,7 +43,9 @@ async def median_round_trip_ms(server: ModelServer, *, time_limit_seconds: float
     return statistics.median(round_trips_ms)
 
 
-async def warm_up(server: ModelServer, task: Task, point: Point, *, time_limit_seconds: float) -> WarmUpStats:
+async def warm_up(
+    server: ModelServer, task: Task, point: Point, *, time_limit_seconds: float, first_number: int = 0
+) -> WarmUpStats:
     """Ask `warmup_count` requests at the point's concurrency, and return when the last has ended.
 
     The last is waited for: what is left of a warm-up would share the server with the first measured requests. A
@@ -53,6 +55,8 @@ async def warm_up(server: ModelServer, task: Task, point: Point, *, time_limit_s
     ----------
     time_limit_seconds
         After which the rest is broken off.
+    first_number
+        Above those of other processes that warm up the same server.
     """
     warm_up_stats = WarmUpStats()
 
@@ -62,7 +66,7 @@ async def warm_up(server: ModelServer, task: Task, point: Point, *, time_limit_s
         slots: asyncio.Semaphore | None = None,  # noqa: ARG001 the load's
     ) -> None:
         warm_up_stats.request_count += 1
-        request = task.chat(task.warmup_prompt(point.index, number), time_limit_seconds)
+        request = task.chat(task.warmup_prompt(point.index, first_number + number), time_limit_seconds)
         with suppress(RuneError):
             answer = await server.chat(request, lambda _: None)
             warm_up_stats.output_tokens += answer.tokens.output_count

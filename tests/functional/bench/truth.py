@@ -15,6 +15,8 @@ from typing import override
 from local.simulators.scripted import MODEL, Exchange
 from rune.bench.arrivals import poisson_arrivals_s
 from rune.bench.driver import learn_tokens_per_word, measure_point
+from rune.bench.process_messages import ServerAccess
+from rune.bench.processes import Processes
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.runs import fold_run
 from rune.bench.tasks import Task
@@ -24,6 +26,7 @@ from rune.net.addresses import AddressPolicy
 from tests.functional.bench.serving import Served, running_process, running_thread
 
 LOOPBACK = AddressPolicy.parse("127.0.0.0/8")
+OPENER = ServerOpener(LOOPBACK)
 MS = 1_000_000
 OVERLOADED_LAG_MS = 5.0
 
@@ -74,12 +77,22 @@ def measure(
     time_limit_seconds: float = 20.0,
     on_progress: OnProgress = lambda _ended, _chunks: None,
     running: Run = running_thread,
+    process_count: int | None = None,
 ) -> Trial:
-    """Let RUNE measure a server."""
+    """Let RUNE measure a server: in this process, or by so many processes."""
 
     async def go(address: str) -> MeasuredPoint:
-        model_server = ServerOpener(LOOPBACK)(kind, address)
+        model_server = OPENER(kind, address)
         try:
+            if process_count is not None:
+                return await Processes(process_count, {}).measure_point(
+                    ServerAccess(OPENER, kind, address),
+                    model_server,
+                    task,
+                    point,
+                    time_limit_seconds=time_limit_seconds,
+                    on_progress=on_progress,
+                )
             return await measure_point(
                 model_server, task, point, time_limit_seconds=time_limit_seconds, on_progress=on_progress
             )
@@ -101,7 +114,7 @@ def learn(kind: str, served: Served, task: Task) -> float | None:
     """Let RUNE learn how many tokens a word has."""
 
     async def go(address: str) -> float | None:
-        model_server = ServerOpener(LOOPBACK)(kind, address)
+        model_server = OPENER(kind, address)
         try:
             return await learn_tokens_per_word(model_server, task)
         finally:
