@@ -70,7 +70,7 @@ def find_report_service() -> "ReportService":
     """Return the way to reports."""
     from rune.services.reports import ReportService  # noqa: PLC0415
 
-    return ReportService(jobs, clients.links(settings.bucket), clock)
+    return ReportService(jobs, clients.links(settings.bucket), clients.parts(settings.bucket), clock)
 
 
 @cache

@@ -11,8 +11,16 @@ def prefers(accept: str | None, wanted: str, *, over: str) -> bool:
 
     A header that accepts neither, or cannot be read, is not refused, as RFC 9110 allows: it gets the default.
     """
+    return preferred(accept, over, wanted) == wanted
+
+
+def preferred(accept: str | None, *offered: str) -> str:
+    """Return the media type that a caller prefers: of those that are as welcome, the one that is offered first.
+
+    A header that accepts none, or cannot be read, is not refused either: it gets the first.
+    """
     ranges = tuple(_ranges(accept or "*/*"))
-    return _quality(wanted, ranges) > _quality(over, ranges)
+    return max(offered, key=lambda media_type: _quality(media_type, ranges))
 
 
 def _ranges(accept: str) -> Iterator[tuple[str, float]]:

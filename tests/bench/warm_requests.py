@@ -120,7 +120,7 @@ def _app_without_aws() -> Handle:
     jobs = JobService(store, RecordingQueue(), clock, limits, slot_count=5, budgets=MemoryBudgetStore())
     services = Services(
         jobs=jobs,
-        reports=lambda: ReportService(jobs, _NoLinks(), clock),
+        reports=lambda: ReportService(jobs, _NoLinks(), _NoParts(), clock),
         tenants=FixedTenants(book=TokenBook.parse(f"{TENANT}:{TOKEN}")),
         limiter=_NobodyIsBlocked(),
         address_policy=AddressPolicy.parse("127.0.0.0/8"),
@@ -171,6 +171,11 @@ class _NobodyIsBlocked:
 
 class _NoLinks:
     def link(self, key: str, lifetime: timedelta) -> str:
+        raise NotImplementedError
+
+
+class _NoParts:
+    def read(self, key: str, begin: int, most_bytes: int) -> tuple[bytes, int]:
         raise NotImplementedError
 
 

@@ -22,9 +22,14 @@ MARKDOWN = "text/markdown"
 LEAST_COMPARED, MOST_COMPARED = 2, 10
 """More columns cannot be read; ten results are at most 3 MB, of the 16 that one batch read brings."""
 
-type Format = Literal["rune", "vllm", "aiperf"]
+HTML = "text/html"
+JSON = "application/json"
+
+type ToolFormat = Literal["rune", "vllm", "aiperf"]
+type Format = Literal["rune", "vllm", "aiperf", "html"]
 
 _AS_MARKDOWN: dict[int | str, dict[str, Any]] = {200: {"content": {MARKDOWN: {"schema": {"type": "string"}}}}}
+_AS_HTML: dict[int | str, dict[str, Any]] = {200: {"content": {HTML: {"schema": {"type": "string"}}}}}
 _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed."}}
 
 
@@ -57,16 +62,17 @@ async def compare_benchmarks(
     return Response(comparison.model_dump_json(), media_type="application/json", headers=headers)
 
 
-@router.get("/{job_id}", response_model=BenchmarkReport | dict[str, Any], responses=_NOT_MODIFIED)
+@router.get("/{job_id}", response_model=BenchmarkReport | dict[str, Any], responses=_NOT_MODIFIED | _AS_HTML)
 async def get_report(
     request: Request,
     job_id: str,
     format: Annotated[  # noqa: A002  # the parameter's name
-        Format,
+        Format | None,
         Query(
-            description="`rune`: the whole report. `vllm`, `aiperf`: one run, as those tools would write it."
+            description="`rune`: the whole report. `vllm`, `aiperf`: one run, as those tools would write it. "
+            "`html`: a page for people. Without it, what `Accept` prefers of `application/json` and `text/html`."
         ),
-    ] = "rune",
+    ] = None,
     run: Annotated[
         int | None,
         Query(
@@ -75,22 +81,31 @@ async def get_report(
     ] = None,
     if_none_match: Annotated[str | None, Header(description="The `ETag` of the last answer.")] = None,
 ) -> Response:
-    """Return the report of an own benchmark that succeeded."""
-    if run is not None and format == "rune":
+    """Return the report of an own benchmark that succeeded; as a page where `Accept: text/html` prefers one."""
+    wants_page = format is None and run is None and prefers(request.headers.get("accept"), HTML, over=JSON)
+    form = format or ("html" if wants_page else "rune")
+    if run is not None and form not in {"vllm", "aiperf"}:
         raise InvalidRequestError(
             "A report in RUNE's own form holds all runs; ask for format=vllm or format=aiperf.",
             pointer="/run",
             code="run_without_format",
         )
-    found = services_of(request).reports().find(caller_of(request), job_id)
+    reports = services_of(request).reports()
+    found = reports.find(caller_of(request), job_id)
+    if form == "html":
+        # Pages are rare as well, and their modules are no reason for a slower start of everything else.
+        from api.report_pages import answer_report  # noqa: PLC0415
+
+        return answer_report(request, reports, found)
     # The row never changes again, but another version of RUNE may write the same report in another way.
     headers = {
-        "ETag": f'"b{found.job.version}-{found.report.schema_version}-{format}-{run}"',
+        "ETag": f'"b{found.job.version}-{found.report.schema_version}-{form}-{run}"',
         "Cache-Control": "private, no-cache",
+        "Vary": "Accept",
     }
     if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    return Response(_written(found.report, format, run), media_type="application/json", headers=headers)
+    return Response(_written(found.report, form, run), media_type=JSON, headers=headers)
 
 
 @router.get("/{job_id}/records")
@@ -101,8 +116,8 @@ async def get_records(request: Request, job_id: str) -> RecordsLinks:
     return RecordsLinks(job_id=job_id, records=reports.link_records(found))
 
 
-def _written(report: BenchmarkReport, format: Format, run: int | None) -> str:  # noqa: A002  # as above
-    if format == "rune":
+def _written(report: BenchmarkReport, form: ToolFormat, run: int | None) -> str:
+    if form == "rune":
         return report.model_dump_json()
     index = run if run is not None else report.best_run or 0
     if index not in {each.index for each in report.runs}:
@@ -111,7 +126,7 @@ def _written(report: BenchmarkReport, format: Format, run: int | None) -> str:  
         )
     from rune.bench.converters import to_aiperf, to_vllm  # noqa: PLC0415  # at the first call, as for comparing
 
-    return json.dumps((to_vllm if format == "vllm" else to_aiperf)(report, index))
+    return json.dumps((to_vllm if form == "vllm" else to_aiperf)(report, index))
 
 
 def _different_ids(jobs: str) -> list[str]:

@@ -44,6 +44,30 @@ class S3ObjectStore(ObjectStore):
             return self._get_client().get_object(Bucket=self._bucket, Key=key)["Body"].read().decode()
 
 
+class S3Parts:
+    """Parts of large objects of a bucket."""
+
+    def __init__(self, get_client: Callable[[], S3Client], bucket: str) -> None:
+        self._get_client = get_client
+        self._bucket = bucket
+
+    def read(self, key: str, begin: int, most_bytes: int) -> tuple[bytes, int]:
+        """Return up to so many bytes of an object from a place on, and how many it has in all.
+
+        Raises
+        ------
+        StoreUnavailableError
+            The bucket cannot be reached, or has no such object, or none that is that long.
+        """
+        with store_errors("The bucket cannot be reached now."):
+            answer = self._get_client().get_object(
+                Bucket=self._bucket, Key=key, Range=f"bytes={begin}-{begin + most_bytes - 1}"
+            )
+            data = answer["Body"].read()
+        # bytes 0-99/1234
+        return data, int(answer["ContentRange"].rpartition("/")[2])
+
+
 class S3Links:
     """Addresses at which objects of a bucket can be read for a limited time, signed with the function's role.
 

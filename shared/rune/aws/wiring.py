@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rune.aws.outbox import DynamoOutbox
     from rune.aws.release_queue import SqsReleaseQueue
     from rune.aws.rental_store import DynamoRentalStore
-    from rune.aws.s3 import S3Links, S3ObjectStore
+    from rune.aws.s3 import S3Links, S3ObjectStore, S3Parts
     from rune.aws.sample_store import DynamoSampleStore
     from rune.aws.schedule_store import DynamoScheduleStore
     from rune.aws.settings_store import ParameterReader
@@ -149,6 +149,12 @@ class Clients:
         from rune.aws.s3 import S3Links
 
         return S3Links(self._signing_client, bucket)
+
+    def parts(self, bucket: str) -> S3Parts:
+        """Return the way to parts of the bucket's objects."""
+        from rune.aws.s3 import S3Parts
+
+        return S3Parts(lambda: self._s3, bucket)
 
     def _signing_client(self) -> S3Client:
         # By itself botocore signs links for the global host, which redirects to the bucket's region, where the

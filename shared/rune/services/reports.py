@@ -10,13 +10,23 @@ from pydantic import Field
 
 from rune.clock import Clock
 from rune.contracts import BenchmarkBookkeeping, BenchmarkReport, Document, RecordsLink, read_stored
-from rune.errors import JobNotFinishedError, NoReportError, NotABenchmarkError, UnreadableRowError
+from rune.errors import (
+    JobNotFinishedError,
+    NoReportError,
+    NotABenchmarkError,
+    StoreUnavailableError,
+    UnreadableRowError,
+)
 from rune.jobs.record import Job, Kind, Status
 from rune.jobs.store import StoredJob
 from rune.services.jobs import Caller, JobService
 
 LINK_LIFETIME = timedelta(minutes=15)
 """Long enough to begin a download. A download that has begun is not broken off."""
+
+MOST_RECORD_BYTES = 12_000_000
+"""Of single requests that are read for a page: about a second of the API's function, which has fifteen."""
+PARTS_OF_A_FILE = 4
 
 _RECORDS_KEY = re.compile(r"results/(?P<job_id>[^/]+)/records/(?:(?P<run>[0-9]{2})|judgements)-[0-9]+\.jsonl")
 
@@ -27,6 +37,28 @@ class Links(Protocol):
     def link(self, key: str, lifetime: timedelta) -> str:
         """Return an address that gives read access to the object, without a credential, for a limited time."""
         ...
+
+
+class Parts(Protocol):
+    """Reads parts of the bucket's objects. Raises StoreUnavailableError."""
+
+    def read(self, key: str, begin: int, most_bytes: int) -> tuple[bytes, int]:
+        """Return up to so many bytes of an object from a place on, and how many it has in all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines of a file.
+
+    Attributes
+    ----------
+    is_whole
+        Whether these are all of it; otherwise they come from parts that are spread evenly over it.
+    """
+
+    texts: tuple[str, ...]
+    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +91,10 @@ class ReportService:
         The table or the bucket cannot be reached.
     """
 
-    def __init__(self, jobs: JobService, links: Links, clock: Clock) -> None:
+    def __init__(self, jobs: JobService, links: Links, parts: Parts, clock: Clock) -> None:
         self._jobs = jobs
         self._links = links
+        self._parts = parts
         self._clock = clock
 
     def find(self, caller: Caller, job_id: str) -> Reported:
@@ -86,6 +119,41 @@ class ReportService:
             )
             for key, run in runs.items()
         ]
+
+    def read_records(self, reported: Reported, most_bytes: int = MOST_RECORD_BYTES) -> dict[int, Lines]:
+        """Return single requests by run, as lines of its file; a run whose file cannot be read now is left out.
+
+        Parameters
+        ----------
+        most_bytes
+            Of all files together. Of one that has more than its share, parts are read, spread evenly over it.
+        """
+        runs = {key: _run_of(key, reported.job.job_id) for key in sorted(reported.record_keys)}
+        of_runs = {run: key for key, run in runs.items() if run is not None}
+        found: dict[int, Lines] = {}
+        for run, key in of_runs.items():
+            try:
+                found[run] = self._read_lines(key, most_bytes // len(of_runs))
+            except StoreUnavailableError:
+                # Its cause is logged where it was raised. The report is there, and says more than an error would.
+                continue
+        return found
+
+    def _read_lines(self, key: str, most_bytes: int) -> Lines:
+        data, total_bytes = self._parts.read(key, 0, most_bytes)
+        if total_bytes <= most_bytes:
+            return Lines(tuple(data.decode(errors="replace").splitlines()), is_whole=True)
+        part_bytes = most_bytes // PARTS_OF_A_FILE
+        begins = [
+            index * (total_bytes - part_bytes) // (PARTS_OF_A_FILE - 1) for index in range(PARTS_OF_A_FILE)
+        ]
+        parts = [data[:part_bytes]]
+        parts += [self._parts.read(key, begin, part_bytes)[0] for begin in begins[1:]]
+        lines: list[str] = []
+        for part in parts:
+            # Both ends are most often within a line. What is cut is no JSON; who reads the lines passes it over.
+            lines += part.decode(errors="replace").splitlines()
+        return Lines(tuple(lines), is_whole=False)
 
     def _open(self, stored: StoredJob) -> Reported:
         job = stored.job

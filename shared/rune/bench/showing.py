@@ -1,0 +1,52 @@
+"""How numbers, loads and names are shown to people, in whatever form."""
+
+import re
+
+from rune.contracts import ComparedPoint, RunReport
+
+NAMES_OF_NUMBERS = {
+    "ttft_ms": "Time to first token",
+    "tpot_ms": "Time per output token",
+    "itl_ms": "Gap between chunks",
+    "e2el_ms": "End-to-end latency",
+    "steady_output_throughput_tokens_per_s": "Output throughput, steady",
+    "output_throughput_tokens_per_s": "Output throughput",
+    "request_throughput_per_s": "Request throughput",
+    "output_tokens_per_s_per_user": "Speed for each user",
+    "failed_ratio": "Failed requests",
+    "good_ratio": "Requests within limits",
+    "quality_score": "Quality",
+    "reliability_ratio": "Reliability",
+    "usd_per_million_output_tokens": "Price of 1 M output tokens",
+}
+"""By the name in a report or a comparison."""
+
+# Control characters, line ends of every kind, marks that turn the direction of the text after them, and halves of
+# characters, which no encoding has.
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff]+"
+)
+_FULL_DIGITS = 1000
+
+
+def printable(text: str) -> str:
+    """Return text on one line, with a space for what is not to be seen or would change what stands beside it."""
+    return _UNPRINTABLE.sub(" ", text)
+
+
+def number(value: float) -> str:
+    """Return four significant digits, and all before the point."""
+    return f"{value:,.0f}" if abs(value) >= _FULL_DIGITS else f"{value:.4g}"
+
+
+def letter(index: int) -> str:
+    """Return A for the first, Z for the 26th, AA for the one after it."""
+    rest, place = divmod(index, 26)
+    return (letter(rest - 1) if rest else "") + chr(ord("A") + place)
+
+
+def describe_load(point: RunReport | ComparedPoint) -> str:
+    """Return a point's load in words."""
+    if point.request_rate_per_s is not None:
+        return f"{point.request_rate_per_s:g} requests a second, at most {point.max_concurrency} at a time"
+    return f"{point.max_concurrency} at a time"
