@@ -93,6 +93,7 @@ PURE_FILES = (
     "bench/reports.py",
     "bench/rounding.py",
     "bench/runs.py",
+    "bench/server_load.py",
     "bench/server_side.py",
     "bench/showing.py",
     "bench/statistics.py",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from local.simulators.command_line import add_port
+from local.simulators.scripted.metrics import ENGINES
 from local.simulators.scripted.script import Script
 from local.simulators.scripted.server import MODEL, ScriptedServer
 
@@ -24,6 +25,9 @@ def parse_server(arguments: Sequence[str] | None = None) -> tuple[ScriptedServer
         "--tokens-per-chunk", type=float, default=script.tokens_per_chunk, help="(%(default)s)"
     )
     parser.add_argument("--slots", type=int, help="requests answered at a time; any number by default")
+    parser.add_argument("--engine", choices=ENGINES, help="whose metrics /metrics tells; none by default")
+    parser.add_argument("--kv-tokens", type=int, default=1_000_000, help="of all contexts (%(default)s)")
+    parser.add_argument("--prefix-cache", action="store_true", help="tell what began as an earlier prompt")
     chosen = parser.parse_args(arguments)
     script = Script(
         ttft_ms=chosen.ttft_ms,
@@ -31,7 +35,14 @@ def parse_server(arguments: Sequence[str] | None = None) -> tuple[ScriptedServer
         output_tokens=chosen.output_tokens,
         tokens_per_chunk=chosen.tokens_per_chunk,
     )
-    return ScriptedServer(script, slots=chosen.slots), chosen.port
+    server = ScriptedServer(
+        script,
+        slots=chosen.slots,
+        engine=chosen.engine,
+        kv_tokens=chosen.kv_tokens,
+        has_prefix_cache=chosen.prefix_cache,
+    )
+    return server, chosen.port
 
 
 async def serve(server: ScriptedServer, port: int) -> None:

@@ -92,6 +92,8 @@ class Exchange:
         What was written, and when it was handed to the kernel.
     prompt_tokens
         As reported; at most the server's `context_tokens`.
+    cached_tokens
+        Of the prompt, as reported; None for a server that does not tell.
     ended_ns
         When the answer was complete, or the client had left.
     """
@@ -104,6 +106,7 @@ class Exchange:
     sends: list[tuple[SendKind, int]] = field(default_factory=list)
     prompt_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int | None = None
     ended_ns: int | None = None
     is_aborted: bool = False
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from local.simulators.scripted.metrics import Engine, MetricsPage, PrefixCache
 from local.simulators.scripted.script import Exchange, Script, SendKind
 from local.simulators.scripted.wire import OllamaWire, OpenAiWire, Wire
 
@@ -27,7 +28,6 @@ _CHATS: dict[str, Wire] = {"/v1/chat/completions": OpenAiWire(), "/api/chat": Ol
 _DOCUMENTS: dict[str, object] = {
     "/v1/models": {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "rune"}]},
     "/api/tags": {"models": [{"name": f"{MODEL}:latest", "model": f"{MODEL}:latest"}]},
-    "/api/ps": {"models": []},
     "/api/version": {"version": "0.33.0"},
     "/api/generate": {"model": MODEL, "done": True, "done_reason": "load"},
 }
@@ -57,11 +57,22 @@ class ScriptedServer:
         Requests answered at a time, first come first served; None for any number.
     context_tokens
         Longer prompts are cut to so many tokens without a word in the answer; None cuts none.
+    engine
+        Whose metrics `/metrics` tells; None for a server without such a page.
+    kv_tokens
+        How many tokens all contexts under way may have together. With more the metrics tell of preemptions; answers
+        take no longer by it.
+    has_prefix_cache
+        Whether answers tell how much of their prompt began as an earlier one did, and the metrics with them.
 
     Attributes
     ----------
     exchanges
         Every chat, in the order of arrival.
+    metrics
+        What `/metrics` tells.
+    running_models
+        What Ollama's `/api/ps` lists.
     """
 
     def __init__(
@@ -70,12 +81,18 @@ class ScriptedServer:
         *,
         slots: int | None = None,
         context_tokens: int | None = None,
+        engine: Engine | None = None,
+        kv_tokens: int = 1_000_000,
+        has_prefix_cache: bool = False,
     ) -> None:
         self._script = script
         self._slots = asyncio.Semaphore(slots) if slots else None
         self._context_tokens = context_tokens
         self._open: set[asyncio.Task[None]] = set()
+        self._prefix_cache = PrefixCache() if has_prefix_cache else None
         self.exchanges: list[Exchange] = []
+        self.metrics = None if engine is None else MetricsPage(engine, MODEL, kv_tokens)
+        self.running_models: list[dict[str, object]] = []
 
     @asynccontextmanager
     async def listening(self, port: int = 0) -> AsyncIterator[str]:
@@ -110,10 +127,7 @@ class ScriptedServer:
             path = request.path
             chat = _CHATS.get(path)
             if chat is None:
-                document = _DOCUMENTS.get(path)
-                connection.write_whole(
-                    200 if document else 404, json.dumps(document or {"error": "no such path"}).encode()
-                )
+                connection.write_whole(*self._document(path))
                 continue
             exchange, script = self._begin(json.loads(request.body), connected_ns)
             self.exchanges.append(exchange)
@@ -125,6 +139,14 @@ class ScriptedServer:
                 connection.abort()
                 return
 
+    def _document(self, path: str) -> tuple[int, bytes, str]:
+        """Return status, body and media type of anything but a chat."""
+        if path == "/metrics" and self.metrics is not None:
+            return 200, self.metrics.page(self.exchanges), "text/plain; version=0.0.4; charset=utf-8"
+        document = {"models": self.running_models} if path == "/api/ps" else _DOCUMENTS.get(path)
+        body = json.dumps(document or {"error": "no such path"}).encode()
+        return 200 if document else 404, body, "application/json"
+
     def _begin(self, body: dict[str, object], connected_ns: int) -> tuple[Exchange, Script]:
         messages = body["messages"]
         options = body.get("options")
@@ -132,9 +154,13 @@ class ScriptedServer:
         prompt = str(messages[-1]["content"])
         script = self._script if isinstance(self._script, Script) else self._script(prompt)
         limit = body.get("max_tokens", options.get("num_predict") if isinstance(options, dict) else None)
-        tokens = TEMPLATE_TOKENS + math.ceil(len(prompt.encode()) / BYTES_PER_TOKEN)
+        whole = "".join(str(message["content"]) for message in messages)
+        tokens = TEMPLATE_TOKENS + math.ceil(len(whole.encode()) / BYTES_PER_TOKEN)
         exchange = Exchange(prompt, connected_ns, time.monotonic_ns())
         exchange.prompt_tokens = min(tokens, self._context_tokens or tokens)
+        exchange.cached_tokens = script.cached_tokens
+        if self._prefix_cache is not None:
+            exchange.cached_tokens = self._prefix_cache.look_up(whole.encode())
         exchange.output_tokens = min(
             script.output_tokens, limit if isinstance(limit, int) else script.output_tokens
         )
@@ -251,8 +277,8 @@ class _Connection:
         answering.result()
         return True
 
-    def write_whole(self, status: int, body: bytes) -> None:
-        headers = f"content-type: application/json\r\ncontent-length: {len(body)}"
+    def write_whole(self, status: int, body: bytes, media_type: str = "application/json") -> None:
+        headers = f"content-type: {media_type}\r\ncontent-length: {len(body)}"
         self._writer.write(f"HTTP/1.1 {status} Scripted\r\n{headers}\r\n\r\n".encode() + body)
 
     def write_head(self, media_type: str) -> None:

@@ -59,8 +59,8 @@ class OpenAiWire(Wire):
                 "completion_tokens": exchange.output_tokens + script.hidden_tokens,
                 "total_tokens": exchange.prompt_tokens + exchange.output_tokens + script.hidden_tokens,
             }
-            if script.cached_tokens is not None:
-                usage["prompt_tokens_details"] = {"cached_tokens": script.cached_tokens}
+            if exchange.cached_tokens is not None:
+                usage["prompt_tokens_details"] = {"cached_tokens": exchange.cached_tokens}
             events += _event(_openai_chunk(choices=[], usage=usage))
         return events + b"data: [DONE]\n\n"
 

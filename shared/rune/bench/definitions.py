@@ -71,6 +71,12 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "server_side.load_ms": "mean of what the server reports for completed requests; likewise the other _ms",
         "server_side.prompt_tokens_per_s": "(input tokens - cached tokens) / prompt_eval_ms, sums over requests",
         "server_side.output_tokens_per_s": "output tokens / eval_ms, sums over requests",
+        "server": (
+            "gauges: largest and mean of the readings while requests were under way; counters: last - first "
+            "reading, of one that fell what it counted since"
+        ),
+        "server.prefix_cache_hit_ratio": "tokens of prompts from the cache / all tokens of prompts, by counters",
+        "server.draft_accepted_ratio": "drafted tokens that were accepted / drafted tokens, by counters",
         "quality.score": "score of each judged answer, 0 to 1",
         "quality.reliability_ratio": "answers that reach pass_score / (judged answers + failed requests)",
         "percentiles": (
@@ -153,8 +159,20 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
             "way: the server had less load than request_rate_per_s says."
         ),
         "model_reloaded": (
-            "The server says that it loaded the model for a measured request: another model had taken its place, "
-            "or it was not loaded before. The load is in that request's times."
+            "The server says that it loaded the model while requests were measured: another model had taken its "
+            "place, it was not loaded before, or the server was started anew. The load is in a request's times."
+        ),
+        "server_queued": (
+            "The server says that requests waited in its queue, at a quarter of the readings or more: times to "
+            "first token hold that wait."
+        ),
+        "kv_cache_full": (
+            "The server says that at least 95 % of its memory for contexts was in use: more load waits, or takes "
+            "it from others."
+        ),
+        "server_preempted": (
+            "The server says that requests lost their memory to others and began again: the load is more than it "
+            "holds."
         ),
         "server_throttled": (
             "The server refused requests for their number; RUNE waited before the next ones, as long as the server "

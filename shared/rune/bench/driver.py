@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from rune.bench.load_runner import LoadRunner, OnProgress, gc_paused
 from rune.bench.loop_lag import watching_loop_lag
+from rune.bench.metrics_watch import watching_metrics
 from rune.bench.processor_use import ProcessorUse
 from rune.bench.prompts import LEARNING_WORDS, learning_prompts
 from rune.bench.records import MeasuredPoint, Point
+from rune.bench.server_load import ServerReading
 from rune.bench.tasks import Task
 from rune.bench.token_bounds import most_tokens
 from rune.bench.warm_up import WarmUpStats, median_round_trip_ms, open_connections, warm_up
@@ -53,13 +55,19 @@ async def measure_point(
     aside = aside_seconds(time_limit_seconds)
     rtt_ms = await median_round_trip_ms(server, time_limit_seconds=aside)
     warm_up_stats = await warm_up(server, task, point, time_limit_seconds=time_limit_seconds / 2)
-    await open_connections(server, point.concurrency, time_limit_seconds=aside)
+    # One more, for the readings of the server's metrics.
+    await open_connections(server, point.concurrency + 1, time_limit_seconds=aside)
     with gc_paused():
-        async with watching_loop_lag() as lag:
+        async with (
+            watching_metrics(server, task.model, time_limit_seconds=aside) as watch,
+            watching_loop_lag() as lag,
+        ):
             use = ProcessorUse()
             await runner.run(deadline)
             processor_ratio = use.ratio()
-    figures = ClientFigures(rtt_ms, warm_up_stats, lag.p99_ms, processor_ratio)
+    figures = ClientFigures(
+        rtt_ms, warm_up_stats, lag.p99_ms, processor_ratio, server_readings=tuple(watch.readings)
+    )
     return await conclude_point(server, task, point, runner, deadline=deadline, figures=figures)
 
 
@@ -77,6 +85,7 @@ class ClientFigures:
     loop_lag_p99_ms: float | None
     processor_ratio: float | None
     process_count: int = 1
+    server_readings: tuple[ServerReading, ...] = ()
 
 
 async def conclude_point(
@@ -112,6 +121,7 @@ async def conclude_point(
         first_errors=runner.first_errors,
         processor_ratio=figures.processor_ratio,
         process_count=figures.process_count,
+        server_readings=figures.server_readings,
     )
 
 

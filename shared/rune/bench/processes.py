@@ -22,6 +22,7 @@ from typing import Any
 from rune.bench.arrivals import poisson_arrivals_s
 from rune.bench.driver import ClientFigures, aside_seconds, conclude_point
 from rune.bench.load_runner import MAX_CHUNKS, LoadRunner, OnProgress, RequestOutcome
+from rune.bench.metrics_watch import watching_metrics
 from rune.bench.number_queue import NumberQueue
 from rune.bench.process_messages import (
     Begin,
@@ -100,15 +101,17 @@ class Processes:
         runner = LoadRunner(
             server, task, point, request_timeout_seconds=time_limit_seconds, on_progress=on_progress
         )
-        rtt_ms = await median_round_trip_ms(server, time_limit_seconds=aside_seconds(time_limit_seconds))
+        aside = aside_seconds(time_limit_seconds)
+        rtt_ms = await median_round_trip_ms(server, time_limit_seconds=aside)
         queue = NumberQueue.filled(task.request_count)
         try:
             async with self._running(min(self.count, point.concurrency), queue) as workers:
                 setups = _setups(access, task, point, time_limit_seconds, len(workers))
                 load = _Load(workers, list(setups), on_progress)
                 stats = await load.prepare(deadline)
-                begins_ns = time.monotonic_ns() + _LEAD_NS
-                outcomes = await load.run(begins_ns, deadline)
+                async with watching_metrics(server, task.model, time_limit_seconds=aside) as watch:
+                    begins_ns = time.monotonic_ns() + _LEAD_NS
+                    outcomes = await load.run(begins_ns, deadline)
                 outcomes += _never_begun(queue, task, point, outcomes, begins_ns)
         finally:
             queue.close()
@@ -125,6 +128,7 @@ class Processes:
             loop_lag_p99_ms=_worst(ended.loop_lag_p99_ms for ended in load.ended),
             processor_ratio=_worst(ended.processor_ratio for ended in load.ended),
             process_count=len(workers),
+            server_readings=tuple(watch.readings),
         )
         return await conclude_point(server, task, point, runner, deadline=deadline, figures=figures)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rune.bench.server_load import ServerReading
 from rune.errors import RuneError
 from rune.llm.protocol import Generation
 
@@ -100,6 +101,8 @@ class MeasuredPoint:
         one whole processor. None for less than half a second.
     process_count
         How many processes put the load.
+    server_readings
+        What the server said of its load meanwhile; those of each block of the point from `before` to `after`.
     """
 
     point: Point
@@ -113,3 +116,4 @@ class MeasuredPoint:
     first_errors: Mapping[str, RuneError] = field(default_factory=dict)
     processor_ratio: float | None = None
     process_count: int = 1
+    server_readings: tuple[ServerReading, ...] = ()

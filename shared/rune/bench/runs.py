@@ -10,7 +10,7 @@ Numbers are rounded by `rune.bench.rounding`.
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,9 +23,18 @@ from rune.bench.goodput import GoodputJudge, lateness_ms
 from rune.bench.reasoning import is_reasoning_hidden
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.rounding import DECIMALS, rounded
+from rune.bench.server_load import server_load_of, server_warnings
 from rune.bench.server_side import server_side_of
 from rune.bench.statistics import describe, independent_count, low_percentiles
-from rune.contracts import BlockReport, Distribution, Expectation, GoodputLimits, QualityReport, RunReport
+from rune.contracts import (
+    BlockReport,
+    Distribution,
+    Expectation,
+    GoodputLimits,
+    QualityReport,
+    RunReport,
+    ServerLoad,
+)
 from rune.errors import ServerOverloadedError
 from rune.llm.protocol import Generation, Stamps
 
@@ -256,6 +265,8 @@ class _Fold:
             loop_lag_p99_ms=rounded(self.loop_lag_p99_ms()),
             quality=self.quality(),
             warnings=list(self.warnings()),
+            server=self.server_load,
+            warning_evidence=dict(self.server_warnings),
             steady_output_throughput_windows_tokens_per_s=self.steady_windows(),
             resent_count=sum(generation.resent_count for generation in self.generations),
             achieved_request_rate_per_s=self.achieved_rate_per_s(),
@@ -269,6 +280,23 @@ class _Fold:
 
     def max_concurrent(self) -> int:
         return max(timeline.max_concurrent(block.measured.records) for block in self.blocks)
+
+    @cached_property
+    def server_load(self) -> ServerLoad | None:
+        return server_load_of(
+            [reading for block in self.blocks for reading in block.measured.server_readings]
+        )
+
+    @cached_property
+    def server_warnings(self) -> Mapping[str, float]:
+        return server_warnings(self.server_load)
+
+    def has_cache_hits(self) -> bool:
+        """Return whether a good part of the prompts came from the server's cache, as answers or metrics tell."""
+        if self.cached_tokens is not None:
+            return self.cached_tokens > CACHE_HIT_RATIO * sum(self.input_tokens)
+        told_ratio = None if self.server_load is None else self.server_load.prefix_cache_hit_ratio
+        return (told_ratio or 0.0) > CACHE_HIT_RATIO
 
     def is_underloaded(self) -> bool:
         """Return whether a closed load never had as many requests under way as its name says."""
@@ -355,7 +383,7 @@ class _Fold:
     def warnings(self) -> Iterator[str]:
         """Yield the names of `rune.bench.definitions.WARNINGS` that hold."""
         lag_ms, sources = self.loop_lag_p99_ms(), {g.tokens.source.value for g in self.generations}
-        total_input, outputs = sum(self.input_tokens), _described(map(float, self.output_tokens))
+        outputs = _described(map(float, self.output_tokens))
         delays_ms = self.schedule_delays_ms
         late_count = sum(delay_ms > LATE_ARRIVAL_MS for delay_ms in delays_ms)
         holds = {
@@ -370,13 +398,14 @@ class _Fold:
             "concurrency_not_reached": self.is_underloaded(),
             "token_counts_estimated": bool({"chunks", "characters"} & sources),
             "input_tokens_unknown": len(self.input_tokens) < len(self.generations),
-            "prefix_cache_hits": (self.cached_tokens or 0) > CACHE_HIT_RATIO * total_input,
+            "prefix_cache_hits": self.has_cache_hits(),
             "short_answers": outputs is not None and outputs.median < SHORT_ANSWER_TOKENS,
             "few_pieces": self.has_few_pieces(),
             "reasoning_hidden": any(map(is_reasoning_hidden, self.generations)),
             "empty_answers": any(not (g.text.strip() or g.tool_calls) for g in self.generations),
             "arrivals_delayed": bool(late_count) and late_count >= LATE_ARRIVAL_RATIO * len(delays_ms),
             "model_reloaded": self.was_model_reloaded(),
+            **dict.fromkeys(self.server_warnings, True),
             "server_throttled": ServerOverloadedError.code in _errors_by_class(self.records),
         }
         return (name for name, is_so in holds.items() if is_so)

@@ -7,6 +7,8 @@ defined or cannot be known; nothing is ever filled in.
 from datetime import datetime
 from typing import Literal
 
+from pydantic import Field
+
 from rune.contracts.document import Document
 from rune.contracts.workloads import GoodputLimits
 
@@ -87,6 +89,41 @@ class ServerSide(Document):
     prompt_tokens_per_s: float | None
     """Tokens of prompts evaluated per second; left out where a cache makes the server's own figure wrong."""
     output_tokens_per_s: float | None
+
+
+class ServerLoad(Document):
+    """What the server said of its own load (`/metrics`, Ollama's `/api/ps`); null where it does not say.
+
+    Requests of others are among it. Largest and mean values are those of a few readings, so what lasted less than
+    the time between two of them may be missing.
+    """
+
+    source: str
+    """Whose metrics these are: `vllm`, `sglang`, `tgi`, `llama.cpp` or `ollama`."""
+    reading_count: int
+    """Readings while requests were under way; there is one before and one after them too."""
+    running_requests_max: int | None = None
+    """Requests that were being answered."""
+    running_requests_mean: float | None = None
+    waiting_requests_max: int | None = None
+    """Requests in the server's queue."""
+    waiting_requests_mean: float | None = None
+    waiting_readings_ratio: float | None = None
+    """Readings at which a request waited / readings, 0 to 1."""
+    kv_cache_used_ratio_max: float | None = None
+    """Share of the memory for contexts that was in use, 0 to 1."""
+    preempted_count: int | None = None
+    """Requests that lost that memory to others and had to begin again."""
+    prefix_cache_hit_tokens: int | None = None
+    """Tokens of prompts that came from the cache."""
+    prefix_cache_hit_ratio: float | None = None
+    """The same as a share of all tokens of prompts, 0 to 1."""
+    draft_tokens: int | None = None
+    """Tokens that were proposed by speculation."""
+    draft_accepted_ratio: float | None = None
+    """Share of them that the model took, 0 to 1."""
+    reload_count: int = 0
+    """How often the model was loaded anew, or its server was started anew."""
 
 
 class RunCost(Document):
@@ -214,6 +251,10 @@ class RunReport(Document):
     blocks: list[BlockReport] | None = None
     """Of a point that was several runs (`max_blocks`), each by itself; null for one run. Numbers of requests are of
     all blocks together, and those over time are summed: no window goes from one block into the next."""
+    server: ServerLoad | None = None
+    """The server's own word on its load; null where it does not say."""
+    warning_evidence: dict[str, float] = Field(default_factory=dict)
+    """By warning, the number that it comes from, for those that come from `server`."""
 
 
 class CapacityLoad(Document):

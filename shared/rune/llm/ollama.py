@@ -22,6 +22,7 @@ from rune.llm.protocol import (
     OnPull,
     PullRequest,
     ServerFacts,
+    ServerMetrics,
     WarmUp,
     WarmUpRequest,
 )
@@ -34,6 +35,8 @@ from rune.net.round_trip import measure_round_trip_ms
 
 _LIST_TIMEOUT_SECONDS = 15.0
 _NS_PER_MS = 1_000_000
+_LOADED_AS = ("size", "size_vram", "context_length")
+"""What is the same in `/api/ps` as long as a model stays loaded."""
 
 
 type _ListPath = Literal["/api/tags", "/api/ps"]
@@ -124,6 +127,13 @@ class OllamaServer(ModelServer):
     @override
     async def round_trip_ms(self) -> float | None:
         return await measure_round_trip_ms(self._connection.url, self._policy)
+
+    @override
+    async def read_metrics(self, model: str) -> ServerMetrics | None:
+        """Return whether the model is in memory, and how: Ollama tells nothing of its queue."""
+        running = await self._find("/api/ps", model)
+        told = [read_text(running, "digest"), *(read_count(running, name) for name in _LOADED_AS)]
+        return ServerMetrics("ollama", loaded="/".join(map(str, told)) if running else "")
 
     @override
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:

@@ -11,6 +11,7 @@ from rune.llm.flavours.flavour import Flavour
 from rune.llm.flavours.recognition import recognise
 from rune.llm.flavours.routes import Entry, Routes, find_entry, ids_of
 from rune.llm.framing import AnswerReader
+from rune.llm.metrics import read_metrics
 from rune.llm.openai_chat import ChatStream, write_chat
 from rune.llm.protocol import (
     Capabilities,
@@ -22,6 +23,7 @@ from rune.llm.protocol import (
     OnPull,
     PullRequest,
     ServerFacts,
+    ServerMetrics,
     WarmUp,
     WarmUpRequest,
 )
@@ -89,6 +91,10 @@ class OpenAiServer(ModelServer):
     @override
     async def round_trip_ms(self) -> float | None:
         return await measure_round_trip_ms(self._connection.url, self._policy)
+
+    @override
+    async def read_metrics(self, model: str) -> ServerMetrics | None:
+        return await read_metrics(self._routes.get, model)
 
     @override
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:

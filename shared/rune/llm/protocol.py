@@ -261,6 +261,43 @@ class ServerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerMetrics:
+    """What a server says of its load at one time; None where it does not say.
+
+    Counters (`preempted_count` and the tokens) count from the server's start, and fall only when it starts anew.
+
+    Attributes
+    ----------
+    source
+        Whose metrics these are: `vllm`, `sglang`, `tgi`, `llama.cpp` or `ollama`.
+    running_count, waiting_count
+        Requests being answered, and requests in the server's queue.
+    kv_used_ratio
+        Share of the memory for contexts that is in use, 0 to 1.
+    preempted_count
+        Requests that lost that memory to others and were put back into the queue.
+    prompt_tokens, cached_tokens
+        Tokens of prompts, and how many of these came from the cache of prefixes.
+    drafted_tokens, accepted_tokens
+        Tokens that a draft proposed, and how many of these the model took.
+    loaded
+        Which load of the model this is, as text that another load seldom has; empty for a model that is not in
+        memory.
+    """
+
+    source: str
+    running_count: float | None = None
+    waiting_count: float | None = None
+    kv_used_ratio: float | None = None
+    preempted_count: float | None = None
+    prompt_tokens: float | None = None
+    cached_tokens: float | None = None
+    drafted_tokens: float | None = None
+    accepted_tokens: float | None = None
+    loaded: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WarmUp:
     """How long a model took to become ready: loading the weights, then generating one token."""
 
@@ -339,6 +376,10 @@ class ModelServer(Protocol):
     async def round_trip_ms(self) -> float | None:
         """Return the time of one TCP handshake with the server, in milliseconds; None where it cannot be known."""
         ...
+
+    async def read_metrics(self, model: str) -> ServerMetrics | None:  # noqa: ARG002  # most say nothing
+        """Return what the server says of its load, now; None where it does not say."""
+        return None
 
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:
         """Make the server download the model.

@@ -26,6 +26,7 @@ from rune.llm.protocol import (
     OnPull,
     PullRequest,
     ServerFacts,
+    ServerMetrics,
     TokenCountSource,
     WarmUp,
     WarmUpRequest,
@@ -175,6 +176,10 @@ class MeteredServer(ModelServer):
     @override
     async def round_trip_ms(self) -> float | None:
         return await self._server.round_trip_ms()
+
+    @override
+    async def read_metrics(self, model: str) -> ServerMetrics | None:
+        return await self._server.read_metrics(model)
 
     @override
     async def pull(self, request: PullRequest, on_progress: OnPull) -> bool:

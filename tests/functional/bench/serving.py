@@ -6,12 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from local.simulators.scripted import Exchange, Script, ScriptedServer, running_scripted
+from local.simulators.scripted.metrics import Engine
 
 ROOT = Path(__file__).parents[3]
 
@@ -24,13 +25,24 @@ class Served:
     scripts: tuple[Script, ...] = ()
     slots: int | None = None
     context_tokens: int | None = None
+    engine: Engine | None = None
+    kv_tokens: int = 1_000_000
+    has_prefix_cache: bool = False
+
+    def server(self) -> ScriptedServer:
+        """Return the server."""
+        options = {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name not in {"script", "scripts"}
+        }
+        return ScriptedServer(_chooser(self.scripts) if self.scripts else self.script, **options)
 
 
 @contextmanager
 def running_thread(served: Served) -> Iterator[tuple[str, list[Exchange]]]:
     """Serve while the block runs; gives the address, and the exchanges as they come."""
-    script = _chooser(served.scripts) if served.scripts else served.script
-    server = ScriptedServer(script, slots=served.slots, context_tokens=served.context_tokens)
+    server = served.server()
     with running_scripted(server) as address:
         yield address, server.exchanges
 

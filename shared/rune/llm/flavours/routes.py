@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 
 from rune.errors import BadResponseError, ModelServerError
 from rune.llm.fields import as_list, as_object, read_text
 from rune.llm.replies import read_object
-from rune.net.calls import ServerConnection
+from rune.net.calls import Reply, ServerConnection
 
 LIST_TIMEOUT_SECONDS = 15.0
 
@@ -49,6 +50,10 @@ class Routes:
             raise BadResponseError("The server's list of models has no data: does it speak OpenAI's API?")
         entries = [as_object(entry) for entry in as_list(listing["data"])]
         return tuple(entry for entry in entries if read_text(entry, "id"))
+
+    def get(self, path: str, timeout_seconds: float) -> AbstractAsyncContextManager[Reply]:
+        """Begin to read a route of the server's own; raises as `ServerConnection.call`."""
+        return self._connection.call("GET", self._own_url + path, total_timeout_seconds=timeout_seconds)
 
     async def ask(self, path: str, *, timeout_seconds: float = LIST_TIMEOUT_SECONDS) -> Mapping[str, object]:
         """Return what a route of the server's own answers.
