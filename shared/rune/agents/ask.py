@@ -8,7 +8,7 @@ from typing import override
 from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens
 from rune.bench import formulas
 from rune.errors import InvalidRequestError, ModelNotFoundError
-from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, OnChunk, Role
+from rune.llm.protocol import ChatRequest, FinishReason, Generation, Message, ModelServer, OnChunk, Role
 from rune.net.addresses import AddressPolicy
 from rune.tenants.document import TenantAgents
 
@@ -85,7 +85,7 @@ def _answer(generation: Generation) -> AgentAnswer:
     latency_ms = formulas.end_to_end_latency_ms(generation.stamps)
     return AgentAnswer(
         answer=generation.text,
-        metadata={"agent": NAME, "token_count_source": tokens.source.value},
+        metadata={"agent": NAME, "token_count_source": tokens.source.value, **_warnings(generation)},
         tokens=AgentTokens(
             agent_reasoning=reasoning_count,
             output=tokens.output_count - reasoning_count,
@@ -94,3 +94,13 @@ def _answer(generation: Generation) -> AgentAnswer:
         phases_ms={"ask": 0 if latency_ms is None else math.ceil(latency_ms)},
         generation=generation,
     )
+
+
+def _warnings(generation: Generation) -> dict[str, str]:
+    """Return what makes the answer doubtful, by the names of a benchmark's warnings; empty where nothing does."""
+    holds = {
+        "empty_answers": not generation.text.strip(),
+        "unknown_ends": generation.finish_reason is FinishReason.OTHER,
+    }
+    names = ",".join(name for name, is_so in holds.items() if is_so)
+    return {"warnings": names} if names else {}

@@ -154,6 +154,9 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
             "Half of the longer answers came in fewer than 4 pieces: times per token are rough, or not defined."
         ),
         "empty_answers": "Some answers had no text beside what the model thought, and no tool call.",
+        "unknown_ends": (
+            "The server ended some answers without a reason, or for one that RUNE does not know."
+        ),
         "arrivals_delayed": (
             "At least 5 % of the requests had a slot over 10 ms late, most often since max_concurrency were under "
             "way: the server had less load than request_rate_per_s says."

@@ -36,7 +36,7 @@ from rune.contracts import (
     ServerLoad,
 )
 from rune.errors import ServerOverloadedError
-from rune.llm.protocol import Generation, Stamps
+from rune.llm.protocol import FinishReason, Generation, Stamps
 
 _NS_PER_SECOND = 1_000_000_000
 _NS_PER_MS = 1_000_000
@@ -403,6 +403,7 @@ class _Fold:
             "few_pieces": self.has_few_pieces(),
             "reasoning_hidden": any(map(is_reasoning_hidden, self.generations)),
             "empty_answers": any(not (g.text.strip() or g.tool_calls) for g in self.generations),
+            "unknown_ends": any(g.finish_reason is FinishReason.OTHER for g in self.generations),
             "arrivals_delayed": bool(late_count) and late_count >= LATE_ARRIVAL_RATIO * len(delays_ms),
             "model_reloaded": self.was_model_reloaded(),
             **dict.fromkeys(self.server_warnings, True),

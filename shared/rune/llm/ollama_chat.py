@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from rune.errors import BadResponseError, ModelUnsupportedError, StreamTruncatedError
 from rune.llm.answers import AnswerInProgress
+from rune.llm.contents import read_content
 from rune.llm.fields import as_list, as_object, read_count, read_number, read_text
 from rune.llm.framing import Frame
 from rune.llm.protocol import ChatRequest, Generation, Message, OnChunk, Role, ServerTimings, ToolCall
@@ -23,6 +24,7 @@ class ChatStream:
         self._answer = AnswerInProgress(sent_ns=reply.sent_ns, headers_ns=reply.headers_ns, on_chunk=on_chunk)
         self._calls: list[ToolCall] = []
         self._final: Mapping[str, object] | None = None
+        self._has_messages = False
         self._ended_ns = 0
 
     def take(self, frame: Frame) -> bool:
@@ -30,13 +32,17 @@ class ChatStream:
         members = parse_frame(frame, model=self._model, api_key=self._api_key)
         self._answer.add_chunk(frame.arrived_ns)
         # The last frame may hold text or a tool call too, so its content is read before `done`.
-        message = as_object(members.get("message"))
+        message = as_object(members.get("message")) or {"content": members.get("response")}
+        self._has_messages |= "message" in members or "response" in members
         calls = as_list(message.get("tool_calls"))
         self._calls += [read_whole_call(call) for call in calls]
+        content = read_content(message)
+        if content.is_unread:
+            self._answer.miss_content()
         self._answer.add_content(
             frame.arrived_ns,
-            text=read_text(message, "content"),
-            reasoning=read_text(message, "thinking"),
+            text=content.text,
+            reasoning=content.reasoning,
             has_tool_call=bool(calls),
         )
         if members.get("done") is not True:
@@ -44,6 +50,8 @@ class ChatStream:
         self._final, self._ended_ns = members, frame.arrived_ns
         if reason := read_text(members, "done_reason"):
             self._answer.finish(reason)
+        # Releases before 0.1.40, and emulations, do not say why.
+        self._answer.end_unexplained()
         return True
 
     def complete(self) -> Generation:
@@ -51,12 +59,16 @@ class ChatStream:
 
         Raises
         ------
-        BadResponseError, StreamTruncatedError
-            The stream was empty, or ended before its end marker or without a finish reason.
+        BadResponseError
+            The stream was empty, or not in the form of Ollama's chats.
+        StreamTruncatedError
+            It ended before its end marker.
         """
         if not self._answer.has_begun:
             raise BadResponseError("The server answered 200 with nothing in it.")
         final = self._final
+        if final is None and not self._has_messages:
+            raise BadResponseError("The server's answer is not in the form of Ollama's chats.")
         if final is None:
             # Also how Ollama gives up on a model that repeats one token: no error, just no last object.
             raise StreamTruncatedError("The server's answer ended without its end marker.")

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from rune.errors import BadResponseError, StreamTruncatedError
 from rune.llm.answers import AnswerInProgress
+from rune.llm.contents import Content, read_content
+from rune.llm.counts import ToldCounts, read_usage
 from rune.llm.fields import as_list, as_object, read_count, read_number, read_text
 from rune.llm.framing import Frame
 from rune.llm.protocol import ChatRequest, Generation, Message, OnChunk, Role, ServerTimings
@@ -26,6 +28,8 @@ class ChatStream:
         self._answer = AnswerInProgress(sent_ns=reply.sent_ns, headers_ns=reply.headers_ns, on_chunk=on_chunk)
         self._calls = ToolCallsInProgress()
         self._usage: Mapping[str, object] = {}
+        self._has_choices = False
+        self._last_ns = 0
         self._timings: Mapping[str, object] = {}
         self._ended_ns: int | None = None
 
@@ -36,10 +40,13 @@ class ChatStream:
             return True
         members = parse_frame(frame, model=self._model, api_key=self._api_key)
         self._answer.add_chunk(frame.arrived_ns)
+        self._last_ns = frame.arrived_ns
         # Usage and timings may come with every chunk, the last, or one without choices: the latest counts.
-        self._usage = as_object(members.get("usage")) or self._usage
+        self._usage = _find_usage(members) or self._usage
         self._timings = as_object(members.get("timings")) or self._timings
-        for choice in as_list(members.get("choices")):
+        choices = as_list(members.get("choices"))
+        self._has_choices |= bool(choices)
+        for choice in choices:
             self._take_choice(frame, as_object(choice))
         return False
 
@@ -48,8 +55,11 @@ class ChatStream:
 
         Raises
         ------
-        BadResponseError, StreamTruncatedError
-            The stream was empty, or ended before its end marker or without a finish reason.
+        BadResponseError
+            The stream was empty, or not in the form of OpenAI's chat completions.
+        StreamTruncatedError
+            It ended without a finish reason. The end marker is not asked for: not all servers send it, and one
+            that broke off has no finish reason either.
         """
         if not self._answer.has_begun:
             # llama_cpp.server (https://github.com/abetlen/llama-cpp-python) answers so to a question that is longer
@@ -57,41 +67,51 @@ class ChatStream:
             raise BadResponseError(
                 "The server answered 200 with an empty body, as some do when the question is too long."
             )
-        if self._ended_ns is None:
+        if not self._has_choices:
+            raise BadResponseError("The server's answer is not in the form of OpenAI's chat completions.")
+        if self._ended_ns is None and not self._answer.has_ended:
             raise StreamTruncatedError("The server's answer ended without its end marker.")
-        usage, timings = self._usage, self._timings
-        tokens = self._answer.count_tokens(
-            prompt_count=_prompt_count(usage, timings),
-            cached_count=_first(
-                read_count(as_object(usage.get("prompt_tokens_details")), "cached_tokens"),
-                read_count(timings, "cache_n"),
-            ),
-            reasoning_count=read_count(as_object(usage.get("completion_tokens_details")), "reasoning_tokens"),
-            usage_count=read_count(usage, "completion_tokens"),
-            server_count=read_count(timings, "predicted_n"),
+        told, timings = read_usage(self._usage), self._timings
+        told = ToldCounts(
+            prompt_count=_first(told.prompt_count, _evaluated_count(timings)),
+            output_count=told.output_count,
+            cached_count=_first(told.cached_count, read_count(timings, "cache_n")),
+            reasoning_count=told.reasoning_count,
         )
+        tokens = self._answer.counts_of(told, read_count(timings, "predicted_n"))
         server_timings = ServerTimings(
             prompt_eval_ms=read_number(timings, "prompt_ms"), eval_ms=read_number(timings, "predicted_ms")
         )
-        return self._answer.complete(self._ended_ns, tokens, server_timings, self._calls.complete())
+        ended_ns = self._last_ns if self._ended_ns is None else self._ended_ns
+        return self._answer.complete(ended_ns, tokens, server_timings, self._calls.complete())
 
     def _take_choice(self, frame: Frame, choice: Mapping[str, object]) -> None:
-        delta = as_object(choice.get("delta"))
+        delta, is_whole = _find_delta(choice)
         fragments = _read_fragments(delta)
         for fragment in fragments:
             self._calls.add(fragment)
+        content = read_content(delta)
+        if is_whole:
+            content = self._without_repetition(content)
+        if content.is_unread:
+            self._answer.miss_content()
+        if content.is_hidden:
+            self._answer.hide_reasoning()
         self._answer.add_content(
             frame.arrived_ns,
-            text=read_text(delta, "content") or _read_parts(delta, "text"),
-            # `reasoning` is sent by vLLM and Ollama, `reasoning_content` by llama.cpp and older vLLM. A server that
-            # sends both sends the same text twice.
-            reasoning=read_text(delta, "reasoning")
-            or read_text(delta, "reasoning_content")
-            or _read_parts(delta, "thinking"),
+            text=content.text,
+            reasoning=content.reasoning,
             has_tool_call=bool(fragments),
         )
         if reason := read_text(choice, "finish_reason"):
             self._answer.finish(reason)
+
+    def _without_repetition(self, content: Content) -> Content:
+        """Return what a `message` adds: some servers send the whole answer so far with each, or with the last."""
+        before = self._answer.text
+        if not before or not content.text.startswith(before):
+            return content
+        return Content(text=content.text[len(before) :])
 
 
 def write_chat(request: ChatRequest, *, ignores_eos: bool = False) -> dict[str, object]:
@@ -135,19 +155,24 @@ def _write_message(turn: Message) -> dict[str, object]:
     }
 
 
-def _read_parts(delta: Mapping[str, object], kind: str) -> str:
-    """Return the text of all parts of a kind, where `content` is a list of parts (Mistral).
+def _find_usage(members: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a chunk's usage: beside its choices, within one (Moonshot), or among a vendor's own (Groq)."""
+    choices = [as_object(choice) for choice in as_list(members.get("choices"))]
+    holders = [members, *choices, as_object(members.get("x_groq"))]
+    return next((usage for holder in holders if (usage := as_object(holder.get("usage")))), {})
 
-    A part of thinking holds a list of parts with text itself.
+
+def _find_delta(choice: Mapping[str, object]) -> tuple[Mapping[str, object], bool]:
+    """Return what a choice adds to the answer, and whether it may be the whole answer so far.
+
+    Servers that do not stream, or pretend to, send a `message`; those before chat completions a `text`.
     """
-    parts = [as_object(part) for part in as_list(delta.get("content"))]
-    chosen = [part for part in parts if read_text(part, "type") == kind]
-    if kind == "thinking":
-        inner = [as_object(each) for part in chosen for each in as_list(part.get("thinking"))]
-        return "".join(
-            [*(read_text(part, "thinking") for part in chosen), *(read_text(each, "text") for each in inner)]
-        )
-    return "".join(read_text(part, "text") for part in chosen)
+    if delta := as_object(choice.get("delta")):
+        return delta, False
+    if message := as_object(choice.get("message")):
+        return message, True
+    text = read_text(choice, "text")
+    return ({"content": text} if text else {}), False
 
 
 def _read_fragments(delta: Mapping[str, object]) -> list[object]:
@@ -158,12 +183,9 @@ def _read_fragments(delta: Mapping[str, object]) -> list[object]:
     return [*as_list(calls), *([alone] if alone else []), *([{"function": legacy}] if legacy else [])]
 
 
-def _prompt_count(usage: Mapping[str, object], timings: Mapping[str, object]) -> int | None:
-    counted = read_count(usage, "prompt_tokens")
+def _evaluated_count(timings: Mapping[str, object]) -> int | None:
     evaluated = read_count(timings, "prompt_n")
-    if counted is not None or evaluated is None:
-        return counted
-    return evaluated + (read_count(timings, "cache_n") or 0)
+    return None if evaluated is None else evaluated + (read_count(timings, "cache_n") or 0) or None
 
 
 def _first(*counts: int | None) -> int | None:

@@ -30,6 +30,16 @@ ANSWER = STREAM + sse(
     event(content="Be"), event(content="cause"), event("stop"), {"choices": [], "usage": USAGE}
 )
 
+ON_TOP = {
+    "choices": [],
+    "usage": {
+        "prompt_tokens": 12,
+        "completion_tokens": 2,
+        "total_tokens": 331,
+        "completion_tokens_details": {"reasoning_tokens": 317},
+    },
+}
+
 
 class Opener:
     """Opens the scripted server and remembers what became of it."""
@@ -77,6 +87,34 @@ def test_ask_returns_the_models_answer_with_its_evidence() -> None:
     )
     assert answer.phases_ms["ask"] > 0
     assert heard == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("events", "tokens", "metadata"),
+    [
+        (
+            [event("stop", content="Paris."), ON_TOP],
+            AgentTokens(agent_reasoning=317, output=2, total=331),
+            {"token_count_source": "usage"},
+        ),
+        (
+            [event(reasoning="Paris?"), event("stop")],
+            AgentTokens(output=1, total=1),
+            {"token_count_source": "chunks", "warnings": "empty_answers"},
+        ),
+        (
+            [event("novel", content="Par")],
+            AgentTokens(output=1, total=1),
+            {"token_count_source": "chunks", "warnings": "unknown_ends"},
+        ),
+    ],
+)
+def test_ask_tells_what_is_odd_about_an_answer(
+    events: list[object], tokens: AgentTokens, metadata: dict[str, str]
+) -> None:
+    answer, _, _ = ask([MODELS], [STREAM + sse(*events)])
+
+    assert (answer.tokens, answer.metadata) == (tokens, {"agent": "ask", **metadata})
 
 
 def test_ask_sends_the_question_alone_over_the_connection_that_looked_for_the_model() -> None:

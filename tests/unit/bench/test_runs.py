@@ -18,7 +18,7 @@ from rune.contracts import (
     RunReport,
     ServerSide,
 )
-from rune.llm.protocol import ServerTimings, TokenCountSource
+from rune.llm.protocol import FinishReason, ServerTimings, TokenCountSource
 from tests.measured_builders import (
     MS,
     a_completed,
@@ -342,6 +342,12 @@ def many(**of_each: object) -> list[RequestRecord]:
     return [a_completed(n, sent_ms=300 * n, due_ms=None, **of_each) for n in range(20)]  # type: ignore[arg-type]  # as named there
 
 
+def an_unexplained() -> RequestRecord:
+    record = a_completed()
+    assert record.generation is not None
+    return replace(record, generation=replace(record.generation, finish_reason=FinishReason.OTHER))
+
+
 @pytest.mark.parametrize(
     ("records", "expected"),
     [
@@ -361,6 +367,7 @@ def many(**of_each: object) -> list[RequestRecord]:
         (many(output_tokens=16), []),
         ([*many(), replace(a_completed(), generation=an_empty_generation(10))], ["empty_answers"]),
         ([*many(), a_completed(text="\n", output_tokens=10, gaps_ms=[9] * 9)], ["empty_answers"]),
+        ([*many(), an_unexplained()], ["unknown_ends"]),
         (many(gaps_ms=[60] * 2), ["few_pieces"]),
         ([*many(), *many(gaps_ms=[60] * 3)], []),
         ([*many(), *many(gaps_ms=[60] * 2)], ["few_pieces"]),

@@ -1,6 +1,6 @@
 import pytest
 
-from rune.errors import StreamTruncatedError
+from rune.errors import BadResponseError, StreamTruncatedError
 from rune.llm.answers import AnswerInProgress
 from rune.llm.protocol import (
     FinishReason,
@@ -78,19 +78,72 @@ def test_thought_without_an_end_leaves_no_visible_answer() -> None:
         ("tool_calls", FinishReason.TOOL_CALLS),
         ("function_call", FinishReason.TOOL_CALLS),
         ("content_filter", FinishReason.CONTENT_FILTER),
-        ("STOP", FinishReason.OTHER),
+        ("STOP", FinishReason.STOP),
+        ("model_length", FinishReason.LENGTH),
+        ("MAX_TOKENS", FinishReason.LENGTH),
+        ("SAFETY", FinishReason.CONTENT_FILTER),
+        ("sensitive", FinishReason.CONTENT_FILTER),
         ("novel", FinishReason.OTHER),
     ],
 )
 def test_answer_knows_why_it_ended_in_any_server_s_word(word: str, expected: FinishReason) -> None:
     answer = begin()
     answer.add_chunk(3)
+    answer.add_content(3, text="a", reasoning="", has_tool_call=False)
     answer.finish(word)
+    answer.finish("null")
 
     assert answer.complete(9, TOKENS, TIMINGS).finish_reason is expected
 
 
-@pytest.mark.parametrize("word", ["abort", "error", "load", "unload", None])
+def test_answer_has_an_unknown_end_when_the_server_does_not_say_why() -> None:
+    answer = begin()
+    answer.add_chunk(3)
+    answer.add_content(3, text="a", reasoning="", has_tool_call=False)
+    answer.end_unexplained()
+
+    assert answer.complete(9, TOKENS, TIMINGS).finish_reason is FinishReason.OTHER
+
+
+@pytest.mark.parametrize(
+    ("word", "is_unread", "sentence"),
+    [
+        ("novel", False, "The server ended an empty answer (novel)."),
+        ("\x1b[31m" * 9, False, "The server ended an empty answer."),
+        ("stop", True, "The server sent an answer in a shape that RUNE cannot read."),
+    ],
+)
+def test_answer_is_no_success_when_it_is_empty_for_an_unknown_reason(
+    word: str, is_unread: bool, sentence: str
+) -> None:
+    answer = begin()
+    answer.add_chunk(3)
+    answer.finish(word)
+    if is_unread:
+        answer.miss_content()
+
+    with pytest.raises(BadResponseError) as raised:
+        answer.complete(9, TOKENS, TIMINGS)
+
+    assert raised.value.sentence == sentence
+
+
+def test_answer_counts_chunks_when_the_server_s_count_cannot_be() -> None:
+    answer = begin()
+    for at_ns in range(60):
+        answer.add_content(at_ns, text="", reasoning="a long piece", has_tool_call=False)
+
+    assert answer.count_tokens(prompt_count=12, usage_count=2).output_count == 60
+    assert answer.count_tokens(prompt_count=12, usage_count=30).output_count == 30
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("abort", "error", "load", "unload", "insufficient_system_resource", "network_error", "ABORTED"),
+        *("timeout", "cancelled", "failed", "null", "none", "", None),
+    ],
+)
 def test_answer_is_truncated_when_the_server_gave_up_or_said_nothing(word: str | None) -> None:
     answer = begin()
     answer.add_chunk(3)

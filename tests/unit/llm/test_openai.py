@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -22,6 +23,7 @@ from tests.unit.llm.scripted_server import (
     Script,
     chunked,
     head,
+    ndjson,
     sse,
     whole,
 )
@@ -43,6 +45,12 @@ def event(finish_reason: str | None = None, /, **delta: object) -> dict[str, obj
 
 def summary(**members: object) -> dict[str, object]:
     return {"object": "chat.completion.chunk", "choices": [], **members}
+
+
+def said(content: str, finish_reason: str | None = None) -> dict[str, object]:
+    """Return a chunk with a `message`, as of a server that does not stream."""
+    message = {"role": "assistant", "content": content}
+    return {"object": "chat.completion", "choices": [{"message": message, "finish_reason": finish_reason}]}
 
 
 ROLE = event(role="assistant", content=None)
@@ -103,6 +111,14 @@ def test_chat_takes_first_content_for_the_first_token_when_a_role_comes_early(ro
         (sse(event(content="a"), {"object": "x"}, {"choices": None}, STOP), "a", "", FinishReason.STOP),
         (sse({"choices": [{"delta": None}, None, 1]}, STOP), "", "", FinishReason.STOP),
         (sse(event(content="a") | {"error": None}, STOP), "a", "", FinishReason.STOP),
+        (sse(event(content="a"), STOP, done=False), "a", "", FinishReason.STOP),
+        (sse(event("null", content="a"), STOP), "a", "", FinishReason.STOP),
+        (sse(said("Be"), said("cause"), STOP), "Because", "", FinishReason.STOP),
+        (sse(said("Be"), said("Because"), STOP), "Because", "", FinishReason.STOP),
+        (sse(event(content="Because"), said("Because", "stop")), "Because", "", FinishReason.STOP),
+        (sse({"choices": [{"text": "a", "finish_reason": "stop"}]}), "a", "", FinishReason.STOP),
+        (json.dumps(said("a", "stop"), indent=2).encode(), "a", "", FinishReason.STOP),
+        (ndjson(event(content="a"), STOP), "a", "", FinishReason.STOP),
         (sse(event(content="a"), STOP) + sse({"error": "after the end"}), "a", "", FinishReason.STOP),
     ],
 )
@@ -149,6 +165,9 @@ def test_chat_waits_when_signs_of_life_come_before_the_first_piece() -> None:
             {"usage": {"prompt_tokens": 5, "completion_tokens": 0}},
             TokenCounts(5, 1, None, None, TokenCountSource.CHUNKS),
         ),
+        ({"usage": USAGE | {"prompt_tokens": 0}}, TokenCounts(None, 9, 29, 4, TokenCountSource.USAGE)),
+        ({"x_groq": {"usage": USAGE}}, TokenCounts(30, 9, 29, 4, TokenCountSource.USAGE)),
+        ({"choices": [{"usage": USAGE}]}, TokenCounts(30, 9, 29, 4, TokenCountSource.USAGE)),
         ({"usage": {"completion_tokens": "9"}}, TokenCounts(None, 1, None, None, TokenCountSource.CHUNKS)),
     ],
 )
@@ -167,7 +186,16 @@ def test_chat_takes_the_latest_usage_when_every_chunk_carries_it() -> None:
 @pytest.mark.parametrize(
     ("script", "error_type"),
     [
-        ([HEAD + sse(event(content="a"), STOP, done=False)], StreamTruncatedError),
+        (
+            [head(200, "", "Content-Length: 9999") + sse(event("stop", content="a"), done=False)],
+            StreamTruncatedError,
+        ),
+        ([HEAD + sse(event("null", content="a"))], StreamTruncatedError),
+        ([HEAD + sse(event("insufficient_system_resource", content="a"))], StreamTruncatedError),
+        ([HEAD + sse(event("novel"))], BadResponseError),
+        ([HEAD + sse({"type": "message_start"}, {"delta": {"text": "a"}})], BadResponseError),
+        ([HEAD + sse({"candidates": [{"content": "a"}]}, done=False)], BadResponseError),
+        ([HEAD + sse(event(content=[{"type": "audio", "data": "x"}]), STOP)], BadResponseError),
         ([HEAD + sse(event(content="a"))], StreamTruncatedError),
         ([HEAD + sse(event(content="a"), event("abort"))], StreamTruncatedError),
         ([HEAD + sse(event(content="a"), done=False) + b'data: {"cho'], StreamTruncatedError),
@@ -190,7 +218,7 @@ def test_chat_takes_the_latest_usage_when_every_chunk_carries_it() -> None:
         ([HEAD + b"data: hello\n\n"], BadResponseError),
         ([HEAD + b"data: " + b"x" * 2_000_000], BadResponseError),
         ([HEAD + b"data: xxxxxxxxxxxxxxxxxxx\n" * 60_000], BadResponseError),
-        ([whole(200, {"choices": [{"message": {"content": "not streamed"}}]})], StreamTruncatedError),
+        ([whole(200, {"choices": [{"message": {"content": "not ended"}}]})], StreamTruncatedError),
         ([whole(200, {"error": {"message": "strange"}})], StreamFailedError),
         ([head(200, "text/html") + b"<html>"], BadResponseError),
         ([whole(404, {"error": {"message": "The model `m` does not exist."}})], ModelNotFoundError),
