@@ -36,6 +36,7 @@ RuneError
 │   ├── ServerUnreachableError   no connection
 │   ├── ServerTimeoutError       connected, then silent for too long
 │   ├── ServerOverloadedError    429, 503, a full queue, a model still loading
+│   ├── QuotaExhaustedError      the account with the server has no money or quota left
 │   ├── ServerAccessError        401 or 403
 │   ├── ServerFailedError        any other 5xx
 │   ├── ModelNotFoundError       the server does not have the model
@@ -495,10 +496,17 @@ class ModelServerError(RuneError):
     ----------
     may_be_billed
         Whether a server that bills by the token may have billed the call. False where it refused to begin.
+    told
+        The server's words in lower case, with the names of fields that it complains of; for finding a cause, and
+        shown to nobody.
+    is_loading
+        Whether the server is there and its model is not loaded yet.
     """
 
     code = "model_server_error"
     may_be_billed: bool = True
+    told: str = ""
+    is_loading: bool = False
 
 
 class ServerUnreachableError(ModelServerError):
@@ -531,8 +539,14 @@ class ServerOverloadedError(ModelServerError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class QuotaExhaustedError(ModelServerError):
+    """The account whose key was sent has no money or quota left, which no waiting mends."""
+
+    code = "quota_exhausted"
+
+
 class ServerAccessError(ModelServerError):
-    """The server wants a credential that RUNE does not have: 401 or 403."""
+    """The server refuses access: 401, 403, or a key that it calls invalid."""
 
     code = "server_access_denied"
 
@@ -576,7 +590,7 @@ class RegistryFailedError(ModelServerError):
 
 
 class ContextOverflowError(ModelServerError):
-    """The question is longer than the context in which the model is loaded."""
+    """The question, or it and the longest answer, are more than the context in which the model is loaded."""
 
     code = "context_overflow"
 

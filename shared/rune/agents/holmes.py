@@ -7,6 +7,7 @@ that long a silence.
 
 import json
 import math
+import re
 import time
 from collections.abc import Mapping
 from typing import override
@@ -17,9 +18,10 @@ from rune.errors import (
     InvalidRequestError,
     ModelNotFoundError,
     ModelServerError,
+    RequestRejectedError,
     ServerAccessError,
 )
-from rune.llm.failures import FailureContext, excerpt
+from rune.llm.failures import MAX_READ_CHARS, FailureContext, excerpt
 from rune.llm.fields import as_list, as_object, mend_text, parse_json, read_count, read_text
 from rune.llm.http_failures import describe_failure
 from rune.llm.protocol import OnChunk
@@ -45,6 +47,7 @@ MAX_ARTIFACTS = 200
 _LIST_TIMEOUT_SECONDS = 15.0
 _NS_PER_MS = 1_000_000
 _OK = 200
+_GAVE_UP = re.compile(rb"exceeded max[_ ]steps|too many llm calls")
 
 
 class HolmesAgent(Agent):
@@ -184,6 +187,11 @@ def _failure(status: int, body: bytes, context: FailureContext) -> ModelServerEr
         )
     if status in {404, 405}:
         return BadResponseError("The server does not know HolmesGPT's paths: is base_url a HolmesGPT server?")
+    if status >= 500 and _GAVE_UP.search(body[:MAX_READ_CHARS].lower()):  # noqa: PLR2004 RFC 9110, 15.6
+        # The same question would take as many steps again.
+        return RequestRejectedError(
+            "HolmesGPT gave up: the question takes more steps than its max_steps allows."
+        )
     # Every failure inside it is a 500 with the provider's words, which tell the cause.
     return describe_failure(status, body, context)
 

@@ -17,6 +17,7 @@ _WORDING = Wording(
         # Nothing of AWS's own sentence, which names the account and the role.
         Cause.ACCESS_DENIED: "AWS refuses this deployment: its role, or its account, lacks access to the model.",
         Cause.MODEL_NOT_FOUND: "Bedrock does not have {model} in this region.",
+        Cause.MODEL_UNSUPPORTED: "Bedrock has {model}, but it cannot chat as asked.",
         Cause.OVERLOADED: "Bedrock is overloaded, or the account's quota is used up; try again later.",
         Cause.TIMED_OUT: "Bedrock gave up waiting for the model.",
     },

@@ -1,9 +1,9 @@
 """The one table from what a server said to an error of `rune.errors`.
 
 Each technology has a reader that finds the cause in its own wording: `http_failures` for Ollama and the servers
-with OpenAI's API, `bedrock_failures` for Amazon Bedrock. A recognised cause gets a sentence of RUNE's. Only a cause
-that is not recognised quotes the server, briefly, since its text may repeat the question; so does one that keeps a
-model from being downloaded or loaded, of which the server alone knows the details, and not the question.
+with OpenAI's API, `bedrock_failures` for Amazon Bedrock. A recognised cause gets a sentence of RUNE's, and the
+server's own words after it, briefly and without keys, where they can say more. A cause that lies in the question
+quotes nothing, since such words may repeat it.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ from rune.errors import (
     ModelServerError,
     ModelUnsupportedError,
     OutOfMemoryError,
+    QuotaExhaustedError,
     RegistryFailedError,
     RequestRejectedError,
     ServerAccessError,
@@ -40,8 +41,12 @@ class Cause(Enum):
     """Why a server did not answer as asked."""
 
     ACCESS_DENIED = auto()
+    ANSWER_OVERFLOW = auto()
+    """The question fits the context, perhaps; with the longest answer it does not."""
     CONTEXT_OVERFLOW = auto()
     DISK_FULL = auto()
+    FORBIDDEN = auto()
+    """Access is refused, and not for a credential, as far as that is known."""
     LOADING = auto()
     MODEL_NOT_FOUND = auto()
     MODEL_UNLOADABLE = auto()
@@ -49,6 +54,7 @@ class Cause(Enum):
     MODEL_UNSUPPORTED = auto()
     OUT_OF_MEMORY = auto()
     OVERLOADED = auto()
+    QUOTA_EXHAUSTED = auto()
     REGISTRY_FAILED = auto()
     REGISTRY_REFUSED = auto()
     REJECTED = auto()
@@ -93,6 +99,8 @@ class Complaint:
         Whether the error came inside a 200.
     hint
         What to do about it; a sentence, or empty.
+    words
+        All that the server said and that may tell a cause, in lower case.
     """
 
     message: str
@@ -100,6 +108,7 @@ class Complaint:
     cause: Cause | None = None
     is_in_stream: bool = False
     hint: str = ""
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +128,33 @@ class Wording:
 
 
 _ERRORS: Mapping[Cause, tuple[type[ModelServerError], str]] = {
-    Cause.ACCESS_DENIED: (ServerAccessError, "{server} wants a credential that RUNE does not have."),
+    Cause.ACCESS_DENIED: (ServerAccessError, "{server} wants a credential that RUNE does not have.{quote}"),
+    Cause.ANSWER_OVERFLOW: (
+        ContextOverflowError,
+        "The question and the longest answer (output_tokens) are together more than the context of {model}.",
+    ),
     Cause.CONTEXT_OVERFLOW: (ContextOverflowError, "The question is longer than the context of {model}."),
     Cause.DISK_FULL: (DiskFullError, "{server} has too little disk.{quote}"),
+    Cause.FORBIDDEN: (
+        ServerAccessError,
+        (
+            "{server} refuses access{status}: it wants another credential, or does not take the name of its host,"
+            " which a tunnel or proxy before it must set (Host header).{quote}"
+        ),
+    ),
     Cause.LOADING: (ServerOverloadedError, "{server} is still loading {model}."),
     Cause.MODEL_NOT_FOUND: (ModelNotFoundError, "{server} does not have {model}."),
     Cause.MODEL_UNLOADABLE: (ModelUnsupportedError, "{server} cannot run the model.{quote}"),
-    Cause.MODEL_UNSUPPORTED: (ModelUnsupportedError, "{server} has {model}, but it cannot chat as asked."),
+    Cause.MODEL_UNSUPPORTED: (
+        ModelUnsupportedError,
+        "{server} has {model}, but it cannot chat as asked.{quote}",
+    ),
     Cause.OUT_OF_MEMORY: (OutOfMemoryError, "{server} has too little memory for {model}.{quote}"),
-    Cause.OVERLOADED: (ServerOverloadedError, "{server} is overloaded; try again later."),
+    Cause.OVERLOADED: (ServerOverloadedError, "{server} is overloaded; try again later.{quote}"),
+    Cause.QUOTA_EXHAUSTED: (
+        QuotaExhaustedError,
+        "The account with {server_there} has no quota or money left.{quote}",
+    ),
     Cause.REGISTRY_FAILED: (RegistryFailedError, "The model's registry fails.{quote}"),
     Cause.REGISTRY_REFUSED: (RequestRejectedError, "The registry refuses the model.{quote}"),
     Cause.REJECTED: (RequestRejectedError, "{server} refused the request{status}.{quote}"),
@@ -139,15 +166,17 @@ _ERRORS: Mapping[Cause, tuple[type[ModelServerError], str]] = {
     ),
     Cause.UNKNOWN_PATH: (
         BadResponseError,
-        "The server does not know the path RUNE asked for: is it a model server of the kind given?",
+        "The server does not know the path RUNE asked for: is it a model server of the kind given?{quote}",
     ),
 }
 
 _BY_STATUS: Mapping[int, Cause] = {
     401: Cause.ACCESS_DENIED,
-    403: Cause.ACCESS_DENIED,
+    402: Cause.QUOTA_EXHAUSTED,
+    403: Cause.FORBIDDEN,
     408: Cause.TIMED_OUT,
     429: Cause.OVERLOADED,
+    501: Cause.REJECTED,  # not implemented, and so it stays
     503: Cause.OVERLOADED,
     504: Cause.TIMED_OUT,
 }
@@ -162,6 +191,9 @@ def make_error(complaint: Complaint, context: FailureContext, wording: Wording) 
     error_type, sentence = _ERRORS[cause]
     sentence = wording.sentences.get(cause, sentence).format(
         server=wording.server,
+        server_there=wording.server[:1].lower() + wording.server[1:]
+        if " " in wording.server
+        else wording.server,
         model="the model" if context.model is None else f'the model "{excerpt(context.model)}"',
         status="" if complaint.status is None else f" ({complaint.status})",
         quote=_quote(complaint.message),
@@ -169,8 +201,14 @@ def make_error(complaint: Complaint, context: FailureContext, wording: Wording) 
     if complaint.hint:
         sentence = f"{sentence} {complaint.hint}"
     if error_type is ServerOverloadedError:
-        return ServerOverloadedError(sentence, retry_after_seconds=context.retry_after_seconds)
-    return error_type(sentence)
+        error: ModelServerError = ServerOverloadedError(
+            sentence, retry_after_seconds=context.retry_after_seconds
+        )
+    else:
+        error = error_type(sentence)
+    error.told = complaint.words or complaint.message.lower()
+    error.is_loading = cause is Cause.LOADING
+    return error
 
 
 def excerpt(text: str) -> str:

@@ -243,6 +243,7 @@ def test_ask_names_the_servers_models_and_does_not_ask_when_it_lacks_the_model()
         ([whole(422, {"detail": [{"msg": "Field required"}]})], RequestRejectedError),
         ([whole(429, {"detail": "Rate limit"}, "Retry-After: 7")], ServerOverloadedError),
         ([whole(500, {"detail": "litellm: boom"})], ServerFailedError),
+        ([whole(500, {"detail": "Too many LLM calls - exceeded max_steps: 40"})], RequestRejectedError),
         ([whole(500, {"detail": "maximum context length is 4096 tokens"})], ContextOverflowError),
         ([whole(502, {})], ServerFailedError),
         ([whole(503, {})], ServerOverloadedError),

@@ -49,6 +49,17 @@ def test_a_cause_that_may_repeat_the_question_does_not_quote_the_server(
     assert sentence(cause, status=status) == expected
 
 
+def test_account_of_a_technology_is_named_within_a_sentence() -> None:
+    complaint = Complaint("", 402)
+
+    told = make_error(complaint, FailureContext(), Wording("The model server")).sentence
+    assert told == "The account with the model server has no quota or money left."
+    assert (
+        make_error(complaint, FailureContext(), OURS).sentence
+        == "The account with It has no quota or money left."
+    )
+
+
 @pytest.mark.parametrize("model", ["{quote}", "{0}", "\x1b[31m{server}"])
 def test_model_s_name_is_text_and_no_template(model: str) -> None:
     assert model.removeprefix("\x1b") in sentence(Cause.LOADING, model=model)

@@ -12,6 +12,7 @@ from rune.errors import (
     ModelServerError,
     ModelUnsupportedError,
     OutOfMemoryError,
+    QuotaExhaustedError,
     RegistryFailedError,
     RequestRejectedError,
     ServerAccessError,
@@ -24,6 +25,7 @@ from rune.llm.failures import MAX_EXCERPT_CHARS, FailureContext
 from rune.llm.http_failures import describe_failure, is_failure
 
 CONTEXT = FailureContext(model="llama3", retry_after_seconds=9)
+TOO_LONG_RAW = '{"error": {"message": "maximum context length is 4096 tokens"}}'
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 NO_PARSER = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
 TOO_LONG = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens."
@@ -37,8 +39,12 @@ def ollama(message: str) -> object:
     return {"error": message}
 
 
-def openai(message: str, kind: str = "", code: int | None = None, **more: object) -> object:
+def openai(message: str, kind: str = "", code: int | None = None, **more: object) -> dict[str, object]:
     return {"error": {"message": message, "type": kind, "param": None, "code": code, **more}}
+
+
+def gemini(code: int, message: str) -> object:
+    return {"error": {"code": code, "message": message, "status": "X"}}
 
 
 def flat_vllm(message: str, kind: str, code: int) -> object:
@@ -99,7 +105,12 @@ def tgi(message: str, kind: str) -> object:
         (500, ollama("CUDA error: out of memory"), OutOfMemoryError),
         (500, ollama("cudaMalloc failed: out of memory"), OutOfMemoryError),
         (500, ollama("ggml: failed to allocate buffer of size 9"), OutOfMemoryError),
-        (500, ollama("llama-server process has terminated: exit status 2"), OutOfMemoryError),
+        (500, ollama("llama-server process has terminated: signal: killed"), OutOfMemoryError),
+        (500, ollama("llama runner process has terminated: exit status 137"), OutOfMemoryError),
+        (500, ollama("llama-server process has terminated: exit status 2"), ServerFailedError),
+        (500, ollama("llama runner process has terminated: exit status 127"), ServerFailedError),
+        (500, ollama("llama-server process has terminated: error loading model: x"), ModelUnsupportedError),
+        (500, ollama("unable to load model: /root/.ollama/models/blobs/sha256-1"), ModelUnsupportedError),
         (500, ollama("model runner has unexpectedly stopped, this may be due to ..."), OutOfMemoryError),
         (500, openai("cudaMalloc failed: out of memory", "server_error", 500), OutOfMemoryError),
         (
@@ -112,12 +123,39 @@ def tgi(message: str, kind: str) -> object:
         (503, ollama(BUSY), ServerOverloadedError),
         (429, tgi("Model is overloaded", "overloaded"), ServerOverloadedError),
         (503, openai("Loading model", "unavailable_error", 503), ServerOverloadedError),
+        (503, openai("The model is still loading", "x", 503), ServerOverloadedError),
+        (503, openai("error loading model", "x", 503), ModelUnsupportedError),
+        (503, b"no healthy upstream", ServerOverloadedError),
+        (502, {"detail": "model is loading"}, ServerOverloadedError),
+        (429, openai("You exceeded your current quota.", "insufficient_quota"), QuotaExhaustedError),
+        (429, openai("You exceeded your current quota. Retry in 32s."), ServerOverloadedError),
+        (429, openai("You exceeded your current quota, check your plan."), QuotaExhaustedError),
+        (402, openai("Insufficient Balance", "unknown_error"), QuotaExhaustedError),
+        (402, b"", QuotaExhaustedError),
+        (400, openai("Your credit balance is too low"), QuotaExhaustedError),
         (429, openai("Rate limit reached", "rate_limit_exceeded", 429), ServerOverloadedError),
         (429, b"", ServerOverloadedError),
         (503, b"<html>Service Unavailable</html>", ServerOverloadedError),
         (401, {"error": "unauthorized", "signin_url": "https://ollama.com/x"}, ServerAccessError),
         (401, openai("Invalid API Key", "authentication_error", 401), ServerAccessError),
         (403, b"", ServerAccessError),
+        (400, [gemini(400, "API key not valid. Please pass a valid API key.")], ServerAccessError),
+        (500, {"detail": "litellm.AuthenticationError: Invalid API key"}, ServerAccessError),
+        (400, b"Invalid Host header", ServerAccessError),
+        (400, [gemini(400, "Something else")], RequestRejectedError),
+        (404, [gemini(404, "models/m is not found for API version v1main")], BadResponseError),
+        (404, [gemini(404, "model models/m is not found")], ModelNotFoundError),
+        (404, openai("The API deployment for this resource does not exist."), ModelNotFoundError),
+        (404, openai("Resource", code=None) | {"code": "DeploymentNotFound"}, ModelNotFoundError),
+        (400, openai("Model Not Exist", "invalid_request_error"), ModelNotFoundError),
+        (400, {"object": "error", "message": "Invalid model: m"}, ModelNotFoundError),
+        (404, openai("No endpoints found for vendor/m:nitro."), ModelNotFoundError),
+        (400, openai("vendor/m is not a valid model ID"), ModelNotFoundError),
+        (403, openai("Project has no access", "x") | {"code": "model_not_found"}, ModelNotFoundError),
+        (404, openai("This is not a chat model"), ModelUnsupportedError),
+        (400, openai("Unsupported value: 'temperature' does not support 0.3"), RequestRejectedError),
+        (501, openai("Not implemented"), RequestRejectedError),
+        (400, openai("Provider returned error", metadata={"raw": TOO_LONG_RAW}), ContextOverflowError),
         (500, openai("EngineCore died", "InternalServerError", 500), ServerFailedError),
         (500, b"", ServerFailedError),
         (502, b"<html>Bad Gateway</html>", ServerFailedError),
@@ -172,6 +210,84 @@ def test_overload_keeps_the_wait_that_the_server_asked_for(message: str) -> None
 
     assert isinstance(error, ServerOverloadedError)
     assert error.retry_after_seconds == 9
+    assert error.is_loading is (message == "Loading model")
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "code"),
+    [
+        (402, "", "quota_exhausted"),
+        (403, "", "server_access_denied"),
+        (501, "", "request_rejected"),
+        (404, "The model `m` does not exist", "model_not_found"),
+    ],
+)
+def test_lasting_cause_is_not_tried_again(status: int, words: str, code: str) -> None:
+    error = describe_failure(status, openai(words), CONTEXT)
+
+    assert (error.code, error.retryable) == (code, False)
+
+
+EXTRA = {
+    "type": "extra_forbidden",
+    "loc": ["body", "stream_options"],
+    "msg": "Not permitted",
+    "input": "secret",
+}
+WORDS = "Only the default (1) value is supported."
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ([gemini(400, WORDS)], WORDS),
+        ({"error": [{"message": WORDS}]}, WORDS),
+        ({"message": {"detail": [EXTRA]}, "object": "error"}, "stream_options: Not permitted"),
+        ({"detail": [EXTRA, EXTRA]}, "stream_options: Not permitted; stream_options: Not permitted"),
+        ({"error": {"message": {"text": "x", "message": WORDS}}}, WORDS),
+        ({"error": {"message": f'{{"error": {{"message": "{WORDS}"}}}}'}}, WORDS),
+        ({"error": {"message": "Provider failed", "metadata": {"raw": WORDS}}}, f"Provider failed {WORDS}"),
+        ({"errors": [{"message": WORDS}]}, WORDS),
+        ({"msg": WORDS, "success": False}, WORDS),
+        ({"error": {"code": "BadRequest", "details": [{"message": WORDS}]}}, WORDS),
+        ({"message": WORDS, "code": "400"}, WORDS),
+    ],
+)
+def test_failure_quotes_the_server_s_words_wherever_they_stand(body: object, words: str) -> None:
+    assert describe_failure(400, body, CONTEXT).sentence.endswith(f"(400). It said: {words}")
+
+
+@pytest.mark.parametrize(
+    ("message", "is_blamed"),
+    [
+        (TOO_LONG_NOW, True),
+        ("maximum context length is 2048 tokens. You have 8 input tokens plus 2045 'max_tokens'.", False),
+        ("`inputs` tokens + `max_new_tokens` must be <= 4096", False),
+    ],
+)
+def test_question_is_blamed_only_when_it_alone_is_too_long(message: str, is_blamed: bool) -> None:
+    error = describe_failure(400, openai(message), CONTEXT)
+
+    assert error.code == "context_overflow"
+    assert ("The question is longer" in error.sentence) is is_blamed
+    assert ("output_tokens" in error.sentence) is not is_blamed
+
+
+def test_refused_access_without_a_word_does_not_blame_a_credential_alone() -> None:
+    assert "Host header" in describe_failure(403, b"", CONTEXT).sentence
+    assert "Host header" not in describe_failure(401, b"", CONTEXT).sentence
+
+
+def test_failure_repeats_nothing_that_looks_like_a_key() -> None:
+    body = openai("upstream said: Bearer abcdefgh1234 and sk-proj-abcdefghijklmnop are wrong")
+
+    assert describe_failure(500, body, CONTEXT).sentence.endswith("Bearer *** and *** are wrong")
+
+
+def test_failure_keeps_the_names_of_what_the_server_refuses() -> None:
+    body = {"error": {"message": "Unsupported.", "param": "max_tokens", "code": "unsupported_parameter"}}
+
+    assert "max_tokens" in describe_failure(400, body, CONTEXT).told
 
 
 def test_failure_names_the_model_when_the_server_does_not_have_it() -> None:
@@ -226,6 +342,10 @@ def test_failure_does_not_repeat_the_key_that_the_server_was_shown(
         ({"error": "x"}, True),
         ({"error": {}}, True),
         ({"object": "error", "message": "x"}, True),
+        ({"type": "error", "message": "x"}, True),
+        ([{"error": {"message": "x"}}], True),
+        ({"detail": "x"}, True),
+        ({"detail": "x", "choices": []}, False),
         ({"error": None, "choices": []}, False),
         ({"object": "chat.completion.chunk"}, False),
         (None, False),
