@@ -1,6 +1,7 @@
 """The file of single requests: one JSON object a line, as docs/benchmarks.md documents its keys.
 
-It holds answers but no prompts: prompts are the caller's already, and `prompt_index` says which one it was.
+It holds answers but no prompts: prompts are the caller's already, and `prompt_index` says which one it was. Numbers
+are rounded as in the report, so a report can be computed again from its records.
 """
 
 import json
@@ -9,13 +10,13 @@ from types import MappingProxyType
 
 from rune.bench import formulas
 from rune.bench.records import RequestRecord
+from rune.bench.rounding import DECIMALS, rounded
 from rune.llm.protocol import Generation
 
 MAX_ANSWER_CHARS = 2000
 """Of an answer that are kept; `answer_chars` tells how many there were."""
 
 _NS_PER_MS = 1_000_000
-_DECIMALS = 3  # microseconds: what lies below is the event loop's
 
 KEYS: Mapping[str, str] = MappingProxyType(
     {
@@ -87,20 +88,20 @@ def _answer(generation: Generation) -> dict[str, object]:
     return {
         "ttfb_ms": _ms(stamps.headers_ns - stamps.sent_ns),
         "first_chunk_ms": _ms(stamps.first_chunk_ns - stamps.sent_ns),
-        "ttft_ms": _rounded(formulas.time_to_first_token_ms(stamps)),
-        "ttfo_ms": _rounded(formulas.time_to_first_visible_token_ms(stamps)),
-        "tpot_ms": _rounded(formulas.time_per_output_token_ms(generation)),
-        "e2el_ms": _rounded(formulas.end_to_end_latency_ms(stamps)),
-        "itl_ms": [_rounded(gap) for gap in formulas.inter_chunk_latencies_ms(generation.chunk_arrivals_ns)],
+        "ttft_ms": rounded(formulas.time_to_first_token_ms(stamps)),
+        "ttfo_ms": rounded(formulas.time_to_first_visible_token_ms(stamps)),
+        "tpot_ms": rounded(formulas.time_per_output_token_ms(generation)),
+        "e2el_ms": rounded(formulas.end_to_end_latency_ms(stamps)),
+        "itl_ms": [rounded(gap) for gap in formulas.inter_chunk_latencies_ms(generation.chunk_arrivals_ns)],
         "input_tokens": tokens.prompt_count,
         "output_tokens": tokens.output_count,
         "cached_tokens": tokens.cached_count,
         "reasoning_tokens": tokens.reasoning_count,
         "token_count_source": tokens.source.value,
         "finish_reason": generation.finish_reason.value,
-        "server_load_ms": _rounded(server.load_ms),
-        "server_prompt_eval_ms": _rounded(server.prompt_eval_ms),
-        "server_eval_ms": _rounded(server.eval_ms),
+        "server_load_ms": rounded(server.load_ms),
+        "server_prompt_eval_ms": rounded(server.prompt_eval_ms),
+        "server_eval_ms": rounded(server.eval_ms),
         "reasoning_chars": len(generation.reasoning),
         "answer": generation.text[:MAX_ANSWER_CHARS],
         "answer_chars": len(generation.text),
@@ -108,8 +109,4 @@ def _answer(generation: Generation) -> dict[str, object]:
 
 
 def _ms(ns: int) -> float:
-    return round(ns / _NS_PER_MS, _DECIMALS)
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, _DECIMALS)
+    return round(ns / _NS_PER_MS, DECIMALS)

@@ -3,14 +3,14 @@ from dataclasses import replace
 
 from rune.bench.records_file import KEYS, MAX_ANSWER_CHARS, record_lines
 from rune.llm.protocol import ServerTimings
-from tests.measured_builders import a_completed, a_cut_off, a_failed, an_empty_generation
+from tests.measured_builders import a_completed, a_cut_off, a_failed, a_run, an_empty_generation
 
 
 def test_a_completed_request_is_a_line_with_all_its_evidence() -> None:
     record = a_completed(
         3,
         due_ms=10,
-        sent_ms=12.3456,
+        sent_ms=12.3456789,
         ttft_ms=100.1234,
         gaps_ms=[10, 20.0006],
         output_tokens=4,
@@ -29,31 +29,43 @@ def test_a_completed_request_is_a_line_with_all_its_evidence() -> None:
         "status": "completed",
         "error_code": None,
         "due_ms": 10.0,
-        "sent_ms": 12.346,
-        "ended_ms": 142.47,
+        "sent_ms": 12.345679,
+        "ended_ms": 142.469679,
         "score": 0.5,
         "is_buffered": True,
         "is_truncated": False,
         "ttfb_ms": 1.0,
         "first_chunk_ms": 1.0,
-        "ttft_ms": 100.123,
-        "ttfo_ms": 100.123,
-        "tpot_ms": 11.25,
+        "ttft_ms": 100.1234,
+        "ttfo_ms": 100.1234,
+        "tpot_ms": 11.250225,
         "e2el_ms": 130.124,
-        "itl_ms": [10.0, 20.001],
+        "itl_ms": [10.0, 20.0006],
         "input_tokens": 50,
         "output_tokens": 4,
         "cached_tokens": 5,
         "reasoning_tokens": None,
         "token_count_source": "usage",
         "finish_reason": "length",
-        "server_load_ms": 1.235,
+        "server_load_ms": 1.23456,
         "server_prompt_eval_ms": 20,
         "server_eval_ms": 30,
         "reasoning_chars": 0,
         "answer": "An answer.",
         "answer_chars": 10,
     }
+
+
+def test_a_line_has_the_very_numbers_of_the_report() -> None:
+    record = a_completed(ttft_ms=100.123457, gaps_ms=[10.000001, 20.7], output_tokens=7)
+    run, line = a_run(record), json.loads(record_lines(0, [record]))
+
+    reported = [run.ttft_ms, run.ttfo_ms, run.tpot_ms, run.e2el_ms]
+    assert [line[name] for name in ("ttft_ms", "ttfo_ms", "tpot_ms", "e2el_ms")] == [
+        each.mean for each in reported if each is not None
+    ]
+    assert run.itl_ms
+    assert (min(line["itl_ms"]), max(line["itl_ms"])) == (run.itl_ms.min, run.itl_ms.max)
 
 
 def test_every_line_has_the_documented_keys_in_their_order() -> None:
