@@ -125,9 +125,15 @@ def _slowed(run: RunReport, ratio: float) -> RunReport:
 def _scaled(values: Distribution, ratio: float) -> Distribution:
     fields = ("mean", "std", "min", "median", "max", "p90", "p95", "p99")
     known = {name: getattr(values, name) for name in fields}
-    return values.model_copy(
-        update={name: None if value is None else round(value * ratio, 6) for name, value in known.items()}
-    )
+    scaled: dict[str, object] = {name: _times(value, ratio) for name, value in known.items()}
+    if values.standard_errors is not None:
+        errors = {name: _times(value, ratio) for name, value in values.standard_errors}
+        scaled["standard_errors"] = values.standard_errors.model_copy(update=errors)
+    return values.model_copy(update=scaled)
+
+
+def _times(value: float | None, ratio: float) -> float | None:
+    return None if value is None else round(value * ratio, 6)
 
 
 if __name__ == "__main__":

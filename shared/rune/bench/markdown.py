@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from rune.bench.comparison import MIN_SAMPLES
-from rune.bench.showing import NAMES_OF_NUMBERS, describe_load, letter, number, printable
+from rune.bench.showing import describe_load, letter, name_of_number, number, printable
+from rune.bench.verdicts import FALSE_VERDICT_RATIO
 from rune.contracts import ComparedJob, ComparedMetric, ComparedPoint, ComparedValue, Comparison
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#+!|~&])")
@@ -47,7 +47,7 @@ def _metrics_table(point: ComparedPoint, letters: dict[str, str]) -> Iterator[st
         cells = [_amount(base, metric)]
         for value in held_against:
             cells += [_amount(value, metric), _difference(value)]
-        label = NAMES_OF_NUMBERS.get(metric.name, metric.name)
+        label = name_of_number(metric.name)
         yield f"| {escape(label)} ({metric.better} is better) | {' | '.join(cells)} |"
 
 
@@ -63,6 +63,8 @@ def _amount(value: ComparedValue, metric: ComparedMetric) -> str:
 
 def _difference(value: ComparedValue) -> str:
     verdict = f"**{value.verdict}**" if value.verdict in {"better", "worse"} else value.verdict or ""
+    if value.requests_to_decide is not None:
+        verdict += f" (would take {value.requests_to_decide:,} requests)"
     if value.difference_ratio is not None:
         return f"{value.difference_ratio:+.1%}: {verdict}"
     return verdict if value.difference is None else f"{value.difference:+.4g}: {verdict}"
@@ -71,9 +73,11 @@ def _difference(value: ComparedValue) -> str:
 def _legend(comparison: Comparison) -> Iterator[str]:
     yield (
         f"*better* and *worse*: the {comparison.confidence:.0%} confidence interval of the difference (Welch's t) "
-        f"leaves zero out, and the difference is at least {comparison.threshold_ratio:.0%}. Otherwise there is *no "
-        f"difference*. Numbers without spread, or with fewer than {MIN_SAMPLES} independent values on a side, are "
-        "*not comparable*. ± is the standard deviation over requests, or of throughput in ten parts of the time."
+        f"leaves zero out, so does the correction for many numbers (Benjamini and Hochberg, "
+        f"{FALSE_VERDICT_RATIO:.0%}), and the difference is at least {comparison.threshold_ratio:.0%}, or as many "
+        "points of a ratio. *no difference*: it is surely smaller. *undecided*: neither is sure; so many requests "
+        "on each side would decide, if the numbers stay what they are. Numbers without spread are *not "
+        "comparable*. ± is the standard deviation over requests, or of throughput in ten parts of the time."
     )
     yield ""
     yield (

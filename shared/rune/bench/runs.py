@@ -19,6 +19,7 @@ from typing import Literal
 
 from rune.bench import formulas, timeline
 from rune.bench.blocks import Block, steady_rate_per_s, window_rates_per_s
+from rune.bench.bootstrap import quantile_errors
 from rune.bench.goodput import GoodputJudge, lateness_ms
 from rune.bench.reasoning import is_reasoning_hidden
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
@@ -34,6 +35,7 @@ from rune.contracts import (
     QualityReport,
     RunReport,
     ServerLoad,
+    StandardErrors,
 )
 from rune.errors import ServerOverloadedError
 from rune.llm.protocol import FinishReason, Generation, Stamps
@@ -242,11 +244,11 @@ class _Fold:
             output_throughput_windows_tokens_per_s=_described(windows),
             goodput_requests_per_s=self.per_second(self.good_count),
             good_ratio=self.good_ratio(),
-            ttft_ms=_in_order(map(formulas.time_to_first_token_ms, stamps)),
+            ttft_ms=_with_errors(map(formulas.time_to_first_token_ms, stamps)),
             ttfo_ms=_in_order(map(formulas.time_to_first_visible_token_ms, stamps)),
-            tpot_ms=_in_order(map(formulas.time_per_output_token_ms, self.generations)),
+            tpot_ms=_with_errors(map(formulas.time_per_output_token_ms, self.generations)),
             itl_ms=_described(self.gaps_ms()),
-            e2el_ms=_in_order(map(formulas.end_to_end_latency_ms, stamps)),
+            e2el_ms=_with_errors(map(formulas.end_to_end_latency_ms, stamps)),
             client_queue_time_ms=_in_order(self.queue_times_ms),
             output_tokens_per_s_per_user=_with_low_tail(
                 map(formulas.output_tokens_per_s_per_user, self.generations)
@@ -271,11 +273,11 @@ class _Fold:
             resent_count=sum(generation.resent_count for generation in self.generations),
             achieved_request_rate_per_s=self.achieved_rate_per_s(),
             schedule_delay_ms=_in_order(self.schedule_delays_ms),
-            ttft_from_due_ms=_in_order(self.from_due_ms(formulas.time_to_first_token_ms)),
-            e2el_from_due_ms=_in_order(self.from_due_ms(formulas.end_to_end_latency_ms)),
             good_count=self.good_count,
             bad_count=None if self.goodput is None else self.verdicts.count(False),
             blocks=self.block_reports(),
+            ttft_from_due_ms=_with_errors(self.from_due_ms(formulas.time_to_first_token_ms)),
+            e2el_from_due_ms=_with_errors(self.from_due_ms(formulas.end_to_end_latency_ms)),
         )
 
     def max_concurrent(self) -> int:
@@ -452,6 +454,21 @@ def _in_order(values: Iterable[float | None]) -> Distribution | None:
     known = [value for value in values if value is not None]
     whole = _described(known)
     return whole and whole.model_copy(update={"independent_count": independent_count(known)})
+
+
+def _with_errors(values: Iterable[float | None]) -> Distribution | None:
+    """Return the same of a number whose quantiles are compared."""
+    known = [value for value in values if value is not None]
+    whole = _in_order(known)
+    if whole is None or whole.independent_count is None:
+        return whole
+    reported = {50: whole.median, 90: whole.p90, 95: whole.p95, 99: whole.p99}
+    percents = [percent for percent, value in reported.items() if value is not None]
+    errors = quantile_errors(known, percents, whole.independent_count)
+    median, p90, p95, p99 = (rounded(errors.get(percent)) for percent in reported)
+    return whole.model_copy(
+        update={"standard_errors": StandardErrors(median=median, p90=p90, p95=p95, p99=p99)}
+    )
 
 
 def _with_low_tail(values: Iterable[float | None]) -> Distribution | None:

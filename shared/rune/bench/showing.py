@@ -9,11 +9,14 @@ NAMES_OF_NUMBERS = {
     "tpot_ms": "Time per output token",
     "itl_ms": "Gap between chunks",
     "e2el_ms": "End-to-end latency",
+    "ttft_from_due_ms": "Time to first token, from due",
+    "e2el_from_due_ms": "End-to-end latency, from due",
     "steady_output_throughput_tokens_per_s": "Output throughput, steady",
     "output_throughput_tokens_per_s": "Output throughput",
     "request_throughput_per_s": "Request throughput",
     "output_tokens_per_s_per_user": "Speed for each user",
     "failed_ratio": "Failed requests",
+    "completed_ratio": "Completed requests",
     "good_ratio": "Requests within limits",
     "quality_score": "Quality",
     "reliability_ratio": "Reliability",
@@ -27,6 +30,12 @@ _UNPRINTABLE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff]+"
 )
 _FULL_DIGITS = 1000
+
+
+def name_of_number(name: str) -> str:
+    """Return a number's name for people; a quantile's, such as `ttft_ms.p95`, is that of its field with its own."""
+    field, dot, quantile = name.partition(".")
+    return f"{NAMES_OF_NUMBERS.get(field, field)}{', ' if dot else ''}{quantile}"
 
 
 def printable(text: str) -> str:

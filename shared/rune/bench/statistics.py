@@ -38,7 +38,7 @@ def describe(values: Sequence[float]) -> Distribution | None:
     mean = math.fsum(ordered) / count
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in ordered) / (count - 1)) if count > 1 else None
     tails = {
-        percent: _percentile(ordered, percent) if count >= least else None
+        percent: percentile(ordered, percent) if count >= least else None
         for percent, least in MIN_SAMPLES.items()
     }
     return Distribution(
@@ -47,7 +47,7 @@ def describe(values: Sequence[float]) -> Distribution | None:
         mean=min(max(mean, ordered[0]), ordered[-1]),
         std=std,
         min=ordered[0],
-        median=_percentile(ordered, 50),
+        median=percentile(ordered, 50),
         max=ordered[-1],
         p90=tails[90],
         p95=tails[95],
@@ -59,7 +59,7 @@ def low_percentiles(values: Sequence[float]) -> dict[str, float | None]:
     """Return p10, p5 and p1 as `Distribution` names them; None below the samples that p90, p95 and p99 need."""
     ordered = sorted(values)
     return {
-        f"p{100 - percent}": _percentile(ordered, 100 - percent) if len(ordered) >= least else None
+        f"p{100 - percent}": percentile(ordered, 100 - percent) if len(ordered) >= least else None
         for percent, least in MIN_SAMPLES.items()
     }
 
@@ -89,13 +89,50 @@ def independent_count(values: Sequence[float]) -> int | None:
     return max(1, min(count, math.floor(count / max(correlation_time, 1.0))))
 
 
-def welch_interval(first: Sample, second: Sample, confidence: float) -> tuple[float, float] | None:
-    """Return the confidence interval of `second.mean - first.mean` for independent values of unequal variance.
+@dataclass(frozen=True, slots=True)
+class WelchTest:
+    """The difference of two means, and how sure it is: Welch's t for independent values of unequal variance.
 
-    difference ± t(1 - (1 - confidence) / 2, df) * sqrt(s1² / n1 + s2² / n2), with df after Welch and
-    Satterthwaite (B. L. Welch, Biometrika 34, 1947). None where a side has fewer than two values, since one value
-    has no spread.
+    t = difference / standard error, with degrees of freedom after Welch and Satterthwaite (B. L. Welch,
+    Biometrika 34, 1947).
+
+    Attributes
+    ----------
+    difference
+        The second mean less the first.
+    first_variance, second_variance
+        Of each mean: s² / n. Both 0 where nothing varies.
     """
+
+    difference: float
+    first_variance: float
+    second_variance: float
+    degrees: float
+
+    @property
+    def standard_error(self) -> float:
+        """Of the difference."""
+        return math.sqrt(self.first_variance + self.second_variance)
+
+    def margin(self, confidence: float) -> float:
+        """Return by how much the difference may be off, to either side."""
+        if not self.standard_error:
+            return 0.0
+        return student_quantile(1 - (1 - confidence) / 2, self.degrees) * self.standard_error
+
+    def p_value(self) -> float:
+        """Return how probable a difference as large as this is, to either side, where there is none."""
+        return 2 * self.tail(abs(self.difference)) if self.difference else 1.0
+
+    def tail(self, distance: float) -> float:
+        """Return how probable it is that the difference is off by at least this much, above 0, to one side."""
+        if not self.standard_error:
+            return 0.0
+        return _student_tail(distance / self.standard_error, self.degrees)
+
+
+def welch_test(first: Sample, second: Sample) -> WelchTest | None:
+    """Return the test of two samples; None where a side has fewer than two values, since one has no spread."""
     if first.std is None or second.std is None or min(first.count, second.count) < _MIN_SPREAD_COUNT:
         return None
     difference = second.mean - first.mean
@@ -103,11 +140,19 @@ def welch_interval(first: Sample, second: Sample, confidence: float) -> tuple[fl
     variance = first_part + second_part
     # Also where squares underflow.
     if not variance or not (variance**2):
-        return difference, difference
+        return WelchTest(difference, 0.0, 0.0, float(first.count + second.count - 2))
     denominator = first_part**2 / (first.count - 1) + second_part**2 / (second.count - 1)
     degrees = variance**2 / denominator if denominator else float(first.count + second.count - 2)
-    margin = student_quantile(1 - (1 - confidence) / 2, degrees) * math.sqrt(variance)
-    return difference - margin, difference + margin
+    return WelchTest(difference, first_part, second_part, degrees)
+
+
+def welch_interval(first: Sample, second: Sample, confidence: float) -> tuple[float, float] | None:
+    """Return the confidence interval of `second.mean - first.mean`; None where `welch_test` is."""
+    test = welch_test(first, second)
+    if test is None:
+        return None
+    margin = test.margin(confidence)
+    return test.difference - margin, test.difference + margin
 
 
 @lru_cache(maxsize=4096)
@@ -138,7 +183,7 @@ def student_quantile(probability: float, degrees: float) -> float:
     return value
 
 
-def _percentile(ordered: Sequence[float], percent: float) -> float:
+def percentile(ordered: Sequence[float], percent: float) -> float:
     """Return the percentile, interpolated linearly: definition 7 of Hyndman and Fan (1996), NumPy's default."""
     position = (len(ordered) - 1) * percent / 100
     lower = math.floor(position)

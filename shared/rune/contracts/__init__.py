@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ServerLoad,
         ServerReport,
         ServerSide,
+        StandardErrors,
         TimeToReady,
     )
     from rune.contracts.comparisons import (
@@ -147,6 +148,7 @@ __all__ = [
     "ServerModels",
     "ServerReport",
     "ServerSide",
+    "StandardErrors",
     "StatusName",
     "StoredBenchmarkResult",
     "Telemetry",
@@ -176,6 +178,7 @@ _MODULES = {
         "ServerLoad",
         "ServerReport",
         "ServerSide",
+        "StandardErrors",
         "TimeToReady",
     ),
     "comparisons": (

@@ -31,6 +31,18 @@ type EndedBy = Literal[
 ]
 
 
+class StandardErrors(Document):
+    """How far quantiles may be off, in the unit of their values; null where the quantile is.
+
+    By bootstrap over the requests, in blocks where requests that follow one another are alike.
+    """
+
+    median: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+
+
 class Distribution(Document):
     """Many values of one number, in the unit of the field that holds it.
 
@@ -57,6 +69,8 @@ class Distribution(Document):
     """Of numbers of which the low values are the bad ones; null for all others."""
     p5: float | None = None
     p1: float | None = None
+    standard_errors: StandardErrors | None = None
+    """Of the quantiles of requests' times; null where they were not computed. Comparisons go by them."""
 
 
 class QualityReport(Document):

@@ -9,10 +9,11 @@ from rune.llm.protocol import ModelFacts
 from tests.measured_builders import a_completed, a_report, a_run
 
 LEGEND = """
-*better* and *worse*: the 99% confidence interval of the difference (Welch's t) leaves zero out, and the \
-difference is at least 5%. Otherwise there is *no difference*. Numbers without spread, or with fewer than 5 \
-independent values on a side, are *not comparable*. ± is the standard deviation over requests, or of throughput \
-in ten parts of the time.
+*better* and *worse*: the 99% confidence interval of the difference (Welch's t) leaves zero out, so does the \
+correction for many numbers (Benjamini and Hochberg, 5%), and the difference is at least 5%, or as many points of \
+a ratio. *no difference*: it is surely smaller. *undecided*: neither is sure; so many requests on each side would \
+decide, if the numbers stay what they are. Numbers without spread are *not comparable*. ± is the standard \
+deviation over requests, or of throughput in ten parts of the time.
 
 Each benchmark is one measurement at one time. What changes from hour to hour, as other guests of a machine do, \
 is in no interval: repeat what matters.
@@ -44,14 +45,27 @@ def test_two_benchmarks_are_a_page_that_one_can_read() -> None:
 | | A | B | B against A |
 |---|---:|---:|---|
 | Time to first token (lower is better) | 100 ± 0 ms | 100 ± 0 ms | +0.0%: no difference |
+| Time to first token, median (lower is better) | 100 ms | 100 ms | +0.0%: no difference |
+| Time to first token, p90 (lower is better) | 100 ms | 100 ms | +0.0%: undecided (would take 20 requests) |
+| Time to first token, p95 (lower is better) |  |  | undecided (would take 40 requests) |
+| Time to first token, p99 (lower is better) |  |  | undecided (would take 200 requests) |
 | Time per output token (lower is better) | 10 ± 0 ms | 20 ± 0 ms | +100.0%: **worse** |
+| Time per output token, median (lower is better) | 10 ms | 20 ms | +100.0%: **worse** |
+| Time per output token, p90 (lower is better) | 10 ms | 20 ms | +100.0%: undecided (would take 20 requests) |
+| Time per output token, p95 (lower is better) |  |  | undecided (would take 40 requests) |
+| Time per output token, p99 (lower is better) |  |  | undecided (would take 200 requests) |
 | Gap between chunks (lower is better) | 10 ± 0 ms | 20 ± 0 ms | +100.0%: **worse** |
 | End-to-end latency (lower is better) | 290 ± 0 ms | 480 ± 0 ms | +65.5%: **worse** |
+| End-to-end latency, median (lower is better) | 290 ms | 480 ms | +65.5%: **worse** |
+| End-to-end latency, p90 (lower is better) | 290 ms | 480 ms | +65.5%: undecided (would take 20 requests) |
+| End-to-end latency, p95 (lower is better) |  |  | undecided (would take 40 requests) |
+| End-to-end latency, p99 (lower is better) |  |  | undecided (would take 200 requests) |
 | Output throughput, steady (higher is better) | 68.97 ± 1.626 tokens/s | 41.67 ± 0.9821 tokens/s | -39.6%: **worse** |
 | Output throughput (higher is better) | 68.97 ± 1.626 tokens/s | 41.67 ± 0.9821 tokens/s | -39.6%: **worse** |
 | Request throughput (higher is better) | 3.448 requests/s | 2.083 requests/s | -39.6%: not comparable |
 | Speed for each user (higher is better) | 100 ± 0 tokens/s | 50 ± 0 tokens/s | -50.0%: **worse** |
-| Failed requests (lower is better) | 0.0% | 0.0% | +0: no difference |
+| Failed requests (lower is better) | 0.0% | 0.0% | +0: undecided (would take 164 requests) |
+| Completed requests (higher is better) | 100.0% | 100.0% | +0.0%: undecided (would take 164 requests) |
 
 ## Notes
 

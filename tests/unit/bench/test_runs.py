@@ -17,6 +17,7 @@ from rune.contracts import (
     QualityReport,
     RunReport,
     ServerSide,
+    StandardErrors,
 )
 from rune.llm.protocol import FinishReason, ServerTimings, TokenCountSource
 from tests.measured_builders import (
@@ -50,6 +51,13 @@ def of_requests(value: float, count: int) -> Distribution:
     return flat(value, count).model_copy(update={"independent_count": count if count > 1 else None})
 
 
+def of_times(value: float, count: int) -> Distribution:
+    """Return what quantiles are compared of: with their errors, which are 0 where all are equal."""
+    whole = of_requests(value, count)
+    errors = {name: None if getattr(whole, name) is None else 0.0 for name in StandardErrors.model_fields}
+    return whole.model_copy(update={"standard_errors": StandardErrors(**errors) if count > 1 else None})
+
+
 def test_two_answers_one_after_the_other_are_folded_as_by_hand() -> None:
     """Sent at 0 and 500 ms; first chunk after 100 ms, then 4 gaps of 50 ms; 9 tokens in 5 chunks."""
     first = a_completed(0, sent_ms=0, ttft_ms=100, gaps_ms=[50] * 4, output_tokens=9)
@@ -80,12 +88,12 @@ def test_two_answers_one_after_the_other_are_folded_as_by_hand() -> None:
         output_throughput_windows_tokens_per_s=rounded(describe([0, 45, 22.5, 45, 0, 0, 0, 22.5, 45, 45])),
         goodput_requests_per_s=None,
         good_ratio=None,
-        ttft_ms=of_requests(100, 2),
+        ttft_ms=of_times(100, 2),
         ttfo_ms=of_requests(100, 2),
         # A chunk is 1.8 tokens, so 7.2 come in the 200 ms after the first.
-        tpot_ms=of_requests(27.777778, 2),
+        tpot_ms=of_times(27.777778, 2),
         itl_ms=flat(50, 8),
-        e2el_ms=of_requests(300, 2),
+        e2el_ms=of_times(300, 2),
         client_queue_time_ms=None,
         output_tokens_per_s_per_user=of_requests(36, 2),
         input_tokens=flat(50, 2),
@@ -221,11 +229,11 @@ def test_open_load_tells_how_long_requests_waited_to_be_sent() -> None:
 
     assert (run.index, run.load, run.max_concurrency, run.request_rate_per_s) == (3, "open", 8, 10)
     assert run.client_queue_time_ms == of_requests(30, 10)
-    assert run.ttft_ms == of_requests(100, 10)
+    assert run.ttft_ms == of_times(100, 10)
     assert run.steady_output_throughput_tokens_per_s is None
     assert run.warnings == ["arrivals_delayed"]
-    assert (run.schedule_delay_ms, run.ttft_from_due_ms) == (of_requests(30, 10), of_requests(130, 10))
-    assert run.e2el_from_due_ms == of_requests(320, 10)
+    assert (run.schedule_delay_ms, run.ttft_from_due_ms) == (of_requests(30, 10), of_times(130, 10))
+    assert run.e2el_from_due_ms == of_times(320, 10)
     assert run.achieved_request_rate_per_s == pytest.approx(10 / 0.93)
 
 

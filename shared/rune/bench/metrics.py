@@ -1,0 +1,262 @@
+"""The numbers that comparisons and gates go by: how each is read from a report, and what stands behind it."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rune.bench.costs import usd_per_million_output_tokens
+from rune.bench.statistics import Sample
+from rune.contracts import BenchmarkReport, Distribution, RunReport
+
+MIN_SAMPLES = 5
+"""Independent values that a mean needs for a verdict."""
+
+VALUES_BEYOND = 2
+"""Independent values that a quantile needs beyond it.
+
+With fewer a bootstrap knows too little of the tail. p99 of a hundred requests is one of its two largest: equal
+servers were told apart in 3 % of comparisons instead of 1 %.
+"""
+
+_DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One number of one run, and how sure it is.
+
+    Attributes
+    ----------
+    value
+        None where there are too few values for it, as for the p99 of twenty requests.
+    sample
+        Mean, spread and independent count that a test takes; None where there is no spread, or not yet.
+    std
+        Spread that is shown, of single values; None where the number is none of values.
+    count, least_count
+        Independent values behind it, and how many a verdict needs.
+    request_count
+        Requests from which they came.
+    is_judged
+        False for a number whose spread is not known, however many requests there are.
+    """
+
+    value: float | None
+    sample: Sample | None
+    std: float | None
+    count: int
+    request_count: int
+    least_count: int = MIN_SAMPLES
+    is_judged: bool = True
+
+    @property
+    def standard_error(self) -> float | None:
+        """How far the value may be off, in its unit."""
+        if self.sample is None or self.sample.std is None or not self.sample.count:
+            return None
+        return self.sample.std / math.sqrt(self.sample.count)
+
+
+type _Read = Callable[[BenchmarkReport, RunReport], Estimate | None]
+type _OfRun = Callable[[RunReport], Distribution | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number that benchmarks are compared by.
+
+    Attributes
+    ----------
+    name
+        A report's field, or a field and a quantile of it, such as `ttft_ms.p95`.
+    has_limits
+        Whether a gate may set a limit: its spread is known, and a ratio of it means something.
+    """
+
+    name: str
+    unit: str
+    better: Literal["lower", "higher"]
+    read: _Read
+    has_limits: bool = True
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it lies between 0 and 1, so that differences are points and not ratios."""
+        return self.unit in {"ratio", "score"}
+
+
+def _mean(of: _OfRun) -> _Read:
+    def read(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
+        values = of(run)
+        if values is None:
+            return None
+        return _estimate(values.mean, values.std, _independent(values), values.count)
+
+    return read
+
+
+def _quantile(of: _OfRun, name: Literal["median", "p90", "p95", "p99"], percent: int) -> _Read:
+    def read(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
+        values = of(run)
+        if values is None:
+            return None
+        value: float | None = getattr(values, name)
+        errors, count = values.standard_errors, _independent(values)
+        error: float | None = None if errors is None else getattr(errors, name)
+        sample = None
+        if value is not None and error is not None:
+            sample = Sample(value, error * math.sqrt(count), count)
+        return Estimate(
+            value=value,
+            sample=sample,
+            std=None,
+            count=count,
+            request_count=values.count,
+            least_count=math.ceil(VALUES_BEYOND * 100 / (100 - percent)),
+            # Reports from before have no errors, and will have none.
+            is_judged=errors is not None or values.count == 1,
+        )
+
+    return read
+
+
+def _estimate(value: float, std: float | None, count: int, request_count: int) -> Estimate:
+    return Estimate(value, Sample(value, std, count), std, count, request_count)
+
+
+def _independent(values: Distribution) -> int:
+    return values.count if values.independent_count is None else values.independent_count
+
+
+def _gaps(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
+    gaps, per_token = run.itl_ms, run.tpot_ms
+    if gaps is None:
+        return None
+    if per_token is None or per_token.std is None or not per_token.mean:
+        return Estimate(gaps.mean, None, None, 1, run.completed)
+    std = gaps.mean * per_token.std / per_token.mean
+    return _estimate(gaps.mean, std, _independent(per_token), per_token.count)
+
+
+def _throughput(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
+    return _of_windows(run, run.output_throughput_tokens_per_s, run.output_throughput_windows_tokens_per_s)
+
+
+def _steady_throughput(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
+    windows = run.steady_output_throughput_windows_tokens_per_s
+    return _of_windows(run, run.steady_output_throughput_tokens_per_s, windows)
+
+
+def _of_windows(run: RunReport, value: float | None, windows: Distribution | None) -> Estimate | None:
+    if value is None or windows is None:
+        return None
+    return _estimate(value, windows.std, min(windows.count, run.completed), run.completed)
+
+
+def _cost(report: BenchmarkReport, run: RunReport) -> Estimate | None:
+    throughput = _steady_throughput(report, run) or _throughput(report, run)
+    if report.cost is None or throughput is None or throughput.std is None or not throughput.value:
+        return None
+    usd = usd_per_million_output_tokens(report.cost.price_usd_per_hour, run)
+    if usd is None:
+        return None
+    return _estimate(usd, usd * throughput.std / throughput.value, throughput.count, throughput.request_count)
+
+
+def _requests_per_s(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
+    value = run.request_throughput_per_s
+    return None if value is None else Estimate(value, None, None, 1, run.completed, is_judged=False)
+
+
+def _failed_ratio(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
+    count = run.completed + run.failed
+    return _ratio(run.failed / count, count) if count else None
+
+
+def _completed_ratio(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
+    count = run.completed + run.failed
+    return _ratio(run.completed / count, count) if count else None
+
+
+def _good_ratio(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
+    if run.good_ratio is None:
+        return None
+    if run.good_count is None or run.bad_count is None:
+        return _ratio(run.good_ratio, run.completed + run.failed)
+    return _ratio(run.good_ratio, run.good_count + run.bad_count)
+
+
+def _reliability(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
+    quality = run.quality
+    if quality is None or quality.reliability_ratio is None:
+        return None
+    return _ratio(quality.reliability_ratio, quality.judged_count)
+
+
+def _score(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
+    scores = None if run.quality is None else run.quality.score
+    if scores is None:
+        return None
+    return _share(scores.mean, scores.std or 0.0, scores.count)
+
+
+def _ratio(ratio: float, count: int) -> Estimate:
+    """Return the estimate from zeros and ones that have this mean."""
+    std = math.sqrt(ratio * (1 - ratio) * count / (count - 1)) if count > 1 else 0.0
+    return _share(round(ratio, _DECIMALS), std, count)
+
+
+def _share(mean: float, std: float, count: int) -> Estimate:
+    """Return the estimate from values between 0 and 1.
+
+    Ten right answers do not prove that the eleventh is: their spread of 0 would say so. So the spread is that with
+    a 0 and a 1 more (A. Agresti, B. Caffo, The American Statistician 54, 2000).
+    """
+    squares = std**2 * (count - 1) + count * mean**2 + 1
+    more = count + 2
+    shrunk = (count * mean + 1) / more
+    sample = Sample(mean, math.sqrt(max(squares - more * shrunk**2, 0.0) / (more - 1)), more)
+    return Estimate(mean, sample, std if count > 1 else None, count, count)
+
+
+_QUANTILES: Sequence[tuple[Literal["median", "p90", "p95", "p99"], int]] = (
+    ("median", 50),
+    ("p90", 90),
+    ("p95", 95),
+    ("p99", 99),
+)
+
+
+def _times(name: str, of: _OfRun) -> Iterator[Metric]:
+    """Yield the mean of a time of requests, and its quantiles."""
+    yield Metric(name, "ms", "lower", _mean(of))
+    for quantile, percent in _QUANTILES:
+        yield Metric(f"{name}.{quantile}", "ms", "lower", _quantile(of, quantile, percent))
+
+
+METRICS = (
+    *_times("ttft_ms", lambda run: run.ttft_ms),
+    *_times("ttft_from_due_ms", lambda run: run.ttft_from_due_ms),
+    *_times("tpot_ms", lambda run: run.tpot_ms),
+    Metric("itl_ms", "ms", "lower", _gaps),
+    *_times("e2el_ms", lambda run: run.e2el_ms),
+    *_times("e2el_from_due_ms", lambda run: run.e2el_from_due_ms),
+    Metric("steady_output_throughput_tokens_per_s", "tokens/s", "higher", _steady_throughput),
+    Metric("output_throughput_tokens_per_s", "tokens/s", "higher", _throughput),
+    Metric("request_throughput_per_s", "requests/s", "higher", _requests_per_s, has_limits=False),
+    Metric(
+        "output_tokens_per_s_per_user",
+        "tokens/s",
+        "higher",
+        _mean(lambda run: run.output_tokens_per_s_per_user),
+    ),
+    # Of nothing that failed there is no ratio; a gate goes by what was completed.
+    Metric("failed_ratio", "ratio", "lower", _failed_ratio, has_limits=False),
+    Metric("completed_ratio", "ratio", "higher", _completed_ratio),
+    Metric("good_ratio", "ratio", "higher", _good_ratio),
+    Metric("quality_score", "score", "higher", _score),
+    Metric("reliability_ratio", "ratio", "higher", _reliability),
+    Metric("usd_per_million_output_tokens", "USD", "lower", _cost),
+)
+"""In the order in which they are shown."""

@@ -1,0 +1,32 @@
+"""Points that several benchmarks have measured, and their numbers there."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from rune.bench.metrics import Estimate, Metric
+from rune.contracts import BenchmarkReport, RunReport
+
+type PointKey = tuple[Literal["closed", "open"], int, float | None]
+"""Kind of load, most requests under way, and requests per second of an open load."""
+
+
+def key_of(run: RunReport) -> PointKey:
+    """Return which point a run has measured."""
+    return run.load, run.max_concurrency, run.request_rate_per_s
+
+
+def runs_by_point(report: BenchmarkReport) -> Mapping[PointKey, RunReport]:
+    """Return a report's runs by their points."""
+    return {key_of(run): run for run in report.runs}
+
+
+def common_points(reports: Sequence[BenchmarkReport]) -> list[PointKey]:
+    """Return the points of the first benchmark that another one has too, in its order."""
+    others = {key_of(run) for report in reports[1:] for run in report.runs}
+    return [key for key in runs_by_point(reports[0]) if key in others] if reports else []
+
+
+def estimate_at(key: PointKey, metric: Metric, report: BenchmarkReport) -> Estimate | None:
+    """Return a number of a report at a point; None where it has no such point or number."""
+    run = runs_by_point(report).get(key)
+    return None if run is None else metric.read(report, run)
