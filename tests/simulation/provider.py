@@ -86,7 +86,7 @@ class Account:
         neighbour: Account | None = None,
     ) -> None:
         self._world = world
-        self.park: MachinePark = MachinePark(self.now) if neighbour is None else neighbour.park
+        self.park: MachinePark = MachinePark(self._provider_now) if neighbour is None else neighbour.park
         self.vastai: SimulatedVastai = (
             SimulatedVastai(settings, now=self.now, host=self.park) if neighbour is None else neighbour.vastai
         )
@@ -102,6 +102,10 @@ class Account:
 
     def now(self) -> float:
         return self._world.now.timestamp()
+
+    def _provider_now(self) -> float:
+        """Return the time by which machines bill and download; neighbours share it."""
+        return self.vastai.now()
 
     def change_key(self) -> None:
         """Give the account another key; the operator writes it down, and the present one is wrong at once."""

@@ -32,6 +32,10 @@ LEASE = timedelta(seconds=60)
 DISPATCH_GRACE = timedelta(seconds=60)
 """How long a message may be under way beyond its delay before the janitor sends it again."""
 
+CANCEL_GRACE = timedelta(seconds=5)
+"""The same of a cancel's message: a machine may bill meanwhile. It is received within a second, and a tick in that
+second would send another."""
+
 DISPATCH_GRACE_LIMIT = timedelta(minutes=15)
 """The grace doubles with every dispatch up to this; otherwise a backlog would be filled with copies of itself."""
 
@@ -303,8 +307,8 @@ def request_cancel(job: Job, now: datetime, *, by_operator: bool = False) -> Cha
         now,
         # One that waits is cancelled at once.
         requires=(IsOneOf("status", ACTIVE), Is("waiting_since", None)),
-        # Due at once: if the message is lost, the next tick of the janitor sends it.
-        sets={"cancel_requested_at": now, **told, **due_for_message(job.step, now)},
+        # Due soon: if the message is lost, the next tick of the janitor sends it.
+        sets={"cancel_requested_at": now, **told, **due_for_message(job.step, now + CANCEL_GRACE)},
     )
 
 

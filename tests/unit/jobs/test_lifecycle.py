@@ -192,7 +192,7 @@ def test_forced_outcome_ends_a_turn_that_is_not_to_be_run(job: Job, expected: Ou
     assert transitions.forced_outcome(job, NOW) == expected
 
 
-def test_request_cancel_flags_the_job_and_makes_it_due_at_once() -> None:
+def test_request_cancel_flags_the_job_and_makes_it_due_when_its_message_must_have_come() -> None:
     job = a_claimed_job()
 
     flagged = apply(lifecycle.request_cancel(job, after(3)), job)
@@ -200,7 +200,7 @@ def test_request_cancel_flags_the_job_and_makes_it_due_at_once() -> None:
     assert flagged == replace(
         job,
         cancel_requested_at=after(3),
-        due_at=after(3),
+        due_at=after(3) + lifecycle.CANCEL_GRACE,
         due_class=DueClass.MESSAGE,
         updated_at=after(3),
         version=3,

@@ -13,7 +13,7 @@ from rune.errors import (
     StoreUnavailableError,
     TooManyWaitingJobsError,
 )
-from rune.jobs.lifecycle import Send, admit, claim, request_cancel
+from rune.jobs.lifecycle import CANCEL_GRACE, Send, admit, claim, request_cancel
 from rune.jobs.metrics import Tally, tally
 from rune.jobs.outcomes import Done, Failed, Next, Outcome
 from rune.jobs.places import Terms
@@ -469,7 +469,7 @@ def test_cancel_stands_when_the_queue_is_down() -> None:
 
     office.service.cancel(TENANT, JOB_ID)
 
-    assert (office.job.cancel_requested_at, office.job.due_at) == (NOW, NOW)
+    assert (office.job.cancel_requested_at, office.job.due_at) == (NOW, NOW + CANCEL_GRACE)
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED])
