@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import override
 
 from rune.clock import to_epoch_ms
-from rune.errors import CreditReservedError, RentalContendedError
+from rune.errors import CreditReservedError, LeaseLostError, RentalContendedError
 from rune.events.record import PublicEvent
 from rune.rentals.credit import Credit, CreditStore
 from rune.rentals.deployment import Deployment, DeploymentStore
@@ -29,6 +29,7 @@ from rune.rentals.store import (
     ReleaseQueue,
     RentalRefused,
     RentalStore,
+    Turn,
 )
 from rune.storage.change import Change, allows, apply
 from tests.memory_budget_store import MemoryBudgetStore
@@ -53,7 +54,11 @@ class MemoryRentalStore(RentalStore):
         What the living have reserved of the account's credit.
     budgets
         What is free, reserved and spent.
+    turn_of
+        Returns a job's present turn; None where no test looks at turns.
     """
+
+    turn_of: Callable[[str], Turn | None] | None = None
 
     def __init__(
         self,
@@ -87,9 +92,12 @@ class MemoryRentalStore(RentalStore):
         *,
         key: str | None = None,
         opened_count: int | None = None,
+        turn: Turn | None = None,
     ) -> bool:
         if rental.rental_id in self.rentals:
             return False
+        if turn is not None and self.turn_of is not None and turn != self.turn_of(rental.job_id):
+            raise LeaseLostError("The job is another worker's by now, or has ended.")
         if opened_count not in (None, self.opened_counts[rental.tenant]):
             raise RentalContendedError("The tenant rents another machine at the same moment.")
         reserved = self.reserved_micro_usd + rental.reserved_micro_usd

@@ -151,7 +151,7 @@ ACTIONS = {
     | {"dynamodb:ConditionCheckItem", "dynamodb:Query", "sqs:SendMessage"}
     | {"s3:PutObject", "s3:GetObject", "ssm:GetParameter", "kms:Decrypt"}
     | LIST_BEDROCK,
-    "MoneyWorkerRole": WORKER_ACTIONS | LIST_BEDROCK,
+    "MoneyWorkerRole": WORKER_ACTIONS | LIST_BEDROCK | {"dynamodb:ConditionCheckItem"},
     "InferenceWorkerRole": WORKER_ACTIONS | LIST_BEDROCK | CALL_BEDROCK,
     "JanitorRole": WRITE_LOGS
     | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}

@@ -260,6 +260,14 @@ MUTANTS = (
         _tests("rental_store", "second_open_of_an_attempt_writes_nothing"),
     ),
     Mutant(
+        "machine of a turn that is over",
+        RENTAL_STORE,
+        '"epoch = :epoch AND seq = :seq"',
+        '"epoch = :epoch OR seq = :seq"',
+        "A worker that stood still would order a machine for a job that has ended.",
+        _tests("rental_store", "open_writes_nothing_when_the_job_has_gone_on_without_its_worker"),
+    ),
+    Mutant(
         "reservation without a limit",
         AWS + "credit_store.py",
         "if credit_micro_usd is not None:",

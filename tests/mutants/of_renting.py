@@ -62,10 +62,18 @@ ORDERS = (
     Mutant(
         "two last machines of a tenant",
         RENT,
-        "key=key, opened_count=opened_count",
-        "key=key",
+        "opened_count=opened_count,\n",
+        "\n",
         "Two jobs at once would both take the tenant's last place.",
         LIMITS_TESTS,
+    ),
+    Mutant(
+        "machine of a worker that has lost its job",
+        RENT,
+        "turn=Turn(job.epoch, job.seq),\n",
+        "\n",
+        "A worker that stood still until its job had ended would order a machine that is in no budget.",
+        PAUSED_TESTS,
     ),
     Mutant(
         "dearer machine than the tenant may have",

@@ -17,7 +17,7 @@ from rune.rentals.instance import Listing
 from rune.rentals.market import MarketRow, MarketStore
 from rune.rentals.public_events import rental_event
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.rentals.store import EndedPage, Endpoint, ProviderLimits, RentalRefused, RentalStore
+from rune.rentals.store import EndedPage, Endpoint, ProviderLimits, RentalRefused, RentalStore, Turn
 from rune.storage.change import Change
 from tests.memory_rental_store import MemoryCreditStore, MemoryProviderLimits, MemoryRentalStore
 from tests.simulation.faults import Fault
@@ -39,13 +39,17 @@ _FOLLOWERS = {
 """What a row may become, drawn from the product's description and not from its code."""
 
 
+TURN_GUARD: Guard = ("open", "turn")
+"""That a rental is begun in the present turn of its job."""
+
+
 class WatchedRentalStore(MemoryRentalStore):
     """The rental store, which notes every write that breaks a rule.
 
     Attributes
     ----------
     strays
-        Rentals that were begun, or taken, when the job was about to end, or had ended.
+        Kept machines that were taken when the job was about to end, or had ended.
     reopened
         Rentals whose machine turned up after they had been given up.
     deceived
@@ -63,6 +67,7 @@ class WatchedRentalStore(MemoryRentalStore):
         self._world = world
         self._account = account
         self._unguarded = unguarded
+        self.turn_of = self._turn_of
         self._pulled: set[tuple[str, str | None]] = set()
         self.strays: set[str] = set()
         self.reopened: set[str] = set()
@@ -77,14 +82,19 @@ class WatchedRentalStore(MemoryRentalStore):
         *,
         key: str | None = None,
         opened_count: int | None = None,
+        turn: Turn | None = None,
     ) -> bool:
         credit_micro_usd = credit_micro_usd if self.counts_credit else None
-        is_new = super().open(rental, credit_micro_usd, key=key, opened_count=opened_count)
+        turn = None if TURN_GUARD in self._unguarded else turn
+        is_new = super().open(rental, credit_micro_usd, key=key, opened_count=opened_count, turn=turn)
         job = self._world.table.jobs.get(rental.job_id)
         if is_new and (job is None or not job.is_active or job.is_releasing):
-            # Whoever writes this stood still for minutes. Nobody can keep it from that, so it is the janitor's.
-            self.strays.add(rental.rental_id)
+            self._world.violate(f"{rental.rental_id} was begun for a job that ends or has ended")
         return is_new
+
+    def _turn_of(self, job_id: str) -> Turn | None:
+        job = self._world.table.jobs.get(job_id)
+        return None if job is None else Turn(job.epoch, job.seq)
 
     @override
     def read_reserved_micro_usd(self) -> int:
@@ -269,11 +279,14 @@ class FaultyRentalStore(RentalStore):
         *,
         key: str | None = None,
         opened_count: int | None = None,
+        turn: Turn | None = None,
     ) -> bool:
-        return self._calls.transact(
-            "open",
-            lambda: self._rental_store.open(rental, credit_micro_usd, key=key, opened_count=opened_count),
-        )
+        def write() -> bool:
+            return self._rental_store.open(
+                rental, credit_micro_usd, key=key, opened_count=opened_count, turn=turn
+            )
+
+        return self._calls.transact("open", write)
 
     @override
     def read_opened_count(self, tenant: str) -> int:

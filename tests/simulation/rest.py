@@ -150,8 +150,6 @@ def check_money(world: World, account: Account) -> None:
 
 def _check_spent(world: World, account: Account, billed: Mapping[str, Decimal]) -> None:
     """Look at what the budgets call spent: it covers what ended machines were charged, and counts nothing twice."""
-    if account.rental_store.strays:
-        return  # a machine of a worker that stood still until its job had ended is in no job's cost
     charged: Counter[Window] = Counter()
     written: Counter[Window] = Counter()
     slack: Counter[Window] = Counter()

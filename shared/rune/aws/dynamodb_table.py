@@ -250,6 +250,19 @@ class DynamoTable:
             return {"Put": {"TableName": self.name, "Item": item}}
         return {"Put": {"TableName": self.name, "Item": item, "ConditionExpression": condition}}
 
+    def check(
+        self, key: Item, condition: str, values: Mapping[str, AttributeValueTypeDef]
+    ) -> TransactWriteItemTypeDef:
+        """Return what cancels a transaction where a row that it does not write is otherwise, for `transact`."""
+        return {
+            "ConditionCheck": {
+                "TableName": self.name,
+                "Key": key,
+                "ConditionExpression": condition,
+                "ExpressionAttributeValues": values,
+            }
+        }
+
     def change(self, key: Item, expression: Expression) -> TransactWriteItemTypeDef:
         """Return the conditional update of a row, for `transact`."""
         write: TransactWriteItemTypeDef = {

@@ -29,16 +29,17 @@ from rune.aws.budget_store import budget_writes
 from rune.aws.credit_store import read_credit, reserve
 from rune.aws.dynamodb_rows import TTL_FIELD, Expression, attribute, from_row, to_expression, to_row
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
+from rune.aws.job_rows import job_key
 from rune.aws.outbox import log_writes
 from rune.clock import to_epoch_ms
-from rune.errors import CreditReservedError, RentalContendedError, UnreadableRowError
+from rune.errors import CreditReservedError, LeaseLostError, RentalContendedError, UnreadableRowError
 from rune.events.notices import NoticeQueue, SubjectNotice
 from rune.events.record import PublicEvent
 from rune.rentals.lifecycle import reservation_change_micro_usd
 from rune.rentals.public_events import keep_events_until, rental_event
 from rune.rentals.record import Rental, make_rental_id, parse_rental_id
 from rune.rentals.settlement import budget_changes
-from rune.rentals.store import EndedPage, RentalRefused, RentalStore
+from rune.rentals.store import EndedPage, RentalRefused, RentalStore, Turn
 from rune.storage.change import Change, Value, apply
 
 if TYPE_CHECKING:
@@ -58,8 +59,6 @@ _LAST = "RENTAL$"
 _ENDED = "ENDED#"
 _LAST_ENDED = "ENDED$"
 _READ_AT_ONCE = 100
-_COUNT_POSITION = 2
-"""Among the writes that open a rental."""
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -84,34 +83,43 @@ class DynamoRentalStore(RentalStore):
         *,
         key: str | None = None,
         opened_count: int | None = None,
+        turn: Turn | None = None,
     ) -> bool:
         row: Item = {
             **_key(rental.job_id, rental.attempt),
             **to_row(rental),
             "due_bucket": {"S": ALIVE_BUCKET},
         }
-        reserving = []
+        writes = {
+            "row": self._table.put(row, condition="attribute_not_exists(pk)"),
+            "line": self._line_write(rental, expired_at=None),
+        }
+        if opened_count is not None:
+            writes["count"] = self._count_write(rental.tenant, opened_count)
         if rental.reserved_micro_usd:
-            reserving = [reserve(self._table, rental.reserved_micro_usd, credit_micro_usd)]
+            writes["credit"] = reserve(self._table, rental.reserved_micro_usd, credit_micro_usd)
+        if key is not None:
+            writes["key"] = self._key_write(rental, key)
+        if turn is not None:
+            writes["turn"] = self._turn_check(rental.job_id, turn)
         try:
-            self._table.transact(
-                [
-                    self._table.put(row, condition="attribute_not_exists(pk)"),
-                    self._line_write(rental, expired_at=None),
-                    *([] if opened_count is None else [self._count_write(rental.tenant, opened_count)]),
-                    *reserving,
-                    *([] if key is None else [self._key_write(rental, key)]),
-                ]
-            )
+            self._table.transact([*writes.values()])
         except ConditionFailedError as error:
-            if 0 in error.found:
+            refused = {[*writes][position] for position in error.found}
+            if "row" in refused:
                 return False
-            if opened_count is not None and _COUNT_POSITION in error.found:
+            if "turn" in refused:
+                raise LeaseLostError("The job is another worker's by now, or has ended.") from None
+            if "count" in refused:
                 raise RentalContendedError("The tenant rents another machine at the same moment.") from None
             raise CreditReservedError(
                 "The account's credit is kept for machines that are rented now."
             ) from None
         return True
+
+    def _turn_check(self, job_id: str, turn: Turn) -> TransactWriteItemTypeDef:
+        values = {":epoch": attribute("epoch", turn.epoch), ":seq": attribute("seq", turn.seq)}
+        return self._table.check(job_key(job_id), "epoch = :epoch AND seq = :seq", values)
 
     def _count_write(self, tenant: str, opened_count: int) -> TransactWriteItemTypeDef:
         values = {":one": attribute("opened_count", 1)}

@@ -21,6 +21,14 @@ class RentalRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A job's turn as its worker has claimed it, by the numbers that every other claim and every end change."""
+
+    epoch: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndedPage:
     """Some of a tenant's ended rentals, newest first.
 
@@ -52,6 +60,7 @@ class RentalStore(Protocol):
         *,
         key: str | None = None,
         opened_count: int | None = None,
+        turn: Turn | None = None,
     ) -> bool:
         """Write a new rental, and reserve what it may cost; return False if this attempt is written already.
 
@@ -66,9 +75,14 @@ class RentalStore(Protocol):
             tenant's last machine. None where it does not matter.
         key
             Of the machine's server, written in a row of its own; None for a machine without one.
+        turn
+            In which the rental's job wants it: nothing is written once another worker has the job, or it has ended.
+            None where it does not matter.
 
         Raises
         ------
+        LeaseLostError
+            The turn is no longer the job's present one.
         CreditReservedError
             Other rentals have reserved too much of it.
         RentalContendedError

@@ -11,13 +11,19 @@ import pytest
 
 from rune.aws.outbox import DynamoOutbox
 from rune.aws.rental_store import DynamoRentalStore
-from rune.errors import CreditReservedError, RentalContendedError, StoreUnavailableError, UnreadableRowError
+from rune.errors import (
+    CreditReservedError,
+    LeaseLostError,
+    RentalContendedError,
+    StoreUnavailableError,
+    UnreadableRowError,
+)
 from rune.events.notices import SubjectNotice
 from rune.jobs.record import DueClass
 from rune.rentals import lifecycle
 from rune.rentals.public_events import destroyed_machine
 from rune.rentals.record import Rental, RentalState
-from rune.rentals.store import EndedPage, RentalRefused, RentalStore
+from rune.rentals.store import EndedPage, RentalRefused, RentalStore, Turn
 from tests.builders import JOB_ID, NOW, after
 from tests.memory_outbox import RecordingNotices
 from tests.rental_builders import (
@@ -171,6 +177,24 @@ def test_open_writes_nothing_when_the_tenant_has_opened_another_since(rental_sto
     assert rental_store.read_opened_count(tenant) == 2
     assert not rental_store.open(a_rental(reserved_micro_usd=400), 700, opened_count=1)
     assert rental_store.read_opened_count("another") == 0
+
+
+@pytest.mark.parametrize("turn", [Turn(8, 4), Turn(7, 5)])
+def test_open_writes_nothing_when_the_job_has_gone_on_without_its_worker(cloud: Cloud, turn: Turn) -> None:
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    row = {"pk": {"S": f"JOB#{JOB_ID}"}, "sk": {"S": "JOB"}}
+    cloud.dynamodb.put_item(TableName=TABLE, Item={**row, "epoch": {"N": "7"}, "seq": {"N": "4"}})
+
+    with pytest.raises(LeaseLostError):
+        rental_store.open(a_rental(reserved_micro_usd=400), 700, key="of-this-one", opened_count=0, turn=turn)
+    assert cloud.rows() == [{**row, "epoch": {"N": "7"}, "seq": {"N": "4"}}]
+
+    assert rental_store.open(a_rental(), turn=Turn(7, 4))
+
+
+def test_open_writes_nothing_when_there_is_no_job(cloud: Cloud) -> None:
+    with pytest.raises(LeaseLostError):
+        DynamoRentalStore(cloud.dynamodb, TABLE).open(a_rental(), turn=Turn(1, 1))
 
 
 def test_open_reserves_once_when_it_is_repeated(rental_store: RentalStore) -> None:

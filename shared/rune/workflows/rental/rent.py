@@ -29,6 +29,7 @@ from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.provider import Account, Order, Template
 from rune.rentals.reconciliation import record_not_made
 from rune.rentals.record import EndReason, Machine, Rental, RentalState, make_rental_id
+from rune.rentals.store import Turn
 from rune.storage.change import Change
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.rental.dependencies import (
@@ -253,7 +254,13 @@ class RentStep:
         template: Template | None,
         credit_micro_usd: int | None,
     ) -> Outcome:
-        """Write the intent and send its order, if the tenant may have one more machine."""
+        """Write the intent and send its order, if the tenant may have one more machine.
+
+        Raises
+        ------
+        LeaseLostError
+            This worker stood still, and the job is another one's by now, or has ended.
+        """
         job = context.job
         # Read before the living rentals are: so what they leave is still there when the machine is opened.
         opened_count = self._dependencies.rental_store.read_opened_count(job.tenant)
@@ -269,7 +276,11 @@ class RentStep:
         key = guard.make_key() if rental.is_guarded else None
         try:
             is_new = self._dependencies.rental_store.open(
-                rental, credit_micro_usd, key=key, opened_count=opened_count
+                rental,
+                credit_micro_usd,
+                key=key,
+                opened_count=opened_count,
+                turn=Turn(job.epoch, job.seq),
             )
         except RentalContendedError:
             return Again(_CONTENDED_DELAY_SECONDS, dict(job.progress))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import override
 
 import pytest
 
+from rune.errors import LeaseLostError
 from rune.jobs.outcomes import Again, Next
 from rune.jobs.record import StepName
 from rune.rentals.provider import Account
 from rune.rentals.record import Rental
+from rune.rentals.store import Turn
 from rune.workflows.rental.rent import LONGEST_SEARCH, ORDER_FRESHNESS
 from tests.builders import JOB_ID
 from tests.memory_rental_store import MemoryRentalStore
@@ -45,8 +48,9 @@ class PausingStore(MemoryRentalStore):
         *,
         key: str | None = None,
         opened_count: int | None = None,
+        turn: Turn | None = None,
     ) -> bool:
-        is_opened = super().open(rental, credit_micro_usd, key=key, opened_count=opened_count)
+        is_opened = super().open(rental, credit_micro_usd, key=key, opened_count=opened_count, turn=turn)
         self.happens()
         return is_opened
 
@@ -62,6 +66,25 @@ def test_rent_orders_nothing_when_another_worker_has_taken_a_kept_machine_for_th
 
     assert world.run(JOB) == Again(0)
     assert (market.orders, world.attempts) == ([], ())
+
+
+@pytest.mark.parametrize(
+    ("turn", "order_count"),
+    [
+        (Turn(JOB.epoch, JOB.seq), 1),
+        (Turn(JOB.epoch + 1, JOB.seq), 0),
+        (Turn(JOB.epoch, JOB.seq + 1), 0),
+        (None, 0),
+    ],
+)
+def test_rent_orders_only_in_the_present_turn_of_its_job(turn: Turn | None, order_count: int) -> None:
+    world = a_world()
+    world.rental_store.turn_of = {JOB_ID: turn}.get
+
+    with nullcontext() if order_count else pytest.raises(LeaseLostError):
+        world.run(JOB)
+
+    assert (len(world.market.orders), len(world.attempts)) == (order_count, order_count)
 
 
 @pytest.mark.parametrize(("late_seconds", "order_count"), [(0, 1), (0.001, 0)])

@@ -16,6 +16,7 @@ from rune.jobs.outcomes import Failed, Next
 from rune.jobs.record import StepName
 from rune.rentals.provider import Order
 from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.store import Turn
 from tests.builders import JOB_ID, after
 from tests.rental_builders import (
     CONTRACT_ID,
@@ -160,8 +161,9 @@ def test_rent_orders_nothing_when_it_stood_still_after_the_intent() -> None:
         *,
         key: str | None = None,
         opened_count: int | None = None,
+        turn: Turn | None = None,
     ) -> bool:
-        is_new = opened(rental, credit_micro_usd, key=key, opened_count=opened_count)
+        is_new = opened(rental, credit_micro_usd, key=key, opened_count=opened_count, turn=turn)
         world.wait(10.001)
         return is_new
 
