@@ -180,7 +180,8 @@ NOT_OF_WORKERS = (write_into_the_archive, read_the_key_to_sign_with)
 PERMITTED: Mapping[str, tuple[Attempt, ...]] = {
     # The limiter looks up one row, and has a transaction look at it.
     "api": (read_rows_together, read_a_row, check_a_row, read_a_document, read_the_key_to_sign_with),
-    "worker-money": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
+    # Who rents has a transaction look at the job's row.
+    "worker-money": (read_rows_together, check_a_row, read_a_draft, read_a_document, read_the_providers_key),
     "worker-inference": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
     "janitor": (read_rows_together, read_a_document, read_the_providers_key),
     "trigger": (read_rows_together, read_a_document),
@@ -196,7 +197,7 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
         write_into_the_archive,
         read_the_providers_key,
     ),
-    "worker-money": (*EVERYBODY, read_a_row, check_a_row, take_a_step, *NOT_OF_WORKERS),
+    "worker-money": (*EVERYBODY, read_a_row, take_a_step, *NOT_OF_WORKERS),
     "worker-inference": (*EVERYBODY, read_a_row, check_a_row, *NOT_OF_WORKERS),
     "janitor": (
         *EVERYBODY,
