@@ -9,7 +9,7 @@ from typing import override
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.tasks import Task
 from rune.clock import to_epoch_ms
-from rune.errors import RuneError, StoreUnavailableError
+from rune.errors import RuneError, StoreRefusedError, StoreUnavailableError
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, Role, Stamps
 from rune.workflows.benchmark.dependencies import BenchmarkDependencies, MeasurePoint, RecordFiles
 from tests.builders import NOW, FakeClock
@@ -31,6 +31,14 @@ class MemoryRecords(RecordFiles):
             raise StoreUnavailableError("The bucket cannot be reached now.")
         self.files[key] = text
 
+    @override
+    def get(self, key: str) -> str:
+        if self.is_down:
+            raise StoreUnavailableError("The bucket cannot be reached now.")
+        if key not in self.files:
+            raise StoreRefusedError(f"There is no {key}.")
+        return self.files[key]
+
 
 @dataclass
 class ScriptedMeasure(MeasurePoint):
@@ -40,6 +48,11 @@ class ScriptedMeasure(MeasurePoint):
     ----------
     failing
         What every request fails with, by index of the point.
+    seconds_per_answer
+        How much later than it really did the last chunk of an answer comes.
+    longest_block, cuts_last
+        Most requests that are sent within the time of a run, and whether the last of them is cut off where others
+        are left.
     measured
         The points in order, each with its task and its time limit.
     """
@@ -51,6 +64,9 @@ class ScriptedMeasure(MeasurePoint):
     raises: Exception | None = None
     cuts_off: bool = False
     loop_lag_ms: float = 0.5
+    seconds_per_answer: float = 0
+    longest_block: int | None = None
+    cuts_last: bool = False
     measured: list[tuple[Point, Task, float]] = field(default_factory=list)
 
     @override
@@ -69,10 +85,20 @@ class ScriptedMeasure(MeasurePoint):
         chat = ChatRequest(task.model, (Message(Role.USER, task.prompts[0]),), time_limit_seconds)
         await server.chat(chat, lambda _: None)
         self.clock.advance(10)
-        count = len(task.prompts) * task.repetitions
+        left_count = task.request_count
+        count = left_count if self.longest_block is None else min(left_count, self.longest_block)
         on_progress(count, 3 * count)
         speed = min(point.concurrency, self.flat_from)
-        records = tuple(self._record(number, point, speed) for number in range(count))
+        records = tuple(
+            replace(
+                self._record(number, point, speed),
+                number=task.first_number + number,
+                prompt_index=task.order()[number],
+            )
+            for number in range(count)
+        )
+        if self.cuts_last and count < left_count:
+            records = (*records[:-1], replace(records[-1], status="cut_off", generation=None))
         error = self.failing.get(point.index)
         return MeasuredPoint(
             point,
@@ -82,6 +108,7 @@ class ScriptedMeasure(MeasurePoint):
             warmup_output_tokens=5 if task.warmup_count else 0,
             rtt_ms=1.5,
             loop_lag_p99_ms=self.loop_lag_ms,
+            unsent_count=left_count - count,
             first_errors={} if error is None else {error.code: error},
         )
 
@@ -94,7 +121,13 @@ class ScriptedMeasure(MeasurePoint):
             return replace(record, error_code=error.code)
         if self.cuts_off:
             return replace(record, status="cut_off")
-        return replace(record, status="completed", generation=shifted(self.generation, sent_ns))
+        generation = shifted(self.generation, sent_ns)
+        last_ns = generation.stamps.last_content_ns
+        if last_ns is not None:
+            last_ns += round(self.seconds_per_answer * SECOND)
+            stamps = replace(generation.stamps, last_content_ns=last_ns)
+            generation = replace(generation, stamps=stamps)
+        return replace(record, status="completed", generation=generation)
 
 
 def shifted(generation: Generation, by_ns: int) -> Generation:

@@ -132,6 +132,7 @@ _workloads = _merged(
         seed=st.integers(0, 2**31 - 1),
         goodput=st.none() | st.floats(1, 1000).map(lambda limit_ms: {"ttft_ms": limit_ms}),
         point_seconds=st.integers(10, 800),
+        max_blocks=st.integers(1, 3),
     ),
 )
 

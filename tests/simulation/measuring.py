@@ -53,6 +53,15 @@ class FaultyFiles(RecordFiles):
         if self._world.fault_at("after file", Fault.CRASH):
             raise Crash
 
+    @override
+    def get(self, key: str) -> str:
+        fault = self._world.fault_at("before reading", Fault.CRASH, Fault.OUTAGE)
+        if fault is Fault.CRASH:
+            raise Crash
+        if fault is Fault.OUTAGE:
+            raise StoreUnavailableError("Simulated outage.")
+        return self._world.files[key]
+
 
 class SimulatedMeasure(MeasurePoint):
     """Asks the simulated server, whose answers take their simulated time."""

@@ -24,6 +24,7 @@ ALLOWED: list[dict[str, object]] = [
     {"prompt_set": "synthetic", "input_tokens": 32_768, "output_tokens": 8192},
     {"temperature": 0, "seed": 2**31 - 1, "point_seconds": 800},
     {"goodput": {"tpot_ms": 0.001}, "point_seconds": 10},
+    {"max_blocks": 24},
     {"search": {"limits": {"ttft_ms": 500}}},
     {"search": {"limits": {"ttft_ms": 500}, "good_ratio": 0.99, "max_points": 12}, "sweep": True},
     {"search": {"limits": {"ttft_ms": 500}, "load": "request_rate", "first_request_rate": 100}},
@@ -73,6 +74,8 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"goodput": {}}, "at least one limit"),
     ({"goodput": {"ttft_ms": 0}}, "ttft_ms"),
     ({"concurency": [1]}, "concurency"),
+    ({"max_blocks": 0}, "max_blocks"),
+    ({"max_blocks": 25}, "max_blocks"),
     ({"search": {}}, "limits"),
     ({"search": {"limits": {}}}, "at least one limit"),
     ({"search": {"limits": {"ttft_ms": 5}, "good_ratio": 1}}, "good_ratio"),
@@ -123,6 +126,14 @@ def test_workload_knows_the_most_requests_under_way_at_each_point(
     fields: dict[str, object], levels: list[int]
 ) -> None:
     assert Workload.model_validate(fields).levels == levels
+
+
+def test_workload_of_several_runs_a_point_counts_what_each_of_them_may_ask() -> None:
+    workload = Workload.model_validate({"concurrency": [1, 4], "max_blocks": 3, "point_seconds": 100})
+
+    assert (workload.warmup_count, workload.longest_seconds) == (3 * (2 + 8), 600)
+    assert [workload.asked_again_at(level) for level in workload.levels] == [2, 8]
+    assert Workload().asked_again_at(8) == 0
 
 
 METHODS: list[tuple[dict[str, object], str, float]] = [

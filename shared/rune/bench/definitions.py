@@ -122,6 +122,10 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
             "whole duration."
         ),
         "errors": "Requests failed; latencies are those of the others, and may flatter a server that refuses.",
+        "blocks_lost": (
+            "The point was several runs, whose requests could not be read again: its numbers are those of the run "
+            "with the most answers."
+        ),
         "cut_short": (
             "The point ended, by its time or at 2,000,000 chunks, before its requests did: those under way are in "
             "no other number, and those to come were not sent."

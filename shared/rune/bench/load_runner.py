@@ -20,6 +20,8 @@ from rune.clock import SystemClock, to_epoch_ms
 from rune.errors import CostCapReachedError, RuneError, ServerOverloadedError
 from rune.llm.protocol import Generation, ModelServer, Stamps
 
+_NS_PER_SECOND = 1_000_000_000
+
 MAX_CHUNKS = 2_000_000
 """Of a point, which ends with them as with its time: 64 streams of 100 chunks a second for five minutes.
 
@@ -102,8 +104,10 @@ class LoadRunner:
         self._chunk_count = 0
         self._under_way = 0
         self._is_over = False
+        self._longest_ns = 0
         self._limit: asyncio.Timeout | None = None
         self._started_ns = 0
+        self._deadline = 0.0
         self.started_at_ms = 0
         self.first_errors: dict[str, RuneError] = {}
 
@@ -128,7 +132,7 @@ class LoadRunner:
             Any error that is no `RuneError` of a request.
         """
         count, point = len(self._order), self._point
-        self._breaker.deadline = deadline
+        self._breaker.deadline = self._deadline = deadline
         self._started_ns, self.started_at_ms = time.monotonic_ns(), to_epoch_ms(SystemClock().now())
         try:
             async with asyncio.timeout_at(deadline) as self._limit:
@@ -214,7 +218,7 @@ class LoadRunner:
 
         try:
             async with slots or nullcontext():
-                if not await self._wait_to_send() or self._is_over:
+                if not await self._wait_to_send() or self._is_over or self._is_for_the_next_block():
                     return
                 request = self._task.chat(self._prompt(number), self._request_timeout_seconds)
                 asked.sent_ns = asked.ready_ns = time.monotonic_ns()
@@ -250,6 +254,18 @@ class LoadRunner:
             await asyncio.sleep(0)
             return await self._breaker.wait()
 
+    def _is_for_the_next_block(self) -> bool:
+        """Return whether a request would probably be cut off, by the longest answer so far; then all that are left.
+
+        Not of an open load: its requests go on becoming due, whatever the server does.
+        """
+        if self._task.block is None or self._point.request_rate_per_s is not None:
+            return False
+        left_seconds = self._deadline - asyncio.get_running_loop().time()
+        self._is_over = self._longest_ns / _NS_PER_SECOND > left_seconds
+        self._end_if_over()
+        return self._is_over
+
     def _end(
         self,
         asked: _Asked,
@@ -265,6 +281,7 @@ class LoadRunner:
             stamps, began_ns = generation.stamps, sent_ns
             sent_ns = stamps.sent_ns if began_ns <= stamps.sent_ns <= ended_ns else sent_ns
             ended_ns = stamps.ended_ns if began_ns <= stamps.ended_ns <= ended_ns else ended_ns
+            self._longest_ns = max(self._longest_ns, ended_ns - sent_ns)
         self._outcomes.append(
             RequestOutcome(
                 asked.number,
@@ -294,12 +311,13 @@ class LoadRunner:
         self._on_progress(len(self._outcomes), self._chunk_count)
 
     def _prompt(self, number: int) -> str:
-        return self._task.numbered(self._task.prompts[self._order[number]], self._point.index, number)
+        prompt = self._task.prompts[self._order[number]]
+        return self._task.numbered(prompt, self._point.index, self._task.first_number + number)
 
     def _record(self, outcome: RequestOutcome, bytes_per_token: float | None) -> RequestRecord:
         prompt, started_ns = self._prompt(outcome.number), self._started_ns
         record = RequestRecord(
-            number=outcome.number,
+            number=self._task.first_number + outcome.number,
             prompt_index=self._order[outcome.number],
             due_ns=outcome.due_ns - started_ns,
             sent_ns=None if outcome.sent_ns is None else outcome.sent_ns - started_ns,

@@ -22,13 +22,14 @@ KEYS: Mapping[str, str] = MappingProxyType(
     {
         "run": "index of the run",
         "number": "of the request within its run, from 0, in the order in which requests became due",
+        "block": "index of the block in which it was asked; 0 for a run that was measured at once",
         "prompt_index": "which prompt was asked, from 0",
         "prompt_chars": "length of the prompt with its number",
         "status": "completed, failed or cut_off (broken off at the end of the point's time)",
         "error_code": "of a failed request, else null",
-        "due_ms": "when it was due, since the point began",
-        "sent_ms": "when it was sent, since the point began; null if never",
-        "ended_ms": "when it was over, since the point began",
+        "due_ms": "when it was due, since the point or its block began",
+        "sent_ms": "when it was sent, since the point or its block began; null if never",
+        "ended_ms": "when it was over, since the point or its block began",
         "score": "of the answer, 0 to 1; null where it was not judged",
         "is_buffered": "whether the answer came all at once",
         "is_truncated": "whether the server dropped a part of the prompt",
@@ -57,16 +58,19 @@ KEYS: Mapping[str, str] = MappingProxyType(
 """What stands in a line, in this order; times in milliseconds."""
 
 
-def record_lines(run_index: int, records: Sequence[RequestRecord]) -> str:
+def record_lines(run_index: int, records: Sequence[RequestRecord], block_index: int = 0) -> str:
     """Return the requests of a run as JSON lines, each ended by a newline; in ASCII, which holds any text."""
-    return "".join(json.dumps(_line(run_index, record), separators=(",", ":")) + "\n" for record in records)
+    return "".join(
+        json.dumps(_line(run_index, block_index, record), separators=(",", ":")) + "\n" for record in records
+    )
 
 
-def _line(run_index: int, record: RequestRecord) -> dict[str, object]:
+def _line(run_index: int, block_index: int, record: RequestRecord) -> dict[str, object]:
     line: dict[str, object] = dict.fromkeys(KEYS)
     line |= {
         "run": run_index,
         "number": record.number,
+        "block": block_index,
         "prompt_index": record.prompt_index,
         "prompt_chars": record.prompt_chars,
         "status": record.status,

@@ -13,6 +13,28 @@ _FIRST_WARMUP_NUMBER = 2**22
 _FIRST_SAMPLE_NUMBER = 2**23
 _NONCE_SEED_BITS = 62
 
+BLOCK_WARM_UP_TOKENS = 64
+"""Longest answer of a warm-up before a block: whole ones would take the time of what is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockShare:
+    """What one of several runs of a point asks.
+
+    Attributes
+    ----------
+    index
+        Of the run, from 0.
+    left
+        Which prompts are left to be asked, in order.
+    first_number
+        Of its requests: those of all runs have different ones.
+    """
+
+    index: int
+    left: tuple[int, ...]
+    first_number: int
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -39,6 +61,9 @@ class Task:
         Longest time of a request from its sending; None gives it all that its point has.
     expected
         What answers are judged by. Method `judge` is left to the step that asks the judge.
+    block
+        What one of several runs of the point asks; None where the point is one run. A block of a closed load sends
+        no request that would not end within its time: the next one does.
     nonce_seed
         Of the prompts' numbers. Drawn anew for each task and not from `seed`. Otherwise a second run of a workload
         on the same server, or a second try of a point, would find its prompts in the server's cache.
@@ -58,15 +83,23 @@ class Task:
     first_timeout_seconds: float | None = None
     request_timeout_seconds: float | None = None
     expected: Expectation | None = None
+    block: BlockShare | None = None
     nonce_seed: int = field(default_factory=lambda: secrets.randbits(_NONCE_SEED_BITS))
 
     @property
     def request_count(self) -> int:
-        """Measured requests of a point."""
-        return len(self.prompts) * self.repetitions
+        """Measured requests of a point, or of its block."""
+        return len(self.order())
+
+    @property
+    def first_number(self) -> int:
+        """Number of the first of them."""
+        return 0 if self.block is None else self.block.first_number
 
     def order(self) -> tuple[int, ...]:
         """Return which prompt each measured request asks."""
+        if self.block is not None:
+            return self.block.left
         return shuffled_order(len(self.prompts), self.repetitions, self.seed)
 
     def sample(self, text: str, point_index: int, number: int) -> str:
@@ -96,6 +129,14 @@ class Task:
             temperature=self.temperature,
             ignore_eos=self.ignore_eos,
         )
+
+    def warm_up_chat(self, prompt: str, longest_seconds: float) -> ChatRequest:
+        """Return a request that precedes measured ones."""
+        chat = self.chat(prompt, longest_seconds)
+        if self.block is None:
+            return chat
+        longest_tokens = min(chat.max_output_tokens or BLOCK_WARM_UP_TOKENS, BLOCK_WARM_UP_TOKENS)
+        return replace(chat, max_output_tokens=longest_tokens)
 
     def tiny_chat(self, prompt: str, longest_seconds: float) -> ChatRequest:
         """Return a request for one token, with the options that the measured ones have: others could load anew."""

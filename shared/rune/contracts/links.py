@@ -12,9 +12,11 @@ class RecordsLink(Document):
     """A file with one JSON document a line (docs/benchmarks.md)."""
 
     content: Literal["requests", "judgements"]
-    """The requests of one run, or what a judge model said of the answers of all runs."""
+    """The requests of one run, or of one of its blocks, or what a judge model said of the answers of all runs."""
     run: int | None
     """Index of the run in the report; null for judgements."""
+    block: int | None
+    """Index of the block of that run, 0 for a run that was measured at once; null for judgements."""
     url: str
     """Opens with GET and without a credential. Anyone with the address can read the file, so keep it secret."""
     expires_at: datetime
@@ -26,7 +28,7 @@ class RecordsLinks(Document):
 
     job_id: str
     records: list[RecordsLink]
-    """By run; empty for a benchmark that asked its question once."""
+    """By run and block; empty for a benchmark that asked its question once."""
 
 
 type LinkTargetName = Literal["job", "events", "report"]

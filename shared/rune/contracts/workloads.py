@@ -12,6 +12,9 @@ from rune.contracts.names import ModelName
 MAX_POINTS = 12
 """Points of a workload, each measured within one run of a function."""
 
+MAX_BLOCKS = 24
+"""Runs of a point, each within one run of a function."""
+
 MAX_REQUESTS = 10_000
 """Measured requests of a job, all points together."""
 
@@ -117,7 +120,10 @@ class Workload(Document):
     goodput: GoodputLimits | None = None
     """What a user would call good."""
     point_seconds: int = Field(300, ge=10, le=800)
-    """Longest time for one point; what is under way then is broken off and not counted."""
+    """Longest time for one run of a point; what is under way then is broken off and not counted."""
+    max_blocks: int = Field(1, ge=1, le=MAX_BLOCKS)
+    """Most runs (blocks) that a point may be, one after another, until all its requests have ended: for long
+    answers, of which few end within `point_seconds`."""
 
     @property
     def point_count(self) -> int:
@@ -127,7 +133,7 @@ class Workload(Document):
     @property
     def longest_seconds(self) -> int:
         """How long all points may take."""
-        return self.point_count * self.point_seconds
+        return self.point_count * self.max_blocks * self.point_seconds
 
     @property
     def limits(self) -> GoodputLimits | None:
@@ -172,10 +178,14 @@ class Workload(Document):
         return max(self.repetitions, -(-self.min_waves * level // prompt_count))
 
     def warmups_at(self, level: int) -> int:
-        """Return how many requests come before a point with so many requests under way."""
+        """Return how many requests come before each run of a point with so many requests under way."""
         if self.warmup_requests is not None:
             return self.warmup_requests
         return _WARMUPS_PER_SLOT * (1 if self.is_open else level)
+
+    def asked_again_at(self, level: int) -> int:
+        """Return how many requests of a point are asked again at most, since a run ended before they did."""
+        return (self.max_blocks - 1) * level
 
     def request_count(self, prompt_count: int, *, grows: bool) -> int:
         """Return how many requests are measured at most, all points together."""
@@ -185,7 +195,7 @@ class Workload(Document):
     @property
     def warmup_count(self) -> int:
         """How many requests come before points at most, all points together."""
-        return sum(map(self.warmups_at, self.levels))
+        return self.max_blocks * sum(map(self.warmups_at, self.levels))
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:

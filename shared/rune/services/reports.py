@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from itertools import groupby
+from typing import Protocol, Self
 
 from pydantic import Field
 
@@ -28,7 +29,9 @@ MOST_RECORD_BYTES = 12_000_000
 """Of single requests that are read for a page: about a second of the API's function, which has fifteen."""
 PARTS_OF_A_FILE = 4
 
-_RECORDS_KEY = re.compile(r"results/(?P<job_id>[^/]+)/records/(?:(?P<run>[0-9]{2})|judgements)-[0-9]+\.jsonl")
+_RECORDS_KEY = re.compile(
+    r"results/(?P<job_id>[^/]+)/records/(?:(?P<run>[0-9]{2})|judgements)-(?P<epoch>[0-9]+)\.jsonl"
+)
 
 
 class Links(Protocol):
@@ -106,37 +109,39 @@ class ReportService:
         return tuple(self._open(stored) for stored in self._jobs.find_many(caller, job_ids))
 
     def link_records(self, reported: Reported) -> list[RecordsLink]:
-        """Return where the records can be downloaded, by run."""
+        """Return where the records can be downloaded, by run and block."""
         expires_at = self._clock.now() + LINK_LIFETIME
-        # Digits come before letters, so the judgements are the last.
-        runs = {key: _run_of(key, reported.job.job_id) for key in sorted(reported.record_keys)}
+        files = _files_of(reported)
+        runs = [file.run for file in files]
         return [
             RecordsLink(
-                content="judgements" if run is None else "requests",
-                run=run,
-                url=self._links.link(key, LINK_LIFETIME),
+                content="judgements" if file.run is None else "requests",
+                run=file.run,
+                block=None if file.run is None else runs[:at].count(file.run),
+                url=self._links.link(file.key, LINK_LIFETIME),
                 expires_at=expires_at,
             )
-            for key, run in runs.items()
+            for at, file in enumerate(files)
         ]
 
     def read_records(self, reported: Reported, most_bytes: int = MOST_RECORD_BYTES) -> dict[int, Lines]:
-        """Return single requests by run, as lines of its file; a run whose file cannot be read now is left out.
+        """Return single requests by run, as lines of its files; a run of which one cannot be read now is left out.
 
         Parameters
         ----------
         most_bytes
             Of all files together. Of one that has more than its share, parts are read, spread evenly over it.
         """
-        runs = {key: _run_of(key, reported.job.job_id) for key in sorted(reported.record_keys)}
-        of_runs = {run: key for key, run in runs.items() if run is not None}
+        files = [file for file in _files_of(reported) if file.run is not None]
         found: dict[int, Lines] = {}
-        for run, key in of_runs.items():
+        for run, of_run in groupby(files, key=lambda file: file.run):
             try:
-                found[run] = self._read_lines(key, most_bytes // len(of_runs))
+                blocks = [self._read_lines(file.key, most_bytes // len(files)) for file in of_run]
             except StoreUnavailableError:
                 # Its cause is logged where it was raised. The report is there, and says more than an error would.
                 continue
+            lines = tuple(line for block in blocks for line in block.texts)
+            found[run or 0] = Lines(lines, is_whole=all(block.is_whole for block in blocks))
         return found
 
     def _read_lines(self, key: str, most_bytes: int) -> Lines:
@@ -188,12 +193,30 @@ class _Stored(Document):
     report: BenchmarkReport | None = None
 
 
-def _run_of(key: str, job_id: str) -> int | None:
-    """Return the run whose records an object holds, None for judgements; raises ValueError for any other object.
+@dataclass(frozen=True, slots=True)
+class _File:
+    """An object with records of a run, or of a block of it, or with judgements (`run` is None)."""
 
-    Workers write the keys. Another job's key would be a fault of RUNE, and must not become a link to its data.
-    """
-    match = _RECORDS_KEY.fullmatch(key)
-    if match is None or match["job_id"] != job_id:
-        raise ValueError(f"{key!r} is no object with records of job {job_id!r}.")
-    return None if match["run"] is None else int(match["run"])
+    key: str
+    run: int | None
+    epoch: int
+
+    @classmethod
+    def of(cls, key: str, job_id: str) -> Self:
+        """Return what a key says; raises ValueError for any other object.
+
+        Workers write the keys. Another job's key would be a fault of RUNE, and must not become a link to its data.
+        """
+        match = _RECORDS_KEY.fullmatch(key)
+        if match is None or match["job_id"] != job_id:
+            raise ValueError(f"{key!r} is no object with records of job {job_id!r}.")
+        return cls(key, None if match["run"] is None else int(match["run"]), int(match["epoch"]))
+
+    def order(self) -> tuple[bool, int, int]:
+        """Return its place: by run, by block as later blocks have later epochs, the judgements last."""
+        return self.run is None, self.run or 0, self.epoch
+
+
+def _files_of(reported: Reported) -> list[_File]:
+    """Return a benchmark's files of records in order."""
+    return sorted((_File.of(key, reported.job.job_id) for key in reported.record_keys), key=_File.order)

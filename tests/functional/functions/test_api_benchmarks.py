@@ -254,6 +254,22 @@ def test_judgements_are_linked_after_the_runs(api: ModuleType, cloud: Cloud) -> 
     ]
 
 
+def test_records_of_blocks_are_linked_in_the_order_in_which_they_were_measured(
+    api: ModuleType, cloud: Cloud
+) -> None:
+    keys = [f"results/{JOB_ID}/records/{name}.jsonl" for name in ("00-9", "00-10", "00-101", "01-102")]
+    put_benchmark(cloud, record_keys=[f"results/{JOB_ID}/records/judgements-200.jsonl", *keys[::-1]])
+
+    links = get(api, RECORDS).document["records"]
+
+    told = [(link["run"], link["block"], link["url"].partition("?")[0]) for link in links[:-1]]
+    blocks = [(0, 0), (0, 1), (0, 2), (1, 0)]
+    assert told == [
+        (run, block, f"{BUCKET_URL}/{key}") for (run, block), key in zip(blocks, keys, strict=True)
+    ]
+    assert (links[-1]["run"], links[-1]["block"]) == (None, None)
+
+
 def test_benchmark_without_records_has_no_links(api: ModuleType, cloud: Cloud) -> None:
     put_benchmark(cloud)
 

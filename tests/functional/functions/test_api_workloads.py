@@ -50,6 +50,7 @@ def test_workload_is_stored_with_its_defaults_in_four_calls(api: ModuleType, clo
             "prefix_cache": "busted",
             "seed": 0,
             "point_seconds": 300,
+            "max_blocks": 1,
         },
     }
 

@@ -19,11 +19,12 @@ def test_a_completed_request_is_a_line_with_all_its_evidence() -> None:
         timings=ServerTimings(load_ms=1.23456, prompt_eval_ms=20, eval_ms=30),
     )
 
-    lines = record_lines(2, [replace(record, score=0.5, is_buffered=True)])
+    lines = record_lines(2, [replace(record, score=0.5, is_buffered=True)], 1)
 
     assert json.loads(lines) == {
         "run": 2,
         "number": 3,
+        "block": 1,
         "prompt_index": 0,
         "prompt_chars": 200,
         "status": "completed",
@@ -82,6 +83,7 @@ def test_a_failure_says_why_and_has_no_answer() -> None:
     assert {name: value for name, value in line.items() if value is not None} == {
         "run": 0,
         "number": 1,
+        "block": 0,
         "prompt_index": 0,
         "prompt_chars": 200,
         "status": "failed",

@@ -179,9 +179,11 @@ def _part_of_work(request: BenchmarkRequest) -> _Part:
     turns = []
     for level in workload.levels:
         repetitions = workload.repetitions_at(level, prompt_count, grows=request.grows)
-        count = prompt_count * repetitions + workload.warmups_at(level)
-        # A point whose prompts seem to be cut sends a part of one again, for one token.
-        turns.append([_Calls(count, prompt_tokens, answer_tokens), _Calls(1, prompt_tokens, 1)])
+        warmup_count = workload.max_blocks * workload.warmups_at(level)
+        count = prompt_count * repetitions + workload.asked_again_at(level) + warmup_count
+        # A run whose prompts seem to be cut sends a part of one again, for one token.
+        samples = _Calls(workload.max_blocks, prompt_tokens, 1)
+        turns.append([_Calls(count, prompt_tokens, answer_tokens), samples])
     first = _Calls(1 + workload.warmups_at(workload.levels[0]), prompt_tokens, answer_tokens)
     return _Part(
         request.model,

@@ -21,6 +21,10 @@ class RecordFiles(Protocol):
         """Store the text under the key; the same key again overwrites."""
         ...
 
+    def get(self, key: str) -> str:
+        """Return the text that was stored under the key."""
+        ...
+
 
 class MeasurePoint(Protocol):
     """Measures one point; see `rune.bench.driver.measure_point`."""

@@ -1,4 +1,4 @@
-"""The step `measure`: one point of a workload a turn, until there is none left, or no time.
+"""The step `measure`: one point of a workload a turn, or a block of it, until there is none left, or no time.
 
 A benchmark without a workload is the measurement of one request (`BenchmarkRequest.measured`). What differs is only
 what its caller may ask of it: the question as it is, and a limit on the time of its answer.
@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from rune.bench.block_files import read_block, write_block
 from rune.bench.driver import learn_tokens_per_word
 from rune.bench.prompts import NONCE_BYTES, make_prompts
-from rune.bench.records import Point
+from rune.bench.records import MeasuredPoint, Point
 from rune.bench.records_file import record_lines
 from rune.bench.reports import make_report
-from rune.bench.runs import fold_run
+from rune.bench.runs import fold_blocks, fold_run
 from rune.bench.sweeps import next_point
-from rune.bench.tasks import Task
+from rune.bench.tasks import BlockShare, Task
 from rune.bench.token_bounds import most_synthetic_tokens, most_tokens
 from rune.contracts import BenchmarkBookkeeping, BenchmarkRequest, RunReport, Workload, read_stored
 from rune.contracts.benchmarks import EndedBy
@@ -30,7 +31,9 @@ from rune.errors import (
     ServerAccessError,
     ServerTimeoutError,
     ServerUnreachableError,
+    StoreUnavailableError,
     StreamFailedError,
+    UnreadableRowError,
 )
 from rune.jobs.lifecycle import MAX_ATTEMPTS
 from rune.jobs.outcomes import Again, Failed, Note, Outcome
@@ -45,7 +48,7 @@ from rune.workflows.benchmark.dependencies import BenchmarkDependencies
 from rune.workflows.benchmark.finish import conclude
 from rune.workflows.benchmark.result import make_result
 from rune.workflows.benchmark.server_snapshot import ServerSnapshot, take_snapshot
-from rune.workflows.benchmark.state import MeasuringState
+from rune.workflows.benchmark.state import MeasuringState, OpenPoint, left_after
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backend, Backends
 from rune.workflows.token_meter import MeteredServer, tokens_usd
 
@@ -72,6 +75,11 @@ _GIVEN_UP = _End("errors", ("point_given_up",))
 _OUT_OF_MONEY = _End("cost_cap", ("cost_cap_reached",))
 
 
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """All blocks of the open point are measured: its report is made next."""
+
+
 class MeasureStep:
     """The step `measure`."""
 
@@ -80,7 +88,7 @@ class MeasureStep:
         self._dependencies = dependencies
 
     async def measure(self, context: StepContext) -> Outcome:
-        """Measure the next point, or make the result of those that there are."""
+        """Measure the next point or block, fold a point's blocks, or make the result of what there is."""
         request = read_stored(BenchmarkRequest, context.request_json)
         workload, state = request.measured, _state_of(context)
         decided = _decide(context, workload, state)
@@ -88,7 +96,7 @@ class MeasureStep:
             try:
                 return await self._measure_point(context, request, workload, state, decided)
             except CostCapReachedError:
-                if state is None or not state.runs:
+                if state is None or not state.has_answers:
                     raise
                 decided = _OUT_OF_MONEY
             except (ModelServerError, AddressError, InvalidRequestError) as error:
@@ -100,6 +108,16 @@ class MeasureStep:
                 decided = _GIVEN_UP
         if state is None:
             return replace(out_of_time(context.job), retryable=False)
+        if state.open_point is not None:
+            # What its blocks have is in the result, for whatever reason no other block follows.
+            state = self._with_folded(context, request, state, state.open_point)
+        if isinstance(decided, _Fold):
+            return Again(
+                0,
+                {"point": len(state.runs), "points": workload.point_count},
+                state_json=state.model_dump_json(),
+                notes=(Note("benchmark.point", _labels(state.runs[-1])),),
+            )
         return await self._finish(context, request, state, decided)
 
     async def _measure_point(
@@ -116,7 +134,11 @@ class MeasureStep:
         async with self._backends.using(backend, context) as server:
             if state is None:
                 state = await self._begin(context, request, server, point=point, backend=backend)
-            task = _task(context, request, point, state.tokens_per_word, ignores_eos=state.ignores_eos)
+            task = _with_block(
+                _task(context, request, point, state.tokens_per_word, ignores_eos=state.ignores_eos),
+                workload,
+                state.open_point,
+            )
             asked = _announced(server, workload, task) if isinstance(server, MeteredServer) else server
             began_seconds = clock.monotonic_seconds()
             # A server that took long to describe itself has used up some of the turn.
@@ -133,7 +155,7 @@ class MeasureStep:
         if ServerAccessError.code in run.errors_by_class:
             # The next point, or the next try of this one, has the key that is there now.
             self._backends.reread_key(context.job)
-        if not state.runs and not run.completed:
+        if not state.has_answers and not run.completed:
             if _is_out_of_money(context):
                 raise CostCapReachedError
             if context.job.is_capped and self._dependencies.clock.now() >= context.job.ends_at - _ALMOST:
@@ -143,16 +165,68 @@ class MeasureStep:
         if request.workload is not None:
             # Before the commit that names it. The file of a worker that is lost between the two is never read.
             key = f"results/{context.job.job_id}/records/{point.index:02d}-{context.job.epoch}.jsonl"
-            self._dependencies.records.put(key, record_lines(point.index, measured.records))
+            lines = record_lines(point.index, measured.records, task.block.index if task.block else 0)
+            self._dependencies.records.put(key, lines)
         is_judged_later = request.expected is not None and request.expected.judge is not None
-        state = state.with_point(workload, run, measured, key, took_ms, keeps_answers=is_judged_later)
+        state = state.with_measured(workload, run, measured, key, took_ms, keeps_answers=is_judged_later)
         state = state.model_copy(update={"is_out_of_money": _is_out_of_money(context)})
-        return Again(
-            0,
-            {"point": len(state.runs), "points": workload.point_count},
-            state_json=state.model_dump_json(),
-            notes=(Note("benchmark.point", _labels(run), duration_ms=took_ms),),
+        return self._end_turn(
+            context, workload, state, task=task, run=run, measured=measured, took_ms=took_ms
         )
+
+    def _end_turn(
+        self,
+        context: StepContext,
+        workload: Workload,
+        state: MeasuringState,
+        *,
+        task: Task,
+        run: RunReport,
+        measured: MeasuredPoint,
+        took_ms: int,
+    ) -> Outcome:
+        """Return the outcome of a measured point, or of one of its blocks."""
+        point, block_index = measured.point, task.block.index if task.block else 0
+        if block_index == 0 and (task.block is None or not left_after(task, measured)):
+            state, note = state.with_run(run), Note("benchmark.point", _labels(run), duration_ms=took_ms)
+            progress = {"point": len(state.runs), "points": workload.point_count}
+        else:
+            key = f"results/{context.job.job_id}/blocks/{point.index:02d}-{context.job.epoch}.json"
+            self._dependencies.records.put(key, write_block(measured))
+            before = state.open_point or OpenPoint(
+                index=point.index,
+                concurrency=point.concurrency,
+                request_rate_per_s=point.request_rate_per_s,
+            )
+            after = before.with_block(workload, task, run, measured, key)
+            state = state.model_copy(update={"open_point": after})
+            labels = {"block": str(block_index), **_labels(run)}
+            note = Note("benchmark.block", labels, duration_ms=took_ms)
+            progress = {
+                "point": len(state.runs),
+                "points": workload.point_count,
+                "block": len(after.runs),
+                "blocks": workload.max_blocks,
+            }
+        return Again(0, progress, state_json=state.model_dump_json(), notes=(note,))
+
+    def _with_folded(
+        self, context: StepContext, request: BenchmarkRequest, state: MeasuringState, point: OpenPoint
+    ) -> MeasuringState:
+        """Return the state with the open point's report, which is made anew of all its blocks' requests.
+
+        Where their files cannot be read, and no other try is left, the block with the most answers stands for the
+        point.
+        """
+        try:
+            blocks = [read_block(self._dependencies.records.get(key)) for key in point.keys]
+        except (StoreUnavailableError, UnreadableRowError) as error:
+            is_outage = isinstance(error, StoreUnavailableError) and error.retryable
+            if is_outage and not _is_last_try(context.job):
+                raise
+            run = point.fullest
+            return state.with_run(run.model_copy(update={"warnings": [*run.warnings, "blocks_lost"]}))
+        return state.with_run(fold_blocks(blocks, request.measured.limits, request.expected))
 
     async def _begin(
         self,
@@ -278,10 +352,12 @@ def _state_of(context: StepContext) -> MeasuringState | None:
     return state if state.rental_id == context.job.rental_id else None
 
 
-def _decide(context: StepContext, workload: Workload, state: MeasuringState | None) -> Point | _End:
-    """Return the point to measure now, or why there is none."""
+def _decide(context: StepContext, workload: Workload, state: MeasuringState | None) -> Point | _Fold | _End:
+    """Return the point to measure now, or of which to measure a block, or why there is none."""
     if state is not None and state.is_out_of_money:
         return _OUT_OF_MONEY
+    if state is not None and state.open_point is not None:
+        return _decide_of_blocks(context, state.open_point)
     following = next_point(workload, state.runs if state else ())
     if isinstance(following, str):
         return _time_end(context) if following == "time_over" else _End(following)
@@ -291,6 +367,14 @@ def _decide(context: StepContext, workload: Workload, state: MeasuringState | No
         # This point ends every worker. The points before it must not be lost with it.
         return _GIVEN_UP
     return following
+
+
+def _decide_of_blocks(context: StepContext, point: OpenPoint) -> Point | _Fold | _End:
+    if point.is_complete:
+        return _Fold()
+    if _time_left_seconds(context) < max(LEAST_POINT_SECONDS, point.longest_answer_seconds):
+        return _time_end(context)
+    return _GIVEN_UP if _is_last_try(context.job) else point.point
 
 
 def _is_out_of_money(context: StepContext) -> bool:
@@ -358,13 +442,24 @@ def _task(
     )
 
 
+def _with_block(task: Task, workload: Workload, point: OpenPoint | None) -> Task:
+    """Return the task of a point's next block, where it may be several runs."""
+    if workload.max_blocks == 1:
+        return task
+    if point is None:
+        return replace(task, block=BlockShare(0, task.order(), 0))
+    return replace(task, block=BlockShare(len(point.runs), point.left, point.next_number))
+
+
 def _shower(context: StepContext, workload: Workload, task: Task, point: Point) -> Callable[[int, int], None]:
     """Return what shows how far a point is."""
     shown = {
         "point": point.index + 1,
         "points": workload.point_count,
-        "requests_total": len(task.prompts) * task.repetitions,
+        "requests_total": task.request_count,
     }
+    if task.block is not None:
+        shown |= {"block": task.block.index + 1, "blocks": workload.max_blocks}
 
     def show(request_count: int, chunk_count: int) -> None:
         context.progress.update(shown, requests=request_count, chunks=chunk_count)

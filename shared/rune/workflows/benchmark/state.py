@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from rune.bench.headline import output_rate
+from rune.bench.load_runner import MAX_CHUNKS
 from rune.bench.measurements import measurements_of
-from rune.bench.records import MeasuredPoint, RequestRecord
+from rune.bench.records import MeasuredPoint, Point, RequestRecord
+from rune.bench.tasks import Task
 from rune.contracts import Document, Measurements, RunReport, StoredBenchmarkResult, Workload
 from rune.contracts.workloads import MAX_JUDGED_BY_MODEL
 from rune.llm.protocol import Generation
@@ -40,6 +42,66 @@ class AnswerToJudge(Document):
     """The judge's reply, or the beginning of it."""
 
 
+class OpenPoint(Document):
+    """A point of which some runs (blocks) are measured, and which is not reported yet."""
+
+    index: int
+    concurrency: int
+    request_rate_per_s: float | None
+    keys: tuple[str, ...] = ()
+    """Names of the files with the blocks' measurements (`rune.bench.block_files`)."""
+    runs: tuple[RunReport, ...] = ()
+    """Each block by itself, as if it were the whole point."""
+    left: tuple[int, ...] = ()
+    """Which prompts are left to be asked, in order."""
+    next_number: int = 0
+    chunk_count: int = 0
+    """Of all blocks."""
+    is_complete: bool = False
+    """Whether no other block follows."""
+
+    @property
+    def point(self) -> Point:
+        """Where it is on the workload."""
+        return Point(self.index, self.concurrency, self.request_rate_per_s)
+
+    @property
+    def longest_answer_seconds(self) -> float:
+        """Of the answers so far; 0 where there is none."""
+        return max((run.e2el_ms.max for run in self.runs if run.e2el_ms is not None), default=0.0) / 1000
+
+    @property
+    def fullest(self) -> RunReport:
+        """The block with the most answers, the first of equals."""
+        return max(self.runs, key=lambda run: run.completed)
+
+    def with_block(
+        self, workload: Workload, task: Task, run: RunReport, measured: MeasuredPoint, key: str
+    ) -> "OpenPoint":
+        """Return the point after another block; `key` names the file with its measurement.
+
+        It is complete when nothing is left to be asked, or all of its blocks are used, when the server has answered
+        half of the block's requests or fewer, and when another block could bring more chunks than memory holds.
+        """
+        runs, left = (*self.runs, run), left_after(task, measured)
+        chunk_count = count_chunks(measured)
+        whole_count = self.chunk_count + chunk_count
+        return self.model_copy(
+            update={
+                "keys": (*self.keys, key),
+                "runs": runs,
+                "left": left,
+                "next_number": max((record.number for record in measured.records), default=-1) + 1,
+                "chunk_count": whole_count,
+                "is_complete": not left
+                or len(runs) >= workload.max_blocks
+                or not run.completed
+                or 2 * run.failed > run.num_prompts
+                or whole_count + chunk_count > MAX_CHUNKS,
+            }
+        )
+
+
 class MeasuringState(Document):
     """A measurement after some of its points.
 
@@ -66,8 +128,15 @@ class MeasuringState(Document):
     answers: tuple[AnswerToJudge, ...] = ()
     is_out_of_money: bool = False
     """Whether the job's cap refused a request of the last point."""
+    open_point: OpenPoint | None = None
+    """The point that is being measured in several runs."""
 
-    def with_point(
+    @property
+    def has_answers(self) -> bool:
+        """Whether anything is measured that can be reported."""
+        return bool(self.runs) or self.open_point is not None
+
+    def with_measured(
         self,
         workload: Workload,
         run: RunReport,
@@ -77,12 +146,19 @@ class MeasuringState(Document):
         *,
         keeps_answers: bool,
     ) -> "MeasuringState":
-        """Return the state after another point; `key` names the file with its requests, if there is one."""
+        """Return the state after another run of a point, with all of it but its report.
+
+        Parameters
+        ----------
+        run
+            Its report by itself.
+        key
+            Names the file with its requests, if there is one.
+        """
         completed = completed_of(measured)
         generations = [generation for _, generation in completed]
         return self.model_copy(
             update={
-                "runs": (*self.runs, run),
                 "record_keys": self.record_keys if key is None else (*self.record_keys, key),
                 "representative": _better(self.representative, workload, run, generations),
                 "tokens": self.tokens.plus(generations),
@@ -91,6 +167,10 @@ class MeasuringState(Document):
                 "answers": _grown(self.answers, run, completed) if keeps_answers else (),
             }
         )
+
+    def with_run(self, run: RunReport) -> "MeasuringState":
+        """Return the state after another point, whose requests are in it already."""
+        return self.model_copy(update={"runs": (*self.runs, run), "open_point": None})
 
 
 class JudgingState(Document):
@@ -109,6 +189,19 @@ class JudgingState(Document):
 def completed_of(measured: MeasuredPoint) -> list[tuple[RequestRecord, Generation]]:
     """Return the completed requests with their answers, by number."""
     return [(each, each.generation) for each in measured.records if each.generation is not None]
+
+
+def left_after(task: Task, measured: MeasuredPoint) -> tuple[int, ...]:
+    """Return which prompts are left to be asked, in order: those that were not sent, or were cut off."""
+    ended = {record.number for record in measured.records if record.status != "cut_off"}
+    numbered = enumerate(task.order(), start=task.first_number)
+    return tuple(prompt_index for number, prompt_index in numbered if number not in ended)
+
+
+def count_chunks(measured: MeasuredPoint) -> int:
+    """Return how many chunks a measurement holds in memory."""
+    answers = (len(each.generation.chunk_arrivals_ns) for each in measured.records if each.generation)
+    return sum(answers) + sum(len(each.partial_arrivals_ns) for each in measured.records)
 
 
 def answer_of(run_index: int, record: RequestRecord, generation: Generation) -> AnswerToJudge:

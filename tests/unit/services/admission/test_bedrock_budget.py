@@ -189,6 +189,22 @@ def test_workload_may_cost_each_point_once_and_the_dearest_once_more() -> None:
     )
 
 
+def test_blocks_may_cost_warm_ups_and_what_they_ask_again() -> None:
+    """Three runs of a point with two slots: what two of them cut off is asked again."""
+    workload = {
+        "repetitions": 30,
+        "concurrency": [2],
+        "output_tokens": 100,
+        "warmup_requests": 1,
+        "max_blocks": 3,
+    }
+    each, cut = PRICE.cost_micro_usd(20 + FRAME, 100), PRICE.cost_micro_usd(20 + FRAME, 1)
+
+    asked = money({**ON_BEDROCK, "workload": workload})
+
+    assert asked == TokenMoney(WARM_UP_COST + 2 * ((30 + 3 + 4) * each + 3 * cut), WARM_UP_COST + 2 * each)
+
+
 def test_judge_on_bedrock_has_the_price_of_its_own_model() -> None:
     prices = {
         "judge": {"input_usd_per_million_tokens": 0, "output_usd_per_million_tokens": 1},

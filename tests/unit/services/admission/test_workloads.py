@@ -106,6 +106,7 @@ def test_workload_is_kept_with_its_defaults() -> None:
         "prefix_cache": "busted",
         "seed": 0,
         "point_seconds": 300,
+        "max_blocks": 1,
     }
 
 

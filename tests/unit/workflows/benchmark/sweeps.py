@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rune.contracts import BenchmarkReport, StoredBenchmarkResult
@@ -37,6 +37,8 @@ class Bench:
     outcomes: list[Outcome] = field(default_factory=list)
     tenants: TenantSource = field(default_factory=FixedTenants)
 
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+
     def __post_init__(self) -> None:
         self.measure = ScriptedMeasure(self.clock)
         self.progress: dict[str, int] = {}
@@ -55,7 +57,7 @@ class Bench:
         async def run() -> Outcome:
             return await steps[self.step](context)
 
-        return asyncio.run(run())
+        return asyncio.run(run(), loop_factory=self.loop_factory)
 
     def commit(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
@@ -64,9 +66,9 @@ class Bench:
         if isinstance(outcome, Next):
             self.step = outcome.step
 
-    def run(self, request: Mapping[str, object], turns: int = 30) -> Outcome:
+    def run(self, request: Mapping[str, object], turns: int = 30, first_epoch: int = 1) -> Outcome:
         """Take turns until the job is done, or so many; return the last one's outcome."""
-        for epoch in range(1, turns + 1):
+        for epoch in range(first_epoch, first_epoch + turns):
             outcome = self.turn(request, epoch=epoch)
             self.commit(outcome)
             if not isinstance(outcome, Again | Next):
