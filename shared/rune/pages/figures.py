@@ -139,11 +139,23 @@ def draw_scatter(figure: Figure, places: Sequence[Place], x_title: str, y_title:
 
 
 def draw_over_load(
-    figure: Figure, loads: Sequence[str], series: Sequence[Series], x_title: str, y_title: str
+    figure: Figure,
+    loads: Sequence[str],
+    series: Sequence[Series],
+    x_title: str,
+    y_title: str,
+    *,
+    rule: float | None = None,
 ) -> Element:
-    """Return values over loads that stand side by side in their order, each with its spread."""
+    """Return values over loads that stand side by side in their order, each with its spread.
+
+    Parameters
+    ----------
+    rule
+        A value at which a dashed line is drawn.
+    """
     known = [spread for each in series for spread in each.spreads if spread is not None]
-    ends = [end for spread in known for end in _ends(spread)]
+    ends = [end for spread in known for end in _ends(spread)] + ([] if rule is None else [rule])
     # A lower end of 0 or below, as mean - std may have, has no logarithm, but it is no reason against one.
     may_be_log = all(spread.value > 0 for spread in known)
     y = make_scale(
@@ -155,6 +167,8 @@ def draw_over_load(
     step_px = (WIDTH_PX - LEFT_PX - RIGHT_PX) / len(loads)
     centres = [LEFT_PX + step_px * (index + 0.5) for index in range(len(loads))]
     parts = [*_grid(y, _axis_title(y_title, y)), *_categories(loads, centres, step_px, x_title)]
+    if rule is not None:
+        parts.append(_line("rule", LEFT_PX, y.at(rule), WIDTH_PX - RIGHT_PX, y.at(rule)))
     for index, each in enumerate(series):
         # Beside each other, so that their spreads do not lie on top of each other.
         shift_px = (index - (len(series) - 1) / 2) * min(9.0, step_px * 0.7 / len(series))

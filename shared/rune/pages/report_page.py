@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element  # made here, nothing is parsed
 from rune.bench.headline import output_rate
 from rune.bench.showing import describe_load
 from rune.contracts import BenchmarkReport, Distribution, RunReport
+from rune.contracts.benchmarks import CapacityReport
 from rune.contracts.receipts import ReceiptLine
 from rune.pages import doubts
 from rune.pages.dots import DotSample, thinned
@@ -38,6 +39,11 @@ _ENDED_BY: Mapping[str, str] = {
     "errors": "The workload ended early: too many requests failed.",
     "time_over": "The workload ended early: its time was over.",
     "cost_cap": "The workload ended early: its money was over.",
+    "capacity_found": "The search found the highest load within the limits.",
+    "limits_never_reached": "The search ended: the largest load is within the limits.",
+    "none_within_limits": "The search ended: the smallest load is not within the limits.",
+    "search_undecided": "The search ended: a load at the border is not sure.",
+    "points_over": "The search ended: all its points were used.",
 }
 
 _PHASES = {
@@ -114,7 +120,7 @@ def to_page(page: ReportPage) -> str:
     ]
     if warnings:
         body.append(section("What makes numbers doubtful", doubts.explanations(warnings)))
-    if drawn := [*_price_figure(report), *_figures_over_load(report)]:
+    if drawn := [*_price_figure(report), *_capacity_figure(report), *_figures_over_load(report)]:
         body.append(section("Load", figures(drawn)))
     body.append(section("Every request", *_over_time(page)))
     body.append(section("Time and money", *_time_and_money(page)))
@@ -142,9 +148,20 @@ def verdict(report: BenchmarkReport) -> str:
         parts.append(f"{usd(price)} per million output tokens")
     if best.good_ratio is not None:
         parts.append(f"{ratio(best.good_ratio)} of the requests within the limits")
-    sentence = f"{', '.join(parts)}."
+    sentence = f"{', '.join(parts)}.{_capacity_in_a_sentence(report.capacity)}"
     doubtful = [shortened(each, MAX_CODE_CHARS) for each in dict.fromkeys([*report.warnings, *best.warnings])]
     return f"{sentence} Read with care: {', '.join(doubtful)}." if doubtful else sentence
+
+
+def _capacity_in_a_sentence(capacity: CapacityReport | None) -> str:
+    if capacity is None:
+        return ""
+    unit = "requests at a time" if capacity.load == "concurrency" else "requests per second"
+    if capacity.highest is None:
+        return " No load was within the limits."
+    sure = [f"{capacity.surely_within:g} surely is"] if capacity.surely_within is not None else []
+    sure += [f"{capacity.surely_beyond:g} surely is not"] if capacity.surely_beyond is not None else []
+    return f" {capacity.highest:g} {unit} are within the limits{f' ({", ".join(sure)})' if sure else ''}."
 
 
 def _load_in_a_sentence(run: RunReport) -> str:
@@ -166,6 +183,13 @@ def _best(report: BenchmarkReport) -> RunReport | None:
 def _rate(run: RunReport) -> float | None:
     """Return the throughput; a point at which nothing came has none, whatever its duration."""
     return output_rate(run) or None
+
+
+def _by_load(runs: Sequence[RunReport]) -> list[RunReport]:
+    """Return runs by rising load: a search measures them in another order, and some loads again."""
+    return sorted(
+        runs, key=lambda run: (run.load, run.request_rate_per_s or 0.0, run.max_concurrency, run.index)
+    )
 
 
 def _price(run: RunReport) -> float | None:
@@ -193,7 +217,7 @@ def _facts(report: BenchmarkReport) -> Element:
         ("Machine", [name(machine)]),
         ("Workload", [name(f"{dataset.name}, {_counted(dataset.prompt_count, 'prompt')}{lengths}")]),
         ("Measured", [f"{report.started_at:%d %B %Y, %H:%M} UTC, from ", name(region)]),
-        ("End", [_ENDED_BY[report.ended_by], *doubts.at(report.warnings, "end")]),
+        ("End", [_ENDED_BY.get(report.ended_by, report.ended_by), *doubts.at(report.warnings, "end")]),
     )
 
 
@@ -238,7 +262,7 @@ def _points(report: BenchmarkReport) -> Element:
         ),
     )
     rows = []
-    for run in report.runs:
+    for run in _by_load(report.runs):
         cells = [*_measured_cells(run)]
         cells += [element("td", None, known(ratio(run.good_ratio)))] if has_goodput else []
         cells += [_quality_cell(run, report.warnings)] if has_quality else []
@@ -390,7 +414,7 @@ def _missing(runs: Sequence[RunReport], shown: Sequence[RunReport]) -> str:
 
 def _figures_over_load(report: BenchmarkReport) -> Iterator[Element]:
     for kind, x_title in (("closed", "requests at a time"), ("open", "requests arriving per second")):
-        runs = [run for run in report.runs if run.load == kind]
+        runs = [run for run in _by_load(report.runs) if run.load == kind]
         if not runs:
             continue
         rates = [_throughput_spread(run) for run in runs]
@@ -474,6 +498,49 @@ def _latency_row(run: RunReport, values: Distribution | None) -> Sequence[Child]
         return (describe_load(run), *[NOT_MEASURED] * 4)
     every = (values.min, values.median, values.p95, values.max)
     return (describe_load(run), *(milliseconds(each) for each in every))
+
+
+def _capacity_figure(report: BenchmarkReport) -> Iterator[Element]:
+    capacity = report.capacity
+    if capacity is None or all(each.good_ratio is None for each in capacity.loads):
+        return
+    spreads = [
+        None
+        if each.good_ratio is None
+        else Spread(each.good_ratio * 100, _percent(each.good_ratio_low), _percent(each.good_ratio_high))
+        for each in capacity.loads
+    ]
+    rows = [
+        (
+            f"{each.load:g}",
+            ratio(each.good_ratio),
+            ratio(each.good_ratio_low),
+            ratio(each.good_ratio_high),
+            each.verdict,
+        )
+        for each in capacity.loads
+    ]
+    limits = ", ".join(
+        f"{name_} {milliseconds(limit)}"
+        for name_, limit in capacity.limits.model_dump().items()
+        if limit is not None
+    )
+    figure = Figure(
+        "capacity",
+        "Requests within the limits",
+        f"Limits: {limits}. Line: 90 % interval. Dashed: the share that was asked for.",
+        ("Load", "within", "from", "to", "verdict"),
+        rows,
+    )
+    x_title = "requests at a time" if capacity.load == "concurrency" else "requests arriving per second"
+    loads = [f"{each.load:g}" for each in capacity.loads]
+    yield draw_over_load(
+        figure, loads, [Series("", spreads, 2)], x_title, "% of requests", rule=capacity.good_ratio * 100
+    )
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else value * 100
 
 
 # ---------------------------------------------------------------- over time

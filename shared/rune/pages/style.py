@@ -78,6 +78,7 @@ svg .dot { stroke-width: 1.75; }
 svg .dots { fill: none; stroke-width: 4; stroke-linecap: round; stroke-opacity: .6; }
 svg .cross { fill: none; stroke: var(--bad); stroke-width: 1.75; }
 svg .ring { fill: none; stroke: var(--second); stroke-width: 1.25; }
+svg .rule { stroke: var(--ink); stroke-width: 1; stroke-dasharray: 5 4; }
 svg .zero { stroke: var(--ink); stroke-width: 1; }
 svg .band { fill: var(--raised); }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--soft);

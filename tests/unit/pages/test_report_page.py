@@ -7,13 +7,16 @@ import hashlib
 import json
 import re
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 
 from rune.bench.definitions import WARNINGS
 from rune.bench.records_file import record_lines
 from rune.contracts import BenchmarkReport, HardwareReport, RunReport
+from rune.contracts.benchmarks import CapacityLoad, CapacityReport, EndedBy
 from rune.contracts.receipts import ReceiptLine
+from rune.contracts.workloads import GoodputLimits
 from rune.pages import doubts
 from rune.pages.dots import DotSample, RequestDot, read_dots
 from rune.pages.report_page import MOST_DOTS_OF_A_RUN, ReportPage, to_page, verdict
@@ -220,6 +223,53 @@ def test_number_that_one_point_lacks_is_named_and_not_drawn() -> None:
     page = read(report)
 
     assert "Not measured at 1." in page.text
+
+
+@pytest.mark.parametrize("ended_by", get_args(EndedBy.__value__))
+def test_end_is_told_in_words(ended_by: str) -> None:
+    for word in get_args(ended_by) or (ended_by,):
+        assert word not in read(a_report(ended_by=word)).text
+
+
+def test_search_is_shown_by_rising_load() -> None:
+    first, second, third = a_report().runs
+    runs = [
+        first.model_copy(update={"max_concurrency": 8}),
+        second.model_copy(update={"max_concurrency": 2}),
+        third.model_copy(update={"max_concurrency": 4}),
+    ]
+    loads = [
+        CapacityLoad(
+            load=load, runs=[0], good_ratio=good, good_ratio_low=low, good_ratio_high=high, verdict=verdict_
+        )
+        for load, good, low, high, verdict_ in (
+            (2, 1.0, 0.95, 1.0, "within"),
+            (4, 0.92, 0.82, 0.97, "undecided"),
+            (8, None, None, None, "undecided"),
+        )
+    ]
+    capacity = CapacityReport(
+        load="concurrency",
+        limits=GoodputLimits(ttft_ms=500),
+        good_ratio=0.9,
+        highest=4,
+        surely_within=2,
+        surely_beyond=None,
+        at_run=2,
+        goodput_requests_per_s=3.0,
+        loads=loads,
+    )
+
+    report = a_report(runs=runs, capacity=capacity, ended_by="search_undecided")
+    page = read(report)
+
+    assert [node.text.strip() for node in page.all_of("th") if node.attributes == {"scope": "row"}][:3] == [
+        "2",
+        "4",
+        "8",
+    ]
+    assert "Requests within the limits" in titles(page)
+    assert "4 requests at a time are within the limits (2 surely is)." in verdict(report)
 
 
 # ---------------------------------------------------------------- warnings
