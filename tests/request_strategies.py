@@ -186,6 +186,9 @@ links: st.SearchStrategy[Body] = _merged(
     st.fixed_dictionaries({"what": st.sampled_from(("job", "events", "report"))}),
     _optional(lifetime_seconds=st.integers(10, 3600)),
 )
+page_links: st.SearchStrategy[Body] = _optional(
+    lifetime_seconds=st.integers(60, 604_800), threshold=st.floats(0, 1), compared_with=st.just([])
+)
 extensions: st.SearchStrategy[Body] = st.fixed_dictionaries({"keep_seconds": st.integers(60, 7200)})
 
 _names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}", fullmatch=True)

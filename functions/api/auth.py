@@ -118,7 +118,7 @@ def _authenticate_link(request: Request, services: Services, text: str) -> tuple
     if link is not None:
         settings = _find_settings(services, link.tenant, subject)
         digests = settings.token_digests if services.has_authentication else (NO_TOKEN,)
-        if services.links().opens(link, digests, request.scope["path"]):
+        if services.links().opens(link, digests, request.scope["path"], request.query_params.multi_items()):
             return Caller.of(link.tenant, settings, subject), settings
     if subject is not None:
         _count_failure(services, settings, subject)

@@ -31,6 +31,7 @@ EXAMPLES = {
     },
     ("/v1/benchmarks/{job_id}/records", "application/json"): {"links": "records.json"},
     ("/v1/jobs/{job_id}/links", "application/json"): {"link": "link.json"},
+    ("/v1/benchmarks/{job_id}/links", "application/json"): {"pages": "page_link.json"},
     ("/v1/schedules", "application/json"): {"two": "schedules.json"},
     ("/v1/schedules/{schedule_id}", "application/json"): {"nightly": "schedule.json"},
     ("/v1/webhooks/{webhook_id}", "application/json"): {"webhook": "webhook.json"},
@@ -72,7 +73,7 @@ def install(app: FastAPI, add_rare_routes: Callable[[], None]) -> None:
 
 def make_document(app: FastAPI) -> OpenApi:
     """Return the OpenAPI 3.1 document with problems, security and the tenant's header."""
-    from rune.services.links import PATHS as LINKED_PATHS  # noqa: PLC0415  # as few requests have a link
+    from rune.services.links import PAGES, PATHS  # noqa: PLC0415  # as few requests have a link
     from rune.tenants.links import PARAMETER  # noqa: PLC0415
 
     document = get_openapi(
@@ -93,14 +94,15 @@ def make_document(app: FastAPI) -> OpenApi:
             "type": "apiKey",
             "in": "query",
             "name": PARAMETER,
-            "description": "Of POST /v1/jobs/{job_id}/links, and for the path that it was made for alone.",
+            "description": "Of POST /v1/jobs/{job_id}/links, and for the path that it was made for alone; or of "
+            "POST /v1/benchmarks/{job_id}/links, and for the page that it was made for alone.",
         },
     }
     for path, operations in document["paths"].items():
         if path not in OPEN_PATHS:
             for operation in operations.values():
                 _secure(operation)
-    for path in LINKED_PATHS.values():
+    for path in {*PATHS.values(), *PAGES.values()}:
         document["paths"][path]["get"]["security"] = [*SECURITY, {"link": []}]
     for (path, media_type), names in EXAMPLES.items():
         operations = document["paths"][path]

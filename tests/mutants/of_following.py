@@ -23,7 +23,7 @@ MUTANTS = (
     Mutant(
         "link opens any path",
         SIGNATURES,
-        '["GET", path, link.expires_at_seconds]',
+        '["GET", target, link.expires_at_seconds]',
         '["GET", "", link.expires_at_seconds]',
         "A link to one document would open all of its tenant's.",
         SIGNATURE_TESTS,
@@ -31,8 +31,8 @@ MUTANTS = (
     Mutant(
         "link's end can be moved",
         SIGNATURES,
-        '["GET", path, link.expires_at_seconds]',
-        '["GET", path]',
+        '["GET", target, link.expires_at_seconds]',
+        '["GET", target]',
         "Who has a link could make it last for ever.",
         SIGNATURE_TESTS,
     ),

@@ -1,13 +1,14 @@
 """What finished benchmarks measured: a report, its requests one by one, and reports side by side."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from api.auth import caller_of
 from api.etags import matches
-from api.media_types import prefers
+from api.media_types import preferred, prefers
 from api.problems import responses
 from api.services import services_of
 from rune.contracts import BenchmarkReport, Comparison, RecordsLinks
@@ -28,13 +29,17 @@ JSON = "application/json"
 type ToolFormat = Literal["rune", "vllm", "aiperf"]
 type Format = Literal["rune", "vllm", "aiperf", "html"]
 
-_AS_MARKDOWN: dict[int | str, dict[str, Any]] = {200: {"content": {MARKDOWN: {"schema": {"type": "string"}}}}}
-_AS_HTML: dict[int | str, dict[str, Any]] = {200: {"content": {HTML: {"schema": {"type": "string"}}}}}
+type ComparedFormat = Literal["json", "markdown", "html"]
+_COMPARED: Mapping[ComparedFormat, str] = {"json": JSON, "markdown": MARKDOWN, "html": HTML}
+
+_TEXT: dict[str, Any] = {"schema": {"type": "string"}}
+_AS_MARKDOWN_OR_HTML: dict[int | str, dict[str, Any]] = {200: {"content": {MARKDOWN: _TEXT, HTML: _TEXT}}}
+_AS_HTML: dict[int | str, dict[str, Any]] = {200: {"content": {HTML: _TEXT}}}
 _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed."}}
 
 
 # Before the routes that take any name for an id.
-@router.get("/compare", response_model=Comparison, responses=_AS_MARKDOWN)
+@router.get("/compare", response_model=Comparison, responses=_AS_MARKDOWN_OR_HTML)
 async def compare_benchmarks(
     request: Request,
     jobs: Annotated[
@@ -48,18 +53,34 @@ async def compare_benchmarks(
         float,
         Query(ge=0, le=1, allow_inf_nan=False, description="Differences below this ratio are none."),
     ] = 0.05,
+    format: Annotated[  # noqa: A002  # the parameter's name
+        ComparedFormat | None,
+        Query(
+            description="`json`, `markdown` for a pull request, or `html`, a page for people. Without it, what "
+            "`Accept` prefers of `application/json`, `text/markdown` and `text/html`."
+        ),
+    ] = None,
 ) -> Response:
-    """Return benchmarks side by side, with a verdict on each difference; `Accept: text/markdown` for people."""
+    """Return benchmarks side by side, with a verdict on each difference; as Markdown or a page for people."""
     found = services_of(request).reports().find_many(caller_of(request), _different_ids(jobs))
     # Imported at the first call: comparing is rare, and no reason for a slower start of everything else.
     from rune.bench.comparison import compare  # noqa: PLC0415
-    from rune.bench.markdown import to_markdown  # noqa: PLC0415
 
     comparison = compare([(each.job.job_id, each.report) for each in found], threshold_ratio=threshold)
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
-    if prefers(request.headers.get("accept"), MARKDOWN, over="application/json"):
+    media_type = (
+        _COMPARED[format] if format else preferred(request.headers.get("accept"), *_COMPARED.values())
+    )
+    if media_type == HTML:
+        from api.report_pages import answer  # noqa: PLC0415
+        from rune.pages.comparison_page import to_page  # noqa: PLC0415
+
+        return answer(to_page(comparison))
+    if media_type == MARKDOWN:
+        from rune.bench.markdown import to_markdown  # noqa: PLC0415
+
         return Response(to_markdown(comparison), media_type=f"{MARKDOWN}; charset=utf-8", headers=headers)
-    return Response(comparison.model_dump_json(), media_type="application/json", headers=headers)
+    return Response(comparison.model_dump_json(), media_type=JSON, headers=headers)
 
 
 @router.get("/{job_id}", response_model=BenchmarkReport | dict[str, Any], responses=_NOT_MODIFIED | _AS_HTML)

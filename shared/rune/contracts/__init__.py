@@ -38,7 +38,14 @@ if TYPE_CHECKING:
         Comparison,
     )
     from rune.contracts.document import Document, read_stored
-    from rune.contracts.links import JobLink, LinkRequest, RecordsLink, RecordsLinks
+    from rune.contracts.links import (
+        JobLink,
+        LinkRequest,
+        PageLink,
+        PageLinkRequest,
+        RecordsLink,
+        RecordsLinks,
+    )
     from rune.contracts.metrics import EventMetrics, MetricsSummary
     from rune.contracts.models import Catalog, CatalogModel, ServerModels
     from rune.contracts.records import (
@@ -129,6 +136,8 @@ __all__ = [
     "MetricsSummary",
     "ModelReport",
     "NumericExpectation",
+    "PageLink",
+    "PageLinkRequest",
     "PhaseLatency",
     "Provisioning",
     "QualityReport",
@@ -192,6 +201,8 @@ _MODULES = {
     "links": (
         "JobLink",
         "LinkRequest",
+        "PageLink",
+        "PageLinkRequest",
         "RecordsLink",
         "RecordsLinks",
     ),

@@ -43,6 +43,30 @@ class LinkRequest(Document):
     """How long it opens."""
 
 
+class PageLinkRequest(Document):
+    """For how long a page of a benchmark shall open without a token, and which comparison with it."""
+
+    lifetime_seconds: int = Field(default=86_400, ge=60, le=604_800)
+    """How long it opens: a day, up to a week."""
+    compared_with: list[str] = Field(default_factory=list, max_length=9)
+    """Other own benchmarks, which are held against this one on a second page."""
+    threshold: float = Field(default=0.05, ge=0, le=1, allow_inf_nan=False)
+    """Differences below this ratio are none, on the second page."""
+
+
+class PageLink(Document):
+    """A link to the page of a benchmark, and to that of its comparison."""
+
+    job_id: str
+    url: str
+    """Path and query at the API's base URL. It opens the page with GET and without a token, as it is, and nothing
+    else; anyone with it can read the page, so keep it secret."""
+    comparison_url: str | None
+    """The same of the comparison; null where none was asked for."""
+    expires_at: datetime
+    """From then on they open nothing."""
+
+
 class JobLink(Document):
     """A link to one document of a job."""
 

@@ -115,12 +115,23 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A ratio with its confidence interval, None where there is none, by what it is about."""
+    """A ratio with its confidence interval, None where there is none.
+
+    Attributes
+    ----------
+    label
+        What it is about.
+    text
+        The ratio in words.
+    is_good
+        None where it is neither good nor bad.
+    """
 
     label: str
     value: float
     low: float | None
     high: float | None
+    text: str
     is_good: bool | None
 
 
@@ -249,7 +260,7 @@ def draw_intervals(figure: Figure, intervals: Sequence[Interval], low_text: str,
         if each.low is not None and each.high is not None:
             parts.append(_line(f"s{mark} thin", place(each.low), centre_px, place(each.high), centre_px))
         parts.append(_dot((place(each.value), centre_px), mark, is_hollow=each.is_good is None))
-        parts.append(_text(WIDTH_PX, centre_px + 4, f"{each.value:+.1%}", anchor="end", css="strong"))
+        parts.append(_text(WIDTH_PX, centre_px + 4, each.text, anchor="end", css="strong"))
     return _draw(figure, bottom_px + 4, *parts)
 
 

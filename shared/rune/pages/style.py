@@ -45,13 +45,16 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-weight: 500; vertical-align: bottom; line-height: 1.3; }
 thead small { display: block; font-weight: 400; font-size: .75rem; }
 tbody th { font-weight: 600; }
-td small { display: block; font-size: .8125rem; white-space: nowrap; }
+td small, tbody th small { display: block; font-weight: 400; font-size: .8125rem; white-space: nowrap; }
 td .warning, th .warning { font-weight: 400; }
 .wide { min-width: 46rem; overflow-wrap: normal; }
-.left td { text-align: left; }
+.middle { min-width: 28rem; overflow-wrap: normal; }
+.left td, .left th { text-align: left; }
+.notes { margin: 0; padding-left: 1.25rem; max-width: 52rem; }
 .none { color: var(--soft); }
 .best > th:first-child { box-shadow: -.5rem 0 0 -.25rem var(--first); }
-.better { color: var(--good); } .worse { color: var(--bad); } .better, .worse { font-weight: 600; }
+.better { color: var(--good); } .worse { color: var(--bad); } .warned { color: var(--warn); }
+.better, .worse, .warned { font-weight: 600; } td .reason { white-space: normal; min-width: 12rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: 2rem 2rem; }
 figure { margin: 0; min-width: 0; }
 figcaption { margin: 0 0 .25rem; line-height: 1.35; }

@@ -1,8 +1,9 @@
 """Links that open one document of a tenant for a short time, without a token; decisions only.
 
 A browser's EventSource and a link in a page can send no header. A link stands in for a token there: its signature
-holds for one path and until one moment. It is made with a key of the tenant's own and of the token that asked for
-it (`rune.signing_keys`), so a link ends with that token, and with the master key's version.
+holds for one target, which is a path or a path with its query, and until one moment. It is made with a key of the
+tenant's own and of the token that asked for it (`rune.signing_keys`), so a link ends with that token, and with the
+master key's version.
 """
 
 import base64
@@ -67,20 +68,20 @@ class Link:
 
 
 def sign(
-    keys: SigningKeys, *, tenant: str, token_digest: bytes, path: str, expires_at_seconds: int
+    keys: SigningKeys, *, tenant: str, token_digest: bytes, target: str, expires_at_seconds: int
 ) -> Link | None:
-    """Return a link to a path; None where there is no key."""
+    """Return a link to a target; None where there is no key."""
     version = keys.version
     if version is None:
         return None
     draft = Link(tenant, version, expires_at_seconds, signature="")
-    signature = _signature(keys, draft, token_digest, path)
+    signature = _signature(keys, draft, token_digest, target)
     return None if signature is None else replace(draft, signature=signature)
 
 
-def is_genuine(link: Link, keys: SigningKeys, token_digests: Sequence[bytes], path: str) -> bool:
-    """Return whether the link was made for this path, with one of the tenant's present tokens and keys."""
-    expected = [_signature(keys, link, digest, path) for digest in token_digests]
+def is_genuine(link: Link, keys: SigningKeys, token_digests: Sequence[bytes], target: str) -> bool:
+    """Return whether the link was made for this target, with one of the tenant's present tokens and keys."""
+    expected = [_signature(keys, link, digest, target) for digest in token_digests]
     # All of them, so that the time tells nothing of which one matches.
     matches = [
         hmac.compare_digest(link.signature, signature) for signature in expected if signature is not None
@@ -88,12 +89,12 @@ def is_genuine(link: Link, keys: SigningKeys, token_digests: Sequence[bytes], pa
     return any(matches)
 
 
-def _signature(keys: SigningKeys, link: Link, token_digest: bytes, path: str) -> str | None:
+def _signature(keys: SigningKeys, link: Link, token_digest: bytes, target: str) -> str | None:
     """Return what the link's signature must be; None where its version of the key is gone."""
     key = keys.derive(Purpose.LINK, link.key_version, link.tenant, token_digest.hex())
     if key is None:
         return None
     # As JSON, in which no two lists are the same text.
-    signed = json.dumps(["GET", path, link.expires_at_seconds])
+    signed = json.dumps(["GET", target, link.expires_at_seconds])
     digest = hmac.digest(key, signed.encode(), hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")

@@ -10,7 +10,7 @@ import pytest
 
 from api import documents, event_streams, openapi
 from api.openapi import read_example
-from rune.contracts import BenchmarkReport, Comparison, Document, JobEvents, JobLink, RecordsLinks
+from rune.contracts import BenchmarkReport, Comparison, Document, JobEvents, JobLink, PageLink, RecordsLinks
 from rune.contracts.schedules import ScheduleList, ScheduleRecord
 from rune.contracts.webhooks import DeliveryList, WebhookCreated, WebhookRecord, WebhookRequest
 from rune.jobs.record import StepName
@@ -68,6 +68,7 @@ EXAMPLES: dict[str, type[Document]] = {
     "records.json": RecordsLinks,
     "events.json": JobEvents,
     "link.json": JobLink,
+    "page_link.json": PageLink,
     "schedule.json": ScheduleRecord,
     "schedules.json": ScheduleList,
     "webhook_created.json": WebhookCreated,
@@ -121,6 +122,7 @@ def test_every_example_is_shown(api: ModuleType) -> None:
         "history",
         "stream",
         "link",
+        "pages",
         "two",
         "nightly",
         "webhook",

@@ -11,6 +11,7 @@ import pytest
 
 from tests.builders import a_benchmark_request, an_http_event
 from tests.functional.functions.asking import (
+    BENCHMARK,
     FLAT,
     JOB,
     POST,
@@ -36,6 +37,7 @@ IN_ORDER: dict[str, dict[str, object]] = {
     "/v1/estimates": {"vastai": True, "model": "llama3.1:8b"},
     f"{RENTAL}/extend": {"keep_seconds": 60},
     f"{JOB}/links": {"what": "events", "lifetime_seconds": 60},
+    f"{BENCHMARK}/links": {"lifetime_seconds": 60},
 }
 """A body that is taken, by route."""
 
@@ -43,6 +45,7 @@ A_NUMBER = dict.fromkeys(IN_ORDER, "min_dph") | {
     "/v1/jobs/agentic-agent": "timeout_seconds",
     f"{RENTAL}/extend": "keep_seconds",
     f"{JOB}/links": "lifetime_seconds",
+    f"{BENCHMARK}/links": "lifetime_seconds",
 }
 every_post = pytest.mark.parametrize("path", IN_ORDER)
 

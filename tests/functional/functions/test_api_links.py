@@ -14,11 +14,13 @@ import pytest
 from rune.contracts.links import LinkTargetName
 from rune.jobs.record import Kind
 from rune.logs import JsonFormatter
-from rune.services.links import PATHS, is_linkable
+from rune.services.links import PAGES, PATHS, is_linkable
+from tests.benchmark_builders import a_report
 from tests.builders import JOB_ID, TENANT, TOKEN, FakeClock, a_claimed_job, a_job, after, an_http_event
 from tests.event_source import EventSource
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
+    BENCHMARK,
     JOB,
     OF_ACME,
     a_problem,
@@ -153,7 +155,7 @@ def test_document_names_links_for_nothing_else(api: ModuleType) -> None:
         if {"link": []} in operation.get("security", [])
     }
 
-    assert linked == {(path, "get") for path in PATHS.values()}
+    assert linked == {(path, "get") for path in (*PATHS.values(), *PAGES.values())}
 
 
 def test_members_of_the_query_can_be_added_to_a_link(api: ModuleType) -> None:
@@ -446,3 +448,174 @@ def test_problem_repeats_no_link(api: ModuleType, address: str) -> None:
     response = open_link(api, url.replace("~default~", "~acme~"), address=address)
 
     assert url.rpartition("~")[2] not in str(response.document)
+
+
+# ---------------------------------------------------------------- pages
+
+PAGE_LINKS = f"{BENCHMARK}/links"
+OTHER = "b" * 32
+BROWSER = {"accept": "text/html,*/*;q=0.8"}
+
+
+@pytest.fixture
+def pages(api: ModuleType, cloud: Cloud) -> ModuleType:
+    """An API with two benchmarks that have reports."""
+    cloud.empty()
+    put_benchmark(cloud)
+    put_benchmark(cloud, a_report(OTHER), job_id=OTHER)
+    return api
+
+
+def make_page_link(api: ModuleType, **body: object) -> dict[str, Any]:
+    response = post(api, body, path=PAGE_LINKS)
+    assert (response.status, response.headers["cache-control"]) == (200, "no-store")
+    document: dict[str, Any] = response.document
+    return document
+
+
+def test_page_link_opens_the_page_whatever_is_accepted(pages: ModuleType) -> None:
+    link = make_page_link(pages)
+
+    assert (link["job_id"], link["comparison_url"]) == (JOB_ID, None)
+    assert link["expires_at"] == after(86_400).isoformat().replace("+00:00", "Z")
+    for headers in (BROWSER, {}, {"accept": "application/json"}):
+        response = open_link(pages, link["url"], headers)
+        assert response.status == 200
+        assert response.headers["content-type"] == "text/html; charset=utf-8"
+        assert response.headers["cache-control"] == "no-store"
+        assert response.headers["referrer-policy"] == "no-referrer"
+        assert "noindex" in response.headers["x-robots-tag"]
+        assert "~" not in response.document
+
+
+@pytest.mark.parametrize(
+    "rewritten",
+    [
+        lambda url: url.replace("?format=html&", "?") + "&format=html",
+        lambda url: url.replace("~", "%7E"),
+        lambda url: url.replace("=html", "=%68tml"),
+    ],
+)
+def test_page_link_may_come_in_another_way_of_writing(
+    rewritten: Callable[[str], str], pages: ModuleType
+) -> None:
+    assert open_link(pages, rewritten(make_page_link(pages)["url"])).status == 200
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda url: url.replace("format=html&", ""),
+        lambda url: url.replace("format=html", "format=rune"),
+        lambda url: url.replace("format=html", "format=vllm"),
+        lambda url: f"{url}&format=rune",
+        lambda url: f"{url}&run=0",
+        lambda url: f"{url}&x=1",
+        lambda url: url.replace(f"{JOB_ID}?", f"{JOB_ID}/records?"),
+        lambda url: url.replace("/v1/benchmarks/", "/v1/jobs/"),
+        lambda url: url.replace(JOB_ID, OTHER),
+        lambda url: url.replace("?", "%3F").replace("&link", "?link"),
+        lambda url: url.replace(f"/{JOB_ID}?", f"/compare?jobs={JOB_ID},{OTHER}&"),
+    ],
+)
+def test_page_link_opens_nothing_but_the_page(
+    changed: Callable[[str], str], pages: ModuleType, address: str
+) -> None:
+    url = changed(make_page_link(pages)["url"])
+
+    response = open_link(pages, url, BROWSER, address=address)
+
+    assert (response.status, response.document["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    "path", [JOB, EVENTS, f"{JOB}/receipt", f"{BENCHMARK}/records", "/v1/usage", "/v1/jobs"]
+)
+def test_page_link_is_no_key_to_other_documents(path: str, pages: ModuleType, address: str) -> None:
+    query = make_page_link(pages)["url"].partition("?")[2]
+
+    assert open_link(pages, f"{path}?{query}", address=address).document["code"] == "unauthorized"
+
+
+def test_comparison_link_opens_just_that_comparison(pages: ModuleType, address: str) -> None:
+    url = make_page_link(pages, compared_with=[OTHER], threshold=0.1)["comparison_url"]
+
+    assert open_link(pages, url).headers["content-type"] == "text/html; charset=utf-8"
+    for changed in (
+        url.replace("threshold=0.1", "threshold=0.2"),
+        url.replace(f"jobs={JOB_ID}%2C{OTHER}", f"jobs={OTHER}%2C{JOB_ID}"),
+        url.replace("format=html&", ""),
+        url.replace(f"compare?format=html&jobs={JOB_ID}%2C{OTHER}&threshold=0.1", f"{JOB_ID}?format=html"),
+    ):
+        assert open_link(pages, changed, address=address).status == 401
+
+
+def test_page_of_a_benchmark_that_runs_says_so_and_of_one_that_is_gone_too(
+    api: ModuleType, cloud: Cloud
+) -> None:
+    url = make_page_link(api)["url"]
+    running = open_link(api, url, BROWSER)
+    cloud.empty()
+    gone = open_link(api, url, BROWSER)
+
+    assert (running.status, running.document["code"]) == (409, "job_not_finished")
+    assert_problem(gone, a_problem(404, "job_not_found", f"There is no job '{JOB_ID}'."))
+
+
+def test_page_link_ends(pages: ModuleType, clock: FakeClock, address: str) -> None:
+    link = make_page_link(pages, lifetime_seconds=60)
+    clock.advance(60)
+
+    response = open_link(pages, link["url"], BROWSER, address=address)
+
+    problem = a_problem(401, "link_expired", "The time of this link is over; ask for a new one.")
+    assert_problem(response, problem)
+
+
+def test_page_link_ends_with_its_token_and_with_the_key(
+    pages: ModuleType, clock: FakeClock, address: str
+) -> None:
+    of_token = make_page_link(pages)["url"]
+    write_tenant(OTHER_TOKEN)
+    clock.advance(30)
+    assert open_link(pages, of_token, address=address).status == 401
+
+    response = post(pages, {}, path=PAGE_LINKS, token=OTHER_TOKEN)
+    Ssm.write(KEY, f"2:{MASTER[::-1]}x")
+    clock.advance(30)
+    assert open_link(pages, response.document["url"], address=address).status == 401
+
+
+LINKS_REFUSED: dict[str, tuple[dict[str, object], int, str]] = {
+    "itself": ({"compared_with": [JOB_ID]}, 422, "jobs_to_compare"),
+    "one twice": ({"compared_with": [OTHER, OTHER]}, 422, "jobs_to_compare"),
+    "ten others": ({"compared_with": [f"{number:032x}" for number in range(10)]}, 422, "invalid_request"),
+    "one that is not there": ({"compared_with": ["c" * 32]}, 404, "job_not_found"),
+    "too short": ({"lifetime_seconds": 59}, 422, "invalid_request"),
+    "too long": ({"lifetime_seconds": 604_801}, 422, "invalid_request"),
+    "a threshold above one": ({"threshold": 1.1}, 422, "invalid_request"),
+    "another member": ({"what": "page"}, 422, "invalid_request"),
+}
+
+
+@pytest.mark.parametrize("name", LINKS_REFUSED)
+def test_page_link_is_refused_for_what_no_page_can_show(name: str, pages: ModuleType) -> None:
+    body, status, code = LINKS_REFUSED[name]
+
+    response = post(pages, body, path=PAGE_LINKS)
+
+    assert (response.status, response.document["code"]) == (status, code)
+
+
+def test_page_of_another_tenants_benchmark_gets_no_link(pages: ModuleType) -> None:
+    response = post(pages, {}, OF_ACME, path=PAGE_LINKS, token=ACMES_TOKEN)
+
+    assert_problem(response, a_problem(404, "job_not_found", f"There is no job '{JOB_ID}'."))
+
+
+def test_page_of_what_is_no_benchmark_gets_no_link(pages: ModuleType, cloud: Cloud) -> None:
+    put(cloud, a_job(job_id="agent", kind=Kind.AGENTIC_AGENT))
+
+    response = post(pages, {}, path="/v1/benchmarks/agent/links")
+
+    assert_problem(response, a_problem(404, "not_a_benchmark", "Job 'agent' is not a benchmark."))

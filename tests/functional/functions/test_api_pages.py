@@ -12,6 +12,7 @@ from rune.jobs.record import Status
 from rune.pages.style import HEADERS
 from rune.services.jobs import Caller
 from rune.services.reports import PARTS_OF_A_FILE
+from tests.benchmark_builders import a_report
 from tests.builders import JOB_ID, TENANT, an_ended_job
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
@@ -112,6 +113,33 @@ def test_another_tenants_page_does_not_exist(api: ModuleType, cloud: Cloud) -> N
     response = get(api, BENCHMARK, {**BROWSER, **OF_ACME}, token=ACMES_TOKEN)
 
     assert_problem(response, a_problem(404, "job_not_found", f"There is no job '{JOB_ID}'."))
+
+
+COMPARE = f"/v1/benchmarks/compare?jobs={JOB_ID},{'b' * 32}"
+COMPARED: list[tuple[str, dict[str, str], str]] = [
+    (COMPARE, BROWSER, "text/html; charset=utf-8"),
+    (f"{COMPARE}&format=html", {}, "text/html; charset=utf-8"),
+    (f"{COMPARE}&format=json", BROWSER, "application/json"),
+    (f"{COMPARE}&format=markdown", BROWSER, "text/markdown; charset=utf-8"),
+    (COMPARE, {"accept": "text/markdown, text/html;q=0.9"}, "text/markdown; charset=utf-8"),
+    (COMPARE, {"accept": "*/*"}, "application/json"),
+]
+
+
+@pytest.mark.parametrize(("path", "headers", "media_type"), COMPARED)
+def test_comparison_has_the_form_that_is_wanted(
+    path: str, headers: dict[str, str], media_type: str, api: ModuleType, cloud: Cloud
+) -> None:
+    put_benchmark(cloud)
+    put_benchmark(cloud, a_report("b" * 32), job_id="b" * 32)
+
+    response = get(api, path, headers)
+
+    assert (response.status, response.headers["content-type"]) == (200, media_type)
+    assert response.headers["vary"] == "Accept"
+    if "html" in media_type:
+        assert_self_contained(response.document)
+        assert {name: response.headers[name.lower()] for name in HEADERS} == HEADERS
 
 
 # ---------------------------------------------------------------- what it reads

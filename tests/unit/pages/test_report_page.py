@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from itertools import pairwise
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 
@@ -25,6 +25,8 @@ from tests import measured_builders
 from tests.benchmark_builders import a_report
 from tests.html_pages import ReadPage, assert_self_contained, read_page
 from tests.measured_builders import a_completed, a_cut_off, a_failed, a_run
+
+type Certainty = Literal["within", "beyond", "undecided"]
 
 BILL = [
     ReceiptLine(attempt=1, phase="boot", kind="gpu", micro_usd=20_000),
@@ -238,15 +240,16 @@ def test_search_is_shown_by_rising_load() -> None:
         second.model_copy(update={"max_concurrency": 2}),
         third.model_copy(update={"max_concurrency": 4}),
     ]
+    tried: tuple[tuple[float, float | None, float | None, float | None, Certainty], ...] = (
+        (2, 1.0, 0.95, 1.0, "within"),
+        (4, 0.92, 0.82, 0.97, "undecided"),
+        (8, None, None, None, "undecided"),
+    )
     loads = [
         CapacityLoad(
             load=load, runs=[0], good_ratio=good, good_ratio_low=low, good_ratio_high=high, verdict=verdict_
         )
-        for load, good, low, high, verdict_ in (
-            (2, 1.0, 0.95, 1.0, "within"),
-            (4, 0.92, 0.82, 0.97, "undecided"),
-            (8, None, None, None, "undecided"),
-        )
+        for load, good, low, high, verdict_ in tried
     ]
     capacity = CapacityReport(
         load="concurrency",

@@ -18,7 +18,7 @@ EXPIRES = int(after(600).timestamp())
 
 
 def a_link(keys: SigningKeys = KEYS, **overrides: object) -> Link:
-    given = {"tenant": "t1", "token_digest": DIGEST, "path": PATH, "expires_at_seconds": EXPIRES}
+    given = {"tenant": "t1", "token_digest": DIGEST, "target": PATH, "expires_at_seconds": EXPIRES}
     link = sign(keys, **{**given, **overrides})  # type: ignore[arg-type]  # sign() refuses unknown names
     assert link is not None
     return link
@@ -37,9 +37,9 @@ def test_link_opens_what_it_was_signed_for() -> None:
         replace(a_link(), tenant="t2"),
         replace(a_link(), expires_at_seconds=EXPIRES + 1),
         replace(a_link(), key_version=2),
-        a_link(path=f"{PATH}/"),
-        a_link(path="/v1/jobs/b/events"),
-        a_link(path="/v1/jobs/a"),
+        a_link(target=f"{PATH}/"),
+        a_link(target="/v1/jobs/b/events"),
+        a_link(target="/v1/jobs/a"),
         a_link(token_digest=OTHER),
         a_link(SigningKeys.parse("b" * 32)),
     ],
@@ -73,7 +73,7 @@ def test_exchanged_key_lets_links_of_the_old_one_live_until_it_is_taken_away() -
 
 
 def test_deployment_without_a_key_signs_nothing() -> None:
-    given = {"tenant": "t1", "token_digest": DIGEST, "path": PATH, "expires_at_seconds": EXPIRES}
+    given = {"tenant": "t1", "token_digest": DIGEST, "target": PATH, "expires_at_seconds": EXPIRES}
 
     assert sign(SigningKeys(), **given) is None  # type: ignore[arg-type]  # as above
 
