@@ -1,7 +1,6 @@
 """What finished benchmarks measured: a report, its requests one by one, and reports side by side."""
 
 import json
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -25,22 +24,24 @@ LEAST_COMPARED, MOST_COMPARED = 2, 10
 
 HTML = "text/html"
 JSON = "application/json"
+XML = "application/xml"
 
 type ToolFormat = Literal["rune", "vllm", "aiperf"]
 type Format = Literal["rune", "vllm", "aiperf", "html"]
+type ComparisonFormat = Literal["json", "markdown", "html", "junit"]
 
-type ComparedFormat = Literal["json", "markdown", "html"]
-_COMPARED: Mapping[ComparedFormat, str] = {"json": JSON, "markdown": MARKDOWN, "html": HTML}
 
 _TEXT: dict[str, Any] = {"schema": {"type": "string"}}
-_AS_MARKDOWN_OR_HTML: dict[int | str, dict[str, Any]] = {200: {"content": {MARKDOWN: _TEXT, HTML: _TEXT}}}
+_COMPARED: dict[int | str, dict[str, Any]] = {
+    200: {"content": dict.fromkeys((MARKDOWN, HTML, XML), _TEXT)},
+}
 _AS_HTML: dict[int | str, dict[str, Any]] = {200: {"content": {HTML: _TEXT}}}
 _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed."}}
 
 
 # Before the routes that take any name for an id.
-@router.get("/compare", response_model=Comparison, responses=_AS_MARKDOWN_OR_HTML)
-async def compare_benchmarks(
+@router.get("/compare", response_model=Comparison, responses=_COMPARED)
+async def compare_benchmarks(  # noqa: PLR0917  # the query, one parameter each
     request: Request,
     jobs: Annotated[
         str,
@@ -53,33 +54,80 @@ async def compare_benchmarks(
         float,
         Query(ge=0, le=1, allow_inf_nan=False, description="Differences below this ratio are none."),
     ] = 0.05,
-    format: Annotated[  # noqa: A002  # the parameter's name
-        ComparedFormat | None,
+    fail_on: Annotated[
+        list[str] | None,
         Query(
-            description="`json`, `markdown` for a pull request, or `html`, a page for people. Without it, what "
-            "`Accept` prefers of `application/json`, `text/markdown` and `text/html`."
+            max_length=20,
+            description="Limits as ratios of the first benchmark's numbers, such as `ttft_ms.p95:1.10` or "
+            "`good_ratio:0.95`; comma separated, or repeated.",
         ),
     ] = None,
+    format: Annotated[  # noqa: A002  # the parameter's name
+        ComparisonFormat | None,
+        Query(
+            description="`json`, `markdown` for a pull request, `html`, a page for people, or `junit`, which needs "
+            "limits. Without it, what `Accept` prefers of `application/json`, `text/markdown`, `text/html`, and "
+            "with limits `application/xml`."
+        ),
+    ] = None,
+    undecided: Annotated[
+        Literal["skipped", "failure"], Query(description="What an undecided check is in JUnit XML.")
+    ] = "skipped",
 ) -> Response:
-    """Return benchmarks side by side, with a verdict on each difference; as Markdown or a page for people."""
-    found = services_of(request).reports().find_many(caller_of(request), _different_ids(jobs))
+    """Return benchmarks side by side, with a verdict on each difference, and whether limits are kept."""
     # Imported at the first call: comparing is rare, and no reason for a slower start of everything else.
     from rune.bench.comparison import compare  # noqa: PLC0415
+    from rune.bench.gates import read_limits, with_gate  # noqa: PLC0415
 
-    comparison = compare([(each.job.job_id, each.report) for each in found], threshold_ratio=threshold)
+    limits = None if fail_on is None else read_limits(fail_on)
+    form = _form_of(request, format, has_limits=limits is not None)
+    found = services_of(request).reports().find_many(caller_of(request), _different_ids(jobs))
+    benchmarks = [(each.job.job_id, each.report) for each in found]
+    comparison = compare(benchmarks, threshold_ratio=threshold)
+    if limits is not None:
+        comparison = with_gate(comparison, benchmarks, limits)
+    return _answer_comparison(comparison, form, undecided)
+
+
+def _form_of(
+    request: Request,
+    format: ComparisonFormat | None,  # noqa: A002  # as above
+    *,
+    has_limits: bool,
+) -> ComparisonFormat:
+    """Return the form of a comparison; raises InvalidRequestError for checks without limits."""
+    if format == "junit" and not has_limits:
+        raise InvalidRequestError(
+            "JUnit XML shows checks: name at least one limit with fail_on.",
+            pointer="/fail_on",
+            code="gate_missing",
+        )
+    if format is not None:
+        return format
+    offered: dict[str, ComparisonFormat] = {JSON: "json", MARKDOWN: "markdown", HTML: "html"}
+    if has_limits:
+        offered |= {XML: "junit", "text/xml": "junit"}
+    return offered[preferred(request.headers.get("accept"), *offered)]
+
+
+def _answer_comparison(
+    comparison: Comparison, form: ComparisonFormat, undecided: Literal["skipped", "failure"]
+) -> Response:
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
-    media_type = (
-        _COMPARED[format] if format else preferred(request.headers.get("accept"), *_COMPARED.values())
-    )
-    if media_type == HTML:
+    if form == "html":
         from api.report_pages import answer  # noqa: PLC0415
         from rune.pages.comparison_page import to_page  # noqa: PLC0415
 
         return answer(to_page(comparison))
-    if media_type == MARKDOWN:
+    if form == "markdown":
         from rune.bench.markdown import to_markdown  # noqa: PLC0415
 
         return Response(to_markdown(comparison), media_type=f"{MARKDOWN}; charset=utf-8", headers=headers)
+    if form == "junit":
+        from rune.bench.junit import to_junit  # noqa: PLC0415
+
+        text = to_junit(comparison, undecided)
+        return Response(text, media_type=f"{XML}; charset=utf-8", headers=headers)
     return Response(comparison.model_dump_json(), media_type=JSON, headers=headers)
 
 

@@ -157,6 +157,7 @@ def _job(job_id: str, report: BenchmarkReport) -> ComparedJob:
         server=server or None,
         gpu=None if hardware is None else f"{hardware.gpu_count} x {hardware.gpu_name}",
         warnings=list(dict.fromkeys(warnings)),
+        finished_at=report.finished_at,
     )
 
 

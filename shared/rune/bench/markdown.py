@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from rune.bench.showing import describe_load, letter, name_of_number, number, printable
 from rune.bench.verdicts import FALSE_VERDICT_RATIO
-from rune.contracts import ComparedJob, ComparedMetric, ComparedPoint, ComparedValue, Comparison
+from rune.contracts import ComparedJob, ComparedMetric, ComparedPoint, ComparedValue, Comparison, GateCheck
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#+!|~&])")
 
@@ -17,6 +17,13 @@ def to_markdown(comparison: Comparison) -> str:
     """
     letters = {job.job_id: letter(index) for index, job in enumerate(comparison.jobs)}
     lines = ["# Comparison", "", *_jobs_table(comparison.jobs, letters)]
+    if comparison.baseline is not None:
+        lines += [
+            "",
+            f"**{letters[comparison.jobs[0].job_id]}** is the baseline {escape(comparison.baseline)}.",
+        ]
+    if comparison.gate is not None:
+        lines += ["", f"## Gate: {comparison.gate}", "", *_checks_table(comparison.checks, letters)]
     for point in comparison.points:
         lines += ["", f"## {describe_load(point)}", "", *_metrics_table(point, letters)]
     if comparison.notes:
@@ -35,6 +42,17 @@ def _jobs_table(jobs: Sequence[ComparedJob], letters: dict[str, str]) -> Iterato
     for job in jobs:
         cells = (job.job_id, job.model, job.backend, job.server or "", job.gpu or "", ", ".join(job.warnings))
         yield f"| **{letters[job.job_id]}** | {' | '.join(escape(cell) for cell in cells)} |"
+
+
+def _checks_table(checks: Sequence[GateCheck], letters: dict[str, str]) -> Iterator[str]:
+    yield "| | Load | Limit | | |"
+    yield "|---|---|---|---|---|"
+    for check in checks:
+        bound = "at most" if check.better == "lower" else "at least"
+        limit = f"{check.metric} {bound} {check.limit_ratio:g} times"
+        outcome = f"**{check.outcome}**" if check.outcome == "failed" else check.outcome
+        cells = (escape(describe_load(check)), escape(limit), outcome, escape(check.reason))
+        yield f"| {letters[check.job_id]} | {' | '.join(cells)} |"
 
 
 def _metrics_table(point: ComparedPoint, letters: dict[str, str]) -> Iterator[str]:

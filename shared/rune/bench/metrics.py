@@ -136,7 +136,18 @@ def _gaps(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
     if per_token is None or per_token.std is None or not per_token.mean:
         return Estimate(gaps.mean, None, None, 1, run.completed)
     std = gaps.mean * per_token.std / per_token.mean
-    return _estimate(gaps.mean, std, _independent(per_token), per_token.count)
+    count = max(1, math.floor(_independent(per_token) / _unevenness(run.output_tokens)))
+    return _estimate(gaps.mean, std, count, per_token.count)
+
+
+def _unevenness(lengths: Distribution | None) -> float:
+    """Return by how much fewer requests count in a mean over their gaps, of which long answers have more.
+
+    1 + (standard deviation / mean)² of the lengths (L. Kish, Survey Sampling, 1965, section 11.7).
+    """
+    if lengths is None or lengths.std is None or not lengths.mean:
+        return 1.0
+    return 1 + (lengths.std / lengths.mean) ** 2
 
 
 def _throughput(_report: BenchmarkReport, run: RunReport) -> Estimate | None:
@@ -151,7 +162,7 @@ def _steady_throughput(_report: BenchmarkReport, run: RunReport) -> Estimate | N
 def _of_windows(run: RunReport, value: float | None, windows: Distribution | None) -> Estimate | None:
     if value is None or windows is None:
         return None
-    return _estimate(value, windows.std, min(windows.count, run.completed), run.completed)
+    return _estimate(value, windows.std, min(_independent(windows), run.completed), run.completed)
 
 
 def _cost(report: BenchmarkReport, run: RunReport) -> Estimate | None:

@@ -241,7 +241,7 @@ class _Fold:
             steady_output_throughput_tokens_per_s=steady_rate_per_s(
                 self.blocks, self.mean_tokens_per_chunk() or 0.0
             ),
-            output_throughput_windows_tokens_per_s=_described(windows),
+            output_throughput_windows_tokens_per_s=_in_order(windows),
             goodput_requests_per_s=self.per_second(self.good_count),
             good_ratio=self.good_ratio(),
             ttft_ms=_with_errors(map(formulas.time_to_first_token_ms, stamps)),
@@ -347,7 +347,7 @@ class _Fold:
             for block in self.blocks
             if block.steady_window_ns is not None
         ]
-        return _described(window_rates_per_s(spans))
+        return _in_order(window_rates_per_s(spans))
 
     def block_reports(self) -> list[BlockReport] | None:
         """Return each block's own figures; None for a point that was one run."""

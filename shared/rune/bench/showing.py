@@ -2,7 +2,7 @@
 
 import re
 
-from rune.contracts import ComparedPoint, RunReport
+from rune.contracts import ComparedPoint, GateCheck, RunReport
 
 NAMES_OF_NUMBERS = {
     "ttft_ms": "Time to first token",
@@ -54,7 +54,7 @@ def letter(index: int) -> str:
     return (letter(rest - 1) if rest else "") + chr(ord("A") + place)
 
 
-def describe_load(point: RunReport | ComparedPoint) -> str:
+def describe_load(point: RunReport | ComparedPoint | GateCheck) -> str:
     """Return a point's load in words."""
     if point.request_rate_per_s is not None:
         return f"{point.request_rate_per_s:g} requests a second, at most {point.max_concurrency} at a time"

@@ -53,6 +53,12 @@ class Pair:
         return self.second.value - self.first.value
 
     @property
+    def request_counts(self) -> tuple[int, int]:
+        """Requests behind both."""
+        first, second = (0 if each is None else each.request_count for each in (self.first, self.second))
+        return first, second
+
+    @property
     def test(self) -> WelchTest | None:
         """The test of their difference; None where there is nothing to test."""
         if self.first is None or self.second is None or not (self.first.sample and self.second.sample):
@@ -130,7 +136,7 @@ def judge(pair: Pair, threshold_ratio: float, sureness: Sureness) -> tuple[Verdi
             return "no difference", None
     wanted_margin = size if matters else least - size
     margin = test.margin(1 - sureness.next_at_most if matters else 1 - 2 * MISSED_RATIO)
-    needed = requests_for(pair, wanted_margin, margin)
+    needed = requests_for(test, pair.request_counts, wanted_margin, margin)
     return "undecided", None if needed is None else max(needed, pair.least_requests) or None
 
 
@@ -139,24 +145,24 @@ def is_better(difference: float, metric: Metric) -> bool:
     return (difference < 0) == (metric.better == "lower")
 
 
-def requests_for(pair: Pair, wanted_margin: float, margin: float) -> int | None:
+def requests_for(
+    test: WelchTest, request_counts: tuple[int, int], wanted_margin: float, margin: float
+) -> int | None:
     """Return how many requests each side needs for a margin this small, if all else stays; None beyond any bound.
 
     The variance of a mean, and of a quantile, falls with the number of requests.
 
     Parameters
     ----------
+    request_counts
+        Of both sides now.
     margin
         What it is now.
     """
-    test, first, second = pair.test, pair.first, pair.second
-    if test is None or first is None or second is None or wanted_margin <= 0:
+    if wanted_margin <= 0:
         return None
     if not test.standard_error:
         return 0
-    variance_of_one = test.first_variance * first.request_count + test.second_variance * second.request_count
-    quantile = margin / test.standard_error
-    needed = variance_of_one * (quantile / wanted_margin) ** 2
-    if needed > MOST_REQUESTS:
-        return None
-    return max(math.ceil(needed), min(first.request_count, second.request_count) + 1)
+    variance_of_one = test.first_variance * request_counts[0] + test.second_variance * request_counts[1]
+    needed = variance_of_one * (margin / test.standard_error / wanted_margin) ** 2
+    return None if needed > MOST_REQUESTS else max(math.ceil(needed), min(request_counts) + 1)

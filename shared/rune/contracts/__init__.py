@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ComparedPoint,
         ComparedValue,
         Comparison,
+        GateCheck,
     )
     from rune.contracts.document import Document, read_stored
     from rune.contracts.links import (
@@ -117,6 +118,7 @@ __all__ = [
     "Document",
     "EventMetrics",
     "Expectation",
+    "GateCheck",
     "GoodputLimits",
     "HardwareReport",
     "JobAccepted",
@@ -196,6 +198,7 @@ _MODULES = {
         "ComparedPoint",
         "ComparedValue",
         "Comparison",
+        "GateCheck",
     ),
     "document": ("Document", "read_stored"),
     "links": (

@@ -1,5 +1,6 @@
 """Benchmarks side by side, and whether limits are kept."""
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -71,6 +72,7 @@ class ComparedJob(Document):
     server: str | None
     gpu: str | None
     warnings: list[str]
+    finished_at: datetime | None = None
 
 
 class GateCheck(Document):

