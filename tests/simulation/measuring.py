@@ -86,10 +86,11 @@ class SimulatedMeasure(MeasurePoint):
         began_at = self._world.now
         records: list[RequestRecord] = []
         first_errors: dict[str, RuneError] = {}
-        for number in range(task.request_count):
+        for number, prompt_index in enumerate(task.order(), start=task.first_number):
             if self._world.now >= ends_at:
                 break
-            records.append(await self._ask(server, chat, number, ends_at, first_errors))
+            record = await self._ask(server, chat, number, ends_at, first_errors)
+            records.append(replace(record, prompt_index=prompt_index))
             on_progress(len(records), 7 * len(records))
         return MeasuredPoint(
             point,
@@ -99,6 +100,7 @@ class SimulatedMeasure(MeasurePoint):
             7 * task.warmup_count,
             rtt_ms=20.0,
             loop_lag_p99_ms=0.1,
+            unsent_count=task.request_count - len(records),
             first_errors=first_errors,
         )
 

@@ -5,11 +5,16 @@ import pytest
 from tests.simulation.long_answers import LONGEST_TOKENS, TOKENS_PER_S, measure_long_answers
 
 FOUR_HOURS = 4 * 3600.0
+CHUNK_TOKENS = 256
 
 
 def test_long_answers_are_enough_within_the_jobs_time_at_one_to_four_at_a_time() -> None:
     outcome = measure_long_answers(
-        runtime_seconds=FOUR_HOURS, concurrency=[1, 2, 3, 4], max_blocks=8, min_waves=5, tokens_per_chunk=64
+        runtime_seconds=FOUR_HOURS,
+        concurrency=[1, 2, 3, 4],
+        max_blocks=8,
+        min_waves=5,
+        tokens_per_chunk=CHUNK_TOKENS,
     )
 
     runs = outcome.report.runs
@@ -22,8 +27,8 @@ def test_long_answers_are_enough_within_the_jobs_time_at_one_to_four_at_a_time()
         (20, 0, 3),
     ]
     assert [run.warnings for run in runs] == [[]] * 4
-    # The first chunk of 64 tokens comes after half a second, and each other one after 64 / 30.
-    truth = LONGEST_TOKENS / (0.5 + (LONGEST_TOKENS - 64) / TOKENS_PER_S)
+    # The first chunk comes after half a second, and each other one after CHUNK_TOKENS / 30.
+    truth = LONGEST_TOKENS / (0.5 + (LONGEST_TOKENS - CHUNK_TOKENS) / TOKENS_PER_S)
     for run in runs:
         assert run.steady_output_throughput_tokens_per_s == pytest.approx(
             truth * run.max_concurrency, rel=1e-3
@@ -40,7 +45,7 @@ def test_answers_of_unequal_length_are_all_measured() -> None:
         max_blocks=8,
         repetitions=40,
         shortest_tokens=1000,
-        tokens_per_chunk=64,
+        tokens_per_chunk=CHUNK_TOKENS,
     )
 
     (run,) = outcome.report.runs
@@ -51,7 +56,7 @@ def test_answers_of_unequal_length_are_all_measured() -> None:
 
 
 def test_long_answers_are_few_in_one_run() -> None:
-    outcome = measure_long_answers(runtime_seconds=FOUR_HOURS, concurrency=[1], tokens_per_chunk=64)
+    outcome = measure_long_answers(runtime_seconds=FOUR_HOURS, concurrency=[1], tokens_per_chunk=CHUNK_TOKENS)
 
     (run,) = outcome.report.runs
     assert "few_samples" in run.warnings
@@ -59,7 +64,7 @@ def test_long_answers_are_few_in_one_run() -> None:
 
 def test_blocks_are_reported_when_the_job_has_an_hour() -> None:
     outcome = measure_long_answers(
-        runtime_seconds=3600.0, concurrency=[1, 2], max_blocks=8, min_waves=5, tokens_per_chunk=64
+        runtime_seconds=3600.0, concurrency=[1, 2], max_blocks=8, min_waves=5, tokens_per_chunk=CHUNK_TOKENS
     )
 
     assert outcome.report.ended_by == "time_over"

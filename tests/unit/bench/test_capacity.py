@@ -227,3 +227,14 @@ def test_wilson_interval_is_that_of_its_author() -> None:
 
 def test_lowest_rate_is_the_lowest_that_may_be_asked_for() -> None:
     assert Workload.model_validate({"request_rates": [LEAST_RATE_PER_S]}).request_rates == [LEAST_RATE_PER_S]
+
+
+@pytest.mark.parametrize("capacity", [0, 1, 5, 23, 64])
+def test_search_has_no_more_under_way_than_its_workload_allows_for(capacity: int) -> None:
+    """What a job may cost is counted by these levels before it begins."""
+    workload = a_workload(max_points=12)
+
+    for count in (3, 25, 200):
+        runs, _ = search(workload, carries(capacity), count)
+
+        assert all(run.max_concurrency <= level for run, level in zip(runs, workload.levels, strict=False))
