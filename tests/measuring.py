@@ -8,6 +8,7 @@ from typing import override
 
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.tasks import Task
+from rune.bench.turns import opening_of
 from rune.clock import to_epoch_ms
 from rune.errors import RuneError, StoreRefusedError, StoreUnavailableError
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, Role, Stamps
@@ -82,7 +83,7 @@ class ScriptedMeasure(MeasurePoint):
         self.measured.append((point, task, time_limit_seconds))
         if self.raises is not None:
             raise self.raises
-        chat = ChatRequest(task.model, (Message(Role.USER, task.prompts[0]),), time_limit_seconds)
+        chat = ChatRequest(task.model, (Message(Role.USER, opening_of(task.prompts[0])),), time_limit_seconds)
         await server.chat(chat, lambda _: None)
         self.clock.advance(10)
         left_count = task.request_count

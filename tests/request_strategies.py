@@ -98,9 +98,14 @@ _expectations: st.SearchStrategy[Body] = st.one_of(
 )
 _scored = _merged(_expectations, _optional(pass_score=st.none() | st.floats(0.01, 1)))
 
+_user_turns = _texts | _texts.map(lambda text: {"role": "user", "content": text})
+_fixed_turns = _texts.map(lambda text: {"role": "assistant", "content": text})
+_conversations = st.lists(_user_turns, min_size=1, max_size=3) | st.tuples(
+    _user_turns, _fixed_turns, _user_turns
+).map(list)
 _prompts: st.SearchStrategy[Body] = st.one_of(
     st.just({}),
-    st.lists(_texts, min_size=1, max_size=3).map(lambda prompts: {"prompts": prompts}),
+    st.lists(_texts | _conversations, min_size=1, max_size=3).map(lambda prompts: {"prompts": prompts}),
     st.sampled_from(("chat", "code", "summary")).map(lambda name: {"prompt_set": name}),
     st.integers(16, 1000).map(lambda tokens: {"prompt_set": "synthetic", "input_tokens": tokens}),
 )

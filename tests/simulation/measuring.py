@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, override
 
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.tasks import Task
+from rune.bench.turns import opening_of
 from rune.clock import Clock, to_epoch_ms
 from rune.errors import ModelServerError, RuneError, StoreUnavailableError
 from rune.llm.protocol import ChatRequest, Message, ModelServer, Role
@@ -79,7 +80,7 @@ class SimulatedMeasure(MeasurePoint):
         time_limit_seconds: float,
         on_progress: Callable[[int, int], None],
     ) -> MeasuredPoint:
-        chat = ChatRequest(task.model, (Message(Role.USER, task.prompts[0]),), time_limit_seconds)
+        chat = ChatRequest(task.model, (Message(Role.USER, opening_of(task.prompts[0])),), time_limit_seconds)
         ends_at = self._world.now + timedelta(seconds=time_limit_seconds)
         for _ in range(task.warmup_count):
             await self._ask(server, chat, 0, ends_at, {})

@@ -71,6 +71,11 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "server_side.load_ms": "mean of what the server reports for completed requests; likewise the other _ms",
         "server_side.prompt_tokens_per_s": "(input tokens - cached tokens) / prompt_eval_ms, sums over requests",
         "server_side.output_tokens_per_s": "output tokens / eval_ms, sums over requests",
+        "turns": "the same numbers of the requests of each turn of conversations",
+        "cached_input_ratio": (
+            "cached tokens / input tokens, sums over completed requests that tell both; where none does, "
+            "server.prefix_cache_hit_ratio"
+        ),
         "server": (
             "gauges: largest and mean of the readings while requests were under way; counters: last - first "
             "reading, of one that fell what it counted since"

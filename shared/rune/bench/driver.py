@@ -12,6 +12,7 @@ from rune.bench.records import MeasuredPoint, Point
 from rune.bench.server_load import ServerReading
 from rune.bench.tasks import Task
 from rune.bench.token_bounds import most_tokens
+from rune.bench.turns import texts_of
 from rune.bench.warm_up import WarmUpStats, median_round_trip_ms, open_connections, warm_up
 from rune.errors import RuneError
 from rune.llm.protocol import ModelServer
@@ -117,7 +118,10 @@ async def conclude_point(
         warmup_output_tokens=figures.warm_up.output_tokens + learning_tokens,
         rtt_ms=figures.rtt_ms,
         loop_lag_p99_ms=figures.loop_lag_p99_ms,
-        unsent_count=task.request_count - len(records),
+        # What would have followed a turn that failed was not to be sent.
+        unsent_count=task.request_count
+        - len(records)
+        - sum(record.turns_left for record in records if record.status == "failed"),
         first_errors=runner.first_errors,
         processor_ratio=figures.processor_ratio,
         process_count=figures.process_count,
@@ -133,7 +137,7 @@ async def _learn_bytes_per_token(
     From the prompt's first 1000 characters, which the server is not likely to cut. None where it does not count
     the tokens of prompts, or there is no time.
     """
-    sample = task.sample(max(task.prompts, key=most_tokens)[:_SAMPLE_CHARS], point.index, 0)
+    sample = task.sample(max(texts_of(task.prompts), key=most_tokens)[:_SAMPLE_CHARS], point.index, 0)
     if time_limit_seconds <= 0:
         return None, 0
     try:

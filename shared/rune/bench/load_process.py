@@ -95,7 +95,7 @@ async def _run(
         max_chunks=setup.max_chunks,
     )
     rate_per_s = setup.point.request_rate_per_s
-    arrivals_s = rate_per_s and poisson_arrivals_s(rate_per_s, setup.task.request_count, setup.task.seed)
+    arrivals_s = rate_per_s and poisson_arrivals_s(rate_per_s, setup.task.asked_count, setup.task.seed)
     put = partial(
         shared_load,
         numbers=numbers,

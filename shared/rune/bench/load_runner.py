@@ -4,7 +4,7 @@ import asyncio
 import gc
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from rune.bench.anomalies import is_buffered, is_truncated
@@ -18,7 +18,7 @@ from rune.bench.token_bounds import PROSE_BYTES_PER_TOKEN
 from rune.bench.token_estimates import with_estimates
 from rune.clock import SystemClock, to_epoch_ms
 from rune.errors import CostCapReachedError, RuneError, ServerOverloadedError
-from rune.llm.protocol import Generation, ModelServer, Stamps
+from rune.llm.protocol import Generation, Message, ModelServer, Stamps
 
 _NS_PER_SECOND = 1_000_000_000
 
@@ -48,6 +48,8 @@ class RequestOutcome:
     generation: Generation | None = None
     partial_arrivals_ns: tuple[int, ...] = ()
     ready_ns: int | None = None
+    prompt_size: tuple[int, int] | None = None
+    """Characters and bytes of a conversation so far; None for its first turn, and a prompt of one."""
 
 
 @dataclass(slots=True)
@@ -56,6 +58,8 @@ class _Asked:
 
     number: int
     due_ns: int
+    later_messages: tuple[Message, ...] | None = None
+    """Of a turn after the first."""
     ready_ns: int | None = None
     sent_ns: int | None = None
     arrivals_ns: list[int] = field(default_factory=list)
@@ -97,7 +101,8 @@ class LoadRunner:
         self._request_timeout_seconds = request_timeout_seconds
         self._on_progress = on_progress
         self._max_chunks = MAX_CHUNKS if max_chunks is None else max_chunks
-        self._order = task.order()
+        self._places = task.places()
+        self._first_numbers = [number for number, place in enumerate(self._places) if place.turn == 0]
         self._send_lock = asyncio.Lock()
         self._breaker = CircuitBreaker()
         self._outcomes: list[RequestOutcome] = []
@@ -131,7 +136,7 @@ class LoadRunner:
         Exception
             Any error that is no `RuneError` of a request.
         """
-        count, point = len(self._order), self._point
+        count, point = len(self._first_numbers), self._point
         self._breaker.deadline = self._deadline = deadline
         self._started_ns, self.started_at_ms = time.monotonic_ns(), to_epoch_ms(SystemClock().now())
         try:
@@ -182,7 +187,7 @@ class LoadRunner:
         return any(
             is_truncated(
                 outcome.generation.tokens.prompt_count,
-                len(self._prompt(outcome.number).encode()),
+                self._prompt_size(outcome)[1],
                 PROSE_BYTES_PER_TOKEN,
             )
             for outcome in self._outcomes
@@ -210,25 +215,60 @@ class LoadRunner:
         ]
 
     async def _ask(self, number: int, due_ns: int, slots: asyncio.Semaphore | None = None) -> None:
-        asked = _Asked(number, due_ns)
+        """Ask a prompt; a conversation turn by turn, in one slot, until one of its turns has no answer.
+
+        Parameters
+        ----------
+        number
+            Which of the times that a prompt is asked (`Task.order`).
+        """
+        first_number = self._first_numbers[number]
+        prompt = self._task.prompts[self._places[first_number].prompt_index]
+        async with AsyncExitStack() as slot:
+            answer = await self._ask_turn(_Asked(first_number, due_ns), slots, slot)
+            if isinstance(prompt, str):
+                return
+            opening = self._opening_messages(first_number)[0].content
+            answers: list[str] = []
+            for turn in range(1, self._places[first_number].turn_count):
+                if answer is None:
+                    return
+                answers.append(answer.text)
+                asked = _Asked(first_number + turn, time.monotonic_ns(), prompt.messages(opening, answers))
+                answer = await self._ask_turn(asked, None, slot)
+
+    async def _ask_turn(
+        self, asked: _Asked, slots: asyncio.Semaphore | None, slot: AsyncExitStack
+    ) -> Generation | None:
+        """Send one request, and return its answer; None where it failed or was not sent.
+
+        Parameters
+        ----------
+        slots
+            To wait in before it is sent; None where it has its slot already.
+        slot
+            Takes the slot, to be given back when the whole conversation is over.
+        """
 
         def count_chunk(_of_request: int) -> None:
             asked.arrivals_ns.append(time.monotonic_ns())
             self._count_chunk()
 
         try:
-            async with slots or nullcontext():
-                if not await self._wait_to_send() or self._is_over or self._is_for_the_next_block():
-                    return
-                request = self._task.chat(self._prompt(number), self._request_timeout_seconds)
-                asked.sent_ns = asked.ready_ns = time.monotonic_ns()
-                self._under_way += 1
-                try:
-                    answer = await self._server.chat(request, count_chunk)
-                finally:
-                    self._under_way -= 1
-                self._breaker.close()
-                self._end(asked, "completed", generation=answer)
+            if slots is not None:
+                await slot.enter_async_context(slots)
+            if not await self._wait_to_send() or self._is_over or self._is_for_the_next_block():
+                return None
+            messages = asked.later_messages or self._opening_messages(asked.number)
+            request = self._task.chat(messages, self._request_timeout_seconds)
+            asked.sent_ns = asked.ready_ns = time.monotonic_ns()
+            self._under_way += 1
+            try:
+                answer = await self._server.chat(request, count_chunk)
+            finally:
+                self._under_way -= 1
+            self._breaker.close()
+            self._end(asked, "completed", generation=answer)
         except CostCapReachedError:
             # It was not sent, so it is in no number. Those under way are paid for, and end the point.
             self._is_over = True
@@ -243,6 +283,9 @@ class LoadRunner:
             if asked.sent_ns is not None or not self._is_over:
                 self._end(asked, "cut_off")
             raise
+        else:
+            return answer
+        return None
 
     async def _wait_to_send(self) -> bool:
         """Return whether the request is to be sent, when it is its turn.
@@ -294,6 +337,7 @@ class LoadRunner:
                 # What came of a request that is cut off was made by the server, and counts as throughput.
                 tuple(asked.arrivals_ns) if status == "cut_off" else (),
                 asked.ready_ns,
+                None if asked.later_messages is None else _size_of(asked.later_messages),
             )
         )
         self._on_progress(len(self._outcomes), self._chunk_count)
@@ -310,33 +354,49 @@ class LoadRunner:
             self.end()
         self._on_progress(len(self._outcomes), self._chunk_count)
 
-    def _prompt(self, number: int) -> str:
-        prompt = self._task.prompts[self._order[number]]
-        return self._task.numbered(prompt, self._point.index, self._task.first_number + number)
+    def _opening_messages(self, number: int) -> tuple[Message, ...]:
+        prompt_index, number = self._places[number].prompt_index, self._task.first_number + number
+        return self._task.opening_messages(prompt_index, self._point.index, number)
+
+    def _prompt_size(self, outcome: RequestOutcome) -> tuple[int, int]:
+        """Return the characters and bytes of what a request asked."""
+        return outcome.prompt_size or _size_of(self._opening_messages(outcome.number))
+
+    def _conversation(self, number: int) -> int | None:
+        """Return the number of the first request of a request's conversation; None for a prompt of one turn."""
+        place = self._places[number]
+        if isinstance(self._task.prompts[place.prompt_index], str):
+            return None
+        return self._task.first_number + number - place.turn
 
     def _record(self, outcome: RequestOutcome, bytes_per_token: float | None) -> RequestRecord:
-        prompt, started_ns = self._prompt(outcome.number), self._started_ns
+        (prompt_chars, prompt_bytes), started_ns = self._prompt_size(outcome), self._started_ns
+        place = self._places[outcome.number]
         record = RequestRecord(
             number=self._task.first_number + outcome.number,
-            prompt_index=self._order[outcome.number],
+            prompt_index=place.prompt_index,
             due_ns=outcome.due_ns - started_ns,
             sent_ns=None if outcome.sent_ns is None else outcome.sent_ns - started_ns,
             ended_ns=outcome.ended_ns - started_ns,
             status=outcome.status,
-            prompt_chars=len(prompt),
+            prompt_chars=prompt_chars,
             error_code=outcome.error_code,
             ready_ns=None if outcome.ready_ns is None else outcome.ready_ns - started_ns,
             partial_arrivals_ns=tuple(at_ns - started_ns for at_ns in outcome.partial_arrivals_ns),
+            conversation=self._conversation(outcome.number),
+            turn=place.turn,
+            turns_left=place.turn_count - 1 - place.turn,
         )
         answer = outcome.generation
         if answer is None:
             return record
-        expected = self._task.expected
+        # A conversation is judged by its end.
+        expected = self._task.expected if place.is_last else None
         return replace(
             record,
             generation=_since(answer, started_ns),
             is_buffered=is_buffered(answer.chunk_arrivals_ns, answer.tokens.output_count),
-            is_truncated=is_truncated(answer.tokens.prompt_count, len(prompt.encode()), bytes_per_token),
+            is_truncated=is_truncated(answer.tokens.prompt_count, prompt_bytes, bytes_per_token),
             score=score_answer(expected, answer.text) if expected and expected.method != "judge" else None,
         )
 
@@ -357,6 +417,11 @@ def gc_paused() -> Iterator[None]:
         gc.unfreeze()
         if was_enabled:
             gc.enable()
+
+
+def _size_of(messages: tuple[Message, ...]) -> tuple[int, int]:
+    texts = [message.content for message in messages]
+    return sum(map(len, texts)), sum(len(text.encode()) for text in texts)
 
 
 def _since(answer: Generation, started_ns: int) -> Generation:

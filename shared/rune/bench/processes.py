@@ -103,7 +103,7 @@ class Processes:
         )
         aside = aside_seconds(time_limit_seconds)
         rtt_ms = await median_round_trip_ms(server, time_limit_seconds=aside)
-        queue = NumberQueue.filled(task.request_count)
+        queue = NumberQueue.filled(task.asked_count)
         try:
             async with self._running(min(self.count, point.concurrency), queue) as workers:
                 setups = _setups(access, task, point, time_limit_seconds, len(workers))
@@ -310,8 +310,9 @@ def _never_begun(
     if point.request_rate_per_s is None:
         return []
     ended_ns = max((each.ended_ns for each in outcomes if each.status == "cut_off"), default=0)
-    arrivals_s = poisson_arrivals_s(point.request_rate_per_s, task.request_count, task.seed)
-    due = ((number, begins_ns + round(arrivals_s[number] * _NS_PER_SECOND)) for number in queue)
+    arrivals_s = poisson_arrivals_s(point.request_rate_per_s, task.asked_count, task.seed)
+    first_numbers = [number for number, place in enumerate(task.places()) if place.turn == 0]
+    due = ((first_numbers[time], begins_ns + round(arrivals_s[time] * _NS_PER_SECOND)) for time in queue)
     return [
         RequestOutcome(number, due_ns, None, ended_ns, "cut_off")
         for number, due_ns in due

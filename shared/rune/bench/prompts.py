@@ -4,7 +4,9 @@ import random
 from functools import lru_cache
 
 from rune.bench.prompt_sets import PROMPT_SETS, SYNTHETIC_WORDS
-from rune.contracts.workloads import Workload
+from rune.bench.turns import AnyPrompt, Conversation
+from rune.contracts.workloads import RoledTurn, Workload
+from rune.llm.protocol import Message, Role
 
 _SYNTHETIC_PROMPTS = 16
 _NONCE_TOKENS = 7  # measured: what 12 bytes of a proquint pair take in the vocabularies of most models
@@ -24,7 +26,7 @@ _POINT_SHIFT = 24
 
 def make_prompts(
     question: str, workload: Workload, *, tokens_per_word: float | None = None
-) -> tuple[str, ...]:
+) -> tuple[AnyPrompt, ...]:
     """Return the prompts of a workload, without numbers.
 
     Parameters
@@ -36,7 +38,7 @@ def make_prompts(
         holds for the vocabularies of most models.
     """
     if workload.prompts is not None:
-        return tuple(workload.prompts)
+        return tuple(map(_read_prompt, workload.prompts))
     if workload.prompt_set == "synthetic" and workload.input_tokens is not None:
         nonce_tokens = _NONCE_TOKENS if workload.prefix_cache == "busted" else 0
         word_count = max(1, round((workload.input_tokens - nonce_tokens) / (tokens_per_word or 1.0)))
@@ -44,6 +46,16 @@ def make_prompts(
             synthetic_words(word_count, workload.seed, number) for number in range(_SYNTHETIC_PROMPTS)
         )
     return (question,) if workload.prompt_set is None else PROMPT_SETS[workload.prompt_set]
+
+
+def _read_prompt(given: str | list[str | RoledTurn]) -> AnyPrompt:
+    if isinstance(given, str):
+        return given
+    turns = (
+        Message(Role.USER, turn) if isinstance(turn, str) else Message(Role(turn.role), turn.content)
+        for turn in given
+    )
+    return Conversation(tuple(turns))
 
 
 def synthetic_words(word_count: int, seed: int, number: int) -> str:

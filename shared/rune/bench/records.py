@@ -36,6 +36,9 @@ class RequestRecord:
         See `stream_buffered_count` and `prompt_truncated_count` of `rune.contracts.RunReport`.
     score
         0 to 1, where the answer was judged.
+    conversation, turn, turns_left
+        Number of the first request of its conversation (None for a prompt of one turn); which of its answered turns
+        it is, from 0; and how many follow.
     ready_ns
         When it had its slot and its turn, since the point began; a connection may have had to be opened after that.
         None where it never had them.
@@ -57,6 +60,9 @@ class RequestRecord:
     score: float | None = None
     partial_arrivals_ns: tuple[int, ...] = ()
     ready_ns: int | None = None
+    conversation: int | None = None
+    turn: int = 0
+    turns_left: int = 0
 
 
 @dataclass(frozen=True, slots=True)

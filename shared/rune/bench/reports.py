@@ -10,6 +10,7 @@ from rune.bench.capacity import capacity_of
 from rune.bench.definitions import FORMULAS
 from rune.bench.headline import best_run
 from rune.bench.server_side import without_doubtful_prefill
+from rune.bench.turns import AnyPrompt, as_json
 from rune.contracts import (
     BenchmarkReport,
     BenchmarkRequest,
@@ -35,7 +36,7 @@ def make_report(
     ended_by: EndedBy,
     model: ModelFacts,
     server: ServerFacts,
-    prompts: Sequence[str],
+    prompts: Sequence[AnyPrompt],
     ignores_eos: bool,
     context_tokens: int | None,
     started_at: datetime,
@@ -87,12 +88,12 @@ def make_report(
     )
 
 
-def fingerprint(prompts: Sequence[str]) -> str:
-    """Return SHA-256 of the prompts as a JSON list, in hexadecimal.
+def fingerprint(prompts: Sequence[AnyPrompt]) -> str:
+    """Return SHA-256 of the prompts as a JSON list, in hexadecimal; a conversation is a list in it.
 
     `hashlib.sha256(json.dumps(prompts).encode()).hexdigest()` in anybody's Python.
     """
-    return hashlib.sha256(json.dumps(list(prompts)).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([as_json(prompt) for prompt in prompts]).encode()).hexdigest()
 
 
 def _model_report(name: str, model: ModelFacts) -> ModelReport:
@@ -109,7 +110,7 @@ def _model_report(name: str, model: ModelFacts) -> ModelReport:
     )
 
 
-def _dataset_report(request: BenchmarkRequest, prompts: Sequence[str]) -> DatasetReport:
+def _dataset_report(request: BenchmarkRequest, prompts: Sequence[AnyPrompt]) -> DatasetReport:
     workload = request.measured
     return DatasetReport(
         name=workload.prompt_set or ("prompts" if workload.prompts is not None else "question"),

@@ -25,7 +25,7 @@ from rune.bench.reasoning import is_reasoning_hidden
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.rounding import DECIMALS, rounded
 from rune.bench.server_load import server_load_of, server_warnings
-from rune.bench.server_side import server_side_of
+from rune.bench.server_side import cached_ratio_of, server_side_of
 from rune.bench.statistics import describe, independent_count, low_percentiles
 from rune.contracts import (
     BlockReport,
@@ -36,6 +36,7 @@ from rune.contracts import (
     RunReport,
     ServerLoad,
     StandardErrors,
+    TurnReport,
 )
 from rune.errors import ServerOverloadedError
 from rune.llm.protocol import FinishReason, Generation, Stamps
@@ -180,15 +181,21 @@ class _Fold:
                 yield None if counted_ms is None else counted_ms + lateness_ms(record)
 
     @property
+    def opening_records(self) -> list[RequestRecord]:
+        """Requests that began a conversation, and those of one turn: what an open load is a rate of."""
+        return [record for record in self.records if record.turn == 0]
+
+    @property
     def schedule_delays_ms(self) -> list[float]:
         """How long requests of an open load were due before they had a slot and their turn."""
-        records = self.records if self.is_open else ()
+        records = self.opening_records if self.is_open else ()
         return [(r.ready_ns - r.due_ns) / _NS_PER_MS for r in records if r.ready_ns is not None]
 
     def achieved_rate_per_s(self) -> float | None:
         """Return how many requests of an open load were sent per second until the last one was."""
         sent_ns = [
-            [r.sent_ns for r in block.measured.records if r.sent_ns is not None] for block in self.blocks
+            [r.sent_ns for r in block.measured.records if r.sent_ns is not None and r.turn == 0]
+            for block in self.blocks
         ]
         elapsed_ns = sum(max(of_block, default=0) for of_block in sent_ns)
         if not self.is_open or elapsed_ns <= 0:
@@ -200,7 +207,9 @@ class _Fold:
         """How long completed requests of an open load were due and not sent."""
         if not self.is_open:
             return []
-        return [(r.sent_ns - r.due_ns) / _NS_PER_MS for r in self.completed if r.sent_ns is not None]
+        # A later turn is due when the one before it has ended, and is sent at once.
+        records = (record for record in self.completed if record.turn == 0)
+        return [(r.sent_ns - r.due_ns) / _NS_PER_MS for r in records if r.sent_ns is not None]
 
     def per_second(self, amount: float | None) -> float | None:
         """Return the amount over the duration; None where nothing was counted in it."""
@@ -216,6 +225,7 @@ class _Fold:
         windows = window_rates_per_s([(b.arrivals, *b.span_ns) for b in self.blocks if b.completed])
         measured = [block.measured for block in self.blocks]
         busiest = (timeline.busiest_second_tokens(block.arrivals, block.span_ns[0]) for block in self.blocks)
+        cached_ratio, cached_source = self.cached_input()
         return RunReport(
             index=point.index,
             load="closed" if point.request_rate_per_s is None else "open",
@@ -278,6 +288,9 @@ class _Fold:
             blocks=self.block_reports(),
             ttft_from_due_ms=_with_errors(self.from_due_ms(formulas.time_to_first_token_ms)),
             e2el_from_due_ms=_with_errors(self.from_due_ms(formulas.end_to_end_latency_ms)),
+            turns=self.turn_reports(),
+            cached_input_ratio=cached_ratio,
+            cached_input_source=cached_source,
         )
 
     def max_concurrent(self) -> int:
@@ -295,10 +308,30 @@ class _Fold:
 
     def has_cache_hits(self) -> bool:
         """Return whether a good part of the prompts came from the server's cache, as answers or metrics tell."""
-        if self.cached_tokens is not None:
-            return self.cached_tokens > CACHE_HIT_RATIO * sum(self.input_tokens)
+        if not self.has_conversations:
+            return (self.cached_input()[0] or 0.0) > CACHE_HIT_RATIO
+        # Later turns are meant to find the earlier ones in the cache.
+        openings = [each.generation for each in self.opening_records if each.generation is not None]
+        return (cached_ratio_of(openings) or 0.0) > CACHE_HIT_RATIO
+
+    @property
+    def has_conversations(self) -> bool:
+        return any(record.conversation is not None for record in self.records)
+
+    def cached_input(self) -> tuple[float | None, Literal["usage", "metrics"] | None]:
+        """Return the share of the prompts' tokens that came from the server's cache, and who told it."""
+        ratio = cached_ratio_of(self.generations)
+        if ratio is not None:
+            return ratio, "usage"
         told_ratio = None if self.server_load is None else self.server_load.prefix_cache_hit_ratio
-        return (told_ratio or 0.0) > CACHE_HIT_RATIO
+        return told_ratio, None if told_ratio is None else "metrics"
+
+    def turn_reports(self) -> list[TurnReport] | None:
+        """Return the numbers of each turn, where there are conversations."""
+        if not self.has_conversations:
+            return None
+        turns = range(1 + max(record.turn for record in self.records))
+        return [_turn_report(turn, [each for each in self.records if each.turn == turn]) for turn in turns]
 
     def is_underloaded(self) -> bool:
         """Return whether a closed load never had as many requests under way as its name says."""
@@ -374,12 +407,13 @@ class _Fold:
     def quality(self) -> QualityReport | None:
         if self.expected is None or self.expected.judge is not None:
             return None
-        scores = [record.score for record in self.completed if record.score is not None]
+        ends = [record for record in self.completed if not record.turns_left]
+        scores = [record.score for record in ends if record.score is not None]
         return quality_of(
             self.expected,
             scores,
             failed_count=self.failed_count,
-            unjudged_count=len(self.completed) - len(scores),
+            unjudged_count=len(ends) - len(scores),
         )
 
     def warnings(self) -> Iterator[str]:
@@ -412,6 +446,22 @@ class _Fold:
             "server_throttled": ServerOverloadedError.code in _errors_by_class(self.records),
         }
         return (name for name, is_so in holds.items() if is_so)
+
+
+def _turn_report(turn: int, records: Sequence[RequestRecord]) -> TurnReport:
+    generations = [record.generation for record in records if record.generation is not None]
+    stamps, tokens = [each.stamps for each in generations], [each.tokens for each in generations]
+    return TurnReport(
+        turn=turn,
+        num_prompts=len(records),
+        completed=len(generations),
+        ttft_ms=_in_order(map(formulas.time_to_first_token_ms, stamps)),
+        tpot_ms=_in_order(map(formulas.time_per_output_token_ms, generations)),
+        e2el_ms=_in_order(map(formulas.end_to_end_latency_ms, stamps)),
+        input_tokens=_described(each.prompt_count for each in tokens),
+        output_tokens=_described(float(each.output_count) for each in tokens),
+        cached_input_ratio=cached_ratio_of(generations),
+    )
 
 
 def _is_stalled(generation: Generation) -> bool:

@@ -37,20 +37,34 @@ def server_side_of(generations: Sequence[Generation]) -> ServerSide:
     )
 
 
+def cached_ratio_of(generations: Sequence[Generation]) -> float | None:
+    """Return the share of prompts' tokens that came from a cache, of answers that tell both; None for none."""
+    told = [
+        (each.tokens.cached_count, each.tokens.prompt_count)
+        for each in generations
+        if each.tokens.cached_count is not None and each.tokens.prompt_count
+    ]
+    if not told:
+        return None
+    return rounded(sum(cached for cached, _ in told) / sum(prompt or 0 for _, prompt in told))
+
+
 def without_doubtful_prefill(
     server_side: ServerSide, workload: Workload, *, cached_tokens: int | None
 ) -> ServerSide:
     """Return the server's view without its prefill speed where its cache may have made it wrong.
 
     Ollama counts a prompt's cached tokens among those of the prompt, leaves the time for them out, and does not
-    tell how many there were. Prompts that begin with a number of their own hit nothing.
+    tell how many there were. Prompts that begin with a number of their own hit nothing, but for the later turns of
+    a conversation.
 
     Parameters
     ----------
     cached_tokens
         None where the server does not tell.
     """
-    if workload.prefix_cache == "busted" or cached_tokens is not None:
+    hits_nothing = workload.prefix_cache == "busted" and not workload.has_conversations
+    if hits_nothing or cached_tokens is not None:
         return server_side
     return server_side.model_copy(update={"prompt_tokens_per_s": None})
 

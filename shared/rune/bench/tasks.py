@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from rune.bench.arrivals import shuffled_order
 from rune.bench.prompts import add_nonce
+from rune.bench.turns import AnyPrompt, opening_of, turn_count_of
 from rune.contracts.workloads import Expectation
 from rune.llm.protocol import ChatRequest, Message, Role
 
@@ -34,6 +35,29 @@ class BlockShare:
     index: int
     left: tuple[int, ...]
     first_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What one measured request is.
+
+    Attributes
+    ----------
+    time
+        Which of the times that a prompt is asked, from 0 (`Task.order`).
+    turn, turn_count
+        Which of the prompt's turns that are answered, from 0, and how many there are.
+    """
+
+    time: int
+    prompt_index: int
+    turn: int
+    turn_count: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it ends its conversation."""
+        return self.turn == self.turn_count - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +94,7 @@ class Task:
     """
 
     model: str
-    prompts: tuple[str, ...]
+    prompts: tuple[AnyPrompt, ...]
     repetitions: int
     warmup_count: int
     max_output_tokens: int | None
@@ -87,20 +111,40 @@ class Task:
     nonce_seed: int = field(default_factory=lambda: secrets.randbits(_NONCE_SEED_BITS))
 
     @property
-    def request_count(self) -> int:
-        """Measured requests of a point, or of its block."""
+    def asked_count(self) -> int:
+        """How often a prompt is asked at a point, or in its block; a conversation counts once."""
         return len(self.order())
 
     @property
     def first_number(self) -> int:
-        """Number of the first of them."""
+        """Number of the first of the requests."""
         return 0 if self.block is None else self.block.first_number
 
+    @property
+    def request_count(self) -> int:
+        """Measured requests of a point, or of its block: one for each turn that is answered."""
+        return len(self.places())
+
     def order(self) -> tuple[int, ...]:
-        """Return which prompt each measured request asks."""
+        """Return which prompt is asked each time."""
         if self.block is not None:
             return self.block.left
         return shuffled_order(len(self.prompts), self.repetitions, self.seed)
+
+    def places(self) -> tuple[Place, ...]:
+        """Return what each measured request is, by number; those of a conversation follow each other."""
+        return tuple(
+            Place(time, prompt_index, turn, turn_count)
+            for time, prompt_index in enumerate(self.order())
+            for turn_count in (turn_count_of(self.prompts[prompt_index]),)
+            for turn in range(turn_count)
+        )
+
+    def opening_messages(self, prompt_index: int, point_index: int, number: int) -> tuple[Message, ...]:
+        """Return what is sent for the first turn of a prompt that is answered."""
+        prompt = self.prompts[prompt_index]
+        opening = self.numbered(opening_of(prompt), point_index, number)
+        return (Message(Role.USER, opening),) if isinstance(prompt, str) else prompt.messages(opening)
 
     def sample(self, text: str, point_index: int, number: int) -> str:
         """Return a text from which token counts are learnt, with a number that no other request has."""
@@ -110,17 +154,16 @@ class Task:
         """Return a prompt as it is sent with a measured request."""
         return add_nonce(prompt, self.nonce_seed, point_index, number) if self.is_cache_busted else prompt
 
-    def warmup_prompt(self, point_index: int, number: int) -> str:
+    def warmup_messages(self, point_index: int, number: int) -> tuple[Message, ...]:
         """Return what a warm-up request asks: a prompt of the workload, with a number that no measured one has."""
-        prompt = self.prompts[number % len(self.prompts)]
-        return self.numbered(prompt, point_index, _FIRST_WARMUP_NUMBER + number)
+        return self.opening_messages(number % len(self.prompts), point_index, _FIRST_WARMUP_NUMBER + number)
 
-    def chat(self, prompt: str, longest_seconds: float) -> ChatRequest:
+    def chat(self, prompt: str | tuple[Message, ...], longest_seconds: float) -> ChatRequest:
         """Return the request that asks a prompt, with so much time at most."""
         timeout_seconds = min(longest_seconds, self.request_timeout_seconds or longest_seconds)
         return ChatRequest(
             model=self.model,
-            messages=(Message(Role.USER, prompt),),
+            messages=(Message(Role.USER, prompt),) if isinstance(prompt, str) else prompt,
             timeout_seconds=timeout_seconds,
             idle_timeout_seconds=self.idle_timeout_seconds,
             first_timeout_seconds=self.first_timeout_seconds,
@@ -130,9 +173,9 @@ class Task:
             ignore_eos=self.ignore_eos,
         )
 
-    def warm_up_chat(self, prompt: str, longest_seconds: float) -> ChatRequest:
+    def warm_up_chat(self, messages: tuple[Message, ...], longest_seconds: float) -> ChatRequest:
         """Return a request that precedes measured ones."""
-        chat = self.chat(prompt, longest_seconds)
+        chat = self.chat(messages, longest_seconds)
         if self.block is None:
             return chat
         longest_tokens = min(chat.max_output_tokens or BLOCK_WARM_UP_TOKENS, BLOCK_WARM_UP_TOKENS)

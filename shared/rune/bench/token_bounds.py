@@ -20,6 +20,9 @@ PROSE_BYTES_PER_TOKEN = 4.0
 _SYNTHETIC_MARGIN_PERCENT = 125
 """Synthetic prompts meet their length within a few percent."""
 
+_REREAD_MARGIN_PERCENT = 125
+"""A model's own words, read again, are split into tokens otherwise than it wrote them."""
+
 _PAIRED = dict.fromkeys(map(ord, string.ascii_letters + " "))
 
 
@@ -48,3 +51,8 @@ def estimate_tokens(text: str) -> int:
 def most_synthetic_tokens(input_tokens: int) -> int:
     """Return the most tokens that a synthetic prompt of this length has."""
     return -(-input_tokens * _SYNTHETIC_MARGIN_PERCENT // 100)
+
+
+def most_reread_tokens(answer_tokens: int) -> int:
+    """Return the most tokens that an answer of this length has as a part of the next prompt."""
+    return -(-answer_tokens * _REREAD_MARGIN_PERCENT // 100)

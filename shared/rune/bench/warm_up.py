@@ -66,8 +66,8 @@ async def warm_up(
         slots: asyncio.Semaphore | None = None,  # noqa: ARG001 the load's
     ) -> None:
         warm_up_stats.request_count += 1
-        prompt = task.warmup_prompt(point.index, first_number + number)
-        request = task.warm_up_chat(prompt, time_limit_seconds)
+        messages = task.warmup_messages(point.index, first_number + number)
+        request = task.warm_up_chat(messages, time_limit_seconds)
         with suppress(RuneError):
             answer = await server.chat(request, lambda _: None)
             warm_up_stats.output_tokens += answer.tokens.output_count

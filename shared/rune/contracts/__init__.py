@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ServerSide,
         StandardErrors,
         TimeToReady,
+        TurnReport,
     )
     from rune.contracts.comparisons import (
         ComparedJob,
@@ -165,6 +166,7 @@ __all__ = [
     "Telemetry",
     "TimeToReady",
     "TokenTelemetry",
+    "TurnReport",
     "Url",
     "VastaiProvisioning",
     "Workload",
@@ -191,6 +193,7 @@ _MODULES = {
         "ServerSide",
         "StandardErrors",
         "TimeToReady",
+        "TurnReport",
     ),
     "comparisons": (
         "ComparedJob",

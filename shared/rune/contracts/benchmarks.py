@@ -153,6 +153,24 @@ class RunCost(Document):
     """Requests within all limits; null without limits."""
 
 
+class TurnReport(Document):
+    """The requests of one turn of all conversations of a run; a prompt of one turn has turn 0 alone."""
+
+    turn: int
+    """Which of the turns that the model answers, from 0."""
+    num_prompts: int
+    """Requests that were measured. Turns after one that failed or was cut off are not asked."""
+    completed: int
+    ttft_ms: Distribution | None
+    tpot_ms: Distribution | None
+    e2el_ms: Distribution | None
+    input_tokens: Distribution | None
+    """Of the conversation until then, the model's own answers included."""
+    output_tokens: Distribution | None
+    cached_input_ratio: float | None
+    """Tokens of prompts that came from the cache / tokens of prompts, of answers that tell both, 0 to 1."""
+
+
 class BlockReport(Document):
     """One of several runs of a point, which are minutes apart."""
 
@@ -265,6 +283,12 @@ class RunReport(Document):
     blocks: list[BlockReport] | None = None
     """Of a point that was several runs (`max_blocks`), each by itself; null for one run. Numbers of requests are of
     all blocks together, and those over time are summed: no window goes from one block into the next."""
+    turns: list[TurnReport] | None = None
+    """Of a workload with conversations: its numbers by turn. Null for any other."""
+    cached_input_ratio: float | None = None
+    """Tokens of prompts that came from the cache / tokens of prompts, 0 to 1."""
+    cached_input_source: Literal["usage", "metrics"] | None = None
+    """Who told it: the answers, or else the server's metrics, which hold requests of others too."""
     server: ServerLoad | None = None
     """The server's own word on its load; null where it does not say."""
     warning_evidence: dict[str, float] = Field(default_factory=dict)

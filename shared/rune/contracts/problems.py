@@ -206,6 +206,8 @@ def refuse_document(found: Sequence[Mapping[str, object]]) -> InvalidDocumentErr
 def _pointer(location: object) -> str:
     """Return a JSON pointer into the body (RFC 6901), empty for the body itself."""
     parts = location if isinstance(location, (list, tuple)) else ()
+    # Those that begin so name a branch of a union (`rune.contracts.workloads`), and are no place in a document.
+    parts = [part for part in parts if not str(part).startswith("|")]
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 

@@ -200,6 +200,8 @@ class BenchmarkRequest(Question, RentalChoice):
             return given
         prompts, prompt_set = given["workload"].get("prompts"), given["workload"].get("prompt_set")
         first = prompts[0] if isinstance(prompts, list) and prompts else prompt_set
+        if isinstance(first, list) and first:  # a conversation, whose first turn stands for it
+            first = first[0].get("content") if isinstance(first[0], dict) else first[0]
         return {**given, "question": first} if isinstance(first, str) else given
 
     @property

@@ -2,9 +2,10 @@
 
 import json
 from functools import cache
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from rune.contracts.document import Document, is_stored
 from rune.contracts.names import ModelName
@@ -26,9 +27,48 @@ MAX_PROMPT_CHARS = 1_000_000
 
 _WARMUPS_PER_SLOT = 2
 
+MAX_TURNS = 50
+"""Of one prompt that is a conversation."""
+
 type Prompt = Annotated[str, Field(min_length=1, max_length=100_000)]
 type Concurrency = Annotated[int, Field(ge=1, le=64)]
 type RequestRate = Annotated[float, Field(ge=0.01, le=100)]
+
+
+class RoledTurn(Document):
+    """A turn of a conversation that says whose it is."""
+
+    role: Literal["user", "assistant"]
+    """`assistant`: an answer that is sent as it is, instead of the model's own."""
+    content: Prompt
+
+
+def _kind_of_turn(given: object) -> str | None:
+    return "|text" if isinstance(given, str) else "|turn" if isinstance(given, (dict, RoledTurn)) else None
+
+
+def _kind_of_prompt(given: object) -> str | None:
+    return "|text" if isinstance(given, str) else "|turns" if isinstance(given, list) else None
+
+
+# The tags begin with a sign that no field's name has: errors leave them out of the place that they name.
+type Turn = Annotated[
+    Annotated[Prompt, Tag("|text")] | Annotated[RoledTurn, Tag("|turn")],
+    Discriminator(
+        _kind_of_turn,
+        custom_error_type="turn_kind",
+        custom_error_message="A turn is a text, or an object with role and content.",
+    ),
+]
+type AnyPrompt = Annotated[
+    Annotated[Prompt, Tag("|text")]
+    | Annotated[list[Turn], Field(min_length=1, max_length=MAX_TURNS), Tag("|turns")],
+    Discriminator(
+        _kind_of_prompt,
+        custom_error_type="prompt_kind",
+        custom_error_message="A prompt is a text, or a list of turns.",
+    ),
+]
 
 
 class GoodputLimits(Document):
@@ -81,8 +121,9 @@ class Workload(Document):
     point asks every prompt `repetitions` times. A `search` chooses its points itself.
     """
 
-    prompts: list[Prompt] | None = Field(None, min_length=1, max_length=500)
-    """Your own prompts; null takes `prompt_set`, or else the question."""
+    prompts: list[AnyPrompt] | None = Field(None, min_length=1, max_length=500)
+    """Your own prompts, each a text or a list of turns; null takes `prompt_set`, or else the question. Of a list
+    each text is a turn of the user's, which the model answers before the next one is sent."""
     prompt_set: Literal["chat", "code", "summary", "synthetic"] | None = None
     """Prompts that RUNE brings; `synthetic` is text of `input_tokens`."""
     repetitions: int = Field(1, ge=1, le=1000)
@@ -129,6 +170,11 @@ class Workload(Document):
     def point_count(self) -> int:
         """How many points there are at most."""
         return len(self.levels)
+
+    @property
+    def has_conversations(self) -> bool:
+        """Whether any of its prompts has several turns."""
+        return any(not isinstance(prompt, str) for prompt in self.prompts or ())
 
     @property
     def longest_seconds(self) -> int:
@@ -187,10 +233,16 @@ class Workload(Document):
         """Return how many requests of a point are asked again at most, since a run ended before they did."""
         return (self.max_blocks - 1) * level
 
-    def request_count(self, prompt_count: int, *, grows: bool) -> int:
-        """Return how many requests are measured at most, all points together."""
+    def request_count(self, prompt_count: int, *, grows: bool, turn_count: int | None = None) -> int:
+        """Return how many requests are measured at most, all points together.
+
+        Parameters
+        ----------
+        turn_count
+            Requests that all prompts together are; None for one each.
+        """
         each = (self.repetitions_at(level, prompt_count, grows=grows) for level in self.levels)
-        return prompt_count * sum(each)
+        return (prompt_count if turn_count is None else turn_count) * sum(each)
 
     @property
     def warmup_count(self) -> int:
@@ -217,8 +269,17 @@ class Workload(Document):
     def _refuse_what_is_too_long_or_in_disorder(self, info: ValidationInfo) -> Self:
         if is_stored(info):
             return self
-        if self.prompts is not None and sum(map(len, self.prompts)) > MAX_PROMPT_CHARS:
+        turns = [[prompt] if isinstance(prompt, str) else prompt for prompt in self.prompts or ()]
+        chars = (len(turn if isinstance(turn, str) else turn.content) for each in turns for turn in each)
+        if sum(chars) > MAX_PROMPT_CHARS:
             raise ValueError(f"The prompts together are longer than {MAX_PROMPT_CHARS} characters.")
+        for index, each in enumerate(turns):
+            fixed = [not isinstance(turn, str) and turn.role == "assistant" for turn in each]
+            if fixed[0] or fixed[-1] or any(map(all, pairwise(fixed))):
+                raise ValueError(
+                    f"prompts[{index}]: the first and the last turn are the user's, and no two turns of the "
+                    "assistant follow each other."
+                )
         for name in ("concurrency", "request_rates"):
             levels = getattr(self, name)
             if levels is not None and levels != sorted(set(levels)):

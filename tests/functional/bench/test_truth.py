@@ -10,6 +10,7 @@ import pytest
 
 from local.simulators.scripted import Script
 from rune.bench.records import Point
+from rune.bench.turns import texts_of
 from rune.contracts import GoodputLimits, Workload
 from tests.functional.bench.serving import Served, running_process
 from tests.functional.bench.truth import (
@@ -87,7 +88,7 @@ def test_numbers_of_a_closed_load_are_the_truth(
 
 LENGTHS = (5, 5, 8, 10, 12, 15, 20, 25, 60, 150)
 """Tokens of ten answers: one in ten is ten times as long as half of the others."""
-FORTY = Workload(prompts=list(TASK.prompts), repetitions=10)
+FORTY = Workload(prompts=[*texts_of(TASK.prompts)], repetitions=10)
 
 
 @pytest.mark.parametrize("concurrency", [8, 16, 32])

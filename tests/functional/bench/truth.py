@@ -103,9 +103,10 @@ def measure(
         measured = asyncio.run(go(address))
     by_prompt = {exchange.prompt: exchange for exchange in exchanges}
     pairs = [
-        (record, by_prompt[task.numbered(task.prompts[record.prompt_index], point.index, record.number)])
+        (record, by_prompt[task.opening_messages(record.prompt_index, point.index, record.number)[0].content])
         for record in measured.records
-        if record.sent_ns is not None
+        # Later turns of a conversation do not begin as their first one does.
+        if record.sent_ns is not None and record.turn == 0
     ]
     return Trial(measured, fold_run(measured, goodput, None), pairs, exchanges)
 

@@ -16,8 +16,11 @@ from local.simulators.bedrock import BedrockFault, BedrockFaultKind, SimulatedBe
 from local.simulators.faults import FaultKind, StreamFaultKind
 from local.simulators.request_log import Outcome
 from rune.bench.driver import measure_point
+from rune.bench.prompts import make_prompts
 from rune.bench.records import Point
+from rune.bench.runs import fold_run
 from rune.bench.tasks import Task
+from rune.contracts import Workload
 from rune.errors import (
     BadResponseError,
     ContextOverflowError,
@@ -222,6 +225,29 @@ def test_point_of_a_workload_is_measured(host: Host) -> None:
     assert median(whole_ms) == pytest.approx(190, abs=40)
     # Listed once, however often the driver asks while it opens connections: two pages of profiles and the models.
     assert len([record for record in state.requests.records if record.method == "GET"]) == 3
+
+
+def test_conversation_is_asked_with_the_models_own_answers(host: Host) -> None:
+    state = simulate(host)
+    prompts = make_prompts(
+        "", Workload.model_validate({"prompts": [["What is unhealthy?", "Why?", "Since when?"]]})
+    )
+    task = Task(HAIKU, prompts, 2, 0, 20, None, False, None, True, seed=1)
+
+    measured = ask(
+        host,
+        lambda server: measure_point(
+            server, task, Point(index=0, concurrency=2), time_limit_seconds=20.0, on_progress=lambda *_: None
+        ),
+    )
+
+    turns = fold_run(measured, None, None).turns
+    assert turns is not None
+    assert [row.completed for row in turns] == [2, 2, 2]
+    lengths = [row.input_tokens.mean for row in turns if row.input_tokens]
+    assert lengths == sorted(set(lengths))
+    asked = [record for record in state.requests.records if record.method == "POST"]
+    assert {record.status for record in asked} == {200}
 
 
 # ---------------------------------------------------------------- tools

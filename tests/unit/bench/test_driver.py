@@ -13,6 +13,7 @@ from rune.bench.driver import learn_tokens_per_word, measure_point
 from rune.bench.prompts import add_nonce
 from rune.bench.records import MeasuredPoint, Point
 from rune.bench.tasks import Task
+from rune.bench.turns import opening_of
 from rune.contracts.workloads import Expectation
 from rune.errors import CostCapReachedError, RuneError, ServerOverloadedError, ServerUnreachableError
 from rune.llm.protocol import ChatRequest, Generation, OnChunk, Stamps
@@ -95,7 +96,7 @@ def test_point_asks_each_prompt_as_often_as_told_with_numbers_of_their_own(point
 
     assert [record.number for record in measured.records] == list(range(12))
     asked = {
-        add_nonce(TASK.prompts[record.prompt_index], 9, 3, record.number): record.prompt_chars
+        add_nonce(opening_of(TASK.prompts[record.prompt_index]), 9, 3, record.number): record.prompt_chars
         for record in measured.records
     }
     assert sorted(prompts_of(server.chats[2:])) == sorted(asked)

@@ -4,6 +4,7 @@ import pytest
 
 from rune.bench.prompt_sets import SYNTHETIC_WORDS
 from rune.bench.prompts import add_nonce, make_prompts, synthetic_words
+from rune.bench.turns import texts_of
 from rune.contracts.workloads import Workload, question_once
 
 
@@ -26,7 +27,7 @@ def test_prompt_set_holds_different_prompts_of_its_length(
     prompts = make_prompts("Why?", Workload.model_validate({"prompt_set": name}))
 
     assert len(set(prompts)) == count
-    assert all(least_chars <= len(prompt) <= most_chars for prompt in prompts)
+    assert all(least_chars <= len(text) <= most_chars for text in texts_of(prompts))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_synthetic_prompts_have_as_many_words_as_their_tokens_need(
 
     prompts = make_prompts("Why?", Workload.model_validate(given), tokens_per_word=tokens_per_word)
 
-    assert {len(prompt.split()) for prompt in prompts} == {word_count}
+    assert {len(text.split()) for text in texts_of(prompts)} == {word_count}
     assert len(prompts) == 16
 
 

@@ -580,7 +580,7 @@ def test_every_number_of_a_run_has_its_formula() -> None:
         "completed", "failed", "cut_off", "errors_by_class", "total_input_tokens", "total_output_tokens",
         "total_cached_tokens", "token_count_source", "stream_buffered_count", "prompt_truncated_count", "rtt_ms",
         "loop_lag_p99_ms", "server_side", "quality", "warnings", "cost",
-        "warning_evidence",
+        "warning_evidence", "cached_input_source",
     }  # fmt: skip
 
     assert set(RunReport.model_fields) - given_as_they_are <= set(FORMULAS)

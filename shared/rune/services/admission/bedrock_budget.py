@@ -5,7 +5,7 @@ prompt at one token for each byte (`most_tokens`), and its longest answer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rune.bench.token_bounds import (
     CHAT_FRAME_TOKENS,
@@ -16,7 +16,7 @@ from rune.bench.token_bounds import (
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, JudgeModel, LlmInstanceRequest, Workload
 from rune.errors import InvalidRequestError
 from rune.money.token_prices import TokenPrice
-from rune.services.admission.workloads import count_requests
+from rune.services.admission.workloads import count_judged, count_prompts
 from rune.tenants.backends import TenantBackends
 from rune.tenants.document import BedrockSettings
 from rune.workflows.graph import Request
@@ -171,20 +171,20 @@ def _part_of_work(request: BenchmarkRequest) -> _Part:
             pointer="/workload/output_tokens",
             code="output_tokens_missing",
         )
-    prompt_tokens = max(_prompt_bounds(request.question, workload)) + CHAT_FRAME_TOKENS
     answer_tokens = workload.output_tokens or UNLIMITED_ANSWER_TOKENS
-    # Only their number matters: a synthetic prompt of words without end is one word long.
-    prompt_count = count_requests(workload, grows=False) // (workload.point_count * workload.repetitions)
+    by_turn = _bounds_by_turn(request.question, workload, answer_tokens)
+    opening_tokens, prompt_tokens = by_turn[0].prompt_tokens, max(calls.prompt_tokens for calls in by_turn)
+    prompt_count, _ = count_prompts(workload)
     learning = _calls_of_learning(workload)
     turns = []
     for level in workload.levels:
         repetitions = workload.repetitions_at(level, prompt_count, grows=request.grows)
-        warmup_count = workload.max_blocks * workload.warmups_at(level)
-        count = prompt_count * repetitions + workload.asked_again_at(level) + warmup_count
+        again_count = workload.asked_again_at(level)
+        asked = [replace(calls, count=calls.count * repetitions + again_count) for calls in by_turn]
+        warm_ups = _Calls(workload.max_blocks * workload.warmups_at(level), opening_tokens, answer_tokens)
         # A run whose prompts seem to be cut sends a part of one again, for one token.
-        samples = _Calls(workload.max_blocks, prompt_tokens, 1)
-        turns.append([_Calls(count, prompt_tokens, answer_tokens), samples])
-    first = _Calls(1 + workload.warmups_at(workload.levels[0]), prompt_tokens, answer_tokens)
+        turns.append([*asked, warm_ups, _Calls(workload.max_blocks, prompt_tokens, 1)])
+    first = _Calls(1 + workload.warmups_at(workload.levels[0]), opening_tokens, answer_tokens)
     return _Part(
         request.model,
         request.backend_url or "",
@@ -194,15 +194,28 @@ def _part_of_work(request: BenchmarkRequest) -> _Part:
     )
 
 
-def _prompt_bounds(question: str, workload: Workload) -> list[int]:
-    """Return the most tokens of each prompt, with its number."""
+def _bounds_by_turn(question: str, workload: Workload, answer_tokens: int) -> list[_Calls]:
+    """Return the calls that ask each prompt once, those of each turn of conversations together, with numbers."""
     if workload.input_tokens is not None:
-        return [most_synthetic_tokens(workload.input_tokens)]
+        prompt_count, _ = count_prompts(workload)
+        return [
+            _Calls(
+                prompt_count, most_synthetic_tokens(workload.input_tokens) + CHAT_FRAME_TOKENS, answer_tokens
+            )
+        ]
     # Imported at the first benchmark on Bedrock, with the prompts that RUNE brings.
     from rune.bench.prompts import NONCE_BYTES, make_prompts  # noqa: PLC0415
+    from rune.bench.turns import tokens_by_turn  # noqa: PLC0415
 
-    nonce_tokens = NONCE_BYTES if workload.prefix_cache == "busted" else 0
-    return [most_tokens(prompt) + nonce_tokens for prompt in make_prompts(question, workload)]
+    around_tokens = CHAT_FRAME_TOKENS + (NONCE_BYTES if workload.prefix_cache == "busted" else 0)
+    bounds = [
+        tokens_by_turn(prompt, most_tokens, answer_tokens) for prompt in make_prompts(question, workload)
+    ]
+    calls: list[_Calls] = []
+    for turn in range(max(map(len, bounds))):
+        at_turn = [each[turn] for each in bounds if turn < len(each)]
+        calls.append(_Calls(len(at_turn), max(at_turn) + around_tokens, answer_tokens))
+    return calls
 
 
 def _calls_of_learning(workload: Workload) -> list[_Calls]:
@@ -219,15 +232,16 @@ def _part_of_judging(request: BenchmarkRequest, judge: JudgeModel) -> _Part:
     # Imported here: only who has answers judged on Bedrock needs it.
     from rune.bench.judging import judge_messages  # noqa: PLC0415
     from rune.bench.prompts import make_prompts  # noqa: PLC0415
+    from rune.bench.turns import as_text  # noqa: PLC0415
     from rune.workflows.benchmark.context_size import JUDGE_REPLY_TOKENS  # noqa: PLC0415
     from rune.workflows.benchmark.judge import SLICE_ANSWERS  # noqa: PLC0415
     from rune.workflows.benchmark.state import LONGEST_JUDGED_BYTES  # noqa: PLC0415
 
     workload = request.measured
-    longest_prompt = max(make_prompts(request.question, workload), key=most_tokens)
+    longest_prompt = max(map(as_text, make_prompts(request.question, workload)), key=most_tokens)
     chat = judge_messages(judge, longest_prompt, "")
     asked_tokens = sum(most_tokens(message.content) for message in chat) + LONGEST_JUDGED_BYTES
-    count = count_requests(workload, grows=False)
+    count = count_judged(workload)
 
     def calls(number: int) -> list[_Calls]:
         return [_Calls(number, asked_tokens + CHAT_FRAME_TOKENS, JUDGE_REPLY_TOKENS)]

@@ -42,9 +42,10 @@ def admit_work(
     judge = request.expected.judge
     if judge is None:
         return request
-    if request_count > MAX_JUDGED_BY_MODEL:
+    judged_count = 1 if request.workload is None else count_judged(request.workload)
+    if judged_count > MAX_JUDGED_BY_MODEL:
         raise InvalidRequestError(
-            f"A judge model reads at most {MAX_JUDGED_BY_MODEL} answers; the workload gives {request_count:,}.",
+            f"A judge model reads at most {MAX_JUDGED_BY_MODEL} answers; the workload gives {judged_count:,}.",
             pointer="/expected/judge",
             code="too_many_to_judge",
         )
@@ -53,19 +54,31 @@ def admit_work(
 
 
 def count_requests(workload: Workload, *, grows: bool) -> int:
-    """Return how many requests are measured at most: prompts x the repetitions of each point.
+    """Return how many requests are measured at most: turns of prompts x the repetitions of each point.
 
     Parameters
     ----------
     grows
         `BenchmarkRequest.grows`.
     """
+    prompt_count, turn_count = count_prompts(workload)
+    return workload.request_count(prompt_count, grows=grows, turn_count=turn_count)
+
+
+def count_judged(workload: Workload) -> int:
+    """Return how many answers a judge model reads at most: the last one of each conversation."""
+    return workload.request_count(count_prompts(workload)[0], grows=False)
+
+
+def count_prompts(workload: Workload) -> tuple[int, int]:
+    """Return how many prompts a workload has, and how many requests they are together."""
     # Imported at the first workload, with the prompts that RUNE brings.
     from rune.bench.prompts import make_prompts  # noqa: PLC0415
+    from rune.bench.turns import turn_count_of  # noqa: PLC0415
 
     # Only their number matters: a synthetic prompt of words without end is one word long.
-    prompt_count = len(make_prompts("", workload, tokens_per_word=math.inf))
-    return workload.request_count(prompt_count, grows=grows)
+    prompts = make_prompts("", workload, tokens_per_word=math.inf)
+    return len(prompts), sum(map(turn_count_of, prompts))
 
 
 def _check_context(request: BenchmarkRequest) -> None:
@@ -78,13 +91,24 @@ def _check_context(request: BenchmarkRequest) -> None:
             code="context_tokens_unsupported",
         )
     # Texts are not counted. Tokens of some vocabularies span many words, so a text has no least number of tokens.
-    needed_tokens = (request.measured.input_tokens or 0) + (request.measured.output_tokens or 0)
+    output_tokens = request.measured.output_tokens or 0
+    needed_tokens = (request.measured.input_tokens or 0) + output_tokens * _most_answers(request.measured)
     if needed_tokens > request.context_tokens:
         raise InvalidRequestError(
             f"Prompts and answers of {needed_tokens} tokens do not fit in a context of {request.context_tokens}.",
             pointer="/context_tokens",
             code="context_too_small",
         )
+
+
+def _most_answers(workload: Workload) -> int:
+    """Return how many answers are in the context of the longest conversation."""
+    if not workload.has_conversations:
+        return 1
+    from rune.bench.prompts import make_prompts  # noqa: PLC0415  # as above
+    from rune.bench.turns import turn_count_of  # noqa: PLC0415
+
+    return max(map(turn_count_of, make_prompts("", workload)))
 
 
 def _admit_judge(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rune.bench.prompts import NONCE_BYTES, make_prompts
 from rune.bench.token_bounds import CHAT_FRAME_TOKENS, estimate_tokens, most_synthetic_tokens
+from rune.bench.turns import longest_tokens
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest
 
 SMALLEST_CONTEXT_TOKENS = 8192
@@ -43,7 +44,8 @@ def context_tokens_of(
     if workload.input_tokens is not None:
         prompt_tokens = most_synthetic_tokens(workload.input_tokens)
     else:
-        prompt_tokens = max(map(estimate_tokens, make_prompts(request.question, workload)), default=0)
+        prompts = make_prompts(request.question, workload)
+        prompt_tokens = longest_tokens(prompts, estimate_tokens, output_tokens)
     smallest = SMALLEST_SHARED_CONTEXT_TOKENS if max(workload.levels) > 1 else SMALLEST_CONTEXT_TOKENS
     return room_for(prompt_tokens + output_tokens, smallest)
 

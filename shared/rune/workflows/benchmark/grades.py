@@ -24,11 +24,10 @@ def with_quality(
 
 
 def _judged(run: RunReport, expected: Expectation, answers: Sequence[AnswerToJudge]) -> RunReport:
-    own = [answer for answer in answers if answer.run_index == run.index and answer.is_judged]
-    if run.completed and not own:
+    ends = [answer for answer in answers if answer.run_index == run.index]
+    own = [answer for answer in ends if answer.is_judged]
+    if ends and not own:
         return run
     scores = [answer.score for answer in own if answer.score is not None]
-    quality = quality_of(
-        expected, scores, failed_count=run.failed, unjudged_count=run.completed - len(scores)
-    )
+    quality = quality_of(expected, scores, failed_count=run.failed, unjudged_count=len(ends) - len(scores))
     return run.model_copy(update={"quality": quality})

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rune.bench.judging import judge_messages, parse_score
 from rune.bench.prompts import make_prompts
 from rune.bench.token_bounds import most_tokens
+from rune.bench.turns import as_text
 from rune.contracts import BenchmarkRequest, Expectation, JudgeModel, PhaseLatency, read_stored
 from rune.errors import (
     AddressError,
@@ -111,7 +112,8 @@ class JudgeStep:
     ) -> tuple[JudgingState, JudgeError | None]:
         """Return the state after as many answers as a turn judges, and what stopped it."""
         clock = self._dependencies.clock
-        prompts = make_prompts(request.question, request.measured, tokens_per_word=state.tokens_per_word)
+        made = make_prompts(request.question, request.measured, tokens_per_word=state.tokens_per_word)
+        prompts = [as_text(prompt) for prompt in made]
         began_seconds = clock.monotonic_seconds()
         answers, error, count = list(state.answers), None, 0
         try:

@@ -19,7 +19,8 @@ from rune.bench.reports import make_report
 from rune.bench.runs import fold_blocks, fold_run
 from rune.bench.sweeps import next_point
 from rune.bench.tasks import BlockShare, Task
-from rune.bench.token_bounds import most_synthetic_tokens, most_tokens
+from rune.bench.token_bounds import UNLIMITED_ANSWER_TOKENS, most_synthetic_tokens, most_tokens
+from rune.bench.turns import as_text, has_conversations, longest_tokens
 from rune.contracts import BenchmarkBookkeeping, BenchmarkRequest, RunReport, Workload, read_stored
 from rune.contracts.benchmarks import EndedBy
 from rune.errors import (
@@ -321,7 +322,7 @@ class MeasureStep:
             request,
             result,
             answers=state.answers,
-            prompts=prompts,
+            prompts=[as_text(prompt) for prompt in prompts],
             tokens_per_word=state.tokens_per_word,
             phases_ms=phases_ms,
         )
@@ -383,10 +384,14 @@ def _is_out_of_money(context: StepContext) -> bool:
 
 def _announced(server: MeteredServer, workload: Workload, task: Task) -> MeteredServer:
     """Return the server for a point, all of whose calls are announced at once."""
+    answer_tokens = UNLIMITED_ANSWER_TOKENS if task.max_output_tokens is None else task.max_output_tokens
     if workload.input_tokens is None:
-        prompt_tokens = max(map(most_tokens, task.prompts)) + (NONCE_BYTES if task.is_cache_busted else 0)
+        prompt_tokens = longest_tokens(task.prompts, most_tokens, answer_tokens)
+        prompt_tokens += NONCE_BYTES if task.is_cache_busted else 0
     else:
         prompt_tokens = most_synthetic_tokens(workload.input_tokens)
+    if workload.input_tokens is not None or has_conversations(task.prompts):
+        # Answers that are sent again have fewer tokens than bytes.
         server = server.with_prompts_of(prompt_tokens)
     count = task.warmup_count + task.request_count
     server.announce(task.model, count, prompt_tokens, task.max_output_tokens)

@@ -192,10 +192,17 @@ def completed_of(measured: MeasuredPoint) -> list[tuple[RequestRecord, Generatio
 
 
 def left_after(task: Task, measured: MeasuredPoint) -> tuple[int, ...]:
-    """Return which prompts are left to be asked, in order: those that were not sent, or were cut off."""
-    ended = {record.number for record in measured.records if record.status != "cut_off"}
-    numbered = enumerate(task.order(), start=task.first_number)
-    return tuple(prompt_index for number, prompt_index in numbered if number not in ended)
+    """Return which prompts are left to be asked, in order: those that were not sent, or were cut off.
+
+    A conversation that was cut off at any of its turns is asked anew.
+    """
+    places = task.places()
+    ended = {
+        places[record.number - task.first_number].time
+        for record in measured.records
+        if record.status == "failed" or (record.status == "completed" and not record.turns_left)
+    }
+    return tuple(prompt_index for time, prompt_index in enumerate(task.order()) if time not in ended)
 
 
 def count_chunks(measured: MeasuredPoint) -> int:
@@ -246,5 +253,7 @@ def _better(
 def _grown(
     answers: tuple[AnswerToJudge, ...], run: RunReport, completed: Sequence[tuple[RequestRecord, Generation]]
 ) -> tuple[AnswerToJudge, ...]:
-    new = (answer_of(run.index, record, generation) for record, generation in completed)
+    # A conversation is judged by its end.
+    ends = ((record, generation) for record, generation in completed if not record.turns_left)
+    new = (answer_of(run.index, record, generation) for record, generation in ends)
     return (*answers, *new)[:MAX_JUDGED_BY_MODEL]

@@ -9,6 +9,7 @@ from math import ceil
 
 from rune.amounts import MICRO_USD_PER_USD
 from rune.bench.prompts import make_prompts
+from rune.bench.turns import turn_count_of
 from rune.contracts import BenchmarkRequest
 from rune.jobs.record import Job
 from rune.llm.names import is_same_model
@@ -112,8 +113,10 @@ def describe_use(
 def count_output_tokens(request: BenchmarkRequest) -> int:
     """Return how many tokens the model will probably write, warm-ups included."""
     workload = request.measured
-    prompt_count = len(make_prompts(request.question, workload))
-    asked_count = workload.request_count(prompt_count, grows=request.grows) + workload.warmup_count
+    prompts = make_prompts(request.question, workload)
+    turn_count = sum(map(turn_count_of, prompts))
+    asked_count = workload.request_count(len(prompts), grows=request.grows, turn_count=turn_count)
+    asked_count += workload.warmup_count
     return asked_count * (workload.output_tokens or LIKELY_OUTPUT_TOKENS)
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from rune.bench.prompts import learning_prompts, make_prompts
-from rune.bench.token_bounds import CHAT_FRAME_TOKENS, UNLIMITED_ANSWER_TOKENS
+from rune.bench.token_bounds import CHAT_FRAME_TOKENS, UNLIMITED_ANSWER_TOKENS, most_tokens
+from rune.bench.turns import texts_of
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, Workload
 from rune.errors import InvalidRequestError
 from rune.money.token_prices import TokenPrice
@@ -40,7 +41,7 @@ def check(limit_tokens: int, **overrides: object) -> None:
 
 
 FRAME = CHAT_FRAME_TOKENS
-LONGEST_CHAT_BYTES = max(len(each.encode()) for each in make_prompts("", Workload(prompt_set="chat")))
+LONGEST_CHAT_BYTES = max(map(most_tokens, texts_of(make_prompts("", Workload(prompt_set="chat")))))
 LEARNING_BYTES = sum(map(len, learning_prompts(0)))
 
 MOST_TOKENS = [
