@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.long_answers import LONGEST_TOKENS, TOKENS_PER_S, measure_long_answers
 
 FOUR_HOURS = 4 * 3600.0
-CHUNK_TOKENS = 256
+CHUNK_TOKENS = 64
 
 
 def test_long_answers_are_enough_within_the_jobs_time_at_one_to_four_at_a_time() -> None:
