@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import override
 
 from rune.clock import to_epoch_ms
@@ -170,7 +170,18 @@ class MemoryRentalStore(RentalStore):
 
     @override
     def find_alive(self, limit: int) -> tuple[str, ...]:
-        due = [(rental.due_at, rental.rental_id) for rental in self.rentals.values() if rental.due_at]
+        return self._find_due(datetime.max.replace(tzinfo=UTC), limit, is_alive=True)
+
+    @override
+    def find_uncharged(self, now: datetime, limit: int) -> tuple[str, ...]:
+        return self._find_due(now, limit, is_alive=False)
+
+    def _find_due(self, until: datetime, limit: int, *, is_alive: bool) -> tuple[str, ...]:
+        due = [
+            (rental.due_at, rental.rental_id)
+            for rental in self.rentals.values()
+            if rental.due_at and rental.due_at <= until and rental.is_alive is is_alive
+        ]
         return tuple(rental_id for _, rental_id in sorted(due)[:limit])
 
 

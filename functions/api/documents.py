@@ -50,6 +50,7 @@ def job_record(stored: StoredJob, place: QueuePlace | None = None, hindrance: st
         error_stage=failure.stage.value if failure else None,
         error_retryable=failure.retryable if failure else None,
         warnings=[*(job.warnings or ())],
+        display=job.display,
     )
 
 

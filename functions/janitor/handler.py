@@ -22,6 +22,7 @@ from rune.services.tick import JobTick
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rune.services.charge_reading import ChargeReading
     from rune.services.credit_check import CreditCheck
     from rune.services.late_webhooks import LateWebhooks
     from rune.services.orphan_sweep import OrphanSweep, SweepResult
@@ -98,6 +99,23 @@ def _make_credit_check() -> CreditCheck | None:
 
 credit_check = _make_credit_check()
 
+
+def _make_charge_reading() -> ChargeReading | None:
+    """Return what writes down what the provider charged; None where the deployment has no account."""
+    if not settings.vastai.is_present:
+        return None
+    from rune.services.charge_reading import ChargeReading  # noqa: PLC0415
+
+    return ChargeReading(
+        clients.provider(settings.table, settings.vastai, clock),
+        clients.rental_store(settings.table),
+        store,
+        clock,
+    )
+
+
+charge_reading = _make_charge_reading()
+
 TIME_TO_STOP_MS = 5_000
 TIME_TO_LEAVE_MS = 15_000
 """A call of the provider takes up to 10 s."""
@@ -117,7 +135,7 @@ class Context(Protocol):
 def handle(event: dict[str, object], context: Context) -> dict[str, object]:
     """Do what is due, as far as the time allows.
 
-    First comes what bills, then late turns, what waits, schedules, and what is to be told others.
+    First comes what bills, then late turns, what waits, schedules, what is to be told others, and what was charged.
 
     For an operator's event, give back everything that is rented, or allow renting again.
 
@@ -145,6 +163,8 @@ def handle(event: dict[str, object], context: Context) -> dict[str, object]:
         tick.check_credit(credit_check.check)
     tick.fire_schedules(lambda: _fire_schedules(may_go_on))
     tick.send_notices(may_go_on)
+    if charge_reading is not None:
+        tick.read_charges(lambda: _read_charges(charge_reading, context))
     done: dict[str, object] = {
         "sent": tick.result.sent_count,
         "ended": tick.result.ended_count,
@@ -153,6 +173,7 @@ def handle(event: dict[str, object], context: Context) -> dict[str, object]:
         "admitted": tick.result.admitted_count,
         "notices": tick.result.notice_count,
         "fired": tick.result.fired_count,
+        "charged": tick.result.charged_count,
         "destroyed": swept.destroyed_count if swept else 0,
         "proven": swept.proven_count if swept else 0,
     }
@@ -160,6 +181,31 @@ def handle(event: dict[str, object], context: Context) -> dict[str, object]:
     if tick.result.failed:
         raise StoreUnavailableError(f"Parts of the tick failed: {', '.join(tick.result.failed)}.")
     return done
+
+
+def _read_charges(reading: ChargeReading, context: Context) -> int:
+    """Return of how many rentals it was written what the provider charged.
+
+    Raises
+    ------
+    StoreUnavailableError
+        What is not written is due again.
+    """
+    import asyncio  # noqa: PLC0415  # as above
+
+    def may_go_on() -> bool:
+        return context.get_remaining_time_in_millis() > TIME_TO_STOP_MS
+
+    async def read() -> int:
+        left_seconds = (context.get_remaining_time_in_millis() - TIME_TO_STOP_MS) / 1_000
+        # Nothing but the provider's answer is waited for, so nothing is cut off between two writes.
+        return (await asyncio.wait_for(reading.read(may_go_on), max(0.0, left_seconds))).noted_count
+
+    try:
+        return asyncio.run(read(), loop_factory=asyncio.new_event_loop)
+    except TimeoutError:
+        log.warning("charges.out_of_time")
+        return 0
 
 
 def _fire_schedules(may_go_on: Callable[[], bool]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 FIELDS = (
     "admitted",
     "attempts",
+    "charged",
     "code",
     "destroyed",
     "ended",

@@ -56,8 +56,8 @@ MUTANTS = (
     Mutant(
         "end of a kept machine books all of it",
         RENTALS + "settlement.py",
-        "spent_micro_usd = (after.booked_micro_usd or 0) - rental.booked_micro_usd",
-        "spent_micro_usd = after.booked_micro_usd or 0",
+        "spent_micro_usd += (after.booked_micro_usd or 0) - rental.booked_micro_usd",
+        "spent_micro_usd += after.booked_micro_usd or 0",
         "What its job has booked would count twice.",
         RENTAL_TESTS,
     ),
@@ -72,7 +72,7 @@ MUTANTS = (
     Mutant(
         "rental's writes leave the budgets alone",
         AWS + "rental_store.py",
-        "*budget_writes(self._table, budget_changes(rental, change)),",
+        "*budget_writes(self._table, budgets),",
         "",
         "Kept machines would be in no budget.",
         ("tests/functional/aws/test_budget_store.py",),

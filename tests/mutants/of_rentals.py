@@ -8,10 +8,13 @@ PUBLIC_EVENTS = RENTALS + "public_events.py"
 LIFECYCLE = RENTALS + "lifecycle.py"
 BLAME = RENTALS + "blame.py"
 CREDIT = RENTALS + "credit.py"
+CHARGING = RENTALS + "charges.py"
 PACED = RENTALS + "paced_provider.py"
 
 RECONCILIATION_TESTS = (TEST_RENTALS + "test_reconciliation.py",)
 BLAME_TESTS = (TEST_RENTALS + "test_blame.py",)
+CHARGE_TESTS = (TEST_RENTALS + "test_charges.py",)
+CHARGE_READING_TESTS = (TEST_SERVICES + "test_charge_reading.py",)
 PACED_TESTS = (TEST_RENTALS + "test_paced_provider.py",)
 SWEEP_TESTS = (TEST_SERVICES + "test_orphan_sweep.py",)
 CREDIT_TESTS = (TEST_SERVICES + "test_credit_check.py",)
@@ -502,4 +505,63 @@ CREDITS = (
     ),
 )
 
-MUTANTS = (*PROOFS, *DECISIONS, *WRITES, *BLAMES, *CREDITS)
+CHARGES = (
+    Mutant(
+        "row on two pages counts twice",
+        CHARGING,
+        "if key not in found or found[key].micro_usd < charge.micro_usd:\n            found[key] = charge",
+        "found[key] = found.get(key, Charge()).plus(charge)",
+        "A receipt would say more than was charged.",
+        CHARGE_TESTS,
+    ),
+    Mutant(
+        "contract with an unreadable row counts",
+        CHARGING,
+        "if contract_id not in unreadable:",
+        "if True:",
+        "A receipt would say less than was charged.",
+        CHARGE_TESTS,
+    ),
+    Mutant(
+        "one reading of charges is enough",
+        CHARGING,
+        "is_settled = known is not None and known.micro_usd == charge.micro_usd and last_day >= ended_on",
+        "is_settled = True",
+        "What is charged late would be left out.",
+        CHARGE_TESTS,
+    ),
+    Mutant(
+        "charges without the last day are settled",
+        CHARGING,
+        " and last_day >= ended_on",
+        "",
+        "Traffic is charged with the last day.",
+        CHARGE_TESTS,
+    ),
+    Mutant(
+        "charge is booked as a whole",
+        RENTALS + "settlement.py",
+        "spent_micro_usd = after.over_micro_usd - rental.over_micro_usd",
+        "spent_micro_usd = after.over_micro_usd",
+        "What was charged beyond the record would be booked with each reading.",
+        CHARGE_READING_TESTS,
+    ),
+    Mutant(
+        "receipt of charges after the rental",
+        "shared/rune/services/charge_reading.py",
+        "if change is not None and self._jobs.write_rows([RowChange(ReceiptRow(rental.job_id), change)]):",
+        "if change is None:",
+        "A receipt would never say what was charged.",
+        CHARGE_READING_TESTS,
+    ),
+    Mutant(
+        "charge of a kept machine is on a receipt",
+        "shared/rune/services/charge_reading.py",
+        "elif rental.kept_until is None:",
+        "else:",
+        "One job would be told what others have used.",
+        CHARGE_READING_TESTS,
+    ),
+)
+
+MUTANTS = (*PROOFS, *DECISIONS, *WRITES, *BLAMES, *CREDITS, *CHARGES)

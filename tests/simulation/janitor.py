@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rune.errors import StoreUnavailableError
 from rune.jobs.admission import Admission
 from rune.jobs.telling import TellingStore
+from rune.services.charge_reading import ChargeReading
 from rune.services.credit_check import CreditCheck
 from rune.services.late_jobs import LateJobSweep
 from rune.services.notices import NoticeSweep
@@ -83,6 +84,11 @@ class Janitor:
             credit_store = FaultyCreditStore(world, world.account.rental_store)
             tick.check_credit(CreditCheck(rental_store, credit_store, clock).check)
         tick.send_notices(may_go_on)
+        if world.account is not None and world.account.rental_store.find_uncharged(world.now, 1):
+            # Only then: each call of a faulty store makes the days that follow other ones.
+            rental_store = FaultyRentalStore(world, world.account.rental_store, stall=Fault.OVERTAKEN)
+            reading = ChargeReading(world.account.provider(clock), rental_store, store, clock)
+            await reading.read(may_go_on)
         self.ended_count += tick.result.ended_count
         self.freed_count += tick.result.freed_count
         if tick.result.failed:

@@ -17,8 +17,9 @@ from rune.rentals.instance import Listing
 from rune.rentals.market import MarketRow, MarketStore
 from rune.rentals.public_events import rental_event
 from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.settlement import budget_changes
 from rune.rentals.store import EndedPage, Endpoint, ProviderLimits, RentalRefused, RentalStore, Turn
-from rune.storage.change import Change
+from rune.storage.change import Change, apply
 from tests.memory_rental_store import MemoryCreditStore, MemoryProviderLimits, MemoryRentalStore
 from tests.simulation.faults import Fault
 from tests.simulation.metering import Meter
@@ -130,7 +131,8 @@ class WatchedRentalStore(MemoryRentalStore):
         is_renamed = before.contract_id is not None and after.contract_id != before.contract_id
         if is_renamed and before.state is not RentalState.RELEASED:
             self._world.violate(f"{name} was tied to another contract")
-        if before.state is after.state is RentalState.RELEASED:
+        is_charge = after.charge_reading_count > before.charge_reading_count
+        if before.state is after.state is RentalState.RELEASED and not is_charge:
             self._world.violate(f"{name} was written after it was proven gone")
         if (
             after.last_seen_stopped_at
@@ -304,7 +306,11 @@ class FaultyRentalStore(RentalStore):
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
         # A row enters or leaves the tenant's list, or leaves an event, in a transaction; other writes concern the
         # row alone.
-        is_alone = "due_at" not in change.sets and rental_event(rental, change) is None
+        is_alone = (
+            apply(change, rental).is_alive is rental.is_alive
+            and rental_event(rental, change) is None
+            and not budget_changes(rental, change)
+        )
         call = self._calls.update if is_alone else self._calls.transact
         written = call(change.name, lambda: self._rental_store.update(rental, change))
         if not isinstance(written, RentalRefused):
@@ -341,6 +347,10 @@ class FaultyRentalStore(RentalStore):
     @override
     def find_alive(self, limit: int) -> tuple[str, ...]:
         return self._calls.read("find alive", lambda: self._rental_store.find_alive(limit))
+
+    @override
+    def find_uncharged(self, now: datetime, limit: int) -> tuple[str, ...]:
+        return self._calls.read("find uncharged", lambda: self._rental_store.find_uncharged(now, limit))
 
     def _read[T](self, name: str, look: Callable[[], T]) -> T:
         found = self._calls.read(name, look)

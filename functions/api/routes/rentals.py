@@ -120,6 +120,7 @@ def _record(request: Request, rental: Rental) -> RentalRecord:
         ceiling_at=rental.ceiling_at,
         is_open_to_the_world=rental.is_open,
         destroys_itself=rental.destroys_itself,
+        billed_usd=None if rental.billed is None else rental.billed.micro_usd / MICRO_USD_PER_USD,
         released_at=rental.released_at,
         end_reason=None if rental.end_reason is None else rental.end_reason.value,
     )

@@ -15,7 +15,7 @@ The rental's events and how far they are published stand in a partition of their
 events are written in one transaction. The line of a released rental gets an `expires_at`, and the table's
 TTL deletes it: so no function needs the right to delete. Lists of the living do not grow with the ended. A rental
 that was opened again leaves a line of its earlier end behind, which is not shown. The index `due` holds the rows
-that have a `due_at`, in a bucket of their own.
+that have a `due_at`: the living in one bucket, and those whose charges are to be read in another.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ALIVE_BUCKET = "RENTAL"
+UNCHARGED_BUCKET = "CHARGE"
+"""Of ended rentals for which the provider's charges are still to be read."""
 _PREFIX = "RENTAL#"
 _KEY_PREFIX = "KEY#"
 _KEY_OUTLIVES = timedelta(days=1)
@@ -158,13 +160,15 @@ class DynamoRentalStore(RentalStore):
     @override
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
         key = _key(rental.job_id, rental.attempt)
-        expression = to_expression(change, ALIVE_BUCKET)
+        after = apply(change, rental)
+        expression = to_expression(change, ALIVE_BUCKET if after.is_alive else UNCHARGED_BUCKET)
         event = rental_event(rental, change)
         events: list[TransactWriteItemTypeDef] = []
         if event is not None:
             events = log_writes(self._table, [event], keep_events_until(rental, event))
         try:
-            if "due_at" not in change.sets and not events:
+            budgets = budget_changes(rental, change)
+            if after.is_alive is rental.is_alive and not events and not budgets:
                 return from_row(Rental, self._table.update(key, expression))
             reserved = reservation_change_micro_usd(rental, change)
             self._table.transact(
@@ -173,7 +177,7 @@ class DynamoRentalStore(RentalStore):
                     *self._line_writes(rental, change),
                     *events,
                     *([reserve(self._table, reserved)] if reserved else []),
-                    *budget_writes(self._table, budget_changes(rental, change)),
+                    *budget_writes(self._table, budgets),
                 ]
             )
         except ConditionFailedError as error:
@@ -181,7 +185,7 @@ class DynamoRentalStore(RentalStore):
             return RentalRefused(from_row(Rental, found) if found else self.read(rental.rental_id))
         self._notify(event)
         # A transaction answers no row. Each of these writes requires the version, so this is the row.
-        return apply(change, rental)
+        return after
 
     @override
     def tell_once(self, event: PublicEvent, expires_at: datetime) -> bool:
@@ -244,11 +248,16 @@ class DynamoRentalStore(RentalStore):
         rows = self._table.query_due(ALIVE_BUCKET, attribute("due_at", _END_OF_TIME), limit)
         return tuple(_rental_id_of(row) for row in rows)
 
+    @override
+    def find_uncharged(self, now: datetime, limit: int) -> tuple[str, ...]:
+        rows = self._table.query_due(UNCHARGED_BUCKET, attribute("due_at", now), limit)
+        return tuple(_rental_id_of(row) for row in rows)
+
     def _line_writes(self, rental: Rental, change: Change) -> list[TransactWriteItemTypeDef]:
         """Return the writes by which the rental enters or leaves its tenant's list."""
-        if "due_at" not in change.sets:
+        is_alive = apply(change, rental).is_alive
+        if is_alive is rental.is_alive:
             return []
-        is_alive = change.sets["due_at"] is not None
         writes = [self._line_write(rental, expired_at=None if is_alive else change.sets["updated_at"])]
         if not is_alive and rental.contract_id is not None:
             writes.append(self._ended_write(rental, change))

@@ -6,6 +6,7 @@ from typing import Literal
 from rune.contracts.document import Document
 from rune.contracts.records import KindName, StatusName
 
+type NoticeCode = Literal["charges_pending", "charges_not_allowed", "charges_not_there", "machine_shared"]
 type LineKindName = Literal["gpu", "disk", "traffic", "tokens", "aws"]
 
 
@@ -16,11 +17,14 @@ class ReceiptLine(Document):
     """Number of the job's attempt to rent; null where it belongs to none, as of a borrowed machine."""
     phase: str
     """When it was paid for: `boot` (with the image), `pull`, `load`, `work`, `judge`, `wait` (the machine was
-    there, unused), `release`, or `other` where only the sum is known. Of `aws`: `engine`, `functions`, `events`,
+    there, unused), `release`, or `other` where only the sum is known. `charged` is by how much the provider's
+    charge, read the day after, differs from the other lines of its kind. Of `aws`: `engine`, `functions`, `events`,
     `receipt`."""
     kind: LineKindName
     micro_usd: int
-    """Millionths of a US dollar."""
+    """Millionths of a US dollar; of `charged` it may be negative."""
+    is_estimate: bool = False
+    """Whether it is RUNE's record of a machine, of which it is not known yet what the provider charged."""
 
 
 class ReceiptMachine(Document):
@@ -35,8 +39,17 @@ class ReceiptMachine(Document):
     """Running, with its disk."""
     cost_usd: float
     """What it cost this job: the sum of its lines."""
+    billed_usd: float | None = None
+    """What the provider charged for it; null while that is not known, and where others have used it too."""
     ended_because: str | None
     """Null while it is kept."""
+
+
+class ReceiptNotice(Document):
+    """Something that the figures do not say by themselves."""
+
+    code: NoticeCode
+    message: str
 
 
 class JobReceipt(Document):
@@ -50,12 +63,16 @@ class JobReceipt(Document):
     """One sentence for people."""
     cost_usd: float
     """What providers of machines and models charge for it by RUNE's record: the sum of all lines but those of
-    `aws`. It is the job's `cost_usd`, which caps and budgets count."""
+    `aws` and those `charged`. It is the job's `cost_usd`, which caps count."""
+    billed_usd: float | None = None
+    """What the provider of machines really charged, read from the day after on; null while that is not known, which
+    `notices` explain, and for a job without machines of its own."""
     aws_usd: float
     """What it costs the deployment at AWS, by list prices: the sum of the lines of `aws`. No cap holds it."""
     total_usd: float
-    """Both."""
+    """The sum of all lines: both, with what the provider charged as soon as that is known."""
     lines: list[ReceiptLine]
     machines: list[ReceiptMachine]
+    notices: list[ReceiptNotice]
     aws_prices_as_of: str
     """The date of AWS's list prices."""

@@ -61,6 +61,8 @@ class JobRecord(Document):
     """Whether the same job may succeed if it is posted again later."""
     warnings: list[str]
     """What is done otherwise than asked, by name: `template_not_allowed`; `renting_closed`."""
+    display: str | None = None
+    """How it ended and what it cost, as one sentence for people; null before its end."""
 
 
 class JobEvent(Document):

@@ -40,6 +40,8 @@ class RentalRecord(Document):
     destroys_itself: bool | None
     """Whether the machine would also end without RUNE; null where that was not shown."""
 
+    billed_usd: float | None = None
+    """What the provider charged for it; read from the day after its end on, null while that is not known."""
     released_at: datetime | None = None
     """When it was proven gone; null before."""
     end_reason: str | None = None

@@ -10,11 +10,12 @@ from rune.events.outbox import OutboxRow, fall_due
 from rune.events.record import Subject, SubjectKind
 from rune.jobs.metrics import tally
 from rune.jobs.places import RowChange
-from rune.jobs.receipts import ReceiptRow, write_receipt
+from rune.jobs.receipts import ReceiptRow, describe, make_receipt, write_receipt
 from rune.jobs.record import Event, Job
 from rune.jobs.settlement import settle
 from rune.jobs.store import JobStore
 from rune.jobs.usage import count_usage, usage_row
+from rune.storage.change import apply
 
 if TYPE_CHECKING:
     from rune.jobs.transitions import Transition
@@ -31,14 +32,23 @@ def commit(store: JobStore, job: Job, transition: Transition) -> bool:
         return store.commit(job, transition)
     events = _events_of(store, job)
     counted = RowChange(usage_row(job, events, now), count_usage(job, transition.change, now))
-    receipt = RowChange(ReceiptRow(job.job_id), write_receipt(job, transition.change, transition.uses, now))
+    ended = ended_job(job, transition)
+    made = make_receipt(ended, transition.uses)
+    receipt = RowChange(ReceiptRow(job.job_id), write_receipt(job, made, now))
+    change = replace(transition.change, sets={**transition.change.sets, "display": ended.display})
     companions = [*transition.companions]
     companions.append(_fall_due(job, now))
     companions.append(counted)
     companions.append(receipt)
     companions += settle(job, transition)
-    complete = replace(transition, companions=tuple(companions))
+    complete = replace(transition, change=change, companions=tuple(companions))
     return store.commit(job, complete, tally([*events, *transition.events]))
+
+
+def ended_job(job: Job, transition: Transition) -> Job:
+    """Return a job as its end leaves it, with the sentence that tells people of it."""
+    ended = apply(transition.change, job)
+    return replace(ended, display=describe(ended, make_receipt(ended, transition.uses)))
 
 
 def _fall_due(job: Job, now: datetime) -> RowChange:

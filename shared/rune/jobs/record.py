@@ -169,6 +169,8 @@ class Job:
         When its machine will have cost so much that the job must stop; absent while it has no machine.
     warnings
         What is done otherwise than asked, by name.
+    display
+        Of one that has ended: how it ended and what it cost, as one sentence for people.
     calls_back
         Whether it has a `Callback`, which stands in a row of its own.
     """
@@ -215,6 +217,7 @@ class Job:
     shared_micro_usd: int | None = None
     cost_cap_at: datetime | None = None
     warnings: tuple[str, ...] | None = None
+    display: str | None = None
     calls_back: bool = False
 
     @property

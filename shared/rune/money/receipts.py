@@ -39,6 +39,8 @@ class Phase(StrEnum):
     """From the order to destroy it until it was proven gone."""
     OTHER = "other"
     """Known only in sum: of machines that were borrowed before, or where a bill could not be read."""
+    CHARGED = "charged"
+    """By how much the provider's charges differ from what was written; known the day after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class MachineUse:
         Why it ended; None while it is kept.
     lines
         What it cost this job.
+    seconds
+        For how long the job had it; 0 where an earlier version has written.
     """
 
     rental_id: str
@@ -80,6 +84,51 @@ class MachineUse:
     micro_usd_per_hour: int
     end_reason: str | None
     lines: tuple[Line, ...]
+    seconds: int = 0
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others have used the machine too, so that the provider's charge is not this job's alone."""
+        return self.attempt is None or self.end_reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What the provider charged for a machine, in millionths of a dollar.
+
+    Attributes
+    ----------
+    attempt
+        Number of the job's attempt to rent; 0 where it is of none.
+    """
+
+    gpu_micro_usd: int = 0
+    disk_micro_usd: int = 0
+    traffic_micro_usd: int = 0
+    attempt: int = 0
+
+    @property
+    def micro_usd(self) -> int:
+        """The sum."""
+        return self.gpu_micro_usd + self.disk_micro_usd + self.traffic_micro_usd
+
+    def plus(self, other: "Charge") -> "Charge":
+        """Return both together."""
+        return replace(
+            self,
+            gpu_micro_usd=self.gpu_micro_usd + other.gpu_micro_usd,
+            disk_micro_usd=self.disk_micro_usd + other.disk_micro_usd,
+            traffic_micro_usd=self.traffic_micro_usd + other.traffic_micro_usd,
+        )
+
+
+class ChargeProblem(StrEnum):
+    """Why it is not known what the provider charged."""
+
+    NOT_ALLOWED = "charges_not_allowed"
+    """Its key may not read charges, for want of the scope `billing_read`."""
+    NOT_THERE = "charges_not_there"
+    """It has named no charge for the machine."""
 
 
 def split(micro_usd: int, weights: Sequence[int]) -> tuple[int, ...]:
@@ -138,11 +187,57 @@ PROVIDERS = (LineKind.GPU, LineKind.DISK, LineKind.TRAFFIC, LineKind.TOKENS)
 """What others charge for a job. Its cost is the sum of these, and is what caps and budgets count."""
 
 
-def describe_parts(lines: Sequence[Line]) -> str:
-    """Return what a job's cost consists of, for people, such as "GPU $0.06, traffic $0.01"; "" for nothing."""
-    names = {LineKind.GPU: "GPU"}
-    sums = ((kind, sum_of(lines, kind)) for kind in PROVIDERS)
-    return ", ".join(f"{names.get(kind, kind.value)} {show_usd(amount)}" for kind, amount in sums if amount)
+def describe_cost(uses: Sequence[MachineUse], lines: Sequence[Line]) -> str:
+    """Return what a job was charged for, for people, such as "rented 1 x RTX 4090 for 12 min 4 s, $0.1302".
+
+    The one sentence of job documents, receipts and pages.
+    """
+    parts = [_describe_use(use) for use in uses]
+    if len(uses) > _MOST_NAMED:
+        cost = sum(line.micro_usd for use in uses for line in use.lines)
+        took = sum(use.seconds for use in uses)
+        parts = [f"used {len(uses)} machines{_show_for(took)}, {show_usd(cost)}"]
+    tokens = sum_of(lines, LineKind.TOKENS)
+    if tokens:
+        parts.append(f"tokens {show_usd(tokens)}")
+    total = sum_of(lines, *PROVIDERS)
+    if not parts:
+        return f"it cost {show_usd(total)}"
+    is_whole = len(parts) == 1 and total == tokens + sum(each.micro_usd for use in uses for each in use.lines)
+    return "; ".join([*parts, *([] if is_whole else [f"{show_usd(total)} in all"])])
+
+
+_MOST_NAMED = 2
+"""More machines are told together."""
+
+
+def _describe_use(use: MachineUse) -> str:
+    begun = "used a kept" if use.attempt is None else "rented"
+    cost = show_usd(sum(line.micro_usd for line in use.lines))
+    return f"{begun} {use.gpu_count} x {use.gpu_name}{_show_for(use.seconds)}, {cost}"
+
+
+def _show_for(seconds: int) -> str:
+    return f" for {show_duration(seconds)}" if seconds else ""
+
+
+def charged_lines(uses: Sequence[MachineUse], charges: Sequence[Charge]) -> tuple[Line, ...]:
+    """Return by how much the provider's charges differ from what was written, as lines."""
+    lines: list[Line] = []
+    for charge in charges:
+        own = [line for use in uses if use.attempt == charge.attempt for line in use.lines]
+        amounts = {
+            LineKind.GPU: charge.gpu_micro_usd,
+            LineKind.DISK: charge.disk_micro_usd,
+            LineKind.TRAFFIC: charge.traffic_micro_usd,
+        }
+        differences = {kind: amount - sum_of(own, kind) for kind, amount in amounts.items()}
+        lines += [
+            Line(charge.attempt, Phase.CHARGED.value, kind, more)
+            for kind, more in differences.items()
+            if more
+        ]
+    return tuple(lines)
 
 
 def show_usd(micro_usd: int) -> str:

@@ -9,13 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from enum import StrEnum
 
 from rune.amounts import MICRO_USD_PER_USD
-from rune.money.receipts import split
-
-READ_EVERY = timedelta(days=1)
-"""From a machine's end to the first reading of its charges, and from one reading to the next."""
+from rune.money.receipts import Charge, ChargeProblem, split
+from rune.rentals.record import Rental
 
 MOST_READINGS = 7
 
@@ -32,36 +29,6 @@ _PARTS = {"disk": "disk", "bwd": "traffic", "bwu": "traffic"}
 """Of a row's items, by type; all others count as the GPU's."""
 
 
-class ChargeProblem(StrEnum):
-    """Why charges are not known, as a receipt says it."""
-
-    NOT_ALLOWED = "charges_not_allowed"
-    """The provider's key may not read them, for want of the scope `billing_read`."""
-    NOT_THERE = "charges_not_there"
-    """The provider has named no charge for the machine so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What a contract was charged, in millionths of a dollar.
-
-    Attributes
-    ----------
-    attempt
-        Number of the job's attempt to rent that made the contract; 0 before that is known.
-    """
-
-    gpu_micro_usd: int
-    disk_micro_usd: int
-    traffic_micro_usd: int
-    attempt: int = 0
-
-    @property
-    def micro_usd(self) -> int:
-        """The sum."""
-        return self.gpu_micro_usd + self.disk_micro_usd + self.traffic_micro_usd
-
-
 @dataclass(frozen=True, slots=True)
 class Charges:
     """What the provider named in one reading.
@@ -72,10 +39,77 @@ class Charges:
         Contracts of which a row could not be read are left out.
     last_days
         The latest day for which each was charged.
+    labels
+        Of those contracts whose charges name one.
     """
 
     by_contract: Mapping[int, Charge] = field(default_factory=dict)
     last_days: Mapping[int, date] = field(default_factory=dict)
+    labels: Mapping[int, str] = field(default_factory=dict)
+
+    def contracts_of(self, rental: Rental) -> frozenset[int]:
+        """Return the charged contracts of a rental: its own, and all others with its label."""
+        return frozenset(
+            number
+            for number in self.by_contract
+            if number == rental.contract_id or self.labels.get(number) == rental.label
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one reading says of one rental.
+
+    Attributes
+    ----------
+    charge
+        None where it is not known what was charged.
+    is_final
+        Whether it is not read again.
+    """
+
+    charge: Charge | None
+    problem: ChargeProblem | None
+    is_final: bool
+
+
+def read_for(rental: Rental, charges: Charges | None) -> Reading:
+    """Return what a reading says of a released rental.
+
+    What was charged never falls: of two readings the higher one counts. It is final when two readings agree and
+    hold the day on which the machine was destroyed.
+
+    Parameters
+    ----------
+    charges
+        None where the key may not read them.
+    """
+    is_last = rental.charge_reading_count + 1 >= MOST_READINGS
+    known = rental.billed
+    found = frozenset[int]() if charges is None else charges.contracts_of(rental)
+    if charges is None or not found:
+        problem = ChargeProblem.NOT_ALLOWED if charges is None else ChargeProblem.NOT_THERE
+        return Reading(known, problem if known is None else None, is_last)
+    charge = Charge(attempt=rental.attempt)
+    for number in sorted(found):
+        charge = charge.plus(charges.by_contract[number])
+    last_day = max(charges.last_days[number] for number in found)
+    ended_on = (rental.destroyed_at or rental.intended_at).astimezone(UTC).date()
+    is_settled = known is not None and known.micro_usd == charge.micro_usd and last_day >= ended_on
+    if known is not None and known.micro_usd > charge.micro_usd:
+        charge = known
+    return Reading(charge, None, is_settled or is_last)
+
+
+def span_of(rentals: Iterable[Rental]) -> datetime:
+    """Return from when charges must be asked for, to hold all of some rentals."""
+    return min(rental.intended_at for rental in rentals) - BEFORE
+
+
+def is_overcharged(rental: Rental, charge: Charge) -> bool:
+    """Return whether an operator is to be told of a charge: it is higher than what was written, and than before."""
+    over = charge.micro_usd - (rental.cost_micro_usd or 0)
+    return over > TOLERANCE_MICRO_USD and over > rental.over_micro_usd
 
 
 def add_up(rows: Iterable[Mapping[str, object]]) -> Charges:
@@ -86,6 +120,7 @@ def add_up(rows: Iterable[Mapping[str, object]]) -> Charges:
     """
     found: dict[tuple[int, date], Charge] = {}
     unreadable: set[int] = set()
+    labels: dict[int, str] = {}
     for row in rows:
         contract_id = _contract_of(row)
         if contract_id is None:
@@ -95,22 +130,20 @@ def add_up(rows: Iterable[Mapping[str, object]]) -> Charges:
         except (ArithmeticError, KeyError, OSError, TypeError, ValueError):
             unreadable.add(contract_id)
             continue
+        metadata = row.get("metadata")
+        label = metadata.get("label") if isinstance(metadata, dict) else None
+        if isinstance(label, str):
+            labels[contract_id] = label
         key = contract_id, day
         if key not in found or found[key].micro_usd < charge.micro_usd:
             found[key] = charge
     sums: dict[int, Charge] = {}
     last_days: dict[int, date] = {}
     for (contract_id, day), charge in found.items():
-        if contract_id in unreadable:
-            continue
-        before = sums.get(contract_id, Charge(0, 0, 0))
-        sums[contract_id] = Charge(
-            before.gpu_micro_usd + charge.gpu_micro_usd,
-            before.disk_micro_usd + charge.disk_micro_usd,
-            before.traffic_micro_usd + charge.traffic_micro_usd,
-        )
-        last_days[contract_id] = max(day, last_days.get(contract_id, day))
-    return Charges(sums, last_days)
+        if contract_id not in unreadable:
+            sums[contract_id] = sums.get(contract_id, Charge()).plus(charge)
+            last_days[contract_id] = max(day, last_days.get(contract_id, day))
+    return Charges(sums, last_days, labels)
 
 
 def _contract_of(row: Mapping[str, object]) -> int | None:

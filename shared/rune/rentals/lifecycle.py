@@ -9,16 +9,20 @@ write is due. A write that changes the state requires the version, by which the 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from rune.money.receipts import Charge
 from rune.rentals.bills import cost_micro_usd, cost_so_far_micro_usd
 from rune.rentals.cost_cap import most_cost_micro_usd
 from rune.rentals.record import EndReason, Rental, RentalState
-from rune.storage.change import Change, Is, IsOneOf, Value, make_change
+from rune.storage.change import Change, Is, IsOneOf, Value, apply, make_change
 
 RELEASE_MARGIN = timedelta(minutes=5)
 """Time after a job's deadline in which its machine is released."""
 
 REMEMBERED = timedelta(days=30)
 """How long the row of a released rental is kept."""
+
+CHARGES_READ_EVERY = timedelta(days=1)
+"""From the proof of a machine's end to the first reading of the provider's charges, and from one to the next."""
 
 LONGEST_DETAIL = 200
 
@@ -374,6 +378,7 @@ def reopen(rental: Rental, contract_id: int, now: datetime) -> Change:
             "absent_at": None,
             "expires_at": None,
             "cost_micro_usd": None,
+            "charge_reading_count": 0,
             # Its job's end books what was known when it was proven gone first.
             **({"of_job_micro_usd": rental.cost_micro_usd} if rental.of_job_micro_usd is None else {}),
             "booked_micro_usd": rental.cost_micro_usd,
@@ -406,7 +411,8 @@ def prove_release(
         "state": RentalState.RELEASED,
         "released_at": gone_at,
         "cost_micro_usd": cost,
-        "due_at": None,
+        # An order for which no machine was made is charged nothing.
+        "due_at": None if rental.contract_id is None else now + CHARGES_READ_EVERY,
         "holder": None,
         "expires_at": (now + REMEMBERED).replace(microsecond=0),
     }
@@ -426,13 +432,47 @@ def prove_release(
     )
 
 
+def note_charge(
+    rental: Rental, charge: Charge | None, problem: str | None, now: datetime, *, is_final: bool
+) -> Change:
+    """Return the write that says what the provider charged for a machine that is gone.
+
+    Parameters
+    ----------
+    charge, problem
+        One is None, or both are: what is written of the other remains unknown.
+    is_final
+        Whether charges are not read again for it.
+    """
+    over_micro_usd = 0 if charge is None else max(0, charge.micro_usd - (rental.cost_micro_usd or 0))
+    return make_change(
+        "note_charge",
+        now,
+        requires=(Is("state", RentalState.RELEASED), Is("version", rental.version)),
+        sets={
+            "billed": charge,
+            "charge_problem": problem,
+            "over_micro_usd": over_micro_usd,
+            "charge_reading_count": rental.charge_reading_count + 1,
+            "due_at": None if is_final else now + CHARGES_READ_EVERY,
+        },
+    )
+
+
+def put_off_charge(rental: Rental, now: datetime) -> Change:
+    """Return the write that lets charges be read a day later, since the rental's job has no receipt yet."""
+    return make_change(
+        "put_off_charge",
+        now,
+        requires=(Is("state", RentalState.RELEASED), Is("version", rental.version)),
+        sets={"due_at": now + CHARGES_READ_EVERY},
+    )
+
+
 def _ended(reason: EndReason, detail: str | None) -> dict[str, Value]:
     return {"end_reason": reason, "end_detail": None if detail is None else detail[:LONGEST_DETAIL]}
 
 
 def reservation_change_micro_usd(rental: Rental, change: Change) -> int:
     """Return by how much a write of the rental changes what is reserved: the living have a reservation."""
-    if "due_at" not in change.sets:
-        return 0
-    is_alive_after = change.sets["due_at"] is not None
-    return rental.reserved_micro_usd * (is_alive_after - rental.is_alive)
+    return rental.reserved_micro_usd * (apply(change, rental).is_alive - rental.is_alive)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from rune.money.receipts import Charge
+
 OLLAMA_IMAGE_BYTES = 2_000_000_000
 """Upper bound of the download of ollama/ollama: 1.9 GB compressed (https://hub.docker.com/r/ollama/ollama/tags,
 versions 0.9 to 0.13)."""
@@ -214,9 +216,18 @@ class Rental:
         Whether anyone who finds the address can use the server, since it asks for no credential. False only once a
         request without the key was refused.
     due_at
-        Present until the rental is proven gone; the index of rentals that may bill.
+        Present until the rental is proven gone, as one that may bill. Then it is when the provider's charges are to
+        be read next, and absent once that is done. The index has a bucket for each.
     cost_micro_usd
         The whole bill; written when the rental is proven gone.
+    billed
+        What the provider charged; None until that was read.
+    charge_problem
+        Why it is not known, as a `ChargeProblem`; None where it is, or was not read yet.
+    charge_reading_count
+        How often charges were read for it since it was proven gone.
+    over_micro_usd
+        By how much the charge exceeds `cost_micro_usd`; the budgets have booked it.
     """
 
     rental_id: str
@@ -272,6 +283,10 @@ class Rental:
     absent_at: datetime | None = None
     released_at: datetime | None = None
     cost_micro_usd: int | None = None
+    billed: Charge | None = None
+    charge_problem: str | None = None
+    charge_reading_count: int = 0
+    over_micro_usd: int = 0
     has_self_destruct: bool = False
     self_destruct_seen_at: datetime | None = None
     is_guarded: bool = False

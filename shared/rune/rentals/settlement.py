@@ -24,9 +24,10 @@ def budget_changes(rental: Rental, change: Change) -> tuple[BudgetChange, ...]:
     if rental.budget_at is None:
         return ()
     after = apply(change, rental)
-    spent_micro_usd = 0
+    # What the provider charged beyond the recorded cost, which is known the day after.
+    spent_micro_usd = after.over_micro_usd - rental.over_micro_usd
     if rental.is_alive and not after.is_alive and rental.booked_micro_usd is not None:
-        spent_micro_usd = (after.booked_micro_usd or 0) - rental.booked_micro_usd
+        spent_micro_usd += (after.booked_micro_usd or 0) - rental.booked_micro_usd
     return book(
         rental.tenant,
         rental.budget_at,

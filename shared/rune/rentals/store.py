@@ -156,6 +156,13 @@ class RentalStore(Protocol):
         """Return ids of rentals that are not proven gone, oldest first; may lag behind the latest writes."""
         ...
 
+    def find_uncharged(self, now: datetime, limit: int) -> tuple[str, ...]:
+        """Return ids of ended rentals for which the provider's charges are due, those first that wait the longest.
+
+        It may lag behind the latest writes.
+        """
+        ...
+
 
 type Decide = Callable[[Rental], Change | None]
 """Decides what to write on a rental as it is; None leaves it so. Pure, since it may be asked again."""

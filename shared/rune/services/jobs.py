@@ -46,7 +46,6 @@ from rune.money.budgets import Budget, Budgets, BudgetStore, reserve
 from rune.money.limits import NO_LIMITS_OF_ITS_OWN, SpendingLimits, TenantSpending
 from rune.services.admission.requests import Admitted
 from rune.settings import read_flag, read_whole_number
-from rune.storage.change import apply
 from rune.tenants.settings import TenantSettings
 
 _LONGEST_JOB_ID = 64
@@ -538,7 +537,7 @@ class JobService:
         cancelled = cancel_queued(job, self._clock.now())
         if not closing.commit(self._store, job, cancelled):
             return Refused(self._store.read(job.job_id))
-        ended = apply(cancelled.change, job)
+        ended = closing.ended_job(job, cancelled)
         self._admission.leave(ended)
         return ended
 

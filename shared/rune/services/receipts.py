@@ -1,20 +1,23 @@
 """The receipt of a job as a document, and as a page for people. Pure."""
 
-from datetime import timedelta
+from collections.abc import Mapping
 from decimal import Decimal
 
 from rune.amounts import MICRO_USD_PER_USD
-from rune.contracts.receipts import JobReceipt, ReceiptLine, ReceiptMachine
-from rune.jobs.receipts import Receipt
+from rune.contracts.receipts import JobReceipt, NoticeCode, ReceiptLine, ReceiptMachine, ReceiptNotice
+from rune.jobs.receipts import Receipt, charged_micro_usd, describe
 from rune.jobs.record import Job
-from rune.money.receipts import PROVIDERS, LineKind, describe_parts, show_duration, show_usd, sum_of
-
-_SECOND = timedelta(seconds=1)
+from rune.money.receipts import PROVIDERS, ChargeProblem, LineKind, charged_lines, sum_of
 
 
 def to_document(job: Job, receipt: Receipt) -> JobReceipt:
     """Return the receipt of a job that has ended."""
     cost, own = sum_of(receipt.lines, *PROVIDERS), sum_of(receipt.lines, LineKind.AWS)
+    charged = charged_micro_usd(receipt)
+    charges = {charge.attempt: charge for charge in receipt.charges}
+    differences = () if charged is None else charged_lines(receipt.uses, receipt.charges)
+    provided = [line for line in receipt.lines if line.kind is not LineKind.AWS]
+    of_aws = [line for line in receipt.lines if line.kind is LineKind.AWS]
     return JobReceipt(
         job_id=job.job_id,
         kind=job.kind.value,
@@ -22,13 +25,18 @@ def to_document(job: Job, receipt: Receipt) -> JobReceipt:
         finished_at=job.finished_at,
         display=describe(job, receipt),
         cost_usd=_usd(cost),
+        billed_usd=None if charged is None else _usd(charged),
         aws_usd=_usd(own),
-        total_usd=_usd(cost + own),
+        total_usd=_usd(cost + own + sum_of(differences, *PROVIDERS)),
         lines=[
             ReceiptLine(
-                attempt=line.attempt, phase=line.phase, kind=line.kind.value, micro_usd=line.micro_usd
+                attempt=line.attempt,
+                phase=line.phase,
+                kind=line.kind.value,
+                micro_usd=line.micro_usd,
+                is_estimate=charged is None and line.kind in _OF_MACHINES,
             )
-            for line in receipt.lines
+            for line in (*provided, *differences, *of_aws)
         ],
         machines=[
             ReceiptMachine(
@@ -38,26 +46,43 @@ def to_document(job: Job, receipt: Receipt) -> JobReceipt:
                 gpu_count=use.gpu_count,
                 price_usd_per_hour=_usd(use.micro_usd_per_hour),
                 cost_usd=_usd(sum(line.micro_usd for line in use.lines)),
+                billed_usd=_usd(charges[use.attempt].micro_usd)
+                if use.attempt in charges and not use.is_shared
+                else None,
                 ended_because=use.end_reason,
             )
             for use in receipt.uses
         ],
+        notices=_notices(receipt, charged),
         aws_prices_as_of=receipt.aws_prices_as_of,
     )
 
 
-def describe(job: Job, receipt: Receipt) -> str:
-    """Return how a job ended and what it cost, as one sentence."""
-    began_at, ended_at = job.started_at, job.finished_at
-    took = ""
-    if began_at is not None and ended_at is not None:
-        took = f" after {show_duration((ended_at - began_at) // _SECOND)}"
-    parts = describe_parts(receipt.lines)
-    cost = f"${0:.2f}" if not parts else f"{show_usd(sum_of(receipt.lines, *PROVIDERS))} ({parts})"
-    return f"The job {_END[job.status.value]}{took}; it cost {cost}."
+_OF_MACHINES = frozenset({LineKind.GPU, LineKind.DISK, LineKind.TRAFFIC})
+
+_MESSAGES: Mapping[NoticeCode, str] = {
+    "charges_pending": "What the provider charged is read from the day after on. Until then machines cost what "
+    "RUNE has recorded, without what strangers may have moved to and from an open machine.",
+    "charges_not_allowed": "What the provider charged is not known: its key lacks the scope billing_read.",
+    "charges_not_there": "What the provider charged is not known: it has named no charge for a machine so far.",
+    "machine_shared": "A machine was used by other jobs too, or was kept. What the provider charged for it is on "
+    "its rental, and is no single job's.",
+}
 
 
-_END = {"succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled"}
+def _notices(receipt: Receipt, charged: int | None) -> list[ReceiptNotice]:
+    """Return why it is not known what the provider charged; nothing where it is, or nothing was rented."""
+    code: NoticeCode
+    if charged is not None or not receipt.uses:
+        return []
+    if any(use.is_shared for use in receipt.uses):
+        code = "machine_shared"
+    elif receipt.charge_problem == ChargeProblem.NOT_ALLOWED:
+        code = "charges_not_allowed"
+    else:
+        is_missing = receipt.charge_problem == ChargeProblem.NOT_THERE
+        code = "charges_not_there" if is_missing else "charges_pending"
+    return [ReceiptNotice(code=code, message=_MESSAGES[code])]
 
 
 def to_markdown(document: JobReceipt) -> str:
@@ -67,6 +92,7 @@ def to_markdown(document: JobReceipt) -> str:
         f"| {line.micro_usd / MICRO_USD_PER_USD:.6f} |"
         for line in document.lines
     ]
+    billed = "" if document.billed_usd is None else f"{document.billed_usd:.6f}"
     return "\n".join(
         [
             f"# Receipt of {document.job_id}",
@@ -77,7 +103,10 @@ def to_markdown(document: JobReceipt) -> str:
             "|---|---|---|---:|",
             *rows,
             f"| | | **cost** | **{document.cost_usd:.6f}** |",
+            f"| | | charged for machines | {billed or 'not known'} |",
             f"| | | own cost at AWS, list prices of {document.aws_prices_as_of} | {document.aws_usd:.6f} |",
+            "",
+            *(notice.message for notice in document.notices),
             "",
         ]
     )

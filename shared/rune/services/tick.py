@@ -35,6 +35,8 @@ class TickResult:
         Jobs that were posted for schedules.
     notice_count
         Notices that were sent again.
+    charged_count
+        Rentals of which it was written what the provider charged.
     failed
         Names of the parts that failed; the next tick does their work.
     """
@@ -46,6 +48,7 @@ class TickResult:
     admitted_count: int = 0
     fired_count: int = 0
     notice_count: int = 0
+    charged_count: int = 0
     failed: list[str] = field(default_factory=list)
 
 
@@ -80,6 +83,20 @@ class JobTick:
     def check_credit(self, check: Callable[[], None]) -> None:
         """Check that the row of reserved credit is what living rentals have reserved."""
         self._try("credit", check)
+
+    def read_charges(self, read: Callable[[], int]) -> None:
+        """Write what the provider charged.
+
+        Parameters
+        ----------
+        read
+            Does it, and returns of how many rentals something was written.
+        """
+
+        def act() -> None:
+            self.result.charged_count += read()
+
+        self._try("charges", act)
 
     def fire_schedules(self, fire: Callable[[], tuple[int, int]]) -> None:
         """Post the jobs of schedules that are due.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from rune.money.receipts import Charge
 from rune.rentals import lifecycle
 from rune.rentals.record import EndReason, Rental, RentalState
 from tests.builders import JOB_ID, NOW, after
@@ -227,6 +228,23 @@ REOPEN = Guarded(
         *of_other_versions(a_released_rental()),
     ),
 )
+CHARGES = tuple(
+    Guarded(
+        change.name,
+        change,
+        a_released_rental(),
+        (
+            *in_other_states(a_released_rental(due_at=NOW), RentalState.RELEASED),
+            *of_other_versions(a_released_rental()),
+        ),
+    )
+    for change in (
+        lifecycle.note_charge(
+            a_released_rental(), Charge(50_000, 1_000, 900, 1), None, after(900), is_final=False
+        ),
+        lifecycle.put_off_charge(a_released_rental(), after(900)),
+    )
+)
 
 GUARDED = (
     *NOTE_CONTRACT,
@@ -244,5 +262,6 @@ GUARDED = (
     *NOTE_DESTROYED,
     *PROVE_RELEASE,
     REOPEN,
+    *CHARGES,
 )
 """Held complete by `test_guards.py`: every function that makes a change, every requirement of each."""

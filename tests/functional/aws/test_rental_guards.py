@@ -10,7 +10,7 @@ import pytest
 
 from rune.aws.dynamodb_rows import to_expression, to_row
 from rune.aws.outbox import DynamoOutbox
-from rune.aws.rental_store import ALIVE_BUCKET, DynamoRentalStore
+from rune.aws.rental_store import ALIVE_BUCKET, UNCHARGED_BUCKET, DynamoRentalStore
 from rune.clock import to_epoch_ms
 from rune.events.notices import SubjectNotice
 from rune.events.record import Subject, SubjectKind
@@ -111,11 +111,14 @@ def test_update_leaves_row_and_line_as_a_new_rental_would_have_them(
     left = apply(guarded.change, guarded.accepts)
     row = {"pk": {"S": f"JOB#{JOB_ID}"}, "sk": {"S": "RENTAL#0001"}, **to_row(left)}
     line = {"pk": {"S": f"TENANT#{left.tenant}"}, "sk": {"S": f"RENTAL#{RENTAL_ID}"}}
-    expected = [row | {"due_bucket": {"S": ALIVE_BUCKET}}, line | {"rental_id": {"S": RENTAL_ID}}]
-    if not left.is_alive:
+    if left.due_at is not None:
+        row |= {"due_bucket": {"S": ALIVE_BUCKET if left.is_alive else UNCHARGED_BUCKET}}
+    expected = [row, line | {"rental_id": {"S": RENTAL_ID}}]
+    has_ended = guarded.accepts.is_alive and not left.is_alive
+    if has_ended:
         struck_out = {"expires_at": {"N": str(int(left.updated_at.timestamp()))}}
         expected = [row, line | {"rental_id": {"S": RENTAL_ID}} | struck_out]
-    if left.released_at and left.contract_id is not None:
+    if has_ended and left.contract_id is not None and left.released_at:
         sort_key = f"ENDED#{to_epoch_ms(left.released_at):013d}#{RENTAL_ID}"
         expected.insert(1, {"pk": line["pk"], "sk": {"S": sort_key}, "expires_at": row["expires_at"]})
     assert [row for row in cloud.rows() if not row["pk"]["S"].startswith("LOG#")] == expected

@@ -20,6 +20,7 @@ from rune.errors import (
 )
 from rune.events.notices import SubjectNotice
 from rune.jobs.record import DueClass
+from rune.money.receipts import Charge
 from rune.rentals import lifecycle
 from rune.rentals.public_events import destroyed_machine
 from rune.rentals.record import Rental, RentalState
@@ -483,3 +484,43 @@ def test_row_of_a_rentals_event_is_billed_as_one_kb(cloud: Cloud) -> None:
 
     (event,) = [row for row in cloud.rows() if row["sk"]["S"].startswith("EVENT#")]
     assert sum(len(name) + len(*value.values()) for name, value in event.items()) < 1_024
+
+
+# ---------------------------------------------------------------- charges
+
+
+def test_ended_rental_waits_a_day_for_its_charges_and_no_longer_among_the_living(
+    rental_store: RentalStore,
+) -> None:
+    open_all(rental_store, a_releasing_rental(), a_rental_of(OTHER_JOB_ID))
+    ended = rental_store.update(
+        a_releasing_rental(), lifecycle.prove_release(a_releasing_rental(), after(400), after(401))
+    )
+    assert isinstance(ended, Rental)
+
+    assert rental_store.find_alive(9) == (f"{OTHER_JOB_ID}-1",)
+    assert rental_store.find_uncharged(after(400 + 86_400), 9) == ()
+    assert rental_store.find_uncharged(after(401 + 86_400), 9) == (RENTAL_ID,)
+
+    written = rental_store.update(
+        ended, lifecycle.note_charge(ended, Charge(9, 8, 7, 1), None, after(90_000), is_final=True)
+    )
+    assert rental_store.read(RENTAL_ID) == written
+    assert rental_store.find_uncharged(after(900_000), 9) == ()
+
+
+def test_rental_that_is_opened_again_is_among_the_living(rental_store: RentalStore) -> None:
+    ended = a_released_rental(due_at=after(500))
+    open_all(rental_store, ended)
+
+    rental_store.update(ended, lifecycle.reopen(ended, CONTRACT_ID, after(450)))
+
+    assert (rental_store.find_alive(9), rental_store.find_uncharged(after(900), 9)) == ((RENTAL_ID,), ())
+
+
+def test_order_without_a_machine_waits_for_no_charge(rental_store: RentalStore) -> None:
+    open_all(rental_store, a_rental())
+
+    rental_store.update(a_rental(), lifecycle.prove_release(a_rental(), after(400), after(401)))
+
+    assert rental_store.find_uncharged(after(900_000), 9) == ()

@@ -238,6 +238,7 @@ def a_record(**overrides: object) -> dict[str, object]:
         "error_stage": None,
         "error_retryable": None,
         "warnings": [],
+        "display": None,
         **overrides,
     }
 
@@ -264,6 +265,7 @@ def a_rental_record(**overrides: object) -> dict[str, object]:
         "ceiling_at": "2026-11-23T17:00:00Z",
         "is_open_to_the_world": True,
         "destroys_itself": False,
+        "billed_usd": None,
         "released_at": None,
         "end_reason": None,
         **overrides,

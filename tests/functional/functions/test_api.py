@@ -537,7 +537,12 @@ def test_delete_cancels_at_once_when_nobody_has_begun(api: ModuleType, cloud: Cl
 
     assert (response.status, response.document) == (
         202,
-        a_record(status="cancelled", message="Cancelled, as was asked.", finished_at="2026-11-23T12:00:00Z"),
+        a_record(
+            status="cancelled",
+            message="Cancelled, as was asked.",
+            finished_at="2026-11-23T12:00:00Z",
+            display="The job was cancelled: it cost $0.00.",
+        ),
     )
     assert cloud.received("inference") == []
 

@@ -15,13 +15,21 @@ from local.simulators.vastai.local_stack import LocalVastai, quick_settings
 from local.simulators.vastai.settings import VastaiSettings
 from rune.aws.deployment_store import DynamoDeploymentStore
 from rune.aws.rental_store import DynamoRentalStore
+from rune.rentals import lifecycle
+from rune.rentals.lifecycle import CHARGES_READ_EVERY
 from rune.rentals.record import RentalState
 from tests.builders import FakeClock, a_sample_event
 from tests.cloud import TABLE
 from tests.functional.functions.loading import loaded
 from tests.functional.functions.test_janitor import TICK, Context
 from tests.parameters import Ssm
-from tests.rental_builders import DEPLOYMENT_ID, RENTAL_ID, a_kept_rental, a_label, a_releasing_rental
+from tests.rental_builders import (
+    DEPLOYMENT_ID,
+    RENTAL_ID,
+    a_kept_rental,
+    a_label,
+    a_releasing_rental,
+)
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -83,6 +91,26 @@ def test_tick_frees_credit_that_no_living_rental_has_reserved(
         clock.advance(60)
 
     assert DynamoRentalStore(cloud.dynamodb, TABLE).read_reserved_micro_usd() == 0
+
+
+def test_tick_reads_charges_a_day_after_a_machines_end(
+    janitor: ModuleType, cloud: Cloud, clock: FakeClock
+) -> None:
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    rental = a_releasing_rental(account_id=None)
+    rental_store.open(rental)
+    ended = rental_store.update(rental, lifecycle.prove_release(rental, clock.now(), clock.now()))
+
+    clock.advance(CHARGES_READ_EVERY.total_seconds() - 1)
+    assert janitor.handle(TICK, Context())["charged"] == 0
+    clock.advance(1)
+    assert janitor.handle(TICK, Context())["charged"] == 1
+
+    # The simulator's clock is not the test's, so that it has charged nothing for this machine.
+    charged = rental_store.read(RENTAL_ID)
+    assert charged != ended
+    assert charged
+    assert (charged.charge_problem, charged.due_at) == ("charges_not_there", clock.now() + CHARGES_READ_EVERY)
 
 
 def test_tick_destroys_nothing_while_no_key_is_accepted_and_goes_on_when_one_is(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -25,6 +25,7 @@ from rune.jobs.metrics import Tallies, Tally, tally
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome, Spending
 from rune.jobs.places import Share, Slot
 from rune.jobs.plan import Lane
+from rune.jobs.receipts import describe, make_receipt
 from rune.jobs.record import DueClass, Event, Failure, Job, Status, StepMessage, StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.store import Refused
@@ -117,7 +118,12 @@ def taken(job: Job) -> Job:
 def carried_out(job: Job, outcome: Outcome, duration_ms: int = 0) -> Job:
     """Return a job after a turn in which it was claimed and committed at `NOW`."""
     claimed = taken(job)
-    return apply(make_transition(claimed, outcome, NOW, duration_ms).change, claimed)
+    return told(apply(make_transition(claimed, outcome, NOW, duration_ms).change, claimed))
+
+
+def told(job: Job) -> Job:
+    """Return a job with the sentence that its end writes."""
+    return job if job.is_active else replace(job, display=describe(job, make_receipt(job, ())))
 
 
 def test_take_turn_commits_and_sends_when_the_step_goes_on() -> None:
@@ -469,12 +475,10 @@ def test_take_turn_ends_the_job_when_a_cancel_would_wait_out_a_delay(outcome: Ou
     rig = Rig(store, cancelling(store, outcome)).take_turn()
 
     claimed = taken(a_job())
-    assert rig.job == apply(
-        make_transition(claimed, cut_off(claimed, outcome, 0), NOW, 0).change,
-        apply(request_cancel(a_claimed_job(), NOW), claimed),
-    )
-    told = [event.name for event in store.events_of(JOB_ID)[2:]]
-    assert told == ([] if isinstance(outcome, Again) else ["backend.list_models"]) + ["job.cancelled"]
+    cut = make_transition(claimed, cut_off(claimed, outcome, 0), NOW, 0).change
+    assert rig.job == told(apply(cut, apply(request_cancel(a_claimed_job(), NOW), claimed)))
+    names = [event.name for event in store.events_of(JOB_ID)[2:]]
+    assert names == ([] if isinstance(outcome, Again) else ["backend.list_models"]) + ["job.cancelled"]
     assert store.read_tallies(TENANT, NOW)["job.cancelled"] == Tally(1, 0, 0, 0, 0)
     assert rig.queue.sent == []
 
@@ -1021,7 +1025,7 @@ def test_take_turn_runs_no_step_of_a_job_whose_time_to_wait_is_over(lane: Lane) 
     rig = Rig(store, lane=lane).take_turn()
 
     assert (rig.ran, rig.queue.sent) == ([], [])
-    assert rig.job == apply(expire_queued(job, NOW).change, job)
+    assert rig.job == told(apply(expire_queued(job, NOW).change, job))
     assert (store.slots[3].job_id, store.shares[TENANT].running) == (None, 0)
 
 

@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 
 from rune.money.aws_prices import AwsUse, terms_of
 from rune.money.receipts import (
+    Charge,
     Line,
     LineKind,
+    MachineUse,
     Phase,
     add_up,
     aws_lines,
-    describe_parts,
+    charged_lines,
+    describe_cost,
     make_lines,
     show_duration,
     show_usd,
@@ -97,8 +100,6 @@ def test_function_time_is_priced_by_the_second() -> None:
 
 def test_kinds_are_summed_apart() -> None:
     assert sum_of((GPU, DISK, GPU), LineKind.GPU) == 140
-    assert describe_parts((GPU, DISK)) == "GPU less than $0.0001, disk less than $0.0001"
-    assert describe_parts(aws_lines(AwsUse(1, 0))) == ""
 
 
 @pytest.mark.parametrize(
@@ -124,3 +125,53 @@ def test_amount_is_shown_with_the_digits_that_count(micro_usd: int, shown: str) 
 )
 def test_duration_is_shown_in_two_units(seconds: int, shown: str) -> None:
     assert show_duration(seconds) == shown
+
+
+def a_use(
+    attempt: int | None = 1, micro_usd: int = 130_200, seconds: int = 724, end: str | None = "x"
+) -> MachineUse:
+    lines = (Line(attempt, "work", LineKind.GPU, micro_usd),)
+    return MachineUse("r", attempt, "RTX 4090", 1, 372_000, end, lines, seconds)
+
+
+TOKENS = Line(None, "work", LineKind.TOKENS, 20_000)
+
+
+@pytest.mark.parametrize(
+    ("uses", "others", "told"),
+    [
+        ((), (), "it cost $0.00"),
+        ((), (TOKENS,), "tokens $0.0200"),
+        ((a_use(),), (), "rented 1 x RTX 4090 for 12 min 4 s, $0.1302"),
+        ((a_use(seconds=0),), (), "rented 1 x RTX 4090, $0.1302"),
+        (
+            (a_use(None, 60), a_use(seconds=9)),
+            (),
+            "used a kept 1 x RTX 4090 for 1 min 0 s, $0.1302; rented 1 x RTX 4090 for 9 s, $0.1302; $0.2604 in all",
+        ),
+        ((a_use(1), a_use(2), a_use(3)), (), "used 3 machines for 36 min 12 s, $0.3906"),
+        (
+            (a_use(),),
+            (Line(None, "other", LineKind.GPU, 1_000),),
+            "rented 1 x RTX 4090 for 12 min 4 s, $0.1302; $0.1312 in all",
+        ),
+    ],
+)
+def test_cost_is_told_in_words(uses: tuple[MachineUse, ...], others: tuple[Line, ...], told: str) -> None:
+    lines = (*(line for use in uses for line in use.lines), *others, *aws_lines(AwsUse(1, 0)))
+
+    assert describe_cost(uses, lines) == told
+
+
+def test_charge_differs_from_what_was_written_by_kind() -> None:
+    charges = (Charge(130_000, 0, 5_000, attempt=1), Charge(1, 2, 3, attempt=9))
+
+    lines = charged_lines((a_use(),), charges)
+
+    assert lines == (
+        Line(1, "charged", LineKind.GPU, -200),
+        Line(1, "charged", LineKind.TRAFFIC, 5_000),
+        Line(9, "charged", LineKind.GPU, 1),
+        Line(9, "charged", LineKind.DISK, 2),
+        Line(9, "charged", LineKind.TRAFFIC, 3),
+    )

@@ -43,16 +43,22 @@ def list_uses(
         The rental that it used last; where it has borrowed that, as it was before it was given back.
     """
     own = tuple(
-        _use(each, each.attempt, _own_lines(each, job, now))
+        _use(
+            each,
+            each.attempt,
+            _own_lines(each, job, now),
+            _span(each.intended_at, _parts_of_own(each, now).until),
+        )
         for each in attempts
         if each.contract_id is not None
     )
     if used is None or used.job_id == job.job_id or used.contract_id is None:
         return own
-    return (*own, _use(used, None, _borrowed_lines(used, job, now)))
+    had_ms = _span(used.held_since, now) if used.holder == job.job_id and used.held_since else 0
+    return (*own, _use(used, None, _borrowed_lines(used, job, now), had_ms))
 
 
-def _use(rental: Rental, attempt: int | None, lines: tuple[Line, ...]) -> MachineUse:
+def _use(rental: Rental, attempt: int | None, lines: tuple[Line, ...], had_ms: int) -> MachineUse:
     return MachineUse(
         rental_id=rental.rental_id,
         attempt=attempt,
@@ -61,6 +67,7 @@ def _use(rental: Rental, attempt: int | None, lines: tuple[Line, ...]) -> Machin
         micro_usd_per_hour=rental.prices.micro_usd_per_hour,
         end_reason=None if rental.is_alive or rental.end_reason is None else rental.end_reason.value,
         lines=lines,
+        seconds=had_ms // 1_000,
     )
 
 
