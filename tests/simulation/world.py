@@ -29,6 +29,7 @@ from rune.services.jobs import Caller, JobLimits, JobService
 from rune.services.rentals import RentalService
 from tests.memory_rental_store import MemoryReleaseQueue
 from tests.simulation import rest, telling
+from tests.simulation.charges import check_charges
 from tests.simulation.faults import CALM, Crash, Fault, Odds
 from tests.simulation.janitor import TICK_SECONDS, Janitor
 from tests.simulation.lanes import SimulatedQueue
@@ -218,6 +219,7 @@ class World:
             rest.check_machines(self, self.account)
             rest.check_money(self, self.account)
             telling.check_machines_are_told_of(self, self.account)
+            check_charges(self, self.account)
         return self
 
     @property
