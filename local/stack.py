@@ -53,6 +53,7 @@ _FUNCTIONS = {
     "api": "Api",
     "worker-money": "MoneyWorker",
     "worker-inference": "InferenceWorker",
+    "worker-load": "LoadWorker",
     "janitor": "Janitor",
     "notifier": "Notifier",
     "trigger": "Trigger",
@@ -235,6 +236,9 @@ def _parameters(
         "SigningKeyParameter": SIGNING_KEY_PARAMETER,
         "ArchiveTable": "true",
         "InferenceConcurrency": str(settings.running_jobs),
+        "LoadLane": "on",
+        # Two processes, as a laptop has few processors.
+        "LoadMemoryMb": "3538",
         # Tests share the stack.
         "TenantDailyBudgetUsd": "100000",
         "TenantMonthlyBudgetUsd": "100000",

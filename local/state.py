@@ -39,7 +39,7 @@ class StackState:
     tenants_path
         Path of the tenants' documents in the emulator's SSM.
     functions, log_groups
-        Names, by role: api, worker-money, worker-inference, janitor, notifier, trigger, invoke.
+        Names, by role: api, worker-money, worker-inference, worker-load, janitor, notifier, trigger, invoke.
     simulators
         Addresses, by name: ollama, bedrock, vastai.
     vastai_key

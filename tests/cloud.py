@@ -71,6 +71,8 @@ class Cloud:
             "RUNE_BUCKET": BUCKET,
             "RUNE_MONEY_QUEUE_URL": self.queue_urls["money"],
             "RUNE_INFERENCE_QUEUE_URL": self.queue_urls["inference"],
+            "RUNE_LOAD_QUEUE_URL": self.queue_urls["load"],
+            "RUNE_LOAD_MEMORY_MB": "7076",
             "RUNE_NOTICE_QUEUE_URL": self.queue_urls["notice"],
             "RUNE_DEAD_LETTER_QUEUE_URL": self.queue_urls["dead-letter"],
             "RUNE_EVENT_BUS": BUS,
@@ -96,7 +98,7 @@ class Cloud:
 
     @property
     def queue(self) -> SqsStepQueue:
-        """Both lanes."""
+        """The lanes."""
         return SqsStepQueue(lambda: self.sqs, {lane: self.queue_urls[lane] for lane in Lane})
 
     @property
@@ -121,7 +123,7 @@ class Cloud:
         self.dynamodb.create_table(TableName=TABLE, **table_definition())
         for url in self.sqs.list_queues().get("QueueUrls", []):
             self.sqs.delete_queue(QueueUrl=url)
-        for name in ("money", "inference", "notice", "dead-letter"):
+        for name in ("money", "inference", "load", "notice", "dead-letter"):
             self.queue_urls[name] = self.sqs.create_queue(QueueName=name)["QueueUrl"]
         for found in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
             self.s3.delete_object(Bucket=BUCKET, Key=found["Key"])

@@ -6,13 +6,19 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import override
 
+from rune.bench.process_messages import ServerAccess
 from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.tasks import Task
 from rune.bench.turns import opening_of
 from rune.clock import to_epoch_ms
 from rune.errors import RuneError, StoreRefusedError, StoreUnavailableError
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, Role, Stamps
-from rune.workflows.benchmark.dependencies import BenchmarkDependencies, MeasurePoint, RecordFiles
+from rune.workflows.benchmark.dependencies import (
+    BenchmarkDependencies,
+    MeasurePoint,
+    MeasureSpread,
+    RecordFiles,
+)
 from tests.builders import NOW, FakeClock
 from tests.fake_model_server import GENERATION
 
@@ -129,6 +135,40 @@ class ScriptedMeasure(MeasurePoint):
             stamps = replace(generation.stamps, last_content_ns=last_ns)
             generation = replace(generation, stamps=stamps)
         return replace(record, status="completed", generation=generation)
+
+
+@dataclass
+class ScriptedSpread(MeasureSpread):
+    """Stands for several processes: measures as the script does.
+
+    Attributes
+    ----------
+    accesses
+        How each point's processes would have opened the server.
+    """
+
+    measure: ScriptedMeasure
+    accesses: list[ServerAccess] = field(default_factory=list)
+    raises: Exception | None = None
+
+    @override
+    async def __call__(
+        self,
+        access: ServerAccess,
+        server: ModelServer,
+        task: Task,
+        point: Point,
+        *,
+        time_limit_seconds: float,
+        on_progress: Callable[[int, int], None],
+    ) -> MeasuredPoint:
+        self.accesses.append(access)
+        if self.raises is not None:
+            raise self.raises
+        measured = await self.measure(
+            server, task, point, time_limit_seconds=time_limit_seconds, on_progress=on_progress
+        )
+        return replace(measured, process_count=4, processor_ratio=0.5)
 
 
 def shifted(generation: Generation, by_ns: int) -> Generation:

@@ -19,6 +19,7 @@ from rune import logs
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.contracts.problems import Problem
+from rune.contracts.workloads import most_concurrency
 from rune.errors import SettingsError
 from rune.jobs.plan import Lane
 from rune.net.addresses import AddressPolicy
@@ -99,7 +100,12 @@ def find_schedule_service() -> "ScheduleService":
     return ScheduleService(
         clients.schedule_store(settings.table),
         job_store,
-        ScheduleJobs(jobs, address_policy, has_provider=settings.can_rent),
+        ScheduleJobs(
+            jobs,
+            address_policy,
+            has_provider=settings.can_rent,
+            most_concurrency=most_concurrency(settings.load_lane.process_count),
+        ),
         clock,
         clients.notice_queue(settings.notice_queue_url),
     )
@@ -185,6 +191,7 @@ app = create_app(
         market=read_market,
         can_rent=settings.can_rent,
         has_authentication=not settings.auth_disabled,
+        most_concurrency=most_concurrency(settings.load_lane.process_count),
     ),
     with_docs=settings.with_docs,
 )

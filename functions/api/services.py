@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastapi import Request
 
+from rune.contracts.workloads import PROCESS_CONCURRENCY
 from rune.net.addresses import AddressPolicy
 from rune.services.jobs import JobService
 from rune.tenants.settings import TenantSource
@@ -56,6 +57,8 @@ class Services:
         False in development alone.
     can_rent
         Whether the deployment has an account with a provider of GPUs.
+    most_concurrency
+        Most requests that a benchmark has under way.
     """
 
     jobs: JobService
@@ -74,6 +77,7 @@ class Services:
     market: Callable[[], tuple[MarketRow, ...]]
     can_rent: bool
     has_authentication: bool = True
+    most_concurrency: int = PROCESS_CONCURRENCY
 
 
 def services_of(request: Request) -> Services:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from rune.services.jobs import JobLimits
-from rune.settings import BedrockAccess, read_flag, read_text, read_whole_number
+from rune.settings import NO_LOAD_LANE, BedrockAccess, LoadLane, read_flag, read_text, read_whole_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class ApiSettings:
     can_rent: bool
     limits: JobLimits
     running_jobs: int
+    load_lane: LoadLane = NO_LOAD_LANE
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -64,5 +65,6 @@ class ApiSettings:
             with_docs=read_flag(environment, "RUNE_API_DOCS"),
             can_rent=read_flag(environment, "RUNE_CAN_RENT"),
             limits=JobLimits.from_environment(environment),
+            load_lane=LoadLane.from_environment(environment),
             running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
         )

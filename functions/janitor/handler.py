@@ -11,6 +11,7 @@ from janitor.settings import JanitorSettings
 from rune import logs
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
+from rune.contracts.workloads import most_concurrency
 from rune.errors import StoreUnavailableError
 from rune.jobs.admission import Admission
 from rune.jobs.plan import Lane
@@ -35,7 +36,11 @@ settings = JanitorSettings.from_environment(os.environ)
 clients = Clients()
 store = clients.telling_job_store(settings.table, None, settings.notice_queue_url)
 queue = clients.step_queue(
-    {Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url},
+    {
+        Lane.MONEY: settings.money_queue_url,
+        Lane.INFERENCE: settings.inference_queue_url,
+        Lane.LOAD: settings.load_lane.queue_url,
+    },
     sends_seldom=True,
 )
 clock = SystemClock()
@@ -250,7 +255,12 @@ def _schedule_tick() -> ScheduleTick:
         schedules=clients.schedule_store(settings.table),
         jobs=jobs,
         job_store=job_store,
-        schedule_jobs=ScheduleJobs(jobs, policy, has_provider=settings.vastai.is_present),
+        schedule_jobs=ScheduleJobs(
+            jobs,
+            policy,
+            has_provider=settings.vastai.is_present,
+            most_concurrency=most_concurrency(settings.load_lane.process_count),
+        ),
         tenants=clients.tenants(given.tenants_path, clock, context, knows_all=True),
         clock=clock,
         notices=clients.notice_queue(settings.notice_queue_url),

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from rune.settings import BedrockAccess, VastaiSettings, read_flag, read_text, read_whole_number
+from rune.settings import (
+    NO_LOAD_LANE,
+    BedrockAccess,
+    LoadLane,
+    VastaiSettings,
+    read_flag,
+    read_text,
+    read_whole_number,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class JanitorSettings:
     running_jobs: int
     schedules: ScheduleSettings
     has_webhooks: bool
+    load_lane: LoadLane = NO_LOAD_LANE
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -57,6 +66,7 @@ class JanitorSettings:
             inference_queue_url=read_text(environment, "RUNE_INFERENCE_QUEUE_URL"),
             notice_queue_url=read_text(environment, "RUNE_NOTICE_QUEUE_URL"),
             vastai=VastaiSettings.from_environment(environment),
+            load_lane=LoadLane.from_environment(environment),
             running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
             schedules=ScheduleSettings.from_environment(environment),
             has_webhooks=read_flag(environment, "RUNE_WEBHOOKS"),

@@ -7,7 +7,7 @@ from typing import Self
 from rune.errors import SettingsError
 from rune.services.intake.ways import Way
 from rune.services.jobs import JobLimits
-from rune.settings import BedrockAccess, read_flag, read_text, read_whole_number
+from rune.settings import NO_LOAD_LANE, BedrockAccess, LoadLane, read_flag, read_text, read_whole_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class TriggerSettings:
     inbox: str
     queue_urls: Mapping[Way, str]
     failure_queue_urls: Mapping[Way, str]
+    load_lane: LoadLane = NO_LOAD_LANE
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -61,6 +62,7 @@ class TriggerSettings:
             bedrock=BedrockAccess.from_environment(environment),
             can_rent=read_flag(environment, "RUNE_CAN_RENT"),
             limits=JobLimits.from_environment(environment),
+            load_lane=LoadLane.from_environment(environment),
             running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
             account=environment.get("RUNE_ACCOUNT", ""),
             tenant=environment.get("RUNE_INTAKE_TENANT", ""),

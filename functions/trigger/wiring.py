@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.contracts.problems import Problem
+from rune.contracts.workloads import most_concurrency
 from rune.jobs.plan import Lane
 from rune.jobs.store import JobStore
 from rune.net.addresses import AddressPolicy
@@ -49,4 +50,5 @@ def make_orders(settings: TriggerSettings, clients: Clients, store: JobStore) ->
         clients.tenants(settings.tenants_path, clock, context),
         policy,
         has_provider=settings.can_rent,
+        most_concurrency=most_concurrency(settings.load_lane.process_count),
     )

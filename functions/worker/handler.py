@@ -14,6 +14,7 @@ from rune import logs
 from rune.aws.sqs import decode, decode_release
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
+from rune.contracts.workloads import most_concurrency
 from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.jobs.admission import Admission
 from rune.jobs.engine import Engine
@@ -27,6 +28,7 @@ from rune.workflows.registry import make_steps
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
+    from rune.workflows.benchmark.dependencies import MeasureSpread
     from rune.workflows.rental.dependencies import RentalDependencies
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "worker"))
@@ -67,9 +69,27 @@ def _rental_dependencies() -> RentalDependencies:
     )
 
 
+PASSED_ON = ("LD_LIBRARY_PATH", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Of the environment, to the processes that put a load: what an interpreter needs, and no credential."""
+
+
+def _spread() -> MeasureSpread | None:
+    """Return how points are measured by several processes; None in a lane that has no processors for that."""
+    if settings.lane != Lane.LOAD:
+        return None
+    from rune.bench.processes import Processes  # noqa: PLC0415  # measuring is this lane's only work
+
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return Processes(max(1, settings.load_lane.process_count), passed_on).measure_point
+
+
 store = clients.telling_job_store(settings.table, settings.bucket, settings.notice_queue_url)
 queue = clients.step_queue(
-    {Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}
+    {
+        Lane.MONEY: settings.money_queue_url,
+        Lane.INFERENCE: settings.inference_queue_url,
+        Lane.LOAD: settings.load_lane.queue_url,
+    }
 )
 engine = Engine(
     lane=Lane(settings.lane),
@@ -87,6 +107,8 @@ engine = Engine(
             clock=clock,
             client_region=settings.region,
             client_memory_mb=settings.memory_mb,
+            most_concurrency=most_concurrency(settings.load_lane.process_count),
+            spread=_spread(),
         ),
     ),
     run_step=run_leased,

@@ -5,12 +5,20 @@ from dataclasses import dataclass
 from typing import Self
 
 from rune.money.limits import SpendingLimits
-from rune.settings import BedrockAccess, VastaiSettings, read_one_of, read_text, read_whole_number
+from rune.settings import (
+    NO_LOAD_LANE,
+    BedrockAccess,
+    LoadLane,
+    VastaiSettings,
+    read_one_of,
+    read_text,
+    read_whole_number,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """Settings of a worker function; `lane` is "money" or "inference".
+    """Settings of a worker function; `lane` is "money", "inference" or "load".
 
     Attributes
     ----------
@@ -35,13 +43,14 @@ class WorkerSettings:
     spending: SpendingLimits
     region: str | None = None
     memory_mb: int | None = None
+    load_lane: LoadLane = NO_LOAD_LANE
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Return the settings; raises SettingsError naming the variable that is wrong."""
         memory_mb = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
         return cls(
-            lane=read_one_of(environment, "RUNE_LANE", ("money", "inference")),
+            lane=read_one_of(environment, "RUNE_LANE", ("money", "inference", "load")),
             table=read_text(environment, "RUNE_TABLE"),
             bucket=read_text(environment, "RUNE_BUCKET"),
             money_queue_url=read_text(environment, "RUNE_MONEY_QUEUE_URL"),
@@ -52,6 +61,7 @@ class WorkerSettings:
             tenants_path=environment.get("RUNE_TENANTS_PATH", ""),
             bedrock=BedrockAccess.from_environment(environment),
             vastai=VastaiSettings.from_environment(environment),
+            load_lane=LoadLane.from_environment(environment),
             running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
             spending=SpendingLimits.from_environment(environment),
             region=environment.get("AWS_REGION"),

@@ -77,6 +77,47 @@ class BedrockAccess:
         )
 
 
+MEMORY_MB_PER_PROCESSOR = 1769
+"""With so much Lambda gives a function one whole processor, and with a multiple as many.
+
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadLane:
+    """The lane of points with more load than one process puts, where the deployment has it.
+
+    Attributes
+    ----------
+    memory_mb
+        Of its function; 0 where there is none.
+    queue_url
+        Of its queue; empty where there is none, and in functions that never send into it.
+    """
+
+    memory_mb: int = 0
+    queue_url: str = ""
+
+    @property
+    def process_count(self) -> int:
+        """How many processes put a load: one for each whole processor."""
+        return self.memory_mb // MEMORY_MB_PER_PROCESSOR
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Return the settings; raises SettingsError naming the variable that is wrong."""
+        name = "RUNE_LOAD_MEMORY_MB"
+        is_present = environment.get(name, "0") != "0"
+        return cls(
+            memory_mb=read_whole_number(environment, name) if is_present else 0,
+            queue_url=environment.get("RUNE_LOAD_QUEUE_URL", ""),
+        )
+
+
+NO_LOAD_LANE = LoadLane()
+
+
 def read_text(environment: Mapping[str, str], name: str) -> str:
     """Return the variable; raises SettingsError where it is missing or blank."""
     value = environment.get(name, "").strip()

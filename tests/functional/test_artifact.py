@@ -20,6 +20,7 @@ FUNCTIONS = {
     "ApiFunction": "api.handler",
     "MoneyWorkerFunction": "worker.handler",
     "InferenceWorkerFunction": "worker.handler",
+    "LoadWorkerFunction": "worker.handler",
     "JanitorFunction": "janitor.handler",
     "NotifierFunction": "notifier.handler",
     "TriggerFunction": "trigger.handler",

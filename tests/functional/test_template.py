@@ -10,6 +10,7 @@ import yaml  # type: ignore[import-untyped] # no stubs beside it; used for this 
 
 from local.settings import ROOT
 from rune.contracts.requests import JobTimes
+from rune.contracts.workloads import MAX_CONCURRENCY, most_concurrency
 from rune.events.outbox import OutboxState, advance
 from rune.jobs.lifecycle import redispatch
 from rune.jobs.plan import LANE_TIME_LIMIT_SECONDS, Lane
@@ -17,6 +18,7 @@ from rune.jobs.record import DEFAULT_MAX_RUNTIME_SECONDS
 from rune.jobs.transitions import LONGEST_DELAY_SECONDS
 from rune.logs import NAMESPACE
 from rune.services.intake.ways import Way
+from rune.settings import LoadLane
 from rune.storage.change import apply
 from rune.tenants.document import MAX_RUNTIME_SECONDS
 from rune.tenants.entries import NOT_UNDERSTOOD_METRIC
@@ -38,6 +40,8 @@ WORKER_VARIABLES = (
         "RUNE_BUCKET",
         "RUNE_MONEY_QUEUE_URL",
         "RUNE_INFERENCE_QUEUE_URL",
+        "RUNE_LOAD_QUEUE_URL",
+        "RUNE_LOAD_MEMORY_MB",
         "RUNE_NOTICE_QUEUE_URL",
         "RUNE_DEAD_LETTER_QUEUE_URL",
         "RUNE_ALLOWED_NETWORKS",
@@ -51,6 +55,7 @@ SUBMIT_VARIABLES = TENANT_VARIABLES | {
     "RUNE_BUCKET",
     "RUNE_MONEY_QUEUE_URL",
     "RUNE_INFERENCE_QUEUE_URL",
+    "RUNE_LOAD_MEMORY_MB",
     "RUNE_NOTICE_QUEUE_URL",
     "RUNE_ALLOWED_NETWORKS",
     "RUNE_CAN_RENT",
@@ -80,6 +85,7 @@ VARIABLES = {
         "RUNE_BUCKET",
         "RUNE_MONEY_QUEUE_URL",
         "RUNE_INFERENCE_QUEUE_URL",
+        "RUNE_LOAD_MEMORY_MB",
         "RUNE_NOTICE_QUEUE_URL",
         "RUNE_ALLOWED_NETWORKS",
         "RUNE_API_TOKENS",
@@ -97,9 +103,10 @@ VARIABLES = {
     },
     "MoneyWorkerFunction": WORKER_VARIABLES,
     "InferenceWorkerFunction": WORKER_VARIABLES,
+    "LoadWorkerFunction": WORKER_VARIABLES,
     "JanitorFunction": VAST_VARIABLES
     | {"RUNE_STAGE", "RUNE_TABLE", "RUNE_MONEY_QUEUE_URL", "RUNE_INFERENCE_QUEUE_URL", "RUNE_RUNNING_JOBS"}
-    | {"RUNE_NOTICE_QUEUE_URL"}
+    | {"RUNE_NOTICE_QUEUE_URL", "RUNE_LOAD_QUEUE_URL", "RUNE_LOAD_MEMORY_MB"}
     | {"RUNE_BUCKET", "RUNE_ALLOWED_NETWORKS", "RUNE_TENANTS_PATH", "RUNE_BEDROCK_ACCESS"}
     | {"RUNE_RETENTION_DAYS", "RUNE_QUEUE_TIMEOUT_SECONDS", "RUNE_MAX_RUNTIME_SECONDS"}
     | {"RUNE_MAX_COST_USD", "RUNE_SPENDING_LIMITS", "RUNE_WEBHOOKS"},
@@ -153,6 +160,7 @@ ACTIONS = {
     | LIST_BEDROCK,
     "MoneyWorkerRole": WORKER_ACTIONS | LIST_BEDROCK | {"dynamodb:ConditionCheckItem"},
     "InferenceWorkerRole": WORKER_ACTIONS | LIST_BEDROCK | CALL_BEDROCK,
+    "LoadWorkerRole": WORKER_ACTIONS,
     "JanitorRole": WRITE_LOGS
     | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
     | {"sqs:SendMessage", "sqs:GetQueueAttributes"}
@@ -250,7 +258,11 @@ def test_tls_is_demanded_for_every_queue_and_bucket() -> None:
 
 @pytest.mark.parametrize(
     ("function", "queue"),
-    [("MoneyWorkerFunction", "MoneyQueue"), ("InferenceWorkerFunction", "InferenceQueue")],
+    [
+        ("MoneyWorkerFunction", "MoneyQueue"),
+        ("InferenceWorkerFunction", "InferenceQueue"),
+        ("LoadWorkerFunction", "LoadQueue"),
+    ],
 )
 def test_lane_takes_one_message_at_a_time_and_leaves_room_for_six_tries(function: str, queue: str) -> None:
     (event,) = FUNCTIONS[function]["Events"].values()
@@ -272,7 +284,7 @@ def test_notices_come_ten_at_a_time_and_leave_room_for_six_tries() -> None:
     assert QUEUES["NoticeQueue"]["VisibilityTimeout"] >= 6 * FUNCTIONS["NotifierFunction"]["Timeout"]
 
 
-@pytest.mark.parametrize("function", ["MoneyWorkerFunction", "InferenceWorkerFunction"])
+@pytest.mark.parametrize("function", ["MoneyWorkerFunction", "InferenceWorkerFunction", "LoadWorkerFunction"])
 def test_worker_may_go_round_as_often_as_a_job_has_steps(function: str) -> None:
     assert FUNCTIONS[function]["RecursiveLoop"] == "Allow"
 
@@ -281,7 +293,9 @@ def test_worker_may_go_round_as_often_as_a_job_has_steps(function: str) -> None:
 EXECUTIONS_OF_A_YOUNG_ACCOUNT = 10
 EXECUTIONS_OF_THE_JANITOR = 1
 LEFT_TO_THE_API = 2
-LANES = {"MoneyWorkerFunction": "MoneyConcurrency", "InferenceWorkerFunction": "InferenceConcurrency"}
+LANES = {"MoneyWorkerFunction": "MoneyConcurrency"} | dict.fromkeys(
+    ("InferenceWorkerFunction", "LoadWorkerFunction"), "InferenceConcurrency"
+)
 QUEUED = {**LANES, "NotifierFunction": "NoticeConcurrency"}
 """How many executions each function takes that a queue calls."""
 
@@ -293,7 +307,8 @@ def test_lanes_leave_the_api_two_executions_of_a_young_account() -> None:
         for event in function.get("Events", {}).values()
         if event["Type"] == "SQS"
     }
-    in_lanes = sum(TEMPLATE["Parameters"][name]["Default"] for name in concurrency.values())
+    # A running job is in the inference lane or in the load lane.
+    in_lanes = sum(TEMPLATE["Parameters"][name]["Default"] for name in set(concurrency.values()))
 
     assert concurrency == QUEUED
     assert FUNCTIONS["JanitorFunction"]["Events"]["Tick"]["Type"] == "Schedule"
@@ -405,13 +420,18 @@ QUERIED = {
     "ApiRole": [TABLE, WAITING],
     "MoneyWorkerRole": [TABLE, WAITING],
     "InferenceWorkerRole": [TABLE, WAITING],
+    "LoadWorkerRole": [TABLE, WAITING],
     "JanitorRole": [DUE, WAITING, TABLE],
     "NotifierRole": [TABLE, DUE],
     "TriggerRole": [TABLE, WAITING],
     "InvokeRole": [TABLE, WAITING],
 }
-LANE_QUEUES = ["MoneyQueue", "InferenceQueue"]
-SENT_TO = [*LANE_QUEUES, "NoticeQueue"]
+LANE_QUEUES = [{"Fn::GetAtt": [name, "Arn"]} for name in ("MoneyQueue", "InferenceQueue")]
+LOAD_QUEUE = {"Fn::If": ["HasLoadLane", {"Fn::GetAtt": ["LoadQueue", "Arn"]}, {"Ref": "AWS::NoValue"}]}
+NOTICE_QUEUE, DEAD_LETTER_QUEUE = (
+    {"Fn::GetAtt": [f"{name}Queue", "Arn"]} for name in ("Notice", "DeadLetter")
+)
+FROM_WORKERS = [*LANE_QUEUES, LOAD_QUEUE, NOTICE_QUEUE, DEAD_LETTER_QUEUE]
 
 
 def resources_of(role: str, action: str) -> list[Block]:
@@ -441,17 +461,25 @@ def test_role_writes_to_the_table_alone(role: str) -> None:
     assert [resources_of(role, f"dynamodb:{name}Item") for name in actions] == [[TABLE] for _ in actions]
 
 
-@pytest.mark.parametrize("role", ["ApiRole", "JanitorRole"])
-def test_role_sends_into_both_lanes_and_notices_and_nowhere_else(role: str) -> None:
-    found = resources_of(role, "sqs:SendMessage")
-
-    assert found == [{"Fn::GetAtt": [name, "Arn"]} for name in SENT_TO]
+@pytest.mark.parametrize(
+    ("role", "sent_to"),
+    [
+        # No job begins in the load lane.
+        ("ApiRole", [*LANE_QUEUES, NOTICE_QUEUE]),
+        ("JanitorRole", [*LANE_QUEUES, LOAD_QUEUE, NOTICE_QUEUE]),
+        ("MoneyWorkerRole", FROM_WORKERS),
+        ("InferenceWorkerRole", FROM_WORKERS),
+        ("LoadWorkerRole", FROM_WORKERS),
+    ],
+)
+def test_role_sends_into_lanes_and_notices_and_nowhere_else(role: str, sent_to: list[Block]) -> None:
+    assert resources_of(role, "sqs:SendMessage") == sent_to
 
 
 def test_janitor_may_ask_how_many_messages_wait_in_each_lane() -> None:
     found = resources_of("JanitorRole", "sqs:GetQueueAttributes")
 
-    assert found == [{"Fn::GetAtt": [name, "Arn"]} for name in LANE_QUEUES]
+    assert found == [*LANE_QUEUES, LOAD_QUEUE]
 
 
 def test_notifier_publishes_on_the_deployments_own_bus_alone() -> None:
@@ -530,7 +558,7 @@ def test_only_models_and_profiles_are_called() -> None:
     ]
 
 
-@pytest.mark.parametrize("role", ["MoneyWorkerRole", "InferenceWorkerRole"])
+@pytest.mark.parametrize("role", ["MoneyWorkerRole", "InferenceWorkerRole", "LoadWorkerRole"])
 def test_worker_reads_back_what_workers_wrote(role: str) -> None:
     (reading,) = [entry for entry in statements(ROLES[role]["Policies"]) if entry["Action"] == "s3:GetObject"]
 
@@ -569,10 +597,37 @@ def test_calls_to_models_have_a_whole_processor() -> None:
     assert TEMPLATE["Parameters"]["InferenceMemoryMb"]["Default"] == 1769
 
 
+def test_load_lane_is_off_unless_asked_for_and_has_at_least_two_processors() -> None:
+    parameters, of_lane = TEMPLATE["Parameters"], {"HasLoadLane", "HasLoadLaneOnAws"}
+    conditions = {
+        name: block.get("Condition") for name, block in RESOURCES.items() if name.startswith("Load")
+    }
+
+    assert parameters["LoadLane"]["Default"] == "off"
+    assert set(conditions.values()) == of_lane
+    assert FUNCTIONS["LoadWorkerFunction"]["MemorySize"] == {"Ref": "LoadMemoryMb"}
+    memory_mb = {name: parameters["LoadMemoryMb"][name] for name in ("MinValue", "Default", "MaxValue")}
+    processes = {name: LoadLane(mb).process_count for name, mb in memory_mb.items()}
+    assert processes == {"MinValue": 2, "Default": 4, "MaxValue": 5}
+    assert most_concurrency(processes["MaxValue"]) == MAX_CONCURRENCY
+    policy = RESOURCES["LoadQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert [(each["Effect"], each["Condition"]) for each in policy] == [
+        ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - {"NotifierFunction"}))
+def test_each_function_that_takes_jobs_is_told_of_the_load_lane(name: str) -> None:
+    told = FUNCTIONS[name]["Environment"]["Variables"]["RUNE_LOAD_MEMORY_MB"]
+
+    assert told == {"Fn::If": ["HasLoadLane", {"Ref": "LoadMemoryMb"}, "0"]}
+
+
 TENANTS_PATH = {"Fn::If": ["HasTenantsPath", {"Ref": "TenantsPath"}, {"Fn::Sub": "/rune/${Stage}/tenants"}]}
 PARAMETER = "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter"
 READERS = {"ApiRole": "ApiFunction", "MoneyWorkerRole": "MoneyWorkerFunction"} | {
     "InferenceWorkerRole": "InferenceWorkerFunction",
+    "LoadWorkerRole": "LoadWorkerFunction",
     "TriggerRole": "TriggerFunction",
     "InvokeRole": "InvokeFunction",
     "JanitorRole": "JanitorFunction",
@@ -602,6 +657,7 @@ def test_role_reads_parameters_below_the_path_that_its_function_is_told(role: st
         ("ApiRole", 2),
         ("MoneyWorkerRole", 2),
         ("InferenceWorkerRole", 2),
+        ("LoadWorkerRole", 2),
         ("JanitorRole", 2),
         ("TriggerRole", 1),
         ("InvokeRole", 1),
@@ -612,7 +668,7 @@ def test_role_reads_no_other_parameter(role: str, count: int) -> None:
     assert len(readings(role)) == count
 
 
-@pytest.mark.parametrize("role", ["MoneyWorkerRole", "InferenceWorkerRole", "JanitorRole"])
+@pytest.mark.parametrize("role", ["MoneyWorkerRole", "InferenceWorkerRole", "LoadWorkerRole", "JanitorRole"])
 def test_only_functions_that_rent_read_the_providers_key(role: str) -> None:
     statement = statement_under("CanRent", role, "ReadVastaiKey")
 
@@ -699,7 +755,7 @@ def test_errors_and_throttles_of_each_function_ring(metric: str) -> None:
     of_intakes = {"Errors": {"TriggerFunction"}, "Throttles": set[str]()}
     found = alarms_of(metric, "FunctionName")
 
-    assert found.keys() == (FUNCTIONS.keys() - INTAKES) | of_intakes[metric]
+    assert found.keys() == (FUNCTIONS.keys() - INTAKES) | of_intakes[metric] | {"LoadWorkerFunction"}
     assert {(alarm["Statistic"], alarm["Threshold"]) for alarm in found.values()} == {("Sum", 1)}
 
 
@@ -711,7 +767,10 @@ def test_janitor_that_fails_or_is_not_called_in_four_of_five_minutes_rings() -> 
     assert alarm["TreatMissingData"] == "breaching"
 
 
-@pytest.mark.parametrize(("queue", "lane"), [("MoneyQueue", Lane.MONEY), ("InferenceQueue", Lane.INFERENCE)])
+@pytest.mark.parametrize(
+    ("queue", "lane"),
+    [("MoneyQueue", Lane.MONEY), ("InferenceQueue", Lane.INFERENCE), ("LoadQueue", Lane.LOAD)],
+)
 def test_message_older_than_the_longest_delay_and_step_rings(queue: str, lane: Lane) -> None:
     alarm = alarms_of("ApproximateAgeOfOldestMessage", "QueueName")[queue]
 

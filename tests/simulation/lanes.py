@@ -18,7 +18,7 @@ from tests.simulation.workers import Worker
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-VISIBILITY_SECONDS = {Lane.MONEY: 360, Lane.INFERENCE: 5400}
+VISIBILITY_SECONDS = {Lane.MONEY: 360, Lane.INFERENCE: 5400, Lane.LOAD: 5400}
 MAX_RECEIVES = 5
 
 HAND_OVER_SECONDS = 0.05

@@ -12,7 +12,7 @@ JOB_SLOTS = 5
 @cache
 def slots_of(lane: Lane) -> int:
     """Return how many turns of a lane run at the same time."""
-    if lane is Lane.INFERENCE:
+    if lane is not Lane.MONEY:
         return JOB_SLOTS
     return int(load_template()["Parameters"]["MoneyConcurrency"]["Default"])
 

@@ -248,7 +248,7 @@ def test_worker_settings_take_a_lane_that_there_is(lane: str) -> None:
 
 @pytest.mark.parametrize("lane", ["Money", "INFERENCE", "gpu", "money,inference"])
 def test_worker_settings_refuse_a_lane_that_there_is_not(lane: str) -> None:
-    with pytest.raises(SettingsError, match=r"^RUNE_LANE must be one of money, inference\."):
+    with pytest.raises(SettingsError, match=r"^RUNE_LANE must be one of money, inference, load\."):
         WorkerSettings.from_environment({**WORKER, "RUNE_LANE": lane})
 
 

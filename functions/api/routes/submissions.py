@@ -78,7 +78,13 @@ def _plan(request: Request, body: JobRequest) -> Response:
     services, tenant, caller = services_of(request), tenant_settings_of(request), admitted_caller_of(request)
     key_of(request)
     wanted = body.model_copy(update={"dry_run": False})
-    admitted = admit(wanted, tenant, services.address_policy, has_provider=services.can_rent)
+    admitted = admit(
+        wanted,
+        tenant,
+        services.address_policy,
+        has_provider=services.can_rent,
+        most_concurrency=services.most_concurrency,
+    )
     plan = services.estimates().plan(caller, admitted)
     return Response(plan.model_dump_json(), media_type="application/json")
 
@@ -87,5 +93,11 @@ def _submit(request: Request, body: JobRequest, response: Response) -> JobAccept
     services, tenant = services_of(request), tenant_settings_of(request)
     if body.dry_run:
         return _plan(request, body)  # type: ignore[return-value]  # another document
-    admitted = admit(body, tenant, services.address_policy, has_provider=services.can_rent)
+    admitted = admit(
+        body,
+        tenant,
+        services.address_policy,
+        has_provider=services.can_rent,
+        most_concurrency=services.most_concurrency,
+    )
     return accepted(services.jobs.submit(caller_of(request), admitted, key_of(request)), response)

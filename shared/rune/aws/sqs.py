@@ -33,10 +33,12 @@ LARGEST_SEQ = 10**9
 
 
 class SqsStepQueue(StepQueue):
-    """The queues of both lanes.
+    """The queues of the lanes.
 
     Parameters
     ----------
+    queue_urls
+        Empty, or without a lane, where the deployment does not have it. A message into it is lost.
     get_client
         Called for each message.
     """
@@ -47,6 +49,10 @@ class SqsStepQueue(StepQueue):
 
     @override
     def send(self, send: Send) -> bool:
+        if not self._queue_urls.get(send.lane):
+            # A turn of a lane that was switched off since; the job's deadline ends it.
+            log.error("queue.lane_missing", extra={"job_id": send.message.job_id, "lane": send.lane})
+            return False
         try:
             self._get_client().send_message(
                 QueueUrl=self._queue_urls[send.lane],
@@ -60,6 +66,8 @@ class SqsStepQueue(StepQueue):
 
     @override
     def count_backlog(self, lane: Lane) -> int:
+        if not self._queue_urls.get(lane):
+            return 0
         try:
             answer = self._get_client().get_queue_attributes(
                 QueueUrl=self._queue_urls[lane], AttributeNames=["ApproximateNumberOfMessages"]

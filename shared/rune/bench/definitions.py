@@ -140,7 +140,8 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
             "gaps between chunks say nothing, and times per token little."
         ),
         "prompt_truncated": "The server counted far fewer tokens than prompts have: it dropped some silently.",
-        "client_overloaded": "RUNE's own event loop was over 5 ms late (p99): its stamps are doubtful.",
+        "client_overloaded": "RUNE's own event loop was over 5 ms late (p99), or it used over 90 % of "
+        "a processor: its stamps are doubtful.",
         "concurrency_not_reached": (
             "Never were max_concurrency requests under way: there are too few of them, or the server answers "
             "faster than RUNE asks. The numbers are those of max_concurrent_requests."

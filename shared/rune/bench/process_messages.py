@@ -15,7 +15,7 @@ from rune.bench.load_runner import RequestOutcome
 from rune.bench.records import Point
 from rune.bench.tasks import Task
 from rune.errors import RuneError
-from rune.llm.opener import ServerOpener
+from rune.llm.opener import OpenServer
 from rune.llm.protocol import ModelServer
 
 _LENGTH_BYTES = 8
@@ -23,9 +23,15 @@ _LENGTH_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class ServerAccess:
-    """How another process opens the server that is measured."""
+    """How another process opens the server that is measured.
 
-    open_server: ServerOpener
+    Attributes
+    ----------
+    open_server
+        Can be pickled.
+    """
+
+    open_server: OpenServer
     kind: str
     url: str
     api_key: str | None = field(default=None, repr=False)

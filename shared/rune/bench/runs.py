@@ -49,6 +49,7 @@ FEW_SAMPLES = 10
 STALL_NS = 2_000_000_000
 STALL_RATIO = 20
 LOOP_LAG_LIMIT_MS = 5.0
+PROCESSOR_LIMIT_RATIO = 0.9
 SHORT_ANSWER_TOKENS = 16
 FEW_PIECES = 4
 RELOAD_MS = 1000.0
@@ -285,6 +286,8 @@ class _Fold:
             schedule_delay_ms=_in_order(self.schedule_delays_ms),
             good_count=self.good_count,
             bad_count=None if self.goodput is None else self.verdicts.count(False),
+            client_process_count=max(each.process_count for each in measured),
+            client_processor_ratio=rounded(self.processor_ratio()),
             blocks=self.block_reports(),
             ttft_from_due_ms=_with_errors(self.from_due_ms(formulas.time_to_first_token_ms)),
             e2el_from_due_ms=_with_errors(self.from_due_ms(formulas.end_to_end_latency_ms)),
@@ -341,6 +344,16 @@ class _Fold:
         """Return the largest of all blocks: percentiles cannot be added."""
         lags_ms = (block.measured.loop_lag_p99_ms for block in self.blocks)
         return max((lag_ms for lag_ms in lags_ms if lag_ms is not None), default=None)
+
+    def processor_ratio(self) -> float | None:
+        """Return the largest of all blocks."""
+        ratios = (block.measured.processor_ratio for block in self.blocks)
+        return max((ratio for ratio in ratios if ratio is not None), default=None)
+
+    def is_client_overloaded(self) -> bool:
+        """Return whether RUNE itself was too late, or too busy, for its stamps to be trusted."""
+        lag_ms, ratio = self.loop_lag_p99_ms() or 0.0, self.processor_ratio() or 0.0
+        return lag_ms > LOOP_LAG_LIMIT_MS or ratio > PROCESSOR_LIMIT_RATIO
 
     def is_cut_short(self) -> bool:
         """Return whether the time ended before the requests did: what a block leaves, the next one asks."""
@@ -418,7 +431,7 @@ class _Fold:
 
     def warnings(self) -> Iterator[str]:
         """Yield the names of `rune.bench.definitions.WARNINGS` that hold."""
-        lag_ms, sources = self.loop_lag_p99_ms(), {g.tokens.source.value for g in self.generations}
+        sources = {g.tokens.source.value for g in self.generations}
         outputs = _described(map(float, self.output_tokens))
         delays_ms = self.schedule_delays_ms
         late_count = sum(delay_ms > LATE_ARRIVAL_MS for delay_ms in delays_ms)
@@ -430,7 +443,7 @@ class _Fold:
             "cut_short": self.is_cut_short(),
             "stream_buffered": any(record.is_buffered for record in self.completed),
             "prompt_truncated": any(record.is_truncated for record in self.completed),
-            "client_overloaded": lag_ms is not None and lag_ms > LOOP_LAG_LIMIT_MS,
+            "client_overloaded": self.is_client_overloaded(),
             "concurrency_not_reached": self.is_underloaded(),
             "token_counts_estimated": bool({"chunks", "characters"} & sources),
             "input_tokens_unknown": len(self.input_tokens) < len(self.generations),

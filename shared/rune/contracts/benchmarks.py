@@ -280,6 +280,11 @@ class RunReport(Document):
     """Requests within all limits; null without limits."""
     bad_count: int | None = None
     """The others of `good_ratio`: failed, too late, or cut off after a limit had passed; null without limits."""
+    client_process_count: int = 1
+    """How many processes of RUNE put the load: one up to 64 requests under way."""
+    client_processor_ratio: float | None = None
+    """Processor time of RUNE's process, of several the busiest one, as a share of the time: above 0.9 its stamps
+    are doubtful. Null below half a second."""
     blocks: list[BlockReport] | None = None
     """Of a point that was several runs (`max_blocks`), each by itself; null for one run. Numbers of requests are of
     all blocks together, and those over time are summed: no window goes from one block into the next."""

@@ -25,14 +25,25 @@ MAX_JUDGED_BY_MODEL = 200
 MAX_PROMPT_CHARS = 1_000_000
 """Of all prompts of a request together."""
 
+PROCESS_CONCURRENCY = 64
+"""Most requests under way that one process puts; see docs/benchmarks.md for what it reads in time."""
+
+MAX_CONCURRENCY = 320
+"""Most requests under way: of five processes, which the largest function has whole processors for."""
+
 _WARMUPS_PER_SLOT = 2
 
 MAX_TURNS = 50
 """Of one prompt that is a conversation."""
 
 type Prompt = Annotated[str, Field(min_length=1, max_length=100_000)]
-type Concurrency = Annotated[int, Field(ge=1, le=64)]
+type Concurrency = Annotated[int, Field(ge=1, le=MAX_CONCURRENCY)]
 type RequestRate = Annotated[float, Field(ge=0.01, le=100)]
+
+
+def most_concurrency(process_count: int) -> int:
+    """Return how many requests a deployment has under way at most, with so many processes for a load."""
+    return PROCESS_CONCURRENCY * max(1, process_count)
 
 
 class RoledTurn(Document):
@@ -129,14 +140,15 @@ class Workload(Document):
     repetitions: int = Field(1, ge=1, le=1000)
     """How often each prompt is asked at each point."""
     concurrency: list[Concurrency] | None = Field(None, min_length=1, max_length=MAX_POINTS)
-    """Requests under way at a time, rising, one point each; null means 1."""
+    """Requests under way at a time, rising, one point each; null means 1. Above 64 only where the deployment has a
+    lane for that."""
     request_rates: list[RequestRate] | None = Field(None, min_length=1, max_length=MAX_POINTS)
     """Requests per second on average (Poisson), rising, one point each."""
     sweep: bool = False
     """Double the concurrency from 1 until throughput rises by less than 5 % or goodput fails."""
     search: CapacitySearch | None = None
     """Choose a sweep's points so that they find the highest load within limits."""
-    max_concurrency: int = Field(32, ge=1, le=64)
+    max_concurrency: int = Field(32, ge=1, le=MAX_CONCURRENCY)
     """Where a sweep or a search ends at the latest; also the most that `request_rates` may have under way."""
     min_waves: int = Field(10, ge=0, le=100)
     """Least requests for each slot of a point with several at a time: its prompts are repeated more often than

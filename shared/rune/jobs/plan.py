@@ -15,11 +15,14 @@ from rune.jobs.wants import describe_want
 class Lane(StrEnum):
     """A queue with its function: for what a rented machine costs, or for servers that a caller chose.
 
-    No step of the money lane waits for such a server, so a server that is silent keeps no machine billing.
+    `load` is for points of a benchmark with more load than one process puts, in a function with several
+    processors; not every deployment has it. No step of the money lane waits for a server that a caller chose, so a
+    server that is silent keeps no machine billing.
     """
 
     MONEY = "money"
     INFERENCE = "inference"
+    LOAD = "load"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,9 @@ STEPS = {
     StepName.MEASURE: StepPlan(
         Lane.INFERENCE, "benchmark.measure", "The model is being measured.", keeps_state=True
     ),
+    StepName.MEASURE_LOAD: StepPlan(
+        Lane.LOAD, "benchmark.measure", "Several processes measure the model.", keeps_state=True
+    ),
     StepName.JUDGE: StepPlan(
         Lane.INFERENCE, "benchmark.judge", "The answers are being judged.", keeps_state=True
     ),
@@ -106,10 +112,10 @@ CLOSING_GRACE = timedelta(minutes=3)
 """How long after the deadline such a step may still run. What it has measured is paid for, and the turn of a worker
 that is lost near the deadline is sent again only after its lease and a tick of the janitor."""
 
-GO_ON_SECONDS = {Lane.MONEY: 10, Lane.INFERENCE: 60}
+GO_ON_SECONDS = {Lane.MONEY: 10, Lane.INFERENCE: 60, Lane.LOAD: 60}
 """So far into an invocation a worker still begins the job's next turn. What is left is enough for each step."""
 
-LANE_TIME_LIMIT_SECONDS = {Lane.MONEY: 45, Lane.INFERENCE: 870}
+LANE_TIME_LIMIT_SECONDS = {Lane.MONEY: 45, Lane.INFERENCE: 870, Lane.LOAD: 870}
 """Longest run of a step: the function's timeout (template.yaml) minus the time to claim and commit."""
 
 

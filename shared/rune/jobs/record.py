@@ -52,6 +52,8 @@ class StepName(StrEnum):
     CHECK_AGENT = "check_agent"
     WARM_UP = "warm_up"
     MEASURE = "measure"
+    MEASURE_LOAD = "measure_load"
+    """As `measure`, of points that one process cannot put."""
     JUDGE = "judge"
     RUN_AGENT = "run_agent"
     VERIFY = "verify"

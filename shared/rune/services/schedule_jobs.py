@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from rune.clock import to_epoch_ms
 from rune.contracts.problems import refuse_document
+from rune.contracts.workloads import PROCESS_CONCURRENCY
 from rune.errors import InvalidRequestError
 from rune.jobs.record import Kind
 from rune.jobs.store import Submitted
@@ -33,12 +34,22 @@ class ScheduleJobs:
     ----------
     has_provider
         Whether the deployment has an account with a provider of GPUs.
+    most_concurrency
+        Most requests that the deployment has under way.
     """
 
-    def __init__(self, jobs: JobService, policy: AddressPolicy, *, has_provider: bool) -> None:
+    def __init__(
+        self,
+        jobs: JobService,
+        policy: AddressPolicy,
+        *,
+        has_provider: bool,
+        most_concurrency: int = PROCESS_CONCURRENCY,
+    ) -> None:
         self._jobs = jobs
         self._policy = policy
         self._has_provider = has_provider
+        self._most_concurrency = most_concurrency
 
     def check(
         self, kind: Kind, request: Mapping[str, object], caller: Caller, settings: TenantSettings
@@ -94,7 +105,13 @@ class ScheduleJobs:
         return self._jobs.submit(caller, replace(admitted, sent_json=occasion), f"{KEY_PREFIX}{occasion}")
 
     def _admit(self, request: Request, settings: TenantSettings) -> Admitted:
-        return admit(request, settings, self._policy, has_provider=self._has_provider)
+        return admit(
+            request,
+            settings,
+            self._policy,
+            has_provider=self._has_provider,
+            most_concurrency=self._most_concurrency,
+        )
 
 
 def occurrence(schedule: Schedule, due_at: datetime) -> str:

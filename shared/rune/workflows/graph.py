@@ -47,6 +47,9 @@ class Fact(StrEnum):
     MODEL_READY = "model ready"
     """The model is on its server; after `warm_up` it is also loaded."""
     AGENT_ALONE = "agent has its own server"
+    LOAD_FOR_PROCESSES = "load for several processes"
+    """The next point has more load than one process puts."""
+    LOAD_FOR_ONE = "load for one process"
     ANSWERS_TO_JUDGE = "answers to judge"
     OVER = "over"
     """Done, failed or cancelled."""
@@ -102,8 +105,11 @@ END = None
 RENTING = (StepName.RENT, StepName.RECONCILE, StepName.BOOT, StepName.PULL)
 """Steps on the way to a rented machine with the model on it."""
 
-USING = (StepName.WARM_UP, StepName.MEASURE, StepName.JUDGE, StepName.VERIFY)
+USING = (StepName.WARM_UP, StepName.MEASURE, StepName.MEASURE_LOAD, StepName.JUDGE, StepName.VERIFY)
 """Steps that use a model server, which may be on a rented machine."""
+
+MEASURING = (StepName.MEASURE, StepName.MEASURE_LOAD)
+"""Steps that measure points, each those of its lane."""
 
 UNRENTED = (StepName.CHECK, StepName.CHECK_AGENT, StepName.RUN_AGENT)
 """Steps that only jobs without a rental take."""
@@ -141,8 +147,10 @@ EDGES = (
     Edge((StepName.CHECK_AGENT, StepName.WARM_UP), Fact.MODEL_READY, StepName.RUN_AGENT, Trait.AGENTIC_AGENT),
     Edge((StepName.WARM_UP,), Fact.MODEL_READY, StepName.VERIFY, Trait.LLM_INSTANCE),
     Edge((StepName.CHECK_AGENT,), Fact.AGENT_ALONE, StepName.RUN_AGENT),
-    Edge((StepName.MEASURE,), Fact.ANSWERS_TO_JUDGE, StepName.GIVE_BACK, Trait.JUDGED_ELSEWHERE),
-    Edge((StepName.MEASURE,), Fact.ANSWERS_TO_JUDGE, StepName.JUDGE),
+    Edge((StepName.MEASURE,), Fact.LOAD_FOR_PROCESSES, StepName.MEASURE_LOAD),
+    Edge((StepName.MEASURE_LOAD,), Fact.LOAD_FOR_ONE, StepName.MEASURE),
+    Edge(MEASURING, Fact.ANSWERS_TO_JUDGE, StepName.GIVE_BACK, Trait.JUDGED_ELSEWHERE),
+    Edge(MEASURING, Fact.ANSWERS_TO_JUDGE, StepName.JUDGE),
     # The engine decides these (`rune.jobs.transitions`): a job that rents ends only by way of `release`.
     Edge((StepName.GIVE_BACK,), Fact.GIVEN_BACK, StepName.JUDGE),
     Edge(RENTING, Fact.OVER, StepName.RELEASE),

@@ -20,6 +20,7 @@ from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.graph import Fact, parse_request, step_after
 
 if TYPE_CHECKING:
+    from rune.bench.process_messages import ServerAccess
     from rune.llm.opener import OpenServer
     from rune.llm.protocol import ModelServer
     from rune.rentals.store import RentalStore
@@ -119,6 +120,12 @@ class Backends:
 
         bedrock, url = backend.bedrock, backend.url
         return MeteredServer(server, context.tokens, lambda model: find_price(bedrock, model, url))
+
+    def access(self, backend: Backend) -> ServerAccess:
+        """Return how another process opens the same server, where nothing is billed by the token."""
+        from rune.bench.process_messages import ServerAccess  # noqa: PLC0415  # in one lane alone
+
+        return ServerAccess(self._open_server, backend.kind, backend.url, backend.api_key)
 
     @asynccontextmanager
     async def using(self, backend: Backend, context: StepContext) -> AsyncIterator[ModelServer]:

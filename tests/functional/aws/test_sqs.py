@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 NOWHERE = "https://sqs.eu-central-1.amazonaws.com/123456789012/nowhere"
 
 
-@pytest.mark.parametrize(("lane", "other"), [("money", "inference"), ("inference", "money")])
+@pytest.mark.parametrize(
+    ("lane", "other"), [("money", "inference"), ("inference", "money"), ("load", "inference")]
+)
 def test_send_puts_the_message_into_its_lane(lane: str, other: str, cloud: Cloud) -> None:
     assert cloud.queue.send(a_send(lane=Lane(lane)))
 
@@ -114,3 +116,15 @@ def test_dead_letters_keep_the_body_as_it_came(cloud: Cloud) -> None:
 def test_dead_letters_raise_when_the_queue_does_not_take_it(cloud: Cloud) -> None:
     with pytest.raises(ClientError):
         SqsDeadLetters(cloud.sqs, NOWHERE).put("{}")
+
+
+@pytest.mark.parametrize("urls", [{}, {Lane.LOAD: ""}])
+def test_message_into_a_lane_that_the_deployment_does_not_have_is_lost(
+    urls: dict[Lane, str], cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was switched off while a job was in it; the job's deadline ends it."""
+    queue = SqsStepQueue(lambda: cloud.sqs, urls)
+
+    assert (queue.send(a_send(lane=Lane.LOAD)), queue.count_backlog(Lane.LOAD)) == (False, 0)
+    (record,) = caplog.records
+    assert (record.msg, record.__dict__["lane"]) == ("queue.lane_missing", Lane.LOAD)

@@ -348,6 +348,20 @@ def test_start_is_refused_when_a_setting_is_missing(missing: str, cloud: Cloud) 
         pass
 
 
+def test_load_lane_alone_has_processes_and_gives_them_no_credential(
+    lanes: dict[str, ModuleType], shared_cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/certificates")
+    with loaded("worker.handler", {**shared_cloud.environment, "RUNE_LANE": "load"}) as load:
+        processes = load._spread().__self__
+
+    assert (processes.count, processes.environment["SSL_CERT_FILE"]) == (4, "/etc/certificates")
+    assert not {"secret"} & {*processes.environment.values()}
+    assert not any(name.startswith(("AWS", "RUNE", "VAST")) for name in processes.environment)
+    assert [lane._spread() for lane in lanes.values()] == [None, None]
+
+
 def test_worker_drops_the_message_of_a_job_that_it_does_not_understand(
     money: ModuleType, cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:

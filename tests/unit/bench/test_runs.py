@@ -473,6 +473,15 @@ def test_a_late_event_loop_is_told(lag_ms: float | None, expected: list[str]) ->
     assert a_run(*many(), loop_lag_p99_ms=lag_ms).warnings == expected
 
 
+@pytest.mark.parametrize(
+    ("ratio", "expected"), [(None, []), (0.5, []), (0.9, []), (0.91, ["client_overloaded"])]
+)
+def test_client_that_uses_all_of_its_processor_is_told(ratio: float | None, expected: list[str]) -> None:
+    run = a_run(*many(), processor_ratio=ratio, process_count=3)
+
+    assert (run.warnings, run.client_processor_ratio, run.client_process_count) == (expected, ratio, 3)
+
+
 def test_answers_without_content_have_no_latencies() -> None:
     run = a_run(replace(a_completed(), generation=an_empty_generation(5)))
 
@@ -580,6 +589,7 @@ def test_every_number_of_a_run_has_its_formula() -> None:
         "completed", "failed", "cut_off", "errors_by_class", "total_input_tokens", "total_output_tokens",
         "total_cached_tokens", "token_count_source", "stream_buffered_count", "prompt_truncated_count", "rtt_ms",
         "loop_lag_p99_ms", "server_side", "quality", "warnings", "cost",
+        "client_process_count", "client_processor_ratio",
         "warning_evidence", "cached_input_source",
     }  # fmt: skip
 

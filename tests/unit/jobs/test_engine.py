@@ -796,7 +796,7 @@ def test_take_turn_repeats_its_commit_no_longer_than_its_function_runs(lane: Lan
     with pytest.raises(StoreUnavailableError):
         rig.take_turn()
 
-    resource = {Lane.MONEY: "MoneyWorkerFunction", Lane.INFERENCE: "InferenceWorkerFunction"}[lane]
+    resource = f"{lane.capitalize()}WorkerFunction"
     timeout_seconds = load_template()["Resources"][resource]["Properties"]["Timeout"]
     assert timeout_seconds - 30 < rig.clock.elapsed_seconds < timeout_seconds - 4
 

@@ -27,6 +27,7 @@ def test_plan_names_events_as_clients_know_them() -> None:
         StepName.CHECK: "backend.list_models",
         StepName.WARM_UP: "backend.warmup",
         StepName.MEASURE: "benchmark.measure",
+        StepName.MEASURE_LOAD: "benchmark.measure",
         StepName.JUDGE: "benchmark.judge",
         StepName.CHECK_AGENT: "agent.check",
         StepName.RUN_AGENT: "agent.ask",
@@ -36,7 +37,11 @@ def test_plan_names_events_as_clients_know_them() -> None:
 
 @pytest.mark.parametrize(
     ("lane", "function"),
-    [(Lane.MONEY, "MoneyWorkerFunction"), (Lane.INFERENCE, "InferenceWorkerFunction")],
+    [
+        (Lane.MONEY, "MoneyWorkerFunction"),
+        (Lane.INFERENCE, "InferenceWorkerFunction"),
+        (Lane.LOAD, "LoadWorkerFunction"),
+    ],
 )
 def test_lane_leaves_time_to_claim_and_commit_when_a_step_takes_all_it_may(lane: Lane, function: str) -> None:
     timeout_seconds = load_template()["Resources"][function]["Properties"]["Timeout"]
@@ -69,6 +74,7 @@ def test_no_step_of_the_money_lane_waits_for_a_server_that_a_caller_chose() -> N
         (a_job(step=StepName.CHECK), Lane.INFERENCE),
         (a_job(step=StepName.WARM_UP), Lane.INFERENCE),
         (a_job(step=StepName.MEASURE), Lane.INFERENCE),
+        (a_job(step=StepName.MEASURE_LOAD), Lane.LOAD),
         (a_job(step=StepName.CHECK_AGENT), Lane.INFERENCE),
         (a_job(step=StepName.RUN_AGENT), Lane.INFERENCE),
         (a_job(step=StepName.VERIFY), Lane.INFERENCE),

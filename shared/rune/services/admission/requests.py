@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from rune.amounts import to_micro_usd
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, Document, LlmInstanceRequest
+from rune.contracts.workloads import PROCESS_CONCURRENCY
 from rune.errors import InvalidRequestError
 from rune.jobs.record import Kind, StepName
 from rune.money.sizing import SMALLEST_MODEL, size_model
@@ -83,13 +84,22 @@ class Admitted:
     agent: str | None = None
 
 
-def admit(request: Request, tenant: TenantSettings, policy: AddressPolicy, *, has_provider: bool) -> Admitted:
+def admit(
+    request: Request,
+    tenant: TenantSettings,
+    policy: AddressPolicy,
+    *,
+    has_provider: bool,
+    most_concurrency: int = PROCESS_CONCURRENCY,
+) -> Admitted:
     """Return what is to be done for a tenant, by its settings, whichever way the request came in.
 
     Parameters
     ----------
     has_provider
         Whether the deployment has an account with a provider of GPUs.
+    most_concurrency
+        Most requests that the deployment has under way; see `rune.contracts.workloads.most_concurrency`.
     """
     if request.dry_run:
         # Who asks in another way than by POST gets no answer, and wants no job.
@@ -99,7 +109,7 @@ def admit(request: Request, tenant: TenantSettings, policy: AddressPolicy, *, ha
     renting = Renting(has_provider, tenant.keep_limit, tenant.templates)
     match request:
         case BenchmarkRequest():
-            admitted = admit_benchmark(request, policy, renting, tenant.backends)
+            admitted = admit_benchmark(request, policy, renting, tenant.backends, most_concurrency)
         case AgenticAgentRequest():
             admitted = admit_agentic_agent(request, policy, tenant.agents, tenant.backends)
         case LlmInstanceRequest():
@@ -114,6 +124,7 @@ def admit_benchmark(
     policy: AddressPolicy,
     renting: Renting = NO_RENTING,
     backends: TenantBackends = NO_BACKENDS,
+    most_concurrency: int = PROCESS_CONCURRENCY,
 ) -> Admitted:
     """Return the benchmark to be run; raises InvalidRequestError, as all of this module does."""
     if request.attestation_required:
@@ -128,7 +139,7 @@ def admit_benchmark(
         else {"backend_url": check_backend(backends, request, policy, model=request.model)}
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
-    work = admit_work(known, policy, backends)
+    work = admit_work(known, policy, backends, most_concurrency)
     return _admitted(Kind.BENCHMARK, request, work, backends, _warnings_about(request, renting))
 
 

@@ -3,14 +3,17 @@
 import math
 
 from rune.contracts import BenchmarkRequest, JudgeModel, Workload
-from rune.contracts.workloads import MAX_JUDGED_BY_MODEL, MAX_REQUESTS
+from rune.contracts.workloads import MAX_JUDGED_BY_MODEL, MAX_REQUESTS, PROCESS_CONCURRENCY
 from rune.errors import InvalidRequestError
 from rune.net.addresses import AddressPolicy
 from rune.tenants.backends import TenantBackends, check_backend
 
 
 def admit_work(
-    request: BenchmarkRequest, policy: AddressPolicy, backends: TenantBackends
+    request: BenchmarkRequest,
+    policy: AddressPolicy,
+    backends: TenantBackends,
+    most_concurrency: int = PROCESS_CONCURRENCY,
 ) -> BenchmarkRequest:
     """Return the request with its judge's server in its one spelling.
 
@@ -18,14 +21,17 @@ def admit_work(
     ----------
     request
         Its own server, or the terms of its rental, have been admitted.
+    most_concurrency
+        Most requests that the deployment has under way.
 
     Raises
     ------
     InvalidRequestError
-        More requests than a job may have, a context that is too small or that the server cannot be told, an
-        expectation that cannot be used, or a judge that cannot judge.
+        More requests than a job may have, or than the deployment has under way; a context that is too small or that
+        the server cannot be told, an expectation that cannot be used, or a judge that cannot judge.
     """
     _check_context(request)
+    _check_concurrency(request, most_concurrency)
     request_count = 1 if request.workload is None else count_requests(request.workload, grows=request.grows)
     if request_count > MAX_REQUESTS:
         raise InvalidRequestError(
@@ -79,6 +85,23 @@ def count_prompts(workload: Workload) -> tuple[int, int]:
     # Only their number matters: a synthetic prompt of words without end is one word long.
     prompts = make_prompts("", workload, tokens_per_word=math.inf)
     return len(prompts), sum(map(turn_count_of, prompts))
+
+
+def _check_concurrency(request: BenchmarkRequest, most: int) -> None:
+    concurrency, bound = max(request.measured.levels), most
+    why = "this deployment has at most {bound} requests under way"
+    if request.backend_type == "bedrock":
+        # Its bill is counted in one process; and it throttles by the account long before.
+        bound, why = (
+            PROCESS_CONCURRENCY,
+            "Bedrock is asked by one process, with at most {bound} requests under way",
+        )
+    if concurrency > bound:
+        raise InvalidRequestError(
+            f"The workload has {concurrency} requests under way; {why.format(bound=bound)}.",
+            pointer="/workload",
+            code="concurrency_too_high",
+        )
 
 
 def _check_context(request: BenchmarkRequest) -> None:

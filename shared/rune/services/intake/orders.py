@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rune.contracts.problems import refuse_document
+from rune.contracts.workloads import PROCESS_CONCURRENCY
 from rune.errors import TenantUnknownError
 from rune.jobs.record import Callback, Kind
 from rune.jobs.store import Submitted
@@ -26,15 +27,24 @@ class Orders:
     ----------
     has_provider
         Whether the deployment has an account with a provider of GPUs.
+    most_concurrency
+        Most requests that the deployment has under way.
     """
 
     def __init__(
-        self, jobs: JobService, tenants: TenantSource, policy: AddressPolicy, *, has_provider: bool
+        self,
+        jobs: JobService,
+        tenants: TenantSource,
+        policy: AddressPolicy,
+        *,
+        has_provider: bool,
+        most_concurrency: int = PROCESS_CONCURRENCY,
     ) -> None:
         self._jobs = jobs
         self._tenants = tenants
         self._policy = policy
         self._has_provider = has_provider
+        self._most_concurrency = most_concurrency
 
     def submit(self, way: Way, tenant: str, order: Order, callback: Callback | None = None) -> Submitted:
         """Accept the order's job, or return the one that was accepted for the same order.
@@ -51,7 +61,13 @@ class Orders:
         settings = self._known(tenant)
         caller = Caller.of(tenant, settings)
         request = parse_request(order.kind, order.request)
-        admitted = admit(request, settings, self._policy, has_provider=self._has_provider)
+        admitted = admit(
+            request,
+            settings,
+            self._policy,
+            has_provider=self._has_provider,
+            most_concurrency=self._most_concurrency,
+        )
         return self._jobs.submit(caller, admitted, key_of(way, tenant, *order.identity), callback)
 
     def _known(self, tenant: str) -> TenantSettings:

@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from rune.contracts.workloads import PROCESS_CONCURRENCY
+
 if TYPE_CHECKING:
+    from rune.bench.process_messages import ServerAccess
     from rune.bench.records import MeasuredPoint, Point
     from rune.bench.tasks import Task
     from rune.clock import Clock
@@ -39,6 +42,23 @@ class MeasurePoint(Protocol):
         on_progress: Callable[[int, int], None],
     ) -> MeasuredPoint:
         """Return what was measured; failed requests are among it, and raise nothing."""
+        ...
+
+
+class MeasureSpread(Protocol):
+    """Measures one point by several processes; see `rune.bench.processes.Processes`."""
+
+    async def __call__(
+        self,
+        access: ServerAccess,
+        server: ModelServer,
+        task: Task,
+        point: Point,
+        *,
+        time_limit_seconds: float,
+        on_progress: Callable[[int, int], None],
+    ) -> MeasuredPoint:
+        """Return what was measured. Raises LoadProcessError."""
         ...
 
 
@@ -96,6 +116,10 @@ class BenchmarkDependencies:
     measure, gather, within
         How a point is measured, how answers are judged beside each other, and how a call is broken off; a
         simulation has no event loop, and its own ways.
+    most_concurrency
+        Most requests that the deployment has under way.
+    spread
+        How a point is measured by several processes; None in lanes without.
     client_region, client_memory_mb
         Where RUNE itself runs, for the report.
     """
@@ -105,5 +129,7 @@ class BenchmarkDependencies:
     measure: MeasurePoint = measure_point
     gather: Gather = gather
     within: Within = within
+    most_concurrency: int = PROCESS_CONCURRENCY
+    spread: MeasureSpread | None = None
     client_region: str | None = None
     client_memory_mb: int | None = None

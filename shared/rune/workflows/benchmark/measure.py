@@ -1,4 +1,7 @@
-"""The step `measure`: one point of a workload a turn, or a block of it, until there is none left, or no time.
+"""The steps `measure` and `measure_load`: one point of a workload a turn, or a block of it.
+
+They differ by their lane alone: what one process cannot put is put by several, in a function with as many
+processors. A turn that finds the next point to be the other's goes there.
 
 A benchmark without a workload is the measurement of one request (`BenchmarkRequest.measured`). What differs is only
 what its caller may ask of it: the question as it is, and a limit on the time of its answer.
@@ -9,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 from rune.bench.block_files import read_block, write_block
 from rune.bench.driver import learn_tokens_per_word
@@ -23,10 +27,12 @@ from rune.bench.token_bounds import UNLIMITED_ANSWER_TOKENS, most_synthetic_toke
 from rune.bench.turns import as_text, has_conversations, longest_tokens
 from rune.contracts import BenchmarkBookkeeping, BenchmarkRequest, RunReport, Workload, read_stored
 from rune.contracts.benchmarks import EndedBy
+from rune.contracts.workloads import PROCESS_CONCURRENCY
 from rune.errors import (
     AddressError,
     CostCapReachedError,
     InvalidRequestError,
+    LoadProcessError,
     ModelServerError,
     RuneError,
     ServerAccessError,
@@ -37,9 +43,9 @@ from rune.errors import (
     UnreadableRowError,
 )
 from rune.jobs.lifecycle import MAX_ATTEMPTS
-from rune.jobs.outcomes import Again, Failed, Note, Outcome
+from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
 from rune.jobs.plan import CLOSING_SECONDS
-from rune.jobs.record import Job
+from rune.jobs.record import Job, StepName
 from rune.jobs.step import StepContext
 from rune.jobs.transitions import MAX_FAILURES, out_of_time
 from rune.llm.protocol import ModelFacts, ModelServer
@@ -50,6 +56,7 @@ from rune.workflows.benchmark.finish import conclude
 from rune.workflows.benchmark.result import make_result
 from rune.workflows.benchmark.server_snapshot import ServerSnapshot, take_snapshot
 from rune.workflows.benchmark.state import MeasuringState, OpenPoint, left_after
+from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backend, Backends
 from rune.workflows.token_meter import MeteredServer, tokens_usd
 
@@ -82,7 +89,7 @@ class _Fold:
 
 
 class MeasureStep:
-    """The step `measure`."""
+    """The steps `measure` and `measure_load`."""
 
     def __init__(self, backends: Backends, dependencies: BenchmarkDependencies) -> None:
         self._backends = backends
@@ -95,12 +102,13 @@ class MeasureStep:
         decided = _decide(context, workload, state)
         if isinstance(decided, Point):
             try:
-                return await self._measure_point(context, request, workload, state, decided)
+                elsewhere = self._find_lane(context, state, decided)
+                return elsewhere or await self._measure_point(context, request, workload, state, decided)
             except CostCapReachedError:
                 if state is None or not state.has_answers:
                     raise
                 decided = _OUT_OF_MONEY
-            except (ModelServerError, AddressError, InvalidRequestError) as error:
+            except (ModelServerError, AddressError, InvalidRequestError, LoadProcessError) as error:
                 if state is None:
                     raise
                 if error.retryable:
@@ -120,6 +128,28 @@ class MeasureStep:
                 notes=(Note("benchmark.point", _labels(state.runs[-1])),),
             )
         return await self._finish(context, request, state, decided)
+
+    def _find_lane(self, context: StepContext, state: MeasuringState | None, point: Point) -> Next | None:
+        """Return the way to the step that measures the point; None where that is this step.
+
+        Raises
+        ------
+        InvalidRequestError
+            No step does, since the deployment has other lanes than when the job was accepted.
+        """
+        needs_processes = point.concurrency > PROCESS_CONCURRENCY
+        if needs_processes and point.concurrency > self._dependencies.most_concurrency:
+            most = self._dependencies.most_concurrency
+            raise InvalidRequestError(
+                f"This deployment has at most {most} requests under way now.",
+                pointer="/workload",
+                code="concurrency_too_high",
+            )
+        if needs_processes is (context.job.step is StepName.MEASURE_LOAD):
+            return None
+        fact = Fact.LOAD_FOR_PROCESSES if needs_processes else Fact.LOAD_FOR_ONE
+        # The phase is that of all points, in whichever step they are measured.
+        return Next(step_after(context, fact), phases_ms={"measure": state.measured_ms if state else 0})
 
     async def _measure_point(
         self,
@@ -144,7 +174,10 @@ class MeasureStep:
             began_seconds = clock.monotonic_seconds()
             # A server that took long to describe itself has used up some of the turn.
             left_seconds = _time_left_seconds(context) - (began_seconds - turn_began_seconds)
-            measured = await self._dependencies.measure(
+            measure = self._dependencies.measure
+            if point.concurrency > PROCESS_CONCURRENCY and self._dependencies.spread is not None:
+                measure = partial(self._dependencies.spread, self._backends.access(backend))
+            measured = await measure(
                 asked,
                 task,
                 point,

@@ -28,6 +28,7 @@ class Benchmark:
         return {
             StepName.CHECK: self.check,
             StepName.MEASURE: self.measure,
+            StepName.MEASURE_LOAD: self.measure,
             StepName.JUDGE: self.judge,
         }
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from rune.bench.prompts import make_prompts
 from rune.contracts import BenchmarkRequest, Expectation, Workload
+from rune.contracts.workloads import most_concurrency
 from rune.errors import InvalidRequestError
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.requests import Renting, admit_benchmark
@@ -110,6 +111,43 @@ def test_workload_is_kept_with_its_defaults() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("concurrency", "processes", "is_admitted"),
+    [(64, 0, True), (65, 0, False), (256, 4, True), (257, 4, False)],
+)
+def test_as_many_requests_are_under_way_as_the_deployment_has_processes_for(
+    concurrency: int, processes: int, *, is_admitted: bool
+) -> None:
+    request = BenchmarkRequest.model_validate(
+        a_benchmark_request(workload={"concurrency": [concurrency], "min_waves": 1})
+    )
+
+    def admit() -> None:
+        admit_benchmark(request, POLICY, RENTING, BACKENDS, most_concurrency(processes))
+
+    if is_admitted:
+        admit()
+        return
+    with pytest.raises(InvalidRequestError, match=f"has at most {64 * max(1, processes)} requests") as raised:
+        admit()
+    assert (raised.value.pointer, raised.value.specific_code) == ("/workload", "concurrency_too_high")
+
+
+def test_bedrock_is_asked_by_one_process_whatever_the_deployment_has() -> None:
+    """The bill of each call is bounded before it by an account in one process."""
+    document = a_benchmark_request(
+        model="anthropic.claude-3-haiku-20240307-v1:0",
+        backend_type="bedrock",
+        backend_url=None,
+        workload={"concurrency": [65], "min_waves": 1, "output_tokens": 10},
+    )
+
+    with pytest.raises(InvalidRequestError, match="Bedrock is asked by one process") as raised:
+        admit_benchmark(BenchmarkRequest.model_validate(document), POLICY, RENTING, BACKENDS, 256)
+
+    assert raised.value.specific_code == "concurrency_too_high"
+
+
 # What is refused.
 
 
@@ -124,6 +162,21 @@ REFUSALS: dict[str, tuple[dict[str, object], str, str]] = {
         {"workload": {"repetitions": 1000, "concurrency": [*range(1, 12)]}},
         "/workload",
         "workload_too_large",
+    ),
+    "more under way than one process puts": (
+        {"workload": {"concurrency": [1, 65], "min_waves": 1}},
+        "/workload",
+        "concurrency_too_high",
+    ),
+    "a sweep to more than one process puts": (
+        {"workload": {"sweep": True, "max_concurrency": 65, "min_waves": 1}},
+        "/workload",
+        "concurrency_too_high",
+    ),
+    "rates with more under way than one process puts": (
+        {"workload": {"request_rates": [1.0], "max_concurrency": 65}},
+        "/workload",
+        "concurrency_too_high",
     ),
     "too many answers for a judge": (
         {"workload": {"repetitions": 201}, "expected": {"judge": JUDGE}},

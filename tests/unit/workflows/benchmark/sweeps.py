@@ -18,7 +18,7 @@ from rune.workflows.benchmark.steps import Benchmark
 from rune.workflows.model_servers import Backends
 from tests.builders import JOB_ID, FakeClock, a_benchmark_request, a_claimed_job
 from tests.fake_model_server import FakeModelServer
-from tests.measuring import MemoryRecords, ScriptedMeasure
+from tests.measuring import MemoryRecords, ScriptedMeasure, ScriptedSpread
 
 WORKLOAD: Mapping[str, object] = {"prompts": ["Why?", "How?"], "repetitions": 5, "concurrency": [1, 2, 4]}
 
@@ -36,11 +36,14 @@ class Bench:
     """How points are really measured; None takes the script in `measure`."""
     outcomes: list[Outcome] = field(default_factory=list)
     tenants: TenantSource = field(default_factory=FixedTenants)
+    most_concurrency: int = 64
+    """Of the deployment; above 64 it has a load lane."""
 
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
 
     def __post_init__(self) -> None:
         self.measure = ScriptedMeasure(self.clock)
+        self.spread = ScriptedSpread(self.measure)
         self.progress: dict[str, int] = {}
 
     def turn(
@@ -51,7 +54,13 @@ class Bench:
         context = StepContext(job, json.dumps(request), left_seconds, state_json=self.state_json)
         self.progress = context.progress
         self.account = context.tokens = TokenAccount(job)
-        tools = BenchmarkDependencies(self.records, self.clock, self.measuring or self.measure)
+        tools = BenchmarkDependencies(
+            self.records,
+            self.clock,
+            self.measuring or self.measure,
+            most_concurrency=self.most_concurrency,
+            spread=self.spread if self.step is StepName.MEASURE_LOAD else None,
+        )
         steps = Benchmark(Backends(self.server.open, None, self.tenants), tools).steps
 
         async def run() -> Outcome:

@@ -34,7 +34,12 @@ def steps_of(server: FakeModelServer) -> Mapping[StepName, Step]:
 
 
 def test_benchmark_has_the_steps_that_are_its_own() -> None:
-    assert set(steps_of(FakeModelServer())) == {StepName.CHECK, StepName.MEASURE, StepName.JUDGE}
+    assert set(steps_of(FakeModelServer())) == {
+        StepName.CHECK,
+        StepName.MEASURE,
+        StepName.MEASURE_LOAD,
+        StepName.JUDGE,
+    }
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
