@@ -113,13 +113,18 @@ def _most(found: Sequence[_Difference]) -> str:
     ranked = sorted(found, key=lambda each: -abs(each.value.difference_ratio or 0.0))
     largest: dict[str, _Difference] = {}
     for each in ranked:
-        largest.setdefault(each.metric.name, each)
+        largest.setdefault(_field(each.metric.name), each)
     named = [
-        f"{_lower(name_of_number(each.metric.name))} ({_change(each.value)} at {describe_load(each.point)})"
+        f"{_lower(name_of_number(_field(each.metric.name)))} ({_change(each.value)} at {describe_load(each.point)})"
         for each in list(largest.values())[:MOST_TOLD]
     ]
     more = len(largest) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _field(number_name: str) -> str:
+    """Return the field that a number is of; its quantiles tell the same in other words."""
+    return number_name.partition(".")[0]
 
 
 def _lower(text: str) -> str:
@@ -186,7 +191,9 @@ def _checks(checks: Sequence[GateCheck], letters: Mapping[str, str]) -> Element:
 
 def _jobs(comparison: Comparison, letters: Mapping[str, str]) -> Element:
     jobs = comparison.jobs
-    head = [element("th", {"scope": "col"}, title) for title in ("", "Model", "Server", "GPU", "Benchmark")]
+    head = [
+        element("th", {"scope": "col"}, title) for title in ("Letter", "Model", "Server", "GPU", "Benchmark")
+    ]
     rows = [
         element(
             "tr",
@@ -224,8 +231,8 @@ def _point(point: ComparedPoint, letters: Mapping[str, str], index: int) -> Elem
     title = describe_load(point)
     return section(
         title[:1].upper() + title[1:],
-        _metrics(point, letters),
         figures(drawn) if drawn else None,
+        _metrics(point, letters),
     )
 
 
@@ -233,7 +240,7 @@ def _metrics(point: ComparedPoint, letters: Mapping[str, str]) -> Element:
     if not point.metrics:
         return element("p", None, "Nothing was measured at this load in both.")
     first, *others = [letters[value.job_id] for value in point.metrics[0].values]
-    titles = ["", first, *(title for other in others for title in (other, f"{other} against {first}"))]
+    titles = ["Number", first, *(title for other in others for title in (other, f"{other} against {first}"))]
     head = element("tr", None, *(element("th", {"scope": "col"}, title) for title in titles))
     rows = []
     for metric in point.metrics:
@@ -245,8 +252,7 @@ def _metrics(point: ComparedPoint, letters: Mapping[str, str]) -> Element:
         label = element(
             "th",
             {"scope": "row"},
-            name_of_number(metric.name),
-            element("small", {"class": "none"}, f"{metric.better} is better"),
+            f"{name_of_number(metric.name)} {'↓' if metric.better == 'lower' else '↑'}",
         )
         rows.append(element("tr", None, label, *cells))
     css = "wide" if len(others) > 1 else "middle"
@@ -281,7 +287,7 @@ def _difference(value: ComparedValue) -> Element:
     verdict = value.verdict or ""
     change = None
     if value.difference_ratio is not None or value.difference is not None:
-        change = element("small", {"class": "none"}, _change(value))
+        change = f" {_change(value)}"
     css = verdict if verdict in {"better", "worse"} else "none"
     more = None
     if value.requests_to_decide is not None:
@@ -300,7 +306,8 @@ def _interval_figures(point: ComparedPoint, letters: Mapping[str, str], index: i
         intervals, rows = [], []
         for metric in point.metrics:
             first, other = metric.values[0], metric.values[place]
-            if other.difference_ratio is None or not first.value:
+            # Quantiles are in the table; with them the picture would be as long.
+            if other.difference_ratio is None or not first.value or metric.name != _field(metric.name):
                 continue
             low, high = (
                 None if end is None else end / abs(first.value)
@@ -331,7 +338,7 @@ def _interval_figures(point: ComparedPoint, letters: Mapping[str, str], index: i
             figure = Figure(
                 f"difference-{index}-{place}",
                 f"{letters[value.job_id]} against {letters[point.metrics[0].values[0].job_id]}",
-                "Mark: difference. Line: its confidence interval. Hollow marks are no sure difference.",
+                "Mark: difference of means. Line: its confidence interval. Hollow: no sure difference.",
                 ("Number", "difference", "interval", "verdict"),
                 rows,
             )
@@ -459,8 +466,8 @@ def _how_to_read(comparison: Comparison) -> Iterator[Element]:
         f"Better and worse: the {comparison.confidence:.0%} confidence interval of the difference leaves zero out, "
         f"so does the correction for many numbers (Benjamini and Hochberg, {FALSE_VERDICT_RATIO:.0%}), and the "
         f"difference is at least {comparison.threshold_ratio:.0%}. No difference: it is surely smaller. Undecided: "
-        "neither is sure. Numbers without spread are not comparable. ± is the standard deviation over requests, or "
-        "of throughput in ten parts of the time.",
+        "neither is sure. ↓ lower is better, ↑ higher. Numbers without spread are not comparable. ± is the "
+        "standard deviation over requests, or of throughput in ten parts of the time.",
     )
     yield element(
         "p",

@@ -94,7 +94,7 @@ def explanations(warnings: Sequence[str]) -> Element:
 
 
 def _shown(warning: str) -> str:
-    return f"⚠ {shortened(warning, MAX_CODE_CHARS)}"
+    return f"⚠\N{NO-BREAK SPACE}{shortened(warning, MAX_CODE_CHARS)}"
 
 
 def _anchor(warning: str) -> str:

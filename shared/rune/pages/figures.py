@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element  # made here, nothing is parsed
 
 from rune.pages.markup import Child, element
-from rune.pages.scales import Scale, make_scale, tick_text
+from rune.pages.scales import Scale, make_scale, tick_text, time_scale
 
 WIDTH_PX = 340
 HEIGHT_PX = 216
@@ -191,7 +191,7 @@ def draw_over_time(figure: Figure, panels: Sequence[Panel], duration_s: float) -
     """Return one strip above the other, with a dot for each request at the time of its sending."""
     strip_px, gap_px = 92.0, 28.0
     height_px = TOP_PX + len(panels) * (strip_px + gap_px) + 14
-    x = make_scale([duration_s], LEFT_PX, WIDTH_PX - RIGHT_PX)
+    x = time_scale(duration_s, LEFT_PX, WIDTH_PX - RIGHT_PX)
     parts: list[Element] = []
     for index, panel in enumerate(panels):
         top_px = TOP_PX + index * (strip_px + gap_px)
@@ -414,7 +414,7 @@ def _dot(at: tuple[float, float], mark: int, *, is_hollow: bool) -> Element:
         f"M{x - 3.7:.1f} {y - 3.7:.1f}h7.4v7.4h-7.4z",
         f"M{x:.1f} {y - 4.8:.1f}l4.6 8h-9.2z",
         f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z",
-        f"M{x - 4:.1f} {y - 1.5:.1f}h8v3h-8z",
+        f"M{x - 4.5:.1f} {y - 2:.1f}h9v4h-9z",
     )[mark % MARKS]
     fill = "hollow" if is_hollow else f"f{mark % MARKS}"
     return element("path", {"class": f"dot s{mark % MARKS} {fill}", "d": shape})

@@ -263,7 +263,8 @@ def _points(report: BenchmarkReport) -> Element:
     )
     rows = []
     for run in _by_load(report.runs):
-        cells = [*_measured_cells(run)]
+        is_best = run.index == report.best_run
+        cells = [*_measured_cells(run, is_best=is_best)]
         cells += [element("td", None, known(ratio(run.good_ratio)))] if has_goodput else []
         cells += [_quality_cell(run, report.warnings)] if has_quality else []
         cells += (
@@ -271,7 +272,7 @@ def _points(report: BenchmarkReport) -> Element:
             if has_price
             else []
         )
-        rows.append(element("tr", {"class": "best" if run.index == report.best_run else None}, *cells))
+        rows.append(element("tr", {"class": "best" if is_best else None}, *cells))
     table = element("table", {"class": "wide"}, element("thead", None, head), element("tbody", None, *rows))
     return element(
         "div",
@@ -280,9 +281,10 @@ def _points(report: BenchmarkReport) -> Element:
     )
 
 
-def _measured_cells(run: RunReport) -> Iterator[Element]:
+def _measured_cells(run: RunReport, *, is_best: bool) -> Iterator[Element]:
     at = doubts.at
-    yield element("th", {"scope": "row"}, _short_load(run), " ", *_stacked(at(run.warnings, "load")))
+    best = element("small", None, "best") if is_best else None
+    yield element("th", {"scope": "row"}, _short_load(run), best, *_stacked(at(run.warnings, "load")))
     total = run.num_prompts
     failed = [f"{run.failed:,} failed"] if run.failed else []
     failed += [f"{run.cut_off:,} cut off"] if run.cut_off else []
@@ -336,8 +338,6 @@ def _how_to_read_points(report: BenchmarkReport) -> Iterator[Element]:
         "Throughput is that of the time in which all slots were busy, ± its spread over ten parts of it. "
     )
     sentences.append("Where p95 would need more requests, the highest value stands in its place. ")
-    if _best(report) is not None:
-        sentences.append("The marked line is the best point.")
     yield element("p", {"class": "soft"}, "".join(sentences))
 
 

@@ -47,6 +47,12 @@ def make_scale(values: Sequence[float], begin_px: float, end_px: float, *, may_b
     return linear_scale(0.0, high, begin_px, end_px)
 
 
+def time_scale(high: float, begin_px: float, end_px: float) -> Scale:
+    """Return a linear axis from 0 that ends with the value, wherever the last round number is."""
+    whole = linear_scale(0.0, high, begin_px, end_px)
+    return Scale(0.0, high, begin_px, end_px, tuple(tick for tick in whole.ticks if tick <= high))
+
+
 def linear_scale(low: float, high: float, begin_px: float, end_px: float) -> Scale:
     """Return a linear axis that has the values and ends at round ones."""
     step = _round_step((high - low) / (MOST_TICKS - 2))

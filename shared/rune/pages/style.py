@@ -14,7 +14,7 @@ STYLE = """
   --warn-ground: #33260f; --bad: #ff8f86; --good: #5fd0a5; } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
-body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 72rem; background: var(--ground); color: var(--ink);
+body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 78rem; background: var(--ground); color: var(--ink);
   font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif;
   font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .25rem; }
@@ -47,14 +47,18 @@ thead small { display: block; font-weight: 400; font-size: .75rem; }
 tbody th { font-weight: 600; }
 td small, tbody th small { display: block; font-weight: 400; font-size: .8125rem; white-space: nowrap; }
 td .warning, th .warning { font-weight: 400; }
+.scroll th:first-child { position: sticky; left: 0; background: var(--ground); }
+.scroll .best > th:first-child { background: var(--raised); }
 .wide { min-width: 46rem; overflow-wrap: normal; }
 .middle { min-width: 28rem; overflow-wrap: normal; }
 .left td, .left th { text-align: left; }
 .notes { margin: 0; padding-left: 1.25rem; max-width: 52rem; }
 .none { color: var(--soft); }
-.best > th:first-child { box-shadow: -.5rem 0 0 -.25rem var(--first); }
+.best > * { background: var(--raised); }
+.best > th small { color: var(--first); }
 .better { color: var(--good); } .worse { color: var(--bad); } .warned { color: var(--warn); }
 .better, .worse, .warned { font-weight: 600; } td .reason { white-space: normal; min-width: 12rem; }
+.scroll + .figures, .figures + .scroll { margin-top: 1.5rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: 2rem 2rem; }
 figure { margin: 0; min-width: 0; }
 figcaption { margin: 0 0 .25rem; line-height: 1.35; }
@@ -87,11 +91,13 @@ svg .band { fill: var(--raised); }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--soft);
   font-size: .875rem; }
 @media (min-width: 30rem) { body { padding: 2.5rem 2rem 4rem; } h1 { font-size: 1.875rem; }
-  .verdict { font-size: 1.25rem; } }
+  .verdict { font-size: 1.25rem; }
+  td .warning, th .warning { white-space: nowrap; } }
 @media print { @page { margin: 15mm; } :root { color-scheme: light; --ground: #fff; --raised: #f5f7f9; --ink: #000;
   --soft: #444; --line: #ccc; --first: #0b5fae; --second: #b0480a; --third: #00745a; --fourth: #8a3f83;
   --warn: #6e3600; --warn-ground: #fff; --bad: #b3251e; --good: #0a6b4f; }
-  body { padding: 0; max-width: none; font-size: 10pt; } .scroll { overflow: visible; } .wide { min-width: 0; }
+  body { padding: 0; max-width: none; font-size: 10pt; } .scroll { overflow: visible; }
+  .scroll th:first-child { position: static; } .wide, .middle { min-width: 0; }
   .figures { grid-template-columns: repeat(2, 1fr); gap: 1rem 1.5rem; }
   figure, tr, .warnings li { break-inside: avoid; } h2, h3 { break-after: avoid; } a { color: inherit; }
   .warning { border: 1px solid var(--line); padding: 0 .25rem; } details:not([open]) { display: none; } }

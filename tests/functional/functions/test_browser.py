@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +19,9 @@ from api import documents
 from api.event_streams import answer, pause
 from rune.errors import RateLimitedError
 from rune.jobs.record import Status
+from tests.browser import CHROMIUM, OPTIONS
 from tests.builders import a_claimed_job, an_ended_job, an_event
 
-NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 PAGE = Path(__file__).with_name("follow.html")
 SENTENCE = "a\nb\r\nc\u2028d\n\ndata: x\nid: 99\né\U0001f600"
 HISTORY = [documents.job_event(an_event(number, labels={"detail": SENTENCE})) for number in (1, 2, 3)]
@@ -106,8 +104,7 @@ def serving(job: Job, seen: Queue[list[Any]]) -> Iterator[str]:
 @contextmanager
 def browsing(url: str, profile: Path) -> Iterator[None]:
     """Show the address in a browser while the block runs."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0"]
-    command = [str(CHROMIUM), *options, f"--user-data-dir={profile}", url]
+    command = [str(CHROMIUM), *OPTIONS, "--remote-debugging-port=0", f"--user-data-dir={profile}", url]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:  # noqa: S603  # ours
         try:
             yield
