@@ -59,6 +59,7 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
     @cache
     def add() -> None:
         from api.routes import (  # noqa: PLC0415
+            baselines,
             benchmarks,
             docs,
             estimates,
@@ -82,6 +83,7 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
             rentals,
             receipts,
             benchmarks,
+            baselines,
             links,
             page_links,
             schedules,

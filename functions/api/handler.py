@@ -31,6 +31,7 @@ from rune.tenants.tokens import VARIABLE, TokenBook
 if TYPE_CHECKING:
     from rune.llm.protocol import ModelServer
     from rune.rentals.market import MarketRow
+    from rune.services.baselines import BaselineService
     from rune.services.estimates import EstimateService
     from rune.services.finops import FinopsService
     from rune.services.links import LinkService
@@ -72,6 +73,14 @@ def find_report_service() -> "ReportService":
     from rune.services.reports import ReportService  # noqa: PLC0415
 
     return ReportService(jobs, clients.links(settings.bucket), clients.parts(settings.bucket), clock)
+
+
+@cache
+def find_baseline_service() -> "BaselineService":
+    """Return the way to baselines."""
+    from rune.services.baselines import BaselineService  # noqa: PLC0415
+
+    return BaselineService(clients.baseline_store(settings.table), find_report_service(), clock)
 
 
 @cache
@@ -188,6 +197,7 @@ app = create_app(
         usage=find_usage_service,
         finops=find_finops_service,
         estimates=find_estimate_service,
+        baselines=find_baseline_service,
         market=read_market,
         can_rent=settings.can_rent,
         has_authentication=not settings.auth_disabled,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     # Made for rare routes; a cold start does without their modules.
     from rune.llm.opener import OpenServer
     from rune.rentals.market import MarketRow
+    from rune.services.baselines import BaselineService
     from rune.services.estimates import EstimateService
     from rune.services.finops import FinopsService
     from rune.services.links import LinkService
@@ -49,7 +50,7 @@ class Services:
 
     Attributes
     ----------
-    reports, rentals, links, schedules, webhooks, usage, finops, estimates, open_server
+    reports, rentals, links, schedules, webhooks, usage, finops, estimates, baselines, open_server
         Called by what needs them.
     market
         Reads what searches have last seen of the market.
@@ -74,6 +75,7 @@ class Services:
     usage: Callable[[], UsageService]
     finops: Callable[[], FinopsService]
     estimates: Callable[[], EstimateService]
+    baselines: Callable[[], BaselineService]
     market: Callable[[], tuple[MarketRow, ...]]
     can_rent: bool
     has_authentication: bool = True

@@ -425,6 +425,41 @@ class TooManySchedulesError(RequestError):
         super().__init__(f"Your tenant has {limit} schedules already; delete one that is no longer needed.")
 
 
+class BaselineNotFoundError(RequestError):
+    """No such baseline, or another tenant's; the caller cannot tell the two apart."""
+
+    code = "baseline_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no baseline {name!r}.")
+        self.name = name
+
+
+class BaselineChangedError(RequestError):
+    """The baseline is not what the caller expected it to be; nothing was written."""
+
+    code = "precondition_failed"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Baseline {name!r} is another one than you expect.")
+        self.name = name
+
+
+class TooManyBaselinesError(RequestError):
+    """The tenant has as many baselines as it may have.
+
+    Parameters
+    ----------
+    limit
+        How many that is.
+    """
+
+    code = "too_many_baselines"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Your tenant has {limit} baselines already; delete one that is no longer needed.")
+
+
 class WebhookNotFoundError(RequestError):
     """No such webhook, removed, or another tenant's; the caller cannot tell the three apart."""
 

@@ -18,6 +18,7 @@ from rune.jobs.record import Status
 from rune.jobs.store import StoredJob, Submission
 from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
+from rune.services.baselines import BaselineService
 from rune.services.estimates import EstimateService
 from rune.services.finops import FinopsService
 from rune.services.jobs import JobLimits, JobService
@@ -132,6 +133,7 @@ def _app_without_aws() -> Handle:
         usage=lambda: UsageService(store, clock),
         finops=lambda: FinopsService(store, MemorySampleStore(store), lambda: (), clock, "us-east-1"),
         estimates=_no_estimates,
+        baselines=_no_baselines,
         market=lambda: (),
         can_rent=False,
     )
@@ -188,6 +190,10 @@ def _no_webhooks() -> WebhookService:
 
 
 def _no_estimates() -> EstimateService:
+    raise NotImplementedError
+
+
+def _no_baselines() -> BaselineService:
     raise NotImplementedError
 
 

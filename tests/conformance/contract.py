@@ -66,6 +66,8 @@ def read_document() -> dict[str, Any]:
 DOCUMENT = read_document()
 OPERATIONS = [(method, path) for path, item in DOCUMENT["paths"].items() for method in item]
 
+BASELINE = "main"
+
 # Made up, it would be none or several, and refused.
 ONE_DRIVER = {"vastai": True, "aws": False, "gcp": False, "azure": False, "local_hardware": False}
 
@@ -148,6 +150,17 @@ class Conformance:
             self._send_taken(operation, self.bodies[path], taken)
         self.seconds += time.monotonic() - started
         return {kind: text for kind, text in self.failures.items() if kind not in known}
+
+    def put_baseline(self) -> None:
+        """Make a benchmark the baseline that cases can name."""
+        operation = self.schema["/v1/baselines/{name}"]["PUT"]
+        case = operation.Case(
+            path_parameters={"name": BASELINE},
+            body={"job_id": self.benchmark_ids[0]},
+            media_type="application/json",
+        )
+        response = case.call(base_url=self.base_url, session=self.session, headers=dict(self.headers))
+        assert response.status_code == HTTPStatus.CREATED, response.text
 
     def post_job(self) -> str:
         """Return the id of a new job, which cases can name."""
@@ -282,6 +295,7 @@ class Conformance:
         if self.schedule_id and "schedule_id" in (case.path_parameters or {}):
             case.path_parameters["schedule_id"] = self.schedule_id
         self._name_webhook(case)
+        self._name_baseline(case)
         is_of_ended = case.operation.path.startswith("/v1/benchmarks") or case.operation.path.endswith(
             "/receipt"
         )
@@ -308,6 +322,16 @@ class Conformance:
             case.path_parameters["job_id"] = self.benchmark_ids[0]
         if "jobs" in (case.query or {}):
             case.query["jobs"] = ",".join(self.benchmark_ids)
+            for name in ("baseline", "fail_on", "format"):
+                case.query.pop(name, None)
+
+    def _name_baseline(self, case: Case) -> None:
+        if "{name}" in case.operation.path:
+            case.path_parameters["name"] = BASELINE
+            for name in ("If-Match", "If-None-Match"):
+                case.headers.pop(name, None)
+            if isinstance(case.body, dict) and self.benchmark_ids:
+                case.body = {"job_id": self.benchmark_ids[0]}
 
 
 def open_document(app: ASGIApp | None = None) -> OpenApiSchema:

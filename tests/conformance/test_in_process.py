@@ -109,6 +109,7 @@ def _known_things(cloud: Cloud, conformance: Conformance) -> None:
     """Give each operation an empty table with what its cases can name: moto copies the table at every write."""
     cloud.empty()
     conformance.benchmark_ids = tuple(put_benchmark(cloud) for _ in range(3))
+    conformance.put_baseline()
     conformance.rental_id = put_kept_rental(cloud)
     conformance.schedule_id = conformance.post_schedule()
     conformance.job_id = conformance.post_job()

@@ -1,6 +1,7 @@
 """What finished benchmarks measured: a report, its requests one by one, and reports side by side."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -11,6 +12,7 @@ from api.media_types import preferred, prefers
 from api.problems import responses
 from api.services import services_of
 from rune.contracts import BenchmarkReport, Comparison, RecordsLinks
+from rune.contracts.baselines import BASELINE_NAME
 from rune.errors import InvalidRequestError
 
 router = APIRouter(
@@ -47,9 +49,14 @@ async def compare_benchmarks(  # noqa: PLR0917  # the query, one parameter each
         str,
         Query(
             max_length=1000,
-            description="Ids of 2 to 10 own benchmarks, comma separated. The others are held against the first.",
+            description="Ids of 2 to 10 own benchmarks, comma separated. The others are held against the first. "
+            "Beside a baseline 1 to 9.",
         ),
     ],
+    baseline: Annotated[
+        str | None,
+        Query(pattern=BASELINE_NAME, description="Name of the baseline that all are held against."),
+    ] = None,
     threshold: Annotated[
         float,
         Query(ge=0, le=1, allow_inf_nan=False, description="Differences below this ratio are none."),
@@ -81,9 +88,14 @@ async def compare_benchmarks(  # noqa: PLR0917  # the query, one parameter each
 
     limits = None if fail_on is None else read_limits(fail_on)
     form = _form_of(request, format, has_limits=limits is not None)
-    found = services_of(request).reports().find_many(caller_of(request), _different_ids(jobs))
+    job_ids = _different_ids(jobs, beside=0 if baseline is None else 1)
+    found = services_of(request).reports().find_many(caller_of(request), job_ids)
     benchmarks = [(each.job.job_id, each.report) for each in found]
-    comparison = compare(benchmarks, threshold_ratio=threshold)
+    if baseline is not None:
+        kept = services_of(request).baselines().read_report(caller_of(request).tenant, baseline)
+        _require_different([kept[0], *job_ids], beside=1)
+        benchmarks.insert(0, kept)
+    comparison = compare(benchmarks, threshold_ratio=threshold, baseline=baseline)
     if limits is not None:
         comparison = with_gate(comparison, benchmarks, limits)
     return _answer_comparison(comparison, form, undecided)
@@ -198,13 +210,31 @@ def _written(report: BenchmarkReport, form: ToolFormat, run: int | None) -> str:
     return json.dumps((to_vllm if form == "vllm" else to_aiperf)(report, index))
 
 
-def _different_ids(jobs: str) -> list[str]:
-    """Return the ids in a list of them; raises InvalidRequestError unless there are 2 to 10, all different."""
+def _different_ids(jobs: str, beside: int = 0) -> list[str]:
+    """Return the ids in a list of them; raises InvalidRequestError unless there are as many as can be compared.
+
+    Parameters
+    ----------
+    beside
+        How many benchmarks are compared with them that are not in the list.
+    """
     job_ids = [job_id.strip() for job_id in jobs.split(",")]
-    if not LEAST_COMPARED <= len(job_ids) <= MOST_COMPARED or len(set(job_ids)) < len(job_ids):
-        raise InvalidRequestError(
-            f"Name {LEAST_COMPARED} to {MOST_COMPARED} different jobs, comma separated.",
-            pointer="/jobs",
-            code="jobs_to_compare",
-        )
+    _require_different(job_ids, beside)
+    if not LEAST_COMPARED <= len(job_ids) + beside <= MOST_COMPARED:
+        raise _refuse_jobs(beside)
     return job_ids
+
+
+def _require_different(job_ids: Sequence[str], beside: int) -> None:
+    if len(set(job_ids)) < len(job_ids):
+        raise _refuse_jobs(beside)
+
+
+def _refuse_jobs(beside: int) -> InvalidRequestError:
+    least, most = LEAST_COMPARED - beside, MOST_COMPARED - beside
+    other = ", other than the baseline's" if beside else ""
+    return InvalidRequestError(
+        f"Name {least} to {most} different jobs{other}, comma separated.",
+        pointer="/jobs",
+        code="jobs_to_compare",
+    )

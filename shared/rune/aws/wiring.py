@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
     from rune.aws.auth_limiter import DynamoLimiter
+    from rune.aws.baseline_store import DynamoBaselineStore
     from rune.aws.budget_store import DynamoBudgetStore
     from rune.aws.credit_store import DynamoCreditStore
     from rune.aws.deployment_store import DynamoDeploymentStore
@@ -226,6 +227,12 @@ class Clients:
         from rune.aws.schedule_store import DynamoScheduleStore
 
         return DynamoScheduleStore(self._dynamodb, table)
+
+    def baseline_store(self, table: str) -> DynamoBaselineStore:
+        """Return the baselines in the table."""
+        from rune.aws.baseline_store import DynamoBaselineStore
+
+        return DynamoBaselineStore(self._dynamodb, table)
 
     def due_schedules(self, table: str) -> DynamoDueSchedules:
         """Return which schedules are due."""

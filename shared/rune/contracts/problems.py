@@ -14,6 +14,8 @@ from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts.document import Document
 from rune.errors import (
     AddressError,
+    BaselineChangedError,
+    BaselineNotFoundError,
     BudgetExhaustedError,
     DeliveryNotFoundError,
     IdempotencyKeyReusedError,
@@ -39,6 +41,7 @@ from rune.errors import (
     StoreUnavailableError,
     TenantSuspendedError,
     TenantUnknownError,
+    TooManyBaselinesError,
     TooManySchedulesError,
     TooManyWaitingJobsError,
     TooManyWebhooksError,
@@ -73,6 +76,9 @@ STATUSES: Mapping[type[RuneError], int] = {
     ScheduleNotFoundError: 404,
     ScheduleNameTakenError: 409,
     TooManySchedulesError: 409,
+    BaselineNotFoundError: 404,
+    BaselineChangedError: 412,
+    TooManyBaselinesError: 409,
     WebhookNotFoundError: 404,
     DeliveryNotFoundError: 404,
     WebhookDisabledError: 409,
