@@ -68,6 +68,14 @@ ORDERS = (
         LIMITS_TESTS,
     ),
     Mutant(
+        "end of a job beside a machine that came back",
+        RELEASE,
+        "other = dependencies.find_rental(job) or self._find_come_back(job)\n",
+        "other = dependencies.find_rental(job)\n",
+        "The receipt would lack what the machine costs until it is gone again.",
+        RELEASE_TESTS,
+    ),
+    Mutant(
         "machine of a worker that has lost its job",
         RENT,
         "turn=Turn(job.epoch, job.seq),\n",

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from rune.amounts import MICRO_USD_PER_USD
 from rune.jobs.metrics import merge, tally
-from rune.jobs.receipts import read_receipt
+from rune.jobs.receipts import Receipt, read_receipt
 from rune.jobs.record import ACTIVE, Job, Status
 from rune.jobs.usage import add_up
 from rune.money.budgets import Window, windows_of
-from rune.money.receipts import PROVIDERS, MachineUse, sum_of
+from rune.money.receipts import PROVIDERS, sum_of
 from rune.rentals.bills import cost_micro_usd
 from rune.rentals.record import Rental, RentalState
+from rune.workflows.rental.machine_uses import add_late_costs
 
 if TYPE_CHECKING:
     from tests.simulation.provider import Account
@@ -202,25 +203,22 @@ def check_receipts(world: World, account: Account | None) -> None:
         told = sum_of(receipt.lines, *PROVIDERS)
         if told != job.cost_micro_usd:
             world.violate(f"the receipt of {job.job_id} adds up to {told}, the job cost {job.cost_micro_usd}")
-        for use in receipt.uses:
-            _check_use(world, account, use)
+        if account is not None:
+            _check_uses(world, account, job, receipt)
 
 
-def _check_use(world: World, account: Account | None, use: MachineUse) -> None:
-    """Look at the lines of a machine that its job alone has used: they are the rental's whole cost."""
-    rental = account.rental_store.rentals.get(use.rental_id) if account else None
-    is_whole = rental is not None and use.attempt is not None and rental.kept_until is None
-    if account is not None and use.rental_id in account.rental_store.reopened:
-        return  # it came back after it was called gone, with costs that the receipt did not know
-    if (
-        rental is None
-        or not is_whole
-        or rental.rental_id in (account.rental_store.reopened if account else ())
-    ):
-        return
-    told = sum(line.micro_usd for line in use.lines)
-    if told != rental.cost_micro_usd:
-        world.violate(f"{use.rental_id} is {told} on a receipt and cost {rental.cost_micro_usd}")
+def _check_uses(world: World, account: Account, job: Job, receipt: Receipt) -> None:
+    """Look at the machines on a receipt: each that its job alone has used is there, with its whole cost."""
+    attempts = account.rental_store.read_attempts(job.job_id)
+    told = {
+        use.rental_id: sum(line.micro_usd for line in use.lines)
+        for use in add_late_costs(receipt, attempts, world.now).uses
+    }
+    for rental in attempts:
+        is_whole = rental.contract_id is not None and rental.kept_until is None and not rental.is_alive
+        if is_whole and told.get(rental.rental_id) != rental.cost_micro_usd:
+            on_it = told.get(rental.rental_id)
+            world.violate(f"{rental.rental_id} is {on_it} on a receipt and cost {rental.cost_micro_usd}")
 
 
 def _check_total(world: World, account: Account) -> None:

@@ -157,9 +157,6 @@ def test_no_machine_is_called_gone_by_the_key_of_another_account(mischief: Misch
     assert the_end(world) == (Status.SUCCEEDED, None)
 
 
-LATE_MACHINE = "create_made_after_250s"
-
-
 @pytest.mark.parametrize(("mischief", "kind"), PLAYS, ids=IDS)
 def test_no_machine_is_lost_when_the_provider_misbehaves_and_a_process_dies(
     mischief: Mischief, kind: Kind, record_property: RecordProperty
@@ -176,9 +173,6 @@ def test_no_machine_is_lost_when_the_provider_misbehaves_and_a_process_dies(
 
     seconds = round(time.process_time() - began_seconds, 2)
     record_property("figures", {"leaked": 0, "foreign_touched": 0, **figures, "seconds": seconds})
-    if mischief.name == LATE_MACHINE:
-        # The receipt lacks a part of the last machine here. That is known, and not mended yet.
-        broken = [each for each in broken if "on a receipt" not in each]
     assert broken == []
 
 

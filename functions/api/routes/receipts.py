@@ -21,7 +21,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["money"], responses=responses(401, 4
 @router.get("/{job_id}/receipt", response_model=JobReceipt, responses=responses(404, 409) | _AS_MARKDOWN)
 async def get_receipt(request: Request, job_id: str) -> Response:
     """Return what a job that has ended has cost, line by line; `Accept: text/markdown` for people."""
-    document = to_document(*services_of(request).jobs.find_receipt(caller_of(request), job_id))
+    services = services_of(request)
+    job, receipt = services.jobs.find_receipt(caller_of(request), job_id)
+    document = to_document(job, services.rentals().add_late_costs(job, receipt) if job.rents else receipt)
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
     if prefers(request.headers.get("accept"), MARKDOWN, over="application/json"):
         return Response(to_markdown(document), media_type=f"{MARKDOWN}; charset=utf-8", headers=headers)

@@ -17,9 +17,9 @@ class ReceiptLine(Document):
     """Number of the job's attempt to rent; null where it belongs to none, as of a borrowed machine."""
     phase: str
     """When it was paid for: `boot` (with the image), `pull`, `load`, `work`, `judge`, `wait` (the machine was
-    there, unused), `release`, or `other` where only the sum is known. `charged` is by how much the provider's
-    charge, read the day after, differs from the other lines of its kind. Of `aws`: `engine`, `functions`, `events`,
-    `receipt`."""
+    there, unused), `release`, `late` (after the job's end: a machine came back or was made late), or `other` where
+    only the sum is known. `charged` is by how much the provider's charge, read the day after, differs from the
+    other lines of its kind. Of `aws`: `engine`, `functions`, `events`, `receipt`."""
     kind: LineKindName
     micro_usd: int
     """Millionths of a US dollar; of `charged` it may be negative."""
@@ -63,7 +63,7 @@ class JobReceipt(Document):
     """One sentence for people."""
     cost_usd: float
     """What providers of machines and models charge for it by RUNE's record: the sum of all lines but those of
-    `aws` and those `charged`. It is the job's `cost_usd`, which caps count."""
+    `aws` and those `charged`. But for lines in the phase `late` it is the job's `cost_usd`."""
     billed_usd: float | None = None
     """What the provider of machines really charged, read from the day after on; null while that is not known, which
     `notices` explain, and for a job without machines of its own."""

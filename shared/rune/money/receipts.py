@@ -37,6 +37,8 @@ class Phase(StrEnum):
     """The machine was there, and none of the job's turns used it."""
     RELEASE = "release"
     """From the order to destroy it until it was proven gone."""
+    LATE = "late"
+    """After the job's end: its machine came back after it was proven gone, or an order made it late."""
     OTHER = "other"
     """Known only in sum: of machines that were borrowed before, or where a bill could not be read."""
     CHARGED = "charged"

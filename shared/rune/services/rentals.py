@@ -13,11 +13,14 @@ from rune.errors import (
     RentalNotFoundError,
     RentalOpenError,
 )
+from rune.jobs.receipts import Receipt
+from rune.jobs.record import Job
 from rune.rentals import lifecycle
 from rune.rentals.bills import cost_so_far_micro_usd
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.rentals.store import EndedPage, ReleaseQueue, RentalStore, update_rental
 from rune.storage.change import Change
+from rune.workflows.rental.machine_uses import add_late_costs
 
 _LONGEST_RENTAL_ID = 64
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
@@ -61,6 +64,13 @@ class RentalService:
         all_of_it = (*own, *used, *(() if last is None else (last,)))
         shown = {each.rental_id: each for each in all_of_it if each.tenant == tenant}
         return tuple(each for each in shown.values() if self._is_remembered(each))
+
+    def add_late_costs(self, job: Job, receipt: Receipt) -> Receipt:
+        """Return a job's receipt with what its machines have cost since its end."""
+        if not job.rents:
+            return receipt
+        attempts = self._rental_store.read_attempts(job.job_id)
+        return add_late_costs(receipt, attempts, self._clock.now())
 
     def find(self, tenant: str, rental_id: str) -> Rental:
         """Return the rental; raises RentalNotFoundError."""

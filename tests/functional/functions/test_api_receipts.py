@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rune.aws.rental_store import DynamoRentalStore
 from rune.jobs import closing
 from rune.jobs.outcomes import Done, Released, Spending
 from rune.jobs.places import RowChange
@@ -17,6 +18,7 @@ from rune.jobs.transitions import make_transition
 from rune.money.receipts import Charge, Line, LineKind, MachineUse
 from tests.builders import JOB_ID, a_claimed_job, after
 from tests.functional.functions.asking import JOB, get, put
+from tests.rental_builders import a_released_rental
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -126,6 +128,22 @@ def test_receipt_that_another_process_has_written_is_not_overwritten(cloud: Clou
     assert late is not None
 
     assert cloud.store.write_rows([RowChange(ReceiptRow(JOB_ID), late)]) == (0,)
+
+
+def test_receipt_has_a_line_for_a_machine_that_was_made_after_the_jobs_end(
+    api: ModuleType, cloud: Cloud
+) -> None:
+    job = a_claimed_job(rents=True, step=StepName.RELEASE, ends_as=Status.FAILED, cost_micro_usd=0)
+    put(cloud, job)
+    assert closing.commit(cloud.store, job, make_transition(job, Released(None), after(724), 5))
+    late = a_released_rental(attempt=2, rental_id=f"{JOB_ID}-2", cost_micro_usd=10_000, of_job_micro_usd=0)
+    assert DynamoRentalStore(cloud.dynamodb, "rune-test").open(late)
+
+    receipt = get(api, RECEIPT).document
+
+    lines = [line for line in receipt["lines"] if line["kind"] != "aws"]
+    assert {(line["attempt"], line["phase"]) for line in lines} == {(2, "late")}
+    assert (receipt["cost_usd"], [machine["cost_usd"] for machine in receipt["machines"]]) == (0.01, [0.01])
 
 
 def test_receipt_of_a_job_that_rented_nothing_has_only_our_own_cost(api: ModuleType, cloud: Cloud) -> None:

@@ -1,10 +1,12 @@
 """What each of a job's machines cost it, by phase and kind, for its receipt."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from rune.jobs.receipts import Receipt
 from rune.jobs.record import Job
-from rune.money.receipts import Line, LineKind, MachineUse, Phase, make_lines, split
+from rune.money.receipts import Line, LineKind, MachineUse, Phase, make_lines, split, sum_of
 from rune.rentals.bills import (
     Parts,
     borrowers_bytes,
@@ -56,6 +58,48 @@ def list_uses(
         return own
     had_ms = _span(used.held_since, now) if used.holder == job.job_id and used.held_since else 0
     return (*own, _use(used, None, _borrowed_lines(used, job, now), had_ms))
+
+
+def add_late_costs(receipt: Receipt, attempts: Iterable[Rental], now: datetime) -> Receipt:
+    """Return a job's receipt with what its machines have cost since its end.
+
+    A job ends when its machines are proven gone. One may come back all the same, and an order whose answer was lost
+    may make its machine afterwards. Both are destroyed, and what they have cost until then is in the phase `late`.
+    """
+    uses = {use.rental_id: use for use in receipt.uses}
+    late: list[Line] = []
+    for rental in attempts:
+        had_ms = _span(rental.intended_at, _parts_of_own(rental, now).until)
+        whole = _use(rental, rental.attempt, (), had_ms)
+        told = uses.get(rental.rental_id, whole)
+        lines = _late_lines(rental, told, now)
+        if lines:
+            late += lines
+            uses[rental.rental_id] = replace(whole, lines=(*told.lines, *lines))
+    own = [line for line in receipt.lines if line.kind is LineKind.AWS]
+    charged = [line for line in receipt.lines if line.kind is not LineKind.AWS]
+    return replace(receipt, uses=tuple(uses.values()), lines=(*charged, *late, *own))
+
+
+def _late_lines(rental: Rental, use: MachineUse, now: datetime) -> tuple[Line, ...]:
+    """Return the lines of what a rental costs beyond what a receipt tells of it."""
+    if rental.kept_until is not None or rental.of_job_micro_usd is None:
+        return ()  # it was never opened again
+    parts = _parts_of_own(rental, now)
+    told = sum(line.micro_usd for line in use.lines) or rental.of_job_micro_usd
+    missing = parts.micro_usd - told
+    if missing <= 0:
+        return ()
+    of_kinds = {
+        LineKind.GPU: parts.gpu_micro_usd,
+        LineKind.DISK: parts.disk_micro_usd,
+        LineKind.TRAFFIC: parts.traffic_micro_usd,
+    }
+    weights = [max(0, micro_usd - sum_of(use.lines, kind)) for kind, micro_usd in of_kinds.items()]
+    shares = zip(of_kinds, split(missing, weights), strict=True)
+    return tuple(
+        line for kind, part in shares for line in make_lines(rental.attempt, kind, part, {Phase.LATE: 1})
+    )
 
 
 def _use(rental: Rental, attempt: int | None, lines: tuple[Line, ...], had_ms: int) -> MachineUse:

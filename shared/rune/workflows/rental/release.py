@@ -81,7 +81,7 @@ class ReleaseStep:
     async def release(self, context: StepContext) -> Outcome:
         """Take the next step towards the proven end of the job's rental."""
         job, dependencies = context.job, self._dependencies
-        rental = dependencies.find_rental(job) or self._find_kept_in_vain(job)
+        rental = dependencies.find_rental(job) or self._find_kept_in_vain(job) or self._find_come_back(job)
         if rental is None:
             return self._released(context)
         if _is_taken_since(rental, job):
@@ -140,6 +140,18 @@ class ReleaseStep:
         attempts = self._dependencies.rental_store.read_attempts(job.job_id)
         kept = (each for each in attempts if each.kept_until is not None and each.holder is None)
         return next((each for each in kept if each.is_alive), None)
+
+    def _find_come_back(self, job: Job) -> Rental | None:
+        """Return a machine of a job that ends which is there although it was called gone, or never made.
+
+        The job's receipt has all that its machines cost, so it waits for that one's end, too.
+        """
+        if job.ends_as is None:
+            return None
+        read = partial(self._dependencies.rental_store.read_attempts, job.job_id)
+        attempts = _read_or_miss(job, "attempts", [], read) or ()
+        come_back = (each for each in attempts if each.kept_until is None and each.holder is None)
+        return next((each for each in come_back if each.is_alive), None)
 
     def _is_to_be_kept(self, context: StepContext, rental: Rental) -> bool:
         is_wanted = context.job.ends_as is Status.SUCCEEDED and context.job.cancel_requested_at is None
@@ -229,14 +241,16 @@ class ReleaseStep:
         return replace(again, notes=(note,))
 
     def _again(self, job: Job, rental: Rental, delay_seconds: int) -> Again:
-        return Again(delay_seconds, spending=self._dependencies.spending(job, rental))
+        # One that came back is not the machine that the job has used last.
+        used = rental if rental.holder == job.job_id else None
+        return Again(delay_seconds, spending=self._dependencies.spending(job, used))
 
     def _released(self, context: StepContext, borrowed: Rental | None = None) -> Outcome:
         """Return the end of the step, with the receipt in the job's result, unless the job holds another rental."""
         job, dependencies = context.job, self._dependencies
-        other = dependencies.find_rental(job)
+        other = dependencies.find_rental(job) or self._find_come_back(job)
         if other is not None:
-            # Ordered by a worker that had paused while another one borrowed a kept machine.
+            # Ordered by a worker that had paused while another one borrowed a kept machine, or back again.
             return self._again(job, other, 1)
         # Nothing is held from here on, so the job ends whatever cannot be read, with what is known.
         missing: list[str] = []

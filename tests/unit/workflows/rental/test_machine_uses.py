@@ -5,15 +5,17 @@ from dataclasses import replace
 
 import pytest
 
+from rune.jobs.receipts import Receipt, make_receipt
 from rune.jobs.record import Job
-from rune.money.receipts import Line, LineKind
+from rune.money.receipts import PROVIDERS, Line, LineKind, sum_of
 from rune.rentals.bills import cost_micro_usd, cost_of_holder_micro_usd
-from rune.rentals.lifecycle import prove_release
+from rune.rentals.lifecycle import keep, prove_release, reopen
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import apply
-from rune.workflows.rental.machine_uses import list_uses
+from rune.workflows.rental.machine_uses import add_late_costs, list_uses
 from tests.builders import JOB_ID, NOW, a_claimed_job, after
 from tests.rental_builders import (
+    CONTRACT_ID,
     OTHER_JOB_ID,
     RENTAL_ID,
     a_kept_rental_of,
@@ -127,6 +129,58 @@ def test_borrowed_machine_that_was_given_back_has_no_lines_of_its_own() -> None:
     (use,) = list_uses(a_renting_job(rental_id=rental.rental_id), (), rental, after(2_000))
 
     assert use.lines == ()
+
+
+def come_back(gone: Rental, gone_seconds: float) -> Rental:
+    """Return a rental whose machine was there again a minute after it was called gone, and is gone now."""
+    back = apply(reopen(gone, CONTRACT_ID, after(gone_seconds - 60)), gone)
+    gone_at = after(gone_seconds)
+    return apply(prove_release(back, gone_at, gone_at), back)
+
+
+def a_receipt(*rentals: Rental) -> Receipt:
+    """Return the receipt of a job that ended with these rentals."""
+    uses = list_uses(a_renting_job(), rentals, rentals[-1], NOW)
+    cost_micro_usd = sum(rental.cost_micro_usd or 0 for rental in rentals)
+    return make_receipt(a_renting_job(cost_micro_usd=cost_micro_usd), uses)
+
+
+def test_receipt_gets_what_a_machine_has_cost_that_came_back_after_the_jobs_end() -> None:
+    gone = an_ended_rental(a_running_rental(), 1_000, 1_060)
+    last = come_back(gone, 1_360)
+    receipt = a_receipt(gone)
+
+    complete = add_late_costs(receipt, (last,), after(2_000))
+
+    (use,) = complete.uses
+    late = [line for line in complete.lines if line.phase == "late"]
+    # Five minutes more of GPU and disk.
+    assert amounts(late) == {("gpu", "late"): 30_000, ("disk", "late"): 1_000}
+    assert use.lines == (*receipt.uses[0].lines, *late)
+    assert sum_of(complete.lines, *PROVIDERS) == last.cost_micro_usd
+    assert use.end_reason == "orphaned"
+    assert complete.lines[-1].kind is LineKind.AWS
+
+
+def test_receipt_gets_the_machine_that_an_order_has_made_after_it_was_called_lost() -> None:
+    never_made = apply(prove_release(a_rental(), after(200), after(200), EndReason.CREATE_LOST), a_rental())
+    second = an_ended_rental(a_running_rental(rental_id=f"{JOB_ID}-2", attempt=2), 1_000, 1_060)
+    last = come_back(never_made, 1_360)
+
+    complete = add_late_costs(a_receipt(never_made, second), (last, second), after(2_000))
+
+    assert {use.rental_id: sum(line.micro_usd for line in use.lines) for use in complete.uses} == {
+        second.rental_id: second.cost_micro_usd,
+        last.rental_id: last.cost_micro_usd,
+    }
+
+
+def test_receipt_stays_as_it_is_when_no_machine_came_back() -> None:
+    gone = an_ended_rental(a_running_rental(), 1_000, 1_060)
+    kept = apply(keep(a_running_rental(), after(9_000), after(1_000)), a_running_rental())
+
+    for rental in (gone, kept):
+        assert add_late_costs(a_receipt(gone), (rental,), after(2_000)) == a_receipt(gone)
 
 
 def test_cost_that_was_written_counts_where_it_differs_from_the_prices() -> None:

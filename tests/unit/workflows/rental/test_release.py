@@ -39,6 +39,7 @@ from tests.rental_builders import (
     a_created_rental,
     a_kept_rental,
     a_kept_rental_of,
+    a_label,
     a_listing,
     a_released_rental,
     a_releasing_rental,
@@ -316,6 +317,47 @@ def test_release_destroys_a_machine_that_was_kept_while_the_cancel_request_came(
     assert isinstance(first, Again)
     assert isinstance(second, Released)
     assert world.rental().state is RentalState.RELEASED
+
+
+def test_job_ends_when_a_machine_is_gone_again_that_came_back_and_tells_what_it_cost() -> None:
+    gone = a_released_rental()
+    back = apply(lifecycle.reopen(gone, CONTRACT_ID, after(380)), gone)
+    second = a_released_rental(rental_id=f"{JOB_ID}-2", attempt=2, contract_id=7)
+    world = a_world(back, second, instances=(MACHINE,), seconds=400)
+    world.market.is_destroying = False
+    job = a_releasing_job(rental_id=second.rental_id)
+
+    first = world.run(job)
+    world.market.is_destroying = True
+    world.wait(16)
+    last = world.run(job)
+
+    # What it has used last is another one.
+    assert isinstance(first, Again)
+    assert first.spending.rental_id is None
+    assert isinstance(last, Released)
+    assert last.spending.rental_id == second.rental_id
+    assert world.rental().state is RentalState.RELEASED
+    told = {use.rental_id: sum(line.micro_usd for line in use.lines) for use in last.uses}
+    assert told == {each.rental_id: each.cost_micro_usd for each in world.attempts}
+
+
+def test_job_waits_for_a_machine_that_came_back_when_it_has_given_its_own_back() -> None:
+    back = apply(lifecycle.reopen(a_released_rental(), CONTRACT_ID, after(380)), a_released_rental())
+    own = a_running_rental(rental_id=f"{JOB_ID}-2", attempt=2, contract_id=7, label=a_label(attempt=2))
+    world = a_world(back, own, instances=(MACHINE,), seconds=400)
+
+    outcome = world.run(a_releasing_job(rental_id=own.rental_id))
+
+    assert isinstance(outcome, Again)
+    assert world.rental(own.rental_id).state is RentalState.RELEASED
+
+
+def test_job_that_goes_on_does_not_wait_for_a_machine_that_came_back() -> None:
+    back = apply(lifecycle.reopen(a_released_rental(), CONTRACT_ID, after(380)), a_released_rental())
+    world = a_world(back, instances=(MACHINE,), seconds=400)
+
+    assert isinstance(world.run(a_releasing_job(None)), Released)
 
 
 def test_job_that_ends_after_another_has_taken_its_machine_books_what_that_had_cost() -> None:
