@@ -82,7 +82,8 @@ def test_release_destroys_the_machine_and_proves_it_gone_by_a_listing_of_its_own
     rental = world.rental()
     assert (rental.state, rental.end_reason) == (RentalState.RELEASED, EndReason.JOB_ENDED)
     assert (rental.released_at, rental.cost_micro_usd) == (after(400), COST_AT_400)
-    assert (rental.due_at, rental.holder) == (None, None)
+    # Due is what remains: to read what the provider has charged.
+    assert (rental.due_at, rental.holder) == (after(400) + lifecycle.CHARGES_READ_EVERY, None)
     assert [name for name, _ in world.market.calls] == ["destroy", "list", "show"]
 
 
