@@ -16,8 +16,13 @@ def key_of(run: RunReport) -> PointKey:
 
 
 def runs_by_point(report: BenchmarkReport) -> Mapping[PointKey, RunReport]:
-    """Return a report's runs by their points."""
-    return {key_of(run): run for run in report.runs}
+    """Return a report's runs by their points.
+
+    Of a point that a search has measured more than once, the run with the most answers, the first of equals.
+    """
+    rising = sorted(report.runs, key=lambda run: (run.completed, -run.index))
+    fullest = {key_of(run): run for run in rising}
+    return {key_of(run): fullest[key_of(run)] for run in report.runs}
 
 
 def common_points(reports: Sequence[BenchmarkReport]) -> list[PointKey]:

@@ -13,6 +13,9 @@ from rune.contracts.names import ModelName
 MAX_POINTS = 12
 """Points of a workload, each measured within one run of a function."""
 
+SEED_COUNT = 2**31
+"""Seeds that a workload may have, from 0."""
+
 MAX_BLOCKS = 24
 """Runs of a point, each within one run of a function."""
 
@@ -168,7 +171,7 @@ class Workload(Document):
     """Sampling temperature; null leaves the server's own."""
     prefix_cache: Literal["busted", "shared"] = "busted"
     """`busted` begins each prompt with a number of its own, which no cache knows; `shared` repeats it as it is."""
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: int = Field(0, ge=0, le=SEED_COUNT - 1)
     """Of arrivals, the prompts' order and synthetic text: the same seed is the same workload."""
     goodput: GoodputLimits | None = None
     """What a user would call good."""

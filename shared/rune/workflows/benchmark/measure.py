@@ -27,7 +27,7 @@ from rune.bench.token_bounds import UNLIMITED_ANSWER_TOKENS, most_synthetic_toke
 from rune.bench.turns import as_text, has_conversations, longest_tokens
 from rune.contracts import BenchmarkBookkeeping, BenchmarkRequest, RunReport, Workload, read_stored
 from rune.contracts.benchmarks import EndedBy
-from rune.contracts.workloads import PROCESS_CONCURRENCY
+from rune.contracts.workloads import MAX_BLOCKS, PROCESS_CONCURRENCY, SEED_COUNT
 from rune.errors import (
     AddressError,
     CostCapReachedError,
@@ -165,11 +165,8 @@ class MeasureStep:
         async with self._backends.using(backend, context) as server:
             if state is None:
                 state = await self._begin(context, request, server, point=point, backend=backend)
-            task = _with_block(
-                _task(context, request, point, state.tokens_per_word, ignores_eos=state.ignores_eos),
-                workload,
-                state.open_point,
-            )
+            task = _task(context, request, point, state.tokens_per_word, ignores_eos=state.ignores_eos)
+            task = _with_block(_drawn_anew(task, point, state), workload, state.open_point)
             asked = _announced(server, workload, task) if isinstance(server, MeteredServer) else server
             began_seconds = clock.monotonic_seconds()
             # A server that took long to describe itself has used up some of the turn.
@@ -478,6 +475,18 @@ def _task(
         request_timeout_seconds=longest_answer_seconds,
         expected=request.expected,
     )
+
+
+def _drawn_anew(task: Task, point: Point, state: MeasuringState) -> Task:
+    """Return the task with arrivals and an order that no earlier run of the same load had.
+
+    The first run of each load has those of the workload's seed. Where a search or a block repeats a load, the same
+    arrivals would be the same evidence.
+    """
+    load = point.concurrency, point.request_rate_per_s
+    earlier_count = sum((run.max_concurrency, run.request_rate_per_s) == load for run in state.runs)
+    block_count = 0 if state.open_point is None else len(state.open_point.runs)
+    return replace(task, seed=task.seed + SEED_COUNT * (MAX_BLOCKS * earlier_count + block_count))
 
 
 def _with_block(task: Task, workload: Workload, point: OpenPoint | None) -> Task:

@@ -85,6 +85,11 @@ class Bench:
         return outcome
 
     @property
+    def is_done(self) -> bool:
+        """Whether the last outcome that was committed ended the job."""
+        return not isinstance(self.outcomes[-1], Again | Next)
+
+    @property
     def points(self) -> list[int]:
         """Indices of the points as they were measured."""
         return [point.index for point, _, _ in self.measure.measured]

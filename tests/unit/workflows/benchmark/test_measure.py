@@ -425,6 +425,10 @@ def test_measure_searches_the_highest_load_within_limits() -> None:
     assert report.capacity is not None
     assert (report.capacity.highest, report.capacity.at_run, report.best_run) == (4, 2, 2)
     assert [each.verdict for each in report.capacity.loads] == ["undecided", "undecided", "within"]
+    # A load that is measured again has other arrivals, and is more evidence.
+    seeds = [task.seed for _, task, _ in bench.measure.measured]
+    assert seeds[:3] == [0, 0, 0]
+    assert len({*seeds[2:]}) == 3
 
 
 def test_measure_keeps_the_time_of_the_whole() -> None:

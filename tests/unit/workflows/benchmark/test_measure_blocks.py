@@ -240,6 +240,16 @@ def test_blocks_of_another_machine_are_no_part_of_a_point() -> None:
     assert [task.block.index for _, task, _ in bench.measure.measured if task.block] == [0, 0]
 
 
+def test_block_draws_its_arrivals_anew() -> None:
+    bench = a_bench()
+
+    bench.run(BLOCKS)
+
+    seeds = [task.seed for _, task, _ in bench.measure.measured]
+    assert seeds[0] == 0
+    assert len({*seeds}) == 3
+
+
 def test_answers_of_all_blocks_are_judged() -> None:
     bench = a_bench()
     judge = {"model": "judge", "rubric": "Right?", "backend_url": "http://127.0.0.1:1"}
