@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from rune.money.aws_prices import AwsUse, terms_of
-from tests.bench.engine_costs import measure_engine_costs
+from tests.bench.engine_costs import measure_job_costs
 
 TURNS_OF_STEPS = 3
 TURNS_OF_LOOKS = TURNS_OF_STEPS + 16
 
 
 def test_own_cost_on_a_receipt_is_near_what_is_counted() -> None:
-    counted = {cost.act: cost.usage.usd * 1_000_000 for cost in measure_engine_costs(())}
+    counted = {cost.act: cost.usage.usd * 1_000_000 for cost in measure_job_costs()}
 
     for act, turns in (("job of three steps", TURNS_OF_STEPS), ("job of twenty turns", TURNS_OF_LOOKS)):
         terms = terms_of(AwsUse(turns, 0))
