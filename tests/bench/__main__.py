@@ -19,6 +19,7 @@ from tests.bench.aws_calls import Calls, count_aws_calls
 from tests.bench.cold_imports import WATCHED, ColdImport, measure_cold_imports
 from tests.bench.cold_starts import ColdStart, Pairs, measure_cold_starts
 from tests.bench.engine_costs import WAITING_COUNTS, Cost, measure_engine_costs
+from tests.bench.own_costs import measure_own_costs, show_own_costs
 from tests.bench.warm_requests import WarmRequest, measure_warm_requests
 
 DEFAULT_RUNS = 9
@@ -185,7 +186,8 @@ def main() -> int:
     parser.add_argument("--costs", action="store_true", help="count the engine's cost alone; needs no build")
     chosen = parser.parse_args()
     if chosen.costs:
-        print("\n".join(_align(_cost_rows(measure_engine_costs(chosen.waiting)))))  # noqa: T201
+        print("\n".join(_align(show_own_costs(measure_own_costs()))))  # noqa: T201
+        print("\n".join(["", *_align(_cost_rows(measure_engine_costs(chosen.waiting)))]))  # noqa: T201
         return 0
     try:
         report = measure(chosen.runs, chosen.pairs, chosen.before, chosen.waiting)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -116,6 +116,8 @@ class World:
     workers: Mapping[str, Handle]
     sent: deque[tuple[str, str]] = field(default_factory=deque)
     """Messages that were not taken yet: queue and body."""
+    invocations: Counter[str] = field(default_factory=Counter)
+    """Of the functions, by name."""
 
     @property
     def slot_count(self) -> int:
@@ -150,6 +152,7 @@ class World:
     def post(self, request: Mapping[str, object] | None = None) -> str:
         """Post a job and return its id."""
         event = an_http_event("POST", "/v1/jobs/benchmark", {**self.body, **(request or {})})
+        self.invocations["api"] += 1
         answer = self.api(event, Context())
         if answer["statusCode"] != 202:
             raise RuntimeError(f"POST was answered {answer['statusCode']}: {answer['body']}")
@@ -159,6 +162,7 @@ class World:
     def take(self, message: tuple[str, str], remaining_ms: int | None = None) -> None:
         """Hand a message to the worker of its lane."""
         lane, body = message
+        self.invocations["worker"] += 1
         whole_ms = MONEY_TIMEOUT_MS if lane != "inference" else WHOLE_INVOCATION_MS
         self.workers[lane](an_sqs_event(body), Context(remaining_ms or whole_ms))
         self._note_sent()
@@ -263,6 +267,7 @@ def simulated_world(model_server: str) -> Iterator[World]:
         meter = Meter(cloud.dynamodb, TABLE, index_keys)
         functions.enter_context(watched_clients(meter.watch))
         workers = {}
+        invocations = Counter[str]()
         notifier = functions.enter_context(loaded("notifier", cloud.environment))
         boto3.client("events").create_event_bus(Name=BUS)
 
@@ -270,7 +275,10 @@ def simulated_world(model_server: str) -> Iterator[World]:
             """Follow a notice as soon as it is sent, so that no two are followed by one publication."""
             is_notice = message.queue_url == cloud.queue_urls["notice"]
             if is_notice:
+                invocations["notifier"] += 1
+                meter.term = "events"
                 notifier(an_sqs_event(message.body), Context())
+                meter.term = None
             return is_notice
 
         meter.take_at_once = follow
@@ -288,4 +296,5 @@ def simulated_world(model_server: str) -> Iterator[World]:
             functions.enter_context(loaded("api", cloud.environment)),
             functions.enter_context(loaded("janitor", cloud.environment)),
             workers,
+            invocations=invocations,
         )

@@ -42,18 +42,6 @@ class Cost:
     tenants: int = 0
 
 
-def measure_job_costs() -> list[Cost]:
-    """Return what the two jobs cost by which a receipt reckons: of three steps, and of twenty turns."""
-    with (
-        running_server(create_app(SimulatedOllama(INSTANT))) as model_server,
-        simulated_world(model_server) as world,
-    ):
-        return [
-            Cost("job of three steps", world.run_job()),
-            Cost("job of twenty turns", world.run_job(looks=LOOKS)),
-        ]
-
-
 def measure_engine_costs(waiting_counts: Sequence[int] = WAITING_COUNTS) -> list[Cost]:
     """Return what jobs cost, alone and while others wait."""
     with (

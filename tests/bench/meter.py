@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,10 @@ class Meter:
     ----------
     take_at_once
         Called with each message; one that it takes is not kept.
+    by_term
+        What was used by what it is for: `engine`, `events`, `receipts`, or `accounts` (budgets and counts of use).
+    term
+        What all calls are for that are made now; None for each by the rows that it writes, or the queue.
 
     Parameters
     ----------
@@ -74,6 +79,8 @@ class Meter:
         self.usage = Usage()
         self.sent: list[SentMessage] = []
         self.take_at_once: Callable[[SentMessage], bool] = lambda _: False
+        self.by_term: defaultdict[str, Usage] = defaultdict(Usage)
+        self.term: str | None = None
 
     def watch(self, client: BaseClient) -> None:
         """Count what this client does from now on."""
@@ -97,7 +104,11 @@ class Meter:
         params, keys, before = context["rune_bench"]
         used = Usage(calls=1)
         if keys:
-            used += self._written(before, [self._look(key) for key in keys], operation)
+            after = [self._look(key) for key in keys]
+            used += self._written(before, after, operation)
+            for key, *pair in zip(keys, before, after, strict=True):
+                term = self.term or _term_of(key)
+                self.by_term[term] += self._written([pair[0]], [pair[1]], operation)
         elif operation in ("GetItem", "BatchGetItem", "Query"):
             used += Usage(read_units=_read_by(operation, params, parsed))
         elif operation == "SendMessage":
@@ -113,6 +124,9 @@ class Meter:
                 bus_events=len(params["Entries"]) if operation == "PutEvents" else 0,
             )
         self.usage += used
+        if not keys:
+            to_notifier = operation == "SendMessage" and "notice" in params["QueueUrl"]
+            self.by_term[self.term or ("events" if to_notifier else "engine")] += used
 
     def _look(self, key: Item) -> Item | None:
         return self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
@@ -124,6 +138,16 @@ class Meter:
             write_units=sum(write_units(*pair, in_transaction=in_transaction) for pair in pairs),
             index_units=sum(index_units(*pair, keys) for pair in pairs for keys in self._index_keys),
         )
+
+
+def _term_of(key: Item) -> str:
+    """Return what a row is for."""
+    partition, name = key["pk"]["S"], key["sk"]["S"]
+    if name == "RECEIPT":
+        return "receipts"
+    if name == "OUTBOX":
+        return "events"
+    return "accounts" if partition.startswith(("BUDGET", "USAGE#")) else "engine"
 
 
 def _written_keys(params: Mapping[str, Any]) -> list[Item]:
