@@ -61,6 +61,14 @@ MUTANTS = (
         _over_the_api("link_says_that_its_time_is_over_and_does_not_count"),
     ),
     Mutant(
+        "page's link opens other forms",
+        LINKS,
+        "for each in (path, target_of(path, members))]",
+        'for each in (path, target_of(path, [("format", "html")]))]',
+        "Who was given a page could read the whole report with it.",
+        _over_the_api("page_link_opens_nothing_but_the_page"),
+    ),
+    Mutant(
         "link changes things",
         AUTH,
         ' or request.method != "GET"',

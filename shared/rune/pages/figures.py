@@ -331,11 +331,12 @@ def _x_ticks(x: Scale, base_px: float, title: str) -> Iterator[Element]:
     for tick in x.ticks:
         at_px, text = x.at(tick), tick_text(tick)
         half_px = len(text) * LETTER_PX / 2
-        if at_px - half_px < last_px + 6:
+        middle_px = min(at_px, WIDTH_PX - half_px)
+        if middle_px - half_px < last_px + 6:
             continue
-        last_px = at_px + half_px
+        last_px = middle_px + half_px
         yield _line("axis", at_px, base_px, at_px, base_px + 4)
-        yield _text(min(at_px, WIDTH_PX - half_px), base_px + 15, text, anchor="middle")
+        yield _text(middle_px, base_px + 15, text, anchor="middle")
     yield _text(x.end_px, base_px + 30, title, anchor="end")
 
 

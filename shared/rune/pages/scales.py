@@ -62,8 +62,11 @@ def linear_scale(low: float, high: float, begin_px: float, end_px: float) -> Sca
 
 
 def tick_text(value: float) -> str:
-    """Return a number as it stands at an axis."""
+    """Return a number as it stands at an axis: in at most six letters, with k and M from ten thousand on."""
     rounded = float(f"{value:.10g}")
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(rounded) >= unit * (1 if letter == "M" else 10):
+            return f"{rounded / unit:g}{letter}"
     return f"{rounded:,.0f}" if abs(rounded) >= 1000 or rounded == round(rounded) else f"{rounded:g}"  # noqa: PLR2004
 
 
