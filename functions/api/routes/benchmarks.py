@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from api.auth import caller_of
 from api.etags import matches
-from api.media_types import preferred, prefers
+from api.media_types import preferred
 from api.problems import responses
 from api.services import services_of
 from rune.contracts import BenchmarkReport, Comparison, RecordsLinks
@@ -29,7 +29,7 @@ JSON = "application/json"
 XML = "application/xml"
 
 type ToolFormat = Literal["rune", "vllm", "aiperf"]
-type Format = Literal["rune", "vllm", "aiperf", "html"]
+type Format = Literal["rune", "vllm", "aiperf", "markdown", "html"]
 type ComparisonFormat = Literal["json", "markdown", "html", "junit"]
 
 
@@ -37,7 +37,7 @@ _TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 _COMPARED: dict[int | str, dict[str, Any]] = {
     200: {"content": dict.fromkeys((MARKDOWN, HTML, XML), _TEXT)},
 }
-_AS_HTML: dict[int | str, dict[str, Any]] = {200: {"content": {HTML: _TEXT}}}
+_REPORTED: dict[int | str, dict[str, Any]] = {200: {"content": dict.fromkeys((MARKDOWN, HTML), _TEXT)}}
 _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed."}}
 
 
@@ -143,7 +143,7 @@ def _answer_comparison(
     return Response(comparison.model_dump_json(), media_type=JSON, headers=headers)
 
 
-@router.get("/{job_id}", response_model=BenchmarkReport | dict[str, Any], responses=_NOT_MODIFIED | _AS_HTML)
+@router.get("/{job_id}", response_model=BenchmarkReport | dict[str, Any], responses=_NOT_MODIFIED | _REPORTED)
 async def get_report(
     request: Request,
     job_id: str,
@@ -151,7 +151,8 @@ async def get_report(
         Format | None,
         Query(
             description="`rune`: the whole report. `vllm`, `aiperf`: one run, as those tools would write it. "
-            "`html`: a page for people. Without it, what `Accept` prefers of `application/json` and `text/html`."
+            "`markdown`: tables for a pull request. `html`: a page for people. Without it, what `Accept` prefers "
+            "of `application/json`, `text/markdown` and `text/html`."
         ),
     ] = None,
     run: Annotated[
@@ -162,9 +163,10 @@ async def get_report(
     ] = None,
     if_none_match: Annotated[str | None, Header(description="The `ETag` of the last answer.")] = None,
 ) -> Response:
-    """Return the report of an own benchmark that succeeded; as a page where `Accept: text/html` prefers one."""
-    wants_page = format is None and run is None and prefers(request.headers.get("accept"), HTML, over=JSON)
-    form = format or ("html" if wants_page else "rune")
+    """Return the report of an own benchmark that succeeded, as JSON, or as `Accept` prefers it."""
+    offered: dict[str, Format] = {JSON: "rune", MARKDOWN: "markdown", HTML: "html"}
+    preference = preferred(request.headers.get("accept"), *offered) if run is None else JSON
+    form = format or offered[preference]
     if run is not None and form not in {"vllm", "aiperf"}:
         raise InvalidRequestError(
             "A report in RUNE's own form holds all runs; ask for format=vllm or format=aiperf.",
@@ -186,6 +188,11 @@ async def get_report(
     }
     if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
+    if form == "markdown":
+        from rune.bench.report_markdown import report_to_markdown  # noqa: PLC0415  # as for pages
+
+        text = report_to_markdown(found.report)
+        return Response(text, media_type=f"{MARKDOWN}; charset=utf-8", headers=headers)
     return Response(_written(found.report, form, run), media_type=JSON, headers=headers)
 
 

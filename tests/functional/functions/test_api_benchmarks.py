@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from rune.aws.job_store import LARGEST_ROW_BYTES
+from rune.bench.report_markdown import report_to_markdown
 from rune.contracts import BenchmarkReport, BenchmarkResult
 from rune.jobs.record import Job, Kind, Status
 from tests.benchmark_builders import a_report, a_result_json
@@ -197,7 +198,7 @@ WRONG: dict[str, dict[str, object]] = {
         "/run",
         "A report in RUNE's own form holds all runs; ask for format=vllm or format=aiperf.",
     ),
-    "format=csv": a_wrong_field("/format", "Input should be 'rune', 'vllm', 'aiperf' or 'html'"),
+    "format=csv": a_wrong_field("/format", "Input should be 'rune', 'vllm', 'aiperf', 'markdown' or 'html'"),
     "format=vllm&run=-1": a_wrong_field("/run", "Input should be greater than or equal to 0"),
 }
 
@@ -209,6 +210,20 @@ def test_what_cannot_be_given_is_refused(
     put_benchmark(cloud)
 
     assert_problem(get(api, f"{BENCHMARK}?{query}"), problem)
+
+
+@pytest.mark.parametrize(
+    ("query", "accept"),
+    [("?format=markdown", "application/json"), ("", "text/markdown, application/json;q=0.5")],
+)
+def test_report_is_given_as_markdown(query: str, accept: str, api: ModuleType, cloud: Cloud) -> None:
+    put_benchmark(cloud)
+
+    response = get(api, f"{BENCHMARK}{query}", {"accept": accept})
+
+    assert response.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert response.headers["vary"] == "Accept"
+    assert response.document == report_to_markdown(a_report())
 
 
 # ---------------------------------------------------------------- records
