@@ -12,12 +12,14 @@ from typing import Any, Literal, TypeAliasType, get_args, get_origin, get_type_h
 
 from hypothesis import strategies as st
 
-from rune.contracts import Document
+from rune.contracts import Document, GoodputLimits
 
 _texts = st.text(st.characters(codec="utf-8"), max_size=8)
 _numbers = st.floats(allow_nan=False, allow_infinity=False)
 
-_SCALARS: Mapping[type, st.SearchStrategy[Any]] = {
+_DRAWN: Mapping[type, st.SearchStrategy[Any]] = {
+    # A caller's own words, which have rules, within what is stored.
+    GoodputLimits: st.builds(GoodputLimits, ttft_ms=st.floats(1, 1000)),
     types.NoneType: st.none(),
     bool: st.booleans(),
     int: st.integers(-(2**53), 2**53),
@@ -52,7 +54,7 @@ def _values_of(hint: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401  # a type a
     origin, members = get_origin(hint), get_args(hint)
     if origin is None:
         # Put off, since Hypothesis warns of a strategy whose repr has the fields of all documents in it.
-        return _SCALARS[hint] if hint in _SCALARS else st.deferred(lambda: documents_of(hint))
+        return _DRAWN[hint] if hint in _DRAWN else st.deferred(lambda: documents_of(hint))
     if origin is Literal:
         return st.sampled_from(members)
     if origin is dict:
