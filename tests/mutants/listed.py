@@ -2,6 +2,7 @@
 
 from tests.mutants.of_aws import MUTANTS as OF_AWS
 from tests.mutants.of_budgets import MUTANTS as OF_BUDGETS
+from tests.mutants.of_comparisons import MUTANTS as OF_COMPARISONS
 from tests.mutants.of_events import MUTANTS as OF_EVENTS
 from tests.mutants.of_following import MUTANTS as OF_FOLLOWING
 from tests.mutants.of_intake import MUTANTS as OF_INTAKE
@@ -24,4 +25,5 @@ MUTANTS = (
     *OF_INTAKE,
     *OF_SCHEDULES,
     *OF_WEBHOOKS,
+    *OF_COMPARISONS,
 )

@@ -85,8 +85,9 @@ def test_same_request_again_writes_nothing(api: ModuleType, cloud: Cloud) -> Non
     set_baseline(api)
     cloud.calls.clear()
 
-    set_baseline(api, headers={"if-none-match": "*"})
+    again = set_baseline(api, headers={"if-none-match": "*"})
 
+    assert again.status == 200
     assert "TransactWriteItems" not in cloud.operations
 
 
