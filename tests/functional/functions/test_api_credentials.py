@@ -15,7 +15,7 @@ from api.openapi import OPEN_PATHS
 from rune.aws.auth_limiter import DynamoLimiter
 from rune.aws.webhook_store import DynamoWebhookStore
 from rune.rentals.record import Rental
-from rune.services.links import PATHS as LINKED
+from rune.services.links import PAGES, PATHS
 from rune.storage.change import make_change
 from rune.webhooks.lifecycle import POSTPONED, enqueue
 from tests.builders import JOB_ID, NOW, TOKEN, FakeClock, a_job, a_waiting_job, an_ended_job, an_http_event
@@ -110,6 +110,7 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/benchmarks/compare"): (f"jobs={JOB_ID},{OTHER_ID}", None),
     ("GET", "/v1/benchmarks/{job_id}"): ("format=vllm&run=0", None),
     ("GET", "/v1/benchmarks/{job_id}/records"): ("", None),
+    ("POST", "/v1/benchmarks/{job_id}/links"): ("", {}),
     ("GET", "/v1/jobs/{job_id}/receipt"): ("", None),
 }
 """A request that is in order, by method and path: its query and its body."""
@@ -244,7 +245,7 @@ def test_every_route_says_that_it_wants_a_token(api: ModuleType) -> None:
     for method, path in CASES:
         operation = document["paths"][path][method.lower()]
         link: list[dict[str, list[str]]] = (
-            [{"link": []}] if method == "GET" and path in LINKED.values() else []
+            [{"link": []}] if method == "GET" and path in {*PATHS.values(), *PAGES.values()} else []
         )
         assert operation["security"] == [{"bearer": []}, {"api_key": []}, *link]
         assert "401" in operation["responses"]
