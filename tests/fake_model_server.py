@@ -101,7 +101,7 @@ class FakeModelServer(ModelServer):
         return ()
 
     @override
-    async def has_model(self, model: str) -> bool:
+    async def has_model(self, model: str) -> bool | None:
         self._fail()
         return model in self.models
 

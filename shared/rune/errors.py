@@ -52,6 +52,7 @@ RuneError
 │   ├── PullTooSlowError         a model's download makes too little of it
 │   │   └── PullTooLateError     and misses the job's deadline
 │   └── BadResponseError         not the protocol: wrong type, not JSON, over a limit
+│       └── UnknownPathError     the server does not have the route
 ├── RentalError                  the provider of GPUs
 │   ├── OfferGoneError           the offer was taken
 │   ├── NoCreditError            the account cannot pay, or may not yet
@@ -673,6 +674,10 @@ class BadResponseError(ModelServerError):
     """The answer does not follow the protocol: wrong content type, not JSON, fields missing, over a size limit."""
 
     code = "bad_response"
+
+
+class UnknownPathError(BadResponseError):
+    """The server does not have the route that was asked: 404 or 405 without a word on the model, or a page."""
 
 
 class RentalError(RuneError):

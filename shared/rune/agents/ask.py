@@ -75,7 +75,7 @@ async def _model_server(request: AgentRequest) -> AsyncIterator[ModelServer]:
 
 
 async def _require_model(server: ModelServer, model: str) -> None:
-    if not await server.has_model(model):
+    if await server.has_model(model) is False:
         raise ModelNotFoundError(f"The server does not have the model {model!r}.")
 
 

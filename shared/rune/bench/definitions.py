@@ -206,6 +206,10 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
             "Answers broke off with an error while the server was told to go on after the model's end of text, "
             "which some models do not bear: send ignore_eos false."
         ),
+        "asked_otherwise": "The server refuses fields that RUNE sends to others; `notes` tells which.",
+        "model_not_listed": (
+            "The server's list of models does not have the model, or there is none; it answered all the same."
+        ),
         "context_differs": "The model is loaded with another context than was asked for.",
         "server_changed": (
             "The server says otherwise of the model than at the beginning, or has other models in memory."

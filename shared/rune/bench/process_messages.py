@@ -15,6 +15,7 @@ from rune.bench.load_runner import RequestOutcome
 from rune.bench.records import Point
 from rune.bench.tasks import Task
 from rune.errors import RuneError
+from rune.llm.dialects import STANDARD, Dialect
 from rune.llm.opener import OpenServer
 from rune.llm.protocol import ModelServer
 
@@ -23,7 +24,7 @@ _LENGTH_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class ServerAccess:
-    """How another process opens the server that is measured.
+    """How another process opens the server that is measured, and what is known of its dialect.
 
     Attributes
     ----------
@@ -35,10 +36,13 @@ class ServerAccess:
     kind: str
     url: str
     api_key: str | None = field(default=None, repr=False)
+    dialect: Dialect = STANDARD
 
     def open(self) -> ModelServer:
         """Return the server; see `OpenServer`."""
-        return self.open_server(self.kind, self.url, self.api_key)
+        server = self.open_server(self.kind, self.url, self.api_key)
+        server.speak(self.dialect)
+        return server
 
 
 @dataclass(frozen=True, slots=True)

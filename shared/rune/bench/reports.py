@@ -42,6 +42,7 @@ def make_report(
     started_at: datetime,
     finished_at: datetime,
     warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
     client_region: str | None = None,
     client_memory_mb: int | None = None,
 ) -> BenchmarkReport:
@@ -57,6 +58,8 @@ def make_report(
         Context that was asked for.
     warnings
         What only the one who measured can know; names of `rune.bench.definitions.WARNINGS`.
+    notes
+        On how the server was asked otherwise than others.
     """
     workload = request.measured
     capacity = None if workload.search is None else capacity_of(workload.search, runs)
@@ -83,7 +86,8 @@ def make_report(
         capacity=capacity,
         client_region=client_region,
         client_memory_mb=client_memory_mb,
-        warnings=list(dict.fromkeys([*warnings, *found])),
+        warnings=list(dict.fromkeys([*warnings, *found, *(["asked_otherwise"] if notes else [])])),
+        notes=list(notes),
         formulas=dict(FORMULAS),
     )
 

@@ -183,4 +183,6 @@ class Task:
 
     def tiny_chat(self, prompt: str, longest_seconds: float) -> ChatRequest:
         """Return a request for one token, with the options that the measured ones have: others could load anew."""
-        return replace(self.chat(prompt, longest_seconds), max_output_tokens=1, ignore_eos=False)
+        return replace(
+            self.chat(prompt, longest_seconds), max_output_tokens=1, ignore_eos=False, is_free=True
+        )

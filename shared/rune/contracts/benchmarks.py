@@ -480,5 +480,7 @@ class BenchmarkReport(Document):
     """Null for a server that RUNE did not rent, whose cost it cannot know."""
     warnings: list[str]
     """As in runs, about the whole."""
+    notes: list[str] = Field(default_factory=list)
+    """Sentences on how this server was asked otherwise than others, and on why answers are not judged."""
     formulas: dict[str, str]
     """The definition of each number, as text."""

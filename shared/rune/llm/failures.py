@@ -13,7 +13,6 @@ from enum import Enum, auto
 from pydantic import SecretStr
 
 from rune.errors import (
-    BadResponseError,
     ContextOverflowError,
     DiskFullError,
     ModelNotFoundError,
@@ -28,6 +27,7 @@ from rune.errors import (
     ServerOverloadedError,
     ServerTimeoutError,
     StreamFailedError,
+    UnknownPathError,
 )
 
 MAX_EXCERPT_CHARS = 200
@@ -165,7 +165,7 @@ _ERRORS: Mapping[Cause, tuple[type[ModelServerError], str]] = {
         "{server}, or a proxy before it, gave up waiting for the answer.",
     ),
     Cause.UNKNOWN_PATH: (
-        BadResponseError,
+        UnknownPathError,
         "The server does not know the path RUNE asked for: is it a model server of the kind given?{quote}",
     ),
 }

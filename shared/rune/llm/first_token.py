@@ -21,6 +21,7 @@ async def first_token_ms(server: ModelServer, request: WarmUpRequest, *, timeout
         idle_timeout_seconds=timeout_seconds,
         context_tokens=request.context_tokens,
         max_output_tokens=1,
+        is_free=True,
     )
     stamps = (await server.chat(tiny, _ignore_chunk)).stamps
     # The token may have no text: half a character, or a control token.

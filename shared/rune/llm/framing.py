@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, override
 
-from rune.errors import BadResponseError, StreamTruncatedError
+from rune.errors import BadResponseError, StreamTruncatedError, UnknownPathError
 from rune.llm.fields import parse_json
 from rune.net.bodies import MAX_LINE_BYTES, Line, LineSplitter, ReceivedBytes
 
@@ -187,7 +187,7 @@ class AnswerReader(FrameReader):
 
     def _reader_of(self, data: bytes) -> FrameReader:
         if data.startswith(b"<"):
-            raise BadResponseError("The server answered with a page instead of an answer.")
+            raise UnknownPathError("The server answered with a page instead of an answer.")
         if data.startswith((b"{", b"[")):
             return NdjsonReader(max_line_bytes=self._max_bytes)
         return SseReader(max_line_bytes=self._max_bytes)

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal, override
 
-from rune.errors import BadResponseError, ModelNotFoundError
+from rune.errors import BadResponseError, ModelNotFoundError, UnknownPathError
 from rune.llm.fields import as_list, as_object, read_count, read_text
 from rune.llm.first_token import first_token_ms
 from rune.llm.framing import AnswerReader
@@ -71,17 +72,24 @@ class OllamaServer(ModelServer):
     @override
     async def list_running(self) -> tuple[str, ...]:
         # A model that is still loading may be among them.
-        return await self._list("/api/ps")
+        with suppress(UnknownPathError):
+            return await self._list("/api/ps")
+        return ()
 
     @override
-    async def has_model(self, model: str) -> bool:
-        return any(is_same_model(model, name) for name in await self.list_models())
+    async def has_model(self, model: str) -> bool | None:
+        try:
+            names = await self.list_models()
+        except UnknownPathError:
+            return None  # one that speaks Ollama's chats alone
+        return any(is_same_model(model, name) for name in names)
 
     @override
     async def capabilities(self, model: str) -> Capabilities:
         """Return what `/api/show` says of the model.
 
-        `ignores_eos` is False: only `num_predict` bounds an answer, and a model may end it earlier.
+        `ignores_eos` is False: only `num_predict` bounds an answer, and a model may end it earlier. Emulations
+        without that route say nothing.
 
         Raises
         ------
@@ -90,7 +98,10 @@ class OllamaServer(ModelServer):
         ModelServerError, AddressError
             Any other of them.
         """
-        told = (await self._show(model)).get("capabilities")
+        try:
+            told = (await self._show(model)).get("capabilities")
+        except UnknownPathError:
+            return Capabilities()
         known = set(map(str, told)) if isinstance(told, list) else None
         return Capabilities(
             chats=None if known is None else "completion" in known,
@@ -100,15 +111,19 @@ class OllamaServer(ModelServer):
     @override
     async def describe_server(self) -> ServerFacts:
         url = self._connection.url.url + "/api/version"
-        async with self._connection.call("GET", url, total_timeout_seconds=_LIST_TIMEOUT_SECONDS) as reply:
-            version = read_text(await read_object(reply), "version")
+        version = ""
+        with suppress(UnknownPathError):
+            async with self._connection.call(
+                "GET", url, total_timeout_seconds=_LIST_TIMEOUT_SECONDS
+            ) as reply:
+                version = read_text(await read_object(reply), "version")
         return ServerFacts(name="ollama", version=version or None)
 
     @override
     async def describe_model(self, model: str) -> ModelFacts:
         try:
             shown = await self._show(model)
-        except ModelNotFoundError:
+        except (ModelNotFoundError, UnknownPathError):
             return ModelFacts()
         stored, running = await self._find("/api/tags", model), await self._find("/api/ps", model)
         details = as_object(shown.get("details"))
@@ -183,7 +198,9 @@ class OllamaServer(ModelServer):
             As `ModelServer.chat`.
         """
         began_s = time.monotonic()
-        load_ms = await self._load(request)
+        load_ms = 0.0
+        with suppress(UnknownPathError):  # of an emulation, which then loads with the first chat
+            load_ms = await self._load(request)
         remaining_seconds = request.timeout_seconds - (time.monotonic() - began_s)
         return WarmUp(load_ms, await first_token_ms(self, request, timeout_seconds=remaining_seconds))
 

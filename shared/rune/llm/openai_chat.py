@@ -9,6 +9,7 @@ from rune.errors import BadResponseError, StreamTruncatedError
 from rune.llm.answers import AnswerInProgress
 from rune.llm.contents import Content, read_content
 from rune.llm.counts import ToldCounts, read_usage
+from rune.llm.dialects import LENGTH_FIELD, STANDARD, Dialect
 from rune.llm.fields import as_list, as_object, read_count, read_number, read_text
 from rune.llm.framing import Frame
 from rune.llm.protocol import ChatRequest, Generation, Message, OnChunk, Role, ServerTimings
@@ -114,11 +115,15 @@ class ChatStream:
         return Content(text=content.text[len(before) :])
 
 
-def write_chat(request: ChatRequest, *, ignores_eos: bool = False) -> dict[str, object]:
+def write_chat(
+    request: ChatRequest, *, ignores_eos: bool = False, dialect: Dialect = STANDARD
+) -> dict[str, object]:
     """Return the body of a chat; `context_tokens` has no counterpart.
 
     Parameters
     ----------
+    dialect
+        Of the server. What the caller chose is sent all the same, so that he sees its refusal.
     ignores_eos
         Whether the server takes `ignore_eos`; others refuse or ignore an unknown field.
     """
@@ -128,9 +133,10 @@ def write_chat(request: ChatRequest, *, ignores_eos: bool = False) -> dict[str, 
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    has_length = dialect.takes_own_length or not request.is_free
     options: dict[str, object | None] = {
-        # Not max_completion_tokens, which Ollama and older servers ignore.
-        "max_tokens": request.max_output_tokens,
+        # Not max_completion_tokens at first, which Ollama and older servers ignore.
+        dialect.length_field: request.max_output_tokens if has_length else None,
         "temperature": request.temperature,
         "seed": request.seed,
         "ignore_eos": True if request.ignore_eos and ignores_eos else None,
@@ -139,7 +145,16 @@ def write_chat(request: ChatRequest, *, ignores_eos: bool = False) -> dict[str, 
         options["tools"] = write_tools(request.tools)
         # Leaving it out means "auto", and needs no support by the server.
         options["tool_choice"] = None if request.tool_choice == "auto" else request.tool_choice
-    return body | {name: value for name, value in options.items() if value is not None}
+    body |= {name: value for name, value in options.items() if value is not None}
+    left_out = {*dialect.left_out} - {*wanted_fields(request)}
+    if "stream" in left_out:
+        left_out.add("stream_options")
+    return {name: value for name, value in body.items() if name not in left_out}
+
+
+def wanted_fields(request: ChatRequest) -> tuple[str, ...]:
+    """Return the fields of a chat that its caller chose, under their first names."""
+    return () if request.is_free else (LENGTH_FIELD, "temperature", "seed")
 
 
 def _write_message(turn: Message) -> dict[str, object]:

@@ -62,7 +62,8 @@ class ServerOpener(OpenServer):
             case "openai":
                 from rune.llm.openai import OpenAiServer  # noqa: PLC0415
 
-                return OpenAiServer.open(parse_backend_url(url, self.policy), self.policy, api_key=api_key)
+                address = parse_backend_url(url, self.policy, may_name_version=True)
+                return OpenAiServer.open(address, self.policy, api_key=api_key)
             case "bedrock":
                 from rune.llm.bedrock import BedrockServer  # noqa: PLC0415
 

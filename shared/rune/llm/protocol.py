@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from rune.llm.dialects import STANDARD, Dialect
+
 
 class Role(StrEnum):
     """Whose turn it is in a chat."""
@@ -89,6 +91,8 @@ class ChatRequest:
         Whether the answer continues to `max_output_tokens`. Sent only to servers that know it; see `Capabilities`.
     seed
         Of sampling; sent only to servers that know it.
+    is_free
+        Whether temperature and longest answer are RUNE's own choice, and may be left to a server that refuses them.
     tools, tool_choice
         What the model may call, and whether it must; `required` and `none` only where the server takes them.
     timeout_seconds
@@ -112,6 +116,7 @@ class ChatRequest:
     seed: int | None = None
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: Literal["auto", "none", "required"] = "auto"
+    is_free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,9 +362,21 @@ class ModelServer(Protocol):
         """Return the names of the models in memory, sorted; empty where the server cannot tell."""
         ...
 
-    async def has_model(self, model: str) -> bool:
-        """Return whether the server offers the model, by the rules for names of its kind."""
+    async def has_model(self, model: str) -> bool | None:
+        """Return whether the server offers the model, by the rules for names of its kind.
+
+        None where only a chat can tell: the server has no list of models, or one that need not have all.
+        """
         ...
+
+    @property
+    def dialect(self) -> Dialect:
+        """What has been learnt of what the server takes."""
+        return STANDARD
+
+    def speak(self, dialect: Dialect) -> None:  # noqa: ARG002 few kinds have dialects
+        """Begin with what was learnt before."""
+        return None  # noqa: RET501 so that it is not abstract
 
     async def capabilities(self, model: str) -> Capabilities:
         """Return what the model can do on this server."""

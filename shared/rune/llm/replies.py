@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from pydantic import SecretStr
 
-from rune.errors import BadResponseError
+from rune.errors import BadResponseError, UnknownPathError
 from rune.llm.failures import FailureContext
 from rune.llm.fields import parse_json
 from rune.llm.framing import Frame, FrameReader
@@ -24,15 +24,32 @@ async def read_object(reply: Reply, *, model: str | None = None) -> Mapping[str,
     ModelServerError
         The status is not 200, the object is an error, or the body is not a JSON object.
     """
-    context = await _require_ok(reply, model)
-    try:
-        value = parse_json(await reply.body())
-    except ValueError as error:
-        raise BadResponseError("The server answered with something other than JSON.") from error
-    if is_failure(value):
-        raise describe_failure(None, value, context)
+    value = await read_value(reply, model=model)
     if not isinstance(value, dict):
         raise BadResponseError("The server answered with JSON that is not an object.")
+    return value
+
+
+async def read_value(reply: Reply, *, model: str | None = None) -> object:
+    """Return the JSON value that a reply holds which is not a stream.
+
+    Raises
+    ------
+    UnknownPathError
+        A page came instead.
+    ModelServerError
+        The status is not 200, the value is an error, or the body is not JSON.
+    """
+    context = await _require_ok(reply, model)
+    body = await reply.body()
+    try:
+        value = parse_json(body)
+    except ValueError as error:
+        is_page = body.lstrip().startswith(b"<")
+        kind = UnknownPathError if is_page else BadResponseError
+        raise kind("The server answered with something other than JSON.") from error
+    if is_failure(value):
+        raise describe_failure(None, value, context)
     return value
 
 

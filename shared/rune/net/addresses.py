@@ -102,8 +102,16 @@ class BackendUrl:
     port: int
 
 
-def parse_backend_url(url: str, policy: AddressPolicy) -> BackendUrl:
+_API_VERSION = re.compile(r"\?api-version=[0-9A-Za-z.-]{1,40}\Z")
+
+
+def parse_backend_url(url: str, policy: AddressPolicy, *, may_name_version: bool = False) -> BackendUrl:
     """Return the address of a model server, checked as far as possible without a name server.
+
+    Parameters
+    ----------
+    may_name_version
+        Whether it may have a query, which is `api-version=…` and nothing else (Azure).
 
     Raises
     ------
@@ -111,12 +119,14 @@ def parse_backend_url(url: str, policy: AddressPolicy) -> BackendUrl:
         It is not a plain http or https address, parsers could read it in two ways, or it is a numeric address (in
         any notation) that the policy does not allow.
     """
-    parts = _split(url)
+    names_version = may_name_version and _API_VERSION.search(url) is not None
+    parts = _split(url, may_have_query=names_version)
     port = _port(parts)
     host = _checked_host(parts.hostname or "", policy)
     shown_host = f"[{host}]" if ":" in host else host
     shown_port = "" if port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
     normalised = f"{parts.scheme}://{shown_host}{shown_port}{parts.path.rstrip('/')}"
+    normalised += f"?{parts.query}" if names_version else ""
     return BackendUrl(url=normalised, scheme=parts.scheme, host=host, port=port)
 
 

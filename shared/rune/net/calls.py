@@ -25,7 +25,7 @@ from rune.errors import (
 )
 from rune.net.addresses import BackendUrl
 from rune.net.bodies import MAX_STREAM_BYTES, BodyReader, MonotonicNs, read_body, read_body_head
-from rune.net.credentials import bearer_headers
+from rune.net.credentials import bearer_headers, key_headers
 from rune.net.streams import stamped_stream
 
 MAX_RETRY_AFTER_SECONDS = 3600
@@ -138,7 +138,7 @@ class ServerConnection:
         self.api_key = None if api_key is None else SecretStr(api_key)
         self._client = client
         self._origin = _origin(url.url)
-        self._key_headers = bearer_headers(api_key)
+        bearer_headers(api_key)  # or raises, before anything is sent
         self._now_ns = now_ns
 
     @asynccontextmanager
@@ -150,6 +150,7 @@ class ServerConnection:
         total_timeout_seconds: float,
         idle_timeout_seconds: float | None = None,
         body: Mapping[str, object] | None = None,
+        key_header: str = "Authorization",
     ) -> AsyncIterator[Reply]:
         """Send a request and give its answer; leaving the block closes an answer that is not read to its end.
 
@@ -159,6 +160,8 @@ class ServerConnection:
             From sending to leaving the block.
         idle_timeout_seconds
             Longest silence on the wire, before the head or within the body; None means only the total counts.
+        key_header
+            In which the key is sent: `Authorization` as a bearer token, any other as it is.
 
         Raises
         ------
@@ -175,7 +178,9 @@ class ServerConnection:
         """
         idle_seconds = min(total_timeout_seconds, idle_timeout_seconds or total_timeout_seconds)
         has_begun = False
-        headers = self._key_headers if _origin(url) == self._origin else None
+        headers = None
+        if _origin(url) == self._origin and self.api_key is not None:
+            headers = key_headers(self.api_key.get_secret_value(), key_header)
         try:
             async with asyncio.timeout(total_timeout_seconds):
                 response, sent_ns, resent_count = await self._send(

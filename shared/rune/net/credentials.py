@@ -22,6 +22,17 @@ def bearer_headers(api_key: str | None) -> httpx.Headers:
     InvalidRequestError
         The key is empty, too long, or holds something other than visible ASCII; the sentence does not show it.
     """
+    return key_headers(api_key, "Authorization")
+
+
+def key_headers(api_key: str | None, name: str) -> httpx.Headers:
+    """Return the same in a header of another name, as Azure (`api-key`) wants it, where the key stands alone.
+
+    Raises
+    ------
+    InvalidRequestError
+        As `bearer_headers`.
+    """
     if api_key is None:
         return httpx.Headers()
     if len(api_key) > MAX_KEY_CHARS or not _SAFE_KEY.fullmatch(api_key):
@@ -29,4 +40,4 @@ def bearer_headers(api_key: str | None) -> httpx.Headers:
             f"The credential must be 1 to {MAX_KEY_CHARS} visible ASCII characters without spaces.",
             pointer="/backend_credential",
         )
-    return httpx.Headers({"Authorization": f"Bearer {api_key}"})
+    return httpx.Headers({name: f"Bearer {api_key}" if name == "Authorization" else api_key})

@@ -13,11 +13,13 @@ from rune.contracts import (
     TokenTelemetry,
     read_stored,
 )
+from rune.errors import ModelServerError
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
 from rune.net.addresses import AddressPolicy
 from rune.tenants.settings import TenantSource
+from rune.workflows.acquaintance import acquaintance_in, wait_while_loading
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends, time_left_seconds
 
@@ -42,6 +44,11 @@ class AgenticAgent:
         agent = open_agent(request.agent, settings, self._policy)
         try:
             await agent.check(self._question(request, context))
+        except ModelServerError as error:
+            limit_seconds = request.backend_warmup_timeout if request.backend_warmup else 0
+            if again := wait_while_loading(context, error, limit_seconds=limit_seconds):
+                return again
+            raise
         finally:
             await agent.aclose()
         has_model_server = find_agent(request.agent, settings).needs_model_server
@@ -68,7 +75,10 @@ class AgenticAgent:
         open_model_server = None
         if request.backend_url is not None:
             open_model_server = partial(
-                self._backends.open, self._backends.find(context.job, request), context
+                self._backends.open,
+                self._backends.find(context.job, request),
+                context,
+                acquaintance_in(context.state_json).dialect,
             )
         return AgentRequest(
             question=request.question,

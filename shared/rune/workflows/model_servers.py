@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rune.contracts import BackendChoice, LlmInstanceRequest, Question, read_stored
-from rune.errors import ServerUnreachableError, SettingsUnavailableError
+from rune.errors import ModelServerError, ServerUnreachableError, SettingsUnavailableError
 from rune.jobs.outcomes import Done, Next, Outcome
 from rune.jobs.plan import CALL_HEADROOM_SECONDS
 from rune.jobs.record import Job, StepName
@@ -16,11 +16,13 @@ from rune.jobs.step import Step, StepContext
 from rune.tenants.backends import NamedBackend, api_key_for
 from rune.tenants.document import BedrockSettings
 from rune.tenants.settings import FixedTenants, TenantSource
+from rune.workflows.acquaintance import acquaintance_in, wait_while_loading
 from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.graph import Fact, parse_request, step_after
 
 if TYPE_CHECKING:
     from rune.bench.process_messages import ServerAccess
+    from rune.llm.dialects import Dialect
     from rune.llm.opener import OpenServer
     from rune.llm.protocol import ModelServer
     from rune.rentals.store import RentalStore
@@ -111,9 +113,17 @@ class Backends:
         with suppress(SettingsUnavailableError):
             self._tenants.reread(job.tenant)
 
-    def open(self, backend: Backend, context: StepContext) -> ModelServer:
-        """Return the server, which the caller closes; what it bills by the token is noted in the turn's account."""
+    def open(self, backend: Backend, context: StepContext, dialect: Dialect | None = None) -> ModelServer:
+        """Return the server, which the caller closes; what it bills by the token is noted in the turn's account.
+
+        Parameters
+        ----------
+        dialect
+            What earlier turns have learnt of it.
+        """
         server = self._open_server(backend.kind, backend.url, backend.api_key)
+        if dialect is not None:
+            server.speak(dialect)
         if backend.bedrock is None or context.tokens is None:
             return server
         from rune.workflows.token_meter import MeteredServer, find_price  # noqa: PLC0415  # few jobs use Bedrock
@@ -121,16 +131,18 @@ class Backends:
         bedrock, url = backend.bedrock, backend.url
         return MeteredServer(server, context.tokens, lambda model: find_price(bedrock, model, url))
 
-    def access(self, backend: Backend) -> ServerAccess:
+    def access(self, backend: Backend, dialect: Dialect) -> ServerAccess:
         """Return how another process opens the same server, where nothing is billed by the token."""
         from rune.bench.process_messages import ServerAccess  # noqa: PLC0415  # in one lane alone
 
-        return ServerAccess(self._open_server, backend.kind, backend.url, backend.api_key)
+        return ServerAccess(self._open_server, backend.kind, backend.url, backend.api_key, dialect)
 
     @asynccontextmanager
-    async def using(self, backend: Backend, context: StepContext) -> AsyncIterator[ModelServer]:
+    async def using(
+        self, backend: Backend, context: StepContext, dialect: Dialect | None = None
+    ) -> AsyncIterator[ModelServer]:
         """Open the server as `open` does, and close it at the end."""
-        server = self.open(backend, context)
+        server = self.open(backend, context, dialect)
         try:
             yield server
         finally:
@@ -156,11 +168,20 @@ class ModelServerSteps:
         timeout_seconds = min(float(request.backend_warmup_timeout), time_left_seconds(context))
         backend = self._backends.find(context.job, request)
         model = request.model or backend.model or ""
-        async with self._backends.using(backend, context) as server:
-            context_tokens = context_tokens_of(request, rents=context.job.rents)
-            warm_up = await server.warm_up(WarmUpRequest(model, timeout_seconds, context_tokens))
+        known = acquaintance_in(context.state_json)
+        try:
+            async with self._backends.using(backend, context, known.dialect) as server:
+                context_tokens = context_tokens_of(request, rents=context.job.rents)
+                warm_up = await server.warm_up(WarmUpRequest(model, timeout_seconds, context_tokens))
+                learnt = known.model_copy(update={"dialect": server.dialect})
+        except ModelServerError as error:
+            again = wait_while_loading(context, error, limit_seconds=request.backend_warmup_timeout)
+            if again is None:
+                raise
+            return again
         phases_ms = {"load": round(warm_up.load_ms), "first_token": round(warm_up.first_token_ms)}
-        return Next(step_after(context, Fact.MODEL_READY), phases_ms=phases_ms)
+        state_json = None if learnt == known else learnt.state_json()
+        return Next(step_after(context, Fact.MODEL_READY), phases_ms=phases_ms, state_json=state_json)
 
     async def verify(self, context: StepContext) -> Outcome:
         """Check that the server answers, and return its address as the result."""

@@ -158,7 +158,7 @@ class MeteredServer(ModelServer):
         return await self._server.list_running()
 
     @override
-    async def has_model(self, model: str) -> bool:
+    async def has_model(self, model: str) -> bool | None:
         return await self._server.has_model(model)
 
     @override

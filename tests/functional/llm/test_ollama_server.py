@@ -136,7 +136,7 @@ def test_capabilities_follow_the_model(address: str, model: str, expected: Capab
 
 
 def test_pulled_model_is_there(address: str) -> None:
-    async def pull(server: ModelServer) -> tuple[bool, bool]:
+    async def pull(server: ModelServer) -> tuple[bool, bool | None]:
         is_whole = await server.pull(PullRequest(TINY.name, slice_seconds=10), lambda _: None)
         return is_whole, await server.has_model(TINY.name)
 

@@ -126,7 +126,7 @@ def test_ask_sends_the_question_alone_over_the_connection_that_looked_for_the_mo
 
 def test_ask_does_not_ask_when_the_model_is_missing() -> None:
     with pytest.raises(ModelNotFoundError, match="'m'"):
-        ask([whole(200, {"data": [{"id": "other"}]})])
+        ask([whole(200, {"data": [{"id": "other", "owned_by": "llamacpp"}]})])
 
 
 def test_check_is_silent_when_the_server_has_the_model() -> None:
@@ -137,7 +137,10 @@ def test_check_is_silent_when_the_server_has_the_model() -> None:
 
 @pytest.mark.parametrize(
     ("script", "error_type"),
-    [([whole(200, {"data": []})], ModelNotFoundError), ([Reset()], ServerUnreachableError)],
+    [
+        ([whole(200, {"data": [{"id": "other", "owned_by": "llamacpp"}]})], ModelNotFoundError),
+        ([Reset()], ServerUnreachableError),
+    ],
 )
 def test_check_raises_when_the_question_could_not_be_answered(
     script: Script, error_type: type[Exception]

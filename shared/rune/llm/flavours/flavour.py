@@ -23,12 +23,15 @@ class Flavour:
         Whether the server can be told to load a model.
     ignores_eos
         Whether a chat may carry `ignore_eos`.
+    answers_any_name
+        Whether it answers with a model of its own whatever model a chat names, so that only its list tells.
     requires_tools
         Whether a `tool_choice` of `required` has an effect; a server that is not known is sent it.
     """
 
     loads = False
     ignores_eos = False
+    answers_any_name = False
     requires_tools = True
 
     def __init__(self, routes: Routes) -> None:
@@ -87,6 +90,7 @@ class EosIgnorer(OneModelServer):
     """
 
     ignores_eos = True
+    answers_any_name = True
     names: ClassVar[Mapping[str, str]] = {
         "sglang": "sglang",
         "tensorrt_llm": "tensorrt-llm",
@@ -110,6 +114,8 @@ class EosIgnorer(OneModelServer):
 
 class Tgi(OneModelServer):
     """Hugging Face's text-generation-inference: one model, under any name that a request gives."""
+
+    answers_any_name = True
 
     @override
     async def describe_server(self) -> ServerFacts:

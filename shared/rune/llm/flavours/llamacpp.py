@@ -38,6 +38,7 @@ class LlamaServer(OneModelServer):
     """`llama-server` with one model. A chat may name any model; the list names the one that answers."""
 
     ignores_eos = True
+    answers_any_name = True
 
     @override
     async def describe_server(self) -> ServerFacts:

@@ -20,6 +20,7 @@ class LmStudio(Flavour):
     """LM Studio from 0.4. A model may be loaded more than once, each time as an instance with its own context."""
 
     loads = True
+    answers_any_name = True
 
     @override
     async def describe_server(self) -> ServerFacts:
@@ -83,6 +84,8 @@ class LmStudio(Flavour):
 
 class OldLmStudio(Flavour):
     """LM Studio before 0.4: it tells what is loaded, and loads at the first chat."""
+
+    answers_any_name = True
 
     @override
     async def describe_server(self) -> ServerFacts:

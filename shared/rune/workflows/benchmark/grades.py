@@ -12,6 +12,7 @@ def with_quality(
     expected: Expectation,
     answers: Sequence[AnswerToJudge],
     warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> BenchmarkReport:
     """Return the report with the scores of its answers in it.
 
@@ -20,7 +21,8 @@ def with_quality(
     runs = [_judged(run, expected, answers) for run in report.runs]
     unjudged = ["answers_unjudged"] if any(run.quality and run.quality.unjudged_count for run in runs) else []
     named = dict.fromkeys([*report.warnings, *warnings, *unjudged])
-    return report.model_copy(update={"runs": runs, "warnings": list(named)})
+    update = {"runs": runs, "warnings": list(named), "notes": [*report.notes, *notes]}
+    return report.model_copy(update=update)
 
 
 def _judged(run: RunReport, expected: Expectation, answers: Sequence[AnswerToJudge]) -> RunReport:

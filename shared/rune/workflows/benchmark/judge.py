@@ -58,6 +58,7 @@ LONGEST_RENTED_DELAY_SECONDS = 30
 """Between two tries where a rented machine waits: it bills and does nothing."""
 
 _KEPT_REPLY_CHARS = 1000
+_MOST_NOTED = 5
 
 # Another try has the same end.
 _LASTING = (
@@ -115,10 +116,10 @@ class JudgeStep:
         made = make_prompts(request.question, request.measured, tokens_per_word=state.tokens_per_word)
         prompts = [as_text(prompt) for prompt in made]
         began_seconds = clock.monotonic_seconds()
-        answers, error, count = list(state.answers), None, 0
+        answers, error, count, dialect = list(state.answers), None, 0, state.dialect
         try:
             backend = self._find(context, request, judge)
-            async with self._backends.using(backend, context) as server:
+            async with self._backends.using(backend, context, state.dialect) as server:
                 if isinstance(server, MeteredServer):
                     self._announce(server, judge, answers, state, prompts)
                 while (
@@ -134,6 +135,7 @@ class JudgeStep:
                     ]
                     replies = await self._dependencies.gather([_ask(server, chat) for chat in chats])
                     error = _add_replies(answers, batch, replies)
+                    dialect = server.dialect
                     count += len(batch)
                     context.progress.update(
                         judged=len(answers) - len(_pending(answers)), answers=len(answers)
@@ -145,6 +147,8 @@ class JudgeStep:
         judged = state.model_copy(
             update={
                 "answers": tuple(answers),
+                "dialect": dialect,
+                "error": state.error if error is None else error.sentence,
                 "judged_ms": state.judged_ms + took_ms,
                 "failed_tries": (0 if is_further else state.failed_tries) + (error is not None),
             }
@@ -183,7 +187,7 @@ class JudgeStep:
         latency = [*draft.telemetry.latency, PhaseLatency(phase="judge", ms=state.judged_ms)]
         cost_usd = tokens_usd(context)
         priced = {} if cost_usd is None else {"cost_estimate_usd": cost_usd}
-        report = draft.report and with_quality(draft.report, expected, state.answers, warnings)
+        report = draft.report and with_quality(draft.report, expected, state.answers, warnings, _notes(state))
         result = draft.model_copy(
             update={
                 "bookkeeping": bookkeeping,
@@ -206,6 +210,18 @@ class JudgeStep:
             # The measurement is worth more than the judge's replies.
             return None
         return key
+
+
+def _notes(state: JudgingState) -> list[str]:
+    """Return what is to be said of the judge: how its server was asked, and why answers are not judged."""
+    notes = [f"Judge: {note}" for note in state.dialect.notes()]
+    if _pending(state.answers) and state.error is not None:
+        notes.append(f"The judge failed: {state.error}")
+    # Each kind of refusal once.
+    refusals = dict.fromkeys(answer.error for answer in state.answers if answer.error is not None)
+    return notes + [
+        f"The judge did not read an answer: {refusal}" for refusal in list(refusals)[:_MOST_NOTED]
+    ]
 
 
 def _reasons_to_end(context: StepContext, state: JudgingState) -> list[str] | None:
@@ -236,6 +252,7 @@ def _chat(
         context_tokens=state.context_tokens,
         max_output_tokens=JUDGE_REPLY_TOKENS,
         temperature=0.0,
+        is_free=True,
     )
 
 
@@ -265,7 +282,7 @@ def _add_replies(
         if isinstance(reply, str):
             said = {"score": parse_score(reply), "reply": reply[:_KEPT_REPLY_CHARS]}
         elif isinstance(reply, _ANSWERS_FAULT) or (works and not isinstance(reply, _NOT_ASKED)):
-            said = {"score": None, "reply": None}
+            said = {"score": None, "reply": None, "error": str(reply)}
         else:
             error = reply
             continue

@@ -49,6 +49,7 @@ from rune.jobs.record import Job, StepName
 from rune.jobs.step import StepContext
 from rune.jobs.transitions import MAX_FAILURES, out_of_time
 from rune.llm.protocol import ModelFacts, ModelServer
+from rune.workflows.acquaintance import acquaintance_in, is_acquaintance
 from rune.workflows.benchmark import server_snapshot
 from rune.workflows.benchmark.context_size import context_tokens_of
 from rune.workflows.benchmark.dependencies import BenchmarkDependencies
@@ -162,7 +163,8 @@ class MeasureStep:
         clock = self._dependencies.clock
         turn_began_seconds = clock.monotonic_seconds()
         backend = self._backends.find(context.job, request)
-        async with self._backends.using(backend, context) as server:
+        dialect = acquaintance_in(context.state_json).dialect if state is None else state.dialect
+        async with self._backends.using(backend, context, dialect) as server:
             if state is None:
                 state = await self._begin(context, request, server, point=point, backend=backend)
             task = _task(context, request, point, state.tokens_per_word, ignores_eos=state.ignores_eos)
@@ -173,7 +175,7 @@ class MeasureStep:
             left_seconds = _time_left_seconds(context) - (began_seconds - turn_began_seconds)
             measure = self._dependencies.measure
             if point.concurrency > PROCESS_CONCURRENCY and self._dependencies.spread is not None:
-                measure = partial(self._dependencies.spread, self._backends.access(backend))
+                measure = partial(self._dependencies.spread, self._backends.access(backend, server.dialect))
             measured = await measure(
                 asked,
                 task,
@@ -182,6 +184,7 @@ class MeasureStep:
                 on_progress=_shower(context, workload, task, point),
             )
             took_ms = round((clock.monotonic_seconds() - began_seconds) * 1000)
+            dialect = server.dialect
         run = fold_run(measured, workload.limits, request.expected)
         if ServerAccessError.code in run.errors_by_class:
             # The next point, or the next try of this one, has the key that is there now.
@@ -200,7 +203,7 @@ class MeasureStep:
             self._dependencies.records.put(key, lines)
         is_judged_later = request.expected is not None and request.expected.judge is not None
         state = state.with_measured(workload, run, measured, key, took_ms, keeps_answers=is_judged_later)
-        state = state.model_copy(update={"is_out_of_money": _is_out_of_money(context)})
+        state = state.model_copy(update={"is_out_of_money": _is_out_of_money(context), "dialect": dialect})
         return self._end_turn(
             context, workload, state, task=task, run=run, measured=measured, took_ms=took_ms
         )
@@ -290,6 +293,7 @@ class MeasureStep:
             tokens_per_word=tokens_per_word,
             ignores_eos=ignores_eos,
             before=before,
+            warnings=("model_not_listed",) if acquaintance_in(context.state_json).is_unlisted else (),
         )
 
     async def _look(self, server: ModelServer, model: str) -> ServerSnapshot:
@@ -325,11 +329,12 @@ class MeasureStep:
             model=model,
             server=state.before.server,
             prompts=prompts,
-            ignores_eos=state.ignores_eos,
+            ignores_eos=state.ignores_eos and "ignore_eos" not in state.dialect.left_out,
             context_tokens=context_tokens_of(request, rents=context.job.rents),
             started_at=state.started_at,
             finished_at=self._dependencies.clock.now(),
-            warnings=[*end.warnings, *(["server_changed"] if has_changed else [])],
+            warnings=[*end.warnings, *state.warnings, *(["server_changed"] if has_changed else [])],
+            notes=state.dialect.notes(),
             client_region=self._dependencies.client_region,
             client_memory_mb=self._dependencies.client_memory_mb,
         )
@@ -355,6 +360,7 @@ class MeasureStep:
             prompts=[as_text(prompt) for prompt in prompts],
             tokens_per_word=state.tokens_per_word,
             phases_ms=phases_ms,
+            dialect=state.dialect,
         )
 
     async def _look_again(
@@ -366,7 +372,7 @@ class MeasureStep:
         """
         try:
             backend = self._backends.find(context.job, request)
-            async with self._backends.using(backend, context) as server:
+            async with self._backends.using(backend, context, state.dialect) as server:
                 looking = take_snapshot(server, request.model)
                 after = await self._dependencies.within(server_snapshot.TIME_LIMIT_SECONDS, looking)
         except (ModelServerError, AddressError, InvalidRequestError, TimeoutError):
@@ -377,7 +383,7 @@ class MeasureStep:
 
 def _state_of(context: StepContext) -> MeasuringState | None:
     """Return what is measured so far on the job's present machine."""
-    if context.state_json is None:
+    if context.state_json is None or is_acquaintance(context.state_json):
         return None
     state = read_stored(MeasuringState, context.state_json)
     return state if state.rental_id == context.job.rental_id else None

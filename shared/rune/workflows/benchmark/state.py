@@ -11,6 +11,7 @@ from rune.bench.records import MeasuredPoint, Point, RequestRecord
 from rune.bench.tasks import Task
 from rune.contracts import Document, Measurements, RunReport, StoredBenchmarkResult, Workload
 from rune.contracts.workloads import MAX_JUDGED_BY_MODEL
+from rune.llm.dialects import STANDARD, Dialect
 from rune.llm.protocol import Generation
 from rune.workflows.benchmark.result import TokenSums
 from rune.workflows.benchmark.server_snapshot import ServerSnapshot
@@ -40,6 +41,8 @@ class AnswerToJudge(Document):
     """None where the reply has no usable score."""
     reply: str | None = None
     """The judge's reply, or the beginning of it."""
+    error: str | None = None
+    """Why there is no reply to an answer that counts as judged."""
 
 
 class OpenPoint(Document):
@@ -117,6 +120,10 @@ class MeasuringState(Document):
     ignores_eos: bool
     before: ServerSnapshot
     """What the server said before the first point."""
+    dialect: Dialect = STANDARD
+    """What the server takes, as learnt so far."""
+    warnings: tuple[str, ...] = ()
+    """About the whole, known from the beginning."""
     runs: tuple[RunReport, ...] = ()
     record_keys: tuple[str, ...] = ()
     """Names of the files with the points' requests."""
@@ -181,9 +188,13 @@ class JudgingState(Document):
     context_tokens: int
     """Context to load the judge with."""
     tokens_per_word: float | None
+    dialect: Dialect = STANDARD
+    """What the judge's server takes, as learnt so far."""
     judged_ms: int = 0
     failed_tries: int = 0
     """Of the judge's server, one after another."""
+    error: str | None = None
+    """What was wrong at the last of them."""
 
 
 def completed_of(measured: MeasuredPoint) -> list[tuple[RequestRecord, Generation]]:
@@ -229,6 +240,7 @@ def judgement_lines(answers: Sequence[AnswerToJudge]) -> str:
                 "prompt_index": answer.prompt_index,
                 "score": answer.score,
                 "reply": answer.reply,
+                "error": answer.error,
             }
         )
         for answer in answers

@@ -6,10 +6,11 @@ Measuring and judging are imported with the first turn that does so: another tur
 from collections.abc import Mapping
 
 from rune.contracts import BenchmarkRequest, read_stored
-from rune.errors import ModelNotFoundError, ModelUnsupportedError
+from rune.errors import ModelNotFoundError, ModelServerError, ModelUnsupportedError
 from rune.jobs.outcomes import Next, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
+from rune.workflows.acquaintance import Acquaintance, wait_while_loading
 from rune.workflows.benchmark.dependencies import BenchmarkDependencies
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import Backends
@@ -35,13 +36,21 @@ class Benchmark:
     async def check(self, context: StepContext) -> Outcome:
         """Find out that the server answers and offers the model, and that the model can chat."""
         request = read_stored(BenchmarkRequest, context.request_json)
-        async with self._backends.using(self._backends.find(context.job, request), context) as server:
-            if not await server.has_model(request.model):
-                raise ModelNotFoundError(f"The server does not have the model {request.model!r}.")
-            capabilities = await server.capabilities(request.model)
+        try:
+            async with self._backends.using(self._backends.find(context.job, request), context) as server:
+                has_model = await server.has_model(request.model)
+                if has_model is False:
+                    raise ModelNotFoundError(f"The server does not have the model {request.model!r}.")
+                capabilities = await server.capabilities(request.model)
+                known = Acquaintance(dialect=server.dialect, is_unlisted=has_model is None)
+        except ModelServerError as error:
+            limit_seconds = request.backend_warmup_timeout if request.backend_warmup else 0
+            if again := wait_while_loading(context, error, limit_seconds=limit_seconds):
+                return again
+            raise
         if capabilities.chats is False:
             raise ModelUnsupportedError(f"The model {request.model!r} cannot chat.")
-        return Next(step_after(context, Fact.MODEL_READY))
+        return Next(step_after(context, Fact.MODEL_READY), state_json=known.state_json())
 
     async def measure(self, context: StepContext) -> Outcome:
         """Measure the next point; see `rune.workflows.benchmark.measure`."""

@@ -118,6 +118,7 @@ def test_judge_writes_down_what_was_said() -> None:
         "prompt_index": 0,
         "score": 0.8,
         "reply": '{"score": 8}',
+        "error": None,
     }
     assert [each.phase for each in result.telemetry.latency] == ["load", "measure", "judge"]
 
@@ -208,6 +209,7 @@ def test_judge_loses_no_numbers_when_its_server_is_of_no_use(error: RuneError, t
     assert len(bench.outcomes) - turns_before == turn_count
     assert [(run.completed, run.quality) for run in report.runs] == [(10, None)] * 3
     assert "judge_failed" in report.warnings
+    assert report.notes == [f"The judge failed: {error}"]
 
 
 def test_judge_keeps_the_replies_that_it_has_when_its_server_goes_away() -> None:
