@@ -127,7 +127,7 @@ def _find_words(value: object, depth: int) -> str:
         return "; ".join(filter(None, found))
     members = as_object(value)
     for key in _MESSAGE_KEYS:
-        if words := _find_words(members.get(key), depth + 1):
+        if key in members and (words := _find_words(members[key], depth + 1)):
             # A gateway's own sentence says less than that of the server behind it.
             raw = _find_words(as_object(members.get("metadata")).get("raw"), depth + 1)
             place = _place(members.get("loc")) if key == "msg" else ""

@@ -5,7 +5,6 @@ import pytest
 from pydantic import SecretStr
 
 from rune.errors import (
-    BadResponseError,
     ContextOverflowError,
     DiskFullError,
     ModelNotFoundError,
@@ -20,7 +19,9 @@ from rune.errors import (
     ServerOverloadedError,
     ServerTimeoutError,
     StreamFailedError,
+    UnknownPathError,
 )
+from rune.llm import http_failures
 from rune.llm.failures import MAX_EXCERPT_CHARS, FailureContext
 from rune.llm.http_failures import describe_failure, is_failure
 
@@ -64,10 +65,10 @@ def tgi(message: str, kind: str) -> object:
         (404, openai("The model `llama3` does not exist.", "NotFoundError", 404), ModelNotFoundError),
         (404, flat_vllm("The model `llama3` does not exist.", "NotFoundError", 404), ModelNotFoundError),
         (400, openai("model 'llama3' not found", "invalid_request_error", 400), ModelNotFoundError),
-        (404, openai("File Not Found", "not_found_error", 404), BadResponseError),
-        (404, {"detail": "Not Found"}, BadResponseError),
-        (404, b"404 page not found", BadResponseError),
-        (405, {"detail": "Method Not Allowed"}, BadResponseError),
+        (404, openai("File Not Found", "not_found_error", 404), UnknownPathError),
+        (404, {"detail": "Not Found"}, UnknownPathError),
+        (404, b"404 page not found", UnknownPathError),
+        (405, {"detail": "Method Not Allowed"}, UnknownPathError),
         (400, ollama('"llama3" does not support chat'), ModelUnsupportedError),
         (400, ollama("registry.ollama.ai/library/llama3 does not support tools"), ModelUnsupportedError),
         (400, openai("a chat template must be provided", "BadRequestError", 400), ModelUnsupportedError),
@@ -143,7 +144,7 @@ def tgi(message: str, kind: str) -> object:
         (500, {"detail": "litellm.AuthenticationError: Invalid API key"}, ServerAccessError),
         (400, b"Invalid Host header", ServerAccessError),
         (400, [gemini(400, "Something else")], RequestRejectedError),
-        (404, [gemini(404, "models/m is not found for API version v1main")], BadResponseError),
+        (404, [gemini(404, "models/m is not found for API version v1main")], UnknownPathError),
         (404, [gemini(404, "model models/m is not found")], ModelNotFoundError),
         (404, openai("The API deployment for this resource does not exist."), ModelNotFoundError),
         (404, openai("Resource", code=None) | {"code": "DeploymentNotFound"}, ModelNotFoundError),
@@ -276,6 +277,23 @@ def test_question_is_blamed_only_when_it_alone_is_too_long(message: str, is_blam
 def test_refused_access_without_a_word_does_not_blame_a_credential_alone() -> None:
     assert "Host header" in describe_failure(403, b"", CONTEXT).sentence
     assert "Host header" not in describe_failure(401, b"", CONTEXT).sentence
+
+
+def test_failure_looks_into_nothing_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    find_words = http_failures._find_words
+
+    def count(value: object, depth: int) -> str:
+        looks.append(depth)
+        return find_words(value, depth)
+
+    monkeypatch.setattr(http_failures, "_find_words", count)
+    inner: dict[str, object] = {"message": {"error": {}}, "error": {"message": {}}}
+    nested: dict[str, object] = {"detail": inner, "errors": inner}
+
+    describe_failure(404, nested, CONTEXT)
+
+    assert len(looks) < 20
 
 
 def test_failure_repeats_nothing_that_looks_like_a_key() -> None:

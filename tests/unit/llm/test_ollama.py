@@ -14,6 +14,7 @@ from rune.errors import (
     ServerUnreachableError,
     StreamFailedError,
     StreamTruncatedError,
+    UnknownPathError,
 )
 from rune.llm.opener import ServerOpener
 from rune.llm.protocol import FinishReason, ServerTimings, TokenCounts, TokenCountSource, WarmUpRequest
@@ -156,7 +157,7 @@ def test_chat_counts_chunks_when_the_server_does_not_count(
         ([HEAD + b"[1]\n"], BadResponseError),
         ([HEAD + b"[" * 100_000 + b"\n"], BadResponseError),
         ([HEAD + b"x" * 2_000_000], BadResponseError),
-        ([head(200, "text/html") + b"<html>"], BadResponseError),
+        ([head(200, "text/html") + b"<html>"], UnknownPathError),
         ([head(200, "text/event-stream") + b"data: {}\n\n"], BadResponseError),
         ([head(200, "application/x-ndjson", "Content-Encoding: gzip") + b"x"], BadResponseError),
         ([whole(200, {"error": "strange"})], StreamFailedError),
