@@ -22,7 +22,7 @@ from local.simulators.vastai.world import VastaiCall
 from rune.amounts import MICRO_USD_PER_USD
 from rune.clock import Clock
 from rune.jobs.receipts import charged_micro_usd, read_receipt
-from rune.money.receipts import LineKind
+from rune.money.receipts import OF_MACHINES
 from rune.rentals.charges import MOST_READINGS
 from rune.rentals.lifecycle import CHARGES_READ_EVERY
 from rune.rentals.paced_provider import PacedProvider
@@ -123,10 +123,8 @@ class _Books:
         if abs(told - exact) >= HALF_A_CENT_MICRO_USD:
             self._world.violate(f"the receipt of {job_id} says {told} micro USD and {exact:.0f} were charged")
         document = to_document(self.jobs.jobs[job_id], receipt)
-        machines = (LineKind.GPU, LineKind.DISK, LineKind.TRAFFIC)
-        lines = sum(line.micro_usd for line in document.lines if line.kind in machines)
-        others = sum(charge.micro_usd for charge in receipt.charges) - told
-        if lines + others != told:
+        lines = sum(line.micro_usd for line in document.lines if line.kind in OF_MACHINES)
+        if lines != told:
             self._world.violate(f"the lines of {job_id} add up to {lines}, and {told} were charged")
 
     def check_budgets(self) -> None:

@@ -185,7 +185,10 @@ def sum_of(lines: Sequence[Line], *kinds: LineKind) -> int:
     return sum(line.micro_usd for line in lines if line.kind in kinds)
 
 
-PROVIDERS = (LineKind.GPU, LineKind.DISK, LineKind.TRAFFIC, LineKind.TOKENS)
+OF_MACHINES = (LineKind.GPU, LineKind.DISK, LineKind.TRAFFIC)
+"""What the provider of machines charges."""
+
+PROVIDERS = (*OF_MACHINES, LineKind.TOKENS)
 """What others charge for a job. Its cost is the sum of these, and is what caps and budgets count."""
 
 
@@ -223,9 +226,17 @@ def _show_for(seconds: int) -> str:
     return f" for {show_duration(seconds)}" if seconds else ""
 
 
-def charged_lines(uses: Sequence[MachineUse], charges: Sequence[Charge]) -> tuple[Line, ...]:
-    """Return by how much the provider's charges differ from what was written, as lines."""
-    lines: list[Line] = []
+def charged_lines(
+    uses: Sequence[MachineUse], lines: Sequence[Line], charges: Sequence[Charge]
+) -> tuple[Line, ...]:
+    """Return by how much the provider's charges differ from what was written, as lines.
+
+    Parameters
+    ----------
+    lines
+        The whole receipt. What it has for machines and for none of the uses was not charged.
+    """
+    differences: list[Line] = []
     for charge in charges:
         own = [line for use in uses if use.attempt == charge.attempt for line in use.lines]
         amounts = {
@@ -233,13 +244,13 @@ def charged_lines(uses: Sequence[MachineUse], charges: Sequence[Charge]) -> tupl
             LineKind.DISK: charge.disk_micro_usd,
             LineKind.TRAFFIC: charge.traffic_micro_usd,
         }
-        differences = {kind: amount - sum_of(own, kind) for kind, amount in amounts.items()}
-        lines += [
-            Line(charge.attempt, Phase.CHARGED.value, kind, more)
-            for kind, more in differences.items()
-            if more
+        differences += [
+            Line(charge.attempt, Phase.CHARGED.value, kind, amount - sum_of(own, kind))
+            for kind, amount in amounts.items()
         ]
-    return tuple(lines)
+    told = sum_of([line for use in uses for line in use.lines], *OF_MACHINES)
+    differences.append(Line(None, Phase.CHARGED.value, LineKind.GPU, told - sum_of(lines, *OF_MACHINES)))
+    return tuple(line for line in differences if line.micro_usd)
 
 
 def show_usd(micro_usd: int) -> str:

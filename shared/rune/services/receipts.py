@@ -7,7 +7,7 @@ from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts.receipts import JobReceipt, NoticeCode, ReceiptLine, ReceiptMachine, ReceiptNotice
 from rune.jobs.receipts import Receipt, charged_micro_usd, describe
 from rune.jobs.record import Job
-from rune.money.receipts import PROVIDERS, ChargeProblem, LineKind, charged_lines, sum_of
+from rune.money.receipts import OF_MACHINES, PROVIDERS, ChargeProblem, LineKind, charged_lines, sum_of
 
 
 def to_document(job: Job, receipt: Receipt) -> JobReceipt:
@@ -15,7 +15,7 @@ def to_document(job: Job, receipt: Receipt) -> JobReceipt:
     cost, own = sum_of(receipt.lines, *PROVIDERS), sum_of(receipt.lines, LineKind.AWS)
     charged = charged_micro_usd(receipt)
     charges = {charge.attempt: charge for charge in receipt.charges}
-    differences = () if charged is None else charged_lines(receipt.uses, receipt.charges)
+    differences = () if charged is None else charged_lines(receipt.uses, receipt.lines, receipt.charges)
     provided = [line for line in receipt.lines if line.kind is not LineKind.AWS]
     of_aws = [line for line in receipt.lines if line.kind is LineKind.AWS]
     return JobReceipt(
@@ -34,7 +34,7 @@ def to_document(job: Job, receipt: Receipt) -> JobReceipt:
                 phase=line.phase,
                 kind=line.kind.value,
                 micro_usd=line.micro_usd,
-                is_estimate=charged is None and line.kind in _OF_MACHINES,
+                is_estimate=charged is None and line.kind in OF_MACHINES,
             )
             for line in (*provided, *differences, *of_aws)
         ],
@@ -57,8 +57,6 @@ def to_document(job: Job, receipt: Receipt) -> JobReceipt:
         aws_prices_as_of=receipt.aws_prices_as_of,
     )
 
-
-_OF_MACHINES = frozenset({LineKind.GPU, LineKind.DISK, LineKind.TRAFFIC})
 
 _MESSAGES: Mapping[NoticeCode, str] = {
     "charges_pending": "What the provider charged is read from the day after on. Until then machines cost what "

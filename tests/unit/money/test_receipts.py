@@ -145,7 +145,7 @@ TOKENS = Line(None, "work", LineKind.TOKENS, 20_000)
         ((a_use(),), (), "rented 1 x RTX 4090 for 12 min 4 s, $0.1302"),
         ((a_use(seconds=0),), (), "rented 1 x RTX 4090, $0.1302"),
         (
-            (a_use(None, 60), a_use(seconds=9)),
+            (a_use(None, seconds=60), a_use(seconds=9)),
             (),
             "used a kept 1 x RTX 4090 for 1 min 0 s, $0.1302; rented 1 x RTX 4090 for 9 s, $0.1302; $0.2604 in all",
         ),
@@ -166,7 +166,8 @@ def test_cost_is_told_in_words(uses: tuple[MachineUse, ...], others: tuple[Line,
 def test_charge_differs_from_what_was_written_by_kind() -> None:
     charges = (Charge(130_000, 0, 5_000, attempt=1), Charge(1, 2, 3, attempt=9))
 
-    lines = charged_lines((a_use(),), charges)
+    unknown = Line(None, "other", LineKind.GPU, 600)
+    lines = charged_lines((a_use(),), (*a_use().lines, unknown, TOKENS), charges)
 
     assert lines == (
         Line(1, "charged", LineKind.GPU, -200),
@@ -174,4 +175,5 @@ def test_charge_differs_from_what_was_written_by_kind() -> None:
         Line(9, "charged", LineKind.GPU, 1),
         Line(9, "charged", LineKind.DISK, 2),
         Line(9, "charged", LineKind.TRAFFIC, 3),
+        Line(None, "charged", LineKind.GPU, -600),
     )
