@@ -32,5 +32,5 @@ def test_first_token_is_timed_with_the_options_of_the_warm_up(
 
     assert taken_ms == expected_ms
     assert server.chat.await_args.args[0] == ChatRequest(
-        "m", (Message(Role.USER, "Hi"),), 90.0, 90.0, context_tokens=2048, max_output_tokens=1
+        "m", (Message(Role.USER, "Hi"),), 90.0, 90.0, context_tokens=2048, max_output_tokens=1, is_free=True
     )
