@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rune.bench.load_runner import LoadRunner, OnProgress, gc_paused
 from rune.bench.loop_lag import watching_loop_lag
-from rune.bench.metrics_watch import watching_metrics
+from rune.bench.metrics_watch import MetricsWatch
 from rune.bench.processor_use import ProcessorUse
 from rune.bench.prompts import LEARNING_WORDS, learning_prompts
 from rune.bench.records import MeasuredPoint, Point
@@ -56,13 +56,12 @@ async def measure_point(
     aside = aside_seconds(time_limit_seconds)
     rtt_ms = await median_round_trip_ms(server, time_limit_seconds=aside)
     warm_up_stats = await warm_up(server, task, point, time_limit_seconds=time_limit_seconds / 2)
+    watch = MetricsWatch(server, task.model, time_limit_seconds=aside)
+    await watch.read("before")
     # One more, for the readings of the server's metrics.
     await open_connections(server, point.concurrency + 1, time_limit_seconds=aside)
     with gc_paused():
-        async with (
-            watching_metrics(server, task.model, time_limit_seconds=aside) as watch,
-            watching_loop_lag() as lag,
-        ):
+        async with watch.watching(), watching_loop_lag() as lag:
             use = ProcessorUse()
             await runner.run(deadline)
             processor_ratio = use.ratio()

@@ -31,6 +31,14 @@ _NS_PER_SECOND = 1_000_000_000
 class MetricsWatch:
     """The readings of one server, of which `before` was the first.
 
+    That one is made before connections are opened for the load: it may take seconds, in which they would stand
+    idle, and a page that cannot be read takes one of them away.
+
+    Parameters
+    ----------
+    time_limit_seconds
+        For one reading.
+
     Attributes
     ----------
     readings
@@ -57,8 +65,21 @@ class MetricsWatch:
         except (RuneError, TimeoutError):
             return None
 
-    async def watch(self) -> None:
-        """Read again and again, until cancelled."""
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Read during and after the block, where the server told before it. All is read when it has ended."""
+        if not self.readings:
+            yield
+            return
+        watcher = asyncio.create_task(self._watch(), name="server metrics")
+        try:
+            yield
+        finally:
+            watcher.cancel()
+            await asyncio.wait((watcher,))
+        await self.read("after")
+
+    async def _watch(self) -> None:
         pause_seconds = FIRST_PAUSE_SECONDS
         while True:
             await asyncio.sleep(pause_seconds)
@@ -67,28 +88,3 @@ class MetricsWatch:
             took_seconds = (time.monotonic_ns() - asked_ns) / _NS_PER_SECOND
             pause_seconds = min(_GROWTH * pause_seconds, LONGEST_PAUSE_SECONDS)
             pause_seconds = max(pause_seconds, _LEAST_PAUSES_OF_A_READING * took_seconds)
-
-
-@asynccontextmanager
-async def watching_metrics(
-    server: ModelServer, model: str, *, time_limit_seconds: float
-) -> AsyncIterator[MetricsWatch]:
-    """Read before, during and after the block. The readings are complete when it has ended.
-
-    Parameters
-    ----------
-    time_limit_seconds
-        For one reading.
-    """
-    watch = MetricsWatch(server, model, time_limit_seconds=time_limit_seconds)
-    await watch.read("before")
-    if not watch.readings:
-        yield watch
-        return
-    watcher = asyncio.create_task(watch.watch(), name="server metrics")
-    try:
-        yield watch
-    finally:
-        watcher.cancel()
-        await asyncio.wait((watcher,))
-    await watch.read("after")

@@ -22,7 +22,7 @@ from typing import Any
 from rune.bench.arrivals import poisson_arrivals_s
 from rune.bench.driver import ClientFigures, aside_seconds, conclude_point
 from rune.bench.load_runner import MAX_CHUNKS, LoadRunner, OnProgress, RequestOutcome
-from rune.bench.metrics_watch import watching_metrics
+from rune.bench.metrics_watch import MetricsWatch
 from rune.bench.number_queue import NumberQueue
 from rune.bench.process_messages import (
     Begin,
@@ -108,8 +108,11 @@ class Processes:
             async with self._running(min(self.count, point.concurrency), queue) as workers:
                 setups = _setups(access, task, point, time_limit_seconds, len(workers))
                 load = _Load(workers, list(setups), on_progress)
-                stats = await load.prepare(deadline)
-                async with watching_metrics(server, task.model, time_limit_seconds=aside) as watch:
+                stats = await load.warm_up(deadline)
+                watch = MetricsWatch(server, task.model, time_limit_seconds=aside)
+                await watch.read("before")
+                await load.connect(deadline)
+                async with watch.watching():
                     begins_ns = time.monotonic_ns() + _LEAD_NS
                     outcomes = await load.run(begins_ns, deadline)
                 outcomes += _never_begun(queue, task, point, outcomes, begins_ns)
@@ -240,15 +243,19 @@ class _Load:
         self._progress = [LoadProgress(0, 0)] * len(workers)
         self.ended: list[LoadEnded] = []
 
-    async def prepare(self, deadline: float) -> WarmUpStats:
-        """Let all warm up, and then all connect, so that no connection waits idle for others to warm up."""
+    async def warm_up(self, deadline: float) -> WarmUpStats:
+        """Let all warm up, and return when all have."""
         async with _until_said(deadline):
             warm = await _all(
                 worker.answer(setup, WarmedUp)
                 for worker, setup in zip(self._workers, self._setups, strict=True)
             )
-            await _all(worker.answer(Connect(), Connected) for worker in self._workers)
         return WarmUpStats(sum(each.request_count for each in warm), sum(each.output_tokens for each in warm))
+
+    async def connect(self, deadline: float) -> None:
+        """Let all connect, once all have warmed up, so that no connection waits idle."""
+        async with _until_said(deadline):
+            await _all(worker.answer(Connect(), Connected) for worker in self._workers)
 
     async def run(self, begins_ns: int, deadline: float) -> list[RequestOutcome]:
         """Let all put their parts of the load, and return how every request ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -106,6 +107,19 @@ def test_model_that_another_took_the_place_of_is_told_by_ollama() -> None:
     assert run.server is not None
     assert (run.server.source, run.server.reload_count) == ("ollama", 1)
     assert "model_reloaded" in run.warnings
+
+
+def test_connections_are_opened_after_the_first_reading() -> None:
+    server = Told(Script(ttft_ms=5.0, gap_ms=1.0), engine="vllm")
+    read_ns: list[int] = []
+    server.tell = lambda path: read_ns.append(time.monotonic_ns()) if path == "/metrics" else None
+
+    measure(server, replace(TASK, repetitions=2, warmup_count=0))
+
+    # The connection of the reading itself is used again.
+    connected_ns = sorted({exchange.connected_ns for exchange in server.exchanges})
+    assert len(connected_ns) > 2
+    assert all(each_ns > read_ns[0] for each_ns in connected_ns[1:])
 
 
 HOSTILE = {
