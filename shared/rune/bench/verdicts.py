@@ -164,5 +164,6 @@ def requests_for(
     if not test.standard_error:
         return 0
     variance_of_one = test.first_variance * request_counts[0] + test.second_variance * request_counts[1]
-    needed = variance_of_one * (margin / test.standard_error / wanted_margin) ** 2
-    return None if needed > MOST_REQUESTS else max(math.ceil(needed), min(request_counts) + 1)
+    # Compared before it is squared: a margin of almost nothing would need more than a number can hold.
+    root = math.sqrt(variance_of_one) * (margin / test.standard_error / wanted_margin)
+    return None if root > math.sqrt(MOST_REQUESTS) else max(math.ceil(root**2), min(request_counts) + 1)

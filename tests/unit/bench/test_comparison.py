@@ -9,8 +9,8 @@ from rune.bench.costs import add_cost
 from rune.bench.metrics import METRICS, Estimate
 from rune.bench.records import Point
 from rune.bench.runs import quality_of
-from rune.bench.statistics import Sample
-from rune.bench.verdicts import Pair, judge, sureness_of
+from rune.bench.statistics import Sample, WelchTest
+from rune.bench.verdicts import Pair, judge, requests_for, sureness_of
 from rune.contracts import (
     BenchmarkReport,
     BenchmarkRequest,
@@ -409,3 +409,10 @@ def test_several_that_differ_are_named_in_one_note() -> None:
     assert compare([("a", SAME), ("b", other), ("c", other), ("d", other)]).notes == [
         "Other prompts than in the first benchmark: b, c and d."
     ]
+
+
+@pytest.mark.parametrize("margin", [1e-320, 1e-254, 1e-9])
+def test_margin_of_almost_nothing_would_take_more_requests_than_anybody_sends(margin: float) -> None:
+    test = WelchTest(difference=0.1, first_variance=0.01, second_variance=0.02, degrees=50.0)
+
+    assert requests_for(test, (40, 40), margin, test.margin(0.99)) is None
