@@ -15,12 +15,15 @@ from rune.contracts.finops import (
     SimulationReport,
     SimulationRequest,
 )
+from rune.contracts.names import MAX_MODEL_NAME_CHARS
 from rune.services.finops import Asked
 
 router = APIRouter(prefix="/v1/finops/simulate", tags=["money"], responses=responses(401, 403, 422, 503))
 
 AgentQuery = Annotated[str, Query(max_length=64, description="Only runs of this agent.")]
-ModelQuery = Annotated[str, Query(max_length=128, description="Name of the model, as on its server.")]
+ModelQuery = Annotated[
+    str, Query(max_length=MAX_MODEL_NAME_CHARS, description="Name of the model, as on its server.")
+]
 GpuQuery = Annotated[
     str, Query(min_length=1, max_length=64, description="`rtx4090`, `RTX 4090`, or `a100` in any form.")
 ]

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from rune.contracts import Document, VastaiProvisioning
+from rune.contracts.names import MAX_MODEL_NAME_CHARS
 from rune.contracts.requests import LARGEST_COST_USD, LARGEST_VRAM_MB, LEAST_COST_USD
 
 type CostDriver = Literal["vastai", "aws", "gcp", "azure", "local"]
@@ -36,7 +37,7 @@ class CostEstimationRequest(Document):
     """Lowest price of a Vast.ai offer, in USD per hour."""
     max_dph: float = Field(_RENTAL.max_dph, ge=0, le=1000)
     """Highest price of a Vast.ai offer, in USD per hour; without it, what a rental is capped at without it."""
-    model: str | None = Field(None, max_length=128)
+    model: str | None = Field(None, max_length=MAX_MODEL_NAME_CHARS)
     """Name of the model, as on its server."""
     estimated_duration_seconds: int = Field(3600, ge=1, le=2_592_000)
     """How long the machine is used, in seconds, boot and download included; at most 30 days. For Vast.ai a request

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from rune.contracts.document import Document
+from rune.contracts.names import MAX_MODEL_NAME_CHARS
 
 MOST_RUNS, MOST_PERIODS = 100_000, 3_660
 
@@ -14,7 +15,7 @@ class SimulationRequest(Document):
     """The same as the query; a member counts before the parameter of its name."""
 
     agent: str | None = Field(None, max_length=64)
-    model: str | None = Field(None, max_length=128)
+    model: str | None = Field(None, max_length=MAX_MODEL_NAME_CHARS)
     gpu: str | None = Field(None, max_length=64)
     suite: str | None = Field(None, max_length=256)
     runs_per_period: int | None = Field(None, ge=1, le=MOST_RUNS)

@@ -11,6 +11,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from rune.contracts import Document
+from rune.contracts.names import MAX_MODEL_NAME_CHARS
 
 _MB_PER_GIB = 1024
 """Vast.ai's "MB" of memory are MiB: an offer of 24 GB says 24576 or a little less."""
@@ -64,7 +65,7 @@ class SizedModel:
 class CatalogRow(Document):
     """One model of the file."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9._-]+$", max_length=128)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9._-]+$", max_length=MAX_MODEL_NAME_CHARS)
     """As its server names it, with its tag."""
     parameters_billions: float = Field(gt=0, le=10_000)
     """All parameters, of all experts."""

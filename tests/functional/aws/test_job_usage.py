@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rune.contracts.names import MAX_MODEL_NAME_BYTES
 from rune.jobs import closing
 from rune.jobs.outcomes import Done, Failed
 from rune.jobs.record import Event, Job
@@ -50,14 +51,17 @@ def counts(store: JobStore, first: date = TODAY, last: date = TODAY) -> dict[str
     }
 
 
-def test_usage_of_one_model_adds_up(store: JobStore) -> None:
+@pytest.mark.parametrize(
+    ("model", "agent"), [(AWKWARD, "ask"), ("\u6f22" * (MAX_MODEL_NAME_BYTES // 3), "a" * 64)]
+)
+def test_usage_of_one_model_adds_up(store: JobStore, model: str, agent: str) -> None:
     jobs = [a_claimed_job(job_id=f"job-{n}", started_at=NOW, cost_micro_usd=10) for n in range(3)]
     for job in jobs:
-        put(store, job, model=AWKWARD, agent="ask")
+        put(store, job, model=model, agent=agent)
         assert end(store, job)
 
     ((row, usage),) = store.read_usage("default", TODAY, TODAY).items()
-    assert row == UsageRow("default", TODAY, "benchmark", "ask", AWKWARD)
+    assert row == UsageRow("default", TODAY, "benchmark", agent, model)
     assert (usage.job_count, usage.succeeded_count, usage.run_seconds, usage.cost_micro_usd) == (
         3,
         3,

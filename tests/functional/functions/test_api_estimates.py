@@ -230,8 +230,8 @@ WRONG: dict[str, tuple[object, dict[str, object]]] = {
         a_wrong_field("/min_dph", "Input should be greater than or equal to 0"),
     ),
     "long name": (
-        {**RENTAL, "model": "m" * 129},
-        a_wrong_field("/model", "String should have at most 128 characters"),
+        {**RENTAL, "model": "m" * 257},
+        a_wrong_field("/model", "String should have at most 256 characters"),
     ),
 }
 
