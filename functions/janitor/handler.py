@@ -11,7 +11,6 @@ from janitor.settings import JanitorSettings
 from rune import logs
 from rune.aws.wiring import Clients
 from rune.clock import SystemClock
-from rune.contracts.workloads import most_concurrency
 from rune.errors import StoreUnavailableError
 from rune.jobs.admission import Admission
 from rune.jobs.plan import Lane
@@ -238,6 +237,7 @@ def _fire_schedules(may_go_on: Callable[[], bool]) -> tuple[int, int]:
 @cache
 def _schedule_tick() -> ScheduleTick:
     """Return what posts the jobs of schedules. Most ticks find none that is due, and load nothing of this."""
+    from rune.contracts.workloads import most_concurrency  # noqa: PLC0415
     from rune.net.addresses import AddressPolicy  # noqa: PLC0415
     from rune.services.jobs import JobLimits, JobService  # noqa: PLC0415
     from rune.services.schedule_jobs import ScheduleJobs  # noqa: PLC0415
