@@ -1,8 +1,8 @@
 """The hot item of a job, and the rows beside it.
 
-The hot item is written at each turn, and a write is billed by the KB, so it stays under 1 KB. (A job with a
-cost cap that fails with everything at its longest has some bytes more.) The request, the result and the events are
-rows of their own.
+The hot item is written at each turn, and a write is billed by the KB, so it stays under 1 KB while the job is at
+work. (One whose failure quotes a server at length, or that ends with everything at its longest, has more in its
+last writes, and always less than 2 KB.) The request, the result and the events are rows of their own.
 """
 
 from collections.abc import Mapping
@@ -93,7 +93,7 @@ class Failure:
     code
         Stable snake_case name.
     sentence
-        One sentence for a person; at most 140 bytes of it are kept, because the hot item is small.
+        One sentence for a person; at most 360 bytes of it are kept, because the hot item is small.
     stage
         The step in which it happened.
     retryable

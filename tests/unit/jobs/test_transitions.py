@@ -243,16 +243,16 @@ def test_transition_tries_again_when_the_deadline_is_just_after_the_next_try() -
 @pytest.mark.parametrize(
     ("sentence", "kept"),
     [
-        ("x" * 140, "x" * 140),
-        ("x" * 141, "x" * 140),
-        ("x" * 9000, "x" * 140),
-        # The 140th byte lies within a letter, which is left out whole.
-        ("x" + "é" * 240, "x" + "é" * 69),
-        ("x" + "漢" * 240, "x" + "漢" * 46),
-        ("xx" + "🚀" * 240, "xx" + "🚀" * 34),
+        ("x" * 360, "x" * 360),
+        ("x" * 361, "x" * 360),
+        ("x" * 9000, "x" * 360),
+        # The 360th byte lies within a letter, which is left out whole.
+        ("x" + "é" * 240, "x" + "é" * 179),
+        ("x" + "漢" * 240, "x" + "漢" * 119),
+        ("xx" + "🚀" * 240, "xx" + "🚀" * 89),
     ],
 )
-def test_transition_shortens_the_sentence_when_it_is_longer_than_140_bytes(sentence: str, kept: str) -> None:
+def test_transition_shortens_the_sentence_when_it_is_longer_than_360_bytes(sentence: str, kept: str) -> None:
     after_it, _ = carried_out(CLAIMED, replace(UNKNOWN_MODEL, sentence=sentence))
 
     assert after_it.failure == Failure("model_not_found", kept, StepName.WARM_UP, retryable=False)
