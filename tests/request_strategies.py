@@ -109,11 +109,18 @@ _prompts: st.SearchStrategy[Body] = st.one_of(
     st.sampled_from(("chat", "code", "summary")).map(lambda name: {"prompt_set": name}),
     st.integers(16, 1000).map(lambda tokens: {"prompt_set": "synthetic", "input_tokens": tokens}),
 )
-_levels: st.SearchStrategy[Body] = st.one_of(
+_fixed_levels: st.SearchStrategy[Body] = st.one_of(
     st.just({}),
     st.sets(st.integers(1, 64), min_size=1, max_size=4).map(lambda levels: {"concurrency": sorted(levels)}),
     st.sets(st.floats(0.01, 100), min_size=1, max_size=4).map(lambda rates: {"request_rates": sorted(rates)}),
     st.just({"sweep": True}),
+)
+# A search has limits of its own, and takes no others beside them.
+_levels: st.SearchStrategy[Body] = st.one_of(
+    _merged(
+        _fixed_levels,
+        _optional(goodput=st.none() | st.floats(1, 1000).map(lambda limit_ms: {"ttft_ms": limit_ms})),
+    ),
     st.fixed_dictionaries(
         {"limits": st.floats(1, 1000).map(lambda limit_ms: {"ttft_ms": limit_ms})},
         optional={
@@ -135,7 +142,6 @@ _workloads = _merged(
         temperature=st.none() | st.floats(0, 2),
         prefix_cache=st.sampled_from(("busted", "shared")),
         seed=st.integers(0, 2**31 - 1),
-        goodput=st.none() | st.floats(1, 1000).map(lambda limit_ms: {"ttft_ms": limit_ms}),
         point_seconds=st.integers(10, 800),
         max_blocks=st.integers(1, 3),
     ),
