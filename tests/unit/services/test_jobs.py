@@ -13,6 +13,7 @@ from rune.errors import (
     StoreUnavailableError,
     TooManyWaitingJobsError,
 )
+from rune.jobs.closing import ended_job
 from rune.jobs.lifecycle import CANCEL_GRACE, Send, admit, claim, request_cancel
 from rune.jobs.metrics import Tally, tally
 from rune.jobs.outcomes import Done, Failed, Next, Outcome
@@ -403,7 +404,9 @@ def test_cancel_ends_the_job_at_once_when_nobody_has_begun_it() -> None:
 
     cancelled = office.service.cancel(TENANT, JOB_ID)
 
-    assert cancelled == apply(cancel_queued(a_job(), NOW).change, a_job()) == office.job
+    transition = cancel_queued(a_job(), NOW)
+    assert cancelled == ended_job(a_job(), transition) == office.job
+    assert cancelled.display == "The job was cancelled: it cost $0.00."
     assert [event.name for event in office.store.events_of(JOB_ID)] == ["job.accepted", "job.cancelled"]
     assert office.queue.sent == []
 
