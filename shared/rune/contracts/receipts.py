@@ -42,7 +42,7 @@ class ReceiptMachine(Document):
     billed_usd: float | None = None
     """What the provider charged for it; null while that is not known, and where others have used it too."""
     ended_because: str | None
-    """Null while it is kept."""
+    """Null where it was kept; its rental says why it ended."""
 
 
 class ReceiptNotice(Document):

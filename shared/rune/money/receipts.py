@@ -72,7 +72,7 @@ class MachineUse:
     attempt
         None for a machine that another job had rented.
     end_reason
-        Why it ended; None while it is kept.
+        Why it ended; None where it was kept.
     lines
         What it cost this job.
     seconds

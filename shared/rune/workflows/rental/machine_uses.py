@@ -103,13 +103,15 @@ def _late_lines(rental: Rental, use: MachineUse, now: datetime) -> tuple[Line, .
 
 
 def _use(rental: Rental, attempt: int | None, lines: tuple[Line, ...], had_ms: int) -> MachineUse:
+    # A kept machine may have ended before its job: whoever has kept it may be lost before that writes its end.
+    is_ended = not rental.is_alive and rental.kept_until is None
     return MachineUse(
         rental_id=rental.rental_id,
         attempt=attempt,
         gpu_name=rental.machine.gpu_name,
         gpu_count=rental.machine.gpu_count,
         micro_usd_per_hour=rental.prices.micro_usd_per_hour,
-        end_reason=None if rental.is_alive or rental.end_reason is None else rental.end_reason.value,
+        end_reason=rental.end_reason.value if is_ended and rental.end_reason is not None else None,
         lines=lines,
         seconds=had_ms // 1_000,
     )

@@ -106,6 +106,14 @@ def test_kept_machine_is_paid_for_up_to_now() -> None:
     assert use.end_reason is None
 
 
+def test_kept_machine_is_shared_even_if_it_has_ended_before_its_job() -> None:
+    kept = replace(a_running_rental(), kept_until=after(9_000), holder=None)
+
+    (use,) = list_uses(a_renting_job(), (an_ended_rental(kept, 1_000, 1_060),), None, after(1_100))
+
+    assert (use.attempt, use.end_reason, use.is_shared) == (1, None, True)
+
+
 def test_borrowed_machine_is_paid_for_from_its_borrowing() -> None:
     rental = a_kept_rental_of(
         OTHER_JOB_ID,
