@@ -6,16 +6,16 @@ The file of single requests (`rune.bench.records_file`) is for people: it rounds
 from dataclasses import MISSING, fields
 from typing import get_type_hints
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import create_model
 
 from rune.bench.records import MeasuredPoint
-from rune.errors import UnreadableRowError
+from rune.contracts import Document, read_stored
 
 # The errors themselves are for the point that has no answer at all. Records have their codes.
 _LEFT_OUT = "first_errors"
 
 
-def _stored() -> type[BaseModel]:
+def _stored() -> type[Document]:
     """Return the document, made of the measurement's own fields, so that none is forgotten.
 
     A field that has a default may be missing: a version before it has measured the block.
@@ -25,7 +25,7 @@ def _stored() -> type[BaseModel]:
     described = {
         name: (kinds[name], ... if default is MISSING else default) for name, default in kept.items()
     }
-    stored: type[BaseModel] = create_model("_Stored", **described)  # type: ignore[call-overload]  # as it takes them
+    stored: type[Document] = create_model("Block", __base__=Document, **described)  # type: ignore[call-overload]  # as it takes them
     return stored
 
 
@@ -44,10 +44,7 @@ def read_block(text: str) -> MeasuredPoint:
     Raises
     ------
     UnreadableRowError
-        The text is no such document.
+        The text is no such document, or this version does not understand it.
     """
-    try:
-        stored = _Stored.model_validate_json(text)
-    except ValidationError as error:
-        raise UnreadableRowError(f"A block's file has {error.error_count()} faults.") from None
+    stored = read_stored(_Stored, text)
     return MeasuredPoint(**{name: getattr(stored, name) for name in _Stored.model_fields})

@@ -53,6 +53,13 @@ def test_block_of_a_version_without_a_later_field_is_read() -> None:
     assert read_block(text.replace('"unsent_count":5', '"unknown":5')) == replace(a_block(), unsent_count=0)
 
 
+def test_block_of_a_version_with_more_members_is_read_without_them() -> None:
+    text = write_block(a_block())
+    assert text.count('"output_count"') == 1
+
+    assert read_block(text.replace('"output_count"', '"later":{},"output_count"')) == a_block()
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"point": 1}', write_block(a_block())[:-9]])
 def test_file_that_is_no_block_is_not_read(text: str) -> None:
     with pytest.raises(UnreadableRowError):
