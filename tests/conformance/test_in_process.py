@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 type RecordProperty = Callable[[str, object], None]
 
-EXAMPLES = 100
+EXAMPLES = int(os.environ.get("RUNE_CONFORMANCE_EXAMPLES", "60"))
+"""Cases of each operation, and as many that are accepted."""
 SIGNING_KEY = "/rune/test/signing-key"
 BODIES = {
     "/v1/jobs/benchmark": request_strategies.benchmarks,
