@@ -5,7 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from rune.bench.comparison import compare
-from rune.contracts import BenchmarkReport, Distribution, RunReport
+from rune.contracts import BenchmarkReport, Distribution, RunReport, ServerLoad
+from rune.contracts.benchmarks import TurnReport
 from rune.contracts.comparisons import GateCheck, Outcome
 from rune.contracts.receipts import ReceiptLine
 from rune.pages import comparison_page
@@ -89,7 +90,23 @@ def a_check(outcome: Outcome) -> GateCheck:
 def _crowded_run(report: BenchmarkReport, index: int, concurrency: int) -> RunReport:
     run = report.runs[min(index, 2)]
     rate = min(900.0, 104.0 * concurrency)
-    warnings = {2: ["few_waves", "prefix_cache_hits"], 6: ["errors", "client_overloaded", "arrivals_delayed"]}
+    warnings = {
+        2: ["few_waves", "prefix_cache_hits"],
+        4: ["server_queued", "kv_cache_full"],
+        6: ["errors", "client_overloaded", "arrivals_delayed"],
+    }
+    told = ServerLoad(
+        source="vllm",
+        reading_count=12,
+        running_requests_max=concurrency,
+        running_requests_mean=concurrency / 1.3,
+        waiting_requests_max=index,
+        waiting_requests_mean=index / 3,
+        kv_cache_used_ratio_max=0.24 * min(index, 4),
+        preempted_count=0,
+        prefix_cache_hit_tokens=1234 * index,
+        prefix_cache_hit_ratio=0.1 * index,
+    )
     failed = 15 if index == 6 else 0
     assert run.cost
     return run.model_copy(
@@ -104,8 +121,25 @@ def _crowded_run(report: BenchmarkReport, index: int, concurrency: int) -> RunRe
             "failed": failed,
             "errors_by_class": {"server_overloaded": 12, "server_timeout": 3} if failed else {},
             "warnings": warnings.get(index, []),
+            "warning_evidence": {"server_queued": 4, "kv_cache_full": 0.96} if index == 4 else {},
+            "server": None if index == 3 else told,
+            "turns": [_turn(run, 0), _turn(run, 1)] if index in {1, 5} else None,
             "cost": run.cost.model_copy(update={"usd_per_million_output_tokens": 0.372 / 3600 / rate * 1e6}),
         }
+    )
+
+
+def _turn(run: RunReport, turn: int) -> TurnReport:
+    return TurnReport(
+        turn=turn,
+        num_prompts=24,
+        completed=24 - turn,
+        ttft_ms=_scaled(run.ttft_ms, 1 + turn),
+        tpot_ms=run.tpot_ms,
+        e2el_ms=run.e2el_ms,
+        input_tokens=run.input_tokens,
+        output_tokens=run.output_tokens,
+        cached_input_ratio=0.8 * turn,
     )
 
 

@@ -21,7 +21,7 @@ from rune.pages.figures import (
     draw_over_load,
     draw_scatter,
 )
-from rune.pages.frame import figures, make_page, section
+from rune.pages.frame import figures, make_page, scrolled, section
 from rune.pages.markup import Child, element, name, shortened, write_page
 from rune.pages.values import NOT_MEASURED, amount, known, milliseconds, ratio, usd
 
@@ -186,7 +186,7 @@ def _checks(checks: Sequence[GateCheck], letters: Mapping[str, str]) -> Element:
         for check in ranked
     ]
     table = element("table", {"class": "wide"}, element("thead", None, head), element("tbody", None, *rows))
-    return _scrolled(table, "The limits")
+    return scrolled(table, "The limits")
 
 
 def _jobs(comparison: Comparison, letters: Mapping[str, str]) -> Element:
@@ -212,7 +212,7 @@ def _jobs(comparison: Comparison, letters: Mapping[str, str]) -> Element:
         element("thead", None, element("tr", None, *head)),
         element("tbody", None, *rows),
     )
-    return _scrolled(table, "The benchmarks")
+    return scrolled(table, "The benchmarks")
 
 
 def _baseline(comparison: Comparison, job: ComparedJob) -> Iterator[Element]:
@@ -257,11 +257,7 @@ def _metrics(point: ComparedPoint, letters: Mapping[str, str]) -> Element:
         rows.append(element("tr", None, label, *cells))
     css = "wide" if len(others) > 1 else "middle"
     table = element("table", {"class": css}, element("thead", None, head), element("tbody", None, *rows))
-    return _scrolled(table, f"All numbers, {describe_load(point)}")
-
-
-def _scrolled(table: Element, label: str) -> Element:
-    return element("div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": label}, table)
+    return scrolled(table, f"All numbers, {describe_load(point)}")
 
 
 def _amount(value: float | None, unit: str) -> str:

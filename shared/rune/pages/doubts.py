@@ -6,6 +6,8 @@ from typing import Literal
 from xml.etree.ElementTree import Element  # made here, nothing is parsed
 
 from rune.bench.definitions import WARNINGS
+from rune.bench.showing import number
+from rune.contracts import RunReport
 from rune.pages.markup import MAX_CODE_CHARS, element, shortened
 
 type Place = Literal[
@@ -21,6 +23,10 @@ type Place = Literal[
     "quality",
     "end",
     "bill",
+    "waiting",
+    "contexts",
+    "preempted",
+    "reloads",
 ]
 
 _TOUCHED: Mapping[str, tuple[Place, ...]] = MappingProxyType(
@@ -41,7 +47,10 @@ _TOUCHED: Mapping[str, tuple[Place, ...]] = MappingProxyType(
         "short_answers": ("tpot",),
         "reasoning_hidden": ("ttft", "tpot"),
         "empty_answers": ("requests",),
-        "model_reloaded": ("ttft", "e2el"),
+        "model_reloaded": ("ttft", "e2el", "reloads"),
+        "server_queued": ("ttft", "waiting"),
+        "kv_cache_full": ("load", "contexts"),
+        "server_preempted": ("e2el", "preempted"),
         # Of the whole.
         "partial_gpu_offload": ("model",),
         "context_differs": ("model",),
@@ -70,9 +79,19 @@ def at(warnings: Iterable[str], place: Place) -> list[Element]:
     return [mark(warning) for warning in warnings if touches(warning, place)]
 
 
-def mark(warning: str) -> Element:
+def of_run(run: RunReport, place: Place) -> list[Element]:
+    """Return the same for a run's warnings, each with the number that it comes from where the report has it."""
+    return [
+        mark(warning, run.warning_evidence.get(warning))
+        for warning in run.warnings
+        if touches(warning, place)
+    ]
+
+
+def mark(warning: str, evidence: float | None = None) -> Element:
     """Return a warning's name, as a link to its explanation on the same page."""
-    return element("a", {"class": "warning", "href": f"#{_anchor(warning)}"}, _shown(warning))
+    told = "" if evidence is None else f" ({number(evidence)})"
+    return element("a", {"class": "warning", "href": f"#{_anchor(warning)}"}, f"{_shown(warning)}{told}")
 
 
 def explanations(warnings: Sequence[str]) -> Element:

@@ -1,6 +1,6 @@
 """What all pages have: head, sections, facts, footer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from xml.etree.ElementTree import Element  # made here, nothing is parsed
 
 from rune.pages.markup import Child, element, shortened
@@ -34,6 +34,25 @@ def make_page(title: str, *body: Element, footer: Sequence[Child]) -> Element:
 def section(title: str, *content: Child) -> Element:
     """Return a part of a page under its title."""
     return element("section", None, element("h2", None, title), *content)
+
+
+def table_of(heads: Iterable[tuple[str, str | None]], rows: Iterable[Element]) -> Element:
+    """Return a wide table; a head has a title and, in small, what is more to be said of the column."""
+    head = (
+        element("th", {"scope": "col"}, title, None if more is None else element("small", None, more))
+        for title, more in heads
+    )
+    return element(
+        "table",
+        {"class": "wide"},
+        element("thead", None, element("tr", None, *head)),
+        element("tbody", None, *rows),
+    )
+
+
+def scrolled(table: Element, label: str) -> Element:
+    """Return a table that scrolls by itself where it is wider than the page."""
+    return element("div", {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": label}, table)
 
 
 def figures(drawn: Sequence[Element]) -> Element:

@@ -23,8 +23,9 @@ from rune.pages.figures import (
     draw_over_time,
     draw_scatter,
 )
-from rune.pages.frame import facts, figures, make_page, section
+from rune.pages.frame import facts, figures, make_page, scrolled, section, table_of
 from rune.pages.markup import MAX_CODE_CHARS, Child, element, name, shortened, write_page
+from rune.pages.run_tables import server_section, turns_section
 from rune.pages.values import NOT_MEASURED, amount, cell, known, milliseconds, ratio, seconds, usd
 
 MOST_DOTS = 8000
@@ -122,6 +123,8 @@ def to_page(page: ReportPage) -> str:
         body.append(section("What makes numbers doubtful", doubts.explanations(warnings)))
     if drawn := [*_price_figure(report), *_capacity_figure(report), *_figures_over_load(report)]:
         body.append(section("Load", figures(drawn)))
+    by_load = _by_load(report.runs)
+    body += [*server_section(by_load), *turns_section(by_load)]
     body.append(section("Every request", *_over_time(page)))
     body.append(section("Time and money", *_time_and_money(page)))
     return write_page(make_page(f"{report.model.id}: benchmark report", *body, footer=_footer(report)))
@@ -253,14 +256,6 @@ def _points(report: BenchmarkReport) -> Element:
     heads += [("Within limits", "of requests")] if has_goodput else []
     heads += [("Right", "of answers")] if has_quality else []
     heads += [("Price", "1 M output tokens")] if has_price else []
-    head = element(
-        "tr",
-        None,
-        *(
-            element("th", {"scope": "col"}, title, None if more is None else element("small", None, more))
-            for title, more in heads
-        ),
-    )
     rows = []
     for run in _by_load(report.runs):
         is_best = run.index == report.best_run
@@ -268,23 +263,15 @@ def _points(report: BenchmarkReport) -> Element:
         cells += [element("td", None, known(ratio(run.good_ratio)))] if has_goodput else []
         cells += [_quality_cell(run, report.warnings)] if has_quality else []
         cells += (
-            [element("td", None, known(usd(_price(run))), *doubts.at(run.warnings, "price"))]
-            if has_price
-            else []
+            [element("td", None, known(usd(_price(run))), *doubts.of_run(run, "price"))] if has_price else []
         )
         rows.append(element("tr", {"class": "best" if is_best else None}, *cells))
-    table = element("table", {"class": "wide"}, element("thead", None, head), element("tbody", None, *rows))
-    return element(
-        "div",
-        {"class": "scroll", "tabindex": 0, "role": "region", "aria-label": "Numbers of each point"},
-        table,
-    )
+    return scrolled(table_of(heads, rows), "Numbers of each point")
 
 
 def _measured_cells(run: RunReport, *, is_best: bool) -> Iterator[Element]:
-    at = doubts.at
     best = element("small", None, "best") if is_best else None
-    yield element("th", {"scope": "row"}, _short_load(run), best, *_stacked(at(run.warnings, "load")))
+    yield element("th", {"scope": "row"}, _short_load(run), best, *_stacked(doubts.of_run(run, "load")))
     total = run.num_prompts
     failed = [f"{run.failed:,} failed"] if run.failed else []
     failed += [f"{run.cut_off:,} cut off"] if run.cut_off else []
@@ -297,7 +284,7 @@ def _measured_cells(run: RunReport, *, is_best: bool) -> Iterator[Element]:
             element("small", {"class": "none"}, f"{count:,} {shortened(code, MAX_CODE_CHARS)}")
             for code, count in _errors(run)
         ),
-        *at(run.warnings, "requests"),
+        *doubts.of_run(run, "requests"),
     )
     windows = run.steady_output_throughput_windows_tokens_per_s or run.output_throughput_windows_tokens_per_s
     spread = None if windows is None or windows.std is None else f"± {amount(windows.std, '')}".strip()
@@ -307,11 +294,11 @@ def _measured_cells(run: RunReport, *, is_best: bool) -> Iterator[Element]:
         None,
         known(NOT_MEASURED if rate is None else amount(rate, "").strip()),
         None if spread is None or rate is None else element("small", {"class": "none"}, spread),
-        *at(run.warnings, "throughput"),
+        *doubts.of_run(run, "throughput"),
     )
-    yield cell(run.ttft_ms, *at(run.warnings, "ttft"))
-    yield cell(run.tpot_ms, *at(run.warnings, "tpot"))
-    yield cell(run.e2el_ms, *at(run.warnings, "e2el"))
+    yield cell(run.ttft_ms, *doubts.of_run(run, "ttft"))
+    yield cell(run.tpot_ms, *doubts.of_run(run, "tpot"))
+    yield cell(run.e2el_ms, *doubts.of_run(run, "e2el"))
 
 
 def _errors(run: RunReport) -> list[tuple[str, int]]:

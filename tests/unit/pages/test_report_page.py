@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -13,10 +14,12 @@ import pytest
 
 from rune.bench.definitions import WARNINGS
 from rune.bench.records_file import record_lines
+from rune.bench.server_load import ServerReading
 from rune.contracts import BenchmarkReport, HardwareReport, RunReport
 from rune.contracts.benchmarks import CapacityLoad, CapacityReport, EndedBy
 from rune.contracts.receipts import ReceiptLine
 from rune.contracts.workloads import GoodputLimits
+from rune.llm.protocol import ServerMetrics
 from rune.pages import doubts
 from rune.pages.dots import DotSample, RequestDot, read_dots
 from rune.pages.report_page import MOST_DOTS_OF_A_RUN, ReportPage, to_page, verdict
@@ -25,6 +28,14 @@ from tests import measured_builders
 from tests.benchmark_builders import a_report
 from tests.html_pages import ReadPage, assert_self_contained, read_page
 from tests.measured_builders import a_completed, a_cut_off, a_failed, a_run
+
+IDLE, FULL = ServerMetrics("vllm", 0, 0, 0.0, 0, 1000, 0), ServerMetrics("vllm", 8, 3, 0.97, 2, 1500, 0)
+READINGS = (
+    ServerReading(0, "before", IDLE),
+    ServerReading(1, "during", FULL),
+    ServerReading(2, "during", FULL),
+    ServerReading(3, "after", ServerMetrics("vllm", 0, 0, 0.0, 2, 2000, 400)),
+)
 
 type Certainty = Literal["within", "beyond", "undecided"]
 
@@ -307,6 +318,61 @@ def test_warning_that_is_not_known_is_shown_all_the_same() -> None:
     assert page.text.count('⚠ a later "one"') == 2
 
 
+def test_warning_has_the_number_that_it_comes_from_beside_it() -> None:
+    page = read(a_measured_report(a_run(a_completed(), server_readings=READINGS)))
+
+    marks = [node.text for node in page.all_of("a") if node.attributes["href"] == "#w-server_queued"]
+    assert marks == ["⚠\N{NO-BREAK SPACE}server_queued (3)"] * 2
+
+
+# ---------------------------------------------------------------- servers and turns
+
+
+def rows_under(page: ReadPage, title: str) -> list[list[str]]:
+    """Return the texts of the cells of the table under a title, by row."""
+    at = next(index for index, node in enumerate(page.nodes) if (node.tag, node.text) == ("h2", title))
+    rows: list[list[str]] = []
+    for node in page.nodes[at + 1 :]:
+        if node.tag == "h2":
+            break
+        if node.tag == "tr":
+            rows.append([])
+        elif node.tag == "td":
+            rows[-1].append(node.text)
+        elif rows and rows[-1] and node.tag in {"span", "small"}:
+            rows[-1][-1] += f" {node.text}" if rows[-1][-1] else node.text
+    return [row for row in rows if row]
+
+
+def test_server_has_a_row_for_each_run_that_it_told_of() -> None:
+    told = a_run(a_completed(), server_readings=READINGS)
+
+    page = read(a_measured_report(told, a_run(a_completed())))
+
+    assert rows_under(page, "What the server says of its load") == [
+        ["2 vllm", "8 mean 8", "3 mean 3", "97.0%", "2", "400 40.0%", "not measured", "0"]
+    ]
+
+
+def test_turns_have_a_row_each_where_there_are_conversations() -> None:
+    first = replace(a_completed(0, cached_tokens=0), conversation=0, turns_left=1)
+    second = replace(a_completed(1, sent_ms=400, cached_tokens=40), conversation=0, turn=1)
+
+    page = read(a_measured_report(a_run(first, second)))
+
+    assert rows_under(page, "Turns") == [
+        ["0", "1 of 1", "100 ms max 100 ms", "10 ms max 10 ms", "50", "20", "0.0%"],
+        ["1", "1 of 1", "100 ms max 100 ms", "10 ms max 10 ms", "50", "20", "80.0%"],
+    ]
+
+
+def test_tables_without_a_row_are_left_out() -> None:
+    headings = [node.text for node in read().all_of("h2")]
+
+    assert "What the server says of its load" not in headings
+    assert "Turns" not in headings
+
+
 # ---------------------------------------------------------------- single requests
 
 
@@ -377,6 +443,11 @@ def a_hostile_report(text: str) -> BenchmarkReport:
     hardware = report.hardware
     assert isinstance(hardware, HardwareReport)
     run = report.runs[0].model_copy(update={"errors_by_class": {text: 3}, "warnings": [text]})
+    told = a_run(a_completed(), server_readings=READINGS).server
+    assert told is not None
+    run = run.model_copy(
+        update={"server": told.model_copy(update={"source": text}), "warning_evidence": {text: 1.5}}
+    )
     return report.model_copy(
         update={
             "model": report.model.model_copy(
