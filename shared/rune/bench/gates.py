@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rune.bench.metrics import METRICS, Estimate, Metric
-from rune.bench.points import PointKey, common_points, estimate_at
+from rune.bench.points import PointKey, estimate_at, measured_points
 from rune.bench.rounding import rounded
 from rune.bench.statistics import Sample, WelchTest, welch_test
 from rune.bench.verdicts import Pair, requests_for
@@ -77,7 +77,7 @@ def with_gate(
 ) -> Comparison:
     """Return the comparison of these benchmarks with what its limits say.
 
-    Without a point in common nothing can be checked, and the gate is undecided.
+    A point that only one of two benchmarks has measured is checked too, and undecided: so is the gate then.
     """
     places = list(_places(benchmarks, limits))
     fail_level = ERROR_RATIO / max(len(places), 1)
@@ -113,14 +113,14 @@ def _refuse(sentence: str) -> InvalidRequestError:
 
 
 def _places(benchmarks: Sequence[tuple[str, BenchmarkReport]], limits: Sequence[Limit]) -> Iterator[_Place]:
-    """Yield what is checked: each limit wherever a benchmark or the first one has its number.
+    """Yield what is checked: each limit wherever a benchmark or the first one has its number, also if only one has.
 
     A limit of a number that neither has anywhere is checked at the first point, where it is undecided: it must not
     pass unseen.
     """
-    points = common_points([report for _, report in benchmarks])
     (_, first), *others = benchmarks
     for job_id, report in others:
+        points = measured_points([first, report])
         for limit in limits:
             pairs = [
                 Pair(limit.metric, *(estimate_at(key, limit.metric, each) for each in (first, report)))

@@ -31,6 +31,11 @@ def common_points(reports: Sequence[BenchmarkReport]) -> list[PointKey]:
     return [key for key in runs_by_point(reports[0]) if key in others] if reports else []
 
 
+def measured_points(reports: Sequence[BenchmarkReport]) -> list[PointKey]:
+    """Return the points that any of the benchmarks has: those of the first, then those that only others have."""
+    return list(dict.fromkeys(key_of(run) for report in reports for run in report.runs))
+
+
 def estimate_at(key: PointKey, metric: Metric, report: BenchmarkReport) -> Estimate | None:
     """Return a number of a report at a point; None where it has no such point or number."""
     run = runs_by_point(report).get(key)

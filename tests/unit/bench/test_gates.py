@@ -66,22 +66,33 @@ def test_each_limit_is_checked_at_each_point_of_each_benchmark() -> None:
     )
 
 
-def test_a_point_that_was_not_measured_again_does_not_pass() -> None:
-    fewer = a_report().model_copy(update={"runs": a_report().runs[:1]})
+@pytest.mark.parametrize("others", [1, 2])
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_point_that_only_one_has_measured_does_not_pass(is_first: bool, others: int) -> None:
+    whole = a_report()
+    fewer = whole.model_copy(update={"runs": [whole.runs[0], whole.runs[2]]})
+    first, second = (fewer, whole) if is_first else (whole, fewer)
 
-    comparison = gate_of(fewer, a_report(), fail_on="tpot_ms:1.1")
+    comparison = gate_of(second, *[whole] * (others - 1), first=first, fail_on="tpot_ms:1.1")
 
-    assert [check.outcome for check in comparison.checks[:3]] == ["passed", "undecided", "undecided"]
+    found = {check.max_concurrency: check.outcome for check in comparison.checks if check.job_id == "0"}
+    assert found == {1: "passed", 4: "undecided", 8: "passed"}
     assert comparison.gate == "undecided"
 
 
-def test_without_a_point_in_common_the_gate_is_undecided() -> None:
+def test_without_a_point_in_common_each_limit_is_undecided() -> None:
     elsewhere = a_report()
-    runs = [run.model_copy(update={"max_concurrency": 64}) for run in elsewhere.runs]
+    runs = [run.model_copy(update={"max_concurrency": 64}) for run in elsewhere.runs[:1]]
 
-    comparison = gate_of(elsewhere.model_copy(update={"runs": runs}), fail_on="tpot_ms:1.1")
+    comparison = gate_of(
+        elsewhere.model_copy(update={"runs": runs}), fail_on="tpot_ms:1.1,ttft_from_due_ms:1.1"
+    )
 
-    assert (comparison.gate, comparison.checks) == ("undecided", [])
+    assert comparison.gate == "undecided"
+    assert {check.metric for check in comparison.checks} == {"tpot_ms", "ttft_from_due_ms"}
+    assert {check.outcome for check in comparison.checks} == {"undecided"}
+    (suite,) = ET.fromstring(to_junit(comparison, "failure"))  # noqa: S314  # our own
+    assert suite.get("tests") == suite.get("failures") == str(len(comparison.checks))
 
 
 def of_ttfts(seed: int, count: int, slowness: float) -> BenchmarkReport:
