@@ -5,6 +5,7 @@ from tests.mutants.mutant import AWS, SERVICES, Mutant
 BENCH = "shared/rune/bench/"
 VERDICTS = BENCH + "verdicts.py"
 GATES = BENCH + "gates.py"
+METRICS = BENCH + "metrics.py"
 STORE = AWS + "baseline_store.py"
 BASELINES = SERVICES + "baselines.py"
 
@@ -27,6 +28,14 @@ MUTANTS = (
         "if not matters and test.tail(least - size) <= MISSED_RATIO:",
         "if not matters:",
         "A comparison of few requests would say that nothing differs.",
+        COMPARISON_TESTS,
+    ),
+    Mutant(
+        "windows that fall on answers have no spread",
+        METRICS,
+        "std = max(std, value * _unevenness_of_requests(run) * math.sqrt(count))",
+        "std = max(std, 0.0)",
+        "A throughput of ten answers would be surely worse by a hair.",
         COMPARISON_TESTS,
     ),
     Mutant(

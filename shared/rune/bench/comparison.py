@@ -14,7 +14,8 @@ What stands for one independent value decides how honest that is:
 - The gaps within one answer are not independent, and there are thousands: as single values they would make anything
   sure. The mean gap of a request is its TPOT times its tokens a chunk, so ITL is given TPOT's relative spread over
   requests. Its distribution over single gaps stays in the report.
-- Of throughput there is one a run, and its spread is that of ten equal windows; never more than there are requests.
+- Of throughput there is one a run, and its spread is that of ten equal windows; never more than there are requests,
+  and of a closed load never less sure than the requests' own times let it be (windows may fall on answers).
   Windows of the steady state have neither ramp nor drain in them, which differ from run to run.
 - Ratios (failed, completed, good, passed requests) are means of zeros and ones. Of these and of scores the share is
   in points: 5 % of a ratio of failures near 0 would be nothing.

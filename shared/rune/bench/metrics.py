@@ -162,7 +162,27 @@ def _steady_throughput(_report: BenchmarkReport, run: RunReport) -> Estimate | N
 def _of_windows(run: RunReport, value: float | None, windows: Distribution | None) -> Estimate | None:
     if value is None or windows is None:
         return None
-    return _estimate(value, windows.std, min(_independent(windows), run.completed), run.completed)
+    count = min(_independent(windows), run.completed)
+    std = windows.std
+    if std is not None:
+        std = max(std, value * _unevenness_of_requests(run) * math.sqrt(count))
+    return _estimate(value, std, count, run.completed)
+
+
+def _unevenness_of_requests(run: RunReport) -> float:
+    """Return how unsure a closed load's throughput is at least by its requests: a standard error, as a share of it.
+
+    Ten windows that fall on ten equal answers have no spread, however the times of these answers vary. The
+    throughput is tokens over times of requests. The relative spread of such a ratio is at least the difference of
+    their relative spreads, whatever the two have to do with each other. Where requests wait for each other, a time
+    is not an answer's own and may vary less than its length does: that says nothing.
+    """
+    times, lengths = run.e2el_ms, run.output_tokens
+    if run.load == "open" or times is None or lengths is None or not times.mean or not lengths.mean:
+        return 0.0
+    spread = (times.std or 0.0) / times.mean - (lengths.std or 0.0) / lengths.mean
+    spread = abs(spread) if run.max_concurrency == 1 else max(spread, 0.0)
+    return spread / math.sqrt(_independent(times))
 
 
 def _cost(report: BenchmarkReport, run: RunReport) -> Estimate | None:

@@ -233,6 +233,31 @@ def test_many_gaps_and_windows_of_few_requests_are_few_values() -> None:
     assert metric_of(comparison, "itl_ms").values[1].requests_to_decide == 5
 
 
+def test_windows_that_fall_on_answers_are_no_surer_than_the_answers() -> None:
+    """Ten answers of equal length, one at a time: each window has one, and their rates do not vary at all."""
+
+    def ten(base_ms: float) -> BenchmarkReport:
+        times_ms = [base_ms + offset_ms for offset_ms in (-9, 5, -5, 5, -5, 5, -5, 5, -5, 9)]
+        sent_ms = [sum(times_ms[:n]) + 19 * n for n in range(10)]
+        records = [
+            a_completed(n, sent_ms=sent_ms[n], ttft_ms=times_ms[n], gaps_ms=[1] * 19) for n in range(10)
+        ]
+        return a_report(a_run(*records))
+
+    first, second = ten(100), ten(103)
+    windows = first.runs[0].output_throughput_windows_tokens_per_s
+    assert windows
+    assert windows.std == 0
+
+    comparison = compare([("a", first), ("b", second)], threshold_ratio=0.01)
+
+    value = metric_of(comparison, "output_throughput_tokens_per_s").values[1]
+    assert value.verdict == "undecided"
+    # 6.34 ms around 122 ms.
+    assert value.std == pytest.approx(0.052 * (value.value or 0), rel=0.01)
+    assert verdict_of(comparison, "steady_output_throughput_tokens_per_s") == "undecided"
+
+
 def judged(*scores: float, failed_count: int = 0) -> BenchmarkReport:
     expected = Expectation(regex="x")
     run = a_run(*[a_completed(n, sent_ms=300 * n) for n in range(len(scores))])
