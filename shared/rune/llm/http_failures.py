@@ -245,6 +245,14 @@ _RULES = (
             r"|missing tensor|wrong number of tensors"
         ),
     ),
+    # A registry says so to Ollama, on whatever machine it runs: these are no words about this server's own key or
+    # account. 408 and 429 concern the machine's own connection and address.
+    _Rule(
+        Cause.REGISTRY_REFUSED,
+        _SERVER_SIDE,
+        re.compile(r"pull model manifest: 4(?!08|29)[0-9]{2}\b|invalid model (?:name|path)"),
+    ),
+    _Rule(Cause.REGISTRY_FAILED, _SERVER_SIDE, re.compile(r"pull model manifest: 5[0-9]{2}\b")),
     _Rule(
         Cause.QUOTA_EXHAUSTED,
         frozenset({400, 401, 402, 403, 429}),
@@ -297,13 +305,6 @@ _RULES = (
             r"|not a valid model|no endpoints found|decommissioned"
         ),
     ),
-    # 408 and 429 concern the machine's own connection and address.
-    _Rule(
-        Cause.REGISTRY_REFUSED,
-        _SERVER_SIDE,
-        re.compile(r"pull model manifest: 4(?!08|29)[0-9]{2}\b|invalid model (?:name|path)"),
-    ),
-    _Rule(Cause.REGISTRY_FAILED, _SERVER_SIDE, re.compile(r"pull model manifest: 5[0-9]{2}\b")),
     # vLLM without its flags for tools, llama-server without its own; older llama-server calls that 500.
     _Rule(
         Cause.MODEL_UNSUPPORTED,
