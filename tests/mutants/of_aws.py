@@ -61,9 +61,17 @@ MUTANTS = (
     Mutant(
         "search for long use replaces the market",
         MARKET_STORE,
-        '" AND #time_needed_seconds >= :time_needed_seconds)))"',
-        '")))"',
+        '" AND #time_needed_seconds >= :time_needed_seconds"',
+        '""',
         "Machines with little time left would be forgotten.",
+        MARKET_TESTS,
+    ),
+    Mutant(
+        "search that found nothing replaces the market",
+        MARKET_STORE,
+        ":kept_count > :none OR ",
+        ":kept_count >= :none OR ",
+        "One job for which no machine is large enough would hide the prices of all others.",
         MARKET_TESTS,
     ),
     Mutant(

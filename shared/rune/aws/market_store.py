@@ -37,7 +37,8 @@ _PER_MILLION = 1_000_000
 _REPLACES = (
     "attribute_not_exists(#as_of) OR (#as_of < :as_of AND (#as_of < :old OR ("
     "#max_micro_usd_per_hour <= :max_micro_usd_per_hour AND #reliability_ppm >= :reliability_ppm"
-    " AND #time_needed_seconds >= :time_needed_seconds)))"
+    " AND #time_needed_seconds >= :time_needed_seconds"
+    " AND (:kept_count > :none OR (#vram_mb >= :vram_mb AND #disk_gb >= :disk_gb)))))"
 )
 """`rune.rentals.market.replaces`."""
 
@@ -56,7 +57,8 @@ class DynamoMarketStore(MarketStore):
         names = {f"#{name}": name for name in fields}
         values = {f":{name}": value for name, value in fields.items()}
         sets = ", ".join(f"#{name} = :{name}" for name in fields)
-        values[":old"] = attribute("as_of", row.as_of - WIDE_FOR)
+        values |= {":old": attribute("as_of", row.as_of - WIDE_FOR), ":none": {"N": "0"}}
+        values[":kept_count"] = {"N": str(len(row.offers))}
         try:
             self._table.update(_key(row), Expression(f"SET {sets}", _REPLACES, names, values))
         except ConditionFailedError:

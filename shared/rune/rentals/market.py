@@ -23,8 +23,8 @@ LARGEST_OFFERS_BYTES = 3_600
 MARKET_KEPT = timedelta(days=1)
 """How long a row stays."""
 
-WIDE_FOR = timedelta(minutes=15)
-"""So long a search with narrower terms does not replace what one with wider terms has seen."""
+WIDE_FOR = timedelta(hours=6)
+"""So long a narrower search does not replace what a wider one has seen: as long as an estimate reckons with it."""
 
 _BEST_COUNT = 16
 """Of the offers that fit, cheapest for the job first; the rest of a row are those with the lowest prices."""
@@ -110,7 +110,7 @@ class MarketStore(Protocol):
     """Where the market is kept. Every method raises StoreUnavailableError when it cannot be reached."""
 
     def note(self, row: MarketRow) -> None:
-        """Keep what a search has seen, unless a later one, or a wider one of the last minutes, is there."""
+        """Keep what a search has seen, unless a later one, or a wider one of the last hours, is there."""
         ...
 
     def read(self, now: datetime) -> tuple[MarketRow, ...]:
@@ -122,10 +122,16 @@ class MarketStore(Protocol):
 
 
 def replaces(row: MarketRow, earlier: MarketRow) -> bool:
-    """Return whether a row is written in place of an earlier one of its class."""
+    """Return whether a row is written in place of an earlier one of its class.
+
+    A search that has seen offers need not have asked for as little memory and disk: all are of one class. One that
+    has seen none must have, as it says nothing of smaller machines.
+    """
     if earlier.as_of >= row.as_of:
         return False
-    return earlier.as_of < row.as_of - WIDE_FOR or row.scope.has_terms_of(earlier.scope)
+    if earlier.as_of < row.as_of - WIDE_FOR or row.scope.holds(earlier.scope):
+        return True
+    return bool(row.offers) and row.scope.has_terms_of(earlier.scope)
 
 
 def make_market_row(

@@ -46,9 +46,23 @@ def test_rows_are_read_as_written_smallest_memory_first(market_store: MarketStor
         (replace(SCOPE, max_usd_per_hour=Decimal("0.4")), 60, True),
         (replace(SCOPE, reliability_ratio=0.999), 60, True),
         (replace(SCOPE, time_needed=timedelta(hours=3)), 60, True),
-        (replace(SCOPE, max_usd_per_hour=Decimal("0.4")), 901, False),
+        (replace(SCOPE, vram_mb=23_000), 60, True),
+        (replace(SCOPE, disk_gb=900), 60, True),
+        (replace(SCOPE, max_usd_per_hour=Decimal("0.4")), 21_600, True),
+        (replace(SCOPE, max_usd_per_hour=Decimal("0.4")), 21_601, False),
     ],
-    ids=["same", "later", "earlier", "cheaper", "surer", "longer", "after a while"],
+    ids=[
+        "same",
+        "later",
+        "earlier",
+        "cheaper",
+        "surer",
+        "longer",
+        "more memory",
+        "more disk",
+        "6 h",
+        "after a while",
+    ],
 )
 def test_row_is_kept_until_a_later_search_that_is_as_wide(
     market_store: MarketStore, scope: Scope, seconds: float, is_kept: bool
@@ -59,6 +73,22 @@ def test_row_is_kept_until_a_later_search_that_is_as_wide(
     market_store.note(later)
 
     assert market_store.read(NOW) == ((ROW if is_kept else later),)
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [replace(SCOPE, vram_mb=23_000), replace(SCOPE, disk_gb=900)],
+    ids=["more memory", "more disk"],
+)
+def test_search_for_more_in_the_class_replaces_a_row_with_what_it_has_seen(
+    market_store: MarketStore, scope: Scope
+) -> None:
+    market_store.note(ROW)
+    later = replace(ROW, scope=scope, as_of=after(60))
+
+    market_store.note(later)
+
+    assert market_store.read(NOW) == (later,)
 
 
 def test_row_expires(market_store: MarketStore) -> None:

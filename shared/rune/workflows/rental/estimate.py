@@ -23,7 +23,7 @@ from rune.jobs.record import Job, Status
 from rune.jobs.samples import Sample
 from rune.rentals.forecast import START_SECONDS, ExpectedUse
 from rune.rentals.hosts import HostRecord
-from rune.rentals.market import MarketRow, Scope
+from rune.rentals.market import WIDE_FOR, MarketRow, Scope
 from rune.rentals.offers import MAX_DOWNLOAD_USD_PER_GB, Offer, Requirements
 from rune.rentals.ranking import Candidate, Market, Selection, explain_choice, select_offers
 from rune.rentals.record import OLLAMA_IMAGE_BYTES
@@ -31,7 +31,7 @@ from rune.workflows.rental.dependencies import MAX_MACHINES, RentalRequest, requ
 from rune.workflows.rental.search import MOST_IMAGE_BYTES
 from rune.workflows.rental.selection import describe_needs, describe_use, latest_end
 
-LONGEST_AGE = timedelta(hours=6)
+LONGEST_AGE = WIDE_FOR
 """Of what a search has seen. What is older says nothing of the prices of now."""
 
 ENOUGH_SAMPLES = 20
