@@ -203,12 +203,19 @@ def _to_json(receipt: Receipt) -> str:
             "price": use.micro_usd_per_hour,
             "end": use.end_reason,
             "seconds": use.seconds,
+            **_kept(use),
         }
         for use in receipt.uses
     ]
     lines = [[line.attempt, line.phase, line.kind.value, line.micro_usd] for line in receipt.lines]
     body = {"machines": machines, "lines": lines, "aws_prices_as_of": receipt.aws_prices_as_of}
     return json.dumps(body, separators=(",", ":"))
+
+
+def _kept(use: MachineUse) -> dict[str, object]:
+    if use.kept_until is None:
+        return {}
+    return {"kept_until": use.kept_until.isoformat(), "kept_most": use.kept_micro_usd}
 
 
 def _line(stored: list[object]) -> Line:
@@ -227,7 +234,8 @@ def _use(stored: dict[str, object], lines: Sequence[Line]) -> MachineUse:
         for line in lines
         if line.attempt == attempt and line.kind is not LineKind.AWS and line.phase != Phase.OTHER.value
     )
-    seconds = stored.get("seconds", 0)
+    seconds, kept_most = (stored.get(name, 0) for name in ("seconds", "kept_most"))
+    kept_until = stored.get("kept_until")
     return MachineUse(
         rental_id=str(stored["id"]),
         attempt=attempt,
@@ -237,4 +245,6 @@ def _use(stored: dict[str, object], lines: Sequence[Line]) -> MachineUse:
         end_reason=None if end is None else str(end),
         lines=own,
         seconds=seconds if isinstance(seconds, int) else 0,
+        kept_until=None if kept_until is None else datetime.fromisoformat(str(kept_until)),
+        kept_micro_usd=kept_most if isinstance(kept_most, int) else 0,
     )

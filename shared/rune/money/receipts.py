@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from rune.amounts import MICRO_USD_PER_USD
@@ -77,6 +78,10 @@ class MachineUse:
         What it cost this job.
     seconds
         For how long the job had it; 0 where an earlier version has written.
+    kept_until
+        When it ends, as the job's end knew it; None where it was not kept for others.
+    kept_micro_usd
+        What it may cost at most after the job's end; 0 where no budget holds that for it.
     """
 
     rental_id: str
@@ -87,6 +92,8 @@ class MachineUse:
     end_reason: str | None
     lines: tuple[Line, ...]
     seconds: int = 0
+    kept_until: datetime | None = None
+    kept_micro_usd: int = 0
 
     @property
     def is_shared(self) -> bool:
@@ -206,10 +213,11 @@ def describe_cost(uses: Sequence[MachineUse], lines: Sequence[Line]) -> str:
     if tokens:
         parts.append(f"tokens {show_usd(tokens)}")
     total = sum_of(lines, *PROVIDERS)
+    kept = [_describe_kept(each.kept_until, each.kept_micro_usd) for each in uses if each.kept_until]
     if not parts:
         return f"it cost {show_usd(total)}"
     is_whole = len(parts) == 1 and total == tokens + sum(each.micro_usd for use in uses for each in use.lines)
-    return "; ".join([*parts, *([] if is_whole else [f"{show_usd(total)} in all"])])
+    return "; ".join([*parts, *([] if is_whole else [f"{show_usd(total)} in all"]), *kept])
 
 
 _MOST_NAMED = 2
@@ -220,6 +228,11 @@ def _describe_use(use: MachineUse) -> str:
     begun = "used a kept" if use.attempt is None else "rented"
     cost = show_usd(sum(line.micro_usd for line in use.lines))
     return f"{begun} {use.gpu_count} x {use.gpu_name}{_show_for(use.seconds)}, {cost}"
+
+
+def _describe_kept(until: datetime, micro_usd: int) -> str:
+    most = f", for at most {show_usd(micro_usd)} more" if micro_usd else " and goes on costing"
+    return f"the machine is kept until {until:%Y-%m-%d %H:%M} UTC{most}"
 
 
 def _show_for(seconds: int) -> str:

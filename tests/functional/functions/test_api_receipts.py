@@ -85,6 +85,16 @@ def note(cloud: Cloud, stored: StoredReceipt, charge: Charge | None, problem: st
     assert cloud.store.write_rows([RowChange(ReceiptRow(JOB_ID), change)]) == ()
 
 
+def test_receipt_and_job_tell_until_when_a_machine_goes_on_costing(api: ModuleType, cloud: Cloud) -> None:
+    ended(cloud, replace(USE, end_reason=None, kept_until=after(9_000), kept_micro_usd=515_550))
+
+    told = get(api, RECEIPT).document["display"]
+
+    until = f"{after(9_000):%Y-%m-%d %H:%M} UTC"
+    assert told.endswith(f"$0.0630; the machine is kept until {until}, for at most $0.5156 more.")
+    assert told == get(api, JOB).document["display"]
+
+
 def test_receipt_tells_what_was_charged_and_by_how_much_it_differs(api: ModuleType, cloud: Cloud) -> None:
     note(cloud, ended(cloud, USE), Charge(62_000, 0, 9_000, attempt=1))
 

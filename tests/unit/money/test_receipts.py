@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
@@ -134,6 +136,8 @@ def a_use(
     return MachineUse("r", attempt, "RTX 4090", 1, 372_000, end, lines, seconds)
 
 
+UNTIL = datetime(2026, 11, 30, 13, 11, tzinfo=UTC)
+KEPT = "rented 1 x RTX 4090 for 12 min 4 s, $0.1302; the machine is kept until 2026-11-30 13:11 UTC"
 TOKENS = Line(None, "work", LineKind.TOKENS, 20_000)
 
 
@@ -148,6 +152,16 @@ TOKENS = Line(None, "work", LineKind.TOKENS, 20_000)
             (a_use(None, seconds=60), a_use(seconds=9)),
             (),
             "used a kept 1 x RTX 4090 for 1 min 0 s, $0.1302; rented 1 x RTX 4090 for 9 s, $0.1302; $0.2604 in all",
+        ),
+        (
+            (replace(a_use(), kept_until=UNTIL, kept_micro_usd=515_550),),
+            (),
+            f"{KEPT}, for at most $0.5156 more",
+        ),
+        (
+            (replace(a_use(), kept_until=UNTIL),),
+            (),
+            f"{KEPT} and goes on costing",
         ),
         ((a_use(1), a_use(2), a_use(3)), (), "used 3 machines for 36 min 12 s, $0.3906"),
         (

@@ -105,6 +105,8 @@ def _late_lines(rental: Rental, use: MachineUse, now: datetime) -> tuple[Line, .
 def _use(rental: Rental, attempt: int | None, lines: tuple[Line, ...], had_ms: int) -> MachineUse:
     # A kept machine may have ended before its job: whoever has kept it may be lost before that writes its end.
     is_ended = not rental.is_alive and rental.kept_until is None
+    # Whoever borrowed it had found it kept, and its end is not theirs.
+    is_kept = rental.is_alive and attempt is not None
     return MachineUse(
         rental_id=rental.rental_id,
         attempt=attempt,
@@ -114,6 +116,8 @@ def _use(rental: Rental, attempt: int | None, lines: tuple[Line, ...], had_ms: i
         end_reason=rental.end_reason.value if is_ended and rental.end_reason is not None else None,
         lines=lines,
         seconds=had_ms // 1_000,
+        kept_until=rental.kept_until if is_kept else None,
+        kept_micro_usd=rental.budget_micro_usd if is_kept else 0,
     )
 
 

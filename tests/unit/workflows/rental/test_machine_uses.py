@@ -106,6 +106,18 @@ def test_kept_machine_is_paid_for_up_to_now() -> None:
     assert use.end_reason is None
 
 
+def test_kept_machine_tells_until_when_and_what_it_may_cost_more() -> None:
+    held = replace(a_running_rental(), budget_at=after(0))
+    kept = apply(keep(held, after(9_000), after(1_000), left_micro_usd=515_550), held)
+
+    (own,) = list_uses(a_renting_job(), (kept,), None, after(1_000))
+    (ended,) = list_uses(a_renting_job(), (an_ended_rental(kept, 1_000, 1_060),), None, after(1_100))
+
+    assert own.kept_until == kept.kept_until
+    assert 0 < own.kept_micro_usd == kept.budget_micro_usd
+    assert (ended.kept_until, ended.kept_micro_usd) == (None, 0)
+
+
 def test_kept_machine_is_shared_even_if_it_has_ended_before_its_job() -> None:
     kept = replace(a_running_rental(), kept_until=after(9_000), holder=None)
 
