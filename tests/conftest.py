@@ -18,6 +18,14 @@ settings.load_profile("same")
 collect_ignore = [] if "RUNE_LLAMA_SERVER" in os.environ else ["real"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the conformance tests first, so that processes that share the tests never divide them.
+
+    Their last one looks at what all of them have seen.
+    """
+    items.sort(key=lambda item: item.path.parent.name != "conformance")
+
+
 def pytest_collection_finish() -> None:
     """Take all tests and what they import out of the garbage collector's sight, to the end.
 
