@@ -157,7 +157,8 @@ class CostEstimationResponse(Document):
     local_energy_kwh: float = Field(0.0, ge=0)
     """Energy that the caller's own machine takes, in kilowatt-hours; 0 for rented ones."""
     confidence_score: float = Field(ge=0, le=1)
-    """How often jobs of this shape ended at or below the projection. Clients stop below 0.95."""
+    """How often jobs of this shape ended at or below the projection; 0 where the market was seen and no offer fits,
+    so that the job would rent nothing. Clients stop below 0.95."""
     warning: str | None = None
     """What a person should know before spending this."""
     list_price: ListPrice | None = None

@@ -320,6 +320,7 @@ def _without_offer(
     scope = Scope.of(needs)
     known = [row for row in evidence.rows if row.scope.holds(scope)]
     latest = max((row.as_of for row in known), default=None)
+    confidence = BOUNDED_CONFIDENCE
     if latest is None:
         note = "No search has seen the market for this yet, so this is the most that the job's limits allow."
     elif evidence.now - latest > LONGEST_AGE:
@@ -328,17 +329,19 @@ def _without_offer(
             " that the job's limits allow."
         )
     elif selection.least_usd_beyond_cap is not None:
+        confidence = 0.0
         note = (
             f"No offer that was seen fits: the job would cost {selection.least_usd_beyond_cap:.4f} USD on the"
             " cheapest, and may cost less."
         )
     else:
+        confidence = 0.0
         note = "No offer that was seen fits, so the job would rent nothing."
     return RentalEstimate(
         low_usd=None,
         likely_usd=None,
         high_usd=float((Decimal(limit_micro_usd) / MICRO_USD_PER_USD).quantize(_STEP_USD, ROUND_CEILING)),
-        confidence_score=BOUNDED_CONFIDENCE,
+        confidence_score=confidence,
         basis="limits",
         sample_count=0,
         phases=[],

@@ -158,20 +158,25 @@ def test_cap_is_the_high_figure_when_the_job_may_cost_less() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "note"),
+    ("rows", "note", "confidence"),
     [
-        ((), "No search has seen the market for this yet"),
-        ((a_row(an_offer(), scope=replace(SCOPE, vram_mb=80_000)),), "No offer that was seen fits"),
-        ((a_row(an_offer(), seconds=-7 * 3600),), "The market was last seen 7 hours ago, which is too long"),
+        ((), "No search has seen the market for this yet", 0.95),
+        ((a_row(an_offer(), scope=replace(SCOPE, vram_mb=80_000)),), "No offer that was seen fits", 0.95),
+        (
+            (a_row(an_offer(), seconds=-7 * 3600),),
+            "The market was last seen 7 hours ago, which is too long",
+            0.95,
+        ),
         (
             (a_row(an_offer(is_verified=False)),),
             "No offer that was seen fits, so the job would rent nothing.",
+            0.0,
         ),
     ],
     ids=["unseen", "another class", "too old", "none fits"],
 )
 def test_limits_of_the_job_are_the_high_figure_when_no_offer_is_known(
-    rows: tuple[MarketRow, ...], note: str
+    rows: tuple[MarketRow, ...], note: str, confidence: float
 ) -> None:
     if rows and rows[0].scope.vram_mb == 80_000:
         rows, note = (replace(rows[0], offers=()),), "No search has seen the market for this yet"
@@ -181,13 +186,13 @@ def test_limits_of_the_job_are_the_high_figure_when_no_offer_is_known(
     assert (found.low_usd, found.likely_usd, found.offer, found.basis) == (None, None, None, "limits")
     assert found.notes[0].startswith(note)
     # 3 USD for an hour and five minutes, and three downloads of 11 GB at 0.02 USD.
-    assert (found.high_usd, found.confidence_score) == (3.91, 0.95)
+    assert (found.high_usd, found.confidence_score) == (3.91, confidence)
 
 
 def test_offer_that_costs_more_than_the_job_may_is_not_taken() -> None:
     found = estimated(a_row(an_offer()), asked=asking(cap=20_000))
 
-    assert (found.offer, found.high_usd) == (None, 0.02)
+    assert (found.offer, found.high_usd, found.confidence_score) == (None, 0.02, 0.0)
     assert found.notes[0].startswith("No offer that was seen fits: the job would cost 0.03")
 
 
