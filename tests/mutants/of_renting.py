@@ -85,7 +85,7 @@ ORDERS = (
     ),
     Mutant(
         "dearer machine than the tenant may have",
-        RENTING + "search.py",
+        SELECTION,
         "max_usd_per_hour=min(requirements.max_usd_per_hour, most_usd)",
         "max_usd_per_hour=requirements.max_usd_per_hour",
         "An operator's limit of prices would hold only for requests that name one.",

@@ -56,7 +56,7 @@ class EstimateService:
     def estimate(
         self, caller: Caller, tenant: TenantSettings, request: CostEstimationRequest
     ) -> CostEstimationResponse:
-        """Return what a run would cost; raises InvalidRequestError as `estimate_cost` does."""
+        """Return what a run would cost; raises InvalidRequestError as `estimate_cost` and a job do."""
         if choose_driver(request) != "vastai":
             return estimate_cost(request)
         check_rental(request)
@@ -64,7 +64,16 @@ class EstimateService:
         body = _as_benchmark(request, request.template_hash if is_allowed else None)
         micro_usd = None if request.max_cost_usd is None else to_micro_usd(request.max_cost_usd)
         admitted = Admitted(
-            Kind.BENCHMARK, StepName.RENT, "", rents=True, max_cost_micro_usd=micro_usd, model=body.model
+            Kind.BENCHMARK,
+            StepName.RENT,
+            "",
+            rents=True,
+            # Without it a job takes the lower of the usual price and the tenant's limit, and is not refused.
+            asked_micro_usd_per_hour=(
+                to_micro_usd(request.max_dph) if "max_dph" in request.model_fields_set else None
+            ),
+            max_cost_micro_usd=micro_usd,
+            model=body.model,
         )
         granted = self._jobs.judge(caller, admitted)
         used_for = None
@@ -119,7 +128,13 @@ class EstimateService:
         InvalidRequestError
             `model_size_unknown`.
         """
-        asked = Asked(self._begun(caller, admitted, granted), request, granted.cap_micro_usd or 0, used_for)
+        asked = Asked(
+            self._begun(caller, admitted, granted),
+            request,
+            granted.cap_micro_usd or 0,
+            used_for,
+            self._jobs.limits_of(caller).most_dph_micro_usd,
+        )
         now = self._clock.now()
         needs, rows = find_needs(asked, now), self._market.read(now)
         machines = {offer.machine_id for offer in find_fresh(rows, now).offers}

@@ -94,7 +94,7 @@ ESTIMATES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "no model": ({"vastai": True, "model": ""}, an_estimate(warning=f"{NO_MODEL} {UNSEEN}")),
     # Dearer by the hour than the job may cost in all.
     "expensive": (
-        {**RENTAL, "max_dph": 30.0},
+        {**RENTAL, "max_dph": 9.5},
         an_estimate(
             projected_cost_usd=10.0,
             high_usd=10.0,

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse
 from rune.errors import InvalidRequestError
 from rune.jobs.samples import Sample, SampleRow, Shape
+from rune.money.limits import TenantSpending
 from rune.rentals.hosts import HostRecord
 from rune.rentals.market import MarketRow, Scope
 from rune.services.estimates import NO_MODEL, NO_SIZE, NO_TEMPLATE, EstimateService
@@ -45,7 +46,8 @@ class Desk:
 
     def estimate(self, tenant: TenantSettings | None = None, **members: object) -> CostEstimationResponse:
         body = CostEstimationRequest.model_validate({"vastai": True, "model": "llama3.1:8b", **members})
-        return self.service.estimate(Caller("acme"), tenant or TenantSettings(), body)
+        tenant = tenant or TenantSettings()
+        return self.service.estimate(Caller("acme", spending=TenantSpending.of(tenant)), tenant, body)
 
 
 def test_estimate_reads_market_hosts_and_samples() -> None:
@@ -83,6 +85,22 @@ def test_higher_cap_than_the_caller_may_have_is_refused() -> None:
         Desk().estimate(max_cost_usd=11.0)
 
     assert caught.value.specific_code == "cost_cap_too_high"
+
+
+@pytest.mark.parametrize("limit", ["max_dph_micro_usd", "max_micro_usd_per_hour"])
+def test_machine_that_the_tenant_may_not_rent_is_no_estimate(limit: str) -> None:
+    desk, tenant = Desk(), TenantSettings(**{limit: 1_500_000})  # type: ignore[arg-type]  # all numbers
+    dear = an_offer(price_usd_per_hour=Decimal("2.4"), gpu_usd_per_hour=Decimal("2.4"), machine_id=5)
+    desk.market.note(MarketRow(SCOPE, NOW, (dear,), 1))
+
+    assert desk.estimate().offer is not None
+    found = desk.estimate(tenant)
+    assert (found.offer, found.confidence_score) == (None, 0.0)
+    # 1.50 USD for an hour and five minutes, and the downloads.
+    assert found.projected_cost_usd == pytest.approx(1.625 + 0.66)
+    with pytest.raises(InvalidRequestError) as caught:
+        desk.estimate(tenant, max_dph=1.6)
+    assert (caught.value.specific_code, caught.value.pointer) == ("max_dph_too_high", "/max_dph")
 
 
 def test_cap_below_a_millionth_of_a_dollar_is_no_cap() -> None:

@@ -29,7 +29,7 @@ from rune.rentals.ranking import Candidate, Market, Selection, explain_choice, s
 from rune.rentals.record import OLLAMA_IMAGE_BYTES
 from rune.workflows.rental.dependencies import MAX_MACHINES, RentalRequest, required_model
 from rune.workflows.rental.search import MOST_IMAGE_BYTES
-from rune.workflows.rental.selection import describe_needs, describe_use, latest_end
+from rune.workflows.rental.selection import describe_needs, describe_use, hold_to_limit, latest_end
 
 LONGEST_AGE = WIDE_FOR
 """Of what a search has seen. What is older says nothing of the prices of now."""
@@ -87,12 +87,15 @@ class Asked:
         As it would be if it began now: its deadline is the end of its running time.
     used_for
         How long the machine is used, boot and download included, as the caller says; None where the request tells.
+    most_micro_usd_per_hour
+        What the caller's tenant may pay for a machine, in millionths of a dollar an hour; None for no limit.
     """
 
     job: Job
     request: RentalRequest
     cap_micro_usd: int
     used_for: timedelta | None = None
+    most_micro_usd_per_hour: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,11 @@ class Seen:
 def find_needs(asked: Asked, now: datetime) -> Requirements:
     """Return what an offer must have for the job; raises InvalidRequestError for a model of unknown size."""
     request = asked.request
-    return describe_needs(request, None, "", latest_end(asked.job, request) - now)
+    needs, most = (
+        describe_needs(request, None, "", latest_end(asked.job, request) - now),
+        asked.most_micro_usd_per_hour,
+    )
+    return needs if most is None else hold_to_limit(needs, most)
 
 
 def find_fresh(rows: Sequence[MarketRow], now: datetime) -> Seen:

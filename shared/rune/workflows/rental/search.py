@@ -41,6 +41,7 @@ from rune.workflows.rental.selection import (
     describe_selection,
     describe_use,
     failed_machines,
+    hold_to_limit,
     latest_end,
     summarize_rejections,
 )
@@ -97,8 +98,7 @@ async def plan_order(
     ceiling_at = latest_end(job, request)
     image = image_of(dependencies, template)
     requirements = describe_needs(request, template, image, ceiling_at - began_at)
-    most_usd = Decimal(dependencies.limits_of(job.tenant).most_dph_micro_usd) / MICRO_USD_PER_USD
-    requirements = replace(requirements, max_usd_per_hour=min(requirements.max_usd_per_hour, most_usd))
+    requirements = hold_to_limit(requirements, dependencies.limits_of(job.tenant).most_dph_micro_usd)
     left = left_micro_usd(job, attempts, job.borrowed_micro_usd, began_at)
     if left is not None and left <= 0:
         return Failed("cost_cap_reached", "The job has cost as much as it may.", retryable=False)

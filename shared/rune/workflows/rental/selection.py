@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import ceil
@@ -86,6 +86,12 @@ def describe_needs(
         time_needed=time_needed,
         gpu=find_gpu_needs(image),
     )
+
+
+def hold_to_limit(requirements: Requirements, most_micro_usd_per_hour: int) -> Requirements:
+    """Return the requirements with no higher price than the tenant may rent at, in millionths of a dollar."""
+    most_usd = Decimal(most_micro_usd_per_hour) / MICRO_USD_PER_USD
+    return replace(requirements, max_usd_per_hour=min(requirements.max_usd_per_hour, most_usd))
 
 
 def required_vram_mb(request: RentalRequest, model: SizedModel) -> int:
