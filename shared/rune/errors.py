@@ -232,6 +232,8 @@ class BudgetExhaustedError(RequestError):
         `day` or `month`, in UTC.
     limit_micro_usd, left_micro_usd
         The whole budget, and what of it is neither spent nor reserved; negative where more was spent.
+    reserved_micro_usd
+        What of it jobs and kept machines hold: what they do not cost comes back.
     needed_micro_usd
         What the job may cost.
     renews_at
@@ -248,22 +250,30 @@ class BudgetExhaustedError(RequestError):
         period: str,
         limit_micro_usd: int,
         left_micro_usd: int,
+        reserved_micro_usd: int,
         needed_micro_usd: int,
         renews_at: str,
     ) -> None:
         whose = "Your tenant's" if of_tenant else "The whole deployment's"
-        needed, left, limit = (
+        needed, left, reserved, limit = (
             f"{Decimal(micro_usd) / 1_000_000:f}"
-            for micro_usd in (needed_micro_usd, left_micro_usd, limit_micro_usd)
+            for micro_usd in (needed_micro_usd, left_micro_usd, reserved_micro_usd, limit_micro_usd)
+        )
+        lower = "A job with a lower max_cost_usd may be accepted. " if left_micro_usd > 0 else ""
+        held = (
+            f"{reserved} USD are reserved for jobs and kept machines; what they do not cost comes back. "
+            if reserved_micro_usd > 0
+            else ""
         )
         super().__init__(
             f"{whose} budget for this {period} has {left} of {limit} USD left, and the job may cost {needed}. "
-            f"A job with a lower max_cost_usd may be accepted. The budget renews at {renews_at}."
+            f"{lower}{held}The budget renews at {renews_at}."
         )
         self.of_tenant = of_tenant
         self.period = period
         self.limit_micro_usd = limit_micro_usd
         self.left_micro_usd = left_micro_usd
+        self.reserved_micro_usd = reserved_micro_usd
         self.needed_micro_usd = needed_micro_usd
         self.renews_at = renews_at
 

@@ -123,6 +123,8 @@ class ProblemDocument(Document):
     """The whole budget."""
     left_usd: float | None = None
     """What of it is neither spent nor reserved."""
+    reserved_usd: float | None = None
+    """What of it jobs and kept machines hold; what they do not cost comes back."""
     needed_usd: float | None = None
     """What the job may cost at most."""
     renews_at: str | None = None
@@ -194,6 +196,7 @@ def _budget_members(error: BudgetExhaustedError) -> Mapping[str, object]:
         "period": error.period,
         "limit_usd": error.limit_micro_usd / MICRO_USD_PER_USD,
         "left_usd": error.left_micro_usd / MICRO_USD_PER_USD,
+        "reserved_usd": error.reserved_micro_usd / MICRO_USD_PER_USD,
         "needed_usd": error.needed_micro_usd / MICRO_USD_PER_USD,
         "renews_at": error.renews_at,
     }

@@ -588,6 +588,7 @@ def _refuse(budget: Budget, needed_micro_usd: int) -> BudgetExhaustedError:
         period=budget.window.period.value,
         limit_micro_usd=budget.limit_micro_usd,
         left_micro_usd=budget.free_micro_usd,
+        reserved_micro_usd=budget.reserved_micro_usd,
         needed_micro_usd=needed_micro_usd,
         renews_at=f"{budget.renews_at:%Y-%m-%dT%H:%M:%SZ}",
     )

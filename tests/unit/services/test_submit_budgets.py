@@ -105,6 +105,21 @@ def test_submit_is_refused_when_one_budget_has_too_little_left(short: int) -> No
     assert not office.service.submit(CALLER, replace(RENTS, max_cost_micro_usd=9)).is_replay
 
 
+def test_refusal_tells_what_comes_back_and_advises_nothing_that_cannot_work() -> None:
+    office = Office(spending=SpendingLimits(100, 100, 100, 100))
+    office.store.budgets.balances[WINDOWS[0]] = a_balance(spent=60, reserved=40)
+
+    with pytest.raises(BudgetExhaustedError) as refused:
+        office.service.submit(CALLER, RENTS)
+
+    assert refused.value.reserved_micro_usd == 40
+    assert refused.value.sentence == (
+        "Your tenant's budget for this day has 0 of 0.0001 USD left, and the job may cost 0.00001. 0.00004 "
+        "USD are reserved for jobs and kept machines; what they do not cost comes back. "
+        "The budget renews at 2026-11-24T00:00:00Z."
+    )
+
+
 def test_budget_of_0_is_no_spending() -> None:
     caller = replace(CALLER, spending=TenantSpending(daily_budget_micro_usd=0))
 
