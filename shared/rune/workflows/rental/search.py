@@ -175,7 +175,10 @@ def _explain_failure(
 def too_dear(job: Job, least_usd: Decimal, left: int) -> Failed:
     """Return the failure of a job for which every machine that fits would cost too much."""
     left_usd = Decimal(left) / MICRO_USD_PER_USD
-    sentence = f"It would cost {least_usd:.4f} USD on the cheapest offer, and may cost {left_usd:.4f} more."
+    sentence = (
+        f"It would cost {least_usd:.4f} USD on the cheapest offer, and only {left_usd:.4f} USD is left of its"
+        " max_cost_usd."
+    )
     if job.cost_micro_usd:
         return Failed("cost_cap_reached", sentence, retryable=False)
     return Failed("cost_cap_too_low", sentence, retryable=True, is_final=True)

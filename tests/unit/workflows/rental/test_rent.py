@@ -20,6 +20,7 @@ from rune.rentals.store import Endpoint
 from rune.tenants.settings import TEMPLATE_NOT_ALLOWED
 from rune.workflows.rental.dependencies import MAX_MACHINES
 from rune.workflows.rental.rent import MAX_ORDERS
+from rune.workflows.rental.search import too_dear
 from tests.builders import JOB_ID, NOW, after
 from tests.memory_host_store import MemoryHostStore
 from tests.memory_market_store import MemoryMarketStore
@@ -283,6 +284,15 @@ def test_rent_fails_with_a_sentence_of_its_own_when_there_is_no_offer() -> None:
     sentence = "Vast.ai has no offer with the memory, disk, reliability and price that the job asks for."
     note = Note("vastai.offer_search", {"fitting": "0", "rejected": ""}, duration_ms=0)
     assert outcome == Failed("no_offer_fits", sentence, retryable=True, notes=(note,))
+
+
+def test_job_that_is_too_dear_is_told_what_is_left_of_its_own_money() -> None:
+    failed = too_dear(JOB, Decimal("0.0814"), 10_000)
+
+    assert failed.code == "cost_cap_too_low"
+    assert failed.sentence == (
+        "It would cost 0.0814 USD on the cheapest offer, and only 0.0100 USD is left of its max_cost_usd."
+    )
 
 
 def test_rent_fails_for_good_when_the_template_is_unknown() -> None:
