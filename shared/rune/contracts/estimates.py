@@ -149,7 +149,7 @@ class CostEstimationResponse(Document):
     """What a run is projected to cost."""
 
     projected_cost_usd: float = Field(gt=0)
-    """In USD, rounded up to the next hundredth of a cent; never 0 for what has a price."""
+    """In USD, rounded up to the next hundredth of a cent, up to the job's cap; never 0 for what has a price."""
     cost_driver: CostDriver
     """What the money is spent on."""
     resource_impact: ResourceImpact

@@ -159,7 +159,12 @@ def estimate_rental(asked: Asked, evidence: Evidence) -> RentalEstimate:
     selection = select_offers(seen.offers, needs, use, Market((), evidence.hosts, now))
     limit = min(asked.cap_micro_usd, most_by_limits_micro_usd(asked, needs))
     if not selection.candidates:
-        return _without_offer(selection, needs, evidence, limit)
+        return _without_offer(
+            selection,
+            needs,
+            evidence,
+            _projected_usd(Decimal(limit) / MICRO_USD_PER_USD, asked.cap_micro_usd),
+        )
     best = selection.candidates[0]
     samples = _of_same_gpu(evidence.samples, best.offer)
     figures = _reckon(asked, selection.candidates, use, samples, limit)
@@ -237,16 +242,21 @@ def _reckon(
         high, confidence = limit, BOUNDED_CONFIDENCE
         within = _share_within(costs, limit)
         notes.append(f"About {within:.0%} of such jobs end by themselves before they have cost so much.")
-    high_usd = Decimal(str(round(high, 9))).quantize(_STEP_USD, ROUND_CEILING)
+    high_usd = _projected_usd(Decimal(str(round(high, 9))), asked.cap_micro_usd)
     return _Figures(
-        low_usd=round(min(low, likely, high), 4),
-        likely_usd=round(min(likely, high), 4),
-        high_usd=float(high_usd),
+        low_usd=min(round(min(low, likely, high), 4), high_usd),
+        likely_usd=min(round(min(likely, high), 4), high_usd),
+        high_usd=high_usd,
         confidence=confidence,
         of_samples=counted,
         work=work,
         notes=tuple(notes),
     )
+
+
+def _projected_usd(usd: Decimal, cap_micro_usd: int) -> float:
+    """Return a sum upwards to the next hundredth of a cent, but never above what the job may cost."""
+    return float(min(usd.quantize(_STEP_USD, ROUND_CEILING), Decimal(cap_micro_usd) / MICRO_USD_PER_USD))
 
 
 def _work_given(
@@ -321,7 +331,7 @@ def _succession(share: float, count: int) -> float:
 
 
 def _without_offer(
-    selection: Selection, needs: Requirements, evidence: Evidence, limit_micro_usd: int
+    selection: Selection, needs: Requirements, evidence: Evidence, high_usd: float
 ) -> RentalEstimate:
     """Return the estimate where no offer is known to fit: what the job's limits allow."""
     scope = Scope.of(needs)
@@ -347,7 +357,7 @@ def _without_offer(
     return RentalEstimate(
         low_usd=None,
         likely_usd=None,
-        high_usd=float((Decimal(limit_micro_usd) / MICRO_USD_PER_USD).quantize(_STEP_USD, ROUND_CEILING)),
+        high_usd=high_usd,
         confidence_score=confidence,
         basis="limits",
         sample_count=0,

@@ -196,6 +196,16 @@ def test_offer_that_costs_more_than_the_job_may_is_not_taken() -> None:
     assert found.notes[0].startswith("No offer that was seen fits: the job would cost 0.03")
 
 
+@pytest.mark.parametrize("cap", [1, 20_050, 30_001, 40_001])
+@pytest.mark.parametrize("is_seen", [True, False], ids=["seen", "unseen"])
+def test_no_figure_is_above_the_cap(cap: int, is_seen: bool) -> None:
+    rows = [a_row(an_offer())] if is_seen else []
+
+    found = estimated(*rows, asked=asking(cap=cap), samples=samples_of(*[1.0] * 20, *[3.0] * 20))
+
+    assert max(found.low_usd or 0, found.likely_usd or 0) <= found.high_usd <= cap / 1_000_000
+
+
 def test_latest_row_of_a_machine_counts() -> None:
     before = a_row(an_offer(offer_id=1), an_offer(offer_id=2, machine_id=2), seconds=-60)
     now = a_row(an_offer(offer_id=9))
