@@ -193,9 +193,11 @@ def find_alternative(selection: Selection, market: Market, disk_gb: int) -> Alte
 
 
 def explain_choice(selection: Selection) -> str:
-    """Return in a sentence why the first offer was chosen."""
-    best, *others = selection.candidates
+    """Return in a sentence why the first offer was chosen, and which other machine comes next."""
+    best = selection.candidates[0]
     told = best.forecast
+    # A machine has several offers: of one GPU, of two and so on.
+    others = [each for each in selection.candidates if each.offer.machine_id != best.offer.machine_id]
     sentence = (
         f"{told.expected_usd:.4f} USD expected: {told.usd_per_hour:.4f} USD per hour for"
         f" {told.busy.total_seconds():.0f} s, {told.traffic_usd:.4f} USD of traffic, odds {told.odds_ratio:.3f}"

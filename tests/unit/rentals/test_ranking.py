@@ -183,6 +183,17 @@ def test_choice_is_explained_by_its_cost_and_the_next_best() -> None:
     assert explain_choice(alone).endswith("odds 0.996")
 
 
+def test_next_best_is_another_machine_than_the_chosen_one() -> None:
+    wanted = replace(REQUIREMENTS, max_usd_per_hour=Decimal(1))
+    again = replace(RTX_4090, offer_id=77, price_usd_per_hour=RTX_4090.price_usd_per_hour + Decimal("0.001"))
+
+    selection = select_offers([RTX_4090, again, TWO_RTX_4090], wanted, USE, NOTHING_KNOWN)
+
+    assert [each.offer.machine_id for each in selection.candidates] == [1, 1, 2]
+    assert "; next 2 2x RTX 4090" in explain_choice(selection)
+    assert "; next" not in explain_choice(replace(selection, candidates=selection.candidates[:2]))
+
+
 @pytest.mark.parametrize(("price", "expected"), [("0.5", False), ("30", True), ("Infinity", True)])
 def test_search_is_settled_when_no_dearer_offer_can_win(price: str, expected: bool) -> None:
     selection = select_offers([an_offer(machine_id=1)], REQUIREMENTS, USE, NOTHING_KNOWN)
