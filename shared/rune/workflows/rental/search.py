@@ -98,6 +98,7 @@ async def plan_order(
     ceiling_at = latest_end(job, request)
     image = image_of(dependencies, template)
     requirements = describe_needs(request, template, image, ceiling_at - began_at)
+    asked_usd = requirements.max_usd_per_hour
     requirements = hold_to_limit(requirements, dependencies.limits_of(job.tenant).most_dph_micro_usd)
     left = left_micro_usd(job, attempts, job.borrowed_micro_usd, began_at)
     if left is not None and left <= 0:
@@ -122,6 +123,9 @@ async def plan_order(
     note = Note("vastai.offer_search", describe_selection(selection), duration_ms=took_ms)
     if not selection.candidates:
         failed = _explain_failure(job, selection, len(offers), left or 0, time_left)
+        if failed.code == "no_offer_fits" and requirements.max_usd_per_hour < asked_usd:
+            limit = f" Your tenant may rent at {requirements.max_usd_per_hour:f} USD an hour at most."
+            failed = replace(failed, sentence=failed.sentence + limit)
         return replace(failed, notes=(note,))
     offer = selection.candidates[0].offer
     alternative = find_alternative(selection, look(offers), requirements.disk_gb)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import override
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.jobs.outcomes import Again, Failed, Next
 from rune.jobs.wants import FEWER_MACHINES, LOWER_PRICE, NEXT_PRICE
 from rune.money.limits import SpendingLimits
@@ -78,6 +80,8 @@ def test_rent_takes_no_machine_that_is_dearer_than_the_tenant_may_have() -> None
 
     assert isinstance(failed, Failed)
     assert (failed.code, world.market.orders) == ("no_offer_fits", [])
+    most_usd = Decimal(rented_micro_usd_per_hour() - 1) / MICRO_USD_PER_USD
+    assert failed.sentence.endswith(f"Your tenant may rent at {most_usd:f} USD an hour at most.")
 
 
 class Overtaken(MemoryRentalStore):
