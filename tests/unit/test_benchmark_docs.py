@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from rune.bench.definitions import FORMULAS, WARNINGS
 from rune.bench.records_file import KEYS
 from rune.contracts import BenchmarkReport, CostReport, Expectation, GoodputLimits, Workload
-from rune.contracts.benchmarks import SCHEMA_VERSION, EndedBy
+from rune.contracts.benchmarks import SCHEMA_VERSION, EndedBy, TokenCostReport
 from rune.contracts.requests import VastaiProvisioning
 from rune.errors import RequestError, RuneError
 from tests.benchmark_builders import a_report
@@ -25,7 +25,9 @@ def named(page: str) -> set[str]:
     return {word for code in re.findall(r"`([^`]+)`", text) for word in re.findall(r"\w+", code)}
 
 
-@pytest.mark.parametrize("document", [Workload, GoodputLimits, Expectation, BenchmarkReport, CostReport])
+@pytest.mark.parametrize(
+    "document", [Workload, GoodputLimits, Expectation, BenchmarkReport, CostReport, TokenCostReport]
+)
 def test_page_names_every_field(document: type[BaseModel]) -> None:
     assert document.model_fields.keys() - named(PAGE) - {"currency"} == set()
 

@@ -4,11 +4,19 @@ Arithmetic is decimal, on the shortest decimals that name the given numbers. Res
 halves to even; seconds have milliseconds.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from typing import TYPE_CHECKING
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.bench import headline
 from rune.contracts import BenchmarkReport, CostReport, RunCost, RunReport, TimeToReady
+from rune.contracts.benchmarks import TokenCostReport
+
+if TYPE_CHECKING:
+    from rune.money.token_prices import TokenPrice
 
 _EXACT = Context(prec=50, rounding=ROUND_HALF_EVEN)
 _PUBLISHED = Context(prec=6, rounding=ROUND_HALF_EVEN)
@@ -67,6 +75,67 @@ def add_cost(
         price = costs[capacity.at_run].usd_per_good_request
         priced["capacity"] = capacity.model_copy(update={"usd_per_good_request": price})
     return report.model_copy(update=priced)
+
+
+def add_token_cost(
+    report: BenchmarkReport, price: TokenPrice | None, *, tokens_usd: float, warmup_output_tokens: int = 0
+) -> BenchmarkReport:
+    """Return the report with the bill of its tokens, and what those of each run cost.
+
+    Parameters
+    ----------
+    price
+        Of the model's tokens; None leaves the runs as they are, as where only the judge is billed.
+    tokens_usd
+        Of all the job's calls so far.
+    warmup_output_tokens
+        Of all points; paid for, so part of the all-in figure.
+    """
+    output_tokens = sum(run.total_output_tokens for run in report.runs) + warmup_output_tokens
+    are_counted = all(_has_counts(run) for run in report.runs)
+    with localcontext(_EXACT):
+        all_in = _per_unit(_decimal(tokens_usd), float(output_tokens)) if are_counted else None
+        token_cost = TokenCostReport(
+            tokens_usd=tokens_usd, usd_per_million_output_tokens_all_in=_published(all_in, _MILLION)
+        )
+        runs = report.runs
+        if price is not None:
+            runs = [run.model_copy(update={"cost": _run_token_cost(price, run)}) for run in runs]
+    priced: dict[str, object] = {"runs": runs, "token_cost": token_cost}
+    capacity = report.capacity
+    if price is not None and capacity is not None:
+        at_run = next((run.cost for run in runs if run.index == capacity.at_run), None)
+        per_good = None if at_run is None else at_run.usd_per_good_request
+        priced["capacity"] = capacity.model_copy(update={"usd_per_good_request": per_good})
+    return report.model_copy(update=priced)
+
+
+def _run_token_cost(price: TokenPrice, run: RunReport) -> RunCost:
+    """Return what the tokens of a run's completed requests cost; a price that goes by the prompt's length may tell.
+
+    Of prompts of which some are longer than that and some are not, the sums do not say what they cost.
+    """
+    lengths, border = run.input_tokens, price.long_above_tokens
+    per_input, per_output = price.input_micro_usd_per_million, price.output_micro_usd_per_million
+    if lengths is None or lengths.count < run.completed or not _has_counts(run):
+        return _NO_COST
+    if border is not None and lengths.max > border:
+        if lengths.min <= border:
+            return _NO_COST
+        per_input, per_output = (
+            price.long_input_micro_usd_per_million,
+            price.long_output_micro_usd_per_million,
+        )
+    micro_usd = run.total_input_tokens * per_input + run.total_output_tokens * per_output
+    paid = Decimal(micro_usd) / _MILLION / MICRO_USD_PER_USD
+    return RunCost(
+        usd_per_million_output_tokens=_published(_per_unit(paid, run.total_output_tokens), _MILLION),
+        usd_per_million_total_tokens=_published(
+            _per_unit(paid, run.total_input_tokens + run.total_output_tokens), _MILLION
+        ),
+        usd_per_1k_requests=_published(_per_unit(paid, run.completed), 1000),
+        usd_per_good_request=_published(_per_unit(paid, run.good_count)),
+    )
 
 
 def usd_per_million_output_tokens(price_usd_per_hour: float, run: RunReport) -> float | None:

@@ -143,7 +143,8 @@ class ServerLoad(Document):
 class RunCost(Document):
     """What one run's numbers cost on the machine that was rented, in its steady state.
 
-    Null where a number is not known, as where the server does not count tokens.
+    Where tokens are billed one by one it is what those of the completed requests cost, in and out. Null where a
+    number is not known, as where the server does not count tokens.
     """
 
     usd_per_million_output_tokens: float | None
@@ -448,6 +449,16 @@ class CostReport(Document):
     """Steady state, requests within all limits; null without limits."""
 
 
+class TokenCostReport(Document):
+    """What a job's tokens cost at a provider that bills by the token, as Amazon Bedrock."""
+
+    currency: Literal["USD"] = "USD"
+    tokens_usd: float
+    """Of all that the job asked, warm-up and judge included; a call whose end is not known counts at its bound."""
+    usd_per_million_output_tokens_all_in: float | None
+    """`tokens_usd / output tokens of all runs and of warm-up * 1e6`."""
+
+
 class BenchmarkReport(Document):
     """A benchmark's numbers, in the schema of docs/benchmarks.md."""
 
@@ -477,7 +488,9 @@ class BenchmarkReport(Document):
     hardware: HardwareReport | None = None
     time_to_ready: TimeToReady | None = None
     cost: CostReport | None = None
-    """Null for a server that RUNE did not rent, whose cost it cannot know."""
+    """Of a rented machine; null for a server that RUNE did not rent."""
+    token_cost: TokenCostReport | None = None
+    """Of tokens that are billed one by one; null where none were."""
     warnings: list[str]
     """As in runs, about the whole."""
     notes: list[str] = Field(default_factory=list)

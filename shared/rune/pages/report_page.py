@@ -347,7 +347,7 @@ def _price_figure(report: BenchmarkReport) -> Iterator[Element]:
     rated = [(run, ttft, rate) for run, ttft in with_ttft if (rate := _rate(run)) is not None]
     if not priced and rated:
         why = "Tokens have no price here, since RUNE did not rent this server."
-        if report.cost is not None:
+        if report.cost is not None or report.token_cost is not None:
             why = "Tokens have no price here, since the server did not count them."
         yield _scatter(
             report,
@@ -609,7 +609,13 @@ def _time_and_money(page: ReportPage) -> Iterator[Element]:
     drawn = [*_ready_figure(report), *_bill_figure(page), *_prices_figure(report)]
     if drawn:
         yield figures(drawn)
-    if report.time_to_ready is None and report.cost is None:
+    if report.token_cost is not None:
+        yield element(
+            "p",
+            None,
+            f"The tokens of this job cost {usd(report.token_cost.tokens_usd)}, with those of warm-up and judge.",
+        )
+    elif report.time_to_ready is None and report.cost is None:
         yield element(
             "p",
             None,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rune.llm.dialects import Dialect
     from rune.llm.opener import OpenServer
     from rune.llm.protocol import ModelServer
+    from rune.money.token_prices import TokenPrice
     from rune.rentals.store import RentalStore
 
 IDLE_TIMEOUT_SECONDS = 60.0
@@ -130,6 +131,14 @@ class Backends:
 
         bedrock, url = backend.bedrock, backend.url
         return MeteredServer(server, context.tokens, lambda model: find_price(bedrock, model, url))
+
+    def token_price(self, backend: Backend, model: str) -> TokenPrice | None:
+        """Return what tokens of a model cost on a server; None where they are not billed or not known."""
+        if backend.bedrock is None:
+            return None
+        from rune.workflows.token_meter import find_price  # noqa: PLC0415  # as above
+
+        return find_price(backend.bedrock, model, backend.url)
 
     def access(self, backend: Backend, dialect: Dialect) -> ServerAccess:
         """Return how another process opens the same server, where nothing is billed by the token."""

@@ -1,4 +1,6 @@
-from rune.bench.costs import add_cost, time_to_ready, usd_per_million_output_tokens
+import pytest
+
+from rune.bench.costs import add_cost, add_token_cost, time_to_ready, usd_per_million_output_tokens
 from rune.bench.records import Point
 from rune.contracts import (
     BenchmarkReport,
@@ -10,6 +12,7 @@ from rune.contracts import (
     TimeToReady,
 )
 from rune.llm.protocol import TokenCountSource
+from rune.money.token_prices import TokenPrice
 from tests.builders import REQUEST
 from tests.measured_builders import a_completed, a_failed, a_report, a_run
 
@@ -204,3 +207,34 @@ def test_time_to_ready_adds_the_phases_that_were_needed() -> None:
         first_token_ms=None,
         total_ms=68_900,
     )
+
+
+@pytest.mark.parametrize(("border", "price"), [(None, 2.0), (11, 4.0), (12, 2.0)])
+def test_tokens_that_are_billed_by_the_prompts_length_cost_what_all_of_them_do(
+    border: int | None, price: float
+) -> None:
+    """Every prompt has twelve tokens, and every answer as many as before it."""
+    run = a_run(*[a_completed(n, sent_ms=300 * n, output_tokens=12, input_tokens=12) for n in range(4)])
+    assert run.input_tokens
+    assert (run.input_tokens.min, run.input_tokens.max) == (12, 12)
+    prices = TokenPrice(1_000_000, 1_000_000, border, 2_000_000, 2_000_000)
+
+    report = add_token_cost(a_report(run), prices, tokens_usd=0.5, warmup_output_tokens=2)
+
+    (cost,) = [run.cost for run in report.runs]
+    assert cost
+    assert cost.usd_per_million_output_tokens == price
+    assert report.token_cost
+    assert report.token_cost.usd_per_million_output_tokens_all_in == 10_000
+
+
+def test_sums_do_not_tell_what_prompts_on_both_sides_of_a_border_cost() -> None:
+    run = a_run(*[a_completed(n, sent_ms=300 * n, input_tokens=12) for n in range(4)])
+    assert run.input_tokens
+    longer = run.input_tokens.model_copy(update={"max": 13.0})
+    report = a_report(run.model_copy(update={"input_tokens": longer}))
+
+    (priced,) = add_token_cost(report, TokenPrice(1, 1, 12, 2, 2), tokens_usd=0.5).runs
+
+    assert priced.cost
+    assert priced.cost.usd_per_million_output_tokens is None

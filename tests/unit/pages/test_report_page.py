@@ -16,7 +16,7 @@ from rune.bench.definitions import WARNINGS
 from rune.bench.records_file import record_lines
 from rune.bench.server_load import ServerReading
 from rune.contracts import BenchmarkReport, HardwareReport, RunReport
-from rune.contracts.benchmarks import CapacityLoad, CapacityReport, EndedBy
+from rune.contracts.benchmarks import CapacityLoad, CapacityReport, EndedBy, TokenCostReport
 from rune.contracts.receipts import ReceiptLine
 from rune.contracts.workloads import GoodputLimits
 from rune.llm.protocol import ServerMetrics
@@ -147,6 +147,15 @@ def test_server_that_was_not_rented_has_no_price_and_the_page_says_why() -> None
     assert titles(page)[0] == "Throughput against time to first token"
     assert "RUNE did not rent this server" in page.text
     assert "$" not in page.text
+
+
+def test_tokens_that_are_billed_one_by_one_have_their_bill_on_the_page() -> None:
+    bill = TokenCostReport(tokens_usd=0.0123, usd_per_million_output_tokens_all_in=2.0)
+
+    page = read(a_report(cost=None, hardware=None, time_to_ready=None, token_cost=bill))
+
+    assert "The tokens of this job cost $0.0123" in page.text
+    assert "did not rent" not in page.text
 
 
 def test_tokens_that_nobody_counted_have_no_price() -> None:

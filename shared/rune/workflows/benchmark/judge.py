@@ -5,6 +5,7 @@ The measurement is complete by then, and has cost more than the judge. The job s
 
 from collections.abc import Sequence
 
+from rune.bench.costs import add_token_cost
 from rune.bench.judging import judge_messages, parse_score
 from rune.bench.prompts import make_prompts
 from rune.bench.token_bounds import most_tokens
@@ -188,6 +189,10 @@ class JudgeStep:
         cost_usd = tokens_usd(context)
         priced = {} if cost_usd is None else {"cost_estimate_usd": cost_usd}
         report = draft.report and with_quality(draft.report, expected, state.answers, warnings, _notes(state))
+        if report is not None and cost_usd:
+            report = add_token_cost(
+                report, None, tokens_usd=cost_usd, warmup_output_tokens=bookkeeping.warmup_output_tokens
+            )
         result = draft.model_copy(
             update={
                 "bookkeeping": bookkeeping,

@@ -15,6 +15,7 @@ from datetime import timedelta
 from functools import partial
 
 from rune.bench.block_files import read_block, write_block
+from rune.bench.costs import add_token_cost
 from rune.bench.driver import learn_tokens_per_word
 from rune.bench.prompts import NONCE_BYTES, make_prompts
 from rune.bench.records import MeasuredPoint, Point
@@ -49,6 +50,7 @@ from rune.jobs.record import Job, StepName
 from rune.jobs.step import StepContext
 from rune.jobs.transitions import MAX_FAILURES, out_of_time
 from rune.llm.protocol import ModelFacts, ModelServer
+from rune.money.token_prices import TokenPrice
 from rune.workflows.acquaintance import acquaintance_in, is_acquaintance
 from rune.workflows.benchmark import server_snapshot
 from rune.workflows.benchmark.context_size import context_tokens_of
@@ -338,6 +340,14 @@ class MeasureStep:
             client_region=self._dependencies.client_region,
             client_memory_mb=self._dependencies.client_memory_mb,
         )
+        cost_usd = tokens_usd(context)
+        if cost_usd is not None and request.backend_type == "bedrock":
+            report = add_token_cost(
+                report,
+                self._token_price(context, request),
+                tokens_usd=cost_usd,
+                warmup_output_tokens=state.warmup_output_tokens,
+            )
         phases_ms = {"measure": state.measured_ms}
         result = make_result(
             request,
@@ -350,7 +360,7 @@ class MeasureStep:
             bookkeeping=BenchmarkBookkeeping(
                 record_keys=state.record_keys, warmup_output_tokens=state.warmup_output_tokens
             ),
-            cost_usd=tokens_usd(context),
+            cost_usd=cost_usd,
         )
         return conclude(
             context,
@@ -362,6 +372,13 @@ class MeasureStep:
             phases_ms=phases_ms,
             dialect=state.dialect,
         )
+
+    def _token_price(self, context: StepContext, request: BenchmarkRequest) -> TokenPrice | None:
+        """Return what the model's tokens cost; None where it is not known any more."""
+        try:
+            return self._backends.token_price(self._backends.find(context.job, request), request.model)
+        except InvalidRequestError:
+            return None
 
     async def _look_again(
         self, context: StepContext, request: BenchmarkRequest, state: MeasuringState

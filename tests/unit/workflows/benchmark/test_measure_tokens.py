@@ -62,6 +62,13 @@ def test_measurement_stops_at_the_cap_with_the_points_that_it_has() -> None:
     assert 0 < report.runs[1].completed < 10
     assert (report.runs[1].failed, report.ended_by) == (0, "cost_cap")
     assert "cost_cap_reached" in report.warnings
+    assert report.token_cost
+    assert report.token_cost.tokens_usd == spent / 1_000_000
+    for run in report.runs:
+        assert run.cost
+        assert run.cost.usd_per_million_output_tokens == pytest.approx(COST / 21, rel=1e-5)
+        assert run.cost.usd_per_million_total_tokens == pytest.approx(COST / 33, rel=1e-5)
+        assert run.cost.usd_per_1k_requests == pytest.approx(COST / 1000)
     assert result_of(done).telemetry.cost_estimate_usd == spent / 1_000_000
 
 
@@ -97,4 +104,7 @@ def test_judge_stops_at_the_cap_with_what_it_has_judged() -> None:
     assert {"cost_cap_reached", "answers_unjudged"} <= set(report.warnings)
     assert bench.account.spent_micro_usd == 200 + COST * (len(bench.server.chats) - 20)
     assert bench.account.spent_micro_usd > 200
+    assert report.token_cost
+    assert report.token_cost.tokens_usd == bench.account.spent_micro_usd / 1_000_000
+    assert all(run.cost is not None for run in report.runs)
     assert result_of(done).telemetry.cost_estimate_usd == bench.account.spent_micro_usd / 1_000_000
