@@ -24,6 +24,9 @@ MARKDOWN = "text/markdown"
 LEAST_COMPARED, MOST_COMPARED = 2, 10
 """More columns cannot be read; ten results are at most 3 MB, of the 16 that one batch read brings."""
 
+COMPARED_BY = ("jobs", "baseline", "threshold", "fail_on", "format", "undecided", "link")
+"""Members of a comparison's query; `link` opens its page without a token."""
+
 HTML = "text/html"
 JSON = "application/json"
 XML = "application/xml"
@@ -86,6 +89,7 @@ async def compare_benchmarks(  # noqa: PLR0917  # the query, one parameter each
     from rune.bench.comparison import compare  # noqa: PLC0415
     from rune.bench.gates import read_limits, with_gate  # noqa: PLC0415
 
+    _refuse_unknown_members(request)
     limits = None if fail_on is None else read_limits(fail_on)
     form = _form_of(request, format, has_limits=limits is not None)
     job_ids = _different_ids(jobs, beside=0 if baseline is None else 1)
@@ -99,6 +103,20 @@ async def compare_benchmarks(  # noqa: PLR0917  # the query, one parameter each
     if limits is not None:
         comparison = with_gate(comparison, benchmarks, limits)
     return _answer_comparison(comparison, form, undecided)
+
+
+def _refuse_unknown_members(request: Request) -> None:
+    """Raise InvalidRequestError for a member of the query that is none of the comparison's.
+
+    A misspelt limit would give no gate, and the pipeline that asked for it would go on.
+    """
+    unknown = next((name for name in request.query_params if name not in COMPARED_BY), None)
+    if unknown is not None:
+        raise InvalidRequestError(
+            f"There is no query member {unknown[:60]!r}. Those of a comparison: {', '.join(COMPARED_BY)}.",
+            pointer="/" + unknown[:60].replace("~", "~0").replace("/", "~1"),
+            code="query_member_unknown",
+        )
 
 
 def _form_of(
@@ -226,6 +244,8 @@ def _different_ids(jobs: str, beside: int = 0) -> list[str]:
         How many benchmarks are compared with them that are not in the list.
     """
     job_ids = [job_id.strip() for job_id in jobs.split(",")]
+    if not all(job_ids):
+        raise _refuse_jobs(beside)
     _require_different(job_ids, beside)
     if not LEAST_COMPARED <= len(job_ids) + beside <= MOST_COMPARED:
         raise _refuse_jobs(beside)

@@ -263,8 +263,8 @@ def test_wrong_limit_is_refused_before_anything_is_read(
 
 @pytest.mark.parametrize(
     "jobs",
-    ["", A, f"{A},{A}", f"{A}, {A}", ",".join(f"{n:032x}" for n in range(11))],
-    ids=["none", "one", "the same", "the same with a blank", "eleven"],
+    ["", A, f"{A},{A}", f"{A}, {A}", f"{A},", f"{A},,{B}", ",".join(f"{n:032x}" for n in range(11))],
+    ids=["none", "one", "the same", "the same with a blank", "one and a comma", "two commas", "eleven"],
 )
 def test_comparison_needs_two_to_ten_different_jobs(jobs: str, api: ModuleType, cloud: Cloud) -> None:
     assert_problem(get(api, f"{COMPARE}?jobs={jobs}"), TO_COMPARE)
@@ -300,7 +300,17 @@ def test_comparison_with_another_tenants_job_finds_none(jobs: str, api: ModuleTy
     assert_problem(theirs, a_problem(404, "job_not_found", f"There is no job '{B}'."))
 
 
-@pytest.mark.parametrize("job_id", ["..", "a%2Fb", "", "%F0%9F%99%82"])
+@pytest.mark.parametrize("member", ["failon=ttft_ms:1.1", "fail-on=ttft_ms:1.1", "Format=junit", "x"])
+def test_member_of_the_query_that_is_none_is_refused(member: str, api: ModuleType, cloud: Cloud) -> None:
+    """A misspelt limit gave no gate, and the pipeline went on."""
+    response = get(api, f"{PATH}&{member}")
+
+    assert (response.status, response.document["code"]) == (422, "query_member_unknown")
+    assert "fail_on" in response.document["error"]
+    assert cloud.calls == []
+
+
+@pytest.mark.parametrize("job_id", ["..", "a%2Fb", "%F0%9F%99%82"])
 def test_comparison_finds_nothing_under_what_is_no_id(job_id: str, api: ModuleType, cloud: Cloud) -> None:
     response = get(api, f"{COMPARE}?jobs={A},{job_id}")
 
