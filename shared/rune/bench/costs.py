@@ -4,19 +4,44 @@ Arithmetic is decimal, on the shortest decimals that name the given numbers. Res
 halves to even; seconds have milliseconds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rune.amounts import MICRO_USD_PER_USD
 from rune.bench import headline
 from rune.contracts import BenchmarkReport, CostReport, RunCost, RunReport, TimeToReady
 from rune.contracts.benchmarks import TokenCostReport
 
-if TYPE_CHECKING:
-    from rune.money.token_prices import TokenPrice
+
+class TokenPrices(Protocol):
+    """What tokens of a model cost, in millionths of a dollar for a million; see `rune.money.token_prices`."""
+
+    @property
+    def input_micro_usd_per_million(self) -> int:
+        """Of prompts."""
+        ...
+
+    @property
+    def output_micro_usd_per_million(self) -> int:
+        """Of answers."""
+        ...
+
+    @property
+    def long_above_tokens(self) -> int | None:
+        """Of a prompt: a call with more is billed at the `long` prices."""
+        ...
+
+    @property
+    def long_input_micro_usd_per_million(self) -> int:
+        """Of prompts that are longer."""
+        ...
+
+    @property
+    def long_output_micro_usd_per_million(self) -> int:
+        """Of answers to them."""
+        ...
+
 
 _EXACT = Context(prec=50, rounding=ROUND_HALF_EVEN)
 _PUBLISHED = Context(prec=6, rounding=ROUND_HALF_EVEN)
@@ -78,7 +103,7 @@ def add_cost(
 
 
 def add_token_cost(
-    report: BenchmarkReport, price: TokenPrice | None, *, tokens_usd: float, warmup_output_tokens: int = 0
+    report: BenchmarkReport, price: TokenPrices | None, *, tokens_usd: float, warmup_output_tokens: int = 0
 ) -> BenchmarkReport:
     """Return the report with the bill of its tokens, and what those of each run cost.
 
@@ -110,7 +135,7 @@ def add_token_cost(
     return report.model_copy(update=priced)
 
 
-def _run_token_cost(price: TokenPrice, run: RunReport) -> RunCost:
+def _run_token_cost(price: TokenPrices, run: RunReport) -> RunCost:
     """Return what the tokens of a run's completed requests cost; a price that goes by the prompt's length may tell.
 
     Of prompts of which some are longer than that and some are not, the sums do not say what they cost.
