@@ -88,7 +88,7 @@ def size_bytes(value: dict[str, Any]) -> int:
 
 
 USUAL_SENTENCE_BYTES = 140
-LONGEST_DISPLAY_BYTES = 220
+LONGEST_DISPLAY_BYTES = 310
 """Of a job that has used two machines, with long names, and bought tokens."""
 
 PHASES = ("search", "rent", "reconcile", "boot", "pull", "load", "first_token", "measure")

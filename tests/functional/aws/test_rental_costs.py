@@ -54,5 +54,6 @@ def test_kept_machine_and_its_four_events_use_what_docs_say_and_read_nothing(clo
 
     log = DynamoOutbox(cloud.dynamodb, TABLE).read_log(Subject(SubjectKind.RENTAL, RENTAL_ID), 0, 9)
     assert len(log) == len(notices.sent) == 4
-    # Without events they were 18 and 2, and one read. One of the index is for the reading of charges the day after.
-    assert meter.usage == Usage(calls=10, write_units=37, index_units=10)
+    # Without events they were 18 and 2, and one read. One of the index is for the reading of charges a day later.
+    # Two writes of the row count twice: with all that is known of an ended machine it is longer than 1 KB.
+    assert meter.usage == Usage(calls=10, write_units=39, index_units=10)

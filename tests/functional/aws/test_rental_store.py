@@ -275,7 +275,7 @@ def test_line_is_struck_out_when_the_rental_is_proven_gone_and_returns_when_it_t
         a_releasing_rental(), lifecycle.prove_release(a_releasing_rental(), after(355), after(360))
     )
     assert isinstance(gone, Rental)
-    assert gone == a_released_rental(cost_micro_usd=gone.cost_micro_usd)
+    assert gone == a_released_rental(cost_micro_usd=gone.cost_micro_usd, due_at=gone.due_at)
     assert lines(cloud) == []
     ended, struck = [row for row in cloud.rows() if row["pk"]["S"].startswith("TENANT#")]
     assert struck["expires_at"] == {"N": str(int(after(360).timestamp()))}

@@ -128,7 +128,18 @@ running jobs twice, schedules, and each shard of the outboxes."""
 
 def what_was_done(**counts: int) -> dict[str, int]:
     """Return the answer of a tick that did so much and nothing else."""
-    parts = ("sent", "ended", "left", "freed", "admitted", "fired", "notices", "destroyed", "proven")
+    parts = (
+        "sent",
+        "ended",
+        "left",
+        "freed",
+        "admitted",
+        "fired",
+        "notices",
+        "charged",
+        "destroyed",
+        "proven",
+    )
     assert counts.keys() <= set(parts)
     return {**dict.fromkeys(parts, 0), **counts}
 
