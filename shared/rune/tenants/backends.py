@@ -92,7 +92,7 @@ def check_backend(
     """
     if choice.backend_type == "bedrock":
         return _check_bedrock(backends, choice, model, pointer)
-    url = _judge(choice.backend_url, policy, pointer)
+    url = _judge(choice, policy, pointer)
     _find_credential(backends, choice, url, pointer)
     return url.url
 
@@ -112,7 +112,7 @@ def api_key_for(backends: TenantBackends, choice: NamedBackend, *, model: str | 
         return None
     if choice.backend_credential is None:
         return None
-    return _find_credential(backends, choice, _judge(choice.backend_url, _EVERYWHERE, ""), "")
+    return _find_credential(backends, choice, _judge(choice, _EVERYWHERE, ""), "")
 
 
 def _check_bedrock(backends: TenantBackends, choice: NamedBackend, model: str | None, pointer: str) -> str:
@@ -146,15 +146,16 @@ def _check_bedrock(backends: TenantBackends, choice: NamedBackend, model: str | 
     return bedrock_url(region)
 
 
-def _judge(url: str | None, policy: AddressPolicy, pointer: str) -> BackendUrl:
-    if url is None:
+def _judge(choice: NamedBackend, policy: AddressPolicy, pointer: str) -> BackendUrl:
+    if choice.backend_url is None:
         raise InvalidRequestError(
             "Name a running model server in backend_url.",
             pointer=f"{pointer}/backend_url",
             code="backend_url_missing",
         )
     try:
-        return parse_backend_url(url, policy)
+        # As the opener of servers judges it.
+        return parse_backend_url(choice.backend_url, policy, may_name_version=choice.backend_type == "openai")
     except AddressRefusedError as error:
         raise InvalidRequestError(error.sentence, pointer=f"{pointer}/backend_url", code=error.code) from None
 

@@ -48,6 +48,11 @@ def bedrock(url: str | None = None, credential: str | None = None) -> BackendCho
         (openai(f"{LAB}/v1"), f"{LAB}/v1", KEY),
         (openai("HTTPS://LLM.example:8443/"), LAB, KEY),
         (openai("https://llm.example.:8443"), "https://llm.example.:8443", KEY),
+        (
+            openai(f"{LAB}/openai/deployments/d/?api-version=2024-10-21"),
+            f"{LAB}/openai/deployments/d?api-version=2024-10-21",
+            KEY,
+        ),
         (openai("http://10.1.2.3:8000", "near"), "http://10.1.2.3:8000", NEAR_KEY),
         (bedrock(), bedrock_url(HOME), None),
         (bedrock("https://bedrock-runtime.us-east-1.amazonaws.com/"), bedrock_url("us-east-1"), None),
@@ -119,6 +124,23 @@ def test_address_is_judged_at_the_door() -> None:
         check_backend(DEFAULT, openai("http://192.168.0.1", None), POLICY)
 
     assert (caught.value.specific_code, caught.value.pointer) == ("address_refused", "/backend_url")
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        BackendChoice(backend_url=f"{LAB}/?api-version=2024-10-21", backend_type="ollama"),
+        openai(f"{LAB}/?api-key=0123456789"),
+        openai(f"{LAB}/?api-version=2024-10-21&api-key=0123456789"),
+        openai(f"{LAB}/?api-version="),
+    ],
+    ids=str,
+)
+def test_address_has_no_query_but_the_version_of_an_openai_compatible_api(choice: BackendChoice) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        check_backend(DEFAULT, choice, POLICY)
+
+    assert caught.value.specific_code == "address_refused"
 
 
 def test_refusal_points_into_the_document_that_was_judged() -> None:
