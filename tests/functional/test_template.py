@@ -427,7 +427,8 @@ QUERIED = {
     "InvokeRole": [TABLE, WAITING],
 }
 LANE_QUEUES = [{"Fn::GetAtt": [name, "Arn"]} for name in ("MoneyQueue", "InferenceQueue")]
-LOAD_QUEUE = {"Fn::If": ["HasLoadLane", {"Fn::GetAtt": ["LoadQueue", "Arn"]}, {"Ref": "AWS::NoValue"}]}
+ITS_LOAD_QUEUE = {"Fn::GetAtt": ["LoadQueue", "Arn"]}
+LOAD_QUEUE = {"Fn::If": ["HasLoadLane", ITS_LOAD_QUEUE, {"Ref": "AWS::NoValue"}]}
 NOTICE_QUEUE, DEAD_LETTER_QUEUE = (
     {"Fn::GetAtt": [f"{name}Queue", "Arn"]} for name in ("Notice", "DeadLetter")
 )
@@ -469,7 +470,8 @@ def test_role_writes_to_the_table_alone(role: str) -> None:
         ("JanitorRole", [*LANE_QUEUES, LOAD_QUEUE, NOTICE_QUEUE]),
         ("MoneyWorkerRole", FROM_WORKERS),
         ("InferenceWorkerRole", FROM_WORKERS),
-        ("LoadWorkerRole", FROM_WORKERS),
+        # The lane is there whenever its role is.
+        ("LoadWorkerRole", [*LANE_QUEUES, ITS_LOAD_QUEUE, NOTICE_QUEUE, DEAD_LETTER_QUEUE]),
     ],
 )
 def test_role_sends_into_lanes_and_notices_and_nowhere_else(role: str, sent_to: list[Block]) -> None:
