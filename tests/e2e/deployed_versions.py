@@ -16,6 +16,7 @@ BUILT = {
     "api": "ApiFunction",
     "worker-money": "MoneyWorkerFunction",
     "worker-inference": "InferenceWorkerFunction",
+    "worker-load": "LoadWorkerFunction",
     "janitor": "JanitorFunction",
     "notifier": "NotifierFunction",
     "trigger": "TriggerFunction",
