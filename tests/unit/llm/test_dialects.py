@@ -168,6 +168,7 @@ def test_earlier_turn_s_dialect_is_spoken_at_once() -> None:
         ),
         ("?api-version=2024-10-21", "/openai/deployments/m/chat/completions?api-version=2024-10-21"),
         ("/?api-version=preview", "/openai/v1/chat/completions?api-version=preview"),
+        ("/openai/v1?api-version=preview", "/openai/v1/chat/completions?api-version=preview"),
     ],
 )
 def test_chat_finds_its_path_below_any_address(path: str, chat_path: str, page: bytes) -> None:
@@ -182,6 +183,21 @@ def test_chat_finds_its_path_below_any_address(path: str, chat_path: str, page: 
     assert (answer.text, has_model) == ("Paris", None)
     asked = [request.path for request in server.requests if request.method == "POST"]
     assert asked[-2:] == [chat_path] * 2
+
+
+def test_version_in_the_address_goes_with_every_request() -> None:
+    picky = PickyServer([], chat_path="/openai/v1/chat/completions?api-version=preview")
+
+    async def go(server: ModelServer) -> None:
+        await server.chat(FREE, lambda _: None)
+        await server.has_model("m")
+        await server.read_metrics("m")
+        await server.describe_server()
+
+    _, server = ask_picky(picky, go, path="/openai/v1?api-version=preview")
+
+    assert len(server.requests) > 3
+    assert [request.path for request in server.requests if "api-version=preview" not in request.path] == []
 
 
 def test_chat_says_so_when_no_path_is_known() -> None:

@@ -88,7 +88,7 @@ class Routes:
         """Begin to read a route of the server's own; raises as `ServerConnection.call`."""
         return self._connection.call(
             "GET",
-            self._own_url + path,
+            self._own(path),
             total_timeout_seconds=timeout_seconds,
             key_header=self.dialect.key_header,
         )
@@ -123,7 +123,7 @@ class Routes:
         """
         async with self._connection.call(
             "POST",
-            self._own_url + path,
+            self._own(path),
             body=body,
             total_timeout_seconds=timeout_seconds,
             key_header=self.dialect.key_header,
@@ -132,6 +132,10 @@ class Routes:
 
     def _url(self, path: str) -> str:
         return self._base + path + (f"?{self._query}" if self._query else "")
+
+    def _own(self, path: str) -> str:
+        mark = "&" if "?" in path else "?"
+        return self._own_url + path + (f"{mark}{self._query}" if self._query else "")
 
     async def _list_models(self, url: str) -> tuple[Entry, ...]:
         async with self._connection.call(
@@ -155,11 +159,11 @@ def _entries(listed: list[object]) -> Iterator[Entry]:
 
 def _likely_paths(base: str, *, has_query: bool) -> tuple[str, ...]:
     path = urlsplit(base).path
+    if _VERSION.search(path):
+        return ("",)
     if has_query and "/deployments/" not in path:
         openai = "" if path.endswith("/openai") else "/openai"
         return (f"{openai}/deployments/{MODEL_IN_PATH}", openai, f"{openai}/v1")
-    if _VERSION.search(path):
-        return ("",)
     return ("", "/v1") if _VERSIONED_BELOW.search(path) else ("/v1", "")
 
 
