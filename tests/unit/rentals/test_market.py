@@ -102,14 +102,16 @@ def test_class_of_a_search_is_the_largest_that_it_does_not_exclude(vram_mb: int,
         (a_row(0), False),
         (a_row(-1), False),
         (a_row(1), True),
-        (a_row(60, Scope(9_000, 90, Decimal("0.6"), 0.98, timedelta(hours=1))), True),
+        (a_row(60, Scope(9_000, 55, Decimal("0.6"), 0.98, timedelta(hours=1))), True),
+        # It saw nothing, and asked for more disk: that says nothing of others.
+        (a_row(60, Scope(9_000, 90, Decimal("0.6"), 0.98, timedelta(hours=1))), False),
         (a_row(60, Scope(22_000, 55, Decimal("0.4"), 0.99, timedelta(hours=2))), False),
         (a_row(60, Scope(22_000, 55, Decimal("0.5"), 0.999, timedelta(hours=2))), False),
         (a_row(60, Scope(22_000, 55, Decimal("0.5"), 0.99, timedelta(hours=3))), False),
-        (a_row(900, Scope(22_000, 55, Decimal("0.4"), 0.99, timedelta(hours=2))), False),
-        (a_row(901, Scope(22_000, 55, Decimal("0.4"), 0.999, timedelta(hours=3))), True),
+        (a_row(21_600, Scope(22_000, 55, Decimal("0.4"), 0.99, timedelta(hours=2))), False),
+        (a_row(21_601, Scope(22_000, 55, Decimal("0.4"), 0.999, timedelta(hours=3))), True),
     ],
-    ids=["same", "earlier", "later", "wider", "cheaper", "surer", "longer", "at 15 min", "after 15 min"],
+    ids=["same", "earlier", "later", "wider", "larger", "cheaper", "surer", "longer", "at 6 h", "after 6 h"],
 )
 def test_row_is_replaced_by_a_later_search_that_is_as_wide(later: MarketRow, is_replaced: bool) -> None:
     assert replaces(later, a_row(0)) is is_replaced
