@@ -215,7 +215,8 @@ def describe_cost(uses: Sequence[MachineUse], lines: Sequence[Line]) -> str:
     total = sum_of(lines, *PROVIDERS)
     kept = [_describe_kept(each.kept_until, each.kept_micro_usd) for each in uses if each.kept_until]
     if not parts:
-        return f"it cost {show_usd(total)}"
+        # A server that RUNE did not rent costs money too, which RUNE does not know.
+        return f"it cost {show_usd(total)}" if total else "nothing was rented"
     is_whole = len(parts) == 1 and total == tokens + sum(each.micro_usd for use in uses for each in use.lines)
     return "; ".join([*parts, *([] if is_whole else [f"{show_usd(total)} in all"]), *kept])
 

@@ -541,7 +541,7 @@ def test_delete_cancels_at_once_when_nobody_has_begun(api: ModuleType, cloud: Cl
             status="cancelled",
             message="Cancelled, as was asked.",
             finished_at="2026-11-23T12:00:00Z",
-            display="The job was cancelled: it cost $0.00.",
+            display="The job was cancelled: nothing was rented.",
         ),
     )
     assert cloud.received("inference") == []

@@ -164,7 +164,7 @@ def test_receipt_of_a_job_that_rented_nothing_has_only_our_own_cost(api: ModuleT
     page = get(api, RECEIPT, {"accept": "text/markdown"})
 
     assert page.headers["content-type"] == "text/markdown; charset=utf-8"
-    assert "The job succeeded after 59 s: it cost $0.00." in page.document
+    assert "The job succeeded after 59 s: nothing was rented." in page.document
     assert "| | | **cost** | **0.000000** |" in page.document
     assert "|  | engine | aws |" in page.document
 

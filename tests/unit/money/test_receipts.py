@@ -144,7 +144,7 @@ TOKENS = Line(None, "work", LineKind.TOKENS, 20_000)
 @pytest.mark.parametrize(
     ("uses", "others", "told"),
     [
-        ((), (), "it cost $0.00"),
+        ((), (), "nothing was rented"),
         ((), (TOKENS,), "tokens $0.0200"),
         ((a_use(),), (), "rented 1 x RTX 4090 for 12 min 4 s, $0.1302"),
         ((a_use(seconds=0),), (), "rented 1 x RTX 4090, $0.1302"),

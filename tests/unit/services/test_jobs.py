@@ -406,7 +406,7 @@ def test_cancel_ends_the_job_at_once_when_nobody_has_begun_it() -> None:
 
     transition = cancel_queued(a_job(), NOW)
     assert cancelled == ended_job(a_job(), transition) == office.job
-    assert cancelled.display == "The job was cancelled: it cost $0.00."
+    assert cancelled.display == "The job was cancelled: nothing was rented."
     assert [event.name for event in office.store.events_of(JOB_ID)] == ["job.accepted", "job.cancelled"]
     assert office.queue.sent == []
 
