@@ -124,7 +124,7 @@ class FinopsService:
         return Simulated(simulation, model.name, gpu, times, price, tokens, notes)
 
     def _read_own(self, tenant: str, asked: Asked, name: str) -> Usage:
-        """Return what the tenant's runs of 90 days have used, of the agent and the model that are named."""
+        """Return what the tenant's runs of 90 days have used, of the agent and the model of the answer."""
         today = self._clock.now().astimezone(UTC).date()
         used = self._jobs.read_usage(tenant, today - timedelta(days=HISTORY_DAYS - 1), today)
         return add_up(
@@ -132,7 +132,8 @@ class FinopsService:
             for row, usage in used.items()
             if row.kind in _COUNTED_KINDS
             and (not asked.agent or row.agent == asked.agent)
-            and (not asked.model or row.model in {asked.model, name})
+            # Also where none was named: the answer is of that model.
+            and row.model in {asked.model, name}
         )
 
     def _find_times(self, own: Usage, asked: Asked, model: SizedModel) -> tuple[RunTimes, str]:

@@ -79,6 +79,15 @@ def test_times_are_the_mean_of_own_runs_of_the_model() -> None:
     )
 
 
+def test_runs_of_other_models_do_not_count_when_no_model_is_named() -> None:
+    world = World()
+    world.run(9_000, model="vendor/big-model")
+    smallest = world.service.simulate(TENANT, replace(ASKED, model="")).model
+    world.run(300, model=smallest)
+
+    assert times(world, replace(ASKED, model=""))[0] == RunTimes(150, 300, 600, 1)
+
+
 def test_times_have_the_range_of_samples_when_there_are_three() -> None:
     world = World()
     world.run(200)
