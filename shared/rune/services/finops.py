@@ -42,6 +42,12 @@ _ROUTES = ("ollama/", "ollama_chat/")
 _COUNTED_KINDS = (Kind.BENCHMARK.value, Kind.AGENTIC_AGENT.value)
 
 
+LEFT_OUT = (
+    "Left out: traffic and disk. Own runs count on servers that were there already too, and those are shorter."
+    " POST /v1/estimates reckons with what a rented job takes."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What is to be simulated; empty texts say nothing."""
@@ -120,7 +126,7 @@ class FinopsService:
         gpu, price, price_note = self._find_price(asked.gpu, model)
         times, time_note = self._find_times(own, asked, model)
         simulation = simulate(times, price, tokens, asked.run_count)
-        notes = (time_note, price_note, *_suite_note(asked))
+        notes = (time_note, price_note, LEFT_OUT, *_suite_note(asked))
         return Simulated(simulation, model.name, gpu, times, price, tokens, notes)
 
     def _read_own(self, tenant: str, asked: Asked, name: str) -> Usage:

@@ -10,6 +10,7 @@ from rune.jobs.outcomes import Done
 from rune.jobs.record import Event
 from rune.jobs.store import Submission
 from rune.jobs.transitions import make_transition
+from rune.services.finops import LEFT_OUT
 from tests.builders import NOW, a_claimed_job, after
 from tests.functional.functions.asking import a_refusal, a_wrong_field, assert_problem, get, post
 
@@ -58,6 +59,7 @@ SIMULATED: dict[str, object] = {
     "notes": [
         "Times: the mean of your own runs in 90 days that succeeded, 1 in all.",
         "Price: RUNE's table of 2026-11-30, since no search of the last day saw this GPU.",
+        LEFT_OUT,
     ],
 }
 
