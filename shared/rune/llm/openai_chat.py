@@ -47,8 +47,10 @@ class ChatStream:
         self._timings = as_object(members.get("timings")) or self._timings
         choices = as_list(members.get("choices"))
         self._has_choices |= bool(choices)
-        for choice in choices:
-            self._take_choice(frame, as_object(choice))
+        for choice in map(as_object, choices):
+            # One answer is asked for. What a server sends of another one is no part of it.
+            if not choice.get("index"):
+                self._take_choice(frame, choice)
         return False
 
     def complete(self) -> Generation:

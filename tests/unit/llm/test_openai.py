@@ -70,6 +70,14 @@ def test_chat_returns_answer_with_evidence_when_the_stream_is_whole() -> None:
     assert len(answer.chunk_arrivals_ns) == 2
 
 
+def test_chat_leaves_other_choices_than_the_first_out() -> None:
+    other = {"choices": [{"index": 1, "delta": {"content": "No."}, "finish_reason": "length"}]}
+
+    answer = chat("openai", HEAD + sse(other, event(content="Yes."), other, STOP, summary(usage=USAGE)))
+
+    assert (answer.text, answer.finish_reason) == ("Yes.", FinishReason.STOP)
+
+
 @pytest.mark.parametrize("role", [ROLE, event(role="assistant", content="")])
 def test_chat_takes_first_content_for_the_first_token_when_a_role_comes_early(role: object) -> None:
     stamps = chat(
