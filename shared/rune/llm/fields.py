@@ -39,11 +39,9 @@ def read_text(holder: Mapping[str, object], key: str) -> str:
 
 
 def read_count(holder: Mapping[str, object], key: str) -> int | None:
-    """Return the member if it is a whole number from 0 to 2**53, else None."""
-    value = holder.get(key)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 <= value <= _MAX_COUNT else None
+    """Return the member if it is a whole number from 0 to 2**53, also written as 12.0, else None."""
+    value = read_number(holder, key)
+    return int(value) if value is not None and value.is_integer() else None
 
 
 def read_number(holder: Mapping[str, object], key: str) -> float | None:

@@ -15,7 +15,17 @@ def test_parse_json_replaces_bytes_when_they_are_no_utf8() -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0, 0), (7, 7), (-1, None), (True, None), (1.5, None), ("7", None), (None, None), (10**300, None)],
+    [
+        (0, 0),
+        (7, 7),
+        (12.0, 12),
+        (-1, None),
+        (True, None),
+        (1.5, None),
+        ("7", None),
+        (None, None),
+        (10**300, None),
+    ],
 )
 def test_count_is_none_when_it_is_no_count(value: object, expected: int | None) -> None:
     assert read_count({"n": value}, "n") == expected
