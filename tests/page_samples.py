@@ -67,9 +67,16 @@ def a_crowded_report() -> BenchmarkReport:
     )
 
 
+_REASONS: dict[Outcome, str] = {
+    "passed": "The ratio is surely below its limit.",
+    "failed": "The ratio is surely above its limit.",
+    "undecided": "There are too few requests.",
+}
+
+
 def a_check(outcome: Outcome) -> GateCheck:
-    """Return a limit that is kept, or not."""
-    value = 127.0 if outcome == "failed" else 101.0
+    """Return a limit that is kept, or not, or of which nobody knows."""
+    value = {"failed": 127.0, "passed": 101.0}.get(outcome)
     return GateCheck(
         metric="ttft_ms.p95",
         limit_ratio=1.1,
@@ -81,9 +88,9 @@ def a_check(outcome: Outcome) -> GateCheck:
         request_rate_per_s=None,
         first_value=105.9,
         value=value,
-        ratio=value / 105.9,
+        ratio=None if value is None else value / 105.9,
         outcome=outcome,
-        reason=f"The ratio is surely {'above' if outcome == 'failed' else 'below'} its limit.",
+        reason=_REASONS[outcome],
     )
 
 

@@ -6,10 +6,11 @@ import pytest
 
 from rune.bench.comparison import compare
 from rune.contracts import BenchmarkReport, Comparison
-from rune.contracts.comparisons import GateCheck, Outcome
+from rune.contracts.comparisons import Outcome
 from rune.pages.comparison_page import to_page, verdicts
 from tests.benchmark_builders import a_report, a_slower_report
 from tests.html_pages import ReadPage, assert_self_contained, read_page
+from tests.page_samples import a_check
 from tests.unit.pages.test_report_page import HOSTILE, a_hostile_report
 
 A, B = "a" * 32, "b" * 32
@@ -116,24 +117,6 @@ def test_gate_is_told_first_with_each_limit(outcome: Outcome, line: str) -> None
         if node.attributes.get("class") in {"worse", "better", "warned"}
     ]
     assert told[:3] == [outcome, outcome, "passed"]
-
-
-def a_check(outcome: Outcome) -> GateCheck:
-    return GateCheck(
-        metric="ttft_ms.p95",
-        limit_ratio=1.1,
-        better="lower",
-        unit="ms",
-        job_id=B,
-        load="closed",
-        max_concurrency=8,
-        request_rate_per_s=None,
-        first_value=100.0,
-        value=None,
-        ratio=None,
-        outcome=outcome,
-        reason="There are too few requests.",
-    )
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
