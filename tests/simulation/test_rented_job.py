@@ -10,7 +10,9 @@ from decimal import Decimal
 from local.simulators.vastai import BootScript, Contract, Endpoint
 from rune.contracts import LlmInstanceResult, StoredBenchmarkResult
 from rune.jobs.plan import Lane
+from rune.jobs.receipts import read_receipt
 from rune.jobs.record import Job, Status
+from rune.money.receipts import LineKind, Phase
 from rune.rentals.bills import cost_micro_usd
 from rune.rentals.record import OLLAMA_IMAGE_BYTES, EndReason, Rental, RentalState
 from tests.simulation.mischief import SETTINGS
@@ -61,6 +63,19 @@ def test_rented_benchmark_succeeds_with_one_order_and_one_destroy() -> None:
     assert (the_job(world).status, the_rental(account).state) == (Status.SUCCEEDED, RentalState.RELEASED)
     assert (requests[Endpoint.CREATE], requests[Endpoint.DESTROY]) == (1, 1)
     assert the_rental(account).end_reason is EndReason.JOB_ENDED
+
+
+def test_receipt_of_a_rented_benchmark_has_the_time_of_measuring_as_work() -> None:
+    world, _account = make_world()
+
+    world.submit(rented_benchmark())
+    world.run()
+
+    job = the_job(world)
+    receipt = read_receipt(world.table.receipts[job.job_id])
+    gpu = {line.phase: line.micro_usd for line in receipt.lines if line.kind is LineKind.GPU}
+    assert job.phases_ms["measure"] > 0
+    assert gpu[Phase.WORK] > 0
 
 
 def test_rented_benchmark_tells_in_its_result_what_it_cost() -> None:

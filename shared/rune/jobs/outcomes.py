@@ -90,9 +90,16 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The job has its result, a JSON document."""
+    """The job has its result, a JSON document.
+
+    Attributes
+    ----------
+    phases_ms
+        As of `Next`.
+    """
 
     result_json: str
+    phases_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

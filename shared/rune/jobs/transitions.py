@@ -121,7 +121,7 @@ def _follow(job: Job, outcome: Outcome, now: datetime, duration_ms: int) -> Tran
             return fail(job, outcome, now, duration_ms)
         case Cancelled():
             spent = _spent(outcome.spending)
-            return _conclude(job, now, Status.CANCELLED, notes=outcome.notes, spent=spent)
+            return _conclude(job, now, Status.CANCELLED, notes=outcome.notes, more=spent)
         case Released():
             return _end_release(job, outcome, now, duration_ms)
 
@@ -234,7 +234,6 @@ def _repeat(job: Job, outcome: Again, now: datetime) -> Transition:
 def _advance(job: Job, outcome: Next, now: datetime, duration_ms: int) -> Transition:
     """Return the transition to the next step."""
     step_end = _step_end(job, duration_ms, error_type=outcome.error_type, labels=outcome.labels)
-    phases_ms = outcome.phases_ms or {job.step: duration_ms}
     return _go_on(
         job,
         now,
@@ -243,7 +242,7 @@ def _advance(job: Job, outcome: Next, now: datetime, duration_ms: int) -> Transi
         notes=(*outcome.notes, step_end),
         sets={
             **_FRESH,
-            "phases_ms": {**job.phases_ms, **phases_ms},
+            **_phases(job, outcome, duration_ms),
             **_spent(outcome.spending),
         },
         state_json=outcome.state_json,
@@ -253,7 +252,13 @@ def _advance(job: Job, outcome: Next, now: datetime, duration_ms: int) -> Transi
 def _finish(job: Job, outcome: Done, now: datetime, duration_ms: int) -> Transition:
     """Return the transition of a job that has its result."""
     notes = (_step_end(job, duration_ms),)
-    return _conclude(job, now, Status.SUCCEEDED, notes=notes, result_json=outcome.result_json)
+    phases = _phases(job, outcome, duration_ms)
+    return _conclude(job, now, Status.SUCCEEDED, notes=notes, result_json=outcome.result_json, more=phases)
+
+
+def _phases(job: Job, outcome: Next | Done, duration_ms: int) -> dict[str, Value]:
+    """Return the phases with those of a step that is complete; without any, the step is a phase of its name."""
+    return {"phases_ms": {**job.phases_ms, **(outcome.phases_ms or {job.step: duration_ms})}}
 
 
 def _fail(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Transition:
@@ -335,18 +340,18 @@ def _conclude(
     notes: tuple[Note, ...] = (),
     failure: Failure | None = None,
     result_json: str | None = None,
-    spent: Mapping[str, Value] | None = None,
+    more: Mapping[str, Value] | None = None,
 ) -> Transition:
     """Return the end of a job, or the way to it: one that may have rented a machine gives it back first."""
     if not job.rents:
-        return _end(job, now, status, notes=notes, failure=failure, result_json=result_json, sets=spent)
+        return _end(job, now, status, notes=notes, failure=failure, result_json=result_json, sets=more)
     return _go_on(
         job,
         now,
         step=StepName.RELEASE,
         delay_seconds=0,
         notes=notes,
-        sets={**_FRESH, "ends_as": status, "failure": failure, **(spent or {})},
+        sets={**_FRESH, "ends_as": status, "failure": failure, **(more or {})},
         result_json=result_json,
     )
 

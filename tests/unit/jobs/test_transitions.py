@@ -178,9 +178,10 @@ def test_transition_clips_the_delay_to_what_sqs_can(asked: int, given: int) -> N
 
 
 def test_transition_keeps_the_result_when_the_job_is_done() -> None:
-    after_it, transition = carried_out(CLAIMED, Done('{"answer": "Nothing."}'))
+    after_it, transition = carried_out(CLAIMED, Done('{"answer": "Nothing."}', {"measure": 700}))
 
-    assert after_it == an_end(CLAIMED, Status.SUCCEEDED, event_count=5)
+    phases_ms = {**CLAIMED.phases_ms, "measure": 700}
+    assert after_it == replace(an_end(CLAIMED, Status.SUCCEEDED, event_count=5), phases_ms=phases_ms)
     assert transition.events == (a_step_event(4), Event(5, "job.succeeded", "ok", END, 10_000, None, {}))
     assert (transition.result_json, transition.send) == ('{"answer": "Nothing."}', None)
 

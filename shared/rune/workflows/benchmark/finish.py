@@ -33,10 +33,10 @@ def conclude(
     """
     expected = request.expected
     if expected is None or expected.judge is None or result.report is None:
-        return Done(result.model_dump_json())
+        return Done(result.model_dump_json(), phases_ms)
     if not answers:
         report = with_quality(result.report, expected, ())
-        return Done(result.model_copy(update={"report": report}).model_dump_json())
+        return Done(result.model_copy(update={"report": report}).model_dump_json(), phases_ms)
     chats = [judge_messages(expected.judge, prompts[each.prompt_index], each.text) for each in answers]
     # The same for all answers: another context would make Ollama load the judge anew.
     texts = ["".join(message.content for message in chat) for chat in chats]

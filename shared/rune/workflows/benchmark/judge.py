@@ -200,7 +200,7 @@ class JudgeStep:
                 "report": report,
             }
         )
-        return Done(result.model_dump_json())
+        return Done(result.model_dump_json(), {"judge": state.judged_ms})
 
     def _write_down(self, context: StepContext, state: JudgingState) -> str | None:
         """Return the name of the file with the judge's replies; None where there is none."""
