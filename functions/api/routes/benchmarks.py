@@ -10,6 +10,7 @@ from api.auth import caller_of
 from api.etags import matches
 from api.media_types import preferred
 from api.problems import responses
+from api.queries import refuse_unknown_members
 from api.services import services_of
 from rune.contracts import BenchmarkReport, Comparison, RecordsLinks
 from rune.contracts.baselines import BASELINE_NAME
@@ -23,9 +24,6 @@ MARKDOWN = "text/markdown"
 
 LEAST_COMPARED, MOST_COMPARED = 2, 10
 """More columns cannot be read; ten results are at most 3 MB, of the 16 that one batch read brings."""
-
-COMPARED_BY = ("jobs", "baseline", "threshold", "fail_on", "format", "undecided", "link")
-"""Members of a comparison's query; `link` opens its page without a token."""
 
 HTML = "text/html"
 JSON = "application/json"
@@ -89,7 +87,8 @@ async def compare_benchmarks(  # noqa: PLR0917  # the query, one parameter each
     from rune.bench.comparison import compare  # noqa: PLC0415
     from rune.bench.gates import read_limits, with_gate  # noqa: PLC0415
 
-    _refuse_unknown_members(request)
+    # `link` opens the page without a token.
+    refuse_unknown_members(request, also=("link",), repeatable=("fail_on",))
     limits = None if fail_on is None else read_limits(fail_on)
     form = _form_of(request, format, has_limits=limits is not None)
     job_ids = _different_ids(jobs, beside=0 if baseline is None else 1)
@@ -103,20 +102,6 @@ async def compare_benchmarks(  # noqa: PLR0917  # the query, one parameter each
     if limits is not None:
         comparison = with_gate(comparison, benchmarks, limits)
     return _answer_comparison(comparison, form, undecided)
-
-
-def _refuse_unknown_members(request: Request) -> None:
-    """Raise InvalidRequestError for a member of the query that is none of the comparison's.
-
-    A misspelt limit would give no gate, and the pipeline that asked for it would go on.
-    """
-    unknown = next((name for name in request.query_params if name not in COMPARED_BY), None)
-    if unknown is not None:
-        raise InvalidRequestError(
-            f"There is no query member {unknown[:60]!r}. Those of a comparison: {', '.join(COMPARED_BY)}.",
-            pointer="/" + unknown[:60].replace("~", "~0").replace("/", "~1"),
-            code="query_member_unknown",
-        )
 
 
 def _form_of(

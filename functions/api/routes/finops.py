@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 
 from api.auth import admitted_caller_of
 from api.problems import responses
+from api.queries import refuse_unknown_members
 from api.services import services_of
 from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts.finops import (
@@ -88,6 +89,7 @@ async def post_simulation(
 
 def _simulate(request: Request, asked: SimulationRequest) -> SimulationReport:
     tenant = admitted_caller_of(request).tenant
+    refuse_unknown_members(request)
     runs, periods = asked.runs_per_period or 1, asked.period_days or 1
     found = (
         services_of(request)

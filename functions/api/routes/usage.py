@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 
 from api.auth import admitted_caller_of
 from api.problems import responses
+from api.queries import refuse_unknown_members
 from api.services import services_of
 from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts.usage import BudgetLeft, UsageReport, UsedCounts, UsedOfDay, UsedOfKind, UsedOfModel
@@ -25,6 +26,7 @@ async def get_usage(
 ) -> UsageReport:
     """Return what your tenant's ended jobs have used, by day, kind and model, and what is left of its budgets."""
     services, caller = services_of(request), admitted_caller_of(request)
+    refuse_unknown_members(request)
     view = services.usage().read(caller.tenant, days)
     budgets = services.jobs.find_budgets(caller)
     return UsageReport(

@@ -154,3 +154,24 @@ def test_usage_is_refused_for_days_that_are_out_of_range(
     days: str, sentence: str, api: ModuleType, cloud: Cloud
 ) -> None:
     assert_problem(get(api, f"{USAGE}?days={days}"), a_wrong_field("/days", sentence))
+
+
+@pytest.mark.parametrize("path", [USAGE, "/v1/finops/simulate"])
+@pytest.mark.parametrize(
+    ("query", "code", "sentence"),
+    [
+        ("day=2", "query_member_unknown", "There is no query member 'day'. There are: "),
+        ("link=x", "query_member_unknown", "There is no query member 'link'. There are: "),
+        ("a/b=1", "query_member_unknown", "There is no query member 'a/b'. There are: "),
+        ("{known}=2&{known}=2", "query_member_repeated", "The query member '{known}' is there 2 times."),
+    ],
+)
+def test_query_is_refused_for_what_would_not_be_heeded(
+    query: str, code: str, sentence: str, path: str, api: ModuleType
+) -> None:
+    known = "days" if path == USAGE else "period_days"
+
+    response = get(api, f"{path}?{query.format(known=known)}")
+
+    assert (response.status, response.document["code"]) == (422, code)
+    assert str(response.document["detail"]).startswith(sentence.format(known=known))
