@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Request, Response
 
 from api.auth import admitted_caller_of
+from api.etags import matches
 from api.problems import responses
 from api.services import services_of
 from rune.contracts.baselines import BASELINE_NAME, BaselineList, BaselineRecord, BaselineRequest
@@ -23,6 +24,7 @@ type IfNoneMatch = Annotated[
 ]
 
 
+_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed."}}
 _IS_NEW: dict[int | str, dict[str, Any]] = {201: {"model": BaselineRecord}}
 
 
@@ -54,12 +56,20 @@ async def list_baselines(request: Request) -> BaselineList:
     return BaselineList(baselines=[_record(baseline) for baseline in found])
 
 
-@router.get("/{name}", responses=responses(404))
-async def get_baseline(request: Request, name: Name, response: Response) -> BaselineRecord:
+@router.get("/{name}", response_model=BaselineRecord, responses=_NOT_MODIFIED | responses(404))
+async def get_baseline(
+    request: Request,
+    name: Name,
+    response: Response,
+    if_none_match: Annotated[str | None, Header(description="The `ETag` of the last answer.")] = None,
+) -> BaselineRecord | Response:
     """Return which benchmark a name stands for."""
     tenant = admitted_caller_of(request).tenant
     baseline = services_of(request).baselines().find(tenant, name)
-    response.headers["ETag"] = tag_of(baseline)
+    tag = tag_of(baseline)
+    if matches(if_none_match, tag):
+        return Response(status_code=304, headers={"ETag": tag})
+    response.headers["ETag"] = tag
     return _record(baseline)
 
 

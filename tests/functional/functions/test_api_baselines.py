@@ -104,6 +104,17 @@ def test_baseline_is_written_only_where_it_is_what_the_caller_expects(api: Modul
 
 
 @with_benchmarks
+def test_baseline_that_its_reader_has_is_not_sent_again(api: ModuleType) -> None:
+    tag = set_baseline(api).headers["etag"]
+
+    same = get(api, MAIN, {"if-none-match": f'"other", {tag}'})
+    other = get(api, MAIN, {"if-none-match": '"other"'})
+
+    assert (same.status, same.headers["etag"]) == (304, tag)
+    assert (other.status, other.headers["etag"]) == (200, tag)
+
+
+@with_benchmarks
 def test_deleted_baseline_is_gone_and_can_be_set_again(api: ModuleType) -> None:
     old = set_baseline(api).headers["etag"]
 
