@@ -139,6 +139,9 @@ def verdict(report: BenchmarkReport) -> str:
     if best is None:
         if not report.runs:
             return "Nothing was measured."
+        answered = sum(run.completed for run in report.runs)
+        if answered:
+            return f"{answered:,} requests were answered, but no speed and no price follows from the answers."
         failed = sum(run.failed for run in report.runs)
         why = f"{failed:,} failed" if failed else "none came to its end"
         return f"No request was answered: {why}. So there are no times, no speeds and no prices."

@@ -191,6 +191,14 @@ def test_failures_alone_have_no_times_and_no_zeros() -> None:
     assert not re.search(r"\b0(\.0+)? (ms|s|tokens)\b", page.text)
 
 
+def test_answers_from_which_no_speed_follows_are_answers() -> None:
+    report = a_measured_report(a_run(*(a_completed(number) for number in range(3))))
+    (run,) = report.runs
+    report = report.model_copy(update={"best_run": None, "runs": [run]})
+
+    assert verdict(report) == "3 requests were answered, but no speed and no price follows from the answers."
+
+
 def test_requests_that_were_all_cut_off_are_no_answers() -> None:
     report = a_measured_report(a_run(a_cut_off(0), a_cut_off(1)))
 
