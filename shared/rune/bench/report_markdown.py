@@ -25,6 +25,13 @@ def report_to_markdown(report: BenchmarkReport) -> str:
     ]
     for run in report.runs:
         lines += _turns(run)
+    failures = [
+        f"- run {run.index}: {count} x {escape(code)}{_told(run, code)}"
+        for run in report.runs
+        for code, count in run.errors_by_class.items()
+    ]
+    if failures:
+        lines += ["", "## Failed requests", "", *failures]
     warnings = [f"- run {run.index}: {_warning(run, name)}" for run in report.runs for name in run.warnings]
     warnings += [f"- {escape(name)}" for name in report.warnings]
     if warnings:
@@ -138,6 +145,11 @@ def _turns(run: RunReport) -> Iterator[str]:
     ]
     if rows:
         yield from ("", f"## Turns of run {run.index}: {describe_load(run)}", "", *_lines(_TURNS, rows))
+
+
+def _told(run: RunReport, code: str) -> str:
+    told = run.error_sentences.get(code)
+    return f": {escape(told)}" if told else ""
 
 
 def _warning(run: RunReport, name: str) -> str:

@@ -214,6 +214,8 @@ class RunReport(Document):
     """Broken off at the end of the point's time; counted in `num_prompts` and `max_concurrent_requests` alone."""
     errors_by_class: dict[str, int]
     """How often each `error_code` came."""
+    error_sentences: dict[str, str] = Field(default_factory=dict)
+    """By code, what the first such request failed with; the server's own words are in it, without keys."""
     total_input_tokens: int
     total_output_tokens: int
     total_cached_tokens: int | None

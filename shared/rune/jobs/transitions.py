@@ -276,7 +276,7 @@ def _fail(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Transit
                 notes=notes,
                 sets={"failures": job.failures + 1, "progress": {}},
             )
-    failure = Failure(outcome.code, _clip(outcome.sentence), job.step, outcome.retryable)
+    failure = Failure(outcome.code, clip_sentence(outcome.sentence), job.step, outcome.retryable)
     return _conclude(job, now, Status.FAILED, notes=notes, failure=failure)
 
 
@@ -477,5 +477,6 @@ def _spent(spending: Spending) -> dict[str, Value]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _clip(sentence: str) -> str:
+def clip_sentence(sentence: str) -> str:
+    """Return a failure's sentence as far as it is kept."""
     return sentence.encode()[:LONGEST_SENTENCE_BYTES].decode(errors="ignore")

@@ -284,7 +284,9 @@ def _measured_cells(run: RunReport, *, is_best: bool) -> Iterator[Element]:
         f"{run.completed:,} of {total:,}",
         *(element("small", {"class": "none"}, text) for text in failed),
         *(
-            element("small", {"class": "none"}, f"{count:,} {shortened(code, MAX_CODE_CHARS)}")
+            element(
+                "small", {"class": "none"}, f"{count:,} {shortened(code, MAX_CODE_CHARS)}{_told(run, code)}"
+            )
             for code, count in _errors(run)
         ),
         *doubts.of_run(run, "requests"),
@@ -302,6 +304,14 @@ def _measured_cells(run: RunReport, *, is_best: bool) -> Iterator[Element]:
     yield cell(run.ttft_ms, *doubts.of_run(run, "ttft"))
     yield cell(run.tpot_ms, *doubts.of_run(run, "tpot"))
     yield cell(run.e2el_ms, *doubts.of_run(run, "e2el"))
+
+
+def _told(run: RunReport, code: str) -> str:
+    told = run.error_sentences.get(code)
+    return f": {shortened(told, _MAX_TOLD_CHARS)}" if told else ""
+
+
+_MAX_TOLD_CHARS = 160
 
 
 def _errors(run: RunReport) -> list[tuple[str, int]]:

@@ -8,7 +8,7 @@ from rune.bench.report_markdown import report_to_markdown
 from rune.bench.server_load import ServerReading
 from rune.contracts import RunReport
 from rune.llm.protocol import ModelFacts, ServerFacts, ServerMetrics
-from tests.measured_builders import a_completed, a_report, a_run
+from tests.measured_builders import a_completed, a_failed, a_report, a_run
 
 IDLE = ServerMetrics("vllm", 0, 0, 0.0, 0, 1000, 0)
 FULL = ServerMetrics("vllm", 8, 3, 0.97, 2, 1500, 0)
@@ -66,3 +66,16 @@ def test_names_are_escaped() -> None:
         "## Warnings",
     ]
     assert lines[2].startswith("On \\<img src=x\\>\\| \\# no heading, ")
+
+
+def test_failed_requests_are_told_with_the_words_of_the_first() -> None:
+    run = a_run(a_completed(), a_failed(1), a_failed(2))
+    told = run.model_copy(update={"error_sentences": {"server_overloaded": "It said: <b>busy</b>"}})
+
+    lines = lines_of(told, run)
+
+    failures = [line for line in lines if line.startswith("- run") and " x " in line]
+    assert failures == [
+        r"- run 0: 2 x server\_overloaded: It said: \<b\>busy\</b\>",
+        r"- run 0: 2 x server\_overloaded",
+    ]

@@ -586,7 +586,8 @@ def test_numbers_do_not_depend_on_when_the_point_began(measured: MeasuredPoint, 
 def test_every_number_of_a_run_has_its_formula() -> None:
     given_as_they_are = {
         "index", "load", "max_concurrency", "request_rate_per_s", "started_at", "num_prompts", "num_warmups",
-        "completed", "failed", "cut_off", "errors_by_class", "total_input_tokens", "total_output_tokens",
+        "completed", "failed", "cut_off", "errors_by_class", "error_sentences",
+        "total_input_tokens", "total_output_tokens",
         "total_cached_tokens", "token_count_source", "stream_buffered_count", "prompt_truncated_count", "rtt_ms",
         "loop_lag_p99_ms", "server_side", "quality", "warnings", "cost",
         "client_process_count", "client_processor_ratio",

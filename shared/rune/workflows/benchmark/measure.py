@@ -48,7 +48,7 @@ from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
 from rune.jobs.plan import CLOSING_SECONDS
 from rune.jobs.record import Job, StepName
 from rune.jobs.step import StepContext
-from rune.jobs.transitions import MAX_FAILURES, out_of_time
+from rune.jobs.transitions import MAX_FAILURES, clip_sentence, out_of_time
 from rune.llm.protocol import ModelFacts, ModelServer
 from rune.money.token_prices import TokenPrice
 from rune.workflows.acquaintance import acquaintance_in, is_acquaintance
@@ -188,6 +188,7 @@ class MeasureStep:
             took_ms = round((clock.monotonic_seconds() - began_seconds) * 1000)
             dialect = server.dialect
         run = fold_run(measured, workload.limits, request.expected)
+        run = _with_sentences(run, {code: error.sentence for code, error in measured.first_errors.items()})
         if ServerAccessError.code in run.errors_by_class:
             # The next point, or the next try of this one, has the key that is there now.
             self._backends.reread_key(context.job)
@@ -262,7 +263,9 @@ class MeasureStep:
                 raise
             run = point.fullest
             return state.with_run(run.model_copy(update={"warnings": [*run.warnings, "blocks_lost"]}))
-        return state.with_run(fold_blocks(blocks, request.measured.limits, request.expected))
+        told = {code: text for run in point.runs for code, text in run.error_sentences.items()}
+        folded = fold_blocks(blocks, request.measured.limits, request.expected)
+        return state.with_run(_with_sentences(folded, told))
 
     async def _begin(
         self,
@@ -552,6 +555,12 @@ def _labels(run: RunReport) -> dict[str, str]:
         "tpot_p50_ms": None if run.tpot_ms is None else run.tpot_ms.median,
     }
     return {name: f"{value:.6g}" for name, value in known.items() if value is not None}
+
+
+def _with_sentences(run: RunReport, told: Mapping[str, str]) -> RunReport:
+    """Return the run with what its first failed request of each kind was told, shortened as a job's failure is."""
+    sentences = {code: clip_sentence(told[code]) for code in run.errors_by_class if code in told}
+    return run.model_copy(update={"error_sentences": sentences}) if sentences else run
 
 
 def _error_of(run: RunReport, first_errors: Mapping[str, RuneError], *, ignores_eos: bool) -> RuneError:

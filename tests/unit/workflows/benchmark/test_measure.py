@@ -252,6 +252,7 @@ def test_measure_ends_with_what_there_is_when_a_later_point_fails() -> None:
     report = report_of(bench.run(a_sweep()))
 
     assert [(run.completed, run.failed) for run in report.runs] == [(10, 0), (0, 10)]
+    assert [run.error_sentences for run in report.runs] == [{}, {"server_overloaded": "Full."}]
     assert (report.ended_by, report.best_run) == ("errors", 0)
     assert bench.points == [0, 1]
 
