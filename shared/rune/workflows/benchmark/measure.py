@@ -195,7 +195,7 @@ class MeasureStep:
         if not state.has_answers and not run.completed:
             if _is_out_of_money(context):
                 raise CostCapReachedError
-            if context.job.is_capped and self._dependencies.clock.now() >= context.job.ends_at - _ALMOST:
+            if self._has_met_its_cap(context.job):
                 return out_of_time(context.job)
             raise _error_of(run, measured.first_errors, ignores_eos=task.ignore_eos)
         key = None
@@ -206,10 +206,18 @@ class MeasureStep:
             self._dependencies.records.put(key, lines)
         is_judged_later = request.expected is not None and request.expected.judge is not None
         state = state.with_measured(workload, run, measured, key, took_ms, keeps_answers=is_judged_later)
-        state = state.model_copy(update={"is_out_of_money": _is_out_of_money(context), "dialect": dialect})
+        # What the cap cut off is told as such, also where no other point would have followed.
+        is_out_of_money = _is_out_of_money(context) or (
+            run.cut_off + measured.unsent_count > 0 and self._has_met_its_cap(context.job)
+        )
+        state = state.model_copy(update={"is_out_of_money": is_out_of_money, "dialect": dialect})
         return self._end_turn(
             context, workload, state, task=task, run=run, measured=measured, took_ms=took_ms
         )
+
+    def _has_met_its_cap(self, job: Job) -> bool:
+        """Return whether the time that the job's money pays for is over, up to what is kept for its end."""
+        return job.is_capped and self._dependencies.clock.now() >= job.ends_at - _ALMOST
 
     def _end_turn(
         self,

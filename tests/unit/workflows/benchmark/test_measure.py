@@ -16,10 +16,10 @@ from rune.errors import (
     StoreUnavailableError,
 )
 from rune.jobs.lifecycle import MAX_ATTEMPTS
-from rune.jobs.outcomes import Again, Done, Failed, Note
+from rune.jobs.outcomes import Again, Done, Failed, Note, Outcome
 from rune.llm.protocol import Capabilities, ModelFacts, ServerFacts
 from rune.tenants.settings import FixedTenants, TenantSettings
-from tests.builders import FakeClock
+from tests.builders import FakeClock, after
 from tests.fake_model_server import MODEL_FACTS, FakeModelServer
 from tests.unit.workflows.benchmark.sweeps import Bench, a_sweep, key_of, report_of, result_of
 
@@ -255,6 +255,23 @@ def test_measure_ends_with_what_there_is_when_a_later_point_fails() -> None:
     assert [run.error_sentences for run in report.runs] == [{}, {"server_overloaded": "Full."}]
     assert (report.ended_by, report.best_run) == ("errors", 0)
     assert bench.points == [0, 1]
+
+
+@pytest.mark.parametrize(("sent_count", "ended_by"), [(6, "cost_cap"), (10, "all_measured")])
+def test_measure_says_so_when_the_cap_cut_the_last_point_short(sent_count: int, ended_by: str) -> None:
+    bench = Bench()
+    bench.measure.longest_block = sent_count
+    one_point = a_sweep(concurrency=[1])
+
+    # The point takes ten seconds, and fifteen are kept for the job's end.
+    def turn() -> Outcome:
+        return bench.turn(one_point, rents=True, cost_cap_at=after(20), deadline_at=after(3600))
+
+    bench.commit(turn())
+    report = report_of(turn())
+
+    assert (report.runs[0].completed, report.ended_by) == (sent_count, ended_by)
+    assert ("cost_cap_reached" in report.warnings) == (ended_by == "cost_cap")
 
 
 @pytest.mark.parametrize(
