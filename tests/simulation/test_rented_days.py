@@ -102,7 +102,7 @@ def test_stormy_days_use_kept_machines_again_and_put_their_ends_off() -> None:
     put_off = [world for world in some_days() if ("extend", "state") in world.guards]
     turned_up = [rental for world in some_days() for rental in list_rentals(world, turned_up=True)]
 
-    assert sum(is_reuse(job) for job in jobs) > 20
+    assert sum(is_reuse(job) for job in jobs) >= 5
     assert len(put_off) >= 5
     assert turned_up
 
