@@ -47,10 +47,14 @@ local: $(STAMPS)/dev $(STAMPS)/emulator build ## Run the whole system here until
 env: ## Print address and token of the running stack as shell variables
 	@$(PYTHON) -m local.environment
 
+# What is given on the command line replaces all of samconfig's overrides, so they are given again.
+STAGE_PARAMETERS = $(shell $(PYTHON) -c 'import sys, tomllib; \
+	print(*tomllib.load(open("samconfig.toml", "rb"))[sys.argv[1]]["deploy"]["parameters"]["parameter_overrides"])' $(STAGE))
+
 .PHONY: deploy
 deploy: build ## Deploy to AWS (STAGE=dev|prod PARAMETERS="Name=value …")
 	@test -n "$(STAGE)" || { echo "say where: make deploy STAGE=dev" >&2; exit 2; }
-	$(WITH_TOOLS) sam deploy --config-env $(STAGE) --parameter-overrides Stage=$(STAGE) \
+	$(WITH_TOOLS) sam deploy --config-env $(STAGE) --parameter-overrides $(STAGE_PARAMETERS) \
 		Release=$$(git describe --always --dirty)-$$(date -u +%Y%m%dT%H%M%SZ) $(PARAMETERS)
 
 ##@ Work on it

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import tomllib
 from datetime import timedelta
 from typing import Any
 
@@ -862,6 +864,35 @@ def test_prod_is_refused_without_authentication() -> None:
     rule = TEMPLATE["Rules"]["ProdNeedsAuthentication"]
     assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "Stage"}, "prod"]}
     assert rule["Assertions"][0]["Assert"] == {"Fn::Equals": [{"Ref": "AuthDisabled"}, "false"]}
+
+
+def test_deployment_without_authentication_may_not_spend_on_aws() -> None:
+    rule = TEMPLATE["Rules"]["OpenDeploymentsBuyNothing"]
+    is_open, is_on_aws = rule["RuleCondition"]["Fn::And"]
+
+    assert is_open == {"Fn::Equals": [{"Ref": "AuthDisabled"}, "true"]}
+    assert is_on_aws == {"Fn::Not": [{"Fn::Equals": [{"Ref": "Stage"}, "local"]}]}
+    assert [each["Assert"] for each in rule["Assertions"]] == [
+        {"Fn::Equals": [{"Ref": "VastaiApiKeyParameter"}, ""]},
+        {"Fn::Equals": [{"Ref": "BedrockAccess"}, "false"]},
+    ]
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_make_deploy_keeps_what_is_configured_for_the_stage(stage: str) -> None:
+    with (ROOT / "samconfig.toml").open("rb") as file:
+        configured = tomllib.load(file)[stage]["deploy"]["parameters"]["parameter_overrides"]
+    recipe = subprocess.run(  # noqa: S603  # our own recipe
+        ["make", "-n", "deploy", f"STAGE={stage}", "PARAMETERS=MaxDph=3"],  # noqa: S607  # as people call it
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+
+    (overrides,) = re.findall(r"--parameter-overrides (.*?) \\", recipe)
+    assert overrides.split() == configured
+    assert recipe.rstrip().endswith(" MaxDph=3")
 
 
 def _takes_image(image: str) -> bool:
