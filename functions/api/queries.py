@@ -1,41 +1,79 @@
 """Queries that are held to their members, as bodies are to their fields."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping
+from functools import cached_property
+from typing import get_args, get_origin
 
-from fastapi import Request
+from fastapi.routing import APIRoute
+from starlette.datastructures import QueryParams
+from starlette.types import Receive, Scope, Send
 
 from rune.errors import InvalidRequestError
 
+_LINK = "link"
+"""Stands in for a token at what links may open (`rune.services.links`), whatever the route itself reads."""
 
-def refuse_unknown_members(
-    request: Request, *, also: Collection[str] = (), repeatable: Collection[str] = ()
-) -> None:
-    """Raise InvalidRequestError for a member of the query that the route has not, or that comes twice.
+_LONGEST_SHOWN = 60
+
+
+class StrictRoute(APIRoute):
+    """A route that refuses members of the query that it does not declare, and those that come twice.
 
     A misspelt one would be answered with something else than was asked for.
-
-    Parameters
-    ----------
-    also
-        Members that the route itself does not read.
-    repeatable
-        Members that may come several times.
     """
-    known = [each.alias for each in request.scope["route"].dependant.query_params]
-    counts = Counter(name for name, _ in request.query_params.multi_items())
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request; raises InvalidRequestError for its query."""
+        if scope["query_string"] and scope["method"] in (self.methods or ()):
+            query = QueryParams(scope["query_string"])
+            _refuse(Counter(name for name, _ in query.multi_items()), self.query_members, scope)
+        await super().handle(scope, receive, send)
+
+    @cached_property
+    def query_members(self) -> Mapping[str, bool]:
+        """The names of the members, and whether each may come several times."""
+        declared = self.dependant.query_params
+        return {each.alias: _is_list(each.field_info.annotation) for each in declared}
+
+
+def _refuse(counts: Mapping[str, int], members: Mapping[str, bool], scope: Scope) -> None:
+    """Raise InvalidRequestError for the first member that is unknown or comes too often."""
     for name, count in counts.items():
-        shown = name[:60]
+        shown = name[:_LONGEST_SHOWN]
         pointer = "/" + shown.replace("~", "~0").replace("/", "~1")
-        if name not in {*known, *also}:
+        if name not in members and not (name == _LINK and _may_be_linked(scope)):
             raise InvalidRequestError(
-                f"There is no query member {shown!r}. There are: {', '.join(known)}.",
+                f"There is no query member {shown!r}{_hint(name, members)}",
                 pointer=pointer,
                 code="query_member_unknown",
             )
-        if count > 1 and name not in repeatable:
+        if count > 1 and not members.get(name, False):
             raise InvalidRequestError(
                 f"The query member {shown!r} is there {count} times.",
                 pointer=pointer,
                 code="query_member_repeated",
             )
+
+
+def _hint(name: str, members: Mapping[str, bool]) -> str:
+    """Return the rest of a sentence: the member that is most like the name, and all that there are."""
+    from difflib import get_close_matches  # noqa: PLC0415  # no reason for a slower start
+
+    if not members:
+        return ": this route has none."
+    plain = {each.replace("_", ""): each for each in members}
+    found = get_close_matches(name.lower().replace("-", "").replace("_", ""), plain, n=1)
+    question = f" Did you mean {plain[found[0]]!r}?" if found else ""
+    return f".{question} There are: {', '.join(members)}."
+
+
+def _may_be_linked(scope: Scope) -> bool:
+    from rune.services.links import is_linkable  # noqa: PLC0415  # few requests bring a link
+
+    return scope["method"] == "GET" and is_linkable(scope["path"])
+
+
+def _is_list(annotation: object) -> bool:
+    """Return whether a member's type is a list, or may be one."""
+    return get_origin(annotation) is list or any(get_origin(each) is list for each in get_args(annotation))

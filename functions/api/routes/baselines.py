@@ -7,13 +7,19 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from api.auth import admitted_caller_of
 from api.etags import matches
 from api.problems import responses
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.contracts.baselines import BASELINE_NAME, BaselineList, BaselineRecord, BaselineRequest
 from rune.errors import InvalidRequestError
 from rune.jobs.baselines import Baseline
 from rune.services.baselines import Expected, tag_of
 
-router = APIRouter(prefix="/v1/baselines", tags=["benchmarks"], responses=responses(401, 403, 422, 503))
+router = APIRouter(
+    route_class=StrictRoute,
+    prefix="/v1/baselines",
+    tags=["benchmarks"],
+    responses=responses(401, 403, 422, 503),
+)
 
 type Name = Annotated[str, Path(pattern=BASELINE_NAME, description="Yours for it, such as `main`.")]
 type IfMatch = Annotated[

@@ -10,14 +10,17 @@ from api.auth import caller_of
 from api.etags import matches
 from api.media_types import preferred
 from api.problems import responses
-from api.queries import refuse_unknown_members
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.contracts import BenchmarkReport, Comparison, RecordsLinks
 from rune.contracts.baselines import BASELINE_NAME
 from rune.errors import InvalidRequestError
 
 router = APIRouter(
-    prefix="/v1/benchmarks", tags=["benchmarks"], responses=responses(401, 403, 404, 409, 422, 503)
+    route_class=StrictRoute,
+    prefix="/v1/benchmarks",
+    tags=["benchmarks"],
+    responses=responses(401, 403, 404, 409, 422, 503),
 )
 
 MARKDOWN = "text/markdown"
@@ -87,8 +90,6 @@ async def compare_benchmarks(  # noqa: PLR0917  # the query, one parameter each
     from rune.bench.comparison import compare  # noqa: PLC0415
     from rune.bench.gates import read_limits, with_gate  # noqa: PLC0415
 
-    # `link` opens the page without a token.
-    refuse_unknown_members(request, also=("link",), repeatable=("fail_on",))
     limits = None if fail_on is None else read_limits(fail_on)
     form = _form_of(request, format, has_limits=limits is not None)
     job_ids = _different_ids(jobs, beside=0 if baseline is None else 1)

@@ -4,11 +4,15 @@ from fastapi import APIRouter, Request
 
 from api.auth import admitted_caller_of, tenant_settings_of
 from api.problems import responses
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse
 
 router = APIRouter(
-    prefix="/v1/estimates", tags=["money"], responses=responses(400, 401, 403, 413, 415, 422, 503)
+    route_class=StrictRoute,
+    prefix="/v1/estimates",
+    tags=["money"],
+    responses=responses(400, 401, 403, 413, 415, 422, 503),
 )
 
 

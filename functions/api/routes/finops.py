@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 
 from api.auth import admitted_caller_of
 from api.problems import responses
-from api.queries import refuse_unknown_members
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts.finops import (
@@ -19,7 +19,12 @@ from rune.contracts.finops import (
 from rune.contracts.names import MAX_MODEL_NAME_CHARS
 from rune.services.finops import Asked
 
-router = APIRouter(prefix="/v1/finops/simulate", tags=["money"], responses=responses(401, 403, 422, 503))
+router = APIRouter(
+    route_class=StrictRoute,
+    prefix="/v1/finops/simulate",
+    tags=["money"],
+    responses=responses(401, 403, 422, 503),
+)
 
 AgentQuery = Annotated[str, Query(max_length=64, description="Only runs of this agent.")]
 ModelQuery = Annotated[
@@ -89,7 +94,6 @@ async def post_simulation(
 
 def _simulate(request: Request, asked: SimulationRequest) -> SimulationReport:
     tenant = admitted_caller_of(request).tenant
-    refuse_unknown_members(request)
     runs, periods = asked.runs_per_period or 1, asked.period_days or 1
     found = (
         services_of(request)

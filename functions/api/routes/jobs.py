@@ -10,6 +10,7 @@ from api import documents, event_streams
 from api.auth import admitted_caller_of, caller_of
 from api.etags import matches
 from api.problems import responses
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.contracts import JobEvents, JobList, JobRecord
 from rune.errors import RuneError
@@ -48,7 +49,9 @@ _STREAM_PARAMETERS: dict[str, Any] = {
 }
 """Documented here and read from the request: resolving a parameter takes FastAPI longer than all that RUNE does."""
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=responses(401, 403, 422, 503))
+router = APIRouter(
+    route_class=StrictRoute, prefix="/v1/jobs", tags=["jobs"], responses=responses(401, 403, 422, 503)
+)
 
 
 @router.get("")

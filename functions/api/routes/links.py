@@ -6,13 +6,17 @@ from fastapi import APIRouter, Request, Response
 
 from api.auth import caller_of, token_digest_of
 from api.problems import responses
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.contracts import JobLink, LinkRequest
 from rune.errors import NotABenchmarkError
 from rune.services.links import KINDS, PATHS
 
 router = APIRouter(
-    prefix="/v1/jobs", tags=["jobs"], responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503)
+    route_class=StrictRoute,
+    prefix="/v1/jobs",
+    tags=["jobs"],
+    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
 )
 
 

@@ -6,11 +6,17 @@ from fastapi import APIRouter, Query, Request
 
 from api.auth import admitted_caller_of
 from api.problems import responses
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.contracts import EventMetrics, MetricsSummary
 from rune.jobs.metrics import Tallies
 
-router = APIRouter(prefix="/v1/metrics", tags=["metrics"], responses=responses(401, 403, 404, 422, 503))
+router = APIRouter(
+    route_class=StrictRoute,
+    prefix="/v1/metrics",
+    tags=["metrics"],
+    responses=responses(401, 403, 404, 422, 503),
+)
 
 
 @router.get("/summary")

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from api.auth import admitted_caller_of, tenant_settings_of
 from api.deprecation import deprecated_alias_of
 from api.problems import responses
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.contracts import BackendChoice, BackendType, Catalog, CatalogModel, ServerModels
 from rune.contracts.models import SeenPrice as SeenPriceDocument
@@ -23,7 +24,7 @@ LONGEST_WAIT_SECONDS = 10
 
 _STEP_USD = Decimal("0.0001")
 
-router = APIRouter(tags=["models"], responses=responses(401, 403, 422, 503))
+router = APIRouter(route_class=StrictRoute, tags=["models"], responses=responses(401, 403, 422, 503))
 
 BackendUrl = Annotated[
     str | None,

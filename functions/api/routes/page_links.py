@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.auth import caller_of, token_digest_of
 from api.problems import responses
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.contracts.links import PageLink, PageLinkRequest
 from rune.errors import InvalidRequestError, NotABenchmarkError
@@ -14,6 +15,7 @@ from rune.services.jobs import Caller, JobService
 from rune.services.links import comparison_page, report_page
 
 router = APIRouter(
+    route_class=StrictRoute,
     prefix="/v1/benchmarks",
     tags=["benchmarks"],
     responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from api.auth import caller_of
 from api.media_types import prefers
 from api.problems import responses
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.contracts.receipts import JobReceipt
 from rune.services.receipts import to_document, to_markdown
@@ -15,7 +16,9 @@ MARKDOWN = "text/markdown"
 
 _AS_MARKDOWN: dict[int | str, dict[str, Any]] = {200: {"content": {MARKDOWN: {"schema": {"type": "string"}}}}}
 
-router = APIRouter(prefix="/v1/jobs", tags=["money"], responses=responses(401, 403, 422, 503))
+router = APIRouter(
+    route_class=StrictRoute, prefix="/v1/jobs", tags=["money"], responses=responses(401, 403, 422, 503)
+)
 
 
 @router.get("/{job_id}/receipt", response_model=JobReceipt, responses=responses(404, 409) | _AS_MARKDOWN)

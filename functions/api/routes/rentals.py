@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api import documents
 from api.auth import admitted_caller_of
 from api.problems import responses
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts import RentalExtension, RentalKey, RentalList, RentalRecord
@@ -15,7 +16,9 @@ from rune.contracts.rentals import RentalStateName
 from rune.errors import JobNotFoundError
 from rune.rentals.record import Rental, RentalState
 
-router = APIRouter(prefix="/v1/rentals", tags=["rentals"], responses=responses(401, 403, 422, 503))
+router = APIRouter(
+    route_class=StrictRoute, prefix="/v1/rentals", tags=["rentals"], responses=responses(401, 403, 422, 503)
+)
 
 
 @router.get("")

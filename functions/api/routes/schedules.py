@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from api.auth import admitted_caller_of, tenant_settings_of
 from api.idempotency import KEY_PARAMETER, accepted, key_of
 from api.problems import responses
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.contracts import JobAccepted
 from rune.contracts.schedules import (
@@ -29,7 +30,12 @@ _STATES: Mapping[ScheduleState, ScheduleStateName] = {
 }
 """A deleted one is not shown."""
 
-router = APIRouter(prefix="/v1/schedules", tags=["schedules"], responses=responses(401, 403, 422, 503))
+router = APIRouter(
+    route_class=StrictRoute,
+    prefix="/v1/schedules",
+    tags=["schedules"],
+    responses=responses(401, 403, 422, 503),
+)
 
 
 @router.post("", status_code=201, responses=responses(400, 409, 413, 415))

@@ -8,13 +8,17 @@ from api.auth import admitted_caller_of, caller_of, tenant_settings_of
 from api.deprecation import deprecated_alias_of
 from api.idempotency import KEY_PARAMETER, accepted, key_of
 from api.problems import responses
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, JobAccepted, LlmInstanceRequest
 from rune.services.admission.requests import admit
 from rune.workflows.graph import Request as JobRequest
 
 router = APIRouter(
-    prefix="/v1/jobs", tags=["jobs"], responses=responses(400, 401, 403, 413, 415, 422, 429, 503)
+    route_class=StrictRoute,
+    prefix="/v1/jobs",
+    tags=["jobs"],
+    responses=responses(400, 401, 403, 413, 415, 422, 429, 503),
 )
 
 PLANNED: dict[int | str, dict[str, Any]] = {

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 
 from api.auth import admitted_caller_of
 from api.problems import responses
-from api.queries import refuse_unknown_members
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts.usage import BudgetLeft, UsageReport, UsedCounts, UsedOfDay, UsedOfKind, UsedOfModel
@@ -14,7 +14,9 @@ from rune.jobs.usage import Usage
 from rune.money.budgets import Budget
 from rune.services.usage import LONGEST_DAYS
 
-router = APIRouter(prefix="/v1/usage", tags=["money"], responses=responses(401, 403, 422, 503))
+router = APIRouter(
+    route_class=StrictRoute, prefix="/v1/usage", tags=["money"], responses=responses(401, 403, 422, 503)
+)
 
 
 @router.get("")
@@ -26,7 +28,6 @@ async def get_usage(
 ) -> UsageReport:
     """Return what your tenant's ended jobs have used, by day, kind and model, and what is left of its budgets."""
     services, caller = services_of(request), admitted_caller_of(request)
-    refuse_unknown_members(request)
     view = services.usage().read(caller.tenant, days)
     budgets = services.jobs.find_budgets(caller)
     return UsageReport(

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from api.auth import admitted_caller_of
 from api.problems import responses
+from api.queries import StrictRoute
 from api.services import services_of
 from rune.contracts.webhooks import (
     AttemptRecord,
@@ -31,7 +32,9 @@ from rune.services.webhooks import ShownSecret, WebhookService
 from rune.webhooks.lifecycle import find_next_attempt
 from rune.webhooks.record import Delivery, DeliveryState, Endpoint
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=responses(401, 403, 422, 503))
+router = APIRouter(
+    route_class=StrictRoute, prefix="/v1/webhooks", tags=["webhooks"], responses=responses(401, 403, 422, 503)
+)
 
 _WITH_BODY = responses(400, 413, 415)
 

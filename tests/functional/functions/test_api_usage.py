@@ -160,7 +160,7 @@ def test_usage_is_refused_for_days_that_are_out_of_range(
 @pytest.mark.parametrize(
     ("query", "code", "sentence"),
     [
-        ("day=2", "query_member_unknown", "There is no query member 'day'. There are: "),
+        ("zebra=2", "query_member_unknown", "There is no query member 'zebra'. There are: "),
         ("link=x", "query_member_unknown", "There is no query member 'link'. There are: "),
         ("a/b=1", "query_member_unknown", "There is no query member 'a/b'. There are: "),
         ("{known}=2&{known}=2", "query_member_repeated", "The query member '{known}' is there 2 times."),
