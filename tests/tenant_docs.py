@@ -38,8 +38,9 @@ def _rows(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str, st
         kind = _bare(field.annotation)
         if get_origin(kind) is dict:
             kind, place = _bare(get_args(kind)[1]), f"{place}.<name>"
-        if _is_model(kind):
-            yield from _rows(kind, f"{place}.")
+        for option in get_args(kind) or (kind,):
+            if _is_model(option):
+                yield from _rows(option, f"{place}.")
 
 
 def _form(field: FieldInfo) -> str:
@@ -57,7 +58,8 @@ def _form(field: FieldInfo) -> str:
     if get_origin(kind) is tuple:
         return "array of texts"
     if get_origin(kind) is dict:
-        return "object, a text by name" if _bare(get_args(kind)[1]) is str else "object, an object by name"
+        value = _bare(get_args(kind)[1])
+        return f"object, {'an object' if _is_model(value) else 'a text or an object'} by name"
     return "object" if _is_model(kind) else "text"
 
 
@@ -67,6 +69,8 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple) and value:
+        return ", ".join(f"`{item}`" for item in value)
     return f"{value:,}" if isinstance(value, int) else "none"
 
 

@@ -5,12 +5,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import event_streams, problems
 from api.services import Services, services_of
-from rune.errors import RateLimitedError, RuneError, UnauthorizedError
+from rune.errors import RateLimitedError, RuneError, TokenExpiredError, UnauthorizedError
 from rune.services.jobs import Caller
 from rune.tenants.entries import TENANT
 from rune.tenants.limiter import subject_of
 from rune.tenants.settings import TenantSettings
-from rune.tenants.tokens import digest_of
+from rune.tenants.tokens import LINK_NAME, NO_AUTHENTICATION_NAME, digest_of
 
 DEFAULT_TENANT = "default"
 
@@ -63,6 +63,8 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
         suspended.
     RateLimitedError
         Too many of those came from the address within 60 seconds.
+    TokenExpiredError
+        The token is the tenant's, and its time is over. It does not count either.
     LinkExpiredError
         The link was made for this path, and its time is over.
     TenantSuspendedError
@@ -79,15 +81,19 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
         if not is_name:
             raise UnauthorizedError(REFUSED)
         settings = services.tenants.of(tenant)
-        return Caller.of(tenant, settings), settings
+        return Caller.of(tenant, settings, token_name=NO_AUTHENTICATION_NAME), settings
     subject = _subject_of(request)
     _refuse_blocked(services.limiter.recall(subject))
     token = _token(request)
     found = _find_settings(services, tenant, subject) if is_name and token is not None else None
-    if found is None or token is None or not found.admits(token):
+    known = None if found is None or token is None else found.find_token(token)
+    if found is None or known is None:
         _count_failure(services, found, subject)
         raise UnauthorizedError(REFUSED)
-    return Caller.of(tenant, found, subject), found
+    if known.has_expired(services.clock.now()):
+        # Told to nobody who has not the token. Its client may go on asking without blocking its address.
+        raise TokenExpiredError
+    return Caller.of(tenant, found, subject, token_name=known.name), found
 
 
 def _link_in(request: Request) -> str | None:
@@ -117,9 +123,10 @@ def _authenticate_link(request: Request, services: Services, text: str) -> tuple
     settings = None
     if link is not None:
         settings = _find_settings(services, link.tenant, subject)
-        digests = settings.token_digests if services.has_authentication else (NO_TOKEN,)
+        valid = settings.valid_digests(services.clock.now())
+        digests = valid if services.has_authentication else (NO_TOKEN,)
         if services.links().opens(link, digests, request.scope["path"], request.query_params.multi_items()):
-            return Caller.of(link.tenant, settings, subject), settings
+            return Caller.of(link.tenant, settings, subject, token_name=LINK_NAME), settings
     if subject is not None:
         _count_failure(services, settings, subject)
     raise UnauthorizedError(REFUSED_LINK)

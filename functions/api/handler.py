@@ -179,6 +179,7 @@ def open_server(kind: str, url: str, api_key: str | None = None, /) -> "ModelSer
 
 app = create_app(
     Services(
+        clock=clock,
         jobs=jobs,
         reports=find_report_service,
         tenants=clients.tenants(

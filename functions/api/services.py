@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastapi import Request
 
+from rune.clock import Clock
 from rune.contracts.workloads import PROCESS_CONCURRENCY
 from rune.net.addresses import AddressPolicy
 from rune.services.jobs import JobService
@@ -62,6 +63,7 @@ class Services:
         Most requests that a benchmark has under way.
     """
 
+    clock: Clock
     jobs: JobService
     reports: Callable[[], ReportService]
     tenants: TenantSource

@@ -6,6 +6,7 @@ RuneError
 │   ├── InvalidDocumentError     the same, of several fields of a document that another service sent
 │   ├── NotJsonError             what another service sent is not JSON
 │   ├── UnauthorizedError        no token, or one that does not belong to the tenant
+│   ├── TokenExpiredError        the time of a token is over
 │   ├── LinkExpiredError         the time of a link is over
 │   ├── SigningKeyMissingError   the deployment has no key to sign with
 │   ├── TenantSuspendedError     the operator has suspended the tenant
@@ -166,6 +167,15 @@ class UnauthorizedError(RequestError):
     """The request has no token, or one that does not belong to the named tenant."""
 
     code = "unauthorized"
+
+
+class TokenExpiredError(RequestError):
+    """The token is the tenant's, and its time is over."""
+
+    code = "token_expired"
+
+    def __init__(self) -> None:
+        super().__init__("The token has expired; ask the operator for a new one.")
 
 
 class LinkExpiredError(RequestError):

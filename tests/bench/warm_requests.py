@@ -120,6 +120,7 @@ def _app_without_aws() -> Handle:
     )
     jobs = JobService(store, RecordingQueue(), clock, limits, slot_count=5, budgets=MemoryBudgetStore())
     services = Services(
+        clock=clock,
         jobs=jobs,
         reports=lambda: ReportService(jobs, _NoLinks(), _NoParts(), clock),
         tenants=FixedTenants(book=TokenBook.parse(f"{TENANT}:{TOKEN}")),

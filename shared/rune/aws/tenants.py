@@ -74,10 +74,9 @@ class SsmTenants(TenantSource):
 
     def _understand(self, name: str, text: str | None) -> TenantSettings:
         tenant = self._tenant_of(name)
-        of_book = self._book.digests_of(tenant)
+        of_book = self._book.tokens_of(tenant)
         if text is None:
-            return TenantSettings(token_digests=of_book)
+            return TenantSettings(tokens=of_book)
         settings, refused = read_document(text, self._context)
         log_refused(refused, tenant)
-        digests = (*of_book, *settings.token_digests)
-        return replace(settings, token_digests=digests, has_document=True)
+        return replace(settings, tokens=(*settings.tokens, *of_book), has_document=True)

@@ -124,6 +124,8 @@ class Caller:
         What each of them may cost; None leaves it at the deployment's limit.
     spending
         What the tenant may spend instead of what the deployment says.
+    token_name
+        By which name the operator knows the token that was used; None where another service calls.
     """
 
     tenant: str
@@ -132,9 +134,17 @@ class Caller:
     max_runtime: timedelta | None = None
     max_cost_micro_usd: int | None = None
     spending: TenantSpending = NO_LIMITS_OF_ITS_OWN
+    token_name: str | None = None
 
     @classmethod
-    def of(cls, tenant: str, settings: TenantSettings, address: str | None = None) -> Self:
+    def of(
+        cls,
+        tenant: str,
+        settings: TenantSettings,
+        address: str | None = None,
+        *,
+        token_name: str | None = None,
+    ) -> Self:
         """Return a caller of a tenant with the tenant's terms.
 
         Raises
@@ -146,7 +156,9 @@ class Caller:
             raise TenantSuspendedError
         terms = Terms(settings.weight, settings.max_running_jobs, settings.max_waiting_jobs)
         spending = TenantSpending.of(settings)
-        return cls(tenant, address, terms, settings.max_runtime, settings.max_cost_micro_usd, spending)
+        return cls(
+            tenant, address, terms, settings.max_runtime, settings.max_cost_micro_usd, spending, token_name
+        )
 
 
 @dataclass(frozen=True, slots=True)

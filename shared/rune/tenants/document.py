@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from rune.llm.bedrock_address import REGION
 from rune.tenants.entries import NAME
+from rune.tenants.tokens import Scope
 
 MAX_URL_CHARS = 2048
+MAX_CONTACT_CHARS = 200
 
 DEFAULT_KEEP_LIMIT_SECONDS = 14_400
 """Four hours."""
@@ -47,6 +49,23 @@ class _Section(BaseModel):
 def _listed(description: str, **more: Any) -> Any:  # noqa: ANN401  # as pydantic's own Field
     """Return a field for a JSON array, which strict pydantic takes for a list and not for a tuple."""
     return Field(description=description, strict=False, **more)
+
+
+class TokenSettings(_Section):
+    """A token that may not do everything, or not for ever."""
+
+    hash: str = Field(description="`sha256:` and 64 hexadecimal digits.")
+    scopes: tuple[str, ...] = _listed(
+        "What it may do. A scope that is not understood gives nothing.",
+        default=tuple(Scope),
+    )
+    expires_at: str | None = Field(
+        None,
+        description="From when on it opens nothing: date, time and time zone, as in `2027-01-31T00:00:00Z`.",
+    )
+    contact: Annotated[str, Field(min_length=1, max_length=MAX_CONTACT_CHARS)] | None = Field(
+        None, description=f"Who has it, in at most {MAX_CONTACT_CHARS} characters. Only the operator sees it."
+    )
 
 
 class HolmesSettings(_Section):
@@ -124,9 +143,10 @@ class TenantDocument(_Section):
         description="true refuses the tenant's tokens, those of `RUNE_API_TOKENS` too, and ends its jobs at their "
         "next step. Anything but true and false counts as true, and so does a field with almost this name.",
     )
-    tokens: dict[_EntryName, str] = Field(
+    tokens: dict[_EntryName, str | TokenSettings] = Field(
         {},
-        description="Hashes of tokens by a name of your choice: `sha256:` and 64 hexadecimal digits.",
+        description="Tokens by a name of your choice, which stands beside what is done with the token. As a text: "
+        "the hash of a token that may do everything, `sha256:` and 64 hexadecimal digits.",
     )
     agents: TenantAgents = Field(default_factory=TenantAgents, description="Agents that need a setting.")
     credentials: dict[_EntryName, CredentialSettings] = Field(

@@ -8,8 +8,6 @@ from difflib import SequenceMatcher
 from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from rune.amounts import to_micro_usd
 from rune.net.addresses import AddressPolicy
 from rune.tenants.backends import Credential, TenantBackends, origin_of
@@ -34,7 +32,9 @@ from rune.tenants.document import (
 from rune.tenants.entries import NAME, EntryError, RefusedEntry
 from rune.tenants.keys import check_key, read_url
 from rune.tenants.settings import TenantSettings
-from rune.tenants.tokens import SHORTEST_TOKEN_CHARS, read_hash
+from rune.tenants.shapes import validate
+from rune.tenants.token_entries import read_token_entry
+from rune.tenants.tokens import Token
 
 _MAX_TEMPLATE_CHARS = 256
 """As in a request's `template_hash`."""
@@ -108,10 +108,10 @@ class _Reader:
             self._refuse("…", f"{len(unknown)} fields have names that RUNE does not know.")
         if meant_to_suspend:
             self._refuse("suspended", "A field has almost this name, and suspends the tenant.")
-        bedrock = self._read_one("bedrock", "bedrock", lambda value: _validate(BedrockSettings, value))
+        bedrock = self._read_one("bedrock", "bedrock", lambda value: validate(BedrockSettings, value))
         settings = TenantSettings(
             is_suspended=self._read_true_or_false("suspended") or meant_to_suspend,
-            token_digests=tuple(self._read_named("tokens", _read_token_hash).values()),
+            tokens=tuple(self._read_named("tokens", self._read_token).values()),
             agents=self._read_agents(),
             backends=TenantBackends(
                 self._read_named("credentials", self._read_credential),
@@ -149,6 +149,13 @@ class _Reader:
         self._refuse(name, "It is neither true nor false, and counts as true.")
         return True
 
+    def _read_token(self, name: str, value: object) -> Token:
+        token, unknown_count = read_token_entry(name, value)
+        if unknown_count:
+            number = [*self._members["tokens"]].index(name) + 1  # type: ignore[misc]  # an object, as it has this entry
+            self._refuse(f"tokens/{number}", "It names scopes that RUNE does not know, which give nothing.")
+        return token
+
     def _read_agents(self) -> TenantAgents:
         agents = self._read_named("agents", self._read_agent)
         return TenantAgents(holmes=agents.get("holmes"))
@@ -156,7 +163,7 @@ class _Reader:
     def _read_agent(self, name: str, value: object) -> HolmesSettings:
         if name not in TenantAgents.model_fields:
             raise EntryError("There is no such agent.")
-        holmes = _validate(HolmesSettings, value)
+        holmes = validate(HolmesSettings, value)
         url = read_url(holmes.base_url)
         if holmes.api_key is not None:
             check_key(holmes.api_key.get_secret_value(), url, self._context.policy)
@@ -165,7 +172,7 @@ class _Reader:
     def _read_credential(self, name: str, value: object) -> Credential:
         if not NAME.fullmatch(name):
             raise EntryError("Its name is none: letters, digits, `_`, `.` and `-`, at most 64 of them.")
-        credential = _validate(CredentialSettings, value)
+        credential = validate(CredentialSettings, value)
         url = read_url(credential.url)
         if url.url.count("/") > len("//"):
             raise EntryError("A credential belongs to a whole server: give no path in url.")
@@ -221,16 +228,6 @@ def _is_almost_suspended(name: str) -> bool:
     return SequenceMatcher(None, "suspended", name.lower()).ratio() >= _ALMOST_RATIO
 
 
-def _read_token_hash(name: str, value: object) -> bytes:
-    if not NAME.fullmatch(name) or len(name) >= SHORTEST_TOKEN_CHARS:
-        raise EntryError(
-            f"Its name is none: letters, digits, `_`, `.` and `-`, fewer than {SHORTEST_TOKEN_CHARS}."
-        )
-    if not isinstance(value, str):
-        raise EntryError("It is no text that stands there once.")
-    return read_hash(value)
-
-
 _LIMITS = {
     "keep_limit_seconds": ("keep_limit", MIN_KEEP_LIMIT_SECONDS, MAX_KEEP_LIMIT_SECONDS),
     "max_runtime_seconds": ("max_runtime", MIN_RUNTIME_SECONDS, MAX_RUNTIME_SECONDS),
@@ -273,19 +270,3 @@ def _read_cost(value: object) -> int:
             f"It is no number from {MIN_COST_USD:g} to {MAX_COST_USD:g}, and counts as {MIN_COST_USD:g}."
         )
     return to_micro_usd(value)
-
-
-def _validate[T: BaseModel](model: type[T], value: Any) -> T:  # noqa: ANN401  # what JSON holds
-    """Return an entry of a shape; raises EntryError that names fields and never a value."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise EntryError("; ".join(sorted({_describe(item) for item in error.errors()}))[:500]) from None
-
-
-def _describe(item: Mapping[str, Any]) -> str:
-    if item["type"] == "extra_forbidden":
-        # Not named, as above.
-        return "a field has a name that RUNE does not know"
-    place = "/".join(str(part) for part in item["loc"])
-    return f"{place}: {item['msg']}" if place else str(item["msg"])

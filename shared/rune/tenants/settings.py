@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, override
 
 from rune.tenants.backends import NO_BACKENDS, TenantBackends
@@ -12,7 +12,7 @@ from rune.tenants.document import (
     MAX_JOBS,
     TenantAgents,
 )
-from rune.tenants.tokens import TokenBook, admits
+from rune.tenants.tokens import Token, TokenBook, find_token
 
 TEMPLATE_NOT_ALLOWED = "Your tenant may not name this template; the operator allows templates by hash."
 """Why a job fails whose template the operator no longer allows when the machine is ordered."""
@@ -26,8 +26,8 @@ class TenantSettings:
     ----------
     is_suspended
         Whether its tokens open nothing and its jobs end at their next step.
-    token_digests
-        From both sources: the tenant's document and `RUNE_API_TOKENS`.
+    tokens
+        From both sources: the tenant's document, then `RUNE_API_TOKENS`. Expired ones are among them.
     templates
         Templates of the provider that its requests may name.
     keep_limit
@@ -54,7 +54,7 @@ class TenantSettings:
     """
 
     is_suspended: bool = False
-    token_digests: tuple[bytes, ...] = ()
+    tokens: tuple[Token, ...] = ()
     # Without its validator, which is 10 ms of the first request and has nothing to validate here.
     agents: TenantAgents = field(default_factory=TenantAgents.model_construct)
     backends: TenantBackends = NO_BACKENDS
@@ -73,9 +73,14 @@ class TenantSettings:
     guards_instances: bool = False
     has_document: bool = False
 
-    def admits(self, token: str) -> bool:
-        """Return whether the token is one of the tenant's."""
-        return admits(self.token_digests, token)
+    def find_token(self, text: str) -> Token | None:
+        """Return the tenant's token that the text is, an expired one too."""
+        return find_token(self.tokens, text)
+
+    def valid_digests(self, now: datetime) -> tuple[bytes, ...]:
+        """Return the digests of the tokens that have not expired."""
+        expired = {token.digest for token in self.tokens if token.has_expired(now)}
+        return tuple(token.digest for token in self.tokens if token.digest not in expired)
 
 
 class TenantSource(Protocol):
@@ -111,7 +116,7 @@ class FixedTenants(TenantSource):
 
     @override
     def recall(self, tenant: str) -> TenantSettings:
-        return self._given.get(tenant) or TenantSettings(token_digests=self._book.digests_of(tenant))
+        return self._given.get(tenant) or TenantSettings(tokens=self._book.tokens_of(tenant))
 
     @override
     def of(self, tenant: str) -> TenantSettings:

@@ -4,6 +4,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
 from typing import Self
 
 from rune.tenants.entries import TENANT, EntryError, RefusedEntry
@@ -27,6 +30,51 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 """What `secrets.token_urlsafe` makes: without colons, quotes, `=` and `$`, which stand beside or within a hash."""
 
 _NO_TOKENS = (hashlib.sha256(b"no token").digest(),)
+
+
+LINK_NAME = "link"
+"""Stands for the name of a token where a link was used."""
+
+NO_AUTHENTICATION_NAME = "none"
+"""Stands for it where a deployment asks for no token."""
+
+
+class Scope(StrEnum):
+    """What a token may do. None of them includes another."""
+
+    READ = "read"
+    SUBMIT = "submit"
+    MANAGE = "manage"
+
+
+ALL_SCOPES = frozenset(Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a tenant.
+
+    Attributes
+    ----------
+    name
+        By which the operator knows it; `env-1` is the tenant's first of `RUNE_API_TOKENS`.
+    digest
+        SHA-256 of the token.
+    expires_at
+        From when on it opens nothing; None for never.
+    contact
+        Who has it, as the operator wrote.
+    """
+
+    name: str
+    digest: bytes = field(repr=False)
+    scopes: frozenset[Scope] = ALL_SCOPES
+    expires_at: datetime | None = None
+    contact: str | None = None
+
+    def has_expired(self, now: datetime) -> bool:
+        """Return whether its time is over."""
+        return self.expires_at is not None and now >= self.expires_at
 
 
 def read_hash(text: str) -> bytes:
@@ -70,11 +118,22 @@ def digest_of(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def admits(digests: Sequence[bytes], token: str) -> bool:
-    """Return whether the token is one of those; takes as long where there are none."""
-    offered = digest_of(token)
-    matches = [hmac.compare_digest(offered, known) for known in digests or _NO_TOKENS]
-    return any(matches) and bool(digests)
+def find_token(tokens: Sequence[Token], text: str) -> Token | None:
+    """Return the token that the text is; takes as long where there are none.
+
+    One that stands there several times may only what each of its entries allows, under the name of the first.
+    """
+    offered = digest_of(text)
+    # All of them, so that the time tells nothing of which one matches.
+    matches = [
+        hmac.compare_digest(offered, known) for known in [token.digest for token in tokens] or _NO_TOKENS
+    ]
+    found = [token for token, is_match in zip(tokens, matches, strict=False) if is_match]
+    if not found:
+        return None
+    ends = [token.expires_at for token in found if token.expires_at is not None]
+    scopes = frozenset.intersection(*(token.scopes for token in found))
+    return replace(found[0], scopes=scopes, expires_at=min(ends, default=None))
 
 
 class TokenBook:
@@ -87,9 +146,9 @@ class TokenBook:
     """
 
     def __init__(
-        self, digests: Mapping[str, tuple[bytes, ...]] | None = None, refused: Iterable[RefusedEntry] = ()
+        self, tokens: Mapping[str, tuple[Token, ...]] | None = None, refused: Iterable[RefusedEntry] = ()
     ) -> None:
-        self._digests = digests or {}
+        self._tokens = tokens or {}
         self.refused = tuple(refused)
 
     @classmethod
@@ -105,7 +164,7 @@ class TokenBook:
         not understood is refused alone. Its place is a number: where the halves are exchanged, the tenant is the
         token.
         """
-        digests: dict[str, tuple[bytes, ...]] = {}
+        tokens: dict[str, tuple[Token, ...]] = {}
         refused = []
         entries = filter(None, (part.strip() for part in re.split(r"[,\r\n]", text)))
         for number, entry in enumerate(entries, start=1):
@@ -114,21 +173,22 @@ class TokenBook:
             except EntryError as error:
                 refused.append(RefusedEntry(f"{VARIABLE}/{number}", error.sentence))
             else:
-                digests[tenant] = (*digests.get(tenant, ()), digest)
-        return cls(digests, refused)
+                earlier = tokens.get(tenant, ())
+                tokens[tenant] = (*earlier, Token(f"env-{len(earlier) + 1}", digest))
+        return cls(tokens, refused)
 
     def __contains__(self, tenant: str) -> bool:
         """Return whether the tenant has a token."""
-        return tenant in self._digests
+        return tenant in self._tokens
 
     @property
     def is_empty(self) -> bool:
         """Whether it holds no token."""
-        return not self._digests
+        return not self._tokens
 
-    def digests_of(self, tenant: str) -> tuple[bytes, ...]:
-        """Return the digests of the tenant's tokens."""
-        return self._digests.get(tenant, ())
+    def tokens_of(self, tenant: str) -> tuple[Token, ...]:
+        """Return the tenant's tokens, which may everything and never expire."""
+        return self._tokens.get(tenant, ())
 
 
 def _read_entry(entry: str) -> tuple[str, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -182,6 +183,23 @@ def test_call_without_a_token_counts_whatever_tenant_it_names(
 
 def test_hash_does_not_open_its_tenant(api: ModuleType, address: str) -> None:
     assert get(api, LIST, token=a_hash(OLD), address=address).status == 401
+
+
+def test_expired_token_is_told_so_and_never_blocks_its_address(
+    api: ModuleType, ssm: Ssm, cloud: Cloud, clock: FakeClock, address: str
+) -> None:
+    ends = clock.now() + timedelta(seconds=5)
+    entry = {"hash": a_hash(OLD), "expires_at": ends.isoformat()}
+    ssm.write(f"{PATH}/default", {"tokens": {"laptop": entry}})
+    clock.advance(4)
+    before = get(api, LIST, token=OLD, address=address)
+    clock.advance(1)
+    expired = a_problem(401, "token_expired", "The token has expired; ask the operator for a new one.")
+
+    assert before.status == 200
+    for _ in range(12):
+        assert_problem(get(api, LIST, token=OLD, address=address), expired)
+    assert_problem(get(api, LIST, token=NEW, address=address), a_problem(401, "unauthorized", UNAUTHORIZED))
 
 
 # ---------------------------------------------------------------- what a tenant's name costs

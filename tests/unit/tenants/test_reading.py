@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -14,18 +15,25 @@ from rune.tenants.document import BedrockSettings, HolmesSettings, TenantDocumen
 from rune.tenants.entries import RefusedEntry
 from rune.tenants.reading import DocumentContext, read_document
 from rune.tenants.settings import TenantSettings
+from rune.tenants.tokens import Scope, Token
 from tests.unit.tenants.test_tokens import MISTYPED_HASHES
 
 KEY = "sk-lab-0123456789abcdef"
 TOKEN = "token-of-a-laptop-0123456789-abcdefg"
-HASH = f"sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()}"
+DIGEST = hashlib.sha256(TOKEN.encode()).digest()
+HASH = f"sha256:{DIGEST.hex()}"
+OTHER_HASH = f"sha256:{hashlib.sha256(b'another').hexdigest()}"
+LATER = "2027-01-31T00:00:00Z"
 LAB = "https://llm.example:8443"
 HOME = "eu-central-1"
 CONTEXT = DocumentContext(AddressPolicy.parse("127.0.0.0/8, 10.1.0.0/16"), HOME, has_bedrock=True)
 
 WHOLE: dict[str, object] = {
     "suspended": False,
-    "tokens": {"laptop": HASH},
+    "tokens": {
+        "laptop": HASH,
+        "ci": {"hash": OTHER_HASH, "scopes": ["read"], "expires_at": LATER, "contact": "Ann"},
+    },
     "agents": {"holmes": {"base_url": "https://holmes.example", "api_key": KEY}},
     "credentials": {"lab": {"api_key": KEY, "url": LAB}},
     "bedrock": {"regions": ["us-east-1"], "models": ["anthropic.claude-*"]},
@@ -57,6 +65,10 @@ def settings_of(document: object, context: DocumentContext = CONTEXT) -> TenantS
     return settings
 
 
+def admits(settings: TenantSettings, token: str) -> bool:
+    return settings.find_token(token) is not None
+
+
 def places(document: object) -> list[str]:
     return [entry.place for entry in read(document)[1]]
 
@@ -67,7 +79,7 @@ def places(document: object) -> list[str]:
 def test_whole_document_is_understood() -> None:
     settings = settings_of(WHOLE)
 
-    assert (settings.is_suspended, settings.admits(TOKEN)) == (False, True)
+    assert (settings.is_suspended, admits(settings, TOKEN)) == (False, True)
     holmes = settings.agents.holmes
     assert holmes is not None
     assert holmes.api_key is not None
@@ -171,6 +183,10 @@ def a_holmes(**holmes: object) -> dict[str, object]:
     return {"agents": {"holmes": holmes}}
 
 
+def a_token_entry(**fields: object) -> dict[str, object]:
+    return {"tokens": {"laptop": {"hash": HASH, **fields}}}
+
+
 def a_share(**changes: object) -> dict[str, object]:
     return {"bedrock": {"regions": ["us-east-1"], "models": ["*"], **changes}}
 
@@ -182,6 +198,17 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"tokens": {"laptop": TOKEN}}, "tokens/1"),
     ({"tokens": {"laptop": [HASH]}}, "tokens/1"),
     ({"tokens": {"my laptop": HASH}}, "tokens/1"),
+    (a_token_entry(hash=TOKEN), "tokens/1"),
+    (a_token_entry(hash=[HASH]), "tokens/1"),
+    (a_token_entry(scopes="read"), "tokens/1"),
+    (a_token_entry(scopes=[7]), "tokens/1"),
+    (a_token_entry(expires=LATER), "tokens/1"),
+    (a_token_entry(expires_at="2027-01-31T00:00:00"), "tokens/1"),
+    (a_token_entry(expires_at="2027-01-31"), "tokens/1"),
+    (a_token_entry(expires_at="tomorrow"), "tokens/1"),
+    (a_token_entry(expires_at=1_800_000_000), "tokens/1"),
+    (a_token_entry(contact="c" * 201), "tokens/1"),
+    ({"tokens": {"laptop": {"scopes": ["read"]}}}, "tokens/1"),
     ({"tokens": {TOKEN: "laptop"}}, "tokens/1"),
     ({"agents": KEY}, "agents"),
     ({"agents": {KEY: {}}}, "agents/1"),
@@ -269,7 +296,7 @@ def test_rest_of_the_document_goes_on(wrong: dict[str, object], place: str) -> N
 
     whole = settings_of(WHOLE)
     for section_name, told in [
-        ("tokens", (settings.token_digests, whole.token_digests)),
+        ("tokens", (settings.tokens, whole.tokens)),
         ("agents", (settings.agents, whole.agents)),
         ("credentials", (settings.backends.credentials, whole.backends.credentials)),
         ("bedrock", (settings.backends.bedrock, whole.backends.bedrock)),
@@ -291,12 +318,44 @@ def test_rest_of_the_document_goes_on(wrong: dict[str, object], place: str) -> N
             assert told[0] == told[1], f"{place} changed {section_name}"
 
 
+@pytest.mark.parametrize("form", [lambda text: text, lambda text: {"hash": text}], ids=["text", "object"])
 @pytest.mark.parametrize("mistyped", MISTYPED_HASHES.values(), ids=MISTYPED_HASHES.keys())
-def test_mistyped_hash_is_refused_and_the_tenants_other_token_stays(mistyped: str) -> None:
-    settings, refused = read({"tokens": {"ci": mistyped, "laptop": HASH}})
+def test_mistyped_hash_is_refused_and_the_tenants_other_token_stays(
+    mistyped: str, form: Callable[[str], object]
+) -> None:
+    settings, refused = read({"tokens": {"ci": form(mistyped), "laptop": HASH}})
 
-    assert (settings.admits(mistyped), settings.admits(TOKEN)) == (False, True)
+    assert (admits(settings, mistyped), admits(settings, TOKEN)) == (False, True)
     assert [entry.place for entry in refused] == ["tokens/1"]
+
+
+def test_token_has_the_scopes_expiry_and_contact_of_its_entry() -> None:
+    settings = settings_of(
+        a_token_entry(scopes=["read", "submit"], expires_at=LATER, contact="ann@acme.example")
+    )
+
+    scopes, ends = frozenset({Scope.READ, Scope.SUBMIT}), datetime(2027, 1, 31, tzinfo=UTC)
+    assert settings.find_token(TOKEN) == Token("laptop", DIGEST, scopes, ends, "ann@acme.example")
+
+
+@pytest.mark.parametrize("entry", [HASH, {"hash": HASH}], ids=["text", "object"])
+def test_token_may_everything_for_ever_when_its_entry_says_nothing_else(entry: object) -> None:
+    assert settings_of({"tokens": {"laptop": entry}}).find_token(TOKEN) == Token("laptop", DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "understood"),
+    [(["read", "submitt"], {Scope.READ}), (["Read", "admin", ""], set()), (["*"], set())],
+)
+def test_scope_that_is_not_understood_gives_nothing(scopes: list[str], understood: set[Scope]) -> None:
+    settings, refused = read({"tokens": {"ci": OTHER_HASH, "laptop": {"hash": HASH, "scopes": scopes}}})
+
+    assert settings.find_token(TOKEN) == Token("laptop", DIGEST, frozenset(understood))
+    assert [entry.place for entry in refused] == ["tokens/2"]
+
+
+def test_token_without_scopes_is_understood() -> None:
+    assert settings_of(a_token_entry(scopes=[])).find_token(TOKEN) == Token("laptop", DIGEST, frozenset())
 
 
 def test_entries_beside_a_refused_one_stay() -> None:
@@ -313,7 +372,7 @@ def test_entry_that_stands_twice_is_refused() -> None:
 
     settings, refused = read_document(text, CONTEXT)
 
-    assert (settings.token_digests, [entry.place for entry in refused]) == ((), ["tokens/1"])
+    assert (settings.tokens, [entry.place for entry in refused]) == ((), ["tokens/1"])
 
 
 @pytest.mark.parametrize("section", WHOLE)
@@ -324,7 +383,7 @@ def test_null_is_understood_nowhere(section: str) -> None:
     empty = settings_of({})
     without = {
         "suspended": settings.is_suspended,
-        "tokens": settings.token_digests == (),
+        "tokens": settings.tokens == (),
         "agents": settings.agents == empty.agents,
         "credentials": settings.backends.credentials == {},
         "bedrock": settings.backends.bedrock is None,

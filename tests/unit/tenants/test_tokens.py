@@ -5,11 +5,14 @@ import hashlib
 import random
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from rune.tenants.tokens import TokenBook, admits
+from rune.tenants.settings import TenantSettings
+from rune.tenants.tokens import Scope, Token, TokenBook, digest_of, find_token
 
 ONE, TWO = "a-token-" * 4, "2-token-" * 5
 HASH_OF_TWO = hashlib.sha256(TWO.encode()).hexdigest()
@@ -64,7 +67,7 @@ MISTYPED_HASHES = {
 
 
 def admitted(book: TokenBook, tenant: str, token: str) -> bool:
-    return admits(book.digests_of(tenant), token)
+    return find_token(book.tokens_of(tenant), token) is not None
 
 
 @pytest.mark.parametrize(
@@ -122,6 +125,48 @@ def test_book_admits_either_token_when_the_tenant_has_two() -> None:
     both = TokenBook.parse(f"acme:{ONE},acme:sha256:{HASH_OF_TWO}")
 
     assert (admitted(both, "acme", ONE), admitted(both, "acme", TWO)) == (True, True)
+
+
+def test_book_names_tokens_by_their_order_in_the_tenant() -> None:
+    book = TokenBook.parse(f"other:{TWO},acme:{TWO},acme:{ONE}")
+
+    assert [token.name for token in book.tokens_of("acme")] == ["env-1", "env-2"]
+    assert [token.name for token in book.tokens_of("other")] == ["env-1"]
+
+
+EARLY, LATE = datetime(2027, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC)
+READER = Token("reader", digest_of(ONE), frozenset({Scope.READ, Scope.SUBMIT}), LATE)
+
+
+@pytest.mark.parametrize(
+    ("others", "found"),
+    [
+        ([], READER),
+        ([Token("other", digest_of(TWO), frozenset(), EARLY)], READER),
+        ([Token("env-1", digest_of(ONE))], READER),
+        (
+            [Token("narrow", digest_of(ONE), frozenset({Scope.SUBMIT, Scope.MANAGE}), EARLY)],
+            replace(READER, scopes=frozenset({Scope.SUBMIT}), expires_at=EARLY),
+        ),
+    ],
+    ids=["alone", "beside another", "in the variable too", "under two names"],
+)
+def test_token_may_only_what_each_of_its_entries_allows(others: list[Token], found: Token) -> None:
+    assert find_token([READER, *others], ONE) == found
+
+
+@pytest.mark.parametrize(("second", "has_expired"), [(-1, False), (0, True), (1, True)])
+def test_token_expires_at_its_time(second: int, *, has_expired: bool) -> None:
+    now = LATE + timedelta(seconds=second)
+
+    assert READER.has_expired(now) == has_expired
+    assert TenantSettings(tokens=(READER, Token("b", digest_of(ONE)))).valid_digests(now) == (
+        () if has_expired else (READER.digest,) * 2
+    )
+
+
+def test_token_without_an_expiry_never_expires() -> None:
+    assert not Token("a", digest_of(ONE)).has_expired(datetime.max.replace(tzinfo=UTC))
 
 
 def test_book_admits_no_hash_in_place_of_its_token() -> None:
@@ -186,7 +231,7 @@ def test_book_takes_the_variable_away() -> None:
 
 SEARCH = """
 import gc, os
-from rune.tenants.tokens import TokenBook, admits
+from rune.tenants.tokens import TokenBook, find_token
 
 kept = TokenBook.take_from(os.environ)
 gc.collect()
@@ -200,7 +245,7 @@ found = [
     and ((isinstance(held, str) and marker in held) or (isinstance(held, bytes) and marker.encode() in held))
 ]
 is_in_environment = any(marker in value for value in os.environ.values())
-print(found, is_in_environment, admits(kept.digests_of("acme"), marker * 3))
+print(found, is_in_environment, find_token(kept.tokens_of("acme"), marker * 3) is not None)
 """
 
 
