@@ -39,7 +39,7 @@ def create_app(services: Services, *, with_docs: bool) -> FastAPI:
     app.state.services = services
     problems.install(app)
     app.add_middleware(BodyLimit)
-    open_paths = openapi.OPEN_PATHS if with_docs else openapi.OPEN_PATHS[:1]
+    open_paths = openapi.OPEN_PATHS if with_docs else openapi.HEALTH_PATHS
     app.add_middleware(Authentication, services=services, open_paths=frozenset(open_paths))
     # Routes are tried in order: the most frequent ones, polling and submitting, come first. In one flat list, since
     # an included router would be matched as one more level for every request.

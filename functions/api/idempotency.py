@@ -6,12 +6,15 @@ from typing import Any
 from fastapi import Request, Response
 
 from rune.contracts import JobAccepted
-from rune.errors import InvalidRequestError
+from rune.errors import IdempotencyKeysDifferError, InvalidRequestError
 from rune.jobs.store import Submitted
 
 _KEY = re.compile(
     r'"([\x21\x23-\x7e][\x20\x21\x23-\x7e]{0,254})"|([\x21\x23-\x7e][\x20\x21\x23-\x7e]{0,254})'
 )
+
+_NAMES = ("Idempotency-Key", "X-Idempotency-Key")
+"""The second is what some clients call the first."""
 
 KEY_PARAMETER: dict[str, Any] = {
     "parameters": [
@@ -29,9 +32,20 @@ KEY_PARAMETER: dict[str, Any] = {
 
 
 def key_of(request: Request) -> str | None:
-    """Return the request's key; None where it has none."""
-    offered = request.headers.get("idempotency-key")
-    return None if offered is None else _bare(offered)
+    """Return the request's key, by either name of the header; None where it has none.
+
+    Raises
+    ------
+    InvalidRequestError
+        It is no key.
+    IdempotencyKeysDifferError
+        It has two.
+    """
+    offered = {name: request.headers[name] for name in _NAMES if name in request.headers}
+    keys = {_bare(name, value) for name, value in offered.items()}
+    if len(keys) > 1:
+        raise IdempotencyKeysDifferError
+    return keys.pop() if keys else None
 
 
 def accepted(submitted: Submitted, response: Response) -> JobAccepted:
@@ -42,13 +56,13 @@ def accepted(submitted: Submitted, response: Response) -> JobAccepted:
     return JobAccepted(job_id=submitted.job_id)
 
 
-def _bare(key: str) -> str:
+def _bare(name: str, key: str) -> str:
     """Return the key without the quotes that the IETF's draft asks for and most clients leave out."""
     match = _KEY.fullmatch(key.strip())
     if match is None:
         raise InvalidRequestError(
-            "Idempotency-Key must be 1 to 255 printable ASCII characters.",
-            pointer="/header/Idempotency-Key",
+            f"{name} must be 1 to 255 printable ASCII characters.",
+            pointer=f"/header/{name}",
             code="invalid_idempotency_key",
         )
     return match[1] or match[2]

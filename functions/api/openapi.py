@@ -12,7 +12,9 @@ from rune.contracts.problems import ProblemDocument
 
 API_VERSION = "1.0.0"
 
-OPEN_PATHS = ("/healthz", "/openapi.json", "/docs")
+HEALTH_PATHS = ("/healthz", "/v1/healthz")
+
+OPEN_PATHS = (*HEALTH_PATHS, "/openapi.json", "/docs")
 """Paths that need no token."""
 
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"api_key": []}]

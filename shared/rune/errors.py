@@ -29,6 +29,7 @@ RuneError
 │   ├── TooManyWebhooksError     the tenant has as many webhooks as it may have
 │   ├── TooManyWaitingJobsError  the tenant has as many waiting jobs as it may have
 │   ├── BudgetExhaustedError     a budget has too little left for what the job may cost
+│   ├── IdempotencyKeysDifferError  the request has two keys
 │   └── IdempotencyKeyReusedError  the key was used before, with another request
 ├── AddressError                 an address that a caller chose
 │   ├── AddressRefusedError      RUNE does not connect to it
@@ -303,6 +304,15 @@ class RateLimitedError(RequestError):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__("rate limit exceeded")
         self.retry_after_seconds = retry_after_seconds
+
+
+class IdempotencyKeysDifferError(RequestError):
+    """The request has two idempotency keys; which of them names it is unknown."""
+
+    code = "idempotency_keys_differ"
+
+    def __init__(self) -> None:
+        super().__init__("Idempotency-Key and X-Idempotency-Key are two different keys; send one of them.")
 
 
 class IdempotencyKeyReusedError(RequestError):

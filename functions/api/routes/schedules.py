@@ -92,7 +92,7 @@ async def resume_schedule(request: Request, schedule_id: str) -> ScheduleRecord:
 
 
 @router.post(
-    "/{schedule_id}/run", status_code=202, openapi_extra=KEY_PARAMETER, responses=responses(404, 429)
+    "/{schedule_id}/run", status_code=202, openapi_extra=KEY_PARAMETER, responses=responses(400, 404, 429)
 )
 async def run_schedule(request: Request, schedule_id: str, response: Response) -> JobAccepted:
     """Post a job of the schedule now, besides those that are due; also while it is paused, and whatever runs."""

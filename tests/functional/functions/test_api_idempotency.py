@@ -161,6 +161,32 @@ def test_request_that_is_refused_does_not_use_up_its_key(api: ModuleType, cloud:
     assert REPLAYED not in post(api, FLAT, KEY).headers
 
 
+# ---------------------------------------------------------------- the header's other name
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-idempotency-key": "my-key"},
+        {"x-idempotency-key": '"my-key"'},
+        {**KEY, "x-idempotency-key": "my-key"},
+    ],
+    ids=["alone", "quoted", "beside its equal"],
+)
+def test_key_is_the_same_by_the_headers_other_name(
+    headers: dict[str, str], api: ModuleType, cloud: Cloud
+) -> None:
+    assert job_of(post(api, FLAT, headers)) == job_of(post(api, FLAT, KEY))
+
+
+def test_two_different_keys_are_refused_and_make_no_job(api: ModuleType, cloud: Cloud) -> None:
+    response = post(api, FLAT, {**KEY, "x-idempotency-key": "another"})
+
+    sentence = "Idempotency-Key and X-Idempotency-Key are two different keys; send one of them."
+    assert_problem(response, a_problem(400, "idempotency_keys_differ", sentence))
+    assert cloud.rows() == []
+
+
 # ---------------------------------------------------------------- scope
 
 
