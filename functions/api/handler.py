@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mangum import Mangum
 from mangum.types import LambdaContext, LambdaEvent
@@ -214,6 +214,15 @@ adapter = Mangum(app, lifespan="off", text_mime_types=["text/", "json", "javascr
 
 def handle(event: LambdaEvent, context: LambdaContext) -> Mapping[str, object]:
     """Return the API's response to an HTTP request (payload format 2.0)."""
+    # The gateway's own id: its access log has it, and so has the answer (`apigw-requestid`).
+    request_id = str(event["requestContext"]["requestId"])
+    with logs.about(request_id=request_id, invocation_id=context.aws_request_id):
+        response = _answer(event, context)
+    response["headers"]["x-request-id"] = request_id
+    return response
+
+
+def _answer(event: LambdaEvent, context: LambdaContext) -> dict[str, Any]:
     try:
         if not event.get("body"):
             # A POST that announces no length would count as one with a body, as only this event tells.

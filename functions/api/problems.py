@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
+from rune import logs
 from rune.contracts.problems import (
     INVALID_JSON,
     UNFORESEEN,
@@ -34,7 +35,7 @@ CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415
 def respond(problem: Problem) -> Response:
     """Return the problem as a response of the app."""
     headers = {**HEADERS.get(problem.status, {}), **problem.headers}
-    return Response(problem.as_json(), problem.status, headers, media_type=MEDIA_TYPE)
+    return Response(problem.as_json(logs.request_id()), problem.status, headers, media_type=MEDIA_TYPE)
 
 
 def respond_to_lambda(problem: Problem) -> dict[str, object]:
@@ -42,7 +43,7 @@ def respond_to_lambda(problem: Problem) -> dict[str, object]:
     return {
         "statusCode": problem.status,
         "headers": {"content-type": MEDIA_TYPE},
-        "body": problem.as_json(),
+        "body": problem.as_json(logs.request_id()),
     }
 
 

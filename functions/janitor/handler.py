@@ -131,6 +131,11 @@ TIME_FOR_TURNS_MS = 25_000
 class Context(Protocol):
     """What Lambda says about the invocation."""
 
+    @property
+    def aws_request_id(self) -> str:
+        """The invocation; Lambda's own lines about it have the same id."""
+        ...
+
     def get_remaining_time_in_millis(self) -> int:
         """Return milliseconds until Lambda ends the invocation."""
         ...
@@ -150,6 +155,11 @@ def handle(event: dict[str, object], context: Context) -> dict[str, object]:
     StoreUnavailableError
         A part of the tick failed, after all others were done. The next tick does its work.
     """
+    with logs.about(request_id=context.aws_request_id):
+        return _do_what_is_due(event, context)
+
+
+def _do_what_is_due(event: dict[str, object], context: Context) -> dict[str, object]:
     if event in (LEAVE_EVENT, RENT_AGAIN_EVENT):
         return _leave(context, is_final=event == LEAVE_EVENT)
     if "give_back" in event:

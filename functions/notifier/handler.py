@@ -14,7 +14,7 @@ from rune.aws.wiring import Clients
 from rune.clock import SystemClock
 from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.events.notices import EndpointNotice, Notice, SubjectNotice
-from rune.events.record import Subject
+from rune.events.record import Subject, SubjectKind
 from rune.services.publishing import NOT_PUBLISHED_METRIC, Publisher
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "notifier"))
@@ -39,6 +39,11 @@ TIME_FOR_ATTEMPT_MS = 20_000
 class Context(Protocol):
     """What Lambda says about the invocation."""
 
+    @property
+    def aws_request_id(self) -> str:
+        """The invocation; Lambda's own lines about it have the same id."""
+        ...
+
     def get_remaining_time_in_millis(self) -> int:
         """Return milliseconds until Lambda ends the invocation."""
         ...
@@ -49,7 +54,13 @@ def handle(event: dict[str, list[dict[str, str]]], context: Context) -> dict[str
 
     What may wait for a receiver comes last, and no receiver is waited for by another's events.
     """
-    notices = (_read(record["body"]) for record in event["Records"])
+    with logs.about(request_id=context.aws_request_id):
+        _follow(event, context)
+    return {"batchItemFailures": []}
+
+
+def _follow(event: dict[str, list[dict[str, str]]], context: Context) -> None:
+    notices = (_read(record) for record in event["Records"])
     # A job that goes on quickly has several among the ten, and the first one publishes everything.
     endpoints: list[str] = []
     for notice in dict.fromkeys(notice for notice in notices if notice is not None):
@@ -60,10 +71,14 @@ def handle(event: dict[str, list[dict[str, str]]], context: Context) -> dict[str
                 _publish(subject)
     if endpoints:
         _deliver(endpoints, context)
-    return {"batchItemFailures": []}
 
 
-def _read(body: str) -> Notice | None:
+def _read(record: dict[str, str]) -> Notice | None:
+    with logs.about(message_id=record["messageId"]):
+        return _decode(record["body"])
+
+
+def _decode(body: str) -> Notice | None:
     try:
         notice = decode(body)
     except UnreadableRowError:
@@ -78,6 +93,12 @@ def _read(body: str) -> Notice | None:
 
 
 def _publish(subject: Subject) -> None:
+    of_job = {"job_id": subject.subject_id} if subject.kind is SubjectKind.JOB else {}
+    with logs.about(subject=str(subject), **of_job):
+        _publish_news(subject)
+
+
+def _publish_news(subject: Subject) -> None:
     labels = {"notice": encode(SubjectNotice(subject))}
     try:
         publisher.publish(subject)
@@ -90,6 +111,8 @@ def _publish(subject: Subject) -> None:
     except Exception:
         # The outermost edge of one notice: an unforeseen error must not keep the others of the batch waiting.
         log.exception("notice.failed", extra={**labels, "metric": NOT_PUBLISHED_METRIC})
+    else:
+        log.info("notice.followed")
 
 
 def _deliver(endpoints: list[str], context: Context) -> None:

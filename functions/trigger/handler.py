@@ -38,6 +38,11 @@ TIME_FOR_A_LINE_MS = 15_000
 class Context(Protocol):
     """What Lambda says about the invocation."""
 
+    @property
+    def aws_request_id(self) -> str:
+        """The invocation; Lambda's own lines about it have the same id."""
+        ...
+
     def get_remaining_time_in_millis(self) -> int:
         """Return milliseconds until Lambda ends the invocation."""
         ...
@@ -63,7 +68,8 @@ def handle(event: Mapping[str, Sequence[Record]], context: Context) -> dict[str,
     for record in event["Records"]:
         # By the queue in which it lay, which Lambda says, and never by what it says of itself.
         way = settings.way_of(record["eventSourceARN"])
-        delay_seconds = desk.take(way, _message(record), may_go_on)
+        with logs.about(request_id=context.aws_request_id, message_id=record["messageId"]):
+            delay_seconds = desk.take(way, _message(record), may_go_on)
         if delay_seconds is not None:
             queues.hide(settings.queue_urls[way], record["receiptHandle"], delay_seconds)
             failed.append({"itemIdentifier": record["messageId"]})

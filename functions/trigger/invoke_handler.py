@@ -29,4 +29,5 @@ class Context(Protocol):
 
 def handle(payload: object, context: Context) -> dict[str, object]:
     """Return that the job is accepted, or the problem."""
-    return answer_call(orders, refusals, settings.tenant, payload, context.aws_request_id)
+    with logs.about(request_id=context.aws_request_id):
+        return answer_call(orders, refusals, settings.tenant, payload, context.aws_request_id)

@@ -20,6 +20,7 @@ from rune.jobs.admission import Admission
 from rune.jobs.engine import Engine
 from rune.jobs.lease import pause_with_jitter, run_leased
 from rune.jobs.plan import Lane
+from rune.jobs.record import StepMessage
 from rune.llm.opener import ServerOpener
 from rune.net.addresses import AddressPolicy
 from rune.tenants.reading import DocumentContext
@@ -124,6 +125,11 @@ RELEASE_SECONDS = 20.0
 class Context(Protocol):
     """What Lambda says about the invocation."""
 
+    @property
+    def aws_request_id(self) -> str:
+        """The invocation; Lambda's own lines about it have the same id."""
+        ...
+
     def get_remaining_time_in_millis(self) -> int:
         """Return milliseconds until Lambda ends the invocation."""
         ...
@@ -132,7 +138,8 @@ class Context(Protocol):
 def handle(event: dict[str, list[dict[str, str]]], context: Context) -> dict[str, list[object]]:
     """Take the turn that each message names, and report no message as failed."""
     for record in event["Records"]:
-        _take(record["body"], context.get_remaining_time_in_millis() / 1000)
+        with logs.about(request_id=context.aws_request_id, message_id=record["messageId"]):
+            _take(record["body"], context.get_remaining_time_in_millis() / 1000)
     return {"batchItemFailures": []}
 
 
@@ -154,6 +161,11 @@ def _take(body: str, time_left_seconds: float) -> None:
         dead_letters.put(body)
         log.error("message.unreadable")
         return
+    with logs.about(job_id=message.job_id, seq=message.seq):
+        _take_turn(message, time_left_seconds)
+
+
+def _take_turn(message: StepMessage, time_left_seconds: float) -> None:
     try:
         # With a factory, asyncio.run does not change the current event loop of the process.
         asyncio.run(engine.take_turn(message, time_left_seconds), loop_factory=asyncio.new_event_loop)

@@ -7,9 +7,14 @@ logged. For the same reason an exception is logged by its type and its frames, w
 import json
 import logging
 import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 FIELDS = (
+    "action",
+    "actor",
     "admitted",
     "attempts",
     "charged",
@@ -22,11 +27,13 @@ FIELDS = (
     "failed",
     "fired",
     "freed",
+    "invocation_id",
     "job_id",
     "lane",
     "left",
     "lost",
     "message_id",
+    "method",
     "notice",
     "notices",
     "outcome",
@@ -46,8 +53,12 @@ FIELDS = (
     "step",
     "subject",
     "tenant",
+    "token_name",
     "way",
+    "webhook_id",
 )
+
+_about: ContextVar[Mapping[str, object]] = ContextVar("about")
 
 
 NAMESPACE = "RUNE"
@@ -58,6 +69,25 @@ ROWS_NOT_UNDERSTOOD_METRIC = "RowsNotUnderstood"
 
 OWN = ("rune", "api", "worker", "janitor", "notifier", "trigger")
 """Loggers whose messages are stable names."""
+
+
+@contextmanager
+def about(**fields: object) -> Iterator[None]:
+    """Let all lines that are written meanwhile, also by tasks that are begun meanwhile, carry these fields.
+
+    What a line says itself counts more. Threads that are started meanwhile know nothing of it.
+    """
+    token = _about.set({**_about.get({}), **fields})
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+def request_id() -> str | None:
+    """Return the id that the lines of this request carry; None outside of one."""
+    found = _about.get({}).get("request_id")
+    return found if isinstance(found, str) else None
 
 
 class JsonFormatter(logging.Formatter):
@@ -81,7 +111,8 @@ class JsonFormatter(logging.Formatter):
             # A library's message is free text, and may repeat its input.
             "event": record.getMessage() if _is_own(record) else f"library.{record.name}",
         }
-        line.update({name: getattr(record, name) for name in FIELDS if hasattr(record, name)})
+        known = {**_about.get({}), **vars(record)}
+        line.update({name: known[name] for name in FIELDS if name in known})
         if metric := getattr(record, "metric", None):
             line.update(_count_once(metric, self._function, record.created))
         if record.exc_info and record.exc_info[1]:

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request
 from api.auth import admitted_caller_of, tenant_settings_of
 from api.problems import responses
 from api.queries import StrictRoute
+from api.request_lines import changes_nothing
 from api.services import services_of
 from rune.contracts.estimates import CostEstimationRequest, CostEstimationResponse
 
@@ -19,5 +20,6 @@ router = APIRouter(
 @router.post("")
 async def post_estimate(request: Request, body: CostEstimationRequest) -> CostEstimationResponse:
     """Return what a run would cost, by the market as last seen and what past jobs took."""
+    changes_nothing(request)
     services = services_of(request)
     return services.estimates().estimate(admitted_caller_of(request), tenant_settings_of(request), body)

@@ -9,6 +9,7 @@ from api.deprecation import deprecated_alias_of
 from api.idempotency import KEY_PARAMETER, accepted, key_of
 from api.problems import responses
 from api.queries import StrictRoute
+from api.request_lines import changes_nothing
 from api.services import services_of
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, JobAccepted, LlmInstanceRequest
 from rune.services.admission.requests import admit
@@ -80,6 +81,7 @@ async def post_ollama_instance(
 def _plan(request: Request, body: JobRequest) -> Response:
     """Answer with what would follow; all is refused that would be refused of the job."""
     services, tenant, caller = services_of(request), tenant_settings_of(request), admitted_caller_of(request)
+    changes_nothing(request)
     key_of(request)
     wanted = body.model_copy(update={"dry_run": False})
     admitted = admit(

@@ -115,6 +115,8 @@ class ProblemDocument(Document):
     """One sentence for a person."""
     error: str
     """The same as `detail`."""
+    request_id: str | None = None
+    """Under which the operator finds the request in the logs; also the header `X-Request-Id` of every answer."""
     errors: list[ProblemField] | None = None
     """Which fields are wrong."""
     retry_after_seconds: int | None = None
@@ -153,8 +155,15 @@ class Problem:
     extra: Mapping[str, object] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def as_document(self) -> dict[str, object]:
-        """Return the members of the document."""
+    def as_document(self, request_id: str | None = None) -> dict[str, object]:
+        """Return the members of the document.
+
+        Parameters
+        ----------
+        request_id
+            What the lines of the request carry; None where no log has them under one.
+        """
+        of_request = {} if request_id is None else {"request_id": request_id}
         return {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -162,12 +171,13 @@ class Problem:
             "code": self.code,
             "detail": self.detail,
             "error": self.detail,
+            **of_request,
             **self.extra,
         }
 
-    def as_json(self) -> str:
-        """Return the document as JSON."""
-        return json.dumps(self.as_document())
+    def as_json(self, request_id: str | None = None) -> str:
+        """Return the document as JSON; `request_id` is as in `as_document`."""
+        return json.dumps(self.as_document(request_id))
 
 
 UNFORESEEN = Problem(500, "internal_error", "RUNE failed; the log has the details.")

@@ -88,13 +88,28 @@ class Response:
     document: Any
 
 
+@dataclass(frozen=True)
+class Invocation:
+    """What Lambda tells of an invocation."""
+
+    aws_request_id: str = "invocation-1"
+
+
+CONTEXT = Invocation()
+
+
 def ask(api: ModuleType, event: dict[str, object]) -> Response:
     """Hand the API one request."""
-    response = cast("dict[str, Any]", api.handle(event, None))
+    request_id = cast("dict[str, Any]", event["requestContext"])["requestId"]
+    response = cast("dict[str, Any]", api.handle(event, CONTEXT))
     assert response.get("isBase64Encoded", False) is False
-    headers, document = response["headers"], response["body"] or None
+    headers: dict[str, str] = response["headers"]
+    document: Any = response["body"] or None
+    assert headers["x-request-id"] == request_id
     if document and "json" in headers["content-type"]:
         document = json.loads(document)
+    if headers.get("content-type") == "application/problem+json" and document:
+        assert document.pop("request_id") == request_id
     return Response(response["statusCode"], headers, document)
 
 

@@ -28,6 +28,7 @@ from tests.builders import (
 from tests.event_source import EventSource
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
+    CONTEXT,
     JOB,
     OF_ACME,
     UNAUTHORIZED,
@@ -334,7 +335,7 @@ def test_stream_is_refused_where_coming_again_does_not_help(
 def test_stream_is_sent_as_text(api: ModuleType, cloud: Cloud) -> None:
     put(cloud, a_job())
 
-    answer = cast("dict[str, Any]", api.handle(an_http_event("GET", EVENTS, None, STREAM), None))
+    answer = cast("dict[str, Any]", api.handle(an_http_event("GET", EVENTS, None, STREAM), CONTEXT))
 
     assert answer["isBase64Encoded"] is False
     assert json.dumps(answer)

@@ -65,6 +65,7 @@ class Context:
     """What Lambda tells of an invocation."""
 
     remaining_ms: int = 50_000
+    aws_request_id: str = "invocation-1"
 
     def get_remaining_time_in_millis(self) -> int:
         return self.remaining_ms

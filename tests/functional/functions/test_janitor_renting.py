@@ -61,6 +61,7 @@ class ShortContext:
     """An invocation with time for one sweep."""
 
     remaining_ms: int = 50_000
+    aws_request_id: str = "invocation-1"
 
     def get_remaining_time_in_millis(self) -> int:
         self.remaining_ms -= 12_000

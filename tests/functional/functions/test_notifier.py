@@ -25,6 +25,7 @@ from rune.storage.change import make_change
 from rune.webhooks.record import DeliveryState, Endpoint
 from tests.builders import JOB_ID, NOW, a_claimed_job, a_job, a_sample_event, after, an_event, an_sqs_event
 from tests.functional.functions.loading import loaded
+from tests.log_lines import logged
 from tests.parameters import Ssm
 from tests.webhook_builders import MASTER_KEY, an_endpoint, shown_secret, verify
 from tests.webhook_receiver import running_receiver
@@ -42,6 +43,7 @@ class Context:
     """What Lambda tells of an invocation."""
 
     remaining_ms: int = 60_000
+    aws_request_id: str = "invocation-1"
 
     def get_remaining_time_in_millis(self) -> int:
         return self.remaining_ms
@@ -86,8 +88,11 @@ def test_notice_of_the_sample_event_publishes_the_jobs_events(
 ) -> None:
     put(cloud)
 
-    assert notifier.handle(a_sample_event("sqs-notice"), CONTEXT) == DONE
+    with logged() as log:
+        assert notifier.handle(a_sample_event("sqs-notice"), CONTEXT) == DONE
 
+    named = {"subject": str(JOB), "job_id": JOB_ID, "request_id": CONTEXT.aws_request_id}
+    assert log.lines() == [{"event": "notice.followed", **named}]
     assert [(entry["DetailType"], entry["EventBusName"]) for entry in bus] == [
         ("rune.job.accepted", "rune-test")
     ]
@@ -125,7 +130,7 @@ def test_notice_of_a_later_version_is_dropped(
     assert notifier.handle(an_sqs_event('{"subject": "planet:earth"}'), CONTEXT) == DONE
 
     assert cloud.received("dead-letter") == []
-    (record,) = caplog.records
+    record = caplog.records[0]
     assert (record.getMessage(), record.__dict__["metric"]) == ("notice.not_understood", "RowsNotUnderstood")
 
 
@@ -179,7 +184,7 @@ def test_bus_that_does_not_take_an_event_leaves_the_job_due(
 
     state = cloud.outbox.read(JOB)
     assert (state.pointers, state.due_at, state.failures) == ({"bus": 0}, after(5), 1)
-    (record,) = caplog.records
+    record = caplog.records[0]
     assert (record.getMessage(), record.__dict__["metric"]) == ("events.not_published", "EventsNotPublished")
 
 

@@ -40,6 +40,7 @@ from tests.builders import (
 )
 from tests.fake_model_server import FakeModelServer
 from tests.functional.functions.loading import loaded
+from tests.log_lines import logged
 from tests.rental_builders import a_running_rental
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Context:
     """What Lambda tells of an invocation."""
 
     remaining_ms: int = 900_000
+    aws_request_id: str = "invocation-1"
 
     def get_remaining_time_in_millis(self) -> int:
         return self.remaining_ms
@@ -125,6 +127,24 @@ def test_worker_takes_the_turn_of_the_sample_event(inference: ModuleType, cloud:
     history = cloud.store.read_events(JOB_ID, 1)
     assert history
     assert [event.name for event in history.events][:2] == ["job.running", "backend.list_models"]
+
+
+def test_every_line_of_a_turn_names_its_job_message_and_invocation(
+    inference: ModuleType, cloud: Cloud
+) -> None:
+    put(cloud, a_job())
+
+    with logged() as log:
+        inference.handle(a_sample_event("sqs-step"), CONTEXT)
+
+    (record,) = an_sqs_event(body())["Records"]
+    named = {
+        "job_id": JOB_ID,
+        "message_id": record["messageId"],
+        "request_id": CONTEXT.aws_request_id,
+    }
+    assert log.lines("turn.committed")
+    assert [line for line in log.lines() if not line.items() >= named.items()] == []
 
 
 def test_worker_sends_a_turn_of_the_other_lane_there(money: ModuleType, cloud: Cloud) -> None:

@@ -40,7 +40,7 @@ def answer_call(
         problem = problem_of(error)
         refusals.put(Way.INVOKE, json.dumps(payload), problem)
         log.warning("intake.refused", extra={"way": Way.INVOKE, "code": problem.code})
-        return problem.as_document()
+        return problem.as_document(request_id)
     extra = {"way": Way.INVOKE, "tenant": tenant, "job_id": submitted.job_id}
     log.info("intake.accepted", extra=extra)
     return {"job_id": submitted.job_id, "status": "accepted"}
