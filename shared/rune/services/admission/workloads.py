@@ -3,7 +3,7 @@
 import math
 
 from rune.contracts import BenchmarkRequest, JudgeModel, Workload
-from rune.contracts.workloads import MAX_JUDGED_BY_MODEL, MAX_REQUESTS, PROCESS_CONCURRENCY
+from rune.contracts.workloads import MAX_JUDGED_BY_MODEL, MAX_REQUESTS, PROCESS_CONCURRENCY, RoledTurn
 from rune.errors import InvalidRequestError
 from rune.net.addresses import AddressPolicy
 from rune.tenants.backends import TenantBackends, check_backend
@@ -15,7 +15,7 @@ def admit_work(
     backends: TenantBackends,
     most_concurrency: int = PROCESS_CONCURRENCY,
 ) -> BenchmarkRequest:
-    """Return the request with its judge's server in its one spelling.
+    """Return the request with its workload, and its judge's server, in their one spelling.
 
     Parameters
     ----------
@@ -30,6 +30,7 @@ def admit_work(
         More requests than a job may have, or than the deployment has under way; a context that is too small or that
         the server cannot be told, an expectation that cannot be used, or a judge that cannot judge.
     """
+    request = _spell_alike(request)
     _check_context(request)
     _check_concurrency(request, most_concurrency)
     request_count = 1 if request.workload is None else count_requests(request.workload, grows=request.grows)
@@ -57,6 +58,25 @@ def admit_work(
         )
     judge = _admit_judge(judge, request, policy, backends)
     return request.model_copy(update={"expected": request.expected.model_copy(update={"judge": judge})})
+
+
+def _spell_alike(request: BenchmarkRequest) -> BenchmarkRequest:
+    """Return the request with what is a default left out, and with a text for each prompt of one turn."""
+    workload = request.workload
+    if workload is None:
+        return request
+    alike: dict[str, object] = {}
+    if workload.concurrency == [1] and not workload.sweep:
+        alike["concurrency"] = None
+    if workload.prompts is not None:
+        alike["prompts"] = [_spell_prompt(prompt) for prompt in workload.prompts]
+    return request.model_copy(update={"workload": workload.model_copy(update=alike)})
+
+
+def _spell_prompt(prompt: str | list[str | RoledTurn]) -> str | list[str | RoledTurn]:
+    turns = [prompt] if isinstance(prompt, str) else prompt
+    spelt = [turn.content if isinstance(turn, RoledTurn) and turn.role == "user" else turn for turn in turns]
+    return spelt[0] if len(spelt) == 1 and isinstance(spelt[0], str) else spelt
 
 
 def count_requests(workload: Workload, *, grows: bool) -> int:

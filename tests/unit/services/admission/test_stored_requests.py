@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from hypothesis import given, settings
 
-from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, read_stored
+from rune.bench.prompts import make_prompts
+from rune.contracts import AgenticAgentRequest, BenchmarkRequest, LlmInstanceRequest, Workload, read_stored
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.requests import (
     Admitted,
@@ -26,7 +27,7 @@ RENTING = Renting(is_possible=True, longest_keep=timedelta(hours=2), templates=f
 EXAMPLES = 300
 """Of each kind; every form, and every default given or left out, is among them many times."""
 
-CHANGED_AT_THE_DOOR = {"kubeconfig", "backend_url", "expected", "model"}
+CHANGED_AT_THE_DOOR = {"kubeconfig", "backend_url", "expected", "model", "workload"}
 """What is dropped, chosen where it was not named, or kept in its one spelling."""
 
 FORMS_OF_TERMS = {
@@ -58,8 +59,24 @@ def assert_reads_back(
     if isinstance(sent, BenchmarkRequest) and sent.expected is not None and sent.expected.judge is None:
         assert isinstance(again, BenchmarkRequest)
         assert again.expected == sent.expected
+    if isinstance(sent, BenchmarkRequest) and sent.workload is not None:
+        assert isinstance(again, BenchmarkRequest)
+        assert again.workload is not None
+        assert meaning_of(again.workload) == meaning_of(sent.workload)
     if not isinstance(sent, AgenticAgentRequest) and not isinstance(again, AgenticAgentRequest):
         assert (again.wants_rental, again.rental_terms) == (sent.wants_rental, sent.rental_terms)
+
+
+def meaning_of(workload: Workload) -> tuple[object, ...]:
+    """Return what a workload asks for, in whichever spelling."""
+    others = workload.model_copy(update={"concurrency": None, "prompts": None})
+    prompts = [
+        [("user", prompt)]
+        if isinstance(prompt, str)
+        else [(each.role, each.content) for each in prompt.turns]
+        for prompt in make_prompts("", workload)
+    ]
+    return others, workload.levels, prompts
 
 
 @settings(max_examples=EXAMPLES)

@@ -50,6 +50,26 @@ def deep(levels: int) -> dict[str, object]:
     return schema
 
 
+@pytest.mark.parametrize(
+    ("workload", "alike"),
+    [
+        ({"concurrency": [1]}, {}),
+        ({"prompts": [["a"], [{"role": "user", "content": "b"}]]}, {"prompts": ["a", "b"]}),
+        ({"prompts": [["a", {"role": "user", "content": "b"}]]}, {"prompts": [["a", "b"]]}),
+    ],
+)
+def test_workloads_that_mean_the_same_are_kept_the_same(
+    workload: dict[str, object], alike: dict[str, object]
+) -> None:
+    assert admitted(workload=workload) == admitted(workload=alike)
+
+
+def test_turn_of_the_assistant_stays_one() -> None:
+    turns = ["a", {"role": "assistant", "content": "b"}, "c"]
+
+    assert admitted(workload={"prompts": [turns]})["workload"]["prompts"] == [turns]
+
+
 # How much is asked.
 
 
