@@ -28,6 +28,7 @@ ALLOWED: list[dict[str, object]] = [
     {"search": {"limits": {"ttft_ms": 500}}},
     {"search": {"limits": {"ttft_ms": 500}, "good_ratio": 0.99, "max_points": 12}, "sweep": True},
     {"search": {"limits": {"ttft_ms": 500}, "load": "request_rate", "first_request_rate": 100}},
+    {"search": {"limits": {"ttft_ms": 500}, "load": "request_rate", "max_request_rate": 0.5}},
 ]
 
 
@@ -81,7 +82,18 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"search": {"limits": {"ttft_ms": 5}, "good_ratio": 1}}, "good_ratio"),
     ({"search": {"limits": {"ttft_ms": 5}, "max_points": 13}}, "max_points"),
     ({"search": {"limits": {"ttft_ms": 5}, "resolution_ratio": 0.001}}, "resolution_ratio"),
-    ({"search": {"limits": {"ttft_ms": 5}, "first_request_rate": 9, "max_request_rate": 8}}, "not be above"),
+    (
+        {
+            "search": {
+                "limits": {"ttft_ms": 5},
+                "load": "request_rate",
+                "first_request_rate": 9,
+                "max_request_rate": 8,
+            }
+        },
+        "not be above",
+    ),
+    ({"search": {"limits": {"ttft_ms": 5}, "max_request_rate": 8}}, "max_request_rate goes with load"),
     ({"search": {"limits": {"ttft_ms": 5}}, "concurrency": [1]}, "chooses its loads"),
     ({"search": {"limits": {"ttft_ms": 5}}, "request_rates": [1]}, "chooses its loads"),
     ({"search": {"limits": {"ttft_ms": 5}}, "goodput": {"ttft_ms": 5}}, "limits of its own"),

@@ -164,7 +164,7 @@ def _range(workload: Workload, search: CapacitySearch) -> tuple[float, float, fl
     """Return the smallest load, the first, and the largest."""
     if search.load == "concurrency":
         return 1.0, 1.0, float(workload.max_concurrency)
-    return LEAST_RATE_PER_S, search.first_request_rate, search.max_request_rate
+    return LEAST_RATE_PER_S, search.begins_at_per_s, search.max_request_rate
 
 
 def _border(search: CapacitySearch, tried: Sequence[TriedLoad]) -> tuple[TriedLoad | None, TriedLoad | None]:

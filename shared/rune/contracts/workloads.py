@@ -111,8 +111,9 @@ class CapacitySearch(Document):
     """Least share of good requests (0 to 1) at a load that counts as within the limits."""
     load: Literal["concurrency", "request_rate"] = "concurrency"
     """What is raised: requests under way at a time, up to `max_concurrency`, or requests per second."""
-    first_request_rate: RequestRate = 1.0
-    """Where a search of request rates begins, in requests per second; lower ones are tried if it is too high."""
+    first_request_rate: RequestRate | None = None
+    """Where a search of request rates begins, in requests per second; lower ones are tried if it is too high. Null
+    begins at 1, or at `max_request_rate` if that is lower."""
     max_request_rate: RequestRate = 100.0
     """Where a search of request rates ends at the latest, in requests per second."""
     resolution_ratio: float = Field(0.1, ge=0.01, le=0.5)
@@ -120,9 +121,17 @@ class CapacitySearch(Document):
     max_points: int = Field(10, ge=1, le=MAX_POINTS)
     """Most points to measure; a load may be measured more than once, to be surer."""
 
+    @property
+    def begins_at_per_s(self) -> float:
+        """Where a search of request rates begins, in requests per second."""
+        return min(1.0, self.max_request_rate) if self.first_request_rate is None else self.first_request_rate
+
     @model_validator(mode="after")
-    def _refuse_rates_in_disorder(self) -> Self:
-        if self.first_request_rate > self.max_request_rate:
+    def _refuse_rates_out_of_place(self, info: ValidationInfo) -> Self:
+        given = self.model_fields_set & {"first_request_rate", "max_request_rate"}
+        if given and self.load != "request_rate" and not is_stored(info):
+            raise ValueError(f"{min(given)} goes with load request_rate; this search raises the concurrency.")
+        if self.begins_at_per_s > self.max_request_rate:
             raise ValueError("first_request_rate must not be above max_request_rate.")
         return self
 
