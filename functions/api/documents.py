@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Mapping
 
 from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts import (
@@ -24,8 +25,20 @@ _POSITION = re.compile(r"[0-9]{13}#[0-9a-f]{32}(-[0-9]{1,4})?")
 """A moment, and a job or a rental."""
 
 
-def job_record(stored: StoredJob, place: QueuePlace | None = None, hindrance: str | None = None) -> JobRecord:
-    """Return where a job stands; `place` and `hindrance` are as in `plan.describe`."""
+def job_record(
+    stored: StoredJob,
+    place: QueuePlace | None = None,
+    hindrance: str | None = None,
+    *,
+    cost_micro_usd: int | None = None,
+) -> JobRecord:
+    """Return where a job stands; `place` and `hindrance` are as in `plan.describe`.
+
+    Parameters
+    ----------
+    cost_micro_usd
+        What it has cost by now; None for what its row says.
+    """
     job, failure = stored.job, stored.job.failure
     return JobRecord(
         job_id=job.job_id,
@@ -41,7 +54,7 @@ def job_record(stored: StoredJob, place: QueuePlace | None = None, hindrance: st
         finished_at=job.finished_at,
         # Before the end it is a draft without its receipt.
         result=_shown(stored.result_json) if stored.result_json and not job.is_active else None,
-        cost_usd=_cost_usd(job),
+        cost_usd=_cost_usd(job, cost_micro_usd),
         max_cost_usd=None if job.cap_micro_usd is None else job.cap_micro_usd / MICRO_USD_PER_USD,
         rental_id=job.rental_id,
         rentals_url=f"/v1/rentals?job_id={job.job_id}" if job.rents else None,
@@ -54,8 +67,14 @@ def job_record(stored: StoredJob, place: QueuePlace | None = None, hindrance: st
     )
 
 
-def job_progress(job: Job, place: QueuePlace | None = None, hindrance: str | None = None) -> JobProgress:
-    """Return where a job stands, without its result; `place` and `hindrance` are as in `plan.describe`."""
+def job_progress(
+    job: Job,
+    place: QueuePlace | None = None,
+    hindrance: str | None = None,
+    *,
+    cost_micro_usd: int | None = None,
+) -> JobProgress:
+    """Return where a job stands, without its result; the parameters are as in `job_record`."""
     return JobProgress(
         job_id=job.job_id,
         status=job.status.value,
@@ -63,7 +82,7 @@ def job_progress(job: Job, place: QueuePlace | None = None, hindrance: str | Non
         queue_position=place.position if place else None,
         queue_wait_seconds=place.wait_seconds if place else None,
         progress=_progress(job),
-        cost_usd=_cost_usd(job),
+        cost_usd=_cost_usd(job, cost_micro_usd),
         updated_at=job.updated_at,
     )
 
@@ -79,10 +98,16 @@ def _shown(result_json: str) -> dict[str, object]:
     return document
 
 
-def job_list(page: JobPage) -> JobList:
-    """Return a page of jobs."""
+def job_list(page: JobPage, costs_micro_usd: Mapping[str, int]) -> JobList:
+    """Return a page of jobs.
+
+    Parameters
+    ----------
+    costs_micro_usd
+        What those have cost by now whose cost rises, by their ids.
+    """
     return JobList(
-        jobs=[_job_summary(job) for job in page.jobs],
+        jobs=[_job_summary(job, costs_micro_usd.get(job.job_id)) for job in page.jobs],
         next_cursor=None if page.position is None else to_cursor(page.position),
     )
 
@@ -116,13 +141,13 @@ def from_cursor(cursor: str) -> str:
     return position
 
 
-def _cost_usd(job: Job) -> float | None:
+def _cost_usd(job: Job, cost_micro_usd: int | None) -> float | None:
     if not job.is_billed:
         return None
-    return job.cost_micro_usd / MICRO_USD_PER_USD
+    return (job.cost_micro_usd if cost_micro_usd is None else cost_micro_usd) / MICRO_USD_PER_USD
 
 
-def _job_summary(job: Job) -> JobSummary:
+def _job_summary(job: Job, cost_micro_usd: int | None) -> JobSummary:
     return JobSummary(
         job_id=job.job_id,
         kind=job.kind.value,
@@ -130,4 +155,5 @@ def _job_summary(job: Job) -> JobSummary:
         message=plan.describe(job),
         created_at=job.created_at,
         finished_at=job.finished_at,
+        cost_usd=_cost_usd(job, cost_micro_usd),
     )

@@ -361,8 +361,9 @@ WRITES = (
         "give_back by another job",
         LIFECYCLE,
         '            Is("holder", rental.holder),\n            Is("version", rental.version),\n        ),\n'
-        '        sets={"state"',
-        '            Is("version", rental.version),\n        ),\n        sets={"state"',
+        '        sets={\n            "state": RentalState.KEPT,\n            "holder"',
+        '            Is("version", rental.version),\n        ),\n'
+        '        sets={\n            "state": RentalState.KEPT,\n            "holder"',
         "A job would give away a machine that another one uses.",
         TABLE_OF_GUARDS,
     ),
@@ -412,8 +413,8 @@ WRITES = (
     Mutant(
         "bill ends with the listing's begin",
         LIFECYCLE,
-        "cost_micro_usd(rental, rental.absent_at or max(gone_at, now))",
-        "cost_micro_usd(rental, gone_at)",
+        "ended_at = rental.absent_at or max(gone_at, now)",
+        "ended_at = gone_at",
         "The bill would be lower than what the provider charges.",
         RECONCILIATION_TESTS,
     ),

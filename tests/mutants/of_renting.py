@@ -9,6 +9,7 @@ PULL_NOTES = RENTING + "pull_notes.py"
 RELEASE = RENTING + "release.py"
 SELECTION = RENTING + "selection.py"
 DEPENDENCIES = RENTING + "dependencies.py"
+JOB_COST = "shared/rune/workflows/rental/job_cost.py"
 LOST = RENTING + "lost_machine.py"
 GUARD = RENTALS + "guard.py"
 
@@ -547,9 +548,9 @@ ENDS = (
     ),
     Mutant(
         "bill without what was borrowed before",
-        DEPENDENCIES,
-        "before = borrowed = max(before, job.cost_micro_usd - own_micro_usd - tokens)",
-        "pass",
+        JOB_COST,
+        "return max(job.borrowed_micro_usd, by_row, by_rental)",
+        "return job.borrowed_micro_usd",
         "What a borrowed machine cost would be missing from the bill.",
         (*RELEASE_TESTS, *BOOT_TESTS, *RENT_TESTS, *KEPT_TESTS),
     ),

@@ -23,6 +23,7 @@ from rune.storage.change import Change, apply
 from tests.memory_rental_store import MemoryCreditStore, MemoryProviderLimits, MemoryRentalStore
 from tests.simulation.faults import Fault
 from tests.simulation.metering import Meter
+from tests.simulation.shown_cost import watch_rental
 from tests.simulation.table import FaultyCalls, Guard, drop_guards
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class WatchedRentalStore(MemoryRentalStore):
             self._watch_hands(before, written)
             self._watch_promise(before, written)
             self._watch_cost(before, written)
+            watch_rental(self._world, before, written)
             if change.name == "note_pulled":
                 self._watch_traffic(written)
             if change.name == "prove_release":

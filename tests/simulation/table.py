@@ -31,6 +31,7 @@ from rune.storage.change import Change, Is
 from tests.memory_job_store import MemoryJobStore
 from tests.simulation.faults import Crash, Fault
 from tests.simulation.metering import Meter
+from tests.simulation.shown_cost import watch_job
 from tests.simulation.timing import START
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class WatchedTable(MemoryJobStore):
         if isinstance(written, Job) and before is not None:
             self._note_written(job_id, before)
             self._watch(before, written)
+            watch_job(self._world, before, written)
             if change.name == "claim":
                 self._watch_claim(before, written)
             if change.name == "redispatch":
@@ -141,7 +143,10 @@ class WatchedTable(MemoryJobStore):
 
     @override
     def commit(self, job: Job, transition: Transition, tallies: Tallies | None = None) -> bool:
+        before = self.jobs[job.job_id]
         is_written = super().commit(job, transition, tallies)
+        if is_written:
+            watch_job(self._world, before, self.jobs[job.job_id])
         if is_written and transition.send is None and self.jobs[job.job_id].is_active:
             # The same worker goes on at once.
             holders = self._world.at_work[(job.job_id, self.jobs[job.job_id].seq)]

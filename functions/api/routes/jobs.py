@@ -2,6 +2,7 @@
 
 import logging
 import re
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -66,10 +67,14 @@ async def list_jobs(  # the query, one parameter each
 ) -> JobList:
     """Return own jobs, newest first. A page may be short and not the last: `next_cursor` tells."""
     before = None if cursor is None else documents.from_cursor(cursor)
-    page = services_of(request).jobs.list_jobs(
-        admitted_caller_of(request).tenant, before=before, limit=limit, status=status, kind=kind
-    )
-    return documents.job_list(page)
+    services, tenant = services_of(request), admitted_caller_of(request).tenant
+    page = services.jobs.list_jobs(tenant, before=before, limit=limit, status=status, kind=kind)
+    costs_micro_usd: dict[str, int] = {}
+    if any(services.jobs.cost_moment(job) for job in page.jobs):
+        costs_micro_usd = services.rentals().live_costs_micro_usd(
+            tenant, page.jobs, services.jobs.cost_moment
+        )
+    return documents.job_list(page, costs_micro_usd)
 
 
 @router.get("/{job_id}", responses=responses(404) | {304: {"description": "Nothing has changed."}})
@@ -83,22 +88,25 @@ async def get_job(
     jobs = services_of(request).jobs
 
     def is_new(job: Job) -> bool:
-        return not matches(if_none_match, _tag(job, None))
+        return not matches(if_none_match, _tag(job, None, None))
 
     stored = jobs.find(caller_of(request), job_id, is_new)
-    place = jobs.find_place(stored.job)
-    headers = _polling_headers(_tag(stored.job, place), jobs.seconds_until_news(stored.job))
+    place, moment = jobs.find_place(stored.job), jobs.cost_moment(stored.job)
+    headers = _polling_headers(_tag(stored.job, place, moment), jobs.seconds_until_news(stored.job))
     if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)  # type: ignore[return-value]  # no document
     response.headers.update(headers)
-    return documents.job_record(stored, place, jobs.find_hindrance(stored.job))
+    hindrance, cost_micro_usd = jobs.find_hindrance(stored.job), _cost_micro_usd(request, stored.job, moment)
+    return documents.job_record(stored, place, hindrance, cost_micro_usd=cost_micro_usd)
 
 
 @router.delete("/{job_id}", status_code=202, responses=responses(404, 409))
 async def cancel_job(request: Request, job_id: str) -> JobRecord:
     """Cancel a job: at once if no worker has begun it, else as soon as its worker notices, within seconds."""
-    tenant = admitted_caller_of(request).tenant
-    return documents.job_record(StoredJob(services_of(request).jobs.cancel(tenant, job_id), None))
+    jobs = services_of(request).jobs
+    job = jobs.cancel(admitted_caller_of(request).tenant, job_id)
+    cost_micro_usd = _cost_micro_usd(request, job, jobs.cost_moment(job))
+    return documents.job_record(StoredJob(job, None), cost_micro_usd=cost_micro_usd)
 
 
 @router.get("/{job_id}/events", responses=responses(404) | _STREAM, openapi_extra=_STREAM_PARAMETERS)
@@ -133,7 +141,9 @@ def _stream_events(request: Request, job_id: str, after: int) -> Response:
     try:
         history = jobs.find_events(admitted_caller_of(request).tenant, job_id, position)
         job = history.job
-        progress = documents.job_progress(job, jobs.find_place(job), jobs.find_hindrance(job))
+        cost_micro_usd = _cost_micro_usd(request, job, jobs.cost_moment(job))
+        place, hindrance = jobs.find_place(job), jobs.find_hindrance(job)
+        progress = documents.job_progress(job, place, hindrance, cost_micro_usd=cost_micro_usd)
     except RuneError as error:
         paused = event_streams.pause(error)
         if paused is None:
@@ -159,13 +169,28 @@ def _events_known(if_none_match: str | None) -> int:
     return int(found[1]) if found else 0
 
 
-def _tag(job: Job, place: QueuePlace | None) -> str:
-    """Return the job's `ETag`. A job that has ended has no place."""
+def _cost_micro_usd(request: Request, job: Job, moment: datetime | None) -> int | None:
+    """Return what a job with a machine has cost up to a moment; None for any other job."""
+    if moment is None:
+        return None
+    return services_of(request).rentals().live_cost_micro_usd(job, moment)
+
+
+def _tag(job: Job, place: QueuePlace | None, moment: datetime | None) -> str:
+    """Return the job's `ETag`. A job that has ended has no place.
+
+    Parameters
+    ----------
+    moment
+        Up to which its cost is shown, where its machine bills: so the tag changes when the cost that is shown does.
+    """
     # The version rises with every write, and the document is a function of the row and its place in the queue.
     version = f"j{job.version}"
     if place is not None:
         wait = "" if place.wait_seconds is None else place.wait_seconds
         version += f".{place.position}.{wait}"
+    if moment is not None:
+        version += f".c{int(moment.timestamp())}"
     return f'"{version}"'
 
 

@@ -44,7 +44,7 @@ class JobRecord(Document):
     finished_at: datetime | None
     result: dict[str, object] | None
     cost_usd: float | None
-    """What rented machines have cost so far; null for a job that rents none."""
+    """What rented machines have cost, up to a few seconds ago; it never falls. Null for a job that rents none."""
     max_cost_usd: float | None = None
     """What they may cost; then the job stops. Null for a job that rents none."""
     rental_id: str | None
@@ -100,7 +100,7 @@ class JobProgress(Document):
     progress: dict[str, str | int]
     """As in the job."""
     cost_usd: float | None
-    """What rented machines have cost so far; null for a job that rents none."""
+    """As in the job."""
     updated_at: datetime
 
 
@@ -114,6 +114,8 @@ class JobSummary(Document):
     """One sentence for a person who waits."""
     created_at: datetime
     finished_at: datetime | None
+    cost_usd: float | None
+    """As in the job."""
 
 
 class JobList(Document):

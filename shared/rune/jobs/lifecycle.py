@@ -7,7 +7,7 @@ late turns again.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from rune.jobs import plan
@@ -61,6 +61,13 @@ NEWS_SECONDS = 2
 
 LONGEST_NEWS_SECONDS = 60
 """A caller is never asked to wait longer before it looks again."""
+
+COST_SECONDS = 15
+"""How often the cost that is shown of a job with a machine rises; a machine of 3 USD an hour costs 1.3 US cents
+meanwhile."""
+
+COST_LAG = timedelta(seconds=5)
+"""How far what is shown of it lies back at least: a look at a machine that ends is written by then."""
 
 OVERRUN = timedelta(minutes=2)
 """How long after the end of its time a job may still end by way of its own lane. Then the janitor ends it."""
@@ -408,6 +415,18 @@ def seconds_until_news(job: Job, now: datetime) -> int | None:
         return NEWS_SECONDS
     waiting_seconds = (job.due_at - DISPATCH_GRACE - now).total_seconds()
     return max(1, min(LONGEST_NEWS_SECONDS, math.ceil(waiting_seconds)))
+
+
+def cost_moment(job: Job, now: datetime) -> datetime | None:
+    """Return up to which moment the cost of a job is shown that uses a rented machine; None for any other job.
+
+    It lies a few seconds back, and goes on every `COST_SECONDS`: what a look has found out of the machine's end is
+    written by then, and a caller who polls more often gets the same document.
+    """
+    if not job.is_active or job.rental_id is None:
+        return None
+    seconds = int((now - COST_LAG).timestamp())
+    return datetime.fromtimestamp(seconds - seconds % COST_SECONDS, UTC)
 
 
 def message_for(job: Job) -> Send:

@@ -106,6 +106,7 @@ def cost_of_holder_micro_usd(rental: Rental, until: datetime) -> int:
 
 def parts_of_borrower(rental: Rental, since: datetime, until: datetime) -> Parts:
     """Return a borrower's share of the cost, of a machine that it uses since a moment, in its parts."""
+    until = min(until, rental.absent_at or until)
     return Parts(
         until,
         _gpu(rental, since, until),

@@ -10,7 +10,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rune.money.receipts import Charge
-from rune.rentals.bills import cost_micro_usd, cost_so_far_micro_usd
+from rune.rentals.bills import (
+    come_bytes,
+    cost_micro_usd,
+    cost_of_holder_micro_usd,
+    cost_so_far_micro_usd,
+)
 from rune.rentals.cost_cap import most_cost_micro_usd
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change, Is, IsOneOf, Value, apply, make_change
@@ -297,8 +302,25 @@ def give_back(rental: Rental, now: datetime, *, unfit_for: str | None = None) ->
             Is("holder", rental.holder),
             Is("version", rental.version),
         ),
-        sets={"state": RentalState.KEPT, "holder": None, "held_since": None, **unfit},
+        sets={
+            "state": RentalState.KEPT,
+            "holder": None,
+            "held_since": None,
+            **_use_of_borrower(rental, now),
+            **unfit,
+        },
     )
+
+
+def _use_of_borrower(rental: Rental, until: datetime) -> dict[str, Value]:
+    """Return what a write notes that takes a machine from a job that had borrowed it; nothing of the job's own.
+
+    The job's row has its cost only with its next write, and its worker may be lost before that.
+    """
+    if rental.holder in (None, rental.job_id):
+        return {}
+    used = replace(rental, pulled_bytes=come_bytes(rental, until))
+    return {"used_by": rental.holder, "used_micro_usd": cost_of_holder_micro_usd(used, until)}
 
 
 def extend(rental: Rental, until: datetime, now: datetime) -> Change:
@@ -406,8 +428,10 @@ def prove_release(
     reason
         For a rental of which no release was asked.
     """
-    cost = cost_micro_usd(rental, rental.absent_at or max(gone_at, now))
+    ended_at = rental.absent_at or max(gone_at, now)
+    cost = cost_micro_usd(rental, ended_at)
     sets: dict[str, Value] = {
+        **_use_of_borrower(rental, ended_at),
         "state": RentalState.RELEASED,
         "released_at": gone_at,
         "cost_micro_usd": cost,

@@ -195,6 +195,8 @@ class Rental:
         How much of that had come, and when that was seen; None where a version without it has written.
     borrowed_from_bytes
         How many bytes of models it had received when a job borrowed it last; what came later is that job's.
+    used_by, used_micro_usd
+        The job that borrowed it last and no longer has it, and what that use has cost the job.
     kept_until, ceiling_at
         When a kept machine ends, and the latest moment to which that can be moved.
     destroy_asked_at
@@ -274,6 +276,8 @@ class Rental:
     pulled_bytes: int = 0
     pulled_at: datetime | None = None
     borrowed_from_bytes: int | None = None
+    used_by: str | None = None
+    used_micro_usd: int = 0
     kept_until: datetime | None = None
     end_reason: EndReason | None = None
     end_detail: str | None = None

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from rune.amounts import MICRO_USD_PER_USD
@@ -570,6 +570,10 @@ class JobService:
     def find_place(self, job: Job) -> QueuePlace | None:
         """Return where a waiting job stands; None for a job that does not wait."""
         return self._admission.find_place(job)
+
+    def cost_moment(self, job: Job) -> datetime | None:
+        """Return up to which moment the cost of a job with a machine is shown; None for any other job."""
+        return lifecycle.cost_moment(job, self._clock.now())
 
     def seconds_until_news(self, job: Job) -> int | None:
         """Return when to ask for the job again, in seconds; None once it has ended."""

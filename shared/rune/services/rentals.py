@@ -1,7 +1,7 @@
 """What a tenant's callers do with rentals: list, find, end and extend them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,14 +12,16 @@ from rune.errors import (
     RentalInUseError,
     RentalNotFoundError,
     RentalOpenError,
+    UnreadableRowError,
 )
 from rune.jobs.receipts import Receipt
 from rune.jobs.record import Job
 from rune.rentals import lifecycle
 from rune.rentals.bills import cost_so_far_micro_usd
-from rune.rentals.record import EndReason, Rental, RentalState
+from rune.rentals.record import EndReason, Rental, RentalState, make_rental_id
 from rune.rentals.store import EndedPage, ReleaseQueue, RentalStore, update_rental
 from rune.storage.change import Change
+from rune.workflows.rental.job_cost import has_borrowed, job_cost_micro_usd
 from rune.workflows.rental.machine_uses import add_late_costs
 
 _LONGEST_RENTAL_ID = 64
@@ -71,6 +73,48 @@ class RentalService:
             return receipt
         attempts = self._rental_store.read_attempts(job.job_id)
         return add_late_costs(receipt, attempts, self._clock.now())
+
+    def live_cost_micro_usd(self, job: Job, until: datetime) -> int:
+        """Return what a job that uses a machine has cost up to a moment, in millionths of a dollar.
+
+        It never falls, and the job's end has at least as much.
+        """
+        try:
+            attempts = self._rental_store.read_attempts(job.job_id)
+            return job_cost_micro_usd(job, attempts, self._find_used(job, attempts), until)
+        except UnreadableRowError:
+            # The job is shown all the same.
+            return job.cost_micro_usd
+
+    def live_costs_micro_usd(
+        self, tenant: str, jobs: Sequence[Job], moment_of: Callable[[Job], datetime | None]
+    ) -> dict[str, int]:
+        """Return what each of a tenant's jobs has cost that uses a machine, by its id: from few reads.
+
+        Parameters
+        ----------
+        moment_of
+            Up to when a job's cost is shown; None for one without a machine.
+        """
+        moments = {job.job_id: moment for job in jobs if (moment := moment_of(job)) is not None}
+        alive = self._rental_store.read_alive(tenant) if moments else ()
+        costs = dict[str, int]()
+        for job in jobs:
+            if (moment := moments.get(job.job_id)) is None:
+                continue
+            # Of most jobs the first machine is the only one.
+            only = next((each for each in alive if each.rental_id == make_rental_id(job.job_id, 1)), None)
+            if only is not None and job.rental_id == only.rental_id:
+                costs[job.job_id] = job_cost_micro_usd(job, (only,), only, moment)
+            else:
+                costs[job.job_id] = self.live_cost_micro_usd(job, moment)
+        return costs
+
+    def _find_used(self, job: Job, attempts: Sequence[Rental]) -> Rental | None:
+        """Return the rental that a job uses or used last, which may be one that another job has rented."""
+        if job.rental_id is not None and has_borrowed(job):
+            return self._rental_store.read(job.rental_id)
+        return next((each for each in attempts if each.holder == job.job_id), None)
 
     def find(self, tenant: str, rental_id: str) -> Rental:
         """Return the rental; raises RentalNotFoundError."""

@@ -74,6 +74,7 @@ def test_list_shows_own_jobs_newest_first_in_three_calls(api: ModuleType, cloud:
                     "message": "Done.",
                     "created_at": "2026-11-23T12:00:03Z",
                     "finished_at": "2026-11-23T12:01:00Z",
+                    "cost_usd": None,
                 },
                 {
                     "job_id": an_id(2),
@@ -82,6 +83,7 @@ def test_list_shows_own_jobs_newest_first_in_three_calls(api: ModuleType, cloud:
                     "message": "Looking for the model on the server.",
                     "created_at": "2026-11-23T12:00:02Z",
                     "finished_at": None,
+                    "cost_usd": None,
                 },
                 {
                     "job_id": an_id(1),
@@ -90,6 +92,7 @@ def test_list_shows_own_jobs_newest_first_in_three_calls(api: ModuleType, cloud:
                     "message": "Waiting for a worker.",
                     "created_at": "2026-11-23T12:00:00Z",
                     "finished_at": None,
+                    "cost_usd": None,
                 },
             ],
             "next_cursor": None,

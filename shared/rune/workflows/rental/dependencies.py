@@ -23,7 +23,7 @@ from rune.money.catalog import SizedModel
 from rune.money.limits import SpendingLimits, TenantSpending
 from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.rentals import reconciliation
-from rune.rentals.bills import come_bytes, cost_of_holder_micro_usd, cost_to_job_micro_usd
+from rune.rentals.bills import come_bytes, cost_of_holder_micro_usd
 from rune.rentals.blame import is_same_again
 from rune.rentals.cost_cap import most_cost_micro_usd, most_cost_of_borrower_micro_usd, stop_at
 from rune.rentals.deployment import DeploymentStore
@@ -38,6 +38,12 @@ from rune.rentals.store import Decide, RentalStore, update_rental
 from rune.storage.change import Change
 from rune.tenants.settings import TenantSource
 from rune.workflows.graph import Fact, step_after
+from rune.workflows.rental.job_cost import (
+    borrowed_before_micro_usd,
+    has_borrowed,
+    job_cost_micro_usd,
+    sum_attempts,
+)
 
 log = logging.getLogger(__name__)
 
@@ -159,15 +165,13 @@ class RentalDependencies:
         now = self.clock.now()
         attempts = self.rental_store.read_attempts(job.job_id)
         own = [each for each in attempts if each.job_id == job.job_id]
-        own_micro_usd, tokens = sum_attempts(attempts, job.job_id, now), job.token_micro_usd or 0
         held = rental if rental is not None and rental.holder == job.job_id else None
-        before = borrowed = most_borrowed = job.borrowed_micro_usd
+        used = rental if held is not None else self._borrowed_last(job, rental)
+        before = borrowed_before_micro_usd(job, sum_attempts(attempts, job.job_id, now), used)
+        borrowed = most_borrowed = before
         if held is not None and held.job_id != job.job_id:
             borrowed += cost_of_holder_micro_usd(held, now)
             most_borrowed += most_cost_of_borrower_micro_usd(held, now)
-        elif has_borrowed(job):
-            # It no longer has the kept machine, and only the job's row knows what that cost.
-            before = borrowed = max(before, job.cost_micro_usd - own_micro_usd - tokens)
         cost_cap_at = None
         if held is not None and held.is_alive:
             left = left_micro_usd(job, attempts, max(borrowed, most_borrowed), now)
@@ -175,10 +179,9 @@ class RentalDependencies:
                 of_credit = held.reserved_micro_usd - most_cost_micro_usd(held, now)
                 left = of_credit if left is None else min(left, of_credit)
             cost_cap_at = None if left is None else stop_at(held.prices, left, now)
-        # What was told never falls: two workers' clocks may be seconds apart.
-        total = max(own_micro_usd + borrowed + tokens, job.cost_micro_usd)
+        total = job_cost_micro_usd(job, attempts, used, now)
         # What was told too much is booked nowhere.
-        shared = total - tokens - sum(booked_by_job_micro_usd(each, now) for each in own)
+        shared = total - (job.token_micro_usd or 0) - sum(booked_by_job_micro_usd(each, now) for each in own)
         is_booked = job.reserved_micro_usd is not None and (shared or job.shared_micro_usd is not None)
         return Spending(
             rental.rental_id if rental else None,
@@ -187,6 +190,14 @@ class RentalDependencies:
             cost_cap_at,
             shared if is_booked else None,
         )
+
+    def _borrowed_last(self, job: Job, rental: Rental | None) -> Rental | None:
+        """Return the kept machine that a job used last and no longer has; None for one that has borrowed none."""
+        if job.rental_id is None or not has_borrowed(job):
+            return None
+        if rental is not None and rental.rental_id == job.rental_id:
+            return rental
+        return self.rental_store.read(job.rental_id)
 
 
 def find_held(alive: Iterable[Rental], job: Job) -> Rental | None:
@@ -204,11 +215,6 @@ def rising_cost(spent_micro_usd: int, rental: Rental, since: datetime) -> Callab
     """
     share = cost_of_holder_micro_usd(rental, since)
     return lambda now: spent_micro_usd + max(0, cost_of_holder_micro_usd(rental, now) - share)
-
-
-def has_borrowed(job: Job) -> bool:
-    """Return whether the job uses, or used last, a machine that another job had rented."""
-    return job.rental_id is not None and not job.rental_id.startswith(job.job_id)
 
 
 def left_micro_usd(
@@ -233,11 +239,6 @@ def left_micro_usd(
     # What tokens may cost is kept for them: they are bought when the machine has been paid for.
     tokens = max(job.token_micro_usd or 0, job.token_cap_micro_usd or 0)
     return job.cap_micro_usd - own - borrowed_micro_usd - tokens
-
-
-def sum_attempts(attempts: tuple[Rental, ...], job_id: str, now: datetime) -> int:
-    """Return what a job's own rentals cost it, in millionths of a dollar."""
-    return sum(cost_to_job_micro_usd(rental, now) for rental in attempts if rental.job_id == job_id)
 
 
 def read_request(context: StepContext) -> RentalRequest:

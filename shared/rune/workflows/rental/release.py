@@ -31,7 +31,8 @@ from rune.rentals.reconciliation import (
 from rune.rentals.record import EndReason, Rental, RentalState
 from rune.storage.change import Change
 from rune.workflows.benchmark.context_size import judges_on_own_server
-from rune.workflows.rental.dependencies import RentalDependencies, delay_after, read_request, sum_attempts
+from rune.workflows.rental.dependencies import RentalDependencies, delay_after, read_request
+from rune.workflows.rental.job_cost import sum_attempts
 from rune.workflows.rental.machine_uses import list_uses
 from rune.workflows.rental.receipt import (
     BilledUse,

@@ -440,8 +440,19 @@ def test_release_leaves_a_machine_that_it_found_kept_as_it_found_it(ends_as: Sta
 
     # 100 s of disk and GPU, and nothing that came before.
     assert without_uses(outcome) == Released(None, {"left": "kept"}, Spending(RENTAL_ID, 334 + 10_000))
-    assert world.rental() == replace(kept, version=7, updated_at=after(500))
+    use = {"used_by": JOB_ID, "used_micro_usd": 334 + 10_000}
+    assert world.rental() == replace(kept, version=7, updated_at=after(500), **use)  # type: ignore[arg-type]
     assert world.market.calls == []
+
+
+def test_use_of_a_kept_machine_is_charged_whose_worker_was_lost_as_it_returned_it() -> None:
+    kept = a_kept_rental_of(OTHER_JOB_ID, used_by=JOB_ID, used_micro_usd=90_000)
+    world = a_world(kept, seconds=500)
+
+    outcome = world.run(a_releasing_job(rental_id=f"{OTHER_JOB_ID}-1", cost_micro_usd=20_000))
+
+    assert isinstance(outcome, Released)
+    assert (outcome.spending.cost_micro_usd, outcome.spending.borrowed_micro_usd) == (90_000, 90_000)
 
 
 def a_borrowed_rental() -> Rental:
