@@ -1,25 +1,32 @@
 """Who calls: which tenant, from which address, and whether they may."""
 
+from datetime import UTC, datetime, timedelta
+
 from fastapi import Request, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import event_streams, problems
+from api.credentials import NO_TENANT, NO_TOKEN, read_offer
 from api.services import Services, services_of
 from rune.errors import RateLimitedError, RuneError, TokenExpiredError, UnauthorizedError
 from rune.services.jobs import Caller
 from rune.tenants.entries import TENANT
 from rune.tenants.limiter import subject_of
 from rune.tenants.settings import TenantSettings
-from rune.tenants.tokens import LINK_NAME, NO_AUTHENTICATION_NAME, digest_of
-
-DEFAULT_TENANT = "default"
-
-REFUSED = "A valid token of this tenant is needed: Authorization: Bearer <token>, or X-API-Key: <token>."
-
+from rune.tenants.tokens import LINK, NO_AUTHENTICATION, Token, digest_of
 
 REFUSED_LINK = (
     "The link does not open this: it was made for another path or changed, or its token or key is gone."
 )
+
+TOLD_BEFORE = timedelta(days=14)
+"""For so long before its end each answer tells when a token expires."""
+
+EXPIRY_HEADER = "Token-Expires-At"
+
+ALLOWED = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+"""The methods that there are at all; a path's own are told with a 405."""
 
 
 class Authentication:
@@ -35,13 +42,34 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its caller, or refuse it."""
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            # A browser asks without a token; the same answer at all paths tells nothing of what there is.
+            await Response(status_code=204, headers={"Allow": ALLOWED})(scope, receive, send)
+            return
         if scope["type"] == "http" and scope["path"] not in self._open_paths:
             try:
-                scope["caller"], scope["tenant_settings"] = authenticate(Request(scope), self._services)
+                admitted = authenticate(Request(scope), self._services)
             except RuneError as error:
                 await _refusal(Request(scope), error)(scope, receive, send)
                 return
+            scope["caller"], scope["tenant_settings"], scope["token"] = admitted
+            send = _telling_expiry(send, scope["token"], self._services.clock.now())
         await self._app(scope, receive, send)
+
+
+def _telling_expiry(send: Send, token: Token, now: datetime) -> Send:
+    """Return a way to answer that tells when the token expires, if that is soon."""
+    ends = token.expires_at
+    if ends is None or ends - now > TOLD_BEFORE:
+        return send
+    expiry = ends.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)[EXPIRY_HEADER] = expiry
+        await send(message)
+
+    return tell
 
 
 def _refusal(request: Request, error: RuneError) -> Response:
@@ -50,8 +78,8 @@ def _refusal(request: Request, error: RuneError) -> Response:
     return problems.as_response(error) if paused is None else paused
 
 
-def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSettings]:
-    """Return the caller, whose address is still to be looked up with the next read, and its tenant.
+def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSettings, Token]:
+    """Return the caller, whose address is still to be looked up with the next read, its tenant, and its token.
 
     The tenant is `X-Tenant-ID`, or "default"; the token comes as a bearer or as `X-API-Key`. Where both are sent,
     they must be equal. Without a token, a link stands in for one at what links may open (`rune.services.links`).
@@ -59,8 +87,8 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
     Raises
     ------
     UnauthorizedError
-        No token, or not one of the tenant's. It counts against the caller's address, unless the tenant is
-        suspended.
+        No token, or not one of the tenant's. A token or link that was compared in vain counts against the caller's
+        address, unless the tenant is suspended; a request without one, as browsers and probes send it, does not.
     RateLimitedError
         Too many of those came from the address within 60 seconds.
     TokenExpiredError
@@ -75,25 +103,26 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
     link = _link_in(request)
     if link is not None:
         return _authenticate_link(request, services, link)
-    tenant = request.headers.get("x-tenant-id", DEFAULT_TENANT)
-    is_name = TENANT.fullmatch(tenant) is not None
+    offer = read_offer(request.headers)
     if not services.has_authentication:
-        if not is_name:
-            raise UnauthorizedError(REFUSED)
-        settings = services.tenants.of(tenant)
-        return Caller.of(tenant, settings, token_name=NO_AUTHENTICATION_NAME), settings
+        if not TENANT.fullmatch(offer.tenant):
+            raise UnauthorizedError(NO_TENANT)
+        settings = services.tenants.of(offer.tenant)
+        caller = Caller.of(offer.tenant, settings, token_name=NO_AUTHENTICATION.name)
+        return caller, settings, NO_AUTHENTICATION
     subject = _subject_of(request)
     _refuse_blocked(services.limiter.recall(subject))
-    token = _token(request)
-    found = _find_settings(services, tenant, subject) if is_name and token is not None else None
-    known = None if found is None or token is None else found.find_token(token)
-    if found is None or known is None:
+    if offer.token is None:
+        raise UnauthorizedError(offer.hindrance or NO_TOKEN)
+    found = _find_settings(services, offer.tenant, subject)
+    token = found.find_token(offer.token)
+    if token is None:
         _count_failure(services, found, subject)
-        raise UnauthorizedError(REFUSED)
-    if known.has_expired(services.clock.now()):
+        raise UnauthorizedError(offer.refusal)
+    if token.has_expired(services.clock.now()):
         # Told to nobody who has not the token. Its client may go on asking without blocking its address.
         raise TokenExpiredError
-    return Caller.of(tenant, found, subject, token_name=known.name), found
+    return Caller.of(offer.tenant, found, subject, token_name=token.name), found, token
 
 
 def _link_in(request: Request) -> str | None:
@@ -110,9 +139,12 @@ def _link_in(request: Request) -> str | None:
     return found[0] if len(found) == 1 and is_linkable(request.scope["path"]) else None
 
 
-def _authenticate_link(request: Request, services: Services, text: str) -> tuple[Caller, TenantSettings]:
-    """Return whom a link stands for, and its tenant; the errors are those of `authenticate`."""
-    from rune.tenants.links import NO_TOKEN, Link  # noqa: PLC0415
+def _authenticate_link(
+    request: Request, services: Services, text: str
+) -> tuple[Caller, TenantSettings, Token]:
+    """Return whom a link stands for; the errors are those of `authenticate`."""
+    from rune.tenants.links import NO_TOKEN as WITHOUT_TOKEN  # noqa: PLC0415
+    from rune.tenants.links import Link  # noqa: PLC0415
 
     subject = _subject_of(request) if services.has_authentication else None
     if subject is not None:
@@ -123,10 +155,10 @@ def _authenticate_link(request: Request, services: Services, text: str) -> tuple
     settings = None
     if link is not None:
         settings = _find_settings(services, link.tenant, subject)
-        valid = settings.valid_digests(services.clock.now())
-        digests = valid if services.has_authentication else (NO_TOKEN,)
+        of_readers = settings.readers_digests(services.clock.now())
+        digests = of_readers if services.has_authentication else (WITHOUT_TOKEN,)
         if services.links().opens(link, digests, request.scope["path"], request.query_params.multi_items()):
-            return Caller.of(link.tenant, settings, subject, token_name=LINK_NAME), settings
+            return Caller.of(link.tenant, settings, subject, token_name=LINK.name), settings, LINK
     if subject is not None:
         _count_failure(services, settings, subject)
     raise UnauthorizedError(REFUSED_LINK)
@@ -146,7 +178,7 @@ def _subject_of(request: Request) -> str:
 
 def token_digest_of(request: Request) -> bytes:
     """Return the digest of the token with which the caller was let in; empty where none was asked for."""
-    token = _token(request) if services_of(request).has_authentication else None
+    token = read_offer(request.headers).token if services_of(request).has_authentication else None
     return b"" if token is None else digest_of(token)
 
 
@@ -189,11 +221,3 @@ def admitted_caller_of(request: Request) -> Caller:
 def _refuse_blocked(remaining_seconds: int | None) -> None:
     if remaining_seconds is not None:
         raise RateLimitedError(remaining_seconds)
-
-
-def _token(request: Request) -> str | None:
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    offered = {bearer.strip() if scheme.lower() == "bearer" else "", request.headers.get("x-api-key", "")} - {
-        ""
-    }
-    return offered.pop() if len(offered) == 1 else None

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
+from api.scopes import needed_scopes, require
 from rune.errors import InvalidRequestError
 
 _LINK = "link"
@@ -18,14 +19,17 @@ _LONGEST_SHOWN = 60
 
 
 class StrictRoute(APIRoute):
-    """A route that refuses members of the query that it does not declare, and those that come twice.
+    """A route that wants a scope of the caller's token, and refuses members of the query that it does not declare.
 
-    A misspelt one would be answered with something else than was asked for.
+    Those that come twice are refused too. A misspelt one would be answered with something else than was asked for.
     """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the request; raises InvalidRequestError for its query."""
-        if scope["query_string"] and scope["method"] in (self.methods or ()):
+        """Answer the request; raises InsufficientScopeError, or InvalidRequestError for its query."""
+        is_mine = scope["method"] in (self.methods or ())
+        if is_mine:
+            require(scope, *needed_scopes(scope["method"], self.path))
+        if scope["query_string"] and is_mine:
             query = QueryParams(scope["query_string"])
             _refuse(Counter(name for name, _ in query.multi_items()), self.query_members, scope)
         await super().handle(scope, receive, send)

@@ -9,6 +9,7 @@ RuneError
 │   ├── TokenExpiredError        the time of a token is over
 │   ├── LinkExpiredError         the time of a link is over
 │   ├── SigningKeyMissingError   the deployment has no key to sign with
+│   ├── InsufficientScopeError   the token may not do this
 │   ├── TenantSuspendedError     the operator has suspended the tenant
 │   ├── TenantUnknownError       an intake names a tenant that has no document
 │   ├── RateLimitedError         too many failed authentications from the caller's address
@@ -197,6 +198,23 @@ class SigningKeyMissingError(RequestError):
         super().__init__("This deployment has no key to sign with, so it cannot do that.")
 
 
+class InsufficientScopeError(RequestError):
+    """The token is the tenant's, and may not do what was asked; one with more scopes may.
+
+    Attributes
+    ----------
+    needed
+        The scope that it lacks.
+    """
+
+    code = "insufficient_scope"
+
+    def __init__(self, token_name: str, *, needed: str, granted: Sequence[str]) -> None:
+        has = f"has {', '.join(granted)}" if granted else "has none"
+        super().__init__(f"This needs the scope {needed!r}, and your token {token_name!r} {has}.")
+        self.needed = needed
+
+
 class TenantSuspendedError(RequestError):
     """The token is valid, and the operator has suspended its tenant."""
 
@@ -302,7 +320,10 @@ class RateLimitedError(RequestError):
     retryable = True
 
     def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__("rate limit exceeded")
+        super().__init__(
+            "Ten failed authentications came from your address within 60 seconds. "
+            f"It is blocked for {retry_after_seconds} seconds more, for valid tokens too."
+        )
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -10,6 +10,7 @@ from api.idempotency import KEY_PARAMETER, accepted, key_of
 from api.problems import responses
 from api.queries import StrictRoute
 from api.request_lines import changes_nothing
+from api.scopes import require_submit
 from api.services import services_of
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, JobAccepted, LlmInstanceRequest
 from rune.services.admission.requests import admit
@@ -99,6 +100,7 @@ def _submit(request: Request, body: JobRequest, response: Response) -> JobAccept
     services, tenant = services_of(request), tenant_settings_of(request)
     if body.dry_run:
         return _plan(request, body)  # type: ignore[return-value]  # another document
+    require_submit(request)
     admitted = admit(
         body,
         tenant,

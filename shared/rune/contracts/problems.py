@@ -20,6 +20,7 @@ from rune.errors import (
     DeliveryNotFoundError,
     IdempotencyKeyReusedError,
     IdempotencyKeysDifferError,
+    InsufficientScopeError,
     InvalidDocumentError,
     InvalidRequestError,
     JobFinishedError,
@@ -63,6 +64,7 @@ STATUSES: Mapping[type[RuneError], int] = {
     TokenExpiredError: 401,
     LinkExpiredError: 401,
     SigningKeyMissingError: 409,
+    InsufficientScopeError: 403,
     TenantSuspendedError: 403,
     TenantUnknownError: 403,
     TooManyWaitingJobsError: 429,
@@ -114,7 +116,7 @@ class ProblemDocument(Document):
     detail: str
     """One sentence for a person."""
     error: str
-    """The same as `detail`."""
+    """The same as `detail`, except where the specification gives it other words: `rate limit exceeded`."""
     request_id: str | None = None
     """Under which the operator finds the request in the logs; also the header `X-Request-Id` of every answer."""
     errors: list[ProblemField] | None = None
@@ -195,13 +197,24 @@ def problem_of(error: RuneError) -> Problem:
         return Problem(status, error.specific_code, error.sentence, {"errors": errors})
     if isinstance(error, InvalidDocumentError):
         return Problem(status, error.code, error.sentence, {"errors": [*error.errors]})
-    if isinstance(error, (RateLimitedError, JobNotFinishedError, TooManyWaitingJobsError)):
-        extra = {"retry_after_seconds": error.retry_after_seconds}
-        headers = {"Retry-After": str(error.retry_after_seconds)}
-        return Problem(status, error.code, error.sentence, extra, headers)
+    extra, headers = _told_besides(error)
+    return Problem(status, error.code, error.sentence, extra, headers)
+
+
+def _told_besides(error: RuneError) -> tuple[Mapping[str, object], Mapping[str, str]]:
+    """Return further members of an error's document, and headers."""
     if isinstance(error, BudgetExhaustedError):
-        return Problem(status, error.code, error.sentence, _budget_members(error))
-    return Problem(status, error.code, error.sentence)
+        return _budget_members(error), {}
+    if isinstance(error, InsufficientScopeError):
+        # RFC 6750, 3.1.
+        wanted = f'Bearer realm="rune", error="insufficient_scope", scope="{error.needed}"'
+        return {}, {"WWW-Authenticate": wanted}
+    if isinstance(error, (RateLimitedError, JobNotFinishedError, TooManyWaitingJobsError)):
+        extra: dict[str, object] = {"retry_after_seconds": error.retry_after_seconds}
+        if isinstance(error, RateLimitedError):
+            extra["error"] = "rate limit exceeded"
+        return extra, {"Retry-After": str(error.retry_after_seconds)}
+    return {}, {}
 
 
 def _budget_members(error: BudgetExhaustedError) -> Mapping[str, object]:

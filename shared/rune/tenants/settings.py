@@ -12,7 +12,7 @@ from rune.tenants.document import (
     MAX_JOBS,
     TenantAgents,
 )
-from rune.tenants.tokens import Token, TokenBook, find_token
+from rune.tenants.tokens import Scope, Token, TokenBook, find_token
 
 TEMPLATE_NOT_ALLOWED = "Your tenant may not name this template; the operator allows templates by hash."
 """Why a job fails whose template the operator no longer allows when the machine is ordered."""
@@ -77,10 +77,12 @@ class TenantSettings:
         """Return the tenant's token that the text is, an expired one too."""
         return find_token(self.tokens, text)
 
-    def valid_digests(self, now: datetime) -> tuple[bytes, ...]:
-        """Return the digests of the tokens that have not expired."""
-        expired = {token.digest for token in self.tokens if token.has_expired(now)}
-        return tuple(token.digest for token in self.tokens if token.digest not in expired)
+    def readers_digests(self, now: datetime) -> tuple[bytes, ...]:
+        """Return the digests of the tokens that may read and have not expired."""
+        closed = {
+            token.digest for token in self.tokens if token.has_expired(now) or Scope.READ not in token.scopes
+        }
+        return tuple(token.digest for token in self.tokens if token.digest not in closed)
 
 
 class TenantSource(Protocol):

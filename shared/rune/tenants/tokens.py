@@ -32,13 +32,6 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 _NO_TOKENS = (hashlib.sha256(b"no token").digest(),)
 
 
-LINK_NAME = "link"
-"""Stands for the name of a token where a link was used."""
-
-NO_AUTHENTICATION_NAME = "none"
-"""Stands for it where a deployment asks for no token."""
-
-
 class Scope(StrEnum):
     """What a token may do. None of them includes another."""
 
@@ -75,6 +68,13 @@ class Token:
     def has_expired(self, now: datetime) -> bool:
         """Return whether its time is over."""
         return self.expires_at is not None and now >= self.expires_at
+
+
+LINK = Token("link", b"", frozenset({Scope.READ}))
+"""Stands for a token where a link was used."""
+
+NO_AUTHENTICATION = Token("none", b"")
+"""Stands for one where a deployment asks for none."""
 
 
 def read_hash(text: str) -> bytes:

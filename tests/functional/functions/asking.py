@@ -42,7 +42,8 @@ BENCHMARK = f"/v1/benchmarks/{JOB_ID}"
 RENTAL = f"/v1/rentals/{RENTAL_ID}"
 OF_ACME = {"x-tenant-id": "acme"}
 ACMES_TOKEN = TOKEN[::-1]
-UNAUTHORIZED = "A valid token of this tenant is needed: Authorization: Bearer <token>, or X-API-Key: <token>."
+UNAUTHORIZED = "The token is not one of the tenant `default`, and no X-Tenant-ID names another."
+NO_TOKEN = "No token was sent. Send Authorization: Bearer <token>, or X-API-Key: <token>."
 
 NO_VASTAI = "This deployment has no account with Vast.ai; name a running model server in backend_url."
 
@@ -206,7 +207,13 @@ def a_refusal(code: str, pointer: str, sentence: str) -> dict[str, object]:
 def a_block(seconds: int) -> dict[str, object]:
     """Return the problem of a caller whose address is blocked."""
     return {
-        **a_problem(401, "rate_limit_exceeded", "rate limit exceeded"),
+        **a_problem(
+            401,
+            "rate_limit_exceeded",
+            "Ten failed authentications came from your address within 60 seconds. "
+            f"It is blocked for {seconds} seconds more, for valid tokens too.",
+        ),
+        "error": "rate limit exceeded",
         "retry_after_seconds": seconds,
     }
 

@@ -33,6 +33,7 @@ from tests.functional.functions.asking import (
     FLAT,
     JOB,
     KEPT,
+    NO_TOKEN,
     NO_VASTAI,
     OF_ACME,
     POST,
@@ -49,6 +50,7 @@ from tests.functional.functions.asking import (
     put,
 )
 from tests.functional.functions.loading import loaded
+from tests.parameters import a_hash
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -313,19 +315,41 @@ ADMITTED: dict[str, dict[str, str]] = {
         "x-tenant-id": "default",
     },
 }
-TURNED_AWAY: dict[str, dict[str, str]] = {
-    "nothing": {},
-    "wrong token": {"authorization": f"Bearer {TOKEN}x"},
-    "beginning of the token": {"authorization": f"Bearer {TOKEN[:-1]}"},
-    "wrong scheme": {"authorization": f"Basic {TOKEN}"},
-    "no scheme": {"authorization": TOKEN},
-    "scheme alone": {"authorization": "Bearer"},
-    "two tokens": {"authorization": f"Bearer {TOKEN}", "x-api-key": ACMES_TOKEN},
-    "another tenant's token": {"authorization": f"Bearer {ACMES_TOKEN}"},
-    "another tenant's name": {"authorization": f"Bearer {TOKEN}", **OF_ACME},
-    "a tenant that does not exist": {"authorization": f"Bearer {TOKEN}", "x-tenant-id": "nobody"},
-    "a tenant that cannot exist": {"authorization": f"Bearer {TOKEN}", "x-tenant-id": "../default"},
-    "a token that is no ASCII": {"authorization": "Bearer " + "é" * 40},
+HOW = "Send Authorization: Bearer <token>, or X-API-Key: <token>."
+NOT_BEARER = f"Authorization does not begin with `Bearer`. {HOW}"
+TWO_TOKENS = "Authorization and X-API-Key hold different tokens. Send one of them, or the same in both."
+NAMED = "The token is not one of the tenant that X-Tenant-ID names."
+NO_NAME = (
+    "X-Tenant-ID is no tenant's name: 1 to 64 letters, digits, `_`, `.` and `-`, "
+    "of which the first is a letter or a digit."
+)
+SHORT = f"{UNAUTHORIZED} It has fewer than 32 characters; tokens have more."
+HASHED = f"{UNAUTHORIZED} What was sent looks like a token's hash; send the token itself."
+
+TURNED_AWAY: dict[str, tuple[dict[str, str], str]] = {
+    "nothing": ({}, NO_TOKEN),
+    "scheme alone": ({"authorization": "Bearer"}, NO_TOKEN),
+    "an empty key": ({"x-api-key": ""}, NO_TOKEN),
+    "nothing for a tenant that cannot exist": ({"x-tenant-id": "../default"}, NO_TOKEN),
+    "wrong scheme": ({"authorization": f"Basic {TOKEN}"}, NOT_BEARER),
+    "no scheme": ({"authorization": TOKEN}, NOT_BEARER),
+    "two tokens": ({"authorization": f"Bearer {TOKEN}", "x-api-key": ACMES_TOKEN}, TWO_TOKENS),
+    "a tenant that cannot exist": (
+        {"authorization": f"Bearer {TOKEN}", "x-tenant-id": "../default"},
+        NO_NAME,
+    ),
+}
+TRIED_IN_VAIN: dict[str, tuple[dict[str, str], str]] = {
+    "wrong token": ({"authorization": f"Bearer {TOKEN}x"}, UNAUTHORIZED),
+    "beginning of the token": ({"authorization": f"Bearer {TOKEN[:-1]}"}, UNAUTHORIZED),
+    "another tenant's token": ({"authorization": f"Bearer {ACMES_TOKEN}"}, UNAUTHORIZED),
+    "a token that is no ASCII": ({"authorization": "Bearer " + "é" * 40}, UNAUTHORIZED),
+    "a short token": ({"x-api-key": "t" * 31}, SHORT),
+    "a hash": ({"x-api-key": a_hash(TOKEN)}, HASHED),
+    "a bare hash": ({"x-api-key": a_hash(TOKEN).removeprefix("sha256:")}, HASHED),
+    "another tenant's name": ({"authorization": f"Bearer {TOKEN}", **OF_ACME}, NAMED),
+    # The same words as for one that does.
+    "a tenant that does not exist": ({"authorization": f"Bearer {TOKEN}", "x-tenant-id": "nobody"}, NAMED),
 }
 CALLS = {
     "post": ("POST", POST, FLAT),
@@ -345,16 +369,41 @@ def test_caller_is_admitted_when_the_token_is_the_tenants(
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-@pytest.mark.parametrize("headers", TURNED_AWAY.values(), ids=TURNED_AWAY.keys())
-def test_caller_is_turned_away_for_one_write_when_the_token_is_not_the_tenants(
-    headers: dict[str, str], call: tuple[str, str, object], api: ModuleType, cloud: Cloud, address: str
+@pytest.mark.parametrize("offered", TURNED_AWAY.values(), ids=TURNED_AWAY.keys())
+def test_caller_is_told_what_is_missing_and_costs_nothing_when_there_is_nothing_to_compare(
+    offered: tuple[dict[str, str], str],
+    call: tuple[str, str, object],
+    api: ModuleType,
+    cloud: Cloud,
+    address: str,
 ) -> None:
     put(cloud, a_job())
     method, path, body = call
+    headers, sentence = offered
 
     response = ask(api, an_http_event(method, path, body, headers, token=None, address=address))
 
-    assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
+    assert_problem(response, a_problem(401, "unauthorized", sentence))
+    assert response.headers["www-authenticate"] == 'Bearer realm="rune"'
+    assert cloud.operations == []
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+@pytest.mark.parametrize("offered", TRIED_IN_VAIN.values(), ids=TRIED_IN_VAIN.keys())
+def test_caller_is_turned_away_for_one_write_when_the_token_is_not_the_tenants(
+    offered: tuple[dict[str, str], str],
+    call: tuple[str, str, object],
+    api: ModuleType,
+    cloud: Cloud,
+    address: str,
+) -> None:
+    put(cloud, a_job())
+    method, path, body = call
+    headers, sentence = offered
+
+    response = ask(api, an_http_event(method, path, body, headers, token=None, address=address))
+
+    assert_problem(response, a_problem(401, "unauthorized", sentence))
     assert response.headers["www-authenticate"] == 'Bearer realm="rune"'
     assert cloud.operations == ["PutItem"]
     assert cloud.calls[0].arguments["Item"]["pk"] == {"S": f"LIMIT#{address}"}
@@ -366,7 +415,7 @@ def test_caller_is_turned_away_before_the_body_is_judged(
 ) -> None:
     response = ask(api, an_http_event("POST", POST, body, token=None, address=address))
 
-    assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
+    assert_problem(response, a_problem(401, "unauthorized", NO_TOKEN))
 
 
 @pytest.mark.parametrize(
@@ -377,7 +426,7 @@ def test_stranger_does_not_learn_which_paths_there_are(
 ) -> None:
     response = ask(api, an_http_event(method, path, token=None, address=address))
 
-    assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
+    assert_problem(response, a_problem(401, "unauthorized", NO_TOKEN))
 
 
 def test_anybody_is_admitted_when_the_operator_says_so(cloud: Cloud) -> None:
@@ -385,7 +434,9 @@ def test_anybody_is_admitted_when_the_operator_says_so(cloud: Cloud) -> None:
 
     with loaded("api.handler", environment) as handler:
         response = ask(handler, an_http_event("POST", POST, FLAT, OF_ACME, token=None))
+        no_tenants = ask(handler, an_http_event("POST", POST, FLAT, {"x-tenant-id": "../a"}, token=None))
 
+    assert_problem(no_tenants, a_problem(401, "unauthorized", NO_NAME))
     assert response.status == 202
     stored = cloud.store.read(response.document["job_id"])
     assert stored

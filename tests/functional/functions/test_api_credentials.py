@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api.openapi import OPEN_PATHS
+from api.scopes import needed_scopes
 from rune.aws.auth_limiter import DynamoLimiter
 from rune.aws.webhook_store import DynamoWebhookStore
 from rune.rentals.record import Rental
@@ -22,6 +23,7 @@ from tests.builders import JOB_ID, NOW, TOKEN, FakeClock, a_job, a_waiting_job, 
 from tests.functional.functions.asking import (
     ACMES_TOKEN,
     FLAT,
+    NO_TOKEN,
     OF_ACME,
     SERVER,
     UNAUTHORIZED,
@@ -30,6 +32,7 @@ from tests.functional.functions.asking import (
     assert_blocked,
     assert_problem,
     get,
+    post,
     put,
     put_benchmark,
     put_rentals,
@@ -275,28 +278,37 @@ def test_route_answers_its_case_when_the_token_is_valid(
 # ---------------------------------------------------------------- credentials
 
 
-CREDENTIALS: dict[str, dict[str, str]] = {
-    "no token": {"authorization": ""},
-    "wrong token": {"authorization": f"Bearer {TOKEN[:-1]}!"},
-    "wrong key": {"authorization": "", "x-api-key": f"{TOKEN[:-1]}!"},
-    "another tenant's valid token": {"authorization": f"Bearer {ACMES_TOKEN}"},
-    "own token in another tenant's name": {"authorization": f"Bearer {TOKEN}", **OF_ACME},
-    "two valid tokens": {"authorization": f"Bearer {TOKEN}", "x-api-key": ACMES_TOKEN},
+WRONG = "The token is not one of the tenant that X-Tenant-ID names."
+TWO_TOKENS = "Authorization and X-API-Key hold different tokens. Send one of them, or the same in both."
+
+CREDENTIALS: dict[str, tuple[dict[str, str], str]] = {
+    "no token": ({"authorization": ""}, NO_TOKEN),
+    "wrong token": ({"authorization": f"Bearer {TOKEN[:-1]}!"}, UNAUTHORIZED),
+    "wrong key": ({"authorization": "", "x-api-key": f"{TOKEN[:-1]}!"}, UNAUTHORIZED),
+    "another tenant's valid token": ({"authorization": f"Bearer {ACMES_TOKEN}"}, UNAUTHORIZED),
+    "own token in another tenant's name": ({"authorization": f"Bearer {TOKEN}", **OF_ACME}, WRONG),
+    "two valid tokens": ({"authorization": f"Bearer {TOKEN}", "x-api-key": ACMES_TOKEN}, TWO_TOKENS),
 }
 
 
 @every_route
-@pytest.mark.parametrize("headers", CREDENTIALS.values(), ids=CREDENTIALS.keys())
+@pytest.mark.parametrize("offered", CREDENTIALS.values(), ids=CREDENTIALS.keys())
 def test_route_is_closed(
-    headers: dict[str, str], route: tuple[str, str], api: ModuleType, cloud: Cloud, address: str
+    offered: tuple[dict[str, str], str],
+    route: tuple[str, str],
+    api: ModuleType,
+    cloud: Cloud,
+    address: str,
 ) -> None:
     put(cloud, a_job(), a_job(job_id="0" * 32, tenant="acme"))
     put_rentals(cloud, a_kept_rental(), a_kept_rental_of("0" * 32, tenant="acme"))
+    headers, sentence = offered
 
     response = ask(api, a_request(route, headers, address=address))
 
-    assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
-    assert cloud.operations == ["PutItem"]
+    assert_problem(response, a_problem(401, "unauthorized", sentence))
+    # Only a token that was compared in vain counts against the address.
+    assert cloud.operations == (["PutItem"] if sentence in {WRONG, UNAUTHORIZED} else [])
     assert cloud.received("inference") == []
 
 
@@ -346,6 +358,64 @@ def test_route_is_closed_to_a_blocked_address(
     assert_blocked(ask(api, a_request(route, address=address)), 60)
     assert cloud.store.read(JOB_ID) == a_job()
     assert the_rental_store(cloud).read(RENTAL_ID) == a_kept_rental()
+
+
+# ---------------------------------------------------------------- scopes
+
+
+def write_scopes(*scopes: str) -> None:
+    entry = {"hash": a_hash(REVOKED), "scopes": [*scopes]}
+    Ssm.write(f"{PATH}/default", {"tokens": {"ci": entry, "t": a_hash(TOKEN)}})
+
+
+def lacking(api: ModuleType, address: str, *scopes: str) -> dict[tuple[str, str], str]:
+    """Return the calls that a token with these scopes may not do, and the scope that each lacks by its answer."""
+    write_scopes(*scopes)
+    refused = {}
+    for route in CASES:
+        response = ask(api, a_request(route, token=REVOKED, address=address))
+        if response.status == 403:
+            needed = response.document["detail"].split("'")[1]
+            has = f"has {', '.join(scopes)}" if scopes else "has none"
+            sentence = f"This needs the scope '{needed}', and your token 'ci' {has}."
+            assert_problem(response, a_problem(403, "insufficient_scope", sentence))
+            assert response.headers["www-authenticate"].endswith(
+                f'error="insufficient_scope", scope="{needed}"'
+            )
+            refused[route] = needed
+    write_tokens("default", TOKEN)
+    return refused
+
+
+@pytest.mark.parametrize("scopes", [(), ("read",), ("submit",), ("manage",), ("read", "manage")], ids=str)
+def test_route_is_closed_to_a_token_without_its_scope(
+    scopes: tuple[str, ...], api: ModuleType, cloud: Cloud, clock: FakeClock, address: str
+) -> None:
+    clock.advance(30)
+
+    found = lacking(api, address, *scopes)
+
+    assert found == {
+        route: needed_scopes(*route)[0].value
+        for route in CASES
+        if needed_scopes(*route)[0].value not in scopes
+    }
+    assert cloud.rows() == [] if not scopes else True
+
+
+def test_token_that_may_read_plans_jobs_and_makes_none(
+    api: ModuleType, cloud: Cloud, clock: FakeClock, address: str
+) -> None:
+    write_scopes("read")
+    clock.advance(30)
+    planned = post(api, {**FLAT, "dry_run": True}, token=REVOKED, address=address)
+    made = post(api, FLAT, token=REVOKED, address=address)
+    write_tokens("default", TOKEN)
+
+    assert planned.status == 200
+    sentence = "This needs the scope 'submit', and your token 'ci' has read."
+    assert_problem(made, a_problem(403, "insufficient_scope", sentence))
+    assert cloud.rows() == []
 
 
 # ---------------------------------------------------------------- ids

@@ -18,7 +18,7 @@ from tests.benchmark_builders import EXAMPLES as EXAMPLES_FOLDER
 from tests.benchmark_builders import the_examples
 from tests.builders import a_claimed_job, an_http_event
 from tests.functional.functions.asking import (
-    UNAUTHORIZED,
+    NO_TOKEN,
     a_problem,
     ask,
     assert_problem,
@@ -175,7 +175,7 @@ def test_documentation_that_is_off_looks_to_strangers_like_everything_else(
 ) -> None:
     response = get(without_docs, path, token=None, address=address)
 
-    assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
+    assert_problem(response, a_problem(401, "unauthorized", NO_TOKEN))
 
 
 def test_health_is_told_when_documentation_is_off(without_docs: ModuleType, cloud: Cloud) -> None:

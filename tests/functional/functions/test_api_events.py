@@ -30,8 +30,8 @@ from tests.functional.functions.asking import (
     ACMES_TOKEN,
     CONTEXT,
     JOB,
+    NO_TOKEN,
     OF_ACME,
-    UNAUTHORIZED,
     a_problem,
     ask,
     assert_problem,
@@ -329,7 +329,7 @@ def test_stream_is_refused_where_coming_again_does_not_help(
     without = get(api, EVENTS, STREAM, token=None, address=address)
 
     assert_problem(stranger, a_problem(404, "job_not_found", f"There is no job '{JOB_ID}'."))
-    assert_problem(without, a_problem(401, "unauthorized", UNAUTHORIZED))
+    assert_problem(without, a_problem(401, "unauthorized", NO_TOKEN))
 
 
 def test_stream_is_sent_as_text(api: ModuleType, cloud: Cloud) -> None:

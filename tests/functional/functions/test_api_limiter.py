@@ -74,19 +74,45 @@ def test_ten_failures_are_ten_writes_and_a_blocked_caller_costs_none(
 
 
 FAILURES: dict[str, dict[str, str]] = {
-    "no token": {"authorization": ""},
     "another tenant's token": {"authorization": f"Bearer {ACMES_TOKEN}"},
-    "two tokens": {"authorization": f"Bearer {TOKEN}", "x-api-key": ACMES_TOKEN},
     "another tenant": {"authorization": f"Bearer {TOKEN}", **OF_ACME},
-    "no tenant": {"authorization": f"Bearer {TOKEN}", "x-tenant-id": "../default"},
+    "a short token": {"authorization": "Bearer short"},
 }
 
 
 @pytest.mark.parametrize("headers", FAILURES.values(), ids=FAILURES.keys())
-def test_every_failed_authentication_counts(
+def test_every_token_that_was_compared_in_vain_counts(
     headers: dict[str, str], api: ModuleType, cloud: Cloud, address: str
 ) -> None:
     assert codes(guess(api, address, 11, headers)) == ["unauthorized"] * 10 + ["rate_limit_exceeded"]
+
+
+PROBES: dict[str, tuple[str, str, dict[str, str]]] = {
+    "a browser's icon": ("GET", "/favicon.ico", {"authorization": ""}),
+    "a load balancer": ("GET", "/", {"authorization": ""}),
+    "a probe with a slash": ("GET", "/healthz/", {"authorization": ""}),
+    "a browser's page": ("GET", JOB, {"authorization": ""}),
+    "a preflight": ("OPTIONS", JOB, {"authorization": ""}),
+    "another scheme": ("GET", JOB, {"authorization": "Basic dXNlcjpwYXNzd29yZA=="}),
+    "two tokens": ("GET", JOB, {"authorization": f"Bearer {TOKEN}", "x-api-key": ACMES_TOKEN}),
+    "no tenant": ("GET", JOB, {"authorization": f"Bearer {TOKEN}", "x-tenant-id": "../default"}),
+}
+
+
+@pytest.mark.parametrize("probe", PROBES.values(), ids=PROBES.keys())
+def test_request_of_which_no_token_was_compared_costs_nothing_and_locks_nobody_out(
+    probe: tuple[str, str, dict[str, str]], api: ModuleType, cloud: Cloud, address: str
+) -> None:
+    put(cloud, a_job())
+    method, path, headers = probe
+
+    refused = [
+        ask(api, an_http_event(method, path, None, headers, address=address)).status for _ in range(12)
+    ]
+
+    assert refused == [204 if method == "OPTIONS" else 401] * 12
+    assert cloud.operations == []
+    assert get(api, JOB, address=address).status == 200
 
 
 def test_failures_count_together_whatever_they_were_about(
@@ -356,5 +382,6 @@ def test_limits_problem_says_the_same_in_words_and_numbers(
 ) -> None:
     response = guess(api, address, 11)[10]
 
-    assert response.document["error"] == response.document["detail"] == "rate limit exceeded"
+    assert response.document["error"] == "rate limit exceeded"
+    assert f"{response.document['retry_after_seconds']} seconds more" in response.document["detail"]
     assert str(response.document["retry_after_seconds"]) == response.headers["retry-after"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import timedelta, timezone
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -171,16 +171,6 @@ def test_tenants_client_is_admitted_30_seconds_after_its_document_is_mended(
     assert get(api, LIST, token=OLD, address=address).status == 200
 
 
-def test_call_without_a_token_counts_whatever_tenant_it_names(
-    api: ModuleType, ssm: Ssm, address: str
-) -> None:
-    ssm.write(f"{PATH}/default", "{broken")
-
-    for _ in range(10):
-        assert get(api, LIST, token=None, address=address).status == 401
-    assert_blocked(get(api, LIST, token=None, address=address), 60)
-
-
 def test_hash_does_not_open_its_tenant(api: ModuleType, address: str) -> None:
     assert get(api, LIST, token=a_hash(OLD), address=address).status == 401
 
@@ -200,6 +190,21 @@ def test_expired_token_is_told_so_and_never_blocks_its_address(
     for _ in range(12):
         assert_problem(get(api, LIST, token=OLD, address=address), expired)
     assert_problem(get(api, LIST, token=NEW, address=address), a_problem(401, "unauthorized", UNAUTHORIZED))
+
+
+@pytest.mark.parametrize("path", [LIST, "/v1/nothing"])
+def test_answers_tell_in_the_last_14_days_when_the_token_expires(
+    path: str, api: ModuleType, ssm: Ssm, clock: FakeClock, address: str
+) -> None:
+    ends = (clock.now() + timedelta(days=14, seconds=1)).astimezone(timezone(timedelta(hours=2)))
+    entry = {"hash": a_hash(OLD), "expires_at": ends.isoformat()}
+    ssm.write(f"{PATH}/default", {"tokens": {"laptop": entry}})
+    before = get(api, path, token=OLD, address=address)
+    clock.advance(1)
+    after = get(api, path, token=OLD, address=address)
+
+    assert "token-expires-at" not in before.headers
+    assert after.headers["token-expires-at"] == "2026-12-07T12:00:01Z"
 
 
 # ---------------------------------------------------------------- what a tenant's name costs

@@ -15,6 +15,7 @@ from api.openapi import OPEN_PATHS
 from api.queries import StrictRoute
 from api.services import Services
 from rune.errors import InvalidRequestError
+from rune.tenants.tokens import NO_AUTHENTICATION
 
 _NOTHING: Any = None
 _APP = create_app(Services(*[_NOTHING for _ in fields(Services)]), with_docs=True)
@@ -31,6 +32,7 @@ def refusal(route: APIRoute, method: str, query: str) -> InvalidRequestError:
         "path": route.path.replace("{job_id}", "a"),
         "query_string": query.encode(),
         "headers": [],
+        "token": NO_AUTHENTICATION,
     }
     with pytest.raises(InvalidRequestError) as caught:
         asyncio.run(route.handle(scope, cast("Any", None), cast("Any", None)))

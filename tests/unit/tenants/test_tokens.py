@@ -160,9 +160,18 @@ def test_token_expires_at_its_time(second: int, *, has_expired: bool) -> None:
     now = LATE + timedelta(seconds=second)
 
     assert READER.has_expired(now) == has_expired
-    assert TenantSettings(tokens=(READER, Token("b", digest_of(ONE)))).valid_digests(now) == (
+    assert TenantSettings(tokens=(READER, Token("b", digest_of(ONE)))).readers_digests(now) == (
         () if has_expired else (READER.digest,) * 2
     )
+
+
+def test_token_that_may_not_read_opens_no_link() -> None:
+    tokens = (
+        Token("ci", digest_of(ONE), frozenset({Scope.SUBMIT, Scope.MANAGE})),
+        Token("b", digest_of(TWO)),
+    )
+
+    assert TenantSettings(tokens=tokens).readers_digests(EARLY) == (digest_of(TWO),)
 
 
 def test_token_without_an_expiry_never_expires() -> None:
