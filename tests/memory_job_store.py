@@ -20,6 +20,7 @@ from rune.jobs.places import AnyRow, JobRow, Places, RowChange, Share, ShareRow,
 from rune.jobs.receipts import ReceiptRow, StoredReceipt
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
 from rune.jobs.samples import Sample, SampleRow
+from rune.jobs.stops import Stop, StopRow
 from rune.jobs.store import (
     CompanionsRefused,
     IdempotencyKey,
@@ -47,6 +48,8 @@ class MemoryJobStore(JobStore):
     ----------
     jobs
         The hot items by id.
+    stops
+        Whom a stop holds.
     slots, shares
         Which jobs run, and how many of each tenant run and wait.
     usages
@@ -63,6 +66,7 @@ class MemoryJobStore(JobStore):
         self.jobs: dict[str, Job] = {}
         self.slots: dict[int, Slot] = {}
         self.shares: dict[str, Share] = {}
+        self.stops: dict[StopRow, Stop] = {}
         self.usages: dict[UsageRow, Usage] = {}
         self.receipts: dict[str, StoredReceipt] = {}
         self.outbox = MemoryOutbox()
@@ -155,7 +159,7 @@ class MemoryJobStore(JobStore):
 
     def _row(  # noqa: PLR0911 one for each row
         self, row: AnyRow
-    ) -> Job | Slot | Share | OutboxState | Usage | Balance | Sample | StoredReceipt | None:
+    ) -> Job | Slot | Share | Stop | OutboxState | Usage | Balance | Sample | StoredReceipt | None:
         match row:
             case ReceiptRow(job_id):
                 return self.receipts.get(job_id, StoredReceipt())
@@ -171,6 +175,8 @@ class MemoryJobStore(JobStore):
                 return self.jobs.get(job_id)
             case SlotRow(number):
                 return self.slots.get(number, Slot(number))
+            case StopRow(tenant):
+                return self.stops.get(row, Stop(tenant))
             case ShareRow(tenant):
                 return self.shares.get(tenant, Share(tenant))
 
@@ -190,13 +196,16 @@ class MemoryJobStore(JobStore):
                 self.update(job_id, change.change)
             case SlotRow(number):
                 self.slots[number] = apply(change.change, self.slots.get(number, Slot(number)))
+            case StopRow(tenant):
+                self.stops[change.row] = apply(change.change, self.stops.get(change.row, Stop(tenant)))
             case ShareRow(tenant):
                 self.shares[tenant] = apply(change.change, self.shares.get(tenant, Share(tenant)))
 
     @override
     def read_places(self) -> Places:
         taken = tuple(slot for _, slot in sorted(self.slots.items()) if slot.job_id is not None)
-        return Places(taken, tuple(self.shares.values()))
+        stops = tuple(stop for stop in self.stops.values() if stop.stopped_at is not None)
+        return Places(taken, tuple(self.shares.values()), stops)
 
     @override
     def find_waiting(self, tenant: str, limit: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import override
 
 from rune.clock import to_epoch_ms
-from rune.errors import CreditReservedError, LeaseLostError, RentalContendedError
+from rune.errors import CreditReservedError, LeaseLostError, RentalContendedError, StoppedError
 from rune.events.record import PublicEvent
 from rune.rentals.credit import Credit, CreditStore
 from rune.rentals.deployment import Deployment, DeploymentStore
@@ -56,9 +56,12 @@ class MemoryRentalStore(RentalStore):
         What is free, reserved and spent.
     turn_of
         Returns a job's present turn; None where no test looks at turns.
+    is_stopped
+        Returns whether a tenant is stopped, or all are; None where no test stops anything.
     """
 
     turn_of: Callable[[str], Turn | None] | None = None
+    is_stopped: Callable[[str], bool] | None = None
 
     def __init__(
         self,
@@ -98,6 +101,8 @@ class MemoryRentalStore(RentalStore):
             return False
         if turn is not None and self.turn_of is not None and turn != self.turn_of(rental.job_id):
             raise LeaseLostError("The job is another worker's by now, or has ended.")
+        if self.is_stopped is not None and self.is_stopped(rental.tenant):
+            raise StoppedError(of_tenant=False)
         if opened_count not in (None, self.opened_counts[rental.tenant]):
             raise RentalContendedError("The tenant rents another machine at the same moment.")
         reserved = self.reserved_micro_usd + rental.reserved_micro_usd

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from rune.services.charge_reading import ChargeReading
     from rune.services.credit_check import CreditCheck
     from rune.services.late_webhooks import LateWebhooks
+    from rune.services.leaving import Leaving
     from rune.services.orphan_sweep import OrphanSweep, SweepResult
     from rune.services.schedule_tick import ScheduleTick
+    from rune.services.stopping import Stopping
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "janitor"))
 log = logging.getLogger(__name__)
@@ -66,6 +68,11 @@ LEAVE_EVENT = {"give_back": "all"}
 """Sent by an operator, by a call of the function (docs/deploy.md); no schedule sends it."""
 
 RENT_AGAIN_EVENT = {"give_back": "none"}
+
+STOP_EVENT = {"stop": "all"}
+"""Sent by the operator's tool (docs/operations.md): stop everything, or go on with it."""
+
+END_STOP_EVENT = {"stop": "none"}
 
 
 def _make_orphan_sweep() -> OrphanSweep | None:
@@ -124,6 +131,12 @@ TIME_TO_STOP_MS = 5_000
 TIME_TO_LEAVE_MS = 15_000
 """A call of the provider takes up to 10 s."""
 
+TIME_TO_CANCEL_MS = 30_000
+"""In a call to stop everything, cancelling ends with so much time left: machines bill, waiting jobs do not."""
+
+TIME_FOR_TICK_MS = 40_000
+"""Reserved for all else of a tick while a stop cancels jobs, which goes on with what is left of the tick."""
+
 TIME_FOR_TURNS_MS = 25_000
 """Reserved for late turns, which come after the machines: a late turn costs nothing, a machine bills."""
 
@@ -146,12 +159,12 @@ def handle(event: dict[str, object], context: Context) -> dict[str, object]:
 
     First comes what bills, then late turns, what waits, schedules, what is to be told others, and what was charged.
 
-    For an operator's event, give back everything that is rented, or allow renting again.
+    For an operator's event, give back everything that is rented, or stop everything, or take that back.
 
     Raises
     ------
     ValueError
-        An operator's event that is neither of the two.
+        An operator's event that is none of these.
     StoreUnavailableError
         A part of the tick failed, after all others were done. The next tick does its work.
     """
@@ -165,14 +178,23 @@ def _do_what_is_due(event: dict[str, object], context: Context) -> dict[str, obj
     if "give_back" in event:
         # An operator who mistypes it must not take a tick's answer for what was asked.
         raise ValueError('give_back must be "all" or "none", and stand alone in the event.')
+    if event in (STOP_EVENT, END_STOP_EVENT):
+        return _stop(context, is_begun=event == STOP_EVENT)
+    if "stop" in event:
+        raise ValueError('stop must be "all" or "none", and stand alone in the event.')
 
     def may_go_on() -> bool:
         return context.get_remaining_time_in_millis() > TIME_TO_STOP_MS
 
     tick = JobTick(LateJobSweep(store, queue, clock, admission), admission, notice_sweep, late_webhooks)
+    tick.go_on_stopping(
+        lambda: _go_on_stopping(lambda: context.get_remaining_time_in_millis() > TIME_FOR_TICK_MS)
+    )
     tick.send_releases(may_go_on)
     swept = None if orphan_sweep is None else _sweep_orphans(orphan_sweep, context)
     tick.send_late_and_admit(may_go_on)
+    if tick.is_stopping:
+        tick.go_on_stopping(lambda: _go_on_stopping(may_go_on))
     if credit_check is not None:
         tick.check_credit(credit_check.check)
     tick.fire_schedules(lambda: _fire_schedules(may_go_on))
@@ -282,17 +304,9 @@ def _leave(context: Context, *, is_final: bool) -> dict[str, object]:
     # Imported here: an operator asks for it once in the life of a deployment.
     import asyncio  # noqa: PLC0415
 
-    from rune.services.leaving import Leaving  # noqa: PLC0415
+    from rune.jobs.record import RENTING_CLOSED  # noqa: PLC0415
 
-    leaving = Leaving(
-        rental_store=clients.rental_store(settings.table, settings.notice_queue_url),
-        deployments=clients.deployment_store(settings.table),
-        jobs=store,
-        queue=queue,
-        clock=clock,
-        sweep=orphan_sweep,
-        pause=asyncio.sleep,
-    )
+    leaving = _leaving(RENTING_CLOSED)
     if not is_final:
         leaving.rent_again()
         log.info("renting.reopened")
@@ -305,6 +319,92 @@ def _leave(context: Context, *, is_final: bool) -> dict[str, object]:
         "done": result.is_done,
         "destroyed": result.destroyed_count,
         "proven": result.proven_count,
+        "left": result.left,
+    }
+
+
+def _leaving(warning: str) -> Leaving:
+    """Return what gives all machines back; the jobs that it cancels tell the warning."""
+    import asyncio  # noqa: PLC0415  # as above
+
+    from rune.services.leaving import Leaving  # noqa: PLC0415
+
+    return Leaving(
+        rental_store=clients.rental_store(settings.table, settings.notice_queue_url),
+        deployments=clients.deployment_store(settings.table),
+        jobs=store,
+        queue=queue,
+        clock=clock,
+        sweep=orphan_sweep,
+        pause=asyncio.sleep,
+        warning=warning,
+    )
+
+
+def _stopping() -> Stopping:
+    """Return what stops a tenant, or all."""
+    from rune.services.stopping import Stopping  # noqa: PLC0415  # as above
+
+    return Stopping(
+        jobs=store,
+        queue=queue,
+        clock=clock,
+        admission=admission,
+        rental_store=clients.rental_store(settings.table, settings.notice_queue_url),
+    )
+
+
+def _go_on_stopping(may_go_on: Callable[[], bool]) -> bool:
+    """Go on with the stops that hold; return whether jobs are left to be cancelled.
+
+    Most ticks find no stop, and load nothing of this.
+
+    Raises
+    ------
+    StoreUnavailableError
+        The next tick goes on.
+    """
+    places = store.read_places()
+    if not places.stops:
+        return False
+    from rune.jobs.record import STOPPED  # noqa: PLC0415  # as above
+
+    if places.find_stop(None) is not None:
+        # The sweep of this tick destroys them.
+        _leaving(STOPPED).end_all()
+    return not _stopping().go_on(may_go_on)
+
+
+def _stop(context: Context, *, is_begun: bool) -> dict[str, object]:
+    """Return how far stopping everything has come; it is to be called again until it is done."""
+    import asyncio  # noqa: PLC0415  # as above
+
+    from rune.jobs.record import STOPPED  # noqa: PLC0415  # as above
+
+    stopping = _stopping()
+    if not is_begun:
+        stopping.end(None)
+        return {"stopped": False}
+    stopping.begin(None, "operator")
+    leaving = _leaving(STOPPED)
+    # Machines first: to ask for their release takes no time.
+    leaving.end_all()
+    stopping.go_on(lambda: context.get_remaining_time_in_millis() > TIME_TO_CANCEL_MS)
+    stop = store.read_places().find_stop(None)
+    given_back = leaving.give_back(
+        None if stop is None else stop.stopped_at,
+        lambda: context.get_remaining_time_in_millis() > TIME_TO_LEAVE_MS,
+    )
+    result = asyncio.run(given_back, loop_factory=asyncio.new_event_loop)
+    places = store.read_places()
+    running_count, waiting_count = len(places.slots), sum(share.waiting for share in places.shares)
+    return {
+        "stopped": True,
+        "done": result.is_done and not running_count and not waiting_count,
+        "destroyed": result.destroyed_count,
+        "proven": result.proven_count,
+        "running": running_count,
+        "waiting": waiting_count,
         "left": result.left,
     }
 

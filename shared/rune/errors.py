@@ -31,6 +31,7 @@ RuneError
 │   ├── TooManyWaitingJobsError  the tenant has as many waiting jobs as it may have
 │   ├── BudgetExhaustedError     a budget has too little left for what the job may cost
 │   ├── IdempotencyKeysDifferError  the request has two keys
+│   ├── StoppedError             everything of the tenant, or of all tenants, is stopped
 │   └── IdempotencyKeyReusedError  the key was used before, with another request
 ├── AddressError                 an address that a caller chose
 │   ├── AddressRefusedError      RUNE does not connect to it
@@ -248,6 +249,27 @@ class TooManyWaitingJobsError(RequestError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} jobs of your tenant wait already; post this one when some have begun.")
+
+
+class StoppedError(RequestError):
+    """Everything of the tenant, or of all tenants, is stopped. Nothing was stored; it may be asked again later.
+
+    Parameters
+    ----------
+    of_tenant
+        Whether it is the tenant's own stop, and not the one of all tenants.
+    """
+
+    code = "stopped"
+    retryable = True
+
+    def __init__(self, *, of_tenant: bool) -> None:
+        self.of_tenant = of_tenant
+        super().__init__(
+            "Everything of your tenant is stopped, so no job is accepted; DELETE /v1/stop ends that."
+            if of_tenant
+            else "The operator has stopped everything, so no job is accepted until that is taken back."
+        )
 
 
 class BudgetExhaustedError(RequestError):

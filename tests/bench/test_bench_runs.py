@@ -97,7 +97,7 @@ ALL_TURNS = [
         ("all turns of a job", ALL_TURNS),
         ("all turns, and the next job's slot", [*ALL_TURNS, *ADMIT]),
         ("message, duplicate", CLAIM),
-        ("tick, nothing late", 28 * ["Query"]),
+        ("tick, nothing late", 29 * ["Query"]),
         (
             "tick, one late turn",
             [

@@ -146,6 +146,7 @@ WORKER_ACTIONS = WRITE_LOGS | {
 ANSWER_TASKS = {"states:SendTaskSuccess", "states:SendTaskFailure", "states:SendTaskHeartbeat"}
 SUBMIT_ACTIONS = WRITE_LOGS | {
     "dynamodb:BatchGetItem",
+    "dynamodb:ConditionCheckItem",
     "dynamodb:PutItem",
     "dynamodb:Query",
     "dynamodb:UpdateItem",
@@ -165,7 +166,7 @@ ACTIONS = {
     "LoadWorkerRole": WORKER_ACTIONS,
     "JanitorRole": WRITE_LOGS
     | {"dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
-    | {"sqs:SendMessage", "sqs:GetQueueAttributes"}
+    | {"dynamodb:ConditionCheckItem", "sqs:SendMessage", "sqs:GetQueueAttributes"}
     | {"ssm:GetParameter", "kms:Decrypt", "s3:PutObject"},
     "NotifierRole": WRITE_LOGS
     | {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:SendMessage"}

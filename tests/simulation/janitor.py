@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 from rune.errors import StoreUnavailableError
 from rune.jobs.admission import Admission
+from rune.jobs.record import STOPPED
 from rune.jobs.telling import TellingStore
 from rune.services.charge_reading import ChargeReading
 from rune.services.credit_check import CreditCheck
 from rune.services.late_jobs import LateJobSweep
+from rune.services.leaving import Leaving
 from rune.services.notices import NoticeSweep
 from rune.services.orphan_sweep import OrphanSweep, SweepResult
+from rune.services.stopping import Stopping
 from rune.services.tick import JobTick
 from tests.simulation.faults import Fault
+from tests.simulation.lanes import CancellingQueue
 from tests.simulation.notifier import FaultyOutbox
 from tests.simulation.provider import STAGE
 from tests.simulation.rental_store import FaultyCreditStore, FaultyRentalStore
@@ -22,6 +26,10 @@ from tests.simulation.table import FaultyStore
 from tests.simulation.timing import Ending, SkewedClock, pause, resume
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rune.clock import Clock
+    from rune.jobs.store import JobStore
     from tests.simulation.world import World
 
 TICK_SECONDS = 60
@@ -62,6 +70,9 @@ class Janitor:
         admission = Admission(store, world.queue, clock, world.job_slots)
         notices = NoticeSweep(FaultyOutbox(world), world.notices, clock)
         tick = JobTick(LateJobSweep(store, world.queue, clock, admission), admission, notices)
+        if world.table.stops:
+            # Only then, as below.
+            tick.go_on_stopping(lambda: self._go_on_stopping(store, admission, clock, may_go_on))
         tick.send_releases(may_go_on)
         if world.account is not None:
             orphan_sweep = OrphanSweep(
@@ -93,6 +104,30 @@ class Janitor:
         self.freed_count += tick.result.freed_count
         if tick.result.failed:
             raise StoreUnavailableError(", ".join(tick.result.failed))
+
+    def _go_on_stopping(
+        self, store: JobStore, admission: Admission, clock: Clock, may_go_on: Callable[[], bool]
+    ) -> bool:
+        world, account = self._world, self._world.account
+        assert account is not None
+        rental_store = FaultyRentalStore(world, account.rental_store, stall=Fault.OVERTAKEN)
+        queue = CancellingQueue(world)
+        leaving = Leaving(
+            rental_store=rental_store,
+            deployments=account.deployments,
+            jobs=store,
+            queue=queue,
+            clock=clock,
+            sweep=None,
+            pause=pause,
+            warning=STOPPED,
+        )
+        stopping = Stopping(
+            jobs=store, queue=queue, clock=clock, admission=admission, rental_store=rental_store
+        )
+        if store.read_places().find_stop(None) is not None:
+            leaving.end_all()
+        return not stopping.go_on(may_go_on)
 
     def _add_up(self, swept: SweepResult) -> None:
         self.swept.destroyed_count += swept.destroyed_count

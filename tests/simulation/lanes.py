@@ -202,3 +202,19 @@ class Delivery:
         if not self._is_deleted:
             self._is_deleted = True
             self._world.queue.in_flight -= 1
+
+
+class CancellingQueue(StepQueue):
+    """The queue for messages of cancelled jobs, which come beside the one that a job has."""
+
+    def __init__(self, world: World) -> None:
+        self._queue = world.queue
+
+    @override
+    def send(self, send: Send) -> bool:
+        self._queue.allow_one_more(send.message)
+        return self._queue.send(send)
+
+    @override
+    def count_backlog(self, lane: Lane) -> int:
+        return self._queue.count_backlog(lane)

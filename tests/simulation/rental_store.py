@@ -70,6 +70,7 @@ class WatchedRentalStore(MemoryRentalStore):
         self._account = account
         self._unguarded = unguarded
         self.turn_of = self._turn_of
+        self.is_stopped = lambda tenant: world.table.read_places().find_stop(tenant) is not None
         self._pulled: set[tuple[str, str | None]] = set()
         self.strays: set[str] = set()
         self.reopened: set[str] = set()

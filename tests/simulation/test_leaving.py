@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import override
 
 import pytest
 
 from rune.errors import StoreUnavailableError
-from rune.jobs.lifecycle import Send
-from rune.jobs.plan import Lane
-from rune.jobs.store import StepQueue
 from rune.rentals.record import RentalState
 from rune.services.leaving import Leaving, LeavingResult
 from rune.services.orphan_sweep import OrphanSweep
 from tests.simulation.faults import CALM, Crash, Fault
+from tests.simulation.lanes import CancellingQueue
 from tests.simulation.mischief import QUICK_BOOT
 from tests.simulation.neighbours import RAINY
 from tests.simulation.provider import STAGE
@@ -30,22 +27,6 @@ LEAVES_AT_SECONDS = 1800.0
 CALL_SECONDS = 35.0
 CLEARING_SECONDS = 60.0
 """From the end of the bad weather until the last job is posted."""
-
-
-class CancellingQueue(StepQueue):
-    """The queue for messages of cancelled jobs, which come beside the one that a job has."""
-
-    def __init__(self, world: World) -> None:
-        self._queue = world.queue
-
-    @override
-    def send(self, send: Send) -> bool:
-        self._queue.allow_one_more(send.message)
-        return self._queue.send(send)
-
-    @override
-    def count_backlog(self, lane: Lane) -> int:
-        return self._queue.count_backlog(lane)
 
 
 class Operator:

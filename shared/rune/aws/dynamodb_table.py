@@ -263,6 +263,20 @@ class DynamoTable:
             }
         }
 
+    def require(self, key: Item, expression: Expression) -> TransactWriteItemTypeDef:
+        """Return what cancels a transaction where the condition does not hold of a row, which it does not write."""
+        check: TransactWriteItemTypeDef = {
+            "ConditionCheck": {
+                "TableName": self.name,
+                "Key": key,
+                "ConditionExpression": expression.condition,
+                "ExpressionAttributeNames": expression.names,
+            }
+        }
+        if expression.values:
+            check["ConditionCheck"]["ExpressionAttributeValues"] = expression.values
+        return check
+
     def change(self, key: Item, expression: Expression) -> TransactWriteItemTypeDef:
         """Return the conditional update of a row, for `transact`."""
         write: TransactWriteItemTypeDef = {

@@ -7,7 +7,7 @@ import logging
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rune.aws.budget_store import budget_key
@@ -21,6 +21,7 @@ from rune.jobs.places import AnyRow, JobRow, Places, RowChange, Share, ShareRow,
 from rune.jobs.receipts import ReceiptRow, StoredReceipt
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
 from rune.jobs.samples import SampleRow
+from rune.jobs.stops import Stop, StopRow
 from rune.jobs.store import ListedJob
 from rune.jobs.usage import Usage, UsageRow
 from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
@@ -56,6 +57,8 @@ UNKNOWN_JOB = "unknown"
 PLACES_PARTITION = "PLACES"
 SLOT_PREFIX = "SLOT#"
 SHARE_PREFIX = "SHARE#"
+STOP_OF_ALL_PREFIX = "STOP#ALL#"
+STOP_PREFIX = "STOP#TENANT#"
 
 
 def job_key(job_id: str, sort_key: str = HOT_KEY) -> dict[str, AttributeValueTypeDef]:
@@ -101,7 +104,7 @@ def due_buckets(due_class: DueClass) -> tuple[str, ...]:
     return tuple(f"DUE#{due_class.value}#{shard}" for shard in range(DUE_SHARDS))
 
 
-def row_key(row: AnyRow) -> dict[str, AttributeValueTypeDef]:  # noqa: PLR0911 one for each row
+def row_key(row: AnyRow) -> dict[str, AttributeValueTypeDef]:  # noqa: C901, PLR0911 one for each row
     """Return the primary key of a row that is changed together with others."""
     match row:
         case UsageRow():
@@ -120,6 +123,10 @@ def row_key(row: AnyRow) -> dict[str, AttributeValueTypeDef]:  # noqa: PLR0911 o
             sort_key = f"{SLOT_PREFIX}{number:04d}"
         case ShareRow(tenant):
             sort_key = f"{SHARE_PREFIX}{tenant}"
+        case StopRow(None, shard):
+            sort_key = f"{STOP_OF_ALL_PREFIX}{shard:02d}"
+        case StopRow(tenant):
+            sort_key = f"{STOP_PREFIX}{tenant}"
     return {"pk": {"S": PLACES_PARTITION}, "sk": {"S": sort_key}}
 
 
@@ -164,13 +171,31 @@ def places_from_items(items: Iterable[Item]) -> Places:
     """Return the places that all rows of their partition hold."""
     slots: list[Slot] = []
     shares: list[Share] = []
+    stops: list[Stop] = []
     for item in items:
         sort_key = item["sk"]["S"]
         if sort_key.startswith(SLOT_PREFIX):
             slots.append(_slot_from_item(item, sort_key.removeprefix(SLOT_PREFIX)))
         elif sort_key.startswith(SHARE_PREFIX):
             shares += _share_from_item(item, sort_key.removeprefix(SHARE_PREFIX))
-    return Places(tuple(slot for slot in slots if slot.job_id is not None), tuple(shares))
+        elif sort_key.startswith(STOP_OF_ALL_PREFIX):
+            stops.append(_stop_from_item(item, None))
+        elif sort_key.startswith(STOP_PREFIX):
+            stops.append(_stop_from_item(item, sort_key.removeprefix(STOP_PREFIX)))
+    return Places(
+        tuple(slot for slot in slots if slot.job_id is not None),
+        tuple(shares),
+        tuple(stop for stop in stops if stop.stopped_at is not None),
+    )
+
+
+def _stop_from_item(item: Item, tenant: str | None) -> Stop:
+    """Return a row of a stop; one that this version does not understand holds."""
+    try:
+        return replace(from_row(Stop, item), tenant=tenant)
+    except UnreadableRowError:
+        log.exception("row.unreadable", extra={"metric": ROWS_NOT_UNDERSTOOD_METRIC})
+        return Stop(tenant, stopped_at=datetime.fromtimestamp(0, UTC))
 
 
 def _slot_from_item(item: Item, number: str) -> Slot:

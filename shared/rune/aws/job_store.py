@@ -17,6 +17,8 @@ USAGE#<tenant>         DAY#<yyyy-mm-dd>#<kind>…    what those of a kind, agent
 KEY#<tenant>#<kind>    <sha256 of the key>         an idempotency key: which job it stands for
 PLACES                 SHARE#<tenant>              how many jobs of the tenant run and wait
 PLACES                 SLOT#<4 digits>             which job has the slot
+PLACES                 STOP#ALL#<2 digits>         whether all tenants are stopped; see `jobs/stops`
+PLACES                 STOP#TENANT#<tenant>        whether the tenant is
 LIMIT#<address>        LIMIT                       failed authentications; see rune.tenants
 BUDGET#<tenant>        DAY#…, MONTH#…              what is free, reserved and spent; see `budget_store`
 =====================  ==========================  ==========================================================
@@ -320,7 +322,10 @@ class DynamoJobStore(JobStore):
 
     def _row_writes(self, changes: Sequence[RowChange]) -> list[TransactWriteItemTypeDef]:
         return [
-            self._table.change(job_rows.row_key(each.row), job_rows.row_expression(each)) for each in changes
+            (self._table.require if each.change.is_check else self._table.change)(
+                job_rows.row_key(each.row), job_rows.row_expression(each)
+            )
+            for each in changes
         ]
 
     @override

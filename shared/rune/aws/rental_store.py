@@ -29,12 +29,19 @@ from rune.aws.budget_store import budget_writes
 from rune.aws.credit_store import read_credit, reserve
 from rune.aws.dynamodb_rows import TTL_FIELD, Expression, attribute, from_row, to_expression, to_row
 from rune.aws.dynamodb_table import ConditionFailedError, DynamoTable
-from rune.aws.job_rows import job_key
+from rune.aws.job_rows import job_key, row_expression, row_key
 from rune.aws.outbox import log_writes
 from rune.clock import to_epoch_ms
-from rune.errors import CreditReservedError, LeaseLostError, RentalContendedError, UnreadableRowError
+from rune.errors import (
+    CreditReservedError,
+    LeaseLostError,
+    RentalContendedError,
+    StoppedError,
+    UnreadableRowError,
+)
 from rune.events.notices import NoticeQueue, SubjectNotice
 from rune.events.record import PublicEvent
+from rune.jobs.places import stop_checks
 from rune.rentals.lifecycle import reservation_change_micro_usd
 from rune.rentals.public_events import keep_events_until, rental_event
 from rune.rentals.record import Rental, make_rental_id, parse_rental_id
@@ -104,6 +111,9 @@ class DynamoRentalStore(RentalStore):
             writes["key"] = self._key_write(rental, key)
         if turn is not None:
             writes["turn"] = self._turn_check(rental.job_id, turn)
+        of_all, own = stop_checks(rental.tenant)
+        writes["stop of all"] = self._table.require(row_key(of_all.row), row_expression(of_all))
+        writes["stop"] = self._table.require(row_key(own.row), row_expression(own))
         try:
             self._table.transact([*writes.values()])
         except ConditionFailedError as error:
@@ -112,6 +122,8 @@ class DynamoRentalStore(RentalStore):
                 return False
             if "turn" in refused:
                 raise LeaseLostError("The job is another worker's by now, or has ended.") from None
+            if refused & {"stop", "stop of all"}:
+                raise StoppedError(of_tenant="stop of all" not in refused) from None
             if "count" in refused:
                 raise RentalContendedError("The tenant rents another machine at the same moment.") from None
             raise CreditReservedError(

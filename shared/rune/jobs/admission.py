@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from rune.clock import Clock
-from rune.errors import StoreUnavailableError, TooManyWaitingJobsError, UnreadableRowError
+from rune.errors import StoppedError, StoreUnavailableError, TooManyWaitingJobsError, UnreadableRowError
 from rune.jobs import lifecycle
 from rune.jobs.places import (
     JobRow,
@@ -28,6 +28,7 @@ from rune.jobs.places import (
     estimate_wait_seconds,
     free_slot,
     may_begin_at_once,
+    stop_checks,
     take_slot,
 )
 from rune.jobs.record import Job
@@ -75,6 +76,8 @@ class Admission:
         ------
         TooManyWaitingJobsError
             The tenant has as many waiting jobs as it may have.
+        StoppedError
+            The tenant is stopped, or all are.
         IdempotencyKeyReusedError, RateLimitedError
             As `JobStore.submit`.
         """
@@ -101,8 +104,9 @@ class Admission:
         while failed_count < TRIES and may_go_on():
             places = self._store.read_places()
             free = places.free_numbers(self._slot_count)
-            share = choose_share(places.shares, self._clock.now(), passed_over)
-            if not free or share is None:
+            stopped = places.stopped_tenants
+            share = choose_share(places.shares, self._clock.now(), passed_over | stopped)
+            if not free or share is None or places.find_stop(None):
                 break
             job = self._find_next(share.tenant)
             if job is None:
@@ -144,8 +148,11 @@ class Admission:
         return freed_count
 
     def would_wait(self, tenant: str, terms: Terms) -> bool:
-        """Return whether a new job would wait for a slot; raises TooManyWaitingJobsError where it may not."""
+        """Return whether a new job would wait for a slot; raises TooManyWaitingJobsError, StoppedError."""
         places, now = self._store.read_places(), self._clock.now()
+        stop = places.find_stop(tenant)
+        if stop is not None:
+            raise StoppedError(of_tenant=stop.tenant is not None)
         is_free = bool(places.free_numbers(self._slot_count))
         if is_free and may_begin_at_once(places, tenant, terms, now):
             return False
@@ -173,7 +180,7 @@ class Admission:
             RowChange(ShareRow(job.tenant), count_begun(terms, now)),
         )
         own = submission.companions
-        submitted = self._store.submit(replace(submission, job=job, companions=(*own, *companions)))
+        submitted = self._submit(replace(submission, job=job, companions=(*own, *companions)))
         if isinstance(submitted, CompanionsRefused):
             return submitted if submitted.positions[0] < len(own) else None
         if not submitted.is_replay:
@@ -185,7 +192,7 @@ class Admission:
         job, now = submission.job, self._clock.now()
         companions = (RowChange(ShareRow(job.tenant), count_waiting(terms, now)),)
         own = submission.companions
-        submitted = self._store.submit(replace(submission, companions=(*own, *companions)))
+        submitted = self._submit(replace(submission, companions=(*own, *companions)))
         if isinstance(submitted, CompanionsRefused):
             if submitted.positions[0] < len(own):
                 return submitted
@@ -194,13 +201,24 @@ class Admission:
             self._admit_new(job)
         return submitted
 
+    def _submit(self, submission: Submission) -> Submitted | CompanionsRefused:
+        """Store a new job, unless its tenant is stopped, or all are; raises StoppedError."""
+        checks = stop_checks(submission.job.tenant)
+        first = len(submission.companions)
+        submitted = self._store.submit(replace(submission, companions=(*submission.companions, *checks)))
+        if isinstance(submitted, CompanionsRefused):
+            stopped = [position - first for position in submitted.positions if position >= first]
+            if stopped:
+                raise StoppedError(of_tenant=stopped[0] == 1)
+        return submitted
+
     def _admit_new(self, job: Job) -> None:
         """Admit what may be admitted, since a slot may have become free before the new job was stored."""
         with _left_to_the_janitor("admission.put_off", job):
             places = self._store.read_places()
             free = places.free_numbers(self._slot_count)
-            share = choose_share(places.shares, self._clock.now())
-            if free and share is not None:
+            share = choose_share(places.shares, self._clock.now(), places.stopped_tenants)
+            if free and share is not None and not places.find_stop(None):
                 # The index need not show the new job yet.
                 is_alone = share.tenant == job.tenant and share.waiting == 1
                 if not (is_alone and self._admit(job, share, free[0])):

@@ -15,7 +15,6 @@ from rune.jobs.plan import Lane
 from rune.jobs.record import (
     ACTIVE,
     RELEASING,
-    RENTING_CLOSED,
     DueClass,
     Event,
     Job,
@@ -306,9 +305,15 @@ def renewal_pace(held: timedelta, *, has_progress: bool) -> timedelta:
     return min(PROGRESS_RENEWAL, held / PROGRESS_PARTS) if has_progress else RENEWAL
 
 
-def request_cancel(job: Job, now: datetime, *, by_operator: bool = False) -> Change:
-    """Return the write of a cancel request, which the next claim sees, or the worker that has the turn."""
-    told: dict[str, Value] = {"warnings": (*(job.warnings or ()), RENTING_CLOSED)} if by_operator else {}
+def request_cancel(job: Job, now: datetime, *, warning: str | None = None) -> Change:
+    """Return the write of a cancel request, which the next claim sees, or the worker that has the turn.
+
+    Parameters
+    ----------
+    warning
+        Tells why, where nobody asked for this job's end: `RENTING_CLOSED` or `STOPPED`.
+    """
+    told: dict[str, Value] = {"warnings": (*(job.warnings or ()), warning)} if warning else {}
     return make_change(
         "request_cancel",
         now,

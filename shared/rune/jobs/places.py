@@ -13,6 +13,7 @@ from rune.events.outbox import OutboxRow
 from rune.jobs.receipts import ReceiptRow
 from rune.jobs.record import Job
 from rune.jobs.samples import SampleRow
+from rune.jobs.stops import NOT_STOPPED, Stop, StopRow, rows_checked_for
 from rune.jobs.usage import UsageRow
 from rune.money.budgets import BudgetRow
 from rune.storage.change import Change, Is, IsBelow, Value, make_change
@@ -86,14 +87,31 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """All slots that hold a job, and the shares of all tenants that had a job lately; from one consistent read."""
+    """All slots that hold a job, and the shares of all tenants that had a job lately; from one consistent read.
+
+    Attributes
+    ----------
+    stops
+        Those that hold.
+    """
 
     slots: tuple[Slot, ...]
     shares: tuple[Share, ...]
+    stops: tuple[Stop, ...] = ()
 
     def share_of(self, tenant: str) -> Share:
         """Return a tenant's share."""
         return next((share for share in self.shares if share.tenant == tenant), Share(tenant))
+
+    def find_stop(self, tenant: str | None) -> Stop | None:
+        """Return the stop of all tenants, or else the tenant's own; None where neither holds."""
+        found = (stop for owner in (None, tenant) for stop in self.stops if stop.tenant == owner)
+        return next(found, None)
+
+    @property
+    def stopped_tenants(self) -> frozenset[str]:
+        """Tenants whose own stop holds."""
+        return frozenset(stop.tenant for stop in self.stops if stop.tenant is not None)
 
     def free_numbers(self, slot_count: int) -> tuple[int, ...]:
         """Return the numbers of the free slots among the first `slot_count`."""
@@ -122,7 +140,9 @@ class ShareRow:
     tenant: str
 
 
-type AnyRow = JobRow | SlotRow | ShareRow | OutboxRow | UsageRow | BudgetRow | SampleRow | ReceiptRow
+type AnyRow = (
+    JobRow | SlotRow | ShareRow | StopRow | OutboxRow | UsageRow | BudgetRow | SampleRow | ReceiptRow
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +151,12 @@ class RowChange:
 
     row: AnyRow
     change: Change
+
+
+def stop_checks(tenant: str) -> tuple[RowChange, RowChange]:
+    """Return what refuses a write while all tenants are stopped, or the tenant is; in this order."""
+    of_all, own = rows_checked_for(tenant)
+    return RowChange(of_all, NOT_STOPPED), RowChange(own, NOT_STOPPED)
 
 
 @dataclass(frozen=True, slots=True)

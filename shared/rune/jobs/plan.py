@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from rune.jobs.places import QueuePlace
-from rune.jobs.record import RENTING_CLOSED, Job, Status, StepName
+from rune.jobs.record import RENTING_CLOSED, STOPPED, Job, Status, StepName
 from rune.jobs.wants import describe_want
 
 
@@ -178,6 +178,8 @@ def _describe_running(job: Job, hindrance: str | None) -> str:
 def _why_cancelled(job: Job) -> str:
     if RENTING_CLOSED in (job.warnings or ()):
         return "since the operator has every rented machine given back"
+    if STOPPED in (job.warnings or ()):
+        return "since everything was stopped"
     return "as was asked"
 
 

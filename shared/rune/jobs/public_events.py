@@ -17,7 +17,7 @@ from rune.contracts.events import (
 from rune.events.catalog import make_event
 from rune.events.record import PublicEvent
 from rune.jobs import plan
-from rune.jobs.record import RENTING_CLOSED, Event, Job, Kind
+from rune.jobs.record import LATER_WARNINGS, Event, Job, Kind
 
 _STEP_EVENTS = frozenset(step.event for step in plan.STEPS.values())
 
@@ -93,7 +93,7 @@ def _of_end(job: Job, event: Event) -> _OfEnd:
 
 def _accepted(job: Job, _: Event) -> EventDocument:
     # The one that comes later is left out: an event is the same each time that it is told.
-    warnings = [name for name in job.warnings or () if name != RENTING_CLOSED]
+    warnings = [name for name in job.warnings or () if name not in LATER_WARNINGS]
     return JobAcceptedData(**_of_job(job), rents=job.rents, warnings=warnings)
 
 

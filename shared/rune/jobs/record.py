@@ -66,6 +66,12 @@ RELEASING = frozenset({StepName.GIVE_BACK, StepName.RELEASE})
 RENTING_CLOSED = "renting_closed"
 """Among the warnings of a job that the operator has cancelled, to have every machine given back."""
 
+STOPPED = "stopped"
+"""Among the warnings of a job that was cancelled by a stop of its tenant, or of all tenants."""
+
+LATER_WARNINGS = frozenset({RENTING_CLOSED, STOPPED})
+"""Those that a job gets after it was accepted."""
+
 
 class DueClass(StrEnum):
     """Why a job is due at its `due_at`. The janitor takes the classes in this order."""

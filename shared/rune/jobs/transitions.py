@@ -169,9 +169,13 @@ _TIMER_TOLERANCE = timedelta(seconds=1)
 """Between the monotonic clock, by which calls end, and the time of day."""
 
 
-def cancel_queued(job: Job, now: datetime) -> Transition:
-    """Return the write that ends a job which no worker has claimed yet."""
-    return _end_queued("cancel_queued", job, _end(job, now, Status.CANCELLED), now)
+def cancel_queued(job: Job, now: datetime, warning: str | None = None) -> Transition:
+    """Return the write that ends a job which no worker has claimed yet; see `lifecycle.request_cancel`."""
+    end = _end(job, now, Status.CANCELLED)
+    if warning:
+        told = {**end.change.sets, "warnings": (*(job.warnings or ()), warning)}
+        end = replace(end, change=replace(end.change, sets=told))
+    return _end_queued("cancel_queued", job, end, now)
 
 
 def expire_queued(job: Job, now: datetime) -> Transition:

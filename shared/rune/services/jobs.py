@@ -15,12 +15,10 @@ from rune.clock import Clock
 from rune.errors import (
     BudgetExhaustedError,
     InvalidRequestError,
-    JobFinishedError,
     JobNotFinishedError,
     JobNotFoundError,
     SigningKeyMissingError,
     StoreContendedError,
-    StoreUnavailableError,
     TenantSuspendedError,
 )
 from rune.jobs import lifecycle
@@ -28,14 +26,13 @@ from rune.jobs.admission import Admission
 from rune.jobs.metrics import Tallies, tally
 from rune.jobs.places import DEFAULT_TERMS, QueuePlace, RowChange, Terms
 from rune.jobs.receipts import Receipt, make_receipt, read_receipt
-from rune.jobs.record import ACTIVE, Callback, Job, Kind, Status
+from rune.jobs.record import Callback, Job, Kind, Status
 from rune.jobs.releases import explain_hindrance
 from rune.jobs.store import (
     IdempotencyKey,
     IsWanted,
     JobHistory,
     JobStore,
-    Refused,
     StepQueue,
     StoredJob,
     Submission,
@@ -54,9 +51,6 @@ _JOB_ID = re.compile(rf"[0-9A-Za-z_-]{{1,{_LONGEST_JOB_ID}}}")
 _SUBMIT_ROUNDS = 11
 """Of a submit that meets others' writes of the same rows, with up to 7.7 s of pauses; the API has 15 s. All jobs
 that may cost something write the deployment's budgets, where one transaction takes some 20 ms."""
-
-_CANCEL_TRIES = 3
-"""Of a cancel while the job changes its state."""
 
 _MICRO_USD_PER_STEP = 100
 """How exactly an amount is told to a person."""
@@ -525,40 +519,10 @@ class JobService:
         job = self._store.read(_known_shape(job_id))
         if job is None or not self._is_visible(job, tenant):
             raise JobNotFoundError(job_id)
-        for _ in range(_CANCEL_TRIES):
-            if job.status not in ACTIVE:
-                raise JobFinishedError(job_id, job.status)
-            if job.cancel_requested_at is not None:
-                # Asked before: the janitor sends that message again if it was lost.
-                return job
-            cancelled = self._cancel_queued(job) if job.status is Status.QUEUED else self._flag(job)
-            if isinstance(cancelled, Job):
-                return cancelled
-            if cancelled.found is None:
-                raise JobNotFoundError(job_id)
-            # The job was admitted, claimed or ended since it was read.
-            job = cancelled.found
-        raise StoreUnavailableError("The job changes all the time; try again.")
-
-    def _cancel_queued(self, job: Job) -> Job | Refused:
-        """End a job that no worker has claimed."""
         # Imported here: outcomes of steps are no matter of the other requests.
-        from rune.jobs import closing  # noqa: PLC0415
-        from rune.jobs.transitions import cancel_queued  # noqa: PLC0415
+        from rune.jobs.cancelling import Cancelling  # noqa: PLC0415
 
-        cancelled = cancel_queued(job, self._clock.now())
-        if not closing.commit(self._store, job, cancelled):
-            return Refused(self._store.read(job.job_id))
-        ended = closing.ended_job(job, cancelled)
-        self._admission.leave(ended)
-        return ended
-
-    def _flag(self, job: Job) -> Job | Refused:
-        """Ask the worker of a job to end it."""
-        flagged = self._store.update(job.job_id, lifecycle.request_cancel(job, self._clock.now()))
-        if isinstance(flagged, Job):
-            self._queue.send(lifecycle.message_for(flagged))
-        return flagged
+        return Cancelling(self._store, self._queue, self._clock, self._admission).cancel(job)
 
     def find_hindrance(self, job: Job) -> str | None:
         """Return why a job's machine is not given back yet, where its last event tells; None otherwise."""

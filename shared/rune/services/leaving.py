@@ -6,11 +6,12 @@ Afterwards nothing is left that could destroy a machine, so this ends only with 
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rune.clock import Clock
 from rune.errors import RentalContendedError, UnreadableRowError
 from rune.jobs import lifecycle
+from rune.jobs.record import RENTING_CLOSED
 from rune.jobs.store import JobStore, Refused, StepQueue
 from rune.rentals.deployment import DeploymentStore
 from rune.rentals.reconciliation import give_up
@@ -53,6 +54,8 @@ class Leaving:
     ----------
     sweep
         None for a deployment without a key: then machines that are left can be neither destroyed nor proven gone.
+    warning
+        What the jobs that are cancelled tell of why.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Leaving:
         clock: Clock,
         sweep: OrphanSweep | None,
         pause: Callable[[float], Awaitable[None]],
+        warning: str = RENTING_CLOSED,
     ) -> None:
         self._rental_store = rental_store
         self._deployments = deployments
@@ -73,6 +77,7 @@ class Leaving:
         self._clock = clock
         self._sweep = sweep
         self._pause = pause
+        self._warning = warning
 
     async def give_back_all(self, may_go_on: Callable[[], bool]) -> LeavingResult:
         """End renting, cancel the jobs that hold machines, destroy all machines, and wait for the proof.
@@ -91,11 +96,21 @@ class Leaving:
             The store cannot be reached.
         """
         closed_at = self._deployments.close(self._clock.now()).closed_at
+        return await self.give_back(closed_at, may_go_on)
+
+    async def give_back(self, closed_at: datetime | None, may_go_on: Callable[[], bool]) -> LeavingResult:
+        """Do the same once nothing new can be rented any more.
+
+        Parameters
+        ----------
+        closed_at
+            Since when that is so; None where it is not, and then this is never done.
+        """
         result = LeavingResult()
         while True:
-            self._end_all()
+            self.end_all()
             is_quiet = self._sweep is None or await self._sweep_once(self._sweep, may_go_on, result)
-            result.left = self._end_all()
+            result.left = self.end_all()
             if is_quiet and not result.left:
                 result.is_done = closed_at is not None and self._clock.now() - closed_at >= SETTLING
             if result.is_done or not may_go_on():
@@ -115,7 +130,7 @@ class Leaving:
         result.proven_count += swept.proven_count
         return swept.is_complete and not swept.destroyed_count
 
-    def _end_all(self) -> dict[str, str]:
+    def end_all(self) -> dict[str, str]:
         """Ask for the release of everything that is alive; return its states."""
         left = {}
         for rental_id in self._rental_store.find_alive(RENTALS_PER_SWEEP):
@@ -143,7 +158,7 @@ class Leaving:
         if job is None or not job.is_active or job.cancel_requested_at is not None:
             return
         flagged = self._jobs.update(
-            job_id, lifecycle.request_cancel(job, self._clock.now(), by_operator=True)
+            job_id, lifecycle.request_cancel(job, self._clock.now(), warning=self._warning)
         )
         if not isinstance(flagged, Refused):
             self._queue.send(lifecycle.message_for(flagged))

@@ -67,6 +67,21 @@ class JobTick:
         self._notices = notices
         self._webhooks = webhooks
         self.result = TickResult()
+        self.is_stopping = False
+
+    def go_on_stopping(self, go_on: Callable[[], bool]) -> None:
+        """Go on with the stops that hold.
+
+        Parameters
+        ----------
+        go_on
+            Does it, and returns whether jobs are left to be cancelled.
+        """
+
+        def act() -> None:
+            self.is_stopping = go_on()
+
+        self._try("stop", act)
 
     def send_releases(self, may_go_on: Callable[[], bool]) -> None:
         """Send the late messages of jobs that give a machine back."""

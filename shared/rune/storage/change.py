@@ -88,6 +88,11 @@ class Change:
     adds: Mapping[str, int] = field(default_factory=dict)
     sets_once: Mapping[str, Value] = field(default_factory=dict)
 
+    @property
+    def is_check(self) -> bool:
+        """Whether it writes nothing, and only requires something of the row."""
+        return not (self.sets or self.adds or self.sets_once)
+
 
 def satisfies(record: DataclassInstance, requirement: Requirement) -> bool:
     """Return whether the record meets the requirement."""

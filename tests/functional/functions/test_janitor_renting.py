@@ -15,6 +15,7 @@ from local.simulators.vastai.local_stack import LocalVastai, quick_settings
 from local.simulators.vastai.settings import VastaiSettings
 from rune.aws.deployment_store import DynamoDeploymentStore
 from rune.aws.rental_store import DynamoRentalStore
+from rune.errors import StoppedError
 from rune.rentals import lifecycle
 from rune.rentals.lifecycle import CHARGES_READ_EVERY
 from rune.rentals.record import RentalState
@@ -25,10 +26,12 @@ from tests.functional.functions.test_janitor import TICK, Context
 from tests.parameters import Ssm
 from tests.rental_builders import (
     DEPLOYMENT_ID,
+    OTHER_JOB_ID,
     RENTAL_ID,
     a_kept_rental,
     a_label,
     a_releasing_rental,
+    a_rental_of,
 )
 
 if TYPE_CHECKING:
@@ -210,3 +213,30 @@ def test_operator_has_everything_given_back_by_a_call_of_the_function(
 
     assert janitor.handle({"give_back": "none"}, ShortContext()) == {"renting": "open"}
     assert DynamoDeploymentStore(cloud.dynamodb, TABLE).read().closed_at is None
+
+
+def test_operator_stops_everything_by_a_call_and_takes_that_back(
+    janitor: ModuleType, cloud: Cloud, local: LocalVastai, clock: FakeClock
+) -> None:
+    clock.advance(1800)
+    stranger = local.vastai.plant_foreign("my-training-box")
+    kept = a_kept_rental(contract_id=local.vastai.plant_foreign(a_label()), account_id=None)
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    rental_store.open(kept)
+
+    first = janitor.handle({"stop": "all"}, ShortContext())
+    janitor.handle(TICK, Context())
+    clock.advance(130)
+    second = janitor.handle({"stop": "all"}, ShortContext())
+
+    counts = {"running": 0, "waiting": 0, "left": {}}
+    assert first == {"stopped": True, "done": False, "destroyed": 1, "proven": 1, **counts}
+    assert second == {"stopped": True, "done": True, "destroyed": 0, "proven": 0, **counts}
+    assert [contract.contract_id for contract in local.vastai.live()] == [stranger]
+    with pytest.raises(StoppedError):
+        rental_store.open(a_rental_of(OTHER_JOB_ID))
+
+    assert janitor.handle({"stop": "none"}, ShortContext()) == {"stopped": False}
+    assert rental_store.open(a_rental_of(OTHER_JOB_ID))
+    with pytest.raises(ValueError, match='stop must be "all" or "none"'):
+        janitor.handle({"stop": "ALL"}, ShortContext())

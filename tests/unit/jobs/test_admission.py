@@ -22,6 +22,7 @@ from rune.jobs.lifecycle import Send
 from rune.jobs.outcomes import Done
 from rune.jobs.places import (
     DEFAULT_TERMS,
+    JobRow,
     Places,
     QueuePlace,
     RowChange,
@@ -347,7 +348,7 @@ class LosingStore(MemoryJobStore):
 
     @override
     def write_rows(self, changes: Sequence[RowChange]) -> tuple[int, ...]:
-        if len(changes) == 3:
+        if isinstance(changes[0].row, JobRow):
             self.tries += 1
             if self.lost_count:
                 self.lost_count -= 1

@@ -16,6 +16,7 @@ from rune.errors import (
     ProviderFailedError,
     RentalContendedError,
     RentalError,
+    StoppedError,
 )
 from rune.jobs.outcomes import Again, Failed, Next, Note, Outcome
 from rune.jobs.record import Job
@@ -284,6 +285,8 @@ class RentStep:
             )
         except RentalContendedError:
             return Again(_CONTENDED_DELAY_SECONDS, dict(job.progress))
+        except StoppedError as error:
+            return Failed(error.code, error.sentence, retryable=True)
         if not is_new:
             return Next(step_after(context, Fact.ORDER_UNANSWERED))
         return await self._create(context, rental, self._order_of(rental, template, key))
