@@ -91,6 +91,8 @@ class Cloud:
             "RUNE_MAX_COST_USD": "10",
             "RUNE_SPENDING_LIMITS": LARGE,
             "RUNE_RUNNING_JOBS": "5",
+            "RUNE_TENANT_POLLS_PER_SECOND": "10000",
+            "RUNE_TENANT_SUBMITS_PER_SECOND": "10000",
         }
 
     @property

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from api import openapi, problems
 from api.auth import Authentication
 from api.body_limit import BodyLimit
+from api.rates import TenantRateLimit
 from api.request_lines import RequestLines
 from api.routes import health, jobs, submissions
 from api.services import Services
@@ -41,6 +42,7 @@ def create_app(services: Services, *, with_docs: bool) -> FastAPI:
     problems.install(app)
     app.add_middleware(BodyLimit)
     open_paths = openapi.OPEN_PATHS if with_docs else openapi.HEALTH_PATHS
+    app.add_middleware(TenantRateLimit, rates=services.rates)
     app.add_middleware(Authentication, services=services, open_paths=frozenset(open_paths))
     app.add_middleware(RequestLines)
     # Routes are tried in order: the most frequent ones, polling and submitting, come first. In one flat list, since

@@ -20,7 +20,13 @@ from fastapi import Request, Response
 
 from api.media_types import prefers
 from rune.contracts import Document, JobEvent, JobProgress
-from rune.errors import RateLimitedError, RuneError, StoreUnavailableError, UnreadableRowError
+from rune.errors import (
+    RateLimitedError,
+    RuneError,
+    StoreUnavailableError,
+    TooManyRequestsError,
+    UnreadableRowError,
+)
 
 MEDIA_TYPE = "text/event-stream"
 
@@ -80,7 +86,7 @@ def answer(
 
 def pause(error: RuneError) -> Response | None:
     """Return a stream that only asks its reader to come again later; None where waiting does not help."""
-    if isinstance(error, RateLimitedError):
+    if isinstance(error, (RateLimitedError, TooManyRequestsError)):
         seconds = error.retry_after_seconds
     elif isinstance(error, (StoreUnavailableError, UnreadableRowError)):
         seconds = FAILED_SECONDS

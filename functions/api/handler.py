@@ -25,6 +25,7 @@ from rune.jobs.plan import Lane
 from rune.net.addresses import AddressPolicy
 from rune.services.jobs import JobService
 from rune.tenants.entries import log_refused
+from rune.tenants.rates import TenantRates
 from rune.tenants.reading import DocumentContext
 from rune.tenants.tokens import VARIABLE, TokenBook
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from rune.services.schedules import ScheduleService
     from rune.services.usage import UsageService
     from rune.services.webhooks import WebhookService
+    from rune.tenants.rates import RateCounter
 
 logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "api"))
 log = logging.getLogger(__name__)
@@ -73,6 +75,12 @@ def find_report_service() -> "ReportService":
     from rune.services.reports import ReportService  # noqa: PLC0415
 
     return ReportService(jobs, clients.links(settings.bucket), clients.parts(settings.bucket), clock)
+
+
+@cache
+def find_rate_counter() -> "RateCounter":
+    """Return where processes tell each other of requests."""
+    return clients.rate_counter(settings.table)
 
 
 @cache
@@ -189,6 +197,7 @@ app = create_app(
             token_book,
         ),
         limiter=limiter,
+        rates=TenantRates(settings.rates, find_rate_counter, clock),
         address_policy=address_policy,
         open_server=open_server,
         rentals=find_rental_service,

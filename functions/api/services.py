@@ -12,6 +12,7 @@ from rune.clock import Clock
 from rune.contracts.workloads import PROCESS_CONCURRENCY
 from rune.net.addresses import AddressPolicy
 from rune.services.jobs import JobService
+from rune.tenants.rates import TenantRates
 from rune.tenants.settings import TenantSource
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Services:
         Called by what needs them.
     market
         Reads what searches have last seen of the market.
+    rates
+        Refuses what a tenant sends above its limits.
     has_authentication
         False in development alone.
     can_rent
@@ -68,6 +71,7 @@ class Services:
     reports: Callable[[], ReportService]
     tenants: TenantSource
     limiter: Limiter
+    rates: TenantRates
     address_policy: AddressPolicy
     open_server: OpenServer
     rentals: Callable[[], RentalService]

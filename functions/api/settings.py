@@ -6,6 +6,7 @@ from typing import Self
 
 from rune.services.jobs import JobLimits
 from rune.settings import NO_LOAD_LANE, BedrockAccess, LoadLane, read_flag, read_text, read_whole_number
+from rune.tenants.rates import RateLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class ApiSettings:
         Of each job.
     running_jobs
         Jobs that run at the same time.
+    rates
+        Requests that a tenant may send.
     """
 
     stage: str
@@ -45,6 +48,7 @@ class ApiSettings:
     can_rent: bool
     limits: JobLimits
     running_jobs: int
+    rates: RateLimits
     load_lane: LoadLane = NO_LOAD_LANE
 
     @classmethod
@@ -65,6 +69,7 @@ class ApiSettings:
             with_docs=read_flag(environment, "RUNE_API_DOCS"),
             can_rent=read_flag(environment, "RUNE_CAN_RENT"),
             limits=JobLimits.from_environment(environment),
+            rates=RateLimits.from_environment(environment),
             load_lane=LoadLane.from_environment(environment),
             running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
         )

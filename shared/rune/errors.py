@@ -272,6 +272,43 @@ class StoppedError(RequestError):
         )
 
 
+class TooManyRequestsError(RequestError):
+    """The tenant has sent as many requests as it may send within some seconds; nothing was read or written.
+
+    Parameters
+    ----------
+    limit, window_seconds
+        How many that is, and within how many seconds.
+    retry_after_seconds
+        Until the window ends, at least 1.
+    """
+
+    code = "too_many_requests"
+    retryable = True
+    what: ClassVar[str] = "requests"
+
+    def __init__(self, limit: int, window_seconds: int, retry_after_seconds: int) -> None:
+        super().__init__(
+            f"Your tenant may send {limit} {self.what} in {window_seconds} s and has; "
+            f"go on in {retry_after_seconds} s."
+        )
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyPollsError(TooManyRequestsError):
+    """Too many requests that read."""
+
+    code = "too_many_polls"
+    what = "requests that read (GET)"
+
+
+class TooManySubmitsError(TooManyRequestsError):
+    """Too many requests that submit or change something."""
+
+    code = "too_many_submits"
+    what = "requests that submit or change (POST, PUT, PATCH, DELETE)"
+
+
 class BudgetExhaustedError(RequestError):
     """A budget has less left than the job may cost. Nothing was stored; a job that may cost less may be accepted.
 

@@ -40,6 +40,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "RUNE_MAX_COST_USD": "10",
     "RUNE_SPENDING_LIMITS": LARGE,
     "RUNE_RUNNING_JOBS": "5",
+    "RUNE_TENANT_POLLS_PER_SECOND": "10000",
+    "RUNE_TENANT_SUBMITS_PER_SECOND": "10000",
     "AWS_DEFAULT_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",

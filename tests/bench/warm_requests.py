@@ -29,6 +29,7 @@ from rune.services.schedules import ScheduleService
 from rune.services.usage import UsageService
 from rune.services.webhooks import WebhookService
 from rune.signing_keys import NoSigningKeys
+from rune.tenants.rates import RateCounter, RateLimits, TenantRates
 from rune.tenants.settings import FixedTenants
 from rune.tenants.tokens import TokenBook
 from tests.bench.artifacts import ENVIRONMENT
@@ -125,6 +126,7 @@ def _app_without_aws() -> Handle:
         reports=lambda: ReportService(jobs, _NoLinks(), _NoParts(), clock),
         tenants=FixedTenants(book=TokenBook.parse(f"{TENANT}:{TOKEN}")),
         limiter=_NobodyIsBlocked(),
+        rates=TenantRates(RateLimits(10_000, 10_000), _no_counter, clock),
         address_policy=AddressPolicy.parse("127.0.0.0/8"),
         open_server=_no_server,
         rentals=lambda: RentalService(MemoryRentalStore(), clock, MemoryReleaseQueue()),
@@ -191,6 +193,10 @@ def _no_webhooks() -> WebhookService:
 
 
 def _no_estimates() -> EstimateService:
+    raise NotImplementedError
+
+
+def _no_counter() -> RateCounter:
     raise NotImplementedError
 
 

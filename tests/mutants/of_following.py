@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant(
         "blocked reader is ended",
         STREAMS,
-        "if isinstance(error, RateLimitedError):",
+        "if isinstance(error, (RateLimitedError, TooManyRequestsError)):",
         "if False:",
         "A browser gives up for good on any status but 200.",
         STREAM_TESTS,

@@ -13,6 +13,7 @@ from rune.jobs.plan import Lane
 from rune.money.limits import SpendingLimits
 from rune.services.jobs import JobLimits
 from rune.settings import BedrockAccess, VastaiSettings
+from rune.tenants.rates import RateLimits
 from tests.spending import FRESH
 from worker.settings import WorkerSettings
 
@@ -38,6 +39,8 @@ API = {
     "RUNE_MAX_COST_USD": "10",
     "RUNE_SPENDING_LIMITS": FRESH,
     "RUNE_RUNNING_JOBS": "5",
+    "RUNE_TENANT_POLLS_PER_SECOND": "50",
+    "RUNE_TENANT_SUBMITS_PER_SECOND": "20",
     "RUNE_API_DOCS": "true",
     "RUNE_CAN_RENT": "true",
     "RUNE_SIGNING_KEY_PARAMETER": "/rune/dev/signing-key",
@@ -104,6 +107,7 @@ def test_api_settings_read_the_environment() -> None:
             timedelta(days=1), timedelta(hours=1), timedelta(days=30), 10_000_000, spending=SpendingLimits()
         ),
         running_jobs=5,
+        rates=RateLimits(polls_per_second=50, submits_per_second=20),
     )
 
 
@@ -229,6 +233,8 @@ def test_numbers_of_the_settings_are_those_that_say_how_long_and_how_many() -> N
         "RUNE_MAX_RUNTIME_SECONDS",
         "RUNE_MAX_COST_USD",
         "RUNE_RUNNING_JOBS",
+        "RUNE_TENANT_POLLS_PER_SECOND",
+        "RUNE_TENANT_SUBMITS_PER_SECOND",
     }
 
 

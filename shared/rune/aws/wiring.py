@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from rune.rentals.vastai import VastaiTransport
     from rune.settings import VastaiSettings
     from rune.signing_keys import SigningKeySource
+    from rune.tenants.rates import RateCounter
     from rune.tenants.reading import DocumentContext
     from rune.tenants.settings import TenantSource
     from rune.tenants.tokens import TokenBook
@@ -119,6 +120,12 @@ class Clients:
         from rune.aws.auth_limiter import DynamoLimiter
 
         return DynamoLimiter(self._dynamodb, table, clock)
+
+    def rate_counter(self, table: str) -> RateCounter:
+        """Return what processes tell each other of a tenant's requests."""
+        from rune.aws.tenant_rates import DynamoRateCounter
+
+        return DynamoRateCounter(self._dynamodb, table)
 
     def job_store(
         self, table: str, bucket: str | None, limiter: DynamoLimiter | None = None

@@ -46,6 +46,7 @@ from rune.errors import (
     TenantUnknownError,
     TokenExpiredError,
     TooManyBaselinesError,
+    TooManyRequestsError,
     TooManySchedulesError,
     TooManyWaitingJobsError,
     TooManyWebhooksError,
@@ -69,6 +70,7 @@ STATUSES: Mapping[type[RuneError], int] = {
     TenantSuspendedError: 403,
     TenantUnknownError: 403,
     TooManyWaitingJobsError: 429,
+    TooManyRequestsError: 429,
     BudgetExhaustedError: 402,
     StoppedError: 409,
     IdempotencyKeyReusedError: 422,
@@ -211,7 +213,9 @@ def _told_besides(error: RuneError) -> tuple[Mapping[str, object], Mapping[str, 
         # RFC 6750, 3.1.
         wanted = f'Bearer realm="rune", error="insufficient_scope", scope="{error.needed}"'
         return {}, {"WWW-Authenticate": wanted}
-    if isinstance(error, (RateLimitedError, JobNotFinishedError, TooManyWaitingJobsError)):
+    if isinstance(
+        error, (RateLimitedError, JobNotFinishedError, TooManyWaitingJobsError, TooManyRequestsError)
+    ):
         extra: dict[str, object] = {"retry_after_seconds": error.retry_after_seconds}
         if isinstance(error, RateLimitedError):
             extra["error"] = "rate limit exceeded"

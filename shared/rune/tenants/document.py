@@ -31,6 +31,7 @@ MAX_WEIGHT = 100
 MAX_JOBS = 1000
 DEFAULT_MAX_WAITING_JOBS = 1000
 MAX_WAITING_JOBS = 100_000
+MAX_REQUESTS_PER_SECOND = 10_000
 MIN_RUNTIME_SECONDS = 60
 MAX_RUNTIME_SECONDS = 86_400
 
@@ -176,6 +177,20 @@ class TenantDocument(_Section):
         ge=1,
         le=MAX_WAITING_JOBS,
         description="Most of its jobs that wait at the same time. A further one is refused with 429.",
+    )
+    max_polls_per_second: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_REQUESTS_PER_SECOND,
+        description="Requests that read (`GET`) that it may send, per second over ten seconds; without it the "
+        "deployment's `TenantPollsPerSecond`. Further ones are refused with 429 `too_many_polls`.",
+    )
+    max_submits_per_second: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_REQUESTS_PER_SECOND,
+        description="All other requests that it may send, in the same way; without it the deployment's "
+        "`TenantSubmitsPerSecond`. Further ones are refused with 429 `too_many_submits`.",
     )
     max_runtime_seconds: int | None = Field(
         None,

@@ -36,6 +36,8 @@ class TenantSettings:
         Its share of the jobs that run while jobs wait.
     max_running_jobs, max_waiting_jobs
         Most of its jobs that run, and that wait, at the same time.
+    max_polls_per_second, max_submits_per_second
+        Requests that it may send, those that read and the others; None leaves each at the deployment's limit.
     max_runtime
         How long its jobs may run; None leaves it at the deployment's limit.
     max_cost_micro_usd
@@ -63,6 +65,8 @@ class TenantSettings:
     weight: int = 1
     max_running_jobs: int = MAX_JOBS
     max_waiting_jobs: int = DEFAULT_MAX_WAITING_JOBS
+    max_polls_per_second: int | None = None
+    max_submits_per_second: int | None = None
     max_runtime: timedelta | None = None
     max_cost_micro_usd: int | None = None
     daily_budget_micro_usd: int | None = None

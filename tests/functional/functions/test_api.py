@@ -739,6 +739,8 @@ def test_start_takes_the_tokens_out_of_the_environment(cloud: Cloud) -> None:
         "RUNE_MAX_COST_USD",
         "RUNE_SPENDING_LIMITS",
         "RUNE_RUNNING_JOBS",
+        "RUNE_TENANT_POLLS_PER_SECOND",
+        "RUNE_TENANT_SUBMITS_PER_SECOND",
         "RUNE_API_TOKENS",
     ],
 )

@@ -41,6 +41,8 @@ WHOLE: dict[str, object] = {
     "weight": 2,
     "max_running_jobs": 3,
     "max_waiting_jobs": 40,
+    "max_polls_per_second": 30,
+    "max_submits_per_second": 7,
     "max_runtime_seconds": 5400,
     "max_cost_usd": 2.5,
     "daily_budget_usd": 20,
@@ -261,6 +263,8 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"max_running_jobs": 1001}, "max_running_jobs"),
     ({"max_waiting_jobs": 0}, "max_waiting_jobs"),
     ({"max_waiting_jobs": 100_001}, "max_waiting_jobs"),
+    ({"max_polls_per_second": 0}, "max_polls_per_second"),
+    ({"max_submits_per_second": 10_001}, "max_submits_per_second"),
     ({"max_runtime_seconds": 59}, "max_runtime_seconds"),
     ({"max_cost_usd": 0}, "max_cost_usd"),
     ({"max_cost_usd": 0.0099}, "max_cost_usd"),
@@ -304,6 +308,8 @@ def test_rest_of_the_document_goes_on(wrong: dict[str, object], place: str) -> N
         ("weight", (settings.weight, whole.weight)),
         ("max_running_jobs", (settings.max_running_jobs, whole.max_running_jobs)),
         ("max_waiting_jobs", (settings.max_waiting_jobs, whole.max_waiting_jobs)),
+        ("max_polls_per_second", (settings.max_polls_per_second, whole.max_polls_per_second)),
+        ("max_submits_per_second", (settings.max_submits_per_second, whole.max_submits_per_second)),
         ("max_runtime_seconds", (settings.max_runtime, whole.max_runtime)),
         ("max_cost_usd", (settings.max_cost_micro_usd, whole.max_cost_micro_usd)),
         ("daily_budget_usd", (settings.daily_budget_micro_usd, whole.daily_budget_micro_usd)),
@@ -391,6 +397,8 @@ def test_null_is_understood_nowhere(section: str) -> None:
         "weight": settings.weight == 1,
         "max_running_jobs": settings.max_running_jobs == 1,
         "max_waiting_jobs": settings.max_waiting_jobs == 1,
+        "max_polls_per_second": settings.max_polls_per_second == 1,
+        "max_submits_per_second": settings.max_submits_per_second == 1,
         "max_runtime_seconds": settings.max_runtime == timedelta(minutes=1),
         "max_cost_usd": settings.max_cost_micro_usd == 10_000,
         "daily_budget_usd": settings.daily_budget_micro_usd == 0,
@@ -426,6 +434,8 @@ def test_limit_that_is_not_understood_counts_as_the_least() -> None:
         "max_runtime_seconds",
         "max_running_jobs",
         "max_waiting_jobs",
+        "max_polls_per_second",
+        "max_submits_per_second",
         "max_cost_usd",
         "daily_budget_usd",
         "monthly_budget_usd",
@@ -440,6 +450,7 @@ def test_limit_that_is_not_understood_counts_as_the_least() -> None:
     assert len(refused) == len(limits)
     assert (settings.keep_limit, settings.max_runtime) == (timedelta(minutes=1), timedelta(minutes=1))
     assert (settings.max_running_jobs, settings.max_waiting_jobs, settings.weight) == (1, 1, 1)
+    assert (settings.max_polls_per_second, settings.max_submits_per_second) == (1, 1)
     assert settings.max_cost_micro_usd == 10_000
     assert TenantSpending.of(settings) == TenantSpending(0, 0, 0, 0, 0)
 
@@ -457,6 +468,8 @@ def test_tenant_without_limits_has_those_of_the_deployment() -> None:
         ("weight", 1, 100),
         ("max_running_jobs", 1, 1000),
         ("max_waiting_jobs", 1, 100_000),
+        ("max_polls_per_second", 1, 10_000),
+        ("max_submits_per_second", 1, 10_000),
         ("max_runtime_seconds", 60, 86_400),
     ],
 )
