@@ -84,6 +84,7 @@ class Cloud:
             "RUNE_SIGNING_KEY_PARAMETER": "",
             "RUNE_WEBHOOKS": "",
             "RUNE_API_DOCS": "true",
+            "RUNE_CORS_ALLOWED_ORIGINS": "",
             "RUNE_ALLOWED_NETWORKS": "127.0.0.0/8",
             "RUNE_RETENTION_DAYS": "30",
             "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",

@@ -1,14 +1,14 @@
 """The API as an ASGI app; the services that it calls are given to it."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from fastapi import FastAPI
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 from starlette.types import Receive, Scope, Send
 
-from api import openapi, problems
+from api import openapi, problems, response_headers
 from api.auth import Authentication
 from api.body_limit import BodyLimit
 from api.rates import TenantRateLimit
@@ -17,13 +17,15 @@ from api.routes import health, jobs, submissions
 from api.services import Services
 
 
-def create_app(services: Services, *, with_docs: bool) -> FastAPI:
+def create_app(services: Services, *, with_docs: bool, cors_origins: Sequence[str] = ()) -> FastAPI:
     """Return the API.
 
     Parameters
     ----------
     with_docs
         Whether `/openapi.json` and `/docs` are served.
+    cors_origins
+        Origins whose scripts may call the API from a browser.
     """
     app = FastAPI(
         title="RUNE",
@@ -45,12 +47,28 @@ def create_app(services: Services, *, with_docs: bool) -> FastAPI:
     app.add_middleware(TenantRateLimit, rates=services.rates)
     app.add_middleware(Authentication, services=services, open_paths=frozenset(open_paths))
     app.add_middleware(RequestLines)
+    if cors_origins:
+        _let_browsers_call(app, cors_origins)
     # Routes are tried in order: the most frequent ones, polling and submitting, come first. In one flat list, since
     # an included router would be matched as one more level for every request.
     for common in (jobs, submissions, health):
         app.router.routes.extend(common.router.routes)
     openapi.install(app, _add_rare_routes_when_needed(app, with_docs=with_docs))
     return app
+
+
+def _let_browsers_call(app: FastAPI, origins: Sequence[str]) -> None:
+    from starlette.middleware.cors import CORSMiddleware  # noqa: PLC0415  # few deployments need it
+
+    # Never with credentials: a token is a header that the script itself sets, and cookies there are none.
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=response_headers.CORS_METHODS,
+        allow_headers=response_headers.CORS_TAKEN,
+        expose_headers=response_headers.CORS_EXPOSED,
+        max_age=response_headers.CORS_MAX_AGE_SECONDS,
+    )
 
 
 def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[], None]:

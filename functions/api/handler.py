@@ -13,6 +13,7 @@ from mangum.types import LambdaContext, LambdaEvent
 
 from api.app import create_app
 from api.problems import respond_to_lambda
+from api.response_headers import complete
 from api.services import Services
 from api.settings import ApiSettings
 from rune import logs
@@ -214,6 +215,7 @@ app = create_app(
         most_concurrency=most_concurrency(settings.load_lane.process_count),
     ),
     with_docs=settings.with_docs,
+    cors_origins=settings.cors_origins,
 )
 # Mangum runs requests on the current event loop, which Python no longer makes by itself.
 asyncio.set_event_loop(asyncio.new_event_loop())
@@ -228,6 +230,7 @@ def handle(event: LambdaEvent, context: LambdaContext) -> Mapping[str, object]:
     with logs.about(request_id=request_id, invocation_id=context.aws_request_id):
         response = _answer(event, context)
     response["headers"]["x-request-id"] = request_id
+    complete(response["headers"], varies_by_origin=bool(settings.cors_origins))
     return response
 
 

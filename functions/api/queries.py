@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
+from api.response_headers import SECRETIVE, not_stored
 from api.scopes import needed_scopes, require
 from rune.errors import InvalidRequestError
 
@@ -29,6 +30,8 @@ class StrictRoute(APIRoute):
         is_mine = scope["method"] in (self.methods or ())
         if is_mine:
             require(scope, *needed_scopes(scope["method"], self.path))
+            if (scope["method"], self.path) in SECRETIVE:
+                send = not_stored(send)
         if scope["query_string"] and is_mine:
             query = QueryParams(scope["query_string"])
             _refuse(Counter(name for name, _ in query.multi_items()), self.query_members, scope)

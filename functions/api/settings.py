@@ -1,12 +1,16 @@
 """What a deployment tells the API."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from rune.errors import SettingsError
 from rune.services.jobs import JobLimits
 from rune.settings import NO_LOAD_LANE, BedrockAccess, LoadLane, read_flag, read_text, read_whole_number
 from rune.tenants.rates import RateLimits
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,8 @@ class ApiSettings:
         Name of the SSM parameter from which keys for signing are derived; empty where there is none.
     with_docs
         Whether the API's documentation is served.
+    cors_origins
+        Origins whose scripts may call the API from a browser.
     can_rent
         Whether the deployment has an account with a provider of GPUs.
     limits
@@ -50,6 +56,7 @@ class ApiSettings:
     running_jobs: int
     rates: RateLimits
     load_lane: LoadLane = NO_LOAD_LANE
+    cors_origins: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -72,4 +79,15 @@ class ApiSettings:
             rates=RateLimits.from_environment(environment),
             load_lane=LoadLane.from_environment(environment),
             running_jobs=read_whole_number(environment, "RUNE_RUNNING_JOBS"),
+            cors_origins=_read_origins(environment, "RUNE_CORS_ALLOWED_ORIGINS"),
         )
+
+
+def _read_origins(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Return origins, separated by commas; raises SettingsError for what no browser sends as one, and for `*`."""
+    origins = tuple(filter(None, environment.get(name, "").split(",")))
+    if not all(map(_ORIGIN.fullmatch, origins)):
+        raise SettingsError(
+            f"{name} must be origins such as https://ui.example, separated by commas: lower case, no path."
+        )
+    return origins

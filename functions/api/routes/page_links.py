@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 
 from api.auth import caller_of, token_digest_of
 from api.problems import responses
@@ -23,9 +23,7 @@ router = APIRouter(
 
 
 @router.post("/{job_id}/links")
-async def make_page_link(
-    request: Request, job_id: str, body: PageLinkRequest, response: Response
-) -> PageLink:
+async def make_page_link(request: Request, job_id: str, body: PageLinkRequest) -> PageLink:
     """Return a link that opens the page of an own benchmark without a token, and one for a comparison with it."""
     caller, services = caller_of(request), services_of(request)
     compared = [job_id, *body.compared_with]
@@ -45,7 +43,6 @@ async def make_page_link(
         services.links().make(target, lifetime, tenant=caller.tenant, token_digest=token_digest)
         for target in targets
     ]
-    response.headers["Cache-Control"] = "no-store"
     return PageLink(
         job_id=job_id,
         url=links[0].url,

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Request
 
 from api import documents
 from api.auth import admitted_caller_of
@@ -82,11 +82,10 @@ async def extend_rental(request: Request, rental_id: str, body: RentalExtension)
 
 
 @router.post("/{rental_id}/key", responses=responses(404, 409))
-async def tell_rental_key(request: Request, rental_id: str, response: Response) -> RentalKey:
+async def tell_rental_key(request: Request, rental_id: str) -> RentalKey:
     """Tell the key that the machine's server asks for; it opens this one machine alone."""
     tenant = admitted_caller_of(request).tenant
     rental, key = services_of(request).rentals().read_key(tenant, rental_id)
-    response.headers["Cache-Control"] = "no-store"
     return RentalKey(
         rental_id=rental.rental_id, backend_url=rental.url, key=key, authorization=f"Bearer {key}"
     )
