@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, Request
 from api.auth import admitted_caller_of
 from api.problems import responses
 from api.queries import StrictRoute
-from api.request_lines import changes_nothing
 from api.services import services_of
 from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts.finops import (
@@ -18,6 +17,7 @@ from rune.contracts.finops import (
     SimulationRequest,
 )
 from rune.contracts.names import MAX_MODEL_NAME_CHARS
+from rune.errors import InvalidRequestError
 from rune.services.finops import Asked
 
 router = APIRouter(
@@ -27,12 +27,22 @@ router = APIRouter(
     responses=responses(401, 403, 422, 503),
 )
 
-AgentQuery = Annotated[str, Query(max_length=64, description="Only runs of this agent.")]
+AgentQuery = Annotated[
+    str,
+    Query(
+        max_length=64, description="Only the times of this agent's runs; an unknown one is named in `notes`."
+    ),
+]
 ModelQuery = Annotated[
     str, Query(max_length=MAX_MODEL_NAME_CHARS, description="Name of the model, as on its server.")
 ]
 GpuQuery = Annotated[
-    str, Query(min_length=1, max_length=64, description="`rtx4090`, `RTX 4090`, or `a100` in any form.")
+    str,
+    Query(
+        min_length=1,
+        max_length=64,
+        description="`rtx4090`, `RTX 4090`, or `a100` in any form; how many a search decides.",
+    ),
 ]
 SuiteQuery = Annotated[
     str, Query(max_length=256, description="Accepted; history is not counted by suite, and a note says so.")
@@ -78,20 +88,27 @@ async def post_simulation(
     runs_per_period: RunsQuery = 1,
     period_days: PeriodsQuery = 1,
 ) -> SimulationReport:
-    """Return the same, with the parameters in the body, in the query, or in both."""
-    changes_nothing(request)
-    sent = body or SimulationRequest()
-    return _simulate(
-        request,
-        SimulationRequest(
-            agent=agent if sent.agent is None else sent.agent,
-            model=model if sent.model is None else sent.model,
-            gpu=sent.gpu or gpu,
-            suite=suite if sent.suite is None else sent.suite,
-            runs_per_period=sent.runs_per_period or runs_per_period,
-            period_days=sent.period_days or period_days,
-        ),
-    )
+    """Return the same, with the parameters in the body, in the query, or in both where they do not contradict."""
+    query = {
+        "agent": agent,
+        "model": model,
+        "gpu": gpu,
+        "suite": suite,
+        "runs_per_period": runs_per_period,
+        "period_days": period_days,
+    }
+    named = {name: query[name] for name in request.query_params if name in query}
+    sent = {} if body is None else body.model_dump(exclude_none=True)
+    if sent.get("gpu") == "":
+        del sent["gpu"]
+    for name, value in named.items():
+        if sent.get(name, value) != value:
+            raise InvalidRequestError(
+                f"{name} is another one in the query than in the body.",
+                pointer=f"/{name}",
+                code="query_and_body_differ",
+            )
+    return _simulate(request, SimulationRequest.model_validate({**query, **sent}))
 
 
 def _simulate(request: Request, asked: SimulationRequest) -> SimulationReport:
@@ -121,7 +138,8 @@ def _simulate(request: Request, asked: SimulationRequest) -> SimulationReport:
         cost_high_usd=_usd(simulation.high_micro_usd),
         confidence=simulation.confidence,
         confidence_score=simulation.confidence_score,
-        historical_match=times.run_count > 0,
+        cost_basis="tokens" if found.basis is None else found.basis,
+        historical_match=simulation.basis == "from_history",
         historical_basis=simulation.basis,
         historical_sample_count=times.run_count,
         token_samples_from_history=tokens.run_count,

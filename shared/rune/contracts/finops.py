@@ -12,7 +12,7 @@ MOST_RUNS, MOST_PERIODS = 100_000, 3_660
 
 
 class SimulationRequest(Document):
-    """The same as the query; a member counts before the parameter of its name."""
+    """The same as the query; a member that is in both must be the same."""
 
     agent: str | None = Field(None, max_length=64)
     model: str | None = Field(None, max_length=MAX_MODEL_NAME_CHARS)
@@ -41,7 +41,7 @@ class SimulationReport(Document):
     total_cost_usd: float
     """Of one run."""
     gpu_cost_usd: float
-    """Mean time of a run x the price of the GPU."""
+    """What the machine costs for a run: boot, download, work, disk and traffic, as `cost_basis` says."""
     token_cost_usd: float
     """Of Amazon Bedrock, for the model or for judging; on a rented GPU tokens cost nothing."""
     projected_cost_usd: float
@@ -49,18 +49,22 @@ class SimulationReport(Document):
     projected_total_usd: float
     """Of one run x `runs_per_period` x `period_days`."""
     cost_low_usd: float
-    """Shortest time x lowest price."""
+    """What the cheapest such run costs; where fewer than three are known, half of that."""
     cost_high_usd: float
-    """Longest time x highest price."""
+    """What the dearest such run costs; where fewer than three are known, twice that."""
     currency: Literal["USD"] = "USD"
     confidence: Literal["low", "medium", "high"]
     confidence_score: float
-    """0.4 without history, 0.7 with some, 0.9 from five runs on and with a price of today."""
+    """0.4 with fewer than three runs, or by the table of prices; 0.7; 0.9 with the cost of five rented runs."""
+    cost_basis: Literal["rented_runs", "market_forecast", "price_table", "tokens"]
+    """`rented_runs`: what rented runs of the model on this GPU cost. `market_forecast`: what one is expected to
+    cost on the offers of the last day. `price_table`: assumed times at a price of RUNE's dated table. `tokens`: no
+    machine is rented."""
     historical_match: bool
-    """Whether the times are those of runs that took place."""
+    """Whether runs that took place are in the figures."""
     historical_basis: Literal["from_history", "scope_heuristic"]
     historical_sample_count: int
-    """Of how many runs."""
+    """Of how many runs: their cost where `cost_basis` is `rented_runs`, else their time alone."""
     token_samples_from_history: int
     """Of how many runs the tokens' cost is known."""
     llm_input_tokens_assumed: int
@@ -71,7 +75,7 @@ class SimulationReport(Document):
     avg_duration_seconds: float
     vast_pricing_source: Literal["market_last_seen", "vastai_baseline", "none"]
     """`market_last_seen`: offers that searches of the last day saw. `vastai_baseline`: RUNE's dated table. `none`:
-    for a model of Amazon Bedrock."""
+    for a model of Amazon Bedrock, and where past runs alone are known."""
     price_as_of: datetime | None
     price_usd_per_hour: float
     components_usd: CostComponents

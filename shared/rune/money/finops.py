@@ -1,21 +1,32 @@
-"""What runs are expected to cost, from how long runs have taken and what a GPU rents for. Plain arithmetic."""
+"""What runs are expected to cost, from what rented runs have cost or what one is expected to. Plain arithmetic."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import ROUND_CEILING, Decimal
 from typing import Literal
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.money.catalog import SizedModel
 from rune.money.sizing import estimate_weights_gb
 
 type HistoricalBasis = Literal["from_history", "scope_heuristic"]
 type PricingSource = Literal["market_last_seen", "vastai_baseline"]
+type CostBasis = Literal["rented_runs", "market_forecast", "price_table"]
 type ConfidenceWord = Literal["low", "medium", "high"]
 
 ENOUGH_RUNS = 5
-"""From so many runs on the confidence is high, if the price is the market's too."""
+"""From so many rented runs on the confidence is high."""
+
+FEW_RUNS = 3
+"""Fewer rented runs than these say little of the next one."""
 
 _SCORES: dict[ConfidenceWord, float] = {"low": 0.4, "medium": 0.7, "high": 0.9}
 """As clients know them. None reaches 0.95: this is no bound of what a job may cost, which is its cap."""
+
+_MOST_TRAFFIC_USD_PER_GB = Decimal("0.02")
+"""Dearer offers are refused (`rune.rentals.offers.MAX_DOWNLOAD_USD_PER_GB`)."""
+
+_LIKELY_TRAFFIC_USD_PER_GB = _MOST_TRAFFIC_USD_PER_GB / 2
 
 _SECONDS_PER_HOUR = 3600
 _BOOT_SECONDS = 120
@@ -55,6 +66,26 @@ class GpuPrice:
     high_micro_usd: int
     source: PricingSource
     as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunCost:
+    """What the machine of one run costs, disk and traffic included, in millionths of a dollar.
+
+    Attributes
+    ----------
+    basis
+        `rented_runs`: what such runs have cost. `market_forecast`: what one is expected to on the offers of the
+        last day. `price_table`: assumed times at a price of RUNE's table.
+    run_count
+        Runs that are in it: rented ones by their cost, else own ones by their time.
+    """
+
+    low_micro_usd: int
+    likely_micro_usd: int
+    high_micro_usd: int
+    basis: CostBasis
+    run_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +129,21 @@ class Simulation:
         return self.gpu_micro_usd + self.token_micro_usd
 
 
-def simulate(times: RunTimes, price: GpuPrice | None, tokens: TokenCost, run_count: int) -> Simulation:
+def simulate(cost: RunCost | None, tokens: TokenCost, run_count: int) -> Simulation:
     """Return what runs are expected to cost.
 
     Parameters
     ----------
-    price
-        None where no machine is rented.
+    cost
+        Of the machine of one run; None where no machine is rented.
     run_count
         Of all periods together.
     """
-    low, likely, high = (0, 0, 0) if price is None else _gpu_costs(times, price)
-    confidence = _confidence(times, price)
+    low, likely, high = (
+        (0, 0, 0) if cost is None else (cost.low_micro_usd, cost.likely_micro_usd, cost.high_micro_usd)
+    )
+    known_count = tokens.run_count if cost is None else cost.run_count
+    confidence = _confidence(None if cost is None else cost.basis, known_count)
     return Simulation(
         gpu_micro_usd=likely,
         token_micro_usd=tokens.micro_usd,
@@ -118,13 +152,38 @@ def simulate(times: RunTimes, price: GpuPrice | None, tokens: TokenCost, run_cou
         total_micro_usd=(likely + tokens.micro_usd) * run_count,
         confidence=confidence,
         confidence_score=_SCORES[confidence],
-        basis="from_history" if times.run_count else "scope_heuristic",
+        basis="from_history" if known_count else "scope_heuristic",
     )
 
 
-def assume_times(model: SizedModel) -> RunTimes:
-    """Return how long a run of a model is assumed to take of which none is known: boot, download, a few answers."""
-    return spread(_BOOT_SECONDS + estimate_weights_gb(model) / _DOWNLOAD_GB_PER_SECOND + _WORK_SECONDS, 0)
+def cost_by_table(
+    model: SizedModel, image_gb: float, price: GpuPrice, own: RunTimes | None
+) -> tuple[RunCost, RunTimes]:
+    """Return what a run costs by a price alone, with boot, downloads and their traffic, and how long it takes.
+
+    Parameters
+    ----------
+    own
+        How long runs took on servers that were there; None for two minutes of work.
+    """
+    weights_gb = estimate_weights_gb(model)
+    ready_seconds = _BOOT_SECONDS + weights_gb / _DOWNLOAD_GB_PER_SECOND
+    work = spread(_WORK_SECONDS, 0) if own is None else own
+    times = RunTimes(
+        ready_seconds * SHORTEST_PART + work.shortest_seconds,
+        ready_seconds + work.mean_seconds,
+        ready_seconds * LONGEST_PART + work.longest_seconds,
+        work.run_count,
+    )
+    traffic_gb = Decimal(str(round(image_gb + weights_gb, 3)))
+    cost = RunCost(
+        _cost(times.shortest_seconds, price.low_micro_usd),
+        _cost(times.mean_seconds, price.likely_micro_usd) + _traffic(traffic_gb, _LIKELY_TRAFFIC_USD_PER_GB),
+        _cost(times.longest_seconds, price.high_micro_usd) + _traffic(traffic_gb, _MOST_TRAFFIC_USD_PER_GB),
+        "price_table",
+        work.run_count,
+    )
+    return cost, times
 
 
 def spread(mean_seconds: float, run_count: int) -> RunTimes:
@@ -137,21 +196,16 @@ def price_range(micro_usd: int, source: PricingSource, as_of: datetime) -> GpuPr
     return GpuPrice(int(micro_usd * LOWEST_PART), micro_usd, int(micro_usd * HIGHEST_PART), source, as_of)
 
 
-def _gpu_costs(times: RunTimes, price: GpuPrice) -> tuple[int, int, int]:
-    return (
-        _cost(times.shortest_seconds, price.low_micro_usd),
-        _cost(times.mean_seconds, price.likely_micro_usd),
-        _cost(times.longest_seconds, price.high_micro_usd),
-    )
-
-
-def _confidence(times: RunTimes, price: GpuPrice | None) -> ConfidenceWord:
-    if not times.run_count:
+def _confidence(basis: CostBasis | None, run_count: int) -> ConfidenceWord:
+    """Return how sure the figures are: only of what rented runs have cost can they be very sure."""
+    if basis == "price_table" or run_count < FEW_RUNS:
         return "low"
-    is_todays = price is None or price.source == "market_last_seen"
-    is_high = times.run_count >= ENOUGH_RUNS and is_todays
-    return "high" if is_high else "medium"
+    return "high" if run_count >= ENOUGH_RUNS and basis != "market_forecast" else "medium"
 
 
 def _cost(seconds: float, micro_usd_per_hour: int) -> int:
     return -int(-seconds * micro_usd_per_hour // _SECONDS_PER_HOUR)
+
+
+def _traffic(gb: Decimal, usd_per_gb: Decimal) -> int:
+    return int((gb * usd_per_gb * MICRO_USD_PER_USD).to_integral_value(ROUND_CEILING))

@@ -1,16 +1,13 @@
-"""What runs of a tenant are expected to cost: the times of past runs, and the price of a GPU as last seen."""
+"""What runs of a tenant are expected to cost: on a rented machine, or in tokens of Amazon Bedrock."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from datetime import time as time_of_day
-from decimal import ROUND_CEILING, Decimal
-from statistics import fmean, median_low
+from datetime import UTC, timedelta
 
-from rune.amounts import MICRO_USD_PER_USD
 from rune.clock import Clock
 from rune.errors import InvalidRequestError
-from rune.jobs.record import Kind, Status
+from rune.jobs.record import Kind
 from rune.jobs.samples import Sample, SampleStore, Shape
 from rune.jobs.store import JobStore
 from rune.jobs.usage import Usage, add_up
@@ -18,34 +15,35 @@ from rune.money.catalog import SizedModel
 from rune.money.finops import (
     ASSUMED_INPUT_TOKENS,
     ASSUMED_OUTPUT_TOKENS,
+    CostBasis,
     GpuPrice,
     RunTimes,
     Simulation,
     TokenCost,
-    assume_times,
-    price_range,
     simulate,
     spread,
 )
 from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.money.token_prices import TokenPrice, find_list_price, prices_read_on
-from rune.money.vastai_prices import find_baseline_price, is_gpu_named
 from rune.rentals.market import MarketRow, Scope
-from rune.rentals.ranking import name_gpus
-from rune.services.catalog_prices import SeenPrice, describe_needs, find_fitting
+from rune.services.catalog_prices import describe_needs
+from rune.services.run_costs import Evidence, find_cost, split_gpu
 
 HISTORY_DAYS = 90
-_ENOUGH_FOR_A_RANGE = 3
 _ROUTES = ("ollama/", "ollama_chat/")
 """In front of a model's name, where a client's own library wants them."""
 
 _COUNTED_KINDS = (Kind.BENCHMARK.value, Kind.AGENTIC_AGENT.value)
 
 
-LEFT_OUT = (
-    "Left out: traffic and disk. Own runs count on servers that were there already too, and those are shorter."
-    " POST /v1/estimates reckons with what a rented job takes."
+AGENT_NOTE = (
+    "RUNE rents no machine for an agent: this is what one costs that is rented for the time of a run."
 )
+_BUILT_IN_AGENT = "holmes"
+_BEDROCK_NAME = re.compile(
+    r"(arn:aws|((us|eu|apac|global|us-gov)\.)?(amazon|anthropic|meta|mistral|cohere|ai21|deepseek)\.)"
+)
+"""How ids of Amazon Bedrock begin (https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +65,12 @@ class Simulated:
     ----------
     gpu
         The machine, such as `2x RTX 4090`; empty where none is rented.
+    price
+        None where no machine is rented, or its price is not known.
     notes
         What the numbers rest on, as sentences.
+    basis
+        None where no machine is rented.
     """
 
     simulation: Simulation
@@ -78,6 +80,7 @@ class Simulated:
     price: GpuPrice | None
     tokens: TokenCost
     notes: tuple[str, ...]
+    basis: CostBasis | None = None
 
 
 class FinopsService:
@@ -103,7 +106,8 @@ class FinopsService:
         Raises
         ------
         InvalidRequestError
-            `model_size_unknown`, or `price_unknown` for a GPU of which no price is known.
+            `model_size_unknown`; `price_unknown` for a GPU of which no price is known, or of which no machine holds
+            the model; `token_price_unknown` for a model of Amazon Bedrock without a price.
         """
         name = _plain_name(asked.model) or SMALLEST_MODEL.name
         own = self._read_own(tenant, asked, name)
@@ -114,20 +118,29 @@ class FinopsService:
             if not tokens.run_count:
                 tokens = _assume_tokens(token_price)
             return Simulated(
-                simulate(times, None, tokens, asked.run_count),
+                simulate(None, tokens, asked.run_count),
                 name,
                 "",
                 times,
                 None,
                 tokens,
-                (_token_note(tokens), *_suite_note(asked)),
+                (_token_note(tokens), *_agent_notes(asked, own), *_suite_note(asked)),
+            )
+        if _BEDROCK_NAME.match(name):
+            raise InvalidRequestError(
+                f"RUNE knows no price of the tokens of {name!r}.",
+                pointer="/model",
+                code="token_price_unknown",
             )
         model = _size(name)
-        gpu, price, price_note = self._find_price(asked.gpu, model)
-        times, time_note = self._find_times(own, asked, model)
-        simulation = simulate(times, price, tokens, asked.run_count)
-        notes = (time_note, price_note, LEFT_OUT, *_suite_note(asked))
-        return Simulated(simulation, model.name, gpu, times, price, tokens, notes)
+        own_times = spread(_mean_seconds(own), own.succeeded_count) if own.succeeded_count else None
+        samples = () if asked.agent else self._read_samples(model)
+        found = find_cost(asked.gpu, model, Evidence(self._read_market(), samples, own_times))
+        simulation = simulate(found.cost, tokens, asked.run_count)
+        notes = (found.note, *_gpu_note(asked, found.gpu), *_agent_notes(asked, own), *_suite_note(asked))
+        return Simulated(
+            simulation, model.name, found.gpu, found.times, found.price, tokens, notes, found.cost.basis
+        )
 
     def _read_own(self, tenant: str, asked: Asked, name: str) -> Usage:
         """Return what the tenant's runs of 90 days have used, of the agent and the model of the answer."""
@@ -142,70 +155,10 @@ class FinopsService:
             and row.model in {asked.model, name}
         )
 
-    def _find_times(self, own: Usage, asked: Asked, model: SizedModel) -> tuple[RunTimes, str]:
-        seconds = [] if asked.agent else self._read_seconds(model)
-        if own.succeeded_count:
-            return _ranged(_mean_seconds(own), seconds, own.succeeded_count), (
-                f"Times: the mean of your own runs in {HISTORY_DAYS} days that succeeded,"
-                f" {own.succeeded_count} in all."
-            )
-        if seconds:
-            times = RunTimes(min(seconds), fmean(seconds), max(seconds), len(seconds))
-            return times, f"Times: {len(seconds)} runs of this deployment with models of this size."
-        return assume_times(model), "Times: assumed, since no run like this is known."
-
-    def _read_seconds(self, model: SizedModel) -> list[float]:
-        """Return how long runs took of which the deployment keeps samples: of the model, or of its size."""
+    def _read_samples(self, model: SizedModel) -> tuple[Sample, ...]:
+        """Return what rented runs of this deployment have left, of models of the model's size."""
         shape = Shape(Kind.BENCHMARK.value, Scope.of(describe_needs(model)).class_gb)
-        samples = [
-            each
-            for each in self._samples.read(shape, self._clock.now())
-            if each.status is Status.SUCCEEDED and each.phases_ms
-        ]
-        same = [each for each in samples if each.model == model.name]
-        return [_seconds_of(each) for each in same or samples]
-
-    def _find_price(self, gpu: str, model: SizedModel) -> tuple[str, GpuPrice, str]:
-        fitting = [
-            each
-            for each in find_fitting(self._read_market(), model)
-            if is_gpu_named(each.offer.gpu_name, gpu)
-        ]
-        if fitting:
-            fewest = min(each.offer.gpu_count for each in fitting)
-            seen = [each for each in fitting if each.offer.gpu_count == fewest]
-            as_of = max(each.as_of for each in seen)
-            note = f"Price: {len(seen)} offers that fit, as last seen at {as_of:%Y-%m-%dT%H:%M:%SZ}."
-            return name_gpus(seen[0].offer), _price_of(seen, as_of), note
-        baseline = find_baseline_price(gpu, model.vram_mb)
-        if baseline is None:
-            raise InvalidRequestError(
-                f"RUNE knows no price of the GPU {gpu!r}: no search of the last day saw it, and no table has it.",
-                pointer="/gpu",
-                code="price_unknown",
-            )
-        as_of = datetime.combine(baseline.as_of, time_of_day(), UTC)
-        price = price_range(baseline.micro_usd_per_hour, "vastai_baseline", as_of)
-        note = f"Price: RUNE's table of {baseline.as_of}, since no search of the last day saw this GPU."
-        return f"{baseline.gpu_count}x {baseline.gpu}", price, note
-
-
-def _price_of(seen: Sequence[SeenPrice], as_of: datetime) -> GpuPrice:
-    prices = [_micro_usd(each.usd_per_hour) for each in seen]
-    return GpuPrice(min(prices), median_low(prices), max(prices), "market_last_seen", as_of)
-
-
-def _micro_usd(usd: Decimal) -> int:
-    return int((usd * MICRO_USD_PER_USD).to_integral_value(ROUND_CEILING))
-
-
-def _ranged(mean_seconds: float, others: Sequence[float], run_count: int) -> RunTimes:
-    """Return the times of runs of which the mean is known, with the range that other runs had about theirs."""
-    mean_of_others = fmean(others) if others else 0
-    if len(others) < _ENOUGH_FOR_A_RANGE or not mean_of_others:
-        return spread(mean_seconds, run_count)
-    shortest = mean_seconds * min(others) / mean_of_others
-    return RunTimes(shortest, mean_seconds, mean_seconds * max(others) / mean_of_others, run_count)
+        return self._samples.read(shape, self._clock.now())
 
 
 def _mean_seconds(own: Usage) -> float:
@@ -234,8 +187,23 @@ def _suite_note(asked: Asked) -> tuple[str, ...]:
     return ("History is not counted by suite: runs of every suite are in it.",) if asked.suite else ()
 
 
-def _seconds_of(sample: Sample) -> float:
-    return sum(sample.phases_ms.values()) / 1000
+def _agent_notes(asked: Asked, own: Usage) -> tuple[str, ...]:
+    if not asked.agent:
+        return ()
+    known = () if own.job_count or asked.agent == _BUILT_IN_AGENT else (_unknown_agent(asked.agent),)
+    return (*known, AGENT_NOTE)
+
+
+def _unknown_agent(agent: str) -> str:
+    return f"No run of an agent {agent!r} is known of your tenant; an agent is named as in its jobs."
+
+
+def _gpu_note(asked: Asked, taken: str) -> tuple[str, ...]:
+    count, _ = split_gpu(asked.gpu)
+    if count is None or count == split_gpu(taken)[0]:
+        return ()
+    sentence = f"GPU: a search takes the cheapest machine that holds the model, {taken};"
+    return (f"{sentence} a job cannot ask for {asked.gpu}.",)
 
 
 def _plain_name(model: str) -> str:

@@ -10,7 +10,6 @@ from rune.jobs.outcomes import Done
 from rune.jobs.record import Event
 from rune.jobs.store import Submission
 from rune.jobs.transitions import make_transition
-from rune.services.finops import LEFT_OUT
 from tests.builders import NOW, a_claimed_job, after
 from tests.functional.functions.asking import a_refusal, a_wrong_field, assert_problem, get, post
 
@@ -28,21 +27,22 @@ def run_once(cloud: Cloud, model: str = "llama3.1:8b") -> None:
     cloud.calls.clear()
 
 
-# 600 s at 0.40 USD an hour; half of it at 0.30, twice of it at 0.80.
+# Boot and download take 198.4 s beside the 600 s, at 0.40 USD an hour; 6.9 GB of traffic cost 0.01 USD each.
 SIMULATED: dict[str, object] = {
     "agent": "",
     "model": "llama3.1:8b",
     "gpu": "1x RTX 4090",
-    "total_cost_usd": 0.066667,
-    "gpu_cost_usd": 0.066667,
+    "total_cost_usd": 0.157712,
+    "gpu_cost_usd": 0.157712,
     "token_cost_usd": 0.0,
-    "projected_cost_usd": 0.066667,
-    "projected_total_usd": 1.400007,
-    "cost_low_usd": 0.025,
-    "cost_high_usd": 0.266667,
+    "projected_cost_usd": 0.157712,
+    "projected_total_usd": 3.311952,
+    "cost_low_usd": 0.033267,
+    "cost_high_usd": 0.492845,
     "currency": "USD",
-    "confidence": "medium",
-    "confidence_score": 0.7,
+    "confidence": "low",
+    "confidence_score": 0.4,
+    "cost_basis": "price_table",
     "historical_match": True,
     "historical_basis": "from_history",
     "historical_sample_count": 1,
@@ -51,15 +51,16 @@ SIMULATED: dict[str, object] = {
     "llm_output_tokens_assumed": 0,
     "runs_per_period": 3,
     "period_days": 7,
-    "avg_duration_seconds": 600.0,
+    "avg_duration_seconds": 798.4,
     "vast_pricing_source": "vastai_baseline",
     "price_as_of": "2026-11-30T00:00:00Z",
     "price_usd_per_hour": 0.4,
-    "components_usd": {"gpu_compute": 0.066667, "llm_tokens": 0.0},
+    "components_usd": {"gpu_compute": 0.157712, "llm_tokens": 0.0},
     "notes": [
-        "Times: the mean of your own runs in 90 days that succeeded, 1 in all.",
-        "Price: RUNE's table of 2026-11-30, since no search of the last day saw this GPU.",
-        LEFT_OUT,
+        (
+            "Cost: RUNE's table of prices of 2026-11-30, since no search of the last day saw this GPU, for an"
+            " assumed boot and download, with traffic. A guess."
+        ),
     ],
 }
 
@@ -79,7 +80,7 @@ def test_simulation_has_every_field_that_clients_read(api: ModuleType, cloud: Cl
         ("", {"model": "llama3.1:8b", "gpu": "RTX 4090", "runs_per_period": 3, "period_days": 7}),
         ("?runs_per_period=3", {"period_days": 7}),
         ("?runs_per_period=3&period_days=7", {}),
-        ("?runs_per_period=9&period_days=7&gpu=a100", {"runs_per_period": 3, "gpu": "rtx4090"}),
+        ("?runs_per_period=3&period_days=7&gpu=RTX%204090", {"runs_per_period": 3, "gpu": "RTX 4090"}),
     ],
 )
 def test_simulation_takes_its_parameters_from_body_and_query(
@@ -132,6 +133,13 @@ def test_simulation_is_refused_when_it_would_be_a_guess(
     query: str, problem: dict[str, object], api: ModuleType, cloud: Cloud
 ) -> None:
     assert_problem(get(api, f"{SIMULATE}?{query}"), problem)
+
+
+def test_simulation_refuses_a_query_and_a_body_that_contradict(api: ModuleType, cloud: Cloud) -> None:
+    refused = post(api, {"runs_per_period": 3}, path=f"{SIMULATE}?runs_per_period=9")
+
+    sentence = "runs_per_period is another one in the query than in the body."
+    assert_problem(refused, a_refusal("query_and_body_differ", "/runs_per_period", sentence))
 
 
 def test_simulation_refuses_a_member_that_it_does_not_know(api: ModuleType, cloud: Cloud) -> None:

@@ -3,24 +3,22 @@ import pytest
 from rune.money.catalog import SizedModel
 from rune.money.finops import (
     GpuPrice,
+    RunCost,
     RunTimes,
     Simulation,
     TokenCost,
-    assume_times,
+    cost_by_table,
     price_range,
     simulate,
     spread,
 )
 from tests.builders import NOW
 
-PRICE = GpuPrice(300_000, 400_000, 600_000, "market_last_seen", NOW)
+COST = RunCost(50_000, 100_000, 300_000, "rented_runs", 6)
 
 
-def test_simulation_is_time_times_price() -> None:
-    # 900 s at 0.4 USD; 600 s at 0.3 USD; 1,800 s at 0.6 USD.
-    simulation = simulate(RunTimes(600, 900, 1_800, 6), PRICE, TokenCost(10), run_count=30)
-
-    assert simulation == Simulation(
+def test_simulation_is_what_runs_cost_and_their_tokens() -> None:
+    assert simulate(COST, TokenCost(10), run_count=30) == Simulation(
         gpu_micro_usd=100_000,
         token_micro_usd=10,
         low_micro_usd=50_005,
@@ -33,37 +31,35 @@ def test_simulation_is_time_times_price() -> None:
 
 
 def test_simulation_without_a_machine_costs_its_tokens() -> None:
-    simulation = simulate(RunTimes(1, 2, 3, 5), None, TokenCost(10), run_count=2)
+    simulation = simulate(None, TokenCost(10, 5), run_count=2)
 
     assert (simulation.gpu_micro_usd, simulation.run_micro_usd, simulation.total_micro_usd) == (0, 10, 20)
     assert (simulation.low_micro_usd, simulation.high_micro_usd) == (5, 20)
     assert simulation.confidence == "high"
 
 
-def test_cost_is_rounded_up_to_whole_micro_dollars() -> None:
-    price = GpuPrice(1, 1, 1, "market_last_seen", NOW)
-
-    assert simulate(RunTimes(1, 1, 1, 1), price, TokenCost(), run_count=1).run_micro_usd == 1
-
-
 @pytest.mark.parametrize(
-    ("run_count", "source", "confidence", "score", "basis"),
+    ("basis", "run_count", "confidence", "score"),
     [
-        (0, "market_last_seen", "low", 0.4, "scope_heuristic"),
-        (1, "market_last_seen", "medium", 0.7, "from_history"),
-        (4, "market_last_seen", "medium", 0.7, "from_history"),
-        (5, "market_last_seen", "high", 0.9, "from_history"),
-        (5, "vastai_baseline", "medium", 0.7, "from_history"),
+        ("rented_runs", 1, "low", 0.4),
+        ("rented_runs", 2, "low", 0.4),
+        ("rented_runs", 3, "medium", 0.7),
+        ("rented_runs", 5, "high", 0.9),
+        ("market_forecast", 0, "low", 0.4),
+        ("market_forecast", 3, "medium", 0.7),
+        ("market_forecast", 500, "medium", 0.7),
+        ("price_table", 500, "low", 0.4),
     ],
 )
-def test_confidence_rests_on_runs_and_price(
-    run_count: int, source: str, confidence: str, score: float, basis: str
+def test_confidence_is_high_only_of_what_rented_runs_have_cost(
+    basis: str, run_count: int, confidence: str, score: float
 ) -> None:
-    price = GpuPrice(1, 1, 1, source, NOW)  # type: ignore[arg-type]  # a word of the table
+    cost = RunCost(1, 1, 1, basis, run_count)  # type: ignore[arg-type]  # a word of the table
 
-    found = simulate(spread(60, run_count), price, TokenCost(), run_count=1)
+    found = simulate(cost, TokenCost(), run_count=1)
 
-    assert (found.confidence, found.confidence_score, found.basis) == (confidence, score, basis)
+    assert (found.confidence, found.confidence_score) == (confidence, score)
+    assert found.basis == ("from_history" if run_count else "scope_heuristic")
 
 
 def test_range_of_a_single_number_is_wide() -> None:
@@ -71,11 +67,20 @@ def test_range_of_a_single_number_is_wide() -> None:
     assert price_range(1_000, "vastai_baseline", NOW) == GpuPrice(750, 1_000, 2_000, "vastai_baseline", NOW)
 
 
-def test_times_of_an_unknown_run_are_boot_download_and_work() -> None:
-    # 4.9 GB at 0.0625 GB/s are 78.4 s, between 120 s of boot and 120 s of work.
-    times = assume_times(SizedModel("m", 8_000, weights_gb=4.9))
+PRICE = GpuPrice(3_600_000, 3_600_000, 3_600_000, "vastai_baseline", NOW)
+MODEL = SizedModel("m", 8_000, weights_gb=5.0)
 
-    assert times.run_count == 0
-    assert (times.shortest_seconds, times.mean_seconds, times.longest_seconds) == pytest.approx(
-        (159.2, 318.4, 636.8)
-    )
+
+def test_cost_by_the_table_has_boot_download_work_and_traffic() -> None:
+    # 5 GB at 0.0625 GB/s are 80 s, between 120 s of boot and 120 s of work, at 0.001 USD a second; 7 GB of traffic.
+    cost, times = cost_by_table(MODEL, 2.0, PRICE, None)
+
+    assert times == RunTimes(160, 320, 640)
+    assert cost == RunCost(160_000, 320_000 + 70_000, 640_000 + 140_000, "price_table")
+
+
+def test_cost_by_the_table_has_the_time_of_own_runs_beside_boot_and_download() -> None:
+    cost, times = cost_by_table(MODEL, 2.0, PRICE, RunTimes(500, 1_000, 2_000, 4))
+
+    assert times == RunTimes(600, 1_200, 2_400, 4)
+    assert (cost.likely_micro_usd, cost.run_count) == (1_270_000, 4)

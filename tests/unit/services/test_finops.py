@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from statistics import fmean
 
 import pytest
 
@@ -16,12 +17,12 @@ from rune.jobs.record import Event, Kind, Status
 from rune.jobs.samples import Sample, SampleRow, record_sample
 from rune.jobs.store import Submission
 from rune.jobs.transitions import make_transition
-from rune.money.catalog import find_model
-from rune.money.finops import GpuPrice, RunTimes, TokenCost, assume_times
+from rune.money.finops import GpuPrice, TokenCost
 from rune.money.token_prices import find_list_price, prices_read_on
 from rune.rentals.market import MarketRow, Scope
 from rune.rentals.offers import Offer
-from rune.services.finops import HISTORY_DAYS, Asked, FinopsService
+from rune.services.finops import AGENT_NOTE, HISTORY_DAYS, Asked, FinopsService
+from rune.workflows.rental.estimate import PRIOR_RATIOS
 from tests.builders import NOW, TENANT, FakeClock, a_claimed_job, after
 from tests.memory_job_store import MemoryJobStore
 from tests.memory_sample_store import MemorySampleStore
@@ -50,111 +51,136 @@ class World:
         self.jobs.submit(Submission(job, "{}", Event(1, "job.accepted", "ok", NOW, labels=labels)))
         assert closing.commit(self.jobs, job, make_transition(job, Done("{}"), after(seconds), 5))
 
-    def sample(self, seconds: float, model: str = MODEL, status: Status = Status.SUCCEEDED) -> None:
-        """Let a job of anyone leave a sample, of 8 GiB of memory."""
+    def sample(self, cost_micro_usd: int, **overrides: object) -> None:
+        """Let a rented job of anyone leave a sample, of 8 GiB of memory."""
         number = len(self.jobs.samples)
-        phases = {"boot": round(seconds * 400), "work": round(seconds * 600)}
-        sample = Sample(
-            job_id=f"s-{number}", kind="benchmark", class_gb=8, status=status, model=model, phases_ms=phases
+        given: dict[str, object] = {
+            "model": MODEL,
+            "gpu": "1x RTX 4090",
+            "phases_ms": {"boot": 40, "work": 60},
+        }
+        sample = replace(
+            Sample(job_id=f"s-{number}", kind="benchmark", class_gb=8, cost_micro_usd=cost_micro_usd),
+            **{**given, **overrides},  # type: ignore[arg-type]  # replace() refuses unknown names
         )
         row = SampleRow(sample.shape, NOW, sample.job_id)
         assert not self.jobs.write_rows([RowChange(row, record_sample(sample, NOW))])
 
 
-def times(world: World, asked: Asked = ASKED) -> tuple[RunTimes, str]:
+def found_by(world: World, asked: Asked = ASKED) -> tuple[str | None, int, int]:
+    """Return what the cost of a run rests on, the cost, and of how many runs it is known."""
     found = world.service.simulate(TENANT, asked)
-    return found.times, found.notes[0]
+    return found.basis, found.simulation.gpu_micro_usd, found.times.run_count
 
 
-def test_times_are_the_mean_of_own_runs_of_the_model() -> None:
+def test_cost_is_the_mean_of_what_rented_runs_of_the_model_on_the_gpu_cost() -> None:
+    world = World(offers=(a_priced(1, "0.40"),))
+    world.run(10)
+    for cost in (80_000, 100_000, 120_000):
+        world.sample(cost)
+    world.sample(9_000_000, gpu="1x RTX 3090")
+    world.sample(9_000_000, model="another")
+    world.sample(9_000_000, status=Status.FAILED)
+
+    found = world.service.simulate(TENANT, ASKED)
+
+    assert (found.basis, found.gpu, found.times.run_count) == ("rented_runs", "1x RTX 4090", 3)
+    simulation = found.simulation
+    assert (simulation.low_micro_usd, simulation.gpu_micro_usd, simulation.high_micro_usd) == (
+        80_000,
+        100_000,
+        120_000,
+    )
+    assert simulation.confidence == "medium"
+
+
+def test_one_rented_run_says_little() -> None:
     world = World()
-    for seconds in (100, 300):
-        world.run(seconds)
-    world.run(9_000, model="llama3.1:70b")
-    world.run(9_000, tenant="acme")
+    world.sample(100_000)
 
-    assert times(world) == (
-        RunTimes(100, 200, 400, 2),
-        "Times: the mean of your own runs in 90 days that succeeded, 2 in all.",
+    simulation = world.service.simulate(TENANT, ASKED).simulation
+
+    assert (simulation.low_micro_usd, simulation.high_micro_usd, simulation.confidence) == (
+        50_000,
+        200_000,
+        "low",
     )
 
 
-def test_runs_of_other_models_do_not_count_when_no_model_is_named() -> None:
-    world = World()
-    world.run(9_000, model="vendor/big-model")
-    smallest = world.service.simulate(TENANT, replace(ASKED, model="")).model
-    world.run(300, model=smallest)
+def test_cost_is_expected_by_the_market_when_no_rented_run_is_known() -> None:
+    world = World(offers=(a_priced(1, "0.40"), a_priced(2, "0.80")))
 
-    assert times(world, replace(ASKED, model=""))[0] == RunTimes(150, 300, 600, 1)
+    basis, micro_usd, count = found_by(world)
 
-
-def test_times_have_the_range_of_samples_when_there_are_three() -> None:
-    world = World()
-    world.run(200)
-    for seconds in (50, 100, 150):
-        world.sample(seconds)
-
-    assert times(world)[0] == RunTimes(100, 200, 300, 1)
+    # An hour of it is 0.40 USD; a run takes some minutes and downloads 7 GB.
+    assert (basis, count) == ("market_forecast", 0)
+    assert 10_000 < micro_usd < 100_000
 
 
-def test_times_are_those_of_samples_when_there_is_no_own_run() -> None:
-    world = World()
-    for seconds in (60, 90, 180):
-        world.sample(seconds)
-    world.sample(9_000, model="another")
-    world.sample(9_000, status=Status.FAILED)
+def test_runs_on_servers_that_were_there_count_with_boot_and_download_beside_their_time() -> None:
+    world = World(offers=(a_priced(1, "3.60"),))
+    bare = found_by(world)[1]
+    world.run(1_000)
 
-    assert times(world) == (
-        RunTimes(60, 110, 180, 3),
-        "Times: 3 runs of this deployment with models of this size.",
-    )
+    basis, micro_usd, count = found_by(world)
 
-
-def test_times_are_those_of_other_models_of_the_size_when_the_model_has_none() -> None:
-    world = World()
-    world.sample(60, model="another")
-
-    assert times(world)[0] == RunTimes(60, 60, 60, 1)
+    assert (basis, count) == ("market_forecast", 1)
+    # 1,000 s at 0.001 USD are more than what one answer takes; the rest is as before.
+    assert micro_usd - bare > 900_000
+    assert world.service.simulate(TENANT, ASKED).simulation.confidence == "low"
 
 
-def test_times_are_assumed_when_nothing_is_known() -> None:
-    model = find_model(MODEL)
-    assert model is not None
+def test_expectation_is_corrected_by_what_rented_runs_of_the_size_cost_of_theirs() -> None:
+    offers = (a_priced(1, "0.40"),)
+    doubled = World(offers=offers)
+    for _ in range(3):
+        doubled.sample(200_000, model="another", expected_micro_usd=100_000)
 
-    assert times(World()) == (assume_times(model), "Times: assumed, since no run like this is known.")
+    plain = found_by(World(offers=offers))[1]
+
+    assert found_by(doubled)[1] == pytest.approx(plain * 2 / fmean(PRIOR_RATIOS), rel=1e-4)
 
 
-def test_times_of_an_agent_are_not_those_of_benchmarks() -> None:
-    world = World()
+def test_agent_has_the_times_of_its_own_runs_and_no_rented_ones() -> None:
+    world = World(offers=(a_priced(1, "0.40"),))
     world.run(100)
-    world.sample(100)
+    world.sample(100_000)
     asked = replace(ASKED, agent="holmes")
-
-    assert times(world, asked)[0].run_count == 0
+    before = world.service.simulate(TENANT, asked)
 
     world.run(50, agent="holmes", kind=Kind.AGENTIC_AGENT)
-    assert times(world, asked)[0] == RunTimes(25, 50, 100, 1)
+
+    assert (before.basis, before.times.run_count) == ("market_forecast", 0)
+    assert found_by(world, asked)[2] == 1
+    assert before.notes[-1] == AGENT_NOTE
 
 
-def test_times_of_runs_that_failed_or_are_long_ago_do_not_count() -> None:
+def test_agent_that_nobody_knows_is_named() -> None:
+    notes = World().service.simulate(TENANT, replace(ASKED, agent="holms")).notes
+
+    assert notes[-2].startswith("No run of an agent 'holms' is known")
+
+
+def test_runs_that_failed_or_are_long_ago_do_not_count() -> None:
     world = World()
     job = a_claimed_job(started_at=NOW)
     world.jobs.submit(Submission(job, "{}", Event(1, "job.accepted", "ok", NOW, labels={"model": MODEL})))
     failed = make_transition(job, Failed("x", "X.", retryable=False), after(60), 5)
     assert closing.commit(world.jobs, job, failed)
-    assert times(world)[0].run_count == 0
+    assert found_by(world)[2] == 0
 
     world.run(60)
     world.clock.advance((HISTORY_DAYS - 1) * 86_400)
-    assert times(world)[0].run_count == 1
+    assert found_by(world)[2] == 1
     world.clock.advance(86_400)
-    assert times(world)[0].run_count == 0
+    assert found_by(world)[2] == 0
 
 
 @pytest.mark.parametrize("model", [MODEL, f"ollama/{MODEL}", f"ollama_chat/{MODEL}", ""])
 def test_model_is_known_with_a_clients_prefix_and_the_smallest_without_a_name(model: str) -> None:
     world = World()
     world.run(100)
+    world.run(9_000, model="vendor/big-model")
 
     found = world.service.simulate(TENANT, replace(ASKED, model=model))
 
@@ -167,30 +193,33 @@ def a_priced(offer_id: int, usd: str, **overrides: object) -> Offer:
     return an_offer(**{"gpu_name": "RTX 4090", "storage_usd_per_gb_month": Decimal(0), **given})
 
 
-def test_price_is_of_the_offers_that_fit_with_the_fewest_gpus() -> None:
+def test_machine_is_the_one_that_a_search_would_take() -> None:
     offers = (
         a_priced(1, "0.30"),
         a_priced(2, "0.40"),
         a_priced(3, "0.90"),
-        a_priced(4, "0.10", gpu_count=2),
+        a_priced(4, "0.80", gpu_count=2),
         a_priced(5, "0.10", gpu_name="RTX 3090"),
         a_priced(6, "0.10", is_verified=False),
     )
 
-    found = World(offers=offers).service.simulate(TENANT, ASKED)
+    found = World(offers=offers).service.simulate(TENANT, replace(ASKED, gpu="2x RTX 4090"))
 
-    assert found.price == GpuPrice(300_000, 400_000, 900_000, "market_last_seen", NOW)
-    assert found.notes[1] == f"Price: 3 offers that fit, as last seen at {NOW:%Y-%m-%dT%H:%M:%SZ}."
-    assert "RTX 4090" in found.gpu
+    assert found.gpu == "1x RTX 4090"
+    assert found.price == GpuPrice(300_000, 300_000, 900_000, "market_last_seen", NOW)
+    assert found.notes[1].startswith(
+        "GPU: a search takes the cheapest machine that holds the model, 1x RTX 4090"
+    )
 
 
 def test_price_is_the_tables_when_no_search_saw_the_gpu() -> None:
     found = World().service.simulate(TENANT, replace(ASKED, model="llama3.1:70b"))
 
     # 50,000 MiB and a tenth: three of 24,564.
-    assert found.gpu == "3x RTX 4090"
+    assert (found.gpu, found.basis) == ("3x RTX 4090", "price_table")
     as_of = datetime(2026, 11, 30, tzinfo=UTC)
     assert found.price == GpuPrice(900_000, 1_200_000, 2_400_000, "vastai_baseline", as_of)
+    assert found.simulation.confidence == "low"
 
 
 @pytest.mark.parametrize(
@@ -198,7 +227,9 @@ def test_price_is_the_tables_when_no_search_saw_the_gpu() -> None:
     [
         (replace(ASKED, gpu="mi300x"), "price_unknown", "/gpu"),
         (replace(ASKED, gpu=""), "price_unknown", "/gpu"),
+        (replace(ASKED, model="llama3.1:405b"), "price_unknown", "/gpu"),
         (replace(ASKED, model="phi3"), "model_size_unknown", "/model"),
+        (replace(ASKED, model="amazon.nova-unheard-of-v9:0"), "token_price_unknown", "/model"),
     ],
 )
 def test_simulation_is_refused_when_it_would_be_a_guess(asked: Asked, code: str, pointer: str) -> None:
