@@ -93,6 +93,8 @@ def request_id() -> str | None:
 class JsonFormatter(logging.Formatter):
     """Formats a record as one JSON object; the message is a stable dotted name, such as "turn.committed".
 
+    A record with `metric` counts once for that metric; one with `measured` has values of metrics by their names.
+
     Parameters
     ----------
     function
@@ -113,27 +115,33 @@ class JsonFormatter(logging.Formatter):
         }
         known = {**_about.get({}), **vars(record)}
         line.update({name: known[name] for name in FIELDS if name in known})
+        measured = {**getattr(record, "measured", {})}
         if metric := getattr(record, "metric", None):
-            line.update(_count_once(metric, self._function, record.created))
+            measured[metric] = 1
+        if measured:
+            line.update(_as_metrics(measured, self._function, record.created))
         if record.exc_info and record.exc_info[1]:
             line["exception"] = _chain(record.exc_info[1])
         return json.dumps(line, default=str)
 
 
-def _count_once(metric: str, function: str, created_seconds: float) -> dict[str, object]:
-    """Return the members that make CloudWatch count the line for a metric.
+def _as_metrics(measured: Mapping[str, float], function: str, created_seconds: float) -> dict[str, object]:
+    """Return the members that make CloudWatch take the line's values into metrics.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
     definition = {
         "Namespace": NAMESPACE,
         "Dimensions": [["FunctionName"]],
-        "Metrics": [{"Name": metric, "Unit": "Count"}],
+        "Metrics": [
+            {"Name": name, "Unit": "Count" if isinstance(value, int) else "None"}
+            for name, value in measured.items()
+        ],
     }
     return {
         "_aws": {"Timestamp": round(created_seconds * 1000), "CloudWatchMetrics": [definition]},
         "FunctionName": function,
-        metric: 1,
+        **measured,
     }
 
 

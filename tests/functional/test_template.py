@@ -742,6 +742,71 @@ def test_each_alarm_is_described_once_in_the_operators_page() -> None:
     assert all(len([cell for cell in row.split(" | ") if cell.strip("| ")]) == 4 for row in rows)
 
 
+def test_operator_is_told_of_errors_latency_throttling_and_money() -> None:
+    api, table, janitor = {"Ref": "HttpApi"}, {"Ref": "Table"}, {"Ref": "JanitorFunction"}
+    watched = {
+        (alarm["MetricName"], str(alarm["Dimensions"][0]["Value"]), str(alarm["Threshold"]))
+        for alarm in ALARMS.values()
+    }
+
+    assert watched >= {
+        ("5xx", str(api), "5"),
+        ("Latency", str(api), "5000"),
+        ("ReadThrottleEvents", str(table), "10"),
+        ("WriteThrottleEvents", str(table), "10"),
+        ("DollarsPerHour", str(janitor), str({"Ref": "SpendAlarmUsdPerHour"})),
+    }
+
+
+AWS_METRICS = {
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
+    "AWS/ApiGateway": {"Count", "4xx", "5xx", "Latency"},
+    "AWS/Lambda": {"Errors", "Throttles"},
+    "AWS/SQS": {"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"},
+    "AWS/DynamoDB": {"ReadThrottleEvents", "WriteThrottleEvents"},
+}
+
+
+def emitted_metrics() -> set[str]:
+    """Return the names of metrics that the code gives: constants named so, and values of the field `metric`."""
+    sources = [path.read_text() for room in ("shared", "functions") for path in (ROOT / room).rglob("*.py")]
+    named = re.compile(r'(?:_METRIC = |"metric": |Status\.[A-Z]+: )"([A-Z]\w+)"')
+    return {name for source in sources for name in named.findall(source)}
+
+
+def dashboard_metrics() -> list[list[str]]:
+    (dashboard,) = of_type("AWS::CloudWatch::Dashboard").values()
+    body = re.sub(r"\$\{(\w+)[^}]*\}", r"\1", dashboard["DashboardBody"]["Fn::Sub"])
+    return [
+        metric[:4] for widget in json.loads(body)["widgets"] for metric in widget["properties"]["metrics"]
+    ]
+
+
+def test_each_metric_of_dashboard_and_alarms_is_really_given() -> None:
+    watched = {(namespace, name) for namespace, name, *_ in dashboard_metrics()}
+    watched |= {(alarm["Namespace"], alarm["MetricName"]) for alarm in ALARMS.values()}
+    given = {(NAMESPACE, name) for name in emitted_metrics()}
+    given |= {(namespace, name) for namespace, names in AWS_METRICS.items() for name in names}
+
+    assert watched - given == set()
+
+
+def test_dashboard_is_free_and_looks_at_what_is_there() -> None:
+    metrics = dashboard_metrics()
+
+    assert len(metrics) <= 50  # of a free dashboard
+    assert {place for *_, place in metrics} <= RESOURCES.keys()
+    assert {name for namespace, name, *_ in metrics if namespace == NAMESPACE} >= {
+        "JobsRunning",
+        "JobsWaiting",
+        "JobsSucceeded",
+        "JobsFailed",
+        "JobsCancelled",
+        "MachinesAlive",
+        "DollarsPerHour",
+    }
+
+
 def test_each_alarm_tells_the_operator() -> None:
     told = {"Fn::If": ["HasAlarmEmail", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
 
@@ -753,7 +818,7 @@ def test_cost_of_the_alarms_is_told() -> None:
 
     assert row is not None
     always = [name for name in ALARMS if name not in INTAKES]
-    number_words = {23: "twenty-three", 24: "twenty-four", 25: "twenty-five", 26: "twenty-six"}
+    number_words = {30: "thirty", 31: "thirty-one", 32: "thirty-two", 33: "thirty-three"}
     assert row.groups() == (number_words[len(always)], f"{len(always) * 0.1:.2f}")
 
 

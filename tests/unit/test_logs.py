@@ -192,3 +192,15 @@ def test_line_is_one_line_when_a_field_is_not(lines: io.StringIO) -> None:
 
     assert lines.getvalue().count("\n") == 1
     assert written(lines)[0]["reason"] == "a\nb\u2028c"
+
+
+def test_line_has_the_values_that_were_measured(lines: io.StringIO) -> None:
+    log.info("rentals.measured", extra={"measured": {"MachinesAlive": 2, "DollarsPerHour": 0.75}})
+
+    (line,) = written(lines)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Metrics"] == [
+        {"Name": "MachinesAlive", "Unit": "Count"},
+        {"Name": "DollarsPerHour", "Unit": "None"},
+    ]
+    assert (line["MachinesAlive"], line["DollarsPerHour"]) == (2, 0.75)

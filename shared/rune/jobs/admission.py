@@ -5,7 +5,7 @@ No admission is lost with a process: what one does not do, the next does.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -14,6 +14,7 @@ from rune.errors import StoppedError, StoreUnavailableError, TooManyWaitingJobsE
 from rune.jobs import lifecycle
 from rune.jobs.places import (
     JobRow,
+    Places,
     QueuePlace,
     RowChange,
     Share,
@@ -31,7 +32,7 @@ from rune.jobs.places import (
     stop_checks,
     take_slot,
 )
-from rune.jobs.record import Job
+from rune.jobs.record import Job, Status
 from rune.jobs.store import CompanionsRefused, JobStore, StepQueue, Submission, Submitted
 from rune.logs import ROWS_NOT_UNDERSTOOD_METRIC
 
@@ -47,6 +48,14 @@ COUNTED = 100
 """Places in the queue that are told exactly."""
 
 READ_AT_ONCE = 100
+
+
+ENDED_METRICS: Mapping[Status, str] = {
+    Status.SUCCEEDED: "JobsSucceeded",
+    Status.FAILED: "JobsFailed",
+    Status.CANCELLED: "JobsCancelled",
+}
+"""Metrics that count ended jobs; the dashboard shows them (template.yaml)."""
 
 
 class Admission:
@@ -123,16 +132,22 @@ class Admission:
 
         A failure is left to the janitor, which finds slots of ended jobs.
         """
+        ended = {"job_id": job.job_id, "status": job.status}
+        log.info("job.ended", extra={**ended, "metric": ENDED_METRICS.get(job.status)})
         if job.slot is None:
             return
         with _left_to_the_janitor("slot.not_freed", job):
             self._free(job.slot, job.job_id, job.tenant, job)
             self.admit_waiting()
 
-    def free_lost_slots(self) -> int:
+    def read_places(self) -> Places:
+        """Return the slots, and what each tenant has running and waiting."""
+        return self._store.read_places()
+
+    def free_lost_slots(self, places: Places | None = None) -> int:
         """Take the slots of jobs that have ended without giving theirs back; return how many."""
         freed_count = 0
-        slots = self._store.read_places().slots
+        slots = (self._store.read_places() if places is None else places).slots
         for start in range(0, len(slots), READ_AT_ONCE):
             some = slots[start : start + READ_AT_ONCE]
             held = {slot.job_id: slot for slot in some if slot.job_id is not None}

@@ -1,16 +1,24 @@
 """The check that the row of reserved credit is what living rentals have reserved, which the janitor makes."""
 
 import logging
+from collections.abc import Sequence
 
+from rune.amounts import MICRO_USD_PER_USD
 from rune.clock import Clock
 from rune.errors import UnreadableRowError
 from rune.rentals.credit import CreditStore, decide_correction
+from rune.rentals.record import Rental
 from rune.rentals.store import RentalStore
 
 log = logging.getLogger(__name__)
 
 MOST_RENTALS = 500
 """With so many alive, or more, nothing is corrected: not all of them may have been found."""
+
+
+MACHINES_METRIC = "MachinesAlive"
+MONEY_METRIC = "DollarsPerHour"
+"""Rentals that may bill, and what they cost an hour together, at each tick; an alarm watches the second."""
 
 
 class CreditCheck:
@@ -50,4 +58,13 @@ class CreditCheck:
             rentals = [self._rental_store.read(rental_id) for rental_id in rental_ids]
         except UnreadableRowError:
             return None
-        return sum(rental.reserved_micro_usd for rental in rentals if rental is not None and rental.is_alive)
+        alive = [rental for rental in rentals if rental is not None and rental.is_alive]
+        _measure(alive)
+        return sum(rental.reserved_micro_usd for rental in alive)
+
+
+def _measure(alive: Sequence[Rental]) -> None:
+    """Tell what is rented and what it costs an hour; nothing is told where not all of it is known."""
+    per_hour = sum(rental.prices.micro_usd_per_hour for rental in alive)
+    measured = {MACHINES_METRIC: len(alive), MONEY_METRIC: per_hour / MICRO_USD_PER_USD}
+    log.info("rentals.measured", extra={"measured": measured})

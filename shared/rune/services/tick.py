@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEFORE_MACHINES = (DueClass.RELEASE,)
+RUNNING_METRIC = "JobsRunning"
+WAITING_METRIC = "JobsWaiting"
+"""Jobs with a slot and without one, as each tick finds them; the dashboard shows them (template.yaml)."""
+
 AFTER_MACHINES = (DueClass.LEASE, DueClass.MESSAGE, DueClass.WAIT)
 
 
@@ -152,7 +156,13 @@ class JobTick:
         self._try(classes[0].value, sweep)
 
     def _free_slots(self) -> None:
-        self.result.freed_count += self._admission.free_lost_slots()
+        places = self._admission.read_places()
+        measured = {
+            RUNNING_METRIC: sum(slot.job_id is not None for slot in places.slots),
+            WAITING_METRIC: sum(share.waiting for share in places.shares),
+        }
+        log.info("jobs.measured", extra={"measured": measured})
+        self.result.freed_count += self._admission.free_lost_slots(places)
 
     def _admit(self, may_go_on: Callable[[], bool]) -> None:
         self.result.admitted_count += self._admission.admit_waiting(may_go_on)

@@ -167,3 +167,15 @@ def test_nothing_is_written_where_not_all_of_the_living_are_known(
 
 def is_doubted(rentals: LaggingRentalStore) -> bool:
     return rentals.credit.doubted_at is not None
+
+
+def test_check_tells_how_many_machines_live_and_what_they_cost_an_hour(
+    check: CreditCheck, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="rune")
+
+    check.check()
+
+    (record,) = [record for record in caplog.records if record.msg == "rentals.measured"]
+    per_hour = a_rental().prices.micro_usd_per_hour / 1_000_000
+    assert record.__dict__["measured"] == {"MachinesAlive": 1, "DollarsPerHour": per_hour}

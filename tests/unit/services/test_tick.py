@@ -14,7 +14,7 @@ from rune.events.outbox import fall_due
 from rune.events.record import Subject, SubjectKind
 from rune.jobs.admission import Admission
 from rune.jobs.places import Places, Share, Slot
-from rune.jobs.record import DueClass, Job, StepName
+from rune.jobs.record import DueClass, Job, Status, StepName
 from rune.services.late_jobs import LateJobSweep
 from rune.services.notices import NoticeSweep
 from rune.services.tick import JobTick, TickResult
@@ -97,6 +97,34 @@ def test_tick_does_what_bills_first_then_what_is_late_then_admits() -> None:
     assert minute.sent == ["release", "late", "waiting"]
     # The last look is for releases that take too long.
     assert minute.store.found == [*DueClass, DueClass.RELEASE]
+
+
+def test_tick_tells_how_many_jobs_run_and_wait(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="rune")
+
+    Minute(FailingStore()).run()
+
+    (record,) = [record for record in caplog.records if record.msg == "jobs.measured"]
+    assert record.__dict__["measured"] == {"JobsRunning": 1, "JobsWaiting": 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "metric"),
+    [
+        (Status.SUCCEEDED, "JobsSucceeded"),
+        (Status.FAILED, "JobsFailed"),
+        (Status.CANCELLED, "JobsCancelled"),
+    ],
+)
+def test_end_of_a_job_is_counted_by_its_status(
+    status: Status, metric: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="rune")
+
+    Admission(FailingStore(), RecordingQueue(), FakeClock(), slot_count=1).leave(a_job(status=status))
+
+    (record,) = [record for record in caplog.records if record.msg == "job.ended"]
+    assert (record.__dict__["metric"], record.__dict__["status"]) == (metric, status)
 
 
 def test_tick_sends_only_releases_before_machines_are_looked_after() -> None:
