@@ -5,8 +5,24 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.problems import respond
 from rune.contracts.problems import Problem
 
-LARGEST_BODY_BYTES = 10 * 1024 * 1024
-"""Largest body. API Gateway refuses more than 10 MB, and Lambda an event of more than 6 MB (Lambda quotas)."""
+LARGEST_BODY_BYTES = 5 * 1024 * 1024
+"""Of a benchmark, whose workload brings its prompts. Lambda refuses an event of more than 6 MB (Lambda quotas)."""
+
+LARGEST_JOB_BYTES = 1024 * 1024
+"""Of other jobs: a question of 100,000 characters takes 600 KB where each is escaped."""
+
+LARGEST_OTHER_BYTES = 256 * 1024
+"""Of all else. The largest is a schedule, whose request has 100,000 bytes at most."""
+
+_BENCHMARK = "/v1/jobs/benchmark"
+_JOBS = "/v1/jobs/"
+
+
+def largest_of(path: str) -> int:
+    """Return how long a body at the path may be, in bytes."""
+    if path == _BENCHMARK:
+        return LARGEST_BODY_BYTES
+    return LARGEST_JOB_BYTES if path.startswith(_JOBS) else LARGEST_OTHER_BYTES
 
 
 class BodyLimit:
@@ -30,8 +46,9 @@ def _judge(scope: Scope) -> Problem | None:
         return Problem(400, "bad_request", "Content-Length is not a number.")
     # int() refuses thousands of digits; so many are over the limit.
     length = int(announced[-20:]) if len(announced.lstrip(b"0")) <= 20 else LARGEST_BODY_BYTES + 1  # noqa: PLR2004
-    if length > LARGEST_BODY_BYTES:
-        return Problem(413, "body_too_large", "The body is larger than 10 MiB.")
+    largest = largest_of(scope["path"])
+    if length > largest:
+        return Problem(413, "body_too_large", f"The body is larger than {largest // 1024} KiB.")
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     is_json = media_type == b"application/json" or media_type.endswith(b"+json")
     if length and not is_json:

@@ -236,9 +236,8 @@ def handle(event: LambdaEvent, context: LambdaContext) -> Mapping[str, object]:
 
 def _answer(event: LambdaEvent, context: LambdaContext) -> dict[str, Any]:
     try:
-        if not event.get("body"):
-            # A POST that announces no length would count as one with a body, as only this event tells.
-            event["headers"].setdefault("content-length", "0")
+        # A body that announces no length has the one that only this event tells.
+        event["headers"].setdefault("content-length", str(len(event.get("body") or "")))
         response = adapter(event, context)
     except (KeyError, UnicodeDecodeError, ValueError):
         # Mangum reads Host and X-Forwarded-Port outside the app, and raises on odd ones such as "[::1]".

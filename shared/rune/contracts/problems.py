@@ -235,12 +235,16 @@ def _budget_members(error: BudgetExhaustedError) -> Mapping[str, object]:
     }
 
 
+MOST_TOLD = 50
+"""Wrong fields that one answer names. Who mends them learns of the next ones."""
+
+
 def refuse_document(found: Sequence[Mapping[str, object]]) -> InvalidDocumentError:
     """Return the error for what pydantic has found in a document, of which there is at least one thing.
 
     Neither the input nor pydantic's context is repeated: they may hold a secret, or NaN.
     """
-    errors = [{"pointer": _pointer(item["loc"]), "detail": _sentence(item)} for item in found]
+    errors = [{"pointer": _pointer(item["loc"]), "detail": _sentence(item)} for item in found[:MOST_TOLD]]
     first = errors[0]
     return InvalidDocumentError(f"{first['pointer'] or 'The body'}: {first['detail']}", errors)
 

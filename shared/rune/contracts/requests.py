@@ -5,14 +5,25 @@ A field that is not named here is refused by name, so that a misspelt option nev
 
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.config import JsonDict
 
 from rune.contracts.document import BUILT_AT_IMPORT, Document, is_stored
 from rune.contracts.names import ModelName
 from rune.contracts.workloads import Expectation, Workload, question_once
+from rune.errors import InvalidDocumentError
 
 type BackendType = Literal["ollama", "openai", "bedrock"]
+
+MOST_MISTAKES = 1000
+"""Of one document. More are counted and not named."""
 
 LARGEST_VRAM_MB = 4_000_000
 """GPU memory that a job may ask for: above every machine that is offered for rent."""
@@ -135,6 +146,19 @@ class JobTerms(JobTimes):
     """Where the job's end is posted, signed as webhooks are; https."""
     dry_run: bool = False
     """Check all, make no job, and answer 200 with its plan: offer, dollars, phases, budgets after it."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _count_mistakes(cls, given: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        # A body of 5 MB may hold 400,000 unknown fields: to name them all takes 25 MB and three seconds.
+        try:
+            return validate(given)
+        except ValidationError as error:
+            count = error.error_count()
+            if count <= MOST_MISTAKES:
+                raise
+            sentence = f"There are {count:,} mistakes in the document, too many to name."
+            raise InvalidDocumentError(sentence, [{"pointer": "", "detail": sentence}]) from None
 
 
 class BackendChoice(JobTerms):

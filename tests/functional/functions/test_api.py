@@ -289,7 +289,7 @@ def test_post_refuses_a_body_that_is_no_base64(api: ModuleType, cloud: Cloud) ->
     assert (response.status, response.document["code"]) == (400, "bad_request")
 
 
-@pytest.mark.parametrize(("announced", "status"), [(10 * 2**20, 202), (10 * 2**20 + 1, 413)])
+@pytest.mark.parametrize(("announced", "status"), [(5 * 2**20, 202), (5 * 2**20 + 1, 413)])
 def test_post_refuses_a_body_that_is_too_large(
     announced: int, status: int, api: ModuleType, cloud: Cloud
 ) -> None:
@@ -297,7 +297,7 @@ def test_post_refuses_a_body_that_is_too_large(
 
     assert response.status == status
     if status == 413:
-        assert_problem(response, a_problem(413, "body_too_large", "The body is larger than 10 MiB."))
+        assert_problem(response, a_problem(413, "body_too_large", "The body is larger than 5120 KiB."))
         assert cloud.calls == []
 
 

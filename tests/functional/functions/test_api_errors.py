@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from api.body_limit import largest_of
 from tests.builders import a_benchmark_request, an_http_event
 from tests.functional.functions.asking import (
     BENCHMARK,
@@ -210,11 +211,12 @@ def test_body_of_another_type_is_refused_when_its_length_was_not_announced(
     assert post(api, FLAT, {"content-type": media_type, "content-length": ""}).status == 415
 
 
-TOO_LARGE = a_problem(413, "body_too_large", "The body is larger than 10 MiB.")
+TOO_LARGE: dict[str, object] = {}
+"""413, with the limit of the path."""
 NO_NUMBER = a_problem(400, "bad_request", "Content-Length is not a number.")
 LENGTHS = {
-    "10 MiB and a byte": (str(10 * 2**20 + 1), TOO_LARGE),
-    "with zeros before it": ("000" + str(10 * 2**20 + 1), TOO_LARGE),
+    "5 MiB and a byte": (str(5 * 2**20 + 1), TOO_LARGE),
+    "with zeros before it": ("000" + str(5 * 2**20 + 1), TOO_LARGE),
     "20 digits": ("9" * 20, TOO_LARGE),
     "21 digits": ("1" + "0" * 20, TOO_LARGE),
     "5000 digits": ("9" * 5000, TOO_LARGE),
@@ -235,7 +237,38 @@ LENGTHS = {
 def test_length_that_is_no_bodys_is_refused(
     length: str, problem: dict[str, object], path: str, api: ModuleType, cloud: Cloud
 ) -> None:
+    if problem is TOO_LARGE:
+        kib = largest_of(path) // 1024
+        problem = a_problem(413, "body_too_large", f"The body is larger than {kib} KiB.")
+
     assert_problem(post(api, IN_ORDER[path], {"content-length": length}, path), problem)
+
+
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("/v1/jobs/benchmark", 5 * 2**20), ("/v1/jobs/llm-instance", 2**20), ("/v1/estimates", 2**18)],
+)
+def test_body_may_be_as_long_as_its_route_needs(path: str, most: int) -> None:
+    assert largest_of(path) == most
+
+
+def test_body_without_an_announced_length_has_the_length_that_it_has(api: ModuleType, cloud: Cloud) -> None:
+    body = '{"region": "' + "a" * 2**18 + '"}'
+
+    assert post(api, body, {"content-length": ""}, "/v1/estimates").status == 413
+
+
+def test_refusal_of_very_many_mistakes_counts_them(api: ModuleType, cloud: Cloud) -> None:
+    refused = post(api, {**FLAT, **{f"unknown{number}": 1 for number in range(100_000)}})
+
+    sentence = "There are 100,000 mistakes in the document, too many to name."
+    assert_problem(refused, a_problem(422, "invalid_request", sentence, ("", sentence)))
+
+
+def test_refusal_names_fifty_mistakes_at_most(api: ModuleType, cloud: Cloud) -> None:
+    refused = post(api, {**FLAT, **{f"unknown{number}": 1 for number in range(900)}})
+
+    assert (refused.status, len(refused.document["errors"])) == (422, 50)
 
 
 def test_length_of_5000_zeros_is_no_length(api: ModuleType, cloud: Cloud) -> None:
