@@ -122,7 +122,9 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
     if token.has_expired(services.clock.now()):
         # Told to nobody who has not the token. Its client may go on asking without blocking its address.
         raise TokenExpiredError
-    return Caller.of(offer.tenant, found, subject, token_name=token.name), found, token
+    caller = Caller.of(offer.tenant, found, subject, token_name=token.name)
+    services.token_uses.note(offer.tenant, token.name)
+    return caller, found, token
 
 
 def _link_in(request: Request) -> str | None:

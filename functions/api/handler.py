@@ -29,6 +29,7 @@ from rune.tenants.entries import log_refused
 from rune.tenants.rates import TenantRates
 from rune.tenants.reading import DocumentContext
 from rune.tenants.tokens import VARIABLE, TokenBook
+from rune.tenants.uses import TokenUses
 
 if TYPE_CHECKING:
     from rune.llm.protocol import ModelServer
@@ -198,6 +199,7 @@ app = create_app(
             token_book,
         ),
         limiter=limiter,
+        token_uses=TokenUses(lambda: clients.token_use_store(settings.table), clock),
         rates=TenantRates(settings.rates, find_rate_counter, clock),
         address_policy=address_policy,
         open_server=open_server,

@@ -14,6 +14,7 @@ from rune.net.addresses import AddressPolicy
 from rune.services.jobs import JobService
 from rune.tenants.rates import TenantRates
 from rune.tenants.settings import TenantSource
+from rune.tenants.uses import TokenUses
 
 if TYPE_CHECKING:
     # Made for rare routes; a cold start does without their modules.
@@ -71,6 +72,7 @@ class Services:
     reports: Callable[[], ReportService]
     tenants: TenantSource
     limiter: Limiter
+    token_uses: TokenUses
     rates: TenantRates
     address_policy: AddressPolicy
     open_server: OpenServer

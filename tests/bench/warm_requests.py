@@ -3,8 +3,9 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from statistics import median
+from typing import override
 
 from fastapi import FastAPI
 from mangum import Mangum
@@ -32,6 +33,7 @@ from rune.signing_keys import NoSigningKeys
 from rune.tenants.rates import RateCounter, RateLimits, TenantRates
 from rune.tenants.settings import FixedTenants
 from rune.tenants.tokens import TokenBook
+from rune.tenants.uses import TokenUses, TokenUseStore
 from tests.bench.artifacts import ENVIRONMENT
 from tests.bench.canned import a_result, answers_to_get, answers_to_post
 from tests.bench.handlers import Context, Handle, loaded
@@ -126,6 +128,7 @@ def _app_without_aws() -> Handle:
         reports=lambda: ReportService(jobs, _NoLinks(), _NoParts(), clock),
         tenants=FixedTenants(book=TokenBook.parse(f"{TENANT}:{TOKEN}")),
         limiter=_NobodyIsBlocked(),
+        token_uses=TokenUses(_NoUses, clock),
         rates=TenantRates(RateLimits(10_000, 10_000), _no_counter, clock),
         address_policy=AddressPolicy.parse("127.0.0.0/8"),
         open_server=_no_server,
@@ -161,6 +164,16 @@ def _empty_app() -> Handle:
         return record
 
     return Mangum(app, lifespan="off", text_mime_types=["json"])
+
+
+class _NoUses(TokenUseStore):
+    @override
+    def note(self, tenant: str, token_name: str, day: date) -> None:
+        pass
+
+    @override
+    def read(self, tenant: str) -> Mapping[str, date]:
+        return {}
 
 
 class _NobodyIsBlocked:

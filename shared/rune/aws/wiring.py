@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from rune.aws.schedule_store import DynamoScheduleStore
     from rune.aws.settings_store import ParameterReader
     from rune.aws.step_functions import StepFunctionsTasks, TaskClient
+    from rune.aws.token_use_store import DynamoTokenUseStore
     from rune.aws.webhook_store import DynamoWebhookStore
     from rune.jobs.store import ObjectStore
     from rune.jobs.telling import TellingStore
@@ -252,6 +253,12 @@ class Clients:
         from rune.aws.budget_store import DynamoBudgetStore
 
         return DynamoBudgetStore(self._dynamodb, table)
+
+    def token_use_store(self, table: str) -> DynamoTokenUseStore:
+        """Return the days on which tokens were used last, in the table."""
+        from rune.aws.token_use_store import DynamoTokenUseStore
+
+        return DynamoTokenUseStore(self._dynamodb, table)
 
     def host_store(self, table: str) -> DynamoHostStore:
         """Return what is known of hosts, in the table."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rune.clock import SystemClock
+from rune.tenants.uses import TokenUses
 from tests.builders import FakeClock
 from tests.functional.functions.loading import loaded
 
@@ -21,6 +22,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     fake = FakeClock()
     monkeypatch.setattr(SystemClock, "now", lambda _: fake.now())
     return fake
+
+
+@pytest.fixture(autouse=True)
+def _uses_of_tokens_are_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a module's tests only the first would make that call; `test_api_token_uses.py` makes it."""
+    monkeypatch.setattr(TokenUses, "note", lambda *_: None)
 
 
 @pytest.fixture
