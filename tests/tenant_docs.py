@@ -59,7 +59,8 @@ def _form(field: FieldInfo) -> str:
         return "array of texts"
     if get_origin(kind) is dict:
         value = _bare(get_args(kind)[1])
-        return f"object, {'an object' if _is_model(value) else 'a text or an object'} by name"
+        form = "an object" if _is_model(value) else "a text" if value is str else "a text or an object"
+        return f"object, {form} by name"
     return "object" if _is_model(kind) else "text"
 
 

@@ -81,7 +81,8 @@ def _refusal(request: Request, error: RuneError) -> Response:
 def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSettings, Token]:
     """Return the caller, whose address is still to be looked up with the next read, its tenant, and its token.
 
-    The tenant is `X-Tenant-ID`, or "default"; the token comes as a bearer or as `X-API-Key`. Where both are sent,
+    The tenant is `X-Tenant-ID`, or "default", unless the operator says for the token which other one is meant. The
+    token comes as a bearer or as `X-API-Key`. Where both are sent,
     they must be equal. Without a token, a link stands in for one at what links may open (`rune.services.links`).
 
     Raises
@@ -114,16 +115,23 @@ def authenticate(request: Request, services: Services) -> tuple[Caller, TenantSe
     _refuse_blocked(services.limiter.recall(subject))
     if offer.token is None:
         raise UnauthorizedError(offer.hindrance or NO_TOKEN)
-    found = _find_settings(services, offer.tenant, subject)
+    tenant = offer.tenant
+    found = _find_settings(services, tenant, subject)
     token = found.find_token(offer.token)
+    meant = None
+    if token is None and not offer.names_tenant:
+        meant = found.tenants_of_tokens.get(digest_of(offer.token))
+    if meant is not None:
+        tenant, found = meant, _find_settings(services, meant, subject)
+        token = found.find_token(offer.token)
     if token is None:
         _count_failure(services, found, subject)
         raise UnauthorizedError(offer.refusal)
     if token.has_expired(services.clock.now()):
         # Told to nobody who has not the token. Its client may go on asking without blocking its address.
         raise TokenExpiredError
-    caller = Caller.of(offer.tenant, found, subject, token_name=token.name)
-    services.token_uses.note(offer.tenant, token.name)
+    caller = Caller.of(tenant, found, subject, token_name=token.name)
+    services.token_uses.note(tenant, token.name)
     return caller, found, token
 
 

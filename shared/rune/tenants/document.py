@@ -149,6 +149,12 @@ class TenantDocument(_Section):
         description="Tokens by a name of your choice, which stands beside what is done with the token. As a text: "
         "the hash of a token that may do everything, `sha256:` and 64 hexadecimal digits.",
     )
+    tenants_of_tokens: dict[str, _EntryName] = Field(
+        {},
+        description="In the document of the tenant `default` alone: other tenants' names by the hashes of tokens "
+        "(`sha256:` and 64 hexadecimal digits) that may come without `X-Tenant-ID`. The tenant named must have the "
+        "token.",
+    )
     agents: TenantAgents = Field(default_factory=TenantAgents, description="Agents that need a setting.")
     credentials: dict[_EntryName, CredentialSettings] = Field(
         {}, description="Keys of model servers, by the name that requests give in `backend_credential`."

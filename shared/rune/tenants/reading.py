@@ -30,12 +30,12 @@ from rune.tenants.document import (
     TenantAgents,
     TenantDocument,
 )
-from rune.tenants.entries import NAME, EntryError, RefusedEntry
+from rune.tenants.entries import NAME, TENANT, EntryError, RefusedEntry
 from rune.tenants.keys import check_key, read_url
 from rune.tenants.settings import TenantSettings
 from rune.tenants.shapes import validate
 from rune.tenants.token_entries import read_token_entry
-from rune.tenants.tokens import Token
+from rune.tenants.tokens import Token, read_hash
 
 _MAX_TEMPLATE_CHARS = 256
 """As in a request's `template_hash`."""
@@ -113,6 +113,10 @@ class _Reader:
         settings = TenantSettings(
             is_suspended=self._read_true_or_false("suspended") or meant_to_suspend,
             tokens=tuple(self._read_named("tokens", self._read_token).values()),
+            tenants_of_tokens={
+                read_hash(text): tenant
+                for text, tenant in self._read_named("tenants_of_tokens", _read_tenant_of_token).items()
+            },
             agents=self._read_agents(),
             backends=TenantBackends(
                 self._read_named("credentials", self._read_credential),
@@ -227,6 +231,13 @@ class _Reader:
 
 def _is_almost_suspended(name: str) -> bool:
     return SequenceMatcher(None, "suspended", name.lower()).ratio() >= _ALMOST_RATIO
+
+
+def _read_tenant_of_token(text: str, value: object) -> str:
+    read_hash(text)
+    if not isinstance(value, str) or not TENANT.fullmatch(value):
+        raise EntryError("It is no tenant's name that stands there once.")
+    return value
 
 
 _LIMITS = {

@@ -28,6 +28,8 @@ class TenantSettings:
         Whether its tokens open nothing and its jobs end at their next step.
     tokens
         From both sources: the tenant's document, then `RUNE_API_TOKENS`. Expired ones are among them.
+    tenants_of_tokens
+        Of the tenant `default`: which other tenant is meant, by the digest of a token that names none.
     templates
         Templates of the provider that its requests may name.
     keep_limit
@@ -57,6 +59,7 @@ class TenantSettings:
 
     is_suspended: bool = False
     tokens: tuple[Token, ...] = ()
+    tenants_of_tokens: Mapping[bytes, str] = field(default_factory=dict)
     # Without its validator, which is 10 ms of the first request and has nothing to validate here.
     agents: TenantAgents = field(default_factory=TenantAgents.model_construct)
     backends: TenantBackends = NO_BACKENDS

@@ -207,6 +207,31 @@ def test_answers_tell_in_the_last_14_days_when_the_token_expires(
     assert after.headers["token-expires-at"] == "2026-12-07T12:00:01Z"
 
 
+def test_token_that_the_operator_names_may_come_without_its_tenant(
+    api: ModuleType, ssm: Ssm, clock: FakeClock, address: str
+) -> None:
+    before = get(api, LIST, token=ACMES, address=address)
+    ssm.write(f"{PATH}/default", a_document(OLD, tenants_of_tokens={a_hash(ACMES): "acme"}))
+    clock.advance(30)
+    meant = get(api, LIST, token=ACMES, address=address)
+    named = get(api, LIST, {"x-tenant-id": "default"}, token=ACMES, address=address)
+
+    assert [before.status, meant.status, named.status] == [401, 200, 401]
+    assert admitted(api, address) == ["old", "acme's", "variable's"]
+
+
+def test_token_without_its_tenant_ends_with_the_tenants_own_entry(
+    api: ModuleType, ssm: Ssm, clock: FakeClock, address: str
+) -> None:
+    """The other document only says whom to ask."""
+    ssm.write(f"{PATH}/default", a_document(OLD, tenants_of_tokens={a_hash(ACMES): "acme"}))
+    ssm.write(f"{PATH}/acme", a_document(NEW))
+
+    response = get(api, LIST, token=ACMES, address=address)
+
+    assert_problem(response, a_problem(401, "unauthorized", UNAUTHORIZED))
+
+
 # ---------------------------------------------------------------- what a tenant's name costs
 
 

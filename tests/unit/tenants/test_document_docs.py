@@ -26,5 +26,8 @@ def test_example_of_the_page_is_understood() -> None:
     settings, refused = read_document(example.replace("…", "0123456789"), DocumentContext(AddressPolicy()))
 
     assert refused == ()
-    assert json.loads(example).keys() == TenantDocument.model_fields.keys() - {"suspended"}
+    assert json.loads(example).keys() == TenantDocument.model_fields.keys() - {
+        "suspended",
+        "tenants_of_tokens",
+    }
     assert settings.templates

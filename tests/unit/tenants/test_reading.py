@@ -34,6 +34,7 @@ WHOLE: dict[str, object] = {
         "laptop": HASH,
         "ci": {"hash": OTHER_HASH, "scopes": ["read"], "expires_at": LATER, "contact": "Ann"},
     },
+    "tenants_of_tokens": {OTHER_HASH: "acme"},
     "agents": {"holmes": {"base_url": "https://holmes.example", "api_key": KEY}},
     "credentials": {"lab": {"api_key": KEY, "url": LAB}},
     "bedrock": {"regions": ["us-east-1"], "models": ["anthropic.claude-*"]},
@@ -212,6 +213,10 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     (a_token_entry(contact="c" * 201), "tokens/1"),
     ({"tokens": {"laptop": {"scopes": ["read"]}}}, "tokens/1"),
     ({"tokens": {TOKEN: "laptop"}}, "tokens/1"),
+    ({"tenants_of_tokens": [HASH]}, "tenants_of_tokens"),
+    ({"tenants_of_tokens": {TOKEN: "acme"}}, "tenants_of_tokens/1"),
+    ({"tenants_of_tokens": {HASH: "../acme"}}, "tenants_of_tokens/1"),
+    ({"tenants_of_tokens": {HASH: ["acme"]}}, "tenants_of_tokens/1"),
     ({"agents": KEY}, "agents"),
     ({"agents": {KEY: {}}}, "agents/1"),
     (a_holmes(api_key=KEY), "agents/1"),
@@ -301,6 +306,7 @@ def test_rest_of_the_document_goes_on(wrong: dict[str, object], place: str) -> N
     whole = settings_of(WHOLE)
     for section_name, told in [
         ("tokens", (settings.tokens, whole.tokens)),
+        ("tenants_of_tokens", (settings.tenants_of_tokens, whole.tenants_of_tokens)),
         ("agents", (settings.agents, whole.agents)),
         ("credentials", (settings.backends.credentials, whole.backends.credentials)),
         ("bedrock", (settings.backends.bedrock, whole.backends.bedrock)),
@@ -390,6 +396,7 @@ def test_null_is_understood_nowhere(section: str) -> None:
     without = {
         "suspended": settings.is_suspended,
         "tokens": settings.tokens == (),
+        "tenants_of_tokens": settings.tenants_of_tokens == {},
         "agents": settings.agents == empty.agents,
         "credentials": settings.backends.credentials == {},
         "bedrock": settings.backends.bedrock is None,
