@@ -3,6 +3,7 @@
 from tests.mutants.of_aws import MUTANTS as OF_AWS
 from tests.mutants.of_budgets import MUTANTS as OF_BUDGETS
 from tests.mutants.of_comparisons import MUTANTS as OF_COMPARISONS
+from tests.mutants.of_edge import MUTANTS as OF_EDGE
 from tests.mutants.of_events import MUTANTS as OF_EVENTS
 from tests.mutants.of_following import MUTANTS as OF_FOLLOWING
 from tests.mutants.of_intake import MUTANTS as OF_INTAKE
@@ -20,6 +21,7 @@ MUTANTS = (
     *OF_RENTALS,
     *OF_RENTING,
     *OF_BUDGETS,
+    *OF_EDGE,
     *OF_EVENTS,
     *OF_FOLLOWING,
     *OF_INTAKE,
