@@ -57,7 +57,7 @@ def test_request_has_the_defaults_that_clients_count_on() -> None:
         "queue_timeout_seconds": None,
         "max_runtime_seconds": None,
         "callback_url": None,
-        "dry_run": False,
+        "dry_run": None,
     }
 
 
@@ -237,7 +237,7 @@ def test_agents_request_has_the_defaults_that_clients_count_on() -> None:
         "queue_timeout_seconds": None,
         "max_runtime_seconds": None,
         "callback_url": None,
-        "dry_run": False,
+        "dry_run": None,
         "max_cost_usd": None,
     }
 
@@ -263,7 +263,7 @@ def test_instances_request_has_the_defaults_that_clients_count_on() -> None:
         "queue_timeout_seconds": None,
         "max_runtime_seconds": None,
         "callback_url": None,
-        "dry_run": False,
+        "dry_run": None,
     }
 
 

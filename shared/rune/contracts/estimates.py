@@ -134,6 +134,9 @@ class RentalEstimate(Document):
     """Null where the market is not known."""
     high_usd: float
     confidence_score: float
+    cap_confidence_score: float | None = None
+    """How often a job that is posted with `high_usd` as its `max_cost_usd` ends by itself, not at the cap: two
+    minutes of its machine are kept for its end. Null where the market is not known."""
     basis: EstimateBasis
     sample_count: int
     phases: list[PhaseEstimate]
@@ -159,6 +162,9 @@ class CostEstimationResponse(Document):
     confidence_score: float = Field(ge=0, le=1)
     """How often jobs of this shape ended at or below the projection; 0 where the market was seen and no offer fits,
     so that the job would rent nothing. Clients stop below 0.95."""
+    cap_confidence_score: float | None = None
+    """How often a job that is posted with the projection as its `max_cost_usd` ends by itself, not at the cap: two
+    minutes of its machine are kept for its end. Null where the market is not known, and for other drivers."""
     warning: str | None = None
     """What a person should know before spending this."""
     list_price: ListPrice | None = None

@@ -17,6 +17,12 @@ class JobPlan(Document):
     """Whether a machine would be rented."""
     would_wait: bool
     """Whether it would wait for a slot."""
+    waits_for: str | None
+    """What it would wait for; null where it would begin at once."""
+    queue_position: int | None
+    """Which of your tenant's waiting jobs it would be, 1 for the next; null as above."""
+    queue_wait_seconds: int | None
+    """About how long, by how long your tenant's latest jobs took; null as above, and where no job has ended yet."""
     queue_timeout_seconds: int
     """How long it might wait to be begun."""
     max_runtime_seconds: int

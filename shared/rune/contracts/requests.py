@@ -144,7 +144,7 @@ class JobTerms(JobTimes):
 
     callback_url: Url | None = None
     """Where the job's end is posted, signed as webhooks are; https."""
-    dry_run: bool = False
+    dry_run: bool | None = None
     """Check all, make no job, and answer 200 with its plan: offer, dollars, phases, budgets after it."""
 
     @model_validator(mode="wrap")

@@ -162,18 +162,28 @@ class Admission:
                     log.warning("slot.lost", extra={"job_id": job_id})
         return freed_count
 
-    def would_wait(self, tenant: str, terms: Terms) -> bool:
-        """Return whether a new job would wait for a slot; raises TooManyWaitingJobsError, StoppedError."""
+    def would_wait(self, tenant: str, terms: Terms) -> QueuePlace | None:
+        """Return where a new job would wait for a slot; None where it would not.
+
+        Raises
+        ------
+        TooManyWaitingJobsError
+            It would be refused.
+        StoppedError
+            Nothing new is taken.
+        """
         places, now = self._store.read_places(), self._clock.now()
         stop = places.find_stop(tenant)
         if stop is not None:
             raise StoppedError(of_tenant=stop.tenant is not None)
         is_free = bool(places.free_numbers(self._slot_count))
         if is_free and may_begin_at_once(places, tenant, terms, now):
-            return False
-        if places.share_of(tenant).waiting >= terms.max_waiting:
+            return None
+        waiting = places.share_of(tenant).waiting
+        if waiting >= terms.max_waiting:
             raise TooManyWaitingJobsError(terms.max_waiting)
-        return True
+        wait_seconds = estimate_wait_seconds(places, tenant, waiting + 1, self._slot_count)
+        return QueuePlace(waiting + 1, is_exact=True, wait_seconds=wait_seconds)
 
     def find_place(self, job: Job) -> QueuePlace | None:
         """Return where a waiting job stands; None for a job that does not wait."""

@@ -36,12 +36,14 @@ MEDIUM_IMPACT_USD = Decimal("1.00")
 MAX_PROJECTION_USD = Decimal(1_000_000_000)
 """Above it an estimate is refused: the bounds of the single fields allow a lifespan near zero."""
 
-_CENT_USD = Decimal("0.01")
 _STEP_USD = Decimal("0.0001")
 _STEP_KWH = Decimal("0.000001")
 _SECONDS_PER_HOUR = 3600
 _HOURS_PER_YEAR = 8760
 _WATTS_PER_KILOWATT = 1000
+
+_RENTAL_FIELDS = ("max_cost_usd", "template_hash")
+"""Clients send the others with values of their own, whichever driver is chosen."""
 
 _DRIVER_FIELDS = ("vastai", "aws", "gcp", "azure", "local_hardware")
 
@@ -111,6 +113,7 @@ def answer_rental(
         cost_driver="vastai",
         resource_impact=_impact(projected_usd),
         confidence_score=estimate.confidence_score if confidence is None else confidence,
+        cap_confidence_score=estimate.cap_confidence_score,
         warning=_warning(projected_usd, " ".join([*caveats, *estimate.notes]) or None),
         low_usd=estimate.low_usd,
         likely_usd=estimate.likely_usd,
@@ -126,7 +129,7 @@ def answer_rental(
 
 def _estimate_cloud(request: CostEstimationRequest, cloud: Cloud) -> CostEstimationResponse:
     model = request.model or SMALLEST_MODEL.name
-    price = find_cloud_price(cloud, _size(model).vram_mb)
+    price = find_cloud_price(cloud, _size(model, request.min_vram_mb).vram_mb)
     if price is None:
         raise InvalidRequestError(
             f"No machine of {cloud} in RUNE's table of prices holds {model!r}.",
@@ -135,12 +138,13 @@ def _estimate_cloud(request: CostEstimationRequest, cloud: Cloud) -> CostEstimat
         )
     usd_per_hour = Decimal(price.micro_usd_per_hour) / MICRO_USD_PER_USD
     projected_usd = _projected_usd(usd_per_hour * _hours(request))
+    caveats = [_list_price_caveat(price, model), *_assumptions(request, cloud)]
     return CostEstimationResponse(
         projected_cost_usd=float(projected_usd),
         cost_driver=cloud,
         resource_impact=_impact(projected_usd),
         confidence_score=UNBOUNDED_CONFIDENCE,
-        warning=_warning(projected_usd, _list_price_caveat(price, model)),
+        warning=_warning(projected_usd, " ".join(caveats)),
         basis="list_price",
         list_price=ListPrice(
             region=price.region,
@@ -154,12 +158,13 @@ def _estimate_cloud(request: CostEstimationRequest, cloud: Cloud) -> CostEstimat
     )
 
 
-def _size(model: str) -> SizedModel:
+def _size(model: str, min_vram_mb: int | None) -> SizedModel:
     try:
-        return size_model(model)
+        return size_model(model, min_vram_mb)
     except InvalidRequestError:
         raise InvalidRequestError(
-            f"RUNE does not know how large {model!r} is, so it cannot say which machine holds it.",
+            f"RUNE does not know how large {model!r} is, so it cannot say which machine holds it: say in"
+            " min_vram_mb how much GPU memory it needs.",
             pointer="/model",
             code="model_size_unknown",
         ) from None
@@ -180,13 +185,14 @@ def _estimate_own_machine(request: CostEstimationRequest) -> CostEstimationRespo
     wear_usd_per_hour = _wear_usd_per_hour(request)
     projected_usd = _projected_usd(energy_usd + (wear_usd_per_hour or 0) * hours)
     caveat = "The wear of the machine is not counted: give its purchase price and its lifespan."
+    caveats = [*([caveat] if wear_usd_per_hour is None else []), *_assumptions(request, "local_hardware")]
     return CostEstimationResponse(
         projected_cost_usd=float(projected_usd),
         cost_driver="local",
         resource_impact=_impact(projected_usd),
         local_energy_kwh=float(energy_kwh.quantize(_STEP_KWH, ROUND_CEILING)),
         confidence_score=UNBOUNDED_CONFIDENCE if wear_usd_per_hour is None else BOUNDED_CONFIDENCE,
-        warning=_warning(projected_usd, caveat if wear_usd_per_hour is None else None),
+        warning=_warning(projected_usd, " ".join(caveats) or None),
     )
 
 
@@ -212,9 +218,27 @@ def _projected_usd(cost_usd: Decimal) -> Decimal:
 
 
 def _warning(projected_usd: Decimal, caveat: str | None) -> str | None:
-    price = f"This may cost {projected_usd.quantize(_CENT_USD, ROUND_CEILING)} USD."
+    # As in the field, which is exact to a hundredth of a cent.
+    price = f"This may cost {_shown(projected_usd)} USD."
     sentences = [price] if projected_usd > SPEND_WARNING_USD else []
     return " ".join([*sentences, *filter(None, [caveat])]) or None
+
+
+def _shown(usd: Decimal) -> str:
+    """Return a sum as its field has it, with two digits of cents at least."""
+    whole, _, parts = f"{usd:f}".partition(".")
+    return f"{whole}.{parts.rstrip('0'):0<2}"
+
+
+def _assumptions(request: CostEstimationRequest, driver: str) -> list[str]:
+    """Return what is assumed, and what of the request changes nothing where no machine is rented."""
+    found = list[str]()
+    if "estimated_duration_seconds" not in request.model_fields_set:
+        found.append("No estimated_duration_seconds is named, so this is for an hour.")
+    unused = [name for name in _RENTAL_FIELDS if getattr(request, name)]
+    if unused:
+        found.append(f"{', '.join(unused)} changes nothing for {driver}, where RUNE rents nothing.")
+    return found
 
 
 def _impact(projected_usd: Decimal) -> ResourceImpact:

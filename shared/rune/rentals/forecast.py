@@ -54,6 +54,9 @@ class ExpectedUse:
         What the job may still cost; None for no limit.
     time_left
         How long it may still run; None for no limit.
+    used_for
+        How long the machine is used, image and model included, as the caller says: what is not needed for these is
+        work. None where the tokens tell.
     """
 
     image_gb: float
@@ -62,6 +65,7 @@ class ExpectedUse:
     kept: timedelta = timedelta(0)
     most_usd: Decimal | None = None
     time_left: timedelta | None = None
+    used_for: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,8 @@ def forecast(offer: Offer, use: ExpectedUse, disk_gb: int, host: HostRecord = UN
     work = timedelta(
         seconds=use.token_count * _seconds_per_token(use.weights_gb, _memory_gb_per_second(offer))
     )
+    if use.used_for is not None:
+        work = max(timedelta(0), use.used_for - image - pull - load - timedelta(seconds=START_SECONDS))
     busy = use.kept + pull + load + timedelta(seconds=START_SECONDS) + work
     price = offer.usd_per_hour(disk_gb)
     traffic_usd = offer.download_usd_per_gb * Decimal(use.image_gb + use.weights_gb)

@@ -35,6 +35,7 @@ NO_SIZE = (
     "RUNE does not know how large the model is: say in min_vram_mb how much GPU memory it needs. This is the most"
     " that a job may cost."
 )
+NO_TIME = "No estimated_duration_seconds is named, so this is for one question."
 NO_TEMPLATE = "Your tenant may not name this template, so a job runs the plain image."
 
 _NO_JOB = "0" * 32
@@ -80,6 +81,8 @@ class EstimateService:
         if "estimated_duration_seconds" in request.model_fields_set:
             used_for = timedelta(seconds=request.estimated_duration_seconds)
         caveats = [] if request.model else [NO_MODEL]
+        if used_for is None:
+            caveats.append(NO_TIME)
         if request.template_hash and not is_allowed and tenant.templates:
             caveats.append(NO_TEMPLATE)
         try:
@@ -102,7 +105,10 @@ class EstimateService:
         return JobPlan(
             kind=admitted.kind.value,
             rents=admitted.rents,
-            would_wait=preview.would_wait,
+            would_wait=preview.place is not None,
+            waits_for=None if preview.place is None else "a GPU slot" if admitted.rents else "a slot",
+            queue_position=None if preview.place is None else preview.place.position,
+            queue_wait_seconds=None if preview.place is None else preview.place.wait_seconds,
             queue_timeout_seconds=int(granted.queue_timeout.total_seconds()),
             max_runtime_seconds=int(granted.max_runtime.total_seconds()),
             point_count=point_count,

@@ -186,11 +186,13 @@ class Preview:
     ----------
     budgets_after
         With what it would reserve.
+    place
+        Where it would wait for a slot; None where it would not.
     """
 
     granted: Granted
     budgets_after: Budgets
-    would_wait: bool
+    place: QueuePlace | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,8 +313,8 @@ class JobService:
         exhausted = budgets.find_exhausted(micro_usd) if micro_usd else None
         if exhausted is not None:
             raise _refuse(exhausted, micro_usd)
-        would_wait = self._admission.would_wait(caller.tenant, caller.terms)
-        return Preview(granted, budgets.after(micro_usd), would_wait)
+        place = self._admission.would_wait(caller.tenant, caller.terms)
+        return Preview(granted, budgets.after(micro_usd), place)
 
     def limits_of(self, caller: Caller) -> SpendingLimits:
         """Return what the caller's tenant may spend."""

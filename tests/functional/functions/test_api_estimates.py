@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rune.services.estimates import NO_MODEL, NO_SIZE
+from rune.services.estimates import NO_MODEL, NO_SIZE, NO_TIME
 from tests.functional.functions.asking import Response, a_refusal, a_wrong_field, assert_problem, post
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ OWN: dict[str, object] = {
     "local_energy_rate_kwh": 0.3,
     "local_hardware_purchase_price": 2000.0,
     "local_hardware_lifespan_years": 4.0,
+    "estimated_duration_seconds": 3600,
 }
 AS_CLIENTS_SEND_IT: dict[str, object] = {
     **RENTAL,
@@ -37,7 +38,11 @@ AS_CLIENTS_SEND_IT: dict[str, object] = {
     "local_hardware_purchase_price": 0.0,
     "local_hardware_lifespan_years": 0.0,
 }
-UNSEEN = "No search has seen the market for this yet, so this is the most that the job's limits allow."
+UNSEEN = (
+    "No search has seen the market for this yet, so this is the most that the job's limits allow. The first job"
+    " that rents a machine of this size leaves what its search sees, and estimates are made of that."
+)
+HOUR = "No estimated_duration_seconds is named, so this is for an hour."
 NO_WEAR = "The wear of the machine is not counted: give its purchase price and its lifespan."
 
 
@@ -52,6 +57,7 @@ def an_estimate(**overrides: object) -> dict[str, object]:
         "resource_impact": "medium",
         "local_energy_kwh": 0.0,
         "confidence_score": 0.95,
+        "cap_confidence_score": None,
         "warning": UNSEEN,
         "list_price": None,
         "low_usd": None,
@@ -80,7 +86,7 @@ OWN_ESTIMATE = an_estimate(
 ESTIMATES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "as specified": (RENTAL, an_estimate()),
     "as clients send it": (AS_CLIENTS_SEND_IT, an_estimate()),
-    "least": ({"vastai": True, "model": "llama3.1:8b"}, an_estimate()),
+    "least": ({"vastai": True, "model": "llama3.1:8b"}, an_estimate(warning=f"{NO_TIME} {UNSEEN}")),
     "a model of unknown size": (
         {**RENTAL, "model": "my:own"},
         an_estimate(
@@ -91,7 +97,7 @@ ESTIMATES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
             warning=f"This may cost 10.00 USD. {NO_SIZE}",
         ),
     ),
-    "no model": ({"vastai": True, "model": ""}, an_estimate(warning=f"{NO_MODEL} {UNSEEN}")),
+    "no model": ({"vastai": True, "model": ""}, an_estimate(warning=f"{NO_MODEL} {NO_TIME} {UNSEEN}")),
     # Dearer by the hour than the job may cost in all.
     "expensive": (
         {**RENTAL, "max_dph": 9.5},
@@ -117,7 +123,7 @@ ESTIMATES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
             warning=(
                 "This is the list price of Standard_NC24ads_A100_v4 in eastus as of 2026-11-09, the cheapest"
                 " in RUNE's table that holds command-r:35b. Disk, traffic and taxes are extra. "
-                "RUNE rents nothing there."
+                f"RUNE rents nothing there. {HOUR}"
             ),
             list_price={
                 "region": "eastus",
@@ -133,7 +139,12 @@ ESTIMATES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "own machine": (OWN, OWN_ESTIMATE),
     "own machine without wear": (
         {key: OWN[key] for key in ("local_hardware", "local_tdp_watts", "local_energy_rate_kwh")},
-        {**OWN_ESTIMATE, "projected_cost_usd": 0.105, "confidence_score": 0.8, "warning": NO_WEAR},
+        {
+            **OWN_ESTIMATE,
+            "projected_cost_usd": 0.105,
+            "confidence_score": 0.8,
+            "warning": f"{NO_WEAR} {HOUR}",
+        },
     ),
     "own machine written off": (
         {**OWN, "local_hardware_purchase_price": 0.0},

@@ -18,6 +18,9 @@ LOCAL = {"local_hardware": True, "local_tdp_watts": 350, "local_energy_rate_kwh"
 UNSET = {"local_hardware_purchase_price": 0, "local_hardware_lifespan_years": 0}
 OWNED = {**LOCAL, "local_hardware_purchase_price": 1752, "local_hardware_lifespan_years": 2}
 
+HOUR = {"estimated_duration_seconds": 3600}
+NO_TIME = "No estimated_duration_seconds is named, so this is for an hour."
+NOT_RENTED = "max_cost_usd changes nothing for local_hardware, where RUNE rents nothing."
 NO_WEAR = "The wear of the machine is not counted: give its purchase price and its lifespan."
 
 
@@ -36,10 +39,12 @@ def refusal(**fields: object) -> tuple[str, str]:
     ("fields", "projected_usd", "energy_kwh", "confidence", "warning"),
     [
         # 0.35 kW x 1 h x 0.3 USD = 0.105; 1752 USD / (2 x 8760 h) = 0.1 USD per hour.
-        (OWNED, 0.205, 0.35, 0.95, None),
-        (OWNED | {"local_hardware_purchase_price": 0}, 0.105, 0.35, 0.95, None),
-        (LOCAL, 0.105, 0.35, 0.80, NO_WEAR),
-        (LOCAL | UNSET, 0.105, 0.35, 0.80, NO_WEAR),
+        (OWNED | HOUR, 0.205, 0.35, 0.95, None),
+        (OWNED, 0.205, 0.35, 0.95, NO_TIME),
+        (OWNED | HOUR | {"local_hardware_purchase_price": 0}, 0.105, 0.35, 0.95, None),
+        (LOCAL | HOUR, 0.105, 0.35, 0.80, NO_WEAR),
+        (LOCAL | UNSET, 0.105, 0.35, 0.80, f"{NO_WEAR} {NO_TIME}"),
+        (OWNED | HOUR | {"max_cost_usd": 1.0}, 0.205, 0.35, 0.95, NOT_RENTED),
         # A second of it: 0.0000972... kWh, 0.0000569... USD.
         (OWNED | {"estimated_duration_seconds": 1}, 0.0001, 0.000098, 0.95, None),
         # 30 days: 252 kWh, 75.6 + 72 USD.
@@ -175,7 +180,7 @@ def test_terms_of_a_rental_are_refused_that_name_no_price(
         (0.9999, "low", None),
         (1.0, "medium", None),
         (5.0, "medium", None),
-        (5.0001, "high", "This may cost 5.01 USD."),
+        (5.0001, "high", "This may cost 5.0001 USD."),
     ],
 )
 def test_answer_warns_above_five_dollars(high_usd: float, impact: str, warning: str | None) -> None:

@@ -46,7 +46,11 @@ def test_plan_tells_that_the_job_would_wait_or_refuses_as_the_job_would_be() -> 
     desk = Desk()
     desk.jobs.slots |= {number: Slot(number, job_id="x", tenant="b") for number in range(5)}
 
-    assert desk.service.plan(CALLER, RENTED).would_wait
+    desk.jobs.shares["acme"] = Share("acme", waiting=1, mean_run_seconds=300, updated_at=NOW)
+    plan = desk.service.plan(CALLER, RENTED)
+    assert (plan.would_wait, plan.waits_for, plan.queue_position) == (True, "a GPU slot", 2)
+    # Two jobs of five minutes, on the five slots that it shares with nobody.
+    assert plan.queue_wait_seconds == 120
     desk.jobs.shares["acme"] = Share("acme", waiting=2, updated_at=NOW)
     with pytest.raises(TooManyWaitingJobsError):
         desk.service.plan(CALLER, RENTED)

@@ -21,6 +21,7 @@ from rune.contracts.estimates import (
 )
 from rune.jobs.record import Job, Status
 from rune.jobs.samples import Sample
+from rune.rentals.cost_cap import STOP_MARGIN
 from rune.rentals.forecast import START_SECONDS, ExpectedUse
 from rune.rentals.hosts import HostRecord
 from rune.rentals.market import WIDE_FOR, MarketRow, Scope
@@ -179,6 +180,7 @@ def estimate_rental(asked: Asked, evidence: Evidence) -> RentalEstimate:
         likely_usd=figures.likely_usd,
         high_usd=figures.high_usd,
         confidence_score=figures.confidence,
+        cap_confidence_score=figures.cap_confidence,
         basis="samples" if len(figures.of_samples) >= ENOUGH_SAMPLES else "prior",
         sample_count=len(figures.of_samples),
         phases=_phases(best, use, figures, needs),
@@ -203,6 +205,7 @@ class _Figures:
     likely_usd: float
     high_usd: float
     confidence: float
+    cap_confidence: float
     of_samples: tuple[Sample, ...]
     work: tuple[timedelta, timedelta, timedelta]
     notes: tuple[str, ...]
@@ -226,13 +229,13 @@ def _reckon(
     notes = list[str]()
     counted = tuple(each for each in samples if _counts(each))
     ratios, spans = _pool(counted), candidates[0].forecast.spans
-    work, given = _by_phase(counted, "work", spans.work), None
+    work = _by_phase(counted, "work", spans.work)
     if asked.used_for is not None:
-        given = _work_given(asked.used_for, candidates[0], use.time_left, notes)
-        work = (given, given, given)
+        notes += _time_notes(asked.used_for, candidates[0], use.time_left)
+        work = (spans.work, spans.work, spans.work)
     elif use.kept:
         work = (use.kept, use.kept, use.kept)
-    costs = _costs(candidates, use, ratios, given)
+    costs = _costs(candidates, use, ratios)
     low, likely, wide = (
         _quantile_of(costs, share) for share in (_LOW_SHARE, 0.5, _share_needed(len(ratios)))
     )
@@ -248,10 +251,16 @@ def _reckon(
         likely_usd=min(round(min(likely, high), 4), high_usd),
         high_usd=high_usd,
         confidence=confidence,
+        cap_confidence=_succession(_share_within(costs, high_usd - _end_usd(candidates[0])), len(ratios)),
         of_samples=counted,
         work=work,
         notes=tuple(notes),
     )
+
+
+def _end_usd(best: Candidate) -> float:
+    """Return what a cap keeps for the end of its job, which must stop so much earlier."""
+    return float(best.forecast.usd_per_hour) * (STOP_MARGIN / _HOUR)
 
 
 def _projected_usd(usd: Decimal, cap_micro_usd: int) -> float:
@@ -259,45 +268,35 @@ def _projected_usd(usd: Decimal, cap_micro_usd: int) -> float:
     return float(min(usd.quantize(_STEP_USD, ROUND_CEILING), Decimal(cap_micro_usd) / MICRO_USD_PER_USD))
 
 
-def _work_given(
-    used_for: timedelta, best: Candidate, time_left: timedelta | None, notes: list[str]
-) -> timedelta:
-    """Return what is left for work of the time that the caller names."""
+def _time_notes(used_for: timedelta, best: Candidate, time_left: timedelta | None) -> list[str]:
+    """Return what to say of the time that the caller names."""
     spans = best.forecast.spans
     ready = spans.image + spans.pull + spans.load + timedelta(seconds=START_SECONDS)
-    most = time_left or used_for
-    if used_for > most:
+    notes = list[str]()
+    if time_left is not None and used_for > time_left:
         notes.append(
-            f"The job may run for {most.total_seconds():.0f} s, which is less than estimated_duration_seconds."
+            f"The job may run for {time_left.total_seconds():.0f} s, which is less than estimated_duration_seconds."
         )
-    given = min(used_for, most) - ready
-    if given <= timedelta(0):
+    if not spans.work:
         notes.append(
             f"The model is expected to be ready after {ready.total_seconds():.0f} s, which is longer than"
             " estimated_duration_seconds."
         )
-    return max(timedelta(0), given)
+    return notes
 
 
-def _costs(
-    candidates: Sequence[Candidate], use: ExpectedUse, ratios: Sequence[float], work: timedelta | None
-) -> list[_Cost]:
+def _costs(candidates: Sequence[Candidate], use: ExpectedUse, ratios: Sequence[float]) -> list[_Cost]:
     """Return what the job costs on each of the first offers, at each price, as each past job went; ascending.
 
-    Parameters
-    ----------
-    work
-        How long the answers take, where the caller says; None for as long as past jobs' took.
+    The time that a caller names for the work, or keeps the machine, is as certain as the price.
     """
     shares = _TAKEN_SHARES[: len(candidates)]
     costs = list[_Cost]()
     for each, share in zip(candidates, shares, strict=False):
         told, price = each.forecast, float(each.forecast.usd_per_hour)
-        certain = price * (use.kept / _HOUR)
+        named = use.kept if use.used_for is None else use.kept + told.spans.work
+        certain = price * (named / _HOUR)
         uncertain = float(told.once_usd) - certain
-        if work is not None:
-            uncertain -= price * (told.spans.work / _HOUR)
-            certain += price * (work / _HOUR)
         costs += [
             _Cost((uncertain * ratio + certain) * move, share / sum(shares) * often / len(ratios))
             for ratio in ratios
@@ -339,7 +338,10 @@ def _without_offer(
     latest = max((row.as_of for row in known), default=None)
     confidence = BOUNDED_CONFIDENCE
     if latest is None:
-        note = "No search has seen the market for this yet, so this is the most that the job's limits allow."
+        note = (
+            "No search has seen the market for this yet, so this is the most that the job's limits allow. The first"
+            " job that rents a machine of this size leaves what its search sees, and estimates are made of that."
+        )
     elif evidence.now - latest > LONGEST_AGE:
         note = (
             f"The market was last seen {_ago(evidence.now - latest)} ago, which is too long, so this is the most"
@@ -373,7 +375,9 @@ def _use(asked: Asked, now: datetime) -> ExpectedUse:
     model = required_model(asked.request)
     image_bytes = round(_image_gb(asked.request) * _BYTES_PER_GB)
     use = describe_use(asked.job, asked.request, model, image_bytes, asked.cap_micro_usd)
-    return replace(use, time_left=asked.job.deadline_at - now)
+    time_left = asked.job.deadline_at - now
+    used_for = None if asked.used_for is None else min(asked.used_for, time_left)
+    return replace(use, time_left=time_left, used_for=used_for)
 
 
 def _image_gb(request: RentalRequest) -> float:

@@ -130,6 +130,36 @@ def test_phases_tell_time_and_money_of_each() -> None:
     assert phases["traffic"].usd.likely == pytest.approx(6.9 * 0.002, abs=1e-3)
 
 
+def test_machine_is_chosen_for_the_time_that_the_caller_names() -> None:
+    # Twice the price and twenty times the bandwidth: cheaper for one answer, and dearer for an hour.
+    fast = an_offer(
+        offer_id=2,
+        machine_id=2,
+        price_usd_per_hour=Decimal(2) * an_offer().price_usd_per_hour,
+        gpu_usd_per_hour=Decimal(2) * an_offer().gpu_usd_per_hour,
+        download_mbit_per_second=20 * an_offer().download_mbit_per_second,
+    )
+    slow = an_offer()
+
+    taken = [
+        found.offer.machine_id
+        for used_for in (None, timedelta(minutes=50))
+        if (found := estimated(a_row(fast, slow), asked=asking(used_for))).offer is not None
+    ]
+
+    assert taken == [2, slow.machine_id]
+
+
+def test_cap_at_the_projection_stops_more_jobs_than_exceed_it() -> None:
+    found = estimated(a_row(an_offer()))
+    hourly = estimated(a_row(DEAR))
+
+    # Two minutes of the machine are kept for the end: 0.012 USD of a job of 0.02, and 0.067 of one of 0.10.
+    for each in (found, hourly):
+        assert each.cap_confidence_score is not None
+        assert each.cap_confidence_score < each.confidence_score
+
+
 def test_time_that_the_caller_names_is_what_the_machine_is_used_for() -> None:
     hour = estimated(a_row(an_offer()), asked=asking(timedelta(minutes=50)))
     short = estimated(a_row(an_offer()), asked=asking(timedelta(seconds=5)))
