@@ -83,6 +83,7 @@ def add_cost(
         cost = CostReport(
             price_usd_per_hour=price_usd_per_hour,
             at_run=None if best is None else best.index,
+            cost_usd=billed_usd,
             billed_usd=billed_usd,
             billed_seconds=_seconds(_decimal(billed_seconds)),
             busy_seconds=_seconds(_decimal(busy_seconds)),

@@ -97,7 +97,7 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
             "an open load, and where all slots were never busy; null where tokens are estimated"
         ),
         "usd_per_million_output_tokens_all_in": (
-            "billed_usd / (output tokens of all runs' completed requests and of warm-up) * 1e6"
+            "cost_usd / (output tokens of all runs' completed requests and of warm-up) * 1e6"
         ),
         "usd_per_million_total_tokens": (
             "usd_per_million_output_tokens * output_throughput_tokens_per_s / total_throughput_tokens_per_s"

@@ -429,7 +429,12 @@ class CostReport(Document):
     price_source: Literal["quote"] = "quote"
     """Vast.ai quotes prices by offer and has no invoice per contract; the bill is made from the quote."""
     at_run: int | None
+    cost_usd: float | None = None
+    """What the machine has cost by RUNE's own record, as in the job and its receipt; null in reports of before
+    December 2026."""
     billed_usd: float
+    """`cost_usd` under its old name, until 2027-11-23. It is not what the provider charged: that is `billed_usd` of
+    the receipt, known the day after."""
     billed_seconds: float
     """GPU time billed: from the last look at which the machine was not running to the proof that it is gone."""
     busy_seconds: float
@@ -440,7 +445,7 @@ class CostReport(Document):
     """Steady state: `price_usd_per_hour / 3600 / steady output throughput * 1e6`; null where the server does not
     count tokens."""
     usd_per_million_output_tokens_all_in: float | None
-    """`billed_usd / output tokens * 1e6`."""
+    """`cost_usd / output tokens * 1e6`."""
     usd_per_million_total_tokens: float | None
     """Steady state, tokens in and out together."""
     output_tokens_per_usd: float | None

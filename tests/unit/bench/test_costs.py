@@ -48,6 +48,7 @@ def test_cost_is_the_one_worked_by_hand() -> None:
     assert cost == CostReport(
         price_usd_per_hour=0.36,
         at_run=0,
+        cost_usd=0.0321,
         billed_usd=0.0321,
         billed_seconds=321.0,
         busy_seconds=60.5,
@@ -108,6 +109,7 @@ def test_nothing_measured_costs_what_was_billed() -> None:
     assert cost == CostReport(
         price_usd_per_hour=0.36,
         at_run=None,
+        cost_usd=0.0321,
         billed_usd=0.0321,
         billed_seconds=321.0,
         busy_seconds=60.5,
