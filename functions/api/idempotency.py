@@ -22,8 +22,9 @@ KEY_PARAMETER: dict[str, Any] = {
             "name": "Idempotency-Key",
             "in": "header",
             "required": False,
-            "description": "Your own name for this request, up to 255 printable characters, bare or quoted. The "
-            "same key with the same request is the same job, for as long as the job is kept and a day more.",
+            "description": "Your own name for this request, up to 255 printable characters, bare or quoted (with a "
+            "comma: quoted). The same key with the same request is the same job, for as long as the "
+            "job is kept and a day more.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 257},
         }
     ]
@@ -39,10 +40,10 @@ def key_of(request: Request) -> str | None:
     InvalidRequestError
         It is no key.
     IdempotencyKeysDifferError
-        It has two.
+        It has two, by two names or in a header that came twice.
     """
-    offered = {name: request.headers[name] for name in _NAMES if name in request.headers}
-    keys = {_bare(name, value) for name, value in offered.items()}
+    offered = [(name, value) for name in _NAMES for value in request.headers.getlist(name)]
+    keys = {_bare(name, key) for name, value in offered for key in _split(value)}
     if len(keys) > 1:
         raise IdempotencyKeysDifferError
     return keys.pop() if keys else None
@@ -54,6 +55,14 @@ def accepted(submitted: Submitted, response: Response) -> JobAccepted:
     if submitted.is_replay:
         response.headers["Idempotency-Replayed"] = "true"
     return JobAccepted(job_id=submitted.job_id)
+
+
+def _split(value: str) -> list[str]:
+    """Return the keys of a header that may have come more than once, which API Gateway joins with commas.
+
+    So a key without quotes has no comma.
+    """
+    return re.split(r",(?=\s*\")" if value.lstrip().startswith('"') else ",", value)
 
 
 def _bare(name: str, key: str) -> str:
