@@ -49,7 +49,7 @@ logs.configure(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "api"))
 log = logging.getLogger(__name__)
 
 settings = ApiSettings.from_environment(os.environ)
-clients = Clients()
+clients = Clients(is_waited_for=True)
 clock = SystemClock()
 limiter = clients.limiter(settings.table, clock)
 address_policy = AddressPolicy.parse(settings.allowed_networks)

@@ -11,6 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped] # no stubs beside it; used for this one file
 
 from local.settings import ROOT
+from rune.aws.wiring import CONFIG, PROMPT_CONFIG
 from rune.contracts.requests import JobTimes
 from rune.contracts.workloads import MAX_CONCURRENCY, most_concurrency
 from rune.events.outbox import OutboxState, advance
@@ -917,6 +918,23 @@ def test_access_log_is_json_without_what_can_carry_a_token() -> None:
 def test_gateway_waits_longer_than_its_function_may_take() -> None:
     (integration,) = of_type("AWS::ApiGatewayV2::Integration").values()
     assert FUNCTIONS["ApiFunction"]["Timeout"] * 1000 < integration["TimeoutInMillis"] <= 30_000
+
+
+def longest_seconds(config: Any) -> int:  # noqa: ANN401  # botocore's own, whose stub lacks its options
+    """Return how long one call of AWS may take with all its tries, and pauses of up to 1, 2, … s between them."""
+    tries: int = config.retries["total_max_attempts"]
+    seconds: int = config.connect_timeout + config.read_timeout
+    return seconds * tries + sum(1 << number for number in range(tries - 1))
+
+
+def test_calls_of_aws_that_hang_fit_into_the_functions_own_time() -> None:
+    timeouts = {name: block["Timeout"] for name, block in FUNCTIONS.items()}
+
+    assert 3 * longest_seconds(PROMPT_CONFIG) < timeouts["ApiFunction"]
+    # A call that fails, and the one that puts what it was for off.
+    assert all(
+        longest_seconds(CONFIG) < seconds for name, seconds in timeouts.items() if name != "ApiFunction"
+    )
 
 
 def test_tokens_are_hidden_and_never_an_output() -> None:

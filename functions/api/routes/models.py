@@ -20,7 +20,7 @@ from rune.services.catalog_prices import SeenPrice, find_cheapest
 from rune.tenants.backends import api_key_for, check_backend
 
 LONGEST_WAIT_SECONDS = 10
-"""Less than the function's own 15 s (template.yaml), so that the caller gets an error with its reason."""
+"""Less than the function's own 25 s (template.yaml), so that the caller gets an error with its reason."""
 
 _STEP_USD = Decimal("0.0001")
 

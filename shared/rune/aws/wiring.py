@@ -56,12 +56,14 @@ if TYPE_CHECKING:
     from rune.tenants.tokens import TokenBook
 
 CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
-"""AWS answers in milliseconds; what takes seconds is better tried again while the caller still waits."""
+"""AWS answers in milliseconds; what takes seconds is better tried again. All tries take 24 s at most, less than any
+function's own time, so that a call which fails can still be dealt with."""
 
-SETTINGS_CONFIG = CONFIG.merge(
+PROMPT_CONFIG = CONFIG.merge(
     Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
 )
-"""Settings that cannot be read within six seconds are those of the last reading."""
+"""While a caller waits: all tries take 7 s at most. Settings that cannot be read within that are those of the last
+reading. A request goes on without its settings and without a limiter, so three calls must fit into its time."""
 
 JSON_LINES = "application/x-ndjson"
 
@@ -71,31 +73,37 @@ class Clients:
 
     A cold start takes 80 ms for the first client, 50 ms for S3's and 5 to 30 ms for each other. DynamoDB's and
     SQS's serve most invocations and are made with what uses them, the others at the first call.
+
+    Parameters
+    ----------
+    is_waited_for
+        Whether callers wait for what is done, so that a call which takes seconds has failed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_waited_for: bool = False) -> None:
         self._session = boto3.session.Session()
+        self._config = PROMPT_CONFIG if is_waited_for else CONFIG
 
     @cached_property
     def _dynamodb(self) -> DynamoDBClient:
-        return self._session.client("dynamodb", config=CONFIG)
+        return self._session.client("dynamodb", config=self._config)
 
     @cached_property
     def _sqs(self) -> SQSClient:
-        return self._session.client("sqs", config=CONFIG)
+        return self._session.client("sqs", config=self._config)
 
     @cached_property
     def _s3(self) -> S3Client:
-        return self._session.client("s3", config=CONFIG)
+        return self._session.client("s3", config=self._config)
 
     @cached_property
     def _ssm(self) -> ParameterReader:
-        client: ParameterReader = self._session.client("ssm", config=SETTINGS_CONFIG)
+        client: ParameterReader = self._session.client("ssm", config=PROMPT_CONFIG)
         return client
 
     @cached_property
     def _events(self) -> EventPutter:
-        client: EventPutter = self._session.client("events", config=CONFIG)
+        client: EventPutter = self._session.client("events", config=self._config)
         return client
 
     def tenants(
@@ -200,7 +208,7 @@ class Clients:
         from rune.aws.step_functions import StepFunctionsTasks
 
         def make_client() -> TaskClient:
-            client: TaskClient = self._session.client("stepfunctions", config=CONFIG)
+            client: TaskClient = self._session.client("stepfunctions", config=self._config)
             return client
 
         return StepFunctionsTasks(cache(make_client))

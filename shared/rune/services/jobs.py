@@ -49,7 +49,7 @@ _LONGEST_JOB_ID = 64
 _JOB_ID = re.compile(rf"[0-9A-Za-z_-]{{1,{_LONGEST_JOB_ID}}}")
 
 _SUBMIT_ROUNDS = 11
-"""Of a submit that meets others' writes of the same rows, with up to 7.7 s of pauses; the API has 15 s. All jobs
+"""Of a submit that meets others' writes of the same rows, with up to 7.7 s of pauses; the API has 25 s. All jobs
 that may cost something write the deployment's budgets, where one transaction takes some 20 ms."""
 
 _MICRO_USD_PER_STEP = 100

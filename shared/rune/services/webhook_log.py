@@ -13,7 +13,7 @@ from rune.webhooks.store import DeliveryPage
 TRIES = 8
 
 MOST_AT_ONCE = 100
-"""Deliveries that one call has delivered again: each is a write of 10 ms, and a call has 15 s."""
+"""Deliveries that one call has delivered again: each is a write of 10 ms, and a call has 25 s."""
 
 MOST_READ = 1000
 
