@@ -23,9 +23,10 @@ from rune.contracts.problems import Problem
 from rune.contracts.workloads import most_concurrency
 from rune.errors import SettingsError
 from rune.jobs.plan import Lane
-from rune.net.addresses import AddressPolicy
 from rune.services.jobs import JobService
+from rune.settings import PROD_STAGE
 from rune.tenants.entries import log_refused
+from rune.tenants.networks import read_networks
 from rune.tenants.rates import TenantRates
 from rune.tenants.reading import DocumentContext
 from rune.tenants.tokens import VARIABLE, TokenBook
@@ -52,8 +53,8 @@ settings = ApiSettings.from_environment(os.environ)
 clients = Clients(is_waited_for=True)
 clock = SystemClock()
 limiter = clients.limiter(settings.table, clock)
-address_policy = AddressPolicy.parse(settings.allowed_networks)
-token_book = TokenBook.take_from(os.environ)
+address_policy = read_networks(settings.allowed_networks, settings.stage)
+token_book = TokenBook.take_from(os.environ, may_be_plain=settings.stage != PROD_STAGE)
 log_refused(token_book.refused)
 if token_book.is_empty and not settings.tenants_path and not settings.auth_disabled:
     raise SettingsError(

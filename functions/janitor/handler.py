@@ -270,14 +270,14 @@ def _fire_schedules(may_go_on: Callable[[], bool]) -> tuple[int, int]:
 def _schedule_tick() -> ScheduleTick:
     """Return what posts the jobs of schedules. Most ticks find none that is due, and load nothing of this."""
     from rune.contracts.workloads import most_concurrency  # noqa: PLC0415
-    from rune.net.addresses import AddressPolicy  # noqa: PLC0415
     from rune.services.jobs import JobLimits, JobService  # noqa: PLC0415
     from rune.services.schedule_jobs import ScheduleJobs  # noqa: PLC0415
     from rune.services.schedule_tick import ScheduleTick  # noqa: PLC0415
+    from rune.tenants.networks import read_networks  # noqa: PLC0415
     from rune.tenants.reading import DocumentContext  # noqa: PLC0415
 
     given = settings.schedules
-    policy = AddressPolicy.parse(given.allowed_networks)
+    policy = read_networks(given.allowed_networks, settings.vastai.stage)
     job_store = clients.telling_job_store(settings.table, given.bucket, settings.notice_queue_url)
     limits = JobLimits.from_environment(os.environ)
     budgets = clients.budget_store(settings.table)

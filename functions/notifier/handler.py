@@ -121,13 +121,13 @@ def _deliver(endpoints: list[str], context: Context) -> None:
     import asyncio  # noqa: PLC0415
     import random  # noqa: PLC0415
 
-    from rune.net.addresses import AddressPolicy  # noqa: PLC0415
     from rune.net.posts import PostClient  # noqa: PLC0415
     from rune.services.webhook_delivery import WebhookDelivery  # noqa: PLC0415
+    from rune.tenants.networks import read_networks  # noqa: PLC0415
     from rune.webhooks.http_sender import HttpSender  # noqa: PLC0415
 
     async def deliver() -> int:
-        client = PostClient(AddressPolicy.parse(settings.allowed_networks))
+        client = PostClient(read_networks(settings.allowed_networks, settings.stage))
         delivery = WebhookDelivery(
             clients.webhook_store(settings.table),
             HttpSender(client, clock),

@@ -30,6 +30,7 @@ class NotifierSettings:
         How long deliveries are kept: as long as jobs.
     """
 
+    stage: str
     table: str
     dead_letter_queue_url: str
     notice_queue_url: str
@@ -45,6 +46,7 @@ class NotifierSettings:
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Return the settings; raises SettingsError naming the variable that is wrong."""
         return cls(
+            stage=read_text(environment, "RUNE_STAGE"),
             table=read_text(environment, "RUNE_TABLE"),
             dead_letter_queue_url=read_text(environment, "RUNE_DEAD_LETTER_QUEUE_URL"),
             notice_queue_url=read_text(environment, "RUNE_NOTICE_QUEUE_URL"),

@@ -28,6 +28,7 @@ class TriggerSettings:
         Of the ways that are on.
     """
 
+    stage: str
     table: str
     bucket: str
     money_queue_url: str
@@ -52,6 +53,7 @@ class TriggerSettings:
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Return the settings; raises SettingsError naming the variable that is wrong."""
         return cls(
+            stage=read_text(environment, "RUNE_STAGE"),
             table=read_text(environment, "RUNE_TABLE"),
             bucket=read_text(environment, "RUNE_BUCKET"),
             money_queue_url=read_text(environment, "RUNE_MONEY_QUEUE_URL"),

@@ -8,10 +8,10 @@ from rune.contracts.problems import Problem
 from rune.contracts.workloads import most_concurrency
 from rune.jobs.plan import Lane
 from rune.jobs.store import JobStore
-from rune.net.addresses import AddressPolicy
 from rune.services.intake.orders import Orders
 from rune.services.intake.ways import Way
 from rune.services.jobs import JobService
+from rune.tenants.networks import read_networks
 from rune.tenants.reading import DocumentContext
 from trigger.settings import TriggerSettings
 
@@ -33,7 +33,7 @@ class FailureQueues:
 def make_orders(settings: TriggerSettings, clients: Clients, store: JobStore) -> Orders:
     """Return what submits jobs."""
     clock = SystemClock()
-    policy = AddressPolicy.parse(settings.allowed_networks)
+    policy = read_networks(settings.allowed_networks, settings.stage)
     queue = clients.step_queue(
         {Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}
     )

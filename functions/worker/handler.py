@@ -22,7 +22,7 @@ from rune.jobs.lease import pause_with_jitter, run_leased
 from rune.jobs.plan import Lane
 from rune.jobs.record import StepMessage
 from rune.llm.opener import ServerOpener
-from rune.net.addresses import AddressPolicy
+from rune.tenants.networks import read_networks
 from rune.tenants.reading import DocumentContext
 from rune.workflows.benchmark.dependencies import BenchmarkDependencies
 from rune.workflows.registry import make_steps
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 settings = WorkerSettings.from_environment(os.environ)
 clients = Clients()
 dead_letters = clients.dead_letters(settings.dead_letter_queue_url)
-address_policy = AddressPolicy.parse(settings.allowed_networks)
+address_policy = read_networks(settings.allowed_networks, settings.vastai.stage)
 clock = SystemClock()
 tenants = clients.tenants(
     settings.tenants_path,

@@ -12,6 +12,11 @@ from typing import Self
 
 from rune.errors import SettingsError
 
+LOCAL_STAGE = "local"
+"""The stage of a laptop's stack, which is no deployment on AWS."""
+
+PROD_STAGE = "prod"
+
 
 @dataclass(frozen=True, slots=True)
 class VastaiSettings:

@@ -140,6 +140,7 @@ def test_worker_settings_know_where_they_run_when_aws_says_so() -> None:
 
 def test_notifier_settings_read_the_environment() -> None:
     environment = {
+        "RUNE_STAGE": "dev",
         "RUNE_TABLE": "table",
         "RUNE_DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
         "RUNE_NOTICE_QUEUE_URL": "https://sqs/notice",

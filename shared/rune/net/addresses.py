@@ -36,6 +36,15 @@ _REFUSED_NETWORKS: tuple[Network, ...] = (
     IPv6Network("3fff::/20"),  # documentation
 )
 
+# A function's own machine and its link: Lambda's runtime API and credentials are reached there.
+_OWN_NETWORKS: tuple[Network, ...] = (
+    IPv4Network("0.0.0.0/8"),
+    IPv4Network("127.0.0.0/8"),
+    IPv4Network("169.254.0.0/16"),
+    IPv6Network("::/127"),
+    IPv6Network("fe80::/10"),
+)
+
 # One label of a name in DNS, or in a container network, where it may hold an underscore.
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?", re.ASCII)
@@ -72,6 +81,23 @@ class AddressPolicy:
         entries = [entry.strip() for entry in text.split(",")]
         return cls(tuple(_parse_network(entry) for entry in entries if entry))
 
+    @classmethod
+    def parse_on_aws(cls, text: str) -> tuple[Self, tuple[int, ...]]:
+        """Return the policy of a list without what may never be allowed on AWS, and the numbers of those entries.
+
+        A network that holds addresses of the function's own machine or link is none of the operator's, and neither
+        is everything. Entries count from 1.
+
+        Raises
+        ------
+        SettingsError
+            As `parse`.
+        """
+        given = cls.parse(text).allowed_networks
+        kept = tuple(network for network in given if not _holds_own(network))
+        refused = tuple(number for number, network in enumerate(given, start=1) if _holds_own(network))
+        return cls(kept), refused
+
     def allows(self, address: Address) -> bool:
         """Return whether RUNE may connect to the address.
 
@@ -82,6 +108,10 @@ class AddressPolicy:
         if any(address in network for network in self.allowed_networks):
             return True
         return self.allows_public and _is_public(address)
+
+
+def _holds_own(network: Network) -> bool:
+    return any(network.version == own.version and network.overlaps(own) for own in _OWN_NETWORKS)
 
 
 @dataclass(frozen=True, slots=True)

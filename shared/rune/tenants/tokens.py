@@ -152,24 +152,25 @@ class TokenBook:
         self.refused = tuple(refused)
 
     @classmethod
-    def take_from(cls, environment: MutableMapping[str, str]) -> Self:
+    def take_from(cls, environment: MutableMapping[str, str], *, may_be_plain: bool = True) -> Self:
         """Return the tokens of the variable, and remove it from the environment."""
-        return cls.parse(environment.pop(VARIABLE, ""))
+        return cls.parse(environment.pop(VARIABLE, ""), may_be_plain=may_be_plain)
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, *, may_be_plain: bool = True) -> Self:
         """Return the tokens of a text: `tenant:token` entries, separated by commas or line ends.
 
         A token may be given as `sha256:<64 hexadecimal digits>`, and a tenant may have several. An entry that is
         not understood is refused alone. Its place is a number: where the halves are exchanged, the tenant is the
-        token.
+        token. Where a token may not be plain, only its hash counts: who may read a function's configuration reads
+        its environment.
         """
         tokens: dict[str, tuple[Token, ...]] = {}
         refused = []
         entries = filter(None, (part.strip() for part in re.split(r"[,\r\n]", text)))
         for number, entry in enumerate(entries, start=1):
             try:
-                tenant, digest = _read_entry(entry)
+                tenant, digest = _read_entry(entry, may_be_plain=may_be_plain)
             except EntryError as error:
                 refused.append(RefusedEntry(f"{VARIABLE}/{number}", error.sentence))
             else:
@@ -191,8 +192,8 @@ class TokenBook:
         return self._tokens.get(tenant, ())
 
 
-def _read_entry(entry: str) -> tuple[str, bytes]:
+def _read_entry(entry: str, *, may_be_plain: bool) -> tuple[str, bytes]:
     tenant, colon, token = entry.partition(":")
     if not colon or not TENANT.fullmatch(tenant):
         raise EntryError("It is not of the form tenant:token.")
-    return tenant, read_token(token)
+    return tenant, read_token(token) if may_be_plain else read_hash(token)

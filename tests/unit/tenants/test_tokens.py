@@ -271,3 +271,13 @@ def test_book_leaves_the_token_nowhere_in_the_process() -> None:
     )
 
     assert done.stdout.strip() == "[] False True"
+
+
+def test_book_of_a_production_takes_hashes_alone() -> None:
+    plain, digest = "p" * 40, "ab" * 32
+
+    book = TokenBook.take_from({"RUNE_API_TOKENS": f"acme:{plain},acme:sha256:{digest}"}, may_be_plain=False)
+
+    assert [token.digest.hex() for token in book.tokens_of("acme")] == [digest]
+    assert [entry.place for entry in book.refused] == ["RUNE_API_TOKENS/1"]
+    assert plain not in str(book.refused)
