@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mangum import Mangum
 from mangum.types import LambdaContext, LambdaEvent
 
+from api.answer_limit import ANSWER_TOO_LARGE, fits
 from api.app import create_app
 from api.problems import respond_to_lambda
 from api.response_headers import complete
@@ -246,6 +247,9 @@ def _answer(event: LambdaEvent, context: LambdaContext) -> dict[str, Any]:
         # Mangum reads Host and X-Forwarded-Port outside the app, and raises on odd ones such as "[::1]".
         log.exception("request.unreadable")
         return respond_to_lambda(Problem(400, "bad_request", "The request's headers cannot be read."))
+    if not fits(response["body"]):
+        log.error("request.answer_too_large")
+        return respond_to_lambda(ANSWER_TOO_LARGE)
     if response["statusCode"] in {HTTPStatus.NOT_MODIFIED, HTTPStatus.NO_CONTENT}:
         # Mangum gives every answer a type, also one without a body.
         response["headers"].pop("content-type", None)

@@ -20,6 +20,7 @@ from rune.jobs.step import Step, StepContext
 from rune.net.addresses import AddressPolicy
 from rune.tenants.settings import TenantSource
 from rune.workflows.acquaintance import acquaintance_in, wait_while_loading
+from rune.workflows.answers import keep_answer, keep_artifacts, keep_details
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends, time_left_seconds
 
@@ -101,12 +102,14 @@ def _result(
     cost_usd: float | None,
 ) -> AgenticAgentResult:
     tokens = answer.tokens
+    text, cut = keep_answer(answer.answer)
+    artifacts, left_out = keep_artifacts(answer.artifacts or ())
     phases = {**phases_ms, **answer.phases_ms}
     return AgenticAgentResult(
-        answer=answer.answer,
+        answer=text,
         result_type="text",
-        artifacts=None if answer.artifacts is None else [dict(artifact) for artifact in answer.artifacts],
-        metadata={**answer.metadata, "model": request.model},
+        artifacts=None if answer.artifacts is None else [dict(artifact) for artifact in artifacts],
+        metadata={**keep_details(answer.metadata), **cut, **left_out, "model": request.model},
         telemetry=Telemetry(
             tokens=TokenTelemetry(
                 system_prompt=tokens.system_prompt,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.body_limit import largest_of
+from tests.benchmark_builders import a_result_json
 from tests.builders import a_benchmark_request, an_http_event
 from tests.functional.functions.asking import (
     BENCHMARK,
@@ -25,6 +26,7 @@ from tests.functional.functions.asking import (
     assert_problem,
     get,
     post,
+    put_result,
 )
 
 if TYPE_CHECKING:
@@ -366,3 +368,18 @@ def test_refused_method_names_all_that_are_allowed(
     response = ask(api, an_http_event("PUT", path, {}))
 
     assert set(response.headers["allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize("answer", ["\0" * 500_000, "\U0001f600" * 500_000, '"' * 500_000])
+def test_longest_answer_that_is_kept_may_leave(answer: str, api: ModuleType, cloud: Cloud) -> None:
+    put_result(cloud, json.dumps({**json.loads(a_result_json(None)), "answer": answer}))
+
+    assert get(api, JOB).document["result"]["answer"] == answer
+
+
+def test_no_answer_leaves_that_lambda_would_refuse(api: ModuleType, cloud: Cloud) -> None:
+    put_result(cloud, json.dumps({**json.loads(a_result_json(None)), "answer": "a" * 5 * 2**20}))
+
+    refused = get(api, JOB)
+
+    assert (refused.status, refused.document["code"]) == (422, "answer_too_large")

@@ -14,11 +14,9 @@ from rune.contracts import (
     TokenTelemetry,
 )
 from rune.llm.protocol import Generation
+from rune.workflows.answers import keep_answer
 
 _QUOTED_CHARS = 200
-
-LONGEST_ANSWER_CHARS = 500_000
-"""Of the answer in a result: Lambda answers with at most 6 MB, and a character may take twelve bytes of JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +62,9 @@ def make_result(
     cost_usd
         Of its tokens so far; None for a server that does not bill by the token.
     """
-    clipped = {"answer_chars": str(len(answer))} if len(answer) > LONGEST_ANSWER_CHARS else {}
+    kept, clipped = keep_answer(answer)
     return StoredBenchmarkResult(
-        answer=answer[:LONGEST_ANSWER_CHARS],
+        answer=kept,
         metadata={
             "backend_type": request.backend_type,
             "question": request.question[:_QUOTED_CHARS],

@@ -3,8 +3,8 @@ from dataclasses import replace
 from rune.bench.measurements import measurements_of
 from rune.contracts import BenchmarkBookkeeping, BenchmarkRequest, TokenTelemetry
 from rune.contracts.workloads import question_once
+from rune.workflows.answers import LONGEST_ANSWER_CHARS
 from rune.workflows.benchmark.result import (
-    LONGEST_ANSWER_CHARS,
     TokenSums,
     make_result,
 )
