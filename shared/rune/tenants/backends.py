@@ -169,7 +169,8 @@ def _find_credential(
     credential = backends.credentials.get(name)
     if credential is None:
         raise InvalidRequestError(
-            f"Your tenant has no credential {name!r}.",
+            # The name is not repeated: people paste a key where its name belongs.
+            "Your tenant has no credential of this name.",
             pointer=f"{pointer}/backend_credential",
             code="credential_unknown",
         )

@@ -133,7 +133,7 @@ REFUSED: dict[str, tuple[dict[str, object], str, str, str]] = {
         {"backend_url": LAB, "backend_credential": "own"},
         "credential_unknown",
         "/backend_credential",
-        "Your tenant has no credential 'own'.",
+        "Your tenant has no credential of this name.",
     ),
     "region": (
         {"backend_type": "bedrock", "backend_url": bedrock_url("us-east-1")},

@@ -272,7 +272,7 @@ REFUSED = {
     ),
     "credential": (
         "?backend_url=http://127.0.0.1&backend_credential=lab",
-        a_refusal("credential_unknown", "/backend_credential", "Your tenant has no credential 'lab'."),
+        a_refusal("credential_unknown", "/backend_credential", "Your tenant has no credential of this name."),
     ),
     "private": (
         "?backend_url=http://10.1.2.3:11434",

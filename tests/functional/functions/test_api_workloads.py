@@ -105,7 +105,7 @@ REFUSED: dict[str, tuple[object, dict[str, object]]] = {
     ),
     "an unknown credential": (
         {"backend_credential": "lab"},
-        a_refusal("credential_unknown", "/backend_credential", "Your tenant has no credential 'lab'."),
+        a_refusal("credential_unknown", "/backend_credential", "Your tenant has no credential of this name."),
     ),
     "Bedrock": (
         {"backend_type": "bedrock", "backend_url": None},
