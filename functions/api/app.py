@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from api import openapi, problems, response_headers
 from api.auth import Authentication
 from api.body_limit import BodyLimit
+from api.openapi.serving import install as install_document
 from api.rates import TenantRateLimit
 from api.request_lines import RequestLines
 from api.routes import health, jobs, submissions
@@ -53,7 +54,7 @@ def create_app(services: Services, *, with_docs: bool, cors_origins: Sequence[st
     # an included router would be matched as one more level for every request.
     for common in (jobs, submissions, health):
         app.router.routes.extend(common.router.routes)
-    openapi.install(app, _add_rare_routes_when_needed(app, with_docs=with_docs))
+    install_document(app, _add_rare_routes_when_needed(app, with_docs=with_docs))
     return app
 
 

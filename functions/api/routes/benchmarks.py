@@ -148,7 +148,7 @@ def _answer_comparison(
 
 
 @router.get("/{job_id}", response_model=BenchmarkReport | dict[str, Any], responses=_NOT_MODIFIED | _REPORTED)
-async def get_report(
+async def get_benchmark_report(
     request: Request,
     job_id: str,
     format: Annotated[  # noqa: A002  # the parameter's name
@@ -201,7 +201,7 @@ async def get_report(
 
 
 @router.get("/{job_id}/records")
-async def get_records(request: Request, job_id: str) -> RecordsLinks:
+async def get_benchmark_records(request: Request, job_id: str) -> RecordsLinks:
     """Return links to the requests of an own benchmark, one JSON document a line, one file a run."""
     reports = services_of(request).reports()
     found = reports.find(caller_of(request), job_id)

@@ -18,7 +18,7 @@ router = APIRouter(
 
 
 @router.post("")
-async def post_estimate(request: Request, body: CostEstimationRequest) -> CostEstimationResponse:
+async def estimate_cost(request: Request, body: CostEstimationRequest) -> CostEstimationResponse:
     """Return what a run would cost, by the market as last seen and what past jobs took."""
     changes_nothing(request)
     services = services_of(request)

@@ -52,7 +52,7 @@ PeriodsQuery = Annotated[int, Query(ge=1, le=MOST_PERIODS, description="Periods.
 
 
 @router.get("")
-async def get_simulation(
+async def get_cost_simulation(
     request: Request,
     *,
     agent: AgentQuery = "",
@@ -77,7 +77,7 @@ async def get_simulation(
 
 
 @router.post("", responses=responses(400, 413, 415))
-async def post_simulation(
+async def simulate_cost(
     request: Request,
     body: SimulationRequest | None = None,
     *,

@@ -110,7 +110,7 @@ async def cancel_job(request: Request, job_id: str) -> JobRecord:
 
 
 @router.get("/{job_id}/events", responses=responses(404) | _STREAM, openapi_extra=_STREAM_PARAMETERS)
-async def get_events(
+async def get_job_events(
     request: Request,
     job_id: str,
     response: Response,

@@ -21,7 +21,7 @@ router = APIRouter(
 
 
 @router.post("/{job_id}/links")
-async def make_link(request: Request, job_id: str, body: LinkRequest) -> JobLink:
+async def create_job_link(request: Request, job_id: str, body: LinkRequest) -> JobLink:
     """Return a link that opens one document of an own job without a token, with GET, for a short time."""
     caller, services = caller_of(request), services_of(request)
     job = services.jobs.find(caller, job_id, is_wanted=lambda _job: False).job

@@ -20,7 +20,7 @@ router = APIRouter(
 
 
 @router.get("/summary")
-async def get_summary(
+async def get_metrics_summary(
     request: Request,
     job_id: Annotated[
         str | None, Query(max_length=64, description="Only this job, even while it runs.")

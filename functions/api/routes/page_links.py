@@ -23,7 +23,7 @@ router = APIRouter(
 
 
 @router.post("/{job_id}/links")
-async def make_page_link(request: Request, job_id: str, body: PageLinkRequest) -> PageLink:
+async def create_benchmark_link(request: Request, job_id: str, body: PageLinkRequest) -> PageLink:
     """Return a link that opens the page of an own benchmark without a token, and one for a comparison with it."""
     caller, services = caller_of(request), services_of(request)
     compared = [job_id, *body.compared_with]

@@ -22,7 +22,7 @@ router = APIRouter(
 
 
 @router.get("/{job_id}/receipt", response_model=JobReceipt, responses=responses(404, 409) | _AS_MARKDOWN)
-async def get_receipt(request: Request, job_id: str) -> Response:
+async def get_job_receipt(request: Request, job_id: str) -> Response:
     """Return what a job that has ended has cost, line by line; `Accept: text/markdown` for people."""
     services = services_of(request)
     job, receipt = services.jobs.find_receipt(caller_of(request), job_id)

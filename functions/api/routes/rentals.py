@@ -82,7 +82,7 @@ async def extend_rental(request: Request, rental_id: str, body: RentalExtension)
 
 
 @router.post("/{rental_id}/key", responses=responses(404, 409))
-async def tell_rental_key(request: Request, rental_id: str) -> RentalKey:
+async def get_rental_key(request: Request, rental_id: str) -> RentalKey:
     """Tell the key that the machine's server asks for; it opens this one machine alone."""
     tenant = admitted_caller_of(request).tenant
     rental, key = services_of(request).rentals().read_key(tenant, rental_id)

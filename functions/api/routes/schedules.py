@@ -63,7 +63,7 @@ async def get_schedule(request: Request, schedule_id: str) -> ScheduleRecord:
 
 
 @router.patch("/{schedule_id}", responses=responses(400, 404, 409, 413, 415))
-async def change_schedule(request: Request, schedule_id: str, body: ScheduleChange) -> ScheduleRecord:
+async def update_schedule(request: Request, schedule_id: str, body: ScheduleChange) -> ScheduleRecord:
     """Change a schedule; what is left out stays. It holds from the next occurrence on."""
     service, caller = services_of(request).schedules(), admitted_caller_of(request)
     return _record(service.describe(service.change(caller, tenant_settings_of(request), schedule_id, body)))

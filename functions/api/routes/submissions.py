@@ -33,7 +33,7 @@ PLANNED: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/benchmark", status_code=202, responses=PLANNED, openapi_extra=KEY_PARAMETER)
-async def post_benchmark(
+async def submit_benchmark(
     request: Request,
     body: BenchmarkRequest,
     response: Response,
@@ -43,7 +43,7 @@ async def post_benchmark(
 
 
 @router.post("/agentic-agent", status_code=202, responses=PLANNED, openapi_extra=KEY_PARAMETER)
-async def post_agentic_agent(
+async def submit_agentic_agent(
     request: Request,
     body: AgenticAgentRequest,
     response: Response,
@@ -53,7 +53,7 @@ async def post_agentic_agent(
 
 
 @router.post("/llm-instance", status_code=202, responses=PLANNED, openapi_extra=KEY_PARAMETER)
-async def post_llm_instance(
+async def submit_llm_instance(
     request: Request,
     body: LlmInstanceRequest,
     response: Response,
@@ -70,13 +70,13 @@ async def post_llm_instance(
     openapi_extra=KEY_PARAMETER,
     dependencies=[deprecated_alias_of("/v1/jobs/llm-instance")],
 )
-async def post_ollama_instance(
+async def submit_ollama_instance(
     request: Request,
     body: LlmInstanceRequest,
     response: Response,
 ) -> JobAccepted:
     """Do the same as `llm-instance`, under its old name."""
-    return await post_llm_instance(request, body, response)
+    return await submit_llm_instance(request, body, response)
 
 
 def _plan(request: Request, body: JobRequest) -> Response:

@@ -83,7 +83,7 @@ async def get_webhook(request: Request, webhook_id: WebhookId) -> WebhookRecord:
 
 
 @router.patch("/{webhook_id}", responses=_WITH_BODY | responses(404))
-async def revise_webhook(request: Request, webhook_id: WebhookId, body: WebhookRevision) -> WebhookRecord:
+async def update_webhook(request: Request, webhook_id: WebhookId, body: WebhookRevision) -> WebhookRecord:
     """Change a webhook; what is left out stays as it is."""
     service, tenant = _service_for(request)
     revised = service.revise(
@@ -98,14 +98,14 @@ async def revise_webhook(request: Request, webhook_id: WebhookId, body: WebhookR
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=responses(404))
-async def remove_webhook(request: Request, webhook_id: WebhookId) -> None:
+async def delete_webhook(request: Request, webhook_id: WebhookId) -> None:
     """Remove a webhook, and what it still waits for."""
     service, tenant = _service_for(request)
     service.remove(tenant, webhook_id)
 
 
 @router.post("/{webhook_id}/rotate-secret", responses=_WITH_BODY | responses(404, 409))
-async def rotate_secret(request: Request, webhook_id: WebhookId, body: Rotation) -> WebhookSecret:
+async def rotate_webhook_secret(request: Request, webhook_id: WebhookId, body: Rotation) -> WebhookSecret:
     """Replace a webhook's secret; for a while deliveries are signed with both. The new one is shown once."""
     service, tenant = _service_for(request)
     return _secret(service.rotate(tenant, webhook_id, timedelta(seconds=body.overlap_seconds)))
@@ -119,7 +119,7 @@ async def send_test_event(request: Request, webhook_id: WebhookId) -> PingSent:
 
 
 @router.get("/{webhook_id}/deliveries", responses=responses(404))
-async def list_deliveries(  # the query, one parameter each
+async def list_webhook_deliveries(  # the query, one parameter each
     request: Request,
     webhook_id: WebhookId,
     state: Annotated[
@@ -146,7 +146,7 @@ async def list_deliveries(  # the query, one parameter each
 
 
 @router.get("/{webhook_id}/deliveries/{event_id}", responses=responses(404))
-async def get_delivery(request: Request, webhook_id: WebhookId, event_id: str) -> DeliveryRecord:
+async def get_webhook_delivery(request: Request, webhook_id: WebhookId, event_id: str) -> DeliveryRecord:
     """Return one delivery with the body that is sent."""
     service, tenant = _service_for(request)
     endpoint = service.find(tenant, webhook_id, or_callback=True)
@@ -155,7 +155,7 @@ async def get_delivery(request: Request, webhook_id: WebhookId, event_id: str) -
 
 
 @router.post("/{webhook_id}/redeliver", status_code=202, responses=_WITH_BODY | responses(404, 409))
-async def redeliver(request: Request, webhook_id: WebhookId, body: Redelivery) -> RedeliveryAccepted:
+async def redeliver_events(request: Request, webhook_id: WebhookId, body: Redelivery) -> RedeliveryAccepted:
     """Deliver one event again, or all that failed since a time; under the same ids."""
     service, tenant = _service_for(request)
     endpoint = service.find(tenant, webhook_id, or_callback=True)

@@ -1,0 +1,15 @@
+"""The OpenAPI document: what FastAPI derives from the routes, and what it cannot know.
+
+Little more than this module is loaded before somebody asks for the document: every cold start would pay for it.
+"""
+
+from typing import Any
+
+API_VERSION = "1.0.0"
+
+HEALTH_PATHS = ("/healthz", "/v1/healthz")
+
+OPEN_PATHS = (*HEALTH_PATHS, "/openapi.json", "/docs")
+"""Paths that need no token."""
+
+type OpenApi = dict[str, Any]
