@@ -13,7 +13,7 @@ PYTHON := .venv/bin/python
 # What `sam build` and its makefiles need to find: this project's python3.13, uv, sam.
 TOOLS_PATH := $(CURDIR)/.venv/bin:$(CURDIR)/$(VENVS)/uv/bin:$(CURDIR)/$(VENVS)/sam/bin
 WITH_TOOLS := PATH="$(TOOLS_PATH):$$PATH" SAM_CLI_TELEMETRY=0
-REQUIREMENTS := shared/requirements requirements/uv requirements/dev requirements/sam requirements/emulator requirements/audit requirements/vastai \
+REQUIREMENTS := shared/requirements functions/docs_page requirements/uv requirements/dev requirements/sam requirements/emulator requirements/audit requirements/vastai \
 	requirements/real requirements/real-peer requirements/llama-server
 
 # The real model server stays outside of the repository: it takes minutes to build, and a clone is deleted lightly.
@@ -26,7 +26,7 @@ LLAMA_FLAGS := -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=
 
 # What the artifacts are made of. Folders count too, so that a deleted file is seen.
 BUILD_SOURCES := template.yaml samconfig.toml $(shell find shared functions -name __pycache__ -prune -o \
-	\( -type d -o -name '*.py' -o -name Makefile -o -name requirements.txt \) -print)
+	\( -type d -o -name '*.py' -o -name Makefile -o -name requirements.txt -o -path '*/docs_page*' \) -print)
 
 ##@ Use
 
@@ -118,7 +118,7 @@ bench: $(STAMPS)/dev build ## Measure: cold starts, warm requests, AWS calls per
 lock: $(UV) ## Compile the requirement files again (UPGRADE=1 takes newer versions)
 	for name in $(REQUIREMENTS); do \
 		$(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
-			$(if $(UPGRADE),--upgrade) $$([ $$name != requirements/llama-server ] || echo --no-deps) \
+			$(if $(UPGRADE),--upgrade) $$(case $$name in requirements/llama-server|functions/docs_page) echo --no-deps;; esac) \
 			$$name.in --output-file $$name.txt; \
 	done
 

@@ -1,5 +1,7 @@
 """What `make build` made, as it would go to AWS."""
 
+import base64
+import gzip
 import os
 import subprocess
 import sys
@@ -157,3 +159,13 @@ def test_no_cold_start_loads_the_first_version_of_pydantic() -> None:
     """FastAPI does at the first field, wherever it is there."""
     assert "fastapi._compat.shared" in (modules := imported("ApiFunction"))
     assert "pydantic.v1" not in modules
+
+
+def test_api_has_the_page_of_its_documentation() -> None:
+    folder = BUILD / "ApiFunction" / "api" / "docs_page"
+
+    packed = (folder / "scalar.js.gz").read_bytes()
+    assert b"@scalar/api-reference" in gzip.decompress(packed)
+    # Lambda's answers have 6 MB at most (Lambda quotas), and these are in base64.
+    assert len(base64.b64encode(packed)) < 4_000_000
+    assert (folder / "NOTICE.txt").exists()

@@ -9,7 +9,9 @@ API_VERSION = "1.0.0"
 
 HEALTH_PATHS = ("/healthz", "/v1/healthz")
 
-OPEN_PATHS = (*HEALTH_PATHS, "/openapi.json", "/docs")
+DOCS_PATHS = ("/openapi.json", "/docs", "/docs/start.js", "/docs/scalar.js", "/docs/notice.txt")
+
+OPEN_PATHS = (*HEALTH_PATHS, *DOCS_PATHS)
 """Paths that need no token."""
 
 type OpenApi = dict[str, Any]
