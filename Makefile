@@ -13,7 +13,7 @@ PYTHON := .venv/bin/python
 # What `sam build` and its makefiles need to find: this project's python3.13, uv, sam.
 TOOLS_PATH := $(CURDIR)/.venv/bin:$(CURDIR)/$(VENVS)/uv/bin:$(CURDIR)/$(VENVS)/sam/bin
 WITH_TOOLS := PATH="$(TOOLS_PATH):$$PATH" SAM_CLI_TELEMETRY=0
-REQUIREMENTS := shared/requirements functions/docs_page requirements/uv requirements/dev requirements/sam requirements/emulator requirements/audit requirements/vastai \
+REQUIREMENTS := shared/requirements functions/docs_page requirements/uv requirements/dev requirements/sam requirements/emulator requirements/audit requirements/vastai requirements/openapi \
 	requirements/real requirements/real-peer requirements/llama-server
 
 # The real model server stays outside of the repository: it takes minutes to build, and a clone is deleted lightly.
@@ -60,7 +60,7 @@ deploy: build ## Deploy to AWS (STAGE=dev|prod PARAMETERS="Name=value …")
 ##@ Work on it
 
 .PHONY: setup
-setup: $(STAMPS)/dev $(STAMPS)/sam $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)/audit ## Make all environments
+setup: $(STAMPS)/dev $(STAMPS)/sam $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)/openapi $(STAMPS)/audit ## Make all environments
 
 .PHONY: build
 build: $(STAMPS)/build ## Build layers and functions into .aws-sam/build, if anything changed
@@ -70,7 +70,7 @@ build: $(STAMPS)/build ## Build layers and functions into .aws-sam/build, if any
 FAILED := --last-failed --last-failed-no-failures none
 
 .PHONY: test
-test: $(STAMPS)/dev $(STAMPS)/emulator $(STAMPS)/vastai build ## Run every test: unit, functional, simulation, end to end (TESTS="tests/unit -k …")
+test: $(STAMPS)/dev $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)/openapi build ## Run every test: unit, functional, simulation, end to end (TESTS="tests/unit -k …")
 ifdef TESTS
 	$(PYTHON) -m pytest $(TESTS)
 else

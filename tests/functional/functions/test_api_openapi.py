@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,7 @@ OPERATIONS: dict[str, dict[str, Any]] = {
 }
 WITH_BODY = [name for name, operation in OPERATIONS.items() if "requestBody" in operation]
 SHAPES: dict[str, Any] = DOCUMENT["components"]["schemas"]
+CHECKER = Path(__file__).parents[3] / ".local" / "venvs" / "openapi" / "bin" / "openapi-spec-validator"
 SENTENCES = Path(__file__).parents[3] / "docs" / "api.md"
 
 
@@ -221,3 +223,14 @@ def test_aliases_tell_their_end() -> None:
     assert aliases == {"submit_ollama_instance", "list_ollama_models"}
     for name in aliases:
         assert {"Deprecation", "Sunset", "Link"} <= OPERATIONS[name]["responses"]["200"]["headers"].keys()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHECKER.exists(), reason="there is no checker: make setup")
+def test_document_keeps_to_the_standard(tmp_path: Path) -> None:
+    document = tmp_path / "openapi.json"
+    document.write_text(json.dumps(DOCUMENT))
+
+    done = subprocess.run([CHECKER, document], capture_output=True, text=True, check=False)  # noqa: S603  # ours
+
+    assert done.returncode == 0, done.stdout + done.stderr
