@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 from starlette.types import ASGIApp
 
 from api.app import create_app
+from api.openapi.answers import CODES_MEMBER, COMPONENT_HEADERS, RESPONSES
 from api.services import Services
 
 type Case = schemathesis.Case[Any]
@@ -65,6 +66,9 @@ def read_document() -> dict[str, Any]:
 
 DOCUMENT = read_document()
 OPERATIONS = [(method, path) for path, item in DOCUMENT["paths"].items() for method in item]
+
+TOLD_HEADERS = {name.lower() for name in COMPONENT_HEADERS}
+"""Headers that an answer has only where the document says so."""
 
 BASELINE = "main"
 
@@ -286,6 +290,23 @@ class Conformance:
             for failure in group.exceptions:
                 kind = f"{label}: {case.method} {response.status_code} {type(failure).__name__}"
                 self.failures.setdefault(kind, str(group))
+        for missing in self._check_told(case, response):
+            self.failures.setdefault(f"{label}: {response.status_code} {missing}", case.as_curl_command())
+
+    def _check_told(self, case: Case, response: Any) -> Iterator[str]:  # noqa: ANN401  # Schemathesis' own
+        """Yield what of an answer the document does not tell: its header, or the code of its problem."""
+        told = DOCUMENT["paths"][case.operation.path][case.operation.method.lower()]["responses"]
+        answer = told.get(str(response.status_code))
+        if answer is None or case.method != case.operation.method.upper():
+            return  # judged above
+        shared = answer.get("$ref", "").removeprefix(RESPONSES)
+        answer = DOCUMENT["components"]["responses"].get(shared, answer)
+        known = {name.lower() for name in answer.get("headers", {})}
+        yield from (f"header {name}" for name in TOLD_HEADERS & {*response.headers} - known)
+        if response.headers.get("content-type") == ["application/problem+json"]:
+            code = response.json()["code"]
+            if code not in answer[CODES_MEMBER]:
+                yield f"code {code}"
 
     def _make_meaningful(self, case: Case) -> None:
         if "job_id" in (case.path_parameters or {}):

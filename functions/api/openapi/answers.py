@@ -1,6 +1,6 @@
 """What every operation may answer: statuses, codes of problems, and headers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 from api.openapi import OpenApi
@@ -36,12 +36,19 @@ COMPONENT_HEADERS: Mapping[str, OpenApi] = {
     "Deprecation": {"description": "Since when the path is an old name (RFC 9745).", "schema": _TEXT},
     "Sunset": {"description": "Until when it works (RFC 8594).", "schema": _TEXT},
     "Link": {"description": "The path to call instead, as `successor-version`.", "schema": _TEXT},
+    "X-Request-Id": {
+        "description": "The request's id, by which the operator finds it in the logs.",
+        "schema": _TEXT,
+    },
+    "Token-Expires-At": {"description": "Of a token that ends: when it does.", "schema": _TEXT},
     "Content-Security-Policy": {"description": "What the page may load.", "schema": _TEXT},
 }
 
 _UNSAID = "Successful Response"
 """What FastAPI says where a route says nothing."""
 
+_ON_EVERY_ANSWER = ("X-Request-Id", "Token-Expires-At")
+_OF_ALIASES = ("Deprecation", "Sunset", "Link")
 _MADE = ("Location",)
 _POLLED = ("ETag", "Retry-After", "Cache-Control")
 _NEGOTIATED = ("Cache-Control", "Vary")
@@ -55,8 +62,6 @@ HEADERS_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "get_job": {"200": _POLLED, "304": _POLLED},
     "get_job_events": {"200": (*_POLLED, "Vary"), "204": _NEGOTIATED, "304": (*_POLLED, "Vary")},
     "get_job_receipt": {"200": _NEGOTIATED},
-    "create_job_link": {"200": ("Cache-Control",)},
-    "create_benchmark_link": {"200": ("Cache-Control",)},
     "get_benchmark_report": {
         "200": ("ETag", *_NEGOTIATED, "Content-Security-Policy"),
         "304": ("ETag", *_NEGOTIATED),
@@ -64,11 +69,10 @@ HEADERS_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "compare_benchmarks": {"200": (*_NEGOTIATED, "Content-Security-Policy")},
     "set_baseline": {"200": ("ETag",), "201": (*_MADE, "ETag")},
     "get_baseline": {"200": ("ETag",), "304": ("ETag",)},
-    "get_rental_key": {"200": ("Cache-Control",)},
     "create_schedule": {"201": _MADE},
     "create_webhook": {"201": _MADE},
 }
-"""Headers of answers, by operation and status, beside those that all problems of a status have."""
+"""Headers of answers, by operation and status, beside those of all problems of a status, and of all answers."""
 
 PROBLEM_HEADERS: Mapping[int, tuple[str, ...]] = {
     401: ("WWW-Authenticate", "Retry-After"),
@@ -85,28 +89,30 @@ REFUSED_BEFORE: OpenApi = {
 """More requests than the deployment takes, or an outage, is answered so, and not as a problem."""
 
 
-def complete(operation: OpenApi, *, is_open: bool) -> None:
+def complete(operation: OpenApi, *, is_open: bool, is_secretive: bool) -> None:
     """Give an operation all its answers.
 
     Parameters
     ----------
     is_open
         Whether it needs no token.
+    is_secretive
+        Whether its answers hold a secret, so that no cache may keep them.
     """
     name, found = operation["operationId"], operation["responses"]
     statuses = set() if is_open else {*ALWAYS, *CODES_OF.get(name, {})}
     statuses |= {int(status) for status in found if int(status) >= HTTPStatus.BAD_REQUEST}
     for refused in statuses:
         found[str(refused)] = _problem(name, refused)
-    for status, headers in HEADERS_OF.get(name, {}).items():
-        found[status]["headers"] = _headers(headers)
     for status, answer in found.items():
+        if int(status) >= HTTPStatus.BAD_REQUEST:
+            continue
         if answer.get("description") == _UNSAID:
             answer["description"] = f"{HTTPStatus(int(status)).phrase}."
-    if operation.get("deprecated"):
-        succeeded = (each for status, each in found.items() if int(status) < HTTPStatus.BAD_REQUEST)
-        for answer in succeeded:
-            answer["headers"] = {**answer.get("headers", {}), **_headers(("Deprecation", "Sunset", "Link"))}
+        told = [*HEADERS_OF.get(name, {}).get(status, ()), *([] if is_open else _ON_EVERY_ANSWER)]
+        told += ["Cache-Control"] if is_secretive else []
+        told += _OF_ALIASES if operation.get("deprecated") else []
+        answer["headers"] = _headers(told)
     operation["responses"] = dict(sorted(found.items()))
 
 
@@ -140,12 +146,11 @@ def _describe(status: int, codes: tuple[str, ...]) -> OpenApi:
         content["application/json"] = {"schema": {"$ref": f"{PREFIX}RefusedBefore"}}
         sentences.append(PASSING[status])
     described: OpenApi = {"description": " ".join(sentences), "content": content, CODES_MEMBER: [*codes]}
-    if status in PROBLEM_HEADERS:
-        described["headers"] = _headers(PROBLEM_HEADERS[status])
+    described["headers"] = _headers((*PROBLEM_HEADERS.get(status, ()), *_ON_EVERY_ANSWER))
     return described
 
 
-def _headers(names: tuple[str, ...]) -> OpenApi:
+def _headers(names: Iterable[str]) -> OpenApi:
     return {name: {"$ref": HEADERS + name} for name in names}
 
 

@@ -117,6 +117,8 @@ _SERVER = (
 
 _LISTING: Mapping[int, tuple[str, ...]] = {422: (*_BACKEND, "address_unresolved"), 502: _SERVER}
 
+_SIMULATION = ("model_size_unknown", "price_unknown", "token_price_unknown")
+
 _JOB: Mapping[int, tuple[str, ...]] = {404: ("job_not_found",)}
 _RENTAL: Mapping[int, tuple[str, ...]] = {404: ("rental_not_found",)}
 _SCHEDULED: Mapping[int, tuple[str, ...]] = {404: ("schedule_not_found",)}
@@ -146,8 +148,8 @@ CODES_OF: Mapping[str, Mapping[int, tuple[str, ...]]] = {
             *_RENTING,
         )
     },
-    "get_cost_simulation": {422: ("model_size_unknown", "price_unknown")},
-    "simulate_cost": {422: ("model_size_unknown", "price_unknown")},
+    "get_cost_simulation": {422: _SIMULATION},
+    "simulate_cost": {422: ("query_and_body_differ", *_SIMULATION)},
     "list_llm_models": _LISTING,
     "list_ollama_models": _LISTING,
     "get_metrics_summary": _JOB,

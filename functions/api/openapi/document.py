@@ -5,6 +5,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from api.openapi import OPEN_PATHS, OpenApi, answers, examples, schemas, texts
+from api.response_headers import SECRETIVE
 
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"api_key": []}]
 
@@ -36,9 +37,10 @@ def make_document(app: FastAPI) -> OpenApi:
     schemas.complete(document)
     _secure(document)
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             texts.complete_parameters(path, operation)
-            answers.complete(operation, is_open=path in OPEN_PATHS)
+            is_secretive = (method.upper(), path) in SECRETIVE
+            answers.complete(operation, is_open=path in OPEN_PATHS, is_secretive=is_secretive)
     answers.add_components(document)
     examples.add(document)
     return document

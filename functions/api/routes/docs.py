@@ -32,7 +32,7 @@ async def get_openapi_document(request: Request) -> dict[str, Any]:
 @router.get("/docs")
 async def get_docs() -> Response:
     """Return the page, which loads the document and nothing from elsewhere."""
-    headers = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+    headers = {"Content-Security-Policy": POLICY}
     page = (FOLDER / "page.html").read_bytes()
     return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 
