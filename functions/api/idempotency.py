@@ -1,6 +1,7 @@
 """Idempotency keys, as callers send them, and the answer to what was accepted under one."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import Request, Response
@@ -49,12 +50,18 @@ def key_of(request: Request) -> str | None:
     return keys.pop() if keys else None
 
 
-def accepted(submitted: Submitted, response: Response) -> JobAccepted:
-    """Return the answer to a job that was accepted, now or earlier under the same key."""
+def accepted(submitted: Submitted, response: Response, warnings: Sequence[str] = ()) -> JobAccepted:
+    """Return the answer to a job that was accepted, now or earlier under the same key.
+
+    Parameters
+    ----------
+    warnings
+        What is done otherwise than asked, by name.
+    """
     response.headers["Location"] = f"/v1/jobs/{submitted.job_id}"
     if submitted.is_replay:
         response.headers["Idempotency-Replayed"] = "true"
-    return JobAccepted(job_id=submitted.job_id)
+    return JobAccepted(job_id=submitted.job_id, warnings=list(warnings) or None)
 
 
 def _split(value: str) -> list[str]:

@@ -16,6 +16,7 @@ from rune.contracts.finops import (
     SimulationReport,
     SimulationRequest,
 )
+from rune.contracts.leniency import take_model
 from rune.contracts.names import MAX_MODEL_NAME_CHARS
 from rune.errors import InvalidRequestError
 from rune.services.finops import Asked
@@ -26,6 +27,9 @@ router = APIRouter(
     tags=["money"],
     responses=responses(401, 403, 422, 503),
 )
+
+DEFAULT_GPU = "RTX 4090"
+"""Also where the parameter is there and empty, as the operator sends it."""
 
 AgentQuery = Annotated[
     str,
@@ -39,7 +43,6 @@ ModelQuery = Annotated[
 GpuQuery = Annotated[
     str,
     Query(
-        min_length=1,
         max_length=64,
         description="`rtx4090`, `RTX 4090`, or `a100` in any form; how many a search decides.",
     ),
@@ -57,7 +60,7 @@ async def get_cost_simulation(
     *,
     agent: AgentQuery = "",
     model: ModelQuery = "",
-    gpu: GpuQuery = "RTX 4090",
+    gpu: GpuQuery = DEFAULT_GPU,
     suite: SuiteQuery = "",
     runs_per_period: RunsQuery = 1,
     period_days: PeriodsQuery = 1,
@@ -83,7 +86,7 @@ async def simulate_cost(
     *,
     agent: AgentQuery = "",
     model: ModelQuery = "",
-    gpu: GpuQuery = "RTX 4090",
+    gpu: GpuQuery = DEFAULT_GPU,
     suite: SuiteQuery = "",
     runs_per_period: RunsQuery = 1,
     period_days: PeriodsQuery = 1,
@@ -119,7 +122,13 @@ def _simulate(request: Request, asked: SimulationRequest) -> SimulationReport:
         .finops()
         .simulate(
             tenant,
-            Asked(asked.agent or "", asked.model or "", asked.gpu or "", asked.suite or "", runs * periods),
+            Asked(
+                asked.agent or "",
+                take_model(asked.model or ""),
+                asked.gpu or DEFAULT_GPU,
+                asked.suite or "",
+                runs * periods,
+            ),
         )
     )
     simulation, times, price, tokens = found.simulation, found.times, found.price, found.tokens

@@ -29,10 +29,13 @@ router = APIRouter(route_class=StrictRoute, tags=["models"], responses=responses
 BackendUrl = Annotated[
     str | None,
     Query(
-        min_length=1,
         max_length=2048,
         description="Address of the model server; Amazon Bedrock needs none, and is then the deployment's region.",
     ),
+]
+OldBackendUrl = Annotated[
+    str | None,
+    Query(max_length=2048, deprecated=True, description="The old name of `backend_url`, which counts more."),
 ]
 BackendKind = Annotated[BackendType, Query(description="Kind of the server.")]
 BackendCredential = Annotated[
@@ -100,9 +103,10 @@ async def list_ollama_models(
     backend_url: BackendUrl = None,
     backend_type: BackendKind = "ollama",
     backend_credential: BackendCredential = None,
+    ollama_url: OldBackendUrl = None,
 ) -> ServerModels:
     """Return the same as `/v1/llm/models`, of which this is the deprecated name."""
-    return await list_llm_models(request, backend_url, backend_type, backend_credential)
+    return await list_llm_models(request, backend_url or ollama_url, backend_type, backend_credential)
 
 
 def _describe(row: CatalogRow, seen: SeenPrice | None) -> CatalogModel:

@@ -108,4 +108,5 @@ def _submit(request: Request, body: JobRequest, response: Response) -> JobAccept
         has_provider=services.can_rent,
         most_concurrency=services.most_concurrency,
     )
-    return accepted(services.jobs.submit(caller_of(request), admitted, key_of(request)), response)
+    submitted = services.jobs.submit(caller_of(request), admitted, key_of(request))
+    return accepted(submitted, response, admitted.warnings)

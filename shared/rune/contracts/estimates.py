@@ -3,9 +3,10 @@
 from datetime import date, datetime
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rune.contracts import Document, VastaiProvisioning
+from rune.contracts.leniency import take_estimate
 from rune.contracts.names import MAX_MODEL_NAME_CHARS
 from rune.contracts.requests import LARGEST_COST_USD, LARGEST_VRAM_MB, LEAST_COST_USD
 
@@ -60,6 +61,11 @@ class CostEstimationRequest(Document):
     """Hash of the Vast.ai template to boot, if your tenant may name it."""
     reliability: float | None = Field(None, ge=0, le=1)
     """Lowest reliability of the host, as a ratio; null takes what a job takes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_what_clients_send(cls, given: object) -> object:
+        return take_estimate(given) if isinstance(given, dict) else given
 
 
 class ListPrice(Document):

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Literal
 
+from pydantic import Field
+
 from rune.contracts.document import BUILT_AT_IMPORT, Document
 
 type KindName = Literal["benchmark", "agentic-agent", "llm-instance"]
@@ -20,6 +22,8 @@ class JobAccepted(Document):
 
     job_id: str
     status: Literal["accepted"] = "accepted"
+    warnings: list[str] | None = Field(None, exclude_if=lambda warnings: warnings is None)
+    """What is done otherwise than asked, by name, as in the job; left out where there is nothing."""
 
 
 class JobRecord(Document):
@@ -60,7 +64,8 @@ class JobRecord(Document):
     error_retryable: bool | None
     """Whether the same job may succeed if it is posted again later."""
     warnings: list[str]
-    """What is done otherwise than asked, by name: `template_not_allowed`; `renting_closed`."""
+    """What is done otherwise than asked, by name: `template_not_allowed`; `renting_closed`; and what is taken from
+    clients in the field in another way than they write it (docs/clients.md)."""
     display: str | None = None
     """How it ended and what it cost, as one sentence for people; null before its end."""
 

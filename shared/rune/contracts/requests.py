@@ -9,6 +9,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -16,6 +17,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from rune.contracts.document import BUILT_AT_IMPORT, Document, is_stored
+from rune.contracts.leniency import take_job
 from rune.contracts.names import ModelName
 from rune.contracts.workloads import Expectation, Workload, question_once
 from rune.errors import InvalidDocumentError
@@ -146,6 +148,24 @@ class JobTerms(JobTimes):
     """Where the job's end is posted, signed as webhooks are; https."""
     dry_run: bool | None = None
     """Check all, make no job, and answer 200 with its plan: offer, dollars, phases, budgets after it."""
+    _leniences: tuple[str, ...] = PrivateAttr(())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _take_what_clients_send(
+        cls, given: object, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        if is_stored(info) or not isinstance(given, dict):
+            return handler(given)
+        document, warnings = take_job(given, cls.model_fields)
+        made = handler(document)
+        made._leniences = warnings  # noqa: SLF001  # of the same class
+        return made
+
+    @property
+    def leniences(self) -> tuple[str, ...]:
+        """What is done otherwise than the caller wrote, by name (`rune.contracts.leniency`)."""
+        return self._leniences
 
     @model_validator(mode="wrap")
     @classmethod

@@ -211,7 +211,7 @@ REFUSED: dict[str, tuple[object, dict[str, object]]] = {
         a_wrong_field("/backend_type", "Input should be 'ollama', 'openai' or 'bedrock'"),
     ),
     "warm-up too short": (
-        {**FLAT, "backend_warmup_timeout": 29},
+        {**FLAT, "backend_warmup_timeout": -1},
         a_wrong_field("/backend_warmup_timeout", "Input should be greater than or equal to 30"),
     ),
     "terms twice": (

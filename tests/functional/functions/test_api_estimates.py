@@ -229,7 +229,7 @@ WRONG: dict[str, tuple[object, dict[str, object]]] = {
         a_wrong_field("/estimated_duration_seconds", "Input should be a valid integer"),
     ),
     "no time": (
-        {**RENTAL, "estimated_duration_seconds": 0},
+        {**RENTAL, "estimated_duration_seconds": -1},
         a_wrong_field("/estimated_duration_seconds", "Input should be greater than or equal to 1"),
     ),
     "a month and a second": (

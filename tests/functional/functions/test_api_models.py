@@ -257,7 +257,10 @@ REFUSED = {
         "",
         a_refusal("backend_url_missing", "/backend_url", "Name a running model server in backend_url."),
     ),
-    "empty": ("?backend_url=", a_wrong_field("/backend_url", "String should have at least 1 character")),
+    "empty": (
+        "?backend_url=",
+        a_refusal("backend_url_missing", "/backend_url", "Name a running model server in backend_url."),
+    ),
     "long": (
         f"?backend_url=http://a.example/{'x' * 2048}",
         a_wrong_field("/backend_url", "String should have at most 2048 characters"),

@@ -222,7 +222,6 @@ def test_template_that_the_tenants_document_does_not_allow_is_left_out_with_a_wa
 BOTH = "Name a running model server in backend_url, or rent one, but not both."
 NO_SIZE = f"RUNE does not know how large '{UNKNOWN}' is: say how much GPU memory it needs in min_vram_mb."
 REFUSED: dict[str, tuple[dict[str, object], dict[str, object]]] = {
-    "a server too": ({**SERVER}, a_refusal("backend_url_and_vastai", "/backend_url", BOTH)),
     "another kind of server": (
         {"backend_type": "openai"},
         a_refusal("rental_backend_type", "/backend_type", "A rented machine runs Ollama."),
@@ -240,6 +239,12 @@ REFUSED: dict[str, tuple[dict[str, object], dict[str, object]]] = {
         a_wrong_field("/keep_seconds", "Input should be less than or equal to 604800"),
     ),
 }
+
+
+def test_machine_without_a_price_is_refused_beside_a_server(renting: ModuleType) -> None:
+    response = post(renting, {**BENCHMARK, **SERVER})
+
+    assert_problem(response, a_refusal("backend_url_and_vastai", "/backend_url", BOTH))
 
 
 @every_form

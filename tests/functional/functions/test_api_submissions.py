@@ -125,9 +125,9 @@ REFUSED_AGENTS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
             "'192.168.0.9' is in a network to which RUNE does not connect.",
         ),
     ),
-    "terms of a rental": (
-        {**AS_CLIENTS_SEND_IT, "vastai": False},
-        a_wrong_field("/vastai", "There is no such field."),
+    "workload": (
+        {**AS_CLIENTS_SEND_IT, "workload": {}},
+        a_wrong_field("/workload", "There is no such field."),
     ),
     "long name": (
         {**AS_CLIENTS_SEND_IT, "agent": "a" * 65},
@@ -220,7 +220,7 @@ REFUSED_INSTANCES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
             "'::ffff:10.0.0.1' is in a network to which RUNE does not connect.",
         ),
     ),
-    "question": ({**SERVER, "question": "q"}, a_wrong_field("/question", "There is no such field.")),
+    "workload": ({**SERVER, "workload": {}}, a_wrong_field("/workload", "There is no such field.")),
     "long address": (
         {"backend_url": "http://a.example/" + "x" * 2048},
         a_wrong_field("/backend_url", "String should have at most 2048 characters"),

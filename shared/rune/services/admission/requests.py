@@ -191,7 +191,7 @@ def _admitted(
         # Whom the job tells is kept apart, since no step needs it.
         known.model_dump_json(exclude_none=True, exclude={"callback_url", "dry_run"}),
         rents=rents,
-        warnings=warnings,
+        warnings=(*sent.leniences, *warnings),
         sent_json=normalize_sent(sent),
         queue_timeout=_seconds(known.queue_timeout_seconds),
         max_runtime=_seconds(known.max_runtime_seconds),

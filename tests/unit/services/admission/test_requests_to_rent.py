@@ -62,7 +62,7 @@ def test_admitted_job_begins_by_renting(admit: Admit, kind: Kind, terms: dict[st
     "model",
     [
         "llama3.1:8b",
-        "ollama/llama3.1:8b",
+        "library/llama3.1:8b",
         "qwen3:14b-q8_0",
         "hf.co/bartowski/Llama-3.2-3B-Instruct-GGUF:Q4_K_M",
         "registry.example:5000/ns/model:8b",
