@@ -129,9 +129,13 @@ def running_stack(settings: StackSettings, *, say: Say = print) -> Iterator[Stac
         vastai_key = settings.vastai_api_key or secrets.token_urlsafe(24)
         simulators = _enter_simulators(settings, run_folder, stops, vastai_key)
         aws = emulator.session()
-        write_documents(
-            aws, make_documents(settings.tenants, tokens.tenants, has_bedrock="bedrock" in simulators)
+        documents = make_documents(
+            settings.tenants,
+            tokens.tenants,
+            has_bedrock="bedrock" in simulators,
+            holmes_url=_address_of("holmes", simulators),
         )
+        write_documents(aws, documents)
         write_secret(aws, VASTAI_KEY_PARAMETER, vastai_key)
         write_secret(aws, SIGNING_KEY_PARAMETER, secrets.token_urlsafe(32))
         with _timed(say, "deployed"):
@@ -170,7 +174,12 @@ def _enter_simulators(
 ) -> dict[str, tuple[GuardedProcess, str]]:
     if not settings.with_simulators:
         return {}
-    options: dict[str, dict[str, str]] = {"ollama": {}, "bedrock": {"region": REGION}}
+    options: dict[str, dict[str, str]] = {
+        "ollama": {},
+        "bedrock": {"region": REGION},
+        # What clients in the field ask for, so that it is in its modelList.
+        "holmes": {"model": "llama3.1:8b"},
+    }
     if not settings.vastai_api_url:
         options["vastai"] = {"api-key": vastai_key}
     processes = {name: _start_simulator(name, given, run_folder, stops) for name, given in options.items()}

@@ -22,14 +22,18 @@ type Document = Mapping[str, object]
 """A tenant's settings, in the form of docs/tenants.md."""
 
 
-def make_documents(given: str, tenants: Sequence[str], *, has_bedrock: bool) -> dict[str, Document]:
+def make_documents(
+    given: str, tenants: Sequence[str], *, has_bedrock: bool, holmes_url: str | None = None
+) -> dict[str, Document]:
     """Return each tenant's document.
 
     Parameters
     ----------
     given
         Documents by tenant, as JSON; empty allows each tenant the templates of clients in the field and of the
-        specification's example, and lends all of the simulated Bedrock to the first one.
+        specification's example, and lends all of the simulated Bedrock, and the simulated HolmesGPT, to the first.
+    holmes_url
+        Address of the simulated HolmesGPT; None where there is none.
 
     Raises
     ------
@@ -45,6 +49,9 @@ def make_documents(given: str, tenants: Sequence[str], *, has_bedrock: bool) -> 
     if has_bedrock:
         bedrock = {"regions": [REGION], "models": ["*"]}
         documents[tenants[0]] = {**documents[tenants[0]], "bedrock": bedrock}
+    if holmes_url is not None:
+        agents = {"holmes": {"base_url": holmes_url}}
+        documents[tenants[0]] = {**documents[tenants[0]], "agents": agents}
     return documents
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from local.stack import Stack
+from local.tenants import read_document, write_documents
 from tests.e2e.environment import FIELD_KEEPING_TENANT, FIELD_TENANT, OTHER_TENANT
 from tests.e2e.field_client import FieldClient, ShownError
 from tests.e2e.market import Market
@@ -287,17 +289,16 @@ def test_failed_job_shows_its_error(client: FieldClient, quick: ModelServer) -> 
 @pytest.mark.parametrize(
     ("kind", "body", "shown"),
     [
-        # With the address of a server too: which of the two is meant, nobody knows.
-        ("benchmark", {**RENTED_FLAT, **ASKED}, "or rent one, but not both"),
-        ("benchmark", {**RENTED_NESTED, **ASKED}, "or rent one, but not both"),
-        ("llm-instance", RENTED_FLAT, "or rent one, but not both"),
+        # With the address of a server too, and no price: which of the two is meant, nobody knows.
+        ("benchmark", {"vastai": True, **ASKED}, "or rent one, but not both"),
+        ("llm-instance", {"vastai": True}, "or rent one, but not both"),
         ("llm-instance", {"provisioning": None, "backend_url": None}, "backend_url"),
         ("agentic-agent", {**AGENT, "backend_url": None}, "backend_url"),
         # Their default agent: its server is a setting of the tenant, and this tenant has none.
         ("agentic-agent", {**AGENT, "agent": "holmes"}, "holmes"),
         ("agentic-agent", {**AGENT, "agent": "unheard-of"}, "unheard-of"),
     ],
-    ids=["rented", "rented, nested", "instance", "no url", "agent", "holmes", "unknown"],
+    ids=["rented", "instance", "no url", "agent", "holmes", "unknown"],
 )
 def test_request_that_could_only_fail_later_is_refused_with_a_sentence(
     client: FieldClient, quick: ModelServer, kind: str, body: dict[str, Any], shown: str
@@ -307,6 +308,34 @@ def test_request_that_could_only_fail_later_is_refused_with_a_sentence(
 
     assert shown.lower() in str(refused.value).lower()
     assert "{" not in str(refused.value)
+
+
+def test_agent_of_the_command_line_answers_once_the_operator_names_its_server(
+    stack: Stack, tokens: dict[str, str]
+) -> None:
+    # Its tenant, as the other's agent is refused above.
+    tenant = FIELD_KEEPING_TENANT
+    agents = {"holmes": {"base_url": stack.state.simulators["holmes"]}}
+    write_documents(stack.aws, {tenant: {**read_document(stack.aws, tenant), "agents": agents}})
+    with FieldClient(stack.state.base_url, tenant, tokens[tenant]) as client:
+        job_id = submit_once_configured(client, {**AGENT, "agent": "holmes", "backend_url": None})
+
+        result = client.wait(job_id).result
+
+    assert result.keys() >= RESULT_FIELDS["agentic-agent"]
+    assert result["answer"]
+
+
+def submit_once_configured(client: FieldClient, body: dict[str, Any]) -> str:
+    """Return the id of a job of the agent; a change of a tenant's document holds within 30 seconds."""
+    deadline = time.monotonic() + 60.0
+    while True:
+        try:
+            return client.submit("agentic-agent", body)
+        except ShownError as refused:
+            if "HolmesGPT" not in str(refused) or time.monotonic() > deadline:
+                raise
+        time.sleep(1.0)
 
 
 def test_other_tenants_job_is_shown_as_missing(
