@@ -242,6 +242,10 @@ def _answer(event: LambdaEvent, context: LambdaContext) -> dict[str, Any]:
     try:
         # A body that announces no length has the one that only this event tells.
         event["headers"].setdefault("content-length", str(len(event.get("body") or "")))
+        http = event["requestContext"]["http"]
+        # Clients whose base address ends with a slash put another one before each path.
+        if http["path"].startswith("//"):
+            http["path"] = f"/{http['path'].lstrip('/')}"
         response = adapter(event, context)
     except (KeyError, UnicodeDecodeError, ValueError):
         # Mangum reads Host and X-Forwarded-Port outside the app, and raises on odd ones such as "[::1]".

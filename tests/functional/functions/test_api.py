@@ -659,7 +659,7 @@ def test_method_is_refused_with_those_that_are_allowed(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/v1", "/v1/jobs/", "/V1/jobs", "//v1/jobs", "/healthz/", f"{JOB}/", f"{JOB}/x"]
+    "path", ["/", "/nothing", "/v1", "/v1/jobs/", "/V1/jobs", "/v1//jobs", "/healthz/", f"{JOB}/", f"{JOB}/x"]
 )
 def test_unknown_path_is_a_problem_and_no_redirect(path: str, api: ModuleType) -> None:
     response = ask(api, an_http_event("GET", path))

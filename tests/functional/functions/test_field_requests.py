@@ -246,6 +246,7 @@ CALLS: dict[str, Call] = {
         "/v1/llm/models?backend_url={host}",
         reads={"models": list, "running_models": list},
     ),
+    "an address with a slash at its end": Call(COMMAND_LINE, "GET", f"//v1/jobs/{JOB_ID}", reads=JOB),
     # Its older releases.
     "a6, old name of the models": Call(
         COMMAND_LINE, "GET", "/v1/ollama/models?backend_url={ollama}", reads={"models": list}
