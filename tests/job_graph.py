@@ -20,7 +20,8 @@ two differ.
 
 A job is in one step at a time. At its end a step says what it found, and the graph says which step follows. In
 brackets: the only jobs that take the edge. Of several edges from one step after one fact, the first in the table
-counts. A step that is not ready yet is taken again later; that is no edge.
+counts. A step that is not ready yet is taken again later; that is no edge. Nor is one that a job
+waits again without its slot, since it may not rent yet: it goes on with `rent`.
 
 A job that is cancelled before a worker has taken it ends at once, in whichever step it would have begun.
 """

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hypothesis import strategies as st
 
 from rune.jobs import lifecycle
-from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome, Requeue
 from rune.jobs.record import DueClass, Event, Failure, Job, Kind, Status, StepName
 from rune.jobs.transitions import cancel_queued, make_transition
 from rune.storage.change import Change
@@ -41,6 +41,9 @@ jobs = st.builds(
     max_runtime_seconds=st.integers(30, 86_400),
     waiting_since=st.none() | instants,
     slot=st.none() | st.integers(0, 999),
+    begin_by=st.none() | instants,
+    looks_again_at=st.none() | instants,
+    rents=st.booleans(),
     due_at=st.none() | instants,
     due_class=st.none() | st.sampled_from(DueClass),
     lease_owner=st.none() | st.sampled_from(["worker-1", "worker-2"]),
@@ -70,6 +73,7 @@ events = st.builds(
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Next, st.sampled_from(StepName), st.integers(-1, 2000), count_maps),
     st.builds(Again, st.integers(-1, 2000), count_maps),
+    st.builds(Requeue, st.integers(1, 100), count_maps),
     st.builds(Done, st.just("{}")),
     st.builds(Failed, texts, texts, st.booleans(), st.none() | st.integers(-1, 2000)),
     st.just(Cancelled()),

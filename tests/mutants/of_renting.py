@@ -54,8 +54,8 @@ ORDERS = (
     Mutant(
         "machines of a tenant without limit",
         RENT,
-        "want = find_want(alive, self._dependencies.limits_of(job.tenant), price)\n"
-        "        if want is not None:\n            return _wait_for_machines(job, want)\n        key",
+        "want = find_want(alive, self._dependencies.limits_of(job.tenant), price)\n        if want is not None:\n"
+        "            return wait_for_machines(job, want, alive, attempts)\n        key",
         "key",
         "A tenant's machines would cost more an hour than they may.",
         LIMITS_TESTS,

@@ -71,17 +71,18 @@ class Rush:
 
 def run_forty_jobs(*, has_rules: bool = True, odds: Odds = FORTY_JOBS_ODDS, seed: int = 0) -> Rush:
     """Return what became of forty jobs of ten minutes, posted at once, for which there are five slots."""
-    settings = VastaiSettings(offers=_offers(FORTY_JOBS + 10, 0.35), boot=BOOT, credit_usd=Decimal(1000))
+    settings = VastaiSettings(offers=offers_at(FORTY_JOBS + 10, 0.35), boot=BOOT, credit_usd=Decimal(1000))
     return _run(FORTY_JOBS, World(seed, odds, vastai=settings, has_capacity_rules=has_rules))
 
 
 def run_twelve_jobs(*, has_rules: bool = True, odds: Odds = TWELVE_JOBS_ODDS, seed: int = 0) -> Rush:
     """Return what became of twelve jobs of ten minutes at 0.80 USD an hour, with 1.00 USD of credit for all."""
-    settings = VastaiSettings(offers=_offers(30, 0.80), boot=BOOT, credit_usd=Decimal("1.00"))
+    settings = VastaiSettings(offers=offers_at(30, 0.80), boot=BOOT, credit_usd=Decimal("1.00"))
     return _run(TWELVE_JOBS, World(seed, odds, vastai=settings, has_capacity_rules=has_rules))
 
 
-def _offers(count: int, usd_per_hour: float) -> tuple[SimulatedOffer, ...]:
+def offers_at(count: int, usd_per_hour: float) -> tuple[SimulatedOffer, ...]:
+    """Return so many offers alike, at one price."""
     return tuple(
         SimulatedOffer(
             offer_id=1000 + number,

@@ -16,7 +16,6 @@ from local.simulators.vastai import (
     VastRequest,
 )
 from rune.jobs.record import Job
-from rune.money.limits import SpendingLimits
 from rune.rentals.paced_provider import PacedProvider
 from rune.rentals.provider_key import KeyedTransport, KeySource
 from rune.rentals.record import Rental, RentalState
@@ -57,9 +56,6 @@ CALL_SECONDS = 0.15
 KEY_AGE_SECONDS = 30.0
 """For how long a process remembers the key."""
 
-_NO_LIMITS = SpendingLimits(
-    max_machines=1_000, max_micro_usd_per_hour=1_000_000_000, max_dph_micro_usd=1_000_000_000
-)
 _SETTINGS = RentalSettings(STAGE, "https://vastai.example", "ollama/ollama:0.13.0")
 
 
@@ -147,7 +143,7 @@ class Account:
             deployments=self.deployments,
             hosts=FaultyHostStore(self._world, self.host_store, meter),
             market=FaultyMarketStore(self._world, self.market_store, meter),
-            spending_limits=_NO_LIMITS,
+            spending_limits=self._world.limits.spending,
         )
 
     def our_contracts(self) -> list[tuple[Contract, Rental | None]]:

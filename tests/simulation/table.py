@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, override
 
 from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.jobs import closing
+from rune.jobs.engine import NOT_UNDERSTOOD_PAUSE_SECONDS, OUTAGE_PAUSE_SECONDS
 from rune.jobs.metrics import Tallies
 from rune.jobs.places import Places, RowChange
 from rune.jobs.receipts import StoredReceipt
@@ -26,6 +27,7 @@ from rune.jobs.store import (
 )
 from rune.jobs.transitions import Transition
 from rune.jobs.usage import Usage, UsageRow
+from rune.jobs.wants import describe_want
 from rune.money.budgets import Budgets, BudgetStore
 from rune.storage.change import Change, Is
 from tests.memory_job_store import MemoryJobStore
@@ -39,6 +41,13 @@ if TYPE_CHECKING:
 
 type Guard = tuple[str, str]
 """The name of a change, and the field that one of its requirements looks at."""
+
+
+SHORT_PAUSES = (0, 1, 2, OUTAGE_PAUSE_SECONDS, NOT_UNDERSTOOD_PAUSE_SECONDS)
+"""After turns that have not looked what the job's limits deny it."""
+
+LATER_FIELDS = frozenset({"begin_by", "max_machines"})
+"""By which a job that may not rent gives its slot back; versions until November 2026 did not write them."""
 
 
 def drop_guards(change: Change, unguarded: Collection[Guard]) -> Change:
@@ -70,7 +79,7 @@ class WatchedTable(MemoryJobStore):
     def update(self, job_id: str, change: Change) -> Job | Refused:
         before = self.jobs.get(job_id)
         self._world.guards |= {(change.name, requirement.field) for requirement in change.requires}
-        written = super().update(job_id, drop_guards(change, self._unguarded))
+        written = super().update(job_id, self._as_written(change))
         if job_id in self.not_understood:
             # The write is carried out, and its answer is not understood.
             self._note_written(job_id, before)
@@ -106,9 +115,14 @@ class WatchedTable(MemoryJobStore):
         self._world.guards |= {
             (each.change.name, requirement.field) for each in changes for requirement in each.change.requires
         }
-        return super().write_rows(
-            [replace(each, change=drop_guards(each.change, self._unguarded)) for each in changes]
-        )
+        return super().write_rows([replace(each, change=self._as_written(each.change)) for each in changes])
+
+    def _as_written(self, change: Change) -> Change:
+        """Return a change without the requirements, and without the fields, that the table is to leave out."""
+        change = drop_guards(change, self._unguarded)
+        if not self._world.keeps_slots:
+            return change
+        return replace(change, sets={name: v for name, v in change.sets.items() if name not in LATER_FIELDS})
 
     @override
     def read(self, job_id: str) -> Job | None:
@@ -155,6 +169,8 @@ class WatchedTable(MemoryJobStore):
             begins = self._world.now + timedelta(seconds=transition.send.delay_seconds)
             self.not_before[(job.job_id, self.jobs[job.job_id].seq)] = begins
             self._watch_delay(self.jobs[job.job_id], transition.send.delay_seconds)
+        if is_written and transition.send and transition.send.delay_seconds not in SHORT_PAUSES:
+            self._watch_slot(self.jobs[job.job_id])
         if is_written and not self.jobs[job.job_id].is_active and self._world.account:
             self._world.account.watch_job_end(self.jobs[job.job_id])
         return is_written
@@ -172,6 +188,15 @@ class WatchedTable(MemoryJobStore):
         # A release is not interrupted by a cancel request, and waits for the provider.
         if delay_seconds and job.cancel_requested_at is not None and not job.is_releasing:
             self._world.violate(f"{job.job_id} was put off although it was asked to stop")
+
+    def _watch_slot(self, job: Job) -> None:
+        """Look whether a job keeps a slot between two looks at what its limits deny."""
+        if job.slot is None or job.lease_owner is not None or describe_want(job.progress) is None:
+            return
+        account = self._world.account
+        has_ordered = account is not None and account.rental_store.read_attempts(job.job_id)
+        if not has_ordered and job.rental_id is None and not self._world.keeps_slots:
+            self._world.violate(f"{job.job_id} keeps its slot while its limits deny it a machine")
 
     def _watch_going_on(self, job_id: str, holders: set[str | None]) -> None:
         if holders:

@@ -29,6 +29,7 @@ SHOWN_ELSEWHERE = [
     ("claim", "started_at"),
     ("commit", "seq"),
     ("cancel_queued", "waiting_since"),
+    ("cancel_queued", "seq"),
     ("request_cancel", "waiting_since"),
     ("take_slot", "job_id"),
     ("free_slot", "job_id"),

@@ -70,6 +70,8 @@ class World:
         Whether a job needs a slot before it rents, and reserves credit. Until November 2026 neither was so.
     limits
         Of time and money.
+    keeps_slots
+        Whether a job that may not rent yet keeps its slot, as it did until November 2026.
     """
 
     def __init__(
@@ -83,10 +85,13 @@ class World:
         neighbour: World | None = None,
         has_capacity_rules: bool = True,
         limits: JobLimits = LIMITS,
+        keeps_slots: bool = False,
     ) -> None:
         self.random = random.Random(seed)
         self.job_slots = job_slots() if has_capacity_rules else UNLIMITED_SLOTS
         self.odds = odds
+        self.limits = limits
+        self.keeps_slots = keeps_slots
         self.planned = planned or {}
         self.now = START
         self.cut_points: list[tuple[str, frozenset[Fault]]] = []

@@ -21,6 +21,7 @@ from rune.jobs.places import (
     ShareRow,
     SlotRow,
     Terms,
+    choose_job,
     choose_share,
     count_admitted,
     count_begun,
@@ -43,6 +44,9 @@ TRIES = 3
 
 CANDIDATES = 25
 """Waiting jobs that are looked at for one admission: the index may still show some that were admitted just now."""
+
+MORE_CANDIDATES = 100
+"""The same where none of the first may be begun, since they wait for a machine of their tenant to end."""
 
 COUNTED = 100
 """Places in the queue that are told exactly."""
@@ -93,20 +97,25 @@ class Admission:
         for _ in range(TRIES):
             places = self._store.read_places()
             free = places.free_numbers(self._slot_count)
-            if not free or not may_begin_at_once(places, submission.job.tenant, terms, self._clock.now()):
+            job, now = submission.job, self._clock.now()
+            if not free or not may_begin_at_once(places, job.tenant, terms, now, rents=job.rents):
                 break
             submitted = self._begin(submission, terms, free[0])
             if submitted is not None:
                 return submitted
         return self._wait(submission, terms)
 
-    def admit_waiting(self, may_go_on: Callable[[], bool] = lambda: True) -> int:
+    def admit_waiting(
+        self, may_go_on: Callable[[], bool] = lambda: True, *, new_job: Job | None = None
+    ) -> int:
         """Give the free slots to waiting jobs in their turn; return how many were admitted.
 
         Parameters
         ----------
         may_go_on
             Called before each admission; once it returns False, the rest is left to the next call.
+        new_job
+            One that was stored just now; the index need not show it yet.
         """
         admitted_count = failed_count = 0
         passed_over: set[str] = set()
@@ -117,9 +126,9 @@ class Admission:
             share = choose_share(places.shares, self._clock.now(), passed_over | stopped)
             if not free or share is None or places.find_stop(None):
                 break
-            job = self._find_next(share.tenant)
+            job = self._find_next(places, share, new_job)
             if job is None:
-                # The index does not show the tenant's new jobs yet.
+                # None of its jobs may rent now, or the index does not show its new ones yet.
                 passed_over.add(share.tenant)
             elif self._admit(job, share, free[0]):
                 admitted_count += 1
@@ -138,6 +147,11 @@ class Admission:
             return
         with _left_to_the_janitor("slot.not_freed", job):
             self._free(job.slot, job.job_id, job.tenant, job)
+            self.admit_waiting()
+
+    def fill_slot(self, job: Job) -> None:
+        """Admit what waits for the slot of a job that waits again; a failure is left to the janitor."""
+        with _left_to_the_janitor("admission.put_off", job):
             self.admit_waiting()
 
     def read_places(self) -> Places:
@@ -162,7 +176,7 @@ class Admission:
                     log.warning("slot.lost", extra={"job_id": job_id})
         return freed_count
 
-    def would_wait(self, tenant: str, terms: Terms) -> QueuePlace | None:
+    def would_wait(self, tenant: str, terms: Terms, *, rents: bool = False) -> QueuePlace | None:
         """Return where a new job would wait for a slot; None where it would not.
 
         Raises
@@ -177,7 +191,7 @@ class Admission:
         if stop is not None:
             raise StoppedError(of_tenant=stop.tenant is not None)
         is_free = bool(places.free_numbers(self._slot_count))
-        if is_free and may_begin_at_once(places, tenant, terms, now):
+        if is_free and may_begin_at_once(places, tenant, terms, now, rents=rents):
             return None
         waiting = places.share_of(tenant).waiting
         if waiting >= terms.max_waiting:
@@ -190,11 +204,13 @@ class Admission:
         if not job.is_waiting:
             return None
         before_count = self._store.count_waiting_before(job, COUNTED)
-        position = before_count + 1
-        wait_seconds = estimate_wait_seconds(
-            self._store.read_places(), job.tenant, position, self._slot_count
+        position, places = before_count + 1, self._store.read_places()
+        wait_seconds = estimate_wait_seconds(places, job.tenant, position, self._slot_count)
+        limit = places.share_of(job.tenant).max_machines if job.rents else None
+        waits_for_machine = not places.may_rent(job.tenant, limit)
+        return QueuePlace(
+            position, before_count < COUNTED, wait_seconds, limit if waits_for_machine else None
         )
-        return QueuePlace(position, before_count < COUNTED, wait_seconds)
 
     def _begin(self, submission: Submission, terms: Terms, slot: int) -> Submitted | CompanionsRefused | None:
         """Store a new job with a slot; return None if the slot or the tenant's last running job was taken."""
@@ -240,22 +256,35 @@ class Admission:
     def _admit_new(self, job: Job) -> None:
         """Admit what may be admitted, since a slot may have become free before the new job was stored."""
         with _left_to_the_janitor("admission.put_off", job):
-            places = self._store.read_places()
-            free = places.free_numbers(self._slot_count)
-            share = choose_share(places.shares, self._clock.now(), places.stopped_tenants)
-            if free and share is not None and not places.find_stop(None):
-                # The index need not show the new job yet.
-                is_alone = share.tenant == job.tenant and share.waiting == 1
-                if not (is_alone and self._admit(job, share, free[0])):
-                    self.admit_waiting()
+            self.admit_waiting(new_job=job)
 
-    def _find_next(self, tenant: str) -> Job | None:
-        """Return the tenant's job that waits the longest of those that may still begin; None where none is seen."""
-        ids = self._store.find_waiting(tenant, CANDIDATES)
-        now = self._clock.now()
-        # One whose time to wait is over is not begun any more; the janitor ends it.
-        waiting = [job for job in self._store.read_many(ids) if job.is_waiting and job.deadline_at > now]
-        return min(waiting, key=lambda job: (job.waiting_since or job.created_at, job.job_id), default=None)
+    def _find_next(self, places: Places, share: Share, new_job: Job | None) -> Job | None:
+        """Return the tenant's job that is begun next; None where none may be, or is seen."""
+        waiting: list[Job] = []
+        seen_count = 0
+        for limit in (CANDIDATES, MORE_CANDIDATES):
+            ids = self._store.find_waiting(share.tenant, limit)
+            waiting += self._read_waiting(ids[seen_count:])
+            is_all = len(ids) < limit
+            if is_all and new_job is not None and new_job.tenant == share.tenant:
+                waiting += self._unseen(new_job, ids, waiting, share)
+            now = self._clock.now()
+            # One whose time to wait is over is not begun any more; the janitor ends it.
+            job = choose_job([job for job in waiting if job.deadline_at > now], places, share, now)
+            if job is not None or is_all:
+                return job
+            seen_count = len(ids)
+        return None
+
+    def _read_waiting(self, ids: tuple[str, ...]) -> list[Job]:
+        return [job for job in self._store.read_many(ids) if job.is_waiting]
+
+    def _unseen(
+        self, new_job: Job, ids: tuple[str, ...], waiting: list[Job], share: Share
+    ) -> tuple[Job, ...]:
+        """Return a new job that the index does not show, unless it may hide others that wait for longer."""
+        is_only_one = len(waiting) + 1 == share.waiting
+        return (new_job,) if new_job.job_id not in ids and is_only_one else ()
 
     def _admit(self, job: Job, share: Share, slot: int) -> bool:
         """Give a slot to a waiting job; return False if the job, the slot or the tenant's share was not as read."""
@@ -282,14 +311,14 @@ class Admission:
 
     def _free(self, slot: int, job_id: str, tenant: str, job: Job | None) -> bool:
         now = self._clock.now()
-        share, ran_seconds = Share(tenant), None
+        share, ran_seconds, rents = Share(tenant), None, job is not None and job.rents
         if job is not None and job.started_at is not None and job.finished_at is not None:
             share = self._store.read_places().share_of(tenant)
             ran_seconds = (job.finished_at - job.started_at).total_seconds()
         refused = self._store.write_rows(
             (
                 RowChange(SlotRow(slot), free_slot(job_id, now)),
-                RowChange(ShareRow(tenant), count_ended(share, ran_seconds, now)),
+                RowChange(ShareRow(tenant), count_ended(share, ran_seconds, now, rents=rents)),
             )
         )
         return not refused

@@ -186,7 +186,7 @@ class Engine:
                 log.info("turn.committed", extra={**_labels(job), "outcome": Failed.__name__})
             return None
         owner = uuid.uuid4().hex
-        if job.started_at is None:
+        if lifecycle.is_first_claim(job):
             claimed = self._store.begin(job, *lifecycle.begin(job, message.seq, owner, now))
         else:
             claimed = self._store.update(message.job_id, lifecycle.claim(job, message.seq, owner, now))
@@ -258,6 +258,8 @@ class Engine:
         """Do what follows from a commit that was carried out: send the next message, or give up the job's slot."""
         if transition.send:
             self._queue.send(transition.send)
+        if transition.is_requeue:
+            self._admission.fill_slot(job)
         if closing.ends(transition):
             self._admission.leave(apply(transition.change, job))
 

@@ -182,8 +182,14 @@ def admit(job: Job, slot: int, now: datetime) -> Change:
     return make_change(
         "admit",
         now,
-        requires=(Is("status", Status.QUEUED), Is("waiting_since", job.waiting_since)),
-        sets={"waiting_since": None, "slot": slot, **_due(now + DISPATCH_GRACE, DueClass.MESSAGE)},
+        # A job may wait twice; then only `seq` tells its two times apart.
+        requires=(Is("status", Status.QUEUED), Is("waiting_since", job.waiting_since), Is("seq", job.seq)),
+        sets={
+            "waiting_since": None,
+            "looks_again_at": None,
+            "slot": slot,
+            **_due(now + DISPATCH_GRACE, DueClass.MESSAGE),
+        },
     )
 
 
@@ -207,6 +213,8 @@ def claim(job: Job, seq: int, owner: str, now: datetime) -> Change:
     if job.started_at is None:
         requires = (*requires, Is("started_at", None))
         sets |= {"started_at": now, "deadline_at": now + timedelta(seconds=job.max_runtime_seconds)}
+        if job.rents:
+            sets["begin_by"] = job.begin_by or job.deadline_at
     return make_change("claim", now, requires=requires, sets=sets, adds={"epoch": 1, "attempts": 1})
 
 
@@ -216,6 +224,11 @@ def is_too_late_to_begin(job: Job, now: datetime) -> bool:
     It may have a slot and a message under way. What it would rent, its caller does not want any more.
     """
     return job.status is Status.QUEUED and now >= job.deadline_at
+
+
+def is_first_claim(job: Job) -> bool:
+    """Return whether no worker has taken a turn of the job; one that waits again was begun before."""
+    return job.started_at is None and job.begin_by is None
 
 
 def begin(job: Job, seq: int, owner: str, now: datetime) -> tuple[Change, Event]:

@@ -89,6 +89,25 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
+class Requeue:
+    """The job may not rent yet: it gives its slot back and waits again, in its place among its tenant's jobs.
+
+    A job that an earlier version has begun keeps its slot, and runs the step again as after `Again`.
+
+    Attributes
+    ----------
+    delay_seconds
+        After which it is begun again, if no machine of its tenant's jobs ends before.
+    progress
+        What it waits for; see `rune.jobs.wants`.
+    """
+
+    delay_seconds: int
+    progress: Mapping[str, int]
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The job has its result, a JSON document.
 
@@ -166,4 +185,4 @@ class Released:
     uses: tuple[MachineUse, ...] = ()
 
 
-type Outcome = Next | Again | Done | Failed | Cancelled | Released
+type Outcome = Next | Again | Requeue | Done | Failed | Cancelled | Released

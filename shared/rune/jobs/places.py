@@ -5,7 +5,7 @@ counts the tenant's slots and its waiting jobs. Slot and share change in one tra
 that dies before it gives a slot back leaves a slot whose job has ended, and the janitor finds it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +15,7 @@ from rune.jobs.record import Job
 from rune.jobs.samples import SampleRow
 from rune.jobs.stops import NOT_STOPPED, Stop, StopRow, rows_checked_for
 from rune.jobs.usage import UsageRow
+from rune.jobs.wants import KEPT_UNUSED
 from rune.money.budgets import BudgetRow
 from rune.storage.change import Change, Is, IsBelow, Value, make_change
 
@@ -38,11 +39,14 @@ class Terms:
         long as both have jobs that wait.
     max_running, max_waiting
         Most of its jobs that run, and that wait, at the same time.
+    max_machines
+        Most machines that it may have at the same time; None where that is not known.
     """
 
     weight: int = 1
     max_running: int = 1000
     max_waiting: int = 1000
+    max_machines: int | None = None
 
 
 DEFAULT_TERMS = Terms()
@@ -50,13 +54,21 @@ DEFAULT_TERMS = Terms()
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One place of a job that runs; `job_id` is absent while the slot is free."""
+    """One place of a job that runs; `job_id` is absent while the slot is free.
+
+    Attributes
+    ----------
+    rents
+        Whether the job rents, or will; absent where it does not, where it has given its machine back for good, and
+        in a row of an earlier version.
+    """
 
     number: int
     version: int = 0
     updated_at: datetime | None = None
     job_id: str | None = None
     tenant: str | None = None
+    rents: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +77,14 @@ class Share:
 
     Attributes
     ----------
-    weight, max_running
+    weight, max_running, max_machines
         As the tenant's latest job found them in its settings; see `Terms`.
     admitted_at
         When one of its jobs was last given a slot.
     mean_run_seconds
         How long its latest jobs held their slots, smoothed; absent before the first has ended.
+    renting_ended_at
+        When the last of its jobs ended that rented: a job that waits for a machine less may be begun.
     """
 
     tenant: str
@@ -82,6 +96,8 @@ class Share:
     max_running: int = 1000
     admitted_at: datetime | None = None
     mean_run_seconds: int | None = None
+    max_machines: int | None = None
+    renting_ended_at: datetime | None = None
     expires_at: datetime | None = None
 
 
@@ -117,6 +133,11 @@ class Places:
         """Return the numbers of the free slots among the first `slot_count`."""
         taken = {slot.number for slot in self.slots}
         return tuple(number for number in range(slot_count) if number not in taken)
+
+    def may_rent(self, tenant: str, max_machines: int | None) -> bool:
+        """Return whether a tenant has fewer jobs that run and rent than it may have machines."""
+        renting_count = sum(slot.tenant == tenant and slot.rents is True for slot in self.slots)
+        return max_machines is None or renting_count < max_machines
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +192,37 @@ class QueuePlace:
         Whether no more jobs are before it than were counted.
     wait_seconds
         About how long it still waits; None where no job of the tenant has ended yet.
+    max_machines
+        How many machines its tenant may have, if as many of its jobs rent now; None otherwise.
     """
 
     position: int
     is_exact: bool
     wait_seconds: int | None
+    max_machines: int | None = None
+
+
+def choose_job(waiting: Iterable[Job], places: Places, share: Share, now: datetime) -> Job | None:
+    """Return which of a tenant's waiting jobs is begun next; None where none may be.
+
+    It is the one that waits the longest. Jobs that rent are passed over while as many of the tenant's jobs rent as
+    it may have machines, and behind one that found that it may not rent and need not look again yet: they would
+    find the same. Only where the tenant keeps an unused machine do they look too, since it may fit one of them.
+    """
+    may_rent = places.may_rent(share.tenant, share.max_machines)
+    for job in sorted(waiting, key=lambda job: (job.waiting_since or job.created_at, job.job_id)):
+        if not job.rents or (may_rent and _may_look(job, share, now)):
+            return job
+        may_rent = may_rent and KEPT_UNUSED in job.progress
+    return None
+
+
+def _may_look(job: Job, share: Share, now: datetime) -> bool:
+    """Return whether a job that rents may look whether it may rent."""
+    if job.looks_again_at is None or job.looks_again_at <= now:
+        return True
+    ended_at = share.renting_ended_at
+    return ended_at is not None and ended_at >= job.updated_at
 
 
 def choose_share(shares: Sequence[Share], now: datetime, excluded: Collection[str] = ()) -> Share | None:
@@ -200,10 +247,12 @@ def choose_share(shares: Sequence[Share], now: datetime, excluded: Collection[st
     )
 
 
-def may_begin_at_once(places: Places, tenant: str, terms: Terms, now: datetime) -> bool:
+def may_begin_at_once(
+    places: Places, tenant: str, terms: Terms, now: datetime, *, rents: bool = False
+) -> bool:
     """Return whether a new job would be the next to be admitted, before all that wait."""
     share = places.share_of(tenant)
-    if share.waiting:
+    if share.waiting or (rents and not places.may_rent(tenant, terms.max_machines)):
         return False
     asking = replace(share, waiting=1, weight=terms.weight, max_running=terms.max_running)
     others = tuple(each for each in places.shares if each.tenant != tenant)
@@ -231,15 +280,23 @@ def take_slot(job: Job, now: datetime) -> Change:
         "take_slot",
         now,
         requires=(Is("job_id", None),),
-        sets={"job_id": job.job_id, "tenant": job.tenant},
+        sets={"job_id": job.job_id, "tenant": job.tenant, "rents": job.rents or None},
     )
 
 
 def free_slot(job_id: str, now: datetime) -> Change:
     """Return the write that takes a slot from the job that has it."""
     return make_change(
-        "free_slot", now, requires=(Is("job_id", job_id),), sets={"job_id": None, "tenant": None}
+        "free_slot",
+        now,
+        requires=(Is("job_id", job_id),),
+        sets={"job_id": None, "tenant": None, "rents": None},
     )
+
+
+def stop_renting(now: datetime) -> Change:
+    """Return the write of the slot of a job that has given its machine back and goes on without one."""
+    return make_change("stop_renting", now, requires=(), sets={"rents": None})
 
 
 def count_begun(terms: Terms, now: datetime) -> Change:
@@ -268,7 +325,15 @@ def count_given_up(now: datetime) -> Change:
     return make_change("count_given_up", now, requires=(), sets={}, adds={"waiting": -1})
 
 
-def count_ended(share: Share, ran_seconds: float | None, now: datetime) -> Change:
+def count_requeued(now: datetime) -> Change:
+    """Return the write of a tenant's share for a job that has a slot and waits again.
+
+    It may wait although the tenant has as many waiting jobs as it may have.
+    """
+    return make_change("count_requeued", now, requires=(), sets={}, adds={"running": -1, "waiting": 1})
+
+
+def count_ended(share: Share, ran_seconds: float | None, now: datetime, *, rents: bool = False) -> Change:
     """Return the write of a tenant's share for a job that no longer has its slot.
 
     Parameters
@@ -282,6 +347,8 @@ def count_ended(share: Share, ran_seconds: float | None, now: datetime) -> Chang
         if share.mean_run_seconds is not None:
             mean_seconds = (1 - _MEAN_WEIGHT) * share.mean_run_seconds + _MEAN_WEIGHT * ran_seconds
         sets["mean_run_seconds"] = max(1, round(mean_seconds))
+    if rents:
+        sets["renting_ended_at"] = now
     return make_change("count_ended", now, requires=(), sets=sets, adds={"running": -1})
 
 
@@ -297,6 +364,7 @@ def _count(
     sets: dict[str, Value] = {
         "weight": terms.weight,
         "max_running": terms.max_running,
+        "max_machines": terms.max_machines,
         "expires_at": now + SHARE_KEPT,
     }
     if running:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from rune.jobs.places import QueuePlace
 from rune.jobs.record import RENTING_CLOSED, STOPPED, Job, Status, StepName
-from rune.jobs.wants import describe_want
+from rune.jobs.wants import describe_machine_limit, describe_want
 
 
 class Lane(StrEnum):
@@ -184,6 +184,12 @@ def _why_cancelled(job: Job) -> str:
 
 
 def _describe_waiting(job: Job, place: QueuePlace | None) -> str:
+    want = describe_want(job.progress)
+    if want is None and place is not None and place.max_machines is not None:
+        want = describe_machine_limit(place.max_machines)
+    if want is not None:
+        before = "" if place is None else f" In the queue it has {_count_before(place)} before it."
+        return f"{want}{before} Nothing is billed meanwhile."
     slot = "a GPU slot" if job.rents else "a slot"
     if place is None:
         return f"Waiting for {slot}."

@@ -135,6 +135,12 @@ class Job:
         Since when it waits for a slot; absent once it is admitted. A waiting job has no message.
     slot
         Number of the slot that it was given; see `rune.jobs.places`.
+    begin_by
+        When the waiting of a job that rents ends, written with its first claim, which overwrites `deadline_at`: a
+        job that may not rent yet waits again, and no longer than that. Absent before, after its first step, and for
+        a job that an earlier version has begun, which keeps its slot.
+    looks_again_at
+        Of a job that waits again: when it looks again whether it may rent.
     due_at, due_class
         When the turn's message or its worker counts as lost, and the janitor sends the message again, and which of
         these it is; absent once the job has ended.
@@ -199,6 +205,8 @@ class Job:
     max_runtime_seconds: int = DEFAULT_MAX_RUNTIME_SECONDS
     waiting_since: datetime | None = None
     slot: int | None = None
+    begin_by: datetime | None = None
+    looks_again_at: datetime | None = None
     due_at: datetime | None = None
     due_class: DueClass | None = None
     lease_owner: str | None = None

@@ -7,10 +7,30 @@ from datetime import datetime, timedelta
 from rune.errors import RuneError, ServerTimeoutError
 from rune.jobs import plan
 from rune.jobs.lifecycle import DISPATCH_GRACE, MAX_ATTEMPTS, Send, due_for_message, hold
-from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome, Released, Spending
-from rune.jobs.places import RowChange, ShareRow, count_given_up
-from rune.jobs.record import Event, Failure, Job, Status, StepMessage, StepName
+from rune.jobs.outcomes import (
+    Again,
+    Cancelled,
+    Done,
+    Failed,
+    Next,
+    Note,
+    Outcome,
+    Released,
+    Requeue,
+    Spending,
+)
+from rune.jobs.places import (
+    RowChange,
+    ShareRow,
+    SlotRow,
+    count_given_up,
+    count_requeued,
+    free_slot,
+    stop_renting,
+)
+from rune.jobs.record import DueClass, Event, Failure, Job, Status, StepMessage, StepName
 from rune.jobs.tokens import charged_micro_usd
+from rune.jobs.wants import describe_want
 from rune.money.receipts import MachineUse
 from rune.storage.change import Change, Is, IsAbsentOrBefore, Requirement, Value, apply, make_change
 
@@ -42,7 +62,7 @@ class Transition:
     state_json
         What the next turn goes on from; None leaves what is there.
     companions
-        Changes of other rows in the same write. They have no requirements.
+        Changes of other rows in the same write. Those of a job that ends have no requirements.
     uses
         Of a job that ends: what each machine cost it, for its receipt.
     """
@@ -54,6 +74,14 @@ class Transition:
     state_json: str | None = None
     companions: tuple[RowChange, ...] = ()
     uses: tuple[MachineUse, ...] = ()
+
+    @property
+    def is_requeue(self) -> bool:
+        """Whether the job has given its slot back and waits again."""
+        return self.change.name == _REQUEUE
+
+
+_REQUEUE = "requeue"
 
 
 def forced_outcome(job: Job, now: datetime) -> Outcome | None:
@@ -108,10 +136,14 @@ def _with_tokens(job: Job, change: Change, token_micro_usd: int) -> Change:
     return replace(change, sets={**change.sets, **sets})
 
 
-def _follow(job: Job, outcome: Outcome, now: datetime, duration_ms: int) -> Transition:
+def _follow(  # noqa: PLR0911 one for each outcome
+    job: Job, outcome: Outcome, now: datetime, duration_ms: int
+) -> Transition:
     match outcome:
         case Again():
             return _repeat(job, outcome, now)
+        case Requeue():
+            return _requeue(job, outcome, now)
         case Next():
             return _advance(job, outcome, now, duration_ms)
         case Done():
@@ -131,6 +163,8 @@ def cut_off(job: Job, outcome: Outcome, duration_ms: int) -> Cancelled:
     match outcome:
         case Again():
             return Cancelled(outcome.notes, outcome.spending)
+        case Requeue():
+            return Cancelled(outcome.notes)
         case Next():
             step_end = _step_end(job, duration_ms, error_type=outcome.error_type, labels=outcome.labels)
             return Cancelled((*outcome.notes, step_end), outcome.spending)
@@ -180,14 +214,17 @@ def cancel_queued(job: Job, now: datetime, warning: str | None = None) -> Transi
 
 def expire_queued(job: Job, now: datetime) -> Transition:
     """Return the write that fails a job which no worker has claimed in its time to wait."""
-    failure = Failure(
-        "queue_timeout", "The job was not begun within its time to wait.", job.step, retryable=True
-    )
+    sentence = "The job was not begun within its time to wait."
+    want = describe_want(job.progress)
+    if want is not None:
+        sentence = clip_sentence(f"{sentence} {want}")
+    failure = Failure("queue_timeout", sentence, job.step, retryable=True)
     return _end_queued("expire_queued", job, _end(job, now, Status.FAILED, failure=failure), now)
 
 
 def _end_queued(name: str, job: Job, end: Transition, now: datetime) -> Transition:
-    requires = (Is("status", Status.QUEUED), Is("waiting_since", job.waiting_since))
+    # As of `admit`; the events are numbered on from those of this `seq`.
+    requires = (Is("status", Status.QUEUED), Is("waiting_since", job.waiting_since), Is("seq", job.seq))
     counts = (RowChange(ShareRow(job.tenant), count_given_up(now)),) if job.is_waiting else ()
     return replace(end, change=replace(end.change, name=name, requires=requires), companions=counts)
 
@@ -235,6 +272,45 @@ def _repeat(job: Job, outcome: Again, now: datetime) -> Transition:
     )
 
 
+def _requeue(job: Job, outcome: Requeue, now: datetime) -> Transition:
+    """Return the transition of a job that waits again, with its slot given back in the same write.
+
+    Its running time begins anew with its next claim. It stands where it stood among its tenant's jobs, and waits no
+    longer than it would have without this turn.
+    """
+    if job.slot is None or job.begin_by is None:
+        return _repeat(job, Again(outcome.delay_seconds, outcome.progress, notes=outcome.notes), now)
+    events = _events(job, now, outcome.notes)
+    change = make_change(
+        _REQUEUE,
+        now,
+        # A cancel request that came while the step ran must not wait until the job is begun again.
+        requires=(*_own_turn(job), IsAbsentOrBefore("cancel_requested_at", job.created_at)),
+        sets={
+            **_FRESH,
+            "status": Status.QUEUED,
+            "waiting_since": job.created_at,
+            "slot": None,
+            "looks_again_at": now + timedelta(seconds=outcome.delay_seconds),
+            "started_at": None,
+            "deadline_at": job.begin_by,
+            "due_at": job.begin_by,
+            "due_class": DueClass.WAIT,
+            "lease_owner": None,
+            "lease_until": None,
+            "attempts": 0,
+            "dispatches": 0,
+            "progress": dict(outcome.progress),
+        },
+        adds={"seq": 1, "event_count": len(events)},
+    )
+    companions = (
+        RowChange(SlotRow(job.slot), free_slot(job.job_id, now)),
+        RowChange(ShareRow(job.tenant), count_requeued(now)),
+    )
+    return Transition(change, events, None, send=None, companions=companions)
+
+
 def _advance(job: Job, outcome: Next, now: datetime, duration_ms: int) -> Transition:
     """Return the transition to the next step."""
     step_end = _step_end(job, duration_ms, error_type=outcome.error_type, labels=outcome.labels)
@@ -248,6 +324,8 @@ def _advance(job: Job, outcome: Next, now: datetime, duration_ms: int) -> Transi
             **_FRESH,
             **_phases(job, outcome, duration_ms),
             **_spent(outcome.spending),
+            # From here on it keeps its slot.
+            **({} if job.begin_by is None else {"begin_by": None}),
         },
         state_json=outcome.state_json,
     )
@@ -315,7 +393,11 @@ def _end_release(job: Job, outcome: Released, now: datetime, duration_ms: int) -
         # Without a machine nothing costs anything, so no cap ends the job's time.
         sets = {**_FRESH, **spent, "cost_cap_at": None}
         step = StepName.JUDGE if job.step is StepName.GIVE_BACK else StepName.RENT
-        return _go_on(job, now, step=step, delay_seconds=0, notes=notes, sets=sets)
+        gone_on = _go_on(job, now, step=step, delay_seconds=0, notes=notes, sets=sets)
+        if step is StepName.RENT or job.slot is None:
+            return gone_on
+        # Another job of the tenant may rent meanwhile.
+        return replace(gone_on, companions=(RowChange(SlotRow(job.slot), stop_renting(now)),))
     if job.ends_as is Status.SUCCEEDED and job.cancel_requested_at is not None:
         cancelled = _end(job, now, Status.CANCELLED, notes=notes, sets=spent)
         return replace(cancelled, companions=outcome.companions, uses=outcome.uses)

@@ -1,6 +1,7 @@
-"""What a job with a slot waits for before it may rent: it has no machine yet, and costs nothing.
+"""What a job waits for before it may rent: it has no machine yet, and costs nothing.
 
-A step that finds too little of something comes again later, with a count in the job's `progress` that names it.
+A step that finds too little of something gives the job's slot back, with a count in the job's `progress` that names
+it. A job that has ordered a machine before keeps its slot, and its step comes again later.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +20,9 @@ LOWER_PRICE = "micro_usd_per_hour_at_most"
 NEXT_PRICE = "micro_usd_per_hour"
 """Of the machine that the job would rent, beside `LOWER_PRICE`."""
 
+KEPT_UNUSED = "machines_kept_unused"
+"""How many machines the tenant keeps that no job uses, and that did not fit the job, beside one of the others."""
+
 
 def _describe_credit(micro_usd: int) -> str:
     return (
@@ -27,7 +31,8 @@ def _describe_credit(micro_usd: int) -> str:
     )
 
 
-def _describe_machines(count: int) -> str:
+def describe_machine_limit(count: int) -> str:
+    """Return one sentence on what a job waits for whose tenant has as many machines as it may have."""
     return f"Waiting until one of your machines ends: your tenant may have {count} at a time."
 
 
@@ -40,7 +45,7 @@ def _describe_price(micro_usd: int) -> str:
 
 _WANTS: Mapping[str, Callable[[int], str]] = {
     CREDIT_NEEDED: _describe_credit,
-    FEWER_MACHINES: _describe_machines,
+    FEWER_MACHINES: describe_machine_limit,
     LOWER_PRICE: _describe_price,
 }
 

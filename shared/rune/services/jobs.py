@@ -279,7 +279,7 @@ class JobService:
                 return reserving
             again = replace(submission, companions=reserving, round=number)
             with suppress(StoreContendedError):
-                submitted = self._admission.submit(again, caller.terms)
+                submitted = self._admission.submit(again, self._terms_of(caller))
                 if isinstance(submitted, Submitted):
                     return submitted
         raise StoreContendedError("The budgets change all the time; try again.")
@@ -313,8 +313,11 @@ class JobService:
         exhausted = budgets.find_exhausted(micro_usd) if micro_usd else None
         if exhausted is not None:
             raise _refuse(exhausted, micro_usd)
-        place = self._admission.would_wait(caller.tenant, caller.terms)
+        place = self._admission.would_wait(caller.tenant, self._terms_of(caller), rents=admitted.rents)
         return Preview(granted, budgets.after(micro_usd), place)
+
+    def _terms_of(self, caller: Caller) -> Terms:
+        return replace(caller.terms, max_machines=self.limits_of(caller).max_machines)
 
     def limits_of(self, caller: Caller) -> SpendingLimits:
         """Return what the caller's tenant may spend."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rune.jobs import lifecycle
-from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Requeue
 from rune.jobs.record import DueClass, Job, Status, StepName
 from rune.jobs.transitions import cancel_queued, expire_queued, keep_hold, make_transition
 from tests.builders import NOW, a_claimed_job, a_job, a_waiting_job, after
@@ -26,6 +26,7 @@ ADMIT = Guarded(
         ("status", a_job_without_slot(status=Status.RUNNING)),
         ("waiting_since", a_job_without_slot(waiting_since=None)),
         ("waiting_since", a_job_without_slot(waiting_since=after(0.001))),
+        ("seq", a_job_without_slot(seq=2)),
     ),
 )
 FIRST_CLAIM = Guarded(
@@ -124,6 +125,7 @@ END_QUEUED = tuple(
             ("status", accepted(status=Status.RUNNING)),
             ("status", accepted(status=Status.CANCELLED)),
             ("waiting_since", accepted(waiting_since=other)),
+            ("seq", accepted(seq=2)),
         ),
     )
     for name, end in (("cancel_queued", cancel_queued), ("expire_queued", expire_queued))
@@ -182,6 +184,13 @@ COMMIT_AND_GO_ON = Guarded(
     a_claimed_job(),
     (*LOST_TURN, *CANCEL_REQUESTED),
 )
+A_RENTING_JOB = {"rents": True, "slot": 3, "begin_by": after(86_400)}
+REQUEUE = Guarded(
+    "make_transition",
+    make_transition(a_claimed_job(**A_RENTING_JOB), Requeue(50, {"machines_at_most": 1}), after(5), 5).change,
+    a_claimed_job(**A_RENTING_JOB),
+    (*LOST_TURN, *CANCEL_REQUESTED),
+)
 
 GUARDED = (
     ADMIT,
@@ -197,5 +206,6 @@ GUARDED = (
     *COMMIT,
     *COMMIT_WITH_DELAY,
     COMMIT_AND_GO_ON,
+    REQUEUE,
 )
 """Held complete by `test_job_guards.py`: every function that makes a change, every requirement of each."""

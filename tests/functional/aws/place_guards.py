@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rune.jobs import places
 from rune.jobs.places import Share, Slot, Terms
 from tests.builders import JOB_ID, NOW, TENANT, a_job, after
@@ -49,6 +51,7 @@ SLOTS: tuple[Guarded[Slot], ...] = (
         a_taken_slot(),
         (("job_id", a_taken_slot("another")), ("job_id", a_free_slot())),
     ),
+    Guarded("stop_renting", places.stop_renting(after(5)), replace(a_taken_slot(), rents=True), ()),
 )
 SHARES: tuple[Guarded[Share], ...] = (
     Guarded(
@@ -70,6 +73,7 @@ SHARES: tuple[Guarded[Share], ...] = (
         (("running", a_share(running=2, waiting=1)),),
     ),
     # What has ended is counted without a condition: the same write frees its slot or ends its job.
+    Guarded("count_requeued", places.count_requeued(after(5)), a_share(running=1, waiting=3), ()),
     Guarded("count_given_up", places.count_given_up(after(5)), a_share(waiting=1), ()),
     Guarded("count_ended", places.count_ended(a_share(running=1), None, after(5)), a_share(running=1), ()),
     Guarded("count_ended", places.count_ended(a_share(running=1), 30.4, after(5)), a_share(running=1), ()),

@@ -152,12 +152,14 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
 
     row = hot_item(job)
 
-    # One that waits has neither a machine nor a worker; one that buys tokens seldom rents. Only the last write of
-    # all has the sentence for people.
+    # One that waits, or may wait again, has no machine and no earlier step; one that buys tokens seldom rents. Only
+    # the last write of all has the sentence for people.
     assert set(Job.__slots__) - set(row) <= {
         "display",
         "failure",
         "waiting_since",
+        "begin_by",
+        "looks_again_at",
         "cap_micro_usd",
         "cost_cap_at",
         "reserved_micro_usd",

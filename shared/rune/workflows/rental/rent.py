@@ -44,7 +44,13 @@ from rune.workflows.rental.dependencies import (
     left_micro_usd,
     read_request,
 )
-from rune.workflows.rental.fleet import find_want
+from rune.workflows.rental.fleet import (
+    find_want,
+    look_later,
+    may_requeue,
+    wait_for_credit,
+    wait_for_machines,
+)
 from rune.workflows.rental.search import plan_order
 from rune.workflows.rental.selection import (
     PlannedOrder,
@@ -71,9 +77,6 @@ PARALLEL_VARIABLE = "OLLAMA_NUM_PARALLEL"
 """Requests that Ollama answers at a time, each with a context of its own; 1 where nobody says otherwise."""
 
 _BUSY_DELAY_SECONDS = 12
-
-_CREDIT_DELAY_SECONDS = 20
-"""Before another look at the account, or at the tenant's machines, where others keep what the job needs."""
 
 _CONTENDED_DELAY_SECONDS = 2
 """After another job of the tenant has ordered a machine at the same moment."""
@@ -128,11 +131,13 @@ class RentStep:
         price = job.progress.get(NEXT_PRICE, 1)
         want = find_want(alive, self._dependencies.limits_of(job.tenant), price)
         if want is not None:
-            return _wait_for_machines(job, want)
+            return wait_for_machines(job, want, alive, attempts)
         try:
             return await self._order(context, request, attempts)
         except (ThrottledError, ProviderBusyError) as error:
-            return Again(delay_after(error), dict(job.progress))
+            delayed = Again(delay_after(error), dict(job.progress))
+            waits = may_requeue(job, attempts) and describe_want(job.progress) is not None
+            return look_later(job, job.progress, alive, attempts) if waits else delayed
 
     async def reconcile(self, context: StepContext) -> Outcome:
         """Look for the machine of a create whose answer was lost; rent anew once a listing proves there is none."""
@@ -196,7 +201,7 @@ class RentStep:
         try:
             account = await self._read_account_of_waiting(context.job)
         except CreditReservedError:
-            return _wait_for_credit(context.job, context.job.progress[CREDIT_NEEDED])
+            return self._wait_for_credit(context.job, context.job.progress[CREDIT_NEEDED], attempts)
         plan = await plan_order(self._dependencies, context.job, request, attempts)
         if isinstance(plan, Failed):
             return plan
@@ -207,13 +212,17 @@ class RentStep:
         except NoCreditError as error:
             outcome = Failed.from_error(error)
         except CreditReservedError:
-            return _wait_for_credit(context.job, plan.order.least_micro_usd)
+            return self._wait_for_credit(context.job, plan.order.least_micro_usd, attempts)
         match outcome:
             case Next():
                 return replace(outcome, notes=(plan.note,), phases_ms={"search": plan.note.duration_ms or 0})
             case Failed():
                 return replace(outcome, notes=(plan.note,))
         return outcome
+
+    def _wait_for_credit(self, job: Job, micro_usd: int, attempts: tuple[Rental, ...]) -> Outcome:
+        alive = self._dependencies.rental_store.read_alive(job.tenant)
+        return wait_for_credit(job, micro_usd, alive, attempts)
 
     async def _buy(
         self,
@@ -246,11 +255,12 @@ class RentStep:
                 budget_at=None if job.reserved_micro_usd is None else job.created_at,
             )
 
-        return await self._open(context, intend, planned.template, account.credit_micro_usd)
+        return await self._open(context, attempts, intend, planned.template, account.credit_micro_usd)
 
     async def _open(
         self,
         context: StepContext,
+        attempts: tuple[Rental, ...],
         intend: Callable[[], Rental],
         template: Template | None,
         credit_micro_usd: int | None,
@@ -273,7 +283,7 @@ class RentStep:
         price = rental.prices.micro_usd_per_hour
         want = find_want(alive, self._dependencies.limits_of(job.tenant), price)
         if want is not None:
-            return _wait_for_machines(job, want)
+            return wait_for_machines(job, want, alive, attempts)
         key = guard.make_key() if rental.is_guarded else None
         try:
             is_new = self._dependencies.rental_store.open(
@@ -439,24 +449,6 @@ def _make_script(rental: Rental, api_url: str) -> str | None:
     if rental.has_self_destruct:
         return self_destruct.make_script(api_url, start or self_destruct.START)
     return start
-
-
-def _wait_for_machines(job: Job, want: Mapping[str, int]) -> Again:
-    """Return a later look at the tenant's machines, of which the first is told."""
-    notes: tuple[Note, ...] = ()
-    if describe_want(job.progress) is None:
-        notes = (Note("vastai.tenant_limit", {"detail": describe_want(want) or ""}, "tenant_limit"),)
-    return Again(_CREDIT_DELAY_SECONDS, want, notes=notes)
-
-
-def _wait_for_credit(job: Job, micro_usd: int) -> Again:
-    """Return a later look at the account, of which the first is told."""
-    labels = {
-        "detail": f"{_usd(micro_usd)} USD of credit are needed, and kept for machines that are rented now."
-    }
-    is_told = CREDIT_NEEDED in job.progress
-    notes = () if is_told else (Note("vastai.credit_reserved", labels, CreditReservedError.code),)
-    return Again(_CREDIT_DELAY_SECONDS, {CREDIT_NEEDED: micro_usd}, notes=notes)
 
 
 def _usd(micro_usd: int) -> str:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from rune.jobs.outcomes import Again, Failed, Next
+from rune.jobs.outcomes import Failed, Next, Requeue
 from tests.builders import NOW
 from tests.rental_builders import OTHER_JOB_ID, a_rental_of
 from tests.unit.workflows.rental.world import a_renting_job, a_world
@@ -85,7 +85,7 @@ def test_rent_waits_when_the_credit_is_kept_for_other_machines() -> None:
     waiting = world.run(JOB)
 
     needed = {"credit_needed_micro_usd": int(LEAST_USD * 1_000_000)}
-    assert isinstance(waiting, Again)
+    assert isinstance(waiting, Requeue)
     assert (waiting.progress, [note.name for note in waiting.notes]) == (needed, ["vastai.credit_reserved"])
     assert (world.market.orders, world.attempts) == ([], ())
 
@@ -121,5 +121,5 @@ def test_rent_waits_when_another_job_reserves_first() -> None:
 
     world.rental_store.read_reserved_micro_usd = read_before_another  # type: ignore[method-assign]
 
-    assert isinstance(world.run(JOB), Again)
+    assert isinstance(world.run(JOB), Requeue)
     assert (world.market.orders, world.attempts) == ([], ())

@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import override
 
 from rune.amounts import MICRO_USD_PER_USD
-from rune.jobs.outcomes import Again, Failed, Next
-from rune.jobs.wants import FEWER_MACHINES, LOWER_PRICE, NEXT_PRICE
+from rune.jobs.outcomes import Again, Failed, Next, Requeue
+from rune.jobs.wants import FEWER_MACHINES, KEPT_UNUSED, LOWER_PRICE, NEXT_PRICE
 from rune.money.limits import SpendingLimits
+from rune.rentals.record import RentalState
 from tests.builders import TENANT
 from tests.memory_rental_store import MemoryRentalStore
 from tests.rental_builders import OTHER_JOB_ID, a_rental_of
@@ -35,7 +36,7 @@ def test_rent_waits_without_a_search_when_the_tenant_has_all_its_machines() -> N
 
     waiting = world.run(JOB)
 
-    assert isinstance(waiting, Again)
+    assert isinstance(waiting, Requeue)
     assert waiting.progress == {FEWER_MACHINES: 1}
     assert [note.name for note in waiting.notes] == ["vastai.tenant_limit"]
     assert (len(world.market.called("search")), world.market.orders, world.attempts) == (0, [], ())
@@ -54,7 +55,31 @@ def test_rent_goes_by_its_own_tenants_machines_and_limits() -> None:
 
     world = a_world(OTHER)
     world.tenants = tenants_with({"max_machines": 1}, TENANT)
+    assert isinstance(world.run(JOB), Requeue)
+
+
+def test_rent_keeps_the_slot_of_a_job_that_has_ordered_a_machine() -> None:
+    # Its first machine was not to be had, and another job of the tenant has taken its place.
+    lost = a_rental_of(JOB.job_id, tenant=TENANT, state=RentalState.RELEASED, contract_id=None, holder=None)
+    world = a_world(OTHER, lost)
+    world.spending_limits = SpendingLimits(max_machines=1)
+
     assert isinstance(world.run(JOB), Again)
+
+    world = a_world(OTHER)
+    world.spending_limits = SpendingLimits(max_machines=1)
+    assert isinstance(world.run(replace(JOB, rental_id=OTHER.rental_id)), Again)
+
+
+def test_rent_says_that_machines_are_kept_which_do_not_fit() -> None:
+    kept = replace(OTHER, state=RentalState.KEPT, holder=None)
+    world = a_world(kept)
+    world.spending_limits = SpendingLimits(max_machines=1)
+
+    waiting = world.run(JOB)
+
+    assert isinstance(waiting, Requeue)
+    assert waiting.progress == {FEWER_MACHINES: 1, KEPT_UNUSED: 1}
 
 
 def test_rent_searches_once_when_its_machine_would_be_too_much_an_hour() -> None:
@@ -64,11 +89,11 @@ def test_rent_searches_once_when_its_machine_would_be_too_much_an_hour() -> None
 
     waiting = world.run(JOB)
 
-    assert isinstance(waiting, Again)
+    assert isinstance(waiting, Requeue)
     assert waiting.progress.keys() == {LOWER_PRICE, NEXT_PRICE}
     assert (len(world.market.called("search")), world.market.orders, world.attempts) == (1, [], ())
     world.wait(20)
-    assert isinstance(world.run(replace(JOB, progress=waiting.progress)), Again)
+    assert isinstance(world.run(replace(JOB, progress=waiting.progress)), Requeue)
     assert len(world.market.called("search")) == 1
 
 
