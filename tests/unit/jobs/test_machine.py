@@ -23,7 +23,7 @@ from rune.jobs.admission import Admission
 from rune.jobs.lease import run_leased
 from rune.jobs.lifecycle import Send
 from rune.jobs.metrics import Tallies
-from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Outcome, Requeue
 from rune.jobs.places import DEFAULT_TERMS, Share
 from rune.jobs.plan import Lane
 from rune.jobs.record import ACTIVE, DueClass, Job, Kind, Status, StepMessage, StepName
@@ -54,6 +54,7 @@ FOLLOWING = {StepName.CHECK: Next(StepName.WARM_UP), StepName.WARM_UP: Next(Step
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Next, st.sampled_from(StepName), st.sampled_from([0, 5, 2000])),
     st.builds(Again, st.sampled_from([0, 30, 2000])),
+    st.builds(Requeue, st.sampled_from([1, 50]), st.just({"machines_at_most": 1})),
     st.builds(Done, st.just("{}")),
     st.builds(Failed, st.just("any"), st.just("Any."), st.booleans(), st.sampled_from([None, 30])),
     st.just(Cancelled()),
@@ -147,8 +148,8 @@ class Engine(RuleBasedStateMachine):
         return [message for message in self.messages if message.visible_at <= self.clock.now()]
 
     @precondition(lambda self: len(self.store.jobs) < 4)
-    @rule()
-    def submit(self) -> None:
+    @rule(may_wait_again=st.booleans())
+    def submit(self, *, may_wait_again: bool) -> None:
         job, event = lifecycle.accept(
             # The service draws its ids, and the same run must be the same again.
             job_id=f"job-{next(self.names)}",
@@ -160,6 +161,9 @@ class Engine(RuleBasedStateMachine):
             max_runtime=LIMITS.max_runtime,
             retention=LIMITS.retention,
         )
+        if may_wait_again:
+            # As of a job that rents, which would end by way of `release`.
+            job = replace(job, begin_by=job.deadline_at)
         self.admission.submit(Submission(job, "{}", event), DEFAULT_TERMS)
 
     @precondition(lambda self: self.visible)
@@ -352,7 +356,7 @@ class Engine(RuleBasedStateMachine):
         now, owner = self.clock.now(), f"worker-{next(self.names)}"
         message = send.message
         job = self.store.jobs[message.job_id]
-        if job.started_at is None:
+        if lifecycle.is_first_claim(job):
             claimed = self.store.begin(job, *lifecycle.begin(job, message.seq, owner, now))
         else:
             claimed = self.store.update(message.job_id, lifecycle.claim(job, message.seq, owner, now))
@@ -387,6 +391,8 @@ class Engine(RuleBasedStateMachine):
         elif is_sent:
             if transition.send:
                 self.send(transition.send)
+            if transition.is_requeue:
+                self.admission.fill_slot(worker.job)
             if closing.ends(transition):
                 self.admission.leave(self.store.jobs[worker.job.job_id])
 
