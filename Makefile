@@ -51,6 +51,10 @@ env: ## Print address and token of the running stack as shell variables
 STAGE_PARAMETERS = $(shell $(PYTHON) -c 'import sys, tomllib; \
 	print(*tomllib.load(open("samconfig.toml", "rb"))[sys.argv[1]]["deploy"]["parameters"]["parameter_overrides"])' $(STAGE))
 
+.PHONY: admin
+admin: $(STAMPS)/dev ## Operate a deployed stack: tenants, tokens, machines, stop everything (ARGS="--stack rune-dev tenant list")
+	@PYTHONPATH=shared $(PYTHON) -m rune_admin $(ARGS)
+
 .PHONY: deploy
 deploy: build ## Deploy to AWS (STAGE=dev|prod PARAMETERS="Name=value …")
 	@test -n "$(STAGE)" || { echo "say where: make deploy STAGE=dev" >&2; exit 2; }

@@ -176,13 +176,14 @@ def modules_of(*packages: tuple[Path, str]) -> Mapping[str, Path]:
 
 MODULES = modules_of((SHARED, "rune"), *((FUNCTIONS, name) for name in FUNCTION_NAMES))
 LOCAL = modules_of((ROOT, "local"))
+ADMIN = modules_of((ROOT, "rune_admin"))
 RUNE = {name: path for name, path in MODULES.items() if name.split(".")[0] == "rune"}
 OF_FUNCTIONS = {name: path for name, path in MODULES.items() if name not in RUNE}
 
 
 @cache
 def syntax_of(name: str) -> ast.Module:
-    return ast.parse({**MODULES, **LOCAL}[name].read_text())
+    return ast.parse({**MODULES, **LOCAL, **ADMIN}[name].read_text())
 
 
 @cache
@@ -227,7 +228,7 @@ def test_function_imports_only_itself_and_rune(name: str) -> None:
     ours = {
         first for first in (i.split(".")[0] for i in imports_of(name)) if first in {*FUNCTION_NAMES, "rune"}
     }
-    local = {i for i in imports_of(name) if i.split(".")[0] in {"local", "tests"}}
+    local = {i for i in imports_of(name) if i.split(".")[0] in {"local", "rune_admin", "tests"}}
 
     assert ours <= {own, "rune"}
     assert local == set()
@@ -240,9 +241,21 @@ def breaking(names: Iterable[str], find_wrong: Callable[[str], set[str]]) -> dic
 
 def test_rune_imports_no_function() -> None:
     def find_wrong(name: str) -> set[str]:
-        return {i for i in imports_of(name) if i.split(".")[0] in {*FUNCTION_NAMES, "local", "tests"}}
+        return {
+            i
+            for i in imports_of(name)
+            if i.split(".")[0] in {*FUNCTION_NAMES, "local", "rune_admin", "tests"}
+        }
 
     assert breaking(RUNE, find_wrong) == {}
+
+
+def test_operators_tool_imports_rune_alone_and_nothing_imports_it() -> None:
+    def find_wrong(name: str) -> set[str]:
+        return {i for i in imports_of(name) if i.split(".")[0] in {*FUNCTION_NAMES, "local", "tests"}}
+
+    assert breaking(ADMIN, find_wrong) == {}
+    assert breaking(LOCAL, lambda name: {i for i in imports_of(name) if i.startswith("rune_admin")}) == {}
 
 
 def test_every_room_has_a_rule() -> None:

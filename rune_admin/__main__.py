@@ -1,0 +1,5 @@
+"""`python -m rune_admin`."""
+
+from rune_admin.commands import main
+
+main()
