@@ -94,6 +94,7 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
             receipts,
             rentals,
             schedules,
+            stop,
             usage,
             webhooks,
         )
@@ -112,6 +113,8 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
             schedules,
             usage,
             webhooks,
+            # Last: a client that calls each route in turn would stop itself.
+            stop,
         ):
             app.router.routes.extend(rare.router.routes)
         if with_docs:

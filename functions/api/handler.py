@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
     from rune.services.schedules import ScheduleService
+    from rune.services.stopping import Stopping
     from rune.services.usage import UsageService
     from rune.services.webhooks import WebhookService
     from rune.tenants.rates import RateCounter
@@ -62,9 +63,12 @@ if token_book.is_empty and not settings.tenants_path and not settings.auth_disab
         f"There is no token in {VARIABLE} and no path of tenants, so no call would be allowed."
     )
 job_store = clients.telling_job_store(settings.table, settings.bucket, settings.notice_queue_url, limiter)
+step_queue = clients.step_queue(
+    {Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}
+)
 jobs = JobService(
     job_store,
-    clients.step_queue({Lane.MONEY: settings.money_queue_url, Lane.INFERENCE: settings.inference_queue_url}),
+    step_queue,
     clock,
     settings.limits,
     settings.running_jobs,
@@ -102,6 +106,22 @@ def find_rental_service() -> "RentalService":
 
     releases = clients.release_queue(settings.money_queue_url)
     return RentalService(clients.rental_store(settings.table), clock, releases)
+
+
+@cache
+def find_stopping() -> "Stopping":
+    """Return what stops a tenant."""
+    from rune.jobs.admission import Admission  # noqa: PLC0415
+    from rune.services.stopping import Stopping  # noqa: PLC0415
+
+    return Stopping(
+        jobs=job_store,
+        queue=step_queue,
+        clock=clock,
+        admission=Admission(job_store, step_queue, clock, settings.running_jobs),
+        rental_store=clients.rental_store(settings.table),
+        releases=clients.release_queue(settings.money_queue_url),
+    )
 
 
 @cache
@@ -214,6 +234,7 @@ app = create_app(
         estimates=find_estimate_service,
         baselines=find_baseline_service,
         market=read_market,
+        stopping=find_stopping,
         can_rent=settings.can_rent,
         has_authentication=not settings.auth_disabled,
         most_concurrency=most_concurrency(settings.load_lane.process_count),

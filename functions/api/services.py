@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rune.services.rentals import RentalService
     from rune.services.reports import ReportService
     from rune.services.schedules import ScheduleService
+    from rune.services.stopping import Stopping
     from rune.services.usage import UsageService
     from rune.services.webhooks import WebhookService
 
@@ -53,7 +54,7 @@ class Services:
 
     Attributes
     ----------
-    reports, rentals, links, schedules, webhooks, usage, finops, estimates, baselines, open_server
+    reports, rentals, links, schedules, webhooks, usage, finops, estimates, baselines, stopping, open_server
         Called by what needs them.
     market
         Reads what searches have last seen of the market.
@@ -85,6 +86,7 @@ class Services:
     estimates: Callable[[], EstimateService]
     baselines: Callable[[], BaselineService]
     market: Callable[[], tuple[MarketRow, ...]]
+    stopping: Callable[[], Stopping]
     can_rent: bool
     has_authentication: bool = True
     most_concurrency: int = PROCESS_CONCURRENCY

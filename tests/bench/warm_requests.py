@@ -27,6 +27,7 @@ from rune.services.links import LinkService
 from rune.services.rentals import RentalService
 from rune.services.reports import ReportService
 from rune.services.schedules import ScheduleService
+from rune.services.stopping import Stopping
 from rune.services.usage import UsageService
 from rune.services.webhooks import WebhookService
 from rune.signing_keys import NoSigningKeys
@@ -141,6 +142,7 @@ def _app_without_aws() -> Handle:
         estimates=_no_estimates,
         baselines=_no_baselines,
         market=lambda: (),
+        stopping=_no_stopping,
         can_rent=False,
     )
     return Mangum(create_app(services, with_docs=False), lifespan="off", text_mime_types=["json"])
@@ -210,6 +212,10 @@ def _no_estimates() -> EstimateService:
 
 
 def _no_counter() -> RateCounter:
+    raise NotImplementedError
+
+
+def _no_stopping() -> Stopping:
     raise NotImplementedError
 
 

@@ -21,6 +21,8 @@ from tests.e2e.queues import Queues
 EXAMPLES = 16
 TAKEN = 32
 BOUNDARIES = 20
+# The other would cancel the jobs of all tests of this tenant.
+OPERATIONS_HERE = [each for each in OPERATIONS if each != ("post", "/v1/stop")]
 type RecordProperty = Callable[[str, object], None]
 
 
@@ -70,7 +72,7 @@ def test_document_is_the_one_of_this_code(rune: RuneClient) -> None:
     assert rune.http.get("/openapi.json").json() == DOCUMENT
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+@pytest.mark.parametrize(("method", "path"), OPERATIONS_HERE)
 def test_every_answer_is_as_the_document_says(conformance: Conformance, method: str, path: str) -> None:
     if "{schedule_id}" in path:
         conformance.schedule_id = conformance.post_schedule()
@@ -83,7 +85,7 @@ def test_cases_are_a_few_hundred_and_a_third_of_them_succeeds(
 ) -> None:
     record_property("figures", "\n".join(conformance.table("through the deployed stack")))
 
-    assert len(conformance.statuses) == len(OPERATIONS)
+    assert len(conformance.statuses) == len(OPERATIONS_HERE)
     assert conformance.case_count >= 200
     assert conformance.success_ratio >= 1 / 3
     assert queues.wrongly_dead() == []

@@ -115,6 +115,9 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/benchmarks/{job_id}/records"): ("", None),
     ("POST", "/v1/benchmarks/{job_id}/links"): ("", {}),
     ("GET", "/v1/jobs/{job_id}/receipt"): ("", None),
+    ("GET", "/v1/stop"): ("", None),
+    ("POST", "/v1/stop"): ("", None),
+    ("DELETE", "/v1/stop"): ("", None),
 }
 """A request that is in order, by method and path: its query and its body."""
 
