@@ -23,8 +23,14 @@ router = APIRouter(
 
 
 @router.post("/{job_id}/links")
-async def create_benchmark_link(request: Request, job_id: str, body: PageLinkRequest) -> PageLink:
-    """Return a link that opens the page of an own benchmark without a token, and one for a comparison with it."""
+async def create_benchmark_link(
+    request: Request, job_id: str, body: PageLinkRequest | None = None
+) -> PageLink:
+    """Return a link that opens the page of an own benchmark without a token, and one for a comparison with it.
+
+    Every member of the body has a default, so it may be left out.
+    """
+    body = body or PageLinkRequest()
     caller, services = caller_of(request), services_of(request)
     compared = [job_id, *body.compared_with]
     if len(set(compared)) < len(compared):

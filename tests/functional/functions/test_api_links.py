@@ -479,6 +479,13 @@ def make_page_link(api: ModuleType, **body: object) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.parametrize("body", [{}, None])
+def test_page_link_needs_no_member_and_no_body(body: dict[str, object] | None, pages: ModuleType) -> None:
+    response = post(pages, body, path=PAGE_LINKS)
+
+    assert (response.status, response.document["job_id"]) == (200, JOB_ID)
+
+
 def test_page_link_opens_the_page_whatever_is_accepted(pages: ModuleType) -> None:
     link = make_page_link(pages)
 
