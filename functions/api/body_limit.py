@@ -49,6 +49,15 @@ def _judge(scope: Scope) -> Problem | None:
     largest = largest_of(scope["path"])
     if length > largest:
         return Problem(413, "body_too_large", f"The body is larger than {largest // 1024} KiB.")
+    coding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if coding not in {b"identity", b""}:
+        # RFC 9110, 12.5.3: the answer says which codings the next request may have.
+        return Problem(
+            415,
+            "unsupported_content_encoding",
+            "The body is compressed (Content-Encoding); send it as it is.",
+            headers={"Accept-Encoding": "identity"},
+        )
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     is_json = media_type == b"application/json" or media_type.endswith(b"+json")
     if length and not is_json:

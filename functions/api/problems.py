@@ -3,16 +3,17 @@
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
+from api.nearest_routes import explain_method, explain_path, list_routes
 from rune import logs
 from rune.contracts.problems import (
-    INVALID_JSON,
     UNFORESEEN,
     Problem,
     problem_of,
@@ -75,29 +76,63 @@ async def _answer_rune_error(_request: Request, error: Exception) -> Response:
     return as_response(error) if isinstance(error, RuneError) else _unforeseen(error)
 
 
-async def _answer_validation_error(_request: Request, error: Exception) -> Response:
+async def _answer_validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         return _unforeseen(error)
     found = error.errors()
-    if any(item["type"] == "json_invalid" for item in found):
-        return respond(INVALID_JSON)
+    for item in found:
+        if item["type"] == "json_invalid":
+            return respond(_not_json(item))
+    is_of_body = all(item["loc"][:1] == ("body",) for item in found)
     inside = [{**item, "loc": _inside(item["loc"])} for item in found]
-    return respond(problem_of(refuse_document(inside)))
+    return respond(problem_of(refuse_document(inside, _body_of(request) if is_of_body else None)))
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return _unforeseen(error)
     if error.status_code == HTTPStatus.BAD_REQUEST:
-        # FastAPI's answer to a body that breaks the parser in another way: it is no UTF-8, is nested too deeply, or
-        # has a number of more than 4,300 digits. Nothing else here raises a 400.
-        return respond(Problem(400, "invalid_json", "The body cannot be read as JSON."))
+        # FastAPI's answer to a body that breaks the parser in another way. Nothing else here raises a 400.
+        return respond(Problem(400, "invalid_json", _why_unreadable(error.__cause__)))
     code = CODES.get(error.status_code, "bad_request")
-    phrase = HTTPStatus(error.status_code).phrase
+    sentence = f"{HTTPStatus(error.status_code).phrase}."
     headers = {**(error.headers or {})}
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
-    return respond(Problem(error.status_code, code, f"{phrase}.", headers=headers))
+        allowed = sorted(_allowed_methods(request))
+        headers["Allow"] = ", ".join(allowed)
+        sentence = explain_method(request.method, request.url.path, allowed, list_routes(request.app))
+    elif error.status_code == HTTPStatus.NOT_FOUND:
+        sentence = explain_path(request.method, request.url.path, list_routes(request.app))
+    return respond(Problem(error.status_code, code, sentence, headers=headers))
+
+
+def _not_json(item: Mapping[str, Any]) -> Problem:
+    """Return where a body stops to be JSON, and why; the parser's reasons hold nothing of the body."""
+    reason, position = item.get("ctx", {}).get("error", ""), item["loc"][-1]
+    place = f" at character {position + 1}" if isinstance(position, int) else ""
+    return Problem(400, "invalid_json", f"The body is not JSON{place}: {reason or 'it cannot be read'}.")
+
+
+def _why_unreadable(cause: BaseException | None) -> str:
+    match cause:
+        case UnicodeDecodeError():
+            return f"The body is not UTF-8: byte {cause.start + 1} is none of its."
+        case RecursionError():
+            return "The body is nested too deeply."
+        case ValueError():
+            return "The body holds a number of too many digits."
+        case _:
+            return "The body cannot be read as JSON."
+
+
+def _body_of(request: Request) -> type[BaseModel] | None:
+    """Return the kind of document that the route takes as its body."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    kind = getattr(getattr(field, "field_info", None), "annotation", None)
+    kinds = [
+        each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, BaseModel)
+    ]
+    return kinds[0] if kinds else None
 
 
 async def _answer_unforeseen(_request: Request, error: Exception) -> Response:

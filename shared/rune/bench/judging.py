@@ -7,6 +7,7 @@ schemas and answers are bounded, and no reference of a schema is fetched.
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from decimal import Context, Decimal
 from functools import lru_cache
@@ -47,8 +48,7 @@ def check_expectation(expected: Expectation) -> None:
     Called when a request comes in, so that no machine is rented for an expectation that cannot be used.
     """
     if expected.regex is not None:
-        pattern = expected.regex
-        _check(lambda: _pattern_validator(pattern), "/expected/regex", "pattern")
+        _check_pattern(expected.regex)
     if expected.json_schema is not None:
         schema_json = _bounded_schema_json(expected.json_schema)
         _check(lambda: _schema_validator(schema_json), "/expected/json_schema", "JSON schema")
@@ -115,6 +115,27 @@ def parse_score(text: str) -> float | None:
     found = [json_answers.read_json_answer(match) for match in _SCORED_OBJECT.findall(said)]
     scores = {None if each is None else _score_in(each.value) for each in found}
     return scores.pop() if len(scores) == 1 else None
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        _pattern_validator(pattern)
+    except ValueError:
+        raise _refusal(
+            f"The pattern cannot be used: {_why_no_pattern(pattern)}.", "/expected/regex"
+        ) from None
+
+
+def _why_no_pattern(pattern: str) -> str:
+    """Return why Rust's engine refuses a pattern; it says only that it does."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        # Escapes are not the same in both: Rust knows some that Python does not.
+        if "bad escape" not in str(error):
+            return str(error)
+    return "it is too large, or not of Rust's regex syntax, which has no look-around and no back-references"
 
 
 def _check(build: Callable[[], object], pointer: str, what: str) -> None:

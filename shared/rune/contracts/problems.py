@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Literal
 
+from pydantic import BaseModel
+
 from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts.document import Document
+from rune.contracts.faults import describe_fault
 from rune.errors import (
     AddressError,
     BaselineChangedError,
@@ -188,7 +191,8 @@ class Problem:
 
 UNFORESEEN = Problem(500, "internal_error", "RUNE failed; the log has the details.")
 
-INVALID_JSON = Problem(400, "invalid_json", "The body is not JSON.")
+_TOLD_AT_ONCE = 3
+"""Wrong fields that the sentence names."""
 
 
 def problem_of(error: RuneError) -> Problem:
@@ -239,14 +243,31 @@ MOST_TOLD = 50
 """Wrong fields that one answer names. Who mends them learns of the next ones."""
 
 
-def refuse_document(found: Sequence[Mapping[str, object]]) -> InvalidDocumentError:
+def refuse_document(
+    found: Sequence[Mapping[str, object]],
+    document: type[BaseModel] | None = None,
+    *,
+    inside: str = "",
+) -> InvalidDocumentError:
     """Return the error for what pydantic has found in a document, of which there is at least one thing.
 
-    Neither the input nor pydantic's context is repeated: they may hold a secret, or NaN.
+    Neither a text of the input nor pydantic's context is repeated: they may hold a secret, or NaN.
+
+    Parameters
+    ----------
+    document
+        What kind of document it is, if that is known; then fields that do not exist get hints.
+    inside
+        Where it stands in what was sent, as a JSON pointer.
     """
-    errors = [{"pointer": _pointer(item["loc"]), "detail": _sentence(item)} for item in found[:MOST_TOLD]]
-    first = errors[0]
-    return InvalidDocumentError(f"{first['pointer'] or 'The body'}: {first['detail']}", errors)
+    errors = [
+        {"pointer": inside + _pointer(item["loc"]), "detail": describe_fault(item, document)}
+        for item in found[:MOST_TOLD]
+    ]
+    told = " ".join(f"{each['pointer'] or 'The body'}: {each['detail']}" for each in errors[:_TOLD_AT_ONCE])
+    rest = len(found) - _TOLD_AT_ONCE
+    more = f" {rest} more: see `errors`." if rest > 0 else ""
+    return InvalidDocumentError(told + more, errors)
 
 
 def _pointer(location: object) -> str:
@@ -255,9 +276,3 @@ def _pointer(location: object) -> str:
     # Those that begin so name a branch of a union (`rune.contracts.workloads`), and are no place in a document.
     parts = [part for part in parts if not str(part).startswith("|")]
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-
-
-def _sentence(item: Mapping[str, object]) -> str:
-    if item["type"] == "extra_forbidden":
-        return "There is no such field."
-    return str(item["msg"]).removeprefix("Value error, ")

@@ -128,6 +128,4 @@ def _parse(kind: Kind, request: Mapping[str, object]) -> Request:
     try:
         return REQUESTS[kind].model_validate(request)
     except ValidationError as error:
-        raise refuse_document(
-            [{**item, "loc": ("request", *item["loc"])} for item in error.errors()]
-        ) from None
+        raise refuse_document(error.errors(), REQUESTS[kind], inside="/request") from None

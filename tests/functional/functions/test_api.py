@@ -135,84 +135,104 @@ def test_post_accepts_the_job_when_the_queue_is_away(api: ModuleType, cloud: Clo
     assert cloud.store.find_late(DueClass.MESSAGE, clock.now(), 10) == (response.document["job_id"],)
 
 
-NO_DICTIONARY = "Input should be a valid dictionary or object to extract fields from"
+NO_DICTIONARY = "This is to be a JSON object, in braces; you sent {}."
 NO_SERVER = "Name a running model server in backend_url."
 NO_PROOF = "No machine here can prove what it is, so attestation_required cannot be honoured."
 LEAST = {"question": "q", "model": "llama3.1:8b"}
+LISTED = "The API's page, /docs, lists the fields."
 TWICE = "Vast.ai's terms are given twice: flat and under provisioning."
 
 
 REFUSED: dict[str, tuple[object, dict[str, object]]] = {
-    "not JSON": ("{", a_problem(400, "invalid_json", "The body is not JSON.")),
+    "not JSON": (
+        "{",
+        a_problem(
+            400,
+            "invalid_json",
+            "The body is not JSON at character 2: Expecting property name enclosed in double quotes.",
+        ),
+    ),
     "nested deeper than can be read": (
         "[" * 100_000,
-        a_problem(400, "invalid_json", "The body cannot be read as JSON."),
+        a_problem(400, "invalid_json", "The body is nested too deeply."),
     ),
     "a number longer than can be read": (
         '{"min_dph": 1' + "0" * 5000 + "}",
-        a_problem(400, "invalid_json", "The body cannot be read as JSON."),
+        a_problem(400, "invalid_json", "The body holds a number of too many digits."),
     ),
-    "empty": ("", a_wrong_field("", "Field required")),
-    "null": ("null", a_wrong_field("", NO_DICTIONARY)),
-    "list": ([], a_wrong_field("", NO_DICTIONARY)),
-    "text": ('"question"', a_wrong_field("", NO_DICTIONARY)),
+    "empty": ("", a_wrong_field("", "A JSON object is needed as the body.")),
+    "null": ("null", a_wrong_field("", NO_DICTIONARY.format("null"))),
+    "list": ([], a_wrong_field("", NO_DICTIONARY.format("a list"))),
+    "text": ('"question"', a_wrong_field("", NO_DICTIONARY.format("a text"))),
     "nothing in it": (
         {},
         a_problem(
             422,
             "invalid_request",
-            "/question: Field required",
-            ("/question", "Field required"),
-            ("/model", "Field required"),
+            "/question: This field is needed. /model: This field is needed.",
+            ("/question", "This field is needed."),
+            ("/model", "This field is needed."),
         ),
     ),
-    "unknown field": ({**FLAT, "modle": "x"}, a_wrong_field("/modle", "There is no such field.")),
+    "unknown field": (
+        {**FLAT, "modle": "x"},
+        a_wrong_field("/modle", "There is no such field. Did you mean 'model'?"),
+    ),
     "unknown field with a slash": (
         {**FLAT, "a/b~c": 1},
-        a_wrong_field("/a~1b~0c", "There is no such field."),
+        a_wrong_field("/a~1b~0c", f"There is no such field. {LISTED}"),
     ),
     "unknown nested field": (
         {**KEPT, "provisioning": {"aws": {}}},
-        a_wrong_field("/provisioning/aws", "There is no such field."),
+        a_wrong_field("/provisioning/aws", "There is no such field. There are: vastai."),
     ),
     "NaN": (
         '{"question": "q", "model": "m", "min_dph": NaN}',
-        a_wrong_field("/min_dph", "Input should be a finite number"),
+        a_wrong_field("/min_dph", "Input should be a finite number; you sent nan."),
     ),
     "infinity": (
         '{"question": "q", "model": "m", "min_dph": 1e999}',
-        a_wrong_field("/min_dph", "Input should be a finite number"),
+        a_wrong_field("/min_dph", "Input should be a finite number; you sent inf."),
     ),
     "half a character": (
         '{"question": "\\ud800", "model": "m"}',
         a_wrong_field(
-            "/question", "Input should be a valid string, unable to parse raw data as a unicode string"
+            "/question", "Input should be a valid string, unable to parse raw data as a unicode string."
         ),
     ),
     "text for a flag": (
         {**FLAT, "vastai": "true"},
-        a_wrong_field("/vastai", "Input should be a valid boolean"),
+        a_wrong_field(
+            "/vastai",
+            "Input should be a valid boolean; you sent a text. Write true or false, without quotes.",
+        ),
     ),
     "text for a number": (
         {**FLAT, "backend_warmup_timeout": "90"},
-        a_wrong_field("/backend_warmup_timeout", "Input should be a valid integer"),
+        a_wrong_field(
+            "/backend_warmup_timeout",
+            "Input should be a valid integer; you sent a text. Write the number without quotes.",
+        ),
     ),
-    "number for a text": ({**FLAT, "model": 8}, a_wrong_field("/model", "Input should be a valid string")),
+    "number for a text": (
+        {**FLAT, "model": 8},
+        a_wrong_field("/model", "Input should be a valid string; you sent the number 8."),
+    ),
     "flag for a number": (
         {**FLAT, "min_dph": True},
-        a_wrong_field("/min_dph", "Input should be a valid number"),
+        a_wrong_field("/min_dph", "Input should be a valid number; you sent true."),
     ),
     "object for a text": (
         '{"model": "m", "question": ' + '{"a":' * 100 + "1" + "}" * 101,
-        a_wrong_field("/question", "Input should be a valid string"),
+        a_wrong_field("/question", "Input should be a valid string; you sent an object."),
     ),
     "unknown kind of server": (
         {**FLAT, "backend_type": "vllm"},
-        a_wrong_field("/backend_type", "Input should be 'ollama', 'openai' or 'bedrock'"),
+        a_wrong_field("/backend_type", "Input should be 'ollama', 'openai' or 'bedrock'."),
     ),
     "warm-up too short": (
         {**FLAT, "backend_warmup_timeout": -1},
-        a_wrong_field("/backend_warmup_timeout", "Input should be greater than or equal to 30"),
+        a_wrong_field("/backend_warmup_timeout", "Input should be greater than or equal to 30; you sent -1."),
     ),
     "terms twice": (
         {**FLAT, "provisioning": {"vastai": {"max_dph": 3.0}}},
@@ -278,7 +298,7 @@ def test_post_refuses_a_body_that_is_no_utf8(api: ModuleType, cloud: Cloud) -> N
 
     response = ask(api, {**event, "isBase64Encoded": True})
 
-    assert_problem(response, a_problem(400, "invalid_json", "The body cannot be read as JSON."))
+    assert_problem(response, a_problem(400, "invalid_json", "The body is not UTF-8: byte 15 is none of its."))
 
 
 def test_post_refuses_a_body_that_is_no_base64(api: ModuleType, cloud: Cloud) -> None:
@@ -654,17 +674,32 @@ def test_method_is_refused_with_those_that_are_allowed(
     # Without it a POST counts as one with a body, whose type is then missing.
     response = ask(api, an_http_event(method, path, None, {"content-length": "0"}))
 
-    assert_problem(response, a_problem(405, "method_not_allowed", "Method Not Allowed."))
+    assert_problem(
+        response, a_problem(405, "method_not_allowed", f"{path} takes {allowed} and not {method}.")
+    )
     assert response.headers["allow"] == allowed
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/v1", "/v1/jobs/", "/V1/jobs", "/v1//jobs", "/healthz/", f"{JOB}/", f"{JOB}/x"]
+    ("path", "nearest"),
+    [
+        ("/", None),
+        ("/nothing", None),
+        ("/v1", None),
+        ("/v1/jobs/", "/v1/jobs"),
+        ("/V1/jobs", "/v1/jobs"),
+        ("/v1//jobs", "/v1/jobs"),
+        ("/healthz/", "/healthz"),
+        (f"{JOB}/", "/v1/jobs/{job_id}"),
+        (f"{JOB}/x", None),
+        (f"{JOB}/evnts", "/v1/jobs/{job_id}/events"),
+    ],
 )
-def test_unknown_path_is_a_problem_and_no_redirect(path: str, api: ModuleType) -> None:
+def test_unknown_path_is_a_problem_and_no_redirect(path: str, nearest: str | None, api: ModuleType) -> None:
     response = ask(api, an_http_event("GET", path))
 
-    assert_problem(response, a_problem(404, "not_found", "Not Found."))
+    hint = f" Did you mean {nearest}?" if nearest else ""
+    assert_problem(response, a_problem(404, "not_found", f"There is nothing at {path}.{hint}"))
 
 
 ODD_HEADERS = [

@@ -198,8 +198,8 @@ WRONG: dict[str, dict[str, object]] = {
         "/run",
         "A report in RUNE's own form holds all runs; ask for format=vllm or format=aiperf.",
     ),
-    "format=csv": a_wrong_field("/format", "Input should be 'rune', 'vllm', 'aiperf', 'markdown' or 'html'"),
-    "format=vllm&run=-1": a_wrong_field("/run", "Input should be greater than or equal to 0"),
+    "format=csv": a_wrong_field("/format", "Input should be 'rune', 'vllm', 'aiperf', 'markdown' or 'html'."),
+    "format=vllm&run=-1": a_wrong_field("/run", "Input should be greater than or equal to 0."),
 }
 
 

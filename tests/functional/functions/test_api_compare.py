@@ -272,11 +272,13 @@ def test_comparison_needs_two_to_ten_different_jobs(jobs: str, api: ModuleType, 
 
 
 WRONG = {
-    "": a_wrong_field("/jobs", "Field required"),
-    f"jobs={'a' * 1001}": a_wrong_field("/jobs", "String should have at most 1000 characters"),
-    f"jobs={A},{B}&threshold=1.1": a_wrong_field("/threshold", "Input should be less than or equal to 1"),
-    f"jobs={A},{B}&threshold=-0.1": a_wrong_field("/threshold", "Input should be greater than or equal to 0"),
-    f"jobs={A},{B}&threshold=nan": a_wrong_field("/threshold", "Input should be a finite number"),
+    "": a_wrong_field("/jobs", "This field is needed."),
+    f"jobs={'a' * 1001}": a_wrong_field("/jobs", "String should have at most 1000 characters."),
+    f"jobs={A},{B}&threshold=1.1": a_wrong_field("/threshold", "Input should be less than or equal to 1."),
+    f"jobs={A},{B}&threshold=-0.1": a_wrong_field(
+        "/threshold", "Input should be greater than or equal to 0."
+    ),
+    f"jobs={A},{B}&threshold=nan": a_wrong_field("/threshold", "Input should be a finite number."),
 }
 
 

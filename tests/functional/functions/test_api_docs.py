@@ -168,7 +168,7 @@ def test_bundle_is_sent_packed_and_once(
 
 @pytest.mark.parametrize("path", PAGES)
 def test_documentation_that_is_off_is_not_there(path: str, without_docs: ModuleType, cloud: Cloud) -> None:
-    assert_problem(get(without_docs, path), a_problem(404, "not_found", "Not Found."))
+    assert_problem(get(without_docs, path), a_problem(404, "not_found", f"There is nothing at {path}."))
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -188,5 +188,5 @@ def test_health_is_told_when_documentation_is_off(without_docs: ModuleType, clou
 def test_documentation_is_only_read(path: str, api: ModuleType, cloud: Cloud) -> None:
     response = ask(api, an_http_event("POST", path, {}))
 
-    assert_problem(response, a_problem(405, "method_not_allowed", "Method Not Allowed."))
+    assert_problem(response, a_problem(405, "method_not_allowed", f"{path} takes GET and not POST."))
     assert response.headers["allow"] == "GET"

@@ -219,30 +219,41 @@ def test_estimate_is_refused_where_the_cost_has_no_bound(
 
 
 WRONG: dict[str, tuple[object, dict[str, object]]] = {
-    "unknown field": ({**RENTAL, "max_dhp": 1}, a_wrong_field("/max_dhp", "There is no such field.")),
+    "unknown field": (
+        {**RENTAL, "max_dhp": 1},
+        a_wrong_field("/max_dhp", "There is no such field. Did you mean 'max_dph'?"),
+    ),
     "text for a number": (
         {**RENTAL, "max_dph": "3.0"},
-        a_wrong_field("/max_dph", "Input should be a valid number"),
+        a_wrong_field(
+            "/max_dph", "Input should be a valid number; you sent a text. Write the number without quotes."
+        ),
     ),
     "half a second": (
         {**RENTAL, "estimated_duration_seconds": 0.5},
-        a_wrong_field("/estimated_duration_seconds", "Input should be a valid integer"),
+        a_wrong_field(
+            "/estimated_duration_seconds", "Input should be a valid integer; you sent the number 0.5."
+        ),
     ),
     "no time": (
         {**RENTAL, "estimated_duration_seconds": -1},
-        a_wrong_field("/estimated_duration_seconds", "Input should be greater than or equal to 1"),
+        a_wrong_field(
+            "/estimated_duration_seconds", "Input should be greater than or equal to 1; you sent -1."
+        ),
     ),
     "a month and a second": (
         {**RENTAL, "estimated_duration_seconds": 2_592_001},
-        a_wrong_field("/estimated_duration_seconds", "Input should be less than or equal to 2592000"),
+        a_wrong_field(
+            "/estimated_duration_seconds", "Input should be less than or equal to 2592000; you sent 2592001."
+        ),
     ),
     "negative price": (
         {**RENTAL, "min_dph": -0.1},
-        a_wrong_field("/min_dph", "Input should be greater than or equal to 0"),
+        a_wrong_field("/min_dph", "Input should be greater than or equal to 0; you sent -0.1."),
     ),
     "long name": (
         {**RENTAL, "model": "m" * 257},
-        a_wrong_field("/model", "String should have at most 256 characters"),
+        a_wrong_field("/model", "String should have at most 256 characters."),
     ),
 }
 

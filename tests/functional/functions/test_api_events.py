@@ -278,7 +278,7 @@ def test_who_names_neither_form_gets_the_default(accept: str, api: ModuleType, c
 def test_stream_is_only_got(method: str, api: ModuleType, cloud: Cloud) -> None:
     response = ask(api, an_http_event(method, EVENTS, {}, STREAM))
 
-    assert_problem(response, a_problem(405, "method_not_allowed", "Method Not Allowed."))
+    assert_problem(response, a_problem(405, "method_not_allowed", f"{EVENTS} takes GET and not {method}."))
     assert response.headers["allow"] == "GET"
 
 

@@ -123,10 +123,10 @@ def test_simulation_without_parameters_is_one_run_of_the_smallest_model(
         (
             "runs_per_period=many",
             a_wrong_field(
-                "/runs_per_period", "Input should be a valid integer, unable to parse string as an integer"
+                "/runs_per_period", "Input should be a valid integer, unable to parse string as an integer."
             ),
         ),
-        ("period_days=0", a_wrong_field("/period_days", "Input should be greater than or equal to 1")),
+        ("period_days=0", a_wrong_field("/period_days", "Input should be greater than or equal to 1.")),
     ],
 )
 def test_simulation_is_refused_when_it_would_be_a_guess(
@@ -143,4 +143,7 @@ def test_simulation_refuses_a_query_and_a_body_that_contradict(api: ModuleType, 
 
 
 def test_simulation_refuses_a_member_that_it_does_not_know(api: ModuleType, cloud: Cloud) -> None:
-    assert_problem(post(api, {"gpus": 1}, path=SIMULATE), a_wrong_field("/gpus", "There is no such field."))
+    assert_problem(
+        post(api, {"gpus": 1}, path=SIMULATE),
+        a_wrong_field("/gpus", "There is no such field. Did you mean 'gpu'?"),
+    )

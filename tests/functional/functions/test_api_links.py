@@ -182,7 +182,9 @@ def test_lifetime_is_the_callers_within_an_hour(seconds: int, api: ModuleType) -
 def test_other_lifetimes_are_refused(seconds: int, bound: str, api: ModuleType) -> None:
     response = post(api, {"what": "job", "lifetime_seconds": seconds}, path=LINKS)
 
-    assert_problem(response, a_wrong_field("/lifetime_seconds", f"Input should be {bound}"))
+    assert_problem(
+        response, a_wrong_field("/lifetime_seconds", f"Input should be {bound}; you sent {seconds}.")
+    )
 
 
 def test_job_of_another_tenant_gets_no_link(api: ModuleType) -> None:

@@ -249,22 +249,22 @@ def test_cursor_that_was_never_given_is_refused(cursor: str, api: ModuleType, cl
 
 STATUSES = "'queued', 'running', 'succeeded', 'failed' or 'cancelled'"
 WRONG = {
-    "no limit": ("limit=0", "/limit", "Input should be greater than or equal to 1"),
-    "limit below": ("limit=-1", "/limit", "Input should be greater than or equal to 1"),
-    "limit above": ("limit=101", "/limit", "Input should be less than or equal to 100"),
+    "no limit": ("limit=0", "/limit", "Input should be greater than or equal to 1."),
+    "limit below": ("limit=-1", "/limit", "Input should be greater than or equal to 1."),
+    "limit above": ("limit=101", "/limit", "Input should be less than or equal to 100."),
     "limit that is no number": (
         "limit=ten",
         "/limit",
-        "Input should be a valid integer, unable to parse string as an integer",
+        "Input should be a valid integer, unable to parse string as an integer.",
     ),
     "limit of 5000 digits": (
         f"limit={'9' * 5000}",
         "/limit",
-        "Unable to parse input string as an integer, exceeded maximum size",
+        "Unable to parse input string as an integer, exceeded maximum size.",
     ),
-    "status": ("status=done", "/status", f"Input should be {STATUSES}"),
-    "kind": ("kind=gpu", "/kind", "Input should be 'benchmark', 'agentic-agent' or 'llm-instance'"),
-    "cursor too long": (f"cursor={'A' * 129}", "/cursor", "String should have at most 128 characters"),
+    "status": ("status=done", "/status", f"Input should be {STATUSES}."),
+    "kind": ("kind=gpu", "/kind", "Input should be 'benchmark', 'agentic-agent' or 'llm-instance'."),
+    "cursor too long": (f"cursor={'A' * 129}", "/cursor", "String should have at most 128 characters."),
 }
 
 

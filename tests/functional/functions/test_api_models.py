@@ -263,11 +263,11 @@ REFUSED = {
     ),
     "long": (
         f"?backend_url=http://a.example/{'x' * 2048}",
-        a_wrong_field("/backend_url", "String should have at most 2048 characters"),
+        a_wrong_field("/backend_url", "String should have at most 2048 characters."),
     ),
     "kind": (
         "?backend_url=http://127.0.0.1&backend_type=sagemaker",
-        a_wrong_field("/backend_type", "Input should be 'ollama', 'openai' or 'bedrock'"),
+        a_wrong_field("/backend_type", "Input should be 'ollama', 'openai' or 'bedrock'."),
     ),
     "bedrock": (
         "?backend_type=bedrock",

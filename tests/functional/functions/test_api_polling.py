@@ -228,11 +228,11 @@ def test_events_after_an_id_are_those_of_an_own_job(api: ModuleType, cloud: Clou
     assert response.status == 404
 
 
-NO_NUMBER = "Input should be a valid integer, unable to parse string as an integer"
+NO_NUMBER = "Input should be a valid integer, unable to parse string as an integer."
 WRONG = {
-    "-1": "Input should be greater than or equal to 0",
-    "100000000": "Input should be less than or equal to 99999999",
-    "9" * 5000: "Unable to parse input string as an integer, exceeded maximum size",
+    "-1": "Input should be greater than or equal to 0.",
+    "100000000": "Input should be less than or equal to 99999999.",
+    "9" * 5000: "Unable to parse input string as an integer, exceeded maximum size.",
     "last": NO_NUMBER,
     "1.5": NO_NUMBER,
     "": NO_NUMBER,

@@ -366,10 +366,10 @@ def test_more_time_than_is_allowed_is_refused(
 @pytest.mark.parametrize(
     ("field", "seconds", "sentence"),
     [
-        ("queue_timeout_seconds", 0, "Input should be greater than or equal to 1"),
-        ("queue_timeout_seconds", 604_801, "Input should be less than or equal to 604800"),
-        ("max_runtime_seconds", 59, "Input should be greater than or equal to 60"),
-        ("max_runtime_seconds", 86_401, "Input should be less than or equal to 86400"),
+        ("queue_timeout_seconds", 0, "Input should be greater than or equal to 1; you sent 0."),
+        ("queue_timeout_seconds", 604_801, "Input should be less than or equal to 604800; you sent 604801."),
+        ("max_runtime_seconds", 59, "Input should be greater than or equal to 60; you sent 59."),
+        ("max_runtime_seconds", 86_401, "Input should be less than or equal to 86400; you sent 86401."),
     ],
 )
 def test_time_that_no_deployment_allows_is_a_wrong_field(

@@ -229,17 +229,27 @@ def test_extend_is_refused_beyond_the_ceiling(seconds: int, api: ModuleType, clo
     assert the_rental_store(cloud).read(RENTAL_ID) == a_kept_rental()
 
 
+NO_INTEGER = "Input should be a valid integer; you sent "
 LEAST, MOST = "greater than or equal to 60", "less than or equal to 604800"
 WRONG: dict[str, tuple[object, dict[str, object]]] = {
-    "nothing": ({}, a_wrong_field("/keep_seconds", "Field required")),
-    "too short": ({"keep_seconds": 59}, a_wrong_field("/keep_seconds", f"Input should be {LEAST}")),
-    "too long": ({"keep_seconds": 604_801}, a_wrong_field("/keep_seconds", f"Input should be {MOST}")),
-    "text": ({"keep_seconds": "60"}, a_wrong_field("/keep_seconds", "Input should be a valid integer")),
-    "flag": ({"keep_seconds": True}, a_wrong_field("/keep_seconds", "Input should be a valid integer")),
-    "null": ({"keep_seconds": None}, a_wrong_field("/keep_seconds", "Input should be a valid integer")),
+    "nothing": ({}, a_wrong_field("/keep_seconds", "This field is needed.")),
+    "too short": (
+        {"keep_seconds": 59},
+        a_wrong_field("/keep_seconds", f"Input should be {LEAST}; you sent 59."),
+    ),
+    "too long": (
+        {"keep_seconds": 604_801},
+        a_wrong_field("/keep_seconds", f"Input should be {MOST}; you sent 604801."),
+    ),
+    "text": (
+        {"keep_seconds": "60"},
+        a_wrong_field("/keep_seconds", NO_INTEGER + "a text. Write the number without quotes."),
+    ),
+    "flag": ({"keep_seconds": True}, a_wrong_field("/keep_seconds", NO_INTEGER + "true.")),
+    "null": ({"keep_seconds": None}, a_wrong_field("/keep_seconds", NO_INTEGER + "null.")),
     "another field": (
         {"keep_seconds": 60, "until": "2026-11-23T17:00:00Z"},
-        a_wrong_field("/until", "There is no such field."),
+        a_wrong_field("/until", "There is no such field. There are: keep_seconds."),
     ),
 }
 

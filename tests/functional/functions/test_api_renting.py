@@ -232,11 +232,11 @@ REFUSED: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     ),
     "kept for a shorter time than machines are": (
         {"keep_seconds": 59},
-        a_wrong_field("/keep_seconds", "Input should be greater than or equal to 60"),
+        a_wrong_field("/keep_seconds", "Input should be greater than or equal to 60; you sent 59."),
     ),
     "kept too long for anybody": (
         {"keep_seconds": 604_801},
-        a_wrong_field("/keep_seconds", "Input should be less than or equal to 604800"),
+        a_wrong_field("/keep_seconds", "Input should be less than or equal to 604800; you sent 604801."),
     ),
 }
 

@@ -124,10 +124,10 @@ def test_all_that_may_be_said_of_a_schedule_is_kept(api: ModuleType, cloud: Clou
                 "The schedule would never be due: nothing is due before ends_at.",
             ),
         ),
-        ({"request": {"question": "q"}}, a_wrong_field("/request/model", "Field required")),
+        ({"request": {"question": "q"}}, a_wrong_field("/request/model", "This field is needed.")),
         (
             {"request": {**REQUEST, "modell": 1}},
-            a_wrong_field("/request/modell", "There is no such field."),
+            a_wrong_field("/request/modell", "There is no such field. Did you mean 'model'?"),
         ),
         (
             {"request": {**REQUEST, "max_runtime_seconds": 3601}},

@@ -127,15 +127,15 @@ REFUSED_AGENTS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     ),
     "workload": (
         {**AS_CLIENTS_SEND_IT, "workload": {}},
-        a_wrong_field("/workload", "There is no such field."),
+        a_wrong_field("/workload", "There is no such field. The API's page, /docs, lists the fields."),
     ),
     "long name": (
         {**AS_CLIENTS_SEND_IT, "agent": "a" * 65},
-        a_wrong_field("/agent", "String should have at most 64 characters"),
+        a_wrong_field("/agent", "String should have at most 64 characters."),
     ),
     "long question": (
         {**AS_CLIENTS_SEND_IT, "question": "q" * 100_001},
-        a_wrong_field("/question", "String should have at most 100000 characters"),
+        a_wrong_field("/question", "String should have at most 100000 characters."),
     ),
 }
 
@@ -220,10 +220,13 @@ REFUSED_INSTANCES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
             "'::ffff:10.0.0.1' is in a network to which RUNE does not connect.",
         ),
     ),
-    "workload": ({**SERVER, "workload": {}}, a_wrong_field("/workload", "There is no such field.")),
+    "workload": (
+        {**SERVER, "workload": {}},
+        a_wrong_field("/workload", "There is no such field. The API's page, /docs, lists the fields."),
+    ),
     "long address": (
         {"backend_url": "http://a.example/" + "x" * 2048},
-        a_wrong_field("/backend_url", "String should have at most 2048 characters"),
+        a_wrong_field("/backend_url", "String should have at most 2048 characters."),
     ),
 }
 

@@ -145,9 +145,9 @@ def test_usage_names_the_dearest_models_alone(api: ModuleType, cloud: Cloud) -> 
 @pytest.mark.parametrize(
     ("days", "sentence"),
     [
-        ("0", "Input should be greater than or equal to 1"),
-        ("93", "Input should be less than or equal to 92"),
-        ("x", "Input should be a valid integer, unable to parse string as an integer"),
+        ("0", "Input should be greater than or equal to 1."),
+        ("93", "Input should be less than or equal to 92."),
+        ("x", "Input should be a valid integer, unable to parse string as an integer."),
     ],
 )
 def test_usage_is_refused_for_days_that_are_out_of_range(

@@ -129,7 +129,7 @@ REFUSED: dict[str, tuple[object, dict[str, object]]] = {
     ),
     "an unknown field": (
         {"workload": {"concurency": [1]}},
-        a_wrong_field("/workload/concurency", "There is no such field."),
+        a_wrong_field("/workload/concurency", "There is no such field. Did you mean 'concurrency'?"),
     ),
 }
 

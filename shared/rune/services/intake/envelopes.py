@@ -218,4 +218,4 @@ def _validate[D: Document](kind: type[D], value: object) -> D:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise refuse_document(error.errors()) from None
+        raise refuse_document(error.errors(), kind) from None

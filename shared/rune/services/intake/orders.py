@@ -85,4 +85,4 @@ def parse_request(kind: Kind, request: Mapping[str, Any]) -> Request:
     try:
         return REQUESTS[kind].model_validate(request)
     except ValidationError as error:
-        raise refuse_document(error.errors()) from None
+        raise refuse_document(error.errors(), REQUESTS[kind]) from None

@@ -203,7 +203,9 @@ def test_object_that_is_refused_is_answered_with_the_problem() -> None:
 
     (answer,) = office.inbox.answer(OF_KEY)
     assert (answer["status"], answer["code"]) == (422, "invalid_request")
-    assert answer["errors"] == [{"pointer": "/model", "detail": "Input should be a valid string"}]
+    assert answer["errors"] == [
+        {"pointer": "/model", "detail": "Input should be a valid string; you sent the number 7."}
+    ]
     assert office.refusals.codes == ["invalid_request"]
 
 
