@@ -99,8 +99,8 @@ class MemoryRentalStore(RentalStore):
     ) -> bool:
         if rental.rental_id in self.rentals:
             return False
-        if turn is not None and self.turn_of is not None and turn != self.turn_of(rental.job_id):
-            raise LeaseLostError("The job is another worker's by now, or has ended.")
+        if turn is not None:
+            self._check_turn(rental.job_id, turn)
         if self.is_stopped is not None and self.is_stopped(rental.tenant):
             raise StoppedError(of_tenant=False)
         if opened_count not in (None, self.opened_counts[rental.tenant]):
@@ -115,6 +115,15 @@ class MemoryRentalStore(RentalStore):
             self.opened_counts[rental.tenant] += 1
         self._reserve(rental.reserved_micro_usd)
         return True
+
+    def _check_turn(self, job_id: str, turn: Turn) -> None:
+        if self.turn_of is not None and turn != self.turn_of(job_id):
+            raise LeaseLostError("The job is another worker's by now, or has ended.")
+
+    @override
+    def take(self, rental: Rental, change: Change, job_id: str, turn: Turn) -> Rental | RentalRefused:
+        self._check_turn(job_id, turn)
+        return self.update(rental, change)
 
     @override
     def read_opened_count(self, tenant: str) -> int:

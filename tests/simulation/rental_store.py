@@ -44,6 +44,9 @@ _FOLLOWERS = {
 TURN_GUARD: Guard = ("open", "turn")
 """That a rental is begun in the present turn of its job."""
 
+TAKE_GUARD: Guard = ("take", "turn")
+"""The same of a kept rental that a job takes."""
+
 
 class WatchedRentalStore(MemoryRentalStore):
     """The rental store, which notes every write that breaks a rule.
@@ -94,6 +97,17 @@ class WatchedRentalStore(MemoryRentalStore):
         if is_new and (job is None or not job.is_active or job.is_releasing):
             self._world.violate(f"{rental.rental_id} was begun for a job that ends or has ended")
         return is_new
+
+    @override
+    def take(self, rental: Rental, change: Change, job_id: str, turn: Turn) -> Rental | RentalRefused:
+        if TAKE_GUARD not in self._unguarded:
+            self._check_turn(job_id, turn)
+        taken = self.update(rental, change)
+        job = self._world.table.jobs.get(job_id)
+        is_over = job is None or not job.is_active or job.is_waiting or job.is_releasing
+        if isinstance(taken, Rental) and is_over:
+            self._world.violate(f"{rental.rental_id} was taken for a job that waits, ends or has ended")
+        return taken
 
     def _turn_of(self, job_id: str) -> Turn | None:
         job = self._world.table.jobs.get(job_id)
@@ -319,6 +333,16 @@ class FaultyRentalStore(RentalStore):
         if not isinstance(written, RentalRefused):
             self._notify(rental_event(rental, change))
         return written
+
+    @override
+    def take(self, rental: Rental, change: Change, job_id: str, turn: Turn) -> Rental | RentalRefused:
+        def write() -> Rental | RentalRefused:
+            return self._rental_store.take(rental, change, job_id, turn)
+
+        taken = self._calls.transact(change.name, write)
+        if not isinstance(taken, RentalRefused):
+            self._notify(rental_event(rental, change))
+        return taken
 
     @override
     def tell_once(self, event: PublicEvent, expires_at: datetime) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from rune.jobs.record import Job, Kind, Status
 from rune.rentals.record import EndReason, Rental
-from tests.simulation.rental_store import TURN_GUARD
+from tests.simulation.rental_store import TAKE_GUARD, TURN_GUARD
 from tests.simulation.rented_days import run_contended_day, run_rented_day
 from tests.simulation.world import World
 
@@ -70,6 +70,12 @@ def test_simulation_sees_a_machine_begun_for_an_ended_job_when_the_turn_is_not_c
     days = (run_contended_day(seed, unguarded=[TURN_GUARD]) for seed in (8, 13, 18, *range(40)))
 
     assert any("was begun for a job" in each for world in days for each in world.violations)
+
+
+def test_simulation_sees_a_machine_taken_for_an_ended_job_when_the_turn_is_not_checked() -> None:
+    days = (run_contended_day(seed, unguarded=[TAKE_GUARD]) for seed in (27, 35, 50, *range(27)))
+
+    assert any("was taken for a job" in each for world in days for each in world.violations)
 
 
 @cache

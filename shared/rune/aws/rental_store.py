@@ -21,7 +21,7 @@ that have a `due_at`: the living in one bucket, and those whose charges are to b
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, override
 
@@ -121,7 +121,7 @@ class DynamoRentalStore(RentalStore):
             if "row" in refused:
                 return False
             if "turn" in refused:
-                raise LeaseLostError("The job is another worker's by now, or has ended.") from None
+                raise _lost_turn() from None
             if refused & {"stop", "stop of all"}:
                 raise StoppedError(of_tenant="stop of all" not in refused) from None
             if "count" in refused:
@@ -171,6 +171,16 @@ class DynamoRentalStore(RentalStore):
 
     @override
     def update(self, rental: Rental, change: Change) -> Rental | RentalRefused:
+        return self._update(rental, change, ())
+
+    @override
+    def take(self, rental: Rental, change: Change, job_id: str, turn: Turn) -> Rental | RentalRefused:
+        return self._update(rental, change, (self._turn_check(job_id, turn),))
+
+    def _update(
+        self, rental: Rental, change: Change, checks: Sequence[TransactWriteItemTypeDef]
+    ) -> Rental | RentalRefused:
+        """Write a rental; raises LeaseLostError where a check of another row fails."""
         key = _key(rental.job_id, rental.attempt)
         after = apply(change, rental)
         expression = to_expression(change, ALIVE_BUCKET if after.is_alive else UNCHARGED_BUCKET)
@@ -180,12 +190,13 @@ class DynamoRentalStore(RentalStore):
             events = log_writes(self._table, [event], keep_events_until(rental, event))
         try:
             budgets = budget_changes(rental, change)
-            if after.is_alive is rental.is_alive and not events and not budgets:
+            if after.is_alive is rental.is_alive and not events and not budgets and not checks:
                 return from_row(Rental, self._table.update(key, expression))
             reserved = reservation_change_micro_usd(rental, change)
             self._table.transact(
                 [
                     self._table.change(key, expression),
+                    *checks,
                     *self._line_writes(rental, change),
                     *events,
                     *([reserve(self._table, reserved)] if reserved else []),
@@ -193,6 +204,8 @@ class DynamoRentalStore(RentalStore):
                 ]
             )
         except ConditionFailedError as error:
+            if checks and 1 in error.found:
+                raise _lost_turn() from None
             found = error.found.get(0)
             return RentalRefused(from_row(Rental, found) if found else self.read(rental.rental_id))
         self._notify(event)
@@ -323,6 +336,10 @@ def _read_or_leave_out(row: Item, needed_by: str | None) -> Rental | None:
 
 def _rental_id_of(row: Item) -> str:
     return make_rental_id(row["pk"]["S"].removeprefix("JOB#"), int(row["sk"]["S"].removeprefix(_PREFIX)))
+
+
+def _lost_turn() -> LeaseLostError:
+    return LeaseLostError("The job is another worker's by now, or has ended.")
 
 
 def _key(job_id: str, attempt: int) -> Key:

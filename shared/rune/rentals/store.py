@@ -115,6 +115,21 @@ class RentalStore(Protocol):
         """
         ...
 
+    def take(self, rental: Rental, change: Change, job_id: str, turn: Turn) -> Rental | RentalRefused:
+        """Write a kept rental that a job takes, as `update` does.
+
+        Parameters
+        ----------
+        turn
+            In which the job wants it, as of `open`.
+
+        Raises
+        ------
+        LeaseLostError
+            The turn is no longer the job's present one.
+        """
+        ...
+
     def tell_once(self, event: PublicEvent, expires_at: datetime) -> bool:
         """Write an event of a machine that is no rental's own; return False if it is written already."""
         ...
@@ -171,7 +186,13 @@ WRITE_TRIES = 4
 """A row changes hands a few times in its life, so losing even twice is rare."""
 
 
-def update_rental(rental_store: RentalStore, rental: Rental, decide: Decide) -> Rental:
+type Write = Callable[[Rental, Change], Rental | RentalRefused]
+"""Writes a change of a rental; see `RentalStore.update` and `RentalStore.take`."""
+
+
+def update_rental(
+    rental_store: RentalStore, rental: Rental, decide: Decide, write: Write | None = None
+) -> Rental:
     """Write what is decided on a rental, and return the rental as it then is.
 
     Where others wrote first, the decision is made again on what they wrote. That includes a write of ours whose
@@ -186,11 +207,12 @@ def update_rental(rental_store: RentalStore, rental: Rental, decide: Decide) -> 
     StoreUnavailableError
         The rental store cannot be reached: the write may have happened.
     """
+    write = write or rental_store.update
     for _ in range(WRITE_TRIES):
         change = decide(rental)
         if change is None:
             return rental
-        written = rental_store.update(rental, change)
+        written = write(rental, change)
         if not isinstance(written, RentalRefused):
             return written
         if written.found is None:

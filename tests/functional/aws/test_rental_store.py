@@ -193,6 +193,26 @@ def test_open_writes_nothing_when_the_job_has_gone_on_without_its_worker(cloud: 
     assert rental_store.open(a_rental(), turn=Turn(7, 4))
 
 
+@pytest.mark.parametrize("turn", [Turn(8, 4), Turn(7, 5)])
+def test_take_writes_nothing_when_the_job_has_gone_on_without_its_worker(cloud: Cloud, turn: Turn) -> None:
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    row = {"pk": {"S": f"JOB#{OTHER_JOB_ID}"}, "sk": {"S": "JOB"}}
+    cloud.dynamodb.put_item(TableName=TABLE, Item={**row, "epoch": {"N": "7"}, "seq": {"N": "4"}})
+    kept = a_kept_rental()
+    rental_store.open(kept)
+    taking = lifecycle.take_kept(kept, OTHER_JOB_ID, NOW, 0)
+
+    with pytest.raises(LeaseLostError):
+        rental_store.take(kept, taking, OTHER_JOB_ID, turn)
+    assert rental_store.read(kept.rental_id) == kept
+
+    taken = rental_store.take(kept, taking, OTHER_JOB_ID, Turn(7, 4))
+    assert isinstance(taken, Rental)
+    assert (taken.holder, rental_store.read(kept.rental_id)) == (OTHER_JOB_ID, taken)
+    again = rental_store.take(kept, taking, OTHER_JOB_ID, Turn(7, 4))
+    assert again == RentalRefused(taken)
+
+
 def test_open_writes_nothing_when_there_is_no_job(cloud: Cloud) -> None:
     with pytest.raises(LeaseLostError):
         DynamoRentalStore(cloud.dynamodb, TABLE).open(a_rental(), turn=Turn(1, 1))

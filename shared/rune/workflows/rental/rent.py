@@ -30,7 +30,7 @@ from rune.rentals.paced_provider import ThrottledError
 from rune.rentals.provider import Account, Order, Template
 from rune.rentals.reconciliation import record_not_made
 from rune.rentals.record import EndReason, Machine, Rental, RentalState, make_rental_id
-from rune.rentals.store import Turn
+from rune.rentals.store import RentalRefused, Turn, update_rental
 from rune.storage.change import Change
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.rental.dependencies import (
@@ -158,7 +158,13 @@ class RentStep:
         return Next(step, labels=labels, spending=dependencies.spending(job, found))
 
     def _take_kept(self, context: StepContext, request: RentalRequest) -> Outcome | None:
-        """Return the next step on a machine that the tenant keeps, if one fits and no other job takes it first."""
+        """Return the next step on a machine that the tenant keeps, if one fits and no other job takes it first.
+
+        Raises
+        ------
+        LeaseLostError
+            This worker stood still, and the job is another one's by now, or has ended.
+        """
         job, dependencies = context.job, self._dependencies
         now = dependencies.clock.now()
 
@@ -167,8 +173,12 @@ class RentStep:
                 return None
             return lifecycle.take_kept(found, job.job_id, now, bytes_to_come(found, request))
 
+        def take(found: Rental, change: Change) -> Rental | RentalRefused:
+            # A worker that stood still since it read must not take a machine for a job that has ended.
+            return dependencies.rental_store.take(found, change, job.job_id, Turn(job.epoch, job.seq))
+
         for kept in dependencies.rental_store.read_alive(job.tenant):
-            taken = dependencies.update(kept, decide)
+            taken = update_rental(dependencies.rental_store, kept, decide, take)
             if taken.holder == job.job_id:
                 note = Note("vastai.instance.reuse_check", {"rental_id": taken.rental_id, "found": "1"})
                 step = step_after(context, fact_of(taken, job))
