@@ -16,6 +16,7 @@ from rune.errors import IdempotencyKeyReusedError, JobNotFoundError, StoreUnavai
 from rune.events.outbox import OutboxRow, OutboxState
 from rune.jobs import closing
 from rune.jobs.metrics import Summary, SummaryKey, Tallies, fold, merge, summary_key
+from rune.jobs.particulars import NOTHING_KNOWN, Particulars
 from rune.jobs.places import AnyRow, JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
 from rune.jobs.receipts import ReceiptRow, StoredReceipt
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
@@ -73,6 +74,7 @@ class MemoryJobStore(JobStore):
         self.budgets = MemoryBudgetStore()
         self.samples: dict[SampleRow, Sample] = {}
         self._requests: dict[str, str] = {}
+        self._particulars: dict[str, Particulars] = {}
         self._results: dict[str, str] = {}
         self._states: dict[str, str] = {}
         self._callbacks: dict[str, Callback] = {}
@@ -97,6 +99,7 @@ class MemoryJobStore(JobStore):
             self._keys[named] = (key, job.job_id)
         self.jobs[job.job_id] = job
         self._requests[job.job_id] = submission.request_json
+        self._particulars[job.job_id] = submission.particulars
         if submission.callback:
             self._callbacks[job.job_id] = submission.callback
         self._events[job.job_id] = {submission.event.number: submission.event}
@@ -245,7 +248,12 @@ class MemoryJobStore(JobStore):
     @override
     def list_jobs(self, tenant: str, before: str | None, limit: int) -> tuple[ListedJob, ...]:
         listed = [
-            ListedJob(job.job_id, job.kind, f"{to_epoch_ms(job.created_at):013d}#{job.job_id}")
+            ListedJob(
+                job.job_id,
+                job.kind,
+                f"{to_epoch_ms(job.created_at):013d}#{job.job_id}",
+                self._particulars.get(job.job_id, NOTHING_KNOWN),
+            )
             for job in self.jobs.values()
             if job.tenant == tenant
         ]
@@ -270,12 +278,20 @@ class MemoryJobStore(JobStore):
 
     @override
     def read_with_result(
-        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+        self,
+        job_id: str,
+        address: str | None = None,
+        is_wanted: IsWanted | None = None,
+        wants_request: IsWanted | None = None,
     ) -> StoredJob | None:
         job = self.jobs.get(job_id)
         if job is None:
             return None
-        return StoredJob(job, self.result_of(job_id) if is_wanted is None or is_wanted(job) else None)
+        result_json = self.result_of(job_id) if is_wanted is None or is_wanted(job) else None
+        if wants_request is None or not wants_request(job):
+            return StoredJob(job, result_json)
+        submitted_by = self._particulars[job_id].submitted_by
+        return StoredJob(job, result_json, self._requests[job_id], submitted_by)
 
     @override
     def read_results(

@@ -4,9 +4,14 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
 
+from api.shown_requests import shown_request
 from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts import (
+    BenchmarkList,
+    BenchmarkSummary,
     JobEvent,
     JobList,
     JobProgress,
@@ -17,9 +22,9 @@ from rune.contracts.records import BOOKKEEPING
 from rune.errors import InvalidRequestError
 from rune.jobs import plan
 from rune.jobs.places import QueuePlace
-from rune.jobs.record import Event, Job
+from rune.jobs.record import Event, Job, Status
 from rune.jobs.store import StoredJob
-from rune.services.jobs import JobPage
+from rune.services.jobs import FoundJob, JobPage
 
 _POSITION = re.compile(r"[0-9]{13}#[0-9a-f]{32}(-[0-9]{1,4})?")
 """A moment, and a job or a rental."""
@@ -40,6 +45,7 @@ def job_record(
         What it has cost by now; None for what its row says.
     """
     job, failure = stored.job, stored.job.failure
+    request, is_cut = (None, False) if stored.request_json is None else shown_request(stored.request_json)
     return JobRecord(
         job_id=job.job_id,
         kind=job.kind.value,
@@ -64,6 +70,12 @@ def job_record(
         error_retryable=failure.retryable if failure else None,
         warnings=[*(job.warnings or ())],
         display=job.display,
+        name=_text(request, "name"),
+        metadata=None if request is None else request.get("metadata"),  # type: ignore[arg-type]  # as validated
+        request=request,
+        request_cut=is_cut,
+        submitted_by=stored.submitted_by,
+        cancelled_by=job.cancelled_by,
     )
 
 
@@ -107,7 +119,18 @@ def job_list(page: JobPage, costs_micro_usd: Mapping[str, int]) -> JobList:
         What those have cost by now whose cost rises, by their ids.
     """
     return JobList(
-        jobs=[_job_summary(job, costs_micro_usd.get(job.job_id)) for job in page.jobs],
+        jobs=[JobSummary(**_summary(line, costs_micro_usd)) for line in page.lines],
+        next_cursor=None if page.position is None else to_cursor(page.position),
+    )
+
+
+def benchmark_list(page: JobPage, costs_micro_usd: Mapping[str, int]) -> BenchmarkList:
+    """Return a page of benchmarks; `costs_micro_usd` is as in `job_list`."""
+    return BenchmarkList(
+        benchmarks=[
+            BenchmarkSummary(**_summary(line, costs_micro_usd), report_url=_report_url(line.job))
+            for line in page.lines
+        ],
         next_cursor=None if page.position is None else to_cursor(page.position),
     )
 
@@ -122,6 +145,7 @@ def job_event(event: Event) -> JobEvent:
         error_type=event.error_type,
         labels=dict(event.labels),
         recorded_at=event.recorded_at.timestamp(),
+        timestamp=event.recorded_at,
     )
 
 
@@ -147,13 +171,40 @@ def _cost_usd(job: Job, cost_micro_usd: int | None) -> float | None:
     return (job.cost_micro_usd if cost_micro_usd is None else cost_micro_usd) / MICRO_USD_PER_USD
 
 
-def _job_summary(job: Job, cost_micro_usd: int | None) -> JobSummary:
-    return JobSummary(
-        job_id=job.job_id,
-        kind=job.kind.value,
-        status=job.status.value,
-        message=plan.describe(job),
-        created_at=job.created_at,
-        finished_at=job.finished_at,
-        cost_usd=_cost_usd(job, cost_micro_usd),
-    )
+def _summary(line: FoundJob, costs_micro_usd: Mapping[str, int]) -> dict[str, Any]:
+    """Return the members of a line of a list."""
+    job, particulars = line.job, line.particulars
+    return {
+        "job_id": job.job_id,
+        "kind": job.kind.value,
+        "status": job.status.value,
+        "message": plan.describe(job),
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "duration_ms": _ran_ms(job),
+        "name": particulars.name,
+        "metadata": None if particulars.metadata is None else dict(particulars.metadata),
+        "model": particulars.model,
+        "agent": particulars.agent,
+        "backend": particulars.backend,
+        "cost_usd": _cost_usd(job, costs_micro_usd.get(job.job_id)),
+        "error_code": job.failure.code if job.failure else None,
+        "display": job.display,
+        "submitted_by": particulars.submitted_by,
+    }
+
+
+def _ran_ms(job: Job) -> int | None:
+    if job.started_at is None or job.finished_at is None:
+        return None
+    return round((job.finished_at - job.started_at) / timedelta(milliseconds=1))
+
+
+def _report_url(job: Job) -> str | None:
+    return f"/v1/benchmarks/{job.job_id}" if job.status is Status.SUCCEEDED else None
+
+
+def _text(document: Mapping[str, object] | None, name: str) -> str | None:
+    found = None if document is None else document.get(name)
+    return found if isinstance(found, str) else None

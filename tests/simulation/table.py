@@ -382,10 +382,15 @@ class FaultyStore(JobStore):
 
     @override
     def read_with_result(
-        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+        self,
+        job_id: str,
+        address: str | None = None,
+        is_wanted: IsWanted | None = None,
+        wants_request: IsWanted | None = None,
     ) -> StoredJob | None:
         return self._calls.read(
-            "read_with_result", lambda: self._world.table.read_with_result(job_id, address, is_wanted)
+            "read_with_result",
+            lambda: self._world.table.read_with_result(job_id, address, is_wanted, wants_request),
         )
 
     @override

@@ -56,6 +56,8 @@ def test_request_has_the_defaults_that_clients_count_on() -> None:
         "expected": None,
         "queue_timeout_seconds": None,
         "max_runtime_seconds": None,
+        "name": None,
+        "metadata": None,
         "callback_url": None,
         "dry_run": None,
     }
@@ -235,6 +237,8 @@ def test_agents_request_has_the_defaults_that_clients_count_on() -> None:
         "agent": "ask",
         "queue_timeout_seconds": None,
         "max_runtime_seconds": None,
+        "name": None,
+        "metadata": None,
         "callback_url": None,
         "dry_run": None,
         "max_cost_usd": None,
@@ -261,6 +265,8 @@ def test_instances_request_has_the_defaults_that_clients_count_on() -> None:
         "backend_warmup_timeout": 300,
         "queue_timeout_seconds": None,
         "max_runtime_seconds": None,
+        "name": None,
+        "metadata": None,
         "callback_url": None,
         "dry_run": None,
     }

@@ -6,15 +6,18 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from api.auth import caller_of
+from api import documents
+from api.auth import admitted_caller_of, caller_of
 from api.etags import matches
+from api.job_filters import MetadataQuery, NameQuery, live_costs_micro_usd, wanted_of
 from api.media_types import preferred
 from api.problems import responses
 from api.queries import StrictRoute
 from api.services import services_of
-from rune.contracts import BenchmarkReport, Comparison, RecordsLinks
+from rune.contracts import BenchmarkList, BenchmarkReport, Comparison, RecordsLinks
 from rune.contracts.baselines import BASELINE_NAME
 from rune.errors import InvalidRequestError
+from rune.jobs.record import Kind, Status
 
 router = APIRouter(
     route_class=StrictRoute,
@@ -43,6 +46,31 @@ _COMPARED: dict[int | str, dict[str, Any]] = {
 }
 _REPORTED: dict[int | str, dict[str, Any]] = {200: {"content": dict.fromkeys((MARKDOWN, HTML), _TEXT)}}
 _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has changed."}}
+
+
+@router.get("")
+async def list_benchmarks(  # noqa: PLR0917  # the query, one parameter each
+    request: Request,
+    status: Annotated[Status | None, Query(description="Only benchmarks with this status.")] = None,
+    name: NameQuery = None,
+    metadata: MetadataQuery = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="Longest page.")] = 20,
+    cursor: Annotated[
+        str | None, Query(max_length=128, description="`next_cursor` of the page before.")
+    ] = None,
+) -> BenchmarkList:
+    """Return own benchmarks, newest first. A page may be short and not the last: `next_cursor` tells."""
+    before = None if cursor is None else documents.from_cursor(cursor)
+    services, tenant = services_of(request), admitted_caller_of(request).tenant
+    page = services.jobs.list_jobs(
+        tenant,
+        before=before,
+        limit=limit,
+        status=status,
+        kind=Kind.BENCHMARK,
+        wanted=wanted_of(name, metadata),
+    )
+    return documents.benchmark_list(page, live_costs_micro_usd(services, tenant, page.jobs))
 
 
 # Before the routes that take any name for an id.

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from api import documents, event_streams
 from api.auth import admitted_caller_of, caller_of
 from api.etags import matches
+from api.job_filters import MetadataQuery, NameQuery, live_costs_micro_usd, wanted_of
 from api.problems import responses
 from api.queries import StrictRoute
 from api.services import services_of
@@ -56,10 +57,12 @@ router = APIRouter(
 
 
 @router.get("")
-async def list_jobs(  # the query, one parameter each
+async def list_jobs(  # noqa: PLR0917  # the query, one parameter each
     request: Request,
     status: Annotated[Status | None, Query(description="Only jobs with this status.")] = None,
     kind: Annotated[Kind | None, Query(description="Only jobs of this kind.")] = None,
+    name: NameQuery = None,
+    metadata: MetadataQuery = None,
     limit: Annotated[int, Query(ge=1, le=100, description="Longest page.")] = 20,
     cursor: Annotated[
         str | None, Query(max_length=128, description="`next_cursor` of the page before.")
@@ -67,14 +70,12 @@ async def list_jobs(  # the query, one parameter each
 ) -> JobList:
     """Return own jobs, newest first. A page may be short and not the last: `next_cursor` tells."""
     before = None if cursor is None else documents.from_cursor(cursor)
+    wanted = wanted_of(name, metadata)
     services, tenant = services_of(request), admitted_caller_of(request).tenant
-    page = services.jobs.list_jobs(tenant, before=before, limit=limit, status=status, kind=kind)
-    costs_micro_usd: dict[str, int] = {}
-    if any(services.jobs.cost_moment(job) for job in page.jobs):
-        costs_micro_usd = services.rentals().live_costs_micro_usd(
-            tenant, page.jobs, services.jobs.cost_moment
-        )
-    return documents.job_list(page, costs_micro_usd)
+    page = services.jobs.list_jobs(
+        tenant, before=before, limit=limit, status=status, kind=kind, wanted=wanted
+    )
+    return documents.job_list(page, live_costs_micro_usd(services, tenant, page.jobs))
 
 
 @router.get("/{job_id}", responses=responses(404) | {304: {"description": "Nothing has changed."}})
@@ -90,7 +91,7 @@ async def get_job(
     def is_new(job: Job) -> bool:
         return not matches(if_none_match, _tag(job, None, None))
 
-    stored = jobs.find(caller_of(request), job_id, is_new)
+    stored = jobs.find(caller_of(request), job_id, is_new, wants_request=is_new)
     place, moment = jobs.find_place(stored.job), jobs.cost_moment(stored.job)
     headers = _polling_headers(_tag(stored.job, place, moment), jobs.seconds_until_news(stored.job))
     if matches(if_none_match, headers["ETag"]):
@@ -103,8 +104,8 @@ async def get_job(
 @router.delete("/{job_id}", status_code=202, responses=responses(404, 409))
 async def cancel_job(request: Request, job_id: str) -> JobRecord:
     """Cancel a job: at once if no worker has begun it, else as soon as its worker notices, within seconds."""
-    jobs = services_of(request).jobs
-    job = jobs.cancel(admitted_caller_of(request).tenant, job_id)
+    jobs, caller = services_of(request).jobs, admitted_caller_of(request)
+    job = jobs.cancel(caller.tenant, job_id, caller.actor)
     cost_micro_usd = _cost_micro_usd(request, job, jobs.cost_moment(job))
     return documents.job_record(StoredJob(job, None), cost_micro_usd=cost_micro_usd)
 

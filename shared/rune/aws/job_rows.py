@@ -17,6 +17,7 @@ from rune.aws.sample_store import sample_key
 from rune.clock import to_epoch_ms
 from rune.errors import UnreadableRowError
 from rune.events.outbox import OutboxRow
+from rune.jobs.particulars import NOTHING_KNOWN, Particulars
 from rune.jobs.places import AnyRow, JobRow, Places, RowChange, Share, ShareRow, Slot, SlotRow
 from rune.jobs.receipts import ReceiptRow, StoredReceipt
 from rune.jobs.record import Callback, DueClass, Event, Job, Kind
@@ -268,9 +269,10 @@ def callback_from_item(item: Item) -> Callback:
     return from_row(Callback, item)
 
 
-def listed_item(job: Job) -> dict[str, AttributeValueTypeDef]:
+def listed_item(job: Job, particulars: Particulars = NOTHING_KNOWN) -> dict[str, AttributeValueTypeDef]:
     """Return the job's line in its tenant's list. It never changes."""
     return {
+        **to_row(particulars),
         "pk": {"S": tenant_partition(job.tenant)},
         "sk": {"S": f"{LIST_PREFIX}{to_epoch_ms(job.created_at):013d}#{job.job_id}"},
         "job_id": {"S": job.job_id},
@@ -283,7 +285,8 @@ def listed_from_item(item: Item) -> ListedJob:
     """Return a line of a tenant's list."""
     position = item["sk"]["S"].removeprefix(LIST_PREFIX)
     kind = item["kind"]["S"]
-    return ListedJob(item["job_id"]["S"], Kind(kind) if kind in Kind else None, position)
+    particulars = from_row(Particulars, item)
+    return ListedJob(item["job_id"]["S"], Kind(kind) if kind in Kind else None, position, particulars)
 
 
 def position_key(position: str | None) -> str:

@@ -98,6 +98,9 @@ https://aws.amazon.com/dynamodb/pricing/on-demand/ https://aws.amazon.com/s3/pri
 SUMMARY_TRIES = 8
 """Of a job's end while other jobs of its tenant end, with up to 2.5 s of pauses. Then the engine repeats it."""
 
+SUBMITTED_BY = "submitted_by"
+"""Attribute of the request's row: the hot item is small, and this is asked for with the request."""
+
 TOKEN_LENGTH = 36
 """Longest ClientRequestToken of TransactWriteItems."""
 
@@ -137,11 +140,13 @@ class DynamoJobStore(JobStore):
         request = self._body_item(
             job, job_rows.REQUEST_KEY, submission.request_json, f"requests/{job.job_id}.json"
         )
+        if submission.particulars.submitted_by is not None:
+            request = {**request, SUBMITTED_BY: {"S": submission.particulars.submitted_by}}
         writes = [
             self._table.put(job_rows.hot_item(job), condition="attribute_not_exists(pk)"),
             self._table.put(request),
             self._table.put(job_rows.event_item(job, submission.event)),
-            self._table.put(job_rows.listed_item(job)),
+            self._table.put(job_rows.listed_item(job, submission.particulars)),
         ]
         if submission.callback:
             writes.append(self._table.put(job_rows.callback_item(job, submission.callback)))
@@ -340,20 +345,32 @@ class DynamoJobStore(JobStore):
 
     @override
     def read_with_result(
-        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+        self,
+        job_id: str,
+        address: str | None = None,
+        is_wanted: IsWanted | None = None,
+        wants_request: IsWanted | None = None,
     ) -> StoredJob | None:
-        found = self.read_results([job_id], address, is_wanted)
+        found = self._read_results([job_id], address, is_wanted, wants_request)
         return found[0] if found else None
 
     @override
     def read_results(
         self, job_ids: Sequence[str], address: str | None = None, is_wanted: IsWanted | None = None
     ) -> tuple[StoredJob, ...]:
-        keys = [
-            job_rows.job_key(job_id, sort_key)
-            for job_id in job_ids
-            for sort_key in (job_rows.HOT_KEY, job_rows.RESULT_KEY)
-        ]
+        return self._read_results(job_ids, address, is_wanted)
+
+    def _read_results(
+        self,
+        job_ids: Sequence[str],
+        address: str | None,
+        is_wanted: IsWanted | None,
+        wants_request: IsWanted | None = None,
+    ) -> tuple[StoredJob, ...]:
+        of_job = [job_rows.HOT_KEY, job_rows.RESULT_KEY]
+        if wants_request is not None:
+            of_job.append(job_rows.REQUEST_KEY)
+        keys = [job_rows.job_key(job_id, sort_key) for job_id in job_ids for sort_key in of_job]
         if address is not None and self._limiter is not None:
             keys.append(self._limiter.row_key(address))
         rows = {(row["pk"]["S"], row["sk"]["S"]): row for row in self._table.get(keys)}
@@ -366,8 +383,22 @@ class DynamoJobStore(JobStore):
                 job = job_rows.job_from_item(hot)
                 result = rows.get((partition, job_rows.RESULT_KEY))
                 is_read = result is not None and (is_wanted is None or is_wanted(job))
-                found.append(StoredJob(job, self._body(result) if result and is_read else None))
+                result_json = self._body(result) if result and is_read else None
+                request = rows.get((partition, job_rows.REQUEST_KEY))
+                if request is None or wants_request is None or not wants_request(job):
+                    found.append(StoredJob(job, result_json))
+                    continue
+                submitted_by = request[SUBMITTED_BY]["S"] if SUBMITTED_BY in request else None
+                found.append(StoredJob(job, result_json, self._request_of(job, request), submitted_by))
         return tuple(found)
+
+    def _request_of(self, job: Job, row: Item) -> str | None:
+        """Return a request to be shown; None where it cannot be had now: the job is told all the same."""
+        try:
+            return self._body(row)
+        except (StoreUnavailableError, UnreadableRowError):
+            log.warning("request.not_shown", exc_info=True, extra={"job_id": job.job_id})
+            return None
 
     @override
     def read_events(self, job_id: str, after: int) -> JobHistory | None:

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from rune.contracts.metrics import EventMetrics, MetricsSummary
     from rune.contracts.models import Catalog, CatalogModel, ServerModels
     from rune.contracts.records import (
+        BenchmarkList,
+        BenchmarkSummary,
         JobAccepted,
         JobEvent,
         JobEvents,
@@ -100,9 +102,11 @@ __all__ = [
     "BackendChoice",
     "BackendType",
     "BenchmarkBookkeeping",
+    "BenchmarkList",
     "BenchmarkReport",
     "BenchmarkRequest",
     "BenchmarkResult",
+    "BenchmarkSummary",
     "BlockReport",
     "CapacityLoad",
     "CapacityReport",
@@ -213,6 +217,8 @@ _MODULES = {
         "RecordsLinks",
     ),
     "records": (
+        "BenchmarkList",
+        "BenchmarkSummary",
         "JobAccepted",
         "JobEvent",
         "JobEvents",

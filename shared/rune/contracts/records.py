@@ -68,6 +68,19 @@ class JobRecord(Document):
     clients in the field in another way than they write it (docs/clients.md)."""
     display: str | None = None
     """How it ended and what it cost, as one sentence for people; null before its end."""
+    name: str | None = None
+    """Yours, from the request."""
+    metadata: dict[str, str] | None = None
+    """Yours, from the request; null where it has none."""
+    request: dict[str, object] | None = None
+    """The request as it was understood, with every default; null in the answer to a cancel, and where it cannot be
+    read now."""
+    request_cut: bool = False
+    """Whether long texts and lists of the request are not shown whole."""
+    submitted_by: str | None = None
+    """`token:<name>`, `schedule:<id>` or `trigger:<way>`; null where `request` is."""
+    cancelled_by: str | None = None
+    """Who asked for its end, in the same words, or `operator`; null where nobody did."""
 
 
 class JobEvent(Document):
@@ -82,6 +95,8 @@ class JobEvent(Document):
     labels: dict[str, str]
     recorded_at: float
     """Seconds since 1970-01-01 UTC."""
+    timestamp: datetime
+    """The same moment, as in all other documents."""
 
 
 class JobEvents(Document):
@@ -118,9 +133,27 @@ class JobSummary(Document):
     message: str
     """One sentence for a person who waits."""
     created_at: datetime
+    started_at: datetime | None
     finished_at: datetime | None
+    duration_ms: int | None
+    """How long it ran, from when it was begun to its end; null for a job that has not ended, or was not begun."""
+    name: str | None
+    """Yours, from the request."""
+    metadata: dict[str, str] | None
+    """Yours, from the request; null where it has none."""
+    model: str | None
+    agent: str | None
+    """Null for other kinds."""
+    backend: str | None
+    """`vastai` for a rented machine, else the kind of the model server; null for an agent with its own."""
     cost_usd: float | None
     """As in the job."""
+    error_code: str | None
+    """As in the job."""
+    display: str | None
+    """As in the job."""
+    submitted_by: str | None
+    """As in the job. Null, like all from the request, for jobs of earlier versions."""
 
 
 class JobList(Document):
@@ -129,3 +162,18 @@ class JobList(Document):
     jobs: list[JobSummary]
     next_cursor: str | None
     """What to send as `cursor` for older ones; null where there are none."""
+
+
+class BenchmarkSummary(JobSummary):
+    """One line of a list of benchmarks."""
+
+    report_url: str | None
+    """Where its report is; null before it has succeeded."""
+
+
+class BenchmarkList(Document):
+    """Own benchmarks, newest first."""
+
+    benchmarks: list[BenchmarkSummary]
+    next_cursor: str | None
+    """As in a list of jobs."""

@@ -35,6 +35,13 @@ LEAST_COST_USD = 0.000_001
 
 LARGEST_COST_USD = 10_000.0
 
+MOST_METADATA = 16
+"""Entries of a job's `metadata`."""
+
+type JobName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+type MetadataKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
+type MetadataValue = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
 type Url = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
@@ -144,6 +151,10 @@ class JobTimes(Document):
 class JobTerms(JobTimes):
     """What a caller may say of each job."""
 
+    name: JobName | None = None
+    """Yours for the job, up to 128 characters; several jobs may have the same."""
+    metadata: dict[MetadataKey, MetadataValue] | None = Field(None, max_length=MOST_METADATA)
+    """Up to 16 texts of yours, of up to 128 characters, by keys of up to 40 (letters, digits, `_`, `.`, `-`)."""
     callback_url: Url | None = None
     """Where the job's end is posted, signed as webhooks are; https."""
     dry_run: bool | None = None

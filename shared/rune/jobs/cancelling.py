@@ -35,8 +35,13 @@ class Cancelling:
         self._admission = admission
         self._warning = warning
 
-    def cancel(self, job: Job) -> Job:
+    def cancel(self, job: Job, by: str | None = None) -> Job:
         """Cancel a job as it was read, and return it as it then is.
+
+        Parameters
+        ----------
+        by
+            Who asks; see `Job.cancelled_by`. The first one stays.
 
         Raises
         ------
@@ -51,7 +56,7 @@ class Cancelling:
             if job.cancel_requested_at is not None:
                 # Asked before: the janitor sends that message again if it was lost.
                 return job
-            cancelled = self._end(job) if job.status is Status.QUEUED else self._flag(job)
+            cancelled = self._end(job, by) if job.status is Status.QUEUED else self._flag(job, by)
             if isinstance(cancelled, Job):
                 return cancelled
             if cancelled.found is None:
@@ -60,18 +65,18 @@ class Cancelling:
             job = cancelled.found
         raise StoreUnavailableError("The job changes all the time; try again.")
 
-    def _end(self, job: Job) -> Job | Refused:
+    def _end(self, job: Job, by: str | None) -> Job | Refused:
         """End a job that no worker has claimed."""
-        cancelled = cancel_queued(job, self._clock.now(), self._warning)
+        cancelled = cancel_queued(job, self._clock.now(), self._warning, by)
         if not closing.commit(self._store, job, cancelled):
             return Refused(self._store.read(job.job_id))
         ended = closing.ended_job(job, cancelled)
         self._admission.leave(ended)
         return ended
 
-    def _flag(self, job: Job) -> Job | Refused:
+    def _flag(self, job: Job, by: str | None) -> Job | Refused:
         """Ask the worker of a job to end it."""
-        change = lifecycle.request_cancel(job, self._clock.now(), warning=self._warning)
+        change = lifecycle.request_cancel(job, self._clock.now(), warning=self._warning, by=by)
         flagged = self._store.update(job.job_id, change)
         if isinstance(flagged, Job):
             self._queue.send(lifecycle.message_for(flagged))

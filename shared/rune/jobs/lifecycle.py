@@ -318,15 +318,19 @@ def renewal_pace(held: timedelta, *, has_progress: bool) -> timedelta:
     return min(PROGRESS_RENEWAL, held / PROGRESS_PARTS) if has_progress else RENEWAL
 
 
-def request_cancel(job: Job, now: datetime, *, warning: str | None = None) -> Change:
+def request_cancel(job: Job, now: datetime, *, warning: str | None = None, by: str | None = None) -> Change:
     """Return the write of a cancel request, which the next claim sees, or the worker that has the turn.
 
     Parameters
     ----------
     warning
         Tells why, where nobody asked for this job's end: `RENTING_CLOSED` or `STOPPED`.
+    by
+        Who asks; see `Job.cancelled_by`.
     """
     told: dict[str, Value] = {"warnings": (*(job.warnings or ()), warning)} if warning else {}
+    if by is not None:
+        told["cancelled_by"] = by
     return make_change(
         "request_cancel",
         now,

@@ -127,6 +127,8 @@ class Job:
     lease_owner, lease_until
         Which claim holds the turn, and until when other workers leave it alone. It only saves work: safety rests on
         `epoch`.
+    cancelled_by
+        Who asked for its end: `token:<name>`, `schedule:<id>` or `operator`; absent where nobody did.
     deadline_at
         Until a worker takes the first turn: when the job's waiting ends. From then on: when its running ends.
     max_runtime_seconds
@@ -212,6 +214,7 @@ class Job:
     lease_owner: str | None = None
     lease_until: datetime | None = None
     cancel_requested_at: datetime | None = None
+    cancelled_by: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     attempts: int = 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rune.jobs.lifecycle import Send
 from rune.jobs.metrics import Tallies
+from rune.jobs.particulars import NOTHING_KNOWN, Particulars
 from rune.jobs.places import Places, RowChange
 from rune.jobs.plan import Lane
 from rune.jobs.receipts import StoredReceipt
@@ -29,14 +30,26 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class StoredJob:
-    """A job with its result, a JSON document; None until it has one, and where it was not wanted."""
+    """A job with what stands beside it; None for what is not there, and where it was not wanted.
+
+    Attributes
+    ----------
+    result_json
+        Its result, a JSON document.
+    request_json
+        The admitted request, a JSON document; also None where it cannot be read now.
+    submitted_by
+        See `Particulars`; read with the request.
+    """
 
     job: Job
     result_json: str | None
+    request_json: str | None = None
+    submitted_by: str | None = None
 
 
 type IsWanted = Callable[[Job], bool]
-"""Whether the result of a job is wanted."""
+"""Whether the result, or the request, of a job is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,8 @@ class Submission:
         Changes of the rows that say which jobs run and wait, in the same write.
     callback
         Of a job that calls back.
+    particulars
+        Of the job, for its tenant's list.
     round
         How often it met other writes of the same rows. The store waits the longer after the next one.
     """
@@ -93,6 +108,7 @@ class Submission:
     address: str | None = None
     companions: tuple[RowChange, ...] = ()
     callback: Callback | None = None
+    particulars: Particulars = NOTHING_KNOWN
     round: int = 0
 
 
@@ -130,6 +146,7 @@ class ListedJob:
     job_id: str
     kind: Kind | None
     position: str
+    particulars: Particulars = NOTHING_KNOWN
 
 
 class JobStore(Protocol):
@@ -212,7 +229,11 @@ class JobStore(Protocol):
         ...
 
     def read_with_result(
-        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+        self,
+        job_id: str,
+        address: str | None = None,
+        is_wanted: IsWanted | None = None,
+        wants_request: IsWanted | None = None,
     ) -> StoredJob | None:
         """Return the job and its result as all earlier writes left them.
 
@@ -222,6 +243,8 @@ class JobStore(Protocol):
         ----------
         is_wanted
             Whether the job's result is read, which may be another call; None for always.
+        wants_request
+            The same of its request; None for never.
         """
         ...
 

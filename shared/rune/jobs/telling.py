@@ -99,9 +99,13 @@ class TellingStore(JobStore):
 
     @override
     def read_with_result(
-        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+        self,
+        job_id: str,
+        address: str | None = None,
+        is_wanted: IsWanted | None = None,
+        wants_request: IsWanted | None = None,
     ) -> StoredJob | None:
-        return self._store.read_with_result(job_id, address, is_wanted)
+        return self._store.read_with_result(job_id, address, is_wanted, wants_request)
 
     @override
     def read_results(

@@ -203,12 +203,14 @@ _TIMER_TOLERANCE = timedelta(seconds=1)
 """Between the monotonic clock, by which calls end, and the time of day."""
 
 
-def cancel_queued(job: Job, now: datetime, warning: str | None = None) -> Transition:
+def cancel_queued(job: Job, now: datetime, warning: str | None = None, by: str | None = None) -> Transition:
     """Return the write that ends a job which no worker has claimed yet; see `lifecycle.request_cancel`."""
     end = _end(job, now, Status.CANCELLED)
-    if warning:
-        told = {**end.change.sets, "warnings": (*(job.warnings or ()), warning)}
-        end = replace(end, change=replace(end.change, sets=told))
+    told: dict[str, Value] = {"warnings": (*(job.warnings or ()), warning)} if warning else {}
+    if by is not None:
+        told["cancelled_by"] = by
+    if told:
+        end = replace(end, change=replace(end.change, sets={**end.change.sets, **told}))
     return _end_queued("cancel_queued", job, end, now)
 
 

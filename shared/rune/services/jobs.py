@@ -24,6 +24,7 @@ from rune.errors import (
 from rune.jobs import lifecycle
 from rune.jobs.admission import Admission
 from rune.jobs.metrics import Tallies, tally
+from rune.jobs.particulars import EVERYTHING, Particulars, Wanted
 from rune.jobs.places import DEFAULT_TERMS, QueuePlace, RowChange, Terms
 from rune.jobs.receipts import Receipt, make_receipt, read_receipt
 from rune.jobs.record import Callback, Job, Kind, Status
@@ -120,6 +121,8 @@ class Caller:
         What the tenant may spend instead of what the deployment says.
     token_name
         By which name the operator knows the token that was used; None where another service calls.
+    acting
+        What asks in place of a token: `schedule:<id>` or `trigger:<way>`.
     """
 
     tenant: str
@@ -129,6 +132,12 @@ class Caller:
     max_cost_micro_usd: int | None = None
     spending: TenantSpending = NO_LIMITS_OF_ITS_OWN
     token_name: str | None = None
+    acting: str | None = None
+
+    @property
+    def actor(self) -> str | None:
+        """Who is told of as the one who did something; None where nothing is known."""
+        return self.acting if self.token_name is None else f"token:{self.token_name}"
 
     @classmethod
     def of(
@@ -196,11 +205,24 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundJob:
+    """A job in a page, and what tells it from others."""
+
+    job: Job
+    particulars: Particulars
+
+
+@dataclass(frozen=True, slots=True)
 class JobPage:
     """Some of a tenant's jobs, and the position after which older ones follow; None where there are none."""
 
-    jobs: tuple[Job, ...]
+    lines: tuple[FoundJob, ...]
     position: str | None
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """The jobs alone."""
+        return tuple(line.job for line in self.lines)
 
 
 class JobService:
@@ -270,7 +292,15 @@ class JobService:
             sent = None if admitted.sent_json is None else _digest(admitted.sent_json)
             understood = admitted.request_json + (admitted.callback_url or "")
             key = IdempotencyKey(idempotency_key, _digest(understood), sent)
-        submission = Submission(job, admitted.request_json, event, key, caller.address, callback=callback)
+        submission = Submission(
+            job,
+            admitted.request_json,
+            event,
+            key,
+            caller.address,
+            callback=callback,
+            particulars=_particulars_of(admitted, caller),
+        )
         for number in range(_SUBMIT_ROUNDS):
             # Each round looks at budgets and slots again. Of many at once, those that find no money left stop here,
             # and no longer stand in the others' way.
@@ -405,19 +435,35 @@ class JobService:
             )
         return limit if asked is None else asked
 
-    def find(self, caller: Caller, job_id: str, is_wanted: IsWanted = lambda _job: True) -> StoredJob:
+    def find(
+        self,
+        caller: Caller,
+        job_id: str,
+        is_wanted: IsWanted = lambda _job: True,
+        wants_request: IsWanted | None = None,
+    ) -> StoredJob:
         """Return the job, and its result if it has ended; raises JobNotFoundError, RateLimitedError.
 
         Parameters
         ----------
         is_wanted
             Whether the result of the job is wanted. It may be in the bucket, which is another call.
+        wants_request
+            The same of its request; None for never.
         """
 
         def has_wanted_result(job: Job) -> bool:
             return self._has_result_for(caller, job) and is_wanted(job)
 
-        stored = self._store.read_with_result(_known_shape(job_id), caller.address, has_wanted_result)
+        def has_wanted_request(job: Job) -> bool:
+            return wants_request is not None and self._is_visible(job, caller.tenant) and wants_request(job)
+
+        stored = self._store.read_with_result(
+            _known_shape(job_id),
+            caller.address,
+            has_wanted_result,
+            None if wants_request is None else has_wanted_request,
+        )
         if stored is None or not self._is_visible(stored.job, caller.tenant):
             raise JobNotFoundError(job_id)
         return stored
@@ -473,24 +519,28 @@ class JobService:
         limit: int,
         status: Status | None = None,
         kind: Kind | None = None,
+        wanted: Wanted = EVERYTHING,
     ) -> JobPage:
         """Return the tenant's jobs from newest to oldest, up to `limit`, after a position.
 
         A page may be shorter than `limit` and not be the last one: a request looks at a bounded number of jobs. The
         page's position says where the next one goes on.
         """
-        found: list[Job] = []
+        found: list[FoundJob] = []
         # One line more than asked for shows whether there are older ones.
-        at_once = LISTED_AT_ONCE if status or kind else min(LISTED_AT_ONCE, limit + 1)
+        is_filtered = bool(status or kind) or not wanted.is_everything
+        at_once = LISTED_AT_ONCE if is_filtered else min(LISTED_AT_ONCE, limit + 1)
         for _ in range(LONGEST_SEARCH_PAGES):
             lines = self._store.list_jobs(tenant, before, at_once)
-            wanted = [line for line in lines if kind in (None, line.kind)]
-            jobs = {job.job_id: job for job in self._store.read_many([line.job_id for line in wanted])}
+            looked_at = [
+                line.job_id for line in lines if kind in (None, line.kind) and wanted.takes(line.particulars)
+            ]
+            jobs = {job.job_id: job for job in self._store.read_many(looked_at)}
             for line in lines:
                 before = line.position
                 job = jobs.get(line.job_id)
                 if job and self._is_visible(job, tenant) and status in (None, job.status):
-                    found.append(job)
+                    found.append(FoundJob(job, line.particulars))
                 if len(found) == limit:
                     is_last = len(lines) < at_once and line is lines[-1]
                     return JobPage(tuple(found), None if is_last else before)
@@ -511,8 +561,13 @@ class JobService:
             raise JobNotFoundError(job_id)
         return history
 
-    def cancel(self, tenant: str, job_id: str) -> Job:
+    def cancel(self, tenant: str, job_id: str, by: str | None = None) -> Job:
         """Cancel a job that no worker has claimed, or request it of a running one; return the job as it then is.
+
+        Parameters
+        ----------
+        by
+            Who asks; see `Job.cancelled_by`. The first one stays.
 
         Raises
         ------
@@ -527,7 +582,7 @@ class JobService:
         # Imported here: outcomes of steps are no matter of the other requests.
         from rune.jobs.cancelling import Cancelling  # noqa: PLC0415
 
-        return Cancelling(self._store, self._queue, self._clock, self._admission).cancel(job)
+        return Cancelling(self._store, self._queue, self._clock, self._admission).cancel(job, by)
 
     def find_hindrance(self, job: Job) -> str | None:
         """Return why a job's machine is not given back yet, where its last event tells; None otherwise."""
@@ -561,6 +616,12 @@ def _labels_of(admitted: Admitted) -> dict[str, str]:
     """Return what a job's first event tells of its request, and its usage is counted by."""
     named = {MODEL_LABEL: admitted.model, AGENT_LABEL: admitted.agent}
     return {label: name for label, name in named.items() if name}
+
+
+def _particulars_of(admitted: Admitted, caller: Caller) -> Particulars:
+    return Particulars(
+        admitted.name, admitted.metadata, admitted.model, admitted.agent, admitted.backend, caller.actor
+    )
 
 
 def _digest(document_json: str) -> str:

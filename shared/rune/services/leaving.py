@@ -25,6 +25,9 @@ SETTLING = timedelta(minutes=2)
 """How long after the end of renting an order may still be under way: a step that had looked before lasts a minute,
 and the index of rentals lags by seconds."""
 
+OPERATOR = "operator"
+"""Who has cancelled the jobs that held machines."""
+
 _PAUSE_SECONDS = 5
 
 
@@ -158,7 +161,7 @@ class Leaving:
         if job is None or not job.is_active or job.cancel_requested_at is not None:
             return
         flagged = self._jobs.update(
-            job_id, lifecycle.request_cancel(job, self._clock.now(), warning=self._warning)
+            job_id, lifecycle.request_cancel(job, self._clock.now(), warning=self._warning, by=OPERATOR)
         )
         if not isinstance(flagged, Refused):
             self._queue.send(lifecycle.message_for(flagged))

@@ -35,7 +35,7 @@ from rune.schedules.record import (
 )
 from rune.schedules.store import ScheduleStore, Stale
 from rune.services.jobs import Caller, JobService
-from rune.services.schedule_jobs import ScheduleJobs, occurrence
+from rune.services.schedule_jobs import ScheduleJobs, actor_of, occurrence
 from rune.services.schedules import send_notice
 from rune.tenants.settings import TenantSource
 
@@ -229,7 +229,7 @@ class ScheduleTick:
     def _cancel_unfinished(self, schedule: Schedule) -> None:
         for job_id in schedule.unfinished_job_ids:
             with suppress(JobFinishedError, JobNotFoundError):
-                self._jobs.cancel(schedule.tenant, job_id)
+                self._jobs.cancel(schedule.tenant, job_id, by=actor_of(schedule))
 
     def _outcomes_of(self, schedule: Schedule) -> dict[str, RunOutcome]:
         """Return what is known of the schedule's jobs that had not ended."""

@@ -155,6 +155,7 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
     # One that waits, or may wait again, has no machine and no earlier step; one that buys tokens seldom rents. Only
     # the last write of all has the sentence for people.
     assert set(Job.__slots__) - set(row) <= {
+        "cancelled_by",
         "display",
         "failure",
         "waiting_since",
@@ -176,6 +177,8 @@ def test_hot_item_is_under_one_kilobyte_when_everything_is_long(
     # A job with a cap passes the kilobyte only if it fails with the longest sentence, and all else is long too.
     capped = hot_item(replace(job, cap_micro_usd=999_999_999, cost_cap_at=NOW))
     assert row_bytes(capped) < (1088 if failure else 1024)
+    # So may one that is cancelled, by a token whose name is as long as it may be.
+    assert row_bytes({"cancelled_by": {"S": f"token:{'n' * 64}"}}) < 128
 
 
 def row_bytes(row: Mapping[str, AttributeValueTypeDef]) -> int:

@@ -261,6 +261,12 @@ def a_record(**overrides: object) -> dict[str, object]:
         "error_retryable": None,
         "warnings": [],
         "display": None,
+        "name": None,
+        "metadata": None,
+        "request": a_benchmark_request(),
+        "request_cut": False,
+        "submitted_by": None,
+        "cancelled_by": None,
         **overrides,
     }
 

@@ -522,7 +522,7 @@ def test_get_returns_where_the_job_stands_in_one_call(
     assert (response.status, response.document) == (200, record)
     assert cloud.operations == ["BatchGetItem"]
     (keys,) = [batch["Keys"] for batch in cloud.calls[0].arguments["RequestItems"].values()]
-    assert [key["sk"]["S"] for key in keys] == ["JOB", "RESULT", "LIMIT"]
+    assert [key["sk"]["S"] for key in keys] == ["JOB", "RESULT", "REQUEST", "LIMIT"]
 
 
 @pytest.mark.parametrize(
@@ -566,13 +566,20 @@ def test_get_events_returns_the_history_in_two_calls(api: ModuleType, cloud: Clo
     assert response.document == {
         "job_id": JOB_ID,
         "events": [
-            {"id": 1, "event": "job.accepted", **quiet, "recorded_at": 1795435200.0},
+            {
+                "id": 1,
+                "event": "job.accepted",
+                **quiet,
+                "recorded_at": 1795435200.0,
+                "timestamp": "2026-11-23T12:00:00Z",
+            },
             {
                 "id": 2,
                 "event": "worker.lost",
                 **lost,
                 "labels": {"step": "check", "lost": "1"},
                 "recorded_at": 1795435200.25,
+                "timestamp": "2026-11-23T12:00:00.250000Z",
             },
             {
                 "id": 3,
@@ -581,6 +588,7 @@ def test_get_events_returns_the_history_in_two_calls(api: ModuleType, cloud: Clo
                 "duration_ms": 120,
                 "labels": {"step": "check", "try": "1"},
                 "recorded_at": 1795435200.25,
+                "timestamp": "2026-11-23T12:00:00.250000Z",
             },
         ],
     }
@@ -613,6 +621,8 @@ def test_delete_cancels_at_once_when_nobody_has_begun(api: ModuleType, cloud: Cl
             message="Cancelled, as was asked.",
             finished_at="2026-11-23T12:00:00Z",
             display="The job was cancelled: nothing was rented.",
+            request=None,
+            cancelled_by="token:env-1",
         ),
     )
     assert cloud.received("inference") == []
@@ -629,6 +639,8 @@ def test_delete_asks_to_stop_when_the_job_has_begun(api: ModuleType, cloud: Clou
         a_record(
             status="running",
             message="Stopping, as was asked.",
+            request=None,
+            cancelled_by="token:env-1",
             progress={"step": "warm_up", "try": 1},
             started_at="2026-11-23T12:00:00Z",
         ),

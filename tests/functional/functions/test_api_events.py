@@ -153,7 +153,7 @@ def test_stream_tells_the_history_and_where_the_job_stands(api: ModuleType, clou
     assert response.document == (
         "retry: 2000\n: 1 new\n\n"
         'id: 1\nevent: job.event\ndata: {"id":1,"event":"job.accepted","status":"ok","duration_ms":null,'
-        '"error_type":null,"labels":{},"recorded_at":1795435200.0}\n\n'
+        '"error_type":null,"labels":{},"recorded_at":1795435200.0,"timestamp":"2026-11-23T12:00:00Z"}\n\n'
         f'event: job.progress\ndata: {{"job_id":"{JOB_ID}","status":"running",'
         '"message":"Looking for the model on the server.","queue_position":null,"queue_wait_seconds":null,'
         '"progress":{"step":"check","try":1,"chunks":5},"cost_usd":null,"updated_at":"2026-11-23T12:00:00Z"}\n\n'

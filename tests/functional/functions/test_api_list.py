@@ -39,6 +39,20 @@ def numbers(response: Response) -> list[int]:
     return [int(job["job_id"], 16) for job in response.document["jobs"]]
 
 
+OF_NO_REQUEST: dict[str, object] = {
+    "name": None,
+    "metadata": None,
+    "model": None,
+    "agent": None,
+    "backend": None,
+    "cost_usd": None,
+    "error_code": None,
+    "display": None,
+    "submitted_by": None,
+}
+"""What a list has of jobs of earlier versions."""
+
+
 def several(count: int, **overrides: object) -> list[Job]:
     """Return jobs that were posted a second apart; the number of each is its id."""
     return [
@@ -73,8 +87,10 @@ def test_list_shows_own_jobs_newest_first_in_three_calls(api: ModuleType, cloud:
                     "status": "succeeded",
                     "message": "Done.",
                     "created_at": "2026-11-23T12:00:03Z",
+                    "started_at": "2026-11-23T12:00:00Z",
                     "finished_at": "2026-11-23T12:01:00Z",
-                    "cost_usd": None,
+                    "duration_ms": 60_000,
+                    **OF_NO_REQUEST,
                 },
                 {
                     "job_id": an_id(2),
@@ -82,8 +98,10 @@ def test_list_shows_own_jobs_newest_first_in_three_calls(api: ModuleType, cloud:
                     "status": "running",
                     "message": "Looking for the model on the server.",
                     "created_at": "2026-11-23T12:00:02Z",
+                    "started_at": "2026-11-23T12:00:00Z",
                     "finished_at": None,
-                    "cost_usd": None,
+                    "duration_ms": None,
+                    **OF_NO_REQUEST,
                 },
                 {
                     "job_id": an_id(1),
@@ -91,8 +109,10 @@ def test_list_shows_own_jobs_newest_first_in_three_calls(api: ModuleType, cloud:
                     "status": "queued",
                     "message": "Waiting for a worker.",
                     "created_at": "2026-11-23T12:00:00Z",
+                    "started_at": None,
                     "finished_at": None,
-                    "cost_usd": None,
+                    "duration_ms": None,
+                    **OF_NO_REQUEST,
                 },
             ],
             "next_cursor": None,
@@ -274,3 +294,85 @@ def test_list_says_which_parameter_is_wrong(
 ) -> None:
     assert_problem(get(api, f"{LIST}?{query}"), a_wrong_field(pointer, sentence))
     assert cloud.calls == []
+
+
+NAMED: dict[str, dict[str, object]] = {
+    "nightly": {"name": "nightly", "metadata": {"team": "search", "note": "a:b ü"}},
+    "other team": {"name": "nightly", "metadata": {"team": "ads"}},
+    "plain": {},
+}
+
+SEARCHES = {
+    "name=nightly": ["other team", "nightly"],
+    "name=Nightly": [],
+    "metadata=team:search": ["nightly"],
+    "metadata=team:search&metadata=note:a%3Ab+%C3%BC": ["nightly"],
+    "metadata=team:search&name=nightly&status=running": [],
+    "metadata=team:": [],
+}
+
+
+@pytest.fixture
+def named(api: ModuleType, cloud: Cloud, clock: FakeClock) -> dict[str, str]:
+    """Ids of jobs that were posted with these names, and what each is called here."""
+    found = {}
+    for called, more in NAMED.items():
+        found[post(api, {**FLAT, **more}).document["job_id"]] = called
+        clock.advance(1)
+    return found
+
+
+@pytest.mark.parametrize("path", [LIST, "/v1/benchmarks"])
+def test_lists_are_filtered_by_name_and_metadata(path: str, api: ModuleType, named: dict[str, str]) -> None:
+    for query, expected in SEARCHES.items():
+        document = get(api, f"{path}?{query}").document
+
+        listed = document.get("jobs", document.get("benchmarks"))
+        assert [named[line["job_id"]] for line in listed] == expected, query
+        # All have been looked at, so an empty page is the last one.
+        assert document["next_cursor"] is None
+
+
+def test_line_tells_the_job_from_others(api: ModuleType, named: dict[str, str]) -> None:
+    (line,) = get(api, "/v1/benchmarks?metadata=team:search").document["benchmarks"]
+
+    said = {"name": "nightly", "metadata": {"team": "search", "note": "a:b ü"}, "report_url": None}
+    works = {"model": FLAT["model"], "agent": None, "backend": "ollama", "submitted_by": "token:env-1"}
+    assert line.items() >= {**said, **works}.items()
+
+
+@pytest.mark.parametrize("query", ["metadata=team", "metadata=:x", "metadata=a:1&metadata=a:2"])
+def test_filter_that_is_no_entry_is_refused(query: str, api: ModuleType, cloud: Cloud) -> None:
+    response = get(api, f"{LIST}?{query}")
+
+    assert (response.status, response.document["code"]) == (422, "metadata_filter_invalid")
+
+
+def test_job_tells_its_request_and_who_asked(api: ModuleType, named: dict[str, str]) -> None:
+    job_id = next(job_id for job_id, called in named.items() if called == "nightly")
+
+    record = get(api, f"{LIST}/{job_id}").document
+
+    assert (record["name"], record["metadata"]) == ("nightly", NAMED["nightly"]["metadata"])
+    assert record["request"].items() >= {"question": "q", "model": FLAT["model"], "name": "nightly"}.items()
+    assert (record["submitted_by"], record["cancelled_by"]) == ("token:env-1", None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("name", "n" * 129),
+        ("name", "two\nlines"),
+        ("metadata", {f"k{number}": "v" for number in range(17)}),
+        ("metadata", {"k" * 41: "v"}),
+        ("metadata", {"a key": "v"}),
+        ("metadata", {"k": "v" * 129}),
+        ("metadata", {"k": 1}),
+    ],
+)
+def test_name_and_metadata_are_short(field: str, value: object, api: ModuleType, cloud: Cloud) -> None:
+    response = post(api, {**FLAT, field: value})
+
+    assert response.status == 422
+    assert response.document["errors"][0]["pointer"].startswith(f"/{field}")

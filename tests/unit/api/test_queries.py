@@ -66,10 +66,14 @@ def test_every_route_knows_what_the_document_says_of_it() -> None:
         (
             "/v1/jobs",
             "statsu=running",
-            "There is no query member 'statsu'. Did you mean 'status'? There are: status, kind, limit, cursor",
+            "There is no query member 'statsu'. Did you mean 'status'? There are: status, kind, name, metadata",
         ),
         ("/v1/jobs", "Status=running", "There is no query member 'Status'. Did you mean 'status'? There"),
-        ("/v1/jobs", "zebra=1", "There is no query member 'zebra'. There are: status, kind, limit, cursor"),
+        (
+            "/v1/jobs",
+            "zebra=1",
+            "There is no query member 'zebra'. There are: status, kind, name, metadata, limit, cursor",
+        ),
         ("/v1/jobs", "limit=1&limit=2", "The query member 'limit' is there 2 times."),
         (
             "/v1/benchmarks/compare",

@@ -65,10 +65,14 @@ class DownStore(MemoryJobStore):
 
     @override
     def read_with_result(
-        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+        self,
+        job_id: str,
+        address: str | None = None,
+        is_wanted: IsWanted | None = None,
+        wants_request: IsWanted | None = None,
     ) -> StoredJob | None:
         self._fail("read_with_result")
-        return super().read_with_result(job_id, address, is_wanted)
+        return super().read_with_result(job_id, address, is_wanted, wants_request)
 
     @override
     def read_events(self, job_id: str, after: int) -> JobHistory | None:

@@ -213,10 +213,14 @@ class WatchedStore(MemoryJobStore):
         return super().submit(submission)
 
     def read_with_result(
-        self, job_id: str, address: str | None = None, is_wanted: IsWanted | None = None
+        self,
+        job_id: str,
+        address: str | None = None,
+        is_wanted: IsWanted | None = None,
+        wants_request: IsWanted | None = None,
     ) -> StoredJob | None:
         self.addresses.append(address)
-        return super().read_with_result(job_id, address, is_wanted)
+        return super().read_with_result(job_id, address, is_wanted, wants_request)
 
 
 @pytest.mark.parametrize("address", [None, "203.0.113.7"])

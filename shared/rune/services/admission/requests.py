@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -66,6 +67,10 @@ class Admitted:
         Where the job's end is to be posted.
     model, agent
         What works on it; None where it names none.
+    name, metadata
+        The caller's own.
+    backend
+        `vastai`, or the kind of the model server.
     """
 
     kind: Kind
@@ -82,6 +87,9 @@ class Admitted:
     callback_url: str | None = None
     model: str | None = None
     agent: str | None = None
+    name: str | None = None
+    metadata: Mapping[str, str] | None = None
+    backend: str | None = None
 
 
 def admit(
@@ -200,7 +208,18 @@ def _admitted(
         tokens=tokens,
         model=known.model or (SMALLEST_MODEL.name if rents else None),
         agent=known.agent if isinstance(known, AgenticAgentRequest) else None,
+        name=known.name,
+        metadata=known.metadata or None,
+        backend=_backend_of(known, rents=rents),
     )
+
+
+def _backend_of(known: Request, *, rents: bool) -> str | None:
+    """Return what kind of server answers; None for an agent that has its own."""
+    if rents:
+        return "vastai"
+    has_server = known.backend_url is not None or known.backend_type == "bedrock"
+    return known.backend_type if has_server else None
 
 
 def _asked_micro_usd_per_hour(sent: Request) -> int | None:

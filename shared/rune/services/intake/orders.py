@@ -1,6 +1,7 @@
 """An order becomes a job by the rules of the API."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -59,7 +60,7 @@ class Orders:
             Another try may succeed.
         """
         settings = self._known(tenant)
-        caller = Caller.of(tenant, settings)
+        caller = replace(Caller.of(tenant, settings), acting=f"trigger:{way}")
         request = parse_request(order.kind, order.request)
         admitted = admit(
             request,
