@@ -17,7 +17,7 @@ CODES: Mapping[int, tuple[str, ...]] = {
     403: tuple(code for code in _codes_with(403) if code != TenantUnknownError.code),
     413: ("body_too_large",),
     415: ("unsupported_media_type",),
-    422: ("invalid_request", "query_member_unknown", "query_member_repeated"),
+    422: ("invalid_request", "query_member_unknown", "query_member_repeated", "answer_too_large"),
     429: ("too_many_polls", "too_many_submits"),
     500: ("internal_error",),
     503: ("store_unavailable", "row_unreadable"),
