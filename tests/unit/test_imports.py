@@ -496,6 +496,8 @@ RARE_IN_WORKER = {
 
 
 OF_THE_API = {
+    "RUNE_TENANT_POLLS_PER_SECOND": "50",
+    "RUNE_TENANT_SUBMITS_PER_SECOND": "20",
     "RUNE_API_TOKENS": f"t:{'x' * 40}",
     "RUNE_RETENTION_DAYS": "30",
     "RUNE_QUEUE_TIMEOUT_SECONDS": "86400",
@@ -539,5 +541,5 @@ def test_first_clients_are_made_at_the_start_and_no_others() -> None:
         check=True,
     )
 
-    made = ["['_dynamodb', '_session', '_sqs']"] * 2 + ["['_dynamodb', '_session']"]
+    made = ["['_config', '_dynamodb', '_session', '_sqs']"] * 2 + ["['_config', '_dynamodb', '_session']"]
     assert done.stdout.strip().split("|") == made
