@@ -36,6 +36,10 @@ TAGS: list[dict[str, object]] = [
     {"name": "money", "description": "What work would cost, has cost, and may still cost."},
     {"name": "schedules", "description": "Jobs that are posted again and again."},
     {"name": "webhooks", "description": "Where your tenant's events are sent."},
+    {
+        "name": "stop",
+        "description": "Stop everything of your tenant's: refuse, cancel, give back. And take it back.",
+    },
     {"name": "metrics", "description": "Counts and durations of what your jobs did."},
     {"name": "health", "description": "Whether the API answers."},
 ]
