@@ -124,8 +124,9 @@ def renters(stack: Stack, tokens: dict[str, str], client: FieldClient) -> Iterat
 def rented_job_ids(renters: dict[str, FieldClient]) -> dict[str, str]:
     """Post every form before any is waited for, as above."""
     return {
-        name: renters[kind].submit(kind, {**body, "backend_url": None}, f"field-{name}")
-        for name, (kind, body) in RENTED.items()
+        # A key without quotes has no comma.
+        name: renters[kind].submit(kind, {**body, "backend_url": None}, f"field-rented-{number}")
+        for number, (name, (kind, body)) in enumerate(RENTED.items())
     }
 
 
