@@ -14,6 +14,7 @@ from typing import override
 from rune.clock import to_epoch_ms
 from rune.errors import CreditReservedError, LeaseLostError, RentalContendedError, StoppedError
 from rune.events.record import PublicEvent
+from rune.jobs.record import Job
 from rune.rentals.credit import Credit, CreditStore
 from rune.rentals.deployment import Deployment, DeploymentStore
 from rune.rentals.instance import Listing
@@ -62,6 +63,7 @@ class MemoryRentalStore(RentalStore):
 
     turn_of: Callable[[str], Turn | None] | None = None
     is_stopped: Callable[[str], bool] | None = None
+    job_of: Callable[[str], Job | None] | None = None
 
     def __init__(
         self,
@@ -123,7 +125,15 @@ class MemoryRentalStore(RentalStore):
     @override
     def take(self, rental: Rental, change: Change, job_id: str, turn: Turn) -> Rental | RentalRefused:
         self._check_turn(job_id, turn)
+        self._check_use(rental, job_id)
         return self.update(rental, change)
+
+    def _check_use(self, rental: Rental, job_id: str) -> None:
+        if rental.used_by in (None, job_id) or self.job_of is None:
+            return
+        job = self.job_of(rental.used_by or "")
+        if job is not None and job.is_active and job.borrowed_micro_usd < rental.used_micro_usd:
+            raise RentalContendedError("What its last use has cost is not written yet.")
 
     @override
     def read_opened_count(self, tenant: str) -> int:

@@ -47,6 +47,9 @@ TURN_GUARD: Guard = ("open", "turn")
 TAKE_GUARD: Guard = ("take", "turn")
 """The same of a kept rental that a job takes."""
 
+USE_GUARD: Guard = ("take", "use")
+"""That a kept rental is taken once the job that borrowed it last has its cost in its own row."""
+
 
 class WatchedRentalStore(MemoryRentalStore):
     """The rental store, which notes every write that breaks a rule.
@@ -73,6 +76,7 @@ class WatchedRentalStore(MemoryRentalStore):
         self._account = account
         self._unguarded = unguarded
         self.turn_of = self._turn_of
+        self.job_of = world.table.jobs.get
         self.is_stopped = lambda tenant: world.table.read_places().find_stop(tenant) is not None
         self._pulled: set[tuple[str, str | None]] = set()
         self.strays: set[str] = set()
@@ -102,6 +106,8 @@ class WatchedRentalStore(MemoryRentalStore):
     def take(self, rental: Rental, change: Change, job_id: str, turn: Turn) -> Rental | RentalRefused:
         if TAKE_GUARD not in self._unguarded:
             self._check_turn(job_id, turn)
+        if USE_GUARD not in self._unguarded:
+            self._check_use(rental, job_id)
         taken = self.update(rental, change)
         job = self._world.table.jobs.get(job_id)
         is_over = job is None or not job.is_active or job.is_waiting or job.is_releasing

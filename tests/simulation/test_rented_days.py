@@ -12,7 +12,7 @@ import pytest
 
 from rune.jobs.record import Job, Kind, Status
 from rune.rentals.record import EndReason, Rental
-from tests.simulation.rental_store import TAKE_GUARD, TURN_GUARD
+from tests.simulation.rental_store import TAKE_GUARD, TURN_GUARD, USE_GUARD
 from tests.simulation.rented_days import run_contended_day, run_rented_day
 from tests.simulation.world import World
 
@@ -76,6 +76,12 @@ def test_simulation_sees_a_machine_taken_for_an_ended_job_when_the_turn_is_not_c
     days = (run_contended_day(seed, unguarded=[TAKE_GUARD]) for seed in (27, 35, 50, *range(27)))
 
     assert any("was taken for a job" in each for world in days for each in world.violations)
+
+
+def test_simulation_sees_a_cost_that_is_forgotten_when_the_next_job_takes_the_machine_too_soon() -> None:
+    days = (run_contended_day(seed, unguarded=[USE_GUARD]) for seed in (3, 4, *range(30)))
+
+    assert any("the cost that is shown" in each for world in days for each in world.violations)
 
 
 @cache

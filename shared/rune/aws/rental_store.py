@@ -42,6 +42,7 @@ from rune.errors import (
 from rune.events.notices import NoticeQueue, SubjectNotice
 from rune.events.record import PublicEvent
 from rune.jobs.places import stop_checks
+from rune.jobs.record import ACTIVE
 from rune.rentals.lifecycle import reservation_change_micro_usd
 from rune.rentals.public_events import keep_events_until, rental_event
 from rune.rentals.record import Rental, make_rental_id, parse_rental_id
@@ -135,6 +136,16 @@ class DynamoRentalStore(RentalStore):
         values = {":epoch": attribute("epoch", turn.epoch), ":seq": attribute("seq", turn.seq)}
         return self._table.check(job_key(job_id), "epoch = :epoch AND seq = :seq", values)
 
+    def _use_check(self, job_id: str, used_micro_usd: int) -> TransactWriteItemTypeDef:
+        """Return the check that a job's own row has the cost of its use of a machine that it gave back."""
+        values = {
+            ":used": attribute("borrowed_micro_usd", used_micro_usd),
+            **{f":{status.value}": attribute("status", status) for status in ACTIVE},
+        }
+        active = ", ".join(f":{status.value}" for status in ACTIVE)
+        condition = f"attribute_not_exists(pk) OR NOT #status IN ({active}) OR borrowed_micro_usd >= :used"
+        return self._table.require(job_key(job_id), Expression("", condition, {"#status": "status"}, values))
+
     def _count_write(self, tenant: str, opened_count: int) -> TransactWriteItemTypeDef:
         values = {":one": attribute("opened_count", 1)}
         condition = "attribute_not_exists(#count)"
@@ -175,12 +186,15 @@ class DynamoRentalStore(RentalStore):
 
     @override
     def take(self, rental: Rental, change: Change, job_id: str, turn: Turn) -> Rental | RentalRefused:
-        return self._update(rental, change, (self._turn_check(job_id, turn),))
+        checks = [self._turn_check(job_id, turn)]
+        if rental.used_by not in (None, job_id):
+            checks.append(self._use_check(rental.used_by, rental.used_micro_usd))
+        return self._update(rental, change, checks)
 
     def _update(
         self, rental: Rental, change: Change, checks: Sequence[TransactWriteItemTypeDef]
     ) -> Rental | RentalRefused:
-        """Write a rental; raises LeaseLostError where a check of another row fails."""
+        """Write a rental; raises as `take` where a check of another row fails."""
         key = _key(rental.job_id, rental.attempt)
         after = apply(change, rental)
         expression = to_expression(change, ALIVE_BUCKET if after.is_alive else UNCHARGED_BUCKET)
@@ -206,6 +220,8 @@ class DynamoRentalStore(RentalStore):
         except ConditionFailedError as error:
             if checks and 1 in error.found:
                 raise _lost_turn() from None
+            if checks[1:] and 2 in error.found:  # noqa: PLR2004  # its place in the transaction
+                raise RentalContendedError("What its last use has cost is not written yet.") from None
             found = error.found.get(0)
             return RentalRefused(from_row(Rental, found) if found else self.read(rental.rental_id))
         self._notify(event)

@@ -87,9 +87,9 @@ def parts_so_far(rental: Rental, until: datetime) -> Parts:
 def cost_to_job_micro_usd(rental: Rental, until: datetime) -> int:
     """Return what a rental costs the job that rented it, up to a moment.
 
-    Of a machine that was kept and that another job has used since, it is what it had cost when it was kept.
+    Of a machine that is kept, or was, it is what it had cost when it was kept: all later cost is the rental's own.
     """
-    if rental.borrowed_from_bytes is not None and rental.of_job_micro_usd is not None:
+    if rental.kept_until is not None and rental.of_job_micro_usd is not None:
         return rental.of_job_micro_usd
     return cost_so_far_micro_usd(rental, until)
 

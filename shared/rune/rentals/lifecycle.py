@@ -255,7 +255,9 @@ def keep(
     )
 
 
-def take_kept(rental: Rental, job_id: str, now: datetime, model_bytes: int = 0) -> Change:
+def take_kept(
+    rental: Rental, job_id: str, now: datetime, model_bytes: int = 0, used_micro_usd: int = 0
+) -> Change:
     """Return the write that gives a kept machine to a job; of two jobs one wins.
 
     A download that an earlier job has left counts with all that may have come of it.
@@ -264,6 +266,8 @@ def take_kept(rental: Rental, job_id: str, now: datetime, model_bytes: int = 0) 
     ----------
     model_bytes
         The most that the job's own model takes; 0 where it is there.
+    used_micro_usd
+        What the job has borrowed has cost it before.
     """
     received_bytes = rental.downloaded_bytes + rental.pulling_bytes
     left: dict[str, Value] = {}
@@ -280,6 +284,7 @@ def take_kept(rental: Rental, job_id: str, now: datetime, model_bytes: int = 0) 
             "downloaded_bytes": received_bytes,
             "borrowed_from_bytes": received_bytes,
             "model_bytes": model_bytes,
+            "used_before_micro_usd": used_micro_usd,
             **left,
         },
     )
@@ -320,7 +325,8 @@ def _use_of_borrower(rental: Rental, until: datetime) -> dict[str, Value]:
     if rental.holder in (None, rental.job_id):
         return {}
     used = replace(rental, pulled_bytes=come_bytes(rental, until))
-    return {"used_by": rental.holder, "used_micro_usd": cost_of_holder_micro_usd(used, until)}
+    used_micro_usd = rental.used_before_micro_usd + cost_of_holder_micro_usd(used, until)
+    return {"used_by": rental.holder, "used_micro_usd": used_micro_usd}
 
 
 def extend(rental: Rental, until: datetime, now: datetime) -> Change:

@@ -196,7 +196,9 @@ class Rental:
     borrowed_from_bytes
         How many bytes of models it had received when a job borrowed it last; what came later is that job's.
     used_by, used_micro_usd
-        The job that borrowed it last and no longer has it, and what that use has cost the job.
+        The job that borrowed it last and no longer has it, and what all that it has borrowed has cost the job.
+    used_before_micro_usd
+        What a borrower's earlier machines had cost it when it took this one.
     kept_until, ceiling_at
         When a kept machine ends, and the latest moment to which that can be moved.
     destroy_asked_at
@@ -278,6 +280,7 @@ class Rental:
     borrowed_from_bytes: int | None = None
     used_by: str | None = None
     used_micro_usd: int = 0
+    used_before_micro_usd: int = 0
     kept_until: datetime | None = None
     end_reason: EndReason | None = None
     end_detail: str | None = None

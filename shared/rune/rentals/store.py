@@ -127,6 +127,8 @@ class RentalStore(Protocol):
         ------
         LeaseLostError
             The turn is no longer the job's present one.
+        RentalContendedError
+            What the job that borrowed it last has used stands on the rental alone: the next use would overwrite it.
         """
         ...
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -211,6 +212,38 @@ def test_take_writes_nothing_when_the_job_has_gone_on_without_its_worker(cloud: 
     assert (taken.holder, rental_store.read(kept.rental_id)) == (OTHER_JOB_ID, taken)
     again = rental_store.take(kept, taking, OTHER_JOB_ID, Turn(7, 4))
     assert again == RentalRefused(taken)
+
+
+@pytest.mark.parametrize(
+    ("of_earlier", "is_taken"),
+    [
+        ({"status": {"S": "running"}, "borrowed_micro_usd": {"N": "99"}}, False),
+        ({"status": {"S": "running"}}, False),
+        ({"status": {"S": "running"}, "borrowed_micro_usd": {"N": "100"}}, True),
+        ({"status": {"S": "succeeded"}}, True),
+        (None, True),
+    ],
+)
+def test_take_waits_until_the_job_before_has_its_cost_in_its_row(
+    of_earlier: dict[str, Any] | None, is_taken: bool, cloud: Cloud
+) -> None:
+    rental_store = DynamoRentalStore(cloud.dynamodb, TABLE)
+    row = {"pk": {"S": f"JOB#{OTHER_JOB_ID}"}, "sk": {"S": "JOB"}}
+    cloud.dynamodb.put_item(TableName=TABLE, Item={**row, "epoch": {"N": "7"}, "seq": {"N": "4"}})
+    if of_earlier is not None:
+        earlier = {"pk": {"S": "JOB#earlier"}, "sk": {"S": "JOB"}}
+        cloud.dynamodb.put_item(TableName=TABLE, Item={**earlier, **of_earlier})
+    kept = replace(a_kept_rental(), used_by="earlier", used_micro_usd=100)
+    rental_store.open(kept)
+    taking = lifecycle.take_kept(kept, OTHER_JOB_ID, NOW, 0)
+
+    refusal = nullcontext() if is_taken else pytest.raises(RentalContendedError)
+    with refusal:
+        rental_store.take(kept, taking, OTHER_JOB_ID, Turn(7, 4))
+
+    found = rental_store.read(kept.rental_id)
+    assert found is not None
+    assert found.holder == (OTHER_JOB_ID if is_taken else None)
 
 
 def test_open_writes_nothing_when_there_is_no_job(cloud: Cloud) -> None:

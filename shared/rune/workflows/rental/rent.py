@@ -171,14 +171,18 @@ class RentStep:
         def decide(found: Rental) -> Change | None:
             if not fits_kept(found, job, request, now):
                 return None
-            return lifecycle.take_kept(found, job.job_id, now, bytes_to_come(found, request))
+            received = bytes_to_come(found, request)
+            return lifecycle.take_kept(found, job.job_id, now, received, job.borrowed_micro_usd)
 
         def take(found: Rental, change: Change) -> Rental | RentalRefused:
             # A worker that stood still since it read must not take a machine for a job that has ended.
             return dependencies.rental_store.take(found, change, job.job_id, Turn(job.epoch, job.seq))
 
         for kept in dependencies.rental_store.read_alive(job.tenant):
-            taken = update_rental(dependencies.rental_store, kept, decide, take)
+            try:
+                taken = update_rental(dependencies.rental_store, kept, decide, take)
+            except RentalContendedError:
+                continue
             if taken.holder == job.job_id:
                 note = Note("vastai.instance.reuse_check", {"rental_id": taken.rental_id, "found": "1"})
                 step = step_after(context, fact_of(taken, job))
