@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from rune.aws.job_store import DynamoJobStore, NoObjectStore
 from rune.aws.rental_store import DynamoRentalStore
+from rune.aws.token_use_store import DynamoTokenUseStore
 from rune.net.addresses import AddressPolicy
 from rune.tenants.reading import DocumentContext
 from rune_admin.errors import OperatorError
@@ -115,3 +116,8 @@ class Deployment:
     def rentals(self) -> DynamoRentalStore:
         """The rentals."""
         return DynamoRentalStore(self.dynamodb, self.output("TableName"))
+
+    @cached_property
+    def token_uses(self) -> DynamoTokenUseStore:
+        """The days on which tokens were used last."""
+        return DynamoTokenUseStore(self.dynamodb, self.output("TableName"))

@@ -104,9 +104,10 @@ def revoke(context: Context, tenant: str, name: str) -> None:
 @click.argument("tenant")
 @pass_context
 def list_tokens(context: Context, tenant: str) -> None:
-    """List a tenant's tokens as RUNE understands them, without their hashes."""
+    """List a tenant's tokens as RUNE understands them, without hashes; `used_on` is the day of the last use."""
     stored = context.documents.read(documents.check_name(tenant))
     settings, _ = read_document(stored.text, context.deployment.document_context)
+    used_on = context.deployment.token_uses.read(tenant)
     now = SystemClock().now()
     rows = [
         {
@@ -115,6 +116,7 @@ def list_tokens(context: Context, tenant: str) -> None:
             "expires_at": each.expires_at,
             "expired": each.has_expired(now),
             "contact": each.contact,
+            "used_on": used_on.get(each.name),
         }
         for each in settings.tokens
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rune.aws.rental_store import DynamoRentalStore
+from rune.aws.token_use_store import DynamoTokenUseStore
 from rune.jobs.store import Submission
 from rune.tenants.tokens import digest_of
 from rune_admin import commands
@@ -137,6 +139,16 @@ def test_token_is_revoked(tool: Tool) -> None:
     assert tool.document() == {"tokens": {"ops": A_HASH}}
     gone = tool.run("token", "revoke", "acme", "ci")
     assert (gone.exit_code, "It has: ops" in gone.output) == (1, True)
+
+
+def test_tokens_are_listed_with_the_day_of_their_last_use(tool: Tool, cloud: Cloud) -> None:
+    write({"tokens": {"ci": A_HASH, "ops": f"sha256:{digest_of('y' * 40).hex()}"}})
+    DynamoTokenUseStore(cloud.dynamodb, TABLE).note("acme", "ci", date(2026, 11, 23))
+
+    listed = json.loads(tool.say("--json", "token", "list", "acme"))
+
+    assert {each["name"]: each["used_on"] for each in listed} == {"ci": "2026-11-23", "ops": None}
+    assert "2026-11-23" in tool.say("token", "list", "acme")
 
 
 def test_tenant_is_suspended_and_resumed(tool: Tool) -> None:
