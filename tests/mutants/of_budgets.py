@@ -32,7 +32,7 @@ MUTANTS = (
     Mutant(
         "job that pays for who has its kept machine",
         RENTALS + "bills.py",
-        "if rental.borrowed_from_bytes is not None and rental.of_job_micro_usd is not None:",
+        "if rental.kept_until is not None and rental.of_job_micro_usd is not None:",
         "if False:",
         "A job that ends late would pay for another job's time, which is booked twice.",
         ("tests/unit/rentals/test_bills.py",),
