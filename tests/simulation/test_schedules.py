@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bisect
+import json
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +16,7 @@ import pytest
 from rune.contracts.schedules import ScheduleChange
 from rune.errors import SettingsUnavailableError, StoreUnavailableError
 from rune.jobs.record import Status
+from rune.logs import JsonFormatter
 from rune.schedules.due import ScheduleKey
 from rune.schedules.lifecycle import LONGEST_LATENESS
 from rune.schedules.occurrences import next_after
@@ -284,6 +287,26 @@ def test_running_job_is_cancelled_once_the_next_is_posted(place: str, fault: Fau
     first, second = world.jobs.jobs.values()
     assert (first.status, second.status) == (Status.CANCELLED, Status.QUEUED)
     assert told(world) == ["fired", "fired"]
+
+
+def test_what_a_schedule_posts_and_cancels_is_audited(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rune")
+    world = ScheduleWorld()
+    world.put(hourly(overlap=Overlap.CANCEL_RUNNING))
+
+    tick_at(world, 1, 2)
+
+    first, second = world.jobs.jobs
+    lines = [json.loads(JsonFormatter().format(each)) for each in caplog.records]
+    audited = [line for line in lines if line["event"] == "audit"]
+    assert [(line["action"], line["job_id"]) for line in audited] == [
+        ("post_benchmark", first),
+        ("post_benchmark", second),
+        ("cancel_job", first),
+    ]
+    assert {(line["tenant"], line["actor"], line["schedule_id"]) for line in audited} == {
+        (TENANT, f"schedule:{SCHEDULE_ID}", SCHEDULE_ID)
+    }
 
 
 def test_schedule_whose_jobs_fail_pauses_itself() -> None:

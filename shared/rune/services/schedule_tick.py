@@ -34,6 +34,7 @@ from rune.schedules.record import (
     with_outcomes,
 )
 from rune.schedules.store import ScheduleStore, Stale
+from rune.services.audit import tell_cancelled, tell_submitted
 from rune.services.jobs import Caller, JobService
 from rune.services.schedule_jobs import ScheduleJobs, actor_of, occurrence
 from rune.services.schedules import send_notice
@@ -193,6 +194,9 @@ class ScheduleTick:
             now = self._clock.now()
             run = Run(due_at, now, job_id=submitted.job_id)
             fired_count = int(not submitted.is_replay)
+            tell_submitted(
+                found.tenant, actor_of(found), found.kind, submitted, schedule_id=found.schedule_id
+            )
             if known.overlap is Overlap.CANCEL_RUNNING:
                 # After the new one is accepted: if it were refused, there would be none.
                 self._cancel_unfinished(known)
@@ -227,9 +231,11 @@ class ScheduleTick:
         return True
 
     def _cancel_unfinished(self, schedule: Schedule) -> None:
+        actor = actor_of(schedule)
         for job_id in schedule.unfinished_job_ids:
             with suppress(JobFinishedError, JobNotFoundError):
-                self._jobs.cancel(schedule.tenant, job_id, by=actor_of(schedule))
+                self._jobs.cancel(schedule.tenant, job_id, by=actor)
+                tell_cancelled(schedule.tenant, actor, job_id, schedule_id=schedule.schedule_id)
 
     def _outcomes_of(self, schedule: Schedule) -> dict[str, RunOutcome]:
         """Return what is known of the schedule's jobs that had not ended."""

@@ -13,6 +13,7 @@ from rune.jobs.record import Callback, Kind
 from rune.jobs.store import Submitted
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.requests import admit
+from rune.services.audit import tell_submitted
 from rune.services.intake.envelopes import Order
 from rune.services.intake.ways import Way, key_of
 from rune.services.jobs import Caller, JobService
@@ -60,7 +61,8 @@ class Orders:
             Another try may succeed.
         """
         settings = self._known(tenant)
-        caller = replace(Caller.of(tenant, settings), acting=f"trigger:{way}")
+        actor = f"trigger:{way}"
+        caller = replace(Caller.of(tenant, settings), acting=actor)
         request = parse_request(order.kind, order.request)
         admitted = admit(
             request,
@@ -69,7 +71,9 @@ class Orders:
             has_provider=self._has_provider,
             most_concurrency=self._most_concurrency,
         )
-        return self._jobs.submit(caller, admitted, key_of(way, tenant, *order.identity), callback)
+        submitted = self._jobs.submit(caller, admitted, key_of(way, tenant, *order.identity), callback)
+        tell_submitted(tenant, actor, order.kind, submitted)
+        return submitted
 
     def _known(self, tenant: str) -> TenantSettings:
         if not TENANT.fullmatch(tenant):

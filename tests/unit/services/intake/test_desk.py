@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import timedelta
 from itertools import cycle
 
@@ -128,6 +129,27 @@ def test_refusal_is_logged_with_the_message_that_it_is_about(
 
     (line,) = [record for record in caplog.records if record.getMessage() == "intake.refused"]
     assert json.loads(JsonFormatter().format(line))["message_id"] == "m-1"
+
+
+def test_accepted_job_is_audited_once_with_who_asked_for_it(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rune")
+
+    for _ in range(2):
+        office.take(Way.QUEUE, an_order(), message_id="m-1")
+    office.take(Way.QUEUE, "not JSON")
+
+    (job,) = office.jobs
+    (line,) = [
+        json.loads(JsonFormatter().format(each)) for each in caplog.records if each.getMessage() == "audit"
+    ]
+    assert {name: line[name] for name in ("action", "tenant", "actor", "job_id")} == {
+        "action": "post_benchmark",
+        "tenant": "default",
+        "actor": "trigger:queue",
+        "job_id": job.job_id,
+    }
 
 
 def test_same_key_with_another_request_is_refused(office: Office) -> None:
