@@ -23,7 +23,7 @@ _REPORT = json.loads((EXAMPLES / "report.json").read_text())
 def a_report(job_id: str = JOB_ID, **overrides: object) -> BenchmarkReport:
     """Return the report of the API's documentation: a rented machine at three points."""
     report = BenchmarkReport.model_validate_json(json.dumps(_REPORT))
-    return report.model_copy(update={"benchmark_id": job_id, **overrides})
+    return report.model_copy(update={"benchmark_id": job_id, "name": None, **overrides})
 
 
 def a_slower_report(job_id: str, ratio: float) -> BenchmarkReport:

@@ -153,6 +153,7 @@ def _job(job_id: str, report: BenchmarkReport) -> ComparedJob:
     warnings = [*report.warnings, *(name for run in report.runs for name in run.warnings)]
     return ComparedJob(
         job_id=job_id,
+        name=report.name,
         model=report.model.id,
         backend=report.backend,
         server=server or None,

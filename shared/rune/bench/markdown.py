@@ -16,6 +16,7 @@ def to_markdown(comparison: Comparison) -> str:
     Names come from callers and servers, so everything in them that Markdown or HTML would read is escaped.
     """
     letters = {job.job_id: letter(index) for index, job in enumerate(comparison.jobs)}
+    names = {job.job_id: job.name for job in comparison.jobs if job.name}
     lines = ["# Comparison", "", *_jobs_table(comparison.jobs, letters)]
     if comparison.baseline is not None:
         lines += [
@@ -25,7 +26,7 @@ def to_markdown(comparison: Comparison) -> str:
     if comparison.gate is not None:
         lines += ["", f"## Gate: {comparison.gate}", "", *_checks_table(comparison.checks, letters)]
     for point in comparison.points:
-        lines += ["", f"## {describe_load(point)}", "", *_metrics_table(point, letters)]
+        lines += ["", f"## {describe_load(point)}", "", *_metrics_table(point, letters, names)]
     if comparison.notes:
         lines += ["", "## Notes", "", *(f"- {escape(note)}" for note in comparison.notes)]
     return "\n".join([*lines, "", *_legend(comparison)]) + "\n"
@@ -37,10 +38,20 @@ def escape(text: str) -> str:
 
 
 def _jobs_table(jobs: Sequence[ComparedJob], letters: dict[str, str]) -> Iterator[str]:
-    yield "| | Job | Model | Backend | Server | GPU | Warnings |"
-    yield "|---|---|---|---|---|---|---|"
+    has_names = any(job.name for job in jobs)
+    yield f"| | Job |{' Name |' if has_names else ''} Model | Backend | Server | GPU | Warnings |"
+    yield f"|---|---|{'---|' if has_names else ''}---|---|---|---|---|"
     for job in jobs:
-        cells = (job.job_id, job.model, job.backend, job.server or "", job.gpu or "", ", ".join(job.warnings))
+        names = (job.name or "",) if has_names else ()
+        cells = (
+            job.job_id,
+            *names,
+            job.model,
+            job.backend,
+            job.server or "",
+            job.gpu or "",
+            ", ".join(job.warnings),
+        )
         yield f"| **{letters[job.job_id]}** | {' | '.join(escape(cell) for cell in cells)} |"
 
 
@@ -55,9 +66,13 @@ def _checks_table(checks: Sequence[GateCheck], letters: dict[str, str]) -> Itera
         yield f"| {letters[check.job_id]} | {' | '.join(cells)} |"
 
 
-def _metrics_table(point: ComparedPoint, letters: dict[str, str]) -> Iterator[str]:
-    first, *others = [letters[value.job_id] for value in point.metrics[0].values] if point.metrics else [""]
-    columns = [first, *(title for other in others for title in (other, f"{other} against {first}"))]
+def _metrics_table(point: ComparedPoint, letters: dict[str, str], names: dict[str, str]) -> Iterator[str]:
+    job_ids = [value.job_id for value in point.metrics[0].values] if point.metrics else []
+    heads = [_head(letters[job_id], names.get(job_id)) for job_id in job_ids] or [""]
+    first, *others = [letters[job_id] for job_id in job_ids] or [""]
+    columns = [heads[0]]
+    for other, head in zip(others, heads[1:], strict=True):
+        columns += [head, f"{other} against {first}"]
     yield f"| | {' | '.join(columns)} |"
     yield f"|---|{'---:|' + '---:|---|' * len(others)}"
     for metric in point.metrics:
@@ -67,6 +82,10 @@ def _metrics_table(point: ComparedPoint, letters: dict[str, str]) -> Iterator[st
             cells += [_amount(value, metric), _difference(value)]
         label = name_of_number(metric.name)
         yield f"| {escape(label)} ({metric.better} is better) | {' | '.join(cells)} |"
+
+
+def _head(letter_of_job: str, name: str | None) -> str:
+    return f"{letter_of_job}: {escape(name)}" if name else letter_of_job
 
 
 def _amount(value: ComparedValue, metric: ComparedMetric) -> str:

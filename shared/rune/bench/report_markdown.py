@@ -16,10 +16,12 @@ def report_to_markdown(report: BenchmarkReport) -> str:
     """
     server = " ".join(part for part in (report.server.name, report.server.version) if part)
     began = report.started_at.astimezone(UTC)
+    measured = f"Benchmark of {escape(report.model.id)}"
+    title, on = (escape(report.name), f"{measured} on") if report.name else (measured, "On")
     lines = [
-        f"# Benchmark of {escape(report.model.id)}",
+        f"# {title}",
         "",
-        f"On {escape(server or report.backend)}, {began:%Y-%m-%d %H:%M} UTC, job {escape(report.benchmark_id)}.",
+        f"{on} {escape(server or report.backend)}, {began:%Y-%m-%d %H:%M} UTC, job {escape(report.benchmark_id)}.",
         *_table("Runs", _RUNS, report.runs, _run_cells),
         *_table("What the server says of its load", _SERVER, report.runs, _server_cells),
     ]

@@ -66,6 +66,7 @@ def make_report(
     found = _warnings(request, runs, model, server, ignores_eos=ignores_eos, context_tokens=context_tokens)
     return BenchmarkReport(
         benchmark_id=job_id,
+        name=request.name,
         tool_version=__version__,
         started_at=started_at,
         finished_at=finished_at,

@@ -472,6 +472,8 @@ class BenchmarkReport(Document):
     schema_version: str = SCHEMA_VERSION
     benchmark_id: str
     """The job's id."""
+    name: str | None = None
+    """The caller's own for the job; null where its request has none."""
     tool_name: Literal["rune"] = "rune"
     tool_version: str
     started_at: datetime

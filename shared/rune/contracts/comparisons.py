@@ -67,6 +67,8 @@ class ComparedJob(Document):
     """What was compared."""
 
     job_id: str
+    name: str | None = None
+    """The caller's own for the job; null where its request has none, and in reports of earlier versions."""
     model: str
     backend: str
     server: str | None

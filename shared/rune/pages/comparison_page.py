@@ -25,6 +25,9 @@ from rune.pages.frame import figures, make_page, scrolled, section
 from rune.pages.markup import Child, element, name, shortened, write_page
 from rune.pages.values import NOT_MEASURED, amount, known, milliseconds, ratio, usd
 
+MOST_HEAD_CHARS = 40
+"""Of a job's name in the head of a column; the table of the benchmarks has the whole."""
+
 MOST_TOLD = 3
 """Differences that the verdict names."""
 
@@ -37,13 +40,13 @@ def to_page(comparison: Comparison) -> str:
     """Return a comparison as HTML that needs nothing else."""
     letters = {job.job_id: letter(index) for index, job in enumerate(comparison.jobs)}
     warnings = [warning for job in comparison.jobs for warning in job.warnings]
-    models = " and ".join(dict.fromkeys(job.model for job in comparison.jobs))
+    title = " and ".join(dict.fromkeys(job.name or job.model for job in comparison.jobs))
     body = [
         element(
             "header",
             None,
             element("p", {"class": "kind"}, "Benchmarks compared"),
-            element("h1", None, name(models)),
+            element("h1", None, name(title)),
             _gate_line(comparison),
             *(element("p", {"class": "verdict"}, line) for line in verdicts(comparison)),
         ),
@@ -56,11 +59,12 @@ def to_page(comparison: Comparison) -> str:
         body.append(section("What the reader must know", element("ul", {"class": "notes"}, *notes)))
     if drawn := [*_price_figure(comparison, letters), *_figures_over_load(comparison, letters)]:
         body.append(section("Load", figures(drawn)))
-    body += [_point(point, letters, index) for index, point in enumerate(comparison.points)]
+    names = {job.job_id: job.name for job in comparison.jobs if job.name}
+    body += [_point(point, letters, names, index) for index, point in enumerate(comparison.points)]
     if warnings:
         body.append(section("What makes numbers doubtful", doubts.explanations(warnings)))
     body.append(section("How to read it", *_how_to_read(comparison)))
-    return write_page(make_page(f"{models}: benchmarks compared", *body, footer=_FOOTER))
+    return write_page(make_page(f"{title}: benchmarks compared", *body, footer=_FOOTER))
 
 
 _FOOTER = ("The page has no prompts and no answers in it, and loads nothing.",)
@@ -202,7 +206,7 @@ def _jobs(comparison: Comparison, letters: Mapping[str, str]) -> Element:
             element("td", None, name(job.model), *_stacked(job.warnings)),
             element("td", None, name(job.server or job.backend)),
             element("td", None, name(job.gpu) if job.gpu else "not rented by RUNE"),
-            element("td", None, name(job.job_id), *_baseline(comparison, job)),
+            element("td", None, *_named(job), name(job.job_id), *_baseline(comparison, job)),
         )
         for job in jobs
     ]
@@ -213,6 +217,12 @@ def _jobs(comparison: Comparison, letters: Mapping[str, str]) -> Element:
         element("tbody", None, *rows),
     )
     return scrolled(table, "The benchmarks")
+
+
+def _named(job: ComparedJob) -> Iterator[Element]:
+    if job.name:
+        yield name(job.name)
+        yield element("br")
 
 
 def _baseline(comparison: Comparison, job: ComparedJob) -> Iterator[Element]:
@@ -226,22 +236,24 @@ def _stacked(warnings: Sequence[str]) -> Iterator[Element]:
         yield doubts.mark(warning)
 
 
-def _point(point: ComparedPoint, letters: Mapping[str, str], index: int) -> Element:
+def _point(point: ComparedPoint, letters: Mapping[str, str], names: Mapping[str, str], index: int) -> Element:
     drawn = [*_interval_figures(point, letters, index)]
     title = describe_load(point)
     return section(
         title[:1].upper() + title[1:],
         figures(drawn) if drawn else None,
-        _metrics(point, letters),
+        _metrics(point, letters, names),
     )
 
 
-def _metrics(point: ComparedPoint, letters: Mapping[str, str]) -> Element:
+def _metrics(point: ComparedPoint, letters: Mapping[str, str], names: Mapping[str, str]) -> Element:
     if not point.metrics:
         return element("p", None, "Nothing was measured at this load in both.")
-    first, *others = [letters[value.job_id] for value in point.metrics[0].values]
-    titles = ["Number", first, *(title for other in others for title in (other, f"{other} against {first}"))]
-    head = element("tr", None, *(element("th", {"scope": "col"}, title) for title in titles))
+    first, *others = [value.job_id for value in point.metrics[0].values]
+    titles: list[Sequence[Child]] = [("Number",), _head(first, letters, names)]
+    for other in others:
+        titles += [_head(other, letters, names), (f"{letters[other]} against {letters[first]}",)]
+    head = element("tr", None, *(element("th", {"scope": "col"}, *title) for title in titles))
     rows = []
     for metric in point.metrics:
         base, *held_against = metric.values
@@ -258,6 +270,13 @@ def _metrics(point: ComparedPoint, letters: Mapping[str, str]) -> Element:
     css = "wide" if len(others) > 1 else "middle"
     table = element("table", {"class": css}, element("thead", None, head), element("tbody", None, *rows))
     return scrolled(table, f"All numbers, {describe_load(point)}")
+
+
+def _head(job_id: str, letters: Mapping[str, str], names: Mapping[str, str]) -> Sequence[Child]:
+    given = names.get(job_id)
+    if given is None:
+        return (letters[job_id],)
+    return letters[job_id], element("br"), element("small", {"class": "none"}, name(given, MOST_HEAD_CHARS))
 
 
 def _amount(value: float | None, unit: str) -> str:

@@ -113,7 +113,7 @@ def to_page(page: ReportPage) -> str:
             "header",
             None,
             element("p", {"class": "kind"}, "Benchmark report"),
-            element("h1", None, name(report.model.id)),
+            element("h1", None, name(_title(report))),
             element("p", {"class": "verdict"}, verdict(report)),
             _facts(report),
         ),
@@ -127,7 +127,7 @@ def to_page(page: ReportPage) -> str:
     body += [*server_section(by_load), *turns_section(by_load)]
     body.append(section("Every request", *_over_time(page)))
     body.append(section("Time and money", *_time_and_money(page)))
-    return write_page(make_page(f"{report.model.id}: benchmark report", *body, footer=_footer(report)))
+    return write_page(make_page(f"{_title(report)}: benchmark report", *body, footer=_footer(report)))
 
 
 # ---------------------------------------------------------------- in words
@@ -202,9 +202,15 @@ def _price(run: RunReport) -> float | None:
     return None if run.cost is None else run.cost.usd_per_million_output_tokens
 
 
+def _title(report: BenchmarkReport) -> str:
+    return report.name or report.model.id
+
+
 def _facts(report: BenchmarkReport) -> Element:
     server = " ".join(part for part in (report.server.name, report.server.version) if part)
     model = [part for part in (report.model.parameter_size, report.model.quantization) if part]
+    # Where the title is another one, the model's name stands here.
+    told = [*([report.model.id] if report.name else []), ", ".join(model) or "size unknown"]
     hardware = report.hardware
     machine = (
         "not rented by RUNE"
@@ -217,7 +223,7 @@ def _facts(report: BenchmarkReport) -> Element:
     return facts(
         (
             "Model",
-            [name(", ".join(model)) if model else "size unknown", *doubts.at(report.warnings, "model")],
+            [*map(name, told), *doubts.at(report.warnings, "model")],
         ),
         ("Server", [name(server or report.backend), *doubts.at(report.warnings, "server")]),
         ("Machine", [name(machine)]),

@@ -4,8 +4,9 @@ from hypothesis import strategies as st
 
 from rune.bench.comparison import compare
 from rune.bench.markdown import escape, to_markdown
-from rune.contracts import BenchmarkReport
+from rune.contracts import BenchmarkReport, BenchmarkRequest
 from rune.llm.protocol import ModelFacts
+from tests.builders import REQUEST
 from tests.measured_builders import a_completed, a_report, a_run
 
 LEGEND = """
@@ -75,6 +76,16 @@ family of models.
 """  # noqa: E501
         + LEGEND
     )
+
+
+def test_named_benchmarks_have_their_names_in_the_heads() -> None:
+    request = BenchmarkRequest.model_validate({**REQUEST, "name": "night|ly"})
+    page = to_markdown(compare([("a", paced(10, request=request)), ("b", paced(10))]))
+
+    assert "| | Job | Name | Model | Backend | Server | GPU | Warnings |\n|---|---|---|" in page
+    assert "| **A** | a | night\\|ly | llama3.1:8b |" in page
+    assert "| **B** | b |  | llama3.1:8b |" in page
+    assert "| | A: night\\|ly | B | B against A |" in page
 
 
 def test_a_third_benchmark_gets_its_own_columns() -> None:

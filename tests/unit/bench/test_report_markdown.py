@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from rune.bench.report_markdown import report_to_markdown
 from rune.bench.server_load import ServerReading
-from rune.contracts import RunReport
+from rune.contracts import BenchmarkRequest, RunReport
 from rune.llm.protocol import ModelFacts, ServerFacts, ServerMetrics
+from tests.builders import REQUEST
 from tests.measured_builders import a_completed, a_failed, a_report, a_run
 
 IDLE = ServerMetrics("vllm", 0, 0, 0.0, 0, 1000, 0)
@@ -66,6 +67,15 @@ def test_names_are_escaped() -> None:
         "## Warnings",
     ]
     assert lines[2].startswith("On \\<img src=x\\>\\| \\# no heading, ")
+
+
+def test_title_is_the_name_of_the_job_beside_its_model() -> None:
+    request = BenchmarkRequest.model_validate({**REQUEST, "name": "<b>|nightly"})
+
+    lines = lines_of(a_run(a_completed()), request=request)
+
+    assert lines[0] == r"# \<b\>\|nightly"
+    assert lines[2].startswith("Benchmark of llama3.1:8b on ollama, ")
 
 
 def test_failed_requests_are_told_with_the_words_of_the_first() -> None:

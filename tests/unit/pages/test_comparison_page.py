@@ -87,6 +87,15 @@ def test_number_that_one_side_lacks_is_not_measured() -> None:
     assert "not comparable" in page.text
 
 
+def test_named_benchmarks_are_told_by_their_names() -> None:
+    page = read(a_comparison(a_report(A, name="nightly"), a_report(B)))
+
+    names = [node.text for node in page.all_of("bdi")]
+    assert names[0] == "nightly and llama3.1:8b"
+    # In the table of the benchmarks, and once at the head of each load's numbers.
+    assert names.count("nightly") == 1 + len(a_report(A).runs)
+
+
 def test_ten_benchmarks_have_ten_letters() -> None:
     page = read(a_comparison(*(a_report(f"{number:032x}") for number in range(10))))
 

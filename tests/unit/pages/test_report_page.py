@@ -109,6 +109,13 @@ def test_verdict_tells_speed_wait_price_and_doubts_of_the_best_point() -> None:
     )
 
 
+def test_title_is_the_name_of_the_job_beside_its_model() -> None:
+    page = read(a_report(name="nightly"), bill=BILL)
+
+    assert page.all_of("title")[0].text == "nightly: benchmark report"
+    assert [node.text for node in page.all_of("bdi")][:3] == ["nightly", "llama3.1:8b", "8.0B, Q4_K_M"]
+
+
 def test_page_has_each_figure_of_a_rented_machine() -> None:
     dots = {index: a_sample(20) for index in range(3)}
 
@@ -475,6 +482,7 @@ def a_hostile_report(text: str) -> BenchmarkReport:
             "dataset": report.dataset.model_copy(update={"name": text}),
             "client_region": text,
             "benchmark_id": text,
+            "name": text,
             "tool_version": text,
             "warnings": [text],
             "runs": [run, *report.runs[1:]],
