@@ -308,6 +308,10 @@ class MemoryJobStore(JobStore):
         return JobHistory(job, tuple(event for event in self.events_of(job_id) if event.number > after))
 
     @override
+    def read_particulars(self, job: Job) -> Particulars:
+        return self._particulars.get(job.job_id, NOTHING_KNOWN)
+
+    @override
     def read_request(self, job: Job) -> str:
         if job.job_id not in self._requests:
             raise JobNotFoundError(job.job_id)

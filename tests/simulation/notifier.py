@@ -213,7 +213,8 @@ def _written_events(world: World) -> dict[Subject, list[PublicEvent]]:
     """Return all public events that were written, by subject."""
     written = {}
     for job in world.table.jobs.values():
-        events = (public_event(job, each) for each in world.table.events_of(job.job_id))
+        particulars = world.table.read_particulars(job)
+        events = (public_event(job, each, particulars) for each in world.table.events_of(job.job_id))
         subject = Subject(SubjectKind.JOB, job.job_id)
         written[subject] = [event for event in events if event is not None]
     for subject in world.table.outbox.states:

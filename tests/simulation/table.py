@@ -11,6 +11,7 @@ from rune.errors import StoreUnavailableError, UnreadableRowError
 from rune.jobs import closing
 from rune.jobs.engine import NOT_UNDERSTOOD_PAUSE_SECONDS, OUTAGE_PAUSE_SECONDS
 from rune.jobs.metrics import Tallies
+from rune.jobs.particulars import Particulars
 from rune.jobs.places import Places, RowChange
 from rune.jobs.receipts import StoredReceipt
 from rune.jobs.record import ACTIVE, Callback, DueClass, Event, Job, StepMessage
@@ -404,6 +405,10 @@ class FaultyStore(JobStore):
     @override
     def read_events(self, job_id: str, after: int) -> JobHistory | None:
         return self._calls.read("read_events", lambda: self._world.table.read_events(job_id, after))
+
+    @override
+    def read_particulars(self, job: Job) -> Particulars:
+        return self._calls.read("read_particulars", lambda: self._world.table.read_particulars(job))
 
     @override
     def read_request(self, job: Job) -> str:

@@ -269,12 +269,19 @@ def callback_from_item(item: Item) -> Callback:
     return from_row(Callback, item)
 
 
+def listed_row_key(job: Job) -> dict[str, AttributeValueTypeDef]:
+    """Return the primary key of the job's line in its tenant's list."""
+    return {
+        "pk": {"S": tenant_partition(job.tenant)},
+        "sk": {"S": f"{LIST_PREFIX}{to_epoch_ms(job.created_at):013d}#{job.job_id}"},
+    }
+
+
 def listed_item(job: Job, particulars: Particulars = NOTHING_KNOWN) -> dict[str, AttributeValueTypeDef]:
     """Return the job's line in its tenant's list. It never changes."""
     return {
         **to_row(particulars),
-        "pk": {"S": tenant_partition(job.tenant)},
-        "sk": {"S": f"{LIST_PREFIX}{to_epoch_ms(job.created_at):013d}#{job.job_id}"},
+        **listed_row_key(job),
         "job_id": {"S": job.job_id},
         "kind": {"S": job.kind.value},
         "expires_at": attribute("expires_at", job.expires_at),

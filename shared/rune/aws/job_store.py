@@ -50,6 +50,7 @@ from rune.errors import (
 )
 from rune.jobs import closing
 from rune.jobs.metrics import Tallies
+from rune.jobs.particulars import NOTHING_KNOWN, Particulars
 from rune.jobs.places import Places, RowChange
 from rune.jobs.receipts import StoredReceipt
 from rune.jobs.record import Callback, DueClass, Event, Job
@@ -415,6 +416,11 @@ class DynamoJobStore(JobStore):
     def _query_history(self, job_id: str, after: int) -> list[Item]:
         first = job_rows.event_sort_key(after + 1)
         return [*self._table.query(job_rows.job_partition(job_id), first, job_rows.HOT_KEY)]
+
+    @override
+    def read_particulars(self, job: Job) -> Particulars:
+        rows = self._table.get([job_rows.listed_row_key(job)])
+        return job_rows.listed_from_item(rows[0]).particulars if rows else NOTHING_KNOWN
 
     @override
     def read_request(self, job: Job) -> str:

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, JsonValue
 
 from rune.contracts.document import Document
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Of the envelopes and of all types. The second number rises where members are added."""
 
 
@@ -63,6 +63,10 @@ class JobEventData(EventDocument):
     created_at: datetime
     job_url: str
     """Path of the API where the job stands, with its result."""
+    name: str | None
+    """The caller's own for the job; null where its request has none."""
+    metadata: dict[str, str] | None
+    """The caller's own texts for it, by their keys; null where its request has none."""
 
 
 class JobAcceptedData(JobEventData):

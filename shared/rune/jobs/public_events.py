@@ -1,6 +1,7 @@
 """Which events of a job's history others are told, and what they are told."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
 
@@ -17,12 +18,13 @@ from rune.contracts.events import (
 from rune.events.catalog import make_event
 from rune.events.record import PublicEvent
 from rune.jobs import plan
+from rune.jobs.particulars import NOTHING_KNOWN, Particulars
 from rune.jobs.record import LATER_WARNINGS, Event, Job, Kind
 
 _STEP_EVENTS = frozenset(step.event for step in plan.STEPS.values())
 
 
-def public_event(job: Job, event: Event) -> PublicEvent | None:
+def public_event(job: Job, event: Event, particulars: Particulars = NOTHING_KNOWN) -> PublicEvent | None:
     """Return an event of the job's history as others see it; None for one that is not published.
 
     It is the same whenever it is asked for: all but the end follows from what never changes of a job, and from the
@@ -32,8 +34,10 @@ def public_event(job: Job, event: Event) -> PublicEvent | None:
     ----------
     job
         As it is, for the event of its end; as it is or was, for any other.
+    particulars
+        Of the job; they never change.
     """
-    found = _tell(job, event)
+    found = _tell(_Told(job, particulars), event)
     if found is None:
         return None
     name, data = found
@@ -47,13 +51,21 @@ def public_event(job: Job, event: Event) -> PublicEvent | None:
     )
 
 
-def _tell(job: Job, event: Event) -> tuple[str, EventDocument] | None:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What events tell of."""
+
+    job: Job
+    particulars: Particulars
+
+
+def _tell(told: _Told, event: Event) -> tuple[str, EventDocument] | None:
     if tell := _BY_NAME.get(event.name):
         name, make = tell
-        return name, make(job, event)
+        return name, make(told, event)
     # Other events may have the name of a step's event; only the end of a step has both labels.
     if event.name in _STEP_EVENTS and {"step", "try"} <= event.labels.keys():
-        return "rune.job.step", _step(job, event)
+        return "rune.job.step", _step(told, event)
     return None
 
 
@@ -62,6 +74,8 @@ class _OfJob(TypedDict):
     kind: str
     created_at: datetime
     job_url: str
+    name: str | None
+    metadata: dict[str, str] | None
 
 
 class _OfEnd(TypedDict):
@@ -72,12 +86,15 @@ class _OfEnd(TypedDict):
     rentals_url: str | None
 
 
-def _of_job(job: Job) -> _OfJob:
+def _of_job(told: _Told) -> _OfJob:
+    job, particulars = told.job, told.particulars
     return {
         "job_id": job.job_id,
         "kind": job.kind.value,
         "created_at": job.created_at,
         "job_url": f"/v1/jobs/{job.job_id}",
+        "name": particulars.name,
+        "metadata": None if particulars.metadata is None else dict(particulars.metadata),
     }
 
 
@@ -91,19 +108,20 @@ def _of_end(job: Job, event: Event) -> _OfEnd:
     }
 
 
-def _accepted(job: Job, _: Event) -> EventDocument:
+def _accepted(told: _Told, _: Event) -> EventDocument:
+    job = told.job
     # The one that comes later is left out: an event is the same each time that it is told.
     warnings = [name for name in job.warnings or () if name not in LATER_WARNINGS]
-    return JobAcceptedData(**_of_job(job), rents=job.rents, warnings=warnings)
+    return JobAcceptedData(**_of_job(told), rents=job.rents, warnings=warnings)
 
 
-def _running(job: Job, event: Event) -> EventDocument:
-    return JobRunningData(**_of_job(job), started_at=event.recorded_at)
+def _running(told: _Told, event: Event) -> EventDocument:
+    return JobRunningData(**_of_job(told), started_at=event.recorded_at)
 
 
-def _step(job: Job, event: Event) -> EventDocument:
+def _step(told: _Told, event: Event) -> EventDocument:
     return JobStepData(
-        **_of_job(job),
+        **_of_job(told),
         step=event.labels["step"],
         try_number=int(event.labels["try"]),
         event=event.name,
@@ -112,15 +130,16 @@ def _step(job: Job, event: Event) -> EventDocument:
     )
 
 
-def _succeeded(job: Job, event: Event) -> EventDocument:
+def _succeeded(told: _Told, event: Event) -> EventDocument:
+    job = told.job
     report_url = f"/v1/benchmarks/{job.job_id}" if job.kind is Kind.BENCHMARK else None
-    return JobSucceededData(**_of_job(job), **_of_end(job, event), report_url=report_url)
+    return JobSucceededData(**_of_job(told), **_of_end(job, event), report_url=report_url)
 
 
-def _failed(job: Job, event: Event) -> EventDocument:
-    failure = job.failure
+def _failed(told: _Told, event: Event) -> EventDocument:
+    job, failure = told.job, told.job.failure
     return JobFailedData(
-        **_of_job(job),
+        **_of_job(told),
         **_of_end(job, event),
         error=failure.sentence if failure else "Failed.",
         error_code=failure.code if failure else str(event.error_type),
@@ -129,11 +148,11 @@ def _failed(job: Job, event: Event) -> EventDocument:
     )
 
 
-def _cancelled(job: Job, event: Event) -> EventDocument:
-    return JobCancelledData(**_of_job(job), **_of_end(job, event))
+def _cancelled(told: _Told, event: Event) -> EventDocument:
+    return JobCancelledData(**_of_job(told), **_of_end(told.job, event))
 
 
-_BY_NAME: dict[str, tuple[str, Callable[[Job, Event], EventDocument]]] = {
+_BY_NAME: dict[str, tuple[str, Callable[[_Told, Event], EventDocument]]] = {
     "job.accepted": ("rune.job.accepted", _accepted),
     "job.running": ("rune.job.running", _running),
     "job.succeeded": ("rune.job.succeeded", _succeeded),

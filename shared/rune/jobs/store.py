@@ -264,6 +264,10 @@ class JobStore(Protocol):
         """
         ...
 
+    def read_particulars(self, job: Job) -> Particulars:
+        """Return what stands beside the job in its tenant's list; nothing where that is gone."""
+        ...
+
     def read_request(self, job: Job) -> str:
         """Return the admitted request, a JSON document; raises JobNotFoundError if it is gone."""
         ...

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, override
 from rune.events.notices import NoticeQueue, SubjectNotice
 from rune.events.record import Subject, SubjectKind
 from rune.jobs.metrics import Tallies
+from rune.jobs.particulars import Particulars
 from rune.jobs.places import Places, RowChange
 from rune.jobs.receipts import StoredReceipt
 from rune.jobs.record import Callback, DueClass, Event, Job
@@ -116,6 +117,10 @@ class TellingStore(JobStore):
     @override
     def read_events(self, job_id: str, after: int) -> JobHistory | None:
         return self._store.read_events(job_id, after)
+
+    @override
+    def read_particulars(self, job: Job) -> Particulars:
+        return self._store.read_particulars(job)
 
     @override
     def read_request(self, job: Job) -> str:

@@ -12,6 +12,7 @@ from rune.errors import StoreUnavailableError
 from rune.events.outbox import Outbox, OutboxState, advance, lowest, pointer_of
 from rune.events.record import PublicEvent, Subject, SubjectKind
 from rune.events.sink import Sink
+from rune.jobs.particulars import NOTHING_KNOWN
 from rune.jobs.public_events import public_event
 from rune.jobs.store import JobStore
 
@@ -115,7 +116,8 @@ class Publisher:
         if history is None:
             # It has left the table, and its events with it.
             return _Found((), after, self._clock.now() + KEPT)
-        told = (public_event(history.job, event) for event in history.events)
+        particulars = self._jobs.read_particulars(history.job) if history.events else NOTHING_KNOWN
+        told = (public_event(history.job, event, particulars) for event in history.events)
         last = history.events[-1].number if history.events else after
         return _Found(tuple(event for event in told if event is not None), last, history.job.expires_at)
 

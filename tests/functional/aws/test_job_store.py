@@ -18,6 +18,7 @@ from rune.aws.job_store import LARGEST_ROW_BYTES, DynamoJobStore, NoObjectStore
 from rune.errors import StoreRefusedError, StoreUnavailableError
 from rune.jobs.lifecycle import claim, request_cancel
 from rune.jobs.outcomes import Again, Done, Next, Outcome
+from rune.jobs.particulars import Particulars
 from rune.jobs.record import DueClass, Event, Failure, Job, Kind, Status, StepName
 from rune.jobs.store import JobHistory, JobStore, Refused, StoredJob, Submission
 from rune.jobs.transitions import LONGEST_SENTENCE_BYTES, make_transition
@@ -216,6 +217,15 @@ def test_submit_writes_job_request_and_event(cloud: Cloud) -> None:
     assert store.read_with_result(JOB_ID) == StoredJob(a_job(), None)
 
 
+def test_particulars_stand_beside_the_job_in_its_tenants_list(cloud: Cloud) -> None:
+    store, particulars = cloud.store, Particulars("nightly", {"on": "main"}, submitted_by="token:ci")
+    assert store.read_particulars(a_job()) == Particulars()
+
+    store.submit(Submission(a_job(), "{}", an_event(), particulars=particulars))
+
+    assert store.read_particulars(a_job()) == particulars
+
+
 def test_commit_writes_job_events_and_result(cloud: Cloud) -> None:
     job = a_claimed_job()
     transition = make_transition(job, Done('{"answer": "é"}'), after(2), 5)
@@ -352,6 +362,7 @@ READS: dict[str, Callable[[JobStore], object]] = {
     "read_with_result": lambda store: store.read_with_result(JOB_ID),
     "read_events": lambda store: store.read_events(JOB_ID, 0),
     "read_request": lambda store: store.read_request(a_job()),
+    "read_particulars": lambda store: store.read_particulars(a_job()),
     "read_state": lambda store: store.read_state(a_job()),
     "read_many": lambda store: store.read_many([JOB_ID, "another"]),
     "list_jobs": lambda store: store.list_jobs("default", None, 10),

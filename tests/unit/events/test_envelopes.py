@@ -10,7 +10,7 @@ EVENT = make_event(
 )
 METADATA = {
     "event_id": "evt_webhook_w1_3",
-    "schema_version": "1.0",
+    "schema_version": "1.1",
     "tenant": "acme",
     "subject": "webhook:w1",
     "sequence": 3,

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from rune.events.record import PublicEvent, Subject, SubjectKind
+from rune.jobs.particulars import Particulars
 from rune.jobs.public_events import public_event
 from rune.jobs.record import Event, Job, Kind, Status
 from tests.builders import JOB_ID, NOW, TENANT, a_job, a_waiting_job, after, an_ended_job
@@ -12,6 +13,8 @@ OF_JOB = {
     "kind": "benchmark",
     "created_at": "2026-11-23T12:00:00Z",
     "job_url": f"/v1/jobs/{JOB_ID}",
+    "name": None,
+    "metadata": None,
 }
 OF_END = {
     "started_at": "2026-11-23T12:00:00Z",
@@ -53,6 +56,14 @@ def test_accepted_job_is_told_with_its_warnings() -> None:
         {**OF_JOB, "status": "queued", "rents": True, "warnings": ["template_not_allowed"]},
     )
     assert event.event_id == f"evt_job_{JOB_ID}_1"
+
+
+@pytest.mark.parametrize("name", ["job.running", "job.succeeded", "job.failed", "job.cancelled"])
+def test_events_have_the_callers_name_and_metadata(name: str) -> None:
+    found = public_event(an_ended_job(), an_event(name), Particulars("nightly", {"commit": "4f2a91c"}))
+
+    assert found is not None
+    assert (found.data["name"], found.data["metadata"]) == ("nightly", {"commit": "4f2a91c"})
 
 
 def test_running_job_began_when_its_event_was_written() -> None:

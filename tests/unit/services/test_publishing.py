@@ -11,6 +11,7 @@ from rune.errors import StoreUnavailableError
 from rune.events.outbox import OutboxState, advance, fall_due
 from rune.events.record import JsonValue, PublicEvent, Subject, SubjectKind
 from rune.events.sink import Sink
+from rune.jobs.particulars import Particulars
 from rune.jobs.record import Event, Job
 from rune.jobs.store import Submission
 from rune.services.publishing import EVENTS_AT_ONCE, TRIES, Publisher
@@ -93,6 +94,17 @@ def test_each_sink_gets_the_jobs_public_events_once() -> None:
     assert [event.event_type for event in world.sinks[0].taken] == ["rune.job.accepted", "rune.job.running"]
     # What is not published is not looked at again.
     assert world.outbox.read(JOB).pointers == {"bus": 3, "archive": 3}
+
+
+def test_events_have_the_name_that_stands_in_the_tenants_list() -> None:
+    world = World()
+    accepted = Event(1, "job.accepted", "ok", NOW)
+    world.jobs.submit(Submission(a_job(), "{}", accepted, particulars=Particulars("nightly", {"on": "main"})))
+
+    world.publish()
+
+    (event,) = world.sinks[0].taken
+    assert (event.data["name"], event.data["metadata"]) == ("nightly", {"on": "main"})
 
 
 def test_outbox_of_a_job_leaves_the_table_with_it() -> None:
