@@ -12,14 +12,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rune.clock import SystemClock
 from rune.errors import RuneError
-from rune_admin import dead_letters, stopping, work
+from rune_admin import dead_letters, pins, stopping, work
 from rune_admin.deployment import Deployment
 from rune_admin.errors import OperatorError
 from rune_admin.locks import Lock
 from rune_admin.output import show_document, show_rows
 from rune_admin.parameters import Documents
-
-PIN = "VastaiImage"
 
 
 @dataclass
@@ -137,17 +135,21 @@ def resume_all(context: Context) -> None:
     show_document(stopping.call(found.functions, found.output("JanitorFunctionName"), {"stop": "none"}))
 
 
-@cli.command()
+@cli.command("pins")
+@click.option("--move", "image", help="Another image by its version or digest, such as ollama/ollama:0.34.0.")
 @pass_context
-def pins(context: Context) -> None:
-    """Tell which image rented machines run, and how it is moved."""
-    image = context.deployment.parameters.get(PIN)
-    stage = context.deployment.parameters.get("Stage")
+def show_pins(context: Context, image: str | None) -> None:
+    """Tell which image rented machines run, or move it: an update of the stack with nothing else changed."""
+    parameters = context.deployment.parameters
+    before = parameters.get(pins.PIN)
+    if image is not None and image != before:
+        pins.move(context.deployment.formation, context.stack, parameters, image)
     if context.as_json:
-        show_document({PIN: image})
+        show_document({pins.PIN: image or before})
         return
-    click.echo(f"{PIN}  {image}")
-    click.echo(f'To move it: make deploy STAGE={stage} PARAMETERS="{PIN}=<image:version>"')
+    click.echo(f"{pins.PIN}  {image or before}")
+    if image is None:
+        click.echo("To move it: pins --move <image:version>")
 
 
 @cli.group("dead-letters")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     # The stubs of these are not among the requirements.
     type SsmClient = Any
     type LambdaClient = Any
+    type CloudFormationClient = Any
 
 CALL_SECONDS = 70
 """Of a call of the janitor's function, which may take 50."""
@@ -85,6 +86,11 @@ class Deployment:
         policy = AddressPolicy.parse(self.parameters.get("AllowedNetworks", ""))
         has_bedrock = self.parameters.get("BedrockAccess") == "true"
         return DocumentContext(policy, self.session.region_name or "", has_bedrock)
+
+    @cached_property
+    def formation(self) -> CloudFormationClient:
+        """CloudFormation."""
+        return self.session.client("cloudformation")
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
 from rune.aws.rental_store import DynamoRentalStore
@@ -25,7 +26,7 @@ from rune_admin.parameters import Documents
 from rune_admin.stopping import Answer, stop_all
 from rune_admin.tenant_commands import tenant
 from rune_admin.token_commands import token
-from tests.builders import JOB_ID, a_job, an_event
+from tests.builders import JOB_ID, NOW, a_job, an_event
 from tests.cloud import TABLE
 from tests.parameters import Ssm
 from tests.rental_builders import RENTAL_ID, a_running_rental
@@ -44,9 +45,12 @@ class Tool:
     """The tool, for a stack that stands in for a deployed one."""
 
     outputs: dict[str, str] = field(default_factory=lambda: {"TableName": TABLE})
+    parameters: dict[str, str] = field(default_factory=lambda: {"Stage": "dev"})
+    formation: object = None
 
     def run(self, *arguments: str) -> Result:
-        deployment = Deployment(boto3.Session(), self.outputs, {"Stage": "dev"})
+        deployment = Deployment(boto3.Session(), self.outputs, self.parameters)
+        deployment.__dict__["formation"] = self.formation
         context = commands.Context("rune-dev", as_json=arguments[0] == "--json")
         context.__dict__["deployment"] = deployment
         group = commands.cli
@@ -276,6 +280,58 @@ def test_jobs_and_machines_of_all_tenants_are_listed(tool: Tool, cloud: Cloud) -
     assert machines[0]["usd_per_hour"] > 0
     assert "USD an hour together" in tool.say("machines")
     assert tool.say("usage", "default").splitlines()[0].startswith("tenant")
+
+
+PARAMETERS = {"Stage": "dev", "VastaiImage": "ollama/ollama:0.33.3", "ApiTokens": "****"}
+"""As AWS tells them: one is masked, so it must not be sent back."""
+
+
+def formation_that_ends_with(status: str) -> Any:  # noqa: ANN401  # its stubs are not among the requirements
+    """Return CloudFormation that takes the one update that is right, and of which this comes."""
+    formation = boto3.client("cloudformation")
+    stubber = Stubber(formation)
+    asked = {
+        "StackName": "rune-dev",
+        "UsePreviousTemplate": True,
+        "Parameters": [
+            {"ParameterKey": "VastaiImage", "ParameterValue": "ollama/ollama:0.34.0"},
+            {"ParameterKey": "Stage", "UsePreviousValue": True},
+            {"ParameterKey": "ApiTokens", "UsePreviousValue": True},
+        ],
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    }
+    stack = {"StackName": "rune-dev", "CreationTime": NOW, "StackStatus": status}
+    stubber.add_response("update_stack", {}, asked)
+    stubber.add_response("describe_stacks", {"Stacks": [stack]})
+    stubber.activate()
+    return formation
+
+
+def test_image_is_moved_and_all_other_parameters_are_kept(tool: Tool) -> None:
+    tool.parameters = PARAMETERS
+    tool.formation = formation_that_ends_with("UPDATE_COMPLETE")
+
+    assert tool.say("pins", "--move", "ollama/ollama:0.34.0").split() == [
+        "VastaiImage",
+        "ollama/ollama:0.34.0",
+    ]
+
+
+def test_image_that_is_not_taken_is_told(tool: Tool) -> None:
+    tool.parameters = PARAMETERS
+    tool.formation = formation_that_ends_with("UPDATE_ROLLBACK_COMPLETE")
+
+    result = tool.run("pins", "--move", "ollama/ollama:0.34.0")
+
+    assert (result.exit_code, "describe-stack-events" in result.output) == (1, True)
+
+
+def test_image_that_is_there_already_is_shown_and_nothing_is_updated(tool: Tool) -> None:
+    tool.parameters = PARAMETERS
+
+    assert "--move" in tool.say("pins")
+    shown = json.loads(tool.say("--json", "pins", "--move", "ollama/ollama:0.33.3"))
+    assert shown == {"VastaiImage": "ollama/ollama:0.33.3"}
 
 
 def test_dead_letters_are_counted_and_shown(tool: Tool, cloud: Cloud) -> None:
