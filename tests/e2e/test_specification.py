@@ -425,7 +425,7 @@ def test_spec_cost_estimation_request_is_taken_as_it_stands(rune: RuneClient) ->
 # What each field does: another value, and what it changes in the answer.
 COST_FIELDS: Mapping[str, tuple[Any, Callable[[dict[str, Any], dict[str, Any]], bool]]] = {
     "vastai": (False, lambda other, _: other["code"] == "cost_driver_missing"),
-    "min_dph": (3.5, lambda other, _: other["code"] == "price_range_reversed"),
+    "min_dph": (3.5, lambda other, _: other["code"] == "invalid_request"),
     "max_dph": (0.5, lambda other, usual: other["projected_cost_usd"] < usual["projected_cost_usd"]),
     "model": ("a-model-of-unknown-size", lambda other, _: other["confidence_score"] == 0.8),
     "estimated_duration_seconds": (

@@ -16,7 +16,10 @@ from rune.contracts import (
     LlmInstanceRequest,
     StoredBenchmarkResult,
 )
+from rune.contracts.estimates import CostEstimationRequest
+from rune.contracts.faults import describe_fault
 from rune.contracts.records import BOOKKEEPING
+from rune.contracts.workloads import CapacitySearch
 from tests.builders import a_benchmark_request
 
 type JobRequest = BenchmarkRequest | AgenticAgentRequest | LlmInstanceRequest
@@ -386,3 +389,39 @@ def test_stored_result_is_the_public_one_and_what_the_api_takes_off() -> None:
     added = StoredBenchmarkResult.model_fields.keys() - BenchmarkResult.model_fields.keys()
 
     assert added == {BOOKKEEPING}
+
+
+CROSSED = {"min_dph": 4.0, "max_dph": 3.0}
+LIMITS = {"ttft_ms": 500}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "sentence"),
+    [
+        (BenchmarkRequest, {**LEAST, **CROSSED}, "min_dph (4) is above max_dph (3)."),
+        (BenchmarkRequest, {**LEAST, "min_dph": 4.0}, "min_dph (4) is above max_dph (3)."),
+        (
+            BenchmarkRequest,
+            {**LEAST, "provisioning": {"vastai": CROSSED}},
+            "min_dph (4) is above max_dph (3).",
+        ),
+        (CostEstimationRequest, {"vastai": True, **CROSSED}, "min_dph (4) is above max_dph (3)."),
+        (
+            CapacitySearch,
+            {"limits": LIMITS, "load": "request_rate", "first_request_rate": 9.0, "max_request_rate": 2.5},
+            "first_request_rate (9) is above max_request_rate (2.5).",
+        ),
+    ],
+)
+def test_reversed_range_is_refused_in_one_way(
+    kind: type[Document], given: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate(given)
+
+    (fault,) = caught.value.errors()
+    assert (fault["type"], describe_fault(fault)) == ("value_error", sentence)
+
+
+def test_estimate_that_rents_nothing_has_no_range() -> None:
+    assert CostEstimationRequest.model_validate({"aws": True, **CROSSED}).min_dph == 4.0

@@ -91,7 +91,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
                 "max_request_rate": 8,
             }
         },
-        "not be above",
+        "is above max_request_rate",
     ),
     ({"search": {"limits": {"ttft_ms": 5}, "max_request_rate": 8}}, "max_request_rate goes with load"),
     ({"search": {"limits": {"ttft_ms": 5}}, "concurrency": [1]}, "chooses its loads"),

@@ -144,7 +144,6 @@ CODES_OF: Mapping[str, Mapping[int, tuple[str, ...]]] = {
             "cost_driver_ambiguous",
             "estimate_input_missing",
             "estimate_out_of_range",
-            "price_range_reversed",
             "price_unknown",
             *_TIMES,
             *_RENTING,

@@ -73,6 +73,16 @@ def is_stored(info: ValidationInfo) -> bool:
     return info.context == _STORED
 
 
+def refuse_reversed(**ends: float) -> None:
+    """Raise ValueError where the lower end of a range is above the upper; both are named, in order.
+
+    One sentence for all ranges, and one code: `invalid_request`, as any validator's.
+    """
+    (low_name, low), (high_name, high) = ends.items()
+    if low > high:
+        raise ValueError(f"{low_name} ({low:g}) is above {high_name} ({high:g}).")
+
+
 BUILT_AT_IMPORT = ConfigDict(defer_build=False)
 """For what nearly every invocation uses: Lambda gives a whole processor to imports, and less to invocations."""
 

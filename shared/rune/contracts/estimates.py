@@ -1,11 +1,12 @@
 """What `POST /v1/estimates` takes and answers."""
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from rune.contracts import Document, VastaiProvisioning
+from rune.contracts.document import refuse_reversed
 from rune.contracts.leniency import take_estimate
 from rune.contracts.names import MAX_MODEL_NAME_CHARS
 from rune.contracts.requests import LARGEST_COST_USD, LARGEST_VRAM_MB, LEAST_COST_USD
@@ -66,6 +67,13 @@ class CostEstimationRequest(Document):
     @classmethod
     def _take_what_clients_send(cls, given: object) -> object:
         return take_estimate(given) if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _refuse_reversed_prices(self) -> Self:
+        # A price of 0 is a client's field that was left out; the estimate says that it is missing.
+        if self.vastai and self.max_dph > 0:
+            refuse_reversed(min_dph=self.min_dph, max_dph=self.max_dph)
+        return self
 
 
 class ListPrice(Document):

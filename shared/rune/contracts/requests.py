@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from rune.contracts.document import BUILT_AT_IMPORT, Document, is_stored
+from rune.contracts.document import BUILT_AT_IMPORT, Document, is_stored, refuse_reversed
 from rune.contracts.leniency import take_job
 from rune.contracts.names import ModelName
 from rune.contracts.workloads import Expectation, Workload, question_once
@@ -61,8 +61,8 @@ class VastaiProvisioning(Document):
 
     @model_validator(mode="after")
     def _refuse_reversed_prices(self, info: ValidationInfo) -> Self:
-        if self.min_dph > self.max_dph and not is_stored(info):
-            raise ValueError("min_dph is above max_dph.")
+        if not is_stored(info):
+            refuse_reversed(min_dph=self.min_dph, max_dph=self.max_dph)
         return self
 
 
@@ -133,8 +133,8 @@ class RentalChoice(Document):
         if nested and "vastai" in self.model_fields_set and not self.vastai:
             raise ValueError("vastai is false, and provisioning.vastai asks for a machine: send one of them.")
         highest = VastaiProvisioning().max_dph if self.max_dph is None else self.max_dph
-        if self.min_dph is not None and self.min_dph > highest:
-            raise ValueError(f"min_dph is above max_dph, which is {highest:g}.")
+        if self.min_dph is not None:
+            refuse_reversed(min_dph=self.min_dph, max_dph=highest)
         return self
 
 

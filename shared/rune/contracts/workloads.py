@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
-from rune.contracts.document import Document, is_stored
+from rune.contracts.document import Document, is_stored, refuse_reversed
 from rune.contracts.names import ModelName
 
 MAX_POINTS = 12
@@ -131,8 +131,7 @@ class CapacitySearch(Document):
         given = self.model_fields_set & {"first_request_rate", "max_request_rate"}
         if given and self.load != "request_rate" and not is_stored(info):
             raise ValueError(f"{min(given)} goes with load request_rate; this search raises the concurrency.")
-        if self.begins_at_per_s > self.max_request_rate:
-            raise ValueError("first_request_rate must not be above max_request_rate.")
+        refuse_reversed(first_request_rate=self.begins_at_per_s, max_request_rate=self.max_request_rate)
         return self
 
 

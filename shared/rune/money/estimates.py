@@ -87,12 +87,8 @@ def choose_driver(request: CostEstimationRequest) -> str:
 
 
 def check_rental(request: CostEstimationRequest) -> None:
-    """Raise InvalidRequestError where Vast.ai's terms name no price, or a range that is none."""
+    """Raise InvalidRequestError where Vast.ai's terms name no price."""
     _required(request.max_dph, "max_dph")
-    if request.min_dph > request.max_dph:
-        raise InvalidRequestError(
-            "min_dph is above max_dph.", pointer="/min_dph", code="price_range_reversed"
-        )
 
 
 def answer_rental(

@@ -240,7 +240,7 @@ REFUSED: dict[str, tuple[object, dict[str, object]]] = {
     ),
     "prices crossed": (
         {**FLAT, "min_dph": 4.0},
-        a_wrong_field("", "min_dph is above max_dph, which is 3."),
+        a_wrong_field("", "min_dph (4) is above max_dph (3)."),
     ),
     "rental, flat": ({**FLAT, "vastai": True}, a_refusal("vastai_not_available", "/vastai", NO_VASTAI)),
     "rental, nested": (

@@ -189,7 +189,7 @@ REFUSED: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "azure": ({"azure": True, "model": "huge:2000b"}, unpriced("azure")),
     "prices crossed": (
         {**RENTAL, "min_dph": 3.5},
-        a_refusal("price_range_reversed", "/min_dph", "min_dph is above max_dph."),
+        a_wrong_field("", "min_dph (3.5) is above max_dph (3)."),
     ),
     "no cap": ({**RENTAL, "max_dph": 0.0}, missing("max_dph")),
     "no power": ({**OWN, "local_tdp_watts": None}, missing("local_tdp_watts")),

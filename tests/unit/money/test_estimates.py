@@ -146,7 +146,7 @@ def test_estimate_ignores_the_price_range_of_rentals_when_the_machine_is_owned()
         '{"vastai": true, "max_dph": 1000.01}',
         '{"vastai": true, "max_dph": "3.0"}',
         '{"vastai": 1}',
-        '{"vastai": true, "estimated_duration_seconds": 0}',
+        '{"vastai": true, "estimated_duration_seconds": -1}',
         '{"vastai": true, "estimated_duration_seconds": 2592001}',
         '{"vastai": true, "estimated_duration_seconds": 1.5}',
         '{"local_hardware": true, "local_tdp_watts": -1}',
@@ -159,19 +159,10 @@ def test_request_is_refused_when_a_number_is_none_or_a_field_is_unknown(fields: 
         CostEstimationRequest.model_validate(json.loads(fields))
 
 
-@pytest.mark.parametrize(
-    ("fields", "code", "pointer"),
-    [
-        ({"max_dph": 0.0}, "estimate_input_missing", "/max_dph"),
-        ({"min_dph": 3.1, "max_dph": 3.0}, "price_range_reversed", "/min_dph"),
-    ],
-)
-def test_terms_of_a_rental_are_refused_that_name_no_price(
-    fields: dict[str, object], code: str, pointer: str
-) -> None:
+def test_terms_of_a_rental_are_refused_that_name_no_price() -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        check_rental(request(vastai=True, **fields))
-    assert (caught.value.specific_code, caught.value.pointer) == (code, pointer)
+        check_rental(request(vastai=True, max_dph=0.0))
+    assert (caught.value.specific_code, caught.value.pointer) == ("estimate_input_missing", "/max_dph")
 
 
 @pytest.mark.parametrize(
