@@ -19,6 +19,7 @@ from rune.aws.token_use_store import DynamoTokenUseStore
 from rune.jobs.store import Submission
 from rune.tenants.tokens import digest_of
 from rune_admin import commands
+from rune_admin.dead_letters import QUEUES, DeadLetters
 from rune_admin.deployment import Deployment
 from rune_admin.errors import OperatorError
 from rune_admin.locks import Lock
@@ -343,6 +344,33 @@ def test_dead_letters_are_counted_and_shown(tool: Tool, cloud: Cloud) -> None:
     assert json.loads(tool.say("--json", "dead-letters", "list")) == [{"queue": "queue", "messages": 1}]
     assert json.loads(tool.say("dead-letters", "look", "queue"))[0]["code"] == "tenant_unknown"
     assert tool.run("dead-letters", "look", "bus").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("queue", "destination"), [("steps", None), ("queue", "arn:aws:sqs:us-east-1:1:IntakeQueueUrl")]
+)
+@pytest.mark.usefixtures("tool")
+def test_dead_letters_go_back_to_where_they_came_from(queue: str, destination: str | None) -> None:
+    sqs = boto3.client("sqs")
+    names = [name for pair in QUEUES.values() for name in pair if name is not None]
+    urls = {name: f"https://sqs.us-east-1.amazonaws.com/1/{name}" for name in names}
+    source = QUEUES[queue][0]
+    stubber = Stubber(sqs)
+    asked = {"SourceArn": f"arn:aws:sqs:us-east-1:1:{source}"}
+    for name in (source, *([] if destination is None else ["IntakeQueueUrl"])):
+        stubber.add_response(
+            "get_queue_attributes",
+            {"Attributes": {"QueueArn": f"arn:aws:sqs:us-east-1:1:{name}"}},
+            {"QueueUrl": urls[name], "AttributeNames": ["QueueArn"]},
+        )
+    if destination is not None:
+        asked["DestinationArn"] = destination
+    stubber.add_response("start_message_move_task", {"TaskHandle": "t"}, asked)
+
+    with stubber:
+        DeadLetters(sqs, urls).move_back(queue)
+
+    stubber.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(
