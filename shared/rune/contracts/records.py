@@ -64,8 +64,9 @@ class JobRecord(Document):
     error_retryable: bool | None
     """Whether the same job may succeed if it is posted again later."""
     warnings: list[str]
-    """What is done otherwise than asked, by name: `template_not_allowed`; `renting_closed`; and what is taken from
-    clients in the field in another way than they write it (docs/clients.md)."""
+    """What is done otherwise than asked, by name: `template_not_allowed`; `renting_closed`; `max_cost_usd_ignored`
+    and such for terms of a rental where nothing is rented; and what is taken from clients in the field in another
+    way than they write it (docs/clients.md)."""
     display: str | None = None
     """How it ended and what it cost, as one sentence for people; null before its end."""
     name: str | None = None

@@ -317,11 +317,12 @@ def test_dry_run_is_refused_as_the_job_would_be(
 
 
 def test_dry_run_of_a_job_that_rents_nothing_has_no_estimate(renting: ModuleType, cloud: Cloud) -> None:
-    response = post(renting, {**QUESTION, **SERVER, **DRY})
+    response = post(renting, {**QUESTION, **SERVER, **DRY, "keep_seconds": 600})
 
     assert response.status == 200
     assert (response.document["rents"], response.document["estimate"]) == (False, None)
     assert response.document["max_cost_usd"] is None
+    assert response.document["warnings"] == ["keep_seconds_ignored"]
 
 
 def test_job_that_is_no_dry_run_is_stored_without_the_word(renting: ModuleType, cloud: Cloud) -> None:

@@ -34,6 +34,11 @@ class Renting:
 TEMPLATE_WARNING = "template_not_allowed"
 """The tenant may not name the template that the request names, and the plain image runs instead."""
 
+RENTAL_ALONE = ("max_cost_usd", "keep_seconds", "boot_timeout_seconds", "min_vram_mb")
+"""Fields that say something of a rental alone; a job without one is warned of them.
+
+Clients in the field send Vast.ai's terms in every request, so those are left out."""
+
 _OLLAMA_NAME = re.compile(r"[A-Za-z0-9_](?:[/:@]?[A-Za-z0-9_.-])*")
 """Wider than Ollama's own rule (https://github.com/ollama/ollama/blob/main/types/model/name.go), which is checked
 only on a machine that has been paid for."""
@@ -199,7 +204,11 @@ def _admitted(
         # Whom the job tells is kept apart, since no step needs it.
         known.model_dump_json(exclude_none=True, exclude={"callback_url", "dry_run"}),
         rents=rents,
-        warnings=(*sent.leniences, *warnings),
+        warnings=(
+            *sent.leniences,
+            *warnings,
+            *_warnings_of_no_rental(sent, rents=rents, buys=tokens is not None),
+        ),
         sent_json=normalize_sent(sent),
         queue_timeout=_seconds(known.queue_timeout_seconds),
         max_runtime=_seconds(known.max_runtime_seconds),
@@ -249,6 +258,27 @@ def _warnings_about(request: BenchmarkRequest | LlmInstanceRequest, renting: Ren
     """
     is_refused = request.wants_rental and not _may_name_template(request, renting)
     return (TEMPLATE_WARNING,) if is_refused else ()
+
+
+def _warnings_of_no_rental(sent: Request, *, rents: bool, buys: bool) -> tuple[str, ...]:
+    """Return a warning for each term that only a rental uses, of a job that rents nothing.
+
+    A default says nothing: a request that was stored before has every one of them in it.
+
+    Parameters
+    ----------
+    buys
+        Whether the job buys tokens, whose money counts against `max_cost_usd` as well.
+    """
+    if rents:
+        return ()
+    names = [name for name in RENTAL_ALONE if not (buys and name == "max_cost_usd")]
+    fields = type(sent).model_fields
+    return tuple(
+        f"{name}_ignored"
+        for name in names
+        if name in fields and getattr(sent, name) not in (None, fields[name].default)
+    )
 
 
 def _may_name_template(request: BenchmarkRequest | LlmInstanceRequest, renting: Renting) -> bool:

@@ -243,3 +243,13 @@ def test_model_without_a_price_is_refused(asked: dict[str, object], pointer: str
         money(asked, backends)
 
     assert (refused.value.specific_code, refused.value.pointer) == ("price_unknown", pointer)
+
+
+def test_cap_of_a_job_that_buys_tokens_counts_and_is_not_warned_of() -> None:
+    request = BenchmarkRequest.model_validate(
+        a_benchmark_request(**ON_BEDROCK, max_cost_usd=1.0, keep_seconds=600)
+    )
+
+    admitted = admit_benchmark(request, ANYWHERE, backends=allowing(10**9))
+
+    assert (admitted.max_cost_micro_usd, admitted.warnings) == (1_000_000, ("keep_seconds_ignored",))

@@ -56,6 +56,46 @@ def test_admitted_request_can_be_read_again(provisioning: object) -> None:
     assert (again.min_dph, again.max_dph, again.wants_rental) == (2.3, 3.0, False)
 
 
+RENTAL_ALONE = {
+    "max_cost_usd": 0.5,
+    "keep_seconds": 600,
+    "boot_timeout_seconds": 600,
+    "min_vram_mb": 8000,
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "warnings"),
+    [
+        (RENTAL_ALONE, tuple(f"{name}_ignored" for name in RENTAL_ALONE)),
+        ({"max_cost_usd": 0.5}, ("max_cost_usd_ignored",)),
+        # A stored request has every default in it, and clients send Vast.ai's terms unasked.
+        ({"keep_seconds": 3600, "boot_timeout_seconds": 360, "min_vram_mb": None}, ()),
+        ({"min_dph": 0.5, "max_dph": 2.0, "reliability": 0.9, "template_hash": "t"}, ()),
+    ],
+)
+def test_terms_of_a_rental_are_warned_of_where_nothing_is_rented(
+    given: dict[str, object], warnings: tuple[str, ...]
+) -> None:
+    request = BenchmarkRequest.model_validate(a_benchmark_request(**given))
+
+    assert admit_benchmark(request, LOOPBACK).warnings == warnings
+
+
+def test_cap_of_an_agents_job_that_buys_nothing_is_warned_of() -> None:
+    request = AgenticAgentRequest.model_validate(
+        {
+            "agent": "ask",
+            "question": "q",
+            "model": "m",
+            "backend_url": "http://127.0.0.1:1",
+            "max_cost_usd": 1.0,
+        }
+    )
+
+    assert admit_agentic_agent(request, LOOPBACK, TenantAgents()).warnings == ("max_cost_usd_ignored",)
+
+
 REFUSALS: list[tuple[dict[str, object], str, str]] = [
     ({"vastai": True}, "/vastai", "vastai_not_available"),
     ({"vastai": True, "backend_url": None}, "/vastai", "vastai_not_available"),

@@ -230,3 +230,14 @@ def test_requests_to_rent_that_mean_the_same_are_kept_the_same(first: dict[str, 
     again = benchmark(min_dph=None, kubeconfig="/home/x")
 
     assert benchmark(**first).request_json == again.request_json
+
+
+def test_terms_of_a_rental_are_not_warned_of_where_a_machine_is_rented() -> None:
+    terms: dict[str, Any] = {
+        "max_cost_usd": 0.5,
+        "keep_seconds": 600,
+        "boot_timeout_seconds": 600,
+        "min_vram_mb": 8000,
+    }
+
+    assert benchmark(**terms).warnings == ()
