@@ -70,7 +70,7 @@ class Janitor:
         admission = Admission(store, world.queue, clock, world.job_slots)
         notices = NoticeSweep(FaultyOutbox(world), world.notices, clock)
         tick = JobTick(LateJobSweep(store, world.queue, clock, admission), admission, notices)
-        if world.table.stops:
+        if world.table.stops and world.account is not None:
             # Only then, as below.
             tick.go_on_stopping(lambda: self._go_on_stopping(store, admission, clock, may_go_on))
         tick.send_releases(may_go_on)
