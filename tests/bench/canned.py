@@ -18,19 +18,22 @@ _WRITTEN: Answers = {
     "SendMessage": {"MessageId": "1", "MD5OfMessageBody": "0" * 32},
 }
 
+_TOKEN_USED: Answers = {"UpdateItem": {"Attributes": {}}}
+"""The first request with a token writes its day of use."""
+
 _FOUND_NOTHING = {"Items": [], "Count": 0, "ScannedCount": 0}
 
 
 def answers_to_post() -> Answers:
     """Return what the API is answered that takes a job in: every slot is free."""
-    return {**_WRITTEN, "Query": _FOUND_NOTHING}
+    return {**_WRITTEN, **_TOKEN_USED, "Query": _FOUND_NOTHING}
 
 
 def answers_to_get() -> Answers:
     """Return what the API is answered that is asked for a job, which has succeeded."""
     job = an_ended_job(Status.SUCCEEDED, expires_at=SystemClock().now() + timedelta(days=1))
     result = {**job_key(JOB_ID, RESULT_KEY), "body": {"S": a_result().model_dump_json()}}
-    return {"BatchGetItem": _found(hot_item(job), result)}
+    return {**_TOKEN_USED, "BatchGetItem": _found(hot_item(job), result)}
 
 
 def answers_to_turn(model_server: str) -> Answers:

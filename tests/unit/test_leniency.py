@@ -143,8 +143,8 @@ REFUSED: dict[str, tuple[JobRequest, dict[str, Any], str]] = {
         {**SERVED, "min_dph": True},
         "/min_dph: The field belongs to another kind of job",
     ),
-    "no question": (B, {**SERVED, "question": ""}, "/question: Field required"),
-    "no model": (A, {**SERVED, "model": ""}, "/model: Field required"),
+    "no question": (B, {**SERVED, "question": ""}, "/question: This field is needed."),
+    "no model": (A, {**SERVED, "model": ""}, "/model: This field is needed."),
 }
 
 

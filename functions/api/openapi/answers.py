@@ -146,7 +146,8 @@ def _describe(status: int, codes: tuple[str, ...]) -> OpenApi:
         content["application/json"] = {"schema": {"$ref": f"{PREFIX}RefusedBefore"}}
         sentences.append(PASSING[status])
     described: OpenApi = {"description": " ".join(sentences), "content": content, CODES_MEMBER: [*codes]}
-    described["headers"] = _headers((*PROBLEM_HEADERS.get(status, ()), *_ON_EVERY_ANSWER))
+    # Where a route's answers hold secrets, its problems are kept by no cache either.
+    described["headers"] = _headers((*PROBLEM_HEADERS.get(status, ()), *_ON_EVERY_ANSWER, "Cache-Control"))
     return described
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from api.auth import admitted_caller_of
 from api.problems import responses
 from api.queries import StrictRoute
+from api.request_lines import changes_nothing
 from api.services import services_of
 from rune.amounts import MICRO_USD_PER_USD
 from rune.contracts.finops import (
@@ -92,6 +93,7 @@ async def simulate_cost(
     period_days: PeriodsQuery = 1,
 ) -> SimulationReport:
     """Return the same, with the parameters in the body, in the query, or in both where they do not contradict."""
+    changes_nothing(request)
     query = {
         "agent": agent,
         "model": model,

@@ -110,7 +110,7 @@ def test_summary_of_what_is_no_id_is_not_found(job_id: str, api: ModuleType, clo
 def test_summary_of_an_id_that_is_too_long_is_refused(api: ModuleType, cloud: Cloud) -> None:
     response = get(api, f"{SUMMARY}?job_id={'a' * 65}")
 
-    assert_problem(response, a_wrong_field("/job_id", "String should have at most 64 characters"))
+    assert_problem(response, a_wrong_field("/job_id", "String should have at most 64 characters."))
 
 
 def test_summary_of_one_job_is_gone_with_it(api: ModuleType, cloud: Cloud, clock: FakeClock) -> None:

@@ -122,9 +122,9 @@ def messages_of(cloud: Cloud) -> list[str]:
     return [message["job_id"] for message in map(json.loads, bodies) if "job_id" in message]
 
 
-QUERIES_OF_A_TICK = (len(DueClass) + 1) * DUE_SHARDS + 1 + 2 + 1 + NOTICE_SHARDS
+QUERIES_OF_A_TICK = (len(DueClass) + 1) * DUE_SHARDS + 1 + 2 + 1 + 1 + NOTICE_SHARDS
 """Each shard of each class, those of releases twice, the jobs that an earlier version wrote last, the places of
-running jobs twice, schedules, and each shard of the outboxes."""
+running jobs twice, schedules, stops, and each shard of the outboxes."""
 
 
 def what_was_done(**counts: int) -> dict[str, int]:

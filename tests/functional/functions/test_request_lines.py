@@ -52,7 +52,7 @@ def test_accepted_job_is_told_and_audited_once(api: ModuleType, cloud: Cloud, lo
     job_id = answers[0].document["job_id"]
     told = {"method": "POST", "route": POST, "status": 202, "job_id": job_id, **CALLER, **REQUEST}
     assert log.lines("request.answered") == [{"event": "request.answered", **told}] * 2
-    assert log.lines("audit") == [{"event": "audit", "action": "post_benchmark", **told}]
+    assert log.lines("audit") == [{"event": "audit", "action": "submit_benchmark", **told}]
 
 
 @pytest.mark.parametrize(
