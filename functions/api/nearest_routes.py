@@ -8,6 +8,8 @@ from difflib import SequenceMatcher
 from fastapi import FastAPI
 from starlette.routing import Route
 
+from rune.errors import is_shown
+
 _LEAST_LIKENESS_RATIO = 0.75
 """How alike two paths are, 0 to 1, that one may be meant by the other."""
 
@@ -46,7 +48,7 @@ def list_routes(app: FastAPI) -> tuple[KnownRoute, ...]:
 
 def explain_path(method: str, path: str, routes: Iterable[KnownRoute]) -> str:
     """Return a sentence about a path that is not there, with the nearest one that is."""
-    shown = path[:_LONGEST_SHOWN]
+    shown = _shown(path)
     for pattern, sentence in _DONE_OTHERWISE:
         if pattern.fullmatch(path):
             return f"There is nothing at {shown}. {sentence}"
@@ -66,7 +68,11 @@ def explain_method(method: str, path: str, allowed: Sequence[str], routes: Itera
         if method in route.methods and route.path.rpartition("/")[0] == path and "{" not in route.path
     )
     instead = f" {method} goes to {', '.join(below)}." if below else ""
-    return f"{path[:_LONGEST_SHOWN]} takes {', '.join(allowed)} and not {method}.{instead}"
+    return f"{_shown(path)} takes {', '.join(allowed)} and not {method}.{instead}"
+
+
+def _shown(path: str) -> str:
+    return "/".join(part if is_shown(part) else "…" for part in path.split("/"))[:_LONGEST_SHOWN]
 
 
 def _likeness(path: str, route: KnownRoute, method: str) -> float:

@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rune.errors import is_shown
 from rune.services.jobs import Caller
 
 log = logging.getLogger(__name__)
@@ -87,4 +88,8 @@ def _caller_in(scope: Scope) -> dict[str, object]:
 
 def _ids_in(scope: Scope) -> dict[str, object]:
     given: Mapping[str, str] = scope.get("path_params", {})
-    return {name: given[name] for name in _IDS if name in given and _ID.fullmatch(given[name])}
+    return {name: given[name] for name in _IDS if name in given and _is_id(given[name])}
+
+
+def _is_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None and is_shown(text)

@@ -79,9 +79,24 @@ RuneError
 └── SettingsError                the deployment is configured wrongly; the function refuses to start
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar
+
+_OWN_ID = re.compile(r"([a-z]{1,8}_){0,2}[0-9a-f]{32}([-_][0-9]{1,6})?")
+_SHORTEST_SECRET_CHARS = 32
+"""A token has as many at least (`rune.tenants.tokens`)."""
+
+
+def quote(text: str) -> str:
+    """Return a caller's text in quotes; dots for one that is as long as a token, and is no id of ours."""
+    return repr(text if is_shown(text) else "…")
+
+
+def is_shown(text: str) -> bool:
+    """Return whether a caller's text may stand in answers and logs: too short for a token, or an id of ours."""
+    return len(text) < _SHORTEST_SECRET_CHARS or _OWN_ID.fullmatch(text) is not None
 
 
 class RuneError(Exception):
@@ -407,7 +422,7 @@ class JobNotFoundError(RequestError):
     code = "job_not_found"
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"There is no job {job_id!r}.")
+        super().__init__(f"There is no job {quote(job_id)}.")
         self.job_id = job_id
 
 
@@ -466,7 +481,7 @@ class RentalNotFoundError(RequestError):
     code = "rental_not_found"
 
     def __init__(self, rental_id: str) -> None:
-        super().__init__(f"There is no rental {rental_id!r}.")
+        super().__init__(f"There is no rental {quote(rental_id)}.")
         self.rental_id = rental_id
 
 
@@ -507,7 +522,7 @@ class ScheduleNotFoundError(RequestError):
     code = "schedule_not_found"
 
     def __init__(self, schedule_id: str) -> None:
-        super().__init__(f"There is no schedule {schedule_id!r}.")
+        super().__init__(f"There is no schedule {quote(schedule_id)}.")
         self.schedule_id = schedule_id
 
 
@@ -542,7 +557,7 @@ class BaselineNotFoundError(RequestError):
     code = "baseline_not_found"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is no baseline {name!r}.")
+        super().__init__(f"There is no baseline {quote(name)}.")
         self.name = name
 
 
@@ -577,7 +592,7 @@ class WebhookNotFoundError(RequestError):
     code = "webhook_not_found"
 
     def __init__(self, webhook_id: str) -> None:
-        super().__init__(f"There is no webhook {webhook_id!r}.")
+        super().__init__(f"There is no webhook {quote(webhook_id)}.")
         self.webhook_id = webhook_id
 
 
@@ -587,7 +602,7 @@ class DeliveryNotFoundError(RequestError):
     code = "delivery_not_found"
 
     def __init__(self, event_id: str) -> None:
-        super().__init__(f"There is no delivery of {event_id!r}.")
+        super().__init__(f"There is no delivery of {quote(event_id)}.")
         self.event_id = event_id
 
 

@@ -2,7 +2,7 @@
 
 from rune.agents import ask, holmes
 from rune.agents.protocol import Agent, AgentKind
-from rune.errors import InvalidRequestError
+from rune.errors import InvalidRequestError, quote
 from rune.net.addresses import AddressPolicy
 from rune.tenants.document import TenantAgents
 
@@ -26,7 +26,7 @@ def find_agent(name: str, settings: TenantAgents) -> AgentKind:
     kind = _KINDS.get(name)
     if kind is None:
         raise InvalidRequestError(
-            f"{name[:_MAX_NAME_CHARS]!r} is not an agent that RUNE knows; it knows {', '.join(AGENT_NAMES)}.",
+            f"{quote(name[:_MAX_NAME_CHARS])} is not an agent that RUNE knows; it knows {', '.join(AGENT_NAMES)}.",
             pointer="/agent",
             code="agent_unknown",
         )

@@ -57,6 +57,7 @@ from rune.errors import (
     UnreadableRowError,
     WebhookDisabledError,
     WebhookNotFoundError,
+    is_shown,
 )
 
 STATUSES: Mapping[type[RuneError], int] = {
@@ -261,13 +262,24 @@ def refuse_document(
         Where it stands in what was sent, as a JSON pointer.
     """
     errors = [
-        {"pointer": inside + _pointer(item["loc"]), "detail": describe_fault(item, document)}
+        {"pointer": inside + _pointer(_shown(item)), "detail": describe_fault(item, document)}
         for item in found[:MOST_TOLD]
     ]
     told = " ".join(f"{each['pointer'] or 'The body'}: {each['detail']}" for each in errors[:_TOLD_AT_ONCE])
     rest = len(found) - _TOLD_AT_ONCE
     more = f" {rest} more: see `errors`." if rest > 0 else ""
     return InvalidDocumentError(told + more, errors)
+
+
+def _shown(item: Mapping[str, object]) -> object:
+    """Return the place of a fault; dots for the name of a field that does not exist and is as long as a secret."""
+    location = item["loc"]
+    parts = list(location) if isinstance(location, (list, tuple)) else []
+    # Pydantic's own mark of a member's name, which is no place in a document.
+    parts = [part for part in parts if part != "[key]"]
+    if item["type"] == "extra_forbidden" and parts and not is_shown(str(parts[-1])):
+        parts[-1] = "…"
+    return parts
 
 
 def _pointer(location: object) -> str:
