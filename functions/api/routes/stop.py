@@ -7,9 +7,10 @@ from fastapi import APIRouter, Request
 from api.auth import admitted_caller_of
 from api.problems import responses
 from api.queries import StrictRoute
+from api.request_lines import changes_nothing
 from api.services import services_of
 from rune.amounts import MICRO_USD_PER_USD
-from rune.contracts.stops import StoppedMachine, StopReport
+from rune.contracts.stops import StoppedMachine, StopReport, StopRequest
 from rune.services.stopping import Left
 
 router = APIRouter(
@@ -26,15 +27,17 @@ async def get_stop(request: Request) -> StopReport:
     return _report(services_of(request).stopping().find_left(admitted_caller_of(request).tenant))
 
 
-@router.post("", status_code=202)
-async def stop_everything(request: Request) -> StopReport:
+@router.post("", status_code=202, responses=responses(400, 413, 415))
+async def stop_everything(request: Request, body: StopRequest | None = None) -> StopReport:
     """Accept no more jobs of your tenant, cancel all, and destroy all machines, kept ones too.
 
-    It may be sent again: what has not ended is asked to end again.
+    It may be sent again: what has not ended is asked to end again. It needs no body.
     """
+    del body  # which says nothing: one that says something is refused
     services, tenant = services_of(request), admitted_caller_of(request).tenant
     stopping, ends_at = services.stopping(), services.clock.now() + LONGEST_CALL
-    stopping.begin(tenant, "tenant")
+    if not stopping.begin(tenant, "tenant"):
+        changes_nothing(request)
     stopping.go_on_with(tenant, lambda: services.clock.now() < ends_at)
     return _report(stopping.find_left(tenant))
 
@@ -43,7 +46,8 @@ async def stop_everything(request: Request) -> StopReport:
 async def end_stop(request: Request) -> StopReport:
     """Accept jobs of your tenant again. What was cancelled stays so; the operator's stop is not taken back."""
     stopping, tenant = services_of(request).stopping(), admitted_caller_of(request).tenant
-    stopping.end(tenant)
+    if not stopping.end(tenant):
+        changes_nothing(request)
     return _report(stopping.find_left(tenant))
 
 

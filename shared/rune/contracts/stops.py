@@ -6,6 +6,10 @@ from typing import Literal
 from rune.contracts.document import Document
 
 
+class StopRequest(Document):
+    """Nothing: a stop has no options, and one that is asked for in another way is not what was meant."""
+
+
 class StoppedMachine(Document):
     """A machine that is not proven gone, and so may bill."""
 

@@ -94,15 +94,28 @@ class Stopping:
         self._releases = releases
         self._cancelling = Cancelling(jobs, queue, clock, admission, STOPPED)
 
-    def begin(self, tenant: str | None, by: str) -> None:
-        """Let nothing of the tenant begin any more, or nothing at all; one that holds already stays as it is."""
-        self._write(tenant, stops.begin(by, self._clock.now()))
-        log.warning("stop.begun", extra={"tenant": tenant or ""})
+    def begin(self, tenant: str | None, by: str) -> bool:
+        """Let nothing of the tenant begin any more, or nothing at all; return whether that is new.
 
-    def end(self, tenant: str | None) -> None:
-        """Take a stop back. What was cancelled stays so."""
+        One that holds already stays as it is.
+        """
+        is_new = not self._holds(tenant)
+        self._write(tenant, stops.begin(by, self._clock.now()))
+        if is_new:
+            log.warning("stop.begun", extra={"tenant": tenant or ""})
+        return is_new
+
+    def end(self, tenant: str | None) -> bool:
+        """Take a stop back, and return whether there was one. What was cancelled stays so."""
+        held = self._holds(tenant)
         self._write(tenant, stops.end(self._clock.now()))
-        log.warning("stop.ended", extra={"tenant": tenant or ""})
+        if held:
+            log.warning("stop.ended", extra={"tenant": tenant or ""})
+        return held
+
+    def _holds(self, tenant: str | None) -> bool:
+        stops_now = self._jobs.read_places().stops
+        return any(stop.tenant == tenant and stop.stopped_at is not None for stop in stops_now)
 
     def _write(self, tenant: str | None, change: Change) -> None:
         refused = self._jobs.write_rows([RowChange(row, change) for row in stops.rows_of(tenant)])
