@@ -35,10 +35,14 @@ def parse(text: str) -> Document:
     """Return a document; raises OperatorError, which does not repeat it, where it is no JSON object."""
     try:
         document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise OperatorError(
+            f"The document is no JSON: {error.msg} in line {error.lineno}, column {error.colno}."
+        ) from None
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise OperatorError("The document is no JSON object. Write a whole one with `tenant put`.")
+        raise OperatorError("The document is no JSON object: it is to stand in braces.")
     return document
 
 
@@ -83,14 +87,27 @@ def add_token(
 
 
 def rotate_token(
-    document: Document, name: str, new_name: str, token: str, old_expires_at: datetime | None
+    document: Document,
+    name: str,
+    new_name: str,
+    token: str,
+    old_expires_at: datetime | None,
+    *,
+    expires_at: datetime | None = None,
 ) -> Document:
     """Return the document with a new token beside an old one, which may as much and expires as given.
+
+    Parameters
+    ----------
+    old_expires_at
+        Until when the old one is taken at most; its own end stays where that is earlier.
+    expires_at
+        When the new one expires; None for one that does not.
 
     Raises
     ------
     OperatorError
-        There is no such token, or the new name is taken.
+        There is no such token, the new name is taken, or the old one expires and nobody said when the new one does.
     """
     tokens = _tokens_of(document)
     old = _entry_of(tokens, name)
@@ -98,10 +115,18 @@ def rotate_token(
         raise OperatorError(f"The tenant has a token {new_name!r} already.")
     new = {**old, "hash": f"sha256:{digest_of(token).hex()}"}
     # Its own end would soon be over.
-    new.pop("expires_at", None)
+    if new.pop("expires_at", None) is not None and expires_at is None:
+        raise OperatorError(f"{name!r} expires: say with --expires-in-days when the new one does.")
+    if expires_at is not None:
+        new["expires_at"] = expires_at.isoformat(timespec="seconds")
     if old_expires_at is not None:
         old = {**old, "expires_at": _earlier(old.get("expires_at"), old_expires_at)}
     return {**document, "tokens": {**tokens, name: old, new_name: new}}
+
+
+def end_of_token(document: Document, name: str) -> str:
+    """Return when a token expires, as its document says; raises OperatorError where there is none of this name."""
+    return str(_entry_of(_tokens_of(document), name).get("expires_at", "its revocation"))
 
 
 def revoke_token(document: Document, name: str) -> Document:

@@ -84,7 +84,12 @@ def add(
         "max_machines": max_machines,
     }
     document: Document = {field: value for field, value in given.items() if value is not None}
-    context.documents.add(documents.check_name(name), document)
+    documents.check_name(name)
+    refused = documents.find_refused(documents.to_text(document), context.deployment.document_context)
+    if refused:
+        _tell_refused(refused)
+        raise OperatorError("Nothing was written.")
+    context.documents.add(name, document)
     click.echo(f"{name} is a tenant. It can call within a minute, once it has a token.")
 
 
@@ -150,8 +155,11 @@ def put(context: Context, name: str, file: Path, version: int | None, *, force: 
 
 
 def _read(context: Context, file: Path) -> tuple[Document, tuple[RefusedEntry, ...]]:
-    with click.open_file(str(file), encoding="utf-8") as opened:
-        text = opened.read()
+    try:
+        with click.open_file(str(file), encoding="utf-8") as opened:
+            text = opened.read()
+    except UnicodeDecodeError:
+        raise OperatorError("The file is not UTF-8.") from None
     document = documents.parse(text)
     documents.to_text(document)
     # As it stands in the file: a name that stands twice in it is seen only there.

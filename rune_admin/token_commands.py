@@ -70,22 +70,32 @@ def create(
     default=7,
     show_default=True,
     type=click.IntRange(0, 3650),
-    help="How long the old one is still taken.",
+    help="How long the old one is still taken, if it does not expire before.",
+)
+@click.option(
+    "--expires-in-days",
+    type=DAYS,
+    help="When the new one expires; needed where the old one does, else never.",
 )
 @pass_context
-def rotate(context: Context, tenant: str, name: str, new_name: str, overlap_days: int) -> None:
+def rotate(
+    context: Context, tenant: str, name: str, new_name: str, *, overlap_days: int, expires_in_days: int | None
+) -> None:
     """Make a new token beside an old one, which may as much, and let the old one expire."""
     made = documents.make_token()
     ends_at = _in_days(overlap_days)
+    expires_at = None if expires_in_days is None else _in_days(expires_in_days)
+    ends: list[str] = []
 
     def change(document: Document) -> Document:
-        changed = documents.rotate_token(document, name, new_name, made, ends_at)
+        changed = documents.rotate_token(document, name, new_name, made, ends_at, expires_at=expires_at)
+        ends.append(documents.end_of_token(changed, name))
         return _understood(context, changed, new_name)
 
     context.documents.change(documents.check_name(tenant), change)
     _tell(context, tenant, new_name, made)
     if not context.as_json:
-        click.echo(f"{name} is taken until {ends_at:%Y-%m-%d %H:%M} UTC.")
+        click.echo(f"{name} is taken until {ends[-1]}.")
 
 
 @token.command()

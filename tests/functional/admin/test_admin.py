@@ -136,6 +136,31 @@ def test_new_token_stands_beside_the_old_one_until_that_expires(tool: Tool) -> N
     assert tool.run("token", "rotate", "acme", "ci", "ci-2").exit_code == 1
 
 
+def test_token_that_expires_is_rotated_to_one_that_expires(tool: Tool) -> None:
+    write({"tokens": {"ci": {"hash": A_HASH, "expires_at": "2020-01-01T00:00:00+00:00"}}})
+
+    refused = tool.run("token", "rotate", "acme", "ci", "ci-2")
+    told = tool.say("token", "rotate", "acme", "ci", "ci-2", "--expires-in-days", "90")
+
+    assert (refused.exit_code, "--expires-in-days" in refused.output) == (1, True)
+    assert "ci is taken until 2020-01-01T00:00:00+00:00." in told
+    assert tool.document()["tokens"]["ci-2"]["expires_at"] > "2026"
+
+
+@pytest.mark.parametrize("budget", ["nan", "inf", "1e300"])
+def test_tenant_is_not_added_with_what_rune_would_not_understand(budget: str, tool: Tool) -> None:
+    assert tool.run("tenant", "add", "new", "--daily-budget-usd", budget).exit_code == 1
+    assert tool.run("tenant", "show", "new").exit_code == 1
+
+
+def test_file_that_is_no_document_is_refused_by_its_place(tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "utf16.json").write_bytes("{}".encode("utf-16"))
+    (tmp_path / "half.json").write_text('{"weight": 2,\n}')
+
+    assert "not UTF-8" in tool.run("tenant", "check", str(tmp_path / "utf16.json")).output
+    assert "line 1, column 13" in tool.run("tenant", "check", str(tmp_path / "half.json")).output
+
+
 def test_token_is_revoked(tool: Tool) -> None:
     write({"tokens": {"ci": A_HASH, "ops": A_HASH}})
 
