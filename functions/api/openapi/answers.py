@@ -14,7 +14,7 @@ HEADERS = "#/components/headers/"
 CODES_MEMBER = "x-codes"
 """The member of a response that lists the `code`s of its problems."""
 
-ALWAYS = (401, 403, 429, 500, 503)
+ALWAYS = (401, 403, 413, 415, 429, 500, 503)
 """What every call with a token may be answered."""
 
 _TEXT: OpenApi = {"type": "string"}

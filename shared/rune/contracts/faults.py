@@ -29,6 +29,16 @@ MEANT: Mapping[str, tuple[str, ...]] = {
 }
 """Names that other APIs have for a field of RUNE's."""
 
+_WORDS_OF: Mapping[str, str] = {
+    r"^[^\x00-\x1f\x7f]+$": "This is one line of text, without control characters",
+    r"^[^\x00-\x1f\x7f]*$": "This is one line of text, without control characters",
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$": "This is 1 to 40 letters, digits, `_`, `.` and `-`, a letter or "
+    "digit first",
+    r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}$": "This is 1 to 64 letters, digits, blanks, `_`, `.` and `-`, a letter or "
+    "digit first",
+}
+"""What a pattern of ours asks for."""
+
 _NUMBERS = ("int_type", "float_type")
 _LONGEST_LIST = 8
 """Fields of a document that are listed, where none is like the name that was sent."""
@@ -58,11 +68,18 @@ def describe_fault(item: Mapping[str, object], document: type[BaseModel] | None 
             sentence = f"This is to be a JSON object, in braces; you sent {_name(sent)}."
         case "literal_error":
             sentence = f"{message}.{_question(_closest(sent, re.findall(r"'([^']*)'", message)))}"
+        case "string_pattern_mismatch":
+            sentence = f"{_WORDS_OF.get(_pattern_of(item), message)}."
         case "value_error":  # one of RUNE's own
             sentence = message
         case _:
             sentence = f"{message.removesuffix('.')}{_value_of(kind, sent)}."
     return sentence
+
+
+def _pattern_of(item: Mapping[str, object]) -> str:
+    context = item.get("ctx")
+    return str(context.get("pattern")) if isinstance(context, Mapping) else ""
 
 
 def _value_of(kind: str, sent: object) -> str:
