@@ -34,9 +34,10 @@ async def stop_everything(request: Request, body: StopRequest | None = None) -> 
     It may be sent again: what has not ended is asked to end again. It needs no body.
     """
     del body  # which says nothing: one that says something is refused
-    services, tenant = services_of(request), admitted_caller_of(request).tenant
+    services, caller = services_of(request), admitted_caller_of(request)
+    tenant = caller.tenant
     stopping, ends_at = services.stopping(), services.clock.now() + LONGEST_CALL
-    if not stopping.begin(tenant, "tenant"):
+    if not stopping.begin(tenant, caller.actor or "tenant"):
         changes_nothing(request)
     stopping.go_on_with(tenant, lambda: services.clock.now() < ends_at)
     return _report(stopping.find_left(tenant))

@@ -160,15 +160,18 @@ class Stopping:
 
     def _go_on(self, places: Places, tenant: str, may_go_on: Callable[[], bool]) -> bool:
         held = [slot.job_id for slot in places.slots if slot.tenant == tenant and slot.job_id is not None]
+        stop = places.find_stop(tenant)
+        by = None if stop is None else stop.stopped_by
         is_complete = True
         for start in range(0, len(held), READ_AT_ONCE):
-            is_complete &= self._cancel(self._jobs.read_many(held[start : start + READ_AT_ONCE]), may_go_on)
+            found = self._jobs.read_many(held[start : start + READ_AT_ONCE])
+            is_complete &= self._cancel(found, by, may_go_on)
         self._end_kept(tenant)
         if places.share_of(tenant).waiting:
-            is_complete &= self._cancel_waiting(tenant, may_go_on)
+            is_complete &= self._cancel_waiting(tenant, by, may_go_on)
         return is_complete
 
-    def _cancel_waiting(self, tenant: str, may_go_on: Callable[[], bool]) -> bool:
+    def _cancel_waiting(self, tenant: str, by: str | None, may_go_on: Callable[[], bool]) -> bool:
         """Cancel the tenant's waiting jobs, those that wait the longest first; return whether all were met."""
         while may_go_on():
             # The index may lag; the next call looks again, as the tenant's count says that jobs wait.
@@ -176,11 +179,11 @@ class Stopping:
             waiting = [job for job in found if job.is_waiting]
             if not waiting:
                 return True
-            if not self._cancel(waiting, may_go_on):
+            if not self._cancel(waiting, by, may_go_on):
                 return False
         return False
 
-    def _cancel(self, jobs: Iterable[Job], may_go_on: Callable[[], bool]) -> bool:
+    def _cancel(self, jobs: Iterable[Job], by: str | None, may_go_on: Callable[[], bool]) -> bool:
         """Cancel jobs; return whether there was time for all, and the store failed at none."""
         is_complete, failures_in_a_row = True, 0
         for job in jobs:
@@ -189,7 +192,7 @@ class Stopping:
             if not may_go_on():
                 return False
             try:
-                self._cancelling.cancel(job)
+                self._cancelling.cancel(job, by)
                 failures_in_a_row = 0
             except (JobFinishedError, JobNotFoundError):
                 continue

@@ -47,7 +47,7 @@ def test_tenant_stops_everything_and_takes_that_back(api: ModuleType, cloud: Clo
     assert stopped.document["usd_per_hour"] == stopped.document["machines"][0]["price_usd_per_hour"]
     job = cloud.store.read(JOB_ID)
     assert job is not None
-    assert job.cancel_requested_at is not None
+    assert (job.cancel_requested_at is not None, job.cancelled_by) == (True, "token:env-1")
     refused = post(api, FLAT)
     assert (refused.status, refused.document["code"]) == (409, "stopped")
     planned = post(api, {**FLAT, "dry_run": True})
@@ -67,3 +67,10 @@ def test_stop_of_the_operator_is_seen_and_not_taken_back(api: ModuleType, cloud:
     found = get(api, STOP)
     assert (found.status, found.document["stopped_by"], found.document["done"]) == (200, "operator", True)
     assert post(api, FLAT).status == 409
+
+
+def test_stop_counts_against_no_limit_and_takes_no_options(api: ModuleType, cloud: Cloud) -> None:
+    refused = post(api, {"dry_run": True}, path=STOP)
+    answers = {post(api, {}, path=STOP).status for _ in range(40)}
+
+    assert (refused.status, refused.document["code"], answers) == (422, "invalid_request", {202})
