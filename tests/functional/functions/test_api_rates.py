@@ -52,6 +52,13 @@ def test_submits_count_apart_also_those_that_are_refused(api: ModuleType, cloud:
     assert get(api, JOBS).status == 200
 
 
+def test_stop_is_let_through_when_a_client_runs_away(api: ModuleType, cloud: Cloud) -> None:
+    for _ in range(11):
+        post(api, {})
+
+    assert [post(api, None, path="/v1/stop").status, post(api, {}).status] == [202, 429]
+
+
 def test_other_tenant_and_the_health_check_are_let_through(api: ModuleType, cloud: Cloud) -> None:
     for _ in range(11):
         get(api, JOBS)
