@@ -66,7 +66,7 @@ def describe_fault(item: Mapping[str, object], document: type[BaseModel] | None 
             )
         case "model_type" | "model_attributes_type" | "dict_type":
             sentence = f"This is to be a JSON object, in braces; you sent {_name(sent)}."
-        case "literal_error":
+        case "literal_error" | "enum":
             sentence = f"{message}.{_question(_closest(sent, re.findall(r"'([^']*)'", message)))}"
         case "string_pattern_mismatch":
             sentence = f"{_WORDS_OF.get(_pattern_of(item), message)}."

@@ -282,6 +282,11 @@ WRONG = {
         "/limit",
         "Unable to parse input string as an integer, exceeded maximum size.",
     ),
+    "status in capitals": (
+        "status=SUCCEEDED",
+        "/status",
+        f"Input should be {STATUSES}. Did you mean 'succeeded'?",
+    ),
     "status": ("status=done", "/status", f"Input should be {STATUSES}."),
     "kind": ("kind=gpu", "/kind", "Input should be 'benchmark', 'agentic-agent' or 'llm-instance'."),
     "cursor too long": (f"cursor={'A' * 129}", "/cursor", "String should have at most 128 characters."),
