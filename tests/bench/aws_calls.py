@@ -95,7 +95,7 @@ def _count_requests(notebook: _Notebook, api: Handle, body: dict[str, object]) -
     refused = {**body, "vastai": True}
     notebook.note("GET job", lambda: _ask(api, "GET", path))
     notebook.note("GET events", lambda: _ask(api, "GET", f"{path}/events"))
-    notebook.note("401", lambda: _ask(api, "GET", path, token=None, status=401))
+    notebook.note("401", lambda: _ask(api, "GET", path, token="x" * 43, status=401))
     notebook.note("422", lambda: _ask(api, "POST", "/v1/jobs/benchmark", refused, status=422))
 
 

@@ -101,7 +101,7 @@ ALL_TURNS = [
         (
             "tick, one late turn",
             [
-                *(13 * ["Query"]),
+                *(14 * ["Query"]),
                 *("BatchGetItem", "GetQueueAttributes", "UpdateItem", "SendMessage"),
                 *(5 * ["Query"]),
                 *("BatchGetItem", "Query"),
