@@ -5,7 +5,7 @@ Imported by fixtures alone: moto takes a second to load.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -172,24 +172,28 @@ def table_definition() -> dict[str, Any]:
 
 
 @contextmanager
-def one_at_a_time(operation: str) -> Iterator[None]:
-    """Run calls of an operation of DynamoDB one after another, as AWS does for one row.
+def one_at_a_time(*operations: str) -> Iterator[None]:
+    """Run calls of some operations of DynamoDB one after another, as AWS does for one row.
 
     moto does not: its threads run between a condition and the write that it guards.
 
     Parameters
     ----------
-    operation
+    operations
         Of moto's backend, such as `put_item`.
     """
-    lock, call = RLock(), getattr(DynamoDBBackend, operation)
+    lock = RLock()
 
-    def call_alone(*arguments: object, **named: object) -> object:
-        with lock:
-            return call(*arguments, **named)
+    def alone(call: Callable[..., object]) -> Callable[..., object]:
+        def call_alone(*arguments: object, **named: object) -> object:
+            with lock:
+                return call(*arguments, **named)
+
+        return call_alone
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DynamoDBBackend, operation, call_alone)
+        for operation in operations:
+            patch.setattr(DynamoDBBackend, operation, alone(getattr(DynamoDBBackend, operation)))
         yield
 
 

@@ -176,7 +176,7 @@ def _ask(
     body: dict[str, object] | None = None,
     *,
     status: int = 200,
-    **options: None,
+    **options: str,
 ) -> dict[str, object]:
     answer = api(an_http_event(method, path, body, **options), Context())
     if answer["statusCode"] != status:
