@@ -20,7 +20,7 @@ from rune.clock import SystemClock
 from rune.jobs import lease
 from tests.bench.handlers import WHOLE_INVOCATION_MS, Context, Handle, loaded
 from tests.bench.meter import watched_clients
-from tests.builders import a_benchmark_request, an_http_event, an_sqs_event
+from tests.builders import TOKEN, a_benchmark_request, an_http_event, an_sqs_event
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -176,9 +176,9 @@ def _ask(
     body: dict[str, object] | None = None,
     *,
     status: int = 200,
-    **options: str,
+    token: str = TOKEN,
 ) -> dict[str, object]:
-    answer = api(an_http_event(method, path, body, **options), Context())
+    answer = api(an_http_event(method, path, body, token=token), Context())
     if answer["statusCode"] != status:
         raise RuntimeError(f"{method} {path} was answered {answer['statusCode']}: {answer['body']}")
     members: dict[str, object] = json.loads(answer["body"])
