@@ -43,6 +43,9 @@ def to_row(record: DataclassInstance) -> dict[str, AttributeValueTypeDef]:
 def to_expression(change: Change, due_bucket: str | None = None) -> dynamodb_rows.Expression:
     """Return a change that also writes one more attribute."""
     expression = _to_expression(change, due_bucket)
+    if expression.update.strip() == "SET":
+        # It only requires something of a row.
+        return expression
     return replace(
         expression,
         update=expression.update.replace("SET ", f"SET #{MEMBER} = :{MEMBER}, ", 1),

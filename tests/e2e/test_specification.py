@@ -340,7 +340,7 @@ def test_spec_get_job_events_returns_the_jobs_events(rune: RuneClient, benchmark
     document = response.json()
     assert (response.status_code, document.keys()) == (200, {"job_id", "events"})
     assert document["job_id"] == benchmark_job
-    assert [event.event for event in JobEvents.model_validate(document).events] == [
+    assert [event.event for event in JobEvents.model_validate_json(response.content).events] == [
         "job.accepted",
         "job.running",
         "backend.list_models",
@@ -426,7 +426,13 @@ def test_spec_cost_estimation_request_is_taken_as_it_stands(rune: RuneClient) ->
 COST_FIELDS: Mapping[str, tuple[Any, Callable[[dict[str, Any], dict[str, Any]], bool]]] = {
     "vastai": (False, lambda other, _: other["code"] == "cost_driver_missing"),
     "min_dph": (3.5, lambda other, _: other["code"] == "invalid_request"),
-    "max_dph": (0.5, lambda other, usual: other["projected_cost_usd"] < usual["projected_cost_usd"]),
+    "max_dph": (
+        0.05,
+        # Nothing is offered for so little; where no search has seen the market, the job's limits are the answer.
+        lambda other, usual: (
+            other["confidence_score"] == 0 or other["projected_cost_usd"] < usual["projected_cost_usd"]
+        ),
+    ),
     "model": ("a-model-of-unknown-size", lambda other, _: other["confidence_score"] == 0.8),
     "estimated_duration_seconds": (
         600,

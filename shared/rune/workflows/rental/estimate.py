@@ -273,7 +273,8 @@ def _time_notes(used_for: timedelta, best: Candidate, time_left: timedelta | Non
     spans = best.forecast.spans
     ready = spans.image + spans.pull + spans.load + timedelta(seconds=START_SECONDS)
     notes = list[str]()
-    if time_left is not None and used_for > time_left:
+    # The deadline was set a moment ago.
+    if time_left is not None and used_for > time_left + timedelta(seconds=1):
         notes.append(
             f"The job may run for {time_left.total_seconds():.0f} s, which is less than estimated_duration_seconds."
         )
