@@ -90,7 +90,7 @@ def test_key_in_quotes_is_the_same_key_and_of_another_kind_another(
             ("/v1/jobs/ollama-instance", "quoted or bare"),
             (
                 "/v1/jobs/llm-instance",
-                "quoted or bare, and another",
+                "quoted or bare and another",
             ),
         ]
     ]

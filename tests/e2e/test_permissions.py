@@ -192,7 +192,6 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
     "api": (
         *EVERYBODY,
         take_a_step,
-        read_a_request,
         write_a_result,
         write_into_the_archive,
         read_the_providers_key,

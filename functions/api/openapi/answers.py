@@ -109,7 +109,10 @@ def complete(operation: OpenApi, *, is_open: bool, is_secretive: bool) -> None:
             continue
         if answer.get("description") == _UNSAID:
             answer["description"] = f"{HTTPStatus(int(status)).phrase}."
-        told = [*HEADERS_OF.get(name, {}).get(status, ()), *([] if is_open else _ON_EVERY_ANSWER)]
+        told = [
+            *HEADERS_OF.get(name, {}).get(status, ()),
+            *(["X-Request-Id"] if is_open else _ON_EVERY_ANSWER),
+        ]
         told += ["Cache-Control"] if is_secretive else []
         told += _OF_ALIASES if operation.get("deprecated") else []
         answer["headers"] = _headers(told)
