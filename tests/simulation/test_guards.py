@@ -27,7 +27,7 @@ SHOWN_ELSEWHERE = [
     ("claim", "waiting_since"),
     ("claim", "started_at"),
     ("commit", "seq"),
-    # Of two workers of one turn the second's commit is refused by `seq` already.
+    # Each of these two refuses what the other does in these days; without both a rule breaks (below).
     ("commit", "epoch"),
     # tests/simulation/test_stopping.py shows it.
     ("not_stopped", "stopped_at"),
@@ -60,6 +60,13 @@ def test_simulation_sees_a_broken_rule_when_a_guard_is_gone(guard: tuple[str, st
         for seed in SEEDS
         for odds, regret_ratio in ((STORMY, 0.3), (HESITANT, 0.9))
     )
+
+    assert any(world.violations for world in days)
+
+
+def test_simulation_sees_a_broken_rule_when_a_commit_checks_neither_epoch_nor_seq() -> None:
+    unguarded = [("commit", "epoch"), ("commit", "seq")]
+    days = (run_day(seed, odds=STORMY, regret_ratio=0.3, unguarded=unguarded) for seed in SEEDS)
 
     assert any(world.violations for world in days)
 
