@@ -110,6 +110,7 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/baselines"): ("", None),
     ("GET", "/v1/baselines/{name}"): ("", None),
     ("DELETE", "/v1/baselines/{name}"): ("", None),
+    ("GET", "/v1/benchmarks"): ("", None),
     ("GET", "/v1/benchmarks/compare"): (f"jobs={JOB_ID},{OTHER_ID}", None),
     ("GET", "/v1/benchmarks/{job_id}"): ("format=vllm&run=0", None),
     ("GET", "/v1/benchmarks/{job_id}/records"): ("", None),
