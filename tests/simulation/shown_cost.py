@@ -1,4 +1,8 @@
-"""What callers are shown of a job's cost: it never falls, and the job's end has at least as much."""
+"""What callers are shown of a job's cost: it never falls, and the job's end has at least as much.
+
+One fall is left: a process that is stalled between its decision and its write for longer than `COST_LAG`. It ends
+the job's use of a machine as of its decision, and readers have seen more by then.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,10 @@ def watch_rental(world: World, before: Rental, after: Rental) -> None:
     """Look at the jobs that use a rental, once that has been written."""
     for job in world.table.jobs.values():
         if job.is_active and job.rental_id == before.rental_id:
-            _compare(world, job, _shown(world, job, before), _shown(world, job, after), after)
+            stalled = max(timedelta(0), world.now - after.updated_at - COST_LAG)
+            _compare(
+                world, job, _shown(world, job, before), _shown(world, job, after), after, stalled=stalled
+            )
 
 
 def watch_job(world: World, before: Job, after: Job) -> None:
@@ -32,9 +39,11 @@ def watch_job(world: World, before: Job, after: Job) -> None:
         _compare(world, before, _shown(world, before, None), then, rental)
 
 
-def _compare(world: World, job: Job, told: int, now: int, rental: Rental | None) -> None:
+def _compare(
+    world: World, job: Job, told: int, now: int, rental: Rental | None, *, stalled: timedelta = timedelta(0)
+) -> None:
     # Two workers' clocks.
-    apart = 2 * world.skew
+    apart = 2 * world.skew + stalled
     slack = 3
     if rental is not None:
         unseen_bytes = fastest_bytes(rental.mbit_per_second or 0, apart // _MILLISECOND)

@@ -66,7 +66,10 @@ COST_SECONDS = 15
 meanwhile."""
 
 COST_LAG = timedelta(seconds=5)
-"""How far what is shown of it lies back at least: a look at a machine that ends is written by then."""
+"""How far what is shown of it lies back at least: a look at a machine that ends is written by then.
+
+Where a process is stalled between its decision and its write for longer, what is shown falls by that time.
+"""
 
 OVERRUN = timedelta(minutes=2)
 """How long after the end of its time a job may still end by way of its own lane. Then the janitor ends it."""
