@@ -169,7 +169,6 @@ EVERYBODY = (
 )
 SUBMITTERS = (
     read_a_row,
-    check_a_row,
     take_a_step,
     read_a_request,
     write_a_result,
@@ -183,9 +182,10 @@ PERMITTED: Mapping[str, tuple[Attempt, ...]] = {
     # Who rents has a transaction look at the job's row.
     "worker-money": (read_rows_together, check_a_row, read_a_draft, read_a_document, read_the_providers_key),
     "worker-inference": (read_rows_together, read_a_draft, read_a_document, read_the_providers_key),
-    "janitor": (read_rows_together, read_a_document, read_the_providers_key),
-    "trigger": (read_rows_together, read_a_document),
-    "invoke": (read_rows_together, read_a_document),
+    # Who submits has the transaction look at the stops.
+    "janitor": (read_rows_together, check_a_row, read_a_document, read_the_providers_key),
+    "trigger": (read_rows_together, check_a_row, read_a_document),
+    "invoke": (read_rows_together, check_a_row, read_a_document),
     "notifier": (read_rows_together, write_into_the_archive, read_the_key_to_sign_with),
 }
 FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
@@ -201,7 +201,6 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
     "janitor": (
         *EVERYBODY,
         read_a_row,
-        check_a_row,
         take_a_step,
         read_a_request,
         write_a_result,
