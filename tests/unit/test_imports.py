@@ -77,6 +77,8 @@ PURE_FILES = (
     "services/intake/patience.py",
     "services/intake/ways.py",
     "bench/comparison.py",
+    "bench/diagnoses.py",
+    "bench/diagnosis_figures.py",
     "bench/gates.py",
     "bench/junit.py",
     "bench/metrics.py",
