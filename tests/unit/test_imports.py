@@ -50,6 +50,15 @@ HTTP_FILES = (
 )
 
 PURE_FILES = (
+    "agents/investigation/bounds.py",
+    "agents/investigation/calls.py",
+    "agents/investigation/evidence.py",
+    "agents/investigation/limits.py",
+    "agents/investigation/prompt.py",
+    "agents/investigation/repeats.py",
+    "agents/investigation/reporting.py",
+    "agents/investigation/state.py",
+    "agents/investigation/transcript.py",
     "jobs/lifecycle.py",
     "jobs/transitions.py",
     "storage/change.py",
