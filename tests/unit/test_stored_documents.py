@@ -27,6 +27,7 @@ from rune.contracts import (
 from rune.errors import UnreadableRowError
 from rune.jobs.record import Event, Job, StepMessage
 from rune.rentals.record import Rental
+from rune.workflows.agent_state import AgentState
 from rune.workflows.benchmark.state import JudgingState, MeasuringState
 from tests import request_strategies as requests
 from tests.document_strategies import as_later_version_wrote_it, documents_of, later_members
@@ -38,7 +39,14 @@ REQUESTS: dict[type[Document], st.SearchStrategy[dict[str, Any]]] = {
     AgenticAgentRequest: requests.agentic_agents,
     LlmInstanceRequest: requests.llm_instances,
 }
-KEPT = (MeasuringState, JudgingState, StoredBenchmarkResult, LlmInstanceResult, AgenticAgentResult)
+KEPT = (
+    MeasuringState,
+    JudgingState,
+    StoredBenchmarkResult,
+    LlmInstanceResult,
+    AgenticAgentResult,
+    AgentState,
+)
 
 
 def named(kind: type[Document]) -> str:

@@ -5,7 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import override
 
-from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens
+from rune.agents.protocol import (
+    Agent,
+    AgentAnswer,
+    AgentKind,
+    AgentRequest,
+    AgentTokens,
+    Need,
+    nothing_missing,
+)
 from rune.bench import formulas
 from rune.errors import InvalidRequestError, ModelNotFoundError
 from rune.llm.protocol import ChatRequest, FinishReason, Generation, Message, ModelServer, OnChunk, Role
@@ -21,7 +29,7 @@ class AskAgent(Agent):
     Raises
     ------
     InvalidRequestError
-        From `check` and `ask`: the job names no model server.
+        From `check` and `take_turn`: the job names no model server.
     """
 
     @override
@@ -30,7 +38,9 @@ class AskAgent(Agent):
             await _require_model(server, request.model)
 
     @override
-    async def ask(self, request: AgentRequest, on_chunk: OnChunk) -> AgentAnswer:
+    async def take_turn(
+        self, request: AgentRequest, state_json: str | None, on_chunk: OnChunk
+    ) -> AgentAnswer:
         chat = ChatRequest(
             model=request.model,
             messages=(Message(Role.USER, request.question),),
@@ -48,15 +58,18 @@ class AskAgent(Agent):
         """Do nothing: each call closes what it opened."""
 
 
-def _nothing_missing(_settings: TenantAgents) -> None:
-    return None
-
-
 def _open(_settings: TenantAgents, _policy: AddressPolicy) -> AskAgent:
     return AskAgent()
 
 
-KIND = AgentKind(NAME, needs_model_server=True, missing_setting=_nothing_missing, open=_open)
+KIND = AgentKind(
+    NAME,
+    description="Puts the question to the model and returns its answer. It has no tools.",
+    needs=frozenset({Need.MODEL_SERVER}),
+    missing_setting=nothing_missing,
+    open=_open,
+    streams_progress=True,
+)
 
 
 @asynccontextmanager

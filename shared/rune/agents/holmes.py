@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import override
 
-from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens
+from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens, Need
 from rune.errors import (
     BadResponseError,
     InvalidRequestError,
@@ -84,7 +84,9 @@ class HolmesAgent(Agent):
         await self._require_model(request.model, request.timeout_seconds)
 
     @override
-    async def ask(self, request: AgentRequest, on_chunk: OnChunk) -> AgentAnswer:
+    async def take_turn(
+        self, request: AgentRequest, state_json: str | None, on_chunk: OnChunk
+    ) -> AgentAnswer:
         """Return the server's analysis, with the tools that it used as artifacts; it is not streamed.
 
         The model is looked up before each question: HolmesGPT answers a name that it does not know with its first
@@ -174,7 +176,13 @@ def _open(settings: TenantAgents, policy: AddressPolicy) -> HolmesAgent:
     return HolmesAgent.open(settings.holmes, policy)
 
 
-KIND = AgentKind(NAME, needs_model_server=False, missing_setting=_missing_setting, open=_open)
+KIND = AgentKind(
+    NAME,
+    description="Lets a HolmesGPT server of the tenant's investigate with its own tools and models.",
+    needs=frozenset({Need.SETTING}),
+    missing_setting=_missing_setting,
+    open=_open,
+)
 
 
 def _failure(status: int, body: bytes, context: FailureContext) -> ModelServerError:

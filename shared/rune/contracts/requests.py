@@ -283,7 +283,14 @@ class AgenticAgentRequest(Question):
     """Let an agent answer a question."""
 
     agent: str = Field("ask", min_length=1, max_length=64)
-    """Which agent: `ask` puts the question to the model, `holmes` to a HolmesGPT server of the tenant's."""
+    """Which agent, as `GET /v1/catalog/agents` lists them: `ask` puts the question to the model, `holmes` to a
+    HolmesGPT server of the tenant's."""
+    max_turns: int = Field(20, ge=1, le=100)
+    """Calls of the model that an agent may make which works in turns."""
+    max_tool_calls: int = Field(60, ge=1, le=1000)
+    """Calls of tools that such an agent may make, all turns together."""
+    max_tokens: int = Field(500_000, ge=1000, le=10_000_000)
+    """Tokens that such an agent may take, in and out together, all turns together."""
     max_cost_usd: float | None = Field(None, ge=LEAST_COST_USD, le=LARGEST_COST_USD)
     """Most that the job may cost, in USD: tokens of Amazon Bedrock. Null takes your tenant's or the deployment's
     limit."""

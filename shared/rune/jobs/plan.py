@@ -91,7 +91,7 @@ STEPS = {
     StepName.JUDGE: StepPlan(
         Lane.INFERENCE, "benchmark.judge", "The answers are being judged.", keeps_state=True
     ),
-    StepName.RUN_AGENT: StepPlan(Lane.INFERENCE, "agent.ask", "The agent is at work."),
+    StepName.RUN_AGENT: StepPlan(Lane.INFERENCE, "agent.ask", "The agent is at work.", keeps_state=True),
     StepName.VERIFY: StepPlan(
         Lane.INFERENCE,
         "backend.list_models",

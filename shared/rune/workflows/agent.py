@@ -1,37 +1,81 @@
-"""The steps of an agent's job: check that it can answer, then let it answer."""
+"""The steps of an agent's job: check that it can answer, then let it answer.
 
-from collections.abc import Mapping
+Each turn of the agent is a turn of the job, and the state between them is committed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
-from rune.agents.protocol import AgentAnswer, AgentRequest
+from rune.agents.protocol import MAX_STATE_BYTES, Agent, AgentAnswer, AgentKind, AgentRequest, GoOn, Limits
 from rune.agents.registry import find_agent, open_agent
+from rune.clock import Clock
 from rune.contracts import (
     AgenticAgentRequest,
     AgenticAgentResult,
     PhaseLatency,
     Telemetry,
-    TokenTelemetry,
     read_stored,
 )
-from rune.errors import ModelServerError
-from rune.jobs.outcomes import Done, Next, Outcome
+from rune.errors import AddressError, CostCapReachedError, ModelServerError, RuneError
+from rune.jobs.outcomes import Again, Done, Failed, Next, Note, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
+from rune.jobs.transitions import RETRY_DELAYS_SECONDS, failure_of, out_of_time
+from rune.llm.dialects import Dialect
+from rune.llm.protocol import ModelServer
 from rune.net.addresses import AddressPolicy
+from rune.tenants.document import TenantAgents
 from rune.tenants.settings import TenantSource
 from rune.workflows.acquaintance import acquaintance_in, wait_while_loading
+from rune.workflows.agent_state import AgentState, agent_state_in
 from rune.workflows.answers import keep_answer, keep_artifacts, keep_details
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends, time_left_seconds
 
 
+class _Opener:
+    """Opens the job's model server, and remembers what was learnt of it."""
+
+    def __init__(self, open_server: Callable[[Dialect], ModelServer], dialect: Dialect) -> None:
+        self._open_server = open_server
+        self._dialect = dialect
+        self._opened: ModelServer | None = None
+
+    def __call__(self) -> ModelServer:
+        self._opened = self._open_server(self.dialect)
+        return self._opened
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._dialect if self._opened is None else self._opened.dialect
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a turn is taken with."""
+
+    context: StepContext
+    kind: AgentKind
+    state: AgentState
+    opener: _Opener | None
+    question: AgentRequest
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.state.dialect if self.opener is None else self.opener.dialect
+
+
 class AgenticAgent:
     """The steps of an agent's job."""
 
-    def __init__(self, backends: Backends, tenants: TenantSource, policy: AddressPolicy) -> None:
+    def __init__(
+        self, backends: Backends, tenants: TenantSource, policy: AddressPolicy, clock: Clock
+    ) -> None:
         self._backends = backends
         self._tenants = tenants
         self._policy = policy
+        self._clock = clock
 
     @property
     def steps(self) -> Mapping[StepName, Step]:
@@ -41,10 +85,11 @@ class AgenticAgent:
     async def check(self, context: StepContext) -> Outcome:
         """Check that the agent is there and has its model."""
         request = _request(context)
-        settings = self._tenants.of(context.job.tenant).agents
+        settings = self._settings(context)
         agent = open_agent(request.agent, settings, self._policy)
+        opener = self._opener(request, context, acquaintance_in(context.state_json).dialect)
         try:
-            await agent.check(self._question(request, context))
+            await agent.check(self._question(request, context, opener))
         except ModelServerError as error:
             limit_seconds = request.backend_warmup_timeout if request.backend_warmup else 0
             if again := wait_while_loading(context, error, limit_seconds=limit_seconds):
@@ -56,38 +101,85 @@ class AgenticAgent:
         return Next(step_after(context, Fact.MODEL_READY if has_model_server else Fact.AGENT_ALONE))
 
     async def run(self, context: StepContext) -> Outcome:
-        """Let the agent answer."""
-        request = _request(context)
+        """Let the agent take its next turn."""
+        request, settings = _request(context), self._settings(context)
+        kind = find_agent(request.agent, settings)
+        state = agent_state_in(context.state_json, kind)
+        if self._seconds_left(context) <= 0 and state.own_json is None:
+            return replace(out_of_time(context.job), is_final=True)
+        opener = self._opener(request, context, state.dialect)
+        work = _Work(context, kind, state, opener, self._question(request, context, opener))
+        agent = open_agent(request.agent, settings, self._policy)
+        try:
+            return await self._take_turn(agent, work)
+        finally:
+            await agent.aclose()
+
+    async def _take_turn(self, agent: Agent, work: _Work) -> Outcome:
+        context, state, question = work.context, work.state, work.question
 
         def show_progress(chunk_count: int) -> None:
             context.progress["chunks"] = chunk_count
 
-        agent = open_agent(request.agent, self._tenants.of(context.job.tenant).agents, self._policy)
+        if question.seconds_left <= 0:
+            return await _stop(agent, work) or replace(out_of_time(context.job), is_final=True)
         try:
-            answer = await agent.ask(self._question(request, context), show_progress)
-        finally:
-            await agent.aclose()
-        from rune.workflows.token_meter import tokens_usd  # noqa: PLC0415  # comes with the server that was asked
+            turn = await agent.take_turn(question, state.own_json, show_progress)
+        except CostCapReachedError:
+            stopped = await _stop(agent, work)
+            if stopped is None:
+                raise
+            return stopped
+        except (ModelServerError, AddressError) as error:
+            if self._is_last_try(context, state, error):
+                # Another turn would only find the time over, and hide why the job failed.
+                return replace(failure_of(context.job, error, self._clock.now()), is_final=True)
+            raise
+        if isinstance(turn, AgentAnswer):
+            return _done(work, turn)
+        if len(turn.state_json.encode()) > MAX_STATE_BYTES:
+            sentence = f"The agent keeps more than {MAX_STATE_BYTES:,} bytes between its turns."
+            return Failed("agent_state_too_large", sentence, retryable=False)
+        return _again(turn, state.after(turn, work.kind, work.dialect))
 
-        result = _result(request, answer, context.job.phases_ms, tokens_usd(context))
-        return Done(result.model_dump_json())
+    def _is_last_try(self, context: StepContext, state: AgentState, error: RuneError) -> bool:
+        """Return whether no time is left for another try of the only turn."""
+        delay_seconds = RETRY_DELAYS_SECONDS[min(context.job.failures, len(RETRY_DELAYS_SECONDS) - 1)]
+        return error.retryable and state.own_json is None and self._seconds_left(context) <= delay_seconds
 
-    def _question(self, request: AgenticAgentRequest, context: StepContext) -> AgentRequest:
-        open_model_server = None
-        if request.backend_url is not None:
-            open_model_server = partial(
-                self._backends.open,
-                self._backends.find(context.job, request),
-                context,
-                acquaintance_in(context.state_json).dialect,
-            )
+    def _settings(self, context: StepContext) -> TenantAgents:
+        return self._tenants.of(context.job.tenant).agents
+
+    def _seconds_left(self, context: StepContext) -> float:
+        return (context.job.ends_at - self._clock.now()).total_seconds()
+
+    def _opener(self, request: AgenticAgentRequest, context: StepContext, dialect: Dialect) -> _Opener | None:
+        if request.backend_url is None:
+            return None
+        backend = self._backends.find(context.job, request)
+        return _Opener(partial(self._backends.open, backend, context), dialect)
+
+    def _question(
+        self, request: AgenticAgentRequest, context: StepContext, opener: _Opener | None
+    ) -> AgentRequest:
+        job = context.job
         return AgentRequest(
             question=request.question,
             model=request.model,
             timeout_seconds=min(float(request.timeout_seconds), time_left_seconds(context)),
             # A server that was not warmed up may stay silent while it loads the model.
             idle_timeout_seconds=IDLE_TIMEOUT_SECONDS if request.backend_warmup else None,
-            open_model_server=open_model_server,
+            open_model_server=opener,
+            tenant=job.tenant,
+            job_id=job.job_id,
+            limits=Limits(
+                max_turns=request.max_turns,
+                max_tool_calls=request.max_tool_calls,
+                max_tokens=request.max_tokens,
+                seconds=float(job.max_runtime_seconds),
+                micro_usd=job.cap_micro_usd,
+            ),
+            seconds_left=self._seconds_left(context),
         )
 
 
@@ -95,29 +187,46 @@ def _request(context: StepContext) -> AgenticAgentRequest:
     return read_stored(AgenticAgentRequest, context.request_json)
 
 
+async def _stop(agent: Agent, work: _Work) -> Done | None:
+    """Return the end with what the agent has so far; None where it has nothing to tell."""
+    if work.state.own_json is None:
+        return None
+    answer = await agent.stop(work.question, work.state.own_json)
+    return None if answer is None else _done(work, answer)
+
+
+def _again(turn: GoOn, state: AgentState) -> Again:
+    progress = {"turns": state.turn_count, **turn.progress}
+    notes = () if turn.labels is None else (Note("agent.turn", turn.labels),)
+    return Again(turn.delay_seconds, progress, state_json=state.model_dump_json(), notes=notes)
+
+
+def _done(work: _Work, answer: AgentAnswer) -> Done:
+    from rune.workflows.token_meter import tokens_usd  # noqa: PLC0415  # comes with the server that was asked
+
+    context = work.context
+    phases_ms, cost_usd = context.job.phases_ms, tokens_usd(context)
+    result = _result(_request(context), work.state, answer, phases_ms, cost_usd)
+    return Done(result.model_dump_json())
+
+
 def _result(
     request: AgenticAgentRequest,
+    state: AgentState,
     answer: AgentAnswer,
     phases_ms: Mapping[str, int],
     cost_usd: float | None,
 ) -> AgenticAgentResult:
-    tokens = answer.tokens
     text, cut = keep_answer(answer.answer)
     artifacts, left_out = keep_artifacts(answer.artifacts or ())
-    phases = {**phases_ms, **answer.phases_ms}
+    phases = {**phases_ms, **state.with_phases(answer.phases_ms)}
     return AgenticAgentResult(
         answer=text,
-        result_type="text",
+        result_type=answer.result_type,
         artifacts=None if answer.artifacts is None else [dict(artifact) for artifact in artifacts],
         metadata={**keep_details(answer.metadata), **cut, **left_out, "model": request.model},
         telemetry=Telemetry(
-            tokens=TokenTelemetry(
-                system_prompt=tokens.system_prompt,
-                tool_calls=tokens.tool_calls,
-                agent_reasoning=tokens.agent_reasoning,
-                output=tokens.output,
-                total=tokens.total,
-            ),
+            tokens=state.with_tokens(answer.tokens),
             latency=[PhaseLatency(phase=phase, ms=ms) for phase, ms in phases.items()],
             cost_estimate_usd=cost_usd,
         ),

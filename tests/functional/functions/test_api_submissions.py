@@ -47,6 +47,9 @@ AS_CLIENTS_SEND_IT: dict[str, object] = {
 KEPT = {
     **{key: value for key, value in AS_CLIENTS_SEND_IT.items() if value is not None},
     "timeout_seconds": 600,
+    "max_turns": 20,
+    "max_tool_calls": 60,
+    "max_tokens": 500_000,
 }
 LEAST = {"question": "What is unhealthy?", "model": "llama3.1:8b"}
 

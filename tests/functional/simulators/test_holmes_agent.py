@@ -44,7 +44,9 @@ async def ask(host: Host, request: AgentRequest = REQUEST, *, key: str = KEY) ->
     agent = open_agent("holmes", tenant.agents, AddressPolicy.parse("127.0.0.0/8"))
     try:
         await agent.check(request)
-        return await agent.ask(request, lambda _: None)
+        turn = await agent.take_turn(request, None, lambda _: None)
+        assert isinstance(turn, AgentAnswer)
+        return turn
     finally:
         await agent.aclose()
 

@@ -59,7 +59,7 @@ def ask(*scripts: Script) -> tuple[AgentAnswer, ScriptedServer, list[int]]:
     async def go() -> tuple[AgentAnswer, ScriptedServer, list[int]]:
         async with serve(*scripts) as server:
             request = replace(REQUEST, open_model_server=Opener(server.url))
-            return await AskAgent().ask(request, heard.append), server, heard
+            return await AskAgent().take_turn(request, None, heard.append), server, heard
 
     return asyncio.run(go())
 
@@ -151,7 +151,7 @@ def test_check_raises_when_the_question_could_not_be_answered(
 
 def test_ask_and_check_refuse_when_the_job_names_no_model_server() -> None:
     async def go() -> None:
-        for attempt in (AskAgent().check(REQUEST), AskAgent().ask(REQUEST, lambda _: None)):
+        for attempt in (AskAgent().check(REQUEST), AskAgent().take_turn(REQUEST, None, lambda _: None)):
             with pytest.raises(InvalidRequestError) as caught:
                 await attempt
             assert caught.value.pointer == "/backend_url"
@@ -164,7 +164,7 @@ def test_ask_hangs_up_when_its_task_is_cancelled() -> None:
         begun = asyncio.Event()
         async with serve([MODELS], [STREAM + sse(event(content="Be"), done=False), Hold()]) as server:
             request = replace(REQUEST, open_model_server=Opener(server.url))
-            task = asyncio.create_task(AskAgent().ask(request, lambda _: begun.set()))
+            task = asyncio.create_task(AskAgent().take_turn(request, None, lambda _: begun.set()))
             await asyncio.wait_for(begun.wait(), 2)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

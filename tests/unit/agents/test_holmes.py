@@ -86,7 +86,7 @@ def with_agent[T](
 
 
 def ask(*scripts: Script, request: AgentRequest = REQUEST) -> AgentAnswer:
-    return with_agent(scripts, lambda agent: agent.ask(request, lambda _: None))[0]
+    return with_agent(scripts, lambda agent: agent.take_turn(request, None, lambda _: None))[0]
 
 
 def failure_of(*scripts: Script, request: AgentRequest = REQUEST) -> RuneError:
@@ -122,7 +122,9 @@ def test_ask_returns_the_analysis_with_tools_and_tokens_but_not_what_the_tools_g
 
 def test_ask_looks_for_the_model_and_then_asks_over_the_same_connection() -> None:
     _, server = with_agent(
-        ([MODELS], [whole(200, ANSWER)]), lambda agent: agent.ask(REQUEST, lambda _: None), path="/base/"
+        ([MODELS], [whole(200, ANSWER)]),
+        lambda agent: agent.take_turn(REQUEST, None, lambda _: None),
+        path="/base/",
     )
 
     assert [(request.method, request.path) for request in server.requests] == [
@@ -136,7 +138,9 @@ def test_ask_looks_for_the_model_and_then_asks_over_the_same_connection() -> Non
 @pytest.mark.parametrize(("api_key", "expected"), [(KEY, f"Bearer {KEY}"), (None, None)])
 def test_key_goes_out_as_bearer_alone_on_every_request(api_key: str | None, expected: str | None) -> None:
     _, server = with_agent(
-        ([MODELS], [whole(200, ANSWER)]), lambda agent: agent.ask(REQUEST, lambda _: None), api_key=api_key
+        ([MODELS], [whole(200, ANSWER)]),
+        lambda agent: agent.take_turn(REQUEST, None, lambda _: None),
+        api_key=api_key,
     )
 
     assert [request.headers.get("authorization") for request in server.requests] == [expected, expected]
@@ -316,7 +320,7 @@ def test_ask_hangs_up_when_its_task_is_cancelled() -> None:
     async def go() -> int:
         async with serve([MODELS], [head(200), Hold()]) as server:
             agent = HolmesAgent.open(HolmesSettings(base_url=server.url), LOOPBACK)
-            task = asyncio.create_task(agent.ask(REQUEST, lambda _: None))
+            task = asyncio.create_task(agent.take_turn(REQUEST, None, lambda _: None))
             await asyncio.to_thread(wait_until, lambda: len(server.requests) == 2)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -3,31 +3,47 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import override
 
 import pytest
 
 from rune.agents import registry
-from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens
+from rune.agents.protocol import (
+    MAX_STATE_BYTES,
+    Agent,
+    AgentAnswer,
+    AgentKind,
+    AgentRequest,
+    AgentTokens,
+    GoOn,
+    Limits,
+    Turn,
+    nothing_missing,
+)
 from rune.contracts import AgenticAgentResult
 from rune.errors import (
     AddressRefusedError,
+    CostCapReachedError,
     InvalidRequestError,
     ModelNotFoundError,
     OutOfMemoryError,
     RuneError,
     ServerUnreachableError,
+    UnreadableRowError,
 )
-from rune.jobs.outcomes import Done, Next, Outcome
-from rune.jobs.record import Kind, StepName
+from rune.jobs.outcomes import Again, Done, Failed, Next, Note, Outcome
+from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.step import StepContext
+from rune.jobs.transitions import out_of_time
+from rune.llm.dialects import Dialect
 from rune.llm.protocol import ChatRequest, Message, OnChunk, Role
 from rune.net.addresses import AddressPolicy
 from rune.tenants.document import HolmesSettings, TenantAgents
 from rune.tenants.settings import FixedTenants, TenantSettings
 from rune.workflows.agent import AgenticAgent
 from rune.workflows.model_servers import Backends
-from tests.builders import a_claimed_job
+from tests.builders import NOW, FakeClock, a_claimed_job
 from tests.fake_model_server import FakeModelServer
 from tests.tenant_builders import tenants_with
 from tests.unit.llm.asking import LOOPBACK
@@ -50,7 +66,11 @@ def run_with(
     tenants: FixedTenants = NO_AGENTS,
     policy: AddressPolicy = LOOPBACK,
 ) -> Outcome:
-    return run(AgenticAgent(Backends(server.open, None), tenants, policy).steps, step, context or a_turn())
+    return run(
+        AgenticAgent(Backends(server.open, None), tenants, policy, FakeClock()).steps,
+        step,
+        context or a_turn(),
+    )
 
 
 def document_of(outcome: Outcome) -> dict[str, object]:
@@ -61,7 +81,9 @@ def document_of(outcome: Outcome) -> dict[str, object]:
 
 
 def test_agentic_agent_has_the_steps_that_are_its_own() -> None:
-    assert set(AgenticAgent(Backends(FakeModelServer().open, None), NO_AGENTS, LOOPBACK).steps) == set(STEPS)
+    assert set(
+        AgenticAgent(Backends(FakeModelServer().open, None), NO_AGENTS, LOOPBACK, FakeClock()).steps
+    ) == set(STEPS)
 
 
 # The agent `ask`.
@@ -191,9 +213,13 @@ class FakeAgent(Agent):
 
     error: RuneError | None = None
     answer: AgentAnswer = NOTHING
+    turns: list[GoOn] = field(default_factory=list)
+    partial: AgentAnswer | None = None
     opened: list[tuple[TenantAgents, AddressPolicy]] = field(default_factory=list)
     checked: list[AgentRequest] = field(default_factory=list)
     asked: list[AgentRequest] = field(default_factory=list)
+    states: list[str | None] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
     close_count: int = 0
 
     def open(self, settings: TenantAgents, policy: AddressPolicy) -> FakeAgent:
@@ -206,10 +232,16 @@ class FakeAgent(Agent):
         self._fail()
 
     @override
-    async def ask(self, request: AgentRequest, on_chunk: OnChunk) -> AgentAnswer:
+    async def take_turn(self, request: AgentRequest, state_json: str | None, on_chunk: OnChunk) -> Turn:
         self.asked.append(request)
+        self.states.append(state_json)
         self._fail()
-        return self.answer
+        return self.turns.pop(0) if self.turns else self.answer
+
+    @override
+    async def stop(self, request: AgentRequest, state_json: str) -> AgentAnswer | None:
+        self.stopped.append(state_json)
+        return self.partial
 
     @override
     async def aclose(self) -> None:
@@ -220,12 +252,15 @@ class FakeAgent(Agent):
             raise self.error
 
 
+def kind_of(agent: FakeAgent) -> AgentKind:
+    return AgentKind("fake", "Is not real.", frozenset(), nothing_missing, agent.open)
+
+
 @pytest.fixture
 def agent(monkeypatch: pytest.MonkeyPatch) -> FakeAgent:
     """An agent with a server of its own, known as `fake`."""
     agent = FakeAgent()
-    kind = AgentKind("fake", needs_model_server=False, missing_setting=lambda _: None, open=agent.open)
-    monkeypatch.setitem(registry._KINDS, "fake", kind)
+    monkeypatch.setitem(registry._KINDS, "fake", kind_of(agent))
     return agent
 
 
@@ -272,7 +307,17 @@ def test_agent_is_given_no_model_server_when_the_job_names_none(step: StepName, 
 
     run_with(server, step, a_turn(agent="fake", backend_url=None, timeout_seconds=90, backend_warmup=False))
 
-    assert [*agent.checked, *agent.asked] == [AgentRequest(QUESTION, "llama3.1:8b", 90.0, None, None)]
+    limits = Limits(max_turns=20, max_tool_calls=60, max_tokens=500_000, seconds=3600.0)
+    asked = AgentRequest(
+        QUESTION,
+        "llama3.1:8b",
+        90.0,
+        tenant="default",
+        job_id=a_claimed_job().job_id,
+        limits=limits,
+        seconds_left=3600.0,
+    )
+    assert [*agent.checked, *agent.asked] == [asked]
     assert server.opened == []
 
 
@@ -315,6 +360,175 @@ def test_step_refuses_an_agent_that_the_tenant_no_longer_has(step: StepName, nam
     assert caught.value.specific_code == code
 
 
+# Agents that work in turns.
+
+ENDED = a_claimed_job(kind=Kind.AGENTIC_AGENT, deadline_at=NOW)
+FIRST = GoOn('{"calls": 1}', {"calls": 1}, AgentTokens(1, 2, 3, 4, 10), {"model": 5}, 7, {"turn": "1"})
+
+
+def go_on(agent: FakeAgent, turn: GoOn = FIRST) -> Again:
+    agent.turns.append(turn)
+    outcome = run_with(FakeModelServer(), StepName.RUN_AGENT, a_turn(agent="fake"))
+    assert isinstance(outcome, Again)
+    return outcome
+
+
+def a_later_turn(agent: FakeAgent, job: Job | None = None) -> StepContext:
+    context = a_turn(agent="fake")
+    context.job = job or context.job
+    context.state_json = go_on(agent).state_json
+    return context
+
+
+def test_turn_that_goes_on_leaves_its_state_its_progress_and_its_event(agent: FakeAgent) -> None:
+    outcome = go_on(agent)
+
+    assert outcome == Again(
+        7, {"turns": 1, "calls": 1}, state_json=outcome.state_json, notes=(Note("agent.turn", {"turn": "1"}),)
+    )
+
+
+def test_turn_without_labels_leaves_no_event(agent: FakeAgent) -> None:
+    assert go_on(agent, GoOn("{}")).notes == ()
+
+
+def test_next_turn_gets_the_state_and_its_costs_are_added(agent: FakeAgent) -> None:
+    agent.answer = replace(
+        NOTHING,
+        tokens=AgentTokens(1, 1, 1, 1, 5),
+        phases_ms={"tools": 2, "model": 6},
+        result_type="structured",
+    )
+
+    result = document_of(run_with(FakeModelServer(), StepName.RUN_AGENT, a_later_turn(agent)))
+
+    assert agent.states == [None, '{"calls": 1}']
+    assert result["result_type"] == "structured"
+    assert result["telemetry"] == {
+        "tokens": {"system_prompt": 2, "tool_calls": 3, "agent_reasoning": 4, "output": 5, "total": 15},
+        "latency": [{"phase": "model", "ms": 11}, {"phase": "tools", "ms": 2}],
+        "cost_estimate_usd": None,
+    }
+
+
+def test_state_that_is_too_large_fails_the_job(agent: FakeAgent) -> None:
+    agent.turns.append(GoOn("x" * (MAX_STATE_BYTES + 1)))
+
+    outcome = run_with(FakeModelServer(), StepName.RUN_AGENT, a_turn(agent="fake"))
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == ("agent_state_too_large", False)
+
+
+@pytest.mark.parametrize("is_out_of_time", [True, False], ids=["time", "money"])
+def test_agent_is_stopped_with_what_it_has_when_time_or_money_is_over(
+    agent: FakeAgent, *, is_out_of_time: bool
+) -> None:
+    context = a_later_turn(agent, ENDED if is_out_of_time else None)
+    agent.partial, agent.error = replace(NOTHING, answer="So far."), CostCapReachedError()
+
+    result = document_of(run_with(FakeModelServer(), StepName.RUN_AGENT, context))
+
+    assert (result["answer"], agent.stopped) == ("So far.", ['{"calls": 1}'])
+    assert len(agent.asked) == (1 if is_out_of_time else 2)
+
+
+def test_job_fails_as_others_when_its_time_is_over_and_the_agent_has_nothing(agent: FakeAgent) -> None:
+    over = replace(out_of_time(ENDED), is_final=True)
+    begun = a_turn(agent="fake")
+    begun.job = ENDED
+
+    assert run_with(FakeModelServer(), StepName.RUN_AGENT, begun) == over
+    assert agent.asked == []
+    assert run_with(FakeModelServer(), StepName.RUN_AGENT, a_later_turn(agent, ENDED)) == over
+    assert agent.stopped == ['{"calls": 1}']
+
+
+def test_money_that_is_over_fails_the_job_when_the_agent_has_nothing(agent: FakeAgent) -> None:
+    context = a_later_turn(agent)
+    agent.error = CostCapReachedError()
+
+    with pytest.raises(CostCapReachedError):
+        run_with(FakeModelServer(), StepName.RUN_AGENT, context)
+
+
+@pytest.mark.parametrize(("left_seconds", "is_final"), [(5, True), (6, False)])
+def test_failure_of_the_only_turn_is_told_when_no_other_try_has_time(
+    agent: FakeAgent, left_seconds: int, *, is_final: bool
+) -> None:
+    context = a_turn(agent="fake")
+    context.job = a_claimed_job(kind=Kind.AGENTIC_AGENT, deadline_at=NOW + timedelta(seconds=left_seconds))
+    agent.error = ServerUnreachableError("Nobody.")
+
+    if is_final:
+        outcome = run_with(FakeModelServer(), StepName.RUN_AGENT, context)
+        assert outcome == replace(Failed.from_error(agent.error), is_final=True)
+    else:
+        with pytest.raises(ServerUnreachableError):
+            run_with(FakeModelServer(), StepName.RUN_AGENT, context)
+
+
+def test_agent_begins_again_when_it_no_longer_understands_its_state(
+    agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = a_later_turn(agent)
+    monkeypatch.setitem(
+        registry._KINDS, "fake", replace(kind_of(agent), state_version=3, oldest_state_version=2)
+    )
+
+    result = document_of(run_with(FakeModelServer(), StepName.RUN_AGENT, context))
+
+    assert agent.states == [None, None]
+    assert '"total": 10' in json.dumps(result)
+
+
+def test_state_of_a_later_version_is_left_to_that_version(
+    agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = a_later_turn(agent)
+    monkeypatch.setitem(
+        registry._KINDS, "fake", replace(kind_of(agent), state_version=0, oldest_state_version=0)
+    )
+
+    with pytest.raises(UnreadableRowError):
+        run_with(FakeModelServer(), StepName.RUN_AGENT, context)
+
+
+class LearningServer(FakeModelServer):
+    """Learns that `seed` is refused."""
+
+    dialect = Dialect()
+
+    def speak(self, dialect: Dialect) -> None:
+        self.spoken = dialect
+
+    async def has_model(self, model: str) -> bool | None:
+        self.dialect = Dialect(left_out=("seed",))
+        return await super().has_model(model)
+
+
+class ServerAgent(FakeAgent):
+    """Looks for its model in each turn."""
+
+    async def take_turn(self, request: AgentRequest, state_json: str | None, on_chunk: OnChunk) -> Turn:
+        assert request.open_model_server is not None
+        await request.open_model_server().has_model(request.model)
+        return FIRST
+
+
+def test_what_was_learnt_of_the_server_is_kept_for_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._KINDS, "fake", kind_of(ServerAgent()))
+    server = LearningServer()
+
+    outcome = run_with(server, StepName.RUN_AGENT, a_turn(agent="fake"))
+    assert isinstance(outcome, Again)
+    later = a_turn(agent="fake")
+    later.state_json = outcome.state_json
+    run_with(server, StepName.RUN_AGENT, later)
+
+    assert server.spoken == Dialect(left_out=("seed",))
+
+
 # The agent `holmes`.
 
 MODELS = whole(200, {"model_name": '["fast", "accurate"]'})
@@ -337,7 +551,7 @@ def run_with_holmes(
     async def go() -> tuple[Outcome, ScriptedServer]:
         async with serve(*scripts) as server:
             tenants = tenants_with({"agents": {"holmes": {"base_url": server.url}}})
-            steps = AgenticAgent(Backends(FakeModelServer().open, None), tenants, policy).steps
+            steps = AgenticAgent(Backends(FakeModelServer().open, None), tenants, policy, FakeClock()).steps
             context = a_turn(agent="holmes", model="fast", backend_url=None)
             context.job = a_claimed_job(kind=Kind.AGENTIC_AGENT, phases_ms={"check_agent": 12}, step=step)
             return await steps[step](context), server

@@ -34,7 +34,7 @@ from rune.workflows.agent import AgenticAgent
 from rune.workflows.model_servers import Backends, ModelServerSteps
 from rune.workflows.rental.dependencies import left_micro_usd
 from rune.workflows.token_meter import MeteredServer, find_price
-from tests.builders import NOW, a_claimed_job
+from tests.builders import NOW, FakeClock, a_claimed_job
 from tests.fake_model_server import GENERATION, FakeModelServer
 from tests.tenant_builders import tenants_with
 from tests.unit.workflows.turns import a_context, run
@@ -202,7 +202,7 @@ def on_bedrock(kind: Kind, server: FakeModelServer, step: StepName) -> tuple[Ste
     backends = Backends(server.open, None, LENT)
     steps = {
         **ModelServerSteps(backends).steps,
-        **AgenticAgent(backends, LENT, AddressPolicy()).steps,
+        **AgenticAgent(backends, LENT, AddressPolicy(), FakeClock()).steps,
     }
     return context, run(steps, step, context)
 

@@ -139,9 +139,9 @@ def _parts_of(request: Request) -> list[_Part]:
         case LlmInstanceRequest():
             return []  # it lists models, and asks none
         case AgenticAgentRequest():
-            # An agent with a server of its own has no backend_url. The other one, `ask`, asks the model once.
+            # An agent with a server of its own has no backend_url.
             is_bedrocks = request.backend_type == "bedrock" and request.backend_url is not None
-            return [_part_of_question(request)] if is_bedrocks else []
+            return [_part_of_agent(request)] if is_bedrocks else []
         case BenchmarkRequest():
             judge = request.expected.judge if request.expected else None
             parts = [_part_of_work(request)] if request.backend_type == "bedrock" else []
@@ -156,10 +156,27 @@ def _judges_on_bedrock(judge: JudgeModel, request: BenchmarkRequest) -> bool:
     return judge.backend_url is None and request.backend_type == "bedrock"
 
 
-def _part_of_question(request: AgenticAgentRequest) -> _Part:
-    asked = _Calls(1, most_tokens(request.question) + CHAT_FRAME_TOKENS, UNLIMITED_ANSWER_TOKENS)
-    once = [_WARM_UP, asked]
-    return _Part(request.model, request.backend_url or "", once, [[asked]], once)
+def _part_of_agent(request: AgenticAgentRequest) -> _Part:
+    # Imported here, as where the request is admitted.
+    from rune.agents.protocol import TURN_ANSWER_TOKENS  # noqa: PLC0415
+    from rune.agents.registry import known_agent  # noqa: PLC0415
+    from rune.workflows.benchmark.context_size import (  # noqa: PLC0415
+        LARGEST_CONTEXT_TOKENS,
+        SMALLEST_CONTEXT_TOKENS,
+    )
+
+    kind = known_agent(request.agent)
+    question_tokens = most_tokens(request.question) + CHAT_FRAME_TOKENS
+    url = request.backend_url or ""
+    if kind is None or not kind.asks_often:
+        asked = _Calls(1, question_tokens, UNLIMITED_ANSWER_TOKENS)
+        once = [_WARM_UP, asked]
+        return _Part(request.model, url, once, [[asked]], once)
+    answer_tokens = min(request.max_turns * TURN_ANSWER_TOKENS, request.max_tokens)
+    all_turns = _Calls(1, request.max_tokens - answer_tokens, answer_tokens)
+    dearest = _Calls(1, min(request.max_tokens, LARGEST_CONTEXT_TOKENS), TURN_ANSWER_TOKENS)
+    first = _Calls(1, question_tokens + SMALLEST_CONTEXT_TOKENS, TURN_ANSWER_TOKENS)
+    return _Part(request.model, url, [_WARM_UP, all_turns], [[dearest]], [_WARM_UP, first])
 
 
 def _part_of_work(request: BenchmarkRequest) -> _Part:

@@ -35,6 +35,11 @@ def context_tokens_of(
     Every call of a job sends the same, since another one makes Ollama load the model anew. On a rented machine it
     holds the longest prompt with its answer, because Ollama's own default is small and drops the rest silently.
     """
+    if isinstance(request, AgenticAgentRequest):
+        from rune.agents.registry import known_agent  # noqa: PLC0415  # only jobs of agents need it
+
+        agent = known_agent(request.agent)
+        return None if agent is None else agent.context_tokens
     if not isinstance(request, BenchmarkRequest):
         return None
     if request.context_tokens is not None or not rents:

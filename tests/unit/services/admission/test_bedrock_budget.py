@@ -1,7 +1,11 @@
 """How much of Bedrock a job may take, counted before it begins."""
 
+from dataclasses import replace
+
 import pytest
 
+from rune.agents import registry
+from rune.agents.protocol import TURN_ANSWER_TOKENS
 from rune.bench.prompts import learning_prompts, make_prompts
 from rune.bench.token_bounds import CHAT_FRAME_TOKENS, UNLIMITED_ANSWER_TOKENS, most_tokens
 from rune.bench.turns import texts_of
@@ -17,6 +21,7 @@ from rune.services.admission.bedrock_budget import (
 from rune.services.admission.requests import admit_agentic_agent, admit_benchmark, admit_llm_instance
 from rune.tenants.backends import NO_BACKENDS, TenantBackends
 from rune.tenants.document import TenantAgents
+from rune.workflows.benchmark.context_size import SMALLEST_CONTEXT_TOKENS
 from tests.builders import a_benchmark_request
 from tests.tenant_builders import a_tenant
 
@@ -135,6 +140,9 @@ def test_benchmark_elsewhere_has_no_budget() -> None:
         check(1, **ON_BEDROCK, workload=workload)
 
 
+PRICE = TokenPrice.of_usd(1.0, 2.0)
+WARM_UP_COST = PRICE.cost_micro_usd(WARM_UP_TOKENS - 1, 1)
+
 ANYWHERE = AddressPolicy.parse("127.0.0.0/8")
 ASKED = {"question": "12345678", "model": "m", "backend_type": "bedrock"}
 
@@ -150,6 +158,25 @@ def test_agents_job_on_bedrock_may_take_exactly_what_it_could() -> None:
     assert (refused.value.specific_code, refused.value.pointer) == ("bedrock_budget_exceeded", "/question")
 
 
+def test_agent_that_asks_often_is_counted_at_the_tokens_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._KINDS, "ask", replace(registry._KINDS["ask"], asks_often=True))
+    request = AgenticAgentRequest.model_validate({**ASKED, "max_turns": 2, "max_tokens": 10_000})
+    priced = allowing(10_000 + WARM_UP_TOKENS)
+    with_address = request.model_copy(
+        update={"backend_url": "https://bedrock-runtime.eu-central-1.amazonaws.com"}
+    )
+
+    money = check_bedrock_budget(with_address, priced)
+
+    answers = 2 * TURN_ANSWER_TOKENS
+    first = PRICE.cost_micro_usd(8 + FRAME + SMALLEST_CONTEXT_TOKENS, TURN_ANSWER_TOKENS)
+    turns = PRICE.cost_micro_usd(10_000 - answers, answers)
+    again = PRICE.cost_micro_usd(10_000, TURN_ANSWER_TOKENS)
+    assert money == TokenMoney(WARM_UP_COST + turns + again, WARM_UP_COST + first)
+    with pytest.raises(InvalidRequestError, match="could take"):
+        check_bedrock_budget(with_address, allowing(10_000 + WARM_UP_TOKENS - 1))
+
+
 def test_every_kind_of_job_passes_the_budget() -> None:
     """An instance asks no model; the other two are refused under a budget of one token."""
     benchmark, agent = BenchmarkRequest.model_validate(ASKED), AgenticAgentRequest.model_validate(ASKED)
@@ -160,10 +187,6 @@ def test_every_kind_of_job_passes_the_budget() -> None:
     with pytest.raises(InvalidRequestError, match="tokens from Bedrock"):
         admit_agentic_agent(agent, ANYWHERE, TenantAgents(), allowing(1))
     assert admit_llm_instance(instance, ANYWHERE, backends=allowing(1)).rents is False
-
-
-PRICE = TokenPrice.of_usd(1.0, 2.0)
-WARM_UP_COST = PRICE.cost_micro_usd(WARM_UP_TOKENS - 1, 1)
 
 
 def money(asked: dict[str, object], backends: TenantBackends | None = None) -> TokenMoney | None:

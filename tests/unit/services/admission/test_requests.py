@@ -180,6 +180,9 @@ AGENTS_REQUEST = {
     "backend_warmup_timeout": 300,
     "timeout_seconds": 600,
     "agent": "ask",
+    "max_turns": 20,
+    "max_tool_calls": 60,
+    "max_tokens": 500_000,
 }
 
 
