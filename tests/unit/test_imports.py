@@ -188,13 +188,14 @@ def modules_of(*packages: tuple[Path, str]) -> Mapping[str, Path]:
 MODULES = modules_of((SHARED, "rune"), *((FUNCTIONS, name) for name in FUNCTION_NAMES))
 LOCAL = modules_of((ROOT, "local"))
 ADMIN = modules_of((ROOT, "rune_admin"))
+CLIENT = modules_of((ROOT / "clients" / "python", "rune_client"))
 RUNE = {name: path for name, path in MODULES.items() if name.split(".")[0] == "rune"}
 OF_FUNCTIONS = {name: path for name, path in MODULES.items() if name not in RUNE}
 
 
 @cache
 def syntax_of(name: str) -> ast.Module:
-    return ast.parse({**MODULES, **LOCAL, **ADMIN}[name].read_text())
+    return ast.parse({**MODULES, **LOCAL, **ADMIN, **CLIENT}[name].read_text())
 
 
 @cache
@@ -267,6 +268,21 @@ def test_operators_tool_imports_rune_alone_and_nothing_imports_it() -> None:
 
     assert breaking(ADMIN, find_wrong) == {}
     assert breaking(LOCAL, lambda name: {i for i in imports_of(name) if i.startswith("rune_admin")}) == {}
+
+
+def test_client_stands_alone_and_only_local_imports_it() -> None:
+    def find_foreign(name: str) -> set[str]:
+        ours = {*FUNCTION_NAMES, "rune", "local", "rune_admin", "tests"}
+        return {i for i in imports_of(name) if i.split(".")[0] in ours}
+
+    assert "rune_client.client" in CLIENT
+    assert breaking(CLIENT, find_foreign) == {}
+    assert (
+        breaking(
+            [*MODULES, *ADMIN], lambda name: {i for i in imports_of(name) if i.startswith("rune_client")}
+        )
+        == {}
+    )
 
 
 def test_every_room_has_a_rule() -> None:
