@@ -11,8 +11,11 @@ from api.deprecation import deprecated_alias_of
 from api.problems import responses
 from api.queries import StrictRoute
 from api.services import services_of
+from rune.agents.protocol import AgentKind, Need
 from rune.contracts import BackendChoice, BackendType, Catalog, CatalogModel, ServerModels
+from rune.contracts.models import AgentCatalog, CatalogAgent
 from rune.contracts.models import SeenPrice as SeenPriceDocument
+from rune.contracts.requests import DEFAULT_AGENT
 from rune.errors import ServerAccessError, ServerTimeoutError
 from rune.llm.protocol import ModelServer
 from rune.money.catalog import CATALOG_ROWS, CatalogRow
@@ -54,6 +57,19 @@ async def list_vastai_models(request: Request) -> Catalog:
     admitted_caller_of(request)
     seen = services_of(request).market()
     return Catalog(models=[_describe(row, find_cheapest(seen, row.sized())) for row in CATALOG_ROWS])
+
+
+@router.get("/v1/catalog/agents")
+async def list_agents(request: Request) -> AgentCatalog:
+    """Return the agents that RUNE has, what each needs, and whether your tenant has it."""
+    admitted_caller_of(request)
+    # Imported here, with its HTTP client: the other routes do without.
+    from rune.agents.registry import all_agents  # noqa: PLC0415
+
+    settings = tenant_settings_of(request).agents
+    return AgentCatalog(
+        agents=[_describe_agent(kind, kind.missing_setting(settings)) for kind in all_agents()]
+    )
 
 
 @router.get("/v1/llm/models", responses=responses(502))
@@ -130,6 +146,19 @@ def _describe_price(seen: SeenPrice) -> SeenPriceDocument:
         gpu=seen.offer.gpu_name,
         gpu_count=seen.offer.gpu_count,
         as_of=seen.as_of,
+    )
+
+
+def _describe_agent(kind: AgentKind, hint: str | None) -> CatalogAgent:
+    return CatalogAgent(
+        name=kind.name,
+        description=kind.description,
+        needs=[need.value for need in Need if need in kind.needs],
+        is_available=hint is None,
+        hint=hint,
+        is_default=kind.name == DEFAULT_AGENT,
+        streams_progress=kind.streams_progress,
+        works_in_turns=kind.asks_often,
     )
 
 

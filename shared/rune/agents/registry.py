@@ -14,6 +14,11 @@ AGENT_NAMES = tuple(_KINDS)
 _MAX_NAME_CHARS = 64
 
 
+def all_agents() -> tuple[AgentKind, ...]:
+    """Return what is known of each agent."""
+    return tuple(_KINDS.values())
+
+
 def known_agent(name: str) -> AgentKind | None:
     """Return what is known of the agent, whichever tenant asks; None where RUNE does not know it."""
     return _KINDS.get(name)

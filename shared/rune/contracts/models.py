@@ -1,6 +1,7 @@
 """What callers get about models and model servers."""
 
 from datetime import datetime
+from typing import Literal
 
 from rune.contracts.document import Document
 
@@ -44,6 +45,33 @@ class Catalog(Document):
     """Models that fit on rented GPUs."""
 
     models: list[CatalogModel]
+
+
+class CatalogAgent(Document):
+    """An agent, and whether your tenant has what it needs."""
+
+    name: str
+    """As requests name it in `agent`."""
+    description: str
+    needs: list[Literal["model_server", "cluster", "setting"]]
+    """`model_server`: the job names one (`backend_url`). `cluster`: the job names one of your tenant's. `setting`:
+    your operator adds a server of the agent's own to your tenant's document."""
+    is_available: bool
+    """Whether your tenant may use it now."""
+    hint: str | None
+    """What is missing; null where nothing is."""
+    is_default: bool
+    """Whether it works for a request that names no agent."""
+    streams_progress: bool
+    """Whether a job's `progress` rises while it works."""
+    works_in_turns: bool
+    """Whether it may ask the model more than once, within `max_turns`, `max_tool_calls` and `max_tokens`."""
+
+
+class AgentCatalog(Document):
+    """The agents that RUNE has."""
+
+    agents: list[CatalogAgent]
 
 
 class ServerModels(Document):

@@ -38,6 +38,9 @@ LARGEST_COST_USD = 10_000.0
 MOST_METADATA = 16
 """Entries of a job's `metadata`."""
 
+DEFAULT_AGENT = "ask"
+"""Works for a request that names no agent."""
+
 type JobName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 type MetadataKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
 type MetadataValue = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -282,7 +285,7 @@ class BenchmarkRequest(Question, RentalChoice):
 class AgenticAgentRequest(Question):
     """Let an agent answer a question."""
 
-    agent: str = Field("ask", min_length=1, max_length=64)
+    agent: str = Field(DEFAULT_AGENT, min_length=1, max_length=64)
     """Which agent, as `GET /v1/catalog/agents` lists them: `ask` puts the question to the model, `holmes` to a
     HolmesGPT server of the tenant's."""
     max_turns: int = Field(20, ge=1, le=100)

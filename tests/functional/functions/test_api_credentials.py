@@ -75,6 +75,7 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("POST", "/v1/jobs/ollama-instance"): ("", SERVER),
     ("POST", "/v1/estimates"): ("", {"vastai": True, "model": "llama3.1:8b"}),
     ("GET", "/v1/catalog/vastai-models"): ("", None),
+    ("GET", "/v1/catalog/agents"): ("", None),
     ("GET", "/v1/llm/models"): (A_SERVER, None),
     ("GET", "/v1/ollama/models"): (A_SERVER, None),
     ("GET", "/v1/metrics/summary"): (f"job_id={JOB_ID}", None),

@@ -15,6 +15,7 @@ import pytest
 from api.routes import models
 from local.simulators.ollama import SimulatedOllama, create_app
 from local.simulators.serving import running_server
+from rune.agents.holmes import HINT
 from rune.aws.market_store import DynamoMarketStore
 from rune.errors import AddressUnresolvedError, BadResponseError, RuneError, ServerAccessError
 from rune.llm.opener import ServerOpener
@@ -126,6 +127,26 @@ def test_catalog_holds_the_models_that_clients_know(api: ModuleType, cloud: Clou
         ("llama3.1:8b", 8_000, 41),
     ]
     assert cloud.operations == ["GetItem", "Query"]
+
+
+def test_agents_are_listed_with_what_they_need_and_a_hint_where_the_tenant_lacks_it(api: ModuleType) -> None:
+    response = get(api, "/v1/catalog/agents")
+
+    agents = {agent["name"]: agent for agent in response.document["agents"]}
+    assert response.status == 200
+    assert agents["ask"] == {
+        "name": "ask",
+        "description": "Puts the question to the model and returns its answer. It has no tools.",
+        "needs": ["model_server"],
+        "is_available": True,
+        "hint": None,
+        "is_default": True,
+        "streams_progress": True,
+        "works_in_turns": False,
+    }
+    holmes = agents["holmes"]
+    assert (holmes["needs"], holmes["is_available"], holmes["hint"]) == (["setting"], False, HINT)
+    assert [name for name, agent in agents.items() if agent["is_default"]] == ["ask"]
 
 
 def test_catalog_tells_the_cheapest_offer_that_fits_as_last_seen(api: ModuleType, cloud: Cloud) -> None:
