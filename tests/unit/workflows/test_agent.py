@@ -575,7 +575,7 @@ def test_run_returns_what_holmes_found_and_which_tools_it_used() -> None:
 
     result = document_of(outcome)
     asked_ms = json.loads(json.dumps(result))["telemetry"]["latency"][-1]["ms"]
-    assert server.requests[-1].body == {"ask": QUESTION, "model": "fast"}
+    assert server.requests[-1].body == {"ask": QUESTION, "model": "fast", "stream": True}
     assert result == {
         "answer": "Nothing is unhealthy.",
         "result_type": "text",
