@@ -1,5 +1,6 @@
 import json
 import re
+from collections import Counter
 
 import pytest
 
@@ -21,11 +22,15 @@ def test_own_case_has_no_problem(case_id: str) -> None:
     assert parse_case(BY_ID[case_id].document) == BY_ID[case_id]
 
 
-def test_own_cases_fill_each_status_enough() -> None:
-    statuses = [case.expected.status for case in CLASSICS]
-    calm = [each for each in statuses if each is not ClusterStatus.UNHEALTHY]
+def test_own_cases_are_18_faults_and_12_without_one() -> None:
+    statuses = Counter(case.expected.status for case in CLASSICS)
 
-    assert len(calm) * 4 >= len(statuses)
+    assert statuses == {
+        ClusterStatus.UNHEALTHY: 18,
+        ClusterStatus.HEALTHY: 4,
+        ClusterStatus.RECOVERED: 4,
+        ClusterStatus.UNDETERMINED: 4,
+    }
     assert len(BY_ID) == len(CLASSICS)
 
 
@@ -46,7 +51,7 @@ def readable_texts(world: World) -> set[str]:
     return {folded(text) for text in told | logged}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 7])
+@pytest.mark.parametrize("seed", [1, 7])
 def test_seed_changes_names_and_keeps_what_is_expected(seed: int) -> None:
     for case in CLASSICS:
         staged = stage(case, seed)

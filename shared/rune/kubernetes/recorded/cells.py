@@ -6,8 +6,8 @@ Each function returns the cells of all columns, the wide ones at the end, as `ta
 from datetime import datetime
 from typing import Any
 
+from rune.kubernetes.quantities import read_quantity
 from rune.kubernetes.recorded.documents import Document, dig
-from rune.kubernetes.recorded.quantities import read_quantity
 from rune.kubernetes.recorded.times import read_time, write_age
 
 type Cells = list[Any]
@@ -488,9 +488,9 @@ def lease(document: Document, now: datetime) -> Cells:
 def pod_metrics(document: Document, _now: datetime) -> Cells:
     """Return what a pod's containers use together."""
     usages = [each["usage"] for each in document["containers"]]
-    cpu = sum(read_quantity(each["cpu"]) for each in usages)
-    memory = sum(read_quantity(each["memory"]) for each in usages)
-    return [name_of(document), f"{round(cpu * 1e9)}n", f"{round(memory / 1024)}Ki", document["window"]]
+    cpu = sum(read_quantity(each["cpu"]) or 0 for each in usages)
+    memory = sum(read_quantity(each["memory"]) or 0 for each in usages)
+    return [name_of(document), f"{round(cpu * 10**9)}n", f"{round(memory / 1024)}Ki", document["window"]]
 
 
 def node_metrics(document: Document, _now: datetime) -> Cells:

@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Iterator
 
+from rune.kubernetes.quantities import read_quantity
 from rune.kubernetes.recorded.documents import Document, dig
 from rune.kubernetes.recorded.entities import Entity
-from rune.kubernetes.recorded.quantities import read_quantity
 from rune.kubernetes.recorded.times import write_time
 from rune.kubernetes.recorded.world import World
 
@@ -41,8 +41,8 @@ def node_metrics(world: World) -> Iterator[Document]:
         for other, pod in world.objects.items():
             if other.kind == "Pod" and dig(pod, "spec", "nodeName") == entity.name:
                 for _, used_cpu, used_memory in _usage_of(world, other, pod):
-                    cpu += read_quantity(used_cpu)
-                    memory += read_quantity(used_memory)
+                    cpu += float(read_quantity(used_cpu) or 0)
+                    memory += float(read_quantity(used_memory) or 0)
         usage = {"cpu": f"{round(cpu * 1e9)}n", "memory": f"{round(memory / 1024)}Ki"}
         yield {**_head(world, "NodeMetrics", entity, dig(node, "metadata", "labels") or {}), "usage": usage}
 
@@ -67,8 +67,8 @@ def _usual(entity: Entity, container: Document) -> tuple[str, str]:
         hashlib.md5(f"{entity}/{container['name']}".encode(), usedforsecurity=False).hexdigest()[:4], 16
     )
     requests = dig(container, "resources", "requests") or {}
-    cpu = read_quantity(requests.get("cpu", "30m")) * (0.15 + chance % 100 / 400)
-    memory = (read_quantity(requests.get("memory", "")) or _USUAL_MEMORY) * (0.55 + chance % 90 / 300)
+    cpu = float(read_quantity(requests.get("cpu", "30m")) or 0) * (0.15 + chance % 100 / 400)
+    memory = float(read_quantity(requests.get("memory", "")) or _USUAL_MEMORY) * (0.55 + chance % 90 / 300)
     return f"{round(cpu * 1e9)}n", f"{round(memory / 1024)}Ki"
 
 

@@ -40,15 +40,11 @@ class Stage:
     red_herrings: tuple[Trap, ...]
     world: World
 
-    def fold(self, entity: str) -> str:
-        """Return the workload that owns an object, such as a pod's Deployment; else the object itself.
-
-        Raises
-        ------
-        ValueError
-            It is not `Kind/namespace/name` of a known kind.
-        """
-        return str(self.world.owner_of(Entity.parse(entity)))
+    @property
+    def owners(self) -> Mapping[str, str]:
+        """Return, by object, the one that its controlling ownerReference names."""
+        owners = {entity: self.world.controller_of(entity) for entity in self.world.objects}
+        return {str(entity): str(owner) for entity, owner in owners.items() if owner is not None}
 
 
 @dataclass(frozen=True, slots=True)

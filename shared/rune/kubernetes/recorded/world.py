@@ -56,16 +56,19 @@ class World:
     metrics: str
     denied: frozenset[str]
 
+    def controller_of(self, entity: Entity) -> Entity | None:
+        """Return the object that an object's controlling ownerReference names, where there is one."""
+        document = self.objects.get(entity)
+        references = (document or {"metadata": {}})["metadata"].get("ownerReferences") or []
+        controller = next((each for each in references if each.get("controller")), None)
+        if controller is None:
+            return None
+        return Entity(controller["kind"], entity.namespace, controller["name"])
+
     def owner_of(self, entity: Entity) -> Entity:
         """Return the object at the top of the chain of owners; the object itself where nothing owns it."""
         seen = {entity}
-        while (document := self.objects.get(entity)) is not None:
-            references = document["metadata"].get("ownerReferences") or []
-            controller = next((each for each in references if each.get("controller")), None)
-            if controller is None:
-                break
-            entity = Entity(controller["kind"], entity.namespace, controller["name"])
-            if entity in seen:
-                break
-            seen.add(entity)
+        while (owner := self.controller_of(entity)) is not None and owner not in seen:
+            seen.add(owner)
+            entity = owner
         return entity
