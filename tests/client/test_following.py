@@ -126,3 +126,15 @@ def test_waiting_for_no_time_is_one_look() -> None:
         a_client(script).wait(JOB_ID, timeout_seconds=0)
 
     assert len(script.requests) == 1
+
+
+def test_following_ends_with_its_time_when_one_is_given() -> None:
+    time = VirtualTime()
+    updates = a_client(Script(a_job(), some_events(1), UNCHANGED), time).follow(JOB_ID, timeout_seconds=10)
+
+    first = next(updates)
+    with pytest.raises(WaitTimedOutError):
+        next(updates)
+
+    assert first.job["status"] == "running"
+    assert sum(time.pauses) == 10

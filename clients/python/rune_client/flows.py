@@ -170,17 +170,22 @@ class _Watch:
     failure_count: int = 0
 
 
-def following(job_id: str, policy: Policy, *, after: int = 0) -> Stream[Update]:
+def following(
+    job_id: str, policy: Policy, *, after: int = 0, timeout_seconds: float | None = None
+) -> Stream[Update]:
     """Give what is new of a job until it has ended; the last update has its end.
 
     Raises
     ------
+    WaitTimedOutError
+        It has not, within the time.
     ApiError, NetworkError
         RUNE has not answered for `patience_seconds`, or refuses.
     """
+    ends_at = None if timeout_seconds is None else policy.clock() + timeout_seconds
     watch, last = _Watch(job_id, policy.clock()), after
     while True:
-        polled = yield from _look(watch, policy)
+        polled = yield from _look_in_time(watch, policy, ends_at, timeout_seconds)
         if polled.document is not None:
             # An event is written together with the job, so an unchanged job has none that is new.
             events = yield from _patiently(poll_events(job_id, last), watch, policy)
@@ -188,7 +193,7 @@ def following(job_id: str, policy: Policy, *, after: int = 0) -> Stream[Update]:
             yield Give(Update(polled.document, events))
             if polled.document["status"] in FINAL_STATUSES:
                 return
-        yield Pause(_POLL_SECONDS if polled.retry_after_seconds is None else polled.retry_after_seconds)
+        yield _pause_in_time(polled, watch, policy, ends_at, timeout_seconds)
 
 
 def waiting(job_id: str, policy: Policy, *, timeout_seconds: float) -> Flow[JobRecord]:
@@ -204,19 +209,35 @@ def waiting(job_id: str, policy: Policy, *, timeout_seconds: float) -> Flow[JobR
     ends_at = policy.clock() + timeout_seconds
     watch = _Watch(job_id, policy.clock())
     while True:
-        try:
-            polled = yield from _look(watch, policy, ends_at)
-        except NetworkError:
-            if policy.clock() < ends_at:
-                raise
-            raise WaitTimedOutError(job_id, timeout_seconds) from None
+        polled = yield from _look_in_time(watch, policy, ends_at, timeout_seconds)
         if polled.document is not None and polled.document["status"] in FINAL_STATUSES:
             return polled.document
-        pause = _POLL_SECONDS if polled.retry_after_seconds is None else polled.retry_after_seconds
-        left = ends_at - policy.clock()
-        if left <= 0:
-            raise WaitTimedOutError(job_id, timeout_seconds)
-        yield Pause(min(pause, left))
+        yield _pause_in_time(polled, watch, policy, ends_at, timeout_seconds)
+
+
+def _look_in_time(
+    watch: _Watch, policy: Policy, ends_at: float | None, timeout_seconds: float | None
+) -> Flow[Polled]:
+    """Look at a job; an outage that lasts until the time is over is the end of the wait."""
+    try:
+        return (yield from _look(watch, policy, ends_at))
+    except NetworkError:
+        if ends_at is None or timeout_seconds is None or policy.clock() < ends_at:
+            raise
+        raise WaitTimedOutError(watch.job_id, timeout_seconds) from None
+
+
+def _pause_in_time(
+    polled: Polled, watch: _Watch, policy: Policy, ends_at: float | None, timeout_seconds: float | None
+) -> Pause:
+    """Return the pause before the next look, which is not later than the end of the time."""
+    pause = _POLL_SECONDS if polled.retry_after_seconds is None else polled.retry_after_seconds
+    if ends_at is None or timeout_seconds is None:
+        return Pause(pause)
+    left = ends_at - policy.clock()
+    if left <= 0:
+        raise WaitTimedOutError(watch.job_id, timeout_seconds)
+    return Pause(min(pause, left))
 
 
 def _look(watch: _Watch, policy: Policy, ends_at: float | None = None) -> Flow[Polled]:

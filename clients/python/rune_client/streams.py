@@ -83,7 +83,9 @@ def deliveries(
     )
 
 
-def follow(policy: Policy, /, job_id: str, *, after: int = 0) -> Stream[Update]:
+def follow(
+    policy: Policy, /, job_id: str, *, after: int = 0, timeout_seconds: float | None = None
+) -> Stream[Update]:
     """Give what is new of a job until it has ended: the job, and the events since the update before.
 
     An outage of RUNE or of the network is waited out for five minutes, as the job goes on meanwhile.
@@ -92,8 +94,15 @@ def follow(policy: Policy, /, job_id: str, *, after: int = 0) -> Stream[Update]:
     ----------
     after
         Events up to this id are left out.
+    timeout_seconds
+        How long to follow at most; None is until the job has ended.
+
+    Raises
+    ------
+    WaitTimedOutError
+        It has not ended within the time. It goes on, and may cost money.
     """
-    return following(job_id, policy, after=after)
+    return following(job_id, policy, after=after, timeout_seconds=timeout_seconds)
 
 
 def wait(policy: Policy, /, job_id: str, *, timeout_seconds: float) -> Flow[JobRecord]:
