@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     )
     from rune.contracts.document import Document, read_stored
     from rune.contracts.links import (
-        ArtifactLink,
-        ArtifactLinks,
         JobLink,
         LinkRequest,
         PageLink,
@@ -101,8 +99,6 @@ if TYPE_CHECKING:
 __all__ = [
     "AgenticAgentRequest",
     "AgenticAgentResult",
-    "ArtifactLink",
-    "ArtifactLinks",
     "BackendChoice",
     "BackendType",
     "BenchmarkBookkeeping",
@@ -213,8 +209,6 @@ _MODULES = {
     ),
     "document": ("Document", "read_stored"),
     "links": (
-        "ArtifactLink",
-        "ArtifactLinks",
         "JobLink",
         "LinkRequest",
         "PageLink",
