@@ -50,6 +50,7 @@ RuneError
 │   ├── RegistryFailedError      the registry that the server asked for the model fails
 │   ├── ContextOverflowError     the question is longer than the model's context
 │   ├── RequestRejectedError     any other 4xx
+│   ├── ClusterNotUsableError    what is stored of a cluster cannot be used, or its certificate does not fit
 │   ├── StreamTruncatedError     the answer broke off before its end marker
 │   ├── StreamFailedError        an error arrived inside a 200
 │   ├── PullStalledError         a model's download makes no progress
@@ -754,6 +755,12 @@ class ContextOverflowError(ModelServerError):
     """The question, or it and the longest answer, are more than the context in which the model is loaded."""
 
     code = "context_overflow"
+
+
+class ClusterNotUsableError(ModelServerError):
+    """What the operator has stored of a cluster cannot be used: not complete, over, or not what it shows."""
+
+    code = "cluster_not_usable"
 
 
 class RequestRejectedError(ModelServerError):

@@ -79,6 +79,7 @@ PURE_FILES = (
     "errors.py",
     "events/catalog.py",
     "kubernetes/kinds.py",
+    "kubernetes/kubeconfig.py",
     "kubernetes/masking.py",
     "kubernetes/outlines.py",
     "kubernetes/quantities.py",

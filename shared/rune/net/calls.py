@@ -52,6 +52,8 @@ class Reply:
     ----------
     media_type
         Content type in lower case without parameters, the first of several; empty where the server named none.
+    content_type
+        The same as sent.
     retry_after_seconds
         What the server asked to wait, at most `MAX_RETRY_AFTER_SECONDS`; None where it asked nothing.
     sent_ns, headers_ns
@@ -76,7 +78,8 @@ class Reply:
         self._response = response
         self._now_ns = now_ns
         self.status = response.status_code
-        self.media_type = _MEDIA_TYPE_END.split(response.headers.get("content-type", ""))[0].strip().lower()
+        self.content_type = response.headers.get("content-type", "")
+        self.media_type = _MEDIA_TYPE_END.split(self.content_type)[0].strip().lower()
         self.retry_after_seconds = retry_after_seconds(response.headers)
         self.sent_ns = sent_ns
         self.headers_ns = headers_ns
@@ -151,6 +154,8 @@ class ServerConnection:
         idle_timeout_seconds: float | None = None,
         body: Mapping[str, object] | None = None,
         key_header: str = "Authorization",
+        accept: str | None = None,
+        tls_name: str | None = None,
     ) -> AsyncIterator[Reply]:
         """Send a request and give its answer; leaving the block closes an answer that is not read to its end.
 
@@ -162,6 +167,11 @@ class ServerConnection:
             Longest silence on the wire, before the head or within the body; None means only the total counts.
         key_header
             In which the key is sent: `Authorization` as a bearer token, any other as it is.
+        accept
+            What the answer may be, where the server has several forms of it.
+        tls_name
+            Which the server's certificate must have, and for which it is asked; None for the host. The same in
+            every call of a connection, since an open one is not asked again.
 
         Raises
         ------
@@ -178,13 +188,16 @@ class ServerConnection:
         """
         idle_seconds = min(total_timeout_seconds, idle_timeout_seconds or total_timeout_seconds)
         has_begun = False
-        headers = None
+        headers = httpx.Headers()
         if _origin(url) == self._origin and self.api_key is not None:
             headers = key_headers(self.api_key.get_secret_value(), key_header)
+        if accept is not None:
+            headers["Accept"] = accept
+        extensions = {} if tls_name is None else {"sni_hostname": tls_name}
         try:
             async with asyncio.timeout(total_timeout_seconds):
                 response, sent_ns, resent_count = await self._send(
-                    method, url, body=body, headers=headers, idle_seconds=idle_seconds
+                    method, url, body=body, headers=headers, extensions=extensions, idle_seconds=idle_seconds
                 )
                 headers_ns = self._now_ns()
                 if stream := stamped_stream(response):
@@ -221,7 +234,8 @@ class ServerConnection:
         url: str,
         *,
         body: Mapping[str, object] | None,
-        headers: httpx.Headers | None,
+        headers: httpx.Headers,
+        extensions: Mapping[str, str],
         idle_seconds: float,
     ) -> tuple[httpx.Response, int, int]:
         """Return the answer's head, when its request was sent, and how often it had to be sent anew."""
@@ -233,7 +247,7 @@ class ServerConnection:
                 json=body,
                 headers=headers,
                 timeout=self._timeout(idle_seconds),
-                extensions={"trace": connecting.trace},
+                extensions={**extensions, "trace": connecting.trace},
             )
             sent_ns = self._now_ns()
             try:

@@ -50,6 +50,7 @@ def open_client(
     connect_timeout_seconds: float = 5.0,
     read_timeout_seconds: float = 60.0,
     max_connections: int = MAX_CONNECTIONS,
+    ssl_context: ssl.SSLContext | None = None,
     network: httpcore.AsyncNetworkBackend | None = None,
 ) -> httpx.AsyncClient:
     """Return a client that reaches only what the policy allows; close it with `aclose`.
@@ -64,11 +65,14 @@ def open_client(
         For one connection: TCP to all of a name's addresses together, then again for TLS. Resolving has its own.
     read_timeout_seconds
         Longest silence while reading. httpx has no total timeout: callers set `asyncio.timeout`.
+    ssl_context
+        Whom to trust, and as whom to appear; None for the public roots. A pool keeps connections by their origin
+        alone, so a client serves one context, and one name in `sni_hostname`.
     network
         Replaced in tests.
     """
     pool = ConnectionPool(
-        ssl_context=_tls_context(),
+        ssl_context=ssl_context or _tls_context(),
         max_connections=max_connections,
         keepalive_seconds=_KEEPALIVE_SECONDS,
         network=network or GuardedNetwork(policy),
