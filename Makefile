@@ -13,7 +13,7 @@ PYTHON := .venv/bin/python
 # What `sam build` and its makefiles need to find: this project's python3.13, uv, sam.
 TOOLS_PATH := $(CURDIR)/.venv/bin:$(CURDIR)/$(VENVS)/uv/bin:$(CURDIR)/$(VENVS)/sam/bin
 WITH_TOOLS := PATH="$(TOOLS_PATH):$$PATH" SAM_CLI_TELEMETRY=0
-REQUIREMENTS := shared/requirements functions/docs_page requirements/uv requirements/dev requirements/sam requirements/emulator requirements/audit requirements/vastai requirements/openapi \
+REQUIREMENTS := shared/requirements functions/docs_page requirements/uv requirements/dev requirements/sam requirements/emulator requirements/audit requirements/vastai requirements/openapi requirements/client \
 	requirements/real requirements/real-peer requirements/llama-server
 
 # The real model server stays outside of the repository: it takes minutes to build, and a clone is deleted lightly.
@@ -61,10 +61,15 @@ deploy: build ## Deploy to AWS (STAGE=dev|prod PARAMETERS="Name=value …")
 	$(WITH_TOOLS) sam deploy --config-env $(STAGE) --parameter-overrides $(STAGE_PARAMETERS) \
 		Release=$$(git describe --always --dirty)-$$(date -u +%Y%m%dT%H%M%SZ) $(PARAMETERS)
 
+# Without build isolation, so nothing is fetched that has no hash here.
+.PHONY: client
+client: $(STAMPS)/client ## Build the client's wheel, with the command line `rune`, into .local/dist
+	cd clients/python && $(CURDIR)/$(VENVS)/client/bin/python -m hatchling build -t wheel -d $(CURDIR)/.local/dist
+
 ##@ Work on it
 
 .PHONY: setup
-setup: $(STAMPS)/dev $(STAMPS)/sam $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)/openapi $(STAMPS)/audit ## Make all environments
+setup: $(STAMPS)/dev $(STAMPS)/sam $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)/openapi $(STAMPS)/client $(STAMPS)/audit ## Make all environments
 
 .PHONY: build
 build: $(STAMPS)/build ## Build layers and functions into .aws-sam/build, if anything changed
@@ -74,7 +79,7 @@ build: $(STAMPS)/build ## Build layers and functions into .aws-sam/build, if any
 FAILED := --last-failed --last-failed-no-failures none
 
 .PHONY: test
-test: $(STAMPS)/dev $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)/openapi build ## Run every test: unit, functional, simulation, end to end (TESTS="tests/unit -k …")
+test: $(STAMPS)/dev $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)/openapi $(STAMPS)/client build ## Run every test: unit, functional, simulation, end to end (TESTS="tests/unit -k …")
 ifdef TESTS
 	$(PYTHON) -m pytest $(TESTS)
 else

@@ -82,6 +82,7 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
     @cache
     def add() -> None:
         from api.routes import (  # noqa: PLC0415
+            artifacts,
             baselines,
             benchmarks,
             docs,
@@ -106,6 +107,7 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
             metrics,
             rentals,
             receipts,
+            artifacts,
             benchmarks,
             baselines,
             links,

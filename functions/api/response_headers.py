@@ -16,6 +16,7 @@ ON_EVERY_ANSWER: Mapping[str, str] = {
 SECRETIVE = frozenset(
     {
         ("GET", "/v1/benchmarks/{job_id}/records"),
+        ("GET", "/v1/jobs/{job_id}/artifacts"),
         ("POST", "/v1/benchmarks/{job_id}/links"),
         ("POST", "/v1/jobs/{job_id}/links"),
         ("POST", "/v1/rentals/{rental_id}/key"),

@@ -1,4 +1,4 @@
-"""The documents of RUNE, printed from its OpenAPI document. An answer may have members that are not here."""
+"""The documents of RUNE, printed from its OpenAPI document. Answers may have members that are not here."""
 
 from __future__ import annotations
 
@@ -69,6 +69,19 @@ class CapacityLoad(TypedDict):
     good_ratio_low: float | None
     good_ratio_high: float | None
     verdict: Literal["within", "beyond", "undecided"]
+
+
+class CatalogAgent(TypedDict):
+    """An agent, and whether your tenant has what it needs."""
+
+    name: str
+    description: str
+    needs: list[Literal["model_server", "cluster", "setting"]]
+    is_available: bool
+    hint: str | None
+    is_default: bool
+    streams_progress: bool
+    works_in_turns: bool
 
 
 class ComparedJob(TypedDict):
@@ -525,14 +538,7 @@ class RunCost(TypedDict):
 
 
 type RunStatusName = Literal[
-    "queued",
-    "running",
-    "succeeded",
-    "failed",
-    "cancelled",
-    "unknown",
-    "skipped",
-    "refused",
+    "queued", "running", "succeeded", "failed", "cancelled", "unknown", "skipped", "refused"
 ]
 
 
@@ -919,6 +925,9 @@ class RunAgenticAgentRequest(TypedDict):
     timeout_seconds: NotRequired[int]
     kubeconfig: NotRequired[str | None]
     agent: NotRequired[str]
+    max_turns: NotRequired[int]
+    max_tool_calls: NotRequired[int]
+    max_tokens: NotRequired[int]
     max_cost_usd: NotRequired[float | None]
 
 
@@ -934,6 +943,12 @@ class RefusedBefore(TypedDict):
     """What API Gateway refuses by itself."""
 
     message: str
+
+
+class AgentCatalog(TypedDict):
+    """The agents that RUNE has."""
+
+    agents: list[CatalogAgent]
 
 
 type AnyPrompt = Prompt | list[Turn]

@@ -169,6 +169,7 @@ CODES_OF: Mapping[str, Mapping[int, tuple[str, ...]]] = {
     },
     "get_benchmark_report": {**_BENCHMARKED, 422: ("run_without_format", "run_not_found")},
     "get_benchmark_records": _BENCHMARKED,
+    "get_job_artifacts": _JOB,
     "create_benchmark_link": {
         404: ("job_not_found", "not_a_benchmark"),
         **_UNSIGNED,

@@ -8,6 +8,9 @@ SYSTEM_PROMPT = "You look into clusters with tools and report what you found."
 TOOL_DEFINITION_TOKENS = 7
 """Tokens of one tool's description."""
 
+CALL_TOKENS = 3
+"""Tokens that the model writes to call a tool; each call of the model reads the whole prompt."""
+
 type Json = dict[str, Any]
 
 
@@ -39,8 +42,50 @@ def write_answer(settings: HolmesSettings, ask: str, model: str | None, history:
         "tool_calls": tool_calls,
         "follow_up_actions": [] if history else [_follow_up("logs", "Logs"), _follow_up("graphs", "Graphs")],
         "pending_approvals": None,
-        "metadata": _count_tokens(settings, messages) if settings.reports_tokens else {},
+        "metadata": _metadata(settings, messages),
     }
+
+
+def write_events(answer: Json) -> list[tuple[str, Json]]:
+    """Return an answer as the events of a stream, which ends with all of it but its tool calls."""
+    metadata = answer["metadata"]
+    events: list[tuple[str, Json]] = []
+    for call in answer["tool_calls"]:
+        events += [
+            (
+                "ai_message",
+                {"content": None, "reasoning": f"Looking at {call['tool_name']}.", "metadata": metadata},
+            ),
+            ("start_tool_calling", {"tool_name": call["tool_name"], "id": call["tool_call_id"]}),
+            ("tool_calling_result", {name: call[name] for name in _TOLD_OF_TOOLS}),
+            ("token_count", {"metadata": metadata}),
+        ]
+    end = {name: value for name, value in answer.items() if name not in {"tool_calls", "pending_approvals"}}
+    return [*events, ("ai_answer_end", end)]
+
+
+_TOLD_OF_TOOLS = ("tool_call_id", "tool_name", "description", "result")
+
+
+def _metadata(settings: HolmesSettings, messages: list[Json]) -> Json:
+    if not settings.reports_tokens:
+        return {}
+    counted = _count_tokens(settings, messages)
+    if not settings.reports_costs:
+        return counted
+    usage, calls = counted["usage"], len(settings.tools) + 1
+    written = usage["completion_tokens"] + CALL_TOKENS * (calls - 1)
+    prompts = usage["prompt_tokens"] * calls
+    costs = {
+        "total_cost": 0.0,
+        "prompt_tokens": prompts,
+        "completion_tokens": written,
+        "total_tokens": prompts + written,
+        "cached_tokens": 0,
+        "reasoning_tokens": 0,
+        "num_compactions": 0,
+    }
+    return {**counted, "costs": costs}
 
 
 def _tool_call(number: int, name: str) -> Json:

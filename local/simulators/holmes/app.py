@@ -1,7 +1,8 @@
 """The routes of a simulated HolmesGPT server, with FastAPI's errors."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, override
 
 from pydantic import BaseModel, ValidationError, model_validator
@@ -12,10 +13,10 @@ from starlette.routing import Route
 
 from local.simulators.control import fault_route, request_route
 from local.simulators.errors import ServiceError
-from local.simulators.holmes.answers import write_answer
+from local.simulators.holmes.answers import write_answer, write_events
 from local.simulators.holmes.faults import CHAT_PATH, HolmesFault, HolmesFaultKind, HolmesRequest
 from local.simulators.holmes.state import SimulatedHolmes
-from local.simulators.route import Call, SimulatedRoute, Whole
+from local.simulators.route import Call, Reply, SimulatedRoute, Stream, Whole
 
 _OPEN_PATHS = {"/healthz", "/readyz"}
 
@@ -25,6 +26,7 @@ class ChatBody(BaseModel):
 
     ask: str
     model: str | None = None
+    stream: bool = False
     conversation_history: list[dict[str, Any]] | None = None
 
     @model_validator(mode="after")
@@ -43,13 +45,19 @@ class HolmesRoute(SimulatedRoute[HolmesFault, HolmesRequest]):
         self._handler = handler
 
     @override
-    async def reply(self, call: Call[HolmesFault]) -> Whole:
+    async def reply(self, call: Call[HolmesFault]) -> Reply:
         fault = call.fault
         if fault is not None and fault.kind is HolmesFaultKind.NO_ANALYSIS:
             return _whole({})
         if fault is not None and fault.kind is HolmesFaultKind.HUGE:
             return _whole({"analysis": "x" * fault.size_bytes})
         return await self._handler(self._state, call.raw)
+
+    @override
+    def write_error_chunk(self, error: ServiceError) -> bytes:
+        code = 5204 if error.status == HTTPStatus.TOO_MANY_REQUESTS else 5000
+        told = {"description": error.text, "error_code": code, "msg": error.text, "success": False}
+        return _encode(("error", told))
 
     @override
     def fill_record(self, record: HolmesRequest, request: Request, raw: bytes) -> None:
@@ -79,7 +87,7 @@ def _credential(request: Request) -> tuple[str, str]:
     return ("bearer", key.strip()) if scheme.lower() == "bearer" else ("none", "")
 
 
-async def _chat(state: SimulatedHolmes, raw: bytes) -> Whole:
+async def _chat(state: SimulatedHolmes, raw: bytes) -> Reply:
     try:
         body = ChatBody.model_validate(json.loads(raw))
     except ValidationError as error:
@@ -88,8 +96,34 @@ async def _chat(state: SimulatedHolmes, raw: bytes) -> Whole:
     except ValueError:
         problem = {"type": "json_invalid", "loc": ["body"], "msg": "JSON decode error", "input": {}}
         return _whole({"detail": [problem]}, 422)
-    await state.timeline.sleep(state.settings.delay_seconds)
-    return _whole(write_answer(state.settings, body.ask, body.model, body.conversation_history or []))
+    settings = state.settings
+    if body.stream and not settings.streams and not settings.takes_unknown_fields:
+        problem = {
+            "type": "extra_forbidden",
+            "loc": ["body", "stream"],
+            "msg": "Extra inputs are not permitted",
+        }
+        return _whole({"detail": [problem]}, 422)
+    answer = write_answer(settings, body.ask, body.model, body.conversation_history or [])
+    if body.stream and settings.streams:
+        return Stream(_events(state, answer), _encode, "text/event-stream")
+    await state.timeline.sleep(settings.delay_seconds)
+    return _whole(answer)
+
+
+async def _events(
+    state: SimulatedHolmes, answer: dict[str, Any]
+) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
+    events = write_events(answer)
+    for event in events:
+        # Silence comes before each, as within a call of the model or a tool.
+        await state.timeline.sleep(state.settings.delay_seconds / len(events))
+        yield event
+
+
+def _encode(event: tuple[str, dict[str, Any]]) -> bytes:
+    name, data = event
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 async def _list_models(state: SimulatedHolmes, _raw: bytes) -> Whole:
@@ -105,7 +139,7 @@ async def _readyz(state: SimulatedHolmes, _raw: bytes) -> Whole:
     return _whole({"status": "ready", "models": list(state.settings.models)})
 
 
-type Handler = Callable[[SimulatedHolmes, bytes], Awaitable[Whole]]
+type Handler = Callable[[SimulatedHolmes, bytes], Awaitable[Reply]]
 
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", CHAT_PATH, _chat),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from local.simulators.faults import FaultKind, ServerFault
+from local.simulators.faults import FaultKind, StreamFault, StreamFaultKind
 from local.simulators.request_log import ServerRequest
 
 CHAT_PATH = "/api/chat"
@@ -20,12 +20,12 @@ class HolmesFaultKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HolmesFault(ServerFault):
-    """One fault."""
+class HolmesFault(StreamFault):
+    """One fault. The status of a `stream_error` is that of the model's provider: 429 is told as the code 5204."""
 
     usual_paths: ClassVar[tuple[str, ...]] = (CHAT_PATH,)
 
-    kind: FaultKind | HolmesFaultKind
+    kind: FaultKind | StreamFaultKind | HolmesFaultKind
     size_bytes: int = 32 * 1024 * 1024
 
 

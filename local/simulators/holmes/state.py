@@ -29,6 +29,12 @@ class HolmesSettings:
         shows.
     reports_tokens
         Whether answers carry token counts in their metadata.
+    reports_costs
+        Whether these count the whole investigation too, as since 0.45.
+    streams
+        Whether `stream` is known. As in servers before, other fields of the body are ignored.
+    takes_unknown_fields
+        Whether a body with a field that is not known is taken, such as `stream`; False refuses it with 422.
     """
 
     models: tuple[str, ...] = MODELS
@@ -37,6 +43,9 @@ class HolmesSettings:
     tools: tuple[str, ...] = TOOLS
     models_as_text: bool = True
     reports_tokens: bool = True
+    reports_costs: bool = True
+    streams: bool = True
+    takes_unknown_fields: bool = True
     faults: tuple[HolmesFault, ...] = ()
 
 

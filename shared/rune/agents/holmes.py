@@ -1,8 +1,9 @@
 """The agent `holmes`: a HolmesGPT server over HTTP, which investigates a cluster with its own tools.
 
 Protocol: https://github.com/HolmesGPT/holmesgpt/blob/master/docs/reference/http-api.md and its server.py, read
-2026-11. The request stays open and silent until the investigation is over, so a proxy before the server must allow
-that long a silence.
+2026-11, and version 0.45.0, run then. An investigation is one turn, since the server keeps nothing. It is asked for
+as a stream, which tells of each model call and tool; within one of them it is silent, so a proxy before the server
+must allow for that. Servers that know no streams answer whole.
 """
 
 import json
@@ -10,6 +11,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import override
 
 from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens, Need
@@ -20,9 +22,11 @@ from rune.errors import (
     ModelServerError,
     RequestRejectedError,
     ServerAccessError,
+    StreamTruncatedError,
 )
 from rune.llm.failures import MAX_READ_CHARS, FailureContext, excerpt
-from rune.llm.fields import as_list, as_object, mend_text, parse_json, read_count, read_text
+from rune.llm.fields import as_list, as_object, mend_text, parse_json, read_count, read_number, read_text
+from rune.llm.framing import SseReader
 from rune.llm.http_failures import describe_failure
 from rune.llm.protocol import OnChunk
 from rune.net.addresses import AddressPolicy, parse_backend_url
@@ -41,12 +45,21 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """Longest answer. It holds the whole conversation, and the tools' results a second time: a context of a million
 tokens is 4 MB of text, and about twice that as JSON."""
 
+MAX_STREAM_BYTES = 4 * MAX_ANSWER_BYTES
+"""Of all events of an investigation: each tool's result once, and then the answer."""
+
 MAX_ARTIFACTS = 200
 """Tool calls of one answer that become artifacts; the count of all is in the metadata."""
 
 _LIST_TIMEOUT_SECONDS = 15.0
 _NS_PER_MS = 1_000_000
 _OK = 200
+_UNPROCESSABLE = 422
+_STREAM_TYPE = "text/event-stream"
+_READ_EVENTS = frozenset({"tool_calling_result", "ai_answer_end"})
+_RATE_LIMITED = 5204
+"""`error_code` of the event `error` for its model's provider that wants to be left alone."""
+
 _GAVE_UP = re.compile(rb"exceeded max[_ ]steps|too many llm calls")
 
 
@@ -87,7 +100,7 @@ class HolmesAgent(Agent):
     async def take_turn(
         self, request: AgentRequest, state_json: str | None, on_chunk: OnChunk
     ) -> AgentAnswer:
-        """Return the server's analysis, with the tools that it used as artifacts; it is not streamed.
+        """Return the server's analysis, with the tools that it used as artifacts.
 
         The model is looked up before each question: HolmesGPT answers a name that it does not know with its first
         model, and the answer does not name the model.
@@ -98,6 +111,10 @@ class HolmesAgent(Agent):
             The server's list does not have the model.
         ServerAccessError
             The server refuses the key, or its provider refuses its own.
+        ServerOverloadedError
+            The provider of its model wants to be left alone for a time.
+        StreamTruncatedError
+            The stream ended without its answer.
         ModelServerError, AddressError
             Any other of them.
         """
@@ -105,19 +122,68 @@ class HolmesAgent(Agent):
         await self._require_model(request.model, request.timeout_seconds)
         # Never 0, which would mean no limit.
         remaining_seconds = max(0.001, request.timeout_seconds - (time.monotonic() - began_s))
-        async with self._connection.call(
-            "POST",
-            self._connection.url.url + "/api/chat",
-            body={"ask": request.question, "model": request.model},
-            total_timeout_seconds=remaining_seconds,
-        ) as reply:
-            members = await self._read_object(reply, model=request.model)
-            asked_ms = math.ceil((time.monotonic_ns() - reply.sent_ns) / _NS_PER_MS)
+        members, asked_ms = await self._investigate(request, remaining_seconds, on_chunk)
         return _answer(members, request.model, asked_ms)
 
     @override
     async def aclose(self) -> None:
         await self._connection.aclose()
+
+    async def _investigate(
+        self, request: AgentRequest, timeout_seconds: float, on_chunk: OnChunk
+    ) -> tuple[Mapping[str, object], int]:
+        """Return the answer, and how many milliseconds it took."""
+        body: dict[str, object] = {"ask": request.question, "model": request.model, "stream": True}
+        ends_s = time.monotonic() + timeout_seconds
+        while True:
+            async with self._connection.call(
+                "POST",
+                self._connection.url.url + "/api/chat",
+                body=body,
+                total_timeout_seconds=max(0.001, ends_s - time.monotonic()),
+            ) as reply:
+                if reply.status == _UNPROCESSABLE and "stream" in body:
+                    said = self._without_secrets(await reply.body_head())
+                    if b"stream" not in said:
+                        raise _failure(reply.status, said, FailureContext(request.model))
+                    # An old server that takes no unknown fields; it has not begun.
+                    body.pop("stream")
+                    continue
+                if reply.status == _OK and reply.media_type == _STREAM_TYPE:
+                    members = await self._read_events(reply, request.model, on_chunk)
+                else:
+                    members = await self._read_object(reply, model=request.model)
+                return members, math.ceil((time.monotonic_ns() - reply.sent_ns) / _NS_PER_MS)
+
+    async def _read_events(self, reply: Reply, model: str, on_chunk: OnChunk) -> Mapping[str, object]:
+        """Return what a whole answer would be, from the events of a stream."""
+        reader, frames = reply.reader(max_bytes=MAX_STREAM_BYTES), SseReader(max_line_bytes=MAX_ANSWER_BYTES)
+        tool_calls: list[Mapping[str, object]] = []
+        count = 0
+        waits_for_approval = False
+        has_ended = False
+        while not has_ended:
+            received = await reader.read()
+            has_ended = received is None
+            for frame in frames.finish() if received is None else frames.feed(received):
+                count += 1
+                on_chunk(count)
+                waits_for_approval |= frame.name == "approval_required"
+                if not frame.is_error and frame.name not in _READ_EVENTS:
+                    continue
+                event = replace(frame, data=self._without_secrets(frame.data)).parse()
+                if frame.name == "ai_answer_end":
+                    return {**event, "tool_calls": tool_calls}
+                if frame.is_error:
+                    raise _failure_in_stream(event, model)
+                # Not its data, which may be megabytes.
+                result = {"status": as_object(event.get("result")).get("status")}
+                tool_calls.append({**event, "result": result})
+        if waits_for_approval:
+            raise RequestRejectedError(
+                "HolmesGPT waits for a person to approve a tool, which RUNE does not do."
+            )
+        raise StreamTruncatedError("HolmesGPT's answer broke off before its end.")
 
     async def _require_model(self, model: str, timeout_seconds: float) -> None:
         known = await self._list_models(min(_LIST_TIMEOUT_SECONDS, timeout_seconds))
@@ -182,6 +248,7 @@ KIND = AgentKind(
     needs=frozenset({Need.SETTING}),
     missing_setting=_missing_setting,
     open=_open,
+    streams_progress=True,
 )
 
 
@@ -196,12 +263,24 @@ def _failure(status: int, body: bytes, context: FailureContext) -> ModelServerEr
     if status in {404, 405}:
         return BadResponseError("The server does not know HolmesGPT's paths: is base_url a HolmesGPT server?")
     if status >= 500 and _GAVE_UP.search(body[:MAX_READ_CHARS].lower()):  # noqa: PLR2004 RFC 9110, 15.6
-        # The same question would take as many steps again.
-        return RequestRejectedError(
-            "HolmesGPT gave up: the question takes more steps than its max_steps allows."
-        )
+        return _gave_up()
     # Every failure inside it is a 500 with the provider's words, which tell the cause.
     return describe_failure(status, body, context)
+
+
+def _failure_in_stream(event: Mapping[str, object], model: str) -> ModelServerError:
+    said = read_text(event, "description") or read_text(event, "msg")
+    context = FailureContext(model)
+    if read_count(event, "error_code") == _RATE_LIMITED:
+        return describe_failure(429, {"detail": said}, context)
+    if _GAVE_UP.search(said[:MAX_READ_CHARS].lower().encode()):
+        return _gave_up()
+    return describe_failure(None, {"error": {"message": said}}, context)
+
+
+def _gave_up() -> RequestRejectedError:
+    # The same question would take as many steps again.
+    return RequestRejectedError("HolmesGPT gave up: the question takes more steps than its max_steps allows.")
 
 
 def _answer(members: Mapping[str, object], model: str, asked_ms: int) -> AgentAnswer:
@@ -209,7 +288,8 @@ def _answer(members: Mapping[str, object], model: str, asked_ms: int) -> AgentAn
     if not analysis.strip():
         raise BadResponseError("HolmesGPT answered without an analysis.")
     tool_calls = as_list(members.get("tool_calls"))
-    tokens = _tokens(as_object(members.get("metadata")))
+    metadata = as_object(members.get("metadata"))
+    tokens = _tokens(metadata)
     return AgentAnswer(
         answer=analysis,
         artifacts=tuple(_artifact(as_object(call)) for call in tool_calls[:MAX_ARTIFACTS]),
@@ -218,6 +298,7 @@ def _answer(members: Mapping[str, object], model: str, asked_ms: int) -> AgentAn
             "holmes_model": model,
             "tool_call_count": str(len(tool_calls)),
             "token_count_source": "unreported" if tokens is None else "usage",
+            **_told_besides(as_object(metadata.get("costs"))),
         },
         tokens=tokens or AgentTokens(),
         phases_ms={"ask": asked_ms},
@@ -234,23 +315,37 @@ def _artifact(call: Mapping[str, object]) -> dict[str, str]:
     }
 
 
-def _tokens(metadata: Mapping[str, object]) -> AgentTokens | None:
-    """Return the tokens of the model's last call, whose prompt was the whole conversation; None without a count.
+def _told_besides(costs: Mapping[str, object]) -> dict[str, str]:
+    """Return what the server says that the investigation has cost, where it knows its model's price."""
+    cost_usd, compactions = read_number(costs, "total_cost"), read_count(costs, "num_compactions")
+    told = {"holmes_cost_usd": f"{cost_usd:.6f}"} if cost_usd else {}
+    return {**told, "compaction_count": str(compactions)} if compactions else told
 
-    `usage` is the provider's count, `tokens` HolmesGPT's own by role: `tools_tokens` are the results of tools,
-    `tools_to_call_tokens` their descriptions, `assistant_tokens` all that the model wrote, the answer included.
-    The tokens of an investigation's earlier calls are not reported.
+
+def _tokens(metadata: Mapping[str, object]) -> AgentTokens | None:
+    """Return the tokens of the investigation; None without a count.
+
+    `costs` counts all calls of the model (0.45). Older servers have no more than the last call, whose prompt was
+    the whole conversation: `usage` is the provider's count, `tokens` HolmesGPT's own by role. `tools_tokens` are
+    the results of tools, `tools_to_call_tokens` their descriptions, `assistant_tokens` all that the model wrote,
+    the answer included.
     """
     usage, by_role = as_object(metadata.get("usage")), as_object(metadata.get("tokens"))
-    total = read_count(usage, "total_tokens") or read_count(by_role, "total_tokens")
+    costs = as_object(metadata.get("costs"))
+    total = (
+        read_count(costs, "total_tokens")
+        or read_count(usage, "total_tokens")
+        or read_count(by_role, "total_tokens")
+    )
     if not total:
         return None
-    output = read_count(usage, "completion_tokens") or 0
+    written = read_count(costs, "completion_tokens")
+    output = read_count(usage, "completion_tokens") or written or 0
     return AgentTokens(
         system_prompt=read_count(by_role, "system_tokens") or 0,
         tool_calls=(read_count(by_role, "tools_tokens") or 0)
         + (read_count(by_role, "tools_to_call_tokens") or 0),
-        agent_reasoning=max(0, (read_count(by_role, "assistant_tokens") or 0) - output),
+        agent_reasoning=max(0, (written or read_count(by_role, "assistant_tokens") or 0) - output),
         output=output,
         total=total,
     )

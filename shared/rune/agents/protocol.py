@@ -151,6 +151,8 @@ class AgentAnswer:
         Milliseconds by phase, in order; `ask` is the question itself.
     generation
         The model server's answer with its stamps, where the server answered RUNE directly.
+    transcript
+        The whole conversation, a JSON document a line, without secrets; None for an agent that keeps none.
     """
 
     answer: str
@@ -160,6 +162,7 @@ class AgentAnswer:
     artifacts: tuple[Mapping[str, str], ...] | None = None
     generation: Generation | None = None
     result_type: Literal["text", "structured", "report"] = "text"
+    transcript: str | None = None
 
 
 type Turn = GoOn | AgentAnswer

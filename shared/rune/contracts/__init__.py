@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     )
     from rune.contracts.document import Document, read_stored
     from rune.contracts.links import (
+        ArtifactLink,
+        ArtifactLinks,
         JobLink,
         LinkRequest,
         PageLink,
@@ -99,6 +101,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AgenticAgentRequest",
     "AgenticAgentResult",
+    "ArtifactLink",
+    "ArtifactLinks",
     "BackendChoice",
     "BackendType",
     "BenchmarkBookkeeping",
@@ -209,6 +213,8 @@ _MODULES = {
     ),
     "document": ("Document", "read_stored"),
     "links": (
+        "ArtifactLink",
+        "ArtifactLinks",
         "JobLink",
         "LinkRequest",
         "PageLink",

@@ -31,6 +31,26 @@ class RecordsLinks(Document):
     """By run and block; empty for a benchmark that asked its question once."""
 
 
+class ArtifactLink(Document):
+    """A file of a job's result."""
+
+    kind: Literal["transcript"]
+    """The conversation of an investigation, one JSON document a line (docs/agents.md)."""
+    name: str
+    url: str
+    """Opens with GET and without a credential. Anyone with the address can read the file, so keep it secret."""
+    expires_at: datetime
+    """Until when, at most."""
+
+
+class ArtifactLinks(Document):
+    """The files of a job's result."""
+
+    job_id: str
+    artifacts: list[ArtifactLink]
+    """Empty for a job that has none, or has not ended."""
+
+
 type LinkTargetName = Literal["job", "events", "report"]
 
 

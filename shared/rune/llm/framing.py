@@ -5,7 +5,7 @@ a frame holds of an answer is a chunk (`rune.llm.answers`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, override
 
 from rune.errors import BadResponseError, StreamTruncatedError, UnknownPathError
@@ -30,12 +30,15 @@ class Frame:
         False if the stream ended within it; its JSON may be complete all the same.
     is_error
         Whether the framing itself marks it as an error.
+    name
+        Of the event, as `event:` gives it; empty without one.
     """
 
     data: bytes
     arrived_ns: int
     terminated: bool = True
     is_error: bool = False
+    name: str = field(default="", compare=False)
 
     def parse(self) -> Mapping[str, object]:
         """Return the frame's JSON object.
@@ -107,6 +110,7 @@ class SseReader(FrameReader):
         self._last_line: Line | None = None
         self._is_error = False
         self._is_heartbeat = False
+        self._name = ""
 
     @override
     def feed(self, received: ReceivedBytes) -> list[Frame]:
@@ -136,6 +140,8 @@ class SseReader(FrameReader):
                 raise BadResponseError(f"The server sent an event over {self._max_event_bytes} bytes.")
             self._parts.append(value)
             self._last_line = line
+        if name == b"event":
+            self._name = value.decode("utf-8", "replace").strip()
         self._is_error |= name == b"error" or (name == b"event" and value == b"error")
         self._is_heartbeat |= name == b"event" and value.strip().lower() in _HEARTBEATS
 
@@ -144,8 +150,8 @@ class SseReader(FrameReader):
         if self._last_line is not None:
             data, line = b"\n".join(self._parts), self._last_line
             if self._is_error or (data.strip() and not self._is_heartbeat):
-                frames.append(Frame(data, line.arrived_ns, line.terminated, self._is_error))
-        self._parts, self._size_bytes, self._last_line = [], 0, None
+                frames.append(Frame(data, line.arrived_ns, line.terminated, self._is_error, self._name))
+        self._parts, self._size_bytes, self._last_line, self._name = [], 0, None, ""
         self._is_error = self._is_heartbeat = False
         return frames
 

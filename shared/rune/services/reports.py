@@ -10,7 +10,14 @@ from typing import Protocol, Self
 from pydantic import Field
 
 from rune.clock import Clock
-from rune.contracts import BenchmarkBookkeeping, BenchmarkReport, Document, RecordsLink, read_stored
+from rune.contracts import (
+    ArtifactLink,
+    BenchmarkBookkeeping,
+    BenchmarkReport,
+    Document,
+    RecordsLink,
+    read_stored,
+)
 from rune.errors import (
     JobNotFinishedError,
     NoReportError,
@@ -18,6 +25,7 @@ from rune.errors import (
     StoreUnavailableError,
     UnreadableRowError,
 )
+from rune.jobs.artifacts import artifact_key, is_artifact_name
 from rune.jobs.record import Job, Kind, Status
 from rune.jobs.store import StoredJob
 from rune.services.jobs import Caller, JobService
@@ -108,6 +116,34 @@ class ReportService:
         """Return the reports of up to 40 different benchmarks, in the order of their ids, from one read."""
         return tuple(self._open(stored) for stored in self._jobs.find_many(caller, job_ids))
 
+    def link_artifacts(self, caller: Caller, job_id: str) -> list[ArtifactLink]:
+        """Return where the files of any job's result can be downloaded; none of a job that has not ended well.
+
+        Raises
+        ------
+        JobNotFoundError, RateLimitedError, StoreUnavailableError
+            As for reports.
+        """
+        stored = self._jobs.find(caller, job_id)
+        if stored.job.kind is not Kind.AGENTIC_AGENT or stored.result_json is None:
+            return []
+        try:
+            artifacts = read_stored(_StoredAnswer, stored.result_json).artifacts or []
+        except UnreadableRowError:
+            return []
+        expires_at = self._clock.now() + LINK_LIFETIME
+        names = [each["file"] for each in artifacts if each.get("type") == "transcript" and "file" in each]
+        return [
+            ArtifactLink(
+                kind="transcript",
+                name=name,
+                url=self._links.link(artifact_key(stored.job.job_id, name), LINK_LIFETIME),
+                expires_at=expires_at,
+            )
+            for name in names
+            if is_artifact_name(name)
+        ]
+
     def link_records(self, reported: Reported) -> list[RecordsLink]:
         """Return where the records can be downloaded, by run and block."""
         expires_at = self._clock.now() + LINK_LIFETIME
@@ -191,6 +227,12 @@ class _Stored(Document):
 
     bookkeeping: BenchmarkBookkeeping = Field(default_factory=BenchmarkBookkeeping)
     report: BenchmarkReport | None = None
+
+
+class _StoredAnswer(Document):
+    """The member of an `AgenticAgentResult` that is read here."""
+
+    artifacts: list[dict[str, str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,14 @@ from rune.contracts import (
     Telemetry,
     read_stored,
 )
-from rune.errors import AddressError, CostCapReachedError, ModelServerError, RuneError
+from rune.errors import (
+    AddressError,
+    CostCapReachedError,
+    ModelServerError,
+    RuneError,
+    StoreUnavailableError,
+)
+from rune.jobs.artifacts import artifact_key
 from rune.jobs.outcomes import Again, Done, Failed, Next, Note, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
@@ -30,6 +37,7 @@ from rune.tenants.settings import TenantSource
 from rune.workflows.acquaintance import acquaintance_in, wait_while_loading
 from rune.workflows.agent_state import AgentState, agent_state_in
 from rune.workflows.answers import keep_answer, keep_artifacts, keep_details
+from rune.workflows.benchmark.dependencies import RecordFiles
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends, time_left_seconds
 
@@ -60,6 +68,7 @@ class _Work:
     state: AgentState
     opener: _Opener | None
     question: AgentRequest
+    files: RecordFiles | None
 
     @property
     def dialect(self) -> Dialect:
@@ -70,12 +79,18 @@ class AgenticAgent:
     """The steps of an agent's job."""
 
     def __init__(
-        self, backends: Backends, tenants: TenantSource, policy: AddressPolicy, clock: Clock
+        self,
+        backends: Backends,
+        tenants: TenantSource,
+        policy: AddressPolicy,
+        clock: Clock,
+        files: RecordFiles | None = None,
     ) -> None:
         self._backends = backends
         self._tenants = tenants
         self._policy = policy
         self._clock = clock
+        self._files = files
 
     @property
     def steps(self) -> Mapping[StepName, Step]:
@@ -108,7 +123,8 @@ class AgenticAgent:
         if self._seconds_left(context) <= 0 and state.own_json is None:
             return replace(out_of_time(context.job), is_final=True)
         opener = self._opener(request, context, state.dialect)
-        work = _Work(context, kind, state, opener, self._question(request, context, opener))
+        question = self._question(request, context, opener)
+        work = _Work(context, kind, state, opener, question, self._files)
         agent = open_agent(request.agent, settings, self._policy)
         try:
             return await self._take_turn(agent, work)
@@ -201,12 +217,26 @@ def _again(turn: GoOn, state: AgentState) -> Again:
     return Again(turn.delay_seconds, progress, state_json=state.model_dump_json(), notes=notes)
 
 
+def _with_transcript(work: _Work, answer: AgentAnswer) -> AgentAnswer:
+    """Return the answer with its transcript as a file; an answer without it is better than none."""
+    if answer.transcript is None or work.files is None:
+        return answer
+    job = work.context.job
+    # A worker that has lost its lease writes another file, which no result names.
+    name = f"transcript-{job.epoch}.jsonl"
+    try:
+        work.files.put(artifact_key(job.job_id, name), answer.transcript)
+    except StoreUnavailableError:
+        return replace(answer, metadata={**answer.metadata, "transcript_warning": "It could not be stored."})
+    return replace(answer, artifacts=({"type": "transcript", "file": name}, *(answer.artifacts or ())))
+
+
 def _done(work: _Work, answer: AgentAnswer) -> Done:
     from rune.workflows.token_meter import tokens_usd  # noqa: PLC0415  # comes with the server that was asked
 
     context = work.context
     phases_ms, cost_usd = context.job.phases_ms, tokens_usd(context)
-    result = _result(_request(context), work.state, answer, phases_ms, cost_usd)
+    result = _result(_request(context), work.state, _with_transcript(work, answer), phases_ms, cost_usd)
     return Done(result.model_dump_json())
 
 

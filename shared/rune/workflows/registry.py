@@ -49,7 +49,7 @@ def make_steps(
     def load_agent() -> Mapping[StepName, Step]:
         from rune.workflows.agent import AgenticAgent  # noqa: PLC0415
 
-        return AgenticAgent(backends, tenants, policy, measuring.clock).steps
+        return AgenticAgent(backends, tenants, policy, measuring.clock, measuring.records).steps
 
     steps = {
         **ModelServerSteps(backends).steps,

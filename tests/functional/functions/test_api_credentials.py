@@ -115,6 +115,7 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/benchmarks/compare"): (f"jobs={JOB_ID},{OTHER_ID}", None),
     ("GET", "/v1/benchmarks/{job_id}"): ("format=vllm&run=0", None),
     ("GET", "/v1/benchmarks/{job_id}/records"): ("", None),
+    ("GET", "/v1/jobs/{job_id}/artifacts"): ("", None),
     ("POST", "/v1/benchmarks/{job_id}/links"): ("", {}),
     ("GET", "/v1/jobs/{job_id}/receipt"): ("", None),
     ("GET", "/v1/stop"): ("", None),

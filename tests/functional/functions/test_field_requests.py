@@ -224,7 +224,10 @@ CALLS: dict[str, Call] = {
         "backend_url_ignored",
     ),
     "run-agentic-agent": a_submission(
-        COMMAND_LINE, "agentic-agent", {**ASKED, "backend_url": URL, "agent": "holmes"}
+        COMMAND_LINE,
+        "agentic-agent",
+        {**ASKED, "backend_url": URL, "agent": "holmes"},
+        "kubeconfig_ignored",
     ),
     "run-llm-instance": a_submission(COMMAND_LINE, "llm-instance", INSTANCE),
     "run-llm-instance --vastai": a_submission(
@@ -277,6 +280,7 @@ CALLS: dict[str, Call] = {
             "ollama_warmup_timeout": 90,
             "agent": "holmes",
         },
+        "kubeconfig_ignored",
     ),
     "a3, instance": a_submission(
         COMMAND_LINE, "ollama-instance", {"vastai": False, **TERMS, "ollama_url": URL}
@@ -300,12 +304,13 @@ CALLS: dict[str, Call] = {
             "backend_url": None,
         },
     ),
-    "UI, agent": a_submission(UI, "agentic-agent", {**WIZARD, "agent": "ask"}),
+    "UI, agent": a_submission(UI, "agentic-agent", {**WIZARD, "agent": "ask"}, "kubeconfig_ignored"),
     "UI, agent with a machine": a_submission(
         UI,
         "agentic-agent",
         {**WIZARD, "agent": "holmes", "provisioning": NESTED, "backend_url": None},
         "rental_ignored",
+        "kubeconfig_ignored",
     ),
     "UI, its default agent": a_refusal(
         UI, "/v1/jobs/agentic-agent", {**WIZARD, "agent": "sre:k8sgpt"}, "agent_unknown"

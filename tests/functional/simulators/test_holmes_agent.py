@@ -1,10 +1,11 @@
 """RUNE's agent against the simulated server: both agree on the protocol."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from local.simulators.faults import FaultKind
+from local.simulators.faults import FaultKind, StreamFaultKind
 from local.simulators.holmes import (
     HolmesFault,
     HolmesFaultKind,
@@ -21,7 +22,9 @@ from rune.errors import (
     RuneError,
     ServerAccessError,
     ServerFailedError,
+    ServerOverloadedError,
     ServerTimeoutError,
+    StreamFailedError,
     StreamTruncatedError,
 )
 from rune.net.addresses import AddressPolicy
@@ -33,8 +36,11 @@ KEY = "k" * 32
 REQUEST = AgentRequest(question="What is unhealthy?", model="accurate-model", timeout_seconds=10.0)
 
 
-def simulate(host: Host, *, delay_seconds: float = 0.0) -> SimulatedHolmes:
-    state = SimulatedHolmes(HolmesSettings(delay_seconds=delay_seconds, api_key=KEY))
+def simulate(
+    host: Host, settings: HolmesSettings | None = None, *, delay_seconds: float = 0.0
+) -> SimulatedHolmes:
+    settings = settings or HolmesSettings()
+    state = SimulatedHolmes(replace(settings, delay_seconds=delay_seconds, api_key=KEY))
     host.app = create_app(state)
     return state
 
@@ -61,12 +67,24 @@ def test_agent_brings_the_analysis_home(host: Host) -> None:
         "kubectl_describe",
         "kubectl_logs",
     ]
-    assert answer.tokens == AgentTokens(system_prompt=11, tool_calls=22, output=15, total=51)
+    assert answer.tokens == AgentTokens(
+        system_prompt=11, tool_calls=22, agent_reasoning=6, output=15, total=129
+    )
     assert [(record.path, record.credential) for record in state.requests.records] == [
         ("/api/model", "bearer"),
         ("/api/model", "bearer"),
         ("/api/chat", "bearer"),
     ]
+
+
+@pytest.mark.parametrize("takes_unknown_fields", [True, False])
+def test_agent_reads_the_whole_answer_of_an_older_server(host: Host, *, takes_unknown_fields: bool) -> None:
+    older = HolmesSettings(streams=False, reports_costs=False, takes_unknown_fields=takes_unknown_fields)
+    simulate(host, older)
+
+    answer = asyncio.run(ask(host))
+
+    assert (answer.tokens.total, len(answer.artifacts or ())) == (51, 2)
 
 
 def test_agent_never_takes_another_models_answer_for_a_name_that_the_server_lacks(host: Host) -> None:
@@ -89,7 +107,11 @@ def test_agent_is_denied_when_the_key_is_wrong(host: Host) -> None:
     ("fault", "error_type"),
     [
         (HolmesFault(kind=FaultKind.REFUSED), ServerFailedError),
+        (HolmesFault(kind=FaultKind.REFUSED, status=429), ServerOverloadedError),
         (HolmesFault(kind=FaultKind.DISCONNECTED), StreamTruncatedError),
+        (HolmesFault(kind=StreamFaultKind.TRUNCATED, after_chunks=3), StreamTruncatedError),
+        (HolmesFault(kind=StreamFaultKind.STREAM_ERROR), StreamFailedError),
+        (HolmesFault(kind=StreamFaultKind.STREAM_ERROR, status=429), ServerOverloadedError),
         (HolmesFault(kind=FaultKind.NOT_JSON), BadResponseError),
         (HolmesFault(kind=HolmesFaultKind.NO_ANALYSIS), BadResponseError),
         (HolmesFault(kind=HolmesFaultKind.HUGE, size_bytes=17 * 1024 * 1024), BadResponseError),

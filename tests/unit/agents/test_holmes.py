@@ -2,6 +2,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from rune.errors import (
     ServerOverloadedError,
     ServerTimeoutError,
     ServerUnreachableError,
+    StreamFailedError,
     StreamTruncatedError,
 )
 from rune.tenants.document import HolmesSettings
@@ -39,7 +41,7 @@ from tests.unit.llm.scripted_server import (
 KEY = 'sk-holmes/0123"456\\789abcdef'
 REQUEST = AgentRequest(question="What is unhealthy?", model="fast", timeout_seconds=5.0)
 MODELS = whole(200, {"model_name": '["fast", "accurate"]'})
-ANSWER = {
+ANSWER: dict[str, Any] = {
     "analysis": "# Nothing\nis unhealthy.",
     "conversation_history": [{"role": "system", "content": "..."}],
     "tool_calls": [
@@ -131,7 +133,7 @@ def test_ask_looks_for_the_model_and_then_asks_over_the_same_connection() -> Non
         ("GET", "/base/api/model"),
         ("POST", "/base/api/chat"),
     ]
-    assert server.requests[1].body == {"ask": "What is unhealthy?", "model": "fast"}
+    assert server.requests[1].body == {"ask": "What is unhealthy?", "model": "fast", "stream": True}
     assert server.connection_count == 1
 
 
@@ -157,6 +159,13 @@ def test_key_goes_out_as_bearer_alone_on_every_request(api_key: str | None, expe
         (
             {"usage": {"completion_tokens": 9, "total_tokens": 20}, "tokens": {"assistant_tokens": 7}},
             AgentTokens(output=9, total=20),
+        ),
+        (
+            {
+                "costs": {"prompt_tokens": 900, "completion_tokens": 70, "total_tokens": 970},
+                "usage": {"completion_tokens": 9, "total_tokens": 20},
+            },
+            AgentTokens(agent_reasoning=61, output=9, total=970),
         ),
         ({"usage": {"total_tokens": -3}, "tokens": {"total_tokens": "many"}}, AgentTokens()),
     ],
@@ -189,6 +198,83 @@ def test_artifacts_are_short_and_clean_when_the_servers_are_odd(
     answer = ask([MODELS], [whole(200, {"analysis": "a", "tool_calls": tool_calls})])
 
     assert (answer.metadata["tool_call_count"], answer.artifacts) == (count, artifacts)
+
+
+def test_dollars_and_compactions_of_the_server_are_told() -> None:
+    costs = {"total_cost": 0.0123, "num_compactions": 2, "total_tokens": 9}
+
+    answer = ask([MODELS], [whole(200, {"analysis": "a", "metadata": {"costs": costs}})])
+
+    told = {"holmes_cost_usd": "0.012300", "compaction_count": "2"}
+    assert told.items() <= answer.metadata.items()
+
+
+STREAM = head(200, "text/event-stream")
+
+
+def event(name: str, **data: object) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+TOOL = event("tool_calling_result", **ANSWER["tool_calls"][0])
+END = event("ai_answer_end", **{name: ANSWER[name] for name in ("analysis", "metadata")})
+
+
+def test_stream_brings_the_same_answer_with_the_tools_collected_and_shows_progress() -> None:
+    heard: list[int] = []
+    stream = STREAM + event("token_count", metadata={}) + b": ping\n\n" + TOOL + END
+
+    answer, _ = with_agent(
+        ([MODELS], [stream, Close()]), lambda agent: agent.take_turn(REQUEST, None, heard.append)
+    )
+
+    whole_answer = ask([MODELS], [whole(200, ANSWER)])
+    assert answer == replace(whole_answer, phases_ms=answer.phases_ms)
+    assert heard == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("events", "error_type", "sentence"),
+    [
+        (TOOL, StreamTruncatedError, "HolmesGPT's answer broke off before its end."),
+        (event("error", description="Rate limit", error_code=5204), ServerOverloadedError, "Rate limit"),
+        (event("error", msg="litellm: boom", error_code=1), StreamFailedError, "litellm: boom"),
+        (event("error", description="maximum context length is 4096"), ContextOverflowError, "longer"),
+        (
+            event("error", description="Too many LLM calls - exceeded max_steps: 40"),
+            RequestRejectedError,
+            "max_steps",
+        ),
+        (event("approval_required", pending=[]), RequestRejectedError, "approve"),
+        (b"event: ai_answer_end\ndata: {\n\n", BadResponseError, "not JSON"),
+        (event("ai_answer_end", analysis=""), BadResponseError, "without an analysis"),
+    ],
+)
+def test_stream_without_an_answer_is_the_named_error(
+    events: bytes, error_type: type[RuneError], sentence: str
+) -> None:
+    error = failure_of([MODELS], [STREAM + events, Close()])
+
+    assert type(error) is error_type
+    assert sentence in error.sentence
+
+
+def test_key_is_taken_out_of_a_stream() -> None:
+    answer = ask([MODELS], [STREAM + event("ai_answer_end", analysis=f"you sent {KEY}."), Close()])
+
+    assert answer.answer == "you sent ***."
+
+
+def test_server_that_refuses_the_field_is_asked_for_a_whole_answer() -> None:
+    refusal = {"detail": [{"loc": ["body", "stream"], "msg": "Extra inputs are not permitted"}]}
+
+    (answer, server) = with_agent(
+        ([MODELS], [whole(422, refusal)], [whole(200, ANSWER)]),
+        lambda agent: agent.take_turn(REQUEST, None, lambda _: None),
+    )
+
+    assert answer.answer == ANSWER["analysis"]
+    assert server.requests[-1].body == {"ask": "What is unhealthy?", "model": "fast"}
 
 
 def test_artifacts_are_cut_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:

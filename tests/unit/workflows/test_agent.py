@@ -45,6 +45,7 @@ from rune.workflows.agent import AgenticAgent
 from rune.workflows.model_servers import Backends
 from tests.builders import NOW, FakeClock, a_claimed_job
 from tests.fake_model_server import FakeModelServer
+from tests.measuring import MemoryRecords
 from tests.tenant_builders import tenants_with
 from tests.unit.llm.asking import LOOPBACK
 from tests.unit.llm.scripted_server import Script, ScriptedServer, serve, whole
@@ -468,6 +469,27 @@ def test_failure_of_the_only_turn_is_told_when_no_other_try_has_time(
             run_with(FakeModelServer(), StepName.RUN_AGENT, context)
 
 
+@pytest.mark.parametrize("is_lost", [False, True], ids=["stored", "not stored"])
+def test_transcript_becomes_a_file_that_the_result_names(agent: FakeAgent, *, is_lost: bool) -> None:
+    files = MemoryRecords(is_down=is_lost)
+    agent.answer = replace(agent.answer, transcript='{"role": "user"}\n')
+    steps = AgenticAgent(
+        Backends(FakeModelServer().open, None), NO_AGENTS, LOOPBACK, FakeClock(), files
+    ).steps
+    context = a_turn(agent="fake")
+
+    result = document_of(run(steps, StepName.RUN_AGENT, context))
+
+    name = f"transcript-{context.job.epoch}.jsonl"
+    key = f"results/{context.job.job_id}/artifacts/{name}"
+    if is_lost:
+        assert "transcript_warning" in str(result["metadata"])
+        assert "transcript" not in str(result["artifacts"])
+    else:
+        assert {"type": "transcript", "file": name} in result["artifacts"]  # type: ignore[operator]
+        assert files.files == {key: '{"role": "user"}\n'}
+
+
 def test_agent_begins_again_when_it_no_longer_understands_its_state(
     agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -575,7 +597,7 @@ def test_run_returns_what_holmes_found_and_which_tools_it_used() -> None:
 
     result = document_of(outcome)
     asked_ms = json.loads(json.dumps(result))["telemetry"]["latency"][-1]["ms"]
-    assert server.requests[-1].body == {"ask": QUESTION, "model": "fast"}
+    assert server.requests[-1].body == {"ask": QUESTION, "model": "fast", "stream": True}
     assert result == {
         "answer": "Nothing is unhealthy.",
         "result_type": "text",

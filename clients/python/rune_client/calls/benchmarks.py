@@ -34,7 +34,6 @@ def report(job_id: str, *, format: ReportFormat | str = "json", run: int | None 
         It has not ended, or ended without a report.
     """
     return Call(
-        operation="get_benchmark_report",
         method="GET",
         path=f"/v1/benchmarks/{segment(job_id, 'The id of the job')}",
         reads=read_document if format in _JSON_FORMATS else read_text,
@@ -53,7 +52,6 @@ def list_benchmarks(
 ) -> Call[Any]:
     """Return a page of own benchmarks, newest first."""
     return Call(
-        operation="list_benchmarks",
         method="GET",
         path="/v1/benchmarks",
         reads=read_document,
@@ -91,7 +89,6 @@ def compare(
         What an undecided check is in JUnit XML.
     """
     return Call(
-        operation="compare_benchmarks",
         method="GET",
         path="/v1/benchmarks/compare",
         reads=read_document if format == "json" else read_text,
@@ -110,7 +107,6 @@ def compare(
 def records(job_id: str) -> Call[RecordsLinks]:
     """Return links to a benchmark's single requests, each for 15 minutes."""
     return Call(
-        operation="get_benchmark_records",
         method="GET",
         path=f"/v1/benchmarks/{segment(job_id, 'The id of the job')}/records",
         reads=read_document,
@@ -128,7 +124,6 @@ def benchmark_link(
     """Return a link that opens the page of a report without a token. Anyone with the address can read it."""
     others = None if compared_with is None else list(compared_with)
     return Call(
-        operation="create_benchmark_link",
         method="POST",
         path=f"/v1/benchmarks/{segment(job_id, 'The id of the job')}/links",
         reads=read_document,
@@ -139,7 +134,6 @@ def benchmark_link(
 def baselines() -> Call[BaselineList]:
     """Return the tenant's baselines."""
     return Call(
-        operation="list_baselines",
         method="GET",
         path="/v1/baselines",
         reads=read_document,
@@ -150,7 +144,6 @@ def baselines() -> Call[BaselineList]:
 def baseline(name: str) -> Call[BaselineRecord]:
     """Return one baseline."""
     return Call(
-        operation="get_baseline",
         method="GET",
         path=f"/v1/baselines/{segment(name, 'The name of the baseline')}",
         reads=read_document,
@@ -177,7 +170,6 @@ def set_baseline(
     """
     conditions = named(**{"If-Match": if_match, "If-None-Match": "*" if only_if_new else None})
     return Call(
-        operation="set_baseline",
         method="PUT",
         path=f"/v1/baselines/{segment(name, 'The name of the baseline')}",
         reads=read_document,
@@ -191,7 +183,6 @@ def set_baseline(
 def delete_baseline(name: str, *, if_match: str | None = None) -> Call[None]:
     """Remove a baseline; the benchmark stays."""
     return Call(
-        operation="delete_baseline",
         method="DELETE",
         path=f"/v1/baselines/{segment(name, 'The name of the baseline')}",
         reads=read_nothing,

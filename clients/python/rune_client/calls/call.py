@@ -26,15 +26,12 @@ class Call[T]:
 
     Attributes
     ----------
-    operation
-        Its name in the OpenAPI document; empty for a raw call.
     is_repeatable
         Whether it may be sent twice: it reads, it has a key, or the second time changes nothing.
     is_raw
         Whether an error is an answer too.
     """
 
-    operation: str
     method: str
     path: str
     reads: Callable[[httpx.Response], T]

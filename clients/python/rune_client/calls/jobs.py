@@ -15,12 +15,8 @@ from rune_client.errors import InvalidArgumentError
 
 type Kind = Literal["benchmark", "agentic-agent", "llm-instance"]
 
-KINDS: Mapping[str, str] = {
-    "benchmark": "submit_benchmark",
-    "agentic-agent": "submit_agentic_agent",
-    "llm-instance": "submit_llm_instance",
-}
-"""Each kind of job, and the operation that submits it."""
+KINDS = ("benchmark", "agentic-agent", "llm-instance")
+"""Of jobs, as their paths have it."""
 
 
 class Polled(NamedTuple):
@@ -53,7 +49,6 @@ def submit(
         raise InvalidArgumentError(f"A job is one of {', '.join(KINDS)}.")
     key = uuid.uuid4().hex if idempotency_key is None else idempotency_key
     return Call(
-        operation=KINDS[kind],
         method="POST",
         path=f"/v1/jobs/{kind}",
         reads=read_document,
@@ -67,7 +62,6 @@ def plan(kind: Kind | str, body: Mapping[str, Any]) -> Call[JobPlan]:
     """Return what would follow of a job: whether it rents or waits, its estimate, and what budgets are left."""
     call = submit(kind, body, dry_run=True)
     return Call(
-        operation=call.operation,
         method=call.method,
         path=call.path,
         reads=read_document,
@@ -80,7 +74,6 @@ def plan(kind: Kind | str, body: Mapping[str, Any]) -> Call[JobPlan]:
 def job(job_id: str) -> Call[JobRecord]:
     """Return where a job stands, and its result or error once it has ended."""
     return Call(
-        operation="get_job",
         method="GET",
         path=f"/v1/jobs/{segment(job_id, 'The id of the job')}",
         reads=read_document,
@@ -96,7 +89,6 @@ def poll_job(job_id: str, etag: str | None) -> Call[Polled]:
         return Polled(document, response.headers.get("ETag"), retry_after_seconds(response))
 
     return Call(
-        operation="get_job",
         method="GET",
         path=f"/v1/jobs/{segment(job_id, 'The id of the job')}",
         reads=read,
@@ -108,7 +100,6 @@ def poll_job(job_id: str, etag: str | None) -> Call[Polled]:
 def events(job_id: str, after: int = 0) -> Call[JobEvents]:
     """Return a job's history, oldest first: the events with an id above `after`."""
     return Call(
-        operation="get_job_events",
         method="GET",
         path=f"/v1/jobs/{segment(job_id, 'The id of the job')}/events",
         reads=read_document,
@@ -125,7 +116,6 @@ def poll_events(job_id: str, after: int) -> Call[list[JobEvent]]:
         return [event for event in found if event["id"] > after]
 
     return Call(
-        operation="get_job_events",
         method="GET",
         path=f"/v1/jobs/{segment(job_id, 'The id of the job')}/events",
         reads=read,
@@ -145,7 +135,6 @@ def list_jobs(
 ) -> Call[Any]:
     """Return a page of own jobs, newest first."""
     return Call(
-        operation="list_jobs",
         method="GET",
         path="/v1/jobs",
         reads=read_document,
@@ -173,7 +162,6 @@ def cancel(job_id: str) -> Call[JobRecord]:
         The job has ended.
     """
     return Call(
-        operation="cancel_job",
         method="DELETE",
         path=f"/v1/jobs/{segment(job_id, 'The id of the job')}",
         reads=read_document,
@@ -190,7 +178,6 @@ def receipt(job_id: str) -> Call[JobReceipt]:
         It has not ended.
     """
     return Call(
-        operation="get_job_receipt",
         method="GET",
         path=f"/v1/jobs/{segment(job_id, 'The id of the job')}/receipt",
         reads=read_document,
@@ -201,7 +188,6 @@ def receipt(job_id: str) -> Call[JobReceipt]:
 def receipt_page(job_id: str) -> Call[str]:
     """Return the receipt of a job as Markdown."""
     return Call(
-        operation="get_job_receipt",
         method="GET",
         path=f"/v1/jobs/{segment(job_id, 'The id of the job')}/receipt",
         reads=read_text,
@@ -215,7 +201,6 @@ def job_link(
 ) -> Call[JobLink]:
     """Return a link that opens one document of a job without a token. Anyone with the address can read it."""
     return Call(
-        operation="create_job_link",
         method="POST",
         path=f"/v1/jobs/{segment(job_id, 'The id of the job')}/links",
         reads=read_document,

@@ -10,6 +10,7 @@ import httpx
 from rune_client.answers import read_document, read_raw
 from rune_client.calls.call import KEY_HEADER, Call, Query, segment
 from rune_client.documents import (
+    AgentCatalog,
     Catalog,
     CostEstimationResponse,
     Health,
@@ -31,7 +32,6 @@ def estimate(body: Mapping[str, Any]) -> Call[CostEstimationResponse]:
         Exactly one of `vastai`, `aws`, `gcp`, `azure`, `local_hardware` is true.
     """
     return Call(
-        operation="estimate_cost",
         method="POST",
         path="/v1/estimates",
         reads=read_document,
@@ -51,7 +51,6 @@ def finops(
 ) -> Call[SimulationReport]:
     """Return what runs are expected to cost, by the tenant's own history where there is one."""
     return Call(
-        operation="get_cost_simulation",
         method="GET",
         path="/v1/finops/simulate",
         reads=read_document,
@@ -76,7 +75,6 @@ def usage(*, days: int | None = None) -> Call[UsageReport]:
         1 to 92; 30 where none is named.
     """
     return Call(
-        operation="get_usage",
         method="GET",
         path="/v1/usage",
         reads=read_document,
@@ -90,7 +88,6 @@ def models(
 ) -> Call[ServerModels]:
     """Return the models that a server offers, and those that it has loaded."""
     return Call(
-        operation="list_llm_models",
         method="GET",
         path="/v1/llm/models",
         reads=read_document,
@@ -106,9 +103,18 @@ def models(
 def catalog(name: str = "vastai-models") -> Call[Catalog]:
     """Return a catalog: `vastai-models` has the models that fit on rented GPUs."""
     return Call(
-        operation="list_vastai_models",
         method="GET",
         path=f"/v1/catalog/{segment(name, 'The name of the catalog')}",
+        reads=read_document,
+        is_repeatable=True,
+    )
+
+
+def agents() -> Call[AgentCatalog]:
+    """Return the agents that RUNE has, what each needs, and whether the tenant has it."""
+    return Call(
+        method="GET",
+        path="/v1/catalog/agents",
         reads=read_document,
         is_repeatable=True,
     )
@@ -117,7 +123,6 @@ def catalog(name: str = "vastai-models") -> Call[Catalog]:
 def metrics(job_id: str | None = None) -> Call[MetricsSummary]:
     """Return counts and durations of the events of own jobs that have ended, or of one job."""
     return Call(
-        operation="get_metrics_summary",
         method="GET",
         path="/v1/metrics/summary",
         reads=read_document,
@@ -128,9 +133,7 @@ def metrics(job_id: str | None = None) -> Call[MetricsSummary]:
 
 def health() -> Call[Health]:
     """Return whether RUNE answers; it needs no token."""
-    return Call(
-        operation="get_health", method="GET", path="/healthz", reads=read_document, is_repeatable=True
-    )
+    return Call(method="GET", path="/healthz", reads=read_document, is_repeatable=True)
 
 
 def request(
@@ -153,7 +156,6 @@ def request(
     sent = dict(headers or {})
     has_key = any(name.lower() == KEY_HEADER.lower() for name in sent)
     return Call(
-        operation="",
         method=method.upper(),
         path=path if path.startswith("/") else f"/{path}",
         reads=read_raw,

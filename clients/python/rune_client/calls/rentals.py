@@ -14,7 +14,6 @@ def list_rentals(
 ) -> Call[Any]:
     """Return a page of rented machines: those that are not proven gone, or by `state` or `job_id`."""
     return Call(
-        operation="list_rentals",
         method="GET",
         path="/v1/rentals",
         reads=read_document,
@@ -26,7 +25,6 @@ def list_rentals(
 def rental(rental_id: str) -> Call[RentalRecord]:
     """Return one rented machine; an ended one for 30 days."""
     return Call(
-        operation="get_rental",
         method="GET",
         path=f"/v1/rentals/{segment(rental_id, 'The id of the rental')}",
         reads=read_document,
@@ -37,7 +35,6 @@ def rental(rental_id: str) -> Call[RentalRecord]:
 def extend_rental(rental_id: str, keep_seconds: int) -> Call[RentalRecord]:
     """Keep a machine for so many seconds from now. It costs money for as long."""
     return Call(
-        operation="extend_rental",
         method="POST",
         path=f"/v1/rentals/{segment(rental_id, 'The id of the rental')}/extend",
         reads=read_document,
@@ -57,7 +54,6 @@ def stop_rental(rental_id: str) -> Call[RentalRecord]:
         A job uses it, or it is being given back.
     """
     return Call(
-        operation="end_rental",
         method="DELETE",
         path=f"/v1/rentals/{segment(rental_id, 'The id of the rental')}",
         reads=read_document,
@@ -68,7 +64,6 @@ def stop_rental(rental_id: str) -> Call[RentalRecord]:
 def rental_key(rental_id: str) -> Call[RentalKey]:
     """Return the key that the machine's server asks for. It is a secret."""
     return Call(
-        operation="get_rental_key",
         method="POST",
         path=f"/v1/rentals/{segment(rental_id, 'The id of the rental')}/key",
         reads=read_document,
@@ -77,7 +72,7 @@ def rental_key(rental_id: str) -> Call[RentalKey]:
 
 def stop_state() -> Call[StopReport]:
     """Return whether everything of the tenant is stopped, and what is left."""
-    return Call(operation="get_stop", method="GET", path="/v1/stop", reads=read_document, is_repeatable=True)
+    return Call(method="GET", path="/v1/stop", reads=read_document, is_repeatable=True)
 
 
 def stop_all() -> Call[StopReport]:
@@ -85,13 +80,9 @@ def stop_all() -> Call[StopReport]:
 
     It is sent again where no answer comes: the second time asks the same.
     """
-    return Call(
-        operation="stop_everything", method="POST", path="/v1/stop", reads=read_document, is_repeatable=True
-    )
+    return Call(method="POST", path="/v1/stop", reads=read_document, is_repeatable=True)
 
 
 def resume_all() -> Call[StopReport]:
     """Accept jobs of the tenant again. What was cancelled stays so."""
-    return Call(
-        operation="end_stop", method="DELETE", path="/v1/stop", reads=read_document, is_repeatable=True
-    )
+    return Call(method="DELETE", path="/v1/stop", reads=read_document, is_repeatable=True)

@@ -14,7 +14,6 @@ from rune_client.documents import JobAccepted, ScheduleList, ScheduleRecord
 def schedules() -> Call[ScheduleList]:
     """Return the tenant's schedules, by name."""
     return Call(
-        operation="list_schedules",
         method="GET",
         path="/v1/schedules",
         reads=read_document,
@@ -25,7 +24,6 @@ def schedules() -> Call[ScheduleList]:
 def schedule(schedule_id: str) -> Call[ScheduleRecord]:
     """Return a schedule with its next five times, and what became of the last ten."""
     return Call(
-        operation="get_schedule",
         method="GET",
         path=_path(schedule_id),
         reads=read_document,
@@ -42,7 +40,6 @@ def create_schedule(body: Mapping[str, Any]) -> Call[ScheduleRecord]:
         `name`, `kind`, `request` (a job's body), and `cron` or `rate`; `timezone`, `paused`, `ends_at`, `overlap`.
     """
     return Call(
-        operation="create_schedule",
         method="POST",
         path="/v1/schedules",
         reads=read_document,
@@ -53,7 +50,6 @@ def create_schedule(body: Mapping[str, Any]) -> Call[ScheduleRecord]:
 def update_schedule(schedule_id: str, changes: Mapping[str, Any]) -> Call[ScheduleRecord]:
     """Change what is named, from the next occurrence on."""
     return Call(
-        operation="update_schedule",
         method="PATCH",
         path=_path(schedule_id),
         reads=read_document,
@@ -63,21 +59,17 @@ def update_schedule(schedule_id: str, changes: Mapping[str, Any]) -> Call[Schedu
 
 def delete_schedule(schedule_id: str) -> Call[None]:
     """Remove a schedule; jobs that it has posted go on."""
-    return Call(operation="delete_schedule", method="DELETE", path=_path(schedule_id), reads=read_nothing)
+    return Call(method="DELETE", path=_path(schedule_id), reads=read_nothing)
 
 
 def pause_schedule(schedule_id: str) -> Call[ScheduleRecord]:
     """Post no more jobs until the schedule is resumed."""
-    return Call(
-        operation="pause_schedule", method="POST", path=f"{_path(schedule_id)}/pause", reads=read_document
-    )
+    return Call(method="POST", path=f"{_path(schedule_id)}/pause", reads=read_document)
 
 
 def resume_schedule(schedule_id: str) -> Call[ScheduleRecord]:
     """Post jobs again."""
-    return Call(
-        operation="resume_schedule", method="POST", path=f"{_path(schedule_id)}/resume", reads=read_document
-    )
+    return Call(method="POST", path=f"{_path(schedule_id)}/resume", reads=read_document)
 
 
 def run_schedule(schedule_id: str, *, idempotency_key: str | None = None) -> Call[JobAccepted]:
@@ -89,7 +81,6 @@ def run_schedule(schedule_id: str, *, idempotency_key: str | None = None) -> Cal
         As for `submit`; without it one is made.
     """
     return Call(
-        operation="run_schedule",
         method="POST",
         path=f"{_path(schedule_id)}/run",
         reads=read_document,

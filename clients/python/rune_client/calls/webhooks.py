@@ -20,16 +20,12 @@ from rune_client.documents import (
 
 def webhooks() -> Call[WebhookList]:
     """Return the tenant's webhooks."""
-    return Call(
-        operation="list_webhooks", method="GET", path="/v1/webhooks", reads=read_document, is_repeatable=True
-    )
+    return Call(method="GET", path="/v1/webhooks", reads=read_document, is_repeatable=True)
 
 
 def webhook(webhook_id: str) -> Call[WebhookRecord]:
     """Return a webhook, and how its receiver fares."""
-    return Call(
-        operation="get_webhook", method="GET", path=_path(webhook_id), reads=read_document, is_repeatable=True
-    )
+    return Call(method="GET", path=_path(webhook_id), reads=read_document, is_repeatable=True)
 
 
 def create_webhook(
@@ -38,7 +34,6 @@ def create_webhook(
     """Make a webhook, and return it with its secret, which is shown this once."""
     types = None if events is None else list(events)
     return Call(
-        operation="create_webhook",
         method="POST",
         path="/v1/webhooks",
         reads=read_document,
@@ -49,7 +44,6 @@ def create_webhook(
 def update_webhook(webhook_id: str, changes: Mapping[str, Any]) -> Call[WebhookRecord]:
     """Change `url`, `events`, `description` or `status` (`enabled`, `disabled`)."""
     return Call(
-        operation="update_webhook",
         method="PATCH",
         path=_path(webhook_id),
         reads=read_document,
@@ -59,13 +53,12 @@ def update_webhook(webhook_id: str, changes: Mapping[str, Any]) -> Call[WebhookR
 
 def delete_webhook(webhook_id: str) -> Call[None]:
     """Remove a webhook."""
-    return Call(operation="delete_webhook", method="DELETE", path=_path(webhook_id), reads=read_nothing)
+    return Call(method="DELETE", path=_path(webhook_id), reads=read_nothing)
 
 
 def rotate_webhook_secret(webhook_id: str, *, overlap_seconds: int | None = None) -> Call[WebhookRecord]:
     """Return the webhook with another secret, shown once; both sign for `overlap_seconds`."""
     return Call(
-        operation="rotate_webhook_secret",
         method="POST",
         path=f"{_path(webhook_id)}/rotate-secret",
         reads=read_document,
@@ -75,9 +68,7 @@ def rotate_webhook_secret(webhook_id: str, *, overlap_seconds: int | None = None
 
 def test_webhook(webhook_id: str) -> Call[PingSent]:
     """Send an event of the type `rune.ping` once."""
-    return Call(
-        operation="send_test_event", method="POST", path=f"{_path(webhook_id)}/test", reads=read_document
-    )
+    return Call(method="POST", path=f"{_path(webhook_id)}/test", reads=read_document)
 
 
 def list_deliveries(
@@ -85,7 +76,6 @@ def list_deliveries(
 ) -> Call[Any]:
     """Return a page of what was sent, newest first, with each attempt."""
     return Call(
-        operation="list_webhook_deliveries",
         method="GET",
         path=f"{_path(webhook_id)}/deliveries",
         reads=read_document,
@@ -97,7 +87,6 @@ def list_deliveries(
 def delivery(webhook_id: str, event_id: str) -> Call[DeliveryRecord]:
     """Return what was sent of one event, with its body."""
     return Call(
-        operation="get_webhook_delivery",
         method="GET",
         path=f"{_path(webhook_id)}/deliveries/{segment(event_id, 'The id of the event')}",
         reads=read_document,
@@ -110,7 +99,6 @@ def redeliver(
 ) -> Call[RedeliveryAccepted]:
     """Send one event again, or all that failed since a moment (RFC 3339)."""
     return Call(
-        operation="redeliver_events",
         method="POST",
         path=f"{_path(webhook_id)}/redeliver",
         reads=read_document,
@@ -121,7 +109,6 @@ def redeliver(
 def callback_secret() -> Call[WebhookSecret]:
     """Return the secret that signs what is posted to the `callback_url` of jobs."""
     return Call(
-        operation="get_callback_secret",
         method="GET",
         path="/v1/webhooks/callback-secret",
         reads=read_document,
@@ -132,7 +119,6 @@ def callback_secret() -> Call[WebhookSecret]:
 def rotate_callback_secret(*, overlap_seconds: int | None = None) -> Call[WebhookSecret]:
     """Return another secret for `callback_url`; both sign for `overlap_seconds`."""
     return Call(
-        operation="rotate_callback_secret",
         method="POST",
         path="/v1/webhooks/callback-secret/rotate-secret",
         reads=read_document,

@@ -130,6 +130,8 @@ class State(_Kept):
         What has ended the reading: the model is asked once more, for its report.
     transcript_bytes
         Of results, where less than the limits allow was found to fit.
+    last_prompt_tokens, last_prompt_bytes
+        Of the last answer, from which the next one's tokens are foreseen.
     """
 
     question: str
@@ -151,6 +153,8 @@ class State(_Kept):
     has_asked_for_evidence: bool = False
     bound: Bound | None = None
     transcript_bytes: int | None = None
+    last_prompt_tokens: int = 0
+    last_prompt_bytes: int = 0
 
     @property
     def by_id(self) -> Mapping[str, KeptResult]:

@@ -1,7 +1,9 @@
 """The conversation as the model gets it, and how it is kept short without losing evidence."""
 
 import json
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rune.agents.investigation import prompt, reporting
 from rune.agents.investigation.limits import Limits
@@ -31,6 +33,23 @@ def messages_of(state: State, limits: Limits) -> tuple[Message, ...]:
             text = _tool_text(entry, results.get(entry.result_id), state.nonce, is_whole=index in shown)
             turns.append(Message(Role.TOOL, text, tool_call_id=entry.call_id, tool_name=entry.tool))
     return tuple(turns)
+
+
+def whole_transcript(state: State) -> str:
+    """Return the conversation with all results, one JSON document a line; for people, not for a model."""
+    everything = replace(Limits(), transcript_bytes=sys.maxsize)
+    free = state.model_copy(update={"context_tokens": None, "transcript_bytes": None})
+    lines = []
+    for message in messages_of(free, everything):
+        told: dict[str, object] = {"role": message.role.value, "content": message.content}
+        if message.tool_calls:
+            told["tool_calls"] = [
+                {"id": call.id, "name": call.name, "arguments": call.arguments} for call in message.tool_calls
+            ]
+        if message.role is Role.TOOL:
+            told |= {"tool_call_id": message.tool_call_id, "tool_name": message.tool_name}
+        lines.append(json.dumps(told, ensure_ascii=False))
+    return "\n".join(lines) + "\n"
 
 
 def shown_entries(state: State, limits: Limits) -> frozenset[int]:
@@ -67,6 +86,14 @@ def scope_of(result: KeptResult) -> str:
         header = None
     scope = header.get("scope") if isinstance(header, dict) else None
     return f"{result.tool} {json.dumps(scope or result.arguments, ensure_ascii=False)[:200]}"
+
+
+def size_bytes(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> int:
+    """Return how long a prompt is, definitions included."""
+    texts = [message.content for message in messages]
+    texts += [call.arguments_text for message in messages for call in message.tool_calls]
+    texts += [json.dumps([tool.name, tool.description, dict(tool.parameters)]) for tool in tools]
+    return sum(len(text.encode()) for text in texts)
 
 
 def shares(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> tuple[float, float]:

@@ -16,7 +16,14 @@ from rune.agents.investigation.limits import Bound, Limits
 from rune.agents.investigation.readings import Interrupted, carry_out
 from rune.agents.investigation.state import Entry, KeptCall, State
 from rune.agents.investigation.text_calls import find_call
-from rune.agents.investigation.transcript import SMALLEST_TRANSCRIPT_BYTES, messages_of, room_bytes, shares
+from rune.agents.investigation.transcript import (
+    SMALLEST_TRANSCRIPT_BYTES,
+    messages_of,
+    room_bytes,
+    shares,
+    size_bytes,
+)
+from rune.agents.protocol import TURN_ANSWER_TOKENS
 from rune.agents.tools import Toolbox
 from rune.bench import formulas
 from rune.bench.token_bounds import estimate_tokens
@@ -25,8 +32,8 @@ from rune.kubernetes.causes import ClusterStatus
 from rune.kubernetes.findings import Report
 from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, OnChunk, ToolCall, ToolSpec
 
-ANSWER_TOKENS = 4_096
-"""Longest answer of one turn; a report of ten findings has some 1,500 tokens, and reasoning comes before it."""
+LAST_ANSWER_TOKENS = 1_024
+"""Longest answer where little money is left: a report of three findings has some 500 tokens."""
 
 _LONGEST_TEXT_CHARS = 8_000
 """Of what the model writes beside its calls, as it is sent again."""
@@ -105,17 +112,20 @@ async def take_turn(
     state = state.model_copy(deep=True)
     if state.pending:
         return await _read_on(state, toolbox, limits)
-    if state.bound is None and (bound := reached_bound(state, limits, now, spent_usd)) is not None:
-        _ask_for_report(state, bound)
-    tools = (reporting.SPEC,) if state.bound else (*toolbox.specs, reporting.SPEC)
+    tools = (*toolbox.specs, reporting.SPEC)
+    if state.bound is None:
+        prompt_bytes = size_bytes(messages_of(state, limits), tools)
+        bound = reached_bound(state, limits, now, spent_usd, prompt_bytes)
+        if bound is not None:
+            _ask_for_report(state, bound)
+    tools = (reporting.SPEC,) if state.bound else tools
     messages = messages_of(state, limits)
     try:
         generation = await server.chat(_request(state, messages, tools, limits, now), on_chunk)
     except ContextOverflowError:
         return _shorten(state, limits)
     except CostCapReachedError:
-        state.bound = Bound.DOLLARS
-        return Ended(state, _without_report(state, ""))
+        return _save(state)
     _count(state, generation, messages, tools)
     calls, is_text = _calls_in(generation, tools)
     state.counts.text_calls += is_text
@@ -131,6 +141,12 @@ async def take_turn(
     return await _read_on(state, toolbox, limits)
 
 
+def end_early(state: State) -> Report:
+    """Return what is there where no other turn can be taken, without asking the model."""
+    ended = state.model_copy(update={"bound": state.bound or Bound.SECONDS})
+    return _without_report(ended, "")
+
+
 def _request(
     state: State, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...], limits: Limits, now: datetime
 ) -> ChatRequest:
@@ -142,7 +158,7 @@ def _request(
         timeout_seconds=min(limits.turn_seconds, max(60.0, left_seconds)),
         idle_timeout_seconds=limits.turn_seconds,
         context_tokens=state.context_tokens,
-        max_output_tokens=ANSWER_TOKENS,
+        max_output_tokens=LAST_ANSWER_TOKENS if state.bound is Bound.DOLLARS else TURN_ANSWER_TOKENS,
         temperature=state.temperature,
         tools=tools,
         tool_choice="required" if state.forces_calls else "auto",
@@ -260,6 +276,15 @@ def _shorten(state: State, limits: Limits) -> Turn:
     return Going(state)
 
 
+def _save(state: State) -> Turn:
+    """Return the state with the shortest prompt there is: for a longer one too little money is left."""
+    if state.bound is Bound.DOLLARS:
+        return Ended(state, _without_report(state, ""))
+    state.transcript_bytes = SMALLEST_TRANSCRIPT_BYTES
+    _ask_for_report(state, Bound.DOLLARS)
+    return Going(state)
+
+
 def _count(
     state: State, generation: Generation, messages: Sequence[Message], tools: Sequence[ToolSpec]
 ) -> None:
@@ -270,6 +295,7 @@ def _count(
         counts.estimated_turns += 1
         prompt_count = sum(estimate_tokens(each.content) for each in messages)
     system, tool = shares(messages, tools)
+    state.last_prompt_tokens, state.last_prompt_bytes = prompt_count, size_bytes(messages, tools)
     counts.prompt_tokens += prompt_count
     counts.output_tokens += tokens.output_count
     counts.system_tokens += round(prompt_count * system)

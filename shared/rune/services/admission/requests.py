@@ -34,6 +34,9 @@ class Renting:
 TEMPLATE_WARNING = "template_not_allowed"
 """The tenant may not name the template that the request names, and the plain image runs instead."""
 
+KUBECONFIG_WARNING = "kubeconfig_ignored"
+"""An agent's job names a kubeconfig. It is a path on the caller's machine, and no cluster is reached by it."""
+
 RENTAL_ALONE = ("max_cost_usd", "keep_seconds", "boot_timeout_seconds", "min_vram_mb")
 """Fields that say something of a rental alone; a job without one is warned of them.
 
@@ -173,7 +176,8 @@ def admit_agentic_agent(
         else {"backend_url": None, "backend_credential": None}
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
-    return _admitted(Kind.AGENTIC_AGENT, request, known, backends)
+    warnings = (KUBECONFIG_WARNING,) if request.kubeconfig else ()
+    return _admitted(Kind.AGENTIC_AGENT, request, known, backends, warnings)
 
 
 def admit_llm_instance(

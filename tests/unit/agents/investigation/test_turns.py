@@ -12,7 +12,7 @@ import pytest
 from rune.agents.investigation import prompt
 from rune.agents.investigation.limits import Limits
 from rune.agents.investigation.state import State
-from rune.agents.investigation.turns import Ended, Going, require_tools
+from rune.agents.investigation.turns import LAST_ANSWER_TOKENS, Ended, Going, require_tools
 from rune.errors import (
     ContextOverflowError,
     CostCapReachedError,
@@ -144,7 +144,7 @@ def test_other_call_with_the_same_result_is_a_repeat() -> None:
     [
         (Limits(turn_count=3), "turns"),
         (Limits(tool_call_count=3), "tool_calls"),
-        (Limits(token_count=4500), "tokens"),
+        (Limits(token_count=5500), "tokens"),
         (Limits(seconds=25), "seconds"),
         (Limits(cost_usd=Decimal("0.30")), "dollars"),
     ],
@@ -168,10 +168,14 @@ def test_partial_answer_at_a_bound_keeps_its_evidence() -> None:
     assert (done.report.bound, done.report.findings[0].is_supported) == ("turns", True)
 
 
-def test_cap_that_is_too_small_for_another_call_ends_with_what_is_there() -> None:
-    done = investigate(calling(logs(), text="The cart is ill."), CostCapReachedError())
+def test_call_that_the_cap_does_not_allow_is_made_shorter_then_given_up() -> None:
+    read, refused = calling(logs(), text="The cart is ill."), CostCapReachedError()
+    shorter = investigate(read, refused, calling(FOUND))
+    given_up = investigate(read, refused, refused)
 
-    assert (done.report.bound, done.report.summary) == ("dollars", "The cart is ill.")
+    assert (shorter.report.bound, shorter.report.findings[0].is_supported) == ("dollars", True)
+    assert shorter.model.chats[-1].max_output_tokens == LAST_ANSWER_TOKENS
+    assert (given_up.report.bound, given_up.report.summary) == ("dollars", "The cart is ill.")
 
 
 def test_malformed_calls_end_the_reading() -> None:

@@ -194,6 +194,11 @@ def test_admit_keeps_the_agents_request_with_its_defaults(
     assert json.loads(admitted_agent(agents, **overrides).request_json) == AGENTS_REQUEST
 
 
+def test_agents_kubeconfig_is_told_to_be_of_no_use() -> None:
+    assert admitted_agent(kubeconfig="/home/x/.kube/config").warnings == ("kubeconfig_ignored",)
+    assert admitted_agent().warnings == ()
+
+
 # A server that is not used is not judged either.
 UNUSED_URLS = [None, "http://127.0.0.1:11434", "http://169.254.169.254/latest", "llama"]
 
