@@ -144,11 +144,15 @@ def _no_answer(effect: Send, cause: Exception | None) -> NetworkError:
 
 
 def _shown_as(made_from: Callable[..., object], method: Callable[..., object], *, drops: int = 0) -> None:
-    """Give a method the signature that it has with `self`; the first `drops` parameters are the client's own."""
+    """Give a method the signature that it has with `self`; the first `drops` parameters are the client's own.
+
+    What it returns is shown as what comes in the end: `JobRecord`, where the description has `Call[JobRecord]`.
+    """
     signature = inspect.signature(made_from)
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     shown = [own, *list(signature.parameters.values())[drops:]]
-    method.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    result = str(signature.return_annotation).partition("[")[2].removesuffix("]")
+    method.__signature__ = signature.replace(parameters=shown, return_annotation=result)  # type: ignore[attr-defined]
 
 
 def _sends[**P, T](make: Callable[P, Call[T]]) -> Callable[Concatenate[RuneClient, P], T]:
