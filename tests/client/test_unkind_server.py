@@ -65,9 +65,12 @@ def test_async_client_does_the_same(fault: str) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_that_stays_is_an_error_of_the_client(fault: str) -> None:
-    with an_unkind_server(FAULTS[fault]) as server, a_quick_client(server.url, retries=1) as rune:
-        with pytest.raises((NetworkError, ServerError)) as raised:
-            rune.job(JOB_ID)
+    with (
+        an_unkind_server(FAULTS[fault]) as server,
+        a_quick_client(server.url, retries=1) as rune,
+        pytest.raises((NetworkError, ServerError)) as raised,
+    ):
+        rune.job(JOB_ID)
 
     assert f"GET /v1/jobs/{JOB_ID}" in str(raised.value)
     assert len(server.requests) == 2
