@@ -51,7 +51,7 @@ class HolmesRoute(SimulatedRoute[HolmesFault, HolmesRequest]):
             return _whole({})
         if fault is not None and fault.kind is HolmesFaultKind.HUGE:
             return _whole({"analysis": "x" * fault.size_bytes})
-        return await self._handler(self._state, call.raw)
+        return await self._handler(self._state, call)
 
     @override
     def write_error_chunk(self, error: ServiceError) -> bytes:
@@ -87,9 +87,9 @@ def _credential(request: Request) -> tuple[str, str]:
     return ("bearer", key.strip()) if scheme.lower() == "bearer" else ("none", "")
 
 
-async def _chat(state: SimulatedHolmes, raw: bytes) -> Reply:
+async def _chat(state: SimulatedHolmes, call: Call[HolmesFault]) -> Reply:
     try:
-        body = ChatBody.model_validate(json.loads(raw))
+        body = ChatBody.model_validate(json.loads(call.raw))
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
         return _whole({"detail": [{**item, "loc": ["body", *item["loc"]]} for item in details]}, 422)
@@ -105,19 +105,20 @@ async def _chat(state: SimulatedHolmes, raw: bytes) -> Reply:
         }
         return _whole({"detail": [problem]}, 422)
     answer = write_answer(settings, body.ask, body.model, body.conversation_history or [])
+    delay_seconds = settings.delay_seconds * call.slow_factor
     if body.stream and settings.streams:
-        return Stream(_events(state, answer), _encode, "text/event-stream")
-    await state.timeline.sleep(settings.delay_seconds)
+        return Stream(_events(state, answer, delay_seconds), _encode, "text/event-stream")
+    await state.timeline.sleep(delay_seconds)
     return _whole(answer)
 
 
 async def _events(
-    state: SimulatedHolmes, answer: dict[str, Any]
+    state: SimulatedHolmes, answer: dict[str, Any], delay_seconds: float
 ) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
     events = write_events(answer)
     for event in events:
         # Silence comes before each, as within a call of the model or a tool.
-        await state.timeline.sleep(state.settings.delay_seconds / len(events))
+        await state.timeline.sleep(delay_seconds / len(events))
         yield event
 
 
@@ -126,20 +127,20 @@ def _encode(event: tuple[str, dict[str, Any]]) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
 
 
-async def _list_models(state: SimulatedHolmes, _raw: bytes) -> Whole:
+async def _list_models(state: SimulatedHolmes, _call: Call[HolmesFault]) -> Whole:
     names = list(state.settings.models)
     return _whole({"model_name": json.dumps(names) if state.settings.models_as_text else names})
 
 
-async def _healthz(_state: SimulatedHolmes, _raw: bytes) -> Whole:
+async def _healthz(_state: SimulatedHolmes, _call: Call[HolmesFault]) -> Whole:
     return _whole({"status": "healthy"})
 
 
-async def _readyz(state: SimulatedHolmes, _raw: bytes) -> Whole:
+async def _readyz(state: SimulatedHolmes, _call: Call[HolmesFault]) -> Whole:
     return _whole({"status": "ready", "models": list(state.settings.models)})
 
 
-type Handler = Callable[[SimulatedHolmes, bytes], Awaitable[Reply]]
+type Handler = Callable[[SimulatedHolmes, Call[HolmesFault]], Awaitable[Reply]]
 
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", CHAT_PATH, _chat),

@@ -69,6 +69,8 @@ class AgentRequest:
         None where the job names no cluster.
     seconds_left
         Until the job's time is over. A turn that is not to be the last leaves enough of it for the next one.
+    try_number
+        Above 1 where this turn may have been taken before, and have failed or been lost with its worker.
     """
 
     question: str
@@ -82,6 +84,7 @@ class AgentRequest:
     open_toolbox: OpenToolbox | None = None
     limits: Limits = UNBOUNDED
     seconds_left: float = float("inf")
+    try_number: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,7 @@ class AgentAnswer:
     phases_ms: Mapping[str, int]
     artifacts: tuple[Mapping[str, str], ...] | None = None
     generation: Generation | None = None
-    result_type: Literal["text", "structured", "report"] = "text"
+    result_type: Literal["text", "image", "structured", "report"] = "text"
     transcript: str | None = None
 
 

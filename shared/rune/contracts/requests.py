@@ -286,8 +286,8 @@ class AgenticAgentRequest(Question):
     """Let an agent answer a question."""
 
     agent: str = Field(DEFAULT_AGENT, min_length=1, max_length=64)
-    """Which agent, as `GET /v1/catalog/agents` lists them: `ask` puts the question to the model, `holmes` to a
-    HolmesGPT server of the tenant's."""
+    """Which agent, as `GET /v1/catalog/agents` lists them: `ask` puts the question to the model, `holmes`,
+    `driver` and `a2a` to a server of the tenant's."""
     max_turns: int = Field(20, ge=1, le=100)
     """Calls of the model that an agent may make which works in turns."""
     max_tool_calls: int = Field(60, ge=1, le=1000)

@@ -147,7 +147,7 @@ class ServerConnection:
     @asynccontextmanager
     async def call(
         self,
-        method: Literal["GET", "POST"],
+        method: Literal["GET", "POST", "DELETE"],
         url: str,
         *,
         total_timeout_seconds: float,
@@ -156,6 +156,7 @@ class ServerConnection:
         key_header: str = "Authorization",
         accept: str | None = None,
         tls_name: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Reply]:
         """Send a request and give its answer; leaving the block closes an answer that is not read to its end.
 
@@ -172,6 +173,8 @@ class ServerConnection:
         tls_name
             Which the server's certificate must have, and for which it is asked; None for the host. The same in
             every call of a connection, since an open one is not asked again.
+        headers
+            Sent besides, to this server's origin alone.
 
         Raises
         ------
@@ -188,16 +191,17 @@ class ServerConnection:
         """
         idle_seconds = min(total_timeout_seconds, idle_timeout_seconds or total_timeout_seconds)
         has_begun = False
-        headers = httpx.Headers()
-        if _origin(url) == self._origin and self.api_key is not None:
-            headers = key_headers(self.api_key.get_secret_value(), key_header)
+        is_own = _origin(url) == self._origin
+        sent = httpx.Headers(dict(headers) if headers and is_own else None)
+        if is_own and self.api_key is not None:
+            sent.update(key_headers(self.api_key.get_secret_value(), key_header))
         if accept is not None:
-            headers["Accept"] = accept
+            sent["Accept"] = accept
         extensions = {} if tls_name is None else {"sni_hostname": tls_name}
         try:
             async with asyncio.timeout(total_timeout_seconds):
                 response, sent_ns, resent_count = await self._send(
-                    method, url, body=body, headers=headers, extensions=extensions, idle_seconds=idle_seconds
+                    method, url, body=body, headers=sent, extensions=extensions, idle_seconds=idle_seconds
                 )
                 headers_ns = self._now_ns()
                 if stream := stamped_stream(response):

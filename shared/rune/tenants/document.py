@@ -78,10 +78,39 @@ class HolmesSettings(_Section):
     )
 
 
+class DriverSettings(_Section):
+    """A server of the tenant's that speaks RUNE's remote driver protocol."""
+
+    base_url: _URL = Field(description="Its address. A private network must be in `AllowedNetworks`.")
+    token: SecretStr | None = Field(
+        None, description="Its token, if it wants one: 8 to 4096 visible ASCII characters."
+    )
+    tenant: _EntryName = Field("default", description="The tenant there, as `X-Tenant-ID`.")
+    action_timeout_seconds: int = Field(
+        3600, ge=10, le=86_400, description="Seconds that an action may take there, at most."
+    )
+
+
+class A2aSettings(_Section):
+    """An agent of the tenant's that speaks A2A 1.0."""
+
+    base_url: _URL = Field(
+        description="Its address, below which its card is. A private network must be in `AllowedNetworks`."
+    )
+    token: SecretStr | None = Field(
+        None, description="Its bearer token, if it wants one: 8 to 4096 visible ASCII characters."
+    )
+    task_timeout_seconds: int = Field(
+        3600, ge=10, le=86_400, description="Seconds that a task may take there, at most."
+    )
+
+
 class TenantAgents(_Section):
     """The agents of one tenant that need a setting."""
 
     holmes: HolmesSettings | None = Field(None, description="The agent `holmes`.")
+    driver: DriverSettings | None = Field(None, description="The agent `driver`.")
+    a2a: A2aSettings | None = Field(None, description="The agent `a2a`.")
 
 
 class CredentialSettings(_Section):

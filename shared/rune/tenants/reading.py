@@ -24,8 +24,10 @@ from rune.tenants.document import (
     MIN_COST_USD,
     MIN_KEEP_LIMIT_SECONDS,
     MIN_RUNTIME_SECONDS,
+    A2aSettings,
     BedrockSettings,
     CredentialSettings,
+    DriverSettings,
     HolmesSettings,
     TenantAgents,
     TenantDocument,
@@ -36,6 +38,15 @@ from rune.tenants.settings import TenantSettings
 from rune.tenants.shapes import validate
 from rune.tenants.token_entries import read_token_entry
 from rune.tenants.tokens import Token, read_hash
+
+type _AgentServer = HolmesSettings | DriverSettings | A2aSettings
+
+_AGENT_SERVERS: Mapping[str, type[_AgentServer]] = {
+    "holmes": HolmesSettings,
+    "driver": DriverSettings,
+    "a2a": A2aSettings,
+}
+"""By the name of the agent."""
 
 _MAX_TEMPLATE_CHARS = 256
 """As in a request's `template_hash`."""
@@ -163,16 +174,18 @@ class _Reader:
 
     def _read_agents(self) -> TenantAgents:
         agents = self._read_named("agents", self._read_agent)
-        return TenantAgents(holmes=agents.get("holmes"))
+        return TenantAgents().model_copy(update=agents)
 
-    def _read_agent(self, name: str, value: object) -> HolmesSettings:
-        if name not in TenantAgents.model_fields:
+    def _read_agent(self, name: str, value: object) -> _AgentServer:
+        kind = _AGENT_SERVERS.get(name)
+        if kind is None:
             raise EntryError("There is no such agent.")
-        holmes = validate(HolmesSettings, value)
-        url = read_url(holmes.base_url)
-        if holmes.api_key is not None:
-            check_key(holmes.api_key.get_secret_value(), url, self._context.policy)
-        return holmes
+        settings = validate(kind, value)
+        url = read_url(settings.base_url)
+        key = settings.api_key if isinstance(settings, HolmesSettings) else settings.token
+        if key is not None:
+            check_key(key.get_secret_value(), url, self._context.policy)
+        return settings
 
     def _read_credential(self, name: str, value: object) -> Credential:
         if not NAME.fullmatch(name):

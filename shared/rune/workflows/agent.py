@@ -196,6 +196,7 @@ class AgenticAgent:
                 micro_usd=job.cap_micro_usd,
             ),
             seconds_left=self._seconds_left(context),
+            try_number=job.attempts + job.failures,
         )
 
 

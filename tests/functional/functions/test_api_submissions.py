@@ -109,7 +109,9 @@ REFUSED_AGENTS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "unknown agent": (
         {**AS_CLIENTS_SEND_IT, "agent": "k8sgpt"},
         a_refusal(
-            "agent_unknown", "/agent", "'k8sgpt' is not an agent that RUNE knows; it knows ask, holmes."
+            "agent_unknown",
+            "/agent",
+            "'k8sgpt' is not an agent that RUNE knows; it knows ask, holmes, driver, a2a.",
         ),
     ),
     "an agent without its setting": (

@@ -3,7 +3,9 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from local.simulators.a2a import A2aFault
 from local.simulators.bedrock import BedrockFault
+from local.simulators.driver import DriverFault
 from local.simulators.faults import Fault, FaultKind, FaultQueue
 from local.simulators.holmes import HolmesFault
 from local.simulators.ollama import OllamaFault
@@ -20,7 +22,18 @@ EVERY_KIND: dict[type[Fault], set[str]] = {
         *("refused", "not_json", "disconnected", "hang", "stream_error", "truncated", "slow"),
         *("stopped", "corrupt"),
     },
-    HolmesFault: {"refused", "not_json", "disconnected", "hang", "no_analysis", "huge"},
+    HolmesFault: {
+        *("refused", "not_json", "disconnected", "hang", "stream_error", "truncated", "slow"),
+        *("no_analysis", "huge"),
+    },
+    DriverFault: {
+        *("refused", "not_json", "disconnected", "hang"),
+        *("lost_submit", "no_job_id", "action_fails", "no_answer"),
+    },
+    A2aFault: {
+        *("refused", "not_json", "disconnected", "hang"),
+        *("lost_submit", "forgets", "rpc_error"),
+    },
 }
 
 
@@ -51,7 +64,7 @@ def test_simulator_accepts_the_kinds_that_it_can_carry_out(fault_type: type[Faul
     assert accepted == EVERY_KIND[fault_type]
 
 
-@pytest.mark.parametrize("fault_type", [OllamaFault, BedrockFault, HolmesFault, VastaiFault])
+@pytest.mark.parametrize("fault_type", [*EVERY_KIND, VastaiFault])
 def test_misspelt_field_of_a_fault_is_refused(fault_type: type[Fault]) -> None:
     adapter: TypeAdapter[Fault] = TypeAdapter(fault_type)
 

@@ -121,6 +121,15 @@ def test_bedrock_is_nobodys_where_the_deployment_may_not_use_it() -> None:
     assert settings_of(WHOLE, DocumentContext(CONTEXT.policy, HOME)).backends.bedrock is None
 
 
+@pytest.mark.parametrize("name", ["driver", "a2a"])
+def test_agents_server_is_read_with_its_token(name: str) -> None:
+    settings = settings_of({"agents": {name: {"base_url": "https://agent.example", "token": KEY}}})
+
+    server = getattr(settings.agents, name)
+    assert (server.base_url, server.token.get_secret_value()) == ("https://agent.example", KEY)
+    assert KEY not in repr(settings)
+
+
 def test_key_of_holmes_is_optional_and_its_network_is_judged_later() -> None:
     settings = settings_of({"agents": {"holmes": {"base_url": "http://10.0.0.7:5050/holmes"}}})
 
@@ -220,6 +229,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"agents": KEY}, "agents"),
     ({"agents": {KEY: {}}}, "agents/1"),
     (a_holmes(api_key=KEY), "agents/1"),
+    ({"agents": {"a2a": {"base_url": "http://agent.example", "token": KEY}}}, "agents/1"),
     (a_holmes(base_url="https://holmes.example", api_key=[KEY]), "agents/1"),
     (a_holmes(base_url="https://holmes.example", key=KEY), "agents/1"),
     (a_holmes(base_url=f"https://user:{KEY}@holmes.example"), "agents/1"),

@@ -221,8 +221,8 @@ def test_admitted_agents_request_can_be_read_again() -> None:
 
 
 AGENT_REFUSALS: list[tuple[dict[str, object], TenantAgents, str, str, str]] = [
-    ({"agent": "k8sgpt"}, HOLMES, "/agent", "agent_unknown", "it knows ask, holmes"),
-    ({"agent": "Ask"}, HOLMES, "/agent", "agent_unknown", "it knows ask, holmes"),
+    ({"agent": "k8sgpt"}, HOLMES, "/agent", "agent_unknown", "it knows ask, holmes, driver, a2a"),
+    ({"agent": "Ask"}, HOLMES, "/agent", "agent_unknown", "it knows ask, holmes, driver, a2a"),
     ({"agent": "holmes"}, NO_AGENTS, "/agent", "agent_not_configured", HINT),
     ({"agent": "ask", "backend_url": None}, HOLMES, "/backend_url", "backend_url_missing", "backend_url"),
     ({"backend_url": "http://10.0.0.1:11434"}, NO_AGENTS, "/backend_url", "address_refused", ""),
