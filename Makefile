@@ -37,7 +37,7 @@ help: ## Show this list
 
 .PHONY: demo
 demo: $(STAMPS)/dev $(STAMPS)/emulator .venv/bin/rune build ## Start the stack, run one benchmark job, show the result (BACKEND_URL=… MODEL=… BACKEND_TYPE=… WORKLOAD=1)
-	$(PYTHON) -m local.demo
+	PYTHONPATH=clients/python $(PYTHON) -m local.demo
 
 .PHONY: local
 local: $(STAMPS)/dev $(STAMPS)/emulator .venv/bin/rune build ## Run the whole system here until Ctrl-C (PORT=8080 RUNE_API_TOKENS=… ALLOWED_NETWORKS=…)

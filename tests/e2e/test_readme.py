@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from local.settings import ROOT
@@ -33,14 +34,22 @@ def run(command: str, environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def test_first_requests_work_as_they_stand(stack: Stack, rune: RuneClient, state_path: Path) -> None:
-    start, env, post, get = commands_of((ROOT / "README.md").read_text())[:4]
-    environment = {**os.environ, "STACK_FILE": str(state_path)}
+def test_first_requests_work_as_they_stand(
+    stack: Stack, rune: RuneClient, state_path: Path, tmp_path: Path
+) -> None:
+    start, env, bench, _, post, get = commands_of((ROOT / "README.md").read_text())[:6]
+    environment = {**os.environ, "STACK_FILE": str(state_path), "XDG_STATE_HOME": str(tmp_path)}
+    # What `make local` writes to .venv/bin/rune.
+    environment["PYTHONPATH"] = str(ROOT / "clients" / "python")
+    shown = run(
+        f"{env}\n{bench.replace('.venv/bin/rune', f'{sys.executable} -P -m rune_client.cli')}", environment
+    )
 
     job_id = json.loads(run(f"{env}\n{post}", environment))["job_id"]
     rune.wait_for_end(job_id)
     job = json.loads(run(f"{env}\n{re.sub(r'[0-9a-f]{32}', job_id, get)}", environment))
 
     assert start == "make local"
+    assert "tokens/s" in shown
     assert (job["status"], job["kind"]) == ("succeeded", "benchmark")
     assert job["result"]["answer"]

@@ -88,6 +88,8 @@ def _verdict(values: list[Record]) -> str:
 
 
 def _check_line(check: Record) -> Text:
-    outcome = str(check.get("outcome", check.get("status", "")))
-    sentence = check.get("sentence") or check.get("message") or check.get("metric") or ""
-    return Text.assemble((f"{outcome:<10}", GATE_STYLES.get(outcome, "")), str(sentence))
+    load = load_name(check.get("max_concurrency"), check.get("request_rate_per_s"))
+    outcome = str(check["outcome"])
+    return Text.assemble(
+        (f"{outcome:<10}", GATE_STYLES.get(outcome, "")), f"{check['metric']}, {load}: {check['reason']}"
+    )

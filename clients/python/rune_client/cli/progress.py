@@ -179,7 +179,7 @@ def point_line(labels: Record, *, peak: float, width: int) -> Text:
     first, failed = _float(labels, "ttft_p50_ms"), _float(labels, "failed") or 0
     wide = width >= 72  # noqa: PLR2004  # columns that all the numbers need beside a bar
     line = Text(f"{load:>14}  " if wide else f"{load:>12} ", no_wrap=True)
-    line.append(bar(speed or 0.0, peak, 18 if wide else 10), style="cyan")
+    line.append(bar(speed or 0.0, peak, 14 if wide else 10), style="cyan")
     line.append(f" {number(speed, 'tokens/s'):>17}", style="bold")
     line.append(f"  first token {number(first, 'ms')}" if wide else f"  {number(first, 'ms')}")
     if failed:
