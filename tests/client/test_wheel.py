@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from rune_client.version import __version__
+
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "clients" / "python"
 VENVS = ROOT / ".local" / "venvs"
@@ -82,8 +84,8 @@ def imports_of(path: Path) -> set[str]:
 
 
 def test_what_is_imported_is_declared() -> None:
-    # httpx brings anyio.
-    of_package = {"pyyaml": "yaml", "httpx": "httpx anyio"}
+    # httpx brings anyio, and mcp its types.
+    of_package = {"pyyaml": "yaml", "httpx": "httpx anyio", "mcp": "mcp mcp_types"}
     extras = [name for names in PROJECT["optional-dependencies"].values() for name in names]
     declared = [re.split(r"[<>=\[]", each)[0] for each in [*PROJECT["dependencies"], *extras]]
     allowed = {name for each in declared for name in of_package.get(each, each).split()}
@@ -136,3 +138,12 @@ def test_installed_library_knows_nothing_of_the_repository(environment: Path, tm
 
     assert found[:2] == ["NetworkError False", "[]"]
     assert Path(found[2]).is_relative_to(environment)
+
+
+@pytest.mark.slow
+def test_installed_command_line_shows_its_help(environment: Path, tmp_path: Path) -> None:
+    rune = environment / "bin" / "rune"
+
+    assert run(rune, "--version", folder=tmp_path) == f"rune {__version__}\n"
+    shown = run(rune, "--help", folder=tmp_path)
+    assert all(word in shown for word in ("bench", "jobs", "rentals", "stop-all", "Exit codes"))

@@ -5,6 +5,22 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 
+class ArtifactLink(TypedDict):
+    """A file of a job's result."""
+
+    kind: Literal["transcript"]
+    name: str
+    url: str
+    expires_at: str
+
+
+class ArtifactLinks(TypedDict):
+    """The files of a job's result."""
+
+    job_id: str
+    artifacts: list[ArtifactLink]
+
+
 class AttemptRecord(TypedDict):
     """One try of a delivery."""
 

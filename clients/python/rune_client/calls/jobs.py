@@ -10,7 +10,7 @@ import httpx
 
 from rune_client.answers import read_document, read_text, retry_after_seconds
 from rune_client.calls.call import Call, key_headers, named, segment
-from rune_client.documents import JobEvent, JobEvents, JobLink, JobPlan, JobReceipt, JobRecord
+from rune_client.documents import ArtifactLinks, JobEvent, JobEvents, JobLink, JobPlan, JobReceipt, JobRecord
 from rune_client.errors import InvalidArgumentError
 
 type Kind = Literal["benchmark", "agentic-agent", "llm-instance"]
@@ -164,6 +164,16 @@ def cancel(job_id: str) -> Call[JobRecord]:
     return Call(
         method="DELETE",
         path=f"/v1/jobs/{segment(job_id, 'The id of the job')}",
+        reads=read_document,
+        is_repeatable=True,
+    )
+
+
+def artifacts(job_id: str) -> Call[ArtifactLinks]:
+    """Return links to the files of an agent's result, each for 15 minutes. Anyone with a link can read the file."""
+    return Call(
+        method="GET",
+        path=f"/v1/jobs/{segment(job_id, 'The id of the job')}/artifacts",
         reads=read_document,
         is_repeatable=True,
     )
