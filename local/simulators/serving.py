@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -16,6 +19,21 @@ START_LIMIT_SECONDS = 10.0
 STOP_LIMIT_SECONDS = 10.0
 # A simulated hang never ends, so stopping cancels what still runs after this time.
 GRACE_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """What a server needs for https.
+
+    Attributes
+    ----------
+    clients
+        Authorities of certificates that clients may show; none must.
+    """
+
+    certificate: Path
+    key: Path
+    clients: Path
 
 
 class _Server(uvicorn.Server):
@@ -41,10 +59,15 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _create_server(app: ASGIApp) -> _Server:
+def _create_server(app: ASGIApp, tls: TlsFiles | None) -> _Server:
+    files = {}
+    if tls is not None:
+        files = {"ssl_certfile": tls.certificate, "ssl_keyfile": tls.key, "ssl_ca_certs": str(tls.clients)}
     return _Server(
         uvicorn.Config(
             app,
+            **files,  # type: ignore[arg-type]  # paths and a text
+            ssl_cert_reqs=ssl.CERT_OPTIONAL if tls else ssl.CERT_NONE,
             lifespan="off",
             ws="none",
             access_log=False,
@@ -55,7 +78,7 @@ def _create_server(app: ASGIApp) -> _Server:
     )
 
 
-def _listen(port: int) -> tuple[socket.socket, str]:
+def _listen(port: int, tls: TlsFiles | None) -> tuple[socket.socket, str]:
     # The protocol is named, unlike in socket.create_server: asyncio turns Nagle's algorithm off only for such
     # sockets. With it, a small write waits 40 ms for the acknowledgement of the one before.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -66,29 +89,31 @@ def _listen(port: int) -> tuple[socket.socket, str]:
     except OSError:
         listener.close()
         raise
-    return listener, f"http://{HOST}:{listener.getsockname()[1]}"
+    return listener, f"{'https' if tls else 'http'}://{HOST}:{listener.getsockname()[1]}"
 
 
-def serve(app: ASGIApp, *, port: int) -> None:
+def serve(app: ASGIApp, *, port: int, tls: TlsFiles | None = None) -> None:
     """Serve `app` until SIGTERM or SIGINT, after one line on stdout with the address.
 
     Parameters
     ----------
     port
         0 takes any free port.
+    tls
+        For https.
 
     Raises
     ------
     OSError
         The port is taken.
     """
-    listener, address = _listen(port)
+    listener, address = _listen(port, tls)
     print(f"listening on {address}", flush=True)
-    _create_server(app).run(sockets=[listener])
+    _create_server(app, tls).run(sockets=[listener])
 
 
 @contextlib.contextmanager
-def running_server(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
+def running_server(app: ASGIApp, *, port: int = 0, tls: TlsFiles | None = None) -> Iterator[str]:
     """Serve `app` in a thread while the block runs; gives the address, without a final slash.
 
     Raises
@@ -98,8 +123,8 @@ def running_server(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
     RuntimeError
         The server did not start or stop within ten seconds.
     """
-    listener, address = _listen(port)
-    server = _create_server(app)
+    listener, address = _listen(port, tls)
+    server = _create_server(app, tls)
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name=f"simulator {address}", daemon=True
     )

@@ -4,9 +4,11 @@ import httpx
 import ollama
 import pytest
 
+from local.simulators.kubernetes import Authority
 from local.simulators.ollama import OllamaSettings, SimulatedOllama, create_app
 from local.simulators.serving import running_server
 from local.simulators.timing import Timeline
+from tests.functional.simulators.cluster_hosting import HostedCluster
 from tests.functional.simulators.hosting import Host
 from tests.functional.simulators.ollama_harness import FAST, Simulate
 
@@ -17,6 +19,16 @@ def host() -> Iterator[Host]:
     with running_server(hosted) as address:
         hosted.address = address
         yield hosted
+
+
+@pytest.fixture(scope="package")
+def hosted_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedCluster]:
+    authority = Authority.make()
+    files = authority.write_server(tmp_path_factory.mktemp("cluster"))
+    hosted = Host.empty()
+    with running_server(hosted, tls=files) as address:
+        hosted.address = address
+        yield HostedCluster(hosted, authority)
 
 
 @pytest.fixture(scope="package")

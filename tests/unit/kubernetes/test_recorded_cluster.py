@@ -331,5 +331,5 @@ def test_usage_of_a_case_is_told() -> None:
 
 
 def test_version_and_health(quiet: RecordedCluster) -> None:
-    assert read(quiet, "/version")["gitVersion"] == "v1.33.4"
+    assert read(quiet, "/version")["gitVersion"] == "v1.34.1"
     assert get(quiet, "/readyz").body == b"ok"

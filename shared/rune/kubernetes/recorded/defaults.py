@@ -10,12 +10,12 @@ _NODE_INFO = {
     "kernelVersion": "6.1.141-155.222.amzn2023.x86_64",
     "osImage": "Amazon Linux 2023.8.20250721",
     "containerRuntimeVersion": "containerd://1.7.27",
-    "kubeletVersion": "v1.33.4",
-    "kubeProxyVersion": "v1.33.4",
+    "kubeletVersion": "v1.34.1",
+    "kubeProxyVersion": "v1.34.1",
     "operatingSystem": "linux",
     "architecture": "amd64",
 }
-KUBERNETES_VERSION = "v1.33.4"
+KUBERNETES_VERSION = "v1.34.1"
 _ROLLING = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}}
 
 
@@ -26,6 +26,7 @@ def fill_object(kind: str, name: str, document: Document) -> Document:
 
 def _defaults_of(kind: str, name: str) -> Document:
     labels = {"matchLabels": {"app": name}}
+    own = {"labels": {"app": name}}
     template = {"metadata": {"labels": {"app": name}}, "spec": default_pod_spec()}
     known: dict[str, Document] = {
         "Namespace": {
@@ -34,6 +35,7 @@ def _defaults_of(kind: str, name: str) -> Document:
             "status": {"phase": "Active"},
         },
         "Deployment": {
+            "metadata": own,
             "spec": {
                 "replicas": 1,
                 "selector": labels,
@@ -41,10 +43,11 @@ def _defaults_of(kind: str, name: str) -> Document:
                 "strategy": _ROLLING,
                 "revisionHistoryLimit": 10,
                 "progressDeadlineSeconds": 600,
-            }
+            },
         },
         "ReplicaSet": {"spec": {"replicas": 1, "selector": labels, "template": template}},
         "StatefulSet": {
+            "metadata": own,
             "spec": {
                 "replicas": 1,
                 "selector": labels,
@@ -53,9 +56,10 @@ def _defaults_of(kind: str, name: str) -> Document:
                 "podManagementPolicy": "OrderedReady",
                 "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
                 "revisionHistoryLimit": 10,
-            }
+            },
         },
         "DaemonSet": {
+            "metadata": own,
             "spec": {
                 "selector": labels,
                 "template": template,
@@ -64,7 +68,7 @@ def _defaults_of(kind: str, name: str) -> Document:
                     "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0},
                 },
                 "revisionHistoryLimit": 10,
-            }
+            },
         },
         "Job": {
             "spec": {

@@ -34,9 +34,9 @@ class Target:
             return cls(group, version, rest[1], rest[2:])
         return cls(group, version, "", rest)
 
-    def attempt(self) -> Attempt:
+    def attempt(self, verb: str = "") -> Attempt:
         """Return what is tried, as refusals tell it."""
         plural = f"{self.plural}/{self.subresource}" if self.subresource else self.plural
         # A namespace itself is read in its own namespace, as the authorizer sees it.
         namespace = self.name if self.plural == "namespaces" and not self.group else self.namespace
-        return Attempt("get" if self.name else "list", self.group, plural, namespace, self.name)
+        return Attempt(verb or ("get" if self.name else "list"), self.group, plural, namespace, self.name)

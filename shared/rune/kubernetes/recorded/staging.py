@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -70,12 +71,18 @@ def _load_part(name: str) -> Content:
     return TypeAdapter(Content).validate_json((_FOLDER / "parts" / f"{name}.json").read_bytes())
 
 
-def stage(case: Case, seed: int = 0) -> Stage:
+def stage(case: Case, seed: int = 0, *, now: datetime | None = None) -> Stage:
     """Return a case as it looks for a seed: 0 keeps the names of the base, others change names and numbers.
 
     The same case and seed give the same, to the last byte.
+
+    Parameters
+    ----------
+    now
+        The instant to play it at, instead of the case's own.
     """
-    form = choose_numbers(case.document, seed)
+    document = case.document if now is None else {**case.document, "now": now.isoformat()}
+    form = choose_numbers(document, seed)
     draft = build(form, seed)
     rename = _rename_all(draft.builder, _base_of(form), seed)
     world = _rename_world(draft.world, rename)

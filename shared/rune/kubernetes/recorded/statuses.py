@@ -16,7 +16,8 @@ class RefusedError(Exception):
         self.body = body
 
 
-def _status(code: int, reason: str, message: str, details: Document | None = None) -> RefusedError:
+def status_of(code: int, reason: str, message: str, details: Document | None = None) -> RefusedError:
+    """Return a refusal with a Status."""
     body: Document = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -34,7 +35,7 @@ def _status(code: int, reason: str, message: str, details: Document | None = Non
 def not_found(kind: Kind, name: str) -> RefusedError:
     """Return the 404 of an object that is not there."""
     details = {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.plural}
-    return _status(404, "NotFound", f'{kind.qualified} "{name}" not found', details)
+    return status_of(404, "NotFound", f'{kind.qualified} "{name}" not found', details)
 
 
 def no_such_path() -> RefusedError:
@@ -45,7 +46,7 @@ def no_such_path() -> RefusedError:
 def no_such_resource() -> RefusedError:
     """Return the 404 of a resource that no group has."""
     text = "the server could not find the requested resource"
-    return _status(404, "NotFound", text, {})
+    return status_of(404, "NotFound", text, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +81,22 @@ def forbidden(reader: Reader, attempt: Attempt) -> RefusedError:
         details["name"] = attempt.name
     if attempt.group:
         details["group"] = attempt.group
-    return _status(403, "Forbidden", f"{what} is forbidden: {why}", {**details, "kind": plural})
+    return status_of(403, "Forbidden", f"{what} is forbidden: {why}", {**details, "kind": plural})
 
 
 def forbidden_path(reader: Reader, path: str) -> RefusedError:
     """Return the 403 of a path outside of all resources."""
-    return _status(403, "Forbidden", f'forbidden: User "{reader.user}" cannot get path "{path}"', {})
+    return status_of(403, "Forbidden", f'forbidden: User "{reader.user}" cannot get path "{path}"', {})
 
 
 def bad_request(message: str) -> RefusedError:
     """Return a 400."""
-    return _status(400, "BadRequest", message)
+    return status_of(400, "BadRequest", message)
 
 
 def watch_refused() -> RefusedError:
     """Return the 405 of a watch, which recorded clusters do not have."""
-    return _status(
+    return status_of(
         405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
     )
 
@@ -103,7 +104,7 @@ def watch_refused() -> RefusedError:
 def not_acceptable() -> RefusedError:
     """Return the 406 of a client that takes nothing this server writes."""
     text = "only the following media types are accepted: application/json"
-    return _status(406, "NotAcceptable", text)
+    return status_of(406, "NotAcceptable", text)
 
 
 def expired(token: str) -> RefusedError:
@@ -115,14 +116,14 @@ def expired(token: str) -> RefusedError:
         " created, modified, or deleted between the time the first chunk was returned and now may show up in the"
         " list."
     )
-    refused = _status(410, "Expired", message)
+    refused = status_of(410, "Expired", message)
     body = refused.body if isinstance(refused.body, dict) else {}
     return RefusedError(410, {**body, "metadata": {"continue": token}})
 
 
 def server_failed(message: str) -> RefusedError:
     """Return the 500 of an error that the API server passes on."""
-    return _status(500, "", message)
+    return status_of(500, "", message)
 
 
 def service_down() -> RefusedError:
